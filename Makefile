@@ -1,0 +1,38 @@
+# Two commands: `make demo` (the main job on a real model) and `make test` (everything that is checked).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+.PHONY: demo test test-peer lint native clean
+
+$(VENV)/installed: pyproject.toml constraints.txt CMakeLists.txt $(shell find native -name '*.[ch]pp')
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --constraint constraints.txt --group dev "torch" "scikit-build-core>=0.11" "nanobind>=2.9" cmake ninja
+	$(PIP) install --constraint constraints.txt --no-build-isolation --editable ".[all]"
+	touch $@
+
+demo: $(VENV)/installed  ## the main job, end to end, on Gemma 3 270M
+	$(BIN)/zeropoint demo
+
+test: $(VENV)/installed lint  ## lint, types, import contracts, tests, doctests
+	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --doctest-modules src
+
+lint: $(VENV)/installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test-peer: $(VENV)/installed  ## the tests that stand beside llama.cpp (compiles it: some minutes)
+	$(PIP) install --constraint constraints.txt llama-cpp-python
+	$(BIN)/python -m pytest -m peer
+
+native:  ## compile the extension in place, for work on the C++ (any python with nanobind)
+	cmake -S . -B build/dev -G Ninja -DCMAKE_BUILD_TYPE=Release -DPython_EXECUTABLE=$(shell which $(PYTHON))
+	cmake --build build/dev
+	cp build/dev/_native*.so src/zeropoint/kernels/
+
+clean:
+	rm -rf $(VENV) build src/zeropoint/kernels/_native*

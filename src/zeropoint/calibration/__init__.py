@@ -1,0 +1,1 @@
+"""Collects what went into each layer."""

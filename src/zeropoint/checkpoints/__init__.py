@@ -1,0 +1,1 @@
+"""Streams tensors out of and into files, and trusts no byte."""

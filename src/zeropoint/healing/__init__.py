@@ -1,0 +1,1 @@
+"""Wins back the loss at the same file size."""

@@ -1,0 +1,1 @@
+"""Gives logits for tokens, from the reference or from a quant."""

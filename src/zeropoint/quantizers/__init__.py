@@ -1,0 +1,1 @@
+"""Turns weights into blocks by a recipe."""

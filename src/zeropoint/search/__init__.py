@@ -1,0 +1,1 @@
+"""Finds a recipe for a budget."""

@@ -1,0 +1,1 @@
+"""Shows saved results as one page, alone or served locally."""
