@@ -8,8 +8,8 @@
     ├── MeasurementError    these two models or texts cannot be compared
     └── NotEnoughSpace      the disk is too small, refused before starting
 
-A message is one sentence: what, where, which rule, and what would work. The command line prints it on
-stderr and exits with 2. A bug of ours is any other exception; it exits with 70.
+A message is one sentence: what, where, which rule, and what would work. The command line prints
+it on stderr and exits with 2. A bug of ours is any other exception; it exits with 70.
 """
 
 from pathlib import Path

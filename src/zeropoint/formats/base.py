@@ -4,9 +4,9 @@ The words, which mean the same everywhere in zeropoint:
 
     w = scale · (q − zero_point)      or      w = scale · q + minimum
 
-`q` are the codes (the stored integers), `scale` the factor from codes to weights, `zero_point` the code
-that means 0.0, `minimum` the weight that code 0 stands for. A block is the smallest part of a row that
-decodes alone; a group is the weights that share one scale.
+`q` are the codes (the stored integers), `scale` the factor from codes to weights, `zero_point`
+the code that means 0.0, `minimum` the weight that code 0 stands for. A block is the smallest part
+of a row that decodes alone; a group is the weights that share one scale.
 """
 
 from abc import ABC, abstractmethod
@@ -43,7 +43,7 @@ class Format(ABC):
     def encode_blocks(self, weights: F32, importance: F32 | None = None) -> U8:
         """Encode (n, block_size) finite weights into (n, block_bytes) bytes.
 
-        `importance` (n, block_size) ≥ 0 is what a squared error costs at each weight; None means ones.
+        `importance` (n, block_size) ≥ 0 is what a squared error costs at each weight; None: ones.
         """
 
     @abstractmethod
@@ -53,9 +53,9 @@ class Format(ABC):
     def for_shape(self, shape: tuple[int, ...]) -> "Format":
         """Return the format that stores a tensor of this shape.
 
-        A format with blocks of fixed size returns itself; a format "per row" or "per tensor" returns
-        the one whose block is that row or tensor. Raises FormatError if rows are no multiple of the
-        block.
+        A format with blocks of fixed size returns itself; a format "per row" or "per tensor"
+        returns the one whose block is that row or tensor. Raises FormatError if rows are no
+        multiple of the block.
         """
         check_shape(self, shape)
         return self

@@ -1,7 +1,7 @@
 """Choose between the compiled kernel and its numpy twin, and say which.
 
-`import zeropoint` works without the extension; what needs it fails with one sentence. A format without a
-kernel is encoded and decoded by its specification in `formats`, which gives the same bits, more slowly.
+`import zeropoint` works without the extension. A format without a kernel is encoded and decoded by
+its specification in `formats`, which gives the same bits, more slowly.
 """
 
 import os
