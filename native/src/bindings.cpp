@@ -1,7 +1,5 @@
 // With the other bindings*.cpp the only C++ that knows Python. Every array is checked here: dtype and
 // contiguity by its type, sizes against each other; the kernels get pointers and counts that fit.
-#include <nanobind/nanobind.h>
-#include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
@@ -9,8 +7,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "zeropoint/bindings.hpp"
 #include "zeropoint/codec.hpp"
-#include "zeropoint/cpu.hpp"
 #include "zeropoint/pool.hpp"
 
 namespace nb = nanobind;
@@ -18,22 +16,7 @@ using namespace zeropoint;
 
 namespace {
 
-using Blocks = nb::ndarray<const std::uint8_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
-using BlocksOut = nb::ndarray<std::uint8_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
-using Weights = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
-using WeightsOut = nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
-
-CodecTable active_codecs() {
-    switch (active_variant()) {
-#ifdef ZEROPOINT_HAS_avx512
-        case Variant::avx512: return avx512::codecs();
-#endif
-#ifdef ZEROPOINT_HAS_avx2
-        case Variant::avx2: return avx2::codecs();
-#endif
-        default: return baseline::codecs();
-    }
-}
+CodecTable active_codecs() { return ZEROPOINT_PICK(codecs)(); }
 
 const Codec* find(const std::string& name) {
     const CodecTable table = active_codecs();
@@ -44,7 +27,8 @@ const Codec* find(const std::string& name) {
 
 constexpr std::size_t weights_per_task = 1 << 16;
 
-void decode(const std::string& name, Blocks blocks, WeightsOut weights, int threads) {
+void decode(const std::string& name, Array<const std::uint8_t, 2> blocks, Array<float, 2> weights,
+            int threads) {
     const Codec* codec = find(name);
     if (!codec || !codec->decode) throw nb::value_error("no such decoder");
     const std::size_t n = blocks.shape(0);
@@ -79,4 +63,5 @@ NB_MODULE(_native, module) {
     module.def("encoders", [] { return names(true); });
     module.def("decode", &decode, nb::arg("format"), nb::arg("blocks"), nb::arg("weights"),
                nb::arg("threads"));
+    bind_compare(module);
 }

@@ -1,5 +1,5 @@
 # The compiled extension: see native/src/bindings*.cpp. Arrays are C-contiguous.
-from numpy import float32, uint8
+from numpy import float32, float64, int32, uint8
 from numpy.typing import NDArray
 
 def variant() -> str: ...
@@ -8,3 +8,15 @@ def encoders() -> list[str]: ...
 def decode(
     format: str, blocks: NDArray[uint8], weights: NDArray[float32], threads: int
 ) -> None: ...
+
+compare_top: int
+
+def compare(
+    reference: NDArray[float32],
+    quant: NDArray[float32],
+    targets: NDArray[int32],
+    scores: NDArray[float64],
+    ids: NDArray[int32],
+    logp: NDArray[float32],
+    threads: int,
+) -> tuple[int, int]: ...
