@@ -1,20 +1,25 @@
 // With the other bindings*.cpp the only C++ that knows Python. Every array is checked here: dtype and
 // contiguity by its type, sizes against each other; the kernels get pointers and counts that fit.
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
+#include <optional>
 #include <stdexcept>
 #include <string>
 
 #include "zeropoint/bindings.hpp"
 #include "zeropoint/codec.hpp"
 #include "zeropoint/pool.hpp"
+#include "zeropoint/scan.hpp"
 
 namespace nb = nanobind;
 using namespace zeropoint;
 
 namespace {
+
+using Importance = std::optional<Array<const float, 1>>;
 
 CodecTable active_codecs() { return ZEROPOINT_PICK(codecs)(); }
 
@@ -46,6 +51,42 @@ void decode(const std::string& name, Array<const std::uint8_t, 2> blocks, Array<
     });
 }
 
+void encode(const std::string& name, Array<const float, 2> weights, Importance importance,
+            Array<std::uint8_t, 2> blocks, int threads) {
+    const Codec* codec = find(name);
+    if (!codec || !codec->encode) throw nb::value_error("no such encoder");
+    const std::size_t columns = weights.shape(1), size = codec->block_size;
+    if (columns % size || blocks.shape(0) != weights.shape(0) * (columns / size) ||
+        blocks.shape(1) != codec->block_bytes || (importance && importance->shape(0) != columns))
+        throw nb::value_error("encode: the arrays do not fit each other");
+    const Source source{weights.data(), importance ? importance->data() : nullptr,
+                        std::max<std::size_t>(1, columns / size)};
+    const std::size_t n = blocks.shape(0);
+    std::uint8_t* out = blocks.data();
+    nb::gil_scoped_release release;
+    const std::size_t chunk = std::max<std::size_t>(1, weights_per_task / size);
+    parallel_for((n + chunk - 1) / chunk, threads, [&](std::size_t task) {
+        const std::size_t first = task * chunk;
+        codec->encode(source, out, first, std::min(chunk, n - first));
+    });
+}
+
+double bound_weighted_error(Array<const float, 2> weights, Array<const float, 2> decoded,
+                            Importance importance, int threads) {
+    const std::size_t rows = weights.shape(0), columns = weights.shape(1);
+    if (decoded.shape(0) != rows || decoded.shape(1) != columns ||
+        (importance && importance->shape(0) != columns))
+        throw nb::value_error("weighted_error: the arrays do not fit each other");
+    nb::gil_scoped_release release;
+    return weighted_error(weights.data(), decoded.data(), importance ? importance->data() : nullptr, rows,
+                          columns, threads);
+}
+
+std::size_t bound_first_not_finite(Array<const float, 2> weights, int threads) {
+    nb::gil_scoped_release release;
+    return first_not_finite(weights.data(), weights.size(), threads);
+}
+
 std::vector<std::string> names(bool encoders) {
     std::vector<std::string> result;
     const CodecTable table = active_codecs();
@@ -63,5 +104,10 @@ NB_MODULE(_native, module) {
     module.def("encoders", [] { return names(true); });
     module.def("decode", &decode, nb::arg("format"), nb::arg("blocks"), nb::arg("weights"),
                nb::arg("threads"));
+    module.def("encode", &encode, nb::arg("format"), nb::arg("weights"), nb::arg("importance").none(),
+               nb::arg("blocks"), nb::arg("threads"));
+    module.def("weighted_error", &bound_weighted_error, nb::arg("weights"), nb::arg("decoded"),
+               nb::arg("importance").none(), nb::arg("threads"));
+    module.def("first_not_finite", &bound_first_not_finite, nb::arg("weights"), nb::arg("threads"));
     bind_compare(module);
 }

@@ -6,14 +6,22 @@
 
 namespace zeropoint {
 
+// What an encoder reads: rows of finite weights, cut into blocks.
+struct Source {
+    const float* weights;        // (blocks, block_size)
+    const float* importance;     // (blocks_per_row, block_size), finite and >= 0; null: ones
+    std::size_t blocks_per_row;  // block i is weighted by row i % blocks_per_row of `importance`
+};
+
 struct Codec {
     const char* name;
     std::size_t block_size;   // weights
     std::size_t block_bytes;
     // blocks (n, block_bytes) -> weights (n, block_size). Total: any bytes decode.
     void (*decode)(const std::uint8_t* blocks, float* weights, std::size_t n);
-    // weights (n, block_size) -> blocks. `importance` has the shape of `weights`, or is null for ones.
-    void (*encode)(const float* weights, const float* importance, std::uint8_t* blocks, std::size_t n);
+    // Blocks [first, first + count) of `source` -> the same blocks of `blocks`, which points at block 0.
+    // Null where only the specification encodes.
+    void (*encode)(const Source& source, std::uint8_t* blocks, std::size_t first, std::size_t count);
 };
 
 struct CodecTable {

@@ -8,6 +8,20 @@ def encoders() -> list[str]: ...
 def decode(
     format: str, blocks: NDArray[uint8], weights: NDArray[float32], threads: int
 ) -> None: ...
+def encode(
+    format: str,
+    weights: NDArray[float32],
+    importance: NDArray[float32] | None,
+    blocks: NDArray[uint8],
+    threads: int,
+) -> None: ...
+def weighted_error(
+    weights: NDArray[float32],
+    decoded: NDArray[float32],
+    importance: NDArray[float32] | None,
+    threads: int,
+) -> float: ...
+def first_not_finite(weights: NDArray[float32], threads: int) -> int: ...
 
 compare_top: int
 

@@ -10,8 +10,8 @@ from types import ModuleType
 
 import numpy as np
 
-from zeropoint.errors import ZeropointError
-from zeropoint.formats import F32, U8, Format
+from zeropoint.errors import FormatError, ZeropointError
+from zeropoint.formats import F32, U8, Format, check_shape
 
 
 @cache
@@ -54,3 +54,99 @@ def decode(format: Format, blocks: U8, *, threads: int = 1) -> F32:
     weights = np.empty((blocks.shape[0], format.block_size), np.float32)
     module.decode(format.name, np.ascontiguousarray(blocks), weights, threads)
     return weights
+
+
+@cache
+def has_encoder(name: str) -> bool:
+    """Tell whether a compiled encoder of this format exists here."""
+    module = native()
+    return module is not None and name in module.encoders()
+
+
+def encode(format: Format, weights: F32, importance: F32 | None = None, *, threads: int = 1) -> U8:
+    """Encode (rows, columns) weights into (blocks, block_bytes), as `format.encode_blocks` does.
+
+    `importance` (columns,), finite and ≥ 0, is what a squared error costs in each column; None: 1.
+    A group whose importance is zero throughout is encoded as if it were one: its bytes must be
+    something, and a later reader may care for what the statistics did not see.
+
+    Raises FormatError that names the first weight that is not finite, or the rule that is broken.
+    """
+    if weights.ndim != 2:
+        raise FormatError(f"expected (rows, columns) weights, got shape {weights.shape}")
+    check_shape(format, weights.shape)
+    weights = np.ascontiguousarray(weights, np.float32)
+    check_finite(weights, threads)
+    if importance is not None:
+        importance = check_importance(importance, weights.shape[1])
+    module = native()
+    blocks_per_row = weights.shape[1] // format.block_size
+    if module is None or not has_encoder(format.name):
+        rows = weights.reshape(-1, format.block_size)
+        if importance is None:
+            return format.encode_blocks(rows)
+        costs = importance.reshape(blocks_per_row, format.block_size)
+        return format.encode_blocks(rows, np.tile(costs, (weights.shape[0], 1)))
+    blocks = np.empty((weights.shape[0] * blocks_per_row, format.block_bytes), np.uint8)
+    module.encode(format.name, weights, importance, blocks, threads)
+    return blocks
+
+
+def check_finite(weights: F32, threads: int) -> None:
+    """Raise FormatError with row and column of the first of (rows, columns) that is not finite."""
+    module = native()
+    if module is not None:
+        first = int(module.first_not_finite(weights, threads))
+    else:
+        bad = np.flatnonzero(~np.isfinite(weights))
+        first = int(bad[0]) if bad.size else weights.size
+    if first < weights.size:
+        row, column = divmod(first, weights.shape[1])
+        raise FormatError(
+            f"weight {first} (row {row}, column {column}) is {weights[row, column]}; "
+            "only finite weights can be encoded"
+        )
+
+
+def check_importance(importance: F32, columns: int) -> F32:
+    """Return (columns,) importance as contiguous float32. Raises FormatError outside its domain."""
+    if importance.shape != (columns,):
+        raise FormatError(
+            f"importance has shape {importance.shape}, the weights have {columns} columns"
+        )
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes inf and is refused below
+        importance = np.ascontiguousarray(importance, np.float32)
+    wrong = np.flatnonzero(~(np.isfinite(importance) & (importance >= 0)))
+    if wrong.size:
+        raise FormatError(
+            f"importance of column {int(wrong[0])} is {importance[wrong[0]]}; "
+            "it must be finite and ≥ 0"
+        )
+    return importance
+
+
+def weighted_error(
+    weights: F32, decoded: F32, importance: F32 | None = None, *, threads: int = 1
+) -> float:
+    """Σ importance · (weights − decoded)² in float64 of two (rows, columns) arrays.
+
+    `importance` (columns,); None: ones. Each row is summed in 8 lanes (column modulo 8), the lanes
+    as a tree, the rows in order, so that the result does not depend on `threads`.
+    """
+    if importance is not None:
+        importance = np.ascontiguousarray(importance, np.float32)
+    module = native()
+    if module is not None:
+        both = np.ascontiguousarray(weights, np.float32), np.ascontiguousarray(decoded, np.float32)
+        return float(module.weighted_error(*both, importance, threads))
+    rows, columns = weights.shape
+    terms = (weights.astype(np.float64) - decoded) ** 2
+    if importance is not None:
+        terms = importance.astype(np.float64) * terms
+    lanes = np.zeros((rows, 8))
+    for start in range(0, columns, 8):
+        part = terms[:, start : start + 8]
+        lanes[:, : part.shape[1]] += part
+    pairs = lanes[:, 0::2] + lanes[:, 1::2]
+    sums = (pairs[:, 0] + pairs[:, 1]) + (pairs[:, 2] + pairs[:, 3])
+    return float(np.add.accumulate(sums)[-1]) if rows else 0.0  # in order; np.sum is pairwise

@@ -1,0 +1,12 @@
+// The encoders of one variant, by file. The table in codecs.cpp names them.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+#include "zeropoint/codec.hpp"
+
+namespace zeropoint::ZEROPOINT_VARIANT {
+
+using Encode = void(const Source& source, std::uint8_t* blocks, std::size_t first, std::size_t count);
+
+}  // namespace zeropoint::ZEROPOINT_VARIANT

@@ -1,0 +1,65 @@
+"""What the dispatcher promises whatever kernel answers."""
+
+import numpy as np
+import pytest
+
+from zeropoint import kernels
+from zeropoint.errors import FormatError
+from zeropoint.formats import F32, FORMATS
+from zeropoint.kernels import dispatch
+
+
+def random_pair(rows: int, columns: int, seed: int = 3) -> tuple[F32, F32, F32]:
+    rng = np.random.default_rng(seed)
+    weights = rng.normal(size=(rows, columns)).astype(np.float32)
+    decoded = weights + rng.normal(size=weights.shape).astype(np.float32) * np.float32(1e-3)
+    return weights, decoded, rng.exponential(size=columns).astype(np.float32)
+
+
+@pytest.mark.parametrize("columns", [1, 7, 8, 33, 640])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_weighted_error_has_the_same_bits_for_any_threads_and_in_numpy(
+    columns: int, weighted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights, decoded, importance = random_pair(531, columns)
+    chosen = importance if weighted else None
+    errors = [kernels.weighted_error(weights, decoded, chosen, threads=t) for t in (1, 2, 3)]
+    monkeypatch.setattr(dispatch, "native", lambda: None)
+    errors.append(kernels.weighted_error(weights, decoded, chosen))
+    assert len(set(errors)) == 1
+    exact = (importance if weighted else 1) * (weights.astype(np.float64) - decoded) ** 2
+    # Rounding of n additions in float64: n · 2^-53, relative, as every term is positive.
+    assert abs(errors[0] - exact.sum()) <= exact.sum() * weights.size * 2.0**-53
+
+
+def test_weighted_error_of_nothing_is_zero() -> None:
+    empty = np.empty((0, 32), np.float32)
+    assert kernels.weighted_error(empty, empty) == 0.0
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("index", [0, 100, 639])
+def test_encode_names_the_first_weight_that_is_not_finite(bad: float, index: int) -> None:
+    weights = np.ones((10, 64), np.float32)
+    weights.flat[index] = bad
+    weights.flat[639] = bad
+    where = rf"weight {index} \(row {index // 64}, column {index % 64}\)"
+    with pytest.raises(FormatError, match=where):
+        kernels.encode(FORMATS["Q8_0"], weights)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -1.0, -1e-40])
+def test_encode_names_the_column_whose_importance_is_out_of_its_domain(bad: float) -> None:
+    importance = np.ones(64, np.float32)
+    importance[40] = bad
+    with pytest.raises(FormatError, match="importance of column 40"):
+        kernels.encode(FORMATS["Q8_0"], np.ones((2, 64), np.float32), importance)
+
+
+def test_encode_refuses_what_does_not_fit() -> None:
+    with pytest.raises(FormatError, match="rows of 33"):
+        kernels.encode(FORMATS["Q8_0"], np.ones((2, 33), np.float32))
+    with pytest.raises(FormatError, match="32 columns"):
+        kernels.encode(FORMATS["Q8_0"], np.ones((2, 32), np.float32), np.ones(64, np.float32))
+    with pytest.raises(FormatError, match="rows, columns"):
+        kernels.encode(FORMATS["Q8_0"], np.ones(32, np.float32))
