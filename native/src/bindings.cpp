@@ -110,4 +110,5 @@ NB_MODULE(_native, module) {
                nb::arg("importance").none(), nb::arg("threads"));
     module.def("first_not_finite", &bound_first_not_finite, nb::arg("weights"), nb::arg("threads"));
     bind_compare(module);
+    bind_machine(module);
 }

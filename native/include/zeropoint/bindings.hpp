@@ -11,6 +11,7 @@ template <typename T, int Dimensions>
 using Array = nanobind::ndarray<T, nanobind::ndim<Dimensions>, nanobind::c_contig, nanobind::device::cpu>;
 
 void bind_compare(nanobind::module_& module);
+void bind_machine(nanobind::module_& module);
 
 }  // namespace zeropoint
 

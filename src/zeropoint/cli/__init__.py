@@ -1,1 +1,57 @@
-"""Turns words typed into calls of the verbs below and prints what they yield."""
+"""Turns words typed into calls of the verbs below and prints what they yield.
+
+Everything heavy is imported inside the verb that needs it, so that `--help` answers at once.
+"""
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from zeropoint.cli import doctor
+from zeropoint.cli.exits import Exits
+
+app = typer.Typer(
+    name="zeropoint",
+    add_completion=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and stop."""
+    if wanted:
+        from zeropoint import __version__
+
+        typer.echo(f"zeropoint {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def every_verb(
+    version: bool = typer.Option(
+        False, "--version", help="Print the version.", callback=show_version, is_eager=True
+    ),
+) -> None:
+    """The best file at every size, with the loss measured and shown.
+
+    Start with `zeropoint demo`: a real small model, made smaller, in about a minute.
+    """
+
+
+doctor.register(app)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code (see `exits`)."""
+    exits = Exits()
+    with exits:
+        command = typer.main.get_command(app)
+        words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+        with command.make_context("zeropoint", words) as context:
+            command.invoke(context)
+    return exits.code
+
+
+__all__ = ["app", "main"]

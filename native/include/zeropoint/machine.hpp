@@ -1,0 +1,23 @@
+// What this machine reaches: the two peaks that every other speed is compared with.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace zeropoint {
+
+struct Probes {
+    // Adds up `words` 64-bit words: as fast as memory gives them, which is all it is for.
+    std::uint64_t (*read)(const std::uint64_t* data, std::size_t words);
+    // Runs `rounds` rounds of independent multiply-adds on registers; `flops` gets their number.
+    float (*multiply_add)(std::size_t rounds, std::uint64_t* flops);
+};
+
+namespace baseline { Probes probes(); }
+#ifdef ZEROPOINT_HAS_avx2
+namespace avx2 { Probes probes(); }
+#endif
+#ifdef ZEROPOINT_HAS_avx512
+namespace avx512 { Probes probes(); }
+#endif
+
+}  // namespace zeropoint

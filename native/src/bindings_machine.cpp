@@ -1,0 +1,65 @@
+// Bindings of the machine's measured peaks (see machine.hpp).
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+
+#include "zeropoint/bindings.hpp"
+#include "zeropoint/machine.hpp"
+#include "zeropoint/pool.hpp"
+
+namespace nb = nanobind;
+using namespace zeropoint;
+
+namespace {
+
+Probes active_probes() { return ZEROPOINT_PICK(probes)(); }
+
+double seconds_of(const auto& work) {
+    const auto start = std::chrono::steady_clock::now();
+    work();
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+std::atomic<std::uint64_t> sink;  // keeps the compiler from dropping work whose result nobody wants
+
+double read_seconds(Array<const std::uint64_t, 1> words, int threads) {
+    const Probes probes = active_probes();
+    const std::uint64_t* data = words.data();
+    const std::size_t count = words.shape(0);
+    nb::gil_scoped_release release;
+    constexpr std::size_t piece = 1 << 17;  // 1 MiB: small enough that no thread waits long for the last
+    return seconds_of([&] {
+        parallel_for((count + piece - 1) / piece, threads, [&](std::size_t i) {
+            sink += probes.read(data + i * piece, std::min(piece, count - i * piece));
+        });
+    });
+}
+
+double multiply_adds_per_second(double seconds, int threads) {
+    const Probes probes = active_probes();
+    nb::gil_scoped_release release;
+    const auto run = [&](std::size_t rounds) {
+        std::atomic<std::uint64_t> flops{0};
+        const double elapsed = seconds_of([&] {
+            parallel_for(std::size_t(std::max(threads, 1)), threads, [&](std::size_t) {
+                std::uint64_t done = 0;
+                sink += std::uint64_t(probes.multiply_add(rounds, &done));
+                flops += done;
+            });
+        });
+        return std::pair{elapsed, double(flops.load()) / elapsed};
+    };
+    std::size_t rounds = 1 << 16;
+    for (;; rounds *= 2) {  // until a run is long enough to be timed
+        const auto [elapsed, rate] = run(rounds);
+        if (elapsed >= seconds || rounds >= (std::size_t(1) << 40)) return rate;
+    }
+}
+
+}  // namespace
+
+void zeropoint::bind_machine(nb::module_& module) {
+    module.def("read_seconds", &read_seconds, nb::arg("words"), nb::arg("threads"));
+    module.def("multiply_adds_per_second", &multiply_adds_per_second, nb::arg("seconds"),
+               nb::arg("threads"));
+}

@@ -1,0 +1,91 @@
+"""`doctor`: what this machine is, what it reaches, and what is missing."""
+
+import platform
+from importlib import metadata
+
+import typer
+
+from zeropoint.cli.output import AsJson, Output, in_bytes
+
+PARTS = {  # package: what works only with it
+    "torch": "run, measure and calibrate models",
+    "transformers": "run, measure and calibrate models",
+    "tokenizers": "run, measure and calibrate models",
+    "safetensors": "write models that transformers and vLLM load",
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add this verb to the command line."""
+    app.command(rich_help_panel="This machine")(doctor)
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """What this machine is: CPU features in use, memory, measured peaks, what is missing.
+
+    [bold]Example:[/bold] zeropoint doctor
+
+    Takes a few seconds, because bandwidth and arithmetic are measured and not looked up.
+    Exit code 1 if the compiled kernels are missing, 0 otherwise.
+    """
+    from zeropoint import __version__
+    from zeropoint.kernels.machine import measure_peaks, this_machine
+
+    out = Output(as_json=as_json)
+    machine = this_machine()
+    room = machine.available_bytes or 2**32
+    buffer = min(2**30, 1 << (room // 3).bit_length() - 1)
+    measured = [measure_peaks(n, buffer_bytes=buffer) for n in sorted({1, machine.cores})]
+    peaks = [peak for peak in measured if peak is not None]
+    parts = {name: installed(name) for name in PARTS}
+    hints = advice(machine.instruction_set, machine.features, parts)
+
+    out.say(f"zeropoint {__version__}   Python {platform.python_version()}   {platform.system()}")
+    out.say(f"Processor   {machine.processor}, {machine.cores} cores")
+    has = " ".join(machine.features)
+    out.say(f"Kernels     {machine.instruction_set}   (this processor has: {has})")
+    if machine.memory_bytes and machine.available_bytes:
+        free = in_bytes(machine.available_bytes)
+        out.say(f"Memory      {in_bytes(machine.memory_bytes)}, {free} of it available")
+    out.say()
+    out.table(
+        (">Threads", ">Plain read, GB/s", ">Multiply-add, GFLOP/s"),
+        [
+            (p.threads, f"{p.read_bytes_per_second / 1e9:.1f}", f"{p.flops / 1e9:.0f}")
+            for p in peaks
+        ],
+    )
+    out.table(("Optional part", "Version"), [(n, v or "not installed") for n, v in parts.items()])
+    for hint in hints:
+        out.say(f"Hint: {hint}")
+    out.finish(
+        "doctor",
+        vars(machine) | {"peaks": [vars(p) for p in peaks], "parts": parts, "hints": hints},
+    )
+    if not peaks:
+        raise typer.Exit(1)
+
+
+def installed(package: str) -> str | None:
+    """Return the version of a package that is installed, without importing it."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def advice(kernels: str, features: tuple[str, ...], parts: dict[str, str | None]) -> list[str]:
+    """Return what a person could do to get more out of this machine."""
+    hints = []
+    if kernels == "numpy":
+        hints.append(
+            "the compiled kernels are missing, everything is slow: reinstall zeropoint with a C++"
+            " compiler present (Debian: `apt install g++`)"
+        )
+    if kernels == "baseline" and "avx2" in features:
+        hints.append("ZEROPOINT_CPU=baseline is set: this processor can do more")
+    missing = [name for name, version in parts.items() if version is None]
+    if missing:
+        uses = sorted({PARTS[name] for name in missing})
+        hints.append(f'`pip install "zeropoint[all]"` adds what is needed to {"; to ".join(uses)}')
+    return hints

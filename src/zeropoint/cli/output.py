@@ -1,0 +1,163 @@
+"""Where the words go: data to stdout, everything else to stderr, and how they look.
+
+With `--json` stdout carries exactly one object. No colour reaches a pipe or a file, none at all
+with NO_COLOR. Text that came out of a model file is stripped of control characters first.
+"""
+
+import json
+import math
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, TextIO
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object on stdout, for programs.")
+]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Only the result and errors; no notes, no progress.")
+]
+
+
+class Output:
+    """Prints what a verb yields.
+
+    `say` and `table` are for people and vanish with `--json`; `finish` is the JSON object and
+    vanishes without it, so that a verb states both and decides nothing.
+    """
+
+    def __init__(self, *, as_json: bool = False, quiet: bool = False) -> None:
+        self.as_json = as_json
+        self.quiet = quiet
+
+    def say(self, text: str = "", *, style: str = "") -> None:
+        """Print a line for people on stdout."""
+        if not self.as_json:
+            console(sys.stdout).print(printable(text), style=style or None)
+
+    def note(self, text: str) -> None:
+        """Print a remark or a next step on stderr; `-q` drops it."""
+        if not self.quiet:
+            console(sys.stderr).print(printable(text), style="dim")
+
+    def warn(self, text: str) -> None:
+        """Print on stderr what a person must know even with `-q`."""
+        console(sys.stderr).print("warning: " + printable(text), style="yellow")
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+        """Print rows under columns on stdout; a column whose name begins with ">" is set right."""
+        if self.as_json:
+            return
+        from rich.table import Table
+        from rich.text import Text
+
+        grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        for name in columns:
+            right = name.startswith(">")
+            grid.add_column(
+                Text(name.removeprefix(">")), justify="right" if right else "left", no_wrap=right
+            )
+        for row in rows:
+            grid.add_row(*(Text(printable(cell)) for cell in row))
+        console(sys.stdout).print(grid)
+
+    def finish(self, verb: str, result: Mapping[str, object]) -> None:
+        """Print the JSON object of this run; nothing without `--json`."""
+        if self.as_json:
+            from zeropoint import __version__
+
+            head = {"schema": f"zeropoint.{verb}/1", "zeropoint": __version__}
+            text = json.dumps(plain({**head, **result}), indent=2, ensure_ascii=False)
+            print(text)
+
+
+def console(stream: TextIO) -> "Console":
+    """Return a rich console on `stream`: no markup, and no escape codes unless it is a terminal."""
+    from rich.console import Console
+
+    colour = stream.isatty() and not os.environ.get("NO_COLOR")
+    return Console(
+        file=stream,
+        markup=False,
+        emoji=False,
+        highlight=False,
+        soft_wrap=not stream.isatty(),
+        color_system="auto" if colour else None,
+        force_terminal=None if stream.isatty() else False,
+        # In a pipe a line is as long as it is: nothing is cut for a screen that is not there.
+        width=None if stream.isatty() else 10_000,
+    )
+
+
+def printable(value: object) -> str:
+    """Return `value` as text whose control characters are written out, newlines apart.
+
+    A tensor's name or a file's description could otherwise move the cursor or change the title.
+
+    >>> printable("attn" + chr(27) + "[2J")
+    'attn\\\\x1b[2J'
+    """
+    text = str(value)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+
+
+def plain(value: object) -> object:
+    """Return `value` as JSON can say it: numpy scalars as numbers, no NaN or infinity."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if hasattr(value, "tolist"):  # numpy
+        return plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return str(value)
+
+
+def in_bytes(count: float) -> str:
+    """Return a number of bytes as a person reads it: GiB for memory and files.
+
+    >>> in_bytes(253113024), in_bytes(1536), in_bytes(12)
+    ('241.4 MiB', '1.5 KiB', '12 B')
+    """
+    for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if count >= size:
+            return f"{count / size:.{2 if unit == 'GiB' else 1}f} {unit}"
+    return f"{count:.0f} B"
+
+
+def in_count(count: float) -> str:
+    """Return a number of weights as a person reads it.
+
+    >>> in_count(268098176), in_count(1543714304), in_count(640)
+    ('268 M', '1.54 G', '640')
+    """
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return f"{count:.0f}"
+
+
+def in_seconds(seconds: float) -> str:
+    """Return a duration as a person reads it.
+
+    >>> in_seconds(0.34), in_seconds(42.2), in_seconds(200), in_seconds(7500)
+    ('0.3 s', '42 s', '3 min 20 s', '2 h 5 min')
+    """
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -1,0 +1,119 @@
+"""What scripts rely on: streams, exit codes, one sentence for an error, no colour in a pipe."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from zeropoint.cli import main
+from zeropoint.cli.progress import Progress, track
+
+
+def zeropoint(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "zeropoint", *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, **environment},
+    )
+
+
+def test_no_words_at_all_is_a_wish_for_help() -> None:
+    done = zeropoint()
+    assert done.returncode == 0
+    assert "demo" in done.stdout and "doctor" in done.stdout
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("words", [["doctor", "--nonsense"], ["nonsense"], ["--nonsense"]])
+def test_wrong_words_are_one_sentence_and_exit_code_2(words: list[str]) -> None:
+    done = zeropoint(*words)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    assert "--help" in done.stderr
+
+
+def test_json_is_one_object_and_nothing_else_on_stdout() -> None:
+    done = zeropoint("doctor", "--json")
+    assert done.returncode == 0
+    facts = json.loads(done.stdout)
+    assert facts["schema"] == "zeropoint.doctor/1"
+    assert facts["cores"] >= 1
+    for peak in facts["peaks"]:
+        assert 1e8 < peak["read_bytes_per_second"] < 1e13
+        assert 1e8 < peak["flops"] < 1e14
+
+
+def test_a_pipe_gets_no_escape_codes() -> None:
+    done = zeropoint("doctor")
+    assert "\x1b" not in done.stdout + done.stderr
+
+
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    command = f"{sys.executable} -m zeropoint --help | head -c 1"
+    done = subprocess.run(
+        ["bash", "-c", command + "; echo ${PIPESTATUS[0]}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stderr == ""
+    assert done.stdout.split()[-1] == "0"
+
+
+def test_a_bug_is_70_and_has_no_traceback_unless_asked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(_package: str) -> str:
+        raise ZeroDivisionError("a bug on purpose")
+
+    monkeypatch.setattr("zeropoint.cli.doctor.installed", broken)
+    monkeypatch.setattr("zeropoint.kernels.machine.measure_peaks", lambda *_, **__: None)
+    monkeypatch.delenv("ZEROPOINT_DEBUG", raising=False)
+    assert main(["doctor"]) == 70
+    said = capsys.readouterr().err
+    assert "a bug on purpose" in said and "Traceback" not in said
+    monkeypatch.setenv("ZEROPOINT_DEBUG", "1")
+    assert main(["doctor"]) == 70
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_an_interrupt_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("zeropoint.kernels.machine.this_machine", interrupted)
+    assert main(["doctor"]) == 130
+
+
+class Half:
+    def __init__(self, done: int) -> None:
+        self.done = done
+
+
+def test_plain_progress_is_at_most_one_line_per_tenth(capsys: pytest.CaptureFixture[str]) -> None:
+    records = [Half(done) for done in range(1, 101)]
+    assert list(track(records, 100, "work", Progress.plain)) == records
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    lines = captured.err.splitlines()
+    assert [line.split("%")[0] for line in lines] == [f"work: {n} " for n in range(10, 101, 10)]
+
+
+def test_json_progress_is_one_object_per_record(capsys: pytest.CaptureFixture[str]) -> None:
+    list(track([Half(5), Half(10)], 10, "work", Progress.json))
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line["done"] for line in lines] == [5, 10]
+    assert lines[1]["seconds_left"] == 0
+    assert {line["total"] for line in lines} == {10}
+
+
+def test_no_progress_is_silence(capsys: pytest.CaptureFixture[str]) -> None:
+    list(track([Half(5), Half(10)], 10, "work", Progress.none))
+    assert capsys.readouterr() == ("", "")
