@@ -54,7 +54,7 @@ class BaseFile:
     @property
     def nbytes(self) -> int:
         """Size of the whole file."""
-        rows = self.tokens.shape[0] * self.scored
+        rows = int(self.tokens.shape[0]) * self.scored
         return 20 + 4 * int(self.tokens.size) + 2 * self.row_words * rows
 
 

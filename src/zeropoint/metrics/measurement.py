@@ -1,0 +1,176 @@
+"""Two models on the same tokens, chunk by chunk: what is lost at each position.
+
+Nothing here holds the logits of a chunk: the final hidden states of both models are (context,
+width), and the heads run over a few positions at a time, whose logits are reduced while they are in
+cache.
+"""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zeropoint.errors import MeasurementError
+from zeropoint.formats import F32
+from zeropoint.kernels.compare import TOP, Comparison, compare_logits
+
+I32 = NDArray[np.int32]
+
+TILE_BYTES = 32 << 20  # of logits of one side that are alive at once
+
+
+class Scorer(Protocol):
+    """What is needed of a language model to measure it."""
+
+    @property
+    def vocab_size(self) -> int:
+        """How many logits `head` gives."""
+
+    def hidden(self, tokens: I32) -> F32:
+        """(sequences, context) tokens → (sequences, context, width) final hidden states."""
+
+    def head(self, rows: F32) -> F32:
+        """(n, width) hidden states → (n, vocabulary) logits."""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A stretch of text of one domain: `tokens` (context,) as the models see them."""
+
+    domain: str
+    tokens: I32
+
+
+@dataclass(frozen=True)
+class ChunkMeasured:
+    """What one chunk gave; positions are `first` … context − 2, each predicting the next token."""
+
+    index: int
+    domain: str
+    tokens: I32  # (context,)
+    first: int
+    comparison: Comparison  # of (context − 1 − first) positions
+    seconds: float  # of both models and the reduction
+
+
+def cut_chunks(
+    texts: Mapping[str, I32], context: int, *, limit: int | None = None, bos: int | None = None
+) -> list[Chunk]:
+    """Cut each domain's tokens into chunks of `context`, the domains taking turns.
+
+    A tail shorter than a chunk is dropped. If `bos` is given it replaces the first token of each
+    chunk, as llama-perplexity does. With `limit`, the first `limit` chunks: each domain gets its
+    turn before any gets a second. Raises MeasurementError if no text fills a chunk.
+    """
+    if context < 8:
+        raise MeasurementError(
+            f"a context of {context} tokens is too short to measure; 512 is usual"
+        )
+    queues = []
+    for domain, tokens in texts.items():
+        cut = tokens[: tokens.size // context * context].reshape(-1, context)
+        queues.append([Chunk(domain, _with_bos(row, bos)) for row in cut])
+    longest = max((len(queue) for queue in queues), default=0)
+    chunks = [queue[i] for i in range(longest) for queue in queues if i < len(queue)]
+    if not chunks:
+        sizes = ", ".join(f"{domain} {tokens.size}" for domain, tokens in texts.items())
+        raise MeasurementError(
+            f"the text is shorter than one chunk of {context} tokens (there are: "
+            f"{sizes or 'none'}); give more text or a smaller --ctx"
+        )
+    return chunks if limit is None else chunks[:limit]
+
+
+def _with_bos(row: I32, bos: int | None) -> I32:
+    row = row.astype(np.int32)
+    if bos is not None:
+        row[0] = bos
+    return row
+
+
+def measure_chunks(
+    reference: Scorer,
+    quant: Scorer,
+    chunks: Sequence[Chunk],
+    *,
+    first: int | None = None,
+    batch: int = 1,
+    threads: int = 1,
+) -> Iterator[ChunkMeasured]:
+    """Run both models over the chunks and yield each chunk's comparison, in order.
+
+    Scored are the positions `first` … context − 2 (default: from context / 2, where every token has
+    at least half a context before it). `batch` chunks run through a model together; with exact
+    models the results do not depend on it. Stopping between two records is safe. Raises
+    MeasurementError if the vocabularies differ or a logit is not finite (with chunk and position).
+    """
+    if reference.vocab_size != quant.vocab_size:
+        raise MeasurementError(
+            f"the reference has {reference.vocab_size} tokens and the quant {quant.vocab_size}: "
+            "they cannot be compared token by token"
+        )
+    for start in range(0, len(chunks), batch):
+        group = chunks[start : start + batch]
+        begin = time.perf_counter()
+        tokens = np.stack([chunk.tokens for chunk in group])
+        states = reference.hidden(tokens), quant.hidden(tokens)
+        measured = []
+        for row, chunk in enumerate(group):
+            from_position = chunk.tokens.size // 2 if first is None else first
+            rows = slice(from_position, chunk.tokens.size - 1)
+            try:
+                comparison = compare_hidden(
+                    reference,
+                    quant,
+                    (states[0][row, rows], states[1][row, rows]),
+                    chunk.tokens[from_position + 1 :],
+                    threads=threads,
+                )
+            except MeasurementError as error:
+                raise MeasurementError(f"chunk {start + row} ({chunk.domain}): {error}") from None
+            measured.append((chunk, from_position, comparison))
+        seconds = (time.perf_counter() - begin) / len(group)
+        for row, (chunk, from_position, comparison) in enumerate(measured):
+            yield ChunkMeasured(
+                start + row, chunk.domain, chunk.tokens, from_position, comparison, seconds
+            )
+
+
+def compare_hidden(
+    reference: Scorer,
+    quant: Scorer,
+    states: tuple[F32, F32],
+    targets: I32,
+    *,
+    threads: int = 1,
+) -> Comparison:
+    """Compare both heads over hidden states (n, width) of each model, some positions at a time."""
+    tile = max(1, TILE_BYTES // (4 * reference.vocab_size))
+    parts = [
+        compare_logits(
+            reference.head(states[0][at : at + tile]),
+            quant.head(states[1][at : at + tile]),
+            targets[at : at + tile],
+            threads=threads,
+        )
+        for at in range(0, targets.size, tile)
+    ]
+    return concatenate(parts)
+
+
+def concatenate(parts: Iterable[Comparison]) -> Comparison:
+    """Join comparisons of consecutive positions."""
+    parts = list(parts)
+    if not parts:
+        none = np.zeros(0)
+        empty = np.zeros((0, 2, TOP))
+        return Comparison(none, none, none, empty.astype(np.int32), empty.astype(np.float32))
+    return Comparison(
+        *(
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in ("kl", "nll_reference", "nll_quant", "top_ids", "top_logp")
+        )
+    )

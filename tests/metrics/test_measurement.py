@@ -1,0 +1,173 @@
+"""Measuring fakes: figures come out as computed by hand, whatever the batch, tile or order."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from zeropoint.errors import MeasurementError
+from zeropoint.kernels.compare import compare_numpy
+from zeropoint.metrics import measurement
+from zeropoint.metrics.gate import check_gate
+from zeropoint.metrics.statistics import Estimate
+from zeropoint.metrics.summary import summarize
+from zeropoint.metrics.verdict import THRESHOLDS, verdict
+
+_spec = importlib.util.spec_from_file_location("fakes", Path(__file__).with_name("fakes.py"))
+fakes = importlib.util.module_from_spec(_spec)
+sys.modules["fakes"] = fakes
+_spec.loader.exec_module(fakes)
+
+
+def measured(
+    noise: float = 0.3, chunks: int = 12, **options: int
+) -> list[measurement.ChunkMeasured]:
+    texts = {
+        "prose": fakes.random_tokens(32 * chunks // 2),
+        "code": fakes.random_tokens(32 * chunks // 2, seed=6),
+    }
+    cut = measurement.cut_chunks(texts, 32)
+    return list(
+        measurement.measure_chunks(fakes.FakeModel(), fakes.FakeModel(noise=noise), cut, **options)
+    )
+
+
+def test_the_figures_are_those_of_the_whole_distribution() -> None:
+    """Against a table lookup that never goes through chunks or tiles. float32 heads: 1e-6."""
+    chunks = measured()
+    result = summarize(chunks)
+    previous = np.concatenate([c.tokens[16:31] for c in chunks])
+    targets = np.concatenate([c.tokens[17:] for c in chunks])
+    expected = compare_numpy(
+        fakes.FakeModel().table[previous], fakes.FakeModel(noise=0.3).table[previous], targets
+    )
+    assert result["tokens"] == 12 * 15
+    assert result["kl"]["mean"] == pytest.approx(expected.kl.mean(), rel=1e-6)
+    assert result["kl"]["max"] == pytest.approx(expected.kl.max(), rel=1e-6)
+    assert result["perplexity"]["reference"] == pytest.approx(np.exp(expected.nll_reference.mean()))
+    assert result["top1"] == expected.same_top.mean()
+    assert result["kl"]["low"] < result["kl"]["mean"] < result["kl"]["high"]
+    assert json.loads(json.dumps(result)) == result
+
+
+def test_batches_and_tiles_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = measured(batch=1)
+    monkeypatch.setattr(measurement, "TILE_BYTES", 4 * 50 * 4)
+    five = measured(batch=5)
+    for a, b in zip(one, five, strict=True):
+        np.testing.assert_array_equal(a.comparison.kl, b.comparison.kl)
+        np.testing.assert_array_equal(a.comparison.top_logp, b.comparison.top_logp)
+
+
+def test_a_model_against_itself_loses_exactly_nothing() -> None:
+    result = summarize(measured(noise=0.0))
+    assert (result["kl"]["mean"], result["kl"]["max"], result["top1"]) == (0.0, 0.0, 1.0)
+    assert result["perplexity"]["ratio"]["mean"] == 1.0
+    assert result["verdict"]["word"] == "INDISTINGUISHABLE"
+
+
+def test_domains_take_turns_and_are_told_apart() -> None:
+    chunks = measured()
+    assert [c.domain for c in chunks[:4]] == ["prose", "code", "prose", "code"]
+    result = summarize(chunks)
+    assert set(result["by_domain"]) == {"prose", "code"}
+    assert sum(part["tokens"] for part in result["by_domain"].values()) == result["tokens"]
+    assert sum(part["tokens"] for part in result["by_position"].values()) == result["tokens"]
+
+
+def test_token_classes_part_the_tokens() -> None:
+    texts = {0: " the", 1: "7", 2: "{", 3: "();"}
+    result = summarize(measured(), token_text=lambda token: texts[token % 4])
+    assert set(result["by_class"]) == {"words", "digits", "syntax", "code"}
+    assert sum(part["tokens"] for part in result["by_class"].values()) == result["tokens"]
+
+
+def test_text_shorter_than_a_chunk_is_refused_with_its_size() -> None:
+    with pytest.raises(MeasurementError, match="prose 31"):
+        measurement.cut_chunks({"prose": fakes.random_tokens(31)}, 32)
+    with pytest.raises(MeasurementError, match="none"):
+        measurement.cut_chunks({}, 32)
+
+
+def test_bos_replaces_the_first_token_of_each_chunk() -> None:
+    chunks = measurement.cut_chunks({"t": fakes.random_tokens(64)}, 32, bos=49)
+    assert [c.tokens[0] for c in chunks] == [49, 49]
+    assert (chunks[1].tokens[1:] == fakes.random_tokens(64)[33:]).all()
+
+
+def test_other_vocabularies_are_refused() -> None:
+    chunks = measurement.cut_chunks({"t": fakes.random_tokens(64)}, 32)
+    with pytest.raises(MeasurementError, match="50 tokens and the quant 51"):
+        next(measurement.measure_chunks(fakes.FakeModel(50), fakes.FakeModel(51), chunks))
+
+
+def test_a_logit_that_is_not_finite_is_named_with_its_chunk() -> None:
+    broken = fakes.FakeModel(noise=0.1)
+    broken.table[:, 3] = np.nan
+    chunks = measurement.cut_chunks({"t": fakes.random_tokens(64)}, 32)
+    with pytest.raises(MeasurementError, match=r"chunk 0 \(t\): the quant's logit of token"):
+        next(measurement.measure_chunks(fakes.FakeModel(), broken, chunks))
+
+
+def interval(low: float, high: float) -> Estimate:
+    return Estimate((low + high) / 2, low, high)
+
+
+SAME = interval(0.99, 1.0)
+EVEN = interval(0.999, 1.001)
+
+
+@pytest.mark.parametrize(
+    ("kl", "top1", "ratio", "word"),
+    [
+        (interval(0.0001, 0.0004), SAME, EVEN, "INDISTINGUISHABLE"),
+        (interval(0.0003, 0.0007), SAME, EVEN, "INDISTINGUISHABLE"),  # the floor lies inside
+        (interval(0.0006, 0.0009), SAME, EVEN, "SMALL, MEASURABLE"),
+        (interval(0.1, 0.2), interval(0.80, 0.89), EVEN, "NOTICEABLE"),
+        (interval(0.1, 0.2), interval(0.80, 0.91), EVEN, "SMALL, MEASURABLE"),  # not shown
+        (interval(0.1, 0.2), SAME, interval(1.06, 1.1), "NOTICEABLE"),
+        (interval(3, 4), interval(0.2, 0.3), EVEN, "BROKEN"),
+        (interval(3, 4), SAME, interval(2.1, 9), "BROKEN"),
+        (Estimate(0.1, np.nan, np.nan), SAME, EVEN, "UNDECIDED"),
+        (Estimate(0.0, np.nan, np.nan), SAME, EVEN, "INDISTINGUISHABLE"),
+    ],
+)
+def test_a_verdict_needs_an_interval_that_shows_it(
+    kl: Estimate, top1: Estimate, ratio: Estimate, word: str
+) -> None:
+    assert verdict(kl, 0.0005, top1, ratio) == word
+    assert THRESHOLDS.noticeable_top1 == 0.90  # the rows above are written for these
+    assert THRESHOLDS.noticeable_perplexity == 1.05
+
+
+@pytest.mark.parametrize(
+    ("gate", "passed"),
+    [
+        ("kl.mean<0.07", True),
+        ("kl.mean<0.055", False),  # the mean is below, the upper end is not
+        ("top1>0.85", True),
+        ("top1>0.91", False),
+        ("kl.p99 <= 0.5", True),
+        ("by_domain.code.kl.mean<0.07", False),  # an interval that is not known
+    ],
+)
+def test_a_gate_passes_only_if_the_interval_shows_it(gate: str, passed: bool) -> None:
+    results = {
+        "kl": {"mean": 0.05, "low": 0.04, "high": 0.06, "p99": 0.5},
+        "top1": 0.92,
+        "top1_low": 0.9,
+        "top1_high": 0.94,
+        "by_domain": {"code": {"kl": {"mean": 0.01, "low": None, "high": None}}},
+    }
+    assert check_gate(gate, results).passed is passed
+
+
+@pytest.mark.parametrize(
+    "gate", ["kl.mean", "kl.mean<", "kl<0.1", "nothing<1", "kl.mean<1.2.3", "<1"]
+)
+def test_a_gate_that_means_nothing_is_refused(gate: str) -> None:
+    with pytest.raises(MeasurementError):
+        check_gate(gate, {"kl": {"mean": 0.05, "low": 0.04, "high": 0.06}})
