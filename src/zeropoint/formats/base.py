@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint.errors import FormatError
+from zeropoint.formats.parts import Parts
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
@@ -49,6 +50,14 @@ class Format(ABC):
     @abstractmethod
     def decode_blocks(self, blocks: U8) -> F32:
         """Decode (n, block_bytes) bytes, any bytes, into (n, block_size) weights."""
+
+    def parts(self, blocks: U8) -> Parts:
+        """Unpack (n, block_bytes) bytes into scale, zero point or minimum, and codes.
+
+        `parts(blocks).weights()` equals `decode_blocks(blocks)`. Raises FormatError for a format
+        that has no such parts.
+        """
+        raise FormatError(f"{self.name} has no scale and codes to show")
 
     def for_shape(self, shape: tuple[int, ...]) -> "Format":
         """Return the format that stores a tensor of this shape.

@@ -1,0 +1,136 @@
+"""Sixteen values out of a table: NF4, and FP4 that puts its second zero to use.
+
+NF4 (QLoRA, arXiv 2305.14314): the values are where a normal distribution scaled to −1 … 1 has
+equally many numbers, so that Gaussian weights use all codes about equally often.
+
+FP4 E2M1 has sixteen codes for fifteen values: code 8 is −0. Here code 8 means another value, in
+units of the scale (the idea of RaZeR, arXiv 2501.04052): one that the name states, as in
+FP4_E2M1_M0_2.5_G32, or with M0_BEST the one that lowers the error of the block most, stored in
+one more byte per block.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from zeropoint.formats.base import F32, U8
+from zeropoint.formats.floats import E2M1
+from zeropoint.formats.parts import Parts
+from zeropoint.formats.scaled import (
+    F64,
+    Fields,
+    ScaledFormat,
+    absmax,
+    divide,
+    halving_sum,
+    no_extra,
+)
+
+# Code 7 is 0. From the QLoRA authors' code, bitsandbytes, functional.py (2023), in float32.
+NF4_VALUES: F32 = np.array(
+    [
+        *(-1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453),
+        *(-0.28444138169288635, -0.18477343022823334, -0.09105003625154495, 0.0),
+        *(0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224),
+        *(0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0),
+    ],
+    np.float32,
+)
+NF4_MIDDLES: F32 = (NF4_VALUES[1:] + NF4_VALUES[:-1]) / np.float32(2)
+
+SECOND_ZERO = 8  # the code of −0
+# What M0_BEST chooses from: the middles of FP4's wide steps, and values beyond its 6, with which a
+# searched smaller scale keeps one outlier.
+SPECIALS = tuple(
+    sign * value for value in (2.5, 3.5, 5.0, 7.0, 8.0, 10.0, 12.0) for sign in (1, -1)
+)
+SPECIAL_STEP = 1 / 8  # the stored byte counts eighths: −16 … 15.875
+
+
+@dataclass(frozen=True, kw_only=True)
+class NormalFloats(ScaledFormat):
+    """NF4: w = scale · table[q], the scale being the largest |w|; ties go to the lower value."""
+
+    def fit(self, weights: F32, importance: F32 | None, shrink: F32) -> Fields:
+        scale = self.stored_scale(absmax(weights).astype(np.float64) * shrink)
+        codes = np.searchsorted(NF4_MIDDLES, divide(weights, scale))
+        return Fields(scale, no_extra(weights), codes.astype(np.uint8))
+
+    def meaning(self, fields: Fields) -> Parts:
+        codes = fields.codes.astype(np.int16)
+        return Parts(codes=codes, scale=fields.scale, values=NF4_VALUES[fields.codes])
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecondZero(ScaledFormat):
+    """FP4 E2M1 whose code 8 means another value than −0: w = scale · value(q).
+
+    A weight takes code 8 where that is strictly nearer than FP4's own nearest value.
+    """
+
+    def fp4_ratio(self, weights: F32, shrink: F32) -> tuple[F32, F32]:
+        """Return the scale that puts the largest |w| at 6, as stored, and weights / scale."""
+        scale = self.stored_scale(absmax(weights).astype(np.float64) * shrink / E2M1.max)
+        return scale, divide(weights, scale)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FixedSecondZero(SecondZero):
+    """FP4 E2M1 whose code 8 means `special`, in units of the scale: w = scale · value(q)."""
+
+    special: float
+
+    def fit(self, weights: F32, importance: F32 | None, shrink: F32) -> Fields:
+        scale, ratio = self.fp4_ratio(weights, shrink)
+        codes = encode_with_special(ratio, np.full_like(scale, self.special))
+        return Fields(scale, no_extra(weights), codes)
+
+    def meaning(self, fields: Fields) -> Parts:
+        return special_parts(fields, np.full_like(fields.scale, self.special))
+
+
+@dataclass(frozen=True, kw_only=True)
+class BestSecondZero(SecondZero):
+    """FP4 E2M1 whose code 8 means what fits the block best, of `SPECIALS`: w = scale · value(q).
+
+    One byte per block says what, in signed eighths of the scale. The squared error decides,
+    weighted by the importance if there is one; of equal ones the first.
+    """
+
+    extra_bytes = 1
+
+    def fit(self, weights: F32, importance: F32 | None, shrink: F32) -> Fields:
+        scale, ratio = self.fp4_ratio(weights, shrink)
+        usual = squared(ratio - E2M1.table[E2M1.encode(ratio)])
+        most = np.full(len(weights), -1.0)
+        best = np.zeros((len(weights), 1), np.float32)
+        for special in SPECIALS:
+            saved = np.maximum(usual - squared(ratio - np.float32(special)), 0)
+            gain = halving_sum(saved if importance is None else saved * importance)
+            best = np.where((gain > most)[:, None], np.float32(special), best)
+            most = np.maximum(gain, most)
+        extra = (best / SPECIAL_STEP).astype(np.int8).view(np.uint8)
+        return Fields(scale, extra, encode_with_special(ratio, best))
+
+    def meaning(self, fields: Fields) -> Parts:
+        eighths = fields.extra.copy().view(np.int8).astype(np.float32)
+        return special_parts(fields, eighths * np.float32(SPECIAL_STEP))
+
+
+def encode_with_special(ratio: F32, special: F32) -> U8:
+    """Round (n, m) ratios to codes of FP4, or to code 8 where `special` (n, 1) is nearer."""
+    codes = E2M1.encode(ratio).astype(np.uint8)
+    codes[codes == SECOND_ZERO] = 0  # a small negative number rounds to −0, which is taken
+    nearer = np.abs(ratio - special) < np.abs(ratio - E2M1.table[codes])
+    return np.where(nearer, np.uint8(SECOND_ZERO), codes)
+
+
+def special_parts(fields: Fields, special: F32) -> Parts:
+    """Say what fields mean if code 8 means `special` (n, 1)."""
+    values = np.where(fields.codes == SECOND_ZERO, special, E2M1.table[fields.codes])
+    return Parts(codes=fields.codes.astype(np.int16), scale=fields.scale, values=values)
+
+
+def squared(difference: F32) -> F64:
+    """Square in float64."""
+    return difference.astype(np.float64) ** 2
