@@ -19,8 +19,8 @@ def token_class(text: str) -> str:
                 camelCase, calls, dotted names)
     words       the rest
 
-    >>> [token_class(text) for text in (" the", "42", '":', "snake_case", " (", "<|im_end|>",
-    "\\n")] ['words', 'digits', 'syntax', 'code', 'code', 'syntax', 'whitespace']
+    >>> [token_class(text) for text in (" the", "42", '":', "snake_case", "<|im_end|>", "  ")]
+    ['words', 'digits', 'syntax', 'code', 'syntax', 'whitespace']
     """
     bare = text.strip()
     if not bare:
