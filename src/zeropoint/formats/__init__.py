@@ -5,12 +5,28 @@ from types import MappingProxyType
 
 from zeropoint.errors import FormatError
 from zeropoint.formats.base import F32, U8, Format, QuantizedTensor, check_shape
-from zeropoint.formats.legacy import Q8_0
+from zeropoint.formats.iquants import IQUANTS
+from zeropoint.formats.kquants import KQUANTS
+from zeropoint.formats.legacy import LEGACY
 from zeropoint.formats.names import plain_format, suggestion
+from zeropoint.formats.nonlinear import NONLINEAR
 from zeropoint.formats.parts import Parts
+from zeropoint.formats.scalars import SCALARS
+from zeropoint.formats.storage import StorageFormat
+from zeropoint.formats.ternary import TERNARY
+
+# The tensor types of GGUF, by the number that they have there.
+GGML_TYPES: Mapping[int, StorageFormat] = MappingProxyType(
+    {
+        format.ggml_type: format
+        for format in (*SCALARS, *LEGACY, *KQUANTS, *NONLINEAR, *TERNARY, *IQUANTS)
+    }
+)
 
 # One explicit table; a format is found by its name and by nothing else.
-FORMATS: Mapping[str, Format] = MappingProxyType({format.name: format for format in (Q8_0(),)})
+FORMATS: Mapping[str, Format] = MappingProxyType(
+    {format.name: format for format in GGML_TYPES.values()}
+)
 
 
 def find_format(name: str) -> Format:
@@ -28,11 +44,13 @@ def find_format(name: str) -> Format:
 __all__ = [
     "F32",
     "FORMATS",
+    "GGML_TYPES",
     "U8",
     "Format",
     "FormatError",
     "Parts",
     "QuantizedTensor",
+    "StorageFormat",
     "check_shape",
     "find_format",
 ]

@@ -1,0 +1,167 @@
+"""The K formats: 256 weights in groups of 16 or 32, whose scales are themselves quantized.
+
+A block has one float16 `d` (and `dmin`), and each group a small integer, so that
+
+    scale = d · group scale        minimum = −dmin · group minimum
+
+Both products are exact in float32, and so is scale · q; only adding the minimum rounds.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zeropoint.formats.base import F32, U8
+from zeropoint.formats.parts import Parts
+from zeropoint.formats.storage import StorageFormat, fields, read, read_f16
+
+
+@dataclass(frozen=True, kw_only=True)
+class KQuant(StorageFormat):
+    """Blocks of 256 weights, in two halves of 128 or four quarters of 64."""
+
+    block_size: int = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Q2_K(KQuant):
+    """2-bit codes, 16 groups with 4-bit scale and minimum: w = scale · q + minimum, q in 0…3.
+
+    Block (84 bytes):  0-15 group scale (low nibble), group minimum (high) | 16-79 codes
+                       | 80-81 d f16 | 82-83 dmin f16
+    Byte i of a half's 32 holds the codes of weights i, 32 + i, 64 + i, 96 + i.
+    """
+
+    name: str = "Q2_K"
+    ggml_type: int = 10
+    block_bytes: int = 84
+    group_size: int = 16
+
+    def parts(self, blocks: U8) -> Parts:
+        scale = product(read_f16(blocks, 80), blocks[:, :16] & np.uint8(15))
+        minimum = negated_product(read_f16(blocks, 82), blocks[:, :16] >> np.uint8(4))
+        return Parts(scale=scale, minimum=minimum, codes=spread(blocks, 16, 80, 2))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Q3_K(KQuant):
+    """3-bit codes, 16 groups with 6-bit scale: w = scale · q, q in −4…3, stored as q + 4.
+
+    Block (110 bytes):  0-31 high bits of codes | 32-95 low 2 bits of codes
+                        | 96-107 group scales | 108-109 d f16
+    Bit k of high byte i belongs to weight 32 · k + i. Group scales are −32…31, stored + 32: low 4
+    bits in bytes 96-103 (groups 0-7 low nibble, 8-15 high), high 2 bits in bytes 104-107 (group g
+    in byte 104 + g mod 4 at bits 2 · (g div 4)).
+    """
+
+    name: str = "Q3_K"
+    ggml_type: int = 11
+    block_bytes: int = 110
+    group_size: int = 16
+
+    def parts(self, blocks: U8) -> Parts:
+        low = fields(blocks[:, 96:104], 4).reshape(-1, 16)
+        high = fields(blocks[:, 104:108], 2).reshape(-1, 16)
+        groups = (low | high << np.uint8(4)).view(np.int8) - np.int8(32)
+        top = fields(blocks[:, :32], 1).reshape(-1, 256)
+        codes = spread(blocks, 32, 96, 2) + (top << np.uint8(2)).view(np.int8) - np.int8(4)
+        return Parts(scale=product(read_f16(blocks, 108), groups), codes=codes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Q4_K(KQuant):
+    """4-bit codes, 8 groups with 6-bit scale and minimum: w = scale · q + minimum, q in 0…15.
+
+    Block (144 bytes):  0-1 d f16 | 2-3 dmin f16 | 4-15 group scales and minimums | 16-143 codes
+    Byte i of a quarter's 32 holds the codes of weights i and 32 + i.
+    """
+
+    name: str = "Q4_K"
+    ggml_type: int = 12
+    block_bytes: int = 144
+    group_size: int = 32
+
+    def parts(self, blocks: U8) -> Parts:
+        scale, minimum = scale_and_minimum(blocks)
+        return Parts(scale=scale, minimum=minimum, codes=spread(blocks, 16, 144, 4))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Q5_K(KQuant):
+    """5-bit codes, 8 groups with 6-bit scale and minimum: w = scale · q + minimum, q in 0…31.
+
+    Block (176 bytes):  0-1 d f16 | 2-3 dmin f16 | 4-15 group scales and minimums
+                        | 16-47 fifth bits of codes | 48-175 low 4 bits of codes
+    Bit g of fifth-bit byte i belongs to weight 32 · g + i.
+    """
+
+    name: str = "Q5_K"
+    ggml_type: int = 13
+    block_bytes: int = 176
+    group_size: int = 32
+
+    def parts(self, blocks: U8) -> Parts:
+        scale, minimum = scale_and_minimum(blocks)
+        top = fields(blocks[:, 16:48], 1).reshape(-1, 256)
+        codes = spread(blocks, 48, 176, 4) + (top << np.uint8(4)).view(np.int8)
+        return Parts(scale=scale, minimum=minimum, codes=codes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Q6_K(KQuant):
+    """6-bit codes, 16 groups with 8-bit scale: w = scale · q, q in −32…31, stored as q + 32.
+
+    Block (210 bytes):  0-127 low 4 bits of codes | 128-191 high 2 bits | 192-207 group scales i8
+                        | 208-209 d f16
+    In a half: low byte i of 64 holds weights i and 64 + i, high byte i of 32 weights i, 32 + i,
+    64 + i, 96 + i.
+    """
+
+    name: str = "Q6_K"
+    ggml_type: int = 14
+    block_bytes: int = 210
+    group_size: int = 16
+
+    def parts(self, blocks: U8) -> Parts:
+        low = fields(blocks[:, :128].reshape(-1, 2, 64), 4).reshape(-1, 256)
+        high = fields(blocks[:, 128:192].reshape(-1, 2, 32), 2).reshape(-1, 256)
+        codes = (low | high << np.uint8(4)).view(np.int8) - np.int8(32)
+        groups = read(blocks, 192, 208, "i1")
+        return Parts(scale=product(read_f16(blocks, 208), groups), codes=codes)
+
+
+def spread(blocks: U8, start: int, stop: int, bits: int) -> NDArray[np.int8]:
+    """Return the 256 codes in bytes start … stop − 1, where 32 bytes hold 32 · 8 / bits weights."""
+    runs = blocks[:, start:stop].reshape(len(blocks), -1, 32)
+    return fields(runs, bits).reshape(-1, 256).view(np.int8)
+
+
+def scale_and_minimum(blocks: U8) -> tuple[F32, F32]:
+    """Return scale and minimum, (n, 8) each, of blocks that begin as Q4_K's and Q5_K's do.
+
+    Of 12 bytes, the low 6 bits of bytes 0-3 are the scales of groups 0-3, of bytes 4-7 their
+    minimums; bytes 8-11 hold the low 4 bits of scale (low nibble) and minimum of groups 4-7, whose
+    high 2 bits are on top of bytes 0-3 and 4-7.
+    """
+    packed = blocks[:, 4:16].reshape(-1, 3, 4)
+    first = packed[:, :2] & np.uint8(63)  # (n, 2, 4): scales, minimums
+    second = fields(packed[:, 2], 4) | (packed[:, :2] >> np.uint8(6)) << np.uint8(4)
+    scales, minimums = np.concatenate([first, second], axis=2).swapaxes(0, 1)
+    d, dmin = read_f16(blocks, 0), read_f16(blocks, 2)
+    return product(d, scales), negated_product(dmin, minimums)
+
+
+def product(factor: F32, integers: NDArray[np.integer[Any]]) -> F32:
+    """Multiply (n, 1) by (n, m) in float32; infinity · 0 is NaN."""
+    with np.errstate(invalid="ignore"):
+        return factor * integers.astype(np.float32)
+
+
+def negated_product(factor: F32, integers: NDArray[np.integer[Any]]) -> F32:
+    """As `product`, with the other sign: ggml subtracts its minimums."""
+    return -product(factor, integers)
+
+
+KQUANTS = (Q2_K(), Q3_K(), Q4_K(), Q5_K(), Q6_K())

@@ -1,0 +1,119 @@
+"""Formats whose 4-bit codes stand for the 16 values of a table: w = scale · table[q]."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zeropoint.formats.base import F32, U8
+from zeropoint.formats.kquants import product
+from zeropoint.formats.legacy import nibbles
+from zeropoint.formats.parts import Parts
+from zeropoint.formats.storage import StorageFormat, fields, read_f16
+
+# ggml's table: dense around zero, where weights are, and not symmetric. There is no zero in it.
+IQ4_VALUES: F32 = np.array(
+    [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113], np.float32
+)
+# Twice the values of FP4 E2M1, which are 0, ½, 1, 1½, 2, 3, 4, 6 and their negatives; −0 is 0.
+E2M1_DOUBLED: F32 = np.array([0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12], np.float32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class IQ4_NL(StorageFormat):
+    """32 weights, one scale: w = scale · IQ4_VALUES[q].
+
+    Block (18 bytes):  0-1 scale f16 | 2-17 nibbles, weights 0-15 in the low halves, 16-31 above
+    """
+
+    name: str = "IQ4_NL"
+    ggml_type: int = 20
+    block_size: int = 32
+    block_bytes: int = 18
+    group_size: int = 32
+
+    def parts(self, blocks: U8) -> Parts:
+        codes = nibbles(blocks, 2)
+        return Parts(scale=read_f16(blocks, 0), codes=codes, values=IQ4_VALUES[codes])
+
+
+@dataclass(frozen=True, kw_only=True)
+class IQ4_XS(StorageFormat):
+    """256 weights in 8 groups with 6-bit scales: w = d · group scale · IQ4_VALUES[q].
+
+    Block (136 bytes):  0-1 d f16 | 2-3 high 2 bits of group scales | 4-7 low 4 bits
+                        | 8-135 nibbles, each group as in IQ4_NL
+    Group scales are −32…31, stored + 32.
+    """
+
+    name: str = "IQ4_XS"
+    ggml_type: int = 23
+    block_size: int = 256
+    block_bytes: int = 136
+    group_size: int = 32
+
+    def parts(self, blocks: U8) -> Parts:
+        low = fields(blocks[:, 4:8], 4).swapaxes(1, 2).reshape(-1, 8)
+        high = fields(blocks[:, 2:4], 2).swapaxes(1, 2).reshape(-1, 8)
+        groups = (low | high << np.uint8(4)).view(np.int8) - np.int8(32)
+        codes = fields(blocks[:, 8:].reshape(-1, 8, 16), 4).reshape(-1, 256).view(np.int8)
+        scale = product(read_f16(blocks, 0), groups)
+        return Parts(scale=scale, codes=codes, values=IQ4_VALUES[codes])
+
+
+@dataclass(frozen=True, kw_only=True)
+class MXFP4(StorageFormat):
+    """32 weights of FP4 E2M1, one scale that is a power of two (OCP MX; its order is ggml's).
+
+    Block (17 bytes):  0 exponent e | 1-16 nibbles, weights 0-15 in the low halves, 16-31 above
+
+    w = 2^(e − 128) · E2M1_DOUBLED[q]. Unlike OCP's, e = 255 is a number and not NaN.
+    """
+
+    name: str = "MXFP4"
+    ggml_type: int = 39
+    block_size: int = 32
+    block_bytes: int = 17
+    group_size: int = 32
+
+    def parts(self, blocks: U8) -> Parts:
+        scale = np.ldexp(np.float32(1), blocks[:, :1].astype(np.int32) - 128)
+        codes = nibbles(blocks, 1)
+        return Parts(scale=scale, codes=codes, values=E2M1_DOUBLED[codes])
+
+
+@dataclass(frozen=True, kw_only=True)
+class NVFP4(StorageFormat):
+    """64 weights of FP4 E2M1 in 4 groups, each with a scale in UE4M3, and no scale of the tensor.
+
+    Block (36 bytes):  0-3 group scales UE4M3 | 4-35 nibbles: 8 bytes per group, its weights 0-7 in
+                       the low halves, 8-15 above
+
+    w = scale / 2 · E2M1_DOUBLED[q]. UE4M3 has 4 bits of exponent and 3 of mantissa (its top bit is
+    ignored): 2^-9 … 448; 127 means 0, as ggml has it.
+    """
+
+    name: str = "NVFP4"
+    ggml_type: int = 40
+    block_size: int = 64
+    block_bytes: int = 36
+    group_size: int = 16
+
+    def parts(self, blocks: U8) -> Parts:
+        codes = fields(blocks[:, 4:].reshape(-1, 4, 8), 4).reshape(-1, 64).view(np.int8)
+        return Parts(scale=HALF_UE4M3[blocks[:, :4]], codes=codes, values=E2M1_DOUBLED[codes])
+
+
+def half_ue4m3() -> F32:
+    """Return half of what each byte means as UE4M3: (256,)."""
+    code = np.arange(256)
+    exponent, mantissa = code >> 3 & 15, code & 7
+    fraction = np.where(exponent == 0, mantissa / 8, 1 + mantissa / 8)
+    value = np.ldexp(fraction, np.maximum(exponent, 1) - 8)
+    zero: NDArray[np.bool_] = (code == 0) | (code == 127)
+    return np.where(zero, 0, value).astype(np.float32)
+
+
+HALF_UE4M3 = half_ue4m3()
+
+NONLINEAR = (IQ4_NL(), IQ4_XS(), MXFP4(), NVFP4())
