@@ -92,15 +92,20 @@ def encode(format: Format, weights: F32, importance: F32 | None = None, *, threa
     return blocks
 
 
-def check_finite(weights: F32, threads: int) -> None:
-    """Raise FormatError with row and column of the first of (rows, columns) that is not finite."""
+def first_not_finite(weights: F32, *, threads: int = 1) -> int | None:
+    """Return the flat index of the first NaN or infinity in (rows, columns) weights, or None."""
     module = native()
     if module is not None:
-        first = int(module.first_not_finite(weights, threads))
-    else:
-        bad = np.flatnonzero(~np.isfinite(weights))
-        first = int(bad[0]) if bad.size else weights.size
-    if first < weights.size:
+        first = int(module.first_not_finite(np.ascontiguousarray(weights, np.float32), threads))
+        return first if first < weights.size else None
+    bad = np.flatnonzero(~np.isfinite(weights))
+    return int(bad[0]) if bad.size else None
+
+
+def check_finite(weights: F32, threads: int) -> None:
+    """Raise FormatError with row and column of the first of (rows, columns) that is not finite."""
+    first = first_not_finite(weights, threads=threads)
+    if first is not None:
         row, column = divmod(first, weights.shape[1])
         raise FormatError(
             f"weight {first} (row {row}, column {column}) is {weights[row, column]}; "
