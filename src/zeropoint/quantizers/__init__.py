@@ -1,1 +1,5 @@
-"""Turns weights into blocks by a recipe."""
+"""Turns weights into blocks by a recipe; never imports torch."""
+
+from zeropoint.quantizers.nearest import dequantize, quantize
+
+__all__ = ["dequantize", "quantize"]

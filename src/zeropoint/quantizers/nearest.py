@@ -30,7 +30,9 @@ def quantize(
         return quantize_experts(weights, format, importance, threads)
     shape, columns = weights.shape, weights.shape[-1] if weights.ndim else 1
     if importance is not None and importance.shape != (columns,):
-        raise FormatError(f"importance has shape {importance.shape}, the rows have {columns} weights")
+        raise FormatError(
+            f"importance has shape {importance.shape}, the rows have {columns} weights"
+        )
     bound = format.for_shape(shape)
     # A format "per tensor" has the whole tensor as its block: the rows become one.
     width = max(columns, bound.block_size)
@@ -51,7 +53,9 @@ def quantize_experts(
         )
     bound = format.for_shape(weights.shape)
     if bound.block_size > weights.shape[2]:
-        raise FormatError(f"{format.name} spans several experts; give one importance for all of them")
+        raise FormatError(
+            f"{format.name} spans several experts; give one importance for all of them"
+        )
     parts = [
         kernels.encode(bound, expert, costs, threads=threads)
         for expert, costs in zip(weights, importance, strict=True)
