@@ -1,0 +1,168 @@
+"""Text to calibrate and to measure on: the user's files, or a mix that every machine has.
+
+The built-in mix is made of what comes with Python, so it needs no network and no licence of ours:
+prose from the language's own manual, code from the standard library, questions and answers made of
+its documentation, and JSON with tool calls made of its signatures. Each domain is cut in two by a
+hash of where the text comes from: what calibrates never evaluates.
+"""
+
+import hashlib
+import inspect
+import json
+import pydoc_data.topics
+import re
+import sys
+import sysconfig
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from zeropoint.errors import MeasurementError
+
+Part = Literal["calibrate", "evaluate"]
+
+_DOCUMENTED = """
+argparse array ast base64 bisect calendar collections configparser contextlib copy csv datetime
+decimal difflib email.message fractions functools glob hashlib heapq html http.client io ipaddress
+itertools json logging math mimetypes os os.path pathlib pickle platform pprint queue random re
+sched shelve shlex shutil socket sqlite3 statistics string struct subprocess tarfile tempfile textwrap
+threading time timeit tokenize types unittest urllib.parse uuid zipfile
+""".split()
+
+_DOMAIN_CHARACTERS = 400_000  # of each built-in domain, at most
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Texts by domain. Two corpora are the same if their hashes are."""
+
+    domains: Mapping[str, str]
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 over names and texts, in order, 64 hexadecimal digits."""
+        digest = hashlib.sha256()
+        for name, text in self.domains.items():
+            for part in (name.encode(), text.encode()):
+                digest.update(len(part).to_bytes(8, "little") + part)
+        return digest.hexdigest()
+
+
+def read_corpus(files: Sequence[Path]) -> Corpus:
+    """Read text files as one domain each, named after the file.
+
+    Files must be UTF-8 (a byte-order mark is dropped). Raises MeasurementError for a file that is
+    missing, not text, or empty, and for two files of one name.
+    """
+    domains: dict[str, str] = {}
+    for path in files:
+        try:
+            text = path.read_bytes().decode("utf-8-sig")
+        except OSError as error:
+            raise MeasurementError(f"{path}: {error.strerror or error}") from None
+        except UnicodeDecodeError as error:
+            raise MeasurementError(
+                f"{path}: byte {error.start}: not UTF-8 text; convert it first"
+            ) from None
+        if not text.strip():
+            raise MeasurementError(f"{path}: there is no text in it")
+        name = path.stem if path.stem not in domains else path.name
+        if name in domains:
+            raise MeasurementError(f"{path}: a second text named {name!r}; rename one")
+        domains[name] = text
+    return Corpus(domains)
+
+
+def builtin_corpus(part: Part) -> Corpus:
+    """Return the offline mix: domains prose, code, chat and json.
+
+    It depends on the version of Python, which is why results carry the hash.
+    """
+    builders = {"prose": _prose, "code": _code, "chat": _chat, "json": _json}
+    domains = {}
+    for name, pieces in builders.items():
+        by_part: dict[Part, list[str]] = {"calibrate": [], "evaluate": []}
+        for origin, text in pieces():
+            by_part[_part_of(origin)] += text.split("\n\n")
+        known = set(by_part["calibrate"])  # manuals repeat themselves
+        if part == "evaluate":
+            by_part[part] = [piece for piece in by_part[part] if piece not in known]
+        text = "\n\n".join(by_part[part])[:_DOMAIN_CHARACTERS]
+        domains[name] = re.sub(r" at 0x[0-9a-f]+", "", text)  # an address differs by process
+    return Corpus(domains)
+
+
+def _part_of(origin: str) -> Part:
+    return "calibrate" if hashlib.sha256(origin.encode()).digest()[0] % 2 else "evaluate"
+
+
+def _prose() -> Iterator[tuple[str, str]]:
+    for name, text in sorted(pydoc_data.topics.topics.items()):
+        yield name, text.strip()
+
+
+def _code() -> Iterator[tuple[str, str]]:
+    folder = Path(sysconfig.get_paths()["stdlib"])
+    for path in sorted(folder.glob("*.py")):
+        yield path.name, path.read_text("utf-8", errors="replace")
+
+
+def _documented() -> Iterator[tuple[str, str, str, inspect.Signature | None]]:
+    """(module, name, documentation, signature) of the public members of the standard library."""
+    seen = set()  # a member is told once, by the first module that offers it
+    for module_name in _DOCUMENTED:
+        __import__(module_name)
+        module = sys.modules[module_name]
+        for name in sorted(getattr(module, "__all__", None) or vars(module)):
+            member = getattr(module, name, None)
+            text = inspect.getdoc(member)
+            if name.startswith("_") or not callable(member) or not text or len(text) < 80:
+                continue
+            if text in seen:
+                continue
+            seen.add(text)
+            try:
+                signature = inspect.signature(member)
+            except (ValueError, TypeError):
+                signature = None
+            yield module_name, name, text, signature
+
+
+_QUESTIONS = (
+    "What does {module}.{name} do?",
+    "How do I use {name} from the {module} module?",
+    "Can you explain {module}.{name} to me?",
+    "I found {name} in some code that imports {module}. What is it for?",
+)
+
+
+def _chat() -> Iterator[tuple[str, str]]:
+    for index, (module, name, text, signature) in enumerate(_documented()):
+        question = _QUESTIONS[index % len(_QUESTIONS)].format(module=module, name=name)
+        example = f"\n\nIts signature is `{name}{signature}`." if signature else ""
+        yield module, f"User: {question}\n\nAssistant: {text}{example}"
+
+
+def _json() -> Iterator[tuple[str, str]]:
+    for module, name, text, signature in _documented():
+        if signature is None:
+            continue
+        summary = text.split("\n\n")[0].replace("\n", " ")
+        parameters = {
+            key: {"type": "string", "required": value.default is inspect.Parameter.empty}
+            for key, value in signature.parameters.items()
+        }
+        tool = {"name": f"{module}.{name}", "description": summary, "parameters": parameters}
+        call = {
+            "name": f"{module}.{name}",
+            "arguments": {
+                key: None if value.default is inspect.Parameter.empty else str(value.default)[:40]
+                for key, value in signature.parameters.items()
+            },
+        }
+        yield (
+            module,
+            json.dumps(tool, indent=2) + "\n<tool_call>\n" + json.dumps(call) + "\n</tool_call>",
+        )

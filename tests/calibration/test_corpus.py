@@ -1,0 +1,58 @@
+"""The texts that models are calibrated and measured on."""
+
+from pathlib import Path
+
+import pytest
+
+from zeropoint.calibration.corpus import builtin_corpus, read_corpus
+from zeropoint.errors import MeasurementError
+
+
+def test_the_builtin_mix_has_four_domains_of_some_length() -> None:
+    for part in ("calibrate", "evaluate"):
+        domains = builtin_corpus(part).domains
+        assert list(domains) == ["prose", "code", "chat", "json"]
+        assert all(len(text) > 50_000 for text in domains.values())
+
+
+def test_what_calibrates_never_evaluates() -> None:
+    """Hardly a line of 60 characters or more stands in both: licences, inherited texts."""
+    calibrate, evaluate = builtin_corpus("calibrate").domains, builtin_corpus("evaluate").domains
+    for name in calibrate:
+        lines = [
+            {line for line in part[name].splitlines() if len(line) >= 60}
+            for part in (calibrate, evaluate)
+        ]
+        assert len(lines[0] & lines[1]) < 0.05 * min(map(len, lines)), name
+
+
+def test_the_mix_is_the_same_each_time() -> None:
+    assert builtin_corpus("evaluate").hash == builtin_corpus("evaluate").hash
+    assert builtin_corpus("evaluate").hash != builtin_corpus("calibrate").hash
+
+
+def test_it_holds_no_address_of_this_process() -> None:
+    """A default such as <object at 0x7f…> would change the hash from run to run."""
+    for text in builtin_corpus("calibrate").domains.values():
+        assert " at 0x7" not in text
+
+
+def test_files_become_domains(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbfone")
+    (tmp_path / "b.md").write_text("two")
+    corpus = read_corpus([tmp_path / "a.txt", tmp_path / "b.md"])
+    assert dict(corpus.domains) == {"a": "one", "b": "two"}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "No such file"), (b"\xff\xfe\x00", "byte 0: not UTF-8"), (b" \n", "no text")],
+)
+def test_a_file_without_text_is_refused(
+    tmp_path: Path, content: bytes | None, message: str
+) -> None:
+    path = tmp_path / "text.txt"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(MeasurementError, match=message):
+        read_corpus([path])
