@@ -27,8 +27,8 @@ _DOCUMENTED = """
 argparse array ast base64 bisect calendar collections configparser contextlib copy csv datetime
 decimal difflib email.message fractions functools glob hashlib heapq html http.client io ipaddress
 itertools json logging math mimetypes os os.path pathlib pickle platform pprint queue random re
-sched shelve shlex shutil socket sqlite3 statistics string struct subprocess tarfile tempfile textwrap
-threading time timeit tokenize types unittest urllib.parse uuid zipfile
+sched shelve shlex shutil socket sqlite3 statistics string struct subprocess tarfile tempfile
+textwrap threading time timeit tokenize types unittest urllib.parse uuid zipfile
 """.split()
 
 _DOMAIN_CHARACTERS = 400_000  # of each built-in domain, at most
