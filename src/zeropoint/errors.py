@@ -14,6 +14,30 @@ it on stderr and exits with 2. A bug of ours is any other exception; it exits wi
 
 from pathlib import Path
 
+LINE = 290  # characters; with "error: " in front a message stays under 300
+PATH = 140  # of which a path may take so many, its end being the telling part
+
+
+def printable(text: str, limit: int = 64) -> str:
+    """Return text from a file as it may stand in a message: escaped, and at most `limit` long.
+
+    Whatever a terminal could obey (control characters, direction marks, surrogates) is escaped.
+
+    >>> printable("a\\x1b[2J")
+    'a\\\\x1b[2J'
+    >>> printable("abcdefgh", 5)
+    'ab…gh'
+    """
+    if len(text) > 2 * limit:  # a hostile string may have 16 MiB: cut before escaping
+        text = text[:limit] + text[-limit:]
+    if not text.isprintable():
+        text = "".join(
+            c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
+        )
+    if len(text) <= limit:
+        return text
+    return text[: limit // 2] + "…" + text[len(text) - (limit - 1) // 2 :]
+
 
 class ZeropointError(Exception):
     """The root: catch this to catch everything that is the input's fault and not ours."""
@@ -26,7 +50,8 @@ class FormatError(ZeropointError):
 class CheckpointError(ZeropointError):
     """A file that is malformed, truncated or inconsistent.
 
-    `offset` is the byte at which the reader stopped, `field` what it was reading there.
+    `offset` is the byte at which the reader stopped, `field` what it was reading there. The message
+    is one line, "FILE: byte OFFSET (FIELD): REASON", of at most 290 printable characters.
     """
 
     def __init__(
@@ -37,11 +62,23 @@ class CheckpointError(ZeropointError):
         self.offset = offset
         self.field = field
         where = ""
+        named = printable(field) if field else ""
         if offset is not None:
-            where = f"byte {offset}" + (f" ({field})" if field else "") + ": "
-        elif field:
-            where = f"{field}: "
-        super().__init__(f"{path}: {where}{reason}")
+            where = f"byte {offset}" + (f" ({named})" if named else "") + ": "
+        elif named:
+            where = f"{named}: "
+        file = str(path)
+        if len(file) > PATH:
+            file = "…" + file[1 - PATH :]
+        start = f"{printable(file, 2 * PATH)}: {where}"
+        super().__init__(start + printable(reason, max(LINE - len(start), 1)))
+
+    def __reduce__(self) -> tuple[object, ...]:  # so that it survives the way between processes
+        return _rebuild, (self.path, self.reason, self.offset, self.field)
+
+
+def _rebuild(path: Path, reason: str, offset: int | None, field: str | None) -> CheckpointError:
+    return CheckpointError(path, reason, offset=offset, field=field)
 
 
 class RecipeError(ZeropointError):

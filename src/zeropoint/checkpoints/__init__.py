@@ -1,1 +1,22 @@
 """Streams tensors out of and into files, and trusts no byte."""
+
+from zeropoint.checkpoints.atomic import write_file
+from zeropoint.checkpoints.base import Checkpoint, TensorInfo
+from zeropoint.checkpoints.layout import NewTensor, Plan, TensorLike, plan_files
+from zeropoint.checkpoints.opening import open_checkpoint
+from zeropoint.checkpoints.values import StringArray
+from zeropoint.checkpoints.writer import CheckpointWriter, create_checkpoint
+
+__all__ = [
+    "Checkpoint",
+    "CheckpointWriter",
+    "NewTensor",
+    "Plan",
+    "StringArray",
+    "TensorInfo",
+    "TensorLike",
+    "create_checkpoint",
+    "open_checkpoint",
+    "plan_files",
+    "write_file",
+]

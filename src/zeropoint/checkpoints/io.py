@@ -1,0 +1,150 @@
+"""Every call that reads or changes a file of ours goes through these functions, and no other.
+
+So a test can make any one of them fail. `ZEROPOINT_FAULT=KIND@N` names the N-th call (from 1):
+
+    kill     the process gets SIGKILL before the call
+    enospc   the call says that the disk is full (reads and opens for reading count, but pass)
+    eio      the call says that the device failed
+    short    the call does half of its work, as the system is always free to do
+
+Interrupted calls (EINTR) are repeated by Python itself.
+"""
+
+import errno
+import fcntl
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+Bytes = bytes | bytearray | memoryview | NDArray[Any]  # contiguous
+
+KINDS = ("kill", "enospc", "eio", "short")
+
+
+class Fault:
+    """Counts calls, and fails the one it was told to."""
+
+    def __init__(self, text: str) -> None:
+        kind, _, number = text.partition("@")
+        if kind not in KINDS or not number.isdecimal():
+            raise ValueError(f"ZEROPOINT_FAULT={text!r} is not KIND@N, KIND one of {KINDS}")
+        self.kind = kind
+        self.number = int(number)
+        self.calls = 0
+
+    def meet(self, *, writes: bool) -> bool:
+        """Fail here if it is this call's turn; return True if it shall be a short one."""
+        self.calls += 1
+        if self.calls != self.number:
+            return False
+        if self.kind == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.kind == "eio":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        if self.kind == "enospc" and writes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return self.kind == "short"
+
+
+_fault = Fault(os.environ["ZEROPOINT_FAULT"]) if "ZEROPOINT_FAULT" in os.environ else None
+
+
+def _meet(*, writes: bool) -> bool:
+    return _fault is not None and _fault.meet(writes=writes)
+
+
+def _view(data: Bytes) -> memoryview:
+    source: Any = data
+    view = memoryview(source)
+    return view.cast("B") if view.nbytes else memoryview(b"")  # an empty view cannot be cast
+
+
+def open_read(path: Path) -> int:
+    """Open for reading; never waits for the other end of a pipe."""
+    _meet(writes=False)
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+
+
+def open_new(path: Path) -> int:
+    """Create a file that must not exist, for writing; its mode is what the umask leaves of 0666."""
+    _meet(writes=True)
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+
+
+def open_claimed(path: Path) -> int:
+    """Open a file that somebody else created, for writing; never through a link, never waiting."""
+    _meet(writes=True)
+    return os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+
+def lock(descriptor: int) -> bool:
+    """Claim a file until it is closed or this process ends; return False if another has it.
+
+    Where the file system knows no locks, everybody gets it.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL):
+            raise
+    return True
+
+
+def pread(descriptor: int, buffer: Bytes, offset: int) -> int:
+    """Fill the buffer from this offset on; return how many bytes there were before the end."""
+    view = _view(buffer)
+    done = 0
+    while done < len(view):
+        part = view[done:]
+        if _meet(writes=False):
+            part = part[: max(len(part) // 2, 1)]
+        count = os.preadv(descriptor, [part], offset + done)
+        if count == 0:
+            break
+        done += count
+    return done
+
+
+def pwrite(descriptor: int, data: Bytes, offset: int) -> None:
+    """Write all of the data at this offset."""
+    view = _view(data)
+    while len(view):
+        part = view
+        if _meet(writes=True):
+            part = part[: max(len(part) // 2, 1)]
+        count = os.pwrite(descriptor, part, offset)
+        view = view[count:]
+        offset += count
+
+
+def fsync(descriptor: int) -> None:
+    """Wait until the file's data is on the device. An error here is final: never try again."""
+    _meet(writes=True)
+    os.fsync(descriptor)
+
+
+def rename(source: Path, target: Path) -> None:
+    """Put `source` in the place of `target`, at once for every onlooker."""
+    _meet(writes=True)
+    os.rename(source, target)
+
+
+def unlink(path: Path) -> None:
+    """Remove a file."""
+    _meet(writes=False)  # a full disk does not stop a removal
+    os.unlink(path)
+
+
+def fsync_dir(directory: Path) -> None:
+    """Wait until the names in a directory are on the device."""
+    _meet(writes=True)
+    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,58 @@
+"""Removes what a process that died left of a set of shards.
+
+The part of the set's key file is claimed first and renamed last. Where it exists without a lock and
+without the key file itself, a run was cut short: the other parts belong to it, and so do the shards
+that it had already renamed, since a set never replaces files that were there before.
+"""
+
+import contextlib
+import json
+import os
+import re
+from pathlib import Path
+
+from zeropoint.checkpoints import io
+from zeropoint.checkpoints.atomic import part_of, stale_part
+from zeropoint.checkpoints.shards import shard_name
+
+INDEX_SUFFIX = ".index.json"
+
+
+def remove_leftovers(target: Path) -> None:
+    """Remove the leftovers of sets named after `target`, whatever their number of shards."""
+    stem = re.escape(target.stem)
+    first = re.compile(rf"\.{stem}-00001-of-(\d{{5}}){re.escape(target.suffix)}\.part")
+    names = os.listdir(target.parent)
+    for name in names:
+        match = first.fullmatch(name)
+        if match and target.suffix == ".gguf":
+            count = int(match[1])
+            shards = [
+                target.with_name(shard_name(target.stem, number, count, target.suffix))
+                for number in range(1, count + 1)
+            ]
+            _remove_set(shards[0], shards[1:], names)
+    index = target.with_name(target.name + INDEX_SUFFIX)
+    if part_of(index).name in names:
+        _remove_set(index, _indexed_shards(index, target), names)
+
+
+def _remove_set(key: Path, shards: list[Path], names: list[str]) -> None:
+    with stale_part(key) as part:
+        if part is None or key.exists():
+            return
+        for shard in shards:
+            for path in (part_of(shard), shard):
+                if path.name in names:
+                    with contextlib.suppress(FileNotFoundError):
+                        io.unlink(path)
+
+
+def _indexed_shards(index: Path, target: Path) -> list[Path]:
+    """Return the shards that an interrupted run was to make: its index was written first."""
+    pattern = re.compile(rf"{re.escape(target.stem)}-\d{{5}}-of-\d{{5}}\.safetensors")
+    try:
+        names = set(json.loads(part_of(index).read_bytes())["weight_map"].values())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return []  # cut short before the index was whole, so before any other part was made
+    return [index.with_name(name) for name in sorted(names) if pattern.fullmatch(name)]

@@ -1,0 +1,108 @@
+"""A GGUF in one file or in many: NAME-00001-of-00003.gguf, as llama.cpp splits them.
+
+The first shard has the metadata; each has `split.no`, `split.count` and `split.tensors.count`.
+The shards are found by the name of the one that was given, never by a name inside a file.
+"""
+
+import re
+from pathlib import Path
+
+from zeropoint.checkpoints.base import Checkpoint, TensorInfo
+from zeropoint.checkpoints.gguf import ALIGNMENT_KEY, Header, read_gguf
+from zeropoint.checkpoints.source import SourceFile
+from zeropoint.checkpoints.values import encode_value
+from zeropoint.errors import CheckpointError, printable
+
+SPLIT_NO, SPLIT_COUNT, SPLIT_TENSORS = "split.no", "split.count", "split.tensors.count"
+SPLIT_KEYS = frozenset((SPLIT_NO, SPLIT_COUNT, SPLIT_TENSORS))
+SHARDS = 4096  # each is an open file
+_NAME = re.compile(
+    r"(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})(?P<suffix>\.\w+)", re.DOTALL
+)
+
+
+def shard_name(stem: str, number: int, count: int, suffix: str) -> str:
+    """Name shard `number` (from 1) of `count`.
+
+    >>> shard_name("model", 1, 3, ".gguf")
+    'model-00001-of-00003.gguf'
+    """
+    return f"{stem}-{number:05}-of-{count:05}{suffix}"
+
+
+def open_gguf(path: Path) -> Checkpoint:
+    """Open a GGUF file, and all other shards if it is one. Raises CheckpointError."""
+    file = SourceFile(path)
+    header = read_gguf(file)
+    if header.metadata.get(SPLIT_COUNT, 1) == 1:
+        return Checkpoint(path, "gguf", [file], _without_split(header), header.tensors)
+    return _open_set(path, file, header)
+
+
+def _open_set(path: Path, file: SourceFile, header: Header) -> Checkpoint:
+    """Open all shards of the set that this one belongs to."""
+    count = _number(path, header, SPLIT_COUNT, SHARDS)
+    number = _number(path, header, SPLIT_NO, count - 1) + 1
+    match = _NAME.fullmatch(path.name)
+    if not match or (int(match["number"]), int(match["count"])) != (number, count):
+        ending = shard_name("", number, count, ".gguf")
+        reason = f"is shard {number} of {count}; its name must end in {ending}"
+        raise CheckpointError(path, reason, offset=header.places[SPLIT_NO], field=SPLIT_NO)
+    files: list[SourceFile] = []
+    headers: list[Header] = []
+    for index in range(count):
+        name = shard_name(match["stem"], index + 1, count, match["suffix"])
+        shard = file if index + 1 == number else SourceFile(path.with_name(name))
+        files.append(shard)
+        headers.append(header if shard is file else read_gguf(shard))
+        _check_shard(shard.path, headers, index, count)
+    tensors = [tensor for part in headers for tensor in part.tensors]
+    _check_tensors(files[0].path, headers[0], tensors)
+    return Checkpoint(path, "gguf", files, _without_split(headers[0]), tensors)
+
+
+def _without_split(header: Header) -> dict[str, object]:
+    return {key: value for key, value in header.metadata.items() if key not in SPLIT_KEYS}
+
+
+def _number(path: Path, header: Header, key: str, limit: int) -> int:
+    """Return an integer of the metadata from 0 to `limit`."""
+    value = header.metadata.get(key)
+    if value is None:
+        raise CheckpointError(path, f"is one of several shards and has no {key}")
+    place = header.places[key]
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= limit:
+        reason = f"is no number from 0 to {limit}"
+        raise CheckpointError(path, reason, offset=place, field=key)
+    return int(value)
+
+
+def _check_shard(path: Path, headers: list[Header], index: int, count: int) -> None:
+    """Check that this shard says what its name says, and nothing else than the first shard."""
+    first, header = headers[0], headers[index]
+    total = first.metadata.get(SPLIT_TENSORS)
+    for key, wanted in ((SPLIT_COUNT, count), (SPLIT_NO, index), (SPLIT_TENSORS, total)):
+        found = _number(path, header, key, 1 << 31)
+        if found != wanted:
+            reason = f"is {found} where {wanted} belongs"
+            raise CheckpointError(path, reason, offset=header.places[key], field=key)
+    for key, value in header.metadata.items():
+        if key in SPLIT_KEYS or key == ALIGNMENT_KEY or key not in first.metadata:
+            continue
+        if encode_value(value) != encode_value(first.metadata[key]):
+            reason = "differs from the first shard's: these are shards of different models"
+            raise CheckpointError(path, reason, offset=header.places[key], field=key)
+
+
+def _check_tensors(path: Path, first: Header, tensors: list[TensorInfo]) -> None:
+    total = first.metadata[SPLIT_TENSORS]
+    if total != len(tensors):
+        reason = f"is {total}, the shards have {len(tensors)} tensors"
+        place = first.places[SPLIT_TENSORS]
+        raise CheckpointError(path, reason, offset=place, field=SPLIT_TENSORS)
+    seen: dict[str, TensorInfo] = {}
+    for tensor in tensors:
+        if tensor.name in seen:
+            reason = f"'{printable(tensor.name)}' is also in {seen[tensor.name].file.name}"
+            raise CheckpointError(tensor.file, reason)
+        seen[tensor.name] = tensor

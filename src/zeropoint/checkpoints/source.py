@@ -1,0 +1,85 @@
+"""A file that is read by position, and that must stay what it was when it was opened.
+
+Reads copy (`pread`) and never map: a mapped file that shrinks kills the process, and mapped pages
+count as resident memory. The one exception is `view`, for an engine that keeps weights in place.
+"""
+
+import mmap
+import os
+import stat
+import weakref
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zeropoint.checkpoints import io
+from zeropoint.errors import CheckpointError
+
+U8 = NDArray[np.uint8]
+
+
+class SourceFile:
+    """A regular file, open for reading. Safe to read from many threads."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._descriptor = io.open_read(path)
+        except FileNotFoundError:
+            raise CheckpointError(path, "there is no such file") from None
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+            raise CheckpointError(path, f"cannot be opened: {_reason(error)}") from None
+        self._close = weakref.finalize(self, os.close, self._descriptor)
+        status = os.fstat(self._descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            self.close()
+            raise CheckpointError(path, "is not a regular file")
+        self.size = status.st_size
+        self._modified = status.st_mtime_ns
+        self._mapping: U8 | None = None
+
+    def read(self, offset: int, count: int) -> U8:
+        """Return `count` bytes. The caller has checked that they lie inside the file."""
+        data = np.empty(count, np.uint8)
+        try:
+            found = io.pread(self._descriptor, data, offset)
+        except OSError as error:
+            reason = f"cannot be read: {_reason(error)}"
+            raise CheckpointError(self.path, reason, offset=offset) from None
+        if found != count:
+            self._changed(offset + found)
+        return data
+
+    def view(self, offset: int, count: int) -> U8:
+        """Return `count` bytes as a read-only view of the mapped file.
+
+        Such a view is as good as the file: one that shrinks under it kills the process.
+        """
+        self.check_unchanged()
+        if count == 0:
+            return np.empty(0, np.uint8)
+        if self._mapping is None:
+            try:
+                mapped = mmap.mmap(self._descriptor, self.size, access=mmap.ACCESS_READ)
+            except OSError as error:
+                raise CheckpointError(self.path, f"cannot be mapped: {_reason(error)}") from None
+            self._mapping = np.frombuffer(mapped, np.uint8)
+        return self._mapping[offset : offset + count]
+
+    def check_unchanged(self) -> None:
+        """Raise CheckpointError if the file was written to or cut since it was opened."""
+        status = os.fstat(self._descriptor)
+        if (status.st_size, status.st_mtime_ns) != (self.size, self._modified):
+            self._changed(min(self.size, status.st_size))
+
+    def close(self) -> None:
+        """Give the descriptor back; views stay valid."""
+        self._close()
+
+    def _changed(self, offset: int) -> None:
+        raise CheckpointError(self.path, "the file changed while it was being read", offset=offset)
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return (getattr(error, "strerror", None) or str(error)).lower()

@@ -1,0 +1,168 @@
+"""Writes a checkpoint, tensor by tensor, so that it appears complete or not at all.
+
+One file: its part is renamed over it at the end (see `atomic`). A set of shards cannot be replaced
+at once by any file system, so a set never replaces one: its names must be free. Its files are
+renamed one by one and its key file last: the first shard of a GGUF, the index of safetensors.
+Without the key file nothing opens the set. If the process dies between two renames, the next run
+knows from the part of the key file which shards to remove (see `leftovers`).
+"""
+
+import contextlib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from zeropoint.checkpoints import io
+from zeropoint.checkpoints.atomic import PartialFile, check_space, check_target, plain_errors
+from zeropoint.checkpoints.layout import Plan, Span, TensorLike, plan_files
+from zeropoint.checkpoints.leftovers import remove_leftovers
+from zeropoint.errors import CheckpointError
+from zeropoint.formats import U8, QuantizedTensor
+
+
+def create_checkpoint(
+    path: Path | str,
+    tensors: Sequence[TensorLike],
+    metadata: Mapping[str, object],
+    *,
+    max_shard_bytes: int | None = None,
+    sources: Sequence[Path] = (),
+) -> "CheckpointWriter":
+    """Begin a GGUF or safetensors file (by its suffix) of these tensors, in this order.
+
+        with create_checkpoint(path, tensors, metadata, sources=source.files) as writer:
+            for tensor in tensors:
+                writer.write(tensor.name, blocks)  # whole, or slab after slab
+
+    `sources` are the files that the data comes from: the output must not be one of them. With
+    `max_shard_bytes` a larger output becomes NAME-00001-of-0000N.SUFFIX and so on. The output is
+    there when the block ends without an exception, and is not before.
+
+    Raises CheckpointError or NotEnoughSpace before anything is written.
+    """
+    # A link stays a link: what it points at is replaced.
+    target = Path(os.path.realpath(path))
+    plan = plan_files(target, tensors, metadata, max_shard_bytes)
+    return CheckpointWriter(target, plan, sources)
+
+
+class CheckpointWriter:
+    """Takes the tensors of a `Plan` in order. Made by `create_checkpoint`."""
+
+    def __init__(self, target: Path, plan: Plan, sources: Sequence[Path]) -> None:
+        self.target = target
+        self.plan = plan
+        self.files = tuple(file.path for file in plan.files)
+        self.file_bytes = plan.size
+        self._spans = [
+            (index, span) for index, file in enumerate(plan.files) for span in file.spans
+        ]
+        self._next = 0  # index into _spans
+        self._done = 0  # bytes of that tensor
+        self._parts: dict[int, PartialFile] = {}
+        for path in self.files:
+            check_target(path, sources)
+        check_space(target.parent, target, plan.size)
+
+    @property
+    def is_set(self) -> bool:
+        """Whether the output is more than one file."""
+        return len(self.files) > 1
+
+    def write(self, name: str, data: U8 | QuantizedTensor) -> None:
+        """Write the next bytes of the tensor whose turn it is; a tensor may come in many slabs.
+
+        Raises ValueError if it is not this tensor's turn, or for more bytes than it has.
+        """
+        if self._next == len(self._spans):
+            raise ValueError(f"{name} comes after the last tensor")
+        index, span = self._spans[self._next]
+        if isinstance(data, QuantizedTensor):
+            if data.format.name != span.tensor.format.name:
+                raise ValueError(f"{name} is {data.format.name}, not {span.tensor.format.name}")
+            data = data.data
+        if name != span.tensor.name:
+            raise ValueError(f"{name} comes where {span.tensor.name} belongs")
+        if data.dtype != np.uint8 or self._done + data.size > span.nbytes:
+            left = span.nbytes - self._done
+            raise ValueError(f"{name} takes {left} more bytes, got {data.size} of {data.dtype}")
+        part = self._part(index)
+        if data.size:
+            part.write(np.ascontiguousarray(data), span.offset + self._done)
+        self._done += data.size
+        if self._done == span.nbytes:
+            self._end_tensor(index, span, part)
+
+    def __enter__(self) -> Self:
+        remove_leftovers(self.target)
+        for path in self.files:
+            if self.is_set and path.exists():
+                reason = (
+                    "exists, and a set of files replaces none; remove it or choose another name"
+                )
+                raise CheckpointError(path, reason)
+        self._part(self.plan.key)  # the claim on the whole set
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None:
+                self._publish()
+        finally:
+            # After publishing there is nothing left to discard. The key part goes last.
+            for index in sorted(self._parts, key=self.plan.key.__eq__):
+                self._parts[index].discard()
+
+    def _part(self, index: int) -> PartialFile:
+        """Return the part of a file, with its header written."""
+        if index not in self._parts:
+            file = self.plan.files[index]
+            part = self._parts[index] = PartialFile(file.path)
+            part.write(file.header, 0)
+        return self._parts[index]
+
+    def _end_tensor(self, index: int, span: Span, part: PartialFile) -> None:
+        if span.padding:
+            part.write(bytes(span.padding), span.offset + span.nbytes)
+        self._next += 1
+        self._done = 0
+        last = self._next == len(self._spans) or self._spans[self._next][0] != index
+        if last and index != self.plan.key:
+            part.finish()
+            part.close()  # many shards shall not need as many open files
+
+    def _publish(self) -> None:
+        if self._next < len(self._spans):
+            missing = self._spans[self._next][1].tensor.name
+            raise ValueError(f"{missing} and what follows it was not written")
+        key = self._part(self.plan.key)
+        key.finish()
+        published: list[Path] = []
+        try:
+            for index, part in self._parts.items():
+                if index != self.plan.key:
+                    published.append(part.target)
+                    part.publish()
+            if published:
+                self._sync_names()
+            key.publish()
+        except BaseException:
+            # None of the shards was there before. If the key file is in place, all is done.
+            for path in published if os.path.lexists(key.part) else ():
+                with contextlib.suppress(OSError):
+                    io.unlink(path)
+            raise
+        self._sync_names()
+
+    def _sync_names(self) -> None:
+        with plain_errors(self.target):
+            io.fsync_dir(self.target.parent)
