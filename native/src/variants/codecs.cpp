@@ -1,31 +1,49 @@
 // The codecs of one variant: decode and encode for every format, as `formats` specifies them.
-#include <array>
-#include <bit>
-#include <cstring>
-
 #include "zeropoint/codec.hpp"
-#include "zeropoint/half.hpp"
+
+#include <array>
+
+#include "zeropoint/decoders.hpp"
+#include "zeropoint/encoders.hpp"
 
 namespace zeropoint::ZEROPOINT_VARIANT {
 namespace {
 
-struct BlockQ8_0 {
-    std::uint16_t scale;  // f16
-    std::int8_t codes[32];
-};
-static_assert(sizeof(BlockQ8_0) == 34);
-
-void decode_q8_0(const std::uint8_t* blocks, float* weights, std::size_t n) {
-    for (std::size_t i = 0; i < n; ++i) {
-        BlockQ8_0 block;
-        std::memcpy(&block, blocks + i * sizeof block, sizeof block);
-        const float scale = half_to_float(block.scale);
-        for (int k = 0; k < 32; ++k) weights[i * 32 + k] = scale * float(block.codes[k]);
-    }
-}
-
+// {name, weights of a block, its bytes, decode, encode}
 constexpr std::array rows{
+    Codec{"F32", 1, 4, decode_f32, nullptr},
+    Codec{"F16", 1, 2, decode_f16, nullptr},
+    Codec{"BF16", 1, 2, decode_bf16, nullptr},
+    Codec{"F64", 1, 8, decode_f64, nullptr},
+    Codec{"I8", 1, 1, decode_i8, nullptr},
+    Codec{"I16", 1, 2, decode_i16, nullptr},
+    Codec{"I32", 1, 4, decode_i32, nullptr},
+    Codec{"I64", 1, 8, decode_i64, nullptr},
+    Codec{"Q4_0", 32, sizeof(BlockQ4_0), decode_q4_0, nullptr},
+    Codec{"Q4_1", 32, sizeof(BlockQ4_1), decode_q4_1, nullptr},
+    Codec{"Q5_0", 32, sizeof(BlockQ5_0), decode_q5_0, nullptr},
+    Codec{"Q5_1", 32, sizeof(BlockQ5_1), decode_q5_1, nullptr},
     Codec{"Q8_0", 32, sizeof(BlockQ8_0), decode_q8_0, nullptr},
+    Codec{"Q2_K", 256, sizeof(BlockQ2_K), decode_q2_k, nullptr},
+    Codec{"Q3_K", 256, sizeof(BlockQ3_K), decode_q3_k, nullptr},
+    Codec{"Q4_K", 256, sizeof(BlockQ4_K), decode_q4_k, nullptr},
+    Codec{"Q5_K", 256, sizeof(BlockQ5_K), decode_q5_k, nullptr},
+    Codec{"Q6_K", 256, sizeof(BlockQ6_K), decode_q6_k, nullptr},
+    Codec{"IQ4_NL", 32, sizeof(BlockIQ4_NL), decode_iq4_nl, nullptr},
+    Codec{"IQ4_XS", 256, sizeof(BlockIQ4_XS), decode_iq4_xs, nullptr},
+    Codec{"MXFP4", 32, sizeof(BlockMXFP4), decode_mxfp4, nullptr},
+    Codec{"NVFP4", 64, sizeof(BlockNVFP4), decode_nvfp4, nullptr},
+    Codec{"Q1_0", 128, sizeof(BlockQ1_0), decode_q1_0, nullptr},
+    Codec{"Q2_0", 64, sizeof(BlockQ2_0), decode_q2_0, nullptr},
+    Codec{"TQ1_0", 256, sizeof(BlockTQ1_0), decode_tq1_0, nullptr},
+    Codec{"TQ2_0", 256, sizeof(BlockTQ2_0), decode_tq2_0, nullptr},
+    Codec{"IQ1_S", 256, sizeof(BlockIQ1_S), decode_iq1_s, nullptr},
+    Codec{"IQ1_M", 256, sizeof(BlockIQ1_M), decode_iq1_m, nullptr},
+    Codec{"IQ2_XXS", 256, sizeof(BlockIQ2_XXS), decode_iq2_xxs, nullptr},
+    Codec{"IQ2_XS", 256, sizeof(BlockIQ2_XS), decode_iq2_xs, nullptr},
+    Codec{"IQ2_S", 256, sizeof(BlockIQ2_S), decode_iq2_s, nullptr},
+    Codec{"IQ3_XXS", 256, sizeof(BlockIQ3_XXS), decode_iq3_xxs, nullptr},
+    Codec{"IQ3_S", 256, sizeof(BlockIQ3_S), decode_iq3_s, nullptr},
 };
 
 }  // namespace
