@@ -2,10 +2,10 @@
 
 from zeropoint.checkpoints.atomic import write_file
 from zeropoint.checkpoints.base import Checkpoint, TensorInfo
-from zeropoint.checkpoints.layout import NewTensor, Plan, TensorLike, plan_files
+from zeropoint.checkpoints.layout import NewTensor, Plan, TensorLike
 from zeropoint.checkpoints.opening import open_checkpoint
 from zeropoint.checkpoints.values import StringArray
-from zeropoint.checkpoints.writer import CheckpointWriter, create_checkpoint
+from zeropoint.checkpoints.writer import CheckpointWriter, create_checkpoint, plan_files
 
 __all__ = [
     "Checkpoint",

@@ -16,7 +16,7 @@ from zeropoint.errors import CheckpointError, printable
 SPLIT_NO, SPLIT_COUNT, SPLIT_TENSORS = "split.no", "split.count", "split.tensors.count"
 SPLIT_KEYS = frozenset((SPLIT_NO, SPLIT_COUNT, SPLIT_TENSORS))
 SHARDS = 4096  # each is an open file
-_NAME = re.compile(
+SPLIT_NAME = re.compile(
     r"(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})(?P<suffix>\.\w+)", re.DOTALL
 )
 
@@ -43,7 +43,7 @@ def _open_set(path: Path, file: SourceFile, header: Header) -> Checkpoint:
     """Open all shards of the set that this one belongs to."""
     count = _number(path, header, SPLIT_COUNT, SHARDS)
     number = _number(path, header, SPLIT_NO, count - 1) + 1
-    match = _NAME.fullmatch(path.name)
+    match = SPLIT_NAME.fullmatch(path.name)
     if not match or (int(match["number"]), int(match["count"])) != (number, count):
         ending = shard_name("", number, count, ".gguf")
         reason = f"is shard {number} of {count}; its name must end in {ending}"

@@ -18,8 +18,10 @@ import numpy as np
 
 from zeropoint.checkpoints import io
 from zeropoint.checkpoints.atomic import PartialFile, check_space, check_target, plain_errors
-from zeropoint.checkpoints.layout import Plan, Span, TensorLike, plan_files
+from zeropoint.checkpoints.gguf_layout import plan_gguf
+from zeropoint.checkpoints.layout import Plan, Span, TensorLike
 from zeropoint.checkpoints.leftovers import remove_leftovers
+from zeropoint.checkpoints.safetensors_layout import plan_safetensors
 from zeropoint.errors import CheckpointError
 from zeropoint.formats import U8, QuantizedTensor
 
@@ -48,6 +50,23 @@ def create_checkpoint(
     target = Path(os.path.realpath(path))
     plan = plan_files(target, tensors, metadata, max_shard_bytes)
     return CheckpointWriter(target, plan, sources)
+
+
+def plan_files(
+    path: Path,
+    tensors: Sequence[TensorLike],
+    metadata: Mapping[str, object],
+    max_shard_bytes: int | None = None,
+) -> Plan:
+    """Lay out a GGUF or safetensors output, by the suffix of its name; nothing is written.
+
+    `plan_files(...).size` is the size of the files to come, to the byte.
+    """
+    if path.suffix == ".gguf":
+        return plan_gguf(path, tensors, metadata, max_shard_bytes)
+    if path.suffix == ".safetensors":
+        return plan_safetensors(path, tensors, metadata, max_shard_bytes)
+    raise CheckpointError(path, "the name of an output ends in .gguf or .safetensors")
 
 
 class CheckpointWriter:

@@ -1,0 +1,153 @@
+"""Opens a Hugging Face folder: config.json beside model.safetensors, or beside an index of shards.
+
+An index names files, and a name from a file is not trusted: it must be plain, and what it leads to
+must lie in the folder (or in the `blobs` of the hub's cache that the folder is a snapshot of).
+What an index says about sizes is not used.
+"""
+
+import json
+from pathlib import Path
+
+from zeropoint.checkpoints.base import Checkpoint, TensorInfo
+from zeropoint.checkpoints.safetensors import read_safetensors
+from zeropoint.checkpoints.scanner import Scanner
+from zeropoint.checkpoints.shards import SHARDS
+from zeropoint.checkpoints.source import SourceFile
+from zeropoint.errors import CheckpointError, printable
+
+INDEX = "model.safetensors.index.json"
+SINGLE = "model.safetensors"
+CONFIG = "config.json"
+CONFIG_BYTES = 2 << 20
+INDEX_BYTES = 256 << 20
+INDEXED_TENSORS = 1 << 20
+NAME_BYTES = 4096
+
+
+def open_safetensors(path: Path) -> Checkpoint:
+    """Open one safetensors file; its metadata is the `__metadata__` of its header."""
+    file = SourceFile(path)
+    metadata, tensors = read_safetensors(file)
+    return Checkpoint(path, "safetensors", [file], metadata, tensors)
+
+
+def open_index(path: Path, index: Path) -> Checkpoint:
+    """Open the shards that an index names; metadata is the config.json beside it."""
+    folder = index.parent
+    weight_map = _read_index(_inside(index, folder, index.name))
+    names = list(dict.fromkeys(weight_map.values()))
+    if len(names) > SHARDS:
+        raise CheckpointError(index, f"names {len(names)} files, over the limit of {SHARDS}")
+    files = [SourceFile(_inside(index, folder, name)) for name in sorted(names)]
+    tensors: list[TensorInfo] = []
+    for file in files:
+        for tensor in read_safetensors(file)[1]:
+            wanted = weight_map.pop(tensor.name, None)
+            if wanted != file.path.name:
+                named = printable(tensor.name)
+                says = f"puts it into {printable(wanted)}" if wanted else "has it not, or twice"
+                raise CheckpointError(file.path, f"has tensor '{named}'; the index {says}")
+            tensors.append(tensor)
+    for name, shard in weight_map.items():
+        reason = f"tensor '{printable(name)}' is not in {printable(shard)}"
+        raise CheckpointError(index, reason)
+    return Checkpoint(path, "safetensors", files, read_config(folder), tensors)
+
+
+def open_single(path: Path, file: Path) -> Checkpoint:
+    """Open a folder's only safetensors file; metadata is the config.json beside it."""
+    source = SourceFile(_inside(file, file.parent, file.name))
+    tensors = read_safetensors(source)[1]
+    return Checkpoint(path, "safetensors", [source], read_config(file.parent), tensors)
+
+
+def read_config(folder: Path) -> dict[str, object]:
+    """Return the folder's config.json, or nothing where there is none."""
+    path = folder / CONFIG
+    if not path.exists():
+        return {}
+    config = read_json(_inside(path, folder, CONFIG), CONFIG_BYTES)
+    if not isinstance(config, dict):
+        raise CheckpointError(path, "is not an object", offset=0)
+    return config
+
+
+def read_json(path: Path, limit: int) -> object:
+    """Parse a JSON file of at most `limit` bytes. Raises CheckpointError for whatever is wrong."""
+    file = SourceFile(path)
+    if file.size > limit:
+        raise CheckpointError(path, f"{file.size} bytes are over the limit of {limit}", offset=0)
+    data = file.read(0, file.size).tobytes()
+    file.close()
+    try:
+        text = data.decode()
+        return json.loads(text, object_pairs_hook=lambda pairs: _once(path, pairs))
+    except UnicodeDecodeError as error:
+        raise CheckpointError(path, "is not UTF-8", offset=error.start) from None
+    except json.JSONDecodeError as error:
+        offset = len(text[: error.pos].encode())
+        raise CheckpointError(path, f"is not JSON: {error.msg}", offset=offset) from None
+    except (RecursionError, ValueError) as error:  # ValueError: a number of 4301 digits
+        reason = "is nested too deep" if isinstance(error, RecursionError) else str(error)
+        raise CheckpointError(path, reason, offset=0) from None
+
+
+def _once(path: Path, pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for key, value in pairs:
+        if key in found:
+            raise CheckpointError(path, f"key '{printable(key)}' is there twice")
+        found[key] = value
+    return found
+
+
+def _read_index(path: Path) -> dict[str, str]:
+    """Return tensor name → file name."""
+    file = SourceFile(path)
+    if file.size > INDEX_BYTES:
+        raise CheckpointError(path, f"{file.size} bytes are over the limit of {INDEX_BYTES}")
+    scanner = Scanner(file.read(0, file.size).tobytes(), path)
+    file.close()
+    scanner.item = "index"
+    weight_map: dict[str, str] | None = None
+    known: dict[str, str] = {}  # one string for each file, however often it is named
+    for key in scanner.keys(64, 256, "key"):
+        if key != "weight_map":
+            scanner.skip(f"'{printable(key)}'")
+            continue
+        weight_map = {}
+        for name in scanner.keys(INDEXED_TENSORS, NAME_BYTES, "weight_map"):
+            scanner.next()
+            at = scanner.position
+            shard = scanner.string(NAME_BYTES, "weight_map value")
+            if shard not in known and not _is_plain(shard):
+                reason = f"'{printable(shard)}' is no plain name of a .safetensors file"
+                scanner.fail(reason, "weight_map value", at=at)
+            weight_map[name] = known.setdefault(shard, shard)
+    scanner.end()
+    if not weight_map:
+        scanner.fail("has no weight_map", at=0)
+    return weight_map
+
+
+def _is_plain(name: str) -> bool:
+    return (
+        name.isprintable()
+        and not set(name) & set("/\\:")
+        and name.endswith(".safetensors")
+        and not name.startswith(".")
+    )
+
+
+def _inside(named: Path, folder: Path, name: str) -> Path:
+    """Return the path of a file of the folder; `named` is the file that names it."""
+    path = folder / name
+    home = folder.resolve()
+    target = path.resolve().parent
+    allowed = [home]
+    if home.parent.name == "snapshots":
+        allowed.append(home.parent.parent / "blobs")
+    if path.is_symlink() and target not in allowed:
+        reason = f"'{printable(name)}' is a link that leads out of the folder"
+        raise CheckpointError(named, reason)
+    return path

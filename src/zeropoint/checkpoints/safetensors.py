@@ -1,0 +1,158 @@
+"""Reads safetensors, and trusts no byte.
+
+    header length u64 | header, JSON, padded with spaces | tensor data without gaps
+    {"__metadata__": {string: string}, NAME: {"dtype": "BF16", "shape": [2, 3],
+     "data_offsets": [0, 12]}, ...}                        offsets count from the end of the header
+
+Unlike the safetensors library: a key that is there twice is refused (it takes the last, others the
+first: two tools would see two models), and so is a field that it would ignore. Of types with less
+than 8 bits each row must end on a byte, not only the whole. At most 131,072 tensors in one file.
+Layout after the README of safetensors 0.8, 2026-05.
+"""
+
+import math
+import struct
+from dataclasses import dataclass
+
+from zeropoint.checkpoints.base import TensorInfo
+from zeropoint.checkpoints.dtypes import DTYPES
+from zeropoint.checkpoints.scanner import Scanner
+from zeropoint.checkpoints.source import SourceFile
+from zeropoint.errors import CheckpointError, FormatError, printable
+from zeropoint.formats import Format
+
+HEADER_BYTES = 100_000_000  # the format's own limit
+TENSORS = 131_072
+NAME_BYTES = 4096
+AXES = 32
+METADATA_KEYS = 65_536
+METADATA_BYTES = 1 << 24
+_METADATA = "__metadata__"
+_FIELDS = ("dtype", "shape", "data_offsets")
+
+
+@dataclass(frozen=True)
+class _Entry:
+    place: int  # byte in the file
+    format: Format
+    shape: tuple[int, ...]
+    begin: int
+    end: int
+
+
+def read_safetensors(file: SourceFile) -> tuple[dict[str, str], list[TensorInfo]]:
+    """Return metadata and tensors of one file, in the order of its data, checked."""
+    size, data = _read_header(file)
+    scanner = Scanner(data, file.path, 8)
+    metadata: dict[str, str] = {}
+    entries: dict[str, _Entry] = {}
+    for name in scanner.keys(TENSORS + 1, NAME_BYTES, "tensor"):
+        if name == _METADATA:
+            metadata = _read_metadata(scanner)
+        else:
+            entries[name] = _read_entry(scanner, name)
+        scanner.item = "header"
+    scanner.end()
+    return metadata, _check_data(file, 8 + size, entries)
+
+
+def _read_header(file: SourceFile) -> tuple[int, bytes]:
+    def fail(reason: str, offset: int = 0) -> CheckpointError:
+        return CheckpointError(file.path, reason, offset=offset, field="header length")
+
+    if file.size < 8:
+        raise fail(f"8 bytes are needed and {file.size} are left in the file")
+    (size,) = struct.unpack("<Q", file.read(0, 8).tobytes())
+    if size > HEADER_BYTES:
+        raise fail(f"{size} is over the limit of {HEADER_BYTES}")
+    if size > file.size - 8:
+        raise fail(f"{size} bytes are needed and {file.size - 8} are left in the file")
+    return size, file.read(8, size).tobytes()
+
+
+def _read_metadata(scanner: Scanner) -> dict[str, str]:
+    scanner.item = _METADATA
+    metadata: dict[str, str] = {}
+    start = scanner.position
+    for key in scanner.keys(METADATA_KEYS, NAME_BYTES, "object"):
+        metadata[key] = scanner.string(METADATA_BYTES, f"'{printable(key)}'")
+        if scanner.position - start > METADATA_BYTES:
+            scanner.fail(f"is larger than {METADATA_BYTES} bytes")
+    return metadata
+
+
+def _read_entry(scanner: Scanner, name: str) -> _Entry:
+    scanner.item = f"tensor '{printable(name)}'"
+    if not name.isprintable() or not name:
+        scanner.fail("is empty or has characters that do not print", "name")
+    scanner.next()
+    place = scanner.position
+    format: Format | None = None
+    shape: tuple[int, ...] | None = None
+    offsets: tuple[int, ...] = ()
+    for field in scanner.keys(3, 64, "entry"):
+        scanner.next()
+        at = scanner.position
+        if field == "dtype":
+            dtype = scanner.string(64, field)
+            format = DTYPES.get(dtype)
+            if format is None:
+                scanner.fail(f"there is no type '{printable(dtype)}'", field, at=at)
+        elif field == "shape":
+            shape = scanner.numbers(AXES, field)
+        elif field == "data_offsets":
+            offsets = scanner.numbers(2, field)
+            if len(offsets) != 2:
+                scanner.fail("expected begin and end", field, at=at)
+        else:
+            scanner.fail(f"'{printable(field)}' is no field of a tensor", at=at)
+    if format is None or shape is None or not offsets:
+        scanner.fail(f"must have {', '.join(_FIELDS)}", at=place)
+    _check_size(scanner, format, shape, offsets, place)
+    return _Entry(8 + place, format, shape, *offsets)
+
+
+def _check_size(
+    scanner: Scanner,
+    format: Format,
+    shape: tuple[int, ...],
+    offsets: tuple[int, ...],
+    place: int,
+) -> None:
+    """Fail unless the offsets are as far apart as the shape says."""
+    if math.prod(length or 1 for length in shape) > 1 << 59:
+        scanner.fail(f"{'×'.join(map(str, shape))} weights cannot be", "shape", at=place)
+    try:
+        format.for_shape(shape)
+    except FormatError as error:
+        scanner.fail(str(error), "shape", at=place)
+    nbytes = math.prod(shape) // format.block_size * format.block_bytes
+    if offsets[1] - offsets[0] != nbytes:
+        reason = f"are {offsets[1] - offsets[0]} bytes apart, shape and type need {nbytes}"
+        scanner.fail(reason, "data_offsets", at=place)
+
+
+def _check_data(file: SourceFile, start: int, entries: dict[str, _Entry]) -> list[TensorInfo]:
+    """Check that the tensors cover the data exactly, and return them in its order."""
+    tensors: list[TensorInfo] = []
+    expected = 0
+    size = file.size - start
+    for name, entry in sorted(entries.items(), key=lambda item: (item[1].begin, item[1].end)):
+        reason = ""
+        if entry.begin < expected:
+            reason = f"{entry.begin} overlaps the tensor before it, which ends at {expected}"
+        elif entry.begin > expected:
+            reason = f"{entry.begin} leaves a gap after {expected}"
+        elif entry.end > size:
+            reason = f"{entry.end} is past the end of the data, which has {size} bytes"
+        if reason:
+            field = f"tensor '{printable(name)}' data_offsets"
+            raise CheckpointError(file.path, reason, offset=entry.place, field=field)
+        expected = entry.end
+        offset = start + entry.begin
+        nbytes = entry.end - entry.begin
+        tensors.append(TensorInfo(name, entry.shape, entry.format, nbytes, file.path, offset))
+    if expected != size:
+        reason = f"{size - expected} bytes follow the last tensor"
+        raise CheckpointError(file.path, reason, offset=start + expected, field="end")
+    return tensors

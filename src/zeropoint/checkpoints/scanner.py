@@ -1,0 +1,145 @@
+"""Reads JSON of a known shape, straight from bytes, and knows at which byte it is.
+
+A general parser builds objects for whatever the file has: a header of 100 MB of `[],` would be
+2 GB. This one asks for a string, a number, a brace, and fails where something else stands.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+from zeropoint.errors import CheckpointError, printable
+
+_SPACE = re.compile(rb"[ \t\n\r]*+")
+_STRING = re.compile(rb'"([^"\\\x00-\x1f]*+(?:\\.[^"\\\x00-\x1f]*+)*+)"', re.DOTALL)
+_NUMBER = re.compile(rb"(0|[1-9][0-9]{0,19})(?![0-9.eE+-])")
+_ATOM = re.compile(rb"(?:true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?)(?![\w.+-])")
+SKIPPED = 65_536  # values that nobody reads
+DEPTH = 32
+
+
+class Scanner:
+    """A position in JSON text. `base` is where the text begins in its file."""
+
+    def __init__(self, data: bytes, path: Path, base: int = 0) -> None:
+        self._data = data
+        self._path = path
+        self._base = base
+        self.position = 0
+        self.item = "header"
+        self._skipped = 0
+
+    def fail(self, reason: str, what: str = "", *, at: int | None = None) -> NoReturn:
+        """Raise CheckpointError at byte `at` of the text (here, if not given)."""
+        offset = self._base + (self.position if at is None else at)
+        raise CheckpointError(
+            self._path, reason, offset=offset, field=f"{self.item} {what}".strip()
+        )
+
+    def next(self) -> bytes:
+        """Step over space and return the byte that stands there, or nothing at the end."""
+        match = _SPACE.match(self._data, self.position)
+        self.position = match.end() if match else self.position
+        return self._data[self.position : self.position + 1]
+
+    def take(self, byte: bytes, what: str) -> None:
+        """Step over this byte."""
+        found = self.next()
+        if found != byte:
+            self.fail(f"expected '{byte.decode()}', found {_name(found)}", what)
+        self.position += 1
+
+    def string(self, limit: int, what: str) -> str:
+        """Read a string of at most `limit` bytes."""
+        found = self.next()
+        match = _STRING.match(self._data, self.position) if found == b'"' else None
+        if not match:
+            self.fail(f"expected a string, found {_name(found)}", what)
+        if len(match[1]) > limit:
+            self.fail(f"{len(match[1])} bytes are over the limit of {limit}", what)
+        try:
+            text = json.loads(match[0]) if b"\\" in match[1] else match[1].decode()
+            text.encode()  # an escape may name half of a surrogate pair
+        except (UnicodeError, json.JSONDecodeError):
+            self.fail("is not UTF-8 or has a wrong escape", what)
+        self.position = match.end()
+        return str(text)
+
+    def number(self, what: str) -> int:
+        """Read a whole number from 0 on, of at most 20 digits."""
+        found = self.next()
+        match = _NUMBER.match(self._data, self.position)
+        if not match:
+            self.fail(f"expected a whole number from 0 on, found {_name(found)}", what)
+        self.position = match.end()
+        return int(match[1])
+
+    def numbers(self, limit: int, what: str) -> tuple[int, ...]:
+        """Read an array of at most `limit` numbers."""
+        self.take(b"[", what)
+        found: list[int] = []
+        while self.next() != b"]":
+            if found:
+                self.take(b",", what)
+            if len(found) == limit:
+                self.fail(f"there are more than {limit} numbers", what)
+            found.append(self.number(what))
+        self.position += 1
+        return tuple(found)
+
+    def keys(self, limit: int, key_bytes: int, what: str) -> Iterator[str]:
+        """Step through an object: yield each key, once; the caller reads the value after it."""
+        self.take(b"{", what)
+        seen: set[str] = set()
+        while self.next() != b"}":
+            if seen:
+                self.take(b",", what)
+                self.next()
+            at = self.position
+            key = self.string(key_bytes, what + " key")
+            if key in seen:
+                self.fail(f"'{printable(key)}' is there twice", what, at=at)
+            if len(seen) == limit:
+                self.fail(f"there are more than {limit} keys", what)
+            seen.add(key)
+            self.take(b":", what)
+            yield key
+        self.position += 1
+
+    def skip(self, what: str, depth: int = 1) -> None:
+        """Step over a value of any kind."""
+        self._skipped += 1
+        if self._skipped > SKIPPED or depth > DEPTH:
+            self.fail(f"has more than {SKIPPED} values or is deeper than {DEPTH}", what)
+        found = self.next()
+        if found == b"{":
+            for _ in self.keys(SKIPPED, SKIPPED, what):
+                self.skip(what, depth + 1)
+        elif found == b"[":
+            self.position += 1
+            first = True
+            while self.next() != b"]":
+                if not first:
+                    self.take(b",", what)
+                first = False
+                self.skip(what, depth + 1)
+            self.position += 1
+        elif found == b'"':
+            self.string(len(self._data), what)
+        else:
+            match = _ATOM.match(self._data, self.position)
+            if not match:
+                self.fail(f"expected a value, found {_name(found)}", what)
+            self.position = match.end()
+
+    def end(self) -> None:
+        """Fail unless only space is left."""
+        found = self.next()
+        if found:
+            self.fail(f"expected the end, found {_name(found)}")
+
+
+def _name(found: bytes) -> str:
+    return f"'{printable(found.decode('latin-1'))}'" if found else "the end"
