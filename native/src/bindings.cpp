@@ -82,9 +82,9 @@ double bound_weighted_error(Array<const float, 2> weights, Array<const float, 2>
                           columns, threads);
 }
 
-std::size_t bound_first_not_finite(Array<const float, 2> weights, int threads) {
+std::size_t bound_first_beyond(Array<const float, 2> weights, float limit, int threads) {
     nb::gil_scoped_release release;
-    return first_not_finite(weights.data(), weights.size(), threads);
+    return first_beyond(weights.data(), weights.size(), limit, threads);
 }
 
 std::vector<std::string> names(bool encoders) {
@@ -108,7 +108,8 @@ NB_MODULE(_native, module) {
                nb::arg("blocks"), nb::arg("threads"));
     module.def("weighted_error", &bound_weighted_error, nb::arg("weights"), nb::arg("decoded"),
                nb::arg("importance").none(), nb::arg("threads"));
-    module.def("first_not_finite", &bound_first_not_finite, nb::arg("weights"), nb::arg("threads"));
+    module.def("first_beyond", &bound_first_beyond, nb::arg("weights"), nb::arg("limit"),
+               nb::arg("threads"));
     bind_compare(module);
     bind_machine(module);
 }

@@ -12,11 +12,11 @@ namespace {
 
 constexpr std::size_t values_per_task = 1 << 17;
 
-bool all_finite(const float* values, std::size_t count) {
+bool all_below(const float* values, std::size_t count, float limit) {
     std::uint32_t largest = 0;
     for (std::size_t i = 0; i < count; ++i)
         largest = std::max(largest, std::bit_cast<std::uint32_t>(values[i]) & 0x7fffffffu);
-    return largest < 0x7f800000u;
+    return largest < std::bit_cast<std::uint32_t>(limit);
 }
 
 double row_error(const float* weights, const float* decoded, const float* importance, std::size_t columns) {
@@ -34,14 +34,14 @@ double row_error(const float* weights, const float* decoded, const float* import
 
 }  // namespace
 
-std::size_t first_not_finite(const float* values, std::size_t count, int threads) {
+std::size_t first_beyond(const float* values, std::size_t count, float limit, int threads) {
     const std::size_t tasks = (count + values_per_task - 1) / values_per_task;
     std::vector<std::size_t> first(tasks, count);
     parallel_for(tasks, threads, [&](std::size_t task) {
         const std::size_t begin = task * values_per_task, end = std::min(count, begin + values_per_task);
-        if (all_finite(values + begin, end - begin)) return;
+        if (all_below(values + begin, end - begin, limit)) return;
         for (std::size_t i = begin; i < end && first[task] == count; ++i)
-            if (!all_finite(values + i, 1)) first[task] = i;
+            if (!all_below(values + i, 1, limit)) first[task] = i;
     });
     return tasks ? *std::min_element(first.begin(), first.end()) : count;
 }

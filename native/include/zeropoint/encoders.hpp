@@ -9,4 +9,6 @@ namespace zeropoint::ZEROPOINT_VARIANT {
 
 using Encode = void(const Source& source, std::uint8_t* blocks, std::size_t first, std::size_t count);
 
+Encode encode_f32, encode_f16, encode_bf16;
+
 }  // namespace zeropoint::ZEROPOINT_VARIANT

@@ -4,8 +4,8 @@
 
 namespace zeropoint {
 
-// Index of the first value that is not finite, or `count`.
-std::size_t first_not_finite(const float* values, std::size_t count, int threads);
+// Index of the first value whose magnitude is not below `limit`, or `count`. NaN is below nothing.
+std::size_t first_beyond(const float* values, std::size_t count, float limit, int threads);
 
 // Sum of importance · (weights − decoded)² in double. Each row is summed in 8 lanes (column modulo 8), the
 // lanes as a tree, the rows in order: the same bits for any number of threads. `importance` null: ones.

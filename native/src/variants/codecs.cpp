@@ -11,9 +11,9 @@ namespace {
 
 // {name, weights of a block, its bytes, decode, encode}
 constexpr std::array rows{
-    Codec{"F32", 1, 4, decode_f32, nullptr},
-    Codec{"F16", 1, 2, decode_f16, nullptr},
-    Codec{"BF16", 1, 2, decode_bf16, nullptr},
+    Codec{"F32", 1, 4, decode_f32, encode_f32},
+    Codec{"F16", 1, 2, decode_f16, encode_f16},
+    Codec{"BF16", 1, 2, decode_bf16, encode_bf16},
     Codec{"F64", 1, 8, decode_f64, nullptr},
     Codec{"I8", 1, 1, decode_i8, nullptr},
     Codec{"I16", 1, 2, decode_i16, nullptr},

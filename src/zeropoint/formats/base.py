@@ -40,6 +40,14 @@ class Format(ABC):
         """Storage per weight, everything included: 8 · block_bytes / block_size."""
         return 8 * self.block_bytes / self.block_size
 
+    @property
+    def limit(self) -> float:
+        """Weights of this magnitude or more cannot be stored: encoding them is a FormatError.
+
+        Infinite for formats with scales: they store what is too large as the largest they can.
+        """
+        return float("inf")
+
     @abstractmethod
     def encode_blocks(self, weights: F32, importance: F32 | None = None) -> U8:
         """Encode (n, block_size) finite weights into (n, block_bytes) bytes.
@@ -97,13 +105,15 @@ def check_shape(format: Format, shape: tuple[int, ...]) -> None:
         )
 
 
-def check_weights(weights: F32, importance: F32 | None, block_size: int) -> None:
-    """Raise FormatError unless an encoder's arguments lie in its domain (finite, right shape)."""
+def check_weights(
+    weights: F32, importance: F32 | None, block_size: int, limit: float = np.inf
+) -> None:
+    """Raise FormatError unless an encoder's arguments lie in its domain: shapes and magnitudes."""
     if weights.ndim != 2 or weights.shape[1] != block_size:
         raise FormatError(f"expected (n, {block_size}) weights, got {weights.shape}")
-    bad = np.flatnonzero(~np.isfinite(weights))
+    bad = np.flatnonzero(~(np.abs(weights) < limit))
     if bad.size:
-        raise FormatError(f"weight {int(bad[0])} is not finite ({weights.flat[bad[0]]})")
+        raise FormatError(f"weight {int(bad[0])} is {weights.flat[bad[0]]}: {domain(limit)}")
     if importance is None:
         return
     if importance.shape != weights.shape:
@@ -113,6 +123,13 @@ def check_weights(weights: F32, importance: F32 | None, block_size: int) -> None
         raise FormatError(
             f"importance {int(wrong[0])} is {importance.flat[wrong[0]]}; it must be finite and ≥ 0"
         )
+
+
+def domain(limit: float) -> str:
+    """Say which weights can be encoded."""
+    if limit == np.inf:
+        return "only finite weights can be encoded"
+    return f"the format holds magnitudes below {limit:g}"
 
 
 def ordered_sum(terms: F32) -> F32:

@@ -1,21 +1,26 @@
-"""Numbers that are stored one by one: a block is one weight, and nothing is shared."""
+"""Numbers that are stored one by one: a block is one weight, and nothing is shared.
+
+Importance means nothing here: every weight becomes the nearest number there is, ties to even.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from zeropoint.formats.base import F32, U8
+from zeropoint.errors import FormatError
+from zeropoint.formats.base import F32, U8, check_weights
 from zeropoint.formats.parts import Parts
 from zeropoint.formats.storage import StorageFormat
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scalar(StorageFormat):
-    """Numbers of one numpy dtype, converted to float32 by rounding to nearest, ties to even."""
+    """Floats of one numpy dtype."""
 
     block_size: int = 1
     group_size: int = 1
     dtype: str
+    limit: float = float("inf")  # what rounds to infinity
 
     def parts(self, blocks: U8) -> Parts:
         values = self.decode_blocks(blocks)
@@ -26,6 +31,10 @@ class Scalar(StorageFormat):
         with np.errstate(over="ignore", invalid="ignore"):  # F64 beyond float32; signalling NaN
             return np.ascontiguousarray(blocks).view(self.dtype).astype(np.float32)
 
+    def encode_blocks(self, weights: F32, importance: F32 | None = None) -> U8:
+        check_weights(weights, importance, self.block_size, self.limit)
+        return weights.astype(self.dtype).view(np.uint8)
+
 
 @dataclass(frozen=True, kw_only=True)
 class BFloat16(Scalar):
@@ -35,18 +44,43 @@ class BFloat16(Scalar):
     ggml_type: int = 30
     block_bytes: int = 2
     dtype: str = "<u2"
+    limit: float = 255.5 * 2.0**120
 
     def decode_blocks(self, blocks: U8) -> F32:
         upper = np.ascontiguousarray(blocks).view(self.dtype).astype(np.uint32)
         return (upper << np.uint32(16)).view(np.float32)
 
+    def encode_blocks(self, weights: F32, importance: F32 | None = None) -> U8:
+        check_weights(weights, importance, self.block_size, self.limit)
+        bits = np.ascontiguousarray(weights).view(np.uint32)
+        odd = bits >> np.uint32(16) & np.uint32(1)
+        return ((bits + np.uint32(0x7FFF) + odd) >> np.uint32(16)).astype("<u2").view(np.uint8)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Integer(Scalar):
+    """Integers of one numpy dtype. They hold data and not weights: nothing is rounded away."""
+
+    def encode_blocks(self, weights: F32, importance: F32 | None = None) -> U8:
+        """Encode whole numbers within the range. Raises FormatError for all others."""
+        check_weights(weights, importance, self.block_size)
+        span = np.iinfo(self.dtype)
+        # As float64 the bounds of I64 round up to 2^63, which is out of range.
+        fits = (weights == np.rint(weights)) & (weights >= span.min)
+        fits &= weights.astype(np.float64) < float(span.max) + (span.bits < 64)
+        bad = np.flatnonzero(~fits)
+        if bad.size:
+            value = weights.flat[bad[0]]
+            raise FormatError(f"weight {int(bad[0])} is {value}: {self.name} holds whole numbers")
+        return weights.astype(self.dtype).view(np.uint8)
+
 
 F32_ = Scalar(name="F32", ggml_type=0, block_bytes=4, dtype="<f4")
-F16 = Scalar(name="F16", ggml_type=1, block_bytes=2, dtype="<f2")
+F16 = Scalar(name="F16", ggml_type=1, block_bytes=2, dtype="<f2", limit=65520.0)
 F64 = Scalar(name="F64", ggml_type=28, block_bytes=8, dtype="<f8")
-I8 = Scalar(name="I8", ggml_type=24, block_bytes=1, dtype="<i1")
-I16 = Scalar(name="I16", ggml_type=25, block_bytes=2, dtype="<i2")
-I32 = Scalar(name="I32", ggml_type=26, block_bytes=4, dtype="<i4")
-I64 = Scalar(name="I64", ggml_type=27, block_bytes=8, dtype="<i8")
+I8 = Integer(name="I8", ggml_type=24, block_bytes=1, dtype="<i1")
+I16 = Integer(name="I16", ggml_type=25, block_bytes=2, dtype="<i2")
+I32 = Integer(name="I32", ggml_type=26, block_bytes=4, dtype="<i4")
+I64 = Integer(name="I64", ggml_type=27, block_bytes=8, dtype="<i8")
 
 SCALARS = (F32_, F16, BFloat16(), F64, I8, I16, I32, I64)

@@ -12,6 +12,7 @@ import numpy as np
 
 from zeropoint.errors import FormatError, ZeropointError
 from zeropoint.formats import F32, U8, Format, check_shape
+from zeropoint.formats.base import domain
 
 
 @cache
@@ -76,7 +77,7 @@ def encode(format: Format, weights: F32, importance: F32 | None = None, *, threa
         raise FormatError(f"expected (rows, columns) weights, got shape {weights.shape}")
     check_shape(format, weights.shape)
     weights = np.ascontiguousarray(weights, np.float32)
-    check_finite(weights, threads)
+    check_magnitudes(weights, format.limit, threads)
     if importance is not None:
         importance = check_importance(importance, weights.shape[1])
     module = native()
@@ -94,22 +95,27 @@ def encode(format: Format, weights: F32, importance: F32 | None = None, *, threa
 
 def first_not_finite(weights: F32, *, threads: int = 1) -> int | None:
     """Return the flat index of the first NaN or infinity in (rows, columns) weights, or None."""
+    return first_beyond(weights, np.inf, threads)
+
+
+def first_beyond(weights: F32, limit: float, threads: int) -> int | None:
+    """Return the flat index of the first weight not below `limit` in magnitude, or None."""
     module = native()
     if module is not None:
-        first = int(module.first_not_finite(np.ascontiguousarray(weights, np.float32), threads))
+        first = module.first_beyond(np.ascontiguousarray(weights, np.float32), limit, threads)
         return first if first < weights.size else None
-    bad = np.flatnonzero(~np.isfinite(weights))
+    bad = np.flatnonzero(~(np.abs(weights) < limit))
     return int(bad[0]) if bad.size else None
 
 
-def check_finite(weights: F32, threads: int) -> None:
-    """Raise FormatError with row and column of the first of (rows, columns) that is not finite."""
-    first = first_not_finite(weights, threads=threads)
+def check_magnitudes(weights: F32, limit: float, threads: int) -> None:
+    """Raise FormatError with row and column of the first weight not below `limit` in magnitude."""
+    first = first_beyond(weights, limit, threads)
     if first is not None:
         row, column = divmod(first, weights.shape[1])
         raise FormatError(
-            f"weight {first} (row {row}, column {column}) is {weights[row, column]}; "
-            "only finite weights can be encoded"
+            f"weight {first} (row {row}, column {column}) is {weights[row, column]}: "
+            f"{domain(limit)}"
         )
 
 
