@@ -123,7 +123,7 @@ class RunFolder:
 
 def _pack(arrays: Arrays) -> bytes:
     buffer = memory.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)  # type: ignore[arg-type]
+    np.savez(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()
 
 

@@ -1,0 +1,57 @@
+"""A measurement that was killed goes on where it was, with the same bits."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from zeropoint.checkpoints.runs import RunFolder
+from zeropoint.errors import CheckpointError
+from zeropoint.metrics.measurement import cut_chunks
+from zeropoint.metrics.record import measure_recorded
+
+_spec = importlib.util.spec_from_file_location("fakes", Path(__file__).with_name("fakes.py"))
+fakes = importlib.util.module_from_spec(_spec)
+sys.modules["fakes"] = fakes
+_spec.loader.exec_module(fakes)
+
+CHUNKS = cut_chunks({"t": fakes.random_tokens(32 * 20)}, 32)
+MODELS = (fakes.FakeModel(), fakes.FakeModel(noise=0.3))
+
+
+def start(path: Path) -> RunFolder:
+    return RunFolder.start(path, "measure", {}, {})
+
+
+def test_a_resumed_run_gives_the_bits_of_a_straight_one(tmp_path: Path) -> None:
+    straight = list(measure_recorded(MODELS, CHUNKS, None))
+    first = measure_recorded(MODELS, CHUNKS, start(tmp_path / "run"))
+    for _ in range(7):
+        next(first)
+    first.close()
+    resumed = list(measure_recorded(MODELS, CHUNKS, start(tmp_path / "run")))
+    assert [r.index for r in resumed] == list(range(20))
+    for a, b in zip(straight, resumed, strict=True):
+        np.testing.assert_array_equal(a.comparison.kl, b.comparison.kl)
+        np.testing.assert_array_equal(a.comparison.top_logp, b.comparison.top_logp)
+
+
+def test_what_the_run_holds_is_not_measured_again(tmp_path: Path) -> None:
+    list(measure_recorded(MODELS, CHUNKS, start(tmp_path / "run")))
+    broken = fakes.FakeModel()
+    broken.table[:] = np.nan
+    again = list(measure_recorded((broken, broken), CHUNKS, start(tmp_path / "run")))
+    assert len(again) == 20
+
+
+def test_until_stops_when_the_interval_is_narrow_enough() -> None:
+    assert len(list(measure_recorded(MODELS, CHUNKS, None, until=1e9))) == 8
+    assert len(list(measure_recorded(MODELS, CHUNKS, None, until=1e-9))) == 20
+
+
+def test_another_text_is_refused(tmp_path: Path) -> None:
+    list(measure_recorded(MODELS, CHUNKS[:3], start(tmp_path / "run")))
+    with pytest.raises(CheckpointError, match="another text"):
+        list(measure_recorded(MODELS, CHUNKS[1:], start(tmp_path / "run")))
