@@ -1,0 +1,138 @@
+"""What a tensor is for, read from its GGUF name, and whether it may be quantized at all.
+
+Facts: llama.cpp of 2026-10-01, `llama-quant.cpp`. Names are matched the way it matches them, by
+parts of the text, so that the same tensors are chosen.
+"""
+
+import re
+from collections.abc import Iterable
+from enum import Enum
+
+
+class Role(Enum):
+    """A kind of matrix that presets treat alike. The value is what a reason calls it."""
+
+    TOKEN_EMBEDDING = "the token embedding"
+    OUTPUT = "the output matrix"
+    VALUES = "values"
+    KEYS = "keys"
+    QUERIES = "queries"
+    ATTENTION_OUTPUT = "attention outputs"
+    FFN_UP = "ffn_up"
+    FFN_GATE = "ffn_gate"
+    FFN_DOWN = "ffn_down"
+    OTHER = "other matrices"
+
+
+TOKEN_EMBEDDINGS = ("token_embd.weight", "per_layer_token_embd.weight")
+OUTPUT = "output.weight"
+# Asked in this order; a fused or compressed projection that contains the values is one of them.
+PARTS = (
+    ("attn_qkv.weight", Role.VALUES),
+    ("attn_kv_b.weight", Role.VALUES),
+    ("attn_v.weight", Role.VALUES),
+    ("attn_k.weight", Role.KEYS),
+    ("attn_q.weight", Role.QUERIES),
+    ("attn_output.weight", Role.ATTENTION_OUTPUT),
+    ("ffn_up", Role.FFN_UP),
+    ("ffn_gate", Role.FFN_GATE),
+    ("ffn_down", Role.FFN_DOWN),
+)
+
+# (parts of the name, why such a tensor stays as it is). Exact names end with a dollar sign.
+NEVER: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("_norm.weight",), "norms stay as they are"),
+    (("ffn_gate_inp.weight",), "routers stay as they are: they are small, and decide"),
+    (("ffn_gate_tid2eid.weight",), "a table of expert numbers stays as it is"),
+    (("altup", "laurel"), "these matrices are very small"),
+    (("per_layer_model_proj",), "the projection of embeddings per layer is not too big to stay"),
+    (("position_embd.weight$", "token_types.weight$"), "positions and token types stay as is"),
+    (("ssm_conv1d", "shortconv.conv.weight"), "short convolutions are very small"),
+    (("indexer.k_proj.weight", "indexer.q_proj.weight"), "indexer projections are very small"),
+    (
+        (
+            "time_mix_first.weight", "time_mix_w0.weight", "time_mix_w1.weight",
+            "time_mix_w2.weight", "time_mix_v0.weight", "time_mix_v1.weight", "time_mix_v2.weight",
+            "time_mix_a0.weight", "time_mix_a1.weight", "time_mix_a2.weight", "time_mix_g1.weight",
+            "time_mix_g2.weight", "time_mix_decay_w1.weight", "time_mix_decay_w2.weight",
+            "time_mix_lerp_fused.weight",
+        ),
+        "RWKV's small mixing matrices stay as they are",
+    ),
+    (("attn_rel_b.weight",), "relative positions stay as they are"),
+    (
+        (
+            ".position_embd", "sam.pos_embd", "sam.neck.", "sam.net_", ".rel_pos", ".patch_embd",
+            ".patch_merger",
+        ),
+        "these parts of an image encoder stay as they are",
+    ),
+    (("a.rvq.codebook", "mm.a.code_embd"), "audio code books stay as they are"),
+)  # fmt: skip
+NEVER_GLM5_NEXT = (
+    "hc_", "indexer.attn_q_b", "indexer.attn_k", "indexer.proj", "indexer_compressor_gate",
+    "indexer_compressor_ape", "ssm_f_a.weight", "ssm_f_b.weight", "ssm_g_a.weight",
+    "ssm_g_b.weight", "ssm_beta.weight", "attn_kv_a_mqa.weight", "attn_k_b.weight",
+    "attn_v_b.weight",
+)  # fmt: skip
+
+_LAYER = re.compile(r"blk\.(\d+)", re.ASCII)
+_NEVER = re.compile("|".join(
+    "(" + "|".join(
+        rf"\A{re.escape(part[:-1])}\Z" if part.endswith("$") else re.escape(part) for part in parts
+    ) + ")"
+    for parts, _ in NEVER
+))  # fmt: skip
+
+
+def role_of(name: str) -> Role:
+    """Return what the tensor of this name is for.
+
+    >>> role_of("blk.0.attn_qkv.weight").name, role_of("blk.0.ffn_down_exps.weight").name
+    ('VALUES', 'FFN_DOWN')
+    """
+    if name == OUTPUT:
+        return Role.OUTPUT
+    if name in TOKEN_EMBEDDINGS:
+        return Role.TOKEN_EMBEDDING
+    return next((role for part, role in PARTS if part in name), Role.OTHER)
+
+
+def layer_of(name: str) -> int | None:
+    """Return the number in `blk.N…`, or None for a tensor that belongs to no layer."""
+    found = _LAYER.match(name)
+    return int(found[1]) if found else None
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Return names as llama.cpp walks through them: by layer, then by the bytes of the name.
+
+    Rules such as "the first four" count in this order.
+    """
+
+    def key(name: str) -> tuple[int, bytes]:
+        layer = layer_of(name)
+        return -1 if layer is None else layer, name.encode()
+
+    return sorted(names, key=key)
+
+
+def why_never_quantized(name: str, shape: tuple[int, ...], architecture: str) -> str | None:
+    """Return why this tensor keeps its source's format, or None if it may be quantized.
+
+    >>> why_never_quantized("blk.0.attn_norm.weight", (640,), "gemma3")
+    'vectors stay as they are'
+    >>> why_never_quantized("blk.0.attn_q.weight", (1024, 640), "gemma3") is None
+    True
+    """
+    # As ggml: axes of length 1 before the first longer one do not count, (1, 640) is a vector.
+    if not any(size > 1 for size in shape[:-1]):
+        return "vectors stay as they are"
+    if not name.endswith("weight"):
+        return "only names that end with `weight` are quantized"
+    found = _NEVER.search(name)
+    if found and found.lastindex:
+        return NEVER[found.lastindex - 1][1]
+    if architecture == "glm5-next" and any(part in name for part in NEVER_GLM5_NEXT):
+        return "this matrix of GLM5-NEXT is small or delicate"
+    return None
