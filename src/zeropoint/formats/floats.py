@@ -132,8 +132,8 @@ class FloatType:
     def _encode(self, values: NDArray[Any]) -> U32:
         finite = np.clip(values.astype(np.float64), -2 * self.max, 2 * self.max)
         magnitude = np.abs(finite)
-        lowest = 1 - self.bias
-        exponent = np.maximum(np.frexp(magnitude)[1] - 1, lowest)
+        lowest = 1 - self.bias  # the exponent of subnormals, 0 among them
+        exponent = np.frexp(np.maximum(magnitude, self.smallest_normal))[1] - 1
         steps = np.rint(np.ldexp(magnitude, self.mantissa_bits - exponent))  # ties to even
         # A normal value has 2^mantissa_bits steps or more: the implied one adds 1 to the exponent
         # field, and so does a mantissa that was rounded up to the next power of two.

@@ -38,8 +38,8 @@ SEARCH = "_SEARCH"
 SHARES = ("G32", "ROW", "TENSOR")  # as examples; G takes any number
 
 _INTEGER = re.compile(r"INT([2-8])_(SYM|ASYM)")
-_SECOND_ZERO = re.compile(r"FP4_E2M1_M0_(BEST|-?\d{1,2}(?:\.\d{1,3})?)")
-_SHARE = re.compile(r"(.+)_(G[1-9]\d{0,8}|ROW|TENSOR)")
+_SECOND_ZERO = re.compile(r"FP4_E2M1_M0_(BEST|-?[0-9]{1,2}(?:\.[0-9]{1,3})?)")
+_SHARE = re.compile(r"(.+)_(G[1-9][0-9]{0,8}|ROW|TENSOR)")
 _MX_FLOATS = {
     **{f"MX{name}": element for name, element in SMALL_FLOATS.items() if name != "FP4_E2M1"},
     "MXFP4_OCP": SMALL_FLOATS["FP4_E2M1"],
