@@ -71,14 +71,14 @@ void encode(const std::string& name, Array<const float, 2> weights, Importance i
     });
 }
 
-double bound_weighted_error(Array<const float, 2> weights, Array<const float, 2> decoded,
+double bound_weighted_error(Array<const float, 2> weights, std::optional<Array<const float, 2>> decoded,
                             Importance importance, int threads) {
     const std::size_t rows = weights.shape(0), columns = weights.shape(1);
-    if (decoded.shape(0) != rows || decoded.shape(1) != columns ||
+    if ((decoded && (decoded->shape(0) != rows || decoded->shape(1) != columns)) ||
         (importance && importance->shape(0) != columns))
         throw nb::value_error("weighted_error: the arrays do not fit each other");
     nb::gil_scoped_release release;
-    return weighted_error(weights.data(), decoded.data(), importance ? importance->data() : nullptr, rows,
+    return weighted_error(weights.data(), decoded ? decoded->data() : nullptr, importance ? importance->data() : nullptr, rows,
                           columns, threads);
 }
 
@@ -106,7 +106,7 @@ NB_MODULE(_native, module) {
                nb::arg("threads"));
     module.def("encode", &encode, nb::arg("format"), nb::arg("weights"), nb::arg("importance").none(),
                nb::arg("blocks"), nb::arg("threads"));
-    module.def("weighted_error", &bound_weighted_error, nb::arg("weights"), nb::arg("decoded"),
+    module.def("weighted_error", &bound_weighted_error, nb::arg("weights"), nb::arg("decoded").none(),
                nb::arg("importance").none(), nb::arg("threads"));
     module.def("first_beyond", &bound_first_beyond, nb::arg("weights"), nb::arg("limit"),
                nb::arg("threads"));

@@ -1,4 +1,4 @@
-// Bindings of the machine's measured peaks (see machine.hpp).
+// Bindings of what is measured: the machine's peaks, and how far weights stand out.
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -6,6 +6,7 @@
 #include "zeropoint/bindings.hpp"
 #include "zeropoint/machine.hpp"
 #include "zeropoint/pool.hpp"
+#include "zeropoint/scan.hpp"
 
 namespace nb = nanobind;
 using namespace zeropoint;
@@ -56,10 +57,21 @@ double multiply_adds_per_second(double seconds, int threads) {
     }
 }
 
+nb::tuple bound_moments(Array<const float, 1> values, int threads) {
+    if (!values.size()) throw nb::value_error("moments: no values");
+    Moments found{};
+    {
+        nb::gil_scoped_release release;
+        found = moments(values.data(), values.size(), threads);
+    }
+    return nb::make_tuple(found.sum, found.squares, found.largest);
+}
+
 }  // namespace
 
 void zeropoint::bind_machine(nb::module_& module) {
     module.def("read_seconds", &read_seconds, nb::arg("words"), nb::arg("threads"));
     module.def("multiply_adds_per_second", &multiply_adds_per_second, nb::arg("seconds"),
                nb::arg("threads"));
+    module.def("moments", &bound_moments, nb::arg("values"), nb::arg("threads"));
 }

@@ -190,3 +190,23 @@ def test_the_mode_is_what_the_umask_leaves(tmp_path):
     (tmp_path / "plain").touch()
     path = write(tmp_path / "a.gguf")
     assert path.stat().st_mode == Path(tmp_path / "plain").stat().st_mode
+
+
+@pytest.mark.parametrize("limit", [None, 900])
+def test_metadata_of_the_same_length_can_be_known_last(tmp_path, limit):
+    def metadata(word):
+        return {"general.architecture": "llama", "general.hash": word}
+
+    late = tmp_path / "late.gguf"
+    with create_checkpoint(late, TENSORS, metadata("0000"), max_shard_bytes=limit) as writer:
+        for tensor, data in blocks(TENSORS):
+            writer.write(tensor.name, data)
+        with pytest.raises(ValueError, match="as long as"):
+            writer.restate(metadata("longer" * 100))
+        writer.restate(metadata("beef"))
+    assert len(writer.files) == (1 if limit is None else 2)
+    early = tmp_path / "early.gguf"
+    write(early, metadata("beef"), max_shard_bytes=limit)
+    for file in writer.files:
+        again = file.with_name(file.name.replace("late", "early"))
+        assert file.read_bytes() == again.read_bytes()

@@ -97,7 +97,10 @@ class Half:
         self.done = done
 
 
-def test_plain_progress_is_at_most_one_line_per_tenth(capsys: pytest.CaptureFixture[str]) -> None:
+def test_plain_progress_is_at_most_one_line_per_tenth(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zeropoint.cli.progress.PATIENCE", 0.0)
     records = [Half(done) for done in range(1, 101)]
     assert list(track(records, 100, "work", Progress.plain)) == records
     captured = capsys.readouterr()

@@ -1,6 +1,7 @@
-// Passes over whole tensors that need no variant: they run at the speed of memory.
+// Passes over whole tensors, at the speed of memory.
 #pragma once
 #include <cstddef>
+#include <cstdint>
 
 namespace zeropoint {
 
@@ -8,8 +9,38 @@ namespace zeropoint {
 std::size_t first_beyond(const float* values, std::size_t count, float limit, int threads);
 
 // Sum of importance · (weights − decoded)² in double. Each row is summed in 8 lanes (column modulo 8), the
-// lanes as a tree, the rows in order: the same bits for any number of threads. `importance` null: ones.
+// lanes as a tree, the rows in order: the same bits for any number of threads and any instruction set.
+// `importance` null: ones; `decoded` null: zeros.
 double weighted_error(const float* weights, const float* decoded, const float* importance,
                       std::size_t rows, std::size_t columns, int threads);
+
+struct Moments {
+    double sum;
+    double squares;       // not finite if any value is not
+    std::size_t largest;  // index of the first value of largest magnitude
+};
+
+// Sums in 8 lanes over pieces of fixed length, which are added in order. `count` must not be 0.
+Moments moments(const float* values, std::size_t count, int threads);
+
+// What the three are made of, for one variant.
+struct Part {
+    double sum, squares;
+    std::uint32_t largest;  // bits of the largest magnitude: they order like the magnitudes
+};
+struct Passes {
+    std::uint32_t (*largest)(const float* values, std::size_t count);  // bits of the largest magnitude
+    double (*row_error)(const float* weights, const float* decoded, const float* importance,
+                        std::size_t columns);
+    Part (*part)(const float* values, std::size_t count);
+};
+
+namespace baseline { Passes passes(); }
+#ifdef ZEROPOINT_HAS_avx2
+namespace avx2 { Passes passes(); }
+#endif
+#ifdef ZEROPOINT_HAS_avx512
+namespace avx512 { Passes passes(); }
+#endif
 
 }  // namespace zeropoint

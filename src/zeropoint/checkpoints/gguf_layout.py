@@ -47,7 +47,7 @@ def plan_gguf(
         raise CheckpointError(path, f"{alignment!r} is not a power of two", field=ALIGNMENT_KEY)
     whole = _plan_one(path, tensors, kept, alignment)
     if max_shard_bytes is None or whole.size <= max_shard_bytes:
-        return Plan((whole,))
+        return Plan((whole,), limit=max_shard_bytes)
     groups = _group(path, tensors, kept, alignment, max_shard_bytes)
     files = []
     for number, group in enumerate(groups):
@@ -55,7 +55,7 @@ def plan_gguf(
         keys = own | _split_keys(number, len(groups), len(tensors))
         name = shard_name(path.stem, number + 1, len(groups), path.suffix)
         files.append(_plan_one(path.with_name(name), group, keys, alignment))
-    return Plan(tuple(files))
+    return Plan(tuple(files), limit=max_shard_bytes)
 
 
 def _check_tensor(path: Path, tensor: TensorLike) -> None:

@@ -60,6 +60,7 @@ class Plan:
 
     files: tuple[PlannedFile, ...]
     key: int = 0  # index of the key file
+    limit: int | None = None  # bytes that no file of a set was to exceed
 
     @property
     def size(self) -> int:

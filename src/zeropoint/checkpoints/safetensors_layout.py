@@ -53,13 +53,13 @@ def plan_safetensors(
             raise CheckpointError(path, reason, field=f"tensor '{printable(tensor.name)}'")
     whole = _plan_one(path, tensors, strings)
     if max_shard_bytes is None or whole.size <= max_shard_bytes:
-        return Plan((whole,))
+        return Plan((whole,), limit=max_shard_bytes)
     groups = _group(tensors, max_shard_bytes)
     files = []
     for number, group in enumerate(groups, 1):
         name = shard_name(path.stem, number, len(groups), path.suffix)
         files.append(_plan_one(path.with_name(name), group, strings))
-    return Plan((*files, _plan_index(path, files)), key=len(files))
+    return Plan((*files, _plan_index(path, files)), key=len(files), limit=max_shard_bytes)
 
 
 def _group(tensors: Sequence[TensorLike], max_bytes: int) -> list[list[TensorLike]]:

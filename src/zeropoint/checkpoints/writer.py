@@ -116,6 +116,17 @@ class CheckpointWriter:
         if self._done == span.nbytes:
             self._end_tensor(index, span, part)
 
+    def restate(self, metadata: Mapping[str, object]) -> None:
+        """Write other metadata of the same length: for what is known only after the tensors.
+
+        Raises ValueError if any byte of a tensor would have to move.
+        """
+        tensors = [span.tensor for file in self.plan.files for span in file.spans]
+        plan = plan_files(self.target, tensors, metadata, self.plan.limit)
+        if [file.spans for file in plan.files] != [file.spans for file in self.plan.files]:
+            raise ValueError("the new metadata is not as long as the old")
+        self._part(plan.key).write(plan.files[plan.key].header, 0)
+
     def __enter__(self) -> Self:
         remove_leftovers(self.target)
         for path in self.files:

@@ -33,6 +33,9 @@ AsProgress = Annotated[
 ]
 
 
+PATIENCE = 2.0  # seconds before plain progress says a word
+
+
 class Step(Protocol):
     """A record of a long verb that knows how far the work has come."""
 
@@ -78,11 +81,11 @@ def track_as_json(records: Iterable[S], total: int) -> Iterator[S]:
 
 
 def track_plainly(records: Iterable[S], total: int, label: str) -> Iterator[S]:
-    """Write one line per tenth of the work."""
+    """Write one line per tenth of the work, if it takes more than a moment."""
     started, shown = time.monotonic(), 0
     for record in records:
         tenth = 10 * record.done // max(total, 1)
-        if tenth > shown:
+        if tenth > shown and time.monotonic() - started >= PATIENCE:
             shown = tenth
             left = seconds_left(started, record.done, total)
             rest = f", about {in_seconds(left)} left" if left and tenth < 10 else ""

@@ -4,8 +4,10 @@ from zeropoint.kernels.dispatch import (
     decode,
     default_threads,
     encode,
+    first_not_finite,
     has_decoder,
     has_encoder,
+    moments,
     variant,
     weighted_error,
 )
@@ -14,8 +16,10 @@ __all__ = [
     "decode",
     "default_threads",
     "encode",
+    "first_not_finite",
     "has_decoder",
     "has_encoder",
+    "moments",
     "variant",
     "weighted_error",
 ]

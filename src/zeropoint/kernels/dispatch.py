@@ -137,21 +137,22 @@ def check_importance(importance: F32, columns: int) -> F32:
 
 
 def weighted_error(
-    weights: F32, decoded: F32, importance: F32 | None = None, *, threads: int = 1
+    weights: F32, decoded: F32 | None, importance: F32 | None = None, *, threads: int = 1
 ) -> float:
     """Σ importance · (weights − decoded)² in float64 of two (rows, columns) arrays.
 
-    `importance` (columns,); None: ones. Each row is summed in 8 lanes (column modulo 8), the lanes
-    as a tree, the rows in order, so that the result does not depend on `threads`.
+    `decoded` None: zeros. `importance` (columns,); None: ones. Each row is summed in 8 lanes (column
+    modulo 8), the lanes as a tree, the rows in order: the result does not depend on `threads`.
     """
     if importance is not None:
         importance = np.ascontiguousarray(importance, np.float32)
     module = native()
     if module is not None:
-        both = np.ascontiguousarray(weights, np.float32), np.ascontiguousarray(decoded, np.float32)
-        return float(module.weighted_error(*both, importance, threads))
+        weights = np.ascontiguousarray(weights, np.float32)
+        decoded = None if decoded is None else np.ascontiguousarray(decoded, np.float32)
+        return float(module.weighted_error(weights, decoded, importance, threads))
     rows, columns = weights.shape
-    terms = (weights.astype(np.float64) - decoded) ** 2
+    terms = (weights.astype(np.float64) - (0.0 if decoded is None else decoded)) ** 2
     if importance is not None:
         terms = importance.astype(np.float64) * terms
     lanes = np.zeros((rows, 8))
@@ -161,3 +162,17 @@ def weighted_error(
     pairs = lanes[:, 0::2] + lanes[:, 1::2]
     sums = (pairs[:, 0] + pairs[:, 1]) + (pairs[:, 2] + pairs[:, 3])
     return float(np.add.accumulate(sums)[-1]) if rows else 0.0  # in order; np.sum is pairwise
+
+
+def moments(values: F32, *, threads: int = 1) -> tuple[float, float, int]:
+    """Return Σ v and Σ v² in float64, and the index of the first v of largest magnitude.
+
+    Σ v² is finite if and only if all values are. `values` (n,) must not be empty.
+    """
+    values = np.ascontiguousarray(values, np.float32)
+    module = native()
+    if module is not None:
+        total, squares, largest = module.moments(values, threads)
+        return float(total), float(squares), int(largest)
+    wide = values.astype(np.float64)
+    return float(wide.sum()), float(wide @ wide), int(np.abs(values).argmax())

@@ -1,0 +1,68 @@
+// The inner loops of scan.hpp. Eight lanes each, so that every instruction set adds in the same order.
+#include <algorithm>
+#include <bit>
+
+#include "zeropoint/scan.hpp"
+
+namespace zeropoint::ZEROPOINT_VARIANT {
+namespace {
+
+constexpr std::size_t lanes = 8;
+
+std::uint32_t magnitude(float value) { return std::bit_cast<std::uint32_t>(value) & 0x7fffffffu; }
+
+double tree(const double (&sum)[lanes]) {
+    return ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
+}
+
+std::uint32_t largest(const float* values, std::size_t count) {
+    std::uint32_t result = 0;
+    for (std::size_t i = 0; i < count; ++i) result = std::max(result, magnitude(values[i]));
+    return result;
+}
+
+// Calls `add(i, lane)` for each i; whole groups of eight in a loop that becomes vectors.
+template <typename Add>
+void in_lanes(std::size_t count, const Add& add) {
+    std::size_t i = 0;
+    for (; i + lanes <= count; i += lanes)
+        for (std::size_t lane = 0; lane < lanes; ++lane) add(i + lane, lane);
+    for (; i < count; ++i) add(i, i % lanes);
+}
+
+template <bool Decoded, bool Importance>
+double row_error(const float* weights, const float* decoded, const float* importance, std::size_t columns) {
+    double sum[lanes] = {};
+    in_lanes(columns, [&](std::size_t i, std::size_t lane) {
+        const double error = Decoded ? double(weights[i]) - double(decoded[i]) : double(weights[i]);
+        sum[lane] += Importance ? double(importance[i]) * (error * error) : error * error;
+    });
+    return tree(sum);
+}
+
+double any_row_error(const float* weights, const float* decoded, const float* importance,
+                     std::size_t columns) {
+    if (decoded)
+        return importance ? row_error<true, true>(weights, decoded, importance, columns)
+                          : row_error<true, false>(weights, decoded, importance, columns);
+    return importance ? row_error<false, true>(weights, decoded, importance, columns)
+                      : row_error<false, false>(weights, decoded, importance, columns);
+}
+
+Part part(const float* values, std::size_t count) {
+    double sum[lanes] = {}, squares[lanes] = {};
+    std::uint32_t most[lanes] = {};
+    in_lanes(count, [&](std::size_t i, std::size_t lane) {
+        const double value = values[i];
+        sum[lane] += value;
+        squares[lane] += value * value;
+        most[lane] = std::max(most[lane], magnitude(values[i]));
+    });
+    return {tree(sum), tree(squares), *std::max_element(most, most + lanes)};
+}
+
+}  // namespace
+
+Passes passes() { return {largest, any_row_error, part}; }
+
+}  // namespace zeropoint::ZEROPOINT_VARIANT
