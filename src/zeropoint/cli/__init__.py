@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from zeropoint.cli import doctor
+from zeropoint.cli import doctor, inspect
 from zeropoint.cli.exits import Exits
 
 app = typer.Typer(
@@ -40,6 +40,7 @@ def every_verb(
     """
 
 
+inspect.register(app)
 doctor.register(app)
 
 

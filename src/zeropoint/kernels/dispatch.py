@@ -141,8 +141,8 @@ def weighted_error(
 ) -> float:
     """Σ importance · (weights − decoded)² in float64 of two (rows, columns) arrays.
 
-    `decoded` None: zeros. `importance` (columns,); None: ones. Each row is summed in 8 lanes (column
-    modulo 8), the lanes as a tree, the rows in order: the result does not depend on `threads`.
+    `decoded` None: zeros. `importance` (columns,); None: ones. Each row is summed in 8 lanes
+    (column modulo 8), the lanes as a tree, the rows in order: any number of threads gives the same.
     """
     if importance is not None:
         importance = np.ascontiguousarray(importance, np.float32)

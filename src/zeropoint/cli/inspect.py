@@ -1,0 +1,73 @@
+"""`inspect`: what is in a model file."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from zeropoint.cli.model import as_result, show_model, show_tensors
+from zeropoint.cli.output import AsJson, Output, Quiet
+from zeropoint.cli.progress import AsProgress, Progress, track
+
+if TYPE_CHECKING:
+    from zeropoint.checkpoints import Checkpoint
+    from zeropoint.quantizers import TensorScanned
+
+SCANNED = 2_000_000_000  # weights that are looked at unasked: some seconds
+SCANNED_SLOWLY = 30_000_000  # without the compiled kernels
+
+
+def register(app: typer.Typer) -> None:
+    """Add this verb to the command line."""
+    app.command(rich_help_panel="Look")(inspect)
+
+
+def inspect(
+    model: Annotated[Path, typer.Argument(help="A GGUF file, or any shard of a split one.")],
+    tensors: Annotated[
+        str, typer.Option(metavar="GLOB", help="List the tensors with such names: '*attn*'.")
+    ] = "",
+    outliers: Annotated[
+        bool | None,
+        typer.Option(help="Look for outliers in the weights. Default: up to 2 G weights."),
+    ] = None,
+    progress: AsProgress = Progress.auto,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """What is in this file: architecture, tensors, formats, bits per weight, outliers, origin.
+
+    [bold]Examples:[/bold]
+
+    zeropoint inspect model.gguf
+
+    zeropoint inspect model.gguf --tensors 'blk.0.*' --no-outliers
+    """
+    from zeropoint.checkpoints import open_checkpoint
+
+    out = Output(as_json=as_json, quiet=quiet)
+    with open_checkpoint(model) as source:
+        elements = sum(info.elements for info in source.tensors.values())
+        wanted = worth_a_scan(elements) if outliers is None else outliers
+        seen = scan(source, elements, Progress.none if quiet else progress) if wanted else {}
+        show_model(out, source, seen)
+        if tensors:
+            show_tensors(out, source, tensors, seen)
+        if not wanted:
+            out.note("Outliers were not looked for; --outliers does.")
+        out.finish("inspect", as_result(source, tensors, seen if wanted else None))
+
+
+def worth_a_scan(elements: int) -> bool:
+    """Tell whether looking at all weights takes seconds and not minutes."""
+    from zeropoint.kernels import variant
+
+    return elements <= (SCANNED_SLOWLY if variant() == "numpy" else SCANNED)
+
+
+def scan(source: "Checkpoint", elements: int, how: Progress) -> dict[str, "TensorScanned"]:
+    """Look at all weights; return what was found, by tensor."""
+    from zeropoint.quantizers import scan_outliers
+
+    found = track(scan_outliers(source), elements, "Looking for outliers", how)
+    return {seen.name: seen for seen in found}

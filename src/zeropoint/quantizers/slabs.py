@@ -1,0 +1,41 @@
+"""Cuts a tensor into slabs of rows, so that memory does not depend on the model."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from zeropoint import kernels
+from zeropoint.formats import Format
+
+# 16 MiB of float32: enough for all threads to share, small beside any machine's memory.
+SLAB_WEIGHTS = 1 << 22
+# A numpy twin keeps many temporaries of the size of its input.
+TWIN_SLAB_WEIGHTS = 1 << 17
+
+
+@dataclass(frozen=True)
+class Slab:
+    """Rows start … stop − 1 of a tensor, counted over all leading axes."""
+
+    start: int
+    stop: int
+    expert: int  # which matrix of a (experts, rows, columns) tensor; 0 for others
+
+
+def cut(shape: tuple[int, ...], source: Format, target: Format | None = None) -> Iterator[Slab]:
+    """Yield the slabs of a tensor of this shape, in order; none of them spans two experts.
+
+    `source` and `target` are the formats it is in and goes to: without a compiled kernel for both
+    the slabs are smaller.
+    """
+    columns = shape[-1] if shape else 1
+    experts = math.prod(shape[:-2])
+    rows = shape[-2] if len(shape) > 1 else 1
+    fast = kernels.has_decoder(source.name)
+    if target is not None:
+        fast = fast and kernels.has_encoder(target.name)
+    step = max(1, (SLAB_WEIGHTS if fast else TWIN_SLAB_WEIGHTS) // max(columns, 1))
+    for expert in range(experts):
+        for row in range(0, rows, step):
+            first = expert * rows + row
+            yield Slab(first, expert * rows + min(row + step, rows), expert)
