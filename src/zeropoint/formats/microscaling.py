@@ -171,7 +171,8 @@ class NVFP4Tensor(Format):
         scale = round_scale(largest / (E4M3.max * E2M1.max), np.dtype("f4"))
         grouped = divide(weights, scale).reshape(-1, self.group_size)
         wanted = None if importance is None else importance.reshape(grouped.shape)
-        blocks = self.groups.encode_blocks(grouped, wanted).reshape(len(weights), -1)
+        blocks = self.groups.encode_blocks(grouped, wanted)
+        blocks = blocks.reshape(len(weights), self.block_bytes - 4)
         return np.hstack([scale.astype("<f4").view(np.uint8), blocks])
 
     def decode_blocks(self, blocks: U8) -> F32:
@@ -179,11 +180,11 @@ class NVFP4Tensor(Format):
 
     def parts(self, blocks: U8) -> Parts:
         check_sized(self)
-        n = len(blocks)
+        n, count = len(blocks), self.block_size
         tensor_scale = blocks[:, :4].copy().view("<f4")
         groups = self.groups.parts(blocks[:, 4:].reshape(-1, self.groups.block_bytes))
         assert groups.values is not None
         with np.errstate(invalid="ignore", over="ignore"):  # any bytes decode
-            scale = tensor_scale * groups.scale.reshape(n, -1)
-        codes, values = groups.codes.reshape(n, -1), groups.values.reshape(n, -1)
+            scale = tensor_scale * groups.scale.reshape(n, count // self.group_size)
+        codes, values = groups.codes.reshape(n, count), groups.values.reshape(n, count)
         return Parts(codes=codes, scale=scale, values=values)

@@ -22,11 +22,12 @@ def pack(codes: U8, bits: int) -> U8:
     [[7, 0, 32]]
     """
     n, count = codes.shape
-    words = np.zeros((n, -(-count // 8)), "<u8")  # eight codes are `bits` whole bytes
+    eights = -(-count // 8)
+    words = np.zeros((n, eights), "<u8")  # eight codes are `bits` whole bytes
     for place in range(min(8, count)):
         eighth = codes[:, place::8].astype(np.uint64) << np.uint64(place * bits)
         words[:, : eighth.shape[1]] |= eighth
-    stream = words.view(np.uint8).reshape(n, -1, 8)[:, :, :bits].reshape(n, -1)
+    stream = words.view(np.uint8).reshape(n, eights, 8)[:, :, :bits].reshape(n, eights * bits)
     return np.ascontiguousarray(stream[:, : packed_bytes(count, bits)])
 
 
@@ -46,4 +47,4 @@ def unpack(stream: U8, count: int, bits: int) -> U8:
     codes = np.empty((n, eights, 8), np.uint8)
     for place in range(8):
         codes[:, :, place] = (words >> np.uint64(place * bits)) & np.uint64(2**bits - 1)
-    return np.ascontiguousarray(codes.reshape(n, -1)[:, :count])
+    return np.ascontiguousarray(codes.reshape(n, eights * 8)[:, :count])

@@ -26,13 +26,13 @@ class Parts:
 
     def weights(self) -> F32:
         """Return the (n, block_size) weights, in float32."""
-        n, groups = self.scale.shape
+        (n, count), groups = self.codes.shape, self.scale.shape[1]
         values = self.codes.astype(np.float32) if self.values is None else self.values
-        grouped = values.reshape(n, groups, -1)
+        grouped = values.reshape(n, groups, count // groups)
         if self.zero_point is not None:
             grouped = grouped - self.zero_point[:, :, None].astype(np.float32)
         with np.errstate(invalid="ignore", over="ignore"):  # any bytes decode, inf · 0 too
             weights = self.scale[:, :, None] * grouped
             if self.minimum is not None:
                 weights = weights + self.minimum[:, :, None]
-        return weights.reshape(n, -1)
+        return weights.reshape(n, count)
