@@ -1,1 +1,29 @@
-"""Collects what went into each layer."""
+"""Collects what went into each layer. This door imports no torch: `collect` does."""
+
+from zeropoint.calibration.coverage import (
+    Coverage,
+    TensorCoverage,
+    coverage,
+    find_importance,
+    find_statistics,
+)
+from zeropoint.calibration.statistics import (
+    Calibration,
+    InputStatistics,
+    merge,
+    read_imatrix,
+    write_imatrix,
+)
+
+__all__ = [
+    "Calibration",
+    "Coverage",
+    "InputStatistics",
+    "TensorCoverage",
+    "coverage",
+    "find_importance",
+    "find_statistics",
+    "merge",
+    "read_imatrix",
+    "write_imatrix",
+]

@@ -1,0 +1,144 @@
+"""Which importance a tensor gets, and where the evidence is thin."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+
+from zeropoint.calibration.statistics import Calibration, InputStatistics, ones_for_nothing
+from zeropoint.errors import MeasurementError, printable
+from zeropoint.formats import F32
+
+TOKEN_EMBEDDING, OUTPUT = "token_embd.weight", "output.weight"
+# The mean square of n Gaussian inputs has a relative standard error of √(2/n): 12.5 % of 128 rows.
+FEW_ROWS = 128
+
+State = Literal["full", "thin", "partial", "empty", "missing"]
+
+
+class HasShape(Protocol):
+    """What is asked of a tensor: its name, and its shape in PyTorch's order."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+
+@dataclass(frozen=True)
+class TensorCoverage:
+    """How much is known of one tensor's inputs."""
+
+    name: str
+    state: State  # full; thin: few rows; partial: some experts without; empty; missing: no entry
+    matrices: int  # experts, or 1
+    without: int  # of them, with no data: ones stand in
+    few: int  # of them, with data from fewer than FEW_ROWS rows
+    rows: tuple[int, int]  # fewest and most rows that a matrix with data saw; (0, 0) if none did
+    dead_columns: int  # always zero, in matrices that have data
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How much a calibration knows of a model."""
+
+    tensors: tuple[TensorCoverage, ...]
+    unknown: tuple[str, ...]  # entries for tensors that the model does not have
+
+    def count(self, state: State) -> int:
+        """Return how many tensors are in this state."""
+        return sum(tensor.state == state for tensor in self.tensors)
+
+    @property
+    def gaps(self) -> tuple[TensorCoverage, ...]:
+        """Tensors of which less than everything is known."""
+        return tuple(tensor for tensor in self.tensors if tensor.state != "full")
+
+
+def find_statistics(
+    calibration: Calibration, tensor: HasShape, *, tied: bool = False
+) -> InputStatistics | None:
+    """Return a tensor's entry, or None if it has none.
+
+    Where one matrix is token embedding and output (`tied`: the model has no output.weight), it
+    takes the entry of output.weight. As a look-up table all its columns cost the same; as the
+    output matrix they do not, and that is where its errors meet every logit.
+
+    Raises MeasurementError if the entry is of another size than the tensor.
+    """
+    name = tensor.name
+    if tied and name == TOKEN_EMBEDDING and name not in calibration.statistics:
+        name = OUTPUT
+    entry = calibration.statistics.get(name)
+    if entry is None:
+        return None
+    experts = tensor.shape[-3] if len(tensor.shape) > 2 else 1
+    needed = tensor.shape[-1] * experts
+    if entry.sums.size != needed or len(entry.counts) not in (1, experts):
+        raise MeasurementError(
+            f"the importance of '{printable(name)}' has {entry.sums.size} values in "
+            f"{len(entry.counts)} matrices and the tensor of shape {tensor.shape} needs {needed} "
+            f"in {experts}: it was made for another model"
+        )
+    return entry
+
+
+def find_importance(
+    calibration: Calibration, tensor: HasShape, *, tied: bool = False
+) -> F32 | None:
+    """Return the importance of a tensor: (columns,), (experts, columns) for three axes, or None.
+
+    See `find_statistics` for tied models and errors, `statistics` for what stands in for gaps.
+    """
+    entry = find_statistics(calibration, tensor, tied=tied)
+    if entry is None:
+        return None
+    if len(tensor.shape) < 3:
+        return entry.mean.reshape(-1)
+    return ones_for_nothing(entry.mean.reshape(tensor.shape[-3], -1))
+
+
+def coverage(
+    calibration: Calibration, tensors: Iterable[HasShape], *, tied: bool = False
+) -> Coverage:
+    """Say of each of these tensors (those that are to be quantized) how much is known.
+
+    Token embeddings without an entry are left out: no inputs are collected for a look-up.
+    """
+    listed: list[TensorCoverage] = []
+    used: set[str] = set()
+    for tensor in tensors:
+        used.add(tensor.name)
+        entry = find_statistics(calibration, tensor, tied=tied)
+        if entry is not None:
+            listed.append(_describe(tensor.name, entry))
+        elif not tensor.name.endswith("token_embd.weight"):
+            listed.append(TensorCoverage(tensor.name, "missing", 1, 1, 0, (0, 0), 0))
+    if tied:
+        used.add(OUTPUT)
+    unknown = tuple(name for name in calibration.statistics if name not in used)
+    return Coverage(tuple(listed), unknown)
+
+
+def _describe(name: str, entry: InputStatistics) -> TensorCoverage:
+    alive = (entry.counts > 0) & entry.sums.any(axis=1)
+    rows = entry.counts[alive]
+    few = int(np.count_nonzero(rows < FEW_ROWS))
+    without = int(np.count_nonzero(~alive))
+    state: State = "full"
+    if not rows.size:
+        state = "empty"
+    elif without:
+        state = "partial"
+    elif few:
+        state = "thin"
+    return TensorCoverage(
+        name=name,
+        state=state,
+        matrices=len(entry.counts),
+        without=without,
+        few=few,
+        rows=(int(rows.min()), int(rows.max())) if rows.size else (0, 0),
+        dead_columns=int(np.count_nonzero(entry.sums[alive] == 0)),
+    )

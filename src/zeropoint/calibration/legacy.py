@@ -1,0 +1,77 @@
+"""llama.cpp's importance matrix before it was GGUF (`.dat`), read only.
+
+    entries i32 | per entry: length i32, name | calls i32 | values i32 | mean · calls f32 …
+    and, optionally: chunks i32 | length i32, name of the text
+
+There is no magic number and no version: a file is one of these if all of it makes sense as one.
+"""
+
+import struct
+from dataclasses import dataclass
+
+from zeropoint.checkpoints.cursor import Cursor
+from zeropoint.checkpoints.source import SourceFile
+from zeropoint.errors import printable
+from zeropoint.formats import F32
+
+ENTRIES = 131_072
+NAME_BYTES = 4096
+FILE_BYTES = 1 << 31  # all of it is held in memory; the newer form is not
+_I32 = struct.Struct("<i")
+
+
+@dataclass(frozen=True)
+class LegacyMatrix:
+    """What such a file says."""
+
+    entries: dict[str, tuple[F32, int]]  # name -> (mean · calls of each column, calls)
+    chunks: int
+    dataset: str
+
+
+def read_legacy(file: SourceFile) -> LegacyMatrix:
+    """Read and check a file. Raises CheckpointError."""
+    cursor = Cursor(file, FILE_BYTES)
+    cursor.item = "importance matrix without GGUF's magic:"
+    count = _number(cursor, "entry count", least=1, most=ENTRIES)
+    entries: dict[str, tuple[F32, int]] = {}
+    for index in range(count):
+        cursor.item = f"entry {index}"
+        at = cursor.position
+        name = _text(cursor, "name")
+        if not name or name in entries:
+            cursor.fail(f"'{printable(name)}' is empty or there twice", "name", at=at)
+        calls = _number(cursor, "calls", least=0, most=2**31 - 1)
+        size = _number(cursor, "value count", least=1, most=2**31 - 1)
+        cursor.need(4 * size, "values")
+        values = file.read(cursor.position, 4 * size).view("<f4")
+        cursor.position += 4 * size
+        # A file that never counted its calls holds means.
+        entries[name] = (values, max(calls, 1))
+    chunks, dataset = 0, ""
+    if cursor.left:
+        cursor.item = "end"
+        chunks = _number(cursor, "chunks", least=0, most=2**31 - 1)
+    if cursor.left:
+        dataset = _text(cursor, "text's name")
+    if cursor.left:
+        cursor.fail(f"{cursor.left} bytes follow")
+    return LegacyMatrix(entries, chunks, dataset)
+
+
+def _number(cursor: Cursor, what: str, *, least: int, most: int) -> int:
+    at = cursor.position
+    (number,) = _I32.unpack(cursor.take(4, what))
+    if not least <= number <= most:
+        cursor.fail(f"{number} is not from {least} to {most}", what, at=at)
+    return int(number)
+
+
+def _text(cursor: Cursor, what: str) -> str:
+    length = _number(cursor, f"{what} length", least=0, most=NAME_BYTES)
+    at = cursor.position
+    data = cursor.take(length, what)
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        cursor.fail("is not UTF-8", what, at=at + error.start)
