@@ -11,6 +11,7 @@ Layout after the README of safetensors 0.8, 2026-05.
 """
 
 import math
+import re
 import struct
 from dataclasses import dataclass
 
@@ -27,11 +28,16 @@ NAME_BYTES = 4096
 AXES = 32
 METADATA_KEYS = 65_536
 METADATA_BYTES = 1 << 24
+# An entry as most writers make it, read at one stroke; whatever is not like this is read by parts.
+_ENTRY = re.compile(
+    rb'\{"dtype": ?"(?P<dtype>\w+)", ?"shape": ?\[(?P<shape>(?:N(?:, ?N)*+)?)\], ?'
+    rb'"data_offsets": ?\[(?P<begin>N), ?(?P<end>N)\]\}'.replace(b"N", rb"(?:0|[1-9]\d{0,19})")
+)
 _METADATA = "__metadata__"
 _FIELDS = ("dtype", "shape", "data_offsets")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Entry:
     place: int  # byte in the file
     format: Format
@@ -87,6 +93,19 @@ def _read_entry(scanner: Scanner, name: str) -> _Entry:
         scanner.fail("is empty or has characters that do not print", "name")
     scanner.next()
     place = scanner.position
+    match = scanner.match(_ENTRY)
+    format = DTYPES.get(match["dtype"].decode("latin-1")) if match else None
+    if match and format and match["shape"].count(b",") < AXES:
+        shape = tuple(map(int, match["shape"].split(b","))) if match["shape"] else ()
+        offsets: tuple[int, ...] = (int(match["begin"]), int(match["end"]))
+    else:
+        scanner.position = place
+        format, shape, offsets = _read_fields(scanner, place)
+    _check_size(scanner, format, shape, offsets, place)
+    return _Entry(8 + place, format, shape, *offsets)
+
+
+def _read_fields(scanner: Scanner, place: int) -> tuple[Format, tuple[int, ...], tuple[int, ...]]:
     format: Format | None = None
     shape: tuple[int, ...] | None = None
     offsets: tuple[int, ...] = ()
@@ -108,8 +127,7 @@ def _read_entry(scanner: Scanner, name: str) -> _Entry:
             scanner.fail(f"'{printable(field)}' is no field of a tensor", at=at)
     if format is None or shape is None or not offsets:
         scanner.fail(f"must have {', '.join(_FIELDS)}", at=place)
-    _check_size(scanner, format, shape, offsets, place)
-    return _Entry(8 + place, format, shape, *offsets)
+    return format, shape, offsets
 
 
 def _check_size(

@@ -41,8 +41,8 @@ def open_gguf(path: Path) -> Checkpoint:
 
 def _open_set(path: Path, file: SourceFile, header: Header) -> Checkpoint:
     """Open all shards of the set that this one belongs to."""
-    count = _number(path, header, SPLIT_COUNT, SHARDS)
-    number = _number(path, header, SPLIT_NO, count - 1) + 1
+    count = _number(path, header, SPLIT_COUNT, 1, SHARDS)
+    number = _number(path, header, SPLIT_NO, 0, count - 1) + 1
     match = SPLIT_NAME.fullmatch(path.name)
     if not match or (int(match["number"]), int(match["count"])) != (number, count):
         ending = shard_name("", number, count, ".gguf")
@@ -65,14 +65,14 @@ def _without_split(header: Header) -> dict[str, object]:
     return {key: value for key, value in header.metadata.items() if key not in SPLIT_KEYS}
 
 
-def _number(path: Path, header: Header, key: str, limit: int) -> int:
-    """Return an integer of the metadata from 0 to `limit`."""
+def _number(path: Path, header: Header, key: str, least: int, most: int) -> int:
+    """Return an integer of the metadata from `least` to `most`."""
     value = header.metadata.get(key)
     if value is None:
         raise CheckpointError(path, f"is one of several shards and has no {key}")
     place = header.places[key]
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= limit:
-        reason = f"is no number from 0 to {limit}"
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        reason = f"is no number from {least} to {most}"
         raise CheckpointError(path, reason, offset=place, field=key)
     return int(value)
 
@@ -82,7 +82,7 @@ def _check_shard(path: Path, headers: list[Header], index: int, count: int) -> N
     first, header = headers[0], headers[index]
     total = first.metadata.get(SPLIT_TENSORS)
     for key, wanted in ((SPLIT_COUNT, count), (SPLIT_NO, index), (SPLIT_TENSORS, total)):
-        found = _number(path, header, key, 1 << 31)
+        found = _number(path, header, key, 0, 1 << 31)
         if found != wanted:
             reason = f"is {found} where {wanted} belongs"
             raise CheckpointError(path, reason, offset=header.places[key], field=key)

@@ -7,6 +7,7 @@ strings are walked exactly.
 """
 
 import struct
+from collections.abc import Callable
 from itertools import repeat
 
 import numpy as np
@@ -16,9 +17,11 @@ from zeropoint.checkpoints.cursor import Cursor
 from zeropoint.checkpoints.values import StringArray
 
 STRING_BYTES = 1 << 24  # the longest string
-STEP = 4096  # strings between two checks
+STEP = 16_384  # strings between two checks
 _LENGTH = struct.Struct("<Q")
 _EIGHT = np.arange(8)
+I64 = NDArray[np.int64]
+Walk = Callable[[bytes, int, int], tuple[I64, int]]  # window, place, most -> starts, end
 
 
 def read_strings(cursor: Cursor, count: int) -> StringArray:
@@ -26,20 +29,31 @@ def read_strings(cursor: Cursor, count: int) -> StringArray:
     raw = bytearray()
     starts = np.empty(count, np.uint32)  # count · 8 bytes are in the file: the caller has checked
     done = 0
-    guess = True
+    walk: Walk = _guess
     while done < count:
-        most = min(count - done, STEP)
         window, at = _first(cursor, done)
-        found, end = (_guess if guess else _exact)(window, at, most)
-        if not guess or not found:
-            found, end = _exact(window, at, most)
-        guess = not guess or len(found) == most
-        _check_text(cursor, window[at:end], np.array(found) - at, done)
-        starts[done : done + len(found)] = np.array(found) + (len(raw) - at)
+        most = min(count - done, STEP if walk is not _even else count)
+        found, end = walk(window, at, most)
+        if not len(found):
+            found, end = _exact(window, at, min(count - done, STEP))
+        _check_text(cursor, window[at:end], found - at, done)
+        starts[done : done + len(found)] = found + (len(raw) - at)
+        walk = _next_walk(walk, found, end, most, window)
         raw += memoryview(window)[at:end]
         cursor.position += end - at
         done += len(found)
     return StringArray(raw, starts)
+
+
+def _next_walk(walk: Walk, found: I64, end: int, most: int, window: bytes) -> Walk:
+    """Choose how to go on: by what these strings were like."""
+    whole = len(found) == most or len(window) - end < 264
+    if walk is _guess and not whole:
+        return _exact
+    steps = np.diff(found)
+    if whole and len(found) > 99 and steps[0] < 264 and (steps == steps[0]).all():
+        return _even
+    return _guess
 
 
 def _first(cursor: Cursor, index: int) -> tuple[bytes, int]:
@@ -54,30 +68,41 @@ def _first(cursor: Cursor, index: int) -> tuple[bytes, int]:
     return cursor.peek(8 + length)
 
 
-def _guess(window: bytes, at: int, most: int) -> tuple[list[int], int]:
+def _guess(window: bytes, at: int, most: int) -> tuple[I64, int]:
     """Walk as if all lengths were below 256; return the true beginning of that walk, and its end.
 
     The end of the window ends the walk: strings that are not wholly in it do not count.
     """
-    found: list[int] = []
-    append = found.append
+    places: list[int] = []
+    append = places.append
     last = len(window) - 8
     for _ in repeat(None, most):
         if at > last:
             break
         append(at)
         at += 8 + window[at]
-    lengths = np.frombuffer(window, np.uint8)[np.array(found)[:, None] + _EIGHT]  # (n, 8)
-    long = np.flatnonzero(lengths[:, 1:].any(axis=1))
+    found = np.array(places, np.int64)
+    lengths = np.frombuffer(window, np.uint8)[found[:, None] + _EIGHT].view("<u8")[:, 0]
+    long = np.flatnonzero(lengths > 255)
     if long.size:
-        at = found[long[0]]
-        del found[long[0] :]
+        return found[: long[0]], places[long[0]]
     if at > len(window):
-        at = found.pop()
+        return found[:-1], places[-1]
     return found, at
 
 
-def _exact(window: bytes, at: int, most: int) -> tuple[list[int], int]:
+def _even(window: bytes, at: int, most: int) -> tuple[I64, int]:
+    """Take as many strings as are as long as the first one."""
+    (length,) = _LENGTH.unpack_from(window, at)
+    step = 8 + int(length)
+    count = min(most, (len(window) - at) // step)
+    rows = np.frombuffer(window, np.uint8, count * step, at).reshape(count, step)
+    other = np.flatnonzero((rows[:, :8] != rows[0, :8]).any(axis=1))
+    count = int(other[0]) if other.size else count
+    return at + step * np.arange(count, dtype=np.int64), at + step * count
+
+
+def _exact(window: bytes, at: int, most: int) -> tuple[I64, int]:
     """Walk strings of any length; those that are not wholly in the window do not count."""
     found: list[int] = []
     last = len(window) - 8
@@ -89,13 +114,14 @@ def _exact(window: bytes, at: int, most: int) -> tuple[list[int], int]:
             break
         found.append(at)
         at = end
-    return found, at
+    return np.array(found, np.int64), at
 
 
-def _check_text(cursor: Cursor, data: bytes, starts: NDArray[np.int64], done: int) -> None:
+def _check_text(cursor: Cursor, data: bytes, starts: I64, done: int) -> None:
     """Fail if any of these strings is not UTF-8: decode all at once, with NUL for the lengths."""
     plain = np.frombuffer(data, np.uint8).copy()
-    plain[starts[:, None] + _EIGHT] = 0
+    for byte in range(8):
+        plain[starts + byte] = 0
     try:
         str(plain.data, "utf-8")
     except UnicodeDecodeError as error:

@@ -1,0 +1,47 @@
+"""Nothing that a file asks for costs more than 64 MiB + 4 × its header, or a few seconds."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from malformed import bombs
+
+PROGRAM = Path(bombs.__file__)
+REFUSED = {  # the others are large, and valid
+    "40 bytes that ask for 2^62",
+    "a million keys",
+    "a million tensors",
+    "a million plain tensors",
+    "20 MB of brackets",
+    "20 MB of empty arrays",
+    "20 MB of numbers",
+    "100 MB of spaces",
+    "20 MB of escapes in a name",
+    "an index of 300,000 tensors",  # its file is not there
+    "an index with 20 MB of metadata",
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
+@pytest.mark.parametrize("name", bombs.BOMBS)
+def test_memory_and_time_are_bounded_by_the_header(name, tmp_path):
+    path, header = bombs.write(name, tmp_path)
+    search = [str(PROGRAM.parent.parent), *sys.path]
+    run = subprocess.run(
+        [sys.executable, PROGRAM, path],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(search)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    peak, seconds, result = run.stdout.split(" ", 2)
+    assert int(peak) <= 64 * 2**20 + 4 * header
+    # Processor time, not the clock's: other work on the machine is not the reader's doing.
+    # A valid file as large as may be takes over a second on a slow one; the refused take none.
+    assert float(seconds) < (2 if name in REFUSED else 5)
+    assert result.startswith("refused" if name in REFUSED else "opened"), result
