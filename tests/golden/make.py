@@ -1,0 +1,63 @@
+"""Write the golden files of this folder with ggml: see README.md."""
+
+from pathlib import Path
+
+import ggml_peer
+import numpy as np
+
+from zeropoint.formats import GGML_TYPES
+
+HERE = Path(__file__).parent
+NO_DECODER = {"F32", "F64", "I8", "I16", "I32", "I64"}  # in ggml's traits
+ENCODED = (
+    *("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K"),
+    *("IQ4_NL", "IQ4_XS", "MXFP4", "NVFP4", "Q1_0", "Q2_0", "TQ1_0", "TQ2_0"),
+)
+
+
+def decoded() -> dict[str, np.ndarray]:
+    """Return, per type, some blocks and what ggml decodes them to."""
+    arrays = {}
+    for format in GGML_TYPES.values():
+        if format.name in NO_DECODER:
+            continue
+        rng = np.random.default_rng(format.ggml_type)
+        blocks = rng.integers(0, 256, (5, format.block_bytes), np.uint8)
+        blocks[0], blocks[1] = 0, 255
+        arrays[f"{format.name}/blocks"] = blocks
+        arrays[f"{format.name}/weights"] = ggml_peer.decode(
+            format.ggml_type, blocks, format.block_size
+        )
+    return arrays
+
+
+def encoded() -> dict[str, np.ndarray]:
+    """Return weights, importance, and per type the squared error of ggml's blocks, per row."""
+    rng = np.random.default_rng(2026)
+    rows = [
+        rng.normal(size=(4, 512)) * 0.02,
+        rng.laplace(size=(4, 512)) * 0.03,
+        rng.standard_t(3, (4, 512)) * 0.01,
+        rng.normal(size=(4, 512)) * np.exp(rng.normal(size=(4, 512))) * 0.5,
+    ]
+    weights = np.concatenate(rows).astype(np.float32)
+    importance = np.exp(1.5 * rng.normal(size=512)).astype(np.float32)
+    arrays = {"weights": weights, "importance": importance}
+    by_name = {format.name: format for format in GGML_TYPES.values()}
+    for name in ENCODED:
+        format = by_name[name]
+        shape = format.block_size, format.block_bytes
+        for key, given in (("plain", None), ("weighted", importance)):
+            blocks = ggml_peer.encode(format.ggml_type, weights, given, shape)
+            back = ggml_peer.decode(format.ggml_type, blocks, format.block_size).reshape(
+                weights.shape
+            )
+            cost = 1.0 if given is None else given.astype(np.float64)
+            error = (cost * (weights.astype(np.float64) - back) ** 2).sum(axis=1)
+            arrays[f"{name}/{key}"] = error
+    return arrays
+
+
+if __name__ == "__main__":
+    np.savez_compressed(HERE / "decode.npz", **decoded())
+    np.savez_compressed(HERE / "encode.npz", **encoded())
