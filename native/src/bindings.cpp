@@ -23,18 +23,11 @@ using Importance = std::optional<Array<const float, 1>>;
 
 CodecTable active_codecs() { return ZEROPOINT_PICK(codecs)(); }
 
-const Codec* find(const std::string& name) {
-    const CodecTable table = active_codecs();
-    for (std::size_t i = 0; i < table.count; ++i)
-        if (name == table.rows[i].name) return &table.rows[i];
-    return nullptr;
-}
-
 constexpr std::size_t weights_per_task = 1 << 16;
 
 void decode(const std::string& name, Array<const std::uint8_t, 2> blocks, Array<float, 2> weights,
             int threads) {
-    const Codec* codec = find(name);
+    const Codec* codec = find_codec(name);
     if (!codec || !codec->decode) throw nb::value_error("no such decoder");
     const std::size_t n = blocks.shape(0);
     if (blocks.shape(1) != codec->block_bytes || weights.shape(0) != n ||
@@ -53,7 +46,7 @@ void decode(const std::string& name, Array<const std::uint8_t, 2> blocks, Array<
 
 void encode(const std::string& name, Array<const float, 2> weights, Importance importance,
             Array<std::uint8_t, 2> blocks, int threads) {
-    const Codec* codec = find(name);
+    const Codec* codec = find_codec(name);
     if (!codec || !codec->encode) throw nb::value_error("no such encoder");
     const std::size_t columns = weights.shape(1), size = codec->block_size;
     if (columns % size || blocks.shape(0) != weights.shape(0) * (columns / size) ||
@@ -112,4 +105,5 @@ NB_MODULE(_native, module) {
                nb::arg("threads"));
     bind_compare(module);
     bind_machine(module);
+    bind_matmul(module);
 }

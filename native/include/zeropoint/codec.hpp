@@ -3,6 +3,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 namespace zeropoint {
 
@@ -28,6 +29,9 @@ struct CodecTable {
     const Codec* rows;
     std::size_t count;
 };
+
+// The active variant's codec of this name, or null.
+const Codec* find_codec(const std::string& name);
 
 namespace baseline { CodecTable codecs(); }
 #ifdef ZEROPOINT_HAS_avx2

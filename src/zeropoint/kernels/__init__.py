@@ -11,15 +11,22 @@ from zeropoint.kernels.dispatch import (
     variant,
     weighted_error,
 )
+from zeropoint.kernels.products import Mode, matmul, matmul_many, pack, pack_slabs, unpack_rows
 
 __all__ = [
+    "Mode",
     "decode",
     "default_threads",
     "encode",
     "first_not_finite",
     "has_decoder",
     "has_encoder",
+    "matmul",
+    "matmul_many",
     "moments",
+    "pack",
+    "pack_slabs",
+    "unpack_rows",
     "variant",
     "weighted_error",
 ]

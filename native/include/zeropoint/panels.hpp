@@ -1,0 +1,131 @@
+// How weights lie in memory for the products, and the kernels on them: the interface between the
+// packing, the driver (matmul.cpp) and the variants.
+//
+// A panel is 16 rows, interleaved so that a vector's 32-bit lanes are rows and no sum ever crosses
+// lanes. A unit is 32 columns of a panel. The codes of a unit lie in planes of 32-bit words, one word per
+// row and plane, 16 rows side by side (64 bytes):
+//
+//   8 bits   8 words; word t holds columns 4t … 4t+3, a byte each
+//   4 bits   4 words; the low nibbles of word j are columns 4j … 4j+3, the high ones 4j+16 … 4j+19
+//   2 bits   2 words; the crumbs k of word i are columns 16i+4k … 16i+4k+3
+//   1 bit    1 word;  the bits k of its bytes are columns 4k … 4k+3
+//
+// so shifting and masking words gives four codes per lane, in the order of the activations. Formats of 3,
+// 5 and 6 bits are two planes. A block is as many units as share a header (scales), which stands first.
+// Packed panels are as large as the blocks they were made from, byte for byte (TQ1_0 apart).
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+#include "zeropoint/codec.hpp"
+
+namespace zeropoint {
+
+constexpr std::size_t panel_rows = 16;
+constexpr std::size_t unit_columns = 32;
+constexpr std::size_t fast_block_units = 16;  // columns that are unpacked at a time, fast
+constexpr std::size_t exact_block_units = 8;  // and exact: 16 rows of 256 float32 are 16 KiB
+constexpr int narrow_width = 4;               // tiles of activations are 1 … 4 wide, or `wide`
+
+enum class Layout : int {
+    f32, f16, bf16,
+    q8_0, q4_0, q4_1, q5_0, q5_1, q2_k, q3_k, q4_k, q5_k, q6_k,
+    iq4_nl, iq4_xs, tq2_0, mxfp4, nvfp4, q1_0, q2_0,
+    blocks,  // not repacked: rows of blocks that a codec decodes
+    count
+};
+
+// Units that share a header, and bytes of such a block of 16 rows. 0, 0: not a layout of panels.
+struct LayoutShape {
+    std::size_t units, bytes;
+};
+constexpr LayoutShape layout_shape(Layout layout) {
+    switch (layout) {
+        case Layout::f32: return {1, 16 * 128};
+        case Layout::f16:
+        case Layout::bf16: return {1, 16 * 64};
+        case Layout::q8_0: return {1, 16 * 34};
+        case Layout::q4_0:
+        case Layout::iq4_nl: return {1, 16 * 18};
+        case Layout::q4_1: return {1, 16 * 20};
+        case Layout::q5_0: return {1, 16 * 22};
+        case Layout::q5_1: return {1, 16 * 24};
+        case Layout::mxfp4: return {1, 16 * 17};
+        case Layout::q2_0: return {2, 16 * 18};
+        case Layout::nvfp4: return {2, 16 * 36};
+        case Layout::q1_0: return {4, 16 * 18};
+        case Layout::tq2_0: return {8, 16 * 66};
+        case Layout::q2_k: return {8, 16 * 84};
+        case Layout::q3_k: return {8, 16 * 110};
+        case Layout::q4_k: return {8, 16 * 144};
+        case Layout::q5_k: return {8, 16 * 176};
+        case Layout::q6_k: return {8, 16 * 210};
+        case Layout::iq4_xs: return {8, 16 * 136};
+        default: return {0, 0};
+    }
+}
+
+struct Panel {  // one panel of one matrix
+    const std::uint8_t* data;
+    const Codec* codec;     // of Layout::blocks
+    std::size_t row_bytes;  // of Layout::blocks
+};
+
+// A tile of `width` rows of 8-bit activations, column-interleaved, from one unit on.
+struct FastTile {
+    const std::int32_t* codes;        // (units, 8, width) words of four int8
+    const float* scales;              // (units, width)
+    const std::int32_t* corrections;  // (units, groups, width): −zero_point · sum of the codes
+    const float* sums;                // (units, groups, width): scale · sum of the codes
+};
+
+// What a panel's unpacking for a block of columns leaves in cache.
+struct Unpacked {
+    alignas(64) std::uint8_t codes[fast_block_units * 16 * 64];  // (units, 8 or 16, 16) words
+    alignas(64) float scales[fast_block_units * 2 * 16];         // (units, groups, 16)
+    alignas(64) float minimums[fast_block_units * 2 * 16];
+};
+
+// `out` is (width, 16) with a stride of `stride` floats between activations. Totals start at zero, or at
+// what `out` holds where `resume` is set: cutting the columns into blocks changes no bit.
+struct LayoutKernels {
+    int groups;       // scales per unit: 1 or 2; 0: float weights, which have no fast product
+    int zero_point;   // subtracted through FastTile::corrections; 0: none
+    bool has_minimum;  // added through FastTile::sums
+    using VectorFast = void (*)(const std::uint8_t* panel, std::size_t units, FastTile x, float* out,
+                                std::size_t stride);
+    using VectorExact = void (*)(const std::uint8_t* panel, std::size_t units, const float* x, float* out,
+                                 std::size_t stride);
+    using MultiplyFast = void (*)(const Unpacked& panel, std::size_t units, FastTile x, float* out,
+                                  std::size_t stride, bool resume);
+    // Indexed by width − 1; one product of a whole panel with a narrow tile, decoded in registers.
+    VectorFast vector_fast[narrow_width];
+    VectorExact vector_exact[narrow_width];
+    // Widths 1 … 4 and, last, the wide one; `unit` is where the block of columns starts.
+    void (*unpack_fast)(const Panel& panel, std::size_t unit, std::size_t units, Unpacked& out);
+    MultiplyFast multiply_fast[narrow_width + 1];
+    // (units · 32, 16) float32 weights, the bits of `decode`.
+    void (*unpack_exact)(const Panel& panel, std::size_t unit, std::size_t units, float* out);
+};
+
+struct MatmulKernels {
+    const LayoutKernels* layouts;  // by Layout
+    using MultiplyExact = void (*)(const float* weights, std::size_t units, const float* x, float* out,
+                                   std::size_t stride, bool resume);
+    MultiplyExact multiply_exact[narrow_width + 1];
+    int fast_width, exact_width;  // of wide tiles
+    // Rounds `width` rows of x (strided by `stride`, `columns` a multiple of 32) to a tile:
+    // codes (units, 8, width), scales (units, width), sums of codes (units, 2, width).
+    void (*round_tile)(const float* x, std::size_t stride, int width, std::size_t columns,
+                       std::int32_t* codes, float* scales, std::int32_t* sums);
+};
+
+namespace baseline { const MatmulKernels& matmul_kernels(); }
+#ifdef ZEROPOINT_HAS_avx2
+namespace avx2 { const MatmulKernels& matmul_kernels(); }
+#endif
+#ifdef ZEROPOINT_HAS_avx512
+namespace avx512 { const MatmulKernels& matmul_kernels(); }
+#endif
+
+}  // namespace zeropoint

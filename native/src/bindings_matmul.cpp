@@ -1,0 +1,77 @@
+// Bindings of the products (see matmul.hpp).
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <string>
+#include <vector>
+
+#include "zeropoint/bindings.hpp"
+#include "zeropoint/matmul.hpp"
+
+namespace nb = nanobind;
+using namespace zeropoint;
+
+namespace {
+
+void set_rows(PackedMatrix& matrix, std::size_t first, Array<const std::uint8_t, 1> blocks, int threads) {
+    const std::size_t row = matrix.row_bytes();
+    if (blocks.size() % row) throw nb::value_error("set_rows: no whole rows of blocks");
+    const std::uint8_t* data = blocks.data();
+    const std::size_t count = blocks.size() / row;
+    nb::gil_scoped_release release;
+    matrix.set_rows(first, count, data, threads);
+}
+
+void get_rows(const PackedMatrix& matrix, Array<const std::int64_t, 1> rows, Array<float, 2> out,
+              int threads) {
+    if (out.shape(0) != rows.shape(0) || out.shape(1) != matrix.columns())
+        throw nb::value_error("get_rows: the arrays do not fit each other");
+    const std::int64_t* data = rows.data();
+    const std::size_t count = rows.shape(0);
+    float* to = out.data();
+    nb::gil_scoped_release release;
+    matrix.get_rows(data, count, to, threads);
+}
+
+Mode mode_of(const std::string& name) {
+    if (name == "exact") return Mode::exact;
+    if (name == "fast") return Mode::fast;
+    throw nb::value_error("the mode is exact or fast");
+}
+
+void matmul(const std::vector<const PackedMatrix*>& matrices, Array<const float, 2> x,
+            const std::vector<Array<float, 2>>& outs, const std::string& mode, int threads) {
+    if (outs.size() != matrices.size()) throw nb::value_error("matmul: one output per matrix");
+    std::vector<Product> products;
+    for (std::size_t i = 0; i < matrices.size(); ++i) {
+        const PackedMatrix& matrix = *matrices[i];
+        if (matrix.columns() != x.shape(1) || outs[i].shape(0) != x.shape(0) ||
+            outs[i].shape(1) != matrix.rows())
+            throw nb::value_error("matmul: the arrays do not fit each other");
+        products.push_back({&matrix, outs[i].data(), matrix.rows()});
+    }
+    const Mode chosen = mode_of(mode);
+    const float* data = x.data();
+    const std::size_t count = x.shape(0), columns = x.shape(1);
+    nb::gil_scoped_release release;
+    static thread_local Activations activations;  // keeps its memory from call to call
+    activations.assign(data, count, columns, columns, chosen, threads);
+    multiply(products, activations, threads);
+}
+
+}  // namespace
+
+void zeropoint::bind_matmul(nb::module_& module) {
+    nb::class_<PackedMatrix>(module, "PackedMatrix")
+        .def(nb::init<const std::string&, std::size_t, std::size_t>(), nb::arg("format"), nb::arg("rows"),
+             nb::arg("columns"))
+        .def_prop_ro("format", &PackedMatrix::format)
+        .def_prop_ro("rows", &PackedMatrix::rows)
+        .def_prop_ro("columns", &PackedMatrix::columns)
+        .def_prop_ro("nbytes", &PackedMatrix::bytes)
+        .def("set_rows", &set_rows, nb::arg("first"), nb::arg("blocks"), nb::arg("threads"))
+        .def("get_rows", &get_rows, nb::arg("rows"), nb::arg("out"), nb::arg("threads"));
+    module.def("supports_products", &PackedMatrix::supports, nb::arg("format"));
+    module.def("matmul", &matmul, nb::arg("matrices"), nb::arg("x"), nb::arg("outs"), nb::arg("mode"),
+               nb::arg("threads"));
+}

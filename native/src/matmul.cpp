@@ -1,0 +1,334 @@
+// Arranges activations, cuts products into tasks, and calls the active variant's kernels.
+//
+// One activation to four: each panel is decoded in registers and read once, so memory is the bound. More:
+// a block of columns of a panel is unpacked into the first cache and multiplied with all tiles, so
+// arithmetic is. Both add up in the same order; which one runs changes no bit.
+#include "zeropoint/matmul.hpp"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <new>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "zeropoint/cpu.hpp"
+#include "zeropoint/pool.hpp"
+
+namespace zeropoint {
+namespace {
+
+const MatmulKernels& kernels() {
+    static const MatmulKernels& active = ZEROPOINT_PICK(matmul_kernels)();
+    return active;
+}
+
+const LayoutKernels& kernels_of(Layout layout) { return kernels().layouts[std::size_t(layout)]; }
+
+constexpr std::size_t huge_page = std::size_t(2) << 20;
+constexpr std::size_t rows_at_once = 512;  // activations per pass over the weights: they stay in cache
+constexpr std::size_t panels_per_task = 8;
+
+}  // namespace
+
+void Buffer::reserve(std::size_t bytes) {
+    if (bytes <= bytes_) return;
+    release();
+    const std::size_t rounded = (bytes + 4095) / 4096 * 4096;
+    void* memory = mmap(nullptr, rounded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) throw std::bad_alloc();
+    if (rounded >= huge_page) madvise(memory, rounded, MADV_HUGEPAGE);
+    data_ = static_cast<std::uint8_t*>(memory);
+    bytes_ = rounded;
+}
+
+void Buffer::release() {
+    if (data_) munmap(data_, bytes_);
+    data_ = nullptr, bytes_ = 0;
+}
+
+void PackedMatrix::get_rows(const std::int64_t* rows, std::size_t count, float* out, int threads) const {
+    for (std::size_t i = 0; i < count; ++i)
+        if (rows[i] < 0 || std::size_t(rows[i]) >= rows_)
+            throw std::out_of_range("row " + std::to_string(rows[i]) + " of " + std::to_string(rows_));
+    const LayoutKernels& kernel = kernels_of(layout_);
+    parallel_for(count, threads, [&](std::size_t i) {
+        alignas(64) float weights[exact_block_units * unit_columns * panel_rows];
+        const Panel from = panel(std::size_t(rows[i]) / panel_rows);
+        const std::size_t lane = std::size_t(rows[i]) % panel_rows;
+        for (std::size_t unit = 0; unit < units(); unit += exact_block_units) {
+            kernel.unpack_exact(from, unit, std::min(exact_block_units, units() - unit), weights);
+            const std::size_t first = unit * unit_columns;
+            const std::size_t last = std::min(columns_, first + exact_block_units * unit_columns);
+            for (std::size_t c = first; c < last; ++c)
+                out[i * columns_ + c] = weights[(c - first) * panel_rows + lane];
+        }
+    });
+}
+
+// ---- activations ----
+
+void Activations::assign(const float* x, std::size_t count, std::size_t columns, std::size_t stride,
+                         Mode mode, int threads) {
+    count_ = count, columns_ = columns, mode_ = mode;
+    has_exact_ = has_fast_ = false;
+    x_ = x, stride_ = stride;
+    if (columns % unit_columns == 0) return;
+    // Kernels read whole units: pad with zeros, which weights of zero meet.
+    const std::size_t padded = units() * unit_columns;
+    source_.reserve(count * padded * sizeof(float));
+    float* to = source_.as<float>();
+    parallel_for(count, threads, [&](std::size_t i) {
+        std::memcpy(to + i * padded, x + i * stride, columns * sizeof(float));
+        std::memset(to + i * padded + columns, 0, (padded - columns) * sizeof(float));
+    });
+    x_ = to, stride_ = padded;
+}
+
+std::size_t Activations::tiles(bool fast) const {
+    const std::size_t wide = std::size_t(fast ? kernels().fast_width : kernels().exact_width);
+    const std::size_t rest = count_ <= narrow_width ? count_ : count_ % wide;
+    return (count_ - rest) / wide + (rest + narrow_width - 1) / narrow_width;
+}
+
+Activations::Tile Activations::tile(bool fast, std::size_t index) const {
+    const std::size_t wide = std::size_t(fast ? kernels().fast_width : kernels().exact_width);
+    const std::size_t rest = count_ <= narrow_width ? count_ : count_ % wide;
+    const std::size_t wide_tiles = (count_ - rest) / wide;
+    if (index < wide_tiles) return {index * wide, int(wide)};
+    const std::size_t first = wide_tiles * wide + (index - wide_tiles) * narrow_width;
+    return {first, int(std::min<std::size_t>(narrow_width, count_ - first))};
+}
+
+void Activations::prepare_exact(int threads) {
+    if (has_exact_) return;
+    const std::size_t columns = units() * unit_columns;
+    exact_.reserve(count_ * columns * sizeof(float));
+    parallel_for(tiles(false), threads, [&](std::size_t index) {
+        const Tile at = tile(false, index);
+        float* to = exact_.as<float>() + at.first * columns;
+        for (int j = 0; j < at.width; ++j) {
+            const float* from = x_ + (at.first + j) * stride_;
+            for (std::size_t c = 0; c < columns; ++c) to[c * at.width + j] = from[c];
+        }
+    });
+    has_exact_ = true;
+}
+
+void Activations::prepare_fast(int threads) {
+    if (has_fast_) return;
+    codes_.reserve(count_ * units() * 32);
+    scales_.reserve(count_ * units() * 4);
+    code_sums_.reserve(count_ * units() * 8);
+    parallel_for(tiles(true), threads, [&](std::size_t index) {
+        const Tile at = tile(true, index);
+        kernels().round_tile(x_ + at.first * stride_, stride_, at.width, units() * unit_columns,
+                             codes_.as<std::int32_t>() + at.first * units() * 8,
+                             scales_.as<float>() + at.first * units(),
+                             code_sums_.as<std::int32_t>() + at.first * units() * 2);
+    });
+    has_fast_ = true;
+    for (Derived& sums : sums_) sums.is_there = false;
+    for (auto& both : corrections_)
+        for (Derived& corrections : both) corrections.is_there = false;
+}
+
+void Activations::prepare(Layout layout, int threads) {
+    const LayoutKernels& kernel = kernels_of(layout);
+    if (mode_ == Mode::exact || kernel.groups == 0) return prepare_exact(threads);
+    prepare_fast(threads);
+    const std::size_t groups = std::size_t(kernel.groups), total = count_ * units() * groups;
+    // Of each unit, group and activation, tile by tile: to(index, sum of codes, scale).
+    const auto derive = [&](const auto& to) {
+        for (std::size_t index = 0; index < tiles(true); ++index) {
+            const Tile at = tile(true, index);
+            const std::size_t width = std::size_t(at.width), first = at.first * units();
+            const std::int32_t* codes = code_sums_.as<std::int32_t>() + first * 2;
+            for (std::size_t u = 0; u < units(); ++u)
+                for (std::size_t j = 0; j < width; ++j) {
+                    const std::int32_t low = codes[2 * u * width + j], high = codes[(2 * u + 1) * width + j];
+                    const float scale = scales_.as<float>()[first + u * width + j];
+                    const std::size_t i = first * groups + u * groups * width + j;
+                    to(i, groups == 2 ? low : low + high, scale);
+                    if (groups == 2) to(i + width, high, scale);
+                }
+        }
+    };
+    Derived& sums = sums_[groups - 1];
+    if (kernel.has_minimum && !sums.is_there) {
+        sums.values.reserve(total * sizeof(float));
+        derive([to = sums.values.as<float>()](std::size_t i, std::int32_t sum, float scale) {
+            to[i] = scale * float(sum);
+        });
+        sums.is_there = true;
+    }
+    if (!kernel.zero_point) return;
+    Derived& corrections = corrections_of(kernel);
+    if (corrections.is_there) return;
+    corrections.values.reserve(total * sizeof(std::int32_t));
+    derive([to = corrections.values.as<std::int32_t>(), zero_point = kernel.zero_point](
+               std::size_t i, std::int32_t sum, float) { to[i] = -zero_point * sum; });
+    corrections.is_there = true;
+}
+
+Activations::Derived& Activations::corrections_of(const LayoutKernels& kernel) const {
+    return corrections_[std::countr_zero(unsigned(kernel.zero_point)) % 8][kernel.groups - 1];
+}
+
+FastTile Activations::fast(Layout layout, Tile tile, std::size_t unit) const {
+    const LayoutKernels& kernel = kernels_of(layout);
+    const std::size_t at = tile.first * units() + unit * std::size_t(tile.width);  // in units
+    const std::size_t groups = std::size_t(kernel.groups);
+    return {codes_.as<std::int32_t>() + at * 8, scales_.as<float>() + at,
+            corrections_of(kernel).values.as<std::int32_t>() + at * groups,
+            sums_[groups - 1].values.as<float>() + at * groups};
+}
+
+// ---- products ----
+
+namespace {
+
+// Where a kernel writes a panel's outputs: straight into `out`, or, if rows are missing, beside it.
+class PanelOutput {
+public:
+    PanelOutput(const Product& product, std::size_t panel, float* spare, std::size_t first_activation)
+        : out_(product.out + panel * panel_rows), stride_(product.stride),
+          rows_(std::min(panel_rows, product.weights->rows() - panel * panel_rows)), spare_(spare),
+          first_activation_(first_activation) {}
+
+    float* at(std::size_t activation) const {
+        return rows_ < panel_rows ? spare_ + (activation - first_activation_) * panel_rows
+                                  : out_ + activation * stride_;
+    }
+    std::size_t stride() const { return rows_ < panel_rows ? panel_rows : stride_; }
+    void finish(std::size_t activations) const {
+        if (rows_ == panel_rows) return;
+        for (std::size_t j = first_activation_; j < first_activation_ + activations; ++j)
+            std::memcpy(out_ + j * stride_, at(j), rows_ * sizeof(float));
+    }
+
+private:
+    float* out_;
+    std::size_t stride_, rows_;
+    float* spare_;
+    std::size_t first_activation_;
+};
+
+// Panels [first, last) with all activations, which are one narrow tile.
+void multiply_narrow(const Product& product, const Activations& x, bool fast, std::size_t first,
+                     std::size_t last) {
+    const PackedMatrix& weights = *product.weights;
+    const LayoutKernels& kernel = kernels_of(weights.layout());
+    const int width = int(x.count());
+    float spare[narrow_width * panel_rows];
+    for (std::size_t p = first; p < last; ++p) {
+        const PanelOutput out(product, p, spare, 0);
+        const std::uint8_t* data = weights.panel(p).data;
+        if (fast)
+            kernel.vector_fast[width - 1](data, weights.units(),
+                                          x.fast(weights.layout(), x.tile(true, 0), 0), out.at(0),
+                                          out.stride());
+        else
+            kernel.vector_exact[width - 1](data, weights.units(), x.exact(), out.at(0), out.stride());
+        out.finish(x.count());
+    }
+}
+
+struct Range {
+    std::size_t first, last;
+};
+
+// Panels with tiles of activations, at most `rows_at_once` of these.
+void multiply_tiles(const Product& product, const Activations& x, bool fast, Range panels, Range tiles) {
+    const PackedMatrix& weights = *product.weights;
+    const LayoutKernels& kernel = kernels_of(weights.layout());
+    const std::size_t units = weights.units(), step = fast ? fast_block_units : exact_block_units;
+    const auto begin = x.tile(fast, tiles.first), end = x.tile(fast, tiles.last - 1);
+    Unpacked codes;
+    alignas(64) float floats[exact_block_units * unit_columns * panel_rows];
+    alignas(64) float spare[rows_at_once * panel_rows];  // of the last panel: no other lacks rows
+    for (std::size_t unit = 0; unit < units; unit += step) {
+        const std::size_t here = std::min(step, units - unit);
+        for (std::size_t p = panels.first; p < panels.last; ++p) {
+            const PanelOutput out(product, p, spare, begin.first);
+            if (fast)
+                kernel.unpack_fast(weights.panel(p), unit, here, codes);
+            else
+                kernel.unpack_exact(weights.panel(p), unit, here, floats);
+            for (std::size_t t = tiles.first; t < tiles.last; ++t) {
+                const auto tile = x.tile(fast, t);
+                const int index = tile.width > narrow_width ? narrow_width : tile.width - 1;
+                float* to = out.at(tile.first);
+                const std::size_t at = (tile.first * units + unit * tile.width) * unit_columns;
+                if (fast)
+                    kernel.multiply_fast[index](codes, here, x.fast(weights.layout(), tile, unit), to,
+                                                out.stride(), unit > 0);
+                else
+                    kernels().multiply_exact[index](floats, here, x.exact() + at, to, out.stride(),
+                                                    unit > 0);
+            }
+            if (unit + here == units) out.finish(end.first + end.width - begin.first);
+        }
+    }
+}
+
+// One product, cut into tasks: chunks of panels, each with passes over the activations.
+struct Job {
+    const Product* product;
+    bool fast, narrow;
+    std::size_t panels_per_task, chunks, tiles_per_pass, passes;
+};
+
+Job plan(const Product& product, const Activations& x, int threads) {
+    const PackedMatrix& weights = *product.weights;
+    const LayoutKernels& kernel = kernels_of(weights.layout());
+    Job job{};
+    job.product = &product;
+    job.fast = x.mode() == Mode::fast && kernel.groups != 0;
+    job.narrow = x.count() <= narrow_width && kernel.vector_exact[0];
+    // Some tasks per thread even out what the system takes from one of them.
+    const std::size_t even = std::max<std::size_t>(1, weights.panels() / (4 * std::size_t(threads)));
+    job.panels_per_task = job.narrow ? even : std::min(panels_per_task, even);
+    job.chunks = (weights.panels() + job.panels_per_task - 1) / job.panels_per_task;
+    const std::size_t wide = std::size_t(job.fast ? kernels().fast_width : kernels().exact_width);
+    job.tiles_per_pass = std::max<std::size_t>(1, rows_at_once / wide);
+    job.passes = job.narrow ? 1 : (x.tiles(job.fast) + job.tiles_per_pass - 1) / job.tiles_per_pass;
+    return job;
+}
+
+void run(const Job& job, const Activations& x, std::size_t task) {
+    const std::size_t first = task % job.chunks * job.panels_per_task;
+    const std::size_t last = std::min(first + job.panels_per_task, job.product->weights->panels());
+    if (job.narrow) return multiply_narrow(*job.product, x, job.fast, first, last);
+    const std::size_t tile = task / job.chunks * job.tiles_per_pass;
+    multiply_tiles(*job.product, x, job.fast, {first, last},
+                   {tile, std::min(tile + job.tiles_per_pass, x.tiles(job.fast))});
+}
+
+}  // namespace
+
+void multiply(std::span<const Product> products, Activations& x, int threads) {
+    if (x.count() == 0) return;
+    threads = std::max(threads, 1);
+    std::vector<Job> jobs;
+    std::size_t tasks = 0;
+    for (const Product& product : products) {
+        if (product.weights->columns() != x.columns())
+            throw std::invalid_argument("weights have " + std::to_string(product.weights->columns()) +
+                                        " columns, activations " + std::to_string(x.columns()));
+        x.prepare(product.weights->layout(), threads);
+        jobs.push_back(plan(product, x, threads));
+        tasks += jobs.back().chunks * jobs.back().passes;
+    }
+    parallel_for(tasks, threads, [&](std::size_t task) {
+        for (const Job& job : jobs) {
+            if (task < job.chunks * job.passes) return run(job, x, task);
+            task -= job.chunks * job.passes;
+        }
+    });
+}
+
+}  // namespace zeropoint

@@ -1,0 +1,289 @@
+"""Products with blocks: near float64 as their order of sums allows, and always the same bits."""
+
+import os
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from zeropoint import kernels
+from zeropoint.errors import FormatError
+from zeropoint.formats import F32, FORMATS, U8, Format, QuantizedTensor, find_format
+
+F64 = NDArray[np.float64]
+ROUNDING = 2.0**-24  # the largest relative error of one operation in float32
+FLOATS = ("F32", "F16", "BF16")
+NOT_WEIGHTS = {"F64", "I8", "I16", "I32", "I64"}
+WEIGHTS = [format for format in FORMATS.values() if format.name not in NOT_WEIGHTS]
+ALL = pytest.mark.parametrize("format", WEIGHTS, ids=lambda f: f.name)
+BLOCKS = pytest.mark.parametrize(
+    "format", [f for f in WEIGHTS if f.name not in FLOATS], ids=lambda f: f.name
+)
+MODES = pytest.mark.parametrize("mode", ["exact", "fast"])
+
+
+@cache
+def ordinary_blocks(format: Format) -> U8:
+    """Random blocks whose largest weight is between 1e-3 and 1e3: no NaN, no infinity."""
+    rng = np.random.default_rng(5)
+    blocks = rng.integers(
+        0, 256, (200_000 // format.block_size, format.block_bytes), dtype=np.uint8
+    )
+    peaks = np.abs(kernels.decode(format, blocks)).max(axis=1)
+    kept = blocks[np.isfinite(peaks) & (peaks > 1e-3) & (peaks < 1e3)]
+    assert len(kept) > 8
+    return kept
+
+
+def random_tensor(format: Format, rows: int, columns: int, seed: int = 0) -> QuantizedTensor:
+    pool = ordinary_blocks(format)
+    chosen = np.random.default_rng(seed).integers(0, len(pool), rows * columns // format.block_size)
+    return QuantizedTensor(format, (rows, columns), pool[chosen])
+
+
+def decoded(tensor: QuantizedTensor) -> F64:
+    return kernels.decode(tensor.format, tensor.data).reshape(tensor.shape).astype(np.float64)
+
+
+def random_activations(count: int, columns: int, seed: int = 1) -> F32:
+    """Normal, with outlying columns, as a language model's are."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((count, columns)).astype(np.float32)
+    return np.asarray(x * np.exp2(rng.integers(-3, 4, columns)), np.float32)
+
+
+def columns_of(format: Format) -> int:
+    """Three blocks of the widest format; without blocks, a number that no unit divides."""
+    return 768 if format.block_size > 1 else 333
+
+
+@ALL
+@pytest.mark.parametrize("rows", [1, 3, 16, 37])
+def test_a_packed_matrix_decodes_to_the_bits_of_decode(format: Format, rows: int) -> None:
+    columns = columns_of(format)
+    rng = np.random.default_rng(rows)
+    data = rng.integers(0, 256, (rows * columns // format.block_size, format.block_bytes), np.uint8)
+    expected = kernels.decode(format, data).reshape(rows, columns)  # any bytes: NaN equals NaN
+    packed = kernels.pack(QuantizedTensor(format, (rows, columns), data), threads=2)
+    order = rng.permutation(rows)
+    np.testing.assert_array_equal(kernels.unpack_rows(packed, order), expected[order])
+
+
+@ALL
+def test_a_packed_matrix_is_no_larger_than_its_blocks(format: Format) -> None:
+    tensor = random_tensor(format, 32, 768)
+    grown = 66 / 54 if format.name == "TQ1_0" else 1.0  # base 3 becomes two bits
+    assert kernels.pack(tensor).nbytes == round(tensor.nbytes * grown)
+
+
+@ALL
+@pytest.mark.parametrize("count", [1, 4, 33])
+def test_exact_is_within_the_rounding_of_its_sums(format: Format, count: int) -> None:
+    """Chains of 32 multiply-adds (without FMA a product rounds too), then a sum per 32 columns.
+
+    So each term passes at most 33 + columns / 32 roundings, one more where they end in a part.
+    """
+    columns = columns_of(format)
+    tensor, x = random_tensor(format, 37, columns), random_activations(count, columns)
+    weights = decoded(tensor)
+    result = kernels.matmul(kernels.pack(tensor), x, mode="exact", threads=2)
+    bound = (34 + columns / 32) * ROUNDING * (np.abs(x).astype(np.float64) @ np.abs(weights).T)
+    assert np.all(np.abs(result - x.astype(np.float64) @ weights.T) <= bound)
+
+
+def rounded_activations(x: F32) -> tuple[F64, F64]:
+    """What fast mode reads: codes of 8 bits times a scale per 32 columns; and half that scale."""
+    groups = x.reshape(len(x), -1, 32)
+    peak = np.abs(groups).max(axis=2, keepdims=True)
+    codes = np.rint(groups * (np.float32(127) / peak)).astype(np.float64)
+    scale = (peak / np.float32(127)).astype(np.float64)
+    return (codes * scale).reshape(x.shape), np.broadcast_to(scale / 2, groups.shape).reshape(
+        x.shape
+    )
+
+
+def size_of_parts(tensor: QuantizedTensor) -> F64:
+    """|scale · code| + |scale · zero point| + |minimum| of each weight: what a fast total sums."""
+    parts = tensor.format.parts(tensor.data)
+    values = parts.codes if parts.values is None else parts.values
+    grouped = np.abs(values.reshape(*parts.scale.shape, -1).astype(np.float64))
+    offset = np.zeros((*parts.scale.shape, 1))
+    if parts.zero_point is not None:
+        offset = offset + np.abs(parts.zero_point[:, :, None])
+    size = np.abs(parts.scale.astype(np.float64))[:, :, None] * (grouped + offset)
+    if parts.minimum is not None:
+        size = size + np.abs(parts.minimum)[:, :, None]
+    return np.asarray(size.reshape(tensor.shape), np.float64)
+
+
+@BLOCKS
+@pytest.mark.parametrize("count", [1, 4, 33])
+def test_fast_is_the_product_with_rounded_activations(format: Format, count: int) -> None:
+    """Integers are exact; what rounds are scales and totals.
+
+    Per 32 columns two groups, their sum and two minimums are added, after at most four roundings.
+    """
+    columns = columns_of(format)
+    tensor, x = random_tensor(format, 37, columns), random_activations(count, columns)
+    weights = decoded(tensor)
+    result = kernels.matmul(kernels.pack(tensor), x, mode="fast", threads=2)
+    rounded, half = rounded_activations(x)
+    error = np.abs(result - rounded @ weights.T)
+    bound = (4 + 5 * columns / 32) * ROUNDING * (np.abs(rounded) + half) @ size_of_parts(tensor).T
+    exact = kernels.matmul(kernels.pack(tensor), x, mode="exact", threads=2)
+    if not np.array_equal(exact, result):  # a layout without a fast product answers exactly
+        assert np.all(error <= bound)
+    nearness = half * (1 + 2.0**-20) @ np.abs(weights).T + bound
+    assert np.all(np.abs(result - x.astype(np.float64) @ weights.T) <= nearness)
+
+
+@ALL
+@MODES
+def test_bits_depend_neither_on_threads_nor_on_batch(format: Format, mode: kernels.Mode) -> None:
+    columns = columns_of(format)
+    packed = kernels.pack(random_tensor(format, 150, columns))
+    x = random_activations(1041, columns)
+    whole = kernels.matmul(packed, x, mode=mode, threads=1)
+    for threads in (2, 3):
+        again = kernels.matmul(packed, x, mode=mode, threads=threads)
+        np.testing.assert_array_equal(again, whole)
+    for first, count in [
+        (0, 1),
+        (7, 1),
+        (1040, 1),
+        (3, 2),
+        (3, 3),
+        (3, 4),
+        (5, 7),
+        (9, 64),
+        (500, 513),
+    ]:
+        part = kernels.matmul(packed, x[first : first + count], mode=mode, threads=2)
+        np.testing.assert_array_equal(part, whole[first : first + count])
+
+
+@ALL
+@MODES
+def test_many_products_of_the_same_activations_are_each_what_they_are_alone(
+    format: Format, mode: kernels.Mode
+) -> None:
+    columns = 768
+    other = FORMATS["Q6_K"]
+    packed = [
+        kernels.pack(random_tensor(kind, rows, columns, seed=rows))
+        for kind, rows in ((format, 48), (other, 5), (FORMATS["F16"], 33), (format, 7))
+    ]
+    for count in (1, 40):
+        x = random_activations(count, columns)
+        together = kernels.matmul_many(packed, x, mode=mode, threads=2)
+        for matrix, result in zip(packed, together, strict=True):
+            np.testing.assert_array_equal(result, kernels.matmul(matrix, x, mode=mode))
+
+
+@MODES
+@pytest.mark.parametrize(
+    ("rows", "columns"), [(1, 576), (3, 640), (17, 896), (49_153, 64), (5, 32), (2, 8960)]
+)
+def test_odd_shapes(mode: kernels.Mode, rows: int, columns: int) -> None:
+    tensor, x = random_tensor(FORMATS["Q4_0"], rows, columns), random_activations(2, columns)
+    weights = decoded(tensor)
+    result = kernels.matmul(kernels.pack(tensor, threads=2), x, mode=mode, threads=2)
+    half = rounded_activations(x)[1] if mode == "fast" else np.zeros(x.shape)
+    wide = np.abs(x) + half
+    bound = half @ np.abs(weights).T + (34 + columns / 8) * ROUNDING * wide @ np.abs(weights).T * 16
+    assert np.all(np.abs(result - x.astype(np.float64) @ weights.T) <= bound)
+
+
+@MODES
+def test_zero_tiny_and_infinite_activations_are_what_they_are(mode: kernels.Mode) -> None:
+    packed = kernels.pack(random_tensor(FORMATS["Q4_K"], 16, 256))
+    zero = np.zeros((1, 256), np.float32)
+    np.testing.assert_array_equal(kernels.matmul(packed, zero, mode=mode), np.zeros((1, 16)))
+    tiny = zero + np.float32(1e-44)
+    assert np.all(np.abs(kernels.matmul(packed, tiny, mode=mode)) < 1e-30)
+    for bad in (np.nan, np.inf):
+        poisoned = np.ones((5, 256), np.float32)
+        poisoned[2, 17] = bad
+        result = kernels.matmul(packed, poisoned, mode=mode)
+        assert not np.isfinite(result[2]).any()
+        assert np.isfinite(result[[0, 1, 3, 4]]).all()
+
+
+def test_slabs_pack_as_the_whole_does() -> None:
+    tensor = random_tensor(FORMATS["Q5_K"], 100, 512)
+    x = random_activations(3, 512)
+    rows = tensor.data.reshape(100, -1)
+    slabs = (rows[i : i + 32] for i in range(0, 100, 32))
+    packed = kernels.pack_slabs(tensor.format, tensor.shape, slabs, threads=2)
+    expected = kernels.matmul(kernels.pack(tensor), x)
+    np.testing.assert_array_equal(kernels.matmul(packed, x), expected)
+
+
+def test_a_format_without_a_kernel_is_multiplied_as_float32() -> None:
+    plain = find_format("INT4_SYM_G64")
+    assert not kernels.has_decoder(plain.name)
+    weights = np.random.default_rng(2).standard_normal((20, 128)).astype(np.float32)
+    blocks = kernels.encode(plain, weights)
+    packed = kernels.pack(QuantizedTensor(plain, (20, 128), blocks))
+    assert packed.format == "F32"
+    np.testing.assert_array_equal(
+        kernels.unpack_rows(packed, np.arange(20)), kernels.decode(plain, blocks).reshape(20, 128)
+    )
+
+
+def test_out_is_written_and_returned() -> None:
+    packed = kernels.pack(random_tensor(FORMATS["Q8_0"], 24, 64))
+    x = random_activations(2, 64)
+    out = np.full((2, 24), np.nan, np.float32)
+    assert kernels.matmul(packed, x, out=out) is out
+    np.testing.assert_array_equal(out, kernels.matmul(packed, x))
+    assert kernels.matmul(packed, x[:0]).shape == (0, 24)
+
+
+def test_what_does_not_fit_is_an_exception() -> None:
+    tensor = random_tensor(FORMATS["Q8_0"], 24, 64)
+    packed = kernels.pack(tensor)
+    x = random_activations(2, 64)
+    with pytest.raises(ValueError, match="columns"):
+        kernels.matmul(packed, x[:, :32])
+    with pytest.raises(ValueError, match="columns"):
+        kernels.matmul(packed, x[0])
+    with pytest.raises(ValueError, match="fit"):
+        kernels.matmul(packed, x, out=np.empty((2, 23), np.float32))
+    with pytest.raises(ValueError, match="fit"):
+        kernels.matmul(packed, x, out=np.empty((3, 24), np.float32))
+    with pytest.raises(TypeError):  # float64, and not contiguous: written by nobody
+        kernels.matmul(packed, x, out=np.empty((2, 24)))  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        kernels.matmul(packed, x, out=np.empty((2, 48), np.float32)[:, ::2])
+    with pytest.raises(ValueError, match="mode"):
+        kernels.matmul(packed, x, mode="quick")  # type: ignore[arg-type]
+    for row in (-1, 24, 2**40):
+        with pytest.raises(IndexError, match="row"):
+            kernels.unpack_rows(packed, np.array([0, row]))
+    with pytest.raises(FormatError, match="matrix"):
+        kernels.pack(QuantizedTensor(tensor.format, (2, 12, 64), tensor.data))
+    with pytest.raises(FormatError, match="24 rows"):
+        kernels.pack(QuantizedTensor(tensor.format, (24, 64), tensor.data[:-1]))
+    with pytest.raises(FormatError, match="rows"):
+        kernels.pack(QuantizedTensor(tensor.format, (26, 64), tensor.data))
+
+
+@pytest.mark.skipif(kernels.variant() == "baseline", reason="is run by the others")
+@pytest.mark.parametrize("variant", ["baseline", "avx2"])
+def test_all_of_this_holds_on_lesser_processors(variant: str) -> None:
+    if kernels.variant() == variant:
+        pytest.skip("this is the one that runs here")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-x", __file__],
+        env={**os.environ, "ZEROPOINT_CPU": variant},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
