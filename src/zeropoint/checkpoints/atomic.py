@@ -28,11 +28,12 @@ class PartialFile:
     def __init__(self, target: Path) -> None:
         self.target = target
         self.part = part_of(target)
+        self._descriptor: int | None = None
         with plain_errors(target):
-            self._descriptor: int | None = self._claim()
-            # The mode that the umask gave it is for the complete file; until then it is private.
-            self._mode = stat.S_IMODE(os.fstat(self._descriptor).st_mode)
-            os.fchmod(self._descriptor, 0o600)
+            self._descriptor = self._claim()
+        # The mode that the umask gave it is for the complete file; until then it is private.
+        self._mode = stat.S_IMODE(os.fstat(self._descriptor).st_mode)
+        os.fchmod(self._descriptor, 0o600)
 
     def write(self, data: io.Bytes, offset: int) -> None:
         """Write all of the data at this offset."""

@@ -10,6 +10,7 @@ knows from the part of the key file which shards to remove (see `leftovers`).
 import contextlib
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -46,9 +47,12 @@ def create_checkpoint(
 
     Raises CheckpointError or NotEnoughSpace before anything is written.
     """
-    # A link stays a link: what it points at is replaced.
-    target = Path(os.path.realpath(path))
+    target = Path(path)
     plan = plan_files(target, tensors, metadata, max_shard_bytes)
+    if len(plan.files) == 1:
+        # A link stays a link: what it points at is replaced.
+        target = Path(os.path.realpath(path))
+        plan = replace(plan, files=(replace(plan.files[0], path=target),))
     return CheckpointWriter(target, plan, sources)
 
 
@@ -128,14 +132,19 @@ class CheckpointWriter:
         self._part(plan.key).write(plan.files[plan.key].header, 0)
 
     def __enter__(self) -> Self:
-        remove_leftovers(self.target)
+        with plain_errors(self.target):
+            remove_leftovers(self.target)
         for path in self.files:
             if self.is_set and path.exists():
                 reason = (
                     "exists, and a set of files replaces none; remove it or choose another name"
                 )
                 raise CheckpointError(path, reason)
-        self._part(self.plan.key)  # the claim on the whole set
+        try:
+            self._part(self.plan.key)  # the claim on the whole set
+        except BaseException:
+            self._discard()
+            raise
         return self
 
     def __exit__(
@@ -148,9 +157,12 @@ class CheckpointWriter:
             if kind is None:
                 self._publish()
         finally:
-            # After publishing there is nothing left to discard. The key part goes last.
-            for index in sorted(self._parts, key=self.plan.key.__eq__):
-                self._parts[index].discard()
+            self._discard()
+
+    def _discard(self) -> None:
+        """Remove the parts that there still are; after publishing there are none."""
+        for index in sorted(self._parts, key=self.plan.key.__eq__):  # the key part goes last
+            self._parts[index].discard()
 
     def _part(self, index: int) -> PartialFile:
         """Return the part of a file, with its header written."""
