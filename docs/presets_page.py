@@ -53,9 +53,10 @@ format can be encoded here is another question, which `quantize` answers before 
     token_embd.weight            Q6_K
     *                            Q4_K
 
-`*` is any text, `?` one character, `[abc]` and `[!abc]` one of these or none of them, one of
-`{{0..2,5,x}}` these numbers and words, `#` a comment. The format `keep` is the source's. Every tensor that
-may be quantized needs a rule. Those that may not keep their format whatever a recipe says:
+`*` is any text, `?` one character, `[abc]` and `[!abc]` one of these or none of them, and
+`{{0..2,5,x}}` one of these numbers and words; `#` begins a comment. The format `keep` is the
+source's. Every tensor that may be quantized needs a rule. Those that may not keep their format
+whatever a recipe says:
 
 NEVER_QUANTIZED
 

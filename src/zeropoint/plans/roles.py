@@ -7,6 +7,7 @@ parts of the text, so that the same tensors are chosen.
 import re
 from collections.abc import Iterable
 from enum import Enum
+from functools import lru_cache
 
 
 class Role(Enum):
@@ -76,6 +77,8 @@ NEVER_GLM5_NEXT = (
     "attn_v_b.weight",
 )  # fmt: skip
 
+NAMES_KEPT = 1 << 13  # a search plans the same model thousands of times
+
 _LAYER = re.compile(r"blk\.(\d+)", re.ASCII)
 _NEVER = re.compile("|".join(
     "(" + "|".join(
@@ -85,6 +88,7 @@ _NEVER = re.compile("|".join(
 ))  # fmt: skip
 
 
+@lru_cache(NAMES_KEPT)
 def role_of(name: str) -> Role:
     """Return what the tensor of this name is for.
 
@@ -98,6 +102,7 @@ def role_of(name: str) -> Role:
     return next((role for part, role in PARTS if part in name), Role.OTHER)
 
 
+@lru_cache(NAMES_KEPT)
 def layer_of(name: str) -> int | None:
     """Return the number in `blk.N…`, or None for a tensor that belongs to no layer."""
     found = _LAYER.match(name)
@@ -117,6 +122,7 @@ def in_order(names: Iterable[str]) -> list[str]:
     return sorted(names, key=key)
 
 
+@lru_cache(NAMES_KEPT)
 def why_never_quantized(name: str, shape: tuple[int, ...], architecture: str) -> str | None:
     """Return why this tensor keeps its source's format, or None if it may be quantized.
 
