@@ -1,0 +1,145 @@
+"""`explain`: the arithmetic of quantization, in the terminal."""
+
+from dataclasses import asdict
+from difflib import get_close_matches
+from typing import Annotated
+
+import typer
+
+from zeropoint.cli import explain_page as page
+from zeropoint.cli.glossary import SPELLINGS, TERMS, find_term
+from zeropoint.cli.output import AsJson, Output
+
+
+def register(app: typer.Typer) -> None:
+    """Add this verb to the command line."""
+    # So that a negative number is a number and not an option.
+    settings = {"ignore_unknown_options": True}
+    app.command(rich_help_panel="Look", context_settings=settings)(explain)
+
+
+def explain(
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="WHAT", help="A number, a format, a preset or a word."),
+    ] = None,
+    format: Annotated[
+        str, typer.Option(help="The format of a number or block: FP8_E4M3, float16, INT4_SYM, …")
+    ] = "",
+    block: Annotated[
+        str, typer.Option(metavar="NUMBERS", help='Weights that are stored together: "0.1,-0.2,…".')
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """The arithmetic of quantization: a number bit by bit, a block, a format, a preset, a word.
+
+    [bold]Examples:[/bold]
+
+    zeropoint explain 0.16 --format FP8_E4M3
+
+    zeropoint explain 0.16 --format INT4_SYM --block=-0.89,0.16,0.08,-0.13,0.16,-0.54
+
+    zeropoint explain Q4_K_M
+
+    zeropoint explain zero point
+    """
+    out = Output(as_json=as_json)
+    words = " ".join(what or [])
+    number = as_number(words)
+    if block:
+        if words and number is None:
+            raise typer.BadParameter(f"beside --block stands a number, not {words!r}")
+        explain_block(out, number, format, block)
+    elif number is not None:
+        explain_number(out, number, format)
+    elif words:
+        explain_name(out, words)
+    else:
+        raise typer.BadParameter("say what: a number, a format, a preset or a word like 'scale'")
+
+
+def as_number(words: str) -> float | None:
+    """Return the number that was typed, or None for other words."""
+    try:
+        return float(words.replace("−", "-"))
+    except ValueError:
+        return None
+
+
+def explain_number(out: Output, number: float, name: str) -> None:
+    """Show a number in one floating-point type, or in all of them."""
+    from zeropoint.errors import FormatError
+    from zeropoint.formats.explain import explain_value, find_float, find_for_block
+    from zeropoint.formats.floats import FLOAT_TYPES
+
+    if not name:
+        values = [explain_value(number, type) for type in reversed(FLOAT_TYPES.values())]
+        page.show_values(out, values)
+        out.finish("explain", {"kind": "values", "values": [asdict(value) for value in values]})
+        return
+    type = find_float(name)
+    if type is None:
+        known = find_for_block(name).name
+        raise FormatError(
+            f"{known} stores a weight as a code beside the scale of its block: say which,"
+            f" --block={number:g},…"
+        )
+    value = explain_value(number, type)
+    page.show_value(out, value)
+    out.finish("explain", {"kind": "value"} | asdict(value))
+
+
+def explain_block(out: Output, number: float | None, name: str, text: str) -> None:
+    """Show what is stored for some weights, and the arithmetic of one of them."""
+    from zeropoint.formats import explain as formats
+
+    weights = formats.parse_weights(text)
+    format = formats.find_for_block(name or "INT4_SYM")
+    block = formats.explain_block(weights, format)
+    steps = () if number is None else formats.explain_weight(block, number)
+    other_name = formats.counterpart(block.format)
+    other = formats.explain_block(weights, formats.find_for_block(other_name or block.format))
+    page.show_block(out, block, steps, other if other_name else None)
+    beside = asdict(other) if other_name else None
+    out.finish("explain", {"kind": "block"} | asdict(block) | {"steps": steps, "beside": beside})
+
+
+def explain_name(out: Output, words: str) -> None:
+    """Show a format, a floating-point type, a preset, or a word."""
+    from zeropoint.errors import FormatError
+    from zeropoint.formats.describe import describe
+    from zeropoint.formats.explain import find_float, find_format_by_name
+    from zeropoint.plans.explain import explain_preset
+
+    format, type, preset = find_format_by_name(words), find_float(words), explain_preset(words)
+    term = find_term(words)
+    if format is None and type is None and preset is None and term is None:
+        raise FormatError(f"{words!r} is no number, format, preset or word here; {near(words)}")
+    result: dict[str, object] = {}
+    if type is not None:
+        page.show_type(out, type)
+        result |= {"kind": "type", "type": page.type_facts(type)}
+    if format is not None:
+        page.show_format(out, describe(format))
+        result |= {"kind": "format", "format": asdict(describe(format))}
+    if preset is not None:
+        page.show_preset(out, preset, alone=format is None)
+        result |= {"kind": result.get("kind", "preset"), "preset": asdict(preset)}
+    if term is not None:
+        page.show_term(out, *term)
+        result |= {"kind": "term", "term": term[0], "text": term[1]}
+    out.finish("explain", result)
+
+
+def near(words: str) -> str:
+    """Say what was perhaps meant."""
+    from zeropoint.formats import FORMATS
+    from zeropoint.formats.names import plain_examples
+    from zeropoint.plans import PRESETS
+
+    names = {name.lower(): name for name in (*FORMATS, *PRESETS, *plain_examples())}
+    names |= {term: term for term in (*TERMS, *SPELLINGS)}
+    found = get_close_matches(words.lower(), names, n=3)
+    if found:
+        return "did you mean " + " or ".join(names[name] for name in found) + "?"
+    return f"words are {', '.join(TERMS)}"

@@ -1,0 +1,219 @@
+"""How `explain` shows its records."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from zeropoint.cli.output import Output, in_bytes
+
+if TYPE_CHECKING:
+    from zeropoint.formats.describe import Description
+    from zeropoint.formats.explain import BlockExplained, ValueExplained
+    from zeropoint.formats.floats import FloatType
+    from zeropoint.plans.explain import PresetExplained
+
+GROUPS_SHOWN = 16
+CODES_SHOWN = 64
+BILLION = 1_000_000_000
+
+
+def show_value(out: Output, value: "ValueExplained") -> None:
+    """Show a number bit by bit."""
+    out.say(f"{value.value:.9g} in {value.type} is {value.stored:.9g}", style="bold")
+    out.say()
+    bits = (value.sign_bit, value.exponent_bits, value.mantissa_bits)
+    digits = (len("".join(bits)) + 3) // 4
+    out.table(
+        ("Sign", "Exponent", "Mantissa", "Code"), [(*bits, f"0x{value.code:0{digits}x}")]
+    )
+    out.say()
+    out.say(f"value       {value.formula} = {value.stored:.9g}")
+    out.say(f"error       {error_of(value.error, value.relative_error)}")
+    below = "none" if value.below is None else f"{value.below:.9g}"
+    above = "none" if value.above is None else f"{value.above:.9g}"
+    out.say(f"neighbours  {below} below, {above} above; the step here is {value.step:.6g}")
+    out.say(
+        f"{value.type:<11} largest {value.largest:.6g}, smallest normal"
+        f" {value.smallest_normal:.6g}, smallest {value.smallest:.6g}"
+    )
+    if value.saturated:
+        out.say(f"            {value.value:.6g} lies beyond the largest value, and becomes it")
+
+
+def show_values(out: Output, values: Sequence["ValueExplained"]) -> None:
+    """Show one number in several types."""
+    out.say(f"{values[0].value:.9g} in the floating-point types", style="bold")
+    out.table(
+        ("Type", ">Stored", "Error", "Sign", "Exponent", "Mantissa"),
+        [
+            (
+                value.type,
+                f"{value.stored:.9g}",
+                error_of(value.error, value.relative_error),
+                value.sign_bit,
+                value.exponent_bits,
+                value.mantissa_bits,
+            )
+            for value in values
+        ],
+    )
+
+
+def show_block(
+    out: Output,
+    block: "BlockExplained",
+    steps: Sequence[str],
+    other: "BlockExplained | None",
+) -> None:
+    """Show the weights of a block with their codes, and its scales."""
+    count = len(block.weights)
+    out.say(f"{block.format}: {count} weights in {block.bytes} bytes, {block.equation}", style="bold")
+    for step in steps:
+        out.say(step)
+    if not steps and block.scale_rule:
+        out.say(f"scale  = {block.scale_rule}")
+    for group in block.groups[:GROUPS_SHOWN]:
+        point = "" if group.zero_point is None else f"   zero point {group.zero_point}"
+        least = "" if group.minimum is None else f"   minimum {group.minimum:.6g}"
+        where = f"{group.first}-{group.last}"
+        out.say(f"group  {where:<8} scale {group.scale:.9g}{point}{least}")
+    if len(block.groups) > GROUPS_SHOWN:
+        out.say(f"… and {len(block.groups) - GROUPS_SHOWN} more groups")
+    out.say()
+    out.table(
+        (">Weight", ">Code", ">Means", ">Stored", ">Error"),
+        [
+            (
+                f"{w.weight:.6g}",
+                w.code,
+                f"{w.value:.6g}",
+                f"{w.stored:.6g}",
+                error_of(w.error, w.error / abs(w.weight) if w.weight else None),
+            )
+            for w in block.weights
+        ],
+    )
+    out.say()
+    out.say(f"mean |error|  {mean_error(block)}")
+    if other is not None:
+        point = other.groups[0].zero_point
+        shown = "" if point is None or len(other.groups) > 1 else f", zero point {point}"
+        out.say(f"beside it     {mean_error(other)} in {other.format}{shown}")
+    if block.padding:
+        out.say(f"padding       {block.padding} zeros fill up the last block")
+    if block.unused:
+        out.say(f"unused        {block.unused}")
+
+
+def show_format(out: Output, about: "Description") -> None:
+    """Show what a format is."""
+    out.say(f"{about.name}   {size_of(about)}", style="bold")
+    out.say(about.summary)
+    out.say()
+    out.say(f"weight   {about.equation}")
+    if about.scale_rule:
+        out.say(f"scale    {about.scale_rule}")
+    out.say(f"bytes    {about.layout}")
+    if about.group_size and about.group_size > 1:
+        out.say(f"group    {about.group_size} weights share a scale")
+    if about.bits_per_weight:
+        size = in_bytes(about.bits_per_weight * BILLION / 8)
+        out.say(f"size     {size} for a billion weights; {in_bytes(2 * BILLION)} in F16")
+    if about.ggml_type is not None:
+        out.say(f"number   {about.ggml_type} among GGUF's tensor types")
+    out.say(f"read by  {about.readers}")
+
+
+def size_of(about: "Description") -> str:
+    """Say how large a format is."""
+    if about.bits_per_weight is None:
+        return "bits per weight follow from the shape of the tensor"
+    weights = "weight" if about.block_size == 1 else "weights"
+    return (
+        f"{about.bits_per_weight:.6g} bits per weight:"
+        f" {about.block_size} {weights} in {about.block_bytes} bytes"
+    )
+
+
+def show_type(out: Output, type: "FloatType") -> None:
+    """Show a floating-point type and, if it is small, its values."""
+    facts = type_facts(type)
+    out.say(
+        f"{type.name}   1 sign bit, {type.exponent_bits} of exponent, {type.mantissa_bits} of"
+        " mantissa",
+        style="bold",
+    )
+    out.table((">Largest", ">Smallest normal", ">Smallest", ">Step at 1"), [
+        [f"{facts[key]:.6g}" for key in ("largest", "smallest_normal", "smallest", "step_at_one")]
+    ])
+    if 2**type.bits <= CODES_SHOWN:
+        half = [f"{value:g}" for value in type.table[: 2 ** (type.bits - 1)].tolist()]
+        out.say(f"values ±  {' '.join(half)}")
+    out.say()
+
+
+def type_facts(type: "FloatType") -> dict[str, float]:
+    """Return the numbers that say what a type can hold."""
+    return {
+        "exponent_bits": type.exponent_bits,
+        "mantissa_bits": type.mantissa_bits,
+        "bias": type.bias,
+        "largest": type.max,
+        "smallest_normal": type.smallest_normal,
+        "smallest": type.smallest,
+        "step_at_one": type.step_at_one,
+    }
+
+
+def show_preset(out: Output, preset: "PresetExplained", *, alone: bool) -> None:
+    """Show what a preset does with each kind of tensor."""
+    if not alone:
+        out.say()
+    base = f"{preset.base} for every matrix" if preset.base else "every tensor as it is"
+    but = ", but:" if preset.deviations else ""
+    out.say(f"As a preset, {preset.name} means {base}{but}", style="bold" if alone else "")
+    out.table(
+        ("Format", "Tensors", "Where"),
+        [(rule.format, rule.tensors, rule.where or "always") for rule in preset.deviations],
+    )
+    if preset.deviations:
+        out.say("The first line that applies counts. A token embedding that is the output matrix")
+        out.say("too counts as one; norms and other vectors stay as they are.")
+    if preset.particular:
+        out.say(f"More exceptions: {', '.join(preset.particular)}.")
+    if preset.fallback:
+        out.say(f"Rows that are no multiple of {preset.base}'s block get {preset.fallback} instead.")
+    if preset.needs_importance:
+        out.say("Needs an importance matrix: without one the result would be noise.")
+    out.say(f"Rules of {preset.rules_version}. `quantize --dry-run` shows them on your model.")
+
+
+def show_term(out: Output, term: str, text: str) -> None:
+    """Show a word and what it means."""
+    from textwrap import fill
+
+    out.say(term, style="bold")
+    out.say(fill(text, 96))
+
+
+def error_of(error: float, relative: float | None) -> str:
+    """Return an error with its sign, and in per cent of the value.
+
+    >>> error_of(-0.0328571, -0.2053571), error_of(0.0, 0.0), error_of(0.1, None)
+    ('−0.0328571 (−20.5 %)', 'none', '+0.1')
+    """
+    if error == 0:
+        return "none"
+    share = "" if relative is None else f" ({100 * relative:+.3g} %)"
+    return f"{error:+.6g}{share}".replace("-", "−")
+
+
+def mean_error(block: "BlockExplained") -> str:
+    """Return the mean relative error of a block in per cent.
+
+    >>> from zeropoint.formats.explain import explain_block, find_for_block
+    >>> mean_error(explain_block([-0.89, .16, .08, -.13, .16, -.54], find_for_block("int4-asym")))
+    '8.5 %'
+    """
+    if block.mean_relative_error is None:
+        return "none: all weights are 0"
+    return f"{100 * block.mean_relative_error:.1f} %"
