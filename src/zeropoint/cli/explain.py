@@ -73,7 +73,7 @@ def explain_number(out: Output, number: float, name: str) -> None:
     from zeropoint.formats.floats import FLOAT_TYPES
 
     if not name:
-        values = [explain_value(number, type) for type in reversed(FLOAT_TYPES.values())]
+        values = [explain_value(number, type) for type in FLOAT_TYPES.values()]
         page.show_values(out, values)
         out.finish("explain", {"kind": "values", "values": [asdict(value) for value in values]})
         return

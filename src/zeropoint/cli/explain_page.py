@@ -22,9 +22,7 @@ def show_value(out: Output, value: "ValueExplained") -> None:
     out.say()
     bits = (value.sign_bit, value.exponent_bits, value.mantissa_bits)
     digits = (len("".join(bits)) + 3) // 4
-    out.table(
-        ("Sign", "Exponent", "Mantissa", "Code"), [(*bits, f"0x{value.code:0{digits}x}")]
-    )
+    out.table(("Sign", "Exponent", "Mantissa", "Code"), [(*bits, f"0x{value.code:0{digits}x}")])
     out.say()
     out.say(f"value       {value.formula} = {value.stored:.9g}")
     out.say(f"error       {error_of(value.error, value.relative_error)}")
@@ -66,7 +64,9 @@ def show_block(
 ) -> None:
     """Show the weights of a block with their codes, and its scales."""
     count = len(block.weights)
-    out.say(f"{block.format}: {count} weights in {block.bytes} bytes, {block.equation}", style="bold")
+    out.say(
+        f"{block.format}: {count} weights in {block.bytes} bytes, {block.equation}", style="bold"
+    )
     for step in steps:
         out.say(step)
     if not steps and block.scale_rule:
@@ -95,8 +95,9 @@ def show_block(
     out.say()
     out.say(f"mean |error|  {mean_error(block)}")
     if other is not None:
-        point = other.groups[0].zero_point
-        shown = "" if point is None or len(other.groups) > 1 else f", zero point {point}"
+        zero_point = other.groups[0].zero_point
+        alone = zero_point is not None and len(other.groups) == 1
+        shown = f", zero point {zero_point}" if alone else ""
         out.say(f"beside it     {mean_error(other)} in {other.format}{shown}")
     if block.padding:
         out.say(f"padding       {block.padding} zeros fill up the last block")
@@ -142,9 +143,15 @@ def show_type(out: Output, type: "FloatType") -> None:
         " mantissa",
         style="bold",
     )
-    out.table((">Largest", ">Smallest normal", ">Smallest", ">Step at 1"), [
-        [f"{facts[key]:.6g}" for key in ("largest", "smallest_normal", "smallest", "step_at_one")]
-    ])
+    out.table(
+        (">Largest", ">Smallest normal", ">Smallest", ">Step at 1"),
+        [
+            [
+                f"{facts[key]:.6g}"
+                for key in ("largest", "smallest_normal", "smallest", "step_at_one")
+            ]
+        ],
+    )
     if 2**type.bits <= CODES_SHOWN:
         half = [f"{value:g}" for value in type.table[: 2 ** (type.bits - 1)].tolist()]
         out.say(f"values ±  {' '.join(half)}")
@@ -181,7 +188,9 @@ def show_preset(out: Output, preset: "PresetExplained", *, alone: bool) -> None:
     if preset.particular:
         out.say(f"More exceptions: {', '.join(preset.particular)}.")
     if preset.fallback:
-        out.say(f"Rows that are no multiple of {preset.base}'s block get {preset.fallback} instead.")
+        out.say(
+            f"Rows that are no multiple of {preset.base}'s block get {preset.fallback} instead."
+        )
     if preset.needs_importance:
         out.say("Needs an importance matrix: without one the result would be noise.")
     out.say(f"Rules of {preset.rules_version}. `quantize --dry-run` shows them on your model.")
@@ -199,12 +208,12 @@ def error_of(error: float, relative: float | None) -> str:
     """Return an error with its sign, and in per cent of the value.
 
     >>> error_of(-0.0328571, -0.2053571), error_of(0.0, 0.0), error_of(0.1, None)
-    ('−0.0328571 (−20.5 %)', 'none', '+0.1')
+    ('-0.0328571 (-20.5 %)', 'none', '+0.1')
     """
     if error == 0:
         return "none"
     share = "" if relative is None else f" ({100 * relative:+.3g} %)"
-    return f"{error:+.6g}{share}".replace("-", "−")
+    return f"{error:+.6g}{share}"
 
 
 def mean_error(block: "BlockExplained") -> str:

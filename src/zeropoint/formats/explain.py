@@ -96,7 +96,7 @@ def explain_value(value: float, type: FloatType) -> ValueExplained:
     stored = decoded(type, code)
     below, above = neighbours(type, code)
     power = max(exponent, 1)
-    sign = "−" if bits[0] == "1" else ""
+    sign = "-" if bits[0] == "1" else ""
     fraction = f"({int(exponent > 0)} + {mantissa}/{2**type.mantissa_bits})"
     return ValueExplained(
         type=type.name,
@@ -131,8 +131,9 @@ def explain_block(weights: Sequence[float], format: Format) -> BlockExplained:
     if not np.all(np.abs(exact) <= np.finfo(np.float32).max):
         raise FormatError("the weights of a block must be finite float32 numbers")
     row = exact.astype(np.float32)
-    format = format if format.block_size else format.for_shape(row.shape)
-    padding = -len(row) % format.block_size
+    padding = -len(row) % (format.block_size or format.group_size or 1)
+    if not format.block_size:
+        format = format.for_shape((len(row) + padding,))
     padded = np.pad(row, (0, padding)).reshape(-1, format.block_size)
     importance = np.pad(np.ones_like(row), (0, padding)).reshape(padded.shape)
     blocks = format.encode_blocks(padded, importance)

@@ -162,7 +162,7 @@ BFLOAT16 = _float("BF16", 8, 7, "ieee")
 FLOAT32 = _float("F32", 8, 23, "ieee")
 
 SMALL_FLOATS = {type.name: type for type in (E4M3, E5M2, E2M3, E3M2, E2M1)}
-FLOAT_TYPES = {**SMALL_FLOATS, **{type.name: type for type in (FLOAT16, BFLOAT16, FLOAT32)}}
+FLOAT_TYPES = {type.name: type for type in (FLOAT32, FLOAT16, BFLOAT16)} | SMALL_FLOATS
 
 
 @dataclass(frozen=True, kw_only=True)
