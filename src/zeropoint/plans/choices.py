@@ -287,9 +287,10 @@ def _fit(wanted: Format, tensor: TensorLike, *, replaceable: bool) -> tuple[Form
     row, block = tensor.shape[-1], wanted.block_size
     stand_in = FALLBACKS.get(wanted.name)
     if not replaceable or (stand_in is None and block > 32):
+        how = " (--tensor-type PATTERN=TYPE or a recipe gives it one of them)" * replaceable
         raise RecipeError(
             f"{wanted.name} cannot store {tensor.name}: its rows of {row} are no multiple of the "
-            f"block of {block}, and nothing stands in for it here; {fitting(row)}"
+            f"block of {block}, and nothing stands in for it here; {fitting(row)}{how}"
         )
     format = find_format(stand_in or wanted.name)
     if row % format.block_size:
