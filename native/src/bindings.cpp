@@ -106,4 +106,5 @@ NB_MODULE(_native, module) {
     bind_compare(module);
     bind_machine(module);
     bind_matmul(module);
+    bind_transformer(module);
 }

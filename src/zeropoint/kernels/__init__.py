@@ -12,6 +12,7 @@ from zeropoint.kernels.dispatch import (
     weighted_error,
 )
 from zeropoint.kernels.products import Mode, matmul, matmul_many, pack, pack_slabs, unpack_rows
+from zeropoint.kernels.transformer import make_transformer
 
 __all__ = [
     "Mode",
@@ -21,6 +22,7 @@ __all__ = [
     "first_not_finite",
     "has_decoder",
     "has_encoder",
+    "make_transformer",
     "matmul",
     "matmul_many",
     "moments",

@@ -1,5 +1,5 @@
 # The compiled extension: see native/src/bindings*.cpp. Arrays are C-contiguous.
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from numpy import float32, float64, int32, int64, uint8, uint64
 from numpy.typing import NDArray
@@ -61,3 +61,26 @@ def matmul(
     mode: str,
     threads: int,
 ) -> None: ...
+
+Linear = tuple[PackedMatrix, NDArray[float32] | None, float]  # weights, bias, scale
+
+class Transformer:
+    def __init__(self, width: int, epsilon: float, output_norm: NDArray[float32]) -> None: ...
+    def add_layer(
+        self,
+        numbers: dict[str, int | float | bool | str],
+        vectors: dict[str, NDArray[float32]],
+        linears: dict[str, Linear],
+        experts: dict[str, list[Linear]],
+    ) -> None: ...
+    def run(
+        self,
+        x: NDArray[float32],
+        starts: NDArray[int64],
+        rotations: list[tuple[NDArray[float32], bool, float]],
+        keys: list[NDArray[float32]],
+        values: list[NDArray[float32]],
+        mode: str,
+        threads: int,
+        watch: Callable[[int, str, int, NDArray[float32]], object] | None,
+    ) -> None: ...

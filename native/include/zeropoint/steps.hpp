@@ -1,0 +1,55 @@
+// What a transformer does between its products: norms, rotations, attention, activations.
+//
+// Each function works on whole rows (or on one block of queries) and gives them the same bits whatever
+// else is computed beside them: sums are taken in an order that the row alone determines.
+#pragma once
+#include <cstddef>
+
+#include "zeropoint/cpu.hpp"
+
+namespace zeropoint {
+
+constexpr std::size_t key_tile = 16;  // positions side by side in the cache of keys
+
+enum class Activation : int { silu, gelu, relu2 };
+
+// One head's keys and values of one sequence, and who may see which.
+struct AttentionSpan {
+    const float* keys;    // (tiles, head_size, key_tile); position p is in slot p % (tiles · key_tile)
+    const float* values;  // (tiles · key_tile, value_pitch)
+    std::size_t tiles, head_size, value_size, value_pitch;
+    std::size_t window;  // positions that a query sees, itself included; 0: all before it
+    float scale, softcap;  // softcap 0: none
+};
+
+struct StepKernels {
+    // out = x / √(mean(x²) + epsilon) · weight
+    void (*rms_norm)(const float* x, const float* weight, float epsilon, std::size_t size, float* out);
+    // Turns the first `dimensions` elements; cosines and sines (dimensions / 2).
+    void (*rotate)(float* head, const float* cosines, const float* sines, std::size_t dimensions,
+                   bool interleaved);
+    // out = activation(gate) · up
+    void (*gate)(Activation activation, const float* gate, const float* up, std::size_t size, float* out);
+    // x = cap · tanh(x / cap)
+    void (*softcap)(float* x, float cap, std::size_t size);
+    // Rows of queries of one key head, at most `attend_rows`: row i is at queries[i], its position is
+    // positions[i] (not falling), its result goes to out[i]. `scratch` holds attend_scratch floats.
+    void (*attend)(const AttentionSpan& span, const float* const* queries, const std::size_t* positions,
+                   float* const* out, std::size_t rows, float* scratch);
+    std::size_t attend_rows;
+};
+
+// Floats of scratch that `attend` needs for queries up to `position`.
+inline std::size_t attend_scratch(const StepKernels& steps, std::size_t position) {
+    return steps.attend_rows * (position / key_tile + 1) * key_tile;
+}
+
+namespace baseline { const StepKernels& step_kernels(); }
+#ifdef ZEROPOINT_HAS_avx2
+namespace avx2 { const StepKernels& step_kernels(); }
+#endif
+#ifdef ZEROPOINT_HAS_avx512
+namespace avx512 { const StepKernels& step_kernels(); }
+#endif
+
+}  // namespace zeropoint

@@ -1,0 +1,103 @@
+// Queries, keys and values between their projections: norms, rotations, the cache, attention.
+#include <cstring>
+
+#include "layer_pass.hpp"
+
+namespace zeropoint {
+namespace {
+
+constexpr std::size_t small_attention = 1 << 17;  // multiplications below which one thread is faster
+
+}  // namespace
+
+// Norms and turns queries and keys, and puts keys and values into the cache.
+void LayerPass::place(const float* cosines, const float* sines) const {
+    const std::size_t size = layer_.head_size;
+    const std::size_t half = layer_.rope < 0 ? 0 : pass_.rotations[layer_.rope].dimensions / 2;
+    const bool interleaved = layer_.rope >= 0 && pass_.rotations[layer_.rope].interleaved;
+    for_rows(rows_, pass_.threads, [&](std::size_t first, std::size_t last) {
+        for (std::size_t r = first; r < last; ++r) {
+            const auto prepare = [&](float* head, const float* weight) {
+                if (weight) steps().rms_norm(head, weight, t_.epsilon_, size, head);
+                if (half)
+                    steps().rotate(head, cosines + r * half, sines + r * half, 2 * half, interleaved);
+            };
+            for (std::size_t h = 0; h < layer_.heads; ++h)
+                prepare(queries_ + r * q_pitch_ + h * size, layer_.q_norm);
+            for (std::size_t h = 0; h < layer_.kv_heads; ++h)
+                prepare(keys_ + r * k_pitch_ + h * size, layer_.k_norm);
+            store(r);
+        }
+    });
+}
+
+void LayerPass::store(std::size_t r) const {
+    const LayerCache& cache = pass_.caches[index_];
+    const std::size_t sequence = r / pass_.count, size = layer_.head_size;
+    const std::size_t slot = position(r) % cache.slots;
+    for (std::size_t h = 0; h < layer_.kv_heads; ++h) {
+        const std::size_t head = sequence * layer_.kv_heads + h;
+        float* keys = cache.keys + (head * cache.slots / key_tile + slot / key_tile) * size * key_tile +
+                      slot % key_tile;
+        const float* from = keys_ + r * k_pitch_ + h * size;
+        for (std::size_t d = 0; d < size; ++d) keys[d * key_tile] = from[d];
+        std::memcpy(cache.values + (head * cache.slots + slot) * cache.value_pitch,
+                    values_ + r * v_pitch_ + h * layer_.value_size, layer_.value_size * sizeof(float));
+    }
+}
+
+std::size_t LayerPass::position(std::size_t r) const {
+    return std::size_t(pass_.starts[r / pass_.count]) + r % pass_.count;
+}
+
+// One task: some of the rows of queries that share a head of keys. Row i is position i / shared.
+void LayerPass::attend() {
+    const LayerCache& cache = pass_.caches[index_];
+    const std::size_t shared = layer_.heads / layer_.kv_heads;
+    const std::size_t lines = pass_.count * shared, heads = pass_.batch * layer_.kv_heads;
+    const std::size_t longest = position(rows_ - 1) + 1;
+    const std::size_t seen = layer_.window ? std::min(layer_.window, longest) : longest;
+    const bool small = lines * heads * seen * layer_.head_size < small_attention;
+    const int threads = small ? 1 : pass_.threads;
+    std::size_t step = steps().attend_rows;
+    if (!small && heads * ((lines + step - 1) / step) < std::size_t(threads))
+        step = std::max<std::size_t>(1, lines * heads / threads);
+    const std::size_t chunks = (lines + step - 1) / step;
+    mixed_ = rows_of(t_.mixed_, rows_, layer_.heads * layer_.value_size);
+    parallel_for(heads * chunks, threads, [&](std::size_t task) {
+        // Late positions see most: they come first, so that threads end together.
+        const std::size_t chunk = chunks - 1 - task / heads, head = task % heads;
+        const std::size_t sequence = head / layer_.kv_heads;
+        const AttentionSpan span{
+            cache.keys + head * cache.slots * layer_.head_size,
+            cache.values + head * cache.slots * cache.value_pitch,
+            cache.slots / key_tile, layer_.head_size, layer_.value_size, cache.value_pitch,
+            layer_.window, layer_.scale, layer_.softcap};
+        attend_lines(span, sequence, head % layer_.kv_heads * shared, shared, chunk * step,
+                     std::min(lines, (chunk + 1) * step));
+    });
+}
+
+void LayerPass::attend_lines(const AttentionSpan& span, std::size_t sequence, std::size_t first_head,
+                  std::size_t shared, std::size_t first, std::size_t last) const {
+    constexpr std::size_t most = 64;
+    const float* queries[most];
+    std::size_t positions[most];
+    float* out[most];
+    static thread_local std::vector<float> scratch;
+    for (std::size_t at = first; at < last; at += most) {
+        const std::size_t count = std::min(most, last - at);
+        for (std::size_t i = 0; i < count; ++i) {
+            const std::size_t row = sequence * pass_.count + (at + i) / shared;
+            const std::size_t head = first_head + (at + i) % shared;
+            queries[i] = queries_ + row * q_pitch_ + head * layer_.head_size;
+            positions[i] = position(row);
+            out[i] = mixed_ + (row * layer_.heads + head) * layer_.value_size;
+        }
+        const std::size_t needed = attend_scratch(steps(), positions[count - 1]);
+        if (scratch.size() < needed) scratch.resize(needed * 2);
+        steps().attend(span, queries, positions, out, count, scratch.data());
+    }
+}
+
+}  // namespace zeropoint

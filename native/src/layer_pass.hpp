@@ -1,0 +1,84 @@
+// The steps of one layer in one pass; private to the transformer's sources.
+#pragma once
+#include <algorithm>
+#include <initializer_list>
+#include <vector>
+
+#include "zeropoint/pool.hpp"
+#include "zeropoint/transformer.hpp"
+
+namespace zeropoint {
+
+const StepKernels& steps();  // of the active variant
+
+constexpr std::size_t rows_per_task = 8;
+
+// task(first, last) over ranges of rows.
+template <typename Task>
+void for_rows(std::size_t rows, int threads, const Task& task) {
+    parallel_for((rows + rows_per_task - 1) / rows_per_task, threads, [&](std::size_t index) {
+        const std::size_t first = index * rows_per_task;
+        task(first, std::min(first + rows_per_task, rows));
+    });
+}
+
+inline float* rows_of(Buffer& buffer, std::size_t rows, std::size_t columns) {
+    buffer.reserve(rows * columns * sizeof(float));
+    return buffer.as<float>();
+}
+
+class LayerPass {
+public:
+    LayerPass(Transformer& transformer, const Pass& pass, std::size_t index)
+        : t_(transformer), pass_(pass), index_(index), layer_(transformer.layers_[index]),
+          rows_(pass.batch * pass.count), width_(transformer.width_) {}
+
+    void run(const float* cosines, const float* sines);
+
+private:
+    struct Output {
+        const Linear* linear;
+        const char* role;
+        float* out;
+    };
+    struct Choice {
+        std::size_t row, place;  // which of the row's experts this one is
+        float share;
+    };
+
+    // transformer.cpp
+    void norm(const float* x, const float* weight, std::size_t size, float* out) const;
+    void multiply(std::initializer_list<Output> outputs, const float* x, std::size_t count,
+                  std::size_t columns, Activations& activations, int expert = -1) const;
+    static void finish(const Linear& linear, float* out, std::size_t count);
+    void add_to_stream(const float* out) const;
+    void project();
+    void after_attention();
+    void activate(const float* gates, const float* ups, std::size_t count, std::size_t size,
+                  std::size_t pitch, float* inner) const;
+    void feed_forward();
+
+    // attention.cpp
+    void place(const float* cosines, const float* sines) const;
+    void store(std::size_t row) const;
+    std::size_t position(std::size_t row) const;
+    void attend();
+    void attend_lines(const AttentionSpan& span, std::size_t sequence, std::size_t first_head,
+                      std::size_t shared, std::size_t first, std::size_t last) const;
+
+    // mixture.cpp
+    std::vector<std::vector<Choice>> route(const float* scores) const;
+    void mixture();
+    void run_expert(std::size_t expert, const std::vector<Choice>& choices, const float* normed,
+                    float* parts);
+
+    Transformer& t_;
+    const Pass& pass_;
+    const std::size_t index_;
+    const LayerWeights& layer_;
+    const std::size_t rows_, width_;
+    std::size_t q_size_ = 0, k_size_ = 0, v_size_ = 0, q_pitch_ = 0, k_pitch_ = 0, v_pitch_ = 0;
+    float *queries_ = nullptr, *keys_ = nullptr, *values_ = nullptr, *mixed_ = nullptr;
+};
+
+}  // namespace zeropoint

@@ -1,0 +1,223 @@
+#include "zeropoint/transformer.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+#include <string>
+
+#include "layer_pass.hpp"
+
+namespace zeropoint {
+
+const StepKernels& steps() {
+    static const StepKernels& active = ZEROPOINT_PICK(step_kernels)();
+    return active;
+}
+
+namespace {
+
+void expect(bool condition, const char* what) {
+    if (!condition) throw std::invalid_argument(std::string("transformer: ") + what);
+}
+
+void expect_shape(const Linear& linear, std::size_t rows, std::size_t columns, const char* what) {
+    expect(linear && linear.weights->rows() == rows && linear.weights->columns() == columns, what);
+}
+
+}  // namespace
+
+void Transformer::add(const LayerWeights& layer) {
+    const std::size_t queries = layer.heads * layer.head_size, values = layer.heads * layer.value_size;
+    const std::size_t k_rows = layer.kv_heads * layer.head_size;
+    const std::size_t v_rows = layer.kv_heads * layer.value_size;
+    expect(layer.heads && layer.kv_heads && layer.heads % layer.kv_heads == 0, "heads");
+    expect(layer.head_size && layer.value_size, "head sizes");
+    expect(layer.attn_norm && layer.ffn_norm, "norms");
+    if (layer.qkv) {
+        expect_shape(layer.qkv, queries + k_rows + v_rows, width_, "attn_qkv");
+    } else {
+        expect_shape(layer.q, queries, width_, "attn_q");
+        expect_shape(layer.k, k_rows, width_, "attn_k");
+        expect_shape(layer.v, v_rows, width_, "attn_v");
+    }
+    expect_shape(layer.attn_output, width_, values, "attn_output");
+    if (layer.experts.router) {
+        const ExpertWeights& experts = layer.experts;
+        const std::size_t count = experts.gate.size();
+        expect_shape(experts.router, count, width_, "ffn_gate_inp");
+        expect(experts.used && experts.used <= count, "experts used");
+        expect(experts.up.size() == count && experts.down.size() == count, "experts");
+        for (std::size_t e = 0; e < count; ++e) {
+            const std::size_t inner = experts.down[e].weights->columns();
+            expect_shape(experts.gate[e], inner, width_, "ffn_gate_exps");
+            expect_shape(experts.up[e], inner, width_, "ffn_up_exps");
+            expect_shape(experts.down[e], width_, inner, "ffn_down_exps");
+        }
+    } else {
+        expect(bool(layer.down), "ffn_down");
+        const std::size_t inner = layer.down.weights->columns();
+        expect_shape(layer.down, width_, inner, "ffn_down");
+        if (layer.gate) expect_shape(layer.gate, inner, width_, "ffn_gate");
+        expect_shape(layer.up, layer.gate ? inner : 2 * inner, width_, "ffn_up");
+    }
+    layers_.push_back(layer);
+}
+
+void LayerPass::run(const float* cosines, const float* sines) {
+    project();
+    place(cosines, sines);
+    attend();
+    after_attention();
+    if (layer_.experts.router)
+        mixture();
+    else
+        feed_forward();
+}
+
+void LayerPass::norm(const float* x, const float* weight, std::size_t size, float* out) const {
+    for_rows(rows_, pass_.threads, [&](std::size_t first, std::size_t last) {
+        for (std::size_t r = first; r < last; ++r)
+            steps().rms_norm(x + r * size, weight, t_.epsilon_, size, out + r * size);
+    });
+}
+
+// out = x · Wᵀ for several matrices of the same inputs (count, columns).
+void LayerPass::multiply(std::initializer_list<Output> outputs, const float* x, std::size_t count,
+              std::size_t columns, Activations& activations, int expert) const {
+    std::vector<Product> products;
+    for (const Output& output : outputs) {
+        if (!*output.linear) continue;
+        if (pass_.watch)
+            (*pass_.watch)(index_, output.role, expert, x, count, columns);
+        products.push_back({output.linear->weights, output.out, output.linear->weights->rows()});
+    }
+    activations.assign(x, count, columns, columns, pass_.mode, pass_.threads);
+    zeropoint::multiply(products, activations, pass_.threads);
+    for (const Output& output : outputs)
+        if (*output.linear) finish(*output.linear, output.out, count);
+}
+
+void LayerPass::finish(const Linear& linear, float* out, std::size_t count) {
+    if (linear.scale == 1.0f && !linear.bias) return;
+    const std::size_t size = linear.weights->rows();
+    for (std::size_t r = 0; r < count; ++r, out += size) {
+        if (linear.scale != 1.0f)
+            for (std::size_t i = 0; i < size; ++i) out[i] *= linear.scale;
+        if (linear.bias)
+            for (std::size_t i = 0; i < size; ++i) out[i] += linear.bias[i];
+    }
+}
+
+// Queries, keys and values of the normed rows.
+void LayerPass::project() {
+    float* normed = rows_of(t_.normed_, rows_, width_);
+    norm(pass_.x, layer_.attn_norm, width_, normed);
+    q_size_ = layer_.heads * layer_.head_size;
+    k_size_ = layer_.kv_heads * layer_.head_size;
+    v_size_ = layer_.kv_heads * layer_.value_size;
+    if (layer_.qkv) {
+        const std::size_t all = q_size_ + k_size_ + v_size_;
+        queries_ = rows_of(t_.joined_, rows_, all);
+        keys_ = queries_ + q_size_, values_ = keys_ + k_size_;
+        q_pitch_ = k_pitch_ = v_pitch_ = all;
+        multiply({{&layer_.qkv, "attn_qkv", queries_}}, normed, rows_, width_, t_.activations_);
+        return;
+    }
+    queries_ = rows_of(t_.queries_, rows_, q_size_), q_pitch_ = q_size_;
+    keys_ = rows_of(t_.keys_, rows_, k_size_), k_pitch_ = k_size_;
+    values_ = rows_of(t_.values_, rows_, v_size_), v_pitch_ = v_size_;
+    multiply({{&layer_.q, "attn_q", queries_},
+              {&layer_.k, "attn_k", keys_},
+              {&layer_.v, "attn_v", values_}},
+             normed, rows_, width_, t_.activations_);
+}
+
+void LayerPass::add_to_stream(const float* out) const {
+    for_rows(rows_, pass_.threads, [&](std::size_t first, std::size_t last) {
+        for (std::size_t i = first * width_; i < last * width_; ++i) pass_.x[i] += out[i];
+    });
+}
+
+void LayerPass::after_attention() {
+    const std::size_t size = layer_.heads * layer_.value_size;
+    if (layer_.attn_sub_norm) norm(mixed_, layer_.attn_sub_norm, size, mixed_);
+    float* out = rows_of(t_.out_, rows_, width_);
+    multiply({{&layer_.attn_output, "attn_output", out}}, mixed_, rows_, size, t_.activations_);
+    if (layer_.post_attention_norm) norm(out, layer_.post_attention_norm, width_, out);
+    add_to_stream(out);
+}
+
+// inner = activation(gate) · up, of rows whose gates and ups are `pitch` apart.
+void LayerPass::activate(const float* gates, const float* ups, std::size_t count, std::size_t size,
+              std::size_t pitch, float* inner) const {
+    for_rows(count, pass_.threads, [&](std::size_t first, std::size_t last) {
+        for (std::size_t r = first; r < last; ++r)
+            steps().gate(layer_.activation, gates + r * pitch, ups + r * pitch, size,
+                         inner + r * size);
+    });
+}
+
+void LayerPass::feed_forward() {
+    float* normed = rows_of(t_.normed_, rows_, width_);
+    norm(pass_.x, layer_.ffn_norm, width_, normed);
+    const std::size_t size = layer_.down.weights->columns();
+    float* inner = rows_of(t_.inner_, rows_, size);
+    if (layer_.gate) {
+        float* gates = rows_of(t_.gates_, rows_, size);
+        float* ups = rows_of(t_.ups_, rows_, size);
+        multiply({{&layer_.gate, "ffn_gate", gates}, {&layer_.up, "ffn_up", ups}}, normed, rows_,
+                 width_, t_.activations_);
+        activate(gates, ups, rows_, size, size, inner);
+    } else {
+        float* both = rows_of(t_.ups_, rows_, 2 * size);
+        multiply({{&layer_.up, "ffn_up", both}}, normed, rows_, width_, t_.activations_);
+        activate(both, both + size, rows_, size, 2 * size, inner);
+    }
+    if (layer_.ffn_sub_norm) norm(inner, layer_.ffn_sub_norm, size, inner);
+    float* out = rows_of(t_.out_, rows_, width_);
+    multiply({{&layer_.down, "ffn_down", out}}, inner, rows_, size, t_.activations_);
+    if (layer_.post_ffw_norm) norm(out, layer_.post_ffw_norm, width_, out);
+    add_to_stream(out);
+}
+
+void Transformer::run(const Pass& pass) {
+    const std::size_t rows = pass.batch * pass.count;
+    expect(pass.caches.size() == layers_.size() && pass.starts.size() == pass.batch, "pass");
+    // Cosines and sines of every rotation: the angle is rounded to float32, its functions correctly.
+    std::size_t floats = 0;
+    std::vector<std::size_t> offsets;
+    for (const Rotation& rotation : pass.rotations) {
+        offsets.push_back(floats);
+        floats += rows * rotation.dimensions;
+    }
+    float* turns = rows_of(turns_, 1, floats);
+    for (std::size_t i = 0; i < offsets.size(); ++i) {
+        const Rotation& rotation = pass.rotations[i];
+        const std::size_t half = rotation.dimensions / 2;
+        float *cosines = turns + offsets[i], *sines = cosines + rows * half;
+        for_rows(rows, pass.threads, [&](std::size_t first, std::size_t last) {
+            for (std::size_t r = first; r < last; ++r) {
+                const float position = float(pass.starts[r / pass.count] + std::int64_t(r % pass.count));
+                for (std::size_t d = 0; d < half; ++d) {
+                    const double angle = position * rotation.frequencies[d];
+                    cosines[r * half + d] = float(std::cos(angle)) * rotation.magnitude;
+                    sines[r * half + d] = float(std::sin(angle)) * rotation.magnitude;
+                }
+            }
+        });
+    }
+    for (std::size_t i = 0; i < layers_.size(); ++i) {
+        if (pass.poll) (*pass.poll)();
+        const int rope = layers_[i].rope;
+        expect(rope < int(pass.rotations.size()), "rotation");
+        const float* cosines = rope < 0 ? nullptr : turns + offsets[rope];
+        const float* sines = rope < 0 ? nullptr : cosines + rows * (pass.rotations[rope].dimensions / 2);
+        LayerPass(*this, pass, i).run(cosines, sines);
+    }
+    for_rows(rows, pass.threads, [&](std::size_t first, std::size_t last) {
+        for (std::size_t r = first; r < last; ++r)
+            steps().rms_norm(pass.x + r * width_, output_norm_, epsilon_, width_, pass.x + r * width_);
+    });
+}
+
+}  // namespace zeropoint

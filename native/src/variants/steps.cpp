@@ -1,0 +1,265 @@
+// Norms, rotations, attention and activations, on vectors of `lanes` floats (see simd.hpp).
+//
+// Sums over a row run in 16 lanes, element i in lane i % 16, whatever the width of a vector here, and are
+// folded in one order. Scores have a lane per position: no sum crosses lanes.
+#include "zeropoint/steps.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdint>
+
+#include "simd.hpp"
+
+namespace zeropoint::ZEROPOINT_VARIANT {
+namespace {
+
+constexpr int parts = 16 / lanes;  // vectors in 16 lanes
+
+inline Floats choose(Ints condition, Floats a, Floats b) { return condition ? a : b; }
+inline Floats at_least(Floats x, float bound) { return choose(x < bound, splat(bound), x); }
+inline Floats at_most(Floats x, float bound) { return choose(x > bound, splat(bound), x); }
+
+// e^x with a relative error below 2^-23; 0 below −87.3, infinity above 88.7.
+// x = n · ln 2 + r, and the polynomial is (e^r − 1 − r) / r² on |r| ≤ ln 2 / 2, fitted for this file.
+inline Floats exponential(Floats x) {
+    const Floats clamped = at_most(at_least(x, -87.33654f), 88.72283f);
+    const Floats magic = splat(12582912.0f);  // 1.5 · 2^23: adding it rounds to an integer
+    const Floats n = (clamped * 1.4426950408889634f + magic) - magic;
+    Floats r = multiply_add(n, splat(-0.693359375f), clamped);
+    r = multiply_add(n, splat(2.12194440e-4f), r);
+    Floats p = splat(0x1.6a2434p-10f);
+    p = multiply_add(p, r, splat(0x1.1239e2p-7f));
+    p = multiply_add(p, r, splat(0x1.5558f2p-5f));
+    p = multiply_add(p, r, splat(0x1.555492p-3f));
+    p = multiply_add(p, r, splat(0x1.fffffcp-2f));
+    const Floats value = multiply_add(p * r, r, r) + 1.0f;
+    // 2^n in two factors: n reaches 128.
+    const Ints whole = __builtin_convertvector(n, Ints), half = whole >> 1;
+    const Floats first = (Floats)((half + 127) << 23), second = (Floats)((whole - half + 127) << 23);
+    const Floats result = value * first * second;
+    return choose(x < -87.33654f, Floats{}, choose(x > 88.72283f, splat(INFINITY), result));
+}
+
+// tanh x: x + x · z · q(z) with z = x² for small |x|, by e^2x else.
+inline Floats hyperbolic_tangent(Floats x) {
+    const Floats z = x * x;
+    Floats q = splat(-0x1.76ac18p-8f);
+    q = multiply_add(q, z, splat(0x1.5256d6p-6f));
+    q = multiply_add(q, z, splat(-0x1.b84448p-5f));
+    q = multiply_add(q, z, splat(0x1.110768p-3f));
+    q = multiply_add(q, z, splat(-0x1.555534p-2f));
+    const Floats small = multiply_add(q * z, x, x);
+    const Floats large = 1.0f - 2.0f / (exponential(at_most(x + x, 40.0f)) + 1.0f);
+    return choose((x < 0.625f) & (x > -0.625f), small, large);
+}
+
+inline Floats sigmoid(Floats x) { return 1.0f / (1.0f + exponential(-x)); }
+
+inline Floats activate(Activation activation, Floats x) {
+    switch (activation) {
+        case Activation::silu: return x / (1.0f + exponential(-x));
+        case Activation::gelu: {  // x/2 · (1 + tanh(i)) = x · sigmoid(2i)
+            const Floats inner = 0.7978845608028654f * multiply_add(0.044715f * x * x, x, x);
+            return x * sigmoid(inner + inner);
+        }
+        default: {
+            const Floats positive = at_least(x, 0.0f);
+            return positive * positive;
+        }
+    }
+}
+
+// The first `count` of `lanes` floats; zeros after them.
+inline Floats load_some(const float* from, std::size_t count) {
+    Floats value{};
+    std::memcpy(&value, from, count * sizeof(float));
+    return value;
+}
+
+template <typename Function>
+inline void for_each_vector(std::size_t size, Function&& function) {
+    std::size_t i = 0;
+    for (; i + lanes <= size; i += lanes) function(i, std::size_t(lanes));
+    if (i < size) function(i, size - i);
+}
+
+float fold(const Floats (&sum)[parts]) {
+    alignas(64) float all[16];
+    for (int p = 0; p < parts; ++p) store(all + p * lanes, sum[p]);
+    for (int width = 8; width; width /= 2)
+        for (int i = 0; i < width; ++i) all[i] += all[i + width];
+    return all[0];
+}
+
+void rms_norm(const float* x, const float* weight, float epsilon, std::size_t size, float* out) {
+    Floats sum[parts] = {};
+    std::size_t i = 0;
+    for (; i + 16 <= size; i += 16)
+        for (int p = 0; p < parts; ++p) {
+            const Floats value = load<Floats>(x + i + p * lanes);
+            sum[p] = multiply_add(value, value, sum[p]);
+        }
+    float tail[16] = {};
+    std::copy(x + i, x + size, tail);
+    for (int p = 0; p < parts; ++p) {
+        const Floats value = load<Floats>(tail + p * lanes);
+        sum[p] = multiply_add(value, value, sum[p]);
+    }
+    const float inverse = 1.0f / std::sqrt(fold(sum) / float(size) + epsilon);
+    for_each_vector(size, [&](std::size_t at, std::size_t count) {
+        const Floats value = load_some(x + at, count) * inverse * load_some(weight + at, count);
+        std::memcpy(out + at, &value, count * sizeof(float));
+    });
+}
+
+void rotate(float* head, const float* cosines, const float* sines, std::size_t dimensions,
+            bool interleaved) {
+    const std::size_t half = dimensions / 2, step = interleaved ? 2 : 1, apart = interleaved ? 1 : half;
+    for (std::size_t i = 0; i < half; ++i) {
+        float &a = head[i * step], &b = head[i * step + apart];
+        const float first = a * cosines[i] - b * sines[i], second = b * cosines[i] + a * sines[i];
+        a = first, b = second;
+    }
+}
+
+void gate(Activation activation, const float* gates, const float* up, std::size_t size, float* out) {
+    for_each_vector(size, [&](std::size_t at, std::size_t count) {
+        const Floats value =
+            activate(activation, load_some(gates + at, count)) * load_some(up + at, count);
+        std::memcpy(out + at, &value, count * sizeof(float));
+    });
+}
+
+void softcap(float* x, float cap, std::size_t size) {
+    for_each_vector(size, [&](std::size_t at, std::size_t count) {
+        const Floats value = hyperbolic_tangent(load_some(x + at, count) / cap) * cap;
+        std::memcpy(x + at, &value, count * sizeof(float));
+    });
+}
+
+// ---- attention ----
+
+constexpr int block = lanes == 16 ? 8 : 4;  // rows of queries whose sums stay in registers
+
+constexpr std::int32_t counting[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+
+struct Tiles {
+    std::size_t first, last;  // [first, last), of positions 16 · first on
+};
+
+// Scores of `rows` rows with tiles [first, last) into scratch (rows, tiles · 16); −inf where not seen.
+template <int rows>
+void score(const AttentionSpan& span, const float* const* queries, const std::size_t* positions,
+           Tiles tiles, float* scores, std::size_t pitch) {
+    for (std::size_t t = tiles.first; t < tiles.last; ++t, scores += key_tile) {
+        const float* keys = span.keys + t % span.tiles * span.head_size * key_tile;
+        Floats sum[rows][parts] = {};
+        for (std::size_t d = 0; d < span.head_size; ++d)
+            for (int p = 0; p < parts; ++p) {
+                const Floats key = load<Floats>(keys + d * key_tile + p * lanes);
+                for (int r = 0; r < rows; ++r)
+                    sum[r][p] = multiply_add(splat(queries[r][d]), key, sum[r][p]);
+            }
+        for (int r = 0; r < rows; ++r) {
+            // A position is seen if its distance, position − key, is in [0, window).
+            const std::ptrdiff_t distance =
+                std::ptrdiff_t(positions[r]) - std::ptrdiff_t(t * key_tile);
+            const bool whole = distance >= std::ptrdiff_t(key_tile) - 1 &&
+                               (!span.window || distance < std::ptrdiff_t(span.window));
+            for (int p = 0; p < parts; ++p) {
+                Floats value = sum[r][p] * span.scale;
+                if (span.softcap != 0.0f) value = hyperbolic_tangent(value / span.softcap) * span.softcap;
+                if (!whole) {
+                    const Ints behind = std::int32_t(distance) - load<Ints>(counting + p * lanes);
+                    Ints seen = behind >= 0;
+                    if (span.window) seen &= behind < std::int32_t(span.window);
+                    value = choose(seen, value, splat(-INFINITY));
+                }
+                store(scores + r * pitch + p * lanes, value);
+            }
+        }
+    }
+}
+
+// Scores to e^(score − largest); returns their sum.
+float raise(float* scores, std::size_t count) {
+    Floats largest = splat(-INFINITY);
+    for (std::size_t i = 0; i < count; i += lanes) {
+        const Floats value = load<Floats>(scores + i);
+        largest = choose(value > largest, value, largest);
+    }
+    float top = largest[0];
+    for (int i = 1; i < lanes; ++i) top = std::max(top, float(largest[i]));
+    Floats sum[parts] = {};
+    for (std::size_t i = 0; i < count; i += 16)
+        for (int p = 0; p < parts; ++p) {
+            const Floats value = exponential(load<Floats>(scores + i + p * lanes) - top);
+            store(scores + i + p * lanes, value);
+            sum[p] += value;
+        }
+    return fold(sum);
+}
+
+// Sums of values weighted by the raised scores: 2 vectors of columns of `rows` rows at a time.
+template <int rows>
+void mix(const AttentionSpan& span, Tiles tiles, const float* raised, std::size_t pitch,
+         const float* sums, float* const* out) {
+    constexpr std::size_t wide = 2 * lanes;
+    for (std::size_t column = 0; column < span.value_size; column += wide) {
+        Floats sum[rows][2] = {};
+        for (std::size_t t = tiles.first; t < tiles.last; ++t) {
+            const float* values = span.values + t % span.tiles * key_tile * span.value_pitch + column;
+            const float* weights = raised + (t - tiles.first) * key_tile;
+            for (std::size_t k = 0; k < key_tile; ++k, values += span.value_pitch) {
+                const Floats first = load<Floats>(values), second = load<Floats>(values + lanes);
+                for (int r = 0; r < rows; ++r) {
+                    const Floats weight = splat(weights[r * pitch + k]);
+                    sum[r][0] = multiply_add(weight, first, sum[r][0]);
+                    sum[r][1] = multiply_add(weight, second, sum[r][1]);
+                }
+            }
+        }
+        const std::size_t count = std::min(wide, span.value_size - column);
+        for (int r = 0; r < rows; ++r) {
+            alignas(64) float both[wide];
+            store(both, sum[r][0] / sums[r]);
+            store(both + lanes, sum[r][1] / sums[r]);
+            std::memcpy(out[r] + column, both, count * sizeof(float));
+        }
+    }
+}
+
+template <int rows>
+void attend_block(const AttentionSpan& span, const float* const* queries, const std::size_t* positions,
+                  float* const* out, float* scratch) {
+    const std::size_t earliest =
+        span.window && positions[0] + 1 > span.window ? positions[0] + 1 - span.window : 0;
+    const Tiles tiles{earliest / key_tile, positions[rows - 1] / key_tile + 1};
+    const std::size_t pitch = (tiles.last - tiles.first) * key_tile;
+    score<rows>(span, queries, positions, tiles, scratch, pitch);
+    float sums[rows];
+    for (int r = 0; r < rows; ++r) sums[r] = raise(scratch + r * pitch, pitch);
+    mix<rows>(span, tiles, scratch, pitch, sums, out);
+}
+
+void attend(const AttentionSpan& span, const float* const* queries, const std::size_t* positions,
+            float* const* out, std::size_t rows, float* scratch) {
+    std::size_t done = 0;
+    const auto run = [&]<int count>() {
+        for (; done + count <= rows; done += count)
+            attend_block<count>(span, queries + done, positions + done, out + done, scratch);
+    };
+    run.template operator()<block>();
+    run.template operator()<4>();
+    run.template operator()<2>();
+    run.template operator()<1>();
+}
+
+constexpr StepKernels steps = {rms_norm, rotate, gate, softcap, attend, block};
+
+}  // namespace
+
+const StepKernels& step_kernels() { return steps; }
+
+}  // namespace zeropoint::ZEROPOINT_VARIANT

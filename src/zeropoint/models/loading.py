@@ -1,0 +1,121 @@
+"""Makes a language model of a checkpoint."""
+
+from collections.abc import Mapping
+from functools import cached_property
+
+import numpy as np
+
+from zeropoint import kernels
+from zeropoint.checkpoints import Checkpoint
+from zeropoint.errors import MeasurementError
+from zeropoint.formats import F32, QuantizedTensor
+from zeropoint.models.architecture import Architecture, read_architecture
+from zeropoint.models.base import LanguageModel, Mode, Tokens, Watcher
+from zeropoint.models.cache import Cache
+from zeropoint.models.compiled import Compiled
+from zeropoint.models.tokenizer import Tokenizer, read_tokenizer
+from zeropoint.models.weights import Weights
+
+CHUNK = 512  # positions that go through the layers together
+
+
+def load_model(
+    checkpoint: Checkpoint, *, mode: Mode = "exact", threads: int | None = None
+) -> LanguageModel:
+    """Make the language model that a checkpoint holds; its weights stay as they are stored.
+
+    `exact` multiplies float32 activations, `fast` rounds them to 8 bits. Takes about the file's
+    size in memory. Raises UnsupportedModel or CheckpointError, one sentence.
+    """
+    return Model(checkpoint, mode=mode, threads=threads or kernels.default_threads())
+
+
+class Model:
+    """A decoder of a known family: see `base.LanguageModel`."""
+
+    def __init__(self, checkpoint: Checkpoint, *, mode: Mode, threads: int) -> None:
+        self.architecture = read_architecture(checkpoint)
+        self.mode: Mode = mode
+        self.threads = threads
+        self._checkpoint = checkpoint
+        self._weights = Weights(checkpoint, mode=mode, threads=threads)
+        self._weights.load(_names(self.architecture))
+        self._compiled = Compiled(self.architecture, self._weights)
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        return read_tokenizer(self._checkpoint)
+
+    @property
+    def context_length(self) -> int:
+        return self.architecture.context_length
+
+    @property
+    def vocab_size(self) -> int:
+        return self.architecture.vocab_size
+
+    def cache(self, capacity: int, *, sequences: int = 1) -> Cache:
+        return Cache(self.architecture, capacity, sequences=sequences, chunk=CHUNK)
+
+    def hidden(self, tokens: Tokens, cache: Cache | None = None) -> F32:
+        ids = np.asarray(tokens)
+        if ids.dtype.kind not in "iu" or ids.ndim not in (1, 2) or ids.size == 0:
+            raise MeasurementError("expected one or more sequences of at least one token id")
+        self._check(ids)
+        rows = np.atleast_2d(ids)
+        batch, count = rows.shape
+        if cache is None:
+            cache = Cache(self.architecture, count, sequences=batch, chunk=count, passing=True)
+        if batch > cache.sequences:
+            raise MeasurementError(f"{batch} sequences do not fit a cache of {cache.sequences}")
+        starts = cache.lengths[:batch].copy()
+        cache.grow(range(batch), count)
+        out = np.empty((batch, count, self.architecture.width), np.float32)
+        for at in range(0, count, cache.chunk):
+            part = rows[:, at : at + cache.chunk]
+            out[:, at : at + cache.chunk] = self._forward(part, cache, starts + at)
+        return out.reshape(*ids.shape, -1)
+
+    def head(self, rows: F32) -> F32:
+        logits = self._weights.multiply(self.architecture.output, np.ascontiguousarray(rows))
+        cap = self.architecture.logit_softcap
+        if cap is not None:
+            logits = np.tanh(logits / np.float32(cap)) * np.float32(cap)
+        return logits
+
+    def logits(self, tokens: Tokens, cache: Cache | None = None) -> F32:
+        states = self.hidden(tokens, cache)
+        flat = self.head(states.reshape(-1, states.shape[-1]))
+        return flat.reshape(*states.shape[:-1], -1)
+
+    def matrices(self) -> Mapping[str, tuple[int, ...]]:
+        return self._weights.matrices()
+
+    def replace(self, name: str, tensor: QuantizedTensor) -> None:
+        self._weights.replace(name, tensor)
+        self._compiled = Compiled(self.architecture, self._weights)
+
+    def watch(self, name: str, watcher: Watcher | None) -> None:
+        self._weights.watchers.pop(name, None)
+        if watcher is not None:
+            self._weights.watchers[name] = watcher
+
+    def _forward(self, ids: np.ndarray, cache: Cache, starts: np.ndarray) -> F32:
+        embedded = self._weights.rows(self.architecture.embedding, ids.reshape(-1))
+        embedded = embedded.reshape(*ids.shape, -1)
+        return self._compiled.run(embedded, cache, starts)
+
+    def _check(self, ids: np.ndarray) -> None:
+        low, high = int(ids.min()), int(ids.max())
+        if low < 0 or high >= self.vocab_size:
+            raise MeasurementError(
+                f"token {low if low < 0 else high} is not in a vocabulary of {self.vocab_size}"
+            )
+
+
+def _names(architecture: Architecture) -> list[str]:
+    """The tensors that are held in memory: all but an embedding that is not the head too."""
+    names = [architecture.output_norm, architecture.output]
+    for layer in architecture.layers:
+        names += [name for role, name in layer.tensors.items() if role != "rope_freqs"]
+    return names

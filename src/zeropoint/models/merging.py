@@ -1,0 +1,48 @@
+"""Joins the characters of a piece of text into tokens, best pair first.
+
+Byte-pair vocabularies ("gpt2") rank the pairs that were merged in training: the lowest rank joins
+first. SentencePiece vocabularies ("llama") score the tokens: the pair whose union scores highest
+joins first. Both join the leftmost of equals. These are the two algorithms of llama.cpp (2026-10),
+whose ids are what a file means; the `tokenizers` library differs on equal scores and on characters
+that are no tokens themselves.
+"""
+
+from collections.abc import Callable
+from heapq import heappop, heappush
+
+Priority = Callable[[str, str], float | None]  # of joining two neighbours; lower is sooner
+
+
+def merge(symbols: list[str], priority: Priority) -> list[str]:
+    """Join neighbouring symbols until no pair has a priority. `symbols` is consumed.
+
+    >>> ranks = {("a", "b"): 1, ("b", "c"): 0}
+    >>> merge(list("abc"), lambda left, right: ranks.get((left, right)))
+    ['a', 'bc']
+    """
+    count = len(symbols)
+    following = list(range(1, count + 1))
+    previous = list(range(-1, count - 1))
+    queue: list[tuple[float, int, str, str]] = []
+
+    def offer(left: int, right: int) -> None:
+        value = priority(symbols[left], symbols[right])
+        if value is not None:
+            heappush(queue, (value, left, symbols[left], symbols[right]))
+
+    for index in range(count - 1):
+        offer(index, index + 1)
+    while queue:
+        _, left, left_text, right_text = heappop(queue)
+        right = following[left]
+        if right >= count or symbols[left] != left_text or symbols[right] != right_text:
+            continue  # one of the two has been joined to something else since
+        symbols[left] = left_text + right_text
+        symbols[right] = ""
+        following[left] = following[right]
+        if following[left] < count:
+            previous[following[left]] = left
+            offer(left, following[left])
+        if previous[left] >= 0:
+            offer(previous[left], left)
+    return [text for text in symbols if text]

@@ -1,0 +1,298 @@
+"""Text to token ids and back, by the vocabulary of the file: the ids are llama.cpp's.
+
+Plain text never becomes a control token, whatever it says; chat text (`special=True`) does.
+Decoding works on bytes: a token may be a part of a character, which is held back until it is whole.
+"""
+
+from codecs import getincrementaldecoder
+from collections.abc import Iterable
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from zeropoint.checkpoints import Checkpoint
+from zeropoint.checkpoints.pretokenizers import PRE_TOKENIZERS, PreTokenizer
+from zeropoint.errors import CheckpointError, UnsupportedModel
+from zeropoint.models.merging import merge
+from zeropoint.models.vocabulary import Kind, Vocabulary, read_vocabulary
+
+if TYPE_CHECKING:
+    from tokenizers.pre_tokenizers import PreTokenizer as Splitter
+
+_CACHED_PIECES = 1 << 16
+_SPACE = "▁"  # how SentencePiece writes a space
+
+
+class Tokenizer:
+    """Encodes and decodes with one vocabulary."""
+
+    def __init__(self, vocabulary: Vocabulary, source: str = "this file") -> None:
+        self.vocabulary = vocabulary
+        self._source = source
+        self._ids = vocabulary.ids
+        self._cache: dict[str, list[int]] = {}
+        if vocabulary.model == "gpt2":
+            self._begin_bytes()
+        else:
+            self._begin_pieces()
+        self._special = self._of_kind(Kind.USER_DEFINED, Kind.CONTROL, Kind.UNKNOWN)
+        self._user_defined = self._of_kind(Kind.USER_DEFINED)
+
+    @property
+    def adds_bos(self) -> bool:
+        """Tell whether texts begin with BOS."""
+        said = self.vocabulary.add_bos
+        return (self._begins if said is None else said) and self.vocabulary.bos is not None
+
+    @property
+    def adds_eos(self) -> bool:
+        """Tell whether whole texts end with EOS."""
+        return self.vocabulary.add_eos and self.vocabulary.eos is not None
+
+    @property
+    def stops(self) -> frozenset[int]:
+        """The tokens that end a generation."""
+        return self.vocabulary.stops
+
+    def encode(self, text: str, *, special: bool = False, ends: bool = False) -> list[int]:
+        """Return the ids of `text`.
+
+        `special`: control tokens in the text are parsed ("<|im_start|>" is one token); chat
+        templates need it, other text must not have it. `ends`: add BOS and EOS where the file says
+        so.
+        """
+        text = text.encode("utf-8", "replace").decode()  # a lone surrogate is no text
+        ids = [self.vocabulary.bos] if ends and self.adds_bos else []
+        after_special = True
+        for part in self._partition(text, self._special if special else self._user_defined):
+            if isinstance(part, int):
+                ids.append(part)
+            else:
+                ids += self._encode_part(part, after_special)
+            after_special = isinstance(part, int)
+        if ends and self.adds_eos:
+            ids.append(self.vocabulary.eos)
+        return ids  # type: ignore[return-value]  # bos and eos are not None where they are added
+
+    def decode(self, ids: Iterable[int], *, special: bool = False) -> str:
+        """Return the text of `ids`, control tokens shown if `special`.
+
+        Bytes that are no UTF-8 become U+FFFD.
+        """
+        data = b"".join(self.piece(index, special=special) for index in ids)
+        if self._prefixed and data.startswith(b" "):
+            data = data[1:]
+        return data.decode("utf-8", "replace")
+
+    def piece(self, index: int, *, special: bool = False) -> bytes:
+        """Return the bytes that one token stands for."""
+        if not 0 <= index < len(self.vocabulary):
+            raise ValueError(f"{index} is no token of a vocabulary of {len(self.vocabulary)}")
+        text, kind = self.vocabulary.tokens[index], self.vocabulary.kinds[index]
+        if kind in (Kind.CONTROL, Kind.UNKNOWN):
+            return text.encode() if special else b""
+        if kind == Kind.USER_DEFINED:
+            return text.encode()
+        if kind == Kind.BYTE:
+            return bytes([int(text[3:5], 16)])
+        if kind != Kind.NORMAL:
+            return b""
+        if self.vocabulary.model == "llama":
+            return text.replace(_SPACE, " ").encode()
+        return b"".join(self._byte_of.get(c, c.encode()) for c in text)
+
+    def stream(self, *, special: bool = False) -> "Stream":
+        """Return a decoder that takes tokens one by one."""
+        return Stream(self, special)
+
+    # --- by ranks of pairs, over bytes written as printable characters
+
+    def _begin_bytes(self) -> None:
+        vocabulary = self.vocabulary
+        pre = PRE_TOKENIZERS.get(vocabulary.pre)
+        if pre is None:
+            raise UnsupportedModel(
+                f"{self._source}: pre-tokenizer {vocabulary.pre!r} is not known here; "
+                f"known: {', '.join(sorted(PRE_TOKENIZERS))}"
+            )
+        if vocabulary.merges is None:
+            raise CheckpointError(
+                self._source, "this key is missing", field="tokenizer.ggml.merges"
+            )
+        self._pre = pre
+        self._prefixed = False
+        self._begins = pre.begins
+        merges = list(vocabulary.merges)
+        self._ranks = dict(zip(reversed(merges), range(len(merges) - 1, -1, -1), strict=True))
+        self._char_of = _byte_characters()
+        self._byte_of = {char: bytes([value]) for value, char in enumerate(self._char_of)}
+
+    @cached_property
+    def _splitter(self) -> "Splitter":
+        return make_splitter(self._pre)
+
+    def _encode_bytes(self, text: str) -> list[int]:
+        ids: list[int] = []
+        for piece, _ in self._splitter.pre_tokenize_str(text):
+            found = self._cache.get(piece)
+            ids += self._remember(piece, self._merge_bytes(piece)) if found is None else found
+        return ids
+
+    def _merge_bytes(self, piece: str) -> list[int]:
+        word = "".join(self._char_of[value] for value in piece.encode())
+        if self._pre.whole_words and word in self._ids:
+            return [self._ids[word]]
+        ranks = self._ranks
+        ids: list[int] = []
+        for text in merge(list(word), lambda left, right: ranks.get(f"{left} {right}")):
+            found = self._ids.get(text)
+            if found is not None:
+                ids.append(found)
+            else:  # a merge without a token: its bytes, as far as they are tokens
+                ids += [self._ids[char] for char in text if char in self._ids]
+        return ids
+
+    # --- by scores of tokens
+
+    def _begin_pieces(self) -> None:
+        vocabulary = self.vocabulary
+        if vocabulary.scores is None:
+            raise CheckpointError(
+                self._source, "this key is missing", field="tokenizer.ggml.scores"
+            )
+        self._prefixed = vocabulary.add_space_prefix is not False
+        self._begins = True
+        self._scores = vocabulary.scores.tolist()
+        self._fallback = [self._byte_token(value) for value in range(256)]
+        # Where no token has a space behind another character, words can be encoded one by one.
+        joined = np.flatnonzero(np.isin(vocabulary.kinds, (Kind.NORMAL, Kind.UNUSED))).tolist()
+        self._cuttable = not any(
+            _SPACE in vocabulary.tokens[index].lstrip(_SPACE) for index in joined
+        )
+
+    def _byte_token(self, value: int) -> int | None:
+        found = self._ids.get(f"<0x{value:02X}>", self._ids.get(chr(value)))
+        return self.vocabulary.unknown if found is None else found
+
+    def _encode_pieces(self, text: str) -> list[int]:
+        text = text.replace(" ", _SPACE)
+        if not self._cuttable:
+            return self._merge_pieces(text)
+        ids: list[int] = []
+        for piece in _cut_before_spaces(text):
+            found = self._cache.get(piece)
+            ids += self._remember(piece, self._merge_pieces(piece)) if found is None else found
+        return ids
+
+    def _merge_pieces(self, piece: str) -> list[int]:
+        known, scores = self._ids, self._scores
+
+        def priority(left: str, right: str) -> float | None:
+            index = known.get(left + right)
+            return None if index is None else -scores[index]
+
+        ids: list[int] = []
+        for text in merge(list(piece), priority):
+            index = known.get(text)
+            if index is not None:
+                ids.append(index)
+                continue
+            fallbacks = [self._fallback[value] for value in text.encode()]
+            ids += [token for token in fallbacks if token is not None]
+        return ids
+
+    # --- both
+
+    def _of_kind(self, *kinds: Kind) -> list[tuple[str, int]]:
+        """Return (text, id), longest first, as ggml: no token is cut by a shorter one inside it."""
+        found = np.flatnonzero(np.isin(self.vocabulary.kinds, kinds)).tolist()
+        pairs = [(self.vocabulary.tokens[index], index) for index in found]
+        return sorted((pair for pair in pairs if pair[0]), key=lambda pair: -len(pair[0].encode()))
+
+    def _encode_part(self, text: str, after_special: bool) -> list[int]:
+        if self.vocabulary.model == "gpt2":
+            return self._encode_bytes(text)
+        return self._encode_pieces(" " + text if self._prefixed and after_special else text)
+
+    def _remember(self, piece: str, ids: list[int]) -> list[int]:
+        if len(self._cache) < _CACHED_PIECES:
+            self._cache[piece] = ids
+        return ids
+
+    @staticmethod
+    def _partition(text: str, special: list[tuple[str, int]]) -> list[str | int]:
+        """Cut `text` at every token of `special`, earlier ones first."""
+        parts: list[str | int] = [text] if text else []
+        for token, index in special:
+            if token not in text:
+                continue
+            cut: list[str | int] = []
+            for part in parts:
+                if isinstance(part, int):
+                    cut.append(part)
+                    continue
+                for position, rest in enumerate(part.split(token)):
+                    if position:
+                        cut.append(index)
+                    if rest:
+                        cut.append(rest)
+            parts = cut
+        return parts
+
+
+class Stream:
+    """Turns tokens into text as they come; incomplete characters wait for their last byte."""
+
+    def __init__(self, tokenizer: Tokenizer, special: bool) -> None:
+        self._tokenizer = tokenizer
+        self._special = special
+        self._decoder = getincrementaldecoder("utf-8")("replace")
+
+    def push(self, index: int) -> str:
+        """Return the text that this token completes: often "", never half a character."""
+        return self._decoder.decode(self._tokenizer.piece(index, special=self._special))
+
+    def finish(self) -> str:
+        """Return what was held back, as U+FFFD."""
+        return self._decoder.decode(b"", final=True)
+
+
+def read_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
+    """Make the tokenizer of a file. Raises CheckpointError or UnsupportedModel."""
+    return Tokenizer(read_vocabulary(checkpoint), str(checkpoint.path))
+
+
+def make_splitter(pre: PreTokenizer) -> "Splitter":
+    """Return the `tokenizers` object that cuts text by these patterns."""
+    from tokenizers import Regex
+    from tokenizers.pre_tokenizers import Sequence, Split
+
+    return Sequence([Split(Regex(pattern), "isolated") for pattern in pre.patterns])
+
+
+def _byte_characters() -> list[str]:
+    """Return the printable character that stands for each byte (GPT-2's encoder, 2019).
+
+    >>> _byte_characters()[ord("a")], _byte_characters()[ord(" ")], _byte_characters()[10]
+    ('a', 'Ġ', 'Ċ')
+    """
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = iter(range(0x100, 0x200))
+    return [chr(value if value in printable else next(others)) for value in range(256)]
+
+
+def _cut_before_spaces(text: str) -> list[str]:
+    """Cut before each run of "▁".
+
+    >>> _cut_before_spaces("a▁b▁▁c")
+    ['a', '▁b', '▁▁c']
+    """
+    pieces: list[str] = []
+    start = 0
+    for index in range(1, len(text)):
+        if text[index] == _SPACE and text[index - 1] != _SPACE:
+            pieces.append(text[start:index])
+            start = index
+    pieces.append(text[start:])
+    return pieces

@@ -1,0 +1,134 @@
+"""A model's tensors in the form in which they are used: packed matrices, vectors, single rows."""
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zeropoint import kernels
+from zeropoint.checkpoints import Checkpoint
+from zeropoint.errors import CheckpointError
+from zeropoint.formats import F32, U8, QuantizedTensor
+from zeropoint.models.base import Mode, Watcher
+
+if TYPE_CHECKING:
+    from zeropoint.kernels._native import PackedMatrix
+
+PANEL = 16  # rows; slabs start at multiples of it
+
+
+SLAB_BYTES = 16 << 20  # read and packed at a time
+
+
+class Weights:
+    """Reads each tensor once; matrices stay blocks, repacked for the products."""
+
+    def __init__(self, checkpoint: Checkpoint, *, mode: Mode, threads: int) -> None:
+        self.checkpoint = checkpoint
+        self.mode: Mode = mode
+        self.threads = threads
+        self.watchers: dict[str, Watcher] = {}
+        self._matrices: dict[str, list[PackedMatrix]] = {}  # one, or one per expert
+        self._vectors: dict[str, F32] = {}
+        self._tables: dict[str, QuantizedTensor] = {}  # replaced embeddings
+
+    def load(self, names: Iterable[str]) -> None:
+        """Read these tensors: with one axis as vectors, else as matrices."""
+        for name in names:
+            info = self.checkpoint.tensors[name]
+            if len(info.shape) == 1:
+                self._vectors[name] = self._finite(name, decode(self.checkpoint.read(name)))
+            else:
+                self._matrices[name] = self._read_matrices(name)
+
+    def replace(self, name: str, tensor: QuantizedTensor) -> None:
+        """Use `tensor` instead of the one in the file."""
+        if name not in self.checkpoint.tensors:
+            raise CheckpointError(self.checkpoint.path, "there is no such tensor", field=name)
+        wanted = self.checkpoint.tensors[name].shape
+        if tensor.shape != wanted:
+            raise CheckpointError(
+                self.checkpoint.path, f"cannot be replaced by shape {tensor.shape}", field=name
+            )
+        if name in self._vectors:
+            self._vectors[name] = self._finite(name, decode(tensor))
+        elif name in self._matrices:
+            parts = tensor.data.reshape(len(self._matrices[name]), -1, tensor.format.block_bytes)
+            self._matrices[name] = [
+                kernels.pack_slabs(tensor.format, wanted[-2:], [part], threads=self.threads)
+                for part in parts
+            ]
+        else:
+            self._tables[name] = tensor
+
+    def vector(self, name: str) -> F32:
+        """Return a tensor of one axis: (n,) float32."""
+        return self._vectors[name]
+
+    def matrices(self) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of the matrices that multiply."""
+        return {name: self.checkpoint.tensors[name].shape for name in self._matrices}
+
+    def packed(self, name: str) -> "list[PackedMatrix]":
+        """Return a matrix, or its experts' matrices, as the products take them."""
+        return self._matrices[name]
+
+    def rows(self, name: str, indices: NDArray[np.integer]) -> F32:
+        """Return rows of a matrix, decoded: (n,) indices give (n, columns).
+
+        An embedding that is not the head too is not held in memory: a row is read when a token
+        asks.
+        """
+        if name in self._matrices:
+            wanted = indices.astype(np.int64)
+            return kernels.unpack_rows(self._matrices[name][0], wanted, threads=self.threads)
+        unique, places = np.unique(indices, return_inverse=True)
+        table = self._tables.get(name)
+        if table is not None:
+            format, blocks = table.format, table.data.reshape(table.shape[0], -1)[unique]
+        else:
+            format = self.checkpoint.tensors[name].format
+            read = self.checkpoint.read_rows
+            blocks = np.stack([read(name, i, i + 1).data.reshape(-1) for i in unique.tolist()])
+        flat = np.ascontiguousarray(blocks).reshape(-1, format.block_bytes)
+        decoded = kernels.decode(format, flat, threads=self.threads)
+        return decoded.reshape(len(unique), -1)[places]
+
+    def multiply(self, name: str, rows: F32, expert: int | None = None) -> F32:
+        """Return rows · Wᵀ: (n, in) float32 gives (n, out)."""
+        watcher = self.watchers.get(name)
+        if watcher is not None:
+            watcher(rows, expert)
+        packed = self._matrices[name][expert or 0]
+        return kernels.matmul(packed, rows, mode=self.mode, threads=self.threads)
+
+    def _read_matrices(self, name: str) -> "list[PackedMatrix]":
+        info = self.checkpoint.tensors[name]
+        rows, shape = info.shape[-2], info.shape[-2:]
+        return [
+            kernels.pack_slabs(
+                info.format, shape, self._slabs(name, first, rows), threads=self.threads
+            )
+            for first in range(0, info.rows, rows)
+        ]
+
+    def _slabs(self, name: str, first: int, count: int) -> Iterator[U8]:
+        """Yield rows first … first + count − 1 in pieces of whole panels."""
+        info = self.checkpoint.tensors[name]
+        row_bytes = max(1, info.nbytes // info.rows)
+        step = max(1, SLAB_BYTES // row_bytes // PANEL) * PANEL
+        for start in range(first, first + count, step):
+            yield self.checkpoint.read_rows(name, start, min(start + step, first + count)).data
+
+    def _finite(self, name: str, values: F32) -> F32:
+        if not np.isfinite(values).all():
+            raise CheckpointError(
+                self.checkpoint.path, "holds a value that is not finite", field=name
+            )
+        return values
+
+
+def decode(tensor: QuantizedTensor) -> F32:
+    """Return a tensor as float32."""
+    return kernels.decode(tensor.format, tensor.data).reshape(tensor.shape)

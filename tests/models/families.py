@@ -1,0 +1,338 @@
+"""Tiny random models of every family: in transformers, and the same weights in a GGUF file of ours.
+
+The metadata and the changes to the weights are written by hand from what llama.cpp's files hold
+(2026-10), apart from the code that converts real models: two independent statements of the same
+facts.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+
+from zeropoint import kernels
+from zeropoint.checkpoints import NewTensor, create_checkpoint
+from zeropoint.checkpoints.names import gguf_name
+from zeropoint.formats import FORMATS, Format
+from zeropoint.quantizers import quantize
+
+LAYERS, VOCABULARY = 4, 272
+SMALL = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": LAYERS,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 256,
+    "rms_norm_eps": 1e-5,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "pad_token_id": 0,
+    "tie_word_embeddings": False,
+}
+
+
+@dataclass
+class Family:
+    """One family: transformers' config and the keys of its file (without "ARCHITECTURE.")."""
+
+    architecture: str
+    config: Callable[..., Any]
+    options: dict[str, Any]
+    keys: dict[str, Any] = field(default_factory=dict)
+    permuted: bool = False  # q and k rows are stored for interleaved rotary pairs
+    norm_offset: float = 0.0  # what the file adds to the weights of norms
+    factors: Callable[[Any], dict[str, np.ndarray]] = lambda config: {}
+
+
+def llama3_factors(config: Any) -> dict[str, np.ndarray]:
+    """Frequency divisors of Llama 3.1, from its configuration."""
+    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+    scaled, _ = ROPE_INIT_FUNCTIONS["llama3"](config, "cpu")
+    base = config.rope_parameters["rope_theta"]
+    size = config.head_dim
+    plain = 1.0 / base ** (torch.arange(0, size, 2).float() / size)
+    return {"rope_freqs.weight": (plain / scaled).numpy()}
+
+
+def longrope_factors(config: Any) -> dict[str, np.ndarray]:
+    """Phi-3's two sets of divisors."""
+    return {
+        f"rope_factors_{kind}.weight": np.array(
+            config.rope_parameters[f"{kind}_factor"], np.float32
+        )
+        for kind in ("short", "long")
+    }
+
+
+def rope(**more: Any) -> dict[str, Any]:
+    return {"rope_parameters": {"rope_theta": 10000.0, "rope_type": "default"} | more}
+
+
+T = transformers
+WINDOW = 7
+FAMILIES = {
+    "llama": Family("llama", T.LlamaConfig, SMALL, permuted=True),
+    "llama tied": Family(
+        "llama", T.LlamaConfig, SMALL | {"tie_word_embeddings": True}, permuted=True
+    ),
+    "llama biased": Family(
+        "llama", T.LlamaConfig, SMALL | {"attention_bias": True, "mlp_bias": True}, permuted=True
+    ),
+    "llama 3.1": Family(
+        "llama",
+        T.LlamaConfig,
+        SMALL
+        | rope(
+            rope_type="llama3",
+            factor=8.0,
+            low_freq_factor=1.0,
+            high_freq_factor=4.0,
+            original_max_position_embeddings=64,
+        ),
+        permuted=True,
+        factors=llama3_factors,
+    ),
+    "llama linear": Family(
+        "llama",
+        T.LlamaConfig,
+        SMALL | rope(rope_type="linear", factor=4.0),
+        {"rope.scaling.type": "linear", "rope.scaling.factor": 4.0},
+        permuted=True,
+    ),
+    "llama yarn": Family(
+        "llama",
+        T.LlamaConfig,
+        SMALL | rope(rope_type="yarn", factor=4.0, original_max_position_embeddings=64),
+        {
+            "rope.scaling.type": "yarn",
+            "rope.scaling.factor": 4.0,
+            "rope.scaling.original_context_length": 64,
+        },
+        permuted=True,
+    ),
+    "mistral": Family(
+        "llama",
+        T.MistralConfig,
+        SMALL | {"sliding_window": WINDOW},
+        {"attention.sliding_window": WINDOW},
+        permuted=True,
+    ),
+    "mixtral": Family(
+        "llama",
+        T.MixtralConfig,
+        SMALL | {"num_local_experts": 4, "num_experts_per_tok": 2},
+        {"expert_count": 4, "expert_used_count": 2},
+        permuted=True,
+    ),
+    "qwen2": Family("qwen2", T.Qwen2Config, SMALL),
+    "qwen3": Family(
+        "qwen3",
+        T.Qwen3Config,
+        SMALL | {"head_dim": 32},
+        {"attention.key_length": 32, "attention.value_length": 32},
+    ),
+    "qwen3 moe": Family(
+        "qwen3moe",
+        T.Qwen3MoeConfig,
+        SMALL
+        | {
+            "head_dim": 32,
+            "num_experts": 6,
+            "num_experts_per_tok": 3,
+            "moe_intermediate_size": 64,
+            "norm_topk_prob": True,
+        },
+        {
+            "attention.key_length": 32,
+            "attention.value_length": 32,
+            "expert_count": 6,
+            "expert_used_count": 3,
+        },
+    ),
+    "gemma2": Family(
+        "gemma2",
+        T.Gemma2Config,
+        SMALL
+        | {
+            "head_dim": 32,
+            "query_pre_attn_scalar": 32,
+            "sliding_window": WINDOW,
+            "tie_word_embeddings": True,
+        },
+        {
+            "attention.key_length": 32,
+            "attention.value_length": 32,
+            "attention.sliding_window": WINDOW,
+            "attn_logit_softcapping": 50.0,
+            "final_logit_softcapping": 30.0,
+        },
+        norm_offset=1.0,
+    ),
+    "gemma3": Family(
+        "gemma3",
+        T.Gemma3TextConfig,
+        SMALL
+        | {
+            "num_hidden_layers": 7,
+            "head_dim": 32,
+            "query_pre_attn_scalar": 32,
+            "sliding_window": WINDOW,
+            "tie_word_embeddings": True,
+            "rope_parameters": {
+                "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1e6},
+                "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
+            },
+        },
+        {
+            "attention.key_length": 32,
+            "attention.value_length": 32,
+            "attention.sliding_window": WINDOW,
+            "rope.freq_base": 1e6,
+            "rope.scaling.type": "linear",
+            "rope.scaling.factor": 8.0,
+        },
+        norm_offset=1.0,
+    ),
+    "phi3": Family(
+        "phi3",
+        T.Phi3Config,
+        SMALL | {"sliding_window": WINDOW} | rope(partial_rotary_factor=0.75),
+        {"attention.sliding_window": WINDOW, "rope.dimension_count": 12},
+    ),
+    "phi3 long": Family(
+        "phi3",
+        T.Phi3Config,
+        SMALL
+        | rope(
+            rope_type="longrope",
+            short_factor=[1.0 + 0.1 * i for i in range(8)],
+            long_factor=[2.0 + 0.5 * i for i in range(8)],
+            original_max_position_embeddings=32,
+            attention_factor=1.1,
+        )
+        | {"original_max_position_embeddings": 32},
+        {
+            "rope.scaling.type": "longrope",
+            "rope.scaling.original_context_length": 32,
+            "rope.scaling.attn_factor": 1.1,
+        },
+        factors=longrope_factors,
+    ),
+    "smollm3": Family("smollm3", T.SmolLM3Config, SMALL, permuted=True),
+    "bitnet": Family("bitnet", T.BitNetConfig, SMALL | {"hidden_act": "silu"}),
+    "bitnet relu": Family("bitnet-b1.58", T.BitNetConfig, SMALL | {"hidden_act": "relu2"}),
+}  # fmt: skip
+
+
+def random_model(family: Family, seed: int = 0, **options: Any) -> Any:
+    """A transformers model in float32, its weights large enough that every part matters."""
+    config = family.config(**(family.options | options))
+    config._experts_implementation = "eager"  # the grouped product has no float64
+    torch.manual_seed(seed)
+    model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager")
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            noise = torch.randn(weight.shape, generator=generator)
+            if weight.ndim == 1 and "norm" in name:
+                centre = 1.0 if "norm" in name and not family.norm_offset else 0.0
+                weight.copy_(centre + 0.2 * noise)
+            elif weight.ndim == 1:
+                weight.copy_(0.3 * noise)
+            else:
+                weight.copy_(noise * (1.5 / weight.shape[-1] ** 0.5))
+    return model.eval()
+
+
+def write_gguf(path: Path, family: Family, model: Any, format: str = "F32") -> Path:
+    """Write `model` to GGUF, its matrices in `format`; the model takes the rounded weights."""
+    config = model.config
+    stored: dict[str, tuple[Format, np.ndarray, np.ndarray]] = {}
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            for target, array, back in pieces(family, config, name, weight):
+                matrix = array.ndim > 1 and "ffn_gate_inp" not in target
+                kind = FORMATS[format if matrix else "F32"]
+                tensor = quantize(np.ascontiguousarray(array), kind, threads=1)
+                rounded = kernels.decode(kind, tensor.data).reshape(array.shape)
+                back(torch.from_numpy(rounded))
+                stored[target] = (kind, tensor.data, rounded)
+    for target, array in family.factors(config).items():
+        stored[target] = (FORMATS["F32"], array.astype("<f4").view(np.uint8), array)
+    tensors = [NewTensor(n, value.shape, kind) for n, (kind, _, value) in stored.items()]
+    with create_checkpoint(path, tensors, metadata(family, config)) as writer:
+        for target, (_, data, _) in stored.items():
+            writer.write(target, data)
+    return path
+
+
+Back = Callable[[torch.Tensor], object]  # puts the rounded values into the parameter
+
+
+def pieces(
+    family: Family, config: Any, name: str, weight: torch.Tensor
+) -> list[tuple[str, np.ndarray, Back]]:
+    """The GGUF tensors that one parameter becomes."""
+    if name.endswith("experts.gate_up_proj"):
+        layer = re.search(r"\d+", name)[0]  # type: ignore[index]
+        half = weight.shape[1] // 2
+        gate, up = weight[:, :half], weight[:, half:]
+        return [
+            (f"blk.{layer}.ffn_gate_exps.weight", gate.numpy(), gate.copy_),
+            (f"blk.{layer}.ffn_up_exps.weight", up.numpy(), up.copy_),
+        ]
+    target = gguf_name(family.architecture, config.num_hidden_layers, name)
+    assert target is not None, name
+    if family.permuted and re.search(r"attn_[qk]\.", target):
+        heads = config.num_attention_heads if "attn_q" in target else config.num_key_value_heads
+        order = interleaved(heads, weight.shape[0])
+        return [(target, weight[order].numpy(), partial(weight.index_copy_, 0, order))]
+    if family.norm_offset and "norm" in target:
+        raised = weight.numpy() + np.float32(family.norm_offset)
+        return [(target, raised, lambda value: weight.copy_(value - family.norm_offset))]
+    return [(target, weight.numpy(), weight.copy_)]
+
+
+def interleaved(heads: int, rows: int) -> torch.Tensor:
+    """Which row comes where: pairs (i, i + size/2) of each head become neighbours."""
+    size = rows // heads
+    head = torch.arange(size).view(2, size // 2).T.reshape(-1)
+    return (torch.arange(heads)[:, None] * size + head).reshape(-1)
+
+
+def metadata(family: Family, config: Any) -> dict[str, Any]:
+    """The keys that the file of such a model has."""
+    name = family.architecture
+    head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    keys = {
+        "context_length": config.max_position_embeddings,
+        "embedding_length": config.hidden_size,
+        "block_count": config.num_hidden_layers,
+        "feed_forward_length": config.intermediate_size,
+        "attention.head_count": config.num_attention_heads,
+        "attention.head_count_kv": config.num_key_value_heads,
+        "attention.layer_norm_rms_epsilon": config.rms_norm_eps,
+        "rope.dimension_count": head,
+    }
+    if name != "gemma3":
+        keys["rope.freq_base"] = config.rope_parameters["rope_theta"]
+    keys |= family.keys
+    return {"general.architecture": name} | {f"{name}.{key}": value for key, value in keys.items()}
+
+
+def transformers_logits(model: Any, tokens: np.ndarray, dtype: torch.dtype) -> np.ndarray:
+    """What transformers gives for (batch, n) tokens, computed in `dtype`."""
+    with torch.no_grad():
+        copy = model.to(dtype)
+        logits: np.ndarray = copy(torch.from_numpy(tokens), use_cache=False).logits.double().numpy()
+        model.to(torch.float32)
+    return logits
