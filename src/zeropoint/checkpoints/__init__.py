@@ -2,6 +2,7 @@
 
 from zeropoint.checkpoints.atomic import write_file
 from zeropoint.checkpoints.base import Checkpoint, TensorInfo
+from zeropoint.checkpoints.hub import resolve_model
 from zeropoint.checkpoints.layout import NewTensor, Plan, TensorLike
 from zeropoint.checkpoints.opening import open_checkpoint
 from zeropoint.checkpoints.values import StringArray
@@ -18,5 +19,6 @@ __all__ = [
     "create_checkpoint",
     "open_checkpoint",
     "plan_files",
+    "resolve_model",
     "write_file",
 ]

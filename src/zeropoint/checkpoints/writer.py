@@ -51,8 +51,8 @@ def create_checkpoint(
     plan = plan_files(target, tensors, metadata, max_shard_bytes)
     if len(plan.files) == 1:
         # A link stays a link: what it points at is replaced.
-        target = Path(os.path.realpath(path))
-        plan = replace(plan, files=(replace(plan.files[0], path=target),))
+        resolved = Path(os.path.realpath(path))
+        plan = replace(plan, files=(replace(plan.files[0], path=resolved),))
     return CheckpointWriter(target, plan, sources)
 
 
@@ -89,7 +89,7 @@ class CheckpointWriter:
         self._parts: dict[int, PartialFile] = {}
         for path in self.files:
             check_target(path, sources)
-        check_space(target.parent, target, plan.size)
+        check_space(self.files[0].parent, target, plan.size)
 
     @property
     def is_set(self) -> bool:
@@ -133,7 +133,7 @@ class CheckpointWriter:
 
     def __enter__(self) -> Self:
         with plain_errors(self.target):
-            remove_leftovers(self.target)
+            remove_leftovers(self.target if self.is_set else self.files[0])
         for path in self.files:
             if self.is_set and path.exists():
                 reason = (
@@ -207,4 +207,4 @@ class CheckpointWriter:
 
     def _sync_names(self) -> None:
         with plain_errors(self.target):
-            io.fsync_dir(self.target.parent)
+            io.fsync_dir(self.files[0].parent)

@@ -1,0 +1,172 @@
+"""From what a person types to files on this machine: a path, or a model on the Hugging Face Hub.
+
+    org/name                the safetensors of a repository, or its only GGUF
+    org/name:file.gguf      one file of it (all shards, if it is one of several)
+    org/name:Q4_K_M         the one GGUF of it whose name has these letters
+
+Only weights in safetensors or GGUF and the texts beside them are downloaded, never what can run
+code. What is in the hub's cache and complete is used without asking the network.
+"""
+
+import logging
+import os
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from zeropoint.checkpoints.opening import open_checkpoint
+from zeropoint.checkpoints.shards import SPLIT_NAME
+from zeropoint.errors import CheckpointError, printable
+
+T = TypeVar("T")
+
+_PART = r"[A-Za-z0-9][\w.-]{0,95}"
+_HUB_ID = re.compile(rf"(?P<repository>{_PART}/{_PART})(?::(?P<file>[^\0]{{1,255}}))?")
+WEIGHTS = (".safetensors", ".gguf")
+TEXTS = (".json", ".model", ".txt", ".jinja")  # config, tokenizers, vocabularies, chat templates
+
+
+def resolve_model(text: str) -> Path:
+    """Return where a model lies: `text` itself if it is a path, else a download from the hub.
+
+    Raises CheckpointError, one sentence, if it is neither.
+    """
+    path = Path(text)
+    try:
+        if text and path.exists():
+            return path
+    except (OSError, ValueError):  # too long, or with a NUL
+        pass
+    match = _HUB_ID.fullmatch(text)
+    if not match or (match["file"] is None and path.suffix in WEIGHTS):
+        reason = "there is no such file or folder; a model on the hub is written org/name"
+        raise CheckpointError(printable(text, 100), reason)
+    return _download(match["repository"], match["file"])
+
+
+def choose_files(repository: str, names: Sequence[str], wanted: str | None) -> list[str]:
+    """Choose which files of a repository to download; `wanted` is what follows the colon.
+
+    >>> names = ["config.json", "model.safetensors", "pytorch_model.bin", "x-Q4_0.gguf", "run.py"]
+    >>> choose_files("org/name", names, None)
+    ['config.json', 'model.safetensors']
+    >>> choose_files("org/name", names, "q4_0")
+    ['x-Q4_0.gguf']
+
+    Raises CheckpointError that lists what there is.
+    """
+    ggufs = sorted(name for name in names if name.endswith(".gguf"))
+    if wanted is not None:
+        return _choose_file(repository, names, ggufs, wanted)
+    plain = [name for name in names if "/" not in name]
+    # Some repositories hold the same weights twice; the second copy is named like this.
+    weights = [n for n in plain if n.endswith(".safetensors") and not n.startswith("consolidated")]
+    if weights:
+        return sorted(weights + [name for name in plain if name.endswith(TEXTS)])
+    return _only_model(repository, ggufs, "has no safetensors and no GGUF")
+
+
+def _choose_file(repository: str, names: Sequence[str], ggufs: list[str], wanted: str) -> list[str]:
+    if wanted.endswith(WEIGHTS):
+        if wanted not in names:
+            raise _error(repository, f"has no {printable(wanted)}", ggufs)
+        return _with_shards(wanted, names)
+    tagged = [name for name in ggufs if wanted.lower() in name.lower()]
+    return _only_model(
+        repository, tagged, f"has no GGUF with {printable(wanted)} in its name", ggufs
+    )
+
+
+def _only_model(
+    repository: str, ggufs: list[str], none: str, others: Sequence[str] = ()
+) -> list[str]:
+    """Return the files of the one model among these GGUFs."""
+    if not ggufs:
+        raise _error(repository, none, others)
+    files = _with_shards(ggufs[0], ggufs)
+    if set(files) != set(ggufs):
+        raise _error(repository, "has several GGUFs, name one as org/name:FILE", ggufs)
+    return files
+
+
+def _with_shards(name: str, names: Sequence[str]) -> list[str]:
+    match = SPLIT_NAME.fullmatch(name)
+    if not match:
+        return [name]
+    same = [SPLIT_NAME.fullmatch(other) for other in names]
+    wanted = match.group("stem", "count", "suffix")
+    return sorted(m[0] for m in same if m and m.group("stem", "count", "suffix") == wanted)
+
+
+def _download(repository: str, wanted: str | None) -> Path:
+    from huggingface_hub import HfApi, snapshot_download
+
+    cached = _find_cached(repository, wanted)
+    # "The only GGUF" of the cache may be one of many on the hub: that one is asked first.
+    if cached and (cached.is_dir() or (wanted or "").endswith(WEIGHTS)):
+        return cached
+    try:
+        names = _ask(repository, lambda: HfApi().list_repo_files(repository))
+    except CheckpointError:
+        if cached:
+            return cached
+        raise
+    files = choose_files(repository, names, wanted)
+    # Names are patterns there; a bracket in one would be read as such.
+    patterns = [re.sub(r"([*?[])", r"[\1]", name) for name in files]
+    folder = _ask(repository, lambda: snapshot_download(repository, allow_patterns=patterns))
+    return _model_in(Path(str(folder)), files)
+
+
+def _find_cached(repository: str, wanted: str | None) -> Path | None:
+    """Return the model if it is in the hub's cache and opens, so is complete."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        found = _ask(repository, lambda: snapshot_download(repository, local_files_only=True))
+        folder = Path(str(found))
+        names = [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
+        model = _model_in(folder, choose_files(repository, names, wanted))
+        open_checkpoint(model).close()
+    except CheckpointError:
+        return None
+    return model
+
+
+def _model_in(folder: Path, files: Sequence[str]) -> Path:
+    """Return what to open of these files."""
+    texts = [name for name in files if name.endswith(TEXTS)]
+    ggufs = [name for name in files if name.endswith(".gguf")]
+    alone = ggufs or (files if not texts and len(files) == 1 else [])
+    return folder / alone[0] if alone else folder
+
+
+def _ask(repository: str, question: Callable[[], T]) -> T:
+    """Ask the hub, and make one sentence of what may go wrong."""
+    from huggingface_hub import errors
+
+    # It tells every try of many; the sentence below is enough.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    # The base of its client's own errors: of httpx2, httpx or requests, it changed twice.
+    client: type[Exception] = errors.HfHubHTTPError.__bases__[0]
+    try:
+        return question()
+    except errors.GatedRepoError:
+        raise CheckpointError(
+            repository, "is gated: accept its terms on the hub, then log in with `hf auth login`"
+        ) from None
+    except errors.RepositoryNotFoundError:
+        raise CheckpointError(
+            repository, "is no file here, and the hub has no such model (or it is private)"
+        ) from None
+    except (OSError, ValueError, client) as error:
+        reason = "is no file here, not in the hub's cache, and the hub cannot be reached"
+        offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
+        detail = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(repository, f"{reason}{offline}: {detail}") from None
+
+
+def _error(repository: str, reason: str, ggufs: Sequence[str]) -> CheckpointError:
+    listed = ", ".join(ggufs[:8]) + (", …" if len(ggufs) > 8 else "")
+    return CheckpointError(repository, f"{reason}: {listed}" if ggufs else reason)
