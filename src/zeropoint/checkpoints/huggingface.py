@@ -1,0 +1,245 @@
+"""A Hugging Face folder seen as the GGUF file that it would become; nothing is converted before it is read.
+
+Names, shapes and metadata are GGUF's. Most tensors are only renamed. What really differs:
+
+    llama            rows of q and k are interleaved pair by pair, because GGUF rotates (2i, 2i+1)
+    gemma            norms hold weight + 1, which is what they multiply by
+    experts          one tensor per expert becomes a stack; gate and up fused into one are parted
+    bitnet           weights are rounded to −1, 0, 1 times their mean magnitude, as its layers do
+    one-dimensional  stored as float32
+    rope             Llama 3's and Phi 3's scaling becomes a tensor of factors
+
+A `Source` says which rows of which tensors a tensor is made of, so that slabs of any tensor can be read.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zeropoint.checkpoints.base import Checkpoint, TensorInfo
+from zeropoint.checkpoints.names import bare_name, find_place, roles_of
+from zeropoint.errors import CheckpointError, UnsupportedModel
+from zeropoint.formats import F32, FORMATS, U8, QuantizedTensor
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Consecutive rows of a tensor: these rows of that tensor of the folder."""
+
+    tensor: str
+    rows: Rows
+
+
+@dataclass
+class Source:
+    """What a GGUF tensor is made of: rows of the folder's tensors, and what happens to their numbers."""
+
+    shape: tuple[int, ...]
+    parts: list[Part] = field(default_factory=list)
+    constant: F32 | None = None  # or it is these numbers
+    add: float = 0.0
+    ternary: bool = False
+    as_f32: bool = False
+
+
+class HuggingFaceCheckpoint(Checkpoint):
+    """A folder's `Checkpoint` under GGUF names."""
+
+    def __init__(
+        self, folder: Checkpoint, metadata: Mapping[str, object], sources: Mapping[str, Source]
+    ) -> None:
+        self.folder = folder
+        self._made = dict(sources)
+        infos = [self._info(name, source) for name, source in sources.items()]
+        super().__init__(folder.path, folder.kind, folder._sources.values(), metadata, infos)
+        self._ternary_scales: dict[str, np.float32] = {}
+
+    def _info(self, name: str, source: Source) -> TensorInfo:
+        """Describe a tensor; `file` and `offset` are those of its first part."""
+        if source.constant is not None:
+            return TensorInfo(name, source.shape, FORMATS["F32"], 4 * source.constant.size,
+                              self.folder.path, 0)  # fmt: skip
+        first = self.folder.tensors[source.parts[0].tensor]
+        format = FORMATS["F32"] if source.as_f32 else first.format
+        elements = int(np.prod(source.shape, dtype=np.int64))
+        nbytes = elements // format.block_size * format.block_bytes
+        return TensorInfo(name, source.shape, format, nbytes, first.file, first.offset)
+
+    def _read(self, tensor: TensorInfo, start: int, count: int) -> U8:
+        """Return bytes start … start + count − 1, which are whole rows."""
+        source = self._made[tensor.name]
+        if source.constant is not None:
+            return np.ascontiguousarray(source.constant, "<f4").view(np.uint8)[start : start + count]
+        row_bytes = tensor.nbytes // tensor.rows
+        first, stop = start // row_bytes, (start + count) // row_bytes
+        pieces, at = [], 0
+        for part in source.parts:
+            low, high = max(first - at, 0), min(stop - at, part.rows.size)
+            if low < high:
+                pieces.append(self._rows(tensor, source, part.tensor, part.rows[low:high]))
+            at += part.rows.size
+        return np.concatenate(pieces) if pieces else np.empty(0, np.uint8)
+
+    def _rows(self, tensor: TensorInfo, source: Source, name: str, rows: Rows) -> U8:
+        low, high = int(rows.min()), int(rows.max()) + 1
+        found = self.folder.read_rows(name, low, high)
+        if source.add or source.ternary or source.as_f32:
+            weights = found.format.decode_blocks(found.data).reshape(high - low, -1)
+            if source.ternary:
+                weights = _to_ternary(weights, self._ternary_scale(name))
+            weights = weights + np.float32(source.add)
+            kind = np.float32 if source.as_f32 else None
+            data = _encode(weights, tensor) if kind is None else weights.astype("<f4").view(np.uint8)
+        else:
+            data = found.data
+        data = data.reshape(high - low, -1)
+        ordered = rows.size == high - low and bool((np.diff(rows) == 1).all())
+        return np.ascontiguousarray(data if ordered else data[rows - low]).reshape(-1)
+
+    def _ternary_scale(self, name: str) -> np.float32:
+        """Mean magnitude of a whole matrix, at least 1e-5: its ternary scale (arXiv 2402.17764)."""
+        if name not in self._ternary_scales:
+            info, total = self.folder.tensors[name], 0.0
+            for start in range(0, info.rows, 256):
+                slab = self.folder.read_rows(name, start, min(start + 256, info.rows))
+                total += float(np.abs(slab.format.decode_blocks(slab.data), dtype=np.float64).sum())
+            self._ternary_scales[name] = np.float32(max(total / info.elements, 1e-5))
+        return self._ternary_scales[name]
+
+    def map(self, name: str) -> QuantizedTensor:
+        """Return a tensor: a view of the file where it is only renamed, else read."""
+        tensor = self._find(name)
+        source = self._made[name]
+        plain = source.constant is None and not (source.add or source.ternary or source.as_f32)
+        if plain and len(source.parts) == 1:
+            original = self.folder.tensors[source.parts[0].tensor]
+            rows = source.parts[0].rows
+            if rows.size == original.rows and bool((rows == np.arange(rows.size)).all()):
+                found = self.folder.map(original.name)
+                return QuantizedTensor(found.format, tensor.shape, found.data)
+        return self.read(name)
+
+
+def _to_ternary(weights: F32, scale: np.float32) -> F32:
+    return np.asarray(np.clip(np.rint(weights / scale), -1, 1) * scale, np.float32)
+
+
+def _encode(weights: F32, tensor: TensorInfo) -> U8:
+    return tensor.format.encode_blocks(weights.reshape(-1, tensor.format.block_size))
+
+
+def find_sources(folder: Checkpoint, architecture: str, config: Mapping[str, object]) -> dict[str, Source]:
+    """Say for every GGUF tensor of a folder what it is made of, in GGUF's order.
+
+    Raises UnsupportedModel for a tensor of the text model that has no place, CheckpointError for a stack
+    that lacks an expert.
+    """
+    roles = roles_of(architecture)
+    experts: dict[str, dict[int, str]] = {}
+    sources: dict[str, Source] = {}
+    for name, info in folder.tensors.items():
+        if _is_left_out(name, config):
+            continue
+        place = find_place(name, roles)
+        if place is None:
+            raise UnsupportedModel(
+                f"{folder.path}: tensor {name!r} has no place in a {architecture} file; "
+                "the folder may hold adapters or a quantized model"
+            )
+        if info.format.name not in ("F32", "F16", "BF16"):
+            raise UnsupportedModel(
+                f"{folder.path}: tensor {name!r} is {info.format.name}; only folders of F32, F16 "
+                "and BF16 weights are read"
+            )
+        if place.expert is not None:
+            experts.setdefault(place.name, {})[place.expert] = name
+        elif place.fused:
+            _part_fused(sources, place.name, name, info)
+        else:
+            sources[place.name] = _plain(name, info)
+    for stack, members in experts.items():
+        sources[stack] = _stack(folder, stack, members)
+    _adapt(sources, architecture, config)
+    return dict(sorted(sources.items(), key=lambda item: _order(item[0])))
+
+
+def _is_left_out(name: str, config: Mapping[str, object]) -> bool:
+    """Tell whether a tensor is not part of a text model's file: vision, buffers, a tied head."""
+    if name.endswith(("rotary_emb.inv_freq", "masked_bias", "attn.bias")):
+        return True
+    if any(part in name for part in ("vision_tower", "vision_model", "multi_modal_projector")):
+        return True
+    return bool(bare_name(name) == "lm_head.weight" and config.get("tie_word_embeddings"))
+
+
+def _plain(name: str, info: TensorInfo) -> Source:
+    return Source(info.shape, [Part(name, np.arange(info.rows))], as_f32=len(info.shape) == 1)
+
+
+def _stack(folder: Checkpoint, stack: str, members: Mapping[int, str]) -> Source:
+    missing = [index for index in range(max(members) + 1) if index not in members]
+    if missing:
+        raise CheckpointError(folder.path, f"expert {missing[0]} of {stack} is missing")
+    infos = [folder.tensors[members[index]] for index in range(len(members))]
+    if len({info.shape for info in infos}) > 1:
+        raise CheckpointError(folder.path, f"the experts of {stack} have different shapes")
+    parts = [Part(info.name, np.arange(info.rows)) for info in infos]
+    return Source((len(infos), *infos[0].shape), parts)
+
+
+def _part_fused(sources: dict[str, Source], gate: str, name: str, info: TensorInfo) -> None:
+    """Part (experts, 2 · inner, width) into the stacks of gate and up."""
+    experts, both, width = info.shape
+    inner = both // 2
+    starts = np.arange(experts)[:, None] * both
+    for offset, target in ((0, gate), (inner, gate.replace("ffn_gate_exps", "ffn_up_exps"))):
+        rows = (starts + offset + np.arange(inner)).reshape(-1)
+        sources[target] = Source((experts, inner, width), [Part(name, rows)])
+
+
+def _adapt(
+    sources: dict[str, Source], architecture: str, config: Mapping[str, object]
+) -> None:
+    """Apply what differs by architecture to sources that are otherwise only renamed."""
+    heads = config.get("num_attention_heads")
+    kv_heads = config.get("num_key_value_heads") or heads
+    for name, source in sources.items():
+        role = name.split(".")[2] if name.startswith("blk.") else name
+        if architecture in ("llama", "smollm3") and role in ("attn_q", "attn_k"):
+            count = heads if role == "attn_q" else kv_heads
+            if not isinstance(count, int) or source.parts[0].rows.size % (2 * max(count, 1)):
+                raise UnsupportedModel(f"{name} cannot be parted into {count} heads")
+            part = source.parts[0]
+            source.parts = [Part(part.tensor, part.rows[interleaved_rows(part.rows.size, count)])]
+        if architecture.startswith("gemma") and "norm" in role:
+            source.add = 1.0
+        if architecture == "bitnet" and role.startswith(("attn_", "ffn_")) and "norm" not in role:
+            source.ternary = True
+
+
+def interleaved_rows(rows: int, heads: int) -> Rows:
+    """Return which row of a half-and-half head stands where in an interleaved one: (rows,).
+
+    transformers turns element i of a head with element i + size/2, GGUF's llama 2i with 2i + 1.
+
+    >>> interleaved_rows(8, 2).tolist()
+    [0, 2, 1, 3, 4, 6, 5, 7]
+    """
+    size = rows // heads
+    order = np.arange(rows).reshape(heads, 2, size // 2)
+    return np.ascontiguousarray(order.transpose(0, 2, 1)).reshape(-1)
+
+
+def _order(name: str) -> tuple[int, str]:
+    layer = int(name.split(".")[1]) if name.startswith("blk.") else -1
+    return layer, name
+
+
+def add_constants(sources: dict[str, Source], constants: Mapping[str, Sequence[float]]) -> None:
+    """Add tensors that are computed from the configuration, such as rope factors."""
+    for name, values in constants.items():
+        sources[name] = Source((len(values),), constant=np.array(values, np.float32))
