@@ -1,4 +1,5 @@
-"""A Hugging Face folder seen as the GGUF file that it would become; nothing is converted before it is read.
+"""A Hugging Face folder seen as the GGUF file that it would become; nothing is converted before it
+is read.
 
 Names, shapes and metadata are GGUF's. Most tensors are only renamed. What really differs:
 
@@ -9,7 +10,8 @@ Names, shapes and metadata are GGUF's. Most tensors are only renamed. What reall
     one-dimensional  stored as float32
     rope             Llama 3's and Phi 3's scaling becomes a tensor of factors
 
-A `Source` says which rows of which tensors a tensor is made of, so that slabs of any tensor can be read.
+A `Source` says which rows of which tensors a tensor is made of, so that slabs of any tensor can be
+read.
 """
 
 from collections.abc import Mapping, Sequence
@@ -73,7 +75,9 @@ class HuggingFaceCheckpoint(Checkpoint):
         """Return bytes start … start + count − 1, which are whole rows."""
         source = self._made[tensor.name]
         if source.constant is not None:
-            return np.ascontiguousarray(source.constant, "<f4").view(np.uint8)[start : start + count]
+            return np.ascontiguousarray(source.constant, "<f4").view(np.uint8)[
+                start : start + count
+            ]
         row_bytes = tensor.nbytes // tensor.rows
         first, stop = start // row_bytes, (start + count) // row_bytes
         pieces, at = [], 0
@@ -93,7 +97,9 @@ class HuggingFaceCheckpoint(Checkpoint):
                 weights = _to_ternary(weights, self._ternary_scale(name))
             weights = weights + np.float32(source.add)
             kind = np.float32 if source.as_f32 else None
-            data = _encode(weights, tensor) if kind is None else weights.astype("<f4").view(np.uint8)
+            data = (
+                _encode(weights, tensor) if kind is None else weights.astype("<f4").view(np.uint8)
+            )
         else:
             data = found.data
         data = data.reshape(high - low, -1)
@@ -132,11 +138,13 @@ def _encode(weights: F32, tensor: TensorInfo) -> U8:
     return tensor.format.encode_blocks(weights.reshape(-1, tensor.format.block_size))
 
 
-def find_sources(folder: Checkpoint, architecture: str, config: Mapping[str, object]) -> dict[str, Source]:
+def find_sources(
+    folder: Checkpoint, architecture: str, config: Mapping[str, object]
+) -> dict[str, Source]:
     """Say for every GGUF tensor of a folder what it is made of, in GGUF's order.
 
-    Raises UnsupportedModel for a tensor of the text model that has no place, CheckpointError for a stack
-    that lacks an expert.
+    Raises UnsupportedModel for a tensor of the text model that has no place, CheckpointError for a
+    stack that lacks an expert.
     """
     roles = roles_of(architecture)
     experts: dict[str, dict[int, str]] = {}
@@ -201,9 +209,7 @@ def _part_fused(sources: dict[str, Source], gate: str, name: str, info: TensorIn
         sources[target] = Source((experts, inner, width), [Part(name, rows)])
 
 
-def _adapt(
-    sources: dict[str, Source], architecture: str, config: Mapping[str, object]
-) -> None:
+def _adapt(sources: dict[str, Source], architecture: str, config: Mapping[str, object]) -> None:
     """Apply what differs by architecture to sources that are otherwise only renamed."""
     heads = config.get("num_attention_heads")
     kv_heads = config.get("num_key_value_heads") or heads
@@ -217,8 +223,9 @@ def _adapt(
             source.parts = [Part(part.tensor, part.rows[interleaved_rows(part.rows.size, count)])]
         if architecture.startswith("gemma") and "norm" in role:
             source.add = 1.0
-        if architecture == "bitnet" and role.startswith(("attn_", "ffn_")) and "norm" not in role:
-            source.ternary = True
+        matrix = role.startswith(("attn_", "ffn_")) and "norm" not in role
+        if architecture == "bitnet" and matrix and config.get("quantization_config"):
+            source.ternary = True  # its layers round at every step; without that key they do not
 
 
 def interleaved_rows(rows: int, heads: int) -> Rows:

@@ -44,9 +44,10 @@ def _map(architecture: str, layers: int):  # type: ignore[no-untyped-def]
 =======
 """What Hugging Face calls a tensor and what GGUF calls it.
 
-Inside zeropoint every tensor has its GGUF name; this is the only place that knows the other. A layer's
-tensor is known by its role: "self_attn.q_proj" there, "attn_q" here. Two families give the same name
-two meanings: Gemma 2 and 3 have norms behind attention and feed-forward as well as before them.
+Inside zeropoint every tensor has its GGUF name; this is the only place that knows the other. A
+layer's tensor is known by its role: "self_attn.q_proj" there, "attn_q" here. Two families give the
+same name two meanings: Gemma 2 and 3 have norms behind attention and feed-forward as well as before
+them.
 """
 
 import re
@@ -122,9 +123,7 @@ def find_place(name: str, roles: Mapping[str, str]) -> Place | None:
         return Place(f"blk.{index}.{target}{suffix}", int(expert[1])) if target else None
     if fused := _FUSED.fullmatch(role):
         gate_up = fused[1] == "gate_up_proj"
-        return Place(
-            f"blk.{index}.ffn_{'gate' if gate_up else 'down'}_exps.weight", fused=gate_up
-        )
+        return Place(f"blk.{index}.ffn_{'gate' if gate_up else 'down'}_exps.weight", fused=gate_up)
     target = roles.get(role)
     return Place(f"blk.{index}.{target}{suffix}") if target else None
 
@@ -145,8 +144,8 @@ def roles_of(architecture: str) -> Mapping[str, str]:
 def huggingface_name(name: str, architecture: str) -> str | None:
     """Return what transformers calls a GGUF tensor, or None if it has no such tensor.
 
-    A stack of experts has the name of the stack without the expert's number, which is the caller's to
-    put in.
+    A stack of experts has the name of the stack without the expert's number, which is the caller's
+    to put in.
 
     >>> huggingface_name("blk.3.attn_q.bias", "qwen2")
     'model.layers.3.self_attn.q_proj.bias'
