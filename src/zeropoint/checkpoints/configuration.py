@@ -63,7 +63,7 @@ class Reader:
         return CheckpointError(self.path, reason, field=key)
 
     def rope(self) -> Mapping[str, object]:
-        """Return the rotary parameters: `rope_parameters`, or `rope_scaling` beside `rope_theta`."""
+        """Return the rotary parameters: `rope_parameters`, or what was once `rope_scaling`."""
         found = self.get("rope_parameters") or self.get("rope_scaling") or {}
         if not isinstance(found, Mapping):
             raise self.wrong("rope_parameters", f"expected an object, found {found!r}")
@@ -258,7 +258,8 @@ def _llama3_factors(scaling: Reader, base: float, values: Metadata) -> list[floa
 
     Between the two wavelengths the divisor follows the mix that Llama 3.1 was trained with.
     """
-    size = int(values["attention.key_length"])  # type: ignore[call-overload]
+    size = values["attention.key_length"]
+    assert isinstance(size, int)
     factor = scaling.number("factor", default=8.0)
     low = scaling.number("low_freq_factor", default=1.0)
     high = scaling.number("high_freq_factor", default=4.0)
@@ -266,7 +267,7 @@ def _llama3_factors(scaling: Reader, base: float, values: Metadata) -> list[floa
     if high <= low:
         raise scaling.wrong("high_freq_factor", f"{high} must be above low_freq_factor {low}")
     found = []
-    for power in np.arange(0, size, 2, np.float32) / np.float32(size):
+    for power in np.arange(0, size, 2).astype(np.float32) / np.float32(size):
         frequency = np.float32(1.0) / np.float32(np.float64(base) ** np.float64(power))
         wavelength = 2 * math.pi / float(frequency)
         if wavelength < original / high:

@@ -38,7 +38,7 @@ class Part:
 
 @dataclass
 class Source:
-    """What a GGUF tensor is made of: rows of the folder's tensors, and what happens to their numbers."""
+    """What a GGUF tensor is made of: rows of the folder's tensors, and what is done to them."""
 
     shape: tuple[int, ...]
     parts: list[Part] = field(default_factory=list)
