@@ -229,7 +229,7 @@ def _rope(reader: Reader, values: Metadata, name: str) -> tuple[Metadata, Consta
         raise reader.wrong("rope_theta", f"expected a positive number, found {base!r}")
     found: Metadata = {"rope.freq_base": Float32(float(base))}
     if name == "gemma3" and local not in (None, 10000, 10000.0):
-        found["rope.freq_base_swa"] = Float32(float(local))  # type: ignore[arg-type]
+        found["rope.freq_base_swa"] = Float32(float(str(local)))
     scaling = Reader(reader.path, rope, {})
     kind = rope.get("rope_type", rope.get("type", "default"))
     constants: Constants = {}

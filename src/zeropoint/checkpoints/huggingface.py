@@ -21,7 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint.checkpoints.base import Checkpoint, TensorInfo
+from zeropoint.checkpoints.configuration import read_configuration
+from zeropoint.checkpoints.folder import CONFIG, read_config
 from zeropoint.checkpoints.names import bare_name, find_place, roles_of
+from zeropoint.checkpoints.vocabulary_files import read_vocabulary_files
 from zeropoint.errors import CheckpointError, UnsupportedModel
 from zeropoint.formats import F32, FORMATS, U8, QuantizedTensor
 
@@ -46,6 +49,29 @@ class Source:
     add: float = 0.0
     ternary: bool = False
     as_f32: bool = False
+
+
+def as_gguf(folder: Checkpoint) -> "HuggingFaceCheckpoint":
+    """See an opened Hugging Face folder as a GGUF file.
+
+    Raises UnsupportedModel for a family, a tokenizer or a tensor that has no place in one, and
+    CheckpointError for files that are missing or contradict each other.
+    """
+    path = folder.path if folder.path.is_dir() else folder.path.parent
+    config = read_config(path)
+    if not config:
+        raise CheckpointError(path, "has no config.json beside its tensors, so it is no model")
+    text = config.get("text_config")
+    architecture, metadata, constants = read_configuration(path / CONFIG, config)
+    sources = find_sources(
+        folder, architecture, {**config, **text} if isinstance(text, dict) else config
+    )
+    if "token_embd.weight" not in sources:
+        raise CheckpointError(path, "has no embedding (model.embed_tokens.weight)")
+    add_constants(sources, constants)
+    metadata["general.name"] = str(config.get("_name_or_path") or path.resolve().name)
+    metadata |= read_vocabulary_files(path, sources["token_embd.weight"].shape[0])
+    return HuggingFaceCheckpoint(folder, metadata, sources)
 
 
 class HuggingFaceCheckpoint(Checkpoint):

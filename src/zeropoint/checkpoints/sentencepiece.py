@@ -22,7 +22,7 @@ _ADDED = -1000.0  # score of a token that the model file does not know, as llama
 
 
 def read_scores(path: Path, tokens: Sequence[str]) -> F32:
-    """Return the score of each token (n,). Raises CheckpointError for a file that is no such message."""
+    """Return the score of each token (n,). Raises CheckpointError for any other file."""
     file = SourceFile(path)
     if file.size > _LIMIT:
         raise CheckpointError(path, f"{file.size} bytes are over the limit of {_LIMIT}")

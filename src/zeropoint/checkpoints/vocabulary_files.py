@@ -92,18 +92,19 @@ def _tokens(
         tokens[index], kinds[index] = text, NORMAL
     for entry in added if isinstance(added, list) else []:
         item = _object(path, entry, "an added token")
-        index, text = item.get("id"), item.get("content")
-        if not isinstance(index, int) or not isinstance(text, str):
+        number, content = item.get("id"), item.get("content")
+        if not isinstance(number, int) or not isinstance(content, str) or number < 0:
             raise CheckpointError(path, "an added token has no id or no content")
-        if index >= rows:  # known to the tokenizer and not to the model: cannot be given to it
+        if number >= rows:  # known to the tokenizer and not to the model: cannot be given to it
             continue
-        tokens[index] = text
-        kinds[index] = CONTROL if item.get("special") else USER_DEFINED
+        tokens[number] = content
+        kinds[number] = CONTROL if item.get("special") else USER_DEFINED
     return tokens, kinds
 
 
 def _byte_pairs(path: Path, data: Json, model: Json) -> dict[str, object]:
-    merges = [" ".join(pair) for pair in _merges(path, model)]
+    # A space inside of a token is written as byte-level tokens write it: GGUF parts at the space.
+    merges = [" ".join(part.replace(" ", "Ġ") for part in pair) for pair in _merges(path, model)]
     name = name_pre_tokenizer(data, bool(model.get("ignore_merges")))
     if name is None:
         raise UnsupportedModel(
@@ -118,7 +119,7 @@ def _byte_pairs(path: Path, data: Json, model: Json) -> dict[str, object]:
 
 
 def _merges(path: Path, model: Json) -> list[tuple[str, str]]:
-    """Return the pairs in order; a space inside a token is written as byte-level tokens write it."""
+    """Return the pairs in order; a file writes them as "a b" or as [a, b]."""
     found = []
     raw = model.get("merges")
     for entry in raw if isinstance(raw, list) else []:
@@ -129,7 +130,7 @@ def _merges(path: Path, model: Json) -> list[tuple[str, str]]:
             or not all(isinstance(p, str) for p in pair)
         ):
             raise CheckpointError(path, f"merge {str(entry)[:40]!r} is no pair of tokens")
-        found.append((pair[0].replace(" ", "Ġ"), pair[1].replace(" ", "Ġ")))
+        found.append((pair[0], pair[1]))
     return found
 
 
@@ -145,7 +146,7 @@ def name_pre_tokenizer(data: Json, whole_words: bool) -> str | None:
 
 
 def _patterns(pre: object) -> tuple[str, ...] | None:
-    """Return the patterns of a pre-tokenizer made of splits, digits and bytes; None for any other."""
+    """Return the patterns of a pre-tokenizer of splits, digits and bytes; None for any other."""
     if not isinstance(pre, dict):
         return None
     match pre.get("type"):
@@ -182,7 +183,7 @@ def _pieces(
     if sentencepiece.exists():
         scores = read_scores(sentencepiece, tokens)
     else:
-        scores = _scores_of_merges(_piece_merges(path, model), tokens)
+        scores = _scores_of_merges(_merges(path, model), tokens)
     return {
         "tokenizer.ggml.model": "llama",
         "tokenizer.ggml.pre": "default",
@@ -191,21 +192,10 @@ def _pieces(
     }
 
 
-def _piece_merges(path: Path, model: Json) -> list[tuple[str, str]]:
-    raw = model.get("merges")
-    found = []
-    for entry in raw if isinstance(raw, list) else []:
-        pair = entry.split(" ") if isinstance(entry, str) else entry
-        if not isinstance(pair, list) or len(pair) != 2:
-            raise CheckpointError(path, f"merge {str(entry)[:40]!r} is no pair of tokens")
-        found.append((str(pair[0]), str(pair[1])))
-    return found
-
-
 def _scores_of_merges(
     merges: Sequence[tuple[str, str]], tokens: Sequence[str]
 ) -> "np.ndarray[tuple[int], np.dtype[np.float32]]":
-    """Give a piece the score −rank of the first merge that makes it, so that merging by score agrees."""
+    """Score a piece by −rank of the first merge that makes it: merging by score then agrees."""
     ranks: dict[str, int] = {}
     for rank, (left, right) in enumerate(merges):
         ranks.setdefault(left + right, rank)
