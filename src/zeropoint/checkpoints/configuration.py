@@ -7,7 +7,7 @@ where the models' published folders rely on them.
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,8 @@ class Family:
 
     architecture: str
     extra: Callable[["Reader"], Metadata] | None = None
-    defaults: Mapping[str, object] = ()  # type: ignore[assignment]
+    defaults: Mapping[str, object] = field(default_factory=dict)
+    activation: str = "silu"  # what GGUF's runtimes do for this architecture
 
 
 class Reader:
@@ -91,8 +92,15 @@ def read_configuration(path: Path, config: Config) -> tuple[str, Metadata, Const
     if family is None:
         known = ", ".join(FAMILIES)
         raise UnsupportedModel(f"{path}: model_type {kind!r} is not known here; known: {known}")
-    reader = Reader(path, config, dict(family.defaults))
+    reader = Reader(path, config, family.defaults)
     name = family.architecture
+    activation = reader.get("hidden_activation") or reader.get("hidden_act") or family.activation
+    if activation == "relu2" and name == "bitnet":
+        name = "bitnet-b1.58"  # what bitnet.cpp calls the models with squared ReLU
+    elif activation not in (family.activation, family.activation.removesuffix("_pytorch_tanh")):
+        raise reader.wrong(
+            "hidden_act", f"{name} files mean {family.activation}, not {activation!r}"
+        )
     values = _common(reader)
     if family.extra:
         values |= family.extra(reader)
@@ -186,6 +194,8 @@ def _phi3(reader: Reader) -> Metadata:
     }
 
 
+_GELU = "gelu_pytorch_tanh"
+
 FAMILIES: Mapping[str, Family] = {
     "llama": Family("llama", _llama),
     "mistral": Family("llama", _llama),
@@ -194,8 +204,8 @@ FAMILIES: Mapping[str, Family] = {
     "qwen2": Family("qwen2"),
     "qwen3": Family("qwen3"),
     "qwen3_moe": Family("qwen3moe", _qwen3moe),
-    "gemma2": Family("gemma2", _gemma2),
-    "gemma3_text": Family("gemma3", _gemma3),
+    "gemma2": Family("gemma2", _gemma2, activation=_GELU),
+    "gemma3_text": Family("gemma3", _gemma3, activation=_GELU),
     "gemma3": Family(
         "gemma3",
         _gemma3,
@@ -207,6 +217,7 @@ FAMILIES: Mapping[str, Family] = {
             "rms_norm_eps": 1e-6,
             "vocab_size": 262208,
         },
+        _GELU,
     ),
     "phi3": Family("phi3", _phi3),
     "bitnet": Family("bitnet", _rotated),

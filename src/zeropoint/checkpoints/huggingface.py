@@ -198,6 +198,10 @@ def find_sources(
     for stack, members in experts.items():
         sources[stack] = _stack(folder, stack, members)
     _adapt(sources, architecture, config)
+    if "output.weight" in sources and architecture.startswith(("gemma", "bitnet")):
+        raise UnsupportedModel(
+            f"{folder.path}: has an output matrix of its own; {architecture} files have none"
+        )
     return dict(sorted(sources.items(), key=lambda item: _order(item[0])))
 
 
@@ -250,7 +254,7 @@ def _adapt(sources: dict[str, Source], architecture: str, config: Mapping[str, o
         if architecture.startswith("gemma") and "norm" in role:
             source.add = 1.0
         matrix = role.startswith(("attn_", "ffn_")) and "norm" not in role
-        if architecture == "bitnet" and matrix and config.get("quantization_config"):
+        if architecture.startswith("bitnet") and matrix and config.get("quantization_config"):
             source.ternary = True  # its layers round at every step; without that key they do not
 
 
