@@ -255,7 +255,19 @@ def _rope(reader: Reader, values: Metadata, name: str) -> tuple[Metadata, Consta
         )
         found["rope.scaling.original_context_length"] = UInt32(original)
     elif kind == "llama3":
-        constants["rope_freqs.weight"] = _llama3_factors(scaling, float(base), values)
+        low = scaling.number("low_freq_factor", default=1.0)
+        high = scaling.number("high_freq_factor", default=4.0)
+        if high <= low:
+            raise scaling.wrong("high_freq_factor", f"{high} must be above low_freq_factor {low}")
+        size = values["attention.key_length"]
+        assert isinstance(size, int)
+        constants["rope_freqs.weight"] = llama3_factors(
+            size,
+            float(base),
+            scaling.number("factor", default=8.0),
+            (low, high),
+            scaling.integer("original_max_position_embeddings", default=8192),
+        )
     elif kind in ("longrope", "su"):
         more, constants = _long_rope(reader, scaling)
         found |= more
@@ -264,19 +276,16 @@ def _rope(reader: Reader, values: Metadata, name: str) -> tuple[Metadata, Consta
     return found, constants
 
 
-def _llama3_factors(scaling: Reader, base: float, values: Metadata) -> list[float]:
-    """Return what each pair's frequency is divided by: slow pairs by `factor`, fast ones by 1.
+def llama3_factors(
+    size: int, base: float, factor: float, low_high: tuple[float, float], original: int
+) -> list[float]:
+    """Return what each of size / 2 pairs' frequency is divided by: slow ones by `factor`, fast by
+    1.
 
-    Between the two wavelengths the divisor follows the mix that Llama 3.1 was trained with.
+    Between the wavelengths original / high and original / low the divisor follows the mix that
+    Llama 3.1 was trained with.
     """
-    size = values["attention.key_length"]
-    assert isinstance(size, int)
-    factor = scaling.number("factor", default=8.0)
-    low = scaling.number("low_freq_factor", default=1.0)
-    high = scaling.number("high_freq_factor", default=4.0)
-    original = scaling.integer("original_max_position_embeddings", default=8192)
-    if high <= low:
-        raise scaling.wrong("high_freq_factor", f"{high} must be above low_freq_factor {low}")
+    low, high = low_high
     found = []
     for power in np.arange(0, size, 2).astype(np.float32) / np.float32(size):
         frequency = np.float32(1.0) / np.float32(np.float64(base) ** np.float64(power))

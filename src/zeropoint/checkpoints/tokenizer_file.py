@@ -1,0 +1,175 @@
+"""GGUF's vocabulary as a Hugging Face folder's tokenizer.json and tokenizer_config.json.
+
+The way back of `vocabulary_files`.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zeropoint.checkpoints.pretokenizers import PRE_TOKENIZERS
+from zeropoint.errors import CheckpointError, UnsupportedModel
+from zeropoint.formats import F32
+
+Json = dict[str, object]
+Metadata = Mapping[str, object]
+
+CONTROL, USER_DEFINED, UNKNOWN = 3, 4, 2
+
+
+def make_tokenizer(metadata: Metadata) -> tuple[Json, Json]:
+    """Return tokenizer.json and tokenizer_config.json for a GGUF file's vocabulary.
+
+    Raises UnsupportedModel for a kind of vocabulary that `tokenizers` cannot express.
+    """
+    tokens = list(_sequence(metadata, "tokenizer.ggml.tokens"))
+    kinds = np.asarray(metadata.get("tokenizer.ggml.token_type", np.ones(len(tokens), np.int32)))
+    model = metadata.get("tokenizer.ggml.model")
+    if model == "gpt2":
+        data = _byte_level(metadata, tokens)
+    elif model == "llama":
+        data = _pieces(metadata, tokens, kinds)
+    else:
+        raise UnsupportedModel(
+            f"a vocabulary of kind {model!r} cannot be written as tokenizer.json"
+        )
+    data["added_tokens"] = [
+        {
+            "id": index,
+            "content": tokens[index],
+            "single_word": False,
+            "lstrip": False,
+            "rstrip": False,
+            "normalized": False,
+            "special": bool(kinds[index] != USER_DEFINED),
+        }
+        for index in np.flatnonzero(np.isin(kinds, (CONTROL, USER_DEFINED, UNKNOWN))).tolist()
+    ]
+    settings: Json = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "clean_up_tokenization_spaces": False,
+    }
+    for theirs, ours in (("bos", "bos"), ("eos", "eos"), ("unk", "unknown"), ("pad", "padding")):
+        index = metadata.get(f"tokenizer.ggml.{ours}_token_id")
+        if isinstance(index, int) and 0 <= index < len(tokens):
+            settings[f"{theirs}_token"] = tokens[index]
+    for key in ("add_bos_token", "add_eos_token"):
+        if f"tokenizer.ggml.{key}" in metadata:
+            settings[key] = bool(metadata[f"tokenizer.ggml.{key}"])
+    template = metadata.get("tokenizer.chat_template")
+    if isinstance(template, str):
+        settings["chat_template"] = template
+    bos = settings.get("bos_token")
+    if settings.get("add_bos_token") and isinstance(bos, str):
+        data["post_processor"] = _adds_bos(bos, tokens.index(bos))
+    return data, settings
+
+
+def _sequence(metadata: Metadata, key: str) -> Iterable[str]:
+    value = metadata.get(key)
+    if value is None or isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise CheckpointError("the source", f"{key} is missing")
+    return value
+
+
+def _frame(model: Json) -> Json:
+    plain: Json = {"dropout": None, "continuing_subword_prefix": None, "end_of_word_suffix": None}
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [],
+        "normalizer": None,
+        "pre_tokenizer": None,
+        "post_processor": None,
+        "decoder": None,
+        "model": {"type": "BPE", **plain, **model},
+    }
+
+
+def _byte_level(metadata: Metadata, tokens: list[str]) -> Json:
+    name = str(metadata.get("tokenizer.ggml.pre", "default"))
+    pre = PRE_TOKENIZERS.get(name)
+    if pre is None:
+        raise UnsupportedModel(f"pre-tokenizer {name!r} is not known here")
+    byte_level = {
+        "type": "ByteLevel",
+        "add_prefix_space": False,
+        "trim_offsets": False,
+        "use_regex": False,
+    }
+    splits = [
+        {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
+        for pattern in pre.patterns
+    ]
+    data = _frame(
+        {
+            "unk_token": None,
+            "fuse_unk": False,
+            "byte_fallback": False,
+            "ignore_merges": pre.whole_words,
+            "vocab": {text: index for index, text in enumerate(tokens)},
+            "merges": [m.split(" ") for m in _sequence(metadata, "tokenizer.ggml.merges")],
+        }
+    )
+    data["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [*splits, byte_level]}
+    data["decoder"] = byte_level
+    return data
+
+
+def _pieces(metadata: Metadata, tokens: list[str], kinds: NDArray[np.int32]) -> Json:
+    scores = np.asarray(metadata.get("tokenizer.ggml.scores", np.zeros(len(tokens))), np.float32)
+    unknown = next((tokens[i] for i in np.flatnonzero(kinds == UNKNOWN).tolist()), None)
+    data = _frame(
+        {
+            "unk_token": unknown,
+            "fuse_unk": True,
+            "byte_fallback": True,
+            "ignore_merges": False,
+            "vocab": {text: index for index, text in enumerate(tokens)},
+            "merges": merges_of_scores(tokens, scores, kinds),
+        }
+    )
+    steps: list[Json] = [{"type": "Replace", "pattern": {"String": " "}, "content": "▁"}]
+    decoders: list[Json] = [
+        {"type": "Replace", "pattern": {"String": "▁"}, "content": " "},
+        {"type": "ByteFallback"},
+        {"type": "Fuse"},
+    ]
+    if metadata.get("tokenizer.ggml.add_space_prefix", True):
+        steps.insert(0, {"type": "Prepend", "prepend": "▁"})
+        decoders.append({"type": "Strip", "content": " ", "start": 1, "stop": 0})
+    data["normalizer"] = {"type": "Sequence", "normalizers": steps}
+    data["decoder"] = {"type": "Sequence", "decoders": decoders}
+    return data
+
+
+def merges_of_scores(tokens: list[str], scores: F32, kinds: NDArray[np.int32]) -> list[list[str]]:
+    """Return every pair of pieces that makes a piece, best score first: merging by rank agrees
+    then.
+
+    >>> merges_of_scores(["a", "b", "ab"], np.array([0, 0, -1.0], np.float32), np.ones(3, np.int32))
+    [['a', 'b']]
+    """
+    usable = {text: i for i, text in enumerate(tokens) if kinds[i] in (1, 5)}
+    found: list[tuple[float, int, list[str]]] = []
+    for text, index in usable.items():
+        for cut in range(1, len(text)):
+            left, right = text[:cut], text[cut:]
+            if left in usable and right in usable:
+                found.append((-float(scores[index]), index, [left, right]))
+    found.sort(key=lambda item: item[:2])
+    return [pair for score, _, pair in found if math.isfinite(score)]
+
+
+def _adds_bos(text: str, index: int) -> Json:
+    token = {"SpecialToken": {"id": text, "type_id": 0}}
+    first, second = {"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}
+    return {
+        "type": "TemplateProcessing",
+        "single": [token, first],
+        "pair": [token, first, token, second],
+        "special_tokens": {text: {"id": text, "ids": [index], "tokens": [text]}},
+    }

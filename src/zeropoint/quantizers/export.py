@@ -1,0 +1,174 @@
+"""A model as a Hugging Face folder of 16- or 32-bit weights, which transformers loads by itself.
+
+The way back of `checkpoints.huggingface`: GGUF's names, order of rows, stacks of experts and
+shifted norms become transformers' own. The folder appears complete or not at all.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from zeropoint import kernels
+from zeropoint.checkpoints import Checkpoint, NewTensor, TensorInfo, create_checkpoint
+from zeropoint.checkpoints.config_file import make_config
+from zeropoint.checkpoints.huggingface import interleaved_rows
+from zeropoint.checkpoints.names import huggingface_name
+from zeropoint.checkpoints.tokenizer_file import make_tokenizer
+from zeropoint.errors import CheckpointError, UnsupportedModel
+from zeropoint.formats import F32, Format
+from zeropoint.quantizers.nearest import dequantize, quantize
+
+WIDE = ("F32", "F16", "BF16")
+_DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+_MIXTRAL = {"gate_proj": "w1", "up_proj": "w3", "down_proj": "w2"}
+_SLAB = 1 << 24  # weights that are decoded at once
+
+
+@dataclass(frozen=True)
+class TensorExported:
+    """One tensor of the folder is on disk."""
+
+    name: str  # transformers' name
+    done: int  # weights written so far
+
+
+@dataclass(frozen=True)
+class _Target:
+    """A tensor of the folder: rows first … first + rows − 1 of a GGUF tensor."""
+
+    name: str
+    source: TensorInfo
+    shape: tuple[int, ...]
+    first: int
+    heads: int  # 0: rows stay in order
+    shift: float
+
+
+def export_folder(
+    source: Checkpoint, folder: Path, format: Format, *, threads: int
+) -> Iterator[TensorExported]:
+    """Write `source` (under GGUF names) as `folder`, its weights in `format` (F32, F16 or BF16).
+
+    Raises UnsupportedModel for what transformers has no name for, CheckpointError if the folder
+    exists and is not empty.
+    """
+    if format.name not in WIDE:
+        raise UnsupportedModel(
+            f"a Hugging Face folder is written in {', '.join(WIDE)}, not in {format.name}; "
+            "write a .gguf file for that"
+        )
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise CheckpointError(folder, "exists; choose a new folder")
+    targets = _targets(source)
+    files = _files(source, format)
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        for name, text in files.items():
+            (part / name).write_text(text, "utf-8")
+        yield from _write_tensors(source, targets, part / "model.safetensors", format, threads)
+        os.replace(part, folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _files(source: Checkpoint, format: Format) -> dict[str, str]:
+    factors = {
+        name: dequantize(source.read(name), threads=1).reshape(-1).tolist()
+        for name in source.tensors
+        if name.startswith("rope_")
+    }
+    rows = source.tensors["token_embd.weight"].shape[0]
+    config = make_config(source.metadata, source.tensors, factors, rows, _DTYPES[format.name])
+    tokenizer, settings = make_tokenizer(source.metadata)
+    return {
+        "config.json": json.dumps(config, indent=2),
+        "tokenizer.json": json.dumps(tokenizer, ensure_ascii=False),
+        "tokenizer_config.json": json.dumps(settings, indent=2, ensure_ascii=False),
+    }
+
+
+def _targets(source: Checkpoint) -> list[_Target]:
+    architecture = str(source.metadata.get("general.architecture"))
+    heads = source.metadata.get(f"{architecture}.attention.head_count")
+    kv_heads = source.metadata.get(f"{architecture}.attention.head_count_kv", heads)
+    found: list[_Target] = []
+    for name, info in source.tensors.items():
+        if name.startswith("rope_"):
+            continue  # said by config.json
+        theirs = huggingface_name(name, architecture)
+        if theirs is None:
+            raise UnsupportedModel(
+                f"transformers has no tensor for {name} of a {architecture} model"
+            )
+        role = name.split(".")[2] if name.startswith("blk.") else name
+        turned = architecture in ("llama", "smollm3") and role in ("attn_q", "attn_k")
+        count = (heads if role == "attn_q" else kv_heads) if turned else 0
+        if not isinstance(count, int):
+            raise UnsupportedModel(
+                f"{name}: heads that differ by layer have no name in transformers"
+            )
+        shift = -1.0 if architecture.startswith("gemma") and "norm" in role else 0.0
+        if role.endswith("_exps"):
+            experts, rows, _ = info.shape
+            for expert in range(experts):
+                found.append(
+                    _Target(
+                        _expert_name(theirs, expert, architecture),
+                        info,
+                        info.shape[1:],
+                        expert * rows,
+                        0,
+                        0.0,
+                    )
+                )
+        else:
+            found.append(_Target(theirs, info, info.shape, 0, count, shift))
+    return found
+
+
+def _expert_name(stack: str, expert: int, architecture: str) -> str:
+    """Put an expert's number into the name of a stack.
+
+    >>> _expert_name("model.layers.0.mlp.experts.up_proj.weight", 3, "llama")
+    'model.layers.0.block_sparse_moe.experts.3.w3.weight'
+    """
+    head, part = stack.removesuffix(".weight").rsplit(".", 1)
+    if architecture == "llama":
+        head, part = head.replace("mlp.experts", "block_sparse_moe.experts"), _MIXTRAL[part]
+    return f"{head}.{expert}.{part}.weight"
+
+
+def _write_tensors(
+    source: Checkpoint, targets: list[_Target], path: Path, format: Format, threads: int
+) -> Iterator[TensorExported]:
+    new = [NewTensor(target.name, target.shape, format) for target in targets]
+    done = 0
+    with create_checkpoint(path, new, {"format": "pt"}, sources=source.files) as writer:
+        for target in targets:
+            for weights in _slabs(source, target, threads):
+                writer.write(target.name, quantize(weights, format, threads=threads).data)
+                done += weights.size
+            yield TensorExported(target.name, done)
+
+
+def _slabs(source: Checkpoint, target: _Target, threads: int) -> Iterator[F32]:
+    """Yield the float32 rows of a target in order, some at a time."""
+    columns = target.source.columns
+    rows = int(np.prod(target.shape[:-1], dtype=np.int64))
+    size = rows // target.heads if target.heads else 1  # of what must be read together
+    step = max(_SLAB // columns // size, 1) * size
+    for start in range(0, rows, step):
+        stop = min(start + step, rows)
+        found = source.read_rows(target.source.name, target.first + start, target.first + stop)
+        weights = kernels.decode(found.format, found.data, threads=threads).reshape(-1, columns)
+        if target.heads:
+            back = np.argsort(interleaved_rows(stop - start, (stop - start) // size))
+            weights = weights[back]
+        yield np.ascontiguousarray(weights + np.float32(target.shift))
