@@ -18,7 +18,7 @@ import transformers
 
 from zeropoint import kernels
 from zeropoint.checkpoints import NewTensor, create_checkpoint
-from zeropoint.checkpoints.names import gguf_name
+from zeropoint.checkpoints.names import find_place, roles_of
 from zeropoint.formats import FORMATS, Format
 from zeropoint.quantizers import quantize
 
@@ -290,8 +290,9 @@ def pieces(
             (f"blk.{layer}.ffn_gate_exps.weight", gate.numpy(), gate.copy_),
             (f"blk.{layer}.ffn_up_exps.weight", up.numpy(), up.copy_),
         ]
-    target = gguf_name(family.architecture, config.num_hidden_layers, name)
-    assert target is not None, name
+    place = find_place(name, roles_of(family.architecture))
+    assert place is not None, name
+    target = place.name
     if family.permuted and re.search(r"attn_[qk]\.", target):
         heads = config.num_attention_heads if "attn_q" in target else config.num_key_value_heads
         order = interleaved(heads, weight.shape[0])

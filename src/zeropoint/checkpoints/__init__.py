@@ -4,7 +4,7 @@ from zeropoint.checkpoints.atomic import write_file
 from zeropoint.checkpoints.base import Checkpoint, TensorInfo
 from zeropoint.checkpoints.hub import resolve_model
 from zeropoint.checkpoints.layout import NewTensor, Plan, TensorLike
-from zeropoint.checkpoints.opening import open_checkpoint
+from zeropoint.checkpoints.opening import open_checkpoint, open_model
 from zeropoint.checkpoints.values import StringArray
 from zeropoint.checkpoints.writer import CheckpointWriter, create_checkpoint, plan_files
 
@@ -18,6 +18,7 @@ __all__ = [
     "TensorLike",
     "create_checkpoint",
     "open_checkpoint",
+    "open_model",
     "plan_files",
     "resolve_model",
     "write_file",
