@@ -2,9 +2,9 @@
 
 from zeropoint.checkpoints.atomic import write_file
 from zeropoint.checkpoints.base import Checkpoint, TensorInfo
-from zeropoint.checkpoints.hub import resolve_model
+from zeropoint.checkpoints.hub import open_model, resolve_model
 from zeropoint.checkpoints.layout import NewTensor, Plan, TensorLike
-from zeropoint.checkpoints.opening import open_checkpoint, open_model
+from zeropoint.checkpoints.opening import open_checkpoint
 from zeropoint.checkpoints.values import StringArray
 from zeropoint.checkpoints.writer import CheckpointWriter, create_checkpoint, plan_files
 

@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from zeropoint.checkpoints.base import Checkpoint
+from zeropoint.checkpoints.huggingface import as_gguf
 from zeropoint.checkpoints.opening import open_checkpoint
 from zeropoint.checkpoints.shards import SPLIT_NAME
 from zeropoint.errors import CheckpointError, printable
@@ -43,6 +45,16 @@ def resolve_model(text: str) -> Path:
         reason = "there is no such file or folder; a model on the hub is written org/name"
         raise CheckpointError(printable(text, 100), reason)
     return _download(match["repository"], match["file"])
+
+
+def open_model(text: str | Path) -> Checkpoint:
+    """Open what a person calls a model: a GGUF file, a Hugging Face folder, or one on the hub.
+
+    Names, shapes and metadata are GGUF's either way; a folder is seen as the GGUF file it would
+    become. Raises CheckpointError and UnsupportedModel, one sentence.
+    """
+    opened = open_checkpoint(resolve_model(str(text)))
+    return as_gguf(opened) if opened.kind == "safetensors" else opened
 
 
 def choose_files(repository: str, names: Sequence[str], wanted: str | None) -> list[str]:

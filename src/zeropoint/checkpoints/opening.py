@@ -4,7 +4,6 @@ from pathlib import Path
 
 from zeropoint.checkpoints.base import Checkpoint
 from zeropoint.checkpoints.folder import INDEX, SINGLE, open_index, open_safetensors, open_single
-from zeropoint.checkpoints.huggingface import as_gguf
 from zeropoint.checkpoints.shards import SPLIT_NAME, open_gguf
 from zeropoint.checkpoints.source import SourceFile
 from zeropoint.errors import CheckpointError
@@ -30,15 +29,6 @@ def open_checkpoint(path: Path | str) -> Checkpoint:
     if path.suffix == ".gguf":
         return open_gguf(path)
     return _open_by_content(path)
-
-
-def open_model(path: Path | str) -> Checkpoint:
-    """Open a model: a GGUF file, or a Hugging Face folder seen as the GGUF file it would become.
-
-    Names, shapes and metadata are GGUF's either way. Raises CheckpointError and UnsupportedModel.
-    """
-    opened = open_checkpoint(path)
-    return as_gguf(opened) if opened.kind == "safetensors" else opened
 
 
 def _open_by_content(path: Path) -> Checkpoint:

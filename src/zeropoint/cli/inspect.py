@@ -1,6 +1,5 @@
 """`inspect`: what is in a model file."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -23,7 +22,10 @@ def register(app: typer.Typer) -> None:
 
 
 def inspect(
-    model: Annotated[Path, typer.Argument(help="A GGUF file, or any shard of a split one.")],
+    model: Annotated[
+        str,
+        typer.Argument(help="A GGUF file (or a shard), a Hugging Face folder, or org/name."),
+    ],
     tensors: Annotated[
         str, typer.Option(metavar="GLOB", help="List the tensors with such names: '*attn*'.")
     ] = "",
@@ -43,10 +45,8 @@ def inspect(
 
     zeropoint inspect model.gguf --tensors 'blk.0.*' --no-outliers
     """
-    from zeropoint.checkpoints import open_checkpoint
-
     out = Output(as_json=as_json, quiet=quiet)
-    with open_checkpoint(model) as source:
+    with open_as_far_as_known(model, out) as source:
         elements = sum(info.elements for info in source.tensors.values())
         wanted = worth_a_scan(elements) if outliers is None else outliers
         seen = scan(source, elements, Progress.none if quiet else progress) if wanted else {}
@@ -56,6 +56,21 @@ def inspect(
         if not wanted:
             out.note("Outliers were not looked for; --outliers does.")
         out.finish("inspect", as_result(source, tensors, seen if wanted else None))
+
+
+def open_as_far_as_known(model: str, out: Output) -> "Checkpoint":
+    """Open a model under GGUF's names, or as the files have it where they cannot be given."""
+    from zeropoint.checkpoints import open_checkpoint, open_model, resolve_model
+    from zeropoint.errors import UnsupportedModel
+
+    path = resolve_model(model)
+    if path.is_file():
+        return open_checkpoint(path)
+    try:
+        return open_model(path)
+    except UnsupportedModel as reason:
+        out.note(f"Shown as it is, because it cannot be converted: {reason}")
+        return open_checkpoint(path)
 
 
 def worth_a_scan(elements: int) -> bool:
