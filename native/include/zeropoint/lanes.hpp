@@ -1,0 +1,126 @@
+// Vectors of floats as wide as the variant has them. In the encoders a lane is a block: no operation
+// crosses lanes, so the width has no influence on the bits (docs/decisions/0001-lanes-are-groups.md).
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <utility>
+
+#if defined(__SSE2__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // GCC's own header (bug 105593)
+#include <immintrin.h>
+#pragma GCC diagnostic pop
+#endif
+
+#define ZEROPOINT_INLINE __attribute__((always_inline, unused)) inline
+
+namespace zeropoint {
+// Internal linkage: each variant keeps its own copy.
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int lanes = 16;
+#elif defined(__AVX2__)
+constexpr int lanes = 8;
+#else
+constexpr int lanes = 4;
+#endif
+
+typedef float Floats __attribute__((vector_size(4 * lanes)));
+typedef std::int32_t Ints __attribute__((vector_size(4 * lanes)));  // also masks: 0 or -1 per lane
+
+ZEROPOINT_INLINE Floats splat(float value) { return value - Floats{}; }
+ZEROPOINT_INLINE Ints splat_int(std::int32_t value) { return value - Ints{}; }
+ZEROPOINT_INLINE Floats bits_to_floats(Ints bits) { return (Floats)bits; }
+ZEROPOINT_INLINE Ints floats_to_bits(Floats values) { return (Ints)values; }
+ZEROPOINT_INLINE Floats select(Ints mask, Floats yes, Floats no) { return mask ? yes : no; }
+ZEROPOINT_INLINE Floats absolute(Floats a) { return bits_to_floats(floats_to_bits(a) & 0x7fffffff); }
+
+// a < b ? a : b and a > b ? a : b. Compilers make two instructions of the ternary.
+ZEROPOINT_INLINE Floats smaller(Floats a, Floats b) {
+#if defined(__AVX512F__)
+    return (Floats)_mm512_min_ps((__m512)a, (__m512)b);
+#elif defined(__AVX2__)
+    return (Floats)_mm256_min_ps((__m256)a, (__m256)b);
+#elif defined(__SSE2__)
+    return (Floats)_mm_min_ps((__m128)a, (__m128)b);
+#else
+    return a < b ? a : b;
+#endif
+}
+
+ZEROPOINT_INLINE Floats larger(Floats a, Floats b) {
+#if defined(__AVX512F__)
+    return (Floats)_mm512_max_ps((__m512)a, (__m512)b);
+#elif defined(__AVX2__)
+    return (Floats)_mm256_max_ps((__m256)a, (__m256)b);
+#elif defined(__SSE2__)
+    return (Floats)_mm_max_ps((__m128)a, (__m128)b);
+#else
+    return a > b ? a : b;
+#endif
+}
+
+ZEROPOINT_INLINE Floats clamp(Floats a, float low, float high) {
+    return smaller(larger(a, splat(low)), splat(high));
+}
+
+// Adding 1.5 · 2^23 leaves no bits for a fraction: rounds |a| < 2^22 to the nearest integer, ties to even.
+constexpr float rounder = 12582912.0f;
+ZEROPOINT_INLINE Floats round_even(Floats a) { return (a + rounder) - rounder; }
+
+// 1 / a, and 0 where a is 0.
+ZEROPOINT_INLINE Floats inverse(Floats a) { return select(a != 0.0f, 1.0f / a, splat(0)); }
+
+ZEROPOINT_INLINE Floats load(const float* from) {
+    Floats values;
+    std::memcpy(&values, from, sizeof values);
+    return values;
+}
+
+// In a table of 2, 4 or 8 entries: table[index], index < Count in each lane.
+template <int Count>
+ZEROPOINT_INLINE Floats look_up(const float (&table)[Count], Ints index) {
+    static_assert(Count <= 8);
+#if defined(__AVX512F__)
+    return (Floats)_mm512_permutexvar_ps((__m512i)index, _mm512_maskz_loadu_ps((1 << Count) - 1, table));
+#elif defined(__AVX2__)
+    float all[8] = {};
+    for (int i = 0; i < Count; ++i) all[i] = table[i];
+    return (Floats)_mm256_permutevar8x32_ps(_mm256_loadu_ps(all), (__m256i)index);
+#else
+    Floats result = splat(table[0]);
+    for (int i = 1; i < Count; ++i) result = select(index == i, splat(table[i]), result);
+    return result;
+#endif
+}
+
+#if __has_builtin(__builtin_shufflevector)
+// One step of a transposition: exchanges the off-diagonal blocks of size `Step`.
+template <int Step, std::size_t... I>
+ZEROPOINT_INLINE void exchange(Floats& a, Floats& b, std::index_sequence<I...>) {
+    const Floats first = __builtin_shufflevector(a, b, (I & Step ? int(I) + lanes - Step : int(I))...);
+    b = __builtin_shufflevector(a, b, (I & Step ? int(I) + lanes : int(I) + Step)...);
+    a = first;
+}
+
+template <int Step = 1>
+ZEROPOINT_INLINE void transpose(Floats (&rows)[lanes]) {
+    for (int i = 0; i < lanes; ++i)
+        if (!(i & Step)) exchange<Step>(rows[i], rows[i | Step], std::make_index_sequence<lanes>{});
+    if constexpr (2 * Step < lanes) transpose<2 * Step>(rows);
+}
+#else
+inline void transpose(Floats (&rows)[lanes]) {
+    for (int i = 0; i < lanes; ++i)
+        for (int k = 0; k < i; ++k) {
+            const float value = rows[i][k];
+            rows[i][k] = rows[k][i];
+            rows[k][i] = value;
+        }
+}
+#endif
+
+}  // namespace
+}  // namespace zeropoint

@@ -1,0 +1,133 @@
+// What the encoders of 256-weight blocks share: a tile of blocks side by side, one per lane, and the
+// steps before and after the search. Said in words in src/zeropoint/formats/search.py.
+#pragma once
+#include <algorithm>
+#include <cstdint>
+
+#include "zeropoint/codec.hpp"
+#include "zeropoint/half.hpp"
+#include "zeropoint/lanes.hpp"
+
+namespace zeropoint {
+namespace {
+
+constexpr int block_weights = 256;
+constexpr float largest_half = 65504.0f;
+
+struct Tile {
+    Floats weights[block_weights];     // weight k of every block, in units of `unit`; in the end its code
+    Floats importance[block_weights];  // likewise; unused without importance
+    Floats unit, inverse_unit;         // a power of two for each block
+
+    ZEROPOINT_INLINE Ints code(int k) const { return floats_to_bits(weights[k]); }
+    ZEROPOINT_INLINE void set_code(int k, Ints code) { weights[k] = bits_to_floats(code); }
+};
+
+// A float16 factor of every block: as it is stored, and in units of the block.
+struct Factor {
+    Floats value;
+    Ints half;
+};
+
+ZEROPOINT_INLINE Factor choose(Ints mask, const Factor& yes, const Factor& no) {
+    return {select(mask, yes.value, no.value), mask ? yes.half : no.half};
+}
+
+// The float16 nearest to `wanted`; no further than the largest one, and not 0 unless `wanted` is 0.
+[[maybe_unused]] Factor round_factor(Floats wanted, const Tile& tile) {
+    const Floats real = wanted * tile.unit;
+    Factor factor;
+    for (int i = 0; i < lanes; ++i) {
+        const float value = std::min(std::max(real[i], -largest_half), largest_half);
+        std::uint16_t half = float_to_half(value);
+        if (!(half & 0x7fffu)) half = wanted[i] < 0.0f ? 0x8001u : 0x0001u;
+        if (wanted[i] == 0.0f) half = 0;
+        factor.half[i] = half;
+        factor.value[i] = half_to_float(half);
+    }
+    factor.value *= tile.inverse_unit;
+    return factor;
+}
+
+// The power of two below each positive value, within 2^-126 and 2^126, and its inverse.
+ZEROPOINT_INLINE void power_below(Floats values, Floats& power, Floats& inverse_power) {
+    Ints exponent = floats_to_bits(values) >> 23;
+    exponent = exponent < 1 ? splat_int(1) : exponent;
+    exponent = exponent > 253 ? splat_int(253) : exponent;
+    power = bits_to_floats(exponent << 23);
+    inverse_power = bits_to_floats((254 - exponent) << 23);
+}
+
+// Rows of 256 floats into columns.
+ZEROPOINT_INLINE void load_columns(const float* const (&rows)[lanes], Floats (&columns)[block_weights]) {
+    for (int k = 0; k < block_weights; k += lanes) {
+        Floats square[lanes];
+        for (int i = 0; i < lanes; ++i) square[i] = load(rows[i] + k);
+        transpose(square);
+        for (int i = 0; i < lanes; ++i) columns[k + i] = square[i];
+    }
+}
+
+// A group of `group` weights that matters to nobody is given an importance, little beside the others'.
+ZEROPOINT_INLINE void scale_importance(Tile& tile, int group) {
+    Floats most = splat(0), power, inverse_power;
+    for (const Floats& importance : tile.importance) most = larger(most, importance);
+    power_below(most, power, inverse_power);
+    for (Floats* w = tile.importance; w < tile.importance + block_weights; w += group) {
+        Floats sum = splat(0);
+        for (int c = 0; c < group; ++c) sum += w[c] *= inverse_power;
+        const Ints nothing = sum == 0.0f;
+        for (int c = 0; c < group; ++c) w[c] = select(nothing, splat(0x1p-16f), w[c]);
+    }
+}
+
+// Takes blocks [first, first + count), count <= lanes (the last one again in the other lanes).
+// low, high: the weights that the format can reach at all.
+template <bool Weighted>
+ZEROPOINT_INLINE void load_tile(Tile& tile, const Source& source, std::size_t first, std::size_t count,
+                                int group, float low, float high) {
+    const float *weights[lanes], *importance[lanes];
+    for (std::size_t i = 0; i < lanes; ++i) {
+        const std::size_t block = first + std::min(i, count - 1);
+        weights[i] = source.weights + block * block_weights;
+        if constexpr (Weighted)
+            importance[i] = source.importance + block % source.blocks_per_row * block_weights;
+    }
+    load_columns(weights, tile.weights);
+    Floats most = splat(0);
+    for (Floats& weight : tile.weights) most = larger(most, absolute(weight = clamp(weight, low, high)));
+    power_below(most, tile.unit, tile.inverse_unit);
+    for (Floats& weight : tile.weights) weight *= tile.inverse_unit;
+    if constexpr (Weighted) {
+        load_columns(importance, tile.importance);
+        scale_importance(tile, group);
+    }
+}
+
+// Writes the blocks of the first `count` lanes, four bytes a word; what is left of the last word is dropped.
+template <std::size_t Bytes, int Words>
+ZEROPOINT_INLINE void store(const Ints (&words)[Words], std::uint8_t* blocks, std::size_t count) {
+    static_assert(Bytes > 4 * (Words - 1) && Bytes <= 4 * Words);
+    for (std::size_t i = 0; i < count; ++i) {
+        for (int k = 0; k < Words; ++k) {
+            const std::int32_t word = words[k][i];
+            std::memcpy(blocks + i * Bytes + 4 * k, &word, k < Words - 1 ? 4 : Bytes - 4 * k);
+        }
+    }
+}
+
+// Four bytes of every lane as a word, the first one lowest.
+template <typename Byte>
+ZEROPOINT_INLINE Ints join_bytes(Byte byte) {
+    return byte(0) | byte(1) << 8 | byte(2) << 16 | byte(3) << 24;
+}
+
+// 2 bits, from `shift` on, of the codes of weights i, 32 + i, 64 + i, 96 + i of a half.
+ZEROPOINT_INLINE Ints four_codes(const Tile& tile, int half, int i, int shift) {
+    Ints byte = splat_int(0);
+    for (int m = 0; m < 4; ++m) byte |= (tile.code(half * 128 + m * 32 + i) >> shift & 3) << 2 * m;
+    return byte;
+}
+
+}  // namespace
+}  // namespace zeropoint

@@ -1,0 +1,296 @@
+// The encoders of Q3_K, Q6_K and IQ4_XS, whose groups have a scale and no minimum: `search_scales` of
+// src/zeropoint/formats/search.py, operation for operation.
+#include "zeropoint/blocks.hpp"
+#include "zeropoint/encoders.hpp"
+#include "zeropoint/levels.hpp"
+#include "zeropoint/superblocks.hpp"
+
+namespace zeropoint::ZEROPOINT_VARIANT {
+namespace {
+
+// Codes that mean themselves.
+template <int Low, int High>
+struct Integers {
+    static constexpr int low = Low;
+    static ZEROPOINT_INLINE Floats nearest(Floats ratio) {
+        return clamp(ratio + rounder, rounder + Low, rounder + High) - rounder;
+    }
+    static ZEROPOINT_INLINE Ints stored(Floats ratio) {
+        return __builtin_convertvector(nearest(ratio) - float(Low), Ints);
+    }
+};
+
+// Codes that mean IQ4's levels. The nearest one by bisection, with the middles between neighbours.
+struct Levels {
+    static constexpr int low = iq4_levels[0];
+    static constexpr float middle(int i) { return float(iq4_levels[i] + iq4_levels[i + 1]) / 2; }
+
+    static ZEROPOINT_INLINE Ints stored(Floats ratio) {
+        static constexpr float second[2] = {middle(3), middle(11)};
+        static constexpr float third[4] = {middle(1), middle(5), middle(9), middle(13)};
+        static constexpr float fourth[8] = {middle(0), middle(2),  middle(4),  middle(6),
+                                            middle(8), middle(10), middle(12), middle(14)};
+        Ints index = (ratio > middle(7)) & 1;
+        index = (index + index) | ((ratio > look_up(second, index)) & 1);
+        index = (index + index) | ((ratio > look_up(third, index)) & 1);
+        return (index + index) | ((ratio > look_up(fourth, index)) & 1);
+    }
+    static ZEROPOINT_INLINE Floats nearest(Floats ratio) {
+        static constexpr float even[8] = {-127, -83, -49, -22, 1, 25, 53, 89};
+        static constexpr float odd[8] = {-104, -65, -35, -10, 13, 38, 69, 113};
+        const Ints i = stored(ratio);
+        return select((i & 1) != 0, look_up(odd, i >> 1), look_up(even, i >> 1));
+    }
+};
+
+// How much is tried; formats/search.py says what each field is.
+struct Effort {
+    int below, above, stride = 1;
+    bool both_signs = false;
+    float slack;
+    int near;
+    float nudges[4];  // ends at 0
+};
+
+// 256 / Size groups with scales d · (Low … High).
+template <typename Codes, int Size, int Low, int High, bool Weighted, Effort effort>
+struct ScaleSearch {
+    static constexpr int groups = block_weights / Size;
+    static constexpr float reach = largest_half * -Low * -Codes::low;
+
+    struct State {
+        Factor d;
+        Floats scale[groups], error[groups], total;
+    };
+
+    Tile& tile;
+    Floats plain[groups];  // scale that puts the largest weight of a group on the lowest code
+    Floats zero[groups];   // error of scale 0
+
+    explicit ScaleSearch(Tile& tile) : tile(tile) {}
+
+    // Sum of importance · (weight / scale − code)² of group g, for K scales at a time.
+    template <int K>
+    ZEROPOINT_INLINE void errors(int g, const Floats (&inverse_scale)[K], Floats (&sum)[K]) const {
+        const Floats* x = tile.weights + g * Size;
+        const Floats* w = tile.importance + g * Size;
+        for (Floats& s : sum) s = splat(0);
+        for (int c = 0; c < Size; ++c) {
+            const Floats weight = x[c];
+            for (int k = 0; k < K; ++k) {
+                const Floats ratio = weight * inverse_scale[k];
+                const Floats rest = ratio - Codes::nearest(ratio);
+                sum[k] += Weighted ? (rest * rest) * w[c] : rest * rest;
+            }
+        }
+    }
+
+    template <int K>
+    ZEROPOINT_INLINE void attempt(int g, State& state, Floats first, Floats stride) const {
+        Floats candidate[K], scale[K], inverse_scale[K], sum[K];
+        for (int k = 0; k < K; ++k) {
+            candidate[k] = clamp(first + float(k) * stride, Low, High);
+            scale[k] = state.d.value * candidate[k];
+            inverse_scale[k] = inverse(scale[k]);
+        }
+        errors<K>(g, inverse_scale, sum);
+        for (int k = 0; k < K; ++k) {
+            const Floats error = sum[k] * (scale[k] * scale[k]);
+            const Ints lower = (error < state.error[g]) & (candidate[k] != 0.0f);
+            state.error[g] = select(lower, error, state.error[g]);
+            state.scale[g] = select(lower, candidate[k], state.scale[g]);
+        }
+    }
+
+    ZEROPOINT_INLINE void attempts(int g, State& state, Floats first, Floats stride, int count) const {
+        int k = 0;
+        for (; k + 4 <= count; k += 4) attempt<4>(g, state, first + float(k) * stride, stride);
+        for (; k < count; ++k) attempt<1>(g, state, first + float(k) * stride, stride);
+    }
+
+    ZEROPOINT_INLINE void measure_groups() {
+        for (int g = 0; g < groups; ++g) {
+            const Floats *x = tile.weights + g * Size, *w = tile.importance + g * Size;
+            Floats high = splat(0), low = splat(0), sum = splat(0);
+            for (int c = 0; c < Size; ++c) {
+                high = larger(high, x[c]);
+                low = smaller(low, x[c]);
+                sum += Weighted ? (x[c] * x[c]) * w[c] : x[c] * x[c];
+            }
+            plain[g] = select(-low > high, low, high) * (1.0f / Codes::low);
+            zero[g] = sum;
+        }
+    }
+
+    // All groups from scale 0 on: start(g, state) tries its candidates.
+    template <typename Start>
+    ZEROPOINT_INLINE State begin(const Factor& d, Start start) const {
+        State state;
+        state.d = d;
+        state.total = splat(0);
+        for (int g = 0; g < groups; ++g) {
+            state.scale[g] = splat(0);
+            state.error[g] = zero[g];
+            start(g, state);
+            state.total += state.error[g];
+        }
+        return state;
+    }
+
+    ZEROPOINT_INLINE static void keep_better(State& best, const State& other) {
+        const Ints better = other.total < best.total;
+        best.d = choose(better, other.d, best.d);
+        best.total = select(better, other.total, best.total);
+        for (int g = 0; g < groups; ++g) best.scale[g] = select(better, other.scale[g], best.scale[g]);
+    }
+
+    // The d that fits codes and group scales best, times `nudge`.
+    ZEROPOINT_INLINE Factor refit(const State& state, float nudge) const {
+        Floats over = splat(0), under = splat(0);
+        for (int g = 0; g < groups; ++g) {
+            const Floats *x = tile.weights + g * Size, *w = tile.importance + g * Size;
+            const Floats inverse_scale = inverse(state.d.value * state.scale[g]);
+            Floats xq = splat(0), qq = splat(0);
+            for (int c = 0; c < Size; ++c) {
+                const Floats q = Codes::nearest(x[c] * inverse_scale);
+                const Floats wq = Weighted ? w[c] * q : q;
+                xq += wq * x[c];
+                qq += wq * q;
+            }
+            over += state.scale[g] * xq;
+            under += (state.scale[g] * state.scale[g]) * qq;
+        }
+        return round_factor(select(under > 0.0f, over / under, state.d.value) * nudge, tile);
+    }
+
+    ZEROPOINT_INLINE State search() {
+        measure_groups();
+        Floats most = splat(0);
+        for (int g = 0; g < groups; ++g)
+            most = select(absolute(plain[g]) > absolute(most), plain[g], most);
+        const auto around_plain = [&](int g, State& state, int below, int count, int stride, bool both) {
+            const Floats middle = round_even(plain[g] * inverse(state.d.value));
+            const Floats sign = select(middle < 0.0f, splat(-1), splat(1));
+            const Floats first = middle - sign * float(below * stride), step = sign * float(stride);
+            attempts(g, state, first, step, count);
+            if (both) attempts(g, state, -first, -step, count);
+        };
+        State best = begin(round_factor(most * (1.0f / Low), tile),
+                           [&](int g, State& state) { around_plain(g, state, 0, 1, 1, false); });
+        const Factor wider = round_factor(most * (effort.slack / Low), tile);
+        keep_better(best, begin(wider, [&](int g, State& state) {
+            around_plain(g, state, effort.below, effort.below + effort.above, effort.stride,
+                         effort.both_signs);
+        }));
+        for (int r = 0; r < 4 && effort.nudges[r] > 0; ++r) {
+            const Factor d = refit(best, effort.nudges[r]);
+            const Floats change = best.d.value * inverse(d.value);
+            keep_better(best, begin(d, [&](int g, State& state) {
+                const Floats middle = round_even(best.scale[g] * change);
+                attempts(g, state, middle - float(effort.near / 2), splat(1), effort.near);
+            }));
+        }
+        return best;
+    }
+
+    // Writes the nearest codes, counted from 0, over the weights.
+    ZEROPOINT_INLINE void set_codes(const State& state) {
+        for (int g = 0; g < groups; ++g) {
+            const Floats inverse_scale = inverse(state.d.value * state.scale[g]);
+            for (int k = g * Size; k < (g + 1) * Size; ++k)
+                tile.set_code(k, Codes::stored(tile.weights[k] * inverse_scale));
+        }
+    }
+};
+
+template <typename Block>
+using Pack = void(const Tile& tile, const Ints* groups, Ints d, Ints (&words)[(sizeof(Block) + 3) / 4]);
+
+template <typename Block, typename Codes, int Size, int Low, int High, bool Weighted, Effort effort>
+void encode(Pack<Block> pack, const Source& source, u8* blocks, std::size_t first, std::size_t count) {
+    using Search = ScaleSearch<Codes, Size, Low, High, Weighted, effort>;
+    static thread_local Tile tile;
+    for (std::size_t i = first; i < first + count; i += lanes) {
+        const std::size_t used = std::min<std::size_t>(lanes, first + count - i);
+        load_tile<Weighted>(tile, source, i, used, Size, -Search::reach, Search::reach);
+        Search search(tile);
+        const typename Search::State found = search.search();
+        search.set_codes(found);
+        Ints groups[Search::groups], words[(sizeof(Block) + 3) / 4];
+        for (int g = 0; g < Search::groups; ++g) groups[g] = __builtin_convertvector(found.scale[g], Ints);
+        pack(tile, groups, found.d.half, words);
+        store<sizeof(Block)>(words, blocks + i * sizeof(Block), used);
+    }
+}
+
+void pack_q3_k(const Tile& tile, const Ints* groups, Ints d, Ints (&words)[28]) {
+    for (int j = 0; j < 8; ++j)
+        words[j] = join_bytes([&](int b) {
+            Ints byte = splat_int(0);
+            for (int m = 0; m < 8; ++m) byte |= (tile.code(32 * m + 4 * j + b) >> 2) << m;
+            return byte;
+        });
+    for (int j = 0; j < 16; ++j)
+        words[8 + j] = join_bytes([&](int b) { return four_codes(tile, j / 8, j % 8 * 4 + b, 0); });
+    const auto stored = [&](int g) { return groups[g] + 32; };
+    for (int j = 0; j < 2; ++j)
+        words[24 + j] = join_bytes(
+            [&](int b) { return (stored(4 * j + b) & 15) | (stored(8 + 4 * j + b) & 15) << 4; });
+    words[26] = join_bytes([&](int b) {
+        return stored(b) >> 4 | stored(4 + b) >> 4 << 2 | stored(8 + b) >> 4 << 4 | stored(12 + b) >> 4 << 6;
+    });
+    words[27] = d;
+}
+
+void pack_q6_k(const Tile& tile, const Ints* groups, Ints d, Ints (&words)[53]) {
+    for (int j = 0; j < 32; ++j)
+        words[j] = join_bytes([&](int b) {
+            const int k = j / 16 * 128 + j % 16 * 4 + b;
+            return (tile.code(k) & 15) | (tile.code(k + 64) & 15) << 4;
+        });
+    for (int j = 0; j < 16; ++j)
+        words[32 + j] = join_bytes([&](int b) { return four_codes(tile, j / 8, j % 8 * 4 + b, 4); });
+    for (int j = 0; j < 4; ++j)
+        words[48 + j] = join_bytes([&](int b) { return groups[4 * j + b] & 255; });
+    words[52] = d;
+}
+
+void pack_iq4_xs(const Tile& tile, const Ints* groups, Ints d, Ints (&words)[34]) {
+    const auto stored = [&](int g) { return groups[g] + 32; };
+    words[0] = d;
+    for (int g = 0; g < 8; ++g) words[0] |= stored(g) >> 4 << (16 + 2 * g);
+    words[1] = join_bytes([&](int b) { return (stored(2 * b) & 15) | (stored(2 * b + 1) & 15) << 4; });
+    for (int j = 0; j < 32; ++j)
+        words[2 + j] = join_bytes([&](int b) {
+            const int k = j / 4 * 32 + j % 4 * 4 + b;
+            return tile.code(k) | tile.code(k + 16) << 4;
+        });
+}
+
+}  // namespace
+
+void encode_q3_k(const Source& source, u8* blocks, std::size_t first, std::size_t count) {
+    constexpr Effort plain{.below = 4, .above = 4, .slack = 1.15f, .near = 1, .nudges = {1}};
+    constexpr Effort weighted{.below = 4, .above = 4, .stride = 2, .both_signs = true, .slack = 1.15f,
+                              .near = 4, .nudges = {1, 1.03f}};
+    const auto run = source.importance ? encode<BlockQ3_K, Integers<-4, 3>, 16, -32, 31, true, weighted>
+                                       : encode<BlockQ3_K, Integers<-4, 3>, 16, -32, 31, false, plain>;
+    run(pack_q3_k, source, blocks, first, count);
+}
+
+void encode_q6_k(const Source& source, u8* blocks, std::size_t first, std::size_t count) {
+    constexpr Effort effort{.below = 4, .above = 20, .slack = 1.15f, .near = 1, .nudges = {1}};
+    const auto run = source.importance ? encode<BlockQ6_K, Integers<-32, 31>, 16, -128, 127, true, effort>
+                                       : encode<BlockQ6_K, Integers<-32, 31>, 16, -128, 127, false, effort>;
+    run(pack_q6_k, source, blocks, first, count);
+}
+
+void encode_iq4_xs(const Source& source, u8* blocks, std::size_t first, std::size_t count) {
+    constexpr Effort effort{.below = 4, .above = 8, .both_signs = true, .slack = 1.15f,
+                            .near = 4, .nudges = {1.03f, 0.97f, 1}};
+    const auto run = source.importance ? encode<BlockIQ4_XS, Levels, 32, -32, 31, true, effort>
+                                       : encode<BlockIQ4_XS, Levels, 32, -32, 31, false, effort>;
+    run(pack_iq4_xs, source, blocks, first, count);
+}
+
+}  // namespace zeropoint::ZEROPOINT_VARIANT
