@@ -61,10 +61,9 @@ struct MinimumSearch {
         for (int c = 0; c < Size; ++c) {
             low = smaller(low, x[c]);
             high = larger(high, x[c]);
-            const Floats wx = Weighted ? w[c] * x[c] : x[c];
             sw += Weighted ? w[c] : splat(1);
-            sx += wx;
-            sxx += wx * x[c];
+            sx += Weighted ? w[c] * x[c] : x[c];
+            sxx += Weighted ? (x[c] * x[c]) * w[c] : x[c] * x[c];
         }
         sum_w[g] = sw;
         sum_x[g] = sx;

@@ -7,14 +7,19 @@ A block has one float16 `d` (and `dmin`), and each group a small integer, so tha
 Both products are exact in float32, and so is scale · q; only adding the minimum rounds.
 """
 
-from dataclasses import dataclass
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint.formats.base import F32, U8
+from zeropoint.formats.minimums import MinimumSearch
 from zeropoint.formats.parts import Parts
+from zeropoint.formats.scales import ScaleSearch
+from zeropoint.formats.search import Found
 from zeropoint.formats.storage import StorageFormat, fields, read, read_f16
 
 
@@ -23,6 +28,13 @@ class KQuant(StorageFormat):
     """Blocks of 256 weights, in two halves of 128 or four quarters of 64."""
 
     block_size: int = 256
+
+    @abstractmethod
+    def pack(self, found: Found) -> U8:
+        """Put (n, block_bytes) bytes together."""
+
+    def encode_blocks(self, weights: F32, importance: F32 | None = None) -> U8:
+        return self.pack(SEARCHES[self.name][importance is not None](weights, importance))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +55,10 @@ class Q2_K(KQuant):
         scale = product(read_f16(blocks, 80), blocks[:, :16] & np.uint8(15))
         minimum = negated_product(read_f16(blocks, 82), blocks[:, :16] >> np.uint8(4))
         return Parts(scale=scale, minimum=minimum, codes=spread(blocks, 16, 80, 2))
+
+    def pack(self, found: Found) -> U8:
+        groups = (found.scales | found.minimums << 4).astype(np.uint8)
+        return joined(groups, gather(found.codes, 2), found.d, found.dmin)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +85,12 @@ class Q3_K(KQuant):
         codes = spread(blocks, 32, 96, 2) + (top << np.uint8(2)).view(np.int8) - np.int8(4)
         return Parts(scale=product(read_f16(blocks, 108), groups), codes=codes)
 
+    def pack(self, found: Found) -> U8:
+        groups = found.scales + 32
+        low = gather((groups & 15).reshape(-1, 2, 8), 4)
+        high = gather((groups >> 4).reshape(-1, 4, 4), 2)
+        return joined(gather(found.codes >> 2, 1), gather(found.codes & 3, 2), low, high, found.d)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Q4_K(KQuant):
@@ -86,6 +108,9 @@ class Q4_K(KQuant):
     def parts(self, blocks: U8) -> Parts:
         scale, minimum = scale_and_minimum(blocks)
         return Parts(scale=scale, minimum=minimum, codes=spread(blocks, 16, 144, 4))
+
+    def pack(self, found: Found) -> U8:
+        return joined(found.d, found.dmin, scale_and_minimum_bytes(found), gather(found.codes, 4))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +132,11 @@ class Q5_K(KQuant):
         top = fields(blocks[:, 16:48], 1).reshape(-1, 256)
         codes = spread(blocks, 48, 176, 4) + (top << np.uint8(4)).view(np.int8)
         return Parts(scale=scale, minimum=minimum, codes=codes)
+
+    def pack(self, found: Found) -> U8:
+        groups = scale_and_minimum_bytes(found)
+        fifth, low = gather(found.codes >> 4, 1), gather(found.codes & 15, 4)
+        return joined(found.d, found.dmin, groups, fifth, low)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,11 +161,43 @@ class Q6_K(KQuant):
         groups = read(blocks, 192, 208, "i1")
         return Parts(scale=product(read_f16(blocks, 208), groups), codes=codes)
 
+    def pack(self, found: Found) -> U8:
+        low = gather(found.codes.reshape(-1, 2, 2, 64) & 15, 4)
+        high = gather(found.codes >> 4, 2)
+        return joined(low, high, found.scales.astype(np.int8), found.d)
+
 
 def spread(blocks: U8, start: int, stop: int, bits: int) -> NDArray[np.int8]:
     """Return the 256 codes in bytes start … stop − 1, where 32 bytes hold 32 · 8 / bits weights."""
     runs = blocks[:, start:stop].reshape(len(blocks), -1, 32)
     return fields(runs, bits).reshape(-1, 256).view(np.int8)
+
+
+def gather(fields: NDArray[np.int32], bits: int) -> U8:
+    """Put fields of 1, 2 or 4 bits into bytes (n, m), as `fields` and `spread` take them apart.
+
+    Codes (n, 256) come in runs of 32 bytes; other shapes are (n, ..., 8 / bits, bytes).
+    """
+    if fields.ndim == 2:
+        fields = fields.reshape(len(fields), -1, 8 // bits, 32)
+    shifts = np.arange(0, 8, bits)[:, None]
+    total: NDArray[np.int32] = (fields << shifts).sum(axis=-2)
+    return total.astype(np.uint8).reshape(len(fields), -1)
+
+
+def joined(*parts: NDArray[Any]) -> U8:
+    """Put what a block stores, (n,) or (n, m) each, side by side as bytes."""
+    n = len(parts[0])
+    rows = [np.ascontiguousarray(part).reshape(n, -1).view(np.uint8) for part in parts]
+    return np.concatenate(rows, axis=1)
+
+
+def scale_and_minimum_bytes(found: Found) -> U8:
+    """Pack the scales and minimums of 8 groups into 12 bytes, as `scale_and_minimum` says."""
+    both = np.stack([found.scales, found.minimums], axis=1)  # (n, 2, 8)
+    first, second = both[:, :, :4], both[:, :, 4:]
+    last = second[:, 0] & 15 | (second[:, 1] & 15) << 4
+    return joined((first | second >> 4 << 6).astype(np.uint8), last.astype(np.uint8))
 
 
 def scale_and_minimum(blocks: U8) -> tuple[F32, F32]:
@@ -163,5 +225,39 @@ def negated_product(factor: F32, integers: NDArray[np.integer[Any]]) -> F32:
     """As `product`, with the other sign: ggml subtracts its minimums."""
     return -product(factor, integers)
 
+
+Q3_K_SEARCH = ScaleSearch(
+    size=16, scales=(-32, 31), levels=tuple(range(-4, 4)), below=4, above=4, near=1, nudges=(1,)
+)
+Q6_K_SEARCH = ScaleSearch(
+    size=16,
+    scales=(-128, 127),
+    levels=tuple(range(-32, 32)),
+    below=4,
+    above=20,
+    near=1,
+    nudges=(1,),
+)
+ALTERNATELY = ((1.05, 1), (1, 1.05), (1, 1))  # nudges of d and dmin
+# Without importance, and with it: that makes the error rougher, so that more must be tried.
+SEARCHES: Mapping[str, tuple[ScaleSearch | MinimumSearch, ScaleSearch | MinimumSearch]] = {
+    "Q2_K": (
+        MinimumSearch(size=16, top=3, most=15, window=(4, 1), nudges=((1, 1),)),
+        MinimumSearch(size=16, top=3, most=15, window=(4, 2), nudges=ALTERNATELY),
+    ),
+    "Q3_K": (
+        Q3_K_SEARCH,
+        replace(Q3_K_SEARCH, stride=2, both_signs=True, near=4, nudges=(1, 1.03)),
+    ),
+    "Q4_K": (
+        MinimumSearch(size=32, top=15, most=63, window=(4, 1), nudges=((1.05, 1.05), (1, 1))),
+        MinimumSearch(size=32, top=15, most=63, window=(6, 1), nudges=ALTERNATELY),
+    ),
+    "Q5_K": (
+        MinimumSearch(size=32, top=31, most=63, window=(4, 1), nudges=((1.05, 1.05), (1, 1))),
+        MinimumSearch(size=32, top=31, most=63, window=(6, 1), nudges=ALTERNATELY),
+    ),
+    "Q6_K": (Q6_K_SEARCH, Q6_K_SEARCH),
+}
 
 KQUANTS = (Q2_K(), Q3_K(), Q4_K(), Q5_K(), Q6_K())

@@ -6,14 +6,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint.formats.base import F32, U8
-from zeropoint.formats.kquants import product
+from zeropoint.formats.kquants import gather, joined, product
 from zeropoint.formats.legacy import nibbles
 from zeropoint.formats.parts import Parts
+from zeropoint.formats.scales import ScaleSearch
 from zeropoint.formats.storage import StorageFormat, fields, read_f16
 
 # ggml's table: dense around zero, where weights are, and not symmetric. There is no zero in it.
 IQ4_VALUES: F32 = np.array(
     [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113], np.float32
+)
+IQ4_XS_SEARCH = ScaleSearch(
+    size=32,
+    scales=(-32, 31),
+    levels=tuple(int(value) for value in IQ4_VALUES),
+    below=4,
+    above=8,
+    both_signs=True,
+    near=4,
+    nudges=(1.03, 0.97, 1),
 )
 # Twice the values of FP4 E2M1, which are 0, ½, 1, 1½, 2, 3, 4, 6 and their negatives; −0 is 0.
 E2M1_DOUBLED: F32 = np.array([0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12], np.float32)
@@ -59,6 +70,13 @@ class IQ4_XS(StorageFormat):
         codes = fields(blocks[:, 8:].reshape(-1, 8, 16), 4).reshape(-1, 256).view(np.int8)
         scale = product(read_f16(blocks, 0), groups)
         return Parts(scale=scale, codes=codes, values=IQ4_VALUES[codes])
+
+    def encode_blocks(self, weights: F32, importance: F32 | None = None) -> U8:
+        found = IQ4_XS_SEARCH(weights, importance)
+        groups = found.scales + 32
+        high = gather((groups >> 4).reshape(-1, 2, 4).swapaxes(1, 2), 2)
+        low = gather((groups & 15).reshape(-1, 4, 2).swapaxes(1, 2), 4)
+        return joined(found.d, high, low, gather(found.codes.reshape(-1, 8, 2, 16), 4))
 
 
 @dataclass(frozen=True, kw_only=True)

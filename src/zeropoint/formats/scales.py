@@ -1,0 +1,120 @@
+"""The search for formats whose groups have a scale and no minimum: Q3_K, Q6_K, IQ4_XS.
+
+See `search`, whose steps these are.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zeropoint.formats.base import F32
+from zeropoint.formats.search import (
+    LARGEST_HALF,
+    Blocks,
+    Factors,
+    Found,
+    State,
+    clamp,
+    inverse,
+    ordered_sum,
+    round_even,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaleSearch:
+    """Groups with a scale only: x ≈ d · s · level(q).
+
+    `levels` is what the codes mean, ascending. Plain rounding puts the largest weight of a group on
+    the first level, which is the largest in magnitude, with a scale of either sign.
+    """
+
+    size: int  # weights per group
+    scales: tuple[int, int]  # lowest and highest s; the lowest is the largest in magnitude
+    levels: tuple[int, ...]
+    below: int  # candidates smaller than the plain scale, by 1, 2, ... times stride
+    above: int  # the plain scale and larger ones
+    stride: int = 1
+    both_signs: bool = False  # the same candidates negative, too: levels are not symmetric
+    slack: float = 1.15  # d is so much larger than it had to be: room for larger candidates
+    near: int  # candidates in each round
+    nudges: tuple[float, ...]  # of each round
+
+    def __call__(self, weights: F32, importance: F32 | None) -> Found:
+        """Search for (n, 256) weights."""
+        reach = float(LARGEST_HALF) * self.scales[0] * self.levels[0]
+        with np.errstate(all="ignore"):  # what overflows is not the lowest error
+            blocks = Blocks.of(weights, importance, self.size, -reach, reach)
+            best = self.search(blocks)
+            ratio = blocks.x * inverse(best.d.value * best.scale)[:, :, None]
+            return best.found(self.code(ratio))
+
+    def search(self, blocks: Blocks) -> State:
+        """Return the best d and group scales that were tried."""
+        x = blocks.x
+        zero = blocks.sum_xx
+        low = np.minimum(x.min(axis=2), np.float32(0))
+        high = np.maximum(x.max(axis=2), np.float32(0))
+        plain = np.where(-low > high, low, high) * (np.float32(1) / np.float32(self.levels[0]))
+        first = np.argmax(np.abs(plain), axis=1)[:, None]
+        most = np.take_along_axis(plain, first, axis=1)
+        none = blocks.factors(np.zeros_like(most))
+
+        def around_plain(d: Factors, below: int, count: int, stride: int, both: bool) -> State:
+            state = State.zero(d, none, zero)
+            middle = round_even(plain * inverse(d.value))
+            step: F32 = np.where(middle < 0, np.float32(-stride), np.float32(stride))
+            for sign in (1, -1) if both else (1,):
+                for k in range(-below, count - below):
+                    candidate: F32 = np.float32(sign) * (middle + np.float32(k) * step)
+                    self.attempt(blocks, state, candidate)
+            return state
+
+        lowest = np.float32(self.scales[0])
+        exact = blocks.factors(most * (np.float32(1) / lowest))
+        wider = blocks.factors(most * (np.float32(self.slack) / lowest))
+        best = around_plain(exact, 0, 1, 1, False).better(
+            around_plain(wider, self.below, self.below + self.above, self.stride, self.both_signs)
+        )
+        for nudge in self.nudges:
+            d = self.refit(blocks, best, nudge)
+            state = State.zero(d, none, zero)
+            middle = round_even(best.scale * (best.d.value * inverse(d.value)))
+            for k in range(self.near):
+                self.attempt(blocks, state, middle + np.float32(k - self.near // 2))
+            best = best.better(state)
+        return best
+
+    def attempt(self, blocks: Blocks, state: State, candidate: F32) -> None:
+        """Try one integer for the scale of each group."""
+        candidate = clamp(candidate, *self.scales)
+        scale = state.d.value * candidate
+        ratio = blocks.x * inverse(scale)[:, :, None]
+        rest = ratio - self.nearest(ratio)
+        error = ordered_sum(blocks.weigh(rest * rest)) * (scale * scale)
+        state.attempt(candidate, state.minimum, error)
+
+    def refit(self, blocks: Blocks, state: State, nudge: float) -> Factors:
+        """Return the d that fits codes and group scales best, times `nudge`.
+
+        d = Σ s · (Σ w x q) / Σ s² · (Σ w q²)
+        """
+        q = self.nearest(blocks.x * inverse(state.d.value * state.scale)[:, :, None])
+        wq = blocks.weigh(q)
+        over = ordered_sum(state.scale * ordered_sum(wq * blocks.x))[:, None]
+        under = ordered_sum((state.scale * state.scale) * ordered_sum(wq * q))[:, None]
+        return blocks.factors(np.where(under > 0, over / under, state.d.value) * np.float32(nudge))
+
+    def code(self, ratio: F32) -> NDArray[Any]:
+        """Return the code of the nearest level; halfway, the even integer, or a table's lower."""
+        low, high = self.levels[0], self.levels[-1]
+        if high - low == len(self.levels) - 1:
+            return clamp(np.rint(ratio), low, high) - np.float32(low)
+        levels = np.array(self.levels, np.float32)
+        return np.searchsorted((levels[:-1] + levels[1:]) / np.float32(2), ratio)
+
+    def nearest(self, ratio: F32) -> F32:
+        """Return the nearest level."""
+        return np.array(self.levels, np.float32)[self.code(ratio).astype(np.int32)]
