@@ -68,24 +68,19 @@ ZEROPOINT_INLINE void load_columns(const float* const (&rows)[lanes], Floats (&c
     }
 }
 
-// A group of `group` weights that matters to nobody is given an importance, little beside the others'.
-ZEROPOINT_INLINE void scale_importance(Tile& tile, int group) {
+// Importance in units of the block's largest; what is next to nothing counts a little.
+ZEROPOINT_INLINE void scale_importance(Floats (&importance)[block_weights]) {
     Floats most = splat(0), power, inverse_power;
-    for (const Floats& importance : tile.importance) most = larger(most, importance);
+    for (const Floats& w : importance) most = larger(most, w);
     power_below(most, power, inverse_power);
-    for (Floats* w = tile.importance; w < tile.importance + block_weights; w += group) {
-        Floats sum = splat(0);
-        for (int c = 0; c < group; ++c) sum += w[c] *= inverse_power;
-        const Ints nothing = sum == 0.0f;
-        for (int c = 0; c < group; ++c) w[c] = select(nothing, splat(0x1p-16f), w[c]);
-    }
+    for (Floats& w : importance) w = larger(w * inverse_power, splat(0x1p-30f));
 }
 
 // Takes blocks [first, first + count), count <= lanes (the last one again in the other lanes).
 // low, high: the weights that the format can reach at all.
 template <bool Weighted>
 ZEROPOINT_INLINE void load_tile(Tile& tile, const Source& source, std::size_t first, std::size_t count,
-                                int group, float low, float high) {
+                                float low, float high) {
     const float *weights[lanes], *importance[lanes];
     for (std::size_t i = 0; i < lanes; ++i) {
         const std::size_t block = first + std::min(i, count - 1);
@@ -100,7 +95,7 @@ ZEROPOINT_INLINE void load_tile(Tile& tile, const Source& source, std::size_t fi
     for (Floats& weight : tile.weights) weight *= tile.inverse_unit;
     if constexpr (Weighted) {
         load_columns(importance, tile.importance);
-        scale_importance(tile, group);
+        scale_importance(tile.importance);
     }
 }
 

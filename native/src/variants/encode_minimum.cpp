@@ -68,14 +68,15 @@ struct MinimumSearch {
         sum_w[g] = sw;
         sum_x[g] = sx;
         zero[g] = sxx;
-        plain[g] = {(high - low) * (1.0f / Top), -low};
+        const Floats range = high - low;
+        plain[g] = {select(range != 0.0f, range * (1.0f / Top), -low), -low};
     }
 
     // The best of some lines, each fitted to the codes that a somewhat narrower range gives.
     ZEROPOINT_INLINE void fit_group(int g) {
         const Floats inverse_scale = inverse(plain[g].scale), sw = sum_w[g], sx = sum_x[g];
         Line best = plain[g];
-        Floats most = splat(-1);
+        Floats most = splat(0);
         for (int k = 0; k < effort.steps; ++k) {
             const Floats narrower = inverse_scale * (1 + (effort.shrink + effort.step * float(k)) / Top);
             const Sums s = sums(g, narrower, plain[g].minimum * narrower);
@@ -129,7 +130,7 @@ struct MinimumSearch {
         }
         for (int k = 0; k < K; ++k) {
             const Floats error = sum[k] * (real[k] * real[k]);
-            const Ints lower = (error < state.error[g]) & (scale[k] != 0.0f);
+            const Ints lower = (error < state.error[g]) & (real[k] != 0.0f);
             state.error[g] = select(lower, error, state.error[g]);
             state.scale[g] = select(lower, scale[k], state.scale[g]);
             state.minimum[g] = select(lower, minimum[k], state.minimum[g]);
@@ -250,7 +251,7 @@ void encode(Pack<Block> pack, const Source& source, u8* blocks, std::size_t firs
     static thread_local Tile tile;
     for (std::size_t i = first; i < first + count; i += lanes) {
         const std::size_t used = std::min<std::size_t>(lanes, first + count - i);
-        load_tile<Weighted>(tile, source, i, used, Size, -largest_half * Most, largest_half * Most * Top);
+        load_tile<Weighted>(tile, source, i, used, -largest_half * Most, largest_half * Most * Top);
         Search search(tile);
         const typename Search::State found = search.search();
         search.set_codes(found);

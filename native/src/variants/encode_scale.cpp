@@ -96,7 +96,7 @@ struct ScaleSearch {
         errors<K>(g, inverse_scale, sum);
         for (int k = 0; k < K; ++k) {
             const Floats error = sum[k] * (scale[k] * scale[k]);
-            const Ints lower = (error < state.error[g]) & (candidate[k] != 0.0f);
+            const Ints lower = (error < state.error[g]) & (scale[k] != 0.0f);
             state.error[g] = select(lower, error, state.error[g]);
             state.scale[g] = select(lower, candidate[k], state.scale[g]);
         }
@@ -212,7 +212,7 @@ void encode(Pack<Block> pack, const Source& source, u8* blocks, std::size_t firs
     static thread_local Tile tile;
     for (std::size_t i = first; i < first + count; i += lanes) {
         const std::size_t used = std::min<std::size_t>(lanes, first + count - i);
-        load_tile<Weighted>(tile, source, i, used, Size, -Search::reach, Search::reach);
+        load_tile<Weighted>(tile, source, i, used, -Search::reach, Search::reach);
         Search search(tile);
         const typename Search::State found = search.search();
         search.set_codes(found);

@@ -55,8 +55,9 @@ class MinimumSearch:
     def search(self, blocks: Blocks) -> State:
         """Return the best d, dmin, group scales and minimums that were tried."""
         low = np.minimum(blocks.x.min(axis=2), np.float32(0))
-        scale = (blocks.x.max(axis=2) - low) * (np.float32(1) / np.float32(self.top))
-        plain = Lines(scale, -low)
+        span = blocks.x.max(axis=2) - low  # 0 for equal negative weights: code 0 is theirs
+        part = np.float32(1) / np.float32(self.top)
+        plain = Lines(np.where(span != 0, span * part, -low), -low)
         best = self.begin(blocks, plain, (0, 0))
         best = best.better(self.begin(blocks, self.fit(blocks, plain), self.window))
         for nudge in self.nudges:
@@ -73,7 +74,7 @@ class MinimumSearch:
         `stretch`). The scale and minimum that fit them best solve two normal equations; a minimum
         that would be negative is 0 instead.
         """
-        scale, minimum, most = plain.scale, plain.minimum, np.full_like(plain.scale, -1)
+        scale, minimum, most = plain.scale, plain.minimum, np.zeros_like(plain.scale)
         start, step, count = self.stretch
         for k in range(count):
             change = np.float32(start) + np.float32(step) * np.float32(k)
@@ -127,7 +128,7 @@ class MinimumSearch:
                 ratio = self.ratio(blocks, inverse_scale, (dmin.value * other) * inverse_scale)
                 rest = ratio - self.nearest(ratio)
                 error = ordered_sum(blocks.weigh(rest * rest)) * (real * real)
-                state.attempt(candidate, other, error)
+                state.attempt(candidate, other, error, real)
         return state
 
     def refit(

@@ -94,7 +94,7 @@ class ScaleSearch:
         ratio = blocks.x * inverse(scale)[:, :, None]
         rest = ratio - self.nearest(ratio)
         error = ordered_sum(blocks.weigh(rest * rest)) * (scale * scale)
-        state.attempt(candidate, state.minimum, error)
+        state.attempt(candidate, state.minimum, error, scale)
 
     def refit(self, blocks: Blocks, state: State, nudge: float) -> Factors:
         """Return the d that fits codes and group scales best, times `nudge`.

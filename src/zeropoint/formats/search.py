@@ -21,7 +21,8 @@ Plain rounding is one of the candidates, so the result is never worse than it.
 Arrays are (blocks, groups, weights of a group), float32 throughout, and sums over weights or groups
 are taken in index order (docs/decisions/0001-lanes-are-groups.md): the kernels give the same bits.
 Each block is first brought to a largest weight in 1 … 2 by a power of two, and each block's
-importance likewise: squares then neither overflow nor vanish, and nothing is rounded.
+importance likewise: squares then neither overflow nor vanish, and nothing is rounded. Importance
+below 2^-30 of the largest counts as that, so that a weight that nobody asked for stays near.
 """
 
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ from zeropoint.formats.base import F32, check_weights
 
 I32 = NDArray[np.int32]
 LARGEST_HALF = np.float32(65504)
-SMALL_IMPORTANCE = np.float32(2**-16)  # of a group without any, where the block's largest is 1 … 2
+LEAST_IMPORTANCE = np.float32(2**-30)  # where the block's largest is 1 … 2
 
 
 @dataclass(frozen=True)
@@ -77,9 +78,7 @@ class Blocks:
         if importance is None:
             return cls(x, None, unit)
         most = power_below(np.max(importance, axis=1, keepdims=True))
-        w = (importance / most).reshape(x.shape)
-        nothing = ordered_sum(w) == 0
-        return cls(x, np.where(nothing[:, :, None], SMALL_IMPORTANCE, w), unit)
+        return cls(x, np.maximum(importance / most, LEAST_IMPORTANCE).reshape(x.shape), unit)
 
     def weigh(self, terms: F32) -> F32:
         """Multiply terms by the importance, if there is one."""
@@ -153,9 +152,12 @@ class State:
         """Return the state where every group has scale and minimum 0."""
         return cls(d, dmin, np.zeros_like(error), np.zeros_like(error), error)
 
-    def attempt(self, scale: F32, minimum: F32, error: F32) -> None:
-        """Take a candidate for each group where its error is lower."""
-        lower = (error < self.error) & (scale != 0)
+    def attempt(self, scale: F32, minimum: F32, error: F32, real: F32) -> None:
+        """Take a candidate for each group where its error is lower.
+
+        Errors are measured in codes; where the real scale, d · scale, is 0 that means nothing.
+        """
+        lower = (error < self.error) & (real != 0)
         self.error = np.where(lower, error, self.error)
         self.scale = np.where(lower, scale, self.scale)
         self.minimum = np.where(lower, minimum, self.minimum)
