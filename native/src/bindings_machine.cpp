@@ -1,7 +1,10 @@
 // Bindings of what is measured: the machine's peaks, and how far weights stand out.
+#include <nanobind/stl/optional.h>
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <optional>
 
 #include "zeropoint/bindings.hpp"
 #include "zeropoint/machine.hpp"
@@ -67,11 +70,37 @@ nb::tuple bound_moments(Array<const float, 1> values, int threads) {
     return nb::make_tuple(found.sum, found.squares, found.largest);
 }
 
+void bound_histogram(Array<const float, 1> values, double limit, Array<std::int64_t, 1> counts, int threads) {
+    if (counts.shape(0) != histogram_bins || !(limit > 0)) throw nb::value_error("histogram: 256 bins");
+    nb::gil_scoped_release release;
+    histogram(values.data(), values.size(), limit, counts.data(), threads);
+}
+
+nb::tuple bound_worst_block(Array<const float, 2> weights, Array<const float, 2> decoded,
+                            std::optional<Array<const float, 1>> importance, std::size_t block_size,
+                            int threads) {
+    const std::size_t rows = weights.shape(0), columns = weights.shape(1);
+    if (!rows || !columns || !block_size || columns % block_size || decoded.shape(0) != rows ||
+        decoded.shape(1) != columns || (importance && importance->shape(0) != columns))
+        throw nb::value_error("worst_block: the arrays do not fit each other");
+    WorstBlock found{};
+    {
+        nb::gil_scoped_release release;
+        found = worst_block(weights.data(), decoded.data(), importance ? importance->data() : nullptr, rows,
+                            columns, block_size, threads);
+    }
+    return nb::make_tuple(found.index, found.error);
+}
+
 }  // namespace
 
 void zeropoint::bind_machine(nb::module_& module) {
     module.def("read_seconds", &read_seconds, nb::arg("words"), nb::arg("threads"));
     module.def("multiply_adds_per_second", &multiply_adds_per_second, nb::arg("seconds"),
                nb::arg("threads"));
+    module.def("histogram", &bound_histogram, nb::arg("values"), nb::arg("limit"), nb::arg("counts"),
+               nb::arg("threads"));
+    module.def("worst_block", &bound_worst_block, nb::arg("weights"), nb::arg("decoded"),
+               nb::arg("importance").none(), nb::arg("block_size"), nb::arg("threads"));
     module.def("moments", &bound_moments, nb::arg("values"), nb::arg("threads"));
 }

@@ -1,6 +1,7 @@
 #include "zeropoint/scan.hpp"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstdint>
 #include <vector>
@@ -63,6 +64,48 @@ Moments moments(const float* values, std::size_t count, int threads) {
     }
     result.largest = where * values_per_task;
     while (passes.largest(values + result.largest, 1) != parts[where].largest) ++result.largest;
+    return result;
+}
+
+void histogram(const float* values, std::size_t count, double limit, std::int64_t* counts, int threads) {
+    const Passes passes = active_passes();
+    constexpr std::size_t step = 4096;
+    const float scale = float(double(histogram_bins / 2) / limit);
+    const std::size_t tasks = (count + values_per_task - 1) / values_per_task;
+    std::vector<std::array<std::int64_t, histogram_bins>> parts(tasks);
+    parallel_for(tasks, threads, [&](std::size_t task) {
+        const std::size_t end = std::min(count, (task + 1) * values_per_task);
+        std::int32_t bins[step];
+        for (std::size_t at = task * values_per_task; at < end; at += step) {
+            const std::size_t n = std::min(step, end - at);
+            passes.bins(values + at, n, scale, bins);
+            for (std::size_t i = 0; i < n; ++i) ++parts[task][std::size_t(bins[i])];
+        }
+    });
+    for (const auto& part : parts)
+        for (std::size_t bin = 0; bin < histogram_bins; ++bin) counts[bin] += part[bin];
+}
+
+WorstBlock worst_block(const float* weights, const float* decoded, const float* importance, std::size_t rows,
+                       std::size_t columns, std::size_t block_size, int threads) {
+    const Passes passes = active_passes();
+    const std::size_t blocks = columns / block_size;
+    const std::size_t chunk = std::max<std::size_t>(1, values_per_task / std::max<std::size_t>(1, columns));
+    const std::size_t tasks = (rows + chunk - 1) / chunk;
+    std::vector<WorstBlock> worst(tasks, WorstBlock{0, -1.0});
+    parallel_for(tasks, threads, [&](std::size_t task) {
+        for (std::size_t row = task * chunk; row < std::min(rows, (task + 1) * chunk); ++row) {
+            for (std::size_t block = 0; block < blocks; ++block) {
+                const std::size_t column = block * block_size, at = row * columns + column;
+                const double error = passes.row_error(weights + at, decoded + at,
+                                                      importance ? importance + column : nullptr, block_size);
+                if (error > worst[task].error) worst[task] = {row * blocks + block, error};
+            }
+        }
+    });
+    WorstBlock result{0, -1.0};
+    for (const WorstBlock& found : worst)
+        if (found.error > result.error) result = found;
     return result;
 }
 

@@ -76,22 +76,3 @@ def test_the_power_of_weights_is_their_error_against_zeros(columns: int, weighte
     exact = (weights.astype(np.float64) ** 2 * (1 if importance is None else importance)).sum()
     # columns · rows sums of positive terms, each rounded once: 2⁻⁵³ for each of them
     assert abs(power - exact) <= exact * weights.size * 2.0**-52
-
-
-@pytest.mark.parametrize("count", [1, 8, 100_003])
-def test_moments_are_sums_and_the_place_of_the_largest(count: int) -> None:
-    values = np.random.default_rng(count).standard_normal(count).astype(np.float32)
-    values[count // 2] = -9.0
-    total, squares, largest = kernels.moments(values, threads=2)
-    assert largest == count // 2
-    assert abs(total - values.sum(dtype=np.float64)) <= np.abs(values).sum() * count * 2.0**-52
-    assert abs(squares - float(values.astype(np.float64) @ values)) <= squares * count * 2.0**-52
-    assert kernels.moments(values, threads=1) == (total, squares, largest)
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_moments_tell_whether_a_value_is_not_finite(value: float) -> None:
-    values = np.full(1000, 3e38, np.float32)
-    assert np.isfinite(kernels.moments(values)[1])
-    values[77] = value
-    assert not np.isfinite(kernels.moments(values)[1])

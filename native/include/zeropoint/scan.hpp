@@ -23,7 +23,21 @@ struct Moments {
 // Sums in 8 lanes over pieces of fixed length, which are added in order. `count` must not be 0.
 Moments moments(const float* values, std::size_t count, int threads);
 
-// What the three are made of, for one variant.
+constexpr std::size_t histogram_bins = 256;
+
+// Adds to `counts` how many values lie in each of 256 equal bins from −limit to limit, a power of two. A
+// bin holds its lower edge. What lies outside, which the caller rules out, counts in the outermost bins.
+void histogram(const float* values, std::size_t count, double limit, std::int64_t* counts, int threads);
+
+struct WorstBlock {
+    std::size_t index;  // of the first block with the largest error, blocks counted in row-major order
+    double error;       // its sum of importance · (weights − decoded)²
+};
+
+WorstBlock worst_block(const float* weights, const float* decoded, const float* importance, std::size_t rows,
+                       std::size_t columns, std::size_t block_size, int threads);
+
+// What they are made of, for one variant.
 struct Part {
     double sum, squares;
     std::uint32_t largest;  // bits of the largest magnitude: they order like the magnitudes
@@ -33,6 +47,7 @@ struct Passes {
     double (*row_error)(const float* weights, const float* decoded, const float* importance,
                         std::size_t columns);
     Part (*part)(const float* values, std::size_t count);
+    void (*bins)(const float* values, std::size_t count, float scale, std::int32_t* bins);
 };
 
 namespace baseline { Passes passes(); }

@@ -8,6 +8,8 @@ namespace zeropoint::ZEROPOINT_VARIANT {
 namespace {
 
 constexpr std::size_t lanes = 8;
+constexpr int half_bins = histogram_bins / 2;
+constexpr float half = half_bins;
 
 std::uint32_t magnitude(float value) { return std::bit_cast<std::uint32_t>(value) & 0x7fffffffu; }
 
@@ -61,8 +63,17 @@ Part part(const float* values, std::size_t count) {
     return {tree(sum), tree(squares), *std::max_element(most, most + lanes)};
 }
 
+void bins(const float* values, std::size_t count, float scale, std::int32_t* result) {
+    for (std::size_t i = 0; i < count; ++i) {
+        const float place = values[i] * scale;  // exact: a power of two
+        std::int32_t bin = std::int32_t(std::min(std::max(place, -half), half));
+        bin -= float(bin) > place;  // the cast rounds to zero; a bin reaches down from its edge
+        result[i] = std::min(bin + half_bins, int(histogram_bins) - 1);
+    }
+}
+
 }  // namespace
 
-Passes passes() { return {largest, any_row_error, part}; }
+Passes passes() { return {largest, any_row_error, part, bins}; }
 
 }  // namespace zeropoint::ZEROPOINT_VARIANT

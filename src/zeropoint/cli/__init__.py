@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from zeropoint.cli import doctor, explain, inspect
+from zeropoint.cli import doctor, explain, inspect, quantize
 from zeropoint.cli.exits import Exits
 
 app = typer.Typer(
@@ -42,6 +42,7 @@ def every_verb(
 
 inspect.register(app)
 explain.register(app)
+quantize.register(app)
 doctor.register(app)
 
 

@@ -2,10 +2,14 @@
 
 import platform
 from importlib import metadata
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from zeropoint.cli.output import AsJson, Output, in_bytes
+
+if TYPE_CHECKING:
+    from zeropoint.kernels.machine import Machine, Peaks
 
 PARTS = {  # package: what works only with it
     "torch": "run, measure and calibrate models",
@@ -20,7 +24,12 @@ def register(app: typer.Typer) -> None:
     app.command(rich_help_panel="This machine")(doctor)
 
 
-def doctor(as_json: AsJson = False) -> None:
+def doctor(
+    measure: Annotated[
+        bool, typer.Option(help="Measure read bandwidth and arithmetic: some seconds.")
+    ] = True,
+    as_json: AsJson = False,
+) -> None:
     """What this machine is: CPU features in use, memory, measured peaks, what is missing.
 
     [bold]Example:[/bold] zeropoint doctor
@@ -28,17 +37,31 @@ def doctor(as_json: AsJson = False) -> None:
     Takes a few seconds, because bandwidth and arithmetic are measured and not looked up.
     Exit code 1 if the compiled kernels are missing, 0 otherwise.
     """
-    from zeropoint import __version__
-    from zeropoint.kernels.machine import measure_peaks, this_machine
+    from zeropoint.kernels.machine import best_buffer, measure_peaks, this_machine
 
     out = Output(as_json=as_json)
     machine = this_machine()
-    room = machine.available_bytes or 2**32
-    buffer = min(2**30, 1 << (room // 3).bit_length() - 1)
-    measured = [measure_peaks(n, buffer_bytes=buffer) for n in sorted({1, machine.cores})]
+    buffer = best_buffer(machine)
+    threads = sorted({1, machine.cores}) if measure else []
+    measured = [measure_peaks(count, buffer_bytes=buffer) for count in threads]
     peaks = [peak for peak in measured if peak is not None]
     parts = {name: installed(name) for name in PARTS}
     hints = advice(machine.instruction_set, machine.features, parts)
+    show(out, machine, peaks)
+    out.table(("Optional part", "Version"), [(n, v or "not installed") for n, v in parts.items()])
+    for hint in hints:
+        out.say(f"Hint: {hint}")
+    out.finish(
+        "doctor",
+        vars(machine) | {"peaks": [vars(p) for p in peaks], "parts": parts, "hints": hints},
+    )
+    if machine.instruction_set == "numpy":
+        raise typer.Exit(1)
+
+
+def show(out: Output, machine: "Machine", peaks: "list[Peaks]") -> None:
+    """Print what the machine is and what it reaches."""
+    from zeropoint import __version__
 
     out.say(f"zeropoint {__version__}   Python {platform.python_version()}   {platform.system()}")
     out.say(f"Processor   {machine.processor}, {machine.cores} cores")
@@ -47,23 +70,16 @@ def doctor(as_json: AsJson = False) -> None:
     if machine.memory_bytes and machine.available_bytes:
         free = in_bytes(machine.available_bytes)
         out.say(f"Memory      {in_bytes(machine.memory_bytes)}, {free} of it available")
+    if peaks:
+        out.say()
+        out.table(
+            (">Threads", ">Plain read, GB/s", ">Multiply-add, GFLOP/s"),
+            [
+                (p.threads, f"{p.read_bytes_per_second / 1e9:.1f}", f"{p.flops / 1e9:.0f}")
+                for p in peaks
+            ],
+        )
     out.say()
-    out.table(
-        (">Threads", ">Plain read, GB/s", ">Multiply-add, GFLOP/s"),
-        [
-            (p.threads, f"{p.read_bytes_per_second / 1e9:.1f}", f"{p.flops / 1e9:.0f}")
-            for p in peaks
-        ],
-    )
-    out.table(("Optional part", "Version"), [(n, v or "not installed") for n, v in parts.items()])
-    for hint in hints:
-        out.say(f"Hint: {hint}")
-    out.finish(
-        "doctor",
-        vars(machine) | {"peaks": [vars(p) for p in peaks], "parts": parts, "hints": hints},
-    )
-    if not peaks:
-        raise typer.Exit(1)
 
 
 def installed(package: str) -> str | None:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zeropoint.cli.model import as_result, show_model, show_tensors
+from zeropoint.cli.inspect_page import as_result, show_model, show_tensors
 from zeropoint.cli.output import AsJson, Output, Quiet
 from zeropoint.cli.progress import AsProgress, Progress, track
 

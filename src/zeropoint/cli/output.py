@@ -64,7 +64,14 @@ class Output:
             )
         for row in rows:
             grid.add_row(*(Text(printable(cell)) for cell in row))
-        console(sys.stdout).print(grid)
+        screen = console(sys.stdout)
+        if screen.is_terminal:
+            screen.print(grid)
+            return
+        with screen.capture() as captured:
+            screen.print(grid)
+        for line in captured.get().splitlines():
+            print(line.rstrip())
 
     def finish(self, verb: str, result: Mapping[str, object]) -> None:
         """Print the JSON object of this run; nothing without `--json`."""

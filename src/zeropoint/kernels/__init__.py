@@ -7,10 +7,10 @@ from zeropoint.kernels.dispatch import (
     first_not_finite,
     has_decoder,
     has_encoder,
-    moments,
     variant,
     weighted_error,
 )
+from zeropoint.kernels.passes import histogram, moments, worst_block
 from zeropoint.kernels.products import Mode, matmul, matmul_many, pack, pack_slabs, unpack_rows
 from zeropoint.kernels.transformer import make_transformer
 
@@ -22,6 +22,7 @@ __all__ = [
     "first_not_finite",
     "has_decoder",
     "has_encoder",
+    "histogram",
     "make_transformer",
     "matmul",
     "matmul_many",
@@ -31,4 +32,5 @@ __all__ = [
     "unpack_rows",
     "variant",
     "weighted_error",
+    "worst_block",
 ]

@@ -84,3 +84,14 @@ class Transformer:
         threads: int,
         watch: Callable[[int, str, int, NDArray[float32]], object] | None,
     ) -> None: ...
+
+def histogram(
+    values: NDArray[float32], limit: float, counts: NDArray[int64], threads: int
+) -> None: ...
+def worst_block(
+    weights: NDArray[float32],
+    decoded: NDArray[float32],
+    importance: NDArray[float32] | None,
+    block_size: int,
+    threads: int,
+) -> tuple[int, float]: ...

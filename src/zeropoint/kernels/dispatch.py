@@ -162,17 +162,3 @@ def weighted_error(
     pairs = lanes[:, 0::2] + lanes[:, 1::2]
     sums = (pairs[:, 0] + pairs[:, 1]) + (pairs[:, 2] + pairs[:, 3])
     return float(np.add.accumulate(sums)[-1]) if rows else 0.0  # in order; np.sum is pairwise
-
-
-def moments(values: F32, *, threads: int = 1) -> tuple[float, float, int]:
-    """Return Σ v and Σ v² in float64, and the index of the first v of largest magnitude.
-
-    Σ v² is finite if and only if all values are. `values` (n,) must not be empty.
-    """
-    values = np.ascontiguousarray(values, np.float32)
-    module = native()
-    if module is not None:
-        total, squares, largest = module.moments(values, threads)
-        return float(total), float(squares), int(largest)
-    wide = values.astype(np.float64)
-    return float(wide.sum()), float(wide @ wide), int(np.abs(values).argmax())

@@ -57,6 +57,15 @@ def this_machine() -> Machine:
     )
 
 
+def best_buffer(machine: Machine) -> int:
+    """Return how many bytes to read for a bandwidth: 1 GiB, or a third of what is available.
+
+    It has to be more than the last cache holds, which is some hundred MiB on a large server.
+    """
+    room = (machine.available_bytes or 2**32) // 3
+    return min(2**30, 1 << room.bit_length() - 1)
+
+
 def measure_peaks(
     threads: int, *, buffer_bytes: int = 1 << 30, seconds: float = 0.1
 ) -> Peaks | None:
@@ -72,6 +81,16 @@ def measure_peaks(
     best = min(module.read_seconds(words, threads) for _ in range(5))
     flops = max(module.multiply_adds_per_second(seconds, threads) for _ in range(3))
     return Peaks(threads, words.nbytes / best, words.nbytes, flops)
+
+
+def peak_memory_bytes() -> int:
+    """Return the largest resident size that this process has had (VmHWM)."""
+    for line in lines_of("/proc/self/status"):
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    import resource  # not on every system
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def memory_lines() -> list[tuple[str, str]]:

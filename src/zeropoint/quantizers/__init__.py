@@ -1,23 +1,27 @@
 """Turns weights into blocks by a recipe; never imports torch."""
 
-from zeropoint.quantizers.checkpoint import (
-    Options,
-    RowsWritten,
-    TensorWritten,
-    quantize_checkpoint,
-    quantize_steps,
-)
+from zeropoint.quantizers.checkpoint import quantize_checkpoint, quantize_steps
 from zeropoint.quantizers.nearest import dequantize, quantize
+from zeropoint.quantizers.outcome import KindWritten, as_row, by_kind, relative_error, save_run
 from zeropoint.quantizers.outliers import TensorScanned, scan_outliers
+from zeropoint.quantizers.provenance import output_metadata
+from zeropoint.quantizers.records import Options, OutputWritten, RowsWritten, TensorWritten
 
 __all__ = [
+    "KindWritten",
     "Options",
+    "OutputWritten",
     "RowsWritten",
     "TensorScanned",
     "TensorWritten",
+    "as_row",
+    "by_kind",
     "dequantize",
+    "output_metadata",
     "quantize",
     "quantize_checkpoint",
     "quantize_steps",
+    "relative_error",
+    "save_run",
     "scan_outliers",
 ]

@@ -4,79 +4,27 @@ Peak memory is a few slabs whatever the model's size. The output appears under i
 it is complete; a generator that is dropped half-way leaves no file.
 """
 
-import math
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
 from zeropoint import kernels
+from zeropoint.calibration import Calibration, find_importance
 from zeropoint.checkpoints import Checkpoint, CheckpointWriter, TensorInfo, create_checkpoint
 from zeropoint.errors import FormatError
-from zeropoint.formats import F32, Format
+from zeropoint.formats import F32, FORMATS, U8, Format
 from zeropoint.plans import Choice
-from zeropoint.quantizers.details import Collector, Details
+from zeropoint.quantizers.details import Collector
 from zeropoint.quantizers.provenance import output_metadata, source_hash
 from zeropoint.quantizers.reading import Reader
+from zeropoint.quantizers.records import Options, OutputWritten, RowsWritten, TensorWritten
 from zeropoint.quantizers.slabs import Slab, cut
 
 # Copied without a look at the values: no float32 holds all of them.
+OUTPUT = "output.weight"
+DEFAULTS = Options()
 UNCHECKED = ("F64", "I8", "I16", "I32", "I64")
-
-
-class Calibration(Protocol):
-    """What a calibration has to offer here."""
-
-    @property
-    def importance(self) -> Mapping[str, F32]:
-        """Tensor name → (columns,) or (experts, columns)."""
-        ...
-
-
-@dataclass(frozen=True)
-class Options:
-    """What `quantize_checkpoint` may be told beyond the choices."""
-
-    to: str | None = None  # the preset or format that was asked for, for `general.file_type`
-    requantize: bool = False  # accept tensors that are quantized already
-    details: bool = False  # collect histograms and worst blocks
-    max_shard_bytes: int | None = None  # write several files, none larger than this
-
-
-@dataclass(frozen=True)
-class RowsWritten:
-    """Some rows of a tensor are on disk."""
-
-    name: str
-    done: int  # weights written so far, over all tensors
-
-
-@dataclass(frozen=True)
-class TensorWritten:
-    """One tensor is on disk."""
-
-    name: str
-    shape: tuple[int, ...]
-    source_format: str
-    format: str
-    nbytes: int
-    error: float  # Σ importance · (w − ŵ)², importance 1 without calibration; 0 for a copy
-    power: float  # Σ importance · w²: error / power is the relative error
-    weighted: bool  # whether there was importance for this tensor
-    done: int  # weights written so far, over all tensors
-    details: Details | None = None
-
-    @property
-    def encoded(self) -> bool:
-        """Whether the tensor changed its format; otherwise its bytes were copied."""
-        return self.format != self.source_format
-
-    @property
-    def relative_error(self) -> float:
-        """The error as a share of the tensor's own power; 0 for a tensor of zeros."""
-        return self.error / self.power if self.power else 0.0
 
 
 def quantize_checkpoint(
@@ -86,7 +34,7 @@ def quantize_checkpoint(
     *,
     calibration: Calibration | None = None,
     threads: int | None = None,
-    options: Options = Options(),
+    options: Options = DEFAULTS,
 ) -> Iterator[TensorWritten]:
     """Write `source` to `output` in the chosen formats; yield each tensor when it is on disk.
 
@@ -112,14 +60,13 @@ def quantize_steps(
     *,
     calibration: Calibration | None = None,
     threads: int | None = None,
-    options: Options = Options(),
-) -> Iterator[RowsWritten | TensorWritten]:
-    """Do what `quantize_checkpoint` does, and yield after each slab of rows as well."""
+    options: Options = DEFAULTS,
+) -> Iterator[RowsWritten | TensorWritten | OutputWritten]:
+    """Do what `quantize_checkpoint` does; yield after each slab of rows, too, and at the end."""
     plan = complete(source, choices)
-    if not options.requantize:
-        refuse_quantized(source, plan)
-    metadata = output_metadata(source, plan, to=options.to)
-    importance = calibration.importance if calibration else {}
+    refuse(source, plan, options)
+    metadata = output_metadata(source, plan, calibration, options)
+    tied = OUTPUT not in source.tensors
     with (
         create_checkpoint(
             output, plan, metadata, max_shard_bytes=options.max_shard_bytes, sources=source.files
@@ -128,9 +75,13 @@ def quantize_steps(
     ):
         job = Job(reader, writer, kernels.default_threads() if threads is None else threads)
         for choice in plan:
-            costs = importance.get(choice.name)
+            costs = None
+            if calibration and choice.changes:
+                costs = find_importance(calibration, choice, tied=tied)
             yield from job.write(source.tensors[choice.name], choice.format, costs, options.details)
-        writer.restate(metadata | source_hash(reader.sha256()))
+        hashes = reader.sha256()
+        writer.restate(metadata | source_hash(hashes))
+    yield OutputWritten(writer.files, writer.file_bytes, hashes, job.done)
 
 
 def complete(source: Checkpoint, choices: Iterable[Choice]) -> list[Choice]:
@@ -154,14 +105,28 @@ def copied(info: TensorInfo) -> Choice:
     )
 
 
-def refuse_quantized(source: Checkpoint, choices: Iterable[Choice]) -> None:
-    """Raise FormatError if a tensor that is quantized already would change its format."""
-    for choice in choices:
-        if choice.requantizes:
+def refuse(source: Checkpoint, choices: Iterable[Choice], options: Options) -> None:
+    """Raise FormatError for what cannot be written, before anything is."""
+    if source.kind != "gguf":
+        raise FormatError(
+            f"{source.path}: quantizing starts from a GGUF file so far; make a 16-bit one of this"
+            " model with llama.cpp's convert_hf_to_gguf.py"
+        )
+    changed = [choice for choice in choices if choice.changes]
+    for choice in changed:
+        if choice.requantizes and not options.requantize:
             raise FormatError(
-                f"{source.path}: {choice.name} is already quantized ({choice.source.name}), and"
+                f"{source.path}: {choice.name} is quantized already ({choice.source.name}), and"
                 " quantizing it again loses twice; start from the 16-bit model, or add --requantize"
             )
+    for name, format in {choice.format.name: choice.format for choice in changed}.items():
+        if name not in FORMATS:
+            able = ", ".join(known for known in FORMATS if kernels.has_encoder(known))
+            raise FormatError(
+                f"{name} has no place in a GGUF file: it is there to be judged, with `zeropoint"
+                f" measure MODEL --as {name}`; files hold {able}"
+            )
+        kernels.encode(format, np.zeros((1, format.block_size), np.float32))  # or it says why not
 
 
 class Job:
@@ -178,9 +143,7 @@ class Job:
     ) -> Iterator[RowsWritten | TensorWritten]:
         """Read, encode and write one tensor, slab by slab."""
         encode = target.name != info.format.name
-        if encode and importance is not None:
-            importance = checked(info, importance)
-        collector = Collector(target) if details and encode else None
+        collector = Collector(target, self.threads) if details and encode else None
         error = power = 0.0
         nbytes = 0
         for slab, rows in self.reader.slabs(info, cut(info.shape, info.format, target)):
@@ -189,8 +152,11 @@ class Job:
             self.check_finite(info, slab, weights)
             data = rows.data
             if encode:
-                costs = importance if importance is None else importance[slab.expert]
-                data = kernels.encode(target, weights, costs, threads=self.threads)
+                # One line of importance for each expert, or one for all of them.
+                costs = importance
+                if importance is not None and importance.ndim == 2:
+                    costs = importance[slab.expert]
+                data = self.encode(info, slab, target, weights, costs)
                 decoded = kernels.decode(target, data, threads=self.threads).reshape(rows.shape)
                 error += kernels.weighted_error(weights, decoded, costs, threads=self.threads)
                 if collector:
@@ -204,9 +170,20 @@ class Job:
             self.writer.write(info.name, np.empty(0, np.uint8))
         yield TensorWritten(
             name=info.name, shape=info.shape, source_format=info.format.name, format=target.name,
-            nbytes=nbytes, error=error, power=power, weighted=encode and importance is not None,
-            done=self.done, details=collector.details() if collector else None,
+            source_bytes=info.nbytes, nbytes=nbytes, error=error, power=power,
+            weighted=importance is not None, done=self.done,
+            details=collector.details() if collector else None,
         )  # fmt: skip
+
+    def encode(
+        self, info: TensorInfo, slab: Slab, target: Format, weights: F32, costs: F32 | None
+    ) -> U8:
+        """Encode one slab; an error names the tensor."""
+        try:
+            return kernels.encode(target, weights, costs, threads=self.threads)
+        except FormatError as error:
+            place = f"{info.name}, counted from row {slab.start}"
+            raise FormatError(f"{self.reader.source.path}: {place}: {error}") from None
 
     def check_finite(self, info: TensorInfo, slab: Slab, weights: F32) -> None:
         """Raise FormatError that names the first weight that is NaN or infinite."""
@@ -221,16 +198,3 @@ class Job:
             f" (row {slab.start + row}, column {column}) is {weights[row, column]}; a model with"
             " weights that are not finite is broken, and is not written"
         )
-
-
-def checked(info: TensorInfo, importance: F32) -> F32:
-    """Return importance as (experts, columns). Raises FormatError if it fits another tensor."""
-    experts = math.prod(info.shape[:-2])
-    if importance.shape == (info.columns,):
-        return np.broadcast_to(importance, (experts, info.columns))
-    if importance.shape == (experts, info.columns):
-        return importance
-    raise FormatError(
-        f"{info.name} has shape {info.shape} and its importance has shape {importance.shape}; was"
-        " it collected from another model?"
-    )

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from zeropoint import kernels
 from zeropoint.formats import F32, U8, Format
-
-BINS = 256
-CHUNK = 1 << 18  # weights looked at together: bounds the temporaries
+from zeropoint.kernels.passes import BINS
 
 
 class Histogram:
@@ -25,19 +24,14 @@ class Histogram:
         self.counts: NDArray[np.int64] = np.zeros(BINS, np.int64)
         self.limit = 2.0**-40
 
-    def add(self, values: F32) -> None:
-        """Count finite values of any shape."""
-        flat = values.reshape(-1)
-        for start in range(0, flat.size, CHUNK):
-            chunk = flat[start : start + CHUNK]
-            largest = float(np.abs(chunk).max())
-            while largest >= self.limit:
-                middle = self.counts.reshape(BINS // 2, 2).sum(axis=1)
-                self.counts = np.pad(middle, BINS // 4)
-                self.limit *= 2
-            scaled = chunk.astype(np.float64) * (BINS / 2 / self.limit)
-            bins = np.floor(scaled).astype(np.int64) + BINS // 2
-            self.counts += np.bincount(bins, minlength=BINS)
+    def add(self, values: F32, *, threads: int = 1) -> None:
+        """Count finite values (n,)."""
+        largest = abs(float(values[kernels.moments(values, threads=threads)[2]]))
+        while largest >= self.limit:
+            pairs = self.counts.reshape(BINS // 2, 2).sum(axis=1)
+            self.counts = np.pad(pairs, BINS // 4)
+            self.limit *= 2
+        self.counts += kernels.histogram(values, self.limit, threads=threads)
 
 
 @dataclass(frozen=True)
@@ -64,8 +58,9 @@ class Details:
 class Collector:
     """Collects the Details of one tensor from its slabs."""
 
-    def __init__(self, format: Format) -> None:
+    def __init__(self, format: Format, threads: int) -> None:
         self.format = format
+        self.threads = threads
         self.weights, self.errors = Histogram(), Histogram()
         self.worst: Block | None = None
 
@@ -73,30 +68,22 @@ class Collector:
         self, first_row: int, weights: F32, decoded: F32, blocks: U8, importance: F32 | None
     ) -> None:
         """Take in (rows, columns) weights, what they became, their (blocks, bytes) and costs."""
-        rows, columns = weights.shape
-        per_row = columns // self.format.block_size
-        step = max(1, CHUNK // columns)
-        for start in range(0, rows, step):
-            before, after = weights[start : start + step], decoded[start : start + step]
-            difference = before - after
-            self.weights.add(before)
-            self.errors.add(difference)
-            costs = np.square(difference, dtype=np.float64)
-            if importance is not None:
-                costs *= importance
-            per_block = costs.reshape(-1, self.format.block_size).sum(axis=1)
-            index = int(per_block.argmax())
-            if self.worst is None or per_block[index] > self.worst.error:
-                row, block = start + index // per_row, index % per_row
-                place = slice(block * self.format.block_size, (block + 1) * self.format.block_size)
-                self.worst = Block(
-                    row=first_row + row,
-                    column=place.start,
-                    error=float(per_block[index]),
-                    weights=tuple(weights[row, place].tolist()),
-                    decoded=tuple(decoded[row, place].tolist()),
-                    data=blocks[row * per_row + block].tobytes(),
-                )
+        self.weights.add(weights.reshape(-1), threads=self.threads)
+        self.errors.add((weights - decoded).reshape(-1), threads=self.threads)
+        size = self.format.block_size
+        index, error = kernels.worst_block(weights, decoded, importance, size, threads=self.threads)
+        if self.worst is not None and error <= self.worst.error:
+            return
+        row, block = divmod(index, weights.shape[1] // size)
+        place = slice(block * size, (block + 1) * size)
+        self.worst = Block(
+            row=first_row + row,
+            column=place.start,
+            error=error,
+            weights=tuple(weights[row, place].tolist()),
+            decoded=tuple(decoded[row, place].tolist()),
+            data=blocks[index].tobytes(),
+        )
 
     def details(self) -> Details:
         """Return what was collected."""

@@ -9,10 +9,15 @@
 Nothing else: no path, host, user or time, so that the same input gives the same bytes anywhere.
 """
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from zeropoint.calibration import Calibration
 from zeropoint.checkpoints import Checkpoint
+from zeropoint.checkpoints.values import UInt32
 from zeropoint.plans import Choice, quantized_metadata, recipe_of
+from zeropoint.quantizers.records import Options
 
 SOURCE_SHA256 = "zeropoint.source.sha256"
 UNKNOWN_SHA256 = "0" * 64
@@ -24,22 +29,21 @@ LONGEST = 127  # bytes of a string that llama.cpp reads back from these keys
 def output_metadata(
     source: Checkpoint,
     choices: Sequence[Choice],
-    *,
-    to: str | None = None,
-    importance: Mapping[str, object] | None = None,
+    calibration: Calibration | None,
+    options: Options,
 ) -> dict[str, object]:
-    """Return the source's metadata with what is said above; the hash is put in at the end.
+    """Return the source's metadata with what is said above; the source's hash is zeros so far.
 
-    `to` is what was asked for, `importance` the facts about the importance that is used. What an
-    earlier quantization of the source said of itself goes.
+    What an earlier quantization of the source said of itself is left out.
     """
     from zeropoint import __version__
 
     kept = {
         key: value for key, value in source.metadata.items() if not key.startswith((OURS, IMATRIX))
     }
-    metadata = quantized_metadata(kept, choices, to)
-    metadata |= importance or {}
+    metadata = quantized_metadata(kept, choices, options.to)
+    if calibration:
+        metadata |= importance_facts(calibration, options.importance_file)
     architecture = str(source.metadata.get("general.architecture", ""))
     metadata["zeropoint.version"] = __version__
     metadata["zeropoint.recipe"] = str(recipe_of(choices, architecture))
@@ -48,9 +52,28 @@ def output_metadata(
     return metadata | source_hash([UNKNOWN_SHA256] * len(names))
 
 
+def importance_facts(calibration: Calibration, file: Path | None) -> dict[str, object]:
+    """Return llama.cpp's keys about an importance matrix, and the hash of its file."""
+    facts: dict[str, object] = {}
+    if file:
+        facts[IMATRIX + "file"] = shortened(file.name)
+    if calibration.datasets:
+        facts[IMATRIX + "dataset"] = shortened(base_name(calibration.datasets[0]))
+    facts[IMATRIX + "entries_count"] = UInt32(len(calibration.statistics))
+    facts[IMATRIX + "chunks_count"] = UInt32(calibration.chunks)
+    if file:
+        facts["zeropoint.imatrix.sha256"] = hashlib.sha256(file.read_bytes()).hexdigest()
+    return facts
+
+
 def source_hash(hashes: Sequence[str]) -> dict[str, object]:
     """Return the key of the source's hash: a string for one file, an array for several."""
     return {SOURCE_SHA256: hashes[0] if len(hashes) == 1 else list(hashes)}
+
+
+def base_name(path: str) -> str:
+    """Return the last part of a path as typed on any system: the folders are nobody's business."""
+    return PureWindowsPath(PurePosixPath(path).name).name or path
 
 
 def shortened(text: str) -> str:

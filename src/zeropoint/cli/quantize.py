@@ -1,0 +1,107 @@
+"""`quantize`: write a model in the formats of a preset or recipe."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zeropoint.cli.output import AsJson, Output, Quiet
+from zeropoint.cli.progress import AsProgress, Progress
+from zeropoint.cli.quantizing import choose, dry_run_of, show_cautions, write
+
+
+def register(app: typer.Typer) -> None:
+    """Add this verb to the command line."""
+    app.command(rich_help_panel="Make")(quantize)
+
+
+def quantize(
+    model: Annotated[Path, typer.Argument(help="A GGUF file, or any shard of a split one.")],
+    output: Annotated[
+        Path | None, typer.Argument(help="The file to write; not needed with --dry-run.")
+    ] = None,
+    to: Annotated[
+        str,
+        typer.Option(
+            metavar="WHAT",
+            help="A preset (Q4_K_M, IQ4_XS, Q8_0, ...), a format (MXFP4, ...) or FILE.recipe.",
+        ),
+    ] = "",
+    imatrix: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Importance: an imatrix in GGUF.")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads to encode with. Default: all processors.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show each tensor's format and why; write nothing.")
+    ] = False,
+    pure: Annotated[
+        bool, typer.Option("--pure", help="The preset's own format for every tensor; no rules.")
+    ] = False,
+    tensor_type: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATTERN=TYPE", help="Another type for such tensors; repeatable."),
+    ] = None,
+    output_tensor_type: Annotated[
+        str | None, typer.Option(metavar="TYPE", help="The type of the output matrix.")
+    ] = None,
+    token_embedding_type: Annotated[
+        str | None, typer.Option(metavar="TYPE", help="The type of the token embedding.")
+    ] = None,
+    leave_output_tensor: Annotated[
+        bool, typer.Option("--leave-output-tensor", help="Keep output.weight as it is.")
+    ] = False,
+    requantize: Annotated[
+        bool, typer.Option("--requantize", help="Accept a model that is quantized already.")
+    ] = False,
+    split_max_size: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Write several files of at most 2GiB, say.")
+    ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep error, histogram and worst block of each tensor."),
+    ] = None,
+    progress: AsProgress = Progress.auto,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write the model in the formats of a preset or recipe, for llama.cpp and all that use it.
+
+    OUTPUT is the old file or the complete new one, whatever happens in between.
+
+    [bold]Examples:[/bold]
+
+    zeropoint quantize model-BF16.gguf model-Q4_K_M.gguf --to Q4_K_M
+
+    zeropoint quantize model-BF16.gguf --to Q4_K_M --dry-run
+
+    zeropoint quantize model-BF16.gguf small.gguf --to mine.recipe --imatrix model.imatrix.gguf
+    """
+    from zeropoint.checkpoints import open_checkpoint
+
+    out = Output(as_json=as_json, quiet=quiet)
+    if not to:
+        raise typer.BadParameter("say what to make, such as Q4_K_M or Q8_0", param_hint="--to")
+    if output is None and not dry_run:
+        raise typer.BadParameter("say which file to write, or add --dry-run", param_hint="OUTPUT")
+    with open_checkpoint(model) as source:
+        plan = choose(
+            source,
+            to,
+            imatrix,
+            pure=pure,
+            tensor_types=tensor_type or (),
+            output_tensor_type=output_tensor_type,
+            token_embedding_type=token_embedding_type,
+            leave_output=leave_output_tensor,
+            max_shard=split_max_size,
+            requantize=requantize,
+            details=run is not None,
+        )
+        show_cautions(out, plan)
+        if output is None or dry_run:
+            dry_run_of(out, plan)
+        else:
+            how = Progress.none if quiet and progress is Progress.auto else progress
+            write(out, plan, output, threads=threads, progress=how, run=run)

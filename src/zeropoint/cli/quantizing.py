@@ -1,0 +1,273 @@
+"""What `quantize` and `demo` share: choose, caution, write, and say what came of it."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zeropoint.cli.output import Output, in_bytes, in_count, in_seconds
+from zeropoint.cli.progress import Progress, track
+
+if TYPE_CHECKING:
+    from zeropoint.calibration import Calibration
+    from zeropoint.checkpoints import Checkpoint
+    from zeropoint.plans import Choice
+    from zeropoint.quantizers import Options, TensorWritten
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be written, and from what."""
+
+    source: "Checkpoint"
+    choices: "Sequence[Choice]"
+    calibration: "Calibration | None"
+    options: "Options"
+
+    @property
+    def fallbacks(self) -> "list[Choice]":
+        """The tensors whose shape forces another format than the one wanted."""
+        return [choice for choice in self.choices if choice.fallback]
+
+    @property
+    def tied(self) -> bool:
+        """Whether the token embedding is the output matrix too."""
+        return "output.weight" not in self.source.tensors
+
+    def predicted_bytes(self) -> int:
+        """Return the size of the output, exactly."""
+        from zeropoint.plans import predict_size
+        from zeropoint.quantizers import output_metadata
+
+        metadata = output_metadata(self.source, self.choices, self.calibration, self.options)
+        limit = self.options.max_shard_bytes
+        return predict_size(self.choices, metadata, max_shard_bytes=limit)
+
+    def recipe(self) -> str:
+        """Return the recipe that gives these formats again."""
+        from zeropoint.plans import recipe_of
+
+        architecture = str(self.source.metadata.get("general.architecture", ""))
+        return str(recipe_of(self.choices, architecture)).rstrip("\n")
+
+
+def choose(
+    source: "Checkpoint",
+    to: str,
+    imatrix: Path | None,
+    *,
+    tensor_types: Sequence[str] = (),
+    max_shard: str | None = None,
+    requantize: bool = False,
+    details: bool = False,
+    **rules: Any,
+) -> Plan:
+    """Choose a format for each tensor; `rules` are those of `choose_formats`."""
+    from zeropoint.calibration import read_imatrix
+    from zeropoint.plans import TensorType, check_importance, choose_formats, parse_size
+    from zeropoint.quantizers import Options
+
+    calibration = read_imatrix(imatrix) if imatrix else None
+    types = [TensorType.parse(text) for text in tensor_types]
+    choices = choose_formats(source, to, imatrix=imatrix is not None, tensor_types=types, **rules)
+    check_importance(choices, calibration.statistics if calibration else ())
+    options = Options(
+        to=to,
+        requantize=requantize,
+        details=details,
+        max_shard_bytes=parse_size(max_shard) if max_shard else None,
+        importance_file=imatrix,
+    )
+    return Plan(source, choices, calibration, options)
+
+
+def show_cautions(out: Output, plan: Plan) -> None:
+    """Say what a person would not expect: stand-ins for formats that do not fit, thin evidence."""
+    groups: dict[tuple[str, str, int], list[Choice]] = {}
+    for choice in plan.fallbacks:
+        key = (choice.wanted.name, choice.format.name, choice.shape[-1])
+        groups.setdefault(key, []).append(choice)
+    for (wanted, format, row), group in groups.items():
+        block = group[0].wanted.block_size
+        out.warn(
+            f"{len(group)} tensors get {format} instead of {wanted}: their rows of {row} weights"
+            f" are no multiple of {block}"
+        )
+    if plan.calibration:
+        from zeropoint.calibration import coverage
+
+        encoded = [choice for choice in plan.choices if choice.changes]
+        found = coverage(plan.calibration, encoded, tied=plan.tied)
+        counts = {s: found.count(s) for s in ("missing", "empty", "partial", "thin")}
+        said = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+        if said:
+            out.warn(f"importance of {len(encoded)} tensors: {said}; ones stand in where it lacks")
+
+
+def dry_run_of(out: Output, plan: Plan) -> None:
+    """Print each tensor's format with its reason, the exact size and the recipe."""
+    from zeropoint.plans import bits_per_weight
+
+    size = plan.predicted_bytes()
+    bits = bits_per_weight(size, plan.choices)
+    out.table(
+        ("Tensor", "From", "To", ">Size", "Why"),
+        (
+            (c.name, c.source.name, c.format.name, in_bytes(c.nbytes), c.reason)
+            for c in plan.choices
+        ),
+    )
+    out.say(f"\nRecipe\n{indented(plan.recipe())}\n")
+    out.say(
+        f"{size:,} bytes ({in_bytes(size)}), {bits:.2f} bits per weight,"
+        f" {size / plan.source.file_bytes:.0%} of {in_bytes(plan.source.file_bytes)}",
+        style="bold",
+    )
+    if any(choice.requantizes for choice in plan.choices) and not plan.options.requantize:
+        out.warn("the model is quantized already: writing this needs --requantize")
+    out.finish(
+        "quantize",
+        {
+            "dry_run": True,
+            "output_bytes": size,
+            "bits_per_weight": bits,
+            "source_bytes": plan.source.file_bytes,
+            "recipe": plan.recipe(),
+            "fallbacks": fallbacks_as_result(plan),
+            "tensors": [
+                {
+                    "name": c.name,
+                    "shape": c.shape,
+                    "source_format": c.source.name,
+                    "format": c.format.name,
+                    "bytes": c.nbytes,
+                    "reason": c.reason,
+                }
+                for c in plan.choices
+            ],
+        },
+    )
+
+
+def write(
+    out: Output,
+    plan: Plan,
+    output: Path,
+    *,
+    threads: int | None = None,
+    progress: Progress = Progress.auto,
+    run: Path | None = None,
+) -> None:
+    """Write the output, and say what came of it."""
+    from zeropoint.kernels.machine import peak_memory_bytes
+    from zeropoint.plans import bits_per_weight
+    from zeropoint.quantizers import OutputWritten, TensorWritten, quantize_steps
+
+    start = time.perf_counter()
+    steps = quantize_steps(
+        plan.source,
+        plan.choices,
+        output,
+        calibration=plan.calibration,
+        threads=threads,
+        options=plan.options,
+    )
+    total = sum(choice.elements for choice in plan.choices)
+    seen = list(track(steps, total, f"Writing {output.name}", progress))
+    seconds = time.perf_counter() - start
+    records = [step for step in seen if isinstance(step, TensorWritten)]
+    written = next(step for step in seen if isinstance(step, OutputWritten))
+    encoded = sum(choice.elements for choice in plan.choices if choice.changes)
+    result: dict[str, object] = {
+        "output": [str(path) for path in written.files],
+        "output_bytes": written.file_bytes,
+        "bits_per_weight": bits_per_weight(written.file_bytes, plan.choices),
+        "source_bytes": plan.source.file_bytes,
+        "source_sha256": written.source_sha256,
+        "seconds": seconds,
+        "weights_per_second": encoded / seconds,
+        "peak_memory_bytes": peak_memory_bytes(),
+        "recipe": plan.recipe(),
+        "fallbacks": fallbacks_as_result(plan),
+    }
+    show_outcome(out, records, result)
+    if run:
+        keep(run, plan, records, result)
+    finish(out, plan, records, result)
+
+
+def show_outcome(out: Output, records: "Sequence[TensorWritten]", result: dict[str, Any]) -> None:
+    """Print what happened to each kind of tensor, and the file's own figures."""
+    from zeropoint.quantizers import by_kind
+
+    out.table(
+        ("Kind", ">Tensors", "From", "To", ">Size before", ">after", ">Relative error"),
+        (
+            (k.kind, k.tensors, k.source_format, k.format, in_bytes(k.source_bytes),
+             in_bytes(k.nbytes), in_error(k.relative_error))
+            for k in by_kind(records)
+        ),
+    )  # fmt: skip
+    size, seconds = result["output_bytes"], result["seconds"]
+    out.say(
+        f"\n{' '.join(result['output'])}\n"
+        f"{in_bytes(size)}, {result['bits_per_weight']:.2f} bits per weight,"
+        f" {size / result['source_bytes']:.0%} of the source; {in_seconds(seconds)},"
+        f" {in_count(result['weights_per_second'])} weights per second,"
+        f" peak memory {in_bytes(result['peak_memory_bytes'])}",
+        style="bold",
+    )
+
+
+def finish(
+    out: Output, plan: Plan, records: "Sequence[TensorWritten]", result: dict[str, object]
+) -> None:
+    """Print the JSON object."""
+    from zeropoint.quantizers import as_row, relative_error
+
+    encoded = [record for record in records if record.encoded]
+    worst = max(encoded, key=lambda record: record.relative_error, default=None)
+    reasons = {choice.name: choice.reason for choice in plan.choices}
+    result["error"] = {
+        "relative": relative_error(records),
+        "worst": {"name": worst.name, "relative": worst.relative_error} if worst else None,
+    }
+    result["tensors"] = [as_row(record, reasons[record.name]) for record in records]
+    out.finish("quantize", result)
+
+
+def keep(
+    run: Path, plan: Plan, records: "Sequence[TensorWritten]", result: dict[str, object]
+) -> None:
+    """Save the evidence in a run folder."""
+    from zeropoint.checkpoints.runs import RunFolder
+    from zeropoint.quantizers import save_run
+
+    inputs = {
+        "source": [path.name for path in plan.source.files],
+        "source_sha256": result["source_sha256"],
+        "imatrix": plan.options.importance_file.name if plan.options.importance_file else None,
+    }
+    settings = {"to": plan.options.to, "recipe": plan.recipe()}
+    folder = RunFolder.start(run, "quantize", inputs, settings)
+    save_run(folder, records, plan.choices)
+    folder.finish({key: value for key, value in result.items() if key != "output"})
+
+
+def in_error(relative: float | None) -> str:
+    """Return a relative error, the share of a tensor's power, as a person reads it."""
+    return "copied" if relative is None else f"{relative:.2e}"
+
+
+def fallbacks_as_result(plan: Plan) -> list[dict[str, object]]:
+    """Return the stand-ins for JSON."""
+    return [
+        {"name": c.name, "wanted": c.wanted.name, "format": c.format.name, "reason": c.reason}
+        for c in plan.fallbacks
+    ]
+
+
+def indented(text: str) -> str:
+    """Set a text of several lines off from the margin."""
+    return "\n".join("  " + line for line in text.splitlines())

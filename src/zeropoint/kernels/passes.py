@@ -1,0 +1,58 @@
+"""Passes over whole tensors, at the speed of memory where the extension is there."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zeropoint.formats import F32
+from zeropoint.kernels.dispatch import native
+
+BINS = 256
+
+
+def moments(values: F32, *, threads: int = 1) -> tuple[float, float, int]:
+    """Return Σ v and Σ v² in float64, and the index of the first v of largest magnitude.
+
+    Σ v² is finite if and only if all values are. `values` (n,) must not be empty.
+    """
+    values = np.ascontiguousarray(values, np.float32)
+    module = native()
+    if module is not None:
+        total, squares, largest = module.moments(values, threads)
+        return float(total), float(squares), int(largest)
+    wide = values.astype(np.float64)
+    return float(wide.sum()), float(wide @ wide), int(np.abs(values).argmax())
+
+
+def histogram(values: F32, limit: float, *, threads: int = 1) -> NDArray[np.int64]:
+    """Count (n,) finite values in 256 equal bins from −limit to limit: (256,).
+
+    `limit` is a power of two above all magnitudes. A bin holds its lower edge.
+    """
+    counts = np.zeros(BINS, np.int64)
+    module = native()
+    if module is not None:
+        module.histogram(np.ascontiguousarray(values, np.float32), limit, counts, threads)
+        return counts
+    bins = np.floor(values * np.float32(BINS / 2 / limit)).astype(np.int64) + BINS // 2
+    return counts + np.bincount(bins, minlength=BINS)
+
+
+def worst_block(
+    weights: F32, decoded: F32, importance: F32 | None, block_size: int, *, threads: int = 1
+) -> tuple[int, float]:
+    """Return the first block with the largest Σ importance · (w − ŵ)², and that error.
+
+    Both are (rows, columns), not empty, and rows are whole blocks; blocks are counted row by row.
+    """
+    module = native()
+    if module is not None:
+        if importance is not None:
+            importance = np.ascontiguousarray(importance, np.float32)
+        index, error = module.worst_block(weights, decoded, importance, block_size, threads)
+        return int(index), float(error)
+    costs = (weights.astype(np.float64) - decoded) ** 2
+    if importance is not None:
+        costs *= importance
+    errors = costs.reshape(-1, block_size).sum(axis=1)
+    worst = int(errors.argmax())
+    return worst, float(errors[worst])

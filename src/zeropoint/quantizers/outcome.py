@@ -1,0 +1,107 @@
+"""What a whole quantization came to: sums over the records that it yielded."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from zeropoint.checkpoints.runs import RunFolder
+from zeropoint.plans import Choice
+from zeropoint.plans.inventory import kind_of
+from zeropoint.quantizers.records import TensorWritten
+
+
+@dataclass(frozen=True)
+class KindWritten:
+    """All tensors of one kind (blk.*.attn_v) that went from one format to another."""
+
+    kind: str
+    tensors: int
+    source_format: str
+    format: str
+    source_bytes: int
+    nbytes: int
+    relative_error: float | None  # None: copied
+    worst: str | None  # the tensor with the largest relative error
+
+
+def by_kind(records: Iterable[TensorWritten]) -> list[KindWritten]:
+    """Add up the records by kind and formats, the most bytes first."""
+    groups: dict[tuple[str, str, str], list[TensorWritten]] = {}
+    for record in records:
+        key = (kind_of(record.name), record.source_format, record.format)
+        groups.setdefault(key, []).append(record)
+    kinds = [
+        KindWritten(
+            kind=kind,
+            tensors=len(group),
+            source_format=source,
+            format=format,
+            source_bytes=sum(record.source_bytes for record in group),
+            nbytes=sum(record.nbytes for record in group),
+            relative_error=relative_error(group) if group[0].encoded else None,
+            worst=max(group, key=lambda r: r.relative_error).name if group[0].encoded else None,
+        )
+        for (kind, source, format), group in groups.items()
+    ]
+    return sorted(kinds, key=lambda kind: -kind.nbytes)
+
+
+def relative_error(records: Iterable[TensorWritten]) -> float:
+    """Σ error ÷ Σ power over the tensors that were encoded; 0 if there are none.
+
+    Tensors with and without importance are in different units and are not mixed well: beside
+    importance this is a figure to compare recipes by, not a quality.
+    """
+    encoded = [record for record in records if record.encoded]
+    power = sum(record.power for record in encoded)
+    return sum(record.error for record in encoded) / power if power else 0.0
+
+
+def save_run(run: RunFolder, records: Sequence[TensorWritten], choices: Iterable[Choice]) -> None:
+    """Write tensors.json and hist.npz into a run folder.
+
+    hist.npz: `names` of the encoded tensors and, in their order, `weights` and `errors`
+    (tensors, 256) with the counts of w and of w − ŵ in equal bins from −limit to limit, and
+    `weights_limit` and `errors_limit` (tensors,).
+    """
+    reasons = {choice.name: choice.reason for choice in choices}
+    run.save_table("tensors", [as_row(record, reasons.get(record.name)) for record in records])
+    kept = [(r.name, r.details) for r in records if r.details is not None]
+    run.save_arrays(
+        "hist",
+        {
+            "names": np.array([name for name, _ in kept], dtype=np.str_),
+            "weights": np.array([d.weights.counts for _, d in kept], np.int64).reshape(-1, 256),
+            "weights_limit": np.array([d.weights.limit for _, d in kept], np.float64),
+            "errors": np.array([d.errors.counts for _, d in kept], np.int64).reshape(-1, 256),
+            "errors_limit": np.array([d.errors.limit for _, d in kept], np.float64),
+        },
+    )
+
+
+def as_row(record: TensorWritten, reason: str | None = None) -> dict[str, object]:
+    """Return a record as JSON can say it; with details, its worst block is in it."""
+    row: dict[str, object] = {
+        "name": record.name,
+        "shape": list(record.shape),
+        "source_format": record.source_format,
+        "format": record.format,
+        "source_bytes": record.source_bytes,
+        "bytes": record.nbytes,
+        "error": record.error,
+        "relative_error": record.relative_error if record.encoded else None,
+        "weighted": record.weighted,
+        "reason": reason,
+    }
+    worst = record.details.worst if record.details else None
+    if worst:
+        row["worst_block"] = {
+            "row": worst.row,
+            "column": worst.column,
+            "error": worst.error,
+            "weights": worst.weights,
+            "decoded": worst.decoded,
+            "bytes": worst.data.hex(),
+        }
+    return row
