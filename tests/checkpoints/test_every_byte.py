@@ -102,18 +102,20 @@ def test_any_single_bit_turned_in_a_header_is_read_or_refused(small):
     assert path.read_bytes() == data
 
 
-def test_random_bytes_behind_a_good_start_are_read_or_refused(small):
+def test_random_bytes_in_a_header_are_read_or_refused(small):
     path, header = small
     good = path.read_bytes()
     random = np.random.default_rng(0)
-    for _ in range(1000):
-        data = bytearray(good)
-        for _ in range(random.integers(1, 8)):
-            at = int(random.integers(0, header))
-            length = int(random.integers(1, 9))
-            data[at : at + length] = random.bytes(length)
-        path.write_bytes(data)
-        try:
-            use(path)
-        except CheckpointError as error:
-            assert len(str(error)) <= 290 and str(error).isprintable()
+    with path.open("r+b", buffering=0) as file:
+        for _ in range(1000):
+            data = bytearray(good[:header])
+            for _ in range(random.integers(1, 8)):
+                at = int(random.integers(0, header - 8))
+                length = int(random.integers(1, 9))
+                data[at : at + length] = random.bytes(length)
+            file.seek(0)
+            file.write(data)
+            try:
+                use(path)
+            except CheckpointError as error:
+                assert len(str(error)) <= 290 and str(error).isprintable()

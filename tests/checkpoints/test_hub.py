@@ -137,6 +137,13 @@ def test_a_gguf_of_a_repository_is_found_by_name_or_tag(tmp_path, hub):
     assert resolve_model("org/name").name == resolve_model("org/name:q8").name == "x-Q8_0.gguf"
 
 
+def test_a_name_that_leads_out_of_the_repository_is_not_there():
+    names = ["../x.gguf", "/etc/x.gguf", "a/../../x.gguf", "a/x.gguf"]
+    assert choose_files("org/name", names, None) == ["a/x.gguf"]
+    with pytest.raises(CheckpointError, match="has no"):
+        choose_files("org/name", names, names[0])
+
+
 def test_one_shard_stands_for_all():
     names = [f"q4-0000{n}-of-00003.gguf" for n in (3, 1, 2)] + ["q4-00001-of-00002.gguf", "c.json"]
     assert choose_files("org/name", names, names[0]) == sorted(names[:3])

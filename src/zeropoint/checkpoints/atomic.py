@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Self
 
 from zeropoint.checkpoints import io
-from zeropoint.errors import CheckpointError, NotEnoughSpace
+from zeropoint.errors import CheckpointError, NotEnoughSpace, printable
 
 ATTEMPTS = 100  # to claim a part while other processes come and go
 RESERVE = 1.02  # times the bytes to be written must be free
@@ -147,7 +147,8 @@ def check_space(directory: Path, target: Path, size: int) -> None:
     need = int(size * RESERVE)
     if need > free:
         raise NotEnoughSpace(
-            f"{target}: {need:,} bytes are needed and {free:,} are free; nothing was written"
+            f"{_named(target)}: {need:,} bytes are needed and {free:,} are free; "
+            "nothing was written"
         )
 
 
@@ -163,7 +164,7 @@ def plain_errors(target: Path) -> Iterator[None]:
                 status = os.statvfs(target.parent)
                 free = status.f_bavail * status.f_frsize
             raise NotEnoughSpace(
-                f"{target}: the disk is full or a limit was reached while writing "
+                f"{_named(target)}: the disk is full or a limit was reached while writing "
                 f"({(error.strerror or '').lower()}; {free:,} bytes are free); "
                 "an older file of this name is as it was"
             ) from None
@@ -181,6 +182,10 @@ def write_file(target: Path, data: io.Bytes) -> None:
         part.publish()
     with plain_errors(target):
         io.fsync_dir(target.parent)
+
+
+def _named(path: Path) -> str:
+    return printable(str(path), 140)
 
 
 def _is(descriptor: int, path: Path) -> bool:

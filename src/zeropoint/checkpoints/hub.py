@@ -68,6 +68,7 @@ def choose_files(repository: str, names: Sequence[str], wanted: str | None) -> l
 
     Raises CheckpointError that lists what there is.
     """
+    names = [name for name in names if name[:1] != "/" and ".." not in name.split("/")]
     ggufs = sorted(name for name in names if name.endswith(".gguf"))
     if wanted is not None:
         return _choose_file(repository, names, ggufs, wanted)
