@@ -31,7 +31,8 @@ included. **Error** is √(Σ(w − ŵ)² / Σw²) for Gaussian weights, a tenso
 
 ## Storage formats of GGUF
 
-X
+Every one can be read, bit for bit as ggml reads it. Encoders search scale, minimum and codes for
+the least importance-weighted error.
 
 """
 

@@ -1,6 +1,8 @@
 """One grammar for the names of plain formats, and errors that say what would work."""
 
 import itertools
+import subprocess
+import sys
 
 import pytest
 
@@ -67,3 +69,15 @@ def test_an_unknown_name_says_what_would_work(name: str, says: str) -> None:
 def test_one_thing_has_one_name(name: str) -> None:
     with pytest.raises(FormatError, match="there is no format"):
         find_format(name)
+
+
+def test_the_package_offers_the_verbs_without_loading_their_rooms() -> None:
+    code = (
+        "import sys, zeropoint as zp\n"
+        "assert 'zeropoint.quantizers' not in sys.modules\n"
+        "assert zp.quantize is sys.modules['zeropoint.quantizers'].quantize\n"
+        "assert all(hasattr(zp, name) for name in zp.__all__) and not hasattr(zp, 'nonsense')\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr

@@ -94,6 +94,10 @@ class QuantizedTensor:
         """Bytes of all blocks."""
         return int(self.data.size)
 
+    def parts(self) -> Parts:
+        """Unpack all blocks: scale, zero point or minimum, codes."""
+        return self.format.parts(self.data)
+
 
 def check_shape(format: Format, shape: tuple[int, ...]) -> None:
     """Raise FormatError unless rows of `shape` are whole blocks of `format`."""
