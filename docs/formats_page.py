@@ -52,10 +52,11 @@ file format here stores them. Their names are put together:
   largest value.
 - **`_SEARCH`**: the same bytes; the scale is the best of {tries} around the textbook's (of four
   exponents in MX formats) by Σ importance · (w − ŵ)². Without the suffix importance changes
-  nothing, save for which value `M0_BEST` takes.
-- **−0** (`M0`): code 8 of FP4 E2M1 means the value in the name, in units of the scale, or with
-  `M0_BEST` one of ±2.5, 3.5, 5, 7, 8, 10, 12, chosen for each block by its error and stored in one
-  byte, in eighths. A weight takes it where that is nearer.
+  nothing, save for which value a chosen −0 takes.
+- **−0** (`M0`): code 8 of FP4 E2M1 means the value in the name, in units of the scale. With `PM`
+  it is that value or its negative, chosen for each block by its error: the sign bit of the scale,
+  idle otherwise, says which. With `M0_BEST` it is one of ±2.5, 3.5, 5, 7, 8, 10, 12, stored in one
+  byte per block, in eighths. A weight takes code 8 where that is nearer.
 - **`MXFP4_OCP`** has the values and scales of ggml's `MXFP4`, the codes in order, OCP's rule for
   the scale, and NaN where the scale is 255. **`NVFP4_TENSOR`** is NVIDIA's NVFP4 with its float32
   scale of the tensor, which ggml's `NVFP4` block lacks.

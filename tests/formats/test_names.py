@@ -13,7 +13,13 @@ from zeropoint.formats.names import plain_examples, plain_format
 CODES = [
     *(f"INT{bits}_{kind}" for bits in range(2, 9) for kind in ("SYM", "ASYM")),
     *("FP8_E4M3", "FP8_E5M2", "FP6_E2M3", "FP6_E3M2", "FP4_E2M1", "NF4"),
-    *("FP4_E2M1_M0_2.5", "FP4_E2M1_M0_-5", "FP4_E2M1_M0_0.125", "FP4_E2M1_M0_BEST"),
+    *(
+        "FP4_E2M1_M0_2.5",
+        "FP4_E2M1_M0_-5",
+        "FP4_E2M1_M0_0.125",
+        "FP4_E2M1_M0_BEST",
+        "FP4_E2M1_M0_PM5",
+    ),
 ]
 FIXED = ["MXFP8_E4M3", "MXFP8_E5M2", "MXFP6_E2M3", "MXFP6_E3M2", "MXFP4_OCP", "MXINT8"]
 SHARES = ["G1", "G16", "G100", "G128", "ROW", "TENSOR"]
@@ -60,7 +66,13 @@ def test_an_unknown_name_says_what_would_work(name: str, says: str) -> None:
     [
         *("INT1_SYM_G32", "INT9_SYM_G32", "INT4_G32", "INT4_SYM_G0", "INT4_SYM_G032"),
         *("INT4_SYM_G-1", "INT4_SYM_COLUMN", "INT4_SYM_G32_FAST", "INT4_SYM_G32_SEARCH_SEARCH"),
-        *("FP4_E2M1_M0_0_G32", "FP4_E2M1_M0_2.50_G32", "FP4_E2M1_M0_+5_G32", "FP4_E2M1_M0_G32"),
+        *(
+            "FP4_E2M1_M0_0_G32",
+            "FP4_E2M1_M0_2.50_G32",
+            "FP4_E2M1_M0_+5_G32",
+            "FP4_E2M1_M0_G32",
+            "FP4_E2M1_M0_PM-5_G32",
+        ),
         *("MXFP4_OCP_G32", "NVFP4_TENSOR_ROW", "NVFP4_G16", "E4M3_ROW", "INT4_SYM_G32\n"),
         *("INT4_SYM_G" + "9" * 5000, "FP4_E2M1_M0_" + "9" * 5000 + "_G32", "INT٤_SYM_G32"),
         "INT4_SYM_G1٠",

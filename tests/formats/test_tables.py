@@ -52,12 +52,23 @@ def test_the_second_zero_means_the_value_of_the_name(special: float) -> None:
     assert parts.codes[0, :6].tolist() == [8, 2, 0, 0, 0, 7]
 
 
+@pytest.mark.parametrize("special", [5.0, -5.0])
+def test_the_scales_sign_says_which_of_two_values_it_is(special: float) -> None:
+    format = find_format("FP4_E2M1_M0_PM5_G32")
+    weights = block([special, 1.0, -0.5])
+    encoded = format.encode_blocks(weights)
+    assert encoded[:, :2].copy().view(np.float16).tolist() == [[np.sign(special)]]
+    parts = format.parts(encoded)
+    assert parts.scale.tolist() == [[1.0]]
+    np.testing.assert_array_equal(parts.weights(), weights)
+
+
 def test_without_a_use_for_it_the_second_zero_changes_nothing() -> None:
     """Weights on FP4's grid: all the variants agree with it, bar the sign of zero."""
     grid = block(sorted(set(np.abs(E2M1.table[:8]).tolist())))
     plain = find_format("FP4_E2M1_G32")
     expected = plain.decode_blocks(plain.encode_blocks(grid))
-    for special in ("2.5", "-5", "BEST"):
+    for special in ("2.5", "-5", "PM5", "BEST"):
         format = find_format(f"FP4_E2M1_M0_{special}_G32")
         decoded = format.decode_blocks(format.encode_blocks(grid))
         np.testing.assert_array_equal(decoded, expected)
@@ -73,13 +84,15 @@ def test_best_finds_the_value_that_the_block_needs(special: float) -> None:
     np.testing.assert_array_equal(format.decode_blocks(encoded), weights)
 
 
-def test_best_minds_the_importance() -> None:
-    format = find_format("FP4_E2M1_M0_BEST_G32")
-    weights = block([2.5, 2.5, -5.0])
-    for wanted, place in ((2.5, 0), (-5.0, 2)):
+def test_the_choice_minds_the_importance() -> None:
+    best, either = find_format("FP4_E2M1_M0_BEST_G32"), find_format("FP4_E2M1_M0_PM5_G32")
+    weights = block([5.0, 5.0, -5.0])
+    for wanted, place in ((5.0, 0), (-5.0, 2)):
         importance = np.full((1, 32), 1e-3, np.float32)
         importance[0, place] = 1
-        assert format.encode_blocks(weights, importance)[0, 2:3].view(np.int8)[0] == wanted * 8
+        assert best.encode_blocks(weights, importance)[0, 2:3].view(np.int8)[0] == wanted * 8
+        parts = either.parts(either.encode_blocks(weights, importance))
+        assert parts.weights()[0, place] == wanted
 
 
 def test_a_searched_best_keeps_one_outlier_beyond_the_scale() -> None:

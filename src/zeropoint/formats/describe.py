@@ -17,7 +17,12 @@ from zeropoint.formats.microscaling import MXFloats, MXIntegers, NVFP4Tensor
 from zeropoint.formats.scalars import Integer, Scalar
 from zeropoint.formats.scaled import ScaledFormat
 from zeropoint.formats.storage import StorageFormat
-from zeropoint.formats.tables import BestSecondZero, FixedSecondZero, NormalFloats
+from zeropoint.formats.tables import (
+    BestSecondZero,
+    FixedSecondZero,
+    NormalFloats,
+    SignedSecondZero,
+)
 
 GGUF_READERS = "llama.cpp and what is built on it (Ollama, LM Studio and others), from GGUF files"
 NO_READERS = "zeropoint itself: no file format here stores it; it is for judging a model in it"
@@ -117,6 +122,11 @@ def _(format: NormalFloats) -> str:
 @equation.register
 def _(format: FixedSecondZero) -> str:
     return f"w = scale · E2M1(q), but E2M1(8) = {format.special:g}"
+
+
+@equation.register
+def _(format: SignedSecondZero) -> str:
+    return f"w = |scale| · E2M1(q), but E2M1(8) = {format.special:g} with the scale's sign"
 
 
 @equation.register

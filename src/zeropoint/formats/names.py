@@ -6,6 +6,7 @@
 | `INT<2…8>_ASYM_<share>` | signed integers, scale and zero point |
 | `FP8_E4M3_<share>` `FP8_E5M2_` `FP6_E2M3_` `FP6_E3M2_` `FP4_E2M1_` | small floats, scale |
 | `FP4_E2M1_M0_<value>_<share>` | FP4 whose −0 means value · scale: `2.5`, `5`, `-5`, ... |
+| `FP4_E2M1_M0_PM<value>_<share>` | FP4 whose −0 means ±value · scale, the better for each block |
 | `FP4_E2M1_M0_BEST_<share>` | FP4 whose −0 means what fits the block best |
 | `NF4_<share>` | sixteen quantiles of a normal distribution, scale |
 | `MXFP8_E4M3` `MXFP8_E5M2` `MXFP6_E2M3` `MXFP6_E3M2` `MXFP4_OCP` `MXINT8` | OCP microscaling |
@@ -30,7 +31,12 @@ from zeropoint.formats.microscaling import (
     NVFP4Tensor,
 )
 from zeropoint.formats.scaled import ScaledFormat
-from zeropoint.formats.tables import BestSecondZero, FixedSecondZero, NormalFloats
+from zeropoint.formats.tables import (
+    BestSecondZero,
+    FixedSecondZero,
+    NormalFloats,
+    SignedSecondZero,
+)
 
 S = TypeVar("S", bound=ScaledFormat)
 
@@ -38,7 +44,7 @@ SEARCH = "_SEARCH"
 SHARES = ("G32", "ROW", "TENSOR")  # as examples; G takes any number
 
 _INTEGER = re.compile(r"INT([2-8])_(SYM|ASYM)")
-_SECOND_ZERO = re.compile(r"FP4_E2M1_M0_(BEST|-?[0-9]{1,2}(?:\.[0-9]{1,3})?)")
+_SECOND_ZERO = re.compile(r"FP4_E2M1_M0_(BEST|(?:PM|-)?[0-9]{1,2}(?:\.[0-9]{1,3})?)")
 _SHARE = re.compile(r"(.+)_(G[1-9][0-9]{0,8}|ROW|TENSOR)")
 _MX_FLOATS = {
     **{f"MX{name}": element for name, element in SMALL_FLOATS.items() if name != "FP4_E2M1"},
@@ -78,7 +84,7 @@ def plain_examples() -> list[str]:
     """Return one name or more of every family, for tables and tests; the grammar has more."""
     integers = [f"INT{bits}_{kind}_G32" for kind in ("SYM", "ASYM") for bits in range(2, 9)]
     floats = [f"{name}_G32" for name in SMALL_FLOATS]
-    zeros = [f"FP4_E2M1_M0_{special}_G32" for special in ("2.5", "5", "-5", "BEST")]
+    zeros = [f"FP4_E2M1_M0_{special}_G32" for special in ("2.5", "5", "-5", "PM5", "BEST")]
     shares = ["INT4_SYM_G128", "INT4_SYM_ROW", "INT4_SYM_TENSOR", "INT4_ASYM_ROW", "FP8_E4M3_ROW"]
     return [*integers, *floats, *zeros, "NF4_G64", *shares, *_MX_FLOATS, "MXINT8", "NVFP4_TENSOR"]
 
@@ -97,9 +103,12 @@ def _shared(name: str, kind: str, share: str, search: bool) -> Format | None:
         return None
     if match[1] == "BEST":
         return _scaled(BestSecondZero, name, share, search, 4)
-    special = float(match[1])
-    if special == 0 or f"{special:g}" != match[1]:  # one value, one name
+    value = match[1].removeprefix("PM")
+    special = float(value)
+    if special == 0 or f"{special:g}" != value:  # one value, one name
         return None
+    if value != match[1]:
+        return _scaled(SignedSecondZero, name, share, search, 4, special=special)
     return _scaled(FixedSecondZero, name, share, search, 4, special=special)
 
 

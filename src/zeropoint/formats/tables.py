@@ -4,11 +4,15 @@ NF4 (QLoRA, arXiv 2305.14314): the values are where a normal distribution scaled
 equally many numbers, so that Gaussian weights use all codes about equally often.
 
 FP4 E2M1 has sixteen codes for fifteen values: code 8 is −0. Here code 8 means another value, in
-units of the scale (the idea of RaZeR, arXiv 2501.04052): one that the name states, as in
-FP4_E2M1_M0_2.5_G32, or with M0_BEST the one that lowers the error of the block most, stored in
-one more byte per block.
+units of the scale (the idea of RaZeR, arXiv 2501.04052):
+
+    FP4_E2M1_M0_2.5_G32     2.5
+    FP4_E2M1_M0_PM5_G32     5 or −5, whichever serves the block; the scale's sign bit, idle so far,
+                            says which, so that no byte is added
+    FP4_E2M1_M0_BEST_G32    what lowers the error of the block most, in one more byte per block
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,6 +94,26 @@ class FixedSecondZero(SecondZero):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SignedSecondZero(SecondZero):
+    """FP4 E2M1 whose code 8 means `special` with the sign of the stored scale: w = |scale| · value.
+
+    The squared error decides the sign, weighted by the importance if there is one; + if equal.
+    """
+
+    special: float
+
+    def fit(self, weights: F32, importance: F32 | None, shrink: F32) -> Fields:
+        scale, ratio = self.fp4_ratio(weights, shrink)
+        special = best_special(ratio, importance, (self.special, -self.special))
+        codes = encode_with_special(ratio, special)
+        return Fields(np.copysign(scale, special), no_extra(weights), codes)
+
+    def meaning(self, fields: Fields) -> Parts:
+        special = np.copysign(np.float32(self.special), fields.scale)
+        return special_parts(fields._replace(scale=np.abs(fields.scale)), special)
+
+
+@dataclass(frozen=True, kw_only=True)
 class BestSecondZero(SecondZero):
     """FP4 E2M1 whose code 8 means what fits the block best, of `SPECIALS`: w = scale · value(q).
 
@@ -101,20 +125,26 @@ class BestSecondZero(SecondZero):
 
     def fit(self, weights: F32, importance: F32 | None, shrink: F32) -> Fields:
         scale, ratio = self.fp4_ratio(weights, shrink)
-        usual = squared(ratio - E2M1.table[E2M1.encode(ratio)])
-        most = np.full(len(weights), -1.0)
-        best = np.zeros((len(weights), 1), np.float32)
-        for special in SPECIALS:
-            saved = np.maximum(usual - squared(ratio - np.float32(special)), 0)
-            gain = halving_sum(saved if importance is None else saved * importance)
-            best = np.where((gain > most)[:, None], np.float32(special), best)
-            most = np.maximum(gain, most)
+        best = best_special(ratio, importance, SPECIALS)
         extra = (best / SPECIAL_STEP).astype(np.int8).view(np.uint8)
         return Fields(scale, extra, encode_with_special(ratio, best))
 
     def meaning(self, fields: Fields) -> Parts:
         eighths = fields.extra.copy().view(np.int8).astype(np.float32)
         return special_parts(fields, eighths * np.float32(SPECIAL_STEP))
+
+
+def best_special(ratio: F32, importance: F32 | None, specials: Sequence[float]) -> F32:
+    """Return for each row of (n, m) ratios the special value that saves most error: (n, 1)."""
+    usual = squared(ratio - E2M1.table[E2M1.encode(ratio)])
+    most = np.full(len(ratio), -1.0)
+    best = np.zeros((len(ratio), 1), np.float32)
+    for special in specials:
+        saved = np.maximum(usual - squared(ratio - np.float32(special)), 0)
+        gain = halving_sum(saved if importance is None else saved * importance)
+        best = np.where((gain > most)[:, None], np.float32(special), best)
+        most = np.maximum(gain, most)
+    return best
 
 
 def encode_with_special(ratio: F32, special: F32) -> U8:
