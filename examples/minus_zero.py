@@ -33,8 +33,8 @@ plain = loss(weights, "FP4_E2M1_G32")
 either = 1 - loss(weights, "FP4_E2M1_M0_PM5_G32") / plain
 best = 1 - loss(weights, "FP4_E2M1_M0_BEST_G32") / plain
 print(f"""
-On Gaussian weights a −0 that means 5 or −5 takes away {either:.0%} of FP4's squared error and costs
-nothing: the scale's idle sign bit says which of the two. The best value takes away {best:.0%}, for a
-byte per group. Asymmetric integers spend that byte on a zero point: ahead where weights are
-Gaussian or one-sided, behind where tails are heavy.""")
+On Gaussian weights a −0 that means 5 or −5 takes away {either:.0%} of FP4's squared error and
+costs nothing: the scale's idle sign bit says which of the two. The best value takes {best:.0%},
+for a byte per group. Asymmetric integers spend that byte on a zero point: ahead where
+weights are Gaussian or one-sided, behind where tails are heavy.""")
 assert best > either > 0.2
