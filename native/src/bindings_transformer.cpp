@@ -155,8 +155,9 @@ void run(Bound& bound, Array<float, 3> x, Array<const std::int64_t, 1> starts, n
     const Watch watcher = [&](std::size_t layer, const char* role, int expert, const float* rows,
                               std::size_t count, std::size_t columns) {
         nb::gil_scoped_acquire acquire;
-        // A view of memory that is used again afterwards: who keeps it copies it.
-        nb::ndarray<nb::numpy, const float> view(rows, {count, columns}, nb::none());
+        // A view of memory that is used again afterwards: who keeps it copies it, and who changes it
+        // changes what is multiplied.
+        nb::ndarray<nb::numpy, float> view(const_cast<float*>(rows), {count, columns}, nb::none());
         watch(layer, role, expert, view);
     };
     const std::function<void()> poll = [] {

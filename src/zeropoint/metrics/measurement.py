@@ -6,18 +6,29 @@ cache.
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zeropoint.calibration.chunks import Chunk, cut_chunks
 from zeropoint.errors import MeasurementError
 from zeropoint.formats import F32
 from zeropoint.kernels.compare import TOP, Comparison, compare_logits
 
 I32 = NDArray[np.int32]
+
+__all__ = [
+    "Chunk",
+    "ChunkMeasured",
+    "Scorer",
+    "compare_hidden",
+    "concatenate",
+    "cut_chunks",
+    "measure_chunks",
+]
 
 TILE_BYTES = 32 << 20  # of logits of one side that are alive at once
 
@@ -37,14 +48,6 @@ class Scorer(Protocol):
 
 
 @dataclass(frozen=True)
-class Chunk:
-    """A stretch of text of one domain: `tokens` (context,) as the models see them."""
-
-    domain: str
-    tokens: I32
-
-
-@dataclass(frozen=True)
 class ChunkMeasured:
     """What one chunk gave; positions are `first` … context − 2, each predicting the next token."""
 
@@ -54,41 +57,6 @@ class ChunkMeasured:
     first: int
     comparison: Comparison  # of (context − 1 − first) positions
     seconds: float  # of both models and the reduction
-
-
-def cut_chunks(
-    texts: Mapping[str, I32], context: int, *, limit: int | None = None, bos: int | None = None
-) -> list[Chunk]:
-    """Cut each domain's tokens into chunks of `context`, the domains taking turns.
-
-    A tail shorter than a chunk is dropped. If `bos` is given it replaces the first token of each
-    chunk, as llama-perplexity does. With `limit`, the first `limit` chunks: each domain gets its
-    turn before any gets a second. Raises MeasurementError if no text fills a chunk.
-    """
-    if context < 8:
-        raise MeasurementError(
-            f"a context of {context} tokens is too short to measure; 512 is usual"
-        )
-    queues = []
-    for domain, tokens in texts.items():
-        cut = tokens[: tokens.size // context * context].reshape(-1, context)
-        queues.append([Chunk(domain, _with_bos(row, bos)) for row in cut])
-    longest = max((len(queue) for queue in queues), default=0)
-    chunks = [queue[i] for i in range(longest) for queue in queues if i < len(queue)]
-    if not chunks:
-        sizes = ", ".join(f"{domain} {tokens.size}" for domain, tokens in texts.items())
-        raise MeasurementError(
-            f"the text is shorter than one chunk of {context} tokens (there are: "
-            f"{sizes or 'none'}); give more text or a smaller --ctx"
-        )
-    return chunks if limit is None else chunks[:limit]
-
-
-def _with_bos(row: I32, bos: int | None) -> I32:
-    row = row.astype(np.int32)
-    if bos is not None:
-        row[0] = bos
-    return row
 
 
 def measure_chunks(

@@ -1,0 +1,197 @@
+"""The verb `measure`: a quant against its reference, as a run that can be stopped and resumed."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from zeropoint import kernels
+from zeropoint.calibration.chunks import Chunk, read_chunks
+from zeropoint.calibration.corpus import Corpus, builtin_corpus, read_corpus
+from zeropoint.checkpoints.runs import RunFolder
+from zeropoint.errors import CheckpointError, MeasurementError
+from zeropoint.metrics.floor import ARITHMETIC, measure_floor
+from zeropoint.metrics.kept import Kept
+from zeropoint.metrics.measurement import ChunkMeasured, Scorer
+from zeropoint.metrics.record import measure_recorded
+from zeropoint.metrics.sides import Side
+from zeropoint.metrics.statistics import estimate
+from zeropoint.metrics.summary import METRICS_VERSION, Figures, summarize
+from zeropoint.models.base import LanguageModel
+
+FLOOR_CHUNKS = 4  # that the noise floor is measured on
+TOGETHER = 1024  # positions that go through a model at once
+
+
+@dataclass(frozen=True)
+class Text:
+    """What both models read: chunks, and where they are from."""
+
+    chunks: Sequence[Chunk]
+    context: int
+    corpus: str  # hash of the whole text
+    built_in: bool
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One more chunk is measured."""
+
+    done: int  # chunks
+    tokens: int  # scored so far
+    kl: float  # mean so far, nats per token
+    half_width: float | None  # of its 95 % interval; None while one chunk cannot tell
+    tokens_per_second: float
+
+
+def read_text(
+    files: Sequence[Path], model: LanguageModel, *, context: int, chunks: int | None = None
+) -> Text:
+    """Read and cut the text to measure on: these files, or the built-in mix without files.
+
+    Raises MeasurementError for text that is missing, empty or shorter than one chunk, and for a
+    context that the model was not made for.
+    """
+    if context > model.context_length:
+        raise MeasurementError(
+            f"the model was made for {model.context_length} positions; --ctx {context} is more"
+        )
+    if chunks is not None and chunks < 1:
+        raise MeasurementError("--chunks must be at least 1")
+    corpus: Corpus = read_corpus(files) if files else builtin_corpus("evaluate")
+    cut = read_chunks(corpus, model.tokenizer, context, limit=chunks)
+    return Text(cut, context, corpus.hash, not files)
+
+
+class Measurement:
+    """A reference and a quant on the same chunks: `steps` measures, `results` sums up.
+
+    `reference` computes the floor; its pass may be remembered by `states` (a `Kept`).
+    """
+
+    def __init__(
+        self,
+        reference: LanguageModel,
+        quant: LanguageModel,
+        text: Text,
+        *,
+        states: Scorer | None = None,
+        run: RunFolder | None = None,
+        floor_chunks: int = FLOOR_CHUNKS,
+    ) -> None:
+        self.reference = reference
+        self.quant = quant
+        self.text = text
+        self.run = run
+        self.states = states or reference
+        self.floor: float | None = None
+        self.seen: list[ChunkMeasured] = []
+        self._floor_chunks = text.chunks[:floor_chunks]
+
+    def steps(self, *, until: float | None = None) -> Iterator[Measured]:
+        """Measure chunk after chunk; each is in the run folder before it is told.
+
+        With `until`, stop when the 95 % interval of the mean KL has this half-width. Stopping
+        between two records is safe, and the same run goes on from there. Raises MeasurementError
+        for a logit that is not finite, with chunk and position.
+        """
+        self.seen = []
+        batch = max(1, TOGETHER // self.text.context)
+        pair = (self.states, self.quant)
+        for found in measure_recorded(
+            pair, self.text.chunks, self.run, until=until, batch=batch, threads=self.quant.threads
+        ):
+            self.seen.append(found)
+            yield self._progress()
+
+    def measure_floor(self) -> float | None:
+        """Measure the reference against itself in another arithmetic, on a few chunks."""
+        if self._floor_chunks and self.floor is None:
+            self.floor = _recorded_floor(self.run, len(self._floor_chunks))
+        if self._floor_chunks and self.floor is None:
+            self.floor = measure_floor(self.reference, self.states, self._floor_chunks)
+            if self.run:
+                self.run.save_table("floor", _floor(self.floor, len(self._floor_chunks)))
+        return self.floor
+
+    def results(self) -> Figures:
+        """Sum up what was measured so far, and put it into the run folder."""
+        if not self.seen:
+            raise MeasurementError("nothing was measured yet")
+        tokenizer = self.reference.tokenizer
+
+        def text_of(token: int) -> str:
+            return tokenizer.piece(token, special=True).decode("utf-8", "replace")
+
+        found = summarize(self.seen, floor=self.floor, token_text=text_of)
+        found["floor_arithmetic"] = ARITHMETIC if self.floor is not None else None
+        found["floor_chunks"] = len(self._floor_chunks) if self.floor is not None else 0
+        found["tokens_per_second"] = self._speed()
+        found["complete"] = len(self.seen) == len(self.text.chunks)
+        if self.run:
+            self.run.finish(found)
+        return found
+
+    def _progress(self) -> Measured:
+        counts = np.array([float(c.comparison.kl.size) for c in self.seen])
+        found = estimate(np.array([c.comparison.kl.sum() for c in self.seen]), counts)
+        width = found.half_width
+        return Measured(
+            done=len(self.seen),
+            tokens=int(counts.sum()),
+            kl=found.mean,
+            half_width=None if np.isnan(width) else width,
+            tokens_per_second=self._speed(),
+        )
+
+    def _speed(self) -> float:
+        """Scored tokens per second of both passes; loading and the floor are not in it."""
+        seconds = sum(c.seconds for c in self.seen)
+        return sum(c.comparison.kl.size for c in self.seen) / max(seconds, 1e-9)
+
+
+def start_run(
+    path: Path, sides: tuple[Side, Side], text: Text, settings: Mapping[str, object]
+) -> RunFolder:
+    """Begin the run in `path`, or go on with it if it is the same measurement.
+
+    How many chunks are wanted is no part of what it is: the same run can be made longer.
+    """
+    reference, quant = sides
+    inputs = {
+        "reference": asdict(reference),
+        "quant": asdict(quant),
+        "text": {"corpus": text.corpus, "built_in": text.built_in},
+    }
+    identity = {
+        "context": text.context,
+        "metrics_version": METRICS_VERSION,
+        "instruction_set": kernels.variant(),
+        **settings,
+    }
+    return RunFolder.start(path, "measure", inputs, identity)
+
+
+def remembered(reference: LanguageModel, folder: RunFolder | None = None) -> Kept:
+    """Return the reference with a memory for its pass."""
+    return Kept(reference, folder)
+
+
+def _floor(value: float, chunks: int) -> dict[str, object]:
+    return {"kl_mean": value, "chunks": chunks, "arithmetic": ARITHMETIC}
+
+
+def _recorded_floor(run: RunFolder | None, chunks: int) -> float | None:
+    """Return the floor that a run holds already, if it was measured on as many chunks."""
+    if run is None or not (run.path / "floor.json").exists():
+        return None
+    try:
+        table = run.load_table("floor")
+    except ValueError:
+        table = None
+    if not isinstance(table, dict) or not isinstance(table.get("kl_mean"), float):
+        raise CheckpointError(run.path / "floor.json", "is damaged; delete it to measure it again")
+    return float(table["kl_mean"]) if table.get("chunks") == chunks else None
+
+

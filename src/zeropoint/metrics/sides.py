@@ -1,0 +1,83 @@
+"""The two sides of a measurement: what they are, and whether they can be compared at all."""
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass
+
+from zeropoint.checkpoints import Checkpoint
+from zeropoint.errors import MeasurementError
+from zeropoint.models.tokenizer import Tokenizer
+from zeropoint.plans.choices import UNQUANTIZED
+
+_WINDOWS = 64  # of 4 KiB, spread over each file
+_HEADER = 1 << 20
+
+
+@dataclass(frozen=True)
+class Side:
+    """A model as it is named in results."""
+
+    name: str
+    file_bytes: int
+    formats: dict[str, int]  # format → how many matrices
+    fingerprint: str  # of header and samples of the weights
+
+    @property
+    def quantized(self) -> bool:
+        """Whether some of its matrices are quantized: as a reference it is a proxy."""
+        return any(name not in UNQUANTIZED for name in self.formats)
+
+    @property
+    def kind(self) -> str:
+        """The formats in words, the most frequent first."""
+        return ", ".join(sorted(self.formats, key=lambda name: (-self.formats[name], name)))
+
+
+def describe(checkpoint: Checkpoint) -> Side:
+    """Return what a checkpoint is; reads a few of its bytes."""
+    formats = Counter(t.format.name for t in checkpoint.tensors.values() if len(t.shape) > 1)
+    return Side(
+        checkpoint.path.name, checkpoint.file_bytes, dict(formats), _fingerprint(checkpoint)
+    )
+
+
+def _fingerprint(checkpoint: Checkpoint) -> str:
+    digest = hashlib.sha256()
+    for path in checkpoint.files:
+        size = path.stat().st_size
+        digest.update(size.to_bytes(8, "little"))
+        with path.open("rb") as file:
+            digest.update(file.read(_HEADER))
+            for window in range(_WINDOWS):
+                file.seek(size * window // _WINDOWS)
+                digest.update(file.read(4096))
+    return digest.hexdigest()
+
+
+def check_comparable(reference: Tokenizer, quant: Tokenizer) -> None:
+    """Raise MeasurementError unless both turn text into the same tokens."""
+    a, b = reference.vocabulary, quant.vocabulary
+    if len(a) != len(b):
+        raise MeasurementError(
+            f"the reference has {len(a)} tokens and the quant {len(b)}: "
+            "they cannot be compared token by token"
+        )
+    if a.tokens != b.tokens:
+        pairs = zip(a.tokens, b.tokens, strict=True)
+        first = next(i for i, (left, right) in enumerate(pairs) if left != right)
+        raise MeasurementError(
+            f"token {first} is {a.tokens[first][:40]!r} in the reference and "
+            f"{b.tokens[first][:40]!r} in the quant: they are not of the same model"
+        )
+    same = (
+        a.model == b.model
+        and a.pre == b.pre
+        and (a.kinds == b.kinds).all()
+        and (a.merges is None) == (b.merges is None)
+        and (a.merges is None or b.merges is None or list(a.merges) == list(b.merges))
+    )
+    if not same or reference.adds_bos != quant.adds_bos or a.bos != b.bos:
+        raise MeasurementError(
+            "the reference and the quant cut text into tokens differently (their tokenizers "
+            "differ): they cannot be compared token by token"
+        )
