@@ -8,7 +8,11 @@ from collections.abc import Sequence
 
 import typer
 
+<<<<<<< HEAD
 from zeropoint.cli import doctor, explain, inspect, quantize
+=======
+from zeropoint.cli import doctor, explain, inspect, measure
+>>>>>>> 390af99 (measure: a quant against its reference, in memory too, resumable, with floor, verdict and gates; llama-perplexity's protocol)
 from zeropoint.cli.exits import Exits
 
 app = typer.Typer(
@@ -44,6 +48,7 @@ inspect.register(app)
 explain.register(app)
 quantize.register(app)
 doctor.register(app)
+measure.register(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

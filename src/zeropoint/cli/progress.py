@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from typing import Annotated, Any, Protocol, TypeVar
 
@@ -48,8 +48,14 @@ class Step(Protocol):
 S = TypeVar("S", bound=Step)
 
 
-def track(records: Iterable[S], total: int, label: str, how: Progress) -> Iterator[S]:
-    """Yield `records` and show how much of `total` they have done."""
+def track(
+    records: Iterable[S],
+    total: int,
+    label: str,
+    how: Progress,
+    told: Callable[[S], str] | None = None,
+) -> Iterator[S]:
+    """Yield `records` and show how much of `total` they have done, and what `told` says of each."""
     if how is Progress.auto:
         screen = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         how = Progress.auto if screen else Progress.plain
@@ -59,9 +65,39 @@ def track(records: Iterable[S], total: int, label: str, how: Progress) -> Iterat
         case Progress.json:
             yield from track_as_json(records, total)
         case Progress.plain:
-            yield from track_plainly(records, total, label)
+            yield from track_plainly(records, total, label, told)
         case _:
-            yield from track_as_bar(records, total, label)
+            yield from track_as_bar(records, total, label, told)
+
+
+class Running(Step, Protocol):
+    """A record that carries the figure found so far."""
+
+    @property
+    def kl(self) -> float: ...
+    @property
+    def half_width(self) -> float | None: ...
+    @property
+    def tokens(self) -> int: ...
+
+
+R = TypeVar("R", bound=Running)
+
+
+def track_running(records: Iterable[R], total: int, label: str, how: Progress) -> Iterator[R]:
+    """Do what `track` does, with the running KL and its interval beside the bar."""
+    return track(records, total, label, how, told=running)
+
+
+def running(record: Any) -> str:
+    """Say what is found so far.
+
+    >>> from types import SimpleNamespace as Record
+    >>> running(Record(kl=0.031, half_width=0.002, tokens=6912))
+    'KL 0.03100 ± 0.00200, 6912 tokens'
+    """
+    width = "" if record.half_width is None else f" ± {record.half_width:.5f}"
+    return f"KL {record.kl:.5f}{width}, {record.tokens} tokens"
 
 
 def seconds_left(started: float, done: int, total: int) -> float | None:
@@ -80,7 +116,9 @@ def track_as_json(records: Iterable[S], total: int) -> Iterator[S]:
         yield record
 
 
-def track_plainly(records: Iterable[S], total: int, label: str) -> Iterator[S]:
+def track_plainly(
+    records: Iterable[S], total: int, label: str, told: Callable[[S], str] | None
+) -> Iterator[S]:
     """Write one line per tenth of the work, if it takes more than a moment."""
     started, shown = time.monotonic(), 0
     for record in records:
@@ -89,11 +127,14 @@ def track_plainly(records: Iterable[S], total: int, label: str) -> Iterator[S]:
             shown = tenth
             left = seconds_left(started, record.done, total)
             rest = f", about {in_seconds(left)} left" if left and tenth < 10 else ""
-            print(f"{label}: {10 * tenth} %{rest}", file=sys.stderr, flush=True)
+            found = f"   {told(record)}" if told else ""
+            print(f"{label}: {10 * tenth} %{rest}{found}", file=sys.stderr, flush=True)
         yield record
 
 
-def track_as_bar(records: Iterable[S], total: int, label: str) -> Iterator[S]:
+def track_as_bar(
+    records: Iterable[S], total: int, label: str, told: Callable[[S], str] | None
+) -> Iterator[S]:
     """Draw one bar that vanishes when the work is done."""
     from rich import progress as bars
 
@@ -110,7 +151,7 @@ def track_as_bar(records: Iterable[S], total: int, label: str) -> Iterator[S]:
         task = bar.add_task(label, total=total, left="")
         for record in records:
             left = seconds_left(started, record.done, total)
-            bar.update(
-                task, completed=record.done, left=f"about {in_seconds(left)} left" if left else ""
-            )
+            rest = f"about {in_seconds(left)} left" if left else ""
+            found = f"{told(record)}   " if told else ""
+            bar.update(task, completed=record.done, left=found + rest)
             yield record

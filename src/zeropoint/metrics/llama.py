@@ -16,7 +16,7 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,7 +93,14 @@ def read_base_rows(base: BaseFile) -> Iterator[U16]:
             yield rows.reshape(base.scored, base.row_words)
 
 
-def write_base_header(file: BinaryIO, vocabulary: int, tokens: I32) -> None:
+class Sink(Protocol):
+    """What bytes are appended to."""
+
+    def write(self, data: bytes, /) -> object:
+        """Append bytes."""
+
+
+def write_base_header(file: Sink, vocabulary: int, tokens: I32) -> None:
     """Write magic, sizes and tokens (chunks, context); rows follow by `encode_rows`."""
     sizes = np.array([tokens.shape[1], vocabulary, tokens.shape[0]], "<i4")
     file.write(MAGIC + sizes.tobytes() + np.ascontiguousarray(tokens, "<i4").tobytes())

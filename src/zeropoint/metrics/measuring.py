@@ -16,7 +16,7 @@ from zeropoint.metrics.kept import Kept
 from zeropoint.metrics.measurement import ChunkMeasured, Scorer
 from zeropoint.metrics.record import measure_recorded
 from zeropoint.metrics.sides import Side
-from zeropoint.metrics.statistics import estimate
+from zeropoint.metrics.statistics import quick_half_width
 from zeropoint.metrics.summary import METRICS_VERSION, Figures, summarize
 from zeropoint.models.base import LanguageModel
 
@@ -135,12 +135,12 @@ class Measurement:
 
     def _progress(self) -> Measured:
         counts = np.array([float(c.comparison.kl.size) for c in self.seen])
-        found = estimate(np.array([c.comparison.kl.sum() for c in self.seen]), counts)
-        width = found.half_width
+        sums = np.array([c.comparison.kl.sum() for c in self.seen])
+        width = quick_half_width(sums, counts)
         return Measured(
             done=len(self.seen),
             tokens=int(counts.sum()),
-            kl=found.mean,
+            kl=float(sums.sum() / counts.sum()),
             half_width=None if np.isnan(width) else width,
             tokens_per_second=self._speed(),
         )
@@ -193,5 +193,3 @@ def _recorded_floor(run: RunFolder | None, chunks: int) -> float | None:
     if not isinstance(table, dict) or not isinstance(table.get("kl_mean"), float):
         raise CheckpointError(run.path / "floor.json", "is damaged; delete it to measure it again")
     return float(table["kl_mean"]) if table.get("chunks") == chunks else None
-
-

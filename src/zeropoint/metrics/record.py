@@ -8,7 +8,7 @@ from zeropoint.checkpoints.runs import RunFolder
 from zeropoint.errors import CheckpointError
 from zeropoint.kernels.compare import Comparison
 from zeropoint.metrics.measurement import Chunk, ChunkMeasured, Scorer, measure_chunks
-from zeropoint.metrics.statistics import estimate
+from zeropoint.metrics.statistics import estimate, quick_half_width
 
 MINIMUM_CHUNKS = 8  # before an interval is trusted to end a measurement
 
@@ -51,6 +51,8 @@ def narrow_enough(chunks: Sequence[ChunkMeasured], half_width: float) -> bool:
     """Tell whether the interval of the mean KL is at most this half-width."""
     sums = np.array([c.comparison.kl.sum() for c in chunks])
     counts = np.array([float(c.comparison.kl.size) for c in chunks])
+    if quick_half_width(sums, counts) > 1.5 * half_width:
+        return False
     return estimate(sums, counts).half_width <= half_width
 
 

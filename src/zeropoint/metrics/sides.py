@@ -2,11 +2,13 @@
 
 import hashlib
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from zeropoint.checkpoints import Checkpoint
 from zeropoint.errors import MeasurementError
 from zeropoint.models.tokenizer import Tokenizer
+from zeropoint.plans import Choice
 from zeropoint.plans.choices import UNQUANTIZED
 
 _WINDOWS = 64  # of 4 KiB, spread over each file
@@ -81,3 +83,13 @@ def check_comparable(reference: Tokenizer, quant: Tokenizer) -> None:
             "the reference and the quant cut text into tokens differently (their tokenizers "
             "differ): they cannot be compared token by token"
         )
+
+
+def describe_plan(source: Checkpoint, name: str, choices: Iterable[Choice]) -> Side:
+    """Return what a model is that was made of `source` in memory."""
+    choices = list(choices)
+    formats = Counter(choice.format.name for choice in choices if len(choice.shape) > 1)
+    plan = "\n".join(f"{choice.name} {choice.format.name}" for choice in choices)
+    digest = hashlib.sha256(f"{_fingerprint(source)}\n{plan}".encode()).hexdigest()
+    size = sum(choice.nbytes for choice in choices)
+    return Side(f"{source.path.name} as {name}", size, dict(formats), digest)

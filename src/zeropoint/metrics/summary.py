@@ -140,6 +140,7 @@ def _estimates(
         )
 
     kl = estimate(over_chunks(lambda c: c.comparison.kl), counts)
+    kl = Estimate(kl.mean, max(kl.low, 0.0) if kl.low == kl.low else kl.low, kl.high)  # KL ≥ 0
     top1 = estimate(over_chunks(lambda c: c.comparison.same_top), counts)
     log_ratio = estimate(
         over_chunks(lambda c: c.comparison.nll_quant - c.comparison.nll_reference), counts

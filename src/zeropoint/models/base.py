@@ -13,8 +13,8 @@ from zeropoint.models.tokenizer import Tokenizer
 
 Tokens = NDArray[np.integer] | list[int]
 Mode = Literal["exact", "fast"]  # float32 activations, or 8-bit ones
-# Called with the rows (n, in_features) that go into a matrix, and the expert, or None. It may change
-# them in place, and what it leaves is multiplied: so another arithmetic is tried.
+# Called with the rows (n, in_features) that go into a matrix, and the expert, or None. It may
+# change them in place, and what it leaves is multiplied: so another arithmetic is tried.
 Watcher = Callable[[F32, int | None], None]
 
 

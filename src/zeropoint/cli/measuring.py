@@ -1,0 +1,170 @@
+"""What the verbs that measure share: options, opening both sides, driving a run."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from zeropoint.cli import measure_page
+from zeropoint.cli.output import Output, in_bytes
+from zeropoint.cli.progress import Progress, track_running
+
+if TYPE_CHECKING:
+    from zeropoint.metrics.measuring import Measurement
+    from zeropoint.metrics.measuring import Text as TextRead
+    from zeropoint.metrics.sides import Side
+    from zeropoint.models import LanguageModel
+
+Text = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="FILE", help="Text to measure on, one domain a file; repeatable."),
+]
+Context = Annotated[int, typer.Option(min=8, help="Tokens per chunk; the second half is scored.")]
+Chunks = Annotated[
+    int | None, typer.Option(min=1, help="At most so many chunks of the text. Default: all.")
+]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Threads to compute with. Default: all processors.")
+]
+
+
+@dataclass
+class Sides:
+    """Both models, loaded, and how they are named in results."""
+
+    reference: "LanguageModel"
+    quant: "LanguageModel"
+    names: tuple["Side", "Side"]
+    settings: dict[str, object] = field(default_factory=dict)
+
+
+def open_sides(
+    out: Output,
+    model: Path,
+    ref: Path | None,
+    as_: str,
+    *,
+    imatrix: Path | None,
+    requantize: bool,
+    threads: int | None,
+    progress: Progress,
+) -> Sides:
+    """Load reference and quant, or the reference and its quant made in memory."""
+    from zeropoint.checkpoints import open_model
+    from zeropoint.metrics.sides import check_comparable, describe
+    from zeropoint.models import load_model
+
+    # The files stay open with the models: embeddings are read row by row.
+    source = open_model(ref or model)
+    reference = load_model(source, threads=threads)
+    side = describe(source)
+    if side.quantized:
+        out.warn(
+            f"{side.name} is itself a quant ({side.kind}): a proxy reference; the loss it has "
+            "already is not seen"
+        )
+    if as_:
+        from zeropoint.cli.inmemory import quantized_copy
+
+        quant, made, settings = quantized_copy(
+            out, source, as_, imatrix, requantize=requantize, threads=threads, progress=progress
+        )
+        return Sides(reference, quant, (side, made), settings)
+    other = open_model(model)
+    quant = load_model(other, threads=threads)
+    check_comparable(reference.tokenizer, quant.tokenizer)
+    return Sides(reference, quant, (side, describe(other)))
+
+
+def read(
+    out: Output, model: "LanguageModel", files: Sequence[Path], ctx: int, chunks: int | None
+) -> "TextRead":
+    """Read the text, and say what it is."""
+    from zeropoint.metrics.measuring import read_text
+
+    text = read_text(files, model, context=ctx, chunks=chunks)
+    domains = ", ".join(dict.fromkeys(chunk.domain for chunk in text.chunks))
+    source = "built-in mix: " if text.built_in else ""
+    out.say(
+        f"Text         {source}{domains}   {len(text.chunks)} chunks of {ctx} tokens, the second "
+        f"half scored   corpus {text.corpus[:12]}"
+    )
+    return text
+
+
+def prepare(
+    out: Output,
+    sides: Sides,
+    text: "TextRead",
+    run: Path | None,
+    keep: Path | None,
+    floor_chunks: int,
+) -> "Measurement":
+    """Open the run folder and the kept pass, and say what is measured against what."""
+    from zeropoint.metrics import measuring
+    from zeropoint.metrics.kept import kept_bytes, open_kept
+
+    reference, quant = sides.names
+    proxy = " (proxy reference)" if reference.quantized else ""
+    out.say(f"Reference    {reference.name}   {reference.kind}{proxy}")
+    out.say(f"Quant        {quant.name}   {quant.kind}   {in_bytes(quant.file_bytes)}")
+    out.say("             KL(reference ‖ quant), nats per token, teacher-forced")
+    states = None
+    if keep:
+        needed = kept_bytes(sides.reference, len(text.chunks), text.context)
+        out.note(f"the reference's pass takes {in_bytes(needed)} in {keep}")
+        kept = open_kept(keep, asdict(reference), needed)
+        states = measuring.remembered(sides.reference, kept)
+    folder = measuring.start_run(run, sides.names, text, sides.settings) if run else None
+    return measuring.Measurement(
+        sides.reference, sides.quant, text, states=states, run=folder, floor_chunks=floor_chunks
+    )
+
+
+def drive(
+    measurement: "Measurement",
+    until: float | None,
+    run: Path | None,
+    progress: Progress,
+    quiet: bool,
+) -> None:
+    """Measure, and show how far it is; an interrupted run says where it goes on."""
+    how = Progress.none if quiet and progress is Progress.auto else progress
+    total = len(measurement.text.chunks)
+    try:
+        steps = measurement.steps(until=until)
+        for _ in track_running(steps, total, "measuring", how):
+            pass
+        measurement.measure_floor()
+    except KeyboardInterrupt:
+        if run and measurement.seen:
+            measurement.results()
+            done = len(measurement.seen)
+            typer.echo(
+                f"{run} holds {done} of {total} chunks; the same command goes on from there",
+                err=True,
+            )
+        raise
+
+
+def finish(
+    out: Output, measurement: "Measurement", sides: Sides, text: "TextRead", startup: float
+) -> dict[str, object]:
+    """Sum up, print the page, and return what `--json` prints."""
+    found = measurement.results()
+    reference, quant = sides.names
+    found["reference"] = {**asdict(reference), "proxy": reference.quantized}
+    found["quant"] = {**asdict(quant), **sides.settings}
+    found["text"] = {
+        "corpus": text.corpus,
+        "built_in": text.built_in,
+        "context": text.context,
+        "chunks": len(text.chunks),
+    }
+    found["startup_seconds"] = startup
+    measure_page.show(out, found)
+    out.say(f"Speed        {found['tokens_per_second']:.1f} scored tokens per second, both passes; "
+            f"{startup:.1f} s to load")  # fmt: skip
+    return found
