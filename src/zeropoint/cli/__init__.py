@@ -8,11 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-<<<<<<< HEAD
-from zeropoint.cli import doctor, explain, inspect, quantize
-=======
-from zeropoint.cli import doctor, explain, inspect, measure
->>>>>>> 390af99 (measure: a quant against its reference, in memory too, resumable, with floor, verdict and gates; llama-perplexity's protocol)
+from zeropoint.cli import doctor, explain, inspect, measure, quantize
 from zeropoint.cli.exits import Exits
 
 app = typer.Typer(
@@ -47,8 +43,8 @@ def every_verb(
 inspect.register(app)
 explain.register(app)
 quantize.register(app)
-doctor.register(app)
 measure.register(app)
+doctor.register(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
