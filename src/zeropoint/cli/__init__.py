@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from zeropoint.cli import doctor, explain, inspect, measure, quantize
+from zeropoint.cli import calibrate, doctor, explain, inspect, measure, quantize
 from zeropoint.cli.exits import Exits
 
 app = typer.Typer(
@@ -43,6 +43,7 @@ def every_verb(
 inspect.register(app)
 explain.register(app)
 quantize.register(app)
+calibrate.register(app)
 measure.register(app)
 doctor.register(app)
 

@@ -1,0 +1,162 @@
+"""Runs a text through the reference once and keeps what goes into each matrix.
+
+    Σ x_j²    for every matrix and expert, summed in float64: the importance (`statistics`)
+    Σ x xᵀ    on request, (columns, columns) float32 for every distinct input, in a folder
+
+Second moments are large (columns² · 4 bytes: 1 MB for 512, 321 MB for 8960), so they are collected
+for as many matrices at a time as fit into MOMENT_BYTES, one pass over the text for each group, and
+each file appears when it is complete: memory does not grow with the model, and a run that was
+killed goes on with the group it was at.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zeropoint.calibration.chunks import Chunk
+from zeropoint.calibration.coverage import OUTPUT, Coverage, coverage
+from zeropoint.calibration.moments import MomentFolder
+from zeropoint.calibration.statistics import Calibration, InputStatistics
+from zeropoint.checkpoints import Checkpoint
+from zeropoint.errors import MeasurementError
+from zeropoint.formats import F32
+from zeropoint.models.base import LanguageModel
+
+F64 = NDArray[np.float64]
+
+MOMENT_BYTES = 4 << 30  # of second moments that are in memory at a time
+
+
+@dataclass(frozen=True)
+class ChunkRead:
+    """The model has read one more chunk."""
+
+    done: int  # chunks, over all passes
+    tokens: int  # of the text, read by the pass that is furthest
+
+
+class Collector:
+    """One calibration: `steps` runs it, `calibration` is what is known so far."""
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        chunks: Sequence[Chunk],
+        *,
+        moments: MomentFolder | None = None,
+        moment_bytes: int = MOMENT_BYTES,
+    ) -> None:
+        self.model = model
+        self.chunks = chunks
+        self.moments = moments
+        head = model.architecture.output
+        self.shapes = {n: s for n, s in model.matrices().items() if n != head}
+        self.sums: dict[str, F64] = {}
+        self.counts: dict[str, NDArray[np.int64]] = {}
+        self.read = 0
+        self.groups: list[list[str]] = [[]]
+        if moments:
+            self.groups = moments.groups(self.shapes, moment_bytes) or [[]]
+
+    @property
+    def total(self) -> int:
+        """Chunks to read, over all passes."""
+        return len(self.groups) * len(self.chunks)
+
+    def steps(self) -> Iterator[ChunkRead]:
+        """Read chunk after chunk. Stopping between two records is safe.
+
+        Raises MeasurementError if an input is not finite.
+        """
+        done = 0
+        for number, group in enumerate(self.groups):
+            if number == 0:
+                self._begin()
+            self._watch(group, squares=number == 0)
+            try:
+                for index, chunk in enumerate(self.chunks):
+                    states = self.model.hidden(chunk.tokens)
+                    if number == 0:
+                        self._add(OUTPUT, states, None)
+                        self._check(index, chunk)
+                        self.read = index + 1
+                    done += 1
+                    yield ChunkRead(done, (index + 1) * chunk.tokens.size)
+            finally:
+                for name in self.shapes:
+                    self.model.watch(name, None)
+            if self.moments:
+                self.moments.save(group)
+
+    def calibration(self, datasets: Sequence[str], corpus: str) -> Calibration:
+        """Return the importance of the chunks read so far; the head's is under output.weight."""
+        if not self.read:
+            raise MeasurementError("no chunk was read yet")
+        statistics = {
+            name: InputStatistics(self.sums[name].astype(np.float32), self.counts[name])
+            for name in self.sums
+        }
+        size = int(self.chunks[0].tokens.size)
+        return Calibration(statistics, self.read, size, tuple(datasets), corpus)
+
+    def coverage(self, checkpoint: Checkpoint, found: Calibration) -> Coverage:
+        """Say how much is known of each matrix of the model."""
+        tied = OUTPUT not in checkpoint.tensors
+        return coverage(found, (checkpoint.tensors[name] for name in self.shapes), tied=tied)
+
+    def _begin(self) -> None:
+        self.read = 0
+        width = self.model.architecture.width
+        for name, shape in {**self.shapes, OUTPUT: (width, width)}.items():
+            experts = shape[0] if len(shape) == 3 else 1
+            self.sums[name] = np.zeros((experts, shape[-1]))
+            self.counts[name] = np.zeros(experts, np.int64)
+
+    def _watch(self, group: Sequence[str], *, squares: bool) -> None:
+        if self.moments:
+            self.moments.begin({name: self.shapes[name] for name in group})
+        for name in self.shapes:
+            moments = self.moments if name in group else None
+            if squares or moments:
+                self.model.watch(name, self._watcher(name, squares, moments))
+
+    def _watcher(self, name: str, squares: bool, moments: MomentFolder | None) -> "Watching":
+        return Watching(self, name, squares, moments)
+
+    def _add(self, name: str, rows: F32, expert: int | None) -> None:
+        wide = rows.astype(np.float64)
+        self.sums[name][expert or 0] += np.einsum("ij,ij->j", wide, wide)
+        self.counts[name][expert or 0] += len(rows)
+
+    def _check(self, index: int, chunk: Chunk) -> None:
+        for name, sums in self.sums.items():
+            if not np.isfinite(sums).all():
+                raise MeasurementError(
+                    f"chunk {index} ({chunk.domain}): an input of {name} is not finite; a model "
+                    "that computes such numbers is broken"
+                )
+
+
+@dataclass(frozen=True)
+class Watching:
+    """Adds the rows that go into one matrix to what is collected."""
+
+    collector: Collector
+    name: str
+    squares: bool
+    moments: MomentFolder | None
+
+    def __call__(self, rows: F32, expert: int | None) -> None:
+        """Add these rows (n, columns)."""
+        if self.squares:
+            self.collector._add(self.name, rows, expert)
+        if self.moments:
+            self.moments.add(self.name, rows, expert)
+
+
+def datasets_of(files: Sequence[Path], domains: Iterable[str]) -> list[str]:
+    """Return the names under which a file remembers its texts."""
+    return [path.name for path in files] or [f"built-in {domain}" for domain in domains]

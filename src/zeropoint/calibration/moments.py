@@ -1,0 +1,121 @@
+"""Second moments Σ x xᵀ of the inputs of each matrix, in a folder of memory-mappable files.
+
+    DIR/run.json             what text and what model they are of (a run folder)
+    DIR/TENSOR.npy           (columns, columns) float32: Σ x xᵀ over the rows
+    DIR/TENSOR.EXPERT.npy    the same for one expert
+    DIR/TENSOR.json          how many rows: {"rows": [n, ...]}, one for each expert
+
+Matrices with the same input share one file: attn_k and attn_v that of attn_q, ffn_up that of
+ffn_gate.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zeropoint.checkpoints import write_file
+from zeropoint.checkpoints.runs import RunFolder
+from zeropoint.errors import CheckpointError
+from zeropoint.formats import F32
+
+SAME_INPUT = {
+    "attn_k": "attn_q",
+    "attn_v": "attn_q",
+    "ffn_up": "ffn_gate",
+    "ffn_up_exps": "ffn_gate_exps",
+}
+
+
+def input_of(name: str, names: Mapping[str, object] | Sequence[str]) -> str:
+    """Return the matrix whose input `name` shares, which may be itself.
+
+    >>> input_of("blk.3.attn_v.weight", ["blk.3.attn_q.weight", "blk.3.attn_v.weight"])
+    'blk.3.attn_q.weight'
+    """
+    layer, _, role = name.removesuffix(".weight").rpartition(".")
+    first = f"{layer}.{SAME_INPUT.get(role, role)}.weight"
+    return first if first in names else name
+
+
+class MomentFolder:
+    """Collects second moments for some matrices at a time, and reads them back."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self.run = run
+        self._sums: dict[str, F32] = {}  # (experts, columns, columns)
+        self._rows: dict[str, NDArray[np.int64]] = {}
+
+    def has(self, name: str) -> bool:
+        """Tell whether the moments of this matrix are there already."""
+        return (self.run.path / f"{name}.json").exists()
+
+    def groups(self, shapes: Mapping[str, tuple[int, ...]], limit: int) -> list[list[str]]:
+        """Cut the distinct inputs that are not there yet into groups of at most `limit` bytes."""
+        groups: list[list[str]] = []
+        used = limit + 1
+        for name, shape in shapes.items():
+            if input_of(name, shapes) != name or self.has(name):
+                continue
+            size = moment_bytes(shape)
+            if used + size > limit:
+                groups.append([])
+                used = 0
+            groups[-1].append(name)
+            used += size
+        return groups
+
+    def begin(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """Make room for these matrices."""
+        for name, shape in shapes.items():
+            experts = shape[0] if len(shape) == 3 else 1
+            self._sums[name] = np.zeros((experts, shape[-1], shape[-1]), np.float32)
+            self._rows[name] = np.zeros(experts, np.int64)
+
+    def add(self, name: str, rows: F32, expert: int | None) -> None:
+        """Add Σ x xᵀ of rows (n, columns)."""
+        self._sums[name][expert or 0] += rows.T @ rows
+        self._rows[name][expert or 0] += len(rows)
+
+    def save(self, names: Sequence[str]) -> None:
+        """Write these matrices' moments and let them go."""
+        for name in names:
+            sums, rows = self._sums.pop(name), self._rows.pop(name)
+            for expert, matrix in enumerate(sums):
+                buffer = io.BytesIO()
+                np.save(buffer, matrix, allow_pickle=False)
+                write_file(self._path(name, expert, len(sums)), buffer.getvalue())
+            self.run.save_table(name, {"rows": rows.tolist()})
+
+    def read(self, name: str, expert: int = 0) -> tuple[F32, int]:
+        """Return Σ x xᵀ (columns, columns), mapped from its file, and the number of rows.
+
+        Raises CheckpointError if it is missing or damaged.
+        """
+        table = self.run.load_table(name)
+        rows = table.get("rows") if isinstance(table, dict) else None
+        if not isinstance(rows, list) or not 0 <= expert < len(rows):
+            raise CheckpointError(self.run.path / f"{name}.json", "is damaged; delete it")
+        path = self._path(name, expert, len(rows))
+        try:
+            matrix = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise CheckpointError(path, f"cannot be read: {error}") from None
+        if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.dtype != np.float32:
+            raise CheckpointError(path, "is no square matrix of float32; delete it")
+        return matrix, int(rows[expert])
+
+    def _path(self, name: str, expert: int, experts: int) -> Path:
+        return self.run.path / (f"{name}.{expert}.npy" if experts > 1 else f"{name}.npy")
+
+
+def moment_bytes(shape: tuple[int, ...]) -> int:
+    """Return the bytes of a matrix' second moments, all experts."""
+    return 4 * (shape[0] if len(shape) == 3 else 1) * shape[-1] ** 2
+
+
+def folder_bytes(shapes: Mapping[str, tuple[int, ...]]) -> int:
+    """Return how large the folder of these matrices will be."""
+    return sum(moment_bytes(s) for n, s in shapes.items() if input_of(n, shapes) == n)
