@@ -54,6 +54,7 @@ class Checkpoint:
     metadata: Mapping[str, object]  # GGUF: see `values`; a folder: its config.json
     tensors: Mapping[str, TensorInfo]  # in the order of the files
     file_bytes: int  # of all files that hold tensors
+    verbatim = True  # what is read of a tensor stands in its file at its offset, byte for byte
 
     def __init__(
         self,

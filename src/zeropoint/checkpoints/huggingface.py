@@ -77,6 +77,8 @@ def as_gguf(folder: Checkpoint) -> "HuggingFaceCheckpoint":
 class HuggingFaceCheckpoint(Checkpoint):
     """A folder's `Checkpoint` under GGUF names."""
 
+    verbatim = False
+
     def __init__(
         self, folder: Checkpoint, metadata: Mapping[str, object], sources: Mapping[str, Source]
     ) -> None:

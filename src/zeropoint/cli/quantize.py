@@ -7,7 +7,7 @@ import typer
 
 from zeropoint.cli.output import AsJson, Output, Quiet
 from zeropoint.cli.progress import AsProgress, Progress
-from zeropoint.cli.quantizing import choose, dry_run_of, show_cautions, write
+from zeropoint.cli.quantizing import choose, dry_run_of, show_cautions, write, write_folder
 
 
 def register(app: typer.Typer) -> None:
@@ -16,9 +16,16 @@ def register(app: typer.Typer) -> None:
 
 
 def quantize(
-    model: Annotated[Path, typer.Argument(help="A GGUF file, or any shard of a split one.")],
+    model: Annotated[
+        str,
+        typer.Argument(help="A GGUF file (or a shard), a Hugging Face folder, or org/name."),
+    ],
     output: Annotated[
-        Path | None, typer.Argument(help="The file to write; not needed with --dry-run.")
+        Path | None,
+        typer.Argument(
+            help="The .gguf file to write; a name without a suffix is a new Hugging Face folder"
+            " (F32, F16 or BF16). Not needed with --dry-run."
+        ),
     ] = None,
     to: Annotated[
         str,
@@ -77,15 +84,23 @@ def quantize(
     zeropoint quantize model-BF16.gguf --to Q4_K_M --dry-run
 
     zeropoint quantize model-BF16.gguf small.gguf --to mine.recipe --imatrix model.imatrix.gguf
+
+    zeropoint quantize ./qwen-folder qwen-Q4_K_M.gguf --to Q4_K_M
+
+    zeropoint quantize model-Q8_0.gguf ./model-folder --to BF16
     """
-    from zeropoint.checkpoints import open_checkpoint
+    from zeropoint.checkpoints import open_model
 
     out = Output(as_json=as_json, quiet=quiet)
     if not to:
         raise typer.BadParameter("say what to make, such as Q4_K_M or Q8_0", param_hint="--to")
     if output is None and not dry_run:
         raise typer.BadParameter("say which file to write, or add --dry-run", param_hint="OUTPUT")
-    with open_checkpoint(model) as source:
+    how = Progress.none if quiet and progress is Progress.auto else progress
+    with open_model(model) as source:
+        if output is not None and not output.suffix and not dry_run:
+            write_folder(out, source, output, to, threads=threads, progress=how)
+            return
         plan = choose(
             source,
             to,
@@ -103,5 +118,4 @@ def quantize(
         if output is None or dry_run:
             dry_run_of(out, plan)
         else:
-            how = Progress.none if quiet and progress is Progress.auto else progress
             write(out, plan, output, threads=threads, progress=how, run=run)

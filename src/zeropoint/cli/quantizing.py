@@ -197,6 +197,46 @@ def write(
     finish(out, plan, records, result)
 
 
+def write_folder(
+    out: Output,
+    source: "Checkpoint",
+    folder: Path,
+    to: str,
+    *,
+    threads: int | None = None,
+    progress: Progress = Progress.auto,
+) -> None:
+    """Write a Hugging Face folder, and say what came of it."""
+    from zeropoint.formats import find_format
+    from zeropoint.kernels import default_threads
+    from zeropoint.kernels.machine import peak_memory_bytes
+    from zeropoint.quantizers.export import export_folder
+
+    start = time.perf_counter()
+    steps = export_folder(source, folder, find_format(to), threads=threads or default_threads())
+    total = sum(info.elements for info in source.tensors.values())
+    written = list(track(steps, total, f"Writing {folder.name}", progress))
+    seconds = time.perf_counter() - start
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    out.say(
+        f"{folder}\n{in_bytes(size)}, {len(written)} tensors in {to}; {in_seconds(seconds)}."
+        " transformers loads it by itself.",
+        style="bold",
+    )
+    out.finish(
+        "quantize",
+        {
+            "output": [str(folder)],
+            "output_bytes": size,
+            "bits_per_weight": 8 * size / total,
+            "source_bytes": source.file_bytes,
+            "seconds": seconds,
+            "weights_per_second": total / seconds,
+            "peak_memory_bytes": peak_memory_bytes(),
+        },
+    )
+
+
 def show_outcome(out: Output, records: "Sequence[TensorWritten]", result: dict[str, Any]) -> None:
     """Print what happened to each kind of tensor, and the file's own figures."""
     from zeropoint.quantizers import by_kind

@@ -107,10 +107,10 @@ def copied(info: TensorInfo) -> Choice:
 
 def refuse(source: Checkpoint, choices: Iterable[Choice], options: Options) -> None:
     """Raise FormatError for what cannot be written, before anything is."""
-    if source.kind != "gguf":
+    if "general.architecture" not in source.metadata:
         raise FormatError(
-            f"{source.path}: quantizing starts from a GGUF file so far; make a 16-bit one of this"
-            " model with llama.cpp's convert_hf_to_gguf.py"
+            f"{source.path}: does not say what model it holds; a Hugging Face folder is opened with"
+            " `open_model`"
         )
     changed = [choice for choice in choices if choice.changes]
     for choice in changed:

@@ -2,7 +2,8 @@
 
 The hash is the SHA-256 of each whole file, the one that `sha256sum` and model hubs show. Tensors
 stand in a file in the order in which they are read, so hashing costs no second read: only the gaps
-between them are read besides. In a file of another order the hash takes a second pass.
+between them are read besides. In a file of another order, and where what is read is not what the
+file holds, the hash takes a second pass.
 """
 
 import hashlib
@@ -60,8 +61,9 @@ class Reader:
 
     def _read(self, info: TensorInfo, slab: Slab) -> QuantizedTensor:
         tensor = self.source.read_rows(info.name, slab.start, slab.stop)
-        row_bytes = info.nbytes // info.rows if info.rows else 0
-        self._hashes[info.file].take(info.offset + slab.start * row_bytes, tensor.data)
+        if self.source.verbatim:
+            row_bytes = info.nbytes // info.rows if info.rows else 0
+            self._hashes[info.file].take(info.offset + slab.start * row_bytes, tensor.data)
         return tensor
 
 
