@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from zeropoint.cli import calibrate, doctor, explain, inspect, measure, quantize
+from zeropoint.cli import calibrate, compare, doctor, explain, inspect, ladder, measure, quantize
 from zeropoint.cli.exits import Exits
 
 app = typer.Typer(
@@ -45,6 +45,8 @@ explain.register(app)
 quantize.register(app)
 calibrate.register(app)
 measure.register(app)
+compare.register(app)
+ladder.register(app)
 doctor.register(app)
 
 

@@ -8,6 +8,7 @@ from zeropoint.cli.progress import Progress, track
 
 if TYPE_CHECKING:
     from zeropoint.checkpoints import Checkpoint
+    from zeropoint.metrics.inmemory import InMemory
     from zeropoint.metrics.sides import Side
     from zeropoint.models import LanguageModel
 
@@ -21,8 +22,8 @@ def quantized_copy(
     requantize: bool,
     threads: int | None,
     progress: Progress,
-) -> tuple["LanguageModel", "Side", dict[str, object]]:
-    """Load the model once more and quantize it; return it, its name and its settings."""
+) -> tuple["LanguageModel", "Side", dict[str, object], "InMemory"]:
+    """Load the model once more and quantize it; return it, its name, its settings, its plan."""
     from functools import partial
 
     from zeropoint.calibration import read_imatrix
@@ -45,4 +46,4 @@ def quantized_copy(
         "bits_per_weight": plan.bits_per_weight,
         "tensor_bytes": plan.tensor_bytes,
     }
-    return model, describe_plan(source, plan.name, plan.choices), settings
+    return model, describe_plan(source, plan.name, plan.choices), settings, plan

@@ -12,6 +12,7 @@ from zeropoint.cli.output import Output, in_bytes
 from zeropoint.cli.progress import Progress, track_running
 
 if TYPE_CHECKING:
+    from zeropoint.metrics.inmemory import InMemory
     from zeropoint.metrics.measuring import Measurement
     from zeropoint.metrics.measuring import Text as TextRead
     from zeropoint.metrics.sides import Side
@@ -68,7 +69,7 @@ def open_sides(
     if as_:
         from zeropoint.cli.inmemory import quantized_copy
 
-        quant, made, settings = quantized_copy(
+        quant, made, settings, _ = quantized_copy(
             out, source, as_, imatrix, requantize=requantize, threads=threads, progress=progress
         )
         return Sides(reference, quant, (side, made), settings)
@@ -168,3 +169,75 @@ def finish(
     out.say(f"Speed        {found['tokens_per_second']:.1f} scored tokens per second, both passes; "
             f"{startup:.1f} s to load")  # fmt: skip
     return found
+
+
+class Reference:
+    """One reference and one text for several quants; its pass is remembered."""
+
+    def __init__(
+        self,
+        out: Output,
+        path: Path,
+        threads: int | None,
+        text: tuple[Sequence[Path], int, int | None],
+        floor_chunks: int,
+    ) -> None:
+        from zeropoint.checkpoints import open_model
+        from zeropoint.metrics.measuring import remembered
+        from zeropoint.metrics.sides import describe
+        from zeropoint.models import load_model
+
+        self.out = out
+        self.threads = threads
+        self.source = open_model(path)
+        self.model = load_model(self.source, threads=threads)
+        self.side = describe(self.source)
+        if self.side.quantized:
+            out.warn(f"{self.side.name} is itself a quant ({self.side.kind}): a proxy reference")
+        self.text = read(out, self.model, *text)
+        self.states = remembered(self.model)
+        self.floor_chunks = floor_chunks
+        self.floor: float | None = None
+        out.say(f"Reference    {self.side.name}   {self.side.kind}")
+
+    def against(
+        self, path: Path, run: Path | None, shown: tuple[Progress, bool]
+    ) -> tuple["Side", "Measurement"]:
+        """Measure the quant in a file."""
+        from zeropoint.checkpoints import open_model
+        from zeropoint.metrics.sides import check_comparable, describe
+        from zeropoint.models import load_model
+
+        source = open_model(path)
+        quant = load_model(source, threads=self.threads)
+        check_comparable(self.model.tokenizer, quant.tokenizer)
+        side = describe(source)
+        return side, self._measure(quant, side, run, shown)
+
+    def level(
+        self, to: str, run: Path | None, shown: tuple[Progress, bool], *, requantize: bool
+    ) -> tuple["Measurement", "InMemory"]:
+        """Measure the reference's own quant, made in memory."""
+        from zeropoint.cli.inmemory import quantized_copy
+
+        quant, side, _, plan = quantized_copy(
+            self.out, self.source, to, None, requantize=requantize, threads=self.threads,
+            progress=shown[0],
+        )  # fmt: skip
+        return self._measure(quant, side, run, shown), plan
+
+    def _measure(
+        self, quant: "LanguageModel", side: "Side", run: Path | None, shown: tuple[Progress, bool]
+    ) -> "Measurement":
+        from zeropoint.metrics.measuring import Measurement, start_run
+
+        folder = start_run(run, (self.side, side), self.text, {}) if run else None
+        self.out.note(f"{side.name}: {in_bytes(side.file_bytes)}")
+        measurement = Measurement(
+            self.model, quant, self.text, states=self.states, run=folder,
+            floor_chunks=self.floor_chunks,
+        )  # fmt: skip
+        measurement.floor = self.floor
+        drive(measurement, None, run, *shown)
+        self.floor = measurement.floor
+        return measurement

@@ -11,7 +11,15 @@ from zeropoint.kernels.dispatch import (
     weighted_error,
 )
 from zeropoint.kernels.passes import histogram, moments, worst_block
-from zeropoint.kernels.products import Mode, matmul, matmul_many, pack, pack_slabs, unpack_rows
+from zeropoint.kernels.products import (
+    Mode,
+    has_products,
+    matmul,
+    matmul_many,
+    pack,
+    pack_slabs,
+    unpack_rows,
+)
 from zeropoint.kernels.transformer import make_transformer
 
 __all__ = [
@@ -22,6 +30,7 @@ __all__ = [
     "first_not_finite",
     "has_decoder",
     "has_encoder",
+    "has_products",
     "histogram",
     "make_transformer",
     "matmul",

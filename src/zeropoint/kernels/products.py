@@ -40,6 +40,11 @@ def module() -> "ModuleType":
     return compiled
 
 
+def has_products(format: Format) -> bool:
+    """Tell whether `matmul` multiplies with this format's blocks; others are kept as float32."""
+    return bool(module().supports_products(format.name))
+
+
 def pack(tensor: QuantizedTensor, *, threads: int = 1) -> "PackedMatrix":
     """Rearrange the blocks of a (rows, columns) tensor for `matmul`.
 

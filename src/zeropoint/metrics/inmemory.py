@@ -46,6 +46,11 @@ class InMemory:
         return [choice for choice in self.choices if choice.changes]
 
     @property
+    def has_kernels(self) -> bool:
+        """Whether every matrix stays blocks; others are decoded to float32 and tell no speed."""
+        return all(kernels.has_products(choice.format) for choice in self.choices)
+
+    @property
     def elements(self) -> int:
         """Weights that are encoded anew."""
         return sum(choice.elements for choice in self.changing)

@@ -35,12 +35,20 @@ class Model:
 
     def __init__(self, checkpoint: Checkpoint, *, mode: Mode, threads: int) -> None:
         self.architecture = read_architecture(checkpoint)
-        self.mode: Mode = mode
         self.threads = threads
         self._checkpoint = checkpoint
         self._weights = Weights(checkpoint, mode=mode, threads=threads)
         self._weights.load(_names(self.architecture))
         self._compiled = Compiled(self.architecture, self._weights)
+
+    @property
+    def mode(self) -> Mode:
+        """What the products round; it may be set at any time."""
+        return self._weights.mode
+
+    @mode.setter
+    def mode(self, mode: Mode) -> None:
+        self._weights.mode = mode
 
     @cached_property
     def tokenizer(self) -> Tokenizer:

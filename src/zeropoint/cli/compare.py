@@ -1,0 +1,97 @@
+"""`compare`: several quants against one reference."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zeropoint.cli import measuring
+from zeropoint.cli.measure_page import interval, number
+from zeropoint.cli.output import AsJson, Output, Quiet, in_bytes
+from zeropoint.cli.progress import AsProgress, Progress
+
+if TYPE_CHECKING:
+    from zeropoint.metrics.comparing import Ranked
+
+
+def register(app: typer.Typer) -> None:
+    """Add this verb to the command line."""
+    app.command(rich_help_panel="Measure")(compare)
+
+
+def compare(
+    quants: Annotated[list[Path], typer.Argument(metavar="QUANT...", help="Models to compare.")],
+    ref: Annotated[Path, typer.Option(metavar="MODEL", help="The reference.")],
+    text: measuring.Text = None,
+    ctx: measuring.Context = 512,
+    chunks: measuring.Chunks = None,
+    run: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep a run folder for each quant in DIR.")
+    ] = None,
+    floor_chunks: Annotated[
+        int, typer.Option(min=0, help="Chunks for the noise floor; 0: no floor.")
+    ] = 4,
+    threads: measuring.Threads = None,
+    progress: AsProgress = Progress.auto,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Several quants side by side on the same tokens; nothing is ranked inside the noise.
+
+    Quants with a letter in common cannot be told apart by a paired test. A star marks the frontier:
+    no smaller file is shown to lose less.
+
+    [bold]Example:[/bold]
+
+    zeropoint compare a-Q4_K_M.gguf b-Q4_K_M.gguf --ref model-BF16.gguf --text book.txt
+    """
+    from zeropoint.metrics.comparing import Entry, rank
+
+    out = Output(as_json=as_json, quiet=quiet)
+    reference = measuring.Reference(out, ref, threads, (text or [], ctx, chunks), floor_chunks)
+    entries = []
+    for index, path in enumerate(quants):
+        folder = run / f"{index:02}-{path.stem}" if run else None
+        side, measurement = reference.against(path, folder, (progress, quiet))
+        figures = measurement.results()
+        entries.append(Entry(path.name, side.file_bytes, measurement.seen, figures))
+    ranked = rank(entries)
+    show(out, ranked, reference.floor)
+    out.finish("compare", as_result(ranked, reference))
+
+
+def show(out: Output, ranked: "Sequence[Ranked]", floor: float | None) -> None:
+    """Print the table, the best first."""
+    out.say()
+    out.table(
+        ("Quant", ">Size", ">KL mean", ">95 % interval", ">99 %", ">Top-1", ">PPL ratio", "Group",
+         "Frontier"),
+        (
+            (r.entry.name, in_bytes(r.entry.nbytes), number(f["kl"]["mean"]),
+             interval(f["kl"], ".5f") or "-", number(f["kl"]["p99"]), f"{f['top1']:.2%}",
+             f"{f['perplexity']['ratio']['mean']:.4f}", r.groups, "*" if r.frontier else "")
+            for r in ranked
+            for f in [dict[str, Any](r.entry.figures)]
+        ),
+    )  # fmt: skip
+    out.say()
+    if floor is not None:
+        out.say(f"Noise floor  {floor:.6f}: the reference against itself in another arithmetic")
+    shared = [r for r in ranked if any(r is not o and set(r.groups) & set(o.groups)
+                                       for o in ranked)]  # fmt: skip
+    if shared:
+        out.say("Quants that share a letter cannot be told apart on this text; measure more of it.")
+    out.say("* no file of at most that size is shown to lose less.")
+
+
+def as_result(ranked: "Sequence[Ranked]", reference: measuring.Reference) -> dict[str, object]:
+    """Return what `--json` prints."""
+    return {
+        "floor": reference.floor,
+        "results": [
+            {"name": r.entry.name, "bytes": r.entry.nbytes, "group": r.groups,
+             "frontier": r.frontier, **r.entry.figures}
+            for r in ranked
+        ],
+    }  # fmt: skip

@@ -1,0 +1,107 @@
+"""`ladder`: the same model at fewer and fewer bits."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from zeropoint.cli import measuring
+from zeropoint.cli.measure_page import interval, number
+from zeropoint.cli.output import AsJson, Output, Quiet, in_bytes
+from zeropoint.cli.progress import AsProgress, Progress
+
+
+def register(app: typer.Typer) -> None:
+    """Add this verb to the command line."""
+    app.command(rich_help_panel="Measure")(ladder)
+
+
+def ladder(
+    model: Annotated[Path, typer.Argument(help="The reference: a GGUF file or a folder.")],
+    levels: Annotated[
+        str, typer.Option(metavar="LIST", help="Bits (16 to 2) and names that --as takes.")
+    ] = "16,8,6,5,4,3,2",
+    share: Annotated[
+        str, typer.Option(help="Weights that share a scale: G32, G128, ROW, TENSOR, ...")
+    ] = "G32",
+    text: measuring.Text = None,
+    ctx: measuring.Context = 512,
+    chunks: measuring.Chunks = None,
+    run: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep a run folder for each level in DIR.")
+    ] = None,
+    floor_chunks: Annotated[
+        int, typer.Option(min=0, help="Chunks for the noise floor; 0: no floor.")
+    ] = 4,
+    requantize: Annotated[
+        bool, typer.Option("--requantize", help="Accept a model that is quantized already.")
+    ] = False,
+    threads: measuring.Threads = None,
+    progress: AsProgress = Progress.auto,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """What each bit is worth on your model: size, speed, perplexity, KL, agreement, by level.
+
+    Each level is made in memory and measured against the model itself. A dash for speed: this
+    format is judged here, and has no kernel.
+
+    [bold]Examples:[/bold]
+
+    zeropoint ladder model-BF16.gguf --chunks 8
+
+    zeropoint ladder model-BF16.gguf --levels 4,Q4_0,Q4_K_M,FP4_E2M1_G32 --text book.txt
+    """
+    from zeropoint.metrics.ladder import largest_step, parse_levels
+    from zeropoint.metrics.speed import measure_speed
+
+    out = Output(as_json=as_json, quiet=quiet)
+    rungs = parse_levels(levels, share)
+    reference = measuring.Reference(out, model, threads, (text or [], ctx, chunks), floor_chunks)
+    rows: list[dict[str, Any]] = []
+    for index, rung in enumerate(rungs):
+        folder = run / f"{index:02}-{rung.format}" if run else None
+        measurement, plan = reference.level(
+            rung.format, folder, (progress, quiet), requantize=requantize
+        )
+        speed = measure_speed(measurement.quant) if plan.has_kernels else None
+        rows.append({
+            "level": rung.label, "kind": rung.kind, "format": rung.format,
+            "bytes": plan.tensor_bytes, "bits_per_weight": plan.bits_per_weight,
+            "prompt_tokens_per_second": speed.prompt if speed else None,
+            "generation_tokens_per_second": speed.generation if speed else None,
+            **measurement.results(),
+        })  # fmt: skip
+    step = largest_step(rungs, [row["top1"] for row in rows])
+    show(out, rows, step, reference.floor)
+    result = {"floor": reference.floor, "largest_step": step, "levels": rows}
+    out.finish("ladder", result)
+
+
+def show(
+    out: Output, rows: Sequence[dict[str, Any]], step: int | None, floor: float | None
+) -> None:
+    """Print the table."""
+    out.say()
+    out.table(
+        ("Level", "Integers", "Format", ">Size", ">Bits", ">Prompt tok/s", ">Gen tok/s",
+         ">Perplexity", ">KL mean", ">95 % interval", ">Top-1", ""),
+        (
+            (row["level"], row["kind"], row["format"], in_bytes(row["bytes"]),
+             f"{row['bits_per_weight']:.2f}", speed(row["prompt_tokens_per_second"]),
+             speed(row["generation_tokens_per_second"]), f"{row['perplexity']['quant']:.3f}",
+             number(row["kl"]["mean"]), interval(row["kl"], ".5f") or "-", f"{row['top1']:.2%}",
+             "← largest step down" if index == step else "")
+            for index, row in enumerate(rows)
+        ),
+    )  # fmt: skip
+    out.say()
+    ppl = rows[0]["perplexity"]["reference"]
+    noise = "" if floor is None else f"   noise floor {floor:.6f} nats"
+    out.say(f"Reference perplexity {ppl:.3f}{noise}")
+
+
+def speed(value: float | None) -> str:
+    """Return tokens per second, or a dash."""
+    return "-" if value is None else f"{value:.1f}"

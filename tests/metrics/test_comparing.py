@@ -1,0 +1,114 @@
+"""Several quants: what differs is shown to differ, what does not shares a letter."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tinymodels import write_model
+from zeropoint.cli import main
+from zeropoint.errors import MeasurementError, ZeropointError
+from zeropoint.metrics.comparing import Entry, group_letters, rank, tell_apart
+from zeropoint.metrics.ladder import largest_step, parse_levels
+from zeropoint.metrics.measurement import cut_chunks, measure_chunks
+from zeropoint.metrics.summary import summarize
+
+_spec = importlib.util.spec_from_file_location("fakes", Path(__file__).with_name("fakes.py"))
+fakes = importlib.util.module_from_spec(_spec)
+sys.modules["fakes"] = fakes
+_spec.loader.exec_module(fakes)
+
+
+def entry(noise: float, seed: int, nbytes: int = 100, chunks: int = 16) -> Entry:
+    cut = cut_chunks({"text": fakes.random_tokens(32 * chunks)}, 32)
+    quant = fakes.FakeModel(noise=noise, seed=seed)
+    found = list(measure_chunks(fakes.FakeModel(), quant, cut))
+    return Entry(f"{noise}/{seed}", nbytes, found, summarize(found))
+
+
+def test_a_clear_difference_is_told_and_a_small_one_is_not() -> None:
+    a, b, c = entry(0.3, 1), entry(0.3, 2), entry(0.6, 3)
+    ranked = rank([c, a, b])
+    assert ranked[2].entry is c
+    assert not set(ranked[2].groups) & set(ranked[0].groups + ranked[1].groups)
+    same = rank([a, a])
+    assert same[0].groups == same[1].groups == "a"
+
+
+def test_quants_of_the_same_noise_are_rarely_told_apart() -> None:
+    """Five per cent of pairs may be; ten quants of one size make 45 pairs, corrected together."""
+    ranked = rank([entry(0.3, seed) for seed in range(6)])
+    assert sum(len(r.groups) > 0 for r in ranked) == 6
+
+
+def test_the_frontier_holds_what_nothing_smaller_beats() -> None:
+    good, large, small = entry(0.1, 1, 100), entry(0.5, 2, 200), entry(0.9, 3, 50)
+    told = {r.entry.nbytes: r.frontier for r in rank([good, large, small])}
+    assert told == {100: True, 200: False, 50: True}
+
+
+def test_different_texts_are_not_ranked() -> None:
+    with pytest.raises(MeasurementError, match="different text"):
+        rank([entry(0.3, 1), entry(0.3, 2, chunks=9)])
+
+
+def test_false_alarms_are_rarer_than_one_in_twenty_over_all_pairs() -> None:
+    generator = np.random.default_rng(8)
+    alarms = sum(bool(tell_apart(list(generator.normal(0, 1, (4, 12)))).any()) for _ in range(200))
+    assert alarms <= 20  # 10 expected at most; 20 is three deviations above
+
+
+def test_letters_join_neighbours() -> None:
+    different = np.zeros((4, 4), bool)
+    assert group_letters(different) == ["a"] * 4
+    different[:] = ~np.eye(4, dtype=bool)
+    assert group_letters(different) == ["a", "b", "c", "d"]
+
+
+def test_levels_are_bits_or_names() -> None:
+    assert [level.format for level in parse_levels("16, 4,q4_k_m,FP4_E2M1_G32", "G128")] == [
+        "BF16", "INT4_SYM_G128", "INT4_ASYM_G128", "Q4_K_M", "FP4_E2M1_G32",
+    ]  # fmt: skip
+    for wrong in ("", "7.5", "9", "Q4_Z"):
+        with pytest.raises(ZeropointError):
+            parse_levels(wrong)
+
+
+def test_the_largest_step_is_within_a_kind() -> None:
+    levels = parse_levels("16,4,3")  # 16, 4 sym, 4 asym, 3 sym, 3 asym
+    assert largest_step(levels, [1.0, 0.9, 0.95, 0.5, 0.8]) == 3
+    assert largest_step(levels[:1], [1.0]) is None
+
+
+def test_ladder_and_compare_on_a_tiny_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = write_model(tmp_path / "reference.gguf", format="BF16")
+    copy = write_model(tmp_path / "copy.gguf", format="BF16")
+    noise = np.random.default_rng(1).normal(0, 0.02, (512, 256)).astype(np.float32)
+    worse = write_model(tmp_path / "worse.gguf", changes={"blk.0.ffn_up.weight": noise})
+    text = tmp_path / "words.txt"
+    text.write_text("the rain in spain " * 200)
+    words = ["--text", str(text), "--ctx", "32", "--chunks", "9", "--threads", "1", "--json"]
+    run = ["--run", str(tmp_path / "runs")]
+    assert main(["ladder", str(model), "--levels", "16,8,2", *words, *run]) == 0
+    found = json.loads(capsys.readouterr().out)
+    levels = {row["format"]: row for row in found["levels"]}
+    assert levels["BF16"]["kl"]["mean"] == 0
+    assert levels["BF16"]["prompt_tokens_per_second"] > 0
+    assert levels["INT8_SYM_G32"]["prompt_tokens_per_second"] is None
+    assert levels["INT2_SYM_G32"]["kl"]["mean"] > 10 * levels["INT8_SYM_G32"]["kl"]["mean"] > 0
+    assert 2.4 < levels["INT2_SYM_G32"]["bits_per_weight"] < 3
+    assert found["largest_step"] in (3, 4)
+    assert len(list((tmp_path / "runs").glob("*/run.json"))) == 5
+
+    both = ["compare", str(copy), str(worse), str(copy), "--ref", str(model), *words]
+    assert main(both) == 0
+    found = json.loads(capsys.readouterr().out)
+    names = [(row["name"], row["kl"]["mean"] == 0) for row in found["results"]]
+    assert names == [("copy.gguf", True), ("copy.gguf", True), ("worse.gguf", False)]
+    groups = [row["group"] for row in found["results"]]
+    assert groups[0] == groups[1] == "a" and "a" not in groups[2]
