@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from zeropoint.cli import calibrate, compare, doctor, explain, inspect, ladder, measure, quantize
+from zeropoint.cli import calibrate, compare, doctor, explain, inspect, ladder, measure, quantize, run
 from zeropoint.cli.exits import Exits
 
 app = typer.Typer(
@@ -47,6 +47,7 @@ calibrate.register(app)
 measure.register(app)
 compare.register(app)
 ladder.register(app)
+run.register(app)
 doctor.register(app)
 
 

@@ -180,10 +180,18 @@ def _read_layer(header: Header, family: Family, index: int) -> LayerSpec:
         softcap=header.number("attn_logit_softcapping", 0.0) or None,
         window=window if windowed else None,
         rope=None if ropeless else read_rope(header, family, head_size, windowed=windowed),
-        activation=header.text("hidden_activation", family.activation),
+        activation=_read_activation(header, family),
         experts=_read_experts(header) if "ffn_gate_inp" in tensors else None,
         tensors=tensors,
     )
+
+
+def _read_activation(header: Header, family: Family) -> str:
+    name = header.text("hidden_activation", family.activation)
+    name = {"gelu_pytorch_tanh": "gelu"}.get(name, name)
+    if name not in ("silu", "gelu", "relu2"):
+        raise UnsupportedModel(f"{header.checkpoint.path}: activation {name!r} is not known here")
+    return name
 
 
 def _is_windowed(header: Header, family: Family, index: int) -> bool:

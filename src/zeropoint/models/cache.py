@@ -91,11 +91,19 @@ class Cache:
         keys = self.keys[layer][sequence][:, slots // TILE, :, slots % TILE].swapaxes(0, 1)
         return keys, self.values[layer][sequence][:, slots]
 
-    def truncate(self, length: int, sequence: int = 0) -> None:
-        """Forget the positions from `length` on. Windows must still hold what comes before it."""
+    def can_truncate(self, length: int, sequence: int = 0) -> bool:
+        """Tell whether the windows still hold what comes before position `length`."""
         gone = int(self.lengths[sequence]) - length
-        if gone < 0:
-            raise ValueError(f"sequence {sequence} has only {self.lengths[sequence]} positions")
-        if any(slots < self.capacity for slots in self.slots) and gone > self.chunk:
+        return gone <= self.chunk or all(slots >= self.capacity for slots in self.slots)
+
+    def truncate(self, length: int, sequence: int = 0) -> None:
+        """Forget the positions from `length` on. Raises ValueError if `can_truncate` says no."""
+        if not 0 <= length <= self.lengths[sequence]:
+            raise ValueError(f"sequence {sequence} has {self.lengths[sequence]} positions")
+        if not self.can_truncate(length, sequence):
             raise ValueError(f"only the last {self.chunk} positions can be forgotten")
         self.lengths[sequence] = length
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.lengths[:] = 0

@@ -1,0 +1,127 @@
+"""Turns a conversation into the text that a model was trained to continue.
+
+The file's chat template is a program in Jinja; it runs in a child process (`template_child`), and
+only when somebody chats: inspecting, quantizing and measuring never render it.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from zeropoint.checkpoints import Checkpoint
+from zeropoint.errors import UnsupportedModel
+from zeropoint.models.tokenizer import Tokenizer
+
+Message = Mapping[str, str]  # "role": system, user or assistant; "content"
+
+MEGABYTES, CPU_SECONDS, SECONDS = 512, 5, 15
+# For files that have control tokens for turns, but no template that says how to use them.
+_TURNS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
+    ("<|im_start|>", "<|im_start|>{role}\n{content}<|im_end|>\n", "<|im_start|>assistant\n", {}),
+    (
+        "<start_of_turn>",
+        "<start_of_turn>{role}\n{content}<end_of_turn>\n",
+        "<start_of_turn>model\n",
+        {"assistant": "model", "system": "user"},
+    ),
+    (
+        "<|start_header_id|>",
+        "<|start_header_id|>{role}<|end_header_id|>\n\n{content}<|eot_id|>",
+        "<|start_header_id|>assistant<|end_header_id|>\n\n",
+        {},
+    ),
+    ("<|user|>", "<|{role}|>\n{content}<|end|>\n", "<|assistant|>\n", {}),
+)
+
+
+def has_template(checkpoint: Checkpoint) -> bool:
+    """Tell whether the file says how it wants to be talked to."""
+    return isinstance(checkpoint.metadata.get("tokenizer.chat_template"), str)
+
+
+def encode_chat(
+    checkpoint: Checkpoint, tokenizer: Tokenizer, messages: Sequence[Message]
+) -> list[int]:
+    """Return the tokens of a conversation, up to where the assistant speaks next.
+
+    Raises UnsupportedModel if the template fails or there is no way to chat with this file.
+    """
+    template = checkpoint.metadata.get("tokenizer.chat_template")
+    if isinstance(template, str):
+        text = render(template, variables(tokenizer, messages), source=str(checkpoint.path))
+    else:
+        text = fallback(tokenizer, messages, source=str(checkpoint.path))
+    ids = tokenizer.encode(text, special=True)
+    bos = tokenizer.vocabulary.bos
+    if tokenizer.adds_bos and bos is not None and ids[:1] != [bos]:
+        ids.insert(0, bos)
+    return ids
+
+
+def variables(tokenizer: Tokenizer, messages: Sequence[Message]) -> dict[str, object]:
+    """Return what a template may use."""
+    vocabulary = tokenizer.vocabulary
+    texts = {
+        f"{name}_token": "" if index is None else vocabulary.tokens[index]
+        for name, index in (
+            ("bos", vocabulary.bos),
+            ("eos", vocabulary.eos),
+            ("unk", vocabulary.unknown),
+            ("pad", vocabulary.pad),
+        )
+    }
+    spoken = [dict(message) for message in messages]
+    return {"messages": spoken, "add_generation_prompt": True, **texts}
+
+
+def render(template: str, variables: Mapping[str, object], *, source: str = "this file") -> str:
+    """Render a chat template in a child process. Raises UnsupportedModel if that fails."""
+    job = {
+        "template": template,
+        "variables": dict(variables),
+        "megabytes": MEGABYTES,
+        "seconds": CPU_SECONDS,
+    }
+    child = Path(__file__).with_name("template_child.py")
+    try:
+        done = subprocess.run(
+            [sys.executable, "-I", str(child)],
+            input=json.dumps(job).encode(),
+            capture_output=True,
+            timeout=SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise _failed(source, f"it took longer than {SECONDS} s") from None
+    if done.returncode < 0:
+        raise _failed(source, f"it took longer than {CPU_SECONDS} s of processor time")
+    try:
+        answer = json.loads(done.stdout)
+    except ValueError:
+        reason = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise _failed(source, reason[-1] if reason else "it ended without an answer") from None
+    if "text" not in answer:
+        raise _failed(source, str(answer.get("error")))
+    return str(answer["text"])
+
+
+def fallback(tokenizer: Tokenizer, messages: Sequence[Message], *, source: str) -> str:
+    """Write a conversation with the control tokens that this vocabulary has."""
+    for mark, turn, end, roles in _TURNS:
+        if mark in tokenizer.vocabulary.ids:
+            parts = [
+                turn.format(
+                    role=roles.get(message["role"], message["role"]), content=message["content"]
+                )
+                for message in messages
+            ]
+            return "".join(parts) + end
+    raise UnsupportedModel(
+        f"{source}: has neither a chat template nor tokens for turns; use --no-chat"
+    )
+
+
+def _failed(source: str, reason: str) -> UnsupportedModel:
+    return UnsupportedModel(f"{source}: its chat template cannot be rendered: {reason}")

@@ -1,0 +1,75 @@
+"""A conversation with a model: what was said, and the cache that spares reading it again."""
+
+from collections.abc import Iterator
+
+from zeropoint.checkpoints import Checkpoint
+from zeropoint.errors import UnsupportedModel
+from zeropoint.models.base import LanguageModel
+from zeropoint.models.chat import encode_chat
+from zeropoint.models.generation import Finished, PromptRead, Token, generate, room_for
+from zeropoint.models.sampling import Sampling
+
+
+class Conversation:
+    """Messages in turn; `say` adds the user's and generates the assistant's."""
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        model: LanguageModel,
+        *,
+        system: str | None = None,
+        context: int | None = None,
+    ) -> None:
+        self.messages = [{"role": "system", "content": system}] if system else []
+        self._checkpoint = checkpoint
+        self._model = model
+        self._cache = room_for(model, 0, model.context_length, context)
+        self._tokens: list[int] = []  # what the cache holds
+
+    def say(
+        self, text: str, *, limit: int, sampling: Sampling
+    ) -> Iterator[PromptRead | Token | Finished]:
+        """Add a user's message and yield the answer as it comes.
+
+        Stopped early, the answer is what came so far. A message that does not fit the context is
+        taken back, and raises UnsupportedModel.
+        """
+        self.messages.append({"role": "user", "content": text})
+        try:
+            prompt = encode_chat(self._checkpoint, self._model.tokenizer, self.messages)
+            fresh = self._resume(prompt)
+        except UnsupportedModel:
+            self.messages.pop()
+            raise
+        answer: list[int] = []
+        try:
+            for record in generate(
+                self._model, fresh, limit=limit, sampling=sampling, cache=self._cache
+            ):
+                if isinstance(record, Token):
+                    answer.append(record.id)
+                yield record
+        finally:
+            # Every token but the last one generated has gone through the model.
+            self._tokens = (prompt + answer)[: int(self._cache.lengths[0])]
+            said = self._model.tokenizer.decode(answer)
+            self.messages.append({"role": "assistant", "content": said})
+
+    def _resume(self, prompt: list[int]) -> list[int]:
+        """Keep what the cache and the prompt have in common; return the rest of the prompt."""
+        if len(prompt) > self._cache.capacity:
+            raise UnsupportedModel(
+                f"the conversation has {len(prompt)} tokens, the context room for "
+                f"{self._cache.capacity}"
+            )
+        common = 0
+        for ours, theirs in zip(self._tokens, prompt[:-1], strict=False):
+            if ours != theirs:
+                break
+            common += 1
+        if not self._cache.can_truncate(common):
+            common = 0
+            self._cache.clear()
+        self._cache.truncate(common)
+        return prompt[common:]

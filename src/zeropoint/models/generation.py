@@ -1,0 +1,109 @@
+"""Generate text token by token, as records."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Literal
+
+import numpy as np
+
+from zeropoint.errors import UnsupportedModel
+from zeropoint.models.base import LanguageModel
+from zeropoint.models.cache import Cache
+from zeropoint.models.sampling import GREEDY, Sampling, choose
+
+CHUNK = 512  # tokens of a prompt that are read between two records
+
+
+@dataclass(frozen=True)
+class PromptRead:
+    """So many of the prompt's tokens have been read."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Token:
+    """One generated token, and the text that it completes (often none, never half a character)."""
+
+    id: int
+    text: str
+    step: int
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The generation is over; seconds and tokens of its two parts."""
+
+    reason: Literal["stop", "length", "context"]
+    text: str  # what was held back
+    prompt_tokens: int
+    prompt_seconds: float
+    tokens: int
+    seconds: float
+
+
+def generate(
+    model: LanguageModel,
+    prompt: Sequence[int],
+    *,
+    limit: int,
+    sampling: Sampling = GREEDY,
+    cache: Cache | None = None,
+    stops: frozenset[int] | None = None,
+) -> Iterator[PromptRead | Token | Finished]:
+    """Continue `prompt` by up to `limit` tokens.
+
+    A cache that holds some tokens is continued: `prompt` is what follows them. `stops` end the
+    generation (None: the tokenizer's). Raises UnsupportedModel if the prompt is empty or does not
+    fit the model's context.
+    """
+    cache = room_for(model, len(prompt), limit) if cache is None else cache
+    room = cache.capacity - int(cache.lengths[0])
+    if not len(prompt):
+        raise UnsupportedModel("there is no token to continue: the prompt is empty")
+    if len(prompt) > room:
+        raise UnsupportedModel(f"the prompt has {len(prompt)} tokens, the context room for {room}")
+    started = perf_counter()
+    state = np.empty((0,), np.float32)
+    for at in range(0, len(prompt), CHUNK):
+        state = model.hidden(list(prompt[at : at + CHUNK]), cache)[-1]
+        yield PromptRead(min(at + CHUNK, len(prompt)), len(prompt))
+    stops = model.tokenizer.stops if stops is None else stops
+    stream = model.tokenizer.stream()
+    recent = list(prompt[-sampling.repeat_window :])
+    logits = model.head(state[None])[0]
+    read = perf_counter()
+    count = 0
+    reason: Literal["stop", "length", "context"] = "length"
+    while count < limit:
+        chosen = choose(logits, sampling, count, recent)
+        if chosen in stops:
+            reason = "stop"
+            break
+        yield Token(chosen, stream.push(chosen), count)
+        count += 1
+        recent.append(chosen)
+        if count == limit:
+            break
+        if cache.lengths[0] >= cache.capacity:
+            reason = "context"
+            break
+        logits = model.logits([chosen], cache)[0]
+    seconds = perf_counter() - read
+    yield Finished(reason, stream.finish(), len(prompt), read - started, count, seconds)
+
+
+def room_for(model: LanguageModel, prompt: int, limit: int, context: int | None = None) -> Cache:
+    """Return a cache for a prompt and `limit` tokens after it, within the model's context.
+
+    Raises UnsupportedModel if the prompt does not fit, or `context` is more than the model's.
+    """
+    most = model.context_length
+    if context is not None and not 0 < context <= most:
+        raise UnsupportedModel(f"this model's context is {most} tokens, {context} are asked for")
+    most = context or most
+    if prompt > most:
+        raise UnsupportedModel(f"the prompt has {prompt} tokens, the context room for {most}")
+    return model.cache(min(prompt + limit, most))

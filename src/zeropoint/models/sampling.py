@@ -1,0 +1,118 @@
+"""Choose the next token from logits. The randomness is a function of (seed, step, token).
+
+Sampling is an argmax: token i has the key logit_i / temperature + g_i, with Gumbel noise g_i that
+depends on the seed, the step and i alone. So a step can be repeated without those before it, and
+two models with the same seed see the same noise: they differ no sooner than their logits make them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zeropoint.formats import F32
+
+U64 = NDArray[np.uint64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How the next token is chosen; the order is that of the fields, temperature last."""
+
+    repeat_penalty: float = 1.0  # divides positive logits of recent tokens, multiplies negative
+    repeat_window: int = 64  # how many tokens are recent
+    top_k: int = 40  # the best k; 0: all
+    top_p: float = 0.95  # the fewest that have this share of the probability
+    min_p: float = 0.05  # those with at least this share of the best one's probability
+    temperature: float = 0.8  # 0: the best token
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for numbers that mean nothing."""
+        if not (self.temperature >= 0 and self.repeat_penalty > 0 and self.top_k >= 0):
+            raise ValueError("temperature and top-k are at least 0, the repeat penalty above 0")
+        if not (0 < self.top_p <= 1 and 0 <= self.min_p <= 1):
+            raise ValueError("top-p is above 0 and at most 1, min-p from 0 to 1")
+
+
+GREEDY = Sampling(temperature=0.0)
+
+
+def choose(logits: F32, sampling: Sampling, step: int, recent: Sequence[int] = ()) -> int:
+    """Return a token for logits (vocab,); `recent` are the tokens before it, last one last."""
+    if sampling.repeat_penalty != 1.0 and len(recent):
+        logits = penalize(logits, recent[-sampling.repeat_window :], sampling.repeat_penalty)
+    if sampling.temperature == 0:
+        return int(logits.argmax())
+    ids = candidates(logits, sampling)
+    keys = logits[ids].astype(np.float64) / sampling.temperature + gumbel(sampling.seed, step, ids)
+    return int(ids[keys.argmax()])
+
+
+def penalize(logits: F32, recent: Sequence[int], penalty: float) -> F32:
+    """Make tokens that were used recently less likely."""
+    ids = np.unique(np.asarray(recent))
+    values = logits[ids]
+    changed = logits.copy()
+    changed[ids] = np.where(values > 0, values / np.float32(penalty), values * np.float32(penalty))
+    return changed
+
+
+def candidates(logits: F32, sampling: Sampling) -> NDArray[np.int64]:
+    """Return the tokens that may be chosen, best first.
+
+    >>> logits = np.log(np.array([0.1, 0.5, 0.3, 0.1], np.float32))
+    >>> candidates(logits, Sampling(top_k=3, top_p=0.8, min_p=0)).tolist()
+    [1, 2]
+    """
+    ids = _best(logits, sampling.top_k)
+    values = logits[ids].astype(np.float64)
+    shares = np.exp(values - values[0])
+    if sampling.top_p < 1:
+        before = np.cumsum(shares) - shares
+        ids = ids[: max(1, int(np.count_nonzero(before < sampling.top_p * shares.sum())))]
+    kept: NDArray[np.int64] = ids[shares[: len(ids)] >= sampling.min_p]
+    return kept
+
+
+def _best(logits: F32, count: int) -> NDArray[np.int64]:
+    """Return the `count` best tokens, best first, the lower id first among equals."""
+    if not 0 < count < logits.size:
+        ids = np.arange(logits.size)
+    else:
+        # Most of a vocabulary is far below the best: look for the k-th among the rest only.
+        near = np.flatnonzero(logits > logits.max() - np.float32(8.0))
+        pool = near if near.size >= count else np.arange(logits.size)
+        bound = np.partition(logits[pool], pool.size - count)[pool.size - count]
+        ids = pool[logits[pool] >= bound]
+    ordered: NDArray[np.int64] = ids[np.argsort(-logits[ids], kind="stable")]
+    return ordered if count <= 0 else ordered[:count]
+
+
+def gumbel(seed: int, step: int, ids: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return −ln(−ln u) for a uniform u of each (seed, step, id)."""
+    return -np.log(-np.log(uniform(seed, step, ids)))
+
+
+def uniform(seed: int, step: int, ids: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return a number in (0, 1) for each (seed, step, id): a hash, so any of them comes alone.
+
+    >>> bool(uniform(1, 2, np.array([3, 4]))[1] == uniform(1, 2, np.array([4]))[0])
+    True
+    """
+    key = _mix(_mix(np.array([seed % 2**64], np.uint64)) ^ np.uint64(step % 2**64))
+    bits = _mix(key + ids.astype(np.uint64) * _GOLDEN) >> np.uint64(12)
+    return (bits.astype(np.float64) + 0.5) * 2.0**-52
+
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+def _mix(x: U64) -> U64:
+    """SplitMix64's step and finalizer (Steele, Lea and Flood, 2014)."""
+    with np.errstate(over="ignore"):
+        x = x + _GOLDEN
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return x ^ (x >> np.uint64(31))

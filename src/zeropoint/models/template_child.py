@@ -1,0 +1,120 @@
+"""Renders one chat template in a process of its own, which may use little time and memory.
+
+Run as a script with one JSON object on stdin: {"template", "variables", "megabytes", "seconds"}.
+Prints {"text"} or {"error"}. A template is a program that came with a file: here it can reach no
+other template, no attribute that is not listed below, and no more resources than it is given.
+Imports nothing of zeropoint, which would cost more time than the rendering.
+"""
+
+import json
+import resource
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from jinja2 import Undefined, nodes
+from jinja2.exceptions import TemplateError
+from jinja2.ext import Extension, loopcontrols
+from jinja2.parser import Parser
+from jinja2.runtime import LoopContext, Macro
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import Namespace
+
+STRINGS = frozenset(
+    """capitalize count endswith find format index isalnum isalpha isdigit islower isnumeric isspace
+    istitle isupper join ljust lower lstrip partition removeprefix removesuffix replace rfind rindex
+    rjust rpartition rsplit rstrip split splitlines startswith strip title upper zfill""".split()
+)
+SEQUENCES = frozenset({"count", "index"})
+MAPPINGS = frozenset({"copy", "get", "items", "keys", "values"})
+LOOPS = frozenset(
+    """changed cycle depth depth0 first index index0 last length nextitem previtem revindex
+    revindex0""".split()
+)
+
+
+class Environment(ImmutableSandboxedEnvironment):
+    """jinja2's sandbox, with a list of what is allowed instead of one of what is not."""
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        allowed: frozenset[str] = frozenset()
+        if isinstance(obj, str):
+            allowed = STRINGS
+        elif isinstance(obj, dict):
+            allowed = MAPPINGS
+        elif isinstance(obj, list | tuple):
+            allowed = SEQUENCES
+        elif isinstance(obj, LoopContext):
+            allowed = LOOPS
+        elif isinstance(obj, Namespace):
+            return not attr.startswith("_")
+        return attr in allowed and super().is_safe_attribute(obj, attr, value)
+
+    def is_safe_callable(self, obj: Any) -> bool:
+        if isinstance(obj, Macro):
+            return True
+        return getattr(obj, "allowed", False) or super().is_safe_callable(obj)
+
+
+class Generation(Extension):
+    """Transformers' `{% generation %}` marks what a model said; here it only renders it."""
+
+    tags = {"generation"}  # noqa: RUF012 (jinja2's own attribute)
+
+    def parse(self, parser: Parser) -> nodes.Node | list[nodes.Node]:
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        return nodes.Scope(body, lineno=line)
+
+
+def raise_exception(message: str) -> None:
+    """What templates call to refuse a conversation."""
+    raise TemplateError(message)
+
+
+def strftime_now(format: str) -> str:
+    """The present date, which some system prompts mention."""
+    return datetime.now().strftime(format)
+
+
+def to_json(value: Any, indent: int | None = None, **_: Any) -> str:
+    """JSON as transformers writes it: no HTML escapes, other letters as they are."""
+    return json.dumps(value, ensure_ascii=False, indent=indent)
+
+
+def render(template: str, variables: dict[str, Any]) -> str:
+    """Render a template. Raises jinja2's errors, and any that the template provokes."""
+    environment = Environment(
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=Undefined,
+        extensions=[loopcontrols, Generation],
+        cache_size=0,
+    )
+    for name in ("lipsum", "cycler", "joiner"):
+        environment.globals.pop(name, None)
+    offered: list[Callable[..., Any]] = [raise_exception, strftime_now]
+    environment.globals.update({function.__name__: function for function in offered})
+    environment.filters["tojson"] = to_json
+    return environment.from_string(template).render(variables)
+
+
+def main() -> None:
+    """Read the job, take the limits, answer."""
+    job = json.load(sys.stdin)
+    size = int(job["megabytes"]) << 20
+    resource.setrlimit(resource.RLIMIT_AS, (size, size))
+    resource.setrlimit(resource.RLIMIT_CPU, (int(job["seconds"]), int(job["seconds"])))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    try:
+        answer = {"text": render(job["template"], job["variables"])}
+    except MemoryError:
+        answer = {"error": "it needs too much memory"}
+    except Exception as error:  # noqa: BLE001 (the template's own; nothing may escape)
+        answer = {"error": f"{type(error).__name__}: {error}"[:500]}
+    json.dump(answer, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

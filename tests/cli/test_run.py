@@ -1,0 +1,121 @@
+"""`run`: text to stdout, remarks to stderr, the same text for the same seed."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tinymodels import write_model
+from zeropoint.checkpoints import open_checkpoint
+from zeropoint.models import load_model
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(tmp_path_factory.mktemp("tiny") / "tiny.gguf")
+
+
+def run(*words: str | Path, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "zeropoint", "run", *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        input=stdin,
+        stdin=subprocess.DEVNULL if stdin is None else None,
+        env=os.environ,
+    )
+
+
+def facts(*words: str | Path) -> dict[str, object]:
+    done = run(*words, "--json")
+    assert done.returncode == 0, done.stderr
+    found: dict[str, object] = json.loads(done.stdout)
+    return found
+
+
+def test_the_text_is_on_stdout_and_the_speed_on_stderr(tiny: Path) -> None:
+    done = run(tiny, "-p", "the cat", "-n", "8", "--greedy")
+    assert done.returncode == 0
+    assert "tokens/s" in done.stderr and "tokens/s" not in done.stdout
+    told = facts(tiny, "-p", "the cat", "-n", "8", "--greedy")
+    assert done.stdout == f"{told['text']}\n"
+    assert run(tiny, "-p", "the cat", "-n", "8", "--greedy", "-q").stderr == ""
+
+
+def test_greedy_is_what_the_library_says(tiny: Path) -> None:
+    told = facts(tiny, "-p", "the cat", "-n", "5", "--greedy", "--mode", "exact")
+    model = load_model(open_checkpoint(tiny), threads=1)
+    ids = model.tokenizer.encode("the cat", ends=True)
+    assert told["prompt_tokens"] == len(ids)
+    for wanted in told["tokens"]:  # type: ignore[attr-defined]
+        best = int(model.logits(ids)[-1].argmax())
+        assert best == wanted
+        ids.append(best)
+
+
+def test_a_seed_decides_and_another_decides_otherwise(tiny: Path) -> None:
+    def tokens(seed: int, threads: int) -> object:
+        words = (tiny, "-p", "a", "-n", "12", "--seed", str(seed), "--temperature", "2")
+        return facts(*words, "--top-k", "0", "--min-p", "0", "--threads", str(threads))["tokens"]
+
+    assert tokens(1, 1) == tokens(1, 2) != tokens(2, 1)
+
+
+def test_a_prompt_may_come_through_a_pipe(tiny: Path) -> None:
+    words = (tiny, "-n", "6", "--greedy", "-q")
+    assert run(*words, stdin="the cat").stdout == run(*words, "-p", "the cat").stdout
+    assert run(*words, "-p", "-", stdin="the cat").stdout == run(*words, "-p", "the cat").stdout
+
+
+def test_two_models_are_told_apart(tiny: Path, tmp_path: Path) -> None:
+    other = write_model(tmp_path / "other.gguf", changes={"output.weight": flipped(tiny)})
+    words = ("-p", "the cat", "-n", "6", "--greedy")
+    told = facts(tiny, "--vs", other, *words)
+    assert told["first_difference"] == 0
+    assert told["vs"]["tokens"] == facts(other, *words)["tokens"]  # type: ignore[index]
+    assert "First difference at token 1" in run(tiny, "--vs", other, *words).stdout
+    assert facts(tiny, "--vs", tiny, *words)["first_difference"] is None
+    assert "No difference in 6 tokens" in run(tiny, "--vs", tiny, *words).stdout
+
+
+def flipped(path: Path) -> np.ndarray:
+    """The head's matrix with the opposite sign: what was best is worst."""
+    tensor = open_checkpoint(path).read("output.weight")
+    return -tensor.format.decode_blocks(tensor.data).reshape(tensor.shape)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["-p", "a", "--ctx", "513"], "context is 512 tokens, 513 are asked for"),
+        (["-p", "a " * 700], "context room for 512"),
+        (["-p", "a", "--chat"], "--no-chat"),
+        (["-p", "a", "--top-p", "0"], "top-p is above 0"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(words: list[str], says: str, tiny: Path) -> None:
+    done = run(tiny, *words)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert says in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_neither_torch_nor_transformers_is_imported(tiny: Path) -> None:
+    """Importing them would take longer than everything else here."""
+    code = (
+        "import sys; from zeropoint.cli import main; main(sys.argv[1:]);"
+        "print(*{'torch', 'transformers', 'gguf'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "run", str(tiny), "-p", "a", "-n", "2", "-q"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == ""
