@@ -8,6 +8,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 $(VENV)/installed: pyproject.toml constraints.txt CMakeLists.txt $(shell find native -name '*.[ch]pp')
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --upgrade "pip>=25.1"  # older ones do not know dependency groups
 	$(PIP) install --constraint constraints.txt --group dev "torch" "scikit-build-core>=0.11" "nanobind>=2.9" cmake ninja
 	$(PIP) install --constraint constraints.txt --no-build-isolation --editable ".[all]"
 	touch $@
@@ -25,8 +26,11 @@ lint: $(VENV)/installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Its path for AMX ended in an illegal instruction where that was tried (llama-cpp-python 0.3.36, Xeon, 2026-11).
+PEER_FLAGS := $(if $(filter x86_64,$(shell uname -m)),-mno-amx-int8 -mno-amx-tile -mno-amx-bf16)
+
 test-peer: $(VENV)/installed  ## the tests that stand beside llama.cpp (compiles it: some minutes)
-	$(PIP) install --constraint constraints.txt llama-cpp-python
+	CFLAGS="$(PEER_FLAGS)" CXXFLAGS="$(PEER_FLAGS)" $(PIP) install --constraint constraints.txt llama-cpp-python
 	$(BIN)/python -m pytest -m peer
 
 native:  ## compile the extension in place, for work on the C++ (any python with nanobind)
