@@ -43,7 +43,9 @@ def demo(
         Path | None,
         typer.Option(metavar="DIR", help="Put the smaller file here and not into the cache."),
     ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Default: all processors.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Default: all processors.")
+    ] = None,
     progress: AsProgress = Progress.auto,
     as_json: AsJson = False,
     quiet: Quiet = False,

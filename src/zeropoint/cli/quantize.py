@@ -38,7 +38,8 @@ def quantize(
         Path | None, typer.Option(metavar="FILE", help="Importance: an imatrix in GGUF.")
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads to encode with. Default: all processors.")
+        int | None,
+        typer.Option(metavar="N", min=1, help="Threads to encode with. Default: all processors."),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show each tensor's format and why; write nothing.")
