@@ -10,6 +10,10 @@ namespace zeropoint::ZEROPOINT_VARIANT {
 using Encode = void(const Source& source, std::uint8_t* blocks, std::size_t first, std::size_t count);
 
 Encode encode_f32, encode_f16, encode_bf16;
+// encode_one_scale.cpp, encode_one_line.cpp, encode_byte_scale.cpp
+Encode encode_q4_0, encode_q5_0, encode_q8_0, encode_iq4_nl, encode_q2_0, encode_tq1_0, encode_tq2_0, encode_q1_0;
+Encode encode_q4_1, encode_q5_1;
+Encode encode_mxfp4, encode_nvfp4;
 // encode_scale.cpp, encode_minimum.cpp
 Encode encode_q2_k, encode_q3_k, encode_q4_k, encode_q5_k, encode_q6_k, encode_iq4_xs;
 

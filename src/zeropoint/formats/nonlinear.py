@@ -5,10 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from zeropoint.formats.base import F32, U8
+from zeropoint.formats.base import F32, U8, check_weights
+from zeropoint.formats.byte_scale_search import search_byte_scale
+from zeropoint.formats.groups import exponent_of, make_groups, power_of_two
 from zeropoint.formats.kquants import gather, joined, product
-from zeropoint.formats.legacy import nibbles
+from zeropoint.formats.legacy import as_bytes, nibbles, pack_nibbles
+from zeropoint.formats.levels import E2M1Doubled, Table
 from zeropoint.formats.parts import Parts
+from zeropoint.formats.scale_search import Scales, search_scale
 from zeropoint.formats.scales import ScaleSearch
 from zeropoint.formats.storage import StorageFormat, fields, read_f16
 
@@ -46,6 +50,12 @@ class IQ4_NL(StorageFormat):
     def parts(self, blocks: U8) -> Parts:
         codes = nibbles(blocks, 2)
         return Parts(scale=read_f16(blocks, 0), codes=codes, values=IQ4_VALUES[codes])
+
+    def encode_blocks(self, weights: F32, importance: F32 | None = None) -> U8:
+        check_weights(weights, importance, self.block_size)
+        levels = Table(IQ4_VALUES)
+        scale, level = search_scale(make_groups(weights, importance), levels, IQ4_SCALES)
+        return np.hstack([as_bytes(scale), pack_nibbles(levels.codes(level))])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +109,23 @@ class MXFP4(StorageFormat):
         codes = nibbles(blocks, 1)
         return Parts(scale=scale, codes=codes, values=E2M1_DOUBLED[codes])
 
+    def encode_blocks(self, weights: F32, importance: F32 | None = None) -> U8:
+        """Encode with the best of 8 exponents, from the least that cuts no weight off downwards.
+
+        Above 252 a code could mean infinity: the largest weights then become 12 · 2^124.
+        """
+        check_weights(weights, importance, self.block_size)
+        groups = make_groups(weights, importance)
+        exponent = groups.exponent + exponent_of(np.abs(groups.peak))
+        candidates = []
+        for less in range(8):
+            byte = np.clip(exponent + (125 - less), 0, 252)
+            scale = power_of_two(byte - 128 - groups.exponent)
+            candidates.append((byte.astype(np.uint8), scale))
+        levels = E2M1Doubled()
+        best, level = search_byte_scale(groups, levels, candidates)
+        return np.hstack([best[:, None], pack_nibbles(levels.codes(level))])
+
 
 @dataclass(frozen=True, kw_only=True)
 class NVFP4(StorageFormat):
@@ -121,6 +148,28 @@ class NVFP4(StorageFormat):
         codes = fields(blocks[:, 4:].reshape(-1, 4, 8), 4).reshape(-1, 64).view(np.int8)
         return Parts(scale=HALF_UE4M3[blocks[:, :4]], codes=codes, values=E2M1_DOUBLED[codes])
 
+    def encode_blocks(self, weights: F32, importance: F32 | None = None) -> U8:
+        """Encode with the best of 25 scales per group: 0, and 24 next to each other.
+
+        Of these, 7 are larger than the one that brings the peak to the end of the grid or just
+        beyond, and 16 smaller, down to a quarter. Weights above 2688 become that.
+        """
+        check_weights(weights, importance, self.block_size)
+        shape = (-1, self.group_size)
+        costs = None if importance is None else importance.reshape(shape)
+        groups = make_groups(weights.reshape(shape), costs)
+        needed = np.abs(groups.peak) * power_of_two(groups.exponent) / np.float32(12)
+        middle = np.searchsorted(HALF_UE4M3[:127], needed, side="right") - 1
+        candidates = [(np.zeros_like(middle, np.uint8), np.zeros_like(needed))]
+        for less in range(24):
+            byte = np.clip(middle + (7 - less), 1, 126).astype(np.uint8)
+            candidates.append((byte, HALF_UE4M3[byte] * power_of_two(-groups.exponent)))
+        levels = E2M1Doubled()
+        byte, level = search_byte_scale(groups, levels, candidates)
+        codes = levels.codes(level).reshape(-1, 4, 16)
+        packed = codes[:, :, :8] | codes[:, :, 8:] << np.uint8(4)
+        return np.hstack([byte.reshape(-1, 4), packed.reshape(-1, 32)])
+
 
 def half_ue4m3() -> F32:
     """Return half of what each byte means as UE4M3: (256,)."""
@@ -133,5 +182,8 @@ def half_ue4m3() -> F32:
 
 
 HALF_UE4M3 = half_ue4m3()
+
+# Which scales the encoder of IQ4_NL tries.
+IQ4_SCALES = Scales(ends=(-127, 113), first=0.6, ratio=1.072, count=16, tail=2.2, tail_count=3)
 
 NONLINEAR = (IQ4_NL(), IQ4_XS(), MXFP4(), NVFP4())

@@ -5,9 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from zeropoint.formats.base import U8
+from zeropoint.formats.base import F32, U8, check_weights, ordered_sum
+from zeropoint.formats.groups import make_groups
 from zeropoint.formats.kquants import spread
+from zeropoint.formats.legacy import as_bytes
+from zeropoint.formats.levels import Integers
 from zeropoint.formats.parts import Parts
+from zeropoint.formats.scale_search import Scales, search_scale
 from zeropoint.formats.storage import StorageFormat, fields, read_f16
 
 POWERS_OF_3 = np.array([1, 3, 9, 27, 81], np.uint8)[:, None]
@@ -30,6 +34,15 @@ class Q1_0(StorageFormat):
         bits = fields(blocks[:, 2:], 1).swapaxes(1, 2).reshape(-1, 128).view(np.int8)
         return Parts(scale=read_f16(blocks, 0), codes=bits * np.int8(2) - np.int8(1))
 
+    def encode_blocks(self, weights: F32, importance: F32 | None = None) -> U8:
+        """Encode signs with the best scale there is, the weighted mean of |w|. 0 counts as +."""
+        check_weights(weights, importance, self.block_size)
+        groups = make_groups(weights, importance)
+        total = ordered_sum(groups.importance * np.abs(groups.weights))
+        scale = groups.stored(total / ordered_sum(groups.importance))
+        bits = np.packbits(weights >= 0, axis=1, bitorder="little")
+        return np.hstack([as_bytes(scale), bits])
+
 
 @dataclass(frozen=True, kw_only=True)
 class Q2_0(StorageFormat):
@@ -47,6 +60,14 @@ class Q2_0(StorageFormat):
     def parts(self, blocks: U8) -> Parts:
         codes = fields(blocks[:, 2:], 2).swapaxes(1, 2).reshape(-1, 64).view(np.int8)
         return Parts(scale=read_f16(blocks, 0), codes=codes - np.int8(1))
+
+    def encode_blocks(self, weights: F32, importance: F32 | None = None) -> U8:
+        check_weights(weights, importance, self.block_size)
+        levels = Integers(-1, 2)
+        scale, level = search_scale(make_groups(weights, importance), levels, Q2_SCALES)
+        codes = levels.codes(level).reshape(-1, 16, 4)
+        packed = codes << np.array([0, 2, 4, 6], np.uint8)
+        return np.hstack([as_bytes(scale), np.bitwise_or.reduce(packed, axis=2)])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +91,12 @@ class TQ1_0(StorageFormat):
         runs = [trits(blocks[:, :32], 5), trits(blocks[:, 32:48], 5), trits(blocks[:, 48:52], 4)]
         return Parts(scale=read_f16(blocks, 52), codes=np.hstack(runs))
 
+    def encode_blocks(self, weights: F32, importance: F32 | None = None) -> U8:
+        scale, codes = encode_ternary(self, weights, importance)
+        runs = [codes[:, :160], codes[:, 160:240], codes[:, 240:]]
+        packed = [pack_trits(run, digits) for run, digits in zip(runs, (5, 5, 4), strict=True)]
+        return np.hstack([*packed, scale])
+
 
 @dataclass(frozen=True, kw_only=True)
 class TQ2_0(StorageFormat):
@@ -90,6 +117,11 @@ class TQ2_0(StorageFormat):
         codes = spread(blocks, 0, 64, 2) - np.int8(1)
         return Parts(scale=read_f16(blocks, 64), codes=codes)
 
+    def encode_blocks(self, weights: F32, importance: F32 | None = None) -> U8:
+        scale, codes = encode_ternary(self, weights, importance)
+        packed = codes.reshape(-1, 2, 4, 32) << np.array([0, 2, 4, 6], np.uint8)[:, None]
+        return np.hstack([np.bitwise_or.reduce(packed, axis=2).reshape(-1, 64), scale])
+
 
 def trits(run: U8, digits: int) -> NDArray[np.int8]:
     """Return the codes of (n, m) bytes of `digits` ternary digits each: (n, digits · m)."""
@@ -98,5 +130,30 @@ def trits(run: U8, digits: int) -> NDArray[np.int8]:
         len(run), -1
     ) - np.int8(1)
 
+
+def pack_trits(codes: U8, digits: int) -> U8:
+    """Return (n, digits · m) codes 0 … 2 as (n, m) bytes, the inverse of `trits`.
+
+    A byte is the least whose 256th is not below the fraction that the digits mean, so that
+    multiplying brings each digit out again. Where there are four, the fifth is 0.
+    """
+    columns = codes.reshape(len(codes), digits, -1).astype(np.uint16)
+    number = np.zeros((len(codes), columns.shape[2]), np.uint16)
+    for digit in range(5):
+        number = number * np.uint16(3) + (columns[:, digit] if digit < digits else np.uint16(0))
+    return ((number * np.uint32(256) + np.uint32(242)) // np.uint32(243)).astype(np.uint8)
+
+
+def encode_ternary(format: StorageFormat, weights: F32, importance: F32 | None) -> tuple[U8, U8]:
+    """Return the best scale, as (n, 2) bytes, and the codes 0 … 2 of −1 … 1, (n, 256)."""
+    check_weights(weights, importance, format.block_size)
+    levels = Integers(-1, 1)
+    scale, level = search_scale(make_groups(weights, importance), levels, TERNARY_SCALES)
+    return as_bytes(scale), levels.codes(level)
+
+
+# Which scales the encoders try.
+Q2_SCALES = Scales(ends=(-1, 2), first=0.6, ratio=1.31, count=8)
+TERNARY_SCALES = Scales(ends=(1,), first=0.4, ratio=1.69, count=8, signed=False)
 
 TERNARY = (Q1_0(), Q2_0(), TQ1_0(), TQ2_0())

@@ -1,0 +1,169 @@
+"""Choose the float16 scale and minimum of a group: w ≈ scale · q + minimum, q in 0 … top.
+
+With the codes given, the best scale and minimum are a weighted line through the points (q, w):
+
+    scale = C / D      minimum = mean(w) − scale · mean(q)      saved = scale · (2 C − scale · D)
+
+where C = Σ h q (w − mean w) and D = Σ h q (q − mean q), means weighted by the importance h, and
+`saved` is what the line takes from the error of the mean alone. If nearly all importance lies on
+one code, D drowns in rounding; then the scale stays as it was tried.
+
+The search tries the group's range, shrunk at both ends alike; then five times the eight
+neighbours of the best range in (lower end, upper end), closer each time; then two more lines.
+At last scale and minimum are rounded to float16: of the minimum and its two neighbours, each with
+the scale as it is and with one fitted anew, and of the plain rule (least weight and range / top)
+the error decides. So the result is never worse than the plain rule's.
+
+Against an exhaustive search over 45 × 45 ranges (measured 2026-11 as in scale_search.py): error
++ 1 to 5 % with 4 bits, + 4 to 8 % with 5.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from zeropoint.formats.base import F32, ordered_sum
+from zeropoint.formats.groups import U16, Groups, divide, neighbours, reciprocal
+from zeropoint.formats.levels import Integers
+from zeropoint.formats.scale_search import REFITS
+
+SHRINKS = tuple(np.float32(k) * np.float32(0.05) + np.float32(0.65) for k in range(8))
+STEPS = tuple(np.float32(step) for step in (0.12, 0.07, 0.04, 0.025, 0.012))
+AROUND = tuple((lower, upper) for lower in (-1, 0, 1) for upper in (-1, 0, 1) if lower or upper)
+LEAST_SPREAD = np.float32(2.0**-12)  # of D, relative to Σ h q², for C / D to mean something
+
+
+@dataclass
+class BestLine:
+    """The best fit so far of each group: (n,) each. `minimum` counts from the group's middle."""
+
+    saved: F32
+    lower: F32  # how far the range that was tried reaches, in halves of the group's range
+    upper: F32
+    scale: F32
+    minimum: F32
+
+
+@dataclass(frozen=True)
+class Sums:
+    """What does not depend on the codes: (n,) each, and the weights around the group's middle."""
+
+    low: F32
+    high: F32
+    middle: F32
+    half: F32  # of the range
+    centred: F32  # (n, size)
+    importance: F32  # Σ h
+    weights: F32  # Σ h w, of the centred weights
+
+    @classmethod
+    def of(cls, groups: Groups) -> "Sums":
+        low, high = groups.weights.min(axis=1), groups.weights.max(axis=1)
+        middle = (low + high) * np.float32(0.5)
+        centred = groups.weights - middle[:, None]
+        return cls(
+            low,
+            high,
+            middle,
+            (high - low) * np.float32(0.5),
+            centred,
+            ordered_sum(groups.importance),
+            ordered_sum(groups.importance * centred),
+        )
+
+
+@dataclass(frozen=True)
+class LineSearch:
+    """Scale and minimum for codes 0 … top."""
+
+    top: int
+
+    @property
+    def levels(self) -> Integers:
+        """The codes."""
+        return Integers(0, self.top)
+
+    def search(self, groups: Groups) -> tuple[U16, U16, F32]:
+        """Return the stored scale and minimum, (n,) bits of float16 each, and the codes (n, m)."""
+        sums = Sums.of(groups)
+        zero = np.zeros_like(sums.half)
+        best = BestLine(zero - np.float32(1), zero, zero, zero, zero)
+        for shrink in SHRINKS:
+            self.try_range(groups, sums, best, zero + shrink, zero + shrink)
+        for step in STEPS:
+            lower, upper = best.lower, best.upper
+            for down, up in AROUND:
+                wider = np.float32(1) + np.float32(down) * step
+                higher = np.float32(1) + np.float32(up) * step
+                self.try_range(groups, sums, best, lower * wider, upper * higher)
+        for _ in range(REFITS):
+            self.try_line(groups, sums, best, (best.scale, best.minimum), (best.lower, best.upper))
+        return self.store(groups, sums, best)
+
+    def try_range(self, groups: Groups, sums: Sums, best: BestLine, lower: F32, upper: F32) -> None:
+        """Try codes that cover a part (or more) of the group's range."""
+        scale = (sums.half * (lower + upper)) * (np.float32(1) / np.float32(self.top))
+        self.try_line(groups, sums, best, (scale, -(sums.half * lower)), (lower, upper))
+
+    def try_line(
+        self,
+        groups: Groups,
+        sums: Sums,
+        best: BestLine,
+        line: tuple[F32, F32],
+        reach: tuple[F32, F32],
+    ) -> None:
+        """Let the groups choose codes on a line, fit it to them, keep it where it saves more."""
+        scale, minimum = line
+        code = self.levels.nearest((sums.centred - minimum[:, None]) * reciprocal(scale)[:, None])
+        weighted = groups.importance * code
+        total = ordered_sum(weighted)
+        square = ordered_sum(weighted * code)
+        product = ordered_sum(weighted * sums.centred)
+        mean = divide(total, sums.importance)
+        c = product - mean * sums.weights
+        d = square - mean * total
+        spread = d > LEAST_SPREAD * square
+        scale = np.where(spread, divide(c, d), scale)
+        saved = scale * ((c + c) - scale * d)
+        better = saved > best.saved
+        best.saved = np.where(better, saved, best.saved)
+        best.lower = np.where(better, reach[0], best.lower)
+        best.upper = np.where(better, reach[1], best.upper)
+        best.scale = np.where(better, scale, best.scale)
+        minimum = divide(sums.weights - scale * total, sums.importance)
+        best.minimum = np.where(better, minimum, best.minimum)
+
+    def store(self, groups: Groups, sums: Sums, best: BestLine) -> tuple[U16, U16, F32]:
+        """Round to float16; the error decides between candidates."""
+        kept = groups.stored(best.scale)
+        candidates = []
+        for minimum in neighbours(groups.stored(best.minimum + sums.middle)):
+            candidates.append((kept, minimum))
+            candidates.append((self.refit(groups, kept, minimum), minimum))
+        plain = divide(sums.high - sums.low, np.full_like(sums.high, self.top))
+        candidates.append((groups.stored(plain), groups.stored(sums.low)))
+        least = np.full_like(best.scale, np.inf)
+        scale, minimum = candidates[0]
+        for candidate in candidates:
+            in_units = [groups.in_units(bits)[:, None] for bits in candidate]
+            error = groups.error(in_units[0] * self.codes(groups, *candidate) + in_units[1])
+            scale = np.where(error < least, candidate[0], scale)
+            minimum = np.where(error < least, candidate[1], minimum)
+            least = np.minimum(error, least)
+        return scale, minimum, self.codes(groups, scale, minimum)
+
+    def codes(self, groups: Groups, scale: U16, minimum: U16) -> F32:
+        """Return the nearest codes under a stored scale and minimum."""
+        inverse = reciprocal(groups.in_units(scale))
+        above = groups.weights - groups.in_units(minimum)[:, None]
+        return self.levels.nearest(above * inverse[:, None])
+
+    def refit(self, groups: Groups, scale: U16, minimum: U16) -> U16:
+        """Return the stored scale that best fits the codes under a stored scale and minimum."""
+        code = self.codes(groups, scale, minimum)
+        weighted = groups.importance * code
+        square = ordered_sum(weighted * code)
+        product = ordered_sum(weighted * (groups.weights - groups.in_units(minimum)[:, None]))
+        fitted = groups.stored(divide(product, square))
+        return np.where(square > 0, fitted, scale)
