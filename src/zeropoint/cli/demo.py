@@ -23,6 +23,7 @@ blk.*.attn_output.weight  Q4_K
 *                       IQ4_NL
 """
 OTHERWISE = "Q4_K_M"
+CONTEXT = 256  # tokens of the chunks that the loss is measured on
 
 
 def register(app: typer.Typer) -> None:
@@ -43,6 +44,9 @@ def demo(
         Path | None,
         typer.Option(metavar="DIR", help="Put the smaller file here and not into the cache."),
     ] = None,
+    chunks: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Of text to measure the loss on; 0: none.")
+    ] = 8,
     threads: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Default: all processors.")
     ] = None,
@@ -76,7 +80,10 @@ def demo(
         label = to.removesuffix(".recipe") or (OTHERWISE if model else "smaller")
         output = folder / f"{source.path.stem}-{Path(label).name}.gguf"
         out.say("\nMaking it smaller: what happened to each kind of tensor", style="bold")
-        write(out, plan, output, threads=threads, progress=progress)
+        write(
+            out, plan, output, threads=threads, progress=progress,
+            then=lambda: measure_loss(out, output, path, chunks, threads, progress),
+        )  # fmt: skip
     goodbye(out, output)
 
 
@@ -104,6 +111,22 @@ def introduce(out: Output, source: "Checkpoint") -> None:
             f"This model is itself a quant, of {bits:.1f} bits per weight: --requantize is set, and"
             " every loss below is relative to this file, not to the model it was made from."
         )
+
+
+def measure_loss(
+    out: Output, quant: Path, ref: str, chunks: int, threads: int | None, progress: Progress
+) -> dict[str, object]:
+    """Measure what the smaller file lost, on the built-in text; return it for `--json`."""
+    from zeropoint.cli import measure_page, measuring
+
+    if not chunks:
+        return {}
+    out.say("\nWhat was lost: both files on the same text", style="bold")
+    reference = measuring.Reference(out, Path(ref), threads, ([], CONTEXT, chunks), 2)
+    _, measurement = reference.against(quant, None, (progress, out.quiet))
+    found = measurement.results()
+    measure_page.show_short(out, found)
+    return {"loss": found}
 
 
 def goodbye(out: Output, output: Path) -> None:

@@ -48,6 +48,20 @@ def show(out: Output, found: Figures) -> None:
     out.say(sentence(found), style="bold")
 
 
+def show_short(out: Output, found: Figures) -> None:
+    """Print the table by domain and the verdict, and nothing else."""
+    groups = {"all": found, **found["by_domain"]}
+    out.table(
+        ("Text", ">Tokens", ">KL mean", ">95 % interval", ">Floor", ">Top-1", ">PPL ratio"),
+        (
+            (line[0], line[1], line[2], line[3], line[4], line[9], line[10])
+            for line in (row(name, figures, found["floor"]) for name, figures in groups.items())
+        ),
+    )
+    out.say()
+    out.say(sentence(found), style="bold")
+
+
 def row(name: str, found: Figures, floor: float | None) -> tuple[str, ...]:
     """Return one line of the table."""
     kl = found["kl"]

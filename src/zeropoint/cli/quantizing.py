@@ -1,7 +1,7 @@
 """What `quantize` and `demo` share: choose, caution, write, and say what came of it."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -158,8 +158,9 @@ def write(
     threads: int | None = None,
     progress: Progress = Progress.auto,
     run: Path | None = None,
+    then: Callable[[], dict[str, object]] | None = None,
 ) -> None:
-    """Write the output, and say what came of it."""
+    """Write the output, and say what came of it; `then` adds to what `--json` prints."""
     from zeropoint.kernels.machine import peak_memory_bytes
     from zeropoint.plans import bits_per_weight
     from zeropoint.quantizers import OutputWritten, TensorWritten, quantize_steps
@@ -194,6 +195,8 @@ def write(
     show_outcome(out, records, result)
     if run:
         keep(run, plan, records, result)
+    if then:
+        result |= then()
     finish(out, plan, records, result)
 
 
