@@ -78,9 +78,21 @@ def test_a_block_as_json_has_all_of_it(explain) -> None:
     ("word", "parts"),
     [
         ("Q4_K", ["4.5 bits per weight", "144 bytes", "w = scale · q + minimum", "Q4_K_M"]),
-        ("q8_0", ["8.5 bits per weight", "34 bytes", "w = scale · q", "As a preset"]),
-        ("Q4_K_M", ["Q4_K for every matrix", "Q6_K", "ffn_down", "in every third layer", "Q5_0"]),
-        ("IQ2_XXS", ["2.0625 bits per weight", "importance matrix"]),
+        (
+            "q8_0",
+            ["8.5 bits per weight", "34 bytes", "w = scale · q", "--to Q8_0 is the preset Q8_0"],
+        ),
+        (
+            "Q4_K_M",
+            [
+                "Q4_K_M is a preset: Q4_K for every matrix",
+                "Q6_K",
+                "ffn_down",
+                "in every third layer",
+                "Q5_0",
+            ],
+        ),
+        ("IQ2_XXS", ["2.0625 bits per weight", "importance matrix", "can only be read"]),
         ("FP4_E2M1", ["0 0.5 1 1.5 2 3 4 6", "1 of mantissa"]),
         ("FP8_E5M2", ["57344", "5 of exponent"]),
         ("int4_sym_g128", ["4.125 bits per weight", "max |w| / 7", "0-1 scale f16"]),

@@ -277,3 +277,18 @@ def test_a_smaller_group_keeps_an_outlier_to_itself() -> None:
         for share in ("G16", "G64", "ROW", "TENSOR")
     ]
     assert errors == sorted(errors) and errors[3] > 10 * errors[0]
+
+
+@pytest.mark.parametrize("name", ["FP8_E5M2_G32", "FP8_E4M3_G32", "INT8_SYM_G32", "INT8_ASYM_G32"])
+def test_weights_too_small_for_the_usual_scale_are_not_lost(name: str) -> None:
+    """absmax / 57344 of 1e-3 would round to 0 in float16; the smallest scale serves instead.
+
+    Half a step of the smallest scale, 2^-25, is the bound for integers; a float has its own
+    exponent and keeps two bits of mantissa, or three.
+    """
+    largest = 1e-3 if name.startswith("FP8") else 1e-6
+    weights = gaussian(0)
+    weights *= np.float32(largest / np.abs(weights).max())
+    error = np.abs(round_trip(sized(name), weights) - weights)
+    bound = np.abs(weights) / 8 if name.startswith("FP8") else 0
+    assert np.all(error <= np.maximum(bound, 2.0**-25))

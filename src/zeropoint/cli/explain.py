@@ -123,7 +123,7 @@ def explain_name(out: Output, words: str) -> None:
         page.show_format(out, describe(format))
         result |= {"kind": "format", "format": asdict(describe(format))}
     if preset is not None:
-        page.show_preset(out, preset, alone=format is None)
+        page.show_preset(out, preset, words.upper(), alone=format is None)
         result |= {"kind": result.get("kind", "preset"), "preset": asdict(preset)}
     if term is not None:
         page.show_term(out, *term)

@@ -122,6 +122,8 @@ def show_format(out: Output, about: "Description") -> None:
     if about.ggml_type is not None:
         out.say(f"number   {about.ggml_type} among GGUF's tensor types")
     out.say(f"read by  {about.readers}")
+    if not about.writable:
+        out.say("written  not here: this format can only be read")
 
 
 def size_of(about: "Description") -> str:
@@ -171,13 +173,14 @@ def type_facts(type: "FloatType") -> dict[str, float]:
     }
 
 
-def show_preset(out: Output, preset: "PresetExplained", *, alone: bool) -> None:
-    """Show what a preset does with each kind of tensor."""
+def show_preset(out: Output, preset: "PresetExplained", asked: str, *, alone: bool) -> None:
+    """Show what a preset does with each kind of tensor; not `alone`: a format of the name is too."""
     if not alone:
         out.say()
     base = f"{preset.base} for every matrix" if preset.base else "every tensor as it is"
     but = ", but:" if preset.deviations else ""
-    out.say(f"As a preset, {preset.name} means {base}{but}", style="bold" if alone else "")
+    name = f"{preset.name} is a preset" if alone else f"--to {asked} is the preset {preset.name}"
+    out.say(f"{name}: {base}{but}", style="bold")
     out.table(
         ("Format", "Tensors", "Where"),
         [(rule.format, rule.tensors, rule.where or "always") for rule in preset.deviations],

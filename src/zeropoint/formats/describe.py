@@ -42,6 +42,7 @@ class Description:
     group_size: int | None
     bits_per_weight: float | None
     ggml_type: int | None
+    writable: bool  # there is an encoder
     readers: str
 
 
@@ -60,6 +61,7 @@ def describe(format: Format) -> Description:
         group_size=format.group_size or None,
         bits_per_weight=format.bits_per_weight if sized else None,
         ggml_type=format.ggml_type if isinstance(format, StorageFormat) else None,
+        writable=type(format).encode_blocks is not StorageFormat.encode_blocks,
         readers=GGUF_READERS if stored else NO_READERS,
     )
 

@@ -153,7 +153,7 @@ def explain_block(weights: Sequence[float], format: Format) -> BlockExplained:
         groups=explain_groups(parts, len(row)),
         weights=tuple(
             WeightExplained(
-                weight=float(w), code=int(q), value=float(v), stored=float(s), error=float(e)
+                weight=float(w), code=int(q), value=float(v), stored=float(s) + 0.0, error=float(e)
             )
             for w, q, v, s, e in rows
         ),
@@ -192,20 +192,32 @@ def explain_weight(block: BlockExplained, value: float) -> tuple[str, ...]:
     weight = block.weights[place]
     group = next(group for group in block.groups if group.first <= place <= group.last)
     scale = f"{group.scale:.6g}"
-    above = f"({value:g} − {group.minimum:.6g})" if group.minimum is not None else f"{value:g}"
-    ratio = (value - (group.minimum or 0)) / group.scale if group.scale else 0.0
-    point = f" + {group.zero_point}" if group.zero_point is not None else ""
+    minimum = group.minimum or 0.0
+    above = f"({value:g}{plus(-minimum)})" if group.minimum is not None else f"{value:g}"
+    ratio = (value - minimum) / group.scale if group.scale else 0.0
+    point = plus(group.zero_point) if group.zero_point is not None else ""
     if weight.value == weight.code == round(ratio) + (group.zero_point or 0):
         code = f"round({above} / scale){point} = round({ratio:.5g}){point} = {weight.code}"
     else:
         code = f"{weight.code}, which means {weight.value:g}; {above} / scale = {ratio:.5g}"
-    factor = f"({weight.code} − {group.zero_point})" if point else f"{weight.value:g}"
-    end = f" + {group.minimum:.6g}" if group.minimum is not None else ""
+    factor = f"{weight.value:g}"
+    if group.zero_point is not None:
+        factor = f"({weight.code}{plus(-group.zero_point)})"
+    end = plus(minimum) if group.minimum is not None else ""
     return (
         f"scale  = {block.scale_rule} = {scale}" if block.scale_rule else f"scale  = {scale}",
         f"code   = {code}",
         f"weight = {scale} · {factor}{end} = {weight.stored:.6g}",
     )
+
+
+def plus(number: float) -> str:
+    """Return a summand with its sign in front.
+
+    >>> plus(5), plus(-0.25)
+    (' + 5', ' − 0.25')
+    """
+    return f" − {-number:.6g}" if number < 0 else f" + {number:.6g}"
 
 
 def counterpart(name: str) -> str | None:
