@@ -174,7 +174,7 @@ def type_facts(type: "FloatType") -> dict[str, float]:
 
 
 def show_preset(out: Output, preset: "PresetExplained", asked: str, *, alone: bool) -> None:
-    """Show what a preset does with each kind of tensor; not `alone`: a format of the name is too."""
+    """Show what a preset does; not `alone`: a format of that name stands above it."""
     if not alone:
         out.say()
     base = f"{preset.base} for every matrix" if preset.base else "every tensor as it is"
