@@ -31,8 +31,9 @@ included. **Error** is √(Σ(w − ŵ)² / Σw²) for Gaussian weights, a tenso
 
 ## Storage formats of GGUF
 
-Every one can be read, bit for bit as ggml reads it. Encoders search scale, minimum and codes for
-the least importance-weighted error.
+Every one can be read, bit for bit as ggml reads it. A dash under Error: it cannot be written here,
+or not with weights. Encoders search scale, minimum and codes for the least error, weighted by the
+importance if there is one.
 
 """
 
@@ -94,7 +95,7 @@ def error(name: str, weights: F32) -> str:
         return "–"
     decoded = format.decode_blocks(blocks).reshape(weights.shape).astype(np.float64)
     share = np.sum((decoded - weights) ** 2) / np.sum(weights.astype(np.float64) ** 2)
-    return f"{100 * share**0.5:.3g} %" if share else "0"
+    return f"{100 * share**0.5:.2g} %" if share else "0"
 
 
 def table(columns: str, rows: Iterable[Iterable[object]]) -> str:
@@ -106,11 +107,11 @@ def table(columns: str, rows: Iterable[Iterable[object]]) -> str:
     return "\n".join(f"| {line} |" for line in [*lines, *map(" | ".join, cells)]) + "\n"
 
 
-def storage_row(name: str) -> list[object]:
+def storage_row(name: str, weights: F32) -> list[object]:
     """One storage format."""
     about = describe(FORMATS[name])
     size = [about.block_size, about.block_bytes, about.group_size, f"{about.bits_per_weight:g}"]
-    return [about.name, about.ggml_type, *size, about.equation]
+    return [about.name, about.ggml_type, *size, error(name, weights), about.equation]
 
 
 def plain_row(name: str, weights: F32) -> list[object]:
@@ -134,8 +135,8 @@ def render() -> str:
     """The whole page."""
     weights = gaussian()
     storage = table(
-        "Name | >Number | >Block | >Bytes | >Group | >Bits per weight | Weight",
-        map(storage_row, FORMATS),
+        "Name | >Number | >Block | >Bytes | >Group | >Bits per weight | >Error | Weight",
+        (storage_row(name, weights) for name in FORMATS),
     )
     plain = table(
         "Name | >Block | >Bytes | >Bits per weight | >Error | Scale | Weight",

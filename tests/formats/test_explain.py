@@ -78,11 +78,11 @@ def test_a_block_of_any_format_can_be_explained(name: str) -> None:
     """What cannot be written says so; everything else adds up."""
     format = find_format(name)
     weights = [3.0, -7.0, 0.0, 5.0] if name.startswith("I") and "_" not in name else ESSAY
-    try:
-        block = explain_block(weights, format)
-    except FormatError as error:
-        assert f"{name} can be read here but not written" in str(error)
+    if not describe(format).writable:
+        with pytest.raises(FormatError, match=f"{name} can be read here but not written"):
+            explain_block(weights, format)
         return
+    block = explain_block(weights, format)
     assert [w.weight for w in block.weights] == weights
     for place, weight in enumerate(block.weights):
         group = next(g for g in block.groups if g.first <= place <= g.last)
