@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -171,3 +172,27 @@ def test_a_gate_passes_only_if_the_interval_shows_it(gate: str, passed: bool) ->
 def test_a_gate_that_means_nothing_is_refused(gate: str) -> None:
     with pytest.raises(MeasurementError):
         check_gate(gate, {"kl": {"mean": 0.05, "low": 0.04, "high": 0.06}})
+
+
+def test_memory_does_not_grow_with_context_times_vocabulary() -> None:
+    """Full logits of one side would be 100 MB at 512 and 400 MB at 2048 tokens."""
+
+    class Wide:
+        vocab_size = 100_000
+
+        def hidden(self, tokens: np.ndarray) -> np.ndarray:
+            return np.ones((*tokens.shape, 4), np.float32)
+
+        def head(self, rows: np.ndarray) -> np.ndarray:
+            return np.broadcast_to(rows[:, :1], (len(rows), self.vocab_size)).copy()
+
+    peaks = []
+    for context in (512, 2048):
+        chunks = measurement.cut_chunks({"t": np.arange(context, dtype=np.int32)}, context)
+        tracemalloc.start()
+        found = list(measurement.measure_chunks(Wide(), Wide(), chunks))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert found[0].comparison.kl.max() == 0
+    assert peaks[1] < peaks[0] + 2**20
+    assert peaks[1] < 2.1 * measurement.TILE_BYTES + 2**21

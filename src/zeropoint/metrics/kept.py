@@ -20,11 +20,17 @@ from zeropoint.models.base import LanguageModel
 
 
 class Kept:
-    """A model that remembers the hidden states of each chunk, in memory or in a folder."""
+    """A model that remembers the hidden states of each chunk, in memory or in a folder.
 
-    def __init__(self, model: LanguageModel, folder: RunFolder | None = None) -> None:
+    `most`: of so many chunks, the first ones; None: of all.
+    """
+
+    def __init__(
+        self, model: LanguageModel, folder: RunFolder | None = None, *, most: int | None = None
+    ) -> None:
         self._model = model
         self._folder = folder
+        self._most = most
         self._states: dict[str, F32] = {}
 
     @property
@@ -60,7 +66,8 @@ class Kept:
 
     def _save(self, key: str, states: F32) -> None:
         if self._folder is None:
-            self._states[key] = states
+            if self._most is None or len(self._states) < self._most:
+                self._states[key] = states
         else:
             self._folder.save_arrays(key, {"states": states})
 

@@ -103,7 +103,12 @@ def measure_chunks(
         seconds = (time.perf_counter() - begin) / len(group)
         for row, (chunk, from_position, comparison) in enumerate(measured):
             yield ChunkMeasured(
-                start + row, chunk.domain, chunk.tokens, from_position, comparison, seconds
+                start + row,
+                chunk.domain,
+                chunk.tokens,
+                from_position,
+                comparison,
+                seconds,
             )
 
 

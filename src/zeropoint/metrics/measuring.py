@@ -11,6 +11,7 @@ from zeropoint.calibration.chunks import Chunk, read_chunks
 from zeropoint.calibration.corpus import Corpus, builtin_corpus, read_corpus
 from zeropoint.checkpoints.runs import RunFolder
 from zeropoint.errors import CheckpointError, MeasurementError
+from zeropoint.kernels.machine import peak_memory_bytes
 from zeropoint.metrics.floor import ARITHMETIC, measure_floor
 from zeropoint.metrics.kept import Kept
 from zeropoint.metrics.measurement import ChunkMeasured, Scorer
@@ -84,7 +85,7 @@ class Measurement:
         self.quant = quant
         self.text = text
         self.run = run
-        self.states = states or reference
+        self.states = states or Kept(reference, most=min(floor_chunks, len(text.chunks)))
         self.floor: float | None = None
         self.seen: list[ChunkMeasured] = []
         self._floor_chunks = text.chunks[:floor_chunks]
@@ -128,6 +129,7 @@ class Measurement:
         found["floor_arithmetic"] = ARITHMETIC if self.floor is not None else None
         found["floor_chunks"] = len(self._floor_chunks) if self.floor is not None else 0
         found["tokens_per_second"] = self._speed()
+        found["peak_memory_bytes"] = peak_memory_bytes()
         found["complete"] = len(self.seen) == len(self.text.chunks)
         if self.run:
             self.run.finish(found)

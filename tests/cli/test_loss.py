@@ -1,0 +1,44 @@
+"""The words around a measurement: tables, the sentence, what --json of `demo` carries."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tinymodels import write_model
+from zeropoint.cli import main
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return write_model(tmp_path / "tiny.gguf", format="F16")
+
+
+def test_demo_ends_with_the_measured_loss(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["demo", str(model), "--to", "Q8_0", "--keep", str(tmp_path / "out"), "--threads", "1"]
+    assert main([*words, "--chunks", "4"]) == 0
+    said = capsys.readouterr().out
+    assert "Verdict" in said and "KL mean" in said
+    for domain in ("prose", "code", "chat", "json"):
+        assert f"\n{domain}" in said
+    assert main([*words, "--chunks", "4", "--json"]) == 0
+    loss = json.loads(capsys.readouterr().out)["loss"]
+    assert 0 < loss["kl"]["mean"] < 0.1 and loss["tokens"] == 4 * 127
+    assert main([*words, "--chunks", "0", "--json"]) == 0
+    assert "loss" not in json.loads(capsys.readouterr().out)
+
+
+def test_measure_prints_a_table_a_verdict_and_the_method(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = tmp_path / "words.txt"
+    text.write_text("the rain in spain 42 " * 100)
+    words = ["measure", str(model), "--as", "INT8_SYM_G32", "--text", str(text), "--ctx", "32"]
+    assert main([*words, "--chunks", "9", "--threads", "1"]) == 0
+    said = capsys.readouterr().out
+    for told in ("KL(reference ‖ quant)", "second half scored", "corpus", "Floor", "Verdict",
+                 "scored tokens per second", "INT8_SYM_G32", "Position", "bfloat16"):  # fmt: skip
+        assert told in said
+    assert "\x1b" not in said
