@@ -213,6 +213,22 @@ def test_the_error_is_below_ggmls(format: Format, kind: str) -> None:
 
 
 @ALL
+def test_importance_that_is_the_same_everywhere_is_none(format: Format) -> None:
+    weights = heavy(np.random.default_rng(7))
+    plain = kernels.encode(format, weights)
+    for value in (0, 1e-30, 1, 2.7):
+        importance = np.full(COLUMNS, value, np.float32)
+        np.testing.assert_array_equal(kernels.encode(format, weights, importance), plain)
+
+
+@ALL
+def test_no_blocks_are_no_bytes(format: Format) -> None:
+    nothing = np.zeros((0, 256), np.float32)
+    for importance in (None, nothing):
+        assert format.encode_blocks(nothing, importance).shape == (0, format.block_bytes)
+
+
+@ALL
 def test_encoding_again_loses_less_than_the_first_time(format: Format) -> None:
     rng = np.random.default_rng(8)
     weights = heavy(rng, rows=30)

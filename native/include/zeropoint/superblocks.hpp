@@ -68,6 +68,14 @@ ZEROPOINT_INLINE void load_columns(const float* const (&rows)[lanes], Floats (&c
     }
 }
 
+// Importance that is the same everywhere is none.
+[[maybe_unused]] bool is_weighted(const Source& source) {
+    if (!source.importance) return false;
+    const std::size_t columns = source.blocks_per_row * block_weights;
+    return std::any_of(source.importance, source.importance + columns,
+                       [&](float value) { return value != source.importance[0]; });
+}
+
 // Importance in units of the block's largest; what is next to nothing counts a little.
 ZEROPOINT_INLINE void scale_importance(Floats (&importance)[block_weights]) {
     Floats most = splat(0), power, inverse_power;

@@ -273,14 +273,14 @@ void encode_q3_k(const Source& source, u8* blocks, std::size_t first, std::size_
     constexpr Effort plain{.below = 4, .above = 4, .slack = 1.15f, .near = 1, .nudges = {1}};
     constexpr Effort weighted{.below = 4, .above = 4, .stride = 2, .both_signs = true, .slack = 1.15f,
                               .near = 4, .nudges = {1, 1.03f}};
-    const auto run = source.importance ? encode<BlockQ3_K, Integers<-4, 3>, 16, -32, 31, true, weighted>
+    const auto run = is_weighted(source) ? encode<BlockQ3_K, Integers<-4, 3>, 16, -32, 31, true, weighted>
                                        : encode<BlockQ3_K, Integers<-4, 3>, 16, -32, 31, false, plain>;
     run(pack_q3_k, source, blocks, first, count);
 }
 
 void encode_q6_k(const Source& source, u8* blocks, std::size_t first, std::size_t count) {
     constexpr Effort effort{.below = 4, .above = 20, .slack = 1.15f, .near = 1, .nudges = {1}};
-    const auto run = source.importance ? encode<BlockQ6_K, Integers<-32, 31>, 16, -128, 127, true, effort>
+    const auto run = is_weighted(source) ? encode<BlockQ6_K, Integers<-32, 31>, 16, -128, 127, true, effort>
                                        : encode<BlockQ6_K, Integers<-32, 31>, 16, -128, 127, false, effort>;
     run(pack_q6_k, source, blocks, first, count);
 }
@@ -288,7 +288,7 @@ void encode_q6_k(const Source& source, u8* blocks, std::size_t first, std::size_
 void encode_iq4_xs(const Source& source, u8* blocks, std::size_t first, std::size_t count) {
     constexpr Effort effort{.below = 4, .above = 8, .both_signs = true, .slack = 1.15f,
                             .near = 4, .nudges = {1.03f, 0.97f, 1}};
-    const auto run = source.importance ? encode<BlockIQ4_XS, Levels, 32, -32, 31, true, effort>
+    const auto run = is_weighted(source) ? encode<BlockIQ4_XS, Levels, 32, -32, 31, true, effort>
                                        : encode<BlockIQ4_XS, Levels, 32, -32, 31, false, effort>;
     run(pack_iq4_xs, source, blocks, first, count);
 }

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zeropoint.formats.base import F32, U8
+from zeropoint.formats.base import F32, U8, check_weights
 from zeropoint.formats.minimums import MinimumSearch
 from zeropoint.formats.parts import Parts
 from zeropoint.formats.scales import ScaleSearch
-from zeropoint.formats.search import Found
+from zeropoint.formats.search import Found, unless_constant
 from zeropoint.formats.storage import StorageFormat, fields, read, read_f16
 
 
@@ -34,6 +34,10 @@ class KQuant(StorageFormat):
         """Put (n, block_bytes) bytes together."""
 
     def encode_blocks(self, weights: F32, importance: F32 | None = None) -> U8:
+        check_weights(weights, importance, 256)
+        if not len(weights):
+            return np.empty((0, self.block_bytes), np.uint8)
+        importance = unless_constant(importance)
         return self.pack(SEARCHES[self.name][importance is not None](weights, importance))
 
 

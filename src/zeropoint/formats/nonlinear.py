@@ -14,6 +14,7 @@ from zeropoint.formats.levels import E2M1Doubled, Table
 from zeropoint.formats.parts import Parts
 from zeropoint.formats.scale_search import Scales, search_scale
 from zeropoint.formats.scales import ScaleSearch
+from zeropoint.formats.search import unless_constant
 from zeropoint.formats.storage import StorageFormat, fields, read_f16
 
 # ggml's table: dense around zero, where weights are, and not symmetric. There is no zero in it.
@@ -82,7 +83,10 @@ class IQ4_XS(StorageFormat):
         return Parts(scale=scale, codes=codes, values=IQ4_VALUES[codes])
 
     def encode_blocks(self, weights: F32, importance: F32 | None = None) -> U8:
-        found = IQ4_XS_SEARCH(weights, importance)
+        check_weights(weights, importance, 256)
+        if not len(weights):
+            return np.empty((0, self.block_bytes), np.uint8)
+        found = IQ4_XS_SEARCH(weights, unless_constant(importance))
         groups = found.scales + 32
         high = gather((groups >> 4).reshape(-1, 2, 4).swapaxes(1, 2), 2)
         low = gather((groups & 15).reshape(-1, 4, 2).swapaxes(1, 2), 4)

@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zeropoint.formats.base import F32, check_weights
+from zeropoint.formats.base import F32
 
 I32 = NDArray[np.int32]
 LARGEST_HALF = np.float32(65504)
@@ -71,7 +71,6 @@ class Blocks:
         cls, weights: F32, importance: F32 | None, size: int, low: float, high: float
     ) -> "Blocks":
         """Bring (n, 256) weights into low … high, what the format can reach, and into range."""
-        check_weights(weights, importance, 256)
         reached = clamp(weights, low, high)
         unit = power_below(np.max(np.abs(reached), axis=1, keepdims=True))
         x = (reached / unit).reshape(len(weights), -1, size)
@@ -105,6 +104,13 @@ class Blocks:
         tiny = np.where(wanted < 0, np.float16(-(2**-24)), np.float16(2**-24))
         half = np.where(half == 0, np.where(wanted == 0, np.float16(0), tiny), half)
         return Factors(half, half.astype(np.float32) / self.unit)
+
+
+def unless_constant(importance: F32 | None) -> F32 | None:
+    """Return the importance (n, 256), n > 0, or None if it is the same everywhere."""
+    if importance is None or (importance == importance[0, 0]).all():
+        return None
+    return importance
 
 
 def power_below(values: F32) -> F32:
