@@ -52,7 +52,13 @@ def test_a_number_alone_is_shown_in_every_type(explain) -> None:
 
 def test_a_number_beyond_the_largest_says_so(explain) -> None:
     assert "lies beyond the largest value" in explain("1e9", "--format", "e4m3")
-    assert "lies beyond the largest value" in explain("inf", "--format", "float16")
+    infinite = explain("inf", "--format", "float16")
+    assert "lies beyond the largest value" in infinite and "nan" not in infinite
+
+
+def test_numbers_that_share_nothing_have_no_group(explain) -> None:
+    assert "group" not in explain("--block=0.1,0.2", "--format", "F16")
+    assert "group  0-1" in explain("--block=0.1,0.2", "--format", "int4")
 
 
 def test_the_essays_block(explain) -> None:
@@ -132,6 +138,7 @@ def test_every_other_spelling_leads_to_a_term() -> None:
         (["blueberry"], "words are scale, zero point"),
         ([], "say what"),
         (["0.16", "--format", "INT4_SYM"], "say which, --block=0.16,"),
+        (["0.16", "--format", "F64"], "these types are: F32, F16, BF16, FP8_E4M3"),
         (["0.16", "--format", "FP9"], "there is no format 'FP9'"),
         (["nan", "--format", "F16"], "NaN"),
         (["0.5", BLOCK], "0.5 is not among the 6 weights"),

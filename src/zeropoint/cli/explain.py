@@ -79,9 +79,12 @@ def explain_number(out: Output, number: float, name: str) -> None:
         return
     type = find_float(name)
     if type is None:
-        known = find_for_block(name).name
+        known = find_for_block(name)
+        if known.block_size == 1:
+            shown = ", ".join(FLOAT_TYPES)
+            raise FormatError(f"{known.name} is not shown bit by bit; these types are: {shown}")
         raise FormatError(
-            f"{known} stores a weight as a code beside the scale of its block: say which,"
+            f"{known.name} stores a weight as a code beside the scale of its block: say which,"
             f" --block={number:g},…"
         )
     value = explain_value(number, type)

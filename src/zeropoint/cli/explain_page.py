@@ -63,21 +63,20 @@ def show_block(
     other: "BlockExplained | None",
 ) -> None:
     """Show the weights of a block with their codes, and its scales."""
-    count = len(block.weights)
-    out.say(
-        f"{block.format}: {count} weights in {block.bytes} bytes, {block.equation}", style="bold"
-    )
+    weights = "1 weight" if len(block.weights) == 1 else f"{len(block.weights)} weights"
+    out.say(f"{block.format}: {weights} in {block.bytes} bytes, {block.equation}", style="bold")
     for step in steps:
         out.say(step)
     if not steps and block.scale_rule:
         out.say(f"scale  = {block.scale_rule}")
-    for group in block.groups[:GROUPS_SHOWN]:
+    shared = block.groups if block.shared else ()
+    for group in shared[:GROUPS_SHOWN]:
         point = "" if group.zero_point is None else f"   zero point {group.zero_point}"
         least = "" if group.minimum is None else f"   minimum {group.minimum:.6g}"
         where = f"{group.first}-{group.last}"
         out.say(f"group  {where:<8} scale {group.scale:.9g}{point}{least}")
-    if len(block.groups) > GROUPS_SHOWN:
-        out.say(f"… and {len(block.groups) - GROUPS_SHOWN} more groups")
+    if len(shared) > GROUPS_SHOWN:
+        out.say(f"… and {len(shared) - GROUPS_SHOWN} more groups")
     out.say()
     out.table(
         (">Weight", ">Code", ">Means", ">Stored", ">Error"),

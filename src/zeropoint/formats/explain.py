@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from zeropoint.formats.integers import SymmetricIntegers
 from zeropoint.formats.microscaling import MXFloats
 from zeropoint.formats.names import plain_format
 from zeropoint.formats.parts import Parts
+from zeropoint.formats.scalars import Scalar
 
 MOST_WEIGHTS = 65_536  # in one block that somebody typed
 
@@ -32,7 +34,7 @@ class ValueExplained:
     formula: str  # how the bits make the stored value
     stored: float
     error: float  # stored − value
-    relative_error: float | None  # of the value; None for 0
+    relative_error: float | None  # of the value; None for 0 and infinity
     below: float | None  # the next smaller number that can be stored
     above: float | None
     step: float  # distance between numbers here
@@ -73,6 +75,7 @@ class BlockExplained:
     scale_rule: str | None  # None: the encoder searches
     padding: int  # zeros that filled up the last block; they cost nothing in a search
     bytes: int
+    shared: bool  # whether weights share a scale at all
     groups: tuple[GroupExplained, ...]
     weights: tuple[WeightExplained, ...]
     mean_relative_error: float | None  # of the weights that are not 0
@@ -108,7 +111,7 @@ def explain_value(value: float, type: FloatType) -> ValueExplained:
         formula=f"{sign}2^({power} − {type.bias}) · {fraction}",
         stored=stored,
         error=stored - value,
-        relative_error=(stored - value) / abs(value) if value else None,
+        relative_error=(stored - value) / abs(value) if value and isfinite(value) else None,
         below=below,
         above=above,
         step=2.0 ** (power - type.bias - type.mantissa_bits),
@@ -150,6 +153,7 @@ def explain_block(weights: Sequence[float], format: Format) -> BlockExplained:
         scale_rule=scale_rule(format),
         padding=padding,
         bytes=int(blocks.size),
+        shared=not isinstance(format, Scalar),
         groups=explain_groups(parts, len(row)),
         weights=tuple(
             WeightExplained(
