@@ -296,7 +296,7 @@ def test_weights_too_small_for_the_usual_scale_are_not_lost(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["INT2_SYM", "INT3_SYM", "INT4_SYM", "INT4_ASYM"])
 def test_a_search_is_nearly_as_good_as_five_hundred_scales(name: str) -> None:
-    """Coarse, then fine around the best: 1 % above a dense grid on the mean; coarse alone is 8 %."""
+    """Coarse, then fine around the best: within 1 % of a dense grid; coarse alone is up to 8 %."""
     weights = np.random.default_rng(3).laplace(size=(64, 128)).astype(np.float32)
     textbook = find_format(f"{name}_G128")
     searched = find_format(f"{name}_G128_SEARCH")
