@@ -36,7 +36,9 @@ test-peer: $(VENV)/installed  ## the tests that stand beside llama.cpp (compiles
 native:  ## compile the extension in place, for work on the C++ (any python with nanobind)
 	cmake -S . -B build/dev -G Ninja -DCMAKE_BUILD_TYPE=Release -DPython_EXECUTABLE=$(shell which $(PYTHON))
 	cmake --build build/dev
-	cp build/dev/_native*.so src/zeropoint/kernels/
+	for file in build/dev/_native*.so; do \
+	  cp $$file src/zeropoint/kernels/.new.so && mv src/zeropoint/kernels/.new.so src/zeropoint/kernels/$$(basename $$file); \
+	done  # a library that is in use must not change under its user
 
 clean:
 	rm -rf $(VENV) build src/zeropoint/kernels/_native*
