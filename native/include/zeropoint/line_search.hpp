@@ -16,7 +16,7 @@ public:
         Ints scale, minimum;
     };
 
-    // The stored scales and minimums; `code(k)` is then weight k's code.
+    // The stored scales and minimums; `ratio(k)` is then what weight k's code is rounded from.
     Stored run() {
         sum_up();
         saved_ = splat(-1);
@@ -35,11 +35,13 @@ public:
         return store();
     }
 
-    ZEROPOINT_INLINE Floats code(int k) const {
-        return Integers<0, Top>::nearest((groups_.weights[k] - stored_minimum_) * stored_inverse_);
+    ZEROPOINT_INLINE Floats ratio(int k) const {
+        return (groups_.weights[k] - stored_minimum_) * stored_inverse_;
     }
 
 private:
+    ZEROPOINT_INLINE Floats code(int k) const { return Integers<0, Top>::nearest(ratio(k)); }
+
     void sum_up() {
         low_ = high_ = groups_.weights[0];
         for (const Floats& weight : groups_.weights) {

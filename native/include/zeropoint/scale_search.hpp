@@ -22,7 +22,7 @@ class ScaleSearch {
 public:
     explicit ScaleSearch(const Groups& groups) : groups_(groups) {}
 
-    // The stored scales; `level(k)` is then weight k's level.
+    // The stored scales; `ratio(k)` is then weight k's ratio to its scale.
     Ints run(const Scales& scales) {
         const Floats peak = scales.is_signed ? groups_.peak : absolute(groups_.peak);
         const Floats over_peak = reciprocal(peak);
@@ -39,7 +39,7 @@ public:
         return store(divide(peak, splat(scales.ends[0])));
     }
 
-    ZEROPOINT_INLINE Floats level(int k) const { return Levels::nearest(groups_.weights[k] * inverse_); }
+    ZEROPOINT_INLINE Floats ratio(int k) const { return groups_.weights[k] * inverse_; }
 
 private:
     void improve_many(float end, float factor, float ratio, int count, Floats over_peak) {
@@ -70,7 +70,7 @@ private:
         for (const Ints& candidate : candidates) {
             const Floats scale = groups_.in_units(candidate);
             inverse_ = reciprocal(scale);
-            const Floats error = groups_.error([&](int k) { return scale * level(k); });
+            const Floats error = groups_.error([&](int k) { return scale * Levels::nearest(ratio(k)); });
             const Ints better = &candidate == candidates ? splat_int(-1) : error < least;
             bits = better ? candidate : bits;
             least = select(better, error, least);

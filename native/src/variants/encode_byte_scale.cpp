@@ -25,7 +25,7 @@ public:
         least_ = select(better, error, least_);
     }
 
-    ZEROPOINT_INLINE Floats level(int k) const { return E2m1Doubled::nearest(groups_.weights[k] * inverse_); }
+    ZEROPOINT_INLINE Floats ratio(int k) const { return groups_.weights[k] * inverse_; }
 
     Ints byte = splat_int(0);
 
@@ -61,7 +61,7 @@ void encode_mxfp4(const Source& source, u8* blocks, std::size_t first, std::size
             const Ints byte = clamp_ints(exponent + (125 - less), 0, 252);
             best.consider(byte, power_of_two(byte - 128 - groups.exponent));
         }
-        const Codes<E2m1Doubled, 32> codes(taken, [&](int k) { return best.level(k); });
+        const Codes<E2m1Doubled, 32> codes([&](int k) { return best.ratio(k); });
         for (std::size_t i = 0; i < taken; ++i) {
             BlockMXFP4 block;
             block.exponent = u8(best.byte[i]);
@@ -80,7 +80,7 @@ void encode_nvfp4(const Source& source, u8* blocks, std::size_t first, std::size
             const Ints byte = clamp_ints(middle + (7 - less), 1, 126);
             best.consider(byte, half_of_ue4m3(byte) * groups.inverse_unit);
         }
-        const Codes<E2m1Doubled, 16> codes(taken, [&](int k) { return best.level(k); });
+        const Codes<E2m1Doubled, 16> codes([&](int k) { return best.ratio(k); });
         for (std::size_t i = 0; i < taken; ++i) {
             const std::size_t place = (group + i) % 4;
             u8* block = blocks + (group + i) / 4 * sizeof(BlockNVFP4);

@@ -13,7 +13,7 @@ ZEROPOINT_INLINE void encode_lines(const Source& source, u8* blocks, std::size_t
     for_each_tile<32>(source, 1, first, count, [&](auto& groups, std::size_t group, std::size_t taken) {
         LineSearch<Top, std::remove_reference_t<decltype(groups)>, 32> search(groups);
         const auto stored = search.run();
-        const Codes<Integers<0, Top>, 32> codes(taken, [&](int k) { return search.code(k); });
+        const Codes<Integers<0, Top>, 32> codes([&](int k) { return search.ratio(k); });
         for (std::size_t i = 0; i < taken; ++i) {
             Block block;
             block.scale = u16(stored.scale[i]);

@@ -21,7 +21,7 @@ ZEROPOINT_INLINE void encode_scaled(const Source& source, u8* blocks, std::size_
     for_each_tile<Size>(source, 1, first, count, [&](auto& groups, std::size_t group, std::size_t taken) {
         ScaleSearch<Levels, std::remove_reference_t<decltype(groups)>, Size> search(groups);
         const Ints bits = search.run(scales);
-        const Codes<Levels, Size> codes(taken, [&](int k) { return search.level(k); });
+        const Codes<Levels, Size> codes([&](int k) { return search.ratio(k); });
         for (std::size_t i = 0; i < taken; ++i) {
             Block block;
             block.scale = u16(bits[i]);
