@@ -117,7 +117,7 @@ def prepare(
         needed = kept_bytes(sides.reference, len(text.chunks), text.context)
         out.note(f"the reference's pass takes {in_bytes(needed)} in {keep}")
         kept = open_kept(keep, asdict(reference), needed)
-        states = measuring.remembered(sides.reference, kept)
+        states = measuring.remembered(sides.reference, text, kept)
     folder = measuring.start_run(run, sides.names, text, sides.settings) if run else None
     return measuring.Measurement(
         sides.reference, sides.quant, text, states=states, run=folder, floor_chunks=floor_chunks
@@ -195,7 +195,7 @@ class Reference:
         if self.side.quantized:
             out.warn(f"{self.side.name} is itself a quant ({self.side.kind}): a proxy reference")
         self.text = read(out, self.model, *text)
-        self.states = remembered(self.model)
+        self.states = remembered(self.model, self.text)
         self.floor_chunks = floor_chunks
         self.floor: float | None = None
         out.say(f"Reference    {self.side.name}   {self.side.kind}")

@@ -13,7 +13,7 @@ from zeropoint.checkpoints.runs import RunFolder
 from zeropoint.errors import CheckpointError, MeasurementError
 from zeropoint.kernels.machine import peak_memory_bytes
 from zeropoint.metrics.floor import ARITHMETIC, measure_floor
-from zeropoint.metrics.kept import Kept
+from zeropoint.metrics.kept import Kept, kept_bytes
 from zeropoint.metrics.measurement import ChunkMeasured, Scorer
 from zeropoint.metrics.record import measure_recorded
 from zeropoint.metrics.sides import Side
@@ -23,6 +23,7 @@ from zeropoint.models.base import LanguageModel
 
 FLOOR_CHUNKS = 4  # that the noise floor is measured on
 TOGETHER = 1024  # positions that go through a model at once
+REMEMBERED_BYTES = 1 << 30  # of a pass in memory; the chunks after that are computed again
 
 
 @dataclass(frozen=True)
@@ -175,9 +176,10 @@ def start_run(
     return RunFolder.start(path, "measure", inputs, identity)
 
 
-def remembered(reference: LanguageModel, folder: RunFolder | None = None) -> Kept:
-    """Return the reference with a memory for its pass."""
-    return Kept(reference, folder)
+def remembered(reference: LanguageModel, text: Text, folder: RunFolder | None = None) -> Kept:
+    """Return the reference with a memory for its pass: a folder, or REMEMBERED_BYTES at most."""
+    chunk = kept_bytes(reference, 1, text.context)
+    return Kept(reference, folder, most=max(FLOOR_CHUNKS, REMEMBERED_BYTES // chunk))
 
 
 def _floor(value: float, chunks: int) -> dict[str, object]:
