@@ -1,6 +1,6 @@
 """How fast are full KL statistics? Ours beside llama-perplexity's, both passes counted.
 
-    LLAMA_BIN=llama.cpp/build/bin python benchmarks/measure.py REFERENCE QUANT TEXT [CHUNKS] [THREADS]
+    LLAMA_BIN=build/bin python benchmarks/measure.py REFERENCE QUANT TEXT [CHUNKS] [THREADS]
 
 Prints scored tokens per second (255 of each chunk of 512) and processor seconds per chunk,
 start-up left out: each tool runs with few and with more chunks, and the difference is counted.
