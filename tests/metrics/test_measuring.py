@@ -18,9 +18,11 @@ from zeropoint.checkpoints import create_checkpoint, open_checkpoint, open_model
 from zeropoint.checkpoints.layout import NewTensor
 from zeropoint.checkpoints.values import StringArray
 from zeropoint.cli import main
+from zeropoint.formats import find_format
 from zeropoint.metrics.floor import Rounded, round_to_bfloat16
 from zeropoint.metrics.kept import Kept
 from zeropoint.models import load_model
+from zeropoint.quantizers.export import export_folder
 
 Run = Callable[..., tuple[int, dict[str, object], str]]
 
@@ -251,3 +253,17 @@ def test_a_quantized_reference_is_named_as_a_proxy(
     assert found["reference"]["proxy"] is True and "proxy reference" in said
     code, _, said = measure(proxy, "--as", "INT4_SYM_ROW", "--chunks", 2)
     assert code == 2 and "already quantized" in said
+
+
+def test_a_hugging_face_folder_is_measured_like_the_file_it_came_from(
+    measure: Run, reference: Path, tmp_path: Path
+) -> None:
+    source = open_model(reference)
+    list(export_folder(source, tmp_path / "folder", find_format("F32"), threads=1))
+    for words in (
+        [tmp_path / "folder", "--ref", reference],
+        [reference, "--ref", tmp_path / "folder"],
+    ):
+        code, found, said = measure(*words, "--chunks", 2)
+        assert code == 0, said
+        assert found["kl"]["max"] == 0 and found["top1"] == 1
