@@ -11,19 +11,24 @@ from zeropoint.errors import (
     UnsupportedModel,
     ZeropointError,
 )
-from zeropoint.formats import FORMATS, Format, Parts, QuantizedTensor, find_format
 
 if TYPE_CHECKING:
     from zeropoint.checkpoints import open_checkpoint
+    from zeropoint.formats import FORMATS, Format, Parts, QuantizedTensor, find_format
     from zeropoint.plans import choose_formats
     from zeropoint.quantizers import dequantize, quantize, quantize_checkpoint
 
 __version__ = "0.1.0"
 
-# The verbs come from their rooms when they are first used: `import zeropoint` stays quick.
-_VERBS = {
+# What is offered comes from its room when it is first used: `zeropoint --help` needs no numpy.
+_ROOMS = {
+    "FORMATS": "zeropoint.formats",
+    "Format": "zeropoint.formats",
+    "Parts": "zeropoint.formats",
+    "QuantizedTensor": "zeropoint.formats",
     "choose_formats": "zeropoint.plans",
     "dequantize": "zeropoint.quantizers",
+    "find_format": "zeropoint.formats",
     "open_checkpoint": "zeropoint.checkpoints",
     "quantize": "zeropoint.quantizers",
     "quantize_checkpoint": "zeropoint.quantizers",
@@ -31,9 +36,9 @@ _VERBS = {
 
 
 def __getattr__(name: str) -> object:
-    if name not in _VERBS:
+    if name not in _ROOMS:
         raise AttributeError(f"module 'zeropoint' has no attribute {name!r}")
-    return getattr(import_module(_VERBS[name]), name)
+    return getattr(import_module(_ROOMS[name]), name)
 
 
 __all__ = [

@@ -119,3 +119,21 @@ def test_json_progress_is_one_object_per_record(capsys: pytest.CaptureFixture[st
 def test_no_progress_is_silence(capsys: pytest.CaptureFixture[str]) -> None:
     list(track([Half(5), Half(10)], 10, "work", Progress.none))
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "absent"),
+    [(["--help"], ["numpy", "torch"]), (["inspect", "nothing.gguf"], ["torch", "transformers"])],
+)
+def test_a_verb_loads_no_more_than_it_needs(words: list[str], absent: list[str]) -> None:
+    """Which keeps `--help` at a fifth of a second, and quantizing possible without torch."""
+    code = (
+        "import sys; from zeropoint.cli import main; main(sys.argv[2:]);"
+        "sys.exit(f'loaded: {set(sys.argv[1].split()) & set(sys.modules)}'"
+        " if set(sys.argv[1].split()) & set(sys.modules) else 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, " ".join(absent), *words], capture_output=True, text=True
+    )
+    assert "loaded" not in done.stderr
+    assert done.returncode == 0

@@ -1,7 +1,6 @@
 """`doctor`: what this machine is, what it reaches, and what is missing."""
 
 import platform
-from importlib import metadata
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -84,6 +83,8 @@ def show(out: Output, machine: "Machine", peaks: "list[Peaks]") -> None:
 
 def installed(package: str) -> str | None:
     """Return the version of a package that is installed, without importing it."""
+    from importlib import metadata
+
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

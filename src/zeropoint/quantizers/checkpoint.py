@@ -119,14 +119,17 @@ def refuse(source: Checkpoint, choices: Iterable[Choice], options: Options) -> N
                 f"{source.path}: {choice.name} is quantized already ({choice.source.name}), and"
                 " quantizing it again loses twice; start from the 16-bit model, or add --requantize"
             )
+    able = ", ".join(known for known in FORMATS if kernels.has_encoder(known))
     for name, format in {choice.format.name: choice.format for choice in changed}.items():
         if name not in FORMATS:
-            able = ", ".join(known for known in FORMATS if kernels.has_encoder(known))
             raise FormatError(
                 f"{name} has no place in a GGUF file: it is there to be judged, with `zeropoint"
-                f" measure MODEL --as {name}`; files hold {able}"
+                f" measure MODEL --as {name}`; files can be written in {able}"
             )
-        kernels.encode(format, np.zeros((1, format.block_size), np.float32))  # or it says why not
+        try:
+            kernels.encode(format, np.zeros((1, format.block_size), np.float32))
+        except FormatError as error:
+            raise FormatError(f"{error}; files can be written in {able}") from None
 
 
 class Job:

@@ -1,0 +1,123 @@
+"""Does every file that `zeropoint quantize` writes load in stock llama.cpp, and does it write text?
+
+    python benchmarks/compat.py MODEL... [--to NAME,NAME] [--peer PYTHON] [--log FILE.jsonl]
+    python benchmarks/compat.py --table FILE.jsonl > docs/compatibility.md
+
+Each preset and format that can be encoded is written from each model, loaded by llama.cpp, fed a
+prompt, and asked for 16 tokens. A line of JSON per file goes to the log; what is in it already is
+not done again. PYTHON is one that has llama-cpp-python.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+PROMPT = "The capital of France is Paris. The capital of Italy is"
+HEAD = """# Files in stock llama.cpp
+
+Every preset and format that `zeropoint quantize` can encode, written from real models and loaded by
+llama.cpp (llama-cpp-python {version}): the prompt "{prompt}" gave finite logits and this text. Made
+by `python benchmarks/compat.py`. The sources are quants themselves, so this shows that the files
+work and what they weigh, not how good they are.
+"""
+
+
+def peer_side(path: str) -> None:
+    """Load a file with llama.cpp, continue the prompt greedily, and print what came of it."""
+    import llama_cpp
+    import numpy as np
+
+    model = llama_cpp.Llama(path, n_ctx=64, n_threads=2, verbose=False, logits_all=True)
+    tokens = model.tokenize(PROMPT.encode())
+    model.eval(tokens)
+    finite = bool(np.isfinite(model.scores[: len(tokens)]).all())
+    model.reset()
+    text = model(PROMPT, max_tokens=16, temperature=0)["choices"][0]["text"]
+    print(json.dumps({"finite": finite, "text": text, "llama_cpp": llama_cpp.__version__}))
+
+
+def targets() -> list[str]:
+    """Return every preset, and every format that is no preset."""
+    from zeropoint.formats import FORMATS
+    from zeropoint.plans import PRESETS
+
+    skipped = {"COPY", "F64", "I8", "I16", "I32", "I64"}
+    return [name for name in (*PRESETS, *FORMATS) if name not in skipped]
+
+
+def attempt(model: Path, to: str, peer: str) -> dict[str, object]:
+    """Write one file and have llama.cpp use it."""
+    row: dict[str, object] = {"model": model.stem, "to": to}
+    with tempfile.TemporaryDirectory() as folder:
+        output = f"{folder}/out.gguf"
+        words = [sys.executable, "-m", "zeropoint", "quantize", str(model), output, "--to", to]
+        ours = subprocess.run([*words, "--requantize", "--json"], capture_output=True, text=True)
+        if ours.returncode:
+            return row | {"refused": ours.stderr.strip().splitlines()[-1]}
+        result = json.loads(ours.stdout)
+        kept = ("output_bytes", "bits_per_weight", "seconds", "peak_memory_bytes")
+        row |= {key: result[key] for key in kept}
+        row["formats"] = sorted({tensor["format"] for tensor in result["tensors"]})
+        theirs = subprocess.run(
+            [peer, __file__, "--peer-side", output], capture_output=True, text=True
+        )
+        if theirs.returncode:
+            return row | {"failed": theirs.stderr.strip()[-300:]}
+        return row | json.loads(theirs.stdout)
+
+
+def table(log: Path) -> str:
+    """Return the log as a page."""
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    version = next(row["llama_cpp"] for row in rows if "llama_cpp" in row)
+    lines = [HEAD.format(version=version, prompt=PROMPT)]
+    for model in dict.fromkeys(row["model"] for row in rows):
+        mine = [row for row in rows if row["model"] == model]
+        good = [row for row in mine if row.get("finite") and row.get("text", "").strip()]
+        tried = [row for row in mine if "refused" not in row]
+        lines += [f"\n## {model}: {len(good)} of {len(tried)} files load and write text\n"]
+        lines += ["| `--to` | MiB | bits per weight | formats | text |", "|---|---|---|---|---|"]
+        for row in tried:
+            text = str(row.get("text", row.get("failed"))).replace("\n", "⏎").replace("|", "\\|")
+            size = f"{row['output_bytes'] / 2**20:.1f} | {row['bits_per_weight']:.2f}"
+            lines.append(f"| {row['to']} | {size} | {' '.join(row['formats'])} | {text.strip()} |")
+        refused = [str(row["to"]) for row in mine if "refused" in row]
+        if refused:
+            lines.append(f"\nNot written, with a sentence that says why: {', '.join(refused)}.")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Go through models and targets."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("models", nargs="*", type=Path)
+    parser.add_argument("--to", type=lambda text: text.split(","))
+    parser.add_argument("--peer", default=sys.executable, help="a python with llama-cpp-python")
+    parser.add_argument("--log", type=Path, default=Path("compat.jsonl"))
+    parser.add_argument("--table", type=Path)
+    parser.add_argument("--peer-side", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.peer_side:
+        peer_side(asked.peer_side)
+        return
+    if asked.table:
+        print(table(asked.table), end="")
+        return
+    done = set()
+    if asked.log.exists():
+        done = {(r["model"], r["to"]) for r in map(json.loads, asked.log.read_text().splitlines())}
+    for model in asked.models:
+        for to in asked.to or targets():
+            if (model.stem, to) in done:
+                continue
+            row = attempt(model, to, asked.peer)
+            with asked.log.open("a") as log:
+                print(json.dumps(row), file=log)
+            print(json.dumps(row, ensure_ascii=False))
+
+
+if __name__ == "__main__":
+    main()
