@@ -196,3 +196,16 @@ def test_memory_does_not_grow_with_context_times_vocabulary() -> None:
         assert found[0].comparison.kl.max() == 0
     assert peaks[1] < peaks[0] + 2**20
     assert peaks[1] < 2.1 * measurement.TILE_BYTES + 2**21
+
+
+def test_what_is_shown_to_lose_more_than_the_whole_is_named() -> None:
+    """One domain of tokens whose rows are noisy, one of tokens whose rows are not."""
+    quant = fakes.FakeModel()
+    quant.table[25:] += np.random.default_rng(4).normal(0, 1, quant.table[25:].shape)
+    texts = {
+        "quiet": np.tile(np.arange(25, dtype=np.int32), 32 * 12 // 25),
+        "noisy": np.tile(np.arange(25, 50, dtype=np.int32), 32 * 12 // 25),
+    }
+    chunks = measurement.cut_chunks(texts, 32)
+    found = summarize(list(measurement.measure_chunks(fakes.FakeModel(), quant, chunks)))
+    assert found["worse"] == ["noisy"]

@@ -95,8 +95,11 @@ def interval(figure: Figures, digits: str, before: str = "", after: str = "") ->
 def sentence(found: Figures) -> str:
     """Return the verdict in one sentence."""
     verdict, kl = found["verdict"], found["kl"]
+    worse = f" Shown to lose more than the whole: {', '.join(found['worse'])}." * bool(
+        found["worse"]
+    )
     told = f"KL {number(kl['mean'])} nats per token{interval(kl, '.5f', ' (', ')')}"
     return (
         f"Verdict      {verdict['word']}: {verdict['meaning']}; {told}, the same most likely token "
-        f"at {found['top1']:.2%} of {found['tokens']} positions."
+        f"at {found['top1']:.2%} of {found['tokens']} positions.{worse}"
     )

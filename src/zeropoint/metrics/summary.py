@@ -32,7 +32,8 @@ def summarize(
     same most likely token) with `top1_low`, `top1_high`, `delta_p` of the text's own token {mean,
     rms, p1, p99}, `flips` {lost, won} (shares where only the reference, or only the quant, puts the
     text's token first), `floor`, `verdict`, and the same figures `by_domain`, `by_class` (if
-    `token_text` is given) and `by_position`. Divergences are nats per token; intervals are 95 %,
+    `token_text` is given) and `by_position`; `worse` names the domains and classes that are shown
+    to lose more than the whole. Divergences are nats per token; intervals are 95 %,
     null where unknown.
     """
     everything = [np.ones(c.comparison.kl.size, bool) for c in chunks]
@@ -51,8 +52,24 @@ def summarize(
     result["by_position"] = _by_position(chunks)
     if token_text is not None:
         result["by_class"] = _by_class(chunks, token_text)
+    result["worse"] = _worse(result)
     result["metrics_version"] = METRICS_VERSION
     return result
+
+
+def _worse(result: Figures) -> list[str]:
+    """The domains and classes whose interval lies wholly above that of everything."""
+    whole = result["kl"]
+    assert isinstance(whole, dict)
+    found = []
+    for key in ("by_domain", "by_class"):
+        groups = result.get(key, {})
+        assert isinstance(groups, dict)
+        for name, figures in groups.items():
+            low, high = figures["kl"]["low"], whole["high"]
+            if low is not None and high is not None and low > high:
+                found.append(name)
+    return found
 
 
 def _by_position(chunks: Sequence[ChunkMeasured]) -> Figures:
