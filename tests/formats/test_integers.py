@@ -127,3 +127,12 @@ def test_asymmetric_uses_the_whole_range_of_codes_for_one_sided_weights() -> Non
 
 def random_weights(seed: int, offset: float) -> F32:
     return (np.random.default_rng(seed).normal(size=(3, 24)) + offset).astype(np.float32)
+
+
+def test_ties_go_to_the_even_multiple_of_the_scale_wherever_zero_lies() -> None:
+    """Scale 1, zero point −3: ½ becomes 0 and 1½ becomes 2, although their codes are odd."""
+    weights = np.array([[-5.0, 10.0, 0.5, 1.5, 2.5, -0.5]], np.float32)
+    _, parts, decoded = encoded("INT4_ASYM_ROW", weights)
+    assert parts.zero_point is not None and parts.zero_point.tolist() == [[-3]]
+    assert parts.scale.tolist() == [[1.0]]
+    assert decoded.tolist() == [[-5.0, 10.0, 0.0, 2.0, 2.0, 0.0]]

@@ -60,6 +60,12 @@ def test_mx_blocks_are_a_byte_of_scale_and_packed_codes() -> None:
     assert block[:3].tolist() == [127, 0x97, 0x03]  # scale 2^0; codes 7, 9 and 3, low half first
 
 
+@pytest.mark.parametrize("name", [*ELEMENTS, "MXINT8"])
+def test_a_block_of_zeros_is_bytes_of_zero(name: str) -> None:
+    """Its scale is the smallest there is; any would do, and this one is easy to see."""
+    assert not find_format(name).encode_blocks(np.zeros((2, 32), np.float32)).any()
+
+
 def test_e8m0_saturates_at_its_ends() -> None:
     assert decode_e8m0(encode_e8m0(np.array([-200, -127, 0, 127, 200]))).tolist() == [
         *(2.0**-127, 2.0**-127, 1.0, 2.0**127, 2.0**127)

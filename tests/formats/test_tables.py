@@ -52,6 +52,13 @@ def test_the_second_zero_means_the_value_of_the_name(special: float) -> None:
     assert parts.codes[0, :6].tolist() == [8, 2, 0, 0, 0, 7]
 
 
+def test_a_weight_in_the_middle_stays_with_fp4() -> None:
+    """2.25 is as near to 2 as to a special 2.5, and 2.75 to 3: −0 is taken where it is nearer."""
+    format = find_format("FP4_E2M1_M0_2.5_G32")
+    parts = format.parts(format.encode_blocks(block([2.25, 2.26, 2.75])))
+    assert parts.weights()[0, :3].tolist() == [2.0, 2.5, 3.0]
+
+
 @pytest.mark.parametrize("special", [5.0, -5.0])
 def test_the_scales_sign_says_which_of_two_values_it_is(special: float) -> None:
     format = find_format("FP4_E2M1_M0_PM5_G32")
