@@ -11,6 +11,7 @@
 
 #include "zeropoint/bindings.hpp"
 #include "zeropoint/codec.hpp"
+#include "zeropoint/float_mode.hpp"
 #include "zeropoint/pool.hpp"
 #include "zeropoint/scan.hpp"
 
@@ -39,6 +40,7 @@ void decode(const std::string& name, Array<const std::uint8_t, 2> blocks, Array<
     const std::size_t chunk = std::max<std::size_t>(1, weights_per_task / codec->block_size);
     parallel_for((n + chunk - 1) / chunk, threads, [&](std::size_t task) {
         const std::size_t first = task * chunk;
+        const FloatMode mode;
         codec->decode(in + first * codec->block_bytes, out + first * codec->block_size,
                       std::min(chunk, n - first));
     });
@@ -60,6 +62,7 @@ void encode(const std::string& name, Array<const float, 2> weights, Importance i
     const std::size_t chunk = std::max<std::size_t>(1, weights_per_task / size);
     parallel_for((n + chunk - 1) / chunk, threads, [&](std::size_t task) {
         const std::size_t first = task * chunk;
+        const FloatMode mode;
         codec->encode(source, out, first, std::min(chunk, n - first));
     });
 }

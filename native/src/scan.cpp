@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "zeropoint/cpu.hpp"
+#include "zeropoint/float_mode.hpp"
 #include "zeropoint/pool.hpp"
 
 namespace zeropoint {
@@ -38,6 +39,7 @@ double weighted_error(const float* weights, const float* decoded, const float* i
     std::vector<double> errors(rows);
     const std::size_t chunk = std::max<std::size_t>(1, values_per_task / std::max<std::size_t>(1, columns));
     parallel_for((rows + chunk - 1) / chunk, threads, [&](std::size_t task) {
+        const FloatMode mode;
         for (std::size_t row = task * chunk; row < std::min(rows, (task + 1) * chunk); ++row)
             errors[row] = passes.row_error(weights + row * columns,
                                            decoded ? decoded + row * columns : nullptr, importance, columns);
@@ -94,6 +96,7 @@ WorstBlock worst_block(const float* weights, const float* decoded, const float* 
     const std::size_t tasks = (rows + chunk - 1) / chunk;
     std::vector<WorstBlock> worst(tasks, WorstBlock{0, -1.0});
     parallel_for(tasks, threads, [&](std::size_t task) {
+        const FloatMode mode;
         for (std::size_t row = task * chunk; row < std::min(rows, (task + 1) * chunk); ++row) {
             for (std::size_t block = 0; block < blocks; ++block) {
                 const std::size_t column = block * block_size, at = row * columns + column;

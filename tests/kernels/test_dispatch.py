@@ -76,3 +76,12 @@ def test_the_power_of_weights_is_their_error_against_zeros(columns: int, weighte
     exact = (weights.astype(np.float64) ** 2 * (1 if importance is None else importance)).sum()
     # columns · rows sums of positive terms, each rounded once: 2⁻⁵³ for each of them
     assert abs(power - exact) <= exact * weights.size * 2.0**-52
+
+
+@pytest.mark.parametrize("columns", [31, 33, 255, 257])
+def test_rows_that_are_no_whole_blocks_are_refused_by_every_format(columns: int) -> None:
+    weights = np.ones((2, columns), np.float32)
+    for format in FORMATS.values():
+        if columns % format.block_size:
+            with pytest.raises(FormatError, match=f"rows of {columns}"):
+                kernels.encode(format, weights)
