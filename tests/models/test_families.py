@@ -10,10 +10,12 @@ from families import FAMILIES, VOCABULARY, Family, random_model, transformers_lo
 from zeropoint.checkpoints import open_checkpoint
 from zeropoint.formats import FORMATS
 from zeropoint.models import load_model
+from zeropoint.models.loading import Engine
 
 ALL = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 # What issue 3 allows: four times transformers' own distance from float64.
 FACTOR = 4
+ENGINES: tuple[Engine, ...] = ("compiled", "transformers")
 
 
 def some_tokens(batch: int, count: int, seed: int = 1) -> np.ndarray:
@@ -28,10 +30,11 @@ def test_logits_equal_those_of_transformers(family: Family, count: int, tmp_path
     tokens = some_tokens(2, count)
     single = transformers_logits(model, tokens, torch.float32)
     double = transformers_logits(model, tokens, torch.float64)
-    ours = load_model(open_checkpoint(path), threads=1).logits(tokens)
-    assert ours.dtype == np.float32 and ours.shape == double.shape
     allowed = FACTOR * np.abs(single - double).max()
-    assert np.abs(ours - double).max() <= allowed
+    for engine in ENGINES:
+        ours = load_model(open_checkpoint(path), threads=1, engine=engine).logits(tokens)
+        assert ours.dtype == np.float32 and ours.shape == double.shape
+        assert np.abs(ours - double).max() <= allowed, engine
 
 
 # Every format that GGUF stores and that can be written, on one model with rows of 256.

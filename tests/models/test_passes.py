@@ -130,3 +130,14 @@ def test_tokens_that_are_none_are_refused(tmp_path: Path) -> None:
             model.hidden(tokens)  # type: ignore[arg-type]
     with pytest.raises(MeasurementError, match="the context is full"):
         model.hidden([1, 2, 3], model.cache(2))
+
+
+@ALL
+def test_transformers_reads_our_cache(family: Family, tmp_path: Path) -> None:
+    """Its modules in parts through the view of our cache, against one pass of ours."""
+    path = tmp_path / "tiny.gguf"
+    whole = loaded(path, family).hidden(some_tokens(2, 60))
+    judge = load_model(open_checkpoint(path), threads=1, engine="transformers")
+    cache = Cache(judge.architecture, 60, sequences=2, chunk=25)
+    parts = [judge.hidden(part, cache) for part in np.split(some_tokens(2, 60), [30, 31], axis=1)]
+    assert np.abs(np.concatenate(parts, axis=1) - whole).max() < 5e-5

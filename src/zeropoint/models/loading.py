@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from functools import cached_property
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from zeropoint import kernels
 from zeropoint.checkpoints import Checkpoint
-from zeropoint.errors import MeasurementError
+from zeropoint.errors import MeasurementError, UnsupportedModel
 from zeropoint.formats import F32, QuantizedTensor
 from zeropoint.models.architecture import Architecture, read_architecture
 from zeropoint.models.base import LanguageModel, Mode, Tokens, Watcher
@@ -16,18 +17,33 @@ from zeropoint.models.compiled import Compiled
 from zeropoint.models.tokenizer import Tokenizer, read_tokenizer
 from zeropoint.models.weights import Weights
 
+if TYPE_CHECKING:
+    from zeropoint.models.reference import Reference
+
+Engine = Literal["compiled", "transformers"]
 CHUNK = 512  # positions that go through the layers together
 
 
 def load_model(
-    checkpoint: Checkpoint, *, mode: Mode = "exact", threads: int | None = None
+    checkpoint: Checkpoint,
+    *,
+    mode: Mode = "exact",
+    threads: int | None = None,
+    engine: Engine = "compiled",
+    device: str = "cpu",
 ) -> LanguageModel:
     """Make the language model that a checkpoint holds; its weights stay as they are stored.
 
     `exact` multiplies float32 activations, `fast` rounds them to 8 bits. Takes about the file's
-    size in memory. Raises UnsupportedModel or CheckpointError, one sentence.
+    size in memory. The engine is ours, or transformers' modules with our linears in them (the
+    judge, slower); these also run on a torch `device` such as "cuda", where weights are float32.
+    Raises UnsupportedModel or CheckpointError, one sentence.
     """
-    return Model(checkpoint, mode=mode, threads=threads or kernels.default_threads())
+    if device != "cpu" and engine == "compiled":
+        raise UnsupportedModel(f"the compiled engine runs on the processor, not on {device}")
+    model = Model(checkpoint, mode=mode, threads=threads or kernels.default_threads())
+    model.use(engine, device)
+    return model
 
 
 class Model:
@@ -39,7 +55,16 @@ class Model:
         self._checkpoint = checkpoint
         self._weights = Weights(checkpoint, mode=mode, threads=threads)
         self._weights.load(_names(self.architecture))
-        self._compiled = Compiled(self.architecture, self._weights)
+        self._engine: Compiled | Reference
+
+    def use(self, engine: Engine, device: str = "cpu") -> None:
+        """Choose what runs the passes."""
+        if engine == "compiled":
+            self._engine = Compiled(self.architecture, self._weights)
+            return
+        from zeropoint.models.reference import Reference
+
+        self._engine = Reference(self.architecture, self._weights, device)
 
     @property
     def mode(self) -> Mode:
@@ -101,7 +126,8 @@ class Model:
 
     def replace(self, name: str, tensor: QuantizedTensor) -> None:
         self._weights.replace(name, tensor)
-        self._compiled = Compiled(self.architecture, self._weights)
+        if isinstance(self._engine, Compiled):
+            self._engine = Compiled(self.architecture, self._weights)
 
     def watch(self, name: str, watcher: Watcher | None) -> None:
         self._weights.watchers.pop(name, None)
@@ -111,7 +137,7 @@ class Model:
     def _forward(self, ids: np.ndarray, cache: Cache, starts: np.ndarray) -> F32:
         embedded = self._weights.rows(self.architecture.embedding, ids.reshape(-1))
         embedded = embedded.reshape(*ids.shape, -1)
-        return self._compiled.run(embedded, cache, starts)
+        return self._engine.run(embedded, cache, starts)
 
     def _check(self, ids: np.ndarray) -> None:
         low, high = int(ids.min()), int(ids.max())

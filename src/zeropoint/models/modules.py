@@ -1,0 +1,96 @@
+"""torch modules whose weights stay blocks: they stand where transformers had float ones."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from zeropoint.models.architecture import Experts
+from zeropoint.models.weights import Weights, decode
+
+
+class BlockLinear(nn.Module):
+    """x · Wᵀ · scale + bias, W by its GGUF name; outputs in transformers' order of rows.
+
+    On another device than the processor W is decoded there once, and is float32.
+    """
+
+    def __init__(
+        self,
+        weights: Weights,
+        name: str,
+        *,
+        expert: int | None = None,
+        bias: Tensor | None = None,
+        scale: float = 1.0,
+        order: Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        self.weights, self.name, self.expert = weights, name, expert
+        self.bias, self.scale, self.order = bias, scale, order
+        self._elsewhere: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(…, in) to (…, out)."""
+        if x.device.type == "cpu":
+            rows = x.reshape(-1, x.shape[-1]).numpy()
+            y = torch.from_numpy(self.weights.multiply(self.name, rows, self.expert))
+            y = y.reshape(*x.shape[:-1], -1)
+        else:
+            y = nn.functional.linear(x, self._decoded(x.device))
+        if self.scale != 1.0:
+            y = y * self.scale
+        if self.bias is not None:
+            y = y + self.bias.to(y.device)
+        return y if self.order is None else y[..., self.order]
+
+    def _decoded(self, device: torch.device) -> Tensor:
+        if self._elsewhere is None:
+            tensor = self.weights.checkpoint.read(self.name)
+            array = decode(tensor)
+            whole = torch.from_numpy(array if self.expert is None else array[self.expert])
+            self._elsewhere = whole.to(device)
+        return self._elsewhere
+
+
+class BlockEmbedding(nn.Module):
+    """Rows of a matrix, decoded when a token asks, times a scale."""
+
+    def __init__(self, weights: Weights, name: str, scale: float) -> None:
+        super().__init__()
+        self.weights, self.name = weights, name
+        self.scale = torch.tensor(scale, dtype=torch.float32)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """(…) ids to (…, width)."""
+        rows = self.weights.rows(self.name, ids.reshape(-1).cpu().numpy().astype(np.int64))
+        scaled = torch.from_numpy(rows).reshape(*ids.shape, -1) * self.scale
+        return scaled.to(ids.device)
+
+
+class BlockExperts(nn.Module):
+    """All experts of a layer; the router stays transformers'."""
+
+    def __init__(
+        self,
+        linear: Callable[[str, int], BlockLinear],
+        experts: Experts,
+        activation: Callable[[Tensor], Tensor],
+    ) -> None:
+        super().__init__()
+        self.activation = activation
+        parts = {
+            role: nn.ModuleList([linear(role, index) for index in range(experts.count)])
+            for role in ("ffn_gate_exps", "ffn_up_exps", "ffn_down_exps")
+        }
+        self.gate, self.up, self.down = parts.values()
+
+    def forward(self, x: Tensor, chosen: Tensor, shares: Tensor) -> Tensor:
+        """(n, width) rows, their experts (n, used) and what each counts."""
+        out = x.new_zeros(*chosen.shape, x.shape[-1])
+        for index in sorted(set(chosen.reshape(-1).tolist())):
+            rows, places = torch.where(chosen == index)
+            inner = self.activation(self.gate[index](x[rows])) * self.up[index](x[rows])
+            out[rows, places] = self.down[index](inner) * shares[rows, places, None]
+        return out.sum(dim=1)

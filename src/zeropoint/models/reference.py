@@ -1,0 +1,281 @@
+"""The transformers model of an architecture, made without float weights: the judge of ours.
+
+Its modules and its order of computation are transformers'; what we put into it are linears that
+keep the blocks, norms and frequencies from the file, and a view of our cache. It runs every family
+that `architecture` reads, and on a CUDA device too; the compiled transformer is what is fast here.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from torch import Tensor, nn
+from transformers.activations import ACT2FN
+from transformers.cache_utils import Cache as TransformersCache
+from transformers.cache_utils import CacheLayerMixin
+
+from zeropoint.checkpoints.names import find_place, roles_of
+from zeropoint.errors import UnsupportedModel
+from zeropoint.formats import F32
+from zeropoint.models.architecture import Architecture, LayerSpec
+from zeropoint.models.cache import Cache
+from zeropoint.models.modules import BlockEmbedding, BlockExperts, BlockLinear
+from zeropoint.models.weights import Weights
+
+_CONFIGS = {
+    "llama": "LlamaConfig",
+    "mistral3": "MistralConfig",
+    "smollm3": "SmolLM3Config",
+    "qwen2": "Qwen2Config",
+    "qwen3": "Qwen3Config",
+    "qwen3moe": "Qwen3MoeConfig",
+    "phi3": "Phi3Config",
+    "gemma": "GemmaConfig",
+    "gemma2": "Gemma2Config",
+    "gemma3": "Gemma3TextConfig",
+    "bitnet": "BitNetConfig",
+    "bitnet-b1.58": "BitNetConfig",
+}
+_ACTIVATIONS = {"silu": "silu", "gelu": "gelu_pytorch_tanh", "relu2": "relu2"}
+
+
+class Reference:
+    """Runs passes as `Compiled` does, through transformers' modules."""
+
+    def __init__(self, architecture: Architecture, weights: Weights, device: str = "cpu") -> None:
+        self.architecture = architecture
+        self.weights = weights
+        self.device = torch.device(device)
+        config = make_config(architecture, weights)
+        config._experts_implementation = "eager"
+        with torch.device("meta"):
+            model = transformers.AutoModelForCausalLM.from_config(
+                config, attn_implementation="eager"
+            )
+        self.module = model.eval()
+        self._put_linears()
+        self._put_vectors()
+        self._put_frequencies(architecture.context_length)
+        left = [name for name, part in self._tensors() if part.is_meta]
+        if left:
+            raise UnsupportedModel(f"{weights.checkpoint.path}: no tensor for {', '.join(left)}")
+        self.module.to(self.device)
+
+    def run(self, embeddings: F32, cache: Cache, starts: np.ndarray) -> F32:
+        """Run (batch, n, width) embeddings. All sequences begin at the same position."""
+        if len(set(starts.tolist())) != 1:
+            raise UnsupportedModel("transformers' modules need sequences of equal length")
+        batch, count, _ = embeddings.shape
+        self._put_frequencies(cache.capacity)
+        x = torch.from_numpy(embeddings) * self.module.model.embed_tokens.scale
+        start = int(starts[0])
+        view = CacheView(self.architecture, cache, batch, start)
+        positions = torch.arange(start, start + count)[None].expand(batch, -1)
+        with torch.no_grad():
+            out = self.module.model(
+                inputs_embeds=x.to(self.device),
+                position_ids=positions.to(self.device),
+                past_key_values=view,
+                use_cache=True,
+            )
+        states: F32 = out.last_hidden_state.float().cpu().numpy()
+        return states
+
+    def _tensors(self) -> list[tuple[str, Tensor]]:
+        return [*self.module.named_parameters(), *self.module.named_buffers()]
+
+    def _put_linears(self) -> None:
+        self._set(
+            "model.embed_tokens",
+            BlockEmbedding(
+                self.weights, self.architecture.embedding, self.architecture.embedding_scale
+            ),
+        )
+        self._set("lm_head", BlockLinear(self.weights, self.architecture.output))
+        for index, layer in enumerate(self.architecture.layers):
+            at = f"model.layers.{index}"
+            for name, module in list(self.module.get_submodule(at).named_modules()):
+                if isinstance(module, nn.Linear):
+                    place = find_place(f"{at}.{name}.weight", roles_of(self.architecture.name))
+                    role = place.name.split(".")[2] if place else name
+                    self._set(f"{at}.{name}", self._linear(layer, role))
+            if layer.experts:
+                activation = ACT2FN[_ACTIVATIONS[layer.activation]]
+                experts = BlockExperts(
+                    lambda role, expert, layer=layer: self._linear(layer, role, expert),  # type: ignore[misc]
+                    layer.experts,
+                    activation,
+                )
+                self._set(f"{at}.mlp.experts", experts)
+
+    def _linear(self, layer: LayerSpec, role: str, expert: int | None = None) -> BlockLinear:
+        bias, scale = layer.tensors.get(f"{role}.bias"), layer.tensors.get(f"{role}.scale")
+        order = None
+        if role in ("attn_q", "attn_k") and layer.rope and layer.rope.interleaved:
+            order = _unturned(layer, layer.heads if role == "attn_q" else layer.kv_heads)
+        return BlockLinear(
+            self.weights,
+            layer.tensors[role],
+            expert=expert,
+            bias=None if bias is None else torch.from_numpy(self.weights.vector(bias)),
+            scale=1.0 if scale is None else float(self.weights.vector(scale)[expert or 0]),
+            order=order,
+        )
+
+    def _put_vectors(self) -> None:
+        # As transformers' Gemma: norms multiply by 1 + weight; the file has the sum.
+        offset = np.float32(1.0 if self.architecture.name.startswith("gemma") else 0.0)
+        for name, parameter in list(self.module.named_parameters()):
+            place = find_place(name, roles_of(self.architecture.name))
+            if not parameter.is_meta or place is None:
+                continue
+            if parameter.ndim == 1:
+                values = self.weights.vector(place.name) - offset
+            else:  # a router
+                rows = self.weights.checkpoint.tensors[place.name].shape[0]
+                values = self.weights.rows(place.name, np.arange(rows))
+            self._set(name, nn.Parameter(torch.from_numpy(values.copy()), requires_grad=False))
+
+    def _put_frequencies(self, context: int) -> None:
+        """Rotary buffers: by layer type where the family has two kinds."""
+        rotary = self.module.model.rotary_emb
+        types = getattr(self.module.config, "layer_types", None)
+        for index, layer in enumerate(self.architecture.layers):
+            if layer.rope is None:
+                continue
+            kind = types[index] if types else ""
+            prefix = f"{kind}_" if hasattr(rotary, f"{kind}_inv_freq") else ""
+            frequencies = torch.from_numpy(layer.rope.inverse_frequencies(context)).to(self.device)
+            setattr(rotary, f"{prefix}inv_freq", frequencies)
+            setattr(rotary, f"{prefix}original_inv_freq", frequencies)
+            setattr(rotary, f"{prefix}attention_scaling", layer.rope.magnitude)
+
+    def _set(self, name: str, value: nn.Module | nn.Parameter) -> None:
+        parent, _, leaf = name.rpartition(".")
+        setattr(self.module.get_submodule(parent) if parent else self.module, leaf, value)
+
+
+def make_config(architecture: Architecture, weights: Weights) -> Any:
+    """Return transformers' configuration of an architecture."""
+    layers, first = architecture.layers, architecture.layers[0]
+    tensors = weights.checkpoint.tensors
+    inner = tensors[first.tensors.get("ffn_down_exps") or first.tensors["ffn_down"]].shape[-1]
+    window = next((layer.window for layer in layers if layer.window), None)
+    kinds = ["full_attention" if layer.window is None else "sliding_attention" for layer in layers]
+    name = _CONFIGS[architecture.name]
+    if name == "LlamaConfig":
+        name = "MixtralConfig" if first.experts else "MistralConfig" if window else name
+    rope = {"rope_type": "default", "rope_theta": 10000.0}  # overwritten by `_put_frequencies`
+    if first.rope and first.rope.dimensions != first.head_size:
+        rope["partial_rotary_factor"] = first.rope.dimensions / first.head_size
+    options: dict[str, Any] = {
+        "vocab_size": architecture.vocab_size,
+        "hidden_size": architecture.width,
+        "intermediate_size": inner,
+        "num_hidden_layers": len(layers),
+        "num_attention_heads": first.heads,
+        "num_key_value_heads": first.kv_heads,
+        "head_dim": first.head_size,
+        "max_position_embeddings": architecture.context_length,
+        "rms_norm_eps": architecture.epsilon,
+        "tie_word_embeddings": False,
+        "pad_token_id": None,
+        "bos_token_id": None,
+        "eos_token_id": None,
+        "hidden_act": _ACTIVATIONS[first.activation],
+        "attention_bias": first.has("attn_q.bias"),
+        "mlp_bias": first.has("ffn_up.bias"),
+        "sliding_window": window,
+        "rope_parameters": rope,
+    }
+    if architecture.name in ("gemma2", "gemma3"):
+        options["hidden_activation"] = options.pop("hidden_act")
+        options["query_pre_attn_scalar"] = round(first.scale**-2)
+        options["attn_logit_softcapping"] = first.softcap
+        options["final_logit_softcapping"] = architecture.logit_softcap
+        options["layer_types"] = kinds
+        if architecture.name == "gemma3":
+            options["rope_parameters"] = {kind: dict(rope) for kind in set(kinds)}
+    if architecture.name in ("qwen2", "qwen3", "smollm3") and window:
+        options |= {"use_sliding_window": True, "layer_types": kinds}
+    if architecture.name == "smollm3":
+        options["no_rope_layers"] = [int(layer.rope is not None) for layer in layers]
+    if first.experts:
+        experts = first.experts
+        options |= {"num_local_experts": experts.count, "num_experts_per_tok": experts.used}
+        options |= {"num_experts": experts.count, "norm_topk_prob": experts.normalize}
+        options |= {"moe_intermediate_size": inner}
+    return getattr(transformers, name)(**options)
+
+
+def _unturned(layer: LayerSpec, heads: int) -> Tensor:
+    """Which of the file's rows stands where in transformers: neighbours move half a head apart."""
+    assert layer.rope is not None
+    head = torch.arange(layer.head_size)
+    turned = head[: layer.rope.dimensions].view(-1, 2).T.reshape(-1)
+    head = torch.cat([turned, head[layer.rope.dimensions :]])
+    return (torch.arange(heads)[:, None] * layer.head_size + head).reshape(-1)
+
+
+class CacheView(TransformersCache):  # type: ignore[misc]
+    """Our cache as transformers wants one; a pass adds its positions, the caller counts them."""
+
+    def __init__(self, architecture: Architecture, cache: Cache, batch: int, start: int) -> None:
+        layers = [
+            LayerView(layer, cache, index, batch, start)
+            for index, layer in enumerate(architecture.layers)
+        ]
+        super().__init__(layers=layers)
+
+
+class LayerView(CacheLayerMixin):  # type: ignore[misc]
+    """One layer of it."""
+
+    def __init__(self, layer: LayerSpec, cache: Cache, index: int, batch: int, start: int) -> None:
+        super().__init__()
+        self.spec, self.cache, self.index = layer, cache, index
+        self.batch, self.start = batch, start
+        self.is_sliding = layer.window is not None
+        self.is_initialized = True
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        """There is nothing to do: the room is there."""
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        """Add (batch, kv_heads, n, size) states; return all that may be seen."""
+        stop = self.start + key_states.shape[-2]
+        found = []
+        for sequence in range(self.batch):
+            keys, values = key_states[sequence], value_states[sequence]
+            self.cache.write(
+                self.index,
+                sequence,
+                self.start,
+                keys.transpose(0, 1).cpu().numpy(),
+                values.transpose(0, 1).cpu().numpy(),
+            )
+            found.append(self.cache.read(self.index, sequence, self._first(), stop))
+        size = self.spec.value_size
+        device = key_states.device
+        return (
+            torch.from_numpy(np.stack([keys for keys, _ in found])).to(device),
+            torch.from_numpy(np.stack([values[..., :size] for _, values in found])).to(device),
+        )
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        """How many positions there are to see, and the first of them."""
+        return self.start + query_length - self._first(), self._first()
+
+    def get_seq_length(self) -> int:
+        """Positions before this pass."""
+        return self.start
+
+    def get_max_length(self) -> int:
+        """Positions that fit."""
+        return self.cache.capacity
+
+    def _first(self) -> int:
+        return 0 if self.spec.window is None else max(0, self.start - self.spec.window + 1)
