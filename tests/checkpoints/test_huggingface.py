@@ -1,24 +1,16 @@
 """A Hugging Face folder read as the GGUF file it would become."""
 
-import importlib.util
 import itertools
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import hf_folders
 from zeropoint.checkpoints import open_checkpoint
 from zeropoint.checkpoints.huggingface import as_gguf, interleaved_rows
 from zeropoint.errors import CheckpointError, UnsupportedModel
-
-_spec = importlib.util.spec_from_file_location(
-    "families", Path(__file__).parents[1] / "families.py"
-)
-families = importlib.util.module_from_spec(_spec)
-sys.modules["families"] = families
-_spec.loader.exec_module(families)
 
 pytest.importorskip("transformers")
 
@@ -26,7 +18,7 @@ pytest.importorskip("transformers")
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("folders")
-    return {name: families.make_folder(name, root / name) for name in families.FAMILIES}
+    return {name: hf_folders.make_folder(name, root / name) for name in hf_folders.FAMILIES}
 
 
 def decoded(checkpoint: object, name: str) -> np.ndarray:
@@ -34,7 +26,7 @@ def decoded(checkpoint: object, name: str) -> np.ndarray:
     return tensor.format.decode_blocks(tensor.data).reshape(tensor.shape)
 
 
-@pytest.mark.parametrize("name", families.FAMILIES)
+@pytest.mark.parametrize("name", hf_folders.FAMILIES)
 def test_every_weight_of_a_folder_is_in_its_view_once(name: str, folders: dict[str, Path]) -> None:
     """Whatever is renamed, stacked or parted: the numbers are the same (norms + 1)."""
     folder = open_checkpoint(folders[name])
@@ -50,7 +42,7 @@ def test_every_weight_of_a_folder_is_in_its_view_once(name: str, folders: dict[s
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=3e-7)  # (x + 1) − 1 in float32
 
 
-@pytest.mark.parametrize("name", families.FAMILIES)
+@pytest.mark.parametrize("name", hf_folders.FAMILIES)
 def test_slabs_are_the_rows_of_the_whole(name: str, folders: dict[str, Path]) -> None:
     view = as_gguf(open_checkpoint(folders[name]))
     for tensor, info in view.tensors.items():

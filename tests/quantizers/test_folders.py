@@ -16,9 +16,9 @@ pytest.importorskip("transformers")
 
 @pytest.mark.parametrize("family", ["llama2", "gemma3"])
 def test_a_folder_becomes_a_gguf_of_the_same_weights(family: str, tmp_path: Path) -> None:
-    import families
+    import hf_folders
 
-    folder = families.make_folder(family, tmp_path / "model")
+    folder = hf_folders.make_folder(family, tmp_path / "model")
     output = tmp_path / "out.gguf"
     with open_model(folder) as source:
         choices = choose_formats(source, "F32")
@@ -35,8 +35,8 @@ def test_a_folder_becomes_a_gguf_of_the_same_weights(family: str, tmp_path: Path
 
 
 def test_a_folder_under_its_own_names_is_refused(tmp_path: Path) -> None:
-    import families
+    import hf_folders
 
-    folder = families.make_folder("llama2", tmp_path / "model")
+    folder = hf_folders.make_folder("llama2", tmp_path / "model")
     with open_checkpoint(folder) as source, pytest.raises(FormatError, match="open_model"):
         list(quantize_checkpoint(source, [], tmp_path / "out.gguf"))
