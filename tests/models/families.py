@@ -6,7 +6,7 @@ facts.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -159,6 +159,7 @@ FAMILIES = {
             "attention.value_length": 32,
             "expert_count": 6,
             "expert_used_count": 3,
+            "expert_feed_forward_length": 64,
         },
     ),
     "gemma2": Family(
@@ -256,8 +257,17 @@ def random_model(family: Family, seed: int = 0, **options: Any) -> Any:
     return model.eval()
 
 
-def write_gguf(path: Path, family: Family, model: Any, format: str = "F32") -> Path:
-    """Write `model` to GGUF, its matrices in `format`; the model takes the rounded weights."""
+def write_gguf(
+    path: Path,
+    family: Family,
+    model: Any,
+    format: str = "F32",
+    more: Mapping[str, object] | None = None,
+) -> Path:
+    """Write `model` to GGUF, its matrices in `format`; the model takes the rounded weights.
+
+    `more` is further metadata.
+    """
     config = model.config
     stored: dict[str, tuple[Format, np.ndarray, np.ndarray]] = {}
     with torch.no_grad():
@@ -271,8 +281,9 @@ def write_gguf(path: Path, family: Family, model: Any, format: str = "F32") -> P
                 stored[target] = (kind, blocks, rounded)
     for target, array in family.factors(config).items():
         stored[target] = (FORMATS["F32"], array.astype("<f4").view(np.uint8), array)
+    facts = metadata(family, config) | dict(more or {})
     tensors = [NewTensor(n, value.shape, kind) for n, (kind, _, value) in stored.items()]
-    with create_checkpoint(path, tensors, metadata(family, config)) as writer:
+    with create_checkpoint(path, tensors, facts) as writer:
         for target, (_, data, _) in stored.items():
             writer.write(target, data)
     return path
