@@ -85,3 +85,24 @@ def test_rows_that_are_no_whole_blocks_are_refused_by_every_format(columns: int)
         if columns % format.block_size:
             with pytest.raises(FormatError, match=f"rows of {columns}"):
                 kernels.encode(format, weights)
+
+
+def test_no_weights_are_no_blocks() -> None:
+    for format in FORMATS.values():
+        empty = np.empty((0, format.block_size), np.float32)
+        assert (
+            kernels.decode(format, np.empty((0, format.block_bytes), np.uint8)).shape == empty.shape
+        )
+        if not format.name.startswith(("IQ1", "IQ2", "IQ3")):
+            assert kernels.encode(format, empty).shape == (0, format.block_bytes)
+            assert format.encode_blocks(empty).shape == (0, format.block_bytes)
+
+
+def test_float64_beyond_float32_is_refused_like_infinity() -> None:
+    with pytest.raises(FormatError, match=r"weight 3 \(row 0, column 3\) is inf"):
+        kernels.encode(FORMATS["Q4_0"], np.where(np.arange(32) == 3, 1e300, 1.0)[None])
+
+
+def test_what_cannot_be_encoded_says_so() -> None:
+    with pytest.raises(FormatError, match="IQ2_XXS can be read here but not written"):
+        kernels.encode(FORMATS["IQ2_XXS"], np.ones((1, 256), np.float32))

@@ -56,7 +56,7 @@ struct E2m1Doubled {
     static ZEROPOINT_INLINE Ints code(Floats ratio) {
         const Ints level = __builtin_convertvector(magnitude(ratio), Ints);
         const Ints above = level > 4 ? 4 + ((level - 4) >> 1) + (level == 12) : level;
-        return above + ((ratio < 0.0f && level > 0) & 8);
+        return above + ((ratio < 0.0f) & (level > 0) & 8);
     }
 };
 

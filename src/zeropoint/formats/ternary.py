@@ -137,7 +137,7 @@ def pack_trits(codes: U8, digits: int) -> U8:
     A byte is the least whose 256th is not below the fraction that the digits mean, so that
     multiplying brings each digit out again. Where there are four, the fifth is 0.
     """
-    columns = codes.reshape(len(codes), digits, -1).astype(np.uint16)
+    columns = codes.reshape(-1, digits, codes.shape[1] // digits).astype(np.uint16)
     number = np.zeros((len(codes), columns.shape[2]), np.uint16)
     for digit in range(5):
         number = number * np.uint16(3) + (columns[:, digit] if digit < digits else np.uint16(0))

@@ -76,7 +76,8 @@ def encode(format: Format, weights: F32, importance: F32 | None = None, *, threa
     if weights.ndim != 2:
         raise FormatError(f"expected (rows, columns) weights, got shape {weights.shape}")
     check_shape(format, weights.shape)
-    weights = np.ascontiguousarray(weights, np.float32)
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes inf and is refused below
+        weights = np.ascontiguousarray(weights, np.float32)
     check_magnitudes(weights, format.limit, threads)
     if importance is not None:
         importance = check_importance(importance, weights.shape[1])
