@@ -341,8 +341,7 @@ struct F16 : Shape<Layout::f16> {
 struct BF16 : Shape<Layout::bf16> {
     static constexpr bool is_float = true;
     static Floats read_weights(const std::uint8_t* unit, int column, int slice) {
-        const LaneShorts halves = load<LaneShorts>(unit + 32 * column + 2 * lanes * slice);
-        return (Floats)(__builtin_convertvector(halves, Words) << 16);
+        return (Floats)(shorts_to_ints(unit + 32 * column + 2 * lanes * slice) << 16);
     }
 };
 

@@ -169,30 +169,40 @@ constexpr bool uses_signed = L::bits == 8 && dots_signed_bytes;
 template <typename L>
 using ProductOf = Product<L::bits, L::groups, L::zero_point != 0 && !uses_signed<L>, L::has_minimum>;
 
-// One unit's contribution to the total of one activation, from its codes and scales.
+// The integers that a unit's dot products start from.
 template <typename P, int width>
-inline Floats add_unit(Floats total, const Bytes* codes, const Floats* scale, const Floats* minimum,
+inline Ints start_of(const FastTile& x, std::size_t unit, int group, int j) {
+    if constexpr (P::is_corrected) return splat(x.corrections[(unit * P::groups + group) * width + j]);
+    return Ints{};
+}
+
+// One unit's contribution to the total of one activation, from its dot products and scales.
+template <typename P, int width>
+inline Floats add_unit(Floats total, const Ints* sum, const Floats* scale, const Floats* minimum,
                        const FastTile& x, std::size_t unit, int j) {
-    constexpr int words = 8 / P::groups;
-    Ints sum[P::groups];
-    for (int g = 0; g < P::groups; ++g) {
-        Ints start{};
-        if constexpr (P::is_corrected) start = splat(x.corrections[(unit * P::groups + g) * width + j]);
-        sum[g] = dot<P::bits, words>(codes + g * words, x.codes + (unit * 8 + g * words) * width + j, width,
-                                     start);
-    }
     const Floats step = splat(x.scales[unit * width + j]);
     if constexpr (P::groups == 1) {
         total = multiply_add(to_floats(sum[0]), scale[0] * step, total);
     } else {
-        const Floats both =
-            multiply_add(to_floats(sum[1]), scale[1], to_floats(sum[0]) * scale[0]);
+        const Floats both = multiply_add(to_floats(sum[1]), scale[1], to_floats(sum[0]) * scale[0]);
         total = multiply_add(both, step, total);
     }
     if constexpr (P::has_minimum)
         for (int g = 0; g < P::groups; ++g)
             total = multiply_add(minimum[g], splat(x.sums[(unit * P::groups + g) * width + j]), total);
     return total;
+}
+
+// The same from codes.
+template <typename P, int width>
+inline Floats add_products(Floats total, const Bytes* codes, const Floats* scale, const Floats* minimum,
+                           const FastTile& x, std::size_t unit, int j) {
+    constexpr int words = 8 / P::groups;
+    Ints sum[P::groups];
+    for (int g = 0; g < P::groups; ++g)
+        sum[g] = dot<P::bits, words>(codes + g * words, x.codes + (unit * 8 + g * words) * width + j, width,
+                                     start_of<P, width>(x, unit, g, j));
+    return add_unit<P, width>(total, sum, scale, minimum, x, unit, j);
 }
 
 template <typename L, int width>
@@ -210,8 +220,8 @@ void vector_fast(const std::uint8_t* panel, std::size_t units, FastTile x, float
                     L::read_codes(panel, u, s, codes);
                 L::read_scales(panel, u, s, scale, minimum);
                 for (int j = 0; j < width; ++j)
-                    total[s][j] = add_unit<ProductOf<L>, width>(total[s][j], codes, scale, minimum, x,
-                                                                first + u, j);
+                    total[s][j] = add_products<ProductOf<L>, width>(total[s][j], codes, scale, minimum,
+                                                                    x, first + u, j);
             });
     for (int s = 0; s < slices; ++s)
         for (int j = 0; j < width; ++j) store(out + j * stride + s * lanes, total[s][j]);
@@ -241,6 +251,15 @@ void unpack_fast(const Panel& panel, std::size_t unit, std::size_t units, Unpack
             });
 }
 
+template <typename P>
+inline void load_scales(const Unpacked& panel, std::size_t unit, int slice, Floats* scale, Floats* minimum) {
+    for (int g = 0; g < P::groups; ++g) {
+        const std::size_t at = (unit * P::groups + g) * 16 + lanes * slice;
+        scale[g] = load<Floats>(panel.scales + at);
+        if constexpr (P::has_minimum) minimum[g] = load<Floats>(panel.minimums + at);
+    }
+}
+
 template <typename P, int width>
 void multiply_fast(const Unpacked& panel, std::size_t units, FastTile x, float* out, std::size_t stride,
                    bool resume) {
@@ -248,20 +267,36 @@ void multiply_fast(const Unpacked& panel, std::size_t units, FastTile x, float* 
     if (resume)
         for (int s = 0; s < slices; ++s)
             for (int j = 0; j < width; ++j) total[s][j] = load<Floats>(out + j * stride + s * lanes);
-    for (std::size_t u = 0; u < units; ++u)
+    for (std::size_t u = 0; u < units; ++u) {
+#if defined(__AVX2__) && !defined(__AVX512VNNI__)
+        constexpr int words = 8 / P::groups;
+        Ints sum[P::groups][slices * width];
+        for (int g = 0; g < P::groups; ++g) {
+            for (int i = 0; i < slices * width; ++i) sum[g][i] = start_of<P, width>(x, u, g, i % width);
+            dots<P::bits, words, width>(panel.codes + (u * 8 + g * words) * 64,
+                                        x.codes + (u * 8 + g * words) * width, sum[g]);
+        }
+        for (int s = 0; s < slices; ++s) {
+            Floats scale[2], minimum[2];
+            load_scales<P>(panel, u, s, scale, minimum);
+            for (int j = 0; j < width; ++j) {
+                Ints both[P::groups];
+                for (int g = 0; g < P::groups; ++g) both[g] = sum[g][s * width + j];
+                total[s][j] = add_unit<P, width>(total[s][j], both, scale, minimum, x, u, j);
+            }
+        }
+#else
         for_slices([&](int s) {
             Bytes codes[8];
             Floats scale[2], minimum[2];
             for (int t = 0; t < 8; ++t)
                 codes[t] = load<Bytes>(panel.codes + (u * 8 + t) * 64 + 4 * lanes * s);
-            for (int g = 0; g < P::groups; ++g) {
-                scale[g] = load<Floats>(panel.scales + (u * P::groups + g) * 16 + lanes * s);
-                if constexpr (P::has_minimum)
-                    minimum[g] = load<Floats>(panel.minimums + (u * P::groups + g) * 16 + lanes * s);
-            }
+            load_scales<P>(panel, u, s, scale, minimum);
             for (int j = 0; j < width; ++j)
-                total[s][j] = add_unit<P, width>(total[s][j], codes, scale, minimum, x, u, j);
+                total[s][j] = add_products<P, width>(total[s][j], codes, scale, minimum, x, u, j);
         });
+#endif
+    }
     for (int s = 0; s < slices; ++s)
         for (int j = 0; j < width; ++j) store(out + j * stride + s * lanes, total[s][j]);
 }

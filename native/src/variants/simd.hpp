@@ -28,7 +28,6 @@ typedef std::uint32_t Words __attribute__((vector_size(4 * lanes)));   // the sa
 typedef std::uint8_t Bytes __attribute__((vector_size(4 * lanes)));    // four to a lane
 typedef std::int16_t Shorts __attribute__((vector_size(4 * lanes)));   // two to a lane
 typedef std::uint8_t LaneBytes __attribute__((vector_size(lanes)));    // one to a lane
-typedef std::int8_t SignedLaneBytes __attribute__((vector_size(lanes)));
 typedef std::uint16_t LaneShorts __attribute__((vector_size(2 * lanes)));
 
 // (In AVX-512, masked forms that keep all lanes: GCC 12 warns of undefined sources in the others.)
@@ -45,7 +44,17 @@ template <typename V>
     std::memcpy(to, &value, sizeof value);
 }
 
-[[maybe_unused]] inline Floats splat(float value) { return Floats{} + value; }
+[[maybe_unused]] inline Floats splat(float value) {
+#if defined(__AVX512VNNI__)
+    return (Floats)_mm512_set1_ps(value);
+#elif defined(__AVX2__)
+    return (Floats)_mm256_set1_ps(value);
+#else
+    Floats result;
+    for (int i = 0; i < lanes; ++i) result[i] = value;
+    return result;
+#endif
+}
 [[maybe_unused]] inline Ints splat(std::int32_t value) { return Ints{} + value; }
 [[maybe_unused]] inline Words splat(std::uint32_t value) { return Words{} + value; }
 [[maybe_unused]] inline Bytes splat_bytes(std::uint8_t value) { return Bytes{} + value; }
@@ -65,12 +74,29 @@ template <typename V>
     return __builtin_convertvector(value, Floats);
 }
 
+// One byte, or 16 bits, of each lane's row.
 [[maybe_unused]] inline Ints bytes_to_ints(const std::uint8_t* from) {
+#if defined(__AVX512VNNI__)
+    return (Ints)_mm512_maskz_cvtepu8_epi32(0xffff, _mm_loadu_si128((const __m128i*)from));
+#elif defined(__AVX2__)
+    return (Ints)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)from));
+#else
     return __builtin_convertvector(load<LaneBytes>(from), Ints);
+#endif
 }
 
 [[maybe_unused]] inline Ints signed_bytes_to_ints(const std::uint8_t* from) {
-    return __builtin_convertvector(load<SignedLaneBytes>(from), Ints);
+    return (bytes_to_ints(from) ^ 0x80) - 0x80;
+}
+
+[[maybe_unused]] inline Ints shorts_to_ints(const std::uint8_t* from) {
+#if defined(__AVX512VNNI__)
+    return (Ints)_mm512_maskz_cvtepu16_epi32(0xffff, _mm256_loadu_si256((const __m256i*)from));
+#elif defined(__AVX2__)
+    return (Ints)_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i*)from));
+#else
+    return __builtin_convertvector(load<LaneShorts>(from), Ints);
+#endif
 }
 
 // Float16 of each lane's row.
@@ -166,6 +192,37 @@ template <int bits, int count>
     return sum;
 #endif
 }
+
+#if defined(__AVX2__) && !defined(__AVX512VNNI__)
+// The same for the two slices of a panel and `width` activations at once: sums[slice · width + j]. Each
+// word of activations is broadcast once for both slices; as dot() would do it, loads would be the bound.
+template <int bits, int count, int width>
+[[maybe_unused]] inline void dots(const std::uint8_t* codes, const std::int32_t* x, Ints* sums) {
+    const __m256i ones = _mm256_set1_epi16(1);
+    constexpr int steps = bits <= 4 ? 8 : bits == 5 ? 4 : bits == 6 ? 2 : 1;
+    for (int first = 0; first < count; first += steps) {
+        __m256i narrow[2 * width];
+        for (int t = first; t < first + steps && t < count; ++t) {
+            const __m256i w[2] = {_mm256_loadu_si256((const __m256i*)(codes + 64 * t)),
+                                  _mm256_loadu_si256((const __m256i*)(codes + 64 * t + 32))};
+            const __m256i magnitude[2] = {_mm256_abs_epi8(w[0]), _mm256_abs_epi8(w[1])};
+            for (int j = 0; j < width; ++j) {
+                const __m256i activations = _mm256_set1_epi32(x[t * width + j]);
+                for (int s = 0; s < 2; ++s) {
+                    const __m256i product =
+                        bits == 8 ? _mm256_maddubs_epi16(magnitude[s],
+                                                         _mm256_sign_epi8(activations, w[s]))
+                                  : _mm256_maddubs_epi16(w[s], activations);
+                    __m256i& sum = narrow[s * width + j];
+                    sum = t == first ? product : _mm256_add_epi16(sum, product);
+                }
+            }
+        }
+        for (int i = 0; i < 2 * width; ++i)
+            sums[i] = (Ints)_mm256_add_epi32((__m256i)sums[i], _mm256_madd_epi16(narrow[i], ones));
+    }
+}
+#endif
 
 }  // namespace
 }  // namespace zeropoint::ZEROPOINT_VARIANT
