@@ -1,8 +1,8 @@
 // Arranges activations, cuts products into tasks, and calls the active variant's kernels.
 //
-// One activation to four: each panel is decoded in registers and read once, so memory is the bound. More:
-// a block of columns of a panel is unpacked into the first cache and multiplied with all tiles, so
-// arithmetic is. Both add up in the same order; which one runs changes no bit.
+// One activation: each panel is decoded in registers and read once, so memory is the bound. More: a block
+// of columns of a panel is unpacked into the first cache and multiplied with all tiles, so arithmetic is. Both add
+// up in the same order; which one runs changes no bit.
 #include "zeropoint/matmul.hpp"
 
 #include <sys/mman.h>
@@ -25,6 +25,8 @@ const MatmulKernels& kernels() {
     static const MatmulKernels& active = ZEROPOINT_PICK(matmul_kernels)();
     return active;
 }
+
+const int* widths(bool fast) { return fast ? kernels().fast_widths : kernels().exact_widths; }
 
 const LayoutKernels& kernels_of(Layout layout) { return kernels().layouts[std::size_t(layout)]; }
 
@@ -57,7 +59,7 @@ void PackedMatrix::get_rows(const std::int64_t* rows, std::size_t count, float* 
     const LayoutKernels& kernel = kernels_of(layout_);
     parallel_for(count, threads, [&](std::size_t i) {
         alignas(64) float weights[exact_block_units * unit_columns * panel_rows];
-        const Panel from = panel(std::size_t(rows[i]) / panel_rows);
+        const std::uint8_t* from = panel(std::size_t(rows[i]) / panel_rows);
         const std::size_t lane = std::size_t(rows[i]) % panel_rows;
         for (std::size_t unit = 0; unit < units(); unit += exact_block_units) {
             kernel.unpack_exact(from, unit, std::min(exact_block_units, units() - unit), weights);
@@ -89,18 +91,25 @@ void Activations::assign(const float* x, std::size_t count, std::size_t columns,
 }
 
 std::size_t Activations::tiles(bool fast) const {
-    const std::size_t wide = std::size_t(fast ? kernels().fast_width : kernels().exact_width);
-    const std::size_t rest = count_ <= narrow_width ? count_ : count_ % wide;
-    return (count_ - rest) / wide + (rest + narrow_width - 1) / narrow_width;
+    std::size_t total = 0, left = count_;
+    for (int kind = tile_widths; kind-- > 0;) {
+        const std::size_t width = std::size_t(widths(fast)[kind]);
+        total += left / width;
+        left %= width;
+    }
+    return total;
 }
 
 Activations::Tile Activations::tile(bool fast, std::size_t index) const {
-    const std::size_t wide = std::size_t(fast ? kernels().fast_width : kernels().exact_width);
-    const std::size_t rest = count_ <= narrow_width ? count_ : count_ % wide;
-    const std::size_t wide_tiles = (count_ - rest) / wide;
-    if (index < wide_tiles) return {index * wide, int(wide)};
-    const std::size_t first = wide_tiles * wide + (index - wide_tiles) * narrow_width;
-    return {first, int(std::min<std::size_t>(narrow_width, count_ - first))};
+    std::size_t first = 0, left = count_;
+    for (int kind = tile_widths; kind-- > 0;) {
+        const std::size_t width = std::size_t(widths(fast)[kind]), here = left / width;
+        if (index < here) return {first + index * width, int(width), kind};
+        index -= here;
+        first += here * width;
+        left %= width;
+    }
+    throw std::out_of_range("tile");
 }
 
 void Activations::prepare_exact(int threads) {
@@ -217,23 +226,20 @@ private:
     std::size_t first_activation_;
 };
 
-// Panels [first, last) with all activations, which are one narrow tile.
-void multiply_narrow(const Product& product, const Activations& x, bool fast, std::size_t first,
-                     std::size_t last) {
+// Panels [first, last) with the one activation there is.
+void multiply_one(const Product& product, const Activations& x, bool fast, std::size_t first,
+                  std::size_t last) {
     const PackedMatrix& weights = *product.weights;
     const LayoutKernels& kernel = kernels_of(weights.layout());
-    const int width = int(x.count());
-    float spare[narrow_width * panel_rows];
+    float spare[panel_rows];
     for (std::size_t p = first; p < last; ++p) {
         const PanelOutput out(product, p, spare, 0);
-        const std::uint8_t* data = weights.panel(p).data;
+        const std::uint8_t* data = weights.panel(p);
         if (fast)
-            kernel.vector_fast[width - 1](data, weights.units(),
-                                          x.fast(weights.layout(), x.tile(true, 0), 0), out.at(0),
-                                          out.stride());
+            kernel.vector_fast(data, weights.units(), x.fast(weights.layout(), x.tile(true, 0), 0), out.at(0));
         else
-            kernel.vector_exact[width - 1](data, weights.units(), x.exact(), out.at(0), out.stride());
-        out.finish(x.count());
+            kernel.vector_exact(data, weights.units(), x.exact(), out.at(0));
+        out.finish(1);
     }
 }
 
@@ -260,14 +266,13 @@ void multiply_tiles(const Product& product, const Activations& x, bool fast, Ran
                 kernel.unpack_exact(weights.panel(p), unit, here, floats);
             for (std::size_t t = tiles.first; t < tiles.last; ++t) {
                 const auto tile = x.tile(fast, t);
-                const int index = tile.width > narrow_width ? narrow_width : tile.width - 1;
                 float* to = out.at(tile.first);
                 const std::size_t at = (tile.first * units + unit * tile.width) * unit_columns;
                 if (fast)
-                    kernel.multiply_fast[index](codes, here, x.fast(weights.layout(), tile, unit), to,
+                    kernel.multiply_fast[tile.kind](codes, here, x.fast(weights.layout(), tile, unit), to,
                                                 out.stride(), unit > 0);
                 else
-                    kernels().multiply_exact[index](floats, here, x.exact() + at, to, out.stride(),
+                    kernels().multiply_exact[tile.kind](floats, here, x.exact() + at, to, out.stride(),
                                                     unit > 0);
             }
             if (unit + here == units) out.finish(end.first + end.width - begin.first);
@@ -278,7 +283,7 @@ void multiply_tiles(const Product& product, const Activations& x, bool fast, Ran
 // One product, cut into tasks: chunks of panels, each with passes over the activations.
 struct Job {
     const Product* product;
-    bool fast, narrow;
+    bool fast, one;
     std::size_t panels_per_task, chunks, tiles_per_pass, passes;
 };
 
@@ -288,21 +293,21 @@ Job plan(const Product& product, const Activations& x, int threads) {
     Job job{};
     job.product = &product;
     job.fast = x.mode() == Mode::fast && kernel.groups != 0;
-    job.narrow = x.count() <= narrow_width && kernel.vector_exact[0];
+    job.one = x.count() == 1 && kernel.vector_exact;
     // Some tasks per thread even out what the system takes from one of them.
     const std::size_t even = std::max<std::size_t>(1, weights.panels() / (4 * std::size_t(threads)));
-    job.panels_per_task = job.narrow ? even : std::min(panels_per_task, even);
+    job.panels_per_task = job.one ? even : std::min(panels_per_task, even);
     job.chunks = (weights.panels() + job.panels_per_task - 1) / job.panels_per_task;
-    const std::size_t wide = std::size_t(job.fast ? kernels().fast_width : kernels().exact_width);
+    const std::size_t wide = std::size_t(widths(job.fast)[tile_widths - 1]);
     job.tiles_per_pass = std::max<std::size_t>(1, rows_at_once / wide);
-    job.passes = job.narrow ? 1 : (x.tiles(job.fast) + job.tiles_per_pass - 1) / job.tiles_per_pass;
+    job.passes = job.one ? 1 : (x.tiles(job.fast) + job.tiles_per_pass - 1) / job.tiles_per_pass;
     return job;
 }
 
 void run(const Job& job, const Activations& x, std::size_t task) {
     const std::size_t first = task % job.chunks * job.panels_per_task;
     const std::size_t last = std::min(first + job.panels_per_task, job.product->weights->panels());
-    if (job.narrow) return multiply_narrow(*job.product, x, job.fast, first, last);
+    if (job.one) return multiply_one(*job.product, x, job.fast, first, last);
     const std::size_t tile = task / job.chunks * job.tiles_per_pass;
     multiply_tiles(*job.product, x, job.fast, {first, last},
                    {tile, std::min(tile + job.tiles_per_pass, x.tiles(job.fast))});

@@ -1,71 +1,14 @@
 // Blocks to panels: the planes of panels.hpp from each format's own order of codes.
 #include <algorithm>
-#include <cstring>
 #include <stdexcept>
 #include <vector>
 
+#include "packing.hpp"
 #include "zeropoint/matmul.hpp"
 #include "zeropoint/pool.hpp"
 
 namespace zeropoint {
 namespace {
-
-std::uint32_t word(const std::uint8_t* from) {
-    std::uint32_t value;
-    std::memcpy(&value, from, 4);
-    return value;
-}
-
-// Where one row's share of a block of a panel goes.
-struct Lane {
-    std::uint8_t* block;
-    std::size_t row;
-
-    void put_byte(std::size_t at, unsigned value) const { block[at + row] = std::uint8_t(value); }
-    void put_half(std::size_t at, const std::uint8_t* half) const {
-        std::memcpy(block + at + 2 * row, half, 2);
-    }
-    void put_word(std::size_t at, std::uint32_t value) const {
-        std::memcpy(block + at + 4 * row, &value, 4);
-    }
-    // 8 words of four 4-bit codes each, in order of columns.
-    void put_nibbles(std::size_t at, const std::uint32_t* codes) const {
-        for (int j = 0; j < 4; ++j)
-            put_word(at + 64 * j, (codes[j] & 0x0f0f0f0fu) | (codes[j + 4] & 0x0f0f0f0fu) << 4);
-    }
-    void put_crumbs(std::size_t at, const std::uint32_t* codes) const {
-        for (int i = 0; i < 2; ++i) {
-            std::uint32_t plane = 0;
-            for (int k = 0; k < 4; ++k) plane |= (codes[4 * i + k] & 0x03030303u) << 2 * k;
-            put_word(at + 64 * i, plane);
-        }
-    }
-    void put_bits(std::size_t at, const std::uint32_t* codes) const {
-        std::uint32_t plane = 0;
-        for (int k = 0; k < 8; ++k) plane |= (codes[k] & 0x01010101u) << k;
-        put_word(at, plane);
-    }
-    // 4-bit codes as ggml stores 32 of them: byte i is column i and, high, column i + 16.
-    void put_halves_of_16(std::size_t at, const std::uint8_t* bytes) const {
-        for (int j = 0; j < 4; ++j) put_word(at + 64 * j, word(bytes + 4 * j));
-    }
-    // 32 bits, bit i of which is column i.
-    void put_bit_string(std::size_t at, std::uint32_t bits) const {
-        std::uint32_t codes[8];
-        for (int k = 0; k < 8; ++k) {
-            const std::uint32_t four = bits >> 4 * k;
-            codes[k] = (four & 1) | (four & 2) << 7 | (four & 4) << 14 | (four & 8) << 21;
-        }
-        put_bits(at, codes);
-    }
-    // Two 6-bit numbers for each of 8 units (see read_sixes).
-    void put_sixes(std::size_t at, const unsigned (&first)[8], const unsigned (&second)[8]) const {
-        for (int u = 0; u < 8; ++u) put_byte(at + 16 * u, (first[u] & 15) | (second[u] & 15) << 4);
-        for (int u = 0; u < 8; u += 2)
-            put_byte(at + 128 + 8 * u, first[u] >> 4 | (second[u] >> 4) << 2 | (first[u + 1] >> 4) << 4 |
-                                           (second[u + 1] >> 4) << 6);
-    }
-};
 
 void pack_q8_0(const std::uint8_t* from, Lane to) {
     to.put_half(0, from);
@@ -254,13 +197,6 @@ void pack_iq4_xs(const std::uint8_t* from, Lane to) {
     for (int u = 0; u < 8; ++u) to.put_halves_of_16(128 + 256 * u, from + 8 + 16 * u);
 }
 
-struct Packing {
-    const char* format;
-    Layout layout;
-    std::size_t block_bytes;  // of the format; it has as many columns as the layout's block
-    void (*pack)(const std::uint8_t* from, Lane to);
-};
-
 constexpr Packing packings[] = {
     {"Q8_0", Layout::q8_0, 34, pack_q8_0},       {"Q4_0", Layout::q4_0, 18, pack_q4_0},
     {"Q4_1", Layout::q4_1, 20, pack_q4_1},       {"Q5_0", Layout::q5_0, 22, pack_q5_0},
@@ -288,6 +224,11 @@ const T* find(const std::string& format, std::span<const T> among) {
     return nullptr;
 }
 
+const Packing* find_packing(const std::string& format) {
+    const Packing* packing = find<Packing>(format, packings);
+    return packing ? packing : find(format, grid_packings());
+}
+
 // (columns, 16) elements of `bytes` bytes from rows of them; what is missing stays zero.
 void pack_floats(const std::uint8_t* rows, std::size_t row_bytes, std::size_t count, std::size_t bytes,
                  std::uint8_t* panel) {
@@ -307,13 +248,11 @@ void pack_blocks(const Packing& packing, const std::uint8_t* rows, std::size_t r
 }  // namespace
 
 bool PackedMatrix::supports(const std::string& format) {
-    if (find<Packing>(format, packings) || find<Float>(format, floats)) return true;
-    const Codec* codec = find_codec(format);
-    return codec && codec->decode && exact_block_units * unit_columns % codec->block_size == 0;
+    return find_packing(format) || find<Float>(format, floats);
 }
 
 PackedMatrix::PackedMatrix(const std::string& format, std::size_t rows, std::size_t columns)
-    : format_(format), rows_(rows), columns_(columns), codec_(nullptr) {
+    : format_(format), rows_(rows), columns_(columns) {
     if (!supports(format)) throw std::invalid_argument("no products with format " + format);
     if (rows == 0 || columns == 0) throw std::invalid_argument("a matrix has rows and columns");
     if (rows > (std::size_t(1) << 32) || columns > (std::size_t(1) << 32))
@@ -323,18 +262,13 @@ PackedMatrix::PackedMatrix(const std::string& format, std::size_t rows, std::siz
         layout_ = row->layout;
         row_bytes_ = columns * row->bytes;
         panel_bytes_ = units() * layout_shape(layout_).bytes;
-    } else if (const Packing* row = find<Packing>(format, packings)) {
-        layout_ = row->layout;
+    } else {
+        const Packing& packing = *find_packing(format);
+        layout_ = packing.layout;
         const LayoutShape shape = layout_shape(layout_);
         block_columns = shape.units * unit_columns;
-        row_bytes_ = columns / block_columns * row->block_bytes;
+        row_bytes_ = columns / block_columns * packing.block_bytes;
         panel_bytes_ = columns / block_columns * shape.bytes;
-    } else {
-        layout_ = Layout::blocks;
-        codec_ = find_codec(format);
-        block_columns = codec_->block_size;
-        row_bytes_ = columns / block_columns * codec_->block_bytes;
-        panel_bytes_ = panel_rows * row_bytes_;
     }
     if (columns % block_columns)
         throw std::invalid_argument(format + " stores rows in blocks of " + std::to_string(block_columns) +
@@ -347,7 +281,7 @@ void PackedMatrix::set_rows(std::size_t first, std::size_t count, const std::uin
     if (first % panel_rows || first > rows_ || count > rows_ - first ||
         (count % panel_rows && first + count != rows_))
         throw std::invalid_argument("slabs of rows start and, but for the last, end at multiples of 16");
-    const Packing* packing = find<Packing>(format_, packings);
+    const Packing* packing = find_packing(format_);
     const Float* element = find<Float>(format_, floats);
     const std::size_t chunk = std::max<std::size_t>(1, (1 << 16) / panel_bytes_);
     const std::size_t panels = (count + panel_rows - 1) / panel_rows;
@@ -359,10 +293,8 @@ void PackedMatrix::set_rows(std::size_t first, std::size_t count, const std::uin
             if (here < panel_rows || (element && columns_ % unit_columns)) std::memset(to, 0, panel_bytes_);
             if (packing)
                 pack_blocks(*packing, from, row_bytes_, here, to);
-            else if (element)
-                pack_floats(from, row_bytes_, here, element->bytes, to);
             else
-                std::memcpy(to, from, here * row_bytes_);
+                pack_floats(from, row_bytes_, here, element->bytes, to);
         }
     });
 }

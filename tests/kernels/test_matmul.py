@@ -134,9 +134,7 @@ def test_fast_is_the_product_with_rounded_activations(format: Format, count: int
     rounded, half = rounded_activations(x)
     error = np.abs(result - rounded @ weights.T)
     bound = (4 + 5 * columns / 32) * ROUNDING * (np.abs(rounded) + half) @ size_of_parts(tensor).T
-    exact = kernels.matmul(kernels.pack(tensor), x, mode="exact", threads=2)
-    if not np.array_equal(exact, result):  # a layout without a fast product answers exactly
-        assert np.all(error <= bound)
+    assert np.all(error <= bound)
     nearness = half * (1 + 2.0**-20) @ np.abs(weights).T + bound
     assert np.all(np.abs(result - x.astype(np.float64) @ weights.T) <= nearness)
 

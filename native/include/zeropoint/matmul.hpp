@@ -67,15 +67,12 @@ public:
     std::size_t row_bytes() const { return row_bytes_; }  // of the source's blocks
     const std::string& format() const { return format_; }
     Layout layout() const { return layout_; }
-    Panel panel(std::size_t index) const {
-        return {data_.data() + index * panel_bytes_, codec_, row_bytes_};
-    }
+    const std::uint8_t* panel(std::size_t index) const { return data_.data() + index * panel_bytes_; }
 
 private:
     std::string format_;
     std::size_t rows_, columns_;
     Layout layout_;
-    const Codec* codec_;
     std::size_t row_bytes_, panel_bytes_;
     Buffer data_;
 };
@@ -91,11 +88,11 @@ public:
     std::size_t columns() const { return columns_; }
     Mode mode() const { return mode_; }
 
-    // What follows is for `multiply`. A tile is its first row and its width: as many wide ones as fit,
-    // then narrow ones.
+    // What follows is for `multiply`. A tile: its first row, its width, and the width's index. As many
+    // wide ones as fit, then narrower ones.
     struct Tile {
         std::size_t first;
-        int width;
+        int width, kind;
     };
     std::size_t tiles(bool fast) const;
     Tile tile(bool fast, std::size_t index) const;

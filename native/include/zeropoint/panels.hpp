@@ -10,6 +10,7 @@
 //   2 bits   2 words; the crumbs k of word i are columns 16i+4k … 16i+4k+3
 //   1 bit    1 word;  the bits k of its bytes are columns 4k … 4k+3
 //
+// (and the codes of the IQ formats, which name points of grids, in bytes, 16-bit or 32-bit words of 16 rows)
 // so shifting and masking words gives four codes per lane, in the order of the activations. Formats of 3,
 // 5 and 6 bits are two planes. A block is as many units as share a header (scales), which stands first.
 // Packed panels are as large as the blocks they were made from, byte for byte (TQ1_0 apart).
@@ -17,25 +18,23 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "zeropoint/codec.hpp"
-
 namespace zeropoint {
 
 constexpr std::size_t panel_rows = 16;
 constexpr std::size_t unit_columns = 32;
 constexpr std::size_t fast_block_units = 16;  // columns that are unpacked at a time, fast
 constexpr std::size_t exact_block_units = 8;  // and exact: 16 rows of 256 float32 are 16 KiB
-constexpr int narrow_width = 4;               // tiles of activations are 1 … 4 wide, or `wide`
+constexpr int tile_widths = 3;  // tiles of activations are 1, 4, or as many wide as registers allow
 
 enum class Layout : int {
     f32, f16, bf16,
     q8_0, q4_0, q4_1, q5_0, q5_1, q2_k, q3_k, q4_k, q5_k, q6_k,
     iq4_nl, iq4_xs, tq2_0, mxfp4, nvfp4, q1_0, q2_0,
-    blocks,  // not repacked: rows of blocks that a codec decodes
+    iq1_s, iq1_m, iq2_xxs, iq2_xs, iq2_s, iq3_xxs, iq3_s,
     count
 };
 
-// Units that share a header, and bytes of such a block of 16 rows. 0, 0: not a layout of panels.
+// Units that share a header, and bytes of such a block of 16 rows.
 struct LayoutShape {
     std::size_t units, bytes;
 };
@@ -61,15 +60,16 @@ constexpr LayoutShape layout_shape(Layout layout) {
         case Layout::q5_k: return {8, 16 * 176};
         case Layout::q6_k: return {8, 16 * 210};
         case Layout::iq4_xs: return {8, 16 * 136};
+        case Layout::iq1_s: return {8, 16 * 50};
+        case Layout::iq1_m: return {8, 16 * 56};
+        case Layout::iq2_xxs: return {8, 16 * 66};
+        case Layout::iq2_xs: return {8, 16 * 74};
+        case Layout::iq2_s: return {8, 16 * 82};
+        case Layout::iq3_xxs: return {8, 16 * 98};
+        case Layout::iq3_s: return {8, 16 * 110};
         default: return {0, 0};
     }
 }
-
-struct Panel {  // one panel of one matrix
-    const std::uint8_t* data;
-    const Codec* codec;     // of Layout::blocks
-    std::size_t row_bytes;  // of Layout::blocks
-};
 
 // A tile of `width` rows of 8-bit activations, column-interleaved, from one unit on.
 struct FastTile {
@@ -92,28 +92,26 @@ struct LayoutKernels {
     int groups;       // scales per unit: 1 or 2; 0: float weights, which have no fast product
     int zero_point;   // subtracted through FastTile::corrections; 0: none
     bool has_minimum;  // added through FastTile::sums
-    using VectorFast = void (*)(const std::uint8_t* panel, std::size_t units, FastTile x, float* out,
-                                std::size_t stride);
-    using VectorExact = void (*)(const std::uint8_t* panel, std::size_t units, const float* x, float* out,
-                                 std::size_t stride);
+    using VectorFast = void (*)(const std::uint8_t* panel, std::size_t units, FastTile x, float* out);
+    using VectorExact = void (*)(const std::uint8_t* panel, std::size_t units, const float* x, float* out);
     using MultiplyFast = void (*)(const Unpacked& panel, std::size_t units, FastTile x, float* out,
                                   std::size_t stride, bool resume);
-    // Indexed by width − 1; one product of a whole panel with a narrow tile, decoded in registers.
-    VectorFast vector_fast[narrow_width];
-    VectorExact vector_exact[narrow_width];
-    // Widths 1 … 4 and, last, the wide one; `unit` is where the block of columns starts.
-    void (*unpack_fast)(const Panel& panel, std::size_t unit, std::size_t units, Unpacked& out);
-    MultiplyFast multiply_fast[narrow_width + 1];
+    // One activation with a whole panel, decoded in registers.
+    VectorFast vector_fast;
+    VectorExact vector_exact;
+    // Columns from `unit` on, unpacked; then, by the index of the tile's width, multiplied.
+    void (*unpack_fast)(const std::uint8_t* panel, std::size_t unit, std::size_t units, Unpacked& out);
+    MultiplyFast multiply_fast[tile_widths];
     // (units · 32, 16) float32 weights, the bits of `decode`.
-    void (*unpack_exact)(const Panel& panel, std::size_t unit, std::size_t units, float* out);
+    void (*unpack_exact)(const std::uint8_t* panel, std::size_t unit, std::size_t units, float* out);
 };
 
 struct MatmulKernels {
     const LayoutKernels* layouts;  // by Layout
     using MultiplyExact = void (*)(const float* weights, std::size_t units, const float* x, float* out,
                                    std::size_t stride, bool resume);
-    MultiplyExact multiply_exact[narrow_width + 1];
-    int fast_width, exact_width;  // of wide tiles
+    MultiplyExact multiply_exact[tile_widths];
+    int fast_widths[tile_widths], exact_widths[tile_widths];  // rising
     // Rounds `width` rows of x (strided by `stride`, `columns` a multiple of 32) to a tile:
     // codes (units, 8, width), scales (units, width), sums of codes (units, 2, width).
     void (*round_tile)(const float* x, std::size_t stride, int width, std::size_t columns,

@@ -63,6 +63,16 @@ constexpr int slices = 16 / lanes;
     return bytes_to_ints(bytes + lanes * slice);
 }
 
+template <int... i>
+[[maybe_unused]] constexpr void unrolled(std::integer_sequence<int, i...>, const auto& body) {
+    (body(std::integral_constant<int, i>{}), ...);
+}
+
+template <int count>
+[[maybe_unused]] constexpr void unrolled(const auto& body) {
+    unrolled(std::make_integer_sequence<int, count>{}, body);
+}
+
 template <Layout layout>
 struct Shape {
     static constexpr int units = int(layout_shape(layout).units);
@@ -322,6 +332,18 @@ struct Q6_K : Shape<Layout::q6_k> {
                                                              lanes * slice));
     }
 };
+
+// The same codes, less the zero point: what the exact products multiply by the scale.
+template <typename L>
+void read_signed(const std::uint8_t* block, int unit, int slice, Bytes* codes) {
+    if constexpr (requires { L::read_signed; }) {
+        L::read_signed(block, unit, slice, codes);
+    } else {
+        L::read_codes(block, unit, slice, codes);
+        if constexpr (L::zero_point != 0)
+            for (int t = 0; t < 8; ++t) codes[t] -= splat_bytes(L::zero_point);
+    }
+}
 
 // Weights that are floats: (32, 16) of them per unit, in order of columns.
 struct F32 : Shape<Layout::f32> {

@@ -1,0 +1,194 @@
+// Products with activations of 8 bits: exact integers within a group, then scales in float32.
+#pragma once
+#include <bit>
+
+#include "layouts.hpp"
+#include "layouts_grids.hpp"
+
+namespace zeropoint::ZEROPOINT_VARIANT {
+namespace {
+
+// How codes are multiplied: what a layout's fast kernels depend on, its planes and headers apart.
+template <int code_bits, int scale_groups, bool corrected, bool minimum>
+struct Product {
+    static constexpr int bits = code_bits, groups = scale_groups;
+    static constexpr bool is_corrected = corrected, has_minimum = minimum;
+};
+
+template <typename L>
+constexpr bool uses_signed = L::bits == 8 && dots_signed_bytes;
+
+template <typename L>
+using ProductOf = Product<L::bits, L::groups, L::zero_point != 0 && !uses_signed<L>, L::has_minimum>;
+
+// The integers that a unit's dot products start from.
+template <typename P, int width>
+inline Ints start_of(const FastTile& x, std::size_t unit, int group, int j) {
+    if constexpr (P::is_corrected) return splat(x.corrections[(unit * P::groups + group) * width + j]);
+    return Ints{};
+}
+
+// One unit's contribution to the total of one activation, from its dot products and scales.
+template <typename P, int width>
+inline Floats add_unit(Floats total, const Ints* sum, const Floats* scale, const Floats* minimum,
+                       const FastTile& x, std::size_t unit, int j) {
+    const Floats step = splat(x.scales[unit * width + j]);
+    if constexpr (P::groups == 1) {
+        total = multiply_add(to_floats(sum[0]), scale[0] * step, total);
+    } else {
+        const Floats both = multiply_add(to_floats(sum[1]), scale[1], to_floats(sum[0]) * scale[0]);
+        total = multiply_add(both, step, total);
+    }
+    if constexpr (P::has_minimum)
+        for (int g = 0; g < P::groups; ++g)
+            total = multiply_add(minimum[g], splat(x.sums[(unit * P::groups + g) * width + j]), total);
+    return total;
+}
+
+// The same from codes.
+template <typename P, int width>
+inline Floats add_products(Floats total, const Bytes* codes, const Floats* scale, const Floats* minimum,
+                           const FastTile& x, std::size_t unit, int j) {
+    constexpr int words = 8 / P::groups;
+    Ints sum[P::groups];
+    for (int g = 0; g < P::groups; ++g)
+        sum[g] = dot<P::bits, words>(codes + g * words, x.codes + (unit * 8 + g * words) * width + j, width,
+                                     start_of<P, width>(x, unit, g, j));
+    return add_unit<P, width>(total, sum, scale, minimum, x, unit, j);
+}
+
+template <typename L>
+void read_codes(const std::uint8_t* block, int unit, int slice, Bytes* codes) {
+    if constexpr (uses_signed<L>)
+        read_signed<L>(block, unit, slice, codes);
+    else
+        L::read_codes(block, unit, slice, codes);
+}
+
+template <typename L>
+void vector_fast(const std::uint8_t* panel, std::size_t units, FastTile x, float* out) {
+    Floats total[slices] = {};
+    for (std::size_t first = 0; first < units; first += L::units, panel += L::bytes)
+        for (int u = 0; u < L::units; ++u)
+            for_slices([&](int s) {
+                Bytes codes[8];
+                Floats scale[2], minimum[2];
+                read_codes<L>(panel, u, s, codes);
+                L::read_scales(panel, u, s, scale, minimum);
+                total[s] = add_products<ProductOf<L>, 1>(total[s], codes, scale, minimum, x, first + u, 0);
+            });
+    for (int s = 0; s < slices; ++s) store(out + s * lanes, total[s]);
+}
+
+template <typename L>
+void unpack_fast(const std::uint8_t* panel, std::size_t unit, std::size_t units, Unpacked& out) {
+    const std::uint8_t* block = panel + unit / L::units * L::bytes;
+    std::size_t at = 0;
+    for (std::size_t first = 0; first < units; first += L::units, block += L::bytes)
+        for (int u = 0; u < L::units; ++u, ++at)
+            for_slices([&](int s) {
+                Bytes codes[8];
+                Floats scale[2], minimum[2];
+                read_codes<L>(block, u, s, codes);
+                L::read_scales(block, u, s, scale, minimum);
+                for (int t = 0; t < 8; ++t)
+                    store(out.codes + (at * 8 + t) * 64 + 4 * lanes * s, codes[t]);
+                for (int g = 0; g < L::groups; ++g) {
+                    store(out.scales + (at * L::groups + g) * 16 + lanes * s, scale[g]);
+                    if constexpr (L::has_minimum)
+                        store(out.minimums + (at * L::groups + g) * 16 + lanes * s, minimum[g]);
+                }
+            });
+}
+
+template <typename P>
+inline void load_scales(const Unpacked& panel, std::size_t unit, int slice, Floats* scale, Floats* minimum) {
+    for (int g = 0; g < P::groups; ++g) {
+        const std::size_t at = (unit * P::groups + g) * 16 + lanes * slice;
+        scale[g] = load<Floats>(panel.scales + at);
+        if constexpr (P::has_minimum) minimum[g] = load<Floats>(panel.minimums + at);
+    }
+}
+
+template <typename P, int width>
+void multiply_fast(const Unpacked& panel, std::size_t units, FastTile x, float* out, std::size_t stride,
+                   bool resume) {
+    Floats total[slices][width] = {};
+    if (resume)
+        for (int s = 0; s < slices; ++s)
+            for (int j = 0; j < width; ++j) total[s][j] = load<Floats>(out + j * stride + s * lanes);
+    for (std::size_t u = 0; u < units; ++u) {
+#if defined(__AVX2__) && !defined(__AVX512VNNI__)
+        constexpr int words = 8 / P::groups;
+        Ints sum[P::groups][slices * width];
+        for (int g = 0; g < P::groups; ++g) {
+            for (int i = 0; i < slices * width; ++i) sum[g][i] = start_of<P, width>(x, u, g, i % width);
+            dots<P::bits, words, width>(panel.codes + (u * 8 + g * words) * 64,
+                                        x.codes + (u * 8 + g * words) * width, sum[g]);
+        }
+        for (int s = 0; s < slices; ++s) {
+            Floats scale[2], minimum[2];
+            load_scales<P>(panel, u, s, scale, minimum);
+            for (int j = 0; j < width; ++j) {
+                Ints both[P::groups];
+                for (int g = 0; g < P::groups; ++g) both[g] = sum[g][s * width + j];
+                total[s][j] = add_unit<P, width>(total[s][j], both, scale, minimum, x, u, j);
+            }
+        }
+#else
+        for_slices([&](int s) {
+            Bytes codes[8];
+            Floats scale[2], minimum[2];
+            for (int t = 0; t < 8; ++t)
+                codes[t] = load<Bytes>(panel.codes + (u * 8 + t) * 64 + 4 * lanes * s);
+            load_scales<P>(panel, u, s, scale, minimum);
+            for (int j = 0; j < width; ++j)
+                total[s][j] = add_products<P, width>(total[s][j], codes, scale, minimum, x, u, j);
+        });
+#endif
+    }
+    for (int s = 0; s < slices; ++s)
+        for (int j = 0; j < width; ++j) store(out + j * stride + s * lanes, total[s][j]);
+}
+
+// Activations: q = round(x / scale), scale = max |x| / 127 of 32 columns. Below 1e-30 all codes are 0.
+void round_tile(const float* x, std::size_t stride, int width, std::size_t columns, std::int32_t* codes,
+                float* scales, std::int32_t* sums) {
+    for (int j = 0; j < width; ++j, x += stride) {
+        for (std::size_t u = 0; u < columns / 32; ++u) {
+            const float* from = x + 32 * u;
+            Ints largest{};
+            for (int i = 0; i < 32 / lanes; ++i) {
+                const Ints magnitude = load<Ints>(from + i * lanes) & 0x7fffffff;
+                largest = magnitude > largest ? magnitude : largest;
+            }
+            std::int32_t bits = 0;
+            for (int i = 0; i < lanes; ++i) bits = largest[i] > bits ? largest[i] : bits;
+            const float peak = std::bit_cast<float>(bits);
+            scales[u * width + j] = peak / 127.0f;
+            const Floats inverse = splat(peak < 1e-30f ? 0.0f : 127.0f / peak);
+            // Adding 1.5 · 2^23 leaves the rounded integer (ties to even) in the low bits.
+            const Floats magic = splat(12582912.0f);
+            std::int32_t sum[2] = {};
+            for (int i = 0; i < 32 / lanes; ++i) {
+                const Ints code =
+                    (Ints)(load<Floats>(from + i * lanes) * inverse + magic) - 0x4b400000;
+                for (int k = 0; k < lanes / 4; ++k) {
+                    const int c = i * lanes + 4 * k;
+                    const std::int32_t q[4] = {code[4 * k], code[4 * k + 1], code[4 * k + 2],
+                                               code[4 * k + 3]};
+                    sum[c / 16] += std::int8_t(q[0]) + std::int8_t(q[1]) + std::int8_t(q[2]) +
+                                   std::int8_t(q[3]);
+                    codes[(u * 8 + c / 4) * width + j] =
+                        std::int32_t((q[0] & 255u) | (q[1] & 255u) << 8 | (q[2] & 255u) << 16 |
+                                     (q[3] & 255u) << 24);
+                }
+            }
+            sums[(2 * u) * width + j] = sum[0];
+            sums[(2 * u + 1) * width + j] = sum[1];
+        }
+    }
+}
+
+}  // namespace
+}  // namespace zeropoint::ZEROPOINT_VARIANT
