@@ -56,7 +56,7 @@ void PackedMatrix::get_rows(const std::int64_t* rows, std::size_t count, float* 
     for (std::size_t i = 0; i < count; ++i)
         if (rows[i] < 0 || std::size_t(rows[i]) >= rows_)
             throw std::out_of_range("row " + std::to_string(rows[i]) + " of " + std::to_string(rows_));
-    const LayoutKernels& kernel = kernels_of(layout_);
+    const LayoutKernels& kernel = kernels_of(layout());
     parallel_for(count, threads, [&](std::size_t i) {
         alignas(64) float weights[exact_block_units * unit_columns * panel_rows];
         const std::uint8_t* from = panel(std::size_t(rows[i]) / panel_rows);

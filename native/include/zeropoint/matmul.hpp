@@ -66,13 +66,13 @@ public:
     std::size_t bytes() const { return panels() * panel_bytes_; }
     std::size_t row_bytes() const { return row_bytes_; }  // of the source's blocks
     const std::string& format() const { return format_; }
-    Layout layout() const { return layout_; }
+    Layout layout() const { return packing_->layout; }
     const std::uint8_t* panel(std::size_t index) const { return data_.data() + index * panel_bytes_; }
 
 private:
     std::string format_;
     std::size_t rows_, columns_;
-    Layout layout_;
+    const Packing* packing_;
     std::size_t row_bytes_, panel_bytes_;
     Buffer data_;
 };

@@ -118,12 +118,35 @@ struct MatmulKernels {
                        std::int32_t* codes, float* scales, std::int32_t* sums);
 };
 
-namespace baseline { const MatmulKernels& matmul_kernels(); }
+// How a format's blocks become panels.
+struct Packing {
+    const char* format;
+    Layout layout;
+    std::size_t block_columns, block_bytes;  // of the format
+    // 16 rows of `row_bytes` bytes of blocks each -> one panel.
+    void (*pack)(const std::uint8_t* rows, std::size_t row_bytes, std::uint8_t* panel);
+};
+
+struct PackingTable {
+    const Packing* rows;
+    std::size_t count;
+};
+
+namespace baseline {
+const MatmulKernels& matmul_kernels();
+PackingTable packings();
+}
 #ifdef ZEROPOINT_HAS_avx2
-namespace avx2 { const MatmulKernels& matmul_kernels(); }
+namespace avx2 {
+const MatmulKernels& matmul_kernels();
+PackingTable packings();
+}
 #endif
 #ifdef ZEROPOINT_HAS_avx512
-namespace avx512 { const MatmulKernels& matmul_kernels(); }
+namespace avx512 {
+const MatmulKernels& matmul_kernels();
+PackingTable packings();
+}
 #endif
 
 }  // namespace zeropoint

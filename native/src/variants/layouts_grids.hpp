@@ -20,32 +20,32 @@ namespace {
 
 // Points of eight bytes: the first four of each lane's, and the last four.
 [[maybe_unused]] inline void look_up(const std::uint64_t* grid, Ints index, Bytes* first, Bytes* last) {
-    alignas(64) std::uint32_t at[lanes];
+#if defined(__AVX512VNNI__)
+    const __m256i half[2] = {_mm512_maskz_extracti32x8_epi32(0xff, (__m512i)index, 0),
+                             _mm512_maskz_extracti32x8_epi32(0xff, (__m512i)index, 1)};
+    const __m512i none{};
+    const __m512i a = _mm512_mask_i32gather_epi64(none, 0xff, half[0], grid, 8);
+    const __m512i b = _mm512_mask_i32gather_epi64(none, 0xff, half[1], grid, 8);
+    const __m512i even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+    *first = (Bytes)_mm512_permutex2var_epi32(a, even, b);
+    *last = (Bytes)_mm512_permutex2var_epi32(a, (__m512i)((Ints)even + 1), b);
+#elif defined(__AVX2__)
+    // Rows 0 1 4 5 in one register, 2 3 6 7 in the other: a shuffle parts the halves. Loads, because
+    // gathers are slow on most processors that have no AVX-512.
+    alignas(32) std::uint32_t at[lanes];
     store(at, index);
-#if defined(__AVX2__)
-    // Rows 4k and 4k + 1 in one register, 4k + 2 and 4k + 3 in the other: a shuffle parts the halves.
-    __m128 even[lanes / 4], odd[lanes / 4];
     const auto two = [&](int row) {
         const __m128i low = _mm_loadl_epi64((const __m128i*)(grid + at[row]));
         return _mm_loadh_pi(_mm_castsi128_ps(low), (const __m64*)(grid + at[row + 1]));
     };
-    for (int k = 0; k < lanes / 4; ++k) even[k] = two(4 * k), odd[k] = two(4 * k + 2);
-    const __m256 a = _mm256_set_m128(even[1], even[0]), b = _mm256_set_m128(odd[1], odd[0]);
-#if defined(__AVX512VNNI__)
-    const __m512 low = _mm512_castps256_ps512(a), high = _mm512_castps256_ps512(b);
-    const __m512 c = _mm512_maskz_insertf32x8(0xffff, low, _mm256_set_m128(even[3], even[2]), 1);
-    const __m512 d = _mm512_maskz_insertf32x8(0xffff, high, _mm256_set_m128(odd[3], odd[2]), 1);
-    *first = (Bytes)_mm512_maskz_shuffle_ps(0xffff, c, d, 0x88);
-    *last = (Bytes)_mm512_maskz_shuffle_ps(0xffff, c, d, 0xdd);
-#else
+    const __m256 a = _mm256_set_m128(two(4), two(0)), b = _mm256_set_m128(two(6), two(2));
     *first = (Bytes)_mm256_shuffle_ps(a, b, 0x88);
     *last = (Bytes)_mm256_shuffle_ps(a, b, 0xdd);
-#endif
 #else
     Words low, high;
     for (int i = 0; i < lanes; ++i) {
-        low[i] = std::uint32_t(grid[at[i]]);
-        high[i] = std::uint32_t(grid[at[i]] >> 32);
+        low[i] = std::uint32_t(grid[index[i]]);
+        high[i] = std::uint32_t(grid[index[i]] >> 32);
     }
     *first = (Bytes)low;
     *last = (Bytes)high;
@@ -54,11 +54,15 @@ namespace {
 
 // Points of four bytes.
 [[maybe_unused]] inline Bytes look_up(const std::uint32_t* grid, Ints index) {
-    alignas(64) std::uint32_t at[lanes];
+#if defined(__AVX512VNNI__)
+    return (Bytes)_mm512_mask_i32gather_epi32(__m512i{}, 0xffff, (__m512i)index, grid, 4);
+#else
+    alignas(32) std::uint32_t at[lanes];
     store(at, index);
     Words points;
     for (int i = 0; i < lanes; ++i) points[i] = grid[at[i]];
     return (Bytes)points;
+#endif
 }
 
 // Each lane's lowest byte in all its four bytes.
