@@ -39,6 +39,7 @@ void vector_exact(const std::uint8_t* panel, std::size_t units, const float* x, 
     Floats total[slices] = {};
     for (std::size_t first = 0; first < units; first += L::units, panel += L::bytes) {
         for (int u = 0; u < L::units; ++u, x += 32) {
+            prefetch_ahead<L>(panel, u);
             for_slices([&](int s) {
                 const ExactUnit<L> unit(panel, u, s);
                 Floats part;

@@ -69,7 +69,8 @@ template <typename L>
 void vector_fast(const std::uint8_t* panel, std::size_t units, FastTile x, float* out) {
     Floats total[slices] = {};
     for (std::size_t first = 0; first < units; first += L::units, panel += L::bytes)
-        for (int u = 0; u < L::units; ++u)
+        for (int u = 0; u < L::units; ++u) {
+            prefetch_ahead<L>(panel, u);
             for_slices([&](int s) {
                 Bytes codes[8];
                 Floats scale[2], minimum[2];
@@ -77,6 +78,7 @@ void vector_fast(const std::uint8_t* panel, std::size_t units, FastTile x, float
                 L::read_scales(panel, u, s, scale, minimum);
                 total[s] = add_products<ProductOf<L>, 1>(total[s], codes, scale, minimum, x, first + u, 0);
             });
+        }
     for (int s = 0; s < slices; ++s) store(out + s * lanes, total[s]);
 }
 
