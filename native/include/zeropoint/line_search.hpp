@@ -92,7 +92,9 @@ private:
         is_first_ = true;
         for (const Ints minimum : {nearest, lower_f16(nearest), upper_f16(nearest)}) {
             consider({kept, minimum});
-            consider({refit({kept, minimum}), minimum});
+            const Ints refitted = refit({kept, minimum});
+            for (const Ints scale : {refitted, lower_f16(refitted), upper_f16(refitted)})
+                consider({scale, minimum});
         }
         consider({groups_.stored((high_ - low_) / float(Top)), groups_.stored(low_)});
         take(best_);
