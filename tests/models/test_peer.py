@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from families import FAMILIES, VOCABULARY, random_model, write_gguf
 from test_tokenizer import AWKWARD
 from vocabularies import BYTE, CONTROL, NORMAL, UNKNOWN
 
-from families import FAMILIES, VOCABULARY, random_model, write_gguf
 from zeropoint.checkpoints import StringArray, open_checkpoint
 from zeropoint.models import load_model, read_tokenizer
 
