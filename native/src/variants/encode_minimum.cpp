@@ -315,7 +315,7 @@ void encode_q2_k(const Source& source, u8* blocks, std::size_t first, std::size_
     constexpr Effort plain{6, -0.9f, 0.3f, 4, 1, 1, 1, {{1, 1}}};
     constexpr Effort weighted{6, -0.9f, 0.3f, 4, 2, 1, 1, {{1.05f, 1}, {1, 1.05f}, {1, 1}}};
     const auto run = is_weighted(source) ? encode<BlockQ2_K, 3, 16, 15, true, weighted>
-                                       : encode<BlockQ2_K, 3, 16, 15, false, plain>;
+                                         : encode<BlockQ2_K, 3, 16, 15, false, plain>;
     run(pack_q2_k, source, blocks, first, count);
 }
 
@@ -323,7 +323,7 @@ void encode_q4_k(const Source& source, u8* blocks, std::size_t first, std::size_
     constexpr Effort plain{6, -0.9f, 0.3f, 4, 1, 1, 1, {{1.05f, 1.05f}, {1, 1}}};
     constexpr Effort weighted{6, -0.9f, 0.3f, 6, 1, 1, 1, {{1.05f, 1}, {1, 1.05f}, {1, 1}}};
     const auto run = is_weighted(source) ? encode<BlockQ4_K, 15, 32, 63, true, weighted>
-                                       : encode<BlockQ4_K, 15, 32, 63, false, plain>;
+                                         : encode<BlockQ4_K, 15, 32, 63, false, plain>;
     run(pack_q4_k, source, blocks, first, count);
 }
 
@@ -331,7 +331,7 @@ void encode_q5_k(const Source& source, u8* blocks, std::size_t first, std::size_
     constexpr Effort plain{6, -0.9f, 0.3f, 4, 1, 1, 1, {{1.05f, 1.05f}, {1, 1}}};
     constexpr Effort weighted{6, -0.9f, 0.3f, 6, 1, 1, 1, {{1.05f, 1}, {1, 1.05f}, {1, 1}}};
     const auto run = is_weighted(source) ? encode<BlockQ5_K, 31, 32, 63, true, weighted>
-                                       : encode<BlockQ5_K, 31, 32, 63, false, plain>;
+                                         : encode<BlockQ5_K, 31, 32, 63, false, plain>;
     run(pack_q5_k, source, blocks, first, count);
 }
 

@@ -52,6 +52,9 @@ struct Effort {
     float nudges[4];  // ends at 0
 };
 
+constexpr int exact_count = 4;
+constexpr float exact_near[exact_count] = {1, 0.7f, 0.85f, 1.2f};  // times the plain scale
+
 // 256 / Size groups with scales d · (Low … High).
 template <typename Codes, int Size, int Low, int High, bool Weighted, Effort effort>
 struct ScaleSearch {
@@ -66,6 +69,7 @@ struct ScaleSearch {
     Tile& tile;
     Floats plain[groups];  // scale that puts the largest weight of a group on the lowest code
     Floats zero[groups];   // error of scale 0
+    Floats heaviest[groups];  // the most important weight
 
     explicit ScaleSearch(Tile& tile) : tile(tile) {}
 
@@ -86,10 +90,10 @@ struct ScaleSearch {
     }
 
     template <int K>
-    ZEROPOINT_INLINE void attempt(int g, State& state, Floats first, Floats stride) const {
-        Floats candidate[K], scale[K], inverse_scale[K], sum[K];
+    ZEROPOINT_INLINE void attempt(int g, State& state, Floats (&candidate)[K]) const {
+        Floats scale[K], inverse_scale[K], sum[K];
         for (int k = 0; k < K; ++k) {
-            candidate[k] = clamp(first + float(k) * stride, Low, High);
+            candidate[k] = clamp(candidate[k], Low, High);
             scale[k] = state.d.value * candidate[k];
             inverse_scale[k] = inverse(scale[k]);
         }
@@ -102,10 +106,28 @@ struct ScaleSearch {
         }
     }
 
+    template <int K>
+    ZEROPOINT_INLINE void attempt(int g, State& state, Floats first, Floats stride) const {
+        Floats candidate[K];
+        for (int k = 0; k < K; ++k) candidate[k] = first + float(k) * stride;
+        attempt(g, state, candidate);
+    }
+
     ZEROPOINT_INLINE void attempts(int g, State& state, Floats first, Floats stride, int count) const {
         int k = 0;
         for (; k + 4 <= count; k += 4) attempt<4>(g, state, first + float(k) * stride, stride);
         for (; k < count; ++k) attempt<1>(g, state, first + float(k) * stride, stride);
+    }
+
+    // Scales that put the most important weight of a group on a level.
+    ZEROPOINT_INLINE void attempt_exact(int g, State& state) const {
+        Floats candidate[exact_count];
+        for (int k = 0; k < exact_count; ++k) {
+            const Floats level = Codes::nearest(heaviest[g] * inverse(plain[g] * exact_near[k]));
+            const Floats scale = heaviest[g] / select(level == 0.0f, splat(1), level);
+            candidate[k] = round_even(scale * inverse(state.d.value));
+        }
+        attempt(g, state, candidate);
     }
 
     ZEROPOINT_INLINE void measure_groups() {
@@ -116,6 +138,15 @@ struct ScaleSearch {
                 high = larger(high, x[c]);
                 low = smaller(low, x[c]);
                 sum += Weighted ? (x[c] * x[c]) * w[c] : x[c] * x[c];
+            }
+            if constexpr (Weighted) {
+                Floats most = w[0];
+                heaviest[g] = x[0];
+                for (int c = 1; c < Size; ++c) {
+                    const Ints more = w[c] > most;
+                    most = select(more, w[c], most);
+                    heaviest[g] = select(more, x[c], heaviest[g]);
+                }
             }
             plain[g] = select(-low > high, low, high) * (1.0f / Codes::low);
             zero[g] = sum;
@@ -181,6 +212,7 @@ struct ScaleSearch {
         keep_better(best, begin(wider, [&](int g, State& state) {
             around_plain(g, state, effort.below, effort.below + effort.above, effort.stride,
                          effort.both_signs);
+            if constexpr (Weighted) attempt_exact(g, state);
         }));
         for (int r = 0; r < 4 && effort.nudges[r] > 0; ++r) {
             const Factor d = refit(best, effort.nudges[r]);
@@ -274,14 +306,15 @@ void encode_q3_k(const Source& source, u8* blocks, std::size_t first, std::size_
     constexpr Effort weighted{.below = 4, .above = 4, .stride = 2, .both_signs = true, .slack = 1.15f,
                               .near = 4, .nudges = {1, 1.03f}};
     const auto run = is_weighted(source) ? encode<BlockQ3_K, Integers<-4, 3>, 16, -32, 31, true, weighted>
-                                       : encode<BlockQ3_K, Integers<-4, 3>, 16, -32, 31, false, plain>;
+                                         : encode<BlockQ3_K, Integers<-4, 3>, 16, -32, 31, false, plain>;
     run(pack_q3_k, source, blocks, first, count);
 }
 
 void encode_q6_k(const Source& source, u8* blocks, std::size_t first, std::size_t count) {
-    constexpr Effort effort{.below = 4, .above = 20, .slack = 1.15f, .near = 1, .nudges = {1}};
-    const auto run = is_weighted(source) ? encode<BlockQ6_K, Integers<-32, 31>, 16, -128, 127, true, effort>
-                                       : encode<BlockQ6_K, Integers<-32, 31>, 16, -128, 127, false, effort>;
+    constexpr Effort plain{.below = 4, .above = 20, .slack = 1.15f, .near = 1, .nudges = {1}};
+    constexpr Effort weighted{.below = 4, .above = 16, .slack = 1.15f, .near = 1, .nudges = {1}};
+    const auto run = is_weighted(source) ? encode<BlockQ6_K, Integers<-32, 31>, 16, -128, 127, true, weighted>
+                                           : encode<BlockQ6_K, Integers<-32, 31>, 16, -128, 127, false, plain>;
     run(pack_q6_k, source, blocks, first, count);
 }
 
@@ -289,7 +322,7 @@ void encode_iq4_xs(const Source& source, u8* blocks, std::size_t first, std::siz
     constexpr Effort effort{.below = 4, .above = 8, .both_signs = true, .slack = 1.15f,
                             .near = 4, .nudges = {1.03f, 0.97f, 1}};
     const auto run = is_weighted(source) ? encode<BlockIQ4_XS, Levels, 32, -32, 31, true, effort>
-                                       : encode<BlockIQ4_XS, Levels, 32, -32, 31, false, effort>;
+                                         : encode<BlockIQ4_XS, Levels, 32, -32, 31, false, effort>;
     run(pack_iq4_xs, source, blocks, first, count);
 }
 

@@ -261,7 +261,7 @@ SEARCHES: Mapping[str, tuple[ScaleSearch | MinimumSearch, ScaleSearch | MinimumS
         MinimumSearch(size=32, top=31, most=63, window=(4, 1), nudges=((1.05, 1.05), (1, 1))),
         MinimumSearch(size=32, top=31, most=63, window=(6, 1), nudges=ALTERNATELY),
     ),
-    "Q6_K": (Q6_K_SEARCH, Q6_K_SEARCH),
+    "Q6_K": (Q6_K_SEARCH, replace(Q6_K_SEARCH, above=16)),
 }
 
 KQUANTS = (Q2_K(), Q3_K(), Q4_K(), Q5_K(), Q6_K())

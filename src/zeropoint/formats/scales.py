@@ -3,6 +3,7 @@
 See `search`, whose steps these are.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +40,7 @@ class ScaleSearch:
     stride: int = 1
     both_signs: bool = False  # the same candidates negative, too: levels are not symmetric
     slack: float = 1.15  # d is so much larger than it had to be: room for larger candidates
+    exact: tuple[float, ...] = (1, 0.7, 0.85, 1.2)  # see `exact_scales`; only with importance
     near: int  # candidates in each round
     nudges: tuple[float, ...]  # of each round
 
@@ -73,11 +75,13 @@ class ScaleSearch:
             return state
 
         lowest = np.float32(self.scales[0])
-        exact = blocks.factors(most * (np.float32(1) / lowest))
-        wider = blocks.factors(most * (np.float32(self.slack) / lowest))
-        best = around_plain(exact, 0, 1, 1, False).better(
-            around_plain(wider, self.below, self.below + self.above, self.stride, self.both_signs)
-        )
+        d = blocks.factors(most * (np.float32(1) / lowest))
+        best = around_plain(d, 0, 1, 1, False)
+        d = blocks.factors(most * (np.float32(self.slack) / lowest))
+        state = around_plain(d, self.below, self.below + self.above, self.stride, self.both_signs)
+        for scale in self.exact_scales(blocks, plain):
+            self.attempt(blocks, state, round_even(scale * inverse(d.value)))
+        best = best.better(state)
         for nudge in self.nudges:
             d = self.refit(blocks, best, nudge)
             state = State.zero(d, none, zero)
@@ -95,6 +99,21 @@ class ScaleSearch:
         rest = ratio - self.nearest(ratio)
         error = ordered_sum(blocks.weigh(rest * rest)) * (scale * scale)
         state.attempt(candidate, state.minimum, error, scale)
+
+    def exact_scales(self, blocks: Blocks, plain: F32) -> Iterator[F32]:
+        """Yield scales that put the most important weight of each group on a level.
+
+        Importance comes from squared inputs, and one column's is often a thousand times the others'
+        (massive activations). It is worth clipping a group for, so these scales may be far off the
+        plain one: the level is the nearest one with the plain scale times each of `exact`.
+        """
+        if blocks.w is None:
+            return
+        first = np.argmax(blocks.w, axis=2)[:, :, None]
+        heaviest = np.take_along_axis(blocks.x, first, axis=2)[:, :, 0]
+        for factor in self.exact:
+            level = self.nearest(heaviest * inverse(plain * np.float32(factor)))
+            yield heaviest / np.where(level == 0, np.float32(1), level)
 
     def refit(self, blocks: Blocks, state: State, nudge: float) -> Factors:
         """Return the d that fits codes and group scales best, times `nudge`.
