@@ -78,6 +78,14 @@ void Activations::assign(const float* x, std::size_t count, std::size_t columns,
     count_ = count, columns_ = columns, mode_ = mode;
     has_exact_ = has_fast_ = false;
     x_ = x, stride_ = stride;
+    for (bool fast : {false, true}) {
+        tiles_[fast].clear();
+        std::size_t first = 0;
+        for (int kind = tile_widths; kind-- > 0;)
+            for (const std::size_t width = std::size_t(widths(fast)[kind]); count - first >= width;
+                 first += width)
+                tiles_[fast].push_back({first, int(width), kind});
+    }
     if (columns % unit_columns == 0) return;
     // Kernels read whole units: pad with zeros, which weights of zero meet.
     const std::size_t padded = units() * unit_columns;
@@ -90,34 +98,12 @@ void Activations::assign(const float* x, std::size_t count, std::size_t columns,
     x_ = to, stride_ = padded;
 }
 
-std::size_t Activations::tiles(bool fast) const {
-    std::size_t total = 0, left = count_;
-    for (int kind = tile_widths; kind-- > 0;) {
-        const std::size_t width = std::size_t(widths(fast)[kind]);
-        total += left / width;
-        left %= width;
-    }
-    return total;
-}
-
-Activations::Tile Activations::tile(bool fast, std::size_t index) const {
-    std::size_t first = 0, left = count_;
-    for (int kind = tile_widths; kind-- > 0;) {
-        const std::size_t width = std::size_t(widths(fast)[kind]), here = left / width;
-        if (index < here) return {first + index * width, int(width), kind};
-        index -= here;
-        first += here * width;
-        left %= width;
-    }
-    throw std::out_of_range("tile");
-}
-
 void Activations::prepare_exact(int threads) {
     if (has_exact_) return;
     const std::size_t columns = units() * unit_columns;
     exact_.reserve(count_ * columns * sizeof(float));
-    parallel_for(tiles(false), threads, [&](std::size_t index) {
-        const Tile at = tile(false, index);
+    parallel_for(tiles(false).size(), threads, [&](std::size_t index) {
+        const Tile at = tiles(false)[index];
         float* to = exact_.as<float>() + at.first * columns;
         for (int j = 0; j < at.width; ++j) {
             const float* from = x_ + (at.first + j) * stride_;
@@ -132,8 +118,8 @@ void Activations::prepare_fast(int threads) {
     codes_.reserve(count_ * units() * 32);
     scales_.reserve(count_ * units() * 4);
     code_sums_.reserve(count_ * units() * 8);
-    parallel_for(tiles(true), threads, [&](std::size_t index) {
-        const Tile at = tile(true, index);
+    parallel_for(tiles(true).size(), threads, [&](std::size_t index) {
+        const Tile at = tiles(true)[index];
         kernels().round_tile(x_ + at.first * stride_, stride_, at.width, units() * unit_columns,
                              codes_.as<std::int32_t>() + at.first * units() * 8,
                              scales_.as<float>() + at.first * units(),
@@ -152,8 +138,7 @@ void Activations::prepare(Layout layout, int threads) {
     const std::size_t groups = std::size_t(kernel.groups), total = count_ * units() * groups;
     // Of each unit, group and activation, tile by tile: to(index, sum of codes, scale).
     const auto derive = [&](const auto& to) {
-        for (std::size_t index = 0; index < tiles(true); ++index) {
-            const Tile at = tile(true, index);
+        for (const Tile at : tiles(true)) {
             const std::size_t width = std::size_t(at.width), first = at.first * units();
             const std::int32_t* codes = code_sums_.as<std::int32_t>() + first * 2;
             for (std::size_t u = 0; u < units(); ++u)
@@ -187,13 +172,10 @@ Activations::Derived& Activations::corrections_of(const LayoutKernels& kernel) c
     return corrections_[std::countr_zero(unsigned(kernel.zero_point)) % 8][kernel.groups - 1];
 }
 
-FastTile Activations::fast(Layout layout, Tile tile, std::size_t unit) const {
+FastTile Activations::fast(Layout layout) const {
     const LayoutKernels& kernel = kernels_of(layout);
-    const std::size_t at = tile.first * units() + unit * std::size_t(tile.width);  // in units
-    const std::size_t groups = std::size_t(kernel.groups);
-    return {codes_.as<std::int32_t>() + at * 8, scales_.as<float>() + at,
-            corrections_of(kernel).values.as<std::int32_t>() + at * groups,
-            sums_[groups - 1].values.as<float>() + at * groups};
+    return {codes_.as<std::int32_t>(), scales_.as<float>(),
+            corrections_of(kernel).values.as<std::int32_t>(), sums_[kernel.groups - 1].values.as<float>()};
 }
 
 // ---- products ----
@@ -236,7 +218,7 @@ void multiply_one(const Product& product, const Activations& x, bool fast, std::
         const PanelOutput out(product, p, spare, 0);
         const std::uint8_t* data = weights.panel(p);
         if (fast)
-            kernel.vector_fast(data, weights.units(), x.fast(weights.layout(), x.tile(true, 0), 0), out.at(0));
+            kernel.vector_fast(data, weights.units(), x.fast(weights.layout()), out.at(0));
         else
             kernel.vector_exact(data, weights.units(), x.exact(), out.at(0));
         out.finish(1);
@@ -252,30 +234,31 @@ void multiply_tiles(const Product& product, const Activations& x, bool fast, Ran
     const PackedMatrix& weights = *product.weights;
     const LayoutKernels& kernel = kernels_of(weights.layout());
     const std::size_t units = weights.units(), step = fast ? fast_block_units : exact_block_units;
-    const auto begin = x.tile(fast, tiles.first), end = x.tile(fast, tiles.last - 1);
+    const auto part = x.tiles(fast).subspan(tiles.first, tiles.last - tiles.first);
+    const std::size_t begin = part.front().first, count = part.back().first + part.back().width - begin;
+    const FastTile rounded = fast ? x.fast(weights.layout()) : FastTile{};
     Unpacked codes;
     alignas(64) float floats[exact_block_units * unit_columns * panel_rows];
     alignas(64) float spare[rows_at_once * panel_rows];  // of the last panel: no other lacks rows
     for (std::size_t unit = 0; unit < units; unit += step) {
         const std::size_t here = std::min(step, units - unit);
         for (std::size_t p = panels.first; p < panels.last; ++p) {
-            const PanelOutput out(product, p, spare, begin.first);
+            const PanelOutput out(product, p, spare, begin);
             if (fast)
                 kernel.unpack_fast(weights.panel(p), unit, here, codes);
             else
                 kernel.unpack_exact(weights.panel(p), unit, here, floats);
-            for (std::size_t t = tiles.first; t < tiles.last; ++t) {
-                const auto tile = x.tile(fast, t);
+            for (const auto& tile : part) {
                 float* to = out.at(tile.first);
-                const std::size_t at = (tile.first * units + unit * tile.width) * unit_columns;
+                const std::size_t at = tile.first * units + unit * std::size_t(tile.width);
                 if (fast)
-                    kernel.multiply_fast[tile.kind](codes, here, x.fast(weights.layout(), tile, unit), to,
-                                                out.stride(), unit > 0);
+                    kernel.multiply_fast[tile.kind](codes, here, rounded.from(at, std::size_t(kernel.groups)),
+                                                    to, out.stride(), unit > 0);
                 else
-                    kernels().multiply_exact[tile.kind](floats, here, x.exact() + at, to, out.stride(),
-                                                    unit > 0);
+                    kernels().multiply_exact[tile.kind](floats, here, x.exact() + at * unit_columns, to,
+                                                        out.stride(), unit > 0);
             }
-            if (unit + here == units) out.finish(end.first + end.width - begin.first);
+            if (unit + here == units) out.finish(count);
         }
     }
 }
@@ -300,7 +283,7 @@ Job plan(const Product& product, const Activations& x, int threads) {
     job.chunks = (weights.panels() + job.panels_per_task - 1) / job.panels_per_task;
     const std::size_t wide = std::size_t(widths(job.fast)[tile_widths - 1]);
     job.tiles_per_pass = std::max<std::size_t>(1, rows_at_once / wide);
-    job.passes = job.one ? 1 : (x.tiles(job.fast) + job.tiles_per_pass - 1) / job.tiles_per_pass;
+    job.passes = job.one ? 1 : (x.tiles(job.fast).size() + job.tiles_per_pass - 1) / job.tiles_per_pass;
     return job;
 }
 
@@ -310,7 +293,7 @@ void run(const Job& job, const Activations& x, std::size_t task) {
     if (job.one) return multiply_one(*job.product, x, job.fast, first, last);
     const std::size_t tile = task / job.chunks * job.tiles_per_pass;
     multiply_tiles(*job.product, x, job.fast, {first, last},
-                   {tile, std::min(tile + job.tiles_per_pass, x.tiles(job.fast))});
+                   {tile, std::min(tile + job.tiles_per_pass, x.tiles(job.fast).size())});
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "zeropoint/panels.hpp"
 
@@ -94,12 +95,12 @@ public:
         std::size_t first;
         int width, kind;
     };
-    std::size_t tiles(bool fast) const;
-    Tile tile(bool fast, std::size_t index) const;
-    const float* exact() const { return exact_.as<float>(); }
+    std::span<const Tile> tiles(bool fast) const { return tiles_[fast]; }
     // Derives what a layout needs and is not there yet; not thread-safe.
     void prepare(Layout layout, int threads);
-    FastTile fast(Layout layout, Tile tile, std::size_t unit) const;
+    // What tiles read from: a tile's part starts `first · units + unit · width` units in.
+    const float* exact() const { return exact_.as<float>(); }
+    FastTile fast(Layout layout) const;
 
 private:
     std::size_t units() const { return (columns_ + unit_columns - 1) / unit_columns; }
@@ -110,6 +111,7 @@ private:
     std::size_t count_ = 0, columns_ = 0, stride_ = 0;
     const float* x_ = nullptr;
     Mode mode_ = Mode::exact;
+    std::vector<Tile> tiles_[2];  // exact, fast
     bool has_exact_ = false, has_fast_ = false;
     Buffer exact_, codes_, scales_, code_sums_;
     struct Derived {

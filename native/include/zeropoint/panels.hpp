@@ -77,6 +77,10 @@ struct FastTile {
     const float* scales;              // (units, width)
     const std::int32_t* corrections;  // (units, groups, width): −zero_point · sum of the codes
     const float* sums;                // (units, groups, width): scale · sum of the codes
+
+    FastTile from(std::size_t units, std::size_t groups) const {
+        return {codes + units * 8, scales + units, corrections + units * groups, sums + units * groups};
+    }
 };
 
 // What a panel's unpacking for a block of columns leaves in cache.

@@ -156,38 +156,33 @@ void multiply_fast(const Unpacked& panel, std::size_t units, FastTile x, float* 
 // Activations: q = round(x / scale), scale = max |x| / 127 of 32 columns. Below 1e-30 all codes are 0.
 void round_tile(const float* x, std::size_t stride, int width, std::size_t columns, std::int32_t* codes,
                 float* scales, std::int32_t* sums) {
+    constexpr int vectors = 32 / lanes;
     for (int j = 0; j < width; ++j, x += stride) {
         for (std::size_t u = 0; u < columns / 32; ++u) {
-            const float* from = x + 32 * u;
+            Floats values[vectors];
             Ints largest{};
-            for (int i = 0; i < 32 / lanes; ++i) {
-                const Ints magnitude = load<Ints>(from + i * lanes) & 0x7fffffff;
+            for (int i = 0; i < vectors; ++i) {
+                values[i] = load<Floats>(x + 32 * u + i * lanes);
+                const Ints magnitude = (Ints)values[i] & 0x7fffffff;  // ordered as the floats are
                 largest = magnitude > largest ? magnitude : largest;
             }
-            std::int32_t bits = 0;
-            for (int i = 0; i < lanes; ++i) bits = largest[i] > bits ? largest[i] : bits;
-            const float peak = std::bit_cast<float>(bits);
+            const float peak = std::bit_cast<float>(
+                over_lanes(largest, [](auto a, auto b) { return a > b ? a : b; }));
             scales[u * width + j] = peak / 127.0f;
             const Floats inverse = splat(peak < 1e-30f ? 0.0f : 127.0f / peak);
             // Adding 1.5 · 2^23 leaves the rounded integer (ties to even) in the low bits.
             const Floats magic = splat(12582912.0f);
-            std::int32_t sum[2] = {};
-            for (int i = 0; i < 32 / lanes; ++i) {
-                const Ints code =
-                    (Ints)(load<Floats>(from + i * lanes) * inverse + magic) - 0x4b400000;
-                for (int k = 0; k < lanes / 4; ++k) {
-                    const int c = i * lanes + 4 * k;
-                    const std::int32_t q[4] = {code[4 * k], code[4 * k + 1], code[4 * k + 2],
-                                               code[4 * k + 3]};
-                    sum[c / 16] += std::int8_t(q[0]) + std::int8_t(q[1]) + std::int8_t(q[2]) +
-                                   std::int8_t(q[3]);
-                    codes[(u * 8 + c / 4) * width + j] =
-                        std::int32_t((q[0] & 255u) | (q[1] & 255u) << 8 | (q[2] & 255u) << 16 |
-                                     (q[3] & 255u) << 24);
+            std::int8_t bytes[32];
+            for (int half = 0; half < 2; ++half) {
+                Ints sum{};
+                for (int i = half * vectors / 2; i < (half + 1) * vectors / 2; ++i) {
+                    const Ints code = (Ints)(values[i] * inverse + magic) - 0x4b400000;
+                    put_low_bytes(bytes + i * lanes, code);
+                    sum += (code << 24) >> 24;
                 }
+                sums[(2 * u + half) * width + j] = over_lanes(sum, [](auto a, auto b) { return a + b; });
             }
-            sums[(2 * u) * width + j] = sum[0];
-            sums[(2 * u + 1) * width + j] = sum[1];
+            for (int t = 0; t < 8; ++t) std::memcpy(codes + (u * 8 + t) * width + j, bytes + 4 * t, 4);
         }
     }
 }

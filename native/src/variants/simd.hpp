@@ -113,6 +113,28 @@ template <typename V>
 #endif
 }
 
+// The low byte of each lane.
+[[maybe_unused]] inline void put_low_bytes(std::int8_t* to, Ints value) {
+#if defined(__AVX512VNNI__)
+    _mm_storeu_si128((__m128i*)to, _mm512_maskz_cvtepi32_epi8(0xffff, (__m512i)value));
+#else
+    for (int i = 0; i < lanes; ++i) to[i] = std::int8_t(value[i]);
+#endif
+}
+
+// All lanes by an operation whose order does not matter.
+template <typename Operation>
+[[maybe_unused]] inline std::int32_t over_lanes(Ints value, const Operation& combine) {
+    typedef std::int32_t Quarter __attribute__((vector_size(16)));
+    Quarter parts[lanes / 4];
+    std::memcpy(parts, &value, sizeof parts);
+    Quarter all = parts[0];
+    for (int i = 1; i < lanes / 4; ++i) all = combine(all, parts[i]);
+    all = combine(all, __builtin_shuffle(all, Quarter{2, 3, 0, 1}));
+    all = combine(all, __builtin_shuffle(all, Quarter{1, 0, 3, 2}));
+    return all[0];
+}
+
 // table[i] for each byte i in 0..15; the table is repeated in every 16 bytes.
 [[maybe_unused]] inline Bytes lookup(const std::uint8_t (&table)[16], Bytes index) {
 #if defined(__AVX512VNNI__)
