@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import typer
 
 from zeropoint.cli import (
+    bench,
     calibrate,
     compare,
     demo,
@@ -60,6 +61,7 @@ measure.register(app)
 compare.register(app)
 ladder.register(app)
 run.register(app)
+bench.register(app)
 doctor.register(app)
 
 
