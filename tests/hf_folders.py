@@ -155,6 +155,7 @@ def write_piece_tokenizer(folder: Path) -> None:
         ("i", "n"),
         ("▁", "a"),
         ("▁a", "n"),
+        ("▁", "an"),  # as converted vocabularies have it: every pair that makes a piece
     ]
     tokens += [*letters, *dict.fromkeys("".join(pair) for pair in merges)]
     tokens += [f"<unused{index}>" for index in range(VOCABULARY - len(tokens))]

@@ -1,5 +1,6 @@
 """`exact` logits are transformers' on the same weights, up to the rounding of float32."""
 
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -37,18 +38,37 @@ def test_logits_equal_those_of_transformers(family: Family, count: int, tmp_path
         assert np.abs(ours - double).max() <= allowed, engine
 
 
-# Every format that GGUF stores and that can be written, on one model with rows of 256.
-STORED = [name for name, format in FORMATS.items() if 256 % format.block_size == 0]
-WIDE = {"hidden_size": 256, "intermediate_size": 256, "num_hidden_layers": 2}
+# Every format that weights have, one matrix after the other, in models with rows of 256.
+NOT_WEIGHTS = {"F64", "I8", "I16", "I32", "I64"}
+FORMATS_OF_WEIGHTS = [name for name in FORMATS if name not in NOT_WEIGHTS]
 
 
-@pytest.mark.parametrize("format", STORED)
-def test_logits_equal_those_of_transformers_in_every_format(format: str, tmp_path: Path) -> None:
-    family = FAMILIES["llama"]
-    model = random_model(family, **WIDE)
-    path = write_gguf(tmp_path / "tiny.gguf", family, model, format)
-    tokens = some_tokens(1, 24)
+def widened(family: Family) -> dict[str, int]:
+    """Options for rows of 256, heads of the size they had, and a matrix for every format."""
+    wide = {"hidden_size": 256, "intermediate_size": 256, "moe_intermediate_size": 256}
+    wide["num_attention_heads"] = 256 // family.options.get("head_dim", 16)
+    wide["num_hidden_layers"] = 7 if family.architecture == "phi3" else 4  # of 4 or 7 matrices
+    return {key: value for key, value in wide.items() if key in family.options}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_format_in_every_family(name: str, tmp_path: Path) -> None:
+    family = FAMILIES[name]
+    first = list(FAMILIES).index(name)  # so that a format is another matrix's in another family
+    turn = FORMATS_OF_WEIGHTS[first:] + FORMATS_OF_WEIGHTS[:first]
+    model = random_model(family, **widened(family))
+    path = write_gguf(tmp_path / "tiny.gguf", family, model, cycle(turn))
+    checkpoint = open_checkpoint(path)
+    assert {tensor.format.name for tensor in checkpoint.tensors.values()} >= set(turn)
+    tokens = some_tokens(2, 24)
+    ours = load_model(checkpoint, threads=1)
+    logits = ours.logits(tokens)
     single = transformers_logits(model, tokens, torch.float32)
     double = transformers_logits(model, tokens, torch.float64)
-    ours = load_model(open_checkpoint(path), threads=1).logits(tokens)
-    assert np.abs(ours - double).max() <= FACTOR * np.abs(single - double).max()
+    assert np.abs(logits - double).max() <= FACTOR * np.abs(single - double).max()
+    # And the bits are those of one token after the other, on more threads.
+    cache = ours.cache(24)
+    other = load_model(checkpoint, threads=3)
+    for at, size in ((0, 1), (1, 16), (17, 7)):
+        part = other.logits(tokens[1, at : at + size], cache)
+        np.testing.assert_array_equal(part, logits[1, at : at + size])

@@ -24,6 +24,8 @@ blk.*.attn_output.weight  Q4_K
 """
 OTHERWISE = "Q4_K_M"
 CONTEXT = 256  # tokens of the chunks that the loss is measured on
+PROMPT = "The capital of France is"
+TOKENS = 32  # that both files add to it
 
 
 def register(app: typer.Typer) -> None:
@@ -82,7 +84,10 @@ def demo(
         out.say("\nMaking it smaller: what happened to each kind of tensor", style="bold")
         write(
             out, plan, output, threads=threads, progress=progress,
-            then=lambda: measure_loss(out, output, path, chunks, threads, progress),
+            then=lambda: (
+                measure_loss(out, output, path, chunks, threads, progress)
+                | generate_both(out, path, output, threads)
+            ),
         )  # fmt: skip
     goodbye(out, output)
 
@@ -129,11 +134,26 @@ def measure_loss(
     return {"loss": found}
 
 
+def generate_both(out: Output, ref: str, quant: Path, threads: int | None) -> dict[str, object]:
+    """Let both files continue the same words, always by the best token; for `--json` too."""
+    from zeropoint.cli.generation import Job, Runner, side_by_side, summary
+    from zeropoint.models import GREEDY
+
+    out.say(f"\nWhat both say after {PROMPT!r}, the original and the smaller one", style="bold")
+    job = Job(TOKENS, GREEDY, chat=False, system=None, context=None)
+    runners = [Runner(name, job, "fast", threads) for name in (ref, str(quant))]
+    results = side_by_side(runners, PROMPT, out)
+    for runner in runners:
+        out.say(f"{Path(runner.name).name}: {runner.speed()}")
+    return {"generated": summary(results, GREEDY.seed)}
+
+
 def goodbye(out: Output, output: Path) -> None:
     """Name what to try next."""
     out.note(
         "\nNext, for example:\n"
         f"  zeropoint inspect {output}\n"
+        f"  zeropoint run {output} -p '{PROMPT}'\n"
         f"  zeropoint explain Q4_K_M\n"
         f"  llama-cli -m {output} -p 'The capital of France is'"
     )

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zeropoint.checkpoints import open_checkpoint
+from zeropoint.checkpoints import open_model
 from zeropoint.cli.output import Output, console
+from zeropoint.cli.progress import Progress, track
 from zeropoint.models import (
     Conversation,
     Finished,
@@ -25,6 +26,8 @@ from zeropoint.models import (
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+LONG = 512  # tokens of a prompt whose reading shows progress
 
 
 @dataclass(frozen=True)
@@ -52,18 +55,19 @@ class Result:
 class Runner:
     """One model and what it says."""
 
-    def __init__(self, path: Path, job: Job, mode: str, threads: int | None) -> None:
+    def __init__(self, name: str, job: Job, mode: str, threads: int | None) -> None:
         self.job = job
-        self.checkpoint = open_checkpoint(path)
+        self.name = name
+        self.checkpoint = open_model(name)
         self.model = load_model(self.checkpoint, mode=as_mode(mode), threads=threads)
-        self.result = Result(str(path), [])
+        self.result = Result(name, [])
 
     @property
     def chats(self) -> bool:
         """Whether the prompt is a message and not the beginning of a text."""
         return has_template(self.checkpoint) if self.job.chat is None else self.job.chat
 
-    def records(self, prompt: str) -> Iterator[Token]:
+    def records(self, prompt: str, progress: Progress = Progress.none) -> Iterator[Token]:
         """Generate; tokens are yielded and gathered in `result`."""
         tokenizer = self.model.tokenizer
         if self.chats:
@@ -75,11 +79,15 @@ class Runner:
             ids = tokenizer.encode(prompt, ends=True)
             if tokenizer.adds_eos:
                 ids.pop()
-        result = self.result = Result(str(self.checkpoint.path), ids)
+        result = self.result = Result(self.name, ids)
         cache = room_for(self.model, len(ids), self.job.tokens, self.job.context)
-        for record in generate(
+        steps = generate(
             self.model, ids, limit=self.job.tokens, sampling=self.job.sampling, cache=cache
-        ):
+        )
+        how = progress if len(ids) > LONG else Progress.none
+        for _ in track(prompt_of(steps), len(ids), "Reading the prompt", how):
+            pass
+        for record in steps:
             if isinstance(record, Token):
                 result.ids.append(record.id)
                 result.text += record.text
@@ -90,9 +98,14 @@ class Runner:
 
     def stream(self, prompt: str, out: Output) -> Result:
         """Generate and print the text as it comes."""
-        for record in self.records(prompt):
+        try:
+            for record in self.records(prompt, Progress.none if out.quiet else Progress.auto):
+                if not out.as_json:
+                    write(record.text)
+        except KeyboardInterrupt:
             if not out.as_json:
-                write(record.text)
+                write("\n")  # what follows stands on a line of its own
+            raise
         if not out.as_json:
             write(self.result.finished.text + "\n" if self.result.finished else "\n")
         return self.result
@@ -101,6 +114,15 @@ class Runner:
         """Say how fast it went."""
         done = self.result.finished
         return "" if done is None else speed(done)
+
+
+def prompt_of(steps: Iterator[PromptRead | Token | Finished]) -> Iterator[PromptRead]:
+    """Yield the records of the prompt, and leave the rest in `steps`."""
+    for record in steps:
+        assert isinstance(record, PromptRead)
+        yield record
+        if record.done == record.total:
+            return
 
 
 def as_mode(mode: str) -> Mode:
@@ -128,11 +150,18 @@ def write(text: str) -> None:
     sys.stdout.flush()
 
 
+def side_by_side(runners: list[Runner], prompt: str, out: Output) -> list[Result]:
+    """Generate with two models: in columns on a terminal, one after the other elsewhere."""
+    if sys.stdout.isatty() and not out.as_json:
+        return in_columns(runners, prompt)
+    return in_blocks(runners, prompt, out)
+
+
 def in_blocks(runners: list[Runner], prompt: str, out: Output) -> list[Result]:
     """Generate one after the other, and say where they part."""
     results = []
     for runner in runners:
-        out.say(f"== {runner.checkpoint.path}")
+        out.say(f"== {runner.name}")
         results.append(runner.stream(prompt, out))
     out.say(difference(results[0], results[1]))
     return results

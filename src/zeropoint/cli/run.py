@@ -2,7 +2,6 @@
 
 import sys
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -30,7 +29,8 @@ def register(app: typer.Typer) -> None:
 
 def run(
     model: Annotated[
-        Path, typer.Argument(help="A model: a GGUF file, or any shard of a split one.")
+        str,
+        typer.Argument(help="A GGUF file (or a shard), a Hugging Face folder, or org/name."),
     ],
     prompt: Annotated[
         str | None,
@@ -40,7 +40,7 @@ def run(
         int, typer.Option("-n", "--tokens", min=1, help="Stop after this many.")
     ] = TOKENS,
     versus: Annotated[
-        Path | None,
+        str | None,
         typer.Option("--vs", help="Another model, side by side on the same prompt and seed."),
     ] = None,
     greedy: Annotated[bool, typer.Option("--greedy", help="Always take the best token.")] = False,
@@ -89,25 +89,23 @@ def run(
         raise typer.BadParameter(str(error)) from None
     out = Output(as_json=as_json, quiet=quiet)
     job = Job(tokens, sampling, chat, system, context)
-    paths = [model] if versus is None else [model, versus]
+    names = [model] if versus is None else [model, versus]
     if prompt is None and sys.stdin.isatty() and not as_json and versus is None:
         chat_with(Runner(model, job, mode.value, threads), out)
         return
     text = sys.stdin.read() if prompt in (None, "-") else str(prompt)
-    runners = [Runner(path, job, mode.value, threads) for path in paths]
+    runners = [Runner(name, job, mode.value, threads) for name in names]
     show(out, runners, text, sampling)
 
 
 def show(out: Output, runners: "list[Runner]", text: str, sampling: "Sampling") -> None:
     """Generate and print: one text, or two and where they part."""
-    from zeropoint.cli.generation import in_blocks, in_columns, summary
+    from zeropoint.cli.generation import side_by_side, summary
 
     if len(runners) == 1:
         results = [runners[0].stream(text, out)]
-    elif sys.stdout.isatty() and not out.as_json:
-        results = in_columns(runners, text)
     else:
-        results = in_blocks(runners, text, out)
+        results = side_by_side(runners, text, out)
     for runner in runners:
         out.note(runner.speed())
     out.finish("run", summary(results, sampling.seed))

@@ -93,6 +93,8 @@ class Family:
     required: tuple[str, ...] = ()  # roles beyond the common ones
 
 
+_FAR = 1 << 30  # positions: a window that nobody reaches
+
 _QK_NORMS = ("attn_q_norm", "attn_k_norm")
 _POST_NORMS = ("post_attention_norm", "post_ffw_norm")
 
@@ -139,15 +141,15 @@ def read_architecture(checkpoint: Checkpoint) -> Architecture:
             f"{checkpoint.path}: architecture {header.architecture!r} is not known here; "
             f"known: {', '.join(FAMILIES)}"
         )
-    width = header.integer("embedding_length")
-    count = header.integer("block_count")
+    width = header.integer("embedding_length", least=1)
+    count = header.integer("block_count", least=1)
     embedding = header.tensor("token_embd.weight")
     architecture = Architecture(
         name=header.architecture,
-        context_length=header.integer("context_length"),
+        context_length=header.integer("context_length", least=1),
         vocab_size=embedding.shape[0],
         width=width,
-        epsilon=header.number("attention.layer_norm_rms_epsilon"),
+        epsilon=header.number("attention.layer_norm_rms_epsilon", above=0),
         embedding_scale=width**0.5 if family.scaled_embedding else 1.0,
         logit_softcap=header.number("final_logit_softcapping", 0.0) or None,
         layers=tuple(_read_layer(header, family, index) for index in range(count)),
@@ -164,8 +166,8 @@ def _read_layer(header: Header, family: Family, index: int) -> LayerSpec:
     if heads < 1 or kv_heads < 1 or heads % kv_heads:
         raise header.wrong("attention.head_count_kv", f"{heads} heads cannot share {kv_heads}")
     width = header.integer("embedding_length")
-    head_size = header.integer("attention.key_length", width // heads)
-    window = header.integer("attention.sliding_window", family.default_window or 0)
+    head_size = header.integer("attention.key_length", width // heads, least=1)
+    window = min(header.integer("attention.sliding_window", family.default_window or 0), _FAR)
     windowed = window > 0 and _is_windowed(header, family, index)
     wide = header.integer("block_count") == family.wide_blocks
     scale = header.number("attention.scale", (width // heads if wide else head_size) ** -0.5)
@@ -175,7 +177,7 @@ def _read_layer(header: Header, family: Family, index: int) -> LayerSpec:
         heads=heads,
         kv_heads=kv_heads,
         head_size=head_size,
-        value_size=header.integer("attention.value_length", head_size),
+        value_size=header.integer("attention.value_length", head_size, least=1),
         scale=scale,
         softcap=header.number("attn_logit_softcapping", 0.0) or None,
         window=window if windowed else None,
@@ -199,7 +201,7 @@ def _is_windowed(header: Header, family: Family, index: int) -> bool:
     if pattern is not None and header.is_array(pattern):
         flags = header.array(pattern)
         return index < len(flags) and bool(flags[index])
-    period = family.window_period if pattern is None else int(pattern)  # type: ignore[call-overload]
+    period = header.integer("attention.sliding_window_pattern", family.window_period)
     return period == 0 or index % period < period - 1
 
 
@@ -243,7 +245,7 @@ def _find_tensors(header: Header, family: Family, index: int) -> dict[str, str]:
 
 def _check_vocabulary(header: Header, architecture: Architecture) -> None:
     tokens = header.checkpoint.metadata.get("tokenizer.ggml.tokens")
-    if tokens is not None and len(tokens) != architecture.vocab_size:  # type: ignore[arg-type]
+    if header.is_array(tokens) and len(tokens) != architecture.vocab_size:  # type: ignore[arg-type]
         raise CheckpointError(
             header.checkpoint.path,
             f"the vocabulary has {len(tokens)} tokens, "  # type: ignore[arg-type]

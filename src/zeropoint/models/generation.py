@@ -57,7 +57,7 @@ def generate(
 
     A cache that holds some tokens is continued: `prompt` is what follows them. `stops` end the
     generation (None: the tokenizer's). Raises UnsupportedModel if the prompt is empty or does not
-    fit the model's context.
+    fit the model's context, or if the logits are not finite.
     """
     cache = room_for(model, len(prompt), limit) if cache is None else cache
     room = cache.capacity - int(cache.lengths[0])
@@ -78,6 +78,11 @@ def generate(
     count = 0
     reason: Literal["stop", "length", "context"] = "length"
     while count < limit:
+        if not np.isfinite(logits.max()):
+            raise UnsupportedModel(
+                f"the model's logits are not finite after {int(cache.lengths[0])} tokens: "
+                "its weights or its metadata are damaged"
+            )
         chosen = choose(logits, sampling, count, recent)
         if chosen in stops:
             reason = "stop"

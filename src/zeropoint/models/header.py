@@ -1,7 +1,7 @@
 """Reads typed values out of a checkpoint's metadata; a file that lies gets one clear sentence."""
 
 from collections.abc import Mapping, Sequence
-from math import isfinite
+from math import inf, isfinite
 
 import numpy as np
 
@@ -39,8 +39,10 @@ class Header:
         """Return an array's elements."""
         return list(value)  # type: ignore[call-overload, no-any-return]
 
-    def integer(self, key: str, default: int | None = None, *, layer: int | None = None) -> int:
-        """Return a whole number ≥ 0; an array (one value per layer) is read at `layer`."""
+    def integer(
+        self, key: str, default: int | None = None, *, layer: int | None = None, least: int = 0
+    ) -> int:
+        """Return a whole number ≥ `least`; an array (one value per layer) is read at `layer`."""
         value = self.get(key)
         if value is None:
             if default is None:
@@ -51,12 +53,13 @@ class Header:
             if layer >= len(values):
                 raise self.wrong(key, f"there is no value for layer {layer}")
             value = values[layer]
-        if not isinstance(value, (int, np.integer, np.bool_)) or value < 0:
-            raise self.wrong(key, f"expected a whole number, found {value!r}")
+        if not isinstance(value, (int, np.integer, np.bool_)) or value < least:
+            from_one = f" of at least {least}" if least else ""
+            raise self.wrong(key, f"expected a whole number{from_one}, found {value!r}")
         return int(value)
 
-    def number(self, key: str, default: float | None = None) -> float:
-        """Return a finite number."""
+    def number(self, key: str, default: float | None = None, *, above: float = -inf) -> float:
+        """Return a finite number > `above`."""
         value = self.get(key)
         if value is None:
             if default is None:
@@ -64,6 +67,8 @@ class Header:
             return default
         if not isinstance(value, (int, float, np.integer, np.floating)) or not isfinite(value):
             raise self.wrong(key, f"expected a finite number, found {value!r}")
+        if value <= above:
+            raise self.wrong(key, f"expected a number above {above:g}, found {value!r}")
         return float(value)
 
     def text(self, key: str, default: str) -> str:

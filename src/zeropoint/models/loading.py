@@ -113,7 +113,8 @@ class Model:
         logits = self._weights.multiply(self.architecture.output, np.ascontiguousarray(rows))
         cap = self.architecture.logit_softcap
         if cap is not None:
-            logits = np.tanh(logits / np.float32(cap)) * np.float32(cap)
+            with np.errstate(over="ignore"):  # tanh(infinity) = 1
+                logits = np.tanh(logits / np.float32(cap)) * np.float32(cap)
         return logits
 
     def logits(self, tokens: Tokens, cache: Cache | None = None) -> F32:

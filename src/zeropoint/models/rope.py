@@ -40,14 +40,16 @@ def read_rope(header: Header, family: "Family", head_size: int, *, windowed: boo
     dimensions = header.integer("rope.dimension_count", head_size)
     if not 0 < dimensions <= head_size or dimensions % 2:
         raise header.wrong("rope.dimension_count", f"{dimensions} of {head_size} cannot turn")
-    base = header.number("rope.freq_base", 10000.0)
+    base = header.number("rope.freq_base", 10000.0, above=1)
     if windowed and (family.window_base or family.default_window):
-        base = header.number("rope.freq_base_swa", family.window_base or base)
+        base = header.number("rope.freq_base_swa", family.window_base or base, above=1)
     context = header.integer("context_length")
     original = header.integer("rope.scaling.original_context_length", 0) or context
     kind = header.text("rope.scaling.type", "linear")
     factor = header.number("rope.scaling.factor", 0.0) or header.number("rope.scale_linear", 0.0)
     factor = 1.0 if windowed and family.window_base else factor or 1.0
+    if factor < 1e-6:
+        raise header.wrong("rope.scaling.factor", f"{factor:g} cannot divide positions")
     magnitude = header.number("rope.scaling.attn_factor", 1.0)
     powers = _powers(base, dimensions)
     long = None
@@ -99,8 +101,8 @@ def _yarn(header: Header, powers: F32, base: float, factor: float, original: int
     def dimension_of(rotations: float) -> float:
         return dimensions * log(original / (rotations * 2 * pi)) / (2 * log(base))
 
-    beta_fast = header.number("rope.scaling.yarn_beta_fast", 32.0)
-    beta_slow = header.number("rope.scaling.yarn_beta_slow", 1.0)
+    beta_fast = header.number("rope.scaling.yarn_beta_fast", 32.0, above=0)
+    beta_slow = header.number("rope.scaling.yarn_beta_slow", 1.0, above=0)
     low = max(floor(dimension_of(beta_fast)), 0)
     high = min(ceil(dimension_of(beta_slow)), dimensions - 1)
     ramp = (np.arange(powers.size, dtype=np.float32) - np.float32(low)) / np.float32(

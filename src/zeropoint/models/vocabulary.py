@@ -69,7 +69,7 @@ def read_vocabulary(checkpoint: Checkpoint) -> Vocabulary:
     """Read and check a file's vocabulary. Raises CheckpointError or UnsupportedModel."""
     metadata = checkpoint.metadata
     model = metadata.get("tokenizer.ggml.model")
-    if model not in ("gpt2", "llama"):
+    if not isinstance(model, str) or model not in ("gpt2", "llama"):
         raise UnsupportedModel(f"{checkpoint.path}: tokenizer {model!r} is not known here")
     tokens = _strings(checkpoint, "tokenizer.ggml.tokens")
     if tokens is None:
@@ -136,4 +136,6 @@ def _token_id(checkpoint: Checkpoint, name: str, size: int) -> int | None:
 
 def _flag(checkpoint: Checkpoint, key: str) -> bool | None:
     value = checkpoint.metadata.get(key)
+    if value is not None and not isinstance(value, bool | int | np.bool_ | np.integer):
+        raise CheckpointError(checkpoint.path, "expected true or false", field=key)
     return None if value is None else bool(value)

@@ -1,0 +1,188 @@
+"""How far are logits from exact ones? Ours and llama.cpp's, on the same file and the same tokens.
+
+    python benchmarks/exactness.py MODEL... [--to FORMAT,...] --text FILE --peer PYTHON
+        [--tokens 512] [--double 0] [--log FILE.jsonl]
+
+For each file (or each FORMAT made of it) prints, over the full vocabulary and in float64:
+
+    KL(exact ‖ ours)         our `fast` mode from our `exact` one, nats per token
+    KL(exact ‖ llama.cpp)    llama.cpp from our `exact` mode, as it runs by default
+    KL(llama.cpp ‖ ours)     between the two runtimes
+    top-1                    positions where the two runtimes put another token first, and the
+                             largest gap (nats) between the two best logits of either at one of them
+
+and with --double N, on the first N tokens, the largest distance from logits computed in float64 of
+`exact`, and of transformers in float32: the modules of transformers on the decoded weights, which
+this script has it load from the folder that `zeropoint quantize FILE FOLDER --to F32` writes.
+
+PYTHON is one that has llama-cpp-python.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+GAP = 0.5  # nats: where a runtime's two best logits are further apart, both choose the same
+ROWS = 32  # positions that are widened to float64 at a time
+
+
+def peer_side(path: str, tokens: str, target: str) -> None:
+    """Be the process that has llama.cpp: write its logits of all positions."""
+    import llama_cpp
+
+    ids = json.loads(Path(tokens).read_text())
+    model = llama_cpp.Llama(
+        path, n_ctx=len(ids), n_threads=2, n_threads_batch=2, verbose=False, logits_all=True
+    )
+    model.eval(ids)
+    np.save(target, np.asarray(model.scores[: len(ids)], np.float32))
+
+
+def peer_logits(python: str, path: Path, ids: list[int], folder: Path) -> np.ndarray:
+    """Return llama.cpp's logits, from a process of its own."""
+    (folder / "tokens.json").write_text(json.dumps(ids))
+    target = folder / "peer.npy"
+    words = [python, __file__, "--peer-side", str(path), str(folder / "tokens.json"), str(target)]
+    subprocess.run(words, check=True)
+    return np.load(target, mmap_mode="r")
+
+
+def in_float64(*logits: np.ndarray) -> Iterator[list[np.ndarray]]:
+    """Yield some positions at a time of each array, as log-probabilities in float64."""
+    for at in range(0, len(logits[0]), ROWS):
+        parts = [np.asarray(array[at : at + ROWS], np.float64) for array in logits]
+        parts = [part - part.max(1, keepdims=True) for part in parts]
+        yield [part - np.log(np.exp(part).sum(1, keepdims=True)) for part in parts]
+
+
+def divergence(reference: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return KL(reference ‖ other) of each row of log-probabilities."""
+    return (np.exp(reference) * (reference - other)).sum(1)
+
+
+def gap(rows: np.ndarray) -> np.ndarray:
+    """Return by how much the best of each row is above the second."""
+    best = np.partition(rows, rows.shape[1] - 2)[:, -2:]
+    return np.abs(best[:, 1] - best[:, 0])
+
+
+def compare(exact: np.ndarray, fast: np.ndarray, peer: np.ndarray) -> dict[str, Any]:
+    """Return the figures of three runs of the same tokens."""
+    kl: dict[str, list[float]] = {"ours": [], "llama.cpp": [], "between": []}
+    gaps: dict[str, list[float]] = {"fast": [], "exact": []}
+    for a, b, c in in_float64(exact, fast, peer):
+        kl["ours"] += divergence(a, b).tolist()
+        kl["llama.cpp"] += divergence(a, c).tolist()
+        kl["between"] += divergence(c, b).tolist()
+        for name, mine in (("fast", b), ("exact", a)):
+            differs = mine.argmax(1) != c.argmax(1)
+            gaps[name] += np.maximum(gap(mine), gap(c))[differs].tolist()
+    found: dict[str, Any] = {f"kl {name}": float(np.mean(values)) for name, values in kl.items()}
+    for name, values in gaps.items():
+        found[f"top-1 {name}"] = len(values)
+        found[f"gap {name}"] = max(values, default=0.0)
+    return found
+
+
+def from_double(path: Path, ids: list[int], exact: np.ndarray, folder: Path) -> dict[str, Any]:
+    """Return how far `exact` and transformers' float32 are from transformers' float64."""
+    import torch
+    import transformers
+
+    words = ["quantize", str(path), str(folder / "wide"), "--to", "F32", "--requantize", "-q"]
+    subprocess.run(
+        [sys.executable, "-m", "zeropoint", *words], check=True, stdout=subprocess.DEVNULL
+    )
+    model = transformers.AutoModelForCausalLM.from_pretrained(
+        folder / "wide", dtype=torch.float32, attn_implementation="eager"
+    ).eval()
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+    from double import in_double
+
+    tokens = torch.tensor([ids])
+    with torch.no_grad():
+        single = model(tokens, use_cache=False).logits[0].numpy()
+        double = in_double(model, tokens)[0]
+    ours, theirs = (np.abs(part - double).max() for part in (exact, single))
+    return {"ours from float64": float(ours), "transformers from float64": float(theirs)}
+
+
+def measure(path: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Return all figures of one file."""
+    from zeropoint.checkpoints import open_checkpoint
+    from zeropoint.models import load_model
+
+    with tempfile.TemporaryDirectory() as name, open_checkpoint(path) as checkpoint:
+        model = load_model(checkpoint, mode="exact", threads=2)
+        text = options.text.read_text("utf-8")[: 16 * options.tokens]
+        ids = model.tokenizer.encode(text, ends=True)[: options.tokens]
+        exact = model.logits(ids)
+        model.mode = "fast"  # type: ignore[misc]
+        found: dict[str, Any] = {"tokens": len(ids)}
+        peer = peer_logits(options.peer, path, ids, Path(name))
+        found |= compare(exact, model.logits(ids), peer)
+        if options.double:
+            few = ids[: options.double]
+            found |= {"double": len(few)}
+            found |= from_double(path, few, exact[: len(few)], Path(name))
+    return found
+
+
+def files(options: argparse.Namespace) -> Iterator[tuple[str, Path]]:
+    """Yield a name and a path for each file to measure; made ones are gone afterwards."""
+    for model in options.models:
+        if not options.to:
+            yield model.stem, model
+        for to in filter(None, options.to.split(",")):
+            with tempfile.TemporaryDirectory() as folder:
+                output = Path(folder) / f"{model.stem}-{to}.gguf"
+                words = ["quantize", str(model), str(output), "--to", to, "--requantize", "-q"]
+                subprocess.run(
+                    [sys.executable, "-m", "zeropoint", *words],
+                    check=True,
+                    stdout=subprocess.DEVNULL,
+                )
+                yield output.stem, output
+
+
+def show(name: str, row: dict[str, Any]) -> str:
+    """Return a row of the table."""
+    ours, theirs = row["kl ours"], row["kl llama.cpp"]
+    cells = [name, f"{ours:.5f}", f"{theirs:.5f}", f"{ours / theirs:.2f}"]
+    cells += [f"{row['kl between']:.5f}"]
+    cells += [f"{row['top-1 fast']} of {row['tokens']} ({row['gap fast']:.2f})"]
+    if "double" in row:
+        mine, single = row["ours from float64"], row["transformers from float64"]
+        cells += [f"{mine:.1e}", f"{single:.1e}", f"{mine / single:.2f}"]
+    return "| " + " | ".join(cells) + " |"
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["--peer-side"]:
+        return peer_side(*sys.argv[2:])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("models", type=Path, nargs="+")
+    parser.add_argument("--to", default="")
+    parser.add_argument("--text", type=Path, required=True)
+    parser.add_argument("--peer", default=sys.executable)
+    parser.add_argument("--tokens", type=int, default=512)
+    parser.add_argument("--double", type=int, default=0)
+    parser.add_argument("--log", type=Path)
+    options = parser.parse_args()
+    for name, path in files(options):
+        row = {"file": name, **measure(path, options)}
+        print(show(name, row), flush=True)
+        if options.log:
+            with options.log.open("a") as log:
+                print(json.dumps(row), file=log)
+
+
+if __name__ == "__main__":
+    main()
