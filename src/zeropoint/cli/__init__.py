@@ -14,6 +14,7 @@ from zeropoint.cli import (
     compare,
     demo,
     doctor,
+    drift,
     explain,
     inspect,
     ladder,
@@ -59,6 +60,7 @@ quantize.register(app)
 calibrate.register(app)
 measure.register(app)
 compare.register(app)
+drift.register(app)
 ladder.register(app)
 run.register(app)
 bench.register(app)

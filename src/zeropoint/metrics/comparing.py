@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from zeropoint.errors import MeasurementError
 from zeropoint.metrics.measurement import ChunkMeasured
-from zeropoint.metrics.statistics import paired_p_value
+from zeropoint.metrics.statistics import holm, paired_p_value
 from zeropoint.metrics.summary import Figures
 
 SIGNIFICANT = 0.05
@@ -68,11 +68,8 @@ def tell_apart(sums: Sequence[F64]) -> NDArray[np.bool_]:
     pairs = [(i, j) for i in range(count) for j in range(i)]
     values = [paired_p_value(sums[i] - sums[j]) for i, j in pairs]
     different = np.zeros((count, count), bool)
-    for rank, index in enumerate(np.argsort(values, kind="stable").tolist()):
-        if values[index] * (len(pairs) - rank) >= SIGNIFICANT:
-            break
-        i, j = pairs[index]
-        different[i, j] = different[j, i] = True
+    for (i, j), shown in zip(pairs, holm(values, level=SIGNIFICANT), strict=True):
+        different[i, j] = different[j, i] = shown
     return different
 
 

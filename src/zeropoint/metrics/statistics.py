@@ -5,8 +5,11 @@ tokens of chunk c, n_c their number). Tokens of one chunk share a text and a con
 is what is drawn again: resampling tokens would make intervals several times too narrow.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from math import comb, sqrt
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,3 +116,52 @@ def _standard_error(draws: F64, sums: F64, counts: F64) -> tuple[F64, F64]:
     squares = np.maximum(squares + ratio * ratio * (draws @ (counts * counts)), 0)
     chunks = sums.size
     return ratio, np.sqrt(squares * chunks / (chunks - 1)) / tokens
+
+
+def wilson(hits: int, trials: int, *, confidence: float = 0.95) -> Estimate:
+    """Estimate a share of independent trials, with Wilson's score interval (1927).
+
+    It stays within 0 … 1 and says something where all or none are hits. NaN without trials.
+
+    >>> found = wilson(0, 10)
+    >>> found.mean, found.low, round(found.high, 3)
+    (0.0, 0.0, 0.278)
+    """
+    if not trials:
+        return Estimate(np.nan, np.nan, np.nan)
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    share, weight = hits / trials, z * z / trials
+    middle = (share + weight / 2) / (1 + weight)
+    half = z * sqrt(share * (1 - share) / trials + weight / (4 * trials)) / (1 + weight)
+    return Estimate(
+        share,
+        0.0 if hits == 0 else middle - half,
+        1.0 if hits == trials else middle + half,
+    )
+
+
+def mcnemar(lost: int, won: int) -> float:
+    """Tell how likely it is that pairs which changed split this unevenly if both ways were equal.
+
+    Exact and two-sided (McNemar, 1947, by the binomial distribution); 1.0 where none changed.
+
+    >>> mcnemar(5, 0), mcnemar(3, 3)
+    (0.0625, 1.0)
+    """
+    count, least = lost + won, min(lost, won)
+    tail = sum(comb(count, k) for k in range(least + 1))
+    return float(min(1.0, 2 * tail / 2**count))
+
+
+def holm(p_values: Sequence[float], *, level: float = 0.05) -> list[bool]:
+    """Tell which of several tests are significant together (Holm, 1979).
+
+    >>> holm([0.04, 0.001, 0.03])
+    [False, True, False]
+    """
+    found = [False] * len(p_values)
+    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        if p_values[index] * (len(p_values) - rank) >= level:
+            break
+        found[index] = True
+    return found

@@ -2,17 +2,19 @@
 
 from zeropoint.models.architecture import Architecture, LayerSpec, read_architecture
 from zeropoint.models.base import LanguageModel, Mode
+from zeropoint.models.batches import Batch, Stepped, Written, generate_together, in_batches
 from zeropoint.models.cache import Cache
-from zeropoint.models.chat import encode_chat, has_template
+from zeropoint.models.chat import encode_chat, encode_messages, has_template
 from zeropoint.models.conversation import Conversation
 from zeropoint.models.generation import Finished, PromptRead, Token, generate, room_for
 from zeropoint.models.loading import load_model
-from zeropoint.models.sampling import GREEDY, Sampling
+from zeropoint.models.sampling import GREEDY, Sampling, choose
 from zeropoint.models.tokenizer import Tokenizer, read_tokenizer
 
 __all__ = [
     "GREEDY",
     "Architecture",
+    "Batch",
     "Cache",
     "Conversation",
     "Finished",
@@ -21,11 +23,17 @@ __all__ = [
     "Mode",
     "PromptRead",
     "Sampling",
+    "Stepped",
     "Token",
     "Tokenizer",
+    "Written",
+    "choose",
     "encode_chat",
+    "encode_messages",
     "generate",
+    "generate_together",
     "has_template",
+    "in_batches",
     "load_model",
     "read_architecture",
     "read_tokenizer",

@@ -104,6 +104,13 @@ class Cache:
             raise ValueError(f"only the last {self.chunk} positions can be forgotten")
         self.lengths[sequence] = length
 
+    def copy(self, source: int, target: int) -> None:
+        """Put a copy of the sequence `source` in the place of `target`, which is forgotten."""
+        for arrays in (self.keys, self.values):
+            for array in arrays:
+                array[target] = array[source]
+        self.lengths[target] = self.lengths[source]
+
     def clear(self) -> None:
         """Forget everything."""
         self.lengths[:] = 0

@@ -16,6 +16,7 @@ from zeropoint.models.tokenizer import Tokenizer
 
 Message = Mapping[str, str]  # "role": system, user or assistant; "content"
 
+_MARK = "(the message goes here)"
 MEGABYTES, CPU_SECONDS, SECONDS = 512, 5, 15
 # For files that have control tokens for turns, but no template that says how to use them.
 _TURNS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
@@ -53,6 +54,33 @@ def encode_chat(
         text = render(template, variables(tokenizer, messages), source=str(checkpoint.path))
     else:
         text = fallback(tokenizer, messages, source=str(checkpoint.path))
+    return _encode(tokenizer, text)
+
+
+def encode_messages(
+    checkpoint: Checkpoint, tokenizer: Tokenizer, texts: Sequence[str]
+) -> list[list[int]]:
+    """Return the tokens of several conversations, each of one message of a user.
+
+    The template runs once, with a mark where the message goes, and for every message only where it
+    does not leave the mark as it is. Raises UnsupportedModel as `encode_chat` does.
+    """
+    template = checkpoint.metadata.get("tokenizer.chat_template")
+    source = str(checkpoint.path)
+
+    def write(text: str) -> str:
+        messages = [{"role": "user", "content": text}]
+        if isinstance(template, str):
+            return render(template, variables(tokenizer, messages), source=source)
+        return fallback(tokenizer, messages, source=source)
+
+    frame = write(_MARK)
+    if frame.count(_MARK) == 1:
+        return [_encode(tokenizer, frame.replace(_MARK, text)) for text in texts]
+    return [_encode(tokenizer, write(text)) for text in texts]
+
+
+def _encode(tokenizer: Tokenizer, text: str) -> list[int]:
     ids = tokenizer.encode(text, special=True)
     bos = tokenizer.vocabulary.bos
     if tokenizer.adds_bos and bos is not None and ids[:1] != [bos]:

@@ -1,0 +1,281 @@
+"""`drift`: what a quant does over many steps, beside its reference."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from zeropoint.cli import drift_page, measuring
+from zeropoint.cli.output import AsJson, Output, Quiet, in_bytes
+from zeropoint.cli.progress import AsProgress, Progress, track
+from zeropoint.cli.run import Arithmetic
+
+if TYPE_CHECKING:
+    from zeropoint.checkpoints import Checkpoint
+    from zeropoint.checkpoints.runs import RunFolder
+    from zeropoint.metrics.chaining import Participant
+    from zeropoint.metrics.chains import Answered
+    from zeropoint.metrics.drift import Drifted, ReferencePaths, Settings
+    from zeropoint.metrics.prompts import Prompt
+    from zeropoint.metrics.sides import Side
+    from zeropoint.models import LanguageModel
+
+
+class Ways(StrEnum):
+    """How tokens are chosen."""
+
+    both = "both"
+    greedy = "greedy"
+    sampled = "sampled"
+
+
+def register(app: typer.Typer) -> None:
+    """Add this verb to the command line."""
+    app.command(rich_help_panel="Measure")(drift)
+
+
+def drift(
+    quants: Annotated[list[Path], typer.Argument(metavar="QUANT...", help="Models to follow.")],
+    ref: Annotated[
+        Path | None, typer.Option(metavar="MODEL", help="The reference, or any other model.")
+    ] = None,
+    as_: Annotated[
+        str, typer.Option("--as", metavar="WHAT", help="Quantize the model in memory instead.")
+    ] = "",
+    prompts: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Prompts, one a line, or .jsonl. Default: built in."),
+    ] = None,
+    count: Annotated[
+        int | None, typer.Option(min=1, help="So many of the prompts. Default: all.")
+    ] = None,
+    tokens: Annotated[
+        int, typer.Option("-n", "--tokens", min=1, help="Tokens that each prompt is continued by.")
+    ] = 64,
+    way: Annotated[
+        Ways, typer.Option(help="The best token, sampled with the same noise, or both.")
+    ] = Ways.both,
+    temperature: Annotated[float, typer.Option(min=0.01, help="Of the sampled texts.")] = 1.0,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed, other noise.")] = 0,
+    together: Annotated[int, typer.Option(min=1, help="Prompts continued at once.")] = 24,
+    chat: Annotated[
+        bool | None, typer.Option(help="Prompts are messages. Default: if the model chats.")
+    ] = None,
+    mode: Annotated[
+        Arithmetic, typer.Option(help="exact: float32; fast: activations rounded to 8 bits.")
+    ] = Arithmetic.exact,
+    run: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep all texts; the same run goes on from there."),
+    ] = None,
+    chains: Annotated[
+        int, typer.Option(min=0, help="Tasks of several steps, so many of each kind; 0: none.")
+    ] = 16,
+    steps: Annotated[int, typer.Option(min=1, max=20, help="Steps of each such task.")] = 8,
+    level: Annotated[
+        int | None,
+        typer.Option(min=1, max=4, help="How hard. Default: what the reference can do."),
+    ] = None,
+    requantize: Annotated[
+        bool, typer.Option("--requantize", help="Let --as take a model that is quantized already.")
+    ] = False,
+    threads: measuring.Threads = None,
+    progress: AsProgress = Progress.auto,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """What a quant does over many steps: when its texts part from the reference's, and how far.
+
+    Both models continue the same prompts with the same randomness. Told are the share of texts that
+    are still the same after 1, 2, 4 … tokens, the loss that adds up along the quant's own text
+    beside what single-token KL predicts, who comes back to the same answer, and changes in length
+    and repetition. Then both do tasks of several steps (sums, look-ups, edits, tool calls) on their
+    own earlier answers: accuracy by step, and from which step on they can be told apart. A model
+    beside itself never differs. Models with other tokenizers are compared by text and by task.
+
+    [bold]Examples:[/bold]
+
+    zeropoint drift small.gguf --ref model-BF16.gguf --count 24 -n 64
+
+    zeropoint drift model-BF16.gguf --as INT4_SYM_G32 --prompts mine.jsonl --run runs/drift
+    """
+    from zeropoint.metrics.drift import Settings
+    from zeropoint.metrics.prompts import read_prompts
+
+    if (ref is None) == (not as_):
+        raise typer.BadParameter("give either --ref MODEL or --as WHAT")
+    if as_ and len(quants) > 1:
+        raise typer.BadParameter("--as takes one model")
+    out = Output(as_json=as_json, quiet=quiet)
+    asked = read_prompts(prompts, count=count)
+    ways: tuple[Literal["greedy", "sampled"], ...] = ("greedy", "sampled")
+    if way is not Ways.both:
+        ways = ("greedy",) if way is Ways.greedy else ("sampled",)
+    settings = Settings(tokens, ways, temperature, seed, together)
+    job = Job(
+        out, asked, settings, chat, mode.value, threads, run,
+        Progress.none if quiet and progress is Progress.auto else progress,
+    )  # fmt: skip
+    reference = job.open(ref or quants[0])
+    job.say_method(reference)
+    job.chains = (chains, steps, level)
+    results = []
+    for index, path in enumerate(quants):
+        other = job.quantized(reference, as_, requantize) if as_ else job.open(path)
+        folder = run / f"{index:02}-{path.stem}" if run and len(quants) > 1 else run
+        found = job.follow(reference, other, folder)
+        drift_page.show(out, other.side.name, found)
+        results.append(found)
+    out.finish("drift", results[0] if len(results) == 1 else {"results": results})
+    if run:
+        out.note(f"wrote {run}")
+
+
+@dataclass
+class Opened:
+    """A model, and what is needed to ask it."""
+
+    source: "Checkpoint"
+    model: "LanguageModel"
+    side: "Side"
+    paths: "ReferencePaths"
+    chains: "Participant"
+
+
+@dataclass
+class Job:
+    """What all quants of one command have in common."""
+
+    out: Output
+    prompts: "Sequence[Prompt]"
+    settings: "Settings"
+    chat: bool | None
+    mode: str
+    threads: int | None
+    run: Path | None
+    progress: Progress
+    chains: tuple[int, int, int | None] = (0, 8, None)  # of each kind, steps, level
+    levels: dict[str, int] = field(default_factory=dict)
+
+    def open(self, path: Path) -> Opened:
+        """Load a model."""
+        from zeropoint.checkpoints import open_model
+        from zeropoint.cli.generation import as_mode
+        from zeropoint.metrics.sides import describe
+        from zeropoint.models import load_model
+
+        source = open_model(path)
+        model = load_model(source, mode=as_mode(self.mode), threads=self.threads)
+        return self._opened(source, model, describe(source))
+
+    def quantized(self, reference: Opened, to: str, requantize: bool) -> Opened:
+        """Make the reference's own quant, in memory."""
+        from zeropoint.cli.generation import as_mode
+        from zeropoint.cli.inmemory import quantized_copy
+
+        model, side, _, _ = quantized_copy(
+            self.out, reference.source, to, None, requantize=requantize, threads=self.threads,
+            progress=self.progress,
+        )  # fmt: skip
+        model.mode = as_mode(self.mode)
+        return self._opened(reference.source, model, side)
+
+    def _opened(self, source: "Checkpoint", model: "LanguageModel", side: "Side") -> Opened:
+        from zeropoint.metrics.chaining import Participant
+        from zeropoint.metrics.drift import ReferencePaths
+
+        return Opened(source, model, side, ReferencePaths(model), Participant(side.name, model))
+
+    def say_method(self, reference: Opened) -> None:
+        """Say what is done, before it takes its time."""
+        settings, side = self.settings, reference.side
+        proxy = " (proxy reference)" if side.quantized else ""
+        self.out.say(f"Reference    {side.name}   {side.kind}{proxy}")
+        self.out.say(
+            f"Prompts      {len(self.prompts)}, each continued by up to {settings.limit} tokens: "
+            f"{', '.join(settings.ways)}; temperature {settings.temperature:g}, "
+            f"seed {settings.seed}; {self.mode} arithmetic"
+        )
+
+    def follow(self, reference: Opened, quant: Opened, run: Path | None) -> dict[str, object]:
+        """Follow one quant: everything that `--json` prints of it."""
+        from zeropoint.errors import MeasurementError
+        from zeropoint.metrics.drifting import start_run
+        from zeropoint.metrics.sides import check_comparable
+
+        sides = reference.side, quant.side
+        said = {
+            **asdict(self.settings),
+            "chat": self.chat,
+            "mode": self.mode,
+            "chains": self.chains,
+        }
+        folder = start_run(run, sides, self.prompts, said) if run else None
+        found: dict[str, object] = {
+            "reference": {**asdict(sides[0]), "proxy": sides[0].quantized},
+            "quant": asdict(sides[1]),
+            "settings": said,
+            "prompts": len(self.prompts),
+        }
+        self.out.note(f"{quant.side.name}: {in_bytes(quant.side.file_bytes)}")
+        try:
+            check_comparable(reference.model.tokenizer, quant.model.tokenizer)
+        except MeasurementError as difference:
+            self.out.warn(f"{difference}; texts and answers are compared instead, greedy")
+            found["texts"] = self._texts(reference, quant)
+        else:
+            found["free_run"] = self._free_run(reference, quant, folder)
+        if self.chains[0]:
+            found["chains"] = self._chains(reference, quant, folder)
+        if folder:
+            folder.finish(found)
+        return found
+
+    def _free_run(
+        self, reference: Opened, quant: Opened, run: "RunFolder | None"
+    ) -> dict[str, object]:
+        from zeropoint.metrics.drift import Drift
+        from zeropoint.metrics.drifting import free_run_results
+
+        ids = self._encode(reference)
+        stops = reference.model.tokenizer.stops
+        drift = Drift(reference.paths, quant.model, ids, stops, self.settings, run)
+        self._watch(drift.steps(), drift.total)
+        return free_run_results(drift, self.prompts, reference.model, run)
+
+    def _chains(
+        self, reference: Opened, quant: Opened, run: "RunFolder | None"
+    ) -> dict[str, object]:
+        from zeropoint.metrics.chaining import Chaining, ChainSettings
+
+        count, steps, level = self.chains
+        settings = ChainSettings(count, steps, level=level, together=self.settings.together)
+        chaining = Chaining(settings, (reference.chains, quant.chains), self.levels, run)
+        self._watch(chaining.steps(), chaining.total, "chains")
+        return chaining.results()
+
+    def _texts(self, reference: Opened, quant: Opened) -> dict[str, object]:
+        from zeropoint.metrics.drifting import Text, text_figures, write_texts
+
+        sides = []
+        for opened in (reference, quant):
+            texts: dict[int, Text] = {}
+            steps = write_texts(opened.model, self._encode(opened), self.settings, texts)
+            self._watch(steps, len(self.prompts) * self.settings.limit)
+            sides.append([texts[index] for index in range(len(self.prompts))])
+        return text_figures(*sides, prompts=self.prompts)
+
+    def _encode(self, opened: Opened) -> list[list[int]]:
+        from zeropoint.metrics.prompts import encode_prompts
+
+        texts = [prompt.prompt for prompt in self.prompts]
+        return encode_prompts(opened.source, opened.model, texts, chat=self.chat)
+
+    def _watch(
+        self, records: "Iterator[Drifted] | Iterator[Answered]", total: int, what: str = "writing"
+    ) -> None:
+        for _ in track(records, total, what, self.progress):
+            pass

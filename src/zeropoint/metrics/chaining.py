@@ -1,0 +1,188 @@
+"""Chains for several models: which ones, done by whom, kept in the run folder family by family."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from zeropoint.checkpoints.runs import RunFolder
+from zeropoint.errors import CheckpointError
+from zeropoint.metrics.chain_families import FAMILIES, LEVELS, TITLES, Chain, make_chain
+from zeropoint.metrics.chain_figures import Scored, join, pair_figures, score, side_figures
+from zeropoint.metrics.chains import (
+    PILOT_STEPS,
+    PILOTS,
+    Answered,
+    Done,
+    Lesson,
+    begin_of,
+    do_chains,
+    find_level,
+    write_examples,
+)
+from zeropoint.metrics.summary import Figures
+from zeropoint.models import LanguageModel
+
+ALL_FAMILIES = tuple(FAMILIES)
+
+
+@dataclass(frozen=True)
+class ChainSettings:
+    """Which chains are done."""
+
+    count: int = 16  # of each family
+    steps: int = 8
+    families: tuple[str, ...] = ALL_FAMILIES
+    level: int | None = None  # None: the hardest that the reference is right at often enough
+    together: int = 24
+
+    @property
+    def answers(self) -> int:
+        """Answers that one model gives, pilots apart."""
+        return self.count * self.steps * len(self.families)
+
+    @property
+    def pilot_answers(self) -> int:
+        """Answers that finding the levels may take."""
+        return 0 if self.level else LEVELS * PILOTS * PILOT_STEPS * len(self.families)
+
+
+@dataclass
+class Participant:
+    """A model that does chains, and what it has done."""
+
+    name: str
+    model: LanguageModel
+    done: dict[str, list[Done]] = field(default_factory=dict)  # by family
+
+
+@dataclass
+class Chaining:
+    """The same chains for several models; the first is the reference and sets the levels."""
+
+    settings: ChainSettings
+    participants: Sequence[Participant]
+    levels: dict[str, int] = field(default_factory=dict)
+    run: RunFolder | None = None
+
+    @property
+    def total(self) -> int:
+        """Answers to be given, at most."""
+        return self.settings.pilot_answers + len(self.participants) * self.settings.answers
+
+    def steps(self) -> Iterator[Answered]:
+        """Let every model do every family; stopping between two records is safe.
+
+        What a participant has done already, or the run folder holds, is not done again.
+        """
+        done = 0
+        for family in self.settings.families:
+            self._load(family)
+            if family not in self.levels:
+                for record in self._find_level(family):
+                    yield Answered(done + record.done)
+            done += self.settings.pilot_answers // len(self.settings.families)
+            for participant in self.participants:
+                if family not in participant.done:
+                    for record in self._do(participant, family):
+                        yield Answered(done + record.done)
+                done += self.settings.count * self.settings.steps
+                yield Answered(done)
+            self._save(family)
+
+    def chains(self, family: str) -> list[Chain]:
+        """Return the chains of a family."""
+        settings = self.settings
+        return [
+            make_chain(family, self.levels[family], settings.steps, seed)
+            for seed in range(settings.count)
+        ]
+
+    def scored(self, participant: Participant, family: str) -> Scored:
+        """Return how right a participant was."""
+        return score(self.chains(family), participant.done[family])
+
+    def results(self) -> Figures:
+        """Compare the second participant with the first: `families`, and all of them `together`.
+
+        Families at which the reference is at the floor tell nothing and are left out of `together`.
+        """
+        reference, quant = self.participants[:2]
+        families: Figures = {}
+        counted = []
+        for family in self.settings.families:
+            pair = self.scored(reference, family), self.scored(quant, family)
+            found = pair_figures(*pair)
+            families[family] = {"title": TITLES[family], "level": self.levels[family], **found}
+            if not side_figures(pair[0])["at_floor"]:
+                counted.append(pair)
+        found = {"families": families, "together": None}
+        if counted:
+            sides = zip(*counted, strict=True)
+            found["together"] = pair_figures(*(join(side) for side in sides))
+        return found
+
+    def _find_level(self, family: str) -> Iterator[Answered]:
+        if self.settings.level:
+            self.levels[family] = self.settings.level
+            return
+        model = self.participants[0].model
+        begin = begin_of(model.tokenizer)
+        for record in find_level(model, model.tokenizer, family, begin=begin):
+            if isinstance(record, int):
+                self.levels[family] = record
+            else:
+                yield record
+
+    def _do(self, participant: Participant, family: str) -> Iterator[Answered]:
+        tokenizer = participant.model.tokenizer
+        lesson = Lesson(
+            self.chains(family),
+            self.settings.steps,
+            write_examples(family, self.levels[family]),
+            begin_of(tokenizer),
+            self.settings.together,
+        )
+        for record in do_chains(participant.model, tokenizer, lesson):
+            if isinstance(record, list):
+                participant.done[family] = record
+            else:
+                yield record
+
+    def _save(self, family: str) -> None:
+        if self.run is None:
+            return
+        chains = self.chains(family)
+        self.run.save_table(
+            f"chains-{family}",
+            {
+                "title": TITLES[family],
+                "level": self.levels[family],
+                "heads": [chain.head for chain in chains],
+                "starts": [chain.start for chain in chains],
+                "truths": [chain.truths(self.settings.steps) for chain in chains],
+                "answers": {
+                    str(place): [list(done.answers) for done in participant.done[family]]
+                    for place, participant in enumerate(self.participants)
+                },
+                "names": [participant.name for participant in self.participants],
+            },
+        )
+
+    def _load(self, family: str) -> None:
+        """Take from the run folder what is there of a family."""
+        path = None if self.run is None else self.run.path / f"chains-{family}.json"
+        if self.run is None or path is None or not path.exists():
+            return
+        try:
+            table: Any = self.run.load_table(f"chains-{family}")
+            self.levels[family] = int(table["level"])
+            chains = self.chains(family)
+            for place, participant in enumerate(self.participants):
+                answers = table["answers"][str(place)]
+                if [len(row) for row in answers] != [self.settings.steps] * len(chains):
+                    raise ValueError
+                participant.done[family] = [
+                    Done.of(chain, row) for chain, row in zip(chains, answers, strict=True)
+                ]
+        except (ValueError, KeyError, TypeError, IndexError):
+            raise CheckpointError(path, "is damaged; delete it to do its chains again") from None

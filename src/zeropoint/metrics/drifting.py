@@ -1,0 +1,142 @@
+"""The verb `drift`: its run folder, its results, and what is compared where tokens differ."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from zeropoint import kernels
+from zeropoint.checkpoints.runs import RunFolder
+from zeropoint.metrics.drift import Drift, Drifted, Settings, first_difference
+from zeropoint.metrics.drift_figures import (
+    answers,
+    doublings,
+    drift_figures,
+    interval,
+    median_split,
+    survival,
+)
+from zeropoint.metrics.prompts import Prompt, hash_prompts
+from zeropoint.metrics.sides import Side
+from zeropoint.metrics.statistics import estimate, wilson
+from zeropoint.metrics.summary import Figures
+from zeropoint.metrics.texts import answer_of, rejoins
+from zeropoint.models import GREEDY, LanguageModel, Written, choose, generate_together, in_batches
+
+DRIFT_VERSION = 1  # bumped when a published number changes
+
+
+def start_run(
+    path: Path,
+    sides: tuple[Side, Side],
+    prompts: Sequence[Prompt],
+    settings: Mapping[str, object],
+) -> RunFolder:
+    """Begin the run in `path`, or go on with it if it is the same measurement."""
+    inputs = {
+        "reference": asdict(sides[0]),
+        "quant": asdict(sides[1]),
+        "prompts": hash_prompts(prompts),
+    }
+    identity = {
+        "drift_version": DRIFT_VERSION,
+        "instruction_set": kernels.variant(),
+        **settings,
+    }
+    return RunFolder.start(path, "drift", inputs, identity)
+
+
+def free_run_results(
+    drift: Drift, prompts: Sequence[Prompt], model: LanguageModel, run: RunFolder | None
+) -> Figures:
+    """Sum up the pairs; the texts side by side go to `pairs.json` of the run folder."""
+    tokenizer = model.tokenizer
+    answer = answers(tokenizer.decode, [prompt.answer for prompt in prompts])
+    if run:
+        table = []
+        for pair in drift.pairs:
+            split = pair.split
+            met = rejoins(pair.reference, pair.quant)
+            table.append(
+                {
+                    "prompt": prompts[pair.index].prompt,
+                    "domain": prompts[pair.index].domain,
+                    "way": pair.way,
+                    "reference": tokenizer.decode(pair.reference),
+                    "quant": tokenizer.decode(pair.quant),
+                    "reference_pieces": [tokenizer.decode([id]) for id in pair.reference],
+                    "quant_pieces": [tokenizer.decode([id]) for id in pair.quant],
+                    "split": split,
+                    "met_again": None if met is None else list(met),
+                    "same_answer": answer(pair, pair.reference) == answer(pair, pair.quant),
+                }
+            )
+        run.save_table("pairs", table)
+    return drift_figures(drift.pairs, drift.settings.limit, stops=tokenizer.stops, answer=answer)
+
+
+@dataclass(frozen=True)
+class Text:
+    """What one model wrote to one prompt."""
+
+    text: str
+    tokens: int
+    stopped: bool
+
+
+def write_texts(
+    model: LanguageModel,
+    prompts: Sequence[Sequence[int]],
+    settings: Settings,
+    into: dict[int, Text],
+) -> Iterator[Drifted]:
+    """Continue the prompts, greedily, for models whose tokens differ; fills `into` by prompt."""
+    for group in in_batches(prompts, settings.together):
+        before = len(into) * settings.limit
+        records = generate_together(
+            model,
+            [prompts[index] for index in group],
+            lambda _index, step, logits: choose(logits, GREEDY, step),
+            limit=settings.limit,
+            stops=model.tokenizer.stops,
+        )
+        for record in records:
+            if isinstance(record, Written):
+                into[group[record.index]] = Text(
+                    model.tokenizer.decode(record.ids), len(record.ids), record.reason == "stop"
+                )
+            else:
+                yield Drifted(before + (record.step + 1) * len(group), len(into))
+
+
+def text_figures(
+    reference: Sequence[Text], quant: Sequence[Text], *, prompts: Sequence[Prompt]
+) -> Figures:
+    """Compare the texts of models whose tokens differ: by character, and by answer."""
+    texts = list(zip(reference, quant, strict=True))
+    splits = [first_difference(one.text, other.text) for one, other in texts]
+    limit = max(1, *(len(text.text) for pair in texts for text in pair))
+    curve = survival(splits, limit)
+    ones = np.ones(len(texts))
+    same = sum(
+        answer_of(one.text, prompt.answer) == answer_of(other.text, prompt.answer)
+        for (one, other), prompt in zip(texts, prompts, strict=True)
+    )
+
+    def sizes(side: Sequence[Text]) -> np.ndarray:
+        return np.array([float(len(text.text.encode())) for text in side])
+
+    return {
+        "prompts": len(texts),
+        "split_characters": median_split(curve),
+        "survival_characters": [
+            {"characters": at, **interval(curve[at - 1])} for at in doublings(limit)
+        ],
+        "same_answer": interval(wilson(same, len(texts))),
+        "bytes": {
+            "reference": float(sizes(reference).mean()),
+            "quant": float(sizes(quant).mean()),
+            "difference": interval(estimate(sizes(quant) - sizes(reference), ones)),
+        },
+    }

@@ -1,0 +1,166 @@
+"""Runs Python that a model wrote against tests, in a process that can do no harm.
+
+`sandbox_child` takes its own powers away before the code runs; here is who watches it: the clock on
+the wall, and how much it writes.
+"""
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from zeropoint.errors import MeasurementError
+
+_FILES = 10_000  # in the folder; more are not counted but ended
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the code may use."""
+
+    seconds: int = 5  # of processor time; twice that and one more on the clock
+    megabytes: int = 1024  # of address space
+    folder_megabytes: int = 16  # of all files together, and of each
+
+    @property
+    def wall_seconds(self) -> float:
+        """Seconds after which a process that waits is ended."""
+        return 2.0 * self.seconds + 1
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What became of the code."""
+
+    passed: bool
+    reason: str  # empty if it passed
+    seconds: float
+
+
+def run_python(solution: str, tests: str, limits: Limits | None = None) -> Ran:
+    """Run `solution`, then `tests` in the same names; it passes if neither raises.
+
+    Both run in a folder of their own, which is deleted. Loops, forks, floods, writing elsewhere and
+    ending early are a failure with a reason. Raises MeasurementError if this machine cannot contain
+    code (see `sandbox_child`): nothing was run then.
+    """
+    limits = limits or Limits()
+    nonce = secrets.token_hex(16)
+    job = {
+        "solution": solution,
+        "tests": tests,
+        "megabytes": limits.megabytes,
+        "seconds": limits.seconds,
+        "file_megabytes": limits.folder_megabytes,
+        "nonce": nonce,
+    }
+    folder = Path(tempfile.mkdtemp(prefix="zeropoint-code-"))
+    started = time.monotonic()
+    try:
+        with tempfile.TemporaryFile() as asked, tempfile.TemporaryFile() as answered:
+            asked.write(json.dumps(job).encode())
+            asked.seek(0)
+            process = subprocess.Popen(
+                [sys.executable, "-I", str(Path(__file__).with_name("sandbox_child.py"))],
+                stdin=asked,
+                stdout=answered,
+                stderr=subprocess.DEVNULL,
+                cwd=folder,
+                env=_environment(folder),
+                start_new_session=True,
+            )
+            try:
+                ended = _watch(process, folder, limits)
+            finally:
+                _end(process)
+            answered.seek(0)
+            answer = answered.read(1 << 20)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    seconds = time.monotonic() - started
+    reason = ended or _reason(answer, nonce, process.returncode, limits)
+    return Ran(not reason, reason, seconds)
+
+
+def _watch(process: subprocess.Popen[bytes], folder: Path, limits: Limits) -> str:
+    """Wait for the process; return why it has to be ended, or nothing when it ended itself."""
+    deadline = time.monotonic() + limits.wall_seconds
+    pause = 0.005
+    while process.poll() is None:
+        if time.monotonic() > deadline:
+            return f"did not end within {limits.wall_seconds:g} s"
+        if _used(folder) > limits.folder_megabytes << 20:
+            return f"wrote more than {limits.folder_megabytes} MB"
+        time.sleep(pause)
+        pause = min(2 * pause, 0.05)
+    return ""
+
+
+def _used(folder: Path) -> int:
+    """Return the bytes of all files in a folder; too many files are too many bytes."""
+    total = count = 0
+    waiting = [str(folder)]
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    count += 1
+                    if count > _FILES:
+                        return sys.maxsize
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+                    else:
+                        total += entry.stat(follow_symlinks=False).st_size
+        except OSError:  # deleted while it was looked at
+            continue
+    return total
+
+
+def _reason(answer: bytes, nonce: str, code: int, limits: Limits) -> str:
+    """Return why code that ended by itself did not pass; nothing if it did."""
+    try:
+        found = json.loads(answer)
+    except ValueError:
+        found = {}
+    if not isinstance(found, dict):
+        found = {}
+    if "refused" in found:
+        raise MeasurementError(
+            f"code cannot be contained here, so it was not run: {found['refused']}; use Linux on "
+            "x86-64 or ARM, or leave --allow-code away"
+        )
+    if found.get("nonce") == nonce:
+        return "" if found.get("passed") is True else str(found.get("error"))[:300]
+    if code == -signal.SIGXCPU or code == -signal.SIGKILL:
+        return f"took more than {limits.seconds} s of processor time"
+    if code == -signal.SIGXFSZ:
+        return f"wrote more than {limits.folder_megabytes} MB"
+    return f"crashed (signal {-code})" if code < 0 else "ended before its tests did"
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the process, and whatever should be in its group."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        process.kill()
+    process.wait()
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """Return what the code finds in its environment: nothing of ours."""
+    return {
+        "HOME": str(folder),
+        "TMPDIR": str(folder),
+        "PATH": "/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+    }

@@ -1,0 +1,115 @@
+"""`drift` on the command line: the same models never differ, other ones do, runs are kept."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tinymodels import vocabulary_size, write_model
+from zeropoint.cli import main
+
+FEW = ["--count", "4", "-n", "6", "--chains", "2", "--steps", "2", "--level", "1", "--threads", "1"]
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    folder = tmp_path_factory.mktemp("models")
+    rows = np.random.default_rng(5).standard_normal((vocabulary_size(), 128)).astype(np.float32)
+    paths = [
+        write_model(folder / "a.gguf", columns=128),
+        write_model(folder / "b.gguf", columns=128, format="Q8_0"),
+        write_model(folder / "c.gguf", columns=128, changes={"token_embd.weight": rows}),
+    ]
+    return [str(path) for path in paths]
+
+
+def told(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, object]:
+    assert main(["drift", *words, *FEW, "--json", "-q"]) == 0
+    found: dict[str, object] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_a_model_beside_itself_never_differs(
+    models: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = told(capsys, models[0], "--ref", models[0])
+    for way in ("greedy", "sampled"):
+        figures = found["free_run"][way]  # type: ignore[index]
+        assert figures["split"]["never"]["mean"] == 1
+        assert figures["kl_per_token"]["mean"] == 0
+    assert found["chains"]["families"]["sums"]["distinguishable"] is None  # type: ignore[index]
+
+
+def test_other_weights_part_and_the_page_says_when(
+    models: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["drift", models[2], "--ref", models[0], *FEW]) == 0
+    said = capsys.readouterr().out
+    for words in ("First split", "KL(reference ‖ quant)", "predicted", "factor", "Same answer",
+                  "Chains", "carry arithmetic", "tool calls", "at floor"):  # fmt: skip
+        assert words in said
+    found = told(capsys, models[2], "--ref", models[0])
+    assert found["free_run"]["greedy"]["split"]["median"] == 1  # type: ignore[index]
+
+
+def test_a_run_is_kept_and_not_computed_again(
+    models: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    first = told(capsys, models[1], "--ref", models[0], "--run", str(run))
+    times = {path.name: path.stat().st_mtime_ns for path in run.glob("chunks/*")}
+    assert len(times) == 8
+    again = told(capsys, models[1], "--ref", models[0], "--run", str(run))
+    assert again == first
+    assert {path.name: path.stat().st_mtime_ns for path in run.glob("chunks/*")} == times
+    pairs = json.loads((run / "pairs.json").read_text())
+    assert len(pairs) == 8 and pairs[0]["reference"] == "".join(pairs[0]["reference_pieces"])
+    chains = json.loads((run / "chains-json.json").read_text())
+    assert len(chains["answers"]["1"]) == 2
+    assert json.loads((run / "run.json").read_text())["results"]["chains"]["families"]
+    assert main(["drift", models[2], "--ref", models[0], "--run", str(run), *FEW]) == 2
+    assert "holds another run" in capsys.readouterr().err
+
+
+def test_several_quants_share_the_references_pass(
+    models: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "runs"
+    found = told(capsys, *models[1:], "--ref", models[0], "--run", str(run))
+    assert len(found["results"]) == 2  # type: ignore[arg-type]
+    alone = told(capsys, models[2], "--ref", models[0])
+    assert found["results"][1]["free_run"] == alone["free_run"]  # type: ignore[index]
+    assert (run / "01-c" / "run.json").exists()
+
+
+def test_any_format_can_be_followed_in_memory(
+    models: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = told(capsys, models[0], "--as", "INT8_SYM_G32")
+    assert "INT8_SYM_G32" in found["quant"]["name"]  # type: ignore[index]
+    assert main(["drift", models[0]]) == 2
+    assert "--ref MODEL or --as" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "wrong"),
+    [
+        ("a.txt", "\n \n", "there is no prompt"),
+        ("a.jsonl", '{"prompt": "x"}\n{"text": 1}\n', "line 2: expected an object"),
+        ("a.jsonl", '{"prompt": "x", "answer": "("}\n', "line 1: answer is no regular"),
+        ("a.jsonl", "{no\n", "line 1: not JSON"),
+    ],
+)
+def test_a_bad_prompt_file_is_one_sentence(
+    models: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    text: str,
+    wrong: str,
+) -> None:
+    (tmp_path / name).write_text(text)
+    assert main(["drift", models[0], "--ref", models[0], "--prompts", str(tmp_path / name)]) == 2
+    said = capsys.readouterr().err
+    assert wrong in said and said.count("\n") == 1
