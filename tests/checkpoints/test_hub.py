@@ -61,22 +61,23 @@ def hub(tmp_path, monkeypatch):
 
     made = Hub()
 
-    def listed(api, repository):
+    def listed(api, repository, timeout):
         made.asked += 1
         if made.offline:
             raise errors.OfflineModeIsEnabled("offline mode is enabled\nmore")
         assert repository == "org/name"
-        return list(made.files)
+        return SimpleNamespace(siblings=[SimpleNamespace(rfilename=name) for name in made.files])
 
     real = huggingface_hub.snapshot_download
 
-    def downloaded(repository, *, allow_patterns=None, local_files_only=False):
+    def downloaded(repository, *, allow_patterns=None, local_files_only=False, **options):
         if local_files_only:
-            return real(repository, local_files_only=True, cache_dir=tmp_path / "cache")
+            options |= {"allow_patterns": allow_patterns, "cache_dir": tmp_path / "cache"}
+            return real(repository, local_files_only=True, **options)
         made.downloaded = allow_patterns
         return str(made.fill_cache(allow_patterns))
 
-    monkeypatch.setattr(huggingface_hub.HfApi, "list_repo_files", listed)
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", listed)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", downloaded)
     return made
 
@@ -160,10 +161,10 @@ def test_one_shard_stands_for_all():
     ],
 )
 def test_what_goes_wrong_at_the_hub_is_one_sentence(hub, monkeypatch, error, reason):
-    def fail(api, repository):
+    def fail(api, repository, timeout):
         raise error
 
-    monkeypatch.setattr(huggingface_hub.HfApi, "list_repo_files", fail)
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", fail)
     with pytest.raises(CheckpointError, match=reason):
         resolve_model("org/name")
 

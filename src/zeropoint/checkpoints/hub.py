@@ -27,6 +27,8 @@ _PART = r"[A-Za-z0-9][\w.-]{0,95}"
 _HUB_ID = re.compile(rf"(?P<repository>{_PART}/{_PART})(?::(?P<file>[^\0]{{1,255}}))?")
 WEIGHTS = (".safetensors", ".gguf")
 TEXTS = (".json", ".model", ".txt", ".jinja")  # config, tokenizers, vocabularies, chat templates
+TIMEOUT = 20.0  # seconds that the hub may take to say what it has
+_FOLDER = [f"*{suffix}" for suffix in (".safetensors", *TEXTS)]
 
 
 def resolve_model(text: str) -> Path:
@@ -120,27 +122,49 @@ def _download(repository: str, wanted: str | None) -> Path:
     if cached and (cached.is_dir() or (wanted or "").endswith(WEIGHTS)):
         return cached
     try:
-        names = _ask(repository, lambda: HfApi().list_repo_files(repository))
+        # One question. To list the files the client would ask six times, over half a minute.
+        known = _ask(repository, lambda: HfApi().model_info(repository, timeout=TIMEOUT))
+        names = [file.rfilename for file in known.siblings or []]
     except CheckpointError:
         if cached:
             return cached
         raise
     files = choose_files(repository, names, wanted)
-    # Names are patterns there; a bracket in one would be read as such.
-    patterns = [re.sub(r"([*?[])", r"[\1]", name) for name in files]
-    folder = _ask(repository, lambda: snapshot_download(repository, allow_patterns=patterns))
+    folder = _ask(repository, lambda: snapshot_download(repository, allow_patterns=_these(files)))
     return _model_in(Path(str(folder)), files)
 
 
+def _these(names: Sequence[str]) -> list[str]:
+    """Return patterns for these names: a bracket in a name would be read as one."""
+    return [re.sub(r"([*?[])", r"[\1]", name) for name in names]
+
+
 def _find_cached(repository: str, wanted: str | None) -> Path | None:
-    """Return the model if it is in the hub's cache and opens, so is complete."""
+    """Return the model if it is in the hub's cache, complete, and opens.
+
+    The client remembers what a repository holds, and calls a snapshot incomplete that lacks a file
+    of these patterns: they must name what we download, no more.
+    """
     from huggingface_hub import snapshot_download
 
+    def cached(allowed: list[str]) -> Path:
+        found = _ask(
+            repository,
+            lambda: snapshot_download(
+                repository,
+                local_files_only=True,
+                allow_patterns=allowed,
+                ignore_patterns=["consolidated*"] + ["*/*"] * (allowed is _FOLDER),
+            ),
+        )
+        return Path(str(found))
+
     try:
-        found = _ask(repository, lambda: snapshot_download(repository, local_files_only=True))
-        folder = Path(str(found))
+        folder = cached([])
         names = [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
-        model = _model_in(folder, choose_files(repository, names, wanted))
+        files = choose_files(repository, names, wanted)
+        model = _model_in(folder, files)
+        cached(_FOLDER if model == folder else _these(files))
         open_checkpoint(model).close()
     except CheckpointError:
         return None
