@@ -12,74 +12,81 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 Repositories = Mapping[str, Mapping[str, bytes]]  # "org/name" -> file -> its bytes
 
 
-class Hub:
-    """Where it listens, and which files were asked for in full."""
+class Hub(ThreadingHTTPServer):
+    """Serves repositories, and remembers which files were asked for in full."""
 
-    def __init__(self, address: str) -> None:
-        self.address = address
+    def __init__(self, repositories: Repositories) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.repositories = repositories
         self.sent: list[str] = []
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers what the client asks to see what there is and to download it."""
+
+    protocol_version = "HTTP/1.1"
+    server: Hub
+
+    def do_HEAD(self) -> None:
+        self.answer()
+
+    def do_GET(self) -> None:
+        self.answer()
+
+    def answer(self) -> None:
+        parts = unquote(urlsplit(self.path).path).strip("/").split("/")
+        if parts[:2] == ["api", "models"]:
+            files = self.server.repositories.get("/".join(parts[2:4]))
+            if files is None:
+                return self.send(404, b"", {"X-Error-Code": "RepoNotFound"})
+            return self.send(200, json.dumps(facts(parts, files)).encode())
+        repository, name = "/".join(parts[:2]), "/".join(parts[4:])
+        data = self.server.repositories.get(repository, {}).get(name)
+        if parts[2:3] != ["resolve"] or data is None:
+            return self.send(404, b"", {"X-Error-Code": "EntryNotFound"})
+        if self.command == "GET":
+            self.server.sent.append(name)
+        etag = hashlib.sha256(data).hexdigest()
+        self.send(200, data, {"ETag": f'"{etag}"', "X-Repo-Commit": COMMIT})
+
+    def send(self, code: int, data: bytes, headers: Mapping[str, str] | None = None) -> None:
+        self.send_response(code)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(data)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def facts(parts: list[str], files: Mapping[str, bytes]) -> object:
+    """What the hub's programming interface says of a repository, or lists of its files."""
+    if "tree" in parts:
+        return [
+            {"type": "file", "path": name, "size": len(data), "oid": "0" * 40}
+            for name, data in files.items()
+        ]
+    named = "/".join(parts[2:4])
+    siblings = [{"rfilename": name} for name in files]
+    return {"id": named, "modelId": named, "sha": COMMIT, "siblings": siblings, "tags": []}
 
 
 @contextmanager
 def fake_hub(repositories: Repositories) -> Iterator[Hub]:
     """Serve repositories until the block ends."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_HEAD(self) -> None:
-            self.answer(body=False)
-
-        def do_GET(self) -> None:
-            self.answer(body=True)
-
-        def answer(self, *, body: bool) -> None:
-            parts = unquote(urlsplit(self.path).path).strip("/").split("/")
-            if parts[:2] == ["api", "models"]:
-                files = repositories.get("/".join(parts[2:4]))
-                if files is None:
-                    return self.send(404, b"", body, {"X-Error-Code": "RepoNotFound"})
-                return self.send(200, json.dumps(self.facts(parts, files)).encode(), body)
-            repository, name = "/".join(parts[:2]), "/".join(parts[4:])
-            data = repositories.get(repository, {}).get(name)
-            if parts[2:3] != ["resolve"] or data is None:
-                return self.send(404, b"", body, {"X-Error-Code": "EntryNotFound"})
-            if body:
-                hub.sent.append(name)
-            etag = hashlib.sha256(data).hexdigest()
-            self.send(200, data, body, {"ETag": f'"{etag}"', "X-Repo-Commit": COMMIT})
-
-        def facts(self, parts: list[str], files: Mapping[str, bytes]) -> object:
-            if "tree" in parts:
-                return [
-                    {"type": "file", "path": name, "size": len(data), "oid": "0" * 40}
-                    for name, data in files.items()
-                ]
-            named = "/".join(parts[2:4])
-            siblings = [{"rfilename": name} for name in files]
-            return {"id": named, "modelId": named, "sha": COMMIT, "siblings": siblings, "tags": []}
-
-        def send(
-            self, code: int, data: bytes, body: bool, headers: Mapping[str, str] | None = None
-        ) -> None:
-            self.send_response(code)
-            for name, value in (headers or {}).items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            if body:
-                self.wfile.write(data)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    hub = Hub(f"http://127.0.0.1:{server.server_address[1]}")
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    hub = Hub(repositories)
+    thread = threading.Thread(target=hub.serve_forever, daemon=True)
     thread.start()
     try:
         yield hub
     finally:
-        server.shutdown()
-        server.server_close()
+        hub.shutdown()
+        hub.server_close()
         thread.join()
