@@ -21,6 +21,7 @@ from zeropoint.cli import (
     measure,
     quantize,
     run,
+    tasks,
 )
 from zeropoint.cli.exits import Exits
 
@@ -61,6 +62,7 @@ calibrate.register(app)
 measure.register(app)
 compare.register(app)
 drift.register(app)
+tasks.register(app)
 ladder.register(app)
 run.register(app)
 bench.register(app)

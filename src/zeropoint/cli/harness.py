@@ -1,0 +1,53 @@
+"""`tasks --lm-eval`: tasks of lm-evaluation-harness on our models."""
+
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from zeropoint.cli.output import Output
+from zeropoint.errors import MeasurementError
+
+
+def run_harness(
+    out: Output,
+    models: Sequence[Path],
+    names: Sequence[str],
+    include: Path | None,
+    sizes: tuple[int | None, int],
+    how: tuple[str, int | None],
+) -> None:
+    """Run the harness's tasks on every model, one after the other, and print its own scores."""
+    if find_spec("lm_eval") is None:
+        raise MeasurementError(
+            'lm-evaluation-harness is not installed; pip install "zeropoint[lm-eval]" adds it'
+        )
+    from zeropoint.checkpoints import open_model
+    from zeropoint.cli.generation import as_mode
+    from zeropoint.metrics.harness import evaluate
+    from zeropoint.metrics.sides import describe
+    from zeropoint.models import load_model
+
+    found = []
+    for path in models:
+        source = open_model(path)
+        model = load_model(source, mode=as_mode(how[0]), threads=how[1])
+        results = evaluate(model, names, include=include, limit=sizes[0], tokens=sizes[1])
+        side = describe(source)
+        found.append({"name": side.name, "file_bytes": side.file_bytes, "results": results})
+    show(out, found)
+    out.finish("tasks", {"harness": "lm-evaluation-harness", "models": found})
+
+
+def show(out: Output, found: Sequence[Mapping[str, Any]]) -> None:
+    """Print one line per task and figure, a column per model."""
+    figures = found[0]["results"]
+    rows = []
+    for task, values in figures.items():
+        for key, value in values.items():
+            name, _, _ = key.partition(",")
+            if isinstance(value, float | int) and not name.endswith("_stderr"):
+                scores = [one["results"][task][key] for one in found]
+                rows.append((task, name, *(f"{score:.4f}" for score in scores)))
+    out.say()
+    out.table(("Task", "Figure", *(f">{one['name']}" for one in found)), rows)

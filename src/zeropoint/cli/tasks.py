@@ -1,0 +1,222 @@
+"""`tasks`: models at the user's own tasks, before and after."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zeropoint.cli import measuring
+from zeropoint.cli.drift_page import number, spread
+from zeropoint.cli.output import AsJson, Output, Quiet, in_bytes
+from zeropoint.cli.progress import AsProgress, Progress, track
+from zeropoint.cli.run import Arithmetic
+
+if TYPE_CHECKING:
+    from zeropoint.metrics.task_files import Task
+    from zeropoint.metrics.tasking import Taker
+
+SHOWN = 8  # bad lines, and flips, that are named
+
+AllowCode = Annotated[
+    bool,
+    typer.Option("--allow-code", help="Run code that models write, in a process without powers."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this verb to the command line."""
+    app.command(rich_help_panel="Measure")(tasks)
+
+
+def tasks(
+    models: Annotated[
+        list[Path], typer.Argument(metavar="MODEL...", help="The first is what was before.")
+    ],
+    file: Annotated[
+        str,
+        typer.Option("--tasks", metavar="FILE", help="One task a line (.jsonl), or python."),
+    ] = "",
+    harness: Annotated[
+        str,
+        typer.Option("--lm-eval", metavar="NAME,...", help="Tasks of lm-evaluation-harness."),
+    ] = "",
+    include: Annotated[
+        Path | None,
+        typer.Option("--include", metavar="DIR", help="More tasks for --lm-eval (YAML)."),
+    ] = None,
+    allow_code: AllowCode = False,
+    count: Annotated[
+        int | None, typer.Option(min=1, help="The first so many tasks. Default: all.")
+    ] = None,
+    tokens: Annotated[
+        int, typer.Option("-n", "--tokens", min=1, help="Of an answer, at most.")
+    ] = 256,
+    chat: Annotated[
+        bool | None, typer.Option(help="Tasks are messages. Default: if the model chats.")
+    ] = None,
+    together: Annotated[int, typer.Option(min=1, help="Answers written at once.")] = 24,
+    mode: Annotated[
+        Arithmetic, typer.Option(help="exact: float32; fast: activations rounded to 8 bits.")
+    ] = Arithmetic.exact,
+    run: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep all answers; the same run goes on from there."),
+    ] = None,
+    threads: measuring.Threads = None,
+    progress: AsProgress = Progress.auto,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Your own tasks, before and after: what was lost, what was won, and whether that means
+    anything.
+
+    A task is a line of JSON: "prompt" with "choices" and the place of the right one as "answer";
+    with an "answer" (or several); with a "regex"; or with "tests", Python that is run after what
+    the model wrote. `--tasks python` are 56 small problems that come with zeropoint. A bad line is
+    reported and costs nothing else. Flips are told both ways, with McNemar's exact test.
+
+    [bold]Examples:[/bold]
+
+    zeropoint tasks model-BF16.gguf small.gguf --tasks mine.jsonl --run runs/mine
+
+    zeropoint tasks model-BF16.gguf small.gguf --tasks python --allow-code
+
+    zeropoint tasks small.gguf --lm-eval my_task --include tasks/
+    """
+    out = Output(as_json=as_json, quiet=quiet)
+    how = Progress.none if quiet and progress is Progress.auto else progress
+    if bool(file) == bool(harness):
+        raise typer.BadParameter("give either --tasks FILE or --lm-eval NAME")
+    if harness:
+        from zeropoint.cli.harness import run_harness
+
+        run_harness(
+            out, models, harness.split(","), include, (count, tokens), (mode.value, threads)
+        )
+        return
+    from zeropoint.metrics.task_files import read_tasks
+    from zeropoint.metrics.tasking import allowed_tasks, start_run, task_figures
+
+    read, bad = read_tasks(file)
+    for line in bad[:SHOWN]:
+        out.warn(f"{file}: line {line.line} is no task and is left out: {line.reason}")
+    if len(bad) > SHOWN:
+        out.warn(f"{file}: {len(bad) - SHOWN} more lines are no tasks and are left out")
+    asked = allowed_tasks(read, code=allow_code)[:count]
+    refused = [task.id for task in read if task.kind == "code"] if not allow_code else []
+    if refused:
+        out.warn(f"{len(refused)} tasks run code and are left out; add --allow-code")
+    if any(task.kind == "code" for task in asked):
+        check_containment()
+    takers = [open_taker(path, (mode.value, threads), (chat, tokens, together)) for path in models]
+    said = {"tokens": tokens, "chat": chat, "mode": mode.value, "together": together}
+    folder = start_run(run, [t.side for t in takers], asked, said) if run else None
+    for place, taker in enumerate(takers):
+        answer(out, taker, asked, (folder, place), how)
+    found: dict[str, Any] = {
+        "tasks": len(asked),
+        "bad_lines": [vars(line) for line in bad],
+        "left_out": refused,
+        "models": task_figures(takers, asked),
+    }
+    if folder:
+        folder.save_table("tasks", [vars(task) for task in asked])
+        folder.finish(found)
+    show(out, found["models"])
+    out.finish("tasks", found)
+    if run:
+        out.note(f"wrote {run}")
+
+
+def check_containment() -> None:
+    """Refuse before any model is loaded where code cannot be contained."""
+    from zeropoint.metrics.sandbox import run_python
+
+    run_python("", "")
+
+
+def open_taker(
+    path: Path, how: tuple[str, int | None], asked: tuple[bool | None, int, int]
+) -> "Taker":
+    """Load a model that is to answer tasks."""
+    from functools import partial
+
+    from zeropoint.checkpoints import open_model
+    from zeropoint.cli.generation import as_mode
+    from zeropoint.metrics.prompts import encode_prompts
+    from zeropoint.metrics.sides import describe
+    from zeropoint.metrics.tasking import Taker
+    from zeropoint.metrics.tasks import Asking
+    from zeropoint.models import has_template, load_model
+
+    source = open_model(path)
+    model = load_model(source, mode=as_mode(how[0]), threads=how[1])
+    chat = has_template(source) if asked[0] is None else asked[0]
+    encode = partial(encode_prompts, source, model, chat=chat)
+    return Taker(describe(source), model, Asking(encode, chat, asked[1], asked[2]))
+
+
+def answer(
+    out: Output, taker: "Taker", asked: "Sequence[Task]", kept: tuple[Any, int], how: Progress
+) -> None:
+    """Let one model answer; an interrupted run says where it goes on."""
+    from zeropoint.metrics.tasking import take_tasks
+
+    out.note(f"{taker.side.name}: {in_bytes(taker.side.file_bytes)}")
+    records = take_tasks(taker, asked, *kept)
+    try:
+        for _ in track(records, len(asked), "answering", how, lambda found: f"{found.right} right"):
+            pass
+    except KeyboardInterrupt:
+        if kept[0]:
+            typer.echo(
+                f"{kept[0].path} holds {len(taker.answers)} answers of {taker.side.name}; the same "
+                "command goes on from there",
+                err=True,
+            )
+        raise
+
+
+def show(out: Output, found: Sequence[dict[str, Any]]) -> None:
+    """Print the table and the flips."""
+    out.say()
+    out.table(
+        ("Model", ">Size", ">Right", ">95 % interval", ">Lost", ">Won", ">Difference", ">p",
+         ">Tokens per answer", ">Cut"),
+        (
+            (one["name"], in_bytes(one["file_bytes"]), f"{one['right']} of {one['tasks']}",
+             f"{one['accuracy']['low']:.0%} … {one['accuracy']['high']:.0%}",
+             *(_beside(one["beside_first"]) if place else ("", "", "", "")),
+             number(one["tokens"], ".1f"), f"{one['cut']:.0%}")
+            for place, one in enumerate(found)
+        ),
+    )  # fmt: skip
+    kinds = found[0]["by_kind"]
+    if len(kinds) > 1:
+        out.say()
+        out.table(
+            ("Right by kind", *(f">{kind}" for kind in kinds)),
+            (
+                (one["name"], *(f"{k['right']} of {k['tasks']}" for k in one["by_kind"].values()))
+                for one in found
+            ),
+        )
+    for one in found[1:]:
+        for word in ("lost", "won"):
+            names = one["beside_first"][word]
+            if names:
+                more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+                out.say(f"{one['name']} {word}: {', '.join(names[:SHOWN])}{more}")
+    if len(found) > 1:
+        out.say("Lost and won: tasks that only the first, or only this model answers rightly; p: "
+                "exact McNemar test")  # fmt: skip
+
+
+def _beside(found: dict[str, Any]) -> tuple[str, str, str, str]:
+    return (
+        str(len(found["lost"])),
+        str(len(found["won"])),
+        spread(found["difference"], "+.0%"),
+        f"{found['p']:.2g}",
+    )

@@ -1,0 +1,243 @@
+"""A model at its user's own tasks: asked, answered, judged.
+
+Choices are scored by likelihood, the rest by what the model writes, greedily. What is written is
+judged as soon as it is there; code runs in a process that can do no harm (`sandbox`).
+"""
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from zeropoint.formats import F32
+from zeropoint.metrics.likelihood import Reader, likelihoods
+from zeropoint.metrics.sandbox import run_python
+from zeropoint.metrics.task_files import Task
+from zeropoint.models import (
+    GREEDY,
+    Batch,
+    Tokenizer,
+    Written,
+    choose,
+    generate_together,
+    in_batches,
+)
+
+PATTERN_SECONDS = 5.0  # for one search
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+Encode = Callable[[Sequence[str]], list[list[int]]]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How a model answered one task."""
+
+    task: str
+    right: bool
+    text: str  # what it wrote, or the choice it took
+    reason: str  # why it is wrong, where that can be told
+    tokens: int  # generated; for likelihoods, scored
+    ended: bool  # by itself, and not at the limit
+
+
+@dataclass(frozen=True)
+class Progressed:
+    """So many tasks are answered, `right` of them rightly."""
+
+    done: int
+    right: int
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How tasks are put to a model."""
+
+    encode: Encode  # texts as the model is asked: messages, or beginnings
+    chat: bool  # they are messages
+    tokens: int = 256  # generated for an answer, at most
+    together: int = 24
+
+
+def ask_by_likelihood(
+    model: Reader, tokenizer: Tokenizer, tasks: Sequence[Task]
+) -> Iterator[Answer]:
+    """Score every choice after its prompt; the likeliest per byte is the answer.
+
+    An `exact` task by likelihood is right if its answer is what the model would write.
+    """
+    requests, owners = [], []
+    bos = tokenizer.vocabulary.bos
+    begin = [bos] if tokenizer.adds_bos and bos is not None else []
+    for number, task in enumerate(tasks):
+        for option in task.choices or task.answers:
+            space = "" if task.prompt[-1].isspace() or option[0].isspace() else " "
+            context = [*begin, *tokenizer.encode(task.prompt)]
+            requests.append((context, tokenizer.encode(space + option)))
+            owners.append(number)
+    found = sorted(likelihoods(model, requests), key=lambda one: one.index)
+    for number, task in enumerate(tasks):
+        mine = [one for one, owner in zip(found, owners, strict=True) if owner == number]
+        options = task.choices or task.answers
+        costs = [one.nats / len(o.encode()) for one, o in zip(mine, options, strict=True)]
+        taken = costs.index(min(costs))
+        if task.kind == "choice":
+            right = taken == task.right
+            reason = "" if right else f"the right one is {task.choices[task.right]!r}"
+        else:
+            right = any(one.greedy for one in mine)
+            reason = "" if right else "it would write something else"
+        tokens = sum(one.tokens for one in mine)
+        yield Answer(task.id, right, options[taken], reason[:300], tokens, True)
+
+
+def ask_by_generation(
+    model: Batch, tokenizer: Tokenizer, tasks: Sequence[Task], asking: Asking
+) -> Iterator[Answer | None]:
+    """Let the model write; yields each answer when it is judged, and None after every step."""
+    prompts = asking.encode([question(task, chat=asking.chat) for task in tasks])
+    for group in in_batches(prompts, asking.together):
+        seated = [tasks[index] for index in group]
+        limits = [task.tokens or asking.tokens for task in seated]
+        writers = [
+            _Writer(task, tokenizer, limit, asking.chat)
+            for task, limit in zip(seated, limits, strict=True)
+        ]
+        for record in generate_together(
+            model,
+            [prompts[index] for index in group],
+            lambda index, step, logits, writers=writers: writers[index].choose(step, logits),  # type: ignore[misc]
+            limit=max(limits),
+            stops=tokenizer.stops,
+        ):
+            if isinstance(record, Written):
+                yield writers[record.index].answer(record)
+            else:
+                yield None
+
+
+class _Writer:
+    """Writes one answer, no further than is needed."""
+
+    def __init__(self, task: Task, tokenizer: Tokenizer, limit: int, chat: bool) -> None:
+        self.task = task
+        self.chat = chat
+        self._limit = limit
+        self._tokenizer = tokenizer
+        self._stream = tokenizer.stream()
+        self._text = ""
+        self._cut = False
+
+    def choose(self, step: int, logits: F32) -> int | None:
+        """Return the best token, or None where the answer is complete."""
+        if step >= self._limit:
+            self._cut = True
+            return None
+        token = choose(logits, GREEDY, step)
+        self._text += self._stream.push(token)
+        if self.chat:
+            return token
+        if self.task.kind == "code":
+            return None if cut_code(self._text) != self._text else token
+        complete = self.task.kind != "regex" and "\n" in self._text.lstrip()
+        return None if complete else token
+
+    def answer(self, written: Written) -> Answer:
+        """Judge what was written."""
+        text = self._tokenizer.decode(written.ids)
+        right, reason = judge(self.task, text, chat=self.chat)
+        ended = written.reason == "stop" and not self._cut
+        if not right and not ended:
+            reason = f"{reason}; cut at {len(written.ids)} tokens".lstrip("; ")
+        return Answer(self.task.id, right, text, reason, len(written.ids), ended)
+
+
+def question(task: Task, *, chat: bool) -> str:
+    """Return a task as it is put to a model."""
+    if task.kind == "choice":
+        options = "\n".join(f"{LETTERS[i]}) {c}" for i, c in enumerate(task.choices))
+        return f"{task.prompt}\n\n{options}\n\nThe letter of the right answer is" + (
+            " (answer with the letter only):" if chat else ""
+        )
+    if task.kind == "code" and chat:
+        return (
+            "Complete this Python function. Answer with the whole function in one Python code "
+            f"block, and nothing else.\n\n```python\n{task.prompt.rstrip()}\n```"
+        )
+    return task.prompt
+
+
+def judge(task: Task, text: str, *, chat: bool) -> tuple[bool, str]:
+    """Tell whether a text answers a task, and if not, why."""
+    match task.kind:
+        case "choice":
+            found = re.search(r"\b([A-Z])\b", text)
+            letter = LETTERS[task.right]
+            right = found is not None and found[1] == letter
+            return right, "" if right else f"the right one is {letter}"
+        case "exact":
+            lines = [line for line in text.split("\n") if line.strip()]
+            said = {_plain(part) for part in (text, *lines[:1], *lines[-1:])}
+            right = any(_plain(answer) in said for answer in task.answers)
+            return right, "" if right else f"expected {task.answers[0]!r}"[:200]
+        case "regex":
+            return search(task.answers[0], text)
+        case "code":
+            done = run_python(solution(task, text, chat=chat), task.tests)
+            return done.passed, done.reason
+
+
+def search(pattern: str, text: str) -> tuple[bool, str]:
+    """Look for a pattern, in a process that is ended where the pattern never ends."""
+    code = "import re, sys; p, t = sys.stdin.read().split('\\0'); sys.exit(not re.search(p, t))"
+    try:
+        done = subprocess.run(
+            [sys.executable, "-I", "-c", code],
+            input=f"{pattern}\0{text.replace(chr(0), '')}".encode("utf-8", "replace"),
+            capture_output=True,
+            timeout=PATTERN_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return False, f"the pattern was still searching after {PATTERN_SECONDS:g} s"
+    return done.returncode == 0, "" if done.returncode == 0 else "the pattern is not in it"
+
+
+def solution(task: Task, text: str, *, chat: bool) -> str:
+    """Return the program in an answer: its code block, or the prompt and what continues it.
+
+    >>> task = Task("t", "code", "def f(x):", "generation")
+    >>> solution(task, "Sure:\\n```python\\ndef f(x):\\n    return x\\n```\\nDone.", chat=True)
+    'def f(x):\\n    return x\\n'
+    """
+    blocks = re.findall(r"```[a-zA-Z0-9]*[ \t]*\n(.*?)(?:\n```|\Z)", text, re.DOTALL)
+    if chat and blocks:
+        block: str = next((b for b in blocks if "def " in b or "class " in b), blocks[0])
+        name = re.search(r"^(?:def|class) (\w+)", task.prompt, re.MULTILINE)
+        if name is None or re.search(rf"^(?:def|class) {name[1]}\b", block, re.MULTILINE):
+            return _imports(task.prompt) + block + "\n"
+        return f"{task.prompt}\n{block}\n"
+    if chat and re.search(r"^(?:def|class) ", text, re.MULTILINE):
+        return _imports(task.prompt) + text
+    return task.prompt + cut_code(text)
+
+
+def cut_code(text: str) -> str:
+    """Return what continues an indented block, up to the first line that leaves it.
+
+    >>> cut_code("    return 1\\n\\n    # more\\nprint(f())\\n")
+    '    return 1\\n\\n    # more\\n'
+    """
+    end = re.search(r"\n(?=[^\s])", text)
+    return text if end is None else text[: end.end()]
+
+
+def _imports(prompt: str) -> str:
+    """Return the lines of a prompt that import something: answers leave them out."""
+    lines = re.findall(r"^(?:import|from) .*$", prompt, re.MULTILINE)
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split()).strip("\"'`*. !").casefold()

@@ -1,0 +1,152 @@
+"""Tasks: files with anything in them, answers that are judged, code that is contained."""
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tinymodels import write_model
+from zeropoint.checkpoints import open_checkpoint
+from zeropoint.errors import MeasurementError
+from zeropoint.metrics.likelihood import likelihoods
+from zeropoint.metrics.sandbox import run_python
+from zeropoint.metrics.task_files import Task, parse_task, read_tasks
+from zeropoint.metrics.tasks import cut_code, judge, question, search, solution
+from zeropoint.models import load_model
+
+
+def write(path: Path, *lines: object) -> str:
+    texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
+    path.write_text("\n".join(texts) + "\n")
+    return str(path)
+
+
+def test_bad_lines_are_named_and_the_rest_is_read(tmp_path: Path) -> None:
+    good = {"prompt": "2 + 2 =", "answer": "4"}
+    bad = [
+        ("{no json", "Expecting property"),
+        ([1], "expected an object"),
+        ({"answer": "4"}, 'text "prompt"'),
+        ({"prompt": " ", "answer": "4"}, 'text "prompt"'),
+        ({"prompt": "x"}, 'expected "answer"'),
+        ({"prompt": "x", "answer": []}, 'expected "answer"'),
+        ({"prompt": "x", "choices": ["a", "b"], "answer": 2}, "place of the right choice"),
+        ({"prompt": "x", "choices": ["a"], "answer": 0}, "two or more"),
+        ({"prompt": "x", "regex": "("}, "no regular expression"),
+        ({"prompt": "x", "tests": ""}, "Python that raises"),
+        ({"prompt": "x", "tests": "a", "regex": "b"}, "one of regex, tests"),
+        ({"prompt": "x", "answr": "4"}, "unknown key 'answr'"),
+        ({"prompt": "x", "answer": "4", "tokens": 0}, "above 0"),
+        ({"prompt": "x", "answer": "4", "by": "magic"}, '"by" is'),
+        ({"prompt": "x", "tests": "a", "by": "likelihood"}, "by generation"),
+        ({"id": "line 1", "prompt": "x", "answer": "4"}, "a second task"),
+    ]
+    tasks, found = read_tasks(write(tmp_path / "t.jsonl", good, "", *(line for line, _ in bad)))
+    assert [task.id for task in tasks] == ["line 1"]
+    assert [line.line for line in found] == list(range(3, 3 + len(bad)))
+    for line, (_, why) in zip(found, bad, strict=True):
+        assert why in line.reason
+    (tmp_path / "bytes.jsonl").write_bytes(b'{"prompt": "x", "answer": "y"}\n\xff\xfe\n')
+    tasks, found = read_tasks(str(tmp_path / "bytes.jsonl"))
+    assert len(tasks) == 1 and "utf-8" in found[0].reason
+    with pytest.raises(MeasurementError, match="no task in it; line 1: Expecting"):
+        read_tasks(write(tmp_path / "none.jsonl", "nothing"))
+    with pytest.raises(MeasurementError, match="built in: python"):
+        read_tasks(str(tmp_path / "missing.jsonl"))
+
+
+def test_every_problem_that_comes_along_has_a_solution_and_tests_that_can_fail() -> None:
+    tasks, bad = read_tasks("python")
+    assert len(tasks) >= 50 and not bad
+    assert len({task.prompt for task in tasks}) == len(tasks)
+    for task in tasks:
+        space: dict[str, object] = {}
+        exec(task.solution + "\n" + task.tests, space)
+        with pytest.raises((AssertionError, TypeError, ValueError)):
+            exec(task.prompt + "    return None\n" + task.tests, {})
+        assert task.solution.startswith(task.prompt)
+
+
+def test_a_solution_passes_in_the_process_without_powers() -> None:
+    task = next(task for task in read_tasks("python")[0] if task.id == "days_between")
+    try:
+        assert run_python(task.solution, task.tests).passed
+    except MeasurementError as error:
+        pytest.skip(str(error))
+    right, _ = judge(task, task.solution[len(task.prompt) :] + "\nprint(1)", chat=False)
+    assert right
+    wrong, reason = judge(task, "    return 0\n", chat=False)
+    assert not wrong and reason.startswith("AssertionError")
+
+
+CODE = Task("t", "code", "import re\n\ndef f(x):\n    'doc'\n", "generation", tests="f(1)")
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("```python\ndef f(x):\n    return 1\n```", "import re\ndef f(x):\n    return 1\n"),
+        ("First:\n```\nx = 1\n```\n```py\ndef f(x): pass\n```", "import re\ndef f(x): pass\n"),
+        ("```python\ndef f(x):\n    return 1", "import re\ndef f(x):\n    return 1\n"),
+        ("def f(x):\n    return 2\n", "import re\ndef f(x):\n    return 2\n"),
+        ("    return 3\n", "import re\n\ndef f(x):\n    'doc'\n    return 3\n"),
+        ("```python\n    return 3\n```", "import re\n\ndef f(x):\n    'doc'\n\n    return 3\n"),
+    ],
+)
+def test_the_program_of_an_answer_is_found(text: str, wanted: str) -> None:
+    assert solution(CODE, text, chat=True) == wanted
+    compile(wanted, "s", "exec")
+
+
+def test_what_continues_a_function_ends_where_it_is_left() -> None:
+    assert cut_code("    a\n\n    b\n") == "    a\n\n    b\n"
+    assert cut_code("    a\ndef g(): pass") == "    a\n"
+    assert cut_code("    a\n```\nSo") == "    a\n"
+
+
+def test_answers_are_judged() -> None:
+    exact = parse_task({"prompt": "x", "answer": ["Paris", "The city of Paris"]}, "t")
+    for text in ("Paris", " paris.\n", "**Paris**", "It is clear:\n\nParis", "the city of  Paris!"):
+        assert judge(exact, text, chat=True)[0], text
+    assert judge(exact, "London", chat=True) == (False, "expected 'Paris'")
+    assert not judge(exact, "", chat=True)[0]
+    letters = parse_task({"prompt": "x", "choices": ["u", "v", "w"], "answer": 1}, "t")
+    assert judge(letters, " B", chat=True)[0] and judge(letters, "B) v", chat=True)[0]
+    assert not judge(letters, "C", chat=True)[0] and not judge(letters, "", chat=True)[0]
+    assert "B) v" in question(letters, chat=True)
+    pattern = parse_task({"prompt": "x", "regex": r"\b(23|29)\b"}, "t")
+    assert judge(pattern, "say 29.", chat=True)[0] and not judge(pattern, "290", chat=True)[0]
+
+
+def test_a_pattern_that_never_ends_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zeropoint.metrics.tasks.PATTERN_SECONDS", 1.0)
+    started = time.monotonic()
+    right, reason = search("(a+)+$", "a" * 60 + "b")
+    assert not right and "still searching" in reason
+    assert time.monotonic() - started < 5
+
+
+def test_likelihoods_are_those_of_reading_one_by_one(tmp_path: Path) -> None:
+    model = load_model(open_checkpoint(write_model(tmp_path / "m.gguf", columns=128)), threads=1)
+    random = np.random.default_rng(2)
+    requests = [
+        (random.integers(3, 250, 1 + 5 * n).tolist(), random.integers(3, 250, 1 + n % 3).tolist())
+        for n in range(6)
+    ]
+    found = sorted(likelihoods(model, requests), key=lambda one: one.index)
+    for one, (context, continuation) in zip(found, requests, strict=True):
+        logits = model.logits([*context, *continuation])[len(context) - 1 : -1].astype(np.float64)
+        logp = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+        wanted = -logp[np.arange(len(continuation)), continuation].sum()
+        assert one.nats == pytest.approx(wanted, abs=1e-9 * len(continuation))
+        assert one.greedy == (logits.argmax(1) == continuation).all()
+    best = int(model.logits([5, 6])[-1].argmax())
+    (one,) = likelihoods(model, [([5, 6], [best])])
+    assert one.greedy
+    (long,) = likelihoods(model, [([7] * 600, [8])])
+    (cut,) = likelihoods(model, [([7] * 512, [8])])
+    assert long.nats == cut.nats
+    with pytest.raises(MeasurementError, match="nothing before"):
+        list(likelihoods(model, [([], [8])]))
