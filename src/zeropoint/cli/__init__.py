@@ -20,6 +20,7 @@ from zeropoint.cli import (
     ladder,
     measure,
     quantize,
+    report,
     run,
     tasks,
 )
@@ -64,6 +65,7 @@ compare.register(app)
 drift.register(app)
 tasks.register(app)
 ladder.register(app)
+report.register(app)
 run.register(app)
 bench.register(app)
 doctor.register(app)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,6 +10,10 @@ from zeropoint.cli import measuring
 from zeropoint.cli.measure_page import interval, number
 from zeropoint.cli.output import AsJson, Output, Quiet, in_bytes
 from zeropoint.cli.progress import AsProgress, Progress
+
+if TYPE_CHECKING:
+    from zeropoint.checkpoints.runs import RunFolder
+    from zeropoint.metrics.ladder import Level
 
 
 def register(app: typer.Typer) -> None:
@@ -59,6 +63,7 @@ def ladder(
     out = Output(as_json=as_json, quiet=quiet)
     rungs = parse_levels(levels, share)
     reference = measuring.Reference(out, model, threads, (text or [], ctx, chunks), floor_chunks)
+    kept = start_run(run, reference, rungs) if run else None
     rows: list[dict[str, Any]] = []
     for index, rung in enumerate(rungs):
         folder = run / f"{index:02}-{rung.format}" if run else None
@@ -76,7 +81,20 @@ def ladder(
     step = largest_step(rungs, [row["top1"] for row in rows])
     show(out, rows, step, reference.floor)
     result = {"floor": reference.floor, "largest_step": step, "levels": rows}
+    if kept:
+        kept.finish(result)
     out.finish("ladder", result)
+
+
+def start_run(path: Path, reference: measuring.Reference, rungs: "Sequence[Level]") -> "RunFolder":
+    """Begin the run of the whole ladder, whose levels are runs of their own inside it."""
+    from dataclasses import asdict
+
+    from zeropoint.checkpoints.runs import RunFolder
+
+    inputs = {"reference": asdict(reference.side), "text": {"corpus": reference.text.corpus}}
+    settings = {"context": reference.text.context, "formats": [rung.format for rung in rungs]}
+    return RunFolder.start(path, "ladder", inputs, settings)
 
 
 def show(

@@ -1,6 +1,6 @@
 """The verb `measure`: a quant against its reference, as a run that can be stopped and resumed."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -133,8 +133,15 @@ class Measurement:
         found["peak_memory_bytes"] = peak_memory_bytes()
         found["complete"] = len(self.seen) == len(self.text.chunks)
         if self.run:
+            self.run.save_table("pieces", self._pieces(text_of))
             self.run.finish(found)
         return found
+
+    def _pieces(self, text_of: Callable[[int], str]) -> dict[str, str]:
+        """The text of every token that the run holds: a page needs no tokenizer."""
+        held = [c.tokens for c in self.seen] + [c.comparison.top_ids.ravel() for c in self.seen]
+        ids = np.unique(np.concatenate(held))
+        return {str(token): text_of(int(token)) for token in ids if token >= 0}
 
     def _progress(self) -> Measured:
         counts = np.array([float(c.comparison.kl.size) for c in self.seen])

@@ -57,11 +57,12 @@ def narrow_enough(chunks: Sequence[ChunkMeasured], half_width: float) -> bool:
 
 
 def save_chunk(run: RunFolder, record: ChunkMeasured) -> None:
-    """Write one chunk's arrays: tokens, kl, nll, top tokens and their log-probabilities."""
+    """Write one chunk: domain, tokens, kl, nll, top tokens and their log-probabilities."""
     found = record.comparison
     run.save_chunk(
         record.index,
         {
+            "domain": np.array(record.domain),
             "tokens": record.tokens,
             "first": np.array(record.first),
             "kl": found.kl,

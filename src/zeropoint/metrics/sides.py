@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from zeropoint.checkpoints import Checkpoint
 from zeropoint.errors import MeasurementError
 from zeropoint.models.tokenizer import Tokenizer
-from zeropoint.plans import Choice
+from zeropoint.plans import Choice, bits_per_weight
 from zeropoint.plans.choices import UNQUANTIZED
 
 _WINDOWS = 64  # of 4 KiB, spread over each file
@@ -23,6 +23,7 @@ class Side:
     file_bytes: int
     formats: dict[str, int]  # format → how many matrices
     fingerprint: str  # of header and samples of the weights
+    bits_per_weight: float  # 8 · file_bytes / weights
 
     @property
     def quantized(self) -> bool:
@@ -38,9 +39,9 @@ class Side:
 def describe(checkpoint: Checkpoint) -> Side:
     """Return what a checkpoint is; reads a few of its bytes."""
     formats = Counter(t.format.name for t in checkpoint.tensors.values() if len(t.shape) > 1)
-    return Side(
-        checkpoint.path.name, checkpoint.file_bytes, dict(formats), _fingerprint(checkpoint)
-    )
+    size = checkpoint.file_bytes
+    bits = bits_per_weight(size, checkpoint.tensors.values())
+    return Side(checkpoint.path.name, size, dict(formats), _fingerprint(checkpoint), bits)
 
 
 def _fingerprint(checkpoint: Checkpoint) -> str:
@@ -92,4 +93,5 @@ def describe_plan(source: Checkpoint, name: str, choices: Iterable[Choice]) -> S
     plan = "\n".join(f"{choice.name} {choice.format.name}" for choice in choices)
     digest = hashlib.sha256(f"{_fingerprint(source)}\n{plan}".encode()).hexdigest()
     size = sum(choice.nbytes for choice in choices)
-    return Side(f"{source.path.name} as {name}", size, dict(formats), digest)
+    bits = bits_per_weight(size, choices)
+    return Side(f"{source.path.name} as {name}", size, dict(formats), digest, bits)

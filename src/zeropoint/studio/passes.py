@@ -1,0 +1,212 @@
+"""What a page shows of a model at work: real products, single weights taken out, answers.
+
+The model runs here, once, in its exact arithmetic; what is drawn was computed by the same kernels
+that `measure` uses.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zeropoint import kernels
+from zeropoint.calibration.chunks import Chunk
+from zeropoint.checkpoints import Checkpoint
+from zeropoint.formats import F32, FORMATS, QuantizedTensor
+from zeropoint.metrics.measurement import measure_chunks
+from zeropoint.models import LanguageModel
+from zeropoint.models.generation import Token, generate
+from zeropoint.plans import inventory
+from zeropoint.studio.weights import Figures
+
+KINDS = (("attn_q", "attn_qkv"), ("ffn_gate", "ffn_up"), ("ffn_down",))
+PRODUCT_WEIGHTS = 5120  # of a matrix that a page carries
+MOST_ROWS = 8
+REMOVED = 6  # single weights that are taken out, the most outstanding of as many matrices
+ORDINARY = 2  # and others, for comparison
+ANSWER = 40  # tokens
+
+PROMPTS = (
+    "The capital of France is",
+    "def fibonacci(n):\n",
+    "Question: I have 17 apples and give away 5. How many are left?\nAnswer:",
+)
+
+I32 = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One more part of the page's data: its key and what belongs there."""
+
+    key: str
+    figures: object
+
+
+def run_passes(
+    checkpoint: Checkpoint,
+    model: LanguageModel,
+    quant: LanguageModel | None,
+    seen: Sequence[Figures],
+    texts: Sequence[I32],
+) -> Iterator[Step]:
+    """Yield `products`, `ablations` and, with a quant, `answers`."""
+    yield Step("products", products(checkpoint, model, PROMPTS[0]))
+    yield Step("ablations", ablations(checkpoint, model, seen, texts))
+    if quant is not None:
+        yield Step(
+            "answers",
+            [
+                {"prompt": p, "reference": answer(model, p), "quant": answer(quant, p)}
+                for p in PROMPTS
+            ],
+        )
+
+
+def products(checkpoint: Checkpoint, model: LanguageModel, prompt: str) -> list[Figures]:
+    """Return some rows of three matrices, and what reached them at the last token of a prompt."""
+    tokens = np.array(model.tokenizer.encode(prompt, ends=True), np.int32)
+    names = [name for kinds in KINDS if (name := _of_kind(model, kinds))]
+    inputs = {name: np.zeros(0, np.float32) for name in names}
+
+    def watch(name: str) -> None:
+        def keep(rows: F32, _expert: int | None) -> None:
+            inputs[name] = rows[-1].copy()
+
+        model.watch(name, keep)
+
+    for name in names:
+        watch(name)
+    try:
+        model.hidden(tokens)
+    finally:
+        for name in names:
+            model.watch(name, None)
+    last = model.tokenizer.piece(int(tokens[-1]), special=True).decode("utf-8", "replace")
+    return [
+        {**_rows(checkpoint, name), "inputs": inputs[name], "token": last.strip() or last,
+         "position": int(tokens.size) - 1, "text": prompt}
+        for name in names
+    ]  # fmt: skip
+
+
+def _of_kind(model: LanguageModel, kinds: Sequence[str]) -> str | None:
+    """The matrix of one of these kinds in the middle layer, experts left out."""
+    matrices = model.matrices()
+    for kind in kinds:
+        found = [n for n, shape in matrices.items()
+                 if inventory.kind_of(n) == kind and len(shape) == 2]  # fmt: skip
+        if found:
+            return found[len(found) // 2]
+    return None
+
+
+def _rows(checkpoint: Checkpoint, name: str) -> Figures:
+    info = checkpoint.tensors[name]
+    count = max(2, min(MOST_ROWS, PRODUCT_WEIGHTS // info.columns, info.rows))
+    rows = [int(row) for row in np.linspace(0, info.rows - 1, count)]
+    weights = [
+        kernels.decode(info.format, checkpoint.read_rows(name, row, row + 1).data).reshape(-1)
+        for row in rows
+    ]
+    return {
+        "tensor": name,
+        "shape": list(info.shape),
+        "format": info.format.name,
+        "columns": info.columns,
+        "rows": rows,
+        "weights": np.stack(weights),
+    }
+
+
+def ablations(
+    checkpoint: Checkpoint, model: LanguageModel, seen: Sequence[Figures], texts: Sequence[I32]
+) -> Figures:
+    """Set single weights to 0, one at a time, and measure what the model then says."""
+    chunks = [Chunk("text", tokens) for tokens in texts]
+    prompt = PROMPTS[0]
+    weights = [
+        {**place, **_without(checkpoint, model, place, chunks, prompt)}
+        for place in places(checkpoint, model, seen)
+    ]
+    return {
+        "prompt": prompt,
+        "answer": answer(model, prompt),
+        "positions": sum(tokens.size // 2 - 1 for tokens in texts),
+        "weights": weights,
+    }
+
+
+def places(checkpoint: Checkpoint, model: LanguageModel, seen: Sequence[Figures]) -> list[Figures]:
+    """Return the weights to take out: the largest of the most uneven matrices, some ordinary."""
+    matrices = model.matrices()
+    known = [f for f in seen if len(matrices.get(str(f["name"]), ())) == 2
+             and f["name"] != model.architecture.output]  # fmt: skip
+    ranked = sorted(known, key=lambda f: -abs(f["largest"]) / (f["rms"] or 1))  # type: ignore
+    found = []
+    for index, figures in enumerate(ranked[: REMOVED + ORDINARY]):
+        name, ordinary = str(figures["name"]), index >= REMOVED
+        info = checkpoint.tensors[name]
+        row = info.rows // 2 if ordinary else int(figures["row"])  # type: ignore[call-overload]
+        column = info.columns // 2 if ordinary else int(figures["column"])  # type: ignore
+        block = checkpoint.read_rows(name, row, row + 1)
+        value = float(kernels.decode(info.format, block.data).reshape(-1)[column])
+        ratio = abs(value) / float(figures["rms"])  # type: ignore[arg-type]
+        found.append({"tensor": name, "row": row, "column": column, "value": value,
+                      "ratio": ratio, "ordinary": ordinary})  # fmt: skip
+    return found
+
+
+def _without(
+    checkpoint: Checkpoint,
+    model: LanguageModel,
+    place: Figures,
+    chunks: Sequence[Chunk],
+    prompt: str,
+) -> Figures:
+    """Measure the model with one weight 0 against itself, and let it write."""
+    name = str(place["tensor"])
+    stored = checkpoint.read(name)
+    weights = kernels.decode(stored.format, stored.data).reshape(stored.shape).copy()
+    weights[place["row"], place["column"]] = 0  # type: ignore[index]
+    changed = QuantizedTensor(
+        FORMATS["F32"], stored.shape, weights.reshape(-1, 1).view(np.uint8).reshape(-1, 4)
+    )
+    before = [model.hidden(chunk.tokens[None]) for chunk in chunks]
+    model.replace(name, changed)
+    try:
+        measured = list(measure_chunks(_Kept(model, chunks, before), model, chunks))
+        written = answer(model, prompt)
+    finally:
+        model.replace(name, stored)
+    kl = np.concatenate([found.comparison.kl for found in measured])
+    same = np.concatenate([found.comparison.same_top for found in measured])
+    return {"kl": float(kl.mean()), "top1": float(same.mean()), "answer": written}
+
+
+class _Kept:
+    """The model as it was: hidden states that are known already, and the same head."""
+
+    def __init__(
+        self, model: LanguageModel, chunks: Sequence[Chunk], states: Sequence[F32]
+    ) -> None:
+        self._model = model
+        self._states = {c.tokens.tobytes(): s for c, s in zip(chunks, states, strict=True)}
+
+    @property
+    def vocab_size(self) -> int:
+        return self._model.vocab_size
+
+    def hidden(self, tokens: I32) -> F32:
+        return np.concatenate([self._states[row.tobytes()] for row in tokens])
+
+    def head(self, rows: F32) -> F32:
+        return self._model.head(rows)
+
+
+def answer(model: LanguageModel, prompt: str) -> str:
+    """Return what the model writes after a prompt, always taking the most likely token."""
+    tokens = model.tokenizer.encode(prompt, ends=True)
+    steps = generate(model, tokens, limit=ANSWER)
+    return "".join(step.text for step in steps if isinstance(step, Token))

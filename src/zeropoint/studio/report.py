@@ -1,0 +1,244 @@
+"""The report: the evidence of runs as one HTML file that opens from a disk, for years to come.
+
+Words and tables are written here, so that they need no script; figures are drawn by the same
+visuals as everywhere. A section whose run is missing is left out, and the method says so.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from zeropoint.errors import MeasurementError
+from zeropoint.metrics.verdict import THRESHOLDS, WORDS
+from zeropoint.plans.choices import UNQUANTIZED
+from zeropoint.studio import evidence
+from zeropoint.studio.evidence import Figures, Run
+from zeropoint.studio.html import Raw, facts, figure, number, percent, section, size, table, text
+from zeropoint.studio.page import self_contained
+from zeropoint.studio.sections import (
+    frontier,
+    how_much,
+    in_which_tensors,
+    on_what_text,
+    where_bytes,
+    why,
+)
+
+WORST = 50  # positions in the table of the worst
+MILD = "SMALL, MEASURABLE"
+
+
+def render_report(runs: Sequence[Run]) -> str:
+    """Return the report of these runs as one HTML file. Raises MeasurementError for none."""
+    if not runs:
+        raise MeasurementError("a report needs a run: of measure, quantize or ladder, with --run")
+    measures = [run for run in runs if run.verb == "measure"]
+    quantize = next((run for run in runs if run.verb == "quantize"), None)
+    levels = levels_of(runs)
+    data: dict[str, Any] = {"run": runs[0].path.name, "runs": [raw(run) for run in runs]}
+    parts = [verdict(measures, quantize, levels), provenance(runs)]
+    if quantize:
+        data["tensors"] = evidence.tensors_of(quantize)
+        parts += [where_bytes(data["tensors"])]
+    if measures:
+        data |= evidence.losses_of(measures[0])
+        data["texts"] = evidence.text_of(measures[0])
+        worst = evidence.worst_of(measures[0], WORST)
+        parts += [how_much(measures[0].results), on_what_text(data["texts"], worst)]
+    if quantize:
+        parts += [in_which_tensors(data["tensors"]), why(data["tensors"])]
+    if levels:
+        data |= {"ladder": levels, "ladder_run": ", ".join(run.path.name for run in runs)}
+        parts += [frontier(levels)]
+    parts.append(method(runs))
+    title = f"What was lost: {name_of(runs)}"
+    body = head(title, parts) + f"<main>{''.join(parts)}</main>" + FOOT
+    return self_contained(title, body, "report", data)
+
+
+def head(title: str, parts: Sequence[str]) -> str:
+    """Return the top of the page."""
+    return (
+        '<a class="skip" href="#verdict">Skip to the verdict</a><header class="top">'
+        f'<p class="kicker">zeropoint · report</p><h1>{text(title)}</h1>'
+        "<noscript><p>The words and tables of this report need no scripts; its figures do.</p>"
+        "</noscript></header>"
+    )
+
+
+FOOT = (
+    "<footer><p>Made by zeropoint. This report is one file: it asks nothing of any server, and "
+    "keeps what you chose in its address.</p></footer>"
+)
+
+
+def name_of(runs: Sequence[Run]) -> str:
+    """Return what the report is about, in a few words."""
+    for run in runs:
+        if run.verb == "measure":
+            return str(run.inputs["quant"]["name"])
+        if run.verb == "ladder":
+            return str(run.inputs["reference"]["name"])
+    return ", ".join(str(name) for name in runs[0].inputs.get("source", [runs[0].path.name]))
+
+
+def levels_of(runs: Sequence[Run]) -> list[Figures]:
+    """Return the marks of the frontier: a ladder's levels, and several measured quants."""
+    levels = evidence.ladder_of(runs)
+    measures = [run for run in runs if run.verb == "measure"]
+    if levels or len(measures) > 1:
+        levels += [evidence.level_of(run) for run in measures]
+    return sorted(levels, key=lambda level: -(level["bits_per_weight"] or 0))
+
+
+def verdict(measures: Sequence[Run], quantize: Run | None, levels: Sequence[Figures]) -> Raw:
+    """Section 1: one sentence, and a few figures that lead on."""
+    if measures:
+        said, chips = verdict_of_measure(measures[0])
+    elif levels:
+        said, chips = verdict_of_ladder(levels)
+    else:
+        assert quantize is not None
+        found = quantize.results
+        said = (
+            f"{size(found['output_bytes'])}, {number(found['bits_per_weight'], 3)} bits per "
+            f"weight, of {size(found['source_bytes'])}. What that lost was not measured yet: "
+            "zeropoint measure."
+        )
+        chips = []
+    items = "".join(
+        f'<li><a href="{link}"><b>{text(main)}</b><span>{text(note)}</span></a></li>'
+        for main, note, link in chips
+    )
+    told = f'<ul class="chips wide">{items}</ul>' if chips else ""
+    return section("verdict", "1", "Verdict", f'<p class="verdict">{text(said)}</p>', told)
+
+
+Chips = list[tuple[str, str, str]]  # the figure, what it is, where it leads
+
+
+def verdict_of_measure(run: Run) -> tuple[str, Chips]:
+    """Return the verdict of a measurement, and its figures."""
+    found, quant, reference = run.results, run.inputs["quant"], run.inputs["reference"]
+    kl, word, floor = found["kl"], found["verdict"]["word"], found["floor"]
+    said = (
+        f"{word}: {found['verdict']['meaning']}. KL {number(kl['mean'], 3)} nats per token"
+        f"{between(kl)}, and the same most likely token at {percent(found['top1'], 1)} of "
+        f"{found['tokens']:,} positions."
+    )
+    if any(name not in UNQUANTIZED for name in reference["formats"]):
+        said += (
+            f" The reference, {reference['name']}, is itself a quant: what it lost before is not"
+            " seen."
+        )
+    if found.get("worse"):
+        said += f" Shown to lose more than the whole: {', '.join(found['worse'])}."
+    noise = "noise floor not measured" if floor is None else f"noise floor {number(floor, 2)}"
+    ratio = number(found["perplexity"]["ratio"]["mean"])
+    return said, [
+        (size(quant["file_bytes"]), f"of {size(reference['file_bytes'])}", "#what"),
+        (number(kl["mean"], 3), f"nats per token; {noise}", "#loss"),
+        (percent(found["top1"], 1), "the same most likely token", "#text"),
+        (ratio, "perplexity ∕ reference", "#loss"),
+    ]
+
+
+def verdict_of_ladder(levels: Sequence[Figures]) -> tuple[str, Chips]:
+    """Return which levels got which verdict, the most bits first."""
+    words: dict[str, list[str]] = {}
+    for level in levels:
+        words.setdefault(level["verdict"]["word"], []).append(level["format"])
+    said = ". ".join(f"{word}: {', '.join(names)}" for word, names in words.items()) + "."
+    close = [lv for lv in levels if lv["verdict"]["word"] in ("INDISTINGUISHABLE", MILD)]
+    if not close:
+        return said, []
+    best = min(close, key=lambda level: level["bytes"])
+    return said, [
+        (size(best["bytes"]), f"the smallest with a small loss, {best['format']}", "#frontier"),
+        (number(best["kl"]["mean"], 3), "its KL, nats per token", "#frontier"),
+        (percent(best["top1"], 1), "the same most likely token", "#frontier"),
+    ]
+
+
+def between(figures: Mapping[str, Any]) -> str:
+    """Return an interval in brackets, or nothing where it is unknown."""
+    if figures.get("low") is None:
+        return ""
+    return f" (95 %: {number(figures['low'], 3)} … {number(figures['high'], 3)})"
+
+
+def provenance(runs: Sequence[Run]) -> Raw:
+    """Section 2: what was run on what, with hashes."""
+    parts: list[str] = []
+    for run in runs:
+        pairs: list[tuple[str, object]] = [("Run", f"{run.path.name} ({run.verb})")]
+        for side in ("reference", "quant"):
+            if side in run.inputs:
+                found = run.inputs[side]
+                pairs.append(
+                    (
+                        side.capitalize(),
+                        f"{found['name']}: {size(found['file_bytes'])}, "
+                        f"{formats_in(found['formats'])}; {found['fingerprint'][:16]}",
+                    )
+                )
+        for label, value in (
+            ("Made from", run.inputs.get("source")),
+            ("SHA-256 of the source", run.inputs.get("source_sha256")),
+            ("Importance", run.inputs.get("imatrix")),
+            ("Text, its hash", run.inputs.get("text", {}).get("corpus")),
+        ):
+            if value:
+                pairs.append((label, ", ".join(value) if isinstance(value, list) else value))
+        parts.append(facts(pairs))
+        if recipe := run.settings.get("recipe"):
+            parts.append(f"<pre>{text(recipe)}</pre>")
+    return section("what", "2", "What this is", *parts)
+
+
+def formats_in(formats: Mapping[str, int]) -> str:
+    """Return formats with how many matrices have them."""
+    order = sorted(formats, key=lambda name: (-formats[name], name))
+    return ", ".join(f"{formats[name]} × {name}" for name in order)
+
+
+METHOD = """
+<p>Both models read the same tokens. Of each chunk the second half is scored, so that every token
+has at least half a context before it. KL(reference ‖ quant) is taken over the whole vocabulary in
+float64, in nats; products are exact (float32 activations). Intervals are 95&nbsp;%, by a bootstrap
+over chunks, because the tokens of a chunk belong together. A loss on this text says nothing certain
+about another text, nor about long answers, in which errors add up.</p>
+"""
+
+
+def method(runs: Sequence[Run]) -> Raw:
+    """Section 12: how it was done, what it does not say, and the raw results."""
+    known = {
+        "measure": "what was lost on text (zeropoint measure --run)",
+        "quantize": "what happened to each tensor (zeropoint quantize --run)",
+        "ladder": "the ladder (zeropoint ladder --run)",
+    }
+    missing = [told for verb, told in known.items() if verb not in {run.verb for run in runs}]
+    left_out = f"<p>Not in this report: {text('; '.join(missing))}.</p>" if missing else ""
+    words = table(("Verdict", "Means"), WORDS.items())
+    limits = table(("Threshold", ">Value"), asdict(THRESHOLDS).items())
+    saved = figure(
+        "rawdata",
+        "f-raw",
+        "The results as they were written",
+        "Everything that this page shows, as JSON.",
+    )
+    return section(
+        "method", "12", "Method, limits, raw results", METHOD, left_out, words, limits, saved
+    )
+
+
+def raw(run: Run) -> Figures:
+    """Return what run.json says, tables of tensors left out."""
+    return {
+        "name": run.path.name,
+        "verb": run.verb,
+        "inputs": run.inputs,
+        "settings": run.settings,
+        "results": {key: value for key, value in run.results.items() if key != "tensors"},
+    }

@@ -1,0 +1,240 @@
+"""The sections of a report that show evidence: each its words, its figure's place, its table."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from zeropoint.studio.evidence import Figures
+from zeropoint.studio.html import (
+    Raw,
+    figure,
+    folded,
+    number,
+    percent,
+    section,
+    size,
+    table,
+    text,
+    wide,
+)
+
+
+def where_bytes(tensors: Sequence[Figures]) -> Raw:
+    """Section 3: bytes by kind of tensor and format."""
+    groups: dict[tuple[str, str], list[Figures]] = {}
+    for tensor in tensors:
+        groups.setdefault((tensor["kind"], tensor["format"]), []).append(tensor)
+    total = sum(tensor["bytes"] for tensor in tensors)
+    sums = [(*key, len(group), sum(t["bytes"] for t in group)) for key, group in groups.items()]
+    rows = sorted(sums, key=lambda row: -row[3])
+    return section(
+        "bytes",
+        "3",
+        "Where the bytes went",
+        figure(
+            "bytes",
+            "f-bytes",
+            "Every tensor, as wide as its bytes",
+            "Layers above, their tensors below, coloured by format. Pick one to look into it.",
+        ),
+        folded(
+            "By kind, as a table",
+            table(
+                ("Kind", "Format", ">Tensors", ">Size", ">Share"),
+                (
+                    (kind, format, count, size(n), percent(n / total, 1))
+                    for kind, format, count, n in rows
+                ),
+            ),
+        ),
+    )
+
+
+def how_much(found: Mapping[str, Any]) -> Raw:
+    """Section 4: every figure with its interval, for the whole, each domain, each class."""
+    groups = [("everything", found)]
+    groups += [*found.get("by_domain", {}).items(), *found.get("by_class", {}).items()]
+    rows = [
+        (
+            name,
+            f["tokens"],
+            number(f["kl"]["mean"], 3),
+            interval(f["kl"]),
+            number(f["kl"]["median"], 3),
+            number(f["kl"]["p99"], 3),
+            number(f["kl"]["max"], 3),
+            percent(f["top1"], 1),
+            number(f["perplexity"]["ratio"]["mean"]),
+            percent(f["flips"]["lost"]),
+            percent(f["flips"]["won"]),
+        )
+        for name, f in groups
+    ]
+    columns = (
+        "Text",
+        ">Tokens",
+        ">KL mean",
+        ">95 %",
+        ">Median",
+        ">99 %",
+        ">Max",
+        ">Same token",
+        ">Perplexity ratio",
+        ">Right → wrong",
+        ">Wrong → right",
+    )
+    floor = found.get("floor")
+    noise = (
+        "<p>The noise floor was not measured.</p>"
+        if floor is None
+        else f"<p>Noise floor: {number(floor, 2)} nats, the reference against itself "
+        f"({text(found.get('floor_arithmetic'))}). What lies below it cannot be told from "
+        "nothing.</p>"
+    )
+    return section(
+        "loss",
+        "4",
+        "How much was lost",
+        figure(
+            "intervals",
+            "f-loss",
+            "Loss by text and by kind of token, with 95 % intervals",
+            "In the band nothing can be told apart from the noise of the reference itself.",
+        ),
+        noise,
+        wide(table(columns, rows, "Everything that was measured")),
+    )
+
+
+def interval(figures: Mapping[str, Any]) -> str:
+    """Return an interval as a table has it."""
+    if figures.get("low") is None:
+        return "–"
+    return f"{number(figures['low'], 3)} … {number(figures['high'], 3)}"
+
+
+def on_what_text(texts: Sequence[Figures], worst: Sequence[Figures]) -> Raw:
+    """Section 5: the text itself, and the positions where most was lost."""
+    shown = sum(len(found["kl"]) for found in texts)
+    rows = [
+        (w["domain"], w["context"], w["target"], number(w["kl"], 3), w["reference"], w["quant"])
+        for w in worst
+    ]
+    return section(
+        "text",
+        "5",
+        "On what text",
+        f"<p>{shown} positions of the text, token by token. Pick one to see what both models "
+        "expected there.</p>",
+        figure(
+            "divergence",
+            "f-text",
+            "The text, shaded by what was lost",
+            "Arrow keys move from token to token, n and p from bad to less bad.",
+        ),
+        folded(
+            f"The {len(rows)} worst of all positions",
+            table(
+                ("Text", "After", "Came", ">KL, nats", "Reference expected", "Quant expected"), rows
+            ),
+        ),
+    )
+
+
+def in_which_tensors(tensors: Sequence[Figures]) -> Raw:
+    """Section 6: layers by kinds, coloured by error or bits."""
+    worst = sorted(
+        (t for t in tensors if t["relative_error"] is not None), key=lambda t: -t["relative_error"]
+    )[:30]
+    return section(
+        "tensors",
+        "6",
+        "In which tensors",
+        "<p>The error of the weights themselves. It explains and does not judge: what a model says "
+        "is measured above.</p>",
+        figure(
+            "heat",
+            "f-tensors",
+            "Layers and kinds of tensor",
+            "Arrow keys move; the same tensor opens below.",
+        ),
+        folded(
+            f"The {len(worst)} largest errors",
+            table(
+                ("Tensor", "Format", ">Relative error", ">Size", "Why this format"),
+                (
+                    (
+                        t["name"],
+                        t["format"],
+                        number(t["relative_error"], 3),
+                        size(t["bytes"]),
+                        t["reason"],
+                    )
+                    for t in worst
+                ),
+            ),
+        ),
+    )
+
+
+def why(tensors: Sequence[Figures]) -> Raw:
+    """Section 7: histograms with the codes drawn in, and the worst block opened."""
+    opened = [t for t in tensors if t.get("block")]
+    return section(
+        "why",
+        "7",
+        "Why",
+        "<p>How the weights of a tensor are spread, how far off they are stored, and the block "
+        "where the error is largest.</p>",
+        figure(
+            "spread",
+            "f-why",
+            "One tensor: its weights, its errors, its worst block",
+            "Ticks under the weights are the values that the worst block can store.",
+        ),
+        folded(
+            "The worst block of each tensor",
+            table(
+                ("Tensor", ">Row", ">Column", ">Weights", ">Largest |weight|", ">Squared error"),
+                (
+                    (
+                        t["name"],
+                        t["block"]["row"],
+                        t["block"]["column"],
+                        len(t["block"]["weights"]),
+                        float(max(abs(t["block"]["weights"]))),
+                        number(t["block"]["error"], 3),
+                    )
+                    for t in opened
+                ),
+            ),
+        ),
+    )
+
+
+def frontier(levels: Sequence[Figures]) -> Raw:
+    """Section 9: loss against size."""
+    columns = ("Format", ">Bits per weight", ">Size", ">KL", ">95 %", ">Same token", "Verdict")
+    rows = [
+        (
+            level["format"],
+            f"{level['bits_per_weight']:.2f}",
+            size(level["bytes"]),
+            number(level["kl"]["mean"], 3),
+            interval(level["kl"]),
+            percent(level["top1"], 1),
+            level["verdict"]["word"],
+        )
+        for level in levels
+    ]
+    return section(
+        "frontier",
+        "9",
+        "The frontier",
+        figure(
+            "ladder",
+            "f-frontier",
+            "Loss, by bits per weight",
+            "Whiskers are 95 % intervals. Pick a mark.",
+        ),
+        wide(table(columns, rows, "The levels")),
+    )

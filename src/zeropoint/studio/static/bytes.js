@@ -1,0 +1,67 @@
+// Where the bytes are: layers in one row, the tensors of each below, as wide as they are large.
+
+import { fact, figureParts, format, h, inBytes, linear, percent, picture, roving, s, value, widthOf } from "./draw.js";
+import { tensorPicker } from "./histogram.js";
+
+/** The layer that a tensor belongs to, or its own kind. */
+export function layerOf(name) {
+  const found = /^blk\.(\d+)\./.exec(name);
+  return found ? `layer ${found[1]}` : name.replace(/\.weight$/, "");
+}
+
+export function mount(figure, data, state) {
+  const picker = tensorPicker(data, state, "tensor", () => show());
+  const tensors = data.tensors, total = tensors.reduce((sum, t) => sum + t.bytes, 0);
+  const formats = [...new Set(tensors.map((t) => t.format))];
+  const show = figureParts(figure, [picker.control], (plot) => {
+    const one = picker.current();
+    picker.sync();
+    return {
+      plot: [icicle(plot, tensors, total, formats, one, picker.set), legend(tensors, formats, total)],
+      reading: [fact("tensor", value("name", null, one.name)), fact("size", value("bytes", one.bytes, inBytes(one.bytes))),
+        fact("of the file’s tensors", value("share", one.bytes / total, percent(one.bytes / total))),
+        fact("format", value("format", null, one.format)),
+        fact("bits per weight", value("bits", (8 * one.bytes) / one.shape.reduce((a, n) => a * n, 1)))],
+      table: [["tensor", "format", "shape", "bytes"], tensors.map((t) => [t.name, t.format, t.shape.join(" × "), t.bytes])],
+    };
+  });
+}
+
+function legend(tensors, formats, total) {
+  return h("p", { class: "legend" }, formats.map((name, i) => {
+    const bytes = tensors.filter((t) => t.format === name).reduce((sum, t) => sum + t.bytes, 0);
+    return h("span", {}, h("i", { class: `swatch f${i % 6}` }), `${name} ${percent(bytes / total, 1)}`);
+  }));
+}
+
+function icicle(plot, tensors, total, formats, one, pick) {
+  const width = widthOf(plot), x = linear([0, total], [0, width]);
+  const image = picture(width, 150, "Bytes of the file, by layer and tensor");
+  const layers = new Map();
+  for (const t of tensors) layers.set(layerOf(t.name), [...(layers.get(layerOf(t.name)) ?? []), t]);
+  let at = 0;
+  const marks = [], order = [];
+  for (const [name, members] of layers) {
+    const bytes = members.reduce((sum, t) => sum + t.bytes, 0), w = x(bytes);
+    image.append(s("rect", { class: `area ${members.includes(one) ? "second" : ""}`, x: x(at), y: 8, width: Math.max(w - 1,
+      0.5), height: 40, rx: 2 }));
+    if (w > 22) {
+      image.append(s("text", { x: x(at) + w / 2, y: 33, "text-anchor": "middle" }, w > 60 ? name : name.replace("layer ", "")));
+    }
+    for (const t of [...members].sort((a, b) => b.bytes - a.bytes)) {
+      const mark = s("rect", { class: `fill f${formats.indexOf(t.format) % 6} ${t === one ? "chosen" : ""}`, x: x(at), y: 54,
+        width: Math.max(x(t.bytes) - 0.6, 0.4), height: 84, role: "button", "data-mark": t.name,
+        "aria-label": `${t.name}: ${inBytes(t.bytes)}, ${t.format}`, onclick: () => pick(t.name) },
+      s("title", {}, `${t.name}: ${format(t.bytes / 2 ** 20, 3)} MiB, ${t.format}`));
+      marks.push(mark);
+      order.push(t);
+      at += t.bytes;
+    }
+  }
+  image.append(...marks);
+  const chosen = order.indexOf(one), box = marks[chosen];
+  if (box) image.append(s("rect", { class: "frame", x: Number(box.getAttribute("x")) - 1, y: 52, width: Math.max(Number(
+    box.getAttribute("width")) + 2, 3), height: 88, rx: 2 }));
+  roving(marks, { start: Math.max(chosen, 0), onFocus: (i) => order[i] !== one && pick(order[i].name) });
+  return image;
+}

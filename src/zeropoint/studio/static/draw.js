@@ -1,0 +1,363 @@
+// The few parts that all figures are made of: elements, scales, axes, controls, tables.
+//
+// Text enters the page as text only (never as HTML): names and metadata come out of files that
+// nobody vouches for. A number that is shown keeps its exact value in <data value="…">.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** An HTML element: h("p", {class: "note", onclick: f}, "text", child, …). */
+export function h(tag, properties = {}, ...children) {
+  return fill(document.createElement(tag), properties, children);
+}
+
+/** An SVG element, likewise. */
+export function s(tag, properties = {}, ...children) {
+  return fill(document.createElementNS(SVG, tag), properties, children);
+}
+
+function fill(element, properties, children) {
+  for (const [name, value] of Object.entries(properties)) {
+    if (value === undefined || value === null || value === false) continue;
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (name === "value" && "value" in element && element.tagName !== "DATA") {
+      element.value = value;
+    } else if (name === "checked") element.checked = value;
+    else element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
+  return element;
+}
+
+// Numbers -------------------------------------------------------------------------------------
+
+/** A number for people: so many significant digits, a real minus sign, no trailing zeros. */
+export function format(x, digits = 4) {
+  if (x === null || x === undefined || Number.isNaN(x)) return "–";
+  if (!Number.isFinite(x)) return x > 0 ? "∞" : "−∞";
+  if (x === 0) return Object.is(x, -0) ? "−0" : "0";
+  const size = Math.abs(x);
+  let text;
+  if (size >= 1e6 || size < 1e-4) {
+    const [mantissa, power] = size.toExponential(digits - 1).split("e");
+    text = `${trim(mantissa)} × 10${superscript(Number(power))}`;
+  } else {
+    text = trim(size.toPrecision(digits).includes("e") ? String(Math.round(size))
+      : size.toPrecision(digits));
+  }
+  return (x < 0 ? "−" : "") + text;
+}
+
+function trim(text) {
+  return text.includes(".") ? text.replace(/\.?0+$/, "") : text;
+}
+
+function superscript(power) {
+  return String(power).replace("-", "⁻").replace(/\d/g, (digit) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[digit]);
+}
+
+/** A share as per cent. */
+export function percent(x, digits = 1) {
+  return x === null || x === undefined ? "–" : `${(100 * x).toFixed(digits)} %`.replace("-", "−");
+}
+
+/** Bytes in GiB, MiB or KiB. */
+export function inBytes(count) {
+  for (const [unit, size] of [["GiB", 2 ** 30], ["MiB", 2 ** 20], ["KiB", 2 ** 10]]) {
+    if (count >= size) return `${format(count / size, 3)} ${unit}`;
+  }
+  return `${count} bytes`;
+}
+
+/** A count for people: 268 M, 1.54 G. */
+export function inCount(count) {
+  for (const [unit, size] of [["T", 1e12], ["G", 1e9], ["M", 1e6], ["k", 1e3]]) {
+    if (count >= size) return `${format(count / size, 3)} ${unit}`;
+  }
+  return String(count);
+}
+
+/** A shown number with its exact value and a name for tests and scripts. */
+export function value(name, x, text = format(x)) {
+  return h("data", { value: x === null ? "" : String(Object.is(x, -0) ? "-0" : x),
+    "data-name": name }, text);
+}
+
+// Scales and axes -------------------------------------------------------------------------------
+
+/** x ↦ pixels, linear; scale.from is the inverse. */
+export function linear([d0, d1], [r0, r1]) {
+  const scale = (x) => r0 + ((x - d0) / (d1 - d0 || 1)) * (r1 - r0);
+  scale.from = (r) => d0 + ((r - r0) / (r1 - r0 || 1)) * (d1 - d0);
+  scale.ticks = (n = 5) => ticks(d0, d1, n);
+  return scale;
+}
+
+/** x ↦ pixels, logarithmic. */
+export function logarithmic([d0, d1], range) {
+  const inner = linear([Math.log10(d0), Math.log10(d1)], range);
+  const scale = (x) => inner(Math.log10(Math.max(x, 1e-300)));
+  scale.from = (r) => 10 ** inner.from(r);
+  scale.ticks = (n = 6) => {
+    const [low, high] = [Math.ceil(Math.log10(d0) - 1e-9), Math.floor(Math.log10(d1) + 1e-9)];
+    const step = Math.max(1, Math.ceil((high - low) / n));
+    const found = [];
+    for (let power = low; power <= high; power += step) found.push(10 ** power);
+    return found.length > 1 ? found : ticks(d0, d1, 4);
+  };
+  return scale;
+}
+
+/** Round numbers between two ends, about n of them. */
+export function ticks(low, high, n = 5) {
+  if (!(high > low)) return [low];
+  const rough = (high - low) / n, power = 10 ** Math.floor(Math.log10(rough));
+  const step = power * [1, 2, 5, 10].find((factor) => factor * power >= rough * 0.999);
+  const found = [];
+  for (let k = Math.ceil(low / step - 1e-9); k * step <= high + step * 1e-9; k++) {
+    found.push(Number((k * step).toPrecision(12)));
+  }
+  return found;
+}
+
+/** An axis along the bottom: ticks, numbers, a name. */
+export function axisBelow(scale, y, { name = "", n = 5, label = (x) => format(x, 3), x = 0 } = {}) {
+  const group = s("g", { class: "axis" });
+  for (const tick of scale.ticks(n)) {
+    group.append(s("line", { x1: scale(tick), x2: scale(tick), y1: y, y2: y + 4 }),
+      s("text", { x: scale(tick), y: y + 17, "text-anchor": "middle" }, label(tick)));
+  }
+  if (name) {
+    group.append(s("text", { x, y: y + 34, class: "axis-name", "text-anchor": "end" }, name));
+  }
+  return group;
+}
+
+/** An axis on the left, with faint lines across. */
+export function axisLeft(scale, x, x2, { n = 4, label = (v) => format(v, 3) } = {}) {
+  const group = s("g", { class: "axis" });
+  for (const tick of scale.ticks(n)) {
+    group.append(s("line", { x1: x, x2, y1: scale(tick), y2: scale(tick), class: "grid" }),
+      s("text", { x: x - 6, y: scale(tick) + 4, "text-anchor": "end" }, label(tick)));
+  }
+  return group;
+}
+
+/** How wide a figure may draw: what there is, between 300 and `most`. */
+export function widthOf(element, most = 860) {
+  return Math.round(Math.max(300, Math.min(most, element.clientWidth || most)));
+}
+
+/** An <svg> that says what it shows. */
+export function picture(width, height, title, ...children) {
+  return s("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img",
+    "aria-label": title }, ...children);
+}
+
+// Controls --------------------------------------------------------------------------------------
+
+let serial = 0;
+
+/** A slider and a number box that are one control. `steps`: [ofSlider, toSlider] for other scales. */
+export function range({ label, min, max, step, name, onInput, onDone = () => {}, toSlider = (x) => x,
+  fromSlider = (x) => x, sliderStep = step }) {
+  const id = `c${++serial}`;
+  const box = h("input", { type: "number", id, min, max, step: "any", inputmode: "decimal",
+    "data-control": name });
+  const slider = h("input", { type: "range", min: toSlider(min), max: toSlider(max),
+    step: sliderStep, "aria-label": `${label}, slider` });
+  const hear = (x) => Number.isFinite(x) && onInput(Math.min(Math.max(x, min), max));
+  slider.addEventListener("input", () => hear(fromSlider(Number(slider.value))));
+  slider.addEventListener("change", () => onDone());
+  box.addEventListener("change", () => {
+    if (box.value !== "") hear(Number(box.value));
+    onDone();
+  });
+  const element = h("div", { class: "control range" }, h("label", { for: id }, label), slider, box);
+  element.set = (x) => {
+    slider.value = toSlider(x);
+    if (document.activeElement !== box || Number(box.value) !== x) {
+      box.value = Number(x.toPrecision(9));
+    }
+    const ends = [toSlider(min), toSlider(max)];
+    slider.style.setProperty("--part", `${(100 * (toSlider(x) - ends[0])) / (ends[1] - ends[0])}%`);
+  };
+  return element;
+}
+
+/** A menu. Options are [value, text] or [group, [[value, text], …]]. */
+export function select({ label, options, name, onChange }) {
+  const id = `c${++serial}`;
+  const option = ([value, text]) => h("option", { value }, text);
+  const menu = h("select", { id, "data-control": name, onchange: () => onChange(menu.value) },
+    options.map(([first, second]) => (Array.isArray(second)
+      ? h("optgroup", { label: first }, second.map(option)) : option([first, second]))));
+  const element = h("div", { class: "control" }, h("label", { for: id }, label), menu);
+  element.set = (x) => {
+    menu.value = x;
+  };
+  return element;
+}
+
+/** A few choices side by side. */
+export function choice({ label, options, name, onChange }) {
+  const id = `c${++serial}`;
+  const buttons = options.map(([value, text]) => [value, h("input", { type: "radio", name: id, value,
+    id: `${id}-${value}`, "data-control": `${name}=${value}`, onchange: () => onChange(value) }),
+  text]);
+  const element = h("fieldset", { class: "control choice" }, h("legend", {}, label),
+    h("span", { class: "segments" }, buttons.map(([value, input, text]) => [input,
+      h("label", { for: `${id}-${value}` }, text)])));
+  element.set = (x) => {
+    for (const [value, input] of buttons) input.checked = String(value) === String(x);
+  };
+  return element;
+}
+
+/** A switch. */
+export function toggle({ label, name, onChange }) {
+  const box = h("input", { type: "checkbox", "data-control": name,
+    onchange: () => onChange(box.checked) });
+  const element = h("label", { class: "control toggle" }, box, label);
+  element.set = (x) => {
+    box.checked = x;
+  };
+  return element;
+}
+
+/** A button. */
+export function button(label, name, onClick, more = {}) {
+  return h("button", { type: "button", "data-control": name, onclick: onClick, ...more }, label);
+}
+
+/** A line to type numbers into, separated by commas or spaces. */
+export function numbers({ label, name, onChange }) {
+  const id = `c${++serial}`;
+  const box = h("input", { type: "text", id, "data-control": name, spellcheck: "false",
+    autocomplete: "off" });
+  box.addEventListener("change", () => {
+    const found = box.value.replaceAll("−", "-").split(/[\s,;[\]]+/).filter(Boolean).map(Number);
+    const good = found.length > 0 && found.every(Number.isFinite);
+    box.setAttribute("aria-invalid", String(!good));
+    if (good) onChange(found);
+  });
+  const element = h("div", { class: "control wide" }, h("label", { for: id }, label), box);
+  element.set = (list) => {
+    box.value = list.map((x) => Number(x.toPrecision(9))).join(", ");
+    box.removeAttribute("aria-invalid");
+  };
+  return element;
+}
+
+// Figures ---------------------------------------------------------------------------------------
+
+/**
+ * The inside of a figure: controls, plot, reading and, behind it, its table. `draw()` fills them:
+ * it returns {plot, reading, table: [columns, rows, caption]}; `show()` draws again. A figure that
+ * is 0 wide waits until it is seen.
+ */
+export function figureParts(figure, controls, draw) {
+  const plot = h("div", { class: "plot" }), reading = h("div", { class: "reading" });
+  const inside = h("div", { class: "scroll", tabindex: "0", role: "group",
+    "aria-label": "Table of the figure's numbers" });
+  const details = h("details", { class: "numbers" }, h("summary", {}, "The numbers as a table"),
+    inside);
+  figure.append(h("div", { class: "controls" }, controls), plot, reading, details);
+  let rows = null;
+  const fillTable = () => details.open && rows && inside.replaceChildren(table(...rows));
+  details.addEventListener("toggle", fillTable);
+  const show = () => {
+    const drawn = draw(plot);
+    keepFocus(plot, drawn.plot);
+    reading.replaceChildren(...[drawn.reading ?? []].flat());
+    rows = drawn.table;
+    fillTable();
+  };
+  let width = 0;
+  new ResizeObserver(() => {
+    if (figure.clientWidth !== width) {
+      width = figure.clientWidth;
+      show();
+    }
+  }).observe(figure);
+  return show;
+}
+
+/** Put new children in place, and the focus back on the mark that had it (by data-mark). */
+function keepFocus(parent, children) {
+  const mark = parent.contains(document.activeElement) && document.activeElement.dataset?.mark;
+  parent.replaceChildren(...[children].flat());
+  if (mark) parent.querySelector(`[data-mark="${CSS.escape(mark)}"]`)?.focus();
+}
+
+/** A named number under a figure. */
+export function fact(name, shown) {
+  return h("p", { class: "fact" }, h("span", {}, name), shown);
+}
+
+/** A table of columns and rows; numbers are set right and keep their exact value. */
+export function table(columns, rows, caption) {
+  const cell = (x) => (typeof x === "number" ? h("td", { class: "number" }, h("data",
+    { value: String(Object.is(x, -0) ? "-0" : x) }, format(x, 6)))
+    : h("td", {}, x ?? "–"));
+  return h("table", {}, caption ? h("caption", {}, caption) : null,
+    h("thead", {}, h("tr", {}, columns.map((name) => h("th", { scope: "col" }, name)))),
+    h("tbody", {}, rows.map((row) => h("tr", {}, row.map(cell)))));
+}
+
+/** One tab stop for many marks: arrows move along them, Home and End to the ends. */
+export function roving(marks, { onFocus = () => {}, onKey = () => false, start = 0 } = {}) {
+  marks.forEach((mark, i) => {
+    mark.setAttribute("tabindex", i === start ? "0" : "-1");
+    mark.addEventListener("focus", () => {
+      marks.forEach((other) => other.setAttribute("tabindex", other === mark ? "0" : "-1"));
+      onFocus(i);
+    });
+    mark.addEventListener("keydown", (event) => {
+      if (onKey(i, event)) {
+        event.preventDefault();
+        return;
+      }
+      const to = { ArrowRight: i + 1, ArrowLeft: i - 1, Home: 0, End: marks.length - 1 }[event.key];
+      if (to === undefined || event.ctrlKey || event.altKey || event.metaKey) return;
+      event.preventDefault();
+      marks[Math.min(Math.max(to, 0), marks.length - 1)]?.focus();
+    });
+  });
+}
+
+/** Let a mark be dragged: `move(x, y)` in the picture's coordinates, `done()` at the end. */
+export function draggable(mark, move, done = () => {}) {
+  mark.addEventListener("pointerdown", (down) => {
+    const picture = mark.ownerSVGElement;
+    if (!picture) return;
+    const plot = picture.parentElement;
+    down.preventDefault();
+    mark.focus?.();
+    const place = (event) => {
+      const current = plot.querySelector("svg") ?? picture; // it may have been drawn again
+      const box = current.getBoundingClientRect();
+      const units = current.viewBox.baseVal.width / (box.width || 1);
+      move((event.clientX - box.left) * units, (event.clientY - box.top) * units);
+    };
+    const end = () => {
+      removeEventListener("pointermove", place);
+      removeEventListener("pointerup", end);
+      removeEventListener("pointercancel", end);
+      done();
+    };
+    addEventListener("pointermove", place);
+    addEventListener("pointerup", end);
+    addEventListener("pointercancel", end);
+  });
+}
+
+let live = null, pending = 0;
+
+/** Say something to whoever listens to the page; a later message replaces one not yet said. */
+export function announce(text) {
+  live ??= document.body.appendChild(h("div", { class: "unseen", "aria-live": "polite" }));
+  clearTimeout(pending);
+  pending = setTimeout(() => {
+    live.textContent = text;
+  }, 150);
+}

@@ -1,0 +1,73 @@
+// The text as an exam: at each token, was the model's first choice right, and did that change?
+
+import { button, fact, figureParts, h, percent, picture, s, select, value, widthOf } from "./draw.js";
+import { source } from "./pick.js";
+import { pieceOf, shownPiece, targetOf, textPicker, topOf } from "./text.js";
+
+const NAMES = { kept: "right before and after", lost: "right → wrong", won: "wrong → right",
+  neither: "wrong before and after" };
+
+/** What happened at each position: kept, lost, won or neither. */
+export function outcomes(text) {
+  return Array.from(text.kl, (_, i) => {
+    const [a, b] = topOf(text, i).map((id) => id === targetOf(text, i));
+    return a && b ? "kept" : a ? "lost" : b ? "won" : "neither";
+  });
+}
+
+export function mount(figure, data, state) {
+  const picker = textPicker(data, state, () => show());
+  const at = state.scope("flips", { prompt: 0 }, () => show());
+  const all = data.answers ?? [];
+  const menu = select({ label: "Prompt", name: "prompt", options: all.map((a, i) => [String(i), a.prompt.slice(0, 60)]),
+    onChange: (i) => at.set({ prompt: Number(i) }, { push: true }) });
+  const next = button("next flip", "next-flip", () => {
+    const found = outcomes(picker.current()), from = picker.position();
+    const i = found.findIndex((o, k) => k > from && (o === "lost" || o === "won"));
+    picker.go(i < 0 ? found.findIndex((o) => o === "lost" || o === "won") : i, true);
+  });
+  const show = figureParts(figure, [picker.control, next, ...(all.length ? [menu] : [])], (plot) => {
+    const text = picker.current(), found = outcomes(text), n = found.length, i = picker.position();
+    const count = (name) => found.filter((o) => o === name).length;
+    const one = all[at.get("prompt")] ?? all[0];
+    picker.sync();
+    menu.set(String(at.get("prompt")));
+    const [a, b] = topOf(text, i);
+    const before = text.tokens.slice(Math.max(text.first - 11 + i, 0), text.first + 1 + i).map((id) => pieceOf(text, id));
+    return {
+      plot: [bar(plot, Object.keys(NAMES).map((name) => [name, count(name)]), n),
+        h("p", {}, "At this position: “…", before.join(""), "” → the reference says ", h("code", {}, shownPiece(text, a)),
+          ", the quant ", h("code", {}, shownPiece(text, b)), ", the text ", h("code", {}, shownPiece(text, targetOf(
+            text, i))), `: ${NAMES[found[i]]}.`),
+        one ? h("div", { class: "answers" }, answer("reference", one, one.reference, one.quant), answer("quant", one,
+          one.quant, one.reference)) : null].filter(Boolean),
+      reading: [fact("reference right", value("reference", (count("kept") + count("lost")) / n, percent((count("kept")
+        + count("lost")) / n))), fact("quant right", value("quant", (count("kept") + count("won")) / n, percent((
+        count("kept") + count("won")) / n))), fact("right → wrong", value("lost", count("lost"))),
+      fact("wrong → right", value("won", count("won"))), source(`the run ${data.run}, ${n} tokens of ${text.domain}`
+        + (one ? "; the answers are what both models wrote, always taking the most likely token" : ""))],
+      table: [["token", "reference says", "quant says", "outcome"], found.map((o, k) => [shownPiece(text, targetOf(text,
+        k)), shownPiece(text, topOf(text, k)[0]), shownPiece(text, topOf(text, k)[1]), NAMES[o]])],
+    };
+  });
+}
+
+function answer(name, one, text, other) {
+  let same = 0;
+  while (same < text.length && text[same] === other[same]) same += 1;
+  return h("div", {}, h("h4", {}, name), h("span", { class: "context" }, one.prompt), text.slice(0, same),
+    same < text.length ? h("mark", {}, text.slice(same)) : null);
+}
+
+function bar(plot, counts, n) {
+  const width = widthOf(plot), image = picture(width, 66, counts.map(([name, c]) => `${NAMES[name]}: ${c}`).join(", "));
+  let x = 0;
+  for (const [name, count] of counts) {
+    const w = (width * count) / n;
+    image.append(s("rect", { x, y: 4, width: Math.max(w - 1.5, 0), height: 30, class: `outcome ${name}` }));
+    if (w > 78) image.append(s("text", { x: x + 4, y: 52 }, `${NAMES[name]} ${percent(count / n)}`));
+    else if (count) image.append(s("text", { x: x + w / 2, y: 24, "text-anchor": "middle", class: "strong" }, count));
+    x += w;
+  }
+  return image;
+}

@@ -1,0 +1,87 @@
+// Layers across, kinds of tensor down: error, bits, or size of each, in five steps with a number.
+
+import { choice, fact, figureParts, format, h, inBytes, percent, picture, roving, s, value, widthOf } from "./draw.js";
+import { layerOf } from "./bytes.js";
+import { tensorPicker } from "./histogram.js";
+
+const COLOURS = {
+  error: { name: "error ∕ weights", of: (t) => (t.relative_error === null ? null : Math.sqrt(t.relative_error)),
+    told: (v) => percent(v, 2) },
+  bits: { name: "bits per weight", of: (t) => (8 * t.bytes) / t.shape.reduce((a, n) => a * n, 1), told: (v) => format(v, 3) },
+  bytes: { name: "size", of: (t) => t.bytes, told: inBytes },
+};
+
+export function mount(figure, data, state) {
+  const tensors = data.tensors.filter((t) => t.shape.length > 1);
+  const picker = tensorPicker(data, state, "tensor", () => show());
+  const at = state.scope("heat", { colour: "error" }, () => show());
+  const colour = choice({ label: "Colour", name: "colour", options: [["error", "error"], ["bits", "bits"], ["bytes", "size"]],
+    onChange: (x) => at.set({ colour: x }, { push: true }) });
+  const show = figureParts(figure, [colour, picker.control], (plot) => {
+    const how = COLOURS[at.get("colour")] ?? COLOURS.error, one = picker.current();
+    colour.set(at.get("colour"));
+    picker.sync();
+    const known = tensors.map(how.of).filter((v) => v !== null).sort((a, b) => a - b);
+    const limits = [0.2, 0.4, 0.6, 0.8].map((q) => known[Math.floor(q * (known.length - 1))]);
+    const shade = (v) => 1 + limits.filter((limit) => v > limit).length;
+    return {
+      plot: [map(plot, tensors, how, shade, one, picker.set), legend(how, [known[0], ...limits, known.at(-1)])],
+      reading: [fact("tensor", value("name", null, one.name)), fact("error ∕ weights", value("error", COLOURS.error.of(one),
+        one.relative_error === null ? "copied" : percent(COLOURS.error.of(one), 2))), fact("format", value("format", null,
+        one.format)), fact("bits per weight", value("bits", COLOURS.bits.of(one))),
+      h("p", { class: "note" }, one.reason ? `Why ${one.format}: ${one.reason}.` : "")],
+      table: [["tensor", "format", "bits per weight", "error ∕ weights", "bytes"], tensors.map((t) => [t.name, t.format,
+        COLOURS.bits.of(t), COLOURS.error.of(t), t.bytes])],
+    };
+  });
+}
+
+function legend(how, edges) {
+  return h("p", { class: "legend" }, how.name, [1, 2, 3, 4, 5].map((k) => h("span", {}, h("i", { class: `swatch h${k}` }),
+    `${how.told(edges[k - 1])} – ${how.told(edges[k])}`)));
+}
+
+function map(plot, tensors, how, shade, one, pick) {
+  const layers = [...new Set(tensors.map((t) => layerOf(t.name)))].filter((name) => name.startsWith("layer"));
+  const kinds = [...new Set(tensors.filter((t) => layers.includes(layerOf(t.name))).map((t) => t.kind))];
+  const others = tensors.filter((t) => !layers.includes(layerOf(t.name)));
+  const width = widthOf(plot), left = 96, cell = Math.min(34, (width - left) / Math.max(layers.length, 1)), tall = 26;
+  const height = (kinds.length + others.length) * tall + 34;
+  const image = picture(width, height, `${how.name} of every tensor, layers across`);
+  const marks = [], order = [], places = [];
+  const add = (t, x, y, w) => {
+    const v = how.of(t), k = v === null ? 0 : shade(v);
+    const mark = s("rect", { class: `cell h${k} ${t === one ? "chosen" : ""}`, x, y, width: w - 1.5, height: tall - 2, rx: 3,
+      role: "button", "data-mark": t.name, "aria-label": `${t.name}: ${v === null ? "copied" : how.told(v)}`,
+      onclick: () => pick(t.name) }, s("title", {}, `${t.name}: ${v === null ? "copied" : how.told(v)}`));
+    marks.push(mark);
+    order.push(t);
+    places.push([Math.round(x), Math.round(y)]);
+    image.append(mark);
+    if (k && w > 22) image.append(s("text", { class: `on-heat${k > 3 ? " dark" : ""}`, x: x + (w - 1.5) / 2, y: y + 16,
+      "text-anchor": "middle" }, String(k)));
+  };
+  kinds.forEach((kind, i) => {
+    image.append(s("text", { x: left - 8, y: i * tall + 17, "text-anchor": "end" }, kind));
+    for (const t of tensors.filter((x) => x.kind === kind && layers.includes(layerOf(x.name)))) {
+      add(t, left + layers.indexOf(layerOf(t.name)) * cell, i * tall, cell);
+    }
+  });
+  layers.forEach((name, i) => (cell > 18 || i % 5 === 0) && image.append(s("text", { x: left + (i + 0.5) * cell,
+    y: kinds.length * tall + 14, "text-anchor": "middle" }, name.slice(6))));
+  others.forEach((t, i) => {
+    const y = kinds.length * tall + 26 + i * tall;
+    image.append(s("text", { x: left - 8, y: y + 17, "text-anchor": "end" }, t.kind));
+    add(t, left, y, Math.max(cell * 3, 40));
+  });
+  roving(marks, { start: Math.max(order.indexOf(one), 0), onFocus: (i) => order[i] !== one && pick(order[i].name),
+    onKey: (i, event) => {
+      const way = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+      if (!way) return false;
+      const near = places.map(([x, y], k) => [k, (y - places[i][1]) * way, Math.abs(x - places[i][0])])
+        .filter(([, dy]) => dy > 4).sort((a, b) => a[1] - b[1] || a[2] - b[2]);
+      if (near.length) marks[near[0][0]].focus();
+      return true;
+    } });
+  return image;
+}

@@ -1,0 +1,202 @@
+// Number lab: one number, bit by bit, in any float type; its neighbours to scale; −0 put to use.
+
+import { FLOATS, decodeFloat, encodeFloat, errorsOf, findFormat, neighbours, quantize }
+  from "./codecs.js";
+import { announce, button, fact, figureParts, format, h, linear, numbers, picture, range, s, select, toggle,
+  value, widthOf } from "./draw.js";
+import { piecePicker } from "./pick.js";
+
+const PARTS = ["sign", "exponent", "significand"];
+
+export function mount(figure, data, state) {
+  const picker = piecePicker(data, state, () => show());
+  const at = state.scope(figure.dataset.scope ?? "number",
+    { type: figure.dataset.type ?? "F32", value: NaN, code: -1, reuse: false }, () => show());
+  const type = () => FLOATS[at.get("type")] ?? FLOATS.F32;
+  const typed = () => {
+    const found = at.get("value");
+    return Number.isNaN(found) ? largestOf(picker.current().values) : found;
+  };
+  const code = () => (at.get("code") >= 0 && at.get("code") < 2 ** type().bits
+    ? at.get("code") : encodeFloat(type(), typed()));
+  const setCode = (next, push = true) => {
+    const found = decodeFloat(type(), next);
+    at.set({ code: next, value: Number.isFinite(found) ? found : NaN }, { push });
+    announce(`${format(found, 7)} in ${type().name}`);
+  };
+  const setValue = (next, push = false) => at.set({ value: next, code: -1 }, { push });
+
+  const typeMenu = select({ label: "Type", name: "type", options: Object.keys(FLOATS).map((n) => [n,
+    n.replace("_", " ")]), onChange: (next) => at.set({ type: next, value: typed(), code: -1 },
+    { push: true }) });
+  const box = numbers({ label: "Number", name: "number", onChange: ([x]) => setValue(x, true) });
+  box.classList.remove("wide");
+  const slider = range({ label: "Magnitude, 2 to the", min: -30, max: 30, step: 0.01, name: "magnitude",
+    onInput: (x) => setValue(Math.sign(typed() || 1) * 2 ** x) });
+  const reuse = toggle({ label: "put −0 to use as ±5", name: "reuse",
+    onChange: (on) => at.set({ reuse: on }, { push: true }) });
+  const step = (side) => {
+    const next = neighbours(type(), code())[side];
+    if (next !== null) setCode(encodeFloat(type(), next));
+  };
+  const controls = [typeMenu, box, slider, picker.control, h("div", { class: "control buttons" },
+    button("− next below", "below", () => step(0)), button("+ next above", "above", () => step(1)),
+    button("a weight of the tensor", "reset", () => setValue(NaN, true))), reuse];
+
+  const show = figureParts(figure, controls, (plot) => {
+    const kind = type(), now = code(), stored = decodeFloat(kind, now);
+    const exact = at.get("code") >= 0 ? stored : typed();
+    typeMenu.set(kind.name);
+    box.set([exact]);
+    slider.set(Math.min(Math.max(Math.log2(Math.abs(exact) || 2 ** -30), -30), 30));
+    picker.sync();
+    reuse.set(at.get("reuse"));
+    reuse.hidden = kind.name !== "FP4_E2M1";
+    const error = stored - exact;
+    const [below, above] = Number.isFinite(stored) ? neighbours(kind, now) : [null, null];
+    const all = kind.name === "FP4_E2M1";
+    return {
+      plot: [bits(kind, now, setCode), formula(kind, now, stored), line(plot, kind, now, exact),
+        all ? codes(picker.current(), at.get("reuse")) : null].filter(Boolean),
+      reading: [
+        fact("stored", value("stored", stored, digits(kind, stored))),
+        fact("error", value("error", error)),
+        fact("next below", value("below", below, format(below, places(kind)))), fact("next above", value("above", above, format(above, places(kind)))),
+        fact("step here", value("step", stepAt(kind, now))),
+        Math.abs(exact) > kind.max ? h("p", { class: "note" },
+          `${kind.name} ends at ${format(kind.max, 6)}: what is larger is stored as that.`) : null,
+      ].filter(Boolean),
+      table: [["part", "bits", "meaning"], rowsOf(kind, now)],
+    };
+  });
+}
+
+/** Enough digits to tell neighbours apart. */
+function places(kind) {
+  return Math.ceil((kind.mantissaBits + 1) * Math.log10(2)) + 2;
+}
+
+function largestOf(values) {
+  return values.reduce((a, x) => (Math.abs(x) > Math.abs(a) ? x : a), 0);
+}
+
+function stepAt(kind, code) {
+  const magnitude = code % 2 ** (kind.bits - 1);
+  const exponent = Math.max(Math.floor(magnitude / 2 ** kind.mantissaBits), 1);
+  return 2 ** (exponent - kind.bias - kind.mantissaBits);
+}
+
+/** The decimal digits; those that the type can promise are underlined. */
+function digits(kind, x) {
+  if (!Number.isFinite(x) || x === 0) return format(x);
+  const promised = Math.floor((kind.mantissaBits + 1) * Math.log10(2) - 1e-9);
+  const text = format(x, 12);
+  let seen = 0, end = 0, started = false;
+  for (; end < text.length && seen < promised; end++) {
+    if (/[1-9]/.test(text[end])) started = true;
+    if (/\d/.test(text[end]) && started) seen += 1;
+    if (text[end] === " ") break;
+  }
+  const promisedPart = h("u", { title: `${promised} digits are safe in this type` }, text.slice(0, end));
+  return h("span", {}, promisedPart, text.slice(end));
+}
+
+/** One button for each bit. */
+function bits(kind, code, setCode) {
+  const cells = Array.from({ length: kind.bits }, (_, i) => {
+    const place = kind.bits - 1 - i, bit = Math.floor(code / 2 ** place) % 2;
+    const part = PARTS[place === kind.bits - 1 ? 0 : place >= kind.mantissaBits ? 1 : 2];
+    return h("button", { type: "button", class: `bit ${part}`, "aria-pressed": String(bit === 1),
+      "data-mark": `bit${place}`, "data-bit": place, "aria-label": `bit ${place}, ${part}`,
+      onclick: () => setCode(code + (bit ? -1 : 1) * 2 ** place) }, String(bit));
+  });
+  const start = kind.bits - kind.mantissaBits;
+  const group = (name, members) => h("span", { class: `bits ${name}`, role: "group",
+    "aria-label": name }, members, h("span", { class: "bits-name", "aria-hidden": "true" },
+    name === "sign" ? "±" : name));
+  return h("div", { class: "bit-row" }, group("sign", cells.slice(0, 1)),
+    group("exponent", cells.slice(1, start)), group("significand", cells.slice(start)));
+}
+
+function fields(kind, code) {
+  const magnitude = code % 2 ** (kind.bits - 1);
+  return { negative: code >= 2 ** (kind.bits - 1),
+    exponent: Math.floor(magnitude / 2 ** kind.mantissaBits),
+    mantissa: magnitude % 2 ** kind.mantissaBits };
+}
+
+function formula(kind, code, stored) {
+  const { negative, exponent, mantissa } = fields(kind, code);
+  if (!Number.isFinite(stored)) return h("p", { class: "formula" }, format(stored, 3));
+  const power = Math.max(exponent, 1) - kind.bias;
+  return h("p", { class: "formula" }, h("span", { class: "sign" }, negative ? "−" : "+"),
+    " ", h("span", { class: "exponent" }, "2", h("sup", {}, format(power, 4))), " × ",
+    h("span", { class: "significand" },
+      `${exponent > 0 ? 1 : 0} + ${mantissa} ∕ ${2 ** kind.mantissaBits}`),
+    ` = ${format(stored, 10)}`);
+}
+
+function rowsOf(kind, code) {
+  const { negative, exponent, mantissa } = fields(kind, code);
+  const padded = (x, width) => x.toString(2).padStart(width, "0");
+  return [
+    ["sign", negative ? "1" : "0", negative ? "negative" : "positive"],
+    ["exponent", padded(exponent, kind.exponentBits),
+      `2^${Math.max(exponent, 1) - kind.bias}${exponent ? "" : " (subnormal: no leading 1)"}`],
+    ["significand", padded(mantissa, kind.mantissaBits), `${mantissa} of ${2 ** kind.mantissaBits} steps`],
+    ["value", "", decodeFloat(kind, code)],
+    ["largest", "", kind.max], ["smallest above 0", "", kind.smallest],
+  ];
+}
+
+/** The neighbours on a line, to scale; the number that was asked for is the triangle. */
+function line(plot, kind, code, exact) {
+  const width = widthOf(plot), height = 92;
+  const stored = decodeFloat(kind, code);
+  if (!Number.isFinite(stored)) return h("p", { class: "note" }, "This code is no number.");
+  const seen = [stored];
+  for (const side of [0, 1]) {
+    let place = code;
+    for (let i = 0; i < 4; i++) {
+      const next = neighbours(kind, place)[side];
+      if (next === null) break;
+      seen[side ? "push" : "unshift"](next);
+      place = encodeFloat(kind, next);
+    }
+  }
+  const ends = [seen[0], seen.at(-1)];
+  const x = linear(ends, [40, width - 40]);
+  const group = s("g", { class: "line" }, s("line", { x1: 12, x2: width - 12, y1: 40, y2: 40 }));
+  seen.forEach((v, i) => {
+    const own = v === stored;
+    group.append(s("line", { x1: x(v), x2: x(v), y1: own ? 22 : 30, y2: own ? 58 : 50,
+      class: own ? "own" : "tick" }));
+    if (own || i === 0 || i === seen.length - 1) {
+      group.append(s("text", { x: x(v), y: 78, "text-anchor": "middle", class: own ? "own" : "" },
+        format(v, places(kind))));
+    }
+  });
+  if (exact >= ends[0] && exact <= ends[1] && exact !== stored) {
+    group.append(s("path", { d: `M${x(exact)} 38 l-6 -12 h12 z`, class: "asked" }));
+  }
+  return picture(width, height, `${format(stored, 9)} and its neighbours in ${kind.name}, to scale`, group);
+}
+
+/** FP4's sixteen codes, and what the second zero could mean. */
+function codes(piece, reuse) {
+  const e2m1 = FLOATS.FP4_E2M1;
+  const names = ["FP4_E2M1_G16", "FP4_E2M1_M0_PM5_G16"];
+  const weights = piece.values.slice(0, Math.floor(piece.values.length / 16) * 16);
+  const [plain, reused] = names.map((name) => errorsOf(weights,
+    quantize(findFormat(name), weights).decoded).squared);
+  const values = Array.from({ length: 16 }, (_, q) => (q === 8 && reuse ? "±5"
+    : format(decodeFloat(e2m1, q))));
+  const count = new Set(values.map((text) => text.replace(/^−0$/, "0"))).size;
+  return h("div", { class: "codes" },
+    h("ol", { class: "code-list", "aria-label": "the sixteen codes of FP4" }, values.map((text, q) =>
+      h("li", { class: q === 8 ? "special" : "" }, h("small", {}, q.toString(2).padStart(4, "0")), text))),
+    h("p", {}, "Sixteen codes, ", value("distinct", count, String(count)), " different numbers. On the weights "
+      + "picked above, in groups of 16, the mean squared error is ", value("fp4", plain), " with −0 and ",
+    value("reused", reused), " when each group may call it +5 or −5: ",
+    value("saved", 1 - reused / plain, `${format(100 * (1 - reused / plain), 3)} %`), " less."));
+}

@@ -1,0 +1,36 @@
+// The reader's tensor: which one, which piece of it. One choice for the whole page.
+
+import { h, select } from "./draw.js";
+
+/** The pieces of real rows that the page carries: [{tensor, row, column, values, what}]. */
+export function piecesOf(data) {
+  return data.tensors.flatMap((tensor) => (tensor.pieces ?? []).map((piece) => ({
+    ...piece, tensor: tensor.name, format: tensor.format, shape: tensor.shape,
+    id: `${tensor.name}:${piece.row}:${piece.column}`,
+  })));
+}
+
+/** A menu of the pieces; `current()` is the picked one. The key is shared by all figures. */
+export function piecePicker(data, state, onChange) {
+  const pieces = piecesOf(data);
+  const at = state.scope("", { piece: pieces[0].id }, onChange);
+  const groups = new Map();
+  for (const piece of pieces) {
+    if (!groups.has(piece.tensor)) groups.set(piece.tensor, []);
+    groups.get(piece.tensor).push([piece.id, `${shortName(piece.tensor)} · row ${piece.row}, ${piece.what}`]);
+  }
+  const control = select({ label: "Weights", name: "piece", options: [...groups],
+    onChange: (id) => at.set({ piece: id }, { push: true }) });
+  const current = () => pieces.find((piece) => piece.id === at.get("piece")) ?? pieces[0];
+  return { control, current, sync: () => control.set(current().id) };
+}
+
+/** A tensor's name for narrow places. */
+export function shortName(name) {
+  return name.replace(/^blk\./, "").replace(/\.weight$/, "");
+}
+
+/** Where numbers came from, for under a figure. */
+export function source(text) {
+  return h("p", { class: "source" }, "Read from ", text);
+}

@@ -1,0 +1,12 @@
+// The report: evidence of runs.
+
+import * as bytes from "./bytes.js";
+import * as intervals from "./intervals.js";
+import * as divergence from "./divergence.js";
+import * as heat from "./heat.js";
+import * as spread from "./spread.js";
+import * as ladder from "./ladder.js";
+import * as rawdata from "./rawdata.js";
+import { mountAll, readIsland } from "./start.js";
+
+readIsland().then((data) => mountAll({ bytes, intervals, divergence, heat, spread, ladder, rawdata }, data));

@@ -1,0 +1,43 @@
+// Reads the page's data and lets every figure be drawn by its visual.
+
+import { h } from "./draw.js";
+import * as state from "./state.js";
+
+/** Unpack the data island: base64, gzip, JSON, typed arrays. */
+export async function readIsland() {
+  const packed = Uint8Array.from(atob(document.getElementById("data").textContent),
+    (c) => c.charCodeAt(0));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return parseData(await new Response(stream).text());
+}
+
+/** Parse JSON whose {"$": "f4" | "i4", data} objects are typed arrays. */
+export function parseData(text) {
+  return JSON.parse(text, (_, found) => {
+    if (!found || !found.$ || typeof found.data !== "string") return found;
+    const bytes = Uint8Array.from(atob(found.data), (c) => c.charCodeAt(0));
+    return new { f4: Float32Array, i4: Int32Array }[found.$](bytes.buffer);
+  });
+}
+
+/**
+ * Mount each <figure data-visual> with the visual of that name. A figure names in data-needs what it
+ * reads: without that it is left out; if it was borrowed from the example run, it says so.
+ */
+export function mountAll(visuals, data) {
+  for (const figure of document.querySelectorAll("figure[data-visual]")) {
+    const needs = (figure.dataset.needs ?? "").split(" ").filter(Boolean);
+    if (needs.some((key) => !data[key])) {
+      figure.remove();
+      continue;
+    }
+    if (needs.some((key) => data.borrowed?.includes(key))) {
+      figure.append(h("p", { class: "note borrowed" }, "Not of your model: from the example run, Gemma 3 270M."));
+    }
+    visuals[figure.dataset.visual].mount(figure, data, state);
+    figure.dataset.ready = "";
+  }
+  const section = state.currentSection();
+  if (section) document.getElementById(section)?.scrollIntoView();
+  document.documentElement.dataset.ready = "";
+}

@@ -1,0 +1,123 @@
+"""The walk: one document that takes a reader through quantization on a real model.
+
+The words are in static/walk.html, the figures in static/walk.js; here is its data: what the file
+holds (`weights`), what the model does (`passes`), what runs have measured (`evidence`). What a
+reader's own model and runs do not give comes from the example run, and the page says so.
+"""
+
+import gzip
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zeropoint.checkpoints import Checkpoint
+from zeropoint.models import LanguageModel
+from zeropoint.studio import evidence, passes, weights
+from zeropoint.studio.page import STATIC, plain, self_contained, static_text
+
+EXAMPLE = "example.json.gz"
+CONTEXT = 256  # tokens of the text that single weights are taken out on
+POSITIONS = 180  # of the texts that the page carries
+
+Data = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """So much of the page's data is there: weights read, of all; then parts."""
+
+    done: int
+    what: str
+
+
+class Walk:
+    """A model's walk: `steps` collects, then `data` is complete.
+
+    `model` runs for what a file alone does not tell; `quant` answers beside it.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        runs: Sequence[evidence.Run],
+        model: LanguageModel | None,
+        quant: LanguageModel | None = None,
+    ) -> None:
+        self.checkpoint = checkpoint
+        self.runs = runs
+        self.model = model
+        self.quant = quant
+        self.total = sum(info.elements for info in checkpoint.tensors.values())
+        self.data: Data = {}
+
+    def steps(self) -> Iterator[Progress]:
+        """Read the model and the runs; what they do not give is the example's."""
+        data: Data = {"model": weights.describe_model(self.checkpoint)}
+        seen = []
+        for found in weights.look(self.checkpoint):
+            seen.append(found.figures)
+            yield Progress(found.done, str(found.figures["name"]))
+        data["tensors"] = weights.finish(self.checkpoint, seen)
+        data |= from_runs(self.runs)
+        if self.model is not None:
+            texts = tokens_of(data, self.model)
+            for step in passes.run_passes(self.checkpoint, self.model, self.quant, seen, texts):
+                data[step.key] = step.figures
+                yield Progress(self.total, step.key)
+        self.data = completed(data)
+
+
+def from_runs(runs: Sequence[evidence.Run]) -> Data:
+    """Return the parts that runs give: the first measure run's texts, the ladders."""
+    found: Data = {}
+    for run in runs:
+        if run.verb == "measure" and "texts" not in found:
+            found |= {"run": run.path.name, "texts": evidence.text_of(run, POSITIONS)}
+    ladders = [run for run in runs if run.verb == "ladder"]
+    if ladders:
+        names = ", ".join(run.path.name for run in ladders)
+        found |= {"ladder_run": names, "ladder": evidence.ladder_of(ladders)}
+    return found
+
+
+def tokens_of(data: Data, model: LanguageModel) -> list[passes.I32]:
+    """Return the texts to try the model on: those of the run, or a little of the built-in mix."""
+    if "texts" in data:
+        return [np.array(text["tokens"], np.int32) for text in data["texts"]]
+    from zeropoint.calibration.chunks import read_chunks
+    from zeropoint.calibration.corpus import builtin_corpus
+
+    chunks = read_chunks(builtin_corpus("evaluate"), model.tokenizer, CONTEXT, limit=2)
+    return [chunk.tokens for chunk in chunks]
+
+
+def completed(data: Data) -> Data:
+    """Fill what is missing from the example, and name it."""
+    known = example()
+    missing = [key for key in known if key not in data]
+    borrowed = [key for key in missing if key not in ("run", "ladder_run", "borrowed")]
+    return {**{key: known[key] for key in missing}, **data, "borrowed": borrowed}
+
+
+def example() -> Data:
+    """Return the data of the example run; arrays stay as `pack` has them."""
+    path = STATIC / EXAMPLE
+    if not path.is_file():
+        return {}
+    found: Data = json.loads(gzip.decompress(path.read_bytes()))
+    return found
+
+
+def save_example(data: Data, path: Path) -> None:
+    """Write the example run: the same JSON as in a page."""
+    text = json.dumps(plain(data), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    path.write_bytes(gzip.compress(text.encode(), 9, mtime=0))
+
+
+def render(data: Data) -> str:
+    """Return the walk as one HTML file."""
+    return self_contained("Quantization, on a real model", static_text("walk.html"), "walk", data)

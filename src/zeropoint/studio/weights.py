@@ -1,0 +1,153 @@
+"""What a page shows of a model's file: its tensors, their histograms, pieces of real rows.
+
+Every matrix is read once, slab by slab; nothing is drawn at random, so the same file gives the same
+page. What is kept is exact: float32 as the file's format decodes them.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from zeropoint import kernels
+from zeropoint.checkpoints import Checkpoint, TensorInfo
+from zeropoint.formats import F32
+from zeropoint.plans import bits_per_weight, inventory
+from zeropoint.quantizers.details import Histogram
+from zeropoint.quantizers.outliers import matrices
+from zeropoint.quantizers.slabs import cut
+
+PIECE = 256  # weights of a row that a page carries
+BINS = 128  # of a histogram of a tensor with pieces; half of them for the others
+CHOSEN = 10  # tensors with pieces at most
+
+Figures = dict[str, object]
+
+
+@dataclass(frozen=True)
+class TensorSeen:
+    """One matrix has been read."""
+
+    figures: Figures
+    done: int  # weights so far
+
+
+def describe_model(checkpoint: Checkpoint) -> Figures:
+    """Return what a page says of the file: name, parameters, bytes, layers, formats."""
+    infos = list(checkpoint.tensors.values())
+    outline = inventory.outline(checkpoint.metadata)
+    return {
+        "name": checkpoint.path.name,
+        "title": outline.name,
+        "architecture": outline.architecture,
+        "layers": outline.layers,
+        "parameters": sum(info.elements for info in infos),
+        "bytes": checkpoint.file_bytes,
+        "bits_per_weight": bits_per_weight(checkpoint.file_bytes, infos),
+        "formats": [
+            {"format": share.label, "tensors": share.tensors, "elements": share.elements,
+             "bytes": share.nbytes}
+            for share in inventory.shares((info.format.name, info) for info in infos)
+        ],
+    }  # fmt: skip
+
+
+def look(checkpoint: Checkpoint, *, threads: int | None = None) -> Iterator[TensorSeen]:
+    """Read every matrix and yield its shape, spread, largest weight and histogram."""
+    threads = kernels.default_threads() if threads is None else threads
+    done = 0
+    for info in matrices(checkpoint):
+        histogram = Histogram()
+        squares = 0.0
+        largest, place = np.float32(0), 0
+        for slab in cut(info.shape, info.format):
+            tensor = checkpoint.read_rows(info.name, slab.start, slab.stop)
+            weights = kernels.decode(info.format, tensor.data, threads=threads).reshape(-1)
+            _, squared, index = kernels.moments(weights, threads=threads)
+            squares += squared
+            if abs(weights[index]) > abs(largest):
+                largest, place = weights[index], slab.start * info.columns + index
+            histogram.add(weights, threads=threads)
+        done += info.elements
+        row, column = divmod(place, info.columns)
+        sigma = float(np.sqrt(squares / info.elements))
+        yield TensorSeen(
+            {
+                "name": info.name,
+                "kind": inventory.kind_of(info.name),
+                "shape": list(info.shape),
+                "format": info.format.name,
+                "bytes": info.nbytes,
+                "rms": sigma,
+                "largest": float(largest),
+                "row": row,
+                "column": column,
+                "limit": histogram.limit,
+                "counts": histogram.counts,
+            },
+            done,
+        )
+
+
+def finish(checkpoint: Checkpoint, seen: Sequence[Figures]) -> list[Figures]:
+    """Choose the tensors that a page carries pieces of, and read those."""
+    chosen = choose(seen)
+    return [
+        {
+            **figures,
+            "counts": merged(figures["counts"], BINS if figures["name"] in chosen else BINS // 2),
+            **({"pieces": pieces(checkpoint, figures)} if figures["name"] in chosen else {}),
+        }
+        for figures in seen
+    ]
+
+
+def choose(seen: Sequence[Figures]) -> set[str]:
+    """Return the tensors with the most outstanding weights, and one of each kind in the middle."""
+
+    def ratio(figures: Figures) -> float:
+        rms = figures["rms"]
+        return abs(figures["largest"]) / rms if rms else 0.0  # type: ignore[arg-type]
+
+    outstanding = sorted(seen, key=ratio, reverse=True)[:3]
+    middle: dict[str, Figures] = {}
+    for figures in (*seen[len(seen) // 2 :], *seen[: len(seen) // 2]):
+        middle.setdefault(str(figures["kind"]), figures)
+    names = [str(figures["name"]) for figures in (*outstanding, *middle.values())]
+    return set(list(dict.fromkeys(names))[:CHOSEN])
+
+
+def pieces(checkpoint: Checkpoint, figures: Figures) -> list[Figures]:
+    """Return two pieces of rows: one with the largest weight of the tensor, and an ordinary one."""
+    info = checkpoint.tensors[str(figures["name"])]
+    row, column = int(figures["row"]), int(figures["column"])  # type: ignore[call-overload]
+    start = column // PIECE * PIECE
+    if start + PIECE > info.columns:
+        start = max(info.columns - PIECE, 0)
+    ordinary = info.rows // 2 if info.rows // 2 != row else info.rows // 2 - 1
+    return [
+        {"row": at, "column": first, "what": what, "values": read_row(checkpoint, info, at, first)}
+        for at, first, what in (
+            (row, start, "with the largest weight"),
+            (max(ordinary, 0), 0, "an ordinary one"),
+        )
+    ]
+
+
+def read_row(checkpoint: Checkpoint, info: TensorInfo, row: int, first: int = 0) -> F32:
+    """Return weights `first` … of a row, PIECE of them at most."""
+    tensor = checkpoint.read_rows(info.name, row, row + 1)
+    decoded = kernels.decode(info.format, tensor.data).reshape(-1)
+    return np.asarray(decoded[first : first + PIECE], np.float32)
+
+
+def merged(counts: object, bins: int) -> list[int]:
+    """Add neighbouring counts up until there are so many."""
+    found = np.asarray(counts)
+    return [int(n) for n in found.reshape(bins, -1).sum(axis=1)]
+
+
+def is_run(path: Path) -> bool:
+    """Tell whether a path is a run folder (and not a model)."""
+    return (path / "run.json").is_file()

@@ -1,0 +1,60 @@
+"""A browser for the pages: Debian's Chromium, driven by Playwright; one for all tests."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from studio_pages import Example, make_example
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        pytest.skip("no chromium here: apt-get install chromium")
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def new_page(browser: Any) -> Iterator[Any]:
+    """Opens pages that may ask nothing of any server, and fails where they err."""
+    contexts, bad = [], []
+
+    def open_page(path: Path | None = None, fragment: str = "", **options: Any) -> Any:
+        options = {"viewport": {"width": 1200, "height": 900}, "reduced_motion": "reduce"} | options
+        context = browser.new_context(offline=True, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(10_000)
+        local = ("file:", "data:", "blob:", "about:")
+        page.on("request", lambda r: None if r.url.startswith(local) else bad.append(r.url))
+        page.on("console", lambda m: bad.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda error: bad.append(str(error)))
+        if path is not None:
+            page.goto(f"file://{path}{fragment}")
+            if options.get("java_script_enabled", True):
+                page.wait_for_selector("html[data-ready]", state="attached")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert bad == []
+
+
+@pytest.fixture(scope="session")
+def example(tmp_path_factory: pytest.TempPathFactory) -> Example:
+    """A tiny model, measured, quantized and laddered, and the pages made of that."""
+    return make_example(tmp_path_factory.mktemp("studio"), "llama")
+
+
+@pytest.fixture(scope="session")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Example:
+    """Another model's."""
+    return make_example(tmp_path_factory.mktemp("other"), "gemma3")

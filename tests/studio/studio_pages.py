@@ -1,0 +1,95 @@
+"""Pages of tiny models for the tests, and the words to work them with."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tinymodels import write_model
+from zeropoint.checkpoints import open_model
+from zeropoint.cli import main
+from zeropoint.models import load_model
+from zeropoint.studio import evidence, walk
+
+
+@dataclass(frozen=True)
+class Example:
+    """Files of one tiny model."""
+
+    model: Path
+    quant: Path
+    runs: tuple[Path, ...]
+    data: dict[str, Any]
+    walk: Path  # the page
+
+
+def make_example(folder: Path, architecture: str) -> Example:
+    model = write_model(folder / f"tiny-{architecture}.gguf", architecture, format="F16")
+    quant = folder / "small.gguf"
+    texts = []
+    for name, words in (("prose", "the rain in spain 42 "), ("code", "return x [ 0 ] + 1 ; ")):
+        texts += ["--text", str(folder / f"{name}.txt")]
+        (folder / f"{name}.txt").write_text(words * 60)
+    run, ladder, made = folder / "measured", folder / "ladder", folder / "made"
+    measure = [*texts, "--ctx", "32", "--chunks", "8", "--threads", "1", "--progress", "none", "-q"]
+    assert main(["quantize", str(model), str(quant), "--to", "Q4_0", "--run", str(made), "-q"]) == 0
+    words = ["measure", str(quant), "--ref", str(model), "--run", str(run)]
+    assert main([*words, *measure]) == 0
+    words = ["ladder", str(model), "--levels", "16,4,Q8_0", "--run", str(ladder)]
+    assert main([*words, *measure]) == 0
+    with open_model(model) as source, open_model(quant) as small:
+        made_walk = walk.Walk(
+            source,
+            evidence.open_runs([run, ladder]),
+            load_model(source, threads=1),
+            load_model(small, threads=1),
+        )
+        list(made_walk.steps())
+    data = made_walk.data
+    page = folder / "walk.html"
+    page.write_text(walk.render(data))
+    return Example(model, quant, (run, made, ladder), data, page)
+
+
+def number(page: Any, figure: str, name: str) -> float:
+    """Return the number that a figure shows under this name, exactly."""
+    return float(page.locator(f'{figure} [data-name="{name}"]').first.get_attribute("value"))
+
+
+def turn(page: Any, figure: str, control: str, value: object) -> None:
+    """Type into a number or text box, or choose from a menu, of a figure."""
+    found = page.locator(f'{figure} [data-control="{control}"]').first
+    if found.evaluate("e => e.tagName") == "SELECT":
+        found.select_option(str(value))
+        return
+    page.evaluate("e => { for (const d of e.querySelectorAll('details.more')) d.open = true }",
+                  page.locator(figure).element_handle())  # fmt: skip
+    found.fill(str(value))
+    found.press("Enter")
+    found.evaluate("e => e.blur()")
+
+
+def choose(page: Any, figure: str, control: str, value: object) -> None:
+    """Press one of a few choices."""
+    page.locator(f'{figure} [data-control="{control}={value}"]').evaluate("e => e.click()")
+
+
+def press(page: Any, figure: str, control: str) -> None:
+    """Press a button."""
+    page.locator(f'{figure} [data-control="{control}"]').click()
+
+
+def rows(page: Any, figure: str) -> list[list[str]]:
+    """Open the table behind a figure and return its cells, numbers with all their digits."""
+    box = page.locator(f"{figure} details.numbers")
+    if box.get_attribute("open") is None:
+        box.locator("summary").click()
+    box.locator("table").wait_for()
+    found = box.evaluate(
+        "d => [...d.querySelectorAll('tbody tr')].map(r => [...r.cells].map("
+        "c => c.querySelector('data')?.value ?? c.textContent))"
+    )
+    assert isinstance(found, list)
+    return found
+
+
+__all__ = ["Example", "choose", "make_example", "number", "press", "rows", "turn"]
