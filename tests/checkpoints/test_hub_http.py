@@ -1,16 +1,13 @@
 """The hub's own client against a hub on this machine: what is fetched, cached and said."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 import hf_folders
-from fakehub import fake_hub
+from fakehub import NOWHERE, Machine, fake_hub
 from tinymodels import write_model
 
 
@@ -29,27 +26,6 @@ def repositories(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Mappi
         "org/folder": files | dict.fromkeys(refused, b"import os"),
         "org/quants": {"README.md": b"quants", "config.json": b"{}"} | quants,
     }
-
-
-class Machine:
-    """Somebody's machine: its cache, and the command run there."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-
-    def zeropoint(self, *words: str, hub: str) -> subprocess.CompletedProcess[str]:
-        settings = {"HF_HOME": str(self.home), "HF_ENDPOINT": hub, "HF_HUB_DISABLE_XET": "1"}
-        kept = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
-        return subprocess.run(
-            [sys.executable, "-m", "zeropoint", *words],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            env=kept | settings,
-        )
-
-
-NOWHERE = "http://127.0.0.1:9"  # nobody listens
 
 
 def test_a_repository_is_fetched_once_and_used_offline(

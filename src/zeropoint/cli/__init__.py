@@ -19,6 +19,7 @@ from zeropoint.cli import (
     inspect,
     ladder,
     measure,
+    plan,
     quantize,
     report,
     run,
@@ -58,6 +59,7 @@ def every_verb(
 demo.register(app)
 inspect.register(app)
 explain.register(app)
+plan.register(app)
 quantize.register(app)
 calibrate.register(app)
 measure.register(app)

@@ -60,6 +60,7 @@ def bench(
     zeropoint bench model-Q4_K_M.gguf --peer llama.cpp --threads 4
     """
     from zeropoint.metrics.bench import Bench, workload_of
+    from zeropoint.plans import evidence
 
     out = Output(as_json=as_json, quiet=quiet)
     workload = workload_of(
@@ -76,6 +77,8 @@ def bench(
     for _ in track(job.run(), job.total, "Timing", how):
         pass
     found = job.results()
+    found["work"] = evidence.work_of(str(model), prompt, generate)
+    evidence.note(found)  # `plan` predicts by what was timed
     show(out, found)
     if folder:
         folder.finish(found)

@@ -29,6 +29,9 @@ def explain(
     block: Annotated[
         str, typer.Option(metavar="NUMBERS", help='Weights that are stored together: "0.1,-0.2,…".')
     ] = "",
+    device: Annotated[
+        str, typer.Option(metavar="NAME", help="With `multiply`: a device of `plan`, rtx3090, …")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """The arithmetic of quantization: a number bit by bit, a block, a format, a preset, a word.
@@ -42,9 +45,16 @@ def explain(
     zeropoint explain Q4_K_M
 
     zeropoint explain zero point
+
+    zeropoint explain multiply --device rtx3090 --format Q4_K
     """
     out = Output(as_json=as_json)
     words = " ".join(what or [])
+    if device or (words == "multiply" and format):
+        if words != "multiply" or block:
+            raise typer.BadParameter("--device belongs to `explain multiply`")
+        explain_multiply(out, device, format or "Q4_K")
+        return
     number = as_number(words)
     if block:
         if words and number is None:
@@ -105,6 +115,18 @@ def explain_block(out: Output, number: float | None, name: str, text: str) -> No
     page.show_block(out, block, steps, other if other_name else None)
     beside = asdict(other) if other_name else None
     out.finish("explain", {"kind": "block"} | asdict(block) | {"steps": steps, "beside": beside})
+
+
+def explain_multiply(out: Output, device: str, name: str) -> None:
+    """Show what a device and its runtimes do with weights of a format."""
+    from zeropoint.plans.machines import find_device
+    from zeropoint.plans.multiply import format_of, multiplication
+
+    if not device:
+        raise typer.BadParameter("say on which device: --device rtx3090; plan --all-devices lists")
+    found = multiplication(find_device(device), format_of(name))
+    page.show_multiplication(out, found)
+    out.finish("explain", {"kind": "multiplication"} | asdict(found))
 
 
 def explain_name(out: Output, words: str) -> None:

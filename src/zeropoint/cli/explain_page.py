@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from zeropoint.formats.explain import BlockExplained, ValueExplained
     from zeropoint.formats.floats import FloatType
     from zeropoint.plans.explain import PresetExplained
+    from zeropoint.plans.multiply import Multiplication
 
 GROUPS_SHOWN = 16
 CODES_SHOWN = 64
@@ -196,6 +197,39 @@ def show_preset(out: Output, preset: "PresetExplained", asked: str, *, alone: bo
     if preset.needs_importance:
         out.say("Needs an importance matrix: without one the result would be noise.")
     out.say(f"Rules of {preset.rules_version}. `quantize --dry-run` shows them on your model.")
+
+
+def show_multiplication(out: Output, found: "Multiplication") -> None:
+    """Show what is multiplied on a device, in each runtime and phase."""
+    out.say(f"{found.format} on {found.device}", style="bold")
+    many = f": {found.codes_per_byte:g} codes share a byte" if found.codes_per_byte > 1 else ""
+    out.say(f"weights    {found.bits} bits a code{many}; they stand for {found.kind} numbers")
+    out.say(f"device     multiplies natively {', '.join(found.native)}   ({found.family})")
+    if found.note:
+        out.say(f"           {found.note}")
+    if found.becomes == found.kind:
+        out.say(f"so         {found.kind} could be multiplied as it is")
+    else:
+        out.say(
+            f"so         {found.kind} is converted to {found.becomes} at least, the next one up"
+        )
+    told = {"generate": "writing, one row at a time", "prompt": "reading a prompt"}
+    for index, way in enumerate(found.ways):
+        before = found.ways[index - 1] if index else None
+        if before and (before.runtime, before.steps) == (way.runtime, way.steps):
+            continue
+        after = found.ways[index + 1] if index + 1 < len(found.ways) else None
+        same = after and (after.runtime, after.steps) == (way.runtime, way.steps)
+        phase = "writing and reading" if same else told[way.phase]
+        out.say()
+        what = f"multiplies {way.unit}" if way.unit else "cannot run it"
+        own = "" if way.native or not way.unit else ", which the device has no units for"
+        out.say(f"{way.runtime}, {phase}: {what}{own}", style="bold")
+        if way.activations:
+            out.say(f"  activations  {way.activations}")
+        for number, step in enumerate(way.steps, 1):
+            out.say(f"  {number}. {step}")
+        out.say(f"  source: {way.source}")
 
 
 def show_term(out: Output, term: str, text: str) -> None:

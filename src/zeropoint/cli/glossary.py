@@ -106,7 +106,8 @@ TERMS = {
         "Few machines multiply 4-bit weights as such. llama.cpp on processors and most graphics "
         "cards rounds the activations to 8 bits, unpacks the codes to 8-bit integers and "
         "multiplies those; the scales are applied in float32. The gain is in reading fewer bytes, "
-        "which is what bounds generation."
+        "which is what bounds generation. `zeropoint explain multiply --device rtx3090 --format "
+        "Q4_K` shows it for a device."
     ),
     "microscaling": (
         "Small blocks with a scale of one byte. MX formats: 32 weights and a power of two (E8M0). "

@@ -1,0 +1,107 @@
+"""Is what `plan` says of memory what llama.cpp allocates?
+
+    python benchmarks/plan_memory.py MODEL... [--peer PYTHON] [--table]
+
+Each GGUF is loaded by llama.cpp, and a context made with 512, 4,096 and 32,768 tokens, caches in
+F16 and Q8_0, whole and windowed. What it logs (`buffer size = … MiB`) is set beside `plan`'s
+figures. PYTHON is one that has llama-cpp-python. --table prints Markdown for docs/plan.md.
+"""
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+from itertools import product
+from pathlib import Path
+
+MIB = 2**20
+CONTEXTS, CACHES = (512, 4096, 32768), ("F16", "Q8_0")
+GGML = {"F16": 1, "Q8_0": 8}
+
+
+def peer_side(path: str) -> None:
+    """Load a model with llama.cpp and print what each context makes it allocate."""
+    import ctypes
+
+    import llama_cpp as llama
+
+    lines: list[str] = []
+
+    @llama.llama_log_callback
+    def log(_level: int, text: bytes, _user: object) -> None:
+        lines.append(text.decode(errors="replace"))
+
+    def buffers(kind: str) -> float:
+        return sum(map(float, re.findall(kind + r" buffer size = +([\d.]+) MiB", "".join(lines))))
+
+    llama.llama_log_set(log, ctypes.c_void_p(0))
+    llama.llama_backend_init()
+    settings = llama.llama_model_default_params()
+    settings.use_extra_bufts = False  # no second, rearranged copy of the weights
+    model = llama.llama_model_load_from_file(path.encode(), settings)
+    weights = buffers("model")
+    for context, cache, full in product(CONTEXTS, CACHES, (False, True)):
+        lines.clear()
+        wanted = llama.llama_context_default_params()
+        wanted.n_ctx, wanted.n_batch, wanted.n_ubatch = context, 2048, 512
+        wanted.type_k = wanted.type_v = GGML[cache]
+        wanted.swa_full = full
+        made = llama.llama_init_from_model(model, wanted)
+        row = {"context": context, "cache": cache, "full": full, "weights": weights,
+               "kv": buffers("KV") + buffers("RS"), "compute": buffers("compute"),
+               "output": buffers("output"), "version": llama.__version__}  # fmt: skip
+        print(json.dumps(row), flush=True)
+        llama.llama_free(made)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("models", nargs="*")
+    parser.add_argument("--peer", default=sys.executable, metavar="PYTHON")
+    parser.add_argument("--peer-side", metavar="FILE", help=argparse.SUPPRESS)
+    parser.add_argument("--table", action="store_true")
+    options = parser.parse_args()
+    if options.peer_side:
+        peer_side(options.peer_side)
+        return
+
+    from zeropoint.plans.memory import Demand, running
+    from zeropoint.plans.subjects import from_path
+
+    worst_kv = worst = 0.0
+    if options.table:
+        print("| Model | Context | Cache | KV, MiB | of llama.cpp | Total, MiB | of llama.cpp | |")
+        print("|---|---|---|---|---|---|---|---|")
+    for path in options.models:
+        subject = from_path(Path(path))
+        done = subprocess.run(
+            [options.peer, __file__, "--peer-side", path],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        seen = set()
+        for row in map(json.loads, filter(None, done.stdout.splitlines())):
+            demand = Demand(context=row["context"], keys=row["cache"], values=row["cache"],
+                            full_windows=row["full"])  # fmt: skip
+            ours = running(subject.shape, subject.source.tensors.values(), demand)
+            theirs = row["weights"] + row["kv"] + row["compute"] + row["output"]
+            kv, total = ours.kv_bytes / MIB, ours.total_bytes / MIB
+            off, off_kv = total / theirs - 1, kv / row["kv"] - 1
+            worst, worst_kv = max(worst, abs(off)), max(worst_kv, abs(off_kv))
+            key = (row["context"], row["cache"], kv)
+            if key in seen:  # without windows both caches are one
+                continue
+            seen.add(key)
+            name = subject.label + (", whole windows" if row["full"] and subject.shape.windowed
+                                    else "")  # fmt: skip
+            cells = (name, row["context"], row["cache"], f"{kv:.2f}", f"{row['kv']:.2f}",
+                     f"{total:.1f}", f"{theirs:.1f}", f"{100 * off:+.2f} %")  # fmt: skip
+            print("| " + " | ".join(map(str, cells)) + " |" if options.table else cells, flush=True)
+    print(f"\nAt most {100 * worst_kv:.2f} % off in KV (the log has two decimals), "
+          f"{100 * worst:.2f} % in total.")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

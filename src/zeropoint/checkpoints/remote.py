@@ -1,0 +1,155 @@
+"""Headers of a model on the Hugging Face Hub, read by range: a plan needs no weight.
+
+What a GGUF of 40 GB costs to plan for is its header, some MiB; of safetensors it is 8 bytes, a JSON
+and the config.json beside them. A model that is in the hub's cache is read there.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zeropoint.checkpoints.base import TensorInfo
+from zeropoint.checkpoints.folder import CONFIG, CONFIG_BYTES
+from zeropoint.checkpoints.gguf import read_gguf
+from zeropoint.checkpoints.hub import _HUB_ID, TIMEOUT, WEIGHTS, _ask, _find_cached, choose_files
+from zeropoint.checkpoints.safetensors import read_safetensors
+from zeropoint.checkpoints.source import U8
+from zeropoint.errors import CheckpointError, UnsupportedModel
+
+BLOCK = 1 << 16  # bytes fetched at least; a header is read in windows of a MiB
+
+
+@dataclass(frozen=True)
+class RemoteModel:
+    """What the headers of a model on the hub say."""
+
+    metadata: Mapping[str, object]  # GGUF's; empty for safetensors
+    tensors: Mapping[str, TensorInfo]
+    config: Mapping[str, object] | None  # config.json beside safetensors
+    weights_bytes: int  # 0: there are no weights beside the config.json
+    file_bytes: int
+
+
+class RemoteFile:
+    """A file on the hub with the face of a `SourceFile`: read by position, never as a whole."""
+
+    def __init__(self, repository: str, name: str) -> None:
+        from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+        self.path = Path(f"{repository}/{name}")
+        self._repository = repository
+        self._url = hf_hub_url(repository, name)
+        known = _ask(repository, lambda: get_hf_file_metadata(self._url, timeout=TIMEOUT))
+        if known.size is None:
+            raise CheckpointError(self.path, "the hub does not say how large it is")
+        self.size = int(known.size)
+        self._block, self._start = b"", 0  # what was fetched last, and from where on
+
+    def read(self, offset: int, count: int) -> U8:
+        """Return `count` bytes from `offset` on, which the caller knows to be there."""
+        at = offset - self._start
+        if at < 0 or at + count > len(self._block):
+            stop = min(max(offset + count, offset + BLOCK), self.size)
+            self._block = _ask(self._repository, lambda: self._fetch(offset, stop))
+            self._start, at = offset, 0
+        return np.frombuffer(self._block[at : at + count], np.uint8)
+
+    def _fetch(self, start: int, stop: int) -> bytes:
+        from huggingface_hub import utils as hub  # its names are not re-exported for type checkers
+
+        if stop <= start:
+            return b""
+        headers: Any = hub.build_hf_headers()  # type: ignore[attr-defined]
+        headers |= {"Range": f"bytes={start}-{stop - 1}"}
+        answer: Any = hub.get_session().get(  # type: ignore[attr-defined]
+            self._url, headers=headers, timeout=10 * TIMEOUT
+        )
+        hub.hf_raise_for_status(answer)  # type: ignore[attr-defined]
+        data = bytes(answer.content)
+        if len(data) != stop - start:
+            reason = f"{stop - start} bytes were asked for and {len(data)} came"
+            raise CheckpointError(self.path, reason, offset=start)
+        return data
+
+    def check_unchanged(self) -> None:
+        """What the hub serves under one revision does not change."""
+
+    def close(self) -> None:
+        """Let go of what was fetched."""
+        self._block = b""
+
+
+def is_hub_id(text: str) -> bool:
+    """Tell whether a text is written as a model on the hub is: org/name, or org/name:FILE."""
+    return _HUB_ID.fullmatch(text) is not None
+
+
+def find_local(text: str) -> Path | None:
+    """Return where a model of the hub lies on this machine, or None."""
+    match = _HUB_ID.fullmatch(text)
+    return _find_cached(match["repository"], match["file"]) if match else None
+
+
+def open_remote(text: str) -> RemoteModel:
+    """Read the headers of a model on the hub.
+
+    Raises CheckpointError, one sentence, where the hub or the model cannot be reached, and
+    UnsupportedModel for one that has neither GGUF nor a config.json beside its weights.
+    """
+    from huggingface_hub import HfApi
+
+    match = _HUB_ID.fullmatch(text)
+    if match is None:
+        raise CheckpointError(text, "is no name of a model on the hub; it is written org/name")
+    repository, wanted = match["repository"], match["file"]
+    known = _ask(repository, lambda: HfApi().model_info(repository, timeout=TIMEOUT))
+    names = [file.rfilename for file in known.siblings or []]
+    bare = CONFIG in names and not any(name.endswith(WEIGHTS) for name in names)
+    files = [] if bare and wanted is None else choose_files(repository, names, wanted)
+    ggufs = [name for name in files if name.endswith(".gguf")]
+    if ggufs:
+        return _read_ggufs(repository, ggufs)
+    weights = [name for name in files if name.endswith(".safetensors")]
+    if CONFIG not in names:
+        raise UnsupportedModel(f"{repository}: has no config.json, so it is no model of text")
+    return _read_folder(repository, weights)
+
+
+def _read_ggufs(repository: str, names: list[str]) -> RemoteModel:
+    metadata: Mapping[str, object] = {}
+    tensors: dict[str, TensorInfo] = {}
+    size = 0
+    for name in names:
+        file = RemoteFile(repository, name)
+        header = read_gguf(file)  # type: ignore[arg-type]
+        metadata = metadata or header.metadata
+        tensors |= {tensor.name: tensor for tensor in header.tensors}
+        size += file.size
+        file.close()
+    total = sum(tensor.nbytes for tensor in tensors.values())
+    return RemoteModel(metadata, tensors, None, total, size)
+
+
+def _read_folder(repository: str, names: list[str]) -> RemoteModel:
+    file = RemoteFile(repository, CONFIG)
+    if file.size > CONFIG_BYTES:
+        raise CheckpointError(file.path, f"{file.size} bytes are too many for a config.json")
+    try:
+        config = json.loads(file.read(0, file.size).tobytes())
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(file.path, f"is no JSON: {error}") from None
+    if not isinstance(config, dict):
+        raise CheckpointError(file.path, "is no config.json of a model: no object")
+    tensors: dict[str, TensorInfo] = {}
+    size = 0
+    for name in names:
+        shard = RemoteFile(repository, name)
+        tensors |= {tensor.name: tensor for tensor in read_safetensors(shard)[1]}  # type: ignore[arg-type]
+        size += shard.size
+        shard.close()
+    total = sum(tensor.nbytes for tensor in tensors.values())
+    return RemoteModel({}, tensors, config, total, size)

@@ -1,0 +1,294 @@
+"""How `plan` shows its results, and what it says when nothing fits."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from zeropoint.cli.output import Output
+
+if TYPE_CHECKING:
+    from zeropoint.plans.placement import Placement
+    from zeropoint.plans.ranking import Question, Result
+    from zeropoint.plans.speed import Estimate
+    from zeropoint.plans.subjects import Subject
+
+GIB = 2**30
+SHOWN = 18  # rows of a ranking
+
+
+def show(
+    out: Output,
+    results: "Sequence[Result]",
+    question: "Question",
+    *,
+    subjects: "Sequence[Subject]",
+    cheapest: bool,
+) -> None:
+    """Print a ranking, or one model in full."""
+    if out.as_json or not results:
+        return
+    demand = question.demand
+    users = f", {demand.users} users" if demand.users > 1 else ""
+    cache = demand.keys if demand.keys == demand.values else f"{demand.keys}/{demand.values}"
+    out.say(f"{demand.context} tokens of context{users}, KV cache in {cache}", style="bold")
+    names = {result.device.id: result.device for result in results}
+    if len(names) == 1:
+        out.say(device_line(results[0]))
+    for subject in subjects:
+        out.say(subject_line(subject))
+    out.say()
+    one = len(names) == 1
+    head = ("Model",) if one else ("Device", "Model")
+    price = (">Price",) if cheapest else ()
+    out.table(
+        (*head, ">b/w", "Loss", ">Weights", ">+ KV", ">+ compute", ">= GiB", "", ">Longest",
+         ">Reads t/s", ">Writes t/s", "Speed is", *price),
+        (row(result, one=one, cheapest=cheapest) for result in results[:SHOWN]),
+    )  # fmt: skip
+    if len(results) > SHOWN:
+        out.say(f"… and {len(results) - SHOWN} more; --json has them all")
+    footnotes(out, results, question, subjects)
+
+
+def row(result: "Result", *, one: bool, cheapest: bool) -> list[object]:
+    """Return the cells of one result."""
+    memory = result.memory
+    head = [result.model] if one else [result.device.id, result.model]
+    placement = result.placement
+    fits = "fits" if result.fits else split_words(placement) if placement else "does not fit"
+    writes = band(result.generation)
+    how = result.generation.basis if result.generation else ""
+    if placement:
+        writes, how = f"{placement.tokens_per_second:.1f}", placement.basis
+    price: list[object] = []
+    if cheapest:
+        price = [f"${result.device.price_usd} ({result.device.price_date})"]
+    return [
+        *head, f"{result.bits_per_weight:.2f}", result.loss.label if result.loss else "",
+        gib(memory.weights_bytes), gib(memory.kv_bytes), gib(memory.compute_bytes),
+        gib(memory.total_bytes), fits, tokens(result.longest) if result.longest else "-",
+        band(result.prompt), writes, how, *price,
+    ]  # fmt: skip
+
+
+def device_line(result: "Result") -> str:
+    """Describe the device in a line."""
+    device = result.device
+    speed = f", {device.bandwidth / 1e9:.4g} GB/s" if device.bandwidth else ""
+    how = " measured" if device.measured else ""
+    usable = gib(device.usable_bytes)
+    return f"{device.name}: {usable} GiB usable ({device.margin}){speed}{how}"
+
+
+def subject_line(subject: "Subject") -> str:
+    """Describe a model in a line, and how much is known of it."""
+    shape = subject.shape
+    kept = [layer for layer in shape.layers if layer.keys or layer.values]
+    parts = [f"{count(subject.weights)} weights", f"{len(shape.layers)} layers"]
+    if len(kept) < len(shape.layers):
+        parts.append(f"{len(kept)} with a cache")
+    windows = {layer.window for layer in kept if layer.window}
+    if windows:
+        parts.append(f"windows of {', '.join(map(str, sorted(windows)))}")
+    if shape.experts:
+        parts.append(f"{shape.experts} experts, {shape.experts_used} used")
+    if shape.context:
+        parts.append(f"trained for {tokens(shape.context)}")
+    known = {"exact": "", "config.json": "; from its config.json", "typical": ""}[subject.basis]
+    name = shape.name if subject.basis == "typical" else subject.label
+    return f"{name}: {', '.join(parts)}{known}"
+
+
+def footnotes(
+    out: Output,
+    results: "Sequence[Result]",
+    question: "Question",
+    subjects: "Sequence[Subject]",
+) -> None:
+    """Print what a person must know to read the table."""
+    from zeropoint.plans.ranking import PROMPT, RULE
+
+    lines = []
+    if any(subject.basis == "typical" for subject in subjects):
+        lines.append("A typical shape is a guess: caches of models of one size differ by a factor.")
+    if any(result.prompt for result in results):
+        at = min(question.past, question.demand.context)
+        lines.append(f"Reads: a prompt of {PROMPT} tokens. Writes: after {at} tokens, for each of"
+                     f" {question.demand.users}." if question.demand.users > 1 else
+                     f"Reads: a prompt of {PROMPT} tokens. Writes: after {at} tokens.")  # fmt: skip
+    copies = [result for result in results if result.fits and result.repacked_bytes]
+    if copies:
+        lines.append(f"llama.cpp's processor backend keeps a rearranged copy of {copies[0].model}'s"
+                     f" matrices ({gib(copies[0].repacked_bytes)} GiB) in place of the file's"
+                     " pages; its log counts both.")  # fmt: skip
+    shaped = [subject for subject in subjects if subject.shape.windowed]
+    if shaped and not question.demand.full_windows:
+        lines.append("Windows keep what they see; llama.cpp's --swa-full keeps everything.")
+    if any(result.loss for result in results):
+        lines.append("Losses are nats per token against each model's own reference.")
+    if len(subjects) > 1 and question.objective == "loss":
+        lines.append(RULE[0].upper() + RULE[1:] + ".")
+    if any(result.placement for result in results):
+        host = question.host.ram
+        lines.append(
+            f"What does not fit is split: the rest in {host.name} ({host.bandwidth / 1e9:g} GB/s),"
+            f" then an SSD of {question.host.ssd_bandwidth / 1e9:g} GB/s."
+        )
+    if lines:
+        out.say()
+    for line in lines:
+        out.say(line)
+
+
+def split_words(placement: "Placement") -> str:
+    """Say where the parts would live."""
+    words = []
+    if placement.ram_bytes:
+        what = "experts" if placement.expert_layers and not placement.dense_layers else "of it"
+        words.append(f"{gib(placement.ram_bytes)} GiB {what} in RAM")
+    if placement.ssd_bytes:
+        words.append(f"{gib(placement.ssd_bytes)} GiB on SSD")
+    return "split: " + ", ".join(words)
+
+
+def explain_refusal(out: Output, results: "Sequence[Result]", question: "Question") -> None:
+    """Say on stderr what the best of the results lacks and what to turn."""
+    from zeropoint.cli.exits import say
+    from zeropoint.plans.advice import refusal
+
+    found = refusal(results, question)
+    say(f"error[plan.does-not-fit]: {found.what}")
+    say(f"  cause: {found.cause}")
+    for fix in found.fixes:
+        say(f"  fix:   {fix}")
+    if found.next:
+        say(f"  next:  {found.next}")
+
+
+def show_devices(out: Output) -> None:
+    """Print every device that is known."""
+    from zeropoint.plans.machines import devices
+
+    known = devices()
+    out.table(
+        ("Device", "Name", ">GiB", ">GB/s", ">FP16 TFLOP/s", "Multiplies natively", "Price"),
+        (
+            (d.id, d.name, f"{d.memory_bytes / GIB:g}", f"{d.bandwidth / 1e9:g}",
+             f"{d.fp16_flops / 1e12:g}" if d.fp16_flops else "", " ".join(d.family.native),
+             f"${d.price_usd} ({d.price_date})" if d.price_usd else "")
+            for d in known.values()
+        ),
+    )  # fmt: skip
+    out.say("\nYour own rows go into ~/.config/zeropoint/devices.toml.")
+    out.finish("plan", {"devices": [device_facts(device) for device in known.values()]})
+
+
+def device_facts(device: Any) -> dict[str, object]:
+    """Return a device for JSON."""
+    return {
+        "id": device.id, "name": device.name, "kind": device.kind, "family": device.family.id,
+        "native": list(device.family.native), "memory_bytes": device.memory_bytes,
+        "usable_bytes": device.usable_bytes, "bandwidth_bytes_per_second": device.bandwidth,
+        "fp16_flops": device.fp16_flops, "int8_ops": device.int8_ops,
+        "price_usd": device.price_usd, "price_date": device.price_date, "source": device.source,
+    }  # fmt: skip
+
+
+def as_result(results: "Sequence[Result]", question: "Question") -> dict[str, object]:
+    """Return what `--json` prints; the keys named in docs/plan.md stay."""
+    demand = question.demand
+    return {
+        "demand": {
+            "context": demand.context, "users": demand.users, "keys": demand.keys,
+            "values": demand.values, "batch": demand.batch,
+            "objective": question.objective, "past": question.past,
+        },
+        "results": [one_result(result) for result in results],
+        "devices": [device_facts(d) for d in {r.device.id: r.device for r in results}.values()],
+    }  # fmt: skip
+
+
+def one_result(result: "Result") -> dict[str, object]:
+    """Return one result for JSON."""
+    memory, placement = result.memory, result.placement
+    generation = result.generation
+    rate = generation.tokens_per_second if generation else None
+    if placement:
+        rate = placement.tokens_per_second
+    return {
+        "model": result.model, "device": result.device.id, "format": result.format,
+        "fits": result.fits, "weights": result.subject.weights,
+        "bits_per_weight": result.bits_per_weight,
+        "weights_bytes": memory.weights_bytes, "kv_bytes": memory.kv_bytes,
+        "compute_bytes": memory.compute_bytes, "total_bytes": memory.total_bytes,
+        "usable_bytes": result.device.usable_bytes, "repacked_bytes": result.repacked_bytes,
+        "file_bytes": None if result.changed else result.subject.file_bytes,
+        "kv": {
+            "all_positions_bytes": memory.cache_bytes, "windows_bytes": memory.window_bytes,
+            "states_bytes": memory.state_bytes,
+        },
+        "longest_context": result.longest,
+        "tokens_per_second": rate,
+        "generation": estimate_facts(generation),
+        "prompt": estimate_facts(result.prompt),
+        "split": vars(placement) if placement else None,
+        "loss": vars(result.loss) if result.loss else None,
+        "basis": {
+            "weights": result.subject.basis, "memory": result.memory_basis,
+            "compute": "llama.cpp's allocation, modelled",
+            "speed": placement.basis if placement else generation.basis if generation else None,
+        },
+    }  # fmt: skip
+
+
+def estimate_facts(found: "Estimate | None") -> dict[str, object] | None:
+    """Return an estimate for JSON."""
+    return vars(found) if found else None
+
+
+def band(found: "Estimate | None") -> str:
+    """Write a speed: a figure if it is known well, else the band.
+
+    >>> from zeropoint.plans.speed import Estimate
+    >>> band(Estimate(tokens_per_second=20.0, low=16.0, high=25.0, basis="estimated"))
+    '16-25'
+    """
+    if found is None:
+        return ""
+    if found.high / found.low < 1.12:
+        return figure(found.tokens_per_second)
+    return f"{figure(found.low)}-{figure(found.high)}"
+
+
+def figure(value: float) -> str:
+    """Write a speed with two or three digits.
+
+    >>> figure(0.1234), figure(9.87), figure(123.4)
+    ('0.12', '9.9', '123')
+    """
+    return f"{value:.2f}" if value < 1 else f"{value:.1f}" if value < 10 else f"{value:.0f}"
+
+
+def gib(count: int) -> str:
+    """Write bytes as GiB without the unit."""
+    return f"{count / GIB:.2f}" if count < 100 * GIB else f"{count / GIB:.0f}"
+
+
+def tokens(count: int) -> str:
+    """Write a number of tokens.
+
+    >>> tokens(4096), tokens(131072), tokens(300)
+    ('4k', '128k', '300')
+    """
+    return f"{count // 1024}k" if count >= 1024 else str(count)
+
+
+def count(weights: int) -> str:
+    """Write a number of weights as models are named.
+
+    >>> count(268_098_176), count(27_000_000_000), count(10**12)
+    ('268M', '27B', '1T')
+    """
+    for unit, size in (("T", 10**12), ("B", 10**9)):
+        if weights >= 0.9995 * size:
+            return f"{weights / size:.3g}{unit}"
+    return f"{weights / 1e6:.3g}M"

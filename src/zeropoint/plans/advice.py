@@ -1,0 +1,129 @@
+"""What to turn when nothing fits: each proposal with what it saves, worked out and not guessed."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from zeropoint.errors import ZeropointError
+from zeropoint.plans.machines import GIB
+from zeropoint.plans.memory import Demand, running
+from zeropoint.plans.ranking import LADDER, Question, Result, longest_context
+from zeropoint.plans.subjects import Made, Subject, requantized
+
+FIXES = 4
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why the model nearest to fitting does not fit, and what would help."""
+
+    what: str
+    cause: str
+    fixes: tuple[str, ...]
+    next: str
+
+
+def refusal(results: Sequence[Result], question: Question) -> Refusal:
+    """Explain the result that lacks least memory."""
+    result = min(results, key=lambda r: r.memory.total_bytes - r.device.usable_bytes)
+    memory, device, demand = result.memory, result.device, question.demand
+    each = f" for each of {demand.users} users" if demand.users > 1 else ""
+    cache = demand.keys if demand.keys == demand.values else f"{demand.keys}/{demand.values}"
+    return Refusal(
+        what=(
+            f"{result.model} needs {gib(memory.total_bytes)} at {demand.context} tokens{each}; "
+            f"{gib(device.usable_bytes)} is usable on {device.name}"
+        ),
+        cause=(
+            f"weights {gib(memory.weights_bytes)} ({result.subject.basis})  +  KV "
+            f"{gib(memory.kv_bytes)} ({cache.lower()})  +  compute {gib(memory.compute_bytes)}"
+        ),
+        fixes=tuple(fixes(result, question))[:FIXES],
+        next=f"zeropoint plan {result.subject.label} --all-devices --cheapest",
+    )
+
+
+def fixes(result: Result, question: Question) -> Iterator[str]:
+    """Yield what would save memory, the mildest first."""
+    demand, memory = question.demand, result.memory
+    made = Made(result.subject.source.metadata, result.subject.source.tensors)
+    if result.changed:
+        made = requantized(result.subject, result.format)
+    yield from smaller_cache(result, demand)
+    fitting = longest_context(result.subject, made, result.device, demand, memory.weights_bytes)
+    if 0 < fitting < demand.context:
+        saved = memory.total_bytes - at(result.subject, made, demand, memory.weights_bytes, fitting)
+        yield f"--ctx {fitting} fits, and saves {gib(saved)}"
+    if demand.users > 1:
+        fewer = replace(demand, users=1)
+        saved = memory.kv_bytes - running(result.subject.shape, (), fewer).kv_bytes
+        yield f"--users 1 saves {gib(saved)}"
+    best = smaller_format(result, question)
+    if best:
+        yield best
+    if result.placement and (result.placement.ram_bytes or result.placement.ssd_bytes):
+        yield split(result)
+    elif demand.batch > 64:
+        less = replace(demand, batch=64)
+        saved = memory.compute_bytes - running(result.subject.shape, (), less).compute_bytes
+        yield f"--batch 64 (llama.cpp: -ub 64) saves {gib(saved)}"
+
+
+def smaller_cache(result: Result, demand: Demand) -> Iterator[str]:
+    """Yield what a quantized cache saves."""
+    now = result.memory.kv_bytes
+    lacking = result.memory.total_bytes - result.device.usable_bytes
+    for name in ("Q8_0", "Q4_0"):
+        try:
+            kv = running(result.subject.shape, (), replace(demand, keys=name, values=name)).kv_bytes
+        except ZeropointError:  # rows of the cache are no whole blocks
+            continue
+        if now - kv > max(now, lacking) / 10:
+            loses = "" if name == "Q8_0" else ", and costs accuracy: measure it"
+            yield f"--kv {name.lower()} saves {gib(now - kv)}{loses}"
+            return
+
+
+def at(subject: Subject, made: Made, demand: Demand, weights: int, context: int) -> int:
+    """Return what a model needs with another context."""
+    return weights + running(subject.shape, (), replace(demand, context=context)).total_bytes
+
+
+def smaller_format(result: Result, question: Question) -> str | None:
+    """Say which format with the most bits fits, and with how much context."""
+    demand = question.demand
+    for name in LADDER:
+        try:
+            made = requantized(result.subject, name)
+        except ZeropointError:
+            continue
+        memory = running(result.subject.shape, made.tensors.values(), demand)
+        if memory.weights_bytes >= result.memory.weights_bytes:
+            continue
+        if memory.total_bytes <= result.device.usable_bytes:
+            fitting = longest_context(
+                result.subject, made, result.device, demand, memory.weights_bytes
+            )
+            how = " (made from the original, not from this file)" if result.subject.quantized \
+                else ""  # fmt: skip
+            return f"{name} ({gib(memory.weights_bytes)}) fits with up to {fitting} tokens{how}"
+    return None
+
+
+def split(result: Result) -> str:
+    """Say what keeping part of the model off the device would cost."""
+    placement = result.placement
+    assert placement is not None
+    experts = placement.expert_layers and not placement.dense_layers
+    what = "experts" if experts else "weights"
+    parts = []
+    if placement.ram_bytes:
+        parts.append(f"{gib(placement.ram_bytes)} of {what} in RAM ({placement.host})")
+    if placement.ssd_bytes:
+        parts.append(f"{gib(placement.ssd_bytes)} on an SSD")
+    flag = f" (llama.cpp: --n-cpu-moe {placement.expert_layers})" if experts else ""
+    return f"{' and '.join(parts)}: about {placement.tokens_per_second:.2g} tokens/s{flag}"
+
+
+def gib(count: int) -> str:
+    """Write bytes as GiB."""
+    return f"{count / GIB:.2f} GiB" if count < GIB else f"{count / GIB:.1f} GiB"

@@ -1,0 +1,116 @@
+"""The machine that the program runs on: measured once, then remembered in the cache directory.
+
+What is measured: a plain read of memory, multiply-adds, and products with each format. A record
+counts only for the same processor, number of threads, instruction set and version; `doctor`
+measures anew.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from zeropoint.checkpoints.atomic import write_file
+from zeropoint.checkpoints.demo_model import cache_directory
+from zeropoint.kernels.machine import Machine, best_buffer, measure_peaks, this_machine
+from zeropoint.kernels.rates import Rate, measure_rates
+from zeropoint.plans.machines import HERE, Device, Family, families
+from zeropoint.plans.speed import Rates
+
+RECORD = 1  # version of the file
+
+
+@dataclass(frozen=True)
+class Here:
+    """This machine and what it reaches."""
+
+    machine: Machine
+    threads: int
+    read_bytes_per_second: float
+    flops: float
+    rates: tuple[Rate, ...]
+
+    @property
+    def device(self) -> Device:
+        """Return it as a device; its memory is what it has, and a third party may use some."""
+        machine = self.machine
+        memory = machine.memory_bytes or 8 * 2**30
+        return Device(
+            id=HERE, name=f"{machine.processor}, {self.threads} threads", family=family_of(machine),
+            kind="cpu", memory_bytes=memory, bandwidth=self.read_bytes_per_second,
+            fp16_flops=self.flops, source="measured here", measured=True,
+        )  # fmt: skip
+
+    @property
+    def costs(self) -> Rates:
+        """Return what products cost here."""
+        seconds = {f"read:{r.format}": 1 / r.read_bytes_per_second for r in self.rates}
+        seconds |= {f"multiply:{r.format}": 1 / r.weights_per_second for r in self.rates}
+        return Rates(seconds)
+
+
+def family_of(machine: Machine) -> Family:
+    """Return which family a processor belongs to, by what it can do."""
+    known = families()
+    if "amx_int8" in machine.features:
+        return known["x86-amx"]
+    if machine.features or "86" in machine.processor:
+        return known["x86"]
+    return known["arm"]
+
+
+def record_path() -> Path:
+    """Return where what was measured is kept."""
+    return cache_directory() / "machine.json"
+
+
+def identity(machine: Machine, threads: int) -> dict[str, object]:
+    """Return what a record must agree with."""
+    from zeropoint import __version__
+
+    return {
+        "record": RECORD, "zeropoint": __version__, "processor": machine.processor,
+        "threads": threads, "instruction_set": machine.instruction_set,
+    }  # fmt: skip
+
+
+def remembered(threads: int | None = None) -> Here | None:
+    """Return what was measured before on this machine, or None."""
+    machine = this_machine()
+    threads = threads or machine.cores
+    try:
+        found = json.loads(record_path().read_bytes())
+        if {key: found.get(key) for key in identity(machine, threads)} != identity(
+            machine, threads
+        ):
+            return None
+        return Here(machine, threads, float(found["read_bytes_per_second"]), float(found["flops"]),
+                    tuple(Rate(**row) for row in found["rates"]))  # fmt: skip
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def measure_here(threads: int | None = None) -> Here | None:
+    """Measure this machine, some two seconds, and remember it; None without the extension."""
+    machine = this_machine()
+    threads = threads or machine.cores
+    peaks = measure_peaks(threads, buffer_bytes=best_buffer(machine))
+    if peaks is None:
+        return None
+    here = Here(machine, threads, peaks.read_bytes_per_second, peaks.flops,
+                tuple(measure_rates(threads)))  # fmt: skip
+    remember(here)
+    return here
+
+
+def remember(here: Here) -> None:
+    """Keep what was measured; a cache that cannot be written is no reason to fail."""
+    record: Mapping[str, object] = identity(here.machine, here.threads) | {
+        "read_bytes_per_second": here.read_bytes_per_second, "flops": here.flops,
+        "rates": [asdict(rate) for rate in here.rates],
+    }  # fmt: skip
+    try:
+        record_path().parent.mkdir(parents=True, exist_ok=True)
+        write_file(record_path(), json.dumps(record, indent=1).encode())
+    except OSError:
+        return

@@ -1,0 +1,228 @@
+"""Which model, in which format, on which device: what fits, how long the context may be, how fast.
+
+A `Result` is one model in one format on one device. Results are ranked by an objective:
+
+    loss      the loss that was measured, where one was; else the more bits, the better: within a
+              model a rule, and between models a rule of thumb (`RULE`), which the result says
+    speed     tokens per second
+    context   the longest context that fits
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from zeropoint.errors import RecipeError
+from zeropoint.plans.evidence import Evidence, Loss
+from zeropoint.plans.machines import Device
+from zeropoint.plans.memory import Demand, Memory, repacked_bytes, running, token_bytes
+from zeropoint.plans.placement import Host, Placement, place
+from zeropoint.plans.sizes import bits_per_weight
+from zeropoint.plans.speed import (
+    Costs,
+    Estimate,
+    costs_of,
+    estimate,
+    generation_features,
+    prompt_features,
+)
+from zeropoint.plans.subjects import EXACT, TYPICAL, Made, Subject, requantized
+from zeropoint.plans.traffic import distinct, traffic
+
+OBJECTIVES = ("loss", "speed", "context")
+LADDER = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "IQ4_XS", "Q3_K_M", "IQ3_XXS", "Q2_K", "IQ2_XXS")
+PROMPT = 512  # tokens of a prompt whose speed is told
+RULE = (
+    "between models nothing was measured: by rule of thumb the larger model wins down to 4 bits "
+    "per weight (arXiv 2212.09720); below that, and for long reasoning, measure"
+)
+STEP = 256  # positions in which a longest context is told
+LONGEST = 2**24
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """One model in one format on one device."""
+
+    subject: Subject
+    format: str  # a preset's or format's name; for a file as it is, what most of it is in
+    changed: bool  # the format is not the file's own
+    device: Device
+    demand: Demand
+    memory: Memory
+    repacked_bytes: int  # a second copy that llama.cpp makes on a processor; not in the total
+    bits_per_weight: float
+    longest: int  # context that fits, per user; 0: none does
+    generation: Estimate | None  # None where the bandwidth is not known
+    prompt: Estimate | None
+    placement: Placement | None  # where it would live if it does not fit
+    loss: Loss | None
+
+    @property
+    def fits(self) -> bool:
+        """Whether all of it lies in the device's usable memory."""
+        return self.memory.total_bytes <= self.device.usable_bytes
+
+    @property
+    def model(self) -> str:
+        """The model's name, with its format unless it is a quantized file: that has a name."""
+        own = self.subject.quantized and not self.changed
+        return self.subject.label if own else f"{self.subject.label} {self.format}"
+
+    @property
+    def memory_basis(self) -> str:
+        """How the memory figures are known."""
+        if self.subject.basis == TYPICAL:
+            return "typical shape"
+        return "exact" if self.subject.basis == EXACT else "exact for the config"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What is asked of every model and device."""
+
+    demand: Demand
+    objective: str = "loss"
+    formats: tuple[
+        str, ...
+    ] = ()  # none: the file's own, and the ladder for one that is unquantized
+    host: Host
+    evidence: Evidence
+    past: int = PROMPT  # positions before the token whose speed is told
+
+    def __post_init__(self) -> None:
+        if self.objective not in OBJECTIVES:
+            raise RecipeError(
+                f"there is no objective {self.objective!r}; there is {', '.join(OBJECTIVES)}"
+            )
+
+
+def formats_for(subject: Subject, question: Question) -> list[str | None]:
+    """Return which formats a subject is planned in; None is its own."""
+    if question.formats:
+        return list(question.formats)
+    return [None] if subject.quantized else [None, *LADDER]
+
+
+def plan(
+    subjects: Sequence[Subject], devices: Sequence[Device], question: Question
+) -> Iterator[Result]:
+    """Yield every model in every format on every device, unranked.
+
+    Raises RecipeError for a format that a model cannot be in, if it was asked for by name.
+    """
+    for subject in subjects:
+        for to in formats_for(subject, question):
+            try:
+                made = Made(subject.source.metadata, subject.source.tensors) \
+                    if to is None else requantized(subject, to)  # fmt: skip
+            except RecipeError:
+                if question.formats:
+                    raise
+                continue
+            for device in devices:
+                yield result_of(subject, made, to, device, question)
+
+
+def result_of(
+    subject: Subject, made: Made, to: str | None, device: Device, question: Question
+) -> Result:
+    """Work out one model in one format on one device."""
+    shape, demand = subject.shape, question.demand
+    memory = running(shape, made.tensors.values(), demand)
+    own = to is None
+    if own:
+        memory = replace(memory, weights_bytes=subject.weights_bytes)
+    past = min(question.past, demand.context)
+    step = traffic(shape, made.tensors.values(), demand, past=past)
+    reading = traffic(shape, made.tensors.values(), replace(demand, users=1), past=past)
+    costs = question.evidence.costs(device)
+    fits = memory.total_bytes <= device.usable_bytes
+    speeds = _speeds(costs, step, reading) if costs is not None and fits else (None, None)
+    placement = None
+    if not fits and device.bandwidth:
+        met = distinct(shape.experts, shape.experts_used, demand.users)
+        placement = place(memory, step, device, question.host, experts_met=met)
+    name = subject.format if own else str(to)
+    known = question.evidence.timed(subject, device) if own and fits else None
+    return Result(
+        subject=subject, format=name, changed=not own, device=device, demand=demand, memory=memory,
+        repacked_bytes=repacked_bytes(made.tensors.values()) if device.kind == "cpu" else 0,
+        bits_per_weight=bits_per_weight(
+            subject.file_bytes if own and subject.file_bytes else memory.weights_bytes,
+            made.tensors.values()),
+        longest=longest_context(subject, made, device, demand, memory.weights_bytes),
+        generation=known[0] if known and known[0] else speeds[0],
+        prompt=known[1] if known and known[1] else speeds[1],
+        placement=placement,
+        loss=question.evidence.loss(subject, None if own else to),
+    )  # fmt: skip
+
+
+def _speeds(costs: Costs, step: object, reading: object) -> tuple[Estimate, Estimate]:
+    from zeropoint.plans.traffic import Traffic
+
+    assert isinstance(step, Traffic) and isinstance(reading, Traffic)
+    tokens = PROMPT
+    return (
+        estimate(costs, generation_features(step), step.users),
+        estimate(costs, prompt_features(reading, tokens), tokens),
+    )
+
+
+def longest_context(
+    subject: Subject, made: Made, device: Device, demand: Demand, weights: int
+) -> int:
+    """Return the longest context for each user that fits, in steps of 256; 0 if none does."""
+
+    def fits(context: int) -> bool:
+        memory = running(subject.shape, (), replace(demand, context=context))
+        return weights + memory.total_bytes <= device.usable_bytes
+
+    if not fits(STEP):
+        return 0
+    if token_bytes(subject.shape, demand) == 0:
+        return subject.shape.context or LONGEST
+    low, high = 1, LONGEST // STEP
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(middle * STEP) else (low, middle - 1)
+    return low * STEP
+
+
+def ranked(results: Iterable[Result], objective: str) -> list[Result]:
+    """Return results, the best first: those that fit, then those that could be split."""
+
+    results = list(results)
+    unmeasured = {id(r.subject) for r in results if r.fits and r.loss is None}
+
+    def key(result: Result) -> tuple[float, ...]:
+        speed = result.generation.tokens_per_second if result.generation else 0.0
+        if result.placement:
+            speed = result.placement.tokens_per_second
+        # Losses rank a model's formats only where all were measured; else bits do.
+        known = result.loss is not None and id(result.subject) not in unmeasured
+        measured = result.loss.mean if known and result.loss else 0.0
+        four = result.bits_per_weight >= 3.9
+        if not result.fits:
+            return (1, -speed, result.memory.total_bytes)
+        if objective == "speed":
+            return (0, -speed, measured)
+        if objective == "context":
+            return (0, -result.longest, measured)
+        # Within a model: measured loss, else bits. Between models: size down to 4 bits.
+        return (0, not four, -result.subject.weights if four else 0, measured,
+                -result.bits_per_weight)  # fmt: skip
+
+    return sorted(results, key=key)
+
+
+def cheapest(results: Iterable[Result]) -> list[Result]:
+    """Return what fits on devices with a known price, the cheapest device first."""
+    found = [result for result in results if result.fits and result.device.price_usd]
+    return sorted(found, key=lambda result: (result.device.price_usd, -result.bits_per_weight))
+
+
+__all__ = [
+    "LADDER", "OBJECTIVES", "PROMPT", "RULE", "Question", "Result", "cheapest", "costs_of",
+    "formats_for", "longest_context", "plan", "ranked", "result_of",
+]  # fmt: skip

@@ -1,0 +1,70 @@
+"""Figures of published models, from their config.json on the Hub (2026-10)."""
+
+LLAMA_8B = {  # meta-llama/Llama-3.1-8B
+    "model_type": "llama", "hidden_size": 4096, "num_hidden_layers": 32,
+    "num_attention_heads": 32, "num_key_value_heads": 8, "intermediate_size": 14336,
+    "vocab_size": 128256, "max_position_embeddings": 131072, "tie_word_embeddings": False,
+}  # fmt: skip
+DEEPSEEK_V3 = {  # deepseek-ai/DeepSeek-V3
+    "model_type": "deepseek_v3", "hidden_size": 7168, "num_hidden_layers": 61,
+    "num_attention_heads": 128, "num_key_value_heads": 128, "intermediate_size": 18432,
+    "moe_intermediate_size": 2048, "n_routed_experts": 256, "n_shared_experts": 1,
+    "num_experts_per_tok": 8, "first_k_dense_replace": 3, "moe_layer_freq": 1,
+    "kv_lora_rank": 512, "q_lora_rank": 1536, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64,
+    "v_head_dim": 128, "vocab_size": 129280, "tie_word_embeddings": False,
+}  # fmt: skip
+KIMI_K2 = DEEPSEEK_V3 | {  # moonshotai/Kimi-K2-Instruct
+    "model_type": "kimi_k2", "num_attention_heads": 64, "n_routed_experts": 384,
+    "first_k_dense_replace": 1, "vocab_size": 163840,
+}  # fmt: skip
+GEMMA_27B = {  # google/gemma-3-27b-it: the text part's own keys, as the folder leaves out the rest
+    "model_type": "gemma3",
+    "text_config": {
+        "model_type": "gemma3_text", "hidden_size": 5376, "num_hidden_layers": 62,
+        "num_attention_heads": 32, "num_key_value_heads": 16, "head_dim": 128,
+        "intermediate_size": 21504, "sliding_window": 1024, "vocab_size": 262208,
+    },
+}  # fmt: skip
+QWEN_27B = {  # Qwen/Qwen3.5-27B and its successors: three layers of four have no cache
+    "model_type": "qwen3_5", "tie_word_embeddings": False,
+    "text_config": {
+        "model_type": "qwen3_5_text", "hidden_size": 5120, "num_hidden_layers": 64,
+        "num_attention_heads": 24, "num_key_value_heads": 4, "head_dim": 256,
+        "intermediate_size": 17408, "vocab_size": 248320, "full_attention_interval": 4,
+        "linear_num_value_heads": 48, "linear_num_key_heads": 16, "linear_key_head_dim": 128,
+        "linear_value_head_dim": 128, "linear_conv_kernel_dim": 4,
+    },
+}  # fmt: skip
+CODER_NEXT = {  # Qwen/Qwen3-Coder-Next
+    "model_type": "qwen3_next", "hidden_size": 2048, "num_hidden_layers": 48,
+    "num_attention_heads": 16, "num_key_value_heads": 2, "head_dim": 256,
+    "intermediate_size": 5120, "vocab_size": 151936, "full_attention_interval": 4,
+    "linear_num_value_heads": 32, "linear_num_key_heads": 16, "linear_key_head_dim": 128,
+    "linear_value_head_dim": 128, "linear_conv_kernel_dim": 4, "num_experts": 512,
+    "num_experts_per_tok": 10, "moe_intermediate_size": 512,
+    "shared_expert_intermediate_size": 512, "decoder_sparse_step": 1,
+    "tie_word_embeddings": False,
+}  # fmt: skip
+QWEN_14B = {  # Qwen/Qwen3-14B
+    "model_type": "qwen3", "hidden_size": 5120, "num_hidden_layers": 40,
+    "num_attention_heads": 40, "num_key_value_heads": 8, "head_dim": 128,
+    "intermediate_size": 17408, "vocab_size": 151936, "max_position_embeddings": 40960,
+    "tie_word_embeddings": False,
+}  # fmt: skip
+GPT_OSS_120B = {  # openai/gpt-oss-120b
+    "model_type": "gpt_oss", "hidden_size": 2880, "num_hidden_layers": 36,
+    "num_attention_heads": 64, "num_key_value_heads": 8, "head_dim": 64,
+    "intermediate_size": 2880, "vocab_size": 201088, "sliding_window": 128,
+    "num_local_experts": 128, "num_experts_per_tok": 4,
+    "layer_types": ["sliding_attention", "full_attention"] * 18, "tie_word_embeddings": False,
+}  # fmt: skip
+LLAMA_4_SCOUT = {  # meta-llama/Llama-4-Scout-17B-16E
+    "model_type": "llama4",
+    "text_config": {
+        "model_type": "llama4_text", "hidden_size": 5120, "num_hidden_layers": 48,
+        "num_attention_heads": 40, "num_key_value_heads": 8, "head_dim": 128,
+        "intermediate_size": 8192, "intermediate_size_mlp": 16384, "num_local_experts": 16,
+        "num_experts_per_tok": 1, "interleave_moe_layer_step": 1, "attention_chunk_size": 8192,
+        "vocab_size": 202048,
+    },
+}  # fmt: skip

@@ -1,0 +1,178 @@
+"""Speeds: what is counted, that timings move estimates, and that bands are honest."""
+
+import math
+
+import numpy as np
+import pytest
+
+from zeropoint.checkpoints import NewTensor
+from zeropoint.formats import find_format
+from zeropoint.plans.machines import find_device
+from zeropoint.plans.memory import Demand, running
+from zeropoint.plans.placement import Host, place
+from zeropoint.plans.speed import (
+    BAND,
+    Timing,
+    calibrated,
+    costs_of,
+    estimate,
+    generation_features,
+    prompt_features,
+)
+from zeropoint.plans.traffic import distinct, traffic
+from zeropoint.plans.typical import typical
+
+HOST = Host(ram=find_device("ddr5-5600-64gb"), ssd_bandwidth=7e9)
+
+
+def dense(format: str = "Q4_0"):
+    model = typical("1B")
+    kind = find_format(format)
+    tensors = [
+        NewTensor(t.name, t.shape, kind if len(t.shape) > 1 else t.format)
+        for t in model.tensors.values()
+    ]
+    return model.shape, tensors
+
+
+def test_experts_that_users_meet_overlap():
+    assert [round(distinct(128, 8, users)) for users in (1, 4, 16)] == [8, 29, 82]
+    assert distinct(8, 8, 3) == 8
+    assert distinct(0, 0, 3) == 0
+
+
+def test_every_weight_is_read_once_but_an_untied_embedding():
+    shape, tensors = dense()
+    embedding = next(t for t in tensors if t.name == "token_embd.weight")
+    found = traffic(shape, tensors, Demand())
+    assert sum(found.read.values()) == running(shape, tensors, Demand()).weights_bytes  # tied
+    untied = [*tensors, NewTensor("output.weight", embedding.shape, embedding.format)]
+    assert traffic(shape, untied, Demand()).read == found.read
+
+
+def test_a_prompt_multiplies_the_output_matrix_for_its_last_token_only():
+    shape, tensors = dense()
+    found = traffic(shape, tensors, Demand())
+    body = sum(t.shape[0] * t.shape[1] for t in tensors if t.name.startswith("blk") and
+               len(t.shape) == 2)  # fmt: skip
+    head = shape.vocabulary * shape.width
+    assert prompt_features(found, 10)["multiply:Q4_0"] == 10 * body + head
+    assert found.active == body + head
+
+
+def test_a_mixture_reads_what_is_chosen():
+    model = typical("30B-A3B")
+    demand = Demand(users=1)
+    one = traffic(model.shape, model.tensors.values(), demand)
+    many = traffic(model.shape, model.tensors.values(), Demand(users=16))
+    whole = running(model.shape, model.tensors.values(), demand).weights_bytes
+    assert sum(one.read.values()) < 0.15 * whole
+    assert sum(one.experts.values()) < sum(many.experts.values()) < many.all_experts
+
+
+def test_the_cache_is_read_as_far_as_it_is_filled():
+    shape, tensors = dense()
+    empty = traffic(shape, tensors, Demand(), past=0).cache
+    full = traffic(shape, tensors, Demand(), past=1000).cache
+    assert (empty, full) == (0, 1000 * running(shape, (), Demand(context=256)).kv_bytes / 256)
+
+
+def test_without_timings_a_band_is_1_6_wide():
+    shape, tensors = dense()
+    costs = costs_of(find_device("rtx3090"))
+    found = estimate(costs, generation_features(traffic(shape, tensors, Demand())), 1)
+    assert found.basis == "estimated"
+    assert found.high / found.low == pytest.approx(BAND)
+    assert found.low < found.tokens_per_second < found.high
+
+
+@pytest.mark.parametrize(
+    ("device", "low", "high"), [("rtx4090", 150, 220), ("m1-max-64gb", 50, 75)]
+)
+def test_a_7b_in_4_bits_is_as_fast_as_llama_cpp_s_tables_say(device, low, high):
+    """Llama 2 7B, Q4_0, llama.cpp's scoreboards: 189 tokens/s on a 4090, 61 on an M1 Max."""
+    layers, width, inner, vocabulary = 32, 4096, 11008, 32000
+    kind = find_format("Q4_0")
+    tensors = [NewTensor("output.weight", (vocabulary, width), kind)]
+    for index in range(layers):
+        tensors.append(NewTensor(f"blk.{index}.attn_all.weight", (4 * width, width), kind))
+        tensors.append(NewTensor(f"blk.{index}.ffn_all.weight", (3 * inner, width), kind))
+    shape = typical("7B").shape
+    features = generation_features(traffic(shape, tensors, Demand(), past=0))
+    features["layers"] = layers
+    rate = estimate(costs_of(find_device(device)), features, 1).tokens_per_second
+    assert low < rate < high
+
+
+def features(size: str, format: str) -> dict[str, float]:
+    model, kind = typical(size), find_format(format)
+    tensors = [NewTensor(t.name, t.shape, kind if len(t.shape) > 1 else t.format)
+               for t in model.tensors.values()]  # fmt: skip
+    return generation_features(traffic(model.shape, tensors, Demand(), past=100))
+
+
+def test_one_timing_corrects_every_estimate_and_narrows_the_band():
+    """A machine that is 1.3 times as slow as thought is known to be after one model."""
+    costs = costs_of(find_device("rtx3090"))
+    seen, other = features("8B", "Q4_0"), features("3B", "Q8_0")
+    timing = Timing(features=seen, seconds=1.3 * costs.predict(seen)[0])
+    after = calibrated(costs, [timing])
+    assert after.predict(seen)[0] == pytest.approx(timing.seconds, rel=0.02)
+    assert after.predict(other)[0] / costs.predict(other)[0] == pytest.approx(1.3, abs=0.15)
+    assert after.predict(other)[1] < costs.predict(other)[1]
+    assert estimate(after, other, 1).basis == "calibrated"
+
+
+def test_timings_of_some_models_predict_the_others():
+    """Costs are drawn at random around those assumed; half of the models are timed, with noise."""
+    source = np.random.default_rng(1)
+    costs = costs_of(find_device("ddr5-5600-64gb"))
+    true = {n: s * math.exp(source.normal(0.1, 0.1)) for n, s in costs.seconds.items()}
+
+    def seconds(found: dict[str, float]) -> float:
+        total = sum(amount * true[name] for name, amount in found.items())
+        return total * math.exp(source.normal(0, 0.02))
+
+    grid = [(size, format) for size in ("1B", "3B", "8B") for format in ("Q8_0", "Q4_0", "Q5_0")]
+    timed = [features(*cell) for cell in grid[::2]]
+    after = calibrated(costs, [Timing(features=f, seconds=seconds(f)) for f in timed])
+    for cell in grid[1::2]:
+        found = features(*cell)
+        assert after.predict(found)[0] == pytest.approx(seconds(found), rel=0.15)
+
+
+def test_no_timings_change_nothing():
+    costs = costs_of(find_device("rtx3090"))
+    assert calibrated(costs, []) is costs
+
+
+def test_a_mixture_that_is_too_large_puts_experts_into_ram_then_on_the_ssd():
+    """DeepSeek-like, 1T at 4 bits on a 32 GiB card: everything that each token uses stays there."""
+    model, kind = typical("1T"), find_format("Q4_0")
+    tensors = [NewTensor(t.name, t.shape, kind if len(t.shape) > 1 else t.format)
+               for t in model.tensors.values()]  # fmt: skip
+    demand = Demand()
+    memory, step = running(model.shape, tensors, demand), traffic(model.shape, tensors, demand)
+    card = find_device("rtx5090")
+    small = place(memory, step, card, HOST)
+    large = place(memory, step, card, Host(ram=find_device("epyc-12ch-1152gb"), ssd_bandwidth=7e9))
+    assert small is not None and large is not None
+    for found in (small, large):
+        whole = found.device_bytes + found.ram_bytes + found.ssd_bytes
+        assert whole == memory.total_bytes
+        assert found.dense_layers == 0 and found.expert_layers > 50
+        assert found.device_bytes <= card.usable_bytes
+    assert large.ssd_bytes == 0 and small.ssd_bytes > 0
+    assert large.tokens_per_second > 5 * small.tokens_per_second
+    # From the SSD: all experts that are chosen, but for the share that RAM holds.
+    share = small.ssd_bytes / step.all_experts
+    seconds = share * sum(step.experts.values()) / (7e9 * 0.6)
+    assert 1 / small.tokens_per_second == pytest.approx(seconds, rel=0.25)
+
+
+def test_what_cannot_even_hold_its_cache_has_no_place():
+    model = typical("8B")
+    demand = Demand(context=1_000_000)
+    memory = running(model.shape, model.tensors.values(), demand)
+    step = traffic(model.shape, model.tensors.values(), demand)
+    assert place(memory, step, find_device("rtx3060-12gb"), HOST) is None
