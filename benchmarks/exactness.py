@@ -1,7 +1,7 @@
 """How far are logits from exact ones? Ours and llama.cpp's, on the same file and the same tokens.
 
     python benchmarks/exactness.py MODEL... [--to FORMAT,...] --text FILE --peer PYTHON
-        [--tokens 512] [--double 0] [--log FILE.jsonl]
+        [--tokens 512] [--skip 0] [--double 0] [--log FILE.jsonl]
 
 For each file (or each FORMAT made of it) prints, over the full vocabulary and in float64:
 
@@ -121,8 +121,9 @@ def measure(path: Path, options: argparse.Namespace) -> dict[str, Any]:
 
     with tempfile.TemporaryDirectory() as name, open_checkpoint(path) as checkpoint:
         model = load_model(checkpoint, mode="exact", threads=2)
-        text = options.text.read_text("utf-8")[: 16 * options.tokens]
-        ids = model.tokenizer.encode(text, ends=True)[: options.tokens]
+        stop = options.skip + options.tokens
+        text = options.text.read_text("utf-8")[: 16 * stop]
+        ids = model.tokenizer.encode(text, ends=True)[options.skip : stop]
         exact = model.logits(ids)
         model.mode = "fast"  # type: ignore[misc]
         found: dict[str, Any] = {"tokens": len(ids)}
@@ -173,6 +174,7 @@ def main() -> None:
     parser.add_argument("--text", type=Path, required=True)
     parser.add_argument("--peer", default=sys.executable)
     parser.add_argument("--tokens", type=int, default=512)
+    parser.add_argument("--skip", type=int, default=0)
     parser.add_argument("--double", type=int, default=0)
     parser.add_argument("--log", type=Path)
     options = parser.parse_args()

@@ -159,7 +159,6 @@ FAMILIES = {
             "attention.value_length": 32,
             "expert_count": 6,
             "expert_used_count": 3,
-            "expert_feed_forward_length": 64,
         },
     ),
     "gemma2": Family(
@@ -363,6 +362,8 @@ def metadata(family: Family, config: Any) -> dict[str, Any]:
         "attention.layer_norm_rms_epsilon": config.rms_norm_eps,
         "rope.dimension_count": head,
     }
+    if getattr(config, "moe_intermediate_size", None):
+        keys["expert_feed_forward_length"] = config.moe_intermediate_size
     if name != "gemma3":
         keys["rope.freq_base"] = config.rope_parameters["rope_theta"]
     keys |= family.keys

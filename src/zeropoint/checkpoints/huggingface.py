@@ -61,16 +61,20 @@ def as_gguf(folder: Checkpoint) -> "HuggingFaceCheckpoint":
     config = read_config(path)
     if not config:
         raise CheckpointError(path, "has no config.json beside its tensors, so it is no model")
-    text = config.get("text_config")
     architecture, metadata, constants = read_configuration(path / CONFIG, config)
-    sources = find_sources(
-        folder, architecture, {**config, **text} if isinstance(text, dict) else config
-    )
+    text = config.get("text_config")
+    merged = {**config, **text} if isinstance(text, dict) else config
+    sources = find_sources(folder, architecture, merged)
     if "token_embd.weight" not in sources:
         raise CheckpointError(path, "has no embedding (model.embed_tokens.weight)")
+    rows, said = sources["token_embd.weight"].shape[0], merged.get("vocab_size")
+    if said not in (None, rows):
+        raise CheckpointError(
+            path / CONFIG, f"vocab_size is {said!r}, but the embedding has {rows} rows"
+        )
     add_constants(sources, constants)
     metadata["general.name"] = str(config.get("_name_or_path") or path.resolve().name)
-    metadata |= read_vocabulary_files(path, sources["token_embd.weight"].shape[0])
+    metadata |= read_vocabulary_files(path, rows)
     return HuggingFaceCheckpoint(folder, metadata, sources)
 
 

@@ -260,20 +260,20 @@ def _check_shapes(header: Header, architecture: Architecture) -> None:
     header.expect(architecture.embedding, vocabulary)
     header.expect(architecture.output, vocabulary)
     header.expect(architecture.output_norm, (width,))
-    for layer in architecture.layers:
-        for role, shape in layer_shapes(header, architecture, layer).items():
+    for index, layer in enumerate(architecture.layers):
+        inner = header.inner_size(layer.tensors, index)
+        for role, shape in layer_shapes(architecture, layer, inner).items():
             if layer.has(role):
                 header.expect(layer.tensors[role], shape)
 
 
 def layer_shapes(
-    header: Header, architecture: Architecture, layer: LayerSpec
+    architecture: Architecture, layer: LayerSpec, inner: int
 ) -> dict[str, tuple[int, ...]]:
     """Return the shape that each role must have, of the roles that a layer may have."""
     width = architecture.width
     queries, values = layer.heads * layer.head_size, layer.heads * layer.value_size
     k_rows, v_rows = layer.kv_heads * layer.head_size, layer.kv_heads * layer.value_size
-    inner = header.inner_size(layer.tensors)
     shapes: dict[str, tuple[int, ...]] = {
         "attn_norm": (width,),
         "attn_q": (queries, width),

@@ -97,7 +97,11 @@ class Header:
                 field=name,
             )
 
-    def inner_size(self, tensors: Mapping[str, str]) -> int:
-        """Return how wide a layer's feed-forward part is, from its last matrix."""
-        name = tensors.get("ffn_down_exps") or tensors["ffn_down"]
-        return int(self.tensor(name).shape[-1])
+    def inner_size(self, tensors: Mapping[str, str], layer: int) -> int:
+        """Return how wide a layer's feed-forward part is: as a key says, else its last matrix."""
+        mixed = "ffn_down_exps" in tensors
+        name = tensors["ffn_down_exps" if mixed else "ffn_down"]
+        said = self.integer("feed_forward_length", 0, layer=layer)
+        if mixed:
+            said = self.integer("expert_feed_forward_length", said)
+        return said or int(self.tensor(name).shape[-1])
