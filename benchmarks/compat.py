@@ -1,6 +1,7 @@
 """Does every file that `zeropoint quantize` writes load in stock llama.cpp, and does it write text?
 
-    python benchmarks/compat.py MODEL... [--to NAME,NAME] [--peer PYTHON] [--log FILE.jsonl]
+    python benchmarks/compat.py MODEL... [--to NAME,NAME] [--imatrix FILE] [--peer PYTHON]
+        [--log FILE.jsonl]
     python benchmarks/compat.py --table FILE.jsonl > docs/compatibility.md
 
 Each preset and format that can be encoded is written from each model, loaded by llama.cpp, fed a
@@ -45,15 +46,16 @@ def targets() -> list[str]:
     from zeropoint.plans import PRESETS
 
     skipped = {"COPY", "F64", "I8", "I16", "I32", "I64"}
-    return [name for name in (*PRESETS, *FORMATS) if name not in skipped]
+    return [name for name in dict.fromkeys((*PRESETS, *FORMATS)) if name not in skipped]
 
 
-def attempt(model: Path, to: str, peer: str) -> dict[str, object]:
+def attempt(model: Path, to: str, peer: str, imatrix: str | None) -> dict[str, object]:
     """Write one file and have llama.cpp use it."""
     row: dict[str, object] = {"model": model.stem, "to": to}
     with tempfile.TemporaryDirectory() as folder:
         output = f"{folder}/out.gguf"
         words = [sys.executable, "-m", "zeropoint", "quantize", str(model), output, "--to", to]
+        words += ["--imatrix", imatrix] if imatrix else []
         ours = subprocess.run([*words, "--requantize", "--json"], capture_output=True, text=True)
         if ours.returncode:
             return row | {"refused": ours.stderr.strip().splitlines()[-1]}
@@ -96,6 +98,7 @@ def main() -> None:
     parser.add_argument("models", nargs="*", type=Path)
     parser.add_argument("--to", type=lambda text: text.split(","))
     parser.add_argument("--peer", default=sys.executable, help="a python with llama-cpp-python")
+    parser.add_argument("--imatrix", help="for presets that need one, such as Q2_K_S")
     parser.add_argument("--log", type=Path, default=Path("compat.jsonl"))
     parser.add_argument("--table", type=Path)
     parser.add_argument("--peer-side", help=argparse.SUPPRESS)
@@ -113,7 +116,7 @@ def main() -> None:
         for to in asked.to or targets():
             if (model.stem, to) in done:
                 continue
-            row = attempt(model, to, asked.peer)
+            row = attempt(model, to, asked.peer, asked.imatrix)
             with asked.log.open("a") as log:
                 print(json.dumps(row), file=log)
             print(json.dumps(row, ensure_ascii=False))

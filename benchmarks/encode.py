@@ -1,28 +1,29 @@
 """How good and how fast are our encoders beside ggml's, tensor by tensor?
 
-    python benchmarks/encode.py MODEL [--formats Q4_0,IQ4_NL] [--imatrix FILE] [--tensors 'blk.0.*']
-        [--weights 400000] [--threads 2] [--rounds 3] [--markdown FILE]
+    python benchmarks/encode.py MODEL [--imatrix FILE] [--formats Q4_0,IQ4_NL] [--tensors 'blk.0.*']
+        [--weights 400000] [--rounds 3] [--threads 2] [--log FILE.jsonl]
+    python benchmarks/encode.py --table FILE.jsonl > docs/encoders.md
 
 For each matrix of MODEL and each format, with the importance of FILE and without, both encoders get
 the same rows. What is compared:
 
 - the error Σ importance · (w − ŵ)² in float64, ours / ggml's: 1 or less is what we want;
-- the speed in weights per second, ours / ggml's: the median of rounds in turn, `--threads` each.
+- with --rounds, the speed in weights per second, ours / ggml's: the median of rounds in turn,
+  `--threads` each. Take it on a machine that does nothing else.
 
-`--weights` takes evenly spaced rows of large tensors (0: all rows). FILE is an imatrix, or an .npz
-of (columns,) arrays by tensor name. ggml is that of an installed llama-cpp-python, or of the
-folder ZEROPOINT_PEER.
+`--weights` takes evenly spaced rows of each tensor (0: all rows). FILE is an imatrix. A line of
+JSON per comparison goes to the log; what is in it already is not done again. ggml is that of an
+installed llama-cpp-python, or of the folder ZEROPOINT_PEER.
 """
 
 import argparse
 import fnmatch
-import platform
+import json
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,24 +41,24 @@ FORMATS_OF_BOTH = (
     *("Q8_0", "Q6_K", "Q5_1", "Q5_K", "Q5_0", "Q4_1", "Q4_K", "Q4_0", "IQ4_NL", "IQ4_XS"),
     *("NVFP4", "MXFP4", "Q3_K", "Q2_K", "Q2_0", "TQ2_0", "TQ1_0", "Q1_0"),
 )
+HEAD = """# Our encoders beside ggml's
 
+For every matrix of a model and every format that both can encode: the error Σ importance · (w − ŵ)²
+in float64, ours divided by ggml's, where the importance is an imatrix of the model, or ones. Below
+1 is better; the median and the worst matrix are told. Speed is weights per second, ours divided by
+ggml's, {threads} threads each, on a machine that does nothing else ({machine}), the median of
+{matrices} matrices or more. Matrices are those whose rows fit the format's blocks.
 
-@dataclass(frozen=True)
-class Result:
-    """One tensor in one format, with importance or without."""
+The weights are BF16 and lie on no format's grid (made from the published quant by exact channel
+rescalings). Up to {weights:,} weights of each matrix are compared, in rows evenly spaced over it.
 
-    tensor: str
-    format: str
-    weighted: bool
-    ours: float  # weighted error
-    theirs: float
-    speed: float  # ours, weights per second
-    speed_ratio: float
-
-    @property
-    def ratio(self) -> float:
-        """Ours / ggml's error."""
-        return self.ours / self.theirs if self.theirs else float(self.ours > 0) + 1
+    zeropoint calibrate MODEL -o IMATRIX --text wikitext2-calibrate.txt --chunks N
+    python benchmarks/encode.py MODEL --imatrix IMATRIX --weights {weights} --log LOG
+    python benchmarks/encode.py MODEL --imatrix IMATRIX --tensors GLOB --rounds 3 --log LOG
+    python benchmarks/encode.py --table LOG > docs/encoders.md
+"""
+COLUMNS = "| Format | Importance | Matrices | Error, median | worst | its matrix | Speed |"
+Row = dict[str, Any]
 
 
 def rows_of(checkpoint: Checkpoint, tensor: TensorInfo, most: int) -> F32:
@@ -95,15 +96,13 @@ def timed(call: Callable[[], U8]) -> tuple[U8, float]:
     return blocks, time.perf_counter() - start
 
 
-def compare(
-    tensor: str, format: StorageFormat, weights: F32, importance: F32 | None, words: Any
-) -> Result:
+def compare(format: StorageFormat, weights: F32, importance: F32 | None, words: Any) -> Row:
     """Encode with both, in turn, and compare."""
     ratios, seconds = [], []
     threads = words.threads
     with ThreadPoolExecutor(threads) as pool:
         theirs(format, weights[:threads], importance, pool, threads)  # starts threads, fills tables
-        for _ in range(words.rounds):
+        for _ in range(max(words.rounds, 1)):
             ours, our_seconds = timed(
                 lambda: kernels.encode(format, weights, importance, threads=threads)
             )
@@ -116,84 +115,118 @@ def compare(
         )
         for blocks in (ours, peer)
     ]
-    return Result(
-        tensor,
-        format.name,
-        importance is not None,
-        errors[0],
-        errors[1],
-        weights.size / statistics.median(seconds),
-        statistics.median(ratios),
-    )
+    row: Row = {"weights": weights.size, "ours": errors[0], "ggml": errors[1]}
+    row["ratio"] = errors[0] / errors[1] if errors[1] else float(errors[0] > 0) + 1
+    if words.rounds:
+        row |= {"threads": threads, "machine": f"{processor()}, {kernels.variant()}"}
+        row["speed"] = weights.size / statistics.median(seconds)
+        row["speed_ratio"] = statistics.median(ratios)
+    return row
 
 
-def read_importance(path: str | None) -> Mapping[str, F32]:
-    """Return (columns,) importance by tensor name."""
-    if path is None:
-        return {}
-    if path.endswith(".npz"):
-        return dict(np.load(path))
-    return read_imatrix(path).importance
+def processor() -> str:
+    """Return the processor's name."""
+    names = [
+        line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
+    ]
+    return names[0].partition(":")[2].strip() if names else "an unknown processor"
 
 
-def results(words: Any) -> Iterator[Result]:
+def results(words: Any, done: set[tuple[Any, ...]]) -> Iterator[Row]:
     """Compare all that was asked for."""
-    importance = read_importance(words.imatrix)
+    importance: Mapping[str, F32] = read_imatrix(words.imatrix).importance if words.imatrix else {}
     formats = [FORMATS[name] for name in words.formats.split(",")]
     with open_checkpoint(words.model) as checkpoint:
         for name, tensor in checkpoint.tensors.items():
             if len(tensor.shape) != 2 or not fnmatch.fnmatch(name, words.tensors):
                 continue
-            weights = rows_of(checkpoint, tensor, words.weights)
-            for format in formats:
-                if tensor.columns % format.block_size:
-                    continue
-                yield compare(name, format, weights, None, words)
-                if name in importance:
-                    yield compare(name, format, weights, importance[name], words)
+            keys = [
+                (format, weighted)
+                for format in formats
+                for weighted in ((False, True) if name in importance else (False,))
+                if tensor.columns % format.block_size == 0
+                and (words.model.stem, name, format.name, weighted, words.rounds > 0) not in done
+            ]
+            weights = rows_of(checkpoint, tensor, words.weights) if keys else None
+            for format, weighted in keys:
+                given = importance[name] if weighted else None
+                named = {"model": words.model.stem, "tensor": name, "format": format.name}
+                yield {**named, "weighted": weighted, **compare(format, weights, given, words)}
 
 
-def table(found: list[Result]) -> str:
+def table(rows: list[Row]) -> list[str]:
     """Return one line per format: median and worst ratio of errors, median ratio of speeds."""
-    lines = [
-        "| Format | Importance | Tensors | Error ratio, median | worst | its tensor | Speed ratio |"
-        " Mweights/s |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for key in dict.fromkeys((result.format, result.weighted) for result in found):
-        group = [result for result in found if (result.format, result.weighted) == key]
-        worst = max(group, key=lambda result: result.ratio)
-        middle = statistics.median(result.ratio for result in group)
-        ratio = statistics.median(result.speed_ratio for result in group)
-        speed = statistics.median(result.speed for result in group) / 1e6
+    lines = [COLUMNS, "|---|---|---|---|---|---|---|"]
+    for key in [(name, weighted) for name in FORMATS_OF_BOTH for weighted in (False, True)]:
+        group = [row for row in rows if (row["format"], row["weighted"]) == key]
+        if not group:
+            continue
+        worst = max(group, key=lambda row: row["ratio"])
+        middle = statistics.median(row["ratio"] for row in group)
+        speeds = [row["speed_ratio"] for row in group if "speed_ratio" in row]
+        speed = f"{statistics.median(speeds):.1f} ×" if speeds else ""
+        matrices = len({row["tensor"] for row in group})
         lines.append(
-            f"| {key[0]} | {'imatrix' if key[1] else 'none'} | {len(group)} | {middle:.4f} | "
-            f"{worst.ratio:.4f} | {worst.tensor} | {ratio:.1f} | {speed:.0f} |"
+            f"| {key[0]} | {'imatrix' if key[1] else 'none'} | {matrices} | {middle:.3f} | "
+            f"{worst['ratio']:.3f} | {worst['tensor'].removesuffix('.weight')} | {speed} |"
         )
-    return "\n".join(lines)
+    return lines
+
+
+def page(log: Path) -> str:
+    """Return the log as a page."""
+    rows = read_log(log)
+    timed_rows = [row for row in rows if "speed" in row]
+    counts = [
+        len(
+            {row["tensor"] for row in timed_rows if row["format"] == name and row["model"] == model}
+        )
+        for model, name in {(row["model"], row["format"]) for row in timed_rows}
+    ]
+    lines = [
+        HEAD.format(
+            threads=timed_rows[0]["threads"],
+            machine=timed_rows[0]["machine"],
+            matrices=min(counts),
+            weights=max(row["weights"] for row in rows if "speed" not in row) // 1000 * 1000,
+        )
+    ]
+    for model in dict.fromkeys(row["model"] for row in rows):
+        lines += [f"\n## {model}\n", *table([row for row in rows if row["model"] == model])]
+    return "\n".join(lines) + "\n"
+
+
+def read_log(log: Path) -> list[Row]:
+    """Return the rows of a log; none if it does not exist."""
+    return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
 
 def main() -> None:
     """Compare and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model")
+    parser.add_argument("model", nargs="?", type=Path)
     parser.add_argument("--formats", default=",".join(FORMATS_OF_BOTH))
     parser.add_argument("--imatrix")
     parser.add_argument("--tensors", default="*")
     parser.add_argument("--weights", type=int, default=400_000)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--markdown")
+    parser.add_argument("--rounds", type=int, default=0, help="of speed; 0: errors only")
+    parser.add_argument("--log", type=Path, default=Path("encode.jsonl"))
+    parser.add_argument("--table", type=Path)
     words = parser.parse_args()
+    if words.table:
+        print(page(words.table), end="")
+        return
+    keys = ("model", "tensor", "format", "weighted")
+    done = {(*(row[key] for key in keys), "speed" in row) for row in read_log(words.log)}
     found = []
-    for result in results(words):
-        found.append(result)
-        if result.ratio > 1:
-            print(f"worse: {result.tensor} {result.format} {result.ratio:.6f}", file=sys.stderr)
-    print(f"{platform.processor() or platform.machine()}, {kernels.variant()}, {words.threads}")
-    print(table(found))
-    if words.markdown:
-        Path(words.markdown).write_text(table(found) + "\n")
+    with words.log.open("a") as log:
+        for row in results(words, done):
+            found.append(row)
+            print(json.dumps(row), file=log, flush=True)
+            if row["ratio"] > 1:
+                print(f"worse: {row['tensor']} {row['format']} {row['ratio']:.6f}", file=sys.stderr)
+    print("\n".join(table(found)))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import os
 import numpy as np
 import pytest
 
+from malformed import meaning
 from malformed.build import array, entry, head, header_json, key, padded, tensor, text, u32
 from zeropoint.checkpoints import NewTensor, StringArray, create_checkpoint, open_checkpoint
 from zeropoint.checkpoints.gguf import GGML_TYPES
@@ -34,6 +35,16 @@ def test_every_type_of_value(tmp_path):  # llama.cpp: KV_SUCCESS
     assert len(read.metadata) == len(keys)
     assert read.metadata["k2"] == 257
     assert read.metadata["a3"].tolist() == [257] * 3
+
+
+def test_a_model_whose_keys_agree_with_its_tensors(tmp_path):
+    for changes in ({}, {"llama.block_count": None}, {"tokenizer.ggml.tokens": None}):
+        parts = [part for part in meaning.model(changes) if isinstance(part, bytes)]
+        assert len(opened(tmp_path, b"".join(parts)).tensors) == 3
+    # What other kinds of models say is theirs to say: Mamba has no heads.
+    other = {"general.architecture": (8, text("mamba")), "llama.block_count": meaning.number(0)}
+    parts = [part for part in meaning.model(other) if isinstance(part, bytes)]
+    assert len(opened(tmp_path, b"".join(parts)).tensors) == 3
 
 
 def test_tensors_of_no_weights(tmp_path):  # llama.cpp: TENSORS_ZERO_DIM

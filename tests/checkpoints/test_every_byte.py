@@ -14,7 +14,7 @@ from zeropoint.formats import FORMATS
 METADATA = {
     "general.architecture": "llama",
     "general.alignment": v.UInt32(32),
-    "llama.block_count": v.UInt32(2),
+    "llama.block_count": v.UInt32(1),
     "llama.rope": v.Float32(1e4),
     "llama.wide": v.UInt64(7),
     "tokenizer.ggml.add_bos": True,

@@ -62,6 +62,13 @@ def test_a_dry_run_tells_the_exact_size_and_writes_nothing(tiny: Path, tmp_path:
     assert dry["recipe"] == done["recipe"]
 
 
+def test_what_will_not_be_written_is_refused_before_anything_else_is_said(tmp_path: Path) -> None:
+    odd = write_model(tmp_path / "odd.gguf", columns=192, format="Q8_0")
+    done = zeropoint("quantize", odd, tmp_path / "out.gguf", "--to", "Q4_K_M")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1 and "--requantize" in done.stderr
+
+
 def test_a_stand_in_for_a_format_is_never_silent(tmp_path: Path) -> None:
     odd = write_model(tmp_path / "odd.gguf", columns=192)  # rows of 192: no multiple of 256
     done = zeropoint("quantize", odd, "--to", "Q4_K_M", "--dry-run", "--json")
@@ -69,6 +76,22 @@ def test_a_stand_in_for_a_format_is_never_silent(tmp_path: Path) -> None:
     assert {row["wanted"] for row in result["fallbacks"]} == {"Q4_K", "Q6_K"}
     assert {row["format"] for row in result["fallbacks"]} == {"Q5_0", "Q8_0"}
     assert "warning: 12 tensors get Q5_0 instead of Q4_K" in done.stderr
+
+
+def test_a_hugging_face_folder_is_quantized_like_a_file(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    import hf_folders
+
+    folder = hf_folders.make_folder("qwen2", tmp_path / "model")
+    output = tmp_path / "out.gguf"
+    done = zeropoint("quantize", folder, output, "--to", "Q8_0", "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["output_bytes"] == output.stat().st_size
+    with open_checkpoint(output) as written:
+        assert written.tensors["blk.3.ffn_up.weight"].format.name == "Q8_0"
+    seen = json.loads(zeropoint("inspect", folder, "--json").stdout)
+    assert {row["name"] for row in seen["tensors"]} == {row["name"] for row in result["tensors"]}
 
 
 def test_what_is_for_people_says_the_same(tiny: Path, tmp_path: Path) -> None:
@@ -88,6 +111,7 @@ def test_what_is_for_people_says_the_same(tiny: Path, tmp_path: Path) -> None:
         (["TINY", "--to", "BF16"], "--dry-run"),
         (["TINY", "out.gguf", "--to", "none.recipe"], "none.recipe"),
         (["TINY", "out.gguf", "--to", "INT4_SYM_G32"], "no place in a GGUF"),
+        (["TINY", "--to", "INT4_SYM_ROW", "--dry-run"], "INT4_SYM_ROW has no place in a GGUF"),
         (["TINY", "out.txt", "--to", "BF16"], ".gguf"),
         (["TINY", "nowhere/out.gguf", "--to", "BF16"], "directory does not exist"),
         (["TINY", "out.gguf", "--to", "BF16", "--tensor-type", "x"], "PATTERN=TYPE"),

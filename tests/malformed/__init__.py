@@ -10,8 +10,9 @@ None of these files is in the repository: each is made when it is needed.
 from malformed.build import Case
 from malformed.folders import FOLDER_CASES
 from malformed.gguf import GGUF_CASES
+from malformed.meaning import MEANING_CASES
 from malformed.safetensors import SAFETENSORS_CASES
 
-ALL_CASES: list[Case] = [*GGUF_CASES, *SAFETENSORS_CASES, *FOLDER_CASES]
+ALL_CASES: list[Case] = [*GGUF_CASES, *MEANING_CASES, *SAFETENSORS_CASES, *FOLDER_CASES]
 
-__all__ = ["ALL_CASES", "FOLDER_CASES", "GGUF_CASES", "SAFETENSORS_CASES", "Case"]
+__all__ = ["ALL_CASES", "FOLDER_CASES", "GGUF_CASES", "MEANING_CASES", "SAFETENSORS_CASES", "Case"]

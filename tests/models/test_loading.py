@@ -55,19 +55,19 @@ BROKEN = {
     "no width": (without("llama.embedding_length"), CheckpointError, "embedding_length"),
     "no layers": (without("llama.block_count"), CheckpointError, "block_count"),
     "a text for a number": (
-        with_fact("llama.block_count", "four"), CheckpointError, "expected a whole number"),
+        with_fact("llama.block_count", "four"), CheckpointError, "not a whole number"),
     "a negative number": (
-        with_fact("llama.block_count", -1), CheckpointError, "expected a whole number"),
+        with_fact("llama.block_count", -1), CheckpointError, "at least one"),
     "infinite epsilon": (
         with_fact("llama.attention.layer_norm_rms_epsilon", np.inf), CheckpointError, "finite"),
     "more layers than tensors": (
-        with_fact("llama.block_count", 5), CheckpointError, "blk.4.attn_norm.weight.*missing"),
+        with_fact("llama.block_count", 5), CheckpointError, "layer 4 has no tensors"),
     "no embedding": (without("token_embd.weight"), CheckpointError, "token_embd.weight.*missing"),
     "no norm": (without("output_norm.weight"), CheckpointError, "output_norm.weight.*missing"),
     "no down": (without("blk.2.ffn_down.weight"), CheckpointError, "blk.2.ffn_down.*missing"),
     "no keys": (without("blk.0.attn_k.weight"), CheckpointError, "blk.0.attn_k.weight.*missing"),
     "heads that cannot share": (
-        with_fact("llama.attention.head_count_kv", 3), CheckpointError, "cannot share"),
+        with_fact("llama.attention.head_count_kv", 3), CheckpointError, "does not divide 4"),
     "another number of heads": (
         with_fact("llama.attention.head_count_kv", 4), CheckpointError, "has shape"),
     "a matrix of another shape": (

@@ -47,7 +47,7 @@ struct Levels {
 struct Effort {
     int below, above, stride = 1;
     bool both_signs = false;
-    float slack;
+    float slacks[3];  // ends at 0
     int near;
     float nudges[4];  // ends at 0
 };
@@ -208,12 +208,14 @@ struct ScaleSearch {
         };
         State best = begin(round_factor(most * (1.0f / Low), tile),
                            [&](int g, State& state) { around_plain(g, state, 0, 1, 1, false); });
-        const Factor wider = round_factor(most * (effort.slack / Low), tile);
-        keep_better(best, begin(wider, [&](int g, State& state) {
-            around_plain(g, state, effort.below, effort.below + effort.above, effort.stride,
-                         effort.both_signs);
-            if constexpr (Weighted) attempt_exact(g, state);
-        }));
+        for (int r = 0; r < 3 && effort.slacks[r] > 0; ++r) {
+            const Factor wider = round_factor(most * (effort.slacks[r] / Low), tile);
+            keep_better(best, begin(wider, [&](int g, State& state) {
+                around_plain(g, state, effort.below, effort.below + effort.above, effort.stride,
+                             effort.both_signs);
+                if constexpr (Weighted) attempt_exact(g, state);
+            }));
+        }
         for (int r = 0; r < 4 && effort.nudges[r] > 0; ++r) {
             const Factor d = refit(best, effort.nudges[r]);
             const Floats change = best.d.value * inverse(d.value);
@@ -302,8 +304,8 @@ void pack_iq4_xs(const Tile& tile, const Ints* groups, Ints d, Ints (&words)[34]
 }  // namespace
 
 void encode_q3_k(const Source& source, u8* blocks, std::size_t first, std::size_t count) {
-    constexpr Effort plain{.below = 4, .above = 4, .slack = 1.15f, .near = 1, .nudges = {1}};
-    constexpr Effort weighted{.below = 4, .above = 4, .stride = 2, .both_signs = true, .slack = 1.15f,
+    constexpr Effort plain{.below = 4, .above = 4, .slacks = {1.15f}, .near = 1, .nudges = {1}};
+    constexpr Effort weighted{.below = 3, .above = 3, .stride = 2, .both_signs = true, .slacks = {1, 1.36f},
                               .near = 4, .nudges = {1, 1.03f}};
     const auto run = is_weighted(source) ? encode<BlockQ3_K, Integers<-4, 3>, 16, -32, 31, true, weighted>
                                          : encode<BlockQ3_K, Integers<-4, 3>, 16, -32, 31, false, plain>;
@@ -311,15 +313,15 @@ void encode_q3_k(const Source& source, u8* blocks, std::size_t first, std::size_
 }
 
 void encode_q6_k(const Source& source, u8* blocks, std::size_t first, std::size_t count) {
-    constexpr Effort plain{.below = 4, .above = 20, .slack = 1.15f, .near = 1, .nudges = {1}};
-    constexpr Effort weighted{.below = 4, .above = 16, .slack = 1.15f, .near = 1, .nudges = {1}};
+    constexpr Effort plain{.below = 4, .above = 20, .slacks = {1.15f}, .near = 1, .nudges = {1}};
+    constexpr Effort weighted{.below = 4, .above = 16, .slacks = {1.15f}, .near = 1, .nudges = {1}};
     const auto run = is_weighted(source) ? encode<BlockQ6_K, Integers<-32, 31>, 16, -128, 127, true, weighted>
-                                           : encode<BlockQ6_K, Integers<-32, 31>, 16, -128, 127, false, plain>;
+                                         : encode<BlockQ6_K, Integers<-32, 31>, 16, -128, 127, false, plain>;
     run(pack_q6_k, source, blocks, first, count);
 }
 
 void encode_iq4_xs(const Source& source, u8* blocks, std::size_t first, std::size_t count) {
-    constexpr Effort effort{.below = 4, .above = 8, .both_signs = true, .slack = 1.15f,
+    constexpr Effort effort{.below = 4, .above = 8, .both_signs = true, .slacks = {1.15f},
                             .near = 4, .nudges = {1.03f, 0.97f, 1}};
     const auto run = is_weighted(source) ? encode<BlockIQ4_XS, Levels, 32, -32, 31, true, effort>
                                          : encode<BlockIQ4_XS, Levels, 32, -32, 31, false, effort>;

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from zeropoint.checkpoints.base import Checkpoint, TensorInfo
 from zeropoint.checkpoints.gguf import ALIGNMENT_KEY, Header, read_gguf
+from zeropoint.checkpoints.meaning import check_meaning
 from zeropoint.checkpoints.source import SourceFile
 from zeropoint.checkpoints.values import encode_value
 from zeropoint.errors import CheckpointError, printable
@@ -35,6 +36,7 @@ def open_gguf(path: Path) -> Checkpoint:
     file = SourceFile(path)
     header = read_gguf(file)
     if header.metadata.get(SPLIT_COUNT, 1) == 1:
+        check_meaning(path, header, header.tensors)
         return Checkpoint(path, "gguf", [file], _without_split(header), header.tensors)
     return _open_set(path, file, header)
 
@@ -58,6 +60,7 @@ def _open_set(path: Path, file: SourceFile, header: Header) -> Checkpoint:
         _check_shard(shard.path, headers, index, count)
     tensors = [tensor for part in headers for tensor in part.tensors]
     _check_tensors(files[0].path, headers[0], tensors)
+    check_meaning(files[0].path, headers[0], tensors)
     return Checkpoint(path, "gguf", files, _without_split(headers[0]), tensors)
 
 

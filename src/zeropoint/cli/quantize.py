@@ -91,6 +91,7 @@ def quantize(
     zeropoint quantize model-Q8_0.gguf ./model-folder --to BF16
     """
     from zeropoint.checkpoints import open_model
+    from zeropoint.quantizers import refuse
 
     out = Output(as_json=as_json, quiet=quiet)
     if not to:
@@ -115,8 +116,10 @@ def quantize(
             requantize=requantize,
             details=run is not None,
         )
-        show_cautions(out, plan)
         if output is None or dry_run:
+            show_cautions(out, plan)
             dry_run_of(out, plan)
         else:
+            refuse(source, plan.choices, plan.options)
+            show_cautions(out, plan)
             write(out, plan, output, threads=threads, progress=how, run=run)

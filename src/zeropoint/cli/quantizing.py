@@ -66,11 +66,12 @@ def choose(
     """Choose a format for each tensor; `rules` are those of `choose_formats`."""
     from zeropoint.calibration import read_imatrix
     from zeropoint.plans import TensorType, check_importance, choose_formats, parse_size
-    from zeropoint.quantizers import Options
+    from zeropoint.quantizers import Options, check_storable
 
     calibration = read_imatrix(imatrix) if imatrix else None
     types = [TensorType.parse(text) for text in tensor_types]
     choices = choose_formats(source, to, imatrix=imatrix is not None, tensor_types=types, **rules)
+    check_storable(choices)
     check_importance(choices, calibration.statistics if calibration else ())
     options = Options(
         to=to if isinstance(to, str) else None,
@@ -107,6 +108,7 @@ def show_cautions(out: Output, plan: Plan) -> None:
 
 def dry_run_of(out: Output, plan: Plan) -> None:
     """Print each tensor's format with its reason, the exact size and the recipe."""
+    from zeropoint.kernels import has_encoder
     from zeropoint.plans import bits_per_weight
 
     size = plan.predicted_bytes()
@@ -126,6 +128,9 @@ def dry_run_of(out: Output, plan: Plan) -> None:
     )
     if any(choice.requantizes for choice in plan.choices) and not plan.options.requantize:
         out.warn("the model is quantized already: writing this needs --requantize")
+    unable = {c.format.name for c in plan.choices if c.changes and not has_encoder(c.format.name)}
+    if unable:
+        out.warn(f"this cannot be written yet: there is no encoder for {', '.join(sorted(unable))}")
     out.finish(
         "quantize",
         {

@@ -251,7 +251,16 @@ SEARCHES: Mapping[str, tuple[ScaleSearch | MinimumSearch, ScaleSearch | MinimumS
     ),
     "Q3_K": (
         Q3_K_SEARCH,
-        replace(Q3_K_SEARCH, stride=2, both_signs=True, near=4, nudges=(1, 1.03)),
+        replace(
+            Q3_K_SEARCH,
+            below=3,
+            above=3,
+            stride=2,
+            both_signs=True,
+            slacks=(1, 1.36),  # 4/3 and more: the largest weight on level 3 instead of -4
+            near=4,
+            nudges=(1, 1.03),
+        ),
     ),
     "Q4_K": (
         MinimumSearch(size=32, top=15, most=63, window=(4, 1), nudges=((1.05, 1.05), (1, 1))),

@@ -39,7 +39,7 @@ class ScaleSearch:
     above: int  # the plain scale and larger ones
     stride: int = 1
     both_signs: bool = False  # the same candidates negative, too: levels are not symmetric
-    slack: float = 1.15  # d is so much larger than it had to be: room for larger candidates
+    slacks: tuple[float, ...] = (1.15,)  # of each start: d is so much larger than it had to be
     exact: tuple[float, ...] = (1, 0.7, 0.85, 1.2)  # see `exact_scales`; only with importance
     near: int  # candidates in each round
     nudges: tuple[float, ...]  # of each round
@@ -77,11 +77,14 @@ class ScaleSearch:
         lowest = np.float32(self.scales[0])
         d = blocks.factors(most * (np.float32(1) / lowest))
         best = around_plain(d, 0, 1, 1, False)
-        d = blocks.factors(most * (np.float32(self.slack) / lowest))
-        state = around_plain(d, self.below, self.below + self.above, self.stride, self.both_signs)
-        for scale in self.exact_scales(blocks, plain):
-            self.attempt(blocks, state, round_even(scale * inverse(d.value)))
-        best = best.better(state)
+        for slack in self.slacks:  # room for larger candidates
+            d = blocks.factors(most * (np.float32(slack) / lowest))
+            state = around_plain(
+                d, self.below, self.below + self.above, self.stride, self.both_signs
+            )
+            for scale in self.exact_scales(blocks, plain):
+                self.attempt(blocks, state, round_even(scale * inverse(d.value)))
+            best = best.better(state)
         for nudge in self.nudges:
             d = self.refit(blocks, best, nudge)
             state = State.zero(d, none, zero)
@@ -113,7 +116,8 @@ class ScaleSearch:
         heaviest = np.take_along_axis(blocks.x, first, axis=2)[:, :, 0]
         for factor in self.exact:
             level = self.nearest(heaviest * inverse(plain * np.float32(factor)))
-            yield heaviest / np.where(level == 0, np.float32(1), level)
+            scale: F32 = heaviest / np.where(level == 0, np.float32(1), level)
+            yield scale
 
     def refit(self, blocks: Blocks, state: State, nudge: float) -> Factors:
         """Return the d that fits codes and group scales best, times `nudge`.

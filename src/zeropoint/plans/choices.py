@@ -333,7 +333,7 @@ def check_importance(choices: Iterable[Choice], known: Iterable[str] = ()) -> No
         raise RecipeError(
             f"{poor[0].format.name} without importance would be noise, and there is none for "
             f"{_listed([choice.name for choice in poor])}; give --imatrix (see `zeropoint "
-            "calibrate`), or choose a format that needs none, such as Q2_K or IQ3_S"
+            "calibrate`), or choose a format that needs none, such as Q2_K or Q3_K"
         )
 
 

@@ -41,7 +41,7 @@ def _advice(name: str) -> str:
 
 
 def _close(upper: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(upper, known, n=4, cutoff=0.5)
+    close = difflib.get_close_matches(upper, dict.fromkeys(known), n=4, cutoff=0.5)
     if not close or plain_format(f"{upper}_ROW"):
         return suggestion(upper)
     return f"close to it: {', '.join(close)}"

@@ -1,6 +1,11 @@
 """Turns weights into blocks by a recipe; never imports torch."""
 
-from zeropoint.quantizers.checkpoint import quantize_checkpoint, quantize_steps
+from zeropoint.quantizers.checkpoint import (
+    check_storable,
+    quantize_checkpoint,
+    quantize_steps,
+    refuse,
+)
 from zeropoint.quantizers.nearest import dequantize, quantize
 from zeropoint.quantizers.outcome import KindWritten, as_row, by_kind, relative_error, save_run
 from zeropoint.quantizers.outliers import TensorScanned, scan_outliers
@@ -16,11 +21,13 @@ __all__ = [
     "TensorWritten",
     "as_row",
     "by_kind",
+    "check_storable",
     "dequantize",
     "output_metadata",
     "quantize",
     "quantize_checkpoint",
     "quantize_steps",
+    "refuse",
     "relative_error",
     "save_run",
     "scan_outliers",

@@ -119,17 +119,28 @@ def refuse(source: Checkpoint, choices: Iterable[Choice], options: Options) -> N
                 f"{source.path}: {choice.name} is quantized already ({choice.source.name}), and"
                 " quantizing it again loses twice; start from the 16-bit model, or add --requantize"
             )
-    able = ", ".join(known for known in FORMATS if kernels.has_encoder(known))
-    for name, format in {choice.format.name: choice.format for choice in changed}.items():
-        if name not in FORMATS:
-            raise FormatError(
-                f"{name} has no place in a GGUF file: it is there to be judged, with `zeropoint"
-                f" measure MODEL --as {name}`; files can be written in {able}"
-            )
+    check_storable(changed)
+    for format in {choice.format.name: choice.format for choice in changed}.values():
         try:
             kernels.encode(format, np.zeros((1, format.block_size), np.float32))
         except FormatError as error:
-            raise FormatError(f"{error}; files can be written in {able}") from None
+            raise FormatError(f"{error}; files can be written in {writable()}") from None
+
+
+def check_storable(choices: Iterable[Choice]) -> None:
+    """Raise FormatError for a format that no GGUF file can hold."""
+    for choice in choices:
+        name = choice.format.name
+        if name not in FORMATS:
+            raise FormatError(
+                f"{name} has no place in a GGUF file: it is there to be judged, with `zeropoint"
+                f" measure MODEL --as {name}`; files can be written in {writable()}"
+            )
+
+
+def writable() -> str:
+    """Return the names of all formats that can be encoded."""
+    return ", ".join(known for known in FORMATS if kernels.has_encoder(known))
 
 
 class Job:
