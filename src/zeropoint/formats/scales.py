@@ -116,8 +116,8 @@ class ScaleSearch:
         heaviest = np.take_along_axis(blocks.x, first, axis=2)[:, :, 0]
         for factor in self.exact:
             level = self.nearest(heaviest * inverse(plain * np.float32(factor)))
-            scale: F32 = heaviest / np.where(level == 0, np.float32(1), level)
-            yield scale
+            divisor: F32 = np.where(level == 0, np.float32(1), level)
+            yield heaviest / divisor
 
     def refit(self, blocks: Blocks, state: State, nudge: float) -> Factors:
         """Return the d that fits codes and group scales best, times `nudge`.

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+
 from zeropoint.checkpoints import TensorLike
 from zeropoint.plans.choices import UNQUANTIZED
 from zeropoint.plans.condense import recipe_of
@@ -84,9 +86,9 @@ def outline(metadata: Mapping[str, object]) -> Outline:
 
     def number(key: str) -> int | None:
         value = metadata.get(f"{architecture}.{key}")
-        if not isinstance(value, int | str | float) and hasattr(value, "__len__"):
-            values = {int(item) for item in value}  # type: ignore[attr-defined]
-            value = values.pop() if len(values) == 1 else None  # one per layer, and they differ
+        if isinstance(value, np.ndarray):
+            same = len(set(value.tolist())) == 1  # one per layer, and they may differ
+            value = value.tolist()[0] if same else None
         return int(value) if isinstance(value, int) else None
 
     tokens = metadata.get("tokenizer.ggml.tokens")

@@ -1,0 +1,39 @@
+"""Whatever stands under a key of a header: it is shown, planned with or refused in one sentence."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tinymodels import write_model
+from zeropoint.checkpoints import StringArray, open_checkpoint
+from zeropoint.checkpoints import values as v
+from zeropoint.errors import ZeropointError
+from zeropoint.plans import choose_formats, inventory
+
+WRONG = (
+    *("abc", "", True, v.UInt32(0), v.Int32(-1), v.UInt64(2**63), v.Float64(1e300), v.Float32(0.5)),
+    *(v.Float32(float("nan")), v.Float32(float("inf")), np.array([1, 2, 3], np.int32)),
+    *(np.array([], np.int32), np.array([0.5], np.float32), np.array([True])),
+    *(StringArray.of(["a", "b"]), StringArray.of([]), [np.array([1], np.int32)], None),
+)
+OPTIONAL = "zeropoint.recipe quantize.imatrix.file general.license llama.expert_count".split()
+
+
+@pytest.mark.parametrize("experts", [0, 4])
+def test_no_value_of_any_key_is_a_bug(experts: int, tmp_path: Path) -> None:
+    path = write_model(tmp_path / "m.gguf", experts=experts)
+    with open_checkpoint(path) as read:
+        facts = dict(read.metadata)
+        for key in dict.fromkeys([*facts, *OPTIONAL]):
+            for value in WRONG:
+                changed = {**facts, key: value}
+                read.metadata = {k: given for k, given in changed.items() if given is not None}
+                inventory.outline(read.metadata)
+                inventory.origin(read.metadata)
+                inventory.imatrix(read.metadata)
+                inventory.recipe_in(read)
+                try:
+                    assert len(choose_formats(read, "Q4_K_M")) == len(read.tensors)
+                except ZeropointError as error:
+                    assert str(error).isprintable()
