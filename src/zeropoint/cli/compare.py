@@ -10,6 +10,7 @@ from zeropoint.cli import measuring
 from zeropoint.cli.measure_page import interval, number
 from zeropoint.cli.output import AsJson, Output, Quiet, in_bytes
 from zeropoint.cli.progress import AsProgress, Progress
+from zeropoint.cli.tasks import AllowCode
 
 if TYPE_CHECKING:
     from zeropoint.metrics.comparing import Ranked
@@ -22,12 +23,36 @@ def register(app: typer.Typer) -> None:
 
 def compare(
     quants: Annotated[list[Path], typer.Argument(metavar="QUANT...", help="Models to compare.")],
-    ref: Annotated[Path, typer.Option(metavar="MODEL", help="The reference.")],
+    ref: Annotated[
+        Path | None,
+        typer.Option(metavar="MODEL", help="The reference. Without: models by memory."),
+    ] = None,
     text: measuring.Text = None,
     ctx: measuring.Context = 512,
     chunks: measuring.Chunks = None,
     run: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep a run folder for each quant in DIR.")
+    ] = None,
+    tasks: Annotated[
+        str,
+        typer.Option(metavar="FILE", help="Without --ref: a task file, or python (built in)."),
+    ] = "",
+    allow_code: AllowCode = False,
+    chains: Annotated[
+        int, typer.Option(min=0, help="Without --ref: so many chains of each kind.")
+    ] = 0,
+    steps: Annotated[int, typer.Option(min=1, max=20, help="Steps of each chain.")] = 8,
+    level: Annotated[
+        int | None, typer.Option(min=1, max=4, help="Of the chains. Default: the first's.")
+    ] = None,
+    memory_ctx: Annotated[
+        int, typer.Option(min=1, help="Without --ref: tokens whose cache counts as memory.")
+    ] = 4096,
+    tokens: Annotated[
+        int, typer.Option("-n", "--tokens", min=1, help="Of an answer to a task, at most.")
+    ] = 256,
+    chat: Annotated[
+        bool | None, typer.Option(help="Tasks are messages. Default: if the model chats.")
     ] = None,
     floor_chunks: Annotated[
         int, typer.Option(min=0, help="Chunks for the noise floor; 0: no floor.")
@@ -37,15 +62,31 @@ def compare(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Several quants side by side on the same tokens; nothing is ranked inside the noise.
+    """Several quants, or several models, side by side; nothing is ranked inside the noise.
 
     Quants with a letter in common cannot be told apart by a paired test. A star marks the frontier:
     no smaller file is shown to lose less.
 
-    [bold]Example:[/bold]
+    Without --ref, models of any kind are compared by memory: nats per byte of the same text
+    (whatever their tokenizers), task scores and chains. --chunks are windows of about 2 KiB then.
+
+    [bold]Examples:[/bold]
 
     zeropoint compare a-Q4_K_M.gguf b-Q4_K_M.gguf --ref model-BF16.gguf --text book.txt
+
+    zeropoint compare 0.5B-BF16.gguf 1.5B-Q4_K_M.gguf --text code.py --tasks python --allow-code
     """
+    if ref is None:
+        from zeropoint.cli.across import Across, compare_across
+
+        how = Progress.none if quiet and progress is Progress.auto else progress
+        asked = Across(text or [], chunks, tasks, allow_code, (chains, steps, level), memory_ctx,
+                       tokens, chat)  # fmt: skip
+        compare_across(Output(as_json=as_json, quiet=quiet), quants, asked, run, (threads, how))
+        return
+    if tasks or chains:
+        raise typer.BadParameter("--tasks and --chains compare models without --ref; `tasks` and "
+                                 "`drift` take quants")  # fmt: skip
     from zeropoint.metrics.comparing import Entry, rank
 
     out = Output(as_json=as_json, quiet=quiet)

@@ -101,12 +101,12 @@ class Chaining:
         """Return how right a participant was."""
         return score(self.chains(family), participant.done[family])
 
-    def results(self) -> Figures:
-        """Compare the second participant with the first: `families`, and all of them `together`.
+    def results(self, place: int = 1) -> Figures:
+        """Compare a participant with the first: `families`, and all of them `together`.
 
         Families at which the reference is at the floor tell nothing and are left out of `together`.
         """
-        reference, quant = self.participants[:2]
+        reference, quant = self.participants[0], self.participants[place]
         families: Figures = {}
         counted = []
         for family in self.settings.families:

@@ -1,0 +1,190 @@
+"""`compare` without --ref: different models beside each other, by memory."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zeropoint.cli.drift_page import number, share, spread
+from zeropoint.cli.output import Output, in_bytes
+from zeropoint.cli.progress import Progress, track
+
+if TYPE_CHECKING:
+    from zeropoint.checkpoints.runs import RunFolder
+    from zeropoint.metrics.tasking import Taker
+
+
+@dataclass(frozen=True)
+class Across:
+    """What is asked of the models."""
+
+    text: Sequence[Path]
+    windows: int | None
+    tasks: str
+    allow_code: bool
+    chains: tuple[int, int, int | None]  # of each kind, steps, level
+    context: int  # whose cache is in the memory
+    tokens: int  # of an answer, at most
+    chat: bool | None
+
+
+def compare_across(
+    out: Output,
+    models: Sequence[Path],
+    asked: Across,
+    run: Path | None,
+    shown: tuple[int | None, Progress],
+) -> None:
+    """Compare models that need not have the same tokenizer."""
+    from zeropoint.calibration.corpus import builtin_corpus, read_corpus
+    from zeropoint.checkpoints.runs import RunFolder
+    from zeropoint.cli.tasks import check_containment, open_taker
+    from zeropoint.kernels import variant
+    from zeropoint.metrics.across import as_text_inputs, cut_windows, text_figures
+    from zeropoint.metrics.task_files import hash_tasks, read_tasks
+    from zeropoint.metrics.tasking import allowed_tasks
+
+    threads, progress = shown
+    corpus = read_corpus(asked.text) if asked.text else builtin_corpus("evaluate")
+    windows = cut_windows(corpus, limit=asked.windows)
+    tasks = []
+    if asked.tasks:
+        read, bad = read_tasks(asked.tasks)
+        for line in bad:
+            out.warn(f"{asked.tasks}: line {line.line} is no task and is left out: {line.reason}")
+        tasks = allowed_tasks(read, code=asked.allow_code)
+        if any(task.kind == "code" for task in tasks):
+            check_containment()
+    takers = [open_taker(path, ("exact", threads), (asked.chat, asked.tokens, 24))
+              for path in models]  # fmt: skip
+    folder = None
+    if run:
+        inputs = {"models": [asdict(taker.side) for taker in takers],
+                  "text": as_text_inputs(corpus, windows), "tasks": hash_tasks(tasks)}  # fmt: skip
+        settings = {"chains": asked.chains, "tokens": asked.tokens, "chat": asked.chat,
+                    "instruction_set": variant()}  # fmt: skip
+        folder = RunFolder.start(run, "across", inputs, settings)
+    nats = [_score(taker, windows, (folder, place), progress) for place, taker in enumerate(takers)]
+    texts = text_figures(windows, nats)
+    scores = _answer(takers, tasks, folder, progress)
+    chains = _do_chains(takers, asked, folder, progress)
+    found = [_row(taker, asked.context, text) for taker, text in zip(takers, texts, strict=True)]
+    for place, one in enumerate(found):
+        one["tasks"] = scores[place] if scores else None
+        one["chains"] = chains[place] if chains else None
+    found.sort(key=lambda one: one["memory_bytes"])
+    result = {"context": asked.context, "corpus": corpus.hash, "results": found}
+    if folder:
+        folder.finish(result)
+    show(out, found, takers[0].side.name, asked.context)
+    out.finish("compare", result)
+
+
+def _score(
+    taker: "Taker", windows: Any, kept: tuple["RunFolder | None", int], progress: Progress
+) -> list[float]:
+    from zeropoint.metrics.across import score_windows
+
+    nats: list[float] = []
+    records = score_windows(taker.model, windows, nats, *kept)
+    label = f"reading, {taker.side.name}"
+    for _ in track(records, len(windows), label, progress,
+                   lambda found: f"{found.nats_per_byte:.4f} nats per byte"):  # fmt: skip
+        pass
+    return nats
+
+
+def _answer(
+    takers: "Sequence[Taker]", tasks: Any, run: "RunFolder | None", progress: Progress
+) -> list[dict[str, Any]]:
+    from zeropoint.metrics.tasking import take_tasks, task_figures
+
+    if not tasks:
+        return []
+    for place, taker in enumerate(takers):
+        records = take_tasks(taker, tasks, run, place)
+        label = f"answering, {taker.side.name}"
+        for _ in track(records, len(tasks), label, progress, lambda one: f"{one.right} right"):
+            pass
+    return task_figures(takers, tasks)
+
+
+def _do_chains(
+    takers: "Sequence[Taker]", asked: Across, run: "RunFolder | None", progress: Progress
+) -> list[dict[str, Any]]:
+    from zeropoint.metrics.chaining import Chaining, ChainSettings, Participant
+
+    count, steps, level = asked.chains
+    if not count:
+        return []
+    players: list[Participant] = [Participant(t.side.name, t.model) for t in takers]
+    chaining = Chaining(ChainSettings(count, steps, level=level), players, run=run)
+    for _ in track(chaining.steps(), chaining.total, "chains", progress):
+        pass
+    return [chaining.results(place) for place in range(len(players))]
+
+
+def _row(taker: "Taker", context: int, text: dict[str, Any]) -> dict[str, Any]:
+    from zeropoint.metrics.across import cache_bytes
+
+    cache = cache_bytes(taker.model.architecture, context)
+    return {
+        "name": taker.side.name,
+        "formats": taker.side.kind,
+        "file_bytes": taker.side.file_bytes,
+        "cache_bytes": cache,
+        "memory_bytes": taker.side.file_bytes + cache,
+        "text": text,
+    }
+
+
+def show(out: Output, found: Sequence[dict[str, Any]], first: str, context: int) -> None:
+    """Print the table, the smallest in memory first."""
+    out.say()
+    out.table(
+        ("Model", ">Memory", ">Nats per byte", ">95 % interval", "Group", ">Tasks", ">Chains, last "
+         "step"),
+        (
+            (one["name"], in_bytes(one["memory_bytes"]),
+             number(one["text"]["nats_per_byte"]),
+             _interval(one["text"]["nats_per_byte"]),
+             one["text"]["group"],
+             _tasks(one["tasks"]), _chains(one["chains"]))
+            for one in found
+        ),
+    )  # fmt: skip
+    out.say()
+    for one in found:
+        if one["name"] != first:
+            out.say(f"{one['name']} beside {first}: {_beside(one)}")
+    out.say(f"Memory: the file and a 16-bit cache of {context} tokens. Models that share a letter "
+            "cannot be told apart on this text.")  # fmt: skip
+
+
+def _beside(one: dict[str, Any]) -> str:
+    parts = [f"nats per byte {spread(one['text']['difference'], '+.4f')}, p {one['text']['p']:.2g}"]
+    if one["tasks"]:
+        flips = one["tasks"]["beside_first"]
+        parts.append(f"tasks {spread(flips['difference'], '+.0%')}, {len(flips['lost'])} lost and "
+                     f"{len(flips['won'])} won, p {flips['p']:.2g}")  # fmt: skip
+    if one["chains"] and one["chains"]["together"]:
+        last = one["chains"]["together"]["steps"][-1]
+        parts.append(f"chains after the last step {spread(last['difference'], '+.0%')}, "
+                     f"p {last['p']:.2g}")  # fmt: skip
+    return "; ".join(parts)
+
+
+def _interval(figure: dict[str, Any]) -> str:
+    return "-" if figure["low"] is None else f"{figure['low']:.4f} … {figure['high']:.4f}"
+
+
+def _tasks(found: dict[str, Any] | None) -> str:
+    return "-" if found is None else f"{found['right']} of {found['tasks']}"
+
+
+def _chains(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return "-"
+    if not found["together"]:
+        return "at floor"
+    return share(found["together"]["quant"]["accuracy"][-1])

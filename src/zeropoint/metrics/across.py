@@ -1,0 +1,183 @@
+"""Models with different tokenizers on one axis: nats per byte of the same text, beside memory.
+
+A window is some lines that are read and some lines that are scored, cut by bytes and not by tokens,
+so that every model scores the same bytes after the same beginning. −log p of the scored tokens over
+their bytes is what a model needs to write that text down, whatever its vocabulary.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zeropoint.calibration.corpus import Corpus
+from zeropoint.checkpoints.runs import RunFolder
+from zeropoint.errors import CheckpointError, MeasurementError
+from zeropoint.metrics.comparing import group_letters, tell_apart
+from zeropoint.metrics.drift_figures import interval
+from zeropoint.metrics.likelihood import likelihoods
+from zeropoint.metrics.statistics import estimate, paired_p_value
+from zeropoint.metrics.summary import Figures
+from zeropoint.models import Architecture, LanguageModel
+
+F64 = NDArray[np.float64]
+
+READ_BYTES = SCORED_BYTES = 1024  # of a window, at least: whole lines
+TOGETHER = 8  # windows between two records
+
+
+@dataclass(frozen=True)
+class Window:
+    """Lines of one domain: `before` is read, `scored` is scored after it."""
+
+    domain: str
+    before: str
+    scored: str
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that are scored, as UTF-8."""
+        return len(self.scored.encode())
+
+
+@dataclass(frozen=True)
+class WindowsScored:
+    """So many windows are scored."""
+
+    done: int
+    nats_per_byte: float
+
+
+def cut_windows(corpus: Corpus, *, limit: int | None = None) -> list[Window]:
+    """Cut each domain into windows, the domains taking turns; the tail of a domain is dropped.
+
+    Raises MeasurementError if no text fills a window.
+    """
+    queues = []
+    for domain, text in corpus.domains.items():
+        queue: list[Window] = []
+        parts = ["", ""]  # before, scored
+        for line in text.splitlines(keepends=True):
+            place = 0 if len(parts[0].encode()) < READ_BYTES else 1
+            parts[place] += line
+            if len(parts[1].encode()) >= SCORED_BYTES:
+                queue.append(Window(domain, *parts))
+                parts = ["", ""]
+        queues.append(queue)
+    longest = max(map(len, queues), default=0)
+    windows = [queue[at] for at in range(longest) for queue in queues if at < len(queue)]
+    if not windows:
+        raise MeasurementError(
+            f"the text is shorter than one window of {READ_BYTES + SCORED_BYTES} bytes; give more"
+        )
+    return windows[:limit]
+
+
+def score_windows(
+    model: LanguageModel,
+    windows: Sequence[Window],
+    into: list[float],
+    run: RunFolder | None = None,
+    place: int = 0,
+) -> Iterator[WindowsScored]:
+    """Score the windows in order; fills `into` with nats, one number a window.
+
+    What the run folder holds (`nats-PLACE.json`) is not scored again.
+    """
+    tokenizer = model.tokenizer
+    bos = tokenizer.vocabulary.bos
+    begin = [bos] if tokenizer.adds_bos and bos is not None else []
+    into[:] = [] if run is None else load_nats(run, place)[: len(windows)]
+    total = sum(into)
+    while True:
+        done = len(into)
+        read = sum(window.nbytes for window in windows[:done])
+        yield WindowsScored(done, total / max(read, 1))
+        part = windows[done : done + TOGETHER]
+        if not part:
+            return
+        requests, owners = [], []
+        for owner, window in enumerate(part):
+            before = [*begin, *tokenizer.encode(window.before)]
+            for request in _pieces(before, tokenizer.encode(window.scored), model.context_length):
+                requests.append(request)
+                owners.append(owner)
+        nats = [0.0] * len(part)
+        for one in sorted(likelihoods(model, requests), key=lambda one: one.index):
+            nats[owners[one.index]] += one.nats
+        into += nats
+        total = sum(into)
+        if run:
+            run.save_table(f"nats-{place}", into)
+
+
+def _pieces(
+    before: Sequence[int], scored: Sequence[int], context: int
+) -> Iterator[tuple[list[int], list[int]]]:
+    """Cut what is scored into pieces of half a context; almost always it is one."""
+    whole, size = [*before, *scored], max(1, context // 2)
+    for at in range(len(before), len(whole), size):
+        yield whole[:at], whole[at : at + size]
+
+
+def load_nats(run: RunFolder, place: int) -> list[float]:
+    """Return what a run holds of one model."""
+    path = run.path / f"nats-{place}.json"
+    if not path.exists():
+        return []
+    try:
+        table = run.load_table(f"nats-{place}")
+    except ValueError:
+        table = None
+    if not isinstance(table, list) or not all(isinstance(nats, float) for nats in table):
+        raise CheckpointError(path, "is damaged; delete it to score again")
+    return [float(nats) for nats in table]
+
+
+def text_figures(windows: Sequence[Window], nats: Sequence[Sequence[float]]) -> list[Figures]:
+    """Return nats per byte of each model: with its interval, by domain, beside the first's.
+
+    `difference` is to the first model, paired by window, with a sign-flip test `p`; models that
+    share a letter of `group` cannot be told apart (all pairs together, Holm).
+    """
+    sizes = np.array([float(window.nbytes) for window in windows])
+    sums = [np.array(one, np.float64) for one in nats]
+    order = sorted(range(len(sums)), key=lambda i: float(sums[i].sum()))
+    letters = group_letters(tell_apart([sums[i] for i in order]))
+    groups = {i: letter for i, letter in zip(order, letters, strict=True)}
+    found: list[Figures] = []
+    for place, one in enumerate(sums):
+        domains = dict.fromkeys(window.domain for window in windows)
+        masks = {name: np.array([w.domain == name for w in windows]) for name in domains}
+        found.append(
+            {
+                "bytes": int(sizes.sum()),
+                "windows": len(windows),
+                "nats_per_byte": interval(estimate(one, sizes), 0.0),
+                "by_domain": {
+                    name: interval(estimate(one[mask], sizes[mask]), 0.0)
+                    for name, mask in masks.items()
+                },
+                "difference": interval(estimate(one - sums[0], sizes)),
+                "p": paired_p_value(one - sums[0]),
+                "group": groups[place],
+            }
+        )
+    return found
+
+
+def cache_bytes(architecture: Architecture, context: int) -> int:
+    """Return the bytes of keys and values for a context, 16 bits each, windows counted as such."""
+    return sum(
+        2
+        * layer.kv_heads
+        * (layer.head_size + layer.value_size)
+        * min(context, layer.window or context)
+        for layer in architecture.layers
+    )
+
+
+def as_text_inputs(corpus: Corpus, windows: Sequence[Window]) -> Mapping[str, object]:
+    """Return what identifies the text of a run."""
+    return {"corpus": corpus.hash, "windows": len(windows)}
