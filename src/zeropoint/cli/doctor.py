@@ -9,6 +9,7 @@ from zeropoint.cli.output import AsJson, Output, in_bytes
 
 if TYPE_CHECKING:
     from zeropoint.kernels.machine import Machine, Peaks
+    from zeropoint.plans.here import Here
 
 PARTS = {  # package: what works only with it
     "torch": "run, measure and calibrate models",
@@ -33,10 +34,13 @@ def doctor(
 
     [bold]Example:[/bold] zeropoint doctor
 
-    Takes a few seconds, because bandwidth and arithmetic are measured and not looked up.
+    Takes some seconds, because bandwidth and arithmetic are measured and not looked up; `plan`
+    predicts with what is found. Products with one row read each weight once, as generation does,
+    here from a matrix of 48 MiB, which a large cache may hold.
     Exit code 1 if the compiled kernels are missing, 0 otherwise.
     """
     from zeropoint.kernels.machine import best_buffer, measure_peaks, this_machine
+    from zeropoint.plans.here import measure_here, remembered
 
     out = Output(as_json=as_json)
     machine = this_machine()
@@ -44,15 +48,24 @@ def doctor(
     threads = sorted({1, machine.cores}) if measure else []
     measured = [measure_peaks(count, buffer_bytes=buffer) for count in threads]
     peaks = [peak for peak in measured if peak is not None]
+    here = measure_here(machine.cores, peaks[-1]) if peaks else remembered()
     parts = {name: installed(name) for name in PARTS}
     hints = advice(machine.instruction_set, machine.features, parts)
     show(out, machine, peaks)
+    show_products(out, here)
     out.table(("Optional part", "Version"), [(n, v or "not installed") for n, v in parts.items()])
     for hint in hints:
         out.say(f"Hint: {hint}")
     out.finish(
         "doctor",
-        vars(machine) | {"peaks": [vars(p) for p in peaks], "parts": parts, "hints": hints},
+        vars(machine)
+        | {
+            "peaks": [vars(p) for p in peaks],
+            "parts": parts,
+            "hints": hints,
+            "native": list(here.device.family.native) if here else [],
+            "products": [vars(rate) for rate in here.rates] if here else [],
+        },
     )
     if machine.instruction_set == "numpy":
         raise typer.Exit(1)
@@ -78,6 +91,23 @@ def show(out: Output, machine: "Machine", peaks: "list[Peaks]") -> None:
                 for p in peaks
             ],
         )
+    out.say()
+
+
+def show_products(out: Output, here: "Here | None") -> None:
+    """Print what products with each format reach, which `plan` predicts with."""
+    if here is None:
+        return
+    family = here.device.family
+    out.say(f"Multiplies  {', '.join(family.native)}   ({family.name})")
+    out.table(
+        ("Products with", ">One row, GB/s", ">Many rows, GFLOP/s"),
+        [
+            (r.format, f"{r.read_bytes_per_second / 1e9:.1f}",
+             f"{2 * r.weights_per_second / 1e9:.0f}")
+            for r in here.rates
+        ],
+    )  # fmt: skip
     out.say()
 
 

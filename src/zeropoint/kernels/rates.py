@@ -22,7 +22,7 @@ FORMATS = ("F16", "BF16", "Q8_0", "Q6_K", "Q5_K", "Q5_0", "Q4_K", "Q4_0", "Q4_1"
            "Q2_K", "IQ3_XXS", "IQ2_XXS", "IQ1_S")  # fmt: skip
 COLUMNS = 2048
 ROWS = 16  # a matrix has a multiple of them
-MATRIX_BYTES = 160 << 20  # more than what a processor keeps near
+MATRIX_BYTES = 48 << 20
 BATCH = 128  # rows of activations of a prompt
 BATCH_ROWS = 2048  # of the matrix that they are multiplied with
 

@@ -12,12 +12,13 @@ from pathlib import Path
 
 from zeropoint.checkpoints.atomic import write_file
 from zeropoint.checkpoints.demo_model import cache_directory
-from zeropoint.kernels.machine import Machine, best_buffer, measure_peaks, this_machine
+from zeropoint.kernels.machine import Machine, Peaks, best_buffer, measure_peaks, this_machine
 from zeropoint.kernels.rates import Rate, measure_rates
 from zeropoint.plans.machines import HERE, Device, Family, families
 from zeropoint.plans.speed import Rates
 
 RECORD = 1  # version of the file
+SHARE = 0.95  # of a plain read that products reach at most
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,12 @@ class Here:
 
     @property
     def costs(self) -> Rates:
-        """Return what products cost here."""
-        seconds = {f"read:{r.format}": 1 / r.read_bytes_per_second for r in self.rates}
+        """Return what products cost here: reading is no faster than memory is.
+
+        The matrices that were measured may have come from a large cache; a model does not.
+        """
+        most = SHARE * self.read_bytes_per_second
+        seconds = {f"read:{r.format}": 1 / min(r.read_bytes_per_second, most) for r in self.rates}
         seconds |= {f"multiply:{r.format}": 1 / r.weights_per_second for r in self.rates}
         return Rates(seconds)
 
@@ -90,11 +95,14 @@ def remembered(threads: int | None = None) -> Here | None:
         return None
 
 
-def measure_here(threads: int | None = None) -> Here | None:
-    """Measure this machine, some two seconds, and remember it; None without the extension."""
+def measure_here(threads: int | None = None, peaks: Peaks | None = None) -> Here | None:
+    """Measure this machine, some seconds, and remember it; None without the extension.
+
+    `peaks`: what was measured already, of as many threads.
+    """
     machine = this_machine()
     threads = threads or machine.cores
-    peaks = measure_peaks(threads, buffer_bytes=best_buffer(machine))
+    peaks = peaks or measure_peaks(threads, buffer_bytes=best_buffer(machine))
     if peaks is None:
         return None
     here = Here(machine, threads, peaks.read_bytes_per_second, peaks.flops,

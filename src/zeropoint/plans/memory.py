@@ -6,8 +6,10 @@
     states    users · 4 · (conv + state) of each recurrent layer: no context in it        exact
     compute   the largest moment of a pass over `batch` tokens                            modelled:
               logits       vocabulary · 4 + 2 · width · 4
-              a layer      mask (cells · 2) + 4 · width · 4 + 3 · feed_forward · 4
-              attention    without flash attention also heads · cells · 4 for the scores
+              a layer      mask (cells · 2) + 4 · width · 4 + 3 · feed_forward · 4; of experts their
+                           outputs, used · width · 4, which may take the place of one feed_forward
+              attention    mask + 3 · width · 4 + 2 · heads · size · 4 (of MLA size is what is kept
+                           and a key); without flash attention also heads · cells · 4: the scores
     output    users · vocabulary · 4
 
 These are llama.cpp's allocations of 2026-10-01 (`llama-kv-cache*.cpp`, `ggml-alloc.c`,
@@ -164,19 +166,29 @@ def compute_bytes(shape: Shape, demand: Demand) -> int:
     tokens = min(demand.batch, demand.tokens)
     width = 4 * tokens * shape.width
     logits = 4 * tokens * shape.vocabulary + 2 * width
-    feed = 3 * 4 * tokens * shape.feed_forward
+    feed = 4 * tokens * shape.feed_forward
     attending = [layer for layer in shape.layers if layer.keys or layer.values]
     cells = max((layer_cells(layer, demand) for layer in attending), default=0)
     mask = (2 if demand.flash else 4) * tokens * cells
     if shape.windowed and not demand.full_windows:
         windows = [layer_cells(layer, demand) for layer in attending if layer.window]
         mask += (2 if demand.flash else 4) * tokens * max(windows, default=0)
-    layer = mask + 4 * width + feed
+    outputs = shape.experts_used * width  # of the experts, before they are added up
+    # They may lie where gate and up were, if these are large enough.
+    inside = 3 * feed + outputs if outputs > 2 * feed else max(3 * feed, 2 * feed + outputs)
+    layer = mask + 4 * width + inside
     heads = max((layer.heads for layer in attending), default=0)
-    inner = 4 * tokens * max((layer.heads * layer.head_size for layer in attending), default=0)
     scores = 0 if demand.flash else 4 * tokens * cells * heads
-    attention = mask + scores + 2 * width + 3 * inner
+    inner = 4 * tokens * max(map(attention_width, attending), default=0)
+    attention = mask + scores + 3 * width + inner
     return max(logits, layer, attention) + 4 * demand.users * shape.vocabulary
+
+
+def attention_width(layer: Layer) -> int:
+    """Return the elements that a layer's attention holds for a token at its widest moment."""
+    if layer.keys and not layer.values:  # MLA: queries and results are as wide as what is kept
+        return 2 * layer.heads * (layer.keys + layer.head_size)
+    return 2 * layer.heads * layer.head_size
 
 
 # As ggml-cpu/repack.cpp: formats that processors with AVX2 keep a rearranged copy of.

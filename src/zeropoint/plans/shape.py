@@ -160,6 +160,8 @@ def read_shape(checkpoint: CheckpointLike) -> Shape:
     used = keys.number("expert_used_count")
     wide = keys.number("feed_forward_length", 0)
     narrow = keys.number("expert_feed_forward_length", wide)
+    if used and narrow != wide and not keys.number("leading_dense_block_count"):
+        wide = 0  # the key is there, and no layer is that wide
     return Shape(
         architecture=keys.architecture,
         layers=tuple(read_layer(keys, index, count, kinds.get(index)) for index in range(count)),
