@@ -39,8 +39,8 @@ def test_wrong_words_are_one_sentence_and_exit_code_2(words: list[str]) -> None:
     assert "--help" in done.stderr
 
 
-def test_json_is_one_object_and_nothing_else_on_stdout() -> None:
-    done = zeropoint("doctor", "--json")
+def test_json_is_one_object_and_nothing_else_on_stdout(tmp_path: Path) -> None:
+    done = zeropoint("doctor", "--json", XDG_CACHE_HOME=str(tmp_path))
     assert done.returncode == 0
     facts = json.loads(done.stdout)
     assert facts["schema"] == "zeropoint.doctor/1"
@@ -48,6 +48,10 @@ def test_json_is_one_object_and_nothing_else_on_stdout() -> None:
     for peak in facts["peaks"]:
         assert 1e8 < peak["read_bytes_per_second"] < 1e13
         assert 1e8 < peak["flops"] < 1e14
+    for rate in facts["products"]:
+        assert 1e7 < rate["read_bytes_per_second"] < 1e13
+    assert len(facts["products"]) > 8 and "int8" in facts["native"]
+    assert (tmp_path / "zeropoint" / "machine.json").is_file()  # `plan` predicts with it
 
 
 def test_a_pipe_gets_no_escape_codes() -> None:

@@ -10,6 +10,8 @@ from zeropoint.checkpoints import StringArray, open_checkpoint
 from zeropoint.checkpoints import values as v
 from zeropoint.errors import ZeropointError
 from zeropoint.plans import choose_formats, inventory
+from zeropoint.plans.memory import Demand, running
+from zeropoint.plans.shape import read_shape
 
 WRONG = (
     *("abc", "", True, v.UInt32(0), v.Int32(-1), v.UInt64(2**63), v.Float64(1e300), v.Float32(0.5)),
@@ -17,7 +19,9 @@ WRONG = (
     *(np.array([], np.int32), np.array([0.5], np.float32), np.array([True])),
     *(StringArray.of(["a", "b"]), StringArray.of([]), [np.array([1], np.int32)], None),
 )
-OPTIONAL = "zeropoint.recipe quantize.imatrix.file general.license llama.expert_count".split()
+OPTIONAL = """zeropoint.recipe quantize.imatrix.file general.license llama.expert_count
+    llama.attention.key_length llama.attention.key_length_mla llama.attention.shared_kv_layers
+    llama.nextn_predict_layers llama.attention.indexer.key_length""".split()
 
 
 @pytest.mark.parametrize("experts", [0, 4])
@@ -33,6 +37,10 @@ def test_no_value_of_any_key_is_a_bug(experts: int, tmp_path: Path) -> None:
                 inventory.origin(read.metadata)
                 inventory.imatrix(read.metadata)
                 inventory.recipe_in(read)
+                try:
+                    running(read_shape(read), read.tensors.values(), Demand(context=512))
+                except ZeropointError as error:
+                    assert str(error).isprintable()
                 try:
                     assert len(choose_formats(read, "Q4_K_M")) == len(read.tensors)
                 except ZeropointError as error:

@@ -12,7 +12,7 @@ from zeropoint.checkpoints.configuration import FAMILIES, Reader
 from zeropoint.errors import UnsupportedModel
 from zeropoint.plans import blueprints as parts
 from zeropoint.plans.blueprints import Blueprint, Heads, Latent, Part, Roles
-from zeropoint.plans.shape import WINDOWS, Layer, Shape
+from zeropoint.plans.shape import MOST_LAYERS, WINDOWS, Layer, Shape
 
 # GGUF's names of architectures that cannot be run here but are planned for.
 ARCHITECTURES = {
@@ -63,6 +63,8 @@ class _Config:
         self.read = Reader(path, config, family.defaults if family else {})
         self.width = self.positive("hidden_size", "n_embd", "d_model", "model_dim")
         self.count = self.positive("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+        if self.count > MOST_LAYERS:
+            raise self.read.wrong("num_hidden_layers", f"{self.count} are more than any model has")
 
     def blueprint(self, name: str) -> Blueprint:
         """Put the model together."""

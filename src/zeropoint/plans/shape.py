@@ -17,7 +17,7 @@ from math import prod
 import numpy as np
 
 from zeropoint.checkpoints import TensorLike
-from zeropoint.errors import UnsupportedModel
+from zeropoint.errors import UnsupportedModel, printable
 from zeropoint.plans.facts import CheckpointLike
 
 
@@ -98,6 +98,7 @@ WITHOUT_CACHE = frozenset({
     "wavtokenizer-dec", "modern-bert", "gemma-embedding", "dream", "llada", "llada-moe", "rnd1",
     "t5encoder", "clip",
 })  # fmt: skip
+MOST_LAYERS = 4096
 STATEFUL = ("ssm_", "time_mix_", "shortconv.")  # parts of names of tensors that go with a state
 
 
@@ -121,14 +122,14 @@ class Keys:
         if value is None:
             return default
         if isinstance(value, np.ndarray | list | tuple):
-            numbers = [int(item) for item in value]
-            if layer is None:
-                value = max(numbers, default=default)
-            else:
-                value = numbers[layer] if layer < len(numbers) else default
+            numbers = [item for item in value if isinstance(item, int | np.integer)]
+            if len(numbers) == len(value):
+                here = numbers if layer is None else numbers[layer : layer + 1]
+                value = max(here, default=default)
         if not isinstance(value, int | np.integer) or not 0 <= int(value) < 2**40:
             raise UnsupportedModel(
-                f"{self.architecture}.{key} is {value!r}; a whole number from 0 on belongs there"
+                f"{printable(self.architecture)}.{key} is {printable(repr(value))}; "
+                "a whole number from 0 on belongs there"
             )
         return int(value)
 
@@ -153,6 +154,8 @@ def read_shape(checkpoint: CheckpointLike) -> Shape:
         raise UnsupportedModel("the file does not name its architecture (general.architecture)")
     width = keys.needed("embedding_length")
     everything = keys.needed("block_count")
+    if everything > MOST_LAYERS:
+        raise UnsupportedModel(f"{everything} layers are more than any model has ({MOST_LAYERS})")
     count = everything - min(keys.number("nextn_predict_layers"), everything - 1)
     kinds = names_by_layer(checkpoint.tensors)
     embedding = checkpoint.tensors.get("token_embd.weight")
