@@ -161,7 +161,8 @@ def losses_of(run: Run) -> Figures:
     found = run.results
     groups = [("everything", "", found)]
     for key, title in (("by_domain", "text"), ("by_class", "kind of token")):
-        groups += [(name, title, figures) for name, figures in (found.get(key) or {}).items()]
+        for name, figures in (found.get(key) or {}).items():
+            groups.append((f"{name} tokens" if key == "by_class" else name, title, figures))
     return {
         "losses": [
             {

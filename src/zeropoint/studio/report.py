@@ -46,9 +46,11 @@ def render_report(runs: Sequence[Run]) -> str:
         worst = evidence.worst_of(measures[0], WORST)
         parts += [how_much(measures[0].results), on_what_text(data["texts"], worst)]
     if quantize:
-        parts += [in_which_tensors(data["tensors"]), why(data["tensors"])]
+        parts += [in_which_tensors(data["tensors"])]
+        if any("counts" in tensor for tensor in data["tensors"]):
+            parts += [why(data["tensors"])]
     if levels:
-        data |= {"ladder": levels, "ladder_run": ", ".join(run.path.name for run in runs)}
+        data |= {"ladder": levels, "ladder_run": run_names(runs)}
         parts += [frontier(levels)]
     parts.append(method(runs))
     title = f"What was lost: {name_of(runs)}"
@@ -82,13 +84,20 @@ def name_of(runs: Sequence[Run]) -> str:
     return ", ".join(str(name) for name in runs[0].inputs.get("source", [runs[0].path.name]))
 
 
+def run_names(runs: Sequence[Run]) -> str:
+    """Return which runs the frontier is from."""
+    names = [run.path.name for run in runs if run.verb in ("ladder", "measure")]
+    return f"the run{'s' if len(names) > 1 else ''} {', '.join(names)}"
+
+
 def levels_of(runs: Sequence[Run]) -> list[Figures]:
     """Return the marks of the frontier: a ladder's levels, and several measured quants."""
     levels = evidence.ladder_of(runs)
     measures = [run for run in runs if run.verb == "measure"]
     if levels or len(measures) > 1:
         levels += [evidence.level_of(run) for run in measures]
-    return sorted(levels, key=lambda level: -(level["bits_per_weight"] or 0))
+    known = [level for level in levels if level["bits_per_weight"]]  # older runs do not say it
+    return sorted(known, key=lambda level: -level["bits_per_weight"])
 
 
 def verdict(measures: Sequence[Run], quantize: Run | None, levels: Sequence[Figures]) -> Raw:

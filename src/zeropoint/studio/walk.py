@@ -79,7 +79,7 @@ def from_runs(runs: Sequence[evidence.Run]) -> Data:
             found |= {"run": run.path.name, "texts": evidence.text_of(run, POSITIONS)}
     ladders = [run for run in runs if run.verb == "ladder"]
     if ladders:
-        names = ", ".join(run.path.name for run in ladders)
+        names = "the ladder run " + ", ".join(run.path.name for run in ladders)
         found |= {"ladder_run": names, "ladder": evidence.ladder_of(ladders)}
     return found
 

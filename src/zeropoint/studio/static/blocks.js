@@ -93,5 +93,6 @@ function chart(plot, weights, found, perBlock, drag) {
     drag(peak, Math.abs(weights[peak]) * by);
   });
   image.append(mark);
+  image.setAttribute("role", "group");
   return image;
 }

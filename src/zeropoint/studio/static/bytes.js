@@ -1,6 +1,6 @@
 // Where the bytes are: layers in one row, the tensors of each below, as wide as they are large.
 
-import { fact, figureParts, format, h, inBytes, linear, percent, picture, roving, s, value, widthOf } from "./draw.js";
+import { fact, figureParts, h, inBytes, linear, percent, picture, roving, s, value, widthOf } from "./draw.js";
 import { tensorPicker } from "./histogram.js";
 
 /** The layer that a tensor belongs to, or its own kind. */
@@ -45,20 +45,24 @@ function icicle(plot, tensors, total, formats, one, pick) {
     const bytes = members.reduce((sum, t) => sum + t.bytes, 0), w = x(bytes);
     image.append(s("rect", { class: `area ${members.includes(one) ? "second" : ""}`, x: x(at), y: 8, width: Math.max(w - 1,
       0.5), height: 40, rx: 2 }));
-    if (w > 22) {
+    if (w > 15) {
       image.append(s("text", { x: x(at) + w / 2, y: 33, "text-anchor": "middle" }, w > 60 ? name : name.replace("layer ", "")));
     }
     for (const t of [...members].sort((a, b) => b.bytes - a.bytes)) {
       const mark = s("rect", { class: `fill f${formats.indexOf(t.format) % 6} ${t === one ? "chosen" : ""}`, x: x(at), y: 54,
         width: Math.max(x(t.bytes) - 0.6, 0.4), height: 84, role: "button", "data-mark": t.name,
-        "aria-label": `${t.name}: ${inBytes(t.bytes)}, ${t.format}`, onclick: () => pick(t.name) },
-      s("title", {}, `${t.name}: ${format(t.bytes / 2 ** 20, 3)} MiB, ${t.format}`));
+        onclick: () => pick(t.name) }, s("title", {}, `${t.name}: ${inBytes(t.bytes)}, ${t.format}`));
       marks.push(mark);
       order.push(t);
       at += t.bytes;
     }
   }
   image.append(...marks);
+  marks.forEach((mark, i) => {
+    const w = Number(mark.getAttribute("width"));
+    if (w > 46) image.append(s("text", { class: "on-fill", x: Number(mark.getAttribute("x")) + w / 2, y: 100,
+      "text-anchor": "middle" }, order[i].format));
+  });
   const chosen = order.indexOf(one), box = marks[chosen];
   if (box) image.append(s("rect", { class: "frame", x: Number(box.getAttribute("x")) - 1, y: 52, width: Math.max(Number(
     box.getAttribute("width")) + 2, 3), height: 88, rx: 2 }));

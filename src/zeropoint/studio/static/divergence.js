@@ -17,7 +17,7 @@ export function mount(figure, data, state) {
     button("← back", "back", () => picker.go(picker.position() - 1)),
     button("forward →", "forward", () => picker.go(picker.position() + 1)),
     button("worst token", "worst", () => picker.go(ranked()[0], true)),
-    button("next worst (n)", "next-worst", () => rank(1)), button("last worse (p)", "last-worse", () => rank(-1)))];
+    button("next worst (n)", "next-worst", () => rank(1)), button("previous worst (p)", "previous-worst", () => rank(-1)))];
   const show = figureParts(figure, controls, (plot) => {
     const text = picker.current(), i = picker.position(), next = nextTokens(text, i);
     picker.sync();

@@ -306,6 +306,7 @@ export function table(columns, rows, caption) {
 
 /** One tab stop for many marks: arrows move along them, Home and End to the ends. */
 export function roving(marks, { onFocus = () => {}, onKey = () => false, start = 0 } = {}) {
+  marks[0]?.ownerSVGElement?.setAttribute("role", "group"); // an image has nothing to press
   marks.forEach((mark, i) => {
     mark.setAttribute("tabindex", i === start ? "0" : "-1");
     mark.addEventListener("focus", () => {

@@ -55,7 +55,7 @@ export function mount(figure, data, state) {
 function answer(name, one, text, other) {
   let same = 0;
   while (same < text.length && text[same] === other[same]) same += 1;
-  return h("div", {}, h("h4", {}, name), h("span", { class: "context" }, one.prompt), text.slice(0, same),
+  return h("div", {}, h("h3", {}, name), h("span", { class: "context" }, one.prompt), text.slice(0, same),
     same < text.length ? h("mark", {}, text.slice(same)) : null);
 }
 

@@ -52,13 +52,12 @@ function map(plot, tensors, how, shade, one, pick) {
   const add = (t, x, y, w) => {
     const v = how.of(t), k = v === null ? 0 : shade(v);
     const mark = s("rect", { class: `cell h${k} ${t === one ? "chosen" : ""}`, x, y, width: w - 1.5, height: tall - 2, rx: 3,
-      role: "button", "data-mark": t.name, "aria-label": `${t.name}: ${v === null ? "copied" : how.told(v)}`,
-      onclick: () => pick(t.name) }, s("title", {}, `${t.name}: ${v === null ? "copied" : how.told(v)}`));
+      role: "button", "data-mark": t.name, onclick: () => pick(t.name) }, s("title", {}, `${t.name}: ${v === null ? "copied" : how.told(v)}`));
     marks.push(mark);
     order.push(t);
     places.push([Math.round(x), Math.round(y)]);
     image.append(mark);
-    if (k && w > 22) image.append(s("text", { class: `on-heat${k > 3 ? " dark" : ""}`, x: x + (w - 1.5) / 2, y: y + 16,
+    if (k && w > 22) image.append(s("text", { class: `on-heat k${k}`, x: x + (w - 1.5) / 2, y: y + 16,
       "text-anchor": "middle" }, String(k)));
   };
   kinds.forEach((kind, i) => {

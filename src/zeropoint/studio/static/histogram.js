@@ -18,8 +18,10 @@ export function tensorPicker(data, state, key, onChange, { label = "Tensor", non
     set: (name) => at.set({ [key]: name }, { push: true }) };
 }
 
+/** The tensor to begin with: one with pieces of rows, or the one with the largest error. */
 function usual(data) {
-  return (data.tensors.find((t) => t.pieces && t.kind !== "token_embd") ?? data.tensors[0]).name;
+  const worst = data.tensors.reduce((a, t) => ((t.relative_error ?? 0) > (a.relative_error ?? 0) ? t : a));
+  return (data.tensors.find((t) => t.pieces && t.kind !== "token_embd") ?? worst).name;
 }
 
 export function mount(figure, data, state) {

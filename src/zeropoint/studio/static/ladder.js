@@ -28,7 +28,7 @@ export function mount(figure, data, state) {
         fact("perplexity ∕ reference", value("ratio", one.perplexity.ratio.mean, format(one.perplexity.ratio.mean, 4))),
         fact("same most likely token", value("top1", one.top1, percent(one.top1))),
         fact("size", value("bytes", one.bytes, inBytes(one.bytes))),
-        legend(levels), source(`the ladder run ${data.ladder_run}: ${one.tokens} scored positions a level; the band is the `
+        legend(levels), source(`${data.ladder_run}: ${one.tokens} scored positions a level; the band is the `
           + "noise floor, the model against itself in bfloat16")],
       table: [["format", "bits per weight", "bytes", "KL", "low", "high", "perplexity ratio", "same token", "verdict"],
         levels.map((l) => [l.format, l.bits_per_weight, l.bytes, l.kl.mean, l.kl.low, l.kl.high, l.perplexity.ratio.mean,

@@ -31,7 +31,7 @@ export function mount(figure, data, state) {
         source(`${model.name}: ${model.architecture}, ${model.layers} layers, ${inBytes(model.bytes)}, `
           + `${format(model.bits_per_weight, 4)} bits per weight`),
       ],
-      table: [["", "bits per weight", "bytes"], rows],
+      table: [["stored as", "bits per weight", "bytes"], rows],
     };
   });
 }

@@ -107,7 +107,7 @@ function bits(kind, code, setCode) {
     const place = kind.bits - 1 - i, bit = Math.floor(code / 2 ** place) % 2;
     const part = PARTS[place === kind.bits - 1 ? 0 : place >= kind.mantissaBits ? 1 : 2];
     return h("button", { type: "button", class: `bit ${part}`, "aria-pressed": String(bit === 1),
-      "data-mark": `bit${place}`, "data-bit": place, "aria-label": `bit ${place}, ${part}`,
+      "data-mark": `bit${place}`, "data-bit": place, "aria-label": `${bit}: bit ${place}, ${part}`,
       onclick: () => setCode(code + (bit ? -1 : 1) * 2 ** place) }, String(bit));
   });
   const start = kind.bits - kind.mantissaBits;
@@ -151,7 +151,7 @@ function rowsOf(kind, code) {
 
 /** The neighbours on a line, to scale; the number that was asked for is the triangle. */
 function line(plot, kind, code, exact) {
-  const width = widthOf(plot), height = 92;
+  const width = widthOf(plot), height = 98;
   const stored = decodeFloat(kind, code);
   if (!Number.isFinite(stored)) return h("p", { class: "note" }, "This code is no number.");
   const seen = [stored];
@@ -172,7 +172,8 @@ function line(plot, kind, code, exact) {
     group.append(s("line", { x1: x(v), x2: x(v), y1: own ? 22 : 30, y2: own ? 58 : 50,
       class: own ? "own" : "tick" }));
     if (own || i === 0 || i === seen.length - 1) {
-      group.append(s("text", { x: x(v), y: 78, "text-anchor": "middle", class: own ? "own" : "" },
+      const anchor = own ? "middle" : i === 0 ? "start" : "end", shift = own ? 0 : i === 0 ? -28 : 28;
+      group.append(s("text", { x: x(v) + shift, y: own ? 76 : 90, "text-anchor": anchor, class: own ? "own" : "" },
         format(v, places(kind))));
     }
   });

@@ -54,6 +54,6 @@ function chart(plot, list, chosen, pick) {
 
 function answers(found, one) {
   return h("div", { class: "answers" }, [["The model as it is", found.answer], ["Without this weight", one.answer]]
-    .map(([title, text]) => h("div", {}, h("h4", {}, title), h("span", { class: "context" }, found.prompt), h("mark",
+    .map(([title, text]) => h("div", {}, h("h3", {}, title), h("span", { class: "context" }, found.prompt), h("mark",
       {}, text))));
 }

@@ -29,7 +29,7 @@ export function mount(figure, data, state) {
         fact("times smaller", value("smaller", first.bytes / chosen.bytes, `${format(first.bytes / chosen.bytes, 3)} ×`)),
         writing ? fact("ceiling at this bandwidth", value("ceiling", ceiling(chosen), `${format(ceiling(chosen), 4)} `
           + "tokens/s")) : null,
-        source(`the ladder run ${data.ladder_run}, on the machine it ran on. To write a token, every weight is read once: no `
+        source(`${data.ladder_run}, on the machine it ran on. To write a token, every weight is read once: no `
           + "machine writes faster than bandwidth ∕ bytes")].filter(Boolean),
       table: [["format", "bytes", "writing, tokens/s", "reading, tokens/s", "ceiling, tokens/s"], levels.map((l) => [
         l.format, l.bytes, l.generation_tokens_per_second, l.prompt_tokens_per_second, ceiling(l)])],

@@ -82,6 +82,7 @@ function rows(plot, family, one, pick) {
     s("text", { x: left - 8, y: base, "text-anchor": "end", class: t === one ? "strong" : "" }, t.name.replace(/^blk\.(\d+)\..*/,
       "layer $1"))));
   });
+  image.setAttribute("role", "group");
   return image;
 }
 
