@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from studio_pages import Example
 
 ROOT = Path(__file__).parents[2]

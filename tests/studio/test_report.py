@@ -1,13 +1,14 @@
 """The report: what is in it, that it stands alone, and that nothing in a file can act in it."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-
 from studio_pages import Example, choose, number, rows, turn
+
 from zeropoint.checkpoints.runs import RunFolder
 from zeropoint.cli import main
 from zeropoint.studio.html import text
@@ -155,3 +156,35 @@ def test_bundled_modules_keep_to_themselves() -> None:
     script = bundle("report")
     assert script.index("const draw_module") < script.index("const bytes_module")
     assert not re.search(r"^\s*(import|export) ", script, re.MULTILINE)
+
+
+def test_verbs_write_a_report_beside_their_answer(
+    example: Example, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, page = str(example.model), tmp_path / "page.html"
+    few = ["--ctx", "32", "--chunks", "4", "--threads", "1", "-q", "--report", str(page)]
+    text = ["--text", str(example.model.parent / "prose.txt")]
+    assert main(["measure", model, "--as", "INT4_SYM_G32", *text, *few]) == 0
+    assert "tiny-llama.gguf as INT4_SYM_G32" in page.read_text()
+    assert main(["ladder", model, "--levels", "16,4", *text, *few]) == 0
+    assert "INT4_ASYM_G32" in page.read_text()
+    words = ["demo", model, "--to", "Q8_0", "--keep", str(tmp_path), "--chunks", "4", "--json"]
+    capsys.readouterr()
+    assert main([*words, "--threads", "1"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["report"] == str(tmp_path / "report.html")
+    html = (tmp_path / "report.html").read_text()
+    for section in ("verdict", "bytes", "loss", "text", "tensors", "why", "method"):
+        assert f'<section id="{section}">' in html
+
+
+def test_the_walk_alone_is_the_example_and_with_a_model_it_is_that_models(
+    example: Example, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "walk.html"
+    words = ["report", "--walk", str(example.model), "-o", str(page), "--threads", "1"]
+    assert main([*words, "--json"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["bytes"] == page.stat().st_size
+    three = [str(example.model)] * 3
+    assert main(["report", "--walk", *three, "-o", str(page)]) == 2

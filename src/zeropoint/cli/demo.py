@@ -1,5 +1,6 @@
 """`demo`: the main job, end to end, on a real small model."""
 
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -74,19 +75,20 @@ def demo(
     path = model or str(fetch(out, progress))
     folder = keep or cache_directory() / "demo"
     folder.mkdir(parents=True, exist_ok=True)
-    with open_model(path) as source:
+    with open_model(path) as source, tempfile.TemporaryDirectory() as runs:
         introduce(out, source)
         target = to or (OTHERWISE if model else Recipe.parse(RECIPE))
-        plan = choose(source, target, None, requantize=True)
+        plan = choose(source, target, None, requantize=True, details=True)
         show_cautions(out, plan)
         label = to.removesuffix(".recipe") or (OTHERWISE if model else "smaller")
         output = folder / f"{source.path.stem}-{Path(label).name}.gguf"
         out.say("\nMaking it smaller: what happened to each kind of tensor", style="bold")
         write(
-            out, plan, output, threads=threads, progress=progress,
+            out, plan, output, threads=threads, progress=progress, run=Path(runs, "quantized"),
             then=lambda: (
-                measure_loss(out, output, path, chunks, threads, progress)
+                measure_loss(out, output, path, Path(runs), chunks, threads, progress)
                 | generate_both(out, path, output, threads)
+                | report(out, Path(runs), folder / "report.html")
             ),
         )  # fmt: skip
     goodbye(out, output)
@@ -119,7 +121,13 @@ def introduce(out: Output, source: "Checkpoint") -> None:
 
 
 def measure_loss(
-    out: Output, quant: Path, ref: str, chunks: int, threads: int | None, progress: Progress
+    out: Output,
+    quant: Path,
+    ref: str,
+    runs: Path,
+    chunks: int,
+    threads: int | None,
+    progress: Progress,
 ) -> dict[str, object]:
     """Measure what the smaller file lost, on the built-in text; return it for `--json`."""
     from zeropoint.cli import measure_page, measuring
@@ -128,10 +136,19 @@ def measure_loss(
         return {}
     out.say("\nWhat was lost: both files on the same text", style="bold")
     reference = measuring.Reference(out, Path(ref), threads, ([], CONTEXT, chunks), 2)
-    _, measurement = reference.against(quant, None, (progress, out.quiet))
+    _, measurement = reference.against(quant, runs / "measured", (progress, out.quiet))
     found = measurement.results()
     measure_page.show_short(out, found)
     return {"loss": found}
+
+
+def report(out: Output, runs: Path, path: Path) -> dict[str, object]:
+    """Write the evidence of this demo as one page."""
+    from zeropoint.cli.reporting import write_report
+
+    kept = [run for run in (runs / "measured", runs / "quantized") if run.exists()]
+    write_report(out, kept, path)
+    return {"report": str(path)}
 
 
 def generate_both(out: Output, ref: str, quant: Path, threads: int | None) -> dict[str, object]:

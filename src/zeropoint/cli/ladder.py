@@ -10,6 +10,7 @@ from zeropoint.cli import measuring
 from zeropoint.cli.measure_page import interval, number
 from zeropoint.cli.output import AsJson, Output, Quiet, in_bytes
 from zeropoint.cli.progress import AsProgress, Progress
+from zeropoint.cli.reporting import Report, run_folder, write_report
 
 if TYPE_CHECKING:
     from zeropoint.checkpoints.runs import RunFolder
@@ -35,6 +36,7 @@ def ladder(
     run: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep a run folder for each level in DIR.")
     ] = None,
+    report: Report = None,
     floor_chunks: Annotated[
         int, typer.Option(min=0, help="Chunks for the noise floor; 0: no floor.")
     ] = 4,
@@ -57,19 +59,36 @@ def ladder(
 
     zeropoint ladder model-BF16.gguf --levels 4,Q4_0,Q4_K_M,FP4_E2M1_G32 --text book.txt
     """
-    from zeropoint.metrics.ladder import largest_step, parse_levels
-    from zeropoint.metrics.speed import measure_speed
+    from zeropoint.metrics.ladder import parse_levels
 
     out = Output(as_json=as_json, quiet=quiet)
     rungs = parse_levels(levels, share)
     reference = measuring.Reference(out, model, threads, (text or [], ctx, chunks), floor_chunks)
+    with run_folder(run, report) as keep:
+        result = climb(out, reference, rungs, keep, (progress, quiet), requantize=requantize)
+        if report and keep:
+            write_report(out, [keep], report)
+    out.finish("ladder", result)
+
+
+def climb(
+    out: Output,
+    reference: measuring.Reference,
+    rungs: "Sequence[Level]",
+    run: Path | None,
+    shown: tuple[Progress, bool],
+    *,
+    requantize: bool,
+) -> dict[str, Any]:
+    """Measure every level, print the table, and return what `--json` prints."""
+    from zeropoint.metrics.ladder import largest_step
+    from zeropoint.metrics.speed import measure_speed
+
     kept = start_run(run, reference, rungs) if run else None
     rows: list[dict[str, Any]] = []
     for index, rung in enumerate(rungs):
         folder = run / f"{index:02}-{rung.format}" if run else None
-        measurement, plan = reference.level(
-            rung.format, folder, (progress, quiet), requantize=requantize
-        )
+        measurement, plan = reference.level(rung.format, folder, shown, requantize=requantize)
         speed = measure_speed(measurement.quant) if plan.has_kernels else None
         rows.append({
             "level": rung.label, "kind": rung.kind, "format": rung.format,
@@ -83,7 +102,7 @@ def ladder(
     result = {"floor": reference.floor, "largest_step": step, "levels": rows}
     if kept:
         kept.finish(result)
-    out.finish("ladder", result)
+    return result
 
 
 def start_run(path: Path, reference: measuring.Reference, rungs: "Sequence[Level]") -> "RunFolder":

@@ -10,6 +10,7 @@ import typer
 from zeropoint.cli import measuring
 from zeropoint.cli.output import AsJson, Output, Quiet
 from zeropoint.cli.progress import AsProgress, Progress
+from zeropoint.cli.reporting import Report, run_folder, write_report
 
 
 def register(app: typer.Typer) -> None:
@@ -41,6 +42,7 @@ def measure(
         Path | None,
         typer.Option(metavar="DIR", help="Keep every position; the same run goes on from there."),
     ] = None,
+    report: Report = None,
     keep: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Keep the reference's pass for other quants."),
@@ -104,10 +106,13 @@ def measure(
         progress=progress,
     )  # fmt: skip
     read = measuring.read(out, sides.reference, text or [], ctx, chunks)
-    measurement = measuring.prepare(out, sides, read, run, keep, floor_chunks)
-    startup = time.perf_counter() - started
-    measuring.drive(measurement, until, run, progress, quiet)
-    found = measuring.finish(out, measurement, sides, read, startup)
+    with run_folder(run, report) as folder:
+        measurement = measuring.prepare(out, sides, read, folder, keep, floor_chunks)
+        startup = time.perf_counter() - started
+        measuring.drive(measurement, until, run, progress, quiet)
+        found = measuring.finish(out, measurement, sides, read, startup)
+        if report and folder:
+            write_report(out, [folder], report)
     out.finish("measure", {**found, "gates": check_gates(out, found, gate or [])})
     if run:
         out.note(f"wrote {run}")

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zeropoint.cli.output import AsJson, Output, Quiet, in_bytes
+from zeropoint.cli.output import AsJson, Output, Quiet
 from zeropoint.cli.progress import AsProgress, Progress, track
+from zeropoint.cli.reporting import write_page
 
 if TYPE_CHECKING:
     from zeropoint.studio.evidence import Run
@@ -61,13 +62,12 @@ def report(
     models = [name for name in names if walk and not is_run(Path(name))]
     opened = open_runs([Path(name) for name in names if name not in models])
     if walk:
-        page = walk_page(out, models, opened, threads, progress)
+        size = write_page(out, walk_page(out, models, opened, threads, progress), output)
     else:
         from zeropoint.studio.report import render_report
 
-        page = render_report(opened)
-    write(out, page, output)
-    out.finish("report", {"output": str(output), "bytes": len(page.encode()), "runs": names})
+        size = write_page(out, render_report(opened), output)
+    out.finish("report", {"output": str(output), "bytes": size, "runs": names})
 
 
 def walk_page(
@@ -95,12 +95,3 @@ def walk_page(
     if page.data["borrowed"]:
         out.note("from the example run: " + ", ".join(page.data["borrowed"]))
     return walk.render(page.data)
-
-
-def write(out: Output, text: str, path: Path) -> None:
-    """Write a page: the old file or the complete new one."""
-    from zeropoint.checkpoints.atomic import write_file
-
-    data = text.encode()
-    write_file(path, data)
-    out.say(f"{path}: {in_bytes(len(data))}, opens from the disk")

@@ -1,0 +1,44 @@
+"""What the verbs share that write a report beside their answer."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zeropoint.cli.output import Output, in_bytes
+
+Report = Annotated[
+    Path | None,
+    typer.Option("--report", metavar="FILE", help="Write the evidence as one HTML page."),
+]
+
+
+@contextmanager
+def run_folder(run: Path | None, report: Path | None) -> Iterator[Path | None]:
+    """Give the folder to keep a run in: the one wanted, or one for the time of a report."""
+    if run is not None or report is None:
+        yield run
+        return
+    with tempfile.TemporaryDirectory(prefix="zeropoint-") as folder:
+        yield Path(folder) / "run"
+
+
+def write_report(out: Output, runs: Sequence[Path], report: Path) -> int:
+    """Write the report of these runs, and return its size."""
+    from zeropoint.studio.evidence import open_runs
+    from zeropoint.studio.report import render_report
+
+    return write_page(out, render_report(open_runs(runs)), report)
+
+
+def write_page(out: Output, page: str, path: Path) -> int:
+    """Write a page, the old file or the complete new one, and return its size."""
+    from zeropoint.checkpoints.atomic import write_file
+
+    data = page.encode()
+    write_file(path, data)
+    out.note(f"wrote {path}: {in_bytes(len(data))}, opens in a browser from the disk")
+    return len(data)
