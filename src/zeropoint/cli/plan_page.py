@@ -1,6 +1,6 @@
 """How `plan` shows its results, and what it says when nothing fits."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from zeropoint.cli.output import Output
@@ -65,7 +65,7 @@ def row(result: "Result", *, one: bool, cheapest: bool) -> list[object]:
     return [
         *head, f"{result.bits_per_weight:.2f}", result.loss.label if result.loss else "",
         gib(memory.weights_bytes), gib(memory.kv_bytes), gib(memory.compute_bytes),
-        gib(memory.total_bytes), fits, tokens(result.longest) if result.longest else "-",
+        gib(memory.total_bytes), fits, longest(result),
         band(result.prompt), writes, how, *price,
     ]  # fmt: skip
 
@@ -105,38 +105,53 @@ def footnotes(
     subjects: "Sequence[Subject]",
 ) -> None:
     """Print what a person must know to read the table."""
-    from zeropoint.plans.ranking import PROMPT, RULE
-
-    lines = []
-    if any(subject.basis == "typical" for subject in subjects):
-        lines.append("A typical shape is a guess: caches of models of one size differ by a factor.")
-    if any(result.prompt for result in results):
-        at = min(question.past, question.demand.context)
-        lines.append(f"Reads: a prompt of {PROMPT} tokens. Writes: after {at} tokens, for each of"
-                     f" {question.demand.users}." if question.demand.users > 1 else
-                     f"Reads: a prompt of {PROMPT} tokens. Writes: after {at} tokens.")  # fmt: skip
-    copies = [result for result in results if result.fits and result.repacked_bytes]
-    if copies:
-        lines.append(f"llama.cpp's processor backend keeps a rearranged copy of {copies[0].model}'s"
-                     f" matrices ({gib(copies[0].repacked_bytes)} GiB) in place of the file's"
-                     " pages; its log counts both.")  # fmt: skip
-    shaped = [subject for subject in subjects if subject.shape.windowed]
-    if shaped and not question.demand.full_windows:
-        lines.append("Windows keep what they see; llama.cpp's --swa-full keeps everything.")
-    if any(result.loss for result in results):
-        lines.append("Losses are nats per token against each model's own reference.")
-    if len(subjects) > 1 and question.objective == "loss":
-        lines.append(RULE[0].upper() + RULE[1:] + ".")
-    if any(result.placement for result in results):
-        host = question.host.ram
-        lines.append(
-            f"What does not fit is split: the rest in {host.name} ({host.bandwidth / 1e9:g} GB/s),"
-            f" then an SSD of {question.host.ssd_bandwidth / 1e9:g} GB/s."
-        )
+    lines = [*model_notes(question, subjects), *result_notes(results, question)]
     if lines:
         out.say()
     for line in lines:
         out.say(line)
+
+
+def model_notes(question: "Question", subjects: "Sequence[Subject]") -> Iterator[str]:
+    """Yield what there is to say of the models."""
+    from zeropoint.plans.ranking import RULE
+
+    if any(subject.basis == "typical" for subject in subjects):
+        yield "A typical shape is a guess: caches of models of one size differ by a factor."
+    wanted = question.demand.context
+    short = [s.label for s in subjects if s.shape.context and s.shape.context < wanted]
+    if short:
+        yield f"Not trained for a context this long: {', '.join(short)}."
+    if any(s.shape.windowed for s in subjects) and not question.demand.full_windows:
+        yield "Windows keep what they see; llama.cpp's --swa-full keeps everything."
+    if len(subjects) > 1 and question.objective == "loss":
+        yield RULE[0].upper() + RULE[1:] + "."
+
+
+def result_notes(results: "Sequence[Result]", question: "Question") -> Iterator[str]:
+    """Yield what there is to say of the figures."""
+    from zeropoint.plans.ranking import PROMPT
+
+    if any(result.prompt for result in results):
+        demand = question.demand
+        each = f", for all {demand.users} users together" if demand.users > 1 else ""
+        at = min(question.past, demand.context)
+        yield f"Reads: a prompt of {PROMPT} tokens. Writes: after {at} tokens{each}."
+    if any(result.loss for result in results):
+        yield "Losses are nats per token against each model's own reference."
+    copies = [result for result in results if result.fits and result.repacked_bytes]
+    if copies:
+        size = gib(copies[0].repacked_bytes)
+        yield (
+            f"llama.cpp's processor backend keeps a rearranged copy of {copies[0].model}'s matrices"
+            f" ({size} GiB) in place of the file's pages; its log counts both."
+        )
+    if any(result.placement for result in results):
+        host = question.host.ram
+        yield (
+            f"What does not fit is split: the rest in {host.name} ({host.bandwidth / 1e9:g} GB/s),"
+            f" then an SSD of {question.host.ssd_bandwidth / 1e9:g} GB/s."
+        )
 
 
 def split_words(placement: "Placement") -> str:
@@ -257,6 +272,16 @@ def band(found: "Estimate | None") -> str:
     if found.high / found.low < 1.12:
         return figure(found.tokens_per_second)
     return f"{figure(found.low)}-{figure(found.high)}"
+
+
+def longest(result: "Result") -> str:
+    """Write the longest context that fits; "all" is what the model was trained for."""
+    trained = result.subject.shape.context
+    if not result.longest:
+        return "-"
+    if trained and result.longest >= trained:
+        return f"all {tokens(trained)}"
+    return tokens(result.longest)
 
 
 def figure(value: float) -> str:

@@ -7,7 +7,7 @@ from zeropoint.errors import ZeropointError
 from zeropoint.plans.machines import GIB
 from zeropoint.plans.memory import Demand, running
 from zeropoint.plans.ranking import LADDER, Question, Result, longest_context
-from zeropoint.plans.subjects import Made, Subject, requantized
+from zeropoint.plans.subjects import Subject, requantized
 
 FIXES = 4
 
@@ -45,13 +45,10 @@ def refusal(results: Sequence[Result], question: Question) -> Refusal:
 def fixes(result: Result, question: Question) -> Iterator[str]:
     """Yield what would save memory, the mildest first."""
     demand, memory = question.demand, result.memory
-    made = Made(result.subject.source.metadata, result.subject.source.tensors)
-    if result.changed:
-        made = requantized(result.subject, result.format)
     yield from smaller_cache(result, demand)
-    fitting = longest_context(result.subject, made, result.device, demand, memory.weights_bytes)
+    fitting = longest_context(result.subject, result.device, demand, memory.weights_bytes)
     if 0 < fitting < demand.context:
-        saved = memory.total_bytes - at(result.subject, made, demand, memory.weights_bytes, fitting)
+        saved = memory.total_bytes - at(result.subject, demand, memory.weights_bytes, fitting)
         yield f"--ctx {fitting} fits, and saves {gib(saved)}"
     if demand.users > 1:
         fewer = replace(demand, users=1)
@@ -83,7 +80,7 @@ def smaller_cache(result: Result, demand: Demand) -> Iterator[str]:
             return
 
 
-def at(subject: Subject, made: Made, demand: Demand, weights: int, context: int) -> int:
+def at(subject: Subject, demand: Demand, weights: int, context: int) -> int:
     """Return what a model needs with another context."""
     return weights + running(subject.shape, (), replace(demand, context=context)).total_bytes
 
@@ -100,9 +97,7 @@ def smaller_format(result: Result, question: Question) -> str | None:
         if memory.weights_bytes >= result.memory.weights_bytes:
             continue
         if memory.total_bytes <= result.device.usable_bytes:
-            fitting = longest_context(
-                result.subject, made, result.device, demand, memory.weights_bytes
-            )
+            fitting = longest_context(result.subject, result.device, demand, memory.weights_bytes)
             how = " (made from the original, not from this file)" if result.subject.quantized \
                 else ""  # fmt: skip
             return f"{name} ({gib(memory.weights_bytes)}) fits with up to {fitting} tokens{how}"

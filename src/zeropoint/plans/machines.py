@@ -17,7 +17,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ class Device:
     price_date: str | None = None
     source: str = ""
     measured: bool = False  # bandwidth was measured, not read off a data sheet
-    extra: Mapping[str, float] = field(default_factory=dict)
+    stated_bytes: int | None = None  # usable, where the row says so
 
     @property
     def usable_bytes(self) -> int:
@@ -68,6 +68,8 @@ class Device:
         for the system, and at most an eighth.
         """
         memory = self.memory_bytes
+        if self.stated_bytes is not None:
+            return min(self.stated_bytes, memory)
         if self.kind == "unified":
             return memory * 2 // 3 if memory <= 36 * GIB else memory * 3 // 4
         return memory - min(GIB if self.kind == "gpu" else 2 * GIB, memory // 8)
@@ -142,7 +144,8 @@ def described(memory_bytes: int, bandwidth: float | None, *, base: Device | None
     if bandwidth is not None and not 0 < bandwidth < 1e15:
         raise RecipeError("a bandwidth is a number of GB/s above 0, such as --bandwidth 936")
     if base is not None:
-        return replace(base, memory_bytes=memory_bytes, bandwidth=bandwidth or base.bandwidth)
+        return replace(base, memory_bytes=memory_bytes, bandwidth=bandwidth or base.bandwidth,
+                       stated_bytes=None)  # fmt: skip
     family = Family("unknown", "a GPU nobody named", ("fp32", "fp16", "int8"))
     size = f"{memory_bytes / GIB:.6g} GiB"
     name = f"{size} at {bandwidth / 1e9:g} GB/s" if bandwidth else size
@@ -189,6 +192,9 @@ def _device(name: str, row: Mapping[str, Any], known: Mapping[str, Family], path
         price_usd=int(_positive(row, "price_usd", where)) if "price_usd" in row else None,
         price_date=str(row["price_date"]) if "price_date" in row else None,
         source=str(row.get("source", "")),
+        stated_bytes=int(_positive(row, "usable_gib", where) * GIB)
+        if "usable_gib" in row
+        else None,
     )
 
 

@@ -110,8 +110,8 @@ def parse_cache(text: str) -> tuple[str, str]:
 def running(shape: Shape, tensors: Iterable[TensorLike], demand: Demand) -> Memory:
     """Return what a model needs. Raises RecipeError if a cache cannot have its format."""
     whole = windowed = 0
-    for layer in shape.layers:
-        nbytes = layer_cells(layer, demand) * bytes_per_cell(layer, demand)
+    for layer, count in shape.kinds:
+        nbytes = count * layer_cells(layer, demand) * bytes_per_cell(layer, demand)
         if layer.window and not demand.full_windows:
             windowed += nbytes
         else:
@@ -120,7 +120,7 @@ def running(shape: Shape, tensors: Iterable[TensorLike], demand: Demand) -> Memo
         weights_bytes=weights_bytes(tensors),
         cache_bytes=whole,
         window_bytes=windowed,
-        state_bytes=4 * demand.users * sum(layer.state for layer in shape.layers),
+        state_bytes=4 * demand.users * sum(count * layer.state for layer, count in shape.kinds),
         compute_bytes=compute_bytes(shape, demand),
     )
 
@@ -158,7 +158,7 @@ def token_bytes(shape: Shape, demand: Demand) -> int:
     >>> token_bytes(llama, Demand()) // 1024, token_bytes(llama, Demand(keys="Q8_0", values="Q8_0"))
     (128, 69632)
     """
-    return sum(bytes_per_cell(layer, demand) for layer in shape.layers)
+    return sum(count * bytes_per_cell(layer, demand) for layer, count in shape.kinds)
 
 
 def compute_bytes(shape: Shape, demand: Demand) -> int:
@@ -167,7 +167,7 @@ def compute_bytes(shape: Shape, demand: Demand) -> int:
     width = 4 * tokens * shape.width
     logits = 4 * tokens * shape.vocabulary + 2 * width
     feed = 4 * tokens * shape.feed_forward
-    attending = [layer for layer in shape.layers if layer.keys or layer.values]
+    attending = [layer for layer, _ in shape.kinds if layer.keys or layer.values]
     cells = max((layer_cells(layer, demand) for layer in attending), default=0)
     mask = (2 if demand.flash else 4) * tokens * cells
     if shape.windowed and not demand.full_windows:

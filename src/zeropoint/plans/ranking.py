@@ -18,15 +18,13 @@ from zeropoint.plans.memory import Demand, Memory, repacked_bytes, running, toke
 from zeropoint.plans.placement import Host, Placement, place
 from zeropoint.plans.sizes import bits_per_weight
 from zeropoint.plans.speed import (
-    Costs,
     Estimate,
-    costs_of,
     estimate,
     generation_features,
     prompt_features,
 )
 from zeropoint.plans.subjects import EXACT, TYPICAL, Made, Subject, requantized
-from zeropoint.plans.traffic import distinct, traffic
+from zeropoint.plans.traffic import Traffic, distinct, traffic
 
 OBJECTIVES = ("loss", "speed", "context")
 LADDER = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "IQ4_XS", "Q3_K_M", "IQ3_XXS", "Q2_K", "IQ2_XXS")
@@ -103,6 +101,18 @@ def formats_for(subject: Subject, question: Question) -> list[str | None]:
     return [None] if subject.quantized else [None, *LADDER]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """One model in one format: what holds on every device."""
+
+    subject: Subject
+    to: str | None  # None: as it is
+    made: Made
+    memory: Memory
+    step: Traffic  # one token for each user
+    reading: Traffic  # a prompt of one user
+
+
 def plan(
     subjects: Sequence[Subject], devices: Sequence[Device], question: Question
 ) -> Iterator[Result]:
@@ -113,65 +123,59 @@ def plan(
     for subject in subjects:
         for to in formats_for(subject, question):
             try:
-                made = Made(subject.source.metadata, subject.source.tensors) \
-                    if to is None else requantized(subject, to)  # fmt: skip
+                prepared = prepare(subject, to, question)
             except RecipeError:
                 if question.formats:
                     raise
                 continue
             for device in devices:
-                yield result_of(subject, made, to, device, question)
+                yield result_of(prepared, device, question)
 
 
-def result_of(
-    subject: Subject, made: Made, to: str | None, device: Device, question: Question
-) -> Result:
-    """Work out one model in one format on one device."""
-    shape, demand = subject.shape, question.demand
-    memory = running(shape, made.tensors.values(), demand)
-    own = to is None
-    if own:
+def prepare(subject: Subject, to: str | None, question: Question) -> Prepared:
+    """Choose formats and count what running the model takes."""
+    made = Made(subject.source.metadata, subject.source.tensors)
+    if to is not None:
+        made = requantized(subject, to)
+    tensors, shape, demand = list(made.tensors.values()), subject.shape, question.demand
+    memory = running(shape, tensors, demand)
+    if to is None:
         memory = replace(memory, weights_bytes=subject.weights_bytes)
     past = min(question.past, demand.context)
-    step = traffic(shape, made.tensors.values(), demand, past=past)
-    reading = traffic(shape, made.tensors.values(), replace(demand, users=1), past=past)
-    costs = question.evidence.costs(device)
-    fits = memory.total_bytes <= device.usable_bytes
-    speeds = _speeds(costs, step, reading) if costs is not None and fits else (None, None)
-    placement = None
-    if not fits and device.bandwidth:
-        met = distinct(shape.experts, shape.experts_used, demand.users)
-        placement = place(memory, step, device, question.host, experts_met=met)
-    name = subject.format if own else str(to)
-    known = question.evidence.timed(subject, device) if own and fits else None
-    return Result(
-        subject=subject, format=name, changed=not own, device=device, demand=demand, memory=memory,
-        repacked_bytes=repacked_bytes(made.tensors.values()) if device.kind == "cpu" else 0,
-        bits_per_weight=bits_per_weight(
-            subject.file_bytes if own and subject.file_bytes else memory.weights_bytes,
-            made.tensors.values()),
-        longest=longest_context(subject, made, device, demand, memory.weights_bytes),
-        generation=known[0] if known and known[0] else speeds[0],
-        prompt=known[1] if known and known[1] else speeds[1],
-        placement=placement,
-        loss=question.evidence.loss(subject, None if own else to),
+    return Prepared(
+        subject=subject, to=to, made=made, memory=memory,
+        step=traffic(shape, tensors, demand, past=past),
+        reading=traffic(shape, tensors, replace(demand, users=1), past=past),
     )  # fmt: skip
 
 
-def _speeds(costs: Costs, step: object, reading: object) -> tuple[Estimate, Estimate]:
-    from zeropoint.plans.traffic import Traffic
+def result_of(prepared: Prepared, device: Device, question: Question) -> Result:
+    """Work out one model in one format on one device."""
+    subject, to, memory = prepared.subject, prepared.to, prepared.memory
+    tensors, demand = prepared.made.tensors.values(), question.demand
+    own, fits = to is None, memory.total_bytes <= device.usable_bytes
+    generation = prompt = placement = None
+    costs = question.evidence.costs(device)
+    if fits and costs is not None:
+        generation, prompt = question.evidence.timed(subject, device) if own else (None, None)
+        step, reading = prepared.step, prepared.reading
+        generation = generation or estimate(costs, generation_features(step), step.users)
+        prompt = prompt or estimate(costs, prompt_features(reading, PROMPT), PROMPT)
+    elif not fits and device.bandwidth:
+        met = distinct(subject.shape.experts, subject.shape.experts_used, demand.users)
+        placement = place(memory, prepared.step, device, question.host, experts_met=met)
+    stored = subject.file_bytes if own and subject.file_bytes else memory.weights_bytes
+    return Result(
+        subject=subject, format=subject.format if own else str(to), changed=not own, device=device,
+        demand=demand, memory=memory, bits_per_weight=bits_per_weight(stored, tensors),
+        repacked_bytes=repacked_bytes(tensors) if device.kind == "cpu" else 0,
+        longest=longest_context(subject, device, demand, memory.weights_bytes),
+        generation=generation, prompt=prompt, placement=placement,
+        loss=question.evidence.loss(subject, to),
+    )  # fmt: skip
 
-    assert isinstance(step, Traffic) and isinstance(reading, Traffic)
-    tokens = PROMPT
-    return (
-        estimate(costs, generation_features(step), step.users),
-        estimate(costs, prompt_features(reading, tokens), tokens),
-    )
 
-
-def longest_context(
-    subject: Subject, made: Made, device: Device, demand: Demand, weights: int
-) -> int:
+def longest_context(subject: Subject, device: Device, demand: Demand, weights: int) -> int:
     """Return the longest context for each user that fits, in steps of 256; 0 if none does."""
 
     def fits(context: int) -> bool:
@@ -220,9 +224,3 @@ def cheapest(results: Iterable[Result]) -> list[Result]:
     """Return what fits on devices with a known price, the cheapest device first."""
     found = [result for result in results if result.fits and result.device.price_usd]
     return sorted(found, key=lambda result: (result.device.price_usd, -result.bits_per_weight))
-
-
-__all__ = [
-    "LADDER", "OBJECTIVES", "PROMPT", "RULE", "Question", "Result", "cheapest", "costs_of",
-    "formats_for", "longest_context", "plan", "ranked", "result_of",
-]  # fmt: skip

@@ -10,8 +10,10 @@ Facts (which keys exist and what is meant where they do not): llama.cpp of 2026-
 depends on an architecture's is a row of `WINDOWS`.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 
 import numpy as np
@@ -48,10 +50,15 @@ class Shape:
     context: int | None = None  # positions it was trained for
     name: str = ""
 
+    @cached_property
+    def kinds(self) -> tuple[tuple[Layer, int], ...]:
+        """The different layers, and how many there are of each."""
+        return tuple(Counter(self.layers).items())
+
     @property
     def windowed(self) -> bool:
         """Whether any layer sees less than everything."""
-        return any(layer.window for layer in self.layers)
+        return any(layer.window for layer, _ in self.kinds)
 
 
 @dataclass(frozen=True)

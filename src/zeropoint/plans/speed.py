@@ -148,7 +148,7 @@ def costs_of(device: Device, rates: "Rates | None" = None) -> Costs:
     seconds: dict[str, float] = {}
     for name, relative in SHARES.items():
         seconds[f"read:{name}"] = 1 / (device.bandwidth * share * relative)
-    flops = device.fp16_flops or 40 * device.bandwidth
+    flops = device.fp16_flops or 25 * device.bandwidth
     for name in SHARES:
         seconds[f"multiply:{name}"] = 2 / (flops * prompt)
     seconds |= {

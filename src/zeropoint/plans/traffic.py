@@ -106,19 +106,19 @@ def is_expert(name: str) -> bool:
 def cache_read(shape: Shape, demand: Demand, past: int) -> float:
     """Return the bytes of caches that one step reads, and of states that it reads and writes."""
     total = 0.0
-    for layer in shape.layers:
+    for layer, count in shape.kinds:
         seen = min(past, layer.window) if layer.window else past
-        total += demand.users * (seen * bytes_per_cell(layer, demand) + 2 * 4 * layer.state)
+        total += count * demand.users * (seen * bytes_per_cell(layer, demand) + 2 * 4 * layer.state)
     return total
 
 
 def attention_products(shape: Shape, past: int) -> float:
     """Return the multiply-adds of one token's attention to `past` positions."""
     total = 0.0
-    for layer in shape.layers:
+    for layer, count in shape.kinds:
         if layer.keys or layer.values:
             seen = min(past, layer.window) if layer.window else past
-            total += 2.0 * seen * layer.heads * layer.head_size
+            total += 2.0 * count * seen * layer.heads * layer.head_size
     return total
 
 
