@@ -103,7 +103,7 @@ def _pieces(run: Run) -> dict[int, str]:
 
 
 def ladder_of(runs: Sequence[Run]) -> list[Figures]:
-    """Return the levels of the ladders among the runs, without what no figure shows."""
+    """Return the levels of the ladders that read the text that the first read, each format once."""
     keys = (
         "level",
         "kind",
@@ -122,12 +122,17 @@ def ladder_of(runs: Sequence[Run]) -> list[Figures]:
         "verdict",
         "tokens",
     )
-    return [
-        {key: level.get(key) for key in keys}
-        for run in runs
-        if run.verb == "ladder"
-        for level in run.results["levels"]
-    ]
+    ladders = [run for run in runs if run.verb == "ladder"]
+    like = [run for run in ladders if _same_text(run, ladders[0])]
+    levels = {level["format"]: level for run in like for level in run.results["levels"]}
+    order = sorted(levels.values(), key=lambda level: -level["bits_per_weight"])
+    return [{key: level.get(key) for key in keys} for level in order]
+
+
+def _same_text(run: Run, other: Run) -> bool:
+    """Whether two ladders read the same text, so that their levels may stand in one figure."""
+    count = [found.results["levels"][0].get("tokens") for found in (run, other)]
+    return run.inputs == other.inputs and count[0] == count[1]
 
 
 def level_of(run: Run) -> Figures:

@@ -99,7 +99,8 @@ def completed(data: Data) -> Data:
     """Fill what is missing from the example, and name it."""
     known = example()
     missing = [key for key in known if key not in data]
-    borrowed = [key for key in missing if key not in ("run", "ladder_run", "borrowed")]
+    unnamed = ("run", "ladder_run", "borrowed")
+    borrowed = [key for key in missing if key not in unnamed] if "model" in data else []
     return {**{key: known[key] for key in missing}, **data, "borrowed": borrowed}
 
 

@@ -102,7 +102,13 @@ export function logarithmic([d0, d1], range) {
     const step = Math.max(1, Math.ceil((high - low) / n));
     const found = [];
     for (let power = low; power <= high; power += step) found.push(10 ** power);
-    return found.length > 1 ? found : ticks(d0, d1, 4);
+    if (found.length > 2) return found;
+    const finer = [];
+    for (let power = low - 1; power <= high; power++) {
+      for (const digit of [1, 2, 5]) finer.push(Number((digit * 10 ** power).toPrecision(3)));
+    }
+    const inside = finer.filter((x) => x >= d0 && x <= d1);
+    return inside.length > 1 ? inside : ticks(d0, d1, 4);
   };
   return scale;
 }

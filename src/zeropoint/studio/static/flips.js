@@ -39,8 +39,8 @@ export function mount(figure, data, state) {
         h("p", {}, "At this position: “…", before.join(""), "” → the reference says ", h("code", {}, shownPiece(text, a)),
           ", the quant ", h("code", {}, shownPiece(text, b)), ", the text ", h("code", {}, shownPiece(text, targetOf(
             text, i))), `: ${NAMES[found[i]]}.`),
-        one ? h("div", { class: "answers" }, answer("reference", one, one.reference, one.quant), answer("quant", one,
-          one.quant, one.reference)) : null].filter(Boolean),
+        one ? h("div", { class: "answers" }, answer("reference", one.prompt, one.reference, one.quant),
+          answer("quant", one.prompt, one.quant, one.reference)) : null].filter(Boolean),
       reading: [fact("reference right", value("reference", (count("kept") + count("lost")) / n, percent((count("kept")
         + count("lost")) / n))), fact("quant right", value("quant", (count("kept") + count("won")) / n, percent((
         count("kept") + count("won")) / n))), fact("right → wrong", value("lost", count("lost"))),
@@ -52,10 +52,11 @@ export function mount(figure, data, state) {
   });
 }
 
-function answer(name, one, text, other) {
+/** One of two answers to a prompt; from where they part, it is marked. */
+export function answer(name, prompt, text, other) {
   let same = 0;
   while (same < text.length && text[same] === other[same]) same += 1;
-  return h("div", {}, h("h3", {}, name), h("span", { class: "context" }, one.prompt), text.slice(0, same),
+  return h("div", {}, h("h3", {}, name), h("span", { class: "context" }, prompt), text.slice(0, same),
     same < text.length ? h("mark", {}, text.slice(same)) : null);
 }
 

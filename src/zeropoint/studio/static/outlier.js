@@ -2,6 +2,7 @@
 
 import { axisLeft, fact, figureParts, format, h, logarithmic, percent, picture, roving, s, select, value, widthOf }
   from "./draw.js";
+import { answer } from "./flips.js";
 import { shortName, source } from "./pick.js";
 
 export function mount(figure, data, state) {
@@ -18,7 +19,7 @@ export function mount(figure, data, state) {
       plot: [chart(plot, list, i, pick), answers(data.ablations, one)],
       reading: [fact("KL without this one weight", value("kl", one.kl, `${format(one.kl, 3)} nats`)),
         fact("same most likely token", value("top1", one.top1, percent(one.top1))),
-        fact("largest ∕ rms of its tensor", value("ratio", one.ratio, format(one.ratio, 3))),
+        fact("this weight ∕ rms of its tensor", value("ratio", one.ratio, format(one.ratio, 3))),
         source(`${one.tensor}, row ${one.row}, column ${one.column}; ${data.ablations.positions} positions of `
           + "the text, the matrix in float32 with this one weight 0, all else as in the file")],
       table: [["tensor", "row", "column", "weight", "KL, nats", "top-1"], list.map((a) => [a.tensor, a.row, a.column,
@@ -53,7 +54,6 @@ function chart(plot, list, chosen, pick) {
 }
 
 function answers(found, one) {
-  return h("div", { class: "answers" }, [["The model as it is", found.answer], ["Without this weight", one.answer]]
-    .map(([title, text]) => h("div", {}, h("h3", {}, title), h("span", { class: "context" }, found.prompt), h("mark",
-      {}, text))));
+  return h("div", { class: "answers" }, answer("The model as it is", found.prompt, found.answer, one.answer),
+    answer("Without this weight", found.prompt, one.answer, found.answer));
 }

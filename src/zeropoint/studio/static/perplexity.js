@@ -1,6 +1,6 @@
 // Perplexity, one token after the other: what both models gave to the word that really came.
 
-import { axisBelow, axisLeft, button, fact, figureParts, format, h, linear, percent, picture, s, value, widthOf }
+import { axisBelow, axisLeft, button, fact, figureParts, format, h, linear, logarithmic, percent, picture, s, value, widthOf }
   from "./draw.js";
 import { source } from "./pick.js";
 import { pieceOf, shownPiece, sides, targetOf, textPicker } from "./text.js";
@@ -56,8 +56,8 @@ function running(plot, text, now) {
   });
   const settled = curves.flatMap((c) => c.slice(Math.min(4, n - 1)));
   const x = linear([1, Math.max(n, 2)], [left, width - 12]);
-  const y = linear([Math.min(1, ...settled), Math.max(...settled) * 1.05], [bottom, 12]);
-  const path = (list) => `M${list.map((v, i) => `${x(i + 1)} ${Math.max(y(v), 4)}`).join("L")}`;
+  const y = logarithmic([Math.max(Math.min(...settled) / 1.4, 1), Math.max(...settled, 2) * 1.3], [bottom, 12]);
+  const path = (list) => `M${list.map((v, i) => `${x(i + 1)} ${Math.min(Math.max(y(v), 4), bottom)}`).join("L")}`;
   return picture(width, height, "Perplexity so far, token by token, of both models", axisLeft(y, left, width - 12),
     axisBelow(x, bottom, { n: 6 }), s("path", { class: "curve", d: path(curves[0]) }), s("path", { class: "curve quant",
       d: path(curves[1]) }), s("line", { class: "needle", x1: x(now + 1), x2: x(now + 1), y1: 12, y2: bottom }));

@@ -6,7 +6,7 @@ import { source } from "./pick.js";
 
 export function mount(figure, data, state) {
   const levels = data.ladder.filter((l) => l.generation_tokens_per_second);
-  const at = state.scope("speed", { what: "generation", bandwidth: 50, level: 0 }, () => show());
+  const at = state.scope("speed", { what: "generation", bandwidth: 50, level: -1 }, () => show());
   const what = choice({ label: "Speed of", name: "what", options: [["generation", "writing"], ["prompt", "reading"]],
     onChange: (x) => at.set({ what: x }, { push: true }) });
   const level = select({ label: "Format", name: "level", options: levels.map((l, i) => [String(i), l.format]),
@@ -16,7 +16,7 @@ export function mount(figure, data, state) {
     onDone: () => at.set({}, { push: true }) });
   const show = figureParts(figure, [what, level, bandwidth], (plot) => {
     const writing = at.get("what") === "generation", key = `${at.get("what")}_tokens_per_second`;
-    const chosen = levels[at.get("level")] ?? levels[0], first = levels[0];
+    const chosen = levels[at.get("level")] ?? levels.at(-1), first = levels[0];
     const ceiling = (l) => (at.get("bandwidth") * 1e9) / l.bytes;
     what.set(at.get("what"));
     level.set(String(levels.indexOf(chosen)));

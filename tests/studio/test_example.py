@@ -1,0 +1,31 @@
+"""The example page that the repository ships: it is the one that the code makes."""
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from studio_pages import number, turn
+
+from zeropoint.studio.page import STATIC
+from zeropoint.studio.walk import EXAMPLE
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def test_the_page_in_docs_is_what_the_code_writes() -> None:
+    spec = importlib.util.spec_from_file_location("walk_page", DOCS / "walk_page.py")
+    assert spec and spec.loader
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    assert (DOCS / "walk.html").read_text() == made.page(), "run python docs/walk_page.py"
+    assert (STATIC / EXAMPLE).stat().st_size < 300_000  # type: ignore[attr-defined]
+
+
+def test_the_page_in_docs_opens_and_is_turned(new_page: Any) -> None:
+    page = new_page(DOCS / "walk.html")
+    assert page.locator("figure[data-ready]").count() == 19
+    assert page.locator(".borrowed").count() == 0
+    turn(page, "#f1", "bits", 2)
+    assert number(page, "#f1", "bytes") == number(page, "#f1", "parameters") / 4
+    essay = page.locator("footer a").first
+    assert "ngrok.com" in essay.get_attribute("href") and "Sam Rose" in page.inner_text("footer")
