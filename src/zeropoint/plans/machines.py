@@ -57,6 +57,7 @@ class Device:
     price_date: str | None = None
     source: str = ""
     measured: bool = False  # bandwidth was measured, not read off a data sheet
+    hbm: bool = False
     stated_bytes: int | None = None  # usable, where the row says so
 
     @property
@@ -192,6 +193,7 @@ def _device(name: str, row: Mapping[str, Any], known: Mapping[str, Family], path
         price_usd=int(_positive(row, "price_usd", where)) if "price_usd" in row else None,
         price_date=str(row["price_date"]) if "price_date" in row else None,
         source=str(row.get("source", "")),
+        hbm=row.get("hbm") is True,
         stated_bytes=int(_positive(row, "usable_gib", where) * GIB)
         if "usable_gib" in row
         else None,

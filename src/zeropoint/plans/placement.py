@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from zeropoint.plans.machines import Device
 from zeropoint.plans.memory import Memory
-from zeropoint.plans.speed import KINDS, share_of
+from zeropoint.plans.speed import kind_of, share_of
 from zeropoint.plans.traffic import Traffic
 
 SSD_SHARE = 0.6  # of what an SSD states: reads are of expert size, not one long stream
@@ -68,7 +68,7 @@ def place(
     experts_ram = in_ram - dense_ram
     seconds = _reading(traffic, device, dense_here / dense if dense else 0,
                        experts_here / experts if experts else 0)  # fmt: skip
-    seconds += traffic.cache / (device.bandwidth * KINDS[device.kind][0])
+    seconds += traffic.cache / (device.bandwidth * kind_of(device)[0])
     if in_ram:
         seconds += _reading(traffic, host.ram, dense_ram / dense if dense else 0,
                             experts_ram / experts if experts else 0)  # fmt: skip
@@ -77,7 +77,7 @@ def place(
         share += (experts_over - experts_ram) / experts * sum(traffic.experts.values()) \
             if experts else 0.0  # fmt: skip
         seconds += share / (host.ssd_bandwidth * SSD_SHARE)
-    seconds += traffic.layers * KINDS[device.kind][1]
+    seconds += traffic.layers * kind_of(device)[1]
     return Placement(
         device_bytes=memory.kv_bytes + memory.compute_bytes + dense_here + experts_here,
         ram_bytes=in_ram, ssd_bytes=on_ssd,
@@ -91,7 +91,7 @@ def place(
 
 def _reading(traffic: Traffic, device: Device, dense: float, experts: float) -> float:
     """Return the seconds that a device reads these shares of what a step reads."""
-    best = device.bandwidth * KINDS[device.kind][0]
+    best = device.bandwidth * kind_of(device)[0]
     total = dense * sum(size / share_of(name) for name, size in traffic.dense.items())
     total += experts * sum(size / share_of(name) for name, size in traffic.experts.items())
     return total / best

@@ -35,13 +35,17 @@ SHARES = {
     "TQ2_0": 0.57,
 }  # fmt: skip
 # Of a kind of device: what of its bandwidth F16 reaches, seconds that each layer costs beside its
-# bytes (launches, synchronisation), and what of its peak a prompt of 512 tokens reaches. Anchors:
-# llama.cpp on 7B models, 2025: RTX 3090 160, 4090 189, 5090 284, M1 Max 61, M2 Ultra 94, M4 Max 83
-# tokens/s at Q4_0; M1 Max 23, M2 Ultra 41 at F16.
+# bytes (launches, synchronisation), and what of its peak a prompt of 512 tokens reaches. Chosen so
+# that timings of llama.cpp lie inside the band: P40 56.8 and 912 tokens/s (Llama 7B Q4_0, its PR
+# 4766), RTX 3080 112 and 3807 (Llama 3.1 8B Q4_K_M, dmatora/LLM-inference-speed-benchmarks issue 12), RTX
+# 5090 222 (Qwen3 8B Q4_K_M, CambrianTech/continuum PR 1627), M1 Max 61 (Llama 7B Q4_0, discussion
+# 4167). Of cards with HBM no timing was at hand: their share is assumed to be lower, as small
+# matrices fill them less.
 KINDS = {
     "gpu": (0.88, 25e-6, 0.45),
     "unified": (0.83, 35e-6, 0.60),
     "cpu": (0.75, 15e-6, 0.50),
+    "hbm": (0.60, 30e-6, 0.20),
 }
 BAND = 1.6  # how wide an estimate is that nothing was measured for: highest ÷ lowest
 SIGMAS = 2.0  # a band is so many standard deviations to both sides
@@ -139,16 +143,21 @@ def prompt_features(traffic: Traffic, tokens: int) -> dict[str, float]:
     }
 
 
+def kind_of(device: Device) -> tuple[float, float, float]:
+    """Return what a device's kind reaches (see `KINDS`)."""
+    return KINDS["hbm" if device.hbm else device.kind]
+
+
 def costs_of(device: Device, rates: "Rates | None" = None) -> Costs:
     """Return a device's costs before any model was timed on it.
 
     `rates`: what was measured of this machine's kernels.
     """
-    share, layer, prompt = KINDS[device.kind]
+    share, layer, prompt = kind_of(device)
     seconds: dict[str, float] = {}
     for name, relative in SHARES.items():
         seconds[f"read:{name}"] = 1 / (device.bandwidth * share * relative)
-    flops = device.fp16_flops or 25 * device.bandwidth
+    flops = max(device.fp16_flops or 25 * device.bandwidth, (device.int8_ops or 0) / 2)
     for name in SHARES:
         seconds[f"multiply:{name}"] = 2 / (flops * prompt)
     seconds |= {
