@@ -37,10 +37,10 @@ SHARES = {
 # Of a kind of device: what of its bandwidth F16 reaches, seconds that each layer costs beside its
 # bytes (launches, synchronisation), and what of its peak a prompt of 512 tokens reaches. Chosen so
 # that timings of llama.cpp lie inside the band: P40 56.8 and 912 tokens/s (Llama 7B Q4_0, its PR
-# 4766), RTX 3080 112 and 3807 (Llama 3.1 8B Q4_K_M, dmatora/LLM-inference-speed-benchmarks issue 12), RTX
-# 5090 222 (Qwen3 8B Q4_K_M, CambrianTech/continuum PR 1627), M1 Max 61 (Llama 7B Q4_0, discussion
-# 4167). Of cards with HBM no timing was at hand: their share is assumed to be lower, as small
-# matrices fill them less.
+# 4766), RTX 3080 112 and 3807 (Llama 3.1 8B Q4_K_M, dmatora/LLM-inference-speed-benchmarks issue
+# 12), RTX 5090 222 (Qwen3 8B Q4_K_M, CambrianTech/continuum PR 1627), M1 Max 61 (Llama 7B Q4_0,
+# discussion 4167). Of cards with HBM no timing was at hand: their share is assumed to be lower, as
+# small matrices fill them less.
 KINDS = {
     "gpu": (0.88, 25e-6, 0.45),
     "unified": (0.83, 35e-6, 0.60),
