@@ -130,7 +130,8 @@ def test_one_timing_corrects_every_estimate_and_narrows_the_band():
     seen, other = features("8B", "Q4_0"), features("3B", "Q8_0")
     timing = Timing(features=seen, seconds=1.3 * costs.predict(seen)[0])
     after = calibrated(costs, [timing])
-    assert after.predict(seen)[0] == pytest.approx(timing.seconds, rel=0.02)
+    # Of what a timing says, its own noise is held back: NOISE² of all variance, 11 % of log 1.3.
+    assert after.predict(seen)[0] == pytest.approx(timing.seconds, rel=0.04)
     assert after.predict(other)[0] / costs.predict(other)[0] == pytest.approx(1.3, abs=0.15)
     assert after.predict(other)[1] < costs.predict(other)[1]
     assert estimate(after, other, 1).basis == "calibrated"

@@ -18,8 +18,8 @@ from zeropoint.kernels.products import has_products, matmul, pack
 if TYPE_CHECKING:
     from zeropoint.kernels._native import PackedMatrix
 
-FORMATS = ("F16", "BF16", "Q8_0", "Q6_K", "Q5_K", "Q5_0", "Q4_K", "Q4_0", "Q4_1", "IQ4_XS", "Q3_K",
-           "Q2_K", "IQ3_XXS", "IQ2_XXS", "IQ1_S")  # fmt: skip
+FORMATS = ("F16", "BF16", "Q8_0", "Q6_K", "Q5_K", "Q5_0", "Q5_1", "Q4_K", "Q4_0", "Q4_1", "IQ4_NL",
+           "IQ4_XS", "Q3_K", "Q2_K", "IQ3_XXS", "IQ2_XXS", "IQ1_S")  # fmt: skip
 COLUMNS = 2048
 ROWS = 16  # a matrix has a multiple of them
 MATRIX_BYTES = 48 << 20
@@ -62,8 +62,8 @@ def _measure(name: str, data: U8, activations: tuple[F32, F32], threads: int) ->
     one, many = activations
     rows = MATRIX_BYTES // row // ROWS * ROWS
     matrix, small = matrix_of(rows), matrix_of(BATCH_ROWS)
-    reading = _best(5, lambda: matmul(matrix, one, mode="fast", threads=threads))
-    multiplying = _best(2, lambda: matmul(small, many, mode="fast", threads=threads))
+    reading = _best(8, lambda: matmul(matrix, one, mode="fast", threads=threads))
+    multiplying = _best(4, lambda: matmul(small, many, mode="fast", threads=threads))
     return Rate(name, rows * row / reading, BATCH_ROWS * COLUMNS * BATCH / multiplying)
 
 

@@ -1,7 +1,7 @@
 """How fast a model reads and writes on a device: what is counted, times what each of it costs.
 
     seconds per step  =  Σ bytes(format) · cost(format)  +  cache bytes · cost  +  layers · cost
-    seconds per token of a prompt  =  Σ weights(format) · cost(format)  +  attention  +  layers
+    seconds per token of a prompt  =  Σ weights(format) · cost(format)  +  attention  +  elements
 
 A cost is known to within a factor. It starts from the device's bandwidth and arithmetic, and a
 share of them for each format (what of the bandwidth its kernels reach; `SHARES`); where this
@@ -47,9 +47,10 @@ KINDS = {
     "cpu": (0.75, 15e-6, 0.50),
     "hbm": (0.60, 30e-6, 0.20),
 }
+ELEMENT = 1e-9  # seconds that a processor takes for one number between two products
 BAND = 1.6  # how wide an estimate is that nothing was measured for: highest ÷ lowest
 SIGMAS = 2.0  # a band is so many standard deviations to both sides
-COMMON, OWN, NOISE = 0.10, 0.06, 0.03  # standard deviations of logarithms: all costs, one, a timing
+COMMON, OWN, NOISE = 0.12, 0.08, 0.05  # standard deviations of logarithms: all costs, one, a timing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +140,7 @@ def prompt_features(traffic: Traffic, tokens: int) -> dict[str, float]:
                  for n, count in traffic.head.items()}  # fmt: skip
     return features | {
         "attention": traffic.attention * tokens / 2,  # a prompt's tokens see half of it on average
-        "prompt layers": float(traffic.layers * tokens),
+        "elements": float(traffic.elements * tokens),
     }
 
 
@@ -164,10 +165,11 @@ def costs_of(device: Device, rates: "Rates | None" = None) -> Costs:
         "cache": 1 / (device.bandwidth * share * 0.8),
         "layers": layer,
         "attention": 2 / (flops * prompt * 0.5),
-        "prompt layers": layer / 512,
+        "elements": 0.2 / flops if device.kind != "cpu" else ELEMENT,
     }
-    if rates is not None:
-        seconds |= rates.seconds
+    if rates is not None:  # what was not measured stands for the format nearest in bits
+        kinds = ("read:", "multiply:")
+        seconds = {k: s for k, s in seconds.items() if not k.startswith(kinds)} | rates.seconds
     return Costs(seconds, _prior(list(seconds)), "estimated")
 
 
@@ -182,11 +184,11 @@ def _prior(names: Sequence[str]) -> NDArray[np.float64]:
     """Return the covariance that costs begin with: each its own, and one for all of a kind."""
     count = len(names)
     found = np.diag(np.full(count, OWN**2))
-    prompt = np.array([n.startswith(("multiply", "attention", "prompt")) for n in names])
+    prompt = np.array([n.startswith(("multiply", "attention", "elements")) for n in names])
     for kind in (prompt, ~prompt):
         found += np.outer(kind, kind) * COMMON**2
     for index, name in enumerate(names):
-        if name in ("layers", "prompt layers", "cache", "attention"):
+        if name in ("layers", "elements", "cache", "attention"):
             found[index, index] += 0.5**2
     return found
 

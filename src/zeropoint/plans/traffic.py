@@ -29,6 +29,7 @@ class Traffic:
     cache: float  # bytes of caches and states
     attention: float  # multiply-adds of scores and values for one token of one user
     layers: int
+    elements: int  # numbers that one token's norms, activations and sums go over
     users: int
 
     @property
@@ -94,6 +95,7 @@ def traffic(
         cache=cache_read(shape, demand, past),
         attention=attention_products(shape, past),
         layers=len(shape.layers),
+        elements=len(shape.layers) * (4 * shape.width + 3 * shape.feed_forward),
         users=demand.users,
     )
 
