@@ -1,7 +1,7 @@
 """How far are logits from exact ones? Ours and llama.cpp's, on the same file and the same tokens.
 
     python benchmarks/exactness.py MODEL... [--to FORMAT,...] --text FILE --peer PYTHON
-        [--tokens 512] [--skip 0] [--double 0] [--log FILE.jsonl]
+        [--tokens 512] [--skip 0] [--double 0] [--fast-only] [--log FILE.jsonl]
 
 For each file (or each FORMAT made of it) prints, over the full vocabulary and in float64:
 
@@ -13,7 +13,7 @@ For each file (or each FORMAT made of it) prints, over the full vocabulary and i
 
 and with --double N, on the first N tokens, the largest distance from logits computed in float64 of
 `exact`, and of transformers in float32: the modules of transformers on the decoded weights, which
-this script has it load from the folder that `zeropoint quantize FILE FOLDER --to F32` writes.
+it loads by itself from the folder that `zeropoint quantize FILE FOLDER --to F32` writes.
 
 PYTHON is one that has llama-cpp-python.
 """
@@ -29,7 +29,6 @@ from typing import Any
 
 import numpy as np
 
-GAP = 0.5  # nats: where a runtime's two best logits are further apart, both choose the same
 ROWS = 32  # positions that are widened to float64 at a time
 
 
@@ -73,17 +72,20 @@ def gap(rows: np.ndarray) -> np.ndarray:
     return np.abs(best[:, 1] - best[:, 0])
 
 
-def compare(exact: np.ndarray, fast: np.ndarray, peer: np.ndarray) -> dict[str, Any]:
-    """Return the figures of three runs of the same tokens."""
-    kl: dict[str, list[float]] = {"ours": [], "llama.cpp": [], "between": []}
-    gaps: dict[str, list[float]] = {"fast": [], "exact": []}
-    for a, b, c in in_float64(exact, fast, peer):
-        kl["ours"] += divergence(a, b).tolist()
-        kl["llama.cpp"] += divergence(a, c).tolist()
-        kl["between"] += divergence(c, b).tolist()
-        for name, mine in (("fast", b), ("exact", a)):
-            differs = mine.argmax(1) != c.argmax(1)
-            gaps[name] += np.maximum(gap(mine), gap(c))[differs].tolist()
+def compare(runs: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Return the figures of the runs of the same tokens: "fast", "peer", and maybe "exact"."""
+    kl: dict[str, list[float]] = {}
+    gaps: dict[str, list[float]] = {}
+    pairs = {"between": ("peer", "fast"), "ours": ("exact", "fast"), "llama.cpp": ("exact", "peer")}
+    for parts in in_float64(*runs.values()):
+        rows = dict(zip(runs, parts, strict=True))
+        for name, (reference, other) in pairs.items():
+            if reference in rows:
+                kl.setdefault(name, []).extend(divergence(rows[reference], rows[other]).tolist())
+        for name in rows.keys() - {"peer"}:
+            differs = rows[name].argmax(1) != rows["peer"].argmax(1)
+            larger = np.maximum(gap(rows[name]), gap(rows["peer"]))
+            gaps.setdefault(name, []).extend(larger[differs].tolist())
     found: dict[str, Any] = {f"kl {name}": float(np.mean(values)) for name, values in kl.items()}
     for name, values in gaps.items():
         found[f"top-1 {name}"] = len(values)
@@ -124,15 +126,15 @@ def measure(path: Path, options: argparse.Namespace) -> dict[str, Any]:
         stop = options.skip + options.tokens
         text = options.text.read_text("utf-8")[: 16 * stop]
         ids = model.tokenizer.encode(text, ends=True)[options.skip : stop]
-        exact = model.logits(ids)
+        runs = {} if options.fast_only else {"exact": model.logits(ids)}
         model.mode = "fast"  # type: ignore[misc]
-        found: dict[str, Any] = {"tokens": len(ids)}
-        peer = peer_logits(options.peer, path, ids, Path(name))
-        found |= compare(exact, model.logits(ids), peer)
-        if options.double:
+        runs["fast"] = model.logits(ids)
+        runs["peer"] = peer_logits(options.peer, path, ids, Path(name))
+        found: dict[str, Any] = {"tokens": len(ids), **compare(runs)}
+        if options.double and not options.fast_only:
             few = ids[: options.double]
             found |= {"double": len(few)}
-            found |= from_double(path, few, exact[: len(few)], Path(name))
+            found |= from_double(path, few, runs["exact"][: len(few)], Path(name))
     return found
 
 
@@ -155,8 +157,10 @@ def files(options: argparse.Namespace) -> Iterator[tuple[str, Path]]:
 
 def show(name: str, row: dict[str, Any]) -> str:
     """Return a row of the table."""
-    ours, theirs = row["kl ours"], row["kl llama.cpp"]
-    cells = [name, f"{ours:.5f}", f"{theirs:.5f}", f"{ours / theirs:.2f}"]
+    cells = [name]
+    if "kl ours" in row:
+        ours, theirs = row["kl ours"], row["kl llama.cpp"]
+        cells += [f"{ours:.5f}", f"{theirs:.5f}", f"{ours / theirs:.2f}"]
     cells += [f"{row['kl between']:.5f}"]
     cells += [f"{row['top-1 fast']} of {row['tokens']} ({row['gap fast']:.2f})"]
     if "double" in row:
@@ -176,6 +180,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=512)
     parser.add_argument("--skip", type=int, default=0)
     parser.add_argument("--double", type=int, default=0)
+    parser.add_argument("--fast-only", action="store_true")
     parser.add_argument("--log", type=Path)
     options = parser.parse_args()
     for name, path in files(options):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from tinymodels import write_model
 from zeropoint.checkpoints import open_checkpoint
+from zeropoint.cli import generation, main
 from zeropoint.models import load_model
 
 
@@ -72,6 +74,42 @@ def test_a_prompt_may_come_through_a_pipe(tiny: Path) -> None:
     assert run(*words, "-p", "-", stdin="the cat").stdout == run(*words, "-p", "the cat").stdout
 
 
+def test_ctrl_c_ends_it_with_130_and_what_was_said_stays(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    said: list[str] = []
+    real = generation.write
+
+    def write(text: str) -> None:
+        real(text)
+        said.append(text)
+        if len(said) == 4:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(generation, "write", write)
+    assert main(["run", str(tiny), "-p", "the cat", "-n", "50", "--greedy"]) == 130
+    heard = capfd.readouterr()
+    assert heard.out == "".join(said[:4]) + "\n"
+    assert heard.err.strip() == "interrupted; no existing file was changed"
+
+
+def test_options_of_sampling_reach_the_choice(
+    tiny: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def tokens(*words: str) -> list[int]:
+        common = ["run", str(tiny), "-p", "the cat", "-n", "12", "--seed", "5", "--json"]
+        assert main([*common, "--temperature", "3", *words]) == 0
+        found: list[int] = json.loads(capfd.readouterr().out)["tokens"]
+        return found
+
+    wide = tokens("--top-k", "0", "--top-p", "1", "--min-p", "0")
+    greedy = tokens("--greedy")
+    for narrow in (("--top-k", "1"), ("--top-p", "1e-9"), ("--min-p", "1"), ("--temperature", "0")):
+        assert tokens(*narrow) == greedy != wide
+    penalized = tokens("--greedy", "--repeat-penalty", "1000")
+    assert len(set(penalized)) == len(penalized)
+
+
 def test_two_models_are_told_apart(tiny: Path, tmp_path: Path) -> None:
     other = write_model(tmp_path / "other.gguf", changes={"output.weight": flipped(tiny)})
     words = ("-p", "the cat", "-n", "6", "--greedy")
@@ -96,6 +134,7 @@ def flipped(path: Path) -> np.ndarray:
         (["-p", "a " * 700], "context room for 512"),
         (["-p", "a", "--chat"], "--no-chat"),
         (["-p", "a", "--top-p", "0"], "top-p is above 0"),
+        (["-p", "a", "--device", "toaster"], "known: cpu, cuda"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(words: list[str], says: str, tiny: Path) -> None:

@@ -39,6 +39,7 @@ class Job:
     chat: bool | None  # None: if there is a template
     system: str | None
     context: int | None
+    device: str = "cpu"
 
 
 @dataclass
@@ -59,7 +60,13 @@ class Runner:
         self.job = job
         self.name = name
         self.checkpoint = open_model(name)
-        self.model = load_model(self.checkpoint, mode=as_mode(mode), threads=threads)
+        self.model = load_model(
+            self.checkpoint,
+            mode=as_mode(mode),
+            threads=threads,
+            engine="compiled" if job.device == "cpu" else "torch",
+            device=job.device,
+        )
         self.result = Result(name, [])
 
     @property

@@ -61,6 +61,9 @@ def run(
     mode: Annotated[
         Arithmetic, typer.Option(help="Round activations to 8 bits (fast) or not (exact).")
     ] = Arithmetic.fast,
+    device: Annotated[
+        str, typer.Option(help="cpu, or cuda (cuda:1): torch decodes and multiplies there.")
+    ] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="Default: all processors.")] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -88,7 +91,7 @@ def run(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     out = Output(as_json=as_json, quiet=quiet)
-    job = Job(tokens, sampling, chat, system, context)
+    job = Job(tokens, sampling, chat, system, context, device)
     names = [model] if versus is None else [model, versus]
     if prompt is None and sys.stdin.isatty() and not as_json and versus is None:
         chat_with(Runner(model, job, mode.value, threads), out)

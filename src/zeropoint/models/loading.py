@@ -20,7 +20,7 @@ from zeropoint.models.weights import Weights
 if TYPE_CHECKING:
     from zeropoint.models.reference import Reference
 
-Engine = Literal["compiled", "transformers"]
+Engine = Literal["compiled", "transformers", "torch"]
 CHUNK = 512  # positions that go through the layers together
 
 
@@ -35,36 +35,40 @@ def load_model(
     """Make the language model that a checkpoint holds; its weights stay as they are stored.
 
     `exact` multiplies float32 activations, `fast` rounds them to 8 bits. Takes about the file's
-    size in memory. The engine is ours, or transformers' modules with our linears in them (the
-    judge, slower); these also run on a torch `device` such as "cuda", where weights are float32.
+    size in memory. The engine is ours ("compiled"); or transformers' modules with our linears in
+    them ("transformers": the judge, slower); or these with weights that torch decodes on its
+    `device`, such as "cuda" ("torch", about 1.25 bytes per weight there, always `exact`).
     Raises UnsupportedModel or CheckpointError, one sentence.
     """
-    if device != "cpu" and engine == "compiled":
-        raise UnsupportedModel(f"the compiled engine runs on the processor, not on {device}")
-    model = Model(checkpoint, mode=mode, threads=threads or kernels.default_threads())
-    model.use(engine, device)
-    return model
+    if device != "cpu" and engine != "torch":
+        raise UnsupportedModel(f"the {engine} engine runs on the processor, not on {device}")
+    threads = threads or kernels.default_threads()
+    return Model(checkpoint, mode=mode, threads=threads, engine=engine, device=device)
 
 
 class Model:
     """A decoder of a known family: see `base.LanguageModel`."""
 
-    def __init__(self, checkpoint: Checkpoint, *, mode: Mode, threads: int) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, *, mode: Mode, threads: int, engine: Engine, device: str
+    ) -> None:
         self.architecture = read_architecture(checkpoint)
         self.threads = threads
         self._checkpoint = checkpoint
         self._weights = Weights(checkpoint, mode=mode, threads=threads)
-        self._weights.load(_names(self.architecture))
-        self._engine: Compiled | Reference
+        self._weights.load(_names(self.architecture), pack=engine != "torch")
+        self._how = (engine, device)
+        self._engine = self._make_engine()
 
-    def use(self, engine: Engine, device: str = "cpu") -> None:
-        """Choose what runs the passes."""
+    def _make_engine(self) -> "Compiled | Reference":
+        """Return what runs the passes."""
+        engine, device = self._how
         if engine == "compiled":
-            self._engine = Compiled(self.architecture, self._weights)
-            return
+            return Compiled(self.architecture, self._weights)
         from zeropoint.models.reference import Reference
 
-        self._engine = Reference(self.architecture, self._weights, device)
+        moved = device if engine == "torch" else None
+        return Reference(self.architecture, self._weights, moved)
 
     @property
     def mode(self) -> Mode:
@@ -110,7 +114,7 @@ class Model:
         return out.reshape(*ids.shape, -1)
 
     def head(self, rows: F32) -> F32:
-        logits = self._weights.multiply(self.architecture.output, np.ascontiguousarray(rows))
+        logits = self._engine.head(np.ascontiguousarray(rows))
         cap = self.architecture.logit_softcap
         if cap is not None:
             with np.errstate(over="ignore"):  # tanh(infinity) = 1
@@ -127,8 +131,8 @@ class Model:
 
     def replace(self, name: str, tensor: QuantizedTensor) -> None:
         self._weights.replace(name, tensor)
-        if isinstance(self._engine, Compiled):
-            self._engine = Compiled(self.architecture, self._weights)
+        if self._how[0] != "transformers":  # whose modules ask for the weights at each product
+            self._engine = self._make_engine()
 
     def watch(self, name: str, watcher: Watcher | None) -> None:
         self._weights.watchers.pop(name, None)

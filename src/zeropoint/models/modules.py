@@ -6,14 +6,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from zeropoint.formats import QuantizedTensor
 from zeropoint.models.architecture import Experts
-from zeropoint.models.weights import Weights, decode
+from zeropoint.models.device import DeviceMatrix
+from zeropoint.models.weights import Weights
 
 
 class BlockLinear(nn.Module):
     """x · Wᵀ · scale + bias, W by its GGUF name; outputs in transformers' order of rows.
 
-    On another device than the processor W is decoded there once, and is float32.
+    Multiplied by our kernels on the processor or, where there is a `matrix`, by torch.
     """
 
     def __init__(
@@ -29,29 +31,29 @@ class BlockLinear(nn.Module):
         super().__init__()
         self.weights, self.name, self.expert = weights, name, expert
         self.bias, self.scale, self.order = bias, scale, order
-        self._elsewhere: Tensor | None = None
+        self.matrix: DeviceMatrix | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """(…, in) to (…, out)."""
-        if x.device.type == "cpu":
+        if self.matrix is None:
             rows = x.reshape(-1, x.shape[-1]).numpy()
             y = torch.from_numpy(self.weights.multiply(self.name, rows, self.expert))
             y = y.reshape(*x.shape[:-1], -1)
         else:
-            y = nn.functional.linear(x, self._decoded(x.device))
+            y = nn.functional.linear(x, self.matrix.weights())
         if self.scale != 1.0:
             y = y * self.scale
         if self.bias is not None:
             y = y + self.bias.to(y.device)
         return y if self.order is None else y[..., self.order]
 
-    def _decoded(self, device: torch.device) -> Tensor:
-        if self._elsewhere is None:
-            tensor = self.weights.checkpoint.read(self.name)
-            array = decode(tensor)
-            whole = torch.from_numpy(array if self.expert is None else array[self.expert])
-            self._elsewhere = whole.to(device)
-        return self._elsewhere
+    def move(self, device: torch.device) -> None:
+        """Put the matrix on a device; torch multiplies it from now on."""
+        tensor = self.weights.tensor(self.name)
+        if self.expert is not None:
+            rows = tensor.data.reshape(tensor.shape[0], -1, tensor.format.block_bytes)
+            tensor = QuantizedTensor(tensor.format, tensor.shape[1:], rows[self.expert])
+        self.matrix = DeviceMatrix(tensor, device)
 
 
 class BlockEmbedding(nn.Module):

@@ -41,12 +41,18 @@ _ACTIVATIONS = {"silu": "silu", "gelu": "gelu_pytorch_tanh", "relu2": "relu2"}
 
 
 class Reference:
-    """Runs passes as `Compiled` does, through transformers' modules."""
+    """Runs passes as `Compiled` does, through transformers' modules.
 
-    def __init__(self, architecture: Architecture, weights: Weights, device: str = "cpu") -> None:
+    With a `device` the matrices are put there and torch multiplies them; without one our kernels
+    do.
+    """
+
+    def __init__(
+        self, architecture: Architecture, weights: Weights, device: str | None = None
+    ) -> None:
         self.architecture = architecture
         self.weights = weights
-        self.device = torch.device(device)
+        self.device = find_device(device or "cpu")
         config = make_config(architecture, weights)
         config._experts_implementation = "eager"
         with torch.device("meta"):
@@ -61,6 +67,16 @@ class Reference:
         if left:
             raise UnsupportedModel(f"{weights.checkpoint.path}: no tensor for {', '.join(left)}")
         self.module.to(self.device)
+        if device is not None:
+            for part in self.module.modules():
+                if isinstance(part, BlockLinear):
+                    part.move(self.device)
+
+    def head(self, rows: F32) -> F32:
+        """Return (n, vocab) logits of (n, width) states, before any cap."""
+        with torch.no_grad():
+            found: F32 = self.module.lm_head(torch.from_numpy(rows).to(self.device)).cpu().numpy()
+        return found
 
     def run(self, embeddings: F32, cache: Cache, starts: np.ndarray) -> F32:
         """Run (batch, n, width) embeddings. All sequences begin at the same position."""
@@ -154,6 +170,16 @@ class Reference:
     def _set(self, name: str, value: nn.Module | nn.Parameter) -> None:
         parent, _, leaf = name.rpartition(".")
         setattr(self.module.get_submodule(parent) if parent else self.module, leaf, value)
+
+
+def find_device(name: str) -> torch.device:
+    """Return a torch device that is there, or raise UnsupportedModel."""
+    kind = name.partition(":")[0]
+    if kind not in ("cpu", "cuda"):
+        raise UnsupportedModel(f"device {name!r} is not known here; known: cpu, cuda, cuda:1")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise UnsupportedModel(f"there is no {name} here that this torch can use")
+    return torch.device(name)
 
 
 def make_config(architecture: Architecture, weights: Weights) -> Any:

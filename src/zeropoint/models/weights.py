@@ -33,13 +33,13 @@ class Weights:
         self._vectors: dict[str, F32] = {}
         self._tables: dict[str, QuantizedTensor] = {}  # replaced embeddings
 
-    def load(self, names: Iterable[str]) -> None:
-        """Read these tensors: with one axis as vectors, else as matrices."""
+    def load(self, names: Iterable[str], *, pack: bool = True) -> None:
+        """Read these tensors: with one axis as vectors, else as matrices to `pack`."""
         for name in names:
             info = self.checkpoint.tensors[name]
             if len(info.shape) == 1:
                 self._vectors[name] = self._finite(name, decode(self.checkpoint.read(name)))
-            else:
+            elif pack:
                 self._matrices[name] = self._read_matrices(name)
 
     def replace(self, name: str, tensor: QuantizedTensor) -> None:
@@ -73,6 +73,10 @@ class Weights:
     def packed(self, name: str) -> "list[PackedMatrix]":
         """Return a matrix, or its experts' matrices, as the products take them."""
         return self._matrices[name]
+
+    def tensor(self, name: str) -> QuantizedTensor:
+        """Return a tensor as it is stored: the file's, or what replaced it and is not packed."""
+        return self._tables.get(name) or self.checkpoint.read(name)
 
     def rows(self, name: str, indices: NDArray[np.integer]) -> F32:
         """Return rows of a matrix, decoded: (n,) indices give (n, columns).

@@ -1,0 +1,72 @@
+"""Matrices on a torch device: a byte per weight and the scales, decoded for each product.
+
+Every format of blocks says w = scale · q + minimum with a small integer q (`formats.parts`), so one
+rule decodes them all, with the bits of `kernels.decode`. Nothing here is fast but the memory: about
+1.25 bytes per weight, where float32 takes 4.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from zeropoint import kernels
+from zeropoint.formats import F32, QuantizedTensor
+from zeropoint.formats.parts import Parts
+from zeropoint.formats.storage import StorageFormat
+
+_FLOATS = {"BF16": torch.bfloat16, "F16": torch.float16}
+_SLAB = 1 << 22  # weights that are taken apart at a time
+
+
+class DeviceMatrix:
+    """A matrix (rows, columns) that lies on a device as small integers."""
+
+    def __init__(self, tensor: QuantizedTensor, device: torch.device) -> None:
+        self.shape = tensor.shape
+        format = tensor.format
+        blocks = tensor.data.reshape(-1, format.block_bytes)
+        if format.block_size == 1 or not isinstance(format, StorageFormat):
+            whole = torch.from_numpy(kernels.decode(format, blocks))
+            self.codes = whole.to(device, _FLOATS.get(format.name, torch.float32))
+            self.scale = self.minimum = None
+            return
+        step = _SLAB // format.block_size
+        found = [
+            take_apart(format.parts(blocks[at : at + step])) for at in range(0, len(blocks), step)
+        ]
+        codes, scales, minimums = zip(*found, strict=True)
+        self.codes = torch.from_numpy(np.concatenate(codes)).to(device)
+        self.scale = torch.from_numpy(np.concatenate(scales)).to(device)
+        if minimums[0] is not None:
+            self.minimum = torch.from_numpy(np.concatenate(minimums)).to(device)
+        else:
+            self.minimum = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it takes on the device."""
+        parts = (self.codes, self.scale, self.minimum)
+        return sum(part.numel() * part.element_size() for part in parts if part is not None)
+
+    def weights(self) -> Tensor:
+        """Return the (rows, columns) float32 weights, the bits of `kernels.decode`."""
+        weights = self.codes.float()
+        if self.scale is not None:
+            weights = weights.view(*self.scale.shape, -1) * self.scale[..., None]
+        if self.minimum is not None:
+            weights = weights + self.minimum[..., None]
+        return weights.view(self.shape)
+
+
+def take_apart(parts: Parts) -> tuple[NDArray[np.int8], F32, F32 | None]:
+    """Return q (n, block_size), scales and minimums (n, groups) with w = scale · q + minimum."""
+    values = parts.codes.astype(np.float32) if parts.values is None else parts.values
+    (count, size), groups = values.shape, parts.scale.shape[1]
+    if parts.zero_point is not None:
+        values = values - np.repeat(parts.zero_point, size // groups, axis=1)
+    # The grids of IQ1 lie on eighths. A power of two changes no bit of the product.
+    eighths = 1 if (values == np.rint(values)).all() else 8
+    q = (values * np.float32(eighths)).astype(np.int8)
+    assert np.array_equal(q, values * np.float32(eighths)), "a format whose values are no integers"
+    return q.reshape(count, size), parts.scale / np.float32(eighths), parts.minimum
