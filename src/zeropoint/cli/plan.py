@@ -100,6 +100,7 @@ def plan(
     """
     from zeropoint.errors import RecipeError
     from zeropoint.plans import ranking
+    from zeropoint.plans.advice import refusal
     from zeropoint.plans.machines import HERE
     from zeropoint.plans.subjects import describe
 
@@ -127,9 +128,10 @@ def plan(
         raise RecipeError("none of these models can be in any of these formats")
     order = ranking.cheapest(results) if cheapest else ranking.ranked(results, objective)
     page.show(out, order, question, subjects=[subject for subject, _ in asked], cheapest=cheapest)
-    out.finish("plan", page.as_result(order, question))
-    if not any(result.fits for result in results):
-        page.explain_refusal(out, results, question)
+    refused = None if any(result.fits for result in results) else refusal(results, question)
+    out.finish("plan", page.as_result(order, question, refused))
+    if refused:
+        page.explain_refusal(refused)
         raise typer.Exit(1)
 
 

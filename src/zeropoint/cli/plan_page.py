@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from zeropoint.cli.output import Output
 
 if TYPE_CHECKING:
+    from zeropoint.plans.advice import Refusal
     from zeropoint.plans.placement import Placement
     from zeropoint.plans.ranking import Question, Result
     from zeropoint.plans.speed import Estimate
@@ -34,7 +35,7 @@ def show(
     if len(names) == 1:
         out.say(device_line(results[0]))
     for subject in subjects:
-        out.say(subject_line(subject))
+        out.say(subject_line(subject, demand.users))
     out.say()
     one = len(names) == 1
     head = ("Model",) if one else ("Device", "Model")
@@ -58,7 +59,7 @@ def row(result: "Result", *, one: bool, cheapest: bool) -> list[object]:
     writes = band(result.generation)
     how = result.generation.basis if result.generation else ""
     if placement:
-        writes, how = f"{placement.tokens_per_second:.1f}", placement.basis
+        writes, how = band(placement), placement.basis
     price: list[object] = []
     if cheapest:
         price = [f"${result.device.price_usd} ({result.device.price_date})"]
@@ -79,8 +80,10 @@ def device_line(result: "Result") -> str:
     return f"{device.name}: {usable} GiB usable ({device.margin}){speed}{how}"
 
 
-def subject_line(subject: "Subject") -> str:
+def subject_line(subject: "Subject", users: int) -> str:
     """Describe a model in a line, and how much is known of it."""
+    from zeropoint.plans.traffic import distinct
+
     shape = subject.shape
     kept = [layer for layer in shape.layers if layer.keys or layer.values]
     parts = [f"{count(subject.weights)} weights", f"{len(shape.layers)} layers"]
@@ -91,6 +94,9 @@ def subject_line(subject: "Subject") -> str:
         parts.append(f"windows of {', '.join(map(str, sorted(windows)))}")
     if shape.experts:
         parts.append(f"{shape.experts} experts, {shape.experts_used} used")
+        if users > 1:
+            met = distinct(shape.experts, shape.experts_used, users)
+            parts.append(f"{met:.0f} met by {users} users")
     if shape.context:
         parts.append(f"trained for {tokens(shape.context)}")
     known = {"exact": "", "config.json": "; from its config.json", "typical": ""}[subject.basis]
@@ -165,12 +171,10 @@ def split_words(placement: "Placement") -> str:
     return "split: " + ", ".join(words)
 
 
-def explain_refusal(out: Output, results: "Sequence[Result]", question: "Question") -> None:
+def explain_refusal(found: "Refusal") -> None:
     """Say on stderr what the best of the results lacks and what to turn."""
     from zeropoint.cli.exits import say
-    from zeropoint.plans.advice import refusal
 
-    found = refusal(results, question)
     say(f"error[plan.does-not-fit]: {found.what}")
     say(f"  cause: {found.cause}")
     for fix in found.fixes:
@@ -208,7 +212,9 @@ def device_facts(device: Any) -> dict[str, object]:
     }  # fmt: skip
 
 
-def as_result(results: "Sequence[Result]", question: "Question") -> dict[str, object]:
+def as_result(
+    results: "Sequence[Result]", question: "Question", refused: "Refusal | None"
+) -> dict[str, object]:
     """Return what `--json` prints; the keys named in docs/plan.md stay."""
     demand = question.demand
     return {
@@ -218,7 +224,21 @@ def as_result(results: "Sequence[Result]", question: "Question") -> dict[str, ob
             "objective": question.objective, "past": question.past,
         },
         "results": [one_result(result) for result in results],
+        "refusal": vars(refused) if refused else None,
+        "models": [model_facts(s) for s in {r.subject.label: r.subject for r in results}.values()],
         "devices": [device_facts(d) for d in {r.device.id: r.device for r in results}.values()],
+    }  # fmt: skip
+
+
+def model_facts(subject: "Subject") -> dict[str, object]:
+    """Return what memory and time follow from, for a page that works them out again."""
+    shape = subject.shape
+    return {
+        "label": subject.label, "name": shape.name, "basis": subject.basis,
+        "weights": subject.weights, "width": shape.width, "vocabulary": shape.vocabulary,
+        "feed_forward": shape.feed_forward, "experts": shape.experts,
+        "experts_used": shape.experts_used, "context": shape.context,
+        "layers": [{"count": count} | vars(layer) for layer, count in shape.kinds],
     }  # fmt: skip
 
 
@@ -260,7 +280,7 @@ def estimate_facts(found: "Estimate | None") -> dict[str, object] | None:
     return vars(found) if found else None
 
 
-def band(found: "Estimate | None") -> str:
+def band(found: "Estimate | Placement | None") -> str:
     """Write a speed: a figure if it is known well, else the band.
 
     >>> from zeropoint.plans.speed import Estimate

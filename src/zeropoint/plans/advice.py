@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from zeropoint.errors import ZeropointError
 from zeropoint.plans.machines import GIB
 from zeropoint.plans.memory import Demand, running
+from zeropoint.plans.placement import Placement
 from zeropoint.plans.ranking import LADDER, Question, Result, longest_context
 from zeropoint.plans.subjects import Subject, requantized
 
@@ -38,8 +39,16 @@ def refusal(results: Sequence[Result], question: Question) -> Refusal:
             f"{gib(memory.kv_bytes)} ({cache.lower()})  +  compute {gib(memory.compute_bytes)}"
         ),
         fixes=tuple(fixes(result, question))[:FIXES],
-        next=f"zeropoint plan {result.subject.label} --all-devices --cheapest",
+        next=f"zeropoint plan {asked(result)} --cheapest",
     )
+
+
+def asked(result: Result) -> str:
+    """Return what to type for this model in this format."""
+    text = result.subject.asked or result.subject.label
+    if not result.changed:
+        return text
+    return text if text.endswith(f":{result.format}") else f"{text} --to {result.format}"
 
 
 def fixes(result: Result, question: Question) -> Iterator[str]:
@@ -115,8 +124,17 @@ def split(result: Result) -> str:
         parts.append(f"{gib(placement.ram_bytes)} of {what} in RAM ({placement.host})")
     if placement.ssd_bytes:
         parts.append(f"{gib(placement.ssd_bytes)} on an SSD")
-    flag = f" (llama.cpp: --n-cpu-moe {placement.expert_layers})" if experts else ""
-    return f"{' and '.join(parts)}: about {placement.tokens_per_second:.2g} tokens/s{flag}"
+    layers = len(result.subject.shape.layers)
+    flag = f"--n-cpu-moe {placement.expert_layers}" if experts else \
+        f"-ngl {max(layers - placement.dense_layers, 0)}"  # fmt: skip
+    flag = "" if result.device.kind != "gpu" else f" (llama.cpp: {flag})"
+    return f"{' and '.join(parts)}: about {rate(placement)} tokens/s{flag}"
+
+
+def rate(placement: Placement) -> str:
+    """Write a speed with two digits, or whole."""
+    value = placement.tokens_per_second
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def gib(count: int) -> str:

@@ -10,11 +10,12 @@ The tiers work one after another, as layers do. Experts are chosen as if at rand
 text prefers is not known, and a cache of the popular ones would be faster.
 """
 
+import math
 from dataclasses import dataclass
 
 from zeropoint.plans.machines import Device
 from zeropoint.plans.memory import Memory
-from zeropoint.plans.speed import kind_of, share_of
+from zeropoint.plans.speed import BAND, kind_of, share_of
 from zeropoint.plans.traffic import Traffic
 
 SSD_SHARE = 0.6  # of what an SSD states: reads are of expert size, not one long stream
@@ -38,6 +39,8 @@ class Placement:
     expert_layers: int  # layers whose experts leave the device
     dense_layers: int  # layers that leave it as a whole
     tokens_per_second: float
+    low: float
+    high: float
     experts_met: float  # distinct experts of a layer in one step
     host: str
 
@@ -84,6 +87,8 @@ def place(
         expert_layers=-(-experts_over * traffic.layers // experts) if experts else 0,
         dense_layers=-(-dense_over * traffic.layers // dense) if dense else 0,
         tokens_per_second=traffic.users / seconds,
+        low=traffic.users / seconds / math.sqrt(BAND),
+        high=traffic.users / seconds * math.sqrt(BAND),
         experts_met=experts_met,
         host=host.ram.name,
     )  # fmt: skip

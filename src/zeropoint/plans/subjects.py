@@ -6,7 +6,7 @@ a model on the Hub only headers are fetched, by range.
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 
@@ -50,6 +50,7 @@ class Subject:
     weights_bytes: int  # as they are
     file_bytes: int | None = None  # header and vocabulary included
     path: Path | None = None
+    asked: str = ""  # what a person typed for it
 
     @property
     def quantized(self) -> bool:
@@ -75,12 +76,16 @@ def describe(text: str) -> tuple[Subject, str | None]:
 
     Raises CheckpointError, UnsupportedModel or RecipeError, one sentence that says what would work.
     """
+    subject, to = _find(text)
+    return replace(subject, asked=text), to
+
+
+def _find(text: str) -> tuple[Subject, str | None]:
     if Path(text).exists():
         return from_path(Path(text)), None
     name, colon, to = text.rpartition(":")
     if colon and _is_target(to) and (is_size(name) or Path(name).exists()):
-        subject, _ = describe(name)
-        return subject, to
+        return _find(name)[0], to
     if is_size(text):
         return from_size(text), None
     if is_hub_id(text):
