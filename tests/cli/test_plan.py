@@ -218,6 +218,7 @@ def test_a_loss_that_was_measured_is_shown(tmp_path, capsys):
         (["27B", "--kv", "q9", "--device", "rtx3090"], "no format of a cache"),
         (["27B", "--users", "0", "--device", "rtx3090"], "1 or more"),
         (["27B", "--to", "Q9_K", "--device", "rtx3090"], "no preset"),
+        (["27B:Q9_K", "--device", "rtx3090"], "no preset"),
         (["27B", "--objective", "fun", "--device", "rtx3090"], "no objective"),
         (["27B", "--host", "x", "--device", "rtx3090"], "no device"),
         (["27B", "--ssd", "0", "--device", "rtx3090"], "--ssd"),

@@ -54,6 +54,7 @@ def asked(result: Result) -> str:
 def fixes(result: Result, question: Question) -> Iterator[str]:
     """Yield what would save memory, the mildest first."""
     demand, memory = question.demand, result.memory
+    lacking = memory.total_bytes - result.device.usable_bytes
     yield from smaller_cache(result, demand)
     fitting = longest_context(result.subject, result.device, demand, memory.weights_bytes)
     if 0 < fitting < demand.context:
@@ -71,7 +72,8 @@ def fixes(result: Result, question: Question) -> Iterator[str]:
     elif demand.batch > 64:
         less = replace(demand, batch=64)
         saved = memory.compute_bytes - running(result.subject.shape, (), less).compute_bytes
-        yield f"--batch 64 (llama.cpp: -ub 64) saves {gib(saved)}"
+        if saved > lacking / 10:
+            yield f"--batch 64 (llama.cpp: -ub 64) saves {gib(saved)}"
 
 
 def smaller_cache(result: Result, demand: Demand) -> Iterator[str]:

@@ -23,7 +23,7 @@ from zeropoint.plans.speed import (
     generation_features,
     prompt_features,
 )
-from zeropoint.plans.subjects import EXACT, TYPICAL, Made, Subject, requantized
+from zeropoint.plans.subjects import EXACT, TYPICAL, Made, Subject, canonical, requantized
 from zeropoint.plans.traffic import Traffic, distinct, traffic
 
 OBJECTIVES = ("loss", "speed", "context")
@@ -136,6 +136,7 @@ def prepare(subject: Subject, to: str | None, question: Question) -> Prepared:
     """Choose formats and count what running the model takes."""
     made = Made(subject.source.metadata, subject.source.tensors)
     if to is not None:
+        to = canonical(to)
         made = requantized(subject, to)
     tensors, shape, demand = list(made.tensors.values()), subject.shape, question.demand
     memory = running(shape, tensors, demand)

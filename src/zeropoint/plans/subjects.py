@@ -17,10 +17,11 @@ from zeropoint.checkpoints.folder import read_config as read_config_file
 from zeropoint.checkpoints.huggingface import as_gguf
 from zeropoint.checkpoints.remote import find_local, is_hub_id, open_remote
 from zeropoint.errors import CheckpointError, RecipeError, UnsupportedModel, ZeropointError
+from zeropoint.plans.blueprints import Blueprint
 from zeropoint.plans.choices import UNQUANTIZED, choose_formats
 from zeropoint.plans.configs import read_config
 from zeropoint.plans.facts import CheckpointLike
-from zeropoint.plans.names import target_format
+from zeropoint.plans.names import no_target, target_format
 from zeropoint.plans.presets import find_preset
 from zeropoint.plans.shape import Shape, read_shape, weights_bytes
 from zeropoint.plans.typical import is_size, typical
@@ -86,6 +87,8 @@ def _find(text: str) -> tuple[Subject, str | None]:
     name, colon, to = text.rpartition(":")
     if colon and _is_target(to) and (is_size(name) or Path(name).exists()):
         return _find(name)[0], to
+    if colon and is_size(name):
+        raise RecipeError(no_target(to))
     if is_size(text):
         return from_size(text), None
     if is_hub_id(text):
@@ -155,11 +158,18 @@ def from_checkpoint(opened: Checkpoint, *, label: str) -> Subject:
             source = folder_source(opened, folder, label)
         return Subject(
             label=label,
-            shape=source.shape if hasattr(source, "shape") else read_shape(source),
+            shape=source.shape if isinstance(source, Blueprint) else _shape_of(opened, source),
             source=Made(source.metadata, source.tensors), basis=basis,
             weights=_count(source.tensors), weights_bytes=exact, file_bytes=opened.file_bytes,
             path=opened.path,
         )  # fmt: skip
+
+
+def _shape_of(opened: Checkpoint, source: CheckpointLike) -> Shape:
+    try:
+        return read_shape(source)
+    except UnsupportedModel as error:
+        raise UnsupportedModel(f"{opened.path}: {error}") from None
 
 
 def folder_source(opened: Checkpoint, folder: Path, label: str) -> CheckpointLike:
@@ -199,6 +209,17 @@ def from_hub(text: str) -> Subject:
 
 def _count(tensors: Mapping[str, TensorLike]) -> int:
     return sum(prod(tensor.shape) for tensor in tensors.values())
+
+
+def canonical(to: str) -> str:
+    """Return a preset's or format's name as it is written; other text as it is."""
+    preset = find_preset(to)
+    if preset:
+        return preset.name
+    try:
+        return target_format(to).name
+    except RecipeError:  # a recipe's path, or nonsense: `choose_formats` tells
+        return to
 
 
 def requantized(subject: Subject, to: str) -> Made:
