@@ -68,3 +68,62 @@ LLAMA_4_SCOUT = {  # meta-llama/Llama-4-Scout-17B-16E
         "vocab_size": 202048,
     },
 }  # fmt: skip
+
+COMMON = {"tie_word_embeddings": False, "num_key_value_heads": 8, "num_attention_heads": 32}
+FAMILIES = {  # billions of weights, layers with a cache, and what the config says
+    "Mixtral 8x7B": (46.7, 32, COMMON | {
+        "model_type": "mixtral", "hidden_size": 4096, "num_hidden_layers": 32,
+        "intermediate_size": 14336, "num_local_experts": 8, "num_experts_per_tok": 2,
+        "vocab_size": 32000,
+    }),
+    "Gemma 2 9B": (9.24, 42, {
+        "model_type": "gemma2", "hidden_size": 3584, "num_hidden_layers": 42,
+        "num_attention_heads": 16, "num_key_value_heads": 8, "head_dim": 256,
+        "intermediate_size": 14336, "vocab_size": 256000, "sliding_window": 4096,
+    }),
+    "Mamba 2 2.7B": (2.7, 0, {
+        "model_type": "mamba2", "hidden_size": 2560, "num_hidden_layers": 64, "state_size": 128,
+        "num_heads": 80, "head_dim": 64, "expand": 2, "n_groups": 1, "conv_kernel": 4,
+        "vocab_size": 50288, "tie_word_embeddings": True,
+    }),
+    "Jamba v0.1": (51.6, 4, COMMON | {
+        "model_type": "jamba", "hidden_size": 4096, "num_hidden_layers": 32,
+        "intermediate_size": 14336, "num_experts": 16, "num_experts_per_tok": 2,
+        "expert_layer_period": 2, "expert_layer_offset": 1, "attn_layer_period": 8,
+        "attn_layer_offset": 4, "mamba_d_state": 16, "mamba_d_conv": 4, "mamba_expand": 2,
+        "vocab_size": 65536,
+    }),
+    "Nemotron-H 8B": (8.1, 4, COMMON | {
+        "model_type": "nemotron_h", "hidden_size": 4096, "num_hidden_layers": 52, "head_dim": 128,
+        "intermediate_size": 21504, "ssm_state_size": 128, "mamba_num_heads": 128,
+        "mamba_head_dim": 64, "n_groups": 8, "conv_kernel": 4, "vocab_size": 131072,
+        "hybrid_override_pattern": "M-M-M-M*-" + 3 * "M-M-M-M-M*-" + 5 * "M-",
+    }),
+    "Granite 4.0 H Small": (32.2, 4, COMMON | {
+        "model_type": "granitemoehybrid", "hidden_size": 4096, "num_hidden_layers": 40,
+        "intermediate_size": 768, "shared_intermediate_size": 1536, "num_local_experts": 72,
+        "num_experts_per_tok": 10, "mamba_d_state": 128, "mamba_n_heads": 128, "mamba_d_head": 64,
+        "mamba_n_groups": 1, "mamba_d_conv": 4, "vocab_size": 100352, "tie_word_embeddings": True,
+        "layer_types": 4 * (5 * ["mamba"] + ["attention"] + 4 * ["mamba"]),
+    }),
+    "LFM2 1.2B": (1.17, 6, COMMON | {
+        "model_type": "lfm2", "hidden_size": 2048, "num_hidden_layers": 16,
+        "intermediate_size": 12288, "block_auto_adjust_ff_dim": True, "block_multiple_of": 256,
+        "block_ffn_dim_multiplier": 1.0, "conv_L_cache": 3, "vocab_size": 65536,
+        "layer_types": 3 * ["conv", "conv", "full_attention"] + ["conv"]
+        + 3 * ["full_attention", "conv"], "tie_word_embeddings": True,
+    }),
+    "DeepSeek V2 Lite": (15.7, 27, DEEPSEEK_V3 | {
+        "model_type": "deepseek_v2", "hidden_size": 2048, "num_hidden_layers": 27,
+        "num_attention_heads": 16, "num_key_value_heads": 16, "intermediate_size": 10944,
+        "moe_intermediate_size": 1408, "n_routed_experts": 64, "n_shared_experts": 2,
+        "num_experts_per_tok": 6, "first_k_dense_replace": 1, "q_lora_rank": None,
+        "vocab_size": 102400,
+    }),
+    "Qwen2 57B-A14B": (57.4, 28, COMMON | {
+        "model_type": "qwen2_moe", "hidden_size": 3584, "num_hidden_layers": 28,
+        "num_attention_heads": 28, "num_key_value_heads": 4, "intermediate_size": 18944,
+        "moe_intermediate_size": 2560, "shared_expert_intermediate_size": 20480,
+        "num_experts": 64, "num_experts_per_tok": 8, "vocab_size": 151936,
+    }),
+}  # fmt: skip

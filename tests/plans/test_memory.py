@@ -38,6 +38,14 @@ def test_a_config_has_as_many_weights_as_its_maker_says(config, billions):
     assert weights(model(config)) / 1e9 == pytest.approx(billions, rel=0.002)
 
 
+@pytest.mark.parametrize("name", published.FAMILIES)
+def test_any_decoder_s_config_is_read(name):
+    billions, cached, config = published.FAMILIES[name]
+    found = model(config)
+    assert weights(found) / 1e9 == pytest.approx(billions, rel=0.006)
+    assert sum(bool(layer.keys) for layer in found.shape.layers) == cached
+
+
 def test_grouped_heads_cost_128_kib_a_token_and_68_in_8_bits():
     llama = model(published.LLAMA_8B).shape
     assert token_bytes(llama, Demand()) == 128 * KIB

@@ -273,7 +273,12 @@ class _Config:
         """Return how wide a dense feed-forward part is."""
         if self.kind == "llama4_text" and (size := self.number("intermediate_size_mlp")):
             return size
-        found = self.number("intermediate_size", "n_inner", "ffn_hidden_size", "ffn_dim", "d_ff")
+        found = self.number("intermediate_size", "n_inner", "ffn_hidden_size", "ffn_dim", "d_ff",
+                            "block_ff_dim")  # fmt: skip
+        if self.read.get("block_auto_adjust_ff_dim") is True:  # LFM2: two thirds, rounded up
+            step = self.number("block_multiple_of") or 256
+            multiplier = self.read.number("block_ffn_dim_multiplier", default=1.0)
+            found = -(-int(multiplier * (2 * found // 3)) // step) * step
         return found or 4 * self.width
 
     def number(self, *keys: str) -> int:
