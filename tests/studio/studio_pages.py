@@ -52,6 +52,7 @@ def make_example(folder: Path, architecture: str) -> Example:
 
 def number(page: Any, figure: str, name: str) -> float:
     """Return the number that a figure shows under this name, exactly."""
+    page.wait_for_selector("html:not([data-busy])", state="attached")
     return float(page.locator(f'{figure} [data-name="{name}"]').first.get_attribute("value"))
 
 
@@ -84,6 +85,7 @@ def rows(page: Any, figure: str) -> list[list[str]]:
     if box.get_attribute("open") is None:
         box.locator("summary").click()
     box.locator("table").wait_for()
+    page.wait_for_selector("html:not([data-busy])", state="attached")
     found = box.evaluate(
         "d => [...d.querySelectorAll('tbody tr')].map(r => [...r.cells].map("
         "c => c.querySelector('data')?.value ?? c.textContent))"

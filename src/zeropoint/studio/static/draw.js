@@ -271,22 +271,47 @@ export function figureParts(figure, controls, draw) {
   let rows = null;
   const fillTable = () => details.open && rows && inside.replaceChildren(table(...rows));
   details.addEventListener("toggle", fillTable);
-  const show = () => {
+  const now = () => {
     const drawn = draw(plot);
     keepFocus(plot, drawn.plot);
     reading.replaceChildren(...[drawn.reading ?? []].flat());
     rows = drawn.table;
     fillTable();
   };
-  let width = 0;
+  let width = 0, near = true;
   new ResizeObserver(() => {
     if (figure.clientWidth !== width) {
       width = figure.clientWidth;
-      show();
+      now();
     }
   }).observe(figure);
-  return show;
+  new IntersectionObserver(([entry]) => {
+    near = entry.isIntersecting;
+  }, { rootMargin: "300px" }).observe(figure);
+  return () => (near || figure.contains(document.activeElement) ? now() : later(now));
 }
+
+const waiting = new Set();
+const idle = globalThis.requestIdleCallback ?? ((run) => setTimeout(run, 1));
+
+/** Draw when there is nothing better to do: a figure that nobody sees does not slow the one in hand. */
+function later(draw) {
+  if (!waiting.size) idle(drawWaiting, { timeout: 300 });
+  waiting.add(draw);
+  document.documentElement.dataset.busy = "";
+}
+
+function drawWaiting() {
+  const [next] = waiting;
+  waiting.delete(next);
+  next?.();
+  if (waiting.size) idle(drawWaiting, { timeout: 300 });
+  else delete document.documentElement.dataset.busy;
+}
+
+addEventListener("beforeprint", () => {
+  while (waiting.size) drawWaiting();
+});
 
 /** Put new children in place, and the focus back on the mark that had it (by data-mark). */
 function keepFocus(parent, children) {
