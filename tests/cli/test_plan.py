@@ -202,6 +202,31 @@ def test_a_loss_that_was_measured_is_shown(tmp_path, capsys):
     assert found["results"][0]["loss"]["reference"] == "tiny-BF16.gguf"
 
 
+def test_between_models_the_same_text_ranks_where_it_was_read(tmp_path, capsys):
+    """The smaller model wins against the rule of thumb, because `compare` found it better."""
+    large = write_model(tmp_path / "large.gguf", format="Q4_0", columns=512)
+    small = write_model(tmp_path / "small.gguf", format="Q8_0")
+    run = tmp_path / "runs" / "across"
+    run.mkdir(parents=True)
+    rows = [
+        {"name": path.name, "file_bytes": path.stat().st_size,
+         "text": {"nats_per_byte": {"mean": nats, "low": nats - 0.01, "high": nats + 0.01},
+                  "group": letter}}
+        for path, nats, letter in ((large, 0.95, "b"), (small, 0.81, "a"))
+    ]  # fmt: skip
+    record = {"schema": 1, "verb": "across", "inputs": {}, "settings": {},
+              "results": {"results": rows}}  # fmt: skip
+    words = (large, small, "--device", "rtx3090")
+    assert [row["model"] for row in plan(capsys, *words)[1]["results"]] == ["large", "small"]
+    (run / "run.json").write_text(json.dumps(record))
+    _, found = plan(capsys, *words)
+    assert [row["model"] for row in found["results"]] == ["small", "large"]
+    assert found["results"][0]["score"]["value"] == 0.81
+    main(["plan", *map(str, words)])
+    shown = capsys.readouterr().out
+    assert "nats per byte" in shown and "2212.09720" not in shown
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -64,11 +64,17 @@ def row(result: "Result", *, one: bool, cheapest: bool) -> list[object]:
     if cheapest:
         price = [f"${result.device.price_usd} ({result.device.price_date})"]
     return [
-        *head, f"{result.bits_per_weight:.2f}", result.loss.label if result.loss else "",
+        *head, f"{result.bits_per_weight:.2f}", quality(result),
         gib(memory.weights_bytes), gib(memory.kv_bytes), gib(memory.compute_bytes),
         gib(memory.total_bytes), fits, longest(result),
         band(result.prompt), writes, how, *price,
     ]  # fmt: skip
+
+
+def quality(result: "Result") -> str:
+    """Say what was measured of a model: beside others first, else beside its own reference."""
+    found = result.score or result.loss
+    return found.label if found else ""
 
 
 def device_line(result: "Result") -> str:
@@ -130,7 +136,8 @@ def model_notes(question: "Question", subjects: "Sequence[Subject]") -> Iterator
         yield f"Not trained for a context this long: {', '.join(short)}."
     if any(s.shape.windowed for s in subjects) and not question.demand.full_windows:
         yield "Windows keep what they see; llama.cpp's --swa-full keeps everything."
-    if len(subjects) > 1 and question.objective == "loss":
+    unscored = any(question.evidence.score(subject, None) is None for subject in subjects)
+    if len(subjects) > 1 and question.objective == "loss" and unscored:
         yield RULE[0].upper() + RULE[1:] + "."
 
 
@@ -143,7 +150,13 @@ def result_notes(results: "Sequence[Result]", question: "Question") -> Iterator[
         each = f", for all {demand.users} users together" if demand.users > 1 else ""
         at = min(question.past, demand.context)
         yield f"Reads: a prompt of {PROMPT} tokens. Writes: after {at} tokens{each}."
-    if any(result.loss for result in results):
+    scores = [result.score for result in results if result.score]
+    if scores:
+        yield (
+            f"Models are ranked by {scores[0].kind} on the same text or tasks ({scores[0].run});"
+            " those that share a letter cannot be told apart."
+        )
+    if any(result.loss for result in results if not result.score):
         yield "Losses are nats per token against each model's own reference."
     copies = [result for result in results if result.fits and result.repacked_bytes]
     if copies:
@@ -267,6 +280,7 @@ def one_result(result: "Result") -> dict[str, object]:
         "prompt": estimate_facts(result.prompt),
         "split": vars(placement) if placement else None,
         "loss": vars(result.loss) if result.loss else None,
+        "score": vars(result.score) if result.score else None,
         "basis": {
             "weights": result.subject.basis, "memory": result.memory_basis,
             "compute": "llama.cpp's allocation, modelled",

@@ -30,6 +30,7 @@ from zeropoint.plans.traffic import traffic
 
 NOTES = "benches.jsonl"
 NOTES_KEPT = 400  # the newest
+NATS, TASKS = "nats per byte", "tasks right"
 DEPTH = 4  # folders in folders that are looked into for runs
 
 
@@ -47,6 +48,30 @@ class Loss:
     def label(self) -> str:
         """Say it in a few signs."""
         return f"KL {self.mean:.3g}"
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a model reached on the same text or tasks as others: comparable between models."""
+
+    kind: str  # nats per byte (less is better), or tasks right (more is)
+    value: float
+    low: float | None
+    high: float | None
+    group: str  # models that share a letter cannot be told apart; empty: not tested
+    run: str
+
+    @property
+    def label(self) -> str:
+        """Say it in a few signs."""
+        if self.kind == NATS:
+            return f"{self.value:.4f} nats/byte {self.group}".rstrip()
+        return f"{self.value:.0%} of tasks"
+
+    @property
+    def order(self) -> float:
+        """The smaller, the better."""
+        return self.value if self.kind == NATS else -self.value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +105,7 @@ class Evidence:
         for folder in self.runs:
             for path in sorted(run_files(folder, DEPTH)):
                 record = read_json(path)
-                if record.get("results"):
+                if isinstance(record.get("results"), dict):
                     found.append((path.parent, record))
         return found
 
@@ -139,8 +164,12 @@ class Evidence:
         for folder, record in reversed(self.results):
             if record.get("verb") != "measure":
                 continue
-            inputs, found = record.get("inputs", {}), record["results"].get("kl", {})
-            quant, reference = inputs.get("quant", {}), inputs.get("reference", {})
+            found, inputs = record["results"].get("kl"), record.get("inputs")
+            if not isinstance(found, dict) or not isinstance(inputs, dict):
+                continue
+            quant, reference = inputs.get("quant"), inputs.get("reference")
+            if not isinstance(quant, dict) or not isinstance(reference, dict):
+                continue
             if not isinstance(found.get("mean"), int | float) or subject.path is None:
                 continue
             name = subject.path.name
@@ -150,6 +179,39 @@ class Evidence:
                 return Loss(float(found["mean"]), found.get("low"), found.get("high"),
                             str(reference.get("name", "")), str(folder))  # fmt: skip
         return None
+
+    @cached_property
+    def scores(self) -> dict[tuple[str, int], Score]:
+        """Return by file the scores of the newest run that compared models: one run, one scale."""
+        for folder, record in reversed(self.results):
+            found = {}
+            rows = record["results"].get({"across": "results", "tasks": "models"}.get(
+                str(record.get("verb")), ""))  # fmt: skip
+            for row in rows if isinstance(rows, list) else ():
+                score = score_of(row, str(folder)) if isinstance(row, dict) else None
+                size = row.get("file_bytes") if score else None
+                if score and isinstance(size, int):
+                    found[(str(row.get("name")), size)] = score
+            if len(found) > 1:
+                return found
+        return {}
+
+    def score(self, subject: Subject, to: str | None) -> Score | None:
+        """Return what this file reached beside others, if it was compared with them."""
+        if to is not None or subject.path is None or subject.file_bytes is None:
+            return None
+        return self.scores.get((subject.path.name, subject.file_bytes))
+
+
+def score_of(row: Mapping[str, Any], run: str) -> Score | None:
+    """Read one model's row of `compare` (nats per byte of text) or `tasks`."""
+    text = row.get("text")
+    kind = NATS if isinstance(text, dict) else TASKS
+    found = text.get("nats_per_byte") if isinstance(text, dict) else row.get("accuracy")
+    if not isinstance(found, dict) or not isinstance(found.get("mean"), int | float):
+        return None
+    group = str(text.get("group", "")) if isinstance(text, dict) else ""
+    return Score(kind, float(found["mean"]), found.get("low"), found.get("high"), group, run)
 
 
 def measured(rate: float | None) -> Estimate | None:

@@ -2,8 +2,9 @@
 
 A `Result` is one model in one format on one device. Results are ranked by an objective:
 
-    loss      the loss that was measured, where one was; else the more bits, the better: within a
-              model a rule, and between models a rule of thumb (`RULE`), which the result says
+    loss      within a model the loss that was measured, if it was for all formats, else the more
+              bits, the better; between models nats per byte or tasks, where `compare` or `tasks`
+              left them, else a rule of thumb (`RULE`), which the result says
     speed     tokens per second
     context   the longest context that fits
 """
@@ -12,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from zeropoint.errors import RecipeError
-from zeropoint.plans.evidence import Evidence, Loss
+from zeropoint.plans.evidence import Evidence, Loss, Score
 from zeropoint.plans.machines import Device
 from zeropoint.plans.memory import Demand, Memory, repacked_bytes, running, token_bytes
 from zeropoint.plans.placement import Host, Placement, place
@@ -53,7 +54,8 @@ class Result:
     generation: Estimate | None  # None where the bandwidth is not known
     prompt: Estimate | None
     placement: Placement | None  # where it would live if it does not fit
-    loss: Loss | None
+    loss: Loss | None  # within the model
+    score: Score | None  # beside other models
 
     @property
     def fits(self) -> bool:
@@ -173,6 +175,7 @@ def result_of(prepared: Prepared, device: Device, question: Question) -> Result:
         longest=longest_context(subject, device, demand, memory.weights_bytes),
         generation=generation, prompt=prompt, placement=placement,
         loss=question.evidence.loss(subject, to),
+        score=question.evidence.score(subject, to),
     )  # fmt: skip
 
 
@@ -214,8 +217,10 @@ def ranked(results: Iterable[Result], objective: str) -> list[Result]:
             return (0, -speed, measured)
         if objective == "context":
             return (0, -result.longest, measured)
+        if result.score:
+            return (0, 0, result.score.order)
         # Within a model: measured loss, else bits. Between models: size down to 4 bits.
-        return (0, not four, -result.subject.weights if four else 0, measured,
+        return (0, 1, not four, -result.subject.weights if four else 0, measured,
                 -result.bits_per_weight)  # fmt: skip
 
     return sorted(results, key=key)
