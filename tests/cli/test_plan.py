@@ -275,5 +275,7 @@ def test_explain_multiply_shows_the_arithmetic_of_a_device(capsys):
     assert json.loads(capsys.readouterr().out)["native"] == list(
         ("fp32", "bf16", "fp16", "int8", "int4")
     )
+    assert main(["explain", "multiply", "--device", "here"]) == DONE
+    assert this_machine().processor in capsys.readouterr().out
     assert main(["explain", "multiply", "--format", "Q4_K"]) == FAILED
     assert "--device" in capsys.readouterr().err

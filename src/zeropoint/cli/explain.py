@@ -30,7 +30,7 @@ def explain(
         str, typer.Option(metavar="NUMBERS", help='Weights that are stored together: "0.1,-0.2,…".')
     ] = "",
     device: Annotated[
-        str, typer.Option(metavar="NAME", help="With `multiply`: a device of `plan`, rtx3090, …")
+        str, typer.Option(metavar="NAME", help="With `multiply`: a device of `plan`, or here.")
     ] = "",
     as_json: AsJson = False,
 ) -> None:
@@ -119,12 +119,14 @@ def explain_block(out: Output, number: float | None, name: str, text: str) -> No
 
 def explain_multiply(out: Output, device: str, name: str) -> None:
     """Show what a device and its runtimes do with weights of a format."""
-    from zeropoint.plans.machines import find_device
+    from zeropoint.plans.here import unmeasured
+    from zeropoint.plans.machines import HERE, find_device
     from zeropoint.plans.multiply import format_of, multiplication
 
     if not device:
         raise typer.BadParameter("say on which device: --device rtx3090; plan --all-devices lists")
-    found = multiplication(find_device(device), format_of(name))
+    where = unmeasured() if device == HERE else find_device(device)
+    found = multiplication(where, format_of(name))
     page.show_multiplication(out, found)
     out.finish("explain", {"kind": "multiplication"} | asdict(found))
 

@@ -64,6 +64,14 @@ def family_of(machine: Machine) -> Family:
     return known["arm"]
 
 
+def unmeasured() -> Device:
+    """Return this machine as a device of unknown bandwidth, at once."""
+    machine = this_machine()
+    memory = machine.memory_bytes or 8 * 2**30
+    return Device(id=HERE, name=machine.processor, family=family_of(machine), kind="cpu",
+                  memory_bytes=memory, bandwidth=0.0, source="this machine")  # fmt: skip
+
+
 def record_path() -> Path:
     """Return where what was measured is kept."""
     return cache_directory() / "machine.json"
