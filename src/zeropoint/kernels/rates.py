@@ -23,6 +23,7 @@ FORMATS = ("F16", "BF16", "Q8_0", "Q6_K", "Q5_K", "Q5_0", "Q5_1", "Q4_K", "Q4_0"
 COLUMNS = 2048
 ROWS = 16  # a matrix has a multiple of them
 MATRIX_BYTES = 48 << 20
+ROUNDS = 2
 BATCH = 128  # rows of activations of a prompt
 BATCH_ROWS = 2048  # of the matrix that they are multiplied with
 
@@ -44,9 +45,21 @@ def measure_rates(threads: int) -> Iterator[Rate]:
     blocks = source.integers(0, 256, MATRIX_BYTES, np.uint8)  # any bytes are blocks of any format
     one = source.normal(size=(1, COLUMNS)).astype(np.float32)
     many = source.normal(size=(BATCH, COLUMNS)).astype(np.float32)
-    for name in FORMATS:
-        if has_products(find_format(name)):
-            yield _measure(name, blocks, (one, many), threads)
+    names = [name for name in FORMATS if has_products(find_format(name))]
+    best: dict[str, Rate] = {}
+    for _ in range(ROUNDS):  # what disturbs a format for a while may spare it the next time
+        for name in names:
+            found = _measure(name, blocks, (one, many), threads)
+            best[name] = _better(found, best.get(name, found))
+    yield from best.values()
+
+
+def _better(a: Rate, b: Rate) -> Rate:
+    return Rate(
+        a.format,
+        max(a.read_bytes_per_second, b.read_bytes_per_second),
+        max(a.weights_per_second, b.weights_per_second),
+    )
 
 
 def _measure(name: str, data: U8, activations: tuple[F32, F32], threads: int) -> Rate:
@@ -62,8 +75,8 @@ def _measure(name: str, data: U8, activations: tuple[F32, F32], threads: int) ->
     one, many = activations
     rows = MATRIX_BYTES // row // ROWS * ROWS
     matrix, small = matrix_of(rows), matrix_of(BATCH_ROWS)
-    reading = _best(8, lambda: matmul(matrix, one, mode="fast", threads=threads))
-    multiplying = _best(4, lambda: matmul(small, many, mode="fast", threads=threads))
+    reading = _best(4, lambda: matmul(matrix, one, mode="fast", threads=threads))
+    multiplying = _best(2, lambda: matmul(small, many, mode="fast", threads=threads))
     return Rate(name, rows * row / reading, BATCH_ROWS * COLUMNS * BATCH / multiplying)
 
 

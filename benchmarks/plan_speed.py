@@ -1,0 +1,115 @@
+"""Does `plan` predict the speeds that `bench` measures?
+
+    python benchmarks/plan_speed.py MODEL... [-p 128] [-n 32] [-r 3] [--log FILE.jsonl]
+
+Every GGUF is timed (what is in the log already is not timed again), and its speed predicted: before
+any timing; from all files but those of the same model (the same number of weights); from the files
+of each single model. Printed: measured ÷ predicted, and how many lie inside their bands.
+"""
+
+import argparse
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+
+from zeropoint.metrics.bench import Bench, workload_of
+from zeropoint.plans.evidence import bench_of, work_of
+from zeropoint.plans.here import Here, measure_here
+from zeropoint.plans.speed import BAND, Costs, Timing, calibrated, costs_of, estimate
+from zeropoint.plans.subjects import from_path
+
+KINDS = ("generation", "prompt")
+
+
+def timed(path: str, options: argparse.Namespace) -> dict[str, object]:
+    """Time one file as `bench` does."""
+    job = Bench(path, workload_of(prompt=options.p, generate=options.n, repetitions=options.r,
+                                  threads=None, mode="fast"))  # fmt: skip
+    for _ in job.run():
+        pass
+    return job.results() | {"work": work_of(path, options.p, options.n), "path": path}
+
+
+def timing(row: dict[str, object], kind: str) -> Timing:
+    """Return what one file's record says of one kind of work."""
+    bench = bench_of(row)
+    assert bench is not None
+    if kind == "prompt":
+        assert bench.prompt
+        return Timing(features=bench.prompt_features, seconds=bench.prompt_tokens / bench.prompt)
+    assert bench.generation
+    return Timing(features=bench.generation_features, seconds=1 / bench.generation)
+
+
+def judge(costs: Costs, rows: list[dict[str, object]]) -> dict[str, dict[str, float]]:
+    """Return measured ÷ predicted of each file, and whether all lie inside the bands."""
+    found: dict[str, dict[str, float]] = {}
+    for row in rows:
+        name = Path(str(row["path"])).stem
+        found[name] = {}
+        for kind in KINDS:
+            seen = timing(row, kind)
+            guess = estimate(costs, seen.features, 1.0)
+            found[name][kind] = seen.seconds * guess.tokens_per_second
+            rate = 1 / seen.seconds
+            found[name][f"{kind} inside"] = float(guess.low <= rate <= guess.high)
+    return found
+
+
+def line(label: str, found: dict[str, dict[str, float]]) -> None:
+    """Print how far off a set of predictions is."""
+    cells = []
+    for kind in KINDS:
+        off = [abs(math.log(one[kind])) for one in found.values()]
+        inside = sum(one[f"{kind} inside"] for one in found.values())
+        mean, most = math.expm1(sum(off) / len(off)), math.expm1(max(off))
+        cells.append(
+            f"{kind}: mean {mean:.1%}, most {most:.1%}, {inside:.0f} of {len(off)} in band"
+        )
+    print(f"{label:34} " + "   ".join(cells))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("models", nargs="+")
+    parser.add_argument("-p", type=int, default=128)
+    parser.add_argument("-n", type=int, default=32)
+    parser.add_argument("-r", type=int, default=3)
+    parser.add_argument("--log", default="")
+    options = parser.parse_args()
+    log = Path(options.log) if options.log else None
+    lines = log.read_text().splitlines() if log and log.exists() else []
+    kept = {row["path"]: row for row in map(json.loads, lines)}
+    here = measure_here()
+    assert isinstance(here, Here), "needs the compiled extension"
+    rows = []
+    for path in options.models:
+        row = kept.get(path) or timed(path, options)
+        if log and path not in kept:
+            with log.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+        rows.append(row | {"weights": from_path(Path(path)).weights})
+    base = costs_of(here.device, here.costs)
+    print(json.dumps({"machine": here.machine.processor, "threads": here.threads,
+                      "rates": [asdict(rate) for rate in here.rates]}))  # fmt: skip
+    before = judge(base, rows)
+    for name, one in before.items():
+        print(f"{name:34} " + "   ".join(f"{kind} {one[kind]:.2f}" for kind in KINDS))
+    line(f"before (bands {BAND} wide)", before)
+    everything = [timing(row, kind) for row in rows for kind in KINDS]
+    line("from all", judge(calibrated(base, everything), rows))
+    for weights in dict.fromkeys(row["weights"] for row in rows):
+        mine = [row for row in rows if row["weights"] == weights]
+        others = [row for row in rows if row["weights"] != weights]
+        if not others:
+            continue
+        size = f"{weights / 1e9:.2f}B"
+        own = [timing(row, kind) for row in mine for kind in KINDS]
+        rest = [timing(row, kind) for row in others for kind in KINDS]
+        line(f"{size} from the others", judge(calibrated(base, rest), mine))
+        line(f"the others from {size}", judge(calibrated(base, own), others))
+
+
+if __name__ == "__main__":
+    main()
