@@ -41,7 +41,11 @@ def main(target: str, tokens: Sequence[int], models: Sequence[str]) -> None:
     import llama_cpp
 
     def evaluate(path: str) -> np.ndarray:
-        model = llama_cpp.Llama(path, n_ctx=64, n_threads=1, verbose=False, logits_all=True)
+        # An F32 cache and no flash attention: rounding is not what is looked at here.
+        model = llama_cpp.Llama(
+            path, n_ctx=max(64, len(tokens)), n_threads=1, verbose=False, logits_all=True,
+            flash_attn=False, type_k=0, type_v=0,
+        )  # fmt: skip
         model.eval(list(tokens))
         found = np.array(model.scores[: len(tokens)], np.float32)
         model.close()

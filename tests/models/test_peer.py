@@ -4,19 +4,23 @@ Run with `make test-peer`. Real files are compared where ZEROPOINT_MODELS names 
 files.
 """
 
-import ctypes
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import transformers
 from families import FAMILIES, VOCABULARY, random_model, write_gguf
 from test_tokenizer import AWKWARD
 from vocabularies import BYTE, CONTROL, NORMAL, UNKNOWN
 
-from zeropoint.checkpoints import StringArray, open_checkpoint
+import hf_folders
+import llama_peer
+from zeropoint.checkpoints import StringArray, open_checkpoint, open_model
 from zeropoint.models import load_model, read_tokenizer
+from zeropoint.plans import choose_formats
+from zeropoint.quantizers import quantize_checkpoint
 
 pytestmark = pytest.mark.peer
 
@@ -48,32 +52,6 @@ def vocabulary() -> dict[str, object]:
     }
 
 
-def peer_logits(path: Path, tokens: np.ndarray) -> np.ndarray:
-    """llama.cpp's logits of all positions, with an F32 cache and without flash attention."""
-    peer = pytest.importorskip("llama_cpp")
-    parameters = peer.llama_context_default_params()
-    parameters.n_ctx = parameters.n_batch = parameters.n_ubatch = len(tokens)
-    parameters.type_k = parameters.type_v = 0
-    parameters.flash_attn_type = 0
-    parameters.n_threads = parameters.n_threads_batch = 1
-    model = peer.llama_model_load_from_file(str(path).encode(), peer.llama_model_default_params())
-    assert model, "llama.cpp does not load this file"
-    context = peer.llama_init_from_model(model, parameters)
-    batch = peer.llama_batch_init(len(tokens), 0, 1)
-    batch.n_tokens = len(tokens)
-    for i, token in enumerate(tokens.tolist()):
-        batch.token[i], batch.pos[i], batch.n_seq_id[i] = token, i, 1
-        batch.seq_id[i][0], batch.logits[i] = 0, 1
-    assert peer.llama_decode(context, batch) == 0
-    size = peer.llama_vocab_n_tokens(peer.llama_model_get_vocab(model))
-    pointer = ctypes.cast(peer.llama_get_logits(context), ctypes.POINTER(ctypes.c_float))
-    found = np.ctypeslib.as_array(pointer, shape=(len(tokens), size)).copy()
-    peer.llama_batch_free(batch)
-    peer.llama_free(context)
-    peer.llama_model_free(model)
-    return found
-
-
 @pytest.mark.parametrize("name", RUN)
 def test_f32_logits_equal_llama_cpps(name: str, tmp_path: Path) -> None:
     family = FAMILIES[name]
@@ -81,11 +59,41 @@ def test_f32_logits_equal_llama_cpps(name: str, tmp_path: Path) -> None:
         model = random_model(family)
         path = write_gguf(tmp_path / "tiny.gguf", family, model, more=vocabulary())
     tokens = np.random.default_rng(3).integers(3, VOCABULARY, COUNT)
-    theirs = peer_logits(path, tokens)
+    (theirs,) = llama_peer.logits([path], tokens.tolist())
     ours = load_model(open_checkpoint(path), threads=1).logits(tokens)
     # Logits are of size 6; ggml's GELU comes from a table of float16 (relative steps of 2^-11).
     allowed = 2e-2 if "gemma" in name else 5e-4
     assert np.abs(ours - theirs).max() < allowed
+
+
+def test_converted_folders_give_transformers_logits(tmp_path: Path) -> None:
+    """Folders of every family, as transformers writes them: converted by us, run by llama.cpp."""
+    tokens = np.random.default_rng(4).integers(4, 260, COUNT)
+    paths, wanted = [], []
+    for index, name in enumerate(hf_folders.FAMILIES):
+        # The folder's name becomes the model's, and llama.cpp asks models named phi3 for tokens.
+        folder = hf_folders.make_folder(name, tmp_path / f"tiny-{index}")
+        paths.append(as_file(folder, tmp_path / f"tiny-{index}.gguf"))
+        wanted.append(transformers_alone(folder, tokens))
+    for name, theirs, logits in zip(
+        hf_folders.FAMILIES, llama_peer.logits(paths, tokens.tolist()), wanted, strict=True
+    ):
+        assert np.abs(theirs - logits).max() < (2e-2 if "gemma" in name else 1e-3), name
+
+
+def as_file(folder: Path, output: Path) -> Path:
+    with open_model(folder) as source:
+        list(quantize_checkpoint(source, choose_formats(source, "F32"), output))
+    return output
+
+
+def transformers_alone(folder: Path, tokens: np.ndarray) -> np.ndarray:
+    model = transformers.AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, attn_implementation="eager"
+    )
+    with torch.no_grad():
+        logits: np.ndarray = model(torch.from_numpy(tokens)[None]).logits[0].numpy()
+    return logits
 
 
 def files() -> list[Path]:
