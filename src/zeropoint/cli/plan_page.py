@@ -158,6 +158,11 @@ def result_notes(results: "Sequence[Result]", question: "Question") -> Iterator[
         )
     if any(result.loss for result in results if not result.score):
         yield "Losses are nats per token against each model's own reference."
+    again = [r.subject.label for r in results if r.changed and r.subject.quantized]
+    if again:
+        yield (
+            f"{again[0]} is quantized already: these formats are worth it from its original only."
+        )
     copies = [result for result in results if result.fits and result.repacked_bytes]
     if copies:
         size = gib(copies[0].repacked_bytes)
