@@ -69,9 +69,7 @@ def two_rooms(enter: float, stay: float, side: int = 8) -> Rule:
     """Tokens below `side` are the good room. From it the bad one is entered with probability
     `enter`; in the bad one it is stayed with `stay`. Within a room all tokens are equal."""
 
-    def rule(token: int, place: int) -> NDArray[np.float32]:
-        bad = enter if token < side else stay
-        shares = np.repeat([1 - bad, bad], side) / side
-        return np.log(shares).astype(np.float32)
-
-    return rule
+    rooms = [
+        np.log(np.repeat([1 - bad, bad], side) / side).astype(np.float32) for bad in (enter, stay)
+    ]
+    return lambda token, place: rooms[token >= side]

@@ -113,3 +113,36 @@ def test_a_bad_prompt_file_is_one_sentence(
     assert main(["drift", models[0], "--ref", models[0], "--prompts", str(tmp_path / name)]) == 2
     said = capsys.readouterr().err
     assert wrong in said and said.count("\n") == 1
+
+
+def test_models_with_other_tokens_are_compared_by_text(
+    models: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = str(write_other_vocabulary(tmp_path / "d.gguf"))
+    words = ["drift", other, "--ref", models[0], *FEW, "--run", str(tmp_path / "run")]
+    assert main([*words, "--json", "-q"]) == 0
+    captured = capsys.readouterr()
+    assert "texts and answers are compared instead" in captured.err
+    found = json.loads(captured.out)
+    assert found["texts"]["prompts"] == 4 and "free_run" not in found
+    assert found["chains"]["families"]["sums"]["chains"] == 2
+    times = [path.stat().st_mtime_ns for path in sorted((tmp_path / "run").glob("texts-*"))]
+    assert len(times) == 2
+    assert main([*words, "-q"]) == 0
+    assert "Same answer" in capsys.readouterr().out
+    assert [p.stat().st_mtime_ns for p in sorted((tmp_path / "run").glob("texts-*"))] == times
+
+
+def write_other_vocabulary(path: Path) -> Path:
+    """The same model, with two letters in each other's place."""
+    from zeropoint.checkpoints import NewTensor, StringArray, create_checkpoint, open_checkpoint
+
+    model = open_checkpoint(write_model(path.with_suffix(".a.gguf"), columns=128))
+    words = list(model.metadata["tokenizer.ggml.tokens"])  # type: ignore[call-overload]
+    words[260], words[261] = words[261], words[260]
+    facts = {**model.metadata, "tokenizer.ggml.tokens": StringArray.of(words)}
+    tensors = [NewTensor(t.name, t.shape, t.format) for t in model.tensors.values()]
+    with create_checkpoint(path, tensors, facts) as writer:
+        for tensor in tensors:
+            writer.write(tensor.name, model.read(tensor.name).data)
+    return path

@@ -225,7 +225,7 @@ class Job:
             check_comparable(reference.model.tokenizer, quant.model.tokenizer)
         except MeasurementError as difference:
             self.out.warn(f"{difference}; texts and answers are compared instead, greedy")
-            found["texts"] = self._texts(reference, quant)
+            found["texts"] = self._texts(reference, quant, folder)
         else:
             found["free_run"] = self._free_run(reference, quant, folder)
         if self.chains[0]:
@@ -257,14 +257,28 @@ class Job:
         self._watch(chaining.steps(), chaining.total, "chains")
         return chaining.results()
 
-    def _texts(self, reference: Opened, quant: Opened) -> dict[str, object]:
-        from zeropoint.metrics.drifting import Text, text_figures, write_texts
+    def _texts(
+        self, reference: Opened, quant: Opened, run: "RunFolder | None"
+    ) -> dict[str, object]:
+        from zeropoint.metrics.drifting import (
+            Text,
+            load_texts,
+            save_texts,
+            text_figures,
+            write_texts,
+        )
 
         sides = []
-        for opened in (reference, quant):
-            texts: dict[int, Text] = {}
+        for place, opened in enumerate((reference, quant)):
+            texts: dict[int, Text] = load_texts(run, place) if run else {}
+            saved = len(texts)
             steps = write_texts(opened.model, self._encode(opened), self.settings, texts)
-            self._watch(steps, len(self.prompts) * self.settings.limit)
+            for record in track(
+                steps, len(self.prompts) * self.settings.limit, "writing", self.progress
+            ):
+                if run and record.pairs > saved:
+                    save_texts(run, place, texts)
+                    saved = record.pairs
             sides.append([texts[index] for index in range(len(self.prompts))])
         return text_figures(*sides, prompts=self.prompts)
 
@@ -277,5 +291,10 @@ class Job:
     def _watch(
         self, records: "Iterator[Drifted] | Iterator[Answered]", total: int, what: str = "writing"
     ) -> None:
-        for _ in track(records, total, what, self.progress):
-            pass
+        try:
+            for _ in track(records, total, what, self.progress):
+                pass
+        except KeyboardInterrupt:
+            if self.run:
+                typer.echo(f"{self.run} holds what is done; the same command goes on", err=True)
+            raise

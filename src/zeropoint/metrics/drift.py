@@ -64,10 +64,10 @@ class Drifted:
 
 @dataclass
 class ReferencePaths:
-    """A reference and what it wrote, so that several quants cost it only once."""
+    """A reference and what it wrote, so that for several quants it writes only once."""
 
     model: Writer
-    written: dict[tuple[Way, int], list[Written]] = field(default_factory=dict)
+    written: dict[tuple[Way, int], list[list[int]]] = field(default_factory=dict)
 
 
 def first_difference(one: Sequence[object], other: Sequence[object]) -> int | None:
@@ -125,6 +125,8 @@ class Drift:
                 if self._run and start + len(group) <= kept:
                     for place, index in enumerate(group):
                         self.pairs.append(load_pair(self._run, start + place, index, way))
+                    written = [pair.reference for pair in self.pairs[start:]]
+                    self.reference.written.setdefault((way, number), written)
                 else:
                     yield from self._batch(way, number, group)
                     for place in range(len(group) if self._run else 0):
@@ -150,42 +152,41 @@ class Drift:
                     yield Drifted(done, len(self.pairs))
             into.sort(key=lambda text: text.index)
 
-        found = self.reference.written.setdefault((way, number), [])
-        if len(found) < len(group):
-            found.clear()
-            yield from write(self.reference.model, found, 0)
-        own: list[Written] = []
-        yield from write(self.quant, own, len(group) * settings.limit)
-        self.pairs += self._compare(way, group, found, own)
+        theirs: list[Written] = []
+        if (way, number) not in self.reference.written:
+            yield from write(self.reference.model, theirs, 0)
+            self.reference.written[way, number] = [text.ids for text in theirs]
+        ours: list[Written] = []
+        yield from write(self.quant, ours, len(group) * settings.limit)
+        self.pairs += self._compare(way, group, self.reference.written[way, number], theirs, ours)
 
     def _compare(
-        self, way: Way, group: list[int], theirs: list[Written], ours: list[Written]
+        self,
+        way: Way,
+        group: list[int],
+        paths: list[list[int]],
+        theirs: list[Written],
+        ours: list[Written],
     ) -> Iterator[Pair]:
+        """Compare along both texts of each prompt; `theirs` is empty where it is not fresh."""
         models = self.reference.model, self.quant
         prompts = [self.prompts[index] for index in group]
-        quant_there = read_paths(models[1], prompts, [text.ids for text in theirs])
-        reference_here = read_paths(models[0], prompts, [text.ids for text in ours])
+        own_paths = [text.ids for text in ours]
+        # Read again, the states are the same bits: they need not be kept for the next quant.
+        on_reference = (
+            [text.states for text in theirs] or read_paths(models[0], prompts, paths),
+            read_paths(models[1], prompts, paths),
+        )
+        on_quant = read_paths(models[0], prompts, own_paths), [text.states for text in ours]
         for place, index in enumerate(group):
             sampling = sampling_of(way, self.settings.temperature, self.settings.seed, index)
-            reference, quant = theirs[place], ours[place]
-            there = compare_along(
-                *models,
-                (reference.states, quant_there[place]),
-                reference.ids,
-                "quant",
-                sampling,
-            )
-            if reference.ids == quant.ids:
-                here = there
-            else:
-                here = compare_along(
-                    *models,
-                    (reference_here[place], quant.states),
-                    quant.ids,
-                    "reference",
-                    sampling,
-                )
-            yield Pair(index, way, reference.ids, quant.ids, there, here)
+            path, own = paths[place], own_paths[place]
+            states = on_reference[0][place], on_reference[1][place]
+            there = here = compare_along(*models, states, path, "quant", sampling)
+            if path != own:
+                states = on_quant[0][place], on_quant[1][place]
+                here = compare_along(*models, states, own, "reference", sampling)
+            yield Pair(index, way, path, own, there, here)
 
 
 _ARRAYS: tuple[tuple[str, Callable[[Pair], Along]], ...] = (

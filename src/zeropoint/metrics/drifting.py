@@ -3,11 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from zeropoint import kernels
 from zeropoint.checkpoints.runs import RunFolder
+from zeropoint.errors import CheckpointError
 from zeropoint.metrics.drift import Drift, Drifted, Settings, first_difference
 from zeropoint.metrics.drift_figures import (
     answers,
@@ -91,8 +93,13 @@ def write_texts(
     settings: Settings,
     into: dict[int, Text],
 ) -> Iterator[Drifted]:
-    """Continue the prompts, greedily, for models whose tokens differ; fills `into` by prompt."""
+    """Continue the prompts, greedily, for models whose tokens differ; fills `into` by prompt.
+
+    Batches that are in it already are not written again.
+    """
     for group in in_batches(prompts, settings.together):
+        if all(index in into for index in group):
+            continue
         before = len(into) * settings.limit
         records = generate_together(
             model,
@@ -108,6 +115,27 @@ def write_texts(
                 )
             else:
                 yield Drifted(before + (record.step + 1) * len(group), len(into))
+        yield Drifted(len(into) * settings.limit, len(into))
+
+
+def save_texts(run: RunFolder, place: int, texts: Mapping[int, Text]) -> None:
+    """Write what one model wrote, by prompt: `texts-PLACE.json`."""
+    run.save_table(f"texts-{place}", [{"prompt": i, **asdict(t)} for i, t in texts.items()])
+
+
+def load_texts(run: RunFolder, place: int) -> dict[int, Text]:
+    """Return what a run holds of one model."""
+    path = run.path / f"texts-{place}.json"
+    if not path.exists():
+        return {}
+    try:
+        table: Any = run.load_table(f"texts-{place}")
+        return {
+            int(row["prompt"]): Text(str(row["text"]), int(row["tokens"]), bool(row["stopped"]))
+            for row in table
+        }
+    except (ValueError, TypeError, KeyError):
+        raise CheckpointError(path, "is damaged; delete it to write again") from None
 
 
 def text_figures(
