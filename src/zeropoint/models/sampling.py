@@ -15,8 +15,6 @@ from zeropoint.formats import F32
 
 U64 = NDArray[np.uint64]
 
-NEAR = 12.0  # nats below the best token, within which every token's noise is computed
-
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
@@ -55,20 +53,10 @@ def choose(logits: F32, sampling: Sampling, step: int, recent: Sequence[int] = (
 
 
 def choose_of_all(logits: F32, sampling: Sampling, step: int) -> int:
-    """Return the token with the largest key of the whole vocabulary, without two logs for each.
-
-    The best token's key is known first. One that lies NEAR or more below it wins only with noise
-    above a bound, which is a bound on the hash: of those, hardly any needs its logs.
-    """
-    scaled = logits.astype(np.float64) / sampling.temperature
-    best = int(scaled.argmax())
-    key = scaled[best] + gumbel(sampling.seed, step, np.array([best]))[0]
-    shares = uniform(sampling.seed, step, np.arange(logits.size))
-    # -ln(-ln u) > key - (best - NEAR) exactly where u > exp(-exp(...)); rounding gets some room.
-    bound = np.exp(-np.exp(-(key - (scaled[best] - NEAR)))) - 1e-12
-    ids = np.flatnonzero((scaled > scaled[best] - NEAR) | (shares > bound))
-    keys = scaled[ids] - np.log(-np.log(shares[ids]))
-    return int(ids[keys.argmax()])
+    """Return the token with the largest key of the whole vocabulary; nothing has to be sorted."""
+    keys = logits.astype(np.float64) / sampling.temperature
+    keys += gumbel(sampling.seed, step, np.arange(logits.size))
+    return int(keys.argmax())
 
 
 def penalize(logits: F32, recent: Sequence[int], penalty: float) -> F32:
