@@ -169,7 +169,8 @@ def costs_of(device: Device, rates: "Rates | None" = None) -> Costs:
     }
     if rates is not None:  # what was not measured stands for the format nearest in bits
         kinds = ("read:", "multiply:")
-        seconds = {k: s for k, s in seconds.items() if not k.startswith(kinds)} | rates.seconds
+        seconds = {k: s for k, s in seconds.items() if not k.startswith(kinds)}
+        seconds |= rates.seconds
     return Costs(seconds, _prior(list(seconds)), "estimated")
 
 
