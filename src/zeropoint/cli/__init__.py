@@ -23,6 +23,7 @@ from zeropoint.cli import (
     quantize,
     report,
     run,
+    studio,
     tasks,
 )
 from zeropoint.cli.exits import Exits
@@ -68,6 +69,7 @@ drift.register(app)
 tasks.register(app)
 ladder.register(app)
 report.register(app)
+studio.register(app)
 run.register(app)
 bench.register(app)
 doctor.register(app)

@@ -85,7 +85,7 @@ def self_contained(title: str, body: str, entry: str, data: object) -> str:
 def pack(data: object) -> str:
     """Return data as base64 of gzipped JSON, arrays of numbers as typed arrays inside it."""
     text = json.dumps(plain(data), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()
+    return base64.b64encode(gzip.compress(text.encode("utf-8", "replace"), 9, mtime=0)).decode()
 
 
 def plain(value: object) -> object:

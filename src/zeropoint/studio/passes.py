@@ -127,7 +127,7 @@ def ablations(
     chunks = [Chunk("text", tokens) for tokens in texts]
     prompt = PROMPTS[0]
     weights = [
-        {**place, **_without(checkpoint, model, place, chunks, prompt)}
+        {**place, **without(checkpoint, model, place, chunks, prompt)}
         for place in places(checkpoint, model, seen)
     ]
     return {
@@ -158,7 +158,7 @@ def places(checkpoint: Checkpoint, model: LanguageModel, seen: Sequence[Figures]
     return found
 
 
-def _without(
+def without(
     checkpoint: Checkpoint,
     model: LanguageModel,
     place: Figures,

@@ -30,6 +30,11 @@ MILD = "SMALL, MEASURABLE"
 
 def render_report(runs: Sequence[Run]) -> str:
     """Return the report of these runs as one HTML file. Raises MeasurementError for none."""
+    return self_contained(*report_of(runs))
+
+
+def report_of(runs: Sequence[Run]) -> tuple[str, str, str, dict[str, Any]]:
+    """Return the report's title, body, entry and data. Raises MeasurementError for no runs."""
     if not runs:
         raise MeasurementError("a report needs a run: of measure, quantize or ladder, with --run")
     measures = [run for run in runs if run.verb == "measure"]
@@ -55,7 +60,7 @@ def render_report(runs: Sequence[Run]) -> str:
     parts.append(method(runs))
     title = f"What was lost: {name_of(runs)}"
     body = head(title, parts) + f"<main>{''.join(parts)}</main>" + FOOT
-    return self_contained(title, body, "report", data)
+    return title, body, "report", data
 
 
 def head(title: str, parts: Sequence[str]) -> str:

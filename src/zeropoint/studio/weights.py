@@ -4,6 +4,7 @@ Every matrix is read once, slab by slab; nothing is drawn at random, so the same
 page. What is kept is exact: float32 as the file's format decodes them.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 
 from zeropoint import kernels
 from zeropoint.checkpoints import Checkpoint, TensorInfo
+from zeropoint.errors import CheckpointError, printable
 from zeropoint.formats import F32
 from zeropoint.plans import bits_per_weight, inventory
 from zeropoint.quantizers.details import Histogram
@@ -55,39 +57,46 @@ def describe_model(checkpoint: Checkpoint) -> Figures:
 
 def look(checkpoint: Checkpoint, *, threads: int | None = None) -> Iterator[TensorSeen]:
     """Read every matrix and yield its shape, spread, largest weight and histogram."""
-    threads = kernels.default_threads() if threads is None else threads
     done = 0
     for info in matrices(checkpoint):
-        histogram = Histogram()
-        squares = 0.0
-        largest, place = np.float32(0), 0
-        for slab in cut(info.shape, info.format):
-            tensor = checkpoint.read_rows(info.name, slab.start, slab.stop)
-            weights = kernels.decode(info.format, tensor.data, threads=threads).reshape(-1)
-            _, squared, index = kernels.moments(weights, threads=threads)
-            squares += squared
-            if abs(weights[index]) > abs(largest):
-                largest, place = weights[index], slab.start * info.columns + index
-            histogram.add(weights, threads=threads)
         done += info.elements
-        row, column = divmod(place, info.columns)
-        sigma = float(np.sqrt(squares / info.elements))
-        yield TensorSeen(
-            {
-                "name": info.name,
-                "kind": inventory.kind_of(info.name),
-                "shape": list(info.shape),
-                "format": info.format.name,
-                "bytes": info.nbytes,
-                "rms": sigma,
-                "largest": float(largest),
-                "row": row,
-                "column": column,
-                "limit": histogram.limit,
-                "counts": histogram.counts,
-            },
-            done,
-        )
+        yield TensorSeen(look_at(checkpoint, info, threads=threads), done)
+
+
+def look_at(checkpoint: Checkpoint, info: TensorInfo, *, threads: int | None = None) -> Figures:
+    """Read one matrix: its shape, spread, largest weight and histogram.
+
+    Raises CheckpointError where a weight is NaN or infinite: such a tensor has no spread.
+    """
+    threads = kernels.default_threads() if threads is None else threads
+    histogram = Histogram()
+    squares = 0.0
+    largest, place = np.float32(0), 0
+    for slab in cut(info.shape, info.format):
+        tensor = checkpoint.read_rows(info.name, slab.start, slab.stop)
+        weights = kernels.decode(info.format, tensor.data, threads=threads).reshape(-1)
+        _, squared, index = kernels.moments(weights, threads=threads)
+        squares += squared
+        if not math.isfinite(squares):
+            name = printable(info.name)
+            raise CheckpointError(checkpoint.path, f"'{name}' has weights that are not finite")
+        if abs(weights[index]) > abs(largest):
+            largest, place = weights[index], slab.start * info.columns + index
+        histogram.add(weights, threads=threads)
+    row, column = divmod(place, info.columns)
+    return {
+        "name": info.name,
+        "kind": inventory.kind_of(info.name),
+        "shape": list(info.shape),
+        "format": info.format.name,
+        "bytes": info.nbytes,
+        "rms": float(np.sqrt(squares / info.elements)),
+        "largest": float(largest),
+        "row": row,
+        "column": column,
+        "limit": histogram.limit,
+        "counts": histogram.counts,
+    }
 
 
 def finish(checkpoint: Checkpoint, seen: Sequence[Figures]) -> list[Figures]:

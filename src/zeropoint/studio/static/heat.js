@@ -7,6 +7,7 @@ import { tensorPicker } from "./histogram.js";
 const COLOURS = {
   error: { name: "error ∕ weights", of: (t) => (t.relative_error === null ? null : Math.sqrt(t.relative_error)),
     told: (v) => percent(v, 2) },
+  outliers: { name: "largest ∕ σ", of: (t) => (t.rms ? Math.abs(t.largest) / t.rms : null), told: (v) => format(v, 3) },
   bits: { name: "bits per weight", of: (t) => (8 * t.bytes) / t.shape.reduce((a, n) => a * n, 1), told: (v) => format(v, 3) },
   bytes: { name: "size", of: (t) => t.bytes, told: inBytes },
 };
@@ -14,30 +15,35 @@ const COLOURS = {
 export function mount(figure, data, state) {
   const tensors = data.tensors.filter((t) => t.shape.length > 1);
   const picker = tensorPicker(data, state, "tensor", () => show());
-  const at = state.scope("heat", { colour: "error" }, () => show());
-  const colour = choice({ label: "Colour", name: "colour", options: [["error", "error"], ["bits", "bits"], ["bytes", "size"]],
+  // Without a run there are no errors, without its weights read no outliers: what is not known is not offered.
+  const offered = Object.keys(COLOURS).filter((key) => tensors.some((t) => COLOURS[key].of(t) !== null));
+  const at = state.scope("heat", { colour: offered[0] }, () => show());
+  const colour = choice({ label: "Colour", name: "colour", options: offered.map((key) => [key, key === "bytes" ? "size" : key]),
     onChange: (x) => at.set({ colour: x }, { push: true }) });
   const show = figureParts(figure, [colour, picker.control], (plot) => {
-    const how = COLOURS[at.get("colour")] ?? COLOURS.error, one = picker.current();
-    colour.set(at.get("colour"));
+    const key = offered.includes(at.get("colour")) ? at.get("colour") : offered[0];
+    const how = COLOURS[key], one = picker.current();
+    colour.set(key);
     picker.sync();
     const known = tensors.map(how.of).filter((v) => v !== null).sort((a, b) => a - b);
     const limits = [0.2, 0.4, 0.6, 0.8].map((q) => known[Math.floor(q * (known.length - 1))]);
     const shade = (v) => 1 + limits.filter((limit) => v > limit).length;
     return {
       plot: [map(plot, tensors, how, shade, one, picker.set), legend(how, [known[0], ...limits, known.at(-1)])],
-      reading: [fact("tensor", value("name", null, one.name)), fact("error ∕ weights", value("error", COLOURS.error.of(one),
-        one.relative_error === null ? "copied" : percent(COLOURS.error.of(one), 2))), fact("format", value("format", null,
+      reading: [fact("tensor", value("name", null, one.name)), offered.includes("error") ? fact("error ∕ weights", value("error",
+        COLOURS.error.of(one), one.relative_error === null ? "copied" : percent(COLOURS.error.of(one), 2))) : null,
+      offered.includes("outliers") ? fact("largest ∕ σ", value("outliers", COLOURS.outliers.of(one))) : null, fact("format", value("format", null,
         one.format)), fact("bits per weight", value("bits", COLOURS.bits.of(one))),
-      h("p", { class: "note" }, one.reason ? `Why ${one.format}: ${one.reason}.` : "")],
-      table: [["tensor", "format", "bits per weight", "error ∕ weights", "bytes"], tensors.map((t) => [t.name, t.format,
-        COLOURS.bits.of(t), COLOURS.error.of(t), t.bytes])],
+      h("p", { class: "note" }, one.reason ? `Why ${one.format}: ${one.reason}.` : "")].filter(Boolean),
+      table: [["tensor", "format", ...offered.map((name) => COLOURS[name].name)], tensors.map((t) => [t.name, t.format,
+        ...offered.map((name) => COLOURS[name].of(t))])],
     };
   });
 }
 
 function legend(how, edges) {
-  return h("p", { class: "legend" }, how.name, [1, 2, 3, 4, 5].map((k) => h("span", {}, h("i", { class: `swatch h${k}` }),
+  return h("p", { class: "legend" }, how.name, [1, 2, 3, 4, 5].filter((k) => k === 1
+    || edges[k] !== edges[k - 1]).map((k) => h("span", {}, h("i", { class: `swatch h${k}` }),
     `${how.told(edges[k - 1])} – ${how.told(edges[k])}`)));
 }
 

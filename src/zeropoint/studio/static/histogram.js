@@ -60,11 +60,11 @@ export function mount(figure, data, state) {
   });
 }
 
-function elements(t) {
+export function elements(t) {
   return t.shape.reduce((product, n) => product * n, 1);
 }
 
-function edge(t, i) {
+export function edge(t, i) {
   return -t.limit + (2 * t.limit * i) / t.counts.length;
 }
 
@@ -77,11 +77,11 @@ function between(t, low, high) {
   }, 0);
 }
 
-function share(t, limit) {
+export function share(t, limit) {
   return between(t, -limit, limit) / elements(t);
 }
 
-function chart(plot, one, two, at) {
+export function chart(plot, one, two, at) {
   const width = widthOf(plot), height = 270, left = 58;
   const bottom = height - 30, both = two ? [one, two] : [one];
   const per = at.get("unit") === "percent", log = at.get("y") === "log";
@@ -94,6 +94,7 @@ function chart(plot, one, two, at) {
   const image = picture(width, height, `Histogram of ${one.name}: ${inCount(elements(one))} weights, largest `
     + format(one.largest), axisLeft(y, left, width - 12, { label: (v) => (per ? `${format(v, 2)} %` : inCount(v)) }),
   axisBelow(x, bottom, { n: width > 500 ? 8 : 4 }));
+  image.dataset.reach = String(reach); // for who draws over it
   both.forEach((t, k) => t.counts.forEach((n, i) => n > 0 && edge(t, i) < reach && edge(t, i + 1) > -reach
     && image.append(s("rect", { class: k ? "area second" : "bar", x: x(edge(t, i)),
       width: Math.max(x(edge(t, i + 1)) - x(edge(t, i)) - 0.5, 0.8), y: y(tall(t, n)),
@@ -112,7 +113,7 @@ function used(t) {
 }
 
 /** One outline for each layer, one above the other. */
-function ridge(plot, family, chosen, pick) {
+export function ridge(plot, family, chosen, pick) {
   const width = widthOf(plot), step = 24, left = 92;
   const height = family.length * step + 70, bottom = height - 30;
   const reach = Math.max(...family.map((t) => 4.5 * t.rms));

@@ -1,0 +1,88 @@
+"""`studio`: the local app: models and runs below a folder, in the browser."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zeropoint.cli.output import AsJson, Output, Quiet
+
+
+def register(app: typer.Typer) -> None:
+    """Add this verb to the command line."""
+    app.command(rich_help_panel="Measure")(studio)
+
+
+def studio(
+    model: Annotated[
+        str | None,
+        typer.Argument(metavar="[MODEL]", help="The model to begin with: a path, or a hub id."),
+    ] = None,
+    root: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="The folder that is shown, and below which files may be read. "
+            "Default: MODEL's, or the current one.",
+        ),
+    ] = None,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, metavar="N", help="0: any that is free.")
+    ] = 0,
+    open_browser: Annotated[
+        bool, typer.Option("--open/--no-open", help="Open the page in your browser.")
+    ] = True,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """See it live: model map, weights lab, number and quantizer lab, walk, report, on your files.
+
+    Serves this machine alone. The printed link has a key that changes each time; the browser that
+    opens it may look, nothing else may. Files are read below --root only, and none is changed.
+    Ctrl-C ends it.
+
+    [bold]Examples:[/bold]
+
+    zeropoint studio model-Q4_K_M.gguf
+
+    zeropoint studio --root ~/models --port 8642 --no-open
+    """
+    out = Output(as_json=as_json, quiet=quiet)
+    try:
+        from zeropoint.studio.library import Library
+        from zeropoint.studio.routes import Routes
+        from zeropoint.studio.server import listen, make_server, new_keys, serve
+    except ImportError as error:
+        missing = f'studio needs {error.name}: pip install "zeropoint[studio]"'
+        raise typer.BadParameter(missing) from None
+    path = "/"
+    if model is not None:
+        from zeropoint.checkpoints import resolve_model
+
+        found = resolve_model(model)
+        library = Library(root or home_of(found))
+        path = f"/models/{library.id_of(found)}/map"
+    else:
+        library = Library(root or Path())
+    opened = listen(port)
+    keys = new_keys(opened)
+    link = f"http://{keys.hosts[0]}{path}?token={keys.token}"
+
+    def ready() -> None:
+        out.say(link)
+        out.note(f"{library.root}, for this machine alone; Ctrl-C ends it")
+        out.finish("studio", {"url": link, "root": str(library.root), "port": keys.port})
+        if open_browser:
+            import webbrowser
+
+            webbrowser.open(link)
+
+    serve(make_server(Routes(library).app(), keys, ready=ready), opened)
+
+
+def home_of(model: Path) -> Path:
+    """Return the folder to show with a model: its own; of the hub's cache all of the repository."""
+    here = model.absolute().parent
+    if model.is_symlink() and not model.resolve().is_relative_to(here):
+        return here.parent.parent if here.parent.name == "snapshots" else model.resolve().parent
+    return here

@@ -1,0 +1,200 @@
+"""Who may ask: every request passes here first, and what is not allowed is refused.
+
+Any page that a browser has open can send requests to this machine, and a name that its owner points
+at 127.0.0.1 makes them look like its own. So nothing is answered that
+
+- does not name this server as its one Host (a rebound name does not),
+- comes from another page (Origin, Sec-Fetch-Site), or changes something without saying where from,
+- does not bring the cookie; the token in the printed address is exchanged for it,
+- is larger than anything the studio sends.
+
+The rules hold for every path, also those that do not exist: there is no list of paths to forget one
+in. Every answer forbids scripts, styles and requests that are not the studio's own.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hmac import compare_digest
+from urllib.parse import parse_qsl, quote, urlencode
+
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+BODY_BYTES = 2 << 20
+HEADER_BYTES = 16 << 10
+HEADERS = 100
+COOKIE_SECONDS = 7 * 24 * 3600
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+ALWAYS = (
+    (b"content-security-policy", POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cache-control", b"no-store"),
+)
+
+
+@dataclass(frozen=True)
+class Keys:
+    """What a browser has to know: the address that was opened, the token in it, then the cookie."""
+
+    port: int
+    token: str
+    cookie: str
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The names that this server goes by; anything else in Host is somebody else's."""
+        return (f"127.0.0.1:{self.port}", f"localhost:{self.port}")
+
+    @property
+    def cookie_name(self) -> str:
+        """Cookies know no ports: each studio has a name of its own."""
+        return f"zeropoint-{self.port}"
+
+
+class TooLarge(HTTPException):
+    """A body went on after it should have ended. Starlette answers it like any refusal."""
+
+    def __init__(self) -> None:
+        super().__init__(413, f"A body may have {BODY_BYTES} bytes.")
+
+
+class Guard:
+    """The only door to an ASGI application."""
+
+    def __init__(self, app: ASGIApp, keys: Keys) -> None:
+        self.app = app
+        self.keys = keys
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request that may be answered."""
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        safe = secured(send)
+        refused = self.refusal(scope)
+        if refused is not None:
+            await answer(safe, *refused)
+            return
+        token = dict(parse_qsl(scope["query_string"].decode("latin-1"))).get("token")
+        if token is not None:
+            await self._exchange(scope, safe, token)
+            return
+        if not self._has_cookie(scope):
+            await answer(safe, 403, "Open the link that `zeropoint studio` has printed.")
+            return
+        started = False
+
+        async def note(message: Message) -> None:
+            nonlocal started
+            started = True
+            await safe(message)
+
+        try:
+            await self.app(scope, limited(receive), note)
+        except TooLarge as error:
+            if not started:
+                await answer(safe, error.status_code, error.detail)
+
+    def refusal(self, scope: Scope) -> tuple[int, str] | None:
+        """Return status and reason if a request is refused for what its head says."""
+        headers = scope["headers"]
+        if len(headers) > HEADERS or sum(len(k) + len(v) for k, v in headers) > HEADER_BYTES:
+            return 431, "The headers are too large."
+        hosts = values(scope, b"host")
+        if len(hosts) != 1 or hosts[0] not in self.keys.hosts:
+            return 403, f"This is {self.keys.hosts[0]}; the request was for another host."
+        origins, sites = values(scope, b"origin"), values(scope, b"sec-fetch-site")
+        if any(origin != f"http://{hosts[0]}" for origin in origins) or len(origins) > 1:
+            return 403, "The request comes from another page."
+        if any(site not in ("same-origin", "none") for site in sites):
+            return 403, "The request comes from another page."
+        if scope["method"] not in ("GET", "HEAD") and not origins:
+            return 403, "A request that changes something says where it comes from (Origin)."
+        lengths = values(scope, b"content-length")
+        if any(not length.isdigit() or int(length[:20]) > BODY_BYTES for length in lengths):
+            return 413, f"A body may have {BODY_BYTES} bytes."
+        return None
+
+    def _has_cookie(self, scope: Scope) -> bool:
+        pairs = (part.strip() for line in values(scope, b"cookie") for part in line.split(";"))
+        name = self.keys.cookie_name + "="
+        return any(
+            pair.startswith(name) and same(pair.removeprefix(name), self.keys.cookie)
+            for pair in pairs
+        )
+
+    async def _exchange(self, scope: Scope, send: Send, token: str) -> None:
+        """Take the token out of the address and leave the cookie in its place."""
+        if scope["method"] != "GET" or not same(token, self.keys.token):
+            await answer(send, 403, "The token is not that of this studio; it changes each time.")
+            return
+        pairs = parse_qsl(scope["query_string"].decode("latin-1"))
+        rest = urlencode([(key, value) for key, value in pairs if key != "token"])
+        path = "/" + quote(scope["path"].lstrip("/\\"))
+        cookie = (
+            f"{self.keys.cookie_name}={self.keys.cookie}; Path=/; HttpOnly; SameSite=Strict; "
+            f"Max-Age={COOKIE_SECONDS}"
+        )
+        to = path + (f"?{rest}" if rest else "")
+        await answer(send, 303, "", ((b"location", to.encode()), (b"set-cookie", cookie.encode())))
+
+
+def same(given: str, known: str) -> bool:
+    """Compare two secrets in a time that does not tell how much of them agrees."""
+    return compare_digest(given.encode("utf-8", "replace"), known.encode())
+
+
+def values(scope: Scope, name: bytes) -> list[str]:
+    """Return all values of a header, which may come twice."""
+    return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
+
+
+def secured(send: Send) -> Send:
+    """Return `send`, every answer with the headers that no answer may lack."""
+
+    async def sent(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            own = [(k, v) for k, v in message.get("headers", ()) if k not in dict(ALWAYS)]
+            message = {**message, "headers": [*own, *ALWAYS]}
+        await send(message)
+
+    return sent
+
+
+def limited(receive: Receive) -> Receive:
+    """Return `receive`, ending with TooLarge for a body that says no length and goes on."""
+    received = 0
+
+    async def read() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > BODY_BYTES:
+            raise TooLarge
+        return message
+
+    return read
+
+
+async def answer(
+    send: Send, status: int, text: str, headers: Iterable[tuple[bytes, bytes]] = ()
+) -> None:
+    """Send a short answer in plain words."""
+    body = f"{text}\n".encode() if text else b""
+    kind = (b"content-type", b"text/plain; charset=utf-8")
+    length = (b"content-length", str(len(body)).encode())
+    await send(
+        {"type": "http.response.start", "status": status, "headers": [kind, length, *headers]}
+    )
+    await send({"type": "http.response.body", "body": body})

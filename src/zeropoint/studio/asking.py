@@ -1,0 +1,73 @@
+"""What pages ask the worker for: bodies checked word by word, answers streamed line by line."""
+
+import json
+import math
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import StreamingResponse
+
+from zeropoint.errors import MeasurementError
+from zeropoint.studio.page import plain
+from zeropoint.studio.worker import Worker
+
+DEEP = 64  # brackets in a body; ours have two
+TEXT = 100_000  # characters of a prompt or a text
+MOST_TOKENS = 2048
+
+Words = dict[str, Any]
+
+
+async def body_of(request: Request) -> Words:
+    """Return the JSON object of a request. Raises HTTPException 400 or 413."""
+    data = await request.body()
+    if data.count(b"[") + data.count(b"{") > DEEP + data.count(b'"') // 2:
+        raise HTTPException(413, "the body is nested too deeply")
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        raise HTTPException(400, "the body is not JSON") from None
+    if not isinstance(found, dict):
+        raise HTTPException(400, "the body is not a JSON object")
+    return found
+
+
+def text_in(words: Mapping[str, Any], name: str, *, least: int = 0, most: int = TEXT) -> str:
+    """Return a text of a body. Raises HTTPException(400) for anything else."""
+    found = words.get(name, "")
+    if not isinstance(found, str) or not least <= len(found) <= most:
+        raise HTTPException(400, f"{name} is a text of {least} to {most} characters")
+    return found
+
+
+def number_in(words: Mapping[str, Any], name: str, low: float, high: float) -> float:
+    """Return a number of a body. Raises HTTPException(400) for anything else."""
+    found = words.get(name)
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        raise HTTPException(400, f"{name} is a number from {low:g} to {high:g}")
+    if not (math.isfinite(found) and low <= found <= high):
+        raise HTTPException(400, f"{name} is a number from {low:g} to {high:g}")
+    return found
+
+
+def whole_in(words: Mapping[str, Any], name: str, low: int, high: int) -> int:
+    """Return a whole number of a body. Raises HTTPException(400) for anything else."""
+    found = number_in(words, name, low, high)
+    if found != int(found):
+        raise HTTPException(400, f"{name} is a whole number")
+    return int(found)
+
+
+def streamed(worker: Worker, verb: str, words: Words) -> StreamingResponse:
+    """Return the worker's records as lines of JSON; what goes wrong is the last line."""
+
+    async def lines() -> AsyncIterator[bytes]:
+        try:
+            async for record in worker.run(verb, words):
+                yield json.dumps(plain(record)).encode() + b"\n"
+        except MeasurementError as error:
+            yield json.dumps({"error": str(error)}).encode() + b"\n"
+
+    return StreamingResponse(lines(), media_type="application/x-ndjson")

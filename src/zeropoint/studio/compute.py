@@ -1,0 +1,207 @@
+"""The one process that computes with models: it loads them once and answers line by line.
+
+`worker.py` starts it. A request is one line of JSON on stdin, {"id", "verb", …}; its records come
+as lines {"id", "record"} on stdout and end with {"id", "end"} or {"id", "error"}. {"cancel": id}
+stops a request between two records. When stdin ends, so does the process, whatever it is doing.
+"""
+
+import json
+import os
+import queue
+import sys
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zeropoint import kernels
+from zeropoint.calibration.chunks import Chunk, read_chunks
+from zeropoint.calibration.corpus import Corpus, builtin_corpus
+from zeropoint.checkpoints import Checkpoint, open_model
+from zeropoint.errors import ZeropointError
+from zeropoint.models import (
+    Conversation,
+    Finished,
+    LanguageModel,
+    PromptRead,
+    Sampling,
+    Token,
+    has_template,
+    load_model,
+)
+from zeropoint.models.generation import generate
+from zeropoint.studio import passes
+from zeropoint.studio.opened import stamps
+from zeropoint.studio.page import plain
+
+LOADED = 3  # models in memory
+TALKS = 8  # conversations that keep their caches
+CONTEXT = 4096  # tokens of a conversation
+ABLATION_CONTEXT = 256  # tokens of a chunk that a weight is taken out on
+ABLATION_CHUNKS = 2
+
+Record = dict[str, Any]
+
+
+class Loaded:
+    """A model in memory."""
+
+    def __init__(self, path: Path) -> None:
+        self.checkpoint: Checkpoint = open_model(str(path))
+        self.stamps = stamps(self.checkpoint)
+        self.model: LanguageModel = load_model(self.checkpoint)
+
+
+class Compute:
+    """The models and conversations that are in memory, and what can be asked of them."""
+
+    def __init__(self) -> None:
+        self._models: OrderedDict[str, Loaded] = OrderedDict()
+        self._talks: OrderedDict[str, Conversation] = OrderedDict()
+
+    def run(self, request: Mapping[str, Any]) -> Iterator[Record]:
+        """Yield what a request asks for. Raises ZeropointError."""
+        verbs = {"chat": self.chat, "ablate": self.ablate}
+        yield from verbs[request["verb"]](request)
+
+    def chat(self, request: Mapping[str, Any]) -> Iterator[Record]:
+        """Let one or two models answer the same words with the same seed, in turns.
+
+        Yields {side, text}, and {side, finished, tokens} at the end of each.
+        """
+        sampling = Sampling(temperature=request["temperature"], seed=request["seed"])
+        sides = []
+        for side, path in enumerate(request["models"]):
+            if not self._is_loaded(path):
+                yield {"side": side, "loading": Path(path).name}
+            sides.append(self._answers(self._load(path), request, side, sampling))
+        going = dict(enumerate(sides))
+        while going:
+            for side in list(going):
+                record = next(going[side], None)
+                if record is None:
+                    del going[side]
+                else:
+                    yield {"side": side, **record}
+
+    def _answers(
+        self, loaded: Loaded, request: Mapping[str, Any], side: int, sampling: Sampling
+    ) -> Iterator[Record]:
+        steps: Iterator[PromptRead | Token | Finished]
+        limit, text = request["tokens"], request["text"]
+        if has_template(loaded.checkpoint):
+            steps = self._talk(loaded, request, side).say(text, limit=limit, sampling=sampling)
+        else:  # a model that was not taught to talk goes on with the words
+            words = loaded.model.tokenizer.encode(text, ends=True)
+            steps = generate(loaded.model, words, limit=limit, sampling=sampling)
+        for step in steps:
+            match step:
+                case PromptRead():
+                    yield {"read": step.done, "of": step.total}
+                case Token():
+                    yield {"text": step.text, "id": step.id}
+                case Finished():
+                    yield {"text": step.text, "finished": step.reason, "tokens": step.tokens}
+
+    def _talk(self, loaded: Loaded, request: Mapping[str, Any], side: int) -> Conversation:
+        """The conversation that a page goes on with; another model begins a new one."""
+        key = f"{request['talk']} {side} {loaded.checkpoint.path} {loaded.stamps}"
+        talk = self._talks.pop(key, None)
+        if talk is None:
+            room = min(loaded.model.context_length, CONTEXT)
+            talk = Conversation(loaded.checkpoint, loaded.model, context=room)
+        self._talks[key] = talk
+        while len(self._talks) > TALKS:
+            self._talks.popitem(last=False)
+        return talk
+
+    def ablate(self, request: Mapping[str, Any]) -> Iterator[Record]:
+        """Set one weight to 0 and measure what the model then says against what it said before.
+
+        The matrix is multiplied as float32 meanwhile: a block often has no code for 0. So the KL is
+        that of `measure` on a file whose only other tensor is this one, in F32, with the weight 0.
+        """
+        if not self._is_loaded(request["model"]):
+            yield {"loading": Path(request["model"]).name}
+        loaded = self._load(request["model"])
+        yield {"reading": True}
+        corpus = (
+            Corpus({"text": request["text"]}) if request["text"] else builtin_corpus("evaluate")
+        )
+        chunks = read_chunks(
+            corpus, loaded.model.tokenizer, ABLATION_CONTEXT, limit=ABLATION_CHUNKS
+        )
+        place = {key: request[key] for key in ("tensor", "row", "column")}
+        before = passes.answer(loaded.model, request["prompt"])
+        found = passes.without(loaded.checkpoint, loaded.model, place, chunks, request["prompt"])
+        yield {
+            **place, **found, "before": before, "prompt": request["prompt"],
+            "value": self._value(loaded.checkpoint, place), "positions": _scored(chunks),
+        }  # fmt: skip
+
+    @staticmethod
+    def _value(checkpoint: Checkpoint, place: Mapping[str, Any]) -> float:
+        row = checkpoint.read_rows(place["tensor"], place["row"], place["row"] + 1)
+        return float(kernels.decode(row.format, row.data).reshape(-1)[place["column"]])
+
+    def _is_loaded(self, path: str) -> bool:
+        known = self._models.get(path)
+        return known is not None and stamps(known.checkpoint) == known.stamps
+
+    def _load(self, path: str) -> Loaded:
+        current = self._is_loaded(path)
+        known = self._models.pop(path, None)
+        if known is None or not current:
+            while len(self._models) >= LOADED:
+                self._models.popitem(last=False)
+                self._talks.clear()  # they hold their model
+            known = Loaded(Path(path))
+        self._models[path] = known
+        return known
+
+
+def _scored(chunks: Sequence[Chunk]) -> int:
+    return int(np.sum([chunk.tokens.size // 2 - 1 for chunk in chunks]))
+
+
+def main() -> None:
+    """Answer requests until stdin ends."""
+    requests: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+    cancelled: set[int] = set()
+
+    def listen() -> None:
+        for line in sys.stdin:
+            words = json.loads(line)
+            if "cancel" in words:
+                cancelled.add(words["cancel"])
+            else:
+                requests.put(words)
+        os._exit(0)
+
+    threading.Thread(target=listen, daemon=True).start()
+    compute = Compute()
+    while True:
+        request = requests.get()
+        number = request["id"]
+        try:
+            for record in compute.run(request):
+                if number in cancelled:
+                    break
+                _say({"id": number, "record": record})
+            _say({"id": number, "end": True})
+        except (ZeropointError, OSError, MemoryError) as error:
+            told = str(error) or "out of memory: the model does not fit beside what is running"
+            _say({"id": number, "error": told})
+        cancelled.discard(number)
+
+
+def _say(words: Record) -> None:
+    sys.stdout.write(json.dumps(plain(words)) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

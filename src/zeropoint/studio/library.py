@@ -1,0 +1,147 @@
+"""What the studio may open: models and run folders below one folder, by id, and nothing else.
+
+A request never names a path. It names an id, and ids come from a listing of the root: so neither
+`..` nor a link nor a device can be asked for. Links are followed only to what lies below the root.
+"""
+
+import hashlib
+import os
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from zeropoint.errors import CheckpointError
+
+DEPTH = 8  # folders below the root
+ENTRIES = 50_000  # looked at, of all folders together
+FRESH = 2.0  # seconds that a listing is believed
+
+_LATER_SHARD = re.compile(r"-(?!00001-)\d{5}-of-\d{5}\.gguf$")
+
+Kind = Literal["model", "run"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Something that can be opened."""
+
+    id: str
+    kind: Kind
+    name: str  # its path below the root, with "/"
+    path: Path  # links resolved
+    bytes: int  # of the file, or of a folder's weights
+    changed: float  # seconds since 1970
+
+
+@dataclass
+class Listing:
+    """What lies below the root."""
+
+    entries: dict[str, Entry] = field(default_factory=dict)
+    cut: bool = False  # there were more than ENTRIES files to look at
+    made: float = 0.0  # monotonic seconds
+
+    def of(self, kind: Kind) -> list[Entry]:
+        """Return the entries of a kind, the latest first."""
+        found = [entry for entry in self.entries.values() if entry.kind == kind]
+        return sorted(found, key=lambda entry: (-entry.changed, entry.name))
+
+
+class Library:
+    """The root, and what is in it. Raises CheckpointError if it is no folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(os.path.realpath(root))
+        if not self.root.is_dir():
+            raise CheckpointError(root, "is not a folder; --root takes one")
+        self._listing = Listing(made=-FRESH)
+
+    def listing(self) -> Listing:
+        """Return what is there now, or was a moment ago."""
+        if time.monotonic() - self._listing.made >= FRESH:
+            self._listing = self._look()
+        return self._listing
+
+    def find(self, id: str, kind: Kind) -> Entry:
+        """Return the entry with this id. Raises KeyError if there is none, or no longer."""
+        if id not in self._listing.entries:
+            self._listing = self._look()
+        entry = self._listing.entries[id]
+        if entry.kind != kind or not entry.path.exists() or not self._inside(entry.path):
+            raise KeyError(id)
+        return entry
+
+    def id_of(self, path: Path) -> str:
+        """Return the id of a model's path. Raises CheckpointError if it is not below the root."""
+        real = Path(os.path.realpath(path))
+        for entry in self._look().of("model"):
+            if entry.path == real:
+                return entry.id
+        if self._inside(real):
+            raise CheckpointError(path, "is not a model file or a folder with one")
+        raise CheckpointError(path, f"is not below {self.root}; give --root a folder above it")
+
+    def _inside(self, path: Path) -> bool:
+        return Path(os.path.realpath(path)).is_relative_to(self.root)
+
+    def _look(self) -> Listing:
+        listing = Listing(made=time.monotonic())
+        left = ENTRIES
+        for folder in self._folders():
+            try:
+                with os.scandir(folder) as found:
+                    files = [entry for entry in found if not entry.name.startswith(".")]
+            except OSError:
+                continue  # not readable for us: nothing that could be opened
+            left -= len(files)
+            for entry in self._entries(folder, sorted(files, key=lambda file: file.name)):
+                listing.entries[entry.id] = entry
+            if left < 0:
+                listing.cut = True
+                break
+        return listing
+
+    def _folders(self) -> Iterator[Path]:
+        """The root and all folders below, links and hidden ones left out, the upper ones first."""
+        level = [self.root]
+        for _ in range(DEPTH):
+            below: list[Path] = []
+            for folder in level:
+                yield folder
+                try:
+                    with os.scandir(folder) as found:
+                        below += [
+                            Path(entry.path) for entry in found
+                            if entry.is_dir(follow_symlinks=False)
+                            and not entry.name.startswith(".") and entry.name != "chunks"
+                        ]  # fmt: skip
+                except OSError:
+                    continue
+            level = sorted(below)
+
+    def _entries(self, folder: Path, files: list["os.DirEntry[str]"]) -> Iterator[Entry]:
+        names = {file.name for file in files}
+        weights = [file for file in files if file.name.endswith(".safetensors")]
+        if "config.json" in names and weights:
+            yield self._entry("model", folder, weights)
+        if "run.json" in names:
+            yield self._entry("run", folder, [f for f in files if f.name == "run.json"])
+        for file in files:
+            if file.name.endswith(".gguf") and not _LATER_SHARD.search(file.name):
+                if file.is_file() and self._inside(Path(file.path)):
+                    yield self._entry("model", Path(file.path), [file])
+
+    def _entry(self, kind: Kind, path: Path, files: list["os.DirEntry[str]"]) -> Entry:
+        name = path.relative_to(self.root).as_posix() if path != self.root else self.root.name
+        stats = [file.stat() for file in files if file.is_file()]
+        return Entry(
+            id=hashlib.sha256(f"{kind}:{name}".encode("utf-8", "surrogateescape")).hexdigest()[:12],
+            kind=kind,
+            name=name.encode("utf-8", "replace").decode("utf-8"),
+            path=Path(os.path.realpath(path)),
+            bytes=sum(stat.st_size for stat in stats),
+            changed=max((stat.st_mtime for stat in stats), default=0.0),
+        )

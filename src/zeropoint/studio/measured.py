@@ -1,0 +1,138 @@
+"""Pages of runs of measure: one token by token, or several side by side, never ranked in noise.
+
+Runs are told apart where a paired test over the same chunks says so (metrics.comparing);
+runs of another text, reference or settings are not ranked, and the page says why.
+"""
+
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+from urllib.parse import urlencode
+
+import numpy as np
+
+from zeropoint.errors import MeasurementError
+from zeropoint.metrics.comparing import group_letters, tell_apart
+from zeropoint.studio import evidence
+from zeropoint.studio.evidence import Run
+from zeropoint.studio.html import Raw, figure, number, percent, section, size, table, text, wide
+from zeropoint.studio.library import Entry, Library
+from zeropoint.studio.pages import FOOT, page, part, rail, top
+from zeropoint.studio.sections import interval
+
+POSITIONS = 4000  # of the texts, token by token
+
+FIGURES = (
+    ("divergence", "f-text", "Token drift: the text, shaded by what was lost",
+     "Arrow keys move from token to token, n and p from bad to less bad."),
+    ("perplexity", "f-perplexity", "Perplexity, one token after the other",
+     "Step forward and back; the marked token is what really came."),
+    ("flips", "f-flips", "The text as an exam, before and after", ""),
+    ("intervals", "f-loss", "Loss by text and by kind of token, with 95 % intervals",
+     "In the band nothing can be told apart from the noise of the reference itself."),
+)  # fmt: skip
+
+
+def measured(library: Library, entries: Sequence[Entry], shown: int) -> str:
+    """Return the page of one of these runs; the others are a press away, at the same token."""
+    run = measures(entries)[shown]
+    data = {
+        **evidence.losses_of(run),
+        "run": run.path.name,
+        "texts": evidence.text_of(run, POSITIONS),
+    }
+    switch = "".join(
+        f'<li><a data-keep href="/measure?{_words(entries, i)}"'
+        f"{' aria-current=page' if i == shown else ''}>{text(entry.name)}</a></li>"
+        for i, entry in enumerate(entries)
+    )
+    others = f'<nav class="switch" aria-label="Runs"><ul>{switch}</ul></nav>'
+    quant, reference = run.inputs["quant"]["name"], run.inputs["reference"]["name"]
+    found = run.results
+    lead = (
+        f"{quant} beside {reference}: KL {number(found['kl']['mean'], 3)} nats per token, "
+        f"the same most likely token at {percent(found['top1'], 1)} of {found['tokens']} positions."
+    )
+    body = top("measure", entries[shown].name, lead) + others
+    figures = "".join(figure(*words) for words in FIGURES)
+    return page(
+        f"Measured: {entries[shown].name}",
+        rail(library, "/measure"),
+        f"{body}<main>{figures}</main>{FOOT}",
+        data,
+    )
+
+
+def _words(entries: Sequence[Entry], shown: int) -> str:
+    return escape(urlencode([*(("run", entry.id) for entry in entries), ("shown", shown)]))
+
+
+def measures(entries: Sequence[Entry]) -> list[Run]:
+    """Open runs that must be of measure. Raises MeasurementError for another one, or for none."""
+    runs = evidence.open_runs([entry.path for entry in entries])
+    for run in runs:
+        if run.verb != "measure":
+            told = f"{run.path.name} is a run of {run.verb}; this page shows runs of measure"
+            raise MeasurementError(told)
+    if not runs:
+        raise MeasurementError("choose runs of measure on the first page")
+    return runs
+
+
+def compared(library: Library, entries: Sequence[Entry]) -> str:
+    """Return several quants beside each other, with letters for those that cannot be told apart."""
+    order = sorted(
+        zip(measures(entries), entries, strict=True), key=lambda pair: pair[0].results["kl"]["mean"]
+    )
+    runs = [run for run, _ in order]
+    letters, why = groups(runs)
+    levels: list[dict[str, Any]] = [evidence.level_of(run) for run in runs]
+    drawn = [level for level in levels if level["bits_per_weight"]]
+    rows = [
+        (
+            Raw(f'<a href="/measure?run={entry.id}">{text(entry.name)}</a>'),
+            level["format"],
+            size(level["bytes"]),
+            level["bits_per_weight"],
+            number(level["kl"]["mean"], 3),
+            interval(level["kl"]),
+            letter,
+            percent(level["top1"], 1),
+            part(level, "verdict", "word"),
+        )
+        for (_, entry), level, letter in zip(order, levels, letters, strict=True)
+    ]
+    columns = ("Run", "Quant", ">Size", ">Bits per weight", ">KL", ">95 %", "Group",
+               ">Same token", "Verdict")  # fmt: skip
+    told = why or (
+        "Two that share a letter cannot be told apart on this text: a sign-flip test over its "
+        "chunks, corrected for the number of pairs (Holm)."
+    )
+    parts: str = section("compared", "", "Side by side", f"<p>{text(told)}</p>",
+                    wide(table(columns, rows, "The runs, the least loss first")))  # fmt: skip
+    if drawn:
+        parts += figure("ladder", "f-frontier", "Loss, by size", "Whiskers are 95 % intervals.")
+    body = top("compare", f"{len(runs)} quants", "What each lost, and which cannot be told apart.")
+    data = {"ladder": drawn, "ladder_run": ", ".join(run.path.name for run in runs)}
+    return page("Compared", rail(library, "/compare"), f"{body}<main>{parts}</main>{FOOT}", data)
+
+
+def groups(runs: Sequence[Run]) -> tuple[list[str], str]:
+    """Return a letter or more for each run, and why there is none if they cannot be ranked."""
+    first = runs[0]
+    for run in runs[1:]:
+        for key in ("reference", "text"):
+            if run.inputs.get(key) != first.inputs.get(key):
+                return [""] * len(runs), f"Not ranked: they were measured on another {key}."
+        if run.settings.get("context") != first.settings.get("context"):
+            return [""] * len(runs), "Not ranked: they were measured with another context."
+        if run.folder.chunks_done() != first.folder.chunks_done():
+            return [""] * len(
+                runs
+            ), "Not ranked: they were measured on a different number of chunks."
+    sums = [
+        np.array([run.folder.load_chunk(i)["kl"].sum(dtype=np.float64) for i in
+                  range(run.folder.chunks_done())])
+        for run in runs
+    ]  # fmt: skip
+    return group_letters(tell_apart(sums)), ""

@@ -1,0 +1,216 @@
+"""Models that the studio has open, and what it has read of them so far.
+
+Headers are read at once, weights when somebody looks at them; what was read is kept as long as the
+files are what they were. Reading all of a model happens beside everything else, one model at a
+time, and stops when the studio does.
+"""
+
+import re
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zeropoint import kernels
+from zeropoint.checkpoints import Checkpoint, TensorInfo, open_model
+from zeropoint.errors import CheckpointError
+from zeropoint.formats import F32, find_format
+from zeropoint.plans import inventory
+from zeropoint.quantizers import quantize
+from zeropoint.quantizers.outliers import matrices
+from zeropoint.quantizers.slabs import cut
+from zeropoint.studio import weights
+
+KEPT = 4  # models open at a time
+OUTLIERS = 32  # of a tensor, listed
+BLOCK = 256  # weights of a row that are opened together, at most
+
+_LAYER = re.compile(r"blk\.(\d{1,9})\.", re.ASCII)
+
+Figures = dict[str, Any]
+
+
+class Opened:
+    """One model: its checkpoint, the figures of the matrices that were read, a scan of the rest."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoint: Checkpoint = open_model(path)
+        self.stamps = stamps(self.checkpoint)
+        self.matrices = {info.name: info for info in matrices(self.checkpoint)}
+        self.names = list(self.checkpoint.tensors)
+        self.total = sum(info.elements for info in self.matrices.values())
+        self.done = 0  # weights that the scan has read
+        self.problem: str | None = None  # why it ended early
+        self._seen: dict[str, Figures] = {}
+        self._lock = threading.Lock()
+        self._scan: threading.Thread | None = None
+
+    def info(self, index: int) -> TensorInfo:
+        """Return a matrix by its place in the file. Raises KeyError if there is none there."""
+        if not 0 <= index < len(self.names):
+            raise KeyError(index)
+        return self.matrices[self.names[index]]
+
+    def usual(self) -> str:
+        """Return the matrix that a page begins with: of a layer in the middle. "" if none."""
+        names = [n for n in self.matrices if n.startswith("blk.")] or list(self.matrices) or [""]
+        return names[len(names) // 2]
+
+    def outline(self) -> list[Figures]:
+        """Return every tensor as the header describes it, and as it was seen if it was read.
+
+        Layers come in the order in which they are computed, whatever the file's.
+        """
+        rows: list[Figures] = [
+            {
+                "index": index,
+                "name": info.name,
+                "kind": inventory.kind_of(info.name),
+                "shape": list(info.shape),
+                "format": info.format.name,
+                "bytes": info.nbytes,
+                "relative_error": None,
+                **{key: self._seen[info.name][key] for key in ("rms", "largest", "row", "column")
+                   if info.name in self._seen},
+            }
+            for index, info in enumerate(self.checkpoint.tensors.values())
+        ]  # fmt: skip
+        return sorted(rows, key=lambda row: _place(row["name"]))
+
+    def look_at(self, info: TensorInfo) -> Figures:
+        """Return the figures of one matrix, read now if it was not yet."""
+        known = self._seen.get(info.name)
+        if known is None:
+            known = self._seen.setdefault(info.name, weights.look_at(self.checkpoint, info))
+        return known
+
+    def scan(self) -> bool:
+        """Begin to read all weights, if nobody has; tell whether they have been read."""
+        with self._lock:
+            if self._scan is None:
+                self._scan = threading.Thread(target=self._read_all, daemon=True)
+                self._scan.start()
+        return self.done >= self.total
+
+    def seen(self) -> list[Figures]:
+        """Return the figures of all matrices. Call it when `scan` says that they are there."""
+        return [self._seen[name] for name in self.matrices]
+
+    def _read_all(self) -> None:
+        with _ONE_AT_A_TIME:
+            try:
+                for info in self.matrices.values():
+                    self.look_at(info)
+                    self.done += info.elements
+            except (CheckpointError, OSError) as error:
+                self.problem = str(error)
+
+
+_ONE_AT_A_TIME = threading.Lock()
+
+
+class Shelf:
+    """The models that were opened last."""
+
+    def __init__(self) -> None:
+        self._models: OrderedDict[Path, Opened] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def open(self, path: Path) -> Opened:
+        """Return a model, opened again if its files have changed. Raises CheckpointError."""
+        with self._lock:
+            found = self._models.get(path)
+            if found is not None and stamps(found.checkpoint) != found.stamps:
+                found = None
+            if found is None:
+                found = Opened(path)
+            self._models[path] = found
+            self._models.move_to_end(path)
+            while len(self._models) > KEPT:
+                self._models.popitem(last=False)
+            return found
+
+
+def _place(name: str) -> tuple[int, ...]:
+    """Where a tensor stands between input and output: before the layers, in one, after."""
+    found = _LAYER.match(name)
+    if found:
+        return (0, int(found[1]))
+    return (1,) if name.startswith("output") else (-1,)
+
+
+def stamps(checkpoint: Checkpoint) -> list[tuple[int, ...]] | None:
+    """Return what the disk says of a model's files now, or None if one is gone."""
+    try:
+        found = [file.stat() for file in checkpoint.files]
+    except OSError:
+        return None
+    return [(s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns) for s in found]
+
+
+def outliers(model: Opened, info: TensorInfo) -> list[Figures]:
+    """Return the weights of a matrix that stand out most: row, column, value, the largest first."""
+    seen = model.look_at(info)
+    limit = _threshold(np.asarray(seen["counts"]), float(seen["limit"]))
+    rows: list[tuple[float, int]] = []
+    for slab in cut(info.shape, info.format):
+        tensor = model.checkpoint.read_rows(info.name, slab.start, slab.stop)
+        values = kernels.decode(info.format, tensor.data).reshape(-1)
+        places = np.flatnonzero(np.abs(values) >= limit)
+        if places.size > OUTLIERS:
+            order = np.argsort(-np.abs(values[places]), kind="stable")[:OUTLIERS]
+            places = places[order]
+        rows += [(float(values[i]), slab.start * info.columns + int(i)) for i in places]
+    rows.sort(key=lambda row: (-abs(row[0]), row[1]))
+    return [
+        {"row": place // info.columns, "column": place % info.columns, "value": value}
+        for value, place in rows[:OUTLIERS]
+    ]
+
+
+def _threshold(counts: "np.ndarray[Any, Any]", limit: float) -> float:
+    """Return a magnitude that at least OUTLIERS weights reach, by the histogram."""
+    half = counts.size // 2
+    by_magnitude = counts[half:] + counts[:half][::-1]
+    beyond = np.cumsum(by_magnitude[::-1])[::-1]
+    reached = np.flatnonzero(beyond >= OUTLIERS)
+    return float(reached[-1]) * limit / half if reached.size else 0.0
+
+
+def block_of(model: Opened, info: TensorInfo, row: int, column: int, name: str | None) -> Figures:
+    """Return the block of a row that holds a column: its weights and what a format makes of them.
+
+    Without a name it is the file's own format, and weights are what it decodes to. `levels` are
+    the different values that the block stores. Raises IndexError for a place outside, FormatError
+    for a format that cannot hold these rows.
+    """
+    if not (0 <= row < info.rows and 0 <= column < info.columns):
+        raise IndexError(f"{info.name} has {info.rows} rows of {info.columns} weights")
+    stored = model.checkpoint.read_rows(info.name, row, row + 1)
+    given = kernels.decode(info.format, stored.data).reshape(-1)
+    format, decoded = info.format, given
+    if name is not None:
+        made = quantize(given.reshape(1, -1), find_format(name), threads=1)
+        format, decoded = made.format, kernels.decode(made.format, made.data).reshape(-1)
+    size = min(format.block_size if format.block_size > 1 else BLOCK, BLOCK, info.columns)
+    first = column // size * size
+    part = slice(first, min(first + size, info.columns))
+    error = decoded.astype(np.float64) - given
+    energy = float(np.square(given.astype(np.float64)).sum())
+    return {
+        "row": row,
+        "column": first,
+        "format": format.name,
+        "bits_per_weight": format.bits_per_weight,
+        "weights": _f32(given[part]),
+        "decoded": _f32(decoded[part]),
+        "levels": _f32(np.unique(decoded[part])),
+        "row_error": float(np.square(error).sum() / energy) if energy else 0.0,
+    }
+
+
+def _f32(values: F32) -> F32:
+    return np.ascontiguousarray(values, np.float32)

@@ -1,0 +1,306 @@
+"""The studio's addresses: pages for people, JSON for their figures. Nothing here changes a file.
+
+Parameters are checked here, once: a number outside of its range, or something that is none, is a
+400; an id that the listing does not have is a 404; a file that cannot be read is a 422 with the
+sentence that the command line would print.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from importlib.resources import files
+from typing import TypeVar
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from zeropoint.errors import MeasurementError, ZeropointError
+from zeropoint.studio import evidence, measured, pages, weights
+from zeropoint.studio.asking import MOST_TOKENS, body_of, number_in, streamed, text_in, whole_in
+from zeropoint.studio.library import Entry, Library
+from zeropoint.studio.opened import Opened, Shelf, block_of, outliers
+from zeropoint.studio.page import plain
+from zeropoint.studio.report import render_report
+from zeropoint.studio.worker import Worker
+
+MOST_RUNS = 32  # in one report
+LARGEST = 2**40  # of any number in an address
+
+T = TypeVar("T")
+
+STATIC = {
+    entry.name: entry.read_bytes()
+    for entry in (files("zeropoint.studio") / "static").iterdir()
+    if entry.name.endswith((".js", ".css"))
+}
+TYPES = {"js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8"}
+
+
+class Routes:
+    """What the addresses do, on one library."""
+
+    def __init__(self, library: Library) -> None:
+        self.library = library
+        self.shelf = Shelf()
+        self.worker = Worker()
+
+    def table(self) -> list[Route]:
+        """Return every address of the studio."""
+        one = "/models/{model}"
+        api = "/api/models/{model}"
+        tensor = api + "/tensors/{tensor}"
+        return [
+            Route("/", self.home),
+            Route("/static/{name}", self.static),
+            Route("/report", self.report),
+            Route("/report/file", self.report_file),
+            Route("/measure", self.measure),
+            Route("/compare", self.compare),
+            Route(one + "/map", self.map),
+            Route(one + "/weights", self.weights),
+            Route(one + "/lab", self.lab),
+            Route(one + "/walk", self.walk),
+            Route(api, self.describe),
+            Route(api + "/scan", self.scan),
+            Route(tensor, self.tensor),
+            Route(tensor + "/outliers", self.outliers),
+            Route(tensor + "/block", self.block),
+            Route(tensor + "/ablate", self.ablate, methods=["POST"]),
+            Route("/chat", self.chat),
+            Route("/api/chat", self.say, methods=["POST"]),
+        ]
+
+    def app(self) -> Starlette:
+        """Return the application, without its guard (access.py)."""
+        return Starlette(
+            routes=self.table(),
+            exception_handlers={
+                HTTPException: self.refuse,
+                ZeropointError: self.explain,
+                OSError: self.explain,
+            },
+        )
+
+    # Pages
+
+    def home(self, request: Request) -> Response:
+        return _html(pages.home(self.library))
+
+    def static(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in STATIC:
+            raise HTTPException(404, "there is no such file")
+        return Response(STATIC[name], media_type=TYPES[name.rpartition(".")[2]])
+
+    def map(self, request: Request) -> Response:
+        entry, model = self._model(request)
+        return _html(pages.model_map(self.library, entry, model))
+
+    def weights(self, request: Request) -> Response:
+        entry, model = self._model(request)
+        return _html(pages.weights_lab(self.library, entry, model))
+
+    def lab(self, request: Request) -> Response:
+        entry, model = self._model(request)
+        if not model.matrices:
+            raise HTTPException(404, "this file has no matrices")
+        usual = model.names.index(model.usual())
+        query = request.query_params
+        index = whole(query, "tensor", usual)
+        row, column = whole(query, "row", 0), whole(query, "column", 0)
+        page = _inside(lambda: pages.lab(self.library, entry, model, index, row, column))
+        return _html(page)
+
+    def walk(self, request: Request) -> Response:
+        entry, model = self._model(request)
+        chosen = self._runs(request)
+        runs = evidence.open_runs([run.path for run in chosen])
+        listed = self.library.listing().of("run")
+        form = pages.walk_runs(entry, listed, [run.id for run in chosen])
+        return _html(pages.walk_page(self.library, entry, model, runs, form))
+
+    def report(self, request: Request) -> Response:
+        runs = self._runs(request)
+        if not runs:
+            raise HTTPException(400, "choose the runs that the report is of")
+        return _html(_readable(lambda: pages.report_page(self.library, runs)))
+
+    def measure(self, request: Request) -> Response:
+        runs = self._runs(request)
+        shown = min(whole(request.query_params, "shown", 0), max(len(runs) - 1, 0))
+        return _html(_readable(lambda: measured.measured(self.library, runs, shown)))
+
+    def compare(self, request: Request) -> Response:
+        runs = self._runs(request)
+        return _html(_readable(lambda: measured.compared(self.library, runs)))
+
+    def report_file(self, request: Request) -> Response:
+        runs = self._runs(request)
+        paths = [run.path for run in runs]
+        page = _readable(lambda: render_report(evidence.open_runs(paths)))
+        saved = {"content-disposition": 'attachment; filename="report.html"'}
+        answer = _html(page)
+        answer.headers.update(saved)
+        return answer
+
+    # Figures
+
+    def describe(self, request: Request) -> Response:
+        return _json(weights.describe_model(self._model(request)[1].checkpoint))
+
+    def scan(self, request: Request) -> Response:
+        model = self._model(request)[1]
+        ready = model.scan()
+        if model.problem:
+            raise HTTPException(422, model.problem)
+        found: dict[str, object] = {"done": model.done, "total": model.total, "ready": ready}
+        if ready:
+            found["tensors"] = model.outline()
+        return _json(found)
+
+    def tensor(self, request: Request) -> Response:
+        model = self._model(request)[1]
+        seen = model.look_at(model.info(self._index(request, model)))
+        return _json({**seen, "counts": [int(n) for n in seen["counts"]]})
+
+    def outliers(self, request: Request) -> Response:
+        model = self._model(request)[1]
+        return _json(outliers(model, model.info(self._index(request, model))))
+
+    def block(self, request: Request) -> Response:
+        model = self._model(request)[1]
+        info = model.info(self._index(request, model))
+        query = request.query_params
+        row, column = whole(query, "row", 0), whole(query, "column", 0)
+        name = query.get("format") or None
+        if name is not None and len(name) > 64:
+            raise HTTPException(400, "no format has such a name")
+        return _json(_inside(lambda: block_of(model, info, row, column, name)))
+
+    # What the worker computes
+
+    def chat(self, request: Request) -> Response:
+        return _html(pages.chat(self.library, self.library.listing().of("model")))
+
+    async def say(self, request: Request) -> Response:
+        words = await body_of(request)
+        ids = words.get("models")
+        if not isinstance(ids, list) or not 1 <= len(ids) <= 2:
+            raise HTTPException(400, "models is a list of one or two ids")
+        found = [self._find(id if isinstance(id, str) else "", "model") for id in ids]
+        return streamed(
+            self.worker,
+            "chat",
+            {
+                "models": [str(entry.path) for entry in found],
+                "talk": text_in(words, "talk", most=64),
+                "text": text_in(words, "text", least=1),
+                "tokens": whole_in(words, "tokens", 1, MOST_TOKENS),
+                "seed": whole_in(words, "seed", 0, 2**32 - 1),
+                "temperature": number_in(words, "temperature", 0, 5),
+            },
+        )
+
+    async def ablate(self, request: Request) -> Response:
+        words = await body_of(request)
+        entry, model = await run_in_threadpool(self._model, request)
+        info = model.info(self._index(request, model))
+        if len(info.shape) != 2:
+            raise HTTPException(400, "weights of experts are not taken out one by one")
+        return streamed(
+            self.worker,
+            "ablate",
+            {
+                "model": str(entry.path),
+                "tensor": info.name,
+                "row": whole_in(words, "row", 0, info.rows - 1),
+                "column": whole_in(words, "column", 0, info.columns - 1),
+                "text": text_in(words, "text"),
+                "prompt": text_in(words, "prompt", least=1),
+            },
+        )
+
+    # What an address names
+
+    def _model(self, request: Request) -> tuple[Entry, Opened]:
+        entry = self._find(request.path_params["model"], "model")
+        return entry, self.shelf.open(entry.path)
+
+    def _runs(self, request: Request) -> list[Entry]:
+        ids = request.query_params.getlist("run")
+        if len(ids) > MOST_RUNS:
+            raise HTTPException(400, f"a report has at most {MOST_RUNS} runs")
+        return [self._find(id, "run") for id in dict.fromkeys(ids)]
+
+    def _find(self, id: str, kind: str) -> Entry:
+        try:
+            return self.library.find(id, "run" if kind == "run" else "model")
+        except KeyError:
+            raise HTTPException(404, f"there is no {kind} of this id below the root") from None
+
+    @staticmethod
+    def _index(request: Request, model: Opened) -> int:
+        index = whole(request.path_params, "tensor", 0)
+        if not (index < len(model.names) and model.names[index] in model.matrices):
+            raise HTTPException(404, "there is no matrix of this number")
+        return index
+
+    # What went wrong
+
+    def refuse(self, request: Request, error: Exception) -> Response:
+        """Answer with the reason, as a page or as JSON."""
+        assert isinstance(error, HTTPException)
+        return self._told(request, error.status_code, error.detail)
+
+    def explain(self, request: Request, error: Exception) -> Response:
+        """Answer with the sentence that the command line would print."""
+        return self._told(request, 422, str(error))
+
+    def _told(self, request: Request, status: int, told: str) -> Response:
+        if request.url.path.startswith("/api/"):
+            return _json({"error": told}, status)
+        if request.url.path.startswith("/static/"):
+            return Response(told, status, media_type="text/plain")
+        return _html(pages.refused(self.library, status, told), status)
+
+
+def whole(given: Mapping[str, str], name: str, usual: int) -> int:
+    """Return a whole number from an address. Raises HTTPException(400) for anything else."""
+    text = given.get(name, "")
+    if text == "":
+        return usual
+    if not (text.isascii() and text.isdigit() and len(text) <= 13 and int(text) <= LARGEST):
+        raise HTTPException(400, f"{name} is a whole number from 0")
+    return int(text)
+
+
+def _readable(made: Callable[[], T]) -> T:
+    """Return what `made` makes of runs; a run.json may say anything, and then nothing is shown."""
+    try:
+        return made()
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        told = "a run is damaged, or of another version: measure or quantize it again"
+        raise MeasurementError(told) from error
+
+
+def _inside(made: Callable[[], T]) -> T:
+    """Return what `made` makes; a place outside of the tensor is the address's fault."""
+    try:
+        return made()
+    except IndexError as error:
+        raise HTTPException(400, str(error)) from None
+    except KeyError:
+        raise HTTPException(404, "there is no matrix of this number") from None
+
+
+def _html(text: str, status: int = 200) -> Response:
+    # A lone surrogate can come out of a file; it is nothing that UTF-8 can say.
+    return Response(text.encode("utf-8", "replace"), status, media_type="text/html")
+
+
+def _json(found: object, status: int = 200) -> Response:
+    text = json.dumps(plain(found), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return Response(text.encode("utf-8", "replace"), status, media_type="application/json")

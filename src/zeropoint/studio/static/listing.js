@@ -1,0 +1,32 @@
+// Fills the table of models: what only their headers tell is asked for one file after the other.
+
+import { format, inCount } from "./draw.js";
+import { ask } from "./server.js";
+
+const TOLD = { architecture: String, parameters: inCount, bits_per_weight: (x) => format(x, 4) };
+
+export async function fillModels() {
+  const cells = [...document.querySelectorAll("[data-model]")];
+  for (const id of new Set(cells.map((cell) => cell.dataset.model))) {
+    const own = cells.filter((cell) => cell.dataset.model === id);
+    try {
+      const found = await ask(`/api/models/${id}`);
+      for (const cell of own) {
+        const x = found[cell.dataset.key];
+        cell.textContent = x === null || x === undefined ? "–" : TOLD[cell.dataset.key](x);
+      }
+    } catch (error) {
+      for (const cell of own) cell.textContent = "–";
+      own[0].textContent = error.message;
+    }
+  }
+}
+
+/** Links to the same page of something else take along what is picked here. */
+export function keepPlace() {
+  for (const link of document.querySelectorAll("a[data-keep]")) {
+    link.addEventListener("click", () => {
+      link.hash = location.hash;
+    });
+  }
+}

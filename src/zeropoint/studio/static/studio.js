@@ -1,0 +1,30 @@
+// The pages of the studio: the figures they may have, and the table of models.
+
+import * as ablate from "./ablate.js";
+import * as blocks from "./blocks.js";
+import * as bytes from "./bytes.js";
+import * as chat from "./chat.js";
+import * as density from "./density.js";
+import * as divergence from "./divergence.js";
+import * as flips from "./flips.js";
+import * as intervals from "./intervals.js";
+import * as ladder from "./ladder.js";
+import { fillModels, keepPlace } from "./listing.js";
+import * as formats from "./formats.js";
+import * as mapheat from "./mapheat.js";
+import * as model from "./model.js";
+import * as number from "./number.js";
+import * as perplexity from "./perplexity.js";
+import * as quantizer from "./quantizer.js";
+import * as reading from "./reading.js";
+import { mountAll, readIsland } from "./start.js";
+import * as strip from "./strip.js";
+import * as weightslab from "./weightslab.js";
+
+const visuals = { divergence, flips, intervals, ladder, perplexity,
+  ablate, blocks, bytes, chat, density, formats, mapheat, model, number, quantizer, reading, strip, weightslab };
+const island = document.getElementById("data").textContent;
+mountAll(visuals, island ? await readIsland() : {});
+keepPlace();
+await fillModels();
+document.documentElement.dataset.filled = "";

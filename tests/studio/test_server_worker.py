@@ -1,0 +1,129 @@
+"""The process that computes: loaded once, stopped when nobody listens, and right."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from studio_server import Answer, Studio, running
+
+from tinymodels import Shape, random_weights, write_model
+from zeropoint.cli import main
+
+TENSOR = "blk.1.ffn_down.weight"
+ROW, COLUMN = 7, 100
+TEXT = "the rain in spain 42 return x [ 0 ] + 1 ; " * 60
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    root = tmp_path_factory.mktemp("worker")
+    weights = random_weights(Shape("llama"), seed=0)[TENSOR].copy()
+    weights[ROW, COLUMN] = 30.0
+    write_model(root / "loud.gguf", format="F32", changes={TENSOR: weights})
+    weights[ROW, COLUMN] = 0
+    write_model(root / "zeroed.gguf", format="F32", changes={TENSOR: weights})
+    with running(root) as found:
+        yield found
+
+
+def records(answer: Answer) -> list[dict[str, Any]]:
+    assert answer.status == 200, answer.body
+    return [json.loads(line) for line in unchunked(answer).splitlines()]
+
+
+def unchunked(answer: Answer) -> bytes:
+    if answer.headers.get("transfer-encoding") != "chunked":
+        return answer.body
+    rest, found = answer.body, b""
+    while rest:
+        size, _, rest = rest.partition(b"\r\n")
+        found += rest[: int(size, 16)]
+        rest = rest[int(size, 16) + 2 :]
+    return found
+
+
+def say(studio: Studio, *names: str, **words: object) -> list[dict[str, Any]]:
+    asked = {"models": [studio.id_of(name) for name in names], "talk": "1", "text": "the rain",
+             "tokens": 6, "seed": 3, "temperature": 1.0, **words}  # fmt: skip
+    return records(studio.post("/api/chat", json.dumps(asked).encode()))
+
+
+def ids(found: list[dict[str, Any]], side: int) -> list[int]:
+    return [record["id"] for record in found if record.get("side") == side and "id" in record]
+
+
+def test_both_sides_answer_with_the_same_seed_and_load_once(studio: Studio) -> None:
+    first = say(studio, "loud.gguf", "loud.gguf")
+    assert ids(first, 0) == ids(first, 1) and len(ids(first, 0)) == 6
+    assert [record["side"] for record in first if "finished" in record] == [0, 1]
+    second = say(studio, "loud.gguf", "loud.gguf", talk="2")
+    assert ids(second, 0) == ids(first, 0)
+    assert any("loading" in record for record in first)
+    assert not any("loading" in record for record in second)
+    other = say(studio, "loud.gguf", "zeroed.gguf", talk="3", seed=4)
+    assert ids(other, 0) != ids(first, 0)
+    assert ids(other, 0) != ids(other, 1)
+
+
+def test_a_weight_taken_out_is_what_measure_says_of_a_file_without_it(
+    studio: Studio, tmp_path: Path
+) -> None:
+    (tmp_path / "text.txt").write_text(TEXT)
+    words = ["measure", str(studio.root / "zeroed.gguf"), "--ref", str(studio.root / "loud.gguf"),
+             "--text", str(tmp_path / "text.txt"), "--ctx", "256", "--chunks", "2", "--run",
+             str(tmp_path / "run"), "-q", "--progress", "none"]  # fmt: skip
+    assert main(words) == 0
+    measured = json.loads((tmp_path / "run" / "run.json").read_text())["results"]
+    names = studio.routes.shelf.open(studio.root / "loud.gguf").names
+    path = f"/api/models/{studio.id_of('loud.gguf')}/tensors/{names.index(TENSOR)}/ablate"
+    asked = {"row": ROW, "column": COLUMN, "text": TEXT, "prompt": "the rain"}
+    found = records(studio.post(path, json.dumps(asked).encode()))[-1]
+    assert found["value"] == 30.0
+    assert found["positions"] == measured["tokens"]
+    assert found["kl"] > 1e-6
+    assert found["kl"] == pytest.approx(measured["kl"]["mean"], rel=1e-12)
+    assert found["top1"] == pytest.approx(measured["top1"], rel=1e-12)
+    asked["column"] = COLUMN + 1
+    other = records(studio.post(path, json.dumps(asked).encode()))[-1]
+    assert other["kl"] < found["kl"], "the model was put back as it was, and the weight counts"
+    assert not np.isclose(other["kl"], found["kl"])
+
+
+def test_what_goes_wrong_is_the_last_line(studio: Studio) -> None:
+    path = f"/api/models/{studio.id_of('loud.gguf')}/tensors/0/ablate"
+    asked = {"row": 0, "column": 0, "text": "short", "prompt": "the rain"}
+    found = records(studio.post(path, json.dumps(asked).encode()))
+    assert "shorter than one chunk" in found[-1]["error"]
+    for wrong in ({"row": 10**9}, {"column": -1}, {"prompt": ""}, {"row": "0"}):
+        answer = studio.post(path, json.dumps(asked | wrong).encode())
+        assert answer.status == 400
+
+
+def test_who_leaves_stops_the_work(studio: Studio) -> None:
+    asked = {"models": [studio.id_of("loud.gguf")], "talk": "4", "text": "the rain",
+             "tokens": 2048, "seed": 0, "temperature": 1.0}  # fmt: skip
+    body = json.dumps(asked).encode()
+    head = (
+        f"POST /api/chat HTTP/1.1\r\nHost: {studio.host}\r\nCookie: {studio.cookie[1]}\r\n"
+        f"Origin: http://{studio.host}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    with studio.connect() as opened:
+        opened.sendall(head.encode() + body)
+        while b'"id"' not in opened.recv(1 << 16):
+            pass
+    started = time.monotonic()
+    assert len(ids(say(studio, "loud.gguf", talk="5"), 0)) == 6
+    assert time.monotonic() - started < 8
+
+
+def test_a_process_that_died_is_said_and_replaced(studio: Studio) -> None:
+    say(studio, "loud.gguf", talk="6", tokens=1)
+    process = studio.routes.worker._process
+    assert process is not None
+    process.kill()
+    time.sleep(0.3)
+    assert len(ids(say(studio, "loud.gguf", talk="7"), 0)) == 6
