@@ -1,7 +1,7 @@
 """How fast a model reads and writes on a device: what is counted, times what each of it costs.
 
     seconds per step  =  Σ bytes(format) · cost(format)  +  cache bytes · cost  +  layers · cost
-    seconds per token of a prompt  =  Σ weights(format) · cost(format)  +  attention  +  elements
+    seconds per prompt  =  tokens · (Σ weights(format) · cost(format) + elements)  +  attention
 
 A cost is known to within a factor. It starts from the device's bandwidth and arithmetic, and a
 share of them for each format (what of the bandwidth its kernels reach; `SHARES`); where this
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from zeropoint.formats import find_format
 from zeropoint.plans.machines import Device
+from zeropoint.plans.memory import BATCH
 from zeropoint.plans.traffic import Traffic
 
 Features = Mapping[str, float]  # how much of what is done; costs are in seconds of one of it
@@ -141,6 +142,7 @@ def prompt_features(traffic: Traffic, tokens: int) -> dict[str, float]:
     return features | {
         "attention": traffic.attention * tokens / 2,  # a prompt's tokens see half of it on average
         "elements": float(traffic.elements * tokens),
+        "layers": float(traffic.layers * -(-tokens // BATCH)),
     }
 
 
