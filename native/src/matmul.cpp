@@ -33,6 +33,7 @@ const LayoutKernels& kernels_of(Layout layout) { return kernels().layouts[std::s
 constexpr std::size_t huge_page = std::size_t(2) << 20;
 constexpr std::size_t rows_at_once = 512;  // activations per pass over the weights: they stay in cache
 constexpr std::size_t panels_per_task = 8;
+constexpr std::size_t bytes_per_task = 128 << 10;  // of weights, with one activation: threads end together
 
 }  // namespace
 
@@ -279,7 +280,8 @@ Job plan(const Product& product, const Activations& x, int threads) {
     job.one = x.count() == 1 && kernel.vector_exact;
     // Some tasks per thread even out what the system takes from one of them.
     const std::size_t even = std::max<std::size_t>(1, weights.panels() / (4 * std::size_t(threads)));
-    job.panels_per_task = job.one ? even : std::min(panels_per_task, even);
+    const std::size_t most = job.one ? bytes_per_task / weights.panel_bytes() : panels_per_task;
+    job.panels_per_task = std::clamp<std::size_t>(most, 1, even);
     job.chunks = (weights.panels() + job.panels_per_task - 1) / job.panels_per_task;
     const std::size_t wide = std::size_t(widths(job.fast)[tile_widths - 1]);
     job.tiles_per_pass = std::max<std::size_t>(1, rows_at_once / wide);

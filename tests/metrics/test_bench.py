@@ -11,7 +11,7 @@ from zeropoint.checkpoints import open_checkpoint
 from zeropoint.checkpoints.runs import RunFolder
 from zeropoint.cli import main
 from zeropoint.errors import MeasurementError
-from zeropoint.kernels.machine import Peaks
+from zeropoint.kernels.machine import Peaks, PlainRead
 from zeropoint.metrics import bench
 from zeropoint.metrics.bench import Bench, Loaded, Repeated, Worker, Workload, enter
 from zeropoint.metrics.work import work_of
@@ -27,8 +27,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def peaks(monkeypatch: pytest.MonkeyPatch) -> Peaks:
     """Peaks without a GiB of reading."""
-    known = Peaks(1, 1e10, 1 << 30, 1e11)
-    monkeypatch.setattr(bench, "measure_peaks", lambda *_, **__: known)
+    known = Peaks(1, 1e10, 1 << 20, 1e11)
+    monkeypatch.setattr(bench, "peaks_of", lambda *_: known)
+    monkeypatch.setattr(bench, "best_buffer", lambda _: known.buffer_bytes)
+    monkeypatch.setattr(PlainRead, "rate", lambda *_: known.read_bytes_per_second)
     return known
 
 

@@ -65,6 +65,7 @@ public:
     std::size_t panels() const { return (rows_ + panel_rows - 1) / panel_rows; }
     std::size_t units() const { return (columns_ + unit_columns - 1) / unit_columns; }
     std::size_t bytes() const { return panels() * panel_bytes_; }
+    std::size_t panel_bytes() const { return panel_bytes_; }
     std::size_t row_bytes() const { return row_bytes_; }  // of the source's blocks
     const std::string& format() const { return format_; }
     Layout layout() const { return packing_->layout; }

@@ -96,9 +96,9 @@ struct LayoutKernels {
     int groups;       // scales per unit: 1 or 2; 0: float weights, which have no fast product
     int zero_point;   // subtracted through FastTile::corrections; 0: none
     bool has_minimum;  // added through FastTile::sums
-    using VectorFast = void (*)(const std::uint8_t* panel, std::size_t units, FastTile x, float* out);
+    using VectorFast = void (*)(const std::uint8_t* panel, std::size_t units, const FastTile& x, float* out);
     using VectorExact = void (*)(const std::uint8_t* panel, std::size_t units, const float* x, float* out);
-    using MultiplyFast = void (*)(const Unpacked& panel, std::size_t units, FastTile x, float* out,
+    using MultiplyFast = void (*)(const Unpacked& panel, std::size_t units, const FastTile& x, float* out,
                                   std::size_t stride, bool resume);
     // One activation with a whole panel, decoded in registers.
     VectorFast vector_fast;

@@ -37,20 +37,21 @@ struct ExactUnit {
 template <typename L>
 void vector_exact(const std::uint8_t* panel, std::size_t units, const float* x, float* out) {
     Floats total[slices] = {};
-    for (std::size_t first = 0; first < units; first += L::units, panel += L::bytes) {
-        for (int u = 0; u < L::units; ++u, x += 32) {
-            prefetch_ahead<L>(panel, u);
-            for_slices([&](int s) {
+    for (std::size_t first = 0; first < units; first += L::units, panel += L::bytes)
+        for_slices([&](int s) {
+            const float* activations = x + 32 * first;
+            for (int u = 0; u < L::units; ++u, activations += 32) {
+                prefetch_ahead<L>(panel, u, s);
                 const ExactUnit<L> unit(panel, u, s);
                 Floats part;
-                unrolled<32>([&](auto column) {
-                    const Floats weight = unit.template weight<column>(), activation = splat(x[column]);
+                unrolled<32>([&](auto column) ZEROPOINT_INLINE {
+                    const Floats weight = unit.template weight<column>();
+                    const Floats activation = splat(activations[column]);
                     part = column == 0 ? weight * activation : multiply_add(weight, activation, part);
                 });
                 total[s] += part;
-            });
-        }
-    }
+            }
+        });
     for (int s = 0; s < slices; ++s) store(out + s * lanes, total[s]);
 }
 
@@ -61,7 +62,7 @@ void unpack_exact(const std::uint8_t* panel, std::size_t unit, std::size_t units
         for (int u = 0; u < L::units; ++u, out += 32 * 16)
             for_slices([&](int s) {
                 const ExactUnit<L> weights(block, u, s);
-                unrolled<32>([&](auto column) {
+                unrolled<32>([&](auto column) ZEROPOINT_INLINE {
                     store(out + column * 16 + s * lanes, weights.template weight<column>());
                 });
             });

@@ -1,5 +1,6 @@
 // Products with activations of 8 bits: exact integers within a group, then scales in float32.
 #pragma once
+#include <algorithm>
 #include <bit>
 
 #include "layouts.hpp"
@@ -66,19 +67,21 @@ void read_codes(const std::uint8_t* block, int unit, int slice, Bytes* codes) {
 }
 
 template <typename L>
-void vector_fast(const std::uint8_t* panel, std::size_t units, FastTile x, float* out) {
+void vector_fast(const std::uint8_t* panel, std::size_t units, const FastTile& x, float* out) {
     Floats total[slices] = {};
     for (std::size_t first = 0; first < units; first += L::units, panel += L::bytes)
-        for (int u = 0; u < L::units; ++u) {
-            prefetch_ahead<L>(panel, u);
-            for_slices([&](int s) {
+        for_slices([&](int s) {
+            Floats sum = total[s];
+            for (int u = 0; u < L::units; ++u) {  // inside, so that a block's header is read once
+                prefetch_ahead<L>(panel, u, s);
                 Bytes codes[8];
                 Floats scale[2], minimum[2];
                 read_codes<L>(panel, u, s, codes);
                 L::read_scales(panel, u, s, scale, minimum);
-                total[s] = add_products<ProductOf<L>, 1>(total[s], codes, scale, minimum, x, first + u, 0);
-            });
-        }
+                sum = add_products<ProductOf<L>, 1>(sum, codes, scale, minimum, x, first + u, 0);
+            }
+            total[s] = sum;
+        });
     for (int s = 0; s < slices; ++s) store(out + s * lanes, total[s]);
 }
 
@@ -113,41 +116,35 @@ inline void load_scales(const Unpacked& panel, std::size_t unit, int slice, Floa
 }
 
 template <typename P, int width>
-void multiply_fast(const Unpacked& panel, std::size_t units, FastTile x, float* out, std::size_t stride,
-                   bool resume) {
+void multiply_fast(const Unpacked& panel, std::size_t units, const FastTile& x, float* out,
+                   std::size_t stride, bool resume) {
+    constexpr int words = 8 / P::groups, part = std::min(width, dots_at_once);
     Floats total[slices][width] = {};
     if (resume)
         for (int s = 0; s < slices; ++s)
             for (int j = 0; j < width; ++j) total[s][j] = load<Floats>(out + j * stride + s * lanes);
     for (std::size_t u = 0; u < units; ++u) {
-#if defined(__AVX2__) && !defined(__AVX512VNNI__)
-        constexpr int words = 8 / P::groups;
-        Ints sum[P::groups][slices * width];
-        for (int g = 0; g < P::groups; ++g) {
-            for (int i = 0; i < slices * width; ++i) sum[g][i] = start_of<P, width>(x, u, g, i % width);
-            dots<P::bits, words, width>(panel.codes + (u * 8 + g * words) * 64,
-                                        x.codes + (u * 8 + g * words) * width, sum[g]);
-        }
-        for (int s = 0; s < slices; ++s) {
-            Floats scale[2], minimum[2];
-            load_scales<P>(panel, u, s, scale, minimum);
-            for (int j = 0; j < width; ++j) {
-                Ints both[P::groups];
-                for (int g = 0; g < P::groups; ++g) both[g] = sum[g][s * width + j];
-                total[s][j] = add_unit<P, width>(total[s][j], both, scale, minimum, x, u, j);
+        unrolled<width / part>([&](auto i) ZEROPOINT_INLINE {
+            constexpr int first = i * part;
+            Ints sum[P::groups][slices * part];
+            for (int g = 0; g < P::groups; ++g) {
+                unrolled<slices * part>([&](auto k) ZEROPOINT_INLINE {
+                    sum[g][k] = start_of<P, width>(x, u, g, first + k % part);
+                });
+                dots<P::bits, words, part>(panel.codes + (u * 8 + g * words) * 64,
+                                           x.codes + (u * 8 + g * words) * width + first, width, sum[g]);
             }
-        }
-#else
-        for_slices([&](int s) {
-            Bytes codes[8];
-            Floats scale[2], minimum[2];
-            for (int t = 0; t < 8; ++t)
-                codes[t] = load<Bytes>(panel.codes + (u * 8 + t) * 64 + 4 * lanes * s);
-            load_scales<P>(panel, u, s, scale, minimum);
-            for (int j = 0; j < width; ++j)
-                total[s][j] = add_products<P, width>(total[s][j], codes, scale, minimum, x, u, j);
+            unrolled<slices>([&](auto s) ZEROPOINT_INLINE {
+                Floats scale[2], minimum[2];
+                load_scales<P>(panel, u, s, scale, minimum);
+                unrolled<part>([&](auto j) ZEROPOINT_INLINE {
+                    Ints both[P::groups];
+                    for (int g = 0; g < P::groups; ++g) both[g] = sum[g][s * part + j];
+                    Floats& to = total[s][first + j];
+                    to = add_unit<P, width>(to, both, scale, minimum, x, u, first + j);
+                });
+            });
         });
-#endif
     }
     for (int s = 0; s < slices; ++s)
         for (int j = 0; j < width; ++j) store(out + j * stride + s * lanes, total[s][j]);

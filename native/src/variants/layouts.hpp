@@ -63,16 +63,6 @@ constexpr int slices = 16 / lanes;
     return bytes_to_ints(bytes + lanes * slice);
 }
 
-template <int... i>
-[[maybe_unused]] constexpr void unrolled(std::integer_sequence<int, i...>, const auto& body) {
-    (body(std::integral_constant<int, i>{}), ...);
-}
-
-template <int count>
-[[maybe_unused]] constexpr void unrolled(const auto& body) {
-    unrolled(std::make_integer_sequence<int, count>{}, body);
-}
-
 template <Layout layout>
 struct Shape {
     static constexpr int units = int(layout_shape(layout).units);
@@ -86,10 +76,10 @@ struct Shape {
 // Asks for what one unit takes, 4 KiB on: the processor's own prefetching stops at the ends of pages, and
 // with one activation it is memory that everything waits for (docs/log.md, 2026-11-21: × 1.5).
 template <typename L>
-[[maybe_unused]] inline void prefetch_ahead(const std::uint8_t* block, int unit) {
+[[maybe_unused]] inline void prefetch_ahead(const std::uint8_t* block, int unit, int slice) {
     constexpr std::size_t unit_bytes = L::bytes / L::units;
-    for (std::size_t line = 0; line < unit_bytes; line += 64)
-        __builtin_prefetch(block + unit * unit_bytes + line + 4096);
+    for (std::size_t line = 0; line < unit_bytes; line += 64 * slices)
+        __builtin_prefetch(block + unit * unit_bytes + line + 64 * slice + 4096);
 }
 
 // One float16 scale per block, and a minimum where `minimum` says so.

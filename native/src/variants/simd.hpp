@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #if defined(__AVX2__) || defined(__SSE2__)
 #include <immintrin.h>
@@ -180,7 +181,7 @@ constexpr bool dots_signed_bytes = false;
 }
 #endif
 
-// start + the sum over `count` dwords t of the four products w[t] · x[t · stride] of each lane: exact integers.
+// start + the sum over `count` dwords t of the four products w[t] · x[t · stride] of each lane, exact.
 // `bits` bounds the codes: below 2^bits, or, at 8, any byte (see dots_signed_bytes).
 template <int bits, int count>
 [[maybe_unused]] inline Ints dot(const Bytes* w, const std::int32_t* x, int stride, Ints start) {
@@ -215,36 +216,66 @@ template <int bits, int count>
 #endif
 }
 
-#if defined(__AVX2__) && !defined(__AVX512VNNI__)
-// The same for the two slices of a panel and `width` activations at once: sums[slice · width + j]. Each
-// word of activations is broadcast once for both slices; as dot() would do it, loads would be the bound.
-template <int bits, int count, int width>
-[[maybe_unused]] inline void dots(const std::uint8_t* codes, const std::int32_t* x, Ints* sums) {
-    const __m256i ones = _mm256_set1_epi16(1);
-    constexpr int steps = bits <= 4 ? 8 : bits == 5 ? 4 : bits == 6 ? 2 : 1;
-    for (int first = 0; first < count; first += steps) {
-        __m256i narrow[2 * width];
-        for (int t = first; t < first + steps && t < count; ++t) {
-            const __m256i w[2] = {_mm256_loadu_si256((const __m256i*)(codes + 64 * t)),
-                                  _mm256_loadu_si256((const __m256i*)(codes + 64 * t + 32))};
-            const __m256i magnitude[2] = {_mm256_abs_epi8(w[0]), _mm256_abs_epi8(w[1])};
-            for (int j = 0; j < width; ++j) {
-                const __m256i activations = _mm256_set1_epi32(x[t * width + j]);
-                for (int s = 0; s < 2; ++s) {
-                    const __m256i product =
-                        bits == 8 ? _mm256_maddubs_epi16(magnitude[s],
-                                                         _mm256_sign_epi8(activations, w[s]))
-                                  : _mm256_maddubs_epi16(w[s], activations);
-                    __m256i& sum = narrow[s * width + j];
-                    sum = t == first ? product : _mm256_add_epi16(sum, product);
-                }
-            }
-        }
-        for (int i = 0; i < 2 * width; ++i)
-            sums[i] = (Ints)_mm256_add_epi32((__m256i)sums[i], _mm256_madd_epi16(narrow[i], ones));
-    }
+// For lambdas whose variables belong in registers: one that is called keeps them in memory.
+#define ZEROPOINT_INLINE __attribute__((always_inline))
+
+template <int... i>
+[[maybe_unused]] ZEROPOINT_INLINE constexpr void unrolled(std::integer_sequence<int, i...>,
+                                                          const auto& body) {
+    (body(std::integral_constant<int, i>{}), ...);
 }
+
+// body(0), body(1), …, body(count − 1), each with its own constant.
+template <int count>
+[[maybe_unused]] ZEROPOINT_INLINE constexpr void unrolled(const auto& body) {
+    unrolled(std::make_integer_sequence<int, count>{}, body);
+}
+
+// How many activations `dots` takes at once, at most: chains that hide each other's latency.
+constexpr int dots_at_once = 4;
+
+// The same for all slices of a panel and `width` activations side by side, each word of activations
+// broadcast once: sums[slice · width + j] += the products of codes[t] · x[t · stride + j] of each lane.
+template <int bits, int count, int width>
+[[maybe_unused]] inline void dots(const std::uint8_t* codes, const std::int32_t* x, int stride, Ints* sums) {
+#if defined(__AVX512VNNI__)
+    unrolled<count>([&](auto t) ZEROPOINT_INLINE {
+        const __m512i w = _mm512_loadu_si512(codes + 64 * t);
+        unrolled<width>([&](auto j) ZEROPOINT_INLINE {
+            sums[j] = (Ints)_mm512_dpbusd_epi32((__m512i)sums[j], w, _mm512_set1_epi32(x[t * stride + j]));
+        });
+    });
+#elif defined(__AVX2__)
+    const __m256i ones = _mm256_set1_epi16(1);
+    constexpr int steps = bits <= 4 ? 8 : bits == 5 ? 4 : bits == 6 ? 2 : 1;  // as in `dot`
+    __m256i narrow[2 * width];
+    unrolled<count>([&](auto t) ZEROPOINT_INLINE {
+        const __m256i w[2] = {_mm256_loadu_si256((const __m256i*)(codes + 64 * t)),
+                              _mm256_loadu_si256((const __m256i*)(codes + 64 * t + 32))};
+        const __m256i magnitude[2] = {_mm256_abs_epi8(w[0]), _mm256_abs_epi8(w[1])};
+        unrolled<width>([&](auto j) ZEROPOINT_INLINE {
+            const __m256i activations = _mm256_set1_epi32(x[t * stride + j]);
+            unrolled<2>([&](auto s) ZEROPOINT_INLINE {
+                const __m256i product =
+                    bits == 8 ? _mm256_maddubs_epi16(magnitude[s], _mm256_sign_epi8(activations, w[s]))
+                              : _mm256_maddubs_epi16(w[s], activations);
+                __m256i& sum = narrow[s * width + j];
+                sum = t % steps == 0 ? product : _mm256_add_epi16(sum, product);
+                if constexpr (t % steps == steps - 1 || t == count - 1)
+                    sums[s * width + j] = (Ints)_mm256_add_epi32((__m256i)sums[s * width + j],
+                                                                 _mm256_madd_epi16(sum, ones));
+            });
+        });
+    });
+#else
+    constexpr int slices = 16 / lanes;
+    for (int s = 0; s < slices; ++s)
+        for (int j = 0; j < width; ++j)
+            for (int t = 0; t < count; ++t)
+                sums[s * width + j] =
+                    dot4(sums[s * width + j], load<Bytes>(codes + 64 * t + 4 * lanes * s), x[t * stride + j]);
 #endif
+}
 
 }  // namespace
 }  // namespace zeropoint::ZEROPOINT_VARIANT

@@ -104,7 +104,7 @@ def show(out: Output, found: Mapping[str, Any]) -> None:
         ("  operations", [operations(side, peaks) for side in sides]),
         (f"Generating {found['generated_tokens']}", [rate(side["generation"]) for side in sides]),
         ("  read per token", [in_bytes(side["bytes_per_token"]) for side in sides]),
-        ("  bandwidth", [bandwidth(side, peaks) for side in sides]),
+        ("  bandwidth", [bandwidth(side) for side in sides]),
     ]
     out.table(("", *headers), ((name, *cells) for name, cells in rows))
     for side in sides[1:]:
@@ -138,11 +138,9 @@ def operations(side: Mapping[str, Any], peaks: Mapping[str, Any] | None) -> str:
     return f"{value / 1e9:.0f} GFLOP/s{share}"
 
 
-def bandwidth(side: Mapping[str, Any], peaks: Mapping[str, Any] | None) -> str:
-    """Say bytes per second, and their share of a plain read."""
-    value = side["bytes_per_second"]
+def bandwidth(side: Mapping[str, Any]) -> str:
+    """Say bytes per second, and their share of a plain read between the repetitions."""
+    value, share = side["bytes_per_second"], side["bandwidth_fraction"]
     if value is None:
         return "-"
-    read = peaks["read_bytes_per_second"] / 1e9 if peaks else 0.0
-    share = f", {side['bandwidth_fraction']:.0%} of {read:.1f}" if peaks else ""
-    return f"{value / 1e9:.1f} GB/s{share}"
+    return f"{value / 1e9:.1f} GB/s" + (f", {share:.0%} of a plain read" if share else "")

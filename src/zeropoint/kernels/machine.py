@@ -66,6 +66,24 @@ def best_buffer(machine: Machine) -> int:
     return min(2**30, 1 << room.bit_length() - 1)
 
 
+class PlainRead:
+    """A buffer larger than any cache, and how fast threads read it: what memory gives."""
+
+    def __init__(self, buffer_bytes: int = 1 << 30) -> None:
+        # Written first: pages that were never written are all one page.
+        self._words = np.ones(buffer_bytes // 8, np.uint64)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that one pass reads."""
+        return self._words.nbytes
+
+    def rate(self, threads: int) -> float | None:
+        """Read all of it once: bytes per second; None without the compiled extension."""
+        module = native()
+        return None if module is None else self.nbytes / module.read_seconds(self._words, threads)
+
+
 def measure_peaks(
     threads: int, *, buffer_bytes: int = 1 << 30, seconds: float = 0.1
 ) -> Peaks | None:
@@ -74,13 +92,17 @@ def measure_peaks(
     The read is the best of five over `buffer_bytes`, which must be more than the last cache holds
     (the default is, on every desktop and most servers). The multiply-adds run on registers only.
     """
+    return peaks_of(PlainRead(buffer_bytes), threads, seconds)
+
+
+def peaks_of(read: PlainRead, threads: int, seconds: float = 0.1) -> Peaks | None:
+    """Do what `measure_peaks` does, with a buffer that is there."""
     module = native()
     if module is None:
         return None
-    words = np.ones(buffer_bytes // 8, np.uint64)  # written first: unwritten pages are all one page
-    best = min(module.read_seconds(words, threads) for _ in range(5))
+    best = max(read.rate(threads) or 0.0 for _ in range(5))
     flops = max(module.multiply_adds_per_second(seconds, threads) for _ in range(3))
-    return Peaks(threads, words.nbytes / best, words.nbytes, flops)
+    return Peaks(threads, best, read.nbytes, flops)
 
 
 def peak_memory_bytes() -> int:

@@ -1,7 +1,8 @@
 """How fast models read and write on this machine, beside each other and beside its peaks.
 
-Every model runs in a process of its own, and they take turns repetition by repetition: what slows
-the machine down for a while slows all of them down, and cancels in their ratio.
+Every model runs in a process of its own, and they take turns repetition by repetition, a plain read
+of memory among them: what slows the machine down for a while slows all of them down, and cancels in
+their ratios.
 """
 
 import contextlib
@@ -19,7 +20,7 @@ from pathlib import Path
 from zeropoint.checkpoints import Checkpoint, open_model
 from zeropoint.errors import MeasurementError
 from zeropoint.kernels import default_threads, variant
-from zeropoint.kernels.machine import Peaks, best_buffer, measure_peaks, this_machine
+from zeropoint.kernels.machine import Peaks, PlainRead, best_buffer, peaks_of, this_machine
 from zeropoint.metrics.work import Work, work_of
 from zeropoint.models.base import Mode
 
@@ -110,6 +111,7 @@ class Bench:
         self.peaks: Peaks | None = None
         self._loaded: dict[int, Loaded] = {}
         self._repeated: list[Repeated] = []
+        self._reads: list[float] = []  # bytes per second, one for each repetition
 
     @property
     def total(self) -> int:
@@ -118,8 +120,9 @@ class Bench:
 
     def run(self) -> Iterator[Loaded | Repeated]:
         """Load all, then let them take turns; the machine's peaks are measured first."""
-        buffer = best_buffer(this_machine())
-        self.peaks = measure_peaks(self.workload.threads, buffer_bytes=buffer)
+        threads = self.workload.threads
+        read = PlainRead(best_buffer(this_machine()))
+        self.peaks = peaks_of(read, threads)
         done = 0
         with contextlib.ExitStack() as stack:
             workers = []
@@ -130,6 +133,7 @@ class Bench:
                 self._loaded[index] = Loaded(index, found["load_seconds"], done)
                 yield self._loaded[index]
             for _ in range(self.workload.repetitions):
+                self._reads.append(read.rate(threads) or float("nan"))
                 for index, worker in enumerate(workers):
                     found = worker.repeat()
                     done += 1
@@ -162,6 +166,7 @@ class Bench:
             "generated_tokens": self.workload.generate,
             "repetitions": self.workload.repetitions,
             "peaks": asdict(self.peaks) if self.peaks else None,
+            "read_bytes_per_second": asdict(Spread.of(self._reads)) if self.peaks else None,
         }
 
     def _rates(self, index: int) -> tuple[list[float], list[float]]:
@@ -175,9 +180,14 @@ class Bench:
 
     def _facts(self, index: int) -> dict[str, object]:
         contestant = self.contestants[index]
-        prompt, generation = ((Spread.of(r) if r else None) for r in self._rates(index))
+        rates = self._rates(index)
+        prompt, generation = ((Spread.of(rate) if rate else None) for rate in rates)
         work = contestant.work
         bandwidth = generation.median * work.bytes_per_token if generation else None
+        shares = [
+            rate * work.bytes_per_token / read
+            for rate, read in zip(rates[1], self._reads, strict=False)
+        ]
         flops = prompt.median * work.flops / self.workload.prompt if prompt else None
         memory = max(r.peak_memory_bytes for r in self._repeated if r.contestant == index)
         return {
@@ -192,15 +202,10 @@ class Bench:
             "generation": asdict(generation) if generation else None,
             "bytes_per_token": work.bytes_per_token,
             "bytes_per_second": bandwidth,
-            "bandwidth_fraction": self._share(bandwidth, "read_bytes_per_second"),
+            "bandwidth_fraction": statistics.median(shares) if shares and self.peaks else None,
             "prompt_flops_per_second": flops,
-            "flops_fraction": self._share(flops, "flops"),
+            "flops_fraction": flops / self.peaks.flops if flops and self.peaks else None,
         }
-
-    def _share(self, value: float | None, peak: str) -> float | None:
-        if value is None or self.peaks is None:
-            return None
-        return float(value / getattr(self.peaks, peak))
 
     def _ratio(self, index: int) -> dict[str, object]:
         """The first model's speed divided by this one's, repetition by repetition."""
