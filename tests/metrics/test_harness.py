@@ -10,6 +10,7 @@ pytest.importorskip("lm_eval", reason="the extra lm-eval is not installed")
 
 from hf_folders import make_folder
 from zeropoint.checkpoints import open_model
+from zeropoint.cli import main
 from zeropoint.errors import MeasurementError
 from zeropoint.metrics.harness import HarnessModel, evaluate
 from zeropoint.models import load_model
@@ -134,3 +135,18 @@ def test_a_task_that_it_does_not_know_is_one_sentence(folder: Path, tasks: Path)
     model = load_model(open_model(folder), threads=1)
     with pytest.raises(MeasurementError, match="knows no task 'nonsense'"):
         evaluate(model, ["nonsense"], include=tasks)
+
+
+def test_the_verb_prints_and_keeps_the_scores(
+    folder: Path, tasks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["tasks", str(folder), "--lm-eval", "local_choice", "--include", str(tasks)]
+    words += ["--count", "6", "--threads", "1", "--run", str(tmp_path / "run")]
+    assert main([*words, "--json"]) == 0
+    first = json.loads(capsys.readouterr().out)
+    assert 0 <= first["models"][0]["results"]["local_choice"]["acc,none"] <= 1
+    kept = tmp_path / "run" / "harness-0.json"
+    written = kept.stat().st_mtime_ns
+    assert main(words) == 0
+    assert "local_choice" in capsys.readouterr().out
+    assert kept.stat().st_mtime_ns == written

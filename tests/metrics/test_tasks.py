@@ -69,6 +69,19 @@ def test_every_problem_that_comes_along_has_a_solution_and_tests_that_can_fail()
         assert task.solution.startswith(task.prompt)
 
 
+def test_the_example_has_a_task_of_every_kind() -> None:
+    tasks, bad = read_tasks(str(Path(__file__).parents[2] / "examples" / "tasks.jsonl"))
+    assert not bad
+    assert {(task.kind, task.by) for task in tasks} == {
+        ("choice", "likelihood"),
+        ("choice", "generation"),
+        ("exact", "likelihood"),
+        ("exact", "generation"),
+        ("regex", "generation"),
+        ("code", "generation"),
+    }
+
+
 def test_a_solution_passes_in_the_process_without_powers() -> None:
     task = next(task for task in read_tasks("python")[0] if task.id == "days_between")
     try:

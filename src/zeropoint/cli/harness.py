@@ -1,6 +1,7 @@
 """`tasks --lm-eval`: tasks of lm-evaluation-harness on our models."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,27 +17,48 @@ def run_harness(
     include: Path | None,
     sizes: tuple[int | None, int],
     how: tuple[str, int | None],
+    run: Path | None,
 ) -> None:
-    """Run the harness's tasks on every model, one after the other, and print its own scores."""
+    """Run the harness's tasks on every model, one after the other, and print its own scores.
+
+    With a run folder, a model whose scores are in it is not run again.
+    """
     if find_spec("lm_eval") is None:
         raise MeasurementError(
             'lm-evaluation-harness is not installed; pip install "zeropoint[lm-eval]" adds it'
         )
     from zeropoint.checkpoints import open_model
+    from zeropoint.checkpoints.runs import RunFolder
     from zeropoint.cli.generation import as_mode
+    from zeropoint.cli.output import plain
     from zeropoint.metrics.harness import evaluate
     from zeropoint.metrics.sides import describe
     from zeropoint.models import load_model
 
-    found = []
-    for path in models:
-        source = open_model(path)
-        model = load_model(source, mode=as_mode(how[0]), threads=how[1])
-        results = evaluate(model, names, include=include, limit=sizes[0], tokens=sizes[1])
-        side = describe(source)
+    sources = [open_model(path) for path in models]
+    sides = [describe(source) for source in sources]
+    folder = None
+    if run:
+        inputs = {"models": [asdict(side) for side in sides], "harness": list(names)}
+        settings = {"limit": sizes[0], "tokens": sizes[1], "mode": how[0]}
+        folder = RunFolder.start(run, "tasks", inputs, settings)
+    found: list[dict[str, Any]] = []
+    for place, (source, side) in enumerate(zip(sources, sides, strict=True)):
+        if folder and (folder.path / f"harness-{place}.json").exists():
+            results: Any = folder.load_table(f"harness-{place}")
+        else:
+            model = load_model(source, mode=as_mode(how[0]), threads=how[1])
+            results = plain(
+                evaluate(model, names, include=include, limit=sizes[0], tokens=sizes[1])
+            )
+            if folder:
+                folder.save_table(f"harness-{place}", results)
         found.append({"name": side.name, "file_bytes": side.file_bytes, "results": results})
+    told = {"harness": "lm-evaluation-harness", "models": found}
+    if folder:
+        folder.finish(told)
     show(out, found)
-    out.finish("tasks", {"harness": "lm-evaluation-harness", "models": found})
+    out.finish("tasks", told)
 
 
 def show(out: Output, found: Sequence[Mapping[str, Any]]) -> None:

@@ -91,9 +91,8 @@ def tasks(
     if harness:
         from zeropoint.cli.harness import run_harness
 
-        run_harness(
-            out, models, harness.split(","), include, (count, tokens), (mode.value, threads)
-        )
+        run_harness(out, models, harness.split(","), include, (count, tokens),
+                    (mode.value, threads), run)  # fmt: skip
         return
     from zeropoint.metrics.task_files import read_tasks
     from zeropoint.metrics.tasking import allowed_tasks, start_run, task_figures
