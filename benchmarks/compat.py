@@ -41,17 +41,36 @@ def peer_side(path: str) -> None:
 
 
 def targets() -> list[str]:
-    """Return every preset, and every format that is no preset."""
+    """Return every preset, and every format that is no preset and no other name of one."""
     from zeropoint.formats import FORMATS
     from zeropoint.plans import PRESETS
+    from zeropoint.plans.presets import ALIASES
 
-    skipped = {"COPY", "F64", "I8", "I16", "I32", "I64"}
+    skipped = {"COPY", "F64", "I8", "I16", "I32", "I64", *ALIASES}
     return [name for name in dict.fromkeys((*PRESETS, *FORMATS)) if name not in skipped]
+
+
+def why_not(model: Path, to: str, imatrix: str | None) -> str | None:
+    """Return why this cannot be written, without starting a program to hear it."""
+    from zeropoint.checkpoints import open_model
+    from zeropoint.cli.quantizing import choose
+    from zeropoint.errors import ZeropointError
+    from zeropoint.quantizers import refuse
+
+    with open_model(model) as source:
+        try:
+            plan = choose(source, to, Path(imatrix) if imatrix else None, requantize=True)
+            refuse(source, plan.choices, plan.options)
+        except ZeropointError as error:
+            return str(error)
+    return None
 
 
 def attempt(model: Path, to: str, peer: str, imatrix: str | None) -> dict[str, object]:
     """Write one file and have llama.cpp use it."""
     row: dict[str, object] = {"model": model.stem, "to": to}
+    if why := why_not(model, to, imatrix):
+        return row | {"refused": why}
     with tempfile.TemporaryDirectory() as folder:
         output = f"{folder}/out.gguf"
         words = [sys.executable, "-m", "zeropoint", "quantize", str(model), output, "--to", to]
