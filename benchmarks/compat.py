@@ -14,15 +14,17 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 PROMPT = "The capital of France is Paris. The capital of Italy is"
 HEAD = """# Files in stock llama.cpp
 
-Every preset and format that `zeropoint quantize` can encode, written from real models and loaded by
-llama.cpp (llama-cpp-python {version}): the prompt "{prompt}" gave finite logits and this text. Made
-by `python benchmarks/compat.py`. The sources are quants themselves, so this shows that the files
-work and what they weigh, not how good they are.
+Presets and formats that `zeropoint quantize` can encode, written from real models and loaded by
+llama.cpp (llama-cpp-python {version}). The prompt was "{prompt}";
+logits were finite and this is the text. Made by `python benchmarks/compat.py`. The sources are
+quants themselves, so this shows that the files work and what they weigh, not how good they are.
+`make test-peer` does the same with every preset and format on tiny models.
 """
 
 
@@ -119,6 +121,7 @@ def main() -> None:
     parser.add_argument("--peer", default=sys.executable, help="a python with llama-cpp-python")
     parser.add_argument("--imatrix", help="for presets that need one, such as Q2_K_S")
     parser.add_argument("--log", type=Path, default=Path("compat.jsonl"))
+    parser.add_argument("--seconds", type=float, default=1e9, help="begin no file after these")
     parser.add_argument("--table", type=Path)
     parser.add_argument("--peer-side", help=argparse.SUPPRESS)
     asked = parser.parse_args()
@@ -128,13 +131,15 @@ def main() -> None:
     if asked.table:
         print(table(asked.table), end="")
         return
-    done = set()
+    start, done = time.monotonic(), set()
     if asked.log.exists():
         done = {(r["model"], r["to"]) for r in map(json.loads, asked.log.read_text().splitlines())}
     for model in asked.models:
         for to in asked.to or targets():
             if (model.stem, to) in done:
                 continue
+            if time.monotonic() - start > asked.seconds:
+                sys.exit("there is more to do: start it again")
             row = attempt(model, to, asked.peer, asked.imatrix)
             with asked.log.open("a") as log:
                 print(json.dumps(row), file=log)
