@@ -35,11 +35,11 @@ def studio(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """See it live: model map, weights lab, number and quantizer lab, walk, report, on your files.
+    """See it live on your files: model map, weights, labs, walk, reports, chat with both, jobs.
 
     Serves this machine alone. The printed link has a key that changes each time; the browser that
-    opens it may look, nothing else may. Files are read below --root only, and none is changed.
-    Ctrl-C ends it.
+    opens it may look, nothing else may. Files are read below --root only, and none is changed;
+    jobs that you start there write new ones. Ctrl-C ends it, and them.
 
     [bold]Examples:[/bold]
 

@@ -50,6 +50,11 @@ class Listing:
         return sorted(found, key=lambda entry: (-entry.changed, entry.name))
 
 
+def id_of(kind: Kind, name: str) -> str:
+    """Return the id of what lies at `name` below the root."""
+    return hashlib.sha256(f"{kind}:{name}".encode("utf-8", "surrogateescape")).hexdigest()[:12]
+
+
 class Library:
     """The root, and what is in it. Raises CheckpointError if it is no folder."""
 
@@ -138,7 +143,7 @@ class Library:
         name = path.relative_to(self.root).as_posix() if path != self.root else self.root.name
         stats = [file.stat() for file in files if file.is_file()]
         return Entry(
-            id=hashlib.sha256(f"{kind}:{name}".encode("utf-8", "surrogateescape")).hexdigest()[:12],
+            id=id_of(kind, name),
             kind=kind,
             name=name.encode("utf-8", "replace").decode("utf-8"),
             path=Path(os.path.realpath(path)),

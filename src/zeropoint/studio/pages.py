@@ -52,7 +52,7 @@ def page(title: str, rail: str, body: str, data: object = None, entry: str = "st
 
 def rail(library: Library, here: str, model: Entry | None = None) -> str:
     """Return the way around: home, and the pages of the model that is open."""
-    groups = [("", [("/", "Models and runs"), ("/chat", "Chat")])]
+    groups = [("", [("/", "Models and runs"), ("/chat", "Chat"), ("/jobs", "Jobs")])]
     if model is not None:
         base = f"/models/{model.id}"
         groups += [
@@ -353,6 +353,17 @@ def chat(library: Library, models: Sequence[Entry]) -> str:
         "than the first is marked from where they part.",
     ) if models else "<p>There is no model below the root.</p>"  # fmt: skip
     return page("Chat", rail(library, "/chat"), f"{body}<main>{drawn}</main>{FOOT}", data)
+
+
+def jobs(library: Library, models: Sequence[Entry], formats: Sequence[str]) -> str:
+    """Return the page that starts, watches and cancels what the command line does."""
+    data = {"models": [{"id": m.id, "name": m.name} for m in models], "presets": formats}
+    lead = "Each is a command, run on its own, one at a time. What it writes is new, in the folder."
+    body = top("jobs", "Quantize, measure, ladder", lead)
+    drawn = figure("jobs", "f-jobs", "Commands of this studio",
+                   "They end with the studio. A cancelled run goes on with the same command in a "
+                   "terminal, from where it was.")  # fmt: skip
+    return page("Jobs", rail(library, "/jobs"), f"{body}<main>{drawn}</main>{FOOT}", data)
 
 
 def report_page(library: Library, runs: Sequence[Entry]) -> str:

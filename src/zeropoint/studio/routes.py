@@ -1,4 +1,4 @@
-"""The studio's addresses: pages for people, JSON for their figures. Nothing here changes a file.
+"""The studio's addresses: pages for people, JSON for their figures. Only jobs write, new files.
 
 Parameters are checked here, once: a number outside of its range, or something that is none, is a
 400; an id that the listing does not have is a 404; a file that cannot be read is a 422 with the
@@ -20,10 +20,12 @@ from starlette.routing import Route
 from zeropoint.errors import MeasurementError, ZeropointError
 from zeropoint.studio import evidence, measured, pages, weights
 from zeropoint.studio.asking import MOST_TOKENS, body_of, number_in, streamed, text_in, whole_in
-from zeropoint.studio.library import Entry, Library
+from zeropoint.studio.jobs import Jobs
+from zeropoint.studio.library import Entry, Library, id_of
 from zeropoint.studio.opened import Opened, Shelf, block_of, outliers
 from zeropoint.studio.page import plain
 from zeropoint.studio.report import render_report
+from zeropoint.studio.starting import command, offered
 from zeropoint.studio.worker import Worker
 
 MOST_RUNS = 32  # in one report
@@ -46,6 +48,7 @@ class Routes:
         self.library = library
         self.shelf = Shelf()
         self.worker = Worker()
+        self.jobs = Jobs()
 
     def table(self) -> list[Route]:
         """Return every address of the studio."""
@@ -71,6 +74,10 @@ class Routes:
             Route(tensor + "/ablate", self.ablate, methods=["POST"]),
             Route("/chat", self.chat),
             Route("/api/chat", self.say, methods=["POST"]),
+            Route("/jobs", self.jobs_page),
+            Route("/api/jobs", self.list_jobs),
+            Route("/api/jobs/start", self.start_job, methods=["POST"]),
+            Route("/api/jobs/{job}/cancel", self.cancel_job, methods=["POST"]),
         ]
 
     def app(self) -> Starlette:
@@ -223,6 +230,26 @@ class Routes:
             },
         )
 
+    # Jobs
+
+    def jobs_page(self, request: Request) -> Response:
+        models = self.library.listing().of("model")
+        return _html(pages.jobs(self.library, models, offered()))
+
+    def list_jobs(self, request: Request) -> Response:
+        return _json([job.told() for job in self.jobs.listed()])
+
+    async def start_job(self, request: Request) -> Response:
+        body = await body_of(request)
+        verb, words, run = await run_in_threadpool(command, body, self.library)
+        return _line(self.jobs.start(verb, words, id_of("run", run)).told())
+
+    async def cancel_job(self, request: Request) -> Response:
+        try:
+            return _line(self.jobs.cancel(whole(request.path_params, "job", 0)).told())
+        except KeyError:
+            raise HTTPException(404, "there is no such job") from None
+
     # What an address names
 
     def _model(self, request: Request) -> tuple[Entry, Opened]:
@@ -299,6 +326,12 @@ def _inside(made: Callable[[], T]) -> T:
 def _html(text: str, status: int = 200) -> Response:
     # A lone surrogate can come out of a file; it is nothing that UTF-8 can say.
     return Response(text.encode("utf-8", "replace"), status, media_type="text/html")
+
+
+def _line(found: object) -> Response:
+    """The answer to a page that reads lines."""
+    text = json.dumps(plain(found), separators=(",", ":"), allow_nan=False) + "\n"
+    return Response(text, media_type="application/x-ndjson")
 
 
 def _json(found: object, status: int = 200) -> Response:

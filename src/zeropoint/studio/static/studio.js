@@ -8,6 +8,7 @@ import * as density from "./density.js";
 import * as divergence from "./divergence.js";
 import * as flips from "./flips.js";
 import * as intervals from "./intervals.js";
+import * as jobs from "./jobs.js";
 import * as ladder from "./ladder.js";
 import { fillModels, keepPlace } from "./listing.js";
 import * as formats from "./formats.js";
@@ -21,7 +22,7 @@ import { mountAll, readIsland } from "./start.js";
 import * as strip from "./strip.js";
 import * as weightslab from "./weightslab.js";
 
-const visuals = { divergence, flips, intervals, ladder, perplexity,
+const visuals = { divergence, flips, intervals, jobs, ladder, perplexity,
   ablate, blocks, bytes, chat, density, formats, mapheat, model, number, quantizer, reading, strip, weightslab };
 const island = document.getElementById("data").textContent;
 mountAll(visuals, island ? await readIsland() : {});

@@ -1,0 +1,143 @@
+"""Work that the studio starts: verbs of the command line, in processes of their own, one at a time.
+
+A job is `python -m zeropoint VERB …` with `--progress json`: what it does, writes and leaves behind
+when it is cancelled (Ctrl-C's signal) is exactly what the same words do in a terminal.
+"""
+
+import atexit
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Literal
+
+LINES = 200  # of what a job says, kept
+KEPT = 50  # jobs
+
+State = Literal["waiting", "running", "done", "no", "failed", "cancelled"]
+ENDS: Mapping[int, State] = {0: "done", 1: "no", 130: "cancelled"}
+
+
+@dataclass
+class Job:
+    """One command: what it was told, how far it is, what it said."""
+
+    id: int
+    verb: str
+    words: Sequence[str]  # after the verb
+    run: str  # the id of the run folder that it makes
+    state: State = "waiting"
+    done: float = 0.0  # share of the work
+    seconds_left: float | None = None
+    started: float | None = None  # seconds since 1970
+    ended: float | None = None
+    said: deque[str] = field(default_factory=lambda: deque(maxlen=LINES))
+    process: "subprocess.Popen[str] | None" = None
+    unwanted: bool = False
+
+    def told(self) -> dict[str, Any]:
+        """Return the job as pages show it."""
+        return {
+            "id": self.id, "verb": self.verb, "run": self.run, "state": self.state,
+            "done": self.done, "seconds_left": self.seconds_left, "said": list(self.said)[-12:],
+            "command": " ".join(["zeropoint", self.verb, *(Path(w).name if "/" in w else w
+                                                           for w in self.words)]),
+            "seconds": None if self.started is None else (self.ended or time.time()) - self.started,
+        }  # fmt: skip
+
+
+class Jobs:
+    """The jobs of this studio; they end with it."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[int, Job] = {}
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def start(self, verb: str, words: Sequence[str], run: str) -> Job:
+        """Put a job at the end of the line."""
+        with self._changed:
+            job = Job(max(self._jobs, default=0) + 1, verb, words, run)
+            self._jobs[job.id] = job
+            for old in [j.id for j in self._jobs.values() if j.ended is not None][:-KEPT]:
+                del self._jobs[old]
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, daemon=True)
+                self._thread.start()
+                atexit.register(self.end)
+            self._changed.notify()
+        return job
+
+    def listed(self) -> list[Job]:
+        """Return all jobs, the latest first."""
+        return sorted(self._jobs.values(), key=lambda job: -job.id)
+
+    def cancel(self, id: int) -> Job:
+        """Interrupt a job, or take it out of the line. Raises KeyError for an unknown one."""
+        job = self._jobs[id]
+        with self._changed:
+            job.unwanted = True
+            if job.state == "waiting":
+                job.state, job.ended = "cancelled", time.time()
+            elif job.process is not None and job.state == "running":
+                job.process.send_signal(signal.SIGINT)
+        return job
+
+    def end(self) -> None:
+        """Interrupt what is running, and wait for it a little."""
+        for job in self.listed():
+            self.cancel(job.id)
+            if job.process is not None and job.process.poll() is None:
+                try:
+                    job.process.wait(10)
+                except subprocess.TimeoutExpired:
+                    job.process.kill()
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: any(j.state == "waiting" for j in self.listed()))
+                job = next(j for j in reversed(self.listed()) if j.state == "waiting")
+                job.state, job.started = "running", time.time()
+                job.process = subprocess.Popen(
+                    [sys.executable, "-m", "zeropoint", job.verb, *job.words, "--progress", "json"],
+                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                    text=True, errors="replace", start_new_session=True,
+                )  # fmt: skip
+            assert job.process.stdout is not None
+            self._follow(job, job.process.stdout)
+            code = job.process.wait()
+            with self._changed:
+                job.state = ENDS.get(code, "failed")
+                if job.unwanted and job.state != "done":
+                    job.state = "cancelled"  # interrupted before it could say so, it says 1
+                job.done, job.ended = (1.0 if job.state == "done" else job.done), time.time()
+                job.seconds_left = None
+
+    @staticmethod
+    def _follow(job: Job, lines: IO[str]) -> None:
+        for line in lines:
+            record = _record(line)
+            if record is None:
+                job.said.append(line.rstrip()[:500])
+                continue
+            total = record.get("total") or 0
+            job.done = min(record["done"] / total, 1.0) if total else 0.0
+            job.seconds_left = record.get("seconds_left")
+
+
+def _record(line: str) -> dict[str, Any] | None:
+    """A record of --progress json, or None for words."""
+    if not line.startswith("{"):
+        return None
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) and isinstance(found.get("done"), int) else None
