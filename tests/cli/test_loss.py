@@ -23,11 +23,20 @@ def test_demo_ends_with_the_measured_loss(
     assert "Verdict" in said and "KL mean" in said
     for domain in ("prose", "code", "chat", "json"):
         assert f"\n{domain}" in said
+    assert said.index("Verdict") < said.index("What both say after 'The capital of France is'")
+    assert f"== {model}\n" in said
     assert main([*words, "--chunks", "4", "--json"]) == 0
-    loss = json.loads(capsys.readouterr().out)["loss"]
+    result = json.loads(capsys.readouterr().out)
+    loss, both = result["loss"], result["generated"]
     assert 0 < loss["kl"]["mean"] < 0.1 and loss["tokens"] == 4 * 127
+    assert both["model"] == str(model) and both["vs"]["model"].endswith("tiny-Q8_0.gguf")
+    assert len(both["tokens"]) == both["generated_tokens"] > 0
     assert main([*words, "--chunks", "0", "--json"]) == 0
-    assert "loss" not in json.loads(capsys.readouterr().out)
+    again = json.loads(capsys.readouterr().out)
+    assert "loss" not in again
+    for side in (again["generated"], again["generated"]["vs"]):  # the same words every time
+        other = both if side is again["generated"] else both["vs"]
+        assert side["tokens"] == other["tokens"]
 
 
 def test_measure_prints_a_table_a_verdict_and_the_method(

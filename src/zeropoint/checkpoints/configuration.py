@@ -55,6 +55,13 @@ class Reader:
             raise self.wrong(keys[0], f"expected a number, found {value!r}")
         return float(value)
 
+    def positive(self, *keys: str, default: float | None = None) -> float:
+        """Return the first of these keys as a finite number > 0."""
+        value = self.number(*keys, default=default)
+        if value <= 0:
+            raise self.wrong(keys[0], f"expected a positive number, found {value!r}")
+        return value
+
     def get(self, key: str) -> object | None:
         """Return a value as it is, or None."""
         return self.config.get(key)
@@ -184,8 +191,9 @@ def _gemma3(reader: Reader) -> Metadata:
 def _phi3(reader: Reader) -> Metadata:
     rope = reader.rope()
     part = rope.get("partial_rotary_factor", reader.get("partial_rotary_factor") or 1.0)
-    if not isinstance(part, int | float):
-        raise reader.wrong("partial_rotary_factor", f"expected a number, found {part!r}")
+    part = Reader(reader.path, {"partial_rotary_factor": part}, {}).positive(
+        "partial_rotary_factor"
+    )
     size = reader.integer("hidden_size") // reader.integer("num_attention_heads")
     window = reader.get("sliding_window")
     return {
@@ -236,35 +244,35 @@ def _rope(reader: Reader, values: Metadata, name: str) -> tuple[Metadata, Consta
         local = reader.get("rope_local_base_freq")
     default = 1e6 if name == "gemma3" else 10000.0
     base = rope.get("rope_theta", reader.get("rope_theta") or default)
-    if isinstance(base, bool) or not isinstance(base, int | float) or base <= 0:
-        raise reader.wrong("rope_theta", f"expected a positive number, found {base!r}")
-    found: Metadata = {"rope.freq_base": Float32(float(base))}
+    base = Reader(reader.path, {"rope_theta": base}, {}).positive("rope_theta")
+    found: Metadata = {"rope.freq_base": Float32(base)}
     if name == "gemma3" and local not in (None, 10000, 10000.0):
-        found["rope.freq_base_swa"] = Float32(float(str(local)))
+        local = Reader(reader.path, {"rope_theta": local}, {}).positive("rope_theta")
+        found["rope.freq_base_swa"] = Float32(local)
     scaling = Reader(reader.path, rope, {})
     kind = rope.get("rope_type", rope.get("type", "default"))
     constants: Constants = {}
     if kind == "linear":
         found["rope.scaling.type"] = "linear"
-        found["rope.scaling.factor"] = Float32(scaling.number("factor"))
+        found["rope.scaling.factor"] = Float32(scaling.positive("factor"))
     elif kind == "yarn":
         found["rope.scaling.type"] = "yarn"
-        found["rope.scaling.factor"] = Float32(scaling.number("factor"))
+        found["rope.scaling.factor"] = Float32(scaling.positive("factor"))
         original = scaling.integer(
             "original_max_position_embeddings", default=reader.integer("max_position_embeddings")
         )
         found["rope.scaling.original_context_length"] = UInt32(original)
     elif kind == "llama3":
-        low = scaling.number("low_freq_factor", default=1.0)
-        high = scaling.number("high_freq_factor", default=4.0)
+        low = scaling.positive("low_freq_factor", default=1.0)
+        high = scaling.positive("high_freq_factor", default=4.0)
         if high <= low:
             raise scaling.wrong("high_freq_factor", f"{high} must be above low_freq_factor {low}")
         size = values["attention.key_length"]
         assert isinstance(size, int)
         constants["rope_freqs.weight"] = llama3_factors(
             size,
-            float(base),
-            scaling.number("factor", default=8.0),
+            base,
+            scaling.positive("factor", default=8.0),
             (low, high),
             scaling.integer("original_max_position_embeddings", default=8192),
         )
@@ -306,6 +314,8 @@ def _long_rope(reader: Reader, scaling: Reader) -> tuple[Metadata, Constants]:
         "original_max_position_embeddings",
         default=reader.integer("original_max_position_embeddings", default=context),
     )
+    if original < 2:
+        raise reader.wrong("original_max_position_embeddings", f"{original} positions are too few")
     scale = context / original
     magnitude = math.sqrt(1 + math.log(scale) / math.log(original)) if scale > 1 else 1.0
     constants = {}

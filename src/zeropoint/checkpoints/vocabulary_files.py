@@ -151,7 +151,8 @@ def _patterns(pre: object) -> tuple[str, ...] | None:
         return None
     match pre.get("type"):
         case "Sequence":
-            parts = [_patterns(part) for part in pre.get("pretokenizers") or []]
+            steps = pre.get("pretokenizers")
+            parts = [_patterns(part) for part in steps] if isinstance(steps, list) else [None]
             if any(part is None for part in parts):
                 return None
             return tuple(pattern for part in parts if part for pattern in part)
@@ -209,7 +210,7 @@ def _begins_with_space(data: Json) -> bool:
         if not isinstance(stage, dict):
             continue
         steps = stage.get("normalizers") or stage.get("pretokenizers") or [stage]
-        for step in steps:
+        for step in steps if isinstance(steps, list) else []:
             if not isinstance(step, dict):
                 continue
             if step.get("type") == "Prepend" or step.get("prepend_scheme") in ("first", "always"):
