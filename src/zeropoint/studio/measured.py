@@ -81,9 +81,9 @@ def measures(entries: Sequence[Entry]) -> list[Run]:
 
 def compared(library: Library, entries: Sequence[Entry]) -> str:
     """Return several quants beside each other, with letters for those that cannot be told apart."""
-    order = sorted(
-        zip(measures(entries), entries, strict=True), key=lambda pair: pair[0].results["kl"]["mean"]
-    )
+    order = list(zip(measures(entries), entries, strict=True))
+    if not why_not([run for run, _ in order]):
+        order.sort(key=lambda pair: pair[0].results["kl"]["mean"])
     runs = [run for run, _ in order]
     letters, why = groups(runs)
     levels: list[dict[str, Any]] = [evidence.level_of(run) for run in runs]
@@ -108,8 +108,9 @@ def compared(library: Library, entries: Sequence[Entry]) -> str:
         "Two that share a letter cannot be told apart on this text: a sign-flip test over its "
         "chunks, corrected for the number of pairs (Holm)."
     )
+    caption = "The runs, as they were chosen" if why else "The runs, the least loss first"
     parts: str = section("compared", "", "Side by side", f"<p>{text(told)}</p>",
-                    wide(table(columns, rows, "The runs, the least loss first")))  # fmt: skip
+                    wide(table(columns, rows, caption)))  # fmt: skip
     if drawn:
         parts += figure("ladder", "f-frontier", "Loss, by size", "Whiskers are 95 % intervals.")
     body = top("compare", f"{len(runs)} quants", "What each lost, and which cannot be told apart.")
@@ -117,19 +118,25 @@ def compared(library: Library, entries: Sequence[Entry]) -> str:
     return page("Compared", rail(library, "/compare"), f"{body}<main>{parts}</main>{FOOT}", data)
 
 
-def groups(runs: Sequence[Run]) -> tuple[list[str], str]:
-    """Return a letter or more for each run, and why there is none if they cannot be ranked."""
+def why_not(runs: Sequence[Run]) -> str:
+    """Return why runs cannot be ranked, or nothing."""
     first = runs[0]
     for run in runs[1:]:
         for key in ("reference", "text"):
             if run.inputs.get(key) != first.inputs.get(key):
-                return [""] * len(runs), f"Not ranked: they were measured on another {key}."
+                return f"Not ranked: they were measured on another {key}."
         if run.settings.get("context") != first.settings.get("context"):
-            return [""] * len(runs), "Not ranked: they were measured with another context."
+            return "Not ranked: they were measured with another context."
         if run.folder.chunks_done() != first.folder.chunks_done():
-            return [""] * len(
-                runs
-            ), "Not ranked: they were measured on a different number of chunks."
+            return "Not ranked: they were measured on a different number of chunks."
+    return ""
+
+
+def groups(runs: Sequence[Run]) -> tuple[list[str], str]:
+    """Return a letter or more for each run, and why there is none if they cannot be ranked."""
+    why = why_not(runs)
+    if why:
+        return [""] * len(runs), why
     sums = [
         np.array([run.folder.load_chunk(i)["kl"].sum(dtype=np.float64) for i in
                   range(run.folder.chunks_done())])

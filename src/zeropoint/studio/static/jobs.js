@@ -26,7 +26,7 @@ export function mount(figure, data, state) {
     };
     return element;
   };
-  const name = typed("name", "Name of what it writes"), chunks = typed("chunks", "Chunks of text", "number");
+  const name = typed("name", "Name of what it writes (empty: by the model)"), chunks = typed("chunks", "Chunks of text", "number");
   const levels = typed("levels", "Levels"), again = h("input", { type: "checkbox", "data-control": "requantize",
     onchange: () => set("requantize")(again.checked) });
   const requantize = h("label", { class: "control toggle" }, again, "the model is quantized already: do it anyway");
