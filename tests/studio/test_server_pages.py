@@ -1,5 +1,6 @@
 """The studio's pages in a browser, on files that change: nothing is drawn that was not read."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -185,7 +186,10 @@ def test_the_walk_is_of_this_model_and_these_runs(
     visit: Any, studio: Studio, example: Example
 ) -> None:
     run = studio.id_of("measured", "run")
-    page = visit(f"/models/{studio.id_of(example.model.name)}/walk?run={run}")
+    model = studio.id_of(example.model.name)
+    while b'"ready":true' not in studio.get(f"/api/models/{model}/scan").body:
+        time.sleep(0.05)  # until then the page waits, and opens itself again
+    page = visit(f"/models/{model}/walk?run={run}")
     page.wait_for_selector("#f1 .plot > *")
     assert number(page, "#f1", "parameters") == example.data["model"]["parameters"]
     for index in (3, 7, 9, 12, 14, 15, 19):
