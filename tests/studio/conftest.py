@@ -57,4 +57,4 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Example:
 @pytest.fixture(scope="session")
 def other(tmp_path_factory: pytest.TempPathFactory) -> Example:
     """Another model's."""
-    return make_example(tmp_path_factory.mktemp("other"), "gemma3")
+    return make_example(tmp_path_factory.mktemp("other"), "gemma3", columns=320)

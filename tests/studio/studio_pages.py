@@ -22,8 +22,9 @@ class Example:
     walk: Path  # the page
 
 
-def make_example(folder: Path, architecture: str) -> Example:
-    model = write_model(folder / f"tiny-{architecture}.gguf", architecture, format="F16")
+def make_example(folder: Path, architecture: str, columns: int = 256) -> Example:
+    model = folder / f"tiny-{architecture}.gguf"
+    write_model(model, architecture, columns=columns, format="F16")
     quant = folder / "small.gguf"
     texts = []
     for name, words in (("prose", "the rain in spain 42 "), ("code", "return x [ 0 ] + 1 ; ")):

@@ -99,6 +99,26 @@ def test_3_minus_zero_put_to_use(page: Any, example: Example) -> None:
         assert number(page, "#f3", name) == pytest.approx(float(np.mean(error**2)), rel=1e-12)
 
 
+@pytest.mark.parametrize("name", ["INT8", "INT4", "INT2", "NF4", "IQ4_NL"])
+def test_3_codes_with_a_scale(page: Any, example: Example, name: str) -> None:
+    """The codes of the piece, one after the other, mean what Python says that they mean."""
+    turn(page, "#f3", "type", name)
+    weights = first_piece(example)
+    format = find_format(
+        {"NF4": "NF4_ROW", "IQ4_NL": "IQ4_NL"}.get(name, f"{name}_SYM_ROW")
+    ).for_shape((weights.size,))
+    blocks = format.encode_blocks(weights.reshape(-1, format.block_size))
+    parts = format.parts(blocks)
+    assert number(page, "#f3", "scale") == parts.scale[0, 0]
+    shown = {int(row[1], 2): float(row[2]) for row in rows(page, "#f3")}
+    assert len(shown) == 2 ** int("".join(c for c in name if c.isdigit())[:1])
+    codes = parts.codes[0].astype(int) % len(shown)
+    for code, weight in zip(codes, parts.weights()[0], strict=True):
+        assert shown[int(code)] == weight
+    turn(page, "#f3", "number", repr(float(weights[3])))
+    assert number(page, "#f3", "stored") == parts.weights()[0, 3]
+
+
 def test_5_codes_near_zero(page: Any) -> None:
     turn(page, "#f5", "within", 0.5)
     assert number(page, "#f5", "within") == 2_113_929_216
@@ -106,7 +126,7 @@ def test_5_codes_near_zero(page: Any) -> None:
     turn(page, "#f5", "reach", 4)
     table = np.array(rows(page, "#f5"), float)
     values = np.unique(E2M1.table)
-    for low, high, count in table:
+    for low, high, count, _ in table:
         assert count == ((values >= low) & (values < high)).sum()
 
 

@@ -79,6 +79,7 @@ def walk_page(
 ) -> str:
     """Return the walk on these models: the reference, and its quant."""
     from zeropoint.checkpoints import open_model
+    from zeropoint.errors import UnsupportedModel
     from zeropoint.models import load_model
     from zeropoint.studio import walk
 
@@ -87,9 +88,13 @@ def walk_page(
     if not models:
         return walk.render(walk.completed(walk.from_runs(runs)))
     checkpoints = [open_model(name) for name in models]
-    loaded = [load_model(checkpoint, threads=threads) for checkpoint in checkpoints]
+    try:
+        loaded = [load_model(checkpoint, threads=threads) for checkpoint in checkpoints]
+    except UnsupportedModel as error:  # its weights can be looked at all the same
+        out.warn(f"{error}; only its weights are shown")
+        loaded = []
     quiet = Progress.none if out.quiet and progress is Progress.auto else progress
-    page = walk.Walk(checkpoints[0], runs, *loaded)
+    page = walk.Walk(checkpoints[0], runs, *loaded[:2])
     for _ in track(page.steps(), page.total, "reading", quiet):
         pass
     if page.data["borrowed"]:

@@ -44,7 +44,7 @@ class Walk:
         self,
         checkpoint: Checkpoint,
         runs: Sequence[evidence.Run],
-        model: LanguageModel | None,
+        model: LanguageModel | None = None,
         quant: LanguageModel | None = None,
     ) -> None:
         self.checkpoint = checkpoint

@@ -1,6 +1,6 @@
 // Where the bytes are: layers in one row, the tensors of each below, as wide as they are large.
 
-import { fact, figureParts, h, inBytes, linear, percent, picture, roving, s, value, widthOf } from "./draw.js";
+import { drawnOnce, fact, figureParts, h, inBytes, linear, percent, picture, roving, s, value, widthOf } from "./draw.js";
 import { tensorPicker } from "./histogram.js";
 
 /** The layer that a tensor belongs to, or its own kind. */
@@ -13,16 +13,19 @@ export function mount(figure, data, state) {
   const picker = tensorPicker(data, state, "tensor", () => show());
   const tensors = data.tensors, total = tensors.reduce((sum, t) => sum + t.bytes, 0);
   const formats = [...new Set(tensors.map((t) => t.format))];
+  const drawn = drawnOnce((width) => icicle(width, tensors, total, formats, () => picker.current(), picker.set));
+  const below = legend(tensors, formats, total);
   const show = figureParts(figure, [picker.control], (plot) => {
     const one = picker.current();
     picker.sync();
     return {
-      plot: [icicle(plot, tensors, total, formats, one, picker.set), legend(tensors, formats, total)],
+      plot: [drawn(widthOf(plot), one, widthOf(plot)), below],
       reading: [fact("tensor", value("name", null, one.name)), fact("size", value("bytes", one.bytes, inBytes(one.bytes))),
         fact("of the file’s tensors", value("share", one.bytes / total, percent(one.bytes / total))),
         fact("format", value("format", null, one.format)),
         fact("bits per weight", value("bits", (8 * one.bytes) / one.shape.reduce((a, n) => a * n, 1)))],
-      table: [["tensor", "format", "shape", "bytes"], tensors.map((t) => [t.name, t.format, t.shape.join(" × "), t.bytes])],
+      table: () => [["tensor", "format", "shape", "bytes"], tensors.map((t) => [t.name, t.format, t.shape.join(" × "),
+        t.bytes])],
     };
   });
 }
@@ -34,8 +37,8 @@ function legend(tensors, formats, total) {
   }));
 }
 
-function icicle(plot, tensors, total, formats, one, pick) {
-  const width = widthOf(plot), x = linear([0, total], [0, width]);
+function icicle(width, tensors, total, formats, current, pick) {
+  const x = linear([0, total], [0, width]);
   const image = picture(width, 150, "Bytes of the file, by layer and tensor");
   const layers = new Map();
   for (const t of tensors) layers.set(layerOf(t.name), [...(layers.get(layerOf(t.name)) ?? []), t]);
@@ -43,13 +46,13 @@ function icicle(plot, tensors, total, formats, one, pick) {
   const marks = [], order = [];
   for (const [name, members] of layers) {
     const bytes = members.reduce((sum, t) => sum + t.bytes, 0), w = x(bytes);
-    image.append(s("rect", { class: `area ${members.includes(one) ? "second" : ""}`, x: x(at), y: 8, width: Math.max(w - 1,
+    image.append(s("rect", { class: "area", x: x(at), y: 8, width: Math.max(w - 1,
       0.5), height: 40, rx: 2 }));
     if (w > 15) {
       image.append(s("text", { x: x(at) + w / 2, y: 33, "text-anchor": "middle" }, w > 60 ? name : name.replace("layer ", "")));
     }
     for (const t of [...members].sort((a, b) => b.bytes - a.bytes)) {
-      const mark = s("rect", { class: `fill f${formats.indexOf(t.format) % 6} ${t === one ? "chosen" : ""}`, x: x(at), y: 54,
+      const mark = s("rect", { class: `fill f${formats.indexOf(t.format) % 6}`, x: x(at), y: 54,
         width: Math.max(x(t.bytes) - 0.6, 0.4), height: 84, role: "button", "data-mark": t.name,
         onclick: () => pick(t.name) }, s("title", {}, `${t.name}: ${inBytes(t.bytes)}, ${t.format}`));
       marks.push(mark);
@@ -63,9 +66,12 @@ function icicle(plot, tensors, total, formats, one, pick) {
     if (w > 46) image.append(s("text", { class: "on-fill", x: Number(mark.getAttribute("x")) + w / 2, y: 100,
       "text-anchor": "middle" }, order[i].format));
   });
-  const chosen = order.indexOf(one), box = marks[chosen];
-  if (box) image.append(s("rect", { class: "frame", x: Number(box.getAttribute("x")) - 1, y: 52, width: Math.max(Number(
-    box.getAttribute("width")) + 2, 3), height: 88, rx: 2 }));
-  roving(marks, { start: Math.max(chosen, 0), onFocus: (i) => order[i] !== one && pick(order[i].name) });
-  return image;
+  const frame = image.appendChild(s("rect", { class: "frame", y: 52, height: 88, rx: 2 }));
+  roving(marks, { start: Math.max(order.indexOf(current()), 0), onFocus: (i) => order[i] !== current()
+    && pick(order[i].name) });
+  return { element: image, mark(one) {
+    const box = marks[order.indexOf(one)];
+    frame.setAttribute("x", Number(box.getAttribute("x")) - 1);
+    frame.setAttribute("width", Math.max(Number(box.getAttribute("width")) + 2, 3));
+  } };
 }

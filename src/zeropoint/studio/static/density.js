@@ -3,7 +3,7 @@
 import { FLOATS, codesWithin, countBetween } from "./codecs.js";
 import { axisBelow, axisLeft, choice, fact, figureParts, format, h, inCount, linear, logarithmic, percent,
   picture, range, s, select, value, widthOf } from "./draw.js";
-import { tensorPicker } from "./histogram.js";
+import { between, tensorPicker } from "./histogram.js";
 
 const BINS = 80;
 
@@ -48,7 +48,8 @@ export function mount(figure, data, state) {
           h("span", {}, h("i", { class: "swatch quant" }), `weights of ${tensor.name} (${inCount(
             tensor.shape.reduce((p, n) => p * n, 1))}), to their own height`)),
       ],
-      table: [["from", "to", "numbers of the type"], counts.map((n, i) => [edges[i], edges[i + 1], n])],
+      table: [["from", "to", "numbers of the type", "weights of the tensor, about"], counts.map((n, i) => [edges[i],
+        edges[i + 1], n, between(tensor, edges[i], edges[i + 1])])],
     };
   });
 }

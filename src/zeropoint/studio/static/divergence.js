@@ -1,6 +1,6 @@
 // Both models' next-token distributions at one position, and the KL divergence between them.
 
-import { announce, button, fact, figureParts, format, h, linear, percent, picture, s, value, widthOf } from "./draw.js";
+import { announce, button, drawnOnce, fact, figureParts, format, h, linear, percent, picture, s, value, widthOf } from "./draw.js";
 import { source } from "./pick.js";
 import { nextTokens, pieceOf, shownPiece, sides, targetOf, textPicker } from "./text.js";
 
@@ -18,19 +18,20 @@ export function mount(figure, data, state) {
     button("forward →", "forward", () => picker.go(picker.position() + 1)),
     button("worst token", "worst", () => picker.go(ranked()[0], true)),
     button("next worst (n)", "next-worst", () => rank(1)), button("previous worst (p)", "previous-worst", () => rank(-1)))];
+  const marked = drawnOnce((...parts) => shaded(...parts, picker, rank));
   const show = figureParts(figure, controls, (plot) => {
     const text = picker.current(), i = picker.position(), next = nextTokens(text, i);
     picker.sync();
     const kl = text.kl[i], mean = text.kl.reduce((a, v) => a + v, 0) / text.kl.length;
     announce(`KL ${format(kl, 3)} nats before ${shownPiece(text, targetOf(text, i))}`);
     return {
-      plot: [shaded(plot, text, i, picker, rank), bars(plot, text, i, next)],
+      plot: [marked(text, i, plot, text), bars(plot, text, i, next)],
       reading: [fact("KL here", value("kl", kl, `${format(kl, 4)} nats`)),
         fact(`mean of these ${text.kl.length}`, value("mean", mean, `${format(mean, 4)} nats`)),
         fact("in reality came", value("target", targetOf(text, i), shownPiece(text, targetOf(text, i)))), sides(),
         source(`the run ${data.run}. KL(reference ‖ quant) = Σ p · (log p − log q) over the whole vocabulary; drawn are `
           + "both models' ten most likely tokens")],
-      table: [["next token", "reference", "quant"], next.map((t) => [shownPiece(text, t.id), t.reference, t.quant])],
+      table: () => [["next token", "reference", "quant"], next.map((t) => [shownPiece(text, t.id), t.reference, t.quant])],
     };
   });
 }
@@ -41,19 +42,18 @@ export function shadeOf(kl) {
 }
 
 /** The text, each token shaded by the KL of what was expected in its place. */
-export function shaded(plot, text, now, picker, rank) {
+function shaded(plot, text, picker, rank) {
   const context = text.tokens.slice(Math.max(text.first - 30, 0), text.first + 1).map((id) => pieceOf(text, id)).join("");
   const tokens = Array.from(text.kl, (kl, i) => {
     const [a, b] = [text.ids[i * 20], text.ids[i * 20 + 10]];
-    return h("span", { class: `tok k${shadeOf(kl)} ${a === b ? "" : "flip"}`, "data-mark": `t${i}`, role: "button",
-      tabindex: i === now ? "0" : "-1", "aria-current": i === now ? "true" : null,
+    return h("span", { class: `tok k${shadeOf(kl)} ${a === b ? "" : "flip"}`, "data-mark": `t${i}`, role: "button", tabindex: "-1",
       title: `KL ${format(kl, 3)} nats`, onclick: () => picker.go(i, true) }, pieceOf(text, targetOf(text, i)));
   });
   const box = h("div", { class: "tokens", role: "group", "aria-label": "the text; arrow keys move by token, n and p by "
     + "divergence", onkeydown: (event) => {
     const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (event.ctrlKey || event.altKey || event.metaKey) return;
-    if (by) picker.go(now + by);
+    if (by) picker.go(picker.position() + by);
     else if (event.key === "n" || event.key === "p") rank(event.key === "n" ? 1 : -1);
     else if (event.key === "Home" || event.key === "End") picker.go(event.key === "Home" ? 0 : text.kl.length - 1);
     else return;
@@ -63,15 +63,21 @@ export function shaded(plot, text, now, picker, rank) {
   const steps = ["below 0.01", "0.01", "0.05", "0.2", "1 nat and more"];
   const legend = h("p", { class: "legend" }, "KL", steps.map((name, k) => h("span", { class: `tok k${k}` }, ` ${name} `)),
     h("span", {}, h("b", {}, "bold"), ": the two models would choose different tokens"));
-  requestAnimationFrame(() => {
-    const mark = box.querySelector(".tok[aria-current]");
-    if (mark) box.scrollTop = Math.max(mark.offsetTop - box.offsetTop - box.clientHeight / 2, 0);
-  });
-  return h("div", {}, box, legend);
+  let current = null;
+  return { element: h("div", {}, box, legend), mark(now) {
+    current?.setAttribute("tabindex", "-1");
+    current?.removeAttribute("aria-current");
+    current = tokens[now];
+    current.setAttribute("tabindex", "0");
+    current.setAttribute("aria-current", "true");
+    requestAnimationFrame(() => {
+      box.scrollTop = Math.max(current.offsetTop - box.offsetTop - box.clientHeight / 2, 0);
+    });
+  } };
 }
 
 /** Pairs of bars, one for each token that either model thinks likely. */
-export function bars(plot, text, i, next) {
+function bars(plot, text, i, next) {
   const width = widthOf(plot), left = Math.min(150, width / 3), step = 27;
   const x = linear([0, Math.max(...next.flatMap((t) => [t.reference ?? 0, t.quant ?? 0]), 1e-6)], [left, width - 62]);
   const image = picture(width, next.length * step + 6, "Probability of the next token, reference and quant");

@@ -230,6 +230,19 @@ export function toggle({ label, name, onChange }) {
   return element;
 }
 
+/**
+ * A dense picture that is drawn once for each key and then only marked: `make()` returns {element,
+ * mark(chosen)}. With ten thousand marks, drawing takes a second and marking a millisecond.
+ */
+export function drawnOnce(make) {
+  let known = null;
+  return (key, chosen, ...rest) => {
+    if (known?.key !== key) known = { key, ...make(...rest) };
+    known.mark(chosen);
+    return known.element;
+  };
+}
+
 /** A button. */
 export function button(label, name, onClick, more = {}) {
   return h("button", { type: "button", "data-control": name, onclick: onClick, ...more }, label);
@@ -258,8 +271,8 @@ export function numbers({ label, name, onChange }) {
 
 /**
  * The inside of a figure: controls, plot, reading and, behind it, its table. `draw()` fills them:
- * it returns {plot, reading, table: [columns, rows, caption]}; `show()` draws again. A figure that
- * is 0 wide waits until it is seen.
+ * it returns {plot, reading, table: [columns, rows, caption], or a function that returns it};
+ * `show()` draws again: at once what is near the screen, the rest when there is time.
  */
 export function figureParts(figure, controls, draw) {
   const plot = h("div", { class: "plot" }), reading = h("div", { class: "reading" });
@@ -269,7 +282,8 @@ export function figureParts(figure, controls, draw) {
     inside);
   figure.append(h("div", { class: "controls" }, controls), plot, reading, details);
   let rows = null;
-  const fillTable = () => details.open && rows && inside.replaceChildren(table(...rows));
+  const fillTable = () => details.open && rows
+    && inside.replaceChildren(table(...(typeof rows === "function" ? rows() : rows)));
   details.addEventListener("toggle", fillTable);
   const now = () => {
     const drawn = draw(plot);
@@ -315,9 +329,17 @@ addEventListener("beforeprint", () => {
 
 /** Put new children in place, and the focus back on the mark that had it (by data-mark). */
 function keepFocus(parent, children) {
+  const next = [children].flat();
   const mark = parent.contains(document.activeElement) && document.activeElement.dataset?.mark;
-  parent.replaceChildren(...[children].flat());
-  if (mark) parent.querySelector(`[data-mark="${CSS.escape(mark)}"]`)?.focus();
+  next.forEach((child, i) => { // what is the same stays where it is: its layout is known
+    const old = parent.childNodes[i];
+    if (!old) parent.append(child);
+    else if (old !== child) parent.replaceChild(child, old);
+  });
+  while (parent.childNodes.length > next.length) parent.lastChild.remove();
+  if (mark && document.activeElement?.dataset?.mark !== mark) {
+    parent.querySelector(`[data-mark="${CSS.escape(mark)}"]`)?.focus();
+  }
 }
 
 /** A named number under a figure. */
@@ -338,10 +360,13 @@ export function table(columns, rows, caption) {
 /** One tab stop for many marks: arrows move along them, Home and End to the ends. */
 export function roving(marks, { onFocus = () => {}, onKey = () => false, start = 0 } = {}) {
   marks[0]?.ownerSVGElement?.setAttribute("role", "group"); // an image has nothing to press
+  let stop = marks[start];
   marks.forEach((mark, i) => {
     mark.setAttribute("tabindex", i === start ? "0" : "-1");
     mark.addEventListener("focus", () => {
-      marks.forEach((other) => other.setAttribute("tabindex", other === mark ? "0" : "-1"));
+      stop?.setAttribute("tabindex", "-1");
+      stop = mark;
+      mark.setAttribute("tabindex", "0");
       onFocus(i);
     });
     mark.addEventListener("keydown", (event) => {

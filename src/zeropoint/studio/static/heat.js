@@ -1,6 +1,6 @@
 // Layers across, kinds of tensor down: error, bits, or size of each, in five steps with a number.
 
-import { choice, fact, figureParts, format, h, inBytes, percent, picture, roving, s, value, widthOf } from "./draw.js";
+import { choice, drawnOnce, fact, figureParts, format, h, inBytes, percent, picture, roving, s, value, widthOf } from "./draw.js";
 import { layerOf } from "./bytes.js";
 import { tensorPicker } from "./histogram.js";
 
@@ -20,22 +20,31 @@ export function mount(figure, data, state) {
   const at = state.scope("heat", { colour: offered[0] }, () => show());
   const colour = choice({ label: "Colour", name: "colour", options: offered.map((key) => [key, key === "bytes" ? "size" : key]),
     onChange: (x) => at.set({ colour: x }, { push: true }) });
+  const found = new Map();
+  const fifths = (how) => {
+    if (!found.has(how)) {
+      const known = tensors.map(how.of).filter((v) => v !== null).sort((a, b) => a - b);
+      found.set(how, { known, limits: [0.2, 0.4, 0.6, 0.8].map((q) => known[Math.floor(q * (known.length - 1))]) });
+    }
+    return found.get(how);
+  };
+  const drawn = drawnOnce((...parts) => map(...parts, () => picker.current(), picker.set));
   const show = figureParts(figure, [colour, picker.control], (plot) => {
     const key = offered.includes(at.get("colour")) ? at.get("colour") : offered[0];
     const how = COLOURS[key], one = picker.current();
     colour.set(key);
     picker.sync();
-    const known = tensors.map(how.of).filter((v) => v !== null).sort((a, b) => a - b);
-    const limits = [0.2, 0.4, 0.6, 0.8].map((q) => known[Math.floor(q * (known.length - 1))]);
+    const { known, limits } = fifths(how);
     const shade = (v) => 1 + limits.filter((limit) => v > limit).length;
     return {
-      plot: [map(plot, tensors, how, shade, one, picker.set), legend(how, [known[0], ...limits, known.at(-1)])],
+      plot: [drawn(`${how.name} ${widthOf(plot)}`, one, widthOf(plot), tensors, how, shade), legend(how, [known[0],
+        ...limits, known.at(-1)])],
       reading: [fact("tensor", value("name", null, one.name)), offered.includes("error") ? fact("error ∕ weights", value("error",
         COLOURS.error.of(one), one.relative_error === null ? "copied" : percent(COLOURS.error.of(one), 2))) : null,
       offered.includes("outliers") ? fact("largest ∕ σ", value("outliers", COLOURS.outliers.of(one))) : null, fact("format", value("format", null,
         one.format)), fact("bits per weight", value("bits", COLOURS.bits.of(one))),
       h("p", { class: "note" }, one.reason ? `Why ${one.format}: ${one.reason}.` : "")].filter(Boolean),
-      table: [["tensor", "format", ...offered.map((name) => COLOURS[name].name)], tensors.map((t) => [t.name, t.format,
+      table: () => [["tensor", "format", ...offered.map((name) => COLOURS[name].name)], tensors.map((t) => [t.name, t.format,
         ...offered.map((name) => COLOURS[name].of(t))])],
     };
   });
@@ -47,17 +56,17 @@ function legend(how, edges) {
     `${how.told(edges[k - 1])} – ${how.told(edges[k])}`)));
 }
 
-function map(plot, tensors, how, shade, one, pick) {
-  const layers = [...new Set(tensors.map((t) => layerOf(t.name)))].filter((name) => name.startsWith("layer"));
-  const kinds = [...new Set(tensors.filter((t) => layers.includes(layerOf(t.name))).map((t) => t.kind))];
-  const others = tensors.filter((t) => !layers.includes(layerOf(t.name)));
-  const width = widthOf(plot), left = 96, cell = Math.min(34, (width - left) / Math.max(layers.length, 1)), tall = 26;
+function map(width, tensors, how, shade, current, pick) {
+  const inLayers = tensors.filter((t) => layerOf(t.name).startsWith("layer"));
+  const others = tensors.filter((t) => !layerOf(t.name).startsWith("layer"));
+  const layers = [...new Set(inLayers.map((t) => layerOf(t.name)))], kinds = [...new Set(inLayers.map((t) => t.kind))];
+  const left = 96, cell = Math.min(34, (width - left) / Math.max(layers.length, 1)), tall = 26;
   const height = (kinds.length + others.length) * tall + 34;
   const image = picture(width, height, `${how.name} of every tensor, layers across`);
   const marks = [], order = [], places = [];
   const add = (t, x, y, w) => {
     const v = how.of(t), k = v === null ? 0 : shade(v);
-    const mark = s("rect", { class: `cell h${k} ${t === one ? "chosen" : ""}`, x, y, width: w - 1.5, height: tall - 2, rx: 3,
+    const mark = s("rect", { class: `cell h${k}`, x, y, width: w - 1.5, height: tall - 2, rx: 3,
       role: "button", "data-mark": t.name, onclick: () => pick(t.name) }, s("title", {}, `${t.name}: ${v === null ? "copied" : how.told(v)}`));
     marks.push(mark);
     order.push(t);
@@ -68,7 +77,7 @@ function map(plot, tensors, how, shade, one, pick) {
   };
   kinds.forEach((kind, i) => {
     image.append(s("text", { x: left - 8, y: i * tall + 17, "text-anchor": "end" }, kind));
-    for (const t of tensors.filter((x) => x.kind === kind && layers.includes(layerOf(x.name)))) {
+    for (const t of inLayers.filter((x) => x.kind === kind)) {
       add(t, left + layers.indexOf(layerOf(t.name)) * cell, i * tall, cell);
     }
   });
@@ -79,7 +88,8 @@ function map(plot, tensors, how, shade, one, pick) {
     image.append(s("text", { x: left - 8, y: y + 17, "text-anchor": "end" }, t.kind));
     add(t, left, y, Math.max(cell * 3, 40));
   });
-  roving(marks, { start: Math.max(order.indexOf(one), 0), onFocus: (i) => order[i] !== one && pick(order[i].name),
+  roving(marks, { start: Math.max(order.indexOf(current()), 0), onFocus: (i) => order[i] !== current()
+    && pick(order[i].name),
     onKey: (i, event) => {
       const way = { ArrowDown: 1, ArrowUp: -1 }[event.key];
       if (!way) return false;
@@ -88,5 +98,10 @@ function map(plot, tensors, how, shade, one, pick) {
       if (near.length) marks[near[0][0]].focus();
       return true;
     } });
-  return image;
+  let chosen = null;
+  return { element: image, mark(one) {
+    chosen?.classList.remove("chosen");
+    chosen = marks[order.indexOf(one)] ?? null;
+    chosen?.classList.add("chosen");
+  } };
 }

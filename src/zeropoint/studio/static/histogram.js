@@ -69,7 +69,7 @@ export function edge(t, i) {
 }
 
 /** Weights of a tensor between two edges, bins cut evenly. */
-function between(t, low, high) {
+export function between(t, low, high) {
   const width = (2 * t.limit) / t.counts.length;
   return t.counts.reduce((sum, n, i) => {
     const overlap = Math.min(high, edge(t, i + 1)) - Math.max(low, edge(t, i));

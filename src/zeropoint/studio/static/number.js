@@ -1,33 +1,64 @@
-// Number lab: one number, bit by bit, in any float type; its neighbours to scale; −0 put to use.
+// Number lab: one number, bit by bit, in any type; its neighbours to scale; −0 put to use.
+//
+// A float is sign, exponent and significand. Of the other types a code is a place in a table (for
+// integers: the integer), times a scale, which is the one that the picked piece of a row would have.
 
-import { FLOATS, decodeFloat, encodeFloat, errorsOf, findFormat, neighbours, quantize }
+import { FLOATS, IQ4_VALUES, NF4_VALUES, decodeFloat, encodeFloat, errorsOf, findFormat, neighbours, quantize }
   from "./codecs.js";
 import { announce, button, fact, figureParts, format, h, linear, numbers, picture, range, s, select, toggle,
   value, widthOf } from "./draw.js";
 import { piecePicker } from "./pick.js";
 
 const PARTS = ["sign", "exponent", "significand"];
+const TABLES = {
+  ...Object.fromEntries([8, 6, 5, 4, 3, 2].map((bits) => [`INT${bits}`, { bits, format: `INT${bits}_SYM_ROW`,
+    values: Array.from({ length: 2 ** bits }, (_, q) => (q < 2 ** (bits - 1) ? q : q - 2 ** bits)) }])),
+  NF4: { bits: 4, format: "NF4_ROW", values: Array.from(NF4_VALUES) },
+  IQ4_NL: { bits: 4, format: "IQ4_NL", values: Array.from(IQ4_VALUES) },
+};
+
+/** A float type as this page uses types: codes to numbers, numbers to codes, neighbours. */
+function floatKind(type) {
+  return { ...type, decode: (code) => decodeFloat(type, code), encode: (x) => encodeFloat(type, x),
+    beside: (code) => neighbours(type, code) };
+}
+
+/** A table times the scale that these weights would have. */
+function tableKind(name, weights) {
+  const { bits, format, values } = TABLES[name];
+  const own = findFormat(format), row = format.endsWith("ROW") ? weights : weights.slice(0, own.size);
+  const scale = quantize(own, row).groups[0].scale || 1;
+  const numbers = values.map((v) => Math.fround(scale * v));
+  const order = numbers.map((_, q) => q).sort((a, b) => numbers[a] - numbers[b]);
+  const nearest = (x) => order.reduce((a, q) => (Math.abs(numbers[q] - x) < Math.abs(numbers[a] - x) ? q : a));
+  const at = (place) => (place >= 0 && place < order.length ? numbers[order[place]] : null);
+  return { name, bits, scale, values, mantissaBits: bits, max: Math.max(...numbers), table: true,
+    decode: (code) => numbers[code], encode: nearest,
+    beside: (code) => [at(order.indexOf(code) - 1), at(order.indexOf(code) + 1)] };
+}
 
 export function mount(figure, data, state) {
   const picker = piecePicker(data, state, () => show());
   const at = state.scope(figure.dataset.scope ?? "number",
     { type: figure.dataset.type ?? "F32", value: NaN, code: -1, reuse: false }, () => show());
-  const type = () => FLOATS[at.get("type")] ?? FLOATS.F32;
+  const type = () => (TABLES[at.get("type")] ? tableKind(at.get("type"), picker.current().values)
+    : floatKind(FLOATS[at.get("type")] ?? FLOATS.F32));
   const typed = () => {
     const found = at.get("value");
     return Number.isNaN(found) ? largestOf(picker.current().values) : found;
   };
   const code = () => (at.get("code") >= 0 && at.get("code") < 2 ** type().bits
-    ? at.get("code") : encodeFloat(type(), typed()));
+    ? at.get("code") : type().encode(typed()));
   const setCode = (next, push = true) => {
-    const found = decodeFloat(type(), next);
+    const found = type().decode(next);
     at.set({ code: next, value: Number.isFinite(found) ? found : NaN }, { push });
     announce(`${format(found, 7)} in ${type().name}`);
   };
   const setValue = (next, push = false) => at.set({ value: next, code: -1 }, { push });
 
-  const typeMenu = select({ label: "Type", name: "type", options: Object.keys(FLOATS).map((n) => [n,
-    n.replace("_", " ")]), onChange: (next) => at.set({ type: next, value: typed(), code: -1 },
+  const names = (all) => Object.keys(all).map((n) => [n, n.replace("_", " ")]);
+  const typeMenu = select({ label: "Type", name: "type", options: [["Floats", names(FLOATS)],
+    ["With a scale", names(TABLES)]], onChange: (next) => at.set({ type: next, value: typed(), code: -1 },
     { push: true }) });
   const box = numbers({ label: "Number", name: "number", onChange: ([x]) => setValue(x, true) });
   box.classList.remove("wide");
@@ -36,15 +67,15 @@ export function mount(figure, data, state) {
   const reuse = toggle({ label: "put −0 to use as ±5", name: "reuse",
     onChange: (on) => at.set({ reuse: on }, { push: true }) });
   const step = (side) => {
-    const next = neighbours(type(), code())[side];
-    if (next !== null) setCode(encodeFloat(type(), next));
+    const next = type().beside(code())[side];
+    if (next !== null) setCode(type().encode(next));
   };
   const controls = [typeMenu, box, slider, picker.control, h("div", { class: "control buttons" },
     button("− next below", "below", () => step(0)), button("+ next above", "above", () => step(1)),
     button("a weight of the tensor", "reset", () => setValue(NaN, true))), reuse];
 
   const show = figureParts(figure, controls, (plot) => {
-    const kind = type(), now = code(), stored = decodeFloat(kind, now);
+    const kind = type(), now = code(), stored = kind.decode(now);
     const exact = at.get("code") >= 0 ? stored : typed();
     typeMenu.set(kind.name);
     box.set([exact]);
@@ -53,7 +84,7 @@ export function mount(figure, data, state) {
     reuse.set(at.get("reuse"));
     reuse.hidden = kind.name !== "FP4_E2M1";
     const error = stored - exact;
-    const [below, above] = Number.isFinite(stored) ? neighbours(kind, now) : [null, null];
+    const [below, above] = Number.isFinite(stored) ? kind.beside(now) : [null, null];
     const all = kind.name === "FP4_E2M1";
     return {
       plot: [bits(kind, now, setCode), formula(kind, now, stored), line(plot, kind, now, exact),
@@ -62,7 +93,8 @@ export function mount(figure, data, state) {
         fact("stored", value("stored", stored, digits(kind, stored))),
         fact("error", value("error", error)),
         fact("next below", value("below", below, format(below, places(kind)))), fact("next above", value("above", above, format(above, places(kind)))),
-        fact("step here", value("step", stepAt(kind, now))),
+        kind.table ? fact("scale", value("scale", kind.scale, format(kind.scale, 6)))
+          : fact("step here", value("step", stepAt(kind, now))),
         Math.abs(exact) > kind.max ? h("p", { class: "note" },
           `${kind.name} ends at ${format(kind.max, 6)}: what is larger is stored as that.`) : null,
       ].filter(Boolean),
@@ -103,13 +135,17 @@ function digits(kind, x) {
 
 /** One button for each bit. */
 function bits(kind, code, setCode) {
+  const partOf = (place) => (kind.table ? (place === kind.bits - 1 && kind.name.startsWith("INT") ? "sign" : "significand")
+    : PARTS[place === kind.bits - 1 ? 0 : place >= kind.mantissaBits ? 1 : 2]);
   const cells = Array.from({ length: kind.bits }, (_, i) => {
     const place = kind.bits - 1 - i, bit = Math.floor(code / 2 ** place) % 2;
-    const part = PARTS[place === kind.bits - 1 ? 0 : place >= kind.mantissaBits ? 1 : 2];
+    const part = partOf(place);
     return h("button", { type: "button", class: `bit ${part}`, "aria-pressed": String(bit === 1),
       "data-mark": `bit${place}`, "data-bit": place, "aria-label": `${bit}: bit ${place}, ${part}`,
       onclick: () => setCode(code + (bit ? -1 : 1) * 2 ** place) }, String(bit));
   });
+  if (kind.table) return h("div", { class: "bit-row" }, h("span", { class: "bits" }, cells, h("span", { class: "bits-name",
+    "aria-hidden": "true" }, kind.name.startsWith("INT") ? "two’s complement" : "place in the table")));
   const start = kind.bits - kind.mantissaBits;
   const group = (name, members) => h("span", { class: `bits ${name}`, role: "group",
     "aria-label": name }, members, h("span", { class: "bits-name", "aria-hidden": "true" },
@@ -126,6 +162,8 @@ function fields(kind, code) {
 }
 
 function formula(kind, code, stored) {
+  if (kind.table) return h("p", { class: "formula" }, h("span", { class: "exponent" }, format(kind.scale, 6)), " × ",
+    h("span", { class: "significand" }, format(kind.values[code], 6)), ` = ${format(stored, 9)}`);
   const { negative, exponent, mantissa } = fields(kind, code);
   if (!Number.isFinite(stored)) return h("p", { class: "formula" }, format(stored, 3));
   const power = Math.max(exponent, 1) - kind.bias;
@@ -137,6 +175,10 @@ function formula(kind, code, stored) {
 }
 
 function rowsOf(kind, code) {
+  if (kind.table) {
+    return kind.values.map((v, q) => [q === code ? "this code" : "code", q.toString(2).padStart(kind.bits, "0"),
+      kind.decode(q)]);
+  }
   const { negative, exponent, mantissa } = fields(kind, code);
   const padded = (x, width) => x.toString(2).padStart(width, "0");
   return [
@@ -144,7 +186,7 @@ function rowsOf(kind, code) {
     ["exponent", padded(exponent, kind.exponentBits),
       `2^${Math.max(exponent, 1) - kind.bias}${exponent ? "" : " (subnormal: no leading 1)"}`],
     ["significand", padded(mantissa, kind.mantissaBits), `${mantissa} of ${2 ** kind.mantissaBits} steps`],
-    ["value", "", decodeFloat(kind, code)],
+    ["value", "", kind.decode(code)],
     ["largest", "", kind.max], ["smallest above 0", "", kind.smallest],
   ];
 }
@@ -152,16 +194,16 @@ function rowsOf(kind, code) {
 /** The neighbours on a line, to scale; the number that was asked for is the triangle. */
 function line(plot, kind, code, exact) {
   const width = widthOf(plot), height = 98;
-  const stored = decodeFloat(kind, code);
+  const stored = kind.decode(code);
   if (!Number.isFinite(stored)) return h("p", { class: "note" }, "This code is no number.");
   const seen = [stored];
   for (const side of [0, 1]) {
     let place = code;
     for (let i = 0; i < 4; i++) {
-      const next = neighbours(kind, place)[side];
+      const next = kind.beside(place)[side];
       if (next === null) break;
       seen[side ? "push" : "unshift"](next);
-      place = encodeFloat(kind, next);
+      place = kind.encode(next);
     }
   }
   const ends = [seen[0], seen.at(-1)];
