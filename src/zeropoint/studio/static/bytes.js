@@ -67,10 +67,11 @@ function icicle(width, tensors, total, formats, current, pick) {
       "text-anchor": "middle" }, order[i].format));
   });
   const frame = image.appendChild(s("rect", { class: "frame", y: 52, height: 88, rx: 2 }));
-  roving(marks, { start: Math.max(order.indexOf(current()), 0), onFocus: (i) => order[i] !== current()
+  roving(marks, { start: Math.max(order.findIndex((t) => t.name === current().name), 0), onFocus: (i) => order[i].name !== current().name
     && pick(order[i].name) });
   return { element: image, mark(one) {
-    const box = marks[order.indexOf(one)];
+    const box = marks[order.findIndex((t) => t.name === one.name)]; // by name: a server may send them anew
+    if (!box) return;
     frame.setAttribute("x", Number(box.getAttribute("x")) - 1);
     frame.setAttribute("width", Math.max(Number(box.getAttribute("width")) + 2, 3));
   } };

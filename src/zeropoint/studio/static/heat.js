@@ -88,7 +88,7 @@ function map(width, tensors, how, shade, current, pick) {
     image.append(s("text", { x: left - 8, y: y + 17, "text-anchor": "end" }, t.kind));
     add(t, left, y, Math.max(cell * 3, 40));
   });
-  roving(marks, { start: Math.max(order.indexOf(current()), 0), onFocus: (i) => order[i] !== current()
+  roving(marks, { start: Math.max(order.findIndex((t) => t.name === current().name), 0), onFocus: (i) => order[i].name !== current().name
     && pick(order[i].name),
     onKey: (i, event) => {
       const way = { ArrowDown: 1, ArrowUp: -1 }[event.key];
@@ -101,7 +101,7 @@ function map(width, tensors, how, shade, current, pick) {
   let chosen = null;
   return { element: image, mark(one) {
     chosen?.classList.remove("chosen");
-    chosen = marks[order.indexOf(one)] ?? null;
+    chosen = marks[order.findIndex((t) => t.name === one.name)] ?? null;
     chosen?.classList.add("chosen");
   } };
 }
