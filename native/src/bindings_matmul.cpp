@@ -39,16 +39,19 @@ Mode mode_of(const std::string& name) {
     throw nb::value_error("the mode is exact or fast");
 }
 
+// Rows from `first` on, as many as each output has columns.
 void matmul(const std::vector<const PackedMatrix*>& matrices, Array<const float, 2> x,
-            const std::vector<Array<float, 2>>& outs, const std::string& mode, int threads) {
+            const std::vector<Array<float, 2>>& outs, std::size_t first, const std::string& mode,
+            int threads) {
     if (outs.size() != matrices.size()) throw nb::value_error("matmul: one output per matrix");
     std::vector<Product> products;
     for (std::size_t i = 0; i < matrices.size(); ++i) {
         const PackedMatrix& matrix = *matrices[i];
-        if (matrix.columns() != x.shape(1) || outs[i].shape(0) != x.shape(0) ||
-            outs[i].shape(1) != matrix.rows())
+        const std::size_t rows = outs[i].shape(1);
+        if (matrix.columns() != x.shape(1) || outs[i].shape(0) != x.shape(0) || first % panel_rows ||
+            first > matrix.rows() || rows > matrix.rows() - first || rows == 0)
             throw nb::value_error("matmul: the arrays do not fit each other");
-        products.push_back({&matrix, outs[i].data(), matrix.rows()});
+        products.push_back({&matrix, outs[i].data(), rows, first, rows});
     }
     const Mode chosen = mode_of(mode);
     const float* data = x.data();
@@ -72,6 +75,6 @@ void zeropoint::bind_matmul(nb::module_& module) {
         .def("set_rows", &set_rows, nb::arg("first"), nb::arg("blocks"), nb::arg("threads"))
         .def("get_rows", &get_rows, nb::arg("rows"), nb::arg("out"), nb::arg("threads"));
     module.def("supports_products", &PackedMatrix::supports, nb::arg("format"));
-    module.def("matmul", &matmul, nb::arg("matrices"), nb::arg("x"), nb::arg("outs"), nb::arg("mode"),
-               nb::arg("threads"));
+    module.def("matmul", &matmul, nb::arg("matrices"), nb::arg("x"), nb::arg("outs"), nb::arg("first"),
+               nb::arg("mode"), nb::arg("threads"));
 }

@@ -26,8 +26,6 @@ const MatmulKernels& kernels() {
     return active;
 }
 
-const int* widths(bool fast) { return fast ? kernels().fast_widths : kernels().exact_widths; }
-
 const LayoutKernels& kernels_of(Layout layout) { return kernels().layouts[std::size_t(layout)]; }
 
 constexpr std::size_t huge_page = std::size_t(2) << 20;
@@ -79,14 +77,17 @@ void Activations::assign(const float* x, std::size_t count, std::size_t columns,
     count_ = count, columns_ = columns, mode_ = mode;
     has_exact_ = has_fast_ = false;
     x_ = x, stride_ = stride;
-    for (bool fast : {false, true}) {
-        tiles_[fast].clear();
-        std::size_t first = 0;
-        for (int kind = tile_widths; kind-- > 0;)
-            for (const std::size_t width = std::size_t(widths(fast)[kind]); count - first >= width;
-                 first += width)
-                tiles_[fast].push_back({first, int(width), kind});
+    for (auto& tiles : tiles_) tiles.clear();
+    const std::size_t wide = std::size_t(kernels().exact_width);
+    for (std::size_t first = 0; first < count; first += wide) {
+        const int width = int(std::min(wide, count - first));
+        tiles_[false].push_back({first, width, width});
     }
+    std::size_t first = 0;
+    for (int kind = tile_widths; kind-- > 0;)
+        for (const std::size_t width = std::size_t(kernels().fast_widths[kind]); count - first >= width;
+             first += width)
+            tiles_[true].push_back({first, int(width), kind});
     if (columns % unit_columns == 0) return;
     // Kernels read whole units: pad with zeros, which weights of zero meet.
     const std::size_t padded = units() * unit_columns;
@@ -188,7 +189,7 @@ class PanelOutput {
 public:
     PanelOutput(const Product& product, std::size_t panel, float* spare, std::size_t first_activation)
         : out_(product.out + panel * panel_rows), stride_(product.stride),
-          rows_(std::min(panel_rows, product.weights->rows() - panel * panel_rows)), spare_(spare),
+          rows_(std::min(panel_rows, product.row_count() - panel * panel_rows)), spare_(spare),
           first_activation_(first_activation) {}
 
     float* at(std::size_t activation) const {
@@ -217,7 +218,7 @@ void multiply_one(const Product& product, const Activations& x, bool fast, std::
     float spare[panel_rows];
     for (std::size_t p = first; p < last; ++p) {
         const PanelOutput out(product, p, spare, 0);
-        const std::uint8_t* data = weights.panel(p);
+        const std::uint8_t* data = product.panel(p);
         if (fast)
             kernel.vector_fast(data, weights.units(), x.fast(weights.layout()), out.at(0));
         else
@@ -246,9 +247,9 @@ void multiply_tiles(const Product& product, const Activations& x, bool fast, Ran
         for (std::size_t p = panels.first; p < panels.last; ++p) {
             const PanelOutput out(product, p, spare, begin);
             if (fast)
-                kernel.unpack_fast(weights.panel(p), unit, here, codes);
+                kernel.unpack_fast(product.panel(p), unit, here, codes);
             else
-                kernel.unpack_exact(weights.panel(p), unit, here, floats);
+                kernel.unpack_exact(product.panel(p), unit, here, floats);
             for (const auto& tile : part) {
                 float* to = out.at(tile.first);
                 const std::size_t at = tile.first * units + unit * std::size_t(tile.width);
@@ -279,11 +280,12 @@ Job plan(const Product& product, const Activations& x, int threads) {
     job.fast = x.mode() == Mode::fast && kernel.groups != 0;
     job.one = x.count() == 1 && kernel.vector_exact;
     // Some tasks per thread even out what the system takes from one of them.
-    const std::size_t even = std::max<std::size_t>(1, weights.panels() / (4 * std::size_t(threads)));
+    const std::size_t even = std::max<std::size_t>(1, product.panels() / (4 * std::size_t(threads)));
     const std::size_t most = job.one ? bytes_per_task / weights.panel_bytes() : panels_per_task;
     job.panels_per_task = std::clamp<std::size_t>(most, 1, even);
-    job.chunks = (weights.panels() + job.panels_per_task - 1) / job.panels_per_task;
-    const std::size_t wide = std::size_t(widths(job.fast)[tile_widths - 1]);
+    job.chunks = (product.panels() + job.panels_per_task - 1) / job.panels_per_task;
+    const std::size_t wide =
+        std::size_t(job.fast ? kernels().fast_widths[tile_widths - 1] : kernels().exact_width);
     job.tiles_per_pass = std::max<std::size_t>(1, rows_at_once / wide);
     job.passes = job.one ? 1 : (x.tiles(job.fast).size() + job.tiles_per_pass - 1) / job.tiles_per_pass;
     return job;
@@ -291,7 +293,7 @@ Job plan(const Product& product, const Activations& x, int threads) {
 
 void run(const Job& job, const Activations& x, std::size_t task) {
     const std::size_t first = task % job.chunks * job.panels_per_task;
-    const std::size_t last = std::min(first + job.panels_per_task, job.product->weights->panels());
+    const std::size_t last = std::min(first + job.panels_per_task, job.product->panels());
     if (job.one) return multiply_one(*job.product, x, job.fast, first, last);
     const std::size_t tile = task / job.chunks * job.tiles_per_pass;
     multiply_tiles(*job.product, x, job.fast, {first, last},

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from zeropoint.calibration.corpus import builtin_corpus, read_corpus
-from zeropoint.errors import MeasurementError
+from zeropoint.errors import CheckpointError, MeasurementError
 
 
 def test_the_builtin_mix_has_four_domains_of_some_length() -> None:
@@ -56,3 +56,59 @@ def test_a_file_without_text_is_refused(
         path.write_bytes(content)
     with pytest.raises(MeasurementError, match=message):
         read_corpus([path])
+
+
+@pytest.mark.parametrize(
+    ("lines", "text"),
+    [
+        ('{"text": "one"}\n\n{"text": "two\u2028more", "id": 3}\n', "one\n\ntwo\u2028more"),
+        ('{"text": "one"}\n{"content": "two"}\n', None),
+        ('{"text": 1}\n', None),
+        ("[" * 100_000 + "\n", None),
+        ("no json\n", None),
+    ],
+)
+def test_records_are_their_texts_and_anything_else_is_itself(
+    tmp_path: Path, lines: str, text: str | None
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(lines, "utf-8")
+    assert read_corpus([path]).domains["rows"] == (lines if text is None else text)
+
+
+@pytest.fixture
+def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A hub's cache that holds one file of the data set org/name, and no network."""
+    base = tmp_path / "cache" / "datasets--org--name"
+    snapshot = base / "snapshots" / ("0" * 40)
+    (snapshot / "raw").mkdir(parents=True)
+    (base / "refs").mkdir()
+    (base / "refs" / "main").write_text("0" * 40)
+    (snapshot / "raw" / "test.txt").write_text("words of the data set")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(
+        "huggingface_hub.file_download.HF_HUB_CACHE", str(tmp_path / "cache"), raising=False
+    )
+    return tmp_path / "cache"
+
+
+def test_a_data_set_in_the_hubs_cache_is_read_without_network(cached: Path) -> None:
+    corpus = read_corpus([Path("hub:org/name:raw/test.txt")])
+    assert dict(corpus.domains) == {"test": "words of the data set"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("hub:org/name:raw/other.txt", "cannot be reached"),
+        ("hub:org/other:raw/test.txt", "cannot be reached"),
+        ("hub:org/name", "hub:org/name:FILE"),
+        ("hub:nonsense", "hub:org/name:FILE"),
+        ("hub:org/name:raw/test.parquet", "name a .txt or .jsonl"),
+    ],
+)
+def test_what_the_hub_cannot_give_is_one_sentence(cached: Path, text: str, said: str) -> None:
+    with pytest.raises(CheckpointError, match=said) as caught:
+        read_corpus([Path(text)])
+    assert "\n" not in str(caught.value)

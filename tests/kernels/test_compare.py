@@ -66,6 +66,33 @@ def test_threads_do_not_change_a_bit() -> None:
     np.testing.assert_array_equal(one.nll_quant, three.nll_quant)
 
 
+def test_parts_of_the_vocabulary_change_no_bit() -> None:
+    """The largest logit grows from part to part, so that sums are scaled."""
+    vocab = 5 * compare.BLOCK + 7
+    a, b = logits(1, 6, vocab), logits(2, 6, vocab)
+    a += np.linspace(0, 30, vocab, dtype=np.float32)
+    whole = compare.compare_logits(a, b, targets(3, 6, vocab))
+    for cut in (1, 2, 4):
+        parts = compare.Comparing(targets(3, 6, vocab), vocab)
+        for start in range(0, vocab, cut * compare.BLOCK):
+            part = slice(start, start + cut * compare.BLOCK)
+            parts.add(a[:, part], b[:, part])
+        found = parts.result()
+        for name in ("kl", "nll_reference", "nll_quant", "top_ids", "top_logp"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(whole, name))
+    twin = compare.compare_numpy(a, b, targets(3, 6, vocab))
+    np.testing.assert_allclose(whole.kl, twin.kl, rtol=1e-12)
+
+
+def test_a_broken_logit_in_a_later_part_is_named_by_its_place_in_the_text() -> None:
+    a, b = logits(1, 4, 3000), logits(2, 4, 3000)
+    b[1, 2500] = np.nan
+    parts = compare.Comparing(targets(3, 4, 3000), 3000, first=256)
+    parts.add(a[:, :2048], b[:, :2048])
+    with pytest.raises(MeasurementError, match="quant's logit of token 2500 at position 257"):
+        parts.add(a[:, 2048:], b[:, 2048:])
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("side", ["reference", "quant"])
 def test_a_logit_that_is_not_finite_is_named(value: float, side: str) -> None:

@@ -242,6 +242,20 @@ def test_out_is_written_and_returned() -> None:
     assert kernels.matmul(packed, x[:0]).shape == (0, 24)
 
 
+@MODES
+def test_some_rows_are_the_bits_they_have_among_all(mode: kernels.Mode) -> None:
+    packed = kernels.pack(random_tensor(find_format("Q4_K"), 77, 512))
+    for count in (1, 13):
+        x = np.random.default_rng(count).normal(size=(count, 512)).astype(np.float32)
+        whole = kernels.matmul(packed, x, mode=mode, threads=2)
+        for part in (range(0, 16), range(32, 77), range(64, 77), range(16, 30)):
+            some = kernels.matmul(packed, x, rows=part, mode=mode, threads=2)
+            np.testing.assert_array_equal(some, whole[:, part.start : part.stop])
+    for wrong in (range(8, 24), range(64, 80), range(80, 96), range(16, 16)):
+        with pytest.raises(ValueError):
+            kernels.matmul(packed, x, rows=wrong, mode=mode)
+
+
 def test_what_does_not_fit_is_an_exception() -> None:
     tensor = random_tensor(FORMATS["Q8_0"], 24, 64)
     packed = kernels.pack(tensor)

@@ -20,8 +20,9 @@ class FakeModel:
     def hidden(self, tokens: NDArray[np.int32]) -> NDArray[np.float32]:
         return np.eye(len(self.table), dtype=np.float32)[tokens]
 
-    def head(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        return rows @ self.table
+    def head(self, rows: NDArray[np.float32], tokens: range | None = None) -> NDArray[np.float32]:
+        part = slice(None) if tokens is None else slice(tokens.start, tokens.stop)
+        return (rows @ self.table)[:, part]
 
 
 def random_tokens(n: int, vocab: int = 50, seed: int = 5) -> NDArray[np.int32]:

@@ -104,6 +104,14 @@ def test_ladder_and_compare_on_a_tiny_model(
     assert 2.4 < levels["INT2_SYM_G32"]["bits_per_weight"] < 3
     assert found["largest_step"] in (3, 4)
     assert len(list((tmp_path / "runs").glob("*/run.json"))) == 5
+    # The same command goes on from there: only the level that is not whole is made again.
+    (tmp_path / "runs/02-INT8_ASYM_G32/chunks/00008.npz").unlink()
+    (tmp_path / "runs/02-INT8_ASYM_G32/speed.json").unlink()
+    assert main(["ladder", str(model), "--levels", "16,8,2", *words, *run]) == 0
+    told = capsys.readouterr()
+    for again, before in zip(json.loads(told.out)["levels"], found["levels"], strict=True):
+        assert again["kl"] == before["kl"] and again["floor"] == found["floor"]
+    assert json.loads(told.out)["levels"][0] == found["levels"][0]  # with the speed it had
 
     both = ["compare", str(copy), str(worse), str(copy), "--ref", str(model), *words]
     assert main(both) == 0

@@ -37,7 +37,7 @@ def measured(
 
 
 def test_the_figures_are_those_of_the_whole_distribution() -> None:
-    """Against a table lookup that never goes through chunks or tiles. float32 heads: 1e-6."""
+    """Against a table lookup that never goes through chunks or parts. float32 heads: 1e-6."""
     chunks = measured()
     result = summarize(chunks)
     previous = np.concatenate([c.tokens[16:31] for c in chunks])
@@ -56,7 +56,7 @@ def test_the_figures_are_those_of_the_whole_distribution() -> None:
 
 def test_batches_and_tiles_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     one = measured(batch=1)
-    monkeypatch.setattr(measurement, "TILE_BYTES", 4 * 50 * 4)
+    monkeypatch.setattr(measurement, "POSITIONS", 5)
     five = measured(batch=5)
     for a, b in zip(one, five, strict=True):
         np.testing.assert_array_equal(a.comparison.kl, b.comparison.kl)
@@ -183,8 +183,8 @@ def test_memory_does_not_grow_with_context_times_vocabulary() -> None:
         def hidden(self, tokens: np.ndarray) -> np.ndarray:
             return np.ones((*tokens.shape, 4), np.float32)
 
-        def head(self, rows: np.ndarray) -> np.ndarray:
-            return np.broadcast_to(rows[:, :1], (len(rows), self.vocab_size)).copy()
+        def head(self, rows: np.ndarray, tokens: range) -> np.ndarray:
+            return np.broadcast_to(rows[:, :1], (len(rows), len(tokens))).copy()
 
     peaks = []
     for context in (512, 2048):
@@ -195,7 +195,7 @@ def test_memory_does_not_grow_with_context_times_vocabulary() -> None:
         tracemalloc.stop()
         assert found[0].comparison.kl.max() == 0
     assert peaks[1] < peaks[0] + 2**20
-    assert peaks[1] < 2.1 * measurement.TILE_BYTES + 2**21
+    assert peaks[1] < 2.1 * measurement.PART_BYTES + 2**21
 
 
 def test_what_is_shown_to_lose_more_than_the_whole_is_named() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from zeropoint.checkpoints.runs import RunFolder
-from zeropoint.errors import CheckpointError
+from zeropoint.errors import CheckpointError, MeasurementError
 from zeropoint.metrics.measurement import cut_chunks
 from zeropoint.metrics.record import measure_recorded
 
@@ -44,6 +44,17 @@ def test_what_the_run_holds_is_not_measured_again(tmp_path: Path) -> None:
     broken.table[:] = np.nan
     again = list(measure_recorded((broken, broken), CHUNKS, start(tmp_path / "run")))
     assert len(again) == 20
+
+
+def test_a_broken_logit_is_named_by_its_chunk_in_the_whole_text(tmp_path: Path) -> None:
+    list(measure_recorded(MODELS, CHUNKS[:3], start(tmp_path / "run")))
+    broken = fakes.FakeModel()
+    broken.table[int(CHUNKS[5].tokens[20])] = np.nan  # first seen in chunk 3, 4 or 5
+    seen = next(i for i in range(3, 20) if CHUNKS[5].tokens[20] in CHUNKS[i].tokens[16:31])
+    with pytest.raises(
+        MeasurementError, match=rf"chunk {seen} \(t\): the quant's logit of token 0"
+    ):
+        list(measure_recorded((MODELS[0], broken), CHUNKS, start(tmp_path / "run"), batch=2))
 
 
 def test_until_stops_when_the_interval_is_narrow_enough() -> None:

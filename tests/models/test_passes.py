@@ -123,6 +123,22 @@ def test_a_replaced_matrix_is_used_and_only_then(tmp_path: Path) -> None:
         model.replace("blk.1.ffn_down.weight", own)
 
 
+@pytest.mark.parametrize("kind", ["llama", "mixtral"])
+def test_what_comes_later_is_not_read_and_makes_the_same_model(kind: str, tmp_path: Path) -> None:
+    family = FAMILIES[kind]
+    before = loaded(tmp_path / "tiny.gguf", family).logits(some_tokens(20))
+    source = open_checkpoint(tmp_path / "tiny.gguf")
+    later = {name for name, info in source.tensors.items() if len(info.shape) > 1}
+    reads: list[str] = []
+    real = source.read_rows
+    source.read_rows = lambda name, *rows: reads.append(name) or real(name, *rows)  # type: ignore[method-assign]
+    model = load_model(source, threads=1, later=later)
+    assert not later & set(reads)
+    for name in sorted(later):
+        model.replace(name, source.read(name))
+    np.testing.assert_array_equal(model.logits(some_tokens(20)), before)
+
+
 def test_tokens_that_are_none_are_refused(tmp_path: Path) -> None:
     model = loaded(tmp_path / "tiny.gguf", FAMILIES["llama"])
     for tokens in ([VOCABULARY], [-1], [], [[]], [0.5]):

@@ -1,26 +1,43 @@
 // The reduction of two rows of logits to what `metrics` keeps of a position, in float64.
+//
+// The vocabulary comes in parts, in order, so that logits are reduced while they are in cache: a
+// Comparison is what is known after some of them.
 #pragma once
 #include <cstddef>
 #include <cstdint>
 
 namespace zeropoint {
 
-constexpr std::size_t compare_top = 10;  // how many of the most likely tokens are kept
+constexpr std::size_t compare_top = 10;     // how many of the most likely tokens are kept
+constexpr std::size_t compare_block = 1024;  // tokens; parts begin at multiples of it
+constexpr std::size_t compare_lanes = 8;
 
 struct Comparison {
-    double kl;              // KL(reference ‖ quant), nats
-    double nll_reference;   // −log p(target), nats
-    double nll_quant;
-    std::int32_t top_reference[compare_top];  // most likely first; ties by lower id; −1 beyond the vocabulary
-    std::int32_t top_quant[compare_top];
-    float logp_reference[compare_top];        // log p of them, each under its own model
-    float logp_quant[compare_top];
-    std::int64_t not_finite;  // index of the first logit of either row that is NaN or infinite, else −1
+    // One side: most likely tokens first, ties by lower id, and Σ exp(logit − the largest one's).
+    struct Side {
+        std::size_t kept;
+        std::int32_t ids[compare_top];
+        float logits[compare_top];
+        double sums[compare_lanes];
+        double target;  // the logit of the text's own token
+    } reference, quant;
+    double weighted[compare_lanes];  // Σ exp(a − max a) (a − b)
+    std::int64_t not_finite;  // 1 + the first token with a logit that is NaN or infinite; 0: none
 };
 
-#define ZEROPOINT_COMPARE_API                                                          \
-    void compare_logits(const float* reference, const float* quant, std::size_t vocab, \
-                        std::int32_t target, Comparison& out);
+struct Compared {
+    double kl;             // KL(reference ‖ quant), nats
+    double nll_reference;  // −log p(target), nats
+    double nll_quant;
+    std::int32_t ids[2][compare_top];  // −1 beyond the vocabulary
+    float logp[2][compare_top];        // log p of them, each under its own model
+};
+
+// `state` starts as zeros. `compare_add` takes `count` logits of each side, from token `first` on.
+#define ZEROPOINT_COMPARE_API                                                                       \
+    void compare_add(const float* reference, const float* quant, std::size_t first, std::size_t count, \
+                     std::int32_t target, Comparison& state);                                       \
+    Compared compare_finish(const Comparison& state);
 namespace baseline { ZEROPOINT_COMPARE_API }
 #ifdef ZEROPOINT_HAS_avx2
 namespace avx2 { ZEROPOINT_COMPARE_API }

@@ -90,7 +90,7 @@ public:
     std::size_t columns() const { return columns_; }
     Mode mode() const { return mode_; }
 
-    // What follows is for `multiply`. A tile: its first row, its width, and the width's index. As many
+    // What follows is for `multiply`. A tile: its first row, its width, and its kernel's index. As many
     // wide ones as fit, then narrower ones.
     struct Tile {
         std::size_t first;
@@ -128,6 +128,14 @@ struct Product {
     const PackedMatrix* weights;
     float* out;          // (activations, rows)
     std::size_t stride;  // floats from one activation's outputs to the next's
+    // Only these rows, the first a multiple of 16; 0: all.
+    std::size_t first_row = 0, rows = 0;
+
+    std::size_t row_count() const { return rows ? rows : weights->rows() - first_row; }
+    std::size_t panels() const { return (row_count() + panel_rows - 1) / panel_rows; }
+    const std::uint8_t* panel(std::size_t index) const {
+        return weights->panel(first_row / panel_rows + index);
+    }
 };
 
 // All products of the same activations in one go. Throws std::invalid_argument if widths differ. The

@@ -24,7 +24,8 @@ constexpr std::size_t panel_rows = 16;
 constexpr std::size_t unit_columns = 32;
 constexpr std::size_t fast_block_units = 16;  // columns that are unpacked at a time, fast
 constexpr std::size_t exact_block_units = 8;  // and exact: 16 rows of 256 float32 are 16 KiB
-constexpr int tile_widths = 3;  // tiles of activations are 1, 4, or as many wide as registers allow
+constexpr int tile_widths = 3;  // fast tiles of activations are 1, 4, or as many wide as registers allow
+constexpr int most_exact = 12;  // exact ones at most so many, and any number less
 
 enum class Layout : int {
     f32, f16, bf16,
@@ -114,8 +115,9 @@ struct MatmulKernels {
     const LayoutKernels* layouts;  // by Layout
     using MultiplyExact = void (*)(const float* weights, std::size_t units, const float* x, float* out,
                                    std::size_t stride, bool resume);
-    MultiplyExact multiply_exact[tile_widths];
-    int fast_widths[tile_widths], exact_widths[tile_widths];  // rising
+    MultiplyExact multiply_exact[most_exact + 1];  // by width
+    int exact_width;                                // the widest
+    int fast_widths[tile_widths];                   // rising
     // Rounds `width` rows of x (strided by `stride`, `columns` a multiple of 32) to a tile:
     // codes (units, 8, width), scales (units, width), sums of codes (units, 2, width).
     void (*round_tile)(const float* x, std::size_t stride, int width, std::size_t columns,

@@ -4,10 +4,12 @@
 //
 //     KL(a ‖ b) = Σ exp(a − m_a) (a − b) / E_a + (m_b + log E_b) − (m_a + log E_a)
 //
-// so that equal rows give exactly 0 and one pass with two exponentials per token suffices. Sums run in
-// eight float64 lanes (token i goes to lane i mod 8) that are added as a fixed tree at the end: the same
-// bits on every instruction set. exp is our own: libm's would be a call per token, which alone would
-// cost as much as the model does for a vocabulary of 262,144.
+// so that equal rows give exactly 0 and one pass with two exponentials per token suffices. The vocabulary
+// goes by in blocks of 1024 tokens; m is the largest logit up to the block's end, and where it grows the
+// sums so far are scaled by exp(old m − new m). Sums run in eight float64 lanes (token i goes to lane
+// i mod 8) that are added as a fixed tree at the end: the same bits on every instruction set, however
+// the vocabulary is cut. exp is our own: libm's would be a call per token, which alone would cost as
+// much as the model does for a vocabulary of 262,144.
 #include "zeropoint/compare.hpp"
 
 #include <algorithm>
@@ -19,7 +21,7 @@
 namespace zeropoint::ZEROPOINT_VARIANT {
 namespace {
 
-constexpr std::size_t lanes = 8;
+constexpr std::size_t lanes = compare_lanes;
 typedef double f64 __attribute__((vector_size(lanes * 8)));
 typedef std::int64_t i64 __attribute__((vector_size(lanes * 8)));
 
@@ -55,82 +57,123 @@ inline f64 load(const float* row) {
     return __builtin_convertvector(values, f64);
 }
 
-// The largest logits, sorted, ties by lower id. A chunk whose maximum is not above the smallest kept is
-// skipped, which after the first few thousand tokens is nearly all of them.
-void top_tokens(const float* row, std::size_t vocab, std::int32_t* ids, float* values) {
-    std::size_t kept = 0;
-    constexpr std::size_t chunk = 64;
-    for (std::size_t start = 0; start < vocab; start += chunk) {
-        const std::size_t stop = std::min(start + chunk, vocab);
-        if (kept == compare_top) {
-            const float smallest = values[compare_top - 1];
+inline f64 load(const double* from) {
+    f64 value;
+    std::memcpy(&value, from, sizeof value);
+    return value;
+}
+
+inline void store(double* to, f64 value) { std::memcpy(to, &value, sizeof value); }
+
+// Keeps the largest logits, sorted, ties by lower id; `first` is the id of row[0]. A stretch whose maximum
+// is not above the smallest kept is skipped, which after the first few thousand tokens is nearly all.
+void keep_largest(const float* row, std::size_t first, std::size_t count, Comparison::Side& side) {
+    constexpr std::size_t stretch = 64;
+    for (std::size_t start = 0; start < count; start += stretch) {
+        const std::size_t stop = std::min(start + stretch, count);
+        if (side.kept == compare_top) {
+            const float smallest = side.logits[compare_top - 1];
             int any = 0;
             for (std::size_t i = start; i < stop; ++i) any |= row[i] > smallest;
             if (!any) continue;
         }
         for (std::size_t i = start; i < stop; ++i) {
-            if (kept == compare_top && !(row[i] > values[compare_top - 1])) continue;
-            std::size_t at = kept < compare_top ? kept++ : compare_top - 1;
-            for (; at > 0 && row[i] > values[at - 1]; --at) {
-                values[at] = values[at - 1];
-                ids[at] = ids[at - 1];
+            if (side.kept == compare_top && !(row[i] > side.logits[compare_top - 1])) continue;
+            std::size_t at = side.kept < compare_top ? side.kept++ : compare_top - 1;
+            for (; at > 0 && row[i] > side.logits[at - 1]; --at) {
+                side.logits[at] = side.logits[at - 1];
+                side.ids[at] = side.ids[at - 1];
             }
-            values[at] = row[i];
-            ids[at] = std::int32_t(i);
+            side.logits[at] = row[i];
+            side.ids[at] = std::int32_t(first + i);
         }
-    }
-    for (; kept < compare_top; ++kept) {
-        ids[kept] = -1;
-        values[kept] = -std::numeric_limits<float>::infinity();
     }
 }
 
-std::int64_t first_not_finite(const float* a, const float* b, std::size_t vocab) {
+std::int64_t first_not_finite(const float* a, const float* b, std::size_t count) {
     const auto bad = [](float x) { return (std::bit_cast<std::uint32_t>(x) & 0x7f800000u) == 0x7f800000u; };
     int any = 0;
-    for (std::size_t i = 0; i < vocab; ++i) any |= int(bad(a[i])) | int(bad(b[i]));
+    for (std::size_t i = 0; i < count; ++i) any |= int(bad(a[i])) | int(bad(b[i]));
     if (!any) return -1;
     std::size_t i = 0;
     while (!bad(a[i]) && !bad(b[i])) ++i;
     return std::int64_t(i);
 }
 
-}  // namespace
+// The largest logit with this block, and what the sums so far are worth beside it.
+double raise(Comparison::Side& side, const float* row, std::size_t first, std::size_t count,
+             f64& scale) {
+    const double before = side.kept ? side.logits[0] : -std::numeric_limits<double>::infinity();
+    keep_largest(row, first, count, side);
+    const double after = side.logits[0];
+    scale = after > before ? exp_negative(splat(before - after)) : splat(1);
+    return after;
+}
 
-void compare_logits(const float* reference, const float* quant, std::size_t vocab, std::int32_t target,
-                    Comparison& out) {
-    out.not_finite = first_not_finite(reference, quant, vocab);
-    if (out.not_finite >= 0) return;
-    top_tokens(reference, vocab, out.top_reference, out.logp_reference);
-    top_tokens(quant, vocab, out.top_quant, out.logp_quant);
-    const double max_a = out.logp_reference[0], max_b = out.logp_quant[0];  // still logits here
-
-    f64 sum_a = splat(0), sum_b = splat(0), weighted = splat(0);
-    const auto add = [&](f64 a, f64 b) {
-        const f64 exp_a = exp_negative(a - splat(max_a));
-        sum_a += exp_a;
-        sum_b += exp_negative(b - splat(max_b));
-        weighted += exp_a * (a - b);
+void add_block(const float* a, const float* b, std::size_t first, std::size_t count, Comparison& state) {
+    f64 scale_a, scale_b;
+    const double max_a = raise(state.reference, a, first, count, scale_a);
+    const double max_b = raise(state.quant, b, first, count, scale_b);
+    f64 sum_a = load(state.reference.sums) * scale_a, sum_b = load(state.quant.sums) * scale_b;
+    f64 weighted = load(state.weighted) * scale_a;
+    const auto add = [&](f64 x, f64 y) {
+        const f64 exp_x = exp_negative(x - splat(max_a));
+        sum_a += exp_x;
+        sum_b += exp_negative(y - splat(max_b));
+        weighted += exp_x * (x - y);
     };
     std::size_t i = 0;
-    for (; i + lanes <= vocab; i += lanes) add(load(reference + i), load(quant + i));
-    if (i < vocab) {  // the tail: absent tokens have probability 0 on both sides
-        float a[lanes], b[lanes];
+    for (; i + lanes <= count; i += lanes) add(load(a + i), load(b + i));
+    if (i < count) {  // the tail: absent tokens have probability 0 on both sides
+        float x[lanes], y[lanes];
         for (std::size_t k = 0; k < lanes; ++k) {
-            a[k] = i + k < vocab ? reference[i + k] : float(max_a) - 1e30f;
-            b[k] = i + k < vocab ? quant[i + k] : float(max_b) - 1e30f;
+            x[k] = i + k < count ? a[i + k] : float(max_a) - 1e30f;
+            y[k] = i + k < count ? b[i + k] : float(max_b) - 1e30f;
         }
-        add(load(a), load(b));
+        add(load(x), load(y));
     }
-    const double total_a = tree(sum_a);
-    const double log_a = max_a + std::log(total_a), log_b = max_b + std::log(tree(sum_b));
-    out.kl = tree(weighted) / total_a + (log_b - log_a);
-    out.nll_reference = log_a - double(reference[target]);
-    out.nll_quant = log_b - double(quant[target]);
-    for (std::size_t k = 0; k < compare_top; ++k) {
-        out.logp_reference[k] = float(double(out.logp_reference[k]) - log_a);
-        out.logp_quant[k] = float(double(out.logp_quant[k]) - log_b);
+    store(state.reference.sums, sum_a);
+    store(state.quant.sums, sum_b);
+    store(state.weighted, weighted);
+}
+
+}  // namespace
+
+void compare_add(const float* reference, const float* quant, std::size_t first, std::size_t count,
+                 std::int32_t target, Comparison& state) {
+    if (state.not_finite) return;
+    if (std::size_t(target) - first < count) {
+        state.reference.target = reference[std::size_t(target) - first];
+        state.quant.target = quant[std::size_t(target) - first];
     }
+    for (std::size_t at = 0; at < count; at += compare_block) {
+        const std::size_t here = std::min(compare_block, count - at);
+        const std::int64_t bad = first_not_finite(reference + at, quant + at, here);
+        if (bad >= 0) {
+            state.not_finite = std::int64_t(first + at) + bad + 1;
+            return;
+        }
+        add_block(reference + at, quant + at, first + at, here, state);
+    }
+}
+
+Compared compare_finish(const Comparison& state) {
+    const double total = tree(load(state.reference.sums));
+    const double log_a = double(state.reference.logits[0]) + std::log(total);
+    const double log_b = double(state.quant.logits[0]) + std::log(tree(load(state.quant.sums)));
+    Compared out{};
+    out.kl = tree(load(state.weighted)) / total + (log_b - log_a);
+    out.nll_reference = log_a - state.reference.target;
+    out.nll_quant = log_b - state.quant.target;
+    for (const int s : {0, 1}) {
+        const Comparison::Side& side = s ? state.quant : state.reference;
+        for (std::size_t k = 0; k < compare_top; ++k) {
+            out.ids[s][k] = k < side.kept ? side.ids[k] : -1;
+            out.logp[s][k] = k < side.kept ? float(double(side.logits[k]) - (s ? log_b : log_a))
+                                           : -std::numeric_limits<float>::infinity();
+        }
+    }
+    return out;
 }
 
 }  // namespace zeropoint::ZEROPOINT_VARIANT

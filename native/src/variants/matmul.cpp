@@ -13,11 +13,11 @@ namespace {
 
 // The last as wide as there are registers for totals.
 #if defined(__AVX512VNNI__)
-constexpr int fast_widths[tile_widths] = {1, 4, 16}, exact_widths[tile_widths] = {1, 4, 12};
+constexpr int fast_widths[tile_widths] = {1, 4, 16}, widest_exact = 12;
 #elif defined(__AVX2__)
-constexpr int fast_widths[tile_widths] = {1, 2, 4}, exact_widths[tile_widths] = {1, 3, 6};
+constexpr int fast_widths[tile_widths] = {1, 2, 4}, widest_exact = 6;
 #else
-constexpr int fast_widths[tile_widths] = {1, 2, 4}, exact_widths[tile_widths] = {1, 2, 4};
+constexpr int fast_widths[tile_widths] = {1, 2, 4}, widest_exact = 4;
 #endif
 
 template <typename L>
@@ -75,11 +75,9 @@ constexpr auto layouts = all_layouts();
 constexpr MatmulKernels all_kernels() {
     MatmulKernels kernels{};
     kernels.layouts = layouts.data();
-    unrolled<tile_widths>([&](auto i) {
-        kernels.multiply_exact[i] = multiply_exact<exact_widths[i]>;
-        kernels.fast_widths[i] = fast_widths[i];
-        kernels.exact_widths[i] = exact_widths[i];
-    });
+    unrolled<tile_widths>([&](auto i) { kernels.fast_widths[i] = fast_widths[i]; });
+    unrolled<widest_exact>([&](auto i) { kernels.multiply_exact[i + 1] = multiply_exact<i + 1>; });
+    kernels.exact_width = widest_exact;
     kernels.round_tile = round_tile;
     return kernels;
 }

@@ -19,6 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+from zeropoint.checkpoints.hub import resolve_text
 from zeropoint.errors import MeasurementError
 
 Part = Literal["calibrate", "evaluate"]
@@ -53,11 +54,13 @@ class Corpus:
 def read_corpus(files: Sequence[Path]) -> Corpus:
     """Read text files as one domain each, named after the file.
 
-    Files must be UTF-8 (a byte-order mark is dropped). Raises MeasurementError for a file that is
-    missing, not text, or empty, and for two files of one name.
+    Files must be UTF-8 (a byte-order mark is dropped). A .jsonl file whose lines are objects with a
+    string under "text" is those texts. "hub:org/name:FILE" is a file of a data set on the hub.
+    Raises MeasurementError for a file that is missing, not text, or empty, and for two files of one
+    name; CheckpointError where the hub cannot give one.
     """
     domains: dict[str, str] = {}
-    for path in files:
+    for path in (resolve_text(str(file)) for file in files):
         try:
             text = path.read_bytes().decode("utf-8-sig")
         except OSError as error:
@@ -66,6 +69,8 @@ def read_corpus(files: Sequence[Path]) -> Corpus:
             raise MeasurementError(
                 f"{path}: byte {error.start}: not UTF-8 text; convert it first"
             ) from None
+        if path.suffix == ".jsonl":
+            text = _texts_of_records(text) or text
         if not text.strip():
             raise MeasurementError(f"{path}: there is no text in it")
         name = path.stem if path.stem not in domains else path.name
@@ -73,6 +78,20 @@ def read_corpus(files: Sequence[Path]) -> Corpus:
             raise MeasurementError(f"{path}: a second text named {name!r}; rename one")
         domains[name] = text
     return Corpus(domains)
+
+
+def _texts_of_records(lines: str) -> str:
+    """Return the texts of JSON objects, one a line; nothing if they are something else."""
+    texts = []
+    for line in filter(str.strip, lines.split("\n")):
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            return ""
+        if not isinstance(record, dict) or not isinstance(record.get("text"), str):
+            return ""
+        texts.append(record["text"])
+    return "\n\n".join(texts)
 
 
 def builtin_corpus(part: Part) -> Corpus:

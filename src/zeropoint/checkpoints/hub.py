@@ -4,6 +4,8 @@
     org/name:file.gguf      one file of it (all shards, if it is one of several)
     org/name:Q4_K_M         the one GGUF of it whose name has these letters
 
+    hub:org/name:file.txt   a file of a data set, to read as text
+
 Only weights in safetensors or GGUF and the texts beside them are downloaded, never what can run
 code. What is in the hub's cache and complete is used without asking the network.
 """
@@ -25,7 +27,9 @@ T = TypeVar("T")
 
 _PART = r"[A-Za-z0-9][\w.-]{0,95}"
 _HUB_ID = re.compile(rf"(?P<repository>{_PART}/{_PART})(?::(?P<file>[^\0]{{1,255}}))?")
+HUB = "hub:"  # before the name of a data set, which may be a path too
 WEIGHTS = (".safetensors", ".gguf")
+UNREADABLE = (".parquet", ".arrow", ".gz", ".zst", ".zip", ".bz2", ".xz")
 TEXTS = (".json", ".model", ".txt", ".jinja")  # config, tokenizers, vocabularies, chat templates
 TIMEOUT = 20.0  # seconds that the hub may take to say what it has
 _FOLDER = [f"*{suffix}" for suffix in (".safetensors", *TEXTS)]
@@ -57,6 +61,30 @@ def open_model(text: str | Path) -> Checkpoint:
     """
     opened = open_checkpoint(resolve_model(str(text)))
     return as_gguf(opened) if opened.kind == "safetensors" else opened
+
+
+def resolve_text(text: str) -> Path:
+    """Return where a text lies: `text` itself, or a data set's file, "hub:org/name:file".
+
+    Raises CheckpointError, one sentence, if the hub has no such file or cannot be reached.
+    """
+    if not text.startswith(HUB):
+        return Path(text)
+    match = _HUB_ID.fullmatch(text.removeprefix(HUB))
+    if not match or not match["file"]:
+        reason = "a data set's file is written hub:org/name:FILE, for example hub:org/name:test.txt"
+        raise CheckpointError(printable(text, 100), reason)
+    repository, name = match["repository"], match["file"]
+    if name.endswith(UNREADABLE):
+        raise CheckpointError(repository, f"{printable(name)} is no text: name a .txt or .jsonl")
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+
+    cached = try_to_load_from_cache(repository, name, repo_type="dataset")
+    if isinstance(cached, str):
+        return Path(cached)
+    return Path(
+        _ask(repository, lambda: hf_hub_download(repository, name, repo_type="dataset"), "data set")
+    )
 
 
 def choose_files(repository: str, names: Sequence[str], wanted: str | None) -> list[str]:
@@ -179,7 +207,7 @@ def _model_in(folder: Path, files: Sequence[str]) -> Path:
     return folder / alone[0] if alone else folder
 
 
-def _ask(repository: str, question: Callable[[], T]) -> T:
+def _ask(repository: str, question: Callable[[], T], what: str = "model") -> T:
     """Ask the hub, and make one sentence of what may go wrong."""
     from huggingface_hub import errors
 
@@ -195,8 +223,10 @@ def _ask(repository: str, question: Callable[[], T]) -> T:
         ) from None
     except errors.RepositoryNotFoundError:
         raise CheckpointError(
-            repository, "is no file here, and the hub has no such model (or it is private)"
+            repository, f"is no file here, and the hub has no such {what} (or it is private)"
         ) from None
+    except errors.RemoteEntryNotFoundError:
+        raise CheckpointError(repository, f"is a {what} on the hub, and has no such file") from None
     except (OSError, ValueError, client) as error:
         reason = "is no file here, not in the hub's cache, and the hub cannot be reached"
         offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""

@@ -174,14 +174,12 @@ class Job:
     def quantized(self, reference: Opened, to: str, requantize: bool) -> Opened:
         """Make the reference's own quant, in memory."""
         from zeropoint.cli.generation import as_mode
-        from zeropoint.cli.inmemory import quantized_copy
+        from zeropoint.cli.inmemory import plan_copy
 
-        model, side, _, _ = quantized_copy(
-            self.out, reference.source, to, None, requantize=requantize, threads=self.threads,
-            progress=self.progress,
-        )  # fmt: skip
+        copy = plan_copy(reference.source, to, None, requantize=requantize)
+        model = copy.make(self.out, self.threads, self.progress)
         model.mode = as_mode(self.mode)
-        return self._opened(reference.source, model, side)
+        return self._opened(reference.source, model, copy.side)
 
     def _opened(self, source: "Checkpoint", model: "LanguageModel", side: "Side") -> Opened:
         from zeropoint.metrics.chaining import Participant

@@ -1,5 +1,6 @@
 """Makes a quant in memory, for the verbs that measure one without writing it."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -7,43 +8,53 @@ from zeropoint.cli.output import Output
 from zeropoint.cli.progress import Progress, track
 
 if TYPE_CHECKING:
+    from zeropoint.calibration import Calibration
     from zeropoint.checkpoints import Checkpoint
     from zeropoint.metrics.inmemory import InMemory
     from zeropoint.metrics.sides import Side
     from zeropoint.models import LanguageModel
 
 
-def quantized_copy(
-    out: Output,
-    source: "Checkpoint",
-    to: str,
-    imatrix: Path | None,
-    *,
-    requantize: bool,
-    threads: int | None,
-    progress: Progress,
-) -> tuple["LanguageModel", "Side", dict[str, object], "InMemory"]:
-    """Load the model once more and quantize it; return it, its name, its settings, its plan."""
-    from functools import partial
+@dataclass(frozen=True)
+class Copy:
+    """A quant that is decided on, and not made yet: its plan, its name, its settings."""
 
+    source: "Checkpoint"
+    plan: "InMemory"
+    side: "Side"
+    settings: dict[str, object]
+    calibration: "Calibration | None"
+
+    def make(self, out: Output, threads: int | None, progress: Progress) -> "LanguageModel":
+        """Load what stays as it is once more, and quantize the rest."""
+        from functools import partial
+
+        from zeropoint.metrics.inmemory import quantize_in_memory
+        from zeropoint.models import load_model
+        from zeropoint.quantizers import quantize
+
+        later = {choice.name for choice in self.plan.changing}
+        model = load_model(self.source, threads=threads, later=later)
+        encode = partial(quantize, threads=model.threads)
+        steps = quantize_in_memory(model, self.source, self.plan, encode, self.calibration)
+        quiet = Progress.none if out.quiet and progress is Progress.auto else progress
+        for _ in track(steps, self.plan.elements, "quantizing", quiet):
+            pass
+        return model
+
+
+def plan_copy(source: "Checkpoint", to: str, imatrix: Path | None, *, requantize: bool) -> Copy:
+    """Decide on formats by a preset, format or recipe; no weight is read."""
     from zeropoint.calibration import read_imatrix
-    from zeropoint.metrics.inmemory import plan_in_memory, quantize_in_memory
+    from zeropoint.metrics.inmemory import plan_in_memory
     from zeropoint.metrics.sides import describe_plan
-    from zeropoint.models import load_model
-    from zeropoint.quantizers import quantize
 
     calibration = read_imatrix(imatrix) if imatrix else None
     plan = plan_in_memory(source, to, calibration, requantize=requantize)
-    model = load_model(source, threads=threads)
-    encode = partial(quantize, threads=model.threads)
-    steps = quantize_in_memory(model, source, plan, encode, calibration)
-    quiet = Progress.none if out.quiet and progress is Progress.auto else progress
-    for _ in track(steps, plan.elements, "quantizing", quiet):
-        pass
     settings: dict[str, object] = {
         "as": to,
         "imatrix": imatrix.name if imatrix else None,
         "bits_per_weight": plan.bits_per_weight,
         "tensor_bytes": plan.tensor_bytes,
     }
-    return model, describe_plan(source, plan.name, plan.choices), settings, plan
+    return Copy(source, plan, describe_plan(source, plan.name, plan.choices), settings, calibration)

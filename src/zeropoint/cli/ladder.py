@@ -1,5 +1,6 @@
 """`ladder`: the same model at fewer and fewer bits."""
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,8 +9,8 @@ import typer
 
 from zeropoint.cli import measuring
 from zeropoint.cli.measure_page import interval, number
-from zeropoint.cli.output import AsJson, Output, Quiet, in_bytes
-from zeropoint.cli.progress import AsProgress, Progress
+from zeropoint.cli.output import AsJson, Output, Quiet, in_bytes, in_seconds
+from zeropoint.cli.progress import PATIENCE, AsProgress, Progress, seconds_left
 from zeropoint.cli.reporting import Report, run_folder, write_report
 
 if TYPE_CHECKING:
@@ -34,7 +35,11 @@ def ladder(
     ctx: measuring.Context = 512,
     chunks: measuring.Chunks = None,
     run: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Keep a run folder for each level in DIR.")
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Keep a run folder for each level in DIR; the same command goes on from there.",
+        ),
     ] = None,
     report: Report = None,
     floor_chunks: Annotated[
@@ -51,7 +56,7 @@ def ladder(
     """What each bit is worth on your model: size, speed, perplexity, KL, agreement, by level.
 
     Each level is made in memory and measured against the model itself. A dash for speed: this
-    format is judged here, and has no kernel.
+    format is judged here, and has no kernel. Names of presets and formats are levels too.
 
     [bold]Examples:[/bold]
 
@@ -81,22 +86,28 @@ def climb(
     requantize: bool,
 ) -> dict[str, Any]:
     """Measure every level, print the table, and return what `--json` prints."""
+    from zeropoint.cli.inmemory import plan_copy
     from zeropoint.metrics.ladder import largest_step
-    from zeropoint.metrics.speed import measure_speed
 
     kept = start_run(run, reference, rungs) if run else None
+    copies = [plan_copy(reference.source, r.format, None, requantize=requantize) for r in rungs]
+    clock = Clock(len(rungs))
     rows: list[dict[str, Any]] = []
-    for index, rung in enumerate(rungs):
+    for index, (rung, copy) in enumerate(zip(rungs, copies, strict=True)):
+        out.note(f"[{index + 1}/{len(rungs)}] {rung.format}, {in_bytes(copy.plan.tensor_bytes)}"
+                 f"{clock.left(index)}")  # fmt: skip
         folder = run / f"{index:02}-{rung.format}" if run else None
-        measurement, plan = reference.level(rung.format, folder, shown, requantize=requantize)
-        speed = measure_speed(measurement.quant) if plan.has_kernels else None
+        found, speed = reference.level(copy, folder, shown)
         rows.append({
             "level": rung.label, "kind": rung.kind, "format": rung.format,
-            "bytes": plan.tensor_bytes, "bits_per_weight": plan.bits_per_weight,
+            "bytes": copy.plan.tensor_bytes, "bits_per_weight": copy.plan.bits_per_weight,
             "prompt_tokens_per_second": speed.prompt if speed else None,
             "generation_tokens_per_second": speed.generation if speed else None,
-            **measurement.results(),
+            **found,
         })  # fmt: skip
+        kl = rows[-1]["kl"]
+        out.note(f"      KL {number(kl['mean'])}{interval(kl, '.5f', ' (', ')')}   "
+                 f"top-1 {rows[-1]['top1']:.2%}")  # fmt: skip
     step = largest_step(rungs, [row["top1"] for row in rows])
     show(out, rows, step, reference.floor)
     result = {"floor": reference.floor, "largest_step": step, "levels": rows}
@@ -116,6 +127,19 @@ def start_run(path: Path, reference: measuring.Reference, rungs: "Sequence[Level
     return RunFolder.start(path, "ladder", inputs, settings)
 
 
+class Clock:
+    """Says how long the levels that are left will take."""
+
+    def __init__(self, levels: int) -> None:
+        self._levels = levels
+        self._started = time.monotonic()
+
+    def left(self, done: int) -> str:
+        """Return the time left after `done` levels, or nothing where it is not known yet."""
+        seconds = seconds_left(self._started, done, self._levels)
+        return f"   about {in_seconds(seconds)} left" if seconds and seconds > PATIENCE else ""
+
+
 def show(
     out: Output, rows: Sequence[dict[str, Any]], step: int | None, floor: float | None
 ) -> None:
@@ -127,7 +151,7 @@ def show(
         (
             (row["level"], row["kind"], row["format"], in_bytes(row["bytes"]),
              f"{row['bits_per_weight']:.2f}", speed(row["prompt_tokens_per_second"]),
-             speed(row["generation_tokens_per_second"]), f"{row['perplexity']['quant']:.3f}",
+             speed(row["generation_tokens_per_second"]), perplexity(row["perplexity"]["quant"]),
              number(row["kl"]["mean"]), interval(row["kl"], ".5f") or "-", f"{row['top1']:.2%}",
              "← largest step down" if index == step else "")
             for index, row in enumerate(rows)
@@ -136,9 +160,18 @@ def show(
     out.say()
     ppl = rows[0]["perplexity"]["reference"]
     noise = "" if floor is None else f"   noise floor {floor:.6f} nats"
-    out.say(f"Reference perplexity {ppl:.3f}{noise}")
+    out.say(f"Reference perplexity {perplexity(ppl)}{noise}")
 
 
 def speed(value: float | None) -> str:
     """Return tokens per second, or a dash."""
     return "-" if value is None else f"{value:.1f}"
+
+
+def perplexity(value: float) -> str:
+    """Return a perplexity; a model that is lost may have one of any size.
+
+    >>> perplexity(10.9884), perplexity(20974251666711.6)
+    ('10.988', '2.1e+13')
+    """
+    return f"{value:.3f}" if value < 1e6 else f"{value:.2g}"

@@ -12,15 +12,20 @@ from zeropoint.cli.output import Output, in_bytes
 from zeropoint.cli.progress import Progress, track_running
 
 if TYPE_CHECKING:
-    from zeropoint.metrics.inmemory import InMemory
+    from zeropoint.checkpoints.runs import RunFolder
+    from zeropoint.cli.inmemory import Copy
     from zeropoint.metrics.measuring import Measurement
     from zeropoint.metrics.measuring import Text as TextRead
     from zeropoint.metrics.sides import Side
+    from zeropoint.metrics.speed import Speed
     from zeropoint.models import LanguageModel
 
 Text = Annotated[
     list[Path] | None,
-    typer.Option(metavar="FILE", help="Text to measure on, one domain a file; repeatable."),
+    typer.Option(
+        metavar="FILE",
+        help="Text to measure on, one domain a file; repeatable. hub:org/name:FILE: of a data set.",
+    ),
 ]
 Context = Annotated[int, typer.Option(min=8, help="Tokens per chunk; the second half is scored.")]
 Chunks = Annotated[
@@ -67,12 +72,11 @@ def open_sides(
             "already is not seen"
         )
     if as_:
-        from zeropoint.cli.inmemory import quantized_copy
+        from zeropoint.cli.inmemory import plan_copy
 
-        quant, made, settings, _ = quantized_copy(
-            out, source, as_, imatrix, requantize=requantize, threads=threads, progress=progress
-        )
-        return Sides(reference, quant, (side, made), settings)
+        copy = plan_copy(source, as_, imatrix, requantize=requantize)
+        quant = copy.make(out, threads, progress)
+        return Sides(reference, quant, (side, copy.side), copy.settings)
     other = open_model(model)
     quant = load_model(other, threads=threads)
     check_comparable(reference.tokenizer, quant.tokenizer)
@@ -212,29 +216,44 @@ class Reference:
         quant = load_model(source, threads=self.threads)
         check_comparable(self.model.tokenizer, quant.tokenizer)
         side = describe(source)
+        self.out.note(f"{side.name}: {in_bytes(side.file_bytes)}")
         return side, self._measure(quant, side, run, shown)
 
     def level(
-        self, to: str, run: Path | None, shown: tuple[Progress, bool], *, requantize: bool
-    ) -> tuple["Measurement", "InMemory"]:
-        """Measure the reference's own quant, made in memory."""
-        from zeropoint.cli.inmemory import quantized_copy
+        self, copy: "Copy", run: Path | None, shown: tuple[Progress, bool]
+    ) -> tuple[dict[str, object], "Speed | None"]:
+        """Measure the reference's own quant, made in memory; time it if it has kernels.
 
-        quant, side, _, plan = quantized_copy(
-            self.out, self.source, to, None, requantize=requantize, threads=self.threads,
-            progress=shown[0],
-        )  # fmt: skip
-        return self._measure(quant, side, run, shown), plan
+        What a run folder holds in full is read and not made again.
+        """
+        from zeropoint.metrics.ladder import load_level, save_level
+        from zeropoint.metrics.speed import measure_speed
+
+        folder = self._folder(run, copy.side)
+        found = load_level(folder, len(self.text.chunks)) if folder else None
+        if found is None:
+            quant = copy.make(self.out, self.threads, shown[0])
+            measurement = self._measure(quant, copy.side, run, shown)
+            speed = measure_speed(quant) if copy.plan.has_kernels else None
+            found = measurement.results(), speed
+            if folder:
+                save_level(folder, speed)
+        elif self.floor is None and isinstance(found[0]["floor"], float):
+            self.floor = found[0]["floor"]
+        return found
+
+    def _folder(self, run: Path | None, side: "Side") -> "RunFolder | None":
+        from zeropoint.metrics.measuring import start_run
+
+        return start_run(run, (self.side, side), self.text, {}) if run else None
 
     def _measure(
         self, quant: "LanguageModel", side: "Side", run: Path | None, shown: tuple[Progress, bool]
     ) -> "Measurement":
-        from zeropoint.metrics.measuring import Measurement, start_run
+        from zeropoint.metrics.measuring import Measurement
 
-        folder = start_run(run, (self.side, side), self.text, {}) if run else None
-        self.out.note(f"{side.name}: {in_bytes(side.file_bytes)}")
         measurement = Measurement(
-            self.model, quant, self.text, states=self.states, run=folder,
+            self.model, quant, self.text, states=self.states, run=self._folder(run, side),
             floor_chunks=self.floor_chunks,
         )  # fmt: skip
         measurement.floor = self.floor

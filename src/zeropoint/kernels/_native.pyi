@@ -26,16 +26,17 @@ def weighted_error(
 def first_beyond(weights: NDArray[float32], limit: float, threads: int) -> int: ...
 
 compare_top: int
+compare_block: int
 
-def compare(
-    reference: NDArray[float32],
-    quant: NDArray[float32],
-    targets: NDArray[int32],
-    scores: NDArray[float64],
-    ids: NDArray[int32],
-    logp: NDArray[float32],
-    threads: int,
-) -> tuple[int, int]: ...
+class Comparing:
+    def __init__(self, targets: NDArray[int32]) -> None: ...
+    def add(
+        self, reference: NDArray[float32], quant: NDArray[float32], first: int, threads: int
+    ) -> tuple[int, int]: ...
+    def finish(
+        self, scores: NDArray[float64], ids: NDArray[int32], logp: NDArray[float32]
+    ) -> None: ...
+
 def read_seconds(words: NDArray[uint64], threads: int) -> float: ...
 def multiply_adds_per_second(seconds: float, threads: int) -> float: ...
 def moments(values: NDArray[float32], threads: int) -> tuple[float, float, int]: ...
@@ -58,6 +59,7 @@ def matmul(
     matrices: Sequence[PackedMatrix],
     x: NDArray[float32],
     outs: Sequence[NDArray[float32]],
+    first: int,
     mode: str,
     threads: int,
 ) -> None: ...

@@ -1,6 +1,6 @@
 """What is kept of two rows of logits: one divergence, two likelihoods, the most likely tokens.
 
-The kernel reads each row about twice and keeps a few numbers per position, so that nobody ever
+The kernel takes the vocabulary in parts and keeps a few numbers per position, so that nobody ever
 holds the logits of a whole text. `compare_numpy` is its twin: the same formulas by numpy's exp.
 """
 
@@ -17,6 +17,7 @@ F64 = NDArray[np.float64]
 I32 = NDArray[np.int32]
 
 TOP = 10  # most likely tokens kept of each side
+BLOCK = 1024  # tokens; parts of a vocabulary begin at multiples of it
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,64 @@ class Comparison:
         return np.asarray(self.top_ids[:, 0, 0] == self.top_ids[:, 1, 0])
 
 
+class Comparing:
+    """A comparison whose logits come in parts of the vocabulary, in order.
+
+    `targets` (n,) are the tokens that the text goes on with, `first` names the first of the n
+    positions in errors. Equal rows give a divergence of exactly 0. No bit depends on the parts or
+    on threads.
+    """
+
+    def __init__(self, targets: I32, vocab: int, *, first: int = 0) -> None:
+        if targets.size and not (0 <= targets.min() and targets.max() < vocab):
+            raise MeasurementError(f"the text holds a token that is not among the model's {vocab}")
+        self._targets = np.ascontiguousarray(targets, np.int32)
+        self._first = first
+        self._seen = 0
+        module = native()
+        self._native = module.Comparing(self._targets) if module else None
+        self._parts: list[tuple[F32, F32]] = []
+
+    def add(self, reference: F32, quant: F32, *, threads: int = 1) -> None:
+        """Take the logits (n, m) of the next m tokens; m is a multiple of BLOCK but for the last.
+
+        Raises MeasurementError if the shapes differ, or a logit is not finite.
+        """
+        if (
+            reference.shape != quant.shape
+            or reference.ndim != 2
+            or self._targets.shape != reference.shape[:1]
+        ):
+            raise MeasurementError(
+                f"logits of shape {reference.shape} and {quant.shape} with {self._targets.size} "
+                "targets cannot be compared: the vocabularies or positions differ"
+            )
+        if self._native is None:
+            self._parts.append((reference, quant))
+            return
+        a, b = (np.ascontiguousarray(side, np.float32) for side in (reference, quant))
+        position, token = self._native.add(a, b, self._seen, threads)
+        if position >= 0:
+            self._refuse_not_finite(reference, position, token)
+        self._seen += reference.shape[1]
+
+    def result(self) -> Comparison:
+        """Return what was found over the whole vocabulary."""
+        if self._native is None:
+            a, b = (np.concatenate(side, axis=1) for side in zip(*self._parts, strict=True))
+            return compare_numpy(a, b, self._targets, first=self._first)
+        n = self._targets.size
+        scores = np.empty((n, 3), np.float64)
+        ids = np.empty((n, 2, TOP), np.int32)
+        logp = np.empty((n, 2, TOP), np.float32)
+        self._native.finish(scores, ids, logp)
+        return Comparison(scores[:, 0], scores[:, 1], scores[:, 2], ids, logp)
+
+    def _refuse_not_finite(self, reference: F32, position: int, token: int) -> None:
+        broken = not np.isfinite(reference[position, token - self._seen])
+        raise not_finite("reference" if broken else "quant", token, self._first + position)
+
+
 def compare_logits(reference: F32, quant: F32, targets: I32, *, threads: int = 1) -> Comparison:
     """Compare next-token distributions, position by position, in float64.
 
@@ -43,45 +102,18 @@ def compare_logits(reference: F32, quant: F32, targets: I32, *, threads: int = 1
     not depend on `threads`. Raises MeasurementError if the shapes differ, a target is not in the
     vocabulary, or a logit is not finite.
     """
-    if (
-        reference.shape != quant.shape
-        or reference.ndim != 2
-        or targets.shape != reference.shape[:1]
-    ):
-        raise MeasurementError(
-            f"logits of shape {reference.shape} and {quant.shape} with {targets.size} targets "
-            "cannot be compared: the vocabularies or positions differ"
-        )
-    vocab = reference.shape[1]
-    if targets.size and not (0 <= targets.min() and targets.max() < vocab):
-        raise MeasurementError(f"the text holds a token that is not among the model's {vocab}")
-    module = native()
-    if module is None:
-        return compare_numpy(reference, quant, targets)
-    n = reference.shape[0]
-    scores = np.empty((n, 3), np.float64)
-    ids = np.empty((n, 2, TOP), np.int32)
-    logp = np.empty((n, 2, TOP), np.float32)
-    position, token = module.compare(
-        np.ascontiguousarray(reference, np.float32),
-        np.ascontiguousarray(quant, np.float32),
-        np.ascontiguousarray(targets, np.int32),
-        scores,
-        ids,
-        logp,
-        threads,
-    )
-    if position >= 0:
-        _refuse_not_finite(reference, position, token)
-    return Comparison(scores[:, 0], scores[:, 1], scores[:, 2], ids, logp)
+    comparing = Comparing(targets, reference.shape[-1])
+    comparing.add(reference, quant, threads=threads)
+    return comparing.result()
 
 
-def compare_numpy(reference: F32, quant: F32, targets: I32) -> Comparison:
+def compare_numpy(reference: F32, quant: F32, targets: I32, *, first: int = 0) -> Comparison:
     """Do what `compare_logits` does, in numpy: its specification."""
     finite = np.isfinite(reference) & np.isfinite(quant)
     if not finite.all():
         position, token = np.argwhere(~finite)[0]
-        _refuse_not_finite(reference, int(position), int(token))
+        broken = "quant" if np.isfinite(reference[position, token]) else "reference"
+        raise not_finite(broken, int(token), first + int(position))
     a, b = reference.astype(np.float64), quant.astype(np.float64)
     max_a, max_b = a.max(1, keepdims=True), b.max(1, keepdims=True)
     exp_a, exp_b = np.exp(a - max_a), np.exp(b - max_b)
@@ -98,8 +130,8 @@ def compare_numpy(reference: F32, quant: F32, targets: I32) -> Comparison:
     return Comparison(kl, log_a - a[rows, targets], log_b - b[rows, targets], ids, logp)
 
 
-def _refuse_not_finite(reference: F32, position: int, token: int) -> None:
-    side = "quant" if np.isfinite(reference[position, token]) else "reference"
-    raise MeasurementError(
+def not_finite(side: str, token: int, position: int) -> MeasurementError:
+    """Return the error that names a broken logit."""
+    return MeasurementError(
         f"the {side}'s logit of token {token} at position {position} is not finite"
     )

@@ -93,15 +93,17 @@ def matmul(
     x: F32,
     *,
     out: F32 | None = None,
+    rows: range | None = None,
     mode: Mode = "exact",
     threads: int = 1,
 ) -> F32:
     """x · Wᵀ: (n, columns) float32 activations to (n, rows), written to `out` if that is given.
 
-    Raises ValueError if the shapes do not fit each other.
+    `rows`: only these rows of W, from a multiple of 16 on. Raises ValueError if the shapes do not
+    fit each other.
     """
     outs = None if out is None else [out]
-    return matmul_many([packed], x, outs=outs, mode=mode, threads=threads)[0]
+    return matmul_many([packed], x, outs=outs, rows=rows, mode=mode, threads=threads)[0]
 
 
 def matmul_many(
@@ -109,23 +111,30 @@ def matmul_many(
     x: F32,
     *,
     outs: Sequence[F32] | None = None,
+    rows: range | None = None,
     mode: Mode = "exact",
     threads: int = 1,
 ) -> list[F32]:
     """Multiply the same activations with several matrices: rounded once, shared out in one go.
 
-    Raises ValueError if shapes do not fit, TypeError if `outs` are not contiguous float32 arrays.
+    `rows`: only these rows of each, from a multiple of 16 on. Raises ValueError if shapes do not
+    fit, TypeError if `outs` are not contiguous float32 arrays.
     """
     if x.ndim != 2 or any(x.shape[1] != matrix.columns for matrix in packed):
         raise ValueError(
             f"activations of {x.shape} for {[matrix.columns for matrix in packed]} columns"
         )
+    shapes = [(x.shape[0], matrix.rows if rows is None else len(rows)) for matrix in packed]
     if outs is None:
-        outs = [np.empty((x.shape[0], matrix.rows), np.float32) for matrix in packed]
+        outs = [np.empty(shape, np.float32) for shape in shapes]
+    if [out.shape for out in outs] != shapes:
+        raise ValueError(f"outputs of {[out.shape for out in outs]} do not fit {shapes}")
     for out in outs:  # the binding would fill a converted copy, and nobody would see it
         if out.dtype != np.float32 or not (out.flags.c_contiguous and out.flags.writeable):
             raise TypeError("outputs are written in place: contiguous, writable float32 arrays")
-    module().matmul(list(packed), np.ascontiguousarray(x, np.float32), list(outs), mode, threads)
+    x = np.ascontiguousarray(x, np.float32)
+    first = 0 if rows is None else rows.start
+    module().matmul(list(packed), x, list(outs), first, mode, threads)
     return list(outs)
 
 

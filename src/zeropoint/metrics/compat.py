@@ -16,9 +16,8 @@ from zeropoint.errors import MeasurementError, NotEnoughSpace
 from zeropoint.formats import F32
 from zeropoint.metrics import llama
 from zeropoint.metrics.llama import I32, U16, BaseFile, Figure, Scores
+from zeropoint.metrics.measurement import TILE_BYTES
 from zeropoint.models.base import LanguageModel
-
-TILE_BYTES = 32 << 20  # of logits that are alive at once
 
 
 @dataclass(frozen=True)

@@ -42,11 +42,11 @@ class Rounded:
             for name in self._names:
                 self._model.watch(name, None)
 
-    def head(self, rows: F32) -> F32:
+    def head(self, rows: F32, tokens: range | None = None) -> F32:
         """Return the logits of rounded hidden states."""
         rows = np.array(rows, np.float32)
         round_to_bfloat16(rows)
-        return self._model.head(rows)
+        return self._model.head(rows, tokens)
 
 
 def _round(rows: F32, _expert: int | None) -> None:

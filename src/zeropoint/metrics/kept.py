@@ -50,9 +50,9 @@ class Kept:
                 found[i] = states
         return np.stack([states for states in found if states is not None])
 
-    def head(self, rows: F32) -> F32:
+    def head(self, rows: F32, tokens: range | None = None) -> F32:
         """Return the logits of hidden states."""
-        return self._model.head(rows)
+        return self._model.head(rows, tokens)
 
     def _load(self, key: str) -> F32 | None:
         if self._folder is None:

@@ -1,9 +1,12 @@
 """The headline table: the same model at fewer and fewer bits, symmetric and asymmetric."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
-from zeropoint.errors import MeasurementError
+from zeropoint.checkpoints.runs import RunFolder
+from zeropoint.errors import CheckpointError, MeasurementError
+from zeropoint.metrics.speed import Speed
+from zeropoint.metrics.summary import Figures
 from zeropoint.plans import find_preset
 from zeropoint.plans.names import target_format
 
@@ -64,3 +67,25 @@ def largest_step(levels: Sequence[Level], top1: Sequence[float]) -> int | None:
     if not steps or max(steps.values()) <= 0:
         return None
     return max(steps, key=lambda index: steps[index])
+
+
+def save_level(run: RunFolder, speed: Speed | None) -> None:
+    """Remember that a level is measured in full, and how fast it was."""
+    run.save_table("speed", asdict(speed) if speed else None)
+
+
+def load_level(run: RunFolder, chunks: int) -> tuple[Figures, Speed | None] | None:
+    """Return what a run holds of a level, or None if it is not measured on all `chunks`.
+
+    Raises CheckpointError if what it holds is damaged.
+    """
+    results = dict(run.results)
+    path = run.path / "speed.json"
+    if results.get("chunks") != chunks or not path.exists():
+        return None
+    try:
+        table = run.load_table("speed")
+        assert table is None or isinstance(table, dict)
+        return results, Speed(**table) if table else None
+    except (ValueError, TypeError, AssertionError):
+        raise CheckpointError(path, "is damaged; delete it to time the level again") from None

@@ -1,8 +1,8 @@
 """Two models on the same tokens, chunk by chunk: what is lost at each position.
 
 Nothing here holds the logits of a chunk: the final hidden states of both models are (context,
-width), and the heads run over a few positions at a time, whose logits are reduced while they are in
-cache.
+width), and the heads run over a part of the vocabulary at a time, whose logits are reduced while
+they are in cache. So each weight of a head is read once for a chunk.
 """
 
 import time
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from zeropoint.calibration.chunks import Chunk, cut_chunks
 from zeropoint.errors import MeasurementError
 from zeropoint.formats import F32
-from zeropoint.kernels.compare import TOP, Comparison, compare_logits
+from zeropoint.kernels.compare import BLOCK, TOP, Comparing, Comparison
 
 I32 = NDArray[np.int32]
 
@@ -30,7 +30,9 @@ __all__ = [
     "measure_chunks",
 ]
 
-TILE_BYTES = 32 << 20  # of logits of one side that are alive at once
+POSITIONS = 512  # that are compared at once
+PART_BYTES = 2 << 20  # of their logits, of one side, that are alive at once
+TILE_BYTES = 32 << 20  # where whole rows of logits are needed
 
 
 class Scorer(Protocol):
@@ -43,8 +45,8 @@ class Scorer(Protocol):
     def hidden(self, tokens: I32) -> F32:
         """(sequences, context) tokens → (sequences, context, width) final hidden states."""
 
-    def head(self, rows: F32) -> F32:
-        """(n, width) hidden states → (n, vocabulary) logits."""
+    def head(self, rows: F32, tokens: range | None = None) -> F32:
+        """(n, width) hidden states → (n, vocabulary) logits, or those of a part of it."""
 
 
 @dataclass(frozen=True)
@@ -64,16 +66,17 @@ def measure_chunks(
     quant: Scorer,
     chunks: Sequence[Chunk],
     *,
-    first: int | None = None,
+    done: int = 0,
     batch: int = 1,
     threads: int = 1,
 ) -> Iterator[ChunkMeasured]:
     """Run both models over the chunks and yield each chunk's comparison, in order.
 
-    Scored are the positions `first` … context − 2 (default: from context / 2, where every token has
-    at least half a context before it). `batch` chunks run through a model together; with exact
-    models the results do not depend on it. Stopping between two records is safe. Raises
-    MeasurementError if the vocabularies differ or a logit is not finite (with chunk and position).
+    Scored are the positions context / 2 … context − 2: every token there has at least half a
+    context before it. `batch` chunks run through a model together; with exact
+    models the results do not depend on it. `done` chunks were measured before: numbers go on from
+    there. Stopping between two records is safe. Raises MeasurementError if the vocabularies differ
+    or a logit is not finite (with chunk and position).
     """
     if reference.vocab_size != quant.vocab_size:
         raise MeasurementError(
@@ -87,26 +90,28 @@ def measure_chunks(
         states = reference.hidden(tokens), quant.hidden(tokens)
         measured = []
         for row, chunk in enumerate(group):
-            from_position = chunk.tokens.size // 2 if first is None else first
-            rows = slice(from_position, chunk.tokens.size - 1)
+            first = chunk.tokens.size // 2
+            rows = slice(first, chunk.tokens.size - 1)
             try:
                 comparison = compare_hidden(
                     reference,
                     quant,
                     (states[0][row, rows], states[1][row, rows]),
-                    chunk.tokens[from_position + 1 :],
+                    chunk.tokens[first + 1 :],
+                    first=first,
                     threads=threads,
                 )
             except MeasurementError as error:
-                raise MeasurementError(f"chunk {start + row} ({chunk.domain}): {error}") from None
-            measured.append((chunk, from_position, comparison))
+                number = done + start + row
+                raise MeasurementError(f"chunk {number} ({chunk.domain}): {error}") from None
+            measured.append((chunk, first, comparison))
         seconds = (time.perf_counter() - begin) / len(group)
-        for row, (chunk, from_position, comparison) in enumerate(measured):
+        for row, (chunk, first, comparison) in enumerate(measured):
             yield ChunkMeasured(
-                start + row,
+                done + start + row,
                 chunk.domain,
                 chunk.tokens,
-                from_position,
+                first,
                 comparison,
                 seconds,
             )
@@ -118,20 +123,28 @@ def compare_hidden(
     states: tuple[F32, F32],
     targets: I32,
     *,
+    first: int = 0,
     threads: int = 1,
 ) -> Comparison:
-    """Compare both heads over hidden states (n, width) of each model, some positions at a time."""
-    tile = max(1, TILE_BYTES // (4 * reference.vocab_size))
-    parts = [
-        compare_logits(
-            reference.head(states[0][at : at + tile]),
-            quant.head(states[1][at : at + tile]),
-            targets[at : at + tile],
-            threads=threads,
-        )
-        for at in range(0, targets.size, tile)
-    ]
+    """Compare both heads over hidden states (n, width) of each model, part by part.
+
+    `first` is the first of the positions, for errors.
+    """
+    parts = []
+    for at in range(0, targets.size, POSITIONS):
+        a, b = (side[at : at + POSITIONS] for side in states)
+        comparing = Comparing(targets[at : at + POSITIONS], reference.vocab_size, first=first + at)
+        for tokens in vocabulary_parts(reference.vocab_size, len(a)):
+            comparing.add(reference.head(a, tokens), quant.head(b, tokens), threads=threads)
+        parts.append(comparing.result())
     return concatenate(parts)
+
+
+def vocabulary_parts(vocabulary: int, positions: int) -> Iterator[range]:
+    """Cut a vocabulary into whole blocks whose logits take about PART_BYTES."""
+    step = max(1, PART_BYTES // (4 * BLOCK * positions)) * BLOCK
+    for start in range(0, vocabulary, step):
+        yield range(start, min(start + step, vocabulary))
 
 
 def concatenate(parts: Iterable[Comparison]) -> Comparison:

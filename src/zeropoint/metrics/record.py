@@ -29,16 +29,13 @@ def measure_recorded(
     """
     done = min(run.chunks_done(), len(chunks)) if run else 0
     seen: list[ChunkMeasured] = []
-    fresh = measure_chunks(*models, chunks[done:], batch=batch, threads=threads)
+    fresh = measure_chunks(*models, chunks[done:], done=done, batch=batch, threads=threads)
     for index in range(len(chunks)):
         if index < done:
             assert run is not None
             record = load_chunk(run, index, chunks[index])
         else:
-            found = next(fresh)
-            record = ChunkMeasured(
-                index, found.domain, found.tokens, found.first, found.comparison, found.seconds
-            )
+            record = next(fresh)
             if run:
                 save_chunk(run, record)
         seen.append(record)

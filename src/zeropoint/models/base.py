@@ -44,8 +44,11 @@ class LanguageModel(Protocol):
         follow what it holds (its sequence i for row i), and are added to it.
         """
 
-    def head(self, rows: F32) -> F32:
-        """Return the logits (n, vocab) of hidden states (n, width)."""
+    def head(self, rows: F32, tokens: range | None = None) -> F32:
+        """Return the logits (n, vocab) of hidden states (n, width).
+
+        `tokens`: only of this part of the vocabulary, from a multiple of 16 on.
+        """
 
     def logits(self, tokens: Tokens, cache: Cache | None = None) -> F32:
         """Return the logits after each token: (n, vocab), or (batch, n, vocab)."""

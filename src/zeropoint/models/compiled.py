@@ -54,9 +54,9 @@ class Compiled:
         )
         return x
 
-    def head(self, rows: F32) -> F32:
-        """Return (n, vocab) logits of (n, width) states, before any cap."""
-        return self.weights.multiply(self.architecture.output, rows)
+    def head(self, rows: F32, tokens: range | None = None) -> F32:
+        """Return (n, vocab) logits of (n, width) states, or of `tokens`, before any cap."""
+        return self.weights.multiply(self.architecture.output, rows, outputs=tokens)
 
     def _turns(self, context: int) -> list[tuple[F32, bool, float]]:
         found = self._rotations.get(context)

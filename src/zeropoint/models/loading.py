@@ -1,6 +1,6 @@
 """Makes a language model of a checkpoint."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
@@ -31,8 +31,11 @@ def load_model(
     threads: int | None = None,
     engine: Engine = "compiled",
     device: str = "cpu",
+    later: Container[str] = (),
 ) -> LanguageModel:
     """Make the language model that a checkpoint holds; its weights stay as they are stored.
+
+    The matrices named in `later` are not read, and `replace` must bring them before the first pass.
 
     `exact` multiplies float32 activations, `fast` rounds them to 8 bits. Takes about the file's
     size in memory. The engine is ours ("compiled"); or transformers' modules with our linears in
@@ -42,27 +45,33 @@ def load_model(
     """
     if device != "cpu" and engine != "torch":
         raise UnsupportedModel(f"the {engine} engine runs on the processor, not on {device}")
-    threads = threads or kernels.default_threads()
-    return Model(checkpoint, mode=mode, threads=threads, engine=engine, device=device)
+    model = Model(checkpoint, mode=mode, threads=threads or kernels.default_threads())
+    model.load(engine, device, later)
+    return model
 
 
 class Model:
     """A decoder of a known family: see `base.LanguageModel`."""
 
-    def __init__(
-        self, checkpoint: Checkpoint, *, mode: Mode, threads: int, engine: Engine, device: str
-    ) -> None:
+    def __init__(self, checkpoint: Checkpoint, *, mode: Mode, threads: int) -> None:
         self.architecture = read_architecture(checkpoint)
         self.threads = threads
         self._checkpoint = checkpoint
         self._weights = Weights(checkpoint, mode=mode, threads=threads)
-        self._weights.load(_names(self.architecture), pack=engine != "torch")
+        self._how: tuple[Engine, str] = ("compiled", "cpu")
+        self._engine: Compiled | Reference | None = None
+
+    def load(self, engine: Engine, device: str, later: Container[str] = ()) -> None:
+        """Read the weights and make what runs the passes, unless some weights come `later`."""
         self._how = (engine, device)
+        self._weights.load(_names(self.architecture), pack=engine != "torch", later=later)
         self._engine = self._make_engine()
 
-    def _make_engine(self) -> "Compiled | Reference":
-        """Return what runs the passes."""
+    def _make_engine(self) -> "Compiled | Reference | None":
+        """Return what runs the passes, or None while weights are missing."""
         engine, device = self._how
+        if not self._weights.complete:
+            return None
         if engine == "compiled":
             return Compiled(self.architecture, self._weights)
         from zeropoint.models.reference import Reference
@@ -113,8 +122,9 @@ class Model:
             out[:, at : at + cache.chunk] = self._forward(part, cache, starts + at)
         return out.reshape(*ids.shape, -1)
 
-    def head(self, rows: F32) -> F32:
-        logits = self._engine.head(np.ascontiguousarray(rows))
+    def head(self, rows: F32, tokens: range | None = None) -> F32:
+        assert self._engine is not None, "matrices are missing"
+        logits = self._engine.head(np.ascontiguousarray(rows), tokens)
         cap = self.architecture.logit_softcap
         if cap is not None:
             with np.errstate(over="ignore"):  # tanh(infinity) = 1
@@ -131,7 +141,8 @@ class Model:
 
     def replace(self, name: str, tensor: QuantizedTensor) -> None:
         self._weights.replace(name, tensor)
-        if self._how[0] != "transformers":  # whose modules ask for the weights at each product
+        # The modules of transformers ask for the weights at each product.
+        if self._engine is None or self._how[0] != "transformers":
             self._engine = self._make_engine()
 
     def watch(self, name: str, watcher: Watcher | None) -> None:
@@ -142,6 +153,7 @@ class Model:
     def _forward(self, ids: np.ndarray, cache: Cache, starts: np.ndarray) -> F32:
         embedded = self._weights.rows(self.architecture.embedding, ids.reshape(-1))
         embedded = embedded.reshape(*ids.shape, -1)
+        assert self._engine is not None, "matrices are missing"
         return self._engine.run(embedded, cache, starts)
 
     def _check(self, ids: np.ndarray) -> None:

@@ -60,6 +60,7 @@ class Reference:
                 config, attn_implementation="eager"
             )
         self.module = model.eval()
+        self._whole: tuple[F32, F32] | None = None  # rows, and their logits
         self._put_linears()
         self._put_vectors()
         self._put_frequencies(architecture.context_length)
@@ -72,8 +73,12 @@ class Reference:
                 if isinstance(part, BlockLinear):
                     part.move(self.device)
 
-    def head(self, rows: F32) -> F32:
-        """Return (n, vocab) logits of (n, width) states, before any cap."""
+    def head(self, rows: F32, tokens: range | None = None) -> F32:
+        """Return (n, vocab) logits of (n, width) states, or of `tokens`, before any cap."""
+        if tokens is not None:  # parts are asked for one after the other, of the same rows
+            if self._whole is None or self._whole[0] is not rows:
+                self._whole = rows, self.head(rows)
+            return np.ascontiguousarray(self._whole[1][:, tokens.start : tokens.stop])
         with torch.no_grad():
             found: F32 = self.module.lm_head(torch.from_numpy(rows).to(self.device)).cpu().numpy()
         return found

@@ -1,6 +1,7 @@
 """A model's tensors in the form in which they are used: packed matrices, vectors, single rows."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,14 +34,22 @@ class Weights:
         self._vectors: dict[str, F32] = {}
         self._tables: dict[str, QuantizedTensor] = {}  # replaced embeddings
 
-    def load(self, names: Iterable[str], *, pack: bool = True) -> None:
-        """Read these tensors: with one axis as vectors, else as matrices to `pack`."""
+    def load(self, names: Iterable[str], *, pack: bool = True, later: Container[str] = ()) -> None:
+        """Read these tensors: with one axis as vectors, else as matrices to `pack`.
+
+        Matrices among `later` are not read: `replace` brings them.
+        """
         for name in names:
             info = self.checkpoint.tensors[name]
             if len(info.shape) == 1:
                 self._vectors[name] = self._finite(name, decode(self.checkpoint.read(name)))
             elif pack:
-                self._matrices[name] = self._read_matrices(name)
+                self._matrices[name] = [] if name in later else self._read_matrices(name)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all matrices are there."""
+        return all(self._matrices.values())
 
     def replace(self, name: str, tensor: QuantizedTensor) -> None:
         """Use `tensor` instead of the one in the file."""
@@ -54,7 +63,8 @@ class Weights:
         if name in self._vectors:
             self._vectors[name] = self._finite(name, decode(tensor))
         elif name in self._matrices:
-            parts = tensor.data.reshape(len(self._matrices[name]), -1, tensor.format.block_bytes)
+            experts = prod(wanted[:-2])
+            parts = tensor.data.reshape(experts, -1, tensor.format.block_bytes)
             self._matrices[name] = [
                 kernels.pack_slabs(tensor.format, wanted[-2:], [part], threads=self.threads)
                 for part in parts
@@ -99,13 +109,15 @@ class Weights:
         decoded = kernels.decode(format, flat, threads=self.threads)
         return decoded.reshape(len(unique), -1)[places]
 
-    def multiply(self, name: str, rows: F32, expert: int | None = None) -> F32:
-        """Return rows · Wᵀ: (n, in) float32 gives (n, out)."""
+    def multiply(
+        self, name: str, rows: F32, expert: int | None = None, outputs: range | None = None
+    ) -> F32:
+        """Return rows · Wᵀ: (n, in) float32 gives (n, out), or some neighbouring `outputs`."""
         watcher = self.watchers.get(name)
         if watcher is not None:
             watcher(rows, expert)
         packed = self._matrices[name][expert or 0]
-        return kernels.matmul(packed, rows, mode=self.mode, threads=self.threads)
+        return kernels.matmul(packed, rows, rows=outputs, mode=self.mode, threads=self.threads)
 
     def _read_matrices(self, name: str) -> "list[PackedMatrix]":
         info = self.checkpoint.tensors[name]

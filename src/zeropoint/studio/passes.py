@@ -201,8 +201,8 @@ class _Kept:
     def hidden(self, tokens: I32) -> F32:
         return np.concatenate([self._states[row.tobytes()] for row in tokens])
 
-    def head(self, rows: F32) -> F32:
-        return self._model.head(rows)
+    def head(self, rows: F32, tokens: range | None = None) -> F32:
+        return self._model.head(rows, tokens)
 
 
 def answer(model: LanguageModel, prompt: str) -> str:
