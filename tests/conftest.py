@@ -1,8 +1,12 @@
-"""No test writes into the cache or the settings of the person who runs it."""
+"""No test writes into the cache or the settings of the person who runs it, or is deaf to Ctrl-C."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
+
+# A shell that starts the suite in the background has it ignore SIGINT, and so would all its children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")

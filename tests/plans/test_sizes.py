@@ -7,7 +7,7 @@ from zeropoint.checkpoints import create_checkpoint, open_checkpoint
 from zeropoint.errors import CheckpointError
 from zeropoint.plans import bits_per_weight, choose_formats, predict_size, quantized_metadata
 
-VOCABULARY = [f"token {number}" for number in range(100)]
+VOCABULARY = [f"token {number}" for number in range(512)]
 
 
 def small(outline):
@@ -18,7 +18,8 @@ def small(outline):
         for name, tensor in whole.tensors.items()
         if name.startswith(("blk.0", "blk.1.")) or not name.startswith("blk.")
     }
-    return type(whole)({**whole.metadata, "tokenizer.ggml.tokens": VOCABULARY}, kept)
+    said = {"llama.block_count": 2, "tokenizer.ggml.tokens": VOCABULARY}
+    return type(whole)({**whole.metadata, **said}, kept)
 
 
 @pytest.mark.parametrize("preset", ["Q4_K_M", "Q2_K", "IQ4_XS", "F16", "COPY", "TQ1_0"])
