@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-# A shell that starts the suite in the background has it ignore SIGINT, and so would all its children.
+# A shell that starts the suite in the background has it and all its children ignore SIGINT.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

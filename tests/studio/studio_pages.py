@@ -80,6 +80,14 @@ def press(page: Any, figure: str, control: str) -> None:
     page.locator(f'{figure} [data-control="{control}"]').click()
 
 
+def shows(page: Any, place: str, text: str, *, told: bool = True) -> None:
+    """Wait until a place has a text, or has it no longer; figures follow the page's state later."""
+    page.wait_for_function(
+        "([at, text, told]) => document.querySelector(at).textContent.includes(text) === told",
+        arg=[place, text, told],
+    )
+
+
 def rows(page: Any, figure: str) -> list[list[str]]:
     """Open the table behind a figure and return its cells, numbers with all their digits."""
     box = page.locator(f"{figure} details.numbers")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from studio_pages import Example, choose, number, rows, turn
+from studio_pages import Example, choose, number, rows, shows, turn
 
 from zeropoint.checkpoints.runs import RunFolder
 from zeropoint.cli import main
@@ -89,9 +89,9 @@ def test_what_is_shown_is_in_the_address(report: Path, new_page: Any) -> None:
     address = page.url.partition("#")[2]
     other = new_page(report, fragment=f"#{address}")
     assert other.locator('#f-tensors [data-control="colour=bits"]').is_checked()
-    assert "blk.1.ffn_up" in other.locator("#f-tensors .reading").inner_text()
+    shows(other, "#f-tensors .reading", "blk.1.ffn_up")
     page.go_back()
-    assert "blk.1.ffn_up" not in page.locator("#f-tensors .reading").inner_text()
+    shows(page, "#f-tensors .reading", "blk.1.ffn_up", told=False)
 
 
 def test_text_out_of_files_stays_text(example: Example, tmp_path: Path, new_page: Any) -> None:

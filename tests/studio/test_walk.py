@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from studio_pages import Example, choose, number, press, rows, turn
+from studio_pages import Example, choose, number, press, rows, shows, turn
 
 from zeropoint.formats import find_format
 from zeropoint.formats.explain import explain_value
@@ -293,7 +293,7 @@ def test_16_flips(page: Any, example: Example) -> None:
     assert number(page, "#f16", "won") == (~right[:, 0] & right[:, 1]).sum()
     turn(page, "#f16", "prompt", 1)
     one = example.data["answers"][1]
-    assert one["quant"] in page.locator("#f16 .answers").text_content()
+    shows(page, "#f16 .answers", one["quant"])
 
 
 def test_17_speed_and_its_ceiling(page: Any, example: Example) -> None:
