@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from zeropoint.checkpoints import open_checkpoint
     from zeropoint.formats import FORMATS, Format, Parts, QuantizedTensor, find_format
     from zeropoint.plans import choose_formats
+    from zeropoint.plans.planning import plan
     from zeropoint.quantizers import dequantize, quantize, quantize_checkpoint
 
 __version__ = "0.1.0"
@@ -30,6 +31,7 @@ _ROOMS = {
     "dequantize": "zeropoint.quantizers",
     "find_format": "zeropoint.formats",
     "open_checkpoint": "zeropoint.checkpoints",
+    "plan": "zeropoint.plans.planning",
     "quantize": "zeropoint.quantizers",
     "quantize_checkpoint": "zeropoint.quantizers",
 }
@@ -56,6 +58,7 @@ __all__ = [
     "dequantize",
     "find_format",
     "open_checkpoint",
+    "plan",
     "quantize",
     "quantize_checkpoint",
 ]

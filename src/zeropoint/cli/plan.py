@@ -1,20 +1,12 @@
 """`plan`: what fits on which machine, how fast, and whether bigger at fewer bits beats smaller."""
 
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from zeropoint.cli import plan_page as page
 from zeropoint.cli.output import AsJson, Output, Quiet
-
-if TYPE_CHECKING:
-    from zeropoint.plans.here import Here
-    from zeropoint.plans.machines import Device
-    from zeropoint.plans.ranking import Question, Result
-
-GB = 10**9
 
 
 def register(app: typer.Typer) -> None:
@@ -98,11 +90,11 @@ def plan(
 
     zeropoint plan 1T --device rtx5090 --host epyc-12ch-1152gb --to Q4_K_M
     """
-    from zeropoint.errors import RecipeError
-    from zeropoint.plans import ranking
-    from zeropoint.plans.advice import refusal
+    from zeropoint.plans import here
     from zeropoint.plans.machines import HERE
-    from zeropoint.plans.subjects import describe
+    from zeropoint.plans.planning import Asking
+    from zeropoint.plans.planning import plan as answer
+    from zeropoint.plans.record import as_record
 
     out = Output(as_json=as_json, quiet=quiet)
     if not models:
@@ -110,117 +102,22 @@ def plan(
             raise typer.BadParameter("name a model: a file, a hub id, or a size such as 27B")
         page.show_devices(out)
         return
-    question = ask(
-        ctx=ctx, kv=kv, users=users, batch=batch, full_windows=full_windows, flash=flash,
-        objective=objective, to=to, host=host, ram=ram, ssd=ssd, runs=runs,
-    )  # fmt: skip
-    named = bool(memory or all_devices or cheapest or bandwidth is not None)
-    slugs = device or ([] if named else [HERE])
-    machine = this_machine(out) if HERE in slugs else None
-    question.evidence.here = machine
-    where = choose_devices(slugs, machine, memory, bandwidth, all_devices or cheapest)
-    asked = [describe(text) for text in models]
-    results: list[Result] = []
-    for subject, format in asked:
-        formats = (format,) if format else question.formats
-        results += ranking.plan([subject], where, replace(question, formats=formats))
-    if not results:
-        raise RecipeError("none of these models can be in any of these formats")
-    order = ranking.cheapest(results) if cheapest else ranking.ranked(results, objective)
-    page.show(out, order, question, subjects=[subject for subject, _ in asked], cheapest=cheapest)
-    refused = None if any(result.fits for result in results) else refusal(results, question)
-    out.finish("plan", page.as_result(order, question, refused))
-    if refused:
-        page.explain_refusal(refused)
-        raise typer.Exit(1)
-
-
-def ask(
-    *,
-    ctx: str,
-    kv: str,
-    users: int,
-    batch: int,
-    full_windows: bool,
-    flash: bool,
-    objective: str,
-    to: list[str] | None,
-    host: str,
-    ram: str,
-    ssd: float,
-    runs: list[Path] | None,
-) -> "Question":
-    """Turn options into a question."""
-    from zeropoint.errors import RecipeError
-    from zeropoint.plans import parse_count, parse_size
-    from zeropoint.plans.evidence import Evidence
-    from zeropoint.plans.machines import described, find_device
-    from zeropoint.plans.memory import Demand, parse_cache
-    from zeropoint.plans.placement import Host
-    from zeropoint.plans.ranking import Question
-
-    keys, values = parse_cache(kv)
-    if not 0 < ssd < 1000:
-        raise RecipeError("--ssd is GB/s above 0, such as 7")
-    behind = find_device(host)
-    if ram:
-        behind = described(parse_size(ram), None, base=behind)
-    folders = runs if runs is not None else [Path("runs")]
-    for folder in runs or ():
-        if not folder.is_dir():
-            raise RecipeError(f"{folder} is no folder of runs")
-    demand = Demand(
-        context=parse_count(ctx), users=users, keys=keys, values=values, batch=batch,
-        full_windows=full_windows, flash=flash,
-    )  # fmt: skip
-    formats = tuple(part for text in to or () for part in text.split(",") if part)
-    return Question(
-        demand=demand, objective=objective, formats=formats,
-        host=Host(ram=behind, ssd_bandwidth=ssd * GB), evidence=Evidence(folders),
-    )  # fmt: skip
-
-
-def this_machine(out: Output) -> "Here | None":
-    """Return this machine, measured now if it was not before."""
-    from zeropoint.plans.here import measure_here, remembered
-
-    found = remembered()
-    if found is None:
-        out.note("measuring this machine once, some seconds …")
-        found = measure_here()
-    return found
-
-
-def choose_devices(
-    names: list[str],
-    machine: "Here | None",
-    memory: str,
-    bandwidth: float | None,
-    everything: bool,
-) -> "list[Device]":
-    """Return the devices that are asked about."""
-    from zeropoint.errors import RecipeError
-    from zeropoint.plans import parse_size
-    from zeropoint.plans.machines import HERE, described, devices, find_device
-
-    if everything:
-        return list(devices().values())
-    found = []
-    for name in names:
-        if name != HERE:
-            found.append(find_device(name))
-        elif machine is not None:
-            found.append(machine.device)
-        else:
-            raise RecipeError(
-                "this machine cannot be measured without the compiled kernels; name one with"
-                " --device, or --memory 24GiB --bandwidth 936"
-            )
-    if memory:
-        speed = bandwidth * GB if bandwidth is not None else None
-        size = parse_size(memory)
-        bases: list[Device | None] = [*found] or [None]
-        return [described(size, speed, base=base) for base in bases]
+    options: Asking = {
+        "memory": memory, "all_devices": all_devices, "cheapest": cheapest, "ctx": ctx, "kv": kv,
+        "users": users, "to": to or (), "objective": objective, "batch": batch,
+        "full_windows": full_windows, "flash": flash, "host": host, "ram": ram, "ssd": ssd,
+    }  # fmt: skip
     if bandwidth is not None:
-        raise RecipeError("--bandwidth belongs to --memory: --memory 24GiB --bandwidth 936")
-    return found
+        options["bandwidth"] = bandwidth
+    if runs is not None:
+        options["runs"] = runs
+    asked = device or []
+    other = memory or all_devices or cheapest or bandwidth is not None
+    if (HERE in asked or not (asked or other)) and here.remembered() is None:
+        out.note("measuring this machine once, some seconds …")
+    found = answer(*models, device=asked, **options)
+    page.show(out, found, cheapest=cheapest)
+    out.finish("plan", as_record(found))
+    if found.refusal:
+        page.explain_refusal(found.refusal)
+        raise typer.Exit(1)

@@ -71,16 +71,18 @@ class Repeated:
 
 @dataclass(frozen=True)
 class Spread:
-    """Repetitions in three numbers."""
+    """Repetitions in four numbers."""
 
     median: float
     min: float
     max: float
+    sd: float | None = None  # standard deviation of one repetition; None where there is one only
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Spread":
         """Return the spread of at least one value."""
-        return cls(statistics.median(values), min(values), max(values))
+        sd = statistics.stdev(values) if len(values) > 1 else None
+        return cls(statistics.median(values), min(values), max(values), sd)
 
 
 class Bench:

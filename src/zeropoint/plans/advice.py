@@ -104,14 +104,14 @@ def smaller_format(result: Result, question: Question) -> str | None:
             made = requantized(result.subject, name)
         except ZeropointError:
             continue
-        memory = running(result.subject.shape, made.tensors.values(), demand)
-        if memory.weights_bytes >= result.memory.weights_bytes:
+        if made.nbytes >= result.memory.weights_bytes:
             continue
-        if memory.total_bytes <= result.device.usable_bytes:
-            fitting = longest_context(result.subject, result.device, demand, memory.weights_bytes)
+        needed = made.nbytes + running(result.subject.shape, (), demand).total_bytes
+        if needed <= result.device.usable_bytes:
+            fitting = longest_context(result.subject, result.device, demand, made.nbytes)
             how = " (made from the original, not from this file)" if result.subject.quantized \
                 else ""  # fmt: skip
-            return f"{name} ({gib(memory.weights_bytes)}) fits with up to {fitting} tokens{how}"
+            return f"{name} ({gib(made.nbytes)}) fits with up to {fitting} tokens{how}"
     return None
 
 

@@ -87,6 +87,8 @@ class Bench:
     generated_tokens: int
     prompt: float | None  # tokens per second
     generation: float | None
+    prompt_spread: tuple[float | None, float | None]  # one standard deviation to both sides
+    generation_spread: tuple[float | None, float | None]
     generation_features: Mapping[str, float]
     prompt_features: Mapping[str, float]
 
@@ -263,7 +265,7 @@ def note(results: Mapping[str, Any]) -> None:
     """Add what `bench` found to the cache directory; a cache that cannot be written is no error."""
     keys = ("model", "file_bytes", "threads", "kernels", "mode", "prompt_tokens",
             "generated_tokens", "prompt_tokens_per_second", "generation_tokens_per_second",
-            "work")  # fmt: skip
+            "prompt", "generation", "work")  # fmt: skip
     row = {key: results[key] for key in keys if key in results}
     path = cache_directory() / NOTES
     try:
@@ -306,11 +308,23 @@ def bench_of(row: Mapping[str, Any]) -> Bench | None:
             generated_tokens=int(row["generated_tokens"]),
             prompt=_rate(row.get("prompt_tokens_per_second")),
             generation=_rate(row.get("generation_tokens_per_second")),
+            prompt_spread=_spread(row.get("prompt")),
+            generation_spread=_spread(row.get("generation")),
             generation_features={k: float(v) for k, v in work["generation"].items()},
             prompt_features={k: float(v) for k, v in work["prompt"].items()},
         )
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
+
+
+def _spread(found: object) -> tuple[float | None, float | None]:
+    """Return what repetitions lie between: a standard deviation to both sides, or their ends."""
+    if not isinstance(found, dict):
+        return None, None
+    middle, sd = _rate(found.get("median")), _rate(found.get("sd"))
+    if middle and sd:
+        return middle - sd, middle + sd
+    return _rate(found.get("min")), _rate(found.get("max"))
 
 
 def _rate(value: object) -> float | None:

@@ -161,8 +161,34 @@ def token_bytes(shape: Shape, demand: Demand) -> int:
     return sum(count * bytes_per_cell(layer, demand) for layer, count in shape.kinds)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Buffers:
+    """Bytes of the moments of a pass, of which the largest counts, and of the output."""
+
+    logits_bytes: int
+    layer_bytes: int  # mask, residual stream, feed-forward part
+    attention_bytes: int
+    output_bytes: int
+
+    @property
+    def largest(self) -> str:
+        """The moment that needs most."""
+        moments = ("logits", "layer", "attention")
+        return max(moments, key=lambda name: int(getattr(self, f"{name}_bytes")))
+
+    @property
+    def total_bytes(self) -> int:
+        """What is allocated."""
+        return int(getattr(self, f"{self.largest}_bytes")) + self.output_bytes
+
+
 def compute_bytes(shape: Shape, demand: Demand) -> int:
     """Return the buffers of a pass over one batch of a prompt, and those of the output."""
+    return buffers(shape, demand).total_bytes
+
+
+def buffers(shape: Shape, demand: Demand) -> Buffers:
+    """Return what each moment of a pass over one batch of a prompt needs, and the output."""
     tokens = min(demand.batch, demand.tokens)
     width = 4 * tokens * shape.width
     logits = 4 * tokens * shape.vocabulary + 2 * width
@@ -176,12 +202,14 @@ def compute_bytes(shape: Shape, demand: Demand) -> int:
     outputs = shape.experts_used * width  # of the experts, before they are added up
     # They may lie where gate and up were, if these are large enough.
     inside = 3 * feed + outputs if outputs > 2 * feed else max(3 * feed, 2 * feed + outputs)
-    layer = mask + 4 * width + inside
     heads = max((layer.heads for layer in attending), default=0)
     scores = 0 if demand.flash else 4 * tokens * cells * heads
     inner = 4 * tokens * max(map(attention_width, attending), default=0)
-    attention = mask + scores + 3 * width + inner
-    return max(logits, layer, attention) + 4 * demand.users * shape.vocabulary
+    return Buffers(
+        logits_bytes=logits, layer_bytes=mask + 4 * width + inside,
+        attention_bytes=mask + scores + 3 * width + inner,
+        output_bytes=4 * demand.users * shape.vocabulary,
+    )  # fmt: skip
 
 
 def attention_width(layer: Layer) -> int:

@@ -18,12 +18,7 @@ from zeropoint.plans.machines import Device
 from zeropoint.plans.memory import Demand, Memory, repacked_bytes, running, token_bytes
 from zeropoint.plans.placement import Host, Placement, place
 from zeropoint.plans.sizes import bits_per_weight
-from zeropoint.plans.speed import (
-    Estimate,
-    estimate,
-    generation_features,
-    prompt_features,
-)
+from zeropoint.plans.speed import Estimate, generating, prompting
 from zeropoint.plans.subjects import EXACT, TYPICAL, Made, Subject, canonical, requantized
 from zeropoint.plans.traffic import Traffic, distinct, traffic
 
@@ -48,6 +43,7 @@ class Result:
     device: Device
     demand: Demand
     memory: Memory
+    experts_bytes: int  # of the weights: those of all experts
     repacked_bytes: int  # a second copy that llama.cpp makes on a processor; not in the total
     bits_per_weight: float
     longest: int  # context that fits, per user; 0: none does
@@ -113,6 +109,9 @@ class Prepared:
     memory: Memory
     step: Traffic  # one token for each user
     reading: Traffic  # a prompt of one user
+    format: str
+    bits_per_weight: float
+    repacked_bytes: int
 
 
 def plan(
@@ -145,33 +144,37 @@ def prepare(subject: Subject, to: str | None, question: Question) -> Prepared:
     if to is None:
         memory = replace(memory, weights_bytes=subject.weights_bytes)
     past = min(question.past, demand.context)
+    stored = subject.file_bytes if to is None and subject.file_bytes else memory.weights_bytes
     return Prepared(
         subject=subject, to=to, made=made, memory=memory,
         step=traffic(shape, tensors, demand, past=past),
         reading=traffic(shape, tensors, replace(demand, users=1), past=past),
+        format=subject.format if to is None else to,
+        bits_per_weight=bits_per_weight(stored, tensors), repacked_bytes=repacked_bytes(tensors),
     )  # fmt: skip
 
 
 def result_of(prepared: Prepared, device: Device, question: Question) -> Result:
     """Work out one model in one format on one device."""
     subject, to, memory = prepared.subject, prepared.to, prepared.memory
-    tensors, demand = prepared.made.tensors.values(), question.demand
+    demand = question.demand
     own, fits = to is None, memory.total_bytes <= device.usable_bytes
     generation = prompt = placement = None
     costs = question.evidence.costs(device)
     if fits and costs is not None:
         generation, prompt = question.evidence.timed(subject, device) if own else (None, None)
-        step, reading = prepared.step, prepared.reading
-        generation = generation or estimate(costs, generation_features(step), step.users)
-        prompt = prompt or estimate(costs, prompt_features(reading, PROMPT), PROMPT)
+        if (demand.users, demand.keys, demand.values) != (1, "F16", "F16"):
+            generation = None  # `bench` times one sequence, its cache in 16 bits
+        generation = generation or generating(costs, prepared.step)
+        prompt = prompt or prompting(costs, prepared.reading, PROMPT)
     elif not fits and device.bandwidth:
         met = distinct(subject.shape.experts, subject.shape.experts_used, demand.users)
         placement = place(memory, prepared.step, device, question.host, experts_met=met)
-    stored = subject.file_bytes if own and subject.file_bytes else memory.weights_bytes
     return Result(
-        subject=subject, format=subject.format if own else str(to), changed=not own, device=device,
-        demand=demand, memory=memory, bits_per_weight=bits_per_weight(stored, tensors),
-        repacked_bytes=repacked_bytes(tensors) if device.kind == "cpu" else 0,
+        subject=subject, format=prepared.format, changed=not own, device=device,
+        demand=demand, memory=memory, bits_per_weight=prepared.bits_per_weight,
+        experts_bytes=prepared.step.all_experts,
+        repacked_bytes=prepared.repacked_bytes if device.kind == "cpu" else 0,
         longest=longest_context(subject, device, demand, memory.weights_bytes),
         generation=generation, prompt=prompt, placement=placement,
         loss=question.evidence.loss(subject, to),

@@ -1,7 +1,10 @@
 """How fast a model reads and writes on a device: what is counted, times what each of it costs.
 
-    seconds per step  =  Σ bytes(format) · cost(format)  +  cache bytes · cost  +  layers · cost
-    seconds per prompt  =  tokens · (Σ weights(format) · cost(format) + elements)  +  attention
+    reading    Σ bytes(format) · cost(format)  +  cache bytes · cost  +  layers · cost
+    products   tokens · (Σ weights(format) · cost(format) + elements)  +  attention
+
+A step of generation and a prompt each take as long as the slower of the two: for one user that is
+reading, for a prompt or many users products.
 
 A cost is known to within a factor. It starts from the device's bandwidth and arithmetic, and a
 share of them for each format (what of the bandwidth its kernels reach; `SHARES`); where this
@@ -144,6 +147,45 @@ def prompt_features(traffic: Traffic, tokens: int) -> dict[str, float]:
         "elements": float(traffic.elements * tokens),
         "layers": float(traffic.layers * -(-tokens // BATCH)),
     }
+
+
+def step_products(traffic: Traffic) -> dict[str, float]:
+    """Return what one step of generation multiplies, for all users."""
+    users = traffic.users
+    features = {f"multiply:{n}": count * users for n, count in traffic.products.items()}
+    for name, count in traffic.head.items():
+        features[f"multiply:{name}"] = features.get(f"multiply:{name}", 0) + count * users
+    return features | {
+        "attention": traffic.attention * users,
+        "elements": float(traffic.elements * users),
+        "layers": float(traffic.layers),
+    }
+
+
+def prompt_reading(traffic: Traffic, tokens: int) -> dict[str, float]:
+    """Return what reading a prompt of so many tokens takes out of memory: weights by the batch."""
+    batches = -(-tokens // BATCH)
+    read = traffic.read_at_once(min(tokens, BATCH))
+    features = {f"read:{name}": size * batches for name, size in read.items()}
+    return features | {"layers": float(traffic.layers * batches)}
+
+
+def generating(costs: Costs, traffic: Traffic) -> Estimate:
+    """Return the speed of generation, all users together."""
+    reading = estimate(costs, generation_features(traffic), traffic.users)
+    return slower(reading, estimate(costs, step_products(traffic), traffic.users))
+
+
+def prompting(costs: Costs, traffic: Traffic, tokens: int) -> Estimate:
+    """Return the speed at which a prompt of so many tokens is read."""
+    products = estimate(costs, prompt_features(traffic, tokens), tokens)
+    return slower(products, estimate(costs, prompt_reading(traffic, tokens), tokens))
+
+
+def slower(first: Estimate, second: Estimate) -> Estimate:
+    """Return the lower of two ceilings; one that is 0 was not counted."""
+    known = [found for found in (first, second) if found.tokens_per_second > 0]
+    return min(known, key=lambda found: found.tokens_per_second, default=first)
 
 
 def kind_of(device: Device) -> tuple[float, float, float]:

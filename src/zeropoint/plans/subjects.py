@@ -6,7 +6,8 @@ a model on the Hub only headers are fetched, by range.
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from math import prod
 from pathlib import Path
 
@@ -38,6 +39,11 @@ class Made:
     metadata: Mapping[str, object]
     tensors: Mapping[str, TensorLike]
 
+    @cached_property
+    def nbytes(self) -> int:
+        """Bytes of all blocks."""
+        return weights_bytes(self.tensors.values())
+
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
@@ -52,6 +58,7 @@ class Subject:
     file_bytes: int | None = None  # header and vocabulary included
     path: Path | None = None
     asked: str = ""  # what a person typed for it
+    made: dict[str, Made] = field(default_factory=dict, repr=False, compare=False)  # by format
 
     @property
     def quantized(self) -> bool:
@@ -227,5 +234,8 @@ def requantized(subject: Subject, to: str) -> Made:
 
     Importance is taken to be at hand, as presets below 3 bits need it.
     """
-    choices = choose_formats(subject.source, to, imatrix=True)
-    return Made(subject.source.metadata, {choice.name: choice for choice in choices})
+    if to not in subject.made:
+        choices = choose_formats(subject.source, to, imatrix=True)
+        tensors = {choice.name: choice for choice in choices}
+        subject.made[to] = Made(subject.source.metadata, tensors)
+    return subject.made[to]

@@ -22,7 +22,8 @@ class Traffic:
 
     dense: Mapping[str, int]  # bytes read, by format: weights that every token uses
     experts: Mapping[str, float]  # bytes read, by format: of the experts that are chosen
-    all_experts: int  # bytes of all experts
+    stacked: Mapping[str, int]  # bytes of all experts, by format
+    choice: tuple[int, int]  # experts of a layer, and how many of them a token uses
     dense_products: Mapping[str, int]  # weights that one token is multiplied with, by format,
     head: Mapping[str, int]  # those of the output matrix apart: a prompt needs its last token's
     expert_products: Mapping[str, float]
@@ -33,9 +34,20 @@ class Traffic:
     users: int
 
     @property
+    def all_experts(self) -> int:
+        """Bytes of all experts."""
+        return sum(self.stacked.values())
+
+    @property
     def read(self) -> dict[str, float]:
         """Bytes of weights read, by format."""
         return added(self.dense, self.experts)
+
+    def read_at_once(self, tokens: int) -> dict[str, float]:
+        """Bytes of weights read, by format, for so many tokens of a prompt that go together."""
+        experts, used = self.choice
+        share = distinct(experts, used, tokens) / experts if experts else 1.0
+        return added(self.dense, {name: size * share for name, size in self.stacked.items()})
 
     @property
     def products(self) -> dict[str, float]:
@@ -88,7 +100,8 @@ def traffic(
     return Traffic(
         dense=dense,
         experts={name: size * share for name, size in stacked.items()},
-        all_experts=sum(stacked.values()),
+        stacked=stacked,
+        choice=(shape.experts, shape.experts_used),
         dense_products=weights,
         head=head,
         expert_products={name: count * each for name, count in stacked_weights.items()},

@@ -1,0 +1,106 @@
+"""`plan` from Python: the same answers as the command line's, and what bounds its speeds."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+import zeropoint
+from zeropoint.cli import main
+from zeropoint.errors import CheckpointError, RecipeError
+from zeropoint.plans.evidence import Evidence
+from zeropoint.plans.machines import GIB, described, find_device
+from zeropoint.plans.memory import buffers, compute_bytes
+from zeropoint.plans.planning import ask, plan
+from zeropoint.plans.ranking import PROMPT, prepare
+from zeropoint.plans.record import as_record
+from zeropoint.plans.speed import costs_of, generating, prompting
+from zeropoint.plans.subjects import describe
+
+
+@pytest.fixture(autouse=True)
+def clean(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_function_answers_as_the_command_line_does(capsys):
+    words = ["plan", "14B", "8B:Q8_0", "--device", "rtx3090", "--device", "m1-max-64gb", "--ctx",
+             "32k", "--kv", "q8_0", "--users", "2", "--to", "Q4_K_M", "--json"]  # fmt: skip
+    assert main(words) == 0
+    printed = json.loads(capsys.readouterr().out)
+    found = zeropoint.plan("14B", "8B:Q8_0", device=["rtx3090", "m1-max-64gb"], ctx="32k",
+                           kv="q8_0", users=2, to="Q4_K_M")  # fmt: skip
+    record = json.loads(json.dumps(as_record(found)))
+    assert found.fits and len(found.results) == 4
+    assert {key: printed[key] for key in record} == record
+
+
+def test_models_devices_and_sizes_may_be_things_instead_of_words():
+    subject, _ = describe("8B")
+    typed = plan("8B", memory="24GiB", bandwidth=936.0, ctx="4k", to=["Q4_K_M"], runs=[])
+    given = plan(subject, device=described(24 * GIB, 936e9), ctx=4096, to="q4_k_m",
+                 runs=Evidence())  # fmt: skip
+    (one,), (other,) = typed.results, given.results
+    assert one.memory == other.memory and one.generation == other.generation
+
+
+def test_what_does_not_fit_says_what_to_turn():
+    found = plan("14B:Q6_K", device="rtx3060-12gb", ctx="16k", runs=[])
+    assert not found.fits and found.refusal is not None
+    assert "--kv q8_0 saves 1.2 GiB" in found.refusal.fixes
+
+
+@pytest.mark.parametrize(
+    ("models", "options", "said"),
+    [
+        ((), {}, "name a model"), (("27B",), {"device": "rtx3091"}, "rtx3090"),
+        (("27B",), {"device": "rtx3090", "ctx": -5}, "-5 tokens"),
+        (("27B",), {"bandwidth": 900.0}, "--memory"),
+        (("27B",), {"device": "rtx3090", "objective": "best"}, "loss, speed, context"),
+        (("27B:Q9_K",), {"device": "rtx3090"}, "Q9_K"),
+        (("27B",), {"device": "rtx3090", "runs": ["nowhere"]}, "nowhere"),
+    ],
+)  # fmt: skip
+def test_nonsense_is_one_sentence_that_names_what_would_work(models, options, said):
+    with pytest.raises((RecipeError, CheckpointError), match=said) as caught:
+        plan(*models, **options)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["8B", "30B-A3B", "671B"])
+@pytest.mark.parametrize("device", ["rtx3090", "h100-sxm", "m1-max-64gb", "ddr5-5600-64gb"])
+def test_no_number_of_users_is_faster_than_the_arithmetic(name, device):
+    """Users share what is read; the products of each are its own."""
+    machine, (subject, _) = find_device(device), describe(name)
+    before = 0.0
+    for users in (1, 8, 64, 512):
+        question = replace(ask({"users": users, "runs": []}))
+        step = prepare(subject, "Q4_K_M", question).step
+        rate = generating(costs_of(machine), step).tokens_per_second
+        peak = max(machine.fp16_flops or 0, machine.int8_ops or 25 * machine.bandwidth)
+        assert before < rate < peak / (2 * step.active)
+        read = sum(step.read.values()) + step.cache
+        assert rate < users * machine.bandwidth / read
+        before = rate
+
+
+def test_a_prompt_of_a_mixture_reads_nearly_all_experts():
+    """On a fast card that is slower than multiplying with those that each token uses."""
+    machine, (subject, _) = find_device("b200"), describe("671B")
+    reading = prepare(subject, "Q4_K_M", ask({"runs": []})).reading
+    read = sum(reading.read_at_once(PROMPT).values())
+    assert 0.99 < read / (sum(reading.dense.values()) + reading.all_experts) <= 1
+    rate = prompting(costs_of(machine), reading, PROMPT).tokens_per_second
+    assert rate < PROMPT * machine.bandwidth / read
+
+
+def test_buffers_are_the_largest_moment_and_the_output():
+    subject, _ = describe("8B")
+    demand = ask({"ctx": "8k", "runs": []}).demand
+    parts = buffers(subject.shape, demand)
+    most = max(parts.logits_bytes, parts.layer_bytes, parts.attention_bytes)
+    assert parts.total_bytes == most + parts.output_bytes == compute_bytes(subject.shape, demand)
+    assert getattr(parts, f"{parts.largest}_bytes") == most
