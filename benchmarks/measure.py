@@ -3,7 +3,8 @@
     LLAMA_BIN=build/bin python benchmarks/measure.py REFERENCE QUANT TEXT [CHUNKS] [THREADS]
 
 Prints scored tokens per second (255 of each chunk of 512) and processor seconds per chunk,
-start-up left out: each tool runs with few and with more chunks, and the difference is counted.
+start-up left out: each tool runs with few and with more chunks, and the difference is counted. The
+files are read once before, so that no run waits for a disk.
 llama-perplexity writes its base file with the reference, then reads it with the quant.
 """
 
@@ -51,6 +52,10 @@ def main() -> None:
     files, more = sys.argv[1:4], sys.argv[4:]
     many = int(more[0]) if more else 10
     threads = more[1] if len(more) > 1 else str(len(os.sched_getaffinity(0)))
+    for path in files:
+        with open(path, "rb") as file:
+            while file.read(1 << 24):
+                pass
     rates = {}
     for name, run in (("zeropoint", ours), ("llama-perplexity", theirs)):
         short, long = run(files, FEW, threads), run(files, many, threads)

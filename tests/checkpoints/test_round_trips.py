@@ -9,7 +9,6 @@ import pytest
 
 from zeropoint.checkpoints import NewTensor, StringArray, create_checkpoint, open_checkpoint
 from zeropoint.checkpoints import values as v
-from zeropoint.checkpoints.provenance import checkpoint_sha256
 from zeropoint.errors import CheckpointError
 from zeropoint.formats import FORMATS
 
@@ -211,18 +210,6 @@ def test_metadata_of_the_same_length_can_be_known_last(tmp_path, limit):
     for file in writer.files:
         again = file.with_name(file.name.replace("late", "early"))
         assert file.read_bytes() == again.read_bytes()
-
-
-def test_the_hash_of_a_checkpoint_is_that_of_its_file(tmp_path):
-    path = write(tmp_path / "a.gguf")
-    with open_checkpoint(path) as read:
-        assert checkpoint_sha256(read) == hashlib.sha256(path.read_bytes()).hexdigest()
-    shards = []
-    for name in ("b", "c"):
-        write(tmp_path / f"{name}.gguf", max_shard_bytes=1)
-        with open_checkpoint(tmp_path / f"{name}-00001-of-00005.gguf") as read:
-            shards.append(checkpoint_sha256(read))
-    assert shards[0] == shards[1]
 
 
 def test_a_link_of_any_name_is_replaced_through_it(tmp_path):

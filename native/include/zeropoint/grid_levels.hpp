@@ -9,6 +9,7 @@ namespace {
 
 template <int Low, int High>
 struct Integers {
+    static constexpr int low = Low;
     static ZEROPOINT_INLINE Floats nearest(Floats ratio) {
         return round_even(clamp(ratio, float(Low), float(High)));
     }
@@ -18,6 +19,7 @@ struct Integers {
 };
 
 struct Iq4 {
+    static constexpr int low = iq4_levels[0];
     static constexpr float middle(int i) { return float(iq4_levels[i] + iq4_levels[i + 1]) / 2; }
 
     static ZEROPOINT_INLINE Floats nearest(Floats ratio) {

@@ -2,46 +2,11 @@
 // src/zeropoint/formats/search.py, operation for operation.
 #include "zeropoint/blocks.hpp"
 #include "zeropoint/encoders.hpp"
-#include "zeropoint/levels.hpp"
+#include "zeropoint/grid_levels.hpp"
 #include "zeropoint/superblocks.hpp"
 
 namespace zeropoint::ZEROPOINT_VARIANT {
 namespace {
-
-// Codes that mean themselves.
-template <int Low, int High>
-struct Integers {
-    static constexpr int low = Low;
-    static ZEROPOINT_INLINE Floats nearest(Floats ratio) {
-        return clamp(ratio + rounder, rounder + Low, rounder + High) - rounder;
-    }
-    static ZEROPOINT_INLINE Ints stored(Floats ratio) {
-        return __builtin_convertvector(nearest(ratio) - float(Low), Ints);
-    }
-};
-
-// Codes that mean IQ4's levels. The nearest one by bisection, with the middles between neighbours.
-struct Levels {
-    static constexpr int low = iq4_levels[0];
-    static constexpr float middle(int i) { return float(iq4_levels[i] + iq4_levels[i + 1]) / 2; }
-
-    static ZEROPOINT_INLINE Ints stored(Floats ratio) {
-        static constexpr float second[2] = {middle(3), middle(11)};
-        static constexpr float third[4] = {middle(1), middle(5), middle(9), middle(13)};
-        static constexpr float fourth[8] = {middle(0), middle(2),  middle(4),  middle(6),
-                                            middle(8), middle(10), middle(12), middle(14)};
-        Ints index = (ratio > middle(7)) & 1;
-        index = (index + index) | ((ratio > look_up(second, index)) & 1);
-        index = (index + index) | ((ratio > look_up(third, index)) & 1);
-        return (index + index) | ((ratio > look_up(fourth, index)) & 1);
-    }
-    static ZEROPOINT_INLINE Floats nearest(Floats ratio) {
-        static constexpr float even[8] = {-127, -83, -49, -22, 1, 25, 53, 89};
-        static constexpr float odd[8] = {-104, -65, -35, -10, 13, 38, 69, 113};
-        const Ints i = stored(ratio);
-        return select((i & 1) != 0, look_up(odd, i >> 1), look_up(even, i >> 1));
-    }
-};
 
 // How much is tried; formats/search.py says what each field is.
 struct Effort {
@@ -232,7 +197,7 @@ struct ScaleSearch {
         for (int g = 0; g < groups; ++g) {
             const Floats inverse_scale = inverse(state.d.value * state.scale[g]);
             for (int k = g * Size; k < (g + 1) * Size; ++k)
-                tile.set_code(k, Codes::stored(tile.weights[k] * inverse_scale));
+                tile.set_code(k, Codes::code(tile.weights[k] * inverse_scale));
         }
     }
 };
@@ -323,8 +288,8 @@ void encode_q6_k(const Source& source, u8* blocks, std::size_t first, std::size_
 void encode_iq4_xs(const Source& source, u8* blocks, std::size_t first, std::size_t count) {
     constexpr Effort effort{.below = 4, .above = 8, .both_signs = true, .slacks = {1.15f},
                             .near = 4, .nudges = {1.03f, 0.97f, 1}};
-    const auto run = is_weighted(source) ? encode<BlockIQ4_XS, Levels, 32, -32, 31, true, effort>
-                                         : encode<BlockIQ4_XS, Levels, 32, -32, 31, false, effort>;
+    const auto run = is_weighted(source) ? encode<BlockIQ4_XS, Iq4, 32, -32, 31, true, effort>
+                                         : encode<BlockIQ4_XS, Iq4, 32, -32, 31, false, effort>;
     run(pack_iq4_xs, source, blocks, first, count);
 }
 

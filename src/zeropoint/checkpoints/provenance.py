@@ -3,7 +3,6 @@
 import hashlib
 from pathlib import Path
 
-from zeropoint.checkpoints.base import Checkpoint
 from zeropoint.checkpoints.source import SourceFile
 
 PIECE = 1 << 22  # bytes read at once
@@ -18,14 +17,3 @@ def file_sha256(path: Path) -> str:
     file.check_unchanged()
     file.close()
     return digest.hexdigest()
-
-
-def checkpoint_sha256(checkpoint: Checkpoint) -> str:
-    """Return one SHA-256 for a checkpoint: its file's, or that of its files' digests in order.
-
-    It does not depend on the names of the files. Reading takes about a second per gigabyte.
-    """
-    digests = [file_sha256(path) for path in checkpoint.files]
-    if len(digests) == 1:
-        return digests[0]
-    return hashlib.sha256("".join(digests).encode()).hexdigest()
