@@ -1,8 +1,10 @@
 """Does `plan` predict the speeds that `bench` measures?
 
-    python benchmarks/plan_speed.py MODEL... [-p 128] [-n 32] [-r 3] [--log FILE.jsonl]
+    python benchmarks/plan_speed.py MODEL... [-p 128] [-n 32] [-r 3] [--rounds 5] [--log FILE.jsonl]
 
-Every GGUF is timed (what is in the log already is not timed again), and its speed predicted: before
+Every GGUF is timed in so many rounds over all of them (what is in the log already is not timed
+again), as the speed of a machine that others share changes from minute to minute; a file's speed is
+the median of its rounds. And its speed is predicted: before
 any timing; from all files but those of the same model (the same number of weights); from the files
 of each single model. Printed: measured ÷ predicted, and how many lie inside their bands.
 """
@@ -12,6 +14,7 @@ import json
 import math
 from dataclasses import asdict
 from pathlib import Path
+from statistics import median
 
 from zeropoint.metrics.bench import Bench, workload_of
 from zeropoint.plans.evidence import bench_of, work_of
@@ -29,6 +32,14 @@ def timed(path: str, options: argparse.Namespace) -> dict[str, object]:
     for _ in job.run():
         pass
     return job.results() | {"work": work_of(path, options.p, options.n), "path": path}
+
+
+def middle(path: str, rounds: list[dict[str, object]]) -> dict[str, object]:
+    """Return one record of a file: the medians of its rounds."""
+    mine = [row for row in rounds if row["path"] == path]
+    names = [f"{kind}_tokens_per_second" for kind in KINDS]
+    speeds = {name: median(float(str(row[name])) for row in mine) for name in names}
+    return mine[0] | speeds | {"weights": from_path(Path(path)).weights}
 
 
 def timing(row: dict[str, object], kind: str) -> Timing:
@@ -76,20 +87,23 @@ def main() -> None:
     parser.add_argument("-p", type=int, default=128)
     parser.add_argument("-n", type=int, default=32)
     parser.add_argument("-r", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--log", default="")
     options = parser.parse_args()
     log = Path(options.log) if options.log else None
     lines = log.read_text().splitlines() if log and log.exists() else []
-    kept = {row["path"]: row for row in map(json.loads, lines)}
+    kept = [row for row in map(json.loads, lines) if row["path"] in options.models]
     here = measure_here()
     assert isinstance(here, Here), "needs the compiled extension"
-    rows = []
-    for path in options.models:
-        row = kept.get(path) or timed(path, options)
-        if log and path not in kept:
-            with log.open("a") as file:
-                file.write(json.dumps(row) + "\n")
-        rows.append(row | {"weights": from_path(Path(path)).weights})
+    for turn in range(options.rounds):
+        for path in options.models:
+            if sum(row["path"] == path for row in kept) > turn:
+                continue
+            kept.append(timed(path, options))
+            if log:
+                with log.open("a") as file:
+                    file.write(json.dumps(kept[-1]) + "\n")
+    rows = [middle(path, kept) for path in options.models]
     base = costs_of(here.device, here.costs)
     print(json.dumps({"machine": here.machine.processor, "threads": here.threads,
                       "rates": [asdict(rate) for rate in here.rates]}))  # fmt: skip
