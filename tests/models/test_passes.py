@@ -9,9 +9,9 @@ from families import FAMILIES, VOCABULARY, Family, random_model, write_gguf
 
 from zeropoint.checkpoints import open_checkpoint
 from zeropoint.errors import CheckpointError, MeasurementError
-from zeropoint.formats import FORMATS
+from zeropoint.formats import FORMATS, find_format
 from zeropoint.models import Cache, LanguageModel, Mode, load_model, transformer
-from zeropoint.quantizers import quantize
+from zeropoint.quantizers import dequantize, quantize
 
 ALL = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 MODES = pytest.mark.parametrize("mode", ["exact", "fast"])
@@ -137,6 +137,28 @@ def test_what_comes_later_is_not_read_and_makes_the_same_model(kind: str, tmp_pa
     for name in sorted(later):
         model.replace(name, source.read(name))
     np.testing.assert_array_equal(model.logits(some_tokens(20)), before)
+
+
+@pytest.mark.parametrize("kind", ["llama", "mixtral", "gemma2"])
+@pytest.mark.parametrize("share", ["TENSOR", "ROW", "G32"])
+def test_whoever_shares_a_scale_the_model_is_that_of_the_decoded_weights(
+    kind: str, share: str, tmp_path: Path
+) -> None:
+    models = [loaded(tmp_path / f"{n}.gguf", FAMILIES[kind]) for n in range(2)]
+    source = open_checkpoint(tmp_path / "0.gguf")
+    format = find_format(f"INT6_ASYM_{share}")
+    for name, info in source.tensors.items():
+        if len(info.shape) < 2:
+            continue
+        own = source.read(name)
+        values = own.format.decode_blocks(own.data).reshape(info.shape)
+        coded = quantize(values, format, threads=1)
+        assert (share == "TENSOR") == (len(coded.data) == 1)
+        models[0].replace(name, coded)
+        decoded = dequantize(coded, threads=1).reshape(info.shape)
+        models[1].replace(name, quantize(decoded, FORMATS["F32"], threads=1))
+    logits = [model.logits(some_tokens(20)) for model in models]
+    np.testing.assert_array_equal(*logits)
 
 
 def test_tokens_that_are_none_are_refused(tmp_path: Path) -> None:

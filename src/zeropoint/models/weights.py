@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from zeropoint import kernels
 from zeropoint.checkpoints import Checkpoint
 from zeropoint.errors import CheckpointError
-from zeropoint.formats import F32, U8, QuantizedTensor
+from zeropoint.formats import F32, FORMATS, U8, QuantizedTensor
 from zeropoint.models.base import Mode, Watcher
 
 if TYPE_CHECKING:
@@ -60,6 +60,9 @@ class Weights:
             raise CheckpointError(
                 self.checkpoint.path, f"cannot be replaced by shape {tensor.shape}", field=name
             )
+        if tensor.format.block_size > wanted[-1]:  # one block for the tensor: rows are no blocks
+            flat = kernels.decode(tensor.format, tensor.data, threads=self.threads)
+            tensor = QuantizedTensor(FORMATS["F32"], wanted, flat.reshape(-1, 1).view(np.uint8))
         if name in self._vectors:
             self._vectors[name] = self._finite(name, decode(tensor))
         elif name in self._matrices:
