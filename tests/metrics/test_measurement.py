@@ -126,6 +126,8 @@ EVEN = interval(0.999, 1.001)
     [
         (interval(0.0001, 0.0004), SAME, EVEN, "INDISTINGUISHABLE"),
         (interval(0.0003, 0.0007), SAME, EVEN, "INDISTINGUISHABLE"),  # the floor lies inside
+        (interval(0.0, 0.005), SAME, EVEN, "INDISTINGUISHABLE"),
+        (interval(0.0, 0.0051), SAME, EVEN, "UNDECIDED"),  # from the noise to anything
         (interval(0.0006, 0.0009), SAME, EVEN, "SMALL, MEASURABLE"),
         (interval(0.1, 0.2), interval(0.80, 0.89), EVEN, "NOTICEABLE"),
         (interval(0.1, 0.2), interval(0.80, 0.91), EVEN, "SMALL, MEASURABLE"),  # not shown

@@ -16,6 +16,7 @@ class Thresholds:
     noticeable_perplexity: float = 1.05  # ratio quant / reference
     broken_top1: float = 0.50
     broken_perplexity: float = 2.0
+    undecided: float = 10.0  # times the floor: what reaches from the noise to there tells nothing
 
 
 THRESHOLDS = Thresholds()
@@ -25,7 +26,7 @@ WORDS = {
     "SMALL, MEASURABLE": "outside the noise, and small",
     "NOTICEABLE": "the two models often choose different tokens",
     "BROKEN": "the quant no longer does what the reference does",
-    "UNDECIDED": "one chunk of text cannot tell; measure more",
+    "UNDECIDED": "this is too little text to tell; measure more",
 }
 
 
@@ -35,7 +36,9 @@ def verdict(kl: Estimate, floor: float, top1: Estimate, perplexity_ratio: Estima
     `floor` is the KL of the reference against itself in another arithmetic. A word is chosen only
     where the interval shows it: INDISTINGUISHABLE needs the upper end of the KL at or below the
     floor, NOTICEABLE and BROKEN need the upper end of top-1 below, or the lower end of the
-    perplexity ratio above, the threshold. A KL of exactly 0 is always INDISTINGUISHABLE.
+    perplexity ratio above, the threshold. An interval that holds the floor is INDISTINGUISHABLE if
+    it ends near it, and UNDECIDED if it goes far beyond. A KL of exactly 0 is always
+    INDISTINGUISHABLE.
     """
     limits = THRESHOLDS
     if kl.mean == 0 or kl.high <= floor:
@@ -48,4 +51,4 @@ def verdict(kl: Estimate, floor: float, top1: Estimate, perplexity_ratio: Estima
         return "NOTICEABLE"
     if kl.low > floor:
         return "SMALL, MEASURABLE"
-    return "INDISTINGUISHABLE"
+    return "INDISTINGUISHABLE" if kl.high <= limits.undecided * floor else "UNDECIDED"
