@@ -81,6 +81,8 @@ def test_figures_fit_each_other(tiny: Path, tmp_path: Path, peaks: Peaks) -> Non
     mine = [r for r in job.run() if isinstance(r, Repeated) and r.contestant == 0]
     found = job.results()
     rates = sorted(SHORT.generate / record.generation_seconds for record in mine)
+    sd = math.sqrt(2) * (rates[1] - rates[0]) / 2  # of two
+    assert found["generation"].pop("sd") == pytest.approx(sd)  # type: ignore[attr-defined]
     assert found["generation"] == {"median": sum(rates) / 2, "min": rates[0], "max": rates[1]}
     assert found["generation_tokens_per_second"] == sum(rates) / 2
     moved = sum(rates) / 2 * job.contestants[0].work.bytes_per_token
