@@ -1,12 +1,15 @@
 // Bindings of the products (see matmul.hpp).
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "zeropoint/bindings.hpp"
 #include "zeropoint/matmul.hpp"
+#include "zeropoint/trace.hpp"
 
 namespace nb = nanobind;
 using namespace zeropoint;
@@ -62,6 +65,38 @@ void matmul(const std::vector<const PackedMatrix*>& matrices, Array<const float,
     multiply(products, activations, threads);
 }
 
+std::tuple<int, int, bool> shape_of(const PackedMatrix& matrix) {
+    const ProductShape shape = product_shape(matrix);
+    return {shape.groups, shape.zero_point, shape.has_minimum};
+}
+
+auto* checked(const auto& array, std::size_t size) {
+    if (array.size() != size) throw nb::value_error("trace: the arrays do not fit each other");
+    return array.data();
+}
+
+float trace_fast_row(const PackedMatrix& matrix, std::size_t row, Array<const float, 1> x,
+                     Array<std::uint8_t, 2> codes, Array<std::int32_t, 2> dots, Array<float, 2> scales,
+                     Array<float, 2> minimums, Array<float, 1> totals, Array<std::int8_t, 2> activation_codes,
+                     Array<float, 1> activation_scales, Array<std::int32_t, 2> starts,
+                     Array<float, 2> activation_sums) {
+    const std::size_t units = matrix.units(), groups = units * std::size_t(product_shape(matrix).groups);
+    const float* data = checked(x, matrix.columns());
+    return trace_fast(matrix, row, data,
+                      {checked(codes, units * 32), checked(dots, groups), checked(scales, groups),
+                       checked(minimums, groups), checked(totals, units),
+                       checked(activation_codes, units * 32), checked(activation_scales, units),
+                       checked(starts, groups), checked(activation_sums, groups)});
+}
+
+float trace_exact_row(const PackedMatrix& matrix, std::size_t row, Array<const float, 1> x,
+                      Array<float, 2> weights, Array<float, 2> chains, Array<float, 1> totals) {
+    const std::size_t units = matrix.units();
+    const float* data = checked(x, matrix.columns());
+    return trace_exact(matrix, row, data,
+                       {checked(weights, units * 32), checked(chains, units * 32), checked(totals, units)});
+}
+
 }  // namespace
 
 void zeropoint::bind_matmul(nb::module_& module) {
@@ -74,6 +109,14 @@ void zeropoint::bind_matmul(nb::module_& module) {
         .def_prop_ro("nbytes", &PackedMatrix::bytes)
         .def("set_rows", &set_rows, nb::arg("first"), nb::arg("blocks"), nb::arg("threads"))
         .def("get_rows", &get_rows, nb::arg("rows"), nb::arg("out"), nb::arg("threads"));
+    module.def("product_shape", &shape_of, nb::arg("matrix"));
+    module.def("trace_fast", &trace_fast_row, nb::arg("matrix"), nb::arg("row"), nb::arg("x"),
+               nb::arg("codes").noconvert(), nb::arg("dots").noconvert(), nb::arg("scales").noconvert(),
+               nb::arg("minimums").noconvert(), nb::arg("totals").noconvert(),
+               nb::arg("activation_codes").noconvert(), nb::arg("activation_scales").noconvert(),
+               nb::arg("starts").noconvert(), nb::arg("activation_sums").noconvert());
+    module.def("trace_exact", &trace_exact_row, nb::arg("matrix"), nb::arg("row"), nb::arg("x"),
+               nb::arg("weights").noconvert(), nb::arg("chains").noconvert(), nb::arg("totals").noconvert());
     module.def("supports_products", &PackedMatrix::supports, nb::arg("format"));
     module.def("matmul", &matmul, nb::arg("matrices"), nb::arg("x"), nb::arg("outs"), nb::arg("first"),
                nb::arg("mode"), nb::arg("threads"));

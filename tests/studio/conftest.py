@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from studio_pages import Example, make_example
+from studio_server import Studio, running
 
 
 @pytest.fixture(scope="session")
@@ -58,3 +59,36 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Example:
 def other(tmp_path_factory: pytest.TempPathFactory) -> Example:
     """Another model's."""
     return make_example(tmp_path_factory.mktemp("other"), "gemma3", columns=320)
+
+
+@pytest.fixture(scope="module")
+def studio(example: Example) -> Iterator[Studio]:
+    """A server of the example's folder."""
+    with running(example.model.parent) as found:
+        yield found
+
+
+@pytest.fixture
+def visit(studio: Studio, browser: Any) -> Iterator[Any]:
+    """Opens pages as the browser does that has followed the link; fails where they err."""
+    context = browser.new_context(viewport={"width": 1200, "height": 900}, reduced_motion="reduce")
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    bad: list[str] = []
+    own = f"http://{studio.host}/"
+    page.on("request", lambda r: None if r.url.startswith((own, "data:")) else bad.append(r.url))
+    page.on("console", lambda m: bad.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda error: bad.append(str(error)))
+    page.goto(f"{own}?token={studio.keys.token}")
+    assert page.url == own, "the token left the address"
+
+    def go(path: str, width: int = 1200) -> Any:
+        page.set_viewport_size({"width": width, "height": 900})
+        page.goto(own + path.lstrip("/"))
+        page.wait_for_selector("html[data-ready]", state="attached")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        return page
+
+    yield go
+    context.close()
+    assert bad == []

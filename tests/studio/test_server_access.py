@@ -29,6 +29,8 @@ ADDRESSES = {
     "/models/{model}/weights",
     "/models/{model}/lab",
     "/models/{model}/walk",
+    "/models/{model}/multiply",
+    "/api/multiply",
     "/api/models/{model}",
     "/api/models/{model}/scan",
     "/api/models/{model}/tensors/{tensor}",
@@ -45,6 +47,7 @@ ASKING = {
     "/api/jobs/{job}/cancel",
     "/api/chat",
     "/api/models/{model}/tensors/{tensor}/ablate",
+    "/api/models/{model}/tensors/{tensor}/product",
 }
 
 

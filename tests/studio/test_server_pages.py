@@ -1,14 +1,13 @@
 """The studio's pages in a browser, on files that change: nothing is drawn that was not read."""
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from studio_pages import Example, choose, number, rows, turn
-from studio_server import Studio, running
+from studio_server import Studio
 
 from tinymodels import write_model
 from zeropoint import kernels
@@ -17,38 +16,6 @@ from zeropoint.formats import find_format
 from zeropoint.quantizers import quantize
 
 TENSOR = "blk.1.ffn_down.weight"
-
-
-@pytest.fixture(scope="module")
-def studio(example: Example) -> Iterator[Studio]:
-    with running(example.model.parent) as found:
-        yield found
-
-
-@pytest.fixture
-def visit(studio: Studio, browser: Any) -> Iterator[Any]:
-    """Opens pages as the browser does that has followed the link; fails where they err."""
-    context = browser.new_context(viewport={"width": 1200, "height": 900}, reduced_motion="reduce")
-    page = context.new_page()
-    page.set_default_timeout(10_000)
-    bad: list[str] = []
-    own = f"http://{studio.host}/"
-    page.on("request", lambda r: None if r.url.startswith((own, "data:")) else bad.append(r.url))
-    page.on("console", lambda m: bad.append(m.text) if m.type == "error" else None)
-    page.on("pageerror", lambda error: bad.append(str(error)))
-    page.goto(f"{own}?token={studio.keys.token}")
-    assert page.url == own, "the token left the address"
-
-    def go(path: str, width: int = 1200) -> Any:
-        page.set_viewport_size({"width": width, "height": 900})
-        page.goto(own + path.lstrip("/"))
-        page.wait_for_selector("html[data-ready]", state="attached")
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        return page
-
-    yield go
-    context.close()
-    assert bad == []
 
 
 def weights_of(path: Path, name: str) -> np.ndarray:
@@ -179,6 +146,12 @@ def test_a_changed_block_shows_everywhere(
         index = list(model.tensors).index(TENSOR)
     page = visit(f"/models/{id}/lab?tensor={index}&row=5&column=64#symmetric.count=16")
     assert {float(row[1]) for row in rows(page, "#f-quantizer")} == {changed}
+    page = visit(f"/models/{id}/multiply?2#{place}&multiply.kind=seed&multiply.step=5")
+    page.wait_for_selector("#f-multiply[data-drawn]:not([data-drawn=''])")
+    x = np.random.default_rng(1).standard_normal(weights.shape[1]).astype(np.float32)
+    after = float(exact[5] @ x.astype(np.float64))
+    assert number(page, "#f-multiply", "exact") == pytest.approx(after, rel=1e-12)
+    assert {float(row[1]) for row in rows(page, "#f-multiply")} == {changed}
     path.unlink()
 
 
@@ -197,7 +170,7 @@ def test_the_walk_is_of_this_model_and_these_runs(
     assert page.locator("#f14 .borrowed, #f15 .borrowed, #f7 .borrowed").count() == 0
 
 
-@pytest.mark.parametrize("name", ["map", "weights", "lab"])
+@pytest.mark.parametrize("name", ["map", "weights", "lab", "multiply"])
 def test_pages_are_as_narrow_as_a_telephone(visit: Any, studio: Studio, name: str) -> None:
     visit(f"/models/{studio.id_of('small.gguf')}/{name}", width=360)
 

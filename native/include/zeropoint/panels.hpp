@@ -91,6 +91,20 @@ struct Unpacked {
     alignas(64) float minimums[fast_block_units * 2 * 16];
 };
 
+// What a product with one activation sums up on its way, of the 16 rows of a panel side by side.
+struct FastTrace {
+    std::uint8_t* codes;  // (units, 8, 16) words, as they are multiplied
+    std::int32_t* dots;   // (units, groups, 16), exact
+    float* scales;        // (units, groups, 16)
+    float* minimums;      // (units, groups, 16), where there are such
+    float* totals;        // (units, 16): after each unit
+};
+struct ExactTrace {
+    float* weights;  // (units · 32, 16)
+    float* chains;   // (units · 32, 16): a unit's sum of products so far
+    float* totals;   // (units, 16)
+};
+
 // `out` is (width, 16) with a stride of `stride` floats between activations. Totals start at zero, or at
 // what `out` holds where `resume` is set: cutting the columns into blocks changes no bit.
 struct LayoutKernels {
@@ -104,6 +118,11 @@ struct LayoutKernels {
     // One activation with a whole panel, decoded in registers.
     VectorFast vector_fast;
     VectorExact vector_exact;
+    // The same code, watched.
+    void (*trace_fast)(const std::uint8_t* panel, std::size_t units, const FastTile& x, float* out,
+                       const FastTrace& to);
+    void (*trace_exact)(const std::uint8_t* panel, std::size_t units, const float* x, float* out,
+                        const ExactTrace& to);
     // Columns from `unit` on, unpacked; then, by the index of the tile's width, multiplied.
     void (*unpack_fast)(const std::uint8_t* panel, std::size_t unit, std::size_t units, Unpacked& out);
     MultiplyFast multiply_fast[tile_widths];

@@ -34,8 +34,11 @@ struct ExactUnit {
     }
 };
 
+// One activation with a panel. `watch` sees, of each column and slice, the weight and the chain of
+// multiply-adds so far, and, where a unit ends, the total.
 template <typename L>
-void vector_exact(const std::uint8_t* panel, std::size_t units, const float* x, float* out) {
+ZEROPOINT_INLINE inline void vector_exact(const std::uint8_t* panel, std::size_t units, const float* x,
+                                          float* out, const auto& watch) {
     Floats total[slices] = {};
     for (std::size_t first = 0; first < units; first += L::units, panel += L::bytes)
         for_slices([&](int s) {
@@ -48,11 +51,37 @@ void vector_exact(const std::uint8_t* panel, std::size_t units, const float* x, 
                     const Floats weight = unit.template weight<column>();
                     const Floats activation = splat(activations[column]);
                     part = column == 0 ? weight * activation : multiply_add(weight, activation, part);
+                    watch(32 * (first + u) + column, s, weight, part);
                 });
                 total[s] += part;
+                watch(first + u, s, total[s]);
             }
         });
     for (int s = 0; s < slices; ++s) store(out + s * lanes, total[s]);
+}
+
+template <typename L>
+void vector_exact(const std::uint8_t* panel, std::size_t units, const float* x, float* out) {
+    vector_exact<L>(panel, units, x, out, [](auto&&...) ZEROPOINT_INLINE {});
+}
+
+struct KeepExact {
+    const ExactTrace& to;
+
+    void operator()(std::size_t column, int slice, Floats weight, Floats part) const {
+        store(to.weights + column * 16 + lanes * slice, weight);
+        store(to.chains + column * 16 + lanes * slice, part);
+    }
+    void operator()(std::size_t unit, int slice, Floats total) const {
+        store(to.totals + unit * 16 + lanes * slice, total);
+    }
+};
+
+// The same, and what it summed up on its way.
+template <typename L>
+void trace_exact(const std::uint8_t* panel, std::size_t units, const float* x, float* out,
+                 const ExactTrace& to) {
+    vector_exact<L>(panel, units, x, out, KeepExact{to});
 }
 
 template <typename L>

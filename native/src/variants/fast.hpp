@@ -46,16 +46,13 @@ inline Floats add_unit(Floats total, const Ints* sum, const Floats* scale, const
     return total;
 }
 
-// The same from codes.
+// One unit's dot products with one activation, by groups: what is exact.
 template <typename P, int width>
-inline Floats add_products(Floats total, const Bytes* codes, const Floats* scale, const Floats* minimum,
-                           const FastTile& x, std::size_t unit, int j) {
+inline void dot_unit(Ints* sum, const Bytes* codes, const FastTile& x, std::size_t unit, int j) {
     constexpr int words = 8 / P::groups;
-    Ints sum[P::groups];
     for (int g = 0; g < P::groups; ++g)
         sum[g] = dot<P::bits, words>(codes + g * words, x.codes + (unit * 8 + g * words) * width + j, width,
                                      start_of<P, width>(x, unit, g, j));
-    return add_unit<P, width>(total, sum, scale, minimum, x, unit, j);
 }
 
 template <typename L>
@@ -66,8 +63,12 @@ void read_codes(const std::uint8_t* block, int unit, int slice, Bytes* codes) {
         L::read_codes(block, unit, slice, codes);
 }
 
+// One activation with a panel. `watch` sees, of each unit and slice, the codes, the integers, the scales,
+// the minimums and the total so far.
 template <typename L>
-void vector_fast(const std::uint8_t* panel, std::size_t units, const FastTile& x, float* out) {
+ZEROPOINT_INLINE inline void vector_fast(const std::uint8_t* panel, std::size_t units, const FastTile& x,
+                                         float* out, const auto& watch) {
+    using P = ProductOf<L>;
     Floats total[slices] = {};
     for (std::size_t first = 0; first < units; first += L::units, panel += L::bytes)
         for_slices([&](int s) {
@@ -78,11 +79,37 @@ void vector_fast(const std::uint8_t* panel, std::size_t units, const FastTile& x
                 Floats scale[2], minimum[2];
                 read_codes<L>(panel, u, s, codes);
                 L::read_scales(panel, u, s, scale, minimum);
-                sum = add_products<ProductOf<L>, 1>(sum, codes, scale, minimum, x, first + u, 0);
+                Ints dots[P::groups];
+                dot_unit<P, 1>(dots, codes, x, first + u, 0);
+                sum = add_unit<P, 1>(sum, dots, scale, minimum, x, first + u, 0);
+                watch(first + u, s, codes, dots, scale, minimum, sum);
             }
             total[s] = sum;
         });
     for (int s = 0; s < slices; ++s) store(out + s * lanes, total[s]);
+}
+
+template <typename L>
+void vector_fast(const std::uint8_t* panel, std::size_t units, const FastTile& x, float* out) {
+    vector_fast<L>(panel, units, x, out, [](auto&&...) ZEROPOINT_INLINE {});
+}
+
+// The same, and what it summed up on its way.
+template <typename L>
+void trace_fast(const std::uint8_t* panel, std::size_t units, const FastTile& x, float* out,
+                const FastTrace& to) {
+    const auto keep = [&](std::size_t unit, int slice, const Bytes* codes, const Ints* dots,
+                          const Floats* scale, const Floats* minimum, Floats total) {
+        for (int t = 0; t < 8; ++t) store(to.codes + (unit * 8 + t) * 64 + 4 * lanes * slice, codes[t]);
+        for (int g = 0; g < L::groups; ++g) {
+            const std::size_t at = (unit * L::groups + g) * 16 + lanes * slice;
+            store(to.dots + at, dots[g]);
+            store(to.scales + at, scale[g]);
+            if constexpr (L::has_minimum) store(to.minimums + at, minimum[g]);
+        }
+        store(to.totals + unit * 16 + lanes * slice, total);
+    };
+    vector_fast<L>(panel, units, x, out, keep);
 }
 
 template <typename L>

@@ -24,6 +24,7 @@ template <typename L>
 constexpr LayoutKernels kernels_of() {
     LayoutKernels row{};
     row.vector_exact = vector_exact<L>;
+    row.trace_exact = trace_exact<L>;
     row.unpack_exact = unpack_exact<L>;
     if constexpr (!L::is_float) {
         using P = ProductOf<L>;
@@ -31,6 +32,7 @@ constexpr LayoutKernels kernels_of() {
         row.zero_point = P::is_corrected ? L::zero_point : 0;
         row.has_minimum = L::has_minimum;
         row.vector_fast = vector_fast<L>;
+        row.trace_fast = trace_fast<L>;
         row.unpack_fast = unpack_fast<L>;
         unrolled<tile_widths>([&](auto i) { row.multiply_fast[i] = multiply_fast<P, fast_widths[i]>; });
     }

@@ -35,7 +35,7 @@ def studio(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """See it live on your files: model map, weights, labs, walk, reports, chat with both, jobs.
+    """See it live on your files: map, weights, products, labs, walk, reports, chat, jobs.
 
     Serves this machine alone. The printed link has a key that changes each time; the browser that
     opens it may look, nothing else may. Files are read below --root only, and none is changed;

@@ -20,9 +20,12 @@ from zeropoint.kernels.products import (
     pack_slabs,
     unpack_rows,
 )
+from zeropoint.kernels.traces import FloatTrace, IntegerTrace, trace, trace_packed
 from zeropoint.kernels.transformer import make_transformer
 
 __all__ = [
+    "FloatTrace",
+    "IntegerTrace",
     "Mode",
     "decode",
     "default_threads",
@@ -38,6 +41,8 @@ __all__ = [
     "moments",
     "pack",
     "pack_slabs",
+    "trace",
+    "trace_packed",
     "unpack_rows",
     "variant",
     "weighted_error",

@@ -1,7 +1,7 @@
 # The compiled extension: see native/src/bindings*.cpp. Arrays are C-contiguous.
 from collections.abc import Callable, Sequence
 
-from numpy import float32, float64, int32, int64, uint8, uint64
+from numpy import float32, float64, int8, int32, int64, uint8, uint64
 from numpy.typing import NDArray
 
 def variant() -> str: ...
@@ -55,6 +55,29 @@ class PackedMatrix:
     def get_rows(self, rows: NDArray[int64], out: NDArray[float32], threads: int) -> None: ...
 
 def supports_products(format: str) -> bool: ...
+def product_shape(matrix: PackedMatrix) -> tuple[int, int, bool]: ...
+def trace_fast(
+    matrix: PackedMatrix,
+    row: int,
+    x: NDArray[float32],
+    codes: NDArray[uint8],
+    dots: NDArray[int32],
+    scales: NDArray[float32],
+    minimums: NDArray[float32],
+    totals: NDArray[float32],
+    activation_codes: NDArray[int8],
+    activation_scales: NDArray[float32],
+    starts: NDArray[int32],
+    activation_sums: NDArray[float32],
+) -> float: ...
+def trace_exact(
+    matrix: PackedMatrix,
+    row: int,
+    x: NDArray[float32],
+    weights: NDArray[float32],
+    chains: NDArray[float32],
+    totals: NDArray[float32],
+) -> float: ...
 def matmul(
     matrices: Sequence[PackedMatrix],
     x: NDArray[float32],

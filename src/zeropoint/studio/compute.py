@@ -21,7 +21,7 @@ from zeropoint import kernels
 from zeropoint.calibration.chunks import Chunk, read_chunks
 from zeropoint.calibration.corpus import Corpus, builtin_corpus
 from zeropoint.checkpoints import Checkpoint, open_model
-from zeropoint.errors import ZeropointError
+from zeropoint.errors import MeasurementError, ZeropointError
 from zeropoint.models import (
     Conversation,
     Finished,
@@ -64,7 +64,7 @@ class Compute:
 
     def run(self, request: Mapping[str, Any]) -> Iterator[Record]:
         """Yield what a request asks for. Raises ZeropointError."""
-        verbs = {"chat": self.chat, "ablate": self.ablate}
+        verbs = {"chat": self.chat, "ablate": self.ablate, "inputs": self.inputs}
         yield from verbs[request["verb"]](request)
 
     def chat(self, request: Mapping[str, Any]) -> Iterator[Record]:
@@ -141,6 +141,26 @@ class Compute:
             **place, **found, "before": before, "prompt": request["prompt"],
             "value": self._value(loaded.checkpoint, place), "positions": _scored(chunks),
         }  # fmt: skip
+
+    def inputs(self, request: Mapping[str, Any]) -> Iterator[Record]:
+        """Let the model read a text and yield what reaches one matrix at its last token.
+
+        Of a matrix of many experts it is the input of the one that the row belongs to.
+        """
+        if not self._is_loaded(request["model"]):
+            yield {"loading": Path(request["model"]).name}
+        loaded = self._load(request["model"])
+        name, text = request["tensor"], request["text"]
+        info = loaded.checkpoint.tensors[name]
+        expert = request["row"] // info.shape[-2] if len(info.shape) == 3 else None
+        found, token, position = passes.inputs_of(loaded.model, [name], text, expert)
+        if name not in found:
+            who = f"expert {expert} of {name}" if expert is not None else name
+            raise MeasurementError(
+                f"nothing of this text reaches {who}: choose another text or row"
+            )
+        told = f"what reaches {name} at “{token}”, token {position} of the text"
+        yield {"x": found[name], "told": told}
 
     @staticmethod
     def _value(checkpoint: Checkpoint, place: Mapping[str, Any]) -> float:

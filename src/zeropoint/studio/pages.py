@@ -56,9 +56,10 @@ def rail(library: Library, here: str, model: Entry | None = None) -> str:
     if model is not None:
         base = f"/models/{model.id}"
         groups += [
-            ("Look", [(f"{base}/map", "Model map"), (f"{base}/weights", "Weights lab")]),
+            ("Look", [(f"{base}/map", "Model map"), (f"{base}/weights", "Weights lab"),
+                      (f"{base}/multiply", "Multiply")]),
             ("Learn", [(f"{base}/lab", "Number and quantizer lab"), (f"{base}/walk", "The walk")]),
-        ]
+        ]  # fmt: skip
     parts = [
         '<a class="skip" href="#content">Skip to the page</a>',
         '<nav class="rail" aria-label="Studio"><p class="brand">zeropoint</p>',

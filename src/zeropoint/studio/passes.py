@@ -66,29 +66,43 @@ def run_passes(
 
 def products(checkpoint: Checkpoint, model: LanguageModel, prompt: str) -> list[Figures]:
     """Return some rows of three matrices, and what reached them at the last token of a prompt."""
-    tokens = np.array(model.tokenizer.encode(prompt, ends=True), np.int32)
     names = [name for kinds in KINDS if (name := _of_kind(model, kinds))]
-    inputs = {name: np.zeros(0, np.float32) for name in names}
+    inputs, token, position = inputs_of(model, names, prompt)
+    return [
+        {**_rows(checkpoint, name), "inputs": inputs[name], "token": token, "position": position,
+         "text": prompt}
+        for name in names
+    ]  # fmt: skip
+
+
+def inputs_of(
+    model: LanguageModel, names: Sequence[str], prompt: str, expert: int | None = None
+) -> tuple[dict[str, F32], str, int]:
+    """Return what reaches these matrices at the last token of a prompt, that token, its position.
+
+    `expert`: of matrices of many experts, whose input it is; one that gets no token is left out.
+    """
+    tokens = np.array(model.tokenizer.encode(prompt, ends=True), np.int32)
+    inputs: dict[str, F32] = {}
 
     def watch(name: str) -> None:
-        def keep(rows: F32, _expert: int | None) -> None:
-            inputs[name] = rows[-1].copy()
+        def keep(rows: F32, which: int | None) -> None:
+            if which == expert and len(rows):
+                inputs[name] = rows[-1].copy()
 
         model.watch(name, keep)
 
     for name in names:
         watch(name)
     try:
-        model.hidden(tokens)
+        states = model.hidden(tokens)
     finally:
         for name in names:
             model.watch(name, None)
+    if (head := model.architecture.output) in names:  # whose product is not part of the layers
+        inputs[head] = states.reshape(-1, states.shape[-1])[-1]
     last = model.tokenizer.piece(int(tokens[-1]), special=True).decode("utf-8", "replace")
-    return [
-        {**_rows(checkpoint, name), "inputs": inputs[name], "token": last.strip() or last,
-         "position": int(tokens.size) - 1, "text": prompt}
-        for name in names
-    ]  # fmt: skip
+    return inputs, last.strip() or last, int(tokens.size) - 1
 
 
 def _of_kind(model: LanguageModel, kinds: Sequence[str]) -> str | None:

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from zeropoint.errors import MeasurementError, ZeropointError
-from zeropoint.studio import evidence, measured, pages, weights
+from zeropoint.studio import evidence, measured, multiplied, pages, products, weights
 from zeropoint.studio.asking import MOST_TOKENS, body_of, number_in, streamed, text_in, whole_in
 from zeropoint.studio.jobs import Jobs
 from zeropoint.studio.library import Entry, Library, id_of
@@ -66,12 +66,15 @@ class Routes:
             Route(one + "/weights", self.weights),
             Route(one + "/lab", self.lab),
             Route(one + "/walk", self.walk),
+            Route(one + "/multiply", self.multiply),
             Route(api, self.describe),
             Route(api + "/scan", self.scan),
             Route(tensor, self.tensor),
             Route(tensor + "/outliers", self.outliers),
             Route(tensor + "/block", self.block),
             Route(tensor + "/ablate", self.ablate, methods=["POST"]),
+            Route(tensor + "/product", self.product, methods=["POST"]),
+            Route("/api/multiply", self.ways),
             Route("/chat", self.chat),
             Route("/api/chat", self.say, methods=["POST"]),
             Route("/jobs", self.jobs_page),
@@ -128,6 +131,10 @@ class Routes:
         listed = self.library.listing().of("run")
         form = pages.walk_runs(entry, listed, [run.id for run in chosen])
         return _html(pages.walk_page(self.library, entry, model, runs, form))
+
+    def multiply(self, request: Request) -> Response:
+        entry, model = self._model(request)
+        return _html(multiplied.multiply(self.library, entry, model))
 
     def report(self, request: Request) -> Response:
         runs = self._runs(request)
@@ -186,6 +193,17 @@ class Routes:
         if name is not None and len(name) > 64:
             raise HTTPException(400, "no format has such a name")
         return _json(_inside(lambda: block_of(model, info, row, column, name)))
+
+    def ways(self, request: Request) -> Response:
+        query = request.query_params
+        return _json(products.ways(query.get("device", "here"), query.get("format", "Q4_K")))
+
+    async def product(self, request: Request) -> Response:
+        words = await body_of(request)
+        entry, model = await run_in_threadpool(self._model, request)
+        info = model.info(self._index(request, model))
+        asked = products.asked(words, info)
+        return products.streamed_product(self.worker, entry, model, info, asked)
 
     # What the worker computes
 

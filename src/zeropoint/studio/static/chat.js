@@ -1,6 +1,6 @@
 // Two models, the same words, the same seed: both answers as they come, a vote that does not know which is which.
 
-import { announce, button, choice, fact, figureParts, format, h, percent, range, select, toggle, value } from "./draw.js";
+import { announce, button, fact, figureParts, format, h, percent, range, select, toggle, value } from "./draw.js";
 import { tell } from "./server.js";
 
 export function mount(figure, data, state) {

@@ -66,15 +66,6 @@ export function neighbours(type, code) {
   return [at(place - 1), at(place + 1)];
 }
 
-/** Every finite value, ascending, −0 left out: for types of at most 16 bits. */
-export function valuesOf(type) {
-  const half = 2 ** (type.bits - 1);
-  const values = [];
-  for (let code = half + type.maxCode; code > half; code--) values.push(decodeFloat(type, code));
-  for (let code = 0; code <= type.maxCode; code++) values.push(decodeFloat(type, code));
-  return values;
-}
-
 /** How many codes of a type mean a number of magnitude below `limit`, −0 counted. */
 export function codesWithin(type, limit) {
   return 2 * placeOf(type, limit);

@@ -37,7 +37,7 @@ export function mount(figure, data, state) {
 }
 
 /** Which shade a divergence has, 0 … 4. */
-export function shadeOf(kl) {
+function shadeOf(kl) {
   return LIMITS.filter((limit) => kl >= limit).length;
 }
 

@@ -171,7 +171,8 @@ export function range({ label, min, max, step, name, onInput, onDone = () => {},
     "data-control": name });
   const slider = h("input", { type: "range", min: toSlider(min), max: toSlider(max),
     step: sliderStep, "aria-label": `${label}, slider` });
-  const hear = (x) => Number.isFinite(x) && onInput(Math.min(Math.max(x, min), max));
+  const most = () => Number(box.max);
+  const hear = (x) => Number.isFinite(x) && onInput(Math.min(Math.max(x, min), most()));
   slider.addEventListener("input", () => hear(fromSlider(Number(slider.value))));
   slider.addEventListener("change", () => onDone());
   box.addEventListener("change", () => {
@@ -184,8 +185,12 @@ export function range({ label, min, max, step, name, onInput, onDone = () => {},
     if (document.activeElement !== box || Number(box.value) !== x) {
       box.value = Number(x.toPrecision(9));
     }
-    const ends = [toSlider(min), toSlider(max)];
+    const ends = [toSlider(min), toSlider(most())];
     slider.style.setProperty("--part", `${(100 * (toSlider(x) - ends[0])) / (ends[1] - ends[0])}%`);
+  };
+  element.limit = (to) => {
+    box.max = to;
+    slider.max = toSlider(to);
   };
   return element;
 }
@@ -357,8 +362,8 @@ export function table(columns, rows, caption) {
     h("tbody", {}, rows.map((row) => h("tr", {}, row.map(cell)))));
 }
 
-/** One tab stop for many marks: arrows move along them, Home and End to the ends. */
-export function roving(marks, { onFocus = () => {}, onKey = () => false, start = 0 } = {}) {
+/** One tab stop for many marks: arrows move along them, Home and End to the ends, Enter and space press. */
+export function roving(marks, { onFocus = () => {}, onKey = () => false, onPress = null, start = 0 } = {}) {
   marks[0]?.ownerSVGElement?.setAttribute("role", "group"); // an image has nothing to press
   let stop = marks[start];
   marks.forEach((mark, i) => {
@@ -370,7 +375,9 @@ export function roving(marks, { onFocus = () => {}, onKey = () => false, start =
       onFocus(i);
     });
     mark.addEventListener("keydown", (event) => {
-      if (onKey(i, event)) {
+      const pressed = onPress && (event.key === "Enter" || event.key === " ");
+      if (pressed) onPress(i);
+      if (pressed || onKey(i, event)) {
         event.preventDefault();
         return;
       }

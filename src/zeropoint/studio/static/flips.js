@@ -8,7 +8,7 @@ const NAMES = { kept: "right before and after", lost: "right → wrong", won: "w
   neither: "wrong before and after" };
 
 /** What happened at each position: kept, lost, won or neither. */
-export function outcomes(text) {
+function outcomes(text) {
   return Array.from(text.kl, (_, i) => {
     const [a, b] = topOf(text, i).map((id) => id === targetOf(text, i));
     return a && b ? "kept" : a ? "lost" : b ? "won" : "neither";

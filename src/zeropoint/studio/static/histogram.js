@@ -1,6 +1,6 @@
 // How the weights of a tensor are spread; two of them together; the same kind in every layer.
 
-import { axisBelow, axisLeft, choice, fact, figureParts, format, h, inCount, linear, logarithmic, percent,
+import { axisBelow, axisLeft, choice, fact, figureParts, format, inCount, linear, logarithmic, percent,
   picture, roving, s, select, value, widthOf } from "./draw.js";
 import { source } from "./pick.js";
 
@@ -142,11 +142,10 @@ export function ridge(plot, family, chosen, pick) {
     return mark;
   });
   image.append(...marks);
-  roving(marks, { start: Math.max(family.indexOf(chosen), 0), onKey: (i, event) => {
+  roving(marks, { start: Math.max(family.indexOf(chosen), 0), onPress: (i) => pick(family[i].name), onKey: (i, event) => {
     const to = { ArrowDown: i + 1, ArrowUp: i - 1 }[event.key];
-    if (event.key === "Enter" || event.key === " ") pick(family[i].name);
-    else if (to !== undefined) marks[Math.min(Math.max(to, 0), marks.length - 1)].focus();
-    else return false;
+    if (to === undefined) return false;
+    marks[Math.min(Math.max(to, 0), marks.length - 1)].focus();
     return true;
   } });
   return image;

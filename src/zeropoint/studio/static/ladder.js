@@ -90,11 +90,7 @@ function chart(plot, levels, chosen, across, up, pick) {
     return mark;
   });
   image.append(...marks);
-  roving(marks, { start: chosen, onKey: (i, event) => {
-    if (event.key !== "Enter" && event.key !== " ") return false;
-    pick(i);
-    return true;
-  } });
+  roving(marks, { start: chosen, onPress: pick });
   return image;
 }
 

@@ -36,8 +36,8 @@ export function mount(figure, data, state) {
     const sum = terms.reduce((a, t) => a + t, 0);
     const was = Array.from(p.inputs, (v, j) => v * w[j]).reduce((a, t) => a + t, 0);
     menu.set(String(data.products.indexOf(p)));
-    rowMenu.querySelectorAll("input").forEach((box) => box.setAttribute("max", p.rows.length - 1));
-    columnBox.querySelectorAll("input").forEach((box) => box.setAttribute("max", n - 1));
+    rowMenu.limit(p.rows.length - 1);
+    columnBox.limit(n - 1);
     rowMenu.set(r);
     columnBox.set(c);
     inputBox.set(x[c]);
@@ -96,9 +96,8 @@ function bars(plot, terms, c, pick, drag) {
     return mark;
   });
   image.append(...marks);
-  roving(marks, { start: order.indexOf(c), onKey: (i, event) => {
-    if (event.key === "Enter" || event.key === " ") pick(order[i]);
-    else if (event.key === "ArrowUp") drag(terms[c] + most / 50);
+  roving(marks, { start: order.indexOf(c), onPress: (i) => pick(order[i]), onKey: (i, event) => {
+    if (event.key === "ArrowUp") drag(terms[c] + most / 50);
     else if (event.key === "ArrowDown") drag(terms[c] - most / 50);
     else return false;
     return true;

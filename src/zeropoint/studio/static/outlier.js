@@ -45,11 +45,7 @@ function chart(plot, list, chosen, pick) {
     return mark;
   });
   image.append(...marks);
-  roving(marks, { start: chosen, onKey: (i, event) => {
-    if (event.key !== "Enter" && event.key !== " ") return false;
-    pick(i);
-    return true;
-  } });
+  roving(marks, { start: chosen, onPress: pick });
   return image;
 }
 

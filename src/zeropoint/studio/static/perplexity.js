@@ -1,6 +1,6 @@
 // Perplexity, one token after the other: what both models gave to the word that really came.
 
-import { axisBelow, axisLeft, button, fact, figureParts, format, h, linear, logarithmic, percent, picture, s, value, widthOf }
+import { axisBelow, axisLeft, button, fact, figureParts, h, linear, logarithmic, percent, picture, s, value, widthOf }
   from "./draw.js";
 import { source } from "./pick.js";
 import { pieceOf, shownPiece, sides, targetOf, textPicker } from "./text.js";

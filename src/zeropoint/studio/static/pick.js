@@ -3,7 +3,7 @@
 import { h, select } from "./draw.js";
 
 /** The pieces of real rows that the page carries: [{tensor, row, column, values, what}]. */
-export function piecesOf(data) {
+function piecesOf(data) {
   return data.tensors.flatMap((tensor) => (tensor.pieces ?? []).map((piece) => ({
     ...piece, tensor: tensor.name, format: tensor.format, shape: tensor.shape,
     id: `${tensor.name}:${piece.row}:${piece.column}`,

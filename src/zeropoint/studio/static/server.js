@@ -65,7 +65,7 @@ export async function tell(address, words, hear, signal) {
     const lines = (rest + part.value).split("\n");
     rest = lines.pop();
     for (const line of lines) {
-      const record = JSON.parse(line);
+      const record = parseData(line);
       if (record.error) throw new Error(record.error);
       hear(record);
     }

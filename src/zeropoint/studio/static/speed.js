@@ -1,6 +1,6 @@
 // Tokens per second by format, as measured; and the ceiling that memory sets.
 
-import { axisBelow, choice, fact, figureParts, format, h, inBytes, linear, picture, range, s, select, value, widthOf }
+import { axisBelow, choice, fact, figureParts, format, inBytes, linear, picture, range, s, select, value, widthOf }
   from "./draw.js";
 import { source } from "./pick.js";
 

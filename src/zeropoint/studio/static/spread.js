@@ -3,6 +3,7 @@
 import { axisBelow, axisLeft, choice, fact, figureParts, format, h, inCount, linear, logarithmic, percent, picture, s, value,
   widthOf } from "./draw.js";
 import { tensorPicker } from "./histogram.js";
+import { columnsOf, stems } from "./stems.js";
 
 export function mount(figure, data, state) {
   const tensors = data.tensors.filter((t) => t.counts);
@@ -21,7 +22,7 @@ export function mount(figure, data, state) {
     const family = tensors.filter((t) => t.kind === one.kind);
     const main = at.get("what") === "layers" ? rows(plot, family, one, picker.set) : chart(plot, one, at, levels);
     return {
-      plot: [main, block ? opened(plot, one, block) : h("p", { class: "note" }, "Copied as it was: nothing was lost here.")],
+      plot: [main, block ? worst(plot, one, block) : h("p", { class: "note" }, "Copied as it was: nothing was lost here.")],
       reading: [fact("format", value("format", null, one.format)), fact("error ∕ weights", value("error", one.relative_error
         === null ? null : Math.sqrt(one.relative_error), one.relative_error === null ? "none" : percent(Math.sqrt(
         one.relative_error), 2))), block ? fact("worst block", value("row", block.row, `row ${block.row}, column `
@@ -86,21 +87,7 @@ function rows(plot, family, one, pick) {
   return image;
 }
 
-/** The worst block: weights as stems, what they became as bars across. */
-function opened(plot, one, block) {
-  const width = widthOf(plot), height = 190, left = 58, n = block.weights.length;
-  const reach = Math.max(...Array.from(block.weights, Math.abs), ...Array.from(block.decoded, Math.abs)) || 1;
-  const x = linear([0, n], [left, width - 8]), y = linear([-reach, reach], [height - 22, 12]);
-  const thick = Math.min(x(1) - x(0) - 1, 12);
-  let stems = "", steps = "", errors = "";
-  for (let i = 0; i < n; i++) {
-    const px = x(i + 0.5);
-    stems += `M${px} ${y(0)}V${y(block.weights[i])}`;
-    steps += `M${px - thick / 2} ${y(block.decoded[i])}h${thick}`;
-    errors += `M${px} ${y(block.weights[i])}V${y(block.decoded[i])}`;
-  }
-  return picture(width, height, `The worst block of ${one.name}: ${n} weights and what they decode to`, axisLeft(y, left,
-    width - 8, { label: (v) => format(v, 2) }), s("path", { class: "stems", d: stems }), s("path", { class: "error", d: errors }),
-  s("path", { class: "steps", d: steps }), s("text", { x: left, y: height - 4 },
-    `worst block: stems are weights, bars what is stored, columns ${block.column} … ${block.column + n - 1}`));
+function worst(plot, one, block) {
+  return stems(plot, block, `The worst block of ${one.name}: ${block.weights.length} weights and what they decode to`,
+    `worst block: stems are weights, bars what is stored, ${columnsOf(block)}`);
 }

@@ -14,16 +14,18 @@ import { fillModels, keepPlace } from "./listing.js";
 import * as formats from "./formats.js";
 import * as mapheat from "./mapheat.js";
 import * as model from "./model.js";
+import * as multiply from "./multiply.js";
 import * as number from "./number.js";
 import * as perplexity from "./perplexity.js";
 import * as quantizer from "./quantizer.js";
 import * as reading from "./reading.js";
 import { mountAll, readIsland } from "./start.js";
 import * as strip from "./strip.js";
+import * as ways from "./ways.js";
 import * as weightslab from "./weightslab.js";
 
 const visuals = { divergence, flips, intervals, jobs, ladder, perplexity,
-  ablate, blocks, bytes, chat, density, formats, mapheat, model, number, quantizer, reading, strip, weightslab };
+  ablate, blocks, bytes, chat, density, formats, mapheat, model, multiply, number, quantizer, reading, strip, ways, weightslab };
 const island = document.getElementById("data").textContent;
 mountAll(visuals, island ? await readIsland() : {});
 keepPlace();

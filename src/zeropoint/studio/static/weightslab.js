@@ -1,10 +1,11 @@
 // Any tensor of the model: its histogram, the same kind in all layers, its outliers, a block opened with its codes.
 
-import { announce, axisLeft, button, choice, fact, figureParts, format, h, inCount, linear, numbers, percent, picture, roving,
-  s, select, value, widthOf } from "./draw.js";
+import { announce, button, choice, fact, figureParts, format, h, inCount, linear, numbers, percent, roving, s, select, value,
+  widthOf } from "./draw.js";
 import { chart, edge, elements, ridge, share, tensorPicker } from "./histogram.js";
 import { source } from "./pick.js";
 import { ask } from "./server.js";
+import { columnsOf, stems } from "./stems.js";
 
 export function mount(figure, data, state) {
   const asked = new Map(); // address → what it answered, an Error, or undefined while it is asked
@@ -40,7 +41,7 @@ export function mount(figure, data, state) {
       plot: [image, opened ? blockPicture(plot, opened) : block instanceof Error ? problem(block) : null,
         Array.isArray(outliers) ? outlierList(outliers, seen, (o) => at.set({ row: o.row, column: o.column }, { push: true }))
           : null].filter(Boolean),
-      reading: readingOf(seen, opened),
+      reading: [...readingOf(seen, opened), onward(data.id, one, place)],
       table: [["from", "to", "weights"], seen.counts.map((n, i) => [edge(seen, i), edge(seen, i + 1), n])],
     };
   });
@@ -97,6 +98,12 @@ function readingOf(one, block) {
     .filter(Boolean);
 }
 
+/** Where this row is multiplied. */
+function onward(id, t, place) {
+  const words = `tensor=${encodeURIComponent(t.name)}&weights.row=${place.row}&weights.column=${place.column}`;
+  return h("p", { class: "full" }, h("a", { href: `/models/${id}/multiply#${words}` }, `Multiply row ${place.row}, step by step`));
+}
+
 /** The values that the opened block stores, as ticks over the histogram. */
 function ticks(image, plot, levels, one, two) {
   const bars = image.querySelectorAll("rect.bar, rect.area");
@@ -109,23 +116,9 @@ function ticks(image, plot, levels, one, two) {
   }
 }
 
-/** A block: weights as stems, what is stored as bars across, the error between them. */
 function blockPicture(plot, block) {
-  const width = widthOf(plot), height = 200, left = 58, n = block.weights.length;
-  const reach = Math.max(...Array.from(block.weights, Math.abs), ...Array.from(block.decoded, Math.abs)) || 1;
-  const x = linear([0, n], [left, width - 8]), y = linear([-reach, reach], [height - 24, 12]);
-  const thick = Math.min(x(1) - x(0) - 1, 12);
-  let stems = "", steps = "", errors = "";
-  for (let i = 0; i < n; i++) {
-    const px = x(i + 0.5);
-    stems += `M${px} ${y(0)}V${y(block.weights[i])}`;
-    steps += `M${px - thick / 2} ${y(block.decoded[i])}h${thick}`;
-    errors += `M${px} ${y(block.weights[i])}V${y(block.decoded[i])}`;
-  }
-  return picture(width, height, `A block of ${n} weights and what they decode to in ${block.format}`, axisLeft(y, left, width - 8,
-    { label: (v) => format(v, 2) }), s("path", { class: "stems", d: stems }), s("path", { class: "error", d: errors }),
-  s("path", { class: "steps", d: steps }), s("text", { x: left, y: height - 4 },
-    `row ${block.row}, columns ${block.column} … ${block.column + n - 1}: stems are weights, bars what ${block.format} stores`));
+  return stems(plot, block, `A block of ${block.weights.length} weights and what they decode to in ${block.format}`,
+    `row ${block.row}, ${columnsOf(block)}: stems are weights, bars what ${block.format} stores`);
 }
 
 function outlierList(outliers, one, open) {

@@ -1,0 +1,39 @@
+// One row's product with one activation, with all that the kernel sums up on its way to the result.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+#include "zeropoint/matmul.hpp"
+
+namespace zeropoint {
+
+// How a layout's fast product goes: see LayoutKernels.
+struct ProductShape {
+    int groups;  // scales per 32 columns; 0: float weights, which are multiplied as they are
+    int zero_point;
+    bool has_minimum;
+};
+ProductShape product_shape(const PackedMatrix& weights);
+
+// Where the row's part of a trace goes; `units` of 32 columns.
+struct FastRow {
+    std::uint8_t* codes;            // (units, 32)
+    std::int32_t* dots;             // (units, groups)
+    float *scales, *minimums;       // (units, groups)
+    float* totals;                  // (units)
+    std::int8_t* activation_codes;  // (units, 32)
+    float* activation_scales;       // (units)
+    std::int32_t* starts;           // (units, groups): what the dots began at
+    float* activation_sums;         // (units, groups): what minimums are multiplied by
+};
+struct ExactRow {
+    float *weights, *chains;  // (units, 32)
+    float* totals;            // (units)
+};
+
+// Both return the output, the bits of `multiply` with this row and these activations (columns floats).
+// Throw std::out_of_range if there is no such row; trace_fast throws std::invalid_argument for floats.
+float trace_fast(const PackedMatrix& weights, std::size_t row, const float* x, const FastRow& to);
+float trace_exact(const PackedMatrix& weights, std::size_t row, const float* x, const ExactRow& to);
+
+}  // namespace zeropoint

@@ -1,0 +1,37 @@
+"""The page of one dot product, and beside it what other machines and runtimes do (products.py)."""
+
+from zeropoint.studio.html import figure
+from zeropoint.studio.library import Entry, Library
+from zeropoint.studio.opened import Opened
+from zeropoint.studio.pages import CODES, FOOT, page, rail, top
+from zeropoint.studio.products import machines
+
+
+def multiply(library: Library, entry: Entry, model: Opened) -> str:
+    """Return the Multiply page: one product step by step, and the same by device and runtime."""
+    matrices = [row for row in model.outline() if row["name"] in model.matrices]
+    # The pickers of figures begin with a tensor that has pieces: here one that meets embeddings.
+    first = next((row for row in matrices if row["kind"] in ("attn_q", "attn_qkv")), None)
+    for row in matrices:
+        if row is first or (first is None and row["name"] == model.usual()):
+            row["pieces"] = []
+    data = {"id": entry.id, "tensors": matrices, "formats": ["F16", "BF16", *CODES],
+            "machines": machines()}  # fmt: skip
+    lead = (
+        "What a processor does with one row of this file and one vector of activations, from bytes "
+        "in memory to one number. Every number is one that zeropoint's own kernel has summed up."
+    )
+    drawn = "<p>This file has no matrices.</p>" if not matrices else "".join((
+        figure("multiply", "f-multiply", "One dot product, step by step",
+               "Pick a row and 32 of its columns; the steps are buttons. Lanes are as wide as "
+               "their bits. Arrow keys move from weight to weight."),
+        figure("ways", "f-ways", "And on other machines?",
+               "What a runtime does with this format, generating text or reading a prompt: a few "
+               "kinds of numbers are multiplied natively, all others become one of those first."),
+    ))  # fmt: skip
+    return page(
+        f"Multiply: {entry.name}",
+        rail(library, f"/models/{entry.id}/multiply", entry),
+        f"{top('multiply', entry.name, lead)}<main>{drawn}</main>{FOOT}",
+        data,
+    )

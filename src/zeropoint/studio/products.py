@@ -1,0 +1,278 @@
+"""One real dot product: a row of a matrix with an activation vector, as the kernel computes it.
+
+Nothing of the product is computed here: `kernels.trace` tells what the kernel itself has summed up.
+What is asked for is a row and a unit of 32 of its columns; what is told of the rest are totals.
+"""
+
+import base64
+import json
+import re
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.responses import StreamingResponse
+
+from zeropoint import kernels
+from zeropoint.checkpoints import Checkpoint, TensorInfo
+from zeropoint.errors import MeasurementError, ZeropointError
+from zeropoint.formats import F32, QuantizedTensor, find_format
+from zeropoint.kernels.traces import UNIT
+from zeropoint.plans import inventory
+from zeropoint.plans.here import unmeasured
+from zeropoint.plans.machines import HERE, Device, devices, find_device
+from zeropoint.plans.multiply import multiplication
+from zeropoint.quantizers import quantize
+from zeropoint.studio.asking import text_in, whole_in
+from zeropoint.studio.library import Entry
+from zeropoint.studio.opened import Opened
+from zeropoint.studio.page import plain
+from zeropoint.studio.worker import Worker
+
+LARGEST_BLOCK = 512  # bytes; blocks of more are whole rows, and not shown byte by byte
+USUAL_TOKENS = ("the", "a", "and")
+NORMS = {
+    "attn_q": "blk.{}.attn_norm", "attn_k": "blk.{}.attn_norm", "attn_v": "blk.{}.attn_norm",
+    "attn_qkv": "blk.{}.attn_norm", "ffn_gate": "blk.{}.ffn_norm", "ffn_up": "blk.{}.ffn_norm",
+    "ffn_gate_inp": "blk.{}.ffn_norm", "ffn_gate_exps": "blk.{}.ffn_norm",
+    "ffn_up_exps": "blk.{}.ffn_norm", "token_embd": "output_norm", "output": "output_norm",
+}  # fmt: skip
+
+Figures = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a page wants to see multiplied."""
+
+    row: int
+    unit: int
+    format: str  # "": as the file has it
+    kind: str  # of activations: token, seed or text
+    token: str
+    seed: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A vector of activations, and where it comes from."""
+
+    x: F32  # (columns,)
+    told: str
+
+
+def asked(words: Mapping[str, Any], info: TensorInfo) -> Asked:
+    """Read a request's body. Raises HTTPException(400) for what makes no sense."""
+    kind = text_in(words, "kind", most=8) or "token"
+    if kind not in ("token", "seed", "text"):
+        raise HTTPException(400, "kind is token, seed or text")
+    return Asked(
+        row=whole_in(words, "row", 0, info.rows - 1),
+        unit=whole_in(words, "unit", 0, -(-info.columns // UNIT) - 1),
+        format=text_in(words, "format", most=64),
+        kind=kind,
+        token=text_in(words, "token", most=256),
+        seed=whole_in(words, "seed", 0, 2**32 - 1),
+        text=text_in(words, "text", least=1 if kind == "text" else 0, most=2000),
+    )
+
+
+def streamed_product(
+    worker: Worker, entry: Entry, model: Opened, info: TensorInfo, asked: Asked
+) -> StreamingResponse:
+    """Return the product as the last of some lines of JSON; those before say what is waited for."""
+
+    async def records() -> AsyncIterator[Figures]:
+        if asked.kind == "text":
+            words = {"model": str(entry.path), "tensor": info.name, "row": asked.row,
+                     "text": asked.text}  # fmt: skip
+            async for record in worker.run("inputs", words):
+                if "x" not in record:
+                    yield record
+                    continue
+                x = np.frombuffer(base64.b64decode(record["x"]["data"]), "<f4")
+                inputs = Inputs(x, record["told"])
+        else:
+            inputs = await run_in_threadpool(inputs_of, model.checkpoint, info, asked)
+        yield await run_in_threadpool(product_of, model.checkpoint, info, asked, inputs)
+
+    async def lines() -> AsyncIterator[bytes]:
+        try:
+            async for record in records():
+                yield json.dumps(plain(record)).encode() + b"\n"
+        except (ZeropointError, OSError) as error:
+            yield json.dumps({"error": str(error)}).encode() + b"\n"
+
+    return StreamingResponse(lines(), media_type="application/x-ndjson")
+
+
+def product_of(checkpoint: Checkpoint, info: TensorInfo, asked: Asked, inputs: Inputs) -> Figures:
+    """Return a row's product: one unit in full, and the totals of all. Raises FormatError."""
+    stored = checkpoint.read_rows(info.name, asked.row, asked.row + 1)
+    if asked.format:
+        given = kernels.decode(stored.format, stored.data).reshape(1, -1)
+        stored = quantize(given, find_format(asked.format), threads=1)
+    found = kernels.trace(stored, inputs.x, 0, "fast")
+    weights = kernels.decode(stored.format, stored.data).reshape(-1)
+    first = asked.unit * UNIT
+    here = slice(first, min(first + UNIT, info.columns))
+    u = asked.unit
+    figures: Figures = {
+        "row": asked.row, "unit": u, "columns": info.columns, "first": first,
+        "format": stored.format.name, "bits_per_weight": stored.format.bits_per_weight,
+        "kept_as": kernels.pack(stored).format, "variant": kernels.variant(),
+        "row_bytes": int(stored.data.size), "weights": weights[here], "x": inputs.x[here],
+        "told": inputs.told, "block": block_of(stored, first),
+        "totals": found.totals, "result": float(found.result),
+        "exact": float(weights.astype(np.float64) @ inputs.x.astype(np.float64)),
+    }  # fmt: skip
+    if isinstance(found, kernels.FloatTrace):
+        return {**figures, "chains": found.chains[u][: here.stop - first]}
+    return {
+        **figures,
+        "codes": found.codes[u],
+        "zero_point": found.zero_point,
+        "activation_codes": found.activation_codes[u],
+        "activation_scale": float(found.activation_scales[u]),
+        "starts": found.starts[u],
+        "dots": found.dots[u],
+        "scales": found.scales[u],
+        "minimums": None if found.minimums is None else found.minimums[u],
+        "activation_sums": None if found.activation_sums is None else found.activation_sums[u],
+        "all_dots": found.dots.reshape(-1),
+    }
+
+
+def block_of(stored: QuantizedTensor, column: int) -> Figures | None:
+    """Return the bytes of the block with this column, and what each of their bits changes.
+
+    `owners`: for each bit (of each byte the lowest first) how many weights it changes.
+    `own`: for each of the 32 columns the bits that change it and at most 8 others. Both are found
+    by turning every bit over and decoding again: no layout is written down for it. Formats whose
+    blocks are single weights are shown 32 at a time. None for blocks that are whole long rows.
+    """
+    format = stored.format
+    size, length = format.block_size, format.block_bytes
+    if size == 1:
+        data = stored.data.reshape(-1)[column * length : (column + UNIT) * length]
+        bits = np.arange(data.size * 8).reshape(-1, 8 * length)
+        return {"first": column, "weights": len(bits), "bytes": data.astype(np.int32),
+                "owners": np.ones(data.size * 8, np.int32), "own": bits.tolist()}  # fmt: skip
+    if length > LARGEST_BLOCK:
+        return None
+    index = column // size
+    blocks = stored.data.reshape(-1, length)
+    # A scale of 0 hides what its codes change: other blocks of the row tell.
+    near = blocks[[index, *[i for i in range(len(blocks)) if i != index][:2]]]
+    changed = changes(stored, near)
+    owners = changed.sum(axis=1)
+    inside = column % size
+    own = [
+        [int(bit) for bit in np.flatnonzero(changed[:, c] & (owners <= 8))]
+        for c in range(inside, min(inside + UNIT, size))
+    ]
+    return {"first": index * size, "weights": size, "bytes": blocks[index].astype(np.int32),
+            "owners": owners.astype(np.int32), "own": own}  # fmt: skip
+
+
+def changes(stored: QuantizedTensor, blocks: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return (bits of a block, weights): which weights change in any of the blocks with a bit."""
+    count, length = blocks.shape
+    bits = np.arange(length * 8)
+    turned = np.repeat(blocks[None], length * 8, axis=0)  # (bits, blocks, bytes)
+    turned[bits, :, bits // 8] ^= (1 << (bits % 8)).astype(np.uint8)[:, None]
+    with np.errstate(all="ignore"):  # scales may become infinite, and are only compared
+        before = kernels.decode(stored.format, blocks).view(np.uint32)
+        after = kernels.decode(stored.format, turned.reshape(-1, length)).view(np.uint32)
+    differs = after.reshape(length * 8, count, -1) != before[None]
+    return np.asarray(differs.any(axis=1))
+
+
+# Activations
+
+
+def inputs_of(checkpoint: Checkpoint, info: TensorInfo, asked: Asked) -> Inputs:
+    """Return a vector for this matrix: a token's embedding after the norm, or a seeded one."""
+    if asked.kind == "token":
+        found = embedding(checkpoint, info, asked.token)
+        if found is not None:
+            return found
+    x = np.random.default_rng(asked.seed).standard_normal(info.columns).astype(np.float32)
+    why = "" if asked.kind == "seed" else (
+        ": no token's embedding is as wide as this matrix, or comes to it through a norm"
+    )  # fmt: skip
+    return Inputs(x, f"normal random numbers, seed {asked.seed}{why}")
+
+
+def embedding(checkpoint: Checkpoint, info: TensorInfo, token: str) -> Inputs | None:
+    """Return a token's embedding as the norm before this matrix makes it; None where none fits.
+
+    For the first layer that is what the matrix gets (Gemma's scaling of embeddings goes away in the
+    norm); for others, what it would get if nothing came between. Raises MeasurementError for a
+    token that is not in the vocabulary.
+    """
+    table = checkpoint.tensors.get("token_embd.weight")
+    kind = inventory.kind_of(info.name)
+    layer = info.name.split(".")[1] if info.name.startswith("blk.") else ""
+    name = NORMS.get(kind, "").format(layer)
+    norm = checkpoint.tensors.get(f"{name}.weight")
+    if table is None or norm is None or not table.columns == norm.elements == info.columns:
+        return None
+    id, piece = token_of(checkpoint, token, table.rows)
+    row = checkpoint.read_rows(table.name, id, id + 1)
+    x = kernels.decode(row.format, row.data).reshape(-1).astype(np.float64)
+    factor = checkpoint.read(norm.name)
+    scale = kernels.decode(factor.format, factor.data).reshape(-1)
+    rms = float(np.sqrt(np.square(x).mean()))
+    if not (np.isfinite(rms) and rms > 0):
+        return None
+    told = f"the embedding of token {id}, “{piece}”, after {norm.name}"
+    return Inputs(np.asarray(x / rms * scale, np.float32), told)
+
+
+def token_of(checkpoint: Checkpoint, text: str, rows: int) -> tuple[int, str]:
+    """Return the id of a token, given as text or as #id, and its piece."""
+    pieces = checkpoint.metadata.get("tokenizer.ggml.tokens")
+    known = [] if pieces is None else list(pieces)[:rows]  # type: ignore[call-overload]
+    if re.fullmatch(r"#[0-9]{1,9}", text):
+        id = int(text[1:])
+        if id >= rows:
+            raise MeasurementError(f"there is no token {text}: the vocabulary has {rows}")
+        return id, known[id] if id < len(known) else text
+    for word in [text] if text else USUAL_TOKENS:
+        for spelled in ("▁" + word, "Ġ" + word, word):
+            if spelled in known:
+                return known.index(spelled), spelled.replace("▁", " ").replace("Ġ", " ")
+    if text:
+        raise MeasurementError(f"“{text}” is no single token of this vocabulary; #123 names one")
+    return rows // 2, known[rows // 2] if rows // 2 < len(known) else f"#{rows // 2}"
+
+
+# Machines
+
+
+def machines() -> list[Figures]:
+    """Return the devices that a page offers, this machine first."""
+    found = [(HERE, unmeasured()), *devices().items()]
+    return [{"id": id, "name": device.name} for id, device in found]
+
+
+def ways(device: str, format: str) -> Figures:
+    """Return what `explain multiply` tells. Raises FormatError, RecipeError for unknown names."""
+    where: Device = unmeasured() if device == HERE else find_device(device)
+    found = multiplication(where, find_format(format))
+    return {
+        "device": found.device, "family": found.family, "native": list(found.native),
+        "note": found.note, "format": found.format, "kind": found.kind, "bits": found.bits,
+        "becomes": found.becomes,
+        "ways": [
+            {"runtime": w.runtime, "phase": w.phase, "unit": w.unit, "native": w.native,
+             "activations": w.activations, "steps": list(w.steps), "source": w.source}
+            for w in found.ways
+        ],
+    }  # fmt: skip
