@@ -41,11 +41,13 @@ ADDRESSES = {
     "/compare",
     "/jobs",
     "/api/jobs",
+    "/plan",
 }
 ASKING = {
     "/api/jobs/start",
     "/api/jobs/{job}/cancel",
     "/api/chat",
+    "/api/plan",
     "/api/models/{model}/tensors/{tensor}/ablate",
     "/api/models/{model}/tensors/{tensor}/product",
 }

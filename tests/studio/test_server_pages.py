@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from studio_pages import Example, choose, number, rows, turn
+from studio_pages import Example, choose, number, rows, turn, until
 from studio_server import Studio
 
 from tinymodels import write_model
@@ -60,15 +60,6 @@ def test_the_map_has_every_tensor_and_its_outliers(
     page.wait_for_selector("#f-heat[data-read]")
     assert number(page, "#f-heat", "outliers") == pytest.approx(ratio, rel=1e-6)
     assert "general.architecture" in page.locator("#metadata").inner_text()
-
-
-def until(page: Any, expression: str) -> None:
-    """Wait for what a page says of itself. (The policy lets no waiting script in.)"""
-    for _ in range(200):
-        if page.evaluate(expression):
-            return
-        page.wait_for_timeout(50)
-    raise AssertionError(expression)
 
 
 def opened(page: Any, name: str = TENSOR) -> None:

@@ -76,6 +76,24 @@ def fixes(result: Result, question: Question) -> Iterator[str]:
             yield f"--batch 64 (llama.cpp: -ub 64) saves {gib(saved)}"
 
 
+def roomier(result: Result, question: Question) -> Iterator[str]:
+    """Yield what would make the longest context longer where the model fits."""
+    demand, trained = question.demand, result.subject.shape.context
+    if trained and result.longest >= trained:
+        return
+    for name in ("Q8_0", "Q4_0"):
+        if name in (demand.keys, demand.values):
+            return
+        try:
+            longer = longest_context(result.subject, result.device,
+                                     replace(demand, keys=name, values=name),
+                                     result.memory.weights_bytes)  # fmt: skip
+        except ZeropointError:  # rows of the cache are no whole blocks
+            continue
+        if longer > result.longest:
+            yield f"--kv {name.lower()}: up to {longer} tokens instead of {result.longest}"
+
+
 def smaller_cache(result: Result, demand: Demand) -> Iterator[str]:
     """Yield what a quantized cache saves."""
     now = result.memory.kv_bytes

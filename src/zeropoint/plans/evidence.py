@@ -102,14 +102,10 @@ class Evidence:
 
     @cached_property
     def results(self) -> list[tuple[Path, Mapping[str, Any]]]:
-        """Return every finished run in the folders that were given, and theirs below."""
-        found: list[tuple[Path, Mapping[str, Any]]] = []
-        for folder in self.runs:
-            for path in sorted(run_files(folder, DEPTH)):
-                record = read_json(path)
-                if isinstance(record.get("results"), dict):
-                    found.append((path.parent, record))
-        return found
+        """Return every finished run in the folders that were given, and theirs below, in time."""
+        paths = {path for folder in self.runs for path in run_files(folder, DEPTH)}
+        found = [(path.parent, read_json(path)) for path in sorted(paths, key=_changed)]
+        return [(path, record) for path, record in found if isinstance(record.get("results"), dict)]
 
     @cached_property
     def benches(self) -> list[Bench]:
@@ -233,6 +229,13 @@ def run_files(folder: Path, depth: int) -> Iterator[Path]:
         for inner in folder.iterdir():
             if inner.is_dir() and not inner.is_symlink():
                 yield from run_files(inner, depth - 1)
+
+
+def _changed(path: Path) -> tuple[int, str]:
+    try:
+        return path.stat().st_mtime_ns, str(path)
+    except OSError:
+        return 0, str(path)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -59,15 +59,16 @@ class Plan:
 
 
 def plan(
-    *models: str | Path | Subject,
+    *models: str | Path | Subject | tuple[Subject, str | None],
     device: str | Device | Iterable[str | Device] = (),
     **options: Unpack[Asking],
 ) -> Plan:
     """Say what fits on which device, with which context, how fast, and what to turn.
 
     A model is a file, a folder, a config.json, a Hub id (only headers are read) or a size such as
-    "27B", each also with a format ("27B:Q4_K_M"). A device is a slug such as "rtx3090"; "here", or
-    none at all, is this machine, which is measured once, some seconds. `Asking` has the options.
+    "27B", each also with a format ("27B:Q4_K_M"); or a `Subject` that was opened before. A device
+    is a slug such as "rtx3090"; "here", or none at all, is this machine, which is measured once,
+    some seconds. `Asking` has the options.
 
     >>> from zeropoint.plans.planning import plan
     >>> found = plan("27B:Q4_K_M", device="rtx3090", ctx="16k", kv="q8_0", runs=[])
@@ -87,7 +88,7 @@ def plan(
     subjects: list[Subject] = []
     results: list[Result] = []
     for model in models:
-        subject, to = (model, None) if isinstance(model, Subject) else describe(str(model))
+        subject, to = opened(model)
         subjects.append(subject)
         formats = (to,) if to else question.formats
         results += ranking.plan([subject], where, replace(question, formats=formats))
@@ -98,6 +99,13 @@ def plan(
         question=question, subjects=tuple(subjects), results=tuple(order),
         refusal=None if any(r.fits for r in results) else refusal(results, question),
     )  # fmt: skip
+
+
+def opened(model: str | Path | Subject | tuple[Subject, str | None]) -> tuple[Subject, str | None]:
+    """Return a model and the format that it was named with, if it was."""
+    if isinstance(model, Subject):
+        return model, None
+    return model if isinstance(model, tuple) else describe(str(model))
 
 
 def named(device: str | Device | Iterable[str | Device]) -> list[str | Device]:

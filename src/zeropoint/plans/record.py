@@ -71,7 +71,7 @@ def one_result(result: Result) -> dict[str, object]:
         },
         "experts_bytes": result.experts_bytes,
         "compute": vars(parts) | {"largest": parts.largest},
-        "longest_context": result.longest,
+        "longest_context": result.longest, "trained_context": result.subject.shape.context,
         "tokens_per_second": rate,
         "generation": estimate_facts(generation),
         "prompt": estimate_facts(result.prompt),

@@ -107,7 +107,7 @@ def marks(
         for phase, batch, step, speed in rows:
             intensity, operations = work(step, phase, batch)
             yield Mark(
-                device=device.id, model=subject.label, format=to or subject.format, phase=phase,
+                device=device.id, model=subject.label, format=prepared.format, phase=phase,
                 batch=batch, intensity=intensity, operations=operations, speed=speed,
                 unit=units[phase],
                 fits=prepared.memory.total_bytes <= device.usable_bytes,

@@ -92,7 +92,7 @@ def _find(text: str) -> tuple[Subject, str | None]:
     if Path(text).exists():
         return from_path(Path(text)), None
     name, colon, to = text.rpartition(":")
-    if colon and _is_target(to) and (is_size(name) or Path(name).exists()):
+    if colon and is_target(to) and (is_size(name) or Path(name).exists()):
         return _find(name)[0], to
     if colon and is_size(name):
         raise RecipeError(no_target(to))
@@ -105,7 +105,8 @@ def _find(text: str) -> tuple[Subject, str | None]:
     )
 
 
-def _is_target(text: str) -> bool:
+def is_target(text: str) -> bool:
+    """Tell whether a text is a preset's or format's name, which needs no file."""
     if find_preset(text):
         return True
     try:
@@ -144,6 +145,11 @@ def from_config(path: Path, *, label: str) -> Subject:
         raise CheckpointError(path, f"cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
         raise CheckpointError(path, f"is no JSON: {error}") from None
+    return from_description(config, path, label=label)
+
+
+def from_description(config: object, path: Path, *, label: str) -> Subject:
+    """Return the model that the contents of a config.json describe; `path` stands in errors."""
     if not isinstance(config, dict):
         raise CheckpointError(path, "is no config.json of a model: no object")
     model = read_config(path, config, name=label)

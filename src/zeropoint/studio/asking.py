@@ -42,6 +42,24 @@ def text_in(words: Mapping[str, Any], name: str, *, least: int = 0, most: int = 
     return found
 
 
+def list_in(words: Mapping[str, Any], name: str, most: int) -> list[str]:
+    """Return a list of short texts, each once. Raises HTTPException(400) for anything else."""
+    found = words.get(name, [])
+    if not isinstance(found, list) or len(found) > most:
+        raise HTTPException(400, f"{name} is a list of at most {most} texts")
+    if not all(isinstance(text, str) and 0 < len(text) <= 64 for text in found):
+        raise HTTPException(400, f"{name} is a list of texts of 1 to 64 characters")
+    return list(dict.fromkeys(found))
+
+
+def flag_in(words: Mapping[str, Any], name: str) -> bool:
+    """Return true or false of a body. Raises HTTPException(400) for anything else."""
+    found = words.get(name, False)
+    if not isinstance(found, bool):
+        raise HTTPException(400, f"{name} is true or false")
+    return found
+
+
 def number_in(words: Mapping[str, Any], name: str, low: float, high: float) -> float:
     """Return a number of a body. Raises HTTPException(400) for anything else."""
     found = words.get(name)

@@ -18,12 +18,22 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from zeropoint.errors import MeasurementError, ZeropointError
-from zeropoint.studio import evidence, measured, multiplied, pages, products, weights
-from zeropoint.studio.asking import MOST_TOKENS, body_of, number_in, streamed, text_in, whole_in
+from zeropoint.studio import evidence, measured, multiplied, pages, planned, products, weights
+from zeropoint.studio.asking import (
+    MOST_TOKENS,
+    Words,
+    body_of,
+    number_in,
+    streamed,
+    text_in,
+    whole_in,
+)
+from zeropoint.studio.evidence import Figures
 from zeropoint.studio.jobs import Jobs
 from zeropoint.studio.library import Entry, Library, id_of
 from zeropoint.studio.opened import Opened, Shelf, block_of, outliers
 from zeropoint.studio.page import plain
+from zeropoint.studio.planner import Planner
 from zeropoint.studio.report import render_report
 from zeropoint.studio.starting import command, offered
 from zeropoint.studio.worker import Worker
@@ -47,6 +57,7 @@ class Routes:
     def __init__(self, library: Library) -> None:
         self.library = library
         self.shelf = Shelf()
+        self.planner = Planner(library)
         self.worker = Worker()
         self.jobs = Jobs()
 
@@ -77,6 +88,10 @@ class Routes:
             Route("/api/multiply", self.ways),
             Route("/chat", self.chat),
             Route("/api/chat", self.say, methods=["POST"]),
+            Route("/plan", self.plan),
+            Route("/api/plan", self.answer_plan, methods=["POST"]),
+            Route("/speed", self.speed),
+            Route("/api/speed", self.answer_speed, methods=["POST"]),
             Route("/jobs", self.jobs_page),
             Route("/api/jobs", self.list_jobs),
             Route("/api/jobs/start", self.start_job, methods=["POST"]),
@@ -247,6 +262,29 @@ class Routes:
                 "prompt": text_in(words, "prompt", least=1),
             },
         )
+
+    # What fits where, and how fast
+
+    def plan(self, request: Request) -> Response:
+        return _html(planned.plan_page(self.library, self.planner))
+
+    async def answer_plan(self, request: Request) -> Response:
+        return await self._answered(request, self.planner.answer)
+
+    def speed(self, request: Request) -> Response:
+        return _html(planned.speed_page(self.library, self.planner))
+
+    async def answer_speed(self, request: Request) -> Response:
+        return await self._answered(request, self.planner.speeds)
+
+    @staticmethod
+    async def _answered(request: Request, of: Callable[[Words], Figures]) -> Response:
+        """Answer a question of a page; that it makes no sense is an answer too, as on a stream."""
+        words = await body_of(request)
+        try:
+            return _line(await run_in_threadpool(of, words))
+        except ZeropointError as error:
+            return _line({"error": str(error)})
 
     # Jobs
 

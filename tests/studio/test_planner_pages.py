@@ -1,0 +1,184 @@
+"""The pages Plan and Speed in a browser: what they show is what the verb answers."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import published
+import pytest
+from studio_pages import Example, choose, number, rows, turn, until
+from studio_server import Studio, running
+
+from zeropoint.plans.advice import fixes
+from zeropoint.plans.planning import Plan, plan
+
+ANSWERED = '[data-answer="answered"]'
+
+
+@pytest.fixture(scope="module", autouse=True)
+def clean(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No measurement and no settings of the machine that runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def studio(example: Example, clean: None) -> Iterator[Studio]:
+    with running(example.model.parent) as found:
+        yield found
+
+
+def shows(page: Any, place: str, text: str, *, told: bool = True) -> None:
+    """Wait until a place has a text, or has it no longer. Served pages let no waiting script in."""
+    there = f"(document.querySelector({json.dumps(place)})?.textContent ?? '')"
+    until(page, f"{there}.includes({json.dumps(text)}) === {json.dumps(told)}")
+
+
+def asked(studio: Studio, address: str = "/api/plan", **words: Any) -> tuple[int, Any]:
+    usual = {"models": [], "sizes": [], "config": "", "devices": ["rtx3090"], "ctx": 4096,
+             "users": 1, "keys": "f16", "values": "f16", "objective": "loss", "to": [],
+             "host": "ddr5-5600-64gb", "ram": "", "ssd": 7}  # fmt: skip
+    answer = studio.post(address, json.dumps(usual | words).encode())
+    return answer.status, json.loads(answer.body)
+
+
+def at(page: Any, words: str, chosen: str = "") -> Any:
+    """Wait until the page has an answer and shows what it says."""
+    page.wait_for_selector(f"#f-plan{ANSWERED}")
+    shows(page, "#f-plan", words)
+    if chosen:
+        shows(page, "#f-parts .card", chosen)
+    return page
+
+
+def best(found: Plan, device: str) -> Any:
+    return next(result for result in found.results if result.device.id == device)
+
+
+def test_the_bars_are_what_the_verb_answers(visit: Any, studio: Studio, example: Example) -> None:
+    id = studio.id_of(example.quant.name)
+    page = visit(f"/plan#plan.models={id}&plan.devices=rtx3090,m1-max-64gb")
+    at(page, "usable on RTX 3090")
+    found = best(plan(example.quant, device="rtx3090", runs=[]), "rtx3090")
+    assert number(page, "#f-plan", "total") == found.memory.total_bytes
+    turn(page, "#f-plan", "ctx", 65536)
+    turn(page, "#f-plan", "users", 3)
+    turn(page, "#f-plan", "values", "q8_0")
+    more = plan(example.quant, device=["rtx3090", "m1-max-64gb"], ctx=65536, users=3,
+                kv="f16/q8_0", runs=[])  # fmt: skip
+    found = best(more, "rtx3090")
+    shown = "document.querySelector('#f-plan [data-name=total]')?.value"
+    until(page, f"{shown} === '{found.memory.total_bytes}'")
+    page.wait_for_selector(f"#f-parts{ANSWERED}")
+    shown = [[int(cell) for cell in row[-3:]] for row in rows(page, "#f-plan")]
+    assert shown == [[r.memory.total_bytes, r.device.usable_bytes, r.longest]
+                     for r in more.results]  # fmt: skip
+    parts = {row[0]: row[1] for row in rows(page, "#f-parts")}
+    assert int(parts["cache of every position"]) == found.memory.cache_bytes
+    assert int(parts["weights that every token uses"]) == found.memory.weights_bytes
+    assert "plan.ctx=65536" in page.url
+    page.reload()
+    at(page, "usable on RTX 3090")
+    assert number(page, "#f-plan", "total") == found.memory.total_bytes
+
+
+def test_what_does_not_fit_says_what_to_turn_and_another_answer_can_be_picked(
+    visit: Any, studio: Studio
+) -> None:
+    words = "plan.models=&plan.sizes=14B:Q6_K&plan.devices=rtx3060-12gb,rtx3090&plan.ctx=16384"
+    page = visit(f"/plan#{words}")
+    at(page, "14B Q6_K", "14B Q6_K on RTX 3090: fits")
+    page.locator('#f-plan [data-mark="drtx3060-12gb"]').focus()
+    page.keyboard.press("Enter")
+    at(page, "usable on RTX 3060", "lacks")
+    assert "plan.device=rtx3060-12gb" in page.url
+    found = plan("14B:Q6_K", device="rtx3060-12gb", ctx="16k", runs=[])
+    told = page.locator("#f-parts .turn-list li").all_inner_texts()
+    assert told == list(fixes(found.results[0], found.question)) and len(told) > 2
+    shows(page, "#f-answers tr.chosen", "RTX 3060")
+    page.locator('#f-answers input[type="radio"]').first.check()
+    at(page, "usable on RTX 3090", "fits")
+    page.go_back()
+    at(page, "usable on RTX 3060", "lacks")
+
+
+def test_devices_are_added_and_left_out_by_keyboard(visit: Any, studio: Studio) -> None:
+    page = visit("/plan#plan.models=&plan.sizes=8B:Q4_K_M&plan.devices=rtx3090")
+    at(page, "8B Q4_K_M")
+    turn(page, "#f-plan", "devices", "h100-sxm")
+    at(page, "H100 SXM 80GB")
+    page.locator('#f-plan [data-control="devices-rtx3090"]').press("Enter")
+    shows(page, "#f-plan .plot", "RTX 3090", told=False)
+    assert "plan.devices=h100-sxm" in page.url
+    choose(page, "#f-plan", "objective", "speed")
+    at(page, "H100 SXM 80GB")
+
+
+def test_a_machine_that_was_not_measured_has_memory_and_no_speed(
+    visit: Any, studio: Studio
+) -> None:
+    page = visit("/plan#plan.models=&plan.sizes=8B:Q4_K_M&plan.devices=here")
+    at(page, "8B Q4_K_M")
+    assert "zeropoint doctor" in page.locator("main").inner_text()
+    assert page.locator('#f-parts [data-name="speed"]').first.get_attribute("value") == ""
+
+
+def test_a_described_model_and_nonsense_are_answered_in_place(visit: Any, studio: Studio) -> None:
+    page = visit("/plan#plan.models=&plan.sizes=&plan.devices=rtx3090")
+    page.wait_for_selector('#f-plan[data-answer="problem"]')
+    shows(page, "#f-plan .problem", "name a model")
+    turn(page, "#f-plan", "sizes", "org/name")
+    shows(page, "#f-plan .problem", "zeropoint plan org/name")
+    turn(page, "#f-plan", "sizes", "27B:Q9_K")
+    shows(page, "#f-plan .problem", "Q9_K")
+    turn(page, "#f-plan", "sizes", "")
+    box = page.locator('#f-plan [data-control="config"]')
+    box.fill(json.dumps(published.LLAMA_8B))
+    box.blur()
+    at(page, "llama BF16")
+    assert number(page, "#f-plan", "total") > 16e9
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({"sizes": ["/etc/passwd"]}, "is no size"), ({"sizes": ["org/name"]}, "network"),
+        ({"sizes": ["8B:/etc/passwd"]}, "no preset"),
+        ({"sizes": ["8B"], "to": ["/etc/passwd"]}, "no preset"),
+        ({"models": ["0123456789ab"]}, "has no model"), ({}, "name a model"),
+        ({"sizes": ["8B"], "devices": ["rtx3091"]}, "rtx3090"),
+        ({"sizes": ["8B"], "keys": "Q4_K"}, "q8_0"),
+        ({"sizes": ["8B"], "objective": "best"}, "loss, speed, context"),
+        ({"config": "{"}, "no JSON"), ({"config": "[1]"}, "no object"),
+        ({"config": '{"model_type": "llama", "hidden_size": 64}'}, "num_hidden_layers"),
+        ({"sizes": ["8B"], "ram": "much"}, "no size"),
+        ({"sizes": ["8B"], "host": "nowhere"}, "no device"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("address", ["/api/plan"])
+def test_words_are_no_paths_and_nonsense_is_one_sentence(
+    studio: Studio, address: str, words: dict[str, Any], said: str
+) -> None:
+    status, found = asked(studio, address, **words)
+    assert status == 200 and said in found["error"] and "\n" not in found["error"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"ctx": 0}, {"ctx": -1}, {"ctx": 2**25}, {"ctx": 1.5}, {"ctx": "16k"}, {"users": 0},
+        {"users": None}, {"ssd": 0}, {"ssd": True}, {"devices": "here"}, {"devices": [1]},
+        {"devices": ["x"] * 65}, {"sizes": ["8B"] * 9}, {"models": {}}, {"full_windows": 1},
+        {"config": 5}, {"sizes": ["x" * 65]}, {"keys": "f16f16f16"},
+    ],
+)  # fmt: skip
+def test_a_word_of_the_wrong_kind_is_refused(studio: Studio, words: dict[str, Any]) -> None:
+    assert asked(studio, **{"sizes": ["8B"], **words})[0] == 400
+
+
+def test_the_pages_are_as_narrow_as_a_telephone(visit: Any, studio: Studio) -> None:
+    page = visit("/plan", width=360)
+    page.wait_for_selector(f"#f-plan{ANSWERED}")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
