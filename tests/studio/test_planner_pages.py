@@ -9,8 +9,15 @@ import pytest
 from studio_pages import Example, choose, number, rows, turn, until
 from studio_server import Studio, running
 
+from zeropoint.kernels.machine import this_machine
+from zeropoint.plans import evidence, here
 from zeropoint.plans.advice import fixes
-from zeropoint.plans.planning import Plan, plan
+from zeropoint.plans.machines import find_device
+from zeropoint.plans.multiply import format_of, multiplication
+from zeropoint.plans.planning import Plan, ask, plan
+from zeropoint.plans.ranking import prepare
+from zeropoint.plans.speed import costs_of, generating
+from zeropoint.plans.subjects import describe
 
 ANSWERED = '[data-answer="answered"]'
 
@@ -157,7 +164,7 @@ def test_a_described_model_and_nonsense_are_answered_in_place(visit: Any, studio
         ({"sizes": ["8B"], "host": "nowhere"}, "no device"),
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("address", ["/api/plan"])
+@pytest.mark.parametrize("address", ["/api/plan", "/api/speed"])
 def test_words_are_no_paths_and_nonsense_is_one_sentence(
     studio: Studio, address: str, words: dict[str, Any], said: str
 ) -> None:
@@ -178,7 +185,74 @@ def test_a_word_of_the_wrong_kind_is_refused(studio: Studio, words: dict[str, An
     assert asked(studio, **{"sizes": ["8B"], **words})[0] == 400
 
 
-def test_the_pages_are_as_narrow_as_a_telephone(visit: Any, studio: Studio) -> None:
-    page = visit("/plan", width=360)
-    page.wait_for_selector(f"#f-plan{ANSWERED}")
+def test_the_roofline_has_what_the_planner_says_and_the_batch_moves_it(
+    visit: Any, studio: Studio
+) -> None:
+    page = visit("/speed#plan.models=&plan.sizes=8B&plan.devices=rtx3090,m1-max-64gb")
+    page.wait_for_selector(f"#f-roof{ANSWERED}")
+    turn(page, "#f-roof", "format", "Q4_K_M")
+    device = find_device("rtx3090")
+    for users in (1, 16, 256):
+        turn(page, "#f-roof", "batch", users)
+        question = ask({"users": users, "runs": []})
+        step = prepare(describe("8B")[0], "Q4_K_M", question).step
+        rate = generating(costs_of(device), step).tokens_per_second
+        intensity = 2 * (step.active + step.attention) * users
+        intensity /= sum(step.read.values()) + step.cache
+        until(page, f"location.hash.includes('batch={users}') || {users} === 1")
+        assert number(page, "#f-roof", "speed") == pytest.approx(rate, rel=1e-12)
+        assert number(page, "#f-roof", "intensity") == pytest.approx(intensity, rel=1e-12)
+        shares = 2 * step.active * rate / min(284e12, intensity * 936e9)
+        assert number(page, "#f-roof", "share") == pytest.approx(shares, rel=0.05) and shares < 1
+    assert page.locator('#f-roof [data-name="limit"]').inner_text() == "memory"
+    page.locator('#f-roof [data-mark="rtx3090/Q4_K_M/prompt"]').focus()
+    page.keyboard.press("Enter")
+    until(page, "document.querySelector('#f-roof [data-name=limit]').textContent === 'arithmetic'")
+    page.reload()
+    page.wait_for_selector(f"#f-roof{ANSWERED}")
+    assert page.locator('#f-roof [data-name="limit"]').inner_text() == "arithmetic"
+    assert len(rows(page, "#f-roof")) == 2 * 4 * 2  # devices, formats, phases
+
+
+def test_the_arithmetic_is_that_of_explain_multiply(visit: Any, studio: Studio) -> None:
+    page = visit("/speed#plan.models=&plan.sizes=8B:Q4_K_M&plan.devices=rtx3090,m1-max-64gb")
+    page.wait_for_selector(f"#f-roof{ANSWERED}")
+    for id in ("rtx3090", "m1-max-64gb"):
+        turn(page, "#f-roof", "device", id)
+        found = multiplication(find_device(id), format_of("Q4_K"))
+        shows(page, "#f-roof .arithmetic", found.device)
+        told = page.locator("#f-roof .arithmetic").inner_text()
+        for way in found.ways:
+            assert way.runtime in told and way.steps[0] in told and way.source in told
+
+
+def test_what_bench_timed_here_is_a_point_with_its_spread(
+    visit: Any, studio: Studio, example: Example, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates = tuple(here.Rate(name, 1.6e10, 5e10) for name in ("F16", "Q4_K", "Q8_0"))
+    machine = here.Here(this_machine(), 2, 2e10, 1e11, rates)
+    monkeypatch.setattr(here, "remembered", lambda threads=None: machine)
+    work = evidence.work_of(str(example.model), 64, 16)
+    speeds = {"median": 100.0, "min": 90.0, "max": 120.0, "sd": 8.0}
+    evidence.note({
+        "model": str(example.model), "file_bytes": example.model.stat().st_size, "threads": 2,
+        "kernels": machine.machine.instruction_set, "mode": "fast", "prompt_tokens": 64,
+        "generated_tokens": 16, "prompt_tokens_per_second": 500.0, "generation": speeds,
+        "generation_tokens_per_second": 100.0, "work": work,
+    })  # fmt: skip
+    words = f"plan.models={studio.id_of(example.model.name)}&plan.devices=here"
+    page = visit(f"/speed#{words}")
+    page.wait_for_selector(f"#f-roof{ANSWERED}")
+    timed = [row for row in rows(page, "#f-roof") if row[-1] == "measured"]
+    assert [row[2] for row in timed] == ["generate", "prompt"]
+    assert [float(cell) for cell in timed[0][6:9]] == [100, 92, 108]
+    assert page.locator("#f-roof .timed").count() == 2
+    page.locator('#f-roof [data-control="timed"]').uncheck()
+    until(page, "document.querySelectorAll('#f-roof .timed').length === 0")
+
+
+@pytest.mark.parametrize("path", ["/plan", "/speed"])
+def test_the_pages_are_as_narrow_as_a_telephone(visit: Any, studio: Studio, path: str) -> None:
+    page = visit(path, width=360)
+    page.wait_for_selector(f"figure{ANSWERED}")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360

@@ -42,12 +42,14 @@ ADDRESSES = {
     "/jobs",
     "/api/jobs",
     "/plan",
+    "/speed",
 }
 ASKING = {
     "/api/jobs/start",
     "/api/jobs/{job}/cancel",
     "/api/chat",
     "/api/plan",
+    "/api/speed",
     "/api/models/{model}/tensors/{tensor}/ablate",
     "/api/models/{model}/tensors/{tensor}/product",
 }

@@ -34,7 +34,8 @@ export function mount(figure, data, state) {
     drawn.marks = a.marks.filter((m) => m.phase === "prompt" || m.batch === drawn.batch);
     const one = a.marks.find((m) => m.device === drawn.device && m.format === drawn.format && m.phase === drawn.phase && (drawn.phase
       === "prompt" || m.batch === drawn.batch));
-    const roof = a.roofs.find((r) => r.device === one.device), most = ceiling(roof, one.intensity), does = one.speed.tokens_per_second
+    const roof = a.roofs.find((r) => r.device === one.device), flat = peakOf(roof, one.unit), most = Math.min(flat,
+      one.intensity * roof.bandwidth), does = one.speed.tokens_per_second
       * one.operations;
     const pick = (m) => {
       at.set({ device: m.device, phase: m.phase });
@@ -44,8 +45,7 @@ export function mount(figure, data, state) {
       plot: [chart(plot, drawn, one, pick), legend(drawn), arithmetic(a.multiply[`${one.device}/${one.format}`], one)],
       reading: [fact(`${one.model} ${one.format}, ${one.phase === "prompt" ? "reading a prompt" : `writing for ${one.batch}`}, tokens/s`,
         value("speed", one.speed.tokens_per_second, band(one.speed))), fact("speed is", value("basis", null, one.speed.basis)),
-      fact("operations a byte", value("intensity", one.intensity)), fact("limited by", value("limit", null, one.intensity < peak(roof)
-        / roof.bandwidth ? "memory" : "arithmetic")), fact("of what could be", value("share", does / most, percent(does / most))),
+      fact("operations a byte", value("intensity", one.intensity)), fact("limited by", value("limit", null, one.intensity * roof.bandwidth < flat ? "memory" : "arithmetic")), fact("of what could be", value("share", does / most, percent(does / most))),
       one.fits ? null : h("p", { class: "note" }, "It does not fit there: this would be its speed if it did."),
       roof.assumed ? h("p", { class: "note" }, "The peak of this device is not stated: 25 operations a byte are assumed.") : null,
       ].filter(Boolean),
@@ -66,7 +66,8 @@ function refill(control, options, x) {
 }
 
 const peak = (roof) => Math.max(...roof.peaks.map(([, ops]) => ops));
-const ceiling = (roof, intensity) => Math.min(peak(roof), intensity * roof.bandwidth);
+/** The peak of the numbers that are really multiplied; what is not stated takes the first that is. */
+const peakOf = (roof, unit) => (roof.peaks.find(([kind]) => kind === unit) ?? roof.peaks[0])[1];
 const operations = (x) => `${inCount(x)}op/s`;
 
 function chart(plot, drawn, one, pick) {
@@ -101,8 +102,8 @@ function chart(plot, drawn, one, pick) {
       "aria-label": `${drawn.names.get(m.device)}, ${m.format}, ${m.phase}: ${band(m.speed)} tokens a second`, onclick: () => pick(m) },
     s("line", { class: "whisker", x1: px, x2: px, y1: up(m.speed.low), y2: up(m.speed.high) }),
     symbol(drawn.formats.indexOf(m.format), px, up(m.speed.tokens_per_second), `dot g${i % 6}${m.phase === "prompt" ? " open" : ""}`));
-    if (m === one) mark.append(s("text", { class: "strong", x: px - 11, y: up(m.speed.tokens_per_second) - 12, "text-anchor": px > width / 2
-      ? "end" : "start" }, `${m.format}, ${band(m.speed)} tokens/s`));
+    if (m === one) mark.append(s("text", { class: "strong", x: px > width / 2 ? px - 12 : px + 12, y: up(m.speed.tokens_per_second) + 18,
+      "text-anchor": px > width / 2 ? "end" : "start" }, `${m.format}, ${band(m.speed)} tokens/s`));
     return mark;
   });
   image.append(...dots);
