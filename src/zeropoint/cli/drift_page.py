@@ -38,10 +38,10 @@ def _survival(out: Output, ways: Mapping[str, Figures]) -> None:
     )
     for name, way in ways.items():
         split = way["split"]
-        when = "not within these tokens" if split["median"] is None else f"token {split['median']}"
+        by = "after these tokens" if split["median"] is None else f"by token {split['median']}"
         ends = f" ({split['low'] or '…'} … {split['high'] or 'later'})" if split["low"] else ""
         out.say(
-            f"First split  {_WAYS[name]}: half of {way['prompts']} texts by {when}{ends}, "
+            f"First split  {_WAYS[name]}: half of {way['prompts']} texts {by}{ends}, "
             f"{share(way['split']['never'])} never; "
             f"single tokens flip at {share(way['flips_per_token'], 2)}"
         )
