@@ -118,6 +118,33 @@ def test_a_fix_that_is_proposed_is_true(capsys):
     assert plan(capsys, "14B:Q4_K_M", *device, "--ctx", "16k")[0] == DONE
 
 
+def test_a_smaller_cache_is_proposed_until_it_is_enough(capsys):
+    """8.4 GiB saved by 8 bits are not enough here; 4 bits are, and it is said what they cost."""
+    assert main(["plan", "8B:Q4_K_M", "--device", "rtx3060-12gb", "--ctx", "128k"]) == NO
+    said = capsys.readouterr().err
+    assert said.index("--kv q8_0 saves") < said.index("--kv q4_0 saves") < said.index("accuracy")
+    device = ("--device", "rtx3060-12gb", "--ctx", "128k")
+    assert plan(capsys, "8B:Q4_K_M", *device, "--kv", "q8_0")[0] == NO
+    assert plan(capsys, "8B:Q4_K_M", *device, "--kv", "q4_0")[0] == DONE
+
+
+def test_a_model_that_is_none_is_said_before_the_machine_is_measured(monkeypatch, capsys):
+    monkeypatch.setattr(here, "measure_here", lambda *_: pytest.fail("measured for nothing"))
+    assert main(["plan", "nonsense"]) == FAILED
+    assert "measuring" not in capsys.readouterr().err
+
+
+def test_405b_is_the_dense_model_that_everybody_means(capsys):
+    _, found = plan(capsys, "405B:Q4_K_M", "--device", "m3-ultra-512gb")
+    assert found["models"][0]["experts"] == 0
+    assert sum(layer["count"] for layer in found["models"][0]["layers"]) == 126
+
+
+def test_other_memory_is_in_the_name_of_a_device(capsys):
+    main(["plan", "27B:Q8_0", "--device", "rtx3090", "--ram", "512GiB"])
+    assert "with 512 GiB" in capsys.readouterr().out
+
+
 def test_the_longest_context_fits_and_one_step_more_does_not(capsys):
     device = ("--device", "rtx3090")
     _, found = plan(capsys, "27B:Q4_K_M", *device)

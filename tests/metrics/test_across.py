@@ -98,6 +98,12 @@ def test_models_of_different_tokenizers_stand_side_by_side(
         assert 0 < result["text"]["nats_per_byte"]["mean"] < 10
         assert result["tasks"]["tasks"] == 1
         assert result["memory_bytes"] == result["file_bytes"] + result["cache_bytes"]
+        kinds = result["cache"]
+        kept = [k["layers"] * k["bytes"] * min(4096, k["window"] or 4096) for k in kinds]
+        assert sum(kept) == result["cache_bytes"] and result["tasks"]["cache"] == kinds
+        with open_model(Path(one if result["name"] == "a.gguf" else other)) as source:
+            weights = sum(info.elements for info in source.tensors.values())
+        assert result["weights"] == weights and "layers of" in result["shape"]
     assert main([*words, "--json", "-q"]) == 0
     assert json.loads(capsys.readouterr().out) == first
     assert main([w for w in words if w != "--json"]) == 0

@@ -126,4 +126,38 @@ FAMILIES = {  # billions of weights, layers with a cache, and what the config sa
         "moe_intermediate_size": 2560, "shared_expert_intermediate_size": 20480,
         "num_experts": 64, "num_experts_per_tok": 8, "vocab_size": 151936,
     }),
+    "Mamba 2.8B": (2.77, 0, {  # its output matrix is its embedding, which its config leaves out
+        "model_type": "mamba", "hidden_size": 2560, "num_hidden_layers": 64, "state_size": 16,
+        "conv_kernel": 4, "expand": 2, "vocab_size": 50280,
+    }),
+    "Falcon 7B": (6.92, 32, {
+        "model_type": "falcon", "hidden_size": 4544, "num_hidden_layers": 32,
+        "num_attention_heads": 71, "multi_query": True, "vocab_size": 65024,
+    }),
+    "MPT 7B": (6.65, 32, {
+        "model_type": "mpt", "d_model": 4096, "n_heads": 32, "n_layers": 32, "vocab_size": 50432,
+    }),
+    "GPT-2": (0.124, 12, {
+        "model_type": "gpt2", "n_embd": 768, "n_head": 12, "n_layer": 12, "vocab_size": 50257,
+    }),
+    "RecurrentGemma 2B": (2.68, 8, {
+        "model_type": "recurrent_gemma", "hidden_size": 2560, "num_hidden_layers": 26,
+        "num_attention_heads": 10, "num_key_value_heads": 1, "intermediate_size": 15360,
+        "attention_window_size": 2048, "block_types": ["recurrent", "recurrent", "attention"],
+        "vocab_size": 256000,
+    }),
+    "Gemma 3 12B": (11.77, 48, {"model_type": "gemma3", "text_config": {  # as it was published
+        "model_type": "gemma3_text", "hidden_size": 3840, "num_hidden_layers": 48,
+        "num_attention_heads": 16, "num_key_value_heads": 8, "intermediate_size": 15360,
+        "sliding_window": 1024,
+    }}),
+    "gpt-oss 20B": (20.9, 24, GPT_OSS_120B | {
+        "num_hidden_layers": 24, "num_local_experts": 32,
+        "layer_types": ["sliding_attention", "full_attention"] * 12,
+    }),
+    "Qwen3 30B-A3B": (30.53, 48, COMMON | {
+        "model_type": "qwen3_moe", "hidden_size": 2048, "num_hidden_layers": 48, "head_dim": 128,
+        "num_key_value_heads": 4, "intermediate_size": 6144, "moe_intermediate_size": 768,
+        "num_experts": 128, "num_experts_per_tok": 8, "vocab_size": 151936,
+    }),
 }  # fmt: skip

@@ -177,9 +177,28 @@ def test_a_config_without_what_is_needed_is_refused_by_name(changes, named):
         model(published.LLAMA_8B | changes)
 
 
-def test_what_describes_no_decoder_is_refused():
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"name": "something else"},
+        {"model_type": "bert", "hidden_size": 768, "num_hidden_layers": 12, "vocab_size": 30522,
+         "num_attention_heads": 12},
+        {"model_type": "t5", "d_model": 512, "num_layers": 6, "num_heads": 8, "vocab_size": 32128},
+        {"model_type": "other", "hidden_size": 512, "num_hidden_layers": 6, "vocab_size": 9,
+         "num_attention_heads": 8, "is_encoder_decoder": True},
+    ],
+)  # fmt: skip
+def test_what_describes_no_decoder_is_refused(config):
     with pytest.raises(UnsupportedModel, match="no decoder"):
-        model({"name": "something else"})
+        model(config)
+
+
+def test_griffin_s_windows_end_and_its_recurrences_have_no_cache():
+    griffin = model(published.FAMILIES["RecurrentGemma 2B"][2]).shape
+    short = running(griffin, (), Demand(context=8192))
+    long = running(griffin, (), Demand(context=131072))
+    assert short.kv_bytes == long.kv_bytes
+    assert short.state_bytes == 18 * 4 * 4 * 2560
 
 
 # GGUF keys and tensors of architectures that cannot be run here, and what llama.cpp caches of them.

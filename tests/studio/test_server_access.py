@@ -43,6 +43,7 @@ ADDRESSES = {
     "/api/jobs",
     "/plan",
     "/speed",
+    "/size",
 }
 ASKING = {
     "/api/jobs/start",

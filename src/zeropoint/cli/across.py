@@ -125,7 +125,7 @@ def _do_chains(
 
 
 def _row(taker: "Taker", context: int, text: dict[str, Any]) -> dict[str, Any]:
-    from zeropoint.metrics.across import cache_bytes
+    from zeropoint.metrics.across import cache_bytes, size_of
 
     cache = cache_bytes(taker.model.architecture, context)
     return {
@@ -134,6 +134,7 @@ def _row(taker: "Taker", context: int, text: dict[str, Any]) -> dict[str, Any]:
         "file_bytes": taker.side.file_bytes,
         "cache_bytes": cache,
         "memory_bytes": taker.side.file_bytes + cache,
+        **size_of(taker.model.architecture, taker.side),
         "text": text,
     }
 

@@ -92,7 +92,7 @@ def plan(
     """
     from zeropoint.plans import here
     from zeropoint.plans.machines import HERE
-    from zeropoint.plans.planning import Asking
+    from zeropoint.plans.planning import Asking, opened
     from zeropoint.plans.planning import plan as answer
     from zeropoint.plans.record import as_record
 
@@ -111,11 +111,11 @@ def plan(
         options["bandwidth"] = bandwidth
     if runs is not None:
         options["runs"] = runs
-    asked = device or []
+    subjects, asked = [opened(text) for text in models], device or []
     other = memory or all_devices or cheapest or bandwidth is not None
     if (HERE in asked or not (asked or other)) and here.remembered() is None:
         out.note("measuring this machine once, some seconds …")
-    found = answer(*models, device=asked, **options)
+    found = answer(*subjects, device=asked, **options)
     page.show(out, found, cheapest=cheapest)
     out.finish("plan", as_record(found))
     if found.refusal:

@@ -5,8 +5,10 @@ so that every model scores the same bytes after the same beginning. −log p of 
 their bytes is what a model needs to write that text down, whatever its vocabulary.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,7 @@ from zeropoint.errors import CheckpointError, MeasurementError
 from zeropoint.metrics.comparing import group_letters, tell_apart
 from zeropoint.metrics.drift_figures import interval
 from zeropoint.metrics.likelihood import likelihoods
+from zeropoint.metrics.sides import Side
 from zeropoint.metrics.statistics import estimate, paired_p_value
 from zeropoint.metrics.summary import Figures
 from zeropoint.models import Architecture, LanguageModel
@@ -167,15 +170,43 @@ def text_figures(windows: Sequence[Window], nats: Sequence[Sequence[float]]) -> 
     return found
 
 
+class Kept(TypedDict):
+    """What some layers keep of a position, in 16 bits."""
+
+    layers: int  # that are alike
+    bytes: int
+    window: int | None  # positions that are kept; None: all
+
+
+def cache_of(architecture: Architecture) -> list[Kept]:
+    """Return what the layers of a model keep."""
+    kinds = Counter(
+        (2 * layer.kv_heads * (layer.head_size + layer.value_size), layer.window)
+        for layer in architecture.layers
+    )
+    return [
+        {"layers": count, "bytes": size, "window": window}
+        for (size, window), count in kinds.items()
+    ]
+
+
 def cache_bytes(architecture: Architecture, context: int) -> int:
     """Return the bytes of keys and values for a context, 16 bits each, windows counted as such."""
     return sum(
-        2
-        * layer.kv_heads
-        * (layer.head_size + layer.value_size)
-        * min(context, layer.window or context)
-        for layer in architecture.layers
+        kind["layers"] * kind["bytes"] * min(context, kind["window"] or context)
+        for kind in cache_of(architecture)
     )
+
+
+def size_of(architecture: Architecture, side: Side) -> Figures:
+    """Return what a model's size is told by: `weights`, its `shape` in words, its `cache`."""
+    shape = f"{architecture.name}, {len(architecture.layers)} layers of {architecture.width}"
+    return {
+        "weights": round(8 * side.file_bytes / side.bits_per_weight),
+        "bits_per_weight": side.bits_per_weight,
+        "shape": shape,
+        "cache": cache_of(architecture),
+    }
 
 
 def as_text_inputs(corpus: Corpus, windows: Sequence[Window]) -> Mapping[str, object]:

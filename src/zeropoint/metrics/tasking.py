@@ -10,6 +10,7 @@ import numpy as np
 from zeropoint import kernels
 from zeropoint.checkpoints.runs import RunFolder
 from zeropoint.errors import CheckpointError, MeasurementError
+from zeropoint.metrics.across import size_of
 from zeropoint.metrics.drift_figures import interval
 from zeropoint.metrics.sides import Side
 from zeropoint.metrics.statistics import estimate, mcnemar, wilson
@@ -147,6 +148,7 @@ def _side(taker: Taker, first: Taker, tasks: Sequence[Task]) -> Figures:
         "name": taker.side.name,
         "file_bytes": taker.side.file_bytes,
         "formats": taker.side.kind,
+        **size_of(taker.model.architecture, taker.side),
         "tasks": len(tasks),
         "right": int(right.sum()),
         "accuracy": interval(wilson(int(right.sum()), len(tasks))),

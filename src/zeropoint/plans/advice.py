@@ -106,7 +106,8 @@ def smaller_cache(result: Result, demand: Demand) -> Iterator[str]:
         if now - kv > max(now, lacking) / 10:
             loses = "" if name == "Q8_0" else ", and costs accuracy: measure it"
             yield f"--kv {name.lower()} saves {gib(now - kv)}{loses}"
-            return
+            if now - kv >= lacking:  # else a smaller one may do
+                return
 
 
 def at(subject: Subject, demand: Demand, weights: int, context: int) -> int:

@@ -161,6 +161,18 @@ def short_convolution(width: int, kernel: int) -> Part:
     return Part(Layer(state=width * (kernel - 1)), roles)
 
 
+def gated_recurrence(width: int, inner: int, kernel: int) -> Part:
+    """Return Griffin's recurrent block: a convolution and a diagonal recurrence between two gates.
+
+    De et al. 2024, arXiv 2402.19427: a state of `inner` numbers; its gates are block-diagonal.
+    """
+    roles: Roles = {
+        "rec_x": (inner, width), "rec_y": (inner, width), "rec_conv1d": (inner, kernel),
+        "rec_gates": (2 * inner, max(inner // 10, 1)), "rec_a": (inner,), "rec_out": (width, inner),
+    }  # fmt: skip
+    return Part(Layer(state=kernel * inner), roles)
+
+
 def dense(width: int, inner: int, *, gated: bool = True) -> Roles:
     """Return a feed-forward part."""
     roles: Roles = {"ffn_up": (inner, width), "ffn_down": (width, inner)}

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from zeropoint.checkpoints.configuration import FAMILIES, Reader
-from zeropoint.errors import UnsupportedModel
+from zeropoint.errors import UnsupportedModel, printable
 from zeropoint.plans import blueprints as parts
 from zeropoint.plans.blueprints import Blueprint, Heads, Latent, Part, Roles
 from zeropoint.plans.shape import MOST_LAYERS, WINDOWS, Layer, Shape
@@ -30,10 +30,16 @@ UNGATED = frozenset({
 })  # fmt: skip
 BIASED = frozenset({"qwen2", "qwen2_moe", "gpt2", "gpt_oss", "phi", "opt", "starcoder2"})
 MAMBAS = frozenset({"mamba", "mamba2", "falcon_mamba"})
+# Whose output matrix is the embedding unless the config says otherwise (and all of Gemma).
+TIED = MAMBAS | {"gpt2", "gpt_bigcode", "falcon", "mpt", "bloom", "opt", "starcoder2", "cohere",
+                 "cohere2", "recurrent_gemma", "smollm3"}  # fmt: skip
+# What reads and does not write, or writes what another part has read: no decoder alone.
+OTHERS = ("bert", "t5", "whisper", "bart", "vit", "clip", "wav2vec", "marian", "pegasus", "electra")
 KINDS = {
     "full_attention": "full", "attention": "full", "sliding_attention": "window",
     "chunked_attention": "window", "linear_attention": "delta", "mamba": "mamba", "mamba2": "mamba",
     "conv": "conv", "hybrid": "both", "kda": "kda", "moe": "none", "mlp": "none",
+    "recurrent": "recurrent",
 }  # fmt: skip
 PATTERN = {"M": "mamba", "*": "full", "-": "none", "E": "none"}
 
@@ -44,23 +50,31 @@ def read_config(path: Path, config: Mapping[str, object], *, name: str = "") -> 
     Raises CheckpointError that names the key for what is missing or nonsense (a model without
     layers, width or heads), UnsupportedModel for what describes no decoder.
     """
+    outer = FAMILIES.get(str(config.get("model_type", "")))
     for inner in ("text_config", "llm_config", "language_config"):
         nested = config.get(inner)
         if isinstance(nested, Mapping):  # a model with eyes: its text part
             config = {**config, **nested}
-    return _Config(path, config).blueprint(name)
+    return _Config(path, config, outer.defaults if outer else {}).blueprint(name)
 
 
 class _Config:
     """A config.json, by what its keys mean."""
 
-    def __init__(self, path: Path, config: Mapping[str, object]) -> None:
+    def __init__(
+        self, path: Path, config: Mapping[str, object], defaults: Mapping[str, object]
+    ) -> None:
         self.path = path
         self.kind = str(config.get("model_type", ""))
         family = FAMILIES.get(self.kind)
         found = family.architecture if family else ARCHITECTURES.get(self.kind)
         self.architecture = found or self.kind.replace("_", "-") or "unnamed"
-        self.read = Reader(path, config, family.defaults if family else {})
+        self.read = Reader(path, config, {**defaults, **(family.defaults if family else {})})
+        other = any(word in self.kind for word in OTHERS) or config.get("is_encoder_decoder")
+        if other and config.get("is_decoder") is not True:
+            raise UnsupportedModel(
+                f"{path}: describes no decoder: it is of a {printable(self.kind)}"
+            )
         self.width = self.positive("hidden_size", "n_embd", "d_model", "model_dim")
         self.count = self.positive("num_hidden_layers", "n_layer", "n_layers", "num_layers")
         if self.count > MOST_LAYERS:
@@ -83,23 +97,29 @@ class _Config:
             feed_forward=max(self.dense_inner(), used * self.expert_inner()),
             experts=self.experts,
             experts_used=used,
-            context=self.number("max_position_embeddings", "n_positions", "max_sequence_length")
+            context=self.number("max_position_embeddings", "n_positions", "max_sequence_length",
+                                "max_seq_len", "seq_length")
             or None,
             name=name,
         )  # fmt: skip
         rows: list[Roles] = [part.roles | feed for part, feed in zip(mixers, feeds, strict=True)]
         tied = self.read.get("tie_word_embeddings")
-        tied = self.kind.startswith("gemma") if tied is None else bool(tied)
+        usual = self.kind.startswith("gemma") or self.kind in TIED
+        tied = usual if tied is None else bool(tied)
         return parts.assemble(shape, rows, tied=tied)
 
     def kinds(self) -> list[str]:
         """Return what each layer is: full, window, latent, delta, kda, mamba, conv, both, none."""
         listed = self.read.get("layer_types") or self.read.get("layers_block_type")
+        cycle = self.read.get("block_types") or self.read.get("_block_types")
         pattern = self.read.get("hybrid_override_pattern")
         if isinstance(pattern, str):
             kinds = [PATTERN.get(letter, "full") for letter in pattern]
         elif isinstance(listed, list):
             kinds = [KINDS.get(str(kind), "full") for kind in listed]
+        elif isinstance(cycle, list) and cycle:  # Griffin: its attention has a window
+            kinds = ["window" if kind == "attention" else "recurrent" for kind in cycle]
+            kinds = (kinds * self.count)[: self.count]
         else:
             kinds = [self.kind_by_period(index) for index in range(self.count)]
         if len(kinds) < self.count:
@@ -160,17 +180,24 @@ class _Config:
                 return self.mamba()
             case "conv":
                 return parts.short_convolution(self.width, self.number("conv_L_cache") or 3)
+            case "recurrent":
+                taps = self.number("conv1d_width") or 4
+                return parts.gated_recurrence(
+                    self.width, self.number("lru_width") or self.width, taps
+                )
             case "both":
                 return parts.both(self.attention(index, None), self.mamba())
         return self.attention(index, self.window() if kind == "window" else None)
 
     def attention(self, index: int, window: int | None) -> Part:
         """Return plain attention."""
-        heads = self.at("num_attention_heads", "n_head", "num_heads", index=index)
+        heads = self.at("num_attention_heads", "n_head", "num_heads", "n_heads", index=index)
         groups = self.at("num_key_value_heads", "n_head_kv", "num_kv_heads", index=index) or heads
         if self.read.get("multi_query") is True:
             groups = 1
-        if heads < 1 or groups > heads or heads % groups:
+        if heads < 1:
+            self.positive("num_attention_heads")  # raises
+        if groups > heads or heads % groups:
             raise self.read.wrong("num_attention_heads", f"{heads} heads cannot share {groups}")
         head_size = self.number("head_dim", "attention_head_dim") or self.width // heads
         if head_size < 1:
@@ -212,7 +239,7 @@ class _Config:
     def window(self) -> int:
         """Return how many positions a windowed layer sees."""
         rule = WINDOWS.get(self.architecture)
-        found = self.number("attention_chunk_size") or self.number("sliding_window")
+        found = self.number("attention_chunk_size", "sliding_window", "attention_window_size")
         found = found or (rule.default if rule else 0)
         if not found:
             raise self.read.wrong("sliding_window", "is missing, and layers are said to have one")
@@ -279,6 +306,8 @@ class _Config:
             step = self.number("block_multiple_of") or 256
             multiplier = self.read.number("block_ffn_dim_multiplier", default=1.0)
             found = -(-int(multiplier * (2 * found // 3)) // step) * step
+        if self.kind == "recurrent_gemma":  # counts gate and up together
+            found //= 2
         return found or 4 * self.width
 
     def number(self, *keys: str) -> int:

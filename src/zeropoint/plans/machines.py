@@ -145,8 +145,9 @@ def described(memory_bytes: int, bandwidth: float | None, *, base: Device | None
     if bandwidth is not None and not 0 < bandwidth < 1e15:
         raise RecipeError("a bandwidth is a number of GB/s above 0, such as --bandwidth 936")
     if base is not None:
-        return replace(base, memory_bytes=memory_bytes, bandwidth=bandwidth or base.bandwidth,
-                       stated_bytes=None)  # fmt: skip
+        name = f"{base.name}, with {memory_bytes / GIB:.6g} GiB"
+        return replace(base, name=name, memory_bytes=memory_bytes, stated_bytes=None,
+                       bandwidth=bandwidth or base.bandwidth)  # fmt: skip
     family = Family("unknown", "a GPU nobody named", ("fp32", "fp16", "int8"))
     size = f"{memory_bytes / GIB:.6g} GiB"
     name = f"{size} at {bandwidth / 1e9:g} GB/s" if bandwidth else size

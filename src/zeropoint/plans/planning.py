@@ -82,21 +82,19 @@ def plan(
     if not models:
         raise RecipeError("name a model: a file, a hub id, or a size such as 27B")
     question, cheapest = ask(options), options.get("cheapest", False)
+    asked = [opened(model) for model in models]  # before this machine is measured for nothing
     where = choose_devices(named(device), options)
     if any(found.id == HERE for found in where):
         question.evidence.here = question.evidence.here or here.remembered()
-    subjects: list[Subject] = []
     results: list[Result] = []
-    for model in models:
-        subject, to = opened(model)
-        subjects.append(subject)
+    for subject, to in asked:
         formats = (to,) if to else question.formats
         results += ranking.plan([subject], where, replace(question, formats=formats))
     if not results:
         raise RecipeError("none of these models can be in any of these formats")
     order = ranking.cheapest(results) if cheapest else ranking.ranked(results, question.objective)
     return Plan(
-        question=question, subjects=tuple(subjects), results=tuple(order),
+        question=question, subjects=tuple(subject for subject, _ in asked), results=tuple(order),
         refusal=None if any(r.fits for r in results) else refusal(results, question),
     )  # fmt: skip
 

@@ -1,7 +1,8 @@
 """Typical shapes: what a model of so many weights usually looks like, where only its size is known.
 
 `27B` is a dense model; `30B-A3B` a mixture of experts of which a token uses 3 billion weights; from
-150B on a plain size is a mixture too, as nearly all published models are. The numbers are those of
+150B on a plain size is a mixture too, as nearly all published models are (405B is the one that is
+not). The numbers are those of
 the published model nearest in size, with the feed-forward part made wider or narrower until the
 weights add up. A cache can differ much between models of one size (Gemma 3 27B keeps 7 times what
 Qwen 3.5 27B keeps), which is why such an answer says that it is typical and no more.
@@ -105,7 +106,8 @@ def typical(text: str) -> Blueprint:
         raise RecipeError(f"{text!r} is no size of a model; from 1M to 100T make sense")
     if active is not None and not weights / 1000 < active < weights:
         raise RecipeError(f"{text!r}: a token uses some of the weights, from a thousandth to all")
-    if active is None and weights < MIXTURES_FROM:
+    published = any(abs(weights / row.weights - 1) < 0.01 for row in DENSE)
+    if active is None and (published or weights < MIXTURES_FROM):
         return _dense(text.strip(), weights)
     return _mixture(text.strip(), weights, active)
 

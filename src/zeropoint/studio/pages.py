@@ -53,7 +53,7 @@ def page(title: str, rail: str, body: str, data: object = None, entry: str = "st
 def rail(library: Library, here: str, model: Entry | None = None) -> str:
     """Return the way around: home, and the pages of the model that is open."""
     groups = [("", [("/", "Models and runs"), ("/chat", "Chat"), ("/jobs", "Jobs")])]
-    groups += [("Do", [("/plan", "Plan"), ("/speed", "Speed")])]
+    groups += [("Do", [("/plan", "Plan"), ("/speed", "Speed"), ("/size", "Size vs bits")])]
     if model is not None:
         base = f"/models/{model.id}"
         groups += [

@@ -1,9 +1,10 @@
-"""The pages Plan and Speed: what fits where, how fast, and how far that is from what could be."""
+"""The pages Plan, Speed and Size vs bits: what fits where, how fast, bigger or more bits."""
 
 from zeropoint.studio.html import figure, text
 from zeropoint.studio.library import Library
 from zeropoint.studio.pages import FOOT, page, rail, top
 from zeropoint.studio.planner import Planner
+from zeropoint.studio.sizing import series_of
 
 USUAL = ("here", "rtx3060-12gb", "rtx3090", "m1-max-64gb")  # devices, until others are chosen
 
@@ -38,6 +39,29 @@ def speed_page(library: Library, planner: Planner) -> str:
     """Return the page Speed."""
     lead = "What limits a model on a device: bytes that are read, or numbers that are multiplied."
     return _page(library, planner, "/speed", ("speed", "What limits the speed", lead), SPEED)
+
+
+def size_page(library: Library, planner: Planner) -> str:
+    """Return the page Size vs bits."""
+    series = series_of(planner.evidence().results, planner.shape_of)
+    lead = "A larger model at fewer bits, or a smaller one at more: by what was measured."
+    drawn = figure(
+        "sizebits", "f-size", "What models reach, by the memory that they take",
+        "One line for each size of model, marks by bits. The ring is what is best in the budget.",
+    ) if series else NOTHING  # fmt: skip
+    body = f"{top('size vs bits', 'Bigger, or more bits?', lead)}<main>{drawn}</main>{FOOT}"
+    return page("Size vs bits", rail(library, "/size"), body, {"sizes": series} if series else None)
+
+
+NOTHING = (
+    "<p>No run here says yet how models compare. One of these keeps one, in a folder below the "
+    "root:</p><pre>zeropoint compare A.gguf B.gguf --text book.txt --tasks python --allow-code "
+    "--run DIR\nzeropoint tasks A.gguf B.gguf --tasks mine.jsonl --run DIR</pre>"
+    "<p>Nats per byte of the same text, tasks and chains may be compared between models. Formats "
+    "of one model are compared by KL, of two runs or more of the same reference and text:</p>"
+    "<pre>zeropoint measure QUANT.gguf --ref REFERENCE.gguf --run DIR</pre>"
+    "<p>KL is against a model's own reference: it never ranks one model against another.</p>"
+)
 
 
 def _page(

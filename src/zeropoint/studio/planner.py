@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from zeropoint.errors import CheckpointError, RecipeError
+from zeropoint.errors import CheckpointError, RecipeError, ZeropointError
 from zeropoint.plans import here
 from zeropoint.plans.advice import fixes, roomier
 from zeropoint.plans.evidence import Evidence
@@ -23,6 +23,7 @@ from zeropoint.plans.planning import Asking, ask, plan
 from zeropoint.plans.ranking import LADDER, OBJECTIVES
 from zeropoint.plans.record import as_record, device_facts
 from zeropoint.plans.roofline import BATCHES, marks, roof, timed
+from zeropoint.plans.shape import Shape
 from zeropoint.plans.subjects import (
     Subject,
     canonical,
@@ -152,6 +153,16 @@ class Planner:
             while len(self._subjects) > KEPT:
                 self._subjects.popitem(last=False)
         return found
+
+    def shape_of(self, name: str, nbytes: int) -> Shape | None:
+        """Return the shape of the library's file of this name and size, if there is one."""
+        for entry in self.library.listing().of("model"):
+            if (entry.path.name, entry.bytes) == (name, nbytes):
+                try:
+                    return self.subject(entry).shape
+                except (ZeropointError, OSError):
+                    return None
+        return None
 
     def evidence(self) -> Evidence:
         """Return what the runs of the library say, read again only when one has changed."""

@@ -5,7 +5,6 @@ Parameters are checked here, once: a number outside of its range, or something t
 sentence that the command line would print.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from importlib.resources import files
 from typing import TypeVar
@@ -18,22 +17,20 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from zeropoint.errors import MeasurementError, ZeropointError
-from zeropoint.studio import evidence, measured, multiplied, pages, planned, products, weights
+from zeropoint.studio import evidence, measured, multiplied, pages, products, weights
+from zeropoint.studio.answers import as_html, as_json, as_line
 from zeropoint.studio.asking import (
     MOST_TOKENS,
-    Words,
     body_of,
     number_in,
     streamed,
     text_in,
     whole_in,
 )
-from zeropoint.studio.evidence import Figures
 from zeropoint.studio.jobs import Jobs
 from zeropoint.studio.library import Entry, Library, id_of
 from zeropoint.studio.opened import Opened, Shelf, block_of, outliers
-from zeropoint.studio.page import plain
-from zeropoint.studio.planner import Planner
+from zeropoint.studio.planner_routes import PlannerRoutes
 from zeropoint.studio.report import render_report
 from zeropoint.studio.starting import command, offered
 from zeropoint.studio.worker import Worker
@@ -57,7 +54,7 @@ class Routes:
     def __init__(self, library: Library) -> None:
         self.library = library
         self.shelf = Shelf()
-        self.planner = Planner(library)
+        self.planner = PlannerRoutes(library)
         self.worker = Worker()
         self.jobs = Jobs()
 
@@ -88,10 +85,7 @@ class Routes:
             Route("/api/multiply", self.ways),
             Route("/chat", self.chat),
             Route("/api/chat", self.say, methods=["POST"]),
-            Route("/plan", self.plan),
-            Route("/api/plan", self.answer_plan, methods=["POST"]),
-            Route("/speed", self.speed),
-            Route("/api/speed", self.answer_speed, methods=["POST"]),
+            *self.planner.table(),
             Route("/jobs", self.jobs_page),
             Route("/api/jobs", self.list_jobs),
             Route("/api/jobs/start", self.start_job, methods=["POST"]),
@@ -112,7 +106,7 @@ class Routes:
     # Pages
 
     def home(self, request: Request) -> Response:
-        return _html(pages.home(self.library))
+        return as_html(pages.home(self.library))
 
     def static(self, request: Request) -> Response:
         name = request.path_params["name"]
@@ -122,11 +116,11 @@ class Routes:
 
     def map(self, request: Request) -> Response:
         entry, model = self._model(request)
-        return _html(pages.model_map(self.library, entry, model))
+        return as_html(pages.model_map(self.library, entry, model))
 
     def weights(self, request: Request) -> Response:
         entry, model = self._model(request)
-        return _html(pages.weights_lab(self.library, entry, model))
+        return as_html(pages.weights_lab(self.library, entry, model))
 
     def lab(self, request: Request) -> Response:
         entry, model = self._model(request)
@@ -137,7 +131,7 @@ class Routes:
         index = whole(query, "tensor", usual)
         row, column = whole(query, "row", 0), whole(query, "column", 0)
         page = _inside(lambda: pages.lab(self.library, entry, model, index, row, column))
-        return _html(page)
+        return as_html(page)
 
     def walk(self, request: Request) -> Response:
         entry, model = self._model(request)
@@ -145,40 +139,40 @@ class Routes:
         runs = evidence.open_runs([run.path for run in chosen])
         listed = self.library.listing().of("run")
         form = pages.walk_runs(entry, listed, [run.id for run in chosen])
-        return _html(pages.walk_page(self.library, entry, model, runs, form))
+        return as_html(pages.walk_page(self.library, entry, model, runs, form))
 
     def multiply(self, request: Request) -> Response:
         entry, model = self._model(request)
-        return _html(multiplied.multiply(self.library, entry, model))
+        return as_html(multiplied.multiply(self.library, entry, model))
 
     def report(self, request: Request) -> Response:
         runs = self._runs(request)
         if not runs:
             raise HTTPException(400, "choose the runs that the report is of")
-        return _html(_readable(lambda: pages.report_page(self.library, runs)))
+        return as_html(_readable(lambda: pages.report_page(self.library, runs)))
 
     def measure(self, request: Request) -> Response:
         runs = self._runs(request)
         shown = min(whole(request.query_params, "shown", 0), max(len(runs) - 1, 0))
-        return _html(_readable(lambda: measured.measured(self.library, runs, shown)))
+        return as_html(_readable(lambda: measured.measured(self.library, runs, shown)))
 
     def compare(self, request: Request) -> Response:
         runs = self._runs(request)
-        return _html(_readable(lambda: measured.compared(self.library, runs)))
+        return as_html(_readable(lambda: measured.compared(self.library, runs)))
 
     def report_file(self, request: Request) -> Response:
         runs = self._runs(request)
         paths = [run.path for run in runs]
         page = _readable(lambda: render_report(evidence.open_runs(paths)))
         saved = {"content-disposition": 'attachment; filename="report.html"'}
-        answer = _html(page)
+        answer = as_html(page)
         answer.headers.update(saved)
         return answer
 
     # Figures
 
     def describe(self, request: Request) -> Response:
-        return _json(weights.describe_model(self._model(request)[1].checkpoint))
+        return as_json(weights.describe_model(self._model(request)[1].checkpoint))
 
     def scan(self, request: Request) -> Response:
         model = self._model(request)[1]
@@ -188,16 +182,16 @@ class Routes:
         found: dict[str, object] = {"done": model.done, "total": model.total, "ready": ready}
         if ready:
             found["tensors"] = model.outline()
-        return _json(found)
+        return as_json(found)
 
     def tensor(self, request: Request) -> Response:
         model = self._model(request)[1]
         seen = model.look_at(model.info(self._index(request, model)))
-        return _json({**seen, "counts": [int(n) for n in seen["counts"]]})
+        return as_json({**seen, "counts": [int(n) for n in seen["counts"]]})
 
     def outliers(self, request: Request) -> Response:
         model = self._model(request)[1]
-        return _json(outliers(model, model.info(self._index(request, model))))
+        return as_json(outliers(model, model.info(self._index(request, model))))
 
     def block(self, request: Request) -> Response:
         model = self._model(request)[1]
@@ -207,11 +201,11 @@ class Routes:
         name = query.get("format") or None
         if name is not None and len(name) > 64:
             raise HTTPException(400, "no format has such a name")
-        return _json(_inside(lambda: block_of(model, info, row, column, name)))
+        return as_json(_inside(lambda: block_of(model, info, row, column, name)))
 
     def ways(self, request: Request) -> Response:
         query = request.query_params
-        return _json(products.ways(query.get("device", "here"), query.get("format", "Q4_K")))
+        return as_json(products.ways(query.get("device", "here"), query.get("format", "Q4_K")))
 
     async def product(self, request: Request) -> Response:
         words = await body_of(request)
@@ -223,7 +217,7 @@ class Routes:
     # What the worker computes
 
     def chat(self, request: Request) -> Response:
-        return _html(pages.chat(self.library, self.library.listing().of("model")))
+        return as_html(pages.chat(self.library, self.library.listing().of("model")))
 
     async def say(self, request: Request) -> Response:
         words = await body_of(request)
@@ -263,46 +257,23 @@ class Routes:
             },
         )
 
-    # What fits where, and how fast
-
-    def plan(self, request: Request) -> Response:
-        return _html(planned.plan_page(self.library, self.planner))
-
-    async def answer_plan(self, request: Request) -> Response:
-        return await self._answered(request, self.planner.answer)
-
-    def speed(self, request: Request) -> Response:
-        return _html(planned.speed_page(self.library, self.planner))
-
-    async def answer_speed(self, request: Request) -> Response:
-        return await self._answered(request, self.planner.speeds)
-
-    @staticmethod
-    async def _answered(request: Request, of: Callable[[Words], Figures]) -> Response:
-        """Answer a question of a page; that it makes no sense is an answer too, as on a stream."""
-        words = await body_of(request)
-        try:
-            return _line(await run_in_threadpool(of, words))
-        except ZeropointError as error:
-            return _line({"error": str(error)})
-
     # Jobs
 
     def jobs_page(self, request: Request) -> Response:
         models = self.library.listing().of("model")
-        return _html(pages.jobs(self.library, models, offered()))
+        return as_html(pages.jobs(self.library, models, offered()))
 
     def list_jobs(self, request: Request) -> Response:
-        return _json([job.told() for job in self.jobs.listed()])
+        return as_json([job.told() for job in self.jobs.listed()])
 
     async def start_job(self, request: Request) -> Response:
         body = await body_of(request)
         verb, words, run = await run_in_threadpool(command, body, self.library)
-        return _line(self.jobs.start(verb, words, id_of("run", run)).told())
+        return as_line(self.jobs.start(verb, words, id_of("run", run)).told())
 
     async def cancel_job(self, request: Request) -> Response:
         try:
-            return _line(self.jobs.cancel(whole(request.path_params, "job", 0)).told())
+            return as_line(self.jobs.cancel(whole(request.path_params, "job", 0)).told())
         except KeyError:
             raise HTTPException(404, "there is no such job") from None
 
@@ -344,10 +315,10 @@ class Routes:
 
     def _told(self, request: Request, status: int, told: str) -> Response:
         if request.url.path.startswith("/api/"):
-            return _json({"error": told}, status)
+            return as_json({"error": told}, status)
         if request.url.path.startswith("/static/"):
             return Response(told, status, media_type="text/plain")
-        return _html(pages.refused(self.library, status, told), status)
+        return as_html(pages.refused(self.library, status, told), status)
 
 
 def whole(given: Mapping[str, str], name: str, usual: int) -> int:
@@ -377,19 +348,3 @@ def _inside(made: Callable[[], T]) -> T:
         raise HTTPException(400, str(error)) from None
     except KeyError:
         raise HTTPException(404, "there is no matrix of this number") from None
-
-
-def _html(text: str, status: int = 200) -> Response:
-    # A lone surrogate can come out of a file; it is nothing that UTF-8 can say.
-    return Response(text.encode("utf-8", "replace"), status, media_type="text/html")
-
-
-def _line(found: object) -> Response:
-    """The answer to a page that reads lines."""
-    text = json.dumps(plain(found), separators=(",", ":"), allow_nan=False) + "\n"
-    return Response(text, media_type="application/x-ndjson")
-
-
-def _json(found: object, status: int = 200) -> Response:
-    text = json.dumps(plain(found), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return Response(text.encode("utf-8", "replace"), status, media_type="application/json")

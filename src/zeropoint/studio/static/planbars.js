@@ -54,6 +54,7 @@ function bars(plot, own, one, places, parts, pick) {
   const x = linear([0, most / 2 ** 30], [4, width - 12]), at = (bytes) => x(bytes / 2 ** 30);
   const image = picture(width, bottom + 38, `Memory of ${one.model} beside the limits of ${own.length} devices`, axisBelow(x, bottom, {
     n: width < 500 ? 4 : 8, name: "GiB", x: width - 12 }));
+  const words = s("g", { class: "words" }); // beside the marks: their names for screen readers are longer
   const marks = own.map((r, i) => {
     const y = i * step, place = places.get(r.device);
     const told = r.fits ? `fits, up to ${longest(r)} tokens`
@@ -61,26 +62,26 @@ function bars(plot, own, one, places, parts, pick) {
         : `lacks ${inBytes(r.total_bytes - r.usable_bytes)}`;
     const mark = s("g", { role: "button", class: r === one ? "chosen" : "", "data-mark": `d${r.device}`, "aria-label":
       `${place.name}: ${told}`, "aria-pressed": String(r === one), onclick: () => pick(r) }, s("rect", { class: "hit", x: 0, y: y + 2, width,
-      height: step - 4, rx: 4 }), s("text", { class: r === one ? "strong" : "on", x: 4, y: y + 18 }, shorter(place.name, width)),
-    s("text", { x: width - 12, y: y + 18, "text-anchor": "end" }, width < 500 ? (r.fits ? "✓ fits" : "✗ too large")
-      : `${r.fits ? "✓" : "✗"} ${told}`));
+      height: step - 4, rx: 4 }));
+    words.append(s("text", { class: r === one ? "strong" : "on", x: 4, y: y + 18 }, shorter(place.name, width)), s("text", { x: width - 12,
+      y: y + 18, "text-anchor": "end" }, width < 500 ? (r.fits ? "✓ fits" : "✗ too large") : `${r.fits ? "✓" : "✗"} ${told}`));
     let from = 0;
     for (const [name, of, fill] of parts) {
       const bytes = of(r), w = at(from + bytes) - at(from);
       if (bytes > 0) {
         mark.append(s("rect", { class: `part ${fill}`, x: at(from), y: y + 26, width: Math.max(w - 1, 0.7), height: 24 }));
-        if (w > 9 * name.length) mark.append(s("text", { class: "on-fill", x: at(from) + w / 2, y: y + 42, "text-anchor": "middle" }, name));
+        if (w > 9 * name.length) words.append(s("text", { class: "on-fill", x: at(from) + w / 2, y: y + 42, "text-anchor": "middle" }, name));
       }
       from += bytes;
     }
     const limit = Math.min(at(r.usable_bytes), width - 5), beyond = r.usable_bytes > most;
     mark.append(s("line", { class: `limit ${r.fits ? "" : "over"}`, x1: limit, x2: limit, y1: y + 22, y2: y + 54,
       "stroke-dasharray": beyond ? "2 3" : null }));
-    if (beyond && width > 500) mark.append(s("text", { x: limit - 6, y: y + 42, "text-anchor": "end" },
+    if (beyond && width > 500) words.append(s("text", { x: limit - 6, y: y + 42, "text-anchor": "end" },
       `limit ${inBytes(r.usable_bytes)} →`));
     return mark;
   });
-  image.append(...marks);
+  image.append(...marks, words);
   roving(marks, { start: Math.max(own.indexOf(one), 0), onKey: (i, event) => {
     const to = { ArrowDown: i + 1, ArrowUp: i - 1 }[event.key];
     if (event.key === "Enter" || event.key === " ") pick(own[i]);

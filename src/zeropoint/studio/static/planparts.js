@@ -27,7 +27,7 @@ export function mount(figure, data, state) {
     const name = ask.answer.devices.find((d) => d.id === r.device).name;
     return {
       plot: [h("p", { class: "card" }, h("b", {}, `${r.model} on ${name}`), r.fits ? ": fits" : `: lacks ${inBytes(r.total_bytes
-        - r.usable_bytes)}`), waterfall(plot, r, parts), h("h3", {}, r.fits ? "What would make room" : "What to turn"), turn.length
+        - r.usable_bytes)}`), waterfall(plot, r, parts), h("p", { class: "sub" }, r.fits ? "What would make room" : "What to turn"), turn.length
         ? h("ul", { class: "turn-list" }, turn.map((text) => h("li", {}, text))) : h("p", { class: "note" }, r.fits
           ? "Nothing needs to: it has room for all that it was trained for." : "Nothing helps on this device: see the answers below.")],
       reading: [fact("total", value("total", r.total_bytes, inBytes(r.total_bytes))), fact("left over", value("left", r.usable_bytes

@@ -96,17 +96,18 @@ function chart(plot, drawn, one, pick) {
         4)} tokens/s, timed here`)));
   }
   const order = [...marks].sort((a, b) => a.phase.localeCompare(b.phase) || a.device.localeCompare(b.device) || a.intensity - b.intensity);
+  const words = s("g", { class: "words" });
   const dots = order.map((m) => {
     const i = roofs.findIndex((r) => r.device === m.device), px = x(m.intensity), up = (rate) => y(rate * m.operations);
     const mark = s("g", { role: "button", class: m === one ? "chosen" : "", "data-mark": `${m.device}/${m.format}/${m.phase}`,
       "aria-label": `${drawn.names.get(m.device)}, ${m.format}, ${m.phase}: ${band(m.speed)} tokens a second`, onclick: () => pick(m) },
     s("line", { class: "whisker", x1: px, x2: px, y1: up(m.speed.low), y2: up(m.speed.high) }),
     symbol(drawn.formats.indexOf(m.format), px, up(m.speed.tokens_per_second), `dot g${i % 6}${m.phase === "prompt" ? " open" : ""}`));
-    if (m === one) mark.append(s("text", { class: "strong", x: px > width / 2 ? px - 12 : px + 12, y: up(m.speed.tokens_per_second) + 18,
+    if (m === one) words.append(s("text", { class: "strong", x: px > width / 2 ? px - 12 : px + 12, y: up(m.speed.tokens_per_second) + 18,
       "text-anchor": px > width / 2 ? "end" : "start" }, `${m.format}, ${band(m.speed)} tokens/s`));
     return mark;
   });
-  image.append(...dots);
+  image.append(...dots, words);
   roving(dots, { start: Math.max(order.indexOf(one), 0), onKey: (i, event) => {
     if (event.key !== "Enter" && event.key !== " ") return false;
     pick(order[i]);
@@ -139,7 +140,7 @@ function legend(drawn) {
 /** What really happens in the arithmetic there, by runtime and phase. */
 function arithmetic(found, one) {
   const kinds = found.native.join(", ");
-  return h("div", { class: "arithmetic" }, h("h3", {}, `What ${found.device} multiplies for ${found.format}`),
+  return h("div", { class: "arithmetic" }, h("p", { class: "sub" }, `What ${found.device} multiplies for ${found.format}`),
     h("p", { class: "note" }, `${found.family} multiplies ${kinds} natively. A code is ${found.kind} of ${found.bits} bits, ${format(found
       .codes_per_byte, 3)} to a byte; ${found.becomes === found.kind ? "the device multiplies it as it is" : `at least ${found.becomes
       } is what the device needs`}. ${found.note}`),

@@ -23,12 +23,13 @@ import * as perplexity from "./perplexity.js";
 import * as quantizer from "./quantizer.js";
 import * as reading from "./reading.js";
 import * as roofline from "./roofline.js";
+import * as sizebits from "./sizebits.js";
 import { mountAll, readIsland } from "./start.js";
 import * as strip from "./strip.js";
 import * as ways from "./ways.js";
 import * as weightslab from "./weightslab.js";
 
-const visuals = { roofline, planbars, planparts, planranks, divergence, flips, intervals, jobs, ladder, perplexity,
+const visuals = { roofline, sizebits, planbars, planparts, planranks, divergence, flips, intervals, jobs, ladder, perplexity,
   ablate, blocks, bytes, chat, density, formats, mapheat, model, multiply, number, quantizer, reading, strip, ways, weightslab };
 const island = document.getElementById("data").textContent;
 mountAll(visuals, island ? await readIsland() : {});

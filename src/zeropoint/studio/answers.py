@@ -1,0 +1,25 @@
+"""What the studio answers with: a page, JSON, or a line of it."""
+
+import json
+
+from starlette.responses import Response
+
+from zeropoint.studio.page import plain
+
+
+def as_html(text: str, status: int = 200) -> Response:
+    """The answer to a person."""
+    # A lone surrogate can come out of a file; it is nothing that UTF-8 can say.
+    return Response(text.encode("utf-8", "replace"), status, media_type="text/html")
+
+
+def as_line(found: object) -> Response:
+    """The answer to a page that reads lines."""
+    text = json.dumps(plain(found), separators=(",", ":"), allow_nan=False) + "\n"
+    return Response(text, media_type="application/x-ndjson")
+
+
+def as_json(found: object, status: int = 200) -> Response:
+    """The answer to a figure."""
+    text = json.dumps(plain(found), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return Response(text.encode("utf-8", "replace"), status, media_type="application/json")

@@ -1,0 +1,121 @@
+"""Bigger or smaller: the page Size vs bits says what runs say, and what may be compared."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import made_runs
+import pytest
+from studio_pages import number, rows, turn, until
+from studio_server import Studio, running
+
+from tinymodels import write_model
+from zeropoint.checkpoints import open_checkpoint
+from zeropoint.metrics.across import cache_bytes
+from zeropoint.models import load_model
+from zeropoint.plans.shape import read_shape
+from zeropoint.studio.sizing import kept, series_of
+
+
+def read(*folders: Path) -> list[tuple[Path, Any]]:
+    return [(folder, json.loads((folder / "run.json").read_text())) for folder in folders]
+
+
+def nothing(name: str, nbytes: int) -> None:
+    return None
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sizes")
+    made_runs.across(folder / "compared")
+    made_runs.measured(folder / "q8", "a-Q8_0.gguf", 5_000_000, 0.001)
+    made_runs.measured(folder / "q4", "a-Q4_K.gguf", 3_000_000, 0.05)
+    made_runs.measured(folder / "other", "b.gguf", 3_000_000, 0.05, fingerprint="6" * 64)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def studio(root: Path) -> Iterator[Studio]:
+    with running(root) as found:
+        yield found
+
+
+def memory(cache: Any, size: int, ctx: int) -> int:
+    return size + sum(k["layers"] * k["bytes"] * min(ctx, k["window"] or ctx) for k in cache)
+
+
+def test_every_scale_stands_alone_and_says_what_it_compares(root: Path) -> None:
+    found = series_of(read(root / "q8", root / "q4", root / "other", root / "compared"), nothing)
+    assert [series["metric"] for series in found] == ["nats", "tasks", "chains", "kl"]
+    assert [series["between"] for series in found] == [True, True, True, False]
+    assert "tells nothing about another model" in found[3]["told"]
+    assert [point["name"] for point in found[3]["points"]] == ["a-Q8_0.gguf", "a-Q4_K.gguf"]
+    assert {point["line"] for point in found[0]["points"]} == {made_runs.GEMMA, made_runs.QWEN}
+    assert found[1]["points"][3]["mean"] == 0.55 and found[2]["points"][3]["mean"] == 0.7
+
+
+def test_a_cache_is_that_of_the_run_of_the_file_or_not_told(tmp_path: Path) -> None:
+    path = write_model(tmp_path / "tiny.gguf", "gemma3")
+    with open_checkpoint(path) as source:
+        shape = read_shape(source)
+        architecture = load_model(source, threads=1).architecture
+    for ctx in (100, 4096, 32768):
+        assert memory(kept(shape), 0, ctx) == cache_bytes(architecture, ctx)
+    made_runs.across(tmp_path / "old")
+    ((folder, record),) = read(tmp_path / "old")
+    for row in record["results"]["results"]:
+        del row["cache"], row["shape"]
+        row["cache_bytes"] = 4096 * 1000
+    (first, *_) = series_of([(folder, record)], nothing)
+    assert [memory(p["cache"], 0, 8192) for p in first["points"]] == [8_192_000] * 6
+    (first, *_) = series_of([(folder, record)], lambda name, nbytes: shape)
+    assert first["points"][0]["cache"] == kept(shape)
+
+
+def test_the_budget_marks_the_best_group_and_the_context_moves_it(
+    visit: Any, studio: Studio
+) -> None:
+    page = visit("/size")
+    names = {row[0]: row for row in rows(page, "#f-size")}
+    for name, size, _, _, cache, nats, *_ in made_runs.MODELS:
+        assert int(names[name][5]) == memory(cache, size, 4096) and float(names[name][6]) == nats
+    assert number(page, "#f-size", "best") == 2  # both of the large one share a letter
+    turn(page, "#f-size", "budget", 0.45)
+    until(page, "document.querySelector('#f-size .card').textContent.includes('0.45')")
+    told = page.locator("#f-size .card").inner_text()
+    assert "large-Q4_K_M.gguf" in told and "Q8_0" not in told
+    turn(page, "#f-size", "ctx", 131072)
+    until(page, "location.hash.includes('size.ctx=131072')")
+    for name, size, _, _, cache, *_ in made_runs.MODELS:
+        row = next(row for row in rows(page, "#f-size") if row[0] == name)
+        bytes_ = memory(cache, size, 131072)
+        assert int(row[5]) == bytes_ and (row[-1] == "no") == (bytes_ > 0.45 * 2**30)
+    page.locator('#f-size [data-mark="small-Q8_0.gguf"]').focus()
+    page.keyboard.press("Enter")
+    until(page, "location.hash.includes('size.point=small-Q8_0.gguf')")
+    assert number(page, "#f-size", "mean") == 0.903
+    page.reload()
+    page.wait_for_selector("html[data-ready]", state="attached")
+    assert number(page, "#f-size", "mean") == 0.903
+
+
+def test_kl_is_shown_within_one_model_and_says_so(visit: Any, studio: Studio) -> None:
+    page = visit("/size")
+    options = page.locator('#f-size [data-control="series"] option').all_inner_texts()
+    assert len(options) == 4 and "KL of ref.gguf" in options[3]
+    page.locator('#f-size [data-control="series"]').select_option(index=3)
+    until(page, "document.querySelector('#f-size').textContent.includes('tells nothing about')")
+    assert number(page, "#f-size", "mean") == 0.001
+
+
+def test_without_runs_it_says_which_command_makes_one(browser: Any, tmp_path: Path) -> None:
+    with running(tmp_path) as empty:
+        told = empty.get("/size").body.decode()
+    assert "zeropoint compare A.gguf B.gguf" in told and "zeropoint measure" in told
+    assert "never ranks one model against another" in told
+
+
+def test_it_is_as_narrow_as_a_telephone(visit: Any, studio: Studio) -> None:
+    visit("/size", width=360)
