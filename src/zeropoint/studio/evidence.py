@@ -18,6 +18,12 @@ from zeropoint.plans import inventory
 SHOWN_POSITIONS = 1200  # of the texts, token by token, with both top tens
 HISTOGRAM_BINS = 64
 
+# Figures of a mark of the frontier: of a ladder's level, and of anything that was measured.
+OF_LEVEL = ("level", "kind", "format", "bytes", "bits_per_weight", "prompt_tokens_per_second",
+            "generation_tokens_per_second")  # fmt: skip
+OF_LOSS = ("kl", "perplexity", "top1", "top1_low", "top1_high", "flips", "floor", "verdict",
+           "tokens")  # fmt: skip
+
 Figures = dict[str, Any]
 
 
@@ -104,29 +110,11 @@ def _pieces(run: Run) -> dict[int, str]:
 
 def ladder_of(runs: Sequence[Run]) -> list[Figures]:
     """Return the levels of the ladders that read the text that the first read, each format once."""
-    keys = (
-        "level",
-        "kind",
-        "format",
-        "bytes",
-        "bits_per_weight",
-        "prompt_tokens_per_second",
-        "generation_tokens_per_second",
-        "kl",
-        "perplexity",
-        "top1",
-        "top1_low",
-        "top1_high",
-        "flips",
-        "floor",
-        "verdict",
-        "tokens",
-    )
     ladders = [run for run in runs if run.verb == "ladder"]
     like = [run for run in ladders if _same_text(run, ladders[0])]
     levels = {level["format"]: level for run in like for level in run.results["levels"]}
     order = sorted(levels.values(), key=lambda level: -level["bits_per_weight"])
-    return [{key: level.get(key) for key in keys} for level in order]
+    return [{key: level.get(key) for key in (*OF_LEVEL, *OF_LOSS)} for level in order]
 
 
 def _same_text(run: Run, other: Run) -> bool:
@@ -144,20 +132,7 @@ def level_of(run: Run) -> Figures:
         "format": quant["name"],
         "bytes": quant["file_bytes"],
         "bits_per_weight": quant.get("bits_per_weight"),
-        **{
-            key: found.get(key)
-            for key in (
-                "kl",
-                "perplexity",
-                "top1",
-                "top1_low",
-                "top1_high",
-                "flips",
-                "floor",
-                "verdict",
-                "tokens",
-            )
-        },
+        **{key: found.get(key) for key in OF_LOSS},
     }
 
 
