@@ -9,6 +9,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -201,7 +202,12 @@ def sized(text: str) -> tuple[Subject, str | None]:
         )
     if colon and not is_target(to):
         raise RecipeError(no_target(to))
-    return replace(from_size(name), asked=text.strip()), to or None
+    return _typical(name), to or None
+
+
+@lru_cache(KEPT)
+def _typical(name: str) -> Subject:
+    return replace(from_size(name), asked=name)
 
 
 def from_text(text: str) -> Subject:

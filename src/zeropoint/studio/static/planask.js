@@ -25,7 +25,7 @@ function start(data, state, address) {
   const usual = { ...USUAL, models: data.models[0]?.id ?? "", sizes: data.models.length ? "" : "8B", devices: data.usual.join(",") };
   const listeners = [];
   let asked = "", waiting = 0, turn = 0;
-  const own = { answer: null, problem: "", busy: false, hear: (draw) => listeners.push(draw) };
+  const own = { answer: null, problem: "", busy: true, hear: (draw) => listeners.push(draw) };
   const words = () => Object.fromEntries(ASKED.map((key) => [key, at.get(key)]));
   const tell = () => listeners.forEach((draw) => draw());
   const at = state.scope("plan", usual, () => {
@@ -66,7 +66,7 @@ function start(data, state, address) {
 
 /** What the server could not answer, where the answer would be. */
 export function problemOf(ask) {
-  return h("p", { class: "problem", role: "alert" }, ask.problem || "Working it out …");
+  return ask.problem ? h("p", { class: "problem", role: "alert" }, ask.problem) : h("p", { class: "note skeleton" }, "Working it out …");
 }
 
 /** The controls that both pages have; sync() shows the state in them. */
