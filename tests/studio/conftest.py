@@ -69,26 +69,42 @@ def studio(example: Example) -> Iterator[Studio]:
 
 
 @pytest.fixture
-def visit(studio: Studio, browser: Any) -> Iterator[Any]:
+def open_studio(browser: Any) -> Iterator[Any]:
     """Opens pages as the browser does that has followed the link; fails where they err."""
-    context = browser.new_context(viewport={"width": 1200, "height": 900}, reduced_motion="reduce")
-    page = context.new_page()
-    page.set_default_timeout(10_000)
+    contexts: list[Any] = []
     bad: list[str] = []
-    own = f"http://{studio.host}/"
-    page.on("request", lambda r: None if r.url.startswith((own, "data:")) else bad.append(r.url))
-    page.on("console", lambda m: bad.append(m.text) if m.type == "error" else None)
-    page.on("pageerror", lambda error: bad.append(str(error)))
-    page.goto(f"{own}?token={studio.keys.token}")
-    assert page.url == own, "the token left the address"
 
-    def go(path: str, width: int = 1200) -> Any:
-        page.set_viewport_size({"width": width, "height": 900})
-        page.goto(own + path.lstrip("/"))
-        page.wait_for_selector("html[data-ready]", state="attached")
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        return page
+    def follow(studio: Studio) -> Any:
+        size = {"width": 1200, "height": 900}
+        context = browser.new_context(viewport=size, reduced_motion="reduce")
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(10_000)
+        own = f"http://{studio.host}/"
+        page.on(
+            "request", lambda r: None if r.url.startswith((own, "data:")) else bad.append(r.url)
+        )
+        page.on("console", lambda m: bad.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda error: bad.append(str(error)))
+        page.goto(f"{own}?token={studio.keys.token}")
+        assert page.url == own, "the token left the address"
 
-    yield go
-    context.close()
+        def go(path: str, width: int = 1200) -> Any:
+            page.set_viewport_size({"width": width, "height": 900})
+            page.goto(own + path.lstrip("/"))
+            page.wait_for_selector("html[data-ready]", state="attached")
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            return page
+
+        return go
+
+    yield follow
+    for context in contexts:
+        context.close()
     assert bad == []
+
+
+@pytest.fixture
+def visit(studio: Studio, open_studio: Any) -> Any:
+    """Opens pages of the example's studio."""
+    return open_studio(studio)

@@ -1,5 +1,6 @@
 """Pages of tiny models for the tests, and the words to work them with."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,10 @@ from zeropoint.checkpoints import open_model
 from zeropoint.cli import main
 from zeropoint.models import load_model
 from zeropoint.studio import evidence, walk
+
+AXE = Path(
+    os.environ.get("ZEROPOINT_AXE", Path(__file__).parents[2] / "node_modules/axe-core/axe.min.js")
+)
 
 
 @dataclass(frozen=True)
@@ -112,4 +117,4 @@ def until(page: Any, expression: str) -> None:
     raise AssertionError(expression)
 
 
-__all__ = ["Example", "choose", "make_example", "number", "press", "rows", "turn", "until"]
+__all__ = ["AXE", "Example", "choose", "make_example", "number", "press", "rows", "turn", "until"]

@@ -1,14 +1,10 @@
 """Every page for everybody: axe-core, keyboard, narrow and dark screens, paper."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
-from studio_pages import Example
-
-ROOT = Path(__file__).parents[2]
-AXE = Path(os.environ.get("ZEROPOINT_AXE", ROOT / "node_modules/axe-core/axe.min.js"))
+from studio_pages import AXE, Example
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -48,7 +48,7 @@ def test_the_map_has_every_tensor_and_its_outliers(
     with open_model(example.quant) as model:
         sizes = {info.name: info.nbytes for info in model.tensors.values()}
     assert {row[0]: int(row[3]) for row in rows(page, "#f-bytes")} == sizes
-    page.wait_for_selector("#f-heat[data-read]")
+    page.wait_for_selector("#f-heat[data-drawn=read]")
     choose(page, "#f-heat", "colour", "outliers")
     turn(page, "#f-heat", "tensor", TENSOR)
     weights = weights_of(example.quant, TENSOR).astype(np.float64)
@@ -57,7 +57,7 @@ def test_the_map_has_every_tensor_and_its_outliers(
     assert "heat.colour" not in page.url or "outliers" in page.url
     assert f"tensor={TENSOR}" in page.url
     page.reload()
-    page.wait_for_selector("#f-heat[data-read]")
+    page.wait_for_selector("#f-heat[data-drawn=read]")
     assert number(page, "#f-heat", "outliers") == pytest.approx(ratio, rel=1e-6)
     assert "general.architecture" in page.locator("#metadata").inner_text()
 
@@ -129,7 +129,7 @@ def test_a_changed_block_shows_everywhere(
     opened(page)
     assert number(page, "#f-weights", "largest") == changed
     page = visit(f"/models/{id}/map?2#tensor={TENSOR}&heat.colour=outliers")
-    page.wait_for_selector("#f-heat[data-read]")
+    page.wait_for_selector("#f-heat[data-drawn=read]")
     exact = weights_of(path, TENSOR).astype(np.float64)
     ratio = changed / np.sqrt(np.square(exact).mean())
     assert number(page, "#f-heat", "outliers") == pytest.approx(ratio, rel=1e-6)
@@ -159,15 +159,6 @@ def test_the_walk_is_of_this_model_and_these_runs(
     for index in (3, 7, 9, 12, 14, 15, 19):
         assert page.locator(f"#f{index} .plot > *").count() > 0, index
     assert page.locator("#f14 .borrowed, #f15 .borrowed, #f7 .borrowed").count() == 0
-
-
-@pytest.mark.parametrize("name", ["map", "weights", "lab", "multiply"])
-def test_pages_are_as_narrow_as_a_telephone(visit: Any, studio: Studio, name: str) -> None:
-    visit(f"/models/{studio.id_of('small.gguf')}/{name}", width=360)
-
-
-def test_home_is_as_narrow_as_a_telephone(visit: Any) -> None:
-    visit("/", width=360)
 
 
 def test_token_drift_is_of_the_run_and_keeps_its_place(

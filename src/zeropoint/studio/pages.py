@@ -4,6 +4,7 @@ A page is HTML written here and JSON data in an island; its figures are the same
 files that open from a disk (page.py). Whatever comes out of a file is escaped (html.py).
 """
 
+import re
 import time
 from collections.abc import Sequence
 from html import escape
@@ -326,7 +327,7 @@ def walk_page(
     data: Figures = {"model": weights.describe_model(model.checkpoint)}
     data["tensors"] = weights.finish(model.checkpoint, model.seen())
     data = walk.completed(data | walk.from_runs(runs))
-    return page("The walk", here, asked + static_text("walk.html"), data, "walk")
+    return page("The walk", here, asked + inside(static_text("walk.html")), data, "walk")
 
 
 def walk_runs(entry: Entry, runs: Sequence[Entry], chosen: Sequence[str]) -> str:
@@ -339,7 +340,8 @@ def walk_runs(entry: Entry, runs: Sequence[Entry], chosen: Sequence[str]) -> str
         for run in runs
     )
     return (
-        f'<form class="pick" method="get" action="/models/{entry.id}/walk"><fieldset>'
+        f'<form class="pick" method="get" action="/models/{entry.id}/walk" '
+        'aria-label="Runs in the walk"><fieldset>'
         f"<legend>Texts and figures of these runs</legend>{boxes}</fieldset>"
         '<button type="submit">Show them</button></form>'
     )
@@ -373,9 +375,15 @@ def report_page(library: Library, runs: Sequence[Entry]) -> str:
     title, body, entry, data = report_of(evidence.open_runs([run.path for run in runs]))
     save = "/report/file?" + urlencode([("run", run.id) for run in runs])
     link = (
-        f'<p class="save"><a href="{escape(save)}" download="report.html">Save as one file</a></p>'
+        f'<nav class="save" aria-label="This report"><a href="{escape(save)}" '
+        'download="report.html">Save as one file</a></nav>'
     )
-    return page(title, rail(library, "/report"), link + body, data, entry)
+    return page(title, rail(library, "/report"), link + inside(body), data, entry)
+
+
+def inside(body: str) -> str:
+    """Return the body of a page of its own without its first link: the studio's page has one."""
+    return re.sub('<a class="skip"[^>]*>[^<]*</a>', "", body)
 
 
 def refused(library: Library, status: int, told: str) -> str:

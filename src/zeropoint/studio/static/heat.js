@@ -17,7 +17,7 @@ export function mount(figure, data, state) {
   const picker = tensorPicker(data, state, "tensor", () => show());
   // Without a run there are no errors, without its weights read no outliers: what is not known is not offered.
   const offered = Object.keys(COLOURS).filter((key) => tensors.some((t) => COLOURS[key].of(t) !== null));
-  const at = state.scope("heat", { colour: offered[0] }, () => show());
+  const at = state.scope("heat", { colour: "" }, () => show());
   const colour = choice({ label: "Colour", name: "colour", options: offered.map((key) => [key, key === "bytes" ? "size" : key]),
     onChange: (x) => at.set({ colour: x }, { push: true }) });
   const found = new Map();

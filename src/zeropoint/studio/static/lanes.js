@@ -20,8 +20,8 @@ export function lanes(plot, title, cells, { bits, frame = 0, chosen = -1, pick =
   const image = picture(width, height, title);
   const marks = cells.map((cell, i) => {
     const x = 1 + (i % perLine) * bits * px, y = 1 + Math.floor(i / perLine) * (TALL + 6), w = bits * px;
-    const mark = s("g", { class: `lane ${cell.kind ?? ""} ${i === chosen ? "chosen" : ""}`, "aria-label": cell.name,
-      "data-mark": `${start}${i}`, ...(pick ? { role: "button", onclick: () => pick(i) } : {}) },
+    const mark = s("g", { class: `lane ${cell.kind ?? ""} ${i === chosen ? "chosen" : ""}`,
+      "data-mark": `${start}${i}`, ...(pick ? { role: "button", "aria-label": cell.name, onclick: () => pick(i) } : {}) },
     s("rect", { x: x + 0.5, y, width: Math.max(w - 1, 0.5), height: TALL, rx: Math.min(3, w / 4) }));
     if (cell.text !== undefined && String(cell.text).length * 6.3 < w) {
       mark.append(s("text", { x: x + w / 2, y: y + 20, "text-anchor": "middle" }, cell.text));

@@ -10,6 +10,7 @@ export function mount(figure, data, state) {
     figure.append(h("p", { class: "note" }, "This file has no matrices."));
     return;
   }
+  figure.dataset.drawn = "";
   const draw = () => {
     figure.replaceChildren(caption);
     heat.mount(figure, data, state);
@@ -21,8 +22,9 @@ export function mount(figure, data, state) {
   }).then((found) => {
     data.tensors = found.tensors;
     draw();
-    figure.dataset.read = "";
+    figure.dataset.drawn = "read";
   }).catch((error) => {
+    figure.dataset.drawn = "unread";
     told.textContent = `The weights could not be read: ${error.message}`;
   });
 }

@@ -156,7 +156,7 @@ function makeControls(data, state, onChange) {
 
 function stage(number, title, now, parts) {
   return h("section", { class: `stage ${now ? "now" : ""}`, "data-stage": title, "aria-current": now ? "step" : null },
-    h("h3", {}, h("span", {}, `${number} `), title), parts);
+    h("h2", {}, h("span", {}, `${number} `), title), parts);
 }
 
 function note(...parts) {
