@@ -62,7 +62,7 @@ def test_axe_finds_nothing(path: str, studio: Studio, example: Example, visit: A
         settled(page)
         found = page.evaluate(f"axe.run({rules})")["violations"]
         told = [(v["id"], v["impact"], [n["html"][:160] for n in v["nodes"][:3]]) for v in found]
-        assert told == [], scheme
+        assert told == [], f"{scheme}: {told}"
 
 
 @pytest.mark.parametrize("path", PAGES)

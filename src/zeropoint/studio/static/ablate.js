@@ -84,6 +84,6 @@ export function mount(figure, data, state) {
 function both(one) {
   let same = 0;
   while (same < one.answer.length && one.answer[same] === one.before[same]) same++;
-  return h("div", { class: "answers" }, h("div", {}, h("h4", {}, "as it is"), h("b", {}, one.prompt), one.before), h("div", {},
-    h("h4", {}, "without this weight"), h("b", {}, one.prompt), one.answer.slice(0, same), h("mark", {}, one.answer.slice(same))));
+  return h("div", { class: "answers" }, h("div", {}, h("h2", {}, "as it is"), h("b", {}, one.prompt), one.before), h("div", {},
+    h("h2", {}, "without this weight"), h("b", {}, one.prompt), one.answer.slice(0, same), h("mark", {}, one.answer.slice(same))));
 }

@@ -134,7 +134,7 @@ function drawn(turn, talk, blind, vote) {
   let common = 0;
   while (common < Math.min(texts[0].length, texts[1].length) && texts[0][common] === texts[1][common]) common++;
   const columns = order.map((side, k) => h("div", { "data-side": secret ? "AB"[k] : ["reference", "quant"][side] },
-    h("h4", {}, names[k]), texts[k].slice(0, common), k === 1 || secret ? h("mark", {}, texts[k].slice(common))
+    h("h2", {}, names[k]), texts[k].slice(0, common), k === 1 || secret ? h("mark", {}, texts[k].slice(common))
       : texts[k].slice(common)));
   const ask = secret && turn.done && !turn.told ? h("div", { class: "control buttons", role: "group", "aria-label": "Your vote" },
     h("span", {}, "Which is better?"), order.map((side, k) => button("AB"[k], `vote-${"AB"[k]}`, () => vote(turn,
