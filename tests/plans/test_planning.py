@@ -47,6 +47,11 @@ def test_models_devices_and_sizes_may_be_things_instead_of_words():
     assert one.memory == other.memory and one.generation == other.generation
 
 
+def test_what_is_asked_twice_is_answered_once():
+    found = plan("8B", "8B", device="rtx3090,rtx3090", to="Q4_K_M,Q8_0,Q4_K_M", runs=[])
+    assert [result.format for result in found.results] == ["Q8_0", "Q4_K_M"]
+
+
 def test_what_does_not_fit_says_what_to_turn():
     found = plan("14B:Q6_K", device="rtx3060-12gb", ctx="16k", runs=[])
     assert not found.fits and found.refusal is not None
@@ -62,6 +67,11 @@ def test_what_does_not_fit_says_what_to_turn():
         (("27B",), {"device": "rtx3090", "objective": "best"}, "loss, speed, context"),
         (("27B:Q9_K",), {"device": "rtx3090"}, "Q9_K"),
         (("27B",), {"device": "rtx3090", "runs": ["nowhere"]}, "nowhere"),
+        (("27B",), {"device": "rtx3090", "ctx": "200M"}, "at most"),
+        (("27B",), {"device": "rtx3090", "users": 10**6}, "at most"),
+        (("27B:",), {"device": "rtx3090"}, "27B:Q4_K_M"),
+        ((":Q4_K_M",), {"device": "rtx3090"}, "no file, no folder, no size"),
+        (("",), {"device": "rtx3090"}, "no file, no folder, no size"),
     ],
 )  # fmt: skip
 def test_nonsense_is_one_sentence_that_names_what_would_work(models, options, said):

@@ -111,7 +111,7 @@ def plan(
         options["bandwidth"] = bandwidth
     if runs is not None:
         options["runs"] = runs
-    subjects, asked = [opened(text) for text in models], device or []
+    subjects, asked = [opened(text) for text in dict.fromkeys(models)], device or []
     other = memory or all_devices or cheapest or bandwidth is not None
     if (HERE in asked or not (asked or other)) and here.remembered() is None:
         out.note("measuring this machine once, some seconds …")

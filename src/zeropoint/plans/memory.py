@@ -29,6 +29,7 @@ from zeropoint.plans.shape import Layer, Shape, weights_bytes
 CACHE_FORMATS = ("F32", "F16", "BF16", "Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0", "IQ4_NL")
 PADDING = 256  # cells
 BATCH = 512  # llama.cpp's n_ubatch
+MOST_TOKENS, MOST_USERS = 2**27, 2**16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,11 @@ class Demand:
         for what, value in (("context", self.context), ("batch", self.batch)):
             if value < 1:
                 raise RecipeError(f"a {what} of {value} tokens cannot be; ask for 1 or more")
+        if self.context > MOST_TOKENS or self.users > MOST_USERS:
+            raise RecipeError(
+                f"{self.context} tokens for {self.users} users are more than any machine holds; "
+                f"ask for at most {MOST_TOKENS} tokens and {MOST_USERS} users"
+            )
         if self.users < 1:
             raise RecipeError(f"{self.users} users cannot be; ask for 1 or more")
         if not self.flash and self.values not in UNQUANTIZED:

@@ -82,7 +82,8 @@ def plan(
     if not models:
         raise RecipeError("name a model: a file, a hub id, or a size such as 27B")
     question, cheapest = ask(options), options.get("cheapest", False)
-    asked = [opened(model) for model in models]  # before this machine is measured for nothing
+    once = {str(m) if isinstance(m, str | Path) else id(m): m for m in models}
+    asked = [opened(model) for model in once.values()]  # before anything is measured
     where = choose_devices(named(device), options)
     if any(found.id == HERE for found in where):
         question.evidence.here = question.evidence.here or here.remembered()
@@ -107,8 +108,12 @@ def opened(model: str | Path | Subject | tuple[Subject, str | None]) -> tuple[Su
 
 
 def named(device: str | Device | Iterable[str | Device]) -> list[str | Device]:
-    """Return one device or several as a list."""
-    return [device] if isinstance(device, str | Device) else list(device)
+    """Return one device or several as a list, each once; a comma in a text parts two."""
+    several = [device] if isinstance(device, str | Device) else list(device)
+    found: list[str | Device] = []
+    for one in several:
+        found += [part.strip() for part in one.split(",")] if isinstance(one, str) else [one]
+    return [one for place, one in enumerate(found) if one not in found[:place]]
 
 
 def ask(options: Asking) -> Question:
@@ -126,8 +131,9 @@ def ask(options: Asking) -> Question:
         full_windows=options.get("full_windows", False), flash=options.get("flash", True),
     )  # fmt: skip
     to = options.get("to", ())
-    formats = tuple(part.strip() for text in ([to] if isinstance(to, str) else to)
-                    for part in text.split(",") if part.strip())  # fmt: skip
+    parts = [part.strip() for text in ([to] if isinstance(to, str) else to)
+             for part in text.split(",")]  # fmt: skip
+    formats = tuple(dict.fromkeys(part for part in parts if part))
     return Question(
         demand=demand, objective=options.get("objective", "loss"), formats=formats,
         host=Host(ram=behind, ssd_bandwidth=ssd * GB), evidence=evidence_of(options.get("runs")),

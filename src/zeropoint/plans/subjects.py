@@ -89,13 +89,13 @@ def describe(text: str) -> tuple[Subject, str | None]:
 
 
 def _find(text: str) -> tuple[Subject, str | None]:
-    if Path(text).exists():
+    if text and Path(text).exists():
         return from_path(Path(text)), None
     name, colon, to = text.rpartition(":")
-    if colon and is_target(to) and (is_size(name) or Path(name).exists()):
+    if colon and name and is_target(to) and (is_size(name) or Path(name).exists()):
         return _find(name)[0], to
     if colon and is_size(name):
-        raise RecipeError(no_target(to))
+        raise RecipeError(no_target(to) if to else f"{text!r} names no format: {name}:Q4_K_M")
     if is_size(text):
         return from_size(text), None
     if is_hub_id(text):
