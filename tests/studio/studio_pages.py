@@ -1,6 +1,7 @@
 """Pages of tiny models for the tests, and the words to work them with."""
 
 import os
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,13 @@ from zeropoint.studio import evidence, walk
 AXE = Path(
     os.environ.get("ZEROPOINT_AXE", Path(__file__).parents[2] / "node_modules/axe-core/axe.min.js")
 )
+
+
+TASKS = [
+    {"id": "sum", "prompt": "2 + 2 =", "answer": "4"},
+    {"id": "town", "prompt": "The capital of Norway is", "choices": ["Oslo", "Rome"], "answer": 0},
+    {"id": "any", "prompt": "the rain", "regex": "."},
+]
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,13 @@ def make_example(folder: Path, architecture: str, columns: int = 256) -> Example
     assert main([*words, *measure]) == 0
     words = ["ladder", str(model), "--levels", "16,4,Q8_0", "--run", str(ladder)]
     assert main([*words, *measure]) == 0
+    few = ["--threads", "1", "--progress", "none", "-q"]
+    words = ["drift", str(quant), "--ref", str(model), "--count", "4", "-n", "8", "--chains", "2"]
+    followed = ["--steps", "3", "--level", "1", "--run", str(folder / "followed")]
+    assert main([*words, *followed, *few]) == 0
+    (folder / "tasks.jsonl").write_text("\n".join(map(json.dumps, TASKS)))
+    words = ["tasks", str(model), str(quant), "--tasks", str(folder / "tasks.jsonl"), "-n", "8"]
+    assert main([*words, "--run", str(folder / "asked"), *few]) == 0
     with open_model(model) as source, open_model(quant) as small:
         made_walk = walk.Walk(
             source,

@@ -39,6 +39,7 @@ ADDRESSES = {
     "/chat",
     "/measure",
     "/compare",
+    "/long-run",
     "/jobs",
     "/api/jobs",
     "/plan",

@@ -13,8 +13,9 @@ refused.
 import io as memory
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +24,10 @@ from zeropoint.checkpoints.atomic import PartialFile
 from zeropoint.errors import CheckpointError
 
 SCHEMA = 1
+AGAIN = "delete it to measure it again"
 
 Arrays = Mapping[str, NDArray[np.generic]]
+T = TypeVar("T")
 
 
 class RunFolder:
@@ -85,8 +88,28 @@ class RunFolder:
         _write(self.path / f"{name}.json", json.dumps(table, indent=1).encode())
 
     def load_table(self, name: str) -> object:
-        """Read NAME.json."""
-        return json.loads(_read_bytes(self.path / f"{name}.json"))
+        """Read NAME.json. Raises CheckpointError if it is missing or damaged."""
+        path = self.path / f"{name}.json"
+        try:
+            return json.loads(_read_bytes(path))
+        except (ValueError, RecursionError) as error:
+            raise CheckpointError(path, f"is damaged: {error}; {AGAIN}") from None
+
+    def load_rows(self, name: str, read: Callable[[Any], T]) -> list[T]:
+        """Read NAME.json, a list, each row by `read`; nothing if it is not there yet.
+
+        Raises CheckpointError if it is damaged: also where `read` raises what wrong types raise.
+        """
+        path = self.path / f"{name}.json"
+        if not path.exists():
+            return []
+        table = self.load_table(name)
+        try:
+            if not isinstance(table, list):
+                raise TypeError("no list")
+            return [read(row) for row in table]
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise CheckpointError(path, f"is damaged; {AGAIN}") from None
 
     def save_arrays(self, name: str, arrays: Arrays) -> None:
         """Write NAME.npz."""
@@ -133,7 +156,7 @@ def _unpack(path: Path) -> dict[str, NDArray[np.generic]]:
         with np.load(memory.BytesIO(data), allow_pickle=False) as found:
             return {name: found[name] for name in found.files}
     except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise CheckpointError(path, f"is damaged: {error}; delete it to measure it again") from None
+        raise CheckpointError(path, f"is damaged: {error}; {AGAIN}") from None
 
 
 def _read_bytes(path: Path) -> bytes:

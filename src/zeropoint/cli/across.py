@@ -75,6 +75,7 @@ def compare_across(
     found.sort(key=lambda one: one["memory_bytes"])
     result = {"context": asked.context, "corpus": corpus.hash, "results": found}
     if folder:
+        folder.save_table("tasks", [vars(task) for task in tasks])
         folder.finish(result)
     show(out, found, takers[0].side.name, asked.context)
     out.finish("compare", result)

@@ -11,6 +11,7 @@ import typer
 from zeropoint.cli import drift_page, measuring
 from zeropoint.cli.output import AsJson, Output, Quiet, in_bytes
 from zeropoint.cli.progress import AsProgress, Progress, track
+from zeropoint.cli.reporting import Report, run_folder, write_report
 from zeropoint.cli.run import Arithmetic
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def drift(
         Path | None,
         typer.Option(metavar="DIR", help="Keep all texts; the same run goes on from there."),
     ] = None,
+    report: Report = None,
     chains: Annotated[
         int, typer.Option(min=0, help="Tasks of several steps, so many of each kind; 0: none.")
     ] = 16,
@@ -100,7 +102,7 @@ def drift(
 
     zeropoint drift small.gguf --ref model-BF16.gguf --count 24 -n 64
 
-    zeropoint drift model-BF16.gguf --as INT4_SYM_G32 --prompts mine.jsonl --run runs/drift
+    zeropoint drift model-BF16.gguf --as INT4_SYM_G32 --prompts mine.jsonl --report drift.html
     """
     from zeropoint.metrics.drift import Settings
     from zeropoint.metrics.prompts import read_prompts
@@ -123,12 +125,15 @@ def drift(
     job.say_method(reference)
     job.chains = (chains, steps, level)
     results = []
-    for index, path in enumerate(quants):
-        other = job.quantized(reference, as_, requantize) if as_ else job.open(path)
-        folder = run / f"{index:02}-{path.stem}" if run and len(quants) > 1 else run
-        found = job.follow(reference, other, folder)
-        drift_page.show(out, other.side.name, found)
-        results.append(found)
+    with run_folder(run, report) as kept:
+        for index, path in enumerate(quants):
+            other = job.quantized(reference, as_, requantize) if as_ else job.open(path)
+            folder = kept / f"{index:02}-{path.stem}" if kept and len(quants) > 1 else kept
+            found = job.follow(reference, other, folder)
+            drift_page.show(out, other.side.name, found)
+            results.append(found)
+        if report and kept:
+            write_report(out, [kept], report)
     out.finish("drift", results[0] if len(results) == 1 else {"results": results})
     if run:
         out.note(f"wrote {run}")
@@ -278,7 +283,7 @@ class Job:
                     save_texts(run, place, texts)
                     saved = record.pairs
             sides.append([texts[index] for index in range(len(self.prompts))])
-        return text_figures(*sides, prompts=self.prompts)
+        return text_figures(*sides, prompts=self.prompts, run=run)
 
     def _encode(self, opened: Opened) -> list[list[int]]:
         from zeropoint.metrics.prompts import encode_prompts

@@ -42,15 +42,16 @@ def report(
 ) -> None:
     """The evidence as one page: verdict, loss with intervals, text, tensors, frontier, method.
 
-    A run is what measure, quantize and ladder keep with --run. The file opens from a disk, needs
-    no network and no server, and its words and tables need no scripts.
+    A run is what measure, quantize, ladder, drift, tasks and compare keep with --run; a folder of
+    several runs stands for all of them. The file opens from a disk, needs no network and no server,
+    and its words and tables need no scripts.
 
     --walk takes a model and, if you like, its quant and runs; what they do not give comes from an
     example run, and the page says where. Alone it writes the example.
 
     [bold]Examples:[/bold]
 
-    zeropoint report runs/measured runs/quantized runs/ladder -o report.html
+    zeropoint report runs/measured runs/quantized runs/ladder runs/drift -o report.html
 
     zeropoint report --walk model-BF16.gguf small.gguf runs/measured runs/ladder -o walk.html
     """

@@ -1,6 +1,8 @@
 """`tasks`: models at the user's own tasks, before and after."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,10 +12,11 @@ from zeropoint.cli import measuring
 from zeropoint.cli.drift_page import number, spread
 from zeropoint.cli.output import AsJson, Output, Quiet, in_bytes
 from zeropoint.cli.progress import AsProgress, Progress, track
+from zeropoint.cli.reporting import Report, run_folder, write_report
 from zeropoint.cli.run import Arithmetic
 
 if TYPE_CHECKING:
-    from zeropoint.metrics.task_files import Task
+    from zeropoint.metrics.task_files import BadLine, Task
     from zeropoint.metrics.tasking import Taker
 
 SHOWN = 8  # bad lines, and flips, that are named
@@ -63,6 +66,7 @@ def tasks(
         Path | None,
         typer.Option(metavar="DIR", help="Keep all answers; the same run goes on from there."),
     ] = None,
+    report: Report = None,
     threads: measuring.Threads = None,
     progress: AsProgress = Progress.auto,
     as_json: AsJson = False,
@@ -88,14 +92,37 @@ def tasks(
     how = Progress.none if quiet and progress is Progress.auto else progress
     if bool(file) == bool(harness):
         raise typer.BadParameter("give either --tasks FILE or --lm-eval NAME")
-    if harness:
-        from zeropoint.cli.harness import run_harness
+    arithmetic = mode.value, threads
+    with run_folder(run, report) as kept:
+        if harness:
+            from zeropoint.cli.harness import run_harness
 
-        run_harness(out, models, harness.split(","), include, (count, tokens),
-                    (mode.value, threads), run)  # fmt: skip
-        return
+            names = harness.split(",")
+            run_harness(out, models, names, include, (count, tokens), arithmetic, kept)
+        else:
+            asked = ask(out, file, allow_code, count)
+            open_one = partial(open_taker, how=arithmetic, asked=(chat, tokens, together))
+            said = {"tokens": tokens, "chat": chat, "mode": mode.value, "together": together}
+            take(out, list(map(open_one, models)), asked, (said, run, kept), how)
+        if report and kept:
+            write_report(out, [kept], report)
+    if run:
+        out.note(f"wrote {run}")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The tasks of a file that are asked, and what of it is not."""
+
+    tasks: "list[Task]"
+    bad: "list[BadLine]"
+    refused: list[str]  # they run code, which is not allowed
+
+
+def ask(out: Output, file: str, allow_code: bool, count: int | None) -> Asked:
+    """Read a task file, and say which of its lines are left out."""
     from zeropoint.metrics.task_files import read_tasks
-    from zeropoint.metrics.tasking import allowed_tasks, start_run, task_figures
+    from zeropoint.metrics.tasking import allowed_tasks
 
     read, bad = read_tasks(file)
     for line in bad[:SHOWN]:
@@ -108,24 +135,34 @@ def tasks(
         out.warn(f"{len(refused)} tasks run code and are left out; add --allow-code")
     if any(task.kind == "code" for task in asked):
         check_containment()
-    takers = [open_taker(path, (mode.value, threads), (chat, tokens, together)) for path in models]
-    said = {"tokens": tokens, "chat": chat, "mode": mode.value, "together": together}
-    folder = start_run(run, [t.side for t in takers], asked, said) if run else None
+    return Asked(asked, bad, refused)
+
+
+def take(
+    out: Output,
+    takers: "Sequence[Taker]",
+    asked: Asked,
+    kept: tuple[dict[str, Any], Path | None, Path | None],
+    how: Progress,
+) -> None:
+    """Let all models answer, sum up and print; `kept`: the settings, the run wanted, the folder."""
+    from zeropoint.metrics.tasking import start_run, task_figures
+
+    said, run, path = kept
+    folder = start_run(path, [t.side for t in takers], asked.tasks, said) if path else None
     for place, taker in enumerate(takers):
-        answer(out, taker, asked, (folder, place), how)
+        answer(out, taker, asked.tasks, (folder, place, run), how)
     found: dict[str, Any] = {
-        "tasks": len(asked),
-        "bad_lines": [vars(line) for line in bad],
-        "left_out": refused,
-        "models": task_figures(takers, asked),
+        "tasks": len(asked.tasks),
+        "bad_lines": [vars(line) for line in asked.bad],
+        "left_out": asked.refused,
+        "models": task_figures(takers, asked.tasks),
     }
     if folder:
-        folder.save_table("tasks", [vars(task) for task in asked])
+        folder.save_table("tasks", [vars(task) for task in asked.tasks])
         folder.finish(found)
     show(out, found["models"])
     out.finish("tasks", found)
-    if run:
-        out.note(f"wrote {run}")
 
 
 def check_containment() -> None:
@@ -139,8 +176,6 @@ def open_taker(
     path: Path, how: tuple[str, int | None], asked: tuple[bool | None, int, int]
 ) -> "Taker":
     """Load a model that is to answer tasks."""
-    from functools import partial
-
     from zeropoint.checkpoints import open_model
     from zeropoint.cli.generation import as_mode
     from zeropoint.metrics.prompts import encode_prompts
@@ -157,20 +192,25 @@ def open_taker(
 
 
 def answer(
-    out: Output, taker: "Taker", asked: "Sequence[Task]", kept: tuple[Any, int], how: Progress
+    out: Output,
+    taker: "Taker",
+    asked: "Sequence[Task]",
+    kept: tuple[Any, int, Path | None],
+    how: Progress,
 ) -> None:
     """Let one model answer; an interrupted run says where it goes on."""
     from zeropoint.metrics.tasking import take_tasks
 
     out.note(f"{taker.side.name}: {in_bytes(taker.side.file_bytes)}")
-    records = take_tasks(taker, asked, *kept)
+    folder, place, run = kept
+    records = take_tasks(taker, asked, folder, place)
     try:
         for _ in track(records, len(asked), "answering", how, lambda found: f"{found.right} right"):
             pass
     except KeyboardInterrupt:
-        if kept[0]:
+        if run:
             typer.echo(
-                f"{kept[0].path} holds {len(taker.answers)} answers of {taker.side.name}; the same "
+                f"{run} holds {len(taker.answers)} answers of {taker.side.name}; the same "
                 "command goes on from there",
                 err=True,
             )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from zeropoint.calibration.corpus import Corpus
 from zeropoint.checkpoints.runs import RunFolder
-from zeropoint.errors import CheckpointError, MeasurementError
+from zeropoint.errors import MeasurementError
 from zeropoint.metrics.comparing import group_letters, tell_apart
 from zeropoint.metrics.drift_figures import interval
 from zeropoint.metrics.likelihood import likelihoods
@@ -126,16 +126,7 @@ def _pieces(
 
 def load_nats(run: RunFolder, place: int) -> list[float]:
     """Return what a run holds of one model."""
-    path = run.path / f"nats-{place}.json"
-    if not path.exists():
-        return []
-    try:
-        table = run.load_table(f"nats-{place}")
-    except ValueError:
-        table = None
-    if not isinstance(table, list) or not all(isinstance(nats, float) for nats in table):
-        raise CheckpointError(path, "is damaged; delete it to score again")
-    return [float(nats) for nats in table]
+    return run.load_rows(f"nats-{place}", float)
 
 
 def text_figures(windows: Sequence[Window], nats: Sequence[Sequence[float]]) -> list[Figures]:

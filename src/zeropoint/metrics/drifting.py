@@ -9,7 +9,6 @@ import numpy as np
 
 from zeropoint import kernels
 from zeropoint.checkpoints.runs import RunFolder
-from zeropoint.errors import CheckpointError
 from zeropoint.metrics.drift import Drift, Drifted, Settings, first_difference
 from zeropoint.metrics.drift_figures import (
     answers,
@@ -24,7 +23,15 @@ from zeropoint.metrics.sides import Side
 from zeropoint.metrics.statistics import estimate, wilson
 from zeropoint.metrics.summary import Figures
 from zeropoint.metrics.texts import answer_of, rejoins
-from zeropoint.models import GREEDY, LanguageModel, Written, choose, generate_together, in_batches
+from zeropoint.models import (
+    GREEDY,
+    LanguageModel,
+    Tokenizer,
+    Written,
+    choose,
+    generate_together,
+    in_batches,
+)
 
 DRIFT_VERSION = 1  # bumped when a published number changes
 
@@ -67,8 +74,8 @@ def free_run_results(
                     "way": pair.way,
                     "reference": tokenizer.decode(pair.reference),
                     "quant": tokenizer.decode(pair.quant),
-                    "reference_pieces": [tokenizer.decode([id]) for id in pair.reference],
-                    "quant_pieces": [tokenizer.decode([id]) for id in pair.quant],
+                    "reference_pieces": pieces_of(tokenizer, pair.reference),
+                    "quant_pieces": pieces_of(tokenizer, pair.quant),
                     "split": split,
                     "met_again": None if met is None else list(met),
                     "same_answer": answer(pair, pair.reference) == answer(pair, pair.quant),
@@ -76,6 +83,15 @@ def free_run_results(
             )
         run.save_table("pairs", table)
     return drift_figures(drift.pairs, drift.settings.limit, stops=tokenizer.stops, answer=answer)
+
+
+def pieces_of(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
+    """Return the text that each token completes, never half a character."""
+    stream = tokenizer.stream()
+    pieces = [stream.push(id) for id in ids]
+    if pieces:
+        pieces[-1] += stream.finish()
+    return pieces
 
 
 @dataclass(frozen=True)
@@ -125,32 +141,49 @@ def save_texts(run: RunFolder, place: int, texts: Mapping[int, Text]) -> None:
 
 def load_texts(run: RunFolder, place: int) -> dict[int, Text]:
     """Return what a run holds of one model."""
-    path = run.path / f"texts-{place}.json"
-    if not path.exists():
-        return {}
-    try:
-        table: Any = run.load_table(f"texts-{place}")
-        return {
-            int(row["prompt"]): Text(str(row["text"]), int(row["tokens"]), bool(row["stopped"]))
-            for row in table
-        }
-    except (ValueError, TypeError, KeyError):
-        raise CheckpointError(path, "is damaged; delete it to write again") from None
+    return dict(run.load_rows(f"texts-{place}", _text))
+
+
+def _text(row: Any) -> tuple[int, Text]:
+    return int(row["prompt"]), Text(str(row["text"]), int(row["tokens"]), bool(row["stopped"]))
 
 
 def text_figures(
-    reference: Sequence[Text], quant: Sequence[Text], *, prompts: Sequence[Prompt]
+    reference: Sequence[Text],
+    quant: Sequence[Text],
+    *,
+    prompts: Sequence[Prompt],
+    run: RunFolder | None = None,
 ) -> Figures:
-    """Compare the texts of models whose tokens differ: by character, and by answer."""
+    """Compare the texts of models whose tokens differ: by character, and by answer.
+
+    The texts side by side go to `pairs.json` of the run folder.
+    """
     texts = list(zip(reference, quant, strict=True))
     splits = [first_difference(one.text, other.text) for one, other in texts]
+    same_answer = [
+        answer_of(one.text, prompt.answer) == answer_of(other.text, prompt.answer)
+        for (one, other), prompt in zip(texts, prompts, strict=True)
+    ]
+    if run:
+        rows = zip(prompts, texts, splits, same_answer, strict=True)
+        table = [
+            {
+                "prompt": prompt.prompt,
+                "domain": prompt.domain,
+                "way": "greedy",
+                "reference": one.text,
+                "quant": other.text,
+                "split": split,
+                "met_again": None,
+                "same_answer": same,
+            }
+            for prompt, (one, other), split, same in rows
+        ]
+        run.save_table("pairs", table)
     limit = max(1, *(len(text.text) for pair in texts for text in pair))
     curve = survival(splits, limit)
     ones = np.ones(len(texts))
-    same = sum(
-        answer_of(one.text, prompt.answer) == answer_of(other.text, prompt.answer)
-        for (one, other), prompt in zip(texts, prompts, strict=True)
-    )
 
     def sizes(side: Sequence[Text]) -> np.ndarray:
         return np.array([float(len(text.text.encode())) for text in side])
@@ -161,7 +194,7 @@ def text_figures(
         "survival_characters": [
             {"characters": at, **interval(curve[at - 1])} for at in doublings(limit)
         ],
-        "same_answer": interval(wilson(same, len(texts))),
+        "same_answer": interval(wilson(sum(same_answer), len(texts))),
         "bytes": {
             "reference": float(sizes(reference).mean()),
             "quant": float(sizes(quant).mean()),

@@ -197,10 +197,7 @@ def _recorded_floor(run: RunFolder | None, chunks: int) -> float | None:
     """Return the floor that a run holds already, if it was measured on as many chunks."""
     if run is None or not (run.path / "floor.json").exists():
         return None
-    try:
-        table = run.load_table("floor")
-    except ValueError:
-        table = None
+    table = run.load_table("floor")
     if not isinstance(table, dict) or not isinstance(table.get("kl_mean"), float):
         raise CheckpointError(run.path / "floor.json", "is damaged; delete it to measure it again")
     return float(table["kl_mean"]) if table.get("chunks") == chunks else None

@@ -9,7 +9,7 @@ import numpy as np
 
 from zeropoint import kernels
 from zeropoint.checkpoints.runs import RunFolder
-from zeropoint.errors import CheckpointError, MeasurementError
+from zeropoint.errors import MeasurementError
 from zeropoint.metrics.across import size_of
 from zeropoint.metrics.drift_figures import interval
 from zeropoint.metrics.sides import Side
@@ -109,14 +109,12 @@ def _save(taker: Taker, run: RunFolder | None, place: int) -> None:
 
 def load_answers(run: RunFolder, place: int) -> dict[str, Answer]:
     """Return the answers that a run holds of one model."""
-    path = run.path / f"answers-{place}.json"
-    if not path.exists():
-        return {}
-    try:
-        table: Any = run.load_table(f"answers-{place}")
-        return {row["task"]: Answer(**row) for row in table}
-    except (ValueError, TypeError, KeyError):
-        raise CheckpointError(path, "is damaged; delete it to answer again") from None
+    return {answer.task: answer for answer in run.load_rows(f"answers-{place}", _answer)}
+
+
+def _answer(row: Any) -> Answer:
+    task, text, reason = (str(row[key]) for key in ("task", "text", "reason"))
+    return Answer(task, bool(row["right"]), text, reason, int(row["tokens"]), bool(row["ended"]))
 
 
 def task_figures(takers: Sequence[Taker], tasks: Sequence[Task]) -> list[Figures]:

@@ -1,22 +1,25 @@
 """What a page shows of runs: read from run folders, summed up for figures, nothing invented.
 
-A run is one of three, told by its verb: `measure` (tokens, divergences, both top tens), `quantize`
-(per-tensor errors, histograms, worst blocks), `ladder` (a table of levels, each a run of its own).
+A run is told by its verb: `measure` (tokens, divergences, both top tens), `quantize` (per-tensor
+errors, histograms, worst blocks), `ladder` (a table of levels, each a run of its own), and `drift`,
+`tasks` and `across` (`compare` without --ref), which step_evidence reads.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from zeropoint.checkpoints.runs import RunFolder
-from zeropoint.errors import CheckpointError
+from zeropoint.errors import CheckpointError, MeasurementError
 from zeropoint.plans import inventory
 
 SHOWN_POSITIONS = 1200  # of the texts, token by token, with both top tens
 HISTOGRAM_BINS = 64
+
+VERBS = ("measure", "quantize", "ladder", "drift", "tasks", "across")
 
 # Figures of a mark of the frontier: of a ladder's level, and of anything that was measured.
 OF_LEVEL = ("level", "kind", "format", "bytes", "bits_per_weight", "prompt_tokens_per_second",
@@ -25,6 +28,7 @@ OF_LOSS = ("kl", "perplexity", "top1", "top1_low", "top1_high", "flips", "floor"
            "tokens")  # fmt: skip
 
 Figures = dict[str, Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -40,13 +44,16 @@ class Run:
 
 
 def open_runs(paths: Sequence[Path]) -> list[Run]:
-    """Open runs. Raises CheckpointError for what is none, or has no results yet."""
+    """Open runs; a folder that is none but holds some stands for them (`--run` of several quants).
+
+    Raises CheckpointError for what is none, or has no results yet.
+    """
     runs = []
-    for path in paths:
+    for path in [run for given in paths for run in _runs_in(given)]:
         folder = RunFolder.open(path)
         identity, results = folder.identity, folder.results
         verb = str(identity.get("verb"))
-        if verb not in ("measure", "quantize", "ladder"):
+        if verb not in VERBS:
             raise CheckpointError(path, f"is a run of {verb!r}, which a report does not show")
         if not results:
             raise CheckpointError(path, "is not finished; the same command goes on from there")
@@ -55,6 +62,21 @@ def open_runs(paths: Sequence[Path]) -> list[Run]:
             raise CheckpointError(path / "run.json", "has no inputs and settings")
         runs.append(Run(path, verb, inputs, settings, results, folder))
     return runs
+
+
+def _runs_in(path: Path) -> list[Path]:
+    if not path.is_dir() or (path / "run.json").exists():
+        return [path]
+    return sorted(head.parent for head in path.glob("*/run.json")) or [path]
+
+
+def readable(made: Callable[[], T]) -> T:
+    """Return what `made` makes of runs. Raises MeasurementError where a run.json says nonsense."""
+    try:
+        return made()
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        told = "a run is damaged, or of another version: measure or quantize it again"
+        raise MeasurementError(told) from error
 
 
 def text_of(run: Run, positions: int = SHOWN_POSITIONS) -> list[Figures]:

@@ -53,8 +53,9 @@ def page(title: str, rail: str, body: str, data: object = None, entry: str = "st
 
 def rail(library: Library, here: str, model: Entry | None = None) -> str:
     """Return the way around: home, and the pages of the model that is open."""
-    groups = [("", [("/", "Models and runs"), ("/chat", "Chat"), ("/jobs", "Jobs")])]
-    groups += [("Do", [("/plan", "Plan"), ("/speed", "Speed"), ("/size", "Size vs bits")])]
+    main = ("/", "Models and runs"), ("/long-run", "Long run"), ("/chat", "Chat"), ("/jobs", "Jobs")
+    do = ("/plan", "Plan"), ("/speed", "Speed"), ("/size", "Size vs bits")
+    groups = [("", [*main]), ("Do", [*do])]
     if model is not None:
         base = f"/models/{model.id}"
         groups += [
@@ -124,7 +125,8 @@ def runs_of(runs: Sequence[Entry]) -> str:
     if not runs:
         return section(
             "runs", "", "Runs",
-            "<p>No run here: <code>--run DIR</code> of measure, quantize and ladder keeps one.</p>",
+            "<p>No run here: <code>--run DIR</code> of measure, quantize, ladder, drift and tasks "
+            "keeps one.</p>",
         )  # fmt: skip
     rows = [run_row(run) for run in runs]
     columns = ("In the report", "Folder", "Verb", "Of", ">KL, nats per token", "Verdict", "Changed")
@@ -133,7 +135,8 @@ def runs_of(runs: Sequence[Entry]) -> str:
         f'<form class="wide" method="get" action="/report">{table(columns, rows)}'
         '<p class="choices"><button type="submit">Report of the chosen runs</button> '
         '<button type="submit" formaction="/measure">Token by token</button> '
-        '<button type="submit" formaction="/compare">Compare them</button></p></form>',
+        '<button type="submit" formaction="/compare">Compare them</button> '
+        '<button type="submit" formaction="/long-run">Over many steps</button></p></form>',
     )  # fmt: skip
 
 
@@ -147,7 +150,7 @@ def run_row(entry: Entry) -> tuple[object, ...]:
         folder = RunFolder.open(entry.path)
         found = folder.results
         verb, of = str(folder.identity.get("verb")), subject(folder.identity)
-        if verb in ("measure", "quantize", "ladder") and found:
+        if verb in evidence.VERBS and found:
             box = (
                 f'<input type="checkbox" name="run" value="{entry.id}" '
                 f'aria-label="{escape(entry.name)}">'
@@ -175,6 +178,9 @@ def subject(identity: object) -> str:
     name = part(identity, "inputs", "quant", "name") or part(identity, "inputs", "source")
     if isinstance(name, list):
         name = ", ".join(str(item) for item in name)
+    models = part(identity, "inputs", "models")
+    if isinstance(models, list):
+        name = name or ", ".join(str(part(side, "name")) for side in models)
     return str(name or part(identity, "inputs", "reference", "name") or "")
 
 

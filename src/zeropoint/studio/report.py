@@ -11,7 +11,7 @@ from typing import Any
 from zeropoint.errors import MeasurementError
 from zeropoint.metrics.verdict import THRESHOLDS, WORDS
 from zeropoint.plans.choices import UNQUANTIZED
-from zeropoint.studio import evidence
+from zeropoint.studio import evidence, step_sections
 from zeropoint.studio.evidence import Figures, Run
 from zeropoint.studio.html import Raw, facts, figure, number, percent, section, size, table, text
 from zeropoint.studio.page import self_contained
@@ -23,6 +23,7 @@ from zeropoint.studio.sections import (
     where_bytes,
     why,
 )
+from zeropoint.studio.step_evidence import steps_of
 
 WORST = 50  # positions in the table of the worst
 MILD = "SMALL, MEASURABLE"
@@ -30,18 +31,19 @@ MILD = "SMALL, MEASURABLE"
 
 def render_report(runs: Sequence[Run]) -> str:
     """Return the report of these runs as one HTML file. Raises MeasurementError for none."""
-    return self_contained(*report_of(runs))
+    return evidence.readable(lambda: self_contained(*report_of(runs)))
 
 
 def report_of(runs: Sequence[Run]) -> tuple[str, str, str, dict[str, Any]]:
     """Return the report's title, body, entry and data. Raises MeasurementError for no runs."""
     if not runs:
-        raise MeasurementError("a report needs a run: of measure, quantize or ladder, with --run")
+        raise MeasurementError("a report needs a run, as measure, quantize, drift and others keep "
+                               "it with --run")  # fmt: skip
     measures = [run for run in runs if run.verb == "measure"]
     quantize = next((run for run in runs if run.verb == "quantize"), None)
-    levels = levels_of(runs)
-    data: dict[str, Any] = {"run": runs[0].path.name, "runs": [raw(run) for run in runs]}
-    parts = [verdict(measures, quantize, levels), provenance(runs)]
+    levels, steps = levels_of(runs), steps_of(runs)
+    data: dict[str, Any] = {"run": runs[0].path.name, "runs": [raw(run) for run in runs], **steps}
+    parts = [verdict(measures, quantize, levels, steps), provenance(runs)]
     if quantize:
         data["tensors"] = evidence.tensors_of(quantize)
         parts += [where_bytes(data["tensors"])]
@@ -54,6 +56,8 @@ def report_of(runs: Sequence[Run]) -> tuple[str, str, str, dict[str, Any]]:
         parts += [in_which_tensors(data["tensors"])]
         if any("counts" in tensor for tensor in data["tensors"]):
             parts += [why(data["tensors"])]
+    if steps:
+        parts += [step_sections.over_many_steps(steps)]
     if levels:
         data |= {"ladder": levels, "ladder_run": run_names(runs)}
         parts += [frontier(levels)]
@@ -82,10 +86,12 @@ FOOT = (
 def name_of(runs: Sequence[Run]) -> str:
     """Return what the report is about, in a few words."""
     for run in runs:
-        if run.verb == "measure":
+        if run.verb in ("measure", "drift"):
             return str(run.inputs["quant"]["name"])
         if run.verb == "ladder":
             return str(run.inputs["reference"]["name"])
+        if "models" in run.inputs:
+            return ", ".join(str(side["name"]) for side in run.inputs["models"])
     return ", ".join(str(name) for name in runs[0].inputs.get("source", [runs[0].path.name]))
 
 
@@ -105,14 +111,17 @@ def levels_of(runs: Sequence[Run]) -> list[Figures]:
     return sorted(known, key=lambda level: -level["bits_per_weight"])
 
 
-def verdict(measures: Sequence[Run], quantize: Run | None, levels: Sequence[Figures]) -> Raw:
+def verdict(
+    measures: Sequence[Run], quantize: Run | None, levels: Sequence[Figures], steps: Figures
+) -> Raw:
     """Section 1: one sentence, and a few figures that lead on."""
     if measures:
         said, chips = verdict_of_measure(measures[0])
     elif levels:
         said, chips = verdict_of_ladder(levels)
+    elif quantize is None:
+        said, chips = step_sections.said_of_steps(steps)
     else:
-        assert quantize is not None
         found = quantize.results
         said = (
             f"{size(found['output_bytes'])}, {number(found['bits_per_weight'], 3)} bits per "
@@ -186,21 +195,21 @@ def provenance(runs: Sequence[Run]) -> Raw:
     parts: list[str] = []
     for run in runs:
         pairs: list[tuple[str, object]] = [("Run", f"{run.path.name} ({run.verb})")]
-        for side in ("reference", "quant"):
-            if side in run.inputs:
-                found = run.inputs[side]
-                pairs.append(
-                    (
-                        side.capitalize(),
-                        f"{found['name']}: {size(found['file_bytes'])}, "
-                        f"{formats_in(found['formats'])}; {found['fingerprint'][:16]}",
-                    )
-                )
+        named = [(side, run.inputs[side]) for side in ("reference", "quant") if side in run.inputs]
+        named += [("model", side) for side in run.inputs.get("models", [])]
+        for side, found in named:
+            told = (
+                f"{found['name']}: {size(found['file_bytes'])}, {formats_in(found['formats'])}; "
+                f"{found['fingerprint'][:16]}"
+            )
+            pairs.append((side.capitalize(), told))
         for label, value in (
             ("Made from", run.inputs.get("source")),
             ("SHA-256 of the source", run.inputs.get("source_sha256")),
             ("Importance", run.inputs.get("imatrix")),
             ("Text, its hash", run.inputs.get("text", {}).get("corpus")),
+            ("Prompts, their hash", run.inputs.get("prompts")),
+            ("Tasks, their hash", run.inputs.get("tasks")),
         ):
             if value:
                 pairs.append((label, ", ".join(value) if isinstance(value, list) else value))
@@ -231,8 +240,13 @@ def method(runs: Sequence[Run]) -> Raw:
         "measure": "what was lost on text (zeropoint measure --run)",
         "quantize": "what happened to each tensor (zeropoint quantize --run)",
         "ladder": "the ladder (zeropoint ladder --run)",
+        "drift": "what happens over many steps (zeropoint drift --run)",
+        "tasks": "the tasks you care about (zeropoint tasks --run)",
     }
-    missing = [told for verb, told in known.items() if verb not in {run.verb for run in runs}]
+    verbs = {run.verb for run in runs}
+    missing = [told for verb, told in known.items() if verb not in verbs]
+    methods = METHOD if verbs & {"measure", "ladder"} else ""
+    methods += step_sections.METHOD if verbs & {"drift", "tasks", "across"} else ""
     left_out = f"<p>Not in this report: {text('; '.join(missing))}.</p>" if missing else ""
     words = table(("Verdict", "Means"), WORDS.items())
     limits = table(("Threshold", ">Value"), asdict(THRESHOLDS).items())
@@ -243,7 +257,7 @@ def method(runs: Sequence[Run]) -> Raw:
         "Everything that this page shows, as JSON.",
     )
     return section(
-        "method", "12", "Method, limits, raw results", METHOD, left_out, words, limits, saved
+        "method", "12", "Method, limits, raw results", methods, left_out, words, limits, saved
     )
 
 

@@ -16,8 +16,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from zeropoint.errors import MeasurementError, ZeropointError
-from zeropoint.studio import evidence, measured, multiplied, pages, products, weights
+from zeropoint.errors import ZeropointError
+from zeropoint.studio import evidence, longrun, measured, multiplied, pages, products, weights
 from zeropoint.studio.answers import as_html, as_json, as_line
 from zeropoint.studio.asking import (
     MOST_TOKENS,
@@ -70,6 +70,7 @@ class Routes:
             Route("/report/file", self.report_file),
             Route("/measure", self.measure),
             Route("/compare", self.compare),
+            Route("/long-run", self.long_run),
             Route(one + "/map", self.map),
             Route(one + "/weights", self.weights),
             Route(one + "/lab", self.lab),
@@ -149,21 +150,25 @@ class Routes:
         runs = self._runs(request)
         if not runs:
             raise HTTPException(400, "choose the runs that the report is of")
-        return as_html(_readable(lambda: pages.report_page(self.library, runs)))
+        return as_html(evidence.readable(lambda: pages.report_page(self.library, runs)))
 
     def measure(self, request: Request) -> Response:
         runs = self._runs(request)
         shown = min(whole(request.query_params, "shown", 0), max(len(runs) - 1, 0))
-        return as_html(_readable(lambda: measured.measured(self.library, runs, shown)))
+        return as_html(evidence.readable(lambda: measured.measured(self.library, runs, shown)))
 
     def compare(self, request: Request) -> Response:
         runs = self._runs(request)
-        return as_html(_readable(lambda: measured.compared(self.library, runs)))
+        return as_html(evidence.readable(lambda: measured.compared(self.library, runs)))
+
+    def long_run(self, request: Request) -> Response:
+        runs = self._runs(request)
+        return as_html(evidence.readable(lambda: longrun.long_run(self.library, runs)))
 
     def report_file(self, request: Request) -> Response:
         runs = self._runs(request)
         paths = [run.path for run in runs]
-        page = _readable(lambda: render_report(evidence.open_runs(paths)))
+        page = evidence.readable(lambda: render_report(evidence.open_runs(paths)))
         saved = {"content-disposition": 'attachment; filename="report.html"'}
         answer = as_html(page)
         answer.headers.update(saved)
@@ -329,15 +334,6 @@ def whole(given: Mapping[str, str], name: str, usual: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 13 and int(text) <= LARGEST):
         raise HTTPException(400, f"{name} is a whole number from 0")
     return int(text)
-
-
-def _readable(made: Callable[[], T]) -> T:
-    """Return what `made` makes of runs; a run.json may say anything, and then nothing is shown."""
-    try:
-        return made()
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-        told = "a run is damaged, or of another version: measure or quantize it again"
-        raise MeasurementError(told) from error
 
 
 def _inside(made: Callable[[], T]) -> T:

@@ -4,7 +4,7 @@ import { button, fact, figureParts, h, percent, picture, s, select, value, width
 import { source } from "./pick.js";
 import { pieceOf, shownPiece, targetOf, textPicker, topOf } from "./text.js";
 
-const NAMES = { kept: "right before and after", lost: "right → wrong", won: "wrong → right",
+export const NAMES = { kept: "right before and after", lost: "right → wrong", won: "wrong → right",
   neither: "wrong before and after" };
 
 /** What happened at each position: kept, lost, won or neither. */
@@ -60,13 +60,14 @@ export function answer(name, prompt, text, other) {
     same < text.length ? h("mark", {}, text.slice(same)) : null);
 }
 
-function bar(plot, counts, n) {
+export function bar(plot, counts, n) {
   const width = widthOf(plot), image = picture(width, 66, counts.map(([name, c]) => `${NAMES[name]}: ${c}`).join(", "));
   let x = 0;
   for (const [name, count] of counts) {
     const w = (width * count) / n;
     image.append(s("rect", { x, y: 4, width: Math.max(w - 1.5, 0), height: 30, class: `outcome ${name}` }));
-    if (w > 78) image.append(s("text", { x: x + 4, y: 52 }, `${NAMES[name]} ${percent(count / n)}`));
+    const told = `${NAMES[name]} ${percent(count / n)}`;
+    if (w > 6.2 * told.length) image.append(s("text", { x: x + 4, y: 52 }, told));
     else if (count) image.append(s("text", { x: x + w / 2, y: 24, "text-anchor": "middle", class: "strong" }, count));
     x += w;
   }

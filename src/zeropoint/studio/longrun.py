@@ -1,0 +1,77 @@
+"""The page of runs over many steps: texts, chains and tasks, as the report shows them."""
+
+from collections.abc import Sequence
+
+from zeropoint.checkpoints.runs import RunFolder
+from zeropoint.errors import CheckpointError, MeasurementError
+from zeropoint.studio import evidence, step_sections
+from zeropoint.studio.html import section, text
+from zeropoint.studio.library import Entry, Library
+from zeropoint.studio.pages import FOOT, page, rail, top
+from zeropoint.studio.step_evidence import VERBS, steps_of
+
+LEAD = (
+    "What single-token figures miss: when the texts of a quant part from its reference's, whether "
+    "losses compound, and what becomes of tasks of several steps."
+)
+
+EMPTY = """<p>No run of this kind lies below the folder. A terminal makes one:</p>
+<pre>zeropoint drift QUANT.gguf --ref MODEL.gguf --run runs/drift
+zeropoint tasks MODEL.gguf QUANT.gguf --tasks FILE.jsonl --run runs/tasks
+zeropoint compare MODEL.gguf OTHER.gguf --tasks python --allow-code --chains 16 --run runs/across
+</pre>"""
+
+
+def long_run(library: Library, chosen: Sequence[Entry]) -> str:
+    """Return the page of these runs; of the latest if none is chosen.
+
+    Raises MeasurementError for a run that tells nothing over many steps.
+    """
+    offered = list(runs_of_steps(library))
+    shown = list(chosen) or offered[:1]
+    body = top("long run", "Over many steps", LEAD)
+    here = rail(library, "/long-run")
+    if not shown:
+        return page(
+            "Long run", here, body + f"<main>{section('runs', '', 'Runs', EMPTY)}</main>{FOOT}"
+        )
+    runs = evidence.open_runs([entry.path for entry in shown])
+    for run in runs:
+        if run.verb not in VERBS:
+            told = (
+                f"{run.path.name} is a run of {run.verb}; this page shows runs of drift and tasks"
+            )
+            raise MeasurementError(told)
+    steps = steps_of(runs)
+    figures = "".join(step_sections.figures_of(steps).values())
+    if not figures:
+        figures = "<p>These runs hold neither texts nor chains nor answers to tasks.</p>"
+    body += chooser(offered, [entry.id for entry in shown])
+    return page("Long run", here, f"{body}<main>{figures}</main>{FOOT}", steps)
+
+
+def runs_of_steps(library: Library) -> list[Entry]:
+    """Return the finished runs of drift, tasks and compare, the latest first."""
+    found = []
+    for entry in library.listing().of("run"):
+        try:
+            folder = RunFolder.open(entry.path)
+            if folder.identity.get("verb") in VERBS and folder.results:
+                found.append(entry)
+        except CheckpointError:
+            continue  # the first page says what is wrong with it
+    return found
+
+
+def chooser(offered: Sequence[Entry], shown: Sequence[str]) -> str:
+    """Return the form that chooses the runs."""
+    boxes = "".join(
+        f'<label><input type="checkbox" name="run" value="{entry.id}"'
+        f"{' checked' if entry.id in shown else ''}> {text(entry.name)}</label>"
+        for entry in offered
+    )
+    return (
+        '<form class="pick" method="get" action="/long-run"><fieldset>'
+        f"<legend>Runs of drift, tasks and compare</legend>{boxes}</fieldset>"
+        '<button type="submit">Show them</button></form>'
+    )

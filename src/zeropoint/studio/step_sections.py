@@ -1,0 +1,305 @@
+"""Section 8 of a report, over many steps: its words, its figures' places, its tables."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from zeropoint.studio.evidence import Figures
+from zeropoint.studio.html import Raw, figure, folded, number, percent, section, table, wide
+
+SHOWN = 40  # rows of the tables of texts and of flips
+CUT = 300  # characters of a text in a table
+
+_WAYS = {"greedy": "the best", "sampled": "sampled"}
+
+FIGURES = {
+    "drifts": (
+        ("survival", "f-survival", "Texts that are still the same",
+         "Both models continue the same prompts with the same randomness. Arrow keys move along."),
+        ("compounding", "f-compounding", "Do losses add up, or compound?",
+         "What the texts differ by along the quant's own path, over what single tokens predict."),
+        ("sidebyside", "f-texts", "Side by side",
+         "Pick a prompt. What the other did not write is marked, from where they part."),
+    ),
+    "chains": (
+        ("chainsteps", "f-chains", "Tasks of several steps, each on the model's own answers",
+         "Sums, look-ups, edits, tool calls, checked after every step. Arrow keys move along."),
+    ),
+    "tasks": (
+        ("exam", "f-tasks", "Your own tasks, before and after",
+         "Pick a task to read what was answered."),
+    ),
+}  # fmt: skip
+
+
+def figures_of(steps: Mapping[str, Any]) -> dict[str, Raw]:
+    """Return the places of the figures that there is data for, by what they show."""
+    return {
+        key: Raw("".join(figure(*words) for words in FIGURES[key] if drawn(words[0], steps)))
+        for key in FIGURES
+        if steps.get(key)
+    }
+
+
+def drawn(visual: str, steps: Mapping[str, Any]) -> bool:
+    """Tell whether a visual has what it draws: models of other tokens have no KL between them."""
+    if visual == "compounding":
+        return any("compounding" in way for one in steps["drifts"] for way in one["ways"].values())
+    return visual != "sidebyside" or any(one["texts"] for one in steps["drifts"])
+
+
+def over_many_steps(steps: Mapping[str, Any]) -> Raw:
+    """Section 8: texts, chains and tasks, as far as there are any."""
+    places = figures_of(steps)
+    parts: list[str] = []
+    if "drifts" in steps:
+        parts += ["<h3>Texts that begin the same</h3>", INTRODUCTION, places["drifts"]]
+        for one in steps["drifts"]:
+            caption = f"{one['name']} beside {one['reference']}: texts and losses as they grow"
+            parts += [wide(table(SURVIVAL, survival_rows(one), caption))]
+        parts += list(text_tables(steps["drifts"]))
+    if "chains" in steps:
+        parts += ["<h3>Chains</h3>", places["chains"], *chain_tables(steps["chains"])]
+    if "tasks" in steps:
+        parts += ["<h3>Tasks</h3>", places["tasks"], *task_tables(steps["tasks"])]
+    if "scores" in steps:
+        parts += ["<h3>Tasks of lm-evaluation-harness</h3>", *map(score_table, steps["scores"])]
+    title = "Over many steps" if {"drifts", "chains"} & set(steps) else "On tasks"
+    return section("steps", "8", title, *parts)
+
+
+INTRODUCTION = """<p>Perplexity and KL look at one prediction at a time, after a text that the model
+did not write. Here both models write, and what each says next follows from what it said before.</p>
+"""
+
+SURVIVAL = ("Each token", ">After", ">The same", ">Predicted", ">KL on its own text",
+            ">KL predicted", ">Factor", ">95 %")  # fmt: skip
+
+
+def survival_rows(one: Figures) -> Iterator[tuple[object, ...]]:
+    """A quant after 1, 2, 4 … tokens."""
+    for name, way in one["ways"].items():
+        curve = way["curve"]
+        points = way.get("compounding") or [{"steps": at} for at in curve["at"]]
+        for point in points:
+            at = curve["at"].index(point["steps"])
+            alike = {"mean": curve["share"][at], "low": curve["low"][at], "high": curve["high"][at]}
+            yield (
+                _WAYS[name],
+                f"{point['steps']} {one['unit']}{'s' if point['steps'] > 1 else ''}",
+                share(alike),
+                percent(curve["predicted"][at], 0) if curve["predicted"] else None,
+                *(mean(point.get(key)) for key in ("own", "predicted", "factor")),
+                between(point.get("factor")),
+            )
+
+
+def text_tables(drifts: Sequence[Figures]) -> Iterator[Raw]:
+    """The texts, from a little before they part."""
+    for one in drifts:
+        rows = [
+            (words["prompt"], _WAYS[words["way"]], split_of(words), *ends_of(words),
+             "yes" if words["same_answer"] else "no")
+            for words in one["texts"]
+            if words["split"] is not None
+        ]  # fmt: skip
+        if rows:
+            columns = ("Prompt", "Tokens", ">Part at", "Both wrote", "The reference went on",
+                       "The quant went on", "Same answer")  # fmt: skip
+            more = f", {SHOWN} of {len(rows)}" if len(rows) > SHOWN else ""
+            caption = f"Texts of {one['name']} that part from the reference's{more}"
+            yield folded(caption, table(columns, rows[:SHOWN], caption))
+
+
+def split_of(words: Mapping[str, Any]) -> int:
+    """Return where two texts part, counted from 1."""
+    return int(words["split"]) + 1
+
+
+def ends_of(words: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Return the last of what both wrote, and how each went on."""
+    sides = words.get("pieces") or words["texts"]
+    split = words["split"]
+    same = "".join(sides[0][:split])
+    before = same if len(same) <= CUT else "…" + same[-CUT:]
+    own = ["".join(side[split:]) for side in sides]
+    cut = [part if len(part) <= CUT else part[:CUT] + "…" for part in own]
+    return before, cut[0] or "(it ended)", cut[1] or "(it ended)"
+
+
+def chain_tables(chains: Sequence[Figures]) -> Iterator[Raw]:
+    """Each quant's chains of all kinds step by step, and each kind in a line."""
+    for one in chains:
+        if one["together"]:
+            caption = f"{one['name']} beside {one['reference']}: chains of all kinds"
+            yield wide(table(CHAIN_STEPS, map(step_row, steps_in(one["together"])), caption))
+        kinds = [kind_row(found) for found in one["families"].values()]
+        yield wide(table(KINDS, kinds, f"{one['name']}: each kind, reference → quant"))
+
+
+CHAIN_STEPS = (">Steps", ">Reference right", ">Quant right", ">Lost", ">Won", ">p")
+KINDS = ("Kind", ">Level", ">Chains", ">Right after 1 step", ">After the last", ">Slip per step",
+         ">Wrong after a slip", "Told apart")  # fmt: skip
+
+
+def steps_in(found: Mapping[str, Any]) -> Iterator[tuple[int, Figures]]:
+    """Return the number of each step, and both models at it."""
+    for at, row in enumerate(found["steps"]):
+        sides = {side: found[side]["accuracy"][at] for side in ("reference", "quant")}
+        yield at + 1, {**row, **sides}
+
+
+def step_row(step: tuple[int, Figures]) -> tuple[object, ...]:
+    """Return one step as a row."""
+    number_of, at = step
+    sides = share(at["reference"]), share(at["quant"])
+    return number_of, *sides, at["lost"], at["won"], number(at["p"], 2)
+
+
+def kind_row(found: Mapping[str, Any]) -> tuple[object, ...]:
+    """Return one kind of chain as a row."""
+    first, last = (
+        both(found, lambda side, at=at: side["accuracy"][at]["mean"])  # type: ignore[misc]
+        for at in (0, -1)
+    )
+    return (
+        found["title"],
+        found["level"],
+        found["chains"],
+        first,
+        last,
+        both(found, lambda side: side["slip"]["mean"]),
+        both(found, lambda side: side["after_slip"]["mean"]),
+        told_apart(found),
+    )
+
+
+def both(found: Mapping[str, Any], of: Callable[[Mapping[str, Any]], float | None]) -> str:
+    """Return a share of both models."""
+    return f"{percent(of(found['reference']), 0)} → {percent(of(found['quant']), 0)}"
+
+
+def told_apart(found: Mapping[str, Any]) -> str:
+    """Say from which step on the two models are told apart."""
+    if found["reference"]["at_floor"]:
+        return "the reference is at floor"
+    step = found["distinguishable"]
+    if step is None:
+        return "not at these steps"
+    return f"from step {step} (p {number(found['steps'][step - 1]['p'], 2)})"
+
+
+def task_tables(runs: Sequence[Figures]) -> Iterator[Raw]:
+    """Each model's accuracy and flips beside the first's, and which tasks flipped."""
+    for run in runs:
+        rows = []
+        for place, one in enumerate(run["models"]):
+            beside = one["beside_first"]
+            flips: tuple[object, ...] = ("", "", "", "")
+            if place:
+                flips = (
+                    len(beside["lost"]),
+                    len(beside["won"]),
+                    share(beside["difference"]),
+                    number(beside["p"], 2),
+                )
+            rows.append(
+                (one["name"], f"{one['right']} of {one['tasks']}", share(one["accuracy"]), *flips,
+                 number(one["tokens"]["mean"], 3), percent(one["cut"], 0))
+            )  # fmt: skip
+        columns = ("Model", ">Right", ">95 %", ">Lost", ">Won", ">Difference", ">p",
+                   ">Tokens per answer", ">Cut")  # fmt: skip
+        yield wide(table(columns, rows, f"Tasks of the run {run['run']}; p: exact McNemar test"))
+        flipped = list(_flips(run))
+        if flipped:
+            caption = f"The {len(flipped)} answers that flipped"
+            cells = table(("Task", "Model", "Flip", "The first wrote", "It wrote"), flipped[:SHOWN])
+            yield folded(caption, cells)
+
+
+def _flips(run: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    words = {"lost": "right → wrong", "won": "wrong → right"}
+    for task in run["tasks"]:
+        for place, outcome in enumerate(task["outcome"]):
+            if outcome in words:
+                told = [task["answers"][k]["text"][:CUT] for k in (0, place)]
+                yield task["id"], run["models"][place]["name"], words[outcome], *told
+
+
+def score_table(found: Mapping[str, Any]) -> Raw:
+    """Return the scores of lm-evaluation-harness, a column for each model."""
+    models = found["models"]
+    rows = []
+    for task, values in models[0]["results"].items():
+        for key, value in values.items():
+            figure_name = key.partition(",")[0]
+            if isinstance(value, float | int) and not figure_name.endswith("_stderr"):
+                scores = [one["results"][task][key] for one in models]
+                rows.append((task, figure_name, *(number(float(score)) for score in scores)))
+    columns = ("Task", "Figure", *(f">{one['name']}" for one in models))
+    return wide(table(columns, rows, f"The run {found['run']}"))
+
+
+def mean(found: Mapping[str, Any] | None) -> str | None:
+    """Return a mean, as a table has it."""
+    return None if found is None or found["mean"] is None else number(found["mean"], 3)
+
+
+def between(found: Mapping[str, Any] | None) -> str | None:
+    """Return an interval, as a table has it."""
+    if found is None or found["low"] is None:
+        return None
+    return f"{number(found['low'], 3)} … {number(found['high'], 3)}"
+
+
+def share(found: Mapping[str, Any]) -> str:
+    """Return a share with its interval."""
+    if found["mean"] is None or found["low"] is None:
+        return percent(found["mean"], 0)
+    told = [percent(found[key], 0) for key in ("mean", "low", "high")]
+    return f"{told[0]} ({told[1]} … {told[2]})"
+
+
+def said_of_steps(steps: Mapping[str, Any]) -> tuple[str, list[tuple[str, str, str]]]:
+    """Return the verdict of runs without a measurement: sentences, and figures that lead on."""
+    sentences: list[str] = []
+    chips: list[tuple[str, str, str]] = []
+    for one in steps.get("drifts", []):
+        name, way = next(iter(one["ways"].items()))
+        split = way["split"]["median"]
+        when = f"by {one['unit']} {split}" if split else f"later than {one['limit']} {one['unit']}s"
+        sentences.append(f"{one['name']}: half of the texts ({_WAYS[name]}) have parted {when}")
+        if len(steps["drifts"]) == 1:
+            chips.append((when.removeprefix("by "), "half of the texts have parted", "#f-survival"))
+            if way.get("compounding"):
+                factor = way["compounding"][-1]["factor"]
+                told = f"compounding factor after {one['limit']} tokens"
+                chips.append((mean(factor) or "–", told, "#f-compounding"))
+    for one in steps.get("chains", []):
+        found = one["together"]
+        if found:
+            step = found["distinguishable"]
+            told = "not told apart" if step is None else f"told apart from step {step} on"
+            sentences.append(f"{one['name']}: chains are {told}")
+    for run in steps.get("tasks", []):
+        for one in run["models"][1:]:
+            flips = one["beside_first"]
+            sentences.append(
+                f"{one['name']}: {one['right']} of {one['tasks']} tasks right, "
+                f"{len(flips['lost'])} lost and {len(flips['won'])} won beside "
+                f"{run['models'][0]['name']} (p {number(flips['p'], 2)})"
+            )
+        first = run["models"][0]
+        if len(run["models"]) == 1:
+            sentences.append(f"{first['name']}: {first['right']} of {first['tasks']} tasks right")
+    return ". ".join(sentences or ["What was found is below"]) + ".", chips
+
+
+METHOD = """
+<p>Texts: both models continue the same prompts, greedily and by sampling with the same (Gumbel)
+noise, in exact arithmetic; a model beside itself never differs. The band is Wilson's, at each
+token; predicted is (1 − f)<sup>t</sup>, f the share of all tokens of the reference's text at which
+the quant, from the same beginning, chooses another. The factor is Σ KL(reference ‖ quant) along the
+quant's own text over the same along the reference's; its interval draws the prompts again. Chains
+are checked after every step; told apart means McNemar's exact test, all steps together at 5 %
+(Holm). Tasks: flips are told both ways, with McNemar's exact test.</p>
+"""
