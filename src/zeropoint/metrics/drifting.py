@@ -86,11 +86,15 @@ def free_run_results(
 
 
 def pieces_of(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
-    """Return the text that each token completes, never half a character."""
+    """Return the text that each token completes, never half a character; together: `decode`."""
     stream = tokenizer.stream()
     pieces = [stream.push(id) for id in ids]
     if pieces:
         pieces[-1] += stream.finish()
+    # Some tokenizers put a space before a text, which decoding it as a whole takes away again.
+    begin = next((place for place, piece in enumerate(pieces) if piece), None)
+    if begin is not None and "".join(pieces) != tokenizer.decode(ids):
+        pieces[begin] = pieces[begin].removeprefix(" ")
     return pieces
 
 
