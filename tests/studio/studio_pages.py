@@ -1,7 +1,7 @@
 """Pages of tiny models for the tests, and the words to work them with."""
 
-import os
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

@@ -10,6 +10,8 @@ from zeropoint.studio.library import Entry, Library
 from zeropoint.studio.pages import FOOT, page, rail, top
 from zeropoint.studio.step_evidence import VERBS, steps_of
 
+TITLES = {"drifts": "Texts that begin the same", "chains": "Chains", "tasks": "Tasks"}
+
 LEAD = (
     "What single-token figures miss: when the texts of a quant part from its reference's, whether "
     "losses compound, and what becomes of tasks of several steps."
@@ -43,11 +45,12 @@ def long_run(library: Library, chosen: Sequence[Entry]) -> str:
             )
             raise MeasurementError(told)
     steps = steps_of(runs)
-    figures = "".join(step_sections.figures_of(steps).values())
-    if not figures:
-        figures = "<p>These runs hold neither texts nor chains nor answers to tasks.</p>"
-    body += chooser(offered, [entry.id for entry in shown])
-    return page("Long run", here, f"{body}<main>{figures}</main>{FOOT}", steps)
+    places = step_sections.figures_of(steps)
+    parts: list[str] = [section(key, "", TITLES[key], drawn) for key, drawn in places.items()]
+    if not parts:
+        parts = ["<p>These runs hold neither texts nor chains nor answers to tasks.</p>"]
+    inside = chooser(offered, [entry.id for entry in shown]) + "".join(parts)
+    return page("Long run", here, f"{body}<main>{inside}</main>{FOOT}", steps)
 
 
 def runs_of_steps(library: Library) -> list[Entry]:

@@ -2,23 +2,20 @@
 
 import { axisBelow, axisLeft, fact, figureParts, h, linear, percent, picture, s, select, value, widthOf } from "./draw.js";
 import { source } from "./pick.js";
-import { chance, quantPicker, spread, walkable, whisker } from "./steps.js";
+import { chance, fill, quantPicker, spread, walkable, whisker } from "./steps.js";
 import { sides } from "./text.js";
 
 export function mount(figure, data, state) {
   const quants = quantPicker(data.chains, state, () => show());
-  const at = state.scope("chains", { family: "together", step: 0 }, () => show());
-  const names = new Map(data.chains.flatMap((one) => Object.entries(one.families)).map(([key, found]) => [key, found.title]));
-  const family = select({ label: "Kind of task", name: "family", options: [["together", "all together"], ...names],
-    onChange: (key) => at.set({ family: key }, { push: true }) });
+  const at = state.scope("chains", { family: "", step: 0 }, () => show());
+  const family = select({ label: "Kind of task", name: "family", options: [], onChange: (key) => at.set({ family: key }, { push: true }) });
   const show = figureParts(figure, [quants.control, family], (plot) => {
-    const one = quants.current(), wanted = at.get("family");
-    const key = wanted === "together" && one.together ? wanted : one.families[wanted] ? wanted : Object.keys(one.families)[0];
-    const found = key === "together" ? one.together : one.families[key];
+    const one = quants.current(), kinds = one.together ? { together: one.together, ...one.families } : one.families;
+    const key = kinds[at.get("family")] ? at.get("family") : Object.keys(kinds)[0], found = kinds[key];
     const step = Math.min(Math.max(Math.round(at.get("step")) || found.steps.length, 1), found.steps.length);
     const { lost, won, p } = found.steps[step - 1], share = (side) => spread(found[side].accuracy[step - 1]);
     quants.sync();
-    family.set(key);
+    fill(family, Object.entries(kinds).map(([kind, { title }]) => [kind, title ?? "all together"]), key);
     return {
       plot: [chart(plot, found, step, (i) => at.set({ step: i + 1 }))],
       reading: [fact(`reference right after ${step} step${step > 1 ? "s" : ""}`, value("reference", found.reference.accuracy[step - 1]

@@ -4,7 +4,7 @@ import { axisBelow, button, choice, fact, figureParts, format, h, inBytes, linea
   widthOf } from "./draw.js";
 import { bar, NAMES } from "./flips.js";
 import { source } from "./pick.js";
-import { chance, spread } from "./steps.js";
+import { chance, fill, spread } from "./steps.js";
 
 export function mount(figure, data, state) {
   const runs = data.tasks;
@@ -57,11 +57,6 @@ function chosen(runs, at) {
   return { one, place, found: one.models[place], list, i: Math.max(list.findIndex((t) => t.id === at.get("task")), 0) };
 }
 
-function fill(control, options, now) {
-  control.querySelector("select").replaceChildren(...options.map(([id, text]) => h("option", { value: id }, text)));
-  if (now !== undefined) control.set(now);
-}
-
 function verdict({ difference, lost, won, p }) {
   if (lost.length + won.length === 0) return "Every task has the same outcome.";
   return p < 0.05 ? `Shown to answer ${difference.mean < 0 ? "fewer" : "more"} tasks rightly.`
@@ -75,16 +70,19 @@ function chart(plot, models, chosen, pick) {
   const image = picture(width, bottom + 40, "Share of tasks answered rightly, by model", axisBelow(x, bottom, { n: width > 500 ? 5
     : 2, name: "answered rightly", x: right, label: (v) => percent(v, 0) }));
   const marks = models.map((one, i) => {
-    const y = i * step + 20, { mean, low, high } = one.accuracy, short = Math.floor(left / 7.5);
+    const y = i * step + 20, { mean, low, high } = one.accuracy;
     return s("g", { role: "button", class: i === chosen ? "chosen" : "", "data-mark": `m${i}`, onclick: () => pick(i),
       "aria-label": `${one.name}: ${one.right} of ${one.tasks} right, ${inBytes(one.file_bytes)}` }, s("rect", { class: "hit", x: 0,
-      y: y - 15, width, height: 30 }), s("text", { x: left - 10, y: y + 4, "text-anchor": "end", class: i ? "" : "strong" },
-    one.name.length > short ? `…${one.name.slice(1 - short)}` : one.name), s("path", { class: "whisker",
+      y: y - 15, width, height: 30 }), s("path", { class: "whisker",
       d: `M${x(low)} ${y - 5}v10M${x(high)} ${y - 5}v10M${x(low)} ${y}H${x(high)}` }), i ? s("rect", { class: "dot second",
-      x: x(mean) - 5.5, y: y - 5.5, width: 11, height: 11, rx: 2 }) : s("circle", { class: "dot", cx: x(mean), cy: y, r: 6 }),
-    s("text", { x: right + 12, y: y + 4 }, `${one.right} of ${one.tasks}`));
+      x: x(mean) - 5.5, y: y - 5.5, width: 11, height: 11, rx: 2 }) : s("circle", { class: "dot", cx: x(mean), cy: y, r: 6 }));
   });
-  image.append(...marks);
+  image.append(...marks, ...models.flatMap((one, i) => { // beside the marks, which have names of their own
+    const y = i * step + 24, short = Math.floor(left / 7.5), name = one.name;
+    return [s("text", { x: left - 10, y, "text-anchor": "end", class: i ? "" : "strong", "pointer-events": "none" },
+      name.length > short ? `…${name.slice(1 - short)}` : name), s("text", { x: right + 12, y, "pointer-events": "none" },
+      `${one.right} of ${one.tasks}`)];
+  }));
   const to = (i, event) => {
     const next = { ArrowDown: i + 1, ArrowUp: i - 1 }[event.key];
     if (next === undefined) return false;

@@ -2,7 +2,7 @@
 
 import { announce, button, fact, figureParts, format, h, select, value } from "./draw.js";
 import { source } from "./pick.js";
-import { quantPicker, wayPicker } from "./steps.js";
+import { fill, quantPicker, wayPicker } from "./steps.js";
 
 export function mount(figure, data, state) {
   const runs = data.drifts.filter((one) => one.texts.length);
@@ -17,8 +17,7 @@ export function mount(figure, data, state) {
     const one = quants.current(), texts = shown(), i = texts[at.get("prompt")] ? at.get("prompt") : 0, text = texts[i];
     quants.sync();
     ways.sync(one);
-    menu.querySelector("select").replaceChildren(...texts.map((t, k) => h("option", { value: String(k) }, titleOf(t, one.unit))));
-    menu.set(String(i));
+    fill(menu, texts.map((t, k) => [String(k), titleOf(t, one.unit)]), String(i));
     const sides = [0, 1].map((side) => cut(text, side));
     announce(text.split === null ? "These texts are the same." : `These texts part at ${one.unit} ${text.split + 1}.`);
     return {

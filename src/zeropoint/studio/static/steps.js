@@ -1,6 +1,6 @@
 // What the figures over many steps share: which quant, greedy or sampled, and marks to walk along.
 
-import { choice, format, percent, roving, s, select } from "./draw.js";
+import { choice, format, h, percent, roving, s, select } from "./draw.js";
 
 /** A menu of quants ({id, label}), one choice for the whole page; not shown where there is one. */
 export function quantPicker(list, state, onChange) {
@@ -23,6 +23,12 @@ export function wayPicker(list, state, onChange) {
   const of = (one) => (one.ways[at.get("way")] ? at.get("way") : Object.keys(one.ways)[0]);
   control.hidden = ways.length < 2;
   return { control, of, sync: (one) => control.set(of(one)) };
+}
+
+/** Give a menu its options, [value, text], and the one that is picked. */
+export function fill(control, options, now) {
+  control.querySelector("select").replaceChildren(...options.map(([id, text]) => h("option", { value: id }, text)));
+  if (now !== undefined) control.set(now);
 }
 
 /** A share with its interval, in words. */
