@@ -27,7 +27,7 @@ from zeropoint.plans.speed import Rates
 
 RECORD = 2  # version of the file
 READS = 8  # of memory, after all else was measured
-SHARE = 0.87  # of a plain read, and of single products, that whole models reach (docs/log.md)
+READING, MULTIPLYING = 0.87, 0.95  # of a plain read, and of one product, that models reach
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,12 @@ class Here:
         """
         memory = self.read_bytes_per_second
         seconds = {
-            f"read:{r.format}": 1 / (SHARE * min(r.read_bytes_per_second, memory))
+            f"read:{r.format}": 1 / (READING * min(r.read_bytes_per_second, memory))
             for r in self.rates
         }
-        seconds |= {f"multiply:{r.format}": 1 / (SHARE * r.weights_per_second) for r in self.rates}
+        seconds |= {
+            f"multiply:{r.format}": 1 / (MULTIPLYING * r.weights_per_second) for r in self.rates
+        }
         return Rates(seconds)
 
 

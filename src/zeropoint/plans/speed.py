@@ -48,7 +48,7 @@ SHARES = {
 KINDS = {
     "gpu": (0.88, 25e-6, 0.45),
     "unified": (0.83, 35e-6, 0.60),
-    "cpu": (0.75, 30e-6, 0.50),
+    "cpu": (0.75, 20e-6, 0.50),
     "hbm": (0.60, 30e-6, 0.20),
 }
 ELEMENT = 1e-9  # seconds that a processor takes for one number between two products
