@@ -21,8 +21,8 @@ def between(mean: float, half: float) -> dict[str, float]:
     return {"mean": mean, "low": mean - half, "high": mean + half}
 
 
-def across(folder: Path) -> Path:
-    """What `compare` without --ref leaves."""
+def across(folder: Path, *, steps: bool = True) -> Path:
+    """What `compare` without --ref leaves; without `steps` only text was read."""
     rows = [
         {"name": name, "formats": "", "file_bytes": size, "bits_per_weight": bits, "shape": shape,
          "weights": round(8 * size / bits), "cache": cache, "cache_bytes": 0, "memory_bytes": size,
@@ -37,6 +37,8 @@ def across(folder: Path) -> Path:
              between(0.9, 0.05), between(chains, 0.1)]}}}}
         for name, size, bits, shape, cache, nats, letters, tasks, chains in MODELS
     ]  # fmt: skip
+    if not steps:
+        rows = [row | {"tasks": None, "chains": None} for row in rows]
     sides = [{"name": name, "file_bytes": size, "bits_per_weight": bits, "formats": {"F16": 1},
               "fingerprint": "0" * 64} for name, size, bits, *_ in MODELS]  # fmt: skip
     inputs = {"models": sides, "text": {"corpus": "1" * 64, "windows": 40}, "tasks": "2" * 64}

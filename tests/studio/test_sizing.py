@@ -12,6 +12,7 @@ from studio_server import Studio, running
 
 from tinymodels import write_model
 from zeropoint.checkpoints import open_checkpoint
+from zeropoint.cli import main
 from zeropoint.metrics.across import cache_bytes
 from zeropoint.models import load_model
 from zeropoint.plans.shape import read_shape
@@ -108,6 +109,24 @@ def test_kl_is_shown_within_one_model_and_says_so(visit: Any, studio: Studio) ->
     page.locator('#f-size [data-control="series"]').select_option(index=3)
     until(page, "document.querySelector('#f-size').textContent.includes('tells nothing about')")
     assert number(page, "#f-size", "mean") == 0.001
+
+
+def test_a_report_of_several_models_says_which_is_best_and_draws_them(
+    new_page: Any, tmp_path: Path
+) -> None:
+    made_runs.across(tmp_path / "compared", steps=False)
+    path = tmp_path / "report.html"
+    assert main(["report", str(tmp_path / "compared"), "-o", str(path), "-q"]) == 0
+    told = path.read_text()
+    assert "Best of 6 models by nats per byte of the same text: large-Q8_0.gguf, not to be told " \
+        "from large-Q4_K_M.gguf." in told  # fmt: skip
+    plain = new_page(path, java_script_enabled=False)
+    cells = plain.locator("#size tbody tr").first.inner_text()
+    assert cells.split()[0] == "large-Q8_0.gguf" and "0.842" in cells
+    page = new_page(path, "#size.ctx=32768")
+    for name, size, _, _, cache, *_ in made_runs.MODELS:
+        row = next(row for row in rows(page, "#f-size") if row[0] == name)
+        assert int(row[5]) == memory(cache, size, 32768)
 
 
 def test_without_runs_it_says_which_command_makes_one(browser: Any, tmp_path: Path) -> None:

@@ -16,13 +16,16 @@ from zeropoint.studio.evidence import Figures, Run
 from zeropoint.studio.html import Raw, facts, figure, number, percent, section, size, table, text
 from zeropoint.studio.page import self_contained
 from zeropoint.studio.sections import (
+    bigger_or_smaller,
     frontier,
     how_much,
     in_which_tensors,
     on_what_text,
+    said_of_sizes,
     where_bytes,
     why,
 )
+from zeropoint.studio.sizing import scales_of
 from zeropoint.studio.step_evidence import steps_of
 
 WORST = 50  # positions in the table of the worst
@@ -43,7 +46,8 @@ def report_of(runs: Sequence[Run]) -> tuple[str, str, str, dict[str, Any]]:
     quantize = next((run for run in runs if run.verb == "quantize"), None)
     levels, steps = levels_of(runs), steps_of(runs)
     data: dict[str, Any] = {"run": runs[0].path.name, "runs": [raw(run) for run in runs], **steps}
-    parts = [verdict(measures, quantize, levels, steps), provenance(runs)]
+    sizes = scales_of(runs)
+    parts = [verdict(measures, quantize, levels, steps, sizes), provenance(runs)]
     if quantize:
         data["tensors"] = evidence.tensors_of(quantize)
         parts += [where_bytes(data["tensors"])]
@@ -61,6 +65,9 @@ def report_of(runs: Sequence[Run]) -> tuple[str, str, str, dict[str, Any]]:
     if levels:
         data |= {"ladder": levels, "ladder_run": run_names(runs)}
         parts += [frontier(levels)]
+    if sizes:
+        data["sizes"] = sizes
+        parts += [bigger_or_smaller(sizes)]
     parts.append(method(runs))
     title = f"What was lost: {name_of(runs)}"
     body = head(title, parts) + f"<main>{''.join(parts)}</main>" + FOOT
@@ -112,7 +119,11 @@ def levels_of(runs: Sequence[Run]) -> list[Figures]:
 
 
 def verdict(
-    measures: Sequence[Run], quantize: Run | None, levels: Sequence[Figures], steps: Figures
+    measures: Sequence[Run],
+    quantize: Run | None,
+    levels: Sequence[Figures],
+    steps: Figures,
+    sizes: Sequence[Figures],
 ) -> Raw:
     """Section 1: one sentence, and a few figures that lead on."""
     if measures:
@@ -120,7 +131,8 @@ def verdict(
     elif levels:
         said, chips = verdict_of_ladder(levels)
     elif quantize is None:
-        said, chips = step_sections.said_of_steps(steps)
+        said, chips = step_sections.said_of_steps(steps) if steps else ("", [])
+        said = f"{said_of_sizes(sizes)} {said}".strip()
     else:
         found = quantize.results
         said = (

@@ -238,3 +238,53 @@ def frontier(levels: Sequence[Figures]) -> Raw:
         ),
         wide(table(columns, rows, "The levels")),
     )
+
+
+def bigger_or_smaller(scales: Sequence[Figures]) -> Raw:
+    """Section 10: different models by memory, on scales that may be compared between models."""
+    parts: list[str] = []
+    for scale in scales:
+        share = scale["metric"] != "nats"
+        order = sorted(scale["points"], key=lambda p: p["mean"] if scale["less"] else -p["mean"])
+        rows = [
+            (
+                point["name"],
+                point["line"],
+                point["bits"],
+                size(point["file_bytes"]),
+                percent(point["mean"], 1) if share else number(point["mean"]),
+                interval(point),
+                point["group"] or "–",
+            )
+            for point in order
+        ]
+        columns = ("Model", "Size of", ">Bits per weight", ">File", ">Reached", ">95 %", "Group")
+        parts.append(wide(table(columns, rows, f"{scale['title']} ({scale['run']})")))
+    return section(
+        "size",
+        "10",
+        "Bigger, or more bits",
+        "<p>All of these models did the same, so they may be compared with each other; KL, which "
+        "is against a model's own reference, may not. Models that share a letter cannot be told "
+        "apart.</p>",
+        figure(
+            "sizebits",
+            "f-size",
+            "What models reach, by the memory that they take",
+            "One line for each size of model, marks by bits. The ring is what is best in the "
+            "budget.",
+        ),
+        *parts,
+    )
+
+
+def said_of_sizes(scales: Sequence[Figures]) -> str:
+    """Return which model is best on the first scale, and which cannot be told from it."""
+    if not scales:
+        return ""
+    scale = scales[0]
+    order = sorted(scale["points"], key=lambda p: p["mean"] if scale["less"] else -p["mean"])
+    best = order[0]
+    alike = [p["name"] for p in order[1:] if set(p["group"]) & set(best["group"])]
+    beside = f", not to be told from {', '.join(alike)}" if alike else ""
+    return f"Best of {len(order)} models by {scale['title']}: {best['name']}{beside}."

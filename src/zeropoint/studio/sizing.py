@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from zeropoint.plans.shape import Shape
-from zeropoint.studio.evidence import Figures
+from zeropoint.studio.evidence import Figures, Run
 
 BETWEEN = "These may be compared between models: all of them did the same."
 WITHIN = (
@@ -40,6 +40,13 @@ def series_of(runs: Iterable[tuple[Path, Record]], find: Find) -> list[Figures]:
             _add_measured(within, path, record, find)
     several = [series for series in within.values() if len(series["points"]) > 1]
     return [*between, *reversed(several)]
+
+
+def scales_of(runs: Iterable[Run]) -> list[Figures]:
+    """Return what of runs may be compared between models, from the runs alone."""
+    records = [(run.path, {"verb": run.verb, "inputs": run.inputs, "settings": run.settings,
+                           "results": run.results}) for run in runs]  # fmt: skip
+    return [scale for scale in series_of(records, lambda *_: None) if scale["between"]]
 
 
 def across(path: Path, verb: str, record: Record, find: Find) -> Iterator[Figures]:

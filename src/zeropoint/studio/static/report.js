@@ -11,8 +11,9 @@ import * as spread from "./spread.js";
 import * as ladder from "./ladder.js";
 import * as rawdata from "./rawdata.js";
 import * as sidebyside from "./sidebyside.js";
+import * as sizebits from "./sizebits.js";
 import * as survival from "./survival.js";
 import { mountAll, readIsland } from "./start.js";
 
 readIsland().then((data) => mountAll({ bytes, intervals, divergence, heat, spread, ladder, rawdata,
-  survival, compounding, sidebyside, chainsteps, exam }, data));
+  survival, compounding, sidebyside, sizebits, chainsteps, exam }, data));
