@@ -8,21 +8,28 @@ const LIMITS = [0.01, 0.05, 0.2, 1]; // nats: where the next shade begins
 
 export function mount(figure, data, state) {
   const picker = textPicker(data, state, () => show());
-  const ranked = () => Array.from(picker.current().kl, (kl, i) => [kl, i]).sort((a, b) => b[0] - a[0]).map(([, i]) => i);
+  const known = new Map(); // text → its positions from the worst on, and the mean
+  const of = (text) => {
+    if (!known.has(text)) {
+      known.set(text, { order: Array.from(text.kl, (_, i) => i).sort((a, b) => text.kl[b] - text.kl[a]),
+        mean: text.kl.reduce((a, v) => a + v, 0) / text.kl.length });
+    }
+    return known.get(text);
+  };
   const rank = (by) => {
-    const order = ranked(), to = order.indexOf(picker.position()) + by;
+    const { order } = of(picker.current()), to = order.indexOf(picker.position()) + by;
     picker.go(order[Math.min(Math.max(to, 0), order.length - 1)], true);
   };
   const controls = [picker.control, h("div", { class: "control buttons" },
     button("← back", "back", () => picker.go(picker.position() - 1)),
     button("forward →", "forward", () => picker.go(picker.position() + 1)),
-    button("worst token", "worst", () => picker.go(ranked()[0], true)),
+    button("worst token", "worst", () => picker.go(of(picker.current()).order[0], true)),
     button("next worst (n)", "next-worst", () => rank(1)), button("previous worst (p)", "previous-worst", () => rank(-1)))];
   const marked = drawnOnce((...parts) => shaded(...parts, picker, rank));
   const show = figureParts(figure, controls, (plot) => {
     const text = picker.current(), i = picker.position(), next = nextTokens(text, i);
     picker.sync();
-    const kl = text.kl[i], mean = text.kl.reduce((a, v) => a + v, 0) / text.kl.length;
+    const kl = text.kl[i], { mean } = of(text);
     announce(`KL ${format(kl, 3)} nats before ${shownPiece(text, targetOf(text, i))}`);
     return {
       plot: [marked(text, i, plot, text), bars(plot, text, i, next)],

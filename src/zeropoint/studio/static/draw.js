@@ -195,8 +195,10 @@ export function range({ label, min, max, step, name, onInput, onDone = () => {},
   return element;
 }
 
-/** A menu. Options are [value, text] or [group, [[value, text], …]]. */
+/** A menu. Options are [value, text] or [group, [[value, text], …]]; of thousands, a box that knows their names. */
 export function select({ label, options, name, onChange }) {
+  const all = options.flatMap(([first, second]) => (Array.isArray(second) ? second : [[first, second]]));
+  if (isDense(all.length)) return named({ label, values: all.map(([value]) => value), name, onChange });
   const id = `c${++serial}`;
   const option = ([value, text]) => h("option", { value }, text);
   const menu = h("select", { id, "data-control": name, onchange: () => onChange(menu.value) },
@@ -205,6 +207,23 @@ export function select({ label, options, name, onChange }) {
   const element = h("div", { class: "control" }, h("label", { for: id }, label), menu);
   element.set = (x) => {
     menu.value = x;
+  };
+  return element;
+}
+
+/** A box that one of many names is typed into (a menu of ten thousand takes a fifth of a second to turn). */
+function named({ label, values, name, onChange }) {
+  const id = `c${++serial}`, known = new Set(values);
+  const box = h("input", { type: "text", id, list: `${id}-list`, "data-control": name, spellcheck: "false", autocomplete: "off" });
+  box.addEventListener("change", () => {
+    box.setAttribute("aria-invalid", String(!known.has(box.value)));
+    if (known.has(box.value)) onChange(box.value);
+  });
+  const element = h("div", { class: "control wide" }, h("label", { for: id }, label), box, h("datalist", { id: `${id}-list` },
+    values.map((value) => h("option", { value }))));
+  element.set = (x) => {
+    box.value = x;
+    box.removeAttribute("aria-invalid");
   };
   return element;
 }
@@ -248,6 +267,59 @@ export function drawnOnce(make) {
   };
 }
 
+const CLICKABLE = 2000; // marks of which each is an element of its own
+
+/** Whether so many marks are too many to be elements: see `dense`. */
+export function isDense(count) {
+  return count > CLICKABLE;
+}
+
+/**
+ * Many rectangles as a few paths, one for each class, and one stop for the keyboard that moves over them: elements
+ * cost at every change, paths only when they are drawn. `boxes` are {x, y, width, height, class, name, told}; `pick(i)`
+ * is called by pointer and keys, `onKey(i, event)` may return where else a key leads. Returns mark(i).
+ */
+export function dense(image, boxes, { pick, onKey = () => undefined }) {
+  const paths = new Map();
+  for (const { x, y, width, height, class: kind } of boxes) {
+    if (!paths.has(kind)) paths.set(kind, []);
+    paths.get(kind).push(`M${x.toFixed(2)} ${y}h${width.toFixed(2)}v${height}h${(-width).toFixed(2)}z`);
+  }
+  const drawn = [...paths].map(([kind, parts]) => s("path", { class: kind, d: parts.join("") }));
+  const title = s("title"), stop = s("rect", { class: "frame stop", role: "button", tabindex: "0", rx: 2 });
+  image.setAttribute("role", "group");
+  image.append(title, ...drawn, stop);
+  let now = 0;
+  const under = (event) => {
+    const place = image.getBoundingClientRect(), scale = image.viewBox.baseVal.width / (place.width || 1);
+    const px = (event.clientX - place.left) * scale, py = (event.clientY - place.top) * scale;
+    return boxes.findIndex((b) => px >= b.x && px < b.x + Math.max(b.width, 1) && py >= b.y && py < b.y + b.height);
+  };
+  image.addEventListener("click", (event) => {
+    const i = under(event);
+    if (i < 0) return;
+    pick(i);
+    stop.focus({ preventScroll: true });
+  });
+  image.addEventListener("pointermove", (event) => {
+    title.textContent = boxes[under(event)]?.told ?? "";
+  });
+  stop.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.altKey || event.metaKey) return;
+    const to = { ArrowRight: now + 1, ArrowLeft: now - 1, Home: 0, End: boxes.length - 1 }[event.key] ?? onKey(now, event);
+    if (to === undefined) return;
+    event.preventDefault();
+    pick(Math.min(Math.max(to, 0), boxes.length - 1));
+  });
+  return (i) => {
+    const box = boxes[i];
+    if (!box) return;
+    now = i;
+    for (const [name, at] of [["x", box.x - 1], ["y", box.y - 2], ["width", Math.max(box.width + 2, 3)], ["height", box.height
+      + 4], ["aria-label", box.told], ["data-mark", box.name]]) stop.setAttribute(name, at);
+  };
+}
+
 /** A button. */
 export function button(label, name, onClick, more = {}) {
   return h("button", { type: "button", "data-control": name, onclick: onClick, ...more }, label);
@@ -276,7 +348,8 @@ export function numbers({ label, name, onChange }) {
 
 /**
  * The inside of a figure: controls, plot, reading and, behind it, its table. `draw()` fills them:
- * it returns {plot, reading, table: [columns, rows, caption], or a function that returns it};
+ * it returns {plot, reading, table: [columns, rows, caption], or a function that returns it; the very same one
+ * as before is not made again};
  * `show()` draws again: at once what is near the screen, the rest when there is time.
  */
 export function figureParts(figure, controls, draw) {
@@ -286,9 +359,12 @@ export function figureParts(figure, controls, draw) {
   const details = h("details", { class: "numbers" }, h("summary", {}, "The numbers as a table"),
     inside);
   figure.append(h("div", { class: "controls" }, controls), plot, reading, details);
-  let rows = null;
-  const fillTable = () => details.open && rows
-    && inside.replaceChildren(table(...(typeof rows === "function" ? rows() : rows)));
+  let rows = null, filled = null;
+  const fillTable = () => {
+    if (!details.open || !rows || rows === filled) return; // the same table stays: it may have ten thousand rows
+    filled = rows;
+    inside.replaceChildren(table(...(typeof rows === "function" ? rows() : rows)));
+  };
   details.addEventListener("toggle", fillTable);
   const now = () => {
     const drawn = draw(plot);

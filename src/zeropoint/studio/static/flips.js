@@ -19,21 +19,31 @@ export function mount(figure, data, state) {
   const picker = textPicker(data, state, () => show());
   const at = state.scope("flips", { prompt: 0 }, () => show());
   const all = data.answers ?? [];
+  const known = new Map(); // text → what happened at each of its tokens, how often, and the table of it
+  const of = (text) => {
+    if (!known.has(text)) {
+      const found = outcomes(text), counts = Object.fromEntries(Object.keys(NAMES).map((name) => [name, 0]));
+      for (const o of found) counts[o] += 1;
+      known.set(text, { found, counts, table: () => [["token", "reference says", "quant says", "outcome"], found.map((o, k) => [
+        shownPiece(text, targetOf(text, k)), shownPiece(text, topOf(text, k)[0]), shownPiece(text, topOf(text, k)[1]), NAMES[o]])] });
+    }
+    return known.get(text);
+  };
   const menu = select({ label: "Prompt", name: "prompt", options: all.map((a, i) => [String(i), a.prompt.slice(0, 60)]),
     onChange: (i) => at.set({ prompt: Number(i) }, { push: true }) });
   const next = button("next flip", "next-flip", () => {
-    const found = outcomes(picker.current()), from = picker.position();
+    const { found } = of(picker.current()), from = picker.position();
     const i = found.findIndex((o, k) => k > from && (o === "lost" || o === "won"));
     picker.go(i < 0 ? found.findIndex((o) => o === "lost" || o === "won") : i, true);
   });
   const show = figureParts(figure, [picker.control, next, ...(all.length ? [menu] : [])], (plot) => {
-    const text = picker.current(), found = outcomes(text), n = found.length, i = picker.position();
-    const count = (name) => found.filter((o) => o === name).length;
+    const text = picker.current(), { found, counts, table } = of(text), n = found.length, i = picker.position();
+    const count = (name) => counts[name];
     const one = all[at.get("prompt")] ?? all[0];
     picker.sync();
     menu.set(String(at.get("prompt")));
     const [a, b] = topOf(text, i);
-    const before = text.tokens.slice(Math.max(text.first - 11 + i, 0), text.first + 1 + i).map((id) => pieceOf(text, id));
+    const before = Array.from(text.tokens.slice(Math.max(text.first - 11 + i, 0), text.first + 1 + i), (id) => pieceOf(text, id));
     return {
       plot: [bar(plot, Object.keys(NAMES).map((name) => [name, count(name)]), n),
         h("p", {}, "At this position: “…", before.join(""), "” → the reference says ", h("code", {}, shownPiece(text, a)),
@@ -46,8 +56,7 @@ export function mount(figure, data, state) {
         count("kept") + count("won")) / n))), fact("right → wrong", value("lost", count("lost"))),
       fact("wrong → right", value("won", count("won"))), source(`the run ${data.run}, ${n} tokens of ${text.domain}`
         + (one ? "; the answers are what both models wrote, always taking the most likely token" : ""))],
-      table: [["token", "reference says", "quant says", "outcome"], found.map((o, k) => [shownPiece(text, targetOf(text,
-        k)), shownPiece(text, topOf(text, k)[0]), shownPiece(text, topOf(text, k)[1]), NAMES[o]])],
+      table,
     };
   });
 }

@@ -1,6 +1,6 @@
 // Layers across, kinds of tensor down: error, bits, or size of each, in five steps with a number.
 
-import { choice, drawnOnce, fact, figureParts, format, h, inBytes, percent, picture, roving, s, value, widthOf } from "./draw.js";
+import { choice, dense, drawnOnce, fact, figureParts, format, h, inBytes, isDense, percent, picture, roving, s, value, widthOf } from "./draw.js";
 import { layerOf } from "./bytes.js";
 import { tensorPicker } from "./histogram.js";
 
@@ -29,6 +29,8 @@ export function mount(figure, data, state) {
     return found.get(how);
   };
   const drawn = drawnOnce((...parts) => map(...parts, () => picker.current(), picker.set));
+  const table = () => [["tensor", "format", ...offered.map((name) => COLOURS[name].name)], tensors.map((t) => [t.name, t.format,
+    ...offered.map((name) => COLOURS[name].of(t))])];
   const show = figureParts(figure, [colour, picker.control], (plot) => {
     const key = offered.includes(at.get("colour")) ? at.get("colour") : offered[0];
     const how = COLOURS[key], one = picker.current();
@@ -44,8 +46,7 @@ export function mount(figure, data, state) {
       offered.includes("outliers") ? fact("largest ∕ σ", value("outliers", COLOURS.outliers.of(one))) : null, fact("format", value("format", null,
         one.format)), fact("bits per weight", value("bits", COLOURS.bits.of(one))),
       h("p", { class: "note" }, one.reason ? `Why ${one.format}: ${one.reason}.` : "")].filter(Boolean),
-      table: () => [["tensor", "format", ...offered.map((name) => COLOURS[name].name)], tensors.map((t) => [t.name, t.format,
-        ...offered.map((name) => COLOURS[name].of(t))])],
+      table,
     };
   });
 }
@@ -57,51 +58,65 @@ function legend(how, edges) {
 }
 
 function map(width, tensors, how, shade, current, pick) {
-  const inLayers = tensors.filter((t) => layerOf(t.name).startsWith("layer"));
-  const others = tensors.filter((t) => !layerOf(t.name).startsWith("layer"));
-  const layers = [...new Set(inLayers.map((t) => layerOf(t.name)))], kinds = [...new Set(inLayers.map((t) => t.kind))];
-  const left = 96, cell = Math.min(34, (width - left) / Math.max(layers.length, 1)), tall = 26;
-  const height = (kinds.length + others.length) * tall + 34;
-  const image = picture(width, height, `${how.name} of every tensor, layers across`);
-  const marks = [], order = [], places = [];
+  const inLayers = [], others = [], layers = new Map(), kinds = new Map();
+  for (const t of tensors) {
+    const layer = layerOf(t.name);
+    if (!layer.startsWith("layer")) {
+      others.push(t);
+      continue;
+    }
+    if (!layers.has(layer)) layers.set(layer, layers.size);
+    if (!kinds.has(t.kind)) kinds.set(t.kind, kinds.size);
+    inLayers.push([t, layers.get(layer), kinds.get(t.kind)]);
+  }
+  inLayers.sort((a, b) => a[2] - b[2] || a[1] - b[1]);
+  const left = 96, cell = Math.min(34, (width - left) / Math.max(layers.size, 1)), tall = 26;
+  const image = picture(width, (kinds.size + others.length) * tall + 34, `${how.name} of every tensor, layers across`);
+  const boxes = [], order = [], row = (y, name) => image.append(s("text", { x: left - 8, y: y + 17, "text-anchor": "end" }, name));
   const add = (t, x, y, w) => {
     const v = how.of(t), k = v === null ? 0 : shade(v);
-    const mark = s("rect", { class: `cell h${k}`, x, y, width: w - 1.5, height: tall - 2, rx: 3,
-      role: "button", "data-mark": t.name, onclick: () => pick(t.name) }, s("title", {}, `${t.name}: ${v === null ? "copied" : how.told(v)}`));
-    marks.push(mark);
+    boxes.push({ class: `cell h${k}`, x, y, width: w - 1.5, height: tall - 2, k, name: t.name,
+      told: `${t.name}: ${v === null ? "copied" : how.told(v)}` });
     order.push(t);
-    places.push([Math.round(x), Math.round(y)]);
-    image.append(mark);
-    if (k && w > 22) image.append(s("text", { class: `on-heat k${k}`, x: x + (w - 1.5) / 2, y: y + 16,
-      "text-anchor": "middle" }, String(k)));
   };
-  kinds.forEach((kind, i) => {
-    image.append(s("text", { x: left - 8, y: i * tall + 17, "text-anchor": "end" }, kind));
-    for (const t of inLayers.filter((x) => x.kind === kind)) {
-      add(t, left + layers.indexOf(layerOf(t.name)) * cell, i * tall, cell);
-    }
-  });
-  layers.forEach((name, i) => (cell > 18 || i % 5 === 0) && image.append(s("text", { x: left + (i + 0.5) * cell,
-    y: kinds.length * tall + 14, "text-anchor": "middle" }, name.slice(6))));
+  for (const [kind, i] of kinds) row(i * tall, kind);
+  for (const [t, layer, kind] of inLayers) add(t, left + layer * cell, kind * tall, cell);
+  for (const [name, i] of layers) {
+    if (cell > 18 || i % 5 === 0) image.append(s("text", { x: left + (i + 0.5) * cell, y: kinds.size * tall + 14,
+      "text-anchor": "middle" }, name.slice(6)));
+  }
   others.forEach((t, i) => {
-    const y = kinds.length * tall + 26 + i * tall;
-    image.append(s("text", { x: left - 8, y: y + 17, "text-anchor": "end" }, t.kind));
+    const y = kinds.size * tall + 26 + i * tall;
+    row(y, t.kind);
     add(t, left, y, Math.max(cell * 3, 40));
   });
-  roving(marks, { start: Math.max(order.findIndex((t) => t.name === current().name), 0), onFocus: (i) => order[i].name !== current().name
-    && pick(order[i].name),
-    onKey: (i, event) => {
-      const way = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-      if (!way) return false;
-      const near = places.map(([x, y], k) => [k, (y - places[i][1]) * way, Math.abs(x - places[i][0])])
-        .filter(([, dy]) => dy > 4).sort((a, b) => a[1] - b[1] || a[2] - b[2]);
-      if (near.length) marks[near[0][0]].focus();
-      return true;
-    } });
+  // Up and down lead to the nearest cell of the next row.
+  const beside = (i, event) => {
+    const way = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (!way) return undefined;
+    const near = boxes.map(({ x, y }, k) => [k, Math.round(y - boxes[i].y) * way, Math.abs(x - boxes[i].x)])
+      .filter(([, dy]) => dy > 4).sort((a, b) => a[1] - b[1] || a[2] - b[2]);
+    return near.length ? near[0][0] : i;
+  };
+  const places = new Map(order.map((t, i) => [t.name, i]));
+  if (isDense(order.length)) {
+    const mark = dense(image, boxes, { pick: (i) => pick(order[i].name), onKey: beside });
+    return { element: image, mark: (one) => mark(places.get(one.name)) };
+  }
+  const marks = boxes.map(({ name, told, k, ...box }) => s("rect", { ...box, rx: 3, role: "button", "data-mark": name,
+    onclick: () => pick(name) }, s("title", {}, told)));
+  image.append(...marks, ...boxes.filter(({ k, width: w }) => k && w > 20.5).map(({ k, x, y, width: w }) => s("text",
+    { class: `on-heat k${k}`, x: x + w / 2, y: y + 16, "text-anchor": "middle" }, String(k))));
+  roving(marks, { start: Math.max(places.get(current().name) ?? 0, 0), onFocus: (i) => order[i].name !== current().name
+    && pick(order[i].name), onKey: (i, event) => {
+    const to = beside(i, event);
+    if (to !== undefined) marks[to].focus();
+    return to !== undefined;
+  } });
   let chosen = null;
   return { element: image, mark(one) {
     chosen?.classList.remove("chosen");
-    chosen = marks[order.findIndex((t) => t.name === one.name)] ?? null;
+    chosen = marks[places.get(one.name)] ?? null;
     chosen?.classList.add("chosen");
   } };
 }

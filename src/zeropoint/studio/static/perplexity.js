@@ -1,17 +1,16 @@
 // Perplexity, one token after the other: what both models gave to the word that really came.
 
-import { axisBelow, axisLeft, button, fact, figureParts, h, linear, logarithmic, percent, picture, s, value, widthOf }
+import { axisBelow, axisLeft, button, drawnOnce, fact, figureParts, h, linear, logarithmic, percent, picture, s, value, widthOf }
   from "./draw.js";
 import { source } from "./pick.js";
 import { pieceOf, shownPiece, sides, targetOf, textPicker } from "./text.js";
 
 const CONTEXT = 40;
 
-/** exp(mean −log p) over the first n scores. */
-export function perplexity(nll, n) {
+/** exp(mean −log p) over the first 1, 2, … scores. */
+function running(nll) {
   let sum = 0;
-  for (let i = 0; i < n; i++) sum += nll[i];
-  return Math.exp(sum / n);
+  return Array.from(nll, (v, i) => Math.exp((sum += v) / (i + 1)));
 }
 
 export function mount(figure, data, state) {
@@ -22,6 +21,17 @@ export function mount(figure, data, state) {
     const nll = picker.current().nll_reference;
     picker.go(nll.indexOf(Math.max(...nll)), true);
   });
+  const known = new Map(); // text → its running perplexities and its table
+  const of = (text) => {
+    if (!known.has(text)) {
+      const [reference, quant] = [running(text.nll_reference), running(text.nll_quant)];
+      known.set(text, { reference, quant, table: () => [["token", "p, reference", "p, quant", "perplexity so far, reference",
+        "quant"], Array.from(text.kl, (_, k) => [shownPiece(text, targetOf(text, k)), Math.exp(-text.nll_reference[k]),
+        Math.exp(-text.nll_quant[k]), reference[k], quant[k]])] });
+    }
+    return known.get(text);
+  };
+  const drawn = drawnOnce(chart);
   const show = figureParts(figure, [picker.control, h("div", { class: "control buttons" }, back, on, worst)],
     (plot) => {
       const text = picker.current(), i = picker.position();
@@ -31,34 +41,33 @@ export function mount(figure, data, state) {
       const at = text.first + 1 + i;
       const context = text.tokens.slice(Math.max(at - CONTEXT, 0), at).map((id) => pieceOf(text, id)).join("");
       const p = [Math.exp(-text.nll_reference[i]), Math.exp(-text.nll_quant[i])];
-      const ppl = [perplexity(text.nll_reference, i + 1), perplexity(text.nll_quant, i + 1)];
+      const curves = of(text), ppl = [curves.reference[i], curves.quant[i]];
       return {
         plot: [h("p", { class: "tokens" }, h("span", { class: "tok context" }, at > CONTEXT ? "… " : "", context),
-          h("mark", {}, pieceOf(text, targetOf(text, i)))), running(plot, text, i)],
+          h("mark", {}, pieceOf(text, targetOf(text, i)))), drawn(`${text.domain} ${widthOf(plot)}`,
+          i, widthOf(plot), curves)],
         reading: [fact(`p(${shownPiece(text, targetOf(text, i))}), reference`, value("p-reference", p[0], percent(p[0], 2))),
           fact("quant", value("p-quant", p[1], percent(p[1], 2))),
           fact(`perplexity of ${i + 1} token${i ? "s" : ""}, reference`, value("ppl-reference", ppl[0])),
           fact("quant", value("ppl-quant", ppl[1])), sides(),
           source(`the run ${data.run}: ${text.kl.length} scored tokens of ${text.domain}; every token before them `
             + "is context")],
-        table: [["token", "p, reference", "p, quant", "perplexity so far, reference", "quant"], Array.from(text.kl,
-          (_, k) => [shownPiece(text, targetOf(text, k)), Math.exp(-text.nll_reference[k]), Math.exp(-text.nll_quant[k]),
-            perplexity(text.nll_reference, k + 1), perplexity(text.nll_quant, k + 1)])],
+        table: curves.table,
       };
     });
 }
 
-function running(plot, text, now) {
-  const width = widthOf(plot), height = 200, left = 52, bottom = height - 28, n = text.kl.length;
-  const curves = [text.nll_reference, text.nll_quant].map((nll) => {
-    let sum = 0;
-    return Array.from(nll, (v, i) => Math.exp((sum += v) / (i + 1)));
-  });
-  const settled = curves.flatMap((c) => c.slice(Math.min(4, n - 1)));
+function chart(width, { reference, quant }) {
+  const height = 200, left = 52, bottom = height - 28, n = reference.length;
+  const settled = [reference, quant].flatMap((c) => c.slice(Math.min(4, n - 1)));
+  const [low, high] = settled.reduce(([a, b], v) => [Math.min(a, v), Math.max(b, v)], [Infinity, 2]);
   const x = linear([1, Math.max(n, 2)], [left, width - 12]);
-  const y = logarithmic([Math.max(Math.min(...settled) / 1.4, 1), Math.max(...settled, 2) * 1.3], [bottom, 12]);
+  const y = logarithmic([Math.max(low / 1.4, 1), high * 1.3], [bottom, 12]);
   const path = (list) => `M${list.map((v, i) => `${x(i + 1)} ${Math.min(Math.max(y(v), 4), bottom)}`).join("L")}`;
-  return picture(width, height, "Perplexity so far, token by token, of both models", axisLeft(y, left, width - 12),
-    axisBelow(x, bottom, { n: 6 }), s("path", { class: "curve", d: path(curves[0]) }), s("path", { class: "curve quant",
-      d: path(curves[1]) }), s("line", { class: "needle", x1: x(now + 1), x2: x(now + 1), y1: 12, y2: bottom }));
+  const needle = s("line", { class: "needle", y1: 12, y2: bottom });
+  return { element: picture(width, height, "Perplexity so far, token by token, of both models", axisLeft(y, left, width - 12),
+    axisBelow(x, bottom, { n: 6 }), s("path", { class: "curve", d: path(reference) }), s("path", { class: "curve quant",
+      d: path(quant) }), needle), mark(now) {
+    for (const end of ["x1", "x2"]) needle.setAttribute(end, x(now + 1));
+  } };
 }
