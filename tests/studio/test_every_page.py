@@ -40,10 +40,12 @@ def address(studio: Studio, path: str, example: Example) -> str:
 
 
 def settled(page: Any) -> Any:
-    """Wait until every figure has drawn what it asks the server for."""
+    """Wait until every figure has drawn what it asks the server for, and asks nothing more."""
+    quiet = 0
     for _ in range(400):
         try:
-            if page.evaluate(STILL):
+            quiet = quiet + 1 if page.evaluate(STILL) else 0
+            if quiet == 3:
                 return page
         except Exception as error:  # the walk opens itself again when its model was read
             if "navigation" not in str(error):
@@ -122,4 +124,8 @@ def test_what_is_turned_is_in_the_address(
     assert not turned or "#" in link
     page.goto("about:blank")
     page.goto(link)
-    assert settled(page).evaluate(CONTROLS) == before
+    for _ in range(200):  # some controls come with a later answer of the server
+        if settled(page).evaluate(CONTROLS) == before:
+            break
+        page.wait_for_timeout(50)
+    assert page.evaluate(CONTROLS) == before
