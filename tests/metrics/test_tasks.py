@@ -13,7 +13,15 @@ from zeropoint.errors import MeasurementError
 from zeropoint.metrics.likelihood import likelihoods
 from zeropoint.metrics.sandbox import run_python
 from zeropoint.metrics.task_files import Task, parse_task, read_tasks
-from zeropoint.metrics.tasks import cut_code, judge, question, search, solution
+from zeropoint.metrics.tasks import (
+    Asking,
+    ask_by_generation,
+    cut_code,
+    judge,
+    question,
+    search,
+    solution,
+)
 from zeropoint.models import load_model
 
 
@@ -42,6 +50,8 @@ def test_bad_lines_are_named_and_the_rest_is_read(tmp_path: Path) -> None:
         ({"prompt": "x", "answer": "4", "by": "magic"}, '"by" is'),
         ({"prompt": "x", "tests": "a", "by": "likelihood"}, "by generation"),
         ({"id": "line 1", "prompt": "x", "answer": "4"}, "a second task"),
+        ({"prompt": "x", "choices": ["\ud800", "b"], "answer": 0}, "half a character"),
+        ({"prompt": "x", "choices": ["c"] * 27, "answer": 0, "by": "generation"}, "at most 26"),
     ]
     tasks, found = read_tasks(write(tmp_path / "t.jsonl", good, "", *(line for line, _ in bad)))
     assert [task.id for task in tasks] == ["line 1"]
@@ -131,6 +141,23 @@ def test_answers_are_judged() -> None:
     assert "B) v" in question(letters, chat=True)
     pattern = parse_task({"prompt": "x", "regex": r"\b(23|29)\b"}, "t")
     assert judge(pattern, "say 29.", chat=True)[0] and not judge(pattern, "290", chat=True)[0]
+
+
+def test_a_task_that_does_not_fit_the_context_costs_the_others_nothing(tmp_path: Path) -> None:
+    model = load_model(open_checkpoint(write_model(tmp_path / "m.gguf", columns=128)), threads=1)
+    tasks = [
+        parse_task({"prompt": text, "regex": "", "tokens": 2}, name)
+        for name, text in (("long", "the rain " * 600), ("short", "the rain"))
+    ]
+    asking = Asking(lambda texts: [model.tokenizer.encode(text) for text in texts], chat=False)
+    found = {a.task: a for a in ask_by_generation(model, model.tokenizer, tasks, asking) if a}
+    assert found["short"].right and found["short"].tokens == 2
+    assert not found["long"].right and "the context room for 512" in found["long"].reason
+
+
+def test_a_pattern_may_have_any_character() -> None:
+    assert search("a\0b", "xa\0b")[0] and not search("a\0b", "ab")[0]
+    assert search("ü", "grün")[0]
 
 
 def test_a_pattern_that_never_ends_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,8 @@ BUILT_IN = {"python": Path(__file__).with_name("data") / "python.jsonl"}
 Kind = Literal["choice", "exact", "regex", "code"]
 By = Literal["likelihood", "generation"]
 
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"  # of choices that are answered by letter
+
 _KEYS = {"id", "prompt", "choices", "answer", "regex", "tests", "by", "tokens", "solution"}
 
 
@@ -85,6 +87,10 @@ def parse_task(found: Any, name: str) -> Task:
     """Return the task of a JSON object. Raises ValueError with what is wrong."""
     if not isinstance(found, dict):
         raise ValueError("expected an object")
+    try:
+        json.dumps(found, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("half a character (a lone surrogate) in a text") from None
     strange = sorted(set(found) - _KEYS)
     if strange:
         raise ValueError(f"unknown key {strange[0]!r}; known: {', '.join(sorted(_KEYS))}")
@@ -114,12 +120,7 @@ def _kind(found: dict[str, Any], shared: dict[str, Any]) -> Task:
         raise ValueError(f"a task has one of {', '.join(given)}")
     match given:
         case ["choices"]:
-            choices, right = found["choices"], found.get("answer")
-            if not _texts(choices) or len(choices) < 2:
-                raise ValueError('"choices" is a list of two or more texts')
-            if type(right) is not int or not 0 <= right < len(choices):
-                raise ValueError('"answer" is the place of the right choice, from 0')
-            return Task(kind="choice", choices=tuple(choices), right=right, **shared)
+            return _choice(found, shared)
         case ["regex"]:
             pattern = found["regex"]
             try:
@@ -138,6 +139,17 @@ def _kind(found: dict[str, Any], shared: dict[str, Any]) -> Task:
                 raise ValueError('expected "answer" (a text or several), "choices", "regex" or '
                                  '"tests"')  # fmt: skip
             return Task(kind="exact", answers=tuple(answers), **shared)
+
+
+def _choice(found: dict[str, Any], shared: dict[str, Any]) -> Task:
+    choices, right = found["choices"], found.get("answer")
+    if not _texts(choices) or len(choices) < 2:
+        raise ValueError('"choices" is a list of two or more texts')
+    if shared["by"] == "generation" and len(choices) > len(LETTERS):
+        raise ValueError(f"at most {len(LETTERS)} choices are answered by letter")
+    if type(right) is not int or not 0 <= right < len(choices):
+        raise ValueError('"answer" is the place of the right choice, from 0')
+    return Task(kind="choice", choices=tuple(choices), right=right, **shared)
 
 
 def hash_tasks(tasks: Sequence[Task]) -> str:

@@ -4,6 +4,7 @@ Choices are scored by likelihood, the rest by what the model writes, greedily. W
 judged as soon as it is there; code runs in a process that can do no harm (`sandbox`).
 """
 
+import json
 import re
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from zeropoint.formats import F32
 from zeropoint.metrics.likelihood import Reader, likelihoods
 from zeropoint.metrics.sandbox import run_python
-from zeropoint.metrics.task_files import Task
+from zeropoint.metrics.task_files import LETTERS, Task
 from zeropoint.models import (
     GREEDY,
     Batch,
@@ -25,7 +26,6 @@ from zeropoint.models import (
 )
 
 PATTERN_SECONDS = 5.0  # for one search
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 Encode = Callable[[Sequence[str]], list[list[int]]]
 
@@ -95,10 +95,20 @@ def ask_by_likelihood(
 def ask_by_generation(
     model: Batch, tokenizer: Tokenizer, tasks: Sequence[Task], asking: Asking
 ) -> Iterator[Answer | None]:
-    """Let the model write; yields each answer when it is judged, and None after every step."""
-    prompts = asking.encode([question(task, chat=asking.chat) for task in tasks])
+    """Let the model write; yields each answer when it is judged, and None after every step.
+
+    A task that does not fit the model's context is wrong, and costs the others nothing.
+    """
+    texts = asking.encode([question(task, chat=asking.chat) for task in tasks])
+    room = model.context_length
+    for task, ids in zip(tasks, texts, strict=True):
+        if len(ids) > room:
+            reason = f"the prompt has {len(ids)} tokens, the context room for {room}"
+            yield Answer(task.id, False, "", reason, 0, False)
+    fitting = [place for place, ids in enumerate(texts) if len(ids) <= room]
+    prompts = [texts[place] for place in fitting]
     for group in in_batches(prompts, asking.together):
-        seated = [tasks[index] for index in group]
+        seated = [tasks[fitting[index]] for index in group]
         limits = [task.tokens or asking.tokens for task in seated]
         writers = [
             _Writer(task, tokenizer, limit, asking.chat)
@@ -190,11 +200,11 @@ def judge(task: Task, text: str, *, chat: bool) -> tuple[bool, str]:
 
 def search(pattern: str, text: str) -> tuple[bool, str]:
     """Look for a pattern, in a process that is ended where the pattern never ends."""
-    code = "import re, sys; p, t = sys.stdin.read().split('\\0'); sys.exit(not re.search(p, t))"
+    code = "import json, re, sys; sys.exit(not re.search(*json.load(sys.stdin)))"
     try:
         done = subprocess.run(
             [sys.executable, "-I", "-c", code],
-            input=f"{pattern}\0{text.replace(chr(0), '')}".encode("utf-8", "replace"),
+            input=json.dumps([pattern, text]).encode(),
             capture_output=True,
             timeout=PATTERN_SECONDS,
             check=False,
