@@ -142,7 +142,7 @@ def test_report_and_page_are_narrow_and_small(report: Path, new_page: Any) -> No
     page = new_page(report, viewport={"width": 360, "height": 780}, color_scheme="dark")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     assert report.stat().st_size < 3_000_000
-    assert page.locator("figure[data-ready]").count() == 6  # these five, and the raw results
+    assert page.locator("figure[data-ready]").count() == 7  # five, the tasks by memory, raw results
 
 
 def test_what_a_page_cannot_hold_is_left_out_and_told(
