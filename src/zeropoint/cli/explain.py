@@ -119,14 +119,12 @@ def explain_block(out: Output, number: float | None, name: str, text: str) -> No
 
 def explain_multiply(out: Output, device: str, name: str) -> None:
     """Show what a device and its runtimes do with weights of a format."""
-    from zeropoint.plans.here import unmeasured
-    from zeropoint.plans.machines import HERE, find_device
+    from zeropoint.plans.here import named
     from zeropoint.plans.multiply import format_of, multiplication
 
     if not device:
         raise typer.BadParameter("say on which device: --device rtx3090; plan --all-devices lists")
-    where = unmeasured() if device == HERE else find_device(device)
-    found = multiplication(where, format_of(name))
+    found = multiplication(named(device), format_of(name))
     page.show_multiplication(out, found)
     out.finish("explain", {"kind": "multiplication"} | asdict(found))
 

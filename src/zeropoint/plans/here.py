@@ -6,7 +6,7 @@ measures anew.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -22,7 +22,7 @@ from zeropoint.kernels.machine import (
     this_machine,
 )
 from zeropoint.kernels.rates import Rate, measure_rates
-from zeropoint.plans.machines import HERE, Device, Family, families
+from zeropoint.plans.machines import HERE, Device, Family, devices, families, find_device
 from zeropoint.plans.speed import Rates
 
 RECORD = 2  # version of the file
@@ -84,6 +84,22 @@ def unmeasured() -> Device:
     memory = machine.memory_bytes or 8 * 2**30
     return Device(id=HERE, name=machine.processor, family=family_of(machine), kind="cpu",
                   memory_bytes=memory, bandwidth=0.0, source="this machine")  # fmt: skip
+
+
+def at_once() -> Device:
+    """Return this machine as it was measured, else its memory alone: nothing is measured now."""
+    found = remembered()
+    return found.device if found else unmeasured()
+
+
+def named(name: str, this: Callable[[], Device] = at_once) -> Device:
+    """Return a device by its slug; `here` is what `this` returns. Raises RecipeError."""
+    return this() if name == HERE else find_device(name)
+
+
+def every_device() -> list[Device]:
+    """Return the devices that have names, this machine first."""
+    return [at_once(), *devices().values()]
 
 
 def record_path() -> Path:

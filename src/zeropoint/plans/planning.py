@@ -158,8 +158,7 @@ def choose_devices(names: Sequence[str | Device], options: Asking) -> list[Devic
         names = [HERE]
     if everything:
         return list(devices().values())
-    found = [name if isinstance(name, Device) else this_machine() if name == HERE
-             else find_device(name) for name in names]  # fmt: skip
+    found = [name if isinstance(name, Device) else here.named(name, this_machine) for name in names]
     if memory:
         speed = bandwidth * GB if bandwidth is not None else None
         bases: list[Device | None] = [*found] or [None]

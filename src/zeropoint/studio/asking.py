@@ -9,9 +9,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
-from zeropoint.errors import MeasurementError
+from zeropoint.errors import ZeropointError
 from zeropoint.studio.page import plain
-from zeropoint.studio.worker import Worker
 
 DEEP = 64  # brackets in a body; ours have two
 TEXT = 100_000  # characters of a prompt or a text
@@ -78,14 +77,14 @@ def whole_in(words: Mapping[str, Any], name: str, low: int, high: int) -> int:
     return int(found)
 
 
-def streamed(worker: Worker, verb: str, words: Words) -> StreamingResponse:
-    """Return the worker's records as lines of JSON; what goes wrong is the last line."""
+def streamed(records: AsyncIterator[Words]) -> StreamingResponse:
+    """Return records as lines of JSON; what goes wrong is the last line."""
 
     async def lines() -> AsyncIterator[bytes]:
         try:
-            async for record in worker.run(verb, words):
+            async for record in records:
                 yield json.dumps(plain(record)).encode() + b"\n"
-        except MeasurementError as error:
+        except (ZeropointError, OSError) as error:
             yield json.dumps({"error": str(error)}).encode() + b"\n"
 
     return StreamingResponse(lines(), media_type="application/x-ndjson")

@@ -1,10 +1,11 @@
 """The page of one dot product, and beside it what other machines and runtimes do (products.py)."""
 
+from zeropoint.plans.here import every_device
+from zeropoint.plans.record import device_facts
 from zeropoint.studio.html import figure
 from zeropoint.studio.library import Entry, Library
 from zeropoint.studio.opened import Opened
 from zeropoint.studio.pages import CODES, FOOT, page, rail, top
-from zeropoint.studio.products import machines
 
 
 def multiply(library: Library, entry: Entry, model: Opened) -> str:
@@ -16,7 +17,7 @@ def multiply(library: Library, entry: Entry, model: Opened) -> str:
         if row is first or (first is None and row["name"] == model.usual()):
             row["pieces"] = []
     data = {"id": entry.id, "tensors": matrices, "formats": ["F16", "BF16", *CODES],
-            "machines": machines()}  # fmt: skip
+            "machines": [*map(device_facts, every_device())]}  # fmt: skip
     lead = (
         "What a processor does with one row of this file and one vector of activations, from bytes "
         "in memory to one number. Every number is one that zeropoint's own kernel has summed up."

@@ -22,14 +22,13 @@ from zeropoint.quantizers import quantize
 from zeropoint.quantizers.outliers import matrices
 from zeropoint.quantizers.slabs import cut
 from zeropoint.studio import weights
+from zeropoint.studio.evidence import Figures
 
 KEPT = 4  # models open at a time
 OUTLIERS = 32  # of a tensor, listed
 BLOCK = 256  # weights of a row that are opened together, at most
 
 _LAYER = re.compile(r"blk\.(\d{1,9})\.", re.ASCII)
-
-Figures = dict[str, Any]
 
 
 class Opened:

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 from zeropoint.checkpoints.runs import RunFolder
 from zeropoint.errors import CheckpointError
 from zeropoint.studio import evidence, walk, weights
+from zeropoint.studio.evidence import Figures
 from zeropoint.studio.html import Raw, figure, number, section, size, table, text
 from zeropoint.studio.library import Entry, Library
 from zeropoint.studio.opened import Opened
@@ -25,8 +26,6 @@ CODES = (
     "Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS MXFP4 NVFP4 TQ1_0 TQ2_0 "
     "INT2_SYM_G32 INT3_SYM_G32 INT4_SYM_G32 INT4_ASYM_G32 INT8_SYM_G32 INT4_SYM_ROW NF4_G64"
 ).split()
-
-Figures = dict[str, Any]
 
 FOOT = (
     "<footer><p>This page is served by zeropoint on this machine, to this browser alone. It reads "

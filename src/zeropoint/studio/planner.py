@@ -17,7 +17,7 @@ from zeropoint.errors import CheckpointError, RecipeError, ZeropointError
 from zeropoint.plans import here
 from zeropoint.plans.advice import fixes, roomier
 from zeropoint.plans.evidence import Evidence
-from zeropoint.plans.machines import HERE, Device, devices, find_device
+from zeropoint.plans.machines import HERE, Device
 from zeropoint.plans.multiply import multiplication
 from zeropoint.plans.names import no_target, target_format
 from zeropoint.plans.planning import Asking, ask, plan
@@ -58,20 +58,15 @@ class Planner:
 
     def offered(self) -> Figures:
         """Return what the pages let people choose from."""
-        machine = self.here()
+        offered = here.every_device()
         return {
             "models": [{"id": e.id, "name": e.name} for e in self.library.listing().of("model")],
-            "devices": [device_facts(machine), *map(device_facts, devices().values())],
-            "measured": machine.measured,
+            "devices": [*map(device_facts, offered)],
+            "measured": offered[0].measured,
             "objectives": OBJECTIVES,
             "formats": LADDER,
             "batches": BATCHES,
         }
-
-    def here(self) -> Device:
-        """Return this machine: as it was measured, else its memory alone."""
-        found = here.remembered()
-        return found.device if found else here.unmeasured()
 
     def answer(self, words: Words) -> Figures:
         """Return a plan as `--json` prints it, and for each result what could be turned."""
@@ -133,7 +128,7 @@ class Planner:
 
     def _devices(self, words: Mapping[str, Any]) -> list[Device]:
         names = list_in(words, "devices", DEVICES) or [HERE]
-        return [self.here() if name == HERE else find_device(name) for name in names]
+        return [*map(here.named, names)]
 
     def _subject(self, id: str) -> Subject:
         try:

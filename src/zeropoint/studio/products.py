@@ -5,32 +5,29 @@ What is asked for is a row and a unit of 32 of its columns; what is told of the 
 """
 
 import base64
-import json
 import re
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.responses import StreamingResponse
 
 from zeropoint import kernels
 from zeropoint.checkpoints import Checkpoint, TensorInfo
-from zeropoint.errors import MeasurementError, ZeropointError
+from zeropoint.errors import MeasurementError
 from zeropoint.formats import F32, QuantizedTensor, find_format
 from zeropoint.kernels.traces import UNIT
 from zeropoint.plans import inventory
-from zeropoint.plans.here import unmeasured
-from zeropoint.plans.machines import HERE, Device, devices, find_device
+from zeropoint.plans.here import named
 from zeropoint.plans.multiply import multiplication
 from zeropoint.quantizers import quantize
 from zeropoint.studio.asking import text_in, whole_in
+from zeropoint.studio.evidence import Figures
 from zeropoint.studio.library import Entry
 from zeropoint.studio.opened import Opened
-from zeropoint.studio.page import plain
 from zeropoint.studio.worker import Worker
 
 LARGEST_BLOCK = 512  # bytes; blocks of more are whole rows, and not shown byte by byte
@@ -41,8 +38,6 @@ NORMS = {
     "ffn_gate_inp": "blk.{}.ffn_norm", "ffn_gate_exps": "blk.{}.ffn_norm",
     "ffn_up_exps": "blk.{}.ffn_norm", "token_embd": "output_norm", "output": "output_norm",
 }  # fmt: skip
-
-Figures = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -82,33 +77,22 @@ def asked(words: Mapping[str, Any], info: TensorInfo) -> Asked:
     )
 
 
-def streamed_product(
+async def steps(
     worker: Worker, entry: Entry, model: Opened, info: TensorInfo, asked: Asked
-) -> StreamingResponse:
-    """Return the product as the last of some lines of JSON; those before say what is waited for."""
-
-    async def records() -> AsyncIterator[Figures]:
-        if asked.kind == "text":
-            words = {"model": str(entry.path), "tensor": info.name, "row": asked.row,
-                     "text": asked.text}  # fmt: skip
-            async for record in worker.run("inputs", words):
-                if "x" not in record:
-                    yield record
-                    continue
-                x = np.frombuffer(base64.b64decode(record["x"]["data"]), "<f4")
-                inputs = Inputs(x, record["told"])
-        else:
-            inputs = await run_in_threadpool(inputs_of, model.checkpoint, info, asked)
-        yield await run_in_threadpool(product_of, model.checkpoint, info, asked, inputs)
-
-    async def lines() -> AsyncIterator[bytes]:
-        try:
-            async for record in records():
-                yield json.dumps(plain(record)).encode() + b"\n"
-        except (ZeropointError, OSError) as error:
-            yield json.dumps({"error": str(error)}).encode() + b"\n"
-
-    return StreamingResponse(lines(), media_type="application/x-ndjson")
+) -> AsyncIterator[Figures]:
+    """Yield the product as the last of some records; those before say what is waited for."""
+    if asked.kind == "text":
+        words = {"model": str(entry.path), "tensor": info.name, "row": asked.row,
+                 "text": asked.text}  # fmt: skip
+        async for record in worker.run("inputs", words):
+            if "x" not in record:
+                yield record
+                continue
+            x = np.frombuffer(base64.b64decode(record["x"]["data"]), "<f4")
+            inputs = Inputs(x, record["told"])
+    else:
+        inputs = await run_in_threadpool(inputs_of, model.checkpoint, info, asked)
+    yield await run_in_threadpool(product_of, model.checkpoint, info, asked, inputs)
 
 
 def product_of(checkpoint: Checkpoint, info: TensorInfo, asked: Asked, inputs: Inputs) -> Figures:
@@ -253,26 +237,6 @@ def token_of(checkpoint: Checkpoint, text: str, rows: int) -> tuple[int, str]:
     return rows // 2, known[rows // 2] if rows // 2 < len(known) else f"#{rows // 2}"
 
 
-# Machines
-
-
-def machines() -> list[Figures]:
-    """Return the devices that a page offers, this machine first."""
-    found = [(HERE, unmeasured()), *devices().items()]
-    return [{"id": id, "name": device.name} for id, device in found]
-
-
 def ways(device: str, format: str) -> Figures:
     """Return what `explain multiply` tells. Raises FormatError, RecipeError for unknown names."""
-    where: Device = unmeasured() if device == HERE else find_device(device)
-    found = multiplication(where, find_format(format))
-    return {
-        "device": found.device, "family": found.family, "native": list(found.native),
-        "note": found.note, "format": found.format, "kind": found.kind, "bits": found.bits,
-        "becomes": found.becomes,
-        "ways": [
-            {"runtime": w.runtime, "phase": w.phase, "unit": w.unit, "native": w.native,
-             "activations": w.activations, "steps": list(w.steps), "source": w.source}
-            for w in found.ways
-        ],
-    }  # fmt: skip
+    return asdict(multiplication(named(device), find_format(format)))

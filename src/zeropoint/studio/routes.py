@@ -217,7 +217,7 @@ class Routes:
         entry, model = await run_in_threadpool(self._model, request)
         info = model.info(self._index(request, model))
         asked = products.asked(words, info)
-        return products.streamed_product(self.worker, entry, model, info, asked)
+        return streamed(products.steps(self.worker, entry, model, info, asked))
 
     # What the worker computes
 
@@ -230,18 +230,15 @@ class Routes:
         if not isinstance(ids, list) or not 1 <= len(ids) <= 2:
             raise HTTPException(400, "models is a list of one or two ids")
         found = [self._find(id if isinstance(id, str) else "", "model") for id in ids]
-        return streamed(
-            self.worker,
-            "chat",
-            {
-                "models": [str(entry.path) for entry in found],
-                "talk": text_in(words, "talk", most=64),
-                "text": text_in(words, "text", least=1),
-                "tokens": whole_in(words, "tokens", 1, MOST_TOKENS),
-                "seed": whole_in(words, "seed", 0, 2**32 - 1),
-                "temperature": number_in(words, "temperature", 0, 5),
-            },
-        )
+        asked = {
+            "models": [str(entry.path) for entry in found],
+            "talk": text_in(words, "talk", most=64),
+            "text": text_in(words, "text", least=1),
+            "tokens": whole_in(words, "tokens", 1, MOST_TOKENS),
+            "seed": whole_in(words, "seed", 0, 2**32 - 1),
+            "temperature": number_in(words, "temperature", 0, 5),
+        }
+        return streamed(self.worker.run("chat", asked))
 
     async def ablate(self, request: Request) -> Response:
         words = await body_of(request)
@@ -249,18 +246,15 @@ class Routes:
         info = model.info(self._index(request, model))
         if len(info.shape) != 2:
             raise HTTPException(400, "weights of experts are not taken out one by one")
-        return streamed(
-            self.worker,
-            "ablate",
-            {
-                "model": str(entry.path),
-                "tensor": info.name,
-                "row": whole_in(words, "row", 0, info.rows - 1),
-                "column": whole_in(words, "column", 0, info.columns - 1),
-                "text": text_in(words, "text"),
-                "prompt": text_in(words, "prompt", least=1),
-            },
-        )
+        asked = {
+            "model": str(entry.path),
+            "tensor": info.name,
+            "row": whole_in(words, "row", 0, info.rows - 1),
+            "column": whole_in(words, "column", 0, info.columns - 1),
+            "text": text_in(words, "text"),
+            "prompt": text_in(words, "prompt", least=1),
+        }
+        return streamed(self.worker.run("ablate", asked))
 
     # Jobs
 

@@ -438,8 +438,11 @@ export function table(columns, rows, caption) {
     h("tbody", {}, rows.map((row) => h("tr", {}, row.map(cell)))));
 }
 
-/** One tab stop for many marks: arrows move along them, Home and End to the ends, Enter and space press. */
-export function roving(marks, { onFocus = () => {}, onKey = () => false, onPress = null, start = 0 } = {}) {
+/**
+ * One tab stop for many marks: arrows move along them (also up and down where they are `rows`), Home and End to the ends,
+ * Enter and space press.
+ */
+export function roving(marks, { onFocus = () => {}, onKey = () => false, onPress = null, start = 0, rows = false } = {}) {
   marks[0]?.ownerSVGElement?.setAttribute("role", "group"); // an image has nothing to press
   let stop = marks[start];
   marks.forEach((mark, i) => {
@@ -457,7 +460,8 @@ export function roving(marks, { onFocus = () => {}, onKey = () => false, onPress
         event.preventDefault();
         return;
       }
-      const to = { ArrowRight: i + 1, ArrowLeft: i - 1, Home: 0, End: marks.length - 1 }[event.key];
+      const to = { ArrowRight: i + 1, ArrowLeft: i - 1, Home: 0, End: marks.length - 1, ...rows && { ArrowDown: i + 1, ArrowUp: i
+        - 1 } }[event.key];
       if (to === undefined || event.ctrlKey || event.altKey || event.metaKey) return;
       event.preventDefault();
       marks[Math.min(Math.max(to, 0), marks.length - 1)]?.focus();

@@ -83,13 +83,7 @@ function chart(plot, models, chosen, pick) {
       name.length > short ? `…${name.slice(1 - short)}` : name), s("text", { x: right + 12, y, "pointer-events": "none" },
       `${one.right} of ${one.tasks}`)];
   }));
-  const to = (i, event) => {
-    const next = { ArrowDown: i + 1, ArrowUp: i - 1 }[event.key];
-    if (next === undefined) return false;
-    marks[Math.min(Math.max(next, 0), marks.length - 1)].focus();
-    return true;
-  };
-  roving(marks, { start: chosen, onFocus: (i) => i !== chosen && pick(i), onKey: to });
+  roving(marks, { start: chosen, rows: true, onFocus: (i) => i !== chosen && pick(i) });
   return image;
 }
 

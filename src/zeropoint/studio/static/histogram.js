@@ -142,11 +142,6 @@ export function ridge(plot, family, chosen, pick) {
     return mark;
   });
   image.append(...marks);
-  roving(marks, { start: Math.max(family.indexOf(chosen), 0), onPress: (i) => pick(family[i].name), onKey: (i, event) => {
-    const to = { ArrowDown: i + 1, ArrowUp: i - 1 }[event.key];
-    if (to === undefined) return false;
-    marks[Math.min(Math.max(to, 0), marks.length - 1)].focus();
-    return true;
-  } });
+  roving(marks, { start: Math.max(family.indexOf(chosen), 0), rows: true, onPress: (i) => pick(family[i].name) });
   return image;
 }

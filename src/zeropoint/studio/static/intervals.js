@@ -59,11 +59,6 @@ function chart(plot, rows, how, one, floor, pick) {
     return mark;
   });
   image.append(...marks);
-  roving(marks, { start: Math.max(rows.indexOf(one), 0), onFocus: (i) => rows[i] !== one && pick(i), onKey: (i, event) => {
-    const to = { ArrowDown: i + 1, ArrowUp: i - 1 }[event.key];
-    if (to === undefined) return false;
-    marks[Math.min(Math.max(to, 0), marks.length - 1)].focus();
-    return true;
-  } });
+  roving(marks, { start: Math.max(rows.indexOf(one), 0), rows: true, onFocus: (i) => rows[i] !== one && pick(i) });
   return image;
 }

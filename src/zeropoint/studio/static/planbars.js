@@ -82,13 +82,7 @@ function bars(plot, own, one, places, parts, pick) {
     return mark;
   });
   image.append(...marks, words);
-  roving(marks, { start: Math.max(own.indexOf(one), 0), onKey: (i, event) => {
-    const to = { ArrowDown: i + 1, ArrowUp: i - 1 }[event.key];
-    if (event.key === "Enter" || event.key === " ") pick(own[i]);
-    else if (to !== undefined) marks[Math.min(Math.max(to, 0), marks.length - 1)].focus();
-    else return false;
-    return true;
-  } });
+  roving(marks, { start: Math.max(own.indexOf(one), 0), rows: true, onPress: (i) => pick(own[i]) });
   return image;
 }
 

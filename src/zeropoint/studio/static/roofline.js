@@ -108,11 +108,7 @@ function chart(plot, drawn, one, pick) {
     return mark;
   });
   image.append(...dots, words);
-  roving(dots, { start: Math.max(order.indexOf(one), 0), onKey: (i, event) => {
-    if (event.key !== "Enter" && event.key !== " ") return false;
-    pick(order[i]);
-    return true;
-  } });
+  roving(dots, { start: Math.max(order.indexOf(one), 0), onPress: (i) => pick(order[i]) });
   return image;
 }
 

@@ -103,11 +103,7 @@ function chart(plot, series, ctx, limit, best, one, across, told, pick) {
     return mark;
   });
   image.append(...marks, words);
-  roving(marks, { start: Math.max(order.indexOf(one), 0), onKey: (i, event) => {
-    if (event.key !== "Enter" && event.key !== " ") return false;
-    pick(order[i]);
-    return true;
-  } });
+  roving(marks, { start: Math.max(order.indexOf(one), 0), onPress: (i) => pick(order[i]) });
   return image;
 }
 
