@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -9,10 +10,31 @@ import pytest
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def take_away(patch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Put a folder in the place of a person's cache and settings."""
+    for name in ("cache", "config"):
+        patch.setenv(f"XDG_{name.upper()}_HOME", str(folder / name))
+
+
 @pytest.fixture(autouse=True, scope="session")
 def nobodys_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Timings noted by `bench` and the measured machine would move a person's `plan`."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
-            patch.setenv(name, str(tmp_path_factory.mktemp(name.lower())))
+        take_away(patch, tmp_path_factory.mktemp("home"))
         yield
+
+
+@pytest.fixture(scope="module")
+def clean_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing measured or set before this module, and no network."""
+    with pytest.MonkeyPatch.context() as patch:
+        take_away(patch, tmp_path_factory.mktemp("clean"))
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        yield
+
+
+@pytest.fixture
+def clean(clean_machine: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same for each test, which also begins in a folder of its own."""
+    take_away(monkeypatch, tmp_path)
+    monkeypatch.chdir(tmp_path)

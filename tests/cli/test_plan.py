@@ -19,13 +19,7 @@ KEYS = {"model", "device", "fits", "weights_bytes", "kv_bytes", "compute_bytes",
         "tokens_per_second"}  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def clean(tmp_path, monkeypatch):
-    """No cache, no settings and no network of the machine that runs the tests."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("clean")
 
 
 @pytest.fixture

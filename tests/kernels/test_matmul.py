@@ -1,10 +1,5 @@
 """Products with blocks: near float64 as their order of sums allows, and always the same bits."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from products import ALL, BLOCKS, F64, columns_of, decoded, random_activations, random_tensor
@@ -239,19 +234,3 @@ def test_what_does_not_fit_is_an_exception() -> None:
         kernels.pack(QuantizedTensor(tensor.format, (24, 64), tensor.data[:-1]))
     with pytest.raises(FormatError, match="rows"):
         kernels.pack(QuantizedTensor(tensor.format, (26, 64), tensor.data))
-
-
-@pytest.mark.skipif(kernels.variant() == "baseline", reason="is run by the others")
-@pytest.mark.parametrize("variant", ["baseline", "avx2"])
-def test_all_of_this_holds_on_lesser_processors(variant: str) -> None:
-    if kernels.variant() == variant:
-        pytest.skip("this is the one that runs here")
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-x", __file__],
-        env={**os.environ, "ZEROPOINT_CPU": variant},
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-3000:]

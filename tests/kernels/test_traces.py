@@ -1,10 +1,6 @@
 """What a product sums up on its way: exact integers, and the very bits of the product."""
 
-import os
-import subprocess
-import sys
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -141,19 +137,3 @@ def test_what_is_not_there_is_an_exception() -> None:
             kernels.trace_packed(packed, x, 3, mode)  # type: ignore[arg-type]
         with pytest.raises(ValueError, match="fit"):
             kernels.trace_packed(packed, x[:-1], 0, mode)  # type: ignore[arg-type]
-
-
-@pytest.mark.skipif(kernels.variant() == "baseline", reason="is run by the others")
-@pytest.mark.parametrize("variant", ["baseline", "avx2"])
-def test_all_of_this_holds_on_lesser_processors(variant: str) -> None:
-    if kernels.variant() == variant:
-        pytest.skip("this is the one that runs here")
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-x", __file__],
-        env={**os.environ, "ZEROPOINT_CPU": variant},
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-3000:]

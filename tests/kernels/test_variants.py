@@ -1,10 +1,11 @@
-"""The same bytes on every instruction set: each variant runs in a process of its own."""
+"""The same on every instruction set: each variant runs in a process of its own."""
 
 import json
 import os
 import subprocess
 import sys
 from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -57,3 +58,20 @@ def test_a_variant_gives_the_bytes_of_the_baseline(variant: str) -> None:
     fast, base = digests(variant), digests("baseline")
     assert (fast.pop("variant"), base["variant"]) == (variant, "baseline")
     assert fast == {key: value for key, value in base.items() if key != "variant"}
+
+
+@pytest.mark.skipif(kernels.variant() == "baseline", reason="there is no lesser one")
+@pytest.mark.parametrize("variant", ["baseline", "avx2"])
+def test_what_holds_of_products_holds_on_lesser_processors(variant: str) -> None:
+    if kernels.variant() == variant:
+        pytest.skip("this is the one that runs here")
+    files = [str(Path(__file__).with_name(name)) for name in ("test_matmul.py", "test_traces.py")]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-x", *files],
+        env={**os.environ, "ZEROPOINT_CPU": variant},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:]

@@ -17,13 +17,7 @@ from zeropoint.plans.record import as_record
 from zeropoint.plans.speed import costs_of, generating, prompting
 from zeropoint.plans.subjects import describe
 
-
-@pytest.fixture(autouse=True)
-def clean(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("clean")
 
 
 def test_the_function_answers_as_the_command_line_does(capsys):

@@ -22,17 +22,11 @@ from zeropoint.plans.subjects import describe
 ANSWERED = '[data-answer="answered"]'
 
 
-@pytest.fixture(scope="module", autouse=True)
-def clean(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No measurement and no settings of the machine that runs the tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
-        yield
+pytestmark = pytest.mark.usefixtures("clean_machine")
 
 
 @pytest.fixture(scope="module")
-def studio(example: Example, clean: None) -> Iterator[Studio]:
+def studio(example: Example, clean_machine: None) -> Iterator[Studio]:
     with running(example.model.parent) as found:
         yield found
 

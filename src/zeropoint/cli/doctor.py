@@ -39,16 +39,15 @@ def doctor(
     here from a matrix of 48 MiB, which a large cache may hold.
     Exit code 1 if the compiled kernels are missing, 0 otherwise.
     """
-    from zeropoint.kernels.machine import best_buffer, measure_peaks, this_machine
+    from zeropoint.kernels.machine import PlainRead, best_buffer, peaks_of, this_machine
     from zeropoint.plans.here import measure_here, remembered
 
     out = Output(as_json=as_json)
     machine = this_machine()
-    buffer = best_buffer(machine)
-    threads = sorted({1, machine.cores}) if measure else []
-    measured = [measure_peaks(count, buffer_bytes=buffer) for count in threads]
+    plain = PlainRead(best_buffer(machine)) if measure else None
+    measured = [peaks_of(plain, count) for count in sorted({1, machine.cores})] if plain else []
     peaks = [peak for peak in measured if peak is not None]
-    here = measure_here(machine.cores, peaks[-1]) if peaks else remembered()
+    here = measure_here(machine.cores, plain, peaks[-1]) if peaks else remembered()
     parts = {name: installed(name) for name in PARTS}
     hints = advice(machine.instruction_set, machine.features, parts)
     show(out, machine, peaks)

@@ -84,19 +84,12 @@ class PlainRead:
         return None if module is None else self.nbytes / module.read_seconds(self._words, threads)
 
 
-def measure_peaks(
-    threads: int, *, buffer_bytes: int = 1 << 30, seconds: float = 0.1
-) -> Peaks | None:
+def peaks_of(read: PlainRead, threads: int, seconds: float = 0.1) -> Peaks | None:
     """Measure both peaks; None without the compiled extension.
 
-    The read is the best of five over `buffer_bytes`, which must be more than the last cache holds
-    (the default is, on every desktop and most servers). The multiply-adds run on registers only.
+    The read is the best of five over a buffer that must be more than the last cache holds (see
+    `best_buffer`). The multiply-adds run on registers only.
     """
-    return peaks_of(PlainRead(buffer_bytes), threads, seconds)
-
-
-def peaks_of(read: PlainRead, threads: int, seconds: float = 0.1) -> Peaks | None:
-    """Do what `measure_peaks` does, with a buffer that is there."""
     module = native()
     if module is None:
         return None

@@ -18,7 +18,7 @@ from zeropoint.kernels.machine import (
     Peaks,
     PlainRead,
     best_buffer,
-    measure_peaks,
+    peaks_of,
     this_machine,
 )
 from zeropoint.kernels.rates import Rate, measure_rates
@@ -133,19 +133,21 @@ def remembered(threads: int | None = None) -> Here | None:
         return None
 
 
-def measure_here(threads: int | None = None, peaks: Peaks | None = None) -> Here | None:
+def measure_here(
+    threads: int | None = None, plain: PlainRead | None = None, peaks: Peaks | None = None
+) -> Here | None:
     """Measure this machine, some seconds, and remember it; None without the extension.
 
-    `peaks`: what was measured already, of as many threads.
+    `plain`: a buffer that is there; `peaks`: what was measured with it already, of as many threads.
     """
     machine = this_machine()
     threads = threads or machine.cores
-    peaks = peaks or measure_peaks(threads, buffer_bytes=best_buffer(machine))
+    plain = plain or PlainRead(best_buffer(machine))
+    peaks = peaks or peaks_of(plain, threads)
     if peaks is None:
         return None
     rates = tuple(measure_rates(threads))
     # Memory is shared with whatever else runs: some seconds later, and what it mostly gives.
-    plain = PlainRead(best_buffer(machine))
     reads = [peaks.read_bytes_per_second, *(plain.rate(threads) or 0.0 for _ in range(READS))]
     here = Here(machine, threads, median(reads), peaks.flops, rates)
     remember(here)

@@ -143,13 +143,14 @@ def work(step: Traffic, phase: str, batch: int) -> tuple[float, float]:
 def timed(benches: Iterable[Bench]) -> Iterator[Timed]:
     """Yield what was measured on this machine, as points."""
     for bench in benches:
-        read = {name.partition(":")[2]: size for name, size in bench.generation_features.items()
-                if name.startswith("read:")}  # fmt: skip
-        nbytes = sum(read.values()) + bench.generation_features.get("cache", 0.0)
+        read = [(find_format(name.partition(":")[2]), size)
+                for name, size in bench.generation_features.items()
+                if name.startswith("read:")]  # fmt: skip
+        weights_bytes = sum(size for _, size in read)
+        nbytes = weights_bytes + bench.generation_features.get("cache", 0.0)
         if not nbytes:
             continue
-        weights = sum(size * find_format(name).block_size / find_format(name).block_bytes
-                      for name, size in read.items())  # fmt: skip
+        weights = sum(size * format.block_size / format.block_bytes for format, size in read)
         if bench.generation:
             low, high = bench.generation_spread
             yield Timed(model=bench.model, phase="generate", batch=1, operations=2 * weights,
@@ -163,5 +164,5 @@ def timed(benches: Iterable[Bench]) -> Iterator[Timed]:
             low, high = bench.prompt_spread
             yield Timed(model=bench.model, phase="prompt", batch=bench.prompt_tokens,
                         operations=each / bench.prompt_tokens,
-                        intensity=each / (sum(read.values()) * batches),
+                        intensity=each / (weights_bytes * batches),
                         tokens_per_second=bench.prompt, low=low, high=high)  # fmt: skip
