@@ -67,6 +67,10 @@ def test_a_run_is_kept_and_not_computed_again(
     assert len(pairs) == 8 and pairs[0]["reference"] == "".join(pairs[0]["reference_pieces"])
     chains = json.loads((run / "chains-json.json").read_text())
     assert len(chains["answers"]["1"]) == 2
+    del chains["answers"]["1"]  # as if it was stopped between the two models
+    (run / "chains-json.json").write_text(json.dumps(chains))
+    assert told(capsys, models[1], "--ref", models[0], "--run", str(run)) == first
+    assert len(json.loads((run / "chains-json.json").read_text())["answers"]) == 2
     assert json.loads((run / "run.json").read_text())["results"]["chains"]["families"]
     assert main(["drift", models[2], "--ref", models[0], "--run", str(run), *FEW]) == 2
     assert "holds another run" in capsys.readouterr().err

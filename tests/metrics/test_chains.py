@@ -10,10 +10,11 @@ from zeropoint.metrics.chain_families import FAMILIES, LEVELS, Chain, make_chain
 from zeropoint.metrics.chain_figures import join, pair_figures, score, side_figures
 from zeropoint.metrics.chains import (
     Done,
+    Learned,
     Lesson,
     Player,
     do_chains,
-    find_level,
+    find_levels,
     right_steps,
     write_examples,
 )
@@ -36,6 +37,8 @@ class Letters:
 
 class Memory:
     """A cache that holds the texts themselves."""
+
+    most_bytes = 8
 
     def __init__(self, capacity: int, sequences: int) -> None:
         self.capacity = capacity
@@ -115,9 +118,9 @@ class Solver:
 
 
 def play(model: Solver, chains: list[Chain]) -> list[Done]:
-    *_, dones = do_chains(model, Letters(), Lesson(chains, STEPS))  # type: ignore[arg-type]
-    assert isinstance(dones, list)
-    return dones
+    *_, learned = do_chains(model, Letters(), [Lesson(chains, STEPS)])  # type: ignore[arg-type]
+    assert isinstance(learned, Learned)
+    return learned.dones
 
 
 def sums(count: int) -> list[Chain]:
@@ -237,10 +240,10 @@ def test_the_level_is_the_hardest_that_is_right_often_enough() -> None:
             self.after = self.slips
             return super().plan(before, chain, step, state, slipped)
 
-    *_, level = find_level(Easily(chains, 0, 0), Letters(), "sums")
-    assert level == 2
-    *_, level = find_level(Solver(chains, 1, 1), Letters(), "sums")
-    assert level == 1
+    *_, levels = find_levels(Easily(chains, 0, 0), Letters(), ["sums"])
+    assert levels == {"sums": 2}
+    *_, levels = find_levels(Solver(chains, 1, 1), Letters(), ["sums"])
+    assert levels == {"sums": 1}
 
 
 def test_examples_show_what_is_asked_for() -> None:

@@ -14,10 +14,13 @@ from zeropoint.models import (
     Sampling,
     Token,
     Written,
+    at_once,
+    batches,
     choose,
     generate,
     generate_together,
     load_model,
+    read_together,
 )
 from zeropoint.models.sampling import candidates, gumbel
 
@@ -56,6 +59,47 @@ def test_a_text_does_not_depend_on_those_beside_it(model: LanguageModel) -> None
         (alone,) = written(model, [prompt], stops=stops)
         assert text.ids == alone.ids and text.reason == alone.reason
         np.testing.assert_array_equal(text.states, alone.states)
+
+
+def test_what_several_texts_begin_with_is_read_once(
+    model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two beginnings, each of its own texts, and texts that share none: all have their own bits."""
+    random = np.random.default_rng(8)
+    first, second = (random.integers(3, 250, length).tolist() for length in (40, 70))
+    ends = [random.integers(3, 250, length).tolist() for length in (5, 9, 3, 12, 7)]
+    texts = [first + ends[0], second + ends[1], [9, 8], first + ends[2], second + ends[3], ends[4]]
+    last = [2, 4, 1, 3, 12, 7]
+    alone = [model.hidden(text)[-n:] for text, n in zip(texts, last, strict=True)]
+    read: list[int] = []
+    hidden = type(model).hidden
+    monkeypatch.setattr(
+        type(model),
+        "hidden",
+        lambda self, ids, cache: read.append(np.size(ids)) or hidden(self, ids, cache),
+    )
+    states, cache = read_together(model, texts, last, room=4)
+    assert sorted(read) == [40, 70, 6 * 12]  # the longest of the rests has 12 tokens
+    for ours, theirs in zip(states, alone, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert cache.lengths.tolist() == [len(text) for text in texts]
+    more = hidden(model, np.full((6, 4), 11), cache)
+    for text, ours in zip(texts, more, strict=True):
+        np.testing.assert_array_equal(ours, hidden(model, [*text, 11, 11, 11, 11])[-4:])
+
+
+def test_so_many_texts_are_written_at_once_as_have_room(
+    model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = model.cache(1000, sequences=3)
+    assert sum(array.nbytes for array in (*cache.keys, *cache.values)) <= cache.most_bytes
+    cache.grow([1], 1000)
+    assert sum(array.nbytes for array in (*cache.keys, *cache.values)) == cache.most_bytes
+    assert at_once(model, 1000, 7) == 7
+    monkeypatch.setattr(batches, "ROOM", 5 * cache.most_bytes // 3 + 1)
+    assert at_once(model, 1000, 7) == 5
+    monkeypatch.setattr(batches, "ROOM", 1)
+    assert at_once(model, 1000, 7) == 1
 
 
 def test_one_text_is_what_generate_writes(model: LanguageModel) -> None:

@@ -61,7 +61,7 @@ def drift(
     ] = Ways.both,
     temperature: Annotated[float, typer.Option(min=0.01, help="Of the sampled texts.")] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Another seed, other noise.")] = 0,
-    together: Annotated[int, typer.Option(min=1, help="Prompts continued at once.")] = 24,
+    together: Annotated[int, typer.Option(min=1, help="Texts written at once.")] = 48,
     chat: Annotated[
         bool | None, typer.Option(help="Prompts are messages. Default: if the model chats.")
     ] = None,

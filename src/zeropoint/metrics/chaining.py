@@ -11,12 +11,13 @@ from zeropoint.metrics.chain_figures import Scored, join, pair_figures, score, s
 from zeropoint.metrics.chains import (
     PILOT_STEPS,
     PILOTS,
+    TOGETHER,
     Answered,
     Done,
     Lesson,
     begin_of,
     do_chains,
-    find_level,
+    find_levels,
     write_examples,
 )
 from zeropoint.metrics.summary import Figures
@@ -33,7 +34,7 @@ class ChainSettings:
     steps: int = 8
     families: tuple[str, ...] = ALL_FAMILIES
     level: int | None = None  # None: the hardest that the reference is right at often enough
-    together: int = 24
+    together: int = TOGETHER
 
     @property
     def answers(self) -> int:
@@ -74,20 +75,17 @@ class Chaining:
 
         What a participant has done already, or the run folder holds, is not done again.
         """
-        done = 0
-        for family in self.settings.families:
+        settings = self.settings
+        for family in settings.families:
             self._load(family)
-            if family not in self.levels:
-                for record in self._find_level(family):
-                    yield Answered(done + record.done)
-            done += self.settings.pilot_answers // len(self.settings.families)
-            for participant in self.participants:
-                if family not in participant.done:
-                    for record in self._do(participant, family):
-                        yield Answered(done + record.done)
-                done += self.settings.count * self.settings.steps
-                yield Answered(done)
-            self._save(family)
+        if any(family not in self.levels for family in settings.families):
+            yield from self._find_levels()
+        done = settings.pilot_answers
+        for participant in self.participants:
+            for record in self._do(participant):
+                yield Answered(done + record.done)
+            done += settings.answers
+            yield Answered(done)
 
     def chains(self, family: str) -> list[Chain]:
         """Return the chains of a family."""
@@ -121,32 +119,41 @@ class Chaining:
             found["together"] = pair_figures(*(join(side) for side in sides))
         return found
 
-    def _find_level(self, family: str) -> Iterator[Answered]:
+    def _find_levels(self) -> Iterator[Answered]:
+        families = [f for f in self.settings.families if f not in self.levels]
         if self.settings.level:
-            self.levels[family] = self.settings.level
+            self.levels |= dict.fromkeys(families, self.settings.level)
             return
         model = self.participants[0].model
         begin = begin_of(model.tokenizer)
-        for record in find_level(model, model.tokenizer, family, begin=begin):
-            if isinstance(record, int):
-                self.levels[family] = record
-            else:
+        for record in find_levels(model, model.tokenizer, families, begin=begin):
+            if isinstance(record, Answered):
                 yield record
+            else:
+                self.levels |= record
+        for family in families:
+            self._save(family)
 
-    def _do(self, participant: Participant, family: str) -> Iterator[Answered]:
-        tokenizer = participant.model.tokenizer
-        lesson = Lesson(
-            self.chains(family),
-            self.settings.steps,
-            write_examples(family, self.levels[family]),
-            begin_of(tokenizer),
-            self.settings.together,
-        )
-        for record in do_chains(participant.model, tokenizer, lesson):
-            if isinstance(record, list):
-                participant.done[family] = record
+    def _do(self, participant: Participant) -> Iterator[Answered]:
+        """Let one participant do every family that it has not done."""
+        tokenizer, settings = participant.model.tokenizer, self.settings
+        families = [family for family in settings.families if family not in participant.done]
+        lessons = [
+            Lesson(
+                self.chains(family),
+                settings.steps,
+                write_examples(family, self.levels[family]),
+                begin_of(tokenizer),
+            )
+            for family in families
+        ]
+        done = settings.answers - len(families) * settings.count * settings.steps
+        for record in do_chains(participant.model, tokenizer, lessons, settings.together):
+            if isinstance(record, Answered):
+                yield Answered(done + record.done)
             else:
-                yield record
+                participant.done[families[record.lesson]] = record.dones
+                self._save(families[record.lesson])
 
     def _save(self, family: str) -> None:
         if self.run is None:
@@ -163,6 +170,7 @@ class Chaining:
                 "answers": {
                     str(place): [list(done.answers) for done in participant.done[family]]
                     for place, participant in enumerate(self.participants)
+                    if family in participant.done
                 },
                 "names": [participant.name for participant in self.participants],
             },
@@ -178,7 +186,9 @@ class Chaining:
             self.levels[family] = int(table["level"])
             chains = self.chains(family)
             for place, participant in enumerate(self.participants):
-                answers = table["answers"][str(place)]
+                answers = table["answers"].get(str(place))
+                if answers is None:
+                    continue
                 if [len(row) for row in answers] != [self.settings.steps] * len(chains):
                     raise ValueError
                 participant.done[family] = [

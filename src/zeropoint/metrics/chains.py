@@ -1,9 +1,10 @@
 """Chains: tasks of several steps, done by a model on its own earlier answers.
 
-All chains of a family go through the model together. What zeropoint writes is forced token by
+Chains of all families go through the model together. What zeropoint writes is forced token by
 token between the answers, so that one cache serves the whole dialogue.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,10 +13,18 @@ import numpy as np
 
 from zeropoint.formats import F32
 from zeropoint.metrics.chain_families import LEVELS, Chain, make_chain
-from zeropoint.models import Batch, Tokenizer, Written, generate_together, in_batches
+from zeropoint.models import (
+    Batch,
+    Tokenizer,
+    Written,
+    at_once,
+    generate_together,
+    in_batches,
+)
 
 EXAMPLES, EXAMPLE_STEPS = 2, 4  # done by us before each chain
 PILOTS, PILOT_STEPS = 8, 3  # chains that find the level
+TOGETHER = 48  # chains that go through a model at once
 ENOUGH = 0.6  # of the pilots' answers are right at the level that is taken
 _EXAMPLE_SEED = -1  # seeds of chains that are measured are 0 and up
 
@@ -62,16 +71,30 @@ class Lesson:
     steps: int
     examples: str = ""
     begin: Sequence[int] = ()  # BOS, before everything
-    together: int = 24  # chains that go through the model at once
 
 
-def do_chains(model: Batch, words: Words, lesson: Lesson) -> Iterator[Answered | list[Done]]:
-    """Let the model do all chains greedily; yields progress and, last, one `Done` for each."""
-    players = [Player(chain, lesson.steps, words) for chain in lesson.chains]
+@dataclass(frozen=True)
+class Learned:
+    """All chains of one lesson are done."""
+
+    lesson: int
+    dones: list[Done]
+
+
+def do_chains(
+    model: Batch, words: Words, lessons: Sequence[Lesson], together: int = TOGETHER
+) -> Iterator[Answered | Learned]:
+    """Let the model do all chains of all lessons greedily, up to `together` of them at once."""
+    owners = [number for number, lesson in enumerate(lessons) for _ in lesson.chains]
+    players = [Player(chain, lesson.steps, words) for lesson in lessons for chain in lesson.chains]
     prompts = [
-        [*lesson.begin, *words.encode(player.opening(lesson.examples))] for player in players
+        [*lessons[owner].begin, *words.encode(player.opening(lessons[owner].examples))]
+        for owner, player in zip(owners, players, strict=True)
     ]
-    for group in in_batches(prompts, lesson.together):
+    left = Counter(owners)
+    pairs = zip(prompts, players, strict=True)
+    longest = max((len(ids) + player.characters() // 2 for ids, player in pairs), default=1)
+    for group in in_batches(prompts, at_once(model, longest, together)):
         seated = [players[index] for index in group]
         records = generate_together(
             model,
@@ -83,10 +106,15 @@ def do_chains(model: Batch, words: Words, lesson: Lesson) -> Iterator[Answered |
         said = -1
         for record in records:
             now = sum(len(player.states) for player in players)
-            if not isinstance(record, Written) and now != said:
+            if isinstance(record, Written):
+                owner = owners[group[record.index]]
+                left[owner] -= 1
+                if not left[owner]:
+                    theirs = zip(owners, players, strict=True)
+                    yield Learned(owner, [player.done() for o, player in theirs if o == owner])
+            elif now != said:
                 said = now
                 yield Answered(now)
-    yield [player.done() for player in players]
 
 
 class Player:
@@ -109,9 +137,13 @@ class Player:
 
     def most_tokens(self) -> int:
         """Return how many tokens the dialogue may take."""
-        truths = [self.chain.start, *self.chain.truths(self.steps)]
-        asked = sum(len(self.chain.ask(i, truths[i])) for i in range(self.steps))
-        return 2 * asked + self.steps * 2 * self._room
+        return 2 * self.characters() + self.steps * 2 * self._room
+
+    def characters(self) -> int:
+        """Return how long the dialogue is if it is done right: some two for each of its tokens."""
+        states = [self.chain.start, *self.chain.truths(self.steps)]
+        asked = sum(len(self.chain.ask(step, states[step])) for step in range(self.steps))
+        return asked + sum(len(self.chain.write(state)) + 1 for state in states[1:])
 
     def choose(self, logits: F32) -> int | None:
         """Return the next token; None when the last answer is given."""
@@ -158,27 +190,40 @@ def write_examples(family: str, level: int) -> str:
     return "".join(texts)
 
 
-def find_level(
-    model: Batch, tokenizer: Words, family: str, *, begin: Sequence[int] = ()
-) -> Iterator[Answered | int]:
-    """Find the hardest level at which the reference is right often enough; yields it last.
+def find_levels(
+    model: Batch, words: Words, families: Sequence[str], *, begin: Sequence[int] = ()
+) -> Iterator[Answered | dict[str, int]]:
+    """Find the hardest level of each family at which the reference is right often enough.
 
-    Where even the easiest is too hard, it is level 1, and the figures say that it is at the floor.
+    Yields them last. Where even the easiest is too hard, it is level 1, and the figures say that it
+    is at the floor.
     """
-    level = 1
-    for tried in range(1, LEVELS + 1):
-        chains = [make_chain(family, tried, PILOT_STEPS, 1000 + n) for n in range(PILOTS)]
-        dones: list[Done] = []
-        lesson = Lesson(chains, PILOT_STEPS, write_examples(family, tried), begin)
-        for record in do_chains(model, tokenizer, lesson):
-            if isinstance(record, list):
-                dones = record
-            else:
-                yield record
-        if np.mean([right_states(c, d) for c, d in zip(chains, dones, strict=True)]) < ENOUGH:
+    levels = dict.fromkeys(families, 1)
+    trying, done = list(families), 0
+    for level in range(1, LEVELS + 1):
+        lessons = [
+            Lesson(
+                [make_chain(family, level, PILOT_STEPS, 1000 + n) for n in range(PILOTS)],
+                PILOT_STEPS,
+                write_examples(family, level),
+                begin,
+            )
+            for family in trying
+        ]
+        passed = []
+        for record in do_chains(model, words, lessons):
+            if isinstance(record, Answered):
+                yield Answered(done + record.done)
+                continue
+            pairs = zip(lessons[record.lesson].chains, record.dones, strict=True)
+            if np.mean([right_states(chain, one) for chain, one in pairs]) >= ENOUGH:
+                passed.append(trying[record.lesson])
+        levels |= dict.fromkeys(passed, level)
+        done += len(trying) * PILOTS * PILOT_STEPS
+        trying = [family for family in trying if family in passed]
+        if not trying:
             break
-        level = tried
-    yield level
+    yield levels
 
 
 def right_states(chain: Chain, done: Done) -> list[bool]:

@@ -5,13 +5,14 @@ next token, so that the loss is known on the reference's path (what single-token
 on the quant's own (what its user gets).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from zeropoint.checkpoints.runs import RunFolder
 from zeropoint.errors import CheckpointError
+from zeropoint.formats import F32
 from zeropoint.metrics.paths import (
     Along,
     Way,
@@ -21,9 +22,12 @@ from zeropoint.metrics.paths import (
     sampling_of,
     write_paths,
 )
-from zeropoint.models import Written, in_batches
+from zeropoint.models import Written, at_once, in_batches
 
-TOGETHER = 24  # prompts that are continued at once
+TOGETHER = 48  # texts that are written at once
+KEPT = 1 << 29  # bytes of the reference's states that are kept for the next quant
+
+Text = tuple[Way, int]  # how, and the prompt's index
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,14 @@ class ReferencePaths:
     """A reference and what it wrote, so that for several quants it writes only once."""
 
     model: Writer
-    written: dict[tuple[Way, int], list[list[int]]] = field(default_factory=dict)
+    written: dict[Text, list[int]] = field(default_factory=dict)
+    states: dict[Text, F32] = field(default_factory=dict)  # of some of them
+
+    def keep(self, text: Text, ids: list[int], states: F32) -> None:
+        """Keep what was written, and the states that it was chosen from while they are few."""
+        self.written[text] = ids
+        if sum(kept.nbytes for kept in self.states.values()) + states.nbytes <= KEPT:
+            self.states[text] = states
 
 
 def first_difference(one: Sequence[object], other: Sequence[object]) -> int | None:
@@ -104,89 +115,100 @@ class Drift:
         self.pairs: list[Pair] = []
         self._stops = stops
         self._run = run
-        self._groups = in_batches(prompts, settings.together)
+        self._texts: list[Text] = [(way, i) for way in settings.ways for i in range(len(prompts))]
+        tokens = max(map(len, prompts), default=1) + settings.limit
+        most = at_once(quant, tokens, at_once(reference.model, tokens, settings.together))
+        self._groups = in_batches([prompts[index] for _, index in self._texts], most)
 
     @property
     def total(self) -> int:
         """Tokens that both models write, at most."""
-        return 2 * len(self.settings.ways) * len(self.prompts) * self.settings.limit
+        return 2 * len(self._texts) * self.settings.limit
 
     def steps(self) -> Iterator[Drifted]:
-        """Go through all prompts in every way; each batch is in the run folder when it is done.
+        """Go through all texts; each batch is in the run folder when it is done.
 
         Stopping between two records is safe, and the same run goes on from there. Raises
         MeasurementError for a logit that is not finite.
         """
         self.pairs = []
         kept = self._run.chunks_done() if self._run else 0
-        for way in self.settings.ways:
-            for number, group in enumerate(self._groups):
-                start = len(self.pairs)
-                if self._run and start + len(group) <= kept:
-                    for place, index in enumerate(group):
-                        self.pairs.append(load_pair(self._run, start + place, index, way))
-                    written = [pair.reference for pair in self.pairs[start:]]
-                    self.reference.written.setdefault((way, number), written)
-                else:
-                    yield from self._batch(way, number, group)
-                    for place in range(len(group) if self._run else 0):
-                        assert self._run is not None
-                        save_pair(self._run, start + place, self.pairs[start + place])
-                yield Drifted(2 * len(self.pairs) * self.settings.limit, len(self.pairs))
+        for group in self._groups:
+            start, texts = len(self.pairs), [self._texts[place] for place in group]
+            if self._run and start + len(texts) <= kept:
+                for number, (way, index) in enumerate(texts, start):
+                    pair = load_pair(self._run, number, index, way)
+                    self.pairs.append(pair)
+                    self.reference.written.setdefault((way, index), pair.reference)
+            else:
+                yield from self._batch(texts)
+                for number in range(start, len(self.pairs) if self._run else start):
+                    assert self._run is not None
+                    save_pair(self._run, number, self.pairs[number])
+            yield Drifted(2 * len(self.pairs) * self.settings.limit, len(self.pairs))
 
-    def _batch(self, way: Way, number: int, group: list[int]) -> Iterator[Drifted]:
-        """Write and compare one batch; the pairs are appended in the group's order."""
-        settings, before = self.settings, 2 * len(self.pairs) * self.settings.limit
-        prompts = [self.prompts[index] for index in group]
-        samplings = [sampling_of(way, settings.temperature, settings.seed, i) for i in group]
-
-        def write(model: Writer, into: list[Written], offset: int) -> Iterator[Drifted]:
-            done = before + offset
-            for record in write_paths(
-                model, prompts, samplings, limit=settings.limit, stops=self._stops
-            ):
-                if isinstance(record, Written):
-                    into.append(record)
-                else:
-                    done += len(group)
-                    yield Drifted(done, len(self.pairs))
-            into.sort(key=lambda text: text.index)
-
+    def _batch(self, texts: list[Text]) -> Iterator[Drifted]:
+        """Write and compare one batch; the pairs are appended in its order."""
+        written = self.reference.written
         theirs: list[Written] = []
-        if (way, number) not in self.reference.written:
-            yield from write(self.reference.model, theirs, 0)
-            self.reference.written[way, number] = [text.ids for text in theirs]
+        unwritten = [text for text in texts if text not in written]
+        yield from self._write(self.reference.model, unwritten, theirs, 0)
+        for text, record in zip(unwritten, theirs, strict=True):
+            self.reference.keep(text, record.ids, record.states)
         ours: list[Written] = []
-        yield from write(self.quant, ours, len(group) * settings.limit)
-        self.pairs += self._compare(way, group, self.reference.written[way, number], theirs, ours)
+        yield from self._write(self.quant, texts, ours, len(texts) * self.settings.limit)
+        self.pairs += self._compare(texts, ours)
 
-    def _compare(
-        self,
-        way: Way,
-        group: list[int],
-        paths: list[list[int]],
-        theirs: list[Written],
-        ours: list[Written],
-    ) -> Iterator[Pair]:
-        """Compare along both texts of each prompt; `theirs` is empty where it is not fresh."""
-        models = self.reference.model, self.quant
-        prompts = [self.prompts[index] for index in group]
-        own_paths = [text.ids for text in ours]
-        # Read again, the states are the same bits: they need not be kept for the next quant.
-        on_reference = (
-            [text.states for text in theirs] or read_paths(models[0], prompts, paths),
-            read_paths(models[1], prompts, paths),
-        )
-        on_quant = read_paths(models[0], prompts, own_paths), [text.states for text in ours]
-        for place, index in enumerate(group):
+    def _write(
+        self, model: Writer, texts: list[Text], into: list[Written], offset: int
+    ) -> Iterator[Drifted]:
+        """Write texts; `into` has them in their order."""
+        if not texts:
+            return
+        settings = self.settings
+        done = 2 * len(self.pairs) * settings.limit + offset
+        samplings = [sampling_of(way, settings.temperature, settings.seed, i) for way, i in texts]
+        prompts = [self.prompts[index] for _, index in texts]
+        for record in write_paths(
+            model, prompts, samplings, limit=settings.limit, stops=self._stops
+        ):
+            if isinstance(record, Written):
+                into.append(record)
+            else:
+                done += len(texts)
+                yield Drifted(done, len(self.pairs))
+        into.sort(key=lambda text: text.index)
+
+    def _compare(self, texts: list[Text], ours: list[Written]) -> Iterator[Pair]:
+        """Compare along both texts of each prompt; where they are the same text, once."""
+        reference, quant = self.reference.model, self.quant
+        own = {text: record.ids for text, record in zip(texts, ours, strict=True)}
+        paths = {text: self.reference.written[text] for text in texts}
+        parted = [text for text in texts if own[text] != paths[text]]
+        # Read again, states are the same bits: what was not kept is read, what was written is not.
+        theirs = self._read(reference, paths, [t for t in texts if t not in self.reference.states])
+        theirs |= {text: self.reference.states[text] for text in texts if text not in theirs}
+        mine = {text: record.states for text, record in zip(texts, ours, strict=True)}
+        beside = mine | self._read(quant, paths, parted)  # the quant along the reference's texts
+        led = self._read(reference, own, parted)  # the reference along the quant's
+        for text in texts:
+            way, index = text
             sampling = sampling_of(way, self.settings.temperature, self.settings.seed, index)
-            path, own = paths[place], own_paths[place]
-            states = on_reference[0][place], on_reference[1][place]
+            models, path = (reference, quant), paths[text]
+            states = theirs[text], beside[text]
             there = here = compare_along(*models, states, path, "quant", sampling)
-            if path != own:
-                states = on_quant[0][place], on_quant[1][place]
-                here = compare_along(*models, states, own, "reference", sampling)
-            yield Pair(index, way, path, own, there, here)
+            if text in led:
+                states = led[text], mine[text]
+                here = compare_along(*models, states, own[text], "reference", sampling)
+            yield Pair(index, way, path, own[text], there, here)
+
+    def _read(
+        self, model: Writer, paths: Mapping[Text, list[int]], texts: list[Text]
+    ) -> dict[Text, F32]:
+        """Return what `model` would choose each token of these texts' paths from."""
+        prompts = [self.prompts[index] for _, index in texts]
+        states = read_paths(model, prompts, [paths[text] for text in texts])
+        return dict(zip(texts, states, strict=True))
 
 
 _ARRAYS: tuple[tuple[str, Callable[[Pair], Along]], ...] = (

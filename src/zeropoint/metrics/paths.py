@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 from zeropoint.formats import F32
 from zeropoint.kernels.compare import compare_logits
 from zeropoint.metrics.measurement import TILE_BYTES
-from zeropoint.models import Batch, Sampling, Stepped, Written, choose, generate_together
+from zeropoint.models import (
+    Batch,
+    Sampling,
+    Stepped,
+    Written,
+    choose,
+    generate_together,
+    read_together,
+)
 
 F64 = NDArray[np.float64]
 
@@ -76,15 +84,12 @@ def read_paths(
     model: Batch, prompts: Sequence[Sequence[int]], paths: Sequence[Sequence[int]]
 ) -> list[F32]:
     """Return the states (n, width) from which `model` would choose each token of the paths."""
-    whole = [[*prompt, *path] for prompt, path in zip(prompts, paths, strict=True)]
-    tokens = np.zeros((len(whole), max(map(len, whole))), np.int64)
-    for row, ids in zip(tokens, whole, strict=True):
-        row[: len(ids)] = ids
-    states = model.hidden(tokens[:, :-1])  # nothing is chosen after the last token
-    return [
-        row[len(prompt) - 1 : len(prompt) - 1 + len(path)]
-        for row, prompt, path in zip(states, prompts, paths, strict=True)
-    ]
+    if not paths:
+        return []
+    # nothing is chosen after the last token
+    whole = [[*prompt, *path[:-1]] for prompt, path in zip(prompts, paths, strict=True)]
+    states, _ = read_together(model, whole, [len(path) for path in paths])
+    return states
 
 
 def compare_along(

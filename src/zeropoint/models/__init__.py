@@ -2,7 +2,15 @@
 
 from zeropoint.models.architecture import Architecture, LayerSpec, read_architecture
 from zeropoint.models.base import LanguageModel, Mode
-from zeropoint.models.batches import Batch, Stepped, Written, generate_together, in_batches
+from zeropoint.models.batches import (
+    Batch,
+    Stepped,
+    Written,
+    at_once,
+    generate_together,
+    in_batches,
+    read_together,
+)
 from zeropoint.models.cache import Cache
 from zeropoint.models.chat import encode_chat, encode_messages, has_template
 from zeropoint.models.conversation import Conversation
@@ -27,6 +35,7 @@ __all__ = [
     "Token",
     "Tokenizer",
     "Written",
+    "at_once",
     "choose",
     "encode_chat",
     "encode_messages",
@@ -36,6 +45,7 @@ __all__ = [
     "in_batches",
     "load_model",
     "read_architecture",
+    "read_together",
     "read_tokenizer",
     "room_for",
 ]

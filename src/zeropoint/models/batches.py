@@ -19,6 +19,8 @@ from zeropoint.models.cache import Cache
 Choose = Callable[[int, int, F32], int | None]
 
 PADDING = 256  # tokens by which prompts that are read together may differ in length
+ROOM = 1 << 30  # bytes of keys and values
+ALIKE = 16  # tokens in common from which on a beginning is read once
 
 
 class Batch(Protocol):
@@ -73,6 +75,14 @@ def in_batches(prompts: Sequence[Sequence[int]], together: int) -> list[list[int
     return groups
 
 
+def at_once(model: Batch, tokens: int, most: int) -> int:
+    """Return how many texts of so many tokens to write at once: `most`, if their caches fit ROOM.
+
+    More at once cost less each, as every weight is read and decoded once for all of them.
+    """
+    return max(1, min(most, ROOM // model.cache(tokens).most_bytes))
+
+
 def generate_together(
     model: Batch,
     prompts: Sequence[Sequence[int]],
@@ -94,8 +104,8 @@ def generate_together(
         raise UnsupportedModel(
             f"a prompt has {longest} tokens, the context room for {model.context_length}"
         )
-    cache = model.cache(min(longest + limit, model.context_length), sequences=len(prompts))
-    state = _read(model, prompts, cache)
+    states, cache = read_together(model, prompts, [1] * len(prompts), room=limit)
+    state = np.concatenate(states)
     texts = [_Text(index) for index in range(len(prompts))]  # text i is sequence i of the cache
     for step in range(limit):
         logits = model.head(state)
@@ -136,32 +146,73 @@ class _Text:
         return Written(self.index, self.ids, self.reason, states)
 
 
-def _read(model: Batch, prompts: Sequence[Sequence[int]], cache: Cache) -> F32:
-    """Read all prompts; return the state after each, (n, width).
+def read_together(
+    model: Batch, texts: Sequence[Sequence[int]], last: Sequence[int], *, room: int = 0
+) -> tuple[list[F32], Cache]:
+    """Read all texts; return the states (last[i], width) after the last tokens of text i.
 
-    What they begin with in common is read once and copied; the rest at once, short ones padded.
+    The cache holds the texts and has room for so many more tokens of each. What several begin with
+    is read once and copied; the rest at once, short ones padded.
     """
-    shared = _in_common(prompts) if len(prompts) > 1 else 0
-    if shared:
-        model.hidden(np.array([prompts[0][:shared]]), cache)
-        for place in range(1, len(prompts)):
-            cache.copy(0, place)
-    tokens = np.zeros((len(prompts), max(map(len, prompts)) - shared), np.int64)
-    for row, prompt in zip(tokens, prompts, strict=True):
-        row[: len(prompt) - shared] = prompt[shared:]
+    longest = max(map(len, texts))
+    shared = _in_common(texts, last)
+    if max(shared) + _widest(texts, shared) > model.context_length:
+        shared = [min(shared)] * len(texts)
+    width = _widest(texts, shared)
+    capacity = max(min(longest + room, model.context_length), max(shared) + width)
+    cache = model.cache(capacity, sequences=len(texts))
+    _read_beginnings(model, texts, shared, cache)
+    tokens = np.zeros((len(texts), width), np.int64)
+    for row, text, begun in zip(tokens, texts, shared, strict=True):
+        row[: len(text) - begun] = text[begun:]
     states = model.hidden(tokens, cache)
-    for place, prompt in enumerate(prompts):
-        cache.truncate(len(prompt), place)  # what follows a prompt never reached its states
-    return np.stack([row[len(p) - shared - 1] for row, p in zip(states, prompts, strict=True)])
+    for place, text in enumerate(texts):
+        cache.truncate(len(text), place)  # what follows a text never reached its states
+    ends = (len(text) - begun for text, begun in zip(texts, shared, strict=True))
+    return [row[e - n : e] for row, e, n in zip(states, ends, last, strict=True)], cache
 
 
-def _in_common(prompts: Sequence[Sequence[int]]) -> int:
-    """Return how many tokens all prompts begin with, of which none is the last of one."""
-    first = prompts[0]
-    shared = min(map(len, prompts)) - 1
-    for prompt in prompts[1:]:
-        shared = next((i for i in range(shared) if prompt[i] != first[i]), shared)
+def _in_common(texts: Sequence[Sequence[int]], last: Sequence[int]) -> list[int]:
+    """Return for each text how many of its first tokens are those of all that begin like it.
+
+    Those whose states are wanted are not among them.
+    """
+    alike: dict[tuple[int, ...], list[int]] = {}
+    for place, text in enumerate(texts):
+        alike.setdefault(tuple(text[:ALIKE]), []).append(place)
+    shared = [0] * len(texts)
+    for places in alike.values():
+        first = texts[places[0]]
+        common = min(len(texts[place]) - last[place] for place in places)
+        for place in places:
+            text = texts[place]
+            common = next((i for i in range(common) if text[i] != first[i]), common)
+        for place in places if len(places) > 1 else ():
+            shared[place] = common
     return shared
+
+
+def _widest(texts: Sequence[Sequence[int]], shared: Sequence[int]) -> int:
+    return max(len(text) - begun for text, begun in zip(texts, shared, strict=True))
+
+
+def _read_beginnings(
+    model: Batch, texts: Sequence[Sequence[int]], shared: Sequence[int], cache: Cache
+) -> None:
+    """Read each beginning in place 0, whose own comes last, and copy it to all that have it."""
+    places: dict[tuple[int, ...], list[int]] = {}
+    for place in reversed(range(len(texts))):
+        begun = tuple(texts[place][: shared[place]])
+        if begun:
+            places.setdefault(begun, []).append(place)
+    for begun in sorted(places, key=lambda begun: 0 in places[begun]):
+        cache.truncate(0, 0)
+        model.hidden(np.array([begun]), cache)
+        for place in places[begun]:
+            if place:
+                cache.copy(0, place)
+    if not shared[0]:
+        cache.truncate(0, 0)
 
 
 def _close_ranks(texts: list[_Text], cache: Cache) -> list[_Text]:

@@ -1,7 +1,8 @@
 """The keys and values of positions already read: one cache for any number of sequences.
 
 Keys lie in tiles of 16 positions, transposed, so that a vector of 16 scores is a sum of products
-without a sum across lanes; values lie in rows. Layers with a window keep a ring of positions.
+without a sum across lanes; values lie in rows. Layers with a window keep a ring of positions; the
+others get slots as they are needed, so that room for long texts costs nothing until they are long.
 
     keys[layer]     (sequences, kv_heads, slots / 16, head_size, 16) float32
     values[layer]   (sequences, kv_heads, slots, pitch)              float32, pitch ≥ value_size
@@ -17,6 +18,7 @@ from zeropoint.formats import F32
 from zeropoint.models.architecture import Architecture
 
 TILE = 16  # positions
+FIRST = 128  # positions that there is room for at first
 VECTOR = 32  # rows of values are whole numbers of so many floats
 
 
@@ -39,19 +41,20 @@ class Cache:
         self.capacity = capacity
         self.chunk = max(1, min(chunk, capacity))
         self.lengths = np.zeros(sequences, np.int64)  # positions that each sequence has
-        self.slots: list[int] = []
+        self.most_slots: list[int] = []
         self.keys: list[F32] = []
         self.values: list[F32] = []
         shared: dict[tuple[int, ...], tuple[F32, F32]] = {}
         for layer in architecture.layers:
-            wanted = capacity if layer.window is None else layer.window - 1 + self.chunk
-            slots = -(-min(capacity, wanted) // TILE) * TILE
-            self.slots.append(slots)
-            tiles = (sequences, layer.kv_heads, slots // TILE, layer.head_size, TILE)
+            ring = capacity if layer.window is None else layer.window - 1 + self.chunk
+            most = -(-min(capacity, ring) // TILE) * TILE
+            self.most_slots.append(most)
+            first = most if ring < capacity else min(most, -(-self.chunk // TILE) * TILE, FIRST)
+            first = most if passing else first
+            tiles = (sequences, layer.kv_heads, first // TILE, layer.head_size, TILE)
             pitch = -(-layer.value_size // VECTOR) * VECTOR
-            rows = (sequences, layer.kv_heads, slots, pitch)
-            # Zeros: pages that are never written cost no memory, and no NaN waits in an unused
-            # lane.
+            rows = (sequences, layer.kv_heads, first, pitch)
+            # Zeros: no NaN waits in an unused lane.
             room = shared.get(tiles + rows) if passing else None
             room = room or (np.zeros(tiles, np.float32), np.zeros(rows, np.float32))
             shared[tiles + rows] = room
@@ -64,37 +67,53 @@ class Cache:
         return len(self.lengths)
 
     @property
-    def nbytes(self) -> int:
-        """Bytes of all keys and values, used or not."""
-        arrays = {id(array): array.nbytes for array in (*self.keys, *self.values)}
-        return sum(arrays.values())
+    def slots(self) -> list[int]:
+        """Positions that each layer has room for now."""
+        return [values.shape[2] for values in self.values]
+
+    @property
+    def most_bytes(self) -> int:
+        """Bytes of all keys and values when every sequence is full."""
+        floats = 0
+        for most, keys, values in zip(self.most_slots, self.keys, self.values, strict=True):
+            floats += most * keys.shape[1] * (keys.shape[3] + values.shape[3])
+        return 4 * self.sequences * floats
 
     def grow(self, sequences: Sequence[int], count: int) -> None:
-        """Count `count` more positions of these sequences, or raise MeasurementError."""
-        for sequence in sequences:
-            if self.lengths[sequence] + count > self.capacity:
-                raise MeasurementError(
-                    f"the context is full: {self.capacity} tokens fit, "
-                    f"{int(self.lengths[sequence]) + count} are asked for"
-                )
+        """Make room for `count` more positions of these sequences, and count them.
+
+        Raises MeasurementError where they exceed the capacity.
+        """
+        needed = int(self.lengths[list(sequences)].max()) + count
+        if needed > self.capacity:
+            raise MeasurementError(
+                f"the context is full: {self.capacity} tokens fit, {needed} are asked for"
+            )
+        for layer, most in enumerate(self.most_slots):
+            slots = self.values[layer].shape[2]
+            if slots < min(needed, most):
+                more = min(most, -(-max(needed, slots * 3 // 2) // TILE) * TILE)
+                self.keys[layer] = _longer(self.keys[layer], more // TILE)
+                self.values[layer] = _longer(self.values[layer], more)
         self.lengths[list(sequences)] += count
 
     def write(self, layer: int, sequence: int, start: int, keys: F32, values: F32) -> None:
         """Store keys (n, kv_heads, head_size) and values of positions start … start + n − 1."""
-        slots = np.arange(start, start + len(keys)) % self.slots[layer]
+        slots = np.arange(start, start + len(keys)) % self.values[layer].shape[2]
         self.keys[layer][sequence][:, slots // TILE, :, slots % TILE] = keys
         self.values[layer][sequence][:, slots, : values.shape[-1]] = values.swapaxes(0, 1)
 
     def read(self, layer: int, sequence: int, start: int, stop: int) -> tuple[F32, F32]:
         """Return keys (kv_heads, n, head_size) and values of positions start … stop − 1."""
-        slots = np.arange(start, stop) % self.slots[layer]
+        slots = np.arange(start, stop) % self.values[layer].shape[2]
         keys = self.keys[layer][sequence][:, slots // TILE, :, slots % TILE].swapaxes(0, 1)
         return keys, self.values[layer][sequence][:, slots]
 
     def can_truncate(self, length: int, sequence: int = 0) -> bool:
         """Tell whether the windows still hold what comes before position `length`."""
         gone = int(self.lengths[sequence]) - length
-        return gone <= self.chunk or all(slots >= self.capacity for slots in self.slots)
+        whole = all(slots >= self.capacity for slots in self.most_slots)
+        return length == 0 or gone <= self.chunk or whole
 
     def truncate(self, length: int, sequence: int = 0) -> None:
         """Forget the positions from `length` on. Raises ValueError if `can_truncate` says no."""
@@ -106,11 +125,20 @@ class Cache:
 
     def copy(self, source: int, target: int) -> None:
         """Put a copy of the sequence `source` in the place of `target`, which is forgotten."""
-        for arrays in (self.keys, self.values):
-            for array in arrays:
-                array[target] = array[source]
-        self.lengths[target] = self.lengths[source]
+        length = int(self.lengths[source])
+        for keys, values in zip(self.keys, self.values, strict=True):
+            tiles = min(values.shape[2], length + TILE - 1) // TILE  # the others hold nothing
+            keys[target, :, :tiles] = keys[source, :, :tiles]
+            values[target, :, : tiles * TILE] = values[source, :, : tiles * TILE]
+        self.lengths[target] = length
 
     def clear(self) -> None:
         """Forget everything."""
         self.lengths[:] = 0
+
+
+def _longer(array: F32, slots: int) -> F32:
+    """Return an array with so many slots, or tiles of them, that begins like this one."""
+    longer = np.zeros((*array.shape[:2], slots, *array.shape[3:]), np.float32)
+    longer[:, :, : array.shape[2]] = array
+    return longer

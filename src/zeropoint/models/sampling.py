@@ -37,6 +37,7 @@ class Sampling:
 
 
 GREEDY = Sampling(temperature=0.0)
+FAR = 8.0  # below the best logit, over the temperature: e⁻⁸ of its probability and less
 
 
 def choose(logits: F32, sampling: Sampling, step: int, recent: Sequence[int] = ()) -> int:
@@ -53,10 +54,23 @@ def choose(logits: F32, sampling: Sampling, step: int, recent: Sequence[int] = (
 
 
 def choose_of_all(logits: F32, sampling: Sampling, step: int) -> int:
-    """Return the token with the largest key of the whole vocabulary; nothing has to be sorted."""
-    keys = logits.astype(np.float64) / sampling.temperature
-    keys += gumbel(sampling.seed, step, np.arange(logits.size))
-    return int(keys.argmax())
+    """Return the token with the largest key of the whole vocabulary; nothing has to be sorted.
+
+    Most tokens are far below the best logit, and of their noise only the uniform number is needed:
+    their key is the largest only if it is very near to 1.
+    """
+    heats = logits.astype(np.float64) / sampling.temperature
+    peak = heats.max()
+    near = np.flatnonzero(heats > peak - FAR)
+    if near.size == heats.size or not near.size:  # all, or none where a logit is no number
+        return int((heats + gumbel(sampling.seed, step, np.arange(heats.size))).argmax())
+    keys = heats[near] + gumbel(sampling.seed, step, near)
+    # noise that a far token needs, less what rounding may do to it
+    needed = min(float(keys.max()) - peak + FAR, 30.0) - 0.01
+    uniforms = uniform(sampling.seed, step, np.arange(heats.size))
+    lucky = np.flatnonzero((uniforms >= np.exp(-np.exp(-needed))) & (heats <= peak - FAR))
+    ids = np.union1d(near, lucky)
+    return int(ids[(heats[ids] + gumbel(sampling.seed, step, ids)).argmax()])
 
 
 def penalize(logits: F32, recent: Sequence[int], penalty: float) -> F32:
