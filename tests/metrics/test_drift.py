@@ -10,8 +10,9 @@ from walkers import Rule, Walker, slipping, two_rooms
 from zeropoint.checkpoints import open_checkpoint
 from zeropoint.checkpoints.runs import RunFolder
 from zeropoint.errors import CheckpointError
-from zeropoint.metrics.drift import Drift, ReferencePaths, Settings
+from zeropoint.metrics.drift import Drift, Pair, ReferencePaths, Settings
 from zeropoint.metrics.drift_figures import compounding, drift_figures, median_split, survival
+from zeropoint.metrics.paths import Along
 from zeropoint.models import load_model
 
 NONE: frozenset[int] = frozenset()
@@ -131,6 +132,26 @@ def test_what_single_tokens_say_is_told_on_the_references_path() -> None:
     for pair in found.pairs:
         flips = np.flatnonzero(~pair.on_reference.same)
         assert pair.split == (flips[0] if flips.size else None)
+
+
+def test_what_flips_predict_knows_that_texts_end() -> None:
+    """Half of the texts have 2 tokens, half 4, and one of all 60 flips: (59/60)^2 and ^4."""
+    pairs = []
+    for index in range(20):
+        path = [1] * (2 if index % 2 else 4)
+        same = np.array([index > 0 or step > 0 for step in range(len(path))])
+        along = Along(np.zeros((len(path), 2)), np.zeros((len(path), 2)), same)
+        pairs.append(Pair(index, "greedy", path, path, along, along))
+    predicted = drift_figures(pairs, 6)["greedy"]["survival"]["predicted"]
+    kept = 59 / 60
+    shares = [kept, kept**2, (kept**2 + kept**3) / 2, (kept**2 + kept**4) / 2]
+    np.testing.assert_allclose(predicted, [*shares, shares[-1], shares[-1]])
+
+
+def test_no_flip_in_a_few_texts_is_no_proof_that_there_is_none() -> None:
+    found = drift(slipping(0.0), slipping(0.0), 64, 8, limit=8, ways=("greedy",))
+    flips = drift_figures(found.pairs, 8)["greedy"]["flips_per_token"]
+    assert flips["mean"] == flips["low"] == 0 and 0.02 < flips["high"] < 0.1
 
 
 def test_survival_and_the_median_of_a_few_texts_by_hand() -> None:

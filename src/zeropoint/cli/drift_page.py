@@ -67,6 +67,9 @@ def _compounding(out: Output, ways: Mapping[str, Figures]) -> None:
             for points in zip(*(way["compounding"] for way in ways.values()), strict=True)
         ),
     )  # fmt: skip
+    factors = [point["factor"] for way in ways.values() for point in way["compounding"]]
+    if any(factor["mean"] is not None and factor["low"] is None for factor in factors):
+        out.say("             a factor without interval: too few texts have parted by then")
 
 
 def _texts(out: Output, ways: Mapping[str, Figures]) -> None:

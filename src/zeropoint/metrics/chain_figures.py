@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from zeropoint.metrics.chain_families import Chain
 from zeropoint.metrics.chains import Done, right_states, right_steps
 from zeropoint.metrics.drift_figures import interval
-from zeropoint.metrics.statistics import Estimate, estimate, holm, mcnemar, wilson
+from zeropoint.metrics.statistics import Estimate, holm, mcnemar, paired_share, share, wilson
 from zeropoint.metrics.summary import Figures
 
 FLOOR = 0.2  # a reference that is right less often at the first step tells nothing about a quant
@@ -54,9 +54,9 @@ def side_figures(scored: Scored) -> Figures:
     after = _share((scored.local == 0) & later, later)
     return {
         "accuracy": [interval(wilson(int(right[:, s].sum()), count)) for s in range(steps)],
-        "slip": interval(slip, 0, 1),
+        "slip": interval(slip),
         "predicted": [(1 - slip.mean) ** (step + 1) for step in range(steps)],
-        "after_slip": interval(after, 0, 1),
+        "after_slip": interval(after),
         "at_floor": bool(right[:, 0].mean() < FLOOR),
     }
 
@@ -69,11 +69,10 @@ def pair_figures(reference: Scored, quant: Scored) -> Figures:
     are shown to differ, all steps together at 5 % (Holm), null if none.
     """
     steps = []
-    ones = np.ones(len(reference.right))
     for step in range(reference.right.shape[1]):
         one, other = reference.right[:, step], quant.right[:, step]
         lost, won = int((one & ~other).sum()), int((~one & other).sum())
-        difference = estimate(other.astype(np.float64) - one, ones)
+        difference = paired_share(lost, won, len(one))
         steps.append(
             {
                 "lost": lost,
@@ -84,7 +83,7 @@ def pair_figures(reference: Scored, quant: Scored) -> Figures:
         )
     shown = holm([float(step["p"]) for step in steps])  # type: ignore[arg-type]
     return {
-        "chains": len(ones),
+        "chains": len(reference.right),
         "reference": side_figures(reference),
         "quant": side_figures(quant),
         "steps": steps,
@@ -94,4 +93,4 @@ def pair_figures(reference: Scored, quant: Scored) -> Figures:
 
 def _share(hits: NDArray[np.bool_], among: NDArray[np.bool_]) -> Estimate:
     """Return Σ hits / Σ among, with chains as what is drawn again."""
-    return estimate(hits.sum(1).astype(np.float64), among.sum(1).astype(np.float64))
+    return share(hits.sum(1).astype(np.float64), among.sum(1).astype(np.float64))

@@ -18,6 +18,7 @@ F64 = NDArray[np.float64]
 
 RESAMPLES = 4000
 SEED = 20261121
+NORMAL = NormalDist().inv_cdf(0.975)
 STUDENT = (12.706, 4.303, 3.182, 2.776)  # 97.5 % of Student's t with 1 … 4 degrees of freedom
 
 
@@ -72,6 +73,74 @@ def estimate(sums: F64, counts: F64) -> Estimate:
     return Estimate(mean, mean - float(above) * error, mean - float(below) * error)
 
 
+def share(hits: F64, trials: F64) -> Estimate:
+    """Estimate Σ hits / Σ trials over chunks, a share: also where none or all are hits.
+
+    Wilson's interval of as many independent trials as these are worth: n = p (1 − p) / se², with
+    the se² of `estimate` and never more than there are, times (1.96 / t)² for t of Student's with
+    chunks − 1 degrees of freedom (Korn and Graubard, 1998). Where the trials of a chunk belong
+    together so much that they are worth less than half, it reaches as far as the bootstrap's too.
+    A share of 0 or 1 has no se: its trials count as independent, for all that is known. With fewer
+    than two chunks that hold trials, low and high are NaN.
+
+    >>> found = share(np.zeros(24), np.full(24, 64.0))
+    >>> found.mean, found.low, round(found.high, 4)
+    (0.0, 0.0, 0.0028)
+    """
+    used = trials > 0
+    hits, trials = hits[used].astype(np.float64), trials[used].astype(np.float64)
+    chunks, count = hits.size, float(trials.sum())
+    if chunks < 2:
+        return Estimate(float(hits.sum() / count) if chunks else np.nan, np.nan, np.nan)
+    part = float(hits.sum() / count)
+    variance = part * (1 - part)
+    error = float(_standard_error(np.ones((1, chunks)), hits, trials)[1][0])
+    worth = variance / error**2 if variance < error**2 * count else count
+    sure = (NORMAL / student(chunks - 1)) ** 2
+    found = wilson(part * worth * sure, worth * sure)
+    drawn = found if worth * 2 >= count else estimate(hits, trials)
+    return Estimate(
+        part,
+        0.0 if part == 0 else max(0.0, min(found.low, drawn.low)),
+        1.0 if part == 1 else min(1.0, max(found.high, drawn.high)),
+    )
+
+
+def paired_share(lost: int, won: int, count: int) -> Estimate:
+    """Estimate (won − lost) / count, the difference of two shares of the same trials.
+
+    The bootstrap of `estimate`, with one more trial lost and one won (as Bonett and Price, 2012,
+    add to Wald's interval): where none or few differ, the trials alone would promise too much.
+
+    >>> found = paired_share(0, 0, 56)
+    >>> found.mean, -0.05 < found.low < 0 < found.high < 0.05
+    (0.0, True)
+    """
+    if not count:
+        return wilson(0, 0)
+    changes = np.concatenate([[-1.0, 1.0], -np.ones(lost), np.ones(won)])
+    found = estimate(np.pad(changes, (0, count - lost - won)), np.ones(count + 2))
+    low, high = max(float(found.low), -1.0), min(float(found.high), 1.0)
+    return Estimate((won - lost) / count, low, high)
+
+
+def student(degrees: int) -> float:
+    """Return the 97.5 % quantile of Student's t (from 5 degrees on by its expansion in 1 / n).
+
+    >>> round(student(5), 2), round(student(30), 3)
+    (2.57, 2.042)
+    """
+    if degrees <= len(STUDENT):
+        return STUDENT[degrees - 1]
+    z, n = NORMAL, degrees  # Abramowitz and Stegun, 26.7.5
+    return (
+        z
+        + (z**3 + z) / (4 * n)
+        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * n**2)
+        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * n**3)
+    )
+
+
 def quick_half_width(sums: F64, counts: F64) -> float:
     """1.96 standard errors of Σ sums / Σ counts over chunks: what a running figure shows.
 
@@ -122,7 +191,7 @@ def _standard_error(draws: F64, sums: F64, counts: F64) -> tuple[F64, F64]:
     return ratio, np.sqrt(squares * chunks / (chunks - 1)) / tokens
 
 
-def wilson(hits: int, trials: int, *, confidence: float = 0.95) -> Estimate:
+def wilson(hits: float, trials: float, *, confidence: float = 0.95) -> Estimate:
     """Estimate a share of independent trials, with Wilson's score interval (1927).
 
     It stays within 0 … 1 and says something where all or none are hits. NaN without trials.

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from zeropoint.metrics.classes import CLASSES, token_class
 from zeropoint.metrics.measurement import ChunkMeasured
-from zeropoint.metrics.statistics import Estimate, estimate
+from zeropoint.metrics.statistics import Estimate, estimate, share
 from zeropoint.metrics.verdict import WORDS, verdict
 
 F64 = NDArray[np.float64]
@@ -158,12 +158,12 @@ def _estimates(
 
     kl = estimate(over_chunks(lambda c: c.comparison.kl), counts)
     kl = Estimate(kl.mean, max(kl.low, 0.0) if kl.low == kl.low else kl.low, kl.high)  # KL ≥ 0
-    top1 = estimate(over_chunks(lambda c: c.comparison.same_top), counts)
+    top1 = share(over_chunks(lambda c: c.comparison.same_top), counts)
     log_ratio = estimate(
         over_chunks(lambda c: c.comparison.nll_quant - c.comparison.nll_reference), counts
     )
     ratio = Estimate(*(float(np.exp(v)) for v in (log_ratio.mean, log_ratio.low, log_ratio.high)))
-    return kl, Estimate(top1.mean, max(top1.low, 0.0), min(top1.high, 1.0)), ratio
+    return kl, top1, ratio
 
 
 def _interval(found: Estimate) -> Figures:

@@ -13,7 +13,7 @@ from zeropoint.errors import MeasurementError
 from zeropoint.metrics.across import size_of
 from zeropoint.metrics.drift_figures import interval
 from zeropoint.metrics.sides import Side
-from zeropoint.metrics.statistics import estimate, mcnemar, wilson
+from zeropoint.metrics.statistics import estimate, mcnemar, paired_share, wilson
 from zeropoint.metrics.summary import Figures
 from zeropoint.metrics.task_files import Task, hash_tasks
 from zeropoint.metrics.tasks import (
@@ -161,7 +161,7 @@ def _side(taker: Taker, first: Taker, tasks: Sequence[Task]) -> Figures:
         "beside_first": {
             "lost": lost,
             "won": won,
-            "difference": interval(estimate(right - before, ones), -1, 1),
+            "difference": interval(paired_share(len(lost), len(won), len(tasks))),
             "p": mcnemar(len(lost), len(won)),
         },
     }
