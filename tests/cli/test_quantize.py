@@ -14,6 +14,7 @@ import pytest
 
 from tinymodels import write_model
 from zeropoint.checkpoints import open_checkpoint
+from zeropoint.cli import main
 
 ZEROPOINT = [sys.executable, "-m", "zeropoint"]
 
@@ -124,19 +125,20 @@ def test_what_is_for_people_says_the_same(tiny: Path, tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_done_is_one_sentence_and_exit_code_2(
-    tiny: Path, tmp_path: Path, words: list[str], said: str
+    tiny: Path,
+    tmp_path: Path,
+    words: list[str],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    done = subprocess.run(
-        [*ZEROPOINT, "quantize", *(str(tiny) if word == "TINY" else word for word in words)],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-    )
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert said in done.stderr
-    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
-    assert len(done.stderr) < 400
+    monkeypatch.chdir(tmp_path)
+    assert main(["quantize", *(str(tiny) if word == "TINY" else word for word in words)]) == 2
+    heard = capfd.readouterr()
+    assert heard.out == ""
+    assert said in heard.err
+    assert heard.err.startswith("error: ") and heard.err.count("\n") == 1
+    assert len(heard.err) < 400
     assert list(tmp_path.iterdir()) == []
 
 

@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,14 +35,25 @@ def run(*words: str | Path, stdin: str | None = None) -> subprocess.CompletedPro
     )
 
 
-def facts(*words: str | Path) -> dict[str, object]:
-    done = run(*words, "--json")
-    assert done.returncode == 0, done.stderr
-    found: dict[str, object] = json.loads(done.stdout)
-    return found
+@pytest.fixture
+def here(capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run the command in this process; return what it says on stdout."""
+
+    def act(*words: str | Path) -> str:
+        code = main(["run", *map(str, words)])
+        heard = capfd.readouterr()
+        assert code == 0, heard.err
+        return heard.out
+
+    return act
 
 
-def test_the_text_is_on_stdout_and_the_speed_on_stderr(tiny: Path) -> None:
+@pytest.fixture
+def facts(here: Callable[..., str]) -> Callable[..., dict[str, Any]]:
+    return lambda *words: json.loads(here(*words, "--json"))
+
+
+def test_the_text_is_on_stdout_and_the_speed_on_stderr(tiny: Path, facts: Any) -> None:
     done = run(tiny, "-p", "the cat", "-n", "8", "--greedy")
     assert done.returncode == 0
     assert "tokens/s" in done.stderr and "tokens/s" not in done.stdout
@@ -49,18 +62,18 @@ def test_the_text_is_on_stdout_and_the_speed_on_stderr(tiny: Path) -> None:
     assert run(tiny, "-p", "the cat", "-n", "8", "--greedy", "-q").stderr == ""
 
 
-def test_greedy_is_what_the_library_says(tiny: Path) -> None:
+def test_greedy_is_what_the_library_says(tiny: Path, facts: Any) -> None:
     told = facts(tiny, "-p", "the cat", "-n", "5", "--greedy", "--mode", "exact")
     model = load_model(open_checkpoint(tiny), threads=1)
     ids = model.tokenizer.encode("the cat", ends=True)
     assert told["prompt_tokens"] == len(ids)
-    for wanted in told["tokens"]:  # type: ignore[attr-defined]
+    for wanted in told["tokens"]:
         best = int(model.logits(ids)[-1].argmax())
         assert best == wanted
         ids.append(best)
 
 
-def test_a_seed_decides_and_another_decides_otherwise(tiny: Path) -> None:
+def test_a_seed_decides_and_another_decides_otherwise(tiny: Path, facts: Any) -> None:
     def tokens(seed: int, threads: int) -> object:
         words = (tiny, "-p", "a", "-n", "12", "--seed", str(seed), "--temperature", "2")
         return facts(*words, "--top-k", "0", "--min-p", "0", "--threads", str(threads))["tokens"]
@@ -68,10 +81,11 @@ def test_a_seed_decides_and_another_decides_otherwise(tiny: Path) -> None:
     assert tokens(1, 1) == tokens(1, 2) != tokens(2, 1)
 
 
-def test_a_prompt_may_come_through_a_pipe(tiny: Path) -> None:
+def test_a_prompt_may_come_through_a_pipe(tiny: Path, here: Callable[..., str]) -> None:
     words = (tiny, "-n", "6", "--greedy", "-q")
-    assert run(*words, stdin="the cat").stdout == run(*words, "-p", "the cat").stdout
-    assert run(*words, "-p", "-", stdin="the cat").stdout == run(*words, "-p", "the cat").stdout
+    typed = here(*words, "-p", "the cat")
+    assert run(*words, stdin="the cat").stdout == typed
+    assert run(*words, "-p", "-", stdin="the cat").stdout == typed
 
 
 def test_ctrl_c_ends_it_with_130_and_what_was_said_stays(
@@ -110,15 +124,17 @@ def test_options_of_sampling_reach_the_choice(
     assert len(set(penalized)) == len(penalized)
 
 
-def test_two_models_are_told_apart(tiny: Path, tmp_path: Path) -> None:
+def test_two_models_are_told_apart(
+    tiny: Path, tmp_path: Path, here: Callable[..., str], facts: Any
+) -> None:
     other = write_model(tmp_path / "other.gguf", changes={"output.weight": flipped(tiny)})
     words = ("-p", "the cat", "-n", "6", "--greedy")
     told = facts(tiny, "--vs", other, *words)
     assert told["first_difference"] == 0
-    assert told["vs"]["tokens"] == facts(other, *words)["tokens"]  # type: ignore[index]
-    assert "First difference at token 1" in run(tiny, "--vs", other, *words).stdout
+    assert told["vs"]["tokens"] == facts(other, *words)["tokens"]
+    assert "First difference at token 1" in here(tiny, "--vs", other, *words)
     assert facts(tiny, "--vs", tiny, *words)["first_difference"] is None
-    assert "No difference in 6 tokens" in run(tiny, "--vs", tiny, *words).stdout
+    assert "No difference in 6 tokens" in here(tiny, "--vs", tiny, *words)
 
 
 def flipped(path: Path) -> np.ndarray:
@@ -137,11 +153,13 @@ def flipped(path: Path) -> np.ndarray:
         (["-p", "a", "--device", "toaster"], "known: cpu, cuda"),
     ],
 )
-def test_what_cannot_be_done_is_one_sentence(words: list[str], says: str, tiny: Path) -> None:
-    done = run(tiny, *words)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert says in done.stderr and done.stderr.count("\n") == 1
+def test_what_cannot_be_done_is_one_sentence(
+    words: list[str], says: str, tiny: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", str(tiny), *words]) == 2
+    heard = capfd.readouterr()
+    assert heard.out == ""
+    assert says in heard.err and heard.err.count("\n") == 1
 
 
 def test_neither_torch_nor_transformers_is_imported(tiny: Path) -> None:

@@ -1,10 +1,12 @@
-"""Small files that ask for much, and a subprocess that measures what they get.
+"""Small files that ask for much, and a program that measures what they get.
 
-Run as a program, it opens the file it is given and prints by how many bytes its resident memory
-peaked above what Python and numpy take by themselves, the processor time in seconds, and how it
-ended.
+For each path on standard input it prints by how many bytes the resident memory of a process that
+opens it peaks above what Python and numpy take by themselves, the processor time in seconds, and
+how it ended.
 """
 
+import os
+import resource
 import struct
 import sys
 import time
@@ -122,7 +124,25 @@ def write(name: str, folder: Path) -> tuple[Path, int]:
     return path, size
 
 
-def main(path: str) -> None:
+def main() -> None:
+    """Open each path that is read, in a process of its own in which all is imported already."""
+    import zeropoint.checkpoints  # noqa: F401
+
+    for line in sys.stdin:
+        if os.fork() == 0:
+            resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
+            said = weigh(line.rstrip("\n"))
+            sys.stdout.write(said + "\n")
+            sys.stdout.flush()
+            os._exit(0)
+        _, status = os.wait()
+        if status:
+            sys.stdout.write(f"0 0 ended with {os.waitstatus_to_exitcode(status)}\n")
+            sys.stdout.flush()
+
+
+def weigh(path: str) -> str:
+    """Open a file: bytes at the peak, seconds of processor time, and how it ended."""
     from zeropoint.checkpoints import open_checkpoint
     from zeropoint.errors import CheckpointError
 
@@ -135,7 +155,7 @@ def main(path: str) -> None:
     except CheckpointError as error:
         result = f"refused {error}"
     seconds = time.process_time() - began
-    sys.stdout.write(f"{peak() - start} {seconds} {result}\n")
+    return f"{peak() - start} {seconds} {result}"
 
 
 def peak() -> int:
@@ -147,4 +167,4 @@ def peak() -> int:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()
