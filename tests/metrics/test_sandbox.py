@@ -1,12 +1,11 @@
 """Code that a model wrote: what is right passes, and what does harm is contained."""
 
 import os
-import time
 from pathlib import Path
 
 import pytest
 
-from zeropoint.metrics.sandbox import Limits, Ran, run_python
+from zeropoint.metrics.sandbox import BUSY, Limits, Ran, run_python
 
 LIMITS = Limits(seconds=1, megabytes=256, folder_megabytes=4)
 
@@ -55,6 +54,11 @@ def test_code_may_use_its_own_folder_and_threads() -> None:
         ("input()", "EOFError"),
         ("print('x' * 10**8); 1 / 0", "ZeroDivisionError"),
         ("import ctypes; ctypes.string_at(0)", "signal 11"),
+        (
+            'import os\nfor fd in range(3, 64):\n    try: os.write(fd, b\'{"refused": "x"}\')\n'
+            "    except OSError: pass\nos._exit(0)",
+            "ended before",
+        ),
         ("class E(Exception):\n    def __str__(self): raise E\nraise E", "E"),
     ],
 )
@@ -62,7 +66,7 @@ def test_code_that_does_not_end_well_is_told_as_such(code: str, why: str) -> Non
     done = run(code)
     assert not done.passed
     assert why in done.reason
-    assert done.seconds < LIMITS.wall_seconds + 5
+    assert done.seconds < LIMITS.wall_seconds + BUSY * LIMITS.seconds + 5
 
 
 @pytest.mark.parametrize(
@@ -76,6 +80,8 @@ def test_code_that_does_not_end_well_is_told_as_such(code: str, why: str) -> Non
         "import multiprocessing as m\np = m.get_context('fork').Process(target=print); p.start()",
         "import os\nos.system('true') and 1 / 0",
         "import socket\nsocket.create_connection(('127.0.0.1', 9))",
+        "import socket\nsocket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)",
+        "import socket\nsocket.socketpair()[0].connect('/tmp/x')",
         "import os, signal\nos.kill(os.getppid(), signal.SIGTERM)",
         "import resource\nresource.setrlimit(resource.RLIMIT_CPU, (99, 99))",
         "import resource, os\nresource.prlimit(os.getppid(), resource.RLIMIT_NOFILE, (9, 9))",
@@ -130,16 +136,17 @@ def test_code_reads_nothing_of_its_users(tmp_path: Path) -> None:
         "f = open('big', 'wb')\nwhile True: f.write(b'x' * 2**20)",
         "i = 0\nwhile True:\n    i += 1\n    open(f'f{i}', 'wb').write(b'x' * 2**20)",
         "i = 0\nwhile True:\n    i += 1\n    open(f'f{i}', 'wb')",
+        "import os\nwhile True:\n    os.mkdir('d')\n    os.chdir('d')",
+        "import os\nos.mkdir('d', 0o300)\nopen('d/x', 'w')\nos.mkdir('d/e', 0)\n1 / 0",
     ],
 )
 def test_a_flood_of_files_is_ended_and_cleared_away(code: str, tmp_path: Path) -> None:
     import tempfile
 
     before = set(Path(tempfile.gettempdir()).glob("zeropoint-code-*"))
-    started = time.monotonic()
     done = run(code)
     assert not done.passed
-    assert time.monotonic() - started < 10
+    assert done.seconds < LIMITS.wall_seconds + BUSY * LIMITS.seconds + 5
     assert set(Path(tempfile.gettempdir()).glob("zeropoint-code-*")) <= before
 
 
@@ -153,3 +160,34 @@ def test_nobody_passes_by_answering_for_the_tests() -> None:
         "os._exit(0)"
     )
     assert not run(forged, "assert False").passed
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import builtins\nbuiltins.len = lambda x: 3",
+        "import builtins\nbuiltins.exec = builtins.compile = lambda *a: compile('', '', 'exec')",
+        "import builtins\nfor name in list(vars(builtins)): delattr(builtins, name)",
+        "import json\ndumps = json.dumps\njson.dumps = lambda f: dumps({**f, 'passed': True})",
+        "import __main__\n__main__.run_tests = lambda *a: None",
+        "def f(): raise SystemExit(0)",
+        "import unittest\ndef f(): unittest.main()",
+    ],
+)
+def test_code_that_changes_what_python_is_changes_nothing_for_its_tests(code: str) -> None:
+    done = run(code, "assert len([1]) == 1\nf()\nassert False")
+    assert not done.passed
+
+
+def test_code_finds_what_python_programs_find() -> None:
+    """A module of its own, a loop of events, and tests that end by leaving."""
+    done = run(
+        "import asyncio, dataclasses, pickle\n@dataclasses.dataclass\nclass P:\n    x: int = 0\n"
+        "async def g(): return await asyncio.sleep(0.001, 5)\ndef f(): return asyncio.run(g())",
+        "import unittest\nclass T(unittest.TestCase):\n    def test(self):\n"
+        "        self.assertEqual(f(), 5)\n"
+        "        self.assertEqual(pickle.loads(pickle.dumps(P(3))), P(3))\nunittest.main()",
+    )
+    assert done.passed, done.reason
+    assert not run("", "import unittest\nclass T(unittest.TestCase):\n    def test(self):\n"
+                       "        self.fail()\nunittest.main()").passed  # fmt: skip
