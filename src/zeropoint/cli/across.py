@@ -43,6 +43,7 @@ def compare_across(
     from zeropoint.metrics.across import as_text_inputs, cut_windows, text_figures
     from zeropoint.metrics.task_files import hash_tasks, read_tasks
     from zeropoint.metrics.tasking import allowed_tasks
+    from zeropoint.models import TOGETHER
 
     threads, progress = shown
     corpus = read_corpus(asked.text) if asked.text else builtin_corpus("evaluate")
@@ -55,7 +56,7 @@ def compare_across(
         tasks = allowed_tasks(read, code=asked.allow_code)
         if any(task.kind == "code" for task in tasks):
             check_containment()
-    takers = [open_taker(path, ("exact", threads), (asked.chat, asked.tokens, 24))
+    takers = [open_taker(path, ("exact", threads), (asked.chat, asked.tokens, TOGETHER))
               for path in models]  # fmt: skip
     folder = None
     if run:

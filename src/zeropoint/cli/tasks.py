@@ -58,7 +58,7 @@ def tasks(
     chat: Annotated[
         bool | None, typer.Option(help="Tasks are messages. Default: if the model chats.")
     ] = None,
-    together: Annotated[int, typer.Option(min=1, help="Answers written at once.")] = 24,
+    together: Annotated[int, typer.Option(min=1, help="Answers written at once.")] = 48,
     mode: Annotated[
         Arithmetic, typer.Option(help="exact: float32; fast: activations rounded to 8 bits.")
     ] = Arithmetic.exact,

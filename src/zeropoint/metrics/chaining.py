@@ -11,7 +11,6 @@ from zeropoint.metrics.chain_figures import Scored, join, pair_figures, score, s
 from zeropoint.metrics.chains import (
     PILOT_STEPS,
     PILOTS,
-    TOGETHER,
     Answered,
     Done,
     Lesson,
@@ -21,7 +20,7 @@ from zeropoint.metrics.chains import (
     write_examples,
 )
 from zeropoint.metrics.summary import Figures
-from zeropoint.models import LanguageModel
+from zeropoint.models import TOGETHER, LanguageModel
 
 ALL_FAMILIES = tuple(FAMILIES)
 

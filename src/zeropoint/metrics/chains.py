@@ -14,6 +14,7 @@ import numpy as np
 from zeropoint.formats import F32
 from zeropoint.metrics.chain_families import LEVELS, Chain, make_chain
 from zeropoint.models import (
+    TOGETHER,
     Batch,
     Tokenizer,
     Written,
@@ -24,7 +25,6 @@ from zeropoint.models import (
 
 EXAMPLES, EXAMPLE_STEPS = 2, 4  # done by us before each chain
 PILOTS, PILOT_STEPS = 8, 3  # chains that find the level
-TOGETHER = 48  # chains that go through a model at once
 ENOUGH = 0.6  # of the pilots' answers are right at the level that is taken
 _EXAMPLE_SEED = -1  # seeds of chains that are measured are 0 and up
 

@@ -22,9 +22,8 @@ from zeropoint.metrics.paths import (
     sampling_of,
     write_paths,
 )
-from zeropoint.models import Written, at_once, in_batches
+from zeropoint.models import TOGETHER, Written, at_once, in_batches
 
-TOGETHER = 48  # texts that are written at once
 KEPT = 1 << 29  # bytes of the reference's states that are kept for the next quant
 
 Text = tuple[Way, int]  # how, and the prompt's index

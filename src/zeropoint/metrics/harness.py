@@ -17,7 +17,16 @@ from lm_eval.tasks import TaskManager
 
 from zeropoint.errors import MeasurementError
 from zeropoint.metrics.likelihood import likelihoods
-from zeropoint.models import GREEDY, LanguageModel, Written, choose, generate_together, in_batches
+from zeropoint.models import (
+    GREEDY,
+    TOGETHER,
+    LanguageModel,
+    Written,
+    at_once,
+    choose,
+    generate_together,
+    in_batches,
+)
 
 TOKENS = 256  # generated where a task does not say
 
@@ -25,7 +34,9 @@ TOKENS = 256  # generated where a task does not say
 class HarnessModel(LM):  # type: ignore[misc]  # the harness is not typed
     """One of our models as the harness sees it."""
 
-    def __init__(self, model: LanguageModel, *, tokens: int = TOKENS, together: int = 16) -> None:
+    def __init__(
+        self, model: LanguageModel, *, tokens: int = TOKENS, together: int = TOGETHER
+    ) -> None:
         super().__init__()
         self._model = model
         self._tokens = tokens
@@ -56,7 +67,8 @@ class HarnessModel(LM):  # type: ignore[misc]  # the harness is not typed
         tokenizer = self._model.tokenizer
         prompts = [self._encode(request.args[0]) for request in requests]
         texts = [""] * len(requests)
-        for group in in_batches(prompts, self._together):
+        longest = max(map(len, prompts), default=0) + self._tokens
+        for group in in_batches(prompts, at_once(self._model, longest, self._together)):
             rules = [requests[index].args[1] for index in group]
             untils = [_texts(rule.get("until")) for rule in rules]
             limits = [int(rule.get("max_gen_toks") or self._tokens) for rule in rules]

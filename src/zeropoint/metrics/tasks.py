@@ -17,9 +17,11 @@ from zeropoint.metrics.sandbox import run_python
 from zeropoint.metrics.task_files import LETTERS, Task
 from zeropoint.models import (
     GREEDY,
+    TOGETHER,
     Batch,
     Tokenizer,
     Written,
+    at_once,
     choose,
     generate_together,
     in_batches,
@@ -57,7 +59,7 @@ class Asking:
     encode: Encode  # texts as the model is asked: messages, or beginnings
     chat: bool  # they are messages
     tokens: int = 256  # generated for an answer, at most
-    together: int = 24
+    together: int = TOGETHER
 
 
 def ask_by_likelihood(
@@ -107,7 +109,9 @@ def ask_by_generation(
             yield Answer(task.id, False, "", reason, 0, False)
     fitting = [place for place, ids in enumerate(texts) if len(ids) <= room]
     prompts = [texts[place] for place in fitting]
-    for group in in_batches(prompts, asking.together):
+    written = max((task.tokens or asking.tokens for task in tasks), default=0)
+    longest = max(map(len, prompts), default=0) + written
+    for group in in_batches(prompts, at_once(model, longest, asking.together)):
         seated = [tasks[fitting[index]] for index in group]
         limits = [task.tokens or asking.tokens for task in seated]
         writers = [

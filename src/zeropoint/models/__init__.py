@@ -3,6 +3,7 @@
 from zeropoint.models.architecture import Architecture, LayerSpec, read_architecture
 from zeropoint.models.base import LanguageModel, Mode
 from zeropoint.models.batches import (
+    TOGETHER,
     Batch,
     Stepped,
     Written,
@@ -21,6 +22,7 @@ from zeropoint.models.tokenizer import Tokenizer, read_tokenizer
 
 __all__ = [
     "GREEDY",
+    "TOGETHER",
     "Architecture",
     "Batch",
     "Cache",

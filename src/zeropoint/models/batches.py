@@ -19,6 +19,7 @@ from zeropoint.models.cache import Cache
 Choose = Callable[[int, int, F32], int | None]
 
 PADDING = 256  # tokens by which prompts that are read together may differ in length
+TOGETHER = 48  # texts that are written at once, if they have room:
 ROOM = 1 << 30  # bytes of keys and values
 ALIKE = 16  # tokens in common from which on a beginning is read once
 
@@ -80,7 +81,7 @@ def at_once(model: Batch, tokens: int, most: int) -> int:
 
     More at once cost less each, as every weight is read and decoded once for all of them.
     """
-    return max(1, min(most, ROOM // model.cache(tokens).most_bytes))
+    return max(1, min(most, ROOM // model.cache(max(tokens, 1)).most_bytes))
 
 
 def generate_together(
