@@ -103,6 +103,7 @@ def test_any_format_can_be_followed_in_memory(
         ("a.jsonl", '{"prompt": "x"}\n{"text": 1}\n', "line 2: expected an object"),
         ("a.jsonl", '{"prompt": "x", "answer": "("}\n', "line 1: answer is no regular"),
         ("a.jsonl", "{no\n", "line 1: not JSON"),
+        ("a.jsonl", '{"prompt": "x", "answer": "a{99999999999}"}', "line 1: answer is no regular"),
     ],
 )
 def test_a_bad_prompt_file_is_one_sentence(
@@ -117,6 +118,25 @@ def test_a_bad_prompt_file_is_one_sentence(
     assert main(["drift", models[0], "--ref", models[0], "--prompts", str(tmp_path / name)]) == 2
     said = capsys.readouterr().err
     assert wrong in said and said.count("\n") == 1
+
+
+def test_a_prompt_that_fits_no_context_costs_the_others_nothing(
+    models: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "short.txt").write_text("One\nTwo three\n")
+    (tmp_path / "long.txt").write_text(f"One\n\n{'many words ' * 2000}\nTwo three\n")
+    words = ["drift", models[2], "--ref", models[0], "--chains", "0", "-n", "4", "--json"]
+    found = []
+    for name in ("short.txt", "long.txt"):
+        assert main([*words, "--prompts", str(tmp_path / name)]) == 0
+        captured = capsys.readouterr()
+        found.append(json.loads(captured.out))
+    assert "the prompt of line 3 has" in captured.err and "left out" in captured.err
+    assert [one["line"] for one in found[1]["left_out"]] == [3]
+    assert found[0]["free_run"] == found[1]["free_run"] and found[1]["prompts"] == 2
+    (tmp_path / "all.txt").write_text("many words " * 2000)
+    assert main([*words, "--prompts", str(tmp_path / "all.txt")]) == 2
+    assert "no prompt fits" in capsys.readouterr().err
 
 
 def test_models_with_other_tokens_are_compared_by_text(

@@ -51,7 +51,22 @@ def test_bad_lines_are_named_and_the_rest_is_read(tmp_path: Path) -> None:
         ({"prompt": "x", "tests": "a", "by": "likelihood"}, "by generation"),
         ({"id": "line 1", "prompt": "x", "answer": "4"}, "a second task"),
         ({"prompt": "x", "choices": ["\ud800", "b"], "answer": 0}, "half a character"),
-        ({"prompt": "x", "choices": ["c"] * 27, "answer": 0, "by": "generation"}, "at most 26"),
+        (
+            {
+                "prompt": "x",
+                "choices": [*"abcdefghijklmnopqrstuvwxyz0"],
+                "answer": 0,
+                "by": "generation",
+            },
+            "at most 26",
+        ),
+        ({"prompt": "x", "choices": ["a", "a"], "answer": 1}, "the same"),
+        ({"prompt": "x", "answer": ["a", " "]}, 'expected "answer"'),
+        ({"prompt": "x", "regex": ""}, "in every text"),
+        ({"prompt": "x", "regex": "a{99999999999}"}, "too large"),
+        ({"prompt": "x", "regex": "(" * 3000 + ")" * 3000}, "too many brackets"),
+        ({"prompt": "x", "tests": "assert ("}, "no Python"),
+        ({"prompt": "x", "tests": "def test_f():\n    assert f(1)"}, "only define"),
     ]
     tasks, found = read_tasks(write(tmp_path / "t.jsonl", good, "", *(line for line, _ in bad)))
     assert [task.id for task in tasks] == ["line 1"]
@@ -61,6 +76,11 @@ def test_bad_lines_are_named_and_the_rest_is_read(tmp_path: Path) -> None:
     (tmp_path / "bytes.jsonl").write_bytes(b'{"prompt": "x", "answer": "y"}\n\xff\xfe\n')
     tasks, found = read_tasks(str(tmp_path / "bytes.jsonl"))
     assert len(tasks) == 1 and "utf-8" in found[0].reason
+    (tmp_path / "mac.jsonl").write_bytes(b'{"prompt": "x", "answer": "y"}\r' * 2)
+    assert len(read_tasks(str(tmp_path / "mac.jsonl"))[0]) == 2
+    (tmp_path / "wide.jsonl").write_bytes('{"prompt": "x", "answer": "y"}'.encode("utf-16"))
+    with pytest.raises(MeasurementError, match="UTF-16"):
+        read_tasks(str(tmp_path / "wide.jsonl"))
     with pytest.raises(MeasurementError, match="no task in it; line 1: Expecting"):
         read_tasks(write(tmp_path / "none.jsonl", "nothing"))
     with pytest.raises(MeasurementError, match="built in: python"):
@@ -135,8 +155,12 @@ def test_answers_are_judged() -> None:
         assert judge(exact, text, chat=True)[0], text
     assert judge(exact, "London", chat=True) == (False, "expected 'Paris'")
     assert not judge(exact, "", chat=True)[0]
+    mark = parse_task({"prompt": "x", "answer": "!"}, "t")
+    assert judge(mark, " !", chat=True)[0] and not judge(mark, "", chat=True)[0]
+    assert not judge(mark, "?", chat=True)[0]
     letters = parse_task({"prompt": "x", "choices": ["u", "v", "w"], "answer": 1}, "t")
     assert judge(letters, " B", chat=True)[0] and judge(letters, "B) v", chat=True)[0]
+    assert judge(letters, "b.", chat=True)[0] and judge(letters, "I think B", chat=True)[0]
     assert not judge(letters, "C", chat=True)[0] and not judge(letters, "", chat=True)[0]
     assert "B) v" in question(letters, chat=True)
     pattern = parse_task({"prompt": "x", "regex": r"\b(23|29)\b"}, "t")
@@ -146,7 +170,7 @@ def test_answers_are_judged() -> None:
 def test_a_task_that_does_not_fit_the_context_costs_the_others_nothing(tmp_path: Path) -> None:
     model = load_model(open_checkpoint(write_model(tmp_path / "m.gguf", columns=128)), threads=1)
     tasks = [
-        parse_task({"prompt": text, "regex": "", "tokens": 2}, name)
+        parse_task({"prompt": text, "regex": ".*", "tokens": 2}, name)
         for name, text in (("long", "the rain " * 600), ("short", "the rain"))
     ]
     asking = Asking(lambda texts: [model.tokenizer.encode(text) for text in texts], chat=False)
@@ -161,7 +185,7 @@ def test_a_pattern_may_have_any_character() -> None:
 
 
 def test_a_pattern_that_never_ends_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zeropoint.metrics.tasks.PATTERN_SECONDS", 1.0)
+    monkeypatch.setattr("zeropoint.metrics.patterns.SECONDS", 1.0)
     started = time.monotonic()
     right, reason = search("(a+)+$", "a" * 60 + "b")
     assert not right and "still searching" in reason

@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
 from zeropoint.cli import drift_page, measuring
 from zeropoint.cli.output import AsJson, Output, Quiet, in_bytes
-from zeropoint.cli.progress import AsProgress, Progress, track
+from zeropoint.cli.progress import AsProgress, Progress, Step, track
 from zeropoint.cli.reporting import Report, run_folder, write_report
 from zeropoint.cli.run import Arithmetic
 
@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from zeropoint.checkpoints import Checkpoint
     from zeropoint.checkpoints.runs import RunFolder
     from zeropoint.metrics.chaining import Participant
-    from zeropoint.metrics.chains import Answered
-    from zeropoint.metrics.drift import Drifted, ReferencePaths, Settings
-    from zeropoint.metrics.prompts import Prompt
+    from zeropoint.metrics.drift import ReferencePaths, Settings
+    from zeropoint.metrics.prompts import Prompt, TooLong
     from zeropoint.metrics.sides import Side
     from zeropoint.models import LanguageModel
+
+S = TypeVar("S", bound=Step)
 
 
 class Ways(StrEnum):
@@ -122,6 +123,7 @@ def drift(
         Progress.none if quiet and progress is Progress.auto else progress,
     )  # fmt: skip
     reference = job.open(ref or quants[0])
+    job.prompts, job.left_out = job.fitting(reference, asked)
     job.say_method(reference)
     job.chains = (chains, steps, level)
     results = []
@@ -164,6 +166,7 @@ class Job:
     progress: Progress
     chains: tuple[int, int, int | None] = (0, 8, None)  # of each kind, steps, level
     levels: dict[str, int] = field(default_factory=dict)
+    left_out: "list[TooLong]" = field(default_factory=list)
 
     def open(self, path: Path) -> Opened:
         """Load a model."""
@@ -191,6 +194,21 @@ class Job:
         from zeropoint.metrics.drift import ReferencePaths
 
         return Opened(source, model, side, ReferencePaths(model), Participant(side.name, model))
+
+    def fitting(
+        self, opened: Opened, prompts: "Sequence[Prompt]"
+    ) -> "tuple[Sequence[Prompt], list[TooLong]]":
+        """Part prompts into those that fit a model's context and those that do not; say which."""
+        from zeropoint.metrics.prompts import leave_out_long
+
+        ids, room = self._encode(opened, prompts), opened.model.context_length
+        kept, long = leave_out_long(prompts, ids, room)
+        for one in long:
+            self.out.warn(
+                f"the prompt of line {one.line} has {one.tokens} tokens, the context of "
+                f"{opened.side.name} room for {room}: it is left out"
+            )
+        return kept, long
 
     def say_method(self, reference: Opened) -> None:
         """Say what is done, before it takes its time."""
@@ -221,16 +239,18 @@ class Job:
             "reference": {**asdict(sides[0]), "proxy": sides[0].quantized},
             "quant": asdict(sides[1]),
             "settings": said,
-            "prompts": len(self.prompts),
         }
         self.out.note(f"{quant.side.name}: {in_bytes(quant.side.file_bytes)}")
+        prompts, long = self.fitting(quant, self.prompts)
+        found["prompts"] = len(prompts)
+        found["left_out"] = [asdict(one) for one in (*self.left_out, *long)]
         try:
             check_comparable(reference.model.tokenizer, quant.model.tokenizer)
         except MeasurementError as difference:
             self.out.warn(f"{difference}; texts and answers are compared instead, greedy")
-            found["texts"] = self._texts(reference, quant, folder)
+            found["texts"] = self._texts((reference, quant), prompts, folder)
         else:
-            found["free_run"] = self._free_run(reference, quant, folder)
+            found["free_run"] = self._free_run((reference, quant), prompts, folder)
         if self.chains[0]:
             found["chains"] = self._chains(reference, quant, folder)
         if folder:
@@ -238,16 +258,19 @@ class Job:
         return found
 
     def _free_run(
-        self, reference: Opened, quant: Opened, run: "RunFolder | None"
+        self, sides: tuple[Opened, Opened], prompts: "Sequence[Prompt]", run: "RunFolder | None"
     ) -> dict[str, object]:
-        from zeropoint.metrics.drift import Drift
+        from zeropoint.metrics.drift import Drift, ReferencePaths
         from zeropoint.metrics.drifting import free_run_results
 
-        ids = self._encode(reference)
-        stops = reference.model.tokenizer.stops
-        drift = Drift(reference.paths, quant.model, ids, stops, self.settings, run)
-        self._watch(drift.steps(), drift.total)
-        return free_run_results(drift, self.prompts, reference.model, run)
+        reference, quant = sides
+        model = reference.model
+        ids = self._encode(reference, prompts)
+        paths = reference.paths if len(prompts) == len(self.prompts) else ReferencePaths(model)
+        drift = Drift(paths, quant.model, ids, model.tokenizer.stops, self.settings, run)
+        for _ in self._watch(drift.steps(), drift.total):
+            pass
+        return free_run_results(drift, prompts, model, run)
 
     def _chains(
         self, reference: Opened, quant: Opened, run: "RunFolder | None"
@@ -257,11 +280,12 @@ class Job:
         count, steps, level = self.chains
         settings = ChainSettings(count, steps, level=level, together=self.settings.together)
         chaining = Chaining(settings, (reference.chains, quant.chains), self.levels, run)
-        self._watch(chaining.steps(), chaining.total, "chains")
+        for _ in self._watch(chaining.steps(), chaining.total, "chains"):
+            pass
         return chaining.results()
 
     def _texts(
-        self, reference: Opened, quant: Opened, run: "RunFolder | None"
+        self, opened: tuple[Opened, Opened], prompts: "Sequence[Prompt]", run: "RunFolder | None"
     ) -> dict[str, object]:
         from zeropoint.metrics.drifting import (
             Text,
@@ -272,31 +296,26 @@ class Job:
         )
 
         sides = []
-        for place, opened in enumerate((reference, quant)):
+        for place, one in enumerate(opened):
             texts: dict[int, Text] = load_texts(run, place) if run else {}
             saved = len(texts)
-            steps = write_texts(opened.model, self._encode(opened), self.settings, texts)
-            for record in track(
-                steps, len(self.prompts) * self.settings.limit, "writing", self.progress
-            ):
+            steps = write_texts(one.model, self._encode(one, prompts), self.settings, texts)
+            for record in self._watch(steps, len(prompts) * self.settings.limit):
                 if run and record.pairs > saved:
                     save_texts(run, place, texts)
                     saved = record.pairs
-            sides.append([texts[index] for index in range(len(self.prompts))])
-        return text_figures(*sides, prompts=self.prompts, run=run)
+            sides.append([texts[index] for index in range(len(prompts))])
+        return text_figures(*sides, prompts=prompts, run=run)
 
-    def _encode(self, opened: Opened) -> list[list[int]]:
+    def _encode(self, opened: Opened, prompts: "Sequence[Prompt]") -> list[list[int]]:
         from zeropoint.metrics.prompts import encode_prompts
 
-        texts = [prompt.prompt for prompt in self.prompts]
+        texts = [prompt.prompt for prompt in prompts]
         return encode_prompts(opened.source, opened.model, texts, chat=self.chat)
 
-    def _watch(
-        self, records: "Iterator[Drifted] | Iterator[Answered]", total: int, what: str = "writing"
-    ) -> None:
+    def _watch(self, records: Iterator[S], total: int, what: str = "writing") -> Iterator[S]:
         try:
-            for _ in track(records, total, what, self.progress):
-                pass
+            yield from track(records, total, what, self.progress)
         except KeyboardInterrupt:
             if self.run:
                 typer.echo(f"{self.run} holds what is done; the same command goes on", err=True)

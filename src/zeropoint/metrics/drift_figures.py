@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from zeropoint.metrics.drift import Pair
 from zeropoint.metrics.statistics import Estimate, estimate, paired_share, share, wilson
 from zeropoint.metrics.summary import Figures
-from zeropoint.metrics.texts import answer_of, loops, rejoins, repetition
+from zeropoint.metrics.texts import answer_of, loops, rejoins, repetition, same_answer
 
 F64 = NDArray[np.float64]
 
@@ -140,7 +140,9 @@ def _recovery(
     met = sum(rejoins(pair.reference, pair.quant) is not None for pair in parted)
     found: Figures = {"parted": len(parted), "met_again": interval(wilson(met, len(parted)))}
     if answer is not None:
-        same = sum(answer(pair, pair.reference) == answer(pair, pair.quant) for pair in parted)
+        same = sum(
+            same_answer(answer(pair, pair.reference), answer(pair, pair.quant)) for pair in parted
+        )
         found["same_answer"] = interval(wilson(same, len(parted)))
     return found
 

@@ -22,7 +22,7 @@ from zeropoint.metrics.prompts import Prompt, hash_prompts
 from zeropoint.metrics.sides import Side
 from zeropoint.metrics.statistics import estimate, wilson
 from zeropoint.metrics.summary import Figures
-from zeropoint.metrics.texts import answer_of, rejoins
+from zeropoint.metrics.texts import answer_of, rejoins, same_answer
 from zeropoint.models import (
     GREEDY,
     LanguageModel,
@@ -78,7 +78,9 @@ def free_run_results(
                     "quant_pieces": pieces_of(tokenizer, pair.quant),
                     "split": split,
                     "met_again": None if met is None else list(met),
-                    "same_answer": answer(pair, pair.reference) == answer(pair, pair.quant),
+                    "same_answer": same_answer(
+                        answer(pair, pair.reference), answer(pair, pair.quant)
+                    ),
                 }
             )
         run.save_table("pairs", table)
@@ -165,12 +167,12 @@ def text_figures(
     """
     texts = list(zip(reference, quant, strict=True))
     splits = [first_difference(one.text, other.text) for one, other in texts]
-    same_answer = [
-        answer_of(one.text, prompt.answer) == answer_of(other.text, prompt.answer)
+    answered = [
+        same_answer(*(answer_of(text.text, prompt.answer) for text in (one, other)))
         for (one, other), prompt in zip(texts, prompts, strict=True)
     ]
     if run:
-        rows = zip(prompts, texts, splits, same_answer, strict=True)
+        rows = zip(prompts, texts, splits, answered, strict=True)
         table = [
             {
                 "prompt": prompt.prompt,
@@ -198,7 +200,7 @@ def text_figures(
         "survival_characters": [
             {"characters": at, **interval(curve[at - 1])} for at in doublings(limit)
         ],
-        "same_answer": interval(wilson(sum(same_answer), len(texts))),
+        "same_answer": interval(wilson(sum(answered), len(texts))),
         "bytes": {
             "reference": float(sizes(reference).mean()),
             "quant": float(sizes(quant).mean()),

@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zeropoint.checkpoints import Checkpoint
 from zeropoint.errors import MeasurementError
+from zeropoint.metrics.patterns import check_pattern
 from zeropoint.models import LanguageModel, encode_messages, has_template
 
 BUILT_IN = Path(__file__).with_name("data") / "prompts.jsonl"
@@ -21,6 +21,16 @@ class Prompt:
     prompt: str
     domain: str = ""
     answer: str | None = None  # regular expression whose last match is the answer of a text
+    line: int = 0  # of its file
+
+
+@dataclass(frozen=True)
+class TooLong:
+    """A prompt that does not fit a model's context."""
+
+    line: int  # of its file
+    tokens: int
+    room: int
 
 
 def read_prompts(path: Path | None = None, *, count: int | None = None) -> list[Prompt]:
@@ -32,16 +42,21 @@ def read_prompts(path: Path | None = None, *, count: int | None = None) -> list[
     """
     source = path or BUILT_IN
     try:
-        text = source.read_bytes().decode("utf-8-sig")
+        data = source.read_bytes()
+        if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+            raise MeasurementError(f"{source}: this is UTF-16; save it as UTF-8")
+        text = data.decode("utf-8-sig")
     except OSError as error:
         raise MeasurementError(f"{source}: {error.strerror or error}") from None
     except UnicodeDecodeError as error:
         raise MeasurementError(f"{source}: byte {error.start}: not UTF-8 text") from None
     lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     if source.suffix == ".jsonl":
-        prompts = [_parse(line, f"{source}: line {number}") for number, line in lines]
+        prompts = [
+            replace(_parse(line, f"{source}: line {number}"), line=number) for number, line in lines
+        ]
     else:
-        prompts = [Prompt(line.strip()) for _, line in lines]
+        prompts = [Prompt(line.strip(), line=number) for number, line in lines]
     if not prompts:
         raise MeasurementError(f"{source}: there is no prompt in it")
     if count is not None and count < len(prompts):
@@ -60,15 +75,34 @@ def _parse(line: str, where: str) -> Prompt:
     if not prompt.prompt.strip():
         raise MeasurementError(f"{where}: the prompt is empty")
     try:
-        re.compile(prompt.answer or "")
-    except (re.error, TypeError) as error:
+        if prompt.answer is not None:
+            check_pattern(prompt.answer)
+    except ValueError as error:
         raise MeasurementError(f"{where}: answer is no regular expression: {error}") from None
     return prompt
 
 
 def hash_prompts(prompts: Sequence[Prompt]) -> str:
     """SHA-256 over all prompts, in order."""
-    return hashlib.sha256(json.dumps([asdict(p) for p in prompts]).encode()).hexdigest()
+    said = [{"prompt": p.prompt, "domain": p.domain, "answer": p.answer} for p in prompts]
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+
+
+def leave_out_long(
+    prompts: Sequence[Prompt], ids: Sequence[Sequence[int]], room: int
+) -> tuple[list[Prompt], list[TooLong]]:
+    """Part prompts into those whose tokens (`ids`) fit a context of `room`, and those that do not.
+
+    Raises MeasurementError if none fits.
+    """
+    pairs = list(zip(prompts, map(len, ids), strict=True))
+    long = [TooLong(prompt.line, length, room) for prompt, length in pairs if length > room]
+    if len(long) == len(pairs):
+        least = min(one.tokens for one in long)
+        raise MeasurementError(
+            f"no prompt fits the context of {room} tokens: the shortest has {least}"
+        )
+    return [prompt for prompt, length in pairs if length <= room], long
 
 
 def encode_prompts(

@@ -6,15 +6,17 @@
 {"prompt": "def double(x):\\n    ...", "tests": "assert double(2) == 4"}
 """
 
+import ast
 import hashlib
 import json
-import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from zeropoint.errors import MeasurementError
+from zeropoint.metrics.patterns import check_pattern
 
 BUILT_IN = {"python": Path(__file__).with_name("data") / "python.jsonl"}
 
@@ -65,9 +67,11 @@ def read_tasks(name: str) -> tuple[list[Task], list[BadLine]]:
         raise MeasurementError(
             f"{name}: {error.strerror or error}; built in: {', '.join(BUILT_IN)}"
         ) from None
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise MeasurementError(f"{path}: this is UTF-16; save it as UTF-8")
     tasks: dict[str, Task] = {}
     bad = []
-    for number, line in enumerate(data.split(b"\n"), 1):
+    for number, line in enumerate(data.splitlines(), 1):
         if not line.strip():
             continue
         try:
@@ -75,7 +79,9 @@ def read_tasks(name: str) -> tuple[list[Task], list[BadLine]]:
             if task.id in tasks:
                 raise ValueError(f"a second task with the id {task.id!r}")
             tasks[task.id] = task
-        except (ValueError, RecursionError) as error:  # JSON and Unicode errors are ValueErrors
+        except json.JSONDecodeError as error:
+            bad.append(BadLine(number, f"{error.msg} at character {error.pos + 1}"))
+        except (ValueError, RecursionError) as error:  # Unicode errors are ValueErrors
             bad.append(BadLine(number, str(error)[:200]))
     if not tasks:
         first = f"; line {bad[0].line}: {bad[0].reason}" if bad else ""
@@ -86,7 +92,7 @@ def read_tasks(name: str) -> tuple[list[Task], list[BadLine]]:
 def parse_task(found: Any, name: str) -> Task:
     """Return the task of a JSON object. Raises ValueError with what is wrong."""
     if not isinstance(found, dict):
-        raise ValueError("expected an object")
+        raise ValueError("expected an object, one a line")
     try:
         json.dumps(found, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -124,27 +130,43 @@ def _kind(found: dict[str, Any], shared: dict[str, Any]) -> Task:
         case ["regex"]:
             pattern = found["regex"]
             try:
-                re.compile(pattern)
-            except (re.error, TypeError) as error:
+                check_pattern(pattern)
+            except ValueError as error:
                 raise ValueError(f'"regex" is no regular expression: {error}') from None
             return Task(kind="regex", answers=(pattern,), **shared)
         case ["tests"]:
-            if not isinstance(found["tests"], str) or not found["tests"].strip():
-                raise ValueError('"tests" is Python that raises where the code is wrong')
+            _check_tests(found["tests"])
             return Task(kind="code", tests=found["tests"], **shared)
         case _:
             answer = found.get("answer")
             answers = [answer] if isinstance(answer, str) else answer
-            if not _texts(answers) or not answers:
+            if not answers or not _texts(answers):
                 raise ValueError('expected "answer" (a text or several), "choices", "regex" or '
                                  '"tests"')  # fmt: skip
             return Task(kind="exact", answers=tuple(answers), **shared)
+
+
+def _check_tests(tests: object) -> None:
+    """Raise ValueError for tests that are no Python, or that only define what nobody calls."""
+    if not isinstance(tests, str) or not tests.strip():
+        raise ValueError('"tests" is Python that raises where the code is wrong')
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            lines = ast.parse(tests).body
+    except (SyntaxError, RecursionError, MemoryError) as error:
+        raise ValueError(f'"tests" are no Python: {error}') from None
+    defining = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
+    if all(isinstance(line, defining) for line in lines):
+        raise ValueError('"tests" only define; nothing in them is run (call what they define)')
 
 
 def _choice(found: dict[str, Any], shared: dict[str, Any]) -> Task:
     choices, right = found["choices"], found.get("answer")
     if not _texts(choices) or len(choices) < 2:
         raise ValueError('"choices" is a list of two or more texts')
+    if len(set(choices)) < len(choices):
+        raise ValueError("two choices are the same")
     if shared["by"] == "generation" and len(choices) > len(LETTERS):
         raise ValueError(f"at most {len(LETTERS)} choices are answered by letter")
     if type(right) is not int or not 0 <= right < len(choices):
@@ -158,4 +180,4 @@ def hash_tasks(tasks: Sequence[Task]) -> str:
 
 
 def _texts(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) and item for item in value)
+    return isinstance(value, list) and all(isinstance(item, str) and item.strip() for item in value)

@@ -4,15 +4,14 @@ Choices are scored by likelihood, the rest by what the model writes, greedily. W
 judged as soon as it is there; code runs in a process that can do no harm (`sandbox`).
 """
 
-import json
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from zeropoint.formats import F32
+from zeropoint.metrics import patterns
 from zeropoint.metrics.likelihood import Reader, likelihoods
+from zeropoint.metrics.patterns import NeverEnds, find_all
 from zeropoint.metrics.sandbox import run_python
 from zeropoint.metrics.task_files import LETTERS, Task
 from zeropoint.models import (
@@ -26,8 +25,6 @@ from zeropoint.models import (
     generate_together,
     in_batches,
 )
-
-PATTERN_SECONDS = 5.0  # for one search
 
 Encode = Callable[[Sequence[str]], list[list[int]]]
 
@@ -186,9 +183,10 @@ def judge(task: Task, text: str, *, chat: bool) -> tuple[bool, str]:
     """Tell whether a text answers a task, and if not, why."""
     match task.kind:
         case "choice":
-            found = re.search(r"\b([A-Z])\b", text)
+            letters = LETTERS[: len(task.choices)]
+            found = re.search(rf"^\W*([{letters}{letters.lower()}])\W*$|\b([{letters}])\b", text)
             letter = LETTERS[task.right]
-            right = found is not None and found[1] == letter
+            right = found is not None and (found[1] or found[2]).upper() == letter
             return right, "" if right else f"the right one is {letter}"
         case "exact":
             lines = [line for line in text.split("\n") if line.strip()]
@@ -203,19 +201,12 @@ def judge(task: Task, text: str, *, chat: bool) -> tuple[bool, str]:
 
 
 def search(pattern: str, text: str) -> tuple[bool, str]:
-    """Look for a pattern, in a process that is ended where the pattern never ends."""
-    code = "import json, re, sys; sys.exit(not re.search(*json.load(sys.stdin)))"
+    """Look for a pattern; one that never ends is not found."""
     try:
-        done = subprocess.run(
-            [sys.executable, "-I", "-c", code],
-            input=json.dumps([pattern, text]).encode(),
-            capture_output=True,
-            timeout=PATTERN_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return False, f"the pattern was still searching after {PATTERN_SECONDS:g} s"
-    return done.returncode == 0, "" if done.returncode == 0 else "the pattern is not in it"
+        count, _ = find_all(pattern, text)
+    except NeverEnds:
+        return False, f"the pattern was still searching after {patterns.SECONDS:g} s"
+    return count > 0, "" if count else "the pattern is not in it"
 
 
 def solution(task: Task, text: str, *, chat: bool) -> str:
@@ -254,4 +245,5 @@ def _imports(prompt: str) -> str:
 
 
 def _plain(text: str) -> str:
-    return " ".join(text.split()).strip("\"'`*. !").casefold()
+    words = " ".join(text.split()).casefold()
+    return words.strip("\"'`*. !") or words

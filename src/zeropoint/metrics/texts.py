@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from difflib import SequenceMatcher
 
 from zeropoint.metrics.drift import first_difference
+from zeropoint.metrics.patterns import NeverEnds, find_all
 
 MEETING = 8  # tokens in a row that count as having met again
 GRAM = 4  # tokens of a phrase that counts as repeated
@@ -33,7 +34,8 @@ def rejoins(one: Sequence[int], other: Sequence[int]) -> tuple[int, int] | None:
 def answer_of(text: str, pattern: str | None = None) -> str | None:
     """Return what a text answers: the pattern's (first group's) last match, else its last number.
 
-    A text without a number answers with its last line, spaces and case aside; an empty one nothing.
+    A text without a number answers with its last line, spaces and case aside; an empty one nothing,
+    nor one that the pattern is not in, or never ends in.
 
     >>> answer_of("17 + 4 = 21, so 21."), answer_of("It is\\n\\n Paris. "), answer_of(" ")
     ('21', 'paris.', None)
@@ -41,8 +43,10 @@ def answer_of(text: str, pattern: str | None = None) -> str | None:
     '5'
     """
     if pattern is not None:
-        found = [match.group(match.re.groups and 1) for match in re.finditer(pattern, text)]
-        return found[-1] if found else None
+        try:
+            return find_all(pattern, text)[1]
+        except NeverEnds:
+            return None
     numbers = _NUMBER.findall(text)
     if numbers:
         return str(numbers[-1]).replace(",", "")
@@ -76,3 +80,8 @@ def loops(ids: Sequence[int]) -> bool:
         ):
             return True
     return False
+
+
+def same_answer(one: str | None, other: str | None) -> bool:
+    """Tell whether two texts answer the same; what is no answer is not the same as another."""
+    return one is not None and one == other
