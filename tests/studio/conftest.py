@@ -57,8 +57,8 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Example:
 
 @pytest.fixture(scope="session")
 def other(tmp_path_factory: pytest.TempPathFactory) -> Example:
-    """Another model's."""
-    return make_example(tmp_path_factory.mktemp("other"), "gemma3", columns=320)
+    """Another model's; its chains, of which such models do none rightly, have another length."""
+    return make_example(tmp_path_factory.mktemp("other"), "gemma3", columns=320, steps=4)
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ class Example:
     walk: Path  # the page
 
 
-def make_example(folder: Path, architecture: str, columns: int = 256) -> Example:
+def make_example(folder: Path, architecture: str, columns: int = 256, steps: int = 3) -> Example:
     model = folder / f"tiny-{architecture}.gguf"
     write_model(model, architecture, columns=columns, format="F16")
     quant = folder / "small.gguf"
@@ -52,7 +52,7 @@ def make_example(folder: Path, architecture: str, columns: int = 256) -> Example
     assert main([*words, *measure]) == 0
     few = ["--threads", "1", "--progress", "none", "-q"]
     words = ["drift", str(quant), "--ref", str(model), "--count", "4", "-n", "8", "--chains", "2"]
-    followed = ["--steps", "3", "--level", "1", "--run", str(folder / "followed")]
+    followed = ["--steps", str(steps), "--level", "1", "--run", str(folder / "followed")]
     assert main([*words, *followed, *few]) == 0
     (folder / "tasks.jsonl").write_text("\n".join(map(json.dumps, TASKS)))
     words = ["tasks", str(model), str(quant), "--tasks", str(folder / "tasks.jsonl"), "-n", "8"]

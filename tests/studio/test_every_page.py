@@ -17,8 +17,7 @@ PAGES = sorted(
     for route in Routes(Library(Path())).table()
     if "GET" in (route.methods or ()) and not route.path.startswith(NOT_PAGES)
 )
-# A figure of formats and devices, whatever the model; and chains, of which these models do none.
-ALIKE = {"f-ways", "f-chains"}
+ALIKE = {"f-ways"}  # a figure of formats and devices, whatever the model
 LISTS = ("/", "/chat", "/jobs")  # of files, and forms: they draw nothing of a model
 STILL = """() => document.documentElement.dataset.ready !== undefined
   && document.documentElement.dataset.busy === undefined

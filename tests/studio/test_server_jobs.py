@@ -10,15 +10,21 @@ import pytest
 from studio_server import Studio, running
 
 from tinymodels import write_model
+from zeropoint.checkpoints.runs import RunFolder
 from zeropoint.studio.library import Library
-from zeropoint.studio.starting import command
+from zeropoint.studio.starting import FORMS, command
+
+TASKS = [{"prompt": "2 + 2 =", "answer": "4"}, {"prompt": "the rain", "regex": "."}]
 
 
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     root = tmp_path_factory.mktemp("jobs")
     write_model(root / "tiny.gguf")
+    write_model(root / "other.gguf", format="Q8_0")
     (root / "taken.gguf").write_bytes(b"mine")
+    (root / "mine.jsonl").write_text("\n".join(map(json.dumps, TASKS)))
+    (root / "book.txt").write_text("the rain in spain 42\n" * 600)
     with running(root) as found:
         yield found
 
@@ -96,6 +102,11 @@ WRONG = [
     ({"verb": "ladder", "levels": "4; rm", "chunks": 1}, 400),
     ({"verb": "ladder", "levels": "4", "chunks": 0}, 400),
     ({"verb": "ladder", "levels": "4", "chunks": "1"}, 400),
+    ({"verb": "ladder", "levels": "4", "chunks": 1, "text": "/etc/passwd"}, 404),
+    ({"verb": "ladder", "levels": "4", "chunks": 1, "requantize": "--force"}, 400),
+    ({"verb": "drift", "reference": "x"}, 404), ({"verb": ["drift"]}, 400),
+    ({"verb": "tasks", "models": []}, 400), ({"verb": "tasks", "models": "tiny"}, 400),
+    ({"verb": "tasks", "models": ["--run"]}, 404), ({"verb": "tasks", "models": [["x"]]}, 400),
 ]  # fmt: skip
 
 
@@ -108,11 +119,136 @@ def test_words_of_a_job_are_checked(studio: Studio, words: dict[str, Any], statu
     assert len(json.loads(studio.get("/api/jobs").body)) == len(json.loads(before))
 
 
+DRIFT = {"verb": "drift", "prompts": 2, "length": 4, "chains": 0}
+
+
+def models(studio: Studio) -> dict[str, Any]:
+    ids = studio.id_of("other.gguf"), studio.id_of("tiny.gguf")
+    return {"model": ids[0], "reference": ids[1], "models": [ids[1], ids[0]]}
+
+
+ASKED = {
+    "drift": (DRIFT | {"chains": 1}, "drift other.gguf --ref tiny.gguf --count 2 --tokens 4 "
+              "--chains 1 --run D"),
+    "tasks": ({"verb": "tasks", "tasks": "mine.jsonl", "count": 2, "answer": 4},
+              "tasks tiny.gguf other.gguf --tasks mine.jsonl --count 2 --tokens 4 --run T"),
+    "compare": ({"verb": "compare", "text": "book.txt", "chunks": 2, "extra_tasks": "mine.jsonl",
+                 "extra_chains": 0}, "compare tiny.gguf other.gguf --text book.txt --chunks 2 "
+                "--tasks mine.jsonl --chains 0 --run C"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", ASKED)
+def test_what_is_made_of_models_is_shown_where_the_job_says(studio: Studio, verb: str) -> None:
+    asked, told = ASKED[verb]
+    for key, kind in (("tasks", "tasks"), ("extra_tasks", "tasks"), ("text", "text")):
+        if key in asked:
+            asked = asked | {key: studio.id_of(asked[key], kind)}
+    name = verb[0].upper()
+    status, job = post(studio, "/api/jobs/start", models(studio) | asked | {"name": name})
+    assert (status, job["command"]) == (200, f"zeropoint {told}")
+    assert ended(studio, job["id"])["state"] == "done", listed(studio, job["id"])["said"]
+    assert RunFolder.open(studio.root / name).results
+    assert len(job["see"]) == 2
+    for address in job["see"]:
+        answer = studio.get(address.partition("#")[0])
+        assert answer.status == 200 and name.encode() in answer.body
+    taken, why = post(studio, "/api/jobs/start", models(studio) | asked | {"name": name})
+    assert taken == 409 and "choose another name" in why["error"]
+
+
+def test_code_of_models_runs_only_where_somebody_allowed_it(studio: Studio) -> None:
+    words = models(studio) | {"verb": "tasks", "tasks": "python", "count": 1, "answer": 1}
+    status, told = post(studio, "/api/jobs/start", words)
+    assert status == 400 and "allow that" in told["error"]
+    assert post(studio, "/api/jobs/start", words | {"allow_code": "yes"})[0] == 400
+    found = command(words | {"allow_code": True}, studio.library).words
+    assert found[2:5] == ["--tasks", "python", "--allow-code"]
+
+
+def test_a_cancelled_job_goes_on_and_what_is_done_stays(studio: Studio) -> None:
+    words = models(studio) | {"verb": "measure", "chunks": 3, "name": "on", "text": studio.id_of(
+        "book.txt", "text")}  # fmt: skip
+    long = words | {"chunks": 5000, "text": "", "name": "long"}
+    first = post(studio, "/api/jobs/start", long)[1]
+    twice, told = post(studio, "/api/jobs/start", long)
+    assert twice == 409 and "not done" in told["error"]
+    until = time.monotonic() + 30
+    while not (studio.root / "long" / "chunks" / "00000.npz").exists():
+        assert time.monotonic() < until, listed(studio, first["id"])["said"]
+        time.sleep(0.02)
+    post(studio, f"/api/jobs/{first['id']}/cancel", {})
+    broken = ended(studio, first["id"])
+    kept = RunFolder.open(studio.root / "long").chunks_done()
+    assert broken["state"] == "cancelled" and broken["resumes"] and kept
+    status, again = post(studio, "/api/jobs/start", broken["asked"])
+    assert status == 200, again
+    assert again["command"] == first["command"] and again["id"] != first["id"]
+    post(studio, f"/api/jobs/{again['id']}/cancel", {})
+    assert ended(studio, again["id"])["state"] == "cancelled"
+    assert RunFolder.open(studio.root / "long").chunks_done() >= kept
+
+    job = post(studio, "/api/jobs/start", words)[1]
+    assert ended(studio, job["id"])["state"] == "done"
+    run = RunFolder.open(studio.root / "on")
+    before = run.results
+    run.finish({})  # as if it had been stopped just before
+    job = post(studio, "/api/jobs/start", job["asked"])[1]
+    assert ended(studio, job["id"])["state"] == "done"
+    assert run.results["kl"] == before["kl"]
+
+
+def test_only_an_unfinished_run_of_the_verb_goes_on(studio: Studio, tmp_path: Path) -> None:
+    words = models(studio) | DRIFT
+    for verb in ("drift", "tasks"):
+        RunFolder.start(studio.root / f"of-{verb}", verb, {}, {})
+    (studio.root / "empty").mkdir()
+    status, _ = post(studio, "/api/jobs/start", words | {"name": "of-tasks"})
+    assert status == 409
+    assert post(studio, "/api/jobs/start", words | {"name": "empty"})[0] == 409
+    job = post(studio, "/api/jobs/start", words | {"name": "of-drift"})[1]
+    found = ended(studio, job["id"])
+    assert found["state"] == "failed" and "holds another run" in "".join(found["said"])
+    chunks = studio.root / "of-drift" / "chunks"
+    chunks.rmdir()
+    chunks.symlink_to(tmp_path)
+    assert post(studio, "/api/jobs/start", words | {"name": "of-drift"})[0] == 409
+    (studio.root / "linked").symlink_to(studio.root / "of-drift")
+    assert post(studio, "/api/jobs/start", words | {"name": "linked"})[0] == 409
+    assert not list(tmp_path.iterdir())
+
+
+def test_files_of_text_and_tasks_are_named_by_id_and_lie_below_the_root(tmp_path: Path) -> None:
+    root, outside = tmp_path / "root", tmp_path / "secret.txt"
+    root.mkdir()
+    outside.write_text("secret")
+    (root / "link.txt").symlink_to(outside)
+    (root / "own.txt").write_text("mine")
+    (root / ".hidden.txt").write_text("mine")
+    library = Library(root)
+    assert [entry.name for entry in library.listing().of("text")] == ["own.txt"]
+    (entry,) = library.listing().of("text")
+    (root / "own.txt").unlink()
+    (root / "own.txt").symlink_to(outside)
+    with pytest.raises(KeyError):
+        library.find(entry.id, "text")
+    with pytest.raises(KeyError):
+        library.find(entry.id, "tasks")
+
+
+def test_fields_of_one_key_begin_alike() -> None:
+    """They share their place in the address."""
+    usual: dict[str, Any] = {}
+    for form in FORMS.values():
+        for field in form.fields:
+            assert usual.setdefault(field.key, field.usual) == field.usual, field
+
+
 def test_no_word_of_a_page_begins_with_a_dash(tmp_path: Path) -> None:
     write_model(tmp_path / "--help.gguf")
     library = Library(tmp_path)
     (entry,) = library.listing().of("model")
-    _, words, _ = command({"verb": "quantize", "model": entry.id, "to": "Q4_0"}, library)
+    words = command({"verb": "quantize", "model": entry.id, "to": "Q4_0"}, library).words
     assert words[0] == str(tmp_path / "--help.gguf") and words[0].startswith("/")
     assert words[1] == str(tmp_path / "help-Q4_0.gguf")
 
@@ -138,3 +274,27 @@ def test_the_page_starts_watches_and_cancels(studio: Studio, browser: Any) -> No
     assert "mine.gguf is there already" in page.locator(".problem").inner_text()
     context.close()
     assert bad == []
+
+
+def test_a_page_without_runs_starts_one_and_leads_to_it(
+    browser: Any, tmp_path: Path, open_studio: Any
+) -> None:
+    write_model(tmp_path / "tiny.gguf")
+    write_model(tmp_path / "other.gguf", format="Q8_0")
+    with running(tmp_path) as empty:
+        page = open_studio(empty)("/long-run")
+        page.set_default_timeout(60_000)
+        assert "Start one here" in page.locator("main").inner_text()
+        for key, value in (("prompts", "2"), ("length", "4"), ("chains", "0")):
+            page.locator(f'[data-control="{key}"]').fill(value)
+            page.locator(f'[data-control="{key}"]').press("Enter")
+        page.locator('[data-control="start"]').click()
+        page.locator('[data-state="done"] a', has_text="Long run").click()
+        page.wait_for_selector("html[data-ready] #f-survival", state="attached")
+        assert "2 prompts" in page.locator("#f-survival").inner_text()
+        page.evaluate("document.querySelector('[data-control=\"verb=tasks\"]').click()")
+        chosen = page.locator('#f-jobs .chosen-list [data-control^="models-"]')
+        chosen.nth(1).wait_for()
+        assert sorted(chosen.all_inner_texts()) == ["other.gguf ×", "tiny.gguf ×"]
+        assert not page.locator('[data-control="allow_code"]').is_checked()
+        page.goto("about:blank")

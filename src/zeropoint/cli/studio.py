@@ -39,7 +39,8 @@ def studio(
 
     Serves this machine alone. The printed link has a key that changes each time; the browser that
     opens it may look, nothing else may. Files are read below --root only, and none is changed;
-    jobs that you start there write new ones. Ctrl-C ends it, and them.
+    jobs that you start there write new ones, or go on with runs that are not finished. Ctrl-C ends
+    it, and them.
 
     [bold]Examples:[/bold]
 

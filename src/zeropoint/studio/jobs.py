@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -24,14 +24,24 @@ State = Literal["waiting", "running", "done", "no", "failed", "cancelled"]
 ENDS: Mapping[int, State] = {0: "done", 1: "no", 130: "cancelled"}
 
 
-@dataclass
-class Job:
-    """One command: what it was told, how far it is, what it said."""
+@dataclass(frozen=True)
+class Command:
+    """What is started: the words of a terminal."""
 
-    id: int
     verb: str
     words: Sequence[str]  # after the verb
     run: str  # the id of the run folder that it makes
+    asked: Mapping[str, Any] = field(default_factory=dict)  # what makes the same command again
+    see: Mapping[str, str] = field(default_factory=dict)  # addresses of what it found, their names
+    resumes: bool = True  # the same words go on from where they were
+
+
+@dataclass
+class Job:
+    """One command, how far it is, and what it said."""
+
+    id: int
+    command: Command
     state: State = "waiting"
     done: float = 0.0  # share of the work
     seconds_left: float | None = None
@@ -43,11 +53,13 @@ class Job:
 
     def told(self) -> dict[str, Any]:
         """Return the job as pages show it."""
+        one = self.command
         return {
-            "id": self.id, "verb": self.verb, "run": self.run, "state": self.state,
+            "id": self.id, "verb": one.verb, "run": one.run, "state": self.state,
             "done": self.done, "seconds_left": self.seconds_left, "said": list(self.said)[-12:],
-            "command": " ".join(["zeropoint", self.verb, *(Path(w).name if "/" in w else w
-                                                           for w in self.words)]),
+            "command": " ".join(["zeropoint", one.verb, *(Path(w).name if "/" in w else w
+                                                          for w in one.words)]),
+            "asked": one.asked, "see": one.see, "resumes": one.resumes,
             "seconds": None if self.started is None else (self.ended or time.time()) - self.started,
         }  # fmt: skip
 
@@ -55,15 +67,18 @@ class Job:
 class Jobs:
     """The jobs of this studio; they end with it."""
 
-    def __init__(self) -> None:
+    def __init__(self, ended: Callable[[], None] = lambda: None) -> None:
+        self._ended = ended  # is told when one may have written something
         self._jobs: dict[int, Job] = {}
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
-    def start(self, verb: str, words: Sequence[str], run: str) -> Job:
-        """Put a job at the end of the line."""
+    def start(self, command: Command) -> Job:
+        """Put a job at the end of the line. Raises KeyError if one there makes the same run."""
         with self._changed:
-            job = Job(max(self._jobs, default=0) + 1, verb, words, run)
+            if any(j.ended is None and j.command.run == command.run for j in self._jobs.values()):
+                raise KeyError(command.run)
+            job = Job(max(self._jobs, default=0) + 1, command)
             self._jobs[job.id] = job
             for old in [j.id for j in self._jobs.values() if j.ended is not None][:-KEPT]:
                 del self._jobs[old]
@@ -106,13 +121,15 @@ class Jobs:
                 job = next(j for j in reversed(self.listed()) if j.state == "waiting")
                 job.state, job.started = "running", time.time()
                 job.process = subprocess.Popen(
-                    [sys.executable, "-m", "zeropoint", job.verb, *job.words, "--progress", "json"],
+                    [sys.executable, "-m", "zeropoint", job.command.verb, *job.command.words,
+                     "--progress", "json"],
                     stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                     text=True, errors="replace", start_new_session=True,
                 )  # fmt: skip
             assert job.process.stdout is not None
             self._follow(job, job.process.stdout)
             code = job.process.wait()
+            self._ended()
             with self._changed:
                 job.state = ENDS.get(code, "failed")
                 if job.unwanted and job.state != "done":

@@ -8,7 +8,7 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -17,11 +17,13 @@ from zeropoint.errors import CheckpointError
 
 DEPTH = 8  # folders below the root
 ENTRIES = 50_000  # looked at, of all folders together
+TEXTS = 2000  # and files of tasks: a folder of data may have any number
 FRESH = 2.0  # seconds that a listing is believed
 
 _LATER_SHARD = re.compile(r"-(?!00001-)\d{5}-of-\d{5}\.gguf$")
 
-Kind = Literal["model", "run"]
+Kind = Literal["model", "run", "text", "tasks"]
+SUFFIXES: Mapping[str, Kind] = {".txt": "text", ".md": "text", ".raw": "text", ".jsonl": "tasks"}
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Listing:
     entries: dict[str, Entry] = field(default_factory=dict)
     cut: bool = False  # there were more than ENTRIES files to look at
     made: float = 0.0  # monotonic seconds
+    texts: int = 0  # and files of tasks
 
     def of(self, kind: Kind) -> list[Entry]:
         """Return the entries of a kind, the latest first."""
@@ -69,6 +72,10 @@ class Library:
         if time.monotonic() - self._listing.made >= FRESH:
             self._listing = self._look()
         return self._listing
+
+    def forget(self) -> None:
+        """Look again when somebody asks next: something was written."""
+        self._listing.made = -FRESH
 
     def find(self, id: str, kind: Kind) -> Entry:
         """Return the entry with this id. Raises KeyError if there is none, or no longer."""
@@ -102,7 +109,7 @@ class Library:
             except OSError:
                 continue  # not readable for us: nothing that could be opened
             left -= len(files)
-            for entry in self._entries(folder, sorted(files, key=lambda file: file.name)):
+            for entry in self._entries(folder, sorted(files, key=lambda file: file.name), listing):
                 listing.entries[entry.id] = entry
             if left < 0:
                 listing.cut = True
@@ -127,7 +134,9 @@ class Library:
                     continue
             level = sorted(below)
 
-    def _entries(self, folder: Path, files: list["os.DirEntry[str]"]) -> Iterator[Entry]:
+    def _entries(
+        self, folder: Path, files: list["os.DirEntry[str]"], listing: Listing
+    ) -> Iterator[Entry]:
         names = {file.name for file in files}
         weights = [file for file in files if file.name.endswith(".safetensors")]
         if "config.json" in names and weights:
@@ -138,6 +147,10 @@ class Library:
             if file.name.endswith(".gguf") and not _LATER_SHARD.search(file.name):
                 if file.is_file() and self._inside(Path(file.path)):
                     yield self._entry("model", Path(file.path), [file])
+            kind = SUFFIXES.get(Path(file.name).suffix)
+            if kind and listing.texts < TEXTS and file.is_file(follow_symlinks=False):
+                listing.texts += 1
+                yield self._entry(kind, Path(file.path), [file])
 
     def _entry(self, kind: Kind, path: Path, files: list["os.DirEntry[str]"]) -> Entry:
         name = path.relative_to(self.root).as_posix() if path != self.root else self.root.name

@@ -8,6 +8,7 @@ from zeropoint.studio import evidence, step_sections
 from zeropoint.studio.html import section, text
 from zeropoint.studio.library import Entry, Library
 from zeropoint.studio.pages import FOOT, page, rail, top
+from zeropoint.studio.started import start_here
 from zeropoint.studio.step_evidence import VERBS, steps_of
 
 TITLES = {"drifts": "Texts that begin the same", "chains": "Chains", "tasks": "Tasks"}
@@ -17,7 +18,7 @@ LEAD = (
     "losses compound, and what becomes of tasks of several steps."
 )
 
-EMPTY = """<p>No run of this kind lies below the folder. A terminal makes one:</p>
+EMPTY = """<p>No run of this kind lies below the folder yet. Start one here, or in a terminal:</p>
 <pre>zeropoint drift QUANT.gguf --ref MODEL.gguf --run runs/drift
 zeropoint tasks MODEL.gguf QUANT.gguf --tasks FILE.jsonl --run runs/tasks
 zeropoint compare MODEL.gguf OTHER.gguf --tasks python --allow-code --chains 16 --run runs/across
@@ -33,24 +34,23 @@ def long_run(library: Library, chosen: Sequence[Entry]) -> str:
     shown = list(chosen) or offered[:1]
     body = top("long run", "Over many steps", LEAD)
     here = rail(library, "/long-run")
+    start, data = start_here(library, ("drift", "tasks", "compare"), "Start a run over many steps")
     if not shown:
-        return page(
-            "Long run", here, body + f"<main>{section('runs', '', 'Runs', EMPTY)}</main>{FOOT}"
-        )
+        empty = section("runs", "", "Runs", EMPTY)
+        return page("Long run", here, f"{body}<main>{empty}{start}</main>{FOOT}", data)
     runs = evidence.open_runs([entry.path for entry in shown])
     for run in runs:
         if run.verb not in VERBS:
-            told = (
+            raise MeasurementError(
                 f"{run.path.name} is a run of {run.verb}; this page shows runs of drift and tasks"
             )
-            raise MeasurementError(told)
     steps = steps_of(runs)
     places = step_sections.figures_of(steps)
     parts: list[str] = [section(key, "", TITLES[key], drawn) for key, drawn in places.items()]
     if not parts:
         parts = ["<p>These runs hold neither texts nor chains nor answers to tasks.</p>"]
     inside = chooser(offered, [entry.id for entry in shown]) + "".join(parts)
-    return page("Long run", here, f"{body}<main>{inside}</main>{FOOT}", steps)
+    return page("Long run", here, f"{body}<main>{inside}{start}</main>{FOOT}", steps | data)
 
 
 def runs_of_steps(library: Library) -> list[Entry]:

@@ -364,17 +364,6 @@ def chat(library: Library, models: Sequence[Entry]) -> str:
     return page("Chat", rail(library, "/chat"), f"{body}<main>{drawn}</main>{FOOT}", data)
 
 
-def jobs(library: Library, models: Sequence[Entry], formats: Sequence[str]) -> str:
-    """Return the page that starts, watches and cancels what the command line does."""
-    data = {"models": [{"id": m.id, "name": m.name} for m in models], "presets": formats}
-    lead = "Each is a command, run on its own, one at a time. What it writes is new, in the folder."
-    body = top("jobs", "Quantize, measure, ladder", lead)
-    drawn = figure("jobs", "f-jobs", "Commands of this studio",
-                   "They end with the studio. A cancelled run goes on with the same command in a "
-                   "terminal, from where it was.")  # fmt: skip
-    return page("Jobs", rail(library, "/jobs"), f"{body}<main>{drawn}</main>{FOOT}", data)
-
-
 def report_page(library: Library, runs: Sequence[Entry]) -> str:
     """Return the report of these runs, inside the studio. Raises CheckpointError for a bad one."""
     title, body, entry, data = report_of(evidence.open_runs([run.path for run in runs]))

@@ -5,6 +5,7 @@ from zeropoint.studio.library import Library
 from zeropoint.studio.pages import FOOT, page, rail, top
 from zeropoint.studio.planner import Planner
 from zeropoint.studio.sizing import series_of
+from zeropoint.studio.started import start_here
 
 USUAL = ("here", "rtx3060-12gb", "rtx3090", "m1-max-64gb")  # devices, until others are chosen
 
@@ -49,14 +50,16 @@ def size_page(library: Library, planner: Planner) -> str:
         "sizebits", "f-size", "What models reach, by the memory that they take",
         "One line for each size of model, marks by bits. The ring is what is best in the budget.",
     ) if series else NOTHING  # fmt: skip
-    body = f"{top('size vs bits', 'Bigger, or more bits?', lead)}<main>{drawn}</main>{FOOT}"
-    return page("Size vs bits", rail(library, "/size"), body, {"sizes": series} if series else None)
+    verbs = ("compare", "tasks", "measure")
+    start, data = start_here(library, verbs, "Start a run that compares models")
+    body = f"{top('size vs bits', 'Bigger, or more bits?', lead)}<main>{drawn}{start}</main>{FOOT}"
+    return page("Size vs bits", rail(library, "/size"), body, {"sizes": series} | data)
 
 
 NOTHING = (
-    "<p>No run here says yet how models compare. One of these keeps one, in a folder below the "
-    "root:</p><pre>zeropoint compare A.gguf B.gguf --text book.txt --tasks python --allow-code "
-    "--run DIR\nzeropoint tasks A.gguf B.gguf --tasks mine.jsonl --run DIR</pre>"
+    "<p>No run here says yet how models compare. Start one below, or in a terminal, in a folder "
+    "below the root:</p><pre>zeropoint compare A.gguf B.gguf --text book.txt --tasks python "
+    "--allow-code --run DIR\nzeropoint tasks A.gguf B.gguf --tasks mine.jsonl --run DIR</pre>"
     "<p>Nats per byte of the same text, tasks and chains may be compared between models. Formats "
     "of one model are compared by KL, of two runs or more of the same reference and text:</p>"
     "<pre>zeropoint measure QUANT.gguf --ref REFERENCE.gguf --run DIR</pre>"

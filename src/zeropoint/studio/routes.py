@@ -17,7 +17,16 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from zeropoint.errors import ZeropointError
-from zeropoint.studio import evidence, longrun, measured, multiplied, pages, products, weights
+from zeropoint.studio import (
+    evidence,
+    longrun,
+    measured,
+    multiplied,
+    pages,
+    products,
+    started,
+    weights,
+)
 from zeropoint.studio.answers import as_html, as_json, as_line
 from zeropoint.studio.asking import (
     MOST_TOKENS,
@@ -28,11 +37,11 @@ from zeropoint.studio.asking import (
     whole_in,
 )
 from zeropoint.studio.jobs import Jobs
-from zeropoint.studio.library import Entry, Library, id_of
+from zeropoint.studio.library import Entry, Library
 from zeropoint.studio.opened import Opened, Shelf, block_of, outliers
 from zeropoint.studio.planner_routes import PlannerRoutes
 from zeropoint.studio.report import render_report
-from zeropoint.studio.starting import command, offered
+from zeropoint.studio.starting import command
 from zeropoint.studio.worker import Worker
 
 MOST_RUNS = 32  # in one report
@@ -56,7 +65,7 @@ class Routes:
         self.shelf = Shelf()
         self.planner = PlannerRoutes(library)
         self.worker = Worker()
-        self.jobs = Jobs()
+        self.jobs = Jobs(ended=library.forget)
 
     def table(self) -> list[Route]:
         """Return every address of the studio."""
@@ -259,16 +268,18 @@ class Routes:
     # Jobs
 
     def jobs_page(self, request: Request) -> Response:
-        models = self.library.listing().of("model")
-        return as_html(pages.jobs(self.library, models, offered()))
+        return as_html(started.jobs_page(self.library))
 
     def list_jobs(self, request: Request) -> Response:
         return as_json([job.told() for job in self.jobs.listed()])
 
     async def start_job(self, request: Request) -> Response:
         body = await body_of(request)
-        verb, words, run = await run_in_threadpool(command, body, self.library)
-        return as_line(self.jobs.start(verb, words, id_of("run", run)).told())
+        asked = await run_in_threadpool(command, body, self.library)
+        try:
+            return as_line(self.jobs.start(asked).told())
+        except KeyError:
+            raise HTTPException(409, "a job that is not done makes this run already") from None
 
     async def cancel_job(self, request: Request) -> Response:
         try:

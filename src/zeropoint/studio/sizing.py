@@ -109,7 +109,8 @@ def _point(row: Figures, figures: Figures, record: Record, find: Find) -> Figure
         cache = [{"layers": 1, "bytes": row["cache_bytes"] / context, "window": None}]
     return {
         "name": name, "formats": str(row.get("formats", "")), "bits": bits,
-        "line": line or (f"{weights:.2g} weights" if weights else name), "file_bytes": nbytes,
+        "line": line or (f"{weights / 1e9:.2g}B weights" if weights else name),
+        "file_bytes": nbytes,
         "cache": cache, "mean": figures["mean"], "low": figures.get("low"),
         "high": figures.get("high"),
     }  # fmt: skip

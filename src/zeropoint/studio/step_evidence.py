@@ -5,6 +5,7 @@ many were left out.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,9 +41,13 @@ def steps_of(runs: Sequence[Run]) -> Figures:
         if "harness" in run.results:
             found["scores"].append({"run": run.path.name, "models": run.results["models"]})
     for key in ("drifts", "chains"):
-        labels = short_names([one["name"] for one in found[key]])
-        for one, label in zip(found[key], labels, strict=True):
-            one["label"] = label
+        paths = [runs[int(one["id"].partition(".")[0])].path for one in found[key]]
+        names = [one["name"] for one in found[key]]
+        for one, label, of in zip(
+            found[key], short_names(names), run_names(names, paths), strict=True
+        ):
+            one["title"] = f"{one['name']} · {of}" if of else one["name"]
+            one["label"] = of if of and len(set(names)) == 1 else f"{label} · {of}" if of else label
     return {key: entries for key, entries in found.items() if entries}
 
 
@@ -60,6 +65,21 @@ def short_names(names: Sequence[str]) -> list[str]:
             break
         shared += 1
     return ["-".join(part[shared:]) for part in parts]
+
+
+def run_names(names: Sequence[str], paths: Sequence[Path]) -> list[str]:
+    """Return what tells runs of the same name apart, "" for a name that is there once.
+
+    >>> run_names(["a", "a", "b"], [Path("long/00-a"), Path("short/00-a"), Path("long/01-b")])
+    ['long', 'short', '']
+    """
+    found = []
+    for name, path in zip(names, paths, strict=True):
+        like = list(dict.fromkeys(p for n, p in zip(names, paths, strict=True) if n == name))
+        depth = min(len(p.parts) for p in like)
+        ends = [k for k in range(1, depth + 1) if len({p.parts[-k] for p in like}) == len(like)]
+        found.append(path.parts[-ends[0]] if len(like) > 1 and ends else "")
+    return found
 
 
 def _names(run: Run) -> Figures:

@@ -54,7 +54,7 @@ def over_many_steps(steps: Mapping[str, Any]) -> Raw:
     if "drifts" in steps:
         parts += ["<h3>Texts that begin the same</h3>", INTRODUCTION, places["drifts"]]
         for one in steps["drifts"]:
-            caption = f"{one['name']} beside {one['reference']}: texts and losses as they grow"
+            caption = f"{one['title']} beside {one['reference']}: texts and losses as they grow"
             parts += [wide(table(SURVIVAL, survival_rows(one), caption))]
         parts += list(text_tables(steps["drifts"]))
     if "chains" in steps:
@@ -106,7 +106,7 @@ def text_tables(drifts: Sequence[Figures]) -> Iterator[Raw]:
             columns = ("Prompt", "Tokens", ">Part at", "Both wrote", "The reference went on",
                        "The quant went on", "Same answer")  # fmt: skip
             more = f", {SHOWN} of {len(rows)}" if len(rows) > SHOWN else ""
-            caption = f"Texts of {one['name']} that part from the reference's{more}"
+            caption = f"Texts of {one['title']} that part from the reference's{more}"
             yield folded(caption, table(columns, rows[:SHOWN], caption))
 
 
@@ -130,10 +130,10 @@ def chain_tables(chains: Sequence[Figures]) -> Iterator[Raw]:
     """Each quant's chains of all kinds step by step, and each kind in a line."""
     for one in chains:
         if one["together"]:
-            caption = f"{one['name']} beside {one['reference']}: chains of all kinds"
+            caption = f"{one['title']} beside {one['reference']}: chains of all kinds"
             yield wide(table(CHAIN_STEPS, map(step_row, steps_in(one["together"])), caption))
         kinds = [kind_row(found) for found in one["families"].values()]
-        yield wide(table(KINDS, kinds, f"{one['name']}: each kind, reference → quant"))
+        yield wide(table(KINDS, kinds, f"{one['title']}: each kind, reference → quant"))
 
 
 CHAIN_STEPS = (">Steps", ">Reference right", ">Quant right", ">Lost", ">Won", ">p")
@@ -267,7 +267,7 @@ def said_of_steps(steps: Mapping[str, Any]) -> tuple[str, list[tuple[str, str, s
         name, way = next(iter(one["ways"].items()))
         split = way["split"]["median"]
         when = f"by {one['unit']} {split}" if split else f"later than {one['limit']} {one['unit']}s"
-        sentences.append(f"{one['name']}: half of the texts ({_WAYS[name]}) have parted {when}")
+        sentences.append(f"{one['title']}: half of the texts ({_WAYS[name]}) have parted {when}")
         if len(steps["drifts"]) == 1:
             chips.append((when.removeprefix("by "), "half of the texts have parted", "#f-survival"))
             if way.get("compounding"):
@@ -279,7 +279,7 @@ def said_of_steps(steps: Mapping[str, Any]) -> tuple[str, list[tuple[str, str, s
         if found:
             step = found["distinguishable"]
             told = "not told apart" if step is None else f"told apart from step {step} on"
-            sentences.append(f"{one['name']}: chains are {told}")
+            sentences.append(f"{one['title']}: chains are {told}")
     for run in steps.get("tasks", []):
         for one in run["models"][1:]:
             flips = one["beside_first"]

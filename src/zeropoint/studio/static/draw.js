@@ -228,6 +228,34 @@ function named({ label, values, name, onChange }) {
   return element;
 }
 
+/** The parts of a list that is written with commas. */
+export const listed = (text) => text.split(",").map((part) => part.trim()).filter(Boolean);
+
+/** Several of a list: a menu that adds, and what was added as buttons that take it away. `now()` and `onChange` use commas. */
+export function several({ label, name, options, now, onChange }) {
+  const names = new Map(options.flatMap(([first, second]) => (Array.isArray(second) ? second : [[first, second]])));
+  const chips = h("span", { class: "chosen-list" });
+  const change = (list) => onChange(list.join(","));
+  const menu = select({ label, name, options: [["", "add …"], ...options], onChange: (id) => {
+    menu.set("");
+    const list = listed(now());
+    if (id && !list.includes(id)) change([...list, id]);
+  } });
+  menu.append(chips);
+  const choose = menu.set;
+  menu.set = (text) => {
+    choose("");
+    const list = listed(text);
+    chips.replaceChildren(...list.map((id) => h("button", { type: "button", "data-control": `${name}-${id}`, "aria-label":
+      `leave out ${names.get(id) ?? id}`, onclick: () => {
+      change(list.filter((other) => other !== id));
+      menu.querySelector("select").focus();
+    } }, names.get(id) ?? id, h("span", { "aria-hidden": "true" }, " ×"))));
+  };
+  menu.hidden = options.length === 0;
+  return menu;
+}
+
 /** A few choices side by side. */
 export function choice({ label, options, name, onChange }) {
   const id = `c${++serial}`;

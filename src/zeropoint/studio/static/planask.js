@@ -3,7 +3,7 @@
 // One question for all figures of a page. The server answers it with the same Python that the
 // command line runs; nothing is worked out again here. What cannot be answered is said in place.
 
-import { choice, format, h, range, select, toggle } from "./draw.js";
+import { choice, format, h, listed, range, select, several, toggle } from "./draw.js";
 import { send } from "./server.js";
 
 const USUAL = { models: "", sizes: "", config: "", devices: "", ctx: 4096, users: 1, keys: "f16", values: "f16",
@@ -18,8 +18,6 @@ export function planning(data, state, address) {
   shared ??= start(data, state, address);
   return shared;
 }
-
-export const listed = (text) => text.split(",").map((part) => part.trim()).filter(Boolean);
 
 function start(data, state, address) {
   const usual = { ...USUAL, models: data.models[0]?.id ?? "", sizes: data.models.length ? "" : "8B", devices: data.usual.join(",") };
@@ -71,9 +69,9 @@ export function problemOf(ask) {
 
 /** The controls that both pages have; sync() shows the state in them. */
 export function questionControls(data, ask) {
-  const { at, set } = ask;
-  const models = several({ label: "Models of this folder", name: "models", options: data.models.map((m) => [m.id, m.name]), ask });
-  const devices = several({ label: "Devices", name: "devices", options: grouped(data.devices), ask });
+  const { at, set } = ask, own = (name) => ({ now: () => at.get(name), onChange: set(name) });
+  const models = several({ label: "Models of this folder", name: "models", options: data.models.map((m) => [m.id, m.name]), ...own("models") });
+  const devices = several({ label: "Devices", name: "devices", options: grouped(data.devices), ...own("devices") });
   const sizes = line("Other sizes: 27B, 30B-A3B, 14B:Q4_K_M", "sizes", ask);
   const to = line("Formats (empty: all that make sense)", "to", ask);
   const config = h("textarea", { rows: "3", "data-control": "config", spellcheck: "false", "aria-label": "The text of a config.json",
@@ -122,31 +120,6 @@ function line(label, name, ask) {
     if (document.activeElement !== box) box.value = x;
   };
   return element;
-}
-
-/** Several of a list: a menu that adds, and what was added as buttons that take it away. */
-function several({ label, name, options, ask }) {
-  const names = new Map(options.flatMap(([first, second]) => (Array.isArray(second) ? second : [[first, second]])));
-  const chips = h("span", { class: "chosen-list" });
-  const change = (list) => ask.set(name)(list.join(","));
-  const menu = select({ label, name, options: [["", "add …"], ...options], onChange: (id) => {
-    menu.set("");
-    const list = listed(ask.at.get(name));
-    if (id && !list.includes(id)) change([...list, id]);
-  } });
-  menu.append(chips);
-  const choose = menu.set;
-  menu.set = (text) => {
-    choose("");
-    const list = listed(text);
-    chips.replaceChildren(...list.map((id) => h("button", { type: "button", "data-control": `${name}-${id}`, "aria-label":
-      `leave out ${names.get(id) ?? id}`, onclick: () => {
-      change(list.filter((other) => other !== id));
-      menu.querySelector("select").focus();
-    } }, names.get(id) ?? id, h("span", { "aria-hidden": "true" }, " ×"))));
-  };
-  menu.hidden = options.length === 0;
-  return menu;
 }
 
 /** Where a figure comes from, in a word or two. */

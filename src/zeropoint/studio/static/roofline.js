@@ -8,6 +8,7 @@ import { axisBelow, fact, figureParts, format, h, inCount, logarithmic, percent,
 import { band, planning, problemOf, questionControls } from "./planask.js";
 
 const SHAPES = ["●", "■", "▲", "◆", "★"];
+const COLUMNS = ["Runtime", "Phase", "Multiplies", "Activations", "What happens", "Known from"];
 
 export function mount(figure, data, state) {
   const ask = planning(data, state, "/api/speed"), { at } = ask, controls = questionControls(data, ask), { named } = controls;
@@ -86,9 +87,10 @@ function chart(plot, drawn, one, pick) {
     for (const [, ops] of roof.peaks) {
       if (ops < top) image.append(s("path", { class: `roof thin g${i % 6}`, d: `M${x(ops / roof.bandwidth)} ${y(ops)}H${width - 16}` }));
     }
-    image.append(s("text", { class: roof === one.device ? "strong" : "on", x: width - 18, y: y(top) - 5, "text-anchor": "end" },
-      `${drawn.names.get(roof.device)} (${roof.peaks.map(([unit]) => unit).join(", ")})`));
   });
+  const titles = roofs.map((roof) => s("text", { class: roof.device === one.device ? "strong" : "on", x: width - 18, y: y(peak(roof)) - 5,
+    "text-anchor": "end" }, `${shortened(drawn.names.get(roof.device), width)} (${roof.peaks.map(([unit]) => unit).join(", ")})`));
+  image.append(...titles); // over all lines
   for (const t of timed) {
     const px = x(t.intensity), up = (rate) => y(rate * t.operations), py = up(t.tokens_per_second);
     image.append(t.low && t.high ? s("line", { class: "whisker", x1: px, x2: px, y1: up(t.low), y2: up(t.high) }) : "",
@@ -111,6 +113,8 @@ function chart(plot, drawn, one, pick) {
   roving(dots, { start: Math.max(order.indexOf(one), 0), onPress: (i) => pick(order[i]) });
   return image;
 }
+
+const shortened = (name, width) => (width < 500 && name.length > 18 ? `${name.slice(0, 17)}…` : name);
 
 function levels(y, left, right) {
   const group = s("g", { class: "axis" });
@@ -141,9 +145,8 @@ function arithmetic(found, one) {
       .codes_per_byte, 3)} to a byte; ${found.becomes === found.kind ? "the device multiplies it as it is" : `at least ${found.becomes
       } is what the device needs`}. ${found.note}`),
     h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "What runtimes do" }, h("table", {}, h("thead", {}, h("tr", {},
-      ["Runtime", "Phase", "Multiplies", "Activations", "What happens", "Known from"].map((name) => h("th", { scope: "col" }, name)))),
-    h("tbody", {}, found.ways.map((way) => h("tr", { class: way.phase === one.phase ? "chosen" : "" }, h("td", {}, way.runtime), h("td", {},
-      way.phase === "prompt" ? "prompt" : "writing"), h("td", {}, way.unit ? `${way.unit}${way.native ? "" : ", not natively"}`
-      : "cannot"), h("td", {}, way.activations), h("td", {}, h("ol", {}, way.steps.map((step) => h("li", {}, step)))), h("td", {},
-      way.source)))))));
+      COLUMNS.map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, found.ways.map((way) => h("tr", { class: way.phase
+      === one.phase ? "chosen" : "" }, [way.runtime, way.phase === "prompt" ? "prompt" : "writing", way.unit ? `${way.unit}${way.native ? ""
+      : ", not natively"}` : "cannot", way.activations, h("ol", {}, way.steps.map((step) => h("li", {}, step))), way.source].map((cell, i) => h(
+      "td", { "data-label": COLUMNS[i] }, cell))))))));
 }

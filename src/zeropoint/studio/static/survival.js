@@ -48,24 +48,27 @@ function nearest(steps, wanted) {
 function legend(curve, others) {
   return h("p", { class: "legend" }, h("span", {}, h("i", { class: "swatch quant" }), "the same, with its band"),
     curve.predicted ? h("span", {}, "dotted: (1 − f)ᵗ, if single-token flips came by chance") : null,
-    others.length ? h("span", {}, "grey: the other quants") : null);
+    others.length ? h("span", {}, `grey: ${others.map((run) => run.label).join(", ")}`) : null);
 }
 
 function chart(plot, one, way, others, points, chosen, pick) {
-  const { curve } = one.ways[way], named = others.length > 0 && widthOf(plot) > 560;
-  const width = widthOf(plot), height = 300, left = 52, right = width - (named ? 110 : 14), bottom = height - 44;
+  const { curve } = one.ways[way], width = widthOf(plot), named = others.length > 0 && width > 560;
+  const longest = Math.max(...[one, ...others].map((run) => run.label.length));
+  const height = 300, left = 52, right = width - (named ? Math.min(40 + 7 * longest, 220) : 14), bottom = height - 44;
   const x = linear([0, curve.at.at(-1)], [left, right]), y = linear([0, 1], [bottom, 12]);
   const image = picture(width, height, `Share of texts that are the same, by ${one.unit}`, axisLeft(y, left, right, { n: 5,
     label: (v) => percent(v, 0) }), axisBelow(x, bottom, { n: width > 500 ? 8 : 4, name: `${one.unit}s written`, x: right }));
   const line = (values) => `M${x(0)} ${y(1)}${curve.at.map((step, k) => `L${x(step)} ${y(values[k])}`).join("")}`;
   const back = curve.at.map((step, k) => `L${x(step)} ${y(curve.low[k])}`).reverse().join("");
-  const ends = [[y(curve.share.at(-1)), one.label, "strong"]];
+  const ends = [[y(curve.share.at(-1)), one.label, "strong"]], words = s("g", { class: "words" });
   for (const other of others) {
     const own = other.ways[way].curve, reach = own.at.filter((step) => step <= curve.at.at(-1));
     if (!reach.length) continue;
     image.append(s("path", { class: "curve ghost", d: `M${x(0)} ${y(1)}${reach.map((step, k) => `L${x(step)} ${y(own.share[k])}`)
       .join("")}` }));
-    ends.push([y(own.share[reach.length - 1]), other.label, ""]);
+    const end = y(own.share[reach.length - 1]);
+    if (reach.length === curve.at.length || !named) ends.push([end, other.label, ""]);
+    else words.append(s("text", { x: x(reach.at(-1)) + 6, y: end + 4, class: "on" }, other.label)); // it ends inside
   }
   image.append(s("path", { class: "area second", d: `${line(curve.high)}${back}Z` }));
   if (curve.predicted) image.append(s("path", { class: "curve third", d: line(curve.predicted) }));
@@ -75,7 +78,9 @@ function chart(plot, one, way, others, points, chosen, pick) {
     "aria-label": `after ${plural(curve.at[k], one.unit)}: ${spread({ mean: curve.share[k], low: curve.low[k],
       high: curve.high[k] })} the same`, onclick: () => pick(i) }, s("circle", { class: "dot second", cx: x(curve.at[k]),
     cy: y(curve.share[k]), r: i === chosen ? 7 : 5 })));
-  return walkable(image, marks, chosen, pick);
+  walkable(image, marks, chosen, pick);
+  image.append(words);
+  return image;
 }
 
 /** Names at the ends of lines, moved apart where they would lie on each other. */
@@ -83,6 +88,6 @@ function labels(ends, x) {
   let last = -Infinity;
   return ends.sort((a, b) => a[0] - b[0]).map(([y, name, style]) => {
     last = Math.max(y + 4, last + 14);
-    return s("text", { x, y: last, class: style }, name.length > 15 ? `${name.slice(0, 14)}…` : name);
+    return s("text", { x, y: last, class: style }, name.length > 26 ? `${name.slice(0, 25)}…` : name);
   });
 }
