@@ -1,6 +1,8 @@
 """Jobs: commands in processes of their own, whose words are checked, watched and cancelled."""
 
 import json
+import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +14,7 @@ from studio_server import Studio, running
 from tinymodels import write_model
 from zeropoint.checkpoints.runs import RunFolder
 from zeropoint.studio.library import Library
-from zeropoint.studio.starting import FORMS, command
+from zeropoint.studio.starting import FORMS, command, forms_for
 
 TASKS = [{"prompt": "2 + 2 =", "answer": "4"}, {"prompt": "the rain", "regex": "."}]
 
@@ -198,6 +200,22 @@ def test_a_cancelled_job_goes_on_and_what_is_done_stays(studio: Studio) -> None:
     assert run.results["kl"] == before["kl"]
 
 
+def test_a_studio_that_a_script_started_in_the_background_can_cancel(studio: Studio) -> None:
+    words = {"verb": "ladder", "model": studio.id_of("tiny.gguf"), "levels": "16,8,4",
+             "chunks": 5000, "name": "deaf"}  # fmt: skip
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell does to what ends with &
+    try:
+        id = post(studio, "/api/jobs/start", words)[1]["id"]
+        until = time.monotonic() + 60
+        while not listed(studio, id)["done"]:
+            assert time.monotonic() < until, listed(studio, id)
+            time.sleep(0.05)
+        post(studio, f"/api/jobs/{id}/cancel", {})
+        assert ended(studio, id)["state"] == "cancelled"
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_only_an_unfinished_run_of_the_verb_goes_on(studio: Studio, tmp_path: Path) -> None:
     words = models(studio) | DRIFT
     for verb in ("drift", "tasks"):
@@ -242,6 +260,22 @@ def test_fields_of_one_key_begin_alike() -> None:
     for form in FORMS.values():
         for field in form.fields:
             assert usual.setdefault(field.key, field.usual) == field.usual, field
+
+
+def test_a_form_begins_with_models_that_belong_together(tmp_path: Path) -> None:
+    for age, name in enumerate(("other-Q4_0", "a-BF16", "a-Q4_0", "b-BF16", "a-Q8_0")):
+        path = write_model(tmp_path / f"{name}.gguf", format="F16" if "BF16" in name else "Q8_0")
+        os.utime(path, (1000 + age, 1000 + age))
+    (form,) = forms_for(library := Library(tmp_path), ["drift"])
+    usual = {field["key"]: field["usual"] for field in form["fields"]}
+    names = {entry.id: entry.name for entry in library.listing().of("model")}
+    assert (names[usual["model"]], names[usual["reference"]]) == ("a-Q8_0.gguf", "a-BF16.gguf")
+    ((models, *_),) = (form["fields"] for form in forms_for(library, ["compare"]))
+    assert models["usual"] == f"{usual['reference']},{usual['model']}"
+    alone = tmp_path / "alone"
+    write_model(alone.with_suffix(".gguf")).rename(alone.mkdir() or alone / "a.gguf")
+    ((first, second, *_),) = (form["fields"] for form in forms_for(Library(alone), ["drift"]))
+    assert first["usual"] == second["usual"] != ""
 
 
 def test_no_word_of_a_page_begins_with_a_dash(tmp_path: Path) -> None:

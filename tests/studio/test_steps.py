@@ -16,7 +16,7 @@ from zeropoint.checkpoints.runs import RunFolder
 from zeropoint.cli import main
 from zeropoint.studio import step_evidence
 from zeropoint.studio.evidence import open_runs
-from zeropoint.studio.step_evidence import short_names, steps_of
+from zeropoint.studio.step_evidence import run_names, short_names, steps_of
 
 HOSTILE = '</script><img src=x onerror="document.title=1"><b>\u2028{{'
 FEW = ["--count", "5", "-n", "8", "--chains", "2", "--steps", "3", "--level", "1", "--threads", "1"]
@@ -125,6 +125,26 @@ def test_flips_of_tasks_are_those_of_the_run(report: Path, folder: Path, new_pag
     assert "tasks.model=2" in page.url
 
 
+def test_two_runs_of_one_quant_are_told_apart(
+    example: Example, folder: Path, new_page: Any, tmp_path: Path
+) -> None:
+    quant, model = str(example.quant), str(example.model)
+    few = ["--count", "2", "-n", "3", "--chains", "0", "--threads", "1", "-q"]
+    assert main(["drift", quant, "--ref", model, *few, "--run", str(tmp_path / "short")]) == 0
+    path, long = tmp_path / "report.html", drifts(folder)[0].path
+    assert main(["report", str(long), str(tmp_path / "short"), "-o", str(path), "-q"]) == 0
+    page = new_page(path)
+    assert page.locator("#f-survival option").all_inner_texts() == [long.name, "short"]
+    shown = page.locator("#f-survival svg text").all_text_contents()
+    assert shown.count(long.name) == shown.count("short") == 1
+    assert "grey: short" in page.locator("#f-survival .legend").inner_text()
+    said = page.locator(".verdict").inner_text()
+    assert f"{example.quant.name} · short: half" in said
+    ends = "t => t.getBBox().x"  # where the shorter line ends, not at the margin
+    place = page.locator("#f-survival svg text", has_text="short").evaluate(ends)
+    assert place < page.locator("#f-survival svg text.strong").evaluate(ends) - 100
+
+
 def test_words_and_tables_need_no_script(report: Path, folder: Path, new_page: Any) -> None:
     page = new_page(report, java_script_enabled=False)
     said = page.locator("#steps").inner_text()
@@ -165,6 +185,9 @@ def test_names_are_short_where_they_stay_apart() -> None:
     assert short_names(["a-Q4.gguf", "a-Q4-x.gguf"]) == ["Q4", "Q4-x"]
     assert short_names(["m.gguf", "m.gguf"]) == ["m", "m"]
     assert short_names(["a", "b"]) == ["a", "b"] and short_names([]) == []
+    near, far = Path("/x/a"), Path("/y/a")
+    assert run_names(["m", "m", "n"], [near, far, near]) == ["x", "y", ""]
+    assert run_names(["m", "m"], [near, near]) == ["", ""]  # one run has both: nothing tells
 
 
 def copied(folder: Path, to: Path) -> RunFolder:

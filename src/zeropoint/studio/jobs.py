@@ -1,12 +1,12 @@
 """Work that the studio starts: verbs of the command line, in processes of their own, one at a time.
 
-A job is `python -m zeropoint VERB …` with `--progress json`: what it does, writes and leaves behind
-when it is cancelled (Ctrl-C's signal) is exactly what the same words do in a terminal.
+A job is `python -m zeropoint VERB … --progress json`: what it does, writes and leaves behind when
+it is cancelled is what the same words do in a terminal, interrupted. The signal is SIGTERM, which
+unwinds like Ctrl-C: a studio that a script has put in the background hands down deafness to SIGINT.
 """
 
 import atexit
 import json
-import signal
 import subprocess
 import sys
 import threading
@@ -101,7 +101,7 @@ class Jobs:
             if job.state == "waiting":
                 job.state, job.ended = "cancelled", time.time()
             elif job.process is not None and job.state == "running":
-                job.process.send_signal(signal.SIGINT)
+                job.process.terminate()
         return job
 
     def end(self) -> None:
