@@ -40,6 +40,12 @@ def test_windows_are_whole_lines_of_every_domain() -> None:
         cut_windows(Corpus({"c": "short\n"}))
 
 
+def test_a_line_without_end_fills_no_window_alone() -> None:
+    windows = cut_windows(Corpus({"data": "word " * 2000}))
+    assert len(windows) == 4 and {len(window.before) for window in windows} == {1024}
+    assert {window.nbytes for window in windows} == {1024}
+
+
 def test_a_model_that_knows_nothing_needs_the_logarithm_of_its_vocabulary(tmp_path: Path) -> None:
     """All logits equal: log(vocabulary) nats a token, whatever the text."""
     from tinymodels import vocabulary_size
@@ -106,8 +112,10 @@ def test_models_of_different_tokenizers_stand_side_by_side(
         assert result["weights"] == weights and "layers of" in result["shape"]
     assert main([*words, "--json", "-q"]) == 0
     assert json.loads(capsys.readouterr().out) == first
-    assert main([w for w in words if w != "--json"]) == 0
+    page = tmp_path / "page.html"
+    assert main([*(w for w in words if w != "--json"), "--report", str(page)]) == 0
     said = capsys.readouterr().out
+    assert "a.gguf" in page.read_text()
     for told in ("Nats per byte", "Memory", "beside a.gguf", "Chains, last step"):
         assert told in said
     assert main(["compare", one, "--ref", one, "--tasks", str(tasks)]) == 2

@@ -131,6 +131,21 @@ def test_likelihoods_are_those_of_its_own_backend(folder: Path) -> None:
         assert one[0] == pytest.approx(other[0], abs=1e-3) and one[1] == other[1]
 
 
+def test_a_text_longer_than_the_context_is_scored_as_by_its_own_backend(folder: Path) -> None:
+    """The last window is short, and what stands before it fills it up; prompts lose beginnings."""
+    ours = HarnessModel(load_model(open_model(folder), threads=1))
+    theirs = backend(folder, bos=False)
+    long = " ".join(WORDS[at * at % len(WORDS)] for at in range(700))
+    asked = [Asked((long[:-30],)), Asked((long,)), Asked(("the rain",))]
+    assert len(ours._model.tokenizer.encode(long)) > ours._model.context_length == theirs.max_length
+    found = ours.loglikelihood_rolling(asked), theirs.loglikelihood_rolling(asked)
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
+    theirs = backend(folder)
+    rules = [{"until": ["zz"], "max_gen_toks": 5}, {"until": "zz", "max_new_tokens": 9}]
+    asked = [Asked((text, rule)) for text in (long, long[:-7], "the rain") for rule in rules]
+    assert ours.generate_until(asked) == theirs.generate_until(asked)
+
+
 def test_a_task_that_it_does_not_know_is_one_sentence(folder: Path, tasks: Path) -> None:
     model = load_model(open_model(folder), threads=1)
     with pytest.raises(MeasurementError, match="knows no task 'nonsense'"):

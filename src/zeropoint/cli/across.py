@@ -35,27 +35,20 @@ def compare_across(
     run: Path | None,
     shown: tuple[int | None, Progress],
 ) -> None:
-    """Compare models that need not have the same tokenizer."""
+    """Compare models that need not have the same tokenizer; `run`: the folder to keep it in."""
     from zeropoint.calibration.corpus import builtin_corpus, read_corpus
     from zeropoint.checkpoints.runs import RunFolder
-    from zeropoint.cli.tasks import check_containment, open_taker
+    from zeropoint.cli.tasks import ask, open_taker
     from zeropoint.kernels import variant
     from zeropoint.metrics.across import as_text_inputs, cut_windows, text_figures
-    from zeropoint.metrics.task_files import hash_tasks, read_tasks
-    from zeropoint.metrics.tasking import allowed_tasks
+    from zeropoint.metrics.task_files import hash_tasks
     from zeropoint.models import TOGETHER
 
     threads, progress = shown
     corpus = read_corpus(asked.text) if asked.text else builtin_corpus("evaluate")
     windows = cut_windows(corpus, limit=asked.windows)
-    tasks = []
-    if asked.tasks:
-        read, bad = read_tasks(asked.tasks)
-        for line in bad:
-            out.warn(f"{asked.tasks}: line {line.line} is no task and is left out: {line.reason}")
-        tasks = allowed_tasks(read, code=asked.allow_code)
-        if any(task.kind == "code" for task in tasks):
-            check_containment()
+    questions = ask(out, asked.tasks, asked.allow_code, None) if asked.tasks else None
+    tasks = questions.tasks if questions else []
     takers = [open_taker(path, ("exact", threads), (asked.chat, asked.tokens, TOGETHER))
               for path in models]  # fmt: skip
     folder = None
@@ -65,6 +58,10 @@ def compare_across(
         settings = {"chains": asked.chains, "tokens": asked.tokens, "chat": asked.chat,
                     "instruction_set": variant()}  # fmt: skip
         folder = RunFolder.start(run, "across", inputs, settings)
+    scored = sum(window.nbytes for window in windows)
+    out.say(f"Text         {len(windows)} windows; {scored} bytes of them are scored")
+    for taker in takers:
+        out.note(f"{taker.side.name}: {in_bytes(taker.side.file_bytes)}")
     nats = [_score(taker, windows, (folder, place), progress) for place, taker in enumerate(takers)]
     texts = text_figures(windows, nats)
     scores = _answer(takers, tasks, folder, progress)
@@ -74,7 +71,10 @@ def compare_across(
         one["tasks"] = scores[place] if scores else None
         one["chains"] = chains[place] if chains else None
     found.sort(key=lambda one: one["memory_bytes"])
-    result = {"context": asked.context, "corpus": corpus.hash, "results": found}
+    result: dict[str, Any] = {"context": asked.context, "corpus": corpus.hash, "results": found}
+    if questions:
+        result["bad_lines"] = [vars(line) for line in questions.bad]
+        result["left_out"] = questions.refused
     if folder:
         folder.save_table("tasks", [vars(task) for task in tasks])
         folder.finish(result)

@@ -10,6 +10,7 @@ from zeropoint.cli import measuring
 from zeropoint.cli.measure_page import interval, number
 from zeropoint.cli.output import AsJson, Output, Quiet, in_bytes
 from zeropoint.cli.progress import AsProgress, Progress
+from zeropoint.cli.reporting import Report, keeping, run_folder, write_report
 from zeropoint.cli.tasks import AllowCode
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def compare(
     run: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep a run folder for each quant in DIR.")
     ] = None,
+    report: Report = None,
     tasks: Annotated[
         str,
         typer.Option(metavar="FILE", help="Without --ref: a task file, or python (built in)."),
@@ -75,30 +77,37 @@ def compare(
     zeropoint compare a-Q4_K_M.gguf b-Q4_K_M.gguf --ref model-BF16.gguf --text book.txt
 
     zeropoint compare 0.5B-BF16.gguf 1.5B-Q4_K_M.gguf --text code.py --tasks python --allow-code
+    --report sizes.html
     """
+    out = Output(as_json=as_json, quiet=quiet)
     if ref is None:
         from zeropoint.cli.across import Across, compare_across
 
         how = Progress.none if quiet and progress is Progress.auto else progress
         asked = Across(text or [], chunks, tasks, allow_code, (chains, steps, level), memory_ctx,
                        tokens, chat)  # fmt: skip
-        compare_across(Output(as_json=as_json, quiet=quiet), quants, asked, run, (threads, how))
+        with run_folder(run, report) as kept, keeping(run):
+            compare_across(out, quants, asked, kept, (threads, how))
+            if report and kept:
+                write_report(out, [kept], report)
         return
     if tasks or chains:
         raise typer.BadParameter("--tasks and --chains compare models without --ref; `tasks` and "
                                  "`drift` take quants")  # fmt: skip
     from zeropoint.metrics.comparing import Entry, rank
 
-    out = Output(as_json=as_json, quiet=quiet)
     reference = measuring.Reference(out, ref, threads, (text or [], ctx, chunks), floor_chunks)
     entries = []
-    for index, path in enumerate(quants):
-        folder = run / f"{index:02}-{path.stem}" if run else None
-        side, measurement = reference.against(path, folder, (progress, quiet))
-        figures = measurement.results()
-        entries.append(Entry(path.name, side.file_bytes, measurement.seen, figures))
-    ranked = rank(entries)
-    show(out, ranked, reference.floor)
+    with run_folder(run, report) as kept:
+        for index, path in enumerate(quants):
+            folder = kept / f"{index:02}-{path.stem}" if kept else None
+            side, measurement = reference.against(path, folder, (progress, quiet))
+            figures = measurement.results()
+            entries.append(Entry(path.name, side.file_bytes, measurement.seen, figures))
+        ranked = rank(entries)
+        show(out, ranked, reference.floor)
+        if report and kept:
+            write_report(out, [kept], report)
     out.finish("compare", as_result(ranked, reference))
 
 

@@ -11,7 +11,7 @@ import typer
 from zeropoint.cli import drift_page, measuring
 from zeropoint.cli.output import AsJson, Output, Quiet, in_bytes
 from zeropoint.cli.progress import AsProgress, Progress, Step, track
-from zeropoint.cli.reporting import Report, run_folder, write_report
+from zeropoint.cli.reporting import Report, keeping, run_folder, write_report
 from zeropoint.cli.run import Arithmetic
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def drift(
     job.say_method(reference)
     job.chains = (chains, steps, level)
     results = []
-    with run_folder(run, report) as kept:
+    with run_folder(run, report) as kept, keeping(run):
         for index, path in enumerate(quants):
             other = job.quantized(reference, as_, requantize) if as_ else job.open(path)
             folder = kept / f"{index:02}-{path.stem}" if kept and len(quants) > 1 else kept
@@ -314,9 +314,4 @@ class Job:
         return encode_prompts(opened.source, opened.model, texts, chat=self.chat)
 
     def _watch(self, records: Iterator[S], total: int, what: str = "writing") -> Iterator[S]:
-        try:
-            yield from track(records, total, what, self.progress)
-        except KeyboardInterrupt:
-            if self.run:
-                typer.echo(f"{self.run} holds what is done; the same command goes on", err=True)
-            raise
+        return track(records, total, what, self.progress)

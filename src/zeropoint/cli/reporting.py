@@ -26,6 +26,17 @@ def run_folder(run: Path | None, report: Path | None) -> Iterator[Path | None]:
         yield Path(folder) / "run"
 
 
+@contextmanager
+def keeping(run: Path | None) -> Iterator[None]:
+    """Say, where the user stops a run that is kept, that the same command goes on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if run:
+            typer.echo(f"{run} holds what is done; the same command goes on", err=True)
+        raise
+
+
 def write_report(out: Output, runs: Sequence[Path], report: Path) -> int:
     """Write the report of these runs, and return its size."""
     from zeropoint.studio.evidence import open_runs

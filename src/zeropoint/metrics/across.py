@@ -55,13 +55,15 @@ class WindowsScored:
 def cut_windows(corpus: Corpus, *, limit: int | None = None) -> list[Window]:
     """Cut each domain into windows, the domains taking turns; the tail of a domain is dropped.
 
+    Lines stay whole up to `READ_BYTES` characters.
+
     Raises MeasurementError if no text fills a window.
     """
     queues = []
     for domain, text in corpus.domains.items():
         queue: list[Window] = []
         parts = ["", ""]  # before, scored
-        for line in text.splitlines(keepends=True):
+        for line in _lines(text):
             place = 0 if len(parts[0].encode()) < READ_BYTES else 1
             parts[place] += line
             if len(parts[1].encode()) >= SCORED_BYTES:
@@ -75,6 +77,13 @@ def cut_windows(corpus: Corpus, *, limit: int | None = None) -> list[Window]:
             f"the text is shorter than one window of {READ_BYTES + SCORED_BYTES} bytes; give more"
         )
     return windows[:limit]
+
+
+def _lines(text: str) -> Iterator[str]:
+    """Yield the lines of a text; one without end in pieces, so that it fills no window alone."""
+    for line in text.splitlines(keepends=True):
+        for at in range(0, len(line), READ_BYTES):
+            yield line[at : at + READ_BYTES]
 
 
 def score_windows(

@@ -6,7 +6,7 @@ cut into tokens together and parted where the context's own tokens end, as its t
 does, so that the same weights give the same score.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from zeropoint.models import (
     GREEDY,
     TOGETHER,
     LanguageModel,
+    Sampling,
     Written,
     at_once,
     choose,
@@ -48,14 +49,18 @@ class HarnessModel(LM):  # type: ignore[misc]  # the harness is not typed
         return [(-nats, greedy) for nats, greedy in self._likelihoods(pairs)]
 
     def loglikelihood_rolling(self, requests: Sequence[Instance]) -> list[float]:
-        """Return log p of each whole text, in windows of the model's context."""
+        """Return log p of each whole text, in windows of the model's context.
+
+        The last window is as long as the others: what it does not score stands before it.
+        """
         windows, owners = [], []
         for owner, request in enumerate(requests):
             ids = self._model.tokenizer.encode(request.args[0])
             size = self._model.context_length
             for at in range(0, len(ids), size):
-                before = ids[at - 1] if at else self._begin()
-                windows.append(([before], ids[at : at + size]))
+                scored = ids[at : at + size]
+                before = ids[max(0, at + len(scored) - size - 1) : at] if at else [self._begin()]
+                windows.append((before, scored))
                 owners.append(owner)
         sums = [0.0] * len(requests)
         for owner, (nats, _) in zip(owners, self._likelihoods(windows), strict=True):
@@ -63,7 +68,10 @@ class HarnessModel(LM):  # type: ignore[misc]  # the harness is not typed
         return sums
 
     def generate_until(self, requests: Sequence[Instance]) -> list[str]:
-        """Continue each context, greedily, until one of its texts comes."""
+        """Continue each context until one of its texts comes: greedily, or as the task samples.
+
+        Sampled texts are drawn by our own noise, so they are not those of another backend.
+        """
         tokenizer = self._model.tokenizer
         prompts = [self._encode(request.args[0]) for request in requests]
         texts = [""] * len(requests)
@@ -71,26 +79,26 @@ class HarnessModel(LM):  # type: ignore[misc]  # the harness is not typed
         for group in in_batches(prompts, at_once(self._model, longest, self._together)):
             rules = [requests[index].args[1] for index in group]
             untils = [_texts(rule.get("until")) for rule in rules]
-            limits = [int(rule.get("max_gen_toks") or self._tokens) for rule in rules]
+            limits = [_limit(rule, self._tokens) for rule in rules]
+            samplings = [_sampling(rule, index) for rule, index in zip(rules, group, strict=True)]
             writers = [_Until(tokenizer.stream(), until) for until in untils]
 
             def say(index: int, step: int, logits: Any, writers: Any = writers,
-                    limits: Any = limits) -> int | None:  # fmt: skip
+                    limits: Any = limits, samplings: Any = samplings) -> int | None:  # fmt: skip
                 if step >= limits[index] or writers[index].ended:
                     return None
-                token = choose(logits, GREEDY, step)
+                token = choose(logits, samplings[index], step)
                 writers[index].push(token)
                 return token
 
-            limit = max(limits) + 1  # the step after the last one says that it was the last
-            room = self._model.context_length - limit
-            if room < 1:
-                raise MeasurementError(f"{limit} tokens to generate do not fit the context")
+            rooms = [self._model.context_length - limit for limit in limits]
+            if min(rooms) < 1:
+                raise MeasurementError(f"{max(limits)} tokens to generate do not fit the context")
             for record in generate_together(
                 self._model,
-                [prompts[index][-room:] for index in group],
+                [prompts[index][-room:] for index, room in zip(group, rooms, strict=True)],
                 say,
-                limit=limit,
+                limit=max(limits),
                 stops=tokenizer.stops,
             ):
                 if isinstance(record, Written):
@@ -181,6 +189,26 @@ def evaluate(
 def _texts(until: object) -> list[str]:
     texts = [until] if isinstance(until, str) else until
     return [str(text) for text in texts if text] if isinstance(texts, list) else []
+
+
+def _limit(rule: Mapping[str, Any], default: int) -> int:
+    """Return how many tokens a task lets be generated, whatever it calls them."""
+    names = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
+    return int(next((rule[name] for name in names if rule.get(name) is not None), default))
+
+
+def _sampling(rule: Mapping[str, Any], index: int) -> Sampling:
+    """Return how a task's texts are drawn; what it does not say is as in transformers."""
+    temperature = float(rule.get("temperature") or 0.0)
+    if not rule.get("do_sample", temperature > 0):
+        return GREEDY
+    return Sampling(
+        temperature=temperature or 1.0,
+        top_k=int(rule.get("top_k", 50)),
+        top_p=float(rule.get("top_p", 1.0)),
+        min_p=float(rule.get("min_p") or 0.0),
+        seed=index,
+    )
 
 
 def _cut(text: str, until: Sequence[str]) -> str:
