@@ -118,6 +118,7 @@ def test_json_progress_is_one_object_per_record(capsys: pytest.CaptureFixture[st
     assert [line["done"] for line in lines] == [5, 10]
     assert lines[1]["seconds_left"] == 0
     assert {line["total"] for line in lines} == {10}
+    assert {line["step"] for line in lines} == {"work"}
 
 
 def test_no_progress_is_silence(capsys: pytest.CaptureFixture[str]) -> None:

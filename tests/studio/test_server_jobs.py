@@ -56,6 +56,7 @@ def test_a_job_is_the_command_and_leaves_what_it_leaves(studio: Studio) -> None:
     assert listed(studio, job["id"])["state"] in ("waiting", "running")
     found = ended(studio, job["id"])
     assert (found["state"], found["done"]) == ("done", 1.0), found["said"]
+    assert found["step"] == "Writing small.gguf"
     assert (studio.root / "small.gguf").read_bytes()[:4] == b"GGUF"
     assert found["run"] == studio.id_of("small-made", "run")
     assert studio.get(f"/report?run={found['run']}").status == 200

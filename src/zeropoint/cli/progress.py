@@ -63,7 +63,7 @@ def track(
         case Progress.none:
             yield from records
         case Progress.json:
-            yield from track_as_json(records, total)
+            yield from track_as_json(records, total, label)
         case Progress.plain:
             yield from track_plainly(records, total, label, told)
         case _:
@@ -105,13 +105,14 @@ def seconds_left(started: float, done: int, total: int) -> float | None:
     return (time.monotonic() - started) / done * (total - done) if done else None
 
 
-def track_as_json(records: Iterable[S], total: int) -> Iterator[S]:
+def track_as_json(records: Iterable[S], total: int, label: str) -> Iterator[S]:
     """Write one line of JSON per record."""
     started = time.monotonic()
     for record in records:
         fields: dict[str, Any] = vars(record)  # a frozen dataclass without slots
         left = seconds_left(started, record.done, total)
-        line = {"record": type(record).__name__, **fields, "total": total, "seconds_left": left}
+        line = {"record": type(record).__name__, **fields, "step": label, "total": total,
+                "seconds_left": left}  # fmt: skip
         print(json.dumps(plain(line)), file=sys.stderr, flush=True)
         yield record
 

@@ -43,7 +43,8 @@ class Job:
     id: int
     command: Command
     state: State = "waiting"
-    done: float = 0.0  # share of the work
+    step: str = ""  # of several, as the command calls it
+    done: float = 0.0  # share of that step
     seconds_left: float | None = None
     started: float | None = None  # seconds since 1970
     ended: float | None = None
@@ -56,7 +57,8 @@ class Job:
         one = self.command
         return {
             "id": self.id, "verb": one.verb, "run": one.run, "state": self.state,
-            "done": self.done, "seconds_left": self.seconds_left, "said": list(self.said)[-12:],
+            "step": self.step, "done": self.done, "seconds_left": self.seconds_left,
+            "said": list(self.said)[-12:],
             "command": " ".join(["zeropoint", one.verb, *(Path(w).name if "/" in w else w
                                                           for w in one.words)]),
             "asked": one.asked, "see": one.see, "resumes": one.resumes,
@@ -144,7 +146,7 @@ class Jobs:
             if record is None:
                 job.said.append(line.rstrip()[:500])
                 continue
-            total = record.get("total") or 0
+            job.step, total = str(record.get("step", "")), record.get("total") or 0
             job.done = min(record["done"] / total, 1.0) if total else 0.0
             job.seconds_left = record.get("seconds_left")
 

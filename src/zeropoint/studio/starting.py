@@ -95,7 +95,8 @@ FORMS = {
     ),
     "drift": Form(
         "Both models continue the same prompts with the same noise, then work through tasks of "
-        "several steps on their own answers.",
+        "several steps on their own answers. As set here: about two minutes for 0.5 B weights on "
+        "two free cores.",
         (QUANT, REFERENCE, Field("prompts", "Prompts, of 48", "whole", "--count", 12, most=48),
          Field("length", "Tokens that each is continued by", "whole", "--tokens", 32, most=2048),
          Field("chains", "Chains of each of 6 kinds (0: none)", "whole", "--chains", 4, 0, 256)),
@@ -103,7 +104,7 @@ FORMS = {
     ),
     "tasks": Form(
         "The models do the same tasks: what was lost, what was won, and whether that means "
-        "anything.",
+        "anything. As set here: about a minute for two of 0.5 B weights on two free cores.",
         (SEVERAL, Field("tasks", "Tasks", "tasks", "--tasks", "python", options=(PYTHON,)), CODE,
          Field("count", "At most so many tasks", "whole", "--count", 20),
          Field("answer", "Tokens of an answer, at most", "whole", "--tokens", 128, most=4096)),
@@ -111,7 +112,7 @@ FORMS = {
     ),
     "compare": Form(
         "Models of any kind by memory: nats per byte of the same text, and tasks and chains if "
-        "you like.",
+        "you like. As set here: about two minutes for two of 0.5 B weights on two free cores.",
         (Field("models", SEVERAL.label, "models", least=2, most=MODELS), TEXT, CHUNKS,
          Field("extra_tasks", "Tasks besides", "tasks", "--tasks", options=(("", "none"), PYTHON)),
          CODE, Field("extra_chains", "Chains of each of 6 kinds (0: none)", "whole", "--chains",

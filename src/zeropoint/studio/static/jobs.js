@@ -108,14 +108,14 @@ function tellChanges(jobs, said) {
 function card(job, jobs, act, wasOpen) {
   const open = job.state === "running" || job.state === "waiting";
   const left = job.seconds_left > 1 ? `, about ${format(Math.ceil(job.seconds_left), 3)} s left` : "";
-  const told = ENDED[job.state] ?? (job.state === "waiting" ? "waits for the one before it" : `${percent(job.done, 0)}${left}`);
+  const told = ENDED[job.state] ?? (job.state === "waiting" ? "waits for the one before it" : `${job.step ? `${job.step}: ` : ""}${percent(job.done, 0)}${left}`);
   const broken = job.state === "cancelled" || job.state === "failed", later = jobs.some((one) => one.id > job.id && one.run === job.run);
   const links = Object.entries(job.state === "done" ? job.see : {});
   return h("div", { class: "job", "data-job": job.id, "data-state": job.state },
     h("p", {}, h("code", {}, job.command)),
-    h("p", {}, h("progress", { max: "1", value: job.done, "aria-label": `job ${job.id}` }), ` ${told}`, open
+    h("p", {}, broken ? null : h("progress", { max: "1", value: job.done, "aria-label": `job ${job.id}` }), ` ${told}`, open
       ? button("Cancel", "cancel", () => act.cancel(job), { "data-mark": `cancel${job.id}` }) : null, broken && !later
-      ? button(job.resumes ? "Go on" : "Start again", "again", () => act.again(job), { "data-mark": `again${job.id}` }) : null,
+      ? button(job.resumes && job.state === "cancelled" ? "Go on" : "Start again", "again", () => act.again(job), { "data-mark": `again${job.id}` }) : null,
     links.map(([to, name], i) => [i ? " · " : " ", h("a", { href: to }, name)])),
     job.said.length ? h("details", { open: wasOpen ?? job.state === "failed" }, h("summary", {}, "What it said"), h("pre", {}, job.said
       .join("\n"))) : null);
