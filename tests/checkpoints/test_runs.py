@@ -33,7 +33,7 @@ def test_a_run_resumes_where_its_steps_end(tmp_path: Path) -> None:
 
 def test_another_run_is_refused_and_says_what_differs(tmp_path: Path) -> None:
     start(tmp_path / "run")
-    with pytest.raises(CheckpointError, match="its settings differ"):
+    with pytest.raises(CheckpointError, match=r"its settings context differ"):
         start(tmp_path / "run", context=1024)
 
 

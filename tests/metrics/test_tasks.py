@@ -16,6 +16,7 @@ from zeropoint.metrics.task_files import Task, parse_task, read_tasks
 from zeropoint.metrics.tasks import (
     Asking,
     ask_by_generation,
+    ask_by_likelihood,
     cut_code,
     judge,
     question,
@@ -177,6 +178,23 @@ def test_a_task_that_does_not_fit_the_context_costs_the_others_nothing(tmp_path:
     found = {a.task: a for a in ask_by_generation(model, model.tokenizer, tasks, asking) if a}
     assert found["short"].right and found["short"].tokens == 2
     assert not found["long"].right and "the context room for 512" in found["long"].reason
+
+
+def test_a_choice_that_does_not_fit_the_context_costs_the_others_nothing(tmp_path: Path) -> None:
+    model = load_model(open_checkpoint(write_model(tmp_path / "m.gguf", columns=128)), threads=1)
+    long, texts = "the rain " * 600, ["the", "rain"]
+    tasks = [
+        parse_task({"prompt": prompt, "choices": choices, "answer": 0}, name)
+        for name, prompt, choices in (
+            ("first", "the", texts), ("choice", "the", [long, "rain"]), ("prompt", long, texts),
+            ("last", "rain", texts),
+        )
+    ]  # fmt: skip
+    found = {answer.task: answer for answer in ask_by_likelihood(model, model.tokenizer, tasks)}
+    for name in ("choice", "prompt"):
+        assert not found[name].right and "the context room for 512" in found[name].reason
+    for task in (tasks[0], tasks[3]):
+        assert found[task.id] == next(ask_by_likelihood(model, model.tokenizer, [task]))
 
 
 def test_a_pattern_may_have_any_character() -> None:

@@ -13,7 +13,7 @@ refused.
 import io as memory
 import json
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -52,10 +52,9 @@ class RunFolder:
                 raise CheckpointError(path, "is not empty and holds no run; choose another --run")
             found = cls.open(path)
             if found.identity != identity:
-                differing = [key for key in identity if found.identity.get(key) != identity[key]]
+                differing = ", ".join(_differing(found.identity, identity))
                 raise CheckpointError(
-                    path,
-                    f"holds another run (its {', '.join(differing)} differ); choose another --run",
+                    path, f"holds another run (its {differing} differ); choose another --run"
                 )
             return run
         (path / "chunks").mkdir(parents=True, exist_ok=True)
@@ -142,6 +141,18 @@ class RunFolder:
 
         head = {"schema": SCHEMA, "zeropoint": __version__, **self.identity, "results": results}
         _write(self.path / "run.json", json.dumps(head, indent=1).encode())
+
+
+def _differing(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is not the same of two runs, as "settings limit"."""
+    for key, value in wanted.items():
+        other = found.get(key)
+        if isinstance(value, dict) and isinstance(other, dict):
+            names = [name for name in {**other, **value} if other.get(name) != value.get(name)]
+            if names:
+                yield f"{key} {' and '.join(names)}"
+        elif other != value:
+            yield key
 
 
 def _pack(arrays: Arrays) -> bytes:

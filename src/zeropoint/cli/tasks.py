@@ -132,7 +132,8 @@ def ask(out: Output, file: str, allow_code: bool, count: int | None) -> Asked:
     asked = allowed_tasks(read, code=allow_code)[:count]
     refused = [task.id for task in read if task.kind == "code"] if not allow_code else []
     if refused:
-        out.warn(f"{len(refused)} tasks run code and are left out; add --allow-code")
+        some = "1 task runs" if len(refused) == 1 else f"{len(refused)} tasks run"
+        out.warn(f"code is not allowed: {some} it, left out; --allow-code runs it without powers")
     if any(task.kind == "code" for task in asked):
         check_containment()
     return Asked(asked, bad, refused)

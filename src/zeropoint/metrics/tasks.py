@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from zeropoint.formats import F32
 from zeropoint.metrics import patterns
-from zeropoint.metrics.likelihood import Reader, likelihoods
+from zeropoint.metrics.likelihood import Likelihood, Reader, likelihoods
 from zeropoint.metrics.patterns import NeverEnds, find_all
 from zeropoint.metrics.sandbox import run_python
 from zeropoint.metrics.task_files import LETTERS, Task
@@ -64,31 +64,45 @@ def ask_by_likelihood(
 ) -> Iterator[Answer]:
     """Score every choice after its prompt; the likeliest per byte is the answer.
 
-    An `exact` task by likelihood is right if its answer is what the model would write.
+    An `exact` task by likelihood is right if its answer is what the model would write. A task that
+    does not fit the model's context is wrong, and costs the others nothing.
     """
-    requests, owners = [], []
     bos = tokenizer.vocabulary.bos
     begin = [bos] if tokenizer.adds_bos and bos is not None else []
-    for number, task in enumerate(tasks):
+    requests, fitting = [], []
+    for task in tasks:
+        pairs = []
         for option in task.choices or task.answers:
             space = "" if task.prompt[-1].isspace() or option[0].isspace() else " "
             context = [*begin, *tokenizer.encode(task.prompt)]
-            requests.append((context, tokenizer.encode(space + option)))
-            owners.append(number)
-    found = sorted(likelihoods(model, requests), key=lambda one: one.index)
-    for number, task in enumerate(tasks):
-        mine = [one for one, owner in zip(found, owners, strict=True) if owner == number]
-        options = task.choices or task.answers
-        costs = [one.nats / len(o.encode()) for one, o in zip(mine, options, strict=True)]
-        taken = costs.index(min(costs))
-        if task.kind == "choice":
-            right = taken == task.right
-            reason = "" if right else f"the right one is {task.choices[task.right]!r}"
+            pairs.append((context, tokenizer.encode(space + option)))
+        longest = max(len(context) + len(option) for context, option in pairs)
+        if longest > model.context_length:
+            reason = f"prompt and answer have {longest} tokens"
+            room = f"the context room for {model.context_length}"
+            yield Answer(task.id, False, "", f"{reason}, {room}", 0, False)
         else:
-            right = any(one.greedy for one in mine)
-            reason = "" if right else "it would write something else"
-        tokens = sum(one.tokens for one in mine)
-        yield Answer(task.id, right, options[taken], reason[:300], tokens, True)
+            fitting.append(task)
+            requests += pairs
+    found = sorted(likelihoods(model, requests), key=lambda one: one.index)
+    for task in fitting:
+        options = task.choices or task.answers
+        mine, found = found[: len(options)], found[len(options) :]
+        yield _likeliest(task, options, mine)
+
+
+def _likeliest(task: Task, options: Sequence[str], found: Sequence[Likelihood]) -> Answer:
+    """Judge a task by what the model says of its options."""
+    costs = [one.nats / len(o.encode()) for one, o in zip(found, options, strict=True)]
+    taken = costs.index(min(costs))
+    if task.kind == "choice":
+        right = taken == task.right
+        reason = "" if right else f"the right one is {task.choices[task.right]!r}"
+    else:
+        right = any(one.greedy for one in found)
+        reason = "" if right else "it would write something else"
+    tokens = sum(one.tokens for one in found)
+    return Answer(task.id, right, options[taken], reason[:300], tokens, True)
 
 
 def ask_by_generation(
