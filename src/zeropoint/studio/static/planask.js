@@ -125,8 +125,8 @@ function line(label, name, ask) {
 /** Where a figure comes from, in a word or two. */
 export function band(found) {
   if (!found) return "–";
-  if (found.high / found.low < 1.12) return format(found.tokens_per_second, 3);
-  return `${format(found.low, 3)} … ${format(found.high, 3)}`;
+  const told = (x) => (x >= 1000 ? Number(x.toPrecision(3)).toLocaleString("en") : format(x, 3));
+  return found.high / found.low < 1.12 ? told(found.tokens_per_second) : `${told(found.low)} … ${told(found.high)}`;
 }
 
 /** The longest context of a result, as people say it; what it was trained for is all. */

@@ -30,7 +30,7 @@ function ranking(ask, results, one) {
   const names = new Map(ask.answer.devices.map((d) => [d.id, d.name]));
   const head = ["", "Model", "Device", "Bits per weight", "Loss", "Needs", "Fits", "Longest context", "Reads, tokens/s", "Writes, tokens/s",
     "Speed is"];
-  const right = new Set([3, 5, 7, 8, 9]);
+  const right = new Set([3, 5, 7, 8, 9]), known = results.some((r) => r.score || r.loss), shown = (_, i) => known || i !== 4;
   const rows = results.slice(0, SHOWN).map((r) => {
     const loss = r.score ? `${format(r.score.value, 4)} ${r.score.kind} ${r.score.group}` : r.loss ? `KL ${format(r.loss.mean, 3)}` : "";
     const radio = h("input", { type: "radio", name: "answer", checked: r === one, "data-control": "answer", "data-mark":
@@ -39,8 +39,9 @@ function ranking(ask, results, one) {
     const cells = [radio, r.model, names.get(r.device), format(r.bits_per_weight, 3), loss, inBytes(r.total_bytes), r.fits ? "✓ fits"
       : r.split ? "✗ split" : "✗ no", longest(r), band(r.prompt), band(r.split
       ?? r.generation), r.basis.speed ?? "not known"];
-    return h("tr", { class: r === one ? "chosen" : "" }, cells.map((cell, i) => h("td", { class: right.has(i) ? "number" : null }, cell)));
+    return h("tr", { class: r === one ? "chosen" : "" }, cells.map((cell, i) => h("td", { class: right.has(i) ? "number" : null },
+      cell)).filter(shown));
   });
   return h("table", {}, h("thead", {}, h("tr", {}, head.map((name, i) => h("th", { scope: "col", class: right.has(i) ? "number" : null },
-    name || h("span", { class: "unseen" }, "pick"))))), h("tbody", {}, rows));
+    name || h("span", { class: "unseen" }, "pick"))).filter(shown))), h("tbody", {}, rows));
 }
