@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,23 @@ def rows(page: Any, figure: str) -> list[list[str]]:
     return found
 
 
+def violations(
+    page: Any, settled: Callable[[Any], Any] = lambda page: page
+) -> Iterator[tuple[str, list[Any]]]:
+    """Yield what axe, which is in the page, finds in both colour schemes.
+
+    Only contrast depends on colours: in the dark nothing else is looked at again.
+    """
+    for scheme, only in (("light", {}), ("dark", {"runOnly": ["color-contrast"]})):
+        page.emulate_media(color_scheme=scheme)
+        settled(page)
+        # What passes is not described, which took most of the time.
+        options = {"resultTypes": ["violations"], **only}
+        found = page.evaluate("options => axe.run(options)", options)["violations"]
+        yield scheme, [(v["id"], v["impact"], [n["html"][:160] for n in v["nodes"][:3]])
+                       for v in found]  # fmt: skip
+
+
 def until(page: Any, expression: str) -> None:
     """Wait for what a page says of itself. (The policy lets no waiting script in.)"""
     for _ in range(200):
@@ -132,4 +150,5 @@ def until(page: Any, expression: str) -> None:
     raise AssertionError(expression)
 
 
-__all__ = ["AXE", "Example", "choose", "make_example", "number", "press", "rows", "turn", "until"]
+__all__ = ["AXE", "Example", "choose", "make_example", "number", "press", "rows", "turn", "until",
+           "violations"]  # fmt: skip

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from studio_pages import AXE, Example
+from studio_pages import AXE, Example, violations
 from studio_server import Studio, running
 
 from zeropoint.studio.library import Library
@@ -61,11 +61,7 @@ def test_axe_finds_nothing(path: str, studio: Studio, example: Example, visit: A
     assert page.locator("h1").inner_text() not in ("Not here", "This could not be shown")
     page.locator("details.numbers summary").first.evaluate_all("all => all[0]?.click()")
     page.evaluate(AXE.read_text())
-    for scheme, rules in (("light", "{}"), ("dark", "{runOnly: ['color-contrast']}")):
-        page.emulate_media(color_scheme=scheme)
-        settled(page)
-        found = page.evaluate(f"axe.run({rules})")["violations"]
-        told = [(v["id"], v["impact"], [n["html"][:160] for n in v["nodes"][:3]]) for v in found]
+    for scheme, told in violations(page, settled):
         assert told == [], f"{scheme}: {told}"
 
 

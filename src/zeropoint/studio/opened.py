@@ -5,6 +5,7 @@ files are what they were. Reading all of a model happens beside everything else,
 time, and stops when the studio does.
 """
 
+import atexit
 import re
 import threading
 from collections import OrderedDict
@@ -102,6 +103,8 @@ class Opened:
         with _ONE_AT_A_TIME:
             try:
                 for info in self.matrices.values():
+                    if _ENDING.is_set():
+                        return
                     self.look_at(info)
                     self.done += info.elements
             except (CheckpointError, OSError) as error:
@@ -109,6 +112,15 @@ class Opened:
 
 
 _ONE_AT_A_TIME = threading.Lock()
+_ENDING = threading.Event()
+
+
+@atexit.register
+def _end() -> None:
+    """Wait for the matrix that is read now: returning to no interpreter would abort the process."""
+    _ENDING.set()
+    with _ONE_AT_A_TIME:
+        pass
 
 
 class Shelf:
