@@ -84,7 +84,9 @@ def test_texts_stand_side_by_side_from_where_they_part(
     run = drifts(folder)[1]
     turn(page, "#f-texts", "quant", "1")
     choose(page, "#f-texts", "way", "sampled")
-    table: Any = [row for row in run.load_table("pairs") if row["way"] == "sampled"]  # type: ignore[attr-defined]
+    pairs: Any = run.load_table("pairs")
+    places = [place for place, row in enumerate(pairs) if row["way"] == "sampled"]
+    table = [pairs[place] for place in places]
     assert any(row["split"] is not None for row in table)
     for index, row in enumerate(table):
         turn(page, "#f-texts", "prompt", index)
@@ -94,7 +96,7 @@ def test_texts_stand_side_by_side_from_where_they_part(
             marked = "".join(box.locator("mark").evaluate_all("e => e.map(m => m.textContent)"))
             assert "".join(row[f"{side}_pieces"]) == row[side]
             assert marked == own or (row["met_again"] and marked in own)
-        chunk = run.load_chunk(len(table) + index)
+        chunk = run.load_chunk(places[index])
         kl = [float(cells[4]) for cells in rows(page, "#f-texts") if cells[4] != "–"]
         np.testing.assert_allclose(kl, np.float32(chunk["on_quant_kl"][:, 0]))
     press(page, "#f-texts", "before")
