@@ -120,6 +120,21 @@ def test_a_bad_prompt_file_is_one_sentence(
     assert wrong in said and said.count("\n") == 1
 
 
+def test_an_interrupted_run_says_that_it_goes_on(
+    models: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("zeropoint.metrics.drift.Drift._compare", stopped)
+    words = ["drift", models[2], "--ref", models[0], *FEW, "--run"]
+    assert main([*words, str(tmp_path / "run")]) == 130
+    assert "holds what is done; the same command goes on" in capsys.readouterr().err
+
+
 def test_a_prompt_that_fits_no_context_costs_the_others_nothing(
     models: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

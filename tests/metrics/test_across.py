@@ -56,7 +56,9 @@ def test_a_model_that_knows_nothing_needs_the_logarithm_of_its_vocabulary(tmp_pa
     windows = [Window("a", "the rain\n", "in the other\n" * 3), Window("a", "an\n", "tin\n")]
     nats: list[float] = []
     *_, last = score_windows(model, windows, nats)
-    tokens = [len(model.tokenizer.encode(window.scored)) for window in windows]
+    sizes = [[len(model.tokenizer.encode(text)) for text in (w.before, w.before + w.scored)]
+             for w in windows]  # fmt: skip
+    tokens = [whole - before for before, whole in sizes]  # no space before what follows a line
     assert nats == pytest.approx([n * math.log(vocabulary_size()) for n in tokens])
     assert last.done == 2
     assert last.nats_per_byte == pytest.approx(sum(nats) / sum(w.nbytes for w in windows))

@@ -10,7 +10,7 @@ import pytest
 from tinymodels import write_model
 from zeropoint.checkpoints import open_checkpoint
 from zeropoint.errors import MeasurementError
-from zeropoint.metrics.likelihood import likelihoods
+from zeropoint.metrics.likelihood import encode_pair, likelihoods
 from zeropoint.metrics.sandbox import run_python
 from zeropoint.metrics.task_files import Task, parse_task, read_tasks
 from zeropoint.metrics.tasks import (
@@ -195,6 +195,18 @@ def test_a_choice_that_does_not_fit_the_context_costs_the_others_nothing(tmp_pat
         assert not found[name].right and "the context room for 512" in found[name].reason
     for task in (tasks[0], tasks[3]):
         assert found[task.id] == next(ask_by_likelihood(model, model.tokenizer, [task]))
+
+
+def test_a_text_that_follows_another_gets_no_space_of_its_own() -> None:
+    class Prefixing:
+        """Puts a space before what it reads; "ab" is one token."""
+
+        def encode(self, text: str) -> list[int]:
+            return [ord(letter) for letter in f" {text}".replace("ab", "\N{LATIN SMALL LETTER AE}")]
+
+    first, second = encode_pair(Prefixing(), "x:", " y")
+    assert bytes(first) == b" x:" and bytes(second) == b" y"
+    assert encode_pair(Prefixing(), "xa", "by") == ([32, *b"xa"], [32, *b"by"])
 
 
 def test_a_pattern_may_have_any_character() -> None:

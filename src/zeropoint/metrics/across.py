@@ -18,7 +18,7 @@ from zeropoint.checkpoints.runs import RunFolder
 from zeropoint.errors import MeasurementError
 from zeropoint.metrics.comparing import group_letters, tell_apart
 from zeropoint.metrics.drift_figures import interval
-from zeropoint.metrics.likelihood import likelihoods
+from zeropoint.metrics.likelihood import encode_pair, likelihoods
 from zeropoint.metrics.sides import Side
 from zeropoint.metrics.statistics import estimate, paired_p_value
 from zeropoint.metrics.summary import Figures
@@ -111,8 +111,8 @@ def score_windows(
             return
         requests, owners = [], []
         for owner, window in enumerate(part):
-            before = [*begin, *tokenizer.encode(window.before)]
-            for request in _pieces(before, tokenizer.encode(window.scored), model.context_length):
+            before, scored = encode_pair(tokenizer, window.before, window.scored)
+            for request in _pieces([*begin, *before], scored, model.context_length):
                 requests.append(request)
                 owners.append(owner)
         nats = [0.0] * len(part)

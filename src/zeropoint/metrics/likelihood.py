@@ -46,6 +46,25 @@ class Likelihood:
     greedy: bool  # each of its tokens is the most likely one
 
 
+class Encoder(Protocol):
+    """What is needed of a tokenizer to put one text after another."""
+
+    def encode(self, text: str) -> list[int]:
+        """Return the tokens of a text."""
+
+
+def encode_pair(tokenizer: Encoder, before: str, text: str) -> tuple[list[int], list[int]]:
+    """Return the tokens of two texts, those of the second as they follow the first.
+
+    Some tokenizers put a space before whatever they read, which is not there in the middle of a
+    text. Where a token would span both, the second is read alone.
+    """
+    first, whole = tokenizer.encode(before), tokenizer.encode(before + text)
+    if whole[: len(first)] == first:
+        return first, whole[len(first) :]
+    return first, tokenizer.encode(text)
+
+
 def likelihoods(
     model: Reader, requests: Sequence[tuple[Sequence[int], Sequence[int]]]
 ) -> Iterator[Likelihood]:

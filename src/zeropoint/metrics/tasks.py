@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from zeropoint.formats import F32
 from zeropoint.metrics import patterns
-from zeropoint.metrics.likelihood import Likelihood, Reader, likelihoods
+from zeropoint.metrics.likelihood import Likelihood, Reader, encode_pair, likelihoods
 from zeropoint.metrics.patterns import NeverEnds, find_all
 from zeropoint.metrics.sandbox import run_python
 from zeropoint.metrics.task_files import LETTERS, Task
@@ -74,8 +74,8 @@ def ask_by_likelihood(
         pairs = []
         for option in task.choices or task.answers:
             space = "" if task.prompt[-1].isspace() or option[0].isspace() else " "
-            context = [*begin, *tokenizer.encode(task.prompt)]
-            pairs.append((context, tokenizer.encode(space + option)))
+            prompt, answer = encode_pair(tokenizer, task.prompt, space + option)
+            pairs.append(([*begin, *prompt], answer))
         longest = max(len(context) + len(option) for context, option in pairs)
         if longest > model.context_length:
             reason = f"prompt and answer have {longest} tokens"
