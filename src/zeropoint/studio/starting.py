@@ -99,7 +99,7 @@ FORMS = {
         "two free cores.",
         (QUANT, REFERENCE, Field("prompts", "Prompts, of 48", "whole", "--count", 12, most=48),
          Field("length", "Tokens that each is continued by", "whole", "--tokens", 32, most=2048),
-         Field("chains", "Chains of each of 6 kinds (0: none)", "whole", "--chains", 4, 0, 256)),
+         Field("chains", "Chains of each of 6 kinds (0: none)", "whole", "--chains", 2, 0, 256)),
         "-drift", (("/long-run?run={id}", "Long run"),),
     ),
     "tasks": Form(
