@@ -108,3 +108,6 @@ def test_the_harness_is_an_extra(
     assert "zeropoint[lm-eval]" in capsys.readouterr().err
     assert main(["tasks", models[0]]) == 2
     assert "--tasks FILE or --lm-eval" in capsys.readouterr().err
+    words = ["tasks", models[0], "--lm-eval", "mine", "--report", "page.html"]
+    assert main(words) == 2  # before any work, and not after it
+    assert "a report does not show" in capsys.readouterr().err

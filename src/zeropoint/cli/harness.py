@@ -39,9 +39,10 @@ def run_harness(
     sides = [describe(source) for source in sources]
     folder = None
     if run:
-        inputs = {"models": [asdict(side) for side in sides], "harness": list(names)}
+        inputs = {"models": [asdict(side) for side in sides], "harness": list(names),
+                  "include": None if include is None else str(include)}  # fmt: skip
         settings = {"limit": sizes[0], "tokens": sizes[1], "mode": how[0]}
-        folder = RunFolder.start(run, "tasks", inputs, settings)
+        folder = RunFolder.start(run, "lm-eval", inputs, settings)
     found: list[dict[str, Any]] = []
     for place, (source, side) in enumerate(zip(sources, sides, strict=True)):
         if folder and (folder.path / f"harness-{place}.json").exists():

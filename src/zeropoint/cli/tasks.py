@@ -92,12 +92,14 @@ def tasks(
     how = Progress.none if quiet and progress is Progress.auto else progress
     if bool(file) == bool(harness):
         raise typer.BadParameter("give either --tasks FILE or --lm-eval NAME")
+    if harness and report:
+        raise typer.BadParameter("a report does not show the harness's scores; --run keeps them")
     arithmetic = mode.value, threads
     with run_folder(run, report) as kept:
         if harness:
             from zeropoint.cli.harness import run_harness
 
-            names = harness.split(",")
+            names = [name.strip() for name in harness.split(",") if name.strip()]
             run_harness(out, models, names, include, (count, tokens), arithmetic, kept)
         else:
             asked = ask(out, file, allow_code, count)
