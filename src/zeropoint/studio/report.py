@@ -126,18 +126,19 @@ def verdict(
     sizes: Sequence[Figures],
 ) -> Raw:
     """Section 1: one sentence, and a few figures that lead on."""
+    others: list[str] = []
     if measures:
-        said, chips = verdict_of_measure(measures[0])
+        lead, chips = verdict_of_measure(measures[0])
     elif levels:
-        said, chips = verdict_of_ladder(levels)
+        lead, chips = verdict_of_ladder(levels)
     elif quantize is None:
-        said, chips = step_sections.said_of_steps(steps) if steps else ("", [])
-        said = f"{said_of_sizes(sizes)} {said}".strip()
+        found, chips = step_sections.said_of_steps(steps) if steps else ([], [])
+        lead, *others = [said for said in (said_of_sizes(sizes), *found) if said] or [""]
     else:
-        found = quantize.results
-        said = (
-            f"{size(found['output_bytes'])}, {number(found['bits_per_weight'], 3)} bits per "
-            f"weight, of {size(found['source_bytes'])}. What that lost was not measured yet: "
+        made = quantize.results
+        lead = (
+            f"{size(made['output_bytes'])}, {number(made['bits_per_weight'], 3)} bits per "
+            f"weight, of {size(made['source_bytes'])}. What that lost was not measured yet: "
             "zeropoint measure."
         )
         chips = []
@@ -146,7 +147,10 @@ def verdict(
         for main, note, link in chips
     )
     told = f'<ul class="chips wide">{items}</ul>' if chips else ""
-    return section("verdict", "1", "Verdict", f'<p class="verdict">{text(said)}</p>', told)
+    more = "".join(f"<li>{text(said)}</li>" for said in others)
+    listed = f"<ul>{more}</ul>" if more else ""
+    said = f'<div class="verdict"><p>{text(lead)}</p>{listed}</div>'
+    return section("verdict", "1", "Verdict", said, told)
 
 
 Chips = list[tuple[str, str, str]]  # the figure, what it is, where it leads

@@ -9,6 +9,7 @@ from zeropoint.studio.html import Raw, figure, folded, number, percent, section,
 SHOWN = 40  # rows of the tables of texts and of flips
 CUT = 300  # characters of a text in a table
 
+TELLING = 4  # prompts, for a sentence about half of their texts
 _WAYS = {"greedy": "the best", "sampled": "sampled"}
 
 FIGURES = {
@@ -259,15 +260,17 @@ def share(found: Mapping[str, Any]) -> str:
     return f"{told[0]} ({told[1]} … {told[2]})"
 
 
-def said_of_steps(steps: Mapping[str, Any]) -> tuple[str, list[tuple[str, str, str]]]:
+def said_of_steps(steps: Mapping[str, Any]) -> tuple[list[str], list[tuple[str, str, str]]]:
     """Return the verdict of runs without a measurement: sentences, and figures that lead on."""
     sentences: list[str] = []
     chips: list[tuple[str, str, str]] = []
     for one in steps.get("drifts", []):
         name, way = next(iter(one["ways"].items()))
+        if one["prompts"] < TELLING:
+            continue
         split = way["split"]["median"]
         when = f"by {one['unit']} {split}" if split else f"later than {one['limit']} {one['unit']}s"
-        sentences.append(f"{one['title']}: half of the texts ({_WAYS[name]}) have parted {when}")
+        sentences.append(f"{one['title']}: half of the {name} texts have parted {when}.")
         if len(steps["drifts"]) == 1:
             chips.append((when.removeprefix("by "), "half of the texts have parted", "#f-survival"))
             if way.get("compounding"):
@@ -279,19 +282,19 @@ def said_of_steps(steps: Mapping[str, Any]) -> tuple[str, list[tuple[str, str, s
         if found:
             step = found["distinguishable"]
             told = "not told apart" if step is None else f"told apart from step {step} on"
-            sentences.append(f"{one['title']}: chains are {told}")
+            sentences.append(f"{one['title']}: chains are {told}.")
     for run in steps.get("tasks", []):
         for one in run["models"][1:]:
             flips = one["beside_first"]
             sentences.append(
                 f"{one['name']}: {one['right']} of {one['tasks']} tasks right, "
                 f"{len(flips['lost'])} lost and {len(flips['won'])} won beside "
-                f"{run['models'][0]['name']} (p {number(flips['p'], 2)})"
+                f"{run['models'][0]['name']} (p {number(flips['p'], 2)})."
             )
         first = run["models"][0]
         if len(run["models"]) == 1:
-            sentences.append(f"{first['name']}: {first['right']} of {first['tasks']} tasks right")
-    return ". ".join(sentences or ["What was found is below"]) + ".", chips
+            sentences.append(f"{first['name']}: {first['right']} of {first['tasks']} tasks right.")
+    return sentences or ["What was found is below."], chips
 
 
 METHOD = """
