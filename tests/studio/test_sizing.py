@@ -118,6 +118,7 @@ def test_a_report_of_several_models_says_which_is_best_and_draws_them(
     path = tmp_path / "report.html"
     assert main(["report", str(tmp_path / "compared"), "-o", str(path), "-q"]) == 0
     told = path.read_text()
+    assert "<h1>Side by side: " in told
     assert "Best of 6 models by nats per byte of the same text: large-Q8_0.gguf, not to be told " \
         "from large-Q4_K_M.gguf." in told  # fmt: skip
     plain = new_page(path, java_script_enabled=False)

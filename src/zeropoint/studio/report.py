@@ -69,7 +69,8 @@ def report_of(runs: Sequence[Run]) -> tuple[str, str, str, dict[str, Any]]:
         data["sizes"] = sizes
         parts += [bigger_or_smaller(sizes)]
     parts.append(method(runs))
-    title = f"What was lost: {name_of(runs)}"
+    asked = "What was lost" if any(run.verb != "across" for run in runs) else "Side by side"
+    title = f"{asked}: {name_of(runs)}"
     body = head(title, parts) + f"<main>{''.join(parts)}</main>" + FOOT
     return title, body, "report", data
 
