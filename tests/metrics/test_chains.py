@@ -2,12 +2,16 @@
 
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tinymodels import write_model
+from zeropoint.checkpoints import open_checkpoint
 from zeropoint.metrics.chain_families import FAMILIES, LEVELS, Chain, make_chain
 from zeropoint.metrics.chain_figures import join, pair_figures, score, side_figures
+from zeropoint.metrics.chaining import Chaining, ChainSettings, Participant
 from zeropoint.metrics.chains import (
     Done,
     Learned,
@@ -18,6 +22,7 @@ from zeropoint.metrics.chains import (
     right_steps,
     write_examples,
 )
+from zeropoint.models import load_model
 
 ALL = pytest.mark.parametrize("family", list(FAMILIES))
 STEPS = 8
@@ -251,3 +256,18 @@ def test_examples_show_what_is_asked_for() -> None:
     assert text.count("\n\n") == 2 and text.count("call open(") == 2 * 5
     figures = side_figures(join([score(sums(2), [Done(("",) * 8, (None,) * 8)] * 2)] * 2))
     assert figures["at_floor"] and figures["accuracy"][0]["mean"] == 0
+
+
+def test_what_is_done_counts_no_more(tmp_path: Path) -> None:
+    """Progress ends at its total; the next quant waits neither for pilots nor for the reference."""
+    model = load_model(open_checkpoint(write_model(tmp_path / "tiny.gguf", columns=128)), threads=1)
+    settings = ChainSettings(count=2, steps=2, families=("sums", "hops"))
+    reference, levels = Participant("reference", model), {}
+    first = Chaining(settings, (reference, Participant("quant", model)), levels)
+    total = first.total
+    *_, last = first.steps()
+    assert last.done == total > 2 * 2 * 2 * 2 and first.total == 0
+    second = Chaining(settings, (reference, Participant("another", model)), levels)
+    assert second.total == 2 * 2 * 2
+    *_, last = second.steps()
+    assert last.done == 2 * 2 * 2 and second.results() == first.results()

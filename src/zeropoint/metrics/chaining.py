@@ -6,7 +6,7 @@ from typing import Any
 
 from zeropoint.checkpoints.runs import RunFolder
 from zeropoint.errors import CheckpointError
-from zeropoint.metrics.chain_families import FAMILIES, LEVELS, TITLES, Chain, make_chain
+from zeropoint.metrics.chain_families import FAMILIES, TITLES, Chain, make_chain
 from zeropoint.metrics.chain_figures import Scored, join, pair_figures, score, side_figures
 from zeropoint.metrics.chains import (
     PILOT_STEPS,
@@ -23,6 +23,7 @@ from zeropoint.metrics.summary import Figures
 from zeropoint.models import TOGETHER, LanguageModel
 
 ALL_FAMILIES = tuple(FAMILIES)
+PILOT_LEVELS = 2  # of each family that are tried, more or less
 
 
 @dataclass(frozen=True)
@@ -34,16 +35,6 @@ class ChainSettings:
     families: tuple[str, ...] = ALL_FAMILIES
     level: int | None = None  # None: the hardest that the reference is right at often enough
     together: int = TOGETHER
-
-    @property
-    def answers(self) -> int:
-        """Answers that one model gives, pilots apart."""
-        return self.count * self.steps * len(self.families)
-
-    @property
-    def pilot_answers(self) -> int:
-        """Answers that finding the levels may take."""
-        return 0 if self.level else LEVELS * PILOTS * PILOT_STEPS * len(self.families)
 
 
 @dataclass
@@ -64,27 +55,41 @@ class Chaining:
     levels: dict[str, int] = field(default_factory=dict)
     run: RunFolder | None = None
 
+    def __post_init__(self) -> None:
+        """Take what the run folder holds; raises CheckpointError if it is damaged."""
+        for family in self.settings.families:
+            self._load(family)
+            if self.settings.level:
+                self.levels.setdefault(family, self.settings.level)
+
     @property
     def total(self) -> int:
-        """Answers to be given, at most."""
-        return self.settings.pilot_answers + len(self.participants) * self.settings.answers
+        """Answers that are still to be given; pilots are not known before, and count as usual."""
+        left = sum(len(self._undone(participant)) for participant in self.participants)
+        return self._pilots() + left * self.settings.count * self.settings.steps
 
     def steps(self) -> Iterator[Answered]:
         """Let every model do every family; stopping between two records is safe.
 
         What a participant has done already, or the run folder holds, is not done again.
         """
-        settings = self.settings
-        for family in settings.families:
-            self._load(family)
-        if any(family not in self.levels for family in settings.families):
-            yield from self._find_levels()
-        done = settings.pilot_answers
+        done = self._pilots()
+        if done:
+            yield from self._find_levels(done)
         for participant in self.participants:
+            left = len(self._undone(participant)) * self.settings.count * self.settings.steps
             for record in self._do(participant):
                 yield Answered(done + record.done)
-            done += settings.answers
+            done += left
             yield Answered(done)
+
+    def _pilots(self) -> int:
+        """Answers that finding the levels takes."""
+        unknown = [family for family in self.settings.families if family not in self.levels]
+        return PILOT_LEVELS * PILOTS * PILOT_STEPS * len(unknown)
+
+    def _undone(self, participant: Participant) -> list[str]:
+        return [family for family in self.settings.families if family not in participant.done]
 
     def chains(self, family: str) -> list[Chain]:
         """Return the chains of a family."""
@@ -118,16 +123,14 @@ class Chaining:
             found["together"] = pair_figures(*(join(side) for side in sides))
         return found
 
-    def _find_levels(self) -> Iterator[Answered]:
+    def _find_levels(self, usual: int) -> Iterator[Answered]:
+        """Find the levels that are not known, in about so many answers."""
         families = [f for f in self.settings.families if f not in self.levels]
-        if self.settings.level:
-            self.levels |= dict.fromkeys(families, self.settings.level)
-            return
         model = self.participants[0].model
         begin = begin_of(model.tokenizer)
         for record in find_levels(model, model.tokenizer, families, begin=begin):
             if isinstance(record, Answered):
-                yield record
+                yield Answered(min(record.done, usual))
             else:
                 self.levels |= record
         for family in families:
@@ -136,7 +139,7 @@ class Chaining:
     def _do(self, participant: Participant) -> Iterator[Answered]:
         """Let one participant do every family that it has not done."""
         tokenizer, settings = participant.model.tokenizer, self.settings
-        families = [family for family in settings.families if family not in participant.done]
+        families = self._undone(participant)
         lessons = [
             Lesson(
                 self.chains(family),
@@ -146,10 +149,9 @@ class Chaining:
             )
             for family in families
         ]
-        done = settings.answers - len(families) * settings.count * settings.steps
         for record in do_chains(participant.model, tokenizer, lessons, settings.together):
             if isinstance(record, Answered):
-                yield Answered(done + record.done)
+                yield record
             else:
                 participant.done[families[record.lesson]] = record.dones
                 self._save(families[record.lesson])
