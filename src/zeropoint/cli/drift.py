@@ -150,6 +150,7 @@ class Opened:
     side: "Side"
     paths: "ReferencePaths"
     chains: "Participant"
+    encoded: "dict[Prompt, list[int]]" = field(default_factory=dict)
 
 
 @dataclass
@@ -310,8 +311,12 @@ class Job:
     def _encode(self, opened: Opened, prompts: "Sequence[Prompt]") -> list[list[int]]:
         from zeropoint.metrics.prompts import encode_prompts
 
-        texts = [prompt.prompt for prompt in prompts]
-        return encode_prompts(opened.source, opened.model, texts, chat=self.chat)
+        new = [prompt for prompt in prompts if prompt not in opened.encoded]
+        if new:  # a chat template is rendered in a process of its own
+            texts = [prompt.prompt for prompt in new]
+            ids = encode_prompts(opened.source, opened.model, texts, chat=self.chat)
+            opened.encoded.update(zip(new, ids, strict=True))
+        return [opened.encoded[prompt] for prompt in prompts]
 
     def _watch(self, records: Iterator[S], total: int, what: str = "writing") -> Iterator[S]:
         return track(records, total, what, self.progress)

@@ -193,12 +193,11 @@ class Drift:
         for text in texts:
             way, index = text
             sampling = sampling_of(way, self.settings.temperature, self.settings.seed, index)
-            models, path = (reference, quant), paths[text]
-            states = theirs[text], beside[text]
-            there = here = compare_along(*models, states, path, "quant", sampling)
+            path, states = paths[text], (theirs[text], beside[text])
+            there = here = compare_along(reference, quant, states, path, "quant", sampling)
             if text in led:
                 states = led[text], mine[text]
-                here = compare_along(*models, states, own[text], "reference", sampling)
+                here = compare_along(reference, quant, states, own[text], "reference", sampling)
             yield Pair(index, way, path, own[text], there, here)
 
     def _read(

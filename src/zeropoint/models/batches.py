@@ -183,12 +183,14 @@ def _in_common(texts: Sequence[Sequence[int]], last: Sequence[int]) -> list[int]
         alike.setdefault(tuple(text[:ALIKE]), []).append(place)
     shared = [0] * len(texts)
     for places in alike.values():
+        if len(places) == 1:
+            continue
         first = texts[places[0]]
         common = min(len(texts[place]) - last[place] for place in places)
         for place in places:
             text = texts[place]
             common = next((i for i in range(common) if text[i] != first[i]), common)
-        for place in places if len(places) > 1 else ():
+        for place in places:
             shared[place] = common
     return shared
 
