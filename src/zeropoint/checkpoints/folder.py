@@ -64,27 +64,62 @@ def open_single(path: Path, file: Path) -> Checkpoint:
 
 def read_config(folder: Path) -> dict[str, object]:
     """Return the folder's config.json, or nothing where there is none."""
-    path = folder / CONFIG
-    if not path.exists():
+    config = read_folder_json(folder, CONFIG, CONFIG_BYTES)
+    if config is None:
         return {}
-    config = read_json(_inside(path, folder, CONFIG), CONFIG_BYTES)
     if not isinstance(config, dict):
-        raise CheckpointError(path, "is not an object", offset=0)
+        raise CheckpointError(folder / CONFIG, "is not an object", offset=0)
     return config
+
+
+def read_folder_text(folder: Path, name: str, limit: int) -> str | None:
+    """Return a text file of a model folder, or None if the folder has no such file.
+
+    `name` is relative to the folder. Raises CheckpointError for a link that leads out of the
+    folder, a file that is not regular or larger than `limit` bytes, and text that is not UTF-8.
+    """
+    path = find_in_folder(folder, name)
+    return None if path is None else _read_text(path, limit)
+
+
+def find_in_folder(folder: Path, name: str) -> Path | None:
+    """Return the path of a model folder's file `name`, or None if there is no such file.
+
+    Raises CheckpointError for a link that leads out of the folder.
+    """
+    path = folder / name
+    return _inside(path, folder, name) if os.path.lexists(path) else None
+
+
+def read_folder_json(folder: Path, name: str, limit: int) -> object:
+    """Return the parsed JSON file `name` of a model folder, or None if there is no such file.
+
+    Raises CheckpointError as `read_folder_text` does, and for text that is not JSON.
+    """
+    text = read_folder_text(folder, name, limit)
+    return None if text is None else _parse_json(folder / name, text)
 
 
 def read_json(path: Path, limit: int) -> object:
     """Parse a JSON file of at most `limit` bytes. Raises CheckpointError for whatever is wrong."""
+    return _parse_json(path, _read_text(path, limit))
+
+
+def _read_text(path: Path, limit: int) -> str:
     file = SourceFile(path)
     if file.size > limit:
         raise CheckpointError(path, f"{file.size} bytes are over the limit of {limit}", offset=0)
     data = file.read(0, file.size).tobytes()
     file.close()
     try:
-        text = data.decode()
-        return json.loads(text, object_pairs_hook=lambda pairs: _once(path, pairs))
+        return data.decode()
     except UnicodeDecodeError as error:
         raise CheckpointError(path, "is not UTF-8", offset=error.start) from None
+
+
+def _parse_json(path: Path, text: str) -> object:
+    try:
+        return json.loads(text, object_pairs_hook=lambda pairs: _once(path, pairs))
     except json.JSONDecodeError as error:
         offset = len(text[: error.pos].encode())
         raise CheckpointError(path, f"is not JSON: {error.msg}", offset=offset) from None
@@ -141,15 +176,18 @@ def _is_plain(name: str) -> bool:
 
 
 def _inside(named: Path, folder: Path, name: str) -> Path:
-    """Return the path of a file of the folder; `named` is the file that names it."""
+    """Return the path of a file of the folder; `named` is the file that names it.
+
+    A link may lead to another file of the folder, or to the blobs of the hub's cache that the
+    folder is a snapshot of. Any other link, also of a folder on the way, raises CheckpointError.
+    """
     path = folder / name
-    if path.is_symlink():
-        home = Path(os.path.realpath(folder))
-        allowed = [home]
-        if home.parent.name == "snapshots":
-            allowed.append(home.parent.parent / "blobs")
-        # Unlike Path.resolve, realpath has an answer for a link that leads to itself.
-        if Path(os.path.realpath(path)).parent not in allowed:
-            reason = f"'{printable(name)}' is a link that leads out of the folder"
-            raise CheckpointError(named, reason)
+    # Unlike Path.resolve, realpath has an answer for a link that leads to itself.
+    home, real = Path(os.path.realpath(folder)), Path(os.path.realpath(path))
+    allowed = [home]
+    if home.parent.name == "snapshots":
+        allowed.append(home.parent.parent / "blobs")
+    if real != home / name and real.parent not in allowed:
+        reason = f"'{printable(name)}' is a link that leads out of the folder"
+        raise CheckpointError(named, reason)
     return path

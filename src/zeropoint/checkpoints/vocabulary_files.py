@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zeropoint.checkpoints.folder import read_json
+from zeropoint.checkpoints.folder import find_in_folder, read_folder_json, read_folder_text
 from zeropoint.checkpoints.pretokenizers import PRE_TOKENIZERS
 from zeropoint.checkpoints.sentencepiece import read_scores
 from zeropoint.checkpoints.values import StringArray, UInt32
@@ -34,10 +34,11 @@ def read_vocabulary_files(folder: Path, rows: int) -> dict[str, object]:
     tokenizer that GGUF has no name for.
     """
     path = folder / "tokenizer.json"
-    if not path.exists():
+    found_json = read_folder_json(folder, path.name, _LIMIT)
+    if found_json is None:
         raise CheckpointError(folder, "has no tokenizer.json; transformers can write one")
-    data = _object(path, read_json(path, _LIMIT))
-    settings = _optional(folder / "tokenizer_config.json")
+    data = _object(path, found_json)
+    settings = _optional(folder, "tokenizer_config.json")
     model = _object(path, data.get("model"), "model")
     if model.get("type") != "BPE":
         kind = model.get("type")
@@ -53,9 +54,9 @@ def read_vocabulary_files(folder: Path, rows: int) -> dict[str, object]:
     found["tokenizer.ggml.token_type"] = np.array(kinds, np.int32)
     found |= _special_tokens(folder, settings, data, tokens)
     template = settings.get("chat_template")
-    template_file = folder / "chat_template.jinja"
-    if template_file.exists():
-        template = template_file.read_text("utf-8")
+    template_file = read_folder_text(folder, "chat_template.jinja", _SMALL)
+    if template_file is not None:
+        template = template_file
     if isinstance(template, list):  # several by name; "default" is the chat's
         named = [item for item in template if isinstance(item, Mapping)]
         template = next((t.get("template") for t in named if t.get("name") == "default"), None)
@@ -70,8 +71,10 @@ def _object(path: Path, value: object, what: str = "the file") -> Json:
     return value
 
 
-def _optional(path: Path) -> Json:
-    return _object(path, read_json(path, _SMALL)) if path.exists() else {}
+def _optional(folder: Path, name: str) -> Json:
+    """Return a JSON object of the folder; empty if there is no such file."""
+    data = read_folder_json(folder, name, _SMALL)
+    return {} if data is None else _object(folder / name, data)
 
 
 def _vocabulary(path: Path, model: Json) -> dict[str, int]:
@@ -180,8 +183,8 @@ def _pieces(
             kinds[index] = BYTE
         if text == model.get("unk_token"):
             kinds[index] = UNKNOWN
-    sentencepiece = path.with_name("tokenizer.model")
-    if sentencepiece.exists():
+    sentencepiece = find_in_folder(path.parent, "tokenizer.model")
+    if sentencepiece is not None:
         scores = read_scores(sentencepiece, tokens)
     else:
         scores = _scores_of_merges(_merges(path, model), tokens)
@@ -224,7 +227,7 @@ def _special_tokens(
     folder: Path, settings: Json, data: Json, tokens: Sequence[str]
 ) -> dict[str, object]:
     ids = {text: index for index, text in enumerate(tokens)}
-    config = _optional(folder / "config.json")
+    config = _optional(folder, "config.json")
     found: dict[str, object] = {}
     for theirs, ours in _SPECIAL_KEYS.items():
         token = settings.get(f"{theirs}_token")
