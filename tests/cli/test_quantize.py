@@ -274,3 +274,32 @@ def test_a_full_disk_never_damages_the_old_file(tiny: Path, tmp_path: Path, limi
     assert done.stderr.startswith("error: ") and "full" in done.stderr
     assert output.read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["out.gguf"]
+
+
+def test_a_name_without_suffix_is_explained_where_it_cannot_be_meant(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "outdir"
+    for to in ("Q4_K_M", "q8_0", "mine.recipe"):
+        assert main(["quantize", str(tiny), str(output), "--to", to]) == 2
+        told = capsys.readouterr().err
+        assert f"did you mean {output}.gguf?" in told and "F32, F16 or BF16" in told
+    assert main(["quantize", str(tiny), str(tmp_path / "out.bin"), "--to", "F16"]) == 2
+    told = capsys.readouterr().err
+    assert ".gguf or .safetensors" in told and "no suffix" in told
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--pure"], ["--leave-output-tensor"], ["--imatrix", "im.gguf"], ["--run", "r"],
+     ["--tensor-type", "a=F16"], ["--output-tensor-type", "F16"], ["--split-max-size", "1GiB"],
+     ["--token-embedding-type", "F16"]],
+)  # fmt: skip
+def test_an_option_that_a_folder_has_no_use_for_is_refused(
+    words: list[str], tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "outdir"
+    assert main(["quantize", str(tiny), str(output), "--to", "BF16", *words]) == 2
+    assert words[0] in capsys.readouterr().err
+    assert not output.exists()

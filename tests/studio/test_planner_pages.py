@@ -64,6 +64,8 @@ def test_the_bars_are_what_the_verb_answers(visit: Any, studio: Studio, example:
     at(page, "usable on RTX 3090")
     found = best(plan(example.quant, device="rtx3090", runs=[]), "rtx3090")
     assert number(page, "#f-plan", "total") == found.memory.total_bytes
+    words = "document.querySelector('#f-plan .words text.on-fill')"
+    assert page.evaluate(f"getComputedStyle({words}).stroke") == "none"
     turn(page, "#f-plan", "ctx", 65536)
     turn(page, "#f-plan", "users", 3)
     turn(page, "#f-plan", "values", "q8_0")

@@ -1,6 +1,8 @@
 """The process that computes: loaded once, stopped when nobody listens, and right."""
 
+import asyncio
 import json
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +13,11 @@ import pytest
 from studio_server import Answer, Studio, running
 
 from tinymodels import Shape, random_weights, write_model
+from zeropoint.checkpoints import NewTensor, StringArray, create_checkpoint, open_checkpoint
 from zeropoint.cli import main
+from zeropoint.errors import MeasurementError
+from zeropoint.studio.records import RECORD_BYTES, RecordReader, UnreadableRecord
+from zeropoint.studio.worker import Worker
 
 TENSOR = "blk.1.ffn_down.weight"
 ROW, COLUMN = 7, 100
@@ -26,8 +32,23 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     write_model(root / "loud.gguf", format="F32", changes={TENSOR: weights})
     weights[ROW, COLUMN] = 0
     write_model(root / "zeroed.gguf", format="F32", changes={TENSOR: weights})
+    write_long_tokens(root / "loud.gguf", root / "long.gguf")
     with running(root) as found:
         yield found
+
+
+def write_long_tokens(source: Path, target: Path) -> None:
+    """Write the same model with tokens of 1.2 MB each, which a valid file may have."""
+    with open_checkpoint(source) as model:
+        metadata = dict(model.metadata)
+        tokens = list(metadata["tokenizer.ggml.tokens"])
+        metadata["tokenizer.ggml.tokens"] = StringArray.of(
+            [text if i < 262 else f"{i}{'z' * 1_200_000}" for i, text in enumerate(tokens)]
+        )
+        new = [NewTensor(info.name, info.shape, info.format) for info in model.tensors.values()]
+        with create_checkpoint(target, new, metadata) as writer:
+            for info in model.tensors.values():
+                writer.write(info.name, model.read(info.name))
 
 
 def records(answer: Answer) -> list[dict[str, Any]]:
@@ -127,3 +148,103 @@ def test_a_process_that_died_is_said_and_replaced(studio: Studio) -> None:
     process.kill()
     time.sleep(0.3)
     assert len(ids(say(studio, "loud.gguf", talk="7"), 0)) == 6
+
+
+def test_tokens_of_any_length_reach_the_page_cut_and_no_other_request(studio: Studio) -> None:
+    """F7 of 2026-11: a record over 1 MiB sent every later answer to the wrong request."""
+    before = ids(say(studio, "loud.gguf", talk="8"), 0)
+    found = say(studio, "long.gguf", talk="9", temperature=2.0)
+    assert len(ids(found, 0)) == 6
+    assert 1000 < max(len(record.get("text", "")) for record in found) < 1100, "cut, and said so"
+    assert ids(say(studio, "loud.gguf", talk="10"), 0) == before
+
+
+STRAY = """
+import json, os, struct, sys
+def send(data):
+    os.write(1, struct.pack(">I", len(data)) + data)
+for line in sys.stdin:
+    number = json.loads(line).get("id")
+    for wrong in (number - 1, number + 1, None, "1"):
+        send(json.dumps({"id": wrong, "record": {"text": "of another request"}}).encode())
+    send(json.dumps({"id": number, "record": {"pid": os.getpid()}}).encode())
+    send(json.dumps({"id": number, "end": True}).encode())
+"""
+UNREADABLE = {
+    "no JSON": "struct.pack('>I', 4) + b'oops'",
+    "no object": "struct.pack('>I', 2) + b'[]'",
+    "nested too deep": "struct.pack('>I', 100_000) + b'[' * 100_000",
+    "too long": f"struct.pack('>I', {RECORD_BYTES + 1})",
+    "cut": "struct.pack('>I', 100) + b'{'",
+}
+
+
+async def take(worker: Worker) -> list[dict[str, Any]]:
+    try:
+        return [record async for record in worker.run("chat", {})]
+    except MeasurementError as error:
+        return [{"error": str(error)}]
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch, source: str) -> None:
+    """Let workers start this program in the place of compute.py."""
+    real = asyncio.create_subprocess_exec
+
+    async def start(*_: str, **options: Any) -> asyncio.subprocess.Process:
+        return await real(sys.executable, "-c", source, **options)
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", start)
+
+
+def test_answers_to_other_requests_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def twice() -> list[dict[str, Any]]:
+        worker = Worker()
+        found = await take(worker) + await take(worker)
+        await worker._kill(worker._process)  # type: ignore[arg-type]
+        return found
+
+    stand_in(monkeypatch, STRAY)
+    first, second = asyncio.run(twice())
+    assert first == second and "pid" in first, "the same process answered both, each its own"
+
+
+@pytest.mark.parametrize("what", UNREADABLE)
+def test_after_an_unreadable_answer_a_new_process_answers(
+    what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ask() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        worker = Worker()
+        stand_in(monkeypatch, f"import os, struct\nos.write(1, {UNREADABLE[what]})")
+        failed = await take(worker)
+        monkeypatch.undo()
+        stand_in(monkeypatch, STRAY)
+        answered = await take(worker)
+        await worker._kill(worker._process)  # type: ignore[arg-type]
+        return failed, answered
+
+    failed, answered = asyncio.run(ask())
+    assert "the next request starts a new one" in failed[0]["error"]
+    assert "pid" in answered[0]
+
+
+def test_a_read_that_is_cancelled_loses_no_byte() -> None:
+    async def read() -> dict[str, Any]:
+        stream = asyncio.StreamReader()
+        reader = RecordReader(stream)
+        stream.feed_data(b"\0\0\0\x08{")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.read(), 0.01)
+        stream.feed_data(b'"a": 1}')
+        return await reader.read()
+
+    assert asyncio.run(read()) == {"a": 1}
+
+
+def test_a_record_over_the_limit_is_refused_before_it_is_read() -> None:
+    async def read() -> None:
+        stream = asyncio.StreamReader()
+        stream.feed_data((RECORD_BYTES + 1).to_bytes(4, "big"))
+        await RecordReader(stream).read()
+
+    with pytest.raises(UnreadableRecord, match="limit"):
+        asyncio.run(read())

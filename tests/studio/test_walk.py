@@ -70,6 +70,8 @@ def test_3_bits_of_the_golden_number(page: Any) -> None:
     shown = "".join(page.locator("#f3 .bit").all_inner_texts())
     assert shown == told.sign_bit + told.exponent_bits + told.mantissa_bits
     assert number(page, "#f3", "stored") == told.stored == np.float32(-48.92364502)
+    printed = page.locator("#f3 .formula").inner_text()
+    assert printed == f"− 25 × (1 + {int(told.mantissa_bits, 2)} ∕ {2**23}) = −48.92364502"
     page.locator('#f3 [data-bit="31"]').click()
     assert number(page, "#f3", "stored") == -told.stored
     page.locator('#f3 [data-bit="0"]').click()  # one step of the last place
@@ -81,6 +83,8 @@ def test_4_the_next_number(page: Any) -> None:
     turn(page, "#f4", "number", "1.0")
     press(page, "#f4", "above")
     assert number(page, "#f4", "stored") == 1.125 == explain_value(1.0, E4M3).above
+    formula = page.locator("#f4 .formula")
+    assert formula.inner_text() == "+ 20 × (1 + 1 ∕ 8) = 1.125", "2⁰, its 0 set as a superscript"
     press(page, "#f4", "below")
     press(page, "#f4", "below")
     told = explain_value(1.0, E4M3).below

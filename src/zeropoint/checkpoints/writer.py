@@ -70,7 +70,11 @@ def plan_files(
         return plan_gguf(path, tensors, metadata, max_shard_bytes)
     if path.suffix == ".safetensors":
         return plan_safetensors(path, tensors, metadata, max_shard_bytes)
-    raise CheckpointError(path, "the name of an output ends in .gguf or .safetensors")
+    raise CheckpointError(
+        path,
+        "the name of an output must end in .gguf or .safetensors"
+        " (or, for a Hugging Face folder, have no suffix)",
+    )
 
 
 class CheckpointWriter:

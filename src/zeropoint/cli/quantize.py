@@ -7,7 +7,14 @@ import typer
 
 from zeropoint.cli.output import AsJson, Output, Quiet
 from zeropoint.cli.progress import AsProgress, Progress
-from zeropoint.cli.quantizing import choose, dry_run_of, show_cautions, write, write_folder
+from zeropoint.cli.quantizing import (
+    choose,
+    dry_run_of,
+    refuse_for_folder,
+    show_cautions,
+    write,
+    write_folder,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -101,6 +108,17 @@ def quantize(
     how = Progress.none if quiet and progress is Progress.auto else progress
     with open_model(model) as source:
         if output is not None and not output.suffix and not dry_run:
+            unused = {
+                "--imatrix": imatrix,
+                "--pure": pure,
+                "--tensor-type": tensor_type,
+                "--output-tensor-type": output_tensor_type,
+                "--token-embedding-type": token_embedding_type,
+                "--leave-output-tensor": leave_output_tensor,
+                "--split-max-size": split_max_size,
+                "--run": run,
+            }
+            refuse_for_folder(output, [option for option, value in unused.items() if value])
             write_folder(out, source, output, to, threads=threads, progress=how)
             return
         plan = choose(

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from zeropoint.cli.output import Output, in_bytes, in_count, in_seconds
 from zeropoint.cli.progress import Progress, track
 
 if TYPE_CHECKING:
     from zeropoint.calibration import Calibration
     from zeropoint.checkpoints import Checkpoint
+    from zeropoint.formats import Format
     from zeropoint.plans import Choice, Recipe
     from zeropoint.quantizers import Options, TensorWritten
 
@@ -205,6 +208,34 @@ def write(
     finish(out, plan, records, result)
 
 
+def refuse_for_folder(folder: Path, options: Sequence[str]) -> None:
+    """Refuse the options that a Hugging Face folder has no use for. Raises typer.BadParameter."""
+    if options:
+        raise typer.BadParameter(
+            f"does not apply to '{folder}': a name without a suffix is a Hugging Face folder, whose"
+            f" tensors all get one format; did you mean {folder}.gguf?",
+            param_hint=" and ".join(options),
+        )
+
+
+def _folder_format(folder: Path, to: str) -> "Format":
+    """Return the format of a folder's weights. Raises UnsupportedModel if a folder has no such."""
+    from zeropoint.errors import FormatError, UnsupportedModel
+    from zeropoint.formats import find_format
+    from zeropoint.quantizers.export import WIDE
+
+    try:
+        format = find_format(to)
+    except FormatError:  # a preset or a recipe
+        format = None
+    if format is None or format.name not in WIDE:
+        raise UnsupportedModel(
+            f"{folder}: a name without a suffix is a Hugging Face folder, which holds"
+            f" {', '.join(WIDE[:-1])} or {WIDE[-1]}, not {to}; did you mean {folder}.gguf?"
+        )
+    return format
+
+
 def write_folder(
     out: Output,
     source: "Checkpoint",
@@ -215,13 +246,14 @@ def write_folder(
     progress: Progress = Progress.auto,
 ) -> None:
     """Write a Hugging Face folder, and say what came of it."""
-    from zeropoint.formats import find_format
     from zeropoint.kernels import default_threads
     from zeropoint.kernels.machine import peak_memory_bytes
     from zeropoint.quantizers.export import export_folder
 
     start = time.perf_counter()
-    steps = export_folder(source, folder, find_format(to), threads=threads or default_threads())
+    steps = export_folder(
+        source, folder, _folder_format(folder, to), threads=threads or default_threads()
+    )
     total = sum(info.elements for info in source.tensors.values())
     written = list(track(steps, total, f"Writing {folder.name}", progress))
     seconds = time.perf_counter() - start

@@ -12,12 +12,15 @@ The rules hold for every path, also those that do not exist: there is no list of
 in. Every answer forbids scripts, styles and requests that are not the studio's own.
 """
 
+import logging
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from hmac import compare_digest
 from urllib.parse import parse_qsl, quote, urlencode
 
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 BODY_BYTES = 2 << 20
@@ -59,6 +62,13 @@ class Keys:
         return f"zeropoint-{self.port}"
 
 
+BUG = (
+    "This request failed because of a bug in zeropoint, not because of your file. Please report it "
+    "with what ZEROPOINT_DEBUG=1 adds to the output of `zeropoint studio`."
+)
+LOG = logging.getLogger("zeropoint.studio")
+
+
 class TooLarge(HTTPException):
     """A body went on after it should have ended. Starlette answers it like any refusal."""
 
@@ -93,18 +103,28 @@ class Guard:
         if not self._has_cookie(scope):
             await answer(safe, 403, "Open the link that `zeropoint studio` has printed.")
             return
+        await self._answer(scope, receive, safe)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the application answer, and turn whatever it raises into one sentence."""
         started = False
 
         async def note(message: Message) -> None:
             nonlocal started
             started = True
-            await safe(message)
+            await send(message)
 
         try:
             await self.app(scope, limited(receive), note)
         except TooLarge as error:
             if not started:
-                await answer(safe, error.status_code, error.detail)
+                await answer(send, error.status_code, error.detail)
+        except ClientDisconnect:
+            pass  # the client left in the middle of its upload: nobody is there to answer
+        except Exception as error:  # noqa: BLE001 - one sentence on stderr, not uvicorn's traceback
+            report_bug(error)
+            if not started:
+                await answer(send, 500, BUG)
 
     def refusal(self, scope: Scope) -> tuple[int, str] | None:
         """Return status and reason if a request is refused for what its head says."""
@@ -185,6 +205,12 @@ def limited(receive: Receive) -> Receive:
         return message
 
     return read
+
+
+def report_bug(error: Exception) -> None:
+    """Write one line about a bug to stderr, and its traceback if ZEROPOINT_DEBUG is set."""
+    debug = bool(os.environ.get("ZEROPOINT_DEBUG"))
+    LOG.error("bug: %s: %s", type(error).__name__, error, exc_info=error if debug else None)
 
 
 async def answer(

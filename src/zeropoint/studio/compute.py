@@ -1,8 +1,9 @@
-"""The one process that computes with models: it loads them once and answers line by line.
+"""The one process that computes with models: it loads them once and answers record by record.
 
-`worker.py` starts it. A request is one line of JSON on stdin, {"id", "verb", …}; its records come
-as lines {"id", "record"} on stdout and end with {"id", "end"} or {"id", "error"}. {"cancel": id}
-stops a request between two records. When stdin ends, so does the process, whatever it is doing.
+`worker.py` starts it. A request is one line of JSON on stdin, {"id", "verb", …}; its records go to
+stdout as {"id", "record"} (records.py) and end with {"id", "end"} or {"id", "error"}.
+{"cancel": id} stops a request between two records. When stdin ends, the process ends as well,
+whatever it is doing.
 """
 
 import json
@@ -13,7 +14,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -36,12 +37,14 @@ from zeropoint.models.generation import generate
 from zeropoint.studio import passes
 from zeropoint.studio.opened import stamps
 from zeropoint.studio.page import plain
+from zeropoint.studio.records import write_record
 
 LOADED = 3  # models in memory
 TALKS = 8  # conversations that keep their caches
 CONTEXT = 4096  # tokens of a conversation
 ABLATION_CONTEXT = 256  # tokens of a chunk that a weight is taken out on
 ABLATION_CHUNKS = 2
+TOKEN_CHARACTERS = 1000  # shown of one token; a file may hold tokens of 16 MiB
 
 Record = dict[str, Any]
 
@@ -102,9 +105,13 @@ class Compute:
                 case PromptRead():
                     yield {"read": step.done, "of": step.total}
                 case Token():
-                    yield {"text": step.text, "id": step.id}
+                    yield {"text": _shown(step.text), "id": step.id}
                 case Finished():
-                    yield {"text": step.text, "finished": step.reason, "tokens": step.tokens}
+                    yield {
+                        "text": _shown(step.text),
+                        "finished": step.reason,
+                        "tokens": step.tokens,
+                    }
 
     def _talk(self, loaded: Loaded, request: Mapping[str, Any], side: int) -> Conversation:
         """The conversation that a page goes on with; another model begins a new one."""
@@ -159,7 +166,7 @@ class Compute:
             raise MeasurementError(
                 f"nothing of this text reaches {who}: choose another text or row"
             )
-        told = f"what reaches {name} at “{token}”, token {position} of the text"
+        told = f"what reaches {name} at “{_shown(token)}”, token {position} of the text"
         yield {"x": found[name], "told": told}
 
     @staticmethod
@@ -202,6 +209,7 @@ def main() -> None:
         os._exit(0)
 
     threading.Thread(target=listen, daemon=True).start()
+    answers = _take_stdout()
     compute = Compute()
     while True:
         request = requests.get()
@@ -210,17 +218,25 @@ def main() -> None:
             for record in compute.run(request):
                 if number in cancelled:
                     break
-                _say({"id": number, "record": record})
-            _say({"id": number, "end": True})
+                write_record(answers, {"id": number, "record": plain(record)})
+            write_record(answers, {"id": number, "end": True})
         except (ZeropointError, OSError, MemoryError) as error:
             told = str(error) or "out of memory: the model does not fit beside what is running"
-            _say({"id": number, "error": told})
+            write_record(answers, {"id": number, "error": told})
         cancelled.discard(number)
 
 
-def _say(words: Record) -> None:
-    sys.stdout.write(json.dumps(plain(words)) + "\n")
-    sys.stdout.flush()
+def _take_stdout() -> BinaryIO:
+    """Return stdout for records only: whatever a library prints goes to stderr from now on."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    return answers
+
+
+def _shown(text: str) -> str:
+    if len(text) <= TOKEN_CHARACTERS:
+        return text
+    return f"{text[:TOKEN_CHARACTERS]}… ({len(text):,} characters)"
 
 
 if __name__ == "__main__":

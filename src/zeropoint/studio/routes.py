@@ -27,6 +27,7 @@ from zeropoint.studio import (
     started,
     weights,
 )
+from zeropoint.studio.access import BUG
 from zeropoint.studio.answers import as_html, as_json, as_line
 from zeropoint.studio.asking import (
     MOST_TOKENS,
@@ -110,6 +111,7 @@ class Routes:
                 HTTPException: self.refuse,
                 ZeropointError: self.explain,
                 OSError: self.explain,
+                Exception: self.fail,
             },
         )
 
@@ -322,6 +324,10 @@ class Routes:
     def explain(self, request: Request, error: Exception) -> Response:
         """Answer with the sentence that the command line would print."""
         return self._told(request, 422, str(error))
+
+    def fail(self, request: Request, error: Exception) -> Response:
+        """Answer an exception that only a bug can raise; the guard reports it on stderr."""
+        return self._told(request, 500, BUG)
 
     def _told(self, request: Request, status: int, told: str) -> Response:
         if request.url.path.startswith("/api/"):

@@ -1,7 +1,9 @@
-"""The studio's side of the process that computes (compute.py): one, long-lived, one job at a time.
+"""The studio's side of the worker process (compute.py), which serves one request at a time.
 
-It is started by the first request that needs a model and keeps models loaded between requests. A
-request that nobody waits for any more is cancelled; a process that died is said, and replaced.
+The first request that needs a model starts it, and it keeps models loaded between requests. A
+request that nobody waits for any more is cancelled. Each answer carries the id of its request, so
+an answer can never reach another request. After any error of reading (the process died, or it sent
+something that is not a record) the process is killed and the next request starts a new one.
 """
 
 import asyncio
@@ -12,8 +14,8 @@ from contextlib import suppress
 from typing import Any
 
 from zeropoint.errors import MeasurementError
+from zeropoint.studio.records import RecordReader, UnreadableRecord
 
-LINE = 1 << 20  # bytes of one record
 PATIENCE = 20.0  # seconds that a cancelled request may take to come to its next record
 
 Record = dict[str, Any]
@@ -24,6 +26,7 @@ class Worker:
 
     def __init__(self) -> None:
         self._process: asyncio.subprocess.Process | None = None
+        self._records: RecordReader | None = None
         self._turn = asyncio.Lock()
         self._count = 0
         self._leaving: asyncio.Task[None] | None = None
@@ -42,7 +45,7 @@ class Worker:
             self._count = number
             await self._send(process, {"id": number, "verb": verb, **words})
             while not ended:
-                answer = await self._hear(process)
+                answer = await self._hear(process, number)
                 if "record" in answer:
                     yield answer["record"]
                     continue
@@ -60,8 +63,10 @@ class Worker:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "zeropoint.studio.compute",
                 stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.DEVNULL, limit=LINE, start_new_session=True,
+                stderr=asyncio.subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
+            assert self._process.stdout is not None
+            self._records = RecordReader(self._process.stdout)
         return self._process
 
     @staticmethod
@@ -71,24 +76,34 @@ class Worker:
             process.stdin.write(json.dumps(words).encode() + b"\n")
             await process.stdin.drain()
 
-    async def _hear(self, process: asyncio.subprocess.Process) -> Record:
-        assert process.stdout is not None
-        line = await process.stdout.readline()
-        if line:
-            found: Record = json.loads(line)
-            return found
-        code = await process.wait()
-        return {"error": f"the process that computes has ended (code {code}); it starts anew"}
+    async def _hear(self, process: asyncio.subprocess.Process, number: int) -> Record:
+        """Return the next answer to request `number`; if there can be none, an error answer."""
+        assert self._records is not None
+        try:
+            while (answer := await self._records.read()).get("id") != number:
+                pass  # an answer to a request that was cancelled
+            return answer
+        except EOFError:
+            code = await process.wait()
+            reason = f"the worker process ended (status {code})"
+        except UnreadableRecord as error:
+            await self._kill(process)
+            reason = f"the worker process sent an unreadable answer ({error})"
+        return {"error": f"{reason}; the next request starts a new one"}
+
+    async def _kill(self, process: asyncio.subprocess.Process) -> None:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
 
     async def _cancel(self, process: asyncio.subprocess.Process, number: int) -> None:
         """Let the request come to its end; a process that does not is ended itself."""
         await self._send(process, {"cancel": number})
         try:
             async with asyncio.timeout(PATIENCE):
-                while "record" in await self._hear(process):
+                while "record" in await self._hear(process, number):
                     pass
         except TimeoutError:
-            process.kill()
-            await process.wait()
+            await self._kill(process)
         finally:
             self._turn.release()

@@ -170,7 +170,7 @@ function formula(kind, code, stored) {
   return h("p", { class: "formula" }, h("span", { class: "sign" }, negative ? "−" : "+"),
     " ", h("span", { class: "exponent" }, "2", h("sup", {}, format(power, 4))), " × ",
     h("span", { class: "significand" },
-      `${exponent > 0 ? 1 : 0} + ${mantissa} ∕ ${2 ** kind.mantissaBits}`),
+      `(${exponent > 0 ? 1 : 0} + ${mantissa} ∕ ${2 ** kind.mantissaBits})`),
     ` = ${format(stored, 10)}`);
 }
 
