@@ -21,7 +21,7 @@ from zeropoint.calibration.coverage import OUTPUT, Coverage, coverage
 from zeropoint.calibration.moments import MomentFolder
 from zeropoint.calibration.statistics import Calibration, InputStatistics
 from zeropoint.checkpoints import Checkpoint
-from zeropoint.errors import MeasurementError
+from zeropoint.errors import MeasurementError, printable
 from zeropoint.formats import F32
 from zeropoint.models.base import LanguageModel
 
@@ -159,4 +159,6 @@ class Watching:
 
 def datasets_of(files: Sequence[Path], domains: Iterable[str]) -> list[str]:
     """Return the names under which a file remembers its texts."""
-    return [path.name for path in files] or [f"built-in {domain}" for domain in domains]
+    return [printable(path.name, 255) for path in files] or [
+        f"built-in {domain}" for domain in domains
+    ]

@@ -46,7 +46,7 @@ class Corpus:
         """SHA-256 over names and texts, in order, 64 hexadecimal digits."""
         digest = hashlib.sha256()
         for name, text in self.domains.items():
-            for part in (name.encode(), text.encode()):
+            for part in (name.encode(errors="surrogateescape"), text.encode()):
                 digest.update(len(part).to_bytes(8, "little") + part)
         return digest.hexdigest()
 

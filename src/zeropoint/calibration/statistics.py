@@ -150,7 +150,7 @@ def read_imatrix(path: Path | str) -> Calibration:
     checkpoint = open_checkpoint(path)
     metadata = checkpoint.metadata
     kind = metadata.get("general.type", "imatrix")
-    if kind != "imatrix":
+    if not isinstance(kind, str) or kind != "imatrix":  # an array has no single comparison
         reason = f"is {printable(str(kind))!r}, not an importance matrix"
         raise CheckpointError(path, reason, field="general.type")
     datasets = metadata.get(DATASETS)

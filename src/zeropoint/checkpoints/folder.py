@@ -7,6 +7,7 @@ What an index says about sizes is not used.
 
 import json
 import os
+import re
 from pathlib import Path
 
 from zeropoint.checkpoints.base import Checkpoint, TensorInfo
@@ -119,13 +120,28 @@ def _read_text(path: Path, limit: int) -> str:
 
 def _parse_json(path: Path, text: str) -> object:
     try:
-        return json.loads(text, object_pairs_hook=lambda pairs: _once(path, pairs))
+        found: object = json.loads(text, object_pairs_hook=lambda pairs: _once(path, pairs))
+        if "\\u" in text:  # an escape may stand for half of a character, which no file can store
+            json.dumps(found, ensure_ascii=False).encode()
+        return found
+    except UnicodeEncodeError:
+        reason = "has an escape of half a surrogate pair, which is not a character"
+        raise CheckpointError(path, reason, offset=_half(text)) from None
     except json.JSONDecodeError as error:
         offset = len(text[: error.pos].encode())
         raise CheckpointError(path, f"is not JSON: {error.msg}", offset=offset) from None
     except (RecursionError, ValueError) as error:  # ValueError: a number of 4301 digits
         reason = "is nested too deep" if isinstance(error, RecursionError) else str(error)
         raise CheckpointError(path, reason, offset=0) from None
+
+
+def _half(text: str) -> int:
+    """Return the byte offset of the first escape of half a surrogate pair."""
+    pair = r"\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}"
+    for found in re.finditer(rf"\\\\|{pair}|(?P<half>\\ud[89a-f])", text, re.IGNORECASE):
+        if found["half"]:
+            return len(text[: found.start()].encode())
+    return 0
 
 
 def _once(path: Path, pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -25,10 +25,13 @@ from zeropoint.checkpoints.configuration import read_configuration
 from zeropoint.checkpoints.folder import CONFIG, read_config
 from zeropoint.checkpoints.names import bare_name, find_place, roles_of
 from zeropoint.checkpoints.vocabulary_files import read_vocabulary_files
-from zeropoint.errors import CheckpointError, UnsupportedModel
+from zeropoint.errors import CheckpointError, UnsupportedModel, printable
 from zeropoint.formats import F32, FORMATS, U8, QuantizedTensor
 
 Rows = NDArray[np.int64]
+NAME_CHARACTERS = (
+    255  # maximum of general.name; bytes of a folder name that are not UTF-8 are escaped
+)
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,9 @@ def as_gguf(folder: Checkpoint) -> "HuggingFaceCheckpoint":
             path / CONFIG, f"vocab_size is {said!r}, but the embedding has {rows} rows"
         )
     add_constants(sources, constants)
-    metadata["general.name"] = str(config.get("_name_or_path") or path.resolve().name)
+    metadata["general.name"] = printable(
+        str(config.get("_name_or_path") or path.resolve().name), NAME_CHARACTERS
+    )
     metadata |= read_vocabulary_files(path, rows)
     return HuggingFaceCheckpoint(folder, metadata, sources)
 

@@ -35,7 +35,8 @@ def open_gguf(path: Path) -> Checkpoint:
     """Open a GGUF file, and all other shards if it is one. Raises CheckpointError."""
     file = SourceFile(path)
     header = read_gguf(file)
-    if header.metadata.get(SPLIT_COUNT, 1) == 1:
+    count = header.metadata.get(SPLIT_COUNT, 1)
+    if isinstance(count, int) and count == 1:  # anything but a number is refused with the set
         check_meaning(path, header, header.tensors)
         return Checkpoint(path, "gguf", [file], _without_split(header), header.tensors)
     return _open_set(path, file, header)

@@ -27,6 +27,7 @@ from zeropoint.cli import (
     tasks,
 )
 from zeropoint.cli.exits import Exits
+from zeropoint.cli.verb import Verb
 
 app = typer.Typer(
     name="zeropoint",
@@ -73,6 +74,8 @@ studio.register(app)
 run.register(app)
 bench.register(app)
 doctor.register(app)
+for registered in app.registered_commands:  # here, so that no verb can forget it
+    registered.cls = Verb
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -40,6 +40,7 @@ class Exits:
     code = DONE
 
     def __enter__(self) -> "Exits":
+        open_missing_streams()
         for stream in (sys.stdout, sys.stderr):  # a terminal without UTF-8 gets "?", no traceback
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="replace")
@@ -63,6 +64,14 @@ class Exits:
             self.code = report(late)
             silence_stdout()
         return True
+
+
+def open_missing_streams() -> None:
+    """Replace a standard stream that the caller closed (`>&-`) by one that leads nowhere."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))
 
 
 def report(error: BaseException) -> int:

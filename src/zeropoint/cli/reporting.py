@@ -49,7 +49,7 @@ def write_page(out: Output, page: str, path: Path) -> int:
     """Write a page, the old file or the complete new one, and return its size."""
     from zeropoint.checkpoints.atomic import write_file
 
-    data = page.encode()
+    data = page.encode("utf-8", "replace")  # a page shows file names
     write_file(path, data)
     out.note(f"wrote {path}: {in_bytes(len(data))}, opens in a browser from the disk")
     return len(data)

@@ -176,7 +176,8 @@ class Job:
                 if collector:
                     collector.add(slab.start, weights, decoded, data, costs)
                 power += kernels.weighted_error(weights, None, costs, threads=self.threads)
-            self.writer.write(info.name, data)
+            if data.size:  # a tensor of no bytes is written once, below
+                self.writer.write(info.name, data)
             nbytes += data.size
             self.done += weights.size
             yield RowsWritten(info.name, self.done)

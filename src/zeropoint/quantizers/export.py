@@ -7,7 +7,7 @@ shifted norms become transformers' own. The folder appears complete or not at al
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +19,11 @@ from zeropoint.checkpoints.config_file import make_config
 from zeropoint.checkpoints.huggingface import interleaved_rows
 from zeropoint.checkpoints.names import huggingface_name
 from zeropoint.checkpoints.tokenizer_file import make_tokenizer
-from zeropoint.errors import CheckpointError, UnsupportedModel
+from zeropoint.errors import CheckpointError, UnsupportedModel, printable
 from zeropoint.formats import F32, Format
 from zeropoint.quantizers.nearest import dequantize, quantize
 
+EMBEDDING = "token_embd.weight"
 WIDE = ("F32", "F16", "BF16")
 _DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _MIXTRAL = {"gate_proj": "w1", "up_proj": "w3", "down_proj": "w2"}
@@ -84,14 +85,33 @@ def _files(source: Checkpoint, format: Format) -> dict[str, str]:
         for name in source.tensors
         if name.startswith("rope_")
     }
-    rows = source.tensors["token_embd.weight"].shape[0]
+    embedding = source.tensors.get(EMBEDDING)
+    if embedding is None or len(embedding.shape) != 2:
+        found = "is missing" if embedding is None else f"has shape {embedding.shape}"
+        raise UnsupportedModel(
+            f"{source.path}: {EMBEDDING} {found}; a Hugging Face folder needs an embedding matrix"
+        )
+    rows = embedding.shape[0]
     config = make_config(source.metadata, source.tensors, factors, rows, _DTYPES[format.name])
     tokenizer, settings = make_tokenizer(source.metadata)
     return {
-        "config.json": json.dumps(config, indent=2),
+        "config.json": _config_text(source, config),
         "tokenizer.json": json.dumps(tokenizer, ensure_ascii=False),
         "tokenizer_config.json": json.dumps(settings, indent=2, ensure_ascii=False),
     }
+
+
+def _config_text(source: Checkpoint, config: Mapping[str, object]) -> str:
+    """Return config.json. Raises UnsupportedModel for a value that it has no place for."""
+    for key, value in config.items():
+        try:
+            json.dumps(value)
+        except TypeError:
+            raise UnsupportedModel(
+                f"{source.path}: config.json holds one {key} for all layers, the source has"
+                f" {printable(str(value), 60)}"
+            ) from None
+    return json.dumps(config, indent=2)
 
 
 def _targets(source: Checkpoint) -> list[_Target]:
@@ -116,6 +136,10 @@ def _targets(source: Checkpoint) -> list[_Target]:
             )
         shift = -1.0 if architecture.startswith("gemma") and "norm" in role else 0.0
         if role.endswith("_exps"):
+            if len(info.shape) != 3:
+                raise UnsupportedModel(
+                    f"{source.path}: {name} has shape {info.shape}; a stack of experts has 3 axes"
+                )
             experts, rows, _ = info.shape
             for expert in range(experts):
                 found.append(
@@ -155,11 +179,15 @@ def _write_tensors(
             for weights in _slabs(source, target, threads):
                 writer.write(target.name, quantize(weights, format, threads=threads).data)
                 done += weights.size
+            if 0 in target.shape:
+                writer.write(target.name, np.empty(0, np.uint8))
             yield TensorExported(target.name, done)
 
 
 def _slabs(source: Checkpoint, target: _Target, threads: int) -> Iterator[F32]:
-    """Yield the float32 rows of a target in order, some at a time."""
+    """Yield the float32 rows of a target in order, some at a time; nothing if it has no weights."""
+    if 0 in target.shape:
+        return
     columns = target.source.columns
     rows = int(np.prod(target.shape[:-1], dtype=np.int64))
     size = rows // target.heads if target.heads else 1  # of what must be read together

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from zeropoint.calibration import Calibration
 from zeropoint.checkpoints import Checkpoint
 from zeropoint.checkpoints.values import UInt32
+from zeropoint.errors import printable
 from zeropoint.plans import Choice, quantized_metadata, recipe_of
 from zeropoint.quantizers.records import Options
 
@@ -23,6 +24,7 @@ SOURCE_SHA256 = "zeropoint.source.sha256"
 UNKNOWN_SHA256 = "0" * 64
 OURS = "zeropoint."
 IMATRIX = "quantize.imatrix."
+NAME = 255  # characters of a file's name; bytes in it that are not UTF-8 are written as escapes
 LONGEST = 127  # bytes of a string that llama.cpp reads back from these keys
 
 
@@ -47,7 +49,7 @@ def output_metadata(
     architecture = str(source.metadata.get("general.architecture", ""))
     metadata["zeropoint.version"] = __version__
     metadata["zeropoint.recipe"] = str(recipe_of(choices, architecture))
-    names = [path.name for path in source.files]
+    names = [printable(path.name, NAME) for path in source.files]
     metadata["zeropoint.source.file"] = names[0] if len(names) == 1 else names
     return metadata | source_hash([UNKNOWN_SHA256] * len(names))
 
@@ -56,7 +58,7 @@ def importance_facts(calibration: Calibration, file: Path | None) -> dict[str, o
     """Return llama.cpp's keys about an importance matrix, and the hash of its file."""
     facts: dict[str, object] = {}
     if file:
-        facts[IMATRIX + "file"] = shortened(file.name)
+        facts[IMATRIX + "file"] = shortened(printable(file.name, NAME))
     if calibration.datasets:
         facts[IMATRIX + "dataset"] = shortened(base_name(calibration.datasets[0]))
     facts[IMATRIX + "entries_count"] = UInt32(len(calibration.statistics))

@@ -1,0 +1,40 @@
+"""The command class of every verb: what is checked once, before any verb runs."""
+
+import math
+from typing import Any
+
+from typer import BadParameter, Context
+from typer.core import TyperCommand
+
+MAX_INTEGER = 2**31 - 1
+MAX_SEED = 2**64 - 1
+MAX_THREADS = 1024  # a kernel call with more would fail to start them
+
+
+class Verb(TyperCommand):
+    """A verb whose parameters are checked as a whole before it is called."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Check the parameters, then call the verb. Raises BadParameter."""
+        check_numbers(ctx)
+        return super().invoke(ctx)
+
+
+def check_numbers(ctx: Context) -> None:
+    """Refuse numbers that no verb can use. Raises BadParameter that names the option.
+
+    A range in an option's definition states what makes sense. This bounds all other numbers, so
+    that none of them overflows a machine integer or is not finite somewhere deep in a computation.
+    """
+    for parameter in ctx.command.params:
+        value = ctx.params.get(parameter.name or "")
+        name = " / ".join(parameter.opts)
+        for number in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(number, float) and not math.isfinite(number):
+                raise BadParameter(f"{number} is not a finite number", ctx, param_hint=name)
+            if isinstance(number, int) and abs(number) > (limit := _limit(parameter.name)):
+                raise BadParameter(f"the maximum is {limit}", ctx, param_hint=name)
+
+
+def _limit(name: str | None) -> int:
+    return {"seed": MAX_SEED, "threads": MAX_THREADS}.get(name or "", MAX_INTEGER)
