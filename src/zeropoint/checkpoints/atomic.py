@@ -2,9 +2,13 @@
 
     .NAME.part beside NAME  →  data  →  fsync  →  rename over NAME  →  fsync of the directory
 
-Whatever ends the process, NAME is the old file or the new one, whole. A part that was left behind
-is removed by the next run: it has no lock, while a part that is being written has one. So two
-writers of one name do not meet either: the second is told so and stops.
+Whatever ends the process, NAME is the old file or the new one, complete.
+
+A part belongs to its writer: it is locked from its creation until the directory is synced. One
+rule makes every name safe: only the process that holds the lock of a file may rename or remove it,
+and it first checks that the name still leads to that file. So no writer can publish or remove the
+part of another one. A part without a lock was left by a process that died; the next writer removes
+it.
 """
 
 import contextlib
@@ -19,11 +23,15 @@ from zeropoint.checkpoints import io
 from zeropoint.errors import CheckpointError, NotEnoughSpace, printable
 
 ATTEMPTS = 100  # to claim a part while other processes come and go
+BUSY = "is being written by another process"
 RESERVE = 1.02  # times the bytes to be written must be free
 
 
 class PartialFile:
-    """The part of one file; `write` at any offset, then `finish` and `publish`, or `discard`."""
+    """The part of one file: `write` at any offset, then `finish` and `publish`, or `discard`.
+
+    Raises CheckpointError if another process is writing the same file.
+    """
 
     def __init__(self, target: Path) -> None:
         self.target = target
@@ -49,30 +57,55 @@ class PartialFile:
             io.fsync(self._descriptor)
 
     def publish(self) -> None:
-        """Put the part in the place of the file. The caller syncs the directory."""
+        """Give the file its name, wait until the name is on the device, and release the lock."""
+        self.rename()
         with plain_errors(self.target):
-            io.rename(self.part, self.target)
+            io.fsync_dir(self.target.parent)
         self.close()
 
+    def rename(self) -> None:
+        """Give the file its name and keep the lock; the caller syncs the directory.
+
+        Raises CheckpointError if the part is no longer there.
+        """
+        assert self._descriptor is not None
+        with plain_errors(self.target):
+            if not names_file(self.part, self._descriptor):
+                raise CheckpointError(
+                    self.target, f"{self.part.name} was removed while it was being written"
+                )
+            io.rename(self.part, self.target)
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the file has its name, and no other file has taken it since."""
+        return self._descriptor is not None and names_file(self.target, self._descriptor)
+
     def close(self) -> None:
-        """Give up the descriptor and with it the lock; the part stays."""
+        """Release the lock. The part stays, if it was not renamed."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 
     def discard(self) -> None:
-        """Remove the part if it is there. Never raises: something else is already wrong."""
-        with contextlib.suppress(OSError):
-            io.unlink(self.part)
+        """Remove the part, unless it was renamed or is not ours. Never raises an OSError."""
+        self._remove(self.part)
         self.close()
+
+    def withdraw(self) -> None:
+        """Remove the file under its name, where it is still ours. Never raises an OSError."""
+        self._remove(self.target)
+
+    def _remove(self, name: Path) -> None:
+        with contextlib.suppress(OSError):
+            if self._descriptor is not None and names_file(name, self._descriptor):
+                io.unlink(name)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None:
-            self.discard()
-        self.close()
+    def __exit__(self, *_: object) -> None:
+        self.discard()
 
     def _claim(self) -> int:
         for _ in range(ATTEMPTS):
@@ -82,7 +115,7 @@ class PartialFile:
                 with stale_part(self.target):
                     continue
             # Another process may have found it before it was locked, and removed it as stale.
-            if io.lock(descriptor) and _is(descriptor, self.part):
+            if io.lock(descriptor) and names_file(self.part, descriptor):
                 return descriptor
             os.close(descriptor)
         raise CheckpointError(self.target, f"{self.part.name} cannot be claimed")
@@ -111,9 +144,9 @@ def stale_part(target: Path) -> Iterator[Path | None]:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise CheckpointError(target, f"{part.name} is in the way and is not a regular file")
         if not io.lock(descriptor):
-            raise CheckpointError(target, "is being written by another process")
+            raise CheckpointError(target, BUSY)
         yield part
-        if _is(descriptor, part):
+        if names_file(part, descriptor):
             io.unlink(part)
     finally:
         os.close(descriptor)
@@ -180,15 +213,14 @@ def write_file(target: Path, data: io.Bytes) -> None:
         part.write(data, 0)
         part.finish()
         part.publish()
-    with plain_errors(target):
-        io.fsync_dir(target.parent)
 
 
 def _named(path: Path) -> str:
     return printable(str(path), 140)
 
 
-def _is(descriptor: int, path: Path) -> bool:
+def names_file(path: Path, descriptor: int) -> bool:
+    """Return whether a name leads to the open file; a link leads nowhere."""
     try:
         return os.path.samestat(os.fstat(descriptor), os.lstat(path))
     except FileNotFoundError:

@@ -10,9 +10,11 @@ So a test can make any one of them fail. `ZEROPOINT_FAULT=KIND@N` names the N-th
 Interrupted calls (EINTR) are repeated by Python itself.
 """
 
+import ctypes
 import errno
 import fcntl
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 Bytes = bytes | bytearray | memoryview | NDArray[Any]  # contiguous
+
+# What systems and file systems without locks answer; EBADF: NFS, for a directory.
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL, errno.EBADF)
+AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux' renameat2
 
 KINDS = ("kill", "enospc", "eio", "short")
 
@@ -80,17 +86,31 @@ def open_claimed(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
-def lock(descriptor: int) -> bool:
-    """Claim a file until it is closed or this process ends; return False if another has it.
+def open_lock(path: Path) -> int:
+    """Open or create a file that is only there to be locked; never through a link."""
+    _meet(writes=True)
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    return os.open(path, flags, 0o600)
 
-    Where the file system knows no locks, everybody gets it.
+
+def open_dir(path: Path) -> int:
+    """Open a directory, to lock it; never through a link."""
+    _meet(writes=False)
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
+
+
+def lock(descriptor: int) -> bool:
+    """Claim a file or directory until it is closed or this process ends.
+
+    Returns False if another process has it. Where the file system has no locks (NFS has none for
+    directories), everybody gets it.
     """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError as error:
-        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL):
+        if error.errno not in NO_LOCKS:
             raise
     return True
 
@@ -132,6 +152,29 @@ def rename(source: Path, target: Path) -> None:
     """Put `source` in the place of `target`, at once for every onlooker."""
     _meet(writes=True)
     os.rename(source, target)
+
+
+def exchange(one: Path, other: Path) -> None:
+    """Swap two names at once for every onlooker. Raises OSError where the system cannot."""
+    _meet(writes=True)
+    function = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if function is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    names = os.fsencode(one), os.fsencode(other)
+    if function(AT_FDCWD, names[0], AT_FDCWD, names[1], RENAME_EXCHANGE):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def mkdir(path: Path) -> None:
+    """Create a directory that must not exist."""
+    _meet(writes=True)
+    os.mkdir(path)
+
+
+def rmtree(path: Path) -> None:
+    """Remove a directory and what is in it, never what a link leads to."""
+    _meet(writes=False)
+    shutil.rmtree(path)
 
 
 def unlink(path: Path) -> None:

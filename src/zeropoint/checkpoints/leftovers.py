@@ -38,14 +38,17 @@ def remove_leftovers(target: Path) -> None:
 
 
 def _remove_set(key: Path, shards: list[Path], names: list[str]) -> None:
+    """Remove the set that a dead process did not complete. The lock on its key part is held."""
     with stale_part(key) as part:
         if part is None or key.exists():
             return
         for shard in shards:
-            for path in (part_of(shard), shard):
-                if path.name in names:
-                    with contextlib.suppress(FileNotFoundError):
-                        io.unlink(path)
+            if part_of(shard).name in names:
+                with stale_part(shard):  # raises if a living process writes a file of this name
+                    pass
+            if shard.name in names:
+                with contextlib.suppress(FileNotFoundError):
+                    io.unlink(shard)
 
 
 def _indexed_shards(index: Path, target: Path) -> list[Path]:

@@ -188,10 +188,7 @@ def _read_json(path: Path) -> dict[str, object]:
 
 
 def _write(path: Path, data: bytes) -> None:
-    part = PartialFile(path)
-    try:
+    with PartialFile(path) as part:
         part.write(data, 0)
         part.finish()
         part.publish()
-    finally:
-        part.discard()

@@ -1,15 +1,16 @@
 """Writes a checkpoint, tensor by tensor, so that it appears complete or not at all.
 
 One file: its part is renamed over it at the end (see `atomic`). A set of shards cannot be replaced
-at once by any file system, so a set never replaces one: its names must be free. Its files are
+at once by any file system, so a set never replaces a file: its names must be free. Its files are
 renamed one by one and its key file last: the first shard of a GGUF, the index of safetensors.
-Without the key file nothing opens the set. If the process dies between two renames, the next run
-knows from the part of the key file which shards to remove (see `leftovers`).
+Without the key file nothing opens the set. The part of the key file is made first and locked until
+all is published, so it claims the whole set. If the process dies between two renames, the next run
+knows from that part which shards to remove (see `leftovers`).
 """
 
-import contextlib
 import os
-from collections.abc import Mapping, Sequence
+import resource
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +26,8 @@ from zeropoint.checkpoints.leftovers import remove_leftovers
 from zeropoint.checkpoints.safetensors_layout import plan_safetensors
 from zeropoint.errors import CheckpointError
 from zeropoint.formats import U8, QuantizedTensor
+
+OTHER_DESCRIPTORS = 64  # open files besides the parts of a set: sources, libraries, the terminal
 
 
 def create_checkpoint(
@@ -93,6 +96,7 @@ class CheckpointWriter:
         self._parts: dict[int, PartialFile] = {}
         for path in self.files:
             check_target(path, sources)
+        _check_descriptors(target, len(self.files))
         check_space(self.files[0].parent, target, plan.size)
 
     @property
@@ -138,14 +142,10 @@ class CheckpointWriter:
     def __enter__(self) -> Self:
         with plain_errors(self.target):
             remove_leftovers(self.target if self.is_set else self.files[0])
-        for path in self.files:
-            if self.is_set and path.exists():
-                reason = (
-                    "exists, and a set of files replaces none; remove it or choose another name"
-                )
-                raise CheckpointError(path, reason)
         try:
             self._part(self.plan.key)  # the claim on the whole set
+            # After the claim: another process may have completed this set until now.
+            self._check_free(self.files)
         except BaseException:
             self._discard()
             raise
@@ -164,7 +164,7 @@ class CheckpointWriter:
             self._discard()
 
     def _discard(self) -> None:
-        """Remove the parts that there still are; after publishing there are none."""
+        """Remove the parts that were not published, and release all locks."""
         for index in sorted(self._parts, key=self.plan.key.__eq__):  # the key part goes last
             self._parts[index].discard()
 
@@ -184,7 +184,6 @@ class CheckpointWriter:
         last = self._next == len(self._spans) or self._spans[self._next][0] != index
         if last and index != self.plan.key:
             part.finish()
-            part.close()  # many shards shall not need as many open files
 
     def _publish(self) -> None:
         if self._next < len(self._spans):
@@ -192,23 +191,42 @@ class CheckpointWriter:
             raise ValueError(f"{missing} and what follows it was not written")
         key = self._part(self.plan.key)
         key.finish()
-        published: list[Path] = []
         try:
             for index, part in self._parts.items():
                 if index != self.plan.key:
-                    published.append(part.target)
-                    part.publish()
-            if published:
+                    self._check_free([part.target])
+                    part.rename()
+            if self.is_set:
                 self._sync_names()
-            key.publish()
+                self._check_free([key.target])
+            key.rename()
         except BaseException:
-            # None of the shards was there before. If the key file is in place, all is done.
-            for path in published if os.path.lexists(key.part) else ():
-                with contextlib.suppress(OSError):
-                    io.unlink(path)
+            # None of the shards was there before. If the key file has its name, all is done.
+            for part in () if key.is_named else self._parts.values():
+                part.withdraw()
             raise
         self._sync_names()
+
+    def _check_free(self, paths: Iterable[Path]) -> None:
+        """Raise CheckpointError if a file of a set would replace another one."""
+        for path in paths if self.is_set else ():
+            if os.path.lexists(path):
+                reason = (
+                    "exists, and a set of files replaces none; remove it or choose another name"
+                )
+                raise CheckpointError(path, reason)
 
     def _sync_names(self) -> None:
         with plain_errors(self.target):
             io.fsync_dir(self.files[0].parent)
+
+
+def _check_descriptors(target: Path, files: int) -> None:
+    """Refuse a set of more files than may be open: a part stays locked until all are complete."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if limit != resource.RLIM_INFINITY and files > max(limit - OTHER_DESCRIPTORS, 1):
+        raise CheckpointError(
+            target,
+            f"would become {files:,} files, and this process may have {limit:,} files open; "
+            "make the shards larger, or raise the limit with `ulimit -n`",
+        )

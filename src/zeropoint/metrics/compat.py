@@ -134,7 +134,7 @@ class Part:
         return len(data)
 
     def publish(self) -> None:
-        """Give the file its name."""
+        """Give the complete file its name."""
         self._part.finish()
         self._part.publish()
 

@@ -5,8 +5,6 @@ shifted norms become transformers' own. The folder appears complete or not at al
 """
 
 import json
-import os
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,16 +12,18 @@ from pathlib import Path
 import numpy as np
 
 from zeropoint import kernels
-from zeropoint.checkpoints import Checkpoint, NewTensor, TensorInfo, create_checkpoint
+from zeropoint.checkpoints import Checkpoint, NewTensor, TensorInfo, create_checkpoint, write_file
 from zeropoint.checkpoints.config_file import make_config
 from zeropoint.checkpoints.huggingface import interleaved_rows
 from zeropoint.checkpoints.names import huggingface_name
+from zeropoint.checkpoints.partial_folder import PartialFolder
 from zeropoint.checkpoints.tokenizer_file import make_tokenizer
-from zeropoint.errors import CheckpointError, UnsupportedModel, printable
+from zeropoint.errors import UnsupportedModel, printable
 from zeropoint.formats import F32, Format
 from zeropoint.quantizers.nearest import dequantize, quantize
 
 EMBEDDING = "token_embd.weight"
+WEIGHTS = "model.safetensors"
 WIDE = ("F32", "F16", "BF16")
 _DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _MIXTRAL = {"gate_proj": "w1", "up_proj": "w3", "down_proj": "w2"}
@@ -51,32 +51,26 @@ class _Target:
 
 
 def export_folder(
-    source: Checkpoint, folder: Path, format: Format, *, threads: int
+    source: Checkpoint, folder: Path, format: Format, *, threads: int, overwrite: bool = False
 ) -> Iterator[TensorExported]:
     """Write `source` (under GGUF names) as `folder`, its weights in `format` (F32, F16 or BF16).
 
-    Raises UnsupportedModel for what transformers has no name for, CheckpointError if the folder
-    exists and is not empty.
+    Raises UnsupportedModel for what transformers has no name for, CheckpointError if the folder is
+    not empty (with `overwrite`: if it holds other files than an exported model has) or if another
+    process is writing it.
     """
     if format.name not in WIDE:
         raise UnsupportedModel(
             f"a Hugging Face folder is written in {', '.join(WIDE)}, not in {format.name}; "
             "write a .gguf file for that"
         )
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise CheckpointError(folder, "exists; choose a new folder")
     targets = _targets(source)
     files = _files(source, format)
-    part = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    try:
+    with PartialFolder(folder, {*files, WEIGHTS}, overwrite=overwrite) as output:
         for name, text in files.items():
-            (part / name).write_text(text, "utf-8")
-        yield from _write_tensors(source, targets, part / "model.safetensors", format, threads)
-        os.replace(part, folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+            write_file(output.part / name, text.encode())
+        yield from _write_tensors(source, targets, output.part / WEIGHTS, format, threads)
+        output.publish()
 
 
 def _files(source: Checkpoint, format: Format) -> dict[str, str]:
