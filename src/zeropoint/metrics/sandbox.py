@@ -1,12 +1,13 @@
 """Runs Python that a model wrote against tests, in a process that can do no harm.
 
-`sandbox_child` takes its own powers away before the code runs; here is who watches it: the clock on
-the wall, and how much it writes.
+`sandbox_child` gives up its own powers before the code runs. This module starts that process and
+ends it if it runs too long, writes too much or starts too many threads.
 """
 
 import contextlib
 import json
 import os
+import platform
 import secrets
 import shutil
 import signal
@@ -18,8 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zeropoint.errors import MeasurementError
+from zeropoint.metrics.sandbox_filter import AUDIT_NUMBERS, assemble_filter, pack_filter
 
 _FILES, _DEPTH = 10_000, 50  # in the folder; more are not counted but ended
+_MAX_THREADS = 128
 BUSY = 10  # seconds that a busy machine may take for one of processor time
 
 
@@ -53,11 +56,14 @@ def run_python(solution: str, tests: str, limits: Limits | None = None) -> Ran:
     ending early are a failure with a reason. Raises MeasurementError if this machine cannot contain
     code (see `sandbox_child`): nothing was run then.
     """
+    if platform.machine() not in AUDIT_NUMBERS:
+        raise _not_contained(f"no list of system calls for {platform.machine()}")
     limits = limits or Limits()
     nonce = secrets.token_hex(16)
     job = {
         "solution": solution,
         "tests": tests,
+        "filter": pack_filter(assemble_filter(platform.machine())).hex(),
         "megabytes": limits.megabytes,
         "seconds": limits.seconds,
         "file_megabytes": limits.folder_megabytes,
@@ -99,8 +105,11 @@ def _watch(process: subprocess.Popen[bytes], folder: Path, limits: Limits) -> st
     """
     waited, pause = 0.0, 0.005
     while process.poll() is None:
-        if waited > limits.wall_seconds + BUSY * _processor_seconds(process.pid):
+        seconds, threads = _processor_seconds_and_threads(process.pid)
+        if waited > limits.wall_seconds + BUSY * seconds:
             return f"did not end within {limits.wall_seconds:g} s"
+        if threads > _MAX_THREADS:
+            return f"started more than {_MAX_THREADS} threads"
         if _used(folder) > limits.folder_megabytes << 20:
             return f"wrote more than {limits.folder_megabytes} MB, or {_FILES} files"
         time.sleep(pause)
@@ -109,13 +118,17 @@ def _watch(process: subprocess.Popen[bytes], folder: Path, limits: Limits) -> st
     return ""
 
 
-def _processor_seconds(pid: int) -> float:
-    """Return what a process has computed so far, all its threads together; 0 if it has ended."""
+def _processor_seconds_and_threads(pid: int) -> tuple[float, int]:
+    """Return the seconds that all threads of a process computed, and their number.
+
+    Both are 0 if the process has ended.
+    """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        ticks = int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK"), int(fields[17])
     except (OSError, ValueError, IndexError):
-        return 0.0
+        return 0.0, 0
 
 
 def _used(folder: Path) -> int:
@@ -149,10 +162,7 @@ def _reason(answer: bytes, nonce: str, code: int, limits: Limits) -> str:
         found = {}
     known = found.get("nonce") == nonce
     if known and "refused" in found:
-        raise MeasurementError(
-            f"code cannot be contained here, so it was not run: {found['refused']}; use Linux on "
-            "x86-64 or ARM, or leave --allow-code away"
-        )
+        raise _not_contained(str(found["refused"]))
     if known and found.get("passed") is True:
         return ""
     if "error" in found:
@@ -162,6 +172,13 @@ def _reason(answer: bytes, nonce: str, code: int, limits: Limits) -> str:
     if code == -signal.SIGXFSZ:
         return f"wrote more than {limits.folder_megabytes} MB"
     return f"crashed (signal {-code})" if code < 0 else "ended before its tests did"
+
+
+def _not_contained(reason: str) -> MeasurementError:
+    return MeasurementError(
+        f"code cannot be contained here, so it was not run: {reason}; use Linux on x86-64 or ARM, "
+        "or leave --allow-code away"
+    )
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -178,7 +195,8 @@ def _clear(folder: Path) -> None:
 
     def allow(_function: object, path: str, _error: object) -> None:
         with contextlib.suppress(OSError):
-            os.chmod(path, 0o700)
+            if not os.path.islink(path):  # os.chmod would change what the link leads to
+                os.chmod(path, 0o700)
 
     try:
         shutil.rmtree(folder, onerror=allow)
