@@ -1,0 +1,107 @@
+"""Makes system calls, or runs code, in forked children that have given up their powers.
+
+Run as a script: reads {"child", "ordinary", "filter", "jobs"} from stdin, where `child` is the path
+of `sandbox_child.py`, and writes a list with one outcome per job to stdout. A job is {"calls":
+[[number, argument...]...]}, whose outcome is {"returned": [[value, errno]...]}, or {"code": text},
+whose outcome is {"error": null or a sentence}. The outcome {"status": n} means that the child ended
+without an answer, by signal -n or with exit status n.
+
+`ordinary` runs the jobs as the user nobody, which only root can do.
+"""
+
+import ctypes
+import fcntl  # noqa: F401 (code in a job cannot read files as nobody if Python belongs to root)
+import importlib.util
+import json
+import mmap  # noqa: F401
+import os
+import select
+import shutil
+import signal
+import socket  # noqa: F401
+import sys
+import tempfile
+from types import ModuleType
+from typing import Any
+
+SECONDS = 20
+BLOCKED_SECONDS = 0.1  # a call that blocks is interrupted then
+NOBODY = 65534
+
+
+def load_child(path: str) -> ModuleType:
+    """Import `sandbox_child.py`, which is a script, as a module."""
+    spec = importlib.util.spec_from_file_location("sandbox_child", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def make_calls(libc: ctypes.CDLL, calls: list[list[int]]) -> list[tuple[int, int]]:
+    """Return the value and errno of each system call."""
+    signal.signal(signal.SIGALRM, lambda *_: None)
+    returned = []
+    for number, *arguments in calls:
+        ctypes.set_errno(0)
+        if len(calls) == 1:
+            signal.setitimer(signal.ITIMER_REAL, BLOCKED_SECONDS, BLOCKED_SECONDS)
+        value = libc.syscall(ctypes.c_long(number), *map(ctypes.c_ulong, arguments))
+        returned.append((value, ctypes.get_errno() if value == -1 else 0))
+    return returned
+
+
+def do(job: dict[str, Any], libc: ctypes.CDLL) -> dict[str, object]:
+    """Do one job, in a child that is contained already."""
+    if "calls" in job:
+        return {"returned": make_calls(libc, job["calls"])}
+    try:
+        exec(job["code"], {"libc": libc, "os": os})
+    except Exception as error:  # noqa: BLE001
+        return {"error": f"{type(error).__name__}: {error}"}
+    return {"error": None}
+
+
+def run(job: dict[str, Any], asked: dict[str, Any], child: ModuleType) -> dict[str, object]:
+    """Fork a child, take its powers away, let it do a job, and return the outcome."""
+    reader, writer = os.pipe()
+    folder = tempfile.mkdtemp()
+    pid = os.fork()
+    if pid == 0:
+        os.close(reader)
+        if asked["ordinary"]:
+            os.chown(folder, NOBODY, NOBODY)
+            os.setgroups([])
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+        os.chdir(folder)
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.syscall.restype = ctypes.c_long
+        limits = {"megabytes": 1024, "seconds": SECONDS, "file_megabytes": 4}
+        child.contain({"filter": asked["filter"], **limits})
+        os.write(writer, json.dumps(do(job, libc)).encode())
+        os._exit(0)
+    os.close(writer)
+    answer = b""
+    while select.select([reader], [], [], SECONDS)[0]:
+        part = os.read(reader, 1 << 20)
+        if not part:
+            break
+        answer += part
+    else:
+        os.kill(pid, signal.SIGKILL)
+    os.close(reader)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    shutil.rmtree(folder)
+    return json.loads(answer) if answer else {"status": status}  # type: ignore[no-any-return]
+
+
+def main() -> None:
+    """Do all jobs."""
+    asked = json.load(sys.stdin)
+    child = load_child(asked["child"])
+    json.dump([run(job, asked, child) for job in asked["jobs"]], sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
