@@ -71,7 +71,7 @@ nb::tuple bound_moments(Array<const float, 1> values, int threads) {
 }
 
 void bound_histogram(Array<const float, 1> values, double limit, Array<std::int64_t, 1> counts, int threads) {
-    if (counts.shape(0) != histogram_bins || !(limit > 0)) throw nb::value_error("histogram: 256 bins");
+    if (counts.shape(0) != histogram_bins) throw nb::value_error("histogram: counts must have 256 bins");
     nb::gil_scoped_release release;
     histogram(values.data(), values.size(), limit, counts.data(), threads);
 }

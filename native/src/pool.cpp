@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 
 namespace zeropoint {
@@ -41,11 +42,10 @@ bool soon(const Condition& done) {
 class Pool {
 public:
     void run(std::size_t count, int threads, const Task& task) {
-        const int helpers = int(std::min<std::size_t>(std::min(threads - 1, most_workers), count - 1));
-        while (workers_ < helpers) {
-            std::thread([this] { work(); }).detach();
-            ++workers_;
+        const int wanted = int(std::min<std::size_t>(std::min(threads - 1, most_workers), count - 1));
+        while (workers_ < wanted && add_worker()) {
         }
+        const int helpers = std::min(wanted, workers_);
         task_ = &task;
         count_ = count;
         error_ = nullptr;
@@ -71,6 +71,18 @@ private:
     // checks in the same instant that the job is still open.
     static constexpr std::uint32_t guests = 0xff, one_seat = 0x100, seats = 0xff00, one_serial = 0x10000,
                                    serials = 0xffff0000;
+
+    // False: the system has no thread or no memory for its stack. The job then runs on those there are,
+    // and the next job tries again.
+    bool add_worker() {
+        try {
+            std::thread([this] { work(); }).detach();
+        } catch (const std::system_error&) {
+            return false;
+        }
+        ++workers_;
+        return true;
+    }
 
     void work() {
         for (;;) {

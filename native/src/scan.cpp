@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cmath>
 #include <cstdint>
+#include <stdexcept>
 #include <vector>
 
 #include "zeropoint/cpu.hpp"
@@ -73,14 +75,18 @@ void histogram(const float* values, std::size_t count, double limit, std::int64_
     const Passes passes = active_passes();
     constexpr std::size_t step = 4096;
     const float scale = float(double(histogram_bins / 2) / limit);
+    if (!(scale > 0 && std::isfinite(scale)))
+        throw std::invalid_argument("histogram: the limit must be positive, finite and at least 2^-120");
     const std::size_t tasks = (count + values_per_task - 1) / values_per_task;
     std::vector<std::array<std::int64_t, histogram_bins>> parts(tasks);
     parallel_for(tasks, threads, [&](std::size_t task) {
+        const FloatMode mode;
         const std::size_t end = std::min(count, (task + 1) * values_per_task);
         std::int32_t bins[step];
         for (std::size_t at = task * values_per_task; at < end; at += step) {
             const std::size_t n = std::min(step, end - at);
-            passes.bins(values + at, n, scale, bins);
+            if (!passes.bins(values + at, n, scale, bins))
+                throw std::invalid_argument("histogram: a value is NaN");
             for (std::size_t i = 0; i < n; ++i) ++parts[task][std::size_t(bins[i])];
         }
     });

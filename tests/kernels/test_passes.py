@@ -57,6 +57,42 @@ def test_both_histograms_are_the_same(exponent: int, monkeypatch: pytest.MonkeyP
         np.testing.assert_array_equal(counts[0], other)
 
 
+BEYOND = [1.0, 1.5, 3e38, np.inf, -1.0, np.nextafter(np.float32(-1), -2), -1.5, -3e38, -np.inf]
+
+
+@pytest.mark.usefixtures("either")
+@pytest.mark.parametrize("limit", [2.0**-120, 1.0, 2.0**128])
+@pytest.mark.parametrize("count", [1, 7, 70_001])
+def test_values_beyond_the_limit_count_in_the_outermost_bins(limit: float, count: int) -> None:
+    with np.errstate(over="ignore"):
+        for value in np.float32(BEYOND) * np.float32(min(limit, 2.0**127)):
+            counts = kernels.histogram(np.full(count, value, np.float32), limit, threads=2)
+            place = np.floor(128 * (np.float64(value) / limit))
+            expected = int(np.clip(place, -128, 127)) + 128
+            assert np.flatnonzero(counts).tolist() == [expected]
+            assert counts[expected] == count
+
+
+@pytest.mark.usefixtures("either")
+@pytest.mark.parametrize("place", [0, 8, 69_999])
+def test_a_histogram_of_nan_is_an_error(place: int) -> None:
+    values = np.zeros(70_000, np.float32)
+    for bits in (0x7FC00000, 0xFFC00000, 0x7F800001):
+        values.view(np.uint32)[place] = bits
+        with pytest.raises(ValueError, match="a value is NaN"):
+            kernels.histogram(values, 1.0, threads=2)
+
+
+@pytest.mark.usefixtures("either")
+@pytest.mark.parametrize(
+    "limit", [0.0, -0.0, -1.0, np.nan, np.inf, -np.inf, 2.0**-121, 5e-324, 1e300]
+)
+def test_a_histogram_refuses_a_limit_that_bounds_no_bins(limit: float) -> None:
+    for values in ([0.0], [1.0], [-np.inf], []):
+        with pytest.raises(ValueError, match="the limit must be positive, finite"):
+            kernels.histogram(np.float32(values), limit)
+
+
 @pytest.mark.usefixtures("either")
 @pytest.mark.parametrize("weighted", [False, True])
 def test_the_worst_block_is_the_first_with_the_largest_error(weighted: bool) -> None:

@@ -26,7 +26,8 @@ Moments moments(const float* values, std::size_t count, int threads);
 constexpr std::size_t histogram_bins = 256;
 
 // Adds to `counts` how many values lie in each of 256 equal bins from −limit to limit, a power of two. A
-// bin holds its lower edge. What lies outside, which the caller rules out, counts in the outermost bins.
+// bin holds its lower edge. What lies outside counts in the outermost bins. Throws std::invalid_argument,
+// before `counts` is changed, if a value is NaN or 128 / limit is not a positive finite float32.
 void histogram(const float* values, std::size_t count, double limit, std::int64_t* counts, int threads);
 
 struct WorstBlock {
@@ -47,7 +48,7 @@ struct Passes {
     double (*row_error)(const float* weights, const float* decoded, const float* importance,
                         std::size_t columns);
     Part (*part)(const float* values, std::size_t count);
-    void (*bins)(const float* values, std::size_t count, float scale, std::int32_t* bins);
+    bool (*bins)(const float* values, std::size_t count, float scale, std::int32_t* bins);
 };
 
 namespace baseline { Passes passes(); }

@@ -63,13 +63,18 @@ Part part(const float* values, std::size_t count) {
     return {tree(sum), tree(squares), *std::max_element(most, most + lanes)};
 }
 
-void bins(const float* values, std::size_t count, float scale, std::int32_t* result) {
+// Any value gets a bin of the table, NaN the lowest; false: a value was NaN.
+bool bins(const float* values, std::size_t count, float scale, std::int32_t* result) {
+    std::int32_t nans = 0;
     for (std::size_t i = 0; i < count; ++i) {
         const float place = values[i] * scale;  // exact: a power of two
-        std::int32_t bin = std::int32_t(std::min(std::max(place, -half), half));
+        nans |= place != place;
+        // In this order of arguments, max turns NaN into -half.
+        std::int32_t bin = std::int32_t(std::min(std::max(-half, place), half));
         bin -= float(bin) > place;  // the cast rounds to zero; a bin reaches down from its edge
-        result[i] = std::min(bin + half_bins, int(histogram_bins) - 1);
+        result[i] = std::min(std::max(bin + half_bins, 0), int(histogram_bins) - 1);
     }
+    return !nans;
 }
 
 }  // namespace

@@ -24,16 +24,27 @@ def moments(values: F32, *, threads: int = 1) -> tuple[float, float, int]:
 
 
 def histogram(values: F32, limit: float, *, threads: int = 1) -> NDArray[np.int64]:
-    """Count (n,) finite values in 256 equal bins from −limit to limit: (256,).
+    """Count (n,) values in 256 equal bins from −limit to limit: (256,).
 
-    `limit` is a power of two above all magnitudes. A bin holds its lower edge.
+    `limit` is a power of two, at least 2^-120. A bin holds its lower edge. Values outside of the
+    limits, infinities among them, count in the outermost bins. Raises ValueError if a value is NaN
+    or if 128 / limit is not a positive finite float32.
     """
     counts = np.zeros(BINS, np.int64)
     module = native()
     if module is not None:
         module.histogram(np.ascontiguousarray(values, np.float32), limit, counts, threads)
         return counts
-    bins = np.floor(values * np.float32(BINS / 2 / limit)).astype(np.int64) + BINS // 2
+    with np.errstate(over="ignore", divide="ignore"):
+        scale = np.float32(np.float64(BINS / 2) / limit)
+    if not (scale > 0 and np.isfinite(scale)):
+        raise ValueError("histogram: the limit must be positive, finite and at least 2^-120")
+    values = np.asarray(values, np.float32)
+    if np.isnan(values).any():
+        raise ValueError("histogram: a value is NaN")
+    with np.errstate(over="ignore"):
+        places = np.floor(values * scale)
+    bins = np.clip(places, -BINS // 2, BINS // 2 - 1).astype(np.int64) + BINS // 2
     return counts + np.bincount(bins, minlength=BINS)
 
 

@@ -3,6 +3,7 @@
 Both are collected slab by slab, so that their memory does not depend on the tensor.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,8 +26,10 @@ class Histogram:
         self.limit = 2.0**-40
 
     def add(self, values: F32, *, threads: int = 1) -> None:
-        """Count finite values (n,)."""
+        """Count finite values (n,). Raises ValueError if one is not finite."""
         largest = abs(float(values[kernels.moments(values, threads=threads)[2]]))
+        if not math.isfinite(largest):
+            raise ValueError("histogram: a value is not finite")
         while largest >= self.limit:
             pairs = self.counts.reshape(BINS // 2, 2).sum(axis=1)
             self.counts = np.pad(pairs, BINS // 4)
