@@ -5,10 +5,11 @@ from pathlib import Path
 import ggml_peer
 import numpy as np
 
-from zeropoint.formats import GGML_TYPES
+from zeropoint.formats import FORMATS, GGML_TYPES
 
 HERE = Path(__file__).parent
 NO_DECODER = {"F32", "F64", "I8", "I16", "I32", "I64"}  # in ggml's traits
+SUPER_BLOCKS = ("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_XS")
 ENCODED = (
     *("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K"),
     *("IQ4_NL", "IQ4_XS", "MXFP4", "NVFP4", "Q1_0", "Q2_0", "TQ1_0", "TQ2_0"),
@@ -32,7 +33,11 @@ def decoded() -> dict[str, np.ndarray]:
 
 
 def encoded() -> dict[str, np.ndarray]:
-    """Return weights, importance, and per type the squared error of ggml's blocks, per row."""
+    """Return weights, importance, and per type the squared error of ggml's blocks, per row.
+
+    With importance, an error in a super-block format costs the importance times `size_factors`:
+    what ggml and we minimize there.
+    """
     rng = np.random.default_rng(2026)
     rows = [
         rng.normal(size=(4, 512)) * 0.02,
@@ -53,11 +58,30 @@ def encoded() -> dict[str, np.ndarray]:
                 weights.shape
             )
             cost = 1.0 if given is None else given.astype(np.float64)
+            if given is not None and name in SUPER_BLOCKS:
+                cost = cost * size_factors(weights)
             error = (cost * (weights.astype(np.float64) - back) ** 2).sum(axis=1)
             arrays[f"{name}/{key}"] = error
     return arrays
 
 
+def size_factors(weights: np.ndarray) -> np.ndarray:
+    """Return √(2 · mean square of the block of 256 + weight²) of each weight, in float64."""
+    x = weights.astype(np.float64).reshape(len(weights), -1, 256)
+    factors: np.ndarray = np.sqrt(2 * (x**2).mean(axis=2, keepdims=True) + x**2)
+    return factors.reshape(weights.shape)
+
+
+def importance_blocks(weights: np.ndarray, importance: np.ndarray) -> dict[str, np.ndarray]:
+    """Return, per super-block format, our blocks of one row of each kind of weights."""
+    rows = weights[::4].reshape(-1, 256)
+    given = np.tile(importance.reshape(-1, 256), (len(weights[::4]), 1))
+    return {name: FORMATS[name].encode_blocks(rows, given) for name in SUPER_BLOCKS}
+
+
 if __name__ == "__main__":
     np.savez_compressed(HERE / "decode.npz", **decoded())
-    np.savez_compressed(HERE / "encode.npz", **encoded())
+    arrays = encoded()
+    np.savez_compressed(HERE / "encode.npz", **arrays)
+    blocks = importance_blocks(arrays["weights"], arrays["importance"])
+    np.savez_compressed(HERE / "importance_blocks.npz", **blocks)

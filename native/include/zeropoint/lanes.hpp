@@ -63,6 +63,20 @@ ZEROPOINT_INLINE Floats larger(Floats a, Floats b) {
 #endif
 }
 
+// Rounded correctly, as IEEE 754 requires: the same bits in every variant.
+ZEROPOINT_INLINE Floats square_root(Floats a) {
+#if defined(__AVX512F__)
+    return (Floats)_mm512_sqrt_ps((__m512)a);
+#elif defined(__AVX2__)
+    return (Floats)_mm256_sqrt_ps((__m256)a);
+#elif defined(__SSE2__)
+    return (Floats)_mm_sqrt_ps((__m128)a);
+#else
+    for (int i = 0; i < lanes; ++i) a[i] = __builtin_sqrtf(a[i]);
+    return a;
+#endif
+}
+
 ZEROPOINT_INLINE Floats clamp(Floats a, float low, float high) {
     return smaller(larger(a, splat(low)), splat(high));
 }

@@ -76,12 +76,19 @@ ZEROPOINT_INLINE void load_columns(const float* const (&rows)[lanes], Floats (&c
                        [&](float value) { return value != source.importance[0]; });
 }
 
-// Importance in units of the block's largest; what is next to nothing counts a little.
-ZEROPOINT_INLINE void scale_importance(Floats (&importance)[block_weights]) {
-    Floats most = splat(0), power, inverse_power;
-    for (const Floats& w : importance) most = larger(most, w);
+// Importance in units of the block's largest, times sqrt(2 · mean square + weight²): an error in a large
+// weight costs more. Importance of almost nothing counts a little.
+ZEROPOINT_INLINE void scale_importance(Tile& tile) {
+    Floats most = splat(0), squares = splat(0), power, inverse_power;
+    for (const Floats& w : tile.importance) most = larger(most, w);
     power_below(most, power, inverse_power);
-    for (Floats& w : importance) w = larger(w * inverse_power, splat(0x1p-30f));
+    for (const Floats& x : tile.weights) squares += x * x;
+    const Floats spread = squares * (2.0f / block_weights);
+    for (int k = 0; k < block_weights; ++k) {
+        const Floats x = tile.weights[k];
+        const Floats w = (tile.importance[k] * inverse_power) * square_root(spread + x * x);
+        tile.importance[k] = larger(w, splat(0x1p-30f));
+    }
 }
 
 // Takes blocks [first, first + count), count <= lanes (the last one again in the other lanes).
@@ -103,7 +110,7 @@ ZEROPOINT_INLINE void load_tile(Tile& tile, const Source& source, std::size_t fi
     for (Floats& weight : tile.weights) weight *= tile.inverse_unit;
     if constexpr (Weighted) {
         load_columns(importance, tile.importance);
-        scale_importance(tile.importance);
+        scale_importance(tile);
     }
 }
 

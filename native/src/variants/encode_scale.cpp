@@ -286,10 +286,13 @@ void encode_q6_k(const Source& source, u8* blocks, std::size_t first, std::size_
 }
 
 void encode_iq4_xs(const Source& source, u8* blocks, std::size_t first, std::size_t count) {
-    constexpr Effort effort{.below = 4, .above = 8, .both_signs = true, .slacks = {1.15f},
-                            .near = 4, .nudges = {1.03f, 0.97f, 1}};
-    const auto run = is_weighted(source) ? encode<BlockIQ4_XS, Iq4, 32, -32, 31, true, effort>
-                                         : encode<BlockIQ4_XS, Iq4, 32, -32, 31, false, effort>;
+    constexpr Effort plain{.below = 4, .above = 8, .both_signs = true, .slacks = {1.15f},
+                           .near = 4, .nudges = {1.03f, 0.97f, 1}};
+    // Room for the largest weight on level -127 with group scale -32, or on level 113 with 31.
+    constexpr Effort weighted{.below = 4, .above = 8, .both_signs = true, .slacks = {float(127.0 * 32 / (113 * 31))},
+                              .near = 4, .nudges = {1.03f, 0.97f, 1}};
+    const auto run = is_weighted(source) ? encode<BlockIQ4_XS, Iq4, 32, -32, 31, true, weighted>
+                                         : encode<BlockIQ4_XS, Iq4, 32, -32, 31, false, plain>;
     run(pack_iq4_xs, source, blocks, first, count);
 }
 

@@ -1,6 +1,6 @@
 """Formats whose 4-bit codes stand for the 16 values of a table: w = scale · table[q]."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,9 @@ IQ4_XS_SEARCH = ScaleSearch(
     near=4,
     nudges=(1.03, 0.97, 1),
 )
+# With importance, d has room for the largest weight on either end of the table: level −127 with
+# group scale −32, or level 113 with group scale 31.
+IQ4_XS_IMPORTANCE_SEARCH = replace(IQ4_XS_SEARCH, slacks=(127 * 32 / (113 * 31),))
 # Twice the values of FP4 E2M1, which are 0, ½, 1, 1½, 2, 3, 4, 6 and their negatives; −0 is 0.
 E2M1_DOUBLED: F32 = np.array([0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12], np.float32)
 
@@ -86,7 +89,9 @@ class IQ4_XS(StorageFormat):
         check_weights(weights, importance, 256)
         if not len(weights):
             return np.empty((0, self.block_bytes), np.uint8)
-        found = IQ4_XS_SEARCH(weights, unless_constant(importance))
+        importance = unless_constant(importance)
+        search = IQ4_XS_SEARCH if importance is None else IQ4_XS_IMPORTANCE_SEARCH
+        found = search(weights, importance)
         groups = found.scales + 32
         high = gather((groups >> 4).reshape(-1, 2, 4).swapaxes(1, 2), 2)
         low = gather((groups & 15).reshape(-1, 4, 2).swapaxes(1, 2), 4)

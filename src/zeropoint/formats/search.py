@@ -5,10 +5,12 @@ A block of 256 weights x has groups g, and with float16 factors d and dmin the f
     x ≈ d · s_g · level(q)                 s_g, m_g, q integers of few bits
     x ≈ d · s_g · q − dmin · m_g
 
-Wanted is the least Σ importance · (x − ŵ)², where only what can be stored counts: the error of a
-candidate is measured with the stored scale, and with the nearest codes that it has. So nothing is
-lost by rounding afterwards, which is what ggml's encoders do (ggml-quants.c, 2026-10): they look
-for the best free scale of each group, round it, and round the codes again.
+The search minimizes Σ cost · (x − ŵ)². Without importance the cost is 1. With importance it is
+importance · √(σ² + x²), where σ² is twice the mean square of the block: an error in a large weight
+costs more (decision 5 says why). Only what can be stored counts: the error of a candidate is
+measured with the stored scale, and with the nearest codes that it has. So nothing is lost by
+rounding afterwards, which is what ggml's encoders do (ggml-quants.c, 2026-10): they look for the
+best free scale of each group, round it, and round the codes again.
 
     1. d from the largest weight of each group, as plain rounding has it, with some room above.
     2. For each group, the error of many integers s_g (and m_g) around the plain one.
@@ -21,8 +23,8 @@ Plain rounding is one of the candidates, so the result is never worse than it.
 Arrays are (blocks, groups, weights of a group), float32 throughout, and sums over weights or groups
 are taken in index order (docs/decisions/0001-lanes-are-groups.md): the kernels give the same bits.
 Each block is first brought to a largest weight in 1 … 2 by a power of two, and each block's
-importance likewise: squares then neither overflow nor vanish, and nothing is rounded. Importance
-below 2^-30 of the largest counts as that, so that a weight that nobody asked for stays near.
+importance likewise: squares then neither overflow nor vanish, and nothing is rounded. In these
+units a cost below 2^-30 counts as 2^-30, so that a weight without importance stays near its value.
 """
 
 from dataclasses import dataclass
@@ -36,7 +38,7 @@ from zeropoint.formats.base import F32
 
 I32 = NDArray[np.int32]
 LARGEST_HALF = np.float32(65504)
-LEAST_IMPORTANCE = np.float32(2**-30)  # where the block's largest is 1 … 2
+LEAST_COST = np.float32(2**-30)  # where the block's largest importance is 1 … 2
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Blocks:
     """n blocks of weights in groups, in range, with their units: weight = unit · x."""
 
     x: F32  # (n, groups, size)
-    w: F32 | None  # (n, groups, size)
+    w: F32 | None  # (n, groups, size), the cost of a squared error; None: 1
     unit: F32  # (n, 1)
 
     @classmethod
@@ -77,10 +79,11 @@ class Blocks:
         if importance is None:
             return cls(x, None, unit)
         most = power_below(np.max(importance, axis=1, keepdims=True))
-        return cls(x, np.maximum(importance / most, LEAST_IMPORTANCE).reshape(x.shape), unit)
+        w = (importance / most).reshape(x.shape) * size_factor(x)
+        return cls(x, np.maximum(w, LEAST_COST), unit)
 
     def weigh(self, terms: F32) -> F32:
-        """Multiply terms by the importance, if there is one."""
+        """Multiply terms by their cost, if there is importance."""
         return terms if self.w is None else terms * self.w
 
     @cached_property
@@ -111,6 +114,14 @@ def unless_constant(importance: F32 | None) -> F32 | None:
     if importance is None or (importance == importance[0, 0]).all():
         return None
     return importance
+
+
+def size_factor(x: F32) -> F32:
+    """Return √(σ² + x²) of weights (n, groups, size); σ² is twice the mean square of a block."""
+    squares = x * x
+    total = ordered_sum(squares.reshape(len(x), -1))
+    factor: F32 = np.sqrt((total * np.float32(2 / 256))[:, None, None] + squares)
+    return factor
 
 
 def power_below(values: F32) -> F32:
