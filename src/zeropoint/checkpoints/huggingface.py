@@ -7,6 +7,7 @@ Names, shapes and metadata are GGUF's. Most tensors are only renamed. What reall
     gemma            norms hold weight + 1, which is what they multiply by
     experts          one tensor per expert becomes a stack; gate and up fused into one are parted
     bitnet           weights are rounded to −1, 0, 1 times their mean magnitude, as its layers do
+    output           left out where it is a copy of the embedding; GGUF ties them by its absence
     one-dimensional  stored as float32
     rope             Llama 3's and Phi 3's scaling becomes a tensor of factors
 
@@ -14,21 +15,25 @@ A `Source` says which rows of which tensors a tensor is made of, so that slabs o
 read.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint.checkpoints.base import Checkpoint, TensorInfo
-from zeropoint.checkpoints.configuration import read_configuration
+from zeropoint.checkpoints.configuration import Configuration, read_configuration
 from zeropoint.checkpoints.folder import CONFIG, read_config
-from zeropoint.checkpoints.names import bare_name, find_place, roles_of
+from zeropoint.checkpoints.names import find_place, roles_of
 from zeropoint.checkpoints.vocabulary_files import read_vocabulary_files
 from zeropoint.errors import CheckpointError, UnsupportedModel, printable
 from zeropoint.formats import F32, FORMATS, U8, QuantizedTensor
 
+LOG = logging.getLogger("zeropoint")
 Rows = NDArray[np.int64]
+_COMPARED = 1 << 22  # weights that are compared at once
 NAME_CHARACTERS = (
     255  # maximum of general.name; bytes of a folder name that are not UTF-8 are escaped
 )
@@ -64,23 +69,32 @@ def as_gguf(folder: Checkpoint) -> "HuggingFaceCheckpoint":
     config = read_config(path)
     if not config:
         raise CheckpointError(path, "has no config.json beside its tensors, so it is no model")
-    architecture, metadata, constants = read_configuration(path / CONFIG, config)
-    text = config.get("text_config")
-    merged = {**config, **text} if isinstance(text, dict) else config
-    sources = find_sources(folder, architecture, merged)
-    if "token_embd.weight" not in sources:
-        raise CheckpointError(path, "has no embedding (model.embed_tokens.weight)")
-    rows, said = sources["token_embd.weight"].shape[0], merged.get("vocab_size")
-    if said not in (None, rows):
-        raise CheckpointError(
-            path / CONFIG, f"vocab_size is {said!r}, but the embedding has {rows} rows"
-        )
-    add_constants(sources, constants)
+    configuration = read_configuration(path / CONFIG, config)
+    sources = find_sources(folder, configuration)
+    rows = sources["token_embd.weight"].shape[0]
+    if configuration.vocab_size != rows:
+        reason = f"vocab_size is {configuration.vocab_size}, but the embedding has {rows} rows"
+        raise CheckpointError(path / CONFIG, reason)
+    add_constants(sources, configuration.constants)
+    metadata = dict(configuration.metadata)
     metadata["general.name"] = printable(
         str(config.get("_name_or_path") or path.resolve().name), NAME_CHARACTERS
     )
     metadata |= read_vocabulary_files(path, rows)
+    _warn(path / CONFIG, configuration)
     return HuggingFaceCheckpoint(folder, metadata, sources)
+
+
+def _warn(path: Path, configuration: Configuration) -> None:
+    """Log which keys were ignored; transformers ignores them as well."""
+    names = [printable(name) for name in configuration.ignored]
+    if names:
+        listed = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+        LOG.warning(
+            "%s: ignored %s, as transformers does for this family",
+            printable(str(path), 140),
+            listed,
+        )
 
 
 class HuggingFaceCheckpoint(Checkpoint):
@@ -175,19 +189,19 @@ def _encode(weights: F32, tensor: TensorInfo) -> U8:
     return tensor.format.encode_blocks(weights.reshape(-1, tensor.format.block_size))
 
 
-def find_sources(
-    folder: Checkpoint, architecture: str, config: Mapping[str, object]
-) -> dict[str, Source]:
+def find_sources(folder: Checkpoint, configuration: Configuration) -> dict[str, Source]:
     """Say for every GGUF tensor of a folder what it is made of, in GGUF's order.
 
     Raises UnsupportedModel for a tensor of the text model that has no place, CheckpointError for a
-    stack that lacks an expert.
+    stack that lacks an expert, a bias that the configuration excludes, and a missing embedding or
+    output matrix.
     """
+    architecture = configuration.architecture
     roles = roles_of(architecture)
     experts: dict[str, dict[int, str]] = {}
     sources: dict[str, Source] = {}
     for name, info in folder.tensors.items():
-        if _is_left_out(name, config):
+        if _is_left_out(name):
             continue
         place = find_place(name, roles)
         if place is None:
@@ -200,6 +214,10 @@ def find_sources(
                 f"{folder.path}: tensor {name!r} is {info.format.name}; only folders of F32, F16 "
                 "and BF16 weights are read"
             )
+        if place.name.endswith(".bias") and _role(place.name) not in configuration.biased:
+            reason = "transformers ignores this bias because config.json says there is none"
+            key = " (attention_bias, mlp_bias)" if place.name.startswith("blk.") else ""
+            raise CheckpointError(folder.path, f"{reason}{key}", field=name)
         if place.expert is not None:
             experts.setdefault(place.name, {})[place.expert] = name
         elif place.fused:
@@ -208,21 +226,59 @@ def find_sources(
             sources[place.name] = _plain(name, info)
     for stack, members in experts.items():
         sources[stack] = _stack(folder, stack, members)
-    _adapt(sources, architecture, config)
-    if "output.weight" in sources and architecture.startswith(("gemma", "bitnet")):
-        raise UnsupportedModel(
-            f"{folder.path}: has an output matrix of its own; {architecture} files have none"
-        )
+    _tie(folder, sources, tied=configuration.tied)
+    _adapt(sources, configuration)
     return dict(sorted(sources.items(), key=lambda item: _order(item[0])))
 
 
-def _is_left_out(name: str, config: Mapping[str, object]) -> bool:
-    """Tell whether a tensor is not part of a text model's file: vision, buffers, a tied head."""
+def _is_left_out(name: str) -> bool:
+    """Tell whether a tensor is not part of a text model's file: vision, buffers."""
     if name.endswith(("rotary_emb.inv_freq", "masked_bias", "attn.bias")):
         return True
-    if any(part in name for part in ("vision_tower", "vision_model", "multi_modal_projector")):
-        return True
-    return bool(bare_name(name) == "lm_head.weight" and config.get("tie_word_embeddings"))
+    return any(part in name for part in ("vision_tower", "vision_model", "multi_modal_projector"))
+
+
+def _role(name: str) -> str:
+    """Return a GGUF tensor's role in its layer: "attn_q" of "blk.0.attn_q.bias"."""
+    return name.split(".")[2] if name.startswith("blk.") else name
+
+
+def _tie(folder: Checkpoint, sources: dict[str, Source], *, tied: bool) -> None:
+    """Leave out an output matrix that equals the embedding; GGUF uses the embedding then.
+
+    As transformers does, an output matrix that differs is kept, whatever the configuration says,
+    and one of two tied matrices may be missing.
+    """
+    if tied and "token_embd.weight" not in sources and "output.weight" in sources:
+        sources["token_embd.weight"] = sources.pop("output.weight")
+    embedding, output = sources.get("token_embd.weight"), sources.get("output.weight")
+    if embedding is None:
+        raise CheckpointError(folder.path, "has no embedding (model.embed_tokens.weight)")
+    if output is None and not tied:
+        raise CheckpointError(
+            folder.path, "there is no lm_head.weight, but tie_word_embeddings is false"
+        )
+    if output is not None and _are_equal(folder, embedding.parts[0], output.parts[0]):
+        del sources["output.weight"]
+
+
+def _are_equal(folder: Checkpoint, first: Part, second: Part) -> bool:
+    """Compare two tensors' weights, some rows at a time, up to the first difference."""
+    one, other = folder.tensors[first.tensor], folder.tensors[second.tensor]
+    if one.shape != other.shape:
+        return False
+    step = max(_COMPARED // max(one.columns, 1), 1)
+    for start in range(0, one.rows, step):
+        slabs = [
+            folder.read_rows(name, start, min(start + step, one.rows))
+            for name in (one.name, other.name)
+        ]
+        if one.format == other.format and np.array_equal(slabs[0].data, slabs[1].data):
+            continue
+        weights, others = (slab.format.decode_blocks(slab.data).reshape(-1) for slab in slabs)
+        if not np.array_equal(weights, others):
+            return False
+    return True
 
 
 def _plain(name: str, info: TensorInfo) -> Source:
@@ -250,23 +306,21 @@ def _part_fused(sources: dict[str, Source], gate: str, name: str, info: TensorIn
         sources[target] = Source((experts, inner, width), [Part(name, rows)])
 
 
-def _adapt(sources: dict[str, Source], architecture: str, config: Mapping[str, object]) -> None:
+def _adapt(sources: dict[str, Source], configuration: Configuration) -> None:
     """Apply what differs by architecture to sources that are otherwise only renamed."""
-    heads = config.get("num_attention_heads")
-    kv_heads = config.get("num_key_value_heads") or heads
+    architecture = configuration.architecture
     for name, source in sources.items():
-        role = name.split(".")[2] if name.startswith("blk.") else name
+        role = _role(name)
         if architecture in ("llama", "smollm3") and role in ("attn_q", "attn_k"):
-            count = heads if role == "attn_q" else kv_heads
-            if not isinstance(count, int) or source.parts[0].rows.size % (2 * max(count, 1)):
+            count = configuration.heads if role == "attn_q" else configuration.kv_heads
+            if source.parts[0].rows.size % (2 * max(count, 1)):
                 raise UnsupportedModel(f"{name} cannot be parted into {count} heads")
             part = source.parts[0]
             source.parts = [Part(part.tensor, part.rows[interleaved_rows(part.rows.size, count)])]
         if architecture.startswith("gemma") and "norm" in role:
             source.add = 1.0
         matrix = role.startswith(("attn_", "ffn_")) and "norm" not in role
-        if architecture.startswith("bitnet") and matrix and config.get("quantization_config"):
-            source.ternary = True  # its layers round at every step; without that key they do not
+        source.ternary = configuration.ternary and matrix
 
 
 def interleaved_rows(rows: int, heads: int) -> Rows:

@@ -27,6 +27,7 @@ from zeropoint.cli import (
     tasks,
 )
 from zeropoint.cli.exits import Exits
+from zeropoint.cli.output import show_warnings
 from zeropoint.cli.verb import Verb
 
 app = typer.Typer(
@@ -81,6 +82,7 @@ for registered in app.registered_commands:  # here, so that no verb can forget i
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code (see `exits`)."""
     exits = Exits()
+    show_warnings()
     with exits:
         command = typer.main.get_command(app)
         words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]

@@ -5,6 +5,7 @@ with NO_COLOR. Text that came out of a model file is stripped of control charact
 """
 
 import json
+import logging
 import math
 import os
 import sys
@@ -163,3 +164,17 @@ def in_seconds(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+class _Warnings(logging.Handler):
+    """Prints what the package logs, such as settings of a model that were ignored."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        Output().warn(record.getMessage())
+
+
+def show_warnings() -> None:
+    """Print the package's log messages of level WARNING and above on stderr."""
+    logger = logging.getLogger("zeropoint")
+    if not any(isinstance(handler, _Warnings) for handler in logger.handlers):
+        logger.addHandler(_Warnings(logging.WARNING))

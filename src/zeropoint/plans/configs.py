@@ -8,7 +8,8 @@ periods that configs use for it. What a config does not say takes transformers' 
 from collections.abc import Mapping
 from pathlib import Path
 
-from zeropoint.checkpoints.configuration import FAMILIES, Reader
+from zeropoint.checkpoints.configuration import FAMILIES
+from zeropoint.checkpoints.settings import Settings
 from zeropoint.errors import UnsupportedModel, printable
 from zeropoint.plans import blueprints as parts
 from zeropoint.plans.blueprints import Blueprint, Heads, Latent, Part, Roles
@@ -69,7 +70,8 @@ class _Config:
         family = FAMILIES.get(self.kind)
         found = family.architecture if family else ARCHITECTURES.get(self.kind)
         self.architecture = found or self.kind.replace("_", "-") or "unnamed"
-        self.read = Reader(path, config, {**defaults, **(family.defaults if family else {})})
+        given = {key: value for key, value in config.items() if value is not None}
+        self.read = Settings(path, given, {**defaults, **(family.defaults if family else {})})
         other = any(word in self.kind for word in OTHERS) or config.get("is_encoder_decoder")
         if other and config.get("is_decoder") is not True:
             raise UnsupportedModel(
@@ -171,10 +173,11 @@ class _Config:
                 return parts.delta_net(self.width, keys, heads, sizes)
             case "kda":
                 linear = self.read.get("linear_attn_config")
-                inner = Reader(self.path, linear if isinstance(linear, Mapping) else {}, {})
+                given = linear if isinstance(linear, Mapping) else {}
+                inner = Settings(self.path, given, {"short_conv_kernel_size": 4})
                 return parts.kimi_delta(
                     self.width, inner.integer("num_heads"), inner.integer("head_dim"),
-                    inner.integer("short_conv_kernel_size", default=4),
+                    inner.integer("short_conv_kernel_size"),
                 )  # fmt: skip
             case "mamba":
                 return self.mamba()
@@ -304,7 +307,7 @@ class _Config:
                             "block_ff_dim")  # fmt: skip
         if self.read.get("block_auto_adjust_ff_dim") is True:  # LFM2: two thirds, rounded up
             step = self.number("block_multiple_of") or 256
-            multiplier = self.read.number("block_ffn_dim_multiplier", default=1.0)
+            multiplier = self.read.positive_or_none("block_ffn_dim_multiplier") or 1.0
             found = -(-int(multiplier * (2 * found // 3)) // step) * step
         if self.kind == "recurrent_gemma":  # counts gate and up together
             found //= 2

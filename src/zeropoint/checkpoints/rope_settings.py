@@ -1,0 +1,287 @@
+"""Rotary positions of a config.json as GGUF keys and factor tensors, as transformers 5 reads them.
+
+transformers takes `rope_scaling` instead of `rope_parameters` where both are given, fills in what
+neither has from the top of the file (`rope_theta`, `partial_rotary_factor`,
+`original_max_position_embeddings`), and reads the entries that the type uses. Gemma 3 has two sets,
+one for each kind of layer. What each type needs:
+
+    default   rope_theta
+    linear    factor
+    yarn      factor, beta_fast, beta_slow, and attention_factor or mscale and mscale_all_dim
+    llama3    factor, low_freq_factor, high_freq_factor; GGUF stores a tensor of divisors
+    longrope  long_factor, short_factor, and attention_factor or factor; two tensors of divisors
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from zeropoint.checkpoints.settings import Settings
+from zeropoint.checkpoints.values import Float32, UInt32
+
+Metadata = dict[str, object]
+Constants = dict[str, list[float]]
+
+FULL, SLIDING = "full_attention", "sliding_attention"
+
+
+@dataclass(frozen=True)
+class RopeDefaults:
+    """What transformers' class of a family assumes where a config.json says nothing."""
+
+    theta: float = 10000.0
+    sliding_theta: float | None = None  # Gemma 3: windowed layers have a base of their own
+    partial: bool = False  # Phi-3: only the first part of a head may turn
+
+
+@dataclass(frozen=True)
+class RopeKeys:
+    """What `read_rope` found: keys without the architecture, tensors by name."""
+
+    metadata: Metadata
+    constants: Constants
+    parts: tuple[Settings, ...]  # the objects of config.json that were read
+
+
+def read_rope(settings: Settings, defaults: RopeDefaults, head_size: int) -> RopeKeys:
+    """Return the keys and factor tensors of the rotary positions.
+
+    Raises CheckpointError for an entry that is missing or wrong, and for one that GGUF cannot
+    express.
+    """
+    if defaults.sliding_theta is not None:
+        return _read_gemma3(settings, defaults)
+    rope = _flat(settings, defaults.theta)
+    size = head_size
+    partial = _partial(settings, rope)
+    found: Metadata = {}
+    if defaults.partial:
+        size = int(head_size * partial)
+        found["rope.dimension_count"] = UInt32(size)
+    elif partial != 1.0:
+        raise rope.wrong("partial_rotary_factor", f"is {partial:g}; only phi3 folders may have one")
+    found["rope.freq_base"] = Float32(rope.positive("rope_theta"))
+    kind = _kind(rope)
+    if defaults.partial and kind in ("su", "yarn"):
+        kind = "longrope"  # what older Phi-3 folders call it; transformers replaces both
+    if kind not in _TYPES:
+        known = ", ".join(_TYPES)
+        raise rope.wrong("rope_type", f"{kind!r} cannot be expressed in GGUF; supported: {known}")
+    keys, constants = _TYPES[kind](settings, rope, size)
+    return RopeKeys(found | keys, constants, (rope,))
+
+
+def _flat(settings: Settings, theta: float) -> Settings:
+    """Return the one set of rotary parameters that all layers have."""
+    scaling, parameters = settings.group("rope_scaling"), settings.group("rope_parameters")
+    name, rope = ("rope_scaling", scaling) if scaling else ("rope_parameters", parameters)
+    top = settings.get("rope_theta")
+    base = theta if top is None else top
+    dropped = parameters.get("rope_theta") if scaling else None
+    if dropped is not None and dropped != rope.get("rope_theta", base):
+        raise settings.wrong(
+            "rope_parameters.rope_theta",
+            f"is {dropped!r}, but rope_scaling replaces all of rope_parameters and has no such "
+            "rope_theta; put it into rope_scaling",
+        )
+    for kind in (FULL, SLIDING):
+        if isinstance(rope.get(kind), Mapping):
+            raise settings.wrong(
+                f"{name}.{kind}", "only gemma3 files have rotary parameters for each kind of layer"
+            )
+    return Settings(settings.path, rope, {"rope_theta": base}, name)
+
+
+def _kind(rope: Settings) -> str:
+    old, kind = rope.get("type"), rope.get("rope_type")
+    return str(kind or old or "default")
+
+
+def _partial(settings: Settings, rope: Settings) -> float:
+    top = settings.positive_or_none("partial_rotary_factor")
+    own = rope.positive_or_none("partial_rotary_factor")
+    partial = own if own is not None else top if top is not None else 1.0
+    if partial > 1:
+        raise rope.wrong("partial_rotary_factor", f"{partial:g} is more than the whole head")
+    return partial
+
+
+def _read_gemma3(settings: Settings, defaults: RopeDefaults) -> RopeKeys:
+    parameters = settings.group("rope_parameters")
+    outer = Settings(settings.path, parameters, {}, "rope_parameters")
+    sets = []
+    for kind, key, theta in (
+        (FULL, "rope_theta", defaults.theta),
+        (SLIDING, "rope_local_base_freq", defaults.sliding_theta),
+    ):
+        top = settings.get(key)
+        base = {"rope_theta": theta if top is None else top}
+        own = dict(outer.group(kind)) or {"rope_type": "default"}
+        if kind == FULL:
+            own |= settings.group("rope_scaling")
+        sets.append(Settings(settings.path, own, base, f"rope_parameters.{kind}"))
+    full, sliding = sets
+    for rope in sets:
+        if _partial(settings, rope) != 1.0:
+            raise rope.wrong("partial_rotary_factor", "gemma3 files rotate whole heads")
+    kind = _kind(full)
+    if kind not in ("default", "linear"):
+        raise full.wrong("rope_type", f"{kind!r} cannot be expressed in gemma3 files")
+    if _kind(sliding) != "default":
+        raise sliding.wrong("rope_type", "gemma3 files scale no positions of windowed layers")
+    found: Metadata = {"rope.freq_base": Float32(full.positive("rope_theta"))}
+    local = sliding.positive("rope_theta")
+    if local != defaults.sliding_theta:
+        found["rope.freq_base_swa"] = Float32(local)
+    keys, _ = _TYPES[kind](settings, full, 0)
+    return RopeKeys(found | keys, {}, (outer, full, sliding))
+
+
+def _original(settings: Settings, rope: Settings) -> int:
+    """Return the context length before scaling, where transformers looks for it."""
+    own = rope.integer_or_none("original_max_position_embeddings")
+    top = settings.integer_or_none("original_max_position_embeddings")
+    return top or own or settings.integer("max_position_embeddings")
+
+
+def _default(settings: Settings, rope: Settings, size: int) -> tuple[Metadata, Constants]:
+    return {}, {}
+
+
+def _linear(settings: Settings, rope: Settings, size: int) -> tuple[Metadata, Constants]:
+    factor = rope.positive("factor")
+    return {"rope.scaling.type": "linear", "rope.scaling.factor": Float32(factor)}, {}
+
+
+def _yarn(settings: Settings, rope: Settings, size: int) -> tuple[Metadata, Constants]:
+    original = _original(settings, rope)
+    factor = rope.positive_or_none("factor")
+    if factor is None:
+        factor = settings.integer("max_position_embeddings") / original
+    if factor < 1:
+        raise rope.wrong("factor", f"{factor:g} must be at least 1")
+    if rope.get("truncate") not in (None, True):
+        raise rope.wrong("truncate", "GGUF can only express true")
+    fast = rope.positive("beta_fast") if rope.get("beta_fast") else 32.0
+    slow = rope.positive("beta_slow") if rope.get("beta_slow") else 1.0
+    if _reversed(rope, size, original, fast, slow):
+        raise rope.wrong("beta_slow", f"{slow:g} leaves no range below beta_fast {fast:g}")
+    found: Metadata = {
+        "rope.scaling.type": "yarn",
+        "rope.scaling.factor": Float32(factor),
+        "rope.scaling.original_context_length": UInt32(original),
+    }
+    # GGUF's runtimes multiply by 0.1 ln(factor) + 1 themselves; attn_factor is the rest.
+    rest = _yarn_magnitude(rope, factor) / yarn_magnitude(factor)
+    if abs(rest - 1) > 1e-7:
+        found["rope.scaling.attn_factor"] = Float32(rest)
+    if (fast, slow) != (32.0, 1.0):
+        found["rope.scaling.yarn_beta_fast"] = Float32(fast)
+        found["rope.scaling.yarn_beta_slow"] = Float32(slow)
+    return found, {}
+
+
+def yarn_magnitude(factor: float, scale: float = 1.0) -> float:
+    """Return what YaRN multiplies queries and keys by: 0.1 · scale · ln(factor) + 1.
+
+    1 for factors up to 1 (arXiv:2309.00071, section 3.4; `scale` is DeepSeek's mscale).
+    """
+    return 0.1 * scale * math.log(factor) + 1.0 if factor > 1 else 1.0
+
+
+def _yarn_magnitude(rope: Settings, factor: float) -> float:
+    given = rope.positive_or_none("attention_factor")
+    above, below = rope.get("mscale"), rope.get("mscale_all_dim")
+    if given is not None:
+        return given
+    if above and below:
+        above, below = rope.number("mscale"), rope.number("mscale_all_dim")
+        return yarn_magnitude(factor, above) / yarn_magnitude(factor, below)
+    return yarn_magnitude(factor)
+
+
+def _reversed(rope: Settings, size: int, original: int, fast: float, slow: float) -> bool:
+    """Tell whether the range between the betas ends before it starts, where programs differ."""
+    base = rope.positive("rope_theta")
+    if base <= 1:
+        raise rope.wrong("rope_theta", f"{base:g} must be above 1")
+
+    def pair_of(rotations: float) -> float:
+        return size * math.log(original / (rotations * 2 * math.pi)) / (2 * math.log(base))
+
+    return max(math.floor(pair_of(fast)), 0) > min(math.ceil(pair_of(slow)), size - 1)
+
+
+def _llama3(settings: Settings, rope: Settings, size: int) -> tuple[Metadata, Constants]:
+    low, high = rope.positive("low_freq_factor"), rope.positive("high_freq_factor")
+    if high <= low:
+        raise rope.wrong("high_freq_factor", f"{high} must be above low_freq_factor {low}")
+    base, factor = rope.positive("rope_theta"), rope.positive("factor")
+    original = _original(settings, rope)
+    return {}, {"rope_freqs.weight": llama3_factors(size, base, factor, (low, high), original)}
+
+
+def llama3_factors(
+    size: int, base: float, factor: float, low_high: tuple[float, float], original: int
+) -> list[float]:
+    """Return what each of size / 2 pairs' frequency is divided by: slow ones by `factor`, fast by
+    1.
+
+    Between the wavelengths original / high and original / low the divisor follows the mix that
+    Llama 3.1 was trained with.
+    """
+    low, high = low_high
+    found = []
+    for power in np.arange(0, size, 2).astype(np.float32) / np.float32(size):
+        frequency = np.float32(1.0) / np.float32(np.float64(base) ** np.float64(power))
+        wavelength = 2 * math.pi / float(frequency)
+        if wavelength < original / high:
+            found.append(1.0)
+        elif wavelength > original / low:
+            found.append(factor)
+        else:
+            smooth = (original / wavelength - low) / (high - low)
+            found.append(1 / ((1 - smooth) / factor + smooth))
+    return found
+
+
+def _longrope(settings: Settings, rope: Settings, size: int) -> tuple[Metadata, Constants]:
+    original = _original(settings, rope)
+    if original < 2:
+        raise rope.wrong("original_max_position_embeddings", f"{original} is too short")
+    factor = rope.positive_or_none("factor")
+    if factor is None:
+        factor = settings.integer("max_position_embeddings") / original
+    magnitude = rope.positive_or_none("attention_factor")
+    if magnitude is None:
+        magnitude = math.sqrt(1 + math.log(factor) / math.log(original)) if factor > 1 else 1.0
+    constants = {}
+    for kind in ("long", "short"):
+        factors = rope.get(f"{kind}_factor")
+        if not isinstance(factors, list) or not all(_is_positive(f) for f in factors):
+            raise rope.wrong(f"{kind}_factor", "expected a list of positive numbers")
+        if len(factors) != size // 2:
+            raise rope.wrong(f"{kind}_factor", f"has {len(factors)} numbers, needs {size // 2}")
+        constants[f"rope_factors_{kind}.weight"] = [float(f) for f in factors]
+    found: Metadata = {
+        "rope.scaling.type": "longrope",
+        "rope.scaling.original_context_length": UInt32(original),
+        "rope.scaling.attn_factor": Float32(magnitude),
+    }
+    return found, constants
+
+
+def _is_positive(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e30
+
+
+Reader = Callable[[Settings, Settings, int], tuple[Metadata, Constants]]
+_TYPES: Mapping[str, Reader] = {
+    "default": _default,
+    "linear": _linear,
+    "yarn": _yarn,
+    "llama3": _llama3,
+    "longrope": _longrope,
+}
