@@ -1,7 +1,7 @@
 """Makes system calls, or runs code, in forked children that have given up their powers.
 
-Run as a script: reads {"child", "ordinary", "filter", "jobs"} from stdin, where `child` is the path
-of `sandbox_child.py`, and writes a list with one outcome per job to stdout. A job is {"calls":
+A script: reads {"child", "ordinary", "filter", "jobs"} from stdin, where `child` is the path of
+`sandbox_child.py`, and writes a list with one outcome per job to stdout. A job is {"calls":
 [[number, argument...]...]}, whose outcome is {"returned": [[value, errno]...]}, or {"code": text},
 whose outcome is {"error": null or a sentence}. The outcome {"status": n} means that the child ended
 without an answer, by signal -n or with exit status n.
@@ -10,7 +10,8 @@ without an answer, by signal -n or with exit status n.
 """
 
 import ctypes
-import fcntl  # noqa: F401 (code in a job cannot read files as nobody if Python belongs to root)
+import errno  # noqa: F401 (code in a job cannot import as nobody if Python's files are root's)
+import fcntl  # noqa: F401
 import importlib.util
 import json
 import mmap  # noqa: F401
@@ -19,8 +20,10 @@ import select
 import shutil
 import signal
 import socket  # noqa: F401
+import struct  # noqa: F401
 import sys
 import tempfile
+import termios  # noqa: F401
 from types import ModuleType
 from typing import Any
 

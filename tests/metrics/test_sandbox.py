@@ -179,6 +179,55 @@ def test_code_that_changes_what_python_is_changes_nothing_for_its_tests(code: st
     assert not done.passed
 
 
+ORDINARY = {
+    "threads": "import concurrent.futures as f, threading\n"
+    "assert sum(f.ThreadPoolExecutor(8).map(abs, range(-50, 0))) == 1275\n"
+    "for _ in range(200): t = threading.Thread(target=int); t.start(); t.join()",
+    "asyncio": "import asyncio, time\nasync def main():\n"
+    "    async with asyncio.timeout(5): await asyncio.to_thread(time.sleep, 0.001)\n"
+    "    return await asyncio.gather(*(asyncio.sleep(0.001, i) for i in range(5)))\n"
+    "assert asyncio.run(main()) == [0, 1, 2, 3, 4]",
+    "temporary files": "import os, pathlib, shutil, tempfile, zipfile\n"
+    "with tempfile.TemporaryDirectory() as d, tempfile.NamedTemporaryFile() as f:\n"
+    "    f.write(b'x' * 70000); f.flush(); f.truncate(65537)\n"
+    "    shutil.copyfile(f.name, d + '/a'); os.replace(d + '/a', d + '/b')\n"
+    "    zipfile.ZipFile(d + '/z.zip', 'w').write(d + '/b')\n"
+    "    assert sorted(os.listdir(d)) == ['b', 'z.zip']\n"
+    "    assert pathlib.Path(d, 'b').stat().st_size == 65537\n"
+    "assert not os.path.exists(d)",
+    "mapped files": "import mmap\nopen('m', 'wb').write(bytes(8192))\nwith open('m', 'r+b') as f:\n"
+    "    m = mmap.mmap(f.fileno(), 0); m[:1] = b'y'; m.flush(); m.madvise(mmap.MADV_DONTNEED)\n"
+    "    m.close()\nassert open('m', 'rb').read(1) == b'y'",
+    "callbacks of C": "import ctypes\nC = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int)\n"
+    "assert C(lambda x: x + 1)(4) == 5",
+    "alarms": "import signal, time\nrang = []\n"
+    "signal.signal(signal.SIGALRM, lambda *_: rang.append(1))\n"
+    "signal.setitimer(signal.ITIMER_REAL, 0.01); time.sleep(0.1)\n"
+    "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM]); signal.alarm(1)\n"
+    "assert rang and signal.sigtimedwait([signal.SIGALRM], 5)",
+    "pipes and polling": "import os, select, socket\nr, w = os.pipe()\nos.set_blocking(r, False)\n"
+    "os.write(w, b'x'); assert select.select([r], [], [], 1)[0] == [r]\n"
+    "p = select.poll(); p.register(r); assert p.poll(0)\n"
+    "e = select.epoll(); e.register(r, select.EPOLLIN); assert e.poll(0)\n"
+    "a, b = socket.socketpair(); a.sendall(b'y'); assert b.recv(9) == b'y'; a.shutdown(1)",
+    "time, numbers and the machine": "import decimal, locale, os, platform, random, time\n"
+    "import resource, uuid\nassert uuid.uuid4() != uuid.uuid1()\n"
+    "assert random.SystemRandom().random() < 1\n"
+    "assert platform.platform() and os.cpu_count() and os.sched_getaffinity(0) and os.times()\n"
+    "assert time.localtime() and time.process_time() and resource.getrusage(0).ru_utime\n"
+    "assert locale.setlocale(locale.LC_ALL, '')\n"
+    "assert decimal.Decimal('0.1') * 3 == decimal.Decimal('0.3')",
+    "sqlite": "import sqlite3\nc = sqlite3.connect(':memory:')\nc.execute('create table t(x)')\n"
+    "c.execute('insert into t values (5)')\nassert c.execute('select x from t').fetchone() == (5,)",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", list(ORDINARY))
+def test_what_ordinary_programs_do_works(kind: str) -> None:
+    done = run_python(ORDINARY[kind], "", Limits(seconds=5, megabytes=1024))
+    assert done.passed, done.reason
+
+
 def test_code_finds_what_python_programs_find() -> None:
     """A module of its own, a loop of events, and tests that end by leaving."""
     done = run(

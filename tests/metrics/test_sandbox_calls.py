@@ -1,19 +1,14 @@
 """Every system call of x86-64, made for real in a sandbox, as root and as an ordinary user."""
 
 import errno
-import json
 import os
 import platform
 import subprocess
-import sys
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 import pytest
+from sandbox_jobs import as_each_user, run_jobs
 from system_calls import PERMITTED, variations
 
-from zeropoint.metrics import sandbox_filter
 from zeropoint.metrics.sandbox_filter import (
     ABSENT,
     ALLOW,
@@ -38,10 +33,6 @@ NOT_RETURNING = {"exit", "exit_group", "rt_sigreturn"}
 PROBES = (335, 336)
 SIGILL, SIGSEGV, SIGSYS = 4, 11, 31
 
-USERS = [False, True] if os.getuid() == 0 else [False]
-as_each_user = pytest.mark.parametrize(
-    "ordinary", USERS, ids=["root", "nobody"] if os.getuid() == 0 else ["the user of the tests"]
-)
 ALLOW_ALL = pack_filter([Instruction(0x06, 0, 0, ALLOW)])
 
 
@@ -52,29 +43,6 @@ def marked_filter() -> bytes:
         line._replace(operand=marks.get(line.operand, line.operand)) if line.code == 0x06 else line
         for line in assemble_filter("x86_64")
     ])  # fmt: skip
-
-
-def run_jobs(
-    jobs: Sequence[dict[str, Any]], *, ordinary: bool, program: bytes
-) -> list[dict[str, Any]]:
-    asked = {
-        "child": str(Path(sandbox_filter.__file__).with_name("sandbox_child.py")),
-        "ordinary": ordinary,
-        "filter": program.hex(),
-        "jobs": jobs,
-    }
-    done = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("contained.py"))],
-        input=json.dumps(asked),
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    if "Refused" in done.stderr:
-        pytest.skip(done.stderr.splitlines()[-1])
-    assert done.returncode == 0, done.stderr
-    found: list[dict[str, Any]] = json.loads(done.stdout)
-    return found
 
 
 @as_each_user
