@@ -84,6 +84,8 @@ class Library:
         entry = self._listing.entries[id]
         if entry.kind != kind or not entry.path.exists() or not self._inside(entry.path):
             raise KeyError(id)
+        if kind == "run" and not self._holds_its_files(entry.path):
+            raise KeyError(id)
         return entry
 
     def id_of(self, path: Path) -> str:
@@ -98,6 +100,27 @@ class Library:
 
     def _inside(self, path: Path) -> bool:
         return Path(os.path.realpath(path)).is_relative_to(self.root)
+
+    def _holds_its_files(self, run: Path) -> bool:
+        """Report whether all files that a run is read from are regular files below the root.
+
+        A run that links to files elsewhere is not offered, nor is one with a pipe or a device.
+        """
+        chunks = run / "chunks"
+        try:
+            with os.scandir(run) as found:
+                files = [file for file in found if file.name.endswith((".json", ".npz"))]
+            if chunks.is_dir():
+                if not self._inside(chunks):
+                    return False
+                with os.scandir(chunks) as found:
+                    files += found
+        except OSError:
+            return False
+        return all(
+            file.is_file() and (not file.is_symlink() or self._inside(Path(file.path)))
+            for file in files
+        )
 
     def _look(self) -> Listing:
         listing = Listing(made=time.monotonic())
@@ -141,7 +164,7 @@ class Library:
         weights = [file for file in files if file.name.endswith(".safetensors")]
         if "config.json" in names and weights:
             yield self._entry("model", folder, weights)
-        if "run.json" in names:
+        if "run.json" in names and self._holds_its_files(folder):
             yield self._entry("run", folder, [f for f in files if f.name == "run.json"])
         for file in files:
             if file.name.endswith(".gguf") and not _LATER_SHARD.search(file.name):
