@@ -4,10 +4,12 @@ What GGUF does not say (initializer ranges, dropout) is left to transformers' de
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 import numpy as np
 
 from zeropoint.checkpoints.configuration import llama3_factors
+from zeropoint.checkpoints.tokenizer_facts import read_tokenizer_facts
 from zeropoint.errors import CheckpointError, UnsupportedModel
 
 Json = dict[str, object]
@@ -80,11 +82,20 @@ def make_config(metadata: Metadata, tensors: Iterable[str], rope_factors: Mappin
     }
     base = keys.get("rope.freq_base", 10000.0)
     config["rope_parameters"] = _rope(keys, rope_factors, base)
-    for name in ("bos", "eos"):
-        index = metadata.get(f"tokenizer.ggml.{name}_token_id")
-        config[f"{name}_token_id"] = int(index) if isinstance(index, int) else None
+    bos = metadata.get("tokenizer.ggml.bos_token_id")
+    config["bos_token_id"] = int(bos) if isinstance(bos, int) else None
+    config["eos_token_id"] = _ends(metadata, vocab_size)
     config |= family(keys, config)
     return config
+
+
+def _ends(metadata: Metadata, tokens: int) -> object:
+    """Return the id that ends a generation, a list if there are several, or None."""
+    named = [metadata.get(f"tokenizer.ggml.{name}_token_id") for name in ("eos", "eot", "eom")]
+    facts = read_tokenizer_facts(Path("the source"), metadata, tokens)
+    ids = [int(index) for index in named if isinstance(index, int)] + sorted(facts.stops)
+    ids = list(dict.fromkeys(ids))
+    return ids if len(ids) > 1 else next(iter(ids), None)
 
 
 def _rope(keys: Keys, factors: Mapping[str, list[float]], base: object) -> Json:

@@ -80,7 +80,7 @@ def as_gguf(folder: Checkpoint) -> "HuggingFaceCheckpoint":
     metadata["general.name"] = printable(
         str(config.get("_name_or_path") or path.resolve().name), NAME_CHARACTERS
     )
-    metadata |= read_vocabulary_files(path, rows)
+    metadata |= read_vocabulary_files(path, rows, name=str(metadata["general.name"]))
     _warn(path / CONFIG, configuration)
     return HuggingFaceCheckpoint(folder, metadata, sources)
 

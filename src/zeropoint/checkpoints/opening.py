@@ -1,5 +1,6 @@
 """Opens what a person points at: a file, a set of shards, a folder."""
 
+import logging
 from pathlib import Path
 
 from zeropoint.checkpoints.base import Checkpoint
@@ -8,15 +9,28 @@ from zeropoint.checkpoints.shards import SPLIT_NAME, open_gguf
 from zeropoint.checkpoints.source import SourceFile
 from zeropoint.errors import CheckpointError
 
+LOG = logging.getLogger("zeropoint")
+
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
 def open_checkpoint(path: Path | str) -> Checkpoint:
     """Open a GGUF file, any shard of a split one, a safetensors file or a folder with one of them.
 
-    Only headers are read. Raises CheckpointError, one line that says where and why.
+    Only headers are read. Raises CheckpointError, one line that says where and why. Logs a warning
+    for a byte-pair vocabulary that does not name its pre-tokenizer.
     """
-    path = Path(path)
+    opened = _open(Path(path))
+    pairs = opened.metadata.get("tokenizer.ggml.model") == "gpt2"
+    if pairs and not opened.metadata.get("tokenizer.ggml.pre"):
+        LOG.warning(
+            f"{opened.path}: the pre-tokenizer is not named (tokenizer.ggml.pre); 'default' is a "
+            "guess, and text may get other tokens than those of the training: convert it anew"
+        )
+    return opened
+
+
+def _open(path: Path) -> Checkpoint:
     try:
         if path.is_dir():
             return _open_folder(path)

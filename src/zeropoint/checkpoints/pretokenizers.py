@@ -48,8 +48,8 @@ def _modern(digits: str, tail: str = f"{_SIGNS}|{_LINES}|{_SPACES}") -> str:
     return rf"(?:{_ANY_CASE})|{_WORD}|{digits}|{tail}"
 
 
-def _cased(digits: str, suffix: str = "") -> str:
-    words = f"{_BEFORE}{_UPPER}*{_LOWER}+{suffix}|{_BEFORE}{_UPPER}+{_LOWER}*{suffix}"
+def _cased(digits: str, suffix: str = "", upper: str = _UPPER, lower: str = _LOWER) -> str:
+    words = f"{_BEFORE}{upper}*{lower}+{suffix}|{_BEFORE}{upper}+{lower}*{suffix}"
     return f"{words}|{digits}|{_SIGNS_PATH}|{_LINES}|{_SPACES}"
 
 
@@ -145,3 +145,36 @@ def _table() -> dict[str, PreTokenizer]:
 
 
 PRE_TOKENIZERS: Mapping[str, PreTokenizer] = _table()
+
+
+def _spellings() -> dict[str, str]:
+    upper, lower = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+    ending = f"(?:{_ANY_CASE})?"
+    letters = "".join(
+        "-".join(chr(int(code, 16)) for code in part.split("-")) for part in _LETTERS.split()
+    )
+    return {
+        _cased(r"\p{N}", upper=upper, lower=lower): _cased(r"\p{N}"),
+        _cased(r"\p{N}{1,3}", ending, upper, lower): _GPT4O[0],
+        rf"{_GPT2}|\s+": _GPT2,
+        rf"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{{L}}\p{{N}}]?+\p{{L}}+|\p{{N}}"
+        rf"| ?[^\s\p{{L}}\p{{N}}]++[\r\n]*|\s*[\r\n]|{_SPACES}": _BAILING[0],
+        _modern(r"\p{N}{1}", rf" ?[^\s\p{{L}}\p{{N}}\r\n]+|{_LINES}|{_SPACES}"): _SEED[0],
+        rf"\s?[{letters}]+": _DEEPSEEK_LETTERS,
+    }
+
+
+SPELLINGS: Mapping[str, str] = _spellings()
+"""A pattern as a folder's tokenizer.json spells it → how the table above does.
+
+The two cased patterns (tekken, gpt-4o) are not quite the same: where the authors have classes for
+upper and lower case and for combining marks, llama.cpp has ASCII letters and no marks. Text is cut
+as llama.cpp does it, which differs inside of words that mix cases beyond ASCII or have marks.
+"""
+
+
+def plain_spelling(pattern: str) -> str:
+    """Return a folder's pattern as the table spells it, or the pattern itself."""
+    for group in (f"(?i:{_CONTRACTIONS})", "(?i:'s|'t|'re|'ve|'m|'d|'ll)"):
+        pattern = pattern.replace(group, f"(?:{_ANY_CASE})")
+    return SPELLINGS.get(pattern, pattern)

@@ -5,11 +5,17 @@ The way back of `vocabulary_files`.
 
 import math
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zeropoint.checkpoints.chat_templates import chat_template_setting
+from zeropoint.checkpoints.piece_rules import SPACE
 from zeropoint.checkpoints.pretokenizers import PRE_TOKENIZERS
+from zeropoint.checkpoints.special_tokens import GGUF_NAMES
+from zeropoint.checkpoints.token_rules import matching_by_name
+from zeropoint.checkpoints.tokenizer_facts import read_tokenizer_facts
 from zeropoint.errors import CheckpointError, UnsupportedModel
 from zeropoint.formats import F32
 
@@ -35,36 +41,57 @@ def make_tokenizer(metadata: Metadata) -> tuple[Json, Json]:
         raise UnsupportedModel(
             f"a vocabulary of kind {model!r} cannot be written as tokenizer.json"
         )
+    facts = read_tokenizer_facts(Path("the source"), metadata, len(tokens))
+    special = np.flatnonzero(np.isin(kinds, (CONTROL, USER_DEFINED, UNKNOWN))).tolist()
+    matching = facts.matching or matching_by_name(metadata, tokens, special)
     data["added_tokens"] = [
         {
             "id": index,
             "content": tokens[index],
-            "single_word": False,
-            "lstrip": False,
-            "rstrip": False,
+            "single_word": index in matching.single_word,
+            "lstrip": index in matching.lstrip,
+            "rstrip": index in matching.rstrip,
             "normalized": False,
             "special": bool(kinds[index] != USER_DEFINED),
         }
-        for index in np.flatnonzero(np.isin(kinds, (CONTROL, USER_DEFINED, UNKNOWN))).tolist()
+        for index in special
     ]
+    if facts.space_prefix is not None:  # instead of a normalizer
+        data["normalizer"] = None
+        data["pre_tokenizer"] = {
+            "type": "Metaspace",
+            "replacement": SPACE,
+            "prepend_scheme": facts.space_prefix,
+            "split": False,
+        }
+    settings = _settings(metadata, tokens)
+    ends = {n: str(settings[f"{n}_token"]) for n in ("bos", "eos") if _is_added(n, settings)}
+    if ends:
+        data["post_processor"] = _adds_ends(ends, tokens)
+    return data, settings | dict(facts.special_tokens or {})
+
+
+def _settings(metadata: Metadata, tokens: list[str]) -> Json:
+    """Return tokenizer_config.json."""
     settings: Json = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "clean_up_tokenization_spaces": False,
     }
-    for theirs, ours in (("bos", "bos"), ("eos", "eos"), ("unk", "unknown"), ("pad", "padding")):
+    for theirs, ours in GGUF_NAMES.items():
         index = metadata.get(f"tokenizer.ggml.{ours}_token_id")
         if isinstance(index, int) and 0 <= index < len(tokens):
             settings[f"{theirs}_token"] = tokens[index]
     for key in ("add_bos_token", "add_eos_token"):
         if f"tokenizer.ggml.{key}" in metadata:
             settings[key] = bool(metadata[f"tokenizer.ggml.{key}"])
-    template = metadata.get("tokenizer.chat_template")
-    if isinstance(template, str):
+    template = chat_template_setting(metadata)
+    if template is not None:
         settings["chat_template"] = template
-    bos = settings.get("bos_token")
-    if settings.get("add_bos_token") and isinstance(bos, str):
-        data["post_processor"] = _adds_bos(bos, tokens.index(bos))
-    return data, settings
+    return settings
+
+
+def _is_added(name: str, settings: Json) -> bool:
+    return bool(settings.get(f"add_{name}_token")) and f"{name}_token" in settings
 
 
 def _sequence(metadata: Metadata, key: str) -> Iterable[str]:
@@ -164,12 +191,23 @@ def merges_of_scores(tokens: list[str], scores: F32, kinds: NDArray[np.int32]) -
     return [pair for score, _, pair in found if math.isfinite(score)]
 
 
-def _adds_bos(text: str, index: int) -> Json:
-    token = {"SpecialToken": {"id": text, "type_id": 0}}
-    first, second = {"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}
+def _adds_ends(ends: Mapping[str, str], tokens: list[str]) -> Json:
+    """Return a post-processor that puts "bos" before a text and "eos" behind it, where given."""
+
+    def around(sequence: str, number: int) -> list[Json]:
+        parts: list[Json] = [{"Sequence": {"id": sequence, "type_id": number}}]
+        if "bos" in ends:
+            parts.insert(0, {"SpecialToken": {"id": ends["bos"], "type_id": number}})
+        if "eos" in ends:
+            parts.append({"SpecialToken": {"id": ends["eos"], "type_id": number}})
+        return parts
+
     return {
         "type": "TemplateProcessing",
-        "single": [token, first],
-        "pair": [token, first, token, second],
-        "special_tokens": {text: {"id": text, "ids": [index], "tokens": [text]}},
+        "single": around("A", 0),
+        "pair": around("A", 0) + around("B", 1),
+        "special_tokens": {
+            text: {"id": text, "ids": [tokens.index(text)], "tokens": [text]}
+            for text in ends.values()
+        },
     }

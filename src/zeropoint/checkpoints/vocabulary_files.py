@@ -1,68 +1,102 @@
 """A folder's tokenizer files as GGUF's `tokenizer.*` keys.
 
-tokenizer.json says what the tokens are; tokenizer_config.json which of them begin and end a text,
-and how a chat is written; tokenizer.model, where there is one, what score each piece of
-SentencePiece has. Two kinds of vocabulary are known: byte pairs by rank ("gpt2") and
-SentencePiece's pieces by score ("llama").
+tokenizer.json says what the tokens are; tokenizer_config.json which of them begin and end a text;
+tokenizer.model, where there is one, what score each piece of SentencePiece has. Two kinds of
+vocabulary are supported: byte pairs by rank ("gpt2") and SentencePiece's pieces by score ("llama").
+
+Settings that are not read because they change no id: `normalizer: NFC` of byte pairs (text that is
+not composed gets the ids that llama.cpp gives it), `clean_up_tokenization_spaces` and `decoder`
+(only text that is shown), `truncation`, `padding`, `model_max_length` and the sides of both (only
+batches), `legacy` and `add_prefix_space` of tokenizer_config.json (tokenizer.json says what they
+led to), `normalized` of added tokens (see `added_tokens`).
 """
 
-from collections.abc import Mapping, Sequence
+import logging
+import re
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from zeropoint.checkpoints.folder import find_in_folder, read_folder_json, read_folder_text
-from zeropoint.checkpoints.pretokenizers import PRE_TOKENIZERS
+from zeropoint.checkpoints.added_tokens import AddedToken, matching_of, read_added_tokens
+from zeropoint.checkpoints.chat_templates import read_chat_templates
+from zeropoint.checkpoints.folder import find_in_folder, read_folder_json
+from zeropoint.checkpoints.piece_rules import SPACE, Spaces, check_pieces, read_spaces
+from zeropoint.checkpoints.pretokenizer_names import name_pre_tokenizer
 from zeropoint.checkpoints.sentencepiece import read_scores
-from zeropoint.checkpoints.values import StringArray, UInt32
-from zeropoint.errors import CheckpointError, UnsupportedModel
+from zeropoint.checkpoints.special_tokens import read_names, read_special_tokens
+from zeropoint.checkpoints.token_rules import CONTROL_TEXTS, matching_by_name
+from zeropoint.checkpoints.tokenizer_facts import TokenizerFacts
+from zeropoint.checkpoints.values import StringArray
+from zeropoint.errors import CheckpointError, UnsupportedModel, printable
+from zeropoint.formats import F32
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
 
-_LIMIT = 128 << 20
-_SMALL = 8 << 20
-_ANY_CASE = "(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])"
-_SPECIAL_KEYS = {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding"}
+TOKENIZER_BYTES = 128 << 20
+SETTINGS_BYTES = 8 << 20
 
 Json = Mapping[str, object]
+_BYTE = re.compile(r"<0x[0-9A-Fa-f]{2}>")
+LOG = logging.getLogger("zeropoint")
 
 
-def read_vocabulary_files(folder: Path, rows: int) -> dict[str, object]:
+def read_vocabulary_files(folder: Path, rows: int, *, name: str = "") -> dict[str, object]:
     """Return the `tokenizer.*` keys of a folder, for an embedding of `rows` tokens.
 
-    Raises CheckpointError for files that are missing or damaged, UnsupportedModel for a kind of
-    tokenizer that GGUF has no name for.
+    `name` is the model's (`general.name`): llama.cpp has rules by name. Warns (by logging) of what
+    llama.cpp cannot know of the resulting file, and of tokens that the model has no row for. Raises
+    CheckpointError for files that are missing or damaged, UnsupportedModel for a tokenizer that
+    GGUF cannot express.
     """
     path = folder / "tokenizer.json"
-    found_json = read_folder_json(folder, path.name, _LIMIT)
-    if found_json is None:
-        raise CheckpointError(folder, "has no tokenizer.json; transformers can write one")
-    data = _object(path, found_json)
-    settings = _optional(folder, "tokenizer_config.json")
-    model = _object(path, data.get("model"), "model")
-    if model.get("type") != "BPE":
-        kind = model.get("type")
-        raise UnsupportedModel(f"{path}: a tokenizer of type {kind!r} has no place in GGUF here")
-    vocab = _vocabulary(path, model)
-    tokens, kinds = _tokens(path, vocab, data.get("added_tokens"), rows)
-    found: dict[str, object] = {}
-    if model.get("byte_fallback"):
-        found |= _pieces(path, data, model, tokens, kinds)
+    content = read_folder_json(folder, path.name, TOKENIZER_BYTES)
+    if content is None:
+        raise _no_tokenizer(folder)
+    data = _object(path, content)
+    settings = _read_settings(folder)
+    model = _read_model(path, data)
+    pieces = bool(model.get("byte_fallback"))
+    added = read_added_tokens(path, data, settings)
+    _warn_of_absent_rows(path, added, rows)
+    added = [token for token in added if token.id < rows]
+    tokens, kinds = _tokens(path, model, added, rows)
+    _mark_special(tokens, kinds, settings)
+    merges = _merges(path, model)
+    keys: dict[str, object] = {}
+    spaces = read_spaces(path, data) if pieces else Spaces(None, words=False)
+    if pieces:
+        keys |= _pieces(path, model, tokens, kinds, merges, spaces)
     else:
-        found |= _byte_pairs(path, data, model)
-    found["tokenizer.ggml.tokens"] = StringArray.of(tokens)
-    found["tokenizer.ggml.token_type"] = np.array(kinds, np.int32)
-    found |= _special_tokens(folder, settings, data, tokens)
-    template = settings.get("chat_template")
-    template_file = read_folder_text(folder, "chat_template.jinja", _SMALL)
-    if template_file is not None:
-        template = template_file
-    if isinstance(template, list):  # several by name; "default" is the chat's
-        named = [item for item in template if isinstance(item, Mapping)]
-        template = next((t.get("template") for t in named if t.get("name") == "default"), None)
-    if isinstance(template, str):
-        found["tokenizer.chat_template"] = template
-    return found
+        texts = {token.content for token in added}
+        keys |= _byte_pairs(path, data, merges, texts)
+    keys["tokenizer.ggml.tokens"] = StringArray.of(tokens)
+    keys["tokenizer.ggml.token_type"] = np.array(kinds, np.int32)
+    special = read_special_tokens(folder, settings, data, tokens)
+    keys |= special.as_metadata()
+    keys |= read_chat_templates(folder, settings)
+    searched = [i for i, kind in enumerate(kinds) if kind in (CONTROL, USER_DEFINED, UNKNOWN)]
+    matching = matching_of(added)
+    by_name = matching_by_name(keys | {"general.name": name}, tokens, searched)
+    facts = TokenizerFacts(
+        stops=special.further_stops,
+        special_tokens=special.named,
+        matching=None if matching.same_ids(by_name) else matching,
+        space_prefix=spaces.prefix if spaces.prefix in ("always", "first") else None,
+    )
+    _warn_of_own_facts(folder, facts, tokens)
+    return keys | facts.as_metadata()
+
+
+def _no_tokenizer(folder: Path) -> CheckpointError:
+    reason = "has no tokenizer.json"
+    others = [n for n in ("tokenizer.model", "vocab.json", "tekken.json") if (folder / n).exists()]
+    if others:
+        reason += f", and {others[0]} alone is not read"
+    return CheckpointError(
+        folder, f"{reason}; AutoTokenizer.from_pretrained(...).save_pretrained(...) writes one"
+    )
 
 
 def _object(path: Path, value: object, what: str = "the file") -> Json:
@@ -71,54 +105,93 @@ def _object(path: Path, value: object, what: str = "the file") -> Json:
     return value
 
 
-def _optional(folder: Path, name: str) -> Json:
-    """Return a JSON object of the folder; empty if there is no such file."""
-    data = read_folder_json(folder, name, _SMALL)
-    return {} if data is None else _object(folder / name, data)
+def _read_settings(folder: Path) -> Json:
+    """Return tokenizer_config.json, or {}; as transformers, with what older folders keep apart."""
+    path = folder / "tokenizer_config.json"
+    content = read_folder_json(folder, path.name, SETTINGS_BYTES)
+    settings = {} if content is None else _object(path, content)
+    if "added_tokens_decoder" in settings:
+        return settings
+    path = folder / "special_tokens_map.json"
+    content = read_folder_json(folder, path.name, SETTINGS_BYTES)
+    return settings if content is None else {**settings, **_object(path, content)}
 
 
-def _vocabulary(path: Path, model: Json) -> dict[str, int]:
-    vocab = _object(path, model.get("vocab"), "model.vocab")
-    if not all(isinstance(index, int) and 0 <= index < 2**24 for index in vocab.values()):
-        raise CheckpointError(path, "model.vocab holds an id that is no whole number")
-    return dict(vocab)  # type: ignore[arg-type]
+def _read_model(path: Path, data: Json) -> Json:
+    """Return the `model` of tokenizer.json if it is one that GGUF can express."""
+    model = _object(path, data.get("model"), "model")
+    kind = model.get("type")
+    if kind != "BPE":
+        raise UnsupportedModel(
+            f"{path}: a tokenizer of type {kind!r} is unsupported; those of language models are "
+            "of type 'BPE' (WordPiece and Unigram belong to embedding models and older ones)"
+        )
+    for key in ("dropout", "continuing_subword_prefix", "end_of_word_suffix"):
+        if model.get(key):
+            raise UnsupportedModel(f"{path}: {key} is {model[key]!r}, which has no place in GGUF")
+    return model
 
 
 def _tokens(
-    path: Path, vocab: Mapping[str, int], added: object, rows: int
+    path: Path, model: Json, added: Sequence[AddedToken], rows: int
 ) -> tuple[list[str], list[int]]:
     """Return text and kind of every id below `rows`; ids without a token are unused."""
     tokens, kinds = [f"[PAD{index}]" for index in range(rows)], [UNUSED] * rows
+    vocab = _object(path, model.get("vocab"), "model.vocab")
     for text, index in vocab.items():
+        if type(index) is not int or index < 0:
+            raise CheckpointError(path, "model.vocab holds an id that is no whole number")
         if index >= rows:
             raise CheckpointError(path, f"token {index} is beyond the embedding's {rows} rows")
         tokens[index], kinds[index] = text, NORMAL
-    for entry in added if isinstance(added, list) else []:
-        item = _object(path, entry, "an added token")
-        number, content = item.get("id"), item.get("content")
-        if not isinstance(number, int) or not isinstance(content, str) or number < 0:
-            raise CheckpointError(path, "an added token has no id or no content")
-        if number >= rows:  # known to the tokenizer and not to the model: cannot be given to it
-            continue
-        tokens[number] = content
-        kinds[number] = CONTROL if item.get("special") else USER_DEFINED
+    for token in added:
+        kinds[token.id] = CONTROL if token.is_control else USER_DEFINED
+        # Text is looked for as it is, and pieces write its spaces as "▁" (Gemma's runs of spaces).
+        spaced = bool(model.get("byte_fallback")) and kinds[token.id] == USER_DEFINED
+        tokens[token.id] = token.content.replace(SPACE, " ") if spaced else token.content
+    if len(set(tokens)) < rows:
+        twice = next(text for text, count in Counter(tokens).items() if count > 1)
+        raise CheckpointError(path, f"two tokens are '{printable(twice)}'")
     return tokens, kinds
 
 
-def _byte_pairs(path: Path, data: Json, model: Json) -> dict[str, object]:
+def _mark_special(tokens: Sequence[str], kinds: list[int], settings: Json) -> None:
+    """Make control tokens of those that are special by another file, or by llama.cpp's rules."""
+    names = {*read_names(settings).values(), *CONTROL_TEXTS}
+    for key in ("additional_special_tokens", "extra_special_tokens"):
+        listed = settings.get(key)
+        for token in listed if isinstance(listed, list) else ():
+            text = token.get("content") if isinstance(token, dict) else token
+            names |= {text} if isinstance(text, str) else set()
+    for index, text in enumerate(tokens):
+        if text in names and kinds[index] in (NORMAL, USER_DEFINED):
+            kinds[index] = CONTROL
+
+
+def _byte_pairs(
+    path: Path, data: Json, merges: Sequence[tuple[str, str]], added: Collection[str]
+) -> dict[str, object]:
+    normalizer = data.get("normalizer")
+    for kind in _kinds_of(normalizer, "normalizers"):
+        if kind != "NFC":
+            raise UnsupportedModel(f"{path}: normalizer {kind!r} has no place in GGUF")
     # A space inside of a token is written as byte-level tokens write it: GGUF parts at the space.
-    merges = [" ".join(part.replace(" ", "Ġ") for part in pair) for pair in _merges(path, model)]
-    name = name_pre_tokenizer(data, bool(model.get("ignore_merges")))
-    if name is None:
-        raise UnsupportedModel(
-            f"{path}: how it cuts text before merging (pre_tokenizer) is not known here, so no "
-            "name can be given to it that other programs would understand"
-        )
+    joined = [" ".join(part.replace(" ", "Ġ") for part in pair) for pair in merges]
     return {
         "tokenizer.ggml.model": "gpt2",
-        "tokenizer.ggml.pre": name,
-        "tokenizer.ggml.merges": StringArray.of(merges),
+        "tokenizer.ggml.pre": name_pre_tokenizer(path, data, merges, added),
+        "tokenizer.ggml.merges": StringArray.of(joined),
     }
+
+
+def _kinds_of(stage: object, parts: str) -> list[object]:
+    """Return the types of the steps of a normalizer, which may be a sequence."""
+    if not isinstance(stage, dict):
+        return []
+    inner = stage.get(parts)
+    if stage.get("type") == "Sequence" and isinstance(inner, list):
+        return [kind for step in inner for kind in _kinds_of(step, parts)]
+    return [stage.get("type")]
 
 
 def _merges(path: Path, model: Json) -> list[tuple[str, str]]:
@@ -137,68 +210,36 @@ def _merges(path: Path, model: Json) -> list[tuple[str, str]]:
     return found
 
 
-def name_pre_tokenizer(data: Json, whole_words: bool) -> str | None:
-    """Return the name that GGUF has for a tokenizer.json's way of cutting text, or None."""
-    patterns = _patterns(data.get("pre_tokenizer"))
-    if patterns is None:
-        return None
-    for name, known in PRE_TOKENIZERS.items():
-        if known.patterns == patterns and known.whole_words == whole_words:
-            return name
-    return None
-
-
-def _patterns(pre: object) -> tuple[str, ...] | None:
-    """Return the patterns of a pre-tokenizer of splits, digits and bytes; None for any other."""
-    if not isinstance(pre, dict):
-        return None
-    match pre.get("type"):
-        case "Sequence":
-            steps = pre.get("pretokenizers")
-            parts = [_patterns(part) for part in steps] if isinstance(steps, list) else [None]
-            if any(part is None for part in parts):
-                return None
-            return tuple(pattern for part in parts if part for pattern in part)
-        case "Split":
-            pattern = pre.get("pattern")
-            regex = pattern.get("Regex") if isinstance(pattern, dict) else None
-            if not isinstance(regex, str) or pre.get("invert"):
-                return None
-            if pre.get("behavior") not in ("Isolated", "Removed"):
-                return None
-            return (regex.replace("(?i:'s|'t|'re|'ve|'m|'ll|'d)", _ANY_CASE),)
-        case "Digits" if pre.get("individual_digits"):
-            return (r"\p{N}",)
-        case "ByteLevel" if not pre.get("add_prefix_space"):
-            return PRE_TOKENIZERS["gpt-2"].patterns if pre.get("use_regex", True) else ()
-    return None
-
-
 def _pieces(
-    path: Path, data: Json, model: Json, tokens: Sequence[str], kinds: list[int]
+    path: Path,
+    model: Json,
+    tokens: Sequence[str],
+    kinds: list[int],
+    merges: Sequence[tuple[str, str]],
+    spaces: Spaces,
 ) -> dict[str, object]:
     """Return the keys of a SentencePiece vocabulary, and mark its bytes and its unknown token."""
     for index, text in enumerate(tokens):
-        if kinds[index] == NORMAL and len(text) == 6 and text.startswith("<0x") and text[5] == ">":
+        if kinds[index] == NORMAL and _BYTE.fullmatch(text):
             kinds[index] = BYTE
         if text == model.get("unk_token"):
             kinds[index] = UNKNOWN
+    normal = [text for text, kind in zip(tokens, kinds, strict=True) if kind == NORMAL]
+    check_pieces(path, model, spaces, normal)
     sentencepiece = find_in_folder(path.parent, "tokenizer.model")
     if sentencepiece is not None:
         scores = read_scores(sentencepiece, tokens)
     else:
-        scores = _scores_of_merges(_merges(path, model), tokens)
+        scores = _scores_of_merges(merges, tokens)
     return {
         "tokenizer.ggml.model": "llama",
         "tokenizer.ggml.pre": "default",
         "tokenizer.ggml.scores": scores,
-        "tokenizer.ggml.add_space_prefix": _begins_with_space(data),
+        "tokenizer.ggml.add_space_prefix": spaces.prefix is not None,
     }
 
 
-def _scores_of_merges(
-    merges: Sequence[tuple[str, str]], tokens: Sequence[str]
-) -> "np.ndarray[tuple[int], np.dtype[np.float32]]":
+def _scores_of_merges(merges: Sequence[tuple[str, str]], tokens: Sequence[str]) -> F32:
     """Score a piece by −rank of the first merge that makes it: merging by score then agrees."""
     ranks: dict[str, int] = {}
     for rank, (left, right) in enumerate(merges):
@@ -207,57 +248,34 @@ def _scores_of_merges(
     return np.array([-float(ranks.get(text, last)) for text in tokens], np.float32)
 
 
-def _begins_with_space(data: Json) -> bool:
-    """Tell whether a space is put before a text (Llama 2 does, Gemma does not)."""
-    for stage in (data.get("normalizer"), data.get("pre_tokenizer")):
-        if not isinstance(stage, dict):
-            continue
-        steps = stage.get("normalizers") or stage.get("pretokenizers") or [stage]
-        for step in steps if isinstance(steps, list) else []:
-            if not isinstance(step, dict):
-                continue
-            if step.get("type") == "Prepend" or step.get("prepend_scheme") in ("first", "always"):
-                return True
-            if step.get("type") == "Metaspace" and step.get("add_prefix_space"):
-                return True
-    return False
+def _warn_of_absent_rows(path: Path, added: Sequence[AddedToken], rows: int) -> None:
+    absent = [token for token in added if token.id >= rows]
+    if absent:
+        shown = _some([token.content for token in absent])
+        LOG.warning(
+            f"{path}: left out {shown}: the embedding has {rows} rows, and the first of these "
+            f"added tokens has id {absent[0].id}"
+        )
 
 
-def _special_tokens(
-    folder: Path, settings: Json, data: Json, tokens: Sequence[str]
-) -> dict[str, object]:
-    ids = {text: index for index, text in enumerate(tokens)}
-    config = _optional(folder, "config.json")
-    found: dict[str, object] = {}
-    for theirs, ours in _SPECIAL_KEYS.items():
-        token = settings.get(f"{theirs}_token")
-        text = token.get("content") if isinstance(token, dict) else token
-        index = ids.get(text) if isinstance(text, str) else None
-        if index is None:
-            number = config.get(f"{theirs}_token_id")
-            first = number[0] if isinstance(number, list) and number else number
-            index = first if isinstance(first, int) and 0 <= first < len(tokens) else None
-        if index is not None:
-            found[f"tokenizer.ggml.{ours}_token_id"] = UInt32(index)
-    for key in ("add_bos_token", "add_eos_token"):
-        if isinstance(settings.get(key), bool):
-            found[f"tokenizer.ggml.{key}"] = settings[key]
-    bos = found.get("tokenizer.ggml.bos_token_id")
-    if "tokenizer.ggml.add_bos_token" not in found and isinstance(bos, int):
-        found["tokenizer.ggml.add_bos_token"] = _post_processor_adds(data, tokens[bos])
-    return found
+def _warn_of_own_facts(folder: Path, facts: TokenizerFacts, tokens: Sequence[str]) -> None:
+    """Say once what GGUF has no key for, so that llama.cpp will do something else."""
+    said = []
+    if facts.stops:
+        said.append(f"more than three end tokens ({_some([tokens[i] for i in facts.stops])})")
+    if facts.matching is not None:
+        sets = facts.matching.lstrip | facts.matching.rstrip | facts.matching.single_word
+        some = f" ({_some([tokens[i] for i in sorted(sets)])})" if sets else ""
+        said.append(f"white space and words around special tokens{some}")
+    if facts.space_prefix is not None:
+        said.append("a space in front of a text only where there is none (Metaspace)")
+    if said:
+        LOG.warning(
+            f"{folder}: GGUF has no key for {', for '.join(said)}; zeropoint follows the folder, "
+            "llama.cpp will not"
+        )
 
 
-def _post_processor_adds(data: Json, bos: str) -> bool:
-    """Tell whether tokenizer.json's template puts BOS before a single text."""
-    processor = data.get("post_processor")
-    steps = [processor] if isinstance(processor, dict) else []
-    if steps and isinstance(steps[0].get("processors"), list):
-        steps = steps[0]["processors"]
-    for step in steps:
-        single = step.get("single") if isinstance(step, dict) else None
-        if isinstance(single, list) and single and isinstance(single[0], dict):
-            special = single[0].get("SpecialToken")
-            if isinstance(special, dict) and special.get("id") == bos:
-                return True
-    return False
+def _some(texts: Sequence[str]) -> str:
+    shown = ", ".join(printable(text) for text in texts[:3])
+    return f"{shown} and {len(texts) - 3} more" if len(texts) > 3 else shown

@@ -10,7 +10,7 @@ import math
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated, ClassVar, TextIO
 
 import typer
 
@@ -80,7 +80,9 @@ class Output:
             from zeropoint import __version__
 
             head = {"schema": f"zeropoint.{verb}/1", "zeropoint": __version__}
-            text = json.dumps(plain({**head, **result}), indent=2, ensure_ascii=False)
+            warned = {"warnings": _Warnings.texts} if _Warnings.texts else {}
+            found = plain({**head, **result, **warned})
+            text = json.dumps(found, indent=2, ensure_ascii=False)
             print(text)
 
 
@@ -167,14 +169,23 @@ def in_seconds(seconds: float) -> str:
 
 
 class _Warnings(logging.Handler):
-    """Prints what the package logs, such as settings of a model that were ignored."""
+    """Prints once what the package logs, such as settings of a model that were ignored."""
+
+    texts: ClassVar[list[str]] = []  # of this run, for the JSON object
 
     def emit(self, record: logging.LogRecord) -> None:
-        Output().warn(record.getMessage())
+        text = record.getMessage()
+        if text not in self.texts:
+            self.texts.append(text)
+            Output().warn(text)
 
 
 def show_warnings() -> None:
-    """Print the package's log messages of level WARNING and above on stderr."""
+    """Print the package's log messages of level WARNING and above on stderr.
+
+    With `--json` they are also the field `warnings`, a list of texts, of the object.
+    """
+    _Warnings.texts.clear()
     logger = logging.getLogger("zeropoint")
     if not any(isinstance(handler, _Warnings) for handler in logger.handlers):
         logger.addHandler(_Warnings(logging.WARNING))

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from zeropoint.checkpoints import Checkpoint
-from zeropoint.errors import UnsupportedModel
+from zeropoint.checkpoints.chat_templates import NAMES_KEY, TEMPLATE_KEY
+from zeropoint.errors import UnsupportedModel, printable
 from zeropoint.models.tokenizer import Tokenizer
 
 Message = Mapping[str, str]  # "role": system, user or assistant; "content"
@@ -39,7 +40,20 @@ _TURNS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
 
 def has_template(checkpoint: Checkpoint) -> bool:
     """Tell whether the file says how it wants to be talked to."""
-    return isinstance(checkpoint.metadata.get("tokenizer.chat_template"), str)
+    return isinstance(checkpoint.metadata.get(TEMPLATE_KEY), str)
+
+
+def _read_template(checkpoint: Checkpoint) -> str | None:
+    """Return the default template, or None. Raises UnsupportedModel if all have other names."""
+    template, names = checkpoint.metadata.get(TEMPLATE_KEY), checkpoint.metadata.get(NAMES_KEY)
+    if isinstance(template, str):
+        return template
+    if isinstance(names, Sequence) and names:
+        shown = ", ".join(printable(str(name)) for name in names[:4])
+        raise UnsupportedModel(
+            f"{checkpoint.path}: has no default chat template, only {shown}; use --no-chat"
+        )
+    return None
 
 
 def encode_chat(
@@ -49,8 +63,8 @@ def encode_chat(
 
     Raises UnsupportedModel if the template fails or there is no way to chat with this file.
     """
-    template = checkpoint.metadata.get("tokenizer.chat_template")
-    if isinstance(template, str):
+    template = _read_template(checkpoint)
+    if template is not None:
         text = render(template, variables(tokenizer, messages), source=str(checkpoint.path))
     else:
         text = fallback(tokenizer, messages, source=str(checkpoint.path))
@@ -65,12 +79,12 @@ def encode_messages(
     The template runs once, with a mark where the message goes, and for every message only where it
     does not leave the mark as it is. Raises UnsupportedModel as `encode_chat` does.
     """
-    template = checkpoint.metadata.get("tokenizer.chat_template")
+    template = _read_template(checkpoint)
     source = str(checkpoint.path)
 
     def write(text: str) -> str:
         messages = [{"role": "user", "content": text}]
-        if isinstance(template, str):
+        if template is not None:
             return render(template, variables(tokenizer, messages), source=source)
         return fallback(tokenizer, messages, source=source)
 
@@ -89,23 +103,17 @@ def _encode(tokenizer: Tokenizer, text: str) -> list[int]:
 
 
 def variables(tokenizer: Tokenizer, messages: Sequence[Message]) -> dict[str, object]:
-    """Return what a template may use."""
-    vocabulary = tokenizer.vocabulary
-    texts = {
-        f"{name}_token": "" if index is None else vocabulary.tokens[index]
-        for name, index in (
-            ("bos", vocabulary.bos),
-            ("eos", vocabulary.eos),
-            ("unk", vocabulary.unknown),
-            ("pad", vocabulary.pad),
-        )
-    }
+    """Return what a template may use: the messages, and the special tokens that the model names."""
     spoken = [dict(message) for message in messages]
-    return {"messages": spoken, "add_generation_prompt": True, **texts}
+    named = tokenizer.vocabulary.special_tokens
+    return {**named, "messages": spoken, "add_generation_prompt": True}
 
 
 def render(template: str, variables: Mapping[str, object], *, source: str = "this file") -> str:
-    """Render a chat template in a child process. Raises UnsupportedModel if that fails."""
+    """Render a chat template in a child process; `tools` and `documents` are none unless given.
+
+    Raises UnsupportedModel if that fails.
+    """
     job = {
         "template": template,
         "variables": dict(variables),

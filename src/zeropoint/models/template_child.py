@@ -19,19 +19,27 @@ from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.runtime import LoopContext, Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from jinja2.utils import Namespace
+from jinja2.utils import Cycler, Namespace
 
 STRINGS = frozenset(
-    """capitalize count endswith find format index isalnum isalpha isdigit islower isnumeric isspace
-    istitle isupper join ljust lower lstrip partition removeprefix removesuffix replace rfind rindex
-    rjust rpartition rsplit rstrip split splitlines startswith strip title upper zfill""".split()
+    """capitalize casefold center count endswith expandtabs find format format_map index isalnum
+    isalpha isascii isdecimal isdigit isidentifier islower isnumeric isprintable isspace istitle
+    isupper join ljust lower lstrip maketrans partition removeprefix removesuffix replace rfind
+    rindex rjust rpartition rsplit rstrip split splitlines startswith strip swapcase title translate
+    upper zfill""".split()
 )
-SEQUENCES = frozenset({"count", "index"})
-MAPPINGS = frozenset({"copy", "get", "items", "keys", "values"})
+SEQUENCES = frozenset({"copy", "count", "index"})
+MAPPINGS = frozenset({"copy", "fromkeys", "get", "items", "keys", "values"})
+NUMBERS = frozenset({"bit_count", "bit_length", "imag", "is_integer", "real"})
+MACROS = frozenset({"arguments", "caller", "catch_kwargs", "catch_varargs", "name"})
+CYCLES = frozenset({"current", "next", "reset"})
 LOOPS = frozenset(
     """changed cycle depth depth0 first index index0 last length nextitem previtem revindex
     revindex0""".split()
 )
+
+# Names that transformers defines for every template.
+PREDEFINED = {"tools": None, "documents": None, "add_generation_prompt": False}
 
 
 class Environment(ImmutableSandboxedEnvironment):
@@ -47,6 +55,12 @@ class Environment(ImmutableSandboxedEnvironment):
             allowed = SEQUENCES
         elif isinstance(obj, LoopContext):
             allowed = LOOPS
+        elif isinstance(obj, int | float):
+            allowed = NUMBERS
+        elif isinstance(obj, Macro):
+            allowed = MACROS
+        elif isinstance(obj, Cycler):
+            allowed = CYCLES
         elif isinstance(obj, Namespace):
             return not attr.startswith("_")
         return attr in allowed and super().is_safe_attribute(obj, attr, value)
@@ -78,9 +92,21 @@ def strftime_now(format: str) -> str:
     return datetime.now().strftime(format)
 
 
-def to_json(value: Any, indent: int | None = None, **_: Any) -> str:
-    """JSON as transformers writes it: no HTML escapes, other letters as they are."""
-    return json.dumps(value, ensure_ascii=False, indent=indent)
+def to_json(
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: int | str | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    """JSON as transformers writes it: no HTML escapes; any other argument is an error."""
+    return json.dumps(
+        value,
+        ensure_ascii=ensure_ascii,
+        indent=indent,
+        separators=separators,
+        sort_keys=sort_keys,
+    )
 
 
 def render(template: str, variables: dict[str, Any]) -> str:
@@ -92,12 +118,11 @@ def render(template: str, variables: dict[str, Any]) -> str:
         extensions=[loopcontrols, Generation],
         cache_size=0,
     )
-    for name in ("lipsum", "cycler", "joiner"):
-        environment.globals.pop(name, None)
+    environment.globals.pop("lipsum")  # random text
     offered: list[Callable[..., Any]] = [raise_exception, strftime_now]
     environment.globals.update({function.__name__: function for function in offered})
     environment.filters["tojson"] = to_json
-    return environment.from_string(template).render(variables)
+    return environment.from_string(template).render(PREDEFINED | variables)
 
 
 def main() -> None:

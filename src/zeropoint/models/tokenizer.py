@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from zeropoint.checkpoints import Checkpoint
+from zeropoint.checkpoints.merging import merge
 from zeropoint.checkpoints.pretokenizers import PRE_TOKENIZERS, PreTokenizer
 from zeropoint.errors import CheckpointError, UnsupportedModel
-from zeropoint.models.merging import merge
-from zeropoint.models.vocabulary import Kind, Vocabulary, read_vocabulary
+from zeropoint.models.partition import Partition
+from zeropoint.models.vocabulary import SEARCHED, Kind, Vocabulary, read_vocabulary
 
 if TYPE_CHECKING:
     from tokenizers.pre_tokenizers import PreTokenizer as Splitter
@@ -36,8 +37,8 @@ class Tokenizer:
             self._begin_bytes()
         else:
             self._begin_pieces()
-        self._special = self._of_kind(Kind.USER_DEFINED, Kind.CONTROL, Kind.UNKNOWN)
-        self._user_defined = self._of_kind(Kind.USER_DEFINED)
+        self._special = Partition(vocabulary, SEARCHED)
+        self._user_defined = Partition(vocabulary, (Kind.USER_DEFINED,))
 
     @property
     def adds_bos(self) -> bool:
@@ -64,13 +65,13 @@ class Tokenizer:
         """
         text = text.encode("utf-8", "replace").decode()  # a lone surrogate is no text
         ids = [self.vocabulary.bos] if ends and self.adds_bos else []
-        after_special = True
-        for part in self._partition(text, self._special if special else self._user_defined):
+        after_special = first = True
+        for part in (self._special if special else self._user_defined).cut(text):
             if isinstance(part, int):
                 ids.append(part)
             else:
-                ids += self._encode_part(part, after_special)
-            after_special = isinstance(part, int)
+                ids += self._encode_part(part, after_special, first)
+            after_special, first = isinstance(part, int), False
         if ends and self.adds_eos:
             ids.append(self.vocabulary.eos)
         return ids  # type: ignore[return-value]  # bos and eos are not None where they are added
@@ -204,41 +205,23 @@ class Tokenizer:
 
     # --- both
 
-    def _of_kind(self, *kinds: Kind) -> list[tuple[str, int]]:
-        """Return (text, id), longest first, as ggml: no token is cut by a shorter one inside it."""
-        found = np.flatnonzero(np.isin(self.vocabulary.kinds, kinds)).tolist()
-        pairs = [(self.vocabulary.tokens[index], index) for index in found]
-        return sorted((pair for pair in pairs if pair[0]), key=lambda pair: -len(pair[0].encode()))
-
-    def _encode_part(self, text: str, after_special: bool) -> list[int]:
+    def _encode_part(self, text: str, after_special: bool, first: bool) -> list[int]:
+        """Encode text between special tokens; `first`: it begins the whole text."""
         if self.vocabulary.model == "gpt2":
             return self._encode_bytes(text)
-        return self._encode_pieces(" " + text if self._prefixed and after_special else text)
+        match self.vocabulary.space_prefix:
+            case None:
+                spaced = self._prefixed and after_special
+            case "first":
+                spaced = first and not text.startswith((" ", _SPACE))
+            case _:
+                spaced = not text.startswith((" ", _SPACE))
+        return self._encode_pieces(" " + text if spaced else text)
 
     def _remember(self, piece: str, ids: list[int]) -> list[int]:
         if len(self._cache) < _CACHED_PIECES:
             self._cache[piece] = ids
         return ids
-
-    @staticmethod
-    def _partition(text: str, special: list[tuple[str, int]]) -> list[str | int]:
-        """Cut `text` at every token of `special`, earlier ones first."""
-        parts: list[str | int] = [text] if text else []
-        for token, index in special:
-            if token not in text:
-                continue
-            cut: list[str | int] = []
-            for part in parts:
-                if isinstance(part, int):
-                    cut.append(part)
-                    continue
-                for position, rest in enumerate(part.split(token)):
-                    if position:
-                        cut.append(index)
-                    if rest:
-                        cut.append(rest)
-            parts = cut
-        return parts
 
 
 class Stream:

@@ -1,7 +1,7 @@
 """A file's vocabulary: tokens, what kind each is, which of them begin, end and stop a text."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TypeVar
 
@@ -9,6 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint.checkpoints import Checkpoint
+from zeropoint.checkpoints.special_tokens import GGUF_NAMES
+from zeropoint.checkpoints.token_rules import CONTROL_TEXTS, STOP_TEXTS, Matching, matching_by_name
+from zeropoint.checkpoints.tokenizer_facts import read_tokenizer_facts
 from zeropoint.errors import CheckpointError, UnsupportedModel
 
 Scalar = TypeVar("Scalar", bound=np.generic)
@@ -23,6 +26,10 @@ class Kind(IntEnum):
     USER_DEFINED = 4  # text that is always one token
     UNUSED = 5
     BYTE = 6  # "<0x0A>": stands for one byte
+
+
+# Kinds whose texts are looked for before a text is cut.
+SEARCHED = (Kind.USER_DEFINED, Kind.CONTROL, Kind.UNKNOWN)
 
 
 @dataclass(frozen=True)
@@ -44,24 +51,14 @@ class Vocabulary:
     stops: frozenset[int]  # tokens that end a generation
     unknown: int | None = None
     pad: int | None = None
+    special_tokens: Mapping[str, str] = field(default_factory=dict)  # what templates see, by name
+    matching: Matching = field(default_factory=Matching)  # how special tokens are found in text
+    space_prefix: str | None = None  # None: as `add_space_prefix` says; see `tokenizer_facts`
 
     def __len__(self) -> int:
         return len(self.tokens)
 
 
-# Tokens that end a turn or a text whatever the keys say. As ggml, which knows them by their text.
-_STOP_TEXTS = frozenset(
-    """<|eot_id|> <|im_end|> <|end|> <|return|> <|call|> <|flush|> <|calls|> <end_of_turn>
-    <|endoftext|> </s> <|eom_id|> <EOT> _<EOT> [EOT] [EOS] <|end_of_text|> <end_of_utterance>
-    <eos> <｜end▁of▁sentence｜> [e~[ <|fim_pad|> <fim-pad> <fim_pad> <PAD> <|fim_repo|>
-    <|repo_name|> <fim-repo> <REPO> <reponame> <|file_sep|>""".split()
-)
-_CONTROL_TEXTS = _STOP_TEXTS | frozenset(
-    """<|fim_prefix|> <fim-prefix> <fim_prefix> <｜fim▁begin｜> <PRE> ▁<PRE> <|code_prefix|>
-    <|prefix|> <|fim_suffix|> <fim-suffix> <fim_suffix> <｜fim▁hole｜> <SUF> ▁<SUF> <|code_suffix|>
-    <|suffix|> <|fim_middle|> <fim-middle> <fim_middle> <｜fim▁end｜> <MID> ▁<MID> <|code_middle|>
-    <|middle|>""".split()
-)
 _STOP_KEYS = ("eos", "eot", "eom", "fim_pad", "fim_rep", "fim_sep")
 
 
@@ -81,14 +78,20 @@ def read_vocabulary(checkpoint: Checkpoint) -> Vocabulary:
     if kinds is None:
         kinds = np.full(size, Kind.NORMAL, np.int32)
     # As ggml: these are control tokens even where the file calls them text.
-    kinds[[texts[text] for text in _CONTROL_TEXTS if text in texts]] = Kind.CONTROL
-    ids = {key: _token_id(checkpoint, key, size) for key in (*_STOP_KEYS, "bos", "unknown")}
-    ids["pad"] = _token_id(checkpoint, "padding", size)
-    stops = {ids[key] for key in _STOP_KEYS if ids[key] is not None}
-    stops |= {texts[text] for text in _STOP_TEXTS if text in texts}
+    kinds[[texts[text] for text in CONTROL_TEXTS if text in texts]] = Kind.CONTROL
+    names = (*_STOP_KEYS, *GGUF_NAMES.values())
+    ids = {key: _token_id(checkpoint, key, size) for key in names}
+    facts = read_tokenizer_facts(checkpoint.path, metadata, size)
+    stops = {ids[key] for key in _STOP_KEYS if ids[key] is not None} | facts.stops
+    stops |= {texts[text] for text in STOP_TEXTS if text in texts}
+    named = {f"{name}_token": ids[ours] for name, ours in GGUF_NAMES.items()}
+    matching = facts.matching
+    if matching is None:
+        found = np.flatnonzero(np.isin(kinds, SEARCHED)).tolist()
+        matching = matching_by_name(metadata, tokens, found)
     return Vocabulary(
         model=str(model),
-        pre=str(metadata.get("tokenizer.ggml.pre", "default")),
+        pre=str(metadata.get("tokenizer.ggml.pre") or "default"),
         tokens=tokens,
         ids=texts,
         kinds=kinds,
@@ -101,7 +104,11 @@ def read_vocabulary(checkpoint: Checkpoint) -> Vocabulary:
         add_space_prefix=_flag(checkpoint, "tokenizer.ggml.add_space_prefix"),
         stops=frozenset(index for index in stops if index is not None),
         unknown=ids["unknown"],
-        pad=ids["pad"],
+        pad=ids["padding"],
+        special_tokens=facts.special_tokens
+        or {name: tokens[index] for name, index in named.items() if index is not None},
+        matching=matching,
+        space_prefix=facts.space_prefix,
     )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from zeropoint.calibration import Calibration
 from zeropoint.checkpoints import Checkpoint
+from zeropoint.checkpoints.tokenizer_facts import TOKENIZER_KEY
 from zeropoint.checkpoints.values import UInt32
 from zeropoint.errors import printable
 from zeropoint.plans import Choice, quantized_metadata, recipe_of
@@ -41,7 +42,9 @@ def output_metadata(
     from zeropoint import __version__
 
     kept = {
-        key: value for key, value in source.metadata.items() if not key.startswith((OURS, IMATRIX))
+        key: value
+        for key, value in source.metadata.items()
+        if not key.startswith((OURS, IMATRIX)) or key == TOKENIZER_KEY
     }
     metadata = quantized_metadata(kept, choices, options.to)
     if calibration:

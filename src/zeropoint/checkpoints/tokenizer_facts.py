@@ -1,0 +1,84 @@
+"""Facts about a tokenizer that GGUF has no key for, in one key of ours: `zeropoint.tokenizer`.
+
+    {"stops": [7], "special_tokens": {"eos_token": "</s>"},
+     "lstrip": [], "rstrip": [4], "single_word": [], "space_prefix": "first"}
+
+JSON. Each field is there only if GGUF's own keys, read as llama.cpp reads them, say something else:
+`stops` are further ids that end a generation, `special_tokens` what a chat template sees under
+these names, the three lists which special tokens take white space or are found as whole words.
+`space_prefix`: a space is put in front of what begins a text ("first"), or of what follows a
+special token too ("always"), but only where there is none.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from zeropoint.checkpoints.token_rules import Matching
+from zeropoint.errors import CheckpointError
+
+TOKENIZER_KEY = "zeropoint.tokenizer"
+_SETS = ("lstrip", "rstrip", "single_word")
+
+
+@dataclass(frozen=True)
+class TokenizerFacts:
+    """What `zeropoint.tokenizer` says; None: as llama.cpp reads the other keys."""
+
+    stops: frozenset[int] = frozenset()
+    special_tokens: Mapping[str, str] | None = None
+    matching: Matching | None = None
+    space_prefix: str | None = None
+
+    def as_metadata(self) -> dict[str, object]:
+        """Return the key, or nothing if there is nothing to say."""
+        data: dict[str, object] = {}
+        if self.stops:
+            data["stops"] = sorted(self.stops)
+        if self.special_tokens is not None:
+            data["special_tokens"] = dict(self.special_tokens)
+        if self.matching is not None:
+            data |= {name: sorted(getattr(self.matching, name)) for name in _SETS}
+        if self.space_prefix is not None:
+            data["space_prefix"] = self.space_prefix
+        return {TOKENIZER_KEY: json.dumps(data, ensure_ascii=False)} if data else {}
+
+
+def read_tokenizer_facts(path: Path, metadata: Mapping[str, object], tokens: int) -> TokenizerFacts:
+    """Return the facts of a file with `tokens` tokens; raises CheckpointError for damaged ones."""
+    text = metadata.get(TOKENIZER_KEY)
+    if text is None:
+        return TokenizerFacts()
+    try:
+        data = json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError):
+        data = None
+    if not isinstance(data, dict):
+        raise CheckpointError(path, "is not a JSON object", field=TOKENIZER_KEY)
+    named = data.get("special_tokens")
+    if named is not None and not (
+        isinstance(named, dict) and all(isinstance(token, str) for token in named.values())
+    ):
+        raise CheckpointError(path, "special_tokens are not names and texts", field=TOKENIZER_KEY)
+    prefix = data.get("space_prefix")
+    if prefix not in (None, "first", "always"):
+        raise CheckpointError(path, "space_prefix is unknown", field=TOKENIZER_KEY)
+    matching = None
+    if any(name in data for name in _SETS):
+        lstrip, rstrip, single = (_ids(path, data.get(name, ()), tokens) for name in _SETS)
+        matching = Matching(lstrip=lstrip, rstrip=rstrip, single_word=single)
+    return TokenizerFacts(
+        stops=_ids(path, data.get("stops", ()), tokens),
+        special_tokens=named,
+        matching=matching,
+        space_prefix=prefix,
+    )
+
+
+def _ids(path: Path, value: object, tokens: int) -> frozenset[int]:
+    found = value if isinstance(value, list | tuple) else (None,)
+    ids = frozenset(i for i in found if type(i) is int and 0 <= i < tokens)
+    if len(ids) != len(found):
+        raise CheckpointError(path, "a list holds what is no token id", field=TOKENIZER_KEY)
+    return ids

@@ -1,0 +1,52 @@
+"""Cuts a text at the special tokens in it, as llama.cpp does: longer tokens first."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from zeropoint.models.vocabulary import Kind, Vocabulary
+
+
+class Partition:
+    """The special tokens of some kinds, ready to be found in texts."""
+
+    def __init__(self, vocabulary: Vocabulary, kinds: Sequence[Kind]) -> None:
+        found = np.flatnonzero(np.isin(vocabulary.kinds, kinds)).tolist()
+        pairs = [(vocabulary.tokens[index], index) for index in found if vocabulary.tokens[index]]
+        # Longest first, as ggml: no token is cut by a shorter one inside it.
+        self._tokens = sorted(pairs, key=lambda pair: -len(pair[0].encode()))
+        self._matching = vocabulary.matching
+
+    def cut(self, text: str) -> list[str | int]:
+        """Return the parts of a text: what lies between special tokens, and the ids of these."""
+        parts: list[str | int] = [text] if text else []
+        for token, index in self._tokens:
+            if token not in text:
+                continue
+            cut: list[str | int] = []
+            for part in parts:
+                if isinstance(part, int):
+                    cut.append(part)
+                    continue
+                for position, rest in enumerate(self._split(part, token, index)):
+                    if position:
+                        cut.append(index)
+                    if rest:
+                        cut.append(rest)
+            parts = cut
+        return parts
+
+    def _split(self, text: str, token: str, index: int) -> list[str]:
+        """Return what lies between the occurrences of a token, without white space it takes."""
+        matching = self._matching
+        if index in matching.single_word:
+            parts = re.split(rf"(?<!\w){re.escape(token)}(?!\w)", text)
+        else:
+            parts = text.split(token)
+        last = len(parts) - 1
+        if index in matching.rstrip:
+            parts = [part.lstrip(matching.space) if at else part for at, part in enumerate(parts)]
+        if index in matching.lstrip:
+            parts = [p.rstrip(matching.space) if at < last else p for at, p in enumerate(parts)]
+        return parts
