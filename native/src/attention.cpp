@@ -1,4 +1,5 @@
 // Queries, keys and values between their projections: norms, rotations, the cache, attention.
+#include <cmath>
 #include <cstring>
 
 #include "layer_pass.hpp"
@@ -22,8 +23,14 @@ void LayerPass::place(const float* cosines, const float* sines) const {
                 if (half)
                     steps().rotate(head, cosines + r * half, sines + r * half, 2 * half, interleaved);
             };
+            float* queries = queries_ + r * q_pitch_;
             for (std::size_t h = 0; h < layer_.heads; ++h)
-                prepare(queries_ + r * q_pitch_ + h * size, layer_.q_norm);
+                prepare(queries + h * size, layer_.q_norm);
+            if (layer_.temperature_scale != 0.0) {
+                const double step = double(position(r) / layer_.temperature_length);
+                const float factor = float(1.0 + layer_.temperature_scale * std::log(1.0 + step));
+                for (std::size_t i = 0; i < layer_.heads * size; ++i) queries[i] *= factor;
+            }
             for (std::size_t h = 0; h < layer_.kv_heads; ++h)
                 prepare(keys_ + r * k_pitch_ + h * size, layer_.k_norm);
             store(r);

@@ -75,6 +75,8 @@ void add_layer(Bound& bound, nb::dict numbers, nb::dict vectors, nb::dict linear
     layer.window = number<std::size_t>(numbers, "window");
     layer.scale = number<float>(numbers, "scale");
     layer.softcap = number<float>(numbers, "softcap");
+    layer.temperature_scale = number<double>(numbers, "temperature_scale");
+    layer.temperature_length = number<std::size_t>(numbers, "temperature_length");
     layer.rope = number<int>(numbers, "rope");
     layer.activation = activation_of(number<std::string>(numbers, "activation"));
     const std::size_t width = bound.core.width(), values = layer.heads * layer.value_size;

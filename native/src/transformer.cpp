@@ -32,6 +32,7 @@ void Transformer::add(const LayerWeights& layer) {
     const std::size_t v_rows = layer.kv_heads * layer.value_size;
     expect(layer.heads && layer.kv_heads && layer.heads % layer.kv_heads == 0, "heads");
     expect(layer.head_size && layer.value_size, "head sizes");
+    expect(layer.temperature_length, "temperature length");
     expect(layer.attn_norm && layer.ffn_norm, "norms");
     if (layer.qkv) {
         expect_shape(layer.qkv, queries + k_rows + v_rows, width_, "attn_qkv");

@@ -34,6 +34,9 @@ struct ExpertWeights {
 struct LayerWeights {
     std::size_t heads = 0, kv_heads = 0, head_size = 0, value_size = 0, window = 0;
     float scale = 1.0f, softcap = 0.0f;
+    // Queries of position p are multiplied by 1 + temperature_scale · ln(1 + ⌊p / temperature_length⌋).
+    double temperature_scale = 0.0;
+    std::size_t temperature_length = 1;
     int rope = -1;  // which of the pass's rotations; −1: none
     Activation activation = Activation::silu;
     const float *attn_norm = nullptr, *q_norm = nullptr, *k_norm = nullptr, *attn_sub_norm = nullptr;

@@ -16,10 +16,16 @@ transformers is right.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from zeropoint.checkpoints import Checkpoint
 from zeropoint.errors import CheckpointError, UnsupportedModel
+from zeropoint.formats import F32
+from zeropoint.models.families import FAMILIES, Family
 from zeropoint.models.header import Header
-from zeropoint.models.rope import Rope, read_rope
+from zeropoint.models.rope import FACTORS, Rope, read_rope
+from zeropoint.models.settings import check_settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +36,23 @@ class Experts:
     used: int
     normalize: bool  # the chosen weights are divided by their sum
     scale: float  # then multiplied by this
+
+
+@dataclass(frozen=True, kw_only=True)
+class Temperature:
+    """Queries of later positions are longer: at position p, times 1 + scale · ln(1 + ⌊p / length⌋).
+
+    Ministral 3 has it, so that attention stays sharp far beyond the context of its training.
+    """
+
+    scale: float
+    length: int  # positions
+
+    def factors(self, positions: NDArray[np.int64]) -> F32:
+        """Return the factor of each position: float32, computed in float64."""
+        steps = np.log(1.0 + positions // self.length)
+        factors: F32 = (1.0 + self.scale * steps).astype(np.float32)
+        return factors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +67,7 @@ class LayerSpec:
     softcap: float | None  # scores become softcap · tanh(score / softcap)
     window: int | None  # a position sees this many positions, itself included; None: all before it
     rope: Rope | None  # None: this layer has no positions
+    temperature: Temperature | None  # of queries, after their rotation
     activation: str  # silu, gelu (the tanh form), relu2 (squared ReLU)
     experts: Experts | None
     tensors: Mapping[str, str] = field(hash=False)
@@ -68,6 +92,8 @@ class Architecture:
     output: (
         str  # the name of the head's matrix: output.weight, or token_embd.weight if they are tied
     )
+    output_scale: str | None  # a tensor of one value: logits are multiplied by it
+    output_bias: str | None  # then this tensor (vocabulary) is added
 
     embedding = "token_embd.weight"
     output_norm = "output_norm.weight"
@@ -78,61 +104,15 @@ class Architecture:
         return self.output == self.embedding
 
 
-@dataclass(frozen=True, kw_only=True)
-class Family:
-    """What `general.architecture` says beyond the keys and tensors of the file."""
-
-    interleaved: bool = False  # rotary pairs are (2i, 2i+1)
-    activation: str = "silu"
-    scaled_embedding: bool = False  # embeddings are multiplied by √width
-    default_window: int | None = None
-    window_period: int = 0  # of so many layers, the last one sees everything; 0: all are windowed
-    window_base: float | None = None  # rotary base of windowed layers, unless the file says
-    ropeless_period: int = 0  # every so many layers, one without positions
-    wide_blocks: int = 0  # with so many layers, the score's scale is that of width / heads
-    required: tuple[str, ...] = ()  # roles beyond the common ones
-
-
 _FAR = 1 << 30  # positions: a window that nobody reaches
-
-_QK_NORMS = ("attn_q_norm", "attn_k_norm")
-_POST_NORMS = ("post_attention_norm", "post_ffw_norm")
-
-FAMILIES: Mapping[str, Family] = {
-    "llama": Family(interleaved=True),  # Llama 2/3, Mistral, Mixtral, SmolLM 1/2
-    "mistral3": Family(interleaved=True),
-    "smollm3": Family(interleaved=True, ropeless_period=4),
-    "qwen2": Family(),
-    "qwen3": Family(required=_QK_NORMS),
-    "qwen3moe": Family(required=_QK_NORMS),
-    "phi3": Family(),
-    "gemma": Family(activation="gelu", scaled_embedding=True),
-    "gemma2": Family(
-        activation="gelu",
-        scaled_embedding=True,
-        default_window=4096,
-        window_period=2,
-        wide_blocks=46,
-        required=_POST_NORMS,
-    ),
-    "gemma3": Family(
-        activation="gelu",
-        scaled_embedding=True,
-        window_period=6,
-        window_base=10000.0,
-        wide_blocks=62,
-        required=_QK_NORMS + _POST_NORMS,
-    ),
-    "bitnet": Family(required=("attn_sub_norm", "ffn_sub_norm")),  # As ggml: SiLU, not ReLU²
-    "bitnet-b1.58": Family(activation="relu2", required=("attn_sub_norm", "ffn_sub_norm")),
-}
 
 
 def read_architecture(checkpoint: Checkpoint) -> Architecture:
     """Describe the decoder that `checkpoint` holds, and check every tensor's shape against it.
 
-    Raises UnsupportedModel for an architecture that is not in `FAMILIES`, and CheckpointError for a
-    missing key or tensor, or one of another shape.
+    Raises UnsupportedModel for an architecture that is not in `FAMILIES` and for a setting or
+    tensor that it does not use (see `settings`), and CheckpointError for a missing key or tensor,
+    or one of another shape.
     """
     header = Header(checkpoint)
     family = FAMILIES.get(header.architecture)
@@ -142,7 +122,10 @@ def read_architecture(checkpoint: Checkpoint) -> Architecture:
             f"known: {', '.join(FAMILIES)}"
         )
     width = header.integer("embedding_length", least=1)
-    count = header.integer("block_count", least=1)
+    blocks = header.integer("block_count", least=1)
+    drafts = header.integer("nextn_predict_layers", 0)  # the last ones, of multi-token prediction
+    if drafts >= blocks:
+        raise header.wrong("nextn_predict_layers", f"{drafts} of {blocks} layers leave none to run")
     embedding = header.tensor("token_embd.weight")
     architecture = Architecture(
         name=header.architecture,
@@ -151,13 +134,29 @@ def read_architecture(checkpoint: Checkpoint) -> Architecture:
         width=width,
         epsilon=header.number("attention.layer_norm_rms_epsilon", above=0),
         embedding_scale=width**0.5 if family.scaled_embedding else 1.0,
-        logit_softcap=header.number("final_logit_softcapping", 0.0) or None,
-        layers=tuple(_read_layer(header, family, index) for index in range(count)),
-        output="output.weight" if "output.weight" in checkpoint.tensors else "token_embd.weight",
+        logit_softcap=_read_cap(header, "final_logit_softcapping", family.logit_cap),
+        layers=tuple(_read_layer(header, family, index) for index in range(blocks - drafts)),
+        output=header.optional("output.weight") or "token_embd.weight",
+        output_scale=header.optional("output.scale"),
+        output_bias=header.optional("output.bias"),
     )
     _check_vocabulary(header, architecture)
     _check_shapes(header, architecture)
+    check_settings(header, tensor_names(architecture) | FACTORS, len(architecture.layers))
     return architecture
+
+
+def tensor_names(architecture: Architecture) -> set[str]:
+    """Return the names of the tensors that a pass uses, without the divisors of frequencies."""
+    whole = {architecture.embedding, architecture.output, architecture.output_norm}
+    optional = (architecture.output_scale, architecture.output_bias)
+    layers = {name for layer in architecture.layers for name in layer.tensors.values()}
+    return whole | layers | {name for name in optional if name}
+
+
+def _read_cap(header: Header, key: str, default: float | None) -> float | None:
+    """Return the cap of scores or logits; 0 in the file, or a family without caps, is none."""
+    return None if default is None else header.number(key, default) or None
 
 
 def _read_layer(header: Header, family: Family, index: int) -> LayerSpec:
@@ -167,10 +166,12 @@ def _read_layer(header: Header, family: Family, index: int) -> LayerSpec:
         raise header.wrong("attention.head_count_kv", f"{heads} heads cannot share {kv_heads}")
     width = header.integer("embedding_length")
     head_size = header.integer("attention.key_length", width // heads, least=1)
-    window = min(header.integer("attention.sliding_window", family.default_window or 0), _FAR)
+    window = 0
+    if family.windowed:
+        window = min(header.integer("attention.sliding_window", family.default_window or 0), _FAR)
     windowed = window > 0 and _is_windowed(header, family, index)
     wide = header.integer("block_count") == family.wide_blocks
-    scale = header.number("attention.scale", (width // heads if wide else head_size) ** -0.5)
+    scale = (width // heads if wide else head_size) ** -0.5
     tensors = _find_tensors(header, family, index)
     ropeless = family.ropeless_period and (index + 1) % family.ropeless_period == 0
     return LayerSpec(
@@ -178,12 +179,13 @@ def _read_layer(header: Header, family: Family, index: int) -> LayerSpec:
         kv_heads=kv_heads,
         head_size=head_size,
         value_size=header.integer("attention.value_length", head_size, least=1),
-        scale=scale,
-        softcap=header.number("attn_logit_softcapping", 0.0) or None,
+        scale=header.number("attention.scale", 0.0) or scale,
+        softcap=_read_cap(header, "attn_logit_softcapping", family.attention_cap),
         window=window if windowed else None,
         rope=None if ropeless else read_rope(header, family, head_size, windowed=windowed),
+        temperature=_read_temperature(header) if family.tempered else None,
         activation=_read_activation(header, family),
-        experts=_read_experts(header) if "ffn_gate_inp" in tensors else None,
+        experts=_read_experts(header, family) if "ffn_gate_inp" in tensors else None,
         tensors=tensors,
     )
 
@@ -196,51 +198,61 @@ def _read_activation(header: Header, family: Family) -> str:
     return name
 
 
+def _read_temperature(header: Header) -> Temperature | None:
+    scale = header.number("attention.temperature_scale", 0.0)
+    length = header.integer("rope.scaling.original_context_length", 0)
+    length = length or header.integer("context_length", least=1)
+    return Temperature(scale=scale, length=length) if scale else None
+
+
 def _is_windowed(header: Header, family: Family, index: int) -> bool:
-    pattern = header.get("attention.sliding_window_pattern")
-    if pattern is not None and header.is_array(pattern):
-        flags = header.array(pattern)
-        return index < len(flags) and bool(flags[index])
-    period = header.integer("attention.sliding_window_pattern", family.window_period)
+    key = "attention.sliding_window_pattern"
+    period = family.window_period
+    if family.patterned:
+        pattern = header.get(key)
+        if pattern is not None and header.is_array(pattern):
+            return bool(header.integer(key, layer=index))
+        period = header.integer(key, period)
     return period == 0 or index % period < period - 1
 
 
-def _read_experts(header: Header) -> Experts:
+def _read_experts(header: Header, family: Family) -> Experts:
     count, used = header.integer("expert_count"), header.integer("expert_used_count")
     if not 0 < used <= count:
         raise header.wrong("expert_used_count", f"{used} of {count} experts cannot be used")
     return Experts(
         count=count,
         used=used,
-        normalize=bool(header.integer("expert_weights_norm", 1)),
+        normalize=not family.chosen_norm or bool(header.integer("expert_weights_norm", 1)),
         scale=header.number("expert_weights_scale", 0.0) or 1.0,
     )
 
 
-_ALTERNATIVES = (  # one set of each line must be there
-    (("attn_qkv",), ("attn_q", "attn_k", "attn_v")),
-    (
-        ("ffn_gate_inp", "ffn_gate_exps", "ffn_up_exps", "ffn_down_exps"),
-        ("ffn_gate", "ffn_up", "ffn_down"),
-        ("ffn_up", "ffn_down"),  # Phi-3: gate and up in one
-    ),
-)
-
-
 def _find_tensors(header: Header, family: Family, index: int) -> dict[str, str]:
-    prefix = f"blk.{index}."
+    """Return a layer's tensors by role; matrices may have a bias and a scale."""
+    tensors = header.checkpoint.tensors
+
+    def has(role: str) -> bool:
+        return f"blk.{index}.{role}.weight" in tensors
+
+    matrices = ["attn_qkv"] if has("attn_qkv") else ["attn_q", "attn_k", "attn_v"]
+    matrices.append("attn_output")
+    stacks: list[str] = []
+    if family.fused_gate:
+        matrices += ["ffn_up", "ffn_down"]
+    elif family.mixture and has("ffn_gate_inp"):
+        stacks = ["ffn_gate_exps", "ffn_up_exps", "ffn_down_exps"]
+    else:
+        matrices += ["ffn_gate", "ffn_up", "ffn_down"]
+    router = ["ffn_gate_inp"] if stacks else []
     found = {}
-    for name in header.checkpoint.tensors:
-        if name.startswith(prefix):
-            found[name.removeprefix(prefix).removesuffix(".weight")] = name
-    wanted = ["attn_norm", "attn_output", "ffn_norm", *family.required]
-    for sets in _ALTERNATIVES:
-        if not any(all(role in found for role in roles) for roles in sets):
-            wanted += sets[-1] if header.architecture == "phi3" else sets[1]
-    for role in wanted:
-        if role not in found:
-            header.tensor(f"{prefix}{role}.weight")  # raises
-    return found
+    for role in ["attn_norm", "ffn_norm", *family.required, *matrices, *router, *stacks]:
+        found[role] = f"blk.{index}.{role}.weight"
+        header.tensor(found[role])  # raises if it is missing
+    extras = [f"{role}.bias" for role in matrices]
+    extras += [f"{role}.scale" for role in matrices + stacks]
+    names = {role: f"blk.{index}.{role}" for role in extras}
+    return found | {role: name for role, name in names.items() if name in tensors}
 
 
 def _check_vocabulary(header: Header, architecture: Architecture) -> None:
@@ -260,6 +272,10 @@ def _check_shapes(header: Header, architecture: Architecture) -> None:
     header.expect(architecture.embedding, vocabulary)
     header.expect(architecture.output, vocabulary)
     header.expect(architecture.output_norm, (width,))
+    if architecture.output_scale:
+        header.expect(architecture.output_scale, (1,))
+    if architecture.output_bias:
+        header.expect(architecture.output_bias, (architecture.vocab_size,))
     for index, layer in enumerate(architecture.layers):
         inner = header.inner_size(layer.tensors, index)
         for role, shape in layer_shapes(architecture, layer, inner).items():
@@ -292,11 +308,16 @@ def layer_shapes(
         "ffn_down": (width, inner),
         "post_ffw_norm": (width,),
     }
+    matrices = {role: shape for role, shape in shapes.items() if len(shape) == 2}
+    shapes |= {f"{role}.bias": shape[:1] for role, shape in matrices.items()}
+    shapes |= {f"{role}.scale": (1,) for role in matrices}
     if layer.experts:
         count = layer.experts.count
         shapes["ffn_gate_inp"] = (count, width)
-        shapes["ffn_gate_exps"] = shapes["ffn_up_exps"] = (count, inner, width)
-        shapes["ffn_down_exps"] = (count, width, inner)
-    biased = [role for role, shape in shapes.items() if len(shape) == 2]
-    shapes |= {f"{role}.bias": shapes[role][:1] for role in biased}
+        stacks: dict[str, tuple[int, ...]] = {
+            "ffn_gate_exps": (count, inner, width),
+            "ffn_up_exps": (count, inner, width),
+            "ffn_down_exps": (count, width, inner),
+        }
+        shapes |= stacks | {f"{role}.scale": (count,) for role in stacks}
     return shapes

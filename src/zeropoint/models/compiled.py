@@ -85,6 +85,8 @@ class Compiled:
             "softcap": layer.softcap or 0.0,
             "rope": self._ropes.index(layer.rope) if layer.rope else -1,
             "activation": layer.activation,
+            "temperature_scale": layer.temperature.scale if layer.temperature else 0.0,
+            "temperature_length": layer.temperature.length if layer.temperature else 1,
         }
         experts: dict[str, list[Linear]] = {}
         if layer.experts:

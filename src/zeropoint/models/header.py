@@ -20,9 +20,15 @@ class Header:
                 checkpoint.path, "the architecture is not named", field="general.architecture"
             )
         self.architecture = name
+        self.read: set[str] = set()  # the keys that `get` was called for
 
     def get(self, key: str) -> object | None:
-        """Return the value as the file has it, or None."""
+        """Return the value as the file has it, or None, and note that the key is used."""
+        self.read.add(key)
+        return self.peek(key)
+
+    def peek(self, key: str) -> object | None:
+        """Return the value as the file has it, or None, without using it for the model."""
         return self.checkpoint.metadata.get(f"{self.architecture}.{key}")
 
     def wrong(self, key: str, reason: str) -> CheckpointError:
@@ -86,6 +92,10 @@ class Header:
         if info is None:
             raise CheckpointError(self.checkpoint.path, "this tensor is missing", field=name)
         return info
+
+    def optional(self, name: str) -> str | None:
+        """Return a tensor's name if the file has it."""
+        return name if name in self.checkpoint.tensors else None
 
     def expect(self, name: str, shape: tuple[int, ...]) -> None:
         """Raise CheckpointError unless tensor `name` exists and has this shape."""

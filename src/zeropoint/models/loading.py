@@ -10,7 +10,7 @@ from zeropoint import kernels
 from zeropoint.checkpoints import Checkpoint
 from zeropoint.errors import MeasurementError, UnsupportedModel
 from zeropoint.formats import F32, QuantizedTensor
-from zeropoint.models.architecture import Architecture, read_architecture
+from zeropoint.models.architecture import Architecture, read_architecture, tensor_names
 from zeropoint.models.base import LanguageModel, Mode, Tokens, Watcher
 from zeropoint.models.cache import Cache
 from zeropoint.models.compiled import Compiled
@@ -125,6 +125,11 @@ class Model:
     def head(self, rows: F32, tokens: range | None = None) -> F32:
         assert self._engine is not None, "matrices are missing"
         logits = self._engine.head(np.ascontiguousarray(rows), tokens)
+        if self.architecture.output_scale:
+            logits = logits * self._weights.vector(self.architecture.output_scale)
+        if self.architecture.output_bias:
+            bias = self._weights.vector(self.architecture.output_bias)
+            logits = logits + (bias if tokens is None else bias[tokens.start : tokens.stop])
         cap = self.architecture.logit_softcap
         if cap is not None:
             with np.errstate(over="ignore"):  # tanh(infinity) = 1
@@ -166,7 +171,5 @@ class Model:
 
 def _names(architecture: Architecture) -> list[str]:
     """The tensors that are held in memory: all but an embedding that is not the head too."""
-    names = [architecture.output_norm, architecture.output]
-    for layer in architecture.layers:
-        names += [name for role, name in layer.tensors.items() if role != "rope_freqs"]
-    return names
+    names = tensor_names(architecture)
+    return sorted(names if architecture.tied else names - {architecture.embedding})

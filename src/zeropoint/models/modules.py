@@ -81,7 +81,7 @@ class BlockExperts(nn.Module):
         activation: Callable[[Tensor], Tensor],
     ) -> None:
         super().__init__()
-        self.activation = activation
+        self.activation, self.scale = activation, experts.scale
         parts = {
             role: nn.ModuleList([linear(role, index) for index in range(experts.count)])
             for role in ("ffn_gate_exps", "ffn_up_exps", "ffn_down_exps")
@@ -95,4 +95,4 @@ class BlockExperts(nn.Module):
             rows, places = torch.where(chosen == index)
             inner = self.activation(self.gate[index](x[rows])) * self.up[index](x[rows])
             out[rows, places] = self.down[index](inner) * shares[rows, places, None]
-        return out.sum(dim=1)
+        return out.sum(dim=1) * self.scale

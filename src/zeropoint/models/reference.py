@@ -53,6 +53,7 @@ class Reference:
         self.architecture = architecture
         self.weights = weights
         self.device = find_device(device or "cpu")
+        _check_shape(architecture, weights)
         config = make_config(architecture, weights)
         config._experts_implementation = "eager"
         with torch.device("meta"):
@@ -121,6 +122,7 @@ class Reference:
                     place = find_place(f"{at}.{name}.weight", roles_of(self.architecture.name))
                     role = place.name.split(".")[2] if place else name
                     self._set(f"{at}.{name}", self._linear(layer, role))
+            self.module.get_submodule(f"{at}.self_attn").scaling = layer.scale
             if layer.experts:
                 activation = ACT2FN[_ACTIVATIONS[layer.activation]]
                 experts = BlockExperts(
@@ -195,9 +197,15 @@ def make_config(architecture: Architecture, weights: Weights) -> Any:
     window = next((layer.window for layer in layers if layer.window), None)
     kinds = ["full_attention" if layer.window is None else "sliding_attention" for layer in layers]
     name = _CONFIGS[architecture.name]
-    if name == "LlamaConfig":
+    if architecture.name in ("llama", "mistral3"):
         name = "MixtralConfig" if first.experts else "MistralConfig" if window else name
     rope = {"rope_type": "default", "rope_theta": 10000.0}  # overwritten by `_put_frequencies`
+    if first.temperature:
+        name = "Ministral3Config"
+        rope |= {
+            "llama_4_scaling_beta": first.temperature.scale,
+            "original_max_position_embeddings": first.temperature.length,
+        }
     if first.rope and first.rope.dimensions != first.head_size:
         rope["partial_rotary_factor"] = first.rope.dimensions / first.head_size
     options: dict[str, Any] = {
@@ -230,6 +238,8 @@ def make_config(architecture: Architecture, weights: Weights) -> Any:
             options["rope_parameters"] = {kind: dict(rope) for kind in set(kinds)}
     if architecture.name in ("qwen2", "qwen3", "smollm3") and window:
         options |= {"use_sliding_window": True, "layer_types": kinds}
+    if architecture.name == "qwen3moe" and window:
+        options["use_sliding_window"] = True
     if architecture.name == "smollm3":
         options["no_rope_layers"] = [int(layer.rope is not None) for layer in layers]
     if first.experts:
@@ -238,6 +248,31 @@ def make_config(architecture: Architecture, weights: Weights) -> Any:
         options |= {"num_experts": experts.count, "norm_topk_prob": experts.normalize}
         options |= {"moe_intermediate_size": inner}
     return getattr(transformers, name)(**options)
+
+
+def _check_shape(architecture: Architecture, weights: Weights) -> None:
+    """Raise UnsupportedModel for what our layers can have and those of transformers cannot."""
+
+    def shape(layer: LayerSpec) -> tuple[object, ...]:
+        inner = layer.tensors.get("ffn_down_exps") or layer.tensors["ffn_down"]
+        rows = weights.checkpoint.tensors[inner].shape
+        return layer.heads, layer.kv_heads, layer.head_size, rows, layer.scale, layer.experts
+
+    def refuse(what: str) -> None:
+        path = weights.checkpoint.path
+        raise UnsupportedModel(f"{path}: transformers' {architecture.name} has no {what}")
+
+    for layer in architecture.layers:
+        if layer.has("attn_qkv") != (architecture.name == "phi3"):
+            refuse(
+                "matrix attn_qkv" if layer.has("attn_qkv") else "matrices attn_q, attn_k, attn_v"
+            )
+        if layer.value_size != layer.head_size:
+            refuse(f"values of {layer.value_size} beside keys of {layer.head_size}")
+        if shape(layer) != shape(architecture.layers[0]):
+            refuse("layers of several shapes")
+        if layer.temperature and layer.experts:
+            refuse("temperature of queries in a mixture of experts")
 
 
 def _unturned(layer: LayerSpec, heads: int) -> Tensor:

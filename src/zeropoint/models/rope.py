@@ -5,17 +5,21 @@ so that both turn by the same angles: at position 2,000 one unit in the last pla
 turn.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil, floor, log, pi
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from zeropoint.errors import printable
 from zeropoint.formats import F32
+from zeropoint.models.families import Family
 from zeropoint.models.header import Header
 
-if TYPE_CHECKING:
-    from zeropoint.models.architecture import Family
+_FREQS, _LONG, _SHORT = (
+    f"rope_{name}.weight" for name in ("freqs", "factors_long", "factors_short")
+)
+FACTORS = frozenset({_FREQS, _LONG, _SHORT})  # tensors of what frequencies are divided by
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,36 +39,34 @@ class Rope:
         return np.array(self.long_frequencies if use_long else self.frequencies, np.float32)
 
 
-def read_rope(header: Header, family: "Family", head_size: int, *, windowed: bool) -> Rope:
-    """Read a layer's rotary positions; windowed layers of Gemma have a base of their own."""
-    dimensions = header.integer("rope.dimension_count", head_size)
-    if not 0 < dimensions <= head_size or dimensions % 2:
-        raise header.wrong("rope.dimension_count", f"{dimensions} of {head_size} cannot turn")
-    base = header.number("rope.freq_base", 10000.0, above=1)
-    if windowed and (family.window_base or family.default_window):
-        base = header.number("rope.freq_base_swa", family.window_base or base, above=1)
-    context = header.integer("context_length")
-    original = header.integer("rope.scaling.original_context_length", 0) or context
+def read_rope(header: Header, family: Family, head_size: int, *, windowed: bool) -> Rope:
+    """Read a layer's rotary positions; windowed layers of Gemma 3 have some of their own.
+
+    Tensors of divisors decide over the type of scaling, as in llama.cpp: Phi-3 files with both sets
+    have no type. What scales positions (linear, yarn) comes on top of the divisors.
+    """
+    own = windowed and family.window_base is not None
+    dimensions = _read_dimensions(header, family, head_size)
+    base = _read_base(header, family, windowed)
     kind = header.text("rope.scaling.type", "linear")
+    if kind not in ("none", "linear", "yarn", "longrope"):
+        raise header.wrong("rope.scaling.type", f"{printable(kind)!r} is not known here")
+    original = header.integer("rope.scaling.original_context_length", 0)
+    original = original or header.integer("context_length")
     factor = header.number("rope.scaling.factor", 0.0) or header.number("rope.scale_linear", 0.0)
-    factor = 1.0 if windowed and family.window_base else factor or 1.0
+    factor = 1.0 if own or kind == "none" else factor or 1.0
     if factor < 1e-6:
         raise header.wrong("rope.scaling.factor", f"{factor:g} cannot divide positions")
     magnitude = header.number("rope.scaling.attn_factor", 1.0)
-    powers = _powers(base, dimensions)
-    long = None
-    if kind == "yarn" and factor != 1.0:
-        short = _yarn(header, powers, base, factor, original)
-        magnitude *= 0.1 * log(factor) + 1.0
-    elif kind == "longrope":
-        long = _divided(powers * _factors(header, "rope_factors_long.weight", powers.size))
-        short = _divided(powers * _factors(header, "rope_factors_short.weight", powers.size))
-    elif kind in ("linear", "none", "yarn"):
-        short = _divided(powers) / np.float32(factor if kind == "linear" else 1.0)
-        if "rope_freqs.weight" in header.checkpoint.tensors:
-            short = short / _factors(header, "rope_freqs.weight", powers.size)
-    else:
-        raise header.wrong("rope.scaling.type", f"{kind!r} is not known here")
+    if kind == "yarn":
+        magnitude *= _yarn_magnitude(header, factor)
+
+    def frequencies(powers: F32) -> F32:
+        if kind == "yarn":
+            return _yarn(header, powers, base, factor, original)
+        return np.float32(1.0) / powers / np.float32(factor)
+
+    short, long = _divided(header, dimensions, base, frequencies, own=own, both=kind == "longrope")
     return Rope(
         dimensions=dimensions,
         interleaved=family.interleaved,
@@ -75,14 +77,54 @@ def read_rope(header: Header, family: "Family", head_size: int, *, windowed: boo
     )
 
 
+def _read_dimensions(header: Header, family: Family, head_size: int) -> int:
+    dimensions = header.integer("rope.dimension_count", head_size)
+    if not 0 < dimensions <= head_size or dimensions % 2:
+        raise header.wrong("rope.dimension_count", f"{dimensions} of {head_size} cannot turn")
+    if dimensions != head_size and not family.partial_rope:
+        raise header.wrong(
+            "rope.dimension_count", f"is {dimensions}; {header.architecture} turns all {head_size}"
+        )
+    return dimensions
+
+
+def _read_base(header: Header, family: Family, windowed: bool) -> float:
+    base = header.number("rope.freq_base", 10000.0, above=1)
+    if family.default_window is None and family.window_base is None:
+        return base
+    windows = header.number("rope.freq_base_swa", family.window_base or base, above=1)
+    return windows if windowed else base
+
+
+def _divided(
+    header: Header,
+    dimensions: int,
+    base: float,
+    frequencies: Callable[[F32], F32],
+    *,
+    own: bool,
+    both: bool,
+) -> tuple[F32, F32 | None]:
+    """Return the frequencies of short and of long contexts, divided by what the file's tensors say.
+
+    A layer with positions of its `own` takes no divisors; `both` sets must be there for longrope.
+    """
+    powers = _powers(base, dimensions)
+    found = frozenset() if own else FACTORS & header.checkpoint.tensors.keys()
+    if _FREQS in found and len(found) > 1:
+        raise header.wrong("rope.scaling.type", f"{_FREQS} stands beside {_LONG} or {_SHORT}")
+    if _FREQS in found:
+        return frequencies(powers) / _factors(header, _FREQS, powers.size), None
+    if not found and (own or not both):
+        return frequencies(powers), None
+    long, short = (_factors(header, name, powers.size) for name in (_LONG, _SHORT))
+    return frequencies(powers * short), frequencies(powers * long)
+
+
 def _powers(base: float, dimensions: int) -> F32:
     """Return base^(2i / dimensions), correctly rounded to float32 (as torch's power is, nearly)."""
     exponents = np.arange(0, dimensions, 2).astype(np.float32) / np.float32(dimensions)
     return np.power(np.float64(base), exponents.astype(np.float64)).astype(np.float32)
-
-
-def _divided(powers: F32) -> F32:
-    return np.float32(1.0) / powers
 
 
 def _factors(header: Header, name: str, size: int) -> F32:
@@ -103,6 +145,8 @@ def _yarn(header: Header, powers: F32, base: float, factor: float, original: int
 
     beta_fast = header.number("rope.scaling.yarn_beta_fast", 32.0, above=0)
     beta_slow = header.number("rope.scaling.yarn_beta_slow", 1.0, above=0)
+    if factor == 1.0:
+        return np.float32(1.0) / powers
     low = max(floor(dimension_of(beta_fast)), 0)
     high = min(ceil(dimension_of(beta_slow)), dimensions - 1)
     ramp = (np.arange(powers.size, dtype=np.float32) - np.float32(low)) / np.float32(
@@ -110,5 +154,16 @@ def _yarn(header: Header, powers: F32, base: float, factor: float, original: int
     )
     keep = np.float32(1.0) - np.clip(ramp, 0, 1)
     interpolated = np.float32(1.0) / (np.float32(factor) * powers)
-    mixed: F32 = interpolated * (np.float32(1.0) - keep) + _divided(powers) * keep
+    mixed: F32 = interpolated * (np.float32(1.0) - keep) + np.float32(1.0) / powers * keep
     return mixed
+
+
+def _yarn_magnitude(header: Header, factor: float) -> float:
+    """(0.1 ln f + 1) / (0.1 m ln f + 1), m being the multiplier that the file may have."""
+    multiplier = header.number("rope.scaling.yarn_log_multiplier", 0.0, above=-1e-9)
+    extrapolation = header.number("rope.scaling.yarn_ext_factor", -1.0)
+    if extrapolation != 1.0 and extrapolation >= 0:  # below 0: not given
+        # llama.cpp reads it for Grok only, transformers not at all.
+        raise header.wrong("rope.scaling.yarn_ext_factor", "only 1 is implemented")
+    growth = max(0.1 * log(factor), 0.0)
+    return (growth + 1.0) / (multiplier * growth + 1.0)

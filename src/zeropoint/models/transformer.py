@@ -40,6 +40,8 @@ def run(
         q, k, v = step.project(x)
         if layer.rope:
             q, k = (rotate(layer.rope, part, *angles[layer.rope]) for part in (q, k))
+        if layer.temperature:
+            q = q * layer.temperature.factors(positions.reshape(-1))[:, None, None]
         mixed = np.empty((batch, count, layer.heads * layer.value_size), np.float32)
         for sequence in range(batch):
             rows = slice(sequence * count, (sequence + 1) * count)
