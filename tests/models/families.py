@@ -136,6 +136,28 @@ FAMILIES = {
         {"expert_count": 4, "expert_used_count": 2},
         permuted=True,
     ),
+    "mistral3": Family(
+        "mistral3",
+        T.Ministral3Config,
+        SMALL
+        | {"head_dim": 16}
+        | rope(
+            rope_type="yarn",
+            factor=4.0,
+            original_max_position_embeddings=16,
+            mscale=1.0,
+            mscale_all_dim=0.5,
+            llama_4_scaling_beta=0.1,
+        ),
+        {
+            "rope.scaling.type": "yarn",
+            "rope.scaling.factor": 4.0,
+            "rope.scaling.original_context_length": 16,
+            "rope.scaling.yarn_log_multiplier": 0.5,
+            "attention.temperature_scale": 0.1,
+        },
+        permuted=True,
+    ),
     "qwen2": Family("qwen2", T.Qwen2Config, SMALL),
     "qwen3": Family(
         "qwen3",
@@ -160,6 +182,13 @@ FAMILIES = {
             "expert_count": 6,
             "expert_used_count": 3,
         },
+    ),
+    "gemma": Family(
+        "gemma",
+        T.GemmaConfig,
+        SMALL | {"head_dim": 32, "tie_word_embeddings": True},
+        {"attention.key_length": 32, "attention.value_length": 32},
+        norm_offset=1.0,
     ),
     "gemma2": Family(
         "gemma2",

@@ -142,7 +142,7 @@ def read_architecture(checkpoint: Checkpoint) -> Architecture:
     )
     _check_vocabulary(header, architecture)
     _check_shapes(header, architecture)
-    check_settings(header, tensor_names(architecture) | FACTORS, len(architecture.layers))
+    check_settings(header, tensor_names(architecture) | FACTORS, range(blocks - drafts, blocks))
     return architecture
 
 

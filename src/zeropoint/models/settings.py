@@ -118,11 +118,11 @@ _HARMLESS_TENSOR = re.compile("|".join(HARMLESS_TENSORS))
 _LAYER = re.compile(r"blk\.(\d+)\.", re.ASCII)
 
 
-def check_settings(header: Header, used: Collection[str], layers: int) -> None:
+def check_settings(header: Header, used: Collection[str], drafts: range) -> None:
     """Raise UnsupportedModel for a key that was not read, or a tensor that has no place.
 
-    `used` are the names of the tensors that have one; `layers` is how many layers run, those behind
-    them being draft layers of multi-token prediction. Call it when everything else has been read.
+    `used` are the names of the tensors that have one, and `drafts` the layers that only predict
+    further tokens and do not run. Call it when everything else has been read.
     """
     path, name = header.checkpoint.path, header.architecture
     for key, value in header.checkpoint.metadata.items():
@@ -137,7 +137,7 @@ def check_settings(header: Header, used: Collection[str], layers: int) -> None:
                 f"{name} models, so the logits would be those of another model"
             )
     for tensor in header.checkpoint.tensors:
-        if tensor not in used and not is_harmless_tensor(tensor, layers):
+        if tensor not in used and not is_harmless_tensor(tensor, drafts):
             raise UnsupportedModel(
                 f"{path}: the tensor {printable(tensor)} has no place in {name} models, so the "
                 "logits would be those of another model"
@@ -153,10 +153,10 @@ def is_harmless(header: Header, key: str, value: object) -> bool:
     return key in REPETITIONS and np.array_equal(value, header.peek(REPETITIONS[key]))  # type: ignore[arg-type]
 
 
-def is_harmless_tensor(name: str, layers: int) -> bool:
-    """Return whether logits do not depend on a tensor that has no place in the first `layers`."""
+def is_harmless_tensor(name: str, drafts: range) -> bool:
+    """Return whether logits do not depend on a tensor that has no place in the layers."""
     layer = _LAYER.match(name)
-    if layer and int(layer[1]) >= layers:
+    if layer and int(layer[1]) in drafts:
         return True
     return _HARMLESS_TENSOR.fullmatch(name) is not None
 
