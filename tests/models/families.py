@@ -139,21 +139,13 @@ FAMILIES = {
     "mistral3": Family(
         "mistral3",
         T.Ministral3Config,
-        SMALL
-        | {"head_dim": 16}
-        | rope(
-            rope_type="yarn",
-            factor=4.0,
-            original_max_position_embeddings=16,
-            mscale=1.0,
-            mscale_all_dim=0.5,
-            llama_4_scaling_beta=0.1,
+        SMALL | {"head_dim": 16} | rope(
+            rope_type="yarn", factor=4.0, original_max_position_embeddings=16,
+            mscale=1.0, mscale_all_dim=0.5, llama_4_scaling_beta=0.1,
         ),
         {
-            "rope.scaling.type": "yarn",
-            "rope.scaling.factor": 4.0,
-            "rope.scaling.original_context_length": 16,
-            "rope.scaling.yarn_log_multiplier": 0.5,
+            "rope.scaling.type": "yarn", "rope.scaling.factor": 4.0,
+            "rope.scaling.original_context_length": 16, "rope.scaling.yarn_log_multiplier": 0.5,
             "attention.temperature_scale": 0.1,
         },
         permuted=True,
