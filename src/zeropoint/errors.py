@@ -6,6 +6,7 @@
     ├── RecipeError         this recipe does not parse or does not apply (line)
     ├── UnsupportedModel    this architecture, tokenizer or operation is not known here
     ├── MeasurementError    these two models or texts cannot be compared
+    ├── OutputError         an output would replace an input, or a file that must stay
     └── NotEnoughSpace      the disk is too small, refused before starting
 
 A message is one sentence: what, where, which rule, and what would work. The command line prints
@@ -95,6 +96,10 @@ class UnsupportedModel(ZeropointError):
 
 class MeasurementError(ZeropointError):
     """Two models or texts that cannot be compared, or a figure that is not finite."""
+
+
+class OutputError(ZeropointError):
+    """An output that would replace an input, another output, or a file that must stay."""
 
 
 class NotEnoughSpace(ZeropointError):

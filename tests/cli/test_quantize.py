@@ -178,7 +178,8 @@ def test_a_run_folder_keeps_the_evidence(tiny: Path, tmp_path: Path) -> None:
 
 
 def start(source: Path, output: Path) -> subprocess.Popen[bytes]:
-    words = ["quantize", source, output, "--to", "F32", "--progress", "none", "--threads", "1"]
+    words = ["quantize", source, output, "--to", "F32", "--overwrite", "--threads", "1"]
+    words += ["--progress", "none"]
     return subprocess.Popen(
         [*ZEROPOINT, *map(str, words)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
@@ -265,7 +266,7 @@ def test_a_full_disk_never_damages_the_old_file(tiny: Path, tmp_path: Path, limi
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
     done = subprocess.run(
-        [*ZEROPOINT, "quantize", tiny, output, "--to", "F32"],
+        [*ZEROPOINT, "quantize", tiny, output, "--to", "F32", "--overwrite"],
         capture_output=True,
         text=True,
         preexec_fn=small_disk,

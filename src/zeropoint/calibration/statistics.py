@@ -21,7 +21,7 @@ All of them are counted in the coverage report (`coverage`), so none of them is 
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -211,11 +211,18 @@ class FileStatistics(Mapping[str, InputStatistics]):
         raise CheckpointError(self._checkpoint.path, reason, field=f"tensor '{printable(name)}'")
 
 
-def write_imatrix(path: Path | str, calibration: Calibration) -> None:
+def write_imatrix(
+    path: Path | str,
+    calibration: Calibration,
+    *,
+    sources: Sequence[Path] = (),
+    overwrite: bool = True,
+) -> None:
     """Write a calibration as llama.cpp's `llama-imatrix` would, byte for byte.
 
     (With `corpus` there is one key more.) The name must end in .gguf. Appears complete or not at
-    all. Raises CheckpointError, or NotEnoughSpace before anything is written.
+    all. Raises CheckpointError if the path is one of `sources` under any name, or if it exists and
+    `overwrite` is false; NotEnoughSpace before anything is written.
     """
     metadata: dict[str, object] = {
         "general.type": "imatrix",
@@ -235,7 +242,7 @@ def write_imatrix(path: Path | str, calibration: Calibration) -> None:
             NewTensor(name + SUMS, (matrices, columns) if several else (columns,), FORMATS["F32"]),
             NewTensor(name + COUNTS, (matrices, 1) if several else (1,), FORMATS["F32"]),
         )
-    with create_checkpoint(path, tensors, metadata) as writer:
+    with create_checkpoint(path, tensors, metadata, sources=sources, overwrite=overwrite) as writer:
         for name in names:
             entry = calibration.statistics[name]
             for suffix, values in ((SUMS, entry.sums), (COUNTS, entry.counts)):

@@ -15,7 +15,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -152,8 +152,11 @@ def stale_part(target: Path) -> Iterator[Path | None]:
         os.close(descriptor)
 
 
-def check_target(target: Path, sources: Sequence[Path]) -> None:
-    """Refuse a target that is no regular file, or that is one of the sources under any name."""
+def check_target(target: Path, sources: Sequence[Path], *, overwrite: bool = True) -> None:
+    """Refuse a target that is no regular file, or that is one of the sources under any name.
+
+    Without `overwrite` a target that exists is refused, too. Raises CheckpointError.
+    """
     if not target.parent.is_dir():
         raise CheckpointError(target, "its directory does not exist")
     try:
@@ -170,6 +173,10 @@ def check_target(target: Path, sources: Sequence[Path]) -> None:
                 raise CheckpointError(
                     target, "is the input itself; choose another name for the output"
                 )
+    if not overwrite:
+        raise CheckpointError(
+            target, "exists; add --overwrite to replace it, or choose another name"
+        )
 
 
 def check_space(directory: Path, target: Path, size: int) -> None:
@@ -205,11 +212,23 @@ def plain_errors(target: Path) -> Iterator[None]:
         raise CheckpointError(target, reason) from None
 
 
-def write_file(target: Path, data: io.Bytes) -> None:
-    """Write a small file at once; it appears complete or not at all."""
+def write_file(
+    target: Path,
+    data: io.Bytes,
+    *,
+    sources: Sequence[Path] = (),
+    may_replace: Callable[[Path], bool] | None = None,
+) -> None:
+    """Write a small file at once; it appears complete or not at all.
+
+    Raises CheckpointError if the target is one of `sources` under any name, or if it exists and
+    `may_replace`, where given, returns false for it.
+    """
     target = Path(os.path.realpath(target))
-    check_target(target, ())
+    check_target(target, sources)
     with PartialFile(target) as part:
+        if may_replace and target.exists() and not may_replace(target):
+            raise CheckpointError(target, "exists and must stay as it is; choose another name")
         part.write(data, 0)
         part.finish()
         part.publish()

@@ -37,6 +37,7 @@ def create_checkpoint(
     *,
     max_shard_bytes: int | None = None,
     sources: Sequence[Path] = (),
+    overwrite: bool = True,
 ) -> "CheckpointWriter":
     """Begin a GGUF or safetensors file (by its suffix) of these tensors, in this order.
 
@@ -44,9 +45,10 @@ def create_checkpoint(
             for tensor in tensors:
                 writer.write(tensor.name, blocks)  # whole, or slab after slab
 
-    `sources` are the files that the data comes from: the output must not be one of them. With
-    `max_shard_bytes` a larger output becomes NAME-00001-of-0000N.SUFFIX and so on. The output is
-    there when the block ends without an exception, and is not before.
+    `sources` are the files that the data comes from: the output must not be one of them. Without
+    `overwrite` the output must not exist. With `max_shard_bytes` a larger output becomes
+    NAME-00001-of-0000N.SUFFIX and so on, and replaces nothing. The output is there when the block
+    ends without an exception, and is not before.
 
     Raises CheckpointError or NotEnoughSpace before anything is written.
     """
@@ -56,7 +58,7 @@ def create_checkpoint(
         # A link stays a link: what it points at is replaced.
         resolved = Path(os.path.realpath(path))
         plan = replace(plan, files=(replace(plan.files[0], path=resolved),))
-    return CheckpointWriter(target, plan, sources)
+    return CheckpointWriter(target, plan, sources, overwrite=overwrite)
 
 
 def plan_files(
@@ -83,7 +85,9 @@ def plan_files(
 class CheckpointWriter:
     """Takes the tensors of a `Plan` in order. Made by `create_checkpoint`."""
 
-    def __init__(self, target: Path, plan: Plan, sources: Sequence[Path]) -> None:
+    def __init__(
+        self, target: Path, plan: Plan, sources: Sequence[Path], *, overwrite: bool = True
+    ) -> None:
         self.target = target
         self.plan = plan
         self.files = tuple(file.path for file in plan.files)
@@ -94,8 +98,9 @@ class CheckpointWriter:
         self._next = 0  # index into _spans
         self._done = 0  # bytes of that tensor
         self._parts: dict[int, PartialFile] = {}
-        for path in self.files:
-            check_target(path, sources)
+        self._sources = sources
+        self._overwrite = overwrite
+        self._check_targets()
         _check_descriptors(target, len(self.files))
         check_space(self.files[0].parent, target, plan.size)
 
@@ -144,8 +149,9 @@ class CheckpointWriter:
             remove_leftovers(self.target if self.is_set else self.files[0])
         try:
             self._part(self.plan.key)  # the claim on the whole set
-            # After the claim: another process may have completed this set until now.
+            # After the claim: another process may have completed this output until now.
             self._check_free(self.files)
+            self._check_targets()
         except BaseException:
             self._discard()
             raise
@@ -162,6 +168,11 @@ class CheckpointWriter:
                 self._publish()
         finally:
             self._discard()
+
+    def _check_targets(self) -> None:
+        overwrite = self._overwrite or self.is_set  # a set replaces nothing, see _check_free
+        for path in self.files:
+            check_target(path, self._sources, overwrite=overwrite)
 
     def _discard(self) -> None:
         """Remove the parts that were not published, and release all locks."""

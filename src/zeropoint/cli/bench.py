@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from zeropoint.cli.output import AsJson, Output, Quiet, in_bytes
+from zeropoint.cli.paths import Reads, Writes
 from zeropoint.cli.progress import AsProgress, Progress, track
 from zeropoint.cli.run import Arithmetic
 
@@ -18,7 +19,7 @@ def register(app: typer.Typer) -> None:
 
 
 def bench(
-    model: Annotated[Path, typer.Argument(help="A GGUF file, folder or hub id.")],
+    model: Annotated[Path, typer.Argument(help="A GGUF file, folder or hub id."), Reads.MODEL],
     prompt: Annotated[
         int, typer.Option("-p", "--prompt", min=0, help="Tokens to read at once; 0: none.")
     ] = 512,
@@ -27,7 +28,9 @@ def bench(
     ] = 64,
     repetitions: Annotated[int, typer.Option("-r", "--repetitions", min=1)] = 3,
     versus: Annotated[
-        Path | None, typer.Option("--vs", metavar="MODEL", help="Another model, in turn.")
+        Path | None,
+        typer.Option("--vs", metavar="MODEL", help="Another model, in turn."),
+        Reads.MODEL,
     ] = None,
     peer: Annotated[
         str | None,
@@ -38,7 +41,9 @@ def bench(
     ] = Arithmetic.fast,
     threads: Annotated[int | None, typer.Option(min=1, help="Default: all processors.")] = None,
     run: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Keep the result in a run folder.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep the result in a run folder."),
+        Writes("folder"),
     ] = None,
     progress: AsProgress = Progress.auto,
     as_json: AsJson = False,

@@ -1,6 +1,7 @@
 """`calibrate`: what goes into each layer."""
 
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,6 +9,7 @@ import typer
 
 from zeropoint.cli import measuring
 from zeropoint.cli.output import AsJson, Output, Quiet, in_bytes
+from zeropoint.cli.paths import Overwrite, Reads, Writes
 from zeropoint.cli.progress import AsProgress, Progress, track
 
 if TYPE_CHECKING:
@@ -22,9 +24,13 @@ def register(app: typer.Typer) -> None:
 
 
 def calibrate(
-    model: Annotated[Path, typer.Argument(help="The reference: a GGUF file or a folder.")],
+    model: Annotated[
+        Path, typer.Argument(help="The reference: a GGUF file or a folder."), Reads.MODEL
+    ],
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="FILE", help="FILE.imatrix.gguf to write.")
+        Path,
+        typer.Option("-o", "--output", metavar="FILE", help="FILE.imatrix.gguf to write."),
+        Writes("file"),
     ],
     text: measuring.Text = None,
     ctx: Annotated[int, typer.Option(min=8, help="Tokens per chunk; all are counted.")] = 512,
@@ -32,7 +38,9 @@ def calibrate(
     second_moments: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Also keep Σ x xᵀ of each input, for error feedback."),
+        Writes("folder"),
     ] = None,
+    overwrite: Overwrite = False,
     threads: measuring.Threads = None,
     progress: AsProgress = Progress.auto,
     as_json: AsJson = False,
@@ -68,16 +76,17 @@ def calibrate(
     collector = Collector(loaded, cut, moments=moments)
     how = Progress.none if quiet and progress is Progress.auto else progress
     datasets = datasets_of(files, corpus.domains)
+    write = partial(write_imatrix, output, sources=[*source.files, *files], overwrite=overwrite)
     try:
         for _ in track(collector.steps(), collector.total, "reading", how):
             pass
     except KeyboardInterrupt:
         if collector.read:
-            write_imatrix(output, collector.calibration(datasets, ""))
+            write(collector.calibration(datasets, ""))
             typer.echo(f"{output} holds {collector.read} of {len(cut)} chunks", err=True)
         raise
     found = collector.calibration(datasets, corpus.hash)
-    write_imatrix(output, found)
+    write(found)
     known = collector.coverage(source, found)
     show(out, found, known, list(corpus.domains))
     out.note(f"wrote {output}")

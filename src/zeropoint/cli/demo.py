@@ -1,13 +1,16 @@
 """`demo`: the main job, end to end, on a real small model."""
 
+import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from zeropoint.cli.inspect_page import headline
 from zeropoint.cli.output import AsJson, Output, Quiet, in_bytes
+from zeropoint.cli.paths import Kind, Overwrite, Reads, Writes
 from zeropoint.cli.progress import AsProgress, Progress, track
 from zeropoint.cli.quantizing import choose, show_cautions, write
 
@@ -27,6 +30,7 @@ OTHERWISE = "Q4_K_M"
 CONTEXT = 256  # tokens of the chunks that the loss is measured on
 PROMPT = "The capital of France is"
 TOKENS = 32  # that both files add to it
+REPORT = "report.html"
 
 
 def register(app: typer.Typer) -> None:
@@ -34,19 +38,54 @@ def register(app: typer.Typer) -> None:
     app.command(rich_help_panel="Start here")(demo)
 
 
+def folder_for(keep: Path | None) -> Path:
+    """Return where the smaller file goes: the folder that was named, or zeropoint's own cache."""
+    from zeropoint.checkpoints.demo_model import cache_directory
+
+    return keep or cache_directory() / "demo"
+
+
+def output_name(path: Path, model: str | None, to: str) -> str:
+    """Return the name of the smaller file: that of the model, and what it was made to.
+
+    >>> output_name(Path("m/tiny.gguf"), "m/tiny.gguf", "my.recipe")
+    'tiny-my.gguf'
+    """
+    label = to.removesuffix(".recipe") or (OTHERWISE if model else "smaller")
+    return f"{path.stem}-{Path(label).name}.gguf"
+
+
+def written_paths(values: Mapping[str, Any]) -> list[tuple[str, Kind]]:
+    """Return what a command line of this verb writes, as far as it is known beforehand.
+
+    The file made of a hub's model is checked when it is written: its name is not known before.
+    """
+    model, keep = values["model"], values["keep"]
+    folder = str(keep or folder_for(None))
+    found: list[tuple[str, Kind]] = [(folder, "place"), (os.path.join(folder, REPORT), "page")]
+    if model and os.path.exists(model):
+        name = output_name(Path(model), model, values["to"])
+        found.append((os.path.join(folder, name), "file" if keep else "cached"))
+    return found
+
+
 def demo(
     model: Annotated[
         str | None,
         typer.Argument(help="Your own model instead: a GGUF file, a folder, or org/name."),
+        Reads.MODEL,
     ] = None,
     to: Annotated[
         str,
         typer.Option(metavar="WHAT", help="A preset, format or recipe. Default: one for Gemma."),
+        Reads.NAMES,
     ] = "",
     keep: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Put the smaller file here and not into the cache."),
+        Writes("place", paths=written_paths),
     ] = None,
+    overwrite: Overwrite = False,
     chunks: Annotated[
         int, typer.Option(metavar="N", min=0, help="Of text to measure the loss on; 0: none.")
     ] = 8,
@@ -68,27 +107,28 @@ def demo(
     zeropoint demo my-model-BF16.gguf --to Q4_K_M --keep .
     """
     from zeropoint.checkpoints import open_model
-    from zeropoint.checkpoints.demo_model import cache_directory
     from zeropoint.plans import Recipe
 
     out = Output(as_json=as_json, quiet=quiet)
     path = model or str(fetch(out, progress))
-    folder = keep or cache_directory() / "demo"
+    folder = folder_for(keep)
     folder.mkdir(parents=True, exist_ok=True)
     with open_model(path) as source, tempfile.TemporaryDirectory() as runs:
         introduce(out, source)
         target = to or (OTHERWISE if model else Recipe.parse(RECIPE))
-        plan = choose(source, target, None, requantize=True, details=True)
+        plan = choose(
+            source, target, None, requantize=True, details=True,
+            overwrite=overwrite or keep is None,
+        )  # fmt: skip
         show_cautions(out, plan)
-        label = to.removesuffix(".recipe") or (OTHERWISE if model else "smaller")
-        output = folder / f"{source.path.stem}-{Path(label).name}.gguf"
+        output = folder / output_name(source.path, model, to)
         out.say("\nMaking it smaller: what happened to each kind of tensor", style="bold")
         write(
             out, plan, output, threads=threads, progress=progress, run=Path(runs, "quantized"),
             then=lambda: (
                 measure_loss(out, output, path, Path(runs), chunks, threads, progress)
                 | generate_both(out, path, output, threads)
-                | report(out, Path(runs), folder / "report.html")
+                | report(out, Path(runs), folder / REPORT)
             ),
         )  # fmt: skip
     goodbye(out, output)

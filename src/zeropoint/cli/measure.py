@@ -9,6 +9,7 @@ import typer
 
 from zeropoint.cli import measuring
 from zeropoint.cli.output import AsJson, Output, Quiet
+from zeropoint.cli.paths import Overwrite, Reads, Writes
 from zeropoint.cli.progress import AsProgress, Progress
 from zeropoint.cli.reporting import Report, run_folder, write_report
 
@@ -20,16 +21,21 @@ def register(app: typer.Typer) -> None:
 
 def measure(
     model: Annotated[
-        Path, typer.Argument(metavar="QUANT", help="A GGUF file or Hugging Face folder.")
+        Path,
+        typer.Argument(metavar="QUANT", help="A GGUF file or Hugging Face folder."),
+        Reads.MODEL,
     ],
     ref: Annotated[
-        Path | None, typer.Option(metavar="MODEL", help="The reference: the model it was made of.")
+        Path | None,
+        typer.Option(metavar="MODEL", help="The reference: the model it was made of."),
+        Reads.MODEL,
     ] = None,
     as_: Annotated[
         str,
         typer.Option(
             "--as", metavar="WHAT", help="Quantize the model in memory: preset, format or recipe."
         ),
+        Reads.NAMES,
     ] = "",
     text: measuring.Text = None,
     ctx: measuring.Context = 512,
@@ -41,11 +47,13 @@ def measure(
     run: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Keep every position; the same run goes on from there."),
+        Writes("folder"),
     ] = None,
     report: Report = None,
     keep: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Keep the reference's pass for other quants."),
+        Writes("folder"),
     ] = None,
     gate: Annotated[
         list[str] | None,
@@ -55,7 +63,9 @@ def measure(
         int, typer.Option(min=0, help="Chunks for the noise floor; 0: no floor.")
     ] = 4,
     imatrix: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Importance for --as, an imatrix in GGUF.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Importance for --as, an imatrix in GGUF."),
+        Reads.MODEL,
     ] = None,
     requantize: Annotated[
         bool, typer.Option("--requantize", help="Let --as take a model that is quantized already.")
@@ -70,7 +80,9 @@ def measure(
             metavar="FILE",
             help="llama-perplexity's base file: written with --ref, read without it.",
         ),
+        Writes("file", needs="ref"),
     ] = None,
+    overwrite: Overwrite = False,
     threads: measuring.Threads = None,
     progress: AsProgress = Progress.auto,
     as_json: AsJson = False,
@@ -95,8 +107,9 @@ def measure(
         from zeropoint.cli.measure_compat import measure_compat
 
         measure_compat(
-            out, model, ref, llama_base, (text or [], ctx, chunks), threads, (progress, quiet)
-        )
+            out, model, ref, llama_base, (text or [], ctx, chunks), threads, (progress, quiet),
+            overwrite=overwrite,
+        )  # fmt: skip
         return
     if (ref is None) == (not as_):
         raise typer.BadParameter("give either --ref MODEL or --as WHAT")

@@ -18,6 +18,8 @@ def measure_compat(
     text: tuple[Sequence[Path], int, int | None],
     threads: int | None,
     shown: tuple[Progress, bool],
+    *,
+    overwrite: bool,
 ) -> None:
     """Print what llama-perplexity would print of these logits."""
     from zeropoint.checkpoints import open_model
@@ -38,7 +40,7 @@ def measure_compat(
         if base is not None:
             size = compat.base_bytes(tokens, quant.vocab_size)
             out.note(f"the base file will take {in_bytes(size)}")
-        steps = compat.score_models(reference, quant, tokens, base)
+        steps = compat.score_models(reference, quant, tokens, base, overwrite=overwrite)
         total = len(tokens)
     else:
         assert base is not None

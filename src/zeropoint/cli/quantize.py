@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from zeropoint.cli.output import AsJson, Output, Quiet
+from zeropoint.cli.paths import Overwrite, Reads, Writes
 from zeropoint.cli.progress import AsProgress, Progress
 from zeropoint.cli.quantizing import (
     choose,
@@ -26,6 +27,7 @@ def quantize(
     model: Annotated[
         str,
         typer.Argument(help="A GGUF file (or a shard), a Hugging Face folder, or org/name."),
+        Reads.MODEL,
     ],
     output: Annotated[
         Path | None,
@@ -33,6 +35,7 @@ def quantize(
             help="The .gguf file to write; a name without a suffix is a new Hugging Face folder"
             " (F32, F16 or BF16). Not needed with --dry-run."
         ),
+        Writes("model", unless="dry_run"),
     ] = None,
     to: Annotated[
         str,
@@ -40,9 +43,12 @@ def quantize(
             metavar="WHAT",
             help="A preset (Q4_K_M, IQ4_XS, Q8_0, ...), a format (MXFP4, ...) or FILE.recipe.",
         ),
+        Reads.NAMES,
     ] = "",
     imatrix: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Importance: an imatrix in GGUF.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Importance: an imatrix in GGUF."),
+        Reads.MODEL,
     ] = None,
     threads: Annotated[
         int | None,
@@ -76,7 +82,9 @@ def quantize(
     run: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Keep error, histogram and worst block of each tensor."),
+        Writes("folder", unless="dry_run"),
     ] = None,
+    overwrite: Overwrite = False,
     progress: AsProgress = Progress.auto,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -119,7 +127,9 @@ def quantize(
                 "--run": run,
             }
             refuse_for_folder(output, [option for option, value in unused.items() if value])
-            write_folder(out, source, output, to, threads=threads, progress=how)
+            write_folder(
+                out, source, output, to, threads=threads, progress=how, overwrite=overwrite
+            )
             return
         plan = choose(
             source,
@@ -133,6 +143,7 @@ def quantize(
             max_shard=split_max_size,
             requantize=requantize,
             details=run is not None,
+            overwrite=overwrite,
         )
         if output is None or dry_run:
             show_cautions(out, plan)

@@ -64,6 +64,7 @@ def choose(
     max_shard: str | None = None,
     requantize: bool = False,
     details: bool = False,
+    overwrite: bool = False,
     **rules: Any,
 ) -> Plan:
     """Choose a format for each tensor; `rules` are those of `choose_formats`."""
@@ -82,6 +83,7 @@ def choose(
         details=details,
         max_shard_bytes=parse_size(max_shard) if max_shard else None,
         importance_file=imatrix,
+        overwrite=overwrite,
     )
     return Plan(source, choices, calibration, options)
 
@@ -244,6 +246,7 @@ def write_folder(
     *,
     threads: int | None = None,
     progress: Progress = Progress.auto,
+    overwrite: bool = False,
 ) -> None:
     """Write a Hugging Face folder, and say what came of it."""
     from zeropoint.kernels import default_threads
@@ -252,7 +255,11 @@ def write_folder(
 
     start = time.perf_counter()
     steps = export_folder(
-        source, folder, _folder_format(folder, to), threads=threads or default_threads()
+        source,
+        folder,
+        _folder_format(folder, to),
+        threads=threads or default_threads(),
+        overwrite=overwrite,
     )
     total = sum(info.elements for info in source.tensors.values())
     written = list(track(steps, total, f"Writing {folder.name}", progress))

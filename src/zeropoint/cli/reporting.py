@@ -9,10 +9,12 @@ from typing import Annotated
 import typer
 
 from zeropoint.cli.output import Output, in_bytes
+from zeropoint.cli.paths import Writes
 
 Report = Annotated[
     Path | None,
     typer.Option("--report", metavar="FILE", help="Write the evidence as one HTML page."),
+    Writes("page"),
 ]
 
 
@@ -46,10 +48,11 @@ def write_report(out: Output, runs: Sequence[Path], report: Path) -> int:
 
 
 def write_page(out: Output, page: str, path: Path) -> int:
-    """Write a page, the old file or the complete new one, and return its size."""
+    """Write a page, and return its size in bytes; it replaces only a page that zeropoint wrote."""
     from zeropoint.checkpoints.atomic import write_file
+    from zeropoint.studio.page import is_our_page
 
     data = page.encode("utf-8", "replace")  # a page shows file names
-    write_file(path, data)
+    write_file(path, data, may_replace=is_our_page)
     out.note(f"wrote {path}: {in_bytes(len(data))}, opens in a browser from the disk")
     return len(data)

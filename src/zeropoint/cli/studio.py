@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from zeropoint.cli.output import AsJson, Output, Quiet
+from zeropoint.cli.paths import Reads
 
 
 def register(app: typer.Typer) -> None:
@@ -17,6 +18,7 @@ def studio(
     model: Annotated[
         str | None,
         typer.Argument(metavar="[MODEL]", help="The model to begin with: a path, or a hub id."),
+        Reads.MODEL,
     ] = None,
     root: Annotated[
         Path | None,
@@ -25,6 +27,7 @@ def studio(
             help="The folder that is shown, and below which files may be read. "
             "Default: MODEL's, or the current one.",
         ),
+        Reads.MODEL,
     ] = None,
     port: Annotated[
         int, typer.Option(min=0, max=65535, metavar="N", help="0: any that is free.")

@@ -11,6 +11,7 @@ import typer
 from zeropoint.cli import measuring
 from zeropoint.cli.drift_page import number, spread
 from zeropoint.cli.output import AsJson, Output, Quiet, in_bytes
+from zeropoint.cli.paths import Reads, Writes
 from zeropoint.cli.progress import AsProgress, Progress, track
 from zeropoint.cli.reporting import Report, run_folder, write_report
 from zeropoint.cli.run import Arithmetic
@@ -34,19 +35,24 @@ def register(app: typer.Typer) -> None:
 
 def tasks(
     models: Annotated[
-        list[Path], typer.Argument(metavar="MODEL...", help="The first is what was before.")
+        list[Path],
+        typer.Argument(metavar="MODEL...", help="The first is what was before."),
+        Reads.MODEL,
     ],
     file: Annotated[
         str,
         typer.Option("--tasks", metavar="FILE", help="One task a line (.jsonl), or python."),
+        Reads.FILE,
     ] = "",
     harness: Annotated[
         str,
         typer.Option("--lm-eval", metavar="NAME,...", help="Tasks of lm-evaluation-harness."),
+        Reads.NAMES,
     ] = "",
     include: Annotated[
         Path | None,
         typer.Option("--include", metavar="DIR", help="More tasks for --lm-eval (YAML)."),
+        Reads.MODEL,
     ] = None,
     allow_code: AllowCode = False,
     count: Annotated[
@@ -65,6 +71,7 @@ def tasks(
     run: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Keep all answers; the same run goes on from there."),
+        Writes("folder"),
     ] = None,
     report: Report = None,
     threads: measuring.Threads = None,

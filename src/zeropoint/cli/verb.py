@@ -6,6 +6,8 @@ from typing import Any
 from typer import BadParameter, Context
 from typer.core import TyperCommand
 
+from zeropoint.cli.paths import check_paths
+
 MAX_INTEGER = 2**31 - 1
 MAX_SEED = 2**64 - 1
 MAX_THREADS = 1024  # a kernel call with more would fail to start them
@@ -15,8 +17,9 @@ class Verb(TyperCommand):
     """A verb whose parameters are checked as a whole before it is called."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Check the parameters, then call the verb. Raises BadParameter."""
+        """Check the parameters, then call the verb. Raises BadParameter and OutputError."""
         check_numbers(ctx)
+        check_paths(self, ctx.params)
         return super().invoke(ctx)
 
 

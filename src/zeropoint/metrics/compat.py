@@ -1,5 +1,6 @@
 """llama-perplexity's run, on our logits or on its base files; the arithmetic is in `llama`."""
 
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -11,8 +12,8 @@ import numpy as np
 
 from zeropoint.calibration.chunks import tokenize
 from zeropoint.calibration.corpus import Corpus, builtin_corpus, read_corpus
-from zeropoint.checkpoints.atomic import PartialFile
-from zeropoint.errors import MeasurementError, NotEnoughSpace
+from zeropoint.checkpoints.atomic import PartialFile, check_target
+from zeropoint.errors import CheckpointError, MeasurementError, NotEnoughSpace
 from zeropoint.formats import F32
 from zeropoint.metrics import llama
 from zeropoint.metrics.llama import I32, U16, BaseFile, Figure, Scores
@@ -68,11 +69,17 @@ def open_base_for(path: Path, model: LanguageModel, chunks: int | None) -> BaseF
 
 
 def score_models(
-    reference: LanguageModel, quant: LanguageModel, tokens: I32, base: Path | None
+    reference: LanguageModel,
+    quant: LanguageModel,
+    tokens: I32,
+    base: Path | None,
+    *,
+    overwrite: bool = True,
 ) -> Iterator[ChunkScored]:
     """Score a quant against a reference; the reference's rows are written to `base` if given.
 
-    The base file appears when the last chunk is done. Raises NotEnoughSpace before it begins.
+    The base file appears when the last chunk is done. Raises NotEnoughSpace before it begins, and
+    CheckpointError if the base file exists and `overwrite` is false.
     """
     with ExitStack() as stack:
         part = None
@@ -80,7 +87,7 @@ def score_models(
             needed, free = base_bytes(tokens, quant.vocab_size), _free(base)
             if needed > free:
                 raise NotEnoughSpace(f"{base}: needs {needed} bytes and {free} are free")
-            part = Part(base)
+            part = Part(base, overwrite=overwrite)
             stack.callback(part.discard)
             llama.write_base_header(part, quant.vocab_size, tokens)
         for index, chunk in enumerate(_with_bos(tokens, quant)):
@@ -123,8 +130,14 @@ def tables(scores: Sequence[Scores]) -> dict[str, list[Figure]]:
 class Part:
     """A file that appears under its name when it is published, written from front to back."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, overwrite: bool = True) -> None:
+        path = Path(os.path.realpath(path))
         self._part = PartialFile(path)
+        try:
+            check_target(path, (), overwrite=overwrite)
+        except CheckpointError:
+            self._part.discard()
+            raise
         self._offset = 0
 
     def write(self, data: bytes) -> int:

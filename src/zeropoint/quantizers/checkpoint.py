@@ -43,7 +43,9 @@ def quantize_checkpoint(
     the iterator has ended.
 
     Raises FormatError that names tensor, row and column of a weight that is not finite, or a tensor
-    that is quantized already (unless options.requantize); CheckpointError for a bad file.
+    that is quantized already (unless options.requantize); CheckpointError for a bad file, for an
+    output that is a file of the source or the importance file, or that exists (unless
+    options.overwrite).
     """
     steps = quantize_steps(
         source, choices, output, calibration=calibration, threads=threads, options=options
@@ -67,9 +69,15 @@ def quantize_steps(
     refuse(source, plan, options)
     metadata = output_metadata(source, plan, calibration, options)
     tied = OUTPUT not in source.tensors
+    sources = [*source.files, *([options.importance_file] if options.importance_file else [])]
     with (
         create_checkpoint(
-            output, plan, metadata, max_shard_bytes=options.max_shard_bytes, sources=source.files
+            output,
+            plan,
+            metadata,
+            max_shard_bytes=options.max_shard_bytes,
+            sources=sources,
+            overwrite=options.overwrite,
         ) as writer,
         Reader(source) as reader,
     ):

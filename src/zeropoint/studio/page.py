@@ -23,12 +23,22 @@ import re
 from html import escape
 from importlib import resources
 from math import isfinite
+from pathlib import Path
 
 import numpy as np
 
+GENERATOR = '<meta name="generator" content="zeropoint">\n'
 STATIC = resources.files("zeropoint.studio") / "static"
 
 _IMPORT = re.compile(r'^import (?:\* as (\w+)|\{([^}]*)\})\s+from "\./(\w+)\.js";$', re.MULTILINE)
+_HEAD_BYTES = 512  # enough for the start of a page, whichever of both forms it has
+_OURS = re.compile(
+    r'<!doctype html>\s*<html lang="en">\s*<head>\s*<meta charset="utf-8">\s*'
+    r'(<meta name="generator" content="zeropoint\b'
+    # Pages that were written before there was a generator tag.
+    r"|<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
+    r"script-src 'sha256-)"
+)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|const|class) (\w+))", re.MULTILINE)
 
 
@@ -73,13 +83,23 @@ def self_contained(title: str, body: str, entry: str, data: object) -> str:
     )
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        f'{GENERATOR}<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
         f"<title>{escape(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n{body}\n"
         f'<script type="application/gzip" id="data">{pack(data)}</script>\n'
         f'<script type="module">{script}</script>\n</body>\n</html>\n'
     )
+
+
+def is_our_page(path: Path) -> bool:
+    """Tell whether a file is a page that zeropoint wrote, of this version or an earlier one."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(_HEAD_BYTES).decode("utf-8", "replace")
+    except OSError:
+        return False
+    return _OURS.match(start) is not None
 
 
 def pack(data: object) -> str:

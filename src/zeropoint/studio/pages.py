@@ -18,7 +18,7 @@ from zeropoint.studio.evidence import Figures
 from zeropoint.studio.html import Raw, figure, number, section, size, table, text
 from zeropoint.studio.library import Entry, Library
 from zeropoint.studio.opened import Opened
-from zeropoint.studio.page import pack, static_text
+from zeropoint.studio.page import GENERATOR, pack, static_text
 from zeropoint.studio.report import report_of
 
 # What a block can be opened in: what files hold, and plain integers and tables beside it.
@@ -38,7 +38,7 @@ def page(title: str, rail: str, body: str, data: object = None, entry: str = "st
     island = "" if data is None else pack(data)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'{GENERATOR}<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
         f"<title>{escape(title)} · zeropoint</title>\n"
         '<link rel="stylesheet" href="/static/app.css">\n'

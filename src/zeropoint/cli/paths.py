@@ -1,0 +1,282 @@
+"""Checks the paths of a command before it runs: no output replaces an input.
+
+Every parameter that may name a file or a folder says in its annotation whether the command reads or
+writes it. `Verb`, the class of all commands, calls `check_paths`, which compares each output with
+each input under any spelling, symbolic link or hard link, and with the other outputs:
+
+    model: Annotated[Path, typer.Argument(...), Reads.MODEL]
+    report: Annotated[Path | None, typer.Option(...), Writes("page")]
+
+A test walks the command line's definition and fails for a path without such a note.
+"""
+
+import contextlib
+import inspect
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from itertools import combinations
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_type_hints
+
+import typer
+
+from zeropoint.errors import OutputError, printable
+
+Kind = Literal["file", "model", "page", "folder", "place", "cached"]
+PAGES = (".html", ".htm")
+SHOWN = 140  # characters of a path in a message
+
+Overwrite = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite",
+        help="Replace the output if it exists. Without this option an existing output is an error."
+        " An input is never replaced.",
+    ),
+]
+
+
+class Reads(Enum):
+    """What a command reads by a parameter."""
+
+    MODEL = "model"  # a file with all that belongs to it, all files of a folder, or a hub id
+    FILE = "file"  # one file
+    NAMES = "names"  # names between commas, or a file
+
+
+@dataclass(frozen=True)
+class Writes:
+    """What a command writes by a parameter.
+
+    file     replaced only with --overwrite
+    model    the same; a path without a suffix is a folder
+    page     an HTML page: replaces only a page that zeropoint wrote
+    folder   a run folder or cache: the command resumes what is there, or refuses it
+    place    a folder that stays as it is, apart from files of known names
+    cached   a file in zeropoint's own cache, which the command may replace
+    """
+
+    kind: Kind
+    needs: str = ""  # without this other parameter the path is read and not written
+    unless: str = ""  # with this other parameter nothing is written
+    paths: "Callable[[Mapping[str, Any]], list[tuple[str, Kind]]] | None" = None
+
+
+@dataclass(frozen=True)
+class Input:
+    """A path that a command reads, and the parameter that names it."""
+
+    label: str
+    text: str
+    reads: Reads
+
+    def files(self) -> Iterator[Path]:
+        """Yield all files that the path stands for."""
+        from zeropoint.checkpoints.inputs import model_files, text_files
+
+        if self.reads is Reads.MODEL:
+            yield from model_files(self.text)
+        elif self.reads is Reads.FILE:
+            yield from text_files(self.text)
+        else:
+            for name in (self.text, *self.text.split(",")):
+                yield from text_files(name.strip())
+
+
+@dataclass(frozen=True)
+class Target:
+    """A path that a command writes, and the parameter that names it."""
+
+    label: str
+    text: str  # as it was typed
+    kind: Kind
+
+    def __str__(self) -> str:
+        return f"{self.label} {printable(self.text, SHOWN)}"
+
+    @property
+    def path(self) -> Path:
+        """The path."""
+        return Path(self.text)
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether a folder is written, whose whole content belongs to the output."""
+        return self.kind == "folder" or (self.kind == "model" and not self.path.suffix)
+
+    @property
+    def real(self) -> Path:
+        """The path without links; its last parts need not exist."""
+        return Path(os.path.realpath(self.path))
+
+    def replaced(self) -> list[Path]:
+        """Return what exists of the paths that writing replaces: the output and its part."""
+        from zeropoint.checkpoints.atomic import part_of
+
+        return [path for path in (self.real, part_of(self.real)) if os.path.lexists(path)]
+
+
+def roles(command: Any) -> dict[str, Reads | Writes]:
+    """Return what each parameter of a command says of its path, by the parameter's name."""
+    hints = get_type_hints(inspect.unwrap(command.callback), include_extras=True)
+    found = {}
+    for name, hint in hints.items():
+        for note in getattr(hint, "__metadata__", ()):
+            if isinstance(note, Reads | Writes):
+                found[name] = note
+    return found
+
+
+def check_paths(command: Any, values: Mapping[str, Any]) -> None:
+    """Raise OutputError unless every output of a command may be written where it is to be."""
+    inputs, targets = list[Input](), list[Target]()
+    notes = roles(command)
+    for parameter in command.params:
+        note, value = notes.get(parameter.name), values.get(parameter.name)
+        if isinstance(note, Writes) and note.needs and not values.get(note.needs):
+            note = Reads.FILE
+        if isinstance(note, Reads):
+            inputs += [Input(label_of(parameter), text, note) for text in _texts(value)]
+        elif note is not None and note.paths is not None:
+            targets += [Target(label_of(parameter), *one) for one in note.paths(values)]
+        elif note is not None and not values.get(note.unless):
+            targets += [Target(label_of(parameter), text, note.kind) for text in _texts(value)]
+    for target in targets:
+        _compare(target, inputs)
+    for one, other in combinations(targets, 2):
+        _keep_apart(one, other)
+    places = [target.real for target in targets if target.kind in ("folder", "place")]
+    for target in targets:
+        _check_what_is_there(target, places, overwrite=bool(values.get("overwrite")))
+
+
+def label_of(parameter: Any) -> str:
+    """Return how a person names a parameter: its longest option, or its place in the usage line."""
+    if parameter.param_type_name == "option":
+        return str(max(parameter.opts, key=len))
+    return str(parameter.metavar or parameter.name.upper()).strip("[].")
+
+
+def _texts(value: Any) -> list[str]:
+    several = value if isinstance(value, list | tuple) else [value]
+    return [str(one) for one in several if one is not None and str(one)]
+
+
+def _compare(target: Target, inputs: Sequence[Input]) -> None:
+    """Raise OutputError if writing the target would replace a file that the command reads."""
+    for given in inputs:
+        if _is_second_model(target, given):
+            raise OutputError(
+                f"{target} would be a second model in the folder of the input {_named(given)};"
+                " choose another folder"
+            )
+    taken = target.replaced()
+    for given in inputs if taken else ():
+        if target.is_folder and _is_folder(given) and _contains(taken, Path(given.text)):
+            raise _collision(target, given)
+        for file in given.files():
+            if target.is_folder:
+                # Its own files do not become an input by lying in a model folder.
+                inside = (_contains(taken, file) or _same(target.path, file)) and not _lies_in(
+                    target, given
+                )
+            else:
+                inside = any(_same(path, file) for path in taken) and not _old_page(target, given)
+            if inside:
+                raise _collision(target, given, file)
+
+
+def _is_second_model(target: Target, given: Input) -> bool:
+    """Tell whether a new file would hide the only model of a folder that is read."""
+    from zeropoint.checkpoints.folder import INDEX, SINGLE
+    from zeropoint.checkpoints.hub import WEIGHTS
+
+    folder = Path(given.text)
+    return (
+        target.kind in ("file", "model", "cached")
+        and target.path.name.endswith(WEIGHTS)
+        and _is_folder(given)
+        and target.real.parent == Path(os.path.realpath(folder))
+        and not os.path.lexists(target.real)
+        and not (folder / INDEX).exists()
+        and not (folder / SINGLE).exists()
+    )
+
+
+def _named(given: Input) -> str:
+    return f"{given.label} {printable(given.text, SHOWN)}"
+
+
+def _is_folder(given: Input) -> bool:
+    return given.reads is Reads.MODEL and os.path.isdir(given.text)
+
+
+def _contains(folders: Sequence[Path], path: Path) -> bool:
+    real = Path(os.path.realpath(path))
+    return any(folder == real or folder in real.parents for folder in folders)
+
+
+def _lies_in(target: Target, given: Input) -> bool:
+    """Tell whether a run folder lies inside a folder that is read; an export there is no run."""
+    return target.kind == "folder" and Path(os.path.realpath(given.text)) in target.real.parents
+
+
+def _old_page(target: Target, given: Input) -> bool:
+    """Tell whether the target is a page of ours that lies in a folder which is read."""
+    from zeropoint.studio.page import is_our_page
+
+    return target.kind == "page" and _is_folder(given) and is_our_page(target.real)
+
+
+def _same(one: Path, other: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return os.path.samefile(one, other)
+    return False
+
+
+def _collision(target: Target, given: Input, file: Path | None = None) -> OutputError:
+    if target.is_folder and not _same(target.path, Path(given.text)):
+        return OutputError(f"{target} holds the input {_named(given)}; choose a folder of its own")
+    told = "is the input"
+    if file is not None and not _same(file, Path(given.text)):
+        told = "is a file of the input"
+    return OutputError(f"{target} {told} {_named(given)}; choose another name for the output")
+
+
+def _keep_apart(one: Target, other: Target) -> None:
+    """Raise OutputError if two outputs of a command are one file, or one writes into the other."""
+    if one.real == other.real or _same(one.path, other.path):
+        raise OutputError(f"{one} and {other} are the same output; give each a name of its own")
+    for inner, outer in ((one, other), (other, one)):
+        page = inner.kind == "page" and inner.path.suffix.lower() in PAGES  # of a run, beside it
+        if outer.is_folder and outer.real in inner.real.parents and not page:
+            raise OutputError(f"{inner} lies inside {outer}; give each a place of its own")
+
+
+def _check_what_is_there(target: Target, places: Sequence[Path], *, overwrite: bool) -> None:
+    """Raise OutputError if something is in the place of an output that may not be replaced."""
+    from zeropoint.checkpoints.inputs import is_model
+    from zeropoint.studio.page import is_our_page
+
+    if target.kind == "page" and (is_model(target.path) or is_model(target.real)):
+        raise OutputError(f"{target} is a model file; a page never replaces one: end it in .html")
+    if not os.path.lexists(target.real):
+        parent = target.real.parent
+        if target.kind not in ("folder", "place") and not (parent in places or parent.is_dir()):
+            raise OutputError(f"{target}: its directory does not exist")
+    elif (target.is_folder or target.kind == "place") and not target.real.is_dir():
+        raise OutputError(f"{target} is a file; a folder is written there, so choose another name")
+    elif not target.is_folder and target.kind != "place" and not target.real.is_file():
+        raise OutputError(f"{target} exists and is not a regular file; choose another name")
+    elif target.kind == "page" and not is_our_page(target.real):
+        raise OutputError(
+            f"{target} is not a page that zeropoint wrote, and a page replaces no other file;"
+            " choose another name"
+        )
+    elif target.kind in ("file", "model") and not overwrite:
+        if not target.is_folder or any(target.real.iterdir()):
+            raise OutputError(
+                f"{target} exists; add --overwrite to replace it, or choose another name"
+            )
