@@ -10,14 +10,7 @@ from zeropoint.metrics.sandbox import BUSY, Limits, Ran, run_python
 LIMITS = Limits(seconds=1, megabytes=256, folder_megabytes=4)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _contained() -> None:
-    from zeropoint.errors import MeasurementError
-
-    try:
-        run_python("", "")
-    except MeasurementError as error:
-        pytest.skip(str(error))
+pytestmark = pytest.mark.usefixtures("sandbox")
 
 
 def run(solution: str, tests: str = "") -> Ran:

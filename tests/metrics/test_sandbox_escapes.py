@@ -20,6 +20,7 @@ from zeropoint.errors import MeasurementError
 from zeropoint.metrics.sandbox import Limits, run_python
 from zeropoint.metrics.sandbox_filter import assemble_filter, pack_filter
 
+pytestmark = pytest.mark.usefixtures("sandbox")
 LIMITS = Limits(seconds=2, megabytes=512, folder_megabytes=4)
 
 PRELUDE = """
@@ -44,14 +45,6 @@ def attempt(code):
         return f"failed with {type(error).__name__}: {error}"
     return "succeeded"
 """
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _contained() -> None:
-    try:
-        run_python("", "")
-    except MeasurementError as error:
-        pytest.skip(str(error))
 
 
 @dataclass(frozen=True)
