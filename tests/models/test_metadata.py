@@ -19,7 +19,8 @@ MORE = """attention.scale attention.sliding_window attention.sliding_window_patt
     attn_logit_softcapping expert_weights_norm expert_weights_scale final_logit_softcapping
     hidden_activation rope.freq_base_swa rope.scale_linear rope.scaling.attn_factor
     rope.scaling.factor rope.scaling.original_context_length rope.scaling.type""".split()
-TOKENIZER = "add_eos_token add_space_prefix eot_token_id merges padding_token_id".split()
+TOKENIZER = "add_eos_token add_space_prefix eot_token_id mask_token_id merges pre".split()
+TOKENIZER += ["padding_token_id", "seperator_token_id"]
 
 
 @pytest.mark.parametrize("architecture", ["llama", "gemma3"])
@@ -30,6 +31,7 @@ def test_odd_metadata_is_followed_or_refused(architecture: str, tmp_path: Path) 
     facts = dict(checkpoint.metadata)
     keys = {*facts, *(f"{architecture}.{key}" for key in MORE)}
     keys |= {f"tokenizer.ggml.{key}" for key in TOKENIZER}
+    keys |= {"zeropoint.tokenizer", "general.name", "tokenizer.chat_templates"}
     refused = 0
     for key in sorted(keys):
         for value in ODD:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from zeropoint.checkpoints.base import Checkpoint
 from zeropoint.checkpoints.folder import INDEX, SINGLE, open_index, open_safetensors, open_single
+from zeropoint.checkpoints.pretokenizers import stated_pre_tokenizer
 from zeropoint.checkpoints.shards import SPLIT_NAME, open_gguf
 from zeropoint.checkpoints.source import SourceFile
 from zeropoint.errors import CheckpointError
@@ -21,8 +22,9 @@ def open_checkpoint(path: Path | str) -> Checkpoint:
     for a byte-pair vocabulary that does not name its pre-tokenizer.
     """
     opened = _open(Path(path))
-    pairs = opened.metadata.get("tokenizer.ggml.model") == "gpt2"
-    if pairs and not opened.metadata.get("tokenizer.ggml.pre"):
+    model = opened.metadata.get("tokenizer.ggml.model")
+    pairs = isinstance(model, str) and model == "gpt2"
+    if pairs and stated_pre_tokenizer(opened.metadata) is None:
         LOG.warning(
             f"{opened.path}: the pre-tokenizer is not named (tokenizer.ggml.pre); 'default' is a "
             "guess, and text may get other tokens than those of the training: convert it anew"

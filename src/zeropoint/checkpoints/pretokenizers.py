@@ -178,3 +178,9 @@ def plain_spelling(pattern: str) -> str:
     for group in (f"(?i:{_CONTRACTIONS})", "(?i:'s|'t|'re|'ve|'m|'d|'ll)"):
         pattern = pattern.replace(group, f"(?:{_ANY_CASE})")
     return SPELLINGS.get(pattern, pattern)
+
+
+def stated_pre_tokenizer(metadata: Mapping[str, object]) -> str | None:
+    """Return what `tokenizer.ggml.pre` says; None if the key is missing or empty."""
+    value = metadata.get("tokenizer.ggml.pre")
+    return None if value is None or (isinstance(value, str) and not value) else str(value)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from zeropoint.checkpoints.chat_templates import chat_template_setting
 from zeropoint.checkpoints.piece_rules import SPACE
-from zeropoint.checkpoints.pretokenizers import PRE_TOKENIZERS
+from zeropoint.checkpoints.pretokenizers import PRE_TOKENIZERS, stated_pre_tokenizer
 from zeropoint.checkpoints.special_tokens import GGUF_NAMES
 from zeropoint.checkpoints.token_rules import matching_by_name
 from zeropoint.checkpoints.tokenizer_facts import read_tokenizer_facts
@@ -117,7 +117,7 @@ def _frame(model: Json) -> Json:
 
 
 def _byte_level(metadata: Metadata, tokens: list[str]) -> Json:
-    name = str(metadata.get("tokenizer.ggml.pre", "default"))
+    name = stated_pre_tokenizer(metadata) or "default"
     pre = PRE_TOKENIZERS.get(name)
     if pre is None:
         raise UnsupportedModel(f"pre-tokenizer {name!r} is not known here")

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint.checkpoints import Checkpoint
+from zeropoint.checkpoints.pretokenizers import stated_pre_tokenizer
 from zeropoint.checkpoints.special_tokens import GGUF_NAMES
 from zeropoint.checkpoints.token_rules import CONTROL_TEXTS, STOP_TEXTS, Matching, matching_by_name
 from zeropoint.checkpoints.tokenizer_facts import read_tokenizer_facts
@@ -91,7 +92,7 @@ def read_vocabulary(checkpoint: Checkpoint) -> Vocabulary:
         matching = matching_by_name(metadata, tokens, found)
     return Vocabulary(
         model=str(model),
-        pre=str(metadata.get("tokenizer.ggml.pre") or "default"),
+        pre=stated_pre_tokenizer(metadata) or "default",
         tokens=tokens,
         ids=texts,
         kinds=kinds,
