@@ -7,18 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from vocabularies import byte_characters, byte_pairs, checkpoint_with, pieces
+from vocabularies import AWKWARD, byte_characters, byte_pairs, checkpoint_with, pieces
 
 from zeropoint.checkpoints.pretokenizers import PRE_TOKENIZERS
 from zeropoint.errors import CheckpointError, UnsupportedModel
 from zeropoint.models.tokenizer import make_splitter, read_tokenizer
-
-AWKWARD = [
-    "", " ", "   ", "\n", "\n\n", " \n ", "\t\t", "a", " a  b   c ", "Hello, World! They'll DON'T",
-    "def f(x):\n    return x ** 2\n", "1234567 89", "日本語、漢字", "한국어", "Привет", "مرحبا",
-    "🙂👩‍👩‍👧", "e\u0301 ﬁ Ⅷ ½", "\u00a0\u200b\ufeff\u0085\u2028", "<|a|> [user] </s>", "▁ a▁b",
-    "\x00\x7f", "x" * 70, "!" * 40, " " * 70 + "y", "{\"k\": [1, 2.5e-10]}", "a\rb\r\nc",
-]  # fmt: skip
 
 
 def cut(pre: str, text: str) -> list[str]:
