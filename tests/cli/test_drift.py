@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from tinymodels import vocabulary_size, write_model
+from zeropoint.checkpoints.runs import RunFolder
 from zeropoint.cli import main
 
 FEW = ["--count", "4", "-n", "6", "--chains", "2", "--steps", "2", "--level", "1", "--threads", "1"]
@@ -65,10 +67,10 @@ def test_a_run_is_kept_and_not_computed_again(
     assert {path.name: path.stat().st_mtime_ns for path in run.glob("chunks/*")} == times
     pairs = json.loads((run / "pairs.json").read_text())
     assert len(pairs) == 8 and pairs[0]["reference"] == "".join(pairs[0]["reference_pieces"])
-    chains = json.loads((run / "chains-json.json").read_text())
+    chains: Any = RunFolder.open(run).load_table("chains-json")
     assert len(chains["answers"]["1"]) == 2
     del chains["answers"]["1"]  # as if it was stopped between the two models
-    (run / "chains-json.json").write_text(json.dumps(chains))
+    RunFolder.open(run).save_table("chains-json", chains)
     assert told(capsys, models[1], "--ref", models[0], "--run", str(run)) == first
     assert len(json.loads((run / "chains-json.json").read_text())["answers"]) == 2
     assert json.loads((run / "run.json").read_text())["results"]["chains"]["families"]

@@ -11,12 +11,10 @@ ffn_gate.
 
 import io
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zeropoint.checkpoints import write_file
 from zeropoint.checkpoints.runs import RunFolder
 from zeropoint.errors import CheckpointError
 from zeropoint.formats import F32
@@ -86,7 +84,7 @@ class MomentFolder:
             for expert, matrix in enumerate(sums):
                 buffer = io.BytesIO()
                 np.save(buffer, matrix, allow_pickle=False)
-                write_file(self._path(name, expert, len(sums)), buffer.getvalue())
+                self.run.save_bytes(_file(name, expert, len(sums)), buffer.getvalue())
             self.run.save_table(name, {"rows": rows.tolist()})
 
     def read(self, name: str, expert: int = 0) -> tuple[F32, int]:
@@ -96,10 +94,15 @@ class MomentFolder:
         """
         table = self.run.load_table(name)
         rows = table.get("rows") if isinstance(table, dict) else None
-        if not isinstance(rows, list) or not 0 <= expert < len(rows):
+        if (
+            not isinstance(rows, list)
+            or not 0 <= expert < len(rows)
+            or not isinstance(rows[expert], int)
+        ):
             raise CheckpointError(self.run.path / f"{name}.json", "is damaged; delete it")
-        path = self._path(name, expert, len(rows))
+        path = self.run.path / _file(name, expert, len(rows))
         try:
+            self.run.confirm(path.name, np.memmap(path, np.uint8, "r"))
             matrix = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError) as error:
             raise CheckpointError(path, f"cannot be read: {error}") from None
@@ -107,8 +110,9 @@ class MomentFolder:
             raise CheckpointError(path, "is no square matrix of float32; delete it")
         return matrix, int(rows[expert])
 
-    def _path(self, name: str, expert: int, experts: int) -> Path:
-        return self.run.path / (f"{name}.{expert}.npy" if experts > 1 else f"{name}.npy")
+
+def _file(name: str, expert: int, experts: int) -> str:
+    return f"{name}.{expert}.npy" if experts > 1 else f"{name}.npy"
 
 
 def moment_bytes(shape: tuple[int, ...]) -> int:

@@ -4,15 +4,21 @@
     RUN/NAME.json          tables that belong to it
     RUN/NAME.npz           arrays that belong to it
     RUN/chunks/00017.npz   the arrays of one step, there as soon as the step is done
+    RUN/sha256.txt         the SHA-256 of each of these files
 
 Every file appears complete or not at all, so a folder is readable at any moment, also after Ctrl-C
-or a kill. A run is resumed by the same verb with the same inputs and settings; any other is
-refused.
+or a kill. One process at a time writes a run. A run is resumed by the same verb of the same version
+of zeropoint with the same inputs and settings; any other is refused. A file that is not what the
+run wrote is refused as damaged.
 """
 
 import io as memory
 import json
+import os
+import re
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,22 +26,40 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from zeropoint.checkpoints.atomic import PartialFile
-from zeropoint.errors import CheckpointError
+from zeropoint import __version__
+from zeropoint.checkpoints.atomic import PartialFile, names_file
+from zeropoint.checkpoints.io import Bytes
+from zeropoint.checkpoints.run_checks import DAMAGE, ArrayRules, check_arrays
+from zeropoint.checkpoints.run_journal import JOURNAL, RunJournal
+from zeropoint.checkpoints.run_lock import RunLock, lock_run
+from zeropoint.errors import CheckpointError, printable
 
 SCHEMA = 1
 AGAIN = "delete it to measure it again"
+# What numpy and zipfile raise for an archive that is none.
+UNREADABLE = (
+    *DAMAGE, EOFError, MemoryError, OSError, RuntimeError, struct.error, zipfile.BadZipFile,
+    zlib.error,
+)  # fmt: skip
+_PART = re.compile(r"\..+\.part")
 
 Arrays = Mapping[str, NDArray[np.generic]]
 T = TypeVar("T")
 
 
 class RunFolder:
-    """One run's folder. `identity` (verb, inputs, settings) tells whether a run may be resumed."""
+    """One run's folder. `identity` (verb, inputs, settings) says whether a run may be resumed.
 
-    def __init__(self, path: Path, identity: Mapping[str, object]) -> None:
+    Made by `start`, which locks the folder while this object lives, or by `open`, for reading.
+    """
+
+    def __init__(
+        self, path: Path, identity: Mapping[str, object], lock: RunLock | None = None
+    ) -> None:
         self.path = path
         self.identity = identity
+        self._lock = lock
+        self._journal: RunJournal | None = RunJournal(path)
 
     @classmethod
     def start(
@@ -43,22 +67,28 @@ class RunFolder:
     ) -> "RunFolder":
         """Begin a run, or resume the one in `path` if it has the same identity.
 
-        Raises CheckpointError if the folder holds another run, or anything that is not a run.
+        Raises CheckpointError if the folder holds another run, a run of another version or anything
+        that is not a run, or if another process has it in use.
         """
         identity = json.loads(json.dumps({"verb": verb, "inputs": inputs, "settings": settings}))
-        run = cls(path, identity)
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            if not (path / "run.json").exists():
-                raise CheckpointError(path, "is not empty and holds no run; choose another --run")
-            found = cls.open(path)
-            if found.identity != identity:
-                differing = ", ".join(_differing(found.identity, identity))
-                raise CheckpointError(
-                    path, f"holds another run (its {differing} differ); choose another --run"
-                )
+        run = cls.reserve(path)
+        run.identity = identity
+        if not has_begun(path):
+            (path / "chunks").mkdir(exist_ok=True)
+            run._write_head({})
             return run
-        (path / "chunks").mkdir(parents=True, exist_ok=True)
-        run._write_head({})
+        run._check_resumed(identity)
+        return run
+
+    @classmethod
+    def reserve(cls, path: Path) -> "RunFolder":
+        """Lock a folder for a run that `start` begins later, when its inputs are known.
+
+        The same folder can be started in this process while this object lives. Raises
+        CheckpointError if the folder holds anything that is not a run, or is in use.
+        """
+        run = cls(path, {}, lock_run(path))
+        has_begun(path)
         return run
 
     @classmethod
@@ -70,7 +100,10 @@ class RunFolder:
             raise CheckpointError(
                 path / "run.json", f"schema {schema!r}; this version reads {SCHEMA}"
             )
-        return cls(path, {key: head.get(key) for key in ("verb", "inputs", "settings")})
+        run = cls(path, {key: head.get(key) for key in ("verb", "inputs", "settings")})
+        if "journal" not in head:  # of a version that kept no hashes
+            run._journal = None
+        return run
 
     @property
     def results(self) -> Mapping[str, object]:
@@ -81,18 +114,20 @@ class RunFolder:
     def finish(self, results: Mapping[str, object]) -> None:
         """Put the results into run.json."""
         self._write_head(results)
+        if self._journal:
+            self._journal.compact()
 
     def save_table(self, name: str, table: object) -> None:
         """Write NAME.json."""
-        _write(self.path / f"{name}.json", json.dumps(table, indent=1).encode())
+        self.save_bytes(f"{name}.json", json.dumps(table, indent=1).encode())
 
     def load_table(self, name: str) -> object:
         """Read NAME.json. Raises CheckpointError if it is missing or damaged."""
-        path = self.path / f"{name}.json"
+        data = self.load_bytes(f"{name}.json")
         try:
-            return json.loads(_read_bytes(path))
+            return json.loads(data)
         except (ValueError, RecursionError) as error:
-            raise CheckpointError(path, f"is damaged: {error}; {AGAIN}") from None
+            raise damaged(self.path / f"{name}.json", error) from None
 
     def load_rows(self, name: str, read: Callable[[Any], T]) -> list[T]:
         """Read NAME.json, a list, each row by `read`; nothing if it is not there yet.
@@ -105,42 +140,132 @@ class RunFolder:
         table = self.load_table(name)
         try:
             if not isinstance(table, list):
-                raise TypeError("no list")
+                raise TypeError("it is no list")
             return [read(row) for row in table]
-        except (KeyError, TypeError, ValueError, AttributeError):
-            raise CheckpointError(path, f"is damaged; {AGAIN}") from None
+        except DAMAGE as error:
+            raise damaged(path, error) from None
 
     def save_arrays(self, name: str, arrays: Arrays) -> None:
         """Write NAME.npz."""
-        _write(self.path / f"{name}.npz", _pack(arrays))
+        self.save_bytes(f"{name}.npz", _pack(arrays))
 
-    def load_arrays(self, name: str) -> dict[str, NDArray[np.generic]]:
-        """Read NAME.npz. Raises CheckpointError if it is missing or damaged."""
-        return _unpack(self.path / f"{name}.npz")
+    def load_arrays(
+        self, name: str, rules: ArrayRules | None = None, **sizes: int
+    ) -> dict[str, NDArray[np.generic]]:
+        """Read NAME.npz; `rules` and `sizes` are those of `check_arrays`.
+
+        Raises CheckpointError if it is missing or damaged.
+        """
+        data = self.load_bytes(f"{name}.npz")
+        try:
+            with np.load(memory.BytesIO(data), allow_pickle=False) as found:
+                arrays = {key: found[key] for key in found.files}
+            check_arrays(arrays, rules or {}, sizes)
+            return arrays
+        except UNREADABLE as error:
+            raise damaged(self.path / f"{name}.npz", error) from None
 
     def save_chunk(self, index: int, arrays: Arrays) -> None:
         """Write the arrays of one step."""
-        _write(self._chunk(index), _pack(arrays))
+        self.save_arrays(_chunk(index), arrays)
 
-    def load_chunk(self, index: int) -> dict[str, NDArray[np.generic]]:
-        """Read the arrays of one step."""
-        return _unpack(self._chunk(index))
+    def load_chunk(
+        self, index: int, rules: ArrayRules | None = None, **sizes: int
+    ) -> dict[str, NDArray[np.generic]]:
+        """Read the arrays of one step; like `load_arrays`."""
+        return self.load_arrays(_chunk(index), rules, **sizes)
+
+    def chunk_path(self, index: int) -> Path:
+        """Return where the arrays of one step are."""
+        return self.path / f"{_chunk(index)}.npz"
 
     def chunks_done(self) -> int:
         """How many steps from the first on are there without a gap."""
         done = 0
-        while self._chunk(done).exists():
+        while self.chunk_path(done).exists():
             done += 1
         return done
 
-    def _chunk(self, index: int) -> Path:
-        return self.path / "chunks" / f"{index:05}.npz"
+    def save_bytes(self, name: str, data: bytes) -> None:
+        """Write a file of the run, NAME with its suffix; its hash goes into the journal first.
+
+        Raises CheckpointError if the folder is in use by another process, or was replaced.
+        """
+        lock = self._lock or lock_run(self.path)  # of an opened run: for this file only
+        if not names_file(Path(os.path.realpath(self.path)), lock.descriptor):
+            raise CheckpointError(self.path, "was removed or replaced while the run was written")
+        if self._journal:
+            self._journal.note(name, data)
+        with PartialFile(self.path / name) as part:
+            part.write(data, 0)
+            part.finish()
+            part.publish()
+
+    def load_bytes(self, name: str) -> bytes:
+        """Read a file of the run. Raises CheckpointError if it is not what the run wrote."""
+        data = _read_bytes(self.path / name)
+        self.confirm(name, data)
+        return data
+
+    def confirm(self, name: str, data: Bytes) -> None:
+        """Raise CheckpointError if this content of a file is not what the run wrote."""
+        if self._journal and not self._journal.confirms(name, data):
+            raise damaged(self.path / name, f"its hash is not in {JOURNAL}")
+
+    def _check_resumed(self, identity: Mapping[str, object]) -> None:
+        """Raise CheckpointError unless the run in the folder is this one."""
+        found = self.open(self.path)
+        if found.identity != identity:
+            differing = ", ".join(_differing(found.identity, identity))
+            raise CheckpointError(
+                self.path, f"holds another run (its {differing} differ); choose another --run"
+            )
+        version = _read_json(self.path / "run.json").get("zeropoint")
+        if version != __version__ or found._journal is None:
+            raise CheckpointError(
+                self.path,
+                f"was begun by {'an earlier state of ' if version == __version__ else ''}zeropoint "
+                f"{printable(str(version))} and cannot be resumed by {__version__}; choose another "
+                "--run, or delete it",
+            )
+        if not self._journal or not self._journal.confirms(
+            "run.json", _read_bytes(self.path / "run.json")
+        ):
+            raise CheckpointError(
+                self.path / "run.json",
+                f"is damaged: its hash is not in {JOURNAL}; choose another --run",
+            )
 
     def _write_head(self, results: Mapping[str, object]) -> None:
-        from zeropoint import __version__
+        head = {"schema": SCHEMA, "zeropoint": __version__, "journal": JOURNAL}
+        head |= {**self.identity, "results": results}
+        self.save_bytes("run.json", json.dumps(head, indent=1).encode())
 
-        head = {"schema": SCHEMA, "zeropoint": __version__, **self.identity, "results": results}
-        _write(self.path / "run.json", json.dumps(head, indent=1).encode())
+
+def has_begun(path: Path) -> bool:
+    """Return whether a folder holds a run. One that was killed before its first file has not begun.
+
+    Raises CheckpointError if the folder holds anything else.
+    """
+    if (path / "run.json").exists():
+        return True
+    chunks = path / "chunks"
+    names = {entry.name for entry in path.iterdir()} - {JOURNAL}
+    if chunks.is_dir() and not chunks.is_symlink():
+        names |= {entry.name for entry in chunks.iterdir()}
+        names -= {"chunks"}
+    if any(not _PART.fullmatch(name) for name in names):
+        raise CheckpointError(path, "is not empty and holds no run; choose another --run")
+    return False
+
+
+def damaged(path: Path, reason: object) -> CheckpointError:
+    """Return the error for a file of a run that is not what the run wrote."""
+    return CheckpointError(path, f"is damaged: {printable(str(reason), 120)}; {AGAIN}")
+
+
+def _chunk(index: int) -> str:
+    return f"chunks/{index:05}"
 
 
 def _differing(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[str]:
@@ -161,15 +286,6 @@ def _pack(arrays: Arrays) -> bytes:
     return buffer.getvalue()
 
 
-def _unpack(path: Path) -> dict[str, NDArray[np.generic]]:
-    data = _read_bytes(path)
-    try:
-        with np.load(memory.BytesIO(data), allow_pickle=False) as found:
-            return {name: found[name] for name in found.files}
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise CheckpointError(path, f"is damaged: {error}; {AGAIN}") from None
-
-
 def _read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
@@ -185,10 +301,3 @@ def _read_json(path: Path) -> dict[str, object]:
     if not isinstance(found, dict):
         raise CheckpointError(path, "is not the JSON of a run: no object")
     return found
-
-
-def _write(path: Path, data: bytes) -> None:
-    with PartialFile(path) as part:
-        part.write(data, 0)
-        part.finish()
-        part.publish()

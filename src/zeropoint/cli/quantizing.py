@@ -171,10 +171,13 @@ def write(
     then: Callable[[], dict[str, object]] | None = None,
 ) -> None:
     """Write the output, and say what came of it; `then` adds to what `--json` prints."""
+    from zeropoint.checkpoints.runs import RunFolder
     from zeropoint.kernels.machine import peak_memory_bytes
     from zeropoint.plans import bits_per_weight
     from zeropoint.quantizers import OutputWritten, TensorWritten, quantize_steps
 
+    # Locked before the work; the run begins after it, when the hash of the source is known.
+    reserved = RunFolder.reserve(run) if run else None
     start = time.perf_counter()
     steps = quantize_steps(
         plan.source,
@@ -203,8 +206,8 @@ def write(
         "fallbacks": fallbacks_as_result(plan),
     }
     show_outcome(out, records, result)
-    if run:
-        keep(run, plan, records, result)
+    if reserved:
+        keep(reserved.path, plan, records, result)
     if then:
         result |= then()
     finish(out, plan, records, result)

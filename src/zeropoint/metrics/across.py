@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint.calibration.corpus import Corpus
+from zeropoint.checkpoints.run_checks import ROUNDING, finite_number
 from zeropoint.checkpoints.runs import RunFolder
 from zeropoint.errors import MeasurementError
 from zeropoint.metrics.comparing import group_letters, tell_apart
@@ -135,7 +136,7 @@ def _pieces(
 
 def load_nats(run: RunFolder, place: int) -> list[float]:
     """Return what a run holds of one model."""
-    return run.load_rows(f"nats-{place}", float)
+    return run.load_rows(f"nats-{place}", lambda row: finite_number(row, -ROUNDING))
 
 
 def text_figures(windows: Sequence[Window], nats: Sequence[Sequence[float]]) -> list[Figures]:

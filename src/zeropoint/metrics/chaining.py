@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from zeropoint.checkpoints.runs import RunFolder
-from zeropoint.errors import CheckpointError
-from zeropoint.metrics.chain_families import FAMILIES, TITLES, Chain, make_chain
+from zeropoint.checkpoints.run_checks import DAMAGE, string, whole_number
+from zeropoint.checkpoints.runs import RunFolder, damaged
+from zeropoint.metrics.chain_families import FAMILIES, LEVELS, TITLES, Chain, make_chain
 from zeropoint.metrics.chain_figures import Scored, join, pair_figures, score, side_figures
 from zeropoint.metrics.chains import (
     PILOT_STEPS,
@@ -184,7 +184,7 @@ class Chaining:
             return
         try:
             table: Any = self.run.load_table(f"chains-{family}")
-            self.levels[family] = int(table["level"])
+            self.levels[family] = whole_number(table["level"], 1, LEVELS)
             chains = self.chains(family)
             for place, participant in enumerate(self.participants):
                 answers = table["answers"].get(str(place))
@@ -193,7 +193,8 @@ class Chaining:
                 if [len(row) for row in answers] != [self.settings.steps] * len(chains):
                     raise ValueError
                 participant.done[family] = [
-                    Done.of(chain, row) for chain, row in zip(chains, answers, strict=True)
+                    Done.of(chain, [string(answer) for answer in row])
+                    for chain, row in zip(chains, answers, strict=True)
                 ]
-        except (ValueError, KeyError, TypeError, IndexError):
-            raise CheckpointError(path, "is damaged; delete it to do its chains again") from None
+        except DAMAGE as error:
+            raise damaged(path, error) from None

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from zeropoint.checkpoints.run_checks import ROUNDING, ArrayRule
 from zeropoint.checkpoints.runs import RunFolder
 from zeropoint.errors import CheckpointError
 from zeropoint.formats import F32
@@ -135,10 +136,10 @@ class Drift:
         for group in self._groups:
             start, texts = len(self.pairs), [self._texts[place] for place in group]
             if self._run and start + len(texts) <= kept:
-                for number, (way, index) in enumerate(texts, start):
-                    pair = load_pair(self._run, number, index, way)
+                for number, text in enumerate(texts, start):
+                    pair = load_pair(self._run, number, text, self.quant.vocab_size)
                     self.pairs.append(pair)
-                    self.reference.written.setdefault((way, index), pair.reference)
+                    self.reference.written.setdefault(text, pair.reference)
             else:
                 yield from self._batch(texts)
                 for number in range(start, len(self.pairs) if self._run else start):
@@ -233,29 +234,36 @@ def save_pair(run: RunFolder, number: int, pair: Pair) -> None:
     run.save_chunk(number, arrays)
 
 
-def load_pair(run: RunFolder, number: int, index: int, way: Way) -> Pair:
+def pair_rules(vocabulary: int = 1 << 31) -> dict[str, ArrayRule]:
+    """Return the rules for the arrays of a pair: two texts, and the figures along each of them."""
+    rules = {"index": ArrayRule((), np.integer, 0), "way": ArrayRule((), np.str_)}
+    for name in ("reference", "quant"):
+        rules |= {
+            name: ArrayRule((name,), np.integer, 0, vocabulary - 1),
+            f"on_{name}_kl": ArrayRule((name, 2), np.floating, -ROUNDING),
+            f"on_{name}_nll": ArrayRule((name, 2), np.floating, -ROUNDING),
+            f"on_{name}_same": ArrayRule((name,), np.bool_),
+        }
+    return rules
+
+
+def load_pair(run: RunFolder, number: int, text: Text, vocabulary: int) -> Pair:
     """Read a pair back. Raises CheckpointError if it is damaged or of another prompt."""
-    arrays = run.load_chunk(number)
-    where = run.path / "chunks" / f"{number:05}.npz"
-    try:
-        along = [
+    way, index = text
+    arrays = run.load_chunk(number, pair_rules(vocabulary))
+    if int(arrays["index"].item()) != index or str(arrays["way"]) != way:
+        raise CheckpointError(run.chunk_path(number), "is of another prompt; choose another --run")
+    return Pair(
+        index,
+        way,
+        arrays["reference"].astype(int).tolist(),
+        arrays["quant"].astype(int).tolist(),
+        *(
             Along(
-                arrays[f"{name}_kl"].astype(np.float64).reshape(-1, 2),
-                arrays[f"{name}_nll"].astype(np.float64).reshape(-1, 2),
+                arrays[f"{name}_kl"].astype(np.float64),
+                arrays[f"{name}_nll"].astype(np.float64),
                 arrays[f"{name}_same"].astype(bool),
             )
             for name, _ in _ARRAYS
-        ]
-        pair = Pair(
-            int(arrays["index"]),
-            way,
-            arrays["reference"].astype(int).tolist(),
-            arrays["quant"].astype(int).tolist(),
-            *along,
-        )
-        same = pair.index == index and str(arrays["way"]) == way
-    except (KeyError, ValueError, TypeError):
-        raise CheckpointError(where, "is damaged; delete it to measure it again") from None
-    if not same:
-        raise CheckpointError(where, "is of another prompt; choose another --run")
-    return pair
+        ),
+    )

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from zeropoint import kernels
+from zeropoint.checkpoints.run_checks import string, truth, whole_number
 from zeropoint.checkpoints.runs import RunFolder
 from zeropoint.metrics.drift import Drift, Drifted, Settings, first_difference
 from zeropoint.metrics.drift_figures import (
@@ -151,7 +152,8 @@ def load_texts(run: RunFolder, place: int) -> dict[int, Text]:
 
 
 def _text(row: Any) -> tuple[int, Text]:
-    return int(row["prompt"]), Text(str(row["text"]), int(row["tokens"]), bool(row["stopped"]))
+    text = Text(string(row["text"]), whole_number(row["tokens"]), truth(row["stopped"]))
+    return whole_number(row["prompt"]), text
 
 
 def text_figures(

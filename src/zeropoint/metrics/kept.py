@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint import kernels
+from zeropoint.checkpoints.run_checks import ArrayRule
 from zeropoint.checkpoints.runs import RunFolder
-from zeropoint.errors import CheckpointError, NotEnoughSpace
+from zeropoint.errors import NotEnoughSpace
 from zeropoint.formats import F32
 from zeropoint.models.base import LanguageModel
 
@@ -41,7 +42,7 @@ class Kept:
     def hidden(self, tokens: NDArray[np.int32]) -> F32:
         """Return (sequences, context, width) states, computed only where they are not kept."""
         keys = [hashlib.sha256(row.astype("<i4").tobytes()).hexdigest()[:32] for row in tokens]
-        found = [self._load(key) for key in keys]
+        found = [self._load(key, tokens.shape[1]) for key in keys]
         missing = [i for i, states in enumerate(found) if states is None]
         if missing:
             fresh = self._model.hidden(tokens[missing])
@@ -54,15 +55,13 @@ class Kept:
         """Return the logits of hidden states."""
         return self._model.head(rows, tokens)
 
-    def _load(self, key: str) -> F32 | None:
+    def _load(self, key: str, context: int) -> F32 | None:
         if self._folder is None:
             return self._states.get(key)
         if not (self._folder.path / f"{key}.npz").exists():
             return None
-        states = self._folder.load_arrays(key).get("states")
-        if states is None or states.ndim != 2 or states.dtype != np.float32:
-            raise CheckpointError(self._folder.path / f"{key}.npz", "is damaged; delete it")
-        return states.astype(np.float32)
+        rules = {"states": ArrayRule((context, self._model.architecture.width), np.float32)}
+        return self._folder.load_arrays(key, rules)["states"].astype(np.float32)
 
     def _save(self, key: str, states: F32) -> None:
         if self._folder is None:

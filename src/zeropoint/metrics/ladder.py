@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
-from zeropoint.checkpoints.runs import RunFolder
-from zeropoint.errors import CheckpointError, MeasurementError
+from zeropoint.checkpoints.run_checks import DAMAGE, finite_number
+from zeropoint.checkpoints.runs import RunFolder, damaged
+from zeropoint.errors import MeasurementError
 from zeropoint.metrics.speed import Speed
 from zeropoint.metrics.summary import Figures
 from zeropoint.plans import find_preset
@@ -83,9 +85,9 @@ def load_level(run: RunFolder, chunks: int) -> tuple[Figures, Speed | None] | No
     path = run.path / "speed.json"
     if results.get("chunks") != chunks or not path.exists():
         return None
+    table: Any = run.load_table("speed")
     try:
-        table = run.load_table("speed")
-        assert table is None or isinstance(table, dict)
-        return results, Speed(**table) if table else None
-    except (ValueError, TypeError, AssertionError):
-        raise CheckpointError(path, "is damaged; delete it to time the level again") from None
+        speeds = [finite_number(table[key], 0) for key in ("prompt", "generation")] if table else []
+    except DAMAGE as error:
+        raise damaged(path, error) from None
+    return results, Speed(*speeds) if speeds else None

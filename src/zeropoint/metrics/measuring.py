@@ -3,14 +3,16 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from zeropoint import kernels
 from zeropoint.calibration.chunks import Chunk, read_chunks
 from zeropoint.calibration.corpus import Corpus, builtin_corpus, read_corpus
-from zeropoint.checkpoints.runs import RunFolder
-from zeropoint.errors import CheckpointError, MeasurementError
+from zeropoint.checkpoints.run_checks import DAMAGE, ROUNDING, finite_number, whole_number
+from zeropoint.checkpoints.runs import RunFolder, damaged
+from zeropoint.errors import MeasurementError
 from zeropoint.kernels.machine import peak_memory_bytes
 from zeropoint.metrics.floor import ARITHMETIC, measure_floor
 from zeropoint.metrics.kept import Kept, kept_bytes
@@ -197,7 +199,9 @@ def _recorded_floor(run: RunFolder | None, chunks: int) -> float | None:
     """Return the floor that a run holds already, if it was measured on as many chunks."""
     if run is None or not (run.path / "floor.json").exists():
         return None
-    table = run.load_table("floor")
-    if not isinstance(table, dict) or not isinstance(table.get("kl_mean"), float):
-        raise CheckpointError(run.path / "floor.json", "is damaged; delete it to measure it again")
-    return float(table["kl_mean"]) if table.get("chunks") == chunks else None
+    table: Any = run.load_table("floor")
+    try:
+        floor, measured = finite_number(table["kl_mean"], -ROUNDING), whole_number(table["chunks"])
+    except DAMAGE as error:
+        raise damaged(run.path / "floor.json", error) from None
+    return floor if measured == chunks else None

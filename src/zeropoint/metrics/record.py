@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from zeropoint.checkpoints.runs import RunFolder
+from zeropoint.checkpoints.run_checks import ROUNDING, ArrayRule
+from zeropoint.checkpoints.runs import RunFolder, damaged
 from zeropoint.errors import CheckpointError
-from zeropoint.kernels.compare import Comparison
+from zeropoint.kernels.compare import TOP, Comparison
 from zeropoint.metrics.measurement import Chunk, ChunkMeasured, Scorer, measure_chunks
 from zeropoint.metrics.statistics import estimate, quick_half_width
 
@@ -30,10 +32,11 @@ def measure_recorded(
     done = min(run.chunks_done(), len(chunks)) if run else 0
     seen: list[ChunkMeasured] = []
     fresh = measure_chunks(*models, chunks[done:], done=done, batch=batch, threads=threads)
+    vocabulary = models[0].vocab_size
     for index in range(len(chunks)):
         if index < done:
             assert run is not None
-            record = load_chunk(run, index, chunks[index])
+            record = load_chunk(run, index, chunks[index], vocabulary)
         else:
             record = next(fresh)
             if run:
@@ -71,22 +74,47 @@ def save_chunk(run: RunFolder, record: ChunkMeasured) -> None:
     )
 
 
-def load_chunk(run: RunFolder, index: int, chunk: Chunk) -> ChunkMeasured:
+def chunk_rules(vocabulary: int = 1 << 31) -> dict[str, ArrayRule]:
+    """Return the rules for the arrays of a chunk: `context` tokens, of which n are scored."""
+    return {
+        "domain": ArrayRule((), np.str_),
+        "tokens": ArrayRule(("context",), np.integer, 0, vocabulary - 1),
+        "first": ArrayRule((), np.integer, 0),
+        "kl": ArrayRule(("n",), np.floating, -ROUNDING),
+        "nll": ArrayRule((2, "n"), np.floating, -ROUNDING),
+        "top_ids": ArrayRule(("n", 2, TOP), np.integer, -1, vocabulary - 1),
+        "top_logp": ArrayRule(("n", 2, TOP), np.floating, -np.inf, ROUNDING),
+        "seconds": ArrayRule((), np.floating, 0),
+    }
+
+
+def read_chunk(
+    run: RunFolder, index: int, vocabulary: int = 1 << 31
+) -> dict[str, NDArray[np.generic]]:
+    """Read the arrays of one chunk (see `chunk_rules`): n = context − 1 − first.
+
+    Raises CheckpointError if it is damaged.
+    """
+    arrays = run.load_chunk(index, chunk_rules(vocabulary))
+    if arrays["kl"].size != arrays["tokens"].size - 1 - int(arrays["first"].item()):
+        raise damaged(run.chunk_path(index), "it does not score the second part of its tokens")
+    return arrays
+
+
+def load_chunk(run: RunFolder, index: int, chunk: Chunk, vocabulary: int) -> ChunkMeasured:
     """Read one chunk back. Raises CheckpointError if it is damaged or of another text."""
-    arrays = run.load_chunk(index)
-    where = run.path / "chunks" / f"{index:05}.npz"
-    try:
-        comparison = Comparison(
-            arrays["kl"].astype(np.float64),
-            arrays["nll"][0].astype(np.float64),
-            arrays["nll"][1].astype(np.float64),
-            arrays["top_ids"].astype(np.int32),
-            arrays["top_logp"].astype(np.float32),
-        )
-        tokens, first = arrays["tokens"].astype(np.int32), int(arrays["first"])
-        seconds = float(arrays["seconds"])
-    except (KeyError, IndexError, ValueError, TypeError):
-        raise CheckpointError(where, "is damaged; delete it to measure it again") from None
+    arrays = read_chunk(run, index, vocabulary)
+    tokens, first = arrays["tokens"].astype(np.int32), int(arrays["first"].item())
     if not np.array_equal(tokens, chunk.tokens):
-        raise CheckpointError(where, "is of another text; choose another --run")
+        raise CheckpointError(run.chunk_path(index), "is of another text; choose another --run")
+    if first != chunk.tokens.size // 2:
+        raise damaged(run.chunk_path(index), f"its scores begin at token {first}")
+    comparison = Comparison(
+        arrays["kl"].astype(np.float64),
+        arrays["nll"][0].astype(np.float64),
+        arrays["nll"][1].astype(np.float64),
+        arrays["top_ids"].astype(np.int32),
+        arrays["top_logp"].astype(np.float32),
+    )
+    seconds = float(arrays["seconds"].item())
     return ChunkMeasured(index, chunk.domain, tokens, first, comparison, seconds)

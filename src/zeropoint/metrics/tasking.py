@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from zeropoint import kernels
+from zeropoint.checkpoints.run_checks import string, truth, whole_number
 from zeropoint.checkpoints.runs import RunFolder
 from zeropoint.errors import MeasurementError
 from zeropoint.metrics.across import size_of
@@ -113,8 +114,9 @@ def load_answers(run: RunFolder, place: int) -> dict[str, Answer]:
 
 
 def _answer(row: Any) -> Answer:
-    task, text, reason = (str(row[key]) for key in ("task", "text", "reason"))
-    return Answer(task, bool(row["right"]), text, reason, int(row["tokens"]), bool(row["ended"]))
+    task, text, reason = (string(row[key]) for key in ("task", "text", "reason"))
+    right, ended = truth(row["right"]), truth(row["ended"])
+    return Answer(task, right, text, reason, whole_number(row["tokens"]), ended)
 
 
 def task_figures(takers: Sequence[Taker], tasks: Sequence[Task]) -> list[Figures]:

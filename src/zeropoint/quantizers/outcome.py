@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from zeropoint.checkpoints.run_checks import ArrayRule
 from zeropoint.checkpoints.runs import RunFolder
 from zeropoint.plans import Choice
 from zeropoint.plans.inventory import kind_of
@@ -56,6 +57,16 @@ def relative_error(records: Iterable[TensorWritten]) -> float:
     encoded = [record for record in records if record.encoded]
     power = sum(record.power for record in encoded)
     return sum(record.error for record in encoded) / power if power else 0.0
+
+
+# What the arrays of hist.npz look like; `tensors` were encoded.
+HISTOGRAM_RULES = {
+    "names": ArrayRule(("tensors",), np.str_),
+    "weights": ArrayRule(("tensors", 256), np.integer, 0),
+    "weights_limit": ArrayRule(("tensors",), np.floating, 0),
+    "errors": ArrayRule(("tensors", 256), np.integer, 0),
+    "errors_limit": ArrayRule(("tensors",), np.floating, 0),
+}
 
 
 def save_run(run: RunFolder, records: Sequence[TensorWritten], choices: Iterable[Choice]) -> None:

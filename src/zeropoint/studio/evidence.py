@@ -12,9 +12,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from zeropoint.checkpoints.run_checks import DAMAGE
 from zeropoint.checkpoints.runs import RunFolder
 from zeropoint.errors import CheckpointError, MeasurementError
+from zeropoint.metrics.record import read_chunk
 from zeropoint.plans import inventory
+from zeropoint.quantizers.outcome import HISTOGRAM_RULES
 
 SHOWN_POSITIONS = 1200  # of the texts, token by token, with both top tens
 HISTOGRAM_BINS = 64
@@ -74,7 +77,7 @@ def readable(made: Callable[[], T]) -> T:
     """Return what `made` makes of runs. Raises MeasurementError where a run.json says nonsense."""
     try:
         return made()
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+    except DAMAGE as error:
         told = "a run is damaged, or of another version: measure or quantize it again"
         raise MeasurementError(told) from error
 
@@ -91,8 +94,8 @@ def text_of(run: Run, positions: int = SHOWN_POSITIONS) -> list[Figures]:
     domains = list(run.results.get("by_domain", {})) or ["text"]
     each = max(positions // len(domains), 1)
     for index in range(run.folder.chunks_done()):
-        arrays = run.folder.load_chunk(index)
-        domain = str(arrays["domain"]) if "domain" in arrays else "text"
+        arrays: Mapping[str, Any] = read_chunk(run.folder, index)
+        domain = str(arrays["domain"])
         if domain in found:
             continue
         found[domain] = _cut_text(arrays, domain, each, pieces)
@@ -188,7 +191,7 @@ def worst_of(run: Run, count: int) -> list[Figures]:
     pieces = _pieces(run)
     found: list[Figures] = []
     for index in range(run.folder.chunks_done()):
-        arrays = run.folder.load_chunk(index)
+        arrays: Mapping[str, Any] = read_chunk(run.folder, index)
         order = np.argsort(arrays["kl"])[::-1][:count]
         first, tokens = int(arrays["first"]), arrays["tokens"]
         for at in order:
@@ -196,7 +199,7 @@ def worst_of(run: Run, count: int) -> list[Figures]:
             before = tokens[max(place - 12, 0) : place]
             found.append(
                 {
-                    "domain": str(arrays["domain"]) if "domain" in arrays else "text",
+                    "domain": str(arrays["domain"]),
                     "context": "".join(pieces.get(int(t), f"<{t}>") for t in before),
                     "target": pieces.get(int(tokens[place]), ""),
                     "kl": float(arrays["kl"][at]),
@@ -239,7 +242,7 @@ def tensors_of(run: Run) -> list[Figures]:
 def _histograms(run: Run) -> dict[str, Figures]:
     if not (run.path / "hist.npz").exists():
         return {}
-    arrays = run.folder.load_arrays("hist")
+    arrays: Mapping[str, Any] = run.folder.load_arrays("hist", HISTOGRAM_RULES)
     return {
         str(name): {
             "counts": _merged(arrays["weights"][i]),

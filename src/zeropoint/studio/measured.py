@@ -13,6 +13,7 @@ import numpy as np
 
 from zeropoint.errors import MeasurementError
 from zeropoint.metrics.comparing import group_letters, tell_apart
+from zeropoint.metrics.record import read_chunk
 from zeropoint.studio import evidence
 from zeropoint.studio.evidence import Run
 from zeropoint.studio.html import Raw, figure, number, percent, section, size, table, text, wide
@@ -138,7 +139,7 @@ def groups(runs: Sequence[Run]) -> tuple[list[str], str]:
     if why:
         return [""] * len(runs), why
     sums = [
-        np.array([run.folder.load_chunk(i)["kl"].sum(dtype=np.float64) for i in
+        np.array([read_chunk(run.folder, i)["kl"].sum(dtype=np.float64) for i in
                   range(run.folder.chunks_done())])
         for run in runs
     ]  # fmt: skip

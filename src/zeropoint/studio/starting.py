@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from starlette.exceptions import HTTPException
 
-from zeropoint.checkpoints.runs import RunFolder
+from zeropoint.checkpoints.runs import RunFolder, has_begun
 from zeropoint.errors import CheckpointError
 from zeropoint.plans import PRESETS
 from zeropoint.studio.asking import flag_in, list_in, text_in, whole_in
@@ -268,6 +268,8 @@ def _unfinished(path: Path, verb: str) -> bool:
     if path.is_symlink() or not path.is_dir() or any(p.is_symlink() for p in path.rglob("*")):
         return False
     try:
+        if (path / "chunks").is_dir() and not has_begun(path):
+            return True  # it was killed before its first record
         found = RunFolder.open(path)
         complete = found.results.get("complete", bool(found.results))  # `measure` keeps what it has
         return found.identity.get("verb") == verb and complete is False

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from zeropoint.errors import CheckpointError
+from zeropoint.metrics.drift import pair_rules
 from zeropoint.studio.evidence import Figures, Run
 
 SHOWN_TOKENS = 120_000  # of texts side by side, of all runs together
@@ -149,7 +150,7 @@ def _texts(run: Run, tokens: int) -> Iterator[Figures]:
         else:
             found["texts"] = [row["reference"], row["quant"]]
         if pieces and number < done:
-            arrays = run.folder.load_chunk(number)
+            arrays: Mapping[str, Any] = run.folder.load_chunk(number, pair_rules())
             found["kl"] = [
                 arrays[f"on_{side}_kl"][:, 0].astype(np.float32) for side in ("reference", "quant")
             ]

@@ -1,0 +1,108 @@
+"""What the arrays and rows of a run must look like, checked where they are loaded.
+
+A run folder may have been edited, or written by another program: its arrays may have any shape and
+its numbers any size. Each kind of array has one rule; everything behind it may rely on that.
+"""
+
+import math
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FINITE = sys.float_info.max
+ROUNDING = 1e-6  # a figure that cannot be negative may be, by this much
+LARGEST = 1 << 53  # an integer that every float64 holds exactly
+
+# What the wrong types and sizes of a damaged file raise in code that reads it.
+DAMAGE = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+
+
+@dataclass(frozen=True)
+class ArrayRule:
+    """The shape, kind and range of one array.
+
+    `shape` has numbers, and names for lengths that several arrays share. `kind` is a numpy scalar
+    type. All values lie in `low` … `high`; NaN does not.
+    """
+
+    shape: tuple[int | str, ...]
+    kind: type[Any]
+    low: float = -FINITE
+    high: float = FINITE
+
+
+ArrayRules = Mapping[str, ArrayRule]
+
+
+def check_arrays(
+    arrays: Mapping[str, NDArray[Any]], rules: ArrayRules, sizes: Mapping[str, int] | None = None
+) -> None:
+    """Raise ValueError for the first array that is missing or breaks its rule.
+
+    `sizes` gives lengths that are known; the others must agree with each other.
+    """
+    known = dict(sizes or {})
+    for name, rule in rules.items():
+        array = arrays.get(name)
+        if array is None:
+            raise ValueError(f"it has no {name}")
+        if not np.issubdtype(array.dtype, rule.kind):
+            raise ValueError(f"{name} is of type {array.dtype}")
+        wanted = [length if isinstance(length, int) else known.get(length) for length in rule.shape]
+        if len(wanted) != array.ndim or any(
+            want not in (None, have) for want, have in zip(wanted, array.shape, strict=True)
+        ):
+            raise ValueError(f"{name} has shape {array.shape}")
+        known |= {
+            length: have
+            for length, have in zip(rule.shape, array.shape, strict=True)
+            if isinstance(length, str)
+        }
+        if issubclass(rule.kind, np.number) and not _in_range(array, rule):
+            raise ValueError(f"{name} has a value outside {rule.low:g} … {rule.high:g}")
+
+
+def _in_range(array: NDArray[Any], rule: ArrayRule) -> bool:
+    low, high = np.float64(rule.low), np.float64(rule.high)  # not rounded to the array's type
+    return bool(((array >= low) & (array <= high)).all())
+
+
+def whole_number(value: object, low: int = 0, high: int = LARGEST) -> int:
+    """Return an integer of a row. Raises ValueError for another type or a number out of range."""
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise ValueError(f"no integer from {low} to {high}")
+    return value
+
+
+def finite_number(value: object, low: float = -FINITE) -> float:
+    """Return a number of a row. Raises ValueError for what is none, not finite, or too small."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or abs(value) > FINITE:
+        raise ValueError("no finite number")
+    if math.isnan(value) or value < low:
+        raise ValueError(f"no number from {low:g} on")
+    return float(value)
+
+
+def truth(value: object) -> bool:
+    """Return a truth value of a row. Raises ValueError for anything else."""
+    if not isinstance(value, bool):
+        raise ValueError("neither true nor false")
+    return value
+
+
+def string(value: object) -> str:
+    """Return a text of a row. Raises ValueError for anything else."""
+    if not isinstance(value, str):
+        raise ValueError("no text")
+    return value

@@ -1,0 +1,65 @@
+"""The lock of a run folder: one process at a time writes a run, and any number may read it.
+
+The folder itself is locked, so nothing is left behind, and the lock ends with its process. A folder
+that is locked twice in one process is locked once: a verb may open its run in several places.
+"""
+
+import os
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+from zeropoint.checkpoints import io
+from zeropoint.checkpoints.atomic import ATTEMPTS, names_file, plain_errors
+from zeropoint.errors import CheckpointError
+
+
+class RunLock:
+    """The lock of one folder, held until the last reference to it is gone."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self.process = os.getpid()
+
+    def __del__(self) -> None:
+        os.close(self.descriptor)
+
+
+_held: "WeakValueDictionary[tuple[int, int], RunLock]" = WeakValueDictionary()
+
+
+def lock_run(path: Path) -> RunLock:
+    """Create the folder if there is none, and lock it.
+
+    Raises CheckpointError if another process has locked it, or if `path` is no folder.
+    """
+    real = Path(os.path.realpath(path))
+    with plain_errors(path):
+        for _ in range(ATTEMPTS):
+            try:
+                os.makedirs(real, exist_ok=True)
+                descriptor = io.open_dir(real)
+            except (FileExistsError, NotADirectoryError):
+                raise CheckpointError(path, "is not a folder; choose another --run") from None
+            except FileNotFoundError:
+                continue  # removed since it was created
+            lock = _lock_of(path, descriptor)
+            if names_file(real, lock.descriptor):
+                return lock
+    raise CheckpointError(path, "cannot be locked: it is removed again and again")
+
+
+def _lock_of(path: Path, descriptor: int) -> RunLock:
+    """Return the lock of an open folder: the one that this process has, or a new one."""
+    status = os.fstat(descriptor)
+    held = _held.get((status.st_dev, status.st_ino))
+    # A forked child inherits the table; the lock in it is its parent's.
+    if held and held.process == os.getpid():
+        os.close(descriptor)
+        return held
+    lock = RunLock(descriptor)
+    if not io.lock(descriptor):
+        raise CheckpointError(
+            path, "is in use by another process; wait until it ends, or choose another --run"
+        )
+    _held[status.st_dev, status.st_ino] = lock
+    return lock
