@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from jinja2 import Undefined, nodes
-from jinja2.exceptions import TemplateError
+from jinja2.exceptions import SecurityError, TemplateError
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.runtime import LoopContext, Macro
@@ -63,12 +63,34 @@ class Environment(ImmutableSandboxedEnvironment):
             allowed = CYCLES
         elif isinstance(obj, Namespace):
             return not attr.startswith("_")
+        elif obj is dict:
+            allowed = frozenset({"fromkeys"})
         return attr in allowed and super().is_safe_attribute(obj, attr, value)
 
     def is_safe_callable(self, obj: Any) -> bool:
         if isinstance(obj, Macro):
             return True
         return getattr(obj, "allowed", False) or super().is_safe_callable(obj)
+
+
+class Names(Namespace):
+    """What `namespace` makes: as in transformers, no name may begin with an underscore."""
+
+    def __init__(*args: Any, **values: Any) -> None:  # so that a name may be "self"
+        made = dict(*args[1:], **values)
+        for name in made:
+            refuse_underscore(name)
+        Namespace.__init__(args[0], made)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        refuse_underscore(name)
+        super().__setitem__(name, value)
+
+
+def refuse_underscore(name: Any) -> None:
+    """Raise for a name of a namespace that begins with an underscore."""
+    if isinstance(name, str) and name.startswith("_"):
+        raise SecurityError(f"a namespace cannot have the name {name!r}")
 
 
 class Generation(Extension):
@@ -121,6 +143,7 @@ def render(template: str, variables: dict[str, Any]) -> str:
     environment.globals.pop("lipsum")  # random text
     offered: list[Callable[..., Any]] = [raise_exception, strftime_now]
     environment.globals.update({function.__name__: function for function in offered})
+    environment.globals["namespace"] = Names
     environment.filters["tojson"] = to_json
     return environment.from_string(template).render(PREDEFINED | variables)
 
