@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 from zeropoint.checkpoints.hub import resolve_text
+from zeropoint.checkpoints.user_files import TEXT_BYTES, read_user_text
 from zeropoint.errors import MeasurementError
 
 Part = Literal["calibrate", "evaluate"]
@@ -61,14 +62,7 @@ def read_corpus(files: Sequence[Path]) -> Corpus:
     """
     domains: dict[str, str] = {}
     for path in (resolve_text(str(file)) for file in files):
-        try:
-            text = path.read_bytes().decode("utf-8-sig")
-        except OSError as error:
-            raise MeasurementError(f"{path}: {error.strerror or error}") from None
-        except UnicodeDecodeError as error:
-            raise MeasurementError(
-                f"{path}: byte {error.start}: not UTF-8 text; convert it first"
-            ) from None
+        text = read_user_text(path, TEXT_BYTES, MeasurementError)
         if path.suffix == ".jsonl":
             text = _texts_of_records(text) or text
         if not text.strip():

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint.checkpoints.runs import RunFolder
+from zeropoint.checkpoints.source import SourceFile
 from zeropoint.errors import CheckpointError
 from zeropoint.formats import F32
 
@@ -101,6 +102,7 @@ class MomentFolder:
         ):
             raise CheckpointError(self.run.path / f"{name}.json", "is damaged; delete it")
         path = self.run.path / _file(name, expert, len(rows))
+        SourceFile(path).close()  # a pipe or a device would not be mapped but waited for
         try:
             self.run.confirm(path.name, np.memmap(path, np.uint8, "r"))
             matrix = np.load(path, mmap_mode="r", allow_pickle=False)

@@ -13,13 +13,15 @@ from pathlib import Path
 from zeropoint.checkpoints.base import Checkpoint, TensorInfo
 from zeropoint.checkpoints.safetensors import read_safetensors
 from zeropoint.checkpoints.scanner import Scanner
-from zeropoint.checkpoints.shards import SHARDS
-from zeropoint.checkpoints.source import SourceFile
+from zeropoint.checkpoints.shards import SHARDS, SPLIT_NAME, shard_name
+from zeropoint.checkpoints.source import SourceFile, read_file
 from zeropoint.errors import CheckpointError, printable
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 CONFIG = "config.json"
+ADAPTER_CONFIG = "adapter_config.json"  # PEFT's; its weights are beside it
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 CONFIG_BYTES = 2 << 20
 INDEX_BYTES = 256 << 20
 INDEXED_TENSORS = 1 << 20
@@ -40,6 +42,7 @@ def open_index(path: Path, index: Path) -> Checkpoint:
     names = list(dict.fromkeys(weight_map.values()))
     if len(names) > SHARDS:
         raise CheckpointError(index, f"names {len(names)} files, over the limit of {SHARDS}")
+    _check_present(index, names)
     files = [SourceFile(_inside(index, folder, name)) for name in sorted(names)]
     tensors: list[TensorInfo] = []
     for file in files:
@@ -54,6 +57,61 @@ def open_index(path: Path, index: Path) -> Checkpoint:
         reason = f"tensor '{printable(name)}' is not in {printable(shard)}"
         raise CheckpointError(index, reason)
     return Checkpoint(path, "safetensors", files, read_config(folder), tensors)
+
+
+def _check_present(index: Path, names: list[str]) -> None:
+    """Raise CheckpointError, which says why, if files that an index names are not in the folder."""
+    folder = index.parent
+    missing = [
+        name for name in names
+        if len(os.fsencode(name)) < 256 and not os.path.lexists(folder / name)
+    ]  # fmt: skip
+    if not missing:
+        return
+    others = {path.name for path in folder.glob("*.safetensors")} - set(names)
+    reason = "the download is probably incomplete"
+    if others and len(missing) == len(names):
+        reason = "the index is stale: delete it, and the other .safetensors beside it are opened"
+    count = f"{len(missing)} of the {len(names)} files that it names are missing"
+    first = printable(missing[0])
+    raise CheckpointError(index, f"there is no such file as {first} ({count}); {reason}")
+
+
+def open_shards(path: Path, names: list[str]) -> Checkpoint:
+    """Open the shards STEM-0000i-of-0000N.safetensors of a folder that has no index.
+
+    Raises CheckpointError if one is missing, or if two of them have a tensor of one name.
+    """
+    match = SPLIT_NAME.fullmatch(names[0])
+    assert match is not None
+    count = int(match["count"])
+    wanted = [shard_name(match["stem"], i + 1, count, match["suffix"]) for i in range(count)]
+    if count > SHARDS:
+        raise CheckpointError(path, f"has a set of {count} files, over the limit of {SHARDS}")
+    missing = [name for name in wanted if name not in names]
+    if missing or len(names) != count:
+        wrong = f"lacks {missing[0]}" if missing else f"has files beyond {wanted[-1]}"
+        raise CheckpointError(path, f"{wrong}, and no index says which files belong together")
+    files = [SourceFile(_inside(path / name, path, name)) for name in wanted]
+    tensors: dict[str, TensorInfo] = {}
+    for file in files:
+        for tensor in read_safetensors(file)[1]:
+            if tensor.name in tensors:
+                other = tensors[tensor.name].file.name
+                reason = f"tensor '{printable(tensor.name)}' is also in {printable(other)}"
+                raise CheckpointError(file.path, reason, offset=tensor.offset)
+            tensors[tensor.name] = tensor
+    return Checkpoint(path, "safetensors", files, read_config(path), tensors.values())
+
+
+def open_adapter(path: Path) -> Checkpoint:
+    """Open a folder of PEFT; metadata is its adapter_config.json."""
+    source = SourceFile(_inside(path / ADAPTER_WEIGHTS, path, ADAPTER_WEIGHTS))
+    config = read_folder_json(path, ADAPTER_CONFIG, CONFIG_BYTES)
+    if not isinstance(config, dict):
+        raise CheckpointError(path / ADAPTER_CONFIG, "is not an object", offset=0)
+    metadata = {"peft_type": "", **config}
+    return Checkpoint(path, "safetensors", [source], metadata, read_safetensors(source)[1])
 
 
 def open_single(path: Path, file: Path) -> Checkpoint:
@@ -107,13 +165,8 @@ def read_json(path: Path, limit: int) -> object:
 
 
 def _read_text(path: Path, limit: int) -> str:
-    file = SourceFile(path)
-    if file.size > limit:
-        raise CheckpointError(path, f"{file.size} bytes are over the limit of {limit}", offset=0)
-    data = file.read(0, file.size).tobytes()
-    file.close()
     try:
-        return data.decode()
+        return read_file(path, limit).decode()
     except UnicodeDecodeError as error:
         raise CheckpointError(path, "is not UTF-8", offset=error.start) from None
 
@@ -155,11 +208,7 @@ def _once(path: Path, pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _read_index(path: Path) -> dict[str, str]:
     """Return tensor name → file name."""
-    file = SourceFile(path)
-    if file.size > INDEX_BYTES:
-        raise CheckpointError(path, f"{file.size} bytes are over the limit of {INDEX_BYTES}")
-    scanner = Scanner(file.read(0, file.size).tobytes(), path)
-    file.close()
+    scanner = Scanner(read_file(path, INDEX_BYTES), path)
     scanner.item = "index"
     weight_map: dict[str, str] | None = None
     known: dict[str, str] = {}  # one string for each file, however often it is named

@@ -15,6 +15,7 @@ which do not wrap. Layout after the GGUF specification in ggml's docs/gguf.md, 2
 import math
 import struct
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NoReturn
 
 from zeropoint.checkpoints.base import TensorInfo
@@ -69,6 +70,7 @@ class Header:
     metadata: dict[str, object]
     places: dict[str, int]  # key -> byte offset
     tensors: list[TensorInfo]
+    table: int  # byte offset of the first tensor's entry
 
 
 def read_gguf(file: SourceFile) -> Header:
@@ -79,9 +81,23 @@ def read_gguf(file: SourceFile) -> Header:
     key_count = cursor.count(KEYS, 13, "key count")
     metadata, places = _read_metadata(cursor, key_count)
     alignment = _alignment(cursor, metadata, places)
+    table = cursor.position
     tensors = _read_tensors(cursor, tensor_count, alignment)
     _check_data(cursor, tensors, alignment)
-    return Header(metadata, places, tensors)
+    return Header(metadata, places, tensors, table)
+
+
+def find_entry(path: Path, name: str) -> int:
+    """Return the byte offset of a tensor's entry, for a message: the header is read once more."""
+    file = SourceFile(path)
+    cursor = Cursor(file, HEADER_BYTES)
+    cursor.position = read_gguf(file).table
+    while True:
+        at = cursor.position
+        if _read_name(cursor) == name:
+            return at
+        _read_shape(cursor)
+        cursor.take(12, "type and offset")
 
 
 def pad(size: int, alignment: int) -> int:
@@ -186,23 +202,26 @@ def _alignment(cursor: Cursor, metadata: dict[str, object], places: dict[str, in
 
 def _read_tensors(cursor: Cursor, count: int, alignment: int) -> list[TensorInfo]:
     """Read the tensor table. Offsets count from the data, which begins after the table."""
-    rows: list[tuple[str, tuple[int, ...], Format, int, int]] = []
-    names: set[str] = set()
+    found: dict[str, TensorInfo] = {}
+    sizes: dict[tuple[tuple[int, ...], int], tuple[tuple[int, ...], int]] = {}  # most are alike
+    path = cursor.file.path
     formats: dict[int, Format] = {}
     expected = 0
     for index in range(count):
         cursor.item = f"tensor {index}"
         at = cursor.position
         name = _read_name(cursor)
-        if name in names:
+        if name in found:
             cursor.fail(f"'{printable(name)}' is there twice", "name", at=at)
-        names.add(name)
         shape = _read_shape(cursor)
         at = cursor.position
         number = cursor.u32("type")
         if number not in formats:
             formats[number] = _find_format(cursor, number, at)
-        nbytes = _tensor_bytes(cursor, shape, formats[number], at)
+        if (shape, number) not in sizes:
+            nbytes = _tensor_bytes(cursor, shape, formats[number], at)
+            sizes[shape, number] = shape, nbytes
+        shape, nbytes = sizes[shape, number]
         at = cursor.position
         offset = cursor.u64("offset")
         if offset != expected:
@@ -211,13 +230,11 @@ def _read_tensors(cursor: Cursor, count: int, alignment: int) -> list[TensorInfo
             reason = f"its {nbytes} bytes do not fit into a file of {cursor.file.size}"
             cursor.fail(reason, "size", at=at)
         expected += pad(nbytes, alignment)
-        rows.append((name, shape, formats[number], nbytes, offset))
+        found[name] = TensorInfo(name, shape, formats[number], nbytes, path, offset)
     start = pad(cursor.position, alignment)
-    path = cursor.file.path
-    return [
-        TensorInfo(name, shape, format, nbytes, path, start + offset)
-        for name, shape, format, nbytes, offset in rows
-    ]
+    for info in found.values():  # a table may have 131,072 rows: none is made twice
+        object.__setattr__(info, "offset", start + info.offset)
+    return list(found.values())
 
 
 def _read_name(cursor: Cursor) -> str:

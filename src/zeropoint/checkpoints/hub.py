@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from zeropoint.checkpoints.base import Checkpoint
+from zeropoint.checkpoints.file_kind import Use, check_use
 from zeropoint.checkpoints.huggingface import as_gguf
 from zeropoint.checkpoints.opening import open_checkpoint
 from zeropoint.checkpoints.shards import SPLIT_NAME
@@ -53,14 +54,17 @@ def resolve_model(text: str) -> Path:
     return _download(match["repository"], match["file"])
 
 
-def open_model(text: str | Path) -> Checkpoint:
+def open_model(text: str | Path, use: Use = "run") -> Checkpoint:
     """Open what a person calls a model: a GGUF file, a Hugging Face folder, or one on the hub.
 
     Names, shapes and metadata are GGUF's either way; a folder is seen as the GGUF file it would
-    become. Raises CheckpointError and UnsupportedModel, one sentence.
+    become. `use` says what the model is opened for. Raises CheckpointError, and UnsupportedModel
+    for a model that is not supported and for a kind of file that has no such use (an adapter).
     """
     opened = open_checkpoint(resolve_model(str(text)))
-    return as_gguf(opened) if opened.kind == "safetensors" else opened
+    model = as_gguf(opened) if opened.kind == "safetensors" else opened
+    check_use(opened.path, model, use)
+    return model
 
 
 def resolve_text(text: str) -> Path:

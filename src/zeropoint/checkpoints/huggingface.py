@@ -25,8 +25,10 @@ from numpy.typing import NDArray
 
 from zeropoint.checkpoints.base import Checkpoint, TensorInfo
 from zeropoint.checkpoints.configuration import Configuration, read_configuration
+from zeropoint.checkpoints.file_kind import check_use
 from zeropoint.checkpoints.folder import CONFIG, read_config
 from zeropoint.checkpoints.names import find_place, roles_of
+from zeropoint.checkpoints.pooling_files import read_pooling
 from zeropoint.checkpoints.vocabulary_files import read_vocabulary_files
 from zeropoint.errors import CheckpointError, UnsupportedModel, printable
 from zeropoint.formats import F32, FORMATS, U8, QuantizedTensor
@@ -65,6 +67,7 @@ def as_gguf(folder: Checkpoint) -> "HuggingFaceCheckpoint":
     Raises UnsupportedModel for a family, a tokenizer or a tensor that has no place in one, and
     CheckpointError for files that are missing or contradict each other.
     """
+    check_use(folder.path, folder, "quantize")
     path = folder.path if folder.path.is_dir() else folder.path.parent
     config = read_config(path)
     if not config:
@@ -81,6 +84,7 @@ def as_gguf(folder: Checkpoint) -> "HuggingFaceCheckpoint":
         str(config.get("_name_or_path") or path.resolve().name), NAME_CHARACTERS
     )
     metadata |= read_vocabulary_files(path, rows, name=str(metadata["general.name"]))
+    metadata |= read_pooling(path, configuration.architecture)
     _warn(path / CONFIG, configuration)
     return HuggingFaceCheckpoint(folder, metadata, sources)
 

@@ -14,7 +14,7 @@ from typing import NoReturn
 import numpy as np
 
 from zeropoint.checkpoints.base import TensorInfo
-from zeropoint.checkpoints.gguf import Header
+from zeropoint.checkpoints.gguf import Header, find_entry
 from zeropoint.checkpoints.values import StringArray
 from zeropoint.errors import CheckpointError, printable
 
@@ -40,7 +40,9 @@ def check_meaning(path: Path, header: Header, tensors: Iterable[TensorInfo]) -> 
         claims = _Claims(path, header, name)
         embedding = named[EMBEDDING].shape
         if len(embedding) != 2:
-            raise CheckpointError(path, f"has {len(embedding)} axes, not 2", field=EMBEDDING)
+            file = named[EMBEDDING].file
+            reason, place = f"has {len(embedding)} axes, not 2", find_entry(file, EMBEDDING)
+            raise CheckpointError(file, reason, offset=place, field=EMBEDDING)
         _check_layers(claims, named)
         _check_heads(claims, embedding[1])
         _check_numbers(claims)

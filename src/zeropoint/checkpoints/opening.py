@@ -4,14 +4,27 @@ import logging
 from pathlib import Path
 
 from zeropoint.checkpoints.base import Checkpoint
-from zeropoint.checkpoints.folder import INDEX, SINGLE, open_index, open_safetensors, open_single
+from zeropoint.checkpoints.folder import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    CONFIG,
+    INDEX,
+    SINGLE,
+    find_in_folder,
+    open_adapter,
+    open_index,
+    open_safetensors,
+    open_shards,
+    open_single,
+    read_config,
+)
 from zeropoint.checkpoints.pretokenizers import stated_pre_tokenizer
 from zeropoint.checkpoints.shards import SPLIT_NAME, open_gguf
 from zeropoint.checkpoints.source import SourceFile
 from zeropoint.errors import CheckpointError
 
 LOG = logging.getLogger("zeropoint")
-
+INDEX_ENDING = ".safetensors.index.json"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
@@ -38,7 +51,7 @@ def _open(path: Path) -> Checkpoint:
             return _open_folder(path)
     except OSError as error:
         raise CheckpointError(path, f"cannot be opened: {error.strerror}") from None
-    if path.name.endswith(".safetensors.index.json"):
+    if path.name.endswith(INDEX_ENDING):
         return open_index(path, path)
     if path.suffix == ".safetensors":
         return open_safetensors(path)
@@ -63,24 +76,70 @@ def _open_by_content(path: Path) -> Checkpoint:
 
 
 def _open_folder(path: Path) -> Checkpoint:
-    if (path / INDEX).exists():
-        return open_index(path, path / INDEX)
-    if (path / SINGLE).exists():
-        return open_single(path, path / SINGLE)
+    """Open the weights of a folder, in the order in which transformers 5.23 looks for them.
+
+    They are: what config.json names as `transformers_weights`, model.safetensors, its index. Then
+    come what transformers does not open: a GGUF file, shards without an index, any single file.
+    """
     names = sorted(entry.name for entry in path.iterdir())
+    weights = [name for name in names if name.endswith(".safetensors")]
+    named = _named_weights(path) if weights and CONFIG in names else None
+    main = named or next((name for name in (SINGLE, INDEX) if (path / name).exists()), None)
+    adapter = ADAPTER_CONFIG in names and ADAPTER_WEIGHTS in names
+    if main and adapter:
+        reason = (
+            f"has a model and an adapter, and transformers would open the base model that"
+            f" {ADAPTER_CONFIG} names; move the files of one of them into a folder of its own"
+        )
+        raise CheckpointError(path, reason)
+    if main:
+        return (open_single if main.endswith(".safetensors") else open_index)(path, path / main)
+    if adapter:
+        return open_adapter(path)
+    return _open_gguf_in(path, names) or _open_unnamed(path, names, weights)
+
+
+def _named_weights(folder: Path) -> str | None:
+    """Return the file that config.json names as the weights."""
+    name = read_config(folder).get("transformers_weights")
+    plain = isinstance(name, str) and "/" not in name and "\\" not in name
+    if isinstance(name, str) and plain and name.endswith((".safetensors", INDEX_ENDING)):
+        return name
+    return None
+
+
+def _open_gguf_in(path: Path, names: list[str]) -> Checkpoint | None:
+    """Open the only GGUF model of a folder, in one file or in shards."""
     ggufs = [name for name in names if name.endswith(".gguf")]
     sets = {_set_name(name): name for name in reversed(ggufs)}
-    if len(sets) == 1:
-        opened = open_gguf(path / next(iter(sets.values())))
-        opened.path = path
-        return opened
-    if sets:
+    if len(sets) > 1:
         listed = ", ".join(sorted(sets.values()))
         raise CheckpointError(path, f"has several models, name one of them: {listed}")
-    weights = [name for name in names if name.endswith(".safetensors")]
+    if not sets:
+        return None
+    for name in ggufs:
+        find_in_folder(path, name)  # a link must not lead out of the folder
+    opened = open_gguf(path / ggufs[0])
+    opened.path = path
+    return opened
+
+
+def _open_unnamed(path: Path, names: list[str], weights: list[str]) -> Checkpoint:
+    """Open safetensors that no index names: the shards of one model, or a single file."""
+    sets: dict[str, list[str]] = {}
+    for name in weights:
+        if SPLIT_NAME.fullmatch(name):
+            sets.setdefault(_set_name(name), []).append(name)
+    if len(sets) == 1:
+        return open_shards(path, next(iter(sets.values())))
     if len(weights) == 1:
         return open_single(path, path / weights[0])
+    if weights:
+        listed = ", ".join(weights)
+        raise CheckpointError(path, f"has several models, name one of them: {listed}")
     reason = "has no GGUF file, no model.safetensors and no model.safetensors.index.json"
+    if ADAPTER_CONFIG in names:
+        reason = f"holds an adapter ({ADAPTER_CONFIG}), not a model; merge it into its base model"
     if any(name.endswith(PICKLES) for name in names):
         reason += "; pickles can run code and are not read: convert them to safetensors"
     raise CheckpointError(path, reason)

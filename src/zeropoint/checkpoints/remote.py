@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from zeropoint.checkpoints.base import TensorInfo
-from zeropoint.checkpoints.folder import CONFIG, CONFIG_BYTES
+from zeropoint.checkpoints.folder import ADAPTER_CONFIG, CONFIG, CONFIG_BYTES
 from zeropoint.checkpoints.gguf import read_gguf
 from zeropoint.checkpoints.hub import _HUB_ID, TIMEOUT, WEIGHTS, _ask, _find_cached, choose_files
 from zeropoint.checkpoints.safetensors import read_safetensors
@@ -114,6 +114,8 @@ def open_remote(text: str) -> RemoteModel:
     if ggufs:
         return _read_ggufs(repository, ggufs)
     weights = [name for name in files if name.endswith(".safetensors")]
+    if ADAPTER_CONFIG in names and CONFIG not in names:
+        raise UnsupportedModel(f"{repository} is an adapter, not a model; name its base model")
     if CONFIG not in names:
         raise UnsupportedModel(f"{repository}: has no config.json, so it is no model of text")
     return _read_folder(repository, weights)

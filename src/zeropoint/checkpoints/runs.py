@@ -32,6 +32,7 @@ from zeropoint.checkpoints.io import Bytes
 from zeropoint.checkpoints.run_checks import DAMAGE, ArrayRules, check_arrays
 from zeropoint.checkpoints.run_journal import JOURNAL, RunJournal
 from zeropoint.checkpoints.run_lock import RunLock, lock_run
+from zeropoint.checkpoints.source import RUN_FILE_BYTES, read_file
 from zeropoint.errors import CheckpointError, printable
 
 SCHEMA = 1
@@ -287,10 +288,7 @@ def _pack(arrays: Arrays) -> bytes:
 
 
 def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(path, error.strerror or str(error)) from None
+    return read_file(path, RUN_FILE_BYTES)
 
 
 def _read_json(path: Path) -> dict[str, object]:

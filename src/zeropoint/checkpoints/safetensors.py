@@ -34,6 +34,7 @@ _ENTRY = re.compile(
     rb'"data_offsets": ?\[(?P<begin>N), ?(?P<end>N)\]\}'.replace(b"N", rb"(?:0|[1-9]\d{0,19})")
 )
 _METADATA = "__metadata__"
+_NULL = re.compile(rb"null")
 _FIELDS = ("dtype", "shape", "data_offsets")
 
 
@@ -79,6 +80,8 @@ def _read_header(file: SourceFile) -> tuple[int, bytes]:
 def _read_metadata(scanner: Scanner) -> dict[str, str]:
     scanner.item = _METADATA
     metadata: dict[str, str] = {}
+    if scanner.next() == b"n" and scanner.match(_NULL):  # as the library reads it
+        return metadata
     start = scanner.position
     for key in scanner.keys(METADATA_KEYS, NAME_BYTES, "object"):
         metadata[key] = scanner.string(METADATA_BYTES, f"'{printable(key)}'")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zeropoint.checkpoints.source import SourceFile
+from zeropoint.checkpoints.source import read_file
 from zeropoint.errors import CheckpointError
 from zeropoint.formats import F32
 
@@ -23,11 +23,7 @@ _ADDED = -1000.0  # score of a token that the model file does not know, as llama
 
 def read_scores(path: Path, tokens: Sequence[str]) -> F32:
     """Return the score of each token (n,). Raises CheckpointError for any other file."""
-    file = SourceFile(path)
-    if file.size > _LIMIT:
-        raise CheckpointError(path, f"{file.size} bytes are over the limit of {_LIMIT}")
-    data = file.read(0, file.size).tobytes()
-    file.close()
+    data = read_file(path, _LIMIT)
     known: dict[str, float] = {}
     try:
         for number, value in _fields(data):

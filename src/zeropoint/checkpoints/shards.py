@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from zeropoint.checkpoints.base import Checkpoint, TensorInfo
-from zeropoint.checkpoints.gguf import ALIGNMENT_KEY, Header, read_gguf
+from zeropoint.checkpoints.gguf import ALIGNMENT_KEY, Header, find_entry, read_gguf
 from zeropoint.checkpoints.meaning import check_meaning
 from zeropoint.checkpoints.source import SourceFile
 from zeropoint.checkpoints.values import encode_value
@@ -73,7 +73,9 @@ def _number(path: Path, header: Header, key: str, least: int, most: int) -> int:
     """Return an integer of the metadata from `least` to `most`."""
     value = header.metadata.get(key)
     if value is None:
-        raise CheckpointError(path, f"is one of several shards and has no {key}")
+        place = header.places[SPLIT_COUNT]  # the key that says that it is a shard
+        reason = f"is one of several shards and has no {key}"
+        raise CheckpointError(path, reason, offset=place, field=SPLIT_COUNT)
     place = header.places[key]
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
         reason = f"is no number from {least} to {most}"
@@ -108,5 +110,5 @@ def _check_tensors(path: Path, first: Header, tensors: list[TensorInfo]) -> None
     for tensor in tensors:
         if tensor.name in seen:
             reason = f"'{printable(tensor.name)}' is also in {seen[tensor.name].file.name}"
-            raise CheckpointError(tensor.file, reason)
+            raise CheckpointError(tensor.file, reason, offset=find_entry(tensor.file, tensor.name))
         seen[tensor.name] = tensor

@@ -17,6 +17,9 @@ from zeropoint.checkpoints import io
 from zeropoint.errors import CheckpointError
 
 U8 = NDArray[np.uint8]
+RUN_FILE_BYTES = 1 << 31  # of one file of a run folder
+LFS_START = b"version https://git-lfs"
+LFS_BYTES = 1024  # a pointer of Git LFS is smaller than this
 
 
 class SourceFile:
@@ -38,6 +41,10 @@ class SourceFile:
         self.size = status.st_size
         self._modified = status.st_mtime_ns
         self._mapping: U8 | None = None
+        if self.size < LFS_BYTES and is_lfs_pointer(self.read(0, self.size).tobytes()):
+            self.close()
+            reason = "is only a Git LFS pointer; run `git lfs pull` in its folder"
+            raise CheckpointError(path, reason, offset=0)
 
     def read(self, offset: int, count: int) -> U8:
         """Return `count` bytes. The caller has checked that they lie inside the file."""
@@ -79,6 +86,25 @@ class SourceFile:
 
     def _changed(self, offset: int) -> None:
         raise CheckpointError(self.path, "the file changed while it was being read", offset=offset)
+
+
+def read_file(path: Path, limit: int) -> bytes:
+    """Return the bytes of a regular file. Raises CheckpointError if it has more than `limit`."""
+    file = SourceFile(path)
+    if file.size > limit:
+        raise CheckpointError(path, f"{file.size} bytes are over the limit of {limit}", offset=0)
+    data = file.read(0, file.size).tobytes()
+    file.close()
+    return data
+
+
+def is_lfs_pointer(start: bytes) -> bool:
+    """Tell whether a file that starts with these bytes stands in for one that was not downloaded.
+
+    >>> is_lfs_pointer(b"version https://git-lfs.github.com/spec/v1")
+    True
+    """
+    return start.startswith(LFS_START)
 
 
 def _reason(error: OSError | ValueError) -> str:

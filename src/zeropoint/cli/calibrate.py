@@ -66,7 +66,7 @@ def calibrate(
     if output.suffix != ".gguf":
         raise typer.BadParameter("the name must end in .gguf", param_hint="-o")
     files = text or []
-    source = open_model(model)
+    source = open_model(model, "calibrate")
     corpus = read_corpus(files) if files else builtin_corpus("calibrate")
     loaded = load_model(source, threads=threads)
     cut = read_chunks(corpus, loaded.tokenizer, ctx, limit=chunks)

@@ -15,8 +15,9 @@ from types import FrameType, TracebackType
 
 import typer
 
-from zeropoint.cli.output import printable
-from zeropoint.errors import ZeropointError
+from zeropoint.errors import ZeropointError, printable
+
+MESSAGE = 299  # characters
 
 DONE, NO, FAILED, BUG, INTERRUPTED = 0, 1, 2, 70, 130
 
@@ -116,8 +117,8 @@ def report_bug(error: BaseException) -> int:
         traceback.print_exception(error)
     last = traceback.extract_tb(error.__traceback__)[-1:]
     where = f" at {os.path.basename(last[0].filename)}:{last[0].lineno}" if last else ""
+    say(f"bug: {type(error).__name__}{where}: {error}")
     say(
-        f"bug: {type(error).__name__}{where}: {error}\n"
         "This is a bug of zeropoint, not of your file. Please report it with what"
         " `ZEROPOINT_DEBUG=1` adds to the same command."
     )
@@ -141,9 +142,12 @@ def in_words(error: OSError) -> str:
 
 
 def say(text: str) -> None:
-    """Write one message to stderr, without control characters that a file may have brought."""
+    """Write one message to stderr: a line of printable characters, at most `MESSAGE` of them.
+
+    A longer message keeps its beginning, which names the file, and its end, which has the reason.
+    """
     with contextlib.suppress(BrokenPipeError):
-        print(printable(text), file=sys.stderr, flush=True)
+        print(printable(text, MESSAGE), file=sys.stderr, flush=True)
 
 
 def silence_stdout() -> None:

@@ -57,7 +57,8 @@ def inspect(
             show_tensors(out, source, tensors, seen)
         if not wanted:
             out.note("Outliers were not looked for; --outliers does.")
-        out.finish("inspect", as_result(source, tensors, seen if wanted else None))
+        if as_json:
+            out.finish("inspect", as_result(source, tensors, seen if wanted else None))
 
 
 def open_as_far_as_known(model: str, out: Output) -> "Checkpoint":
@@ -69,7 +70,7 @@ def open_as_far_as_known(model: str, out: Output) -> "Checkpoint":
     if path.is_file():
         return open_checkpoint(path)
     try:
-        return open_model(path)
+        return open_model(path, "inspect")
     except UnsupportedModel as reason:
         out.note(f"Shown as it is, because it cannot be converted: {reason}")
         return open_checkpoint(path)

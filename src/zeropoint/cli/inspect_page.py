@@ -13,16 +13,23 @@ if TYPE_CHECKING:
     from zeropoint.quantizers import TensorScanned
 
 SHOWN = 5  # outliers
+LINES_SHOWN = 200  # of a recipe
+LINE_SHOWN = 200  # characters of such a line
+TENSORS_SHOWN = 20_000  # in the table for people
 
 
 def show_model(out: Output, source: "Checkpoint", seen: Mapping[str, "TensorScanned"]) -> None:
     """Print the page for people."""
+    from zeropoint.checkpoints.file_kind import find_file_kind
     from zeropoint.plans import bits_per_weight, inventory
 
-    infos = list(source.tensors.values())
+    infos = source.tensors.values()
     elements = sum(info.elements for info in infos)
     bits = bits_per_weight(source.file_bytes, infos)
     out.say(headline(inventory.outline(source.metadata), elements), style="bold")
+    kind = find_file_kind(source)
+    if kind.name != "model":
+        out.say(f"This file or folder is {kind.described}; {kind.advice}.")
     out.say(
         f"{in_bytes(source.file_bytes)}   {bits:.2f} bits per weight   {len(infos)} tensors"
         f"   {source.kind}, {len(source.files)} file{'s'[: len(source.files) > 1]}"
@@ -37,9 +44,8 @@ def show_model(out: Output, source: "Checkpoint", seen: Mapping[str, "TensorScan
         ),
     )  # fmt: skip
     recipe, origin_of_recipe = inventory.recipe_in(source)
-    if recipe:
-        out.say(f"\nRecipe ({origin_of_recipe})")
-        out.say("\n".join("  " + line for line in recipe.splitlines()))
+    if recipe and not out.as_json:
+        show_recipe(out, recipe, origin_of_recipe)
     facts = {**inventory.imatrix(source.metadata), **inventory.origin(source.metadata)}
     if facts:
         out.say()
@@ -53,6 +59,16 @@ def show_model(out: Output, source: "Checkpoint", seen: Mapping[str, "TensorScan
         )
     for broken in (found.name for found in seen.values() if not found.finite):
         out.warn(f"{broken} holds weights that are not finite")
+
+
+def show_recipe(out: Output, recipe: str, origin: str) -> None:
+    """Print the first lines of a recipe, and how much is left out."""
+    lines = recipe[: LINES_SHOWN * LINE_SHOWN].splitlines()[:LINES_SHOWN]
+    out.say(f"\nRecipe ({origin})")
+    out.say("\n".join(f"  {line[:LINE_SHOWN]}" for line in lines))
+    left_out = len(recipe) - sum(len(line[:LINE_SHOWN]) + 1 for line in lines)
+    if left_out > 0:
+        out.say(f"  … ({left_out:,} characters are left out)")
 
 
 def headline(facts: "Outline", elements: int) -> str:
@@ -76,27 +92,37 @@ def show_tensors(
     out: Output, source: "Checkpoint", names: str, seen: Mapping[str, "TensorScanned"]
 ) -> None:
     """Print one line for each tensor whose name matches the glob `names`."""
+    matching = [info for info in source.tensors.values() if fnmatchcase(info.name, names)]
     out.say()
     out.table(
         ("Tensor", "Format", ">Shape", ">Size", ">max |w| / σ"),
         (
             (info.name, info.format.name, " × ".join(map(str, info.shape)), in_bytes(info.nbytes),
              f"{seen[info.name].ratio:.1f}" if info.name in seen else "")
-            for info in source.tensors.values()
-            if fnmatchcase(info.name, names)
+            for info in matching[:TENSORS_SHOWN]
         ),
     )  # fmt: skip
+    if len(matching) > TENSORS_SHOWN:
+        out.note(f"{len(matching) - TENSORS_SHOWN} more tensors are left out; --json lists all")
 
 
 def as_result(
     source: "Checkpoint", names: str, seen: Mapping[str, "TensorScanned"] | None
 ) -> dict[str, object]:
     """Return what `--json` prints; `seen` None: nobody looked at the weights."""
+    from zeropoint.checkpoints.file_kind import find_file_kind
     from zeropoint.plans import bits_per_weight, inventory
 
-    infos = list(source.tensors.values())
+    infos = source.tensors.values()
+    kind = find_file_kind(source)
     recipe, where = inventory.recipe_in(source)
     return {
+        "kind": {
+            "name": kind.name,
+            "described": kind.described,
+            "advice": kind.advice or None,
+            "uses": sorted(kind.uses),
+        },
         "files": [path.name for path in source.files],
         "file_bytes": source.file_bytes,
         "elements": sum(info.elements for info in infos),
@@ -106,10 +132,10 @@ def as_result(
             {**asdict(share), "bits_per_weight": share.bits_per_weight}
             for share in inventory.shares((info.format.name, info) for info in infos)
         ],
-        "recipe": {"text": recipe, "from": where} if recipe else None,
+        "recipe": recipe_result(recipe, where) if recipe else None,
         "imatrix": inventory.imatrix(source.metadata) or None,
         "origin": inventory.origin(source.metadata),
-        "tensors": [
+        "tensors": (
             {
                 "name": info.name,
                 "format": info.format.name,
@@ -119,8 +145,16 @@ def as_result(
             }
             for info in infos
             if not names or fnmatchcase(info.name, names)
-        ],
+        ),
     }
+
+
+def recipe_result(recipe: str, origin: str) -> dict[str, object]:
+    """Return a recipe for JSON; one that is longer than any recipe file may be is cut."""
+    from zeropoint.plans.inventory import RECIPE_SHOWN
+
+    left_out = max(len(recipe) - RECIPE_SHOWN, 0)
+    return {"text": recipe[:RECIPE_SHOWN], "from": origin, "characters_left_out": left_out}
 
 
 def outlier(found: "TensorScanned") -> dict[str, object]:

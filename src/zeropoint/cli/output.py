@@ -9,7 +9,7 @@ import logging
 import math
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar, TextIO
 
 import typer
@@ -81,9 +81,35 @@ class Output:
 
             head = {"schema": f"zeropoint.{verb}/1", "zeropoint": __version__}
             warned = {"warnings": _Warnings.texts} if _Warnings.texts else {}
-            found = plain({**head, **result, **warned})
-            text = json.dumps(found, indent=2, ensure_ascii=False)
-            print(text)
+            for piece in json_pieces({**head, **result, **warned}):
+                print(piece, end="")
+            print()
+
+
+def json_pieces(result: Mapping[str, object]) -> Iterator[str]:
+    """Yield an object's JSON, indented by two; rows that come from an iterator are made one by one.
+
+    >>> print("".join(json_pieces({"a": [1], "rows": iter([{"b": 2}])})).replace("\\n", ""))
+    {  "a": [    1  ],  "rows": [    {      "b": 2    }  ]}
+    """
+
+    def encode(value: object, depth: int) -> str:
+        text = json.dumps(plain(value), indent=2, ensure_ascii=False)
+        return text.replace("\n", "\n" + "  " * depth)
+
+    comma = "{"
+    for key, value in result.items():
+        yield f"{comma}\n  {json.dumps(key)}: "
+        comma = ","
+        if not isinstance(value, Iterator):
+            yield encode(value, 1)
+            continue
+        row_comma = "["
+        for row in value:
+            yield f"{row_comma}\n    {encode(row, 2)}"
+            row_comma = ","
+        yield "[]" if row_comma == "[" else "\n  ]"
+    yield "\n}"
 
 
 def console(stream: TextIO) -> "Console":

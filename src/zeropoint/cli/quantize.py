@@ -114,7 +114,7 @@ def quantize(
     if output is None and not dry_run:
         raise typer.BadParameter("say which file to write, or add --dry-run", param_hint="OUTPUT")
     how = Progress.none if quiet and progress is Progress.auto else progress
-    with open_model(model) as source:
+    with open_model(model, "quantize") as source:
         if output is not None and not output.suffix and not dry_run:
             unused = {
                 "--imatrix": imatrix,

@@ -92,7 +92,7 @@ def walk_page(
         raise typer.BadParameter(f"--walk takes a model and its quant, not {len(models)} models")
     if not models:
         return walk.render(walk.completed(walk.from_runs(runs)))
-    checkpoints = [open_model(name) for name in models]
+    checkpoints = [open_model(name, "quantize") for name in models]
     try:
         loaded = [load_model(checkpoint, threads=threads) for checkpoint in checkpoints]
     except UnsupportedModel as error:  # its weights can be looked at all the same

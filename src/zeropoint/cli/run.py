@@ -99,9 +99,23 @@ def run(
     if prompt is None and sys.stdin.isatty() and not as_json and versus is None:
         chat_with(Runner(model, job, mode.value, threads), out)
         return
-    text = sys.stdin.read() if prompt in (None, "-") else str(prompt)
+    text = read_prompt() if prompt in (None, "-") else str(prompt)
     runners = [Runner(name, job, mode.value, threads) for name in names]
     show(out, runners, text, sampling)
+
+
+def read_prompt() -> str:
+    """Return the text on standard input, which may be a terminal, a file or a pipe."""
+    from zeropoint.checkpoints.user_files import PROMPT_BYTES, decode_text
+    from zeropoint.errors import MeasurementError
+
+    data = sys.stdin.buffer.read(PROMPT_BYTES + 1)
+    if len(data) > PROMPT_BYTES:
+        raise MeasurementError(f"standard input: is larger than the limit of {PROMPT_BYTES} bytes")
+    try:
+        return decode_text(data).replace("\r\n", "\n").replace("\r", "\n")
+    except ValueError as error:
+        raise MeasurementError(f"standard input: {error}") from None
 
 
 def show(out: Output, runners: "list[Runner]", text: str, sampling: "Sampling") -> None:

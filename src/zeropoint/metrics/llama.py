@@ -21,6 +21,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from zeropoint.checkpoints.source import SourceFile
 from zeropoint.errors import CheckpointError, MeasurementError
 from zeropoint.formats import F32
 
@@ -63,19 +64,20 @@ def open_base(path: Path) -> BaseFile:
 
     Raises CheckpointError where the file is not one, or is cut short or too long.
     """
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        head = file.read(20)
-        if len(head) < 20 or head[:8] != MAGIC:
-            raise CheckpointError(path, "not a llama-perplexity base file", offset=0, field="magic")
-        context, vocabulary, chunks = (int(v) for v in np.frombuffer(head[8:], "<i4"))
-        if context < 4 or vocabulary < 1 or chunks < 0:
-            raise CheckpointError(
-                path, f"context {context}, vocabulary {vocabulary}, chunks {chunks}", offset=8
-            )
-        if 20 + 4 * context * chunks > size:
-            raise CheckpointError(path, "the tokens run past the end", offset=20, field="tokens")
-        tokens = np.frombuffer(file.read(4 * context * chunks), "<i4").reshape(chunks, context)
+    file = SourceFile(path)
+    size = file.size
+    head = file.read(0, min(size, 20)).tobytes()
+    if len(head) < 20 or head[:8] != MAGIC:
+        raise CheckpointError(path, "not a llama-perplexity base file", offset=0, field="magic")
+    context, vocabulary, chunks = (int(v) for v in np.frombuffer(head[8:], "<i4"))
+    if context < 4 or vocabulary < 1 or chunks < 0:
+        raise CheckpointError(
+            path, f"context {context}, vocabulary {vocabulary}, chunks {chunks}", offset=8
+        )
+    if 20 + 4 * context * chunks > size:
+        raise CheckpointError(path, "the tokens run past the end", offset=20, field="tokens")
+    tokens = file.read(20, 4 * context * chunks).view("<i4").reshape(chunks, context)
+    file.close()
     base = BaseFile(path, context, vocabulary, tokens)
     if base.nbytes != size:
         raise CheckpointError(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zeropoint.checkpoints import Checkpoint
+from zeropoint.checkpoints.user_files import LIST_BYTES, read_user_text
 from zeropoint.errors import MeasurementError
 from zeropoint.metrics.patterns import check_pattern
 from zeropoint.models import LanguageModel, encode_messages, has_template
@@ -41,15 +42,7 @@ def read_prompts(path: Path | None = None, *, count: int | None = None) -> list[
     all over the file. Raises MeasurementError with the line that cannot be read.
     """
     source = path or BUILT_IN
-    try:
-        data = source.read_bytes()
-        if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-            raise MeasurementError(f"{source}: this is UTF-16; save it as UTF-8")
-        text = data.decode("utf-8-sig")
-    except OSError as error:
-        raise MeasurementError(f"{source}: {error.strerror or error}") from None
-    except UnicodeDecodeError as error:
-        raise MeasurementError(f"{source}: byte {error.start}: not UTF-8 text") from None
+    text = read_user_text(source, LIST_BYTES, MeasurementError)
     lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     if source.suffix == ".jsonl":
         prompts = [

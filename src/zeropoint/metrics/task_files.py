@@ -9,12 +9,14 @@
 import ast
 import hashlib
 import json
+import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from zeropoint.checkpoints.user_files import LIST_BYTES, UTF16_MARKS, read_user_bytes
 from zeropoint.errors import MeasurementError
 from zeropoint.metrics.patterns import check_pattern
 
@@ -58,20 +60,12 @@ def read_tasks(name: str) -> tuple[list[Task], list[BadLine]]:
     Returns the tasks and the lines that are none. Raises MeasurementError for a file that cannot be
     read, or has no task at all.
     """
-    path = Path(name)
-    if name in BUILT_IN and not path.exists():
-        path = BUILT_IN[name]
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise MeasurementError(
-            f"{name}: {error.strerror or error}; built in: {', '.join(BUILT_IN)}"
-        ) from None
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise MeasurementError(f"{path}: this is UTF-16; save it as UTF-8")
+    path, data = _read_file(name)
+    at = 0  # byte of the line in the file
     tasks: dict[str, Task] = {}
     bad = []
-    for number, line in enumerate(data.splitlines(), 1):
+    for number, line in enumerate(data.splitlines(keepends=True), 1):
+        start, at = at, at + len(line)
         if not line.strip():
             continue
         try:
@@ -81,12 +75,27 @@ def read_tasks(name: str) -> tuple[list[Task], list[BadLine]]:
             tasks[task.id] = task
         except json.JSONDecodeError as error:
             bad.append(BadLine(number, f"{error.msg} at character {error.pos + 1}"))
-        except (ValueError, RecursionError) as error:  # Unicode errors are ValueErrors
+        except UnicodeDecodeError as error:
+            bad.append(BadLine(number, f"byte {start + error.start} of the file: not utf-8"))
+        except (ValueError, RecursionError) as error:
             bad.append(BadLine(number, str(error)[:200]))
     if not tasks:
         first = f"; line {bad[0].line}: {bad[0].reason}" if bad else ""
         raise MeasurementError(f"{path}: there is no task in it{first}")
     return list(tasks.values()), bad
+
+
+def _read_file(name: str) -> tuple[Path, bytes]:
+    path = Path(name)
+    if not os.path.lexists(path):
+        if name not in BUILT_IN:
+            built_in = ", ".join(BUILT_IN)
+            raise MeasurementError(f"{name}: there is no such file; built in: {built_in}")
+        path = BUILT_IN[name]
+    data = read_user_bytes(path, LIST_BYTES, MeasurementError)
+    if data.startswith(UTF16_MARKS):
+        raise MeasurementError(f"{path}: byte 0: not UTF-8 text but UTF-16; save it as UTF-8")
+    return path, data
 
 
 def parse_task(found: Any, name: str) -> Task:

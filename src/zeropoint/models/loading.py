@@ -8,6 +8,7 @@ import numpy as np
 
 from zeropoint import kernels
 from zeropoint.checkpoints import Checkpoint
+from zeropoint.checkpoints.file_kind import check_use
 from zeropoint.errors import MeasurementError, UnsupportedModel
 from zeropoint.formats import F32, QuantizedTensor
 from zeropoint.models.architecture import Architecture, read_architecture, tensor_names
@@ -45,6 +46,7 @@ def load_model(
     """
     if device != "cpu" and engine != "torch":
         raise UnsupportedModel(f"the {engine} engine runs on the processor, not on {device}")
+    check_use(checkpoint.path, checkpoint, "calibrate")  # the weakest of what runs a decoder
     model = Model(checkpoint, mode=mode, threads=threads or kernels.default_threads())
     model.load(engine, device, later)
     return model

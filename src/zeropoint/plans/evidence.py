@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from zeropoint.checkpoints.demo_model import cache_directory
+from zeropoint.checkpoints.source import RUN_FILE_BYTES, read_file
+from zeropoint.errors import CheckpointError
 from zeropoint.plans.here import Here
 from zeropoint.plans.machines import HERE, Device
 from zeropoint.plans.memory import Demand
@@ -241,8 +243,8 @@ def _changed(path: Path) -> tuple[int, str]:
 def read_json(path: Path) -> dict[str, Any]:
     """Return an object of a JSON file, or an empty one for anything else."""
     try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        found = json.loads(read_file(path, RUN_FILE_BYTES))
+    except (CheckpointError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

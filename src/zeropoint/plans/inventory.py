@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -11,6 +11,10 @@ from zeropoint.checkpoints import TensorLike
 from zeropoint.plans.choices import UNQUANTIZED
 from zeropoint.plans.condense import recipe_of
 from zeropoint.plans.facts import CheckpointLike
+
+TEXT_SHOWN = 1000  # characters of one value of a header that are displayed
+ITEMS_SHOWN = 100  # of an array in a header
+RECIPE_SHOWN = 1 << 20  # characters: as many as a recipe file may have
 
 _LAYER = re.compile(r"^(?:blk|enc\.blk|dec\.blk|v\.blk)\.\d+\.", re.ASCII)
 
@@ -93,8 +97,8 @@ def outline(metadata: Mapping[str, object]) -> Outline:
 
     tokens = metadata.get("tokenizer.ggml.tokens")
     return Outline(
-        name=text(metadata.get("general.name")),
-        architecture=architecture,
+        name=bounded(text(metadata.get("general.name"))),
+        architecture=bounded(architecture),
         layers=number("block_count"),
         width=number("embedding_length"),
         heads=number("attention.head_count"),
@@ -104,6 +108,27 @@ def outline(metadata: Mapping[str, object]) -> Outline:
         experts=number("expert_count"),
         experts_used=number("expert_used_count"),
     )
+
+
+def bounded(value: Any) -> Any:
+    """Return a value of a header as it is displayed: long texts and arrays are cut, and say so.
+
+    A header may hold a text of 16 MiB under any key.
+
+    >>> len(bounded("a" * 5000)), bounded("a")
+    (1036, 'a')
+    """
+    if isinstance(value, str):
+        left_out = len(value) - TEXT_SHOWN
+        if left_out <= 0:
+            return value
+        half = TEXT_SHOWN // 2
+        return f"{value[:half]} … ({left_out} characters are left out) … {value[-half:]}"
+    if isinstance(value, np.ndarray | Sequence):
+        shown = [bounded(item) for item in value[:ITEMS_SHOWN]]
+        left_out = len(value) - len(shown)
+        return [*shown, f"… ({left_out} more)"] if left_out > 0 else shown
+    return value
 
 
 def text(value: object) -> str | None:
@@ -128,7 +153,7 @@ ORIGIN = (
 
 def origin(metadata: Mapping[str, object]) -> dict[str, object]:
     """Return what a file says of where it comes from."""
-    return {key: metadata[key] for key in ORIGIN if key in metadata}
+    return {key: bounded(metadata[key]) for key in ORIGIN if key in metadata}
 
 
 def is_quantized(tensor: TensorLike) -> bool:
@@ -151,5 +176,7 @@ def imatrix(metadata: Mapping[str, object]) -> dict[str, object]:
     """Return what a file says of the importance matrix it was made with; empty without one."""
     start = "quantize.imatrix."
     return {
-        key.removeprefix(start): value for key, value in metadata.items() if key.startswith(start)
+        key.removeprefix(start): bounded(value)
+        for key, value in metadata.items()
+        if key.startswith(start)
     }

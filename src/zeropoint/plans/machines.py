@@ -22,6 +22,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from zeropoint.checkpoints.user_files import TABLE_BYTES, read_user_text
 from zeropoint.errors import RecipeError, UnsupportedModel
 
 GIB = 2**30
@@ -99,8 +100,8 @@ def devices() -> dict[str, Device]:
     if not own.is_file():
         return dict(shipped)
     try:
-        table = tomllib.loads(own.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        table = tomllib.loads(read_user_text(own, TABLE_BYTES, UnsupportedModel))
+    except ValueError as error:
         raise UnsupportedModel(f"{own}: cannot be read: {error}") from None
     found = dict(families)
     found |= {name: _family(name, row, own) for name, row in _section(table, "family", own)}

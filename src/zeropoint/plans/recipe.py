@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zeropoint.checkpoints.user_files import read_user_text
 from zeropoint.errors import RecipeError
 from zeropoint.formats import Format
 from zeropoint.plans.globs import Glob
@@ -91,17 +92,9 @@ class Recipe:
     @classmethod
     def load(cls, path: Path | str) -> "Recipe":
         """Read a recipe file. Raises RecipeError if it cannot be read or parsed."""
+        text = read_user_text(path, LARGEST, RecipeError)
         try:
-            with Path(path).open("rb") as file:
-                data = file.read(LARGEST + 1)
-        except (OSError, ValueError) as error:
-            raise RecipeError(f"{path}: cannot be read: {error}") from None
-        if len(data) > LARGEST:
-            raise RecipeError(f"{path}: is larger than {LARGEST} bytes, so it is no recipe")
-        try:
-            return cls.parse(data.decode("utf-8-sig"))
-        except UnicodeDecodeError:
-            raise RecipeError(f"{path}: is not text in UTF-8, so it is no recipe") from None
+            return cls.parse(text)
         except RecipeError as error:
             raise RecipeError(f"{path}: {error}") from None
 

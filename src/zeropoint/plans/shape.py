@@ -22,6 +22,8 @@ from zeropoint.checkpoints import TensorLike
 from zeropoint.errors import UnsupportedModel, printable
 from zeropoint.plans.facts import CheckpointLike
 
+NAME_SHOWN = 200  # characters of a model's name, which may have 16 MiB
+
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
@@ -182,7 +184,7 @@ def read_shape(checkpoint: CheckpointLike) -> Shape:
         experts=keys.number("expert_count"),
         experts_used=used,
         context=keys.number("context_length") or None,
-        name=str(checkpoint.metadata.get("general.name", "")),
+        name=printable(str(checkpoint.metadata.get("general.name", "")), NAME_SHOWN),
     )  # fmt: skip
 
 

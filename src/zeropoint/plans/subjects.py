@@ -4,7 +4,6 @@ Whatever it is, a `Subject` has its shape and its tensors with their formats; no
 a model on the Hub only headers are fetched, by range.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -13,7 +12,8 @@ from pathlib import Path
 
 from zeropoint.checkpoints import TensorLike, open_checkpoint
 from zeropoint.checkpoints.base import Checkpoint
-from zeropoint.checkpoints.folder import CONFIG
+from zeropoint.checkpoints.file_kind import check_use
+from zeropoint.checkpoints.folder import CONFIG, CONFIG_BYTES, read_json
 from zeropoint.checkpoints.folder import read_config as read_config_file
 from zeropoint.checkpoints.huggingface import as_gguf
 from zeropoint.checkpoints.remote import find_local, is_hub_id, open_remote
@@ -139,13 +139,7 @@ def from_path(path: Path) -> Subject:
 
 def from_config(path: Path, *, label: str) -> Subject:
     """Return the model that a config.json describes."""
-    try:
-        config = json.loads(path.read_bytes())
-    except OSError as error:
-        raise CheckpointError(path, f"cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(path, f"is no JSON: {error}") from None
-    return from_description(config, path, label=label)
+    return from_description(read_json(path, CONFIG_BYTES), path, label=label)
 
 
 def from_description(config: object, path: Path, *, label: str) -> Subject:
@@ -161,6 +155,7 @@ def from_description(config: object, path: Path, *, label: str) -> Subject:
 
 def from_checkpoint(opened: Checkpoint, *, label: str) -> Subject:
     """Return an opened model. A folder is seen as the GGUF file that it would become."""
+    check_use(opened.path, opened, "plan")
     with opened:
         tensors: Mapping[str, TensorLike] = opened.tensors
         exact = weights_bytes(tensors.values())
@@ -205,6 +200,7 @@ def from_hub(text: str) -> Subject:
     if local is not None:
         return from_path(local)
     found = open_remote(text)
+    check_use(text, found, "plan")
     label = text.partition("/")[2]
     if found.config is None:
         source: CheckpointLike = Made(found.metadata, found.tensors)

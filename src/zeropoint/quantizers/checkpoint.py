@@ -12,6 +12,7 @@ import numpy as np
 from zeropoint import kernels
 from zeropoint.calibration import Calibration, find_importance
 from zeropoint.checkpoints import Checkpoint, CheckpointWriter, TensorInfo, create_checkpoint
+from zeropoint.checkpoints.file_kind import check_use
 from zeropoint.errors import FormatError
 from zeropoint.formats import F32, FORMATS, U8, Format
 from zeropoint.plans import Choice
@@ -114,7 +115,11 @@ def copied(info: TensorInfo) -> Choice:
 
 
 def refuse(source: Checkpoint, choices: Iterable[Choice], options: Options) -> None:
-    """Raise FormatError for what cannot be written, before anything is."""
+    """Raise FormatError for what cannot be written, before anything is.
+
+    Raises UnsupportedModel for what is not a model at all, such as an adapter.
+    """
+    check_use(source.path, source, "quantize")
     if "general.architecture" not in source.metadata:
         raise FormatError(
             f"{source.path}: does not say what model it holds; a Hugging Face folder is opened with"

@@ -9,12 +9,12 @@
 Nothing else: no path, host, user or time, so that the same input gives the same bytes anywhere.
 """
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from zeropoint.calibration import Calibration
 from zeropoint.checkpoints import Checkpoint
+from zeropoint.checkpoints.provenance import file_sha256
 from zeropoint.checkpoints.tokenizer_facts import TOKENIZER_KEY
 from zeropoint.checkpoints.values import UInt32
 from zeropoint.errors import printable
@@ -67,7 +67,7 @@ def importance_facts(calibration: Calibration, file: Path | None) -> dict[str, o
     facts[IMATRIX + "entries_count"] = UInt32(len(calibration.statistics))
     facts[IMATRIX + "chunks_count"] = UInt32(calibration.chunks)
     if file:
-        facts["zeropoint.imatrix.sha256"] = hashlib.sha256(file.read_bytes()).hexdigest()
+        facts["zeropoint.imatrix.sha256"] = file_sha256(file)
     return facts
 
 

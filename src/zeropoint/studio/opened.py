@@ -37,7 +37,7 @@ class Opened:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.checkpoint: Checkpoint = open_model(path)
+        self.checkpoint: Checkpoint = open_model(path, "inspect")
         self.stamps = stamps(self.checkpoint)
         self.matrices = {info.name: info for info in matrices(self.checkpoint)}
         self.names = list(self.checkpoint.tensors)

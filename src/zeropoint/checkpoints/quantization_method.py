@@ -1,0 +1,79 @@
+"""By which method the safetensors of a folder are quantized, as its config.json or tensors say.
+
+Keys are those that transformers 5.23, MLX and their quantizers write, 2026-11.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from zeropoint.checkpoints.layout import TensorLike
+from zeropoint.errors import printable
+
+PLAIN = ("F64", "F32", "F16", "BF16")
+CONFIG_KEYS = ("quantization_config", "compression_config", "quantization")
+
+# Method -> endings of tensor names of which all must occur: for folders whose config is silent.
+SIGNS: Mapping[str, tuple[str, ...]] = {
+    "gptq or awq": (".qweight", ".qzeros"),
+    "fp8": (".weight_scale_inv",),
+    "bitsandbytes, 4 bits": (".weight.absmax",),
+    "bitsandbytes, 8 bits": (".SCB",),
+    "compressed-tensors": (".weight_packed",),
+    "mxfp4": ("_blocks", "_scales"),
+    "mlx": (".scales", ".biases"),
+    "modelopt or compressed-tensors": (".weight_scale",),
+}
+
+
+def find_quantization(
+    config: Mapping[str, object], tensors: Mapping[str, TensorLike]
+) -> str | None:
+    """Return the method in words ("gptq, 4 bits"), or None for weights that are not quantized.
+
+    BitNet's own folders hold weights of 16 bits that are rounded when they are read; those are not
+    quantized in this sense.
+    """
+    parts = [config, *(v for k, v in config.items() if k == "text_config")]
+    said = [
+        (key, part[key])
+        for part in parts if isinstance(part, Mapping)
+        for key in CONFIG_KEYS if part.get(key)
+    ]  # fmt: skip
+    if said:
+        key, settings = said[0]
+        method = _describe(key, settings)
+        plain = all(tensor.format.name in PLAIN for tensor in tensors.values())
+        rounded_later = str(config.get("model_type")).startswith("bitnet") and plain
+        return None if method.startswith("bitnet") and rounded_later else method
+    return _find_by_tensors(tensors)
+
+
+def _describe(key: str, settings: object) -> str:
+    if not isinstance(settings, Mapping):
+        return f"{key} is {printable(str(settings), 24)}"
+    default = "mlx" if {"bits", "group_size"} <= settings.keys() else key
+    method = printable(str(settings.get("quant_method") or default), 32)
+    bits = settings.get("bits", settings.get("w_bit", settings.get("weight_bits")))
+    if settings.get("load_in_4bit") or settings.get("_load_in_4bit"):
+        bits = 4
+    elif settings.get("load_in_8bit") or settings.get("_load_in_8bit"):
+        bits = 8
+    more = settings.get("format", settings.get("fmt"))
+    words = [method]
+    if isinstance(bits, int):
+        words.append(f"{bits} bits")
+    elif isinstance(more, str):
+        words.append(printable(more, 32))
+    return ", ".join(words)
+
+
+def _find_by_tensors(tensors: Mapping[str, TensorLike]) -> str | None:
+    for method, endings in SIGNS.items():
+        if all(_any_ends(tensors, ending) for ending in endings):
+            return method
+    eight = (t.format.name for t in tensors.values() if t.format.name.startswith("F8_"))
+    found = next(eight, None)
+    return f"weights of {found}" if found else None
+
+
+def _any_ends(names: Iterable[str], ending: str) -> bool:
+    return any(name.endswith(ending) for name in names)
