@@ -289,6 +289,14 @@ def test_an_imatrix_of_another_model_is_refused(tiny: Path, tmp_path: Path) -> N
         list(quantize_checkpoint(source, choices, tmp_path / "o.gguf", calibration=calibration))
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_histogram_of_the_evidence_refuses_what_is_not_finite(value: float) -> None:
+    histogram = Histogram()
+    with pytest.raises(ValueError, match="not finite"):
+        histogram.add(np.float32([0.5, value, 0.25]))
+    assert not histogram.counts.any()
+
+
 def test_a_histogram_does_not_depend_on_the_pieces() -> None:
     values = (np.random.default_rng(2).standard_normal(50_000) ** 3).astype(np.float32)
     whole, pieces = Histogram(), Histogram()
