@@ -2,12 +2,13 @@
 
     python benchmarks/encode.py MODEL [--imatrix FILE] [--formats Q4_0,IQ4_NL] [--tensors 'blk.0.*']
         [--weights 400000] [--rounds 3] [--threads 2] [--log FILE.jsonl]
-    python benchmarks/encode.py --table FILE.jsonl > docs/encoders.md
+    python benchmarks/encode.py --table FILE.jsonl   # the last section of docs/encoders.md
 
 For each matrix of MODEL and each format, with the importance of FILE and without, both encoders get
 the same rows. What is compared:
 
-- the error Σ importance · (w − ŵ)² in float64, ours / ggml's: 1 or less is what we want;
+- the error Σ cost · (w − ŵ)² in float64, ours / ggml's: 1 or less is what we want. The cost is the
+  importance, in formats with super-blocks times √(2 · mean square of the block + w²);
 - with --rounds, the speed in weights per second, ours / ggml's: the median of rounds in turn,
   `--threads` each. Take it on a machine that does nothing else.
 
@@ -41,24 +42,27 @@ FORMATS_OF_BOTH = (
     *("Q8_0", "Q6_K", "Q5_1", "Q5_K", "Q5_0", "Q4_1", "Q4_K", "Q4_0", "IQ4_NL", "IQ4_XS"),
     *("NVFP4", "MXFP4", "Q3_K", "Q2_K", "Q2_0", "TQ2_0", "TQ1_0", "Q1_0"),
 )
-HEAD = """# Our encoders beside ggml's
+HEAD = """## Weighted error and encoding speed compared with ggml
 
-For every matrix of a model and every format that both can encode: the error Σ importance · (w − ŵ)²
-in float64, ours divided by ggml's, where the importance is an imatrix of the model, or ones. Below
-1 is better; the median and the worst matrix are told. Matrices are all those whose rows fit the
-format's blocks. Speed is weights per second, ours divided by ggml's, with {threads} threads each
-and nothing else running, the median of {matrices} matrices or more ({machine}).
+For every matrix of a model and every format that both can encode, the tables give our weighted
+squared error divided by ggml's, computed in float64 as Σ cost · (w − ŵ)². Below 1, ours is smaller.
+The cost is 1 without importance and the imatrix entry of the column with it; in the formats with
+super-blocks of 256 weights (Q2_K to Q6_K, IQ4_XS) it is multiplied by √(σ² + w²), the factor
+explained above. The median and the worst matrix are shown, of all matrices whose rows fit the
+format's blocks. Speed is our weights per second divided by ggml's, with {threads} threads each on
+an otherwise idle machine, the median of at least {matrices} matrices ({machine}).
 
 The weights are BF16 and lie on no format's grid (made from the published quant by exact channel
-rescalings). About {weights:,} weights of each matrix are compared, in rows evenly spaced over it:
-ggml's encoders are slow. Where ggml only rounds (Q4_0 to Q8_0 without importance) it is the faster
-one, because we search there too.
+rescalings). About {weights:,} weights of each matrix are compared, in rows evenly spaced over it,
+because ggml's encoders are slow. Where ggml only rounds (Q4_0 to Q8_0 without importance), ggml is
+faster, because our encoder searches there too.
 
     zeropoint calibrate MODEL -o IMATRIX --text wikitext2-calibrate.txt --chunks N
     python benchmarks/encode.py MODEL --imatrix IMATRIX --weights {weights} --log LOG
     python benchmarks/encode.py MODEL --imatrix IMATRIX --tensors GLOB --rounds 3 --log LOG
-    python benchmarks/encode.py --table LOG > docs/encoders.md
+    python benchmarks/encode.py --table LOG
 """
+SUPER_BLOCKS = {"Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_XS"}
 COLUMNS = "| Format | Importance | Matrices | Error, median | worst | its matrix | Speed |"
 Row = dict[str, Any]
 
@@ -111,12 +115,11 @@ def compare(format: StorageFormat, weights: F32, importance: F32 | None, words: 
             peer, peer_seconds = timed(lambda: theirs(format, weights, importance, pool, threads))
             ratios.append(peer_seconds / our_seconds)
             seconds.append(our_seconds)
-    errors = [
-        kernels.weighted_error(
-            weights, kernels.decode(format, blocks, threads=2).reshape(weights.shape), importance
-        )
-        for blocks in (ours, peer)
-    ]
+    costs = costs_of(format, weights, importance)
+    errors = []
+    for blocks in (ours, peer):
+        decoded = kernels.decode(format, blocks, threads=2).reshape(weights.shape)
+        errors.append(float((costs * (weights.astype(np.float64) - decoded) ** 2).sum()))
     row: Row = {"weights": weights.size, "ours": errors[0], "ggml": errors[1]}
     row["ratio"] = errors[0] / errors[1] if errors[1] else float(errors[0] > 0) + 1
     if words.rounds:
@@ -124,6 +127,18 @@ def compare(format: StorageFormat, weights: F32, importance: F32 | None, words: 
         row["speed"] = weights.size / statistics.median(seconds)
         row["speed_ratio"] = statistics.median(ratios)
     return row
+
+
+def costs_of(format: StorageFormat, weights: F32, importance: F32 | None) -> Any:
+    """Return what a squared error of each weight costs, in float64."""
+    if importance is None:
+        return 1.0
+    costs = importance.astype(np.float64)
+    if format.name not in SUPER_BLOCKS:
+        return costs
+    x = weights.astype(np.float64).reshape(len(weights), -1, 256)
+    factors = np.sqrt(2 * (x**2).mean(axis=2, keepdims=True) + x**2)
+    return costs * factors.reshape(weights.shape)
 
 
 def processor() -> str:
@@ -195,7 +210,7 @@ def page(log: Path) -> str:
         )
     ]
     for model in dict.fromkeys(row["model"] for row in rows):
-        lines += [f"\n## {model}\n", *table([row for row in rows if row["model"] == model])]
+        lines += [f"\n### {model}\n", *table([row for row in rows if row["model"] == model])]
     return "\n".join(lines) + "\n"
 
 

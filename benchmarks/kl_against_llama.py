@@ -1,0 +1,144 @@
+"""Is a file of `zeropoint quantize` closer to its reference than llama-quantize's of equal size?
+
+    LLAMA_BIN=build/bin python benchmarks/kl_against_llama.py REFERENCE IMATRIX TEXT...
+        [--presets Q2_K,Q3_K_M,Q4_K_M] [--chunks 8] [--threads 2] [--work DIR] [--log FILE.jsonl]
+    python benchmarks/kl_against_llama.py --table FILE.jsonl
+
+Both tools quantize REFERENCE (16 bits per weight) with the same imatrix. The script ends with an
+error unless both files give every tensor the same format and the same number of bytes. The judge
+is llama-perplexity: the mean KL divergence of the next-token distributions, in nats per token, over
+the second halves of N chunks of 512 tokens of each text. The table has our mean over llama.cpp's,
+with a 95 % interval that is paired by chunk. LLAMA_BIN is a build of llama.cpp with
+llama-quantize and llama-perplexity. Quants are deleted as soon as they are measured. A row that the
+log has already is not measured again.
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from parity import llama_perplexity
+
+from zeropoint.checkpoints import open_checkpoint
+from zeropoint.metrics.statistics import estimate
+
+Row = dict[str, Any]
+TOOLS = ("zeropoint", "llama.cpp")
+
+
+def quantize(tool: str, words: argparse.Namespace, preset: str, output: Path) -> None:
+    """Write a quant of the reference with one of the tools."""
+    source, imatrix, threads = str(words.reference), str(words.imatrix), str(words.threads)
+    if tool == "zeropoint":
+        command = [sys.executable, "-m", "zeropoint", "quantize", source, str(output), "--quiet"]
+        command += ["--to", preset, "--imatrix", imatrix, "--threads", threads]
+    else:
+        command = [str(Path(os.environ["LLAMA_BIN"]) / "llama-quantize"), "--imatrix", imatrix]
+        command += [source, str(output), preset, threads]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def layout(path: Path) -> dict[str, tuple[str, int]]:
+    """Return the format and the bytes of each tensor of a file."""
+    with open_checkpoint(path) as checkpoint:
+        return {
+            name: (tensor.format.name, tensor.nbytes) for name, tensor in checkpoint.tensors.items()
+        }
+
+
+def divergences(output: str) -> list[float]:
+    """Return the mean KL of each chunk from what llama-perplexity prints: means of all so far."""
+    lines = re.findall(r"^ *\d+ +-?[\d.]+ ±.*$", output, re.MULTILINE)
+    running = [float(re.findall(r"-?[\d.]+(?:e-?\d+)?", line)[5]) for line in lines]
+    sums = [mean * (at + 1) for at, mean in enumerate(running)]
+    return np.diff(sums, prepend=0.0).tolist()
+
+
+def measure(words: argparse.Namespace, done: set[tuple[str, str]]) -> None:
+    """Make both quants of each preset, measure them on each text, print and log the rows."""
+    with tempfile.TemporaryDirectory(dir=words.work) as name:
+        folder = Path(name)
+        for preset in words.presets:
+            texts = [text for text in words.texts if (preset, text.stem) not in done]
+            if not texts:
+                continue
+            quants = {tool: folder / f"{tool}.gguf" for tool in TOOLS}
+            for tool, quant in quants.items():
+                quantize(tool, words, preset, quant)
+            row = {"model": words.reference.stem, "preset": preset}
+            row["tensor_bytes"] = bytes_of_both(*quants.values())
+            for text in texts:
+                found = {tool: kl_of_chunks(words, text, quants[tool], folder) for tool in TOOLS}
+                whole = {**row, "text": text.stem, **found}
+                print(line_of(whole), flush=True)
+                if words.log:
+                    with words.log.open("a") as log:
+                        print(json.dumps(whole), file=log)
+
+
+def bytes_of_both(ours: Path, theirs: Path) -> int:
+    """Return the bytes of all tensors; exit where a tensor has another format or size."""
+    layouts = layout(ours), layout(theirs)
+    different = [name for name in layouts[0] if layouts[0][name] != layouts[1].get(name)]
+    if different or len(layouts[0]) != len(layouts[1]):
+        sys.exit(f"the two files differ in {len(different)} tensors: {different[:3]}")
+    return sum(nbytes for _, nbytes in layouts[0].values())
+
+
+def kl_of_chunks(words: argparse.Namespace, text: Path, quant: Path, folder: Path) -> list[float]:
+    """Return the mean KL of each chunk by llama-perplexity, whose base file stays in `folder`."""
+    base = folder / f"{text.stem}.kld"
+    if not base.exists():
+        chosen = ["-f", str(text), "--chunks", str(words.chunks), "-m", str(words.reference)]
+        llama_perplexity(words.threads, [*chosen, "--kl-divergence-base", str(base)])
+    judged = ["-m", str(quant), "--kl-divergence", "--kl-divergence-base", str(base)]
+    return divergences(llama_perplexity(words.threads, judged))
+
+
+def line_of(row: Row) -> str:
+    """Return a row of the table."""
+    ours, theirs = (np.array(row[tool]) for tool in TOOLS)
+    ratio = estimate(ours, theirs)
+    return (
+        f"| {row['preset']} | {row['text']} | {len(ours)} | {ours.mean():.4f} | "
+        f"{theirs.mean():.4f} | {ratio.mean:.3f} ({ratio.low:.3f} … {ratio.high:.3f}) |"
+    )
+
+
+def main() -> None:
+    """Measure, or print the table of a log."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("reference", nargs="?", type=Path)
+    parser.add_argument("imatrix", nargs="?", type=Path)
+    parser.add_argument("texts", nargs="*", type=Path)
+    parser.add_argument("--presets", default="Q2_K,Q3_K_M,Q4_K_M")
+    parser.add_argument("--chunks", type=int, default=8)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--work", metavar="DIR", help="where the temporary folder is made")
+    parser.add_argument("--log", type=Path)
+    parser.add_argument("--table", type=Path, metavar="FILE.jsonl")
+    words = parser.parse_args()
+    words.presets = words.presets.split(",")
+    log = words.table or words.log
+    rows = (
+        [json.loads(line) for line in log.read_text().splitlines()] if log and log.exists() else []
+    )
+    print("| Preset | Text | Chunks | KL, zeropoint | KL, llama.cpp | Ratio (95 % interval) |")
+    print("|---|---|---|---|---|---|")
+    for row in rows:
+        print(line_of(row))
+    if not words.table:
+        if not words.texts:
+            parser.error("give REFERENCE, IMATRIX and at least one TEXT")
+        measure(words, {(row["preset"], row["text"]) for row in rows})
+
+
+if __name__ == "__main__":
+    main()
