@@ -1,8 +1,8 @@
 """Runs command lines in forked children, one of whose system calls fails (see shim.c).
 
 Reads one JSON object a line: {"words", "call", "kind", "number", "below"}, and answers each with
-{"status", "calls"}: the exit status (or minus the signal), and how many such calls there were
-(null after a signal). It imports everything once, so that a case takes no start of Python.
+{"status", "calls"}: the exit status (or minus the signal), and how many calls of each kind there
+were (null after a signal). It imports everything once, so that a case takes no start of Python.
 """
 
 import ctypes
@@ -19,11 +19,13 @@ import zeropoint.metrics.measuring
 import zeropoint.models
 import zeropoint.quantizers.export
 
+CALLS = ("pwrite", "preadv", "fsync", "rename", "unlink", "mkdir")
+
 
 def run(shim: ctypes.CDLL, case: dict) -> dict:
     """Run one command line in a child."""
-    counted = mmap.mmap(-1, 8)
-    struct.pack_into("q", counted, 0, -1)
+    layout = f"{len(CALLS)}q"
+    counted = mmap.mmap(-1, struct.calcsize(layout))
     child = os.fork()
     if child == 0:
         status = 70
@@ -32,12 +34,12 @@ def run(shim: ctypes.CDLL, case: dict) -> dict:
             arguments = (case["call"].encode(), case["kind"].encode(), case["number"])
             shim.fault_arm(*arguments, case["below"].encode())
             status = zeropoint.cli.main(case["words"])
-            struct.pack_into("q", counted, 0, shim.fault_calls())
+            struct.pack_into(layout, counted, 0, *(shim.fault_calls(c.encode()) for c in CALLS))
         finally:
             os._exit(status)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    (calls,) = struct.unpack_from("q", counted, 0)
-    return {"status": status, "calls": None if calls < 0 else calls}
+    calls = dict(zip(CALLS, struct.unpack_from(layout, counted, 0), strict=True))
+    return {"status": status, "calls": calls if status >= 0 else None}
 
 
 def main() -> None:

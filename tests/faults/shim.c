@@ -7,7 +7,9 @@
  *         eio    the call fails with EIO
  *         enospc the call fails with ENOSPC
  *         short  the call does half of its work (pwrite and preadv)
- *         count  nothing fails; fault_calls() says how many such calls there were
+ *         count  nothing fails
+ *
+ * fault_calls(call) says how many such calls there were below the folder.
  *
  * Not thread-safe: it is meant for calls that one thread makes.
  */
@@ -24,7 +26,19 @@
 #include <unistd.h>
 
 static char armed_call[16], armed_kind[16], armed_below[PATH_MAX];
-static long armed_number, calls_met;
+static long armed_number;
+
+static const char *const names[] = {"pwrite", "preadv", "fsync", "rename", "unlink", "mkdir"};
+enum { NAMES = sizeof names / sizeof *names };
+static long counts[NAMES];
+
+static long *count_of(const char *call)
+{
+    for (int i = 0; i < NAMES; i++)
+        if (strcmp(call, names[i]) == 0)
+            return &counts[i];
+    return NULL;
+}
 
 void fault_arm(const char *call, const char *kind, long number, const char *below)
 {
@@ -32,20 +46,25 @@ void fault_arm(const char *call, const char *kind, long number, const char *belo
     snprintf(armed_kind, sizeof armed_kind, "%s", kind);
     snprintf(armed_below, sizeof armed_below, "%s", below);
     armed_number = number;
-    calls_met = 0;
+    memset(counts, 0, sizeof counts);
 }
 
-long fault_calls(void) { return calls_met; }
+long fault_calls(const char *call)
+{
+    const long *count = count_of(call);
+    return count ? *count : -1;
+}
 
 /* What the caller has to do. */
 enum outcome { GO_ON, FAIL, HALVE };
 
 static enum outcome meet(const char *call, const char *path)
 {
-    if (strcmp(call, armed_call) != 0 || strncmp(path, armed_below, strlen(armed_below)) != 0)
+    if (strncmp(path, armed_below, strlen(armed_below)) != 0)
         return GO_ON;
-    calls_met++;
-    if (strcmp(armed_kind, "count") == 0 || calls_met != armed_number)
+    long number = ++*count_of(call);
+    if (strcmp(call, armed_call) != 0 || number != armed_number ||
+        strcmp(armed_kind, "count") == 0)
         return GO_ON;
     if (strcmp(armed_kind, "kill") == 0)
         kill(getpid(), SIGKILL);
@@ -58,7 +77,7 @@ static enum outcome meet(const char *call, const char *path)
 static enum outcome meet_descriptor(const char *call, int descriptor)
 {
     char link[64], path[PATH_MAX];
-    if (armed_call[0] == 0)
+    if (armed_below[0] == 0)
         return GO_ON;
     snprintf(link, sizeof link, "/proc/self/fd/%d", descriptor);
     ssize_t length = readlink(link, path, sizeof path - 1);

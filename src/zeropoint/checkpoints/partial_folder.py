@@ -129,10 +129,12 @@ class PartialFolder:
             raise CheckpointError(
                 self.target,
                 "exists and is complete: the command that wrote it was stopped just afterwards; "
-                "remove the folder to write it again",
+                "add --overwrite to write it again",
             )
         else:
-            raise CheckpointError(self.target, "exists; choose a new folder")
+            raise CheckpointError(
+                self.target, "exists; add --overwrite to replace it, or choose a new folder"
+            )
 
     def _remove_leftover(self, recorded: Collection[int]) -> None:
         """Remove what a dead process left under the part's name, and nothing else."""
