@@ -49,7 +49,18 @@ VERBS = {
     "measure --as": ["measure", "MODEL", "--as", "Q8_0", "--text", "TEXT", "--ctx", "16"],
     "compare": ["compare", "MODEL", "MODEL", "--text", "TEXT", "--chunks", "1"],
     "calibrate": ["calibrate", "MODEL", "-o", "OUT.imatrix.gguf", "--text", "TEXT", "--ctx", "16"],
-    "drift": ["drift", "MODEL", "--ref", "MODEL", "-n", "2", "--prompts", "PROMPTS"],
+    "drift": [
+        "drift",
+        "MODEL",
+        "--ref",
+        "MODEL",
+        "-n",
+        "2",
+        "--prompts",
+        "PROMPTS",
+        "--chains",
+        "0",
+    ],
     "ladder": ["ladder", "MODEL", "--text", "TEXT", "--ctx", "16", "--levels", "Q8_0"],
 }
 
