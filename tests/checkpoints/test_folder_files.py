@@ -7,16 +7,18 @@ from pathlib import Path
 import pytest
 
 import hf_folders
+from tokenizer_folders import edit
 from zeropoint.checkpoints.folder import read_folder_json, read_folder_text
 from zeropoint.checkpoints.vocabulary_files import read_vocabulary_files
 from zeropoint.errors import CheckpointError
 
 NAMES = ["tokenizer.json", "tokenizer_config.json", "config.json", "chat_template.jinja"]
-NAMES += ["tokenizer.model"]
+NAMES += ["tokenizer.model", "generation_config.json", "special_tokens_map.json"]
+NAMES += ["chat_template.json", "additional_chat_templates/more.jinja"]
 
 
 def link_out(path: Path) -> None:
-    secret = path.parents[1] / "secret"
+    secret = path.parents[2] / "secret"
     secret.write_text("{}")
     path.symlink_to(secret)
 
@@ -37,12 +39,15 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
 def test_a_tokenizer_file_that_is_no_plain_text_of_the_folder_is_one_sentence(
     name: str, fault: str, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "model"
-    folder.mkdir()
+    folder = tmp_path / "models" / "model"
+    folder.mkdir(parents=True)
     kind = hf_folders.write_piece_tokenizer if "model" in name else hf_folders.write_byte_tokenizer
     kind(folder)
     read_vocabulary_files(folder, hf_folders.VOCABULARY)  # a control: it can be read as it is
     (folder / name).unlink(missing_ok=True)
+    (folder / name).parent.mkdir(exist_ok=True)
+    if name.startswith("chat_template"):  # the first of them is read and no other
+        edit(folder / "tokenizer_config.json", chat_template=None)
     spoil, says = FAULTS[fault]
     spoil(folder / name)
     if name == "tokenizer.model" and fault == "not UTF-8":

@@ -21,7 +21,7 @@ TEMPLATE_KEY = "tokenizer.chat_template"  # the default; those with a name are T
 NAMES_KEY = "tokenizer.chat_templates"
 TEMPLATE_BYTES = 8 << 20
 MAX_TEMPLATES = 64
-DIRECTORY = "additional_chat_templates"
+TEMPLATE_DIRECTORY = "additional_chat_templates"
 _DEFAULT = "default"
 _NAME_CHARACTERS = string.ascii_letters + string.digits
 
@@ -76,13 +76,13 @@ def _find_templates(folder: Path, settings: Mapping[str, object]) -> dict[str, s
 
 def _read_files(folder: Path) -> dict[str, str]:
     names = {_DEFAULT: "chat_template.jinja"}
-    directory = find_in_folder(folder, DIRECTORY)
+    directory = find_in_folder(folder, TEMPLATE_DIRECTORY)
     if directory is not None and directory.is_dir():
         files = sorted(path.name for path in directory.glob("*.jinja"))
         if len(files) > MAX_TEMPLATES:
             reason = f"has {len(files)} templates, over the limit of {MAX_TEMPLATES}"
             raise CheckpointError(directory, reason)
-        names |= {name.removesuffix(".jinja"): f"{DIRECTORY}/{name}" for name in files}
+        names |= {name.removesuffix(".jinja"): f"{TEMPLATE_DIRECTORY}/{name}" for name in files}
     texts = {name: read_folder_text(folder, file, TEMPLATE_BYTES) for name, file in names.items()}
     # As Python's text files, which transformers and gguf-py read: every end of line is "\n".
     return {

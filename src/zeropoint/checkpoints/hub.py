@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from zeropoint.checkpoints.base import Checkpoint
+from zeropoint.checkpoints.chat_templates import TEMPLATE_DIRECTORY
 from zeropoint.checkpoints.file_kind import Use, check_use
 from zeropoint.checkpoints.huggingface import as_gguf
 from zeropoint.checkpoints.opening import open_checkpoint
@@ -110,7 +111,11 @@ def choose_files(repository: str, names: Sequence[str], wanted: str | None) -> l
     # Some repositories hold the same weights twice; the second copy is named like this.
     weights = [n for n in plain if n.endswith(".safetensors") and not n.startswith("consolidated")]
     if weights:
-        return sorted(weights + [name for name in plain if name.endswith(TEXTS)])
+        texts = [name for name in plain if name.endswith(TEXTS)]
+        texts += [
+            n for n in names if n.startswith(f"{TEMPLATE_DIRECTORY}/") and n.endswith(".jinja")
+        ]
+        return sorted(weights + texts)
     return _only_model(repository, ggufs, "has no safetensors and no GGUF")
 
 
