@@ -153,6 +153,19 @@ def test_what_the_post_processor_adds_is_added(
     assert tokenizer.vocabulary.special_tokens["bos_token"] == END[0]
 
 
+@pytest.mark.parametrize("key", ["add_bos_token", "add_eos_token"])
+@pytest.mark.parametrize("said", [True, False])
+def test_the_settings_count_only_without_a_post_processor(
+    key: str, said: bool, folder: Path
+) -> None:
+    edit(folder / "tokenizer_config.json", **{key: said})
+    for processor, wanted in ((LEVEL, False), (ends([START], [END]), True), (None, said)):
+        data = json.loads((folder / "tokenizer.json").read_text("utf-8"))
+        data["post_processor"] = processor
+        (folder / "tokenizer.json").write_text(json.dumps(data), "utf-8")
+        assert read_vocabulary_files(folder, ROWS)[f"tokenizer.ggml.{key}"] is wanted
+
+
 @pytest.mark.parametrize(
     ("processor", "error", "says"),
     [

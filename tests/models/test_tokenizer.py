@@ -167,3 +167,55 @@ def test_a_vocabulary_that_is_unknown_or_broken_is_one_sentence(
     with pytest.raises(error, match=says) as caught:
         read_tokenizer(checkpoint_with(tmp_path / "v.gguf", **facts))
     assert "\n" not in str(caught.value)
+
+
+# llama.cpp's corrections of what a file says, by the texts of its tokens.
+@pytest.mark.parametrize(
+    ("texts", "ends", "shown"),
+    [
+        (["<|end|>"], ["<|end|>"], []),
+        (["<|end|>", "<|call|>"], ["<|end|>", "<|call|>"], []),
+        (["<|end|>", "<|call|>", "<|return|>"], ["<|call|>", "<|return|>"], ["<|end|>"]),
+        (["<|end|>", "<|calls|>", "<|flush|>"], ["<|calls|>", "<|flush|>"], ["<|end|>"]),
+        (["</s>", "<|tool_response>"], ["<|tool_response>"], []),
+        (["</s>", "[PAD]", "<turn|>"], ["</s>", "[PAD]", "<turn|>"], []),
+        (["<|channel|>", "<|start|>"], [], ["<|channel|>", "<|start|>"]),
+    ],
+)
+def test_tokens_end_a_generation_or_are_shown_by_their_texts(
+    texts: list[str], ends: list[str], shown: list[str], tmp_path: Path
+) -> None:
+    tokens = [*byte_characters(), *texts]
+    keys = {"model": "gpt2", "pre": "qwen2", "tokens": tokens, "merges": ["a b"]}
+    tokenizer = read_tokenizer(checkpoint_with(tmp_path / "v.gguf", **keys))
+    assert {tokens[index] for index in tokenizer.stops} == set(ends)
+    assert tokenizer.decode(range(256, len(tokens))) == "".join(
+        text for text in texts if text in shown or ("<|tool_response>" in texts and text == "</s>")
+    )
+
+
+# White-space rules that llama.cpp has by the name of a model, its pre-tokenizer or its family.
+@pytest.mark.parametrize(
+    ("keys", "chat", "wanted"),
+    [
+        ({"general.name": "Phi-3-mini"}, "<a> \n<b>\t x", ["<a>", "<b>", "x"]),
+        ({"general.name": "Phi 3.5 mini"}, "<a> \n<b>\t x", ["<a>", "<b>", "x"]),
+        ({"general.name": "my-phi3"}, "<|endoftext|> <a> x", ["<|endoftext|>", " ", "<a>", "x"]),
+        ({"general.name": "phi-4"}, "<a> x", ["<a>", " ", "x"]),
+        ({"general.name": "modern-bert"}, "x  [MASK] x", ["x", "[MASK]", " ", "x"]),
+        ({"tokenizer.ggml.pre": "jina-v2-de"}, "x  <mask> x", ["x", "<mask>", " ", "x"]),
+        ({"general.architecture": "jina-bert-v3"}, "x <mask>x", ["x", "<mask>", "x"]),
+        ({}, "x  [MASK]<mask> <a> x", ["x", " ", " ", "[MASK]", "<mask>", " ", "<a>", " ", "x"]),
+    ],
+)
+def test_special_tokens_take_white_space_by_the_name_of_the_model(
+    keys: dict[str, object], chat: str, wanted: list[str], tmp_path: Path
+) -> None:
+    special = ["<a>", "<b>", "<|endoftext|>", "</s>", "<mask>", "[MASK]"]
+    tokens = [*byte_characters(), *special]
+    facts = {"model": "gpt2", "pre": "gpt-2", "tokens": tokens, "merges": ["a b"],
+             "token_type": np.array([1] * 256 + [3] * len(special), np.int32)}  # fmt: skip
+    checkpoint = checkpoint_with(tmp_path / "v.gguf", **facts)
+    checkpoint.metadata = {**checkpoint.metadata, **keys}
+    found = read_tokenizer(checkpoint).encode(chat, special=True)
+    assert [tokens[index].replace("Ġ", " ") for index in found] == wanted

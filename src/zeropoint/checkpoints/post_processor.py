@@ -13,7 +13,7 @@ Json = Mapping[str, object]
 class AddedEnds:
     """The ids that a post-processor adds to a text."""
 
-    decides: bool = False  # False: it says nothing about ends, tokenizer_config.json does
+    decides: bool = False  # False: there is none, and tokenizer_config.json says what is added
     first: int | None = None
     last: int | None = None
 
@@ -29,7 +29,8 @@ def read_post_processor(path: Path, processor: object) -> AddedEnds:
     last: tuple[int, ...] = ()
     for step in _steps(path, processor):
         kind = step.get("type")
-        if kind == "ByteLevel":  # changes offsets only
+        decides = True
+        if kind == "ByteLevel":  # changes offsets only, so it adds nothing
             continue
         if kind == "TemplateProcessing":
             before, behind = _template(path, step)
@@ -37,7 +38,7 @@ def read_post_processor(path: Path, processor: object) -> AddedEnds:
             before, behind = (_pair(path, step.get("cls")),), (_pair(path, step.get("sep")),)
         else:
             raise UnsupportedModel(f"{path}: post-processor {kind!r} has no place in GGUF")
-        decides, first, last = True, before + first, last + behind
+        first, last = before + first, last + behind
     if len(first) > 1 or len(last) > 1:
         raise UnsupportedModel(
             f"{path}: the post-processor adds {len(first)} tokens before a text and {len(last)} "

@@ -122,8 +122,8 @@ def _table() -> dict[str, PreTokenizer]:
     add("dbrx smaug-bpe chatglm-bpe", _LLAMA3)
     add("glm4 glm5", _LLAMA3, whole=True)
     add("qwen2 deepseek-r1-qwen kormo f2llmv2 stablelm2 hunyuan solar-open megrez grok-2", _QWEN2)
-    add("gpt-2 phi-2 gigachat a.x-4.0 mellum mpt olmo jais trillion granite-docling exaone4",
-        (_GPT2,))  # fmt: skip
+    add("gpt-2 phi-2 gigachat a.x-4.0 mellum mpt olmo jais trillion granite-docling exaone4"
+        " jina-es jina-de jina-v2-es jina-v2-de", (_GPT2,))  # fmt: skip
     add("smollm starcoder refact command-r codeshell exaone minerva-7b mellum2", _SMOLLM)
     add("deepseek-llm", _DEEPSEEK_LLM)
     add("deepseek-coder", _DEEPSEEK_CODER)

@@ -130,7 +130,10 @@ def _listed(folder: Path, config: Json, key: str, tokens: Sequence[str]) -> list
 def _adds(
     decides: bool, added: int | None, settings: Json, name: str, ids: Mapping[str, int]
 ) -> bool | None:
-    """Return whether a token is added to texts: the post-processor decides, if it adds anything."""
+    """Return whether a token is added to texts: the post-processor decides, if there is one.
+
+    As in transformers 5 and gguf-py; what tokenizer_config.json says counts without one only.
+    """
     said = settings.get(f"add_{name}_token")
     default = False if name == "bos" else None  # what GGUF means without the key differs for BOS
     if name not in ids:

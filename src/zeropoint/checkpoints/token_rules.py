@@ -3,7 +3,7 @@
 GGUF has no keys for these facts. A file means the same tokens here as there only if both know them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 STOP_TEXTS = frozenset(
@@ -22,6 +22,9 @@ CONTROL_TEXTS = STOP_TEXTS | frozenset(
 )
 """Tokens that are control tokens even where the file calls them text."""
 
+ALWAYS_TEXT = frozenset("<|channel|> <|message|> <|start|> <|constrain|>".split())
+"""Tokens of gpt-oss that are shown, and found in any text, whatever the file calls them."""
+
 _LOOKS_SPECIAL = frozenset("<pad> <mask> <2mass> [@BOS@]".split())
 _MASK_FIRST = ("jina-v2-de", "jina-v2-es", "jina-v2-code")
 _MASK_FIRST_FAMILIES = ("nomic-bert-moe", "jina-bert-v3")
@@ -31,6 +34,20 @@ UNICODE_SPACE = (
     "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
     "\u2028\u2029\u202f\u205f\u3000"
 )
+
+
+def ordinary_in(texts: Collection[str]) -> frozenset[str]:
+    """Return which of STOP_TEXTS end nothing in a vocabulary with these texts.
+
+    <|end|> where calls have an end of their own (gpt-oss, Solar), </s> beside Gemma 4's tokens.
+    """
+    ordinary = set()
+    calls = "<|call|>" in texts or "<|calls|>" in texts
+    if calls and ("<|return|>" in texts or "<|flush|>" in texts):
+        ordinary.add("<|end|>")
+    if "<|tool_response>" in texts:
+        ordinary.add("</s>")
+    return frozenset(ordinary)
 
 
 def looks_special(text: str) -> bool:

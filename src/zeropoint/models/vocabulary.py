@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 from zeropoint.checkpoints import Checkpoint
 from zeropoint.checkpoints.pretokenizers import stated_pre_tokenizer
 from zeropoint.checkpoints.special_tokens import GGUF_NAMES
-from zeropoint.checkpoints.token_rules import CONTROL_TEXTS, STOP_TEXTS, Matching, matching_by_name
+from zeropoint.checkpoints.token_rules import (
+    ALWAYS_TEXT,
+    CONTROL_TEXTS,
+    STOP_TEXTS,
+    Matching,
+    matching_by_name,
+    ordinary_in,
+)
 from zeropoint.checkpoints.tokenizer_facts import read_tokenizer_facts
 from zeropoint.errors import CheckpointError, UnsupportedModel
 
@@ -78,13 +85,13 @@ def read_vocabulary(checkpoint: Checkpoint) -> Vocabulary:
     kinds = _numbers(checkpoint, "tokenizer.ggml.token_type", np.dtype(np.int32), size)
     if kinds is None:
         kinds = np.full(size, Kind.NORMAL, np.int32)
-    # As ggml: these are control tokens even where the file calls them text.
-    kinds[[texts[text] for text in CONTROL_TEXTS if text in texts]] = Kind.CONTROL
+    ordinary = ordinary_in(texts)
+    _follow_texts(kinds, texts, ordinary)
     names = (*_STOP_KEYS, *GGUF_NAMES.values())
     ids = {key: _token_id(checkpoint, key, size) for key in names}
     facts = read_tokenizer_facts(checkpoint.path, metadata, size)
     stops = {ids[key] for key in _STOP_KEYS if ids[key] is not None} | facts.stops
-    stops |= {texts[text] for text in STOP_TEXTS if text in texts}
+    stops |= {texts[text] for text in STOP_TEXTS - ordinary if text in texts}
     named = {f"{name}_token": ids[ours] for name, ours in GGUF_NAMES.items()}
     matching = facts.matching
     if matching is None:
@@ -111,6 +118,19 @@ def read_vocabulary(checkpoint: Checkpoint) -> Vocabulary:
         matching=matching,
         space_prefix=facts.space_prefix,
     )
+
+
+def _follow_texts(
+    kinds: NDArray[np.int32], texts: Mapping[str, int], ordinary: frozenset[str]
+) -> None:
+    """Correct the kinds of tokens that ggml knows by their text, whatever the file says."""
+    marked = {
+        Kind.CONTROL: CONTROL_TEXTS - ordinary,
+        Kind.USER_DEFINED: (ALWAYS_TEXT | ordinary) - {"</s>"},
+        Kind.NORMAL: ordinary & {"</s>"},
+    }
+    for kind, group in marked.items():
+        kinds[[texts[text] for text in group if text in texts]] = kind
 
 
 def _strings(checkpoint: Checkpoint, key: str) -> Sequence[str] | None:
