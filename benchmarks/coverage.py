@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from zeropoint.checkpoints.runs import RunFolder
 from zeropoint.metrics.statistics import estimate
+from zeropoint.results.run_store import RunFolder
 
 SEED = 16
 

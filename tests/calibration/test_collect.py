@@ -14,10 +14,10 @@ from zeropoint.calibration.chunks import Chunk
 from zeropoint.calibration.collect import Collector
 from zeropoint.calibration.moments import MomentFolder, folder_bytes, input_of
 from zeropoint.checkpoints import open_model
-from zeropoint.checkpoints.runs import RunFolder
 from zeropoint.cli import main
 from zeropoint.errors import CheckpointError, MeasurementError
 from zeropoint.models import LanguageModel, load_model
+from zeropoint.results.run_store import RunFolder
 
 KINDS = {"llama": {}, "gemma3": {"columns": 320}, "llama-moe": {"experts": 4}}
 

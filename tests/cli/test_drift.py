@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tinymodels import vocabulary_size, write_model
-from zeropoint.checkpoints.runs import RunFolder
 from zeropoint.cli import main
+from zeropoint.results.run_store import RunFolder
 
 FEW = ["--count", "4", "-n", "6", "--chains", "2", "--steps", "2", "--level", "1", "--threads", "1"]
 

@@ -13,11 +13,11 @@ import struct
 import sys
 
 import zeropoint.calibration
-import zeropoint.checkpoints.runs
 import zeropoint.cli
 import zeropoint.metrics.measuring
 import zeropoint.models
 import zeropoint.quantizers.export
+import zeropoint.results.run_store
 
 CALLS = ("pwrite", "preadv", "fsync", "rename", "unlink", "mkdir")
 

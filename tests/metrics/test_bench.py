@@ -8,13 +8,13 @@ import pytest
 
 from tinymodels import write_model
 from zeropoint.checkpoints import open_checkpoint
-from zeropoint.checkpoints.runs import RunFolder
 from zeropoint.cli import main
 from zeropoint.errors import MeasurementError
 from zeropoint.kernels.machine import Peaks, PlainRead
 from zeropoint.metrics import bench
 from zeropoint.metrics.bench import Bench, Loaded, Repeated, Worker, Workload, enter
 from zeropoint.metrics.work import work_of
+from zeropoint.results.run_store import RunFolder
 
 SHORT = Workload(prompt=24, generate=6, repetitions=2)
 

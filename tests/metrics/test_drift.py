@@ -8,12 +8,12 @@ import pytest
 from tinymodels import write_model
 from walkers import Rule, Walker, slipping, two_rooms
 from zeropoint.checkpoints import open_checkpoint
-from zeropoint.checkpoints.runs import RunFolder
 from zeropoint.errors import CheckpointError
 from zeropoint.metrics.drift import Drift, Pair, ReferencePaths, Settings
 from zeropoint.metrics.drift_figures import compounding, drift_figures, median_split, survival
 from zeropoint.metrics.paths import Along
 from zeropoint.models import load_model
+from zeropoint.results.run_store import RunFolder
 
 NONE: frozenset[int] = frozenset()
 

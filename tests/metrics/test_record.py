@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zeropoint.checkpoints.runs import RunFolder
 from zeropoint.errors import CheckpointError, MeasurementError
 from zeropoint.metrics.measurement import cut_chunks
 from zeropoint.metrics.record import measure_recorded
+from zeropoint.results.run_store import RunFolder
 
 _spec = importlib.util.spec_from_file_location("fakes", Path(__file__).with_name("fakes.py"))
 fakes = importlib.util.module_from_spec(_spec)

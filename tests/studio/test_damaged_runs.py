@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from tinymodels import write_model
-from zeropoint.checkpoints.runs import RunFolder
 from zeropoint.cli import main
+from zeropoint.results.run_store import RunFolder
 
 FEW = ["--threads", "1", "-q"]
 HARMLESS = {"seconds"}  # of arrays: any number of the right type is as good as another

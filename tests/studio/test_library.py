@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from studio_server import running
 
-from zeropoint.checkpoints.runs import RunFolder
+from zeropoint.results.run_store import RunFolder
 from zeropoint.studio.library import Library
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from studio_pages import Example, choose, number, rows, shows, turn
 
-from zeropoint.checkpoints.runs import RunFolder
 from zeropoint.cli import main
+from zeropoint.results.run_store import RunFolder
 from zeropoint.studio.html import text
 from zeropoint.studio.page import bundle, pack, self_contained
 

@@ -15,8 +15,8 @@ from studio_server import Studio, running
 
 from tinymodels import write_model
 from zeropoint.checkpoints import NewTensor, create_checkpoint
-from zeropoint.checkpoints.runs import RunFolder
 from zeropoint.formats import FORMATS
+from zeropoint.results.run_store import RunFolder
 from zeropoint.studio.access import BODY_BYTES, Guard, Keys
 
 EVIL = "<img src=x onerror=alert(1)>"

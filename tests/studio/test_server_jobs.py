@@ -12,7 +12,7 @@ import pytest
 from studio_server import Studio, running
 
 from tinymodels import write_model
-from zeropoint.checkpoints.runs import RunFolder
+from zeropoint.results.run_store import RunFolder
 from zeropoint.studio.library import Library
 from zeropoint.studio.starting import FORMS, command, forms_for
 

@@ -12,8 +12,8 @@ from studio_pages import TASKS, Example, choose, number, press, rows, turn
 from studio_server import Studio, running
 
 from tinymodels import vocabulary_size, write_model
-from zeropoint.checkpoints.runs import RunFolder
 from zeropoint.cli import main
+from zeropoint.results.run_store import RunFolder
 from zeropoint.studio import step_evidence
 from zeropoint.studio.evidence import open_runs
 from zeropoint.studio.step_evidence import run_names, short_names, steps_of

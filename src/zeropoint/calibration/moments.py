@@ -15,10 +15,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from zeropoint.checkpoints.runs import RunFolder
 from zeropoint.checkpoints.source import SourceFile
 from zeropoint.errors import CheckpointError
 from zeropoint.formats import F32
+from zeropoint.results.run_store import RunFolder
 
 SAME_INPUT = {
     "attn_k": "attn_q",

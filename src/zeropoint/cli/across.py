@@ -10,8 +10,8 @@ from zeropoint.cli.output import Output, in_bytes
 from zeropoint.cli.progress import Progress, track
 
 if TYPE_CHECKING:
-    from zeropoint.checkpoints.runs import RunFolder
     from zeropoint.metrics.tasking import Taker
+    from zeropoint.results.run_store import RunFolder
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,12 @@ def compare_across(
 ) -> None:
     """Compare models that need not have the same tokenizer; `run`: the folder to keep it in."""
     from zeropoint.calibration.corpus import builtin_corpus, read_corpus
-    from zeropoint.checkpoints.runs import RunFolder
     from zeropoint.cli.tasks import ask, open_taker
     from zeropoint.kernels import variant
     from zeropoint.metrics.across import as_text_inputs, cut_windows, text_figures
     from zeropoint.metrics.task_files import hash_tasks
     from zeropoint.models import TOGETHER
+    from zeropoint.results.run_store import RunFolder
 
     threads, progress = shown
     corpus = read_corpus(asked.text) if asked.text else builtin_corpus("evaluate")

@@ -74,7 +74,7 @@ def bench(
     job = Bench(model, workload, versus=versus, peer=peer)
     folder = None
     if run:
-        from zeropoint.checkpoints.runs import RunFolder
+        from zeropoint.results.run_store import RunFolder
 
         inputs = {"models": [asdict(contestant) for contestant in job.contestants]}
         folder = RunFolder.start(run, "bench", inputs, asdict(workload))

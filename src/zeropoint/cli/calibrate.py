@@ -110,7 +110,7 @@ def open_moments(
 ) -> "MomentFolder":
     """Open the folder of second moments, and say how large it will be."""
     from zeropoint.calibration.moments import MomentFolder, folder_bytes
-    from zeropoint.checkpoints.runs import RunFolder
+    from zeropoint.results.run_store import RunFolder
 
     shapes = {n: s for n, s in loaded.matrices().items() if n != loaded.architecture.output}
     out.note(f"second moments take {in_bytes(folder_bytes(shapes))} in {path}")

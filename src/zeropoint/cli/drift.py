@@ -17,12 +17,12 @@ from zeropoint.cli.run import Arithmetic
 
 if TYPE_CHECKING:
     from zeropoint.checkpoints import Checkpoint
-    from zeropoint.checkpoints.runs import RunFolder
     from zeropoint.metrics.chaining import Participant
     from zeropoint.metrics.drift import ReferencePaths, Settings
     from zeropoint.metrics.prompts import Prompt, TooLong
     from zeropoint.metrics.sides import Side
     from zeropoint.models import LanguageModel
+    from zeropoint.results.run_store import RunFolder
 
 S = TypeVar("S", bound=Step)
 

@@ -28,12 +28,12 @@ def run_harness(
             'lm-evaluation-harness is not installed; pip install "zeropoint[lm-eval]" adds it'
         )
     from zeropoint.checkpoints import open_model
-    from zeropoint.checkpoints.runs import RunFolder
     from zeropoint.cli.generation import as_mode
     from zeropoint.cli.output import plain
     from zeropoint.metrics.harness import evaluate
     from zeropoint.metrics.sides import describe
     from zeropoint.models import load_model
+    from zeropoint.results.run_store import RunFolder
 
     sources = [open_model(path) for path in models]
     sides = [describe(source) for source in sources]

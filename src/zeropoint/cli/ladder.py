@@ -15,8 +15,8 @@ from zeropoint.cli.progress import PATIENCE, AsProgress, Progress, seconds_left
 from zeropoint.cli.reporting import Report, run_folder, write_report
 
 if TYPE_CHECKING:
-    from zeropoint.checkpoints.runs import RunFolder
     from zeropoint.metrics.ladder import Level
+    from zeropoint.results.run_store import RunFolder
 
 
 def register(app: typer.Typer) -> None:
@@ -126,7 +126,7 @@ def start_run(path: Path, reference: measuring.Reference, rungs: "Sequence[Level
     """Begin the run of the whole ladder, whose levels are runs of their own inside it."""
     from dataclasses import asdict
 
-    from zeropoint.checkpoints.runs import RunFolder
+    from zeropoint.results.run_store import RunFolder
 
     inputs = {"reference": asdict(reference.side), "text": {"corpus": reference.text.corpus}}
     settings = {"context": reference.text.context, "formats": [rung.format for rung in rungs]}

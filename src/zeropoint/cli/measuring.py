@@ -13,13 +13,13 @@ from zeropoint.cli.paths import Reads
 from zeropoint.cli.progress import Progress, track_running
 
 if TYPE_CHECKING:
-    from zeropoint.checkpoints.runs import RunFolder
     from zeropoint.cli.inmemory import Copy
     from zeropoint.metrics.measuring import Measurement
     from zeropoint.metrics.measuring import Text as TextRead
     from zeropoint.metrics.sides import Side
     from zeropoint.metrics.speed import Speed
     from zeropoint.models import LanguageModel
+    from zeropoint.results.run_store import RunFolder
 
 Text = Annotated[
     list[Path] | None,

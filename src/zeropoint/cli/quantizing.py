@@ -171,10 +171,10 @@ def write(
     then: Callable[[], dict[str, object]] | None = None,
 ) -> None:
     """Write the output, and say what came of it; `then` adds to what `--json` prints."""
-    from zeropoint.checkpoints.runs import RunFolder
     from zeropoint.kernels.machine import peak_memory_bytes
     from zeropoint.plans import bits_per_weight
     from zeropoint.quantizers import OutputWritten, TensorWritten, quantize_steps
+    from zeropoint.results.run_store import RunFolder
 
     # Locked before the work; the run begins after it, when the hash of the source is known.
     reserved = RunFolder.reserve(run) if run else None
@@ -331,8 +331,8 @@ def keep(
     run: Path, plan: Plan, records: "Sequence[TensorWritten]", result: dict[str, object]
 ) -> None:
     """Save the evidence in a run folder."""
-    from zeropoint.checkpoints.runs import RunFolder
     from zeropoint.quantizers import save_run
+    from zeropoint.results.run_store import RunFolder
 
     inputs = {
         "source": [path.name for path in plan.source.files],

@@ -14,8 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint.calibration.corpus import Corpus
-from zeropoint.checkpoints.run_checks import ROUNDING, finite_number
-from zeropoint.checkpoints.runs import RunFolder
 from zeropoint.errors import MeasurementError
 from zeropoint.metrics.comparing import group_letters, tell_apart
 from zeropoint.metrics.drift_figures import interval
@@ -24,6 +22,8 @@ from zeropoint.metrics.sides import Side
 from zeropoint.metrics.statistics import estimate, paired_p_value
 from zeropoint.metrics.summary import Figures
 from zeropoint.models import Architecture, LanguageModel
+from zeropoint.results.run_checks import ROUNDING, finite_number
+from zeropoint.results.run_store import RunFolder
 
 F64 = NDArray[np.float64]
 

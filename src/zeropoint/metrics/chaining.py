@@ -4,8 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from zeropoint.checkpoints.run_checks import DAMAGE, string, whole_number
-from zeropoint.checkpoints.runs import RunFolder, damaged
 from zeropoint.metrics.chain_families import FAMILIES, LEVELS, TITLES, Chain, make_chain
 from zeropoint.metrics.chain_figures import Scored, join, pair_figures, score, side_figures
 from zeropoint.metrics.chains import (
@@ -21,6 +19,8 @@ from zeropoint.metrics.chains import (
 )
 from zeropoint.metrics.summary import Figures
 from zeropoint.models import TOGETHER, LanguageModel
+from zeropoint.results.run_checks import DAMAGE, string, whole_number
+from zeropoint.results.run_store import RunFolder, damaged
 
 ALL_FAMILIES = tuple(FAMILIES)
 PILOT_LEVELS = 2  # of each family that are tried, more or less

@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from zeropoint.checkpoints.run_checks import ROUNDING, ArrayRule
-from zeropoint.checkpoints.runs import RunFolder
 from zeropoint.errors import CheckpointError
 from zeropoint.formats import F32
 from zeropoint.metrics.paths import (
@@ -24,6 +22,8 @@ from zeropoint.metrics.paths import (
     write_paths,
 )
 from zeropoint.models import TOGETHER, Written, at_once, in_batches
+from zeropoint.results.run_checks import ROUNDING, ArrayRule
+from zeropoint.results.run_store import RunFolder
 
 KEPT = 1 << 29  # bytes of the reference's states that are kept for the next quant
 

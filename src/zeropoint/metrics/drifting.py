@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 
 from zeropoint import kernels
-from zeropoint.checkpoints.run_checks import string, truth, whole_number
-from zeropoint.checkpoints.runs import RunFolder
 from zeropoint.metrics.drift import Drift, Drifted, Settings, first_difference
 from zeropoint.metrics.drift_figures import (
     answers,
@@ -33,6 +31,8 @@ from zeropoint.models import (
     generate_together,
     in_batches,
 )
+from zeropoint.results.run_checks import string, truth, whole_number
+from zeropoint.results.run_store import RunFolder
 
 DRIFT_VERSION = 1  # bumped when a published number changes
 

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint import kernels
-from zeropoint.checkpoints.run_checks import ArrayRule
-from zeropoint.checkpoints.runs import RunFolder
 from zeropoint.errors import NotEnoughSpace
 from zeropoint.formats import F32
 from zeropoint.models.base import LanguageModel
+from zeropoint.results.run_checks import ArrayRule
+from zeropoint.results.run_store import RunFolder
 
 
 class Kept:

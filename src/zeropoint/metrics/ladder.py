@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from zeropoint.checkpoints.run_checks import DAMAGE, finite_number
-from zeropoint.checkpoints.runs import RunFolder, damaged
 from zeropoint.errors import MeasurementError
 from zeropoint.metrics.speed import Speed
 from zeropoint.metrics.summary import Figures
 from zeropoint.plans import find_preset
 from zeropoint.plans.names import target_format
+from zeropoint.results.run_checks import DAMAGE, finite_number
+from zeropoint.results.run_store import RunFolder, damaged
 
 LEVELS = "16,8,6,5,4,3,2"
 KINDS = {"SYM": "symmetric", "ASYM": "asymmetric"}

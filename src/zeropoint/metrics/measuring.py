@@ -10,8 +10,6 @@ import numpy as np
 from zeropoint import kernels
 from zeropoint.calibration.chunks import Chunk, read_chunks
 from zeropoint.calibration.corpus import Corpus, builtin_corpus, read_corpus
-from zeropoint.checkpoints.run_checks import DAMAGE, ROUNDING, finite_number, whole_number
-from zeropoint.checkpoints.runs import RunFolder, damaged
 from zeropoint.errors import MeasurementError
 from zeropoint.kernels.machine import peak_memory_bytes
 from zeropoint.metrics.floor import ARITHMETIC, measure_floor
@@ -22,6 +20,8 @@ from zeropoint.metrics.sides import Side
 from zeropoint.metrics.statistics import quick_half_width
 from zeropoint.metrics.summary import METRICS_VERSION, Figures, summarize
 from zeropoint.models.base import LanguageModel
+from zeropoint.results.run_checks import DAMAGE, ROUNDING, finite_number, whole_number
+from zeropoint.results.run_store import RunFolder, damaged
 
 FLOOR_CHUNKS = 4  # that the noise floor is measured on
 TOGETHER = 1024  # positions that go through a model at once

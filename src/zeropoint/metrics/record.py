@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from zeropoint.checkpoints.run_checks import ROUNDING, ArrayRule
-from zeropoint.checkpoints.runs import RunFolder, damaged
 from zeropoint.errors import CheckpointError
 from zeropoint.kernels.compare import TOP, Comparison
 from zeropoint.metrics.measurement import Chunk, ChunkMeasured, Scorer, measure_chunks
 from zeropoint.metrics.statistics import estimate, quick_half_width
+from zeropoint.results.run_checks import ROUNDING, ArrayRule
+from zeropoint.results.run_store import RunFolder, damaged
 
 MINIMUM_CHUNKS = 8  # before an interval is trusted to end a measurement
 

@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 
 from zeropoint import kernels
-from zeropoint.checkpoints.run_checks import string, truth, whole_number
-from zeropoint.checkpoints.runs import RunFolder
 from zeropoint.errors import MeasurementError
 from zeropoint.metrics.across import size_of
 from zeropoint.metrics.drift_figures import interval
@@ -25,6 +23,8 @@ from zeropoint.metrics.tasks import (
     ask_by_likelihood,
 )
 from zeropoint.models import LanguageModel
+from zeropoint.results.run_checks import string, truth, whole_number
+from zeropoint.results.run_store import RunFolder
 
 TASKS_VERSION = 1  # bumped when a published number changes
 BATCH = 24  # tasks after which the answers are kept

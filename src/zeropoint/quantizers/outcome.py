@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zeropoint.checkpoints.run_checks import ArrayRule
-from zeropoint.checkpoints.runs import RunFolder
 from zeropoint.plans import Choice
 from zeropoint.plans.inventory import kind_of
 from zeropoint.quantizers.records import TensorWritten
+from zeropoint.results.run_checks import ArrayRule
+from zeropoint.results.run_store import RunFolder
 
 
 @dataclass(frozen=True)

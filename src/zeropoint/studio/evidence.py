@@ -12,12 +12,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from zeropoint.checkpoints.run_checks import DAMAGE
-from zeropoint.checkpoints.runs import RunFolder
 from zeropoint.errors import CheckpointError, MeasurementError
 from zeropoint.metrics.record import read_chunk
 from zeropoint.plans import inventory
 from zeropoint.quantizers.outcome import HISTOGRAM_RULES
+from zeropoint.results.run_checks import DAMAGE
+from zeropoint.results.run_store import RunFolder
 
 SHOWN_POSITIONS = 1200  # of the texts, token by token, with both top tens
 HISTOGRAM_BINS = 64

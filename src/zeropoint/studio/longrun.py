@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from zeropoint.checkpoints.runs import RunFolder
 from zeropoint.errors import CheckpointError, MeasurementError
+from zeropoint.results.run_store import RunFolder
 from zeropoint.studio import evidence, step_sections
 from zeropoint.studio.html import section, text
 from zeropoint.studio.library import Entry, Library

@@ -11,8 +11,8 @@ from html import escape
 from typing import Any
 from urllib.parse import urlencode
 
-from zeropoint.checkpoints.runs import RunFolder
 from zeropoint.errors import CheckpointError
+from zeropoint.results.run_store import RunFolder
 from zeropoint.studio import evidence, walk, weights
 from zeropoint.studio.evidence import Figures
 from zeropoint.studio.html import Raw, figure, number, section, size, table, text

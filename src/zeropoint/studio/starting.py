@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 from starlette.exceptions import HTTPException
 
-from zeropoint.checkpoints.runs import RunFolder, has_begun
 from zeropoint.errors import CheckpointError
 from zeropoint.plans import PRESETS
+from zeropoint.results.run_store import RunFolder, has_begun
 from zeropoint.studio.asking import flag_in, list_in, text_in, whole_in
 from zeropoint.studio.evidence import Figures
 from zeropoint.studio.jobs import Command

@@ -14,15 +14,15 @@ import pytest
 import zeropoint
 from forked import REFUSED, run_child
 from zeropoint.checkpoints import io
-from zeropoint.checkpoints.run_checks import ArrayRule, check_arrays
-from zeropoint.checkpoints.run_journal import JOURNAL
-from zeropoint.checkpoints.runs import RunFolder
 from zeropoint.errors import CheckpointError
+from zeropoint.results.run_checks import ArrayRule, check_arrays
+from zeropoint.results.run_journal import JOURNAL
+from zeropoint.results.run_store import RunFolder
 
 HOLD = (
     "import sys\n"
     "from pathlib import Path\n"
-    "from zeropoint.checkpoints.runs import RunFolder\n"
+    "from zeropoint.results.run_store import RunFolder\n"
     "run = RunFolder.start(Path(sys.argv[1]), 'measure', {'quant': 'abc'}, {})\n"
     "run.save_chunk(0, {})\n"
     "print('held', flush=True)\n"

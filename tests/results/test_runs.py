@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zeropoint.checkpoints.runs import RunFolder
 from zeropoint.errors import CheckpointError
+from zeropoint.results.run_store import RunFolder
 
 
 def start(path: Path, **settings: object) -> RunFolder:

@@ -29,11 +29,11 @@ from numpy.typing import NDArray
 from zeropoint import __version__
 from zeropoint.checkpoints.atomic import PartialFile, names_file
 from zeropoint.checkpoints.io import Bytes
-from zeropoint.checkpoints.run_checks import DAMAGE, ArrayRules, check_arrays
-from zeropoint.checkpoints.run_journal import JOURNAL, RunJournal
-from zeropoint.checkpoints.run_lock import RunLock, lock_run
 from zeropoint.checkpoints.source import RUN_FILE_BYTES, read_file
 from zeropoint.errors import CheckpointError, printable
+from zeropoint.results.run_checks import DAMAGE, ArrayRules, check_arrays
+from zeropoint.results.run_journal import JOURNAL, RunJournal
+from zeropoint.results.run_lock import RunLock, lock_run
 
 SCHEMA = 1
 AGAIN = "delete it to measure it again"

@@ -1,0 +1,1 @@
+"""Typed results of every verb, their JSON, and the run store that keeps them."""
