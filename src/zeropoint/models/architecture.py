@@ -240,7 +240,7 @@ def _find_tensors(header: Header, family: Family, index: int) -> dict[str, str]:
     stacks: list[str] = []
     if family.fused_gate:
         matrices += ["ffn_up", "ffn_down"]
-    elif family.mixture and has("ffn_gate_inp"):
+    elif family.mixture and has("ffn_gate_inp") and not has("ffn_gate"):
         stacks = ["ffn_gate_exps", "ffn_up_exps", "ffn_down_exps"]
     else:
         matrices += ["ffn_gate", "ffn_up", "ffn_down"]

@@ -64,7 +64,6 @@ FAMILIES: Mapping[str, Family] = {
         patterned=True,
         window_period=6,
         window_base=10000.0,
-        attention_cap=0.0,
         logit_cap=0.0,
         wide_blocks=62,
         required=_QK_NORMS + _POST_NORMS,

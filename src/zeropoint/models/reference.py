@@ -262,6 +262,9 @@ def _check_shape(architecture: Architecture, weights: Weights) -> None:
         path = weights.checkpoint.path
         raise UnsupportedModel(f"{path}: transformers' {architecture.name} has no {what}")
 
+    ropes = {layer.rope for layer in architecture.layers if layer.rope}
+    if len(ropes) > 1 and architecture.name != "gemma3":
+        refuse("layers with rotary positions of their own")
     for layer in architecture.layers:
         if layer.has("attn_qkv") != (architecture.name == "phi3"):
             refuse(

@@ -83,7 +83,7 @@ NEUTRAL_VALUES: Mapping[str, tuple[float, ...]] = dict.fromkeys(_ABSENT.split(),
     "expert_weights_norm": (1,),
     "logit_scale": (0, 1),
     "residual_scale": (0, 1),
-    "rope.freq_base_swa": (0, 10000.0),  # llama.cpp's default; there are no windowed layers
+    "rope.freq_base_swa": (10000.0,),  # llama.cpp's default; there are no windowed layers
     "rope.scaling.alpha": (0, 1),
     "rope.scaling.yarn_attn_factor": (1,),  # llama.cpp overwrites it; transformers has no such key
     "rope.scaling.yarn_beta_fast": (32,),  # llama.cpp's defaults, of positions that yarn does not

@@ -1,0 +1,169 @@
+"""Every key of a GGUF file is used, refused by its name, or harmless with a reason.
+
+The list of keys is gguf-py's. For each family a file gets one of them with another value. Then it
+is refused and the message has the key; or logits are what they were, and the key is harmless; or
+they are those that `setting_uses` expects.
+"""
+
+from collections.abc import Iterator
+
+import gguf
+import numpy as np
+import pytest
+from changed_files import Base, Bases, assert_equal_to
+from setting_uses import HARMLESS, MIXED, PLAIN, REFUSED_NAMESPACES, STRUCTURE, USES, Use
+
+from zeropoint.checkpoints import open_checkpoint
+from zeropoint.errors import ZeropointError
+from zeropoint.models import load_model
+from zeropoint.models.header import Header
+from zeropoint.models.settings import (
+    HARMLESS_KEYS,
+    HARMLESS_PARTS,
+    HARMLESS_TENSORS,
+    NEUTRAL_VALUES,
+    is_harmless,
+)
+
+
+def keys_of_gguf() -> Iterator[str]:
+    """All keys that gguf-py knows, "{arch}." left in front, and two that only llama.cpp knows."""
+    for group in vars(gguf.Keys).values():
+        for name, key in vars(group).items() if isinstance(group, type) else ():
+            if isinstance(key, str) and not name.startswith("__"):
+                for place, text in (("{id}", "0"), ("{name}", "tool"), ("{dense}", "dense_2")):
+                    key = key.replace(place, text)
+                yield key
+    yield from ("{arch}.hidden_activation", "{arch}.rope.scale_linear", "{arch}.never_heard_of")
+
+
+KEYS = sorted(set(keys_of_gguf()))
+OWN = [key.removeprefix("{arch}.") for key in KEYS if key.startswith("{arch}.")]
+OTHERS = [key for key in KEYS if not key.startswith("{arch}.")]
+# Values that are legal for the type of some key, and neutral for none.
+VALUES: tuple[object, ...] = (3, 0.375, "odd", [3, 5])
+
+
+def base_for(bases: Bases, architecture: str, key: str) -> Base:
+    """The file that a key is tried on: one with experts for their keys."""
+    mixed = key.startswith("expert") and architecture in MIXED
+    return bases(MIXED[architecture] if mixed else PLAIN[architecture])
+
+
+def check_use(bases: Bases, use: Use, architecture: str) -> None:
+    base = bases(use.bases[architecture], tuple(use.context.items()))
+    checkpoint = base.write({f"{architecture}.{use.key}": use.value})
+    assert_equal_to(base, checkpoint, use.answer(base.family), use.engines)
+
+
+def check_other(base: Base, key: str, value: object) -> str:
+    """A key of the architecture that no `Use` is about: "refused" or "harmless"."""
+    full = f"{base.name}.{key}"
+    if key in base.family.keys and value == base.family.keys[key]:
+        return "the value that it has"
+    try:
+        checkpoint = base.write({full: value})
+        logits = base.run(checkpoint)
+    except ZeropointError as error:
+        shapes = ("blk.", "token_embd", "rope.dimension_count") if key in STRUCTURE else ()
+        assert any(name in str(error) for name in (full, *shapes)), str(error)
+        assert key not in HARMLESS or value is not VALUES[0], str(error)
+        return "refused"
+    assert np.array_equal(logits, base.logits), f"{full} = {value} moves logits"
+    if key == "context_length":
+        assert load_model(checkpoint, threads=1).context_length == value
+    elif (base.name, key) != ("qwen3moe", "feed_forward_length"):  # of layers without experts
+        assert is_harmless(Header(checkpoint), key, value), f"{full} = {value} is not read"
+        assert HARMLESS_KEYS[key] if key in HARMLESS else NEUTRAL_VALUES[key]
+    return "harmless"
+
+
+def uses_of(architecture: str) -> list[Use]:
+    return [use for use in USES if architecture in use.bases]
+
+
+def others_of(architecture: str) -> list[str]:
+    used = {use.key for use in uses_of(architecture)}
+    # Of the others that a family uses, a value alone does not show it: they stand in every file.
+    return [key for key in OWN if key not in used or key in STRUCTURE]
+
+
+ONE_OF_EACH = [(list(use.bases)[i % len(use.bases)], use) for i, use in enumerate(USES)]
+ALL_USES = [(name, use) for name in PLAIN for use in uses_of(name)]
+
+
+def title(value: object) -> str:
+    return value.key if isinstance(value, Use) else str(value)
+
+
+@pytest.mark.parametrize(("architecture", "use"), ONE_OF_EACH, ids=title)
+def test_a_used_key_moves_logits_to_those_of_transformers(
+    bases: Bases, architecture: str, use: Use
+) -> None:
+    check_use(bases, use, architecture)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("architecture", "use"), ALL_USES, ids=title)
+def test_every_used_key_in_every_family(bases: Bases, architecture: str, use: Use) -> None:
+    check_use(bases, use, architecture)
+
+
+@pytest.mark.parametrize("architecture", PLAIN)
+def test_a_key_that_is_not_used_is_refused_by_name_or_harmless(
+    bases: Bases, architecture: str
+) -> None:
+    """One value of each twelfth key here, so that together the families try every key."""
+    place = list(PLAIN).index(architecture)
+    found = {
+        key: check_other(base_for(bases, architecture, key), key, VALUES[0])
+        for key in others_of(architecture)[place :: len(PLAIN)]
+    }
+    assert set(found.values()) & {"refused"}
+    assert {key for key, how in found.items() if how == "harmless"} <= HARMLESS | {
+        "feed_forward_length"
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", PLAIN)
+def test_every_key_that_is_not_used_in_every_family(bases: Bases, architecture: str) -> None:
+    for key in others_of(architecture):
+        base = base_for(bases, architecture, key)
+        found = {check_other(base, key, value) for value in VALUES}
+        assert ("harmless" in found) == (key in HARMLESS) or key == "feed_forward_length", key
+
+
+@pytest.mark.parametrize("architecture", ["llama", pytest.param("gemma3", marks=pytest.mark.slow)])
+def test_keys_outside_of_the_architecture_do_not_move_logits(
+    bases: Bases, architecture: str
+) -> None:
+    base = bases(PLAIN[architecture])
+    for key in OTHERS:
+        if key in ("general.architecture", "general.alignment"):  # they have tests of their own
+            continue
+        header = dict(base.checkpoint.metadata) | {key: "odd"}
+        checkpoint = open_checkpoint(base.path)
+        checkpoint.metadata = header  # type: ignore[assignment]
+        try:
+            assert np.array_equal(base.run(checkpoint), base.logits), key
+            assert not key.startswith(REFUSED_NAMESPACES), key
+        except ZeropointError as error:
+            assert key in str(error)
+            assert key.startswith(REFUSED_NAMESPACES), key
+
+
+@pytest.mark.parametrize("key", sorted(NEUTRAL_VALUES))
+def test_a_neutral_value_is_taken_where_no_layer_uses_the_key(bases: Bases, key: str) -> None:
+    base = bases("bitnet")
+    for value in NEUTRAL_VALUES[key]:
+        assert check_other(base, key, value) == "harmless"
+    for value in (17, -3.5):
+        with pytest.raises(ZeropointError, match=f"bitnet.{key}"):
+            base.run(base.write({f"bitnet.{key}": value}))
+
+
+def test_every_harmless_entry_has_a_reason() -> None:
+    for table in (HARMLESS_KEYS, HARMLESS_PARTS, HARMLESS_TENSORS):
+        assert all(len(reason.split()) > 3 or reason.startswith("as ") for reason in table.values())
+    assert HARMLESS_KEYS.keys() <= HARMLESS | {"classifier.pooling_type"}
