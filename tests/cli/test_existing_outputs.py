@@ -83,6 +83,10 @@ def test_a_base_file_is_replaced_only_with_overwrite_and_read_without_a_referenc
     measure = ("measure", tiny, "--text", text, *some, "--llama-compat", "--llama-base", base)
     assert zeropoint(*measure, "--ref", tiny) == 0
     before = base.read_bytes()
+    short = tmp_path / "short"
+    few = (*measure[:-1], short, "--ref", tiny, "--ctx", "16")
+    assert "at least 100" in refused(capsys, *few)  # nothing is written for a run without tables
+    assert not short.exists()
     assert f"--llama-base {base} exists" in refused(capsys, *measure, "--ref", tiny)
     assert zeropoint(*measure, "--ref", tiny, "--overwrite") == 0
     assert zeropoint(*measure) == 0
@@ -122,7 +126,7 @@ def test_a_page_never_replaces_a_model(
         path.write_bytes(content)
     elif not name.lower().endswith((".gguf", ".safetensors")):
         return
-    assert "a page never replaces one" in refused(capsys, "report", "--walk", "-o", path)
+    assert "which a page never replaces" in refused(capsys, "report", "--walk", "-o", path)
     assert (path.read_bytes() if path.exists() else None) == content
 
 
@@ -138,8 +142,9 @@ def test_a_page_never_replaces_a_model(
         (["measure", "M", "--as", "Q8_0", "--run", "note.txt"], "is a file; a folder is written"),
         (["quantize", "M", "note", "--to", "BF16", "--overwrite"], "is a file; a folder"),
         (["demo", "M", "--keep", "note.txt"], "is a file; a folder is written"),
-        (["quantize", ".", "out.gguf", "--to", "BF16"], "would be a second model in the folder"),
-        (["calibrate", ".", "-o", "./out.gguf"], "would be a second model in the folder"),
+        (["quantize", ".", "out.gguf", "--to", "BF16"], "would become a file of the input MODEL ."),
+        (["calibrate", ".", "-o", "./out.gguf"], "would become a file of the input MODEL ."),
+        (["report", ".", "--walk", "-o", "config.json"], "would become a file of the input RUN ."),
         (["quantize", "M", "--to", "i.recipe", ".i.recipe.part"], ".i.recipe.part exists"),
         (["calibrate", "M", "-o", "i.gguf", "--text", ".i.gguf.part"], "is the input --text"),
     ],
@@ -171,7 +176,10 @@ def test_what_lies_in_a_folder_that_is_read_may_still_be_written(
     measure = ("measure", model.parent, "--as", "Q8_0", *FEW, "--run", run, "--report", page)
     assert zeropoint(*measure) == 0
     assert zeropoint(*measure) == 0  # the same run goes on, and the page is ours
+    leftover = run / ".page.html.part"  # of a command that was killed
+    leftover.write_text("cut short")
     assert zeropoint("report", run, "-o", page, "-q") == 0
+    assert not leftover.exists()
     assert model.read_bytes() == tiny.read_bytes()
 
 
@@ -199,17 +207,19 @@ def test_files_of_a_hub_model_in_the_cache_are_inputs(
     assert blob.read_bytes() == b"GGUF"
 
 
-def test_demo_replaces_its_own_file_in_the_cache_and_no_other_without_overwrite(
+def test_demo_replaces_its_own_file_and_no_other_without_overwrite(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     demo = ("demo", tiny, "--to", "Q8_0", "--chunks", "0", "-q")
     assert zeropoint(*demo) == zeropoint(*demo) == 0
     kept = (*demo, "--keep", tmp_path / "kept")
-    assert zeropoint(*kept) == 0
+    assert zeropoint(*kept) == zeropoint(*kept) == 0
+    output = tmp_path / "kept" / "tiny-Q8_0.gguf"
+    assert zeropoint("quantize", tiny, output, "--to", "Q8_0", "--overwrite", "-q") == 0
     assert "tiny-Q8_0.gguf exists; add --overwrite" in refused(capsys, *kept)
     assert zeropoint(*kept, "--overwrite") == 0
-    assert open_checkpoint(tmp_path / "kept" / "tiny-Q8_0.gguf").tensors
+    assert open_checkpoint(output).metadata["zeropoint.made_by"] == "demo"
     page = tmp_path / "kept" / "report.html"
     page.write_text("mine")
     assert "report.html is not a page" in refused(capsys, *kept, "--overwrite")

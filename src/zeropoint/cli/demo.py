@@ -31,6 +31,7 @@ CONTEXT = 256  # tokens of the chunks that the loss is measured on
 PROMPT = "The capital of France is"
 TOKENS = 32  # that both files add to it
 REPORT = "report.html"
+VERB = "demo"  # in the metadata of what it makes
 
 
 def register(app: typer.Typer) -> None:
@@ -55,6 +56,13 @@ def output_name(path: Path, model: str | None, to: str) -> str:
     return f"{path.stem}-{Path(label).name}.gguf"
 
 
+def is_own(path: Path) -> bool:
+    """Tell whether a file was made by this verb, which then replaces it without being asked."""
+    from zeropoint.quantizers.provenance import maker_of
+
+    return path.is_file() and maker_of(path) == VERB
+
+
 def written_paths(values: Mapping[str, Any]) -> list[tuple[str, Kind]]:
     """Return what a command line of this verb writes, as far as it is known beforehand.
 
@@ -64,8 +72,8 @@ def written_paths(values: Mapping[str, Any]) -> list[tuple[str, Kind]]:
     folder = str(keep or folder_for(None))
     found: list[tuple[str, Kind]] = [(folder, "place"), (os.path.join(folder, REPORT), "page")]
     if model and os.path.exists(model):
-        name = output_name(Path(model), model, values["to"])
-        found.append((os.path.join(folder, name), "file" if keep else "cached"))
+        path = os.path.join(folder, output_name(Path(model), model, values["to"]))
+        found.append((path, "own" if is_own(Path(path)) else "file"))
     return found
 
 
@@ -115,13 +123,13 @@ def demo(
     folder.mkdir(parents=True, exist_ok=True)
     with open_model(path) as source, tempfile.TemporaryDirectory() as runs:
         introduce(out, source)
+        output = folder / output_name(source.path, model, to)
         target = to or (OTHERWISE if model else Recipe.parse(RECIPE))
         plan = choose(
             source, target, None, requantize=True, details=True,
-            overwrite=overwrite or keep is None,
+            overwrite=overwrite or is_own(output), made_by=VERB,
         )  # fmt: skip
         show_cautions(out, plan)
-        output = folder / output_name(source.path, model, to)
         out.say("\nMaking it smaller: what happened to each kind of tensor", style="bold")
         write(
             out, plan, output, threads=threads, progress=progress, run=Path(runs, "quantized"),

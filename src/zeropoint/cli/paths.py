@@ -24,9 +24,10 @@ import typer
 
 from zeropoint.errors import OutputError, printable
 
-Kind = Literal["file", "model", "page", "folder", "place", "cached"]
+Kind = Literal["file", "model", "page", "folder", "place", "own"]
 PAGES = (".html", ".htm")
-SHOWN = 140  # characters of a path in a message
+SETTINGS = (".json", ".jinja", ".model")  # of a model folder: config, tokenizer, template
+SHOWN = 110  # characters of a path in a message
 
 Overwrite = Annotated[
     bool,
@@ -55,7 +56,7 @@ class Writes:
     page     an HTML page: replaces only a page that zeropoint wrote
     folder   a run folder or cache: the command resumes what is there, or refuses it
     place    a folder that stays as it is, apart from files of known names
-    cached   a file in zeropoint's own cache, which the command may replace
+    own      a file that the command may replace, because it made it
     """
 
     kind: Kind
@@ -167,13 +168,15 @@ def _texts(value: Any) -> list[str]:
 def _compare(target: Target, inputs: Sequence[Input]) -> None:
     """Raise OutputError if writing the target would replace a file that the command reads."""
     for given in inputs:
-        if _is_second_model(target, given):
+        if _becomes_part(target, given):
             raise OutputError(
-                f"{target} would be a second model in the folder of the input {_named(given)};"
-                " choose another folder"
+                f"{target} would become a file of the input {_named(given)};"
+                " choose another folder or name"
             )
-    taken = target.replaced()
-    for given in inputs if taken else ():
+    replaced = target.replaced()
+    for given in inputs if replaced else ():
+        # What an interrupted command left in a folder is no input.
+        taken = [path for path in replaced if path == target.real or not _is_folder(given)]
         if target.is_folder and _is_folder(given) and _contains(taken, Path(given.text)):
             raise _collision(target, given)
         for file in given.files():
@@ -188,21 +191,18 @@ def _compare(target: Target, inputs: Sequence[Input]) -> None:
                 raise _collision(target, given, file)
 
 
-def _is_second_model(target: Target, given: Input) -> bool:
-    """Tell whether a new file would hide the only model of a folder that is read."""
+def _becomes_part(target: Target, given: Input) -> bool:
+    """Tell whether a new file would be read with a folder, as a second model or its settings."""
     from zeropoint.checkpoints.folder import INDEX, SINGLE
     from zeropoint.checkpoints.hub import WEIGHTS
 
-    folder = Path(given.text)
-    return (
-        target.kind in ("file", "model", "cached")
-        and target.path.name.endswith(WEIGHTS)
-        and _is_folder(given)
-        and target.real.parent == Path(os.path.realpath(folder))
-        and not os.path.lexists(target.real)
-        and not (folder / INDEX).exists()
-        and not (folder / SINGLE).exists()
-    )
+    folder, name = Path(given.text), target.path.name
+    if not _is_folder(given) or target.real.parent != Path(os.path.realpath(folder)):
+        return False
+    if os.path.lexists(target.real) or target.is_folder:
+        return False
+    named = (folder / INDEX).exists() or (folder / SINGLE).exists()  # no other weights are read
+    return name.endswith(SETTINGS) or (name.endswith(WEIGHTS) and not named)
 
 
 def _named(given: Input) -> str:
@@ -261,7 +261,10 @@ def _check_what_is_there(target: Target, places: Sequence[Path], *, overwrite: b
     from zeropoint.studio.page import is_our_page
 
     if target.kind == "page" and (is_model(target.path) or is_model(target.real)):
-        raise OutputError(f"{target} is a model file; a page never replaces one: end it in .html")
+        raise OutputError(
+            f"{target} has the name or content of a model, which a page never replaces;"
+            " choose a name that ends in .html"
+        )
     if not os.path.lexists(target.real):
         parent = target.real.parent
         if target.kind not in ("folder", "place") and not (parent in places or parent.is_dir()):

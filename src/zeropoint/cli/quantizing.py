@@ -65,6 +65,7 @@ def choose(
     requantize: bool = False,
     details: bool = False,
     overwrite: bool = False,
+    made_by: str | None = None,
     **rules: Any,
 ) -> Plan:
     """Choose a format for each tensor; `rules` are those of `choose_formats`."""
@@ -84,6 +85,7 @@ def choose(
         max_shard_bytes=parse_size(max_shard) if max_shard else None,
         importance_file=imatrix,
         overwrite=overwrite,
+        made_by=made_by,
     )
     return Plan(source, choices, calibration, options)
 

@@ -30,6 +30,7 @@ U16 = NDArray[np.uint16]
 F64 = NDArray[np.float64]
 
 MAGIC = b"_logits_"
+MIN_SCORED = 100  # tokens, for the 1 % and 99 % percentiles of the tables
 WINDOW = 16.0  # nats below the most likely token that a code can reach
 
 
@@ -181,6 +182,15 @@ class Figure:
     percent: bool = False
 
 
+def check_scored(tokens: int) -> None:
+    """Raise MeasurementError for fewer scored tokens than llama-perplexity's tables need."""
+    if tokens < MIN_SCORED:
+        raise MeasurementError(
+            f"{tokens} tokens are scored and llama-perplexity needs at least {MIN_SCORED}: give"
+            " more text, more --chunks or a larger --ctx"
+        )
+
+
 def statistics(scores: Scores) -> dict[str, list[Figure]]:
     """Return llama-perplexity's three tables, with its names, order and formulas.
 
@@ -188,8 +198,7 @@ def statistics(scores: Scores) -> dict[str, list[Figure]]:
     linearly at fraction · (n − 1). Raises MeasurementError for fewer than 100 tokens, where it is
     silent.
     """
-    if scores.kld.size < 100:
-        raise MeasurementError(f"{scores.kld.size} scored tokens; llama-perplexity wants 100")
+    check_scored(scores.kld.size)
     return {
         "Perplexity statistics": _perplexity_figures(scores),
         "KL divergence statistics": _divergence_figures(scores.kld),

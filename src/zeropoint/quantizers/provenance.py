@@ -5,6 +5,7 @@
     zeropoint.version, zeropoint.recipe                 a recipe that gives these formats again
     zeropoint.source.file, zeropoint.source.sha256      of each file, in their order
     zeropoint.imatrix.sha256
+    zeropoint.made_by                                   `demo`, in what it may replace later
 
 Nothing else: no path, host, user or time, so that the same input gives the same bytes anywhere.
 """
@@ -13,14 +14,15 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from zeropoint.calibration import Calibration
-from zeropoint.checkpoints import Checkpoint
+from zeropoint.checkpoints import Checkpoint, open_checkpoint
 from zeropoint.checkpoints.provenance import file_sha256
 from zeropoint.checkpoints.tokenizer_facts import TOKENIZER_KEY
 from zeropoint.checkpoints.values import UInt32
-from zeropoint.errors import printable
+from zeropoint.errors import CheckpointError, printable
 from zeropoint.plans import Choice, quantized_metadata, recipe_of
 from zeropoint.quantizers.records import Options
 
+MADE_BY = "zeropoint.made_by"
 SOURCE_SHA256 = "zeropoint.source.sha256"
 UNKNOWN_SHA256 = "0" * 64
 OURS = "zeropoint."
@@ -52,9 +54,21 @@ def output_metadata(
     architecture = str(source.metadata.get("general.architecture", ""))
     metadata["zeropoint.version"] = __version__
     metadata["zeropoint.recipe"] = str(recipe_of(choices, architecture))
+    if options.made_by:
+        metadata[MADE_BY] = options.made_by
     names = [printable(path.name, NAME) for path in source.files]
     metadata["zeropoint.source.file"] = names[0] if len(names) == 1 else names
     return metadata | source_hash([UNKNOWN_SHA256] * len(names))
+
+
+def maker_of(path: Path) -> str | None:
+    """Return the verb that made a file, as its metadata names it; None for any other file."""
+    try:
+        with open_checkpoint(path) as found:
+            maker = found.metadata.get(MADE_BY)
+    except CheckpointError:
+        return None
+    return maker if isinstance(maker, str) else None
 
 
 def importance_facts(calibration: Calibration, file: Path | None) -> dict[str, object]:

@@ -15,6 +15,7 @@ class Options:
     details: bool = False  # collect histograms and worst blocks
     max_shard_bytes: int | None = None  # write several files, none larger than this
     importance_file: Path | None = None  # where the calibration was read from, for the metadata
+    made_by: str | None = None  # a verb that may replace its own outputs, for the metadata
     overwrite: bool = True  # replace the output if it exists; False: raise CheckpointError
 
 
