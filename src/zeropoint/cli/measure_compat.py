@@ -24,7 +24,7 @@ def measure_compat(
     """Print what llama-perplexity would print of these logits."""
     from zeropoint.checkpoints import open_model
     from zeropoint.metrics import compat
-    from zeropoint.metrics.llama import print_statistics
+    from zeropoint.metrics.llama import check_scored, print_statistics, scored_positions
     from zeropoint.metrics.sides import check_comparable
     from zeropoint.models import load_model
 
@@ -47,6 +47,7 @@ def measure_compat(
         opened = compat.open_base_for(base, quant, chunks)
         total, context = len(opened.tokens), opened.context
         steps = compat.score_base(opened, quant)
+    check_scored(total * scored_positions(context))  # before a base file is written
     progress, quiet = shown
     how = Progress.none if quiet and progress is Progress.auto else progress
     scores = [step.scores for step in track(steps, total, "measuring", how)]

@@ -78,16 +78,13 @@ def score_models(
 ) -> Iterator[ChunkScored]:
     """Score a quant against a reference; the reference's rows are written to `base` if given.
 
-    The base file appears when the last chunk is done. Raises, before anything is written,
-    MeasurementError for too few tokens, NotEnoughSpace, and CheckpointError if the base file exists
-    and `overwrite` is false.
+    The base file appears when the last chunk is done. Raises NotEnoughSpace before it begins, and
+    CheckpointError if the base file exists and `overwrite` is false.
     """
-    planned = BaseFile(base or Path(), tokens.shape[1], quant.vocab_size, tokens)
-    llama.check_scored(len(tokens) * planned.scored)
     with ExitStack() as stack:
         part = None
         if base is not None:
-            needed, free = planned.nbytes, _free(base)
+            needed, free = base_bytes(tokens, quant.vocab_size), _free(base)
             if needed > free:
                 raise NotEnoughSpace(f"{base}: needs {needed} bytes and {free} are free")
             part = Part(base, overwrite=overwrite)

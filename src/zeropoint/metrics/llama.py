@@ -34,6 +34,11 @@ MIN_SCORED = 100  # tokens, for the 1 % and 99 % percentiles of the tables
 WINDOW = 16.0  # nats below the most likely token that a code can reach
 
 
+def scored_positions(context: int) -> int:
+    """Return how many positions of a chunk are scored: those of its second half but the last."""
+    return context - 1 - context // 2
+
+
 @dataclass(frozen=True)
 class BaseFile:
     """A base file's header: what was read, and how many positions are stored."""
@@ -46,7 +51,7 @@ class BaseFile:
     @property
     def scored(self) -> int:
         """Scored positions per chunk."""
-        return self.context - 1 - self.context // 2
+        return scored_positions(self.context)
 
     @property
     def row_words(self) -> int:
