@@ -14,7 +14,10 @@ from pathlib import Path
 from zeropoint.checkpoints import io
 from zeropoint.checkpoints.atomic import part_of, stale_part
 from zeropoint.checkpoints.shards import shard_name
+from zeropoint.checkpoints.source import read_file
+from zeropoint.errors import CheckpointError
 
+INDEX_BYTES = 256 << 20
 INDEX_SUFFIX = ".index.json"
 
 
@@ -55,7 +58,7 @@ def _indexed_shards(index: Path, target: Path) -> list[Path]:
     """Return the shards that an interrupted run was to make: its index was written first."""
     pattern = re.compile(rf"{re.escape(target.stem)}-\d{{5}}-of-\d{{5}}\.safetensors")
     try:
-        names = set(json.loads(part_of(index).read_bytes())["weight_map"].values())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        names = set(json.loads(read_file(part_of(index), INDEX_BYTES))["weight_map"].values())
+    except (CheckpointError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return []  # cut short before the index was whole, so before any other part was made
     return [index.with_name(name) for name in sorted(names) if pattern.fullmatch(name)]

@@ -61,9 +61,10 @@ def studio(
         raise typer.BadParameter(missing) from None
     path = "/"
     if model is not None:
-        from zeropoint.checkpoints import resolve_model
+        from zeropoint.checkpoints import open_model, resolve_model
 
         found = resolve_model(model)
+        open_model(found, "quantize").close()  # any model whose weights can be shown
         library = Library(root or home_of(found))
         path = f"/models/{library.id_of(found)}/map"
     else:

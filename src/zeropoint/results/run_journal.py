@@ -16,6 +16,8 @@ from typing import Any
 
 from zeropoint.checkpoints import io
 from zeropoint.checkpoints.atomic import plain_errors, write_file
+from zeropoint.checkpoints.source import RUN_FILE_BYTES, read_file
+from zeropoint.errors import CheckpointError
 
 JOURNAL = "sha256.txt"
 _LINE = re.compile(rb"([0-9a-f]{64})  ([^\n]+)\n")  # the last one may be cut short: no line
@@ -65,8 +67,8 @@ class RunJournal:
         found = (self._hashes or {})[name]
         if len(found) > 1 and name not in self._noted:
             # A process that died had written down a file that it may not have written.
-            with contextlib.suppress(OSError):
-                digest = _digest((self.path.parent / name).read_bytes())
+            with contextlib.suppress(CheckpointError):
+                digest = _digest(read_file(self.path.parent / name, RUN_FILE_BYTES))
                 return digest if digest in found else found[-1]
         return found[-1]
 
@@ -74,17 +76,16 @@ class RunJournal:
         """Read what there is, and cut off a line that a dead process did not complete."""
         found = self._read()
         with plain_errors(self.path):
-            data = self.path.read_bytes() if self.path.exists() else b""
+            data = read_file(self.path, RUN_FILE_BYTES) if self.path.exists() else b""
             if data and not data.endswith(b"\n"):
                 os.truncate(self.path, data.rfind(b"\n") + 1)
         return found
 
     def _read(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
-        try:
-            data = self.path.read_bytes()
-        except OSError:
+        if not self.path.exists():
             return found
+        data = read_file(self.path, RUN_FILE_BYTES)
         for sha, name in _LINE.findall(data):
             found.setdefault(name.decode("utf-8", "surrogateescape"), []).append(sha.decode())
         return found

@@ -95,6 +95,8 @@ def self_contained(title: str, body: str, entry: str, data: object) -> str:
 def is_our_page(path: Path) -> bool:
     """Tell whether a file is a page that zeropoint wrote, of this version or an earlier one."""
     try:
+        if not path.is_file():  # a pipe would wait for a writer
+            return False
         with path.open("rb") as file:
             start = file.read(_HEAD_BYTES).decode("utf-8", "replace")
     except OSError:
