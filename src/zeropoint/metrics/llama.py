@@ -191,7 +191,7 @@ def check_scored(tokens: int) -> None:
     """Raise MeasurementError for fewer scored tokens than llama-perplexity's tables need."""
     if tokens < MIN_SCORED:
         raise MeasurementError(
-            f"{tokens} tokens are scored and llama-perplexity needs at least {MIN_SCORED}: give"
+            f"{tokens} scored tokens; llama-perplexity needs at least {MIN_SCORED}: give"
             " more text, more --chunks or a larger --ctx"
         )
 
