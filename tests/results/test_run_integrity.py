@@ -15,6 +15,7 @@ import zeropoint
 from forked import REFUSED, run_child
 from zeropoint.checkpoints import io
 from zeropoint.errors import CheckpointError
+from zeropoint.results import run_store
 from zeropoint.results.run_checks import ArrayRule, check_arrays
 from zeropoint.results.run_journal import JOURNAL
 from zeropoint.results.run_store import RunFolder
@@ -184,10 +185,8 @@ def test_a_run_goes_on_after_any_call_failed(tmp_path, monkeypatch, kind, step):
 
 
 def test_a_run_of_another_version_is_read_and_not_resumed(tmp_path, monkeypatch):
-    from zeropoint.checkpoints import runs
-
     do_all(tmp_path / "run")
-    monkeypatch.setattr(runs, "__version__", "9.9.9")
+    monkeypatch.setattr(run_store, "__version__", "9.9.9")
     expected = f"was begun by zeropoint {zeropoint.__version__} and cannot be resumed by 9.9.9"
     with pytest.raises(CheckpointError, match=expected):
         start(tmp_path / "run")

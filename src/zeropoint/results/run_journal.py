@@ -20,7 +20,8 @@ from zeropoint.checkpoints.source import RUN_FILE_BYTES, read_file
 from zeropoint.errors import CheckpointError
 
 JOURNAL = "sha256.txt"
-_LINE = re.compile(rb"([0-9a-f]{64})  ([^\n]+)\n")  # the last one may be cut short: no line
+# The names of a run's files are printable ASCII. The last line may be cut short: it is not a line.
+_LINE = re.compile(rb"([0-9a-f]{64})  ([!-~]+)\n")
 
 
 class RunJournal:
@@ -76,19 +77,19 @@ class RunJournal:
         """Read what there is, and cut off a line that a dead process did not complete."""
         found = self._read()
         with plain_errors(self.path):
-            data = read_file(self.path, RUN_FILE_BYTES) if self.path.exists() else b""
+            data = self._data()
             if data and not data.endswith(b"\n"):
                 os.truncate(self.path, data.rfind(b"\n") + 1)
         return found
 
     def _read(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
-        if not self.path.exists():
-            return found
-        data = read_file(self.path, RUN_FILE_BYTES)
-        for sha, name in _LINE.findall(data):
-            found.setdefault(name.decode("utf-8", "surrogateescape"), []).append(sha.decode())
+        for sha, name in _LINE.findall(self._data()):
+            found.setdefault(name.decode(), []).append(sha.decode())
         return found
+
+    def _data(self) -> bytes:
+        return read_file(self.path, RUN_FILE_BYTES) if os.path.lexists(self.path) else b""
 
 
 def _digest(data: io.Bytes) -> str:
