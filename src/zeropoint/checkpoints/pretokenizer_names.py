@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from zeropoint.checkpoints.merging import merge
-from zeropoint.checkpoints.pretokenizers import PRE_TOKENIZERS, plain_spelling
+from zeropoint.checkpoints.pretokenizers import AUTHORS_PATTERNS, PRE_TOKENIZERS, plain_spelling
 from zeropoint.errors import UnsupportedModel, printable
 
 Json = Mapping[str, object]
@@ -37,6 +37,16 @@ def name_pre_tokenizer(path: Path, data: Json, merges: Merges, added: Collection
         f"{path}: ignore_merges is {str(whole_words).lower()}, and GGUF's name for its patterns "
         f"({names[0]}) means the other: token '{printable(lost)}' is not made by merging"
     )
+
+
+def uses_authors_pattern(pre: object) -> bool:
+    """Return whether a pre-tokenizer that has a name in GGUF has another pattern than llama.cpp."""
+    if not isinstance(pre, dict):
+        return False
+    steps, pattern = pre.get("pretokenizers"), pre.get("pattern")
+    if isinstance(steps, list):
+        return any(uses_authors_pattern(step) for step in steps)
+    return isinstance(pattern, dict) and pattern.get("Regex") in AUTHORS_PATTERNS.values()
 
 
 def _unknown(path: Path, reason: str) -> UnsupportedModel:

@@ -8,7 +8,7 @@ runtime.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 _CONTRACTIONS = "'s|'t|'re|'ve|'m|'ll|'d"
 _ANY_CASE = "'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD]"
@@ -147,15 +147,29 @@ def _table() -> dict[str, PreTokenizer]:
 PRE_TOKENIZERS: Mapping[str, PreTokenizer] = _table()
 
 
-def _spellings() -> dict[str, str]:
+def _authors() -> dict[str, str]:
     upper, lower = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
-    ending = f"(?:{_ANY_CASE})?"
+    ending = f"(?i:{_CONTRACTIONS})?"
+    return {
+        _cased(r"\p{N}"): _cased(r"\p{N}", upper=upper, lower=lower),
+        _GPT4O[0]: _cased(r"\p{N}{1,3}", ending, upper, lower),
+    }
+
+
+AUTHORS_PATTERNS: Mapping[str, str] = _authors()
+"""A pattern of the table → that of the model's authors, where llama.cpp's form is only nearly it.
+
+Where the authors have classes for upper and lower case and for combining marks, llama.cpp has ASCII
+letters and no marks: words of other scripts are cut differently.
+"""
+
+
+def _spellings() -> dict[str, str]:
     letters = "".join(
         "-".join(chr(int(code, 16)) for code in part.split("-")) for part in _LETTERS.split()
     )
     return {
-        _cased(r"\p{N}", upper=upper, lower=lower): _cased(r"\p{N}"),
-        _cased(r"\p{N}{1,3}", ending, upper, lower): _GPT4O[0],
+        **{theirs: ours for ours, theirs in AUTHORS_PATTERNS.items()},
         rf"{_GPT2}|\s+": _GPT2,
         rf"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{{L}}\p{{N}}]?+\p{{L}}+|\p{{N}}"
         rf"| ?[^\s\p{{L}}\p{{N}}]++[\r\n]*|\s*[\r\n]|{_SPACES}": _BAILING[0],
@@ -165,19 +179,21 @@ def _spellings() -> dict[str, str]:
 
 
 SPELLINGS: Mapping[str, str] = _spellings()
-"""A pattern as a folder's tokenizer.json spells it → how the table above does.
-
-The two cased patterns (tekken, gpt-4o) are not quite the same: where the authors have classes for
-upper and lower case and for combining marks, llama.cpp has ASCII letters and no marks. Text is cut
-as llama.cpp does it, which differs inside of words that mix cases beyond ASCII or have marks.
-"""
+"""A pattern as a folder's tokenizer.json spells it → how the table above does."""
 
 
 def plain_spelling(pattern: str) -> str:
     """Return a folder's pattern as the table spells it, or the pattern itself."""
+    pattern = SPELLINGS.get(pattern, pattern)
     for group in (f"(?i:{_CONTRACTIONS})", "(?i:'s|'t|'re|'ve|'m|'d|'ll)"):
         pattern = pattern.replace(group, f"(?:{_ANY_CASE})")
     return SPELLINGS.get(pattern, pattern)
+
+
+def authors_form(pre: PreTokenizer) -> PreTokenizer:
+    """Return a pre-tokenizer with the patterns of the model's authors (see AUTHORS_PATTERNS)."""
+    patterns = tuple(AUTHORS_PATTERNS.get(pattern, pattern) for pattern in pre.patterns)
+    return replace(pre, patterns=patterns)
 
 
 def stated_pre_tokenizer(metadata: Mapping[str, object]) -> str | None:

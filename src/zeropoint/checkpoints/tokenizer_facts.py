@@ -1,13 +1,15 @@
 """Facts about a tokenizer that GGUF has no key for, in one key of ours: `zeropoint.tokenizer`.
 
     {"stops": [7], "special_tokens": {"eos_token": "</s>"},
-     "lstrip": [], "rstrip": [4], "single_word": [], "space_prefix": "first"}
+     "lstrip": [], "rstrip": [4], "single_word": [], "space_prefix": "first",
+     "normalizer": "NFC", "authors_pattern": true}
 
 JSON. Each field is there only if GGUF's own keys, read as llama.cpp reads them, say something else:
 `stops` are further ids that end a generation, `special_tokens` what a chat template sees under
 these names, the three lists which special tokens take white space or are found as whole words.
 `space_prefix`: a space is put in front of what begins a text ("first"), or of what follows a
-special token too ("always"), but only where there is none.
+special token too ("always"), but only where there is none. `normalizer`: text is composed first.
+`authors_pattern`: text is cut by the pattern of the model's authors instead of llama.cpp's form.
 """
 
 import json
@@ -30,6 +32,8 @@ class TokenizerFacts:
     special_tokens: Mapping[str, str] | None = None
     matching: Matching | None = None
     space_prefix: str | None = None
+    composes: bool = False  # Unicode's normal form C
+    authors_pattern: bool = False
 
     def as_metadata(self) -> dict[str, object]:
         """Return the key, or nothing if there is nothing to say."""
@@ -42,6 +46,10 @@ class TokenizerFacts:
             data |= {name: sorted(getattr(self.matching, name)) for name in _SETS}
         if self.space_prefix is not None:
             data["space_prefix"] = self.space_prefix
+        if self.composes:
+            data["normalizer"] = "NFC"
+        if self.authors_pattern:
+            data["authors_pattern"] = True
         return {TOKENIZER_KEY: json.dumps(data, ensure_ascii=False)} if data else {}
 
 
@@ -64,6 +72,8 @@ def read_tokenizer_facts(path: Path, metadata: Mapping[str, object], tokens: int
     prefix = data.get("space_prefix")
     if prefix not in (None, "first", "always"):
         raise CheckpointError(path, "space_prefix is unknown", field=TOKENIZER_KEY)
+    if data.get("normalizer") not in (None, "NFC"):
+        raise CheckpointError(path, "normalizer is unknown", field=TOKENIZER_KEY)
     matching = None
     if any(name in data for name in _SETS):
         lstrip, rstrip, single = (_ids(path, data.get(name, ()), tokens) for name in _SETS)
@@ -73,6 +83,8 @@ def read_tokenizer_facts(path: Path, metadata: Mapping[str, object], tokens: int
         special_tokens=named,
         matching=matching,
         space_prefix=prefix,
+        composes="normalizer" in data,
+        authors_pattern=data.get("authors_pattern") is True,
     )
 
 

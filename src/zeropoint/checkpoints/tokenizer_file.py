@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from zeropoint.checkpoints.chat_templates import chat_template_setting
 from zeropoint.checkpoints.piece_rules import SPACE
-from zeropoint.checkpoints.pretokenizers import PRE_TOKENIZERS, stated_pre_tokenizer
+from zeropoint.checkpoints.pretokenizers import PRE_TOKENIZERS, authors_form, stated_pre_tokenizer
 from zeropoint.checkpoints.special_tokens import GGUF_NAMES
 from zeropoint.checkpoints.token_rules import matching_by_name
-from zeropoint.checkpoints.tokenizer_facts import read_tokenizer_facts
+from zeropoint.checkpoints.tokenizer_facts import TokenizerFacts, read_tokenizer_facts
 from zeropoint.errors import CheckpointError, UnsupportedModel
 from zeropoint.formats import F32
 
@@ -32,16 +32,16 @@ def make_tokenizer(metadata: Metadata) -> tuple[Json, Json]:
     """
     tokens = list(_sequence(metadata, "tokenizer.ggml.tokens"))
     kinds = np.asarray(metadata.get("tokenizer.ggml.token_type", np.ones(len(tokens), np.int32)))
+    facts = read_tokenizer_facts(Path("the source"), metadata, len(tokens))
     model = metadata.get("tokenizer.ggml.model")
     if model == "gpt2":
-        data = _byte_level(metadata, tokens)
+        data = _byte_level(metadata, tokens, facts)
     elif model == "llama":
         data = _pieces(metadata, tokens, kinds)
     else:
         raise UnsupportedModel(
             f"a vocabulary of kind {model!r} cannot be written as tokenizer.json"
         )
-    facts = read_tokenizer_facts(Path("the source"), metadata, len(tokens))
     special = np.flatnonzero(np.isin(kinds, (CONTROL, USER_DEFINED, UNKNOWN))).tolist()
     matching = facts.matching or matching_by_name(metadata, tokens, special)
     data["added_tokens"] = [
@@ -56,6 +56,8 @@ def make_tokenizer(metadata: Metadata) -> tuple[Json, Json]:
         }
         for index in special
     ]
+    if facts.composes:
+        data["normalizer"] = {"type": "NFC"}
     if facts.space_prefix is not None:  # instead of a normalizer
         data["normalizer"] = None
         data["pre_tokenizer"] = {
@@ -116,11 +118,13 @@ def _frame(model: Json) -> Json:
     }
 
 
-def _byte_level(metadata: Metadata, tokens: list[str]) -> Json:
+def _byte_level(metadata: Metadata, tokens: list[str], facts: TokenizerFacts) -> Json:
     name = stated_pre_tokenizer(metadata) or "default"
     pre = PRE_TOKENIZERS.get(name)
     if pre is None:
         raise UnsupportedModel(f"pre-tokenizer {name!r} is not known here")
+    if facts.authors_pattern:
+        pre = authors_form(pre)
     byte_level = {
         "type": "ByteLevel",
         "add_prefix_space": False,

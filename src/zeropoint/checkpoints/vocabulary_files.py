@@ -4,8 +4,7 @@ tokenizer.json says what the tokens are; tokenizer_config.json which of them beg
 tokenizer.model, where there is one, what score each piece of SentencePiece has. Two kinds of
 vocabulary are supported: byte pairs by rank ("gpt2") and SentencePiece's pieces by score ("llama").
 
-Settings that are not read because they change no id: `normalizer: NFC` of byte pairs (text that is
-not composed gets the ids that llama.cpp gives it), `clean_up_tokenization_spaces` and `decoder`
+Settings that are not read because they change no id: `clean_up_tokenization_spaces` and `decoder`
 (only text that is shown), `truncation`, `padding`, `model_max_length` and the sides of both (only
 batches), `legacy` and `add_prefix_space` of tokenizer_config.json (tokenizer.json says what they
 led to), `normalized` of added tokens (see `added_tokens`).
@@ -23,7 +22,7 @@ from zeropoint.checkpoints.added_tokens import AddedToken, matching_of, read_add
 from zeropoint.checkpoints.chat_templates import read_chat_templates
 from zeropoint.checkpoints.folder import find_in_folder, read_folder_json
 from zeropoint.checkpoints.piece_rules import SPACE, Spaces, check_pieces, read_spaces
-from zeropoint.checkpoints.pretokenizer_names import name_pre_tokenizer
+from zeropoint.checkpoints.pretokenizer_names import name_pre_tokenizer, uses_authors_pattern
 from zeropoint.checkpoints.sentencepiece import read_scores
 from zeropoint.checkpoints.special_tokens import read_names, read_special_tokens
 from zeropoint.checkpoints.token_rules import CONTROL_TEXTS, matching_by_name
@@ -84,6 +83,8 @@ def read_vocabulary_files(folder: Path, rows: int, *, name: str = "") -> dict[st
         special_tokens=special.named,
         matching=None if matching.same_ids(by_name) else matching,
         space_prefix=spaces.prefix if spaces.prefix in ("always", "first") else None,
+        composes=not pieces and bool(_kinds_of(data.get("normalizer"), "normalizers")),
+        authors_pattern=not pieces and uses_authors_pattern(data.get("pre_tokenizer")),
     )
     _warn_of_own_facts(folder, facts, tokens)
     return keys | facts.as_metadata()
@@ -269,6 +270,8 @@ def _warn_of_own_facts(folder: Path, facts: TokenizerFacts, tokens: Sequence[str
         said.append(f"white space and words around special tokens{some}")
     if facts.space_prefix is not None:
         said.append("a space in front of a text only where there is none (Metaspace)")
+    if facts.authors_pattern:
+        said.append("the pattern that cuts words of other scripts than ASCII")
     if said:
         LOG.warning(
             f"{folder}: GGUF has no key for {', for '.join(said)}; zeropoint follows the folder, "

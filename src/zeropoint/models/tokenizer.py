@@ -1,5 +1,7 @@
 """Text to token ids and back, by the vocabulary of the file: the ids are llama.cpp's.
 
+Where the file was made of a folder that says more than GGUF has keys for (`zeropoint.tokenizer`),
+they are those of the folder, which is what the model was trained with.
 Plain text never becomes a control token, whatever it says; chat text (`special=True`) does.
 Decoding works on bytes: a token may be a part of a character, which is held back until it is whole.
 """
@@ -8,12 +10,13 @@ from codecs import getincrementaldecoder
 from collections.abc import Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING
+from unicodedata import normalize
 
 import numpy as np
 
 from zeropoint.checkpoints import Checkpoint
 from zeropoint.checkpoints.merging import merge
-from zeropoint.checkpoints.pretokenizers import PRE_TOKENIZERS, PreTokenizer
+from zeropoint.checkpoints.pretokenizers import PRE_TOKENIZERS, PreTokenizer, authors_form
 from zeropoint.errors import CheckpointError, UnsupportedModel
 from zeropoint.models.partition import Partition
 from zeropoint.models.vocabulary import SEARCHED, Kind, Vocabulary, read_vocabulary
@@ -121,7 +124,7 @@ class Tokenizer:
             raise CheckpointError(
                 self._source, "this key is missing", field="tokenizer.ggml.merges"
             )
-        self._pre = pre
+        self._pre = authors_form(pre) if vocabulary.authors_pattern else pre
         self._prefixed = False
         self._begins = pre.begins
         merges = list(vocabulary.merges)
@@ -207,6 +210,8 @@ class Tokenizer:
 
     def _encode_part(self, text: str, after_special: bool, first: bool) -> list[int]:
         """Encode text between special tokens; `first`: it begins the whole text."""
+        if self.vocabulary.composes:
+            text = normalize("NFC", text)
         if self.vocabulary.model == "gpt2":
             return self._encode_bytes(text)
         match self.vocabulary.space_prefix:

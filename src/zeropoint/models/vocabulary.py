@@ -61,7 +61,10 @@ class Vocabulary:
     pad: int | None = None
     special_tokens: Mapping[str, str] = field(default_factory=dict)  # what templates see, by name
     matching: Matching = field(default_factory=Matching)  # how special tokens are found in text
-    space_prefix: str | None = None  # None: as `add_space_prefix` says; see `tokenizer_facts`
+    # As `tokenizer_facts` has them; by default, as llama.cpp reads the other keys.
+    space_prefix: str | None = None
+    composes: bool = False
+    authors_pattern: bool = False
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -117,6 +120,8 @@ def read_vocabulary(checkpoint: Checkpoint) -> Vocabulary:
         or {name: tokens[index] for name, index in named.items() if index is not None},
         matching=matching,
         space_prefix=facts.space_prefix,
+        composes=facts.composes,
+        authors_pattern=facts.authors_pattern,
     )
 
 
