@@ -42,7 +42,9 @@ def quantize(tool: str, words: argparse.Namespace, preset: str, output: Path) ->
     else:
         command = [str(Path(os.environ["LLAMA_BIN"]) / "llama-quantize"), "--imatrix", imatrix]
         command += [source, str(output), preset, threads]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}: {done.stderr[-2000:]}")
 
 
 def layout(path: Path) -> dict[str, tuple[str, int]]:
@@ -81,6 +83,8 @@ def measure(words: argparse.Namespace, done: set[tuple[str, str]]) -> None:
                 if words.log:
                     with words.log.open("a") as log:
                         print(json.dumps(whole), file=log)
+            for quant in quants.values():
+                quant.unlink()
 
 
 def bytes_of_both(ours: Path, theirs: Path) -> int:
