@@ -13,7 +13,9 @@ import pytest
 
 import zeropoint
 from forked import REFUSED, run_child
+from tinymodels import write_model
 from zeropoint.checkpoints import io
+from zeropoint.cli import main
 from zeropoint.errors import CheckpointError
 from zeropoint.results import run_store
 from zeropoint.results.run_checks import ArrayRule, check_arrays
@@ -90,6 +92,25 @@ def test_a_run_is_written_by_one_process_and_read_by_others(holder, tmp_path):
     holder.kill()
     holder.wait()
     assert start(tmp_path / "run").chunks_done() == 1
+
+
+def test_quantize_is_refused_before_its_work_where_its_run_is_in_use(holder, tmp_path, capsys):
+    model, output = write_model(tmp_path / "m.gguf"), tmp_path / "out.gguf"
+    words = ["quantize", str(model), str(output), "--to", "Q8_0", "--run", str(tmp_path / "run")]
+    assert main(words) == 2
+    assert "is in use by another process" in capsys.readouterr().err and not output.exists()
+
+
+@pytest.mark.parametrize("journal", ["pipe", "link"])
+def test_a_journal_that_is_no_file_is_refused(tmp_path, journal):
+    do_all(tmp_path / "run")
+    path = tmp_path / "run" / JOURNAL
+    path.rename(tmp_path / "elsewhere")
+    os.mkfifo(path) if journal == "pipe" else path.symlink_to(tmp_path / "elsewhere")
+    before = (tmp_path / "elsewhere").read_bytes()
+    with pytest.raises(CheckpointError, match=r"sha256\.txt"):
+        RunFolder.open(tmp_path / "run").save_table("answers", [])
+    assert (tmp_path / "elsewhere").read_bytes() == before
 
 
 def test_a_link_to_a_run_is_the_run(holder, tmp_path):

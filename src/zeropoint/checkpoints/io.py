@@ -90,7 +90,7 @@ def open_lock(path: Path) -> int:
     """Open or create a file that is only there to be locked; never through a link."""
     _meet(writes=True)
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-    return os.open(path, flags, 0o600)
+    return os.open(path, flags, 0o666)
 
 
 def open_dir(path: Path) -> int:

@@ -16,12 +16,11 @@ from typing import Any
 
 from zeropoint.checkpoints import io
 from zeropoint.checkpoints.atomic import plain_errors, write_file
-from zeropoint.checkpoints.source import RUN_FILE_BYTES, read_file
-from zeropoint.errors import CheckpointError
+from zeropoint.checkpoints.source import read_file
 
 JOURNAL = "sha256.txt"
-# The names of a run's files are printable ASCII. The last line may be cut short: it is not a line.
-_LINE = re.compile(rb"([0-9a-f]{64})  ([!-~]+)\n")
+JOURNAL_BYTES = 64 << 20  # at most: about 700,000 lines
+_LINE = re.compile(rb"([0-9a-f]{64})  ([^\n]+)\n")  # the last one may be cut short: no line
 
 
 class RunJournal:
@@ -54,7 +53,7 @@ class RunJournal:
         for _ in range(2):  # a file may have been written since the journal was read
             if self._hashes is not None and found in self._hashes.get(name, ()):
                 return True
-            self._hashes = self._read()
+            self._hashes = _parse(self._bytes())
         return False
 
     def compact(self) -> None:
@@ -68,28 +67,33 @@ class RunJournal:
         found = (self._hashes or {})[name]
         if len(found) > 1 and name not in self._noted:
             # A process that died had written down a file that it may not have written.
-            with contextlib.suppress(CheckpointError):
-                digest = _digest(read_file(self.path.parent / name, RUN_FILE_BYTES))
+            with contextlib.suppress(OSError):
+                digest = _digest((self.path.parent / name).read_bytes())
                 return digest if digest in found else found[-1]
         return found[-1]
 
     def _begin(self) -> dict[str, list[str]]:
         """Read what there is, and cut off a line that a dead process did not complete."""
-        found = self._read()
-        with plain_errors(self.path):
-            data = self._data()
-            if data and not data.endswith(b"\n"):
-                os.truncate(self.path, data.rfind(b"\n") + 1)
-        return found
+        data = self._bytes()
+        complete = data.rfind(b"\n") + 1
+        if complete < len(data):
+            with plain_errors(self.path):
+                descriptor = io.open_lock(self.path)
+                try:
+                    os.ftruncate(descriptor, complete)
+                finally:
+                    os.close(descriptor)
+        return _parse(data)
 
-    def _read(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = {}
-        for sha, name in _LINE.findall(self._data()):
-            found.setdefault(name.decode(), []).append(sha.decode())
-        return found
+    def _bytes(self) -> bytes:
+        return read_file(self.path, JOURNAL_BYTES) if os.path.lexists(self.path) else b""
 
-    def _data(self) -> bytes:
-        return read_file(self.path, RUN_FILE_BYTES) if os.path.lexists(self.path) else b""
+
+def _parse(data: bytes) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for digest, name in _LINE.findall(data):
+        found.setdefault(name.decode("utf-8", "surrogateescape"), []).append(digest.decode())
+    return found
 
 
 def _digest(data: io.Bytes) -> str:

@@ -59,7 +59,7 @@ def _lock_of(path: Path, descriptor: int) -> RunLock:
     lock = RunLock(descriptor)
     if not io.lock(descriptor):
         raise CheckpointError(
-            path, "is in use by another process; wait until it ends, or choose another --run"
+            path, "is in use by another process; wait until it ends, or choose another folder"
         )
     _held[status.st_dev, status.st_ino] = lock
     return lock
