@@ -116,3 +116,23 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
         with pytest.raises(UnsupportedModel, match=r"\.gguf"):
             as_folder(source, tmp_path / "other", "Q4_0")
     assert read_tokenizer(open_checkpoint(file)).encode("the cat")
+
+
+def test_two_exports_to_one_folder_leave_what_the_first_one_wrote(tmp_path: Path) -> None:
+    source = open_checkpoint(write_model(tmp_path / "tiny.gguf"))
+    straight = as_folder(source, tmp_path / "straight")
+    first = export_folder(source, tmp_path / "folder", FORMATS["F32"], threads=1)
+    for _ in range(3):
+        next(first)
+        for overwrite in (False, True):
+            second = export_folder(
+                source, tmp_path / "folder", FORMATS["BF16"], threads=1, overwrite=overwrite
+            )
+            with pytest.raises(CheckpointError, match="is being written by another process"):
+                list(second)
+    list(first)
+    for path in straight.iterdir():
+        assert (tmp_path / "folder" / path.name).read_bytes() == path.read_bytes()
+    list(export_folder(source, tmp_path / "folder", FORMATS["BF16"], threads=1, overwrite=True))
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["folder", "straight", "tiny.gguf"]
