@@ -84,6 +84,7 @@ NEUTRAL_VALUES: Mapping[str, tuple[float, ...]] = dict.fromkeys(_ABSENT.split(),
     "logit_scale": (0, 1),
     "residual_scale": (0, 1),
     "rope.freq_base_swa": (10000.0,),  # llama.cpp's default; there are no windowed layers
+    "rope.scale_linear": (0,),
     "rope.scaling.alpha": (0, 1),
     "rope.scaling.yarn_attn_factor": (1,),  # llama.cpp overwrites it; transformers has no such key
     "rope.scaling.yarn_beta_fast": (32,),  # llama.cpp's defaults, of positions that yarn does not
@@ -98,6 +99,7 @@ REPETITIONS: Mapping[str, str] = {
     "attention.value_length_swa": "attention.value_length",
     "rope.dimension_count_swa": "rope.dimension_count",
     "rope.freq_base_swa": "rope.freq_base",
+    "rope.scale_linear": "rope.scaling.factor",  # the old name
 }
 
 # Keys outside of the architecture's describe the file, the tokenizer or another part of a product.
