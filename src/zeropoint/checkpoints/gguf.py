@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+import numpy as np
+
 from zeropoint.checkpoints.base import TensorInfo
 from zeropoint.checkpoints.cursor import Cursor
 from zeropoint.checkpoints.source import SourceFile
@@ -47,6 +49,7 @@ NAME_BYTES = 63  # llama.cpp keeps 64 with the NUL that ends them
 AXES = 4  # of a tensor, as ggml
 ALIGNMENT = 1 << 20
 ALIGNMENT_KEY = "general.alignment"
+SMALL_ARRAY_BYTES = 4096  # smaller arrays inside of an array share one piece of memory
 PADDING_READ = 4096  # bytes of each tensor's padding that are looked at
 
 GGML_TYPES = {
@@ -180,7 +183,11 @@ class _Values:
                 cursor.fail(f"the file has more than {ARRAYS_IN_ARRAYS} arrays in arrays", "count")
             return [self._read_array(depth + 1) for _ in range(count)]
         cursor.need(count * least, "elements")
-        data = cursor.file.read(cursor.position, count * least)
+        if depth > 1 and count * least <= SMALL_ARRAY_BYTES:  # there may be 65,536 of them
+            window, start = cursor.peek(count * least)
+            data = np.frombuffer(window, np.uint8, count * least, start)
+        else:
+            data = cursor.file.read(cursor.position, count * least)
         if kind == BOOL and count and data.max() > 1:
             first = int((data > 1).argmax())
             cursor.fail("a bool is 0 or 1", f"element {first}", at=cursor.position + first)

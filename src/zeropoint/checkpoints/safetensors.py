@@ -13,6 +13,8 @@ Layout after the README of safetensors 0.8, 2026-05.
 import math
 import re
 import struct
+from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from zeropoint.checkpoints.base import TensorInfo
@@ -52,15 +54,21 @@ def read_safetensors(file: SourceFile) -> tuple[dict[str, str], list[TensorInfo]
     size, data = _read_header(file)
     scanner = Scanner(data, file.path, 8)
     metadata: dict[str, str] = {}
-    entries: dict[str, _Entry] = {}
+    tensors: list[TensorInfo] = []
+    places = array("Q")  # of their entries, for messages
+    shapes: dict[tuple[int, ...], tuple[int, ...]] = {}  # most are alike, and none is kept twice
     for name in scanner.keys(TENSORS + 1, NAME_BYTES, "tensor"):
         if name == _METADATA:
             metadata = _read_metadata(scanner)
         else:
-            entries[name] = _read_entry(scanner, name)
+            entry = _read_entry(scanner, name)
+            shape = shapes.setdefault(entry.shape, entry.shape)
+            nbytes, offset = entry.end - entry.begin, 8 + size + entry.begin
+            tensors.append(TensorInfo(name, shape, entry.format, nbytes, file.path, offset))
+            places.append(entry.place)
         scanner.item = "header"
     scanner.end()
-    return metadata, _check_data(file, 8 + size, entries)
+    return metadata, _check_data(file, 8 + size, tensors, places)
 
 
 def _read_header(file: SourceFile) -> tuple[int, bytes]:
@@ -153,27 +161,27 @@ def _check_size(
         scanner.fail(reason, "data_offsets", at=place)
 
 
-def _check_data(file: SourceFile, start: int, entries: dict[str, _Entry]) -> list[TensorInfo]:
+def _check_data(
+    file: SourceFile, start: int, tensors: list[TensorInfo], places: Sequence[int]
+) -> list[TensorInfo]:
     """Check that the tensors cover the data exactly, and return them in its order."""
-    tensors: list[TensorInfo] = []
-    expected = 0
-    size = file.size - start
-    for name, entry in sorted(entries.items(), key=lambda item: (item[1].begin, item[1].end)):
+    expected = start
+    order = sorted(range(len(tensors)), key=lambda i: (tensors[i].offset, tensors[i].nbytes))
+    for index in order:
+        tensor = tensors[index]
+        begin, end = tensor.offset - start, tensor.offset + tensor.nbytes - start
         reason = ""
-        if entry.begin < expected:
-            reason = f"{entry.begin} overlaps the tensor before it, which ends at {expected}"
-        elif entry.begin > expected:
-            reason = f"{entry.begin} leaves a gap after {expected}"
-        elif entry.end > size:
-            reason = f"{entry.end} is past the end of the data, which has {size} bytes"
+        if tensor.offset < expected:
+            reason = f"{begin} overlaps the tensor before it, which ends at {expected - start}"
+        elif tensor.offset > expected:
+            reason = f"{begin} leaves a gap after {expected - start}"
+        elif start + end > file.size:
+            reason = f"{end} is past the end of the data, which has {file.size - start} bytes"
         if reason:
-            field = f"tensor '{printable(name)}' data_offsets"
-            raise CheckpointError(file.path, reason, offset=entry.place, field=field)
-        expected = entry.end
-        offset = start + entry.begin
-        nbytes = entry.end - entry.begin
-        tensors.append(TensorInfo(name, entry.shape, entry.format, nbytes, file.path, offset))
-    if expected != size:
-        reason = f"{size - expected} bytes follow the last tensor"
-        raise CheckpointError(file.path, reason, offset=start + expected, field="end")
-    return tensors
+            field = f"tensor '{printable(tensor.name)}' data_offsets"
+            raise CheckpointError(file.path, reason, offset=places[index], field=field)
+        expected = start + end
+    if expected != file.size:
+        reason = f"{file.size - expected} bytes follow the last tensor"
+        raise CheckpointError(file.path, reason, offset=expected, field="end")
+    return [tensors[index] for index in order]
