@@ -1,5 +1,6 @@
 """What may be replaced: with --overwrite a model, without it a page of ours, never an input."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,8 @@ def test_a_model_is_replaced_only_with_overwrite(
 def test_an_exported_folder_is_replaced_only_with_overwrite(
     tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    assert zeropoint("quantize", tiny, tmp_path / "new" / "folder", "-q", "--to", "BF16") == 0
+    shutil.rmtree(tmp_path / "new")
     folder = tmp_path / "out"
     folder.mkdir()  # an empty folder holds nothing that could be lost
     export = ("quantize", tiny, folder, "-q", "--to")

@@ -9,7 +9,7 @@ import typer
 
 from zeropoint.cli import measuring
 from zeropoint.cli.output import AsJson, Output, Quiet
-from zeropoint.cli.paths import Overwrite, Reads, Writes
+from zeropoint.cli.paths import Reads, Writes
 from zeropoint.cli.progress import AsProgress, Progress
 from zeropoint.cli.reporting import Report, run_folder, write_report
 
@@ -82,7 +82,14 @@ def measure(
         ),
         Writes("file", needs="ref"),
     ] = None,
-    overwrite: Overwrite = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Replace the file of --llama-base if it exists. Without this option an existing"
+            " file is an error. An input is never replaced.",
+        ),
+    ] = False,
     threads: measuring.Threads = None,
     progress: AsProgress = Progress.auto,
     as_json: AsJson = False,

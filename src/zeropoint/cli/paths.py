@@ -267,7 +267,8 @@ def _check_what_is_there(target: Target, places: Sequence[Path], *, overwrite: b
         )
     if not os.path.lexists(target.real):
         parent = target.real.parent
-        if target.kind not in ("folder", "place") and not (parent in places or parent.is_dir()):
+        made = target.is_folder or target.kind == "place" or parent in places
+        if not made and not parent.is_dir():
             raise OutputError(f"{target}: its directory does not exist")
     elif (target.is_folder or target.kind == "place") and not target.real.is_dir():
         raise OutputError(f"{target} is a file; a folder is written there, so choose another name")
