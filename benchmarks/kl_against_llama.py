@@ -38,7 +38,7 @@ def quantize(tool: str, words: argparse.Namespace, preset: str, output: Path) ->
     source, imatrix, threads = str(words.reference), str(words.imatrix), str(words.threads)
     if tool == "zeropoint":
         command = [sys.executable, "-m", "zeropoint", "quantize", source, str(output), "--quiet"]
-        command += ["--to", preset, "--imatrix", imatrix, "--threads", threads]
+        command += ["--to", preset, "--imatrix", imatrix, "--threads", threads, "--overwrite"]
     else:
         command = [str(Path(os.environ["LLAMA_BIN"]) / "llama-quantize"), "--imatrix", imatrix]
         command += [source, str(output), preset, threads]

@@ -241,7 +241,7 @@ def measure(arguments: argparse.Namespace) -> list[dict]:
         reference = Reference(*arguments.files, arguments.chunks, arguments.threads, work)
         for name in arguments.quants.split(","):
             quant = Path(folder) / "quant.gguf"
-            words = ["quantize", str(reference.path), str(quant), "--to", name, "--quiet"]
+            words = ["quantize", str(reference.path), str(quant), "--to", name, "-q", "--overwrite"]
             made = [sys.executable, "-m", "zeropoint", *words, "--threads", str(arguments.threads)]
             subprocess.run(made, check=True, stdout=subprocess.DEVNULL)
             rows.append({"quant": name, **reference.against(quant)})

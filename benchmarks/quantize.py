@@ -71,7 +71,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         mine, other = f"{folder}/ours.gguf", f"{folder}/theirs.gguf"
         options = ["--to", asked.to, "--threads", str(asked.threads)]
-        zeropoint = [sys.executable, "-m", "zeropoint", "quantize", asked.model, mine]
+        zeropoint = [
+            sys.executable,
+            "-m",
+            "zeropoint",
+            "quantize",
+            asked.model,
+            mine,
+            "--overwrite",
+        ]
         peer = [asked.peer, __file__, asked.model, "--peer-side", other]
         for _ in range(asked.rounds):
             ours.append(run([*zeropoint, *options, "--requantize", "--json", "--progress=none"]))

@@ -23,6 +23,10 @@ def zeropoint(*words: str | Path) -> int:
     return main([str(word) for word in words])
 
 
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def refused(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
     capsys.readouterr()
     assert zeropoint(*words) == 2
@@ -142,6 +146,14 @@ def test_a_page_never_replaces_a_model(
         (["report", "r", "-o", "none/page.html"], "its directory does not exist"),
         (["calibrate", "M", "-o", "none/i.gguf"], "its directory does not exist"),
         (["report", "r", "-o", "."], "is not a regular file"),
+        (["measure", "folder", "--as", "Q8_0", "--keep", "folder"], "is the input QUANT folder"),
+        (["measure", "folder", "--as", "Q8_0", "--keep", "."], "holds the input QUANT folder"),
+        (["quantize", "folder", ".", "--to", "BF16"], "OUTPUT . holds the input MODEL folder"),
+        (["quantize", "folder", "folder/", "--to", "BF16"], "is the input MODEL folder"),
+        (
+            ["tasks", "M", "--lm-eval", "x", "--include", "folder", "--report", "folder/t.yaml"],
+            "--report folder/t.yaml is a file of the input --include folder",
+        ),
         (["measure", "M", "--as", "Q8_0", "--run", "note.txt"], "is a file; a folder is written"),
         (["quantize", "M", "note", "--to", "BF16", "--overwrite"], "is a file; a folder"),
         (["demo", "M", "--keep", "note.txt"], "is a file; a folder is written"),
@@ -163,9 +175,11 @@ def test_what_could_not_be_written_is_refused_before_anything_runs(
     monkeypatch.chdir(tmp_path)
     for name in ("M.gguf", "note.txt", "note", ".i.gguf.part", ".i.recipe.part"):
         (tmp_path / name).write_bytes(tiny.read_bytes() if name == "M.gguf" else b"mine")
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "t.yaml").write_text("mine")
+    before = content(tmp_path)
     assert said in refused(capsys, *("M.gguf" if word == "M" else word for word in words))
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert content(tmp_path) == before
 
 
 def test_what_lies_in_a_folder_that_is_read_may_still_be_written(
