@@ -14,7 +14,7 @@ import typer
 from file_kinds import KINDS
 from tinymodels import write_model
 from zeropoint.cli import app, main
-from zeropoint.cli.paths import Reads, roles
+from zeropoint.cli.paths import InputRole, roles
 
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 NO_MODEL = {("measure", "imatrix"), ("quantize", "imatrix"), ("plan", "runs"), ("studio", "root"),
@@ -30,7 +30,7 @@ def places() -> Iterator[tuple[str, Any]]:
         notes = roles(command)
         for parameter in command.params:
             place = verb, parameter.name
-            if notes.get(parameter.name) is Reads.MODEL and place not in NO_MODEL:
+            if notes.get(parameter.name) is InputRole.MODEL and place not in NO_MODEL:
                 yield verb, parameter
 
 

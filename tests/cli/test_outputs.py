@@ -15,7 +15,7 @@ import pytest
 import typer
 
 from zeropoint.cli import app, main
-from zeropoint.cli.paths import Reads, Writes, label_of, roles
+from zeropoint.cli.paths import InputRole, OutputRole, label_of, roles
 
 COMMAND: Any = typer.main.get_command(app)
 # Parameters that are text and name no file. Every other text or path has a note in its annotation.
@@ -62,9 +62,9 @@ class Pair:
         return f"{self.verb} {label_of(self.output)} {label_of(self.input)}"
 
     @property
-    def note(self) -> Writes:
+    def note(self) -> OutputRole:
         found = roles(COMMAND.commands[self.verb])[self.output.name]
-        assert isinstance(found, Writes)
+        assert isinstance(found, OutputRole)
         return found
 
     def words(self, output: str, given: str, other: str) -> list[str]:
@@ -81,7 +81,7 @@ def command_line(verb: str, values: dict[str, str], other: str) -> list[str]:
     for parameter in COMMAND.commands[verb].params:
         value = values.get(parameter.name)
         if value is None and parameter.required:
-            value = other + ".gguf" if isinstance(notes[parameter.name], Writes) else other
+            value = other + ".gguf" if isinstance(notes[parameter.name], OutputRole) else other
         if parameter.name == "overwrite":
             words.append("--overwrite")
         elif value is not None:
@@ -94,7 +94,7 @@ def writers() -> dict[str, list[Any]]:
     found = {}
     for verb, command in COMMAND.commands.items():
         notes = roles(command)
-        outputs = [p for p in command.params if isinstance(notes.get(p.name), Writes)]
+        outputs = [p for p in command.params if isinstance(notes.get(p.name), OutputRole)]
         if outputs:
             found[verb] = outputs
     return found
@@ -104,7 +104,9 @@ def pairs() -> list[Pair]:
     found = []
     for verb, outputs in writers().items():
         notes = roles(COMMAND.commands[verb])
-        inputs = [p for p in COMMAND.commands[verb].params if isinstance(notes.get(p.name), Reads)]
+        inputs = [
+            p for p in COMMAND.commands[verb].params if isinstance(notes.get(p.name), InputRole)
+        ]
         found += [Pair(verb, output, given) for output in outputs for given in inputs]
     return found
 
@@ -126,10 +128,10 @@ def refused(words: list[str], folder: Path, capsys: pytest.CaptureFixture[str]) 
     return said
 
 
-def make_input(folder: Path, reads: Reads) -> Path:
+def make_input(folder: Path, reads: InputRole) -> Path:
     """A file as a parameter of this kind takes it."""
     path = folder / {"model": "in.gguf", "file": "in.txt", "names": "in.recipe"}[reads.value]
-    path.write_bytes(b"GGUF" + bytes(20) if reads is Reads.MODEL else b"* Q4_K\n")
+    path.write_bytes(b"GGUF" + bytes(20) if reads is InputRole.MODEL else b"* Q4_K\n")
     return path
 
 
@@ -157,11 +159,11 @@ def test_no_output_is_an_input(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     note = roles(COMMAND.commands[pair.verb])[pair.input.name]
-    assert isinstance(note, Reads)
+    assert isinstance(note, InputRole)
     given = make_input(tmp_path, note)
     output = spelled(given, spelling)
     (tmp_path / "more").mkdir()
-    other = str(make_input(tmp_path / "more", Reads.MODEL))
+    other = str(make_input(tmp_path / "more", InputRole.MODEL))
     said = refused(pair.words(output, str(given), other), tmp_path, capsys)
     assert f"{label_of(pair.output)} {Path(output)} is the input" in said
     assert f"{label_of(pair.input)} {given}" in said
@@ -183,16 +185,16 @@ def test_no_output_folder_holds_an_input(
     folder = tmp_path / "folder"
     folder.mkdir()
     note = roles(COMMAND.commands[pair.verb])[pair.input.name]
-    assert isinstance(note, Reads)
+    assert isinstance(note, InputRole)
     given = make_input(folder, note)
-    other = str(make_input(tmp_path, Reads.MODEL))
+    other = str(make_input(tmp_path, InputRole.MODEL))
     output = spelled(folder, spelling)
     said = refused(pair.words(output, str(given), other), tmp_path, capsys)
     assert f"{label_of(pair.output)} {Path(output)} holds the input {label_of(pair.input)}" in said
 
 
 FILES = [pair for pair in PAIRS if pair.note.kind in ("file", "model", "page")
-         and roles(COMMAND.commands[pair.verb])[pair.input.name] is Reads.MODEL]  # fmt: skip
+         and roles(COMMAND.commands[pair.verb])[pair.input.name] is InputRole.MODEL]  # fmt: skip
 
 
 @pytest.mark.parametrize("spelling", ["the same name", "symbolic link", "hard link"])
@@ -213,7 +215,7 @@ def test_no_output_is_one_of_the_files_that_an_input_stands_for(
     for path in (given, file):
         path.write_bytes(b"GGUF")
     monkeypatch.chdir(file.parent)
-    other = str(make_input(tmp_path, Reads.MODEL))
+    other = str(make_input(tmp_path, InputRole.MODEL))
     output = spelled(file, spelling)
     source = given if member.startswith("in-") else given.parent
     said = refused(pair.words(output, str(source), other), tmp_path, capsys)
@@ -240,7 +242,7 @@ def test_two_outputs_of_a_command_are_never_one(
     monkeypatch.chdir(tmp_path)
     verb, one, two = outputs
     labels = {p.name: label_of(p) for p in COMMAND.commands[verb].params}
-    model = str(make_input(tmp_path, Reads.MODEL))
+    model = str(make_input(tmp_path, InputRole.MODEL))
     path = tmp_path / "out.html"
     output = spelled(path, spelling)
     values = {one: str(path), two: output}

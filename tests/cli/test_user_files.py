@@ -20,7 +20,7 @@ from tinymodels import write_model
 from zeropoint.checkpoints import user_files
 from zeropoint.cli import app, main
 from zeropoint.cli.exits import say
-from zeropoint.cli.paths import Reads, Writes, roles
+from zeropoint.cli.paths import InputRole, OutputRole, roles
 
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 # Names of lm-evaluation-harness's tasks, and of formats: no file is opened.
@@ -35,7 +35,9 @@ def places() -> Iterator[tuple[str, Any]]:
         notes = roles(command)
         for parameter in command.params:
             place, note = (verb, parameter.name), notes.get(parameter.name)
-            read = note in (Reads.FILE, Reads.NAMES) or (isinstance(note, Writes) and note.needs)
+            read = note in (InputRole.FILE, InputRole.NAMES) or (
+                isinstance(note, OutputRole) and note.needs
+            )
             if (read and place not in NO_FILE) or place in TABLES:
                 yield verb, parameter
 
@@ -45,7 +47,7 @@ PLACES = list(places())
 
 def text_name(verb: str, parameter: Any) -> str:
     """A file name as this parameter takes it."""
-    if roles(COMMANDS[verb])[parameter.name] is Reads.NAMES:
+    if roles(COMMANDS[verb])[parameter.name] is InputRole.NAMES:
         return "file.recipe"
     return {"file": "file.jsonl", "tasks": "file.jsonl"}.get(parameter.name, "file.txt")
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from zeropoint.cli.output import AsJson, Output, Quiet, in_bytes
-from zeropoint.cli.paths import Reads, Writes
+from zeropoint.cli.paths import InputRole, OutputRole
 from zeropoint.cli.progress import AsProgress, Progress, track
 from zeropoint.cli.run import Arithmetic
 
@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
 
 
 def bench(
-    model: Annotated[Path, typer.Argument(help="A GGUF file, folder or hub id."), Reads.MODEL],
+    model: Annotated[Path, typer.Argument(help="A GGUF file, folder or hub id."), InputRole.MODEL],
     prompt: Annotated[
         int, typer.Option("-p", "--prompt", min=0, help="Tokens to read at once; 0: none.")
     ] = 512,
@@ -30,7 +30,7 @@ def bench(
     versus: Annotated[
         Path | None,
         typer.Option("--vs", metavar="MODEL", help="Another model, in turn."),
-        Reads.MODEL,
+        InputRole.MODEL,
     ] = None,
     peer: Annotated[
         str | None,
@@ -43,7 +43,7 @@ def bench(
     run: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Keep the result in a run folder."),
-        Writes("folder"),
+        OutputRole("folder"),
     ] = None,
     progress: AsProgress = Progress.auto,
     as_json: AsJson = False,

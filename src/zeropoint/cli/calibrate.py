@@ -9,7 +9,7 @@ import typer
 
 from zeropoint.cli import measuring
 from zeropoint.cli.output import AsJson, Output, Quiet, in_bytes
-from zeropoint.cli.paths import Overwrite, Reads, Writes
+from zeropoint.cli.paths import InputRole, OutputRole, Overwrite
 from zeropoint.cli.progress import AsProgress, Progress, track
 
 if TYPE_CHECKING:
@@ -25,12 +25,12 @@ def register(app: typer.Typer) -> None:
 
 def calibrate(
     model: Annotated[
-        Path, typer.Argument(help="The reference: a GGUF file or a folder."), Reads.MODEL
+        Path, typer.Argument(help="The reference: a GGUF file or a folder."), InputRole.MODEL
     ],
     output: Annotated[
         Path,
         typer.Option("-o", "--output", metavar="FILE", help="FILE.imatrix.gguf to write."),
-        Writes("file"),
+        OutputRole("file"),
     ],
     text: measuring.Text = None,
     ctx: Annotated[int, typer.Option(min=8, help="Tokens per chunk; all are counted.")] = 512,
@@ -38,7 +38,7 @@ def calibrate(
     second_moments: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Also keep Σ x xᵀ of each input, for error feedback."),
-        Writes("folder"),
+        OutputRole("folder"),
     ] = None,
     overwrite: Overwrite = False,
     threads: measuring.Threads = None,

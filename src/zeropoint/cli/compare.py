@@ -9,7 +9,7 @@ import typer
 from zeropoint.cli import measuring
 from zeropoint.cli.measure_page import interval, number
 from zeropoint.cli.output import AsJson, Output, Quiet, in_bytes
-from zeropoint.cli.paths import Reads, Writes
+from zeropoint.cli.paths import InputRole, OutputRole
 from zeropoint.cli.progress import AsProgress, Progress
 from zeropoint.cli.reporting import Report, keeping, run_folder, write_report
 from zeropoint.cli.tasks import AllowCode
@@ -25,12 +25,12 @@ def register(app: typer.Typer) -> None:
 
 def compare(
     quants: Annotated[
-        list[Path], typer.Argument(metavar="QUANT...", help="Models to compare."), Reads.MODEL
+        list[Path], typer.Argument(metavar="QUANT...", help="Models to compare."), InputRole.MODEL
     ],
     ref: Annotated[
         Path | None,
         typer.Option(metavar="MODEL", help="The reference. Without: models by memory."),
-        Reads.MODEL,
+        InputRole.MODEL,
     ] = None,
     text: measuring.Text = None,
     ctx: measuring.Context = 512,
@@ -38,13 +38,13 @@ def compare(
     run: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Keep a run folder for each quant in DIR."),
-        Writes("folder"),
+        OutputRole("folder"),
     ] = None,
     report: Report = None,
     tasks: Annotated[
         str,
         typer.Option(metavar="FILE", help="Without --ref: a task file, or python (built in)."),
-        Reads.FILE,
+        InputRole.FILE,
     ] = "",
     allow_code: AllowCode = False,
     chains: Annotated[

@@ -10,7 +10,7 @@ import typer
 
 from zeropoint.cli.inspect_page import headline
 from zeropoint.cli.output import AsJson, Output, Quiet, in_bytes
-from zeropoint.cli.paths import Kind, Overwrite, Reads, Writes
+from zeropoint.cli.paths import InputRole, OutputKind, OutputRole, Overwrite
 from zeropoint.cli.progress import AsProgress, Progress, track
 from zeropoint.cli.quantizing import choose, show_cautions, write
 
@@ -63,14 +63,17 @@ def is_own(path: Path) -> bool:
     return path.is_file() and maker_of(path) == VERB
 
 
-def written_paths(values: Mapping[str, Any]) -> list[tuple[str, Kind]]:
+def written_paths(values: Mapping[str, Any]) -> list[tuple[str, OutputKind]]:
     """Return what a command line of this verb writes, as far as it is known beforehand.
 
     The file made of a hub's model is checked when it is written: its name is not known before.
     """
     model, keep = values["model"], values["keep"]
     folder = str(keep or folder_for(None))
-    found: list[tuple[str, Kind]] = [(folder, "place"), (os.path.join(folder, REPORT), "page")]
+    found: list[tuple[str, OutputKind]] = [
+        (folder, "place"),
+        (os.path.join(folder, REPORT), "page"),
+    ]
     if model and os.path.exists(model):
         path = os.path.join(folder, output_name(Path(model), model, values["to"]))
         found.append((path, "own" if is_own(Path(path)) else "file"))
@@ -81,17 +84,17 @@ def demo(
     model: Annotated[
         str | None,
         typer.Argument(help="Your own model instead: a GGUF file, a folder, or org/name."),
-        Reads.MODEL,
+        InputRole.MODEL,
     ] = None,
     to: Annotated[
         str,
         typer.Option(metavar="WHAT", help="A preset, format or recipe. Default: one for Gemma."),
-        Reads.NAMES,
+        InputRole.NAMES,
     ] = "",
     keep: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Put the smaller file here and not into the cache."),
-        Writes("place", paths=written_paths),
+        OutputRole("place", paths=written_paths),
     ] = None,
     overwrite: Overwrite = False,
     chunks: Annotated[

@@ -10,7 +10,7 @@ import typer
 
 from zeropoint.cli import drift_page, measuring
 from zeropoint.cli.output import AsJson, Output, Quiet, in_bytes
-from zeropoint.cli.paths import Reads, Writes
+from zeropoint.cli.paths import InputRole, OutputRole
 from zeropoint.cli.progress import AsProgress, Progress, Step, track
 from zeropoint.cli.reporting import Report, keeping, run_folder, write_report
 from zeropoint.cli.run import Arithmetic
@@ -42,22 +42,22 @@ def register(app: typer.Typer) -> None:
 
 def drift(
     quants: Annotated[
-        list[Path], typer.Argument(metavar="QUANT...", help="Models to follow."), Reads.MODEL
+        list[Path], typer.Argument(metavar="QUANT...", help="Models to follow."), InputRole.MODEL
     ],
     ref: Annotated[
         Path | None,
         typer.Option(metavar="MODEL", help="The reference, or any other model."),
-        Reads.MODEL,
+        InputRole.MODEL,
     ] = None,
     as_: Annotated[
         str,
         typer.Option("--as", metavar="WHAT", help="Quantize the model in memory instead."),
-        Reads.NAMES,
+        InputRole.NAMES,
     ] = "",
     prompts: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Prompts, one a line, or .jsonl. Default: built in."),
-        Reads.FILE,
+        InputRole.FILE,
     ] = None,
     count: Annotated[
         int | None, typer.Option(min=1, help="So many of the prompts. Default: all.")
@@ -80,7 +80,7 @@ def drift(
     run: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Keep all texts; the same run goes on from there."),
-        Writes("folder"),
+        OutputRole("folder"),
     ] = None,
     report: Report = None,
     chains: Annotated[

@@ -6,7 +6,7 @@ import typer
 
 from zeropoint.cli.inspect_page import as_result, show_model, show_tensors
 from zeropoint.cli.output import AsJson, Output, Quiet
-from zeropoint.cli.paths import Reads
+from zeropoint.cli.paths import InputRole
 from zeropoint.cli.progress import AsProgress, Progress, track
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def inspect(
     model: Annotated[
         str,
         typer.Argument(help="A GGUF file (or a shard), a Hugging Face folder, or org/name."),
-        Reads.MODEL,
+        InputRole.MODEL,
     ],
     tensors: Annotated[
         str, typer.Option(metavar="GLOB", help="List the tensors with such names: '*attn*'.")

@@ -10,7 +10,7 @@ import typer
 from zeropoint.cli import measuring
 from zeropoint.cli.measure_page import interval, number
 from zeropoint.cli.output import AsJson, Output, Quiet, in_bytes, in_seconds
-from zeropoint.cli.paths import Reads, Writes
+from zeropoint.cli.paths import InputRole, OutputRole
 from zeropoint.cli.progress import PATIENCE, AsProgress, Progress, seconds_left
 from zeropoint.cli.reporting import Report, run_folder, write_report
 
@@ -26,12 +26,12 @@ def register(app: typer.Typer) -> None:
 
 def ladder(
     model: Annotated[
-        Path, typer.Argument(help="The reference: a GGUF file or a folder."), Reads.MODEL
+        Path, typer.Argument(help="The reference: a GGUF file or a folder."), InputRole.MODEL
     ],
     levels: Annotated[
         str,
         typer.Option(metavar="LIST", help="Bits (16 to 2) and names that --as takes."),
-        Reads.NAMES,
+        InputRole.NAMES,
     ] = "16,8,6,5,4,3,2",
     share: Annotated[
         str, typer.Option(help="Weights that share a scale: G32, G128, ROW, TENSOR, ...")
@@ -45,7 +45,7 @@ def ladder(
             metavar="DIR",
             help="Keep a run folder for each level in DIR; the same command goes on from there.",
         ),
-        Writes("folder"),
+        OutputRole("folder"),
     ] = None,
     report: Report = None,
     floor_chunks: Annotated[

@@ -9,7 +9,7 @@ import typer
 
 from zeropoint.cli import measuring
 from zeropoint.cli.output import AsJson, Output, Quiet
-from zeropoint.cli.paths import Reads, Writes
+from zeropoint.cli.paths import InputRole, OutputRole
 from zeropoint.cli.progress import AsProgress, Progress
 from zeropoint.cli.reporting import Report, run_folder, write_report
 
@@ -23,19 +23,19 @@ def measure(
     model: Annotated[
         Path,
         typer.Argument(metavar="QUANT", help="A GGUF file or Hugging Face folder."),
-        Reads.MODEL,
+        InputRole.MODEL,
     ],
     ref: Annotated[
         Path | None,
         typer.Option(metavar="MODEL", help="The reference: the model it was made of."),
-        Reads.MODEL,
+        InputRole.MODEL,
     ] = None,
     as_: Annotated[
         str,
         typer.Option(
             "--as", metavar="WHAT", help="Quantize the model in memory: preset, format or recipe."
         ),
-        Reads.NAMES,
+        InputRole.NAMES,
     ] = "",
     text: measuring.Text = None,
     ctx: measuring.Context = 512,
@@ -47,13 +47,13 @@ def measure(
     run: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Keep every position; the same run goes on from there."),
-        Writes("folder"),
+        OutputRole("folder"),
     ] = None,
     report: Report = None,
     keep: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Keep the reference's pass for other quants."),
-        Writes("folder"),
+        OutputRole("folder"),
     ] = None,
     gate: Annotated[
         list[str] | None,
@@ -65,7 +65,7 @@ def measure(
     imatrix: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Importance for --as, an imatrix in GGUF."),
-        Reads.MODEL,
+        InputRole.MODEL,
     ] = None,
     requantize: Annotated[
         bool, typer.Option("--requantize", help="Let --as take a model that is quantized already.")
@@ -80,7 +80,7 @@ def measure(
             metavar="FILE",
             help="llama-perplexity's base file: written with --ref, read without it.",
         ),
-        Writes("file", needs="ref"),
+        OutputRole("file", needs="ref"),
     ] = None,
     overwrite: Annotated[
         bool,

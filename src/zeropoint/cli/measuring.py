@@ -9,7 +9,7 @@ import typer
 
 from zeropoint.cli import measure_page
 from zeropoint.cli.output import Output, in_bytes
-from zeropoint.cli.paths import Reads
+from zeropoint.cli.paths import InputRole
 from zeropoint.cli.progress import Progress, track_running
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ Text = Annotated[
         metavar="FILE",
         help="Text to measure on, one domain a file; repeatable. hub:org/name:FILE: of a data set.",
     ),
-    Reads.FILE,
+    InputRole.FILE,
 ]
 Context = Annotated[int, typer.Option(min=8, help="Tokens per chunk; the second half is scored.")]
 Chunks = Annotated[

@@ -4,8 +4,8 @@ Every parameter that may name a file or a folder says in its annotation whether 
 writes it. `Verb`, the class of all commands, calls `check_paths`, which compares each output with
 each input under any spelling, symbolic link or hard link, and with the other outputs:
 
-    model: Annotated[Path, typer.Argument(...), Reads.MODEL]
-    report: Annotated[Path | None, typer.Option(...), Writes("page")]
+    model: Annotated[Path, typer.Argument(...), InputRole.MODEL]
+    report: Annotated[Path | None, typer.Option(...), OutputRole("page")]
 
 A test walks the command line's definition and fails for a path without such a note.
 """
@@ -24,7 +24,7 @@ import typer
 
 from zeropoint.errors import OutputError, printable
 
-Kind = Literal["file", "model", "page", "folder", "place", "own"]
+OutputKind = Literal["file", "model", "page", "folder", "place", "own"]
 PAGES = (".html", ".htm")
 SETTINGS = (".json", ".jinja", ".model")  # of a model folder: config, tokenizer, template
 SHOWN = 110  # characters of a path in a message
@@ -39,7 +39,7 @@ Overwrite = Annotated[
 ]
 
 
-class Reads(Enum):
+class InputRole(Enum):
     """What a command reads by a parameter."""
 
     MODEL = "model"  # a file with all that belongs to it, all files of a folder, or a hub id
@@ -48,7 +48,7 @@ class Reads(Enum):
 
 
 @dataclass(frozen=True)
-class Writes:
+class OutputRole:
     """What a command writes by a parameter.
 
     file     replaced only with --overwrite
@@ -59,27 +59,28 @@ class Writes:
     own      a file that the command may replace, because it made it
     """
 
-    kind: Kind
+    kind: OutputKind
     needs: str = ""  # without this other parameter the path is read and not written
     unless: str = ""  # with this other parameter nothing is written
-    paths: "Callable[[Mapping[str, Any]], list[tuple[str, Kind]]] | None" = None
+    # Returns what is written, of the values of all parameters; else it is this path.
+    paths: Callable[[Mapping[str, Any]], list[tuple[str, OutputKind]]] | None = None
 
 
 @dataclass(frozen=True)
-class Input:
+class InputPath:
     """A path that a command reads, and the parameter that names it."""
 
     label: str
     text: str
-    reads: Reads
+    reads: InputRole
 
     def files(self) -> Iterator[Path]:
         """Yield all files that the path stands for."""
         from zeropoint.checkpoints.inputs import model_files, text_files
 
-        if self.reads is Reads.MODEL:
+        if self.reads is InputRole.MODEL:
             yield from model_files(self.text)
-        elif self.reads is Reads.FILE:
+        elif self.reads is InputRole.FILE:
             yield from text_files(self.text)
         else:
             for name in (self.text, *self.text.split(",")):
@@ -87,12 +88,12 @@ class Input:
 
 
 @dataclass(frozen=True)
-class Target:
+class OutputPath:
     """A path that a command writes, and the parameter that names it."""
 
     label: str
     text: str  # as it was typed
-    kind: Kind
+    kind: OutputKind
 
     def __str__(self) -> str:
         return f"{self.label} {printable(self.text, SHOWN)}"
@@ -119,31 +120,31 @@ class Target:
         return [path for path in (self.real, part_of(self.real)) if os.path.lexists(path)]
 
 
-def roles(command: Any) -> dict[str, Reads | Writes]:
+def roles(command: Any) -> dict[str, InputRole | OutputRole]:
     """Return what each parameter of a command says of its path, by the parameter's name."""
     hints = get_type_hints(inspect.unwrap(command.callback), include_extras=True)
     found = {}
     for name, hint in hints.items():
         for note in getattr(hint, "__metadata__", ()):
-            if isinstance(note, Reads | Writes):
+            if isinstance(note, InputRole | OutputRole):
                 found[name] = note
     return found
 
 
 def check_paths(command: Any, values: Mapping[str, Any]) -> None:
     """Raise OutputError unless every output of a command may be written where it is to be."""
-    inputs, targets = list[Input](), list[Target]()
+    inputs, targets = list[InputPath](), list[OutputPath]()
     notes = roles(command)
     for parameter in command.params:
         note, value = notes.get(parameter.name), values.get(parameter.name)
-        if isinstance(note, Writes) and note.needs and not values.get(note.needs):
-            note = Reads.FILE
-        if isinstance(note, Reads):
-            inputs += [Input(label_of(parameter), text, note) for text in _texts(value)]
+        if isinstance(note, OutputRole) and note.needs and not values.get(note.needs):
+            note = InputRole.FILE
+        if isinstance(note, InputRole):
+            inputs += [InputPath(label_of(parameter), text, note) for text in _texts(value)]
         elif note is not None and note.paths is not None:
-            targets += [Target(label_of(parameter), *one) for one in note.paths(values)]
+            targets += [OutputPath(label_of(parameter), *one) for one in note.paths(values)]
         elif note is not None and not values.get(note.unless):
-            targets += [Target(label_of(parameter), text, note.kind) for text in _texts(value)]
+            targets += [OutputPath(label_of(parameter), text, note.kind) for text in _texts(value)]
     for target in targets:
         _compare(target, inputs)
     for one, other in combinations(targets, 2):
@@ -165,7 +166,7 @@ def _texts(value: Any) -> list[str]:
     return [str(one) for one in several if one is not None and str(one)]
 
 
-def _compare(target: Target, inputs: Sequence[Input]) -> None:
+def _compare(target: OutputPath, inputs: Sequence[InputPath]) -> None:
     """Raise OutputError if writing the target would replace a file that the command reads."""
     for given in inputs:
         if _becomes_part(target, given):
@@ -191,7 +192,7 @@ def _compare(target: Target, inputs: Sequence[Input]) -> None:
                 raise _collision(target, given, file)
 
 
-def _becomes_part(target: Target, given: Input) -> bool:
+def _becomes_part(target: OutputPath, given: InputPath) -> bool:
     """Tell whether a new file would be read with a folder, as a second model or its settings."""
     from zeropoint.checkpoints.folder import INDEX, SINGLE
     from zeropoint.checkpoints.hub import WEIGHTS
@@ -205,12 +206,12 @@ def _becomes_part(target: Target, given: Input) -> bool:
     return name.endswith(SETTINGS) or (name.endswith(WEIGHTS) and not named)
 
 
-def _named(given: Input) -> str:
+def _named(given: InputPath) -> str:
     return f"{given.label} {printable(given.text, SHOWN)}"
 
 
-def _is_folder(given: Input) -> bool:
-    return given.reads is Reads.MODEL and os.path.isdir(given.text)
+def _is_folder(given: InputPath) -> bool:
+    return given.reads is InputRole.MODEL and os.path.isdir(given.text)
 
 
 def _contains(folders: Sequence[Path], path: Path) -> bool:
@@ -218,12 +219,12 @@ def _contains(folders: Sequence[Path], path: Path) -> bool:
     return any(folder == real or folder in real.parents for folder in folders)
 
 
-def _lies_in(target: Target, given: Input) -> bool:
+def _lies_in(target: OutputPath, given: InputPath) -> bool:
     """Tell whether a run folder lies inside a folder that is read; an export there is no run."""
     return target.kind == "folder" and Path(os.path.realpath(given.text)) in target.real.parents
 
 
-def _old_page(target: Target, given: Input) -> bool:
+def _old_page(target: OutputPath, given: InputPath) -> bool:
     """Tell whether the target is a page of ours that lies in a folder which is read."""
     from zeropoint.studio.page import is_our_page
 
@@ -236,7 +237,7 @@ def _same(one: Path, other: Path) -> bool:
     return False
 
 
-def _collision(target: Target, given: Input, file: Path | None = None) -> OutputError:
+def _collision(target: OutputPath, given: InputPath, file: Path | None = None) -> OutputError:
     if target.is_folder and not _same(target.path, Path(given.text)):
         return OutputError(f"{target} holds the input {_named(given)}; choose a folder of its own")
     told = "is the input"
@@ -245,7 +246,7 @@ def _collision(target: Target, given: Input, file: Path | None = None) -> Output
     return OutputError(f"{target} {told} {_named(given)}; choose another name for the output")
 
 
-def _keep_apart(one: Target, other: Target) -> None:
+def _keep_apart(one: OutputPath, other: OutputPath) -> None:
     """Raise OutputError if two outputs of a command are one file, or one writes into the other."""
     if one.real == other.real or _same(one.path, other.path):
         raise OutputError(f"{one} and {other} are the same output; give each a name of its own")
@@ -255,7 +256,7 @@ def _keep_apart(one: Target, other: Target) -> None:
             raise OutputError(f"{inner} lies inside {outer}; give each a place of its own")
 
 
-def _check_what_is_there(target: Target, places: Sequence[Path], *, overwrite: bool) -> None:
+def _check_what_is_there(target: OutputPath, places: Sequence[Path], *, overwrite: bool) -> None:
     """Raise OutputError if something is in the place of an output that may not be replaced."""
     from zeropoint.checkpoints.inputs import is_model
     from zeropoint.studio.page import is_our_page

@@ -7,7 +7,7 @@ import typer
 
 from zeropoint.cli import plan_page as page
 from zeropoint.cli.output import AsJson, Output, Quiet
-from zeropoint.cli.paths import Reads
+from zeropoint.cli.paths import InputRole
 
 
 def register(app: typer.Typer) -> None:
@@ -23,7 +23,7 @@ def plan(
             help="A file, a folder, a config.json, a hub id (only headers are read), or a size:"
             " 27B, 30B-A3B, 1T. 27B:Q4_K_M: in this format.",
         ),
-        Reads.MODEL,
+        InputRole.MODEL,
     ] = None,
     device: Annotated[
         list[str] | None,
@@ -49,7 +49,7 @@ def plan(
     to: Annotated[
         list[str] | None,
         typer.Option("--to", metavar="FORMAT", help="Plan for these presets or formats."),
-        Reads.NAMES,
+        InputRole.NAMES,
     ] = None,
     objective: Annotated[
         str, typer.Option(help="What the best is best at: loss, speed or context.")
@@ -72,7 +72,7 @@ def plan(
         typer.Option(
             "--runs", metavar="DIR", help="Run folders of measure and bench. Default: ./runs"
         ),
-        Reads.MODEL,
+        InputRole.MODEL,
     ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from zeropoint.cli.output import AsJson, Output, Quiet
-from zeropoint.cli.paths import Overwrite, Reads, Writes
+from zeropoint.cli.paths import InputRole, OutputRole, Overwrite
 from zeropoint.cli.progress import AsProgress, Progress
 from zeropoint.cli.quantizing import (
     choose,
@@ -27,7 +27,7 @@ def quantize(
     model: Annotated[
         str,
         typer.Argument(help="A GGUF file (or a shard), a Hugging Face folder, or org/name."),
-        Reads.MODEL,
+        InputRole.MODEL,
     ],
     output: Annotated[
         Path | None,
@@ -35,7 +35,7 @@ def quantize(
             help="The .gguf file to write; a name without a suffix is a new Hugging Face folder"
             " (F32, F16 or BF16). Not needed with --dry-run."
         ),
-        Writes("model", unless="dry_run"),
+        OutputRole("model", unless="dry_run"),
     ] = None,
     to: Annotated[
         str,
@@ -43,12 +43,12 @@ def quantize(
             metavar="WHAT",
             help="A preset (Q4_K_M, IQ4_XS, Q8_0, ...), a format (MXFP4, ...) or FILE.recipe.",
         ),
-        Reads.NAMES,
+        InputRole.NAMES,
     ] = "",
     imatrix: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Importance: an imatrix in GGUF."),
-        Reads.MODEL,
+        InputRole.MODEL,
     ] = None,
     threads: Annotated[
         int | None,
@@ -82,7 +82,7 @@ def quantize(
     run: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Keep error, histogram and worst block of each tensor."),
-        Writes("folder", unless="dry_run"),
+        OutputRole("folder", unless="dry_run"),
     ] = None,
     overwrite: Overwrite = False,
     progress: AsProgress = Progress.auto,

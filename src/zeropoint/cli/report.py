@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zeropoint.cli.output import AsJson, Output, Quiet
-from zeropoint.cli.paths import Reads, Writes
+from zeropoint.cli.paths import InputRole, OutputRole
 from zeropoint.cli.progress import AsProgress, Progress, track
 from zeropoint.cli.reporting import write_page
 
@@ -24,12 +24,12 @@ def report(
     runs: Annotated[
         list[str] | None,
         typer.Argument(metavar="RUN...", help="Run folders; with --walk also models."),
-        Reads.MODEL,
+        InputRole.MODEL,
     ] = None,
     output: Annotated[
         Path,
         typer.Option("-o", "--output", metavar="FILE", help="The page to write."),
-        Writes("page"),
+        OutputRole("page"),
     ] = Path("report.html"),
     walk: Annotated[
         bool,

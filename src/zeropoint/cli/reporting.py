@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 
 from zeropoint.cli.output import Output, in_bytes
-from zeropoint.cli.paths import Writes
+from zeropoint.cli.paths import OutputRole
 
 Report = Annotated[
     Path | None,
     typer.Option("--report", metavar="FILE", help="Write the evidence as one HTML page."),
-    Writes("page"),
+    OutputRole("page"),
 ]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zeropoint.cli.output import AsJson, Output, Quiet
-from zeropoint.cli.paths import Reads
+from zeropoint.cli.paths import InputRole
 
 if TYPE_CHECKING:
     from zeropoint.cli.generation import Runner
@@ -32,7 +32,7 @@ def run(
     model: Annotated[
         str,
         typer.Argument(help="A GGUF file (or a shard), a Hugging Face folder, or org/name."),
-        Reads.MODEL,
+        InputRole.MODEL,
     ],
     prompt: Annotated[
         str | None,
@@ -44,7 +44,7 @@ def run(
     versus: Annotated[
         str | None,
         typer.Option("--vs", help="Another model, side by side on the same prompt and seed."),
-        Reads.MODEL,
+        InputRole.MODEL,
     ] = None,
     greedy: Annotated[bool, typer.Option("--greedy", help="Always take the best token.")] = False,
     temperature: Annotated[float, typer.Option(min=0, help="0 is --greedy.")] = 0.8,

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from zeropoint.cli.output import AsJson, Output, Quiet
-from zeropoint.cli.paths import Reads
+from zeropoint.cli.paths import InputRole
 
 
 def register(app: typer.Typer) -> None:
@@ -18,7 +18,7 @@ def studio(
     model: Annotated[
         str | None,
         typer.Argument(metavar="[MODEL]", help="The model to begin with: a path, or a hub id."),
-        Reads.MODEL,
+        InputRole.MODEL,
     ] = None,
     root: Annotated[
         Path | None,
@@ -27,7 +27,7 @@ def studio(
             help="The folder that is shown, and below which files may be read. "
             "Default: MODEL's, or the current one.",
         ),
-        Reads.MODEL,
+        InputRole.MODEL,
     ] = None,
     port: Annotated[
         int, typer.Option(min=0, max=65535, metavar="N", help="0: any that is free.")

@@ -11,7 +11,7 @@ import typer
 from zeropoint.cli import measuring
 from zeropoint.cli.drift_page import number, spread
 from zeropoint.cli.output import AsJson, Output, Quiet, in_bytes
-from zeropoint.cli.paths import Reads, Writes
+from zeropoint.cli.paths import InputRole, OutputRole
 from zeropoint.cli.progress import AsProgress, Progress, track
 from zeropoint.cli.reporting import Report, run_folder, write_report
 from zeropoint.cli.run import Arithmetic
@@ -37,22 +37,22 @@ def tasks(
     models: Annotated[
         list[Path],
         typer.Argument(metavar="MODEL...", help="The first is what was before."),
-        Reads.MODEL,
+        InputRole.MODEL,
     ],
     file: Annotated[
         str,
         typer.Option("--tasks", metavar="FILE", help="One task a line (.jsonl), or python."),
-        Reads.FILE,
+        InputRole.FILE,
     ] = "",
     harness: Annotated[
         str,
         typer.Option("--lm-eval", metavar="NAME,...", help="Tasks of lm-evaluation-harness."),
-        Reads.NAMES,
+        InputRole.NAMES,
     ] = "",
     include: Annotated[
         Path | None,
         typer.Option("--include", metavar="DIR", help="More tasks for --lm-eval (YAML)."),
-        Reads.MODEL,
+        InputRole.MODEL,
     ] = None,
     allow_code: AllowCode = False,
     count: Annotated[
@@ -71,7 +71,7 @@ def tasks(
     run: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Keep all answers; the same run goes on from there."),
-        Writes("folder"),
+        OutputRole("folder"),
     ] = None,
     report: Report = None,
     threads: measuring.Threads = None,
