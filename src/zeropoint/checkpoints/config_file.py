@@ -1,53 +1,22 @@
 """GGUF metadata as a Hugging Face folder's config.json: the way back of `configuration`.
 
-What GGUF does not say (initializer ranges, dropout) is left to transformers' defaults.
+What GGUF does not say (initializer ranges, dropout) is left to transformers' defaults. What
+transformers has no setting for is refused by name.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-import numpy as np
-
-from zeropoint.checkpoints.configuration import llama3_factors
+from zeropoint.checkpoints import configuration
+from zeropoint.checkpoints.gguf_keys import Keys
+from zeropoint.checkpoints.rope_file import make_rope
 from zeropoint.checkpoints.tokenizer_facts import read_tokenizer_facts
-from zeropoint.errors import CheckpointError, UnsupportedModel
+from zeropoint.errors import UnsupportedModel
 
+_BIAS = r"blk\.\d+\.\w+\.bias"
 Json = dict[str, object]
 Metadata = Mapping[str, object]
-
-
-class Keys:
-    """The keys of one architecture."""
-
-    def __init__(self, metadata: Metadata, tensors: Iterable[str]) -> None:
-        self.metadata = metadata
-        self.architecture = str(metadata.get("general.architecture"))
-        self.tensors = frozenset(tensors)
-
-    def get(self, key: str, default: object = None) -> object:
-        """Return a key's value as a plain number or text."""
-        value = self.metadata.get(f"{self.architecture}.{key}", default)
-        if isinstance(value, bool | str) or value is None:
-            return value
-        if isinstance(value, int):
-            return int(value)
-        if isinstance(value, float):
-            return float(np.format_float_positional(np.float32(value), unique=True))
-        return value
-
-    def need(self, key: str) -> object:
-        """Return a key's value, or raise CheckpointError if it is missing."""
-        value = self.get(key)
-        if value is None:
-            raise CheckpointError("the source", f"{self.architecture}.{key} is missing")
-        return value
-
-    def integer(self, key: str, default: int | None = None) -> int:
-        """Return a key's value as a whole number."""
-        value = self.get(key, default)
-        if not isinstance(value, int):
-            raise CheckpointError("the source", f"{self.architecture}.{key} is {value!r}")
-        return value
 
 
 def make_config(metadata: Metadata, tensors: Iterable[str], rope_factors: Mapping[str, list[float]],
@@ -80,13 +49,12 @@ def make_config(metadata: Metadata, tensors: Iterable[str], rope_factors: Mappin
         "hidden_act": "silu",
         "torch_dtype": dtype,
     }
-    base = keys.get("rope.freq_base", 10000.0)
-    config["rope_parameters"] = _rope(keys, rope_factors, base)
+    config["rope_parameters"] = make_rope(keys, rope_factors, _rotated(keys, config))
     bos = metadata.get("tokenizer.ggml.bos_token_id")
     config["bos_token_id"] = int(bos) if isinstance(bos, int) else None
     config["eos_token_id"] = _ends(metadata, vocab_size)
     config |= family(keys, config)
-    return config
+    return config | _biases(keys, configuration.FAMILIES[str(config["model_type"])])
 
 
 def _ends(metadata: Metadata, tokens: int) -> object:
@@ -98,44 +66,66 @@ def _ends(metadata: Metadata, tokens: int) -> object:
     return ids if len(ids) > 1 else next(iter(ids), None)
 
 
-def _rope(keys: Keys, factors: Mapping[str, list[float]], base: object) -> Json:
-    kind = keys.get("rope.scaling.type", "none")
-    rope: Json = {"rope_type": "default", "rope_theta": base}
-    if "rope_freqs.weight" in factors:
-        return rope | _llama3(keys, factors["rope_freqs.weight"], base)
-    scale = keys.get("rope.scaling.factor", 1.0)
-    if kind in ("linear", "yarn") and scale not in (None, 1.0, 0.0):
-        rope |= {"rope_type": kind, "factor": scale}
-        if kind == "yarn":
-            original = keys.get("rope.scaling.original_context_length")
-            rope["original_max_position_embeddings"] = original
-    elif "rope_factors_long.weight" in factors:
-        rope |= {
-            "rope_type": "longrope",
-            "long_factor": factors["rope_factors_long.weight"],
-            "short_factor": factors["rope_factors_short.weight"],
-            "original_max_position_embeddings": keys.get("rope.scaling.original_context_length"),
-        }
-    return rope
+def _rotated(keys: Keys, config: Json) -> int:
+    """Return how many elements of a head turn; only Phi-3 may leave out some."""
+    size = keys.integer("attention.key_length", int(config["head_dim"]))  # type: ignore[call-overload]
+    if keys.integer("attention.value_length", size) != size:
+        raise keys.unsupported("attention.value_length")
+    turned = keys.integer("rope.dimension_count", size)
+    if turned != size and keys.architecture != "phi3":
+        raise keys.unsupported("rope.dimension_count")
+    return turned
 
 
-def _llama3(keys: Keys, factors: list[float], base: object) -> Json:
-    """Find the parameters that give these factors; those of the published models are tried."""
-    size = 2 * len(factors)
-    assert isinstance(base, float | int)
-    for original in (8192, 4096, 16384, 2048, 1024, 512, 256, 128, 64, 32):
-        for high in (4.0, 2.0, 8.0):
-            scaling: Json = {
-                "rope_type": "llama3",
-                "factor": max(factors),
-                "low_freq_factor": 1.0,
-                "high_freq_factor": high,
-                "original_max_position_embeddings": original,
-            }
-            made = llama3_factors(size, float(base), max(factors), (1.0, high), original)
-            if np.array_equal(np.array(made, np.float32), np.array(factors, np.float32)):
-                return scaling
-    raise UnsupportedModel("rope_freqs.weight holds factors that transformers has no name for")
+def _biases(keys: Keys, family: configuration.Family) -> Json:
+    """Return the keys that say which matrices have a bias.
+
+    Raises UnsupportedModel for a bias that transformers' class of this family does not have.
+    """
+    found = {name.split(".")[2] for name in keys.tensors if re.fullmatch(_BIAS, name)}
+    said = {key: bool(found & set(roles)) for key, roles in family.biases.items()}
+    allowed = set(family.biased).union(*(family.biases[key] for key in said if said[key]))
+    for role in sorted(found - allowed):
+        raise UnsupportedModel(
+            f"transformers has no bias for {role} in {keys.architecture} models of this kind"
+        )
+    return dict(said)
+
+
+def _windows(keys: Keys, period: int) -> tuple[int, list[bool]]:
+    """Return the sliding window (0: none) and for each layer whether it has it.
+
+    `period`: what files without a pattern mean, of so many layers the last one has no window; 0:
+    all layers have one.
+    """
+    count, window = keys.integer("block_count"), keys.integer("attention.sliding_window", 0)
+    pattern = keys.get("attention.sliding_window_pattern", period)
+    if isinstance(pattern, int):
+        flags = [pattern == 0 or (index + 1) % pattern != 0 for index in range(count)]
+    else:
+        flags = [bool(flag) for flag in pattern]  # type: ignore[attr-defined]
+    return window, [bool(window) and flag for flag in flags]
+
+
+def _layer_types(flags: list[bool]) -> list[str]:
+    return ["sliding_attention" if flag else "full_attention" for flag in flags]
+
+
+def _one_window(keys: Keys) -> int | None:
+    """Return the sliding window of a family whose layers all have it, or None."""
+    window, flags = _windows(keys, 0)
+    if any(flags) and not all(flags):
+        raise keys.unsupported("attention.sliding_window_pattern")
+    return window if any(flags) else None
+
+
+def _some_windows(keys: Keys) -> Json:
+    """Return the keys of a family whose single layers may have a sliding window."""
+    window, flags = _windows(keys, 0)
+    if not any(flags):
+        return {"use_sliding_window": False}
+    kinds = _layer_types(flags)
+    return {"use_sliding_window": True, "sliding_window": window, "layer_types": kinds}
 
 
 def _named(model_type: str, model_class: str) -> Json:
@@ -143,77 +133,96 @@ def _named(model_type: str, model_class: str) -> Json:
 
 
 def _llama(keys: Keys, config: Json) -> Json:
-    biased = "blk.0.attn_q.bias" in keys.tensors
+    window = _one_window(keys)
     if keys.get("expert_count"):
-        experts = {
+        return _named("mixtral", "MixtralForCausalLM") | {
             "num_local_experts": keys.need("expert_count"),
             "num_experts_per_tok": keys.need("expert_used_count"),
-            "sliding_window": None,
+            "sliding_window": window,
         }
-        return _named("mixtral", "MixtralForCausalLM") | experts
-    if keys.get("attention.sliding_window"):
-        window = {"sliding_window": keys.get("attention.sliding_window")}
-        return _named("mistral", "MistralForCausalLM") | window
-    more: Json = {"attention_bias": biased, "mlp_bias": "blk.0.ffn_up.bias" in keys.tensors}
-    return _named("llama", "LlamaForCausalLM") | more
+    if window:
+        return _named("mistral", "MistralForCausalLM") | {"sliding_window": window}
+    return _named("llama", "LlamaForCausalLM")
 
 
 def _qwen2(keys: Keys, config: Json) -> Json:
-    return _named("qwen2", "Qwen2ForCausalLM") | {"use_sliding_window": False}
+    return _named("qwen2", "Qwen2ForCausalLM") | _some_windows(keys)
 
 
 def _qwen3(keys: Keys, config: Json) -> Json:
-    biased = "blk.0.attn_q.bias" in keys.tensors
-    return _named("qwen3", "Qwen3ForCausalLM") | {"attention_bias": biased}
+    return _named("qwen3", "Qwen3ForCausalLM") | _some_windows(keys)
 
 
 def _qwen3moe(keys: Keys, config: Json) -> Json:
+    window = _one_window(keys)
     return _named("qwen3_moe", "Qwen3MoeForCausalLM") | {
         "num_experts": keys.need("expert_count"),
         "num_experts_per_tok": keys.need("expert_used_count"),
         "moe_intermediate_size": keys.need("expert_feed_forward_length"),
-        "norm_topk_prob": True,
+        "norm_topk_prob": bool(keys.get("expert_weights_norm", True)),
+        "use_sliding_window": window is not None,
+        "sliding_window": window,
         "decoder_sparse_step": 1,
         "mlp_only_layers": [],
     }
 
 
-def _gemma(keys: Keys, config: Json, wide: int) -> Json:
-    heads, width = keys.integer("attention.head_count"), keys.integer("embedding_length")
-    size = keys.integer("attention.key_length", width // heads)
-    scalar = width // heads if keys.integer("block_count") == wide else size
+def _gemma(keys: Keys, config: Json, period: int, wide: int) -> Json:
+    window, flags = _windows(keys, period)
     return {
         "hidden_activation": "gelu_pytorch_tanh",
-        "query_pre_attn_scalar": scalar,
-        "sliding_window": keys.need("attention.sliding_window"),
-        "final_logit_softcapping": keys.get("final_logit_softcapping"),
-        "attn_logit_softcapping": keys.get("attn_logit_softcapping"),
+        "query_pre_attn_scalar": _query_scalar(keys, config, wide),
+        "sliding_window": window or keys.integer("context_length"),
+        "layer_types": _layer_types(flags),
     }
 
 
+def _query_scalar(keys: Keys, config: Json, wide: int) -> int:
+    """Return the whole number s for which attention scores are divided by √s."""
+    heads, width = keys.integer("attention.head_count"), keys.integer("embedding_length")
+    usual = width // heads if keys.integer("block_count") == wide else config["head_dim"]
+    scale = keys.get("attention.scale")
+    if not scale:
+        return int(usual)  # type: ignore[call-overload, no-any-return]
+    assert isinstance(scale, float)
+    scalar = scale**-2
+    if abs(scalar - round(scalar)) > 1e-5 * scalar or round(scalar) < 1:
+        raise keys.unsupported("attention.scale")
+    return round(scalar)
+
+
 def _gemma2(keys: Keys, config: Json) -> Json:
-    return _named("gemma2", "Gemma2ForCausalLM") | _gemma(keys, config, 46)
+    return _named("gemma2", "Gemma2ForCausalLM") | {
+        **_gemma(keys, config, 2, 46),
+        "attn_logit_softcapping": keys.get("attn_logit_softcapping", 50.0) or None,
+        "final_logit_softcapping": keys.get("final_logit_softcapping", 30.0) or None,
+    }
 
 
 def _gemma3(keys: Keys, config: Json) -> Json:
-    count = keys.integer("block_count")
-    kinds = ["full_attention" if i % 6 == 5 else "sliding_attention" for i in range(count)]
     local = {"rope_type": "default", "rope_theta": keys.get("rope.freq_base_swa", 10000.0)}
-    rope = {"full_attention": config["rope_parameters"], "sliding_attention": local}
-    more: Json = {"layer_types": kinds, "rope_parameters": rope}
-    return _named("gemma3_text", "Gemma3ForCausalLM") | _gemma(keys, config, 62) | more
+    return _named("gemma3_text", "Gemma3ForCausalLM") | {
+        **_gemma(keys, config, 6, 62),
+        "attn_logit_softcapping": keys.get("attn_logit_softcapping") or None,
+        "final_logit_softcapping": keys.get("final_logit_softcapping") or None,
+        "rope_parameters": {
+            "full_attention": config["rope_parameters"],
+            "sliding_attention": local,
+        },
+    }
 
 
 def _phi3(keys: Keys, config: Json) -> Json:
     rope = dict(config["rope_parameters"])  # type: ignore[call-overload]
-    size = keys.integer("embedding_length") // keys.integer("attention.head_count")
-    rope["partial_rotary_factor"] = keys.integer("rope.dimension_count", size) / size
-    original = keys.get("rope.scaling.original_context_length", config["max_position_embeddings"])
-    window = keys.get("attention.sliding_window") or None
+    size = keys.integer("attention.key_length", int(config["head_dim"]))  # type: ignore[call-overload]
+    turned = keys.integer("rope.dimension_count", size)
+    part = turned / size
+    rope["partial_rotary_factor"] = part if int(part * size) == turned else (turned + 0.5) / size
+    context = config["max_position_embeddings"]
     return _named("phi3", "Phi3ForCausalLM") | {
         "rope_parameters": rope,
-        "original_max_position_embeddings": original,
-        "sliding_window": window,
+        "original_max_position_embeddings": rope.get("original_max_position_embeddings", context),
+        "sliding_window": _one_window(keys),
         "pad_token_id": None,
     }
 
@@ -223,8 +232,8 @@ def _smollm3(keys: Keys, config: Json) -> Json:
     with_positions = [int((i + 1) % 4 != 0) for i in range(count)]
     return _named("smollm3", "SmolLM3ForCausalLM") | {
         "no_rope_layers": with_positions,
-        "use_sliding_window": False,
         "pad_token_id": None,
+        **_some_windows(keys),
     }
 
 
