@@ -200,10 +200,11 @@ def _gemma2(keys: Keys, config: Json) -> Json:
 
 
 def _gemma3(keys: Keys, config: Json) -> Json:
+    if keys.get("attn_logit_softcapping"):  # transformers' class has it and does not apply it
+        raise keys.unsupported("attn_logit_softcapping")
     local = {"rope_type": "default", "rope_theta": keys.get("rope.freq_base_swa", 10000.0)}
     return _named("gemma3_text", "Gemma3ForCausalLM") | {
         **_gemma(keys, config, 6, 62),
-        "attn_logit_softcapping": keys.get("attn_logit_softcapping") or None,
         "final_logit_softcapping": keys.get("final_logit_softcapping") or None,
         "rope_parameters": {
             "full_attention": config["rope_parameters"],

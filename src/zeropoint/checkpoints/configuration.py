@@ -36,7 +36,7 @@ class Family:
     rope: RopeDefaults = field(default_factory=RopeDefaults)
     biases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # key → roles, if true
     biased: tuple[str, ...] = ()  # roles that always have a bias
-    ignored: str = ""  # keys of published folders that transformers' class does not read
+    harmless: Mapping[str, str] = field(default_factory=dict)  # key → why, beyond `HARMLESS`
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def read_configuration(path: Path, config: Config) -> Configuration:
     for key, roles in family.biases.items():
         biased |= set(roles) if settings.flag(key) else set()
     tied = settings.get("tie_word_embeddings")
-    ignored = check_all_read(settings, rope.parts, family.ignored.split())
+    ignored = check_all_read(settings, rope.parts, family.harmless)
     metadata: Metadata = {"general.architecture": name, "general.type": "model"}
     metadata |= {f"{name}.{key}": value for key, value in values.items()}
     return Configuration(
@@ -159,6 +159,9 @@ def _common(settings: Settings) -> Metadata:
 
 _GELU = "gelu_pytorch_tanh"
 _BIASES = {"attention_bias": _ATTENTION}
+_UNREAD = "published folders have it, but transformers' class does not read it"
+_ACT = {"hidden_act": "transformers reads hidden_activation instead"}
+_MAX_WINDOW = {"max_window_layers": _UNREAD}
 _QWEN = {
     "num_key_value_heads": 32,
     "sliding_window": 4096,
@@ -192,7 +195,7 @@ _GEMMA3_FAMILY = Family(
     "hidden_activation",
     RopeDefaults(1e6, sliding_theta=1e4),
     _BIASES,
-    ignored="hidden_act",
+    harmless=_ACT | {"attn_logit_softcapping": "transformers' forward pass does not apply it here"},
 )
 
 FAMILIES: Mapping[str, Family] = {
@@ -212,7 +215,7 @@ FAMILIES: Mapping[str, Family] = {
         {"num_key_value_heads": 4, "no_rope_layer_interval": 4, "tie_word_embeddings": True},
         rope=RopeDefaults(2e6),
         biases={**_BIASES, "mlp_bias": _MLP},
-        ignored="max_window_layers",
+        harmless=_MAX_WINDOW,
     ),
     "qwen2": Family("qwen2", families.qwen, _QWEN, biased=("attn_q", "attn_k", "attn_v")),
     "qwen3": Family("qwen3", families.qwen, {**_QWEN, "head_dim": 128}, biases=_BIASES),
@@ -228,7 +231,7 @@ FAMILIES: Mapping[str, Family] = {
             "sliding_window": 4096,
         },
         biases=_BIASES,
-        ignored="max_window_layers",
+        harmless=_MAX_WINDOW,
     ),
     "gemma2": Family(
         "gemma2",
@@ -237,7 +240,7 @@ FAMILIES: Mapping[str, Family] = {
         _GELU,
         "hidden_activation",
         biases=_BIASES,
-        ignored="hidden_act",
+        harmless=_ACT,
     ),
     "gemma3_text": _GEMMA3_FAMILY,
     "gemma3": _GEMMA3_FAMILY,
@@ -246,7 +249,7 @@ FAMILIES: Mapping[str, Family] = {
         families.phi3,
         {"original_max_position_embeddings": 4096},
         rope=RopeDefaults(partial=True),
-        ignored="full_attn_mod interpolate_factor",
+        harmless=dict.fromkeys(("full_attn_mod", "interpolate_factor"), _UNREAD),
     ),
     "bitnet": Family(
         "bitnet",

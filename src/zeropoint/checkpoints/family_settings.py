@@ -115,9 +115,8 @@ def gemma2(settings: Settings) -> Metadata:
 def gemma3(settings: Settings) -> Metadata:
     """Return the windows, the query scale and the soft caps of Gemma 3."""
     found = _gemma(settings, 6, settings.integer_or_none("sliding_window_pattern") or 6, 62)
-    for key in ("attn_logit_softcapping", "final_logit_softcapping"):
-        if (cap := settings.positive_or_none(key)) is not None:
-            found[key] = Float32(cap)
+    if (cap := settings.positive_or_none("final_logit_softcapping")) is not None:
+        found["final_logit_softcapping"] = Float32(cap)
     return found
 
 

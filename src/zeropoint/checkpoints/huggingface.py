@@ -56,6 +56,7 @@ class Source:
     shape: tuple[int, ...]
     parts: list[Part] = field(default_factory=list)
     constant: F32 | None = None  # or it is these numbers
+    columns: Rows | None = None  # the order of its elements, if it is one-dimensional
     add: float = 0.0
     ternary: bool = False
     as_f32: bool = False
@@ -150,6 +151,8 @@ class HuggingFaceCheckpoint(Checkpoint):
             weights = found.format.decode_blocks(found.data).reshape(high - low, -1)
             if source.ternary:
                 weights = _to_ternary(weights, self._ternary_scale(name))
+            if source.columns is not None:
+                weights = weights[:, source.columns]
             weights = weights + np.float32(source.add)
             kind = np.float32 if source.as_f32 else None
             data = (
@@ -317,10 +320,16 @@ def _adapt(sources: dict[str, Source], configuration: Configuration) -> None:
         role = _role(name)
         if architecture in ("llama", "smollm3") and role in ("attn_q", "attn_k"):
             count = configuration.heads if role == "attn_q" else configuration.kv_heads
-            if source.parts[0].rows.size % (2 * max(count, 1)):
-                raise UnsupportedModel(f"{name} cannot be parted into {count} heads")
             part = source.parts[0]
-            source.parts = [Part(part.tensor, part.rows[interleaved_rows(part.rows.size, count)])]
+            biased = len(source.shape) == 1
+            size = source.shape[0] if biased else part.rows.size
+            if size % (2 * max(count, 1)):
+                raise UnsupportedModel(f"{name} cannot be parted into {count} heads")
+            if biased:
+                source.columns = interleaved_rows(size, count)
+            else:
+                rows = part.rows[interleaved_rows(size, count)]
+                source.parts = [Part(part.tensor, rows)]
         if architecture.startswith("gemma") and "norm" in role:
             source.add = 1.0
         matrix = role.startswith(("attn_", "ffn_")) and "norm" not in role

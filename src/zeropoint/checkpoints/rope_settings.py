@@ -20,6 +20,7 @@ import numpy as np
 
 from zeropoint.checkpoints.settings import Settings
 from zeropoint.checkpoints.values import Float32, UInt32
+from zeropoint.errors import printable
 
 Metadata = dict[str, object]
 Constants = dict[str, list[float]]
@@ -54,21 +55,21 @@ def read_rope(settings: Settings, defaults: RopeDefaults, head_size: int) -> Rop
     if defaults.sliding_theta is not None:
         return _read_gemma3(settings, defaults)
     rope = _flat(settings, defaults.theta)
+    kind = _kind(rope)
+    if defaults.partial and kind in ("su", "yarn"):
+        kind = "longrope"  # what older Phi-3 folders call it; transformers replaces both
+    types = ("default", "longrope") if defaults.partial else tuple(_TYPES)
+    if kind not in types:
+        shown, known = printable(repr(kind)), ", ".join(types)
+        raise rope.wrong("rope_type", f"GGUF cannot express {shown}; supported: {known}")
     size = head_size
     partial = _partial(settings, rope)
-    found: Metadata = {}
+    found: Metadata = {"rope.freq_base": Float32(rope.positive("rope_theta"))}
     if defaults.partial:
         size = int(head_size * partial)
         found["rope.dimension_count"] = UInt32(size)
     elif partial != 1.0:
         raise rope.wrong("partial_rotary_factor", f"is {partial:g}; only phi3 folders may have one")
-    found["rope.freq_base"] = Float32(rope.positive("rope_theta"))
-    kind = _kind(rope)
-    if defaults.partial and kind in ("su", "yarn"):
-        kind = "longrope"  # what older Phi-3 folders call it; transformers replaces both
-    if kind not in _TYPES:
-        known = ", ".join(_TYPES)
-        raise rope.wrong("rope_type", f"{kind!r} cannot be expressed in GGUF; supported: {known}")
     keys, constants = _TYPES[kind](settings, rope, size)
     return RopeKeys(found | keys, constants, (rope,))
 
@@ -80,7 +81,7 @@ def _flat(settings: Settings, theta: float) -> Settings:
     top = settings.get("rope_theta")
     base = theta if top is None else top
     dropped = parameters.get("rope_theta") if scaling else None
-    if dropped is not None and dropped != rope.get("rope_theta", base):
+    if dropped is not None and "rope_theta" not in rope and dropped != base:
         raise settings.wrong(
             "rope_parameters.rope_theta",
             f"is {dropped!r}, but rope_scaling replaces all of rope_parameters and has no such "
@@ -123,14 +124,14 @@ def _read_gemma3(settings: Settings, defaults: RopeDefaults) -> RopeKeys:
             own |= settings.group("rope_scaling")
         sets.append(Settings(settings.path, own, base, f"rope_parameters.{kind}"))
     full, sliding = sets
-    for rope in sets:
-        if _partial(settings, rope) != 1.0:
-            raise rope.wrong("partial_rotary_factor", "gemma3 files rotate whole heads")
     kind = _kind(full)
     if kind not in ("default", "linear"):
         raise full.wrong("rope_type", f"{kind!r} cannot be expressed in gemma3 files")
     if _kind(sliding) != "default":
         raise sliding.wrong("rope_type", "gemma3 files scale no positions of windowed layers")
+    for rope in sets:
+        if _partial(settings, rope) != 1.0:
+            raise rope.wrong("partial_rotary_factor", "gemma3 files rotate whole heads")
     found: Metadata = {"rope.freq_base": Float32(full.positive("rope_theta"))}
     local = sliding.positive("rope_theta")
     if local != defaults.sliding_theta:
@@ -158,7 +159,9 @@ def _linear(settings: Settings, rope: Settings, size: int) -> tuple[Metadata, Co
 def _yarn(settings: Settings, rope: Settings, size: int) -> tuple[Metadata, Constants]:
     original = _original(settings, rope)
     factor = rope.positive_or_none("factor")
-    if factor is None:
+    if factor is None and "factor" not in rope.given:
+        raise rope.wrong("factor", "this key is missing")
+    if factor is None:  # null, as in folders of DeepSeek's kind
         factor = settings.integer("max_position_embeddings") / original
     if factor < 1:
         raise rope.wrong("factor", f"{factor:g} must be at least 1")

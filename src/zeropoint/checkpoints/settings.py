@@ -31,11 +31,13 @@ HARMLESS: Mapping[str, str] = {
         "gradient_checkpointing",
         _OUTPUTS: "output_hidden_states output_attentions output_scores return_dict "
         "return_dict_in_generate",
-        _GENERATION: "bad_words_ids begin_suppress_tokens cache_implementation "
-        "decoder_start_token_id diversity_penalty do_sample early_stopping "
-        "encoder_no_repeat_ngram_size exponential_decay_length_penalty forced_bos_token_id "
+        _GENERATION: "assistant_confidence_threshold assistant_lookbehind bad_words_ids "
+        "begin_suppress_tokens cache_implementation decoder_start_token_id diversity_penalty "
+        "do_sample early_stopping encoder_no_repeat_ngram_size encoder_repetition_penalty "
+        "epsilon_cutoff eta_cutoff exponential_decay_length_penalty forced_bos_token_id "
         "forced_eos_token_id length_penalty max_length max_new_tokens min_length min_p "
-        "no_repeat_ngram_size num_beam_groups num_beams num_return_sequences "
+        "no_repeat_ngram_size num_assistant_tokens num_assistant_tokens_schedule "
+        "num_beam_groups num_beams num_return_sequences target_lookbehind "
         "remove_invalid_values repetition_penalty suppress_tokens temperature top_k top_p "
         "typical_p",
         _DESCRIPTION: "_name_or_path name_or_path _commit_hash architectures auto_map "
@@ -156,9 +158,11 @@ class Settings:
 
 
 def check_all_read(
-    settings: Settings, parts: Iterable[Settings], ignored: Iterable[str]
+    settings: Settings, parts: Iterable[Settings], harmless: Iterable[str]
 ) -> list[str]:
     """Account for every key that no code has read; `parts` are objects within `settings`.
+
+    `harmless` are keys without effect in this family, beyond those of `HARMLESS`.
 
     Returns the names of keys that are neither harmless nor known: transformers' class for this
     family does not read them either, so that the logits cannot depend on them. Raises
@@ -168,5 +172,5 @@ def check_all_read(
         if key not in settings.read and settings.get(key) not in allowed:
             value = printable(repr(settings.get(key)), 40)
             raise settings.wrong(key, f"is {value}, but {reason}")
-    names = settings.unread({*HARMLESS, *ignored})
+    names = settings.unread({*HARMLESS, *harmless})
     return names + [name for part in parts for name in part.unread()]

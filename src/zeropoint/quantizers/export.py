@@ -183,6 +183,12 @@ def _slabs(source: Checkpoint, target: _Target, threads: int) -> Iterator[F32]:
     if 0 in target.shape:
         return
     columns = target.source.columns
+    if len(target.shape) == 1:
+        vector = dequantize(source.read(target.source.name), threads=threads).reshape(-1)
+        if target.heads:
+            vector = vector[np.argsort(interleaved_rows(vector.size, target.heads))]
+        yield np.ascontiguousarray(vector + np.float32(target.shift))
+        return
     rows = int(np.prod(target.shape[:-1], dtype=np.int64))
     size = rows // target.heads if target.heads else 1  # of what must be read together
     step = max(_SLAB // columns // size, 1) * size
