@@ -16,7 +16,8 @@ from typing import Any
 
 from zeropoint.checkpoints import io
 from zeropoint.checkpoints.atomic import plain_errors, write_file
-from zeropoint.checkpoints.source import read_file
+from zeropoint.checkpoints.source import RUN_FILE_BYTES, read_file
+from zeropoint.errors import CheckpointError
 
 JOURNAL = "sha256.txt"
 JOURNAL_BYTES = 64 << 20  # at most: about 700,000 lines
@@ -67,8 +68,8 @@ class RunJournal:
         found = (self._hashes or {})[name]
         if len(found) > 1 and name not in self._noted:
             # A process that died had written down a file that it may not have written.
-            with contextlib.suppress(OSError):
-                digest = _digest((self.path.parent / name).read_bytes())
+            with contextlib.suppress(CheckpointError):
+                digest = _digest(read_file(self.path.parent / name, RUN_FILE_BYTES))
                 return digest if digest in found else found[-1]
         return found[-1]
 
