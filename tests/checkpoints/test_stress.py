@@ -128,7 +128,7 @@ class Run:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.number = 0
+        self.number = max(len(list(root.glob("run*"))) - 1, 0)  # those before it are finished
 
     def path(self) -> Path:
         return self.root / f"run{self.number}"

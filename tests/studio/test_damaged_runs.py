@@ -165,7 +165,7 @@ def check_all(
 def test_a_damaged_file_of_a_run_is_one_sentence(
     commands: dict[str, list[str]], verb: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    check_all(commands, verb, 24, capsys)
+    check_all(commands, verb, 40, capsys)
 
 
 @pytest.mark.slow

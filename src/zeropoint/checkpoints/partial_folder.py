@@ -122,8 +122,8 @@ class PartialFolder:
             if foreign:
                 raise CheckpointError(
                     self.target,
-                    f"holds {printable(foreign[0])}, which is no file of such a folder, "
-                    "so it is not replaced; choose another name",
+                    f"holds {printable(foreign[0])}, which zeropoint does not write there, "
+                    "so the folder is not replaced; choose another name",
                 )
         elif _inode(self.target) in recorded:
             raise CheckpointError(

@@ -211,7 +211,7 @@ class RunFolder:
     def confirm(self, name: str, data: Bytes) -> None:
         """Raise CheckpointError if this content of a file is not what the run wrote."""
         if self._journal and not self._journal.confirms(name, data):
-            raise damaged(self.path / name, f"its hash is not in {JOURNAL}")
+            raise damaged(self.path / name, f"its SHA-256 is not in {JOURNAL}")
 
     def _check_resumed(self, identity: Mapping[str, object]) -> None:
         """Raise CheckpointError unless the run in the folder is this one."""
@@ -234,7 +234,7 @@ class RunFolder:
         ):
             raise CheckpointError(
                 self.path / "run.json",
-                f"is damaged: its hash is not in {JOURNAL}; choose another --run",
+                f"is damaged: its SHA-256 is not in {JOURNAL}; choose another --run",
             )
 
     def _write_head(self, results: Mapping[str, object]) -> None:
