@@ -276,6 +276,23 @@ def test_a_reader_follows_a_run_that_is_being_written(tmp_path):
     assert reader.load_table("answers") == [2] and reader.results == {"done": True}
 
 
+def test_a_file_that_is_replaced_while_it_is_read_is_read_again(tmp_path, monkeypatch):
+    """The journal of a finished run has only the last hash of each file."""
+    run = start(tmp_path / "run")
+    run.save_table("answers", ["old"])
+    read = run_store._read_bytes
+
+    def slowly(path: Path) -> bytes:
+        data = read(path)
+        if path.name == "answers.json" and b"old" in data:
+            run.save_table("answers", ["new"])
+            run.finish({"done": True})
+        return data
+
+    monkeypatch.setattr(run_store, "_read_bytes", slowly)
+    assert RunFolder.open(tmp_path / "run").load_table("answers") == ["new"]
+
+
 RULES = {
     "kl": ArrayRule(("n",), np.floating, 0),
     "ids": ArrayRule(("n", 2), np.integer, 0, 9),

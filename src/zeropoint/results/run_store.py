@@ -205,7 +205,12 @@ class RunFolder:
     def load_bytes(self, name: str) -> bytes:
         """Read a file of the run. Raises CheckpointError if it is not what the run wrote."""
         data = _read_bytes(self.path / name)
-        self.confirm(name, data)
+        while self._journal and not self._journal.confirms(name, data):
+            # It may have been replaced since, in a run that is being written.
+            again = _read_bytes(self.path / name)
+            if again == data:
+                self.confirm(name, data)
+            data = again
         return data
 
     def confirm(self, name: str, data: Bytes) -> None:
