@@ -14,6 +14,7 @@ from zeropoint.errors import CheckpointError
 
 NAMES = ["tokenizer.json", "tokenizer_config.json", "config.json", "chat_template.jinja"]
 NAMES += ["tokenizer.model", "generation_config.json", "special_tokens_map.json"]
+NAMES += ["added_tokens.json"]
 NAMES += ["chat_template.json", "additional_chat_templates/more.jinja"]
 
 

@@ -240,6 +240,16 @@ def test_added_tokens_of_the_other_file_count(folder: Path) -> None:
     assert keys["tokenizer.ggml.tokens"][0] == END[0]
 
 
+def test_added_tokens_of_an_older_file_count(folder: Path) -> None:
+    edit(folder / "added_tokens.json", **{"<extra>": 700, END[0]: 0})
+    keys = read_vocabulary_files(folder, ROWS)
+    assert keys["tokenizer.ggml.tokens"][700] == "<extra>"
+    assert keys["tokenizer.ggml.token_type"][700] == 4
+    edit(folder / "added_tokens.json", **{"<extra>": "700"})
+    with pytest.raises(CheckpointError, match=r"added_tokens\.json"):
+        read_vocabulary_files(folder, ROWS)
+
+
 def test_tokens_without_a_row_are_named_and_padding_is_unused(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

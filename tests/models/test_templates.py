@@ -14,6 +14,7 @@ MESSAGES = [
     {"role": "user", "content": "1 < 2 & 'é' \"?\"\n  x  "},
     {"role": "assistant", "content": " yes ", "tool_calls": [{"name": "f", "arguments": {"a": 1}}]},
     {"role": "user", "content": "sure?"},
+    {"role": "assistant", "content": "so", "reasoning": "why"},
 ]
 TOKENS = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "image_token": "<img>"}
 TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {"b": 1, "a": [None, True]}}}]
@@ -26,6 +27,7 @@ SAME = [
     "{{ bos_token }}{{ eos_token }}{{ unk_token }}{{ image_token }}",
     "{{ pad_token is defined }}{{ sep_token }}{{ cls_token is none }}",
     "{{ enable_thinking is defined }}{{ date_string is not defined }}",
+    "{% for m in messages %}{{ m.thinking }}{{ m.reasoning_content }}{{ m | length }}{% endfor %}",
     # tojson
     "{{ {'b': 1, 'a': [2]} | tojson }}",
     "{{ {'b': 1, 'a': [2]} | tojson(separators=(',', ':')) }}",

@@ -4,8 +4,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from zeropoint.checkpoints.folder import read_folder_json
 from zeropoint.checkpoints.token_rules import Matching, looks_special
 from zeropoint.errors import CheckpointError
+
+ADDED_BYTES = 8 << 20
 
 Json = Mapping[str, object]
 
@@ -32,20 +35,41 @@ class AddedToken:
 
 def read_added_tokens(path: Path, data: Json, settings: Json) -> list[AddedToken]:
     """Return the added tokens by id: those of the tokenizer.json at `path` (its `data`), and those
-    that only tokenizer_config.json (`settings`) names. Raises CheckpointError for a damaged one.
+    that only tokenizer_config.json (`settings`) or added_tokens.json names.
+
+    Raises CheckpointError for a damaged one.
     """
     listed = data.get("added_tokens")
     found = [_read(path, entry) for entry in listed] if isinstance(listed, list) else []
     known = {token.id for token in found} | {token.content for token in found}
-    more = settings.get("added_tokens_decoder")
+    more = [*_from_settings(path, settings), *_from_older_file(path, settings)]
+    found += [token for token in more if not known & {token.id, token.content}]
+    return sorted(found, key=lambda token: token.id)
+
+
+def _from_settings(path: Path, settings: Json) -> list[AddedToken]:
+    entries = settings.get("added_tokens_decoder")
     where = path.with_name("tokenizer_config.json")
-    for number, entry in more.items() if isinstance(more, dict) else ():
+    found = []
+    for number, entry in entries.items() if isinstance(entries, dict) else ():
         if not number.isdecimal() or len(number) > 9 or not isinstance(entry, dict):
             raise CheckpointError(where, "holds no added token", field="added_tokens_decoder")
-        token = _read(where, {**entry, "id": int(number)})
-        if not known & {token.id, token.content}:
-            found.append(token)
-    return sorted(found, key=lambda token: token.id)
+        found.append(_read(where, {**entry, "id": int(number)}))
+    return found
+
+
+def _from_older_file(path: Path, settings: Json) -> list[AddedToken]:
+    """Return the tokens of added_tokens.json, text → id, which newer folders do not have."""
+    name = "added_tokens.json"
+    entries = read_folder_json(path.parent, name, ADDED_BYTES)
+    if "added_tokens_decoder" in settings or entries is None:
+        return []
+    if not isinstance(entries, dict):
+        raise CheckpointError(path.with_name(name), "is not an object")
+    return [
+        _read(path.with_name(name), {"id": number, "content": text})
+        for text, number in entries.items()
+    ]
 
 
 def matching_of(added: Iterable[AddedToken]) -> Matching:

@@ -38,6 +38,7 @@ LOOPS = frozenset(
     revindex0""".split()
 )
 
+REASONING = ("reasoning_content", "thinking", "reasoning")
 # Names that transformers defines for every template.
 PREDEFINED = {"tools": None, "documents": None, "add_generation_prompt": False}
 
@@ -145,7 +146,20 @@ def render(template: str, variables: dict[str, Any]) -> str:
     environment.globals.update({function.__name__: function for function in offered})
     environment.globals["namespace"] = Names
     environment.filters["tojson"] = to_json
+    messages = variables.get("messages")
+    if isinstance(messages, list):
+        variables = variables | {"messages": [with_reasoning(message) for message in messages]}
     return environment.from_string(template).render(PREDEFINED | variables)
+
+
+def with_reasoning(message: Any) -> Any:
+    """Return a message whose reasoning has the names under which transformers offers it."""
+    if not isinstance(message, dict):
+        return message
+    said = next((message[n] for n in REASONING if message.get(n) is not None), None)
+    if said is None:
+        return message
+    return {"thinking": said, **message, "reasoning_content": said}
 
 
 def main() -> None:
