@@ -27,6 +27,12 @@ FACTORS = ("rope_freqs", "rope_factors_short", "rope_factors_long")
 HARMLESS = re.compile(
     r"(blk\.1\.\w+|output)\.input_scale|blk\.1\.(attn_rot_embd(\.weight)?|nextn\..*)|(v|a|mm)\..*"
 )
+EXAMPLES = (
+    *("blk.1.ffn_down.input_scale", "output.input_scale", "blk.1.attn_rot_embd", "mm.0.weight"),
+    *("blk.1.nextn.eh_proj.weight", "v.patch_embd.weight", "a.conv1d.1.bias"),
+    *("blk.1.attn_sinks.weight", "blk.1.attn_norm.bias", "output_norm.bias"),
+    *("blk.1.ffn_gate.weight", "blk.1.ffn_gate_inp.weight", "token_embd.scale"),
+)
 BASES = [*PLAIN.values(), "mixtral"]
 
 
@@ -103,7 +109,8 @@ def test_a_tensor_is_used_or_harmless_or_refused_by_name(bases: Bases, family: s
     """A part of the names for each family here; together these are all that gguf-py knows."""
     base, place = bases(family), BASES.index(family)
     known = [name for name in NAMES if name.endswith(".weight")]
-    for name in [*known[place :: len(BASES)], *NAMES[place :: 20 * len(BASES)]]:
+    others = [EXAMPLES[place % len(EXAMPLES)], *NAMES[place :: 20 * len(BASES)]]
+    for name in known[place :: len(BASES)] + others:
         assert check(base, name) == expected(base, name), name
 
 

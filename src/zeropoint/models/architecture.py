@@ -237,13 +237,12 @@ def _find_tensors(header: Header, family: Family, index: int) -> dict[str, str]:
 
     matrices = ["attn_qkv"] if has("attn_qkv") else ["attn_q", "attn_k", "attn_v"]
     matrices.append("attn_output")
+    dense = ["ffn_up", "ffn_down"] if family.fused_gate else ["ffn_gate", "ffn_up", "ffn_down"]
     stacks: list[str] = []
-    if family.fused_gate:
-        matrices += ["ffn_up", "ffn_down"]
-    elif family.mixture and has("ffn_gate_inp") and not has("ffn_gate"):
+    if family.mixture and has("ffn_gate_inp") and not all(map(has, dense)):
         stacks = ["ffn_gate_exps", "ffn_up_exps", "ffn_down_exps"]
     else:
-        matrices += ["ffn_gate", "ffn_up", "ffn_down"]
+        matrices += dense
     router = ["ffn_gate_inp"] if stacks else []
     found = {}
     for role in ["attn_norm", "ffn_norm", *family.required, *matrices, *router, *stacks]:
