@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from transformers import CONFIG_MAPPING, GenerationConfig
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS, RopeParameters
 
@@ -19,8 +18,6 @@ import hf_folders
 from zeropoint.checkpoints.configuration import read_configuration
 from zeropoint.errors import CheckpointError, UnsupportedModel
 
-TOKENS = np.random.default_rng(7).integers(3, hf_folders.VOCABULARY, 40)
-LIMIT = 2e-3  # of a logit; settings that are dropped move logits by 0.1 and more
 MISSING = object()  # the key is taken out
 
 Config = dict[str, Any]

@@ -1,4 +1,4 @@
-"""Tensors that config.json ties or excludes: output matrices that equal the embedding, biases."""
+"""Tensors and settings without a place: tied output matrices, biases, keys that a class lacks."""
 
 import json
 from pathlib import Path
@@ -14,6 +14,7 @@ from safetensors.numpy import load_file, save_file
 from config_cases import LIMIT, logits, make_model, ours, write_folder
 from config_values import BASES, base
 from zeropoint.checkpoints import open_checkpoint, open_model
+from zeropoint.checkpoints.configuration import read_configuration
 from zeropoint.checkpoints.huggingface import as_gguf
 from zeropoint.errors import CheckpointError, UnsupportedModel
 from zeropoint.formats import FORMATS
@@ -103,3 +104,33 @@ def test_what_a_class_of_transformers_lacks_is_refused_in_an_export(tmp_path: Pa
         source.metadata = {**source.metadata, "llama.attention.sliding_window": 7}
         with pytest.raises(UnsupportedModel, match="no bias for attn_k"):  # Mistral has none
             list(export_folder(source, tmp_path / "back", FORMATS["F32"], threads=1))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("logit_scale", 2.0),
+        ("attention.scale", 0.3),
+        ("attention.temperature_scale", 0.1),
+        ("hidden_activation", "gelu"),
+        ("final_logit_softcapping", 30.0),
+        ("rope.scaling.type", "magic"),
+        ("something_new", 1),
+    ],
+)
+def test_a_setting_that_transformers_lacks_is_refused_in_an_export(
+    key: str, value: object, tmp_path: Path
+) -> None:
+    config = base("llama")
+    folder = write_folder(tmp_path / "model", make_model(config), config)
+    with open_model(folder) as source:
+        source.metadata = {**source.metadata, f"llama.{key}": value}
+        with pytest.raises(UnsupportedModel, match=rf"llama\.{key}"):
+            list(export_folder(source, tmp_path / "back", FORMATS["F32"], threads=1))
+    assert not (tmp_path / "back").exists()
+
+
+@pytest.mark.parametrize("key", ["num_hidden_layers", "head_dim"])
+def test_sizes_that_no_model_has_are_refused_at_once(key: str) -> None:
+    with pytest.raises(CheckpointError, match=key):
+        read_configuration(Path("config.json"), base("mistral") | {key: 2**31 - 1})

@@ -54,6 +54,8 @@ def make_config(metadata: Metadata, tensors: Iterable[str], rope_factors: Mappin
     config["bos_token_id"] = int(bos) if isinstance(bos, int) else None
     config["eos_token_id"] = _ends(metadata, vocab_size)
     config |= family(keys, config)
+    _check_computation(keys, config)
+    keys.check_all_read()
     return config | _biases(keys, configuration.FAMILIES[str(config["model_type"])])
 
 
@@ -75,6 +77,19 @@ def _rotated(keys: Keys, config: Json) -> int:
     if turned != size and keys.architecture != "phi3":
         raise keys.unsupported("rope.dimension_count")
     return turned
+
+
+def _check_computation(keys: Keys, config: Json) -> None:
+    """Raise UnsupportedModel for a way of computing that transformers' class does not have."""
+    name = keys.get("hidden_activation")
+    if name not in (None, config.get("hidden_activation"), config["hidden_act"]):
+        raise keys.unsupported("hidden_activation")
+    if keys.number("expert_weights_scale", 0.0) not in (0.0, 1.0):
+        raise keys.unsupported("expert_weights_scale")
+    usual = float(config["head_dim"]) ** -0.5  # type: ignore[arg-type]
+    scale = keys.number("attention.scale", 0.0) or usual
+    if "query_pre_attn_scalar" not in config and abs(scale / usual - 1) > 1e-6:
+        raise keys.unsupported("attention.scale")
 
 
 def _biases(keys: Keys, family: configuration.Family) -> Json:
@@ -136,6 +151,8 @@ def _llama(keys: Keys, config: Json) -> Json:
     window = _one_window(keys)
     if keys.get("expert_count"):
         return _named("mixtral", "MixtralForCausalLM") | {
+            "intermediate_size": keys.get("expert_feed_forward_length")
+            or keys.need("feed_forward_length"),
             "num_local_experts": keys.need("expert_count"),
             "num_experts_per_tok": keys.need("expert_used_count"),
             "sliding_window": window,

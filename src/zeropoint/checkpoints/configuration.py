@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from zeropoint.checkpoints import family_settings as families
+from zeropoint.checkpoints.family_settings import layers
 from zeropoint.checkpoints.rope_settings import RopeDefaults, llama3_factors, read_rope
 from zeropoint.checkpoints.settings import Config, Settings, check_all_read
 from zeropoint.checkpoints.values import Float32, UInt32
@@ -22,6 +23,9 @@ Metadata = dict[str, object]
 
 _ATTENTION = ("attn_q", "attn_k", "attn_v", "attn_output")
 _MLP = ("ffn_gate", "ffn_up", "ffn_down")
+
+
+MAX_SIZE = 1 << 16  # layers, or elements of a head; lists of that length are made
 
 
 @dataclass(frozen=True)
@@ -142,6 +146,9 @@ def _common(settings: Settings) -> Metadata:
     if heads < 1 or width < 1:
         raise settings.wrong("num_attention_heads", f"{heads} heads for a width of {width}")
     head_size = settings.integer_or_none("head_dim") or width // heads
+    for key, size in (("num_hidden_layers", layers(settings)), ("head_dim", head_size)):
+        if size > MAX_SIZE:
+            raise settings.wrong(key, f"{size} is more than the supported {MAX_SIZE}")
     kv_heads = settings.integer_or_none("num_key_value_heads") or heads
     return {
         "block_count": UInt32(settings.integer("num_hidden_layers")),

@@ -23,9 +23,9 @@ def mistral(settings: Settings) -> Metadata:
     """Return the window that all layers of Mistral have; llama.cpp does not read it."""
     window = settings.integer_or_none("sliding_window")
     kinds = settings.get("layer_types")  # transformers does not read it here
-    if kinds is not None and kinds != [_kind(window is not None)] * _layers(settings):
+    if kinds is not None and kinds != [_kind(window is not None)] * layers(settings):
         raise settings.wrong("layer_types", "all layers of this family are of one kind")
-    return rotated(settings) | _windows(window, [True] * _layers(settings), 0)
+    return rotated(settings) | _windows(window, [True] * layers(settings), 0)
 
 
 def mixtral(settings: Settings) -> Metadata:
@@ -41,7 +41,7 @@ def smollm3(settings: Settings) -> Metadata:
     """Return the windows of SmolLM 3. Raises CheckpointError for layers without positions that
     are not every fourth.
     """
-    count = _layers(settings)
+    count = layers(settings)
     every = settings.integer_or_none("no_rope_layer_interval")
     given = settings.get("no_rope_layers")  # 1 where a layer has positions
     if (given is None and every != 4) or given not in (None, _every_fourth(count)):
@@ -63,7 +63,7 @@ def qwen(settings: Settings) -> Metadata:
     """Return the windows of Qwen 2 and 3."""
     use, window = settings.flag("use_sliding_window"), settings.integer_or_none("sliding_window")
     first, window = settings.integer("max_window_layers"), window if use else None
-    default = [window is not None and index >= first for index in range(_layers(settings))]
+    default = [window is not None and index >= first for index in range(layers(settings))]
     flags = _layer_types(settings, default)
     return _windows(_needed(settings, window, flags), flags, 0)
 
@@ -83,7 +83,7 @@ def qwen3moe(settings: Settings) -> Metadata:
     }
     if not settings.flag("norm_topk_prob"):
         found["expert_weights_norm"] = False
-    return found | _windows(window if use else None, [True] * _layers(settings), 0)
+    return found | _windows(window if use else None, [True] * layers(settings), 0)
 
 
 def _gemma(settings: Settings, period: int, full_every: int, wide_blocks: int) -> Metadata:
@@ -91,7 +91,7 @@ def _gemma(settings: Settings, period: int, full_every: int, wide_blocks: int) -
 
     Of `full_every` layers the last one has no window, unless `layer_types` says otherwise.
     """
-    count = _layers(settings)
+    count = layers(settings)
     flags = _layer_types(settings, [(i + 1) % full_every != 0 for i in range(count)])
     window = settings.integer_or_none("sliding_window")
     window = _needed(settings, window, flags) or settings.integer("max_position_embeddings")
@@ -124,9 +124,7 @@ def phi3(settings: Settings) -> Metadata:
     """Return the window of Phi-3; 0 if there is none. llama.cpp does not use it."""
     window = settings.integer_or_none("sliding_window")
     settings.get("original_max_position_embeddings")  # of long contexts only, see `read_rope`
-    return _windows(window, [True] * _layers(settings), 0) or {
-        "attention.sliding_window": UInt32(0)
-    }
+    return _windows(window, [True] * layers(settings), 0) or {"attention.sliding_window": UInt32(0)}
 
 
 def bitnet(settings: Settings) -> Metadata:
@@ -137,7 +135,8 @@ def bitnet(settings: Settings) -> Metadata:
     return rotated(settings)
 
 
-def _layers(settings: Settings) -> int:
+def layers(settings: Settings) -> int:
+    """Return the number of layers."""
     return settings.integer("num_hidden_layers")
 
 

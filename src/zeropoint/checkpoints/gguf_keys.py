@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from zeropoint.checkpoints.harmless_keys import is_harmless_key
 from zeropoint.errors import CheckpointError, UnsupportedModel, printable
 
 
@@ -48,6 +49,17 @@ class Keys:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise CheckpointError("the source", f"{self.architecture}.{key} is {value!r}")
         return float(value)
+
+    def peek(self, key: str) -> object:
+        """Return a key's value as the file has it, without using it."""
+        return self.metadata.get(f"{self.architecture}.{key}")
+
+    def check_all_read(self) -> None:
+        """Raise UnsupportedModel for a key that was not read and is not harmless."""
+        for name, value in self.metadata.items():
+            key = name.removeprefix(f"{self.architecture}.")
+            if key != name and key not in self.read and not is_harmless_key(key, value, self.peek):
+                raise self.unsupported(key)
 
     def unsupported(self, key: str) -> UnsupportedModel:
         """Return the error that names a key whose value transformers has no setting for."""
