@@ -52,7 +52,8 @@ class CheckpointError(ZeropointError):
     """A file that is malformed, truncated or inconsistent.
 
     `offset` is the byte at which the reader stopped, `field` what it was reading there. The message
-    is one line, "FILE: byte OFFSET (FIELD): REASON", of at most 290 printable characters.
+    is one line, "FILE: byte OFFSET (FIELD): REASON", of at most 290 printable characters. It is cut
+    here and not only by the command line, so that a long path or reason never hides the offset.
     """
 
     def __init__(
