@@ -138,7 +138,10 @@ def test_a_folder_is_reserved_before_its_run_begins(tmp_path):
     reserved = RunFolder.reserve(tmp_path / "run")
     assert not list((tmp_path / "run").iterdir())
     assert start(tmp_path / "run").path == reserved.path
+    RunFolder.reserve(tmp_path / "never" / "begun")
+    assert not (tmp_path / "never" / "begun").exists()
     (tmp_path / "other").mkdir()
+    RunFolder.reserve(tmp_path / "other")  # it was there before, so it stays
     (tmp_path / "other" / "thesis.txt").write_text("years of work")
     with pytest.raises(CheckpointError, match="holds no run"):
         RunFolder.reserve(tmp_path / "other")
