@@ -5,16 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tokenizers.pre_tokenizers import ByteLevel
 
 from tinymodels import vocabulary_size, write_model
 from zeropoint.checkpoints import NewTensor, StringArray, create_checkpoint, open_checkpoint
 from zeropoint.cli import main
-
-
-def byte_characters() -> list[str]:
-    kept = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = iter(range(0x100, 0x200))
-    return [chr(value if value in kept else next(others)) for value in range(256)]
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +17,7 @@ def unnamed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model with byte pairs whose file does not name the pre-tokenizer; a text beside it."""
     folder = tmp_path_factory.mktemp("unnamed")
     source = open_checkpoint(write_model(folder / "whole.gguf", columns=64))
-    tokens = byte_characters() + [f"<{i}>" for i in range(vocabulary_size() - 256)]
+    tokens = sorted(ByteLevel.alphabet()) + [f"<{i}>" for i in range(vocabulary_size() - 256)]
     facts = dict(source.metadata) | {
         "tokenizer.ggml.model": "gpt2",
         "tokenizer.ggml.tokens": StringArray.of(tokens),

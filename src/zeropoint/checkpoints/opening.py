@@ -39,8 +39,9 @@ def open_checkpoint(path: Path | str) -> Checkpoint:
     pairs = isinstance(model, str) and model == "gpt2"
     if pairs and stated_pre_tokenizer(opened.metadata) is None:
         LOG.warning(
-            f"{opened.path}: the pre-tokenizer is not named (tokenizer.ggml.pre); 'default' is a "
-            "guess, and text may get other tokens than those of the training: convert it anew"
+            f"{opened.path}: the file does not name its pre-tokenizer (tokenizer.ggml.pre); "
+            "'default' is used, as in llama.cpp, and may give other tokens than those "
+            "that the model was trained with"
         )
     return opened
 

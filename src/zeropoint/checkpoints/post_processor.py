@@ -87,7 +87,9 @@ def _pair(path: Path, value: object) -> int:
     """Return the id of a pair of text and id, as Roberta's and Bert's processors have them."""
     if isinstance(value, list) and len(value) == 2 and _is_id(value[1]):
         return int(value[1])
-    raise CheckpointError(path, "an end is no pair of text and id", field="post_processor")
+    raise CheckpointError(
+        path, "cls and sep must be pairs of a text and an id", field="post_processor"
+    )
 
 
 def _is_id(value: object) -> bool:

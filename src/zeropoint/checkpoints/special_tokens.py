@@ -123,7 +123,9 @@ def _listed(folder: Path, config: Json, key: str, tokens: Sequence[str]) -> list
     values = value if isinstance(value, list) else [] if value is None else [value]
     ids = [index for index in values if type(index) is int]
     if len(ids) < len(values):
-        raise CheckpointError(folder, f"holds no token id: {str(value)[:40]}", field=key)
+        raise CheckpointError(
+            folder, f"must be a token id or a list of them, not {str(value)[:40]}", field=key
+        )
     return [index for index in ids if 0 <= index < len(tokens)]
 
 

@@ -1,6 +1,7 @@
-"""What llama.cpp (2026-10) knows of tokens by their texts and by the names of models.
+"""llama.cpp's rules (2026-10) for tokens by their texts, and for files by the names of models.
 
-GGUF has no keys for these facts. A file means the same tokens here as there only if both know them.
+GGUF has no keys for these facts, so a file means the same tokens in both programs only if both have
+the same rules.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence

@@ -71,9 +71,9 @@ def read_tokenizer_facts(path: Path, metadata: Mapping[str, object], tokens: int
         raise CheckpointError(path, "special_tokens are not names and texts", field=TOKENIZER_KEY)
     prefix = data.get("space_prefix")
     if prefix not in (None, "first", "always"):
-        raise CheckpointError(path, "space_prefix is unknown", field=TOKENIZER_KEY)
+        raise CheckpointError(path, "space_prefix is neither first nor always", field=TOKENIZER_KEY)
     if data.get("normalizer") not in (None, "NFC"):
-        raise CheckpointError(path, "normalizer is unknown", field=TOKENIZER_KEY)
+        raise CheckpointError(path, "normalizer is not NFC", field=TOKENIZER_KEY)
     matching = None
     if any(name in data for name in _SETS):
         lstrip, rstrip, single = (_ids(path, data.get(name, ()), tokens) for name in _SETS)
@@ -92,5 +92,7 @@ def _ids(path: Path, value: object, tokens: int) -> frozenset[int]:
     found = value if isinstance(value, list | tuple) else (None,)
     ids = frozenset(i for i in found if type(i) is int and 0 <= i < tokens)
     if len(ids) != len(found):
-        raise CheckpointError(path, "a list holds what is no token id", field=TOKENIZER_KEY)
+        raise CheckpointError(
+            path, "a list contains something that is not a token id", field=TOKENIZER_KEY
+        )
     return ids

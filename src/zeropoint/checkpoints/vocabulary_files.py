@@ -152,7 +152,7 @@ def _tokens(
         tokens[token.id] = token.content.replace(SPACE, " ") if spaced else token.content
     if len(set(tokens)) < rows:
         twice = next(text for text, count in Counter(tokens).items() if count > 1)
-        raise CheckpointError(path, f"two tokens are '{printable(twice)}'")
+        raise CheckpointError(path, f"two tokens have the text '{printable(twice)}'")
     return tokens, kinds
 
 
@@ -176,7 +176,7 @@ def _byte_pairs(
     for kind in _kinds_of(normalizer, "normalizers"):
         if kind != "NFC":
             raise UnsupportedModel(f"{path}: normalizer {kind!r} has no place in GGUF")
-    # A space inside of a token is written as byte-level tokens write it: GGUF parts at the space.
+    # A space inside of a token is written as "Ġ", because GGUF separates a pair by a space.
     joined = [" ".join(part.replace(" ", "Ġ") for part in pair) for pair in merges]
     return {
         "tokenizer.ggml.model": "gpt2",
@@ -254,8 +254,8 @@ def _warn_of_absent_rows(path: Path, added: Sequence[AddedToken], rows: int) -> 
     if absent:
         shown = _some([token.content for token in absent])
         LOG.warning(
-            f"{path}: left out {shown}: the embedding has {rows} rows, and the first of these "
-            f"added tokens has id {absent[0].id}"
+            f"{path}: added tokens without a row in the embedding are left out: {shown} (there are "
+            f"{rows} rows, and the first of these tokens has id {absent[0].id})"
         )
 
 
