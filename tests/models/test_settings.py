@@ -168,6 +168,46 @@ def test_a_neutral_value_is_taken_where_no_layer_uses_the_key(bases: Bases, key:
             base.run(base.write({f"bitnet.{key}": value}))
 
 
+# Values that a table of neutral ones could hold by mistake: each means another model.
+MEANINGFUL: dict[str, object] = {
+    "attention.causal": False,
+    "attention.clamp_kqv": 0.5,
+    "attention.max_alibi_bias": 8.0,
+    "attention.sliding_window": 1,
+    "attention.temperature_scale": 0.1,
+    "embedding_scale": 0.5,
+    "expert_gating_func": 2,
+    "expert_weights_norm": False,
+    "final_logit_softcapping": 1.0,
+    "logit_scale": 0.5,
+    "residual_scale": 2.0,
+    "rope.scaling.alpha": 2.0,
+    "rope.scaling.yarn_attn_factor": 0.0,
+    "rope.scaling.yarn_beta_fast": 1.0,
+    "rope.scaling.yarn_beta_slow": 0.0,
+    "rope.scaling.yarn_ext_factor": 1.0,
+    "use_parallel_residual": True,
+}
+
+
+@pytest.mark.parametrize("key", MEANINGFUL)
+def test_a_value_that_means_another_model_is_refused(bases: Bases, key: str) -> None:
+    base = bases("mixtral" if key.startswith("expert") else "bitnet")
+    assert check_other(base, key, MEANINGFUL[key]) == "refused"
+
+
+@pytest.mark.parametrize(("key", "value"), [("ext_factor", 0.5), ("attn_factor", 0.5)])
+def test_factors_of_yarn_that_no_other_runtime_reads_are_refused(
+    bases: Bases, key: str, value: float
+) -> None:
+    base = bases("qwen3")
+    yarn = {f"qwen3.rope.scaling.{k}": v for k, v in (("type", "yarn"), ("factor", 4.0))}
+    full = f"qwen3.rope.scaling.yarn_{key}"
+    with pytest.raises(ZeropointError, match=full):
+        base.run(base.write(yarn | {full: value}))
+    assert np.array_equal(base.run(base.write(yarn | {full: 1.0})), base.run(base.write(yarn)))
+
+
 def test_every_harmless_entry_has_a_reason() -> None:
     for table in (HARMLESS_KEYS, HARMLESS_PARTS, HARMLESS_TENSORS):
         assert all(len(reason.split()) > 3 or reason.startswith("as ") for reason in table.values())
