@@ -243,7 +243,9 @@ class RunFolder:
             )
 
     def _write_head(self, results: Mapping[str, object]) -> None:
-        head = {"schema": SCHEMA, "zeropoint": __version__, "journal": JOURNAL}
+        head: dict[str, object] = {"schema": SCHEMA, "zeropoint": __version__}
+        if self._journal:
+            head["journal"] = JOURNAL
         head |= {**self.identity, "results": results}
         self.save_bytes("run.json", json.dumps(head, indent=1).encode())
 
