@@ -176,6 +176,7 @@ def test_the_settings_count_only_without_a_post_processor(
         ({"type": "TemplateProcessing"}, CheckpointError, "post_processor"),
         (ends([]) | {"single": []}, CheckpointError, "0 times"),
         (ends([START]) | {"special_tokens": {}}, CheckpointError, "im_start"),
+        (ends([]) | {"single": [{"SpecialToken": {"id": ["x"]}}]}, CheckpointError, "no ids"),
         ({"type": "RobertaProcessing", "sep": ["</s>"], "cls": 3}, CheckpointError, "pair"),
         ({"type": "Sequence"}, CheckpointError, "post_processor"),
         (7, CheckpointError, "post_processor"),

@@ -69,7 +69,7 @@ def _template(path: Path, step: Json) -> tuple[tuple[int, ...], tuple[int, ...]]
     for piece in single:
         named = piece.get("SpecialToken") if isinstance(piece, dict) else None
         if isinstance(named, dict):
-            entry = special.get(named.get("id"))
+            entry = special.get(str(named.get("id")))
             ids = entry.get("ids") if isinstance(entry, dict) else None
             if not isinstance(ids, list) or not all(_is_id(index) for index in ids):
                 reason = f"no ids for '{printable(str(named.get('id')))}'"
