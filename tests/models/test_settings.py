@@ -14,16 +14,11 @@ from changed_files import Base, Bases, assert_equal_to
 from setting_uses import HARMLESS, MIXED, PLAIN, REFUSED_NAMESPACES, STRUCTURE, USES, Use
 
 from zeropoint.checkpoints import open_checkpoint
+from zeropoint.checkpoints.harmless_keys import HARMLESS_KEYS, HARMLESS_PARTS, NEUTRAL_VALUES
 from zeropoint.errors import ZeropointError
 from zeropoint.models import load_model
 from zeropoint.models.header import Header
-from zeropoint.models.settings import (
-    HARMLESS_KEYS,
-    HARMLESS_PARTS,
-    HARMLESS_TENSORS,
-    NEUTRAL_VALUES,
-    is_harmless,
-)
+from zeropoint.models.settings import is_harmless
 
 
 def keys_of_gguf() -> Iterator[str]:
@@ -209,6 +204,6 @@ def test_factors_of_yarn_that_no_other_runtime_reads_are_refused(
 
 
 def test_every_harmless_entry_has_a_reason() -> None:
-    for table in (HARMLESS_KEYS, HARMLESS_PARTS, HARMLESS_TENSORS):
+    for table in (HARMLESS_KEYS, HARMLESS_PARTS):
         assert all(len(reason.split()) > 3 or reason.startswith("as ") for reason in table.values())
     assert HARMLESS_KEYS.keys() <= HARMLESS | {"classifier.pooling_type"}

@@ -4,7 +4,8 @@ A key or a tensor that no code reads can change what a model means. So everythin
 known family is one of three:
 
 - used: `read_architecture` reads the key, or gives the tensor a place in a layer;
-- harmless: it is in a table of this module, with the reason why logits do not depend on it;
+- harmless: it is in a table of `checkpoints.harmless_keys` (keys) or of this module (tensors), with
+  the reason why logits do not depend on it;
 - refused by its name, which is what `check_settings` does with all the rest.
 
 A key of the second kind may be harmless for some of its values only: those that mean "this model
@@ -15,10 +16,7 @@ import re
 from collections.abc import Collection, Mapping
 from itertools import islice
 
-from zeropoint.checkpoints.harmless_keys import (
-    has_value_of,
-    is_harmless_key,
-)
+from zeropoint.checkpoints.harmless_keys import has_value_of, is_harmless_key
 from zeropoint.errors import UnsupportedModel, printable
 from zeropoint.models.header import Header
 
