@@ -107,7 +107,7 @@ BAD: dict[str, tuple[Make, str]] = {
     "a folder that says other shapes": (
         folder_with("config.json", intermediate_size=100), "ffn_"),
     "a folder with more layers": (
-        folder_with("config.json", num_hidden_layers=5), "blk.4"),
+        folder_with("config.json", num_hidden_layers=5, layer_types=None), "blk.4"),
     "a folder with another vocabulary": (
         folder_with("config.json", vocab_size=500), "vocab"),
 }  # fmt: skip
