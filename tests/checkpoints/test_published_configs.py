@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from zeropoint.checkpoints.configuration import read_configuration
+from zeropoint.checkpoints.portability import find_unread_keys
 from zeropoint.errors import CheckpointError
 
 # Settings of published folders (2026), without those in HARMLESS.
@@ -124,3 +125,18 @@ def test_keys_outside_of_a_text_config_are_not_the_text_models(tmp_path: Path) -
     config["text_config"] |= {"use_bidirectional_attention": True}
     with pytest.raises(CheckpointError, match="use_bidirectional_attention"):
         read_configuration(tmp_path, config)
+
+
+def test_of_the_published_models_only_windows_are_unread_by_llama_cpp() -> None:
+    found = {
+        name: unread
+        for name, config in PUBLISHED.items()
+        if (unread := find_unread_keys(read_configuration(Path("config.json"), config).metadata))
+    }
+    assert found == {
+        "Mistral-7B-v0.1": ["llama.attention.sliding_window"],
+        "Phi-3-mini-4k": ["phi3.attention.sliding_window"],
+    }
+    moe = PUBLISHED["Qwen3-30B-A3B"] | {"norm_topk_prob": False}
+    keys = find_unread_keys(read_configuration(Path("config.json"), moe).metadata)
+    assert keys == ["qwen3moe.expert_weights_norm"]

@@ -106,6 +106,7 @@ def quantize(
     zeropoint quantize model-Q8_0.gguf ./model-folder --to BF16
     """
     from zeropoint.checkpoints import open_model
+    from zeropoint.checkpoints.portability import find_unread_keys
     from zeropoint.quantizers import refuse
 
     out = Output(as_json=as_json, quiet=quiet)
@@ -145,6 +146,10 @@ def quantize(
             details=run is not None,
             overwrite=overwrite,
         )
+        if unread := find_unread_keys(source.metadata):
+            out.warn(
+                f"llama.cpp does not read {', '.join(unread)}: it runs another model with this file"
+            )
         if output is None or dry_run:
             show_cautions(out, plan)
             dry_run_of(out, plan)
