@@ -12,7 +12,7 @@ of each single model. Printed: measured ÷ predicted, and how many lie inside th
 import argparse
 import json
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import median
 
@@ -21,6 +21,7 @@ from zeropoint.plans.evidence import bench_of, work_of
 from zeropoint.plans.here import Here, measure_here
 from zeropoint.plans.speed import BAND, Costs, Timing, calibrated, costs_of, estimate
 from zeropoint.plans.subjects import from_path
+from zeropoint.results.bench import BenchResult
 
 KINDS = ("generation", "prompt")
 
@@ -31,7 +32,8 @@ def timed(path: str, options: argparse.Namespace) -> dict[str, object]:
                                   threads=None, mode="fast"))  # fmt: skip
     for _ in job.run():
         pass
-    return job.results() | {"work": work_of(path, options.p, options.n), "path": path}
+    found = replace(job.results(), work=work_of(path, options.p, options.n))
+    return found.to_json() | {"path": path}
 
 
 def middle(path: str, rounds: list[dict[str, object]]) -> dict[str, object]:
@@ -44,7 +46,7 @@ def middle(path: str, rounds: list[dict[str, object]]) -> dict[str, object]:
 
 def timing(row: dict[str, object], kind: str) -> Timing:
     """Return what one file's record says of one kind of work."""
-    bench = bench_of(row)
+    bench = bench_of(BenchResult.from_json(row, str(row["path"])))
     assert bench is not None
     if kind == "prompt":
         assert bench.prompt

@@ -54,7 +54,7 @@ def time_one(path: Path, versus: str | None, words: Any) -> dict[str, Any]:
     job = Bench(path, workload, versus=versus, peer="llama.cpp" if words.peer else None)
     for _ in job.run():
         pass
-    return job.results()
+    return job.results().to_json()
 
 
 def row(format: str, found: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from zeropoint.kernels.machine import this_machine
 from zeropoint.plans import evidence, here
 from zeropoint.plans.here import Here
 from zeropoint.plans.speed import SHARES
+from zeropoint.results.bench import BenchResult
 
 KEYS = {"model", "device", "fits", "weights_bytes", "kv_bytes", "compute_bytes", "total_bytes",
         "tokens_per_second"}  # fmt: skip
@@ -192,9 +193,9 @@ def test_this_machine_is_the_default_and_bench_moves_its_figures(tmp_path, capsy
         "kernels": measured.machine.instruction_set, "mode": "fast", "prompt_tokens": 64,
         "generated_tokens": 16, "prompt_tokens_per_second": 500.0,
         "generation_tokens_per_second": 0.5 * row["tokens_per_second"],
-        "work": evidence.work_of(str(path), 64, 16),
+        "work": evidence.work_of(str(path), 64, 16).to_json(),
     }  # fmt: skip
-    evidence.note(bench)
+    evidence.note(BenchResult.from_json(bench, "notes"))
     _, after = plan(capsys, path, "--ctx", 512)
     (timed,) = after["results"]
     assert timed["generation"]["basis"] == "measured here"
@@ -202,7 +203,8 @@ def test_this_machine_is_the_default_and_bench_moves_its_figures(tmp_path, capsy
     other = write_model(tmp_path / "other.gguf", format="Q8_0", columns=512)
     _, moved = plan(capsys, other, "--ctx", 512)
     assert moved["results"][0]["generation"]["basis"] == "calibrated"
-    evidence.note(bench | {"threads": 7, "generation_tokens_per_second": 1e-3})
+    slow = bench | {"threads": 7, "generation_tokens_per_second": 1e-3}
+    evidence.note(BenchResult.from_json(slow, "notes"))
     assert plan(capsys, path, "--ctx", 512)[1] == after  # timed with other threads: not ours
 
 

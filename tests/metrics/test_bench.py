@@ -14,6 +14,7 @@ from zeropoint.kernels.machine import Peaks, PlainRead
 from zeropoint.metrics import bench
 from zeropoint.metrics.bench import Bench, Loaded, Repeated, Worker, Workload, enter
 from zeropoint.metrics.work import work_of
+from zeropoint.results.bench import Spread
 from zeropoint.results.run_store import RunFolder
 
 SHORT = Workload(prompt=24, generate=6, repetitions=2)
@@ -82,14 +83,16 @@ def test_figures_fit_each_other(tiny: Path, tmp_path: Path, peaks: Peaks) -> Non
     found = job.results()
     rates = sorted(SHORT.generate / record.generation_seconds for record in mine)
     sd = math.sqrt(2) * (rates[1] - rates[0]) / 2  # of two
-    assert found["generation"].pop("sd") == pytest.approx(sd)  # type: ignore[attr-defined]
-    assert found["generation"] == {"median": sum(rates) / 2, "min": rates[0], "max": rates[1]}
-    assert found["generation_tokens_per_second"] == sum(rates) / 2
+    assert found.generation is not None and found.generation.sd == pytest.approx(sd)
+    assert found.generation == Spread(sum(rates) / 2, rates[0], rates[1], found.generation.sd)
+    assert found.generation_tokens_per_second == sum(rates) / 2
     moved = sum(rates) / 2 * job.contestants[0].work.bytes_per_token
-    assert math.isclose(found["bandwidth_fraction"], moved / peaks.read_bytes_per_second)  # type: ignore[arg-type]
-    assert found["peak_memory_bytes"] > found["file_bytes"]  # type: ignore[operator]
-    beside = found["vs"]["ratio"]["prompt"]  # type: ignore[index]
-    assert beside["min"] <= beside["median"] <= beside["max"]
+    assert found.bandwidth_fraction is not None
+    assert math.isclose(found.bandwidth_fraction, moved / peaks.read_bytes_per_second)
+    assert found.peak_memory_bytes > found.file_bytes
+    assert found.vs is not None and found.vs.ratio.prompt is not None
+    beside = found.vs.ratio.prompt
+    assert beside.min <= beside.median <= beside.max
 
 
 def test_the_command_prints_its_keys_and_keeps_them(
@@ -162,9 +165,10 @@ def test_a_peer_runs_the_same_file(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
     job = Bench(tiny, SHORT, peer="llama.cpp")
     assert len(list(job.run())) == job.total
-    peer = job.results()["peer"]
-    assert peer["engine"] == "llama.cpp"  # type: ignore[index]
-    assert peer["ratio"]["generation"]["median"] < 1  # type: ignore[index]  (it does nothing)
+    peer = job.results().peer
+    assert peer is not None and peer.engine == "llama.cpp"
+    assert peer.ratio.generation is not None
+    assert peer.ratio.generation.median < 1  # it does nothing
 
 
 def test_a_peer_that_cannot_load_says_why(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:

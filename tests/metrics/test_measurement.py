@@ -45,13 +45,14 @@ def test_the_figures_are_those_of_the_whole_distribution() -> None:
     expected = compare_numpy(
         fakes.FakeModel().table[previous], fakes.FakeModel(noise=0.3).table[previous], targets
     )
-    assert result["tokens"] == 12 * 15
-    assert result["kl"]["mean"] == pytest.approx(expected.kl.mean(), rel=1e-6)
-    assert result["kl"]["max"] == pytest.approx(expected.kl.max(), rel=1e-6)
-    assert result["perplexity"]["reference"] == pytest.approx(np.exp(expected.nll_reference.mean()))
-    assert result["top1"] == expected.same_top.mean()
-    assert result["kl"]["low"] < result["kl"]["mean"] < result["kl"]["high"]
-    assert json.loads(json.dumps(result)) == result
+    assert result.tokens == 12 * 15
+    assert result.kl.mean == pytest.approx(expected.kl.mean(), rel=1e-6)
+    assert result.kl.max == pytest.approx(expected.kl.max(), rel=1e-6)
+    assert result.perplexity.reference == pytest.approx(np.exp(expected.nll_reference.mean()))
+    assert result.top1 == expected.same_top.mean()
+    assert result.kl.ends is not None
+    assert result.kl.ends[0] < result.kl.mean < result.kl.ends[1]
+    assert json.loads(json.dumps(result.to_json())) == result.to_json()
 
 
 def test_batches_and_tiles_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,25 +66,25 @@ def test_batches_and_tiles_change_nothing(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_model_against_itself_loses_exactly_nothing() -> None:
     result = summarize(measured(noise=0.0))
-    assert (result["kl"]["mean"], result["kl"]["max"], result["top1"]) == (0.0, 0.0, 1.0)
-    assert result["perplexity"]["ratio"]["mean"] == 1.0
-    assert result["verdict"]["word"] == "INDISTINGUISHABLE"
+    assert (result.kl.mean, result.kl.max, result.top1) == (0.0, 0.0, 1.0)
+    assert result.perplexity.ratio.mean == 1.0
+    assert result.verdict.word == "INDISTINGUISHABLE"
 
 
 def test_domains_take_turns_and_are_told_apart() -> None:
     chunks = measured()
     assert [c.domain for c in chunks[:4]] == ["prose", "code", "prose", "code"]
     result = summarize(chunks)
-    assert set(result["by_domain"]) == {"prose", "code"}
-    assert sum(part["tokens"] for part in result["by_domain"].values()) == result["tokens"]
-    assert sum(part["tokens"] for part in result["by_position"].values()) == result["tokens"]
+    assert set(result.by_domain) == {"prose", "code"}
+    assert sum(part.tokens for part in result.by_domain.values()) == result.tokens
+    assert sum(part.tokens for part in result.by_position.values()) == result.tokens
 
 
 def test_token_classes_part_the_tokens() -> None:
     texts = {0: " the", 1: "7", 2: "{", 3: "();"}
     result = summarize(measured(), token_text=lambda token: texts[token % 4])
-    assert set(result["by_class"]) == {"words", "digits", "syntax", "code"}
-    assert sum(part["tokens"] for part in result["by_class"].values()) == result["tokens"]
+    assert set(result.by_class) == {"words", "digits", "syntax", "code"}
+    assert sum(part.tokens for part in result.by_class.values()) == result.tokens
 
 
 def test_text_shorter_than_a_chunk_is_refused_with_its_size() -> None:
@@ -210,4 +211,4 @@ def test_what_is_shown_to_lose_more_than_the_whole_is_named() -> None:
     }
     chunks = measurement.cut_chunks(texts, 32)
     found = summarize(list(measurement.measure_chunks(fakes.FakeModel(), quant, chunks)))
-    assert found["worse"] == ["noisy"]
+    assert found.worse == ("noisy",)

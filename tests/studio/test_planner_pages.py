@@ -18,6 +18,7 @@ from zeropoint.plans.planning import Plan, ask, plan
 from zeropoint.plans.ranking import prepare
 from zeropoint.plans.speed import costs_of, generating
 from zeropoint.plans.subjects import describe
+from zeropoint.results.bench import BenchResult
 
 ANSWERED = '[data-answer="answered"]'
 
@@ -230,12 +231,13 @@ def test_what_bench_timed_here_is_a_point_with_its_spread(
     monkeypatch.setattr(here, "remembered", lambda threads=None: machine)
     work = evidence.work_of(str(example.model), 64, 16)
     speeds = {"median": 100.0, "min": 90.0, "max": 120.0, "sd": 8.0}
-    evidence.note({
+    timed = {
         "model": str(example.model), "file_bytes": example.model.stat().st_size, "threads": 2,
         "kernels": machine.machine.instruction_set, "mode": "fast", "prompt_tokens": 64,
         "generated_tokens": 16, "prompt_tokens_per_second": 500.0, "generation": speeds,
-        "generation_tokens_per_second": 100.0, "work": work,
-    })  # fmt: skip
+        "generation_tokens_per_second": 100.0, "work": work.to_json(),
+    }  # fmt: skip
+    evidence.note(BenchResult.from_json(timed, "notes"))
     words = f"plan.models={studio.id_of(example.model.name)}&plan.devices=here"
     page = visit(f"/speed#{words}")
     page.wait_for_selector(f"#f-roof{ANSWERED}")

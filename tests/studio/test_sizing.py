@@ -16,11 +16,12 @@ from zeropoint.cli import main
 from zeropoint.metrics.across import cache_bytes
 from zeropoint.models import load_model
 from zeropoint.plans.shape import read_shape
+from zeropoint.results.runs import Run, read_run
 from zeropoint.studio.sizing import kept, series_of
 
 
-def read(*folders: Path) -> list[tuple[Path, Any]]:
-    return [(folder, json.loads((folder / "run.json").read_text())) for folder in folders]
+def read(*folders: Path) -> list[Run]:
+    return [read_run(folder) for folder in folders]
 
 
 def nothing(name: str, nbytes: int) -> None:
@@ -65,13 +66,16 @@ def test_a_cache_is_that_of_the_run_of_the_file_or_not_told(tmp_path: Path) -> N
     for ctx in (100, 4096, 32768):
         assert memory(kept(shape), 0, ctx) == cache_bytes(architecture, ctx)
     made_runs.across(tmp_path / "old")
-    ((folder, record),) = read(tmp_path / "old")
+    path = tmp_path / "old/run.json"
+    record = json.loads(path.read_text())
     for row in record["results"]["results"]:
         del row["cache"], row["shape"]
         row["cache_bytes"] = 4096 * 1000
-    (first, *_) = series_of([(folder, record)], nothing)
+    path.write_text(json.dumps(record))
+    runs = read(tmp_path / "old")
+    (first, *_) = series_of(runs, nothing)
     assert [memory(p["cache"], 0, 8192) for p in first["points"]] == [8_192_000] * 6
-    (first, *_) = series_of([(folder, record)], lambda name, nbytes: shape)
+    (first, *_) = series_of(runs, lambda name, nbytes: shape)
     assert first["points"][0]["cache"] == kept(shape)
 
 

@@ -174,7 +174,7 @@ def test_what_a_page_cannot_hold_is_left_out_and_told(
     monkeypatch.setattr(step_evidence, "SHOWN_TOKENS", 200)
     monkeypatch.setattr(step_evidence, "SHOWN_CHARACTERS", 100)
     paths = [run.path for run in drifts(folder)]
-    found = steps_of(open_runs([*paths, folder / "tasks"]))
+    found = steps_of(open_runs([*paths, folder / "tasks"])).as_page_data()
     for one in found["drifts"]:
         ways = [text["way"] for text in one["texts"]]
         assert 0 < ways.count("greedy") < 5 and 0 < ways.count("sampled") < 5

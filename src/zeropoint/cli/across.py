@@ -1,7 +1,7 @@
 """`compare` without --ref: different models beside each other, by memory."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +53,7 @@ def compare_across(
               for path in models]  # fmt: skip
     folder = None
     if run:
-        inputs = {"models": [asdict(taker.side) for taker in takers],
+        inputs = {"models": [taker.side.to_json() for taker in takers],
                   "text": as_text_inputs(corpus, windows), "tasks": hash_tasks(tasks)}  # fmt: skip
         settings = {"chains": asked.chains, "tokens": asked.tokens, "chat": asked.chat,
                     "instruction_set": variant()}  # fmt: skip

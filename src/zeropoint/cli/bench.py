@@ -1,9 +1,8 @@
 """`bench`: how fast a model reads and writes here, and what the machine could do."""
 
-from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +10,9 @@ from zeropoint.cli.output import AsJson, Output, Quiet, in_bytes
 from zeropoint.cli.paths import InputRole, OutputRole
 from zeropoint.cli.progress import AsProgress, Progress, track
 from zeropoint.cli.run import Arithmetic
+
+if TYPE_CHECKING:
+    from zeropoint.results.bench import BenchResult, MachinePeaks, ModelSpeed, Spread
 
 
 def register(app: typer.Typer) -> None:
@@ -81,71 +83,73 @@ def bench(
     how = Progress.none if quiet else progress
     for _ in track(job.run(), job.total, "Timing", how):
         pass
-    found = job.results()
-    found["work"] = evidence.work_of(str(model), prompt, generate)
+    found = replace(job.results(), work=evidence.work_of(str(model), prompt, generate))
     evidence.note(found)  # `plan` predicts by what was timed
     show(out, found)
     if folder:
         folder.finish(found)
         out.note(f"wrote {run}")
-    out.finish("bench", found)
+    out.finish("bench", found.to_json())
 
 
-def show(out: Output, found: Mapping[str, Any]) -> None:
+def show(out: Output, found: "BenchResult") -> None:
     """Print a column of figures for each model, then the ratios."""
-    sides = [found] + [found[name] for name in ("vs", "peer") if name in found]
-    peaks = found["peaks"]
+    others = [other for other in (found.vs, found.peer) if other]
+    sides: list[ModelSpeed] = [found, *others]
+    peaks = found.peaks
     out.say(
-        f"{found['threads']} threads, {found['mode']} products, {found['kernels']} kernels, "
-        f"{found['repetitions']} repetitions: median (lowest to highest)"
+        f"{found.threads} threads, {found.mode} products, {found.kernels} kernels, "
+        f"{found.repetitions} repetitions: median (lowest to highest)"
     )
     out.say()
-    headers = [f"{Path(side['model']).name} ({side['engine']})" for side in sides]
+    headers = [f"{Path(side.model).name} ({side.engine})" for side in sides]
     rows: list[tuple[str, list[str]]] = [
-        ("File", [in_bytes(side["file_bytes"]) for side in sides]),
-        ("Loading", [f"{side['load_seconds']:.2f} s" for side in sides]),
-        ("Peak memory", [in_bytes(side["peak_memory_bytes"]) for side in sides]),
-        (f"Prompt of {found['prompt_tokens']}", [rate(side["prompt"]) for side in sides]),
+        ("File", [in_bytes(side.file_bytes) for side in sides]),
+        ("Loading", [f"{side.load_seconds:.2f} s" for side in sides]),
+        ("Peak memory", [in_bytes(side.peak_memory_bytes) for side in sides]),
+        (f"Prompt of {found.prompt_tokens}", [rate(side.prompt) for side in sides]),
         ("  operations", [operations(side, peaks) for side in sides]),
-        (f"Generating {found['generated_tokens']}", [rate(side["generation"]) for side in sides]),
-        ("  read per token", [in_bytes(side["bytes_per_token"]) for side in sides]),
+        (f"Generating {found.generated_tokens}", [rate(side.generation) for side in sides]),
+        ("  read per token", [in_bytes(side.bytes_per_token) for side in sides]),
         ("  bandwidth", [bandwidth(side) for side in sides]),
     ]
     out.table(("", *headers), ((name, *cells) for name, cells in rows))
-    for side in sides[1:]:
+    for other in others:
+        ratios = (("prompt", other.ratio.prompt), ("generation", other.ratio.generation))
         parts = [
-            f"{name} {ratio['median']:.2f}× ({ratio['min']:.2f} to {ratio['max']:.2f})"
-            for name, ratio in side["ratio"].items()
+            f"{name} {ratio.median:.2f}× ({ratio.min:.2f} to {ratio.max:.2f})"
+            for name, ratio in ratios
             if ratio
         ]
-        whom = side["engine"] if side["engine"] != "zeropoint" else Path(side["model"]).name
+        whom = other.engine if other.engine != "zeropoint" else Path(other.model).name
         out.say()
         out.say(f"Speed beside {whom}: {', '.join(parts)}")
 
 
-def rate(spread: Mapping[str, float] | None) -> str:
+def rate(spread: "Spread | None") -> str:
     """Say tokens per second with their spread.
 
-    >>> rate({"median": 18.04, "min": 17.9, "max": 18.1})
+    >>> from zeropoint.results.bench import Spread
+    >>> rate(Spread(18.04, 17.9, 18.1))
     '18.0 tokens/s (17.9 to 18.1)'
     """
     if spread is None:
         return "-"
-    return f"{spread['median']:.1f} tokens/s ({spread['min']:.1f} to {spread['max']:.1f})"
+    return f"{spread.median:.1f} tokens/s ({spread.min:.1f} to {spread.max:.1f})"
 
 
-def operations(side: Mapping[str, Any], peaks: Mapping[str, Any] | None) -> str:
+def operations(side: "ModelSpeed", peaks: "MachinePeaks | None") -> str:
     """Say arithmetic per second, and its share of what multiply-adds reach."""
-    value = side["prompt_flops_per_second"]
+    value = side.prompt_flops_per_second
     if value is None:
         return "-"
-    share = f", {side['flops_fraction']:.0%} of {peaks['flops'] / 1e9:.0f}" if peaks else ""
+    share = f", {side.flops_fraction:.0%} of {peaks.flops / 1e9:.0f}" if peaks else ""
     return f"{value / 1e9:.0f} GFLOP/s{share}"
 
 
-def bandwidth(side: Mapping[str, Any]) -> str:
+def bandwidth(side: "ModelSpeed") -> str:
     """Say bytes per second, and their share of a plain read between the repetitions."""
-    value, share = side["bytes_per_second"], side["bandwidth_fraction"]
+    value, share = side.bytes_per_second, side.bandwidth_fraction
     if value is None:
         return "-"
     return f"{value / 1e9:.1f} GB/s" + (f", {share:.0%} of a plain read" if share else "")

@@ -1,8 +1,7 @@
 """`compare`: several quants against one reference."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,7 +14,7 @@ from zeropoint.cli.reporting import Report, keeping, run_folder, write_report
 from zeropoint.cli.tasks import AllowCode
 
 if TYPE_CHECKING:
-    from zeropoint.metrics.comparing import Ranked
+    from zeropoint.results.divergence import CompareResult
 
 
 def register(app: typer.Typer) -> None:
@@ -101,7 +100,7 @@ def compare(
     if tasks or chains:
         raise typer.BadParameter("--tasks and --chains compare models without --ref; `tasks` and "
                                  "`drift` take quants")  # fmt: skip
-    from zeropoint.metrics.comparing import Entry, rank
+    from zeropoint.metrics.comparing import Entry, compare_result, rank
 
     reference = measuring.Reference(out, ref, threads, (text or [], ctx, chunks), floor_chunks)
     entries = []
@@ -111,44 +110,33 @@ def compare(
             side, measurement = reference.against(path, folder, (progress, quiet))
             figures = measurement.results()
             entries.append(Entry(path.name, side.file_bytes, measurement.seen, figures))
-        ranked = rank(entries)
-        show(out, ranked, reference.floor)
+        found = compare_result(rank(entries), reference.floor)
+        show(out, found)
         if report and kept:
             write_report(out, [kept], report)
-    out.finish("compare", as_result(ranked, reference))
+    out.finish("compare", found.to_json())
 
 
-def show(out: Output, ranked: "Sequence[Ranked]", floor: float | None) -> None:
+def show(out: Output, found: "CompareResult") -> None:
     """Print the table, the best first."""
     out.say()
     out.table(
         ("Quant", ">Size", ">KL mean", ">95 % interval", ">99 %", ">Top-1", ">PPL ratio", "Group",
          "Frontier"),
         (
-            (r.entry.name, in_bytes(r.entry.nbytes), number(f["kl"]["mean"]),
-             interval(f["kl"], ".5f") or "-", number(f["kl"]["p99"]), f"{f['top1']:.2%}",
-             f"{f['perplexity']['ratio']['mean']:.4f}", r.groups, "*" if r.frontier else "")
-            for r in ranked
-            for f in [dict[str, Any](r.entry.figures)]
+            (one.name, in_bytes(one.bytes), number(m.kl.mean), interval(m.kl, ".5f") or "-",
+             number(m.kl.p99), f"{m.top1:.2%}", f"{m.perplexity.ratio.mean:.4f}", one.group,
+             "*" if one.frontier else "")
+            for one in found.results
+            for m in [one.measured]
         ),
     )  # fmt: skip
     out.say()
-    if floor is not None:
-        out.say(f"Noise floor  {floor:.6f}: the reference against itself in another arithmetic")
-    shared = [r for r in ranked if any(r is not o and set(r.groups) & set(o.groups)
-                                       for o in ranked)]  # fmt: skip
-    if shared:
+    if found.floor is not None:
+        out.say(
+            f"Noise floor  {found.floor:.6f}: the reference against itself in another arithmetic"
+        )
+    letters = [letter for one in found.results for letter in set(one.group)]
+    if len(set(letters)) < len(letters):
         out.say("Quants that share a letter cannot be told apart on this text; measure more of it.")
     out.say("* no file of at most that size is shown to lose less.")
-
-
-def as_result(ranked: "Sequence[Ranked]", reference: measuring.Reference) -> dict[str, object]:
-    """Return what `--json` prints."""
-    return {
-        "floor": reference.floor,
-        "results": [
-            {"name": r.entry.name, "bytes": r.entry.nbytes, "group": r.groups,
-             "frontier": r.frontier, **r.entry.figures}
-            for r in ranked
-        ],
-    }  # fmt: skip

@@ -190,7 +190,7 @@ def measure_loss(
     _, measurement = reference.against(quant, runs / "measured", (progress, out.quiet))
     found = measurement.results()
     measure_page.show_short(out, found)
-    return {"loss": found}
+    return {"loss": found.to_json()}
 
 
 def report(out: Output, runs: Path, path: Path) -> dict[str, object]:

@@ -246,8 +246,8 @@ class Job:
         }
         folder = start_run(run, sides, self.prompts, said) if run else None
         found: dict[str, object] = {
-            "reference": {**asdict(sides[0]), "proxy": sides[0].quantized},
-            "quant": asdict(sides[1]),
+            "reference": {**sides[0].to_json(), "proxy": sides[0].quantized},
+            "quant": sides[1].to_json(),
             "settings": said,
         }
         self.out.note(f"{quant.side.name}: {in_bytes(quant.side.file_bytes)}")

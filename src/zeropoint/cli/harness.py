@@ -1,7 +1,6 @@
 """`tasks --lm-eval`: tasks of lm-evaluation-harness on our models."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -39,7 +38,7 @@ def run_harness(
     sides = [describe(source) for source in sources]
     folder = None
     if run:
-        inputs = {"models": [asdict(side) for side in sides], "harness": list(names),
+        inputs = {"models": [side.to_json() for side in sides], "harness": list(names),
                   "include": None if include is None else str(include)}  # fmt: skip
         settings = {"limit": sizes[0], "tokens": sizes[1], "mode": how[0]}
         folder = RunFolder.start(run, "lm-eval", inputs, settings)

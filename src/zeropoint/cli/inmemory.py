@@ -13,16 +13,17 @@ if TYPE_CHECKING:
     from zeropoint.metrics.inmemory import InMemory
     from zeropoint.metrics.sides import Side
     from zeropoint.models import LanguageModel
+    from zeropoint.results.side import MadeInMemory
 
 
 @dataclass(frozen=True)
 class Copy:
-    """A quant that is decided on, and not made yet: its plan, its name, its settings."""
+    """A quant that is decided on, and not made yet: its plan, its name, its sizes."""
 
     source: "Checkpoint"
     plan: "InMemory"
     side: "Side"
-    settings: dict[str, object]
+    made: "MadeInMemory"
     calibration: "Calibration | None"
 
     def make(self, out: Output, threads: int | None, progress: Progress) -> "LanguageModel":
@@ -48,13 +49,14 @@ def plan_copy(source: "Checkpoint", to: str, imatrix: Path | None, *, requantize
     from zeropoint.calibration import read_imatrix
     from zeropoint.metrics.inmemory import plan_in_memory
     from zeropoint.metrics.sides import describe_plan
+    from zeropoint.results.side import MadeInMemory
 
     calibration = read_imatrix(imatrix) if imatrix else None
     plan = plan_in_memory(source, to, calibration, requantize=requantize)
-    settings: dict[str, object] = {
-        "as": to,
-        "imatrix": imatrix.name if imatrix else None,
-        "bits_per_weight": plan.bits_per_weight,
-        "tensor_bytes": plan.tensor_bytes,
-    }
-    return Copy(source, plan, describe_plan(source, plan.name, plan.choices), settings, calibration)
+    made = MadeInMemory(
+        to=to,
+        imatrix=imatrix.name if imatrix else None,
+        bits_per_weight=plan.bits_per_weight,
+        tensor_bytes=plan.tensor_bytes,
+    )
+    return Copy(source, plan, describe_plan(source, plan.name, plan.choices), made, calibration)

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +16,7 @@ from zeropoint.cli.reporting import Report, run_folder, write_report
 
 if TYPE_CHECKING:
     from zeropoint.metrics.ladder import Level
+    from zeropoint.results.divergence import LadderResult
     from zeropoint.results.run_store import RunFolder
 
 
@@ -79,7 +80,7 @@ def ladder(
         result = climb(out, reference, rungs, keep, (progress, quiet), requantize=requantize)
         if report and keep:
             write_report(out, [keep], report)
-    out.finish("ladder", result)
+    out.finish("ladder", result.to_json())
 
 
 def climb(
@@ -90,33 +91,38 @@ def climb(
     shown: tuple[Progress, bool],
     *,
     requantize: bool,
-) -> dict[str, Any]:
-    """Measure every level, print the table, and return what `--json` prints."""
+) -> "LadderResult":
+    """Measure every level, print the table, and return the result."""
     from zeropoint.cli.inmemory import plan_copy
     from zeropoint.metrics.ladder import largest_step
+    from zeropoint.results.divergence import LadderLevel, LadderResult
 
     kept = start_run(run, reference, rungs) if run else None
     copies = [plan_copy(reference.source, r.format, None, requantize=requantize) for r in rungs]
     clock = Clock(len(rungs))
-    rows: list[dict[str, Any]] = []
+    rows: list[LadderLevel] = []
     for index, (rung, copy) in enumerate(zip(rungs, copies, strict=True)):
         out.note(f"[{index + 1}/{len(rungs)}] {rung.format}, {in_bytes(copy.plan.tensor_bytes)}"
                  f"{clock.left(index)}")  # fmt: skip
         folder = run / f"{index:02}-{rung.format}" if run else None
         found, speed = reference.level(copy, folder, shown)
-        rows.append({
-            "level": rung.label, "kind": rung.kind, "format": rung.format,
-            "bytes": copy.plan.tensor_bytes, "bits_per_weight": copy.plan.bits_per_weight,
-            "prompt_tokens_per_second": speed.prompt if speed else None,
-            "generation_tokens_per_second": speed.generation if speed else None,
-            **found,
-        })  # fmt: skip
-        kl = rows[-1]["kl"]
-        out.note(f"      KL {number(kl['mean'])}{interval(kl, '.5f', ' (', ')')}   "
-                 f"top-1 {rows[-1]['top1']:.2%}")  # fmt: skip
-    step = largest_step(rungs, [row["top1"] for row in rows])
-    show(out, rows, step, reference.floor)
-    result = {"floor": reference.floor, "largest_step": step, "levels": rows}
+        rows.append(
+            LadderLevel(
+                level=rung.label,
+                kind=rung.kind,
+                format=rung.format,
+                bytes=copy.plan.tensor_bytes,
+                bits_per_weight=copy.plan.bits_per_weight,
+                prompt_tokens_per_second=speed.prompt if speed else None,
+                generation_tokens_per_second=speed.generation if speed else None,
+                measured=found,
+            )
+        )
+        out.note(f"      KL {number(found.kl.mean)}{interval(found.kl, '.5f', ' (', ')')}   "
+                 f"top-1 {found.top1:.2%}")  # fmt: skip
+    step = largest_step(rungs, [row.measured.top1 for row in rows])
+    result = LadderResult(floor=reference.floor, largest_step=step, levels=tuple(rows))
+    show(out, result)
     if kept:
         kept.finish(result)
     return result
@@ -124,11 +130,9 @@ def climb(
 
 def start_run(path: Path, reference: measuring.Reference, rungs: "Sequence[Level]") -> "RunFolder":
     """Begin the run of the whole ladder, whose levels are runs of their own inside it."""
-    from dataclasses import asdict
-
     from zeropoint.results.run_store import RunFolder
 
-    inputs = {"reference": asdict(reference.side), "text": {"corpus": reference.text.corpus}}
+    inputs = {"reference": reference.side.to_json(), "text": {"corpus": reference.text.corpus}}
     settings = {"context": reference.text.context, "formats": [rung.format for rung in rungs]}
     return RunFolder.start(path, "ladder", inputs, settings)
 
@@ -146,26 +150,24 @@ class Clock:
         return f"   about {in_seconds(seconds)} left" if seconds and seconds > PATIENCE else ""
 
 
-def show(
-    out: Output, rows: Sequence[dict[str, Any]], step: int | None, floor: float | None
-) -> None:
+def show(out: Output, found: "LadderResult") -> None:
     """Print the table."""
     out.say()
     out.table(
         ("Level", "Integers", "Format", ">Size", ">Bits", ">Prompt tok/s", ">Gen tok/s",
          ">Perplexity", ">KL mean", ">95 % interval", ">Top-1", ""),
         (
-            (row["level"], row["kind"], row["format"], in_bytes(row["bytes"]),
-             f"{row['bits_per_weight']:.2f}", speed(row["prompt_tokens_per_second"]),
-             speed(row["generation_tokens_per_second"]), perplexity(row["perplexity"]["quant"]),
-             number(row["kl"]["mean"]), interval(row["kl"], ".5f") or "-", f"{row['top1']:.2%}",
-             "← largest step down" if index == step else "")
-            for index, row in enumerate(rows)
+            (row.level, row.kind, row.format, in_bytes(row.bytes), f"{row.bits_per_weight:.2f}",
+             speed(row.prompt_tokens_per_second), speed(row.generation_tokens_per_second),
+             perplexity(m.perplexity.quant), number(m.kl.mean), interval(m.kl, ".5f") or "-",
+             f"{m.top1:.2%}", "← largest step down" if index == found.largest_step else "")
+            for index, row in enumerate(found.levels)
+            for m in [row.measured]
         ),
     )  # fmt: skip
     out.say()
-    ppl = rows[0]["perplexity"]["reference"]
-    noise = "" if floor is None else f"   noise floor {floor:.6f} nats"
+    ppl = found.levels[0].measured.perplexity.reference
+    noise = "" if found.floor is None else f"   noise floor {found.floor:.6f} nats"
     out.say(f"Reference perplexity {perplexity(ppl)}{noise}")
 
 

@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +13,9 @@ from zeropoint.cli.output import AsJson, Output, Quiet
 from zeropoint.cli.paths import InputRole, OutputRole
 from zeropoint.cli.progress import AsProgress, Progress
 from zeropoint.cli.reporting import Report, run_folder, write_report
+
+if TYPE_CHECKING:
+    from zeropoint.results.divergence import GateResult, MeasureResult
 
 
 def register(app: typer.Typer) -> None:
@@ -133,23 +137,21 @@ def measure(
         found = measuring.finish(out, measurement, sides, read, startup)
         if report and folder:
             write_report(out, [folder], report)
-    out.finish("measure", {**found, "gates": check_gates(out, found, gate or [])})
+    gates = check_gates(found, gate or [])
+    for result in gates:
+        word = "passed" if result.passed else "not shown to pass"
+        out.say(
+            f"Gate         {result.gate}: {word} (the bound that decides is {result.bound:.6g})"
+        )
+    out.finish("measure", replace(found, gates=gates).to_json())
     if run:
         out.note(f"wrote {run}")
-    if any(not result["passed"] for result in check_gates(None, found, gate or [])):
+    if any(not result.passed for result in gates):
         raise typer.Exit(1)
 
 
-def check_gates(
-    out: Output | None, found: dict[str, object], gates: Sequence[str]
-) -> list[dict[str, Any]]:
-    """Decide the gates, and say how each was decided."""
+def check_gates(found: "MeasureResult", gates: Sequence[str]) -> "tuple[GateResult, ...]":
+    """Decide the gates."""
     from zeropoint.metrics.gate import check_gate
 
-    results = [check_gate(gate, found) for gate in gates]
-    for result in results:
-        if out:
-            word = "passed" if result.passed else "not shown to pass"
-            out.say(f"Gate         {result.gate}: {word} (the bound that decides is "
-                    f"{result.bound:.6g})")  # fmt: skip
-    return [vars(result) for result in results]
+    return tuple(check_gate(gate, found) for gate in gates)

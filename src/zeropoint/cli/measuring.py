@@ -1,7 +1,7 @@
 """What the verbs that measure share: options, opening both sides, driving a run."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from zeropoint.metrics.sides import Side
     from zeropoint.metrics.speed import Speed
     from zeropoint.models import LanguageModel
+    from zeropoint.results.divergence import MeasureResult
     from zeropoint.results.run_store import RunFolder
+    from zeropoint.results.side import MadeInMemory
 
 Text = Annotated[
     list[Path] | None,
@@ -45,7 +47,7 @@ class Sides:
     reference: "LanguageModel"
     quant: "LanguageModel"
     names: tuple["Side", "Side"]
-    settings: dict[str, object] = field(default_factory=dict)
+    made: "MadeInMemory | None" = None  # how the quant was made, with --as
 
 
 def open_sides(
@@ -78,7 +80,7 @@ def open_sides(
 
         copy = plan_copy(source, as_, imatrix, requantize=requantize)
         quant = copy.make(out, threads, progress)
-        return Sides(reference, quant, (side, copy.side), copy.settings)
+        return Sides(reference, quant, (side, copy.side), copy.made)
     other = open_model(model)
     quant = load_model(other, threads=threads)
     check_comparable(reference.tokenizer, quant.tokenizer)
@@ -122,9 +124,10 @@ def prepare(
     if keep:
         needed = kept_bytes(sides.reference, len(text.chunks), text.context)
         out.note(f"the reference's pass takes {in_bytes(needed)} in {keep}")
-        kept = open_kept(keep, asdict(reference), needed)
+        kept = open_kept(keep, reference.to_json(), needed)
         states = measuring.remembered(sides.reference, text, kept)
-    folder = measuring.start_run(run, sides.names, text, sides.settings) if run else None
+    made = sides.made.to_json() if sides.made else {}
+    folder = measuring.start_run(run, sides.names, text, made) if run else None
     return measuring.Measurement(
         sides.reference, sides.quant, text, states=states, run=folder, floor_chunks=floor_chunks
     )
@@ -158,21 +161,21 @@ def drive(
 
 def finish(
     out: Output, measurement: "Measurement", sides: Sides, text: "TextRead", startup: float
-) -> dict[str, object]:
-    """Sum up, print the page, and return what `--json` prints."""
-    found = measurement.results()
+) -> "MeasureResult":
+    """Sum up, print the page, and return the result with what it is of."""
+    from zeropoint.results.divergence import QuantSide, TextRead
+    from zeropoint.results.side import ReferenceSide
+
     reference, quant = sides.names
-    found["reference"] = {**asdict(reference), "proxy": reference.quantized}
-    found["quant"] = {**asdict(quant), **sides.settings}
-    found["text"] = {
-        "corpus": text.corpus,
-        "built_in": text.built_in,
-        "context": text.context,
-        "chunks": len(text.chunks),
-    }
-    found["startup_seconds"] = startup
+    found = replace(
+        measurement.results(),
+        reference=ReferenceSide.of(reference),
+        quant=QuantSide.of(quant, sides.made),
+        text=TextRead(text.corpus, text.built_in, text.context, len(text.chunks)),
+        startup_seconds=startup,
+    )
     measure_page.show(out, found)
-    out.say(f"Speed        {found['tokens_per_second']:.1f} scored tokens per second, both passes; "
+    out.say(f"Speed        {found.tokens_per_second:.1f} scored tokens per second, both passes; "
             f"{startup:.1f} s to load")  # fmt: skip
     return found
 
@@ -223,7 +226,7 @@ class Reference:
 
     def level(
         self, copy: "Copy", run: Path | None, shown: tuple[Progress, bool]
-    ) -> tuple[dict[str, object], "Speed | None"]:
+    ) -> "tuple[MeasureResult, Speed | None]":
         """Measure the reference's own quant, made in memory; time it if it has kernels.
 
         What a run folder holds in full is read and not made again.
@@ -240,8 +243,8 @@ class Reference:
             found = measurement.results(), speed
             if folder:
                 save_level(folder, speed)
-        elif self.floor is None and isinstance(found[0]["floor"], float):
-            self.floor = found[0]["floor"]
+        elif self.floor is None:
+            self.floor = found[0].floor
         return found
 
     def _folder(self, run: Path | None, side: "Side") -> "RunFolder | None":

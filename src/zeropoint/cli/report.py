@@ -12,7 +12,7 @@ from zeropoint.cli.progress import AsProgress, Progress, track
 from zeropoint.cli.reporting import write_page
 
 if TYPE_CHECKING:
-    from zeropoint.studio.evidence import Run
+    from zeropoint.results.runs import Run
 
 
 def register(app: typer.Typer) -> None:

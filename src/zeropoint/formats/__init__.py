@@ -28,6 +28,9 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
     {format.name: format for format in GGML_TYPES.values()}
 )
 
+# The formats of plain numbers: a tensor in one of them is not quantized.
+UNQUANTIZED = frozenset({"F32", "F16", "BF16", "F64", "I8", "I16", "I32", "I64"})
+
 
 def find_format(name: str) -> Format:
     """Return the format of this name: one of FORMATS, or a plain one like INT4_SYM_G128.
@@ -46,6 +49,7 @@ __all__ = [
     "FORMATS",
     "GGML_TYPES",
     "U8",
+    "UNQUANTIZED",
     "Format",
     "FormatError",
     "Parts",

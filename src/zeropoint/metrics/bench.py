@@ -23,6 +23,14 @@ from zeropoint.kernels import default_threads, variant
 from zeropoint.kernels.machine import Peaks, PlainRead, best_buffer, peaks_of, this_machine
 from zeropoint.metrics.work import Work, work_of
 from zeropoint.models.base import Mode
+from zeropoint.results.bench import (
+    BenchResult,
+    MachinePeaks,
+    ModelSpeed,
+    OtherSpeed,
+    SpeedRatio,
+    Spread,
+)
 
 PEERS = ("llama.cpp",)
 INSTALL = "pip install llama-cpp-python"
@@ -69,20 +77,12 @@ class Repeated:
     done: int
 
 
-@dataclass(frozen=True)
-class Spread:
-    """Repetitions in four numbers."""
-
-    median: float
-    min: float
-    max: float
-    sd: float | None = None  # standard deviation of one repetition; None where there is one only
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> "Spread":
-        """Return the spread of at least one value."""
-        sd = statistics.stdev(values) if len(values) > 1 else None
-        return cls(statistics.median(values), min(values), max(values), sd)
+def spread_of(values: Sequence[float]) -> Spread | None:
+    """Return the spread of repetitions; None without any."""
+    if not values:
+        return None
+    sd = statistics.stdev(values) if len(values) > 1 else None
+    return Spread(statistics.median(values), min(values), max(values), sd)
 
 
 class Bench:
@@ -150,26 +150,28 @@ class Bench:
                     )
                     yield self._repeated[-1]
 
-    def results(self) -> dict[str, object]:
-        """Return what was found, as `--json` prints it."""
-        found = self._facts(0)
+    def results(self) -> BenchResult:
+        """Return what was found."""
         others = {
-            "vs" if contestant.engine == "zeropoint" else "peer": index
+            "vs" if contestant.engine == "zeropoint" else "peer": OtherSpeed(
+                **vars(self._speed(index)), ratio=self._ratio(index)
+            )
             for index, contestant in enumerate(self.contestants)
             if index
         }
-        for name, index in others.items():
-            found[name] = self._facts(index) | {"ratio": self._ratio(index)}
-        return found | {
-            "threads": self.workload.threads,
-            "mode": self.workload.mode,
-            "kernels": variant(),
-            "prompt_tokens": self.workload.prompt,
-            "generated_tokens": self.workload.generate,
-            "repetitions": self.workload.repetitions,
-            "peaks": asdict(self.peaks) if self.peaks else None,
-            "read_bytes_per_second": asdict(Spread.of(self._reads)) if self.peaks else None,
-        }
+        return BenchResult(
+            **vars(self._speed(0)),
+            vs=others.get("vs"),
+            peer=others.get("peer"),
+            threads=self.workload.threads,
+            mode=self.workload.mode,
+            kernels=variant(),
+            prompt_tokens=self.workload.prompt,
+            generated_tokens=self.workload.generate,
+            repetitions=self.workload.repetitions,
+            peaks=MachinePeaks(**vars(self.peaks)) if self.peaks else None,
+            read_bytes_per_second=spread_of(self._reads) if self.peaks else None,
+        )
 
     def _rates(self, index: int) -> tuple[list[float], list[float]]:
         """Tokens per second of each repetition: prompt, generation; empty for none."""
@@ -180,10 +182,10 @@ class Bench:
             [generate / record.generation_seconds for record in mine] if generate else [],
         )
 
-    def _facts(self, index: int) -> dict[str, object]:
+    def _speed(self, index: int) -> ModelSpeed:
         contestant = self.contestants[index]
         rates = self._rates(index)
-        prompt, generation = ((Spread.of(rate) if rate else None) for rate in rates)
+        prompt, generation = map(spread_of, rates)
         work = contestant.work
         bandwidth = generation.median * work.bytes_per_token if generation else None
         shares = [
@@ -192,32 +194,30 @@ class Bench:
         ]
         flops = prompt.median * work.flops / self.workload.prompt if prompt else None
         memory = max(r.peak_memory_bytes for r in self._repeated if r.contestant == index)
-        return {
-            "model": contestant.model,
-            "engine": contestant.engine,
-            "file_bytes": contestant.file_bytes,
-            "load_seconds": self._loaded[index].load_seconds,
-            "peak_memory_bytes": memory,
-            "prompt_tokens_per_second": prompt.median if prompt else None,
-            "generation_tokens_per_second": generation.median if generation else None,
-            "prompt": asdict(prompt) if prompt else None,
-            "generation": asdict(generation) if generation else None,
-            "bytes_per_token": work.bytes_per_token,
-            "bytes_per_second": bandwidth,
-            "bandwidth_fraction": statistics.median(shares) if shares and self.peaks else None,
-            "prompt_flops_per_second": flops,
-            "flops_fraction": flops / self.peaks.flops if flops and self.peaks else None,
-        }
+        return ModelSpeed(
+            model=contestant.model,
+            engine=contestant.engine,
+            file_bytes=contestant.file_bytes,
+            load_seconds=self._loaded[index].load_seconds,
+            peak_memory_bytes=memory,
+            prompt_tokens_per_second=prompt.median if prompt else None,
+            generation_tokens_per_second=generation.median if generation else None,
+            prompt=prompt,
+            generation=generation,
+            bytes_per_token=work.bytes_per_token,
+            bytes_per_second=bandwidth,
+            bandwidth_fraction=statistics.median(shares) if shares and self.peaks else None,
+            prompt_flops_per_second=flops,
+            flops_fraction=flops / self.peaks.flops if flops and self.peaks else None,
+        )
 
-    def _ratio(self, index: int) -> dict[str, object]:
+    def _ratio(self, index: int) -> SpeedRatio:
         """The first model's speed divided by this one's, repetition by repetition."""
-        found: dict[str, object] = {}
-        for name, ours, theirs in zip(
-            ("prompt", "generation"), self._rates(0), self._rates(index), strict=True
-        ):
-            pairs = [a / b for a, b in zip(ours, theirs, strict=True)]
-            found[name] = asdict(Spread.of(pairs)) if pairs else None
-        return found
+        prompt, generation = (
+            spread_of([a / b for a, b in zip(ours, theirs, strict=True)])
+            for ours, theirs in zip(self._rates(0), self._rates(index), strict=True)
+        )
+        return SpeedRatio(prompt, generation)
 
 
 def enter(model: str | Path, engine: str, workload: Workload) -> Contestant:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from zeropoint.errors import MeasurementError
 from zeropoint.metrics.measurement import ChunkMeasured
 from zeropoint.metrics.statistics import holm, paired_p_value
-from zeropoint.metrics.summary import Figures
+from zeropoint.results.divergence import CompareResult, MeasureResult, RankedQuant
 
 SIGNIFICANT = 0.05
 
@@ -23,7 +23,7 @@ class Entry:
     name: str
     nbytes: int
     chunks: Sequence[ChunkMeasured]
-    figures: Figures
+    figures: MeasureResult
 
     @property
     def kl(self) -> float:
@@ -60,6 +60,21 @@ def rank(entries: Sequence[Entry]) -> list[Ranked]:
         )
         for i, entry in enumerate(entries)
     ]
+
+
+def compare_result(ranked: Sequence[Ranked], floor: float | None) -> CompareResult:
+    """Return ranked entries as the result of `compare`; `floor` is that of the reference."""
+    found = tuple(
+        RankedQuant(
+            name=one.entry.name,
+            bytes=one.entry.nbytes,
+            group=one.groups,
+            frontier=one.frontier,
+            measured=one.entry.figures,
+        )
+        for one in ranked
+    )
+    return CompareResult(floor=floor, results=found)
 
 
 def tell_apart(sums: Sequence[F64]) -> NDArray[np.bool_]:

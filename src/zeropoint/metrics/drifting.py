@@ -45,8 +45,8 @@ def start_run(
 ) -> RunFolder:
     """Begin the run in `path`, or go on with it if it is the same measurement."""
     inputs = {
-        "reference": asdict(sides[0]),
-        "quant": asdict(sides[1]),
+        "reference": sides[0].to_json(),
+        "quant": sides[1].to_json(),
         "prompts": hash_prompts(prompts),
     }
     identity = {

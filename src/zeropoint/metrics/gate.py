@@ -2,23 +2,14 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from zeropoint.errors import MeasurementError
+from zeropoint.results.divergence import GateResult, MeasureResult
 
 _GATE = re.compile(r"\s*([\w.\- ]+?)\s*(<=|>=|<|>)\s*([-+.\deE]+)\s*")
 
 
-@dataclass(frozen=True)
-class GateResult:
-    """A gate, the bound of the interval that decided, and whether it passed."""
-
-    gate: str
-    bound: float
-    passed: bool
-
-
-def check_gate(gate: str, results: Mapping[str, object]) -> GateResult:
+def check_gate(gate: str, results: MeasureResult | Mapping[str, object]) -> GateResult:
     """Decide one gate `FIGURE<NUMBER` or `FIGURE>NUMBER` against measured results.
 
     FIGURE is a path of dots into the results. Where the figure has an interval (`low` and `high`
@@ -39,13 +30,14 @@ def check_gate(gate: str, results: Mapping[str, object]) -> GateResult:
     except ValueError:
         raise MeasurementError(f"{number!r} in the gate {gate!r} is not a number") from None
     parts = path.split(".")
-    node: object = results
+    figures = results.to_json() if isinstance(results, MeasureResult) else results
+    node: object = figures
     for part in parts[:-1]:
         node = node.get(part) if isinstance(node, Mapping) else None
     name = parts[-1]
     value = node.get(name) if isinstance(node, Mapping) else None
     if not isinstance(node, Mapping) or not isinstance(value, (int, float)):
-        known = ", ".join(_figures(results))
+        known = ", ".join(_figures(figures))
         raise MeasurementError(f"there is no figure {path!r}; there are {known}")
     end = "high" if "<" in relation else "low"
     bound = node.get(end if name == "mean" else f"{name}_{end}", value)

@@ -6,9 +6,9 @@ from typing import Any
 
 from zeropoint.errors import MeasurementError
 from zeropoint.metrics.speed import Speed
-from zeropoint.metrics.summary import Figures
 from zeropoint.plans import find_preset
 from zeropoint.plans.names import target_format
+from zeropoint.results.divergence import MeasureResult
 from zeropoint.results.run_checks import DAMAGE, finite_number
 from zeropoint.results.run_store import RunFolder, damaged
 
@@ -76,14 +76,16 @@ def save_level(run: RunFolder, speed: Speed | None) -> None:
     run.save_table("speed", asdict(speed) if speed else None)
 
 
-def load_level(run: RunFolder, chunks: int) -> tuple[Figures, Speed | None] | None:
+def load_level(run: RunFolder, chunks: int) -> tuple[MeasureResult, Speed | None] | None:
     """Return what a run holds of a level, or None if it is not measured on all `chunks`.
 
     Raises CheckpointError if what it holds is damaged.
     """
-    results = dict(run.results)
     path = run.path / "speed.json"
-    if results.get("chunks") != chunks or not path.exists():
+    if not run.results or not path.exists():
+        return None
+    results = MeasureResult.from_json(run.results, run.path / "run.json", "results")
+    if results.chunks != chunks:
         return None
     table: Any = run.load_table("speed")
     try:

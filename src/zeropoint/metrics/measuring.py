@@ -1,7 +1,7 @@
 """The verb `measure`: a quant against its reference, as a run that can be stopped and resumed."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ from zeropoint.metrics.measurement import ChunkMeasured, Scorer
 from zeropoint.metrics.record import measure_recorded
 from zeropoint.metrics.sides import Side
 from zeropoint.metrics.statistics import quick_half_width
-from zeropoint.metrics.summary import METRICS_VERSION, Figures, summarize
+from zeropoint.metrics.summary import METRICS_VERSION, summarize
 from zeropoint.models.base import LanguageModel
+from zeropoint.results.divergence import MeasureResult
 from zeropoint.results.run_checks import DAMAGE, ROUNDING, finite_number, whole_number
 from zeropoint.results.run_store import RunFolder, damaged
 
@@ -119,7 +120,7 @@ class Measurement:
                 self.run.save_table("floor", _floor(self.floor, len(self._floor_chunks)))
         return self.floor
 
-    def results(self) -> Figures:
+    def results(self) -> MeasureResult:
         """Sum up what was measured so far, and put it into the run folder."""
         if not self.seen:
             raise MeasurementError("nothing was measured yet")
@@ -128,12 +129,14 @@ class Measurement:
         def text_of(token: int) -> str:
             return tokenizer.piece(token, special=True).decode("utf-8", "replace")
 
-        found = summarize(self.seen, floor=self.floor, token_text=text_of)
-        found["floor_arithmetic"] = ARITHMETIC if self.floor is not None else None
-        found["floor_chunks"] = len(self._floor_chunks) if self.floor is not None else 0
-        found["tokens_per_second"] = self._speed()
-        found["peak_memory_bytes"] = peak_memory_bytes()
-        found["complete"] = len(self.seen) == len(self.text.chunks)
+        found = replace(
+            summarize(self.seen, floor=self.floor, token_text=text_of),
+            floor_arithmetic=ARITHMETIC if self.floor is not None else None,
+            floor_chunks=len(self._floor_chunks) if self.floor is not None else 0,
+            tokens_per_second=self._speed(),
+            peak_memory_bytes=peak_memory_bytes(),
+            complete=len(self.seen) == len(self.text.chunks),
+        )
         if self.run:
             self.run.save_table("pieces", self._pieces(text_of))
             self.run.finish(found)
@@ -172,8 +175,8 @@ def start_run(
     """
     reference, quant = sides
     inputs = {
-        "reference": asdict(reference),
-        "quant": asdict(quant),
+        "reference": reference.to_json(),
+        "quant": quant.to_json(),
         "text": {"corpus": text.corpus, "built_in": text.built_in},
     }
     identity = {

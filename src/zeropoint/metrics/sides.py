@@ -3,37 +3,17 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from zeropoint.checkpoints import Checkpoint
 from zeropoint.errors import MeasurementError
 from zeropoint.models.tokenizer import Tokenizer
 from zeropoint.plans import Choice, bits_per_weight
-from zeropoint.plans.choices import UNQUANTIZED
+from zeropoint.results.side import Side
+
+__all__ = ["Side", "check_comparable", "describe", "describe_plan"]
 
 _WINDOWS = 64  # of 4 KiB, spread over each file
 _HEADER = 1 << 20
-
-
-@dataclass(frozen=True)
-class Side:
-    """A model as it is named in results."""
-
-    name: str
-    file_bytes: int
-    formats: dict[str, int]  # format → how many matrices
-    fingerprint: str  # of header and samples of the weights
-    bits_per_weight: float  # 8 · file_bytes / weights
-
-    @property
-    def quantized(self) -> bool:
-        """Whether some of its matrices are quantized: as a reference it is a proxy."""
-        return any(name not in UNQUANTIZED for name in self.formats)
-
-    @property
-    def kind(self) -> str:
-        """The formats in words, the most frequent first."""
-        return ", ".join(sorted(self.formats, key=lambda name: (-self.formats[name], name)))
 
 
 def describe(checkpoint: Checkpoint) -> Side:

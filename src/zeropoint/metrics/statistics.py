@@ -14,6 +14,8 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
+from zeropoint.results.interval import Interval
+
 F64 = NDArray[np.float64]
 
 RESAMPLES = 4000
@@ -238,3 +240,12 @@ def holm(p_values: Sequence[float], *, level: float = 0.05) -> list[bool]:
             break
         found[index] = True
     return found
+
+
+def interval(found: Estimate, least: float = -np.inf, most: float = np.inf) -> Interval:
+    """Return an estimate for a result, cut to what is possible; NaN ends become None."""
+    mean, low, high = (
+        None if np.isnan(value) else float(min(max(value, least), most))
+        for value in (found.mean, found.low, found.high)
+    )
+    return Interval(np.nan if mean is None else mean, low, high)

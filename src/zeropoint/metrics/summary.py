@@ -1,6 +1,6 @@
 """From per-token values to the figures that are printed, saved and gated."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -8,8 +8,17 @@ from numpy.typing import NDArray
 
 from zeropoint.metrics.classes import CLASSES, token_class
 from zeropoint.metrics.measurement import ChunkMeasured
-from zeropoint.metrics.statistics import Estimate, estimate, share
+from zeropoint.metrics.statistics import Estimate, estimate, interval, share
 from zeropoint.metrics.verdict import WORDS, verdict
+from zeropoint.results.divergence import (
+    KL,
+    Divergence,
+    Flips,
+    MeasureResult,
+    Perplexity,
+    ProbabilityChange,
+    Verdict,
+)
 
 F64 = NDArray[np.float64]
 Figures = dict[str, object]
@@ -24,82 +33,74 @@ def summarize(
     *,
     floor: float | None = None,
     token_text: Callable[[int], str] | None = None,
-) -> Figures:
-    """Sum up measured chunks: plain numbers, ready for JSON.
+) -> MeasureResult:
+    """Sum up measured chunks, and the same by text, by position and by kind of token.
 
-    Keys: `tokens` (scored), `chunks`, `kl` {mean, low, high, median, p90, p95, p99, p999, max},
-    `perplexity` {reference, quant, ratio {mean, low, high}}, `top1` (share of positions with the
-    same most likely token) with `top1_low`, `top1_high`, `delta_p` of the text's own token {mean,
-    rms, p1, p99}, `flips` {lost, won} (shares where only the reference, or only the quant, puts the
-    text's token first), `floor`, `verdict`, and the same figures `by_domain`, `by_class` (if
-    `token_text` is given) and `by_position`; `worse` names the domains and classes that are shown
-    to lose more than the whole. Divergences are nats per token; intervals are 95 %,
-    null where unknown.
+    `by_class` is empty without `token_text`. `worse` names the texts and kinds of token that are
+    shown to lose more than the whole. Divergences are nats per token; intervals are 95 %, over
+    chunks.
     """
     everything = [np.ones(c.comparison.kl.size, bool) for c in chunks]
-    result = _figures(chunks, everything)
-    kl_interval, top1, ratio = _estimates(chunks, everything)
-    result["floor"] = floor
-    word = verdict(kl_interval, 0.0 if floor is None else floor, top1, ratio)
-    result["verdict"] = {"word": word, "meaning": WORDS[word]}
-    domains = sorted({c.domain for c in chunks})
-    result["by_domain"] = {
-        name: _figures(
+    whole = _divergence(chunks, everything)
+    kl, top1, ratio = _estimates(chunks, everything)
+    word = verdict(kl, 0.0 if floor is None else floor, top1, ratio)
+    domains = {
+        name: _divergence(
             chunks, [m & (c.domain == name) for m, c in zip(everything, chunks, strict=True)]
         )
-        for name in domains
+        for name in sorted({c.domain for c in chunks})
     }
-    result["by_position"] = _by_position(chunks)
-    if token_text is not None:
-        result["by_class"] = _by_class(chunks, token_text)
-    result["worse"] = _worse(result)
-    result["metrics_version"] = METRICS_VERSION
-    return result
+    classes = {} if token_text is None else _by_class(chunks, token_text)
+    return MeasureResult(
+        **vars(whole),
+        floor=floor,
+        verdict=Verdict(word, WORDS[word]),
+        by_domain=domains,
+        by_position=_by_position(chunks),
+        by_class=classes,
+        worse=tuple(_worse(whole, domains | classes)),
+        metrics_version=METRICS_VERSION,
+    )
 
 
-def _worse(result: Figures) -> list[str]:
-    """The domains and classes whose interval lies wholly above that of everything."""
-    whole = result["kl"]
-    assert isinstance(whole, dict)
-    found = []
-    for key in ("by_domain", "by_class"):
-        groups = result.get(key, {})
-        assert isinstance(groups, dict)
-        for name, figures in groups.items():
-            low, high = figures["kl"]["low"], whole["high"]
-            if low is not None and high is not None and low > high:
-                found.append(name)
-    return found
+def _worse(whole: Divergence, groups: Mapping[str, Divergence]) -> Iterator[str]:
+    """Yield the groups whose interval lies wholly above that of everything."""
+    for name, group in groups.items():
+        low, high = group.kl.low, whole.kl.high
+        if low is not None and high is not None and low > high:
+            yield name
 
 
-def _by_position(chunks: Sequence[ChunkMeasured]) -> Figures:
+def _by_position(chunks: Sequence[ChunkMeasured]) -> dict[str, Divergence]:
     first = min(c.first for c in chunks)
     last = max(c.first + c.comparison.kl.size for c in chunks)
     edges = np.linspace(first, last, POSITION_BINS + 1).astype(int)
-    found: Figures = {}
+    found = {}
     for low, high in pairwise(edges):
         positions = [c.first + np.arange(c.comparison.kl.size) for c in chunks]
         masks = [(p >= low) & (p < high) for p in positions]
         if any(m.any() for m in masks):
-            found[f"{low}-{high - 1}"] = _figures(chunks, masks)
+            found[f"{low}-{high - 1}"] = _divergence(chunks, masks)
     return found
 
 
-def _by_class(chunks: Sequence[ChunkMeasured], token_text: Callable[[int], str]) -> Figures:
+def _by_class(
+    chunks: Sequence[ChunkMeasured], token_text: Callable[[int], str]
+) -> dict[str, Divergence]:
     names: dict[int, str] = {}
     for token in np.unique(np.concatenate([c.tokens for c in chunks])):
         names[int(token)] = token_class(token_text(int(token)))
     labels = [np.array([names[int(t)] for t in c.tokens[c.first + 1 :]]) for c in chunks]
-    found: Figures = {}
+    found = {}
     for name in CLASSES:
         masks = [label == name for label in labels]
         if any(m.any() for m in masks):
-            found[name] = _figures(chunks, masks)
+            found[name] = _divergence(chunks, masks)
     return found
 
 
-def _figures(chunks: Sequence[ChunkMeasured], masks: Sequence[NDArray[np.bool_]]) -> Figures:
-    """The figures of the positions that `masks` choose in each chunk."""
+def _divergence(chunks: Sequence[ChunkMeasured], masks: Sequence[NDArray[np.bool_]]) -> Divergence:
+    """Sum up the positions that `masks` choose in each chunk."""
     kl_interval, top1, ratio = _estimates(chunks, masks)
     pairs = list(zip(chunks, masks, strict=True))
     kl = np.concatenate([c.comparison.kl[m] for c, m in pairs])
@@ -109,38 +110,32 @@ def _figures(chunks: Sequence[ChunkMeasured], masks: Sequence[NDArray[np.bool_]]
     tops = np.concatenate([c.comparison.top_ids[m][:, :, 0] for c, m in pairs])
     delta_p = np.exp(-nll_quant) - np.exp(-nll_reference)
     right = tops == targets[:, None]  # (n, 2)
-    median, p90, p95, p99, p999 = np.percentile(kl, [50, 90, 95, 99, 99.9])
-    return {
-        "tokens": int(kl.size),
-        "chunks": sum(bool(m.any()) for m in masks),
-        "kl": {
-            **_interval(kl_interval),
-            "median": float(median),
-            "p90": float(p90),
-            "p95": float(p95),
-            "p99": float(p99),
-            "p999": float(p999),
-            "max": float(kl.max()),
-        },
-        "perplexity": {
-            "reference": float(np.exp(nll_reference.mean())),
-            "quant": float(np.exp(nll_quant.mean())),
-            "ratio": _interval(ratio),
-        },
-        "top1": top1.mean,
-        "top1_low": _number(top1.low),
-        "top1_high": _number(top1.high),
-        "delta_p": {
-            "mean": float(delta_p.mean()),
-            "rms": float(np.sqrt((delta_p**2).mean())),
-            "p1": float(np.percentile(delta_p, 1)),
-            "p99": float(np.percentile(delta_p, 99)),
-        },
-        "flips": {
-            "lost": float((right[:, 0] & ~right[:, 1]).mean()),
-            "won": float((~right[:, 0] & right[:, 1]).mean()),
-        },
-    }
+    median, p90, p95, p99, p999 = map(float, np.percentile(kl, [50, 90, 95, 99, 99.9]))
+    mean = interval(kl_interval)
+    agreement = interval(top1)
+    return Divergence(
+        tokens=int(kl.size),
+        chunks=sum(bool(m.any()) for m in masks),
+        kl=KL(mean.mean, mean.low, mean.high, median, p90, p95, p99, p999, float(kl.max())),
+        perplexity=Perplexity(
+            float(np.exp(nll_reference.mean())),
+            float(np.exp(nll_quant.mean())),
+            interval(ratio),
+        ),
+        top1=agreement.mean,
+        top1_low=agreement.low,
+        top1_high=agreement.high,
+        delta_p=ProbabilityChange(
+            mean=float(delta_p.mean()),
+            rms=float(np.sqrt((delta_p**2).mean())),
+            p1=float(np.percentile(delta_p, 1)),
+            p99=float(np.percentile(delta_p, 99)),
+        ),
+        flips=Flips(
+            lost=float((right[:, 0] & ~right[:, 1]).mean()),
+            won=float((~right[:, 0] & right[:, 1]).mean()),
+        ),
+    )
 
 
 def _estimates(
@@ -164,11 +159,3 @@ def _estimates(
     )
     ratio = Estimate(*(float(np.exp(v)) for v in (log_ratio.mean, log_ratio.low, log_ratio.high)))
     return kl, top1, ratio
-
-
-def _interval(found: Estimate) -> Figures:
-    return {"mean": found.mean, "low": _number(found.low), "high": _number(found.high)}
-
-
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else value

@@ -58,7 +58,7 @@ def start_run(
     path: Path, sides: Sequence[Side], tasks: Sequence[Task], settings: Mapping[str, object]
 ) -> RunFolder:
     """Begin the run in `path`, or go on with it if it is the same."""
-    inputs = {"models": [asdict(side) for side in sides], "tasks": hash_tasks(tasks)}
+    inputs = {"models": [side.to_json() for side in sides], "tasks": hash_tasks(tasks)}
     identity = {
         "tasks_version": TASKS_VERSION,
         "instruction_set": kernels.variant(),

@@ -19,7 +19,7 @@ from typing import TypedDict, Unpack
 
 from zeropoint.checkpoints import TensorLike
 from zeropoint.errors import FormatError, RecipeError
-from zeropoint.formats import Format, find_format
+from zeropoint.formats import UNQUANTIZED, Format, find_format
 from zeropoint.plans.facts import CheckpointLike, ModelFacts
 from zeropoint.plans.names import fitting, no_target, target_format
 from zeropoint.plans.overrides import TensorType, first_match
@@ -43,7 +43,6 @@ from zeropoint.plans.roles import (
     why_never_quantized,
 )  # fmt: skip
 
-UNQUANTIZED = frozenset({"F32", "F16", "BF16", "F64", "I8", "I16", "I32", "I64"})
 COUNTED = frozenset({Role.VALUES, Role.FFN_UP, Role.FFN_GATE, Role.FFN_DOWN})
 HIGH_PRESETS = frozenset(HIGH.split())  # all but those of one or two bits, and MXFP4_MOE
 

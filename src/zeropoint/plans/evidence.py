@@ -6,14 +6,13 @@ also taken from the cache directory, where `bench` notes each.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from zeropoint.checkpoints.demo_model import cache_directory
-from zeropoint.checkpoints.source import RUN_FILE_BYTES, read_file
 from zeropoint.errors import CheckpointError
 from zeropoint.plans.here import Here
 from zeropoint.plans.machines import HERE, Device
@@ -29,6 +28,10 @@ from zeropoint.plans.speed import (
 )
 from zeropoint.plans.subjects import Subject, describe
 from zeropoint.plans.traffic import traffic
+from zeropoint.results.bench import BenchResult, BenchWork, Spread
+from zeropoint.results.divergence import MeasureResult
+from zeropoint.results.runs import Run, finished_runs, of_kind
+from zeropoint.results.tasks import AcrossResult, ModelCompared, ModelTasks, TasksResult
 
 NOTES = "benches.jsonl"
 NOTES_KEPT = 400  # the newest
@@ -103,21 +106,19 @@ class Evidence:
         self.runs = list(runs)
 
     @cached_property
-    def results(self) -> list[tuple[Path, Mapping[str, Any]]]:
+    def finished(self) -> list[Run]:
         """Return every finished run in the folders that were given, and theirs below, in time."""
-        paths = {path for folder in self.runs for path in run_files(folder, DEPTH)}
-        found = [(path.parent, read_json(path)) for path in sorted(paths, key=_changed)]
-        return [(path, record) for path, record in found if isinstance(record.get("results"), dict)]
+        return finished_runs(self.runs, DEPTH)
 
     @cached_property
     def benches(self) -> list[Bench]:
         """Return the timings that count for this machine, the newest last."""
         if self.here is None:
             return []
-        rows = [*notes(), *(r["results"] for _, r in self.results if r.get("verb") == "bench")]
+        timed = [*notes(), *(result for _, result in of_kind(self.finished, BenchResult))]
         kept: dict[tuple[object, ...], Bench] = {}
-        for row in rows:
-            bench = bench_of(row)
+        for result in timed:
+            bench = bench_of(result)
             if bench and self._is_ours(bench):
                 kept[(bench.model, bench.file_bytes, bench.prompt_tokens)] = bench
         return list(kept.values())
@@ -161,37 +162,31 @@ class Evidence:
 
     def loss(self, subject: Subject, to: str | None) -> Loss | None:
         """Return what this model lost in this format, if it was measured."""
-        for folder, record in reversed(self.results):
-            if record.get("verb") != "measure":
+        if subject.path is None:
+            return None
+        name = subject.path.name
+        wanted = f"{name} as {to}" if to else name
+        for run, found in reversed(of_kind(self.finished, MeasureResult)):
+            quant, reference = run.inputs.quant, run.inputs.reference
+            if quant is None or reference is None or found.kl.empty:
                 continue
-            found, inputs = record["results"].get("kl"), record.get("inputs")
-            if not isinstance(found, dict) or not isinstance(inputs, dict):
-                continue
-            quant, reference = inputs.get("quant"), inputs.get("reference")
-            if not isinstance(quant, dict) or not isinstance(reference, dict):
-                continue
-            if not isinstance(found.get("mean"), int | float) or subject.path is None:
-                continue
-            name = subject.path.name
-            wanted = f"{name} as {to}" if to else name
-            size = quant.get("file_bytes") == subject.file_bytes
-            if str(quant.get("name", "")).upper() == wanted.upper() and (to or size):
-                return Loss(float(found["mean"]), found.get("low"), found.get("high"),
-                            str(reference.get("name", "")), str(folder))  # fmt: skip
+            if quant.name.upper() == wanted.upper() and (
+                to or quant.file_bytes == subject.file_bytes
+            ):
+                kl = found.kl
+                return Loss(kl.mean, kl.low, kl.high, reference.name, str(run.path))
         return None
 
     @cached_property
     def scores(self) -> dict[tuple[str, int], Score]:
         """Return by file the scores of the newest run that compared models: one run, one scale."""
-        for folder, record in reversed(self.results):
-            found = {}
-            rows = record["results"].get({"across": "results", "tasks": "models"}.get(
-                str(record.get("verb")), ""))  # fmt: skip
-            for row in rows if isinstance(rows, list) else ():
-                score = score_of(row, str(folder)) if isinstance(row, dict) else None
-                size = row.get("file_bytes") if score else None
-                if score and isinstance(size, int):
-                    found[(str(row.get("name")), size)] = score
+        for run in reversed(self.finished):
+            rows: Sequence[ModelCompared | ModelTasks] = ()
+            if isinstance(run.result, AcrossResult):
+                rows = run.result.results
+            elif isinstance(run.result, TasksResult):
+                rows = run.result.models
+            found = {(row.name, row.file_bytes): score_of(row, str(run.path)) for row in rows}
             if len(found) > 1:
                 return found
         return {}
@@ -203,15 +198,13 @@ class Evidence:
         return self.scores.get((subject.path.name, subject.file_bytes))
 
 
-def score_of(row: Mapping[str, Any], run: str) -> Score | None:
-    """Read one model's row of `compare` (nats per byte of text) or `tasks`."""
-    text = row.get("text")
-    kind = NATS if isinstance(text, dict) else TASKS
-    found = text.get("nats_per_byte") if isinstance(text, dict) else row.get("accuracy")
-    if not isinstance(found, dict) or not isinstance(found.get("mean"), int | float):
-        return None
-    group = str(text.get("group", "")) if isinstance(text, dict) else ""
-    return Score(kind, float(found["mean"]), found.get("low"), found.get("high"), group, run)
+def score_of(row: ModelCompared | ModelTasks, run: str) -> Score:
+    """Return what one model of `compare` (nats per byte of text) or `tasks` reached."""
+    if isinstance(row, ModelCompared):
+        found, kind, group = row.text.nats_per_byte, NATS, row.text.group
+    else:
+        found, kind, group = row.accuracy, TASKS, ""
+    return Score(kind, found.mean, found.low, found.high, group, run)
 
 
 def measured(rate: float | None) -> Estimate | None:
@@ -223,54 +216,27 @@ def measured(rate: float | None) -> Estimate | None:
     )
 
 
-def run_files(folder: Path, depth: int) -> Iterator[Path]:
-    """Yield the run.json of a folder or of those in it."""
-    if (folder / "run.json").is_file():
-        yield folder / "run.json"
-    elif depth and folder.is_dir():
-        for inner in folder.iterdir():
-            if inner.is_dir() and not inner.is_symlink():
-                yield from run_files(inner, depth - 1)
-
-
-def _changed(path: Path) -> tuple[int, str]:
+def notes() -> list[BenchResult]:
+    """Return what `bench` noted in the cache directory; a line that is damaged is left out."""
+    path = cache_directory() / NOTES
     try:
-        return path.stat().st_mtime_ns, str(path)
-    except OSError:
-        return 0, str(path)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return an object of a JSON file, or an empty one for anything else."""
-    try:
-        found = json.loads(read_file(path, RUN_FILE_BYTES))
-    except (CheckpointError, ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def notes() -> list[dict[str, Any]]:
-    """Return what `bench` noted in the cache directory."""
-    try:
-        lines = (cache_directory() / NOTES).read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8").splitlines()
     except (OSError, ValueError):
         return []
     found = []
     for line in lines[-NOTES_KEPT:]:
-        try:
-            row = json.loads(line)
-        except ValueError:  # cut short by a full disk or a kill
-            continue
-        if isinstance(row, dict):
-            found.append(row)
+        # A line may be cut short by a full disk or a kill.
+        with suppress(ValueError, RecursionError, CheckpointError):
+            found.append(BenchResult.from_json(json.loads(line), path))
     return found
 
 
-def note(results: Mapping[str, Any]) -> None:
+def note(found: BenchResult) -> None:
     """Add what `bench` found to the cache directory; a cache that cannot be written is no error."""
     keys = ("model", "file_bytes", "threads", "kernels", "mode", "prompt_tokens",
             "generated_tokens", "prompt_tokens_per_second", "generation_tokens_per_second",
             "prompt", "generation", "work")  # fmt: skip
+    results = found.to_json()
     row = {key: results[key] for key in keys if key in results}
     path = cache_directory() / NOTES
     try:
@@ -281,7 +247,7 @@ def note(results: Mapping[str, Any]) -> None:
         return
 
 
-def work_of(model: str, prompt: int, generated: int) -> dict[str, dict[str, float]]:
+def work_of(model: str, prompt: int, generated: int) -> BenchWork:
     """Return what `bench` makes a machine do for a model: for its record, and for `Evidence`.
 
     A prompt is read at once, the tokens after it see it and half of themselves.
@@ -291,46 +257,39 @@ def work_of(model: str, prompt: int, generated: int) -> dict[str, dict[str, floa
     tensors = list(subject.source.tensors.values())
     reading = traffic(subject.shape, tensors, demand, past=prompt)
     writing = traffic(subject.shape, tensors, demand, past=prompt + generated // 2)
-    return {
-        "generation": generation_features(writing),
-        "prompt": prompt_features(reading, prompt),
-    }
+    return BenchWork(generation_features(writing), prompt_features(reading, prompt))
 
 
-def bench_of(row: Mapping[str, Any]) -> Bench | None:
-    """Read one record of `bench`; None if it lacks what is needed."""
-    work = row.get("work")
-    try:
-        if not isinstance(work, dict):
-            return None
-        return Bench(
-            model=Path(str(row["model"])).name,
-            file_bytes=int(row["file_bytes"]),
-            threads=int(row["threads"]),
-            kernels=str(row["kernels"]),
-            mode=str(row["mode"]),
-            prompt_tokens=int(row["prompt_tokens"]),
-            generated_tokens=int(row["generated_tokens"]),
-            prompt=_rate(row.get("prompt_tokens_per_second")),
-            generation=_rate(row.get("generation_tokens_per_second")),
-            prompt_spread=_spread(row.get("prompt")),
-            generation_spread=_spread(row.get("generation")),
-            generation_features={k: float(v) for k, v in work["generation"].items()},
-            prompt_features={k: float(v) for k, v in work["prompt"].items()},
-        )
-    except (KeyError, TypeError, ValueError, AttributeError):
+def bench_of(found: BenchResult) -> Bench | None:
+    """Return a timing as a prediction needs it; None if the run does not say what was done."""
+    if found.work is None:
         return None
+    return Bench(
+        model=Path(found.model).name,
+        file_bytes=found.file_bytes,
+        threads=found.threads,
+        kernels=found.kernels,
+        mode=found.mode,
+        prompt_tokens=found.prompt_tokens,
+        generated_tokens=found.generated_tokens,
+        prompt=_rate(found.prompt_tokens_per_second),
+        generation=_rate(found.generation_tokens_per_second),
+        prompt_spread=_spread(found.prompt),
+        generation_spread=_spread(found.generation),
+        generation_features={k: float(v) for k, v in found.work.generation.items()},
+        prompt_features={k: float(v) for k, v in found.work.prompt.items()},
+    )
 
 
-def _spread(found: object) -> tuple[float | None, float | None]:
+def _spread(found: Spread | None) -> tuple[float | None, float | None]:
     """Return what repetitions lie between: a standard deviation to both sides, or their ends."""
-    if not isinstance(found, dict):
+    if found is None:
         return None, None
-    middle, sd = _rate(found.get("median")), _rate(found.get("sd"))
+    middle, sd = _rate(found.median), _rate(found.sd)
     if middle and sd:
         return middle - sd, middle + sd
-    return _rate(found.get("min")), _rate(found.get("max"))
+    return _rate(found.min), _rate(found.max)
 
 
-def _rate(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and value > 0 else None
+def _rate(value: float | None) -> float | None:
+    return value if value is not None and 0 < value < float("inf") else None

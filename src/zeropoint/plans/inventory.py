@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from zeropoint.checkpoints import TensorLike
-from zeropoint.plans.choices import UNQUANTIZED
+from zeropoint.formats import UNQUANTIZED
 from zeropoint.plans.condense import recipe_of
 from zeropoint.plans.facts import CheckpointLike
 

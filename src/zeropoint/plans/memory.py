@@ -21,8 +21,7 @@ from dataclasses import dataclass
 
 from zeropoint.checkpoints import TensorLike
 from zeropoint.errors import RecipeError
-from zeropoint.formats import Format, find_format
-from zeropoint.plans.choices import UNQUANTIZED
+from zeropoint.formats import UNQUANTIZED, Format, find_format
 from zeropoint.plans.roles import TOKEN_EMBEDDINGS
 from zeropoint.plans.shape import Layer, Shape, weights_bytes
 

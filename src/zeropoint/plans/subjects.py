@@ -18,8 +18,9 @@ from zeropoint.checkpoints.folder import read_config as read_config_file
 from zeropoint.checkpoints.huggingface import as_gguf
 from zeropoint.checkpoints.remote import find_local, is_hub_id, open_remote
 from zeropoint.errors import CheckpointError, RecipeError, UnsupportedModel, ZeropointError
+from zeropoint.formats import UNQUANTIZED
 from zeropoint.plans.blueprints import Blueprint
-from zeropoint.plans.choices import UNQUANTIZED, choose_formats
+from zeropoint.plans.choices import choose_formats
 from zeropoint.plans.configs import read_config
 from zeropoint.plans.facts import CheckpointLike
 from zeropoint.plans.names import no_target, target_format

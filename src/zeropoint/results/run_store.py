@@ -34,8 +34,8 @@ from zeropoint.errors import CheckpointError, printable
 from zeropoint.results.run_checks import DAMAGE, ArrayRules, check_arrays
 from zeropoint.results.run_journal import JOURNAL, RunJournal
 from zeropoint.results.run_lock import RunLock, lock_run
+from zeropoint.results.schema import SCHEMA, Record
 
-SCHEMA = 1
 AGAIN = "delete it to measure it again"
 # What numpy and zipfile raise for an archive that is none.
 UNREADABLE = (
@@ -46,6 +46,7 @@ _PART = re.compile(r"\..+\.part")
 
 Arrays = Mapping[str, NDArray[np.generic]]
 T = TypeVar("T")
+K = TypeVar("K", bound=Record)
 
 
 class RunFolder:
@@ -112,9 +113,9 @@ class RunFolder:
         found = _read_json(self.path / "run.json").get("results")
         return found if isinstance(found, dict) else {}
 
-    def finish(self, results: Mapping[str, object]) -> None:
+    def finish(self, results: Record | Mapping[str, object]) -> None:
         """Put the results into run.json."""
-        self._write_head(results)
+        self._write_head(results.to_json() if isinstance(results, Record) else results)
         if self._journal:
             self._journal.compact()
 
@@ -145,6 +146,19 @@ class RunFolder:
             return [read(row) for row in table]
         except DAMAGE as error:
             raise damaged(path, error) from None
+
+    def load_records(self, name: str, kind: type[K]) -> list[K]:
+        """Read NAME.json, a list of records; nothing if it is not there yet.
+
+        Raises CheckpointError if it is damaged.
+        """
+        path = self.path / f"{name}.json"
+        if not path.exists():
+            return []
+        table = self.load_table(name)
+        if not isinstance(table, list):
+            raise damaged(path, "it is no list")
+        return [kind.from_json(row, path, f"[{at}]") for at, row in enumerate(table)]
 
     def save_arrays(self, name: str, arrays: Arrays) -> None:
         """Write NAME.npz."""

@@ -5,19 +5,21 @@ errors, histograms, worst blocks), `ladder` (a table of levels, each a run of it
 `tasks` and `across` (`compare` without --ref), which step_evidence reads.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
-from zeropoint.errors import CheckpointError, MeasurementError
+from zeropoint.errors import CheckpointError
 from zeropoint.metrics.record import read_chunk
 from zeropoint.plans import inventory
 from zeropoint.quantizers.outcome import HISTOGRAM_RULES
-from zeropoint.results.run_checks import DAMAGE
-from zeropoint.results.run_store import RunFolder
+from zeropoint.results.divergence import Divergence, LadderLevel, LadderResult, MeasureResult
+from zeropoint.results.quantize import QuantizedTensorResult
+from zeropoint.results.run_store import damaged
+from zeropoint.results.runs import Run, of_kind, read_run
 
 SHOWN_POSITIONS = 1200  # of the texts, token by token, with both top tens
 HISTOGRAM_BINS = 64
@@ -31,19 +33,6 @@ OF_LOSS = ("kl", "perplexity", "top1", "top1_low", "top1_high", "flips", "floor"
            "tokens")  # fmt: skip
 
 Figures = dict[str, Any]
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run folder that is finished, or far enough to be shown."""
-
-    path: Path
-    verb: str
-    inputs: Mapping[str, Any]
-    settings: Mapping[str, Any]
-    results: Mapping[str, Any]
-    folder: RunFolder
 
 
 def open_runs(paths: Sequence[Path]) -> list[Run]:
@@ -53,17 +42,10 @@ def open_runs(paths: Sequence[Path]) -> list[Run]:
     """
     runs = []
     for path in [run for given in paths for run in _runs_in(given)]:
-        folder = RunFolder.open(path)
-        identity, results = folder.identity, folder.results
-        verb = str(identity.get("verb"))
-        if verb not in VERBS:
-            raise CheckpointError(path, f"is a run of {verb!r}, which a report does not show")
-        if not results:
-            raise CheckpointError(path, "is not finished; the same command goes on from there")
-        inputs, settings = identity.get("inputs"), identity.get("settings")
-        if not isinstance(inputs, dict) or not isinstance(settings, dict):
-            raise CheckpointError(path / "run.json", "has no inputs and settings")
-        runs.append(Run(path, verb, inputs, settings, results, folder))
+        run = read_run(path)
+        if run.verb not in VERBS:
+            raise CheckpointError(path, f"is a run of {run.verb!r}, which a report does not show")
+        runs.append(run)
     return runs
 
 
@@ -71,15 +53,6 @@ def _runs_in(path: Path) -> list[Path]:
     if not path.is_dir() or (path / "run.json").exists():
         return [path]
     return sorted(head.parent for head in path.glob("*/run.json")) or [path]
-
-
-def readable(made: Callable[[], T]) -> T:
-    """Return what `made` makes of runs. Raises MeasurementError where a run.json says nonsense."""
-    try:
-        return made()
-    except DAMAGE as error:
-        told = "a run is damaged, or of another version: measure or quantize it again"
-        raise MeasurementError(told) from error
 
 
 def text_of(run: Run, positions: int = SHOWN_POSITIONS) -> list[Figures]:
@@ -91,7 +64,7 @@ def text_of(run: Run, positions: int = SHOWN_POSITIONS) -> list[Figures]:
     """
     pieces = _pieces(run)
     found: dict[str, Figures] = {}
-    domains = list(run.results.get("by_domain", {})) or ["text"]
+    domains = list(run.found(MeasureResult).by_domain) or ["text"]
     each = max(positions // len(domains), 1)
     for index in range(run.folder.chunks_done()):
         arrays: Mapping[str, Any] = read_chunk(run.folder, index)
@@ -128,68 +101,88 @@ def _pieces(run: Run) -> dict[int, str]:
     if not (run.path / "pieces.json").exists():
         return {}
     table = run.folder.load_table("pieces")
-    if not isinstance(table, dict):
-        raise CheckpointError(run.path / "pieces.json", "is damaged; measure again")
-    return {int(key): str(text) for key, text in table.items()}
+    texts = table if isinstance(table, dict) else {"": ""}
+    if not all(_is_token(key) and isinstance(text, str) for key, text in texts.items()):
+        raise damaged(run.path / "pieces.json", "it is no table of tokens")
+    return {int(key): text for key, text in texts.items()}
 
 
-def ladder_of(runs: Sequence[Run]) -> list[Figures]:
+def _is_token(key: str) -> bool:
+    return key.isascii() and key.isdigit() and len(key) < 12
+
+
+def ladder_of(runs: Sequence[Run]) -> list[LadderLevel]:
     """Return the levels of the ladders that read the text that the first read, each format once."""
-    ladders = [run for run in runs if run.verb == "ladder"]
-    like = [run for run in ladders if _same_text(run, ladders[0])]
-    levels = {level["format"]: level for run in like for level in run.results["levels"]}
-    order = sorted(levels.values(), key=lambda level: -level["bits_per_weight"])
-    return [{key: level.get(key) for key in (*OF_LEVEL, *OF_LOSS)} for level in order]
+    ladders = [(run, result) for run, result in of_kind(runs, LadderResult) if result.levels]
+    like = [result for run, result in ladders if _same_text((run, result), ladders[0])]
+    levels = {level.format: level for result in like for level in result.levels}
+    return sorted(levels.values(), key=lambda level: -level.bits_per_weight)
 
 
-def _same_text(run: Run, other: Run) -> bool:
+def _same_text(one: tuple[Run, LadderResult], other: tuple[Run, LadderResult]) -> bool:
     """Whether two ladders read the same text, so that their levels may stand in one figure."""
-    count = [found.results["levels"][0].get("tokens") for found in (run, other)]
-    return run.inputs == other.inputs and count[0] == count[1]
+    tokens = [result.levels[0].measured.tokens for _, result in (one, other)]
+    return one[0].inputs == other[0].inputs and tokens[0] == tokens[1]
 
 
-def level_of(run: Run) -> Figures:
+def level_of(run: Run) -> LadderLevel:
     """Return a measured quant as a mark of the frontier; its name is not trusted, its hash is."""
-    quant, found = run.inputs["quant"], run.results
-    return {
-        "level": quant["name"],
-        "kind": "",
-        "format": quant["name"],
-        "bytes": quant["file_bytes"],
-        "bits_per_weight": quant.get("bits_per_weight"),
-        **{key: found.get(key) for key in OF_LOSS},
-    }
+    quant = run.quant
+    return LadderLevel(
+        level=quant.name,
+        format=quant.name,
+        bytes=quant.file_bytes,
+        bits_per_weight=quant.bits_per_weight,
+        measured=run.found(MeasureResult),
+    )
+
+
+def marks_of(levels: Sequence[LadderLevel]) -> list[Figures]:
+    """Return levels as the figure of the frontier takes them."""
+    rows = [level.to_json() for level in levels]
+    return [{key: row.get(key) for key in (*OF_LEVEL, *OF_LOSS)} for row in rows]
 
 
 def losses_of(run: Run) -> Figures:
     """Return the rows of the interval plot: everything, domains, classes of token."""
-    found = run.results
-    groups = [("everything", "", found)]
-    for key, title in (("by_domain", "text"), ("by_class", "kind of token")):
-        for name, figures in (found.get(key) or {}).items():
-            groups.append((f"{name} tokens" if key == "by_class" else name, title, figures))
+    found = run.found(MeasureResult)
+    groups: list[tuple[str, str, Divergence]] = [("everything", "", found)]
+    groups += [(name, "text", group) for name, group in found.by_domain.items()]
+    groups += [(f"{name} tokens", "kind of token", group) for name, group in found.by_class.items()]
     return {
         "losses": [
             {
                 "name": name,
                 "group": title,
-                "tokens": f["tokens"],
-                "kl": f["kl"],
-                "top1": f["top1"],
-                "top1_low": f["top1_low"],
-                "top1_high": f["top1_high"],
-                "ratio": f["perplexity"]["ratio"],
+                "tokens": group.tokens,
+                "kl": group.kl.to_json(),
+                "top1": group.top1,
+                "top1_low": group.top1_low,
+                "top1_high": group.top1_high,
+                "ratio": group.perplexity.ratio.to_json(),
             }
-            for name, title, f in groups
+            for name, title, group in groups
         ],
-        "floor": found.get("floor"),
+        "floor": found.floor,
     }
 
 
-def worst_of(run: Run, count: int) -> list[Figures]:
+@dataclass(frozen=True)
+class Position:
+    """One scored position of a text, and what both models expected there."""
+
+    domain: str
+    context: str  # the tokens before it
+    target: str  # the token that came
+    kl: float  # nats
+    reference: str  # the most likely token of each model
+    quant: str
+
+
+def worst_of(run: Run, count: int) -> list[Position]:
     """Return the positions with the largest divergence, of all chunks, with what came before."""
     pieces = _pieces(run)
-    found: list[Figures] = []
+    found: list[Position] = []
     for index in range(run.folder.chunks_done()):
         arrays: Mapping[str, Any] = read_chunk(run.folder, index)
         order = np.argsort(arrays["kl"])[::-1][:count]
@@ -198,71 +191,83 @@ def worst_of(run: Run, count: int) -> list[Figures]:
             place = first + 1 + int(at)
             before = tokens[max(place - 12, 0) : place]
             found.append(
-                {
-                    "domain": str(arrays["domain"]),
-                    "context": "".join(pieces.get(int(t), f"<{t}>") for t in before),
-                    "target": pieces.get(int(tokens[place]), ""),
-                    "kl": float(arrays["kl"][at]),
-                    "reference": pieces.get(int(arrays["top_ids"][at, 0, 0]), ""),
-                    "quant": pieces.get(int(arrays["top_ids"][at, 1, 0]), ""),
-                }
-            )
-    return sorted(found, key=lambda position: -position["kl"])[:count]
-
-
-def tensors_of(run: Run) -> list[Figures]:
-    """Return the tensors of a quantize run: sizes, errors, histograms, worst blocks."""
-    table = run.folder.load_table("tensors")
-    if not isinstance(table, list):
-        raise CheckpointError(run.path / "tensors.json", "is damaged; quantize again")
-    spread = _histograms(run)
-    return [
-        {
-            **{
-                key: row.get(key)
-                for key in (
-                    "name",
-                    "shape",
-                    "format",
-                    "source_format",
-                    "bytes",
-                    "relative_error",
-                    "reason",
-                    "weighted",
+                Position(
+                    domain=str(arrays["domain"]),
+                    context="".join(pieces.get(int(t), f"<{t}>") for t in before),
+                    target=pieces.get(int(tokens[place]), ""),
+                    kl=float(arrays["kl"][at]),
+                    reference=pieces.get(int(arrays["top_ids"][at, 0, 0]), ""),
+                    quant=pieces.get(int(arrays["top_ids"][at, 1, 0]), ""),
                 )
-            },
-            "kind": inventory.kind_of(str(row["name"])),
-            **spread.get(str(row["name"]), {}),
-            **({"block": _block(row["worst_block"])} if "worst_block" in row else {}),
-        }
-        for row in table
-    ]
+            )
+    return sorted(found, key=lambda position: -position.kl)[:count]
 
 
-def _histograms(run: Run) -> dict[str, Figures]:
+@dataclass(frozen=True)
+class Spread:
+    """How the weights of a tensor and their errors are spread, in HISTOGRAM_BINS equal bins."""
+
+    counts: list[int]
+    limit: float  # of the outermost bins: ±limit
+    errors: list[int]
+    errors_limit: float
+
+
+@dataclass(frozen=True)
+class TensorEvidence:
+    """One tensor of a quantize run, and how it is spread if the run knows."""
+
+    found: QuantizedTensorResult
+    spread: Spread | None
+
+    @property
+    def kind(self) -> str:
+        """The tensor's kind, blk.*.attn_v."""
+        return inventory.kind_of(self.found.name)
+
+    def as_page_data(self) -> Figures:
+        """Return the tensor as the figures take it."""
+        row, block = self.found, self.found.worst_block
+        data: Figures = {
+            key: getattr(row, key)
+            for key in ("name", "shape", "format", "source_format", "bytes", "relative_error",
+                        "reason", "weighted")
+        }  # fmt: skip
+        data["kind"] = self.kind
+        if self.spread:
+            data |= vars(self.spread)
+        if block:
+            data["block"] = {
+                "row": block.row,
+                "column": block.column,
+                "error": block.error,
+                "weights": np.array(block.weights, np.float32),
+                "decoded": np.array(block.decoded, np.float32),
+            }
+        return data
+
+
+def tensors_of(run: Run) -> list[TensorEvidence]:
+    """Return the tensors of a quantize run: sizes, errors, histograms, worst blocks."""
+    rows = run.folder.load_records("tensors", QuantizedTensorResult)
+    spread = _spreads(run)
+    return [TensorEvidence(row, spread.get(row.name)) for row in rows]
+
+
+def _spreads(run: Run) -> dict[str, Spread]:
     if not (run.path / "hist.npz").exists():
         return {}
     arrays: Mapping[str, Any] = run.folder.load_arrays("hist", HISTOGRAM_RULES)
     return {
-        str(name): {
-            "counts": _merged(arrays["weights"][i]),
-            "limit": float(arrays["weights_limit"][i]),
-            "errors": _merged(arrays["errors"][i]),
-            "errors_limit": float(arrays["errors_limit"][i]),
-        }
+        str(name): Spread(
+            counts=_merged(arrays["weights"][i]),
+            limit=float(arrays["weights_limit"][i]),
+            errors=_merged(arrays["errors"][i]),
+            errors_limit=float(arrays["errors_limit"][i]),
+        )
         for i, name in enumerate(arrays["names"])
     }
 
 
 def _merged(counts: Any) -> list[int]:
     return [int(n) for n in np.asarray(counts).reshape(HISTOGRAM_BINS, -1).sum(axis=1)]
-
-
-def _block(row: Mapping[str, Any]) -> Figures:
-    return {
-        "row": row["row"],
-        "column": row["column"],
-        "error": row["error"],
-        "weights": np.array(row["weights"], np.float32),
-        "decoded": np.array(row["decoded"], np.float32),
-    }

@@ -30,10 +30,10 @@ def text(value: object) -> str:
 def number(value: float | None, digits: int = 4) -> str:
     """Return so many significant digits.
 
-    >>> number(1234.5678), number(0.000012345), number(0.0)
-    ('1235', '1.234e-05', '0')
+    >>> number(1234.5678), number(0.000012345), number(0.0), number(float("nan"))
+    ('1235', '1.234e-05', '0', '–')
     """
-    return "–" if value is None else f"{value:.{digits}g}"
+    return "–" if value is None or value != value else f"{value:.{digits}g}"
 
 
 def percent(value: float | None, digits: int = 2) -> str:
@@ -42,7 +42,7 @@ def percent(value: float | None, digits: int = 2) -> str:
     >>> percent(0.9731), percent(None)
     ('97.31 %', '–')
     """
-    return "–" if value is None else f"{100 * value:.{digits}f} %"
+    return "–" if value is None or value != value else f"{100 * value:.{digits}f} %"
 
 
 def size(count: float) -> str:

@@ -50,7 +50,9 @@ def long_run(library: Library, chosen: Sequence[Entry]) -> str:
     if not parts:
         parts = ["<p>These runs hold neither texts nor chains nor answers to tasks.</p>"]
     inside = chooser(offered, [entry.id for entry in shown]) + "".join(parts)
-    return page("Long run", here, f"{body}<main>{inside}{start}</main>{FOOT}", steps | data)
+    return page(
+        "Long run", here, f"{body}<main>{inside}{start}</main>{FOOT}", steps.as_page_data() | data
+    )
 
 
 def runs_of_steps(library: Library) -> list[Entry]:

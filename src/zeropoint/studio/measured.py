@@ -6,7 +6,6 @@ runs of another text, reference or settings are not ranked, and the page says wh
 
 from collections.abc import Sequence
 from html import escape
-from typing import Any
 from urllib.parse import urlencode
 
 import numpy as np
@@ -14,11 +13,12 @@ import numpy as np
 from zeropoint.errors import MeasurementError
 from zeropoint.metrics.comparing import group_letters, tell_apart
 from zeropoint.metrics.record import read_chunk
+from zeropoint.results.divergence import MeasureResult
+from zeropoint.results.runs import Run
 from zeropoint.studio import evidence
-from zeropoint.studio.evidence import Run
 from zeropoint.studio.html import Raw, figure, number, percent, section, size, table, text, wide
 from zeropoint.studio.library import Entry, Library
-from zeropoint.studio.pages import FOOT, page, part, rail, top
+from zeropoint.studio.pages import FOOT, page, rail, top
 from zeropoint.studio.sections import interval
 
 POSITIONS = 4000  # of the texts, token by token
@@ -48,11 +48,11 @@ def measured(library: Library, entries: Sequence[Entry], shown: int) -> str:
         for i, entry in enumerate(entries)
     )
     others = f'<nav class="switch" aria-label="Runs"><ul>{switch}</ul></nav>'
-    quant, reference = run.inputs["quant"]["name"], run.inputs["reference"]["name"]
-    found = run.results
+    found = run.found(MeasureResult)
     lead = (
-        f"{quant} beside {reference}: KL {number(found['kl']['mean'], 3)} nats per token, "
-        f"the same most likely token at {percent(found['top1'], 1)} of {found['tokens']} positions."
+        f"{run.quant.name} beside {run.reference.name}: KL {number(found.kl.mean, 3)} nats per "
+        f"token, the same most likely token at {percent(found.top1, 1)} of {found.tokens} "
+        "positions."
     )
     body = top("measure", entries[shown].name, lead) + others
     figures = "".join(figure(*words) for words in FIGURES)
@@ -84,22 +84,22 @@ def compared(library: Library, entries: Sequence[Entry]) -> str:
     """Return several quants beside each other, with letters for those that cannot be told apart."""
     order = list(zip(measures(entries), entries, strict=True))
     if not why_not([run for run, _ in order]):
-        order.sort(key=lambda pair: pair[0].results["kl"]["mean"])
+        order.sort(key=lambda pair: pair[0].found(MeasureResult).kl.mean)
     runs = [run for run, _ in order]
     letters, why = groups(runs)
-    levels: list[dict[str, Any]] = [evidence.level_of(run) for run in runs]
-    drawn = [level for level in levels if level["bits_per_weight"]]
+    levels = [evidence.level_of(run) for run in runs]
+    drawn = [level for level in levels if level.bits_per_weight > 0]
     rows = [
         (
             Raw(f'<a href="/measure?run={entry.id}">{text(entry.name)}</a>'),
-            level["format"],
-            size(level["bytes"]),
-            level["bits_per_weight"],
-            number(level["kl"]["mean"], 3),
-            interval(level["kl"]),
+            level.format,
+            size(level.bytes),
+            level.bits_per_weight,
+            number(level.measured.kl.mean, 3),
+            interval(level.measured.kl),
             letter,
-            percent(level["top1"], 1),
-            part(level, "verdict", "word"),
+            percent(level.measured.top1, 1),
+            level.measured.verdict.word,
         )
         for (_, entry), level, letter in zip(order, levels, letters, strict=True)
     ]
@@ -115,7 +115,10 @@ def compared(library: Library, entries: Sequence[Entry]) -> str:
     if drawn:
         parts += figure("ladder", "f-frontier", "Loss, by size", "Whiskers are 95 % intervals.")
     body = top("compare", f"{len(runs)} quants", "What each lost, and which cannot be told apart.")
-    data = {"ladder": drawn, "ladder_run": ", ".join(run.path.name for run in runs)}
+    data = {
+        "ladder": evidence.marks_of(drawn),
+        "ladder_run": ", ".join(run.path.name for run in runs),
+    }
     return page("Compared", rail(library, "/compare"), f"{body}<main>{parts}</main>{FOOT}", data)
 
 
@@ -124,9 +127,9 @@ def why_not(runs: Sequence[Run]) -> str:
     first = runs[0]
     for run in runs[1:]:
         for key in ("reference", "text"):
-            if run.inputs.get(key) != first.inputs.get(key):
+            if getattr(run.inputs, key) != getattr(first.inputs, key):
                 return f"Not ranked: they were measured on another {key}."
-        if run.settings.get("context") != first.settings.get("context"):
+        if run.settings.context != first.settings.context:
             return "Not ranked: they were measured with another context."
         if run.folder.chunks_done() != first.folder.chunks_done():
             return "Not ranked: they were measured on a different number of chunks."

@@ -12,7 +12,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 from zeropoint.errors import CheckpointError
-from zeropoint.results.run_store import RunFolder
+from zeropoint.results.divergence import MeasureResult
+from zeropoint.results.runs import Run, read_head, read_run
 from zeropoint.studio import evidence, walk, weights
 from zeropoint.studio.evidence import Figures
 from zeropoint.studio.html import Raw, figure, number, section, size, table, text
@@ -146,41 +147,22 @@ def run_row(entry: Entry) -> tuple[object, ...]:
     verb = of = verdict = ""
     kl = None
     try:
-        folder = RunFolder.open(entry.path)
-        found = folder.results
-        verb, of = str(folder.identity.get("verb")), subject(folder.identity)
-        if verb in evidence.VERBS and found:
+        head = read_head(entry.path)
+        verb, of = head.verb, head.subject
+        if not head.folder.results:
+            verdict = "not finished"
+        elif verb in evidence.VERBS:
+            result = read_run(entry.path).result
             box = (
                 f'<input type="checkbox" name="run" value="{entry.id}" '
                 f'aria-label="{escape(entry.name)}">'
             )
             link = Raw(f'<a href="/report?run={entry.id}">{text(entry.name)}</a>')
-        elif not found:
-            verdict = "not finished"
-        if isinstance(mean := part(found, "kl", "mean"), int | float):
-            kl = number(float(mean), 3)
-        verdict = str(part(found, "verdict", "word") or verdict)
+            if isinstance(result, MeasureResult):
+                kl, verdict = number(result.kl.mean, 3), result.verdict.word
     except CheckpointError as error:
         verdict = str(error)
     return Raw(box), link, verb, of, kl or "", verdict, when(entry.changed)
-
-
-def part(found: object, *keys: str) -> object:
-    """Return what stands at these keys, or None: a run's file may say anything."""
-    for key in keys:
-        found = found.get(key) if isinstance(found, dict) else None
-    return found
-
-
-def subject(identity: object) -> str:
-    """Say what a run was of."""
-    name = part(identity, "inputs", "quant", "name") or part(identity, "inputs", "source")
-    if isinstance(name, list):
-        name = ", ".join(str(item) for item in name)
-    models = part(identity, "inputs", "models")
-    if isinstance(models, list):
-        name = name or ", ".join(str(part(side, "name")) for side in models)
-    return str(name or part(identity, "inputs", "reference", "name") or "")
 
 
 def when(seconds: float) -> str:
@@ -319,7 +301,7 @@ def picker(entry: Entry, model: Opened, index: int, row: int, column: int) -> st
 
 
 def walk_page(
-    library: Library, entry: Entry, model: Opened, runs: Sequence[evidence.Run], asked: str
+    library: Library, entry: Entry, model: Opened, runs: Sequence[Run], asked: str
 ) -> str:
     """Return the walk on this model and these runs, or a page that waits for its weights."""
     here = rail(library, f"/models/{entry.id}/walk", entry)

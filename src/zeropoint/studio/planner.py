@@ -169,7 +169,7 @@ class Planner:
                 self._evidence = (key, Evidence([run.path for run in runs]))
             found = self._evidence[1]
         fresh = Evidence()
-        fresh.results = found.results  # timings may have been noted since: those are read anew
+        fresh.finished = found.finished  # timings may have been noted since: those are read anew
         return fresh
 
 

@@ -10,9 +10,12 @@ from typing import Any
 
 from zeropoint.errors import MeasurementError
 from zeropoint.metrics.verdict import THRESHOLDS, WORDS
-from zeropoint.plans.choices import UNQUANTIZED
+from zeropoint.results.divergence import LadderLevel, MeasureResult
+from zeropoint.results.interval import Interval
+from zeropoint.results.quantize import QuantizeResult
+from zeropoint.results.runs import Run
 from zeropoint.studio import evidence, step_sections
-from zeropoint.studio.evidence import Figures, Run
+from zeropoint.studio.evidence import Figures
 from zeropoint.studio.html import Raw, facts, figure, number, percent, section, size, table, text
 from zeropoint.studio.page import self_contained
 from zeropoint.studio.sections import (
@@ -20,6 +23,7 @@ from zeropoint.studio.sections import (
     frontier,
     how_much,
     in_which_tensors,
+    interval,
     on_what_text,
     said_of_sizes,
     where_bytes,
@@ -27,6 +31,7 @@ from zeropoint.studio.sections import (
 )
 from zeropoint.studio.sizing import scales_of
 from zeropoint.studio.step_evidence import steps_of
+from zeropoint.studio.steps_shown import Steps
 
 WORST = 50  # positions in the table of the worst
 MILD = "SMALL, MEASURABLE"
@@ -34,7 +39,7 @@ MILD = "SMALL, MEASURABLE"
 
 def render_report(runs: Sequence[Run]) -> str:
     """Return the report of these runs as one HTML file. Raises MeasurementError for none."""
-    return evidence.readable(lambda: self_contained(*report_of(runs)))
+    return self_contained(*report_of(runs))
 
 
 def report_of(runs: Sequence[Run]) -> tuple[str, str, str, dict[str, Any]]:
@@ -44,26 +49,28 @@ def report_of(runs: Sequence[Run]) -> tuple[str, str, str, dict[str, Any]]:
                                "it with --run")  # fmt: skip
     measures = [run for run in runs if run.verb == "measure"]
     quantize = next((run for run in runs if run.verb == "quantize"), None)
+    tensors = evidence.tensors_of(quantize) if quantize else []
     levels, steps = levels_of(runs), steps_of(runs)
-    data: dict[str, Any] = {"run": runs[0].path.name, "runs": [raw(run) for run in runs], **steps}
+    data: dict[str, Any] = {"run": runs[0].path.name, "runs": [raw(run) for run in runs]}
+    data |= steps.as_page_data()
     sizes = scales_of(runs)
     parts = [verdict(measures, quantize, levels, steps, sizes), provenance(runs)]
     if quantize:
-        data["tensors"] = evidence.tensors_of(quantize)
-        parts += [where_bytes(data["tensors"])]
+        data["tensors"] = [tensor.as_page_data() for tensor in tensors]
+        parts += [where_bytes(tensors)]
     if measures:
         data |= evidence.losses_of(measures[0])
         data["texts"] = evidence.text_of(measures[0])
         worst = evidence.worst_of(measures[0], WORST)
-        parts += [how_much(measures[0].results), on_what_text(data["texts"], worst)]
+        parts += [how_much(measures[0].found(MeasureResult)), on_what_text(data["texts"], worst)]
     if quantize:
-        parts += [in_which_tensors(data["tensors"])]
-        if any("counts" in tensor for tensor in data["tensors"]):
-            parts += [why(data["tensors"])]
+        parts += [in_which_tensors(tensors)]
+        if any(tensor.spread for tensor in tensors):
+            parts += [why(tensors)]
     if steps:
         parts += [step_sections.over_many_steps(steps)]
     if levels:
-        data |= {"ladder": levels, "ladder_run": run_names(runs)}
+        data |= {"ladder": evidence.marks_of(levels), "ladder_run": run_names(runs)}
         parts += [frontier(levels)]
     if sizes:
         data["sizes"] = sizes
@@ -93,14 +100,8 @@ FOOT = (
 
 def name_of(runs: Sequence[Run]) -> str:
     """Return what the report is about, in a few words."""
-    for run in runs:
-        if run.verb in ("measure", "drift"):
-            return str(run.inputs["quant"]["name"])
-        if run.verb == "ladder":
-            return str(run.inputs["reference"]["name"])
-        if "models" in run.inputs:
-            return ", ".join(str(side["name"]) for side in run.inputs["models"])
-    return ", ".join(str(name) for name in runs[0].inputs.get("source", [runs[0].path.name]))
+    measured = [run.subject for run in runs if run.verb != "quantize"]
+    return next(filter(None, measured), runs[0].subject or runs[0].path.name)
 
 
 def run_names(runs: Sequence[Run]) -> str:
@@ -109,21 +110,21 @@ def run_names(runs: Sequence[Run]) -> str:
     return f"the run{'s' if len(names) > 1 else ''} {', '.join(names)}"
 
 
-def levels_of(runs: Sequence[Run]) -> list[Figures]:
+def levels_of(runs: Sequence[Run]) -> list[LadderLevel]:
     """Return the marks of the frontier: a ladder's levels, and several measured quants."""
     levels = evidence.ladder_of(runs)
     measures = [run for run in runs if run.verb == "measure"]
     if levels or len(measures) > 1:
         levels += [evidence.level_of(run) for run in measures]
-    known = [level for level in levels if level["bits_per_weight"]]  # older runs do not say it
-    return sorted(known, key=lambda level: -level["bits_per_weight"])
+    known = [level for level in levels if level.bits_per_weight > 0]  # older runs do not say it
+    return sorted(known, key=lambda level: -level.bits_per_weight)
 
 
 def verdict(
     measures: Sequence[Run],
     quantize: Run | None,
-    levels: Sequence[Figures],
-    steps: Figures,
+    levels: Sequence[LadderLevel],
+    steps: Steps,
     sizes: Sequence[Figures],
 ) -> Raw:
     """Section 1: one sentence, and a few figures that lead on."""
@@ -136,10 +137,10 @@ def verdict(
         found, chips = step_sections.said_of_steps(steps) if steps else ([], [])
         lead, *others = [said for said in (said_of_sizes(sizes), *found) if said] or [""]
     else:
-        made = quantize.results
+        made = quantize.found(QuantizeResult)
         lead = (
-            f"{size(made['output_bytes'])}, {number(made['bits_per_weight'], 3)} bits per "
-            f"weight, of {size(made['source_bytes'])}. What that lost was not measured yet: "
+            f"{size(made.output_bytes)}, {number(made.bits_per_weight, 3)} bits per "
+            f"weight, of {size(made.source_bytes)}. What that lost was not measured yet: "
             "zeropoint measure."
         )
         chips = []
@@ -159,52 +160,49 @@ Chips = list[tuple[str, str, str]]  # the figure, what it is, where it leads
 
 def verdict_of_measure(run: Run) -> tuple[str, Chips]:
     """Return the verdict of a measurement, and its figures."""
-    found, quant, reference = run.results, run.inputs["quant"], run.inputs["reference"]
-    kl, word, floor = found["kl"], found["verdict"]["word"], found["floor"]
+    found, quant, reference = run.found(MeasureResult), run.quant, run.reference
+    kl, floor = found.kl, found.floor
     said = (
-        f"{word}: {found['verdict']['meaning']}. KL {number(kl['mean'], 3)} nats per token"
-        f"{between(kl)}, and the same most likely token at {percent(found['top1'], 1)} of "
-        f"{found['tokens']:,} positions."
+        f"{found.verdict.word}: {found.verdict.meaning}. KL {number(kl.mean, 3)} nats per token"
+        f"{between(kl)}, and the same most likely token at {percent(found.top1, 1)} of "
+        f"{found.tokens:,} positions."
     )
-    if any(name not in UNQUANTIZED for name in reference["formats"]):
+    if reference.quantized:
         said += (
-            f" The reference, {reference['name']}, is itself a quant: what it lost before is not"
-            " seen."
+            f" The reference, {reference.name}, is itself a quant: what it lost before is not seen."
         )
-    if found.get("worse"):
-        said += f" Shown to lose more than the whole: {', '.join(found['worse'])}."
+    if found.worse:
+        said += f" Shown to lose more than the whole: {', '.join(found.worse)}."
     noise = "noise floor not measured" if floor is None else f"noise floor {number(floor, 2)}"
-    ratio = number(found["perplexity"]["ratio"]["mean"])
+    ratio = number(found.perplexity.ratio.mean)
     return said, [
-        (size(quant["file_bytes"]), f"of {size(reference['file_bytes'])}", "#what"),
-        (number(kl["mean"], 3), f"nats per token; {noise}", "#loss"),
-        (percent(found["top1"], 1), "the same most likely token", "#text"),
+        (size(quant.file_bytes), f"of {size(reference.file_bytes)}", "#what"),
+        (number(kl.mean, 3), f"nats per token; {noise}", "#loss"),
+        (percent(found.top1, 1), "the same most likely token", "#text"),
         (ratio, "perplexity ∕ reference", "#loss"),
     ]
 
 
-def verdict_of_ladder(levels: Sequence[Figures]) -> tuple[str, Chips]:
+def verdict_of_ladder(levels: Sequence[LadderLevel]) -> tuple[str, Chips]:
     """Return which levels got which verdict, the most bits first."""
     words: dict[str, list[str]] = {}
     for level in levels:
-        words.setdefault(level["verdict"]["word"], []).append(level["format"])
+        words.setdefault(level.measured.verdict.word, []).append(level.format)
     said = ". ".join(f"{word}: {', '.join(names)}" for word, names in words.items()) + "."
-    close = [lv for lv in levels if lv["verdict"]["word"] in ("INDISTINGUISHABLE", MILD)]
+    close = [lv for lv in levels if lv.measured.verdict.word in ("INDISTINGUISHABLE", MILD)]
     if not close:
         return said, []
-    best = min(close, key=lambda level: level["bytes"])
+    best = min(close, key=lambda level: level.bytes)
     return said, [
-        (size(best["bytes"]), f"the smallest with a small loss, {best['format']}", "#frontier"),
-        (number(best["kl"]["mean"], 3), "its KL, nats per token", "#frontier"),
-        (percent(best["top1"], 1), "the same most likely token", "#frontier"),
+        (size(best.bytes), f"the smallest with a small loss, {best.format}", "#frontier"),
+        (number(best.measured.kl.mean, 3), "its KL, nats per token", "#frontier"),
+        (percent(best.measured.top1, 1), "the same most likely token", "#frontier"),
     ]
 
 
-def between(figures: Mapping[str, Any]) -> str:
+def between(figure: Interval) -> str:
     """Return an interval in brackets, or nothing where it is unknown."""
-    if figures.get("low") is None:
-        return ""
-    return f" (95 %: {number(figures['low'], 3)} … {number(figures['high'], 3)})"
+    return f" (95 %: {interval(figure)})" if figure.known else ""
 
 
 def provenance(runs: Sequence[Run]) -> Raw:
@@ -212,26 +210,24 @@ def provenance(runs: Sequence[Run]) -> Raw:
     parts: list[str] = []
     for run in runs:
         pairs: list[tuple[str, object]] = [("Run", f"{run.path.name} ({run.verb})")]
-        named = [(side, run.inputs[side]) for side in ("reference", "quant") if side in run.inputs]
-        named += [("model", side) for side in run.inputs.get("models", [])]
-        for side, found in named:
-            told = (
-                f"{found['name']}: {size(found['file_bytes'])}, {formats_in(found['formats'])}; "
-                f"{found['fingerprint'][:16]}"
-            )
-            pairs.append((side.capitalize(), told))
+        inputs = run.inputs
+        named = [("Reference", inputs.reference), ("Quant", inputs.quant)]
+        for label, side in [*named, *(("Model", side) for side in inputs.models)]:
+            if side:
+                told = f"{side.name}: {size(side.file_bytes)}, {formats_in(side.formats)}; "
+                pairs.append((label, told + side.fingerprint[:16]))
         for label, value in (
-            ("Made from", run.inputs.get("source")),
-            ("SHA-256 of the source", run.inputs.get("source_sha256")),
-            ("Importance", run.inputs.get("imatrix")),
-            ("Text, its hash", run.inputs.get("text", {}).get("corpus")),
-            ("Prompts, their hash", run.inputs.get("prompts")),
-            ("Tasks, their hash", run.inputs.get("tasks")),
+            ("Made from", ", ".join(inputs.source)),
+            ("SHA-256 of the source", ", ".join(inputs.source_sha256)),
+            ("Importance", inputs.imatrix),
+            ("Text, its hash", inputs.text.corpus if inputs.text else None),
+            ("Prompts, their hash", inputs.prompts),
+            ("Tasks, their hash", inputs.tasks),
         ):
             if value:
-                pairs.append((label, ", ".join(value) if isinstance(value, list) else value))
+                pairs.append((label, value))
         parts.append(facts(pairs))
-        if recipe := run.settings.get("recipe"):
+        if recipe := run.settings.recipe:
             parts.append(f"<pre>{text(recipe)}</pre>")
     return section("what", "2", "What this is", *parts)
 
@@ -283,7 +279,7 @@ def raw(run: Run) -> Figures:
     return {
         "name": run.path.name,
         "verb": run.verb,
-        "inputs": run.inputs,
-        "settings": run.settings,
-        "results": {key: value for key, value in run.results.items() if key != "tensors"},
+        "inputs": run.folder.identity["inputs"],
+        "settings": run.folder.identity["settings"],
+        "results": {k: value for k, value in run.folder.results.items() if k != "tensors"},
     }

@@ -161,25 +161,25 @@ class Routes:
         runs = self._runs(request)
         if not runs:
             raise HTTPException(400, "choose the runs that the report is of")
-        return as_html(evidence.readable(lambda: pages.report_page(self.library, runs)))
+        return as_html(pages.report_page(self.library, runs))
 
     def measure(self, request: Request) -> Response:
         runs = self._runs(request)
         shown = min(whole(request.query_params, "shown", 0), max(len(runs) - 1, 0))
-        return as_html(evidence.readable(lambda: measured.measured(self.library, runs, shown)))
+        return as_html(measured.measured(self.library, runs, shown))
 
     def compare(self, request: Request) -> Response:
         runs = self._runs(request)
-        return as_html(evidence.readable(lambda: measured.compared(self.library, runs)))
+        return as_html(measured.compared(self.library, runs))
 
     def long_run(self, request: Request) -> Response:
         runs = self._runs(request)
-        return as_html(evidence.readable(lambda: longrun.long_run(self.library, runs)))
+        return as_html(longrun.long_run(self.library, runs))
 
     def report_file(self, request: Request) -> Response:
         runs = self._runs(request)
         paths = [run.path for run in runs]
-        page = evidence.readable(lambda: render_report(evidence.open_runs(paths)))
+        page = render_report(evidence.open_runs(paths))
         saved = {"content-disposition": 'attachment; filename="report.html"'}
         answer = as_html(page)
         answer.headers.update(saved)

@@ -1,9 +1,10 @@
 """The sections of a report that show evidence: each its words, its figure's place, its table."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from zeropoint.studio.evidence import Figures
+from zeropoint.results.divergence import LadderLevel, MeasureResult
+from zeropoint.results.interval import Interval
+from zeropoint.studio.evidence import Figures, Position, TensorEvidence
 from zeropoint.studio.html import (
     Raw,
     figure,
@@ -18,13 +19,14 @@ from zeropoint.studio.html import (
 )
 
 
-def where_bytes(tensors: Sequence[Figures]) -> Raw:
+def where_bytes(tensors: Sequence[TensorEvidence]) -> Raw:
     """Section 3: bytes by kind of tensor and format."""
-    groups: dict[tuple[str, str], list[Figures]] = {}
+    groups: dict[tuple[str, str], list[int]] = {}
     for tensor in tensors:
-        groups.setdefault((tensor["kind"], tensor["format"]), []).append(tensor)
-    total = sum(tensor["bytes"] for tensor in tensors)
-    sums = [(*key, len(group), sum(t["bytes"] for t in group)) for key, group in groups.items()]
+        key = tensor.kind, tensor.found.format
+        groups.setdefault(key, []).append(tensor.found.bytes)
+    total = max(sum(tensor.found.bytes for tensor in tensors), 1)
+    sums = [(*key, len(group), sum(group)) for key, group in groups.items()]
     rows = sorted(sums, key=lambda row: -row[3])
     return section(
         "bytes",
@@ -49,25 +51,23 @@ def where_bytes(tensors: Sequence[Figures]) -> Raw:
     )
 
 
-def how_much(found: Mapping[str, Any]) -> Raw:
+def how_much(found: MeasureResult) -> Raw:
     """Section 4: every figure with its interval, for the whole, each domain, each class."""
-    groups = [("everything", found)]
-    groups += [*found.get("by_domain", {}).items(), *found.get("by_class", {}).items()]
     rows = [
         (
             name,
-            f["tokens"],
-            number(f["kl"]["mean"], 3),
-            interval(f["kl"]),
-            number(f["kl"]["median"], 3),
-            number(f["kl"]["p99"], 3),
-            number(f["kl"]["max"], 3),
-            percent(f["top1"], 1),
-            number(f["perplexity"]["ratio"]["mean"]),
-            percent(f["flips"]["lost"]),
-            percent(f["flips"]["won"]),
+            group.tokens,
+            number(group.kl.mean, 3),
+            interval(group.kl),
+            number(group.kl.median, 3),
+            number(group.kl.p99, 3),
+            number(group.kl.max, 3),
+            percent(group.top1, 1),
+            number(group.perplexity.ratio.mean),
+            percent(group.flips.lost),
+            percent(group.flips.won),
         )
-        for name, f in groups
+        for name, group in found.groups.items()
     ]
     columns = (
         "Text",
@@ -82,12 +82,12 @@ def how_much(found: Mapping[str, Any]) -> Raw:
         ">Right → wrong",
         ">Wrong → right",
     )
-    floor = found.get("floor")
+    floor = found.floor
     noise = (
         "<p>The noise floor was not measured.</p>"
         if floor is None
         else f"<p>Noise floor: {number(floor, 2)} nats, the reference against itself "
-        f"({text(found.get('floor_arithmetic'))}). What lies below it cannot be told from "
+        f"({text(found.floor_arithmetic)}). What lies below it cannot be told from "
         "nothing.</p>"
     )
     return section(
@@ -105,20 +105,17 @@ def how_much(found: Mapping[str, Any]) -> Raw:
     )
 
 
-def interval(figures: Mapping[str, Any]) -> str:
+def interval(figure: Interval) -> str:
     """Return an interval as a table has it."""
-    if figures.get("low") is None:
+    if figure.ends is None:
         return "–"
-    return f"{number(figures['low'], 3)} … {number(figures['high'], 3)}"
+    return f"{number(figure.ends[0], 3)} … {number(figure.ends[1], 3)}"
 
 
-def on_what_text(texts: Sequence[Figures], worst: Sequence[Figures]) -> Raw:
+def on_what_text(texts: Sequence[Figures], worst: Sequence[Position]) -> Raw:
     """Section 5: the text itself, and the positions where most was lost."""
     shown = sum(len(found["kl"]) for found in texts)
-    rows = [
-        (w["domain"], w["context"], w["target"], number(w["kl"], 3), w["reference"], w["quant"])
-        for w in worst
-    ]
+    rows = [(w.domain, w.context, w.target, number(w.kl, 3), w.reference, w.quant) for w in worst]
     return section(
         "text",
         "5",
@@ -140,11 +137,11 @@ def on_what_text(texts: Sequence[Figures], worst: Sequence[Figures]) -> Raw:
     )
 
 
-def in_which_tensors(tensors: Sequence[Figures]) -> Raw:
+def in_which_tensors(tensors: Sequence[TensorEvidence]) -> Raw:
     """Section 6: layers by kinds, coloured by error or bits."""
-    worst = sorted(
-        (t for t in tensors if t["relative_error"] is not None), key=lambda t: -t["relative_error"]
-    )[:30]
+    encoded = [(t.found.relative_error, t.found) for t in tensors]
+    known = [(error, found) for error, found in encoded if error is not None]
+    worst = sorted(known, key=lambda pair: -pair[0])[:30]
     return section(
         "tensors",
         "6",
@@ -163,22 +160,22 @@ def in_which_tensors(tensors: Sequence[Figures]) -> Raw:
                 ("Tensor", "Format", ">Relative error", ">Size", "Why this format"),
                 (
                     (
-                        t["name"],
-                        t["format"],
-                        number(t["relative_error"], 3),
-                        size(t["bytes"]),
-                        t["reason"],
+                        found.name,
+                        found.format,
+                        number(error, 3),
+                        size(found.bytes),
+                        found.reason,
                     )
-                    for t in worst
+                    for error, found in worst
                 ),
             ),
         ),
     )
 
 
-def why(tensors: Sequence[Figures]) -> Raw:
+def why(tensors: Sequence[TensorEvidence]) -> Raw:
     """Section 7: histograms with the codes drawn in, and the worst block opened."""
-    opened = [t for t in tensors if t.get("block")]
+    opened = [(t.found.name, t.found.worst_block) for t in tensors]
     return section(
         "why",
         "7",
@@ -197,32 +194,33 @@ def why(tensors: Sequence[Figures]) -> Raw:
                 ("Tensor", ">Row", ">Column", ">Weights", ">Largest |weight|", ">Squared error"),
                 (
                     (
-                        t["name"],
-                        t["block"]["row"],
-                        t["block"]["column"],
-                        len(t["block"]["weights"]),
-                        float(max(abs(t["block"]["weights"]))),
-                        number(t["block"]["error"], 3),
+                        name,
+                        block.row,
+                        block.column,
+                        len(block.weights),
+                        max(map(abs, block.weights)),
+                        number(block.error, 3),
                     )
-                    for t in opened
+                    for name, block in opened
+                    if block
                 ),
             ),
         ),
     )
 
 
-def frontier(levels: Sequence[Figures]) -> Raw:
+def frontier(levels: Sequence[LadderLevel]) -> Raw:
     """Section 9: loss against size."""
     columns = ("Format", ">Bits per weight", ">Size", ">KL", ">95 %", ">Same token", "Verdict")
     rows = [
         (
-            level["format"],
-            f"{level['bits_per_weight']:.2f}",
-            size(level["bytes"]),
-            number(level["kl"]["mean"], 3),
-            interval(level["kl"]),
-            percent(level["top1"], 1),
-            level["verdict"]["word"],
+            level.format,
+            f"{level.bits_per_weight:.2f}",
+            size(level.bytes),
+            number(level.measured.kl.mean, 3),
+            interval(level.measured.kl),
+            percent(level.measured.top1, 1),
+            level.measured.verdict.word,
         )
         for level in levels
     ]
@@ -253,7 +251,7 @@ def bigger_or_smaller(scales: Sequence[Figures]) -> Raw:
                 point["bits"],
                 size(point["file_bytes"]),
                 percent(point["mean"], 1) if share else number(point["mean"]),
-                interval(point),
+                interval(Interval(point["mean"], point["low"], point["high"])),
                 point["group"] or "–",
             )
             for point in order

@@ -5,23 +5,25 @@ Between models nats per byte of the same text, tasks and chains may be compared 
 (`measure`, `ladder`). Each such scale is a series of its own, and none is mixed with another.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from zeropoint.plans.shape import Shape
-from zeropoint.studio.evidence import Figures, Run
+from zeropoint.results.divergence import MeasureResult
+from zeropoint.results.interval import Interval
+from zeropoint.results.runs import Run
+from zeropoint.results.tasks import AcrossResult, ModelCompared, ModelTasks, TasksResult
+from zeropoint.studio.evidence import Figures
 
 BETWEEN = "These may be compared between models: all of them did the same."
 WITHIN = (
     "KL is against the model's own reference, so it ranks the formats of this model and tells "
     "nothing about another model. For that: zeropoint compare A B --run DIR, or tasks."
 )
-Record = Mapping[str, Any]
 Find = Callable[[str, int], Shape | None]  # by a file's name and size
+Row = ModelCompared | ModelTasks
 
 
-def series_of(runs: Iterable[tuple[Path, Record]], find: Find) -> list[Figures]:
+def series_of(runs: Iterable[Run], find: Find) -> list[Figures]:
     """Return every scale that runs have, those between models first, the newest run first.
 
     A point has `name`, `line` (which model it is), `bits`, `file_bytes`, `cache` (what its layers
@@ -29,121 +31,110 @@ def series_of(runs: Iterable[tuple[Path, Record]], find: Find) -> list[Figures]:
     paired test told points apart. `find` gives the shape of a file that a run says too little of.
     """
     between: list[Figures] = []
-    within: dict[tuple[str, ...], Figures] = {}
-    for path, record in runs:
-        verb, found = str(record.get("verb")), record.get("results")
-        if not isinstance(found, Mapping):
-            continue
-        if verb in ("across", "tasks"):
-            between = [*across(path, verb, record, find), *between]
-        elif verb == "measure":
-            _add_measured(within, path, record, find)
+    within: dict[tuple[object, ...], Figures] = {}
+    for run in runs:
+        if isinstance(run.result, AcrossResult):
+            between = [*across(run, run.result, find), *between]
+        elif isinstance(run.result, TasksResult):
+            between = [*tasks(run, run.result, find), *between]
+        elif isinstance(run.result, MeasureResult):
+            _add_measured(within, run, run.result, find)
     several = [series for series in within.values() if len(series["points"]) > 1]
     return [*between, *reversed(several)]
 
 
 def scales_of(runs: Iterable[Run]) -> list[Figures]:
     """Return what of runs may be compared between models, from the runs alone."""
-    records = [(run.path, {"verb": run.verb, "inputs": run.inputs, "settings": run.settings,
-                           "results": run.results}) for run in runs]  # fmt: skip
-    return [scale for scale in series_of(records, lambda *_: None) if scale["between"]]
+    return [scale for scale in series_of(runs, lambda *_: None) if scale["between"]]
 
 
-def across(path: Path, verb: str, record: Record, find: Find) -> Iterator[Figures]:
-    """Yield the scales of one run of `compare` without --ref, or of `tasks`."""
-    found = record["results"]
-    rows = found.get("results" if verb == "across" else "models")
-    rows = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
-    scales: list[tuple[str, str, bool, Callable[[Figures], object]]] = [
-        ("nats", "nats per byte of the same text", True, _nats),
-        ("tasks", "share of the same tasks done rightly", False,
-         _tasks if verb == "across" else _accuracy),
-        ("chains", "share of chains right after their last step", False, _chains),
-    ]  # fmt: skip
-    for metric, title, less, of in scales:
-        points = []
-        for row in rows:
-            figures = of(row)
-            if isinstance(figures, dict) and isinstance(figures.get("mean"), int | float):
-                group = row["text"].get("group", "") if metric == "nats" else ""
-                points.append(_point(row, figures, record, find) | {"group": group})
-        if len(points) > 1:
-            yield {"id": f"{metric}:{path.name}", "run": path.name, "metric": metric,
-                   "title": title, "less": less, "between": True, "told": BETWEEN,
-                   "points": points}  # fmt: skip
+def across(run: Run, found: AcrossResult, find: Find) -> Iterator[Figures]:
+    """Yield the scales of one run of `compare` without --ref."""
+    rows = found.results
+    yield from _scale(run, "nats", [(row, row.text.nats_per_byte) for row in rows], find)
+    asked = [(row, row.tasks.accuracy) for row in rows if row.tasks]
+    yield from _scale(run, "tasks", asked, find)
+    together = [(row, row.chains.together) for row in rows if row.chains]
+    last = [(row, pair.quant.accuracy[-1]) for row, pair in together if pair]
+    yield from _scale(run, "chains", last, find)
 
 
-def _nats(row: Figures) -> object:
-    return row["text"].get("nats_per_byte") if isinstance(row.get("text"), dict) else None
+def tasks(run: Run, found: TasksResult, find: Find) -> Iterator[Figures]:
+    """Yield the scale of one run of `tasks`."""
+    yield from _scale(run, "tasks", [(row, row.accuracy) for row in found.models], find)
 
 
-def _tasks(row: Figures) -> object:
-    return _accuracy(row["tasks"]) if isinstance(row.get("tasks"), dict) else None
+TITLES = {
+    "nats": "nats per byte of the same text",
+    "tasks": "share of the same tasks done rightly",
+    "chains": "share of chains right after their last step",
+}
 
 
-def _accuracy(row: Figures) -> object:
-    return row.get("accuracy")
+def _scale(
+    run: Run, metric: str, reached: Sequence[tuple[Row, Interval]], find: Find
+) -> Iterator[Figures]:
+    """Yield the scale of a figure that several models of a run have."""
+    points = [
+        _point(row, figure, run, find) | {"group": _letters(row) if metric == "nats" else ""}
+        for row, figure in reached
+        if not figure.empty
+    ]
+    if len(points) > 1:
+        name = run.path.name
+        yield {"id": f"{metric}:{name}", "run": name, "metric": metric, "title": TITLES[metric],
+               "less": metric == "nats", "between": True, "told": BETWEEN,
+               "points": points}  # fmt: skip
 
 
-def _chains(row: Figures) -> object:
-    chains = row.get("chains")
-    together = chains.get("together") if isinstance(chains, dict) else None
-    return together["quant"]["accuracy"][-1] if isinstance(together, dict) else None
+def _letters(row: Row) -> str:
+    return row.text.group if isinstance(row, ModelCompared) else ""
 
 
-def _point(row: Figures, figures: Figures, record: Record, find: Find) -> Figures:
-    name, nbytes = str(row.get("name")), int(row["file_bytes"])
-    sides = (record.get("inputs") or {}).get("models") or []
-    known = [side for side in sides if isinstance(side, dict) and side.get("name") == name]
-    bits = row.get("bits_per_weight") or (known[0].get("bits_per_weight") if known else None)
-    weights = row.get("weights") or (round(8 * nbytes / bits) if bits else None)
-    cache, line = row.get("cache"), row.get("shape")
-    shape = find(name, nbytes) if cache is None or line is None else None
+def _point(row: Row, figure: Interval, run: Run, find: Find) -> Figures:
+    bits, nbytes = row.bits_per_weight, row.file_bytes
+    for side in run.inputs.models:
+        if not bits and side.name == row.name and side.bits_per_weight > 0:
+            bits = side.bits_per_weight
+    weights = row.weights or (round(8 * nbytes / bits) if bits else None)
+    cache: Sequence[Figures] | None = None
+    if row.cache is not None:
+        cache = [kind.to_json() for kind in row.cache]
+    line = row.shape
+    shape = find(row.name, nbytes) if cache is None or line is None else None
     if shape is not None:
-        cache, line = (
-            kept(shape),
-            f"{shape.architecture}, {len(shape.layers)} layers of {shape.width}",
-        )
-    if cache is None and row.get("cache_bytes"):  # of a run before it told: as if without windows
-        context = int(record["results"].get("context") or 4096)
-        cache = [{"layers": 1, "bytes": row["cache_bytes"] / context, "window": None}]
+        cache = kept(shape)
+        line = f"{shape.architecture}, {len(shape.layers)} layers of {shape.width}"
+    if cache is None and isinstance(row, ModelCompared) and row.cache_bytes:
+        # Of a run before it told: as if without windows.
+        context = max(run.found(AcrossResult).context, 1)
+        cache = [{"layers": 1, "bytes": row.cache_bytes / context, "window": None}]
     return {
-        "name": name, "formats": str(row.get("formats", "")), "bits": bits,
-        "line": line or (f"{weights / 1e9:.2g}B weights" if weights else name),
-        "file_bytes": nbytes,
-        "cache": cache, "mean": figures["mean"], "low": figures.get("low"),
-        "high": figures.get("high"),
+        "name": row.name, "formats": row.formats, "bits": bits,
+        "line": line or (f"{weights / 1e9:.2g}B weights" if weights else row.name),
+        "file_bytes": nbytes, "cache": cache, **figure.to_json(),
     }  # fmt: skip
 
 
 def _add_measured(
-    within: dict[tuple[str, ...], Figures], path: Path, record: Record, find: Find
+    within: dict[tuple[object, ...], Figures], run: Run, found: MeasureResult, find: Find
 ) -> None:
     """Put a measured quant beside the others of its reference, text and context."""
-    inputs, found = record.get("inputs") or {}, record["results"]
-    quant, reference = inputs.get("quant"), inputs.get("reference")
-    if not isinstance(quant, dict) or not isinstance(reference, dict):
+    quant, reference = run.inputs.quant, run.inputs.reference
+    if quant is None or reference is None or found.kl.empty:
         return
-    figures, text = found.get("kl"), inputs.get("text")
-    if not isinstance(figures, dict) or not isinstance(figures.get("mean"), int | float):
-        return
-    settings = record.get("settings") or {}
-    key = tuple(str(part) for part in (reference.get("fingerprint"), text, settings.get("context"),
-                                       found.get("tokens")))  # fmt: skip
-    name = str(reference.get("name"))
+    key = reference.fingerprint, run.inputs.text, run.settings.context, found.tokens
     series = within.setdefault(key, {
-        "id": f"kl:{path.name}", "run": path.name, "metric": "kl", "less": True,
-        "title": f"KL of {name}'s formats, nats per token", "between": False, "told": WITHIN,
-        "points": [],
+        "id": f"kl:{run.path.name}", "run": run.path.name, "metric": "kl", "less": True,
+        "title": f"KL of {reference.name}'s formats, nats per token", "between": False,
+        "told": WITHIN, "points": [],
     })  # fmt: skip
-    shape = find(name, int(reference["file_bytes"])) or find(str(quant.get("name")),
-                                                             int(quant["file_bytes"]))  # fmt: skip
-    formats = quant.get("formats")
+    shape = find(reference.name, reference.file_bytes) or find(quant.name, quant.file_bytes)
+    mean = Interval(found.kl.mean, found.kl.low, found.kl.high)
     point = {
-        "name": str(quant.get("name")), "formats": ", ".join(formats) if formats else "",
-        "bits": quant.get("bits_per_weight"), "line": name, "file_bytes": int(quant["file_bytes"]),
-        "cache": kept(shape) if shape else None, "mean": figures["mean"],
-        "low": figures.get("low"), "high": figures.get("high"), "group": "",
+        "name": quant.name, "formats": ", ".join(quant.formats), "bits": quant.bits_per_weight,
+        "line": reference.name, "file_bytes": quant.file_bytes,
+        "cache": kept(shape) if shape else None, **mean.to_json(), "group": "",
     }  # fmt: skip
     series["points"] = [p for p in series["points"] if p["name"] != point["name"]] + [point]
 

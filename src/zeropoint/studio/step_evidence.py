@@ -10,46 +10,78 @@ from typing import Any
 
 import numpy as np
 
-from zeropoint.errors import CheckpointError
+from zeropoint.errors import printable
 from zeropoint.metrics.drift import pair_rules
-from zeropoint.studio.evidence import Figures, Run
+from zeropoint.results.drift import (
+    DriftResult,
+    FreeRun,
+    TextPair,
+    TextsCompared,
+)
+from zeropoint.results.run_store import damaged
+from zeropoint.results.runs import Run, of_kind
+from zeropoint.results.tasks import (
+    AcrossResult,
+    Answer,
+    HarnessResult,
+    ModelCompared,
+    ModelTasks,
+    TaskAsked,
+    TasksResult,
+)
+from zeropoint.studio.evidence import Figures
+from zeropoint.studio.steps_shown import (
+    ANSWER,
+    AnsweredTask,
+    ChainsShown,
+    Curve,
+    DriftShown,
+    ScoresShown,
+    Steps,
+    TasksShown,
+    WayShown,
+)
 
 SHOWN_TOKENS = 120_000  # of texts side by side, of all runs together
 SHOWN_CHARACTERS = 1_000_000  # of answers to tasks, of all runs together
-ANSWER = 4000  # characters of one answer
 
 VERBS = ("drift", "tasks", "across")
 
 
-def steps_of(runs: Sequence[Run]) -> Figures:
-    """Return what runs tell over many steps, each part left out if there is none of it.
-
-    `drifts` and `chains` have one entry for each quant, `tasks` and `scores` (lm-eval's) one for
-    each run.
-    """
-    found: Figures = {"drifts": [], "chains": [], "tasks": [], "scores": []}
-    followed = [run for run in runs if run.verb == "drift"]
+def steps_of(runs: Sequence[Run]) -> Steps:
+    """Return what runs tell over many steps."""
+    found = Steps()
+    followed = of_kind(runs, DriftResult)
     for place, run in enumerate(runs):
-        if run.verb == "drift":
+        result = run.result
+        if isinstance(result, DriftResult):
             each = SHOWN_TOKENS // len(followed)
-            found["drifts"].append({"id": str(place), **_drift(run, each)})
-            if run.results.get("chains"):
-                found["chains"].append({"id": str(place), **_names(run), **run.results["chains"]})
-        if run.verb == "across":
-            found["chains"] += _chains_across(run, place)
-        if run.verb in ("tasks", "across") and _models(run):
-            found["tasks"].append(_tasks(run, SHOWN_CHARACTERS // len(runs)))
-        if "harness" in run.results:
-            found["scores"].append({"run": run.path.name, "models": run.results["models"]})
-    for key in ("drifts", "chains"):
-        paths = [runs[int(one["id"].partition(".")[0])].path for one in found[key]]
-        names = [one["name"] for one in found[key]]
-        for one, label, of in zip(
-            found[key], short_names(names), run_names(names, paths), strict=True
-        ):
-            one["title"] = f"{one['name']} · {of}" if of else one["name"]
-            one["label"] = of if of and len(set(names)) == 1 else f"{label} · {of}" if of else label
-    return {key: entries for key, entries in found.items() if entries}
+            found.drifts.append(_drift(run, result, str(place), each))
+            if result.chains:
+                names = run.quant.name, run.reference.name
+                found.chains.append(ChainsShown(str(place), run, *names, result.chains))
+        models: Sequence[ModelTasks] = ()
+        if isinstance(result, AcrossResult):
+            found.chains.extend(_chains_across(run, result, place))
+            models = [one.tasks for one in _in_order(run, result) if one.tasks]
+        elif isinstance(result, TasksResult):
+            models = result.models
+        if models:
+            found.tasks.append(_tasks(run, models, SHOWN_CHARACTERS // len(runs)))
+        if isinstance(result, HarnessResult):
+            found.scores.append(ScoresShown(run.path.name, result.models))
+    _name(found.drifts)
+    _name(found.chains)
+    return found
+
+
+def _name(shown: Sequence[DriftShown | ChainsShown]) -> None:
+    """Give each quant a title and a short label that tell it from the others."""
+    names = [one.name for one in shown]
+    runs = run_names(names, [one.run.path for one in shown])
+    for one, label, of in zip(shown, short_names(names), runs, strict=True):
+        one.title = f"{one.name} · {of}" if of else one.name
+        one.label = of if of and len(set(names)) == 1 else f"{label} · {of}" if of else label
 
 
 def short_names(names: Sequence[str]) -> list[str]:
@@ -83,72 +115,60 @@ def run_names(names: Sequence[str], paths: Sequence[Path]) -> list[str]:
     return found
 
 
-def _names(run: Run) -> Figures:
-    return {
-        "name": run.inputs["quant"]["name"],
-        "reference": run.inputs["reference"]["name"],
-        "run": run.path.name,
-    }
-
-
-def _drift(run: Run, tokens: int) -> Figures:
-    found: Figures = {
-        **_names(run),
-        "unit": "token" if run.results.get("free_run") else "character",
-        "prompts": run.results["prompts"],
-        "temperature": run.settings["temperature"],
-    }
-    if found["unit"] == "token":
-        found["ways"] = {
-            name: {**way, "curve": _curve(way["survival"]), "flips": way["flips_per_token"]}
-            for name, way in run.results["free_run"].items()
-        }
+def _drift(run: Run, result: DriftResult, id: str, tokens: int) -> DriftShown:
+    if result.texts is None:
+        unit, ways = "token", {n: _by_token(found) for n, found in result.free_run.items()}
     else:
-        found["ways"] = {"greedy": _by_character(run.results["texts"])}
-    found["limit"] = max(way["curve"]["at"][-1] for way in found["ways"].values())
-    texts = list(_texts(run, tokens))
-    written = len(found["ways"]) * found["prompts"]
-    return {**found, "texts": texts, "left_out": written - len(texts) if texts else 0}
+        unit, ways = "character", {"greedy": _by_character(result.texts)}
+    return DriftShown(
+        id=id,
+        run=run,
+        name=run.quant.name,
+        reference=run.reference.name,
+        unit=unit,
+        prompts=result.prompts,
+        ways=ways,
+        texts=list(_texts(run, tokens)),
+    )
 
 
-def _curve(survival: Mapping[str, Any]) -> Figures:
-    return {"at": list(range(1, len(survival["share"]) + 1)), **survival}
+def _by_token(found: FreeRun) -> WayShown:
+    curve = found.survival
+    at = list(range(1, len(curve.share) + 1))
+    shown = Curve(at, [*curve.share], [*curve.low], [*curve.high], [*curve.predicted])
+    return WayShown(shown, found.split, found)
 
 
-def _by_character(found: Mapping[str, Any]) -> Figures:
+def _by_character(found: TextsCompared) -> WayShown:
     """Return the figures of texts whose tokens differ as those of others are: no KL, no flips."""
-    points = found["survival_characters"]
-    curve = {
-        "at": [point["characters"] for point in points],
-        "share": [point["mean"] for point in points],
-        "low": [point["low"] for point in points],
-        "high": [point["high"] for point in points],
-        "predicted": None,
-    }
-    return {"curve": curve, "split": found["split_characters"], "same_answer": found["same_answer"]}
+    points = found.survival_characters
+    curve = Curve(
+        at=[point.characters for point in points],
+        share=[point.alike.mean for point in points],
+        low=[point.alike.low for point in points],
+        high=[point.alike.high for point in points],
+        predicted=None,
+    )
+    return WayShown(curve, found.split_characters, None, found.same_answer)
 
 
 def _texts(run: Run, tokens: int) -> Iterator[Figures]:
     """The texts of a run side by side, with KL along both of them, up to so many tokens."""
-    if not (run.path / "pairs.json").exists():
-        return
-    table = run.folder.load_table("pairs")
-    if not isinstance(table, list):
-        raise CheckpointError(run.path / "pairs.json", "is damaged; delete it to measure it again")
+    table = run.folder.load_records("pairs", TextPair)
     done = run.folder.chunks_done()
-    left = dict.fromkeys((row["way"] for row in table), tokens)
+    left = dict.fromkeys((row.way for row in table), tokens)
     for number, row in enumerate(table):
-        pieces = [
-            row[f"{side}_pieces"] for side in ("reference", "quant") if f"{side}_pieces" in row
-        ]
-        left[row["way"]] -= len(left) * sum(map(len, pieces or (row["reference"], row["quant"])))
-        if left[row["way"]] < 0:
+        pieces = row.pieces
+        left[row.way] -= len(left) * sum(map(len, pieces or (row.reference, row.quant)))
+        if left[row.way] < 0:
             continue
-        found = {key: row[key] for key in ("way", "prompt", "split", "met_again", "same_answer")}
+        found: Figures = {
+            key: getattr(row, key) for key in ("way", "prompt", "split", "met_again", "same_answer")
+        }
         if pieces:
             found["pieces"] = pieces
         else:
-            found["texts"] = [row["reference"], row["quant"]]
+            found["texts"] = [row.reference, row.quant]
         if pieces and number < done:
             arrays: Mapping[str, Any] = run.folder.load_chunk(number, pair_rules())
             found["kl"] = [
@@ -157,67 +177,43 @@ def _texts(run: Run, tokens: int) -> Iterator[Figures]:
         yield found
 
 
-def _chains_across(run: Run, place: int) -> list[Figures]:
+def _chains_across(run: Run, result: AcrossResult, place: int) -> Iterator[ChainsShown]:
     """The chains of every model but the first, whose chains are what they are put beside."""
-    first = run.inputs["models"][0]["name"]
-    return [
-        {"id": f"{place}.{number}", "name": one["name"], "reference": first, "run": run.path.name,
-         **one["chains"]}
-        for number, one in enumerate(_in_order(run))
-        if number and one.get("chains")
-    ]  # fmt: skip
+    for number, one in enumerate(_in_order(run, result)):
+        if number and one.chains:
+            first = run.inputs.models[0].name
+            yield ChainsShown(f"{place}.{number}", run, one.name, first, one.chains)
 
 
-def _in_order(run: Run) -> list[Figures]:
+def _in_order(run: Run, result: AcrossResult) -> list[ModelCompared]:
     """Return the models of `compare` as they were given: its results are ordered by memory."""
-    results = list(run.results["results"])
-    found: list[Figures] = []
-    for side in run.inputs["models"]:
-        key = side["name"], side["file_bytes"]
-        named = [(one["name"], one["file_bytes"]) for one in results]
-        found.append(results.pop(named.index(key)))
+    left = list(result.results)
+    found: list[ModelCompared] = []
+    for side in run.inputs.models:
+        like = [one for one in left if (one.name, one.file_bytes) == (side.name, side.file_bytes)]
+        if not like:
+            told = f"its results lack the model {printable(side.name)}"
+            raise damaged(run.path / "run.json", told)
+        left.remove(like[0])
+        found.append(like[0])
     return found
 
 
-def _models(run: Run) -> list[Figures]:
-    """Return the figures of each model at the tasks, the first one first; none for lm-eval's."""
-    if run.verb == "across":
-        return [one["tasks"] for one in _in_order(run) if one.get("tasks")]
-    return [] if "harness" in run.results else list(run.results["models"])
-
-
-def _tasks(run: Run, characters: int) -> Figures:
-    """Return the models, and each task with all answers and what became of it beside the first."""
-    models = _models(run)
-    asked = run.folder.load_rows("tasks", dict)
+def _tasks(run: Run, models: Sequence[ModelTasks], characters: int) -> TasksShown:
+    """Return the models, and each task with all answers, up to so many characters."""
     answers = [
-        {row["task"]: row for row in run.folder.load_rows(f"answers-{place}", dict)}
+        {row.task: row for row in run.folder.load_records(f"answers-{place}", Answer)}
         for place in range(len(models))
     ]
-    shown: list[Figures] = []
-    for task in asked:
-        given = [_answer(rows[task["id"]]) for rows in answers]
-        characters -= len(task["prompt"]) + sum(len(one["text"]) for one in given)
+    shown: list[AnsweredTask] = []
+    for asked in run.folder.load_records("tasks", TaskAsked):
+        for place, rows in enumerate(answers):
+            if asked.id not in rows:
+                told = f"it lacks the task {printable(asked.id)}"
+                raise damaged(run.path / f"answers-{place}.json", told)
+        given = [rows[asked.id] for rows in answers]
+        characters -= len(asked.prompt) + sum(min(len(one.text), ANSWER) for one in given)
         if characters < 0:
             break
-        shown.append(
-            {
-                **{key: task[key] for key in ("id", "kind", "prompt")},
-                "answers": given,
-                "outcome": [_OUTCOMES[given[0]["right"], one["right"]] for one in given],
-            }
-        )
-    left_out = models[0]["tasks"] - len(shown)
-    return {"run": run.path.name, "models": models, "tasks": shown, "left_out": left_out}
-
-
-_OUTCOMES = {
-    (True, True): "kept",
-    (True, False): "lost",
-    (False, True): "won",
-    (False, False): "neither",
-}
-
-
-def _answer(row: Mapping[str, Any]) -> Figures:
-    return {"right": bool(row["right"]), "text": row["text"][:ANSWER], "reason": row["reason"]}
+        shown.append(AnsweredTask(asked, given))
+    return TasksShown(run.path.name, models, shown)

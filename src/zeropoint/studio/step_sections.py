@@ -3,8 +3,18 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from zeropoint.studio.evidence import Figures
+from zeropoint.results.chains import ChainFamily, ChainPair, ChainSide
+from zeropoint.results.drift import Compounding
+from zeropoint.results.interval import Interval
 from zeropoint.studio.html import Raw, figure, folded, number, percent, section, table, wide
+from zeropoint.studio.steps_shown import (
+    ChainsShown,
+    DriftShown,
+    ScoresShown,
+    Steps,
+    TasksShown,
+    WayShown,
+)
 
 SHOWN = 40  # rows of the tables of texts and of flips
 CUT = 300  # characters of a text in a table
@@ -32,39 +42,39 @@ FIGURES = {
 }  # fmt: skip
 
 
-def figures_of(steps: Mapping[str, Any]) -> dict[str, Raw]:
+def figures_of(steps: Steps) -> dict[str, Raw]:
     """Return the places of the figures that there is data for, by what they show."""
     return {
         key: Raw("".join(figure(*words) for words in FIGURES[key] if drawn(words[0], steps)))
         for key in FIGURES
-        if steps.get(key)
+        if getattr(steps, key)
     }
 
 
-def drawn(visual: str, steps: Mapping[str, Any]) -> bool:
+def drawn(visual: str, steps: Steps) -> bool:
     """Tell whether a visual has what it draws: models of other tokens have no KL between them."""
     if visual == "compounding":
-        return any("compounding" in way for one in steps["drifts"] for way in one["ways"].values())
-    return visual != "sidebyside" or any(one["texts"] for one in steps["drifts"])
+        return any(way.found for one in steps.drifts for way in one.ways.values())
+    return visual != "sidebyside" or any(one.texts for one in steps.drifts)
 
 
-def over_many_steps(steps: Mapping[str, Any]) -> Raw:
+def over_many_steps(steps: Steps) -> Raw:
     """Section 8: texts, chains and tasks, as far as there are any."""
     places = figures_of(steps)
     parts: list[str] = []
-    if "drifts" in steps:
+    if steps.drifts:
         parts += ["<h3>Texts that begin the same</h3>", INTRODUCTION, places["drifts"]]
-        for one in steps["drifts"]:
-            caption = f"{one['title']} beside {one['reference']}: texts and losses as they grow"
+        for one in steps.drifts:
+            caption = f"{one.title} beside {one.reference}: texts and losses as they grow"
             parts += [wide(table(SURVIVAL, survival_rows(one), caption))]
-        parts += list(text_tables(steps["drifts"]))
-    if "chains" in steps:
-        parts += ["<h3>Chains</h3>", places["chains"], *chain_tables(steps["chains"])]
-    if "tasks" in steps:
-        parts += ["<h3>Tasks</h3>", places["tasks"], *task_tables(steps["tasks"])]
-    if "scores" in steps:
-        parts += ["<h3>Tasks of lm-evaluation-harness</h3>", *map(score_table, steps["scores"])]
-    title = "Over many steps" if {"drifts", "chains"} & set(steps) else "On tasks"
+        parts += list(text_tables(steps.drifts))
+    if steps.chains:
+        parts += ["<h3>Chains</h3>", places["chains"], *chain_tables(steps.chains)]
+    if steps.tasks:
+        parts += ["<h3>Tasks</h3>", places["tasks"], *task_tables(steps.tasks)]
+    if steps.scores:
+        parts += ["<h3>Tasks of lm-evaluation-harness</h3>", *map(score_table, steps.scores)]
+    title = "Over many steps" if steps.drifts or steps.chains else "On tasks"
     return section("steps", "8", title, *parts)
 
 
@@ -76,38 +86,42 @@ SURVIVAL = ("Each token", ">After", ">The same", ">Predicted", ">KL on its own t
             ">KL predicted", ">Factor", ">95 %")  # fmt: skip
 
 
-def survival_rows(one: Figures) -> Iterator[tuple[object, ...]]:
+def survival_rows(one: DriftShown) -> Iterator[tuple[object, ...]]:
     """A quant after 1, 2, 4 … tokens."""
-    for name, way in one["ways"].items():
-        curve = way["curve"]
-        points = way.get("compounding") or [{"steps": at} for at in curve["at"]]
-        for point in points:
-            at = curve["at"].index(point["steps"])
-            alike = {"mean": curve["share"][at], "low": curve["low"][at], "high": curve["high"][at]}
+    for name, way in one.ways.items():
+        curve = way.curve
+        for at, (steps, point) in points_of(way).items():
+            alike = Interval(curve.share[at], curve.low[at], curve.high[at])
             yield (
-                _WAYS[name],
-                f"{point['steps']} {one['unit']}{'s' if point['steps'] > 1 else ''}",
+                _WAYS.get(name, name),
+                f"{steps} {one.unit}{'s' if steps > 1 else ''}",
                 share(alike),
-                percent(curve["predicted"][at], 0) if curve["predicted"] else None,
-                *(mean(point.get(key)) for key in ("own", "predicted", "factor")),
-                between(point.get("factor")),
+                percent(curve.predicted[at], 0) if curve.predicted else None,
+                *(mean(figure) for figure in (point.own, point.predicted, point.factor)),
+                between(point.factor),
             )
 
 
-def text_tables(drifts: Sequence[Figures]) -> Iterator[Raw]:
+def points_of(way: WayShown) -> dict[int, tuple[int, Compounding]]:
+    """Return the rows of a way: the place in its curve, the steps, and what adds up by then."""
+    points = way.compounding or [Compounding(steps) for steps in way.curve.at]
+    return {way.curve.at.index(point.steps): (point.steps, point) for point in points}
+
+
+def text_tables(drifts: Sequence[DriftShown]) -> Iterator[Raw]:
     """The texts, from a little before they part."""
     for one in drifts:
         rows = [
-            (words["prompt"], _WAYS[words["way"]], split_of(words), *ends_of(words),
-             "yes" if words["same_answer"] else "no")
-            for words in one["texts"]
+            (words["prompt"], _WAYS.get(words["way"], words["way"]), split_of(words),
+             *ends_of(words), "yes" if words["same_answer"] else "no")
+            for words in one.texts
             if words["split"] is not None
         ]  # fmt: skip
         if rows:
             columns = ("Prompt", "Tokens", ">Part at", "Both wrote", "The reference went on",
                        "The quant went on", "Same answer")  # fmt: skip
             more = f", {SHOWN} of {len(rows)}" if len(rows) > SHOWN else ""
-            caption = f"Texts of {one['title']} that part from the reference's{more}"
+            caption = f"Texts of {one.title} that part from the reference's{more}"
             yield folded(caption, table(columns, rows[:SHOWN], caption))
 
 
@@ -127,14 +141,14 @@ def ends_of(words: Mapping[str, Any]) -> tuple[str, str, str]:
     return before, cut[0] or "(it ended)", cut[1] or "(it ended)"
 
 
-def chain_tables(chains: Sequence[Figures]) -> Iterator[Raw]:
+def chain_tables(chains: Sequence[ChainsShown]) -> Iterator[Raw]:
     """Each quant's chains of all kinds step by step, and each kind in a line."""
     for one in chains:
-        if one["together"]:
-            caption = f"{one['title']} beside {one['reference']}: chains of all kinds"
-            yield wide(table(CHAIN_STEPS, map(step_row, steps_in(one["together"])), caption))
-        kinds = [kind_row(found) for found in one["families"].values()]
-        yield wide(table(KINDS, kinds, f"{one['title']}: each kind, reference → quant"))
+        if one.found.together:
+            caption = f"{one.title} beside {one.reference}: chains of all kinds"
+            yield wide(table(CHAIN_STEPS, step_rows(one.found.together), caption))
+        kinds = [kind_row(found) for found in one.found.families.values()]
+        yield wide(table(KINDS, kinds, f"{one.title}: each kind, reference → quant"))
 
 
 CHAIN_STEPS = (">Steps", ">Reference right", ">Quant right", ">Lost", ">Won", ">p")
@@ -142,74 +156,68 @@ KINDS = ("Kind", ">Level", ">Chains", ">Right after 1 step", ">After the last", 
          ">Wrong after a slip", "Told apart")  # fmt: skip
 
 
-def steps_in(found: Mapping[str, Any]) -> Iterator[tuple[int, Figures]]:
-    """Return the number of each step, and both models at it."""
-    for at, row in enumerate(found["steps"]):
-        sides = {side: found[side]["accuracy"][at] for side in ("reference", "quant")}
-        yield at + 1, {**row, **sides}
+def step_rows(found: ChainPair) -> Iterator[tuple[object, ...]]:
+    """Return each step as a row."""
+    for at, step in enumerate(found.steps):
+        sides = [share(side.accuracy[at]) for side in (found.reference, found.quant)]
+        yield at + 1, *sides, step.lost, step.won, number(step.p, 2)
 
 
-def step_row(step: tuple[int, Figures]) -> tuple[object, ...]:
-    """Return one step as a row."""
-    number_of, at = step
-    sides = share(at["reference"]), share(at["quant"])
-    return number_of, *sides, at["lost"], at["won"], number(at["p"], 2)
-
-
-def kind_row(found: Mapping[str, Any]) -> tuple[object, ...]:
+def kind_row(found: ChainFamily) -> tuple[object, ...]:
     """Return one kind of chain as a row."""
     first, last = (
-        both(found, lambda side, at=at: side["accuracy"][at]["mean"])  # type: ignore[misc]
+        both(found, lambda side, at=at: side.accuracy[at].mean)  # type: ignore[misc]
         for at in (0, -1)
     )
     return (
-        found["title"],
-        found["level"],
-        found["chains"],
+        found.title,
+        found.level,
+        found.chains,
         first,
         last,
-        both(found, lambda side: side["slip"]["mean"]),
-        both(found, lambda side: side["after_slip"]["mean"]),
+        both(found, lambda side: side.slip.mean),
+        both(found, lambda side: side.after_slip.mean),
         told_apart(found),
     )
 
 
-def both(found: Mapping[str, Any], of: Callable[[Mapping[str, Any]], float | None]) -> str:
+def both(found: ChainPair, of: Callable[[ChainSide], float]) -> str:
     """Return a share of both models."""
-    return f"{percent(of(found['reference']), 0)} → {percent(of(found['quant']), 0)}"
+    sides = [of(side) if side.accuracy else None for side in (found.reference, found.quant)]
+    return f"{percent(sides[0], 0)} → {percent(sides[1], 0)}"
 
 
-def told_apart(found: Mapping[str, Any]) -> str:
+def told_apart(found: ChainPair) -> str:
     """Say from which step on the two models are told apart."""
-    if found["reference"]["at_floor"]:
+    if found.reference.at_floor:
         return "the reference is at floor"
-    step = found["distinguishable"]
+    step = found.distinguishable
     if step is None:
         return "not at these steps"
-    return f"from step {step} (p {number(found['steps'][step - 1]['p'], 2)})"
+    return f"from step {step} (p {number(found.steps[step - 1].p, 2)})"
 
 
-def task_tables(runs: Sequence[Figures]) -> Iterator[Raw]:
+def task_tables(runs: Sequence[TasksShown]) -> Iterator[Raw]:
     """Each model's accuracy and flips beside the first's, and which tasks flipped."""
     for run in runs:
         rows = []
-        for place, one in enumerate(run["models"]):
-            beside = one["beside_first"]
+        for place, one in enumerate(run.models):
+            beside = one.beside_first
             flips: tuple[object, ...] = ("", "", "", "")
             if place:
                 flips = (
-                    len(beside["lost"]),
-                    len(beside["won"]),
-                    share(beside["difference"]),
-                    number(beside["p"], 2),
+                    len(beside.lost),
+                    len(beside.won),
+                    share(beside.difference),
+                    number(beside.p, 2),
                 )
             rows.append(
-                (one["name"], f"{one['right']} of {one['tasks']}", share(one["accuracy"]), *flips,
-                 number(one["tokens"]["mean"], 3), percent(one["cut"], 0))
+                (one.name, f"{one.right} of {one.tasks}", share(one.accuracy), *flips,
+                 number(one.tokens.mean, 3), percent(one.cut, 0))
             )  # fmt: skip
         columns = ("Model", ">Right", ">95 %", ">Lost", ">Won", ">Difference", ">p",
                    ">Tokens per answer", ">Cut")  # fmt: skip
-        yield wide(table(columns, rows, f"Tasks of the run {run['run']}; p: exact McNemar test"))
+        yield wide(table(columns, rows, f"Tasks of the run {run.run}; p: exact McNemar test"))
         flipped = list(_flips(run))
         if flipped:
             caption = f"The {len(flipped)} answers that flipped"
@@ -217,83 +225,81 @@ def task_tables(runs: Sequence[Figures]) -> Iterator[Raw]:
             yield folded(caption, cells)
 
 
-def _flips(run: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+def _flips(run: TasksShown) -> Iterator[tuple[str, ...]]:
     words = {"lost": "right → wrong", "won": "wrong → right"}
-    for task in run["tasks"]:
-        for place, outcome in enumerate(task["outcome"]):
+    for task in run.tasks:
+        for place, outcome in enumerate(task.outcomes):
             if outcome in words:
-                told = [task["answers"][k]["text"][:CUT] for k in (0, place)]
-                yield task["id"], run["models"][place]["name"], words[outcome], *told
+                told = [task.answers[k].text[:CUT] for k in (0, place)]
+                yield task.asked.id, run.models[place].name, words[outcome], *told
 
 
-def score_table(found: Mapping[str, Any]) -> Raw:
+def score_table(found: ScoresShown) -> Raw:
     """Return the scores of lm-evaluation-harness, a column for each model."""
-    models = found["models"]
     rows = []
-    for task, values in models[0]["results"].items():
+    for task, values in found.models[0].results.items():
         for key, value in values.items():
             figure_name = key.partition(",")[0]
             if isinstance(value, float | int) and not figure_name.endswith("_stderr"):
-                scores = [one["results"][task][key] for one in models]
-                rows.append((task, figure_name, *(number(float(score)) for score in scores)))
-    columns = ("Task", "Figure", *(f">{one['name']}" for one in models))
-    return wide(table(columns, rows, f"The run {found['run']}"))
+                scores = [one.results[task][key] for one in found.models]
+                rows.append((task, figure_name, *scores))
+    columns = ("Task", "Figure", *(f">{one.name}" for one in found.models))
+    return wide(table(columns, rows, f"The run {found.run}"))
 
 
-def mean(found: Mapping[str, Any] | None) -> str | None:
+def mean(found: Interval) -> str | None:
     """Return a mean, as a table has it."""
-    return None if found is None or found["mean"] is None else number(found["mean"], 3)
+    return None if found.empty else number(found.mean, 3)
 
 
-def between(found: Mapping[str, Any] | None) -> str | None:
+def between(found: Interval) -> str | None:
     """Return an interval, as a table has it."""
-    if found is None or found["low"] is None:
+    if found.empty or found.ends is None:
         return None
-    return f"{number(found['low'], 3)} … {number(found['high'], 3)}"
+    return f"{number(found.ends[0], 3)} … {number(found.ends[1], 3)}"
 
 
-def share(found: Mapping[str, Any]) -> str:
+def share(found: Interval) -> str:
     """Return a share with its interval."""
-    if found["mean"] is None or found["low"] is None:
-        return percent(found["mean"], 0)
-    told = [percent(found[key], 0) for key in ("mean", "low", "high")]
-    return f"{told[0]} ({told[1]} … {told[2]})"
+    if found.empty or found.ends is None:
+        return percent(found.mean, 0)
+    low, high = (percent(end, 0) for end in found.ends)
+    return f"{percent(found.mean, 0)} ({low} … {high})"
 
 
-def said_of_steps(steps: Mapping[str, Any]) -> tuple[list[str], list[tuple[str, str, str]]]:
+def said_of_steps(steps: Steps) -> tuple[list[str], list[tuple[str, str, str]]]:
     """Return the verdict of runs without a measurement: sentences, and figures that lead on."""
     sentences: list[str] = []
     chips: list[tuple[str, str, str]] = []
-    for one in steps.get("drifts", []):
-        name, way = next(iter(one["ways"].items()))
-        if one["prompts"] < TELLING:
+    for one in steps.drifts:
+        name, way = next(iter(one.ways.items()))
+        if one.prompts < TELLING:
             continue
-        split = way["split"]["median"]
-        when = f"by {one['unit']} {split}" if split else f"later than {one['limit']} {one['unit']}s"
-        sentences.append(f"{one['title']}: half of the {name} texts have parted {when}.")
-        if len(steps["drifts"]) == 1:
+        split = way.split.median
+        when = f"by {one.unit} {split}" if split else f"later than {one.limit} {one.unit}s"
+        sentences.append(f"{one.title}: half of the {name} texts have parted {when}.")
+        if len(steps.drifts) == 1:
             chips.append((when.removeprefix("by "), "half of the texts have parted", "#f-survival"))
-            if way.get("compounding"):
-                factor = way["compounding"][-1]["factor"]
-                told = f"compounding factor after {one['limit']} tokens"
+            if way.compounding:
+                factor = way.compounding[-1].factor
+                told = f"compounding factor after {one.limit} tokens"
                 chips.append((mean(factor) or "–", told, "#f-compounding"))
-    for one in steps.get("chains", []):
-        found = one["together"]
-        if found:
-            step = found["distinguishable"]
+    for chain in steps.chains:
+        if chain.found.together:
+            step = chain.found.together.distinguishable
             told = "not told apart" if step is None else f"told apart from step {step} on"
-            sentences.append(f"{one['title']}: chains are {told}.")
-    for run in steps.get("tasks", []):
-        for one in run["models"][1:]:
-            flips = one["beside_first"]
+            sentences.append(f"{chain.title}: chains are {told}.")
+    for run in steps.tasks:
+        first = run.models[0]
+        for other in run.models[1:]:
+            flips = other.beside_first
             sentences.append(
-                f"{one['name']}: {one['right']} of {one['tasks']} tasks right, "
-                f"{len(flips['lost'])} lost and {len(flips['won'])} won beside "
-                f"{run['models'][0]['name']} (p {number(flips['p'], 2)})."
+                f"{other.name}: {other.right} of {other.tasks} tasks right, "
+                f"{len(flips.lost)} lost and {len(flips.won)} won beside "
+                f"{first.name} (p {number(flips.p, 2)})."
             )
-        first = run["models"][0]
-        if len(run["models"]) == 1:
-            sentences.append(f"{first['name']}: {first['right']} of {first['tasks']} tasks right.")
+        if len(run.models) == 1:
+            sentences.append(f"{first.name}: {first.right} of {first.tasks} tasks right.")
     return sentences or ["What was found is below."], chips
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from zeropoint.checkpoints import Checkpoint
 from zeropoint.models import LanguageModel
+from zeropoint.results.runs import Run
 from zeropoint.studio import evidence, passes, weights
 from zeropoint.studio.page import STATIC, plain, self_contained, static_text
 
@@ -43,7 +44,7 @@ class Walk:
     def __init__(
         self,
         checkpoint: Checkpoint,
-        runs: Sequence[evidence.Run],
+        runs: Sequence[Run],
         model: LanguageModel | None = None,
         quant: LanguageModel | None = None,
     ) -> None:
@@ -71,7 +72,7 @@ class Walk:
         self.data = completed(data)
 
 
-def from_runs(runs: Sequence[evidence.Run]) -> Data:
+def from_runs(runs: Sequence[Run]) -> Data:
     """Return the parts that runs give: the first measure run's texts, the ladders."""
     found: Data = {}
     for run in runs:
@@ -80,7 +81,7 @@ def from_runs(runs: Sequence[evidence.Run]) -> Data:
     ladders = [run for run in runs if run.verb == "ladder"]
     if ladders:
         names = "the ladder run " + ", ".join(run.path.name for run in ladders)
-        found |= {"ladder_run": names, "ladder": evidence.ladder_of(ladders)}
+        found |= {"ladder_run": names, "ladder": evidence.marks_of(evidence.ladder_of(ladders))}
     return found
 
 

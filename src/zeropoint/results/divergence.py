@@ -1,0 +1,274 @@
+"""Results of `measure`, `ladder` and `compare` with a reference: how far two models diverge.
+
+KL is KL(reference ‖ quant) over the whole vocabulary, in nats per token. Shares are from 0 to 1.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from zeropoint.results.interval import Interval, unknown
+from zeropoint.results.schema import FLAT, OMIT, UNKNOWN, Record
+from zeropoint.results.side import MadeInMemory, ReferenceSide, Side
+
+
+@dataclass(frozen=True)
+class KL(Interval):
+    """KL(reference ‖ quant), nats per token: the mean with its interval, and quantiles. All ≥ 0."""
+
+    median: float = UNKNOWN
+    p90: float = UNKNOWN
+    p95: float = UNKNOWN
+    p99: float = UNKNOWN
+    p999: float = UNKNOWN
+    #: The largest of all scored positions.
+    max: float = UNKNOWN
+
+    __repr__ = Interval.__repr__
+
+
+@dataclass(frozen=True)
+class Perplexity(Record):
+    """Perplexity of both models on the text, at least 1 each."""
+
+    reference: float = UNKNOWN
+    quant: float = UNKNOWN
+    #: quant / reference; above 1 the quantized model predicts the text less well.
+    ratio: Interval = field(default_factory=unknown)
+
+
+@dataclass(frozen=True)
+class ProbabilityChange(Record):
+    """How the probability of the text's own token changed: quant − reference, from −1 to 1."""
+
+    mean: float = UNKNOWN
+    #: Root of the mean square, from 0 to 1.
+    rms: float = UNKNOWN
+    #: The 1 % quantile: the largest drops.
+    p1: float = UNKNOWN
+    #: The 99 % quantile: the largest gains.
+    p99: float = UNKNOWN
+
+
+@dataclass(frozen=True)
+class Flips(Record):
+    """Shares of positions at which only one model puts the text's token first, from 0 to 1."""
+
+    #: Only the reference does.
+    lost: float = UNKNOWN
+    #: Only the quantized model does.
+    won: float = UNKNOWN
+
+
+@dataclass(frozen=True)
+class Verdict(Record):
+    """The conclusion that the intervals support."""
+
+    #: INDISTINGUISHABLE, SMALL, MEASURABLE, NOTICEABLE, BROKEN or UNDECIDED.
+    word: str = ""
+    #: What the word means, as half a sentence.
+    meaning: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Divergence(Record):
+    """How far two models diverge on some positions of a text. Intervals are over chunks."""
+
+    #: Positions that were scored.
+    tokens: int = 0
+    #: Chunks that hold such a position.
+    chunks: int = 0
+    kl: KL
+    perplexity: Perplexity = field(default_factory=Perplexity)
+    #: Share of positions at which both models have the same most likely token, from 0 to 1.
+    top1: float = UNKNOWN
+    top1_low: float | None = None
+    top1_high: float | None = None
+    delta_p: ProbabilityChange = field(default_factory=ProbabilityChange)
+    flips: Flips = field(default_factory=Flips)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} KL {self.kl!r} nats per token over {self.tokens} tokens>"
+
+
+@dataclass(frozen=True)
+class TextRead(Record):
+    """The text that both models read."""
+
+    #: SHA-256 of the whole text.
+    corpus: str
+    #: Whether it is the mix that comes with zeropoint.
+    built_in: bool
+    #: Tokens of a chunk; the second half of each is scored.
+    context: int
+    chunks: int
+
+
+@dataclass(frozen=True)
+class GateResult(Record):
+    """A gate, the bound of the interval that decided, and whether it passed."""
+
+    #: FIGURE<NUMBER or FIGURE>NUMBER.
+    gate: str
+    #: The end of the figure's interval that is harder to pass; NaN if the interval is not known.
+    bound: float
+    passed: bool
+
+
+@dataclass(frozen=True)
+class QuantSide(Side):
+    """The quantized model of a measurement."""
+
+    #: How it was made in memory; None for a file.
+    made: MadeInMemory | None = field(default=None, metadata=FLAT)
+
+    @classmethod
+    def of(cls, side: Side, made: MadeInMemory | None) -> "QuantSide":
+        """Return a model as the quantized one."""
+        return cls(**vars(side), made=made)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureResult(Divergence):
+    """What `measure` found: a quantized model beside its reference on the same tokens."""
+
+    #: Noise floor: KL of the reference against itself in another arithmetic, nats per token; None
+    #: if it was not measured.
+    floor: float | None = None
+    verdict: Verdict = field(default_factory=Verdict)
+    #: The same figures for each text, by its name.
+    by_domain: Mapping[str, Divergence] = field(default_factory=dict)
+    #: By position in the context, as "256-319".
+    by_position: Mapping[str, Divergence] = field(default_factory=dict)
+    #: By kind of token: words, digits, code, syntax, whitespace.
+    by_class: Mapping[str, Divergence] = field(default_factory=dict, metadata=OMIT)
+    #: Texts and kinds of token whose interval lies wholly above that of everything.
+    worse: tuple[str, ...] = ()
+    metrics_version: int = 1
+    #: The other arithmetic of the floor, in words; None without a floor.
+    floor_arithmetic: str | None = None
+    #: Chunks that the floor was measured on; 0 without a floor.
+    floor_chunks: int = 0
+    #: Scored tokens per second of both passes; loading and the floor are not counted.
+    tokens_per_second: float = UNKNOWN
+    #: Peak of the process.
+    peak_memory_bytes: int = 0
+    #: Whether all chunks were measured.
+    complete: bool = True
+    # Of the command, and not in the run's results: the run has the same as its inputs.
+    reference: ReferenceSide | None = field(default=None, metadata=OMIT)
+    quant: QuantSide | None = field(default=None, metadata=OMIT)
+    text: TextRead | None = field(default=None, metadata=OMIT)
+    #: Seconds that loading both models took.
+    startup_seconds: float | None = field(default=None, metadata=OMIT)
+    gates: tuple[GateResult, ...] | None = field(default=None, metadata=OMIT)
+
+    def __repr__(self) -> str:
+        return (
+            f"<MeasureResult {self.verdict.word}: KL {self.kl!r} nats per token, same top token "
+            f"at {self.top1:.2%} of {self.tokens} positions>"
+        )
+
+    @property
+    def groups(self) -> dict[str, Divergence]:
+        """Everything as "everything", then each text and each kind of token, by name."""
+        return {"everything": self, **self.by_domain, **self.by_class}
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one row for everything, each text, each kind of token and each position."""
+        named = [("everything", "", self.whole)]
+        for kind in ("by_domain", "by_class", "by_position"):
+            named += [(name, kind, group) for name, group in getattr(self, kind).items()]
+        return [
+            {"name": name, "group": kind, **row}
+            for name, kind, group in named
+            for row in group.rows()
+        ]
+
+    @property
+    def whole(self) -> Divergence:
+        """The figures of all positions, without the groups."""
+        return Divergence(
+            tokens=self.tokens, chunks=self.chunks, kl=self.kl, perplexity=self.perplexity,
+            top1=self.top1, top1_low=self.top1_low, top1_high=self.top1_high,
+            delta_p=self.delta_p, flips=self.flips,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class LadderLevel(Record):
+    """One level of `ladder`: the reference in one format, measured against itself."""
+
+    #: What was asked for: "4 bits", or the name of a format or preset.
+    level: str
+    #: "symmetric", "asymmetric", or empty for a named format.
+    kind: str = ""
+    format: str
+    #: Size of all tensors in this format.
+    bytes: int
+    bits_per_weight: float
+    #: Tokens per second in `fast` mode; None if the format has no kernel.
+    prompt_tokens_per_second: float | None = None
+    generation_tokens_per_second: float | None = None
+    measured: MeasureResult = field(metadata=FLAT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LadderResult(Record):
+    """What `ladder` found: one model at fewer and fewer bits."""
+
+    #: Noise floor, nats per token; None if it was not measured.
+    floor: float | None = None
+    #: Which level (from 0) is furthest below the one above it by top-1 agreement; None if none is.
+    largest_step: int | None = None
+    levels: tuple[LadderLevel, ...]
+
+    def __repr__(self) -> str:
+        return f"<LadderResult {', '.join(level.format for level in self.levels)}>"
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one row for each level."""
+        return [
+            {**_head(level, "measured"), **row}
+            for level in self.levels
+            for row in level.measured.whole.rows()
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankedQuant(Record):
+    """A quantized model among others that were measured on the same chunks."""
+
+    name: str
+    #: Size of its file.
+    bytes: int
+    #: Letters; two quants that share one cannot be told apart.
+    group: str
+    #: No quant of at most this size is shown to lose less.
+    frontier: bool
+    measured: MeasureResult = field(metadata=FLAT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareResult(Record):
+    """What `compare` found with a reference: quants in the order of their loss, least first."""
+
+    #: Noise floor, nats per token; None if it was not measured.
+    floor: float | None = None
+    results: tuple[RankedQuant, ...]
+
+    def __repr__(self) -> str:
+        return f"<CompareResult {', '.join(f'{one.name} ({one.group})' for one in self.results)}>"
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one row for each quant."""
+        return [
+            {**_head(one, "measured"), **row}
+            for one in self.results
+            for row in one.measured.whole.rows()
+        ]
+
+
+def _head(record: Record, flat_one: str) -> dict[str, Any]:
+    """Return the own fields of a record that holds a flat one."""
+    return {key: value for key, value in vars(record).items() if key != flat_one}

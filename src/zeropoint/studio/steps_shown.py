@@ -1,0 +1,190 @@
+"""What a page shows over many steps, as objects; `as_page_data` is what the figures take."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from zeropoint.results.chains import ChainsResult
+from zeropoint.results.drift import Compounding, FreeRun, MedianDivergence
+from zeropoint.results.interval import Interval
+from zeropoint.results.runs import Run
+from zeropoint.results.tasks import Answer, HarnessScores, ModelTasks, TaskAsked
+from zeropoint.studio.evidence import Figures
+
+ANSWER = 4000  # characters of one answer
+
+_OUTCOMES = {
+    (True, True): "kept",
+    (True, False): "lost",
+    (False, True): "won",
+    (False, False): "neither",
+}
+
+
+@dataclass
+class DriftShown:
+    """The texts of one quant beside its reference's."""
+
+    id: str
+    run: Run
+    name: str
+    reference: str
+    unit: str  # token or character
+    prompts: int
+    ways: "Mapping[str, WayShown]"
+    texts: list[Figures]  # side by side, as the figure takes them
+    title: str = ""
+    label: str = ""
+
+    @property
+    def limit(self) -> int:
+        """Tokens or characters of the longest curve."""
+        return max(way.curve.at[-1] for way in self.ways.values())
+
+    def as_page_data(self) -> Figures:
+        """Return the texts as the figures take them."""
+        written = len(self.ways) * self.prompts
+        return {
+            **_named(self),
+            "unit": self.unit,
+            "prompts": self.prompts,
+            "temperature": self.run.settings.temperature,
+            "ways": {name: way.as_page_data() for name, way in self.ways.items()},
+            "limit": self.limit,
+            "texts": self.texts,
+            "left_out": written - len(self.texts) if self.texts else 0,
+        }
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Share of texts that are still the same, with its band, and what single tokens predict."""
+
+    at: list[int]
+    share: list[float]
+    low: list[float | None]
+    high: list[float | None]
+    predicted: list[float] | None
+
+
+@dataclass(frozen=True)
+class WayShown:
+    """The texts that were chosen in one way: by token, or by character without KL."""
+
+    curve: Curve
+    split: MedianDivergence
+    found: FreeRun | None
+    same_answer: Interval | None = None
+
+    @property
+    def compounding(self) -> Sequence[Compounding]:
+        """What adds up; nothing for models whose tokens differ."""
+        return self.found.compounding if self.found else ()
+
+    def as_page_data(self) -> Figures:
+        """Return the texts as the figures take them."""
+        if self.found is not None:
+            flips = self.found.flips_per_token.to_json()
+            return {**self.found.to_json(), "curve": vars(self.curve), "flips": flips}
+        same = self.same_answer.to_json() if self.same_answer else None
+        return {"curve": vars(self.curve), "split": self.split.to_json(), "same_answer": same}
+
+
+@dataclass
+class ChainsShown:
+    """The chains of one quant beside its reference's."""
+
+    id: str
+    run: Run
+    name: str
+    reference: str
+    found: ChainsResult
+    title: str = ""
+    label: str = ""
+
+    def as_page_data(self) -> Figures:
+        """Return the chains as the figure takes them."""
+        return {**_named(self), **self.found.to_json()}
+
+
+@dataclass(frozen=True)
+class AnsweredTask:
+    """A task, the answers of all models to it, and what became of it beside the first model."""
+
+    asked: TaskAsked
+    answers: list[Answer]
+
+    @property
+    def outcomes(self) -> list[str]:
+        """What became of each model's answer: kept, lost, won or neither."""
+        return [_OUTCOMES[self.answers[0].right, one.right] for one in self.answers]
+
+    def as_page_data(self) -> Figures:
+        """Return the task as the figure takes it."""
+        return {
+            **self.asked.to_json(),
+            "answers": [
+                {"right": one.right, "text": one.text[:ANSWER], "reason": one.reason}
+                for one in self.answers
+            ],
+            "outcome": self.outcomes,
+        }
+
+
+@dataclass(frozen=True)
+class TasksShown:
+    """The tasks of one run, as many as a page can hold."""
+
+    run: str
+    models: Sequence[ModelTasks]
+    tasks: list[AnsweredTask]
+
+    def as_page_data(self) -> Figures:
+        """Return the tasks as the figure takes them."""
+        return {
+            "run": self.run,
+            "models": [one.to_json() for one in self.models],
+            "tasks": [task.as_page_data() for task in self.tasks],
+            "left_out": self.models[0].tasks - len(self.tasks),
+        }
+
+
+@dataclass(frozen=True)
+class ScoresShown:
+    """The scores of lm-evaluation-harness of one run."""
+
+    run: str
+    models: Sequence[HarnessScores]
+
+    def as_page_data(self) -> Figures:
+        """Return the scores as JSON."""
+        return {"run": self.run, "models": [one.to_json() for one in self.models]}
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What runs tell over many steps: drifts and chains by quant, tasks and scores by run."""
+
+    drifts: list[DriftShown] = field(default_factory=list)
+    chains: list[ChainsShown] = field(default_factory=list)
+    tasks: list[TasksShown] = field(default_factory=list)
+    scores: list[ScoresShown] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return any(vars(self).values())
+
+    def as_page_data(self) -> Figures:
+        """Return what there is as the figures take it; each part is left out if it is empty."""
+        return {
+            key: [one.as_page_data() for one in shown] for key, shown in vars(self).items() if shown
+        }
+
+
+def _named(one: DriftShown | ChainsShown) -> Figures:
+    return {
+        "id": one.id,
+        "name": one.name,
+        "reference": one.reference,
+        "run": one.run.path.name,
+        "title": one.title,
+        "label": one.label,
+    }
