@@ -123,17 +123,16 @@ def study(
         list(drift.steps())
         found = drift_figures(drift.pairs, tokens, stops=stops)["greedy"]
         for step in (1, tokens // 2, tokens):
-            low, high = (found["survival"][end][step - 1] for end in ("low", "high"))
+            low, high = (getattr(found.survival, end)[step - 1] for end in ("low", "high"))
             hits[f"survival after {step}"].append(low <= survival[step - 1] + 1e-9 <= high + 2e-9)
-        low, high = (found["flips_per_token"][end] for end in ("low", "high"))
+        low, high = found.flips_per_token.ends or (np.nan, np.nan)
         hits["flips"].append(low <= flips <= high)
-        low, high = (found["split"][end] or np.inf for end in ("low", "high"))
+        low, high = (getattr(found.split, end) or np.inf for end in ("low", "high"))
         hits["half parted"].append(low <= median <= high)
-        for point in found["compounding"]:
-            told = point["factor"]
-            if point["steps"] > 1 and told["low"] is not None:
-                truth = factor[point["steps"] - 1]
-                hits["factor"].append(told["low"] - 1e-6 <= truth <= told["high"] + 1e-6)
+        for point in found.compounding:
+            if point.steps > 1 and point.factor.ends is not None:
+                low, high = point.factor.ends
+                hits["factor"].append(low - 1e-6 <= factor[point.steps - 1] <= high + 1e-6)
     return hits
 
 

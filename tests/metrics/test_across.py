@@ -71,11 +71,11 @@ def test_figures_tell_models_apart_only_where_they_differ() -> None:
     noise = base + random.standard_normal(20)
     worse = base + 30 + 5 * random.standard_normal(20)
     found = text_figures(windows, [one.tolist() for one in (base, noise, worse)])
-    assert found[0]["nats_per_byte"]["mean"] == pytest.approx(base.sum() / 20_000)
-    assert found[0]["group"] == found[1]["group"] != found[2]["group"]
-    assert found[2]["difference"]["low"] > 0 and found[2]["p"] < 0.001
-    assert found[0]["difference"]["mean"] == 0 and found[0]["p"] == 1
-    assert set(found[0]["by_domain"]) == {"a", "b"}
+    assert found[0].nats_per_byte.mean == pytest.approx(base.sum() / 20_000)
+    assert found[0].group == found[1].group != found[2].group
+    assert found[2].difference.low > 0 and found[2].p < 0.001
+    assert found[0].difference.mean == 0 and found[0].p == 1
+    assert set(found[0].by_domain) == {"a", "b"}
 
 
 def test_the_cache_is_counted_as_runtimes_hold_it(tmp_path: Path) -> None:

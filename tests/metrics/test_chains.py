@@ -142,14 +142,13 @@ def test_accuracy_by_steps_is_that_of_a_known_slip_rate() -> None:
     chains = sums(150)
     dones = play(Solver(chains, 0.1, 0.3, seed=3), chains)
     figures = side_figures(score(chains, dones))
-    assert figures["slip"]["low"] < 0.1 < figures["slip"]["high"]
-    assert figures["after_slip"]["low"] < 0.3 < figures["after_slip"]["high"]
+    assert figures.slip.low < 0.1 < figures.slip.high
+    assert figures.after_slip.low < 0.3 < figures.after_slip.high
     inside = [
-        step["low"] <= 0.9 ** (number + 1) <= step["high"]
-        for number, step in enumerate(figures["accuracy"])
+        step.low <= 0.9 ** (number + 1) <= step.high for number, step in enumerate(figures.accuracy)
     ]
     assert sum(inside) >= STEPS - 1
-    assert figures["predicted"][3] == pytest.approx((1 - figures["slip"]["mean"]) ** 4)
+    assert figures.predicted[3] == pytest.approx((1 - figures.slip.mean) ** 4)
 
 
 def test_a_worse_model_is_told_apart_at_a_later_step_than_the_first() -> None:
@@ -158,12 +157,12 @@ def test_a_worse_model_is_told_apart_at_a_later_step_than_the_first() -> None:
     reference = score(chains, play(Solver(chains, 0.02, 0.3, seed=1), chains))
     quant = score(chains, play(Solver(chains, 0.08, 0.3, seed=2), chains))
     figures = pair_figures(reference, quant)
-    assert figures["distinguishable"] is not None and 1 < figures["distinguishable"] < STEPS
-    last = figures["steps"][-1]
-    assert last["lost"] > last["won"] and last["p"] < 0.001 and last["difference"]["high"] < 0
+    assert figures.distinguishable is not None and 1 < figures.distinguishable < STEPS
+    last = figures.steps[-1]
+    assert last.lost > last.won and last.p < 0.001 and last.difference.high < 0
     same = pair_figures(reference, reference)
-    assert same["distinguishable"] is None
-    assert all(s["p"] == 1 and s["difference"]["mean"] == 0 for s in same["steps"])
+    assert same.distinguishable is None
+    assert all(s.p == 1 and s.difference.mean == 0 for s in same.steps)
 
 
 @ALL
@@ -255,7 +254,7 @@ def test_examples_show_what_is_asked_for() -> None:
     text = write_examples("tools", 1)
     assert text.count("\n\n") == 2 and text.count("call open(") == 2 * 5
     figures = side_figures(join([score(sums(2), [Done(("",) * 8, (None,) * 8)] * 2)] * 2))
-    assert figures["at_floor"] and figures["accuracy"][0]["mean"] == 0
+    assert figures.at_floor and figures.accuracy[0].mean == 0
 
 
 def test_what_is_done_counts_no_more(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from zeropoint.metrics.drift import Drift, Pair, ReferencePaths, Settings
 from zeropoint.metrics.drift_figures import compounding, drift_figures, median_split, survival
 from zeropoint.metrics.paths import Along
 from zeropoint.models import load_model
+from zeropoint.results.drift import MedianDivergence
 from zeropoint.results.run_store import RunFolder
 
 NONE: frozenset[int] = frozenset()
@@ -49,15 +50,15 @@ def test_survival_is_that_of_a_known_error_rate() -> None:
     )
     list(found.steps())
     figures = drift_figures(found.pairs, limit)["greedy"]
-    curve = figures["survival"]
+    curve = figures.survival
     truth = (1 - rate) ** np.arange(1, limit + 1)
-    inside = (np.array(curve["low"]) <= truth) & (truth <= np.array(curve["high"]))
+    inside = (np.array(curve.low) <= truth) & (truth <= np.array(curve.high))
     assert inside.mean() >= 0.9  # a 95 % band, point by point
-    flips = figures["flips_per_token"]
-    assert flips["low"] < rate < flips["high"] and flips["high"] - flips["low"] < 0.02
-    np.testing.assert_allclose(curve["predicted"], (1 - flips["mean"]) ** np.arange(1, limit + 1))
-    split = figures["split"]
-    assert split["low"] <= np.ceil(np.log(0.5) / np.log(1 - rate)) <= split["high"]
+    flips = figures.flips_per_token
+    assert flips.low < rate < flips.high and flips.high - flips.low < 0.02
+    np.testing.assert_allclose(curve.predicted, (1 - flips.mean) ** np.arange(1, limit + 1))
+    split = figures.split
+    assert split.low <= np.ceil(np.log(0.5) / np.log(1 - rate)) <= split.high
 
 
 def test_losses_that_compound_have_the_computed_factor() -> None:
@@ -92,17 +93,17 @@ def test_losses_that_compound_have_the_computed_factor() -> None:
     for steps in (1, 2, 4, 8, 16):
         figures = compounding(found.pairs, steps)
         for name, truth in truths.items():
-            told = figures[name]
-            inside.append(told["low"] - 1e-6 <= truth[steps - 1] <= told["high"] + 1e-6)
+            told = getattr(figures, name)
+            inside.append(told.low - 1e-6 <= truth[steps - 1] <= told.high + 1e-6)
     assert len(inside) == 20 and sum(inside) >= 19  # of 95 % intervals, one may miss
-    assert compounding(found.pairs, 1)["factor"]["mean"] == pytest.approx(1, abs=1e-6)
-    assert compounding(found.pairs, 16)["factor"]["low"] > 1.5
+    assert compounding(found.pairs, 1).factor.mean == pytest.approx(1, abs=1e-6)
+    assert compounding(found.pairs, 16).factor.low > 1.5
 
 
 def test_losses_that_only_add_up_have_the_factor_one() -> None:
     found = drift(two_rooms(0.2, 0.2), two_rooms(0.4, 0.4), 16, 100, limit=8, ways=("sampled",))
-    factor = compounding(found.pairs, 8)["factor"]
-    assert factor["mean"] == pytest.approx(1, abs=1e-6)
+    factor = compounding(found.pairs, 8).factor
+    assert factor.mean == pytest.approx(1, abs=1e-6)
 
 
 @pytest.mark.parametrize("heat", [0.7, 1.0, 1.6])
@@ -111,15 +112,15 @@ def test_a_model_never_differs_from_itself(heat: float) -> None:
     found = drift(rule, rule, 16, 60, limit=20, temperature=heat)
     assert all(pair.split is None for pair in found.pairs)
     for way in drift_figures(found.pairs, 20).values():
-        assert way["split"]["median"] is None and way["split"]["never"]["mean"] == 1
-        assert way["kl_per_token"]["mean"] == 0 and way["flips_per_token"]["mean"] == 0
-        assert way["compounding"][-1]["factor"]["mean"] is None
+        assert way.split.median is None and way.split.never.mean == 1
+        assert way.kl_per_token.mean == 0 and way.flips_per_token.mean == 0
+        assert way.compounding[-1].factor.empty
 
 
 def test_the_same_noise_keeps_two_models_together_longer_than_other_noise() -> None:
     """Coupling is worth something: with own noise the texts part at once."""
     near = drift(two_rooms(0.3, 0.6), two_rooms(0.31, 0.6), 16, 80, limit=8, ways=("sampled",))
-    share = drift_figures(near.pairs, 8)["sampled"]["survival"]["share"]
+    share = drift_figures(near.pairs, 8)["sampled"].survival.share
     assert share[3] > 0.8
     seeds = drift(two_rooms(0.3, 0.6), two_rooms(0.3, 0.6), 16, 80, limit=8, seed=1)
     other = {pair.index: pair.reference for pair in seeds.pairs if pair.way == "sampled"}
@@ -142,7 +143,7 @@ def test_what_flips_predict_knows_that_texts_end() -> None:
         same = np.array([index > 0 or step > 0 for step in range(len(path))])
         along = Along(np.zeros((len(path), 2)), np.zeros((len(path), 2)), same)
         pairs.append(Pair(index, "greedy", path, path, along, along))
-    predicted = drift_figures(pairs, 6)["greedy"]["survival"]["predicted"]
+    predicted = drift_figures(pairs, 6)["greedy"].survival.predicted
     kept = 59 / 60
     shares = [kept, kept**2, (kept**2 + kept**3) / 2, (kept**2 + kept**4) / 2]
     np.testing.assert_allclose(predicted, [*shares, shares[-1], shares[-1]])
@@ -150,15 +151,15 @@ def test_what_flips_predict_knows_that_texts_end() -> None:
 
 def test_no_flip_in_a_few_texts_is_no_proof_that_there_is_none() -> None:
     found = drift(slipping(0.0), slipping(0.0), 64, 8, limit=8, ways=("greedy",))
-    flips = drift_figures(found.pairs, 8)["greedy"]["flips_per_token"]
-    assert flips["mean"] == flips["low"] == 0 and 0.02 < flips["high"] < 0.1
+    flips = drift_figures(found.pairs, 8)["greedy"].flips_per_token
+    assert flips.mean == flips.low == 0 and 0.02 < flips.high < 0.1
 
 
 def test_survival_and_the_median_of_a_few_texts_by_hand() -> None:
     curve = survival([0, 1, 3, None], 4)
     assert [point.mean for point in curve] == [0.75, 0.5, 0.5, 0.25]
-    assert median_split(curve)["median"] == 2
-    assert median_split(survival([None] * 50, 4)) == {"median": None, "low": None, "high": None}
+    assert median_split(curve).median == 2
+    assert median_split(survival([None] * 50, 4)) == MedianDivergence(None, None, None)
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """`compare` without --ref: different models beside each other, by memory."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,10 @@ from zeropoint.cli.progress import Progress, track
 
 if TYPE_CHECKING:
     from zeropoint.metrics.tasking import Taker
+    from zeropoint.results.chains import ChainsResult
+    from zeropoint.results.interval import Interval
     from zeropoint.results.run_store import RunFolder
+    from zeropoint.results.tasks import AcrossResult, ModelCompared, ModelTasks, TextScore
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ def compare_across(
     from zeropoint.metrics.task_files import hash_tasks
     from zeropoint.models import TOGETHER
     from zeropoint.results.run_store import RunFolder
+    from zeropoint.results.tasks import AcrossResult
 
     threads, progress = shown
     corpus = read_corpus(asked.text) if asked.text else builtin_corpus("evaluate")
@@ -66,20 +70,26 @@ def compare_across(
     texts = text_figures(windows, nats)
     scores = _answer(takers, tasks, folder, progress)
     chains = _do_chains(takers, asked, folder, progress)
-    found = [_row(taker, asked.context, text) for taker, text in zip(takers, texts, strict=True)]
-    for place, one in enumerate(found):
-        one["tasks"] = scores[place] if scores else None
-        one["chains"] = chains[place] if chains else None
-    found.sort(key=lambda one: one["memory_bytes"])
-    result: dict[str, Any] = {"context": asked.context, "corpus": corpus.hash, "results": found}
-    if questions:
-        result["bad_lines"] = [vars(line) for line in questions.bad]
-        result["left_out"] = questions.refused
+    found = [
+        replace(
+            _row(taker, asked.context, texts[place]),
+            tasks=scores[place] if scores else None,
+            chains=chains[place] if chains else None,
+        )
+        for place, taker in enumerate(takers)
+    ]
+    result = AcrossResult(
+        context=asked.context,
+        corpus=corpus.hash,
+        results=tuple(sorted(found, key=lambda one: one.memory_bytes)),
+        bad_lines=tuple(questions.bad) if questions else None,
+        left_out=tuple(questions.refused) if questions else None,
+    )
     if folder:
         folder.save_table("tasks", [vars(task) for task in tasks])
         folder.finish(result)
-    show(out, found, takers[0].side.name, asked.context)
-    out.finish("compare", result)
+    show(out, result, takers[0].side.name)
+    out.finish("compare", result.to_json())
 
 
 def _score(
@@ -98,7 +108,7 @@ def _score(
 
 def _answer(
     takers: "Sequence[Taker]", tasks: Any, run: "RunFolder | None", progress: Progress
-) -> list[dict[str, Any]]:
+) -> "list[ModelTasks]":
     from zeropoint.metrics.tasking import take_tasks, task_figures
 
     if not tasks:
@@ -113,7 +123,7 @@ def _answer(
 
 def _do_chains(
     takers: "Sequence[Taker]", asked: Across, run: "RunFolder | None", progress: Progress
-) -> list[dict[str, Any]]:
+) -> "list[ChainsResult]":
     from zeropoint.metrics.chaining import Chaining, ChainSettings, Participant
 
     count, steps, level = asked.chains
@@ -126,68 +136,67 @@ def _do_chains(
     return [chaining.results(place) for place in range(len(players))]
 
 
-def _row(taker: "Taker", context: int, text: dict[str, Any]) -> dict[str, Any]:
+def _row(taker: "Taker", context: int, text: "TextScore") -> "ModelCompared":
     from zeropoint.metrics.across import cache_bytes, size_of
+    from zeropoint.results.tasks import ModelCompared
 
     cache = cache_bytes(taker.model.architecture, context)
-    return {
-        "name": taker.side.name,
-        "formats": taker.side.kind,
-        "file_bytes": taker.side.file_bytes,
-        "cache_bytes": cache,
-        "memory_bytes": taker.side.file_bytes + cache,
+    return ModelCompared(
+        name=taker.side.name,
+        formats=taker.side.kind,
+        file_bytes=taker.side.file_bytes,
+        cache_bytes=cache,
+        memory_bytes=taker.side.file_bytes + cache,
         **size_of(taker.model.architecture, taker.side),
-        "text": text,
-    }
+        text=text,
+    )
 
 
-def show(out: Output, found: Sequence[dict[str, Any]], first: str, context: int) -> None:
+def show(out: Output, found: "AcrossResult", first: str) -> None:
     """Print the table, the smallest in memory first."""
     out.say()
     out.table(
         ("Model", ">Memory", ">Nats per byte", ">95 % interval", "Group", ">Tasks", ">Chains, last "
          "step"),
         (
-            (one["name"], in_bytes(one["memory_bytes"]),
-             number(one["text"]["nats_per_byte"]),
-             _interval(one["text"]["nats_per_byte"]),
-             one["text"]["group"],
-             _tasks(one["tasks"]), _chains(one["chains"]))
-            for one in found
+            (one.name, in_bytes(one.memory_bytes), number(one.text.nats_per_byte),
+             _interval(one.text.nats_per_byte), one.text.group, _tasks(one.tasks),
+             _chains(one.chains))
+            for one in found.results
         ),
     )  # fmt: skip
     out.say()
-    for one in found:
-        if one["name"] != first:
-            out.say(f"{one['name']} beside {first}: {_beside(one)}")
-    out.say(f"Memory: the file and a 16-bit cache of {context} tokens. Models that share a letter "
-            "cannot be told apart on this text.")  # fmt: skip
+    for one in found.results:
+        if one.name != first:
+            out.say(f"{one.name} beside {first}: {_beside(one)}")
+    out.say(f"Memory: the file and a 16-bit cache of {found.context} tokens. Models that share a "
+            "letter cannot be told apart on this text.")  # fmt: skip
 
 
-def _beside(one: dict[str, Any]) -> str:
-    parts = [f"nats per byte {spread(one['text']['difference'], '+.4f')}, p {one['text']['p']:.2g}"]
-    if one["tasks"]:
-        flips = one["tasks"]["beside_first"]
-        parts.append(f"tasks {spread(flips['difference'], '+.0%')}, {len(flips['lost'])} lost and "
-                     f"{len(flips['won'])} won, p {flips['p']:.2g}")  # fmt: skip
-    if one["chains"] and one["chains"]["together"]:
-        last = one["chains"]["together"]["steps"][-1]
-        parts.append(f"chains after the last step {spread(last['difference'], '+.0%')}, "
-                     f"p {last['p']:.2g}")  # fmt: skip
+def _beside(one: "ModelCompared") -> str:
+    parts = [f"nats per byte {spread(one.text.difference, '+.4f')}, p {one.text.p:.2g}"]
+    if one.tasks:
+        flips = one.tasks.beside_first
+        parts.append(f"tasks {spread(flips.difference, '+.0%')}, {len(flips.lost)} lost and "
+                     f"{len(flips.won)} won, p {flips.p:.2g}")  # fmt: skip
+    if one.chains and one.chains.together:
+        last = one.chains.together.steps[-1]
+        parts.append(f"chains after the last step {spread(last.difference, '+.0%')}, "
+                     f"p {last.p:.2g}")  # fmt: skip
     return "; ".join(parts)
 
 
-def _interval(figure: dict[str, Any]) -> str:
-    return "-" if figure["low"] is None else f"{figure['low']:.4f} … {figure['high']:.4f}"
+def _interval(figure: "Interval") -> str:
+    return "-" if figure.ends is None else f"{figure.ends[0]:.4f} … {figure.ends[1]:.4f}"
 
 
-def _tasks(found: dict[str, Any] | None) -> str:
-    return "-" if found is None else f"{found['right']} of {found['tasks']}"
+def _tasks(found: "ModelTasks | None") -> str:
+    return "-" if found is None else f"{found.right} of {found.tasks}"
 
 
-def _chains(found: dict[str, Any] | None) -> str:
+def _chains(found: "ChainsResult | None") -> str:
     if found is None:
         return "-"
-    if not found["together"]:
+    if not found.together:
         return "at floor"
-    return share(found["together"]["quant"]["accuracy"][-1])
+    return share(found.together.quant.accuracy[-1])

@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from zeropoint.checkpoints import Checkpoint
     from zeropoint.metrics.chaining import Participant
     from zeropoint.metrics.drift import ReferencePaths, Settings
-    from zeropoint.metrics.prompts import Prompt, TooLong
+    from zeropoint.metrics.prompts import Prompt
     from zeropoint.metrics.sides import Side
     from zeropoint.models import LanguageModel
+    from zeropoint.results.chains import ChainsResult
+    from zeropoint.results.drift import DriftResult, FreeRun, PromptTooLong, TextsCompared
     from zeropoint.results.run_store import RunFolder
 
 S = TypeVar("S", bound=Step)
@@ -141,11 +143,12 @@ def drift(
             other = job.quantized(reference, as_, requantize) if as_ else job.open(path)
             folder = kept / f"{index:02}-{path.stem}" if kept and len(quants) > 1 else kept
             found = job.follow(reference, other, folder)
-            drift_page.show(out, other.side.name, found)
+            drift_page.show(out, found)
             results.append(found)
         if report and kept:
             write_report(out, [kept], report)
-    out.finish("drift", results[0] if len(results) == 1 else {"results": results})
+    told = [found.to_json() for found in results]
+    out.finish("drift", told[0] if len(told) == 1 else {"results": told})
     if run:
         out.note(f"wrote {run}")
 
@@ -176,7 +179,7 @@ class Job:
     progress: Progress
     chains: tuple[int, int, int | None] = (0, 8, None)  # of each kind, steps, level
     levels: dict[str, int] = field(default_factory=dict)
-    left_out: "list[TooLong]" = field(default_factory=list)
+    left_out: "list[PromptTooLong]" = field(default_factory=list)
 
     def open(self, path: Path) -> Opened:
         """Load a model."""
@@ -207,7 +210,7 @@ class Job:
 
     def fitting(
         self, opened: Opened, prompts: "Sequence[Prompt]"
-    ) -> "tuple[Sequence[Prompt], list[TooLong]]":
+    ) -> "tuple[Sequence[Prompt], list[PromptTooLong]]":
         """Part prompts into those that fit a model's context and those that do not; say which."""
         from zeropoint.metrics.prompts import leave_out_long
 
@@ -231,45 +234,47 @@ class Job:
             f"seed {settings.seed}; {self.mode} arithmetic"
         )
 
-    def follow(self, reference: Opened, quant: Opened, run: Path | None) -> dict[str, object]:
-        """Follow one quant: everything that `--json` prints of it."""
+    def follow(self, reference: Opened, quant: Opened, run: Path | None) -> "DriftResult":
+        """Follow one quant."""
         from zeropoint.errors import MeasurementError
         from zeropoint.metrics.drifting import start_run
         from zeropoint.metrics.sides import check_comparable
+        from zeropoint.results.drift import DriftResult, DriftSettings
+        from zeropoint.results.side import ReferenceSide
 
         sides = reference.side, quant.side
-        said = {
-            **asdict(self.settings),
-            "chat": self.chat,
-            "mode": self.mode,
-            "chains": self.chains,
-        }
-        folder = start_run(run, sides, self.prompts, said) if run else None
-        found: dict[str, object] = {
-            "reference": {**sides[0].to_json(), "proxy": sides[0].quantized},
-            "quant": sides[1].to_json(),
-            "settings": said,
-        }
+        said = DriftSettings(
+            **asdict(self.settings), chat=self.chat, mode=self.mode, chains=self.chains
+        )
+        folder = start_run(run, sides, self.prompts, said.to_json()) if run else None
         self.out.note(f"{quant.side.name}: {in_bytes(quant.side.file_bytes)}")
         prompts, long = self.fitting(quant, self.prompts)
-        found["prompts"] = len(prompts)
-        found["left_out"] = [asdict(one) for one in (*self.left_out, *long)]
+        texts: TextsCompared | None = None
+        free_run: dict[str, FreeRun] = {}
         try:
             check_comparable(reference.model.tokenizer, quant.model.tokenizer)
         except MeasurementError as difference:
             self.out.warn(f"{difference}; texts and answers are compared instead, greedy")
-            found["texts"] = self._texts((reference, quant), prompts, folder)
+            texts = self._texts((reference, quant), prompts, folder)
         else:
-            found["free_run"] = self._free_run((reference, quant), prompts, folder)
-        if self.chains[0]:
-            found["chains"] = self._chains(reference, quant, folder)
+            free_run = self._free_run((reference, quant), prompts, folder)
+        found = DriftResult(
+            reference=ReferenceSide.of(sides[0]),
+            quant=sides[1],
+            settings=said,
+            prompts=len(prompts),
+            left_out=(*self.left_out, *long),
+            texts=texts,
+            free_run=free_run,
+            chains=self._chains(reference, quant, folder) if self.chains[0] else None,
+        )
         if folder:
             folder.finish(found)
         return found
 
     def _free_run(
         self, sides: tuple[Opened, Opened], prompts: "Sequence[Prompt]", run: "RunFolder | None"
-    ) -> dict[str, object]:
+    ) -> "dict[str, FreeRun]":
         from zeropoint.metrics.drift import Drift, ReferencePaths
         from zeropoint.metrics.drifting import free_run_results
 
@@ -282,9 +287,7 @@ class Job:
             pass
         return free_run_results(drift, prompts, model, run)
 
-    def _chains(
-        self, reference: Opened, quant: Opened, run: "RunFolder | None"
-    ) -> dict[str, object]:
+    def _chains(self, reference: Opened, quant: Opened, run: "RunFolder | None") -> "ChainsResult":
         from zeropoint.metrics.chaining import Chaining, ChainSettings
 
         count, steps, level = self.chains
@@ -296,7 +299,7 @@ class Job:
 
     def _texts(
         self, opened: tuple[Opened, Opened], prompts: "Sequence[Prompt]", run: "RunFolder | None"
-    ) -> dict[str, object]:
+    ) -> "TextsCompared":
         from zeropoint.metrics.drifting import (
             Text,
             load_texts,

@@ -1,12 +1,15 @@
 """`tasks --lm-eval`: tasks of lm-evaluation-harness on our models."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zeropoint.cli.output import Output
 from zeropoint.errors import MeasurementError
+
+if TYPE_CHECKING:
+    from zeropoint.results.tasks import HarnessScores
 
 
 def run_harness(
@@ -33,6 +36,7 @@ def run_harness(
     from zeropoint.metrics.sides import describe
     from zeropoint.models import load_model
     from zeropoint.results.run_store import RunFolder
+    from zeropoint.results.tasks import HarnessResult, HarnessScores
 
     sources = [open_model(path) for path in models]
     sides = [describe(source) for source in sources]
@@ -42,7 +46,7 @@ def run_harness(
                   "include": None if include is None else str(include)}  # fmt: skip
         settings = {"limit": sizes[0], "tokens": sizes[1], "mode": how[0]}
         folder = RunFolder.start(run, "lm-eval", inputs, settings)
-    found: list[dict[str, Any]] = []
+    found: list[HarnessScores] = []
     for place, (source, side) in enumerate(zip(sources, sides, strict=True)):
         if folder and (folder.path / f"harness-{place}.json").exists():
             results: Any = folder.load_table(f"harness-{place}")
@@ -53,23 +57,23 @@ def run_harness(
             )
             if folder:
                 folder.save_table(f"harness-{place}", results)
-        found.append({"name": side.name, "file_bytes": side.file_bytes, "results": results})
-    told = {"harness": "lm-evaluation-harness", "models": found}
+        found.append(HarnessScores(side.name, side.file_bytes, results))
+    told = HarnessResult("lm-evaluation-harness", tuple(found))
     if folder:
         folder.finish(told)
     show(out, found)
-    out.finish("tasks", told)
+    out.finish("tasks", told.to_json())
 
 
-def show(out: Output, found: Sequence[Mapping[str, Any]]) -> None:
+def show(out: Output, found: "Sequence[HarnessScores]") -> None:
     """Print one line per task and figure, a column per model."""
-    figures = found[0]["results"]
+    figures = found[0].results
     rows = []
     for task, values in figures.items():
         for key, value in values.items():
             name, _, _ = key.partition(",")
             if isinstance(value, float | int) and not name.endswith("_stderr"):
-                scores = [one["results"][task][key] for one in found]
+                scores = [one.results[task][key] for one in found]
                 rows.append((task, name, *(f"{score:.4f}" for score in scores)))
     out.say()
-    out.table(("Task", "Figure", *(f">{one['name']}" for one in found)), rows)
+    out.table(("Task", "Figure", *(f">{one.name}" for one in found)), rows)

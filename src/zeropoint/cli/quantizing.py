@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from zeropoint.formats import Format
     from zeropoint.plans import Choice, Recipe
     from zeropoint.quantizers import Options, TensorWritten
+    from zeropoint.results.quantize import Fallback, QuantizeResult
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ def dry_run_of(out: Output, plan: Plan) -> None:
             "bits_per_weight": bits,
             "source_bytes": plan.source.file_bytes,
             "recipe": plan.recipe(),
-            "fallbacks": fallbacks_as_result(plan),
+            "fallbacks": [one.to_json() for one in fallbacks_of(plan)],
             "tensors": [
                 {
                     "name": c.name,
@@ -176,6 +177,7 @@ def write(
     from zeropoint.kernels.machine import peak_memory_bytes
     from zeropoint.plans import bits_per_weight
     from zeropoint.quantizers import OutputWritten, TensorWritten, quantize_steps
+    from zeropoint.results.quantize import QuantizeResult
     from zeropoint.results.run_store import RunFolder
 
     # Locked before the work; the run begins after it, when the hash of the source is known.
@@ -195,24 +197,23 @@ def write(
     records = [step for step in seen if isinstance(step, TensorWritten)]
     written = next(step for step in seen if isinstance(step, OutputWritten))
     encoded = sum(choice.elements for choice in plan.choices if choice.changes)
-    result: dict[str, object] = {
-        "output": [str(path) for path in written.files],
-        "output_bytes": written.file_bytes,
-        "bits_per_weight": bits_per_weight(written.file_bytes, plan.choices),
-        "source_bytes": plan.source.file_bytes,
-        "source_sha256": written.source_sha256,
-        "seconds": seconds,
-        "weights_per_second": encoded / seconds,
-        "peak_memory_bytes": peak_memory_bytes(),
-        "recipe": plan.recipe(),
-        "fallbacks": fallbacks_as_result(plan),
-    }
+    result = QuantizeResult(
+        output=tuple(str(path) for path in written.files),
+        output_bytes=written.file_bytes,
+        bits_per_weight=bits_per_weight(written.file_bytes, plan.choices),
+        source_bytes=plan.source.file_bytes,
+        source_sha256=written.source_sha256,
+        seconds=seconds,
+        weights_per_second=encoded / seconds,
+        peak_memory_bytes=peak_memory_bytes(),
+        recipe=plan.recipe(),
+        fallbacks=fallbacks_of(plan),
+    )
     show_outcome(out, records, result)
     if reserved:
         keep(reserved.path, plan, records, result)
-    if then:
-        result |= then()
-    finish(out, plan, records, result)
+    more = then() if then else {}
+    out.finish("quantize", finished(plan, records, result).to_json() | more)
 
 
 def refuse_for_folder(folder: Path, options: Sequence[str]) -> None:
@@ -257,6 +258,7 @@ def write_folder(
     from zeropoint.kernels import default_threads
     from zeropoint.kernels.machine import peak_memory_bytes
     from zeropoint.quantizers.export import export_folder
+    from zeropoint.results.quantize import QuantizeResult
 
     start = time.perf_counter()
     steps = export_folder(
@@ -277,19 +279,19 @@ def write_folder(
     )
     out.finish(
         "quantize",
-        {
-            "output": [str(folder)],
-            "output_bytes": size,
-            "bits_per_weight": 8 * size / total,
-            "source_bytes": source.file_bytes,
-            "seconds": seconds,
-            "weights_per_second": total / seconds,
-            "peak_memory_bytes": peak_memory_bytes(),
-        },
+        QuantizeResult(
+            output=(str(folder),),
+            output_bytes=size,
+            bits_per_weight=8 * size / total,
+            source_bytes=source.file_bytes,
+            seconds=seconds,
+            weights_per_second=total / seconds,
+            peak_memory_bytes=peak_memory_bytes(),
+        ).to_json(),
     )
 
 
-def show_outcome(out: Output, records: "Sequence[TensorWritten]", result: dict[str, Any]) -> None:
+def show_outcome(out: Output, records: "Sequence[TensorWritten]", result: "QuantizeResult") -> None:
     """Print what happened to each kind of tensor, and the file's own figures."""
     from zeropoint.quantizers import by_kind
 
@@ -301,36 +303,39 @@ def show_outcome(out: Output, records: "Sequence[TensorWritten]", result: dict[s
             for k in by_kind(records)
         ),
     )  # fmt: skip
-    size, seconds = result["output_bytes"], result["seconds"]
+    size = result.output_bytes
     out.say(
-        f"\n{' '.join(result['output'])}\n"
-        f"{in_bytes(size)}, {result['bits_per_weight']:.2f} bits per weight,"
-        f" {size / result['source_bytes']:.0%} of the source; {in_seconds(seconds)},"
-        f" {in_count(result['weights_per_second'])} weights per second,"
-        f" peak memory {in_bytes(result['peak_memory_bytes'])}",
+        f"\n{' '.join(result.output or ())}\n"
+        f"{in_bytes(size)}, {result.bits_per_weight:.2f} bits per weight,"
+        f" {size / result.source_bytes:.0%} of the source; {in_seconds(result.seconds)},"
+        f" {in_count(result.weights_per_second)} weights per second,"
+        f" peak memory {in_bytes(result.peak_memory_bytes)}",
         style="bold",
     )
 
 
-def finish(
-    out: Output, plan: Plan, records: "Sequence[TensorWritten]", result: dict[str, object]
-) -> None:
-    """Print the JSON object."""
+def finished(
+    plan: Plan, records: "Sequence[TensorWritten]", result: "QuantizeResult"
+) -> "QuantizeResult":
+    """Return the result with the errors of all tensors."""
     from zeropoint.quantizers import as_row, relative_error
+    from zeropoint.results.quantize import QuantizeError, WorstTensor
 
     encoded = [record for record in records if record.encoded]
     worst = max(encoded, key=lambda record: record.relative_error, default=None)
     reasons = {choice.name: choice.reason for choice in plan.choices}
-    result["error"] = {
-        "relative": relative_error(records),
-        "worst": {"name": worst.name, "relative": worst.relative_error} if worst else None,
-    }
-    result["tensors"] = [as_row(record, reasons[record.name]) for record in records]
-    out.finish("quantize", result)
+    return replace(
+        result,
+        error=QuantizeError(
+            relative_error(records),
+            WorstTensor(worst.name, worst.relative_error) if worst else None,
+        ),
+        tensors=tuple(as_row(record, reasons[record.name]) for record in records),
+    )
 
 
 def keep(
-    run: Path, plan: Plan, records: "Sequence[TensorWritten]", result: dict[str, object]
+    run: Path, plan: Plan, records: "Sequence[TensorWritten]", result: "QuantizeResult"
 ) -> None:
     """Save the evidence in a run folder."""
     from zeropoint.quantizers import save_run
@@ -338,13 +343,13 @@ def keep(
 
     inputs = {
         "source": [path.name for path in plan.source.files],
-        "source_sha256": result["source_sha256"],
+        "source_sha256": result.source_sha256,
         "imatrix": plan.options.importance_file.name if plan.options.importance_file else None,
     }
     settings = {"to": plan.options.to, "recipe": plan.recipe()}
     folder = RunFolder.start(run, "quantize", inputs, settings)
     save_run(folder, records, plan.choices)
-    folder.finish({key: value for key, value in result.items() if key != "output"})
+    folder.finish(replace(result, output=None))
 
 
 def in_error(relative: float | None) -> str:
@@ -352,12 +357,14 @@ def in_error(relative: float | None) -> str:
     return "copied" if relative is None else f"{relative:.2e}"
 
 
-def fallbacks_as_result(plan: Plan) -> list[dict[str, object]]:
-    """Return the stand-ins for JSON."""
-    return [
-        {"name": c.name, "wanted": c.wanted.name, "format": c.format.name, "reason": c.reason}
+def fallbacks_of(plan: Plan) -> "tuple[Fallback, ...]":
+    """Return the tensors that get another format than the one wanted."""
+    from zeropoint.results.quantize import Fallback
+
+    return tuple(
+        Fallback(name=c.name, wanted=c.wanted.name, format=c.format.name, reason=c.reason)
         for c in plan.fallbacks
-    ]
+    )
 
 
 def indented(text: str) -> str:

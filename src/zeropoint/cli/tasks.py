@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zeropoint.cli import measuring
-from zeropoint.cli.drift_page import number, spread
+from zeropoint.cli.drift_page import spread
 from zeropoint.cli.output import AsJson, Output, Quiet, in_bytes
 from zeropoint.cli.paths import InputRole, OutputRole
 from zeropoint.cli.progress import AsProgress, Progress, track
@@ -17,8 +17,9 @@ from zeropoint.cli.reporting import Report, run_folder, write_report
 from zeropoint.cli.run import Arithmetic
 
 if TYPE_CHECKING:
-    from zeropoint.metrics.task_files import BadLine, Task
+    from zeropoint.metrics.task_files import Task
     from zeropoint.metrics.tasking import Taker
+    from zeropoint.results.tasks import BadTask, ModelTasks, TaskFlips
 
 SHOWN = 8  # bad lines, and flips, that are named
 
@@ -124,7 +125,7 @@ class Asked:
     """The tasks of a file that are asked, and what of it is not."""
 
     tasks: "list[Task]"
-    bad: "list[BadLine]"
+    bad: "list[BadTask]"
     refused: list[str]  # they run code, which is not allowed
 
 
@@ -157,22 +158,23 @@ def take(
 ) -> None:
     """Let all models answer, sum up and print; `kept`: the settings, the run wanted, the folder."""
     from zeropoint.metrics.tasking import start_run, task_figures
+    from zeropoint.results.tasks import TasksResult
 
     said, run, path = kept
     folder = start_run(path, [t.side for t in takers], asked.tasks, said) if path else None
     for place, taker in enumerate(takers):
         answer(out, taker, asked.tasks, (folder, place, run), how)
-    found: dict[str, Any] = {
-        "tasks": len(asked.tasks),
-        "bad_lines": [vars(line) for line in asked.bad],
-        "left_out": asked.refused,
-        "models": task_figures(takers, asked.tasks),
-    }
+    found = TasksResult(
+        tasks=len(asked.tasks),
+        bad_lines=tuple(asked.bad),
+        left_out=tuple(asked.refused),
+        models=tuple(task_figures(takers, asked.tasks)),
+    )
     if folder:
         folder.save_table("tasks", [vars(task) for task in asked.tasks])
         folder.finish(found)
-    show(out, found["models"])
-    out.finish("tasks", found)
+    show(out, found.models)
+    out.finish("tasks", found.to_json())
 
 
 def check_containment() -> None:
@@ -227,45 +229,44 @@ def answer(
         raise
 
 
-def show(out: Output, found: Sequence[dict[str, Any]]) -> None:
+def show(out: Output, found: "Sequence[ModelTasks]") -> None:
     """Print the table and the flips."""
     out.say()
     out.table(
         ("Model", ">Size", ">Right", ">95 % interval", ">Lost", ">Won", ">Difference", ">p",
          ">Tokens per answer", ">Cut"),
         (
-            (one["name"], in_bytes(one["file_bytes"]), f"{one['right']} of {one['tasks']}",
-             f"{one['accuracy']['low']:.0%} … {one['accuracy']['high']:.0%}",
-             *(_beside(one["beside_first"]) if place else ("", "", "", "")),
-             number(one["tokens"], ".1f"), f"{one['cut']:.0%}")
+            (one.name, in_bytes(one.file_bytes), f"{one.right} of {one.tasks}",
+             " … ".join(f"{end:.0%}" for end in one.accuracy.ends or ()),
+             *(_beside(one.beside_first) if place else ("", "", "", "")),
+             f"{one.tokens.mean:.1f}", f"{one.cut:.0%}")
             for place, one in enumerate(found)
         ),
     )  # fmt: skip
-    kinds = found[0]["by_kind"]
+    kinds = found[0].by_kind
     if len(kinds) > 1:
         out.say()
         out.table(
             ("Right by kind", *(f">{kind}" for kind in kinds)),
             (
-                (one["name"], *(f"{k['right']} of {k['tasks']}" for k in one["by_kind"].values()))
+                (one.name, *(f"{kind.right} of {kind.tasks}" for kind in one.by_kind.values()))
                 for one in found
             ),
         )
     for one in found[1:]:
-        for word in ("lost", "won"):
-            names = one["beside_first"][word]
+        for word, names in (("lost", one.beside_first.lost), ("won", one.beside_first.won)):
             if names:
                 more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-                out.say(f"{one['name']} {word}: {', '.join(names[:SHOWN])}{more}")
+                out.say(f"{one.name} {word}: {', '.join(names[:SHOWN])}{more}")
     if len(found) > 1:
         out.say("Lost and won: tasks that only the first, or only this model answers rightly; p: "
                 "exact McNemar test")  # fmt: skip
 
 
-def _beside(found: dict[str, Any]) -> tuple[str, str, str, str]:
+def _beside(found: "TaskFlips") -> tuple[str, str, str, str]:
     return (
-        str(len(found["lost"])),
-        str(len(found["won"])),
-        spread(found["difference"], "+.0%"),
-        f"{found['p']:.2g}",
+        str(len(found.lost)),
+        str(len(found.won)),
+        spread(found.difference, "+.0%"),
+        f"{found.p:.2g}",
     )

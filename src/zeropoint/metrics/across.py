@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 from zeropoint.calibration.corpus import Corpus
 from zeropoint.errors import MeasurementError
 from zeropoint.metrics.comparing import group_letters, tell_apart
-from zeropoint.metrics.drift_figures import interval
 from zeropoint.metrics.likelihood import encode_pair, likelihoods
 from zeropoint.metrics.sides import Side
-from zeropoint.metrics.statistics import estimate, paired_p_value
-from zeropoint.metrics.summary import Figures
+from zeropoint.metrics.statistics import estimate, interval, paired_p_value
 from zeropoint.models import Architecture, LanguageModel
 from zeropoint.results.run_checks import ROUNDING, finite_number
 from zeropoint.results.run_store import RunFolder
+from zeropoint.results.tasks import CacheKind, TextScore
 
 F64 = NDArray[np.float64]
 
@@ -139,7 +138,7 @@ def load_nats(run: RunFolder, place: int) -> list[float]:
     return run.load_rows(f"nats-{place}", lambda row: finite_number(row, -ROUNDING))
 
 
-def text_figures(windows: Sequence[Window], nats: Sequence[Sequence[float]]) -> list[Figures]:
+def text_figures(windows: Sequence[Window], nats: Sequence[Sequence[float]]) -> list[TextScore]:
     """Return nats per byte of each model: with its interval, by domain, beside the first's.
 
     `difference` is to the first model, paired by window, with a sign-flip test `p`; models that
@@ -150,43 +149,35 @@ def text_figures(windows: Sequence[Window], nats: Sequence[Sequence[float]]) -> 
     order = sorted(range(len(sums)), key=lambda i: float(sums[i].sum()))
     letters = group_letters(tell_apart([sums[i] for i in order]))
     groups = {i: letter for i, letter in zip(order, letters, strict=True)}
-    found: list[Figures] = []
+    found: list[TextScore] = []
     for place, one in enumerate(sums):
         domains = dict.fromkeys(window.domain for window in windows)
         masks = {name: np.array([w.domain == name for w in windows]) for name in domains}
         found.append(
-            {
-                "bytes": int(sizes.sum()),
-                "windows": len(windows),
-                "nats_per_byte": interval(estimate(one, sizes), 0.0),
-                "by_domain": {
+            TextScore(
+                bytes=int(sizes.sum()),
+                windows=len(windows),
+                nats_per_byte=interval(estimate(one, sizes), 0.0),
+                by_domain={
                     name: interval(estimate(one[mask], sizes[mask]), 0.0)
                     for name, mask in masks.items()
                 },
-                "difference": interval(estimate(one - sums[0], sizes)),
-                "p": paired_p_value(one - sums[0]),
-                "group": groups[place],
-            }
+                difference=interval(estimate(one - sums[0], sizes)),
+                p=paired_p_value(one - sums[0]),
+                group=groups[place],
+            )
         )
     return found
 
 
-class Kept(TypedDict):
-    """What some layers keep of a position, in 16 bits."""
-
-    layers: int  # that are alike
-    bytes: int
-    window: int | None  # positions that are kept; None: all
-
-
-def cache_of(architecture: Architecture) -> list[Kept]:
+def cache_of(architecture: Architecture) -> list[CacheKind]:
     """Return what the layers of a model keep."""
     kinds = Counter(
         (2 * layer.kv_heads * (layer.head_size + layer.value_size), layer.window)
         for layer in architecture.layers
     )
     return [
-        {"layers": count, "bytes": size, "window": window}
+        CacheKind(layers=count, bytes=size, window=window)
         for (size, window), count in kinds.items()
     ]
 
@@ -194,20 +185,28 @@ def cache_of(architecture: Architecture) -> list[Kept]:
 def cache_bytes(architecture: Architecture, context: int) -> int:
     """Return the bytes of keys and values for a context, 16 bits each, windows counted as such."""
     return sum(
-        kind["layers"] * kind["bytes"] * min(context, kind["window"] or context)
+        kind.layers * kind.bytes * min(context, kind.window or context)
         for kind in cache_of(architecture)
     )
 
 
-def size_of(architecture: Architecture, side: Side) -> Figures:
+class ModelSize(TypedDict):
+    """The fields that results say a model's size with."""
+
+    weights: int
+    bits_per_weight: float
+    shape: str
+    cache: tuple[CacheKind, ...]
+
+
+def size_of(architecture: Architecture, side: Side) -> ModelSize:
     """Return what a model's size is told by: `weights`, its `shape` in words, its `cache`."""
-    shape = f"{architecture.name}, {len(architecture.layers)} layers of {architecture.width}"
-    return {
-        "weights": round(8 * side.file_bytes / side.bits_per_weight),
-        "bits_per_weight": side.bits_per_weight,
-        "shape": shape,
-        "cache": cache_of(architecture),
-    }
+    return ModelSize(
+        weights=round(8 * side.file_bytes / side.bits_per_weight),
+        bits_per_weight=side.bits_per_weight,
+        shape=f"{architecture.name}, {len(architecture.layers)} layers of {architecture.width}",
+        cache=tuple(cache_of(architecture)),
+    )
 
 
 def as_text_inputs(corpus: Corpus, windows: Sequence[Window]) -> Mapping[str, object]:

@@ -8,9 +8,16 @@ from numpy.typing import NDArray
 
 from zeropoint.metrics.chain_families import Chain
 from zeropoint.metrics.chains import Done, right_states, right_steps
-from zeropoint.metrics.drift_figures import interval
-from zeropoint.metrics.statistics import Estimate, holm, mcnemar, paired_share, share, wilson
-from zeropoint.metrics.summary import Figures
+from zeropoint.metrics.statistics import (
+    Estimate,
+    holm,
+    interval,
+    mcnemar,
+    paired_share,
+    share,
+    wilson,
+)
+from zeropoint.results.chains import ChainPair, ChainSide, ChainStep
 
 FLOOR = 0.2  # a reference that is right less often at the first step tells nothing about a quant
 
@@ -38,57 +45,43 @@ def join(parts: Sequence[Scored]) -> Scored:
     return Scored(np.vstack([p.right for p in parts]), np.vstack([p.local for p in parts]))
 
 
-def side_figures(scored: Scored) -> Figures:
-    """Sum up one model: plain numbers.
-
-    `accuracy` after each step (Wilson's interval); `slip`: share of steps that are wrong while all
-    before were right; `predicted`: accuracy after each step if every step slipped at that rate;
-    `after_slip`: share of later steps that are wrong for the (wrong) state before them; `first`:
-    accuracy after the first step.
-    """
+def side_figures(scored: Scored) -> ChainSide:
+    """Sum up one model: accuracy after each step (Wilson's interval), slips and what follows."""
     right = scored.right
     count, steps = right.shape
     before = np.cumprod(np.concatenate([np.ones((count, 1), bool), right[:, :-1]], 1), 1) > 0
     slip = _share(~right & before, before)
     later = ~before & ~np.isnan(scored.local)
     after = _share((scored.local == 0) & later, later)
-    return {
-        "accuracy": [interval(wilson(int(right[:, s].sum()), count)) for s in range(steps)],
-        "slip": interval(slip),
-        "predicted": [(1 - slip.mean) ** (step + 1) for step in range(steps)],
-        "after_slip": interval(after),
-        "at_floor": bool(right[:, 0].mean() < FLOOR),
-    }
+    return ChainSide(
+        accuracy=tuple(interval(wilson(int(right[:, s].sum()), count)) for s in range(steps)),
+        slip=interval(slip),
+        predicted=tuple(float((1 - slip.mean) ** (step + 1)) for step in range(steps)),
+        after_slip=interval(after),
+        at_floor=bool(right[:, 0].mean() < FLOOR),
+    )
 
 
-def pair_figures(reference: Scored, quant: Scored) -> Figures:
-    """Compare both models chain by chain.
+def pair_figures(reference: Scored, quant: Scored) -> ChainPair:
+    """Compare both models chain by chain, with McNemar's exact test at each step.
 
-    At each step `lost` and `won` chains (right by one side only), the difference of accuracy with
-    its interval, and McNemar's exact p; `distinguishable`: the first step (from 1) at which they
-    are shown to differ, all steps together at 5 % (Holm), null if none.
+    `distinguishable` is the first step at which they are shown to differ, all steps together at
+    5 % (Holm).
     """
     steps = []
     for step in range(reference.right.shape[1]):
         one, other = reference.right[:, step], quant.right[:, step]
         lost, won = int((one & ~other).sum()), int((~one & other).sum())
-        difference = paired_share(lost, won, len(one))
-        steps.append(
-            {
-                "lost": lost,
-                "won": won,
-                "difference": interval(difference, -1, 1),
-                "p": mcnemar(lost, won),
-            }
-        )
-    shown = holm([float(step["p"]) for step in steps])  # type: ignore[arg-type]
-    return {
-        "chains": len(reference.right),
-        "reference": side_figures(reference),
-        "quant": side_figures(quant),
-        "steps": steps,
-        "distinguishable": shown.index(True) + 1 if any(shown) else None,
-    }
+        difference = interval(paired_share(lost, won, len(one)), -1, 1)
+        steps.append(ChainStep(lost, won, difference, mcnemar(lost, won)))
+    shown = holm([step.p for step in steps])
+    return ChainPair(
+        chains=len(reference.right),
+        reference=side_figures(reference),
+        quant=side_figures(quant),
+        steps=tuple(steps),
+        distinguishable=shown.index(True) + 1 if any(shown) else None,
+    )
 
 
 def _share(hits: NDArray[np.bool_], among: NDArray[np.bool_]) -> Estimate:

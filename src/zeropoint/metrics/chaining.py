@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from zeropoint.metrics.chain_families import FAMILIES, LEVELS, TITLES, Chain, make_chain
-from zeropoint.metrics.chain_figures import Scored, join, pair_figures, score, side_figures
+from zeropoint.metrics.chain_figures import Scored, join, pair_figures, score
 from zeropoint.metrics.chains import (
     PILOT_STEPS,
     PILOTS,
@@ -17,8 +17,8 @@ from zeropoint.metrics.chains import (
     find_levels,
     write_examples,
 )
-from zeropoint.metrics.summary import Figures
 from zeropoint.models import TOGETHER, LanguageModel
+from zeropoint.results.chains import ChainFamily, ChainsResult
 from zeropoint.results.run_checks import DAMAGE, string, whole_number
 from zeropoint.results.run_store import RunFolder, damaged
 
@@ -103,25 +103,26 @@ class Chaining:
         """Return how right a participant was."""
         return score(self.chains(family), participant.done[family])
 
-    def results(self, place: int = 1) -> Figures:
+    def results(self, place: int = 1) -> ChainsResult:
         """Compare a participant with the first: `families`, and all of them `together`.
 
         Families at which the reference is at the floor tell nothing and are left out of `together`.
         """
         reference, quant = self.participants[0], self.participants[place]
-        families: Figures = {}
+        families = {}
         counted = []
         for family in self.settings.families:
             pair = self.scored(reference, family), self.scored(quant, family)
             found = pair_figures(*pair)
-            families[family] = {"title": TITLES[family], "level": self.levels[family], **found}
-            if not side_figures(pair[0])["at_floor"]:
+            families[family] = ChainFamily(
+                title=TITLES[family], level=self.levels[family], **vars(found)
+            )
+            if not found.reference.at_floor:
                 counted.append(pair)
-        found = {"families": families, "together": None}
-        if counted:
-            sides = zip(*counted, strict=True)
-            found["together"] = pair_figures(*(join(side) for side in sides))
-        return found
+        if not counted:
+            return ChainsResult(families)
+        sides = zip(*counted, strict=True)
+        return ChainsResult(families, pair_figures(*(join(side) for side in sides)))
 
     def _find_levels(self, usual: int) -> Iterator[Answered]:
         """Find the levels that are not known, in about so many answers."""

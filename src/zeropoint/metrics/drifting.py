@@ -13,14 +13,12 @@ from zeropoint.metrics.drift_figures import (
     answers,
     doublings,
     drift_figures,
-    interval,
     median_split,
     survival,
 )
 from zeropoint.metrics.prompts import Prompt, hash_prompts
 from zeropoint.metrics.sides import Side
-from zeropoint.metrics.statistics import estimate, wilson
-from zeropoint.metrics.summary import Figures
+from zeropoint.metrics.statistics import estimate, interval, wilson
 from zeropoint.metrics.texts import answer_of, rejoins, same_answer
 from zeropoint.models import (
     GREEDY,
@@ -31,6 +29,7 @@ from zeropoint.models import (
     generate_together,
     in_batches,
 )
+from zeropoint.results.drift import Change, FreeRun, SurvivalPoint, TextPair, TextsCompared
 from zeropoint.results.run_checks import string, truth, whole_number
 from zeropoint.results.run_store import RunFolder
 
@@ -59,7 +58,7 @@ def start_run(
 
 def free_run_results(
     drift: Drift, prompts: Sequence[Prompt], model: LanguageModel, run: RunFolder | None
-) -> Figures:
+) -> dict[str, FreeRun]:
     """Sum up the pairs; the texts side by side go to `pairs.json` of the run folder."""
     tokenizer = model.tokenizer
     answer = answers(tokenizer.decode, [prompt.answer for prompt in prompts])
@@ -69,20 +68,18 @@ def free_run_results(
             split = pair.split
             met = rejoins(pair.reference, pair.quant)
             table.append(
-                {
-                    "prompt": prompts[pair.index].prompt,
-                    "domain": prompts[pair.index].domain,
-                    "way": pair.way,
-                    "reference": tokenizer.decode(pair.reference),
-                    "quant": tokenizer.decode(pair.quant),
-                    "reference_pieces": pieces_of(tokenizer, pair.reference),
-                    "quant_pieces": pieces_of(tokenizer, pair.quant),
-                    "split": split,
-                    "met_again": None if met is None else list(met),
-                    "same_answer": same_answer(
-                        answer(pair, pair.reference), answer(pair, pair.quant)
-                    ),
-                }
+                TextPair(
+                    prompt=prompts[pair.index].prompt,
+                    domain=prompts[pair.index].domain,
+                    way=pair.way,
+                    reference=tokenizer.decode(pair.reference),
+                    quant=tokenizer.decode(pair.quant),
+                    reference_pieces=tuple(pieces_of(tokenizer, pair.reference)),
+                    quant_pieces=tuple(pieces_of(tokenizer, pair.quant)),
+                    split=split,
+                    met_again=met,
+                    same_answer=same_answer(answer(pair, pair.reference), answer(pair, pair.quant)),
+                ).to_json()
             )
         run.save_table("pairs", table)
     return drift_figures(drift.pairs, drift.settings.limit, stops=tokenizer.stops, answer=answer)
@@ -162,7 +159,7 @@ def text_figures(
     *,
     prompts: Sequence[Prompt],
     run: RunFolder | None = None,
-) -> Figures:
+) -> TextsCompared:
     """Compare the texts of models whose tokens differ: by character, and by answer.
 
     The texts side by side go to `pairs.json` of the run folder.
@@ -176,16 +173,15 @@ def text_figures(
     if run:
         rows = zip(prompts, texts, splits, answered, strict=True)
         table = [
-            {
-                "prompt": prompt.prompt,
-                "domain": prompt.domain,
-                "way": "greedy",
-                "reference": one.text,
-                "quant": other.text,
-                "split": split,
-                "met_again": None,
-                "same_answer": same,
-            }
+            TextPair(
+                prompt=prompt.prompt,
+                domain=prompt.domain,
+                way="greedy",
+                reference=one.text,
+                quant=other.text,
+                split=split,
+                same_answer=same,
+            ).to_json()
             for prompt, (one, other), split, same in rows
         ]
         run.save_table("pairs", table)
@@ -196,16 +192,16 @@ def text_figures(
     def sizes(side: Sequence[Text]) -> np.ndarray:
         return np.array([float(len(text.text.encode())) for text in side])
 
-    return {
-        "prompts": len(texts),
-        "split_characters": median_split(curve),
-        "survival_characters": [
-            {"characters": at, **interval(curve[at - 1])} for at in doublings(limit)
-        ],
-        "same_answer": interval(wilson(sum(answered), len(texts))),
-        "bytes": {
-            "reference": float(sizes(reference).mean()),
-            "quant": float(sizes(quant).mean()),
-            "difference": interval(estimate(sizes(quant) - sizes(reference), ones)),
-        },
-    }
+    return TextsCompared(
+        prompts=len(texts),
+        split_characters=median_split(curve),
+        survival_characters=tuple(
+            SurvivalPoint(at, interval(curve[at - 1])) for at in doublings(limit)
+        ),
+        same_answer=interval(wilson(sum(answered), len(texts))),
+        bytes=Change(
+            float(sizes(reference).mean()),
+            float(sizes(quant).mean()),
+            interval(estimate(sizes(quant) - sizes(reference), ones)),
+        ),
+    )

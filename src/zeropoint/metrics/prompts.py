@@ -11,6 +11,7 @@ from zeropoint.checkpoints.user_files import LIST_BYTES, read_user_text
 from zeropoint.errors import MeasurementError
 from zeropoint.metrics.patterns import check_pattern
 from zeropoint.models import LanguageModel, encode_messages, has_template
+from zeropoint.results.drift import PromptTooLong
 
 BUILT_IN = Path(__file__).with_name("data") / "prompts.jsonl"
 
@@ -23,15 +24,6 @@ class Prompt:
     domain: str = ""
     answer: str | None = None  # regular expression whose last match is the answer of a text
     line: int = 0  # of its file
-
-
-@dataclass(frozen=True)
-class TooLong:
-    """A prompt that does not fit a model's context."""
-
-    line: int  # of its file
-    tokens: int
-    room: int
 
 
 def read_prompts(path: Path | None = None, *, count: int | None = None) -> list[Prompt]:
@@ -83,13 +75,13 @@ def hash_prompts(prompts: Sequence[Prompt]) -> str:
 
 def leave_out_long(
     prompts: Sequence[Prompt], ids: Sequence[Sequence[int]], room: int
-) -> tuple[list[Prompt], list[TooLong]]:
+) -> tuple[list[Prompt], list[PromptTooLong]]:
     """Part prompts into those whose tokens (`ids`) fit a context of `room`, and those that do not.
 
     Raises MeasurementError if none fits.
     """
     pairs = list(zip(prompts, map(len, ids), strict=True))
-    long = [TooLong(prompt.line, length, room) for prompt, length in pairs if length > room]
+    long = [PromptTooLong(prompt.line, length, room) for prompt, length in pairs if length > room]
     if len(long) == len(pairs):
         least = min(one.tokens for one in long)
         raise MeasurementError(

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint.results.interval import Interval
+from zeropoint.results.schema import UNKNOWN
 
 F64 = NDArray[np.float64]
 
@@ -248,4 +249,4 @@ def interval(found: Estimate, least: float = -np.inf, most: float = np.inf) -> I
         None if np.isnan(value) else float(min(max(value, least), most))
         for value in (found.mean, found.low, found.high)
     )
-    return Interval(np.nan if mean is None else mean, low, high)
+    return Interval(UNKNOWN if mean is None else mean, low, high)

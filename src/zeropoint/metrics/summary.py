@@ -21,7 +21,6 @@ from zeropoint.results.divergence import (
 )
 
 F64 = NDArray[np.float64]
-Figures = dict[str, object]
 
 METRICS_VERSION = 1  # 1: first; bumped when a published number changes
 

@@ -19,6 +19,7 @@ from typing import Any, Literal
 from zeropoint.checkpoints.user_files import LIST_BYTES, UTF16_MARKS, read_user_bytes
 from zeropoint.errors import MeasurementError
 from zeropoint.metrics.patterns import check_pattern
+from zeropoint.results.tasks import BadTask
 
 BUILT_IN = {"python": Path(__file__).with_name("data") / "python.jsonl"}
 
@@ -46,15 +47,7 @@ class Task:
     solution: str = ""  # code: one that passes, for whoever checks the file
 
 
-@dataclass(frozen=True)
-class BadLine:
-    """A line that is no task."""
-
-    line: int
-    reason: str
-
-
-def read_tasks(name: str) -> tuple[list[Task], list[BadLine]]:
+def read_tasks(name: str) -> tuple[list[Task], list[BadTask]]:
     """Read a task file, or a built-in one (`python`: small problems written for this project).
 
     Returns the tasks and the lines that are none. Raises MeasurementError for a file that cannot be
@@ -74,11 +67,11 @@ def read_tasks(name: str) -> tuple[list[Task], list[BadLine]]:
                 raise ValueError(f"a second task with the id {task.id!r}")
             tasks[task.id] = task
         except json.JSONDecodeError as error:
-            bad.append(BadLine(number, f"{error.msg} at character {error.pos + 1}"))
+            bad.append(BadTask(number, f"{error.msg} at character {error.pos + 1}"))
         except UnicodeDecodeError as error:
-            bad.append(BadLine(number, f"byte {start + error.start} of the file: not utf-8"))
+            bad.append(BadTask(number, f"byte {start + error.start} of the file: not utf-8"))
         except (ValueError, RecursionError) as error:
-            bad.append(BadLine(number, str(error)[:200]))
+            bad.append(BadTask(number, str(error)[:200]))
     if not tasks:
         first = f"; line {bad[0].line}: {bad[0].reason}" if bad else ""
         raise MeasurementError(f"{path}: there is no task in it{first}")

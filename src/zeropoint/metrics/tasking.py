@@ -1,7 +1,7 @@
 """The verb `tasks`: several models at the same tasks, before and after, kept as they go."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,10 @@ import numpy as np
 from zeropoint import kernels
 from zeropoint.errors import MeasurementError
 from zeropoint.metrics.across import size_of
-from zeropoint.metrics.drift_figures import interval
 from zeropoint.metrics.sides import Side
-from zeropoint.metrics.statistics import estimate, mcnemar, paired_share, wilson
-from zeropoint.metrics.summary import Figures
+from zeropoint.metrics.statistics import estimate, interval, mcnemar, paired_share, wilson
 from zeropoint.metrics.task_files import Task, hash_tasks
 from zeropoint.metrics.tasks import (
-    Answer,
     Asking,
     Progressed,
     ask_by_generation,
@@ -25,6 +22,7 @@ from zeropoint.metrics.tasks import (
 from zeropoint.models import LanguageModel
 from zeropoint.results.run_checks import string, truth, whole_number
 from zeropoint.results.run_store import RunFolder
+from zeropoint.results.tasks import Answer, AnswerTokens, KindScore, ModelTasks, TaskFlips
 
 TASKS_VERSION = 1  # bumped when a published number changes
 BATCH = 24  # tasks after which the answers are kept
@@ -105,7 +103,7 @@ def _progress(taker: Taker) -> Progressed:
 
 def _save(taker: Taker, run: RunFolder | None, place: int) -> None:
     if run:
-        run.save_table(f"answers-{place}", [asdict(a) for a in taker.answers.values()])
+        run.save_table(f"answers-{place}", [a.to_json() for a in taker.answers.values()])
 
 
 def load_answers(run: RunFolder, place: int) -> dict[str, Answer]:
@@ -119,54 +117,45 @@ def _answer(row: Any) -> Answer:
     return Answer(task, right, text, reason, whole_number(row["tokens"]), ended)
 
 
-def task_figures(takers: Sequence[Taker], tasks: Sequence[Task]) -> list[Figures]:
-    """Sum up each model, and compare it with the first: plain numbers, ready for JSON.
+def task_figures(takers: Sequence[Taker], tasks: Sequence[Task]) -> list[ModelTasks]:
+    """Sum up each model, and compare it with the first.
 
-    `accuracy` (Wilson), `by_kind`, `tokens` per answer with its difference from the first model's,
-    `cut` (share that did not end by itself), and `beside_first`: the tasks `lost` and `won`, the
-    `difference` of accuracy with a bootstrap interval over tasks, and McNemar's exact `p`.
+    Accuracies have Wilson's interval, differences a bootstrap interval over tasks.
     """
     return [_side(taker, takers[0], tasks) for taker in takers]
 
 
-def _side(taker: Taker, first: Taker, tasks: Sequence[Task]) -> Figures:
+def _side(taker: Taker, first: Taker, tasks: Sequence[Task]) -> ModelTasks:
     right = _numbers(taker, tasks, lambda answer: answer.right)
     before = _numbers(first, tasks, lambda answer: answer.right)
     tokens = _numbers(taker, tasks, lambda answer: answer.tokens)
     ones = np.ones(len(tasks))
-    kinds: Figures = {}
+    kinds: dict[str, KindScore] = {}
     for kind in dict.fromkeys(task.kind for task in tasks):
         mask = np.array([task.kind == kind for task in tasks])
-        kinds[kind] = {
-            "tasks": int(mask.sum()),
-            "right": int(right[mask].sum()),
-            "accuracy": interval(wilson(int(right[mask].sum()), int(mask.sum()))),
-        }
+        count, done = int(mask.sum()), int(right[mask].sum())
+        kinds[kind] = KindScore(count, done, interval(wilson(done, count)))
     lost = [task.id for task, a, b in zip(tasks, before, right, strict=True) if a > b]
     won = [task.id for task, a, b in zip(tasks, before, right, strict=True) if a < b]
-    return {
-        "name": taker.side.name,
-        "file_bytes": taker.side.file_bytes,
-        "formats": taker.side.kind,
+    before_tokens = _numbers(first, tasks, lambda answer: answer.tokens)
+    return ModelTasks(
+        name=taker.side.name,
+        file_bytes=taker.side.file_bytes,
+        formats=taker.side.kind,
         **size_of(taker.model.architecture, taker.side),
-        "tasks": len(tasks),
-        "right": int(right.sum()),
-        "accuracy": interval(wilson(int(right.sum()), len(tasks))),
-        "by_kind": kinds,
-        "tokens": {
-            "mean": float(tokens.mean()),
-            "difference": interval(
-                estimate(tokens - _numbers(first, tasks, lambda answer: answer.tokens), ones)
-            ),
-        },
-        "cut": float(1 - _numbers(taker, tasks, lambda answer: answer.ended).mean()),
-        "beside_first": {
-            "lost": lost,
-            "won": won,
-            "difference": interval(paired_share(len(lost), len(won), len(tasks))),
-            "p": mcnemar(len(lost), len(won)),
-        },
-    }
+        tasks=len(tasks),
+        right=int(right.sum()),
+        accuracy=interval(wilson(int(right.sum()), len(tasks))),
+        by_kind=kinds,
+        tokens=AnswerTokens(float(tokens.mean()), interval(estimate(tokens - before_tokens, ones))),
+        cut=float(1 - _numbers(taker, tasks, lambda answer: answer.ended).mean()),
+        beside_first=TaskFlips(
+            lost=tuple(lost),
+            won=tuple(won),
+            difference=interval(paired_share(len(lost), len(won), len(tasks))),
+            p=mcnemar(len(lost), len(won)),
+        ),
+    )
 
 
 def _numbers(taker: Taker, tasks: Sequence[Task], of: Callable[[Answer], float]) -> Any:

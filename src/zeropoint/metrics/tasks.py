@@ -25,20 +25,9 @@ from zeropoint.models import (
     generate_together,
     in_batches,
 )
+from zeropoint.results.tasks import Answer
 
 Encode = Callable[[Sequence[str]], list[list[int]]]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """How a model answered one task."""
-
-    task: str
-    right: bool
-    text: str  # what it wrote, or the choice it took
-    reason: str  # why it is wrong, where that can be told
-    tokens: int  # generated; for likelihoods, scored
-    ended: bool  # by itself, and not at the limit
 
 
 @dataclass(frozen=True)

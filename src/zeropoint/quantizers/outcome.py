@@ -8,6 +8,7 @@ import numpy as np
 from zeropoint.plans import Choice
 from zeropoint.plans.inventory import kind_of
 from zeropoint.quantizers.records import TensorWritten
+from zeropoint.results.quantize import QuantizedTensorResult, WorstBlock
 from zeropoint.results.run_checks import ArrayRule
 from zeropoint.results.run_store import RunFolder
 
@@ -77,7 +78,8 @@ def save_run(run: RunFolder, records: Sequence[TensorWritten], choices: Iterable
     `weights_limit` and `errors_limit` (tensors,).
     """
     reasons = {choice.name: choice.reason for choice in choices}
-    run.save_table("tensors", [as_row(record, reasons.get(record.name)) for record in records])
+    rows = [as_row(record, reasons.get(record.name)) for record in records]
+    run.save_table("tensors", [row.to_json() for row in rows])
     kept = [(r.name, r.details) for r in records if r.details is not None]
     run.save_arrays(
         "hist",
@@ -91,28 +93,28 @@ def save_run(run: RunFolder, records: Sequence[TensorWritten], choices: Iterable
     )
 
 
-def as_row(record: TensorWritten, reason: str | None = None) -> dict[str, object]:
-    """Return a record as JSON can say it; with details, its worst block is in it."""
-    row: dict[str, object] = {
-        "name": record.name,
-        "shape": list(record.shape),
-        "source_format": record.source_format,
-        "format": record.format,
-        "source_bytes": record.source_bytes,
-        "bytes": record.nbytes,
-        "error": record.error,
-        "relative_error": record.relative_error if record.encoded else None,
-        "weighted": record.weighted,
-        "reason": reason,
-    }
+def as_row(record: TensorWritten, reason: str | None = None) -> QuantizedTensorResult:
+    """Return a record as a result; with details, its worst block is in it."""
     worst = record.details.worst if record.details else None
-    if worst:
-        row["worst_block"] = {
-            "row": worst.row,
-            "column": worst.column,
-            "error": worst.error,
-            "weights": worst.weights,
-            "decoded": worst.decoded,
-            "bytes": worst.data.hex(),
-        }
-    return row
+    return QuantizedTensorResult(
+        name=record.name,
+        shape=tuple(record.shape),
+        source_format=record.source_format,
+        format=record.format,
+        source_bytes=record.source_bytes,
+        bytes=record.nbytes,
+        error=record.error,
+        relative_error=record.relative_error if record.encoded else None,
+        weighted=record.weighted,
+        reason=reason,
+        worst_block=WorstBlock(
+            row=worst.row,
+            column=worst.column,
+            error=worst.error,
+            weights=worst.weights,
+            decoded=worst.decoded,
+            bytes=worst.data.hex(),
+        )
+        if worst
+        else None,
+    )
