@@ -43,11 +43,18 @@ def commands(folder: Path) -> dict[str, list[str]]:
     }
 
 
+NAMES = ("by_domain", "by_position", "by_class", "families", "free_run", "by_kind")
+
+
 def structure(value: Any, path: str = "") -> list[str]:
     """Return every key path of a JSON value with its type, in the order in which they stand.
 
-    The items of a list are one item, `[]`, with the paths of all of them.
+    The items of a list are one item, `[]`, with the paths of all of them; so are those of objects
+    whose keys are names out of the data, as `*`.
     """
+    if isinstance(value, dict) and path.endswith(NAMES):
+        lines = [line for item in value.values() for line in structure(item, f"{path}.*")]
+        return list(dict.fromkeys(lines)) or [f"{path}.*"]
     if isinstance(value, dict):
         return [line for key in value for line in structure(value[key], f"{path}.{key}")]
     if isinstance(value, list):

@@ -20,19 +20,18 @@ from zeropoint.results.divergence import Divergence, LadderLevel, LadderResult, 
 from zeropoint.results.quantize import QuantizedTensorResult
 from zeropoint.results.run_store import damaged
 from zeropoint.results.runs import Run, of_kind, read_run
+from zeropoint.studio.page import PageData
 
 SHOWN_POSITIONS = 1200  # of the texts, token by token, with both top tens
 HISTOGRAM_BINS = 64
 
 VERBS = ("measure", "quantize", "ladder", "drift", "tasks", "across")
 
-# Figures of a mark of the frontier: of a ladder's level, and of anything that was measured.
+# PageData of a mark of the frontier: of a ladder's level, and of anything that was measured.
 OF_LEVEL = ("level", "kind", "format", "bytes", "bits_per_weight", "prompt_tokens_per_second",
             "generation_tokens_per_second")  # fmt: skip
 OF_LOSS = ("kl", "perplexity", "top1", "top1_low", "top1_high", "flips", "floor", "verdict",
            "tokens")  # fmt: skip
-
-Figures = dict[str, Any]
 
 
 def open_runs(paths: Sequence[Path]) -> list[Run]:
@@ -55,7 +54,7 @@ def _runs_in(path: Path) -> list[Path]:
     return sorted(head.parent for head in path.glob("*/run.json")) or [path]
 
 
-def text_of(run: Run, positions: int = SHOWN_POSITIONS) -> list[Figures]:
+def text_of(run: Run, positions: int = SHOWN_POSITIONS) -> list[PageData]:
     """Return the texts of a measure run, one per domain: tokens, scores and both top tens.
 
     Each has `domain`, `tokens` (the pieces, context included), `first` (the position of the first
@@ -63,7 +62,7 @@ def text_of(run: Run, positions: int = SHOWN_POSITIONS) -> list[Figures]:
     Chunks of a domain are taken until `positions` scores are reached over all domains.
     """
     pieces = _pieces(run)
-    found: dict[str, Figures] = {}
+    found: dict[str, PageData] = {}
     domains = list(run.found(MeasureResult).by_domain) or ["text"]
     each = max(positions // len(domains), 1)
     for index in range(run.folder.chunks_done()):
@@ -77,7 +76,7 @@ def text_of(run: Run, positions: int = SHOWN_POSITIONS) -> list[Figures]:
 
 def _cut_text(
     arrays: Mapping[str, Any], domain: str, count: int, pieces: Mapping[int, str]
-) -> Figures:
+) -> PageData:
     first, tokens = int(arrays["first"]), arrays["tokens"]
     count = min(count, int(arrays["kl"].size))
     ids = arrays["top_ids"][:count].astype(np.int32)
@@ -137,13 +136,13 @@ def level_of(run: Run) -> LadderLevel:
     )
 
 
-def marks_of(levels: Sequence[LadderLevel]) -> list[Figures]:
+def marks_of(levels: Sequence[LadderLevel]) -> list[PageData]:
     """Return levels as the figure of the frontier takes them."""
     rows = [level.to_json() for level in levels]
     return [{key: row.get(key) for key in (*OF_LEVEL, *OF_LOSS)} for row in rows]
 
 
-def losses_of(run: Run) -> Figures:
+def losses_of(run: Run) -> PageData:
     """Return the rows of the interval plot: everything, domains, classes of token."""
     found = run.found(MeasureResult)
     groups: list[tuple[str, str, Divergence]] = [("everything", "", found)]
@@ -225,10 +224,10 @@ class TensorEvidence:
         """The tensor's kind, blk.*.attn_v."""
         return inventory.kind_of(self.found.name)
 
-    def as_page_data(self) -> Figures:
+    def as_page_data(self) -> PageData:
         """Return the tensor as the figures take it."""
         row, block = self.found, self.found.worst_block
-        data: Figures = {
+        data: PageData = {
             key: getattr(row, key)
             for key in ("name", "shape", "format", "source_format", "bytes", "relative_error",
                         "reason", "weighted")

@@ -23,7 +23,7 @@ from zeropoint.quantizers import quantize
 from zeropoint.quantizers.outliers import matrices
 from zeropoint.quantizers.slabs import cut
 from zeropoint.studio import weights
-from zeropoint.studio.evidence import Figures
+from zeropoint.studio.page import PageData
 
 KEPT = 4  # models open at a time
 OUTLIERS = 32  # of a tensor, listed
@@ -44,7 +44,7 @@ class Opened:
         self.total = sum(info.elements for info in self.matrices.values())
         self.done = 0  # weights that the scan has read
         self.problem: str | None = None  # why it ended early
-        self._seen: dict[str, Figures] = {}
+        self._seen: dict[str, PageData] = {}
         self._lock = threading.Lock()
         self._scan: threading.Thread | None = None
 
@@ -59,12 +59,12 @@ class Opened:
         names = [n for n in self.matrices if n.startswith("blk.")] or list(self.matrices) or [""]
         return names[len(names) // 2]
 
-    def outline(self) -> list[Figures]:
+    def outline(self) -> list[PageData]:
         """Return every tensor as the header describes it, and as it was seen if it was read.
 
         Layers come in the order in which they are computed, whatever the file's.
         """
-        rows: list[Figures] = [
+        rows: list[PageData] = [
             {
                 "index": index,
                 "name": info.name,
@@ -80,7 +80,7 @@ class Opened:
         ]  # fmt: skip
         return sorted(rows, key=lambda row: _place(row["name"]))
 
-    def look_at(self, info: TensorInfo) -> Figures:
+    def look_at(self, info: TensorInfo) -> PageData:
         """Return the figures of one matrix, read now if it was not yet."""
         known = self._seen.get(info.name)
         if known is None:
@@ -95,7 +95,7 @@ class Opened:
                 self._scan.start()
         return self.done >= self.total
 
-    def seen(self) -> list[Figures]:
+    def seen(self) -> list[PageData]:
         """Return the figures of all matrices. Call it when `scan` says that they are there."""
         return [self._seen[name] for name in self.matrices]
 
@@ -162,7 +162,7 @@ def stamps(checkpoint: Checkpoint) -> list[tuple[int, ...]] | None:
     return [(s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns) for s in found]
 
 
-def outliers(model: Opened, info: TensorInfo) -> list[Figures]:
+def outliers(model: Opened, info: TensorInfo) -> list[PageData]:
     """Return the weights of a matrix that stand out most: row, column, value, the largest first."""
     seen = model.look_at(info)
     limit = _threshold(np.asarray(seen["counts"]), float(seen["limit"]))
@@ -191,7 +191,7 @@ def _threshold(counts: "np.ndarray[Any, Any]", limit: float) -> float:
     return float(reached[-1]) * limit / half if reached.size else 0.0
 
 
-def block_of(model: Opened, info: TensorInfo, row: int, column: int, name: str | None) -> Figures:
+def block_of(model: Opened, info: TensorInfo, row: int, column: int, name: str | None) -> PageData:
     """Return the block of a row that holds a column: its weights and what a format makes of them.
 
     Without a name it is the file's own format, and weights are what it decodes to. `levels` are

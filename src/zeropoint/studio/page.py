@@ -24,10 +24,12 @@ from html import escape
 from importlib import resources
 from math import isfinite
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 GENERATOR = '<meta name="generator" content="zeropoint">\n'
+PageData = dict[str, Any]  # the JSON that a page gives its scripts
 STATIC = resources.files("zeropoint.studio") / "static"
 
 _IMPORT = re.compile(r'^import (?:\* as (\w+)|\{([^}]*)\})\s+from "\./(\w+)\.js";$', re.MULTILINE)

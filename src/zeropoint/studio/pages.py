@@ -15,11 +15,10 @@ from zeropoint.errors import CheckpointError
 from zeropoint.results.divergence import MeasureResult
 from zeropoint.results.runs import Run, read_head, read_run
 from zeropoint.studio import evidence, walk, weights
-from zeropoint.studio.evidence import Figures
 from zeropoint.studio.html import Raw, figure, number, section, size, table, text
 from zeropoint.studio.library import Entry, Library
 from zeropoint.studio.opened import Opened
-from zeropoint.studio.page import GENERATOR, pack, static_text
+from zeropoint.studio.page import GENERATOR, PageData, pack, static_text
 from zeropoint.studio.report import report_of
 
 # What a block can be opened in: what files hold, and plain integers and tables beside it.
@@ -83,7 +82,7 @@ def top(kicker: str, title: object, lead: str) -> str:
     return (
         f'<header class="top"><p class="kicker">{escape(kicker)}</p><h1>{text(title)}</h1>'
         f'<p class="lead">{escape(lead)}</p>'
-        "<noscript><p>Figures of the studio need scripts.</p></noscript></header>"
+        "<noscript><p>PageData of the studio need scripts.</p></noscript></header>"
     )
 
 
@@ -311,7 +310,7 @@ def walk_page(
             "reading", "f-reading", "Reading the model", "The walk opens when it is done."
         )
         return page("The walk", here, f"{body}<main>{wait}</main>{FOOT}", {"id": entry.id})
-    data: Figures = {"model": weights.describe_model(model.checkpoint)}
+    data: PageData = {"model": weights.describe_model(model.checkpoint)}
     data["tensors"] = weights.finish(model.checkpoint, model.seen())
     data = walk.completed(data | walk.from_runs(runs))
     return page("The walk", here, asked + inside(static_text("walk.html")), data, "walk")

@@ -18,7 +18,7 @@ from zeropoint.metrics.measurement import measure_chunks
 from zeropoint.models import LanguageModel
 from zeropoint.models.generation import Token, generate
 from zeropoint.plans import inventory
-from zeropoint.studio.weights import Figures
+from zeropoint.studio.page import PageData
 
 KINDS = (("attn_q", "attn_qkv"), ("ffn_gate", "ffn_up"), ("ffn_down",))
 PRODUCT_WEIGHTS = 5120  # of a matrix that a page carries
@@ -48,7 +48,7 @@ def run_passes(
     checkpoint: Checkpoint,
     model: LanguageModel,
     quant: LanguageModel | None,
-    seen: Sequence[Figures],
+    seen: Sequence[PageData],
     texts: Sequence[I32],
 ) -> Iterator[Step]:
     """Yield `products`, `ablations` and, with a quant, `answers`."""
@@ -64,7 +64,7 @@ def run_passes(
         )
 
 
-def products(checkpoint: Checkpoint, model: LanguageModel, prompt: str) -> list[Figures]:
+def products(checkpoint: Checkpoint, model: LanguageModel, prompt: str) -> list[PageData]:
     """Return some rows of three matrices, and what reached them at the last token of a prompt."""
     names = [name for kinds in KINDS if (name := _of_kind(model, kinds))]
     inputs, token, position = inputs_of(model, names, prompt)
@@ -116,7 +116,7 @@ def _of_kind(model: LanguageModel, kinds: Sequence[str]) -> str | None:
     return None
 
 
-def _rows(checkpoint: Checkpoint, name: str) -> Figures:
+def _rows(checkpoint: Checkpoint, name: str) -> PageData:
     info = checkpoint.tensors[name]
     count = max(2, min(MOST_ROWS, PRODUCT_WEIGHTS // info.columns, info.rows))
     rows = [int(row) for row in np.linspace(0, info.rows - 1, count)]
@@ -135,8 +135,8 @@ def _rows(checkpoint: Checkpoint, name: str) -> Figures:
 
 
 def ablations(
-    checkpoint: Checkpoint, model: LanguageModel, seen: Sequence[Figures], texts: Sequence[I32]
-) -> Figures:
+    checkpoint: Checkpoint, model: LanguageModel, seen: Sequence[PageData], texts: Sequence[I32]
+) -> PageData:
     """Set single weights to 0, one at a time, and measure what the model then says."""
     chunks = [Chunk("text", tokens) for tokens in texts]
     prompt = PROMPTS[0]
@@ -152,21 +152,23 @@ def ablations(
     }
 
 
-def places(checkpoint: Checkpoint, model: LanguageModel, seen: Sequence[Figures]) -> list[Figures]:
+def places(
+    checkpoint: Checkpoint, model: LanguageModel, seen: Sequence[PageData]
+) -> list[PageData]:
     """Return the weights to take out: the largest of the most uneven matrices, some ordinary."""
     matrices = model.matrices()
     known = [f for f in seen if len(matrices.get(str(f["name"]), ())) == 2
              and f["name"] != model.architecture.output]  # fmt: skip
-    ranked = sorted(known, key=lambda f: -abs(f["largest"]) / (f["rms"] or 1))  # type: ignore
+    ranked = sorted(known, key=lambda f: -abs(f["largest"]) / (f["rms"] or 1))
     found = []
     for index, figures in enumerate(ranked[: REMOVED + ORDINARY]):
         name, ordinary = str(figures["name"]), index >= REMOVED
         info = checkpoint.tensors[name]
-        row = info.rows // 2 if ordinary else int(figures["row"])  # type: ignore[call-overload]
-        column = info.columns // 2 if ordinary else int(figures["column"])  # type: ignore
+        row = info.rows // 2 if ordinary else int(figures["row"])
+        column = info.columns // 2 if ordinary else int(figures["column"])
         block = checkpoint.read_rows(name, row, row + 1)
         value = float(kernels.decode(info.format, block.data).reshape(-1)[column])
-        ratio = abs(value) / float(figures["rms"])  # type: ignore[arg-type]
+        ratio = abs(value) / float(figures["rms"])
         found.append({"tensor": name, "row": row, "column": column, "value": value,
                       "ratio": ratio, "ordinary": ordinary})  # fmt: skip
     return found
@@ -175,15 +177,15 @@ def places(checkpoint: Checkpoint, model: LanguageModel, seen: Sequence[Figures]
 def without(
     checkpoint: Checkpoint,
     model: LanguageModel,
-    place: Figures,
+    place: PageData,
     chunks: Sequence[Chunk],
     prompt: str,
-) -> Figures:
+) -> PageData:
     """Measure the model with one weight 0 against itself, and let it write."""
     name = str(place["tensor"])
     stored = checkpoint.read(name)
     weights = kernels.decode(stored.format, stored.data).reshape(stored.shape).copy()
-    weights[place["row"], place["column"]] = 0  # type: ignore[index]
+    weights[place["row"], place["column"]] = 0
     changed = QuantizedTensor(
         FORMATS["F32"], stored.shape, weights.reshape(-1, 1).view(np.uint8).reshape(-1, 4)
     )

@@ -37,8 +37,8 @@ from zeropoint.plans.subjects import (
 )
 from zeropoint.plans.typical import is_size
 from zeropoint.studio.asking import Words, flag_in, list_in, number_in, text_in, whole_in
-from zeropoint.studio.evidence import Figures
 from zeropoint.studio.library import Entry, Library
+from zeropoint.studio.page import PageData
 
 KEPT = 8  # models whose headers are remembered
 MODELS, FORMATS, DEVICES = 8, 12, 64  # at a time
@@ -56,7 +56,7 @@ class Planner:
         self._evidence: tuple[object, Evidence] = (None, Evidence())
         self._lock = threading.Lock()
 
-    def offered(self) -> Figures:
+    def offered(self) -> PageData:
         """Return what the pages let people choose from."""
         offered = here.every_device()
         return {
@@ -68,7 +68,7 @@ class Planner:
             "batches": BATCHES,
         }
 
-    def answer(self, words: Words) -> Figures:
+    def answer(self, words: Words) -> PageData:
         """Return a plan as `--json` prints it, and for each result what could be turned."""
         subjects, options = self._asked(words)
         found = plan(*subjects, device=self._devices(words), **options)
@@ -79,7 +79,7 @@ class Planner:
         ]
         return record
 
-    def speeds(self, words: Words) -> Figures:
+    def speeds(self, words: Words) -> PageData:
         """Return roofs, points of one model in several formats, and what was timed here."""
         subjects, options = self._asked(words)
         question, (subject, named) = ask(options), subjects[0]
@@ -173,9 +173,11 @@ class Planner:
         return fresh
 
 
-def arithmetic(subject: Subject, formats: Sequence[str | None], where: Sequence[Device]) -> Figures:
+def arithmetic(
+    subject: Subject, formats: Sequence[str | None], where: Sequence[Device]
+) -> PageData:
     """Return what happens in the arithmetic, by device and format of the model."""
-    found: Figures = {}
+    found: PageData = {}
     for to in formats:
         made = requantized(subject, canonical(to)) if to else subject.source
         usual = target_format(mostly(made.tensors.values()))

@@ -11,8 +11,8 @@ from zeropoint.errors import ZeropointError
 from zeropoint.studio import planned
 from zeropoint.studio.answers import as_html, as_line
 from zeropoint.studio.asking import Words, body_of
-from zeropoint.studio.evidence import Figures
 from zeropoint.studio.library import Library
+from zeropoint.studio.page import PageData
 from zeropoint.studio.planner import Planner
 
 
@@ -49,7 +49,7 @@ class PlannerRoutes:
         return await self._answered(request, self.planner.speeds)
 
     @staticmethod
-    async def _answered(request: Request, of: Callable[[Words], Figures]) -> Response:
+    async def _answered(request: Request, of: Callable[[Words], PageData]) -> Response:
         """Answer a question of a page; that it makes no sense is an answer too, as on a stream."""
         words = await body_of(request)
         try:

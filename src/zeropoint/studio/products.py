@@ -25,9 +25,9 @@ from zeropoint.plans.here import named
 from zeropoint.plans.multiply import multiplication
 from zeropoint.quantizers import quantize
 from zeropoint.studio.asking import text_in, whole_in
-from zeropoint.studio.evidence import Figures
 from zeropoint.studio.library import Entry
 from zeropoint.studio.opened import Opened
+from zeropoint.studio.page import PageData
 from zeropoint.studio.worker import Worker
 
 LARGEST_BLOCK = 512  # bytes; blocks of more are whole rows, and not shown byte by byte
@@ -79,7 +79,7 @@ def asked(words: Mapping[str, Any], info: TensorInfo) -> Asked:
 
 async def steps(
     worker: Worker, entry: Entry, model: Opened, info: TensorInfo, asked: Asked
-) -> AsyncIterator[Figures]:
+) -> AsyncIterator[PageData]:
     """Yield the product as the last of some records; those before say what is waited for."""
     if asked.kind == "text":
         words = {"model": str(entry.path), "tensor": info.name, "row": asked.row,
@@ -95,7 +95,7 @@ async def steps(
     yield await run_in_threadpool(product_of, model.checkpoint, info, asked, inputs)
 
 
-def product_of(checkpoint: Checkpoint, info: TensorInfo, asked: Asked, inputs: Inputs) -> Figures:
+def product_of(checkpoint: Checkpoint, info: TensorInfo, asked: Asked, inputs: Inputs) -> PageData:
     """Return a row's product: one unit in full, and the totals of all. Raises FormatError."""
     stored = checkpoint.read_rows(info.name, asked.row, asked.row + 1)
     if asked.format:
@@ -106,7 +106,7 @@ def product_of(checkpoint: Checkpoint, info: TensorInfo, asked: Asked, inputs: I
     first = asked.unit * UNIT
     here = slice(first, min(first + UNIT, info.columns))
     u = asked.unit
-    figures: Figures = {
+    figures: PageData = {
         "row": asked.row, "unit": u, "columns": info.columns, "first": first,
         "format": stored.format.name, "bits_per_weight": stored.format.bits_per_weight,
         "kept_as": kernels.pack(stored).format, "variant": kernels.variant(),
@@ -132,7 +132,7 @@ def product_of(checkpoint: Checkpoint, info: TensorInfo, asked: Asked, inputs: I
     }
 
 
-def block_of(stored: QuantizedTensor, column: int) -> Figures | None:
+def block_of(stored: QuantizedTensor, column: int) -> PageData | None:
     """Return the bytes of the block with this column, and what each of their bits changes.
 
     `owners`: for each bit (of each byte the lowest first) how many weights it changes.
@@ -237,6 +237,6 @@ def token_of(checkpoint: Checkpoint, text: str, rows: int) -> tuple[int, str]:
     return rows // 2, known[rows // 2] if rows // 2 < len(known) else f"#{rows // 2}"
 
 
-def ways(device: str, format: str) -> Figures:
+def ways(device: str, format: str) -> PageData:
     """Return what `explain multiply` tells. Raises FormatError, RecipeError for unknown names."""
     return asdict(multiplication(named(device), find_format(format)))

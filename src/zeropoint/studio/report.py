@@ -15,9 +15,8 @@ from zeropoint.results.interval import Interval
 from zeropoint.results.quantize import QuantizeResult
 from zeropoint.results.runs import Run
 from zeropoint.studio import evidence, step_sections
-from zeropoint.studio.evidence import Figures
 from zeropoint.studio.html import Raw, facts, figure, number, percent, section, size, table, text
-from zeropoint.studio.page import self_contained
+from zeropoint.studio.page import PageData, self_contained
 from zeropoint.studio.sections import (
     bigger_or_smaller,
     frontier,
@@ -125,7 +124,7 @@ def verdict(
     quantize: Run | None,
     levels: Sequence[LadderLevel],
     steps: Steps,
-    sizes: Sequence[Figures],
+    sizes: Sequence[PageData],
 ) -> Raw:
     """Section 1: one sentence, and a few figures that lead on."""
     others: list[str] = []
@@ -274,7 +273,7 @@ def method(runs: Sequence[Run]) -> Raw:
     )
 
 
-def raw(run: Run) -> Figures:
+def raw(run: Run) -> PageData:
     """Return what run.json says, tables of tensors left out."""
     return {
         "name": run.path.name,

@@ -185,7 +185,7 @@ class Routes:
         answer.headers.update(saved)
         return answer
 
-    # Figures
+    # PageData
 
     def describe(self, request: Request) -> Response:
         return as_json(weights.describe_model(self._model(request)[1].checkpoint))

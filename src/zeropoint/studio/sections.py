@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from zeropoint.results.divergence import LadderLevel, MeasureResult
 from zeropoint.results.interval import Interval
-from zeropoint.studio.evidence import Figures, Position, TensorEvidence
+from zeropoint.studio.evidence import Position, TensorEvidence
 from zeropoint.studio.html import (
     Raw,
     figure,
@@ -17,6 +17,7 @@ from zeropoint.studio.html import (
     text,
     wide,
 )
+from zeropoint.studio.page import PageData
 
 
 def where_bytes(tensors: Sequence[TensorEvidence]) -> Raw:
@@ -112,7 +113,7 @@ def interval(figure: Interval) -> str:
     return f"{number(figure.ends[0], 3)} … {number(figure.ends[1], 3)}"
 
 
-def on_what_text(texts: Sequence[Figures], worst: Sequence[Position]) -> Raw:
+def on_what_text(texts: Sequence[PageData], worst: Sequence[Position]) -> Raw:
     """Section 5: the text itself, and the positions where most was lost."""
     shown = sum(len(found["kl"]) for found in texts)
     rows = [(w.domain, w.context, w.target, number(w.kl, 3), w.reference, w.quant) for w in worst]
@@ -238,7 +239,7 @@ def frontier(levels: Sequence[LadderLevel]) -> Raw:
     )
 
 
-def bigger_or_smaller(scales: Sequence[Figures]) -> Raw:
+def bigger_or_smaller(scales: Sequence[PageData]) -> Raw:
     """Section 10: different models by memory, on scales that may be compared between models."""
     parts: list[str] = []
     for scale in scales:
@@ -276,7 +277,7 @@ def bigger_or_smaller(scales: Sequence[Figures]) -> Raw:
     )
 
 
-def said_of_sizes(scales: Sequence[Figures]) -> str:
+def said_of_sizes(scales: Sequence[PageData]) -> str:
     """Return which model is best on the first scale, and which cannot be told from it."""
     if not scales:
         return ""

@@ -12,7 +12,7 @@ from zeropoint.results.divergence import MeasureResult
 from zeropoint.results.interval import Interval
 from zeropoint.results.runs import Run
 from zeropoint.results.tasks import AcrossResult, ModelCompared, ModelTasks, TasksResult
-from zeropoint.studio.evidence import Figures
+from zeropoint.studio.page import PageData
 
 BETWEEN = "These may be compared between models: all of them did the same."
 WITHIN = (
@@ -23,15 +23,15 @@ Find = Callable[[str, int], Shape | None]  # by a file's name and size
 Row = ModelCompared | ModelTasks
 
 
-def series_of(runs: Iterable[Run], find: Find) -> list[Figures]:
+def series_of(runs: Iterable[Run], find: Find) -> list[PageData]:
     """Return every scale that runs have, those between models first, the newest run first.
 
     A point has `name`, `line` (which model it is), `bits`, `file_bytes`, `cache` (what its layers
     keep of a position), and `mean`, `low`, `high` of what was measured; `group`: letters, where a
     paired test told points apart. `find` gives the shape of a file that a run says too little of.
     """
-    between: list[Figures] = []
-    within: dict[tuple[object, ...], Figures] = {}
+    between: list[PageData] = []
+    within: dict[tuple[object, ...], PageData] = {}
     for run in runs:
         if isinstance(run.result, AcrossResult):
             between = [*across(run, run.result, find), *between]
@@ -43,12 +43,12 @@ def series_of(runs: Iterable[Run], find: Find) -> list[Figures]:
     return [*between, *reversed(several)]
 
 
-def scales_of(runs: Iterable[Run]) -> list[Figures]:
+def scales_of(runs: Iterable[Run]) -> list[PageData]:
     """Return what of runs may be compared between models, from the runs alone."""
     return [scale for scale in series_of(runs, lambda *_: None) if scale["between"]]
 
 
-def across(run: Run, found: AcrossResult, find: Find) -> Iterator[Figures]:
+def across(run: Run, found: AcrossResult, find: Find) -> Iterator[PageData]:
     """Yield the scales of one run of `compare` without --ref."""
     rows = found.results
     yield from _scale(run, "nats", [(row, row.text.nats_per_byte) for row in rows], find)
@@ -59,7 +59,7 @@ def across(run: Run, found: AcrossResult, find: Find) -> Iterator[Figures]:
     yield from _scale(run, "chains", last, find)
 
 
-def tasks(run: Run, found: TasksResult, find: Find) -> Iterator[Figures]:
+def tasks(run: Run, found: TasksResult, find: Find) -> Iterator[PageData]:
     """Yield the scale of one run of `tasks`."""
     yield from _scale(run, "tasks", [(row, row.accuracy) for row in found.models], find)
 
@@ -73,7 +73,7 @@ TITLES = {
 
 def _scale(
     run: Run, metric: str, reached: Sequence[tuple[Row, Interval]], find: Find
-) -> Iterator[Figures]:
+) -> Iterator[PageData]:
     """Yield the scale of a figure that several models of a run have."""
     points = [
         _point(row, figure, run, find) | {"group": _letters(row) if metric == "nats" else ""}
@@ -91,13 +91,13 @@ def _letters(row: Row) -> str:
     return row.text.group if isinstance(row, ModelCompared) else ""
 
 
-def _point(row: Row, figure: Interval, run: Run, find: Find) -> Figures:
+def _point(row: Row, figure: Interval, run: Run, find: Find) -> PageData:
     bits, nbytes = row.bits_per_weight, row.file_bytes
     for side in run.inputs.models:
         if not bits and side.name == row.name and side.bits_per_weight > 0:
             bits = side.bits_per_weight
     weights = row.weights or (round(8 * nbytes / bits) if bits else None)
-    cache: Sequence[Figures] | None = None
+    cache: Sequence[PageData] | None = None
     if row.cache is not None:
         cache = [kind.to_json() for kind in row.cache]
     line = row.shape
@@ -117,7 +117,7 @@ def _point(row: Row, figure: Interval, run: Run, find: Find) -> Figures:
 
 
 def _add_measured(
-    within: dict[tuple[object, ...], Figures], run: Run, found: MeasureResult, find: Find
+    within: dict[tuple[object, ...], PageData], run: Run, found: MeasureResult, find: Find
 ) -> None:
     """Put a measured quant beside the others of its reference, text and context."""
     quant, reference = run.inputs.quant, run.inputs.reference
@@ -139,7 +139,7 @@ def _add_measured(
     series["points"] = [p for p in series["points"] if p["name"] != point["name"]] + [point]
 
 
-def kept(shape: Shape) -> Sequence[Figures]:
+def kept(shape: Shape) -> Sequence[PageData]:
     """Return what a shape's layers keep of a position in 16 bits."""
     return [
         {"layers": count, "bytes": 2 * (layer.keys + layer.values + layer.indexer),

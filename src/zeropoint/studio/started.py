@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from zeropoint.studio.evidence import Figures
 from zeropoint.studio.html import Raw, figure
 from zeropoint.studio.library import Library
+from zeropoint.studio.page import PageData
 from zeropoint.studio.pages import FOOT, page, rail, top
 from zeropoint.studio.starting import FORMS, forms_for
 
@@ -22,7 +22,7 @@ def jobs_page(library: Library) -> str:
     return page("Jobs", rail(library, "/jobs"), body, data)
 
 
-def start_here(library: Library, verbs: Sequence[str], title: str) -> tuple[Raw, Figures]:
+def start_here(library: Library, verbs: Sequence[str], title: str) -> tuple[Raw, PageData]:
     """Return the figure that starts these verbs, and its data for the page."""
     if not library.listing().of("model"):
         return NO_MODEL, {}

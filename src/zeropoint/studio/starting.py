@@ -18,9 +18,9 @@ from zeropoint.errors import CheckpointError
 from zeropoint.plans import PRESETS
 from zeropoint.results.run_store import RunFolder, has_begun
 from zeropoint.studio.asking import flag_in, list_in, text_in, whole_in
-from zeropoint.studio.evidence import Figures
 from zeropoint.studio.jobs import Command
 from zeropoint.studio.library import Entry, Kind, Library, id_of
+from zeropoint.studio.page import PageData
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 LEVELS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.,]{0,199}", re.ASCII)
@@ -123,13 +123,13 @@ FORMS = {
 REPORT = ("/report?run={id}", "its report")
 
 
-def forms_for(library: Library, verbs: Sequence[str]) -> list[Figures]:
+def forms_for(library: Library, verbs: Sequence[str]) -> list[PageData]:
     """Return the forms of these verbs, with what lies in the root to choose from."""
     return [{"verb": verb, "does": FORMS[verb].does, "fields": [
         _control(field, library) for field in FORMS[verb].fields]} for verb in verbs]  # fmt: skip
 
 
-def _control(field: Field, library: Library) -> Figures:
+def _control(field: Field, library: Library) -> PageData:
     """Return a field as pages draw it."""
     kind, usual, options = LISTED.get(field.kind), field.usual, [*field.options]
     if kind:

@@ -29,7 +29,7 @@ from zeropoint.results.tasks import (
     TaskAsked,
     TasksResult,
 )
-from zeropoint.studio.evidence import Figures
+from zeropoint.studio.page import PageData
 from zeropoint.studio.steps_shown import (
     ANSWER,
     AnsweredTask,
@@ -152,7 +152,7 @@ def _by_character(found: TextsCompared) -> WayShown:
     return WayShown(curve, found.split_characters, None, found.same_answer)
 
 
-def _texts(run: Run, tokens: int) -> Iterator[Figures]:
+def _texts(run: Run, tokens: int) -> Iterator[PageData]:
     """The texts of a run side by side, with KL along both of them, up to so many tokens."""
     table = run.folder.load_records("pairs", TextPair)
     done = run.folder.chunks_done()
@@ -162,7 +162,7 @@ def _texts(run: Run, tokens: int) -> Iterator[Figures]:
         left[row.way] -= len(left) * sum(map(len, pieces or (row.reference, row.quant)))
         if left[row.way] < 0:
             continue
-        found: Figures = {
+        found: PageData = {
             key: getattr(row, key) for key in ("way", "prompt", "split", "met_again", "same_answer")
         }
         if pieces:

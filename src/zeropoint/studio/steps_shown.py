@@ -8,7 +8,7 @@ from zeropoint.results.drift import Compounding, FreeRun, MedianDivergence
 from zeropoint.results.interval import Interval
 from zeropoint.results.runs import Run
 from zeropoint.results.tasks import Answer, HarnessScores, ModelTasks, TaskAsked
-from zeropoint.studio.evidence import Figures
+from zeropoint.studio.page import PageData
 
 ANSWER = 4000  # characters of one answer
 
@@ -31,7 +31,7 @@ class DriftShown:
     unit: str  # token or character
     prompts: int
     ways: "Mapping[str, WayShown]"
-    texts: list[Figures]  # side by side, as the figure takes them
+    texts: list[PageData]  # side by side, as the figure takes them
     title: str = ""
     label: str = ""
 
@@ -40,7 +40,7 @@ class DriftShown:
         """Tokens or characters of the longest curve."""
         return max(way.curve.at[-1] for way in self.ways.values())
 
-    def as_page_data(self) -> Figures:
+    def as_page_data(self) -> PageData:
         """Return the texts as the figures take them."""
         written = len(self.ways) * self.prompts
         return {
@@ -80,7 +80,7 @@ class WayShown:
         """What adds up; nothing for models whose tokens differ."""
         return self.found.compounding if self.found else ()
 
-    def as_page_data(self) -> Figures:
+    def as_page_data(self) -> PageData:
         """Return the texts as the figures take them."""
         if self.found is not None:
             flips = self.found.flips_per_token.to_json()
@@ -101,7 +101,7 @@ class ChainsShown:
     title: str = ""
     label: str = ""
 
-    def as_page_data(self) -> Figures:
+    def as_page_data(self) -> PageData:
         """Return the chains as the figure takes them."""
         return {**_named(self), **self.found.to_json()}
 
@@ -118,7 +118,7 @@ class AnsweredTask:
         """What became of each model's answer: kept, lost, won or neither."""
         return [_OUTCOMES[self.answers[0].right, one.right] for one in self.answers]
 
-    def as_page_data(self) -> Figures:
+    def as_page_data(self) -> PageData:
         """Return the task as the figure takes it."""
         return {
             **self.asked.to_json(),
@@ -138,7 +138,7 @@ class TasksShown:
     models: Sequence[ModelTasks]
     tasks: list[AnsweredTask]
 
-    def as_page_data(self) -> Figures:
+    def as_page_data(self) -> PageData:
         """Return the tasks as the figure takes them."""
         return {
             "run": self.run,
@@ -155,7 +155,7 @@ class ScoresShown:
     run: str
     models: Sequence[HarnessScores]
 
-    def as_page_data(self) -> Figures:
+    def as_page_data(self) -> PageData:
         """Return the scores as JSON."""
         return {"run": self.run, "models": [one.to_json() for one in self.models]}
 
@@ -172,14 +172,14 @@ class Steps:
     def __bool__(self) -> bool:
         return any(vars(self).values())
 
-    def as_page_data(self) -> Figures:
+    def as_page_data(self) -> PageData:
         """Return what there is as the figures take it; each part is left out if it is empty."""
         return {
             key: [one.as_page_data() for one in shown] for key, shown in vars(self).items() if shown
         }
 
 
-def _named(one: DriftShown | ChainsShown) -> Figures:
+def _named(one: DriftShown | ChainsShown) -> PageData:
     return {
         "id": one.id,
         "name": one.name,

@@ -19,23 +19,22 @@ from zeropoint.plans import bits_per_weight, inventory
 from zeropoint.quantizers.details import Histogram
 from zeropoint.quantizers.outliers import matrices
 from zeropoint.quantizers.slabs import cut
+from zeropoint.studio.page import PageData
 
 PIECE = 256  # weights of a row that a page carries
 BINS = 128  # of a histogram of a tensor with pieces; half of them for the others
 CHOSEN = 10  # tensors with pieces at most
-
-Figures = dict[str, object]
 
 
 @dataclass(frozen=True)
 class TensorSeen:
     """One matrix has been read."""
 
-    figures: Figures
+    figures: PageData
     done: int  # weights so far
 
 
-def describe_model(checkpoint: Checkpoint) -> Figures:
+def describe_model(checkpoint: Checkpoint) -> PageData:
     """Return what a page says of the file: name, parameters, bytes, layers, formats."""
     infos = list(checkpoint.tensors.values())
     outline = inventory.outline(checkpoint.metadata)
@@ -63,7 +62,7 @@ def look(checkpoint: Checkpoint, *, threads: int | None = None) -> Iterator[Tens
         yield TensorSeen(look_at(checkpoint, info, threads=threads), done)
 
 
-def look_at(checkpoint: Checkpoint, info: TensorInfo, *, threads: int | None = None) -> Figures:
+def look_at(checkpoint: Checkpoint, info: TensorInfo, *, threads: int | None = None) -> PageData:
     """Read one matrix: its shape, spread, largest weight and histogram.
 
     Raises CheckpointError where a weight is NaN or infinite: such a tensor has no spread.
@@ -99,7 +98,7 @@ def look_at(checkpoint: Checkpoint, info: TensorInfo, *, threads: int | None = N
     }
 
 
-def finish(checkpoint: Checkpoint, seen: Sequence[Figures]) -> list[Figures]:
+def finish(checkpoint: Checkpoint, seen: Sequence[PageData]) -> list[PageData]:
     """Choose the tensors that a page carries pieces of, and read those."""
     chosen = choose(seen)
     return [
@@ -112,25 +111,25 @@ def finish(checkpoint: Checkpoint, seen: Sequence[Figures]) -> list[Figures]:
     ]
 
 
-def choose(seen: Sequence[Figures]) -> set[str]:
+def choose(seen: Sequence[PageData]) -> set[str]:
     """Return the tensors with the most outstanding weights, and one of each kind in the middle."""
 
-    def ratio(figures: Figures) -> float:
+    def ratio(figures: PageData) -> float:
         rms = figures["rms"]
-        return abs(figures["largest"]) / rms if rms else 0.0  # type: ignore[arg-type]
+        return abs(figures["largest"]) / rms if rms else 0.0
 
     outstanding = sorted(seen, key=ratio, reverse=True)[:3]
-    middle: dict[str, Figures] = {}
+    middle: dict[str, PageData] = {}
     for figures in (*seen[len(seen) // 2 :], *seen[: len(seen) // 2]):
         middle.setdefault(str(figures["kind"]), figures)
     names = [str(figures["name"]) for figures in (*outstanding, *middle.values())]
     return set(list(dict.fromkeys(names))[:CHOSEN])
 
 
-def pieces(checkpoint: Checkpoint, figures: Figures) -> list[Figures]:
+def pieces(checkpoint: Checkpoint, figures: PageData) -> list[PageData]:
     """Return two pieces of rows: one with the largest weight of the tensor, and an ordinary one."""
     info = checkpoint.tensors[str(figures["name"])]
-    row, column = int(figures["row"]), int(figures["column"])  # type: ignore[call-overload]
+    row, column = int(figures["row"]), int(figures["column"])
     start = column // PIECE * PIECE
     if start + PIECE > info.columns:
         start = max(info.columns - PIECE, 0)
