@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from zeropoint.metrics.measuring import Measurement
     from zeropoint.metrics.measuring import Text as TextRead
     from zeropoint.metrics.sides import Side
-    from zeropoint.metrics.speed import Speed
     from zeropoint.models import LanguageModel
+    from zeropoint.results.bench import QuickSpeed
     from zeropoint.results.divergence import MeasureResult
     from zeropoint.results.run_store import RunFolder
     from zeropoint.results.side import MadeInMemory
@@ -226,7 +226,7 @@ class Reference:
 
     def level(
         self, copy: "Copy", run: Path | None, shown: tuple[Progress, bool]
-    ) -> "tuple[MeasureResult, Speed | None]":
+    ) -> "tuple[MeasureResult, QuickSpeed | None]":
         """Measure the reference's own quant, made in memory; time it if it has kernels.
 
         What a run folder holds in full is read and not made again.

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from zeropoint.metrics.chain_families import FAMILIES, LEVELS, TITLES, Chain, make_chain
 from zeropoint.metrics.chain_figures import Scored, join, pair_figures, score
@@ -18,8 +17,7 @@ from zeropoint.metrics.chains import (
     write_examples,
 )
 from zeropoint.models import TOGETHER, LanguageModel
-from zeropoint.results.chains import ChainFamily, ChainsResult
-from zeropoint.results.run_checks import DAMAGE, string, whole_number
+from zeropoint.results.chains import ChainAnswers, ChainFamily, ChainsResult
 from zeropoint.results.run_store import RunFolder, damaged
 
 ALL_FAMILIES = tuple(FAMILIES)
@@ -161,41 +159,37 @@ class Chaining:
         if self.run is None:
             return
         chains = self.chains(family)
-        self.run.save_table(
-            f"chains-{family}",
-            {
-                "title": TITLES[family],
-                "level": self.levels[family],
-                "heads": [chain.head for chain in chains],
-                "starts": [chain.start for chain in chains],
-                "truths": [chain.truths(self.settings.steps) for chain in chains],
-                "answers": {
-                    str(place): [list(done.answers) for done in participant.done[family]]
-                    for place, participant in enumerate(self.participants)
-                    if family in participant.done
-                },
-                "names": [participant.name for participant in self.participants],
+        found = ChainAnswers(
+            title=TITLES[family],
+            level=self.levels[family],
+            heads=[chain.head for chain in chains],
+            starts=[chain.start for chain in chains],
+            truths=[chain.truths(self.settings.steps) for chain in chains],
+            answers={
+                str(place): tuple(tuple(done.answers) for done in participant.done[family])
+                for place, participant in enumerate(self.participants)
+                if family in participant.done
             },
+            names=tuple(participant.name for participant in self.participants),
         )
+        self.run.save_table(f"chains-{family}", found.to_json())
 
     def _load(self, family: str) -> None:
         """Take from the run folder what is there of a family."""
         path = None if self.run is None else self.run.path / f"chains-{family}.json"
         if self.run is None or path is None or not path.exists():
             return
-        try:
-            table: Any = self.run.load_table(f"chains-{family}")
-            self.levels[family] = whole_number(table["level"], 1, LEVELS)
-            chains = self.chains(family)
-            for place, participant in enumerate(self.participants):
-                answers = table["answers"].get(str(place))
-                if answers is None:
-                    continue
-                if [len(row) for row in answers] != [self.settings.steps] * len(chains):
-                    raise ValueError
-                participant.done[family] = [
-                    Done.of(chain, [string(answer) for answer in row])
-                    for chain, row in zip(chains, answers, strict=True)
-                ]
-        except DAMAGE as error:
-            raise damaged(path, error) from None
+        table = self.run.load_record(f"chains-{family}", ChainAnswers)
+        if not 1 <= table.level <= LEVELS:
+            raise damaged(path, f"there is no level {table.level}")
+        self.levels[family] = table.level
+        chains = self.chains(family)
+        for place, participant in enumerate(self.participants):
+            answers = table.answers.get(str(place))
+            if answers is None:
+                continue
+            if [len(row) for row in answers] != [self.settings.steps] * len(chains):
+                raise damaged(path, "it has another number of answers")
+            participant.done[family] = [
+                Done.of(chain, row) for chain, row in zip(chains, answers, strict=True)
+            ]

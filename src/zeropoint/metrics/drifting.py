@@ -1,9 +1,8 @@
 """The verb `drift`: its run folder, its results, and what is compared where tokens differ."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -29,8 +28,14 @@ from zeropoint.models import (
     generate_together,
     in_batches,
 )
-from zeropoint.results.drift import Change, FreeRun, SurvivalPoint, TextPair, TextsCompared
-from zeropoint.results.run_checks import string, truth, whole_number
+from zeropoint.results.drift import (
+    Change,
+    FreeRun,
+    SurvivalPoint,
+    TextPair,
+    TextsCompared,
+    WrittenText,
+)
 from zeropoint.results.run_store import RunFolder
 
 DRIFT_VERSION = 1  # bumped when a published number changes
@@ -140,17 +145,16 @@ def write_texts(
 
 def save_texts(run: RunFolder, place: int, texts: Mapping[int, Text]) -> None:
     """Write what one model wrote, by prompt: `texts-PLACE.json`."""
-    run.save_table(f"texts-{place}", [{"prompt": i, **asdict(t)} for i, t in texts.items()])
+    run.save_table(
+        f"texts-{place}",
+        [WrittenText(prompt, **vars(text)).to_json() for prompt, text in texts.items()],
+    )
 
 
 def load_texts(run: RunFolder, place: int) -> dict[int, Text]:
     """Return what a run holds of one model."""
-    return dict(run.load_rows(f"texts-{place}", _text))
-
-
-def _text(row: Any) -> tuple[int, Text]:
-    text = Text(string(row["text"]), whole_number(row["tokens"]), truth(row["stopped"]))
-    return whole_number(row["prompt"]), text
+    rows = run.load_records(f"texts-{place}", WrittenText)
+    return {row.prompt: Text(row.text, row.tokens, row.stopped) for row in rows}
 
 
 def text_figures(

@@ -1,16 +1,14 @@
 """The headline table: the same model at fewer and fewer bits, symmetric and asymmetric."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from zeropoint.errors import MeasurementError
-from zeropoint.metrics.speed import Speed
 from zeropoint.plans import find_preset
 from zeropoint.plans.names import target_format
+from zeropoint.results.bench import QuickSpeed
 from zeropoint.results.divergence import MeasureResult
-from zeropoint.results.run_checks import DAMAGE, finite_number
-from zeropoint.results.run_store import RunFolder, damaged
+from zeropoint.results.run_store import RunFolder
 
 LEVELS = "16,8,6,5,4,3,2"
 KINDS = {"SYM": "symmetric", "ASYM": "asymmetric"}
@@ -71,25 +69,20 @@ def largest_step(levels: Sequence[Level], top1: Sequence[float]) -> int | None:
     return max(steps, key=lambda index: steps[index])
 
 
-def save_level(run: RunFolder, speed: Speed | None) -> None:
+def save_level(run: RunFolder, speed: QuickSpeed | None) -> None:
     """Remember that a level is measured in full, and how fast it was."""
-    run.save_table("speed", asdict(speed) if speed else None)
+    run.save_table("speed", speed.to_json() if speed else None)
 
 
-def load_level(run: RunFolder, chunks: int) -> tuple[MeasureResult, Speed | None] | None:
+def load_level(run: RunFolder, chunks: int) -> tuple[MeasureResult, QuickSpeed | None] | None:
     """Return what a run holds of a level, or None if it is not measured on all `chunks`.
 
     Raises CheckpointError if what it holds is damaged.
     """
-    path = run.path / "speed.json"
-    if not run.results or not path.exists():
+    if not run.results or not (run.path / "speed.json").exists():
         return None
-    results = MeasureResult.from_json(run.results, run.path / "run.json", "results")
-    if results.chunks != chunks:
+    found = MeasureResult.from_json(run.results, run.path / "run.json", "results")
+    if found.chunks != chunks:
         return None
-    table: Any = run.load_table("speed")
-    try:
-        speeds = [finite_number(table[key], 0) for key in ("prompt", "generation")] if table else []
-    except DAMAGE as error:
-        raise damaged(path, error) from None
-    return results, Speed(*speeds) if speeds else None
+    has_speed = run.load_table("speed") is not None
+    return found, run.load_record("speed", QuickSpeed) if has_speed else None

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,9 +19,8 @@ from zeropoint.metrics.sides import Side
 from zeropoint.metrics.statistics import quick_half_width
 from zeropoint.metrics.summary import METRICS_VERSION, summarize
 from zeropoint.models.base import LanguageModel
-from zeropoint.results.divergence import MeasureResult
-from zeropoint.results.run_checks import DAMAGE, ROUNDING, finite_number, whole_number
-from zeropoint.results.run_store import RunFolder, damaged
+from zeropoint.results.divergence import Floor, MeasureResult
+from zeropoint.results.run_store import RunFolder
 
 FLOOR_CHUNKS = 4  # that the noise floor is measured on
 TOGETHER = 1024  # positions that go through a model at once
@@ -117,7 +115,8 @@ class Measurement:
         if self._floor_chunks and self.floor is None:
             self.floor = measure_floor(self.reference, self.states, self._floor_chunks)
             if self.run:
-                self.run.save_table("floor", _floor(self.floor, len(self._floor_chunks)))
+                found = Floor(self.floor, len(self._floor_chunks), ARITHMETIC)
+                self.run.save_table("floor", found.to_json())
         return self.floor
 
     def results(self) -> MeasureResult:
@@ -194,17 +193,9 @@ def remembered(reference: LanguageModel, text: Text, folder: RunFolder | None = 
     return Kept(reference, folder, most=max(FLOOR_CHUNKS, REMEMBERED_BYTES // chunk))
 
 
-def _floor(value: float, chunks: int) -> dict[str, object]:
-    return {"kl_mean": value, "chunks": chunks, "arithmetic": ARITHMETIC}
-
-
 def _recorded_floor(run: RunFolder | None, chunks: int) -> float | None:
     """Return the floor that a run holds already, if it was measured on as many chunks."""
     if run is None or not (run.path / "floor.json").exists():
         return None
-    table: Any = run.load_table("floor")
-    try:
-        floor, measured = finite_number(table["kl_mean"], -ROUNDING), whole_number(table["chunks"])
-    except DAMAGE as error:
-        raise damaged(run.path / "floor.json", error) from None
-    return floor if measured == chunks else None
+    floor = run.load_record("floor", Floor)
+    return floor.kl_mean if floor.chunks == chunks else None

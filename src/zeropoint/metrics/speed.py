@@ -1,24 +1,16 @@
 """How fast a model that is in memory reads and writes, in the mode that generation uses."""
 
 import time
-from dataclasses import dataclass
 
 import numpy as np
 
 from zeropoint.models.base import LanguageModel
+from zeropoint.results.bench import QuickSpeed
 
 PROMPT, GENERATED = 128, 16  # tokens
 
 
-@dataclass(frozen=True)
-class Speed:
-    """Tokens per second."""
-
-    prompt: float
-    generation: float
-
-
-def measure_speed(model: LanguageModel) -> Speed:
+def measure_speed(model: LanguageModel) -> QuickSpeed:
     """Time a prompt and a few generated tokens in `fast` mode; the better of two tries each.
 
     A figure for a table and no benchmark: `zeropoint bench` is one. The model's mode is put back.
@@ -39,4 +31,4 @@ def measure_speed(model: LanguageModel) -> Speed:
             steps.append(time.perf_counter() - start)
     finally:
         model.mode = mode
-    return Speed(PROMPT / min(prompts), GENERATED / min(steps))
+    return QuickSpeed(PROMPT / min(prompts), GENERATED / min(steps))

@@ -20,7 +20,6 @@ from zeropoint.metrics.tasks import (
     ask_by_likelihood,
 )
 from zeropoint.models import LanguageModel
-from zeropoint.results.run_checks import string, truth, whole_number
 from zeropoint.results.run_store import RunFolder
 from zeropoint.results.tasks import Answer, AnswerTokens, KindScore, ModelTasks, TaskFlips
 
@@ -108,13 +107,7 @@ def _save(taker: Taker, run: RunFolder | None, place: int) -> None:
 
 def load_answers(run: RunFolder, place: int) -> dict[str, Answer]:
     """Return the answers that a run holds of one model."""
-    return {answer.task: answer for answer in run.load_rows(f"answers-{place}", _answer)}
-
-
-def _answer(row: Any) -> Answer:
-    task, text, reason = (string(row[key]) for key in ("task", "text", "reason"))
-    right, ended = truth(row["right"]), truth(row["ended"])
-    return Answer(task, right, text, reason, whole_number(row["tokens"]), ended)
+    return {answer.task: answer for answer in run.load_records(f"answers-{place}", Answer)}
 
 
 def task_figures(takers: Sequence[Taker], tasks: Sequence[Task]) -> list[ModelTasks]:

@@ -1,5 +1,6 @@
 """Result of `bench`: the speed of models on this machine."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -26,6 +27,19 @@ class SpeedRatio(Record):
 
     prompt: Spread | None = None
     generation: Spread | None = None
+
+
+@dataclass(frozen=True)
+class QuickSpeed(Record):
+    """Tokens per second of a model in memory, in `fast` mode; in speed.json of a ladder's level."""
+
+    prompt: float
+    generation: float
+
+    def problem(self) -> str:
+        """Both are rates."""
+        rates = (self.prompt, self.generation)
+        return "" if all(0 <= rate < math.inf for rate in rates) else "a rate is out of range"
 
 
 @dataclass(frozen=True)

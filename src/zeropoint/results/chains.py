@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from zeropoint.results.interval import Interval, unknown
 from zeropoint.results.schema import Record
@@ -70,6 +71,20 @@ class _Titled(Record):
 @dataclass(frozen=True, kw_only=True)
 class ChainFamily(ChainPair, _Titled):
     """Two models at the chains of one family."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChainAnswers(_Titled):
+    """The chains of one family and all answers to them, as a run keeps it in chains-FAMILY.json."""
+
+    #: Of each chain: what the model is told, the first state, and the right state after each step.
+    heads: Any = None
+    starts: Any = None
+    truths: Any = None
+    #: By the place of the model, "0" being the reference: for each chain its answers, step by step.
+    answers: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
+    #: Of the models.
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

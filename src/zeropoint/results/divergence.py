@@ -3,11 +3,13 @@
 KL is KL(reference ‖ quant) over the whole vocabulary, in nats per token. Shares are from 0 to 1.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from zeropoint.results.interval import Interval, unknown
+from zeropoint.results.run_checks import ROUNDING
 from zeropoint.results.schema import FLAT, OMIT, UNKNOWN, Record
 from zeropoint.results.side import MadeInMemory, ReferenceSide, Side
 
@@ -89,6 +91,22 @@ class Divergence(Record):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} KL {self.kl!r} nats per token over {self.tokens} tokens>"
+
+
+@dataclass(frozen=True)
+class Floor(Record):
+    """The noise floor, as a run keeps it in floor.json."""
+
+    #: KL of the reference against itself in another arithmetic, nats per token.
+    kl_mean: float
+    #: Chunks that it was measured on.
+    chunks: int
+    #: The other arithmetic, in words.
+    arithmetic: str = ""
+
+    def problem(self) -> str:
+        """A divergence is not negative, but for rounding."""
+        return "" if -ROUNDING <= self.kl_mean < math.inf else "kl_mean is no divergence"
 
 
 @dataclass(frozen=True)

@@ -173,6 +173,18 @@ class TextPair(Record):
         return self.reference_pieces, self.quant_pieces
 
 
+@dataclass(frozen=True)
+class WrittenText(Record):
+    """What one model wrote to a prompt, as a run keeps it in texts-N.json."""
+
+    #: Which prompt, counted from 0.
+    prompt: int
+    text: str
+    tokens: int
+    #: Whether it ended by itself.
+    stopped: bool
+
+
 @dataclass(frozen=True, kw_only=True)
 class DriftSettings(Record):
     """How the prompts were continued."""

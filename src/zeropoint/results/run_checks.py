@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 FINITE = sys.float_info.max
 ROUNDING = 1e-6  # a figure that cannot be negative may be, by this much
-LARGEST = 1 << 53  # an integer that every float64 holds exactly
 
 # What the wrong types and sizes of a damaged file raise in code that reads it.
 DAMAGE = (
@@ -78,13 +77,6 @@ def _in_range(array: NDArray[Any], rule: ArrayRule) -> bool:
     return bool(((array >= low) & (array <= high)).all())
 
 
-def whole_number(value: object, low: int = 0, high: int = LARGEST) -> int:
-    """Return an integer of a row. Raises ValueError for another type or a number out of range."""
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise ValueError(f"no integer from {low} to {high}")
-    return value
-
-
 def finite_number(value: object, low: float = -FINITE) -> float:
     """Return a number of a row. Raises ValueError for what is none, not finite, or too small."""
     if not isinstance(value, int | float) or isinstance(value, bool) or abs(value) > FINITE:
@@ -92,17 +84,3 @@ def finite_number(value: object, low: float = -FINITE) -> float:
     if math.isnan(value) or value < low:
         raise ValueError(f"no number from {low:g} on")
     return float(value)
-
-
-def truth(value: object) -> bool:
-    """Return a truth value of a row. Raises ValueError for anything else."""
-    if not isinstance(value, bool):
-        raise ValueError("neither true nor false")
-    return value
-
-
-def string(value: object) -> str:
-    """Return a text of a row. Raises ValueError for anything else."""
-    if not isinstance(value, str):
-        raise ValueError("no text")
-    return value

@@ -147,6 +147,10 @@ class RunFolder:
         except DAMAGE as error:
             raise damaged(path, error) from None
 
+    def load_record(self, name: str, kind: type[K]) -> K:
+        """Read NAME.json, one record. Raises CheckpointError if it is missing or damaged."""
+        return kind.from_json(self.load_table(name), self.path / f"{name}.json")
+
     def load_records(self, name: str, kind: type[K]) -> list[K]:
         """Read NAME.json, a list of records; nothing if it is not there yet.
 
