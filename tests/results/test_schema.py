@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,3 +106,14 @@ def test_a_measurement_is_read_by_attribute_and_shows_itself() -> None:
     rows = found.rows()
     assert [row["name"] for row in rows] == ["everything", "prose"]
     assert rows[1]["kl.p99"] == 0.2 and found.as_dict() == found.to_json()
+
+
+def test_rows_become_a_data_frame_if_pandas_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Pandas:
+        DataFrame = staticmethod(lambda rows: ("frame", rows))
+
+    monkeypatch.setitem(sys.modules, "pandas", Pandas)
+    assert Interval(0.5).to_pandas() == ("frame", [{"mean": 0.5, "low": None, "high": None}])
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError):
+        Interval(0.5).to_pandas()

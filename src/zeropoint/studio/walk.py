@@ -10,7 +10,6 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,13 +17,11 @@ from zeropoint.checkpoints import Checkpoint
 from zeropoint.models import LanguageModel
 from zeropoint.results.runs import Run
 from zeropoint.studio import evidence, passes, weights
-from zeropoint.studio.page import STATIC, plain, self_contained, static_text
+from zeropoint.studio.page import STATIC, PageData, plain, self_contained, static_text
 
 EXAMPLE = "example.json.gz"
 CONTEXT = 256  # tokens of the text that single weights are taken out on
 POSITIONS = 180  # of the texts that the page carries
-
-Data = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -53,11 +50,11 @@ class Walk:
         self.model = model
         self.quant = quant
         self.total = sum(info.elements for info in checkpoint.tensors.values())
-        self.data: Data = {}
+        self.data: PageData = {}
 
     def steps(self) -> Iterator[Progress]:
         """Read the model and the runs; what they do not give is the example's."""
-        data: Data = {"model": weights.describe_model(self.checkpoint)}
+        data: PageData = {"model": weights.describe_model(self.checkpoint)}
         seen = []
         for found in weights.look(self.checkpoint):
             seen.append(found.figures)
@@ -72,9 +69,9 @@ class Walk:
         self.data = completed(data)
 
 
-def from_runs(runs: Sequence[Run]) -> Data:
+def from_runs(runs: Sequence[Run]) -> PageData:
     """Return the parts that runs give: the first measure run's texts, the ladders."""
-    found: Data = {}
+    found: PageData = {}
     for run in runs:
         if run.verb == "measure" and "texts" not in found:
             found |= {"run": run.path.name, "texts": evidence.text_of(run, POSITIONS)}
@@ -85,7 +82,7 @@ def from_runs(runs: Sequence[Run]) -> Data:
     return found
 
 
-def tokens_of(data: Data, model: LanguageModel) -> list[passes.I32]:
+def tokens_of(data: PageData, model: LanguageModel) -> list[passes.I32]:
     """Return the texts to try the model on: those of the run, or a little of the built-in mix."""
     if "texts" in data:
         return [np.array(text["tokens"], np.int32) for text in data["texts"]]
@@ -96,7 +93,7 @@ def tokens_of(data: Data, model: LanguageModel) -> list[passes.I32]:
     return [chunk.tokens for chunk in chunks]
 
 
-def completed(data: Data) -> Data:
+def completed(data: PageData) -> PageData:
     """Fill what is missing from the example, and name it."""
     known = example()
     missing = [key for key in known if key not in data]
@@ -105,21 +102,21 @@ def completed(data: Data) -> Data:
     return {**{key: known[key] for key in missing}, **data, "borrowed": borrowed}
 
 
-def example() -> Data:
+def example() -> PageData:
     """Return the data of the example run; arrays stay as `pack` has them."""
     path = STATIC / EXAMPLE
     if not path.is_file():
         return {}
-    found: Data = json.loads(gzip.decompress(path.read_bytes()))
+    found: PageData = json.loads(gzip.decompress(path.read_bytes()))
     return found
 
 
-def save_example(data: Data, path: Path) -> None:
+def save_example(data: PageData, path: Path) -> None:
     """Write the example run: the same JSON as in a page."""
     text = json.dumps(plain(data), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     path.write_bytes(gzip.compress(text.encode(), 9, mtime=0))
 
 
-def render(data: Data) -> str:
+def render(data: PageData) -> str:
     """Return the walk as one HTML file."""
     return self_contained("Quantization, on a real model", static_text("walk.html"), "walk", data)
