@@ -203,8 +203,8 @@ def worst_of(run: Run, count: int) -> list[Position]:
 
 
 @dataclass(frozen=True)
-class Spread:
-    """How the weights of a tensor and their errors are spread, in HISTOGRAM_BINS equal bins."""
+class Histograms:
+    """The weights of a tensor and their errors, counted in HISTOGRAM_BINS equal bins each."""
 
     counts: list[int]
     limit: float  # of the outermost bins: ±limit
@@ -217,7 +217,7 @@ class TensorEvidence:
     """One tensor of a quantize run, and how it is spread if the run knows."""
 
     found: QuantizedTensorResult
-    spread: Spread | None
+    spread: Histograms | None
 
     @property
     def kind(self) -> str:
@@ -253,12 +253,12 @@ def tensors_of(run: Run) -> list[TensorEvidence]:
     return [TensorEvidence(row, spread.get(row.name)) for row in rows]
 
 
-def _spreads(run: Run) -> dict[str, Spread]:
+def _spreads(run: Run) -> dict[str, Histograms]:
     if not (run.path / "hist.npz").exists():
         return {}
     arrays: Mapping[str, Any] = run.folder.load_arrays("hist", HISTOGRAM_RULES)
     return {
-        str(name): Spread(
+        str(name): Histograms(
             counts=_merged(arrays["weights"][i]),
             limit=float(arrays["weights_limit"][i]),
             errors=_merged(arrays["errors"][i]),

@@ -16,7 +16,9 @@ from starlette.exceptions import HTTPException
 
 from zeropoint.errors import CheckpointError
 from zeropoint.plans import PRESETS
+from zeropoint.results.divergence import MeasureResult
 from zeropoint.results.run_store import RunFolder, has_begun
+from zeropoint.results.runs import read_head, read_run
 from zeropoint.studio.asking import flag_in, list_in, text_in, whole_in
 from zeropoint.studio.jobs import Command
 from zeropoint.studio.library import Entry, Kind, Library, id_of
@@ -270,8 +272,11 @@ def _unfinished(path: Path, verb: str) -> bool:
     try:
         if (path / "chunks").is_dir() and not has_begun(path):
             return True  # it was killed before its first record
-        found = RunFolder.open(path)
-        complete = found.results.get("complete", bool(found.results))  # `measure` keeps what it has
-        return found.identity.get("verb") == verb and complete is False
+        if read_head(path).verb != verb:
+            return False
+        if not RunFolder.open(path).results:
+            return True
+        result = read_run(path).result
+        return isinstance(result, MeasureResult) and not result.complete  # it keeps what it has
     except CheckpointError:
         return False
