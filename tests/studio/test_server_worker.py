@@ -4,9 +4,10 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from zeropoint.errors import MeasurementError
 from zeropoint.studio.records import RECORD_BYTES, RecordReader, UnreadableRecord
 from zeropoint.studio.worker import Worker
 
+T = TypeVar("T")
 TENSOR = "blk.1.ffn_down.weight"
 ROW, COLUMN = 7, 100
 TEXT = "the rain in spain 42 return x [ 0 ] + 1 ; " * 60
@@ -179,6 +181,12 @@ UNREADABLE = {
 }
 
 
+def run_alone(what: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine in a thread of its own: a browser's test may have left a loop in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, what).result()
+
+
 async def take(worker: Worker) -> list[dict[str, Any]]:
     try:
         return [record async for record in worker.run("chat", {})]
@@ -204,7 +212,7 @@ def test_answers_to_other_requests_are_dropped(monkeypatch: pytest.MonkeyPatch) 
         return found
 
     stand_in(monkeypatch, STRAY)
-    first, second = asyncio.run(twice())
+    first, second = run_alone(twice())
     assert first == second and "pid" in first, "the same process answered both, each its own"
 
 
@@ -222,7 +230,7 @@ def test_after_an_unreadable_answer_a_new_process_answers(
         await worker._kill(worker._process)  # type: ignore[arg-type]
         return failed, answered
 
-    failed, answered = asyncio.run(ask())
+    failed, answered = run_alone(ask())
     assert "the next request starts a new one" in failed[0]["error"]
     assert "pid" in answered[0]
 
@@ -237,7 +245,7 @@ def test_a_read_that_is_cancelled_loses_no_byte() -> None:
         stream.feed_data(b'"a": 1}')
         return await reader.read()
 
-    assert asyncio.run(read()) == {"a": 1}
+    assert run_alone(read()) == {"a": 1}
 
 
 def test_a_record_over_the_limit_is_refused_before_it_is_read() -> None:
@@ -247,4 +255,4 @@ def test_a_record_over_the_limit_is_refused_before_it_is_read() -> None:
         await RecordReader(stream).read()
 
     with pytest.raises(UnreadableRecord, match="limit"):
-        asyncio.run(read())
+        run_alone(read())

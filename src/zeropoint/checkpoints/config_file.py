@@ -37,13 +37,13 @@ def make_config(metadata: Metadata, tensors: Iterable[str], rope_factors: Mappin
     width = keys.integer("embedding_length")
     config: Json = {
         "hidden_size": width,
-        "intermediate_size": keys.need("feed_forward_length"),
+        "intermediate_size": keys.integer("feed_forward_length"),
         "num_hidden_layers": keys.integer("block_count"),
         "num_attention_heads": heads,
-        "num_key_value_heads": keys.get("attention.head_count_kv", heads),
+        "num_key_value_heads": keys.integer("attention.head_count_kv", heads),
         "head_dim": keys.integer("attention.key_length", width // heads),
-        "max_position_embeddings": keys.need("context_length"),
-        "rms_norm_eps": keys.need("attention.layer_norm_rms_epsilon"),
+        "max_position_embeddings": keys.integer("context_length"),
+        "rms_norm_eps": keys.number("attention.layer_norm_rms_epsilon"),
         "vocab_size": vocab_size,
         "tie_word_embeddings": "output.weight" not in keys.tensors,
         "hidden_act": "silu",
@@ -81,8 +81,8 @@ def _rotated(keys: Keys, config: Json) -> int:
 
 def _check_computation(keys: Keys, config: Json) -> None:
     """Raise UnsupportedModel for a way of computing that transformers' class does not have."""
-    name = keys.get("hidden_activation")
-    if name not in (None, config.get("hidden_activation"), config["hidden_act"]):
+    name = keys.text("hidden_activation")
+    if name not in ("", config.get("hidden_activation"), config["hidden_act"]):
         raise keys.unsupported("hidden_activation")
     if keys.number("expert_weights_scale", 0.0) not in (0.0, 1.0):
         raise keys.unsupported("expert_weights_scale")
@@ -114,11 +114,7 @@ def _windows(keys: Keys, period: int) -> tuple[int, list[bool]]:
     all layers have one.
     """
     count, window = keys.integer("block_count"), keys.integer("attention.sliding_window", 0)
-    pattern = keys.get("attention.sliding_window_pattern", period)
-    if isinstance(pattern, int):
-        flags = [pattern == 0 or (index + 1) % pattern != 0 for index in range(count)]
-    else:
-        flags = [bool(flag) for flag in pattern]  # type: ignore[attr-defined]
+    flags = keys.flags("attention.sliding_window_pattern", count, period)
     return window, [bool(window) and flag for flag in flags]
 
 
@@ -149,12 +145,12 @@ def _named(model_type: str, model_class: str) -> Json:
 
 def _llama(keys: Keys, config: Json) -> Json:
     window = _one_window(keys)
-    if keys.get("expert_count"):
+    if keys.integer("expert_count", 0):
         return _named("mixtral", "MixtralForCausalLM") | {
-            "intermediate_size": keys.get("expert_feed_forward_length")
-            or keys.need("feed_forward_length"),
-            "num_local_experts": keys.need("expert_count"),
-            "num_experts_per_tok": keys.need("expert_used_count"),
+            "intermediate_size": keys.integer("expert_feed_forward_length", 0)
+            or keys.integer("feed_forward_length"),
+            "num_local_experts": keys.integer("expert_count"),
+            "num_experts_per_tok": keys.integer("expert_used_count"),
             "sliding_window": window,
         }
     if window:
@@ -173,10 +169,10 @@ def _qwen3(keys: Keys, config: Json) -> Json:
 def _qwen3moe(keys: Keys, config: Json) -> Json:
     window = _one_window(keys)
     return _named("qwen3_moe", "Qwen3MoeForCausalLM") | {
-        "num_experts": keys.need("expert_count"),
-        "num_experts_per_tok": keys.need("expert_used_count"),
-        "moe_intermediate_size": keys.need("expert_feed_forward_length"),
-        "norm_topk_prob": bool(keys.get("expert_weights_norm", True)),
+        "num_experts": keys.integer("expert_count"),
+        "num_experts_per_tok": keys.integer("expert_used_count"),
+        "moe_intermediate_size": keys.integer("expert_feed_forward_length"),
+        "norm_topk_prob": keys.flag("expert_weights_norm", default=True),
         "use_sliding_window": window is not None,
         "sliding_window": window,
         "decoder_sparse_step": 1,
@@ -198,10 +194,9 @@ def _query_scalar(keys: Keys, config: Json, wide: int) -> int:
     """Return the whole number s for which attention scores are divided by √s."""
     heads, width = keys.integer("attention.head_count"), keys.integer("embedding_length")
     usual = width // heads if keys.integer("block_count") == wide else config["head_dim"]
-    scale = keys.get("attention.scale")
+    scale = keys.number("attention.scale", 0.0)
     if not scale:
         return int(usual)  # type: ignore[call-overload, no-any-return]
-    assert isinstance(scale, float)
     scalar = scale**-2
     if abs(scalar - round(scalar)) > 1e-5 * scalar or round(scalar) < 1:
         raise keys.unsupported("attention.scale")
@@ -211,18 +206,20 @@ def _query_scalar(keys: Keys, config: Json, wide: int) -> int:
 def _gemma2(keys: Keys, config: Json) -> Json:
     return _named("gemma2", "Gemma2ForCausalLM") | {
         **_gemma(keys, config, 2, 46),
-        "attn_logit_softcapping": keys.get("attn_logit_softcapping", 50.0) or None,
-        "final_logit_softcapping": keys.get("final_logit_softcapping", 30.0) or None,
+        "attn_logit_softcapping": keys.number("attn_logit_softcapping", 50.0) or None,
+        "final_logit_softcapping": keys.number("final_logit_softcapping", 30.0) or None,
     }
 
 
 def _gemma3(keys: Keys, config: Json) -> Json:
-    if keys.get("attn_logit_softcapping"):  # transformers' class has it and does not apply it
+    if keys.number(
+        "attn_logit_softcapping", 0.0
+    ):  # transformers' class has it and does not apply it
         raise keys.unsupported("attn_logit_softcapping")
-    local = {"rope_type": "default", "rope_theta": keys.get("rope.freq_base_swa", 10000.0)}
+    local = {"rope_type": "default", "rope_theta": keys.number("rope.freq_base_swa", 10000.0)}
     return _named("gemma3_text", "Gemma3ForCausalLM") | {
         **_gemma(keys, config, 6, 62),
-        "final_logit_softcapping": keys.get("final_logit_softcapping") or None,
+        "final_logit_softcapping": keys.number("final_logit_softcapping", 0.0) or None,
         "rope_parameters": {
             "full_attention": config["rope_parameters"],
             "sliding_attention": local,

@@ -26,7 +26,7 @@ def make_rope(keys: Keys, factors: Factors, size: int) -> Json:
     `factors` are the values of the file's rope_* tensors, `size` how many elements of a head turn.
     Raises UnsupportedModel for combinations that transformers cannot express.
     """
-    kind = keys.get("rope.scaling.type", "linear")
+    kind = keys.text("rope.scaling.type", "linear")
     scale = keys.number("rope.scaling.factor", 0.0) or keys.number("rope.scale_linear", 0.0) or 1.0
     magnitude = keys.number("rope.scaling.attn_factor", 1.0) or 1.0
     rope: Json = {"rope_type": "default", "rope_theta": keys.number("rope.freq_base", 10000.0)}
@@ -34,7 +34,7 @@ def make_rope(keys: Keys, factors: Factors, size: int) -> Json:
     if scaled and factors:
         raise keys.unsupported("rope.scaling.factor")
     if _LONG in factors and _SHORT in factors:
-        original = keys.get("rope.scaling.original_context_length") or keys.need("context_length")
+        original = _original(keys)
         return rope | _longrope(factors[_LONG], factors[_SHORT], original, magnitude)
     if kind not in ("none", "linear", "yarn") or (factors and _FREQS not in factors):
         raise keys.unsupported("rope.scaling.type")
@@ -45,7 +45,7 @@ def make_rope(keys: Keys, factors: Factors, size: int) -> Json:
     divisors = factors.get(_FREQS, [scale if scaled else 1.0] * (size // 2))
     if magnitude != 1.0 or (_FREQS in factors and set(divisors) != {1.0}):
         known = _llama3(rope, divisors) if magnitude == 1.0 else None
-        context = keys.need("context_length")
+        context = keys.integer("context_length")
         return rope | (known or _longrope(divisors, divisors, context, magnitude))
     return rope
 
@@ -60,11 +60,16 @@ def _longrope(long: list[float], short: list[float], original: object, magnitude
     }
 
 
+def _original(keys: Keys) -> int:
+    """Return the context that the model was trained with."""
+    return keys.integer("rope.scaling.original_context_length", 0) or keys.integer("context_length")
+
+
 def _yarn(keys: Keys, factor: float, magnitude: float) -> Json:
     if keys.number("rope.scaling.yarn_ext_factor", -1.0) not in (1.0, -1.0):
         raise keys.unsupported("rope.scaling.yarn_ext_factor")
     multiplier = keys.number("rope.scaling.yarn_log_multiplier", 0.0)
-    original = keys.get("rope.scaling.original_context_length") or keys.need("context_length")
+    original = _original(keys)
     rope: Json = {
         "rope_type": "yarn",
         "factor": factor,

@@ -21,7 +21,8 @@ from zeropoint.errors import CheckpointError
 
 JOURNAL = "sha256.txt"
 JOURNAL_BYTES = 64 << 20  # at most: about 700,000 lines
-_LINE = re.compile(rb"([0-9a-f]{64})  ([^\n]+)\n")  # the last one may be cut short: no line
+# The names of a run's files are printable ASCII. The last line may be cut short: no line.
+_LINE = re.compile(rb"([0-9a-f]{64})  ([!-~]+)\n")
 
 
 class RunJournal:
@@ -93,7 +94,7 @@ class RunJournal:
 def _parse(data: bytes) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for digest, name in _LINE.findall(data):
-        found.setdefault(name.decode("utf-8", "surrogateescape"), []).append(digest.decode())
+        found.setdefault(name.decode(), []).append(digest.decode())
     return found
 
 
