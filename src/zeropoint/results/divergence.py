@@ -230,6 +230,9 @@ class LadderLevel(Record):
     generation_tokens_per_second: float | None = None
     measured: MeasureResult = field(metadata=FLAT)
 
+    def __repr__(self) -> str:
+        return f"<LadderLevel {self.format}: {self.bits_per_weight:.2f} bits, {self.measured!r}>"
+
 
 @dataclass(frozen=True, kw_only=True)
 class LadderResult(Record):
@@ -265,6 +268,9 @@ class RankedQuant(Record):
     #: No quant of at most this size is shown to lose less.
     frontier: bool
     measured: MeasureResult = field(metadata=FLAT)
+
+    def __repr__(self) -> str:
+        return f"<RankedQuant {self.name} ({self.group}): {self.measured!r}>"
 
 
 @dataclass(frozen=True, kw_only=True)

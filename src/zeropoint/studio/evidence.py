@@ -27,7 +27,7 @@ HISTOGRAM_BINS = 64
 
 VERBS = ("measure", "quantize", "ladder", "drift", "tasks", "across")
 
-# PageData of a mark of the frontier: of a ladder's level, and of anything that was measured.
+# Keys of a mark of the frontier: of a ladder's level, and of anything that was measured.
 OF_LEVEL = ("level", "kind", "format", "bytes", "bits_per_weight", "prompt_tokens_per_second",
             "generation_tokens_per_second")  # fmt: skip
 OF_LOSS = ("kl", "perplexity", "top1", "top1_low", "top1_high", "flips", "floor", "verdict",
