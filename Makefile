@@ -17,7 +17,7 @@ demo: $(VENV)/installed  ## the main job, end to end, on Gemma 3 270M
 	$(BIN)/zeropoint demo
 
 test: $(VENV)/installed lint  ## lint, types, import contracts, tests, doctests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 	$(BIN)/python -m pytest --doctest-modules src --ignore src/zeropoint/metrics/harness.py  # it needs the extra lm-eval
 
 lint: $(VENV)/installed
