@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from messages import shown
 from tinymodels import write_model
 from zeropoint.checkpoints import open_checkpoint
 from zeropoint.cli import main
@@ -40,7 +41,7 @@ def test_a_model_is_replaced_only_with_overwrite(
     quantize = ("quantize", tiny, output, "-q", "--to")
     assert zeropoint(*quantize, "BF16") == 0
     before = output.read_bytes()
-    assert f"OUTPUT {output} exists; add --overwrite" in refused(capsys, *quantize, "Q8_0")
+    assert f"OUTPUT {shown(output)} exists; add --overwrite" in refused(capsys, *quantize, "Q8_0")
     assert output.read_bytes() == before
     assert zeropoint(*quantize, "Q8_0", "--dry-run") == 0
     assert zeropoint(*quantize, "Q8_0", "--overwrite") == 0
@@ -57,7 +58,7 @@ def test_an_exported_folder_is_replaced_only_with_overwrite(
     export = ("quantize", tiny, folder, "-q", "--to")
     assert zeropoint(*export, "F32") == 0
     large = sum(path.stat().st_size for path in folder.iterdir())
-    assert f"OUTPUT {folder} exists; add --overwrite" in refused(capsys, *export, "BF16")
+    assert f"OUTPUT {shown(folder)} exists; add --overwrite" in refused(capsys, *export, "BF16")
     assert sum(path.stat().st_size for path in folder.iterdir()) == large
     assert zeropoint(*export, "BF16", "--overwrite") == 0
     assert sum(path.stat().st_size for path in folder.iterdir()) < large
@@ -74,7 +75,7 @@ def test_an_imatrix_is_replaced_only_with_overwrite(
     assert zeropoint("calibrate", tiny, "-o", output, *FEW) == 0
     before = output.read_bytes()
     again = ("calibrate", tiny, "-o", output, "--ctx", "32", "--chunks", "3", "-q")
-    assert f"--output {output} exists; add --overwrite" in refused(capsys, *again)
+    assert f"--output {shown(output)} exists; add --overwrite" in refused(capsys, *again)
     assert output.read_bytes() == before
     assert zeropoint(*again, "--overwrite") == 0
     assert output.read_bytes() != before
@@ -94,7 +95,7 @@ def test_a_base_file_is_replaced_only_with_overwrite_and_read_without_a_referenc
     few = (*measure[:-1], short, "--ref", tiny, "--ctx", "16")
     assert "at least 100" in refused(capsys, *few)  # nothing is written for a run without tables
     assert not short.exists()
-    assert f"--llama-base {base} exists" in refused(capsys, *measure, "--ref", tiny)
+    assert f"--llama-base {shown(base)} exists" in refused(capsys, *measure, "--ref", tiny)
     assert zeropoint(*measure, "--ref", tiny, "--overwrite") == 0
     assert zeropoint(*measure) == 0
     assert base.read_bytes() == before
@@ -110,7 +111,7 @@ def test_a_page_replaces_only_a_page_that_zeropoint_wrote(
     for other in ("", "<!doctype html>\n<title>mine</title>", "zeropoint"):
         page.write_text(other)
         said = refused(capsys, "report", "--walk", "-o", page)
-        assert f"--output {page} is not a page that zeropoint wrote" in said
+        assert f"--output {shown(page)} is not a page that zeropoint wrote" in said
         assert page.read_text() == other
 
 
@@ -220,7 +221,7 @@ def test_files_of_a_hub_model_in_the_cache_are_inputs(
     link.symlink_to(blob)
     for output in (link, blob):
         said = refused(capsys, "calibrate", text, "-o", output, "--overwrite")
-        assert f"is a file of the input MODEL {text}" in said
+        assert f"is a file of the input MODEL {shown(text)}" in said
     assert blob.read_bytes() == b"GGUF"
 
 

@@ -14,6 +14,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 import typer
 
+from messages import shown
 from zeropoint.cli import app, main
 from zeropoint.cli.paths import InputRole, OutputRole, label_of, roles
 
@@ -165,8 +166,8 @@ def test_no_output_is_an_input(
     (tmp_path / "more").mkdir()
     other = str(make_input(tmp_path / "more", InputRole.MODEL))
     said = refused(pair.words(output, str(given), other), tmp_path, capsys)
-    assert f"{label_of(pair.output)} {Path(output)} is the input" in said
-    assert f"{label_of(pair.input)} {given}" in said
+    assert f"{label_of(pair.output)} {shown(output)} is the input" in said
+    assert f"{label_of(pair.input)} {shown(given)}" in said
 
 
 FOLDERS = [pair for pair in PAIRS if pair.note.kind == "folder"]
@@ -190,7 +191,7 @@ def test_no_output_folder_holds_an_input(
     other = str(make_input(tmp_path, InputRole.MODEL))
     output = spelled(folder, spelling)
     said = refused(pair.words(output, str(given), other), tmp_path, capsys)
-    assert f"{label_of(pair.output)} {Path(output)} holds the input {label_of(pair.input)}" in said
+    assert f"{label_of(pair.output)} {shown(output)} holds the input {label_of(pair.input)}" in said
 
 
 FILES = [pair for pair in PAIRS if pair.note.kind in ("file", "model", "page")
@@ -219,7 +220,7 @@ def test_no_output_is_one_of_the_files_that_an_input_stands_for(
     output = spelled(file, spelling)
     source = given if member.startswith("in-") else given.parent
     said = refused(pair.words(output, str(source), other), tmp_path, capsys)
-    assert f"{label_of(pair.output)} {Path(output)} is a file of the input" in said
+    assert f"{label_of(pair.output)} {shown(output)} is a file of the input" in said
 
 
 def output_pairs() -> list[tuple[str, str, str]]:

@@ -27,7 +27,7 @@ from zeropoint.errors import OutputError, printable
 OutputKind = Literal["file", "model", "page", "folder", "place", "own"]
 PAGES = (".html", ".htm")
 SETTINGS = (".json", ".jinja", ".model")  # of a model folder: config, tokenizer, template
-SHOWN = 110  # characters of a path in a message
+SHOWN = 90  # characters of a path in a message: two of them and the advice fit into one
 
 Overwrite = Annotated[
     bool,
