@@ -156,6 +156,40 @@ def test_a_key_that_config_json_has_no_place_for_is_refused_by_name(
     assert key in told or theirs in told
 
 
+@pytest.mark.parametrize("heads", [7, 64, 1000])
+def test_heads_that_cannot_share_the_rows_are_refused_by_the_tensors_name(
+    heads: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shapes = {**EMBEDDING, "blk.0.attn_q.weight": (64, 64)}
+    keys = {"llama.attention.head_count": heads, "llama.attention.key_length": 16,
+            "llama.attention.value_length": 16}  # fmt: skip
+    write_f32(tmp_path / "m.gguf", shapes, **keys)
+    assert main(["quantize", str(tmp_path / "m.gguf"), str(tmp_path / "f"), "--to", "F32"]) == 2
+    assert "blk.0.attn_q.weight" in capsys.readouterr().err
+
+
+def test_an_array_where_llama_cpp_has_a_number_is_no_bug(tmp_path: Path) -> None:
+    keys = {"qwen2": "rope.scaling.yarn_beta_fast", "gemma3": "attention.scale",
+            "qwen3moe": "expert_weights_norm"}  # fmt: skip
+    for architecture, key in keys.items():
+        odd = tmp_path / f"{architecture}.gguf"
+        facts = {
+            "general.architecture": architecture,
+            f"{architecture}.{key}": np.array([1.0, 2.0]),
+        }
+        write_f32(odd, EMBEDDING, **facts)
+        words = [
+            "quantize",
+            str(odd),
+            str(tmp_path / "o.gguf"),
+            "--to",
+            "Q8_0",
+            "--overwrite",
+            "-q",
+        ]
+        assert main(words) in (0, 2)
+
+
 @pytest.mark.parametrize("value", [np.array([1, 2], np.uint32), StringArray.of(["imatrix"]), 7])
 @pytest.mark.parametrize("key", ["general.type", "split.count", "split.no", "general.name"])
 def test_metadata_of_another_type_is_no_bug(

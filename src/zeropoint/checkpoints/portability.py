@@ -22,8 +22,8 @@ def find_unread_keys(metadata: Mapping[str, object]) -> list[str]:
     found = []
     for key, architectures in UNREAD_BY_LLAMA_CPP.items():
         value = metadata.get(f"{name}.{key}")
-        if name not in architectures or value is None:
-            continue
+        if name not in architectures or not isinstance(value, bool | int | float):
+            continue  # an array of them is refused where the model runs
         if key == "attention.sliding_window":
             context = metadata.get(f"{name}.context_length")
             matters = isinstance(value, int) and isinstance(context, int) and 0 < value < context

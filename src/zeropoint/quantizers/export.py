@@ -128,6 +128,11 @@ def _targets(source: Checkpoint) -> list[_Target]:
             raise UnsupportedModel(
                 f"{name}: heads that differ by layer have no name in transformers"
             )
+        if turned and (count < 1 or not info.shape or info.shape[0] % (2 * count)):
+            raise UnsupportedModel(
+                f"{source.path}: {name} has shape {info.shape}, which {count} heads of pairs"
+                " cannot share"
+            )
         shift = -1.0 if architecture.startswith("gemma") and "norm" in role else 0.0
         if role.endswith("_exps"):
             if len(info.shape) != 3:
