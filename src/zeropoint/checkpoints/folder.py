@@ -174,27 +174,30 @@ def _read_text(path: Path, limit: int) -> str:
 def _parse_json(path: Path, text: str) -> object:
     try:
         found: object = json.loads(text, object_pairs_hook=lambda pairs: _once(path, pairs))
-        if "\\u" in text:  # an escape may stand for half of a character, which no file can store
-            json.dumps(found, ensure_ascii=False).encode()
-        return found
-    except UnicodeEncodeError:
-        reason = "has an escape of half a surrogate pair, which is not a character"
-        raise CheckpointError(path, reason, offset=_half(text)) from None
     except json.JSONDecodeError as error:
         offset = len(text[: error.pos].encode())
         raise CheckpointError(path, f"is not JSON: {error.msg}", offset=offset) from None
     except (RecursionError, ValueError) as error:  # ValueError: a number of 4301 digits
         reason = "is nested too deep" if isinstance(error, RecursionError) else str(error)
         raise CheckpointError(path, reason, offset=0) from None
+    half = _half(text) if "\\u" in text else None
+    if half is not None:  # no file can store half of a character
+        reason = "has an escape of half a surrogate pair, which is not a character"
+        raise CheckpointError(path, reason, offset=half)
+    return found
 
 
-def _half(text: str) -> int:
-    """Return the byte offset of the first escape of half a surrogate pair."""
+def _half(text: str) -> int | None:
+    r"""Return the byte offset of the first escape of half a surrogate pair, or None.
+
+    >>> _half(r"\ud83d\ude00 \\ud800"), _half(r"ab\ud800")
+    (None, 2)
+    """
     pair = r"\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}"
     for found in re.finditer(rf"\\\\|{pair}|(?P<half>\\ud[89a-f])", text, re.IGNORECASE):
         if found["half"]:
             return len(text[: found.start()].encode())
-    return 0
+    return None
 
 
 def _once(path: Path, pairs: list[tuple[str, object]]) -> dict[str, object]:
