@@ -97,7 +97,7 @@ def printed_figures(output: str) -> dict[str, float]:
 def our_figures(chunks: NDArray[np.int32], sides: Iterator[tuple[F32, F32]]) -> dict[str, float]:
     """Return mean KL, median, 99 %, top-1 and the quant's perplexity by our own statistics."""
     from zeropoint.kernels.compare import compare_logits
-    from zeropoint.metrics.measurement import concatenate
+    from zeropoint.metrics.divergence.score_chunks import concatenate
 
     whole = concatenate([
         compare_logits(a, b, chunk[FIRST + 1 :], threads=2)
@@ -114,8 +114,8 @@ def our_figures(chunks: NDArray[np.int32], sides: Iterator[tuple[F32, F32]]) -> 
 
 def compat_figures(chunks: NDArray[np.int32], sides: Iterator[tuple[F32, F32]]) -> dict[str, float]:
     """Return its figures by its formulas, its 16-bit file included, as --llama-compat does."""
-    from zeropoint.metrics import llama
-    from zeropoint.metrics.compat import tables
+    from zeropoint.metrics.peers import llama_base_file as llama
+    from zeropoint.metrics.peers.llama_perplexity import tables
 
     scores = []
     for chunk, (a, b) in zip(chunks, sides, strict=True):
@@ -149,7 +149,7 @@ class Reference:
 
     def __init__(self, path: Path, text: Path, chunks: int, threads: int, folder: Path) -> None:
         from zeropoint.checkpoints import open_model
-        from zeropoint.metrics import llama
+        from zeropoint.metrics.peers import llama_base_file as llama
         from zeropoint.models.tokenizer import read_tokenizer
 
         self.path, self.threads, self.base = path, threads, folder / "base.kld"

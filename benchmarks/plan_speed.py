@@ -16,7 +16,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import median
 
-from zeropoint.metrics.bench import Bench, workload_of
+from zeropoint.metrics.speed.bench import Bench, workload_of
 from zeropoint.plans.evidence import bench_of, work_of
 from zeropoint.plans.here import Here, measure_here
 from zeropoint.plans.speed import BAND, Costs, Timing, calibrated, costs_of, estimate

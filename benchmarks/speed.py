@@ -5,8 +5,8 @@
 
 Each format of --formats is made from MODEL unless FOLDER holds it as FORMAT.gguf (every matrix in
 that format; TQ1_0 and TQ2_0 as their presets, with the head in Q6_K). Then it, MODEL itself and,
-with --peer, llama.cpp on the quant take turns (zeropoint.metrics.bench): ratios are medians of
-pairs. `--only` measures one finished file alone, beside llama.cpp.
+with --peer, llama.cpp on the quant take turns (zeropoint.metrics.speed.bench): ratios are medians
+of pairs. `--only` measures one finished file alone, beside llama.cpp.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from zeropoint import kernels
-from zeropoint.metrics.bench import Bench, workload_of
+from zeropoint.metrics.speed.bench import Bench, workload_of
 
 FORMATS = (
     *("Q8_0", "Q6_K", "Q4_K", "Q4_0", "IQ4_XS", "MXFP4", "NVFP4"),

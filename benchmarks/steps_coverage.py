@@ -14,8 +14,8 @@ from collections import defaultdict
 import numpy as np
 from numpy.typing import NDArray
 
-from zeropoint.metrics.drift import Drift, ReferencePaths, Settings
-from zeropoint.metrics.drift_figures import drift_figures
+from zeropoint.metrics.generation.divergence_point import Drift, ReferencePaths, Settings
+from zeropoint.metrics.generation.summary import drift_figures
 
 BAND = 8  # tokens that a text walks among before its first error, and as many after it
 PROMPT = 3  # tokens

@@ -131,7 +131,7 @@ def test_an_interrupted_run_says_that_it_goes_on(
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("zeropoint.metrics.drift.Drift._compare", stopped)
+    monkeypatch.setattr("zeropoint.metrics.generation.divergence_point.Drift._compare", stopped)
     words = ["drift", models[2], "--ref", models[0], *FEW, "--run"]
     assert main([*words, str(tmp_path / "run")]) == 130
     assert "holds what is done; the same command goes on" in capsys.readouterr().err

@@ -14,7 +14,7 @@ import sys
 
 import zeropoint.calibration
 import zeropoint.cli
-import zeropoint.metrics.measuring
+import zeropoint.metrics.divergence.run
 import zeropoint.models
 import zeropoint.quantizers.export
 import zeropoint.results.run_store

@@ -3,7 +3,7 @@
 import pytest
 
 from zeropoint.errors import MeasurementError
-from zeropoint.metrics.sandbox import run_python
+from zeropoint.metrics.tasks.sandbox.parent import run_python
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from zeropoint.metrics import sandbox
+from zeropoint.metrics.tasks.sandbox import parent as sandbox
 
 _USERS = [False, True] if os.getuid() == 0 else [False]
 as_each_user = pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import termios
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from zeropoint.metrics.sandbox_filter import AUDIT_NUMBERS, Instruction
+from zeropoint.metrics.tasks.sandbox.filter import AUDIT_NUMBERS, Instruction
 
 Arguments = Sequence[int]
 

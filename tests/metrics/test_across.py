@@ -13,7 +13,7 @@ from zeropoint.calibration.corpus import Corpus
 from zeropoint.checkpoints import open_checkpoint, open_model
 from zeropoint.cli import main
 from zeropoint.errors import MeasurementError
-from zeropoint.metrics.across import (
+from zeropoint.metrics.cross_model import (
     READ_BYTES,
     SCORED_BYTES,
     Window,

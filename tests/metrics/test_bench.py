@@ -11,9 +11,9 @@ from zeropoint.checkpoints import open_checkpoint
 from zeropoint.cli import main
 from zeropoint.errors import MeasurementError
 from zeropoint.kernels.machine import Peaks, PlainRead
-from zeropoint.metrics import bench
-from zeropoint.metrics.bench import Bench, Loaded, Repeated, Worker, Workload, enter
-from zeropoint.metrics.work import work_of
+from zeropoint.metrics.speed import bench
+from zeropoint.metrics.speed.bench import Bench, Loaded, Repeated, Worker, Workload, enter
+from zeropoint.metrics.speed.cost import work_of
 from zeropoint.results.bench import Spread
 from zeropoint.results.run_store import RunFolder
 

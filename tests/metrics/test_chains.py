@@ -9,10 +9,9 @@ import pytest
 
 from tinymodels import write_model
 from zeropoint.checkpoints import open_checkpoint
-from zeropoint.metrics.chain_families import FAMILIES, LEVELS, Chain, make_chain
-from zeropoint.metrics.chain_figures import join, pair_figures, score, side_figures
-from zeropoint.metrics.chaining import Chaining, ChainSettings, Participant
-from zeropoint.metrics.chains import (
+from zeropoint.metrics.chains.problems import FAMILIES, LEVELS, Chain, make_chain
+from zeropoint.metrics.chains.run import Chaining, ChainSettings, Participant
+from zeropoint.metrics.chains.session import (
     Done,
     Learned,
     Lesson,
@@ -22,6 +21,7 @@ from zeropoint.metrics.chains import (
     right_steps,
     write_examples,
 )
+from zeropoint.metrics.chains.summary import join, pair_figures, score, side_figures
 from zeropoint.models import load_model
 
 ALL = pytest.mark.parametrize("family", list(FAMILIES))

@@ -11,10 +11,10 @@ import pytest
 from tinymodels import write_model
 from zeropoint.cli import main
 from zeropoint.errors import MeasurementError, ZeropointError
-from zeropoint.metrics.comparing import Entry, group_letters, rank, tell_apart
-from zeropoint.metrics.ladder import largest_step, parse_levels
-from zeropoint.metrics.measurement import cut_chunks, measure_chunks
-from zeropoint.metrics.summary import summarize
+from zeropoint.metrics.divergence.ladder import largest_step, parse_levels
+from zeropoint.metrics.divergence.ranking import Entry, group_letters, rank, tell_apart
+from zeropoint.metrics.divergence.score_chunks import cut_chunks, measure_chunks
+from zeropoint.metrics.divergence.summary import summarize
 
 _spec = importlib.util.spec_from_file_location("fakes", Path(__file__).with_name("fakes.py"))
 fakes = importlib.util.module_from_spec(_spec)

@@ -10,7 +10,8 @@ import pytest
 from tinymodels import write_model
 from zeropoint.checkpoints import open_model
 from zeropoint.cli import main
-from zeropoint.metrics import compat, llama
+from zeropoint.metrics.peers import llama_base_file as llama
+from zeropoint.metrics.peers import llama_perplexity as compat
 from zeropoint.models import load_model
 
 _spec = importlib.util.spec_from_file_location(

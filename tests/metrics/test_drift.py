@@ -9,9 +9,9 @@ from tinymodels import write_model
 from walkers import Rule, Walker, slipping, two_rooms
 from zeropoint.checkpoints import open_checkpoint
 from zeropoint.errors import CheckpointError
-from zeropoint.metrics.drift import Drift, Pair, ReferencePaths, Settings
-from zeropoint.metrics.drift_figures import compounding, drift_figures, median_split, survival
-from zeropoint.metrics.paths import Along
+from zeropoint.metrics.generation.divergence_point import Drift, Pair, ReferencePaths, Settings
+from zeropoint.metrics.generation.paired_sampling import Along
+from zeropoint.metrics.generation.summary import compounding, drift_figures, median_split, survival
 from zeropoint.models import load_model
 from zeropoint.results.drift import MedianDivergence
 from zeropoint.results.run_store import RunFolder

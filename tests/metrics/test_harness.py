@@ -12,7 +12,7 @@ from hf_folders import make_folder
 from zeropoint.checkpoints import open_model
 from zeropoint.cli import main
 from zeropoint.errors import MeasurementError
-from zeropoint.metrics.harness import HarnessModel, evaluate
+from zeropoint.metrics.peers.lm_eval import HarnessModel, evaluate
 from zeropoint.models import load_model
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the harness's own

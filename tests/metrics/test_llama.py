@@ -7,7 +7,7 @@ import pytest
 
 from zeropoint.errors import CheckpointError, MeasurementError
 from zeropoint.kernels.compare import compare_numpy
-from zeropoint.metrics import llama
+from zeropoint.metrics.peers import llama_base_file as llama
 
 
 def write(path: Path, logits: np.ndarray, tokens: np.ndarray) -> None:

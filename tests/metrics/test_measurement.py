@@ -11,11 +11,11 @@ import pytest
 
 from zeropoint.errors import MeasurementError
 from zeropoint.kernels.compare import compare_numpy
-from zeropoint.metrics import measurement
-from zeropoint.metrics.gate import check_gate
+from zeropoint.metrics.divergence import score_chunks as measurement
+from zeropoint.metrics.divergence.gate import check_gate
+from zeropoint.metrics.divergence.summary import summarize
+from zeropoint.metrics.divergence.verdict import THRESHOLDS, verdict
 from zeropoint.metrics.statistics import Estimate
-from zeropoint.metrics.summary import summarize
-from zeropoint.metrics.verdict import THRESHOLDS, verdict
 
 _spec = importlib.util.spec_from_file_location("fakes", Path(__file__).with_name("fakes.py"))
 fakes = importlib.util.module_from_spec(_spec)

@@ -19,8 +19,8 @@ from zeropoint.checkpoints.layout import NewTensor
 from zeropoint.checkpoints.values import StringArray
 from zeropoint.cli import main
 from zeropoint.formats import find_format
-from zeropoint.metrics.floor import Rounded, round_to_bfloat16
-from zeropoint.metrics.kept import Kept
+from zeropoint.metrics.divergence.noise_floor import Rounded, round_to_bfloat16
+from zeropoint.metrics.divergence.reference_cache import Kept
 from zeropoint.models import load_model
 from zeropoint.quantizers.export import export_folder
 

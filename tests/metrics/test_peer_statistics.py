@@ -13,7 +13,7 @@ import pytest
 from tinymodels import write_model
 from zeropoint.checkpoints import open_model
 from zeropoint.kernels.compare import compare_logits
-from zeropoint.metrics import llama
+from zeropoint.metrics.peers import llama_base_file as llama
 from zeropoint.models import load_model
 
 pytestmark = pytest.mark.peer

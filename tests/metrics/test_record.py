@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from zeropoint.errors import CheckpointError, MeasurementError
-from zeropoint.metrics.measurement import cut_chunks
-from zeropoint.metrics.record import measure_recorded
+from zeropoint.metrics.divergence.recorded_run import measure_recorded
+from zeropoint.metrics.divergence.score_chunks import cut_chunks
 from zeropoint.results.run_store import RunFolder
 
 _spec = importlib.util.spec_from_file_location("fakes", Path(__file__).with_name("fakes.py"))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from zeropoint.metrics.sandbox import BUSY, Limits, Ran, run_python
+from zeropoint.metrics.tasks.sandbox.parent import BUSY, Limits, Ran, run_python
 
 LIMITS = Limits(seconds=1, megabytes=256, folder_megabytes=4)
 

@@ -9,7 +9,7 @@ import pytest
 from sandbox_jobs import as_each_user, run_jobs
 from system_calls import PERMITTED, variations
 
-from zeropoint.metrics.sandbox_filter import (
+from zeropoint.metrics.tasks.sandbox.filter import (
     ABSENT,
     ALLOW,
     ERRNO,

@@ -17,8 +17,8 @@ import pytest
 from sandbox_jobs import as_each_user, run_jobs
 
 from zeropoint.errors import MeasurementError
-from zeropoint.metrics.sandbox import Limits, run_python
-from zeropoint.metrics.sandbox_filter import assemble_filter, pack_filter
+from zeropoint.metrics.tasks.sandbox.filter import assemble_filter, pack_filter
+from zeropoint.metrics.tasks.sandbox.parent import Limits, run_python
 
 pytestmark = pytest.mark.usefixtures("sandbox")
 LIMITS = Limits(seconds=2, megabytes=512, folder_megabytes=4)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from system_calls import PERMITTED, evaluate, system_calls, variations
 
-from zeropoint.metrics.sandbox_filter import (
+from zeropoint.metrics.tasks.sandbox.filter import (
     ABSENT,
     ALLOW,
     AUDIT_NUMBERS,

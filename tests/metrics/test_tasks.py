@@ -10,10 +10,7 @@ import pytest
 from tinymodels import write_model
 from zeropoint.checkpoints import open_checkpoint
 from zeropoint.errors import MeasurementError
-from zeropoint.metrics.likelihood import encode_pair, likelihoods
-from zeropoint.metrics.sandbox import run_python
-from zeropoint.metrics.task_files import Task, parse_task, read_tasks
-from zeropoint.metrics.tasks import (
+from zeropoint.metrics.tasks.evaluate import (
     Asking,
     ask_by_generation,
     ask_by_likelihood,
@@ -23,6 +20,9 @@ from zeropoint.metrics.tasks import (
     search,
     solution,
 )
+from zeropoint.metrics.tasks.likelihood import encode_pair, likelihoods
+from zeropoint.metrics.tasks.sandbox.parent import run_python
+from zeropoint.metrics.tasks.task_file import Task, parse_task, read_tasks
 from zeropoint.models import load_model
 
 
@@ -215,7 +215,7 @@ def test_a_pattern_may_have_any_character() -> None:
 
 
 def test_a_pattern_that_never_ends_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zeropoint.metrics.patterns.SECONDS", 1.0)
+    monkeypatch.setattr("zeropoint.metrics.tasks.user_regex.SECONDS", 1.0)
     started = time.monotonic()
     right, reason = search("(a+)+$", "a" * 60 + "b")
     assert not right and "still searching" in reason

@@ -10,8 +10,8 @@ import zeropoint
 ROOT = Path(zeropoint.__file__).parent
 # Returned dictionaries that are no results: what other programs said, or what goes into a file.
 ALLOWED = {
-    "metrics/harness.py: evaluate": "lm-evaluation-harness's own results",
-    "metrics/sandbox_child.py: make_module": "the names of a program",
+    "metrics/peers/lm_eval.py: evaluate": "lm-evaluation-harness's own results",
+    "metrics/tasks/sandbox/child.py: make_module": "the names of a program",
     "quantizers/provenance.py: output_metadata": "metadata of a GGUF file",
     "quantizers/provenance.py: importance_facts": "metadata of a GGUF file",
     "quantizers/provenance.py: source_hash": "metadata of a GGUF file",

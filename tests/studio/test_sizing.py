@@ -13,7 +13,7 @@ from studio_server import Studio, running
 from tinymodels import write_model
 from zeropoint.checkpoints import open_checkpoint
 from zeropoint.cli import main
-from zeropoint.metrics.across import cache_bytes
+from zeropoint.metrics.cross_model import cache_bytes
 from zeropoint.models import load_model
 from zeropoint.plans.shape import read_shape
 from zeropoint.results.runs import Run, read_run

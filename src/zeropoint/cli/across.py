@@ -10,7 +10,7 @@ from zeropoint.cli.output import Output, in_bytes
 from zeropoint.cli.progress import Progress, track
 
 if TYPE_CHECKING:
-    from zeropoint.metrics.tasking import Taker
+    from zeropoint.metrics.tasks.run import Taker
     from zeropoint.results.chains import ChainsResult
     from zeropoint.results.interval import Interval
     from zeropoint.results.run_store import RunFolder
@@ -42,8 +42,8 @@ def compare_across(
     from zeropoint.calibration.corpus import builtin_corpus, read_corpus
     from zeropoint.cli.tasks import ask, open_taker
     from zeropoint.kernels import variant
-    from zeropoint.metrics.across import as_text_inputs, cut_windows, text_figures
-    from zeropoint.metrics.task_files import hash_tasks
+    from zeropoint.metrics.cross_model import as_text_inputs, cut_windows, text_figures
+    from zeropoint.metrics.tasks.task_file import hash_tasks
     from zeropoint.models import TOGETHER
     from zeropoint.results.run_store import RunFolder
     from zeropoint.results.tasks import AcrossResult
@@ -95,7 +95,7 @@ def compare_across(
 def _score(
     taker: "Taker", windows: Any, kept: tuple["RunFolder | None", int], progress: Progress
 ) -> list[float]:
-    from zeropoint.metrics.across import score_windows
+    from zeropoint.metrics.cross_model import score_windows
 
     nats: list[float] = []
     records = score_windows(taker.model, windows, nats, *kept)
@@ -109,7 +109,7 @@ def _score(
 def _answer(
     takers: "Sequence[Taker]", tasks: Any, run: "RunFolder | None", progress: Progress
 ) -> "list[ModelTasks]":
-    from zeropoint.metrics.tasking import take_tasks, task_figures
+    from zeropoint.metrics.tasks.run import take_tasks, task_figures
 
     if not tasks:
         return []
@@ -124,7 +124,7 @@ def _answer(
 def _do_chains(
     takers: "Sequence[Taker]", asked: Across, run: "RunFolder | None", progress: Progress
 ) -> "list[ChainsResult]":
-    from zeropoint.metrics.chaining import Chaining, ChainSettings, Participant
+    from zeropoint.metrics.chains.run import Chaining, ChainSettings, Participant
 
     count, steps, level = asked.chains
     if not count:
@@ -137,7 +137,7 @@ def _do_chains(
 
 
 def _row(taker: "Taker", context: int, text: "TextScore") -> "ModelCompared":
-    from zeropoint.metrics.across import cache_bytes, size_of
+    from zeropoint.metrics.cross_model import cache_bytes, size_of
     from zeropoint.results.tasks import ModelCompared
 
     cache = cache_bytes(taker.model.architecture, context)

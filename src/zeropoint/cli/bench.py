@@ -66,7 +66,7 @@ def bench(
 
     zeropoint bench model-Q4_K_M.gguf --peer llama.cpp --threads 4
     """
-    from zeropoint.metrics.bench import Bench, workload_of
+    from zeropoint.metrics.speed.bench import Bench, workload_of
     from zeropoint.plans import evidence
 
     out = Output(as_json=as_json, quiet=quiet)

@@ -100,7 +100,7 @@ def compare(
     if tasks or chains:
         raise typer.BadParameter("--tasks and --chains compare models without --ref; `tasks` and "
                                  "`drift` take quants")  # fmt: skip
-    from zeropoint.metrics.comparing import Entry, compare_result, rank
+    from zeropoint.metrics.divergence.ranking import Entry, compare_result, rank
 
     reference = measuring.Reference(out, ref, threads, (text or [], ctx, chunks), floor_chunks)
     entries = []

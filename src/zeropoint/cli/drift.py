@@ -17,10 +17,10 @@ from zeropoint.cli.run import Arithmetic
 
 if TYPE_CHECKING:
     from zeropoint.checkpoints import Checkpoint
-    from zeropoint.metrics.chaining import Participant
-    from zeropoint.metrics.drift import ReferencePaths, Settings
-    from zeropoint.metrics.prompts import Prompt
-    from zeropoint.metrics.sides import Side
+    from zeropoint.metrics.chains.run import Participant
+    from zeropoint.metrics.divergence.compatibility import Side
+    from zeropoint.metrics.generation.divergence_point import ReferencePaths, Settings
+    from zeropoint.metrics.generation.prompts import Prompt
     from zeropoint.models import LanguageModel
     from zeropoint.results.chains import ChainsResult
     from zeropoint.results.drift import DriftResult, FreeRun, PromptTooLong, TextsCompared
@@ -116,8 +116,8 @@ def drift(
 
     zeropoint drift model-BF16.gguf --as INT4_SYM_G32 --prompts mine.jsonl --report drift.html
     """
-    from zeropoint.metrics.drift import Settings
-    from zeropoint.metrics.prompts import read_prompts
+    from zeropoint.metrics.generation.divergence_point import Settings
+    from zeropoint.metrics.generation.prompts import read_prompts
 
     if (ref is None) == (not as_):
         raise typer.BadParameter("give either --ref MODEL or --as WHAT")
@@ -185,7 +185,7 @@ class Job:
         """Load a model."""
         from zeropoint.checkpoints import open_model
         from zeropoint.cli.generation import as_mode
-        from zeropoint.metrics.sides import describe
+        from zeropoint.metrics.divergence.compatibility import describe
         from zeropoint.models import load_model
 
         source = open_model(path)
@@ -203,8 +203,8 @@ class Job:
         return self._opened(reference.source, model, copy.side)
 
     def _opened(self, source: "Checkpoint", model: "LanguageModel", side: "Side") -> Opened:
-        from zeropoint.metrics.chaining import Participant
-        from zeropoint.metrics.drift import ReferencePaths
+        from zeropoint.metrics.chains.run import Participant
+        from zeropoint.metrics.generation.divergence_point import ReferencePaths
 
         return Opened(source, model, side, ReferencePaths(model), Participant(side.name, model))
 
@@ -212,7 +212,7 @@ class Job:
         self, opened: Opened, prompts: "Sequence[Prompt]"
     ) -> "tuple[Sequence[Prompt], list[PromptTooLong]]":
         """Part prompts into those that fit a model's context and those that do not; say which."""
-        from zeropoint.metrics.prompts import leave_out_long
+        from zeropoint.metrics.generation.prompts import leave_out_long
 
         ids, room = self._encode(opened, prompts), opened.model.context_length
         kept, long = leave_out_long(prompts, ids, room)
@@ -237,8 +237,8 @@ class Job:
     def follow(self, reference: Opened, quant: Opened, run: Path | None) -> "DriftResult":
         """Follow one quant."""
         from zeropoint.errors import MeasurementError
-        from zeropoint.metrics.drifting import start_run
-        from zeropoint.metrics.sides import check_comparable
+        from zeropoint.metrics.divergence.compatibility import check_comparable
+        from zeropoint.metrics.generation.run import start_run
         from zeropoint.results.drift import DriftResult, DriftSettings
         from zeropoint.results.side import ReferenceSide
 
@@ -275,8 +275,8 @@ class Job:
     def _free_run(
         self, sides: tuple[Opened, Opened], prompts: "Sequence[Prompt]", run: "RunFolder | None"
     ) -> "dict[str, FreeRun]":
-        from zeropoint.metrics.drift import Drift, ReferencePaths
-        from zeropoint.metrics.drifting import free_run_results
+        from zeropoint.metrics.generation.divergence_point import Drift, ReferencePaths
+        from zeropoint.metrics.generation.run import free_run_results
 
         reference, quant = sides
         model = reference.model
@@ -288,7 +288,7 @@ class Job:
         return free_run_results(drift, prompts, model, run)
 
     def _chains(self, reference: Opened, quant: Opened, run: "RunFolder | None") -> "ChainsResult":
-        from zeropoint.metrics.chaining import Chaining, ChainSettings
+        from zeropoint.metrics.chains.run import Chaining, ChainSettings
 
         count, steps, level = self.chains
         settings = ChainSettings(count, steps, level=level, together=self.settings.together)
@@ -300,7 +300,7 @@ class Job:
     def _texts(
         self, opened: tuple[Opened, Opened], prompts: "Sequence[Prompt]", run: "RunFolder | None"
     ) -> "TextsCompared":
-        from zeropoint.metrics.drifting import (
+        from zeropoint.metrics.generation.run import (
             Text,
             load_texts,
             save_texts,
@@ -321,7 +321,7 @@ class Job:
         return text_figures(*sides, prompts=prompts, run=run)
 
     def _encode(self, opened: Opened, prompts: "Sequence[Prompt]") -> list[list[int]]:
-        from zeropoint.metrics.prompts import encode_prompts
+        from zeropoint.metrics.generation.prompts import encode_prompts
 
         new = [prompt for prompt in prompts if prompt not in opened.encoded]
         if new:  # a chat template is rendered in a process of its own

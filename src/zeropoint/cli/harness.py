@@ -32,8 +32,8 @@ def run_harness(
     from zeropoint.checkpoints import open_model
     from zeropoint.cli.generation import as_mode
     from zeropoint.cli.output import plain
-    from zeropoint.metrics.harness import evaluate
-    from zeropoint.metrics.sides import describe
+    from zeropoint.metrics.divergence.compatibility import describe
+    from zeropoint.metrics.peers.lm_eval import evaluate
     from zeropoint.models import load_model
     from zeropoint.results.run_store import RunFolder
     from zeropoint.results.tasks import HarnessResult, HarnessScores

@@ -10,9 +10,9 @@ from zeropoint.cli.progress import Progress, track
 if TYPE_CHECKING:
     from zeropoint.calibration import Calibration
     from zeropoint.checkpoints import Checkpoint
-    from zeropoint.metrics.inmemory import InMemory
-    from zeropoint.metrics.sides import Side
+    from zeropoint.metrics.divergence.compatibility import Side
     from zeropoint.models import LanguageModel
+    from zeropoint.quantizers.in_memory import InMemory
     from zeropoint.results.side import MadeInMemory
 
 
@@ -30,9 +30,9 @@ class Copy:
         """Load what stays as it is once more, and quantize the rest."""
         from functools import partial
 
-        from zeropoint.metrics.inmemory import quantize_in_memory
         from zeropoint.models import load_model
         from zeropoint.quantizers import quantize
+        from zeropoint.quantizers.in_memory import quantize_in_memory
 
         later = {choice.name for choice in self.plan.changing}
         model = load_model(self.source, threads=threads, later=later)
@@ -47,8 +47,8 @@ class Copy:
 def plan_copy(source: "Checkpoint", to: str, imatrix: Path | None, *, requantize: bool) -> Copy:
     """Decide on formats by a preset, format or recipe; no weight is read."""
     from zeropoint.calibration import read_imatrix
-    from zeropoint.metrics.inmemory import plan_in_memory
-    from zeropoint.metrics.sides import describe_plan
+    from zeropoint.metrics.divergence.compatibility import describe_plan
+    from zeropoint.quantizers.in_memory import plan_in_memory
     from zeropoint.results.side import MadeInMemory
 
     calibration = read_imatrix(imatrix) if imatrix else None

@@ -15,7 +15,7 @@ from zeropoint.cli.progress import PATIENCE, AsProgress, Progress, seconds_left
 from zeropoint.cli.reporting import Report, run_folder, write_report
 
 if TYPE_CHECKING:
-    from zeropoint.metrics.ladder import Level
+    from zeropoint.metrics.divergence.ladder import Level
     from zeropoint.results.divergence import LadderResult
     from zeropoint.results.run_store import RunFolder
 
@@ -71,7 +71,7 @@ def ladder(
 
     zeropoint ladder model-BF16.gguf --levels 4,Q4_0,Q4_K_M,FP4_E2M1_G32 --text book.txt
     """
-    from zeropoint.metrics.ladder import parse_levels
+    from zeropoint.metrics.divergence.ladder import parse_levels
 
     out = Output(as_json=as_json, quiet=quiet)
     rungs = parse_levels(levels, share)
@@ -94,7 +94,7 @@ def climb(
 ) -> "LadderResult":
     """Measure every level, print the table, and return the result."""
     from zeropoint.cli.inmemory import plan_copy
-    from zeropoint.metrics.ladder import largest_step
+    from zeropoint.metrics.divergence.ladder import largest_step
     from zeropoint.results.divergence import LadderLevel, LadderResult
 
     kept = start_run(run, reference, rungs) if run else None

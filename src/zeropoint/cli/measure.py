@@ -152,6 +152,6 @@ def measure(
 
 def check_gates(found: "MeasureResult", gates: Sequence[str]) -> "tuple[GateResult, ...]":
     """Decide the gates."""
-    from zeropoint.metrics.gate import check_gate
+    from zeropoint.metrics.divergence.gate import check_gate
 
     return tuple(check_gate(gate, found) for gate in gates)

@@ -23,9 +23,13 @@ def measure_compat(
 ) -> None:
     """Print what llama-perplexity would print of these logits."""
     from zeropoint.checkpoints import open_model
-    from zeropoint.metrics import compat
-    from zeropoint.metrics.llama import check_scored, print_statistics, scored_positions
-    from zeropoint.metrics.sides import check_comparable
+    from zeropoint.metrics.divergence.compatibility import check_comparable
+    from zeropoint.metrics.peers import llama_perplexity as compat
+    from zeropoint.metrics.peers.llama_base_file import (
+        check_scored,
+        print_statistics,
+        scored_positions,
+    )
     from zeropoint.models import load_model
 
     files, context, chunks = text

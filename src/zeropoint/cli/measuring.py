@@ -14,9 +14,9 @@ from zeropoint.cli.progress import Progress, track_running
 
 if TYPE_CHECKING:
     from zeropoint.cli.inmemory import Copy
-    from zeropoint.metrics.measuring import Measurement
-    from zeropoint.metrics.measuring import Text as TextRead
-    from zeropoint.metrics.sides import Side
+    from zeropoint.metrics.divergence.compatibility import Side
+    from zeropoint.metrics.divergence.run import Measurement
+    from zeropoint.metrics.divergence.run import Text as TextRead
     from zeropoint.models import LanguageModel
     from zeropoint.results.bench import QuickSpeed
     from zeropoint.results.divergence import MeasureResult
@@ -63,7 +63,7 @@ def open_sides(
 ) -> Sides:
     """Load reference and quant, or the reference and its quant made in memory."""
     from zeropoint.checkpoints import open_model
-    from zeropoint.metrics.sides import check_comparable, describe
+    from zeropoint.metrics.divergence.compatibility import check_comparable, describe
     from zeropoint.models import load_model
 
     # The files stay open with the models: embeddings are read row by row.
@@ -91,7 +91,7 @@ def read(
     out: Output, model: "LanguageModel", files: Sequence[Path], ctx: int, chunks: int | None
 ) -> "TextRead":
     """Read the text, and say what it is."""
-    from zeropoint.metrics.measuring import read_text
+    from zeropoint.metrics.divergence.run import read_text
 
     text = read_text(files, model, context=ctx, chunks=chunks)
     domains = ", ".join(dict.fromkeys(chunk.domain for chunk in text.chunks))
@@ -112,8 +112,8 @@ def prepare(
     floor_chunks: int,
 ) -> "Measurement":
     """Open the run folder and the kept pass, and say what is measured against what."""
-    from zeropoint.metrics import measuring
-    from zeropoint.metrics.kept import kept_bytes, open_kept
+    from zeropoint.metrics.divergence import run as measuring
+    from zeropoint.metrics.divergence.reference_cache import kept_bytes, open_kept
 
     reference, quant = sides.names
     proxy = " (proxy reference)" if reference.quantized else ""
@@ -192,8 +192,8 @@ class Reference:
         floor_chunks: int,
     ) -> None:
         from zeropoint.checkpoints import open_model
-        from zeropoint.metrics.measuring import remembered
-        from zeropoint.metrics.sides import describe
+        from zeropoint.metrics.divergence.compatibility import describe
+        from zeropoint.metrics.divergence.run import remembered
         from zeropoint.models import load_model
 
         self.out = out
@@ -214,7 +214,7 @@ class Reference:
     ) -> tuple["Side", "Measurement"]:
         """Measure the quant in a file."""
         from zeropoint.checkpoints import open_model
-        from zeropoint.metrics.sides import check_comparable, describe
+        from zeropoint.metrics.divergence.compatibility import check_comparable, describe
         from zeropoint.models import load_model
 
         source = open_model(path)
@@ -231,8 +231,8 @@ class Reference:
 
         What a run folder holds in full is read and not made again.
         """
-        from zeropoint.metrics.ladder import load_level, save_level
-        from zeropoint.metrics.speed import measure_speed
+        from zeropoint.metrics.divergence.ladder import load_level, save_level
+        from zeropoint.metrics.speed.throughput import measure_speed
 
         folder = self._folder(run, copy.side)
         found = load_level(folder, len(self.text.chunks)) if folder else None
@@ -248,14 +248,14 @@ class Reference:
         return found
 
     def _folder(self, run: Path | None, side: "Side") -> "RunFolder | None":
-        from zeropoint.metrics.measuring import start_run
+        from zeropoint.metrics.divergence.run import start_run
 
         return start_run(run, (self.side, side), self.text, {}) if run else None
 
     def _measure(
         self, quant: "LanguageModel", side: "Side", run: Path | None, shown: tuple[Progress, bool]
     ) -> "Measurement":
-        from zeropoint.metrics.measuring import Measurement
+        from zeropoint.metrics.divergence.run import Measurement
 
         measurement = Measurement(
             self.model, quant, self.text, states=self.states, run=self._folder(run, side),

@@ -17,8 +17,8 @@ from zeropoint.cli.reporting import Report, run_folder, write_report
 from zeropoint.cli.run import Arithmetic
 
 if TYPE_CHECKING:
-    from zeropoint.metrics.task_files import Task
-    from zeropoint.metrics.tasking import Taker
+    from zeropoint.metrics.tasks.run import Taker
+    from zeropoint.metrics.tasks.task_file import Task
     from zeropoint.results.tasks import BadTask, ModelTasks, TaskFlips
 
 SHOWN = 8  # bad lines, and flips, that are named
@@ -131,8 +131,8 @@ class Asked:
 
 def ask(out: Output, file: str, allow_code: bool, count: int | None) -> Asked:
     """Read a task file, and say which of its lines are left out."""
-    from zeropoint.metrics.task_files import read_tasks
-    from zeropoint.metrics.tasking import allowed_tasks
+    from zeropoint.metrics.tasks.run import allowed_tasks
+    from zeropoint.metrics.tasks.task_file import read_tasks
 
     read, bad = read_tasks(file)
     for line in bad[:SHOWN]:
@@ -157,7 +157,7 @@ def take(
     how: Progress,
 ) -> None:
     """Let all models answer, sum up and print; `kept`: the settings, the run wanted, the folder."""
-    from zeropoint.metrics.tasking import start_run, task_figures
+    from zeropoint.metrics.tasks.run import start_run, task_figures
     from zeropoint.results.tasks import TasksResult
 
     said, run, path = kept
@@ -179,7 +179,7 @@ def take(
 
 def check_containment() -> None:
     """Refuse before any model is loaded where code cannot be contained."""
-    from zeropoint.metrics.sandbox import run_python
+    from zeropoint.metrics.tasks.sandbox.parent import run_python
 
     run_python("", "")
 
@@ -190,10 +190,10 @@ def open_taker(
     """Load a model that is to answer tasks."""
     from zeropoint.checkpoints import open_model
     from zeropoint.cli.generation import as_mode
-    from zeropoint.metrics.prompts import encode_prompts
-    from zeropoint.metrics.sides import describe
-    from zeropoint.metrics.tasking import Taker
-    from zeropoint.metrics.tasks import Asking
+    from zeropoint.metrics.divergence.compatibility import describe
+    from zeropoint.metrics.generation.prompts import encode_prompts
+    from zeropoint.metrics.tasks.evaluate import Asking
+    from zeropoint.metrics.tasks.run import Taker
     from zeropoint.models import has_template, load_model
 
     source = open_model(path)
@@ -211,7 +211,7 @@ def answer(
     how: Progress,
 ) -> None:
     """Let one model answer; an interrupted run says where it goes on."""
-    from zeropoint.metrics.tasking import take_tasks
+    from zeropoint.metrics.tasks.run import take_tasks
 
     out.note(f"{taker.side.name}: {in_bytes(taker.side.file_bytes)}")
     folder, place, run = kept

@@ -11,8 +11,8 @@ from urllib.parse import urlencode
 import numpy as np
 
 from zeropoint.errors import MeasurementError
-from zeropoint.metrics.comparing import group_letters, tell_apart
-from zeropoint.metrics.record import read_chunk
+from zeropoint.metrics.divergence.ranking import group_letters, tell_apart
+from zeropoint.metrics.divergence.recorded_run import read_chunk
 from zeropoint.results.divergence import MeasureResult
 from zeropoint.results.runs import Run
 from zeropoint.studio import evidence

@@ -14,7 +14,7 @@ from zeropoint import kernels
 from zeropoint.calibration.chunks import Chunk
 from zeropoint.checkpoints import Checkpoint
 from zeropoint.formats import F32, FORMATS, QuantizedTensor
-from zeropoint.metrics.measurement import measure_chunks
+from zeropoint.metrics.divergence.score_chunks import measure_chunks
 from zeropoint.models import LanguageModel
 from zeropoint.models.generation import Token, generate
 from zeropoint.plans import inventory

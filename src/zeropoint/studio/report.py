@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from zeropoint.errors import MeasurementError
-from zeropoint.metrics.verdict import THRESHOLDS, WORDS
+from zeropoint.metrics.divergence.verdict import THRESHOLDS, WORDS
 from zeropoint.results.divergence import LadderLevel, MeasureResult
 from zeropoint.results.interval import Interval
 from zeropoint.results.quantize import QuantizeResult

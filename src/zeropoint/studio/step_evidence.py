@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from zeropoint.errors import printable
-from zeropoint.metrics.drift import pair_rules
+from zeropoint.metrics.generation.divergence_point import pair_rules
 from zeropoint.results.drift import (
     DriftResult,
     FreeRun,

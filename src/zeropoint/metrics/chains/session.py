@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from zeropoint.formats import F32
-from zeropoint.metrics.chain_families import LEVELS, Chain, make_chain
+from zeropoint.metrics.chains.problems import LEVELS, Chain, make_chain
 from zeropoint.models import (
     TOGETHER,
     Batch,

@@ -12,7 +12,7 @@ import numpy as np
 
 from zeropoint.errors import CheckpointError
 from zeropoint.formats import F32
-from zeropoint.metrics.paths import (
+from zeropoint.metrics.generation.paired_sampling import (
     Along,
     Way,
     Writer,

@@ -9,16 +9,16 @@ import numpy as np
 
 from zeropoint import kernels
 from zeropoint.errors import MeasurementError
-from zeropoint.metrics.across import size_of
-from zeropoint.metrics.sides import Side
+from zeropoint.metrics.cross_model import size_of
+from zeropoint.metrics.divergence.compatibility import Side
 from zeropoint.metrics.statistics import estimate, interval, mcnemar, paired_share, wilson
-from zeropoint.metrics.task_files import Task, hash_tasks
-from zeropoint.metrics.tasks import (
+from zeropoint.metrics.tasks.evaluate import (
     Asking,
     Progressed,
     ask_by_generation,
     ask_by_likelihood,
 )
+from zeropoint.metrics.tasks.task_file import Task, hash_tasks
 from zeropoint.models import LanguageModel
 from zeropoint.results.run_store import RunFolder
 from zeropoint.results.tasks import Answer, AnswerTokens, KindScore, ModelTasks, TaskFlips

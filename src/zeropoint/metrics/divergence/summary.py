@@ -6,10 +6,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from zeropoint.metrics.classes import CLASSES, token_class
-from zeropoint.metrics.measurement import ChunkMeasured
+from zeropoint.metrics.divergence.score_chunks import ChunkMeasured
+from zeropoint.metrics.divergence.token_classes import CLASSES, token_class
+from zeropoint.metrics.divergence.verdict import WORDS, verdict
 from zeropoint.metrics.statistics import Estimate, estimate, interval, share
-from zeropoint.metrics.verdict import WORDS, verdict
 from zeropoint.results.divergence import (
     KL,
     Divergence,

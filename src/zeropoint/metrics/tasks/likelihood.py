@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from zeropoint.errors import MeasurementError
 from zeropoint.formats import F32
 from zeropoint.kernels.compare import compare_logits
-from zeropoint.metrics.measurement import TILE_BYTES
+from zeropoint.metrics.divergence.score_chunks import TILE_BYTES
 from zeropoint.models import in_batches
 
 TOGETHER_TOKENS = 2048  # that go through the model at once

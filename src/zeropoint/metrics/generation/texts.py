@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Sequence
 from difflib import SequenceMatcher
 
-from zeropoint.metrics.drift import first_difference
-from zeropoint.metrics.patterns import NeverEnds, find_all
+from zeropoint.metrics.generation.divergence_point import first_difference
+from zeropoint.metrics.tasks.user_regex import NeverEnds, find_all
 
 MEETING = 8  # tokens in a row that count as having met again
 GRAM = 4  # tokens of a phrase that counts as repeated

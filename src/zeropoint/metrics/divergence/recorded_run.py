@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from zeropoint.errors import CheckpointError
 from zeropoint.kernels.compare import TOP, Comparison
-from zeropoint.metrics.measurement import Chunk, ChunkMeasured, Scorer, measure_chunks
+from zeropoint.metrics.divergence.score_chunks import Chunk, ChunkMeasured, Scorer, measure_chunks
 from zeropoint.metrics.statistics import estimate, quick_half_width
 from zeropoint.results.run_checks import ROUNDING, ArrayRule
 from zeropoint.results.run_store import RunFolder, damaged

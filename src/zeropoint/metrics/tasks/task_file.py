@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from zeropoint.checkpoints.user_files import LIST_BYTES, UTF16_MARKS, read_user_bytes
 from zeropoint.errors import MeasurementError
-from zeropoint.metrics.patterns import check_pattern
+from zeropoint.metrics.tasks.user_regex import check_pattern
 from zeropoint.results.tasks import BadTask
 
 BUILT_IN = {"python": Path(__file__).with_name("data") / "python.jsonl"}

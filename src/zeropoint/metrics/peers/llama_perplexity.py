@@ -15,9 +15,9 @@ from zeropoint.calibration.corpus import Corpus, builtin_corpus, read_corpus
 from zeropoint.checkpoints.atomic import PartialFile, check_target
 from zeropoint.errors import CheckpointError, MeasurementError, NotEnoughSpace
 from zeropoint.formats import F32
-from zeropoint.metrics import llama
-from zeropoint.metrics.llama import I32, U16, BaseFile, Figure, Scores
-from zeropoint.metrics.measurement import TILE_BYTES
+from zeropoint.metrics.divergence.score_chunks import TILE_BYTES
+from zeropoint.metrics.peers import llama_base_file as llama
+from zeropoint.metrics.peers.llama_base_file import I32, U16, BaseFile, Figure, Scores
 from zeropoint.models.base import LanguageModel
 
 

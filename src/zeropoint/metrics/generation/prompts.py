@@ -9,7 +9,7 @@ from pathlib import Path
 from zeropoint.checkpoints import Checkpoint
 from zeropoint.checkpoints.user_files import LIST_BYTES, read_user_text
 from zeropoint.errors import MeasurementError
-from zeropoint.metrics.patterns import check_pattern
+from zeropoint.metrics.tasks.user_regex import check_pattern
 from zeropoint.models import LanguageModel, encode_messages, has_template
 from zeropoint.results.drift import PromptTooLong
 

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from zeropoint.calibration.corpus import Corpus
 from zeropoint.errors import MeasurementError
-from zeropoint.metrics.comparing import group_letters, tell_apart
-from zeropoint.metrics.likelihood import encode_pair, likelihoods
-from zeropoint.metrics.sides import Side
+from zeropoint.metrics.divergence.compatibility import Side
+from zeropoint.metrics.divergence.ranking import group_letters, tell_apart
 from zeropoint.metrics.statistics import estimate, interval, paired_p_value
+from zeropoint.metrics.tasks.likelihood import encode_pair, likelihoods
 from zeropoint.models import Architecture, LanguageModel
 from zeropoint.results.run_checks import ROUNDING, finite_number
 from zeropoint.results.run_store import RunFolder

@@ -3,9 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from zeropoint.metrics.chain_families import FAMILIES, LEVELS, TITLES, Chain, make_chain
-from zeropoint.metrics.chain_figures import Scored, join, pair_figures, score
-from zeropoint.metrics.chains import (
+from zeropoint.metrics.chains.problems import FAMILIES, LEVELS, TITLES, Chain, make_chain
+from zeropoint.metrics.chains.session import (
     PILOT_STEPS,
     PILOTS,
     Answered,
@@ -16,6 +15,7 @@ from zeropoint.metrics.chains import (
     find_levels,
     write_examples,
 )
+from zeropoint.metrics.chains.summary import Scored, join, pair_figures, score
 from zeropoint.models import TOGETHER, LanguageModel
 from zeropoint.results.chains import ChainAnswers, ChainFamily, ChainsResult
 from zeropoint.results.run_store import RunFolder, damaged

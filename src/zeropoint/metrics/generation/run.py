@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 
 from zeropoint import kernels
-from zeropoint.metrics.drift import Drift, Drifted, Settings, first_difference
-from zeropoint.metrics.drift_figures import (
+from zeropoint.metrics.divergence.compatibility import Side
+from zeropoint.metrics.generation.divergence_point import Drift, Drifted, Settings, first_difference
+from zeropoint.metrics.generation.prompts import Prompt, hash_prompts
+from zeropoint.metrics.generation.summary import (
     answers,
     doublings,
     drift_figures,
     median_split,
     survival,
 )
-from zeropoint.metrics.prompts import Prompt, hash_prompts
-from zeropoint.metrics.sides import Side
+from zeropoint.metrics.generation.texts import answer_of, rejoins, same_answer
 from zeropoint.metrics.statistics import estimate, interval, wilson
-from zeropoint.metrics.texts import answer_of, rejoins, same_answer
 from zeropoint.models import (
     GREEDY,
     LanguageModel,

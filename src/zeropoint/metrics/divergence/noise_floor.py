@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from zeropoint.calibration.chunks import Chunk
 from zeropoint.formats import F32
-from zeropoint.metrics.measurement import Scorer, measure_chunks
+from zeropoint.metrics.divergence.score_chunks import Scorer, measure_chunks
 from zeropoint.models.base import LanguageModel
 
 ARITHMETIC = "inputs of every matrix rounded to bfloat16"

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from zeropoint.metrics.chain_families import Chain
-from zeropoint.metrics.chains import Done, right_states, right_steps
+from zeropoint.metrics.chains.problems import Chain
+from zeropoint.metrics.chains.session import Done, right_states, right_steps
 from zeropoint.metrics.statistics import (
     Estimate,
     holm,

@@ -9,7 +9,8 @@ from itertools import takewhile
 import numpy as np
 from numpy.typing import NDArray
 
-from zeropoint.metrics.drift import Pair
+from zeropoint.metrics.generation.divergence_point import Pair
+from zeropoint.metrics.generation.texts import answer_of, loops, rejoins, repetition, same_answer
 from zeropoint.metrics.statistics import (
     Estimate,
     estimate,
@@ -18,7 +19,6 @@ from zeropoint.metrics.statistics import (
     share,
     wilson,
 )
-from zeropoint.metrics.texts import answer_of, loops, rejoins, repetition, same_answer
 from zeropoint.results.drift import (
     BothSides,
     Change,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from zeropoint.formats import F32
 from zeropoint.kernels.compare import compare_logits
-from zeropoint.metrics.measurement import TILE_BYTES
+from zeropoint.metrics.divergence.score_chunks import TILE_BYTES
 from zeropoint.models import (
     Batch,
     Sampling,

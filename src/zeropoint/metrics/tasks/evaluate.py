@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from zeropoint.formats import F32
-from zeropoint.metrics import patterns
-from zeropoint.metrics.likelihood import Likelihood, Reader, encode_pair, likelihoods
-from zeropoint.metrics.patterns import NeverEnds, find_all
-from zeropoint.metrics.sandbox import run_python
-from zeropoint.metrics.task_files import LETTERS, Task
+from zeropoint.metrics.tasks import user_regex as patterns
+from zeropoint.metrics.tasks.likelihood import Likelihood, Reader, encode_pair, likelihoods
+from zeropoint.metrics.tasks.sandbox.parent import run_python
+from zeropoint.metrics.tasks.task_file import LETTERS, Task
+from zeropoint.metrics.tasks.user_regex import NeverEnds, find_all
 from zeropoint.models import (
     GREEDY,
     TOGETHER,

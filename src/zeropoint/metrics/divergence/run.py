@@ -11,13 +11,13 @@ from zeropoint.calibration.chunks import Chunk, read_chunks
 from zeropoint.calibration.corpus import Corpus, builtin_corpus, read_corpus
 from zeropoint.errors import MeasurementError
 from zeropoint.kernels.machine import peak_memory_bytes
-from zeropoint.metrics.floor import ARITHMETIC, measure_floor
-from zeropoint.metrics.kept import Kept, kept_bytes
-from zeropoint.metrics.measurement import ChunkMeasured, Scorer
-from zeropoint.metrics.record import measure_recorded
-from zeropoint.metrics.sides import Side
+from zeropoint.metrics.divergence.compatibility import Side
+from zeropoint.metrics.divergence.noise_floor import ARITHMETIC, measure_floor
+from zeropoint.metrics.divergence.recorded_run import measure_recorded
+from zeropoint.metrics.divergence.reference_cache import Kept, kept_bytes
+from zeropoint.metrics.divergence.score_chunks import ChunkMeasured, Scorer
+from zeropoint.metrics.divergence.summary import METRICS_VERSION, summarize
 from zeropoint.metrics.statistics import quick_half_width
-from zeropoint.metrics.summary import METRICS_VERSION, summarize
 from zeropoint.models.base import LanguageModel
 from zeropoint.results.divergence import Floor, MeasureResult
 from zeropoint.results.run_store import RunFolder

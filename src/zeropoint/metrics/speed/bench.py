@@ -21,7 +21,7 @@ from zeropoint.checkpoints import Checkpoint, open_model
 from zeropoint.errors import MeasurementError
 from zeropoint.kernels import default_threads, variant
 from zeropoint.kernels.machine import Peaks, PlainRead, best_buffer, peaks_of, this_machine
-from zeropoint.metrics.work import Work, work_of
+from zeropoint.metrics.speed.cost import Work, work_of
 from zeropoint.models.base import Mode
 from zeropoint.results.bench import (
     BenchResult,
@@ -248,7 +248,7 @@ class Worker:
         self._contestant = contestant
         self._log = tempfile.TemporaryFile("w+", errors="replace")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "zeropoint.metrics.bench_worker"],
+            [sys.executable, "-m", "zeropoint.metrics.speed.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

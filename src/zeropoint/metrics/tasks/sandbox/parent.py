@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zeropoint.errors import MeasurementError
-from zeropoint.metrics.sandbox_filter import AUDIT_NUMBERS, assemble_filter, pack_filter
+from zeropoint.metrics.tasks.sandbox.filter import AUDIT_NUMBERS, assemble_filter, pack_filter
 
 _FILES, _DEPTH = 10_000, 50  # in the folder; more are not counted but ended
 _MAX_THREADS = 128

@@ -16,7 +16,7 @@ from lm_eval.api.model import LM
 from lm_eval.tasks import TaskManager
 
 from zeropoint.errors import MeasurementError
-from zeropoint.metrics.likelihood import likelihoods
+from zeropoint.metrics.tasks.likelihood import likelihoods
 from zeropoint.models import (
     GREEDY,
     TOGETHER,

@@ -1,0 +1,1 @@
+"""How far a quantized model's next-token distributions are from the reference's."""

@@ -1,0 +1,1 @@
+"""Where the generated texts of two models diverge, and whether errors compound."""

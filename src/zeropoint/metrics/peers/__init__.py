@@ -1,0 +1,1 @@
+"""File formats and programs of llama.cpp and lm-evaluation-harness."""

@@ -1,0 +1,1 @@
+"""Tokens per second of prompt processing and generation, and the bounds they are compared with."""

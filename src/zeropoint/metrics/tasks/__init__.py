@@ -1,0 +1,1 @@
+"""Task files: questions with known answers, asked of several models."""
