@@ -46,7 +46,7 @@ def targets() -> list[str]:
     """Return every preset, and every format that is no preset and no other name of one."""
     from zeropoint.formats import FORMATS
     from zeropoint.plans import PRESETS
-    from zeropoint.plans.presets import ALIASES
+    from zeropoint.plans.formats.presets import ALIASES
 
     skipped = {"COPY", "F64", "I8", "I16", "I32", "I64", *ALIASES}
     return [name for name in dict.fromkeys((*PRESETS, *FORMATS)) if name not in skipped]

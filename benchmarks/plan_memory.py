@@ -66,8 +66,8 @@ def main() -> None:
         peer_side(options.peer_side)
         return
 
-    from zeropoint.plans.memory import Demand, running
-    from zeropoint.plans.subjects import from_path
+    from zeropoint.plans.memory.memory import Demand, running
+    from zeropoint.plans.planner.model_spec import from_path
 
     worst_kv = worst = 0.0
     if options.table:

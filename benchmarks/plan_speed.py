@@ -17,10 +17,10 @@ from pathlib import Path
 from statistics import median
 
 from zeropoint.metrics.speed.bench import Bench, workload_of
-from zeropoint.plans.evidence import bench_of, work_of
-from zeropoint.plans.here import Here, measure_here
-from zeropoint.plans.speed import BAND, Costs, Timing, calibrated, costs_of, estimate
-from zeropoint.plans.subjects import from_path
+from zeropoint.plans.machines.this_machine import Here, measure_here
+from zeropoint.plans.planner.model_spec import from_path
+from zeropoint.plans.speed.calibration import bench_of, work_of
+from zeropoint.plans.speed.speed import BAND, Costs, Timing, calibrated, costs_of, estimate
 from zeropoint.results.bench import BenchResult
 
 KINDS = ("generation", "prompt")

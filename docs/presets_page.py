@@ -7,8 +7,8 @@ from types import SimpleNamespace
 from zeropoint.checkpoints import NewTensor
 from zeropoint.formats import find_format
 from zeropoint.plans import PRESETS, RULES_VERSION, choose_formats
-from zeropoint.plans.presets import FALLBACKS, HIGH, LOW, RULES, PresetRule
-from zeropoint.plans.roles import NEVER
+from zeropoint.plans.formats.presets import FALLBACKS, HIGH, LOW, RULES, PresetRule
+from zeropoint.plans.formats.roles import NEVER
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests" / "plans"))

@@ -1,10 +1,10 @@
 """Which formats of a 14B model fit a card of 12 GiB with 16k tokens of context, and how fast?"""
 
-from zeropoint.plans.machines import GIB, find_device
-from zeropoint.plans.memory import Demand, running
-from zeropoint.plans.speed import costs_of, estimate, generation_features
-from zeropoint.plans.subjects import describe, requantized
-from zeropoint.plans.traffic import traffic
+from zeropoint.plans.machines.machines import GIB, find_device
+from zeropoint.plans.memory.bytes_read import traffic
+from zeropoint.plans.memory.memory import Demand, running
+from zeropoint.plans.planner.model_spec import describe, requantized
+from zeropoint.plans.speed.speed import costs_of, estimate, generation_features
 
 CARD = find_device("rtx3060-12gb")
 DEMAND = Demand(context=16384, keys="Q8_0", values="Q8_0")

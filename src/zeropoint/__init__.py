@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from zeropoint.checkpoints import open_checkpoint
     from zeropoint.formats import FORMATS, Format, Parts, QuantizedTensor, find_format
     from zeropoint.plans import choose_formats
-    from zeropoint.plans.planning import plan
+    from zeropoint.plans.planner.planning import plan
     from zeropoint.quantizers import dequantize, quantize, quantize_checkpoint
 
 __version__ = "0.1.0"
@@ -31,7 +31,7 @@ _ROOMS = {
     "dequantize": "zeropoint.quantizers",
     "find_format": "zeropoint.formats",
     "open_checkpoint": "zeropoint.checkpoints",
-    "plan": "zeropoint.plans.planning",
+    "plan": "zeropoint.plans.planner.planning",
     "quantize": "zeropoint.quantizers",
     "quantize_checkpoint": "zeropoint.quantizers",
 }

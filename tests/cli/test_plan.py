@@ -11,9 +11,10 @@ from zeropoint.checkpoints import open_checkpoint
 from zeropoint.cli import main
 from zeropoint.cli.exits import DONE, FAILED, NO
 from zeropoint.kernels.machine import this_machine
-from zeropoint.plans import evidence, here
-from zeropoint.plans.here import Here
-from zeropoint.plans.speed import SHARES
+from zeropoint.plans.machines import this_machine as here
+from zeropoint.plans.machines.this_machine import Here
+from zeropoint.plans.speed import calibration as evidence
+from zeropoint.plans.speed.speed import SHARES
 from zeropoint.results.bench import BenchResult
 
 KEYS = {"model", "device", "fits", "weights_bytes", "kv_bytes", "compute_bytes", "total_bytes",

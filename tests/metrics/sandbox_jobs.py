@@ -23,7 +23,7 @@ def run_jobs(
 ) -> list[dict[str, Any]]:
     """Return the outcome of each job. Skips the test where this machine contains no code."""
     asked = {
-        "child": str(Path(sandbox.__file__).with_name("sandbox_child.py")),
+        "child": str(Path(sandbox.__file__).with_name("child.py")),
         "ordinary": ordinary,
         "filter": program.hex(),
         "jobs": jobs,

@@ -4,7 +4,7 @@ import pytest
 
 from zeropoint.errors import RecipeError
 from zeropoint.plans import PRESETS, check_importance, choose_formats, formats_of
-from zeropoint.plans.presets import more_bits
+from zeropoint.plans.formats.presets import more_bits
 
 
 def by_name(choices):

@@ -3,7 +3,7 @@
 import pytest
 
 from zeropoint.plans import PRESETS
-from zeropoint.plans.explain import explain_preset
+from zeropoint.plans.formats.explain import explain_preset
 
 
 def test_q4_k_m_as_everybody_knows_it() -> None:

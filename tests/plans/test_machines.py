@@ -4,8 +4,9 @@ import pytest
 
 from zeropoint.errors import RecipeError, UnsupportedModel
 from zeropoint.formats import find_format
-from zeropoint.plans import machines, multiply
-from zeropoint.plans.machines import GIB, described, devices, find_device
+from zeropoint.plans.machines import machines
+from zeropoint.plans.machines.machines import GIB, described, devices, find_device
+from zeropoint.plans.speed import multiply
 
 ROWS = machines._shipped()[1]
 

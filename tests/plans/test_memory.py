@@ -9,10 +9,10 @@ import pytest
 from tinymodels import write_model
 from zeropoint.checkpoints import open_checkpoint
 from zeropoint.errors import CheckpointError, RecipeError, UnsupportedModel
-from zeropoint.plans.blueprints import Blueprint
-from zeropoint.plans.configs import read_config
-from zeropoint.plans.memory import Demand, compute_bytes, parse_cache, running, token_bytes
-from zeropoint.plans.shape import Layer, Shape, read_shape
+from zeropoint.plans.memory.cache_shape import Layer, Shape, read_shape
+from zeropoint.plans.memory.configs import read_config
+from zeropoint.plans.memory.layers import Blueprint
+from zeropoint.plans.memory.memory import Demand, compute_bytes, parse_cache, running, token_bytes
 
 KIB, MIB, GIB = 2**10, 2**20, 2**30
 

@@ -8,14 +8,14 @@ import pytest
 import zeropoint
 from zeropoint.cli import main
 from zeropoint.errors import CheckpointError, RecipeError
-from zeropoint.plans.evidence import Evidence
-from zeropoint.plans.machines import GIB, described, find_device
-from zeropoint.plans.memory import buffers, compute_bytes
-from zeropoint.plans.planning import ask, plan
-from zeropoint.plans.ranking import PROMPT, prepare
-from zeropoint.plans.record import as_record
-from zeropoint.plans.speed import costs_of, generating, prompting
-from zeropoint.plans.subjects import describe
+from zeropoint.plans.machines.machines import GIB, described, find_device
+from zeropoint.plans.memory.memory import buffers, compute_bytes
+from zeropoint.plans.planner.as_json import as_record
+from zeropoint.plans.planner.model_spec import describe
+from zeropoint.plans.planner.planning import ask, plan
+from zeropoint.plans.planner.ranking import PROMPT, prepare
+from zeropoint.plans.speed.calibration import Evidence
+from zeropoint.plans.speed.speed import costs_of, generating, prompting
 
 pytestmark = pytest.mark.usefixtures("clean")
 

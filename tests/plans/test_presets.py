@@ -10,7 +10,7 @@ import pytest
 
 from zeropoint.errors import RecipeError
 from zeropoint.plans import PRESETS, choose_formats
-from zeropoint.plans.presets import RULES, UNWEIGHTED, WEIGHTED
+from zeropoint.plans.formats.presets import RULES, UNWEIGHTED, WEIGHTED
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 ANSWERS = json.loads((GOLDEN / "presets.json").read_text())
@@ -73,7 +73,7 @@ def test_every_option_means_what_it_means_in_llama_cpp(case, outline, compact) -
 @pytest.mark.slow
 def test_every_rule_is_needed(outline, compact, monkeypatch) -> None:
     """Each rule in turn is taken away: some golden answer then differs, or the rule is dead."""
-    from zeropoint.plans import presets
+    from zeropoint.plans.formats import presets
 
     sources = {title: outline(title) for title in ANSWERS["answers"]}
     # The shapes that show the most rules first.

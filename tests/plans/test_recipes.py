@@ -10,7 +10,7 @@ from zeropoint.checkpoints import NewTensor
 from zeropoint.errors import RecipeError
 from zeropoint.formats import find_format
 from zeropoint.plans import PRESETS, Recipe, choose_formats, recipe_of
-from zeropoint.plans.globs import Glob, escape, spans
+from zeropoint.plans.formats.globs import Glob, escape, spans
 
 EXAMPLE = """\
 token_embd.weight      Q6_K

@@ -7,11 +7,13 @@ import pytest
 
 from zeropoint.checkpoints import NewTensor
 from zeropoint.formats import find_format
-from zeropoint.plans.machines import find_device
-from zeropoint.plans.memory import Demand, running
-from zeropoint.plans.placement import Host, place
-from zeropoint.plans.shape import Layer, Shape
-from zeropoint.plans.speed import (
+from zeropoint.plans.machines.machines import find_device
+from zeropoint.plans.memory.bytes_read import distinct, traffic
+from zeropoint.plans.memory.cache_shape import Layer, Shape
+from zeropoint.plans.memory.memory import Demand, running
+from zeropoint.plans.memory.offload import Host, place
+from zeropoint.plans.memory.typical import typical
+from zeropoint.plans.speed.speed import (
     BAND,
     Timing,
     calibrated,
@@ -20,8 +22,6 @@ from zeropoint.plans.speed import (
     generation_features,
     prompt_features,
 )
-from zeropoint.plans.traffic import distinct, traffic
-from zeropoint.plans.typical import typical
 
 HOST = Host(ram=find_device("ddr5-5600-64gb"), ssd_bandwidth=7e9)
 

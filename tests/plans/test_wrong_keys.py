@@ -9,9 +9,10 @@ from tinymodels import write_model
 from zeropoint.checkpoints import StringArray, open_checkpoint
 from zeropoint.checkpoints import values as v
 from zeropoint.errors import ZeropointError
-from zeropoint.plans import choose_formats, inventory
-from zeropoint.plans.memory import Demand, running
-from zeropoint.plans.shape import read_shape
+from zeropoint.plans import choose_formats
+from zeropoint.plans.formats import inventory
+from zeropoint.plans.memory.cache_shape import read_shape
+from zeropoint.plans.memory.memory import Demand, running
 
 WRONG = (
     *("abc", "", True, v.UInt32(0), v.Int32(-1), v.UInt64(2**63), v.Float64(1e300), v.Float32(0.5)),

@@ -13,8 +13,8 @@ from zeropoint import kernels
 from zeropoint.checkpoints import open_model
 from zeropoint.formats import F32, QuantizedTensor, find_format
 from zeropoint.models import load_model
-from zeropoint.plans.machines import find_device
-from zeropoint.plans.multiply import multiplication
+from zeropoint.plans.machines.machines import find_device
+from zeropoint.plans.speed.multiply import multiplication
 from zeropoint.quantizers import quantize
 from zeropoint.studio.products import Asked, block_of, changes, inputs_of
 

@@ -10,14 +10,15 @@ from studio_pages import Example, choose, number, rows, turn, until
 from studio_server import Studio, running
 
 from zeropoint.kernels.machine import this_machine
-from zeropoint.plans import evidence, here
-from zeropoint.plans.advice import fixes
-from zeropoint.plans.machines import find_device
-from zeropoint.plans.multiply import format_of, multiplication
-from zeropoint.plans.planning import Plan, ask, plan
-from zeropoint.plans.ranking import prepare
-from zeropoint.plans.speed import costs_of, generating
-from zeropoint.plans.subjects import describe
+from zeropoint.plans.machines import this_machine as here
+from zeropoint.plans.machines.machines import find_device
+from zeropoint.plans.planner.advice import fixes
+from zeropoint.plans.planner.model_spec import describe
+from zeropoint.plans.planner.planning import Plan, ask, plan
+from zeropoint.plans.planner.ranking import prepare
+from zeropoint.plans.speed import calibration as evidence
+from zeropoint.plans.speed.multiply import format_of, multiplication
+from zeropoint.plans.speed.speed import costs_of, generating
 from zeropoint.results.bench import BenchResult
 
 ANSWERED = '[data-answer="answered"]'

@@ -15,7 +15,7 @@ from zeropoint.checkpoints import open_checkpoint
 from zeropoint.cli import main
 from zeropoint.metrics.cross_model import cache_bytes
 from zeropoint.models import load_model
-from zeropoint.plans.shape import read_shape
+from zeropoint.plans.memory.cache_shape import read_shape
 from zeropoint.results.runs import Run, read_run
 from zeropoint.studio.sizing import kept, series_of
 

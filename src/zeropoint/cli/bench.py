@@ -67,7 +67,7 @@ def bench(
     zeropoint bench model-Q4_K_M.gguf --peer llama.cpp --threads 4
     """
     from zeropoint.metrics.speed.bench import Bench, workload_of
-    from zeropoint.plans import evidence
+    from zeropoint.plans.speed import calibration as evidence
 
     out = Output(as_json=as_json, quiet=quiet)
     workload = workload_of(

@@ -156,7 +156,8 @@ def fetch(out: Output, progress: Progress) -> Path:
 
 def introduce(out: Output, source: "Checkpoint") -> None:
     """Say what the model is, and that it is a quant if it is one."""
-    from zeropoint.plans import bits_per_weight, inventory
+    from zeropoint.plans import bits_per_weight
+    from zeropoint.plans.formats import inventory
 
     infos = list(source.tensors.values())
     bits = bits_per_weight(source.file_bytes, infos)

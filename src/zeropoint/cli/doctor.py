@@ -9,7 +9,7 @@ from zeropoint.cli.output import AsJson, Output, in_bytes
 
 if TYPE_CHECKING:
     from zeropoint.kernels.machine import Machine, Peaks
-    from zeropoint.plans.here import Here
+    from zeropoint.plans.machines.this_machine import Here
 
 PARTS = {  # package: what works only with it
     "torch": "run, measure and calibrate models",
@@ -40,7 +40,7 @@ def doctor(
     Exit code 1 if the compiled kernels are missing, 0 otherwise.
     """
     from zeropoint.kernels.machine import PlainRead, best_buffer, peaks_of, this_machine
-    from zeropoint.plans.here import measure_here, remembered
+    from zeropoint.plans.machines.this_machine import measure_here, remembered
 
     out = Output(as_json=as_json)
     machine = this_machine()

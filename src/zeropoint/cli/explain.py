@@ -119,8 +119,8 @@ def explain_block(out: Output, number: float | None, name: str, text: str) -> No
 
 def explain_multiply(out: Output, device: str, name: str) -> None:
     """Show what a device and its runtimes do with weights of a format."""
-    from zeropoint.plans.here import named
-    from zeropoint.plans.multiply import format_of, multiplication
+    from zeropoint.plans.machines.this_machine import named
+    from zeropoint.plans.speed.multiply import format_of, multiplication
 
     if not device:
         raise typer.BadParameter("say on which device: --device rtx3090; plan --all-devices lists")
@@ -134,7 +134,7 @@ def explain_name(out: Output, words: str) -> None:
     from zeropoint.errors import FormatError
     from zeropoint.formats.describe import describe
     from zeropoint.formats.explain import find_float, find_format_by_name
-    from zeropoint.plans.explain import explain_preset
+    from zeropoint.plans.formats.explain import explain_preset
 
     format, type, preset = find_format_by_name(words), find_float(words), explain_preset(words)
     term = find_term(words)

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from zeropoint.formats.describe import Description
     from zeropoint.formats.explain import BlockExplained, ValueExplained
     from zeropoint.formats.floats import FloatType
-    from zeropoint.plans.explain import PresetExplained
-    from zeropoint.plans.multiply import Multiplication
+    from zeropoint.plans.formats.explain import PresetExplained
+    from zeropoint.plans.speed.multiply import Multiplication
 
 GROUPS_SHOWN = 16
 CODES_SHOWN = 64

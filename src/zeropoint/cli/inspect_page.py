@@ -9,7 +9,7 @@ from zeropoint.cli.output import Output, in_bytes, in_count
 
 if TYPE_CHECKING:
     from zeropoint.checkpoints import Checkpoint
-    from zeropoint.plans.inventory import Outline
+    from zeropoint.plans.formats.inventory import Outline
     from zeropoint.quantizers import TensorScanned
 
 SHOWN = 5  # outliers
@@ -21,7 +21,8 @@ TENSORS_SHOWN = 20_000  # in the table for people
 def show_model(out: Output, source: "Checkpoint", seen: Mapping[str, "TensorScanned"]) -> None:
     """Print the page for people."""
     from zeropoint.checkpoints.file_kind import find_file_kind
-    from zeropoint.plans import bits_per_weight, inventory
+    from zeropoint.plans import bits_per_weight
+    from zeropoint.plans.formats import inventory
 
     infos = source.tensors.values()
     elements = sum(info.elements for info in infos)
@@ -111,7 +112,8 @@ def as_result(
 ) -> dict[str, object]:
     """Return what `--json` prints; `seen` None: nobody looked at the weights."""
     from zeropoint.checkpoints.file_kind import find_file_kind
-    from zeropoint.plans import bits_per_weight, inventory
+    from zeropoint.plans import bits_per_weight
+    from zeropoint.plans.formats import inventory
 
     infos = source.tensors.values()
     kind = find_file_kind(source)
@@ -151,7 +153,7 @@ def as_result(
 
 def recipe_result(recipe: str, origin: str) -> dict[str, object]:
     """Return a recipe for JSON; one that is longer than any recipe file may be is cut."""
-    from zeropoint.plans.inventory import RECIPE_SHOWN
+    from zeropoint.plans.formats.inventory import RECIPE_SHOWN
 
     left_out = max(len(recipe) - RECIPE_SHOWN, 0)
     return {"text": recipe[:RECIPE_SHOWN], "from": origin, "characters_left_out": left_out}

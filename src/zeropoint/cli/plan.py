@@ -94,11 +94,11 @@ def plan(
 
     zeropoint plan 1T --device rtx5090 --host epyc-12ch-1152gb --to Q4_K_M
     """
-    from zeropoint.plans import here
-    from zeropoint.plans.machines import HERE
-    from zeropoint.plans.planning import Asking, opened
-    from zeropoint.plans.planning import plan as answer
-    from zeropoint.plans.record import as_record
+    from zeropoint.plans.machines import this_machine as here
+    from zeropoint.plans.machines.machines import HERE
+    from zeropoint.plans.planner.as_json import as_record
+    from zeropoint.plans.planner.planning import Asking, opened
+    from zeropoint.plans.planner.planning import plan as answer
 
     out = Output(as_json=as_json, quiet=quiet)
     if not models:

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 from zeropoint.cli.output import Output
 
 if TYPE_CHECKING:
-    from zeropoint.plans.advice import Refusal
-    from zeropoint.plans.planning import Plan
-    from zeropoint.plans.ranking import Result
+    from zeropoint.plans.planner.advice import Refusal
+    from zeropoint.plans.planner.planning import Plan
+    from zeropoint.plans.planner.ranking import Result
 
 GIB = 2**30
 SHOWN = 18  # rows of a ranking
@@ -15,7 +15,7 @@ SHOWN = 18  # rows of a ranking
 
 def show(out: Output, plan: "Plan", *, cheapest: bool) -> None:
     """Print a ranking, or one model in full."""
-    from zeropoint.plans.wording import device_line, notes, subject_line
+    from zeropoint.plans.planner.text import device_line, notes, subject_line
 
     results, demand = plan.results, plan.question.demand
     if out.as_json or not results:
@@ -48,7 +48,7 @@ def show(out: Output, plan: "Plan", *, cheapest: bool) -> None:
 
 def row(result: "Result", *, one: bool, cheapest: bool) -> list[object]:
     """Return the cells of one result."""
-    from zeropoint.plans.wording import band, gib, longest, quality, split_words
+    from zeropoint.plans.planner.text import band, gib, longest, quality, split_words
 
     memory = result.memory
     head = [result.model] if one else [result.device.id, result.model]
@@ -83,8 +83,8 @@ def explain_refusal(found: "Refusal") -> None:
 
 def show_devices(out: Output) -> None:
     """Print every device that is known."""
-    from zeropoint.plans.machines import devices
-    from zeropoint.plans.record import device_facts
+    from zeropoint.plans.machines.machines import devices
+    from zeropoint.plans.planner.as_json import device_facts
 
     known = devices()
     out.table(

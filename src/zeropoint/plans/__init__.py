@@ -1,13 +1,13 @@
 """Decides on paper: recipes, presets, sizes, memory, machines. No weight is read here."""
 
-from zeropoint.plans.choices import Choice, check_importance, choose_formats, formats_of
-from zeropoint.plans.condense import recipe_of
-from zeropoint.plans.facts import ModelFacts
-from zeropoint.plans.overrides import TensorType, format_tensor_types, parse_tensor_types
-from zeropoint.plans.presets import ALIASES, PRESETS, RULES_VERSION, Preset, find_preset
-from zeropoint.plans.quantities import format_size, parse_count, parse_size
-from zeropoint.plans.recipe import Recipe, Rule
-from zeropoint.plans.sizes import bits_per_weight, predict_size, quantized_metadata
+from zeropoint.plans.formats.choose import Choice, check_importance, choose_formats, formats_of
+from zeropoint.plans.formats.from_formats import recipe_of
+from zeropoint.plans.formats.model_facts import ModelFacts
+from zeropoint.plans.formats.overrides import TensorType, format_tensor_types, parse_tensor_types
+from zeropoint.plans.formats.presets import ALIASES, PRESETS, RULES_VERSION, Preset, find_preset
+from zeropoint.plans.formats.recipe import Recipe, Rule
+from zeropoint.plans.formats.sizes import bits_per_weight, predict_size, quantized_metadata
+from zeropoint.plans.machines.quantities import format_size, parse_count, parse_size
 
 __all__ = [
     "ALIASES",

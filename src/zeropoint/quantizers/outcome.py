@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from zeropoint.plans import Choice
-from zeropoint.plans.inventory import kind_of
+from zeropoint.plans.formats.inventory import kind_of
 from zeropoint.quantizers.records import TensorWritten
 from zeropoint.results.quantize import QuantizedTensorResult, WorstBlock
 from zeropoint.results.run_checks import ArrayRule

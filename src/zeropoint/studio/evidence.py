@@ -14,7 +14,7 @@ import numpy as np
 
 from zeropoint.errors import CheckpointError
 from zeropoint.metrics.divergence.recorded_run import read_chunk
-from zeropoint.plans import inventory
+from zeropoint.plans.formats import inventory
 from zeropoint.quantizers.outcome import HISTOGRAM_RULES
 from zeropoint.results.divergence import Divergence, LadderLevel, LadderResult, MeasureResult
 from zeropoint.results.quantize import QuantizedTensorResult

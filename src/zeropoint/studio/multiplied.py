@@ -1,7 +1,7 @@
 """The page of one dot product, and beside it what other machines and runtimes do (products.py)."""
 
-from zeropoint.plans.here import every_device
-from zeropoint.plans.record import device_facts
+from zeropoint.plans.machines.this_machine import every_device
+from zeropoint.plans.planner.as_json import device_facts
 from zeropoint.studio.html import figure
 from zeropoint.studio.library import Entry, Library
 from zeropoint.studio.opened import Opened

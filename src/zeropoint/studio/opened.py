@@ -18,7 +18,7 @@ from zeropoint import kernels
 from zeropoint.checkpoints import Checkpoint, TensorInfo, open_model
 from zeropoint.errors import CheckpointError
 from zeropoint.formats import F32, find_format
-from zeropoint.plans import inventory
+from zeropoint.plans.formats import inventory
 from zeropoint.quantizers import quantize
 from zeropoint.quantizers.outliers import matrices
 from zeropoint.quantizers.slabs import cut

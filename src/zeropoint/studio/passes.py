@@ -17,7 +17,7 @@ from zeropoint.formats import F32, FORMATS, QuantizedTensor
 from zeropoint.metrics.divergence.score_chunks import measure_chunks
 from zeropoint.models import LanguageModel
 from zeropoint.models.generation import Token, generate
-from zeropoint.plans import inventory
+from zeropoint.plans.formats import inventory
 from zeropoint.studio.page import PageData
 
 KINDS = (("attn_q", "attn_qkv"), ("ffn_gate", "ffn_up"), ("ffn_down",))

@@ -14,18 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from zeropoint.errors import CheckpointError, RecipeError, ZeropointError
-from zeropoint.plans import here
-from zeropoint.plans.advice import fixes, roomier
-from zeropoint.plans.evidence import Evidence
-from zeropoint.plans.machines import HERE, Device
-from zeropoint.plans.multiply import multiplication
-from zeropoint.plans.names import no_target, target_format
-from zeropoint.plans.planning import Asking, ask, plan
-from zeropoint.plans.ranking import LADDER, OBJECTIVES
-from zeropoint.plans.record import as_record, device_facts
-from zeropoint.plans.roofline import BATCHES, marks, roof, timed
-from zeropoint.plans.shape import Shape
-from zeropoint.plans.subjects import (
+from zeropoint.plans.formats.names import no_target, target_format
+from zeropoint.plans.machines import this_machine as here
+from zeropoint.plans.machines.machines import HERE, Device
+from zeropoint.plans.memory.cache_shape import Shape
+from zeropoint.plans.memory.typical import is_size
+from zeropoint.plans.planner.advice import fixes, roomier
+from zeropoint.plans.planner.as_json import as_record, device_facts
+from zeropoint.plans.planner.model_spec import (
     Subject,
     canonical,
     from_description,
@@ -35,7 +31,11 @@ from zeropoint.plans.subjects import (
     mostly,
     requantized,
 )
-from zeropoint.plans.typical import is_size
+from zeropoint.plans.planner.planning import Asking, ask, plan
+from zeropoint.plans.planner.ranking import LADDER, OBJECTIVES
+from zeropoint.plans.speed.calibration import Evidence
+from zeropoint.plans.speed.multiply import multiplication
+from zeropoint.plans.speed.roofline import BATCHES, marks, roof, timed
 from zeropoint.studio.asking import Words, flag_in, list_in, number_in, text_in, whole_in
 from zeropoint.studio.library import Entry, Library
 from zeropoint.studio.page import PageData

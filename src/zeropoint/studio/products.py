@@ -20,9 +20,9 @@ from zeropoint.checkpoints import Checkpoint, TensorInfo
 from zeropoint.errors import MeasurementError
 from zeropoint.formats import F32, QuantizedTensor, find_format
 from zeropoint.kernels.traces import UNIT
-from zeropoint.plans import inventory
-from zeropoint.plans.here import named
-from zeropoint.plans.multiply import multiplication
+from zeropoint.plans.formats import inventory
+from zeropoint.plans.machines.this_machine import named
+from zeropoint.plans.speed.multiply import multiplication
 from zeropoint.quantizers import quantize
 from zeropoint.studio.asking import text_in, whole_in
 from zeropoint.studio.library import Entry

@@ -7,7 +7,7 @@ Between models nats per byte of the same text, tasks and chains may be compared 
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from zeropoint.plans.shape import Shape
+from zeropoint.plans.memory.cache_shape import Shape
 from zeropoint.results.divergence import MeasureResult
 from zeropoint.results.interval import Interval
 from zeropoint.results.runs import Run

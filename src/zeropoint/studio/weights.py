@@ -15,7 +15,8 @@ from zeropoint import kernels
 from zeropoint.checkpoints import Checkpoint, TensorInfo
 from zeropoint.errors import CheckpointError, printable
 from zeropoint.formats import F32
-from zeropoint.plans import bits_per_weight, inventory
+from zeropoint.plans import bits_per_weight
+from zeropoint.plans.formats import inventory
 from zeropoint.quantizers.details import Histogram
 from zeropoint.quantizers.outliers import matrices
 from zeropoint.quantizers.slabs import cut

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from zeropoint.errors import MeasurementError
 from zeropoint.plans import find_preset
-from zeropoint.plans.names import target_format
+from zeropoint.plans.formats.names import target_format
 from zeropoint.results.bench import QuickSpeed
 from zeropoint.results.divergence import MeasureResult
 from zeropoint.results.run_store import RunFolder

@@ -76,7 +76,7 @@ def run_python(solution: str, tests: str, limits: Limits | None = None) -> Ran:
             asked.write(json.dumps(job).encode())
             asked.seek(0)
             process = subprocess.Popen(
-                [sys.executable, "-I", str(Path(__file__).with_name("sandbox_child.py"))],
+                [sys.executable, "-I", str(Path(__file__).with_name("child.py"))],
                 stdin=asked,
                 stdout=answered,
                 stderr=subprocess.DEVNULL,

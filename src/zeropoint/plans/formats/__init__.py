@@ -1,0 +1,1 @@
+"""Which format each tensor gets: presets, recipes, overrides, and the size of the result."""

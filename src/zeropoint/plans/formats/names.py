@@ -1,0 +1,65 @@
+"""Format names as people type them: in any case, with advice when one is wrong."""
+
+import difflib
+
+from zeropoint.errors import FormatError, RecipeError
+from zeropoint.formats import FORMATS, Format, find_format
+from zeropoint.formats.names import plain_format, suggestion
+from zeropoint.plans.formats.presets import ALIASES, PRESETS
+
+# Storage that holds tables and counts: a weight is never put there.
+NOT_FOR_WEIGHTS = frozenset({"I8", "I16", "I32", "I64", "F64"})
+
+
+_SPELLINGS = {name.upper(): name for name in FORMATS}
+
+
+def target_format(name: str, *, line: int | None = None) -> Format:
+    """Return the format of this name, in any case.
+
+    >>> target_format("q8_0").name, target_format("int4_sym_g128").name
+    ('Q8_0', 'INT4_SYM_G128')
+
+    Raises RecipeError, with what comes close, for an unknown name.
+    """
+    upper = name.upper()
+    try:
+        format = find_format(_SPELLINGS.get(upper, upper))
+    except FormatError:
+        raise RecipeError(_advice(name), line=line) from None
+    if format.name in NOT_FOR_WEIGHTS:
+        raise RecipeError(f"{format.name} is no format for weights", line=line)
+    return format
+
+
+def _advice(name: str) -> str:
+    upper = name.upper()
+    if upper in PRESETS or upper in ALIASES:
+        return f"{upper} is a preset, not the format of one tensor; presets are given to --to"
+    known = [known for known in FORMATS if known not in NOT_FOR_WEIGHTS]
+    return f"there is no format {name!r}; {_close(upper, known)}"
+
+
+def _close(upper: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(upper, dict.fromkeys(known), n=4, cutoff=0.5)
+    if not close or plain_format(f"{upper}_ROW"):
+        return suggestion(upper)
+    return f"close to it: {', '.join(close)}"
+
+
+def no_target(name: str) -> str:
+    """Say that `name` is nothing that `--to` takes, and what comes close."""
+    formats = [format for format in FORMATS if format not in (*PRESETS, *NOT_FOR_WEIGHTS)]
+    close = _close(name.upper(), [*PRESETS, *ALIASES, *formats])
+    return f"{name!r} is no preset, no format and no file NAME.recipe; {close}"
+
+
+def fitting(row: int) -> str:
+    """Name some formats whose blocks fit into rows of this length, for an error's advice.
+
+    >>> fitting(33)
+    'F16 fits'
+    """
+    common = ("Q4_K", "Q6_K", "Q4_0", "Q5_0", "Q8_0", "IQ4_NL")
+    names = [name for name in common if name in FORMATS and row % FORMATS[name].block_size == 0]
+    return f"{', '.join(names)} fit" if len(names) > 1 else f"{(names or ['F16'])[0]} fits"

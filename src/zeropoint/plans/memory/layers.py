@@ -1,0 +1,239 @@
+"""The matrices of a decoder and what its layers keep, put together from a few numbers.
+
+For models of which there is a config.json, or only a size, and no file: each function returns what
+one part of a layer keeps (`Layer`) and the matrices it is made of, under GGUF's names, so that
+presets choose formats for them as for any file.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from zeropoint.checkpoints import NewTensor
+from zeropoint.formats import find_format
+from zeropoint.plans.memory.cache_shape import Layer, Shape
+
+Roles = dict[str, tuple[int, ...]]  # a tensor's name without "blk.N." and ".weight", and its shape
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blueprint:
+    """A model that is not there: names, shapes and formats of its tensors, and its shape."""
+
+    shape: Shape
+    metadata: Mapping[str, object]
+    tensors: Mapping[str, NewTensor]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a layer: what it keeps, and its matrices."""
+
+    keeps: Layer
+    roles: Roles = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Heads:
+    """Attention's heads: `groups` of them have keys and values, which some queries share."""
+
+    count: int
+    groups: int
+    size: int
+    value_size: int = 0  # 0: as the keys
+
+
+def attention(
+    width: int,
+    heads: Heads,
+    *,
+    window: int | None = None,
+    gated: bool = False,
+    biased: bool = False,
+) -> Part:
+    """Return plain attention. `gated`: the queries' matrix makes a gate too (Qwen 3.5)."""
+    size, value_size = heads.size, heads.value_size or heads.size
+    rows = {
+        "attn_q": heads.count * size * (2 if gated else 1),
+        "attn_k": heads.groups * size,
+        "attn_v": heads.groups * value_size,
+    }
+    keeps = Layer(keys=rows["attn_k"], values=rows["attn_v"], window=window, heads=heads.count,
+                  head_size=size)  # fmt: skip
+    roles: Roles = {role: (count, width) for role, count in rows.items()}
+    roles |= {f"{role}.bias": (count,) for role, count in rows.items() if biased}
+    return Part(keeps, roles | {"attn_output": (width, heads.count * value_size)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Latent:
+    """Sizes of multi-head latent attention (DeepSeek, Kimi)."""
+
+    rank: int  # of what keys and values are compressed to
+    query_rank: int  # 0: queries are not compressed
+    plain: int  # elements of a head's keys without positions
+    rope: int  # with positions, shared by all heads
+    value: int
+    indexer: int = 0  # elements of the keys of DeepSeek 3.2's indexer
+
+
+def latent_attention(width: int, heads: int, sizes: Latent) -> Part:
+    """Return MLA: one vector of rank + rope elements is kept, for keys and values of all heads."""
+    size = sizes.plain + sizes.rope
+    keeps = Layer(keys=sizes.rank + sizes.rope, indexer=sizes.indexer, heads=heads, head_size=size)
+    roles: Roles = {
+        "attn_kv_a_mqa": (sizes.rank + sizes.rope, width),
+        "attn_kv_a_norm": (sizes.rank,),
+        "attn_k_b": (heads, sizes.rank, sizes.plain),
+        "attn_v_b": (heads, sizes.value, sizes.rank),
+        "attn_output": (width, heads * sizes.value),
+    }
+    if sizes.query_rank:
+        roles |= {
+            "attn_q_a": (sizes.query_rank, width),
+            "attn_q_a_norm": (sizes.query_rank,),
+            "attn_q_b": (heads * size, sizes.query_rank),
+        }
+    else:
+        roles["attn_q"] = (heads * size, width)
+    return Part(keeps, roles)
+
+
+def delta_net(width: int, key_heads: int, value_heads: int, sizes: tuple[int, int, int]) -> Part:
+    """Return a gated delta net (Qwen 3 Next, 3.5); `sizes`: of a key, of a value, of the kernel.
+
+    It keeps the last kernel − 1 inputs and a (key, value) matrix for each value head.
+    """
+    key, value, kernel = sizes
+    keys, values = key_heads * key, value_heads * value
+    mixed = 2 * keys + values
+    return Part(
+        Layer(state=(kernel - 1) * mixed + value_heads * key * value),
+        {
+            "attn_qkv": (mixed, width), "attn_gate": (values, width),
+            "ssm_conv1d": (mixed, kernel), "ssm_ba": (2 * value_heads, width),
+            "ssm_a": (value_heads,), "ssm_dt.bias": (value_heads,), "ssm_norm": (value,),
+            "ssm_out": (width, values),
+        },
+    )  # fmt: skip
+
+
+def kimi_delta(width: int, heads: int, size: int, kernel: int) -> Part:
+    """Return Kimi's delta attention: three convolutions and a (size, size) matrix per head."""
+    inner = heads * size
+    return Part(
+        Layer(state=3 * (kernel - 1) * inner + heads * size * size),
+        {
+            "attn_q": (inner, width), "attn_k": (inner, width), "attn_v": (inner, width),
+            "ssm_conv1d_q": (inner, kernel), "ssm_conv1d_k": (inner, kernel),
+            "ssm_conv1d_v": (inner, kernel), "ssm_f_a": (size, width), "ssm_f_b": (inner, size),
+            "ssm_g_a": (size, width), "ssm_g_b": (inner, size), "ssm_beta": (heads, width),
+            "attn_output": (width, inner),
+        },
+    )  # fmt: skip
+
+
+def mamba(width: int, inner: int, state: int, kernel: int, *, groups: int, heads: int) -> Part:
+    """Return a Mamba layer: of the second kind with `heads`, of the first with 0."""
+    if heads:
+        mixed = inner + 2 * groups * state
+        roles: Roles = {
+            "ssm_in": (inner + mixed + heads, width), "ssm_conv1d": (mixed, kernel),
+            "ssm_a": (heads, 1), "ssm_d": (heads, 1), "ssm_norm": (inner,),
+            "ssm_out": (width, inner),
+        }  # fmt: skip
+    else:
+        mixed, rank = inner, -(-width // 16)
+        roles = {
+            "ssm_in": (2 * inner, width), "ssm_conv1d": (inner, kernel),
+            "ssm_x": (rank + 2 * state, inner), "ssm_dt": (inner, rank), "ssm_a": (inner, state),
+            "ssm_d": (inner,), "ssm_out": (width, inner),
+        }  # fmt: skip
+    return Part(Layer(state=(kernel - 1) * mixed + state * inner), roles)
+
+
+def short_convolution(width: int, kernel: int) -> Part:
+    """Return LFM2's gated convolution over the last `kernel` positions."""
+    roles: Roles = {
+        "shortconv.in_proj": (3 * width, width),
+        "shortconv.conv": (width, kernel),
+        "shortconv.out_proj": (width, width),
+    }
+    return Part(Layer(state=width * (kernel - 1)), roles)
+
+
+def gated_recurrence(width: int, inner: int, kernel: int) -> Part:
+    """Return Griffin's recurrent block: a convolution and a diagonal recurrence between two gates.
+
+    De et al. 2024, arXiv 2402.19427: a state of `inner` numbers; its gates are block-diagonal.
+    """
+    roles: Roles = {
+        "rec_x": (inner, width), "rec_y": (inner, width), "rec_conv1d": (inner, kernel),
+        "rec_gates": (2 * inner, max(inner // 10, 1)), "rec_a": (inner,), "rec_out": (width, inner),
+    }  # fmt: skip
+    return Part(Layer(state=kernel * inner), roles)
+
+
+def dense(width: int, inner: int, *, gated: bool = True) -> Roles:
+    """Return a feed-forward part."""
+    roles: Roles = {"ffn_up": (inner, width), "ffn_down": (width, inner)}
+    return {"ffn_gate": (inner, width)} | roles if gated else roles
+
+
+def experts(width: int, inner: int, count: int, *, shared: int = 0, gated: bool = True) -> Roles:
+    """Return a mixture of experts; `shared` is how wide the one is that every token uses."""
+    roles: Roles = {"ffn_gate_inp": (count, width)}
+    stacked = dense(width, inner, gated=gated)
+    roles |= {f"{role}_exps": (count, *shape) for role, shape in stacked.items()}
+    if shared:
+        own = dense(width, shared, gated=gated)
+        roles |= {f"{role}_shexp": shape for role, shape in own.items()}
+    return roles
+
+
+def both(first: Part, second: Part) -> Part:
+    """Return a layer that does two of these side by side (Falcon-H1)."""
+    kept = replace(first.keeps, state=first.keeps.state + second.keeps.state)
+    return Part(kept, first.roles | second.roles)
+
+
+def assemble(
+    shape: Shape, layers: Iterable[Roles], *, tied: bool, format: str = "BF16"
+) -> Blueprint:
+    """Return the model made of these layers, its matrices in `format`, its vectors in F32."""
+    head = shape.layers[0]
+    groups = max((layer.keys // layer.head_size for layer in shape.layers if layer.head_size),
+                 default=0)  # fmt: skip
+    name = shape.architecture
+    metadata: dict[str, object] = {
+        "general.architecture": name,
+        "general.name": shape.name,
+        f"{name}.block_count": len(shape.layers),
+        f"{name}.embedding_length": shape.width,
+        f"{name}.attention.head_count": max((la.heads for la in shape.layers), default=head.heads),
+        f"{name}.attention.head_count_kv": groups,
+        f"{name}.expert_count": shape.experts,
+        f"{name}.expert_used_count": shape.experts_used,
+    }
+    tensors = {t.name: t for t in _tensors(shape, layers, tied=tied, format=format)}
+    return Blueprint(shape=shape, metadata=metadata, tensors=tensors)
+
+
+def _tensors(
+    shape: Shape, layers: Iterable[Roles], *, tied: bool, format: str
+) -> Iterator[NewTensor]:
+    vectors, matrices = find_format("F32"), find_format(format)
+
+    def tensor(role: str, size: tuple[int, ...]) -> NewTensor:
+        small = len(size) == 1 or "conv" in role or "gate_inp" in role
+        name = role if role.endswith(".bias") else f"{role}.weight"
+        return NewTensor(name, size, vectors if small else matrices)
+
+    yield tensor("token_embd", (shape.vocabulary, shape.width))
+    for index, roles in enumerate(layers):
+        yield tensor(f"blk.{index}.attn_norm", (shape.width,))
+        yield tensor(f"blk.{index}.ffn_norm", (shape.width,))
+        for role, size in roles.items():
+            yield tensor(f"blk.{index}.{role}", size)
+    yield tensor("output_norm", (shape.width,))
+    if not tied:
+        yield tensor("output", (shape.vocabulary, shape.width))

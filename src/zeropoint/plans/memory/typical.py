@@ -1,0 +1,169 @@
+"""Typical shapes: what a model of so many weights usually looks like, where only its size is known.
+
+`27B` is a dense model; `30B-A3B` a mixture of experts of which a token uses 3 billion weights; from
+150B on a plain size is a mixture too, as nearly all published models are (405B is the one that is
+not). The numbers are those of
+the published model nearest in size, with the feed-forward part made wider or narrower until the
+weights add up. A cache can differ much between models of one size (Gemma 3 27B keeps 7 times what
+Qwen 3.5 27B keeps), which is why such an answer says that it is typical and no more.
+"""
+
+import math
+import re
+from dataclasses import dataclass
+
+from zeropoint.errors import RecipeError
+from zeropoint.plans.memory import layers as parts
+from zeropoint.plans.memory.cache_shape import Shape
+from zeropoint.plans.memory.layers import Blueprint, Heads, Latent
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)([MBT])(?:-?A(\d+(?:\.\d+)?)([MB]))?", re.IGNORECASE)
+_UNITS = {"M": 10**6, "B": 10**9, "T": 10**12}
+MIXTURES_FROM = 150 * 10**9
+SMALLEST, LARGEST = 10**6, 10**14
+STEP = 256  # a feed-forward part is a multiple of it, so that every format fits
+CONTEXT = 131_072
+
+
+@dataclass(frozen=True)
+class Dense:
+    """A published dense model: what a size is measured against."""
+
+    weights: float
+    layers: int
+    width: int
+    heads: int
+    groups: int
+    head_size: int
+    vocabulary: int
+    tied: bool = False
+    like: str = ""
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """A published mixture of experts."""
+
+    weights: float
+    active: float
+    layers: int
+    width: int
+    heads: int
+    groups: int  # 0: multi-head latent attention, of DeepSeek's sizes
+    inner: int  # of an expert
+    shared: int  # experts that every token uses
+    vocabulary: int
+    dense: int = 0  # first layers without experts
+    dense_inner: int = 18432
+    like: str = ""
+
+
+DENSE = (
+    Dense(0.135e9, 30, 576, 9, 3, 64, 49152, True, "SmolLM2 135M"),
+    Dense(0.36e9, 32, 960, 15, 5, 64, 49152, True, "SmolLM2 360M"),
+    Dense(0.6e9, 28, 1024, 16, 8, 128, 151936, True, "Qwen3 0.6B"),
+    Dense(1.7e9, 28, 2048, 16, 8, 128, 151936, True, "Qwen3 1.7B"),
+    Dense(4.0e9, 36, 2560, 32, 8, 128, 151936, True, "Qwen3 4B"),
+    Dense(8.2e9, 36, 4096, 32, 8, 128, 151936, False, "Qwen3 8B"),
+    Dense(14.8e9, 40, 5120, 40, 8, 128, 151936, False, "Qwen3 14B"),
+    Dense(23.6e9, 40, 5120, 32, 8, 128, 131072, False, "Mistral Small 24B"),
+    Dense(32.8e9, 64, 5120, 64, 8, 128, 151936, False, "Qwen3 32B"),
+    Dense(70.6e9, 80, 8192, 64, 8, 128, 128256, False, "Llama 3 70B"),
+    Dense(122.6e9, 88, 12288, 96, 8, 128, 32768, False, "Mistral Large 123B"),
+    Dense(405.9e9, 126, 16384, 128, 8, 128, 128256, False, "Llama 3.1 405B"),
+)
+MIXTURES = (
+    Mixture(6.9e9, 1.3e9, 16, 2048, 16, 16, 1024, 0, 50304, like="OLMoE"),
+    Mixture(30.5e9, 3.3e9, 48, 2048, 32, 4, 768, 0, 151936, like="Qwen3 30B-A3B"),
+    Mixture(106e9, 12e9, 46, 4096, 96, 8, 1408, 1, 151552, 1, 10944, "GLM 4.5 Air"),
+    Mixture(235e9, 22e9, 94, 4096, 64, 4, 1536, 0, 151936, like="Qwen3 235B-A22B"),
+    Mixture(671e9, 37e9, 61, 7168, 128, 0, 2048, 1, 129280, 3, 18432, "DeepSeek V3"),
+    Mixture(1026e9, 32e9, 61, 7168, 64, 0, 2048, 1, 163840, 1, 18432, "Kimi K2"),
+)
+DEEPSEEK = Latent(rank=512, query_rank=1536, plain=128, rope=64, value=128)
+
+
+def is_size(text: str) -> bool:
+    """Tell whether a text is a size such as `27B`, `135M`, `1T`, `30B-A3B`."""
+    return _SIZE.fullmatch(text.strip()) is not None
+
+
+def typical(text: str) -> Blueprint:
+    """Return a typical model of this size.
+
+    >>> model = typical("27B")
+    >>> model.shape.name
+    '27B (typical shape, like Mistral Small 24B)'
+
+    Raises RecipeError for what is no size, or one that no model has.
+    """
+    found = _SIZE.fullmatch(text.strip())
+    if not found:
+        raise RecipeError(f"{text!r} is no size; write 27B, 135M, 1T, or 30B-A3B for a mixture")
+    weights = float(found[1]) * _UNITS[found[2].upper()]
+    active = float(found[3]) * _UNITS[found[4].upper()] if found[3] else None
+    if not SMALLEST <= weights <= LARGEST:
+        raise RecipeError(f"{text!r} is no size of a model; from 1M to 100T make sense")
+    if active is not None and not weights / 1000 < active < weights:
+        raise RecipeError(f"{text!r}: a token uses some of the weights, from a thousandth to all")
+    published = any(abs(weights / row.weights - 1) < 0.01 for row in DENSE)
+    if active is None and (published or weights < MIXTURES_FROM):
+        return _dense(text.strip(), weights)
+    return _mixture(text.strip(), weights, active)
+
+
+def _inner(room: float, per_unit: int, width: int) -> int:
+    """Return how wide a feed-forward part is that takes this many weights."""
+    step = STEP if width >= STEP * 4 else STEP // 4
+    return max(round(room / per_unit / step), 1) * step
+
+
+def _dense(name: str, weights: float) -> Blueprint:
+    row = min(DENSE, key=lambda row: abs(math.log(row.weights / weights)))
+    layers, width, heads = row.layers, row.width, row.heads
+    embedding = row.vocabulary * width * (1 if row.tied else 2)
+    attending = 2 * width * row.head_size * (heads + row.groups)
+    # Far from the nearest model a wider feed-forward part alone would be odd: more or less layers.
+    usual = (row.weights - embedding) / layers
+    if not 0.6 < weights / row.weights < 1.7:
+        layers = max(round((weights - embedding) / usual), 2)
+    inner = _inner((weights - embedding) / layers - attending, 3 * width, width)
+    one = parts.attention(width, Heads(heads, row.groups, row.head_size))
+    shape = Shape(
+        architecture="typical", name=f"{name} (typical shape, like {row.like})",
+        layers=(one.keeps,) * layers, width=width, vocabulary=row.vocabulary, feed_forward=inner,
+        context=CONTEXT,
+    )  # fmt: skip
+    roles = one.roles | parts.dense(width, inner)
+    return parts.assemble(shape, [roles] * layers, tied=row.tied)
+
+
+def _mixture(name: str, weights: float, active: float | None) -> Blueprint:
+    def distance(row: Mixture) -> float:
+        apart = abs(math.log(row.weights / weights))
+        return apart + abs(math.log(row.active / active)) if active else apart
+
+    row = min(MIXTURES, key=distance)
+    layers, width = row.layers, row.width
+    if not 0.25 < weights / row.weights < 4:  # else there are more experts, or fewer
+        layers = max(round(layers * weights / row.weights), 2)
+    sparse = layers - min(row.dense, layers - 1)
+    one = (parts.attention(width, Heads(row.heads, row.groups, 128)) if row.groups
+           else parts.latent_attention(width, row.heads, DEEPSEEK))  # fmt: skip
+    attending = sum(math.prod(shape) for shape in one.roles.values())
+    fixed = 2 * row.vocabulary * width + layers * attending
+    fixed += (layers - sparse) * 3 * width * row.dense_inner
+    each = sparse * 3 * width * row.inner  # of one expert in all layers
+    count = max(round((weights - fixed) / each) - row.shared, 2)
+    wanted = active or row.active * weights / row.weights
+    used = min(max(round((wanted - fixed) / each) - row.shared, 1), count)
+    mixed = parts.experts(width, row.inner, count, shared=row.shared * row.inner)
+    plain = parts.dense(width, row.dense_inner)
+    shape = Shape(
+        architecture="typical", name=f"{name} (typical mixture of experts, like {row.like})",
+        layers=(one.keeps,) * layers, width=width, vocabulary=row.vocabulary,
+        feed_forward=max(used * row.inner, row.dense_inner if row.dense else 0),
+        experts=count, experts_used=used, context=CONTEXT,
+    )  # fmt: skip
+    rows = [one.roles | plain] * (layers - sparse) + [one.roles | mixed] * sparse
+    return parts.assemble(shape, rows, tied=False)

@@ -1,0 +1,1 @@
+"""The verb plan: which models and formats fit a device, ranked."""

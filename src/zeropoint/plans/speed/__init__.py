@@ -1,0 +1,1 @@
+"""Predicted tokens per second, from bandwidth, peak operations and measured runs."""
