@@ -18,9 +18,9 @@ from pathlib import Path
 
 from zeropoint.checkpoints import open_model
 from zeropoint.models import load_model
-from zeropoint.studio import walk
-from zeropoint.studio.evidence import open_runs
-from zeropoint.studio.page import STATIC
+from zeropoint.studio.data import walk
+from zeropoint.studio.data.measure_runs import open_runs
+from zeropoint.studio.report.bundle import STATIC
 
 HERE = Path(__file__).parent
 

@@ -9,7 +9,7 @@ from messages import shown
 from tinymodels import write_model
 from zeropoint.checkpoints import open_checkpoint
 from zeropoint.cli import main
-from zeropoint.studio.page import is_our_page
+from zeropoint.studio.report.bundle import is_our_page
 
 DOCS = Path(__file__).parents[2] / "docs"
 FEW = ("--ctx", "16", "--chunks", "2", "-q")

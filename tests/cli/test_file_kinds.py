@@ -82,7 +82,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 @pytest.fixture(autouse=True)
 def no_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """A studio that is not refused ends at once, and so fails the test."""
-    monkeypatch.setattr("zeropoint.studio.server.serve", lambda *_: None)
+    monkeypatch.setattr("zeropoint.studio.http.timeouts.serve", lambda *_: None)
 
 
 def outputs(folder: Path) -> set[str]:

@@ -12,8 +12,8 @@ from zeropoint.results.divergence import MeasureResult
 from zeropoint.results.run_store import RunFolder
 from zeropoint.results.runs import RESULTS, finished_runs, of_kind, read_head, read_run
 from zeropoint.results.tasks import TasksResult
-from zeropoint.studio.evidence import VERBS, open_runs
-from zeropoint.studio.report import render_report
+from zeropoint.studio.data.measure_runs import VERBS, open_runs
+from zeropoint.studio.report.report import render_report
 
 SIDE = {"name": "q.gguf", "file_bytes": 100}
 OLD = {  # what each verb wrote at least, in a version without a journal

@@ -11,7 +11,8 @@ from tinymodels import write_model
 from zeropoint.checkpoints import open_model
 from zeropoint.cli import main
 from zeropoint.models import load_model
-from zeropoint.studio import evidence, walk
+from zeropoint.studio.data import measure_runs as evidence
+from zeropoint.studio.data import walk
 
 AXE = Path(
     os.environ.get("ZEROPOINT_AXE", Path(__file__).parents[2] / "node_modules/axe-core/axe.min.js")

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from zeropoint.studio.access import Keys
-from zeropoint.studio.library import Library
-from zeropoint.studio.routes import Routes
-from zeropoint.studio.server import Impatient, listen, make_server, new_keys
+from zeropoint.studio.http.app import Routes
+from zeropoint.studio.http.guard import Keys
+from zeropoint.studio.http.library import Library
+from zeropoint.studio.http.timeouts import Impatient, listen, make_server, new_keys
 
 Pairs = Sequence[tuple[str, str]]
 

@@ -8,7 +8,7 @@ import pytest
 
 from zeropoint.formats import find_format
 from zeropoint.formats.floats import FLOAT_TYPES
-from zeropoint.studio.page import bundle
+from zeropoint.studio.report.bundle import bundle
 
 KINDS = (
     *(f"INT{bits}_{kind}" for bits in range(2, 9) for kind in ("SYM", "ASYM")),

@@ -8,8 +8,8 @@ import pytest
 from studio_pages import AXE, Example, violations
 from studio_server import Studio, running
 
-from zeropoint.studio.library import Library
-from zeropoint.studio.routes import Routes
+from zeropoint.studio.http.app import Routes
+from zeropoint.studio.http.library import Library
 
 NOT_PAGES = ("/api/", "/static/", "/report/file")
 PAGES = sorted(

@@ -6,8 +6,8 @@ from typing import Any
 
 from studio_pages import number, turn
 
-from zeropoint.studio.page import STATIC
-from zeropoint.studio.walk import EXAMPLE
+from zeropoint.studio.data.walk import EXAMPLE
+from zeropoint.studio.report.bundle import STATIC
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from zeropoint.studio.page import self_contained
+from zeropoint.studio.report.bundle import self_contained
 
 MARKS = 10_000
 BOUND = 50.0  # ms

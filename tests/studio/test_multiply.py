@@ -16,7 +16,7 @@ from zeropoint.models import load_model
 from zeropoint.plans.machines.machines import find_device
 from zeropoint.plans.speed.multiply import multiplication
 from zeropoint.quantizers import quantize
-from zeropoint.studio.products import Asked, block_of, changes, inputs_of
+from zeropoint.studio.data.dot_product import Asked, block_of, changes, inputs_of
 
 TENSOR = "blk.1.attn_q.weight"
 ROW, COLUMN, TOKEN = 9, 70, 7

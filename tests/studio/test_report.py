@@ -11,8 +11,8 @@ from studio_pages import Example, choose, number, rows, shows, turn
 
 from zeropoint.cli import main
 from zeropoint.results.run_store import RunFolder
-from zeropoint.studio.html import text
-from zeropoint.studio.page import bundle, pack, self_contained
+from zeropoint.studio.report.bundle import bundle, pack, self_contained
+from zeropoint.studio.report.html import text
 
 HOSTILE = '</script><img src=x onerror="document.title=1"><b>\u2028{{'
 

@@ -17,7 +17,7 @@ from tinymodels import write_model
 from zeropoint.checkpoints import NewTensor, create_checkpoint
 from zeropoint.formats import FORMATS
 from zeropoint.results.run_store import RunFolder
-from zeropoint.studio.access import BODY_BYTES, Guard, Keys
+from zeropoint.studio.http.guard import BODY_BYTES, Guard, Keys
 
 EVIL = "<img src=x onerror=alert(1)>"
 ADDRESSES = {

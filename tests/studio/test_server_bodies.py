@@ -58,7 +58,7 @@ def test_a_bug_is_one_sentence_and_status_500(
     def fail(*_: object) -> None:
         raise KeyError("a bug")
 
-    monkeypatch.setattr("zeropoint.studio.planned.speed_page", fail)
+    monkeypatch.setattr("zeropoint.studio.pages.plan.speed_page", fail)
     answer = studio.get("/speed")
     assert answer.status == 500 and b"Please report it" in answer.body
     (record,) = caplog.records

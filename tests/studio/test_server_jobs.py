@@ -13,8 +13,8 @@ from studio_server import Studio, running
 
 from tinymodels import write_model
 from zeropoint.results.run_store import RunFolder
-from zeropoint.studio.library import Library
-from zeropoint.studio.starting import FORMS, command, forms_for
+from zeropoint.studio.http.job_forms import FORMS, command, forms_for
+from zeropoint.studio.http.library import Library
 
 TASKS = [{"prompt": "2 + 2 =", "answer": "4"}, {"prompt": "the rain", "regex": "."}]
 

@@ -14,7 +14,7 @@ import pytest
 from studio_server import Studio, parsed, read_all, running
 
 from tinymodels import write_model
-from zeropoint.studio.server import LIMIT, Impatient
+from zeropoint.studio.http.timeouts import LIMIT, Impatient
 
 
 class Hasty(Impatient):

@@ -17,8 +17,8 @@ from tinymodels import Shape, random_weights, write_model
 from zeropoint.checkpoints import NewTensor, StringArray, create_checkpoint, open_checkpoint
 from zeropoint.cli import main
 from zeropoint.errors import MeasurementError
-from zeropoint.studio.records import RECORD_BYTES, RecordReader, UnreadableRecord
-from zeropoint.studio.worker import Worker
+from zeropoint.studio.http.model_worker import Worker
+from zeropoint.studio.http.records import RECORD_BYTES, RecordReader, UnreadableRecord
 
 T = TypeVar("T")
 TENSOR = "blk.1.ffn_down.weight"

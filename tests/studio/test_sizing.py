@@ -17,7 +17,7 @@ from zeropoint.metrics.cross_model import cache_bytes
 from zeropoint.models import load_model
 from zeropoint.plans.memory.cache_shape import read_shape
 from zeropoint.results.runs import Run, read_run
-from zeropoint.studio.sizing import kept, series_of
+from zeropoint.studio.data.memory_vs_loss import kept, series_of
 
 
 def read(*folders: Path) -> list[Run]:

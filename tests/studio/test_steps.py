@@ -14,9 +14,9 @@ from studio_server import Studio, running
 from tinymodels import vocabulary_size, write_model
 from zeropoint.cli import main
 from zeropoint.results.run_store import RunFolder
-from zeropoint.studio import step_evidence
-from zeropoint.studio.evidence import open_runs
-from zeropoint.studio.step_evidence import run_names, short_names, steps_of
+from zeropoint.studio.data import drift_runs as step_evidence
+from zeropoint.studio.data.drift_runs import run_names, short_names, steps_of
+from zeropoint.studio.data.measure_runs import open_runs
 
 HOSTILE = '</script><img src=x onerror="document.title=1"><b>\u2028{{'
 FEW = ["--count", "5", "-n", "8", "--chains", "2", "--steps", "3", "--level", "1", "--threads", "1"]

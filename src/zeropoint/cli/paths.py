@@ -226,7 +226,7 @@ def _lies_in(target: OutputPath, given: InputPath) -> bool:
 
 def _old_page(target: OutputPath, given: InputPath) -> bool:
     """Tell whether the target is a page of ours that lies in a folder which is read."""
-    from zeropoint.studio.page import is_our_page
+    from zeropoint.studio.report.bundle import is_our_page
 
     return target.kind == "page" and _is_folder(given) and is_our_page(target.real)
 
@@ -259,7 +259,7 @@ def _keep_apart(one: OutputPath, other: OutputPath) -> None:
 def _check_what_is_there(target: OutputPath, places: Sequence[Path], *, overwrite: bool) -> None:
     """Raise OutputError if something is in the place of an output that may not be replaced."""
     from zeropoint.checkpoints.inputs import is_model
-    from zeropoint.studio.page import is_our_page
+    from zeropoint.studio.report.bundle import is_our_page
 
     if target.kind == "page" and (is_model(target.path) or is_model(target.real)):
         raise OutputError(

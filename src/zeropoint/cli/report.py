@@ -59,8 +59,8 @@ def report(
 
     zeropoint report --walk model-BF16.gguf small.gguf runs/measured runs/ladder -o walk.html
     """
-    from zeropoint.studio.evidence import open_runs
-    from zeropoint.studio.weights import is_run
+    from zeropoint.studio.data.measure_runs import open_runs
+    from zeropoint.studio.data.weights import is_run
 
     out = Output(as_json=as_json, quiet=quiet)
     names = runs or []
@@ -69,7 +69,7 @@ def report(
     if walk:
         size = write_page(out, walk_page(out, models, opened, threads, progress), output)
     else:
-        from zeropoint.studio.report import render_report
+        from zeropoint.studio.report.report import render_report
 
         size = write_page(out, render_report(opened), output)
     out.finish("report", {"output": str(output), "bytes": size, "runs": names})
@@ -86,7 +86,7 @@ def walk_page(
     from zeropoint.checkpoints import open_model
     from zeropoint.errors import UnsupportedModel
     from zeropoint.models import load_model
-    from zeropoint.studio import walk
+    from zeropoint.studio.data import walk
 
     if len(models) > 2:
         raise typer.BadParameter(f"--walk takes a model and its quant, not {len(models)} models")

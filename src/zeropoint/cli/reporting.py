@@ -41,8 +41,8 @@ def keeping(run: Path | None) -> Iterator[None]:
 
 def write_report(out: Output, runs: Sequence[Path], report: Path) -> int:
     """Write the report of these runs, and return its size."""
-    from zeropoint.studio.evidence import open_runs
-    from zeropoint.studio.report import render_report
+    from zeropoint.studio.data.measure_runs import open_runs
+    from zeropoint.studio.report.report import render_report
 
     return write_page(out, render_report(open_runs(runs)), report)
 
@@ -50,7 +50,7 @@ def write_report(out: Output, runs: Sequence[Path], report: Path) -> int:
 def write_page(out: Output, page: str, path: Path) -> int:
     """Write a page, and return its size in bytes; it replaces only a page that zeropoint wrote."""
     from zeropoint.checkpoints.atomic import write_file
-    from zeropoint.studio.page import is_our_page
+    from zeropoint.studio.report.bundle import is_our_page
 
     data = page.encode("utf-8", "replace")  # a page shows file names
     write_file(path, data, may_replace=is_our_page)

@@ -17,19 +17,17 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from zeropoint.errors import ZeropointError
-from zeropoint.studio import (
-    evidence,
-    longrun,
-    measured,
-    multiplied,
-    pages,
-    products,
-    started,
-    weights,
-)
-from zeropoint.studio.access import BUG
-from zeropoint.studio.answers import as_html, as_json, as_line
-from zeropoint.studio.asking import (
+from zeropoint.studio.data import dot_product as products
+from zeropoint.studio.data import measure_runs as evidence
+from zeropoint.studio.data import weights
+from zeropoint.studio.data.open_model import Opened, Shelf, block_of, outliers
+from zeropoint.studio.http.guard import BUG
+from zeropoint.studio.http.job_forms import command
+from zeropoint.studio.http.jobs import Jobs
+from zeropoint.studio.http.library import Entry, Library
+from zeropoint.studio.http.model_worker import Worker
+from zeropoint.studio.http.planner_routes import PlannerRoutes
+from zeropoint.studio.http.requests import (
     MOST_TOKENS,
     body_of,
     number_in,
@@ -37,13 +35,13 @@ from zeropoint.studio.asking import (
     text_in,
     whole_in,
 )
-from zeropoint.studio.jobs import Jobs
-from zeropoint.studio.library import Entry, Library
-from zeropoint.studio.opened import Opened, Shelf, block_of, outliers
-from zeropoint.studio.planner_routes import PlannerRoutes
-from zeropoint.studio.report import render_report
-from zeropoint.studio.starting import command
-from zeropoint.studio.worker import Worker
+from zeropoint.studio.http.responses import as_html, as_json, as_line
+from zeropoint.studio.pages import layout as pages
+from zeropoint.studio.pages import long_run as longrun
+from zeropoint.studio.pages import measure as measured
+from zeropoint.studio.pages import multiply as multiplied
+from zeropoint.studio.pages import start_run as started
+from zeropoint.studio.report.report import render_report
 
 MOST_RUNS = 32  # in one report
 LARGEST = 2**40  # of any number in an address

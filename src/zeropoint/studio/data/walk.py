@@ -16,8 +16,10 @@ import numpy as np
 from zeropoint.checkpoints import Checkpoint
 from zeropoint.models import LanguageModel
 from zeropoint.results.runs import Run
-from zeropoint.studio import evidence, passes, weights
-from zeropoint.studio.page import STATIC, PageData, plain, self_contained, static_text
+from zeropoint.studio.data import forward_pass as passes
+from zeropoint.studio.data import measure_runs as evidence
+from zeropoint.studio.data import weights
+from zeropoint.studio.report.bundle import STATIC, PageData, plain, self_contained, static_text
 
 EXAMPLE = "example.json.gz"
 CONTEXT = 256  # tokens of the text that single weights are taken out on

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from zeropoint.studio.html import Raw, figure
-from zeropoint.studio.library import Library
-from zeropoint.studio.page import PageData
-from zeropoint.studio.pages import FOOT, page, rail, top
-from zeropoint.studio.starting import FORMS, forms_for
+from zeropoint.studio.http.job_forms import FORMS, forms_for
+from zeropoint.studio.http.library import Library
+from zeropoint.studio.pages.layout import FOOT, page, rail, top
+from zeropoint.studio.report.bundle import PageData
+from zeropoint.studio.report.html import Raw, figure
 
 NOTE = (
     "They run one at a time and end with the studio. What was cancelled goes on from where it was."

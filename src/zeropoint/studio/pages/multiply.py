@@ -2,10 +2,10 @@
 
 from zeropoint.plans.machines.this_machine import every_device
 from zeropoint.plans.planner.as_json import device_facts
-from zeropoint.studio.html import figure
-from zeropoint.studio.library import Entry, Library
-from zeropoint.studio.opened import Opened
-from zeropoint.studio.pages import CODES, FOOT, page, rail, top
+from zeropoint.studio.data.open_model import Opened
+from zeropoint.studio.http.library import Entry, Library
+from zeropoint.studio.pages.layout import CODES, FOOT, page, rail, top
+from zeropoint.studio.report.html import figure
 
 
 def multiply(library: Library, entry: Entry, model: Opened) -> str:

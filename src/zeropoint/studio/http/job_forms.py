@@ -19,10 +19,10 @@ from zeropoint.plans import PRESETS
 from zeropoint.results.divergence import MeasureResult
 from zeropoint.results.run_store import RunFolder, has_begun
 from zeropoint.results.runs import read_head, read_run
-from zeropoint.studio.asking import flag_in, list_in, text_in, whole_in
-from zeropoint.studio.jobs import Command
-from zeropoint.studio.library import Entry, Kind, Library, id_of
-from zeropoint.studio.page import PageData
+from zeropoint.studio.http.jobs import Command
+from zeropoint.studio.http.library import Entry, Kind, Library, id_of
+from zeropoint.studio.http.requests import flag_in, list_in, text_in, whole_in
+from zeropoint.studio.report.bundle import PageData
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 LEVELS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.,]{0,199}", re.ASCII)

@@ -1,11 +1,11 @@
 """The pages Plan, Speed and Size vs bits: what fits where, how fast, bigger or more bits."""
 
-from zeropoint.studio.html import figure, text
-from zeropoint.studio.library import Library
-from zeropoint.studio.pages import FOOT, page, rail, top
-from zeropoint.studio.planner import Planner
-from zeropoint.studio.sizing import series_of
-from zeropoint.studio.started import start_here
+from zeropoint.studio.data.memory_vs_loss import series_of
+from zeropoint.studio.data.planner import Planner
+from zeropoint.studio.http.library import Library
+from zeropoint.studio.pages.layout import FOOT, page, rail, top
+from zeropoint.studio.pages.start_run import start_here
+from zeropoint.studio.report.html import figure, text
 
 USUAL = ("here", "rtx3060-12gb", "rtx3090", "m1-max-64gb")  # devices, until others are chosen
 

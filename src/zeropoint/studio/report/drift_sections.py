@@ -6,8 +6,7 @@ from typing import Any
 from zeropoint.results.chains import ChainFamily, ChainPair, ChainSide
 from zeropoint.results.drift import Compounding
 from zeropoint.results.interval import Interval
-from zeropoint.studio.html import Raw, figure, folded, number, percent, section, table, wide
-from zeropoint.studio.steps_shown import (
+from zeropoint.studio.data.steps_shown import (
     ChainsShown,
     DriftShown,
     ScoresShown,
@@ -15,6 +14,7 @@ from zeropoint.studio.steps_shown import (
     TasksShown,
     WayShown,
 )
+from zeropoint.studio.report.html import Raw, figure, folded, number, percent, section, table, wide
 
 SHOWN = 40  # rows of the tables of texts and of flips
 CUT = 300  # characters of a text in a table

@@ -34,10 +34,10 @@ from zeropoint.models import (
     load_model,
 )
 from zeropoint.models.generation import generate
-from zeropoint.studio import passes
-from zeropoint.studio.opened import stamps
-from zeropoint.studio.page import plain
-from zeropoint.studio.records import write_record
+from zeropoint.studio.data import forward_pass as passes
+from zeropoint.studio.data.open_model import stamps
+from zeropoint.studio.http.records import write_record
+from zeropoint.studio.report.bundle import plain
 
 LOADED = 3  # models in memory
 TALKS = 8  # conversations that keep their caches

@@ -36,9 +36,9 @@ from zeropoint.plans.planner.ranking import LADDER, OBJECTIVES
 from zeropoint.plans.speed.calibration import Evidence
 from zeropoint.plans.speed.multiply import multiplication
 from zeropoint.plans.speed.roofline import BATCHES, marks, roof, timed
-from zeropoint.studio.asking import Words, flag_in, list_in, number_in, text_in, whole_in
-from zeropoint.studio.library import Entry, Library
-from zeropoint.studio.page import PageData
+from zeropoint.studio.http.library import Entry, Library
+from zeropoint.studio.http.requests import Words, flag_in, list_in, number_in, text_in, whole_in
+from zeropoint.studio.report.bundle import PageData
 
 KEPT = 8  # models whose headers are remembered
 MODELS, FORMATS, DEVICES = 8, 12, 64  # at a time

@@ -24,11 +24,11 @@ from zeropoint.plans.formats import inventory
 from zeropoint.plans.machines.this_machine import named
 from zeropoint.plans.speed.multiply import multiplication
 from zeropoint.quantizers import quantize
-from zeropoint.studio.asking import text_in, whole_in
-from zeropoint.studio.library import Entry
-from zeropoint.studio.opened import Opened
-from zeropoint.studio.page import PageData
-from zeropoint.studio.worker import Worker
+from zeropoint.studio.data.open_model import Opened
+from zeropoint.studio.http.library import Entry
+from zeropoint.studio.http.model_worker import Worker
+from zeropoint.studio.http.requests import text_in, whole_in
+from zeropoint.studio.report.bundle import PageData
 
 LARGEST_BLOCK = 512  # bytes; blocks of more are whole rows, and not shown byte by byte
 USUAL_TOKENS = ("the", "a", "and")

@@ -8,12 +8,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from zeropoint.errors import ZeropointError
-from zeropoint.studio import planned
-from zeropoint.studio.answers import as_html, as_line
-from zeropoint.studio.asking import Words, body_of
-from zeropoint.studio.library import Library
-from zeropoint.studio.page import PageData
-from zeropoint.studio.planner import Planner
+from zeropoint.studio.data.planner import Planner
+from zeropoint.studio.http.library import Library
+from zeropoint.studio.http.requests import Words, body_of
+from zeropoint.studio.http.responses import as_html, as_line
+from zeropoint.studio.pages import plan as planned
+from zeropoint.studio.report.bundle import PageData
 
 
 class PlannerRoutes:

@@ -14,10 +14,24 @@ from zeropoint.results.divergence import LadderLevel, MeasureResult
 from zeropoint.results.interval import Interval
 from zeropoint.results.quantize import QuantizeResult
 from zeropoint.results.runs import Run
-from zeropoint.studio import evidence, step_sections
-from zeropoint.studio.html import Raw, facts, figure, number, percent, section, size, table, text
-from zeropoint.studio.page import PageData, self_contained
-from zeropoint.studio.sections import (
+from zeropoint.studio.data import measure_runs as evidence
+from zeropoint.studio.data.drift_runs import steps_of
+from zeropoint.studio.data.memory_vs_loss import scales_of
+from zeropoint.studio.data.steps_shown import Steps
+from zeropoint.studio.report import drift_sections as step_sections
+from zeropoint.studio.report.bundle import PageData, self_contained
+from zeropoint.studio.report.html import (
+    Raw,
+    facts,
+    figure,
+    number,
+    percent,
+    section,
+    size,
+    table,
+    text,
+)
+from zeropoint.studio.report.sections import (
     bigger_or_smaller,
     frontier,
     how_much,
@@ -28,9 +42,6 @@ from zeropoint.studio.sections import (
     where_bytes,
     why,
 )
-from zeropoint.studio.sizing import scales_of
-from zeropoint.studio.step_evidence import steps_of
-from zeropoint.studio.steps_shown import Steps
 
 WORST = 50  # positions in the table of the worst
 MILD = "SMALL, MEASURABLE"

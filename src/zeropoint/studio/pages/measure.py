@@ -15,11 +15,21 @@ from zeropoint.metrics.divergence.ranking import group_letters, tell_apart
 from zeropoint.metrics.divergence.recorded_run import read_chunk
 from zeropoint.results.divergence import MeasureResult
 from zeropoint.results.runs import Run
-from zeropoint.studio import evidence
-from zeropoint.studio.html import Raw, figure, number, percent, section, size, table, text, wide
-from zeropoint.studio.library import Entry, Library
-from zeropoint.studio.pages import FOOT, page, rail, top
-from zeropoint.studio.sections import interval
+from zeropoint.studio.data import measure_runs as evidence
+from zeropoint.studio.http.library import Entry, Library
+from zeropoint.studio.pages.layout import FOOT, page, rail, top
+from zeropoint.studio.report.html import (
+    Raw,
+    figure,
+    number,
+    percent,
+    section,
+    size,
+    table,
+    text,
+    wide,
+)
+from zeropoint.studio.report.sections import interval
 
 POSITIONS = 4000  # of the texts, token by token
 

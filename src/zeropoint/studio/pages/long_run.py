@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 from zeropoint.errors import CheckpointError, MeasurementError
 from zeropoint.results.run_store import RunFolder
-from zeropoint.studio import evidence, step_sections
-from zeropoint.studio.html import section, text
-from zeropoint.studio.library import Entry, Library
-from zeropoint.studio.pages import FOOT, page, rail, top
-from zeropoint.studio.started import start_here
-from zeropoint.studio.step_evidence import VERBS, steps_of
+from zeropoint.studio.data import measure_runs as evidence
+from zeropoint.studio.data.drift_runs import VERBS, steps_of
+from zeropoint.studio.http.library import Entry, Library
+from zeropoint.studio.pages.layout import FOOT, page, rail, top
+from zeropoint.studio.pages.start_run import start_here
+from zeropoint.studio.report import drift_sections as step_sections
+from zeropoint.studio.report.html import section, text
 
 TITLES = {"drifts": "Texts that begin the same", "chains": "Chains", "tasks": "Tasks"}
 

@@ -14,12 +14,13 @@ from urllib.parse import urlencode
 from zeropoint.errors import CheckpointError
 from zeropoint.results.divergence import MeasureResult
 from zeropoint.results.runs import Run, read_head, read_run
-from zeropoint.studio import evidence, walk, weights
-from zeropoint.studio.html import Raw, figure, number, section, size, table, text
-from zeropoint.studio.library import Entry, Library
-from zeropoint.studio.opened import Opened
-from zeropoint.studio.page import GENERATOR, PageData, pack, static_text
-from zeropoint.studio.report import report_of
+from zeropoint.studio.data import measure_runs as evidence
+from zeropoint.studio.data import walk, weights
+from zeropoint.studio.data.open_model import Opened
+from zeropoint.studio.http.library import Entry, Library
+from zeropoint.studio.report.bundle import GENERATOR, PageData, pack, static_text
+from zeropoint.studio.report.html import Raw, figure, number, section, size, table, text
+from zeropoint.studio.report.report import report_of
 
 # What a block can be opened in: what files hold, and plain integers and tables beside it.
 CODES = (

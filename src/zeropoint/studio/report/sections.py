@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from zeropoint.results.divergence import LadderLevel, MeasureResult
 from zeropoint.results.interval import Interval
-from zeropoint.studio.evidence import Position, TensorEvidence
-from zeropoint.studio.html import (
+from zeropoint.studio.data.measure_runs import Position, TensorEvidence
+from zeropoint.studio.report.bundle import PageData
+from zeropoint.studio.report.html import (
     Raw,
     figure,
     folded,
@@ -17,7 +18,6 @@ from zeropoint.studio.html import (
     text,
     wide,
 )
-from zeropoint.studio.page import PageData
 
 
 def where_bytes(tensors: Sequence[TensorEvidence]) -> Raw:

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from zeropoint.errors import CheckpointError
-from zeropoint.studio.access import HEADER_BYTES, Guard, Keys
+from zeropoint.studio.http.guard import HEADER_BYTES, Guard, Keys
 
 HEAD_SECONDS = 10.0
 BODY_SECONDS = 30.0

@@ -4,7 +4,7 @@ import json
 
 from starlette.responses import Response
 
-from zeropoint.studio.page import plain
+from zeropoint.studio.report.bundle import plain
 
 
 def as_html(text: str, status: int = 200) -> Response:

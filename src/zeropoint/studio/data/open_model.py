@@ -22,8 +22,8 @@ from zeropoint.plans.formats import inventory
 from zeropoint.quantizers import quantize
 from zeropoint.quantizers.outliers import matrices
 from zeropoint.quantizers.slabs import cut
-from zeropoint.studio import weights
-from zeropoint.studio.page import PageData
+from zeropoint.studio.data import weights
+from zeropoint.studio.report.bundle import PageData
 
 KEPT = 4  # models open at a time
 OUTLIERS = 32  # of a tensor, listed

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 from zeropoint.errors import MeasurementError
-from zeropoint.studio.records import RecordReader, UnreadableRecord
+from zeropoint.studio.http.records import RecordReader, UnreadableRecord
 
 PATIENCE = 20.0  # seconds that a cancelled request may take to come to its next record
 
@@ -61,7 +61,7 @@ class Worker:
     async def _started(self) -> asyncio.subprocess.Process:
         if self._process is None or self._process.returncode is not None:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "zeropoint.studio.compute",
+                sys.executable, "-m", "zeropoint.studio.http.model_process",
                 stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip

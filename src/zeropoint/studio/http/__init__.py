@@ -1,0 +1,1 @@
+"""The studio's server: routes, access guard, timeouts, jobs and the model's worker process."""
