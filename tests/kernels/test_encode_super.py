@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from zeropoint import kernels
 from zeropoint.formats import F32, FORMATS, Format
+from zeropoint.formats.encoders.superblock_math import Blocks
 from zeropoint.formats.nonlinear import IQ4_VALUES
-from zeropoint.formats.search import Blocks
 
 F64 = NDArray[np.float64]
 GOLDEN_FILES = Path(__file__).parent.parent / "golden"

@@ -1,5 +1,5 @@
 // Groups side by side, one per lane, on their way into an encoder; and the float16s that they store.
-// Said in words in src/zeropoint/formats/groups.py, operation for operation.
+// Said in words in src/zeropoint/formats/encoders/group_math.py, operation for operation.
 #pragma once
 #include <algorithm>
 

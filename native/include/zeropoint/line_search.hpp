@@ -1,4 +1,4 @@
-// Choose the float16 scale and minimum of each group: src/zeropoint/formats/minimum_search.py, operation
+// Choose the float16 scale and minimum of each group: src/zeropoint/formats/encoders/group_min.py, operation
 // for operation.
 #pragma once
 #include "zeropoint/grid_levels.hpp"

@@ -1,4 +1,4 @@
-// Choose the float16 scale of each group: src/zeropoint/formats/scale_search.py, operation for operation.
+// Choose the float16 scale of each group: src/zeropoint/formats/encoders/group_scale.py, operation for operation.
 #pragma once
 #include "zeropoint/grid_levels.hpp"
 #include "zeropoint/groups.hpp"

@@ -1,5 +1,5 @@
 // What the encoders of 256-weight blocks share: a tile of blocks side by side, one per lane, and the
-// steps before and after the search. Said in words in src/zeropoint/formats/search.py.
+// steps before and after the search. Said in words in src/zeropoint/formats/encoders/superblock_math.py.
 #pragma once
 #include <algorithm>
 #include <cstdint>

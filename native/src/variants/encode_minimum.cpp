@@ -1,5 +1,5 @@
 // The encoders of Q2_K, Q4_K and Q5_K, whose groups have a scale and a minimum: `search_minimums` of
-// src/zeropoint/formats/search.py, operation for operation. Minimums are subtracted here, as they are stored.
+// src/zeropoint/formats/encoders/superblock_math.py, operation for operation. Minimums are subtracted here, as they are stored.
 #include "zeropoint/blocks.hpp"
 #include "zeropoint/encoders.hpp"
 #include "zeropoint/superblocks.hpp"
@@ -7,7 +7,7 @@
 namespace zeropoint::ZEROPOINT_VARIANT {
 namespace {
 
-// How much is tried; formats/search.py says what each field is.
+// How much is tried; formats/encoders/superblock_math.py says what each field is.
 struct Effort {
     int steps;
     float shrink, step;

@@ -1,5 +1,5 @@
 // The encoders of Q3_K, Q6_K and IQ4_XS, whose groups have a scale and no minimum: `search_scales` of
-// src/zeropoint/formats/search.py, operation for operation.
+// src/zeropoint/formats/encoders/superblock_math.py, operation for operation.
 #include "zeropoint/blocks.hpp"
 #include "zeropoint/encoders.hpp"
 #include "zeropoint/grid_levels.hpp"
@@ -8,7 +8,7 @@
 namespace zeropoint::ZEROPOINT_VARIANT {
 namespace {
 
-// How much is tried; formats/search.py says what each field is.
+// How much is tried; formats/encoders/superblock_math.py says what each field is.
 struct Effort {
     int below, above, stride = 1;
     bool both_signs = false;

@@ -11,11 +11,11 @@ from inspect import cleandoc
 
 from zeropoint.formats.base import Format
 from zeropoint.formats.floats import ScaledFloats
+from zeropoint.formats.group_formats import ScaledFormat
 from zeropoint.formats.integers import AsymmetricIntegers, SymmetricIntegers
 from zeropoint.formats.iquants import IQuant
 from zeropoint.formats.microscaling import MXFloats, MXIntegers, NVFP4Tensor
 from zeropoint.formats.scalars import Integer, Scalar
-from zeropoint.formats.scaled import ScaledFormat
 from zeropoint.formats.storage import StorageFormat
 from zeropoint.formats.tables import (
     BestSecondZero,

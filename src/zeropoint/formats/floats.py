@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from zeropoint.errors import FormatError
 from zeropoint.formats.base import F32
+from zeropoint.formats.group_formats import Fields, ScaledFormat, absmax, divide, no_extra
 from zeropoint.formats.parts import Parts
-from zeropoint.formats.scaled import Fields, ScaledFormat, absmax, divide, no_extra
 
 F64 = NDArray[np.float64]
 U32 = NDArray[np.uint32]

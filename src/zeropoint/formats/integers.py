@@ -34,8 +34,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint.formats.base import F32, U8
+from zeropoint.formats.group_formats import Fields, ScaledFormat, absmax, divide, no_extra
 from zeropoint.formats.parts import Parts
-from zeropoint.formats.scaled import Fields, ScaledFormat, absmax, divide, no_extra
 
 
 @dataclass(frozen=True, kw_only=True)

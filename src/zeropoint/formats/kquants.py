@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint.formats.base import F32, U8, check_weights
-from zeropoint.formats.minimums import MinimumSearch
+from zeropoint.formats.encoders.superblock_math import Found, unless_constant
+from zeropoint.formats.encoders.superblock_min import MinimumSearch
+from zeropoint.formats.encoders.superblock_scale import ScaleSearch
 from zeropoint.formats.parts import Parts
-from zeropoint.formats.scales import ScaleSearch
-from zeropoint.formats.search import Found, unless_constant
 from zeropoint.formats.storage import StorageFormat, fields, read, read_f16
 
 

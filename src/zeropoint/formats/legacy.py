@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint.formats.base import F32, U8, check_weights
-from zeropoint.formats.groups import U16, Groups, make_groups
+from zeropoint.formats.encoders.group_math import U16, Groups, make_groups
+from zeropoint.formats.encoders.group_min import LineSearch
+from zeropoint.formats.encoders.group_scale import Scales, search_scale
 from zeropoint.formats.levels import Integers
-from zeropoint.formats.minimum_search import LineSearch
 from zeropoint.formats.parts import Parts
-from zeropoint.formats.scale_search import Scales, search_scale
 from zeropoint.formats.storage import StorageFormat, fields, read, read_f16
 
 

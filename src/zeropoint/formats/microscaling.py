@@ -28,9 +28,7 @@ from numpy.typing import NDArray
 
 from zeropoint.formats.base import F32, U8, Format, check_shape, check_weights
 from zeropoint.formats.floats import E2M1, E4M3, FloatType
-from zeropoint.formats.integers import signed, unsigned
-from zeropoint.formats.parts import Parts
-from zeropoint.formats.scaled import (
+from zeropoint.formats.group_formats import (
     F64,
     LARGEST_WEIGHT,
     Fields,
@@ -41,6 +39,8 @@ from zeropoint.formats.scaled import (
     no_extra,
     round_scale,
 )
+from zeropoint.formats.integers import signed, unsigned
+from zeropoint.formats.parts import Parts
 
 MX_GROUP = 32
 NVFP4_GROUP = 16

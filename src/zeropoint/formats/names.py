@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 from zeropoint.formats.base import Format
 from zeropoint.formats.floats import SMALL_FLOATS, FloatType, ScaledFloats
+from zeropoint.formats.group_formats import ScaledFormat
 from zeropoint.formats.integers import AsymmetricIntegers, SymmetricIntegers
 from zeropoint.formats.microscaling import (
     MX_GROUP,
@@ -30,7 +31,6 @@ from zeropoint.formats.microscaling import (
     NVFP4Groups,
     NVFP4Tensor,
 )
-from zeropoint.formats.scaled import ScaledFormat
 from zeropoint.formats.tables import (
     BestSecondZero,
     FixedSecondZero,

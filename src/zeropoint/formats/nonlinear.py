@@ -6,15 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint.formats.base import F32, U8, check_weights
-from zeropoint.formats.byte_scale_search import search_byte_scale
-from zeropoint.formats.groups import exponent_of, make_groups, power_of_two
+from zeropoint.formats.encoders.fp8_scale import search_byte_scale
+from zeropoint.formats.encoders.group_math import exponent_of, make_groups, power_of_two
+from zeropoint.formats.encoders.group_scale import Scales, search_scale
+from zeropoint.formats.encoders.superblock_math import unless_constant
+from zeropoint.formats.encoders.superblock_scale import ScaleSearch
 from zeropoint.formats.kquants import gather, joined, product
 from zeropoint.formats.legacy import as_bytes, nibbles, pack_nibbles
 from zeropoint.formats.levels import E2M1Doubled, Table
 from zeropoint.formats.parts import Parts
-from zeropoint.formats.scale_search import Scales, search_scale
-from zeropoint.formats.scales import ScaleSearch
-from zeropoint.formats.search import unless_constant
 from zeropoint.formats.storage import StorageFormat, fields, read_f16
 
 # ggml's table: dense around zero, where weights are, and not symmetric. There is no zero in it.

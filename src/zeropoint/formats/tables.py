@@ -19,8 +19,7 @@ import numpy as np
 
 from zeropoint.formats.base import F32, U8
 from zeropoint.formats.floats import E2M1
-from zeropoint.formats.parts import Parts
-from zeropoint.formats.scaled import (
+from zeropoint.formats.group_formats import (
     F64,
     Fields,
     ScaledFormat,
@@ -29,6 +28,7 @@ from zeropoint.formats.scaled import (
     halving_sum,
     no_extra,
 )
+from zeropoint.formats.parts import Parts
 
 # Code 7 is 0. From the QLoRA authors' code, bitsandbytes, functional.py (2023), in float32.
 NF4_VALUES: F32 = np.array(

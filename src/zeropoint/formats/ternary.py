@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint.formats.base import F32, U8, check_weights, ordered_sum
-from zeropoint.formats.groups import make_groups
+from zeropoint.formats.encoders.group_math import make_groups
+from zeropoint.formats.encoders.group_scale import Scales, search_scale
 from zeropoint.formats.kquants import spread
 from zeropoint.formats.legacy import as_bytes
 from zeropoint.formats.levels import Integers
 from zeropoint.formats.parts import Parts
-from zeropoint.formats.scale_search import Scales, search_scale
 from zeropoint.formats.storage import StorageFormat, fields, read_f16
 
 POWERS_OF_3 = np.array([1, 3, 9, 27, 81], np.uint8)[:, None]

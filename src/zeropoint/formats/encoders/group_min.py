@@ -23,9 +23,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from zeropoint.formats.base import F32, ordered_sum
-from zeropoint.formats.groups import U16, Groups, divide, neighbours, reciprocal
+from zeropoint.formats.encoders.group_math import U16, Groups, divide, neighbours, reciprocal
+from zeropoint.formats.encoders.group_scale import REFITS
 from zeropoint.formats.levels import Integers
-from zeropoint.formats.scale_search import REFITS
 
 SHRINKS = tuple(np.float32(k) * np.float32(0.05) + np.float32(0.65) for k in range(8))
 STEPS = tuple(np.float32(step) for step in (0.12, 0.07, 0.04, 0.025, 0.012))

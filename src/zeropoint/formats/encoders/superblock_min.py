@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from zeropoint.formats.base import F32
-from zeropoint.formats.search import (
+from zeropoint.formats.encoders.superblock_math import (
     LARGEST_HALF,
     Blocks,
     Factors,

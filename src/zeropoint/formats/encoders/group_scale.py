@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from zeropoint.formats.base import F32, ordered_sum
-from zeropoint.formats.groups import U16, Groups, divide, neighbours, reciprocal
+from zeropoint.formats.encoders.group_math import U16, Groups, divide, neighbours, reciprocal
 from zeropoint.formats.levels import Levels
 
 FINE_STEPS = tuple(np.float32(step) for step in (-4, -3, -2, -1, 1, 2, 3, 4))

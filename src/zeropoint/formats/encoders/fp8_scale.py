@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from zeropoint.formats.base import F32, U8
-from zeropoint.formats.groups import Groups, reciprocal
+from zeropoint.formats.encoders.group_math import Groups, reciprocal
 from zeropoint.formats.levels import Levels
 
 

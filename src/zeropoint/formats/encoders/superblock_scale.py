@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint.formats.base import F32
-from zeropoint.formats.search import (
+from zeropoint.formats.encoders.superblock_math import (
     LARGEST_HALF,
     Blocks,
     Factors,

@@ -1,0 +1,1 @@
+"""How the best codes and scales of a block are searched."""
