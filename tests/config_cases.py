@@ -17,8 +17,8 @@ from transformers import CONFIG_MAPPING
 import hf_folders
 from config_values import Case, base, class_fields
 from zeropoint.checkpoints import Checkpoint, open_checkpoint, open_model
-from zeropoint.checkpoints.configuration import FAMILIES, read_configuration
-from zeropoint.checkpoints.settings import HARMLESS
+from zeropoint.checkpoints.settings.configuration import FAMILIES, read_configuration
+from zeropoint.checkpoints.settings.settings import HARMLESS
 from zeropoint.errors import CheckpointError, UnsupportedModel
 from zeropoint.formats import FORMATS
 from zeropoint.models import load_model

@@ -15,7 +15,7 @@ from transformers import CONFIG_MAPPING, GenerationConfig
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS, RopeParameters
 
 import hf_folders
-from zeropoint.checkpoints.configuration import read_configuration
+from zeropoint.checkpoints.settings.configuration import read_configuration
 from zeropoint.errors import CheckpointError, UnsupportedModel
 
 MISSING = object()  # the key is taken out

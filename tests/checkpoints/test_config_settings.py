@@ -20,8 +20,8 @@ import transformers
 from config_cases import Trial, base_logits, logits, make_model, write_folder
 from config_values import BASES, Case, base, cases, class_fields, is_read, other_values, settings
 from zeropoint.checkpoints import open_model
-from zeropoint.checkpoints.configuration import FAMILIES, read_configuration
-from zeropoint.checkpoints.settings import HARMLESS
+from zeropoint.checkpoints.settings.configuration import FAMILIES, read_configuration
+from zeropoint.checkpoints.settings.settings import HARMLESS
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,8 @@ from itertools import count
 import numpy as np
 import pytest
 
-from zeropoint.checkpoints import NewTensor, create_checkpoint, io, open_checkpoint
+from zeropoint.checkpoints import NewTensor, create_checkpoint, open_checkpoint
+from zeropoint.checkpoints.files import file_ops as io
 from zeropoint.errors import CheckpointError, NotEnoughSpace
 from zeropoint.formats import FORMATS
 

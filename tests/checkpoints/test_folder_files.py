@@ -9,7 +9,7 @@ import pytest
 import hf_folders
 from tokenizer_folders import edit
 from zeropoint.checkpoints.folder import read_folder_json, read_folder_text
-from zeropoint.checkpoints.vocabulary_files import read_vocabulary_files
+from zeropoint.checkpoints.tokenizers.vocabulary_files import read_vocabulary_files
 from zeropoint.errors import CheckpointError
 
 NAMES = ["tokenizer.json", "tokenizer_config.json", "config.json", "chat_template.jinja"]

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from forked import run_child
-from zeropoint.checkpoints import io, write_file
-from zeropoint.checkpoints.partial_folder import PartialFolder
+from zeropoint.checkpoints import write_file
+from zeropoint.checkpoints.files import file_ops as io
+from zeropoint.checkpoints.files.partial_folder import PartialFolder
 from zeropoint.errors import CheckpointError, NotEnoughSpace
 
 NAMES = ("config.json", "model.safetensors")
@@ -168,7 +169,7 @@ def test_two_writers_of_one_folder_leave_one_whole_folder(tmp_path, moment):
         "import os, signal, sys\n"
         "from pathlib import Path\n"
         "from zeropoint.checkpoints import write_file, io\n"
-        "from zeropoint.checkpoints.partial_folder import PartialFolder\n"
+        "from zeropoint.checkpoints.files.partial_folder import PartialFolder\n"
         "def stop(): os.kill(os.getpid(), signal.SIGSTOP)\n"
         "with PartialFolder(Path(sys.argv[1]), ['config.json', 'model.safetensors']) as folder:\n"
         "    write_file(folder.part / 'config.json', b'first')\n"

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zeropoint.checkpoints import NewTensor, create_checkpoint, io
-from zeropoint.checkpoints.atomic import PartialFile, part_of, write_file
+from zeropoint.checkpoints import NewTensor, create_checkpoint
+from zeropoint.checkpoints.files import file_ops as io
+from zeropoint.checkpoints.files.atomic import PartialFile, part_of, write_file
 from zeropoint.errors import CheckpointError
 from zeropoint.formats import FORMATS
 

@@ -20,7 +20,7 @@ import pytest
 
 from forked import start_child
 from zeropoint.checkpoints import NewTensor, create_checkpoint, open_checkpoint, write_file
-from zeropoint.checkpoints.partial_folder import PartialFolder
+from zeropoint.checkpoints.files.partial_folder import PartialFolder
 from zeropoint.errors import CheckpointError
 from zeropoint.formats import FORMATS
 from zeropoint.results.run_store import RunFolder

@@ -22,10 +22,10 @@ from tokenizer_folders import (
     write_tokenizer,
 )
 from zeropoint.checkpoints import Checkpoint
-from zeropoint.checkpoints.pretokenizers import PRE_TOKENIZERS
-from zeropoint.checkpoints.tokenizer_facts import TOKENIZER_KEY
-from zeropoint.checkpoints.tokenizer_file import make_tokenizer
-from zeropoint.checkpoints.vocabulary_files import read_vocabulary_files
+from zeropoint.checkpoints.tokenizers.pretokenizers import PRE_TOKENIZERS
+from zeropoint.checkpoints.tokenizers.tokenizer_facts import TOKENIZER_KEY
+from zeropoint.checkpoints.tokenizers.tokenizer_file import make_tokenizer
+from zeropoint.checkpoints.tokenizers.vocabulary_files import read_vocabulary_files
 from zeropoint.errors import CheckpointError, UnsupportedModel
 from zeropoint.models.tokenizer import read_tokenizer
 

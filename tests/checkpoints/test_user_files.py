@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from zeropoint.checkpoints import user_files
-from zeropoint.checkpoints.user_files import read_user_bytes, read_user_text
+from zeropoint.checkpoints.files import user_files
+from zeropoint.checkpoints.files.user_files import read_user_bytes, read_user_text
 from zeropoint.errors import CheckpointError, MeasurementError
 
 LIMIT = 1 << 20

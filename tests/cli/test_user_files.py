@@ -17,7 +17,7 @@ import typer
 
 from file_kinds import LFS
 from tinymodels import write_model
-from zeropoint.checkpoints import user_files
+from zeropoint.checkpoints.files import user_files
 from zeropoint.cli import app, main
 from zeropoint.cli.exits import say
 from zeropoint.cli.paths import InputRole, OutputRole, roles

@@ -14,8 +14,8 @@ from vocabularies import AWKWARD
 
 from tokenizer_folders import FAMILIES, PIECE_FAMILIES, ROWS, edit, token, write_tokenizer
 from zeropoint.checkpoints import Checkpoint, NewTensor, create_checkpoint, open_checkpoint
-from zeropoint.checkpoints.tokenizer_facts import TOKENIZER_KEY
-from zeropoint.checkpoints.vocabulary_files import read_vocabulary_files
+from zeropoint.checkpoints.tokenizers.tokenizer_facts import TOKENIZER_KEY
+from zeropoint.checkpoints.tokenizers.vocabulary_files import read_vocabulary_files
 from zeropoint.formats import FORMATS
 from zeropoint.models.tokenizer import Tokenizer, read_tokenizer
 

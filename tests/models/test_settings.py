@@ -14,7 +14,11 @@ from changed_files import Base, Bases, assert_equal_to
 from setting_uses import HARMLESS, MIXED, PLAIN, REFUSED_NAMESPACES, STRUCTURE, USES, Use
 
 from zeropoint.checkpoints import open_checkpoint
-from zeropoint.checkpoints.harmless_keys import HARMLESS_KEYS, HARMLESS_PARTS, NEUTRAL_VALUES
+from zeropoint.checkpoints.settings.harmless_keys import (
+    HARMLESS_KEYS,
+    HARMLESS_PARTS,
+    NEUTRAL_VALUES,
+)
 from zeropoint.errors import ZeropointError
 from zeropoint.models import load_model
 from zeropoint.models.header import Header

@@ -8,7 +8,7 @@ import pytest
 import hf_folders
 from tokenizer_folders import edit, ends
 from zeropoint.checkpoints import Checkpoint, open_model
-from zeropoint.checkpoints.tokenizer_facts import TOKENIZER_KEY
+from zeropoint.checkpoints.tokenizers.tokenizer_facts import TOKENIZER_KEY
 from zeropoint.cli import main
 from zeropoint.models.tokenizer import read_tokenizer
 

@@ -14,7 +14,7 @@ import pytest
 import zeropoint
 from forked import REFUSED, run_child
 from tinymodels import write_model
-from zeropoint.checkpoints import io
+from zeropoint.checkpoints.files import file_ops as io
 from zeropoint.cli import main
 from zeropoint.errors import CheckpointError
 from zeropoint.results import run_store

@@ -19,8 +19,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from zeropoint.checkpoints.hub import resolve_text
-from zeropoint.checkpoints.user_files import TEXT_BYTES, read_user_text
+from zeropoint.checkpoints.files.user_files import TEXT_BYTES, read_user_text
+from zeropoint.checkpoints.hub.open_model import resolve_text
 from zeropoint.errors import MeasurementError
 
 Part = Literal["calibrate", "evaluate"]

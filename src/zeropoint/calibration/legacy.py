@@ -9,7 +9,7 @@ There is no magic number and no version: a file is one of these if all of it mak
 import struct
 from dataclasses import dataclass
 
-from zeropoint.checkpoints.cursor import Cursor
+from zeropoint.checkpoints.files.byte_reader import Cursor
 from zeropoint.checkpoints.source import SourceFile
 from zeropoint.errors import printable
 from zeropoint.formats import F32

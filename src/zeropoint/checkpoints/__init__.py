@@ -1,10 +1,10 @@
 """Streams tensors out of and into files, and trusts no byte."""
 
-from zeropoint.checkpoints.atomic import write_file
 from zeropoint.checkpoints.base import Checkpoint, TensorInfo
-from zeropoint.checkpoints.hub import open_model, resolve_model
+from zeropoint.checkpoints.files.atomic import write_file
+from zeropoint.checkpoints.hub.open_model import open_model, resolve_model
 from zeropoint.checkpoints.layout import NewTensor, Plan, TensorLike
-from zeropoint.checkpoints.opening import open_checkpoint
+from zeropoint.checkpoints.open import open_checkpoint
 from zeropoint.checkpoints.values import StringArray
 from zeropoint.checkpoints.writer import CheckpointWriter, create_checkpoint, plan_files
 

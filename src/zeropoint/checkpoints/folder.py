@@ -11,8 +11,8 @@ import re
 from pathlib import Path
 
 from zeropoint.checkpoints.base import Checkpoint, TensorInfo
+from zeropoint.checkpoints.files.json_scanner import Scanner
 from zeropoint.checkpoints.safetensors import read_safetensors
-from zeropoint.checkpoints.scanner import Scanner
 from zeropoint.checkpoints.shards import SHARDS, SPLIT_NAME, shard_name
 from zeropoint.checkpoints.source import SourceFile, read_file
 from zeropoint.errors import CheckpointError, printable

@@ -21,7 +21,7 @@ from typing import NoReturn
 import numpy as np
 
 from zeropoint.checkpoints.base import TensorInfo
-from zeropoint.checkpoints.cursor import Cursor
+from zeropoint.checkpoints.files.byte_reader import Cursor
 from zeropoint.checkpoints.source import SourceFile
 from zeropoint.checkpoints.strings import read_strings
 from zeropoint.checkpoints.values import (

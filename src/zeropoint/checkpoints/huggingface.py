@@ -24,12 +24,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint.checkpoints.base import Checkpoint, TensorInfo
-from zeropoint.checkpoints.configuration import Configuration, read_configuration
-from zeropoint.checkpoints.file_kind import check_use
+from zeropoint.checkpoints.files.file_kind import check_use
 from zeropoint.checkpoints.folder import CONFIG, read_config
 from zeropoint.checkpoints.names import find_place, roles_of
-from zeropoint.checkpoints.pooling_files import read_pooling
-from zeropoint.checkpoints.vocabulary_files import read_vocabulary_files
+from zeropoint.checkpoints.settings.configuration import Configuration, read_configuration
+from zeropoint.checkpoints.settings.pooling_files import read_pooling
+from zeropoint.checkpoints.tokenizers.vocabulary_files import read_vocabulary_files
 from zeropoint.errors import CheckpointError, UnsupportedModel, printable
 from zeropoint.formats import F32, FORMATS, U8, QuantizedTensor
 

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from zeropoint.checkpoints.hub import _HUB_ID, HUB, TEXTS, WEIGHTS, _with_shards
+from zeropoint.checkpoints.hub.open_model import _HUB_ID, HUB, TEXTS, WEIGHTS, _with_shards
 
 
 def model_files(text: str) -> Iterator[Path]:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from zeropoint.checkpoints.base import TensorInfo
 from zeropoint.checkpoints.dtypes import DTYPES
-from zeropoint.checkpoints.scanner import Scanner
+from zeropoint.checkpoints.files.json_scanner import Scanner
 from zeropoint.checkpoints.source import SourceFile
 from zeropoint.errors import CheckpointError, FormatError, printable
 from zeropoint.formats import Format

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from zeropoint.checkpoints.dtypes import DTYPE_ORDER
+from zeropoint.checkpoints.files.cleanup import INDEX_SUFFIX
 from zeropoint.checkpoints.layout import (
     Plan,
     PlannedFile,
@@ -18,7 +19,6 @@ from zeropoint.checkpoints.layout import (
     check_names,
     tensor_bytes,
 )
-from zeropoint.checkpoints.leftovers import INDEX_SUFFIX
 from zeropoint.checkpoints.safetensors import HEADER_BYTES
 from zeropoint.checkpoints.shards import shard_name
 from zeropoint.errors import CheckpointError, printable

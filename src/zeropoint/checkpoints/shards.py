@@ -9,8 +9,8 @@ from pathlib import Path
 
 from zeropoint.checkpoints.base import Checkpoint, TensorInfo
 from zeropoint.checkpoints.gguf import ALIGNMENT_KEY, Header, find_entry, read_gguf
-from zeropoint.checkpoints.meaning import check_meaning
 from zeropoint.checkpoints.source import SourceFile
+from zeropoint.checkpoints.validate import check_meaning
 from zeropoint.checkpoints.values import encode_value
 from zeropoint.errors import CheckpointError, printable
 

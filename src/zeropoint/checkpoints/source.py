@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from zeropoint.checkpoints import io
+from zeropoint.checkpoints.files import file_ops as io
 from zeropoint.errors import CheckpointError
 
 U8 = NDArray[np.uint8]

@@ -13,7 +13,7 @@ from itertools import repeat
 import numpy as np
 from numpy.typing import NDArray
 
-from zeropoint.checkpoints.cursor import Cursor
+from zeropoint.checkpoints.files.byte_reader import Cursor
 from zeropoint.checkpoints.values import StringArray
 
 STRING_BYTES = 1 << 24  # the longest string

@@ -18,11 +18,11 @@ from typing import Self
 
 import numpy as np
 
-from zeropoint.checkpoints import io
-from zeropoint.checkpoints.atomic import PartialFile, check_space, check_target, plain_errors
+from zeropoint.checkpoints.files import file_ops as io
+from zeropoint.checkpoints.files.atomic import PartialFile, check_space, check_target, plain_errors
+from zeropoint.checkpoints.files.cleanup import remove_leftovers
 from zeropoint.checkpoints.gguf_layout import plan_gguf
 from zeropoint.checkpoints.layout import Plan, Span, TensorLike
-from zeropoint.checkpoints.leftovers import remove_leftovers
 from zeropoint.checkpoints.safetensors_layout import plan_safetensors
 from zeropoint.errors import CheckpointError
 from zeropoint.formats import U8, QuantizedTensor

@@ -41,7 +41,7 @@ def register(app: typer.Typer) -> None:
 
 def folder_for(keep: Path | None) -> Path:
     """Return where the smaller file goes: the folder that was named, or zeropoint's own cache."""
-    from zeropoint.checkpoints.demo_model import cache_directory
+    from zeropoint.checkpoints.hub.demo_model import cache_directory
 
     return keep or cache_directory() / "demo"
 
@@ -147,7 +147,7 @@ def demo(
 
 def fetch(out: Output, progress: Progress) -> Path:
     """Download the demo model, or find it in the cache."""
-    from zeropoint.checkpoints.demo_model import SIZE, TERMS, fetch_demo_model
+    from zeropoint.checkpoints.hub.demo_model import SIZE, TERMS, fetch_demo_model
 
     out.say(f"Gemma 3 270M. {TERMS}")
     records = track(fetch_demo_model(), SIZE, "Downloading Gemma 3 270M, once", progress)

@@ -20,7 +20,7 @@ TENSORS_SHOWN = 20_000  # in the table for people
 
 def show_model(out: Output, source: "Checkpoint", seen: Mapping[str, "TensorScanned"]) -> None:
     """Print the page for people."""
-    from zeropoint.checkpoints.file_kind import find_file_kind
+    from zeropoint.checkpoints.files.file_kind import find_file_kind
     from zeropoint.plans import bits_per_weight
     from zeropoint.plans.formats import inventory
 
@@ -111,7 +111,7 @@ def as_result(
     source: "Checkpoint", names: str, seen: Mapping[str, "TensorScanned"] | None
 ) -> dict[str, object]:
     """Return what `--json` prints; `seen` None: nobody looked at the weights."""
-    from zeropoint.checkpoints.file_kind import find_file_kind
+    from zeropoint.checkpoints.files.file_kind import find_file_kind
     from zeropoint.plans import bits_per_weight
     from zeropoint.plans.formats import inventory
 

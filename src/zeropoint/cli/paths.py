@@ -115,7 +115,7 @@ class OutputPath:
 
     def replaced(self) -> list[Path]:
         """Return what exists of the paths that writing replaces: the output and its part."""
-        from zeropoint.checkpoints.atomic import part_of
+        from zeropoint.checkpoints.files.atomic import part_of
 
         return [path for path in (self.real, part_of(self.real)) if os.path.lexists(path)]
 
@@ -195,7 +195,7 @@ def _compare(target: OutputPath, inputs: Sequence[InputPath]) -> None:
 def _becomes_part(target: OutputPath, given: InputPath) -> bool:
     """Tell whether a new file would be read with a folder, as a second model or its settings."""
     from zeropoint.checkpoints.folder import INDEX, SINGLE
-    from zeropoint.checkpoints.hub import WEIGHTS
+    from zeropoint.checkpoints.hub.open_model import WEIGHTS
 
     folder, name = Path(given.text), target.path.name
     if not _is_folder(given) or target.real.parent != Path(os.path.realpath(folder)):

@@ -49,7 +49,7 @@ def write_report(out: Output, runs: Sequence[Path], report: Path) -> int:
 
 def write_page(out: Output, page: str, path: Path) -> int:
     """Write a page, and return its size in bytes; it replaces only a page that zeropoint wrote."""
-    from zeropoint.checkpoints.atomic import write_file
+    from zeropoint.checkpoints.files.atomic import write_file
     from zeropoint.studio.report.bundle import is_our_page
 
     data = page.encode("utf-8", "replace")  # a page shows file names

@@ -106,7 +106,7 @@ def run(
 
 def read_prompt() -> str:
     """Return the text on standard input, which may be a terminal, a file or a pipe."""
-    from zeropoint.checkpoints.user_files import PROMPT_BYTES, decode_text
+    from zeropoint.checkpoints.files.user_files import PROMPT_BYTES, decode_text
     from zeropoint.errors import MeasurementError
 
     data = sys.stdin.buffer.read(PROMPT_BYTES + 1)

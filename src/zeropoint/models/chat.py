@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from zeropoint.checkpoints import Checkpoint
-from zeropoint.checkpoints.chat_templates import NAMES_KEY, TEMPLATE_KEY
+from zeropoint.checkpoints.tokenizers.chat_templates import NAMES_KEY, TEMPLATE_KEY
 from zeropoint.errors import UnsupportedModel, printable
 from zeropoint.models.tokenizer import Tokenizer
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from zeropoint import kernels
 from zeropoint.checkpoints import Checkpoint
-from zeropoint.checkpoints.file_kind import check_use
+from zeropoint.checkpoints.files.file_kind import check_use
 from zeropoint.errors import MeasurementError, UnsupportedModel
 from zeropoint.formats import F32, QuantizedTensor
 from zeropoint.models.architecture import Architecture, read_architecture, tensor_names

@@ -16,7 +16,7 @@ import re
 from collections.abc import Collection, Mapping
 from itertools import islice
 
-from zeropoint.checkpoints.harmless_keys import has_value_of, is_harmless_key
+from zeropoint.checkpoints.settings.harmless_keys import has_value_of, is_harmless_key
 from zeropoint.errors import UnsupportedModel, printable
 from zeropoint.models.header import Header
 

@@ -16,7 +16,11 @@ import numpy as np
 
 from zeropoint.checkpoints import Checkpoint
 from zeropoint.checkpoints.merging import merge
-from zeropoint.checkpoints.pretokenizers import PRE_TOKENIZERS, PreTokenizer, authors_form
+from zeropoint.checkpoints.tokenizers.pretokenizers import (
+    PRE_TOKENIZERS,
+    PreTokenizer,
+    authors_form,
+)
 from zeropoint.errors import CheckpointError, UnsupportedModel
 from zeropoint.models.partition import Partition
 from zeropoint.models.vocabulary import SEARCHED, Kind, Vocabulary, read_vocabulary

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint.checkpoints import Checkpoint
-from zeropoint.checkpoints.pretokenizers import stated_pre_tokenizer
-from zeropoint.checkpoints.special_tokens import GGUF_NAMES
-from zeropoint.checkpoints.token_rules import (
+from zeropoint.checkpoints.tokenizers.pretokenizers import stated_pre_tokenizer
+from zeropoint.checkpoints.tokenizers.special_tokens import GGUF_NAMES
+from zeropoint.checkpoints.tokenizers.token_rules import (
     ALWAYS_TEXT,
     CONTROL_TEXTS,
     STOP_TEXTS,
@@ -19,7 +19,7 @@ from zeropoint.checkpoints.token_rules import (
     matching_by_name,
     ordinary_in,
 )
-from zeropoint.checkpoints.tokenizer_facts import read_tokenizer_facts
+from zeropoint.checkpoints.tokenizers.tokenizer_facts import read_tokenizer_facts
 from zeropoint.errors import CheckpointError, UnsupportedModel
 
 Scalar = TypeVar("Scalar", bound=np.generic)

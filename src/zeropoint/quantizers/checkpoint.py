@@ -12,7 +12,7 @@ import numpy as np
 from zeropoint import kernels
 from zeropoint.calibration import Calibration, find_importance
 from zeropoint.checkpoints import Checkpoint, CheckpointWriter, TensorInfo, create_checkpoint
-from zeropoint.checkpoints.file_kind import check_use
+from zeropoint.checkpoints.files.file_kind import check_use
 from zeropoint.errors import FormatError
 from zeropoint.formats import F32, FORMATS, U8, Format
 from zeropoint.plans import Choice

@@ -13,11 +13,11 @@ import numpy as np
 
 from zeropoint import kernels
 from zeropoint.checkpoints import Checkpoint, NewTensor, TensorInfo, create_checkpoint, write_file
-from zeropoint.checkpoints.config_file import make_config
+from zeropoint.checkpoints.files.partial_folder import PartialFolder
 from zeropoint.checkpoints.huggingface import interleaved_rows
 from zeropoint.checkpoints.names import huggingface_name
-from zeropoint.checkpoints.partial_folder import PartialFolder
-from zeropoint.checkpoints.tokenizer_file import make_tokenizer
+from zeropoint.checkpoints.settings.config_file import make_config
+from zeropoint.checkpoints.tokenizers.tokenizer_file import make_tokenizer
 from zeropoint.errors import UnsupportedModel, printable
 from zeropoint.formats import F32, Format
 from zeropoint.quantizers.nearest import dequantize, quantize

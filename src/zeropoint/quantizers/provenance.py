@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from zeropoint.calibration import Calibration
 from zeropoint.checkpoints import Checkpoint, open_checkpoint
 from zeropoint.checkpoints.provenance import file_sha256
-from zeropoint.checkpoints.tokenizer_facts import TOKENIZER_KEY
+from zeropoint.checkpoints.tokenizers.tokenizer_facts import TOKENIZER_KEY
 from zeropoint.checkpoints.values import UInt32
 from zeropoint.errors import CheckpointError, printable
 from zeropoint.plans import Choice, quantized_metadata, recipe_of

@@ -14,8 +14,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from zeropoint.checkpoints import io
-from zeropoint.checkpoints.atomic import plain_errors, write_file
+from zeropoint.checkpoints.files import file_ops as io
+from zeropoint.checkpoints.files.atomic import plain_errors, write_file
 from zeropoint.checkpoints.source import RUN_FILE_BYTES, read_file
 from zeropoint.errors import CheckpointError
 

@@ -9,8 +9,8 @@ import os
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-from zeropoint.checkpoints import io
-from zeropoint.checkpoints.atomic import ATTEMPTS, names_file, plain_errors
+from zeropoint.checkpoints.files import file_ops as io
+from zeropoint.checkpoints.files.atomic import ATTEMPTS, names_file, plain_errors
 from zeropoint.errors import CheckpointError
 
 

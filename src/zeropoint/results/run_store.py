@@ -27,8 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint import __version__
-from zeropoint.checkpoints.atomic import PartialFile, names_file
-from zeropoint.checkpoints.io import Bytes
+from zeropoint.checkpoints.files.atomic import PartialFile, names_file
+from zeropoint.checkpoints.files.file_ops import Bytes
 from zeropoint.checkpoints.source import RUN_FILE_BYTES, read_file
 from zeropoint.errors import CheckpointError, printable
 from zeropoint.results.run_checks import DAMAGE, ArrayRules, check_arrays

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zeropoint.checkpoints import Checkpoint
-from zeropoint.checkpoints.user_files import LIST_BYTES, read_user_text
+from zeropoint.checkpoints.files.user_files import LIST_BYTES, read_user_text
 from zeropoint.errors import MeasurementError
 from zeropoint.metrics.tasks.user_regex import check_pattern
 from zeropoint.models import LanguageModel, encode_messages, has_template

@@ -12,7 +12,7 @@ import numpy as np
 
 from zeropoint.calibration.chunks import tokenize
 from zeropoint.calibration.corpus import Corpus, builtin_corpus, read_corpus
-from zeropoint.checkpoints.atomic import PartialFile, check_target
+from zeropoint.checkpoints.files.atomic import PartialFile, check_target
 from zeropoint.errors import CheckpointError, MeasurementError, NotEnoughSpace
 from zeropoint.formats import F32
 from zeropoint.metrics.divergence.score_chunks import TILE_BYTES

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from zeropoint.checkpoints.user_files import LIST_BYTES, UTF16_MARKS, read_user_bytes
+from zeropoint.checkpoints.files.user_files import LIST_BYTES, UTF16_MARKS, read_user_bytes
 from zeropoint.errors import MeasurementError
 from zeropoint.metrics.tasks.user_regex import check_pattern
 from zeropoint.results.tasks import BadTask

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zeropoint.checkpoints.user_files import read_user_text
+from zeropoint.checkpoints.files.user_files import read_user_text
 from zeropoint.errors import RecipeError
 from zeropoint.formats import Format
 from zeropoint.plans.formats.globs import Glob

@@ -22,7 +22,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from zeropoint.checkpoints.user_files import TABLE_BYTES, read_user_text
+from zeropoint.checkpoints.files.user_files import TABLE_BYTES, read_user_text
 from zeropoint.errors import RecipeError, UnsupportedModel
 
 GIB = 2**30

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
-from zeropoint.checkpoints.atomic import write_file
-from zeropoint.checkpoints.demo_model import cache_directory
+from zeropoint.checkpoints.files.atomic import write_file
+from zeropoint.checkpoints.hub.demo_model import cache_directory
 from zeropoint.kernels.machine import (
     Machine,
     Peaks,

@@ -8,8 +8,8 @@ periods that configs use for it. What a config does not say takes transformers' 
 from collections.abc import Mapping
 from pathlib import Path
 
-from zeropoint.checkpoints.configuration import FAMILIES
-from zeropoint.checkpoints.settings import Settings
+from zeropoint.checkpoints.settings.configuration import FAMILIES
+from zeropoint.checkpoints.settings.settings import Settings
 from zeropoint.errors import UnsupportedModel, printable
 from zeropoint.plans.memory import layers as parts
 from zeropoint.plans.memory.cache_shape import MOST_LAYERS, WINDOWS, Layer, Shape

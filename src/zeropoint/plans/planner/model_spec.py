@@ -12,11 +12,11 @@ from pathlib import Path
 
 from zeropoint.checkpoints import TensorLike, open_checkpoint
 from zeropoint.checkpoints.base import Checkpoint
-from zeropoint.checkpoints.file_kind import check_use
+from zeropoint.checkpoints.files.file_kind import check_use
 from zeropoint.checkpoints.folder import CONFIG, CONFIG_BYTES, read_json
 from zeropoint.checkpoints.folder import read_config as read_config_file
+from zeropoint.checkpoints.hub.download import find_local, is_hub_id, open_remote
 from zeropoint.checkpoints.huggingface import as_gguf
-from zeropoint.checkpoints.remote import find_local, is_hub_id, open_remote
 from zeropoint.errors import CheckpointError, RecipeError, UnsupportedModel, ZeropointError
 from zeropoint.formats import UNQUANTIZED
 from zeropoint.plans.formats.choose import choose_formats

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from zeropoint.checkpoints.demo_model import cache_directory
+from zeropoint.checkpoints.hub.demo_model import cache_directory
 from zeropoint.errors import CheckpointError
 from zeropoint.plans.machines.machines import HERE, Device
 from zeropoint.plans.machines.this_machine import Here

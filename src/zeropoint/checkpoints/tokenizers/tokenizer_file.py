@@ -10,12 +10,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from zeropoint.checkpoints.chat_templates import chat_template_setting
-from zeropoint.checkpoints.piece_rules import SPACE
-from zeropoint.checkpoints.pretokenizers import PRE_TOKENIZERS, authors_form, stated_pre_tokenizer
-from zeropoint.checkpoints.special_tokens import GGUF_NAMES
-from zeropoint.checkpoints.token_rules import matching_by_name
-from zeropoint.checkpoints.tokenizer_facts import TokenizerFacts, read_tokenizer_facts
+from zeropoint.checkpoints.tokenizers.chat_templates import chat_template_setting
+from zeropoint.checkpoints.tokenizers.piece_rules import SPACE
+from zeropoint.checkpoints.tokenizers.pretokenizers import (
+    PRE_TOKENIZERS,
+    authors_form,
+    stated_pre_tokenizer,
+)
+from zeropoint.checkpoints.tokenizers.special_tokens import GGUF_NAMES
+from zeropoint.checkpoints.tokenizers.token_rules import matching_by_name
+from zeropoint.checkpoints.tokenizers.tokenizer_facts import TokenizerFacts, read_tokenizer_facts
 from zeropoint.errors import CheckpointError, UnsupportedModel
 from zeropoint.formats import F32
 

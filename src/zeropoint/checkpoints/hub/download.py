@@ -15,7 +15,14 @@ import numpy as np
 from zeropoint.checkpoints.base import TensorInfo
 from zeropoint.checkpoints.folder import ADAPTER_CONFIG, CONFIG, CONFIG_BYTES
 from zeropoint.checkpoints.gguf import read_gguf
-from zeropoint.checkpoints.hub import _HUB_ID, TIMEOUT, WEIGHTS, _ask, _find_cached, choose_files
+from zeropoint.checkpoints.hub.open_model import (
+    _HUB_ID,
+    TIMEOUT,
+    WEIGHTS,
+    _ask,
+    _find_cached,
+    choose_files,
+)
 from zeropoint.checkpoints.safetensors import read_safetensors
 from zeropoint.checkpoints.source import U8
 from zeropoint.errors import CheckpointError, UnsupportedModel

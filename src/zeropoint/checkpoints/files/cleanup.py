@@ -11,8 +11,8 @@ import os
 import re
 from pathlib import Path
 
-from zeropoint.checkpoints import io
-from zeropoint.checkpoints.atomic import part_of, stale_part
+from zeropoint.checkpoints.files import file_ops as io
+from zeropoint.checkpoints.files.atomic import part_of, stale_part
 from zeropoint.checkpoints.shards import shard_name
 from zeropoint.checkpoints.source import read_file
 from zeropoint.errors import CheckpointError

@@ -18,15 +18,18 @@ from pathlib import Path
 
 import numpy as np
 
-from zeropoint.checkpoints.added_tokens import AddedToken, matching_of, read_added_tokens
-from zeropoint.checkpoints.chat_templates import read_chat_templates
 from zeropoint.checkpoints.folder import find_in_folder, read_folder_json
-from zeropoint.checkpoints.piece_rules import SPACE, Spaces, check_pieces, read_spaces
-from zeropoint.checkpoints.pretokenizer_names import name_pre_tokenizer, uses_authors_pattern
-from zeropoint.checkpoints.sentencepiece import read_scores
-from zeropoint.checkpoints.special_tokens import read_names, read_special_tokens
-from zeropoint.checkpoints.token_rules import CONTROL_TEXTS, matching_by_name
-from zeropoint.checkpoints.tokenizer_facts import TokenizerFacts
+from zeropoint.checkpoints.tokenizers.added_tokens import AddedToken, matching_of, read_added_tokens
+from zeropoint.checkpoints.tokenizers.chat_templates import read_chat_templates
+from zeropoint.checkpoints.tokenizers.piece_rules import SPACE, Spaces, check_pieces, read_spaces
+from zeropoint.checkpoints.tokenizers.pretokenizer_names import (
+    name_pre_tokenizer,
+    uses_authors_pattern,
+)
+from zeropoint.checkpoints.tokenizers.sentencepiece import read_scores
+from zeropoint.checkpoints.tokenizers.special_tokens import read_names, read_special_tokens
+from zeropoint.checkpoints.tokenizers.token_rules import CONTROL_TEXTS, matching_by_name
+from zeropoint.checkpoints.tokenizers.tokenizer_facts import TokenizerFacts
 from zeropoint.checkpoints.values import StringArray
 from zeropoint.errors import CheckpointError, UnsupportedModel, printable
 from zeropoint.formats import F32

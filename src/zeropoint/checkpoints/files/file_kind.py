@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from zeropoint.checkpoints.layout import TensorLike
-from zeropoint.checkpoints.quantization_method import find_quantization
+from zeropoint.checkpoints.settings.quantization_method import find_quantization
 from zeropoint.errors import UnsupportedModel, printable
 
 Use = Literal["inspect", "quantize", "calibrate", "plan", "run"]  # run: also measure, bench, …

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zeropoint.checkpoints.folder import CONFIG_BYTES, read_folder_json
-from zeropoint.checkpoints.post_processor import read_post_processor
-from zeropoint.checkpoints.token_rules import STOP_TEXTS
+from zeropoint.checkpoints.tokenizers.post_processor import read_post_processor
+from zeropoint.checkpoints.tokenizers.token_rules import STOP_TEXTS
 from zeropoint.checkpoints.values import UInt32
 from zeropoint.errors import CheckpointError
 

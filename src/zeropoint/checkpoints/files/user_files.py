@@ -11,7 +11,7 @@ import stat
 import time
 from pathlib import Path
 
-from zeropoint.checkpoints import io
+from zeropoint.checkpoints.files import file_ops as io
 from zeropoint.checkpoints.source import is_lfs_pointer
 from zeropoint.errors import CheckpointError, ZeropointError
 

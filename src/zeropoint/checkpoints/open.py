@@ -18,9 +18,9 @@ from zeropoint.checkpoints.folder import (
     open_single,
     read_config,
 )
-from zeropoint.checkpoints.pretokenizers import stated_pre_tokenizer
 from zeropoint.checkpoints.shards import SPLIT_NAME, open_gguf
 from zeropoint.checkpoints.source import SourceFile
+from zeropoint.checkpoints.tokenizers.pretokenizers import stated_pre_tokenizer
 from zeropoint.errors import CheckpointError
 
 LOG = logging.getLogger("zeropoint")

@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from zeropoint.checkpoints import family_settings as families
-from zeropoint.checkpoints.family_settings import layers
-from zeropoint.checkpoints.rope_settings import RopeDefaults, llama3_factors, read_rope
-from zeropoint.checkpoints.settings import Config, Settings, check_all_read
+from zeropoint.checkpoints.settings import family_settings as families
+from zeropoint.checkpoints.settings.family_settings import layers
+from zeropoint.checkpoints.settings.rope_settings import RopeDefaults, llama3_factors, read_rope
+from zeropoint.checkpoints.settings.settings import Config, Settings, check_all_read
 from zeropoint.checkpoints.values import Float32, UInt32
 from zeropoint.errors import UnsupportedModel, printable
 

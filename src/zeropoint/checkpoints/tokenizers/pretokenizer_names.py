@@ -4,7 +4,11 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from zeropoint.checkpoints.merging import merge
-from zeropoint.checkpoints.pretokenizers import AUTHORS_PATTERNS, PRE_TOKENIZERS, plain_spelling
+from zeropoint.checkpoints.tokenizers.pretokenizers import (
+    AUTHORS_PATTERNS,
+    PRE_TOKENIZERS,
+    plain_spelling,
+)
 from zeropoint.errors import UnsupportedModel, printable
 
 Json = Mapping[str, object]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zeropoint.checkpoints.folder import read_folder_json
-from zeropoint.checkpoints.token_rules import Matching, looks_special
+from zeropoint.checkpoints.tokenizers.token_rules import Matching, looks_special
 from zeropoint.errors import CheckpointError
 
 ADDED_BYTES = 8 << 20

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from zeropoint.checkpoints.base import Checkpoint
-from zeropoint.checkpoints.chat_templates import TEMPLATE_DIRECTORY
-from zeropoint.checkpoints.file_kind import Use, check_use
+from zeropoint.checkpoints.files.file_kind import Use, check_use
 from zeropoint.checkpoints.huggingface import as_gguf
-from zeropoint.checkpoints.opening import open_checkpoint
+from zeropoint.checkpoints.open import open_checkpoint
 from zeropoint.checkpoints.shards import SPLIT_NAME
+from zeropoint.checkpoints.tokenizers.chat_templates import TEMPLATE_DIRECTORY
 from zeropoint.errors import CheckpointError, printable
 
 T = TypeVar("T")

@@ -6,7 +6,7 @@ name. It reads every setting that transformers' class reads, also where the valu
 
 import numpy as np
 
-from zeropoint.checkpoints.settings import Settings
+from zeropoint.checkpoints.settings.settings import Settings
 from zeropoint.checkpoints.values import Float32, UInt32
 from zeropoint.errors import printable
 

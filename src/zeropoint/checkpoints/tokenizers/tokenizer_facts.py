@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from zeropoint.checkpoints.token_rules import Matching
+from zeropoint.checkpoints.tokenizers.token_rules import Matching
 from zeropoint.errors import CheckpointError
 
 TOKENIZER_KEY = "zeropoint.tokenizer"

@@ -8,10 +8,10 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from zeropoint.checkpoints import configuration
-from zeropoint.checkpoints.gguf_keys import Keys
-from zeropoint.checkpoints.rope_file import make_rope
-from zeropoint.checkpoints.tokenizer_facts import read_tokenizer_facts
+from zeropoint.checkpoints.settings import configuration
+from zeropoint.checkpoints.settings.gguf_keys import Keys
+from zeropoint.checkpoints.settings.rope_file import make_rope
+from zeropoint.checkpoints.tokenizers.tokenizer_facts import read_tokenizer_facts
 from zeropoint.errors import UnsupportedModel
 
 _BIAS = r"blk\.\d+\.\w+\.bias"

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
-from zeropoint.checkpoints import io
+from zeropoint.checkpoints.files import file_ops as io
 from zeropoint.errors import CheckpointError, NotEnoughSpace, printable
 
 ATTEMPTS = 100  # to claim a part while other processes come and go

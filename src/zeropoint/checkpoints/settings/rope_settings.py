@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zeropoint.checkpoints.settings import Settings
+from zeropoint.checkpoints.settings.settings import Settings
 from zeropoint.checkpoints.values import Float32, UInt32
 from zeropoint.errors import printable
 

@@ -16,8 +16,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Self
 
-from zeropoint.checkpoints import io
-from zeropoint.checkpoints.atomic import ATTEMPTS, BUSY, names_file, part_of, plain_errors
+from zeropoint.checkpoints.files import file_ops as io
+from zeropoint.checkpoints.files.atomic import ATTEMPTS, BUSY, names_file, part_of, plain_errors
 from zeropoint.errors import CheckpointError, printable
 
 _MARK = b"part of a folder that zeropoint writes\n"  # the lock file's first line; inodes follow

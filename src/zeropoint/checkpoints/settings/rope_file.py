@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from zeropoint.checkpoints.gguf_keys import Keys
-from zeropoint.checkpoints.rope_settings import llama3_factors, yarn_magnitude
+from zeropoint.checkpoints.settings.gguf_keys import Keys
+from zeropoint.checkpoints.settings.rope_settings import llama3_factors, yarn_magnitude
 
 Json = dict[str, object]
 Factors = Mapping[str, list[float]]

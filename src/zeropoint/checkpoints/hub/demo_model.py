@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from zeropoint.checkpoints.atomic import PartialFile, check_space, plain_errors
+from zeropoint.checkpoints.files.atomic import PartialFile, check_space, plain_errors
 from zeropoint.checkpoints.provenance import file_sha256
 from zeropoint.checkpoints.source import SourceFile
 from zeropoint.errors import CheckpointError, ZeropointError, printable

@@ -5,7 +5,7 @@ from math import isfinite
 
 import numpy as np
 
-from zeropoint.checkpoints.harmless_keys import is_harmless_key
+from zeropoint.checkpoints.settings.harmless_keys import is_harmless_key
 from zeropoint.errors import CheckpointError, UnsupportedModel, printable
 
 

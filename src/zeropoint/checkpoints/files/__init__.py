@@ -1,0 +1,1 @@
+"""Reading bytes with bounds, and outputs that appear only when complete."""

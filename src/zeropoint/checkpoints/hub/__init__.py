@@ -1,0 +1,1 @@
+"""Models by name: files of the Hugging Face hub, and the demo's model."""

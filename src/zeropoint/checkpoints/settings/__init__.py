@@ -1,0 +1,1 @@
+"""Settings of a model: which keys of config.json and GGUF are used, refused or harmless."""

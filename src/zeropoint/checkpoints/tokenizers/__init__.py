@@ -1,0 +1,1 @@
+"""Tokenizers and chat templates of Hugging Face folders, as keys of a GGUF file."""
