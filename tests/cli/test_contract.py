@@ -83,7 +83,7 @@ def test_a_bug_is_70_and_has_no_traceback_unless_asked(
     def broken(_package: str) -> str:
         raise ZeroDivisionError("a bug on purpose")
 
-    monkeypatch.setattr("zeropoint.cli.doctor.installed", broken)
+    monkeypatch.setattr("zeropoint.cli.commands.doctor.installed", broken)
     monkeypatch.delenv("ZEROPOINT_DEBUG", raising=False)
     assert main(["doctor", "--no-measure"]) == 70
     said = capsys.readouterr().err

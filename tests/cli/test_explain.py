@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from zeropoint.cli import main
-from zeropoint.cli.glossary import SPELLINGS, TERMS, find_term
+from zeropoint.cli.views.glossary import SPELLINGS, TERMS, find_term
 
 BLOCK = "--block=-0.89,0.16,0.08,-0.13,0.16,-0.54"
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from zeropoint.cli import (
+from zeropoint.cli.commands import (
     bench,
     calibrate,
     compare,

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zeropoint.cli.drift_page import number, share, spread
 from zeropoint.cli.output import Output, in_bytes
 from zeropoint.cli.progress import Progress, track
+from zeropoint.cli.views.drift import number, share, spread
 
 if TYPE_CHECKING:
     from zeropoint.metrics.tasks.run import Taker
@@ -40,7 +40,7 @@ def compare_across(
 ) -> None:
     """Compare models that need not have the same tokenizer; `run`: the folder to keep it in."""
     from zeropoint.calibration.corpus import builtin_corpus, read_corpus
-    from zeropoint.cli.tasks import ask, open_taker
+    from zeropoint.cli.commands.tasks import ask, open_taker
     from zeropoint.kernels import variant
     from zeropoint.metrics.cross_model import as_text_inputs, cut_windows, text_figures
     from zeropoint.metrics.tasks.task_file import hash_tasks

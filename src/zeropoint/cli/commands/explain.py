@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from zeropoint.cli import explain_page as page
-from zeropoint.cli.glossary import SPELLINGS, TERMS, find_term
 from zeropoint.cli.output import AsJson, Output
+from zeropoint.cli.views import explain as page
+from zeropoint.cli.views.glossary import SPELLINGS, TERMS, find_term
 
 
 def register(app: typer.Typer) -> None:

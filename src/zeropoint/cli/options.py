@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zeropoint.cli import measure_page
 from zeropoint.cli.output import Output, in_bytes
 from zeropoint.cli.paths import InputRole
 from zeropoint.cli.progress import Progress, track_running
+from zeropoint.cli.views import measure as measure_page
 
 if TYPE_CHECKING:
     from zeropoint.cli.inmemory import Copy

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zeropoint.cli import measuring
+from zeropoint.cli import options as measuring
 from zeropoint.cli.output import AsJson, Output, Quiet
 from zeropoint.cli.paths import InputRole, OutputRole
 from zeropoint.cli.progress import AsProgress, Progress

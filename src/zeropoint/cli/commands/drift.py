@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
-from zeropoint.cli import drift_page, measuring
+from zeropoint.cli import options as measuring
+from zeropoint.cli.commands.run import Arithmetic
 from zeropoint.cli.output import AsJson, Output, Quiet, in_bytes
 from zeropoint.cli.paths import InputRole, OutputRole
 from zeropoint.cli.progress import AsProgress, Progress, Step, track
 from zeropoint.cli.reporting import Report, keeping, run_folder, write_report
-from zeropoint.cli.run import Arithmetic
+from zeropoint.cli.views import drift as drift_page
 
 if TYPE_CHECKING:
     from zeropoint.checkpoints import Checkpoint

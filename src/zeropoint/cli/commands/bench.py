@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zeropoint.cli.commands.run import Arithmetic
 from zeropoint.cli.output import AsJson, Output, Quiet, in_bytes
 from zeropoint.cli.paths import InputRole, OutputRole
 from zeropoint.cli.progress import AsProgress, Progress, track
-from zeropoint.cli.run import Arithmetic
 
 if TYPE_CHECKING:
     from zeropoint.results.bench import BenchResult, MachinePeaks, ModelSpeed, Spread

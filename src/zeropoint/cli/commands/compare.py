@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zeropoint.cli import measuring
-from zeropoint.cli.measure_page import interval, number
+from zeropoint.cli import options as measuring
+from zeropoint.cli.commands.tasks import AllowCode
 from zeropoint.cli.output import AsJson, Output, Quiet, in_bytes
 from zeropoint.cli.paths import InputRole, OutputRole
 from zeropoint.cli.progress import AsProgress, Progress
 from zeropoint.cli.reporting import Report, keeping, run_folder, write_report
-from zeropoint.cli.tasks import AllowCode
+from zeropoint.cli.views.measure import interval, number
 
 if TYPE_CHECKING:
     from zeropoint.results.divergence import CompareResult

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from zeropoint.cli import plan_page as page
 from zeropoint.cli.output import AsJson, Output, Quiet
 from zeropoint.cli.paths import InputRole
+from zeropoint.cli.views import plan as page
 
 
 def register(app: typer.Typer) -> None:

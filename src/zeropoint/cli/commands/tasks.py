@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zeropoint.cli import measuring
-from zeropoint.cli.drift_page import spread
+from zeropoint.cli import options as measuring
+from zeropoint.cli.commands.run import Arithmetic
 from zeropoint.cli.output import AsJson, Output, Quiet, in_bytes
 from zeropoint.cli.paths import InputRole, OutputRole
 from zeropoint.cli.progress import AsProgress, Progress, track
 from zeropoint.cli.reporting import Report, run_folder, write_report
-from zeropoint.cli.run import Arithmetic
+from zeropoint.cli.views.drift import spread
 
 if TYPE_CHECKING:
     from zeropoint.metrics.tasks.run import Taker

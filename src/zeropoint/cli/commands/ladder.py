@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zeropoint.cli import measuring
-from zeropoint.cli.measure_page import interval, number
+from zeropoint.cli import options as measuring
 from zeropoint.cli.output import AsJson, Output, Quiet, in_bytes, in_seconds
 from zeropoint.cli.paths import InputRole, OutputRole
 from zeropoint.cli.progress import PATIENCE, AsProgress, Progress, seconds_left
 from zeropoint.cli.reporting import Report, run_folder, write_report
+from zeropoint.cli.views.measure import interval, number
 
 if TYPE_CHECKING:
     from zeropoint.metrics.divergence.ladder import Level

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zeropoint.cli.inspect_page import headline
 from zeropoint.cli.output import AsJson, Output, Quiet, in_bytes
 from zeropoint.cli.paths import InputRole, OutputKind, OutputRole, Overwrite
 from zeropoint.cli.progress import AsProgress, Progress, track
 from zeropoint.cli.quantizing import choose, show_cautions, write
+from zeropoint.cli.views.inspect import headline
 
 if TYPE_CHECKING:
     from zeropoint.checkpoints import Checkpoint
@@ -182,7 +182,8 @@ def measure_loss(
     progress: Progress,
 ) -> dict[str, object]:
     """Measure what the smaller file lost, on the built-in text; return it for `--json`."""
-    from zeropoint.cli import measure_page, measuring
+    from zeropoint.cli import options as measuring
+    from zeropoint.cli.views import measure as measure_page
 
     if not chunks:
         return {}

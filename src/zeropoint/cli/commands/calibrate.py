@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zeropoint.cli import measuring
+from zeropoint.cli import options as measuring
 from zeropoint.cli.output import AsJson, Output, Quiet, in_bytes
 from zeropoint.cli.paths import InputRole, OutputRole, Overwrite
 from zeropoint.cli.progress import AsProgress, Progress, track

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zeropoint.cli.inspect_page import as_result, show_model, show_tensors
 from zeropoint.cli.output import AsJson, Output, Quiet
 from zeropoint.cli.paths import InputRole
 from zeropoint.cli.progress import AsProgress, Progress, track
+from zeropoint.cli.views.inspect import as_result, show_model, show_tensors
 
 if TYPE_CHECKING:
     from zeropoint.checkpoints import Checkpoint

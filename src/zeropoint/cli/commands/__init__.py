@@ -1,0 +1,1 @@
+"""One module per verb: its signature, a call of the library, and a view of the result."""
