@@ -1,1 +1,0 @@
-"""Wins back the loss at the same file size."""

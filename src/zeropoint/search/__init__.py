@@ -1,1 +1,0 @@
-"""Finds a recipe for a budget."""
