@@ -3,6 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from zeropoint._version import __version__
 from zeropoint.errors import (
     CheckpointError,
     FormatError,
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from zeropoint.plans import choose_formats
     from zeropoint.plans.planner.planning import plan
     from zeropoint.quantizers import dequantize, quantize, quantize_checkpoint
-
-__version__ = "0.1.0"
 
 # What is offered comes from its room when it is first used: `zeropoint --help` needs no numpy.
 _ROOMS = {
@@ -54,6 +53,7 @@ __all__ = [
     "RecipeError",
     "UnsupportedModel",
     "ZeropointError",
+    "__version__",
     "choose_formats",
     "dequantize",
     "find_format",

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
+from zeropoint._version import __version__
 from zeropoint.cli.commands import (
     bench,
     calibrate,
@@ -41,8 +42,6 @@ app = typer.Typer(
 def show_version(wanted: bool) -> None:
     """Print the version and stop."""
     if wanted:
-        from zeropoint import __version__
-
         typer.echo(f"zeropoint {__version__}")
         raise typer.Exit
 

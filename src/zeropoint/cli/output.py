@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, TextIO
 
 import typer
 
+from zeropoint._version import __version__
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -77,8 +79,6 @@ class Output:
     def finish(self, verb: str, result: Mapping[str, object]) -> None:
         """Print the JSON object of this run; nothing without `--json`."""
         if self.as_json:
-            from zeropoint import __version__
-
             head = {"schema": f"zeropoint.{verb}/1", "zeropoint": __version__}
             warned = {"warnings": _Warnings.texts} if _Warnings.texts else {}
             for piece in json_pieces({**head, **result, **warned}):

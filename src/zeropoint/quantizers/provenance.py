@@ -13,6 +13,7 @@ Nothing else: no path, host, user or time, so that the same input gives the same
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from zeropoint._version import __version__
 from zeropoint.calibration import Calibration
 from zeropoint.checkpoints import Checkpoint, open_checkpoint
 from zeropoint.checkpoints.provenance import file_sha256
@@ -41,8 +42,6 @@ def output_metadata(
 
     What an earlier quantization of the source said of itself is left out.
     """
-    from zeropoint import __version__
-
     kept = {
         key: value
         for key, value in source.metadata.items()

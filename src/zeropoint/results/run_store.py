@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from zeropoint import __version__
+from zeropoint._version import __version__
 from zeropoint.checkpoints.files.atomic import PartialFile, names_file
 from zeropoint.checkpoints.files.file_ops import Bytes
 from zeropoint.checkpoints.source import RUN_FILE_BYTES, read_file

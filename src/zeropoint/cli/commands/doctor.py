@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zeropoint._version import __version__
 from zeropoint.cli.output import AsJson, Output, in_bytes
 
 if TYPE_CHECKING:
@@ -72,8 +73,6 @@ def doctor(
 
 def show(out: Output, machine: "Machine", peaks: "list[Peaks]") -> None:
     """Print what the machine is and what it reaches."""
-    from zeropoint import __version__
-
     out.say(f"zeropoint {__version__}   Python {platform.python_version()}   {platform.system()}")
     out.say(f"Processor   {machine.processor}, {machine.cores} cores")
     has = " ".join(machine.features)

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
+from zeropoint._version import __version__
 from zeropoint.checkpoints.files.atomic import write_file
 from zeropoint.checkpoints.hub.demo_model import cache_directory
 from zeropoint.kernels.machine import (
@@ -109,8 +110,6 @@ def record_path() -> Path:
 
 def identity(machine: Machine, threads: int) -> dict[str, object]:
     """Return what a record must agree with."""
-    from zeropoint import __version__
-
     return {
         "record": RECORD, "zeropoint": __version__, "processor": machine.processor,
         "threads": threads, "instruction_set": machine.instruction_set,
