@@ -29,6 +29,7 @@ from types import NoneType, UnionType
 from typing import Any, Self, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from zeropoint.errors import CheckpointError, printable
+from zeropoint.results.html import as_html
 
 SCHEMA = 1  # of run.json and of the results in it
 UNKNOWN = math.nan  # the default of a number that an older run does not hold
@@ -77,6 +78,10 @@ class Record:
     def rows(self) -> list[dict[str, Any]]:
         """Return the rows of a table with everything in it; nested keys are joined by dots."""
         return [dict(_leaves(self.to_json()))]
+
+    def _repr_html_(self) -> str:
+        """Return the record as a notebook shows it: a line, a table of `rows`, and its figure."""
+        return as_html(self, self.rows())
 
     def to_pandas(self) -> Any:
         """Return `rows` as a data frame. Raises ImportError if pandas is not installed."""
