@@ -15,7 +15,7 @@ from zeropoint.metrics.divergence import score_chunks as measurement
 from zeropoint.metrics.divergence.gate import check_gate
 from zeropoint.metrics.divergence.summary import summarize
 from zeropoint.metrics.divergence.verdict import THRESHOLDS, verdict
-from zeropoint.metrics.statistics import Estimate
+from zeropoint.metrics.statistics import ConfidenceInterval
 
 _spec = importlib.util.spec_from_file_location("fakes", Path(__file__).with_name("fakes.py"))
 fakes = importlib.util.module_from_spec(_spec)
@@ -23,9 +23,7 @@ sys.modules["fakes"] = fakes
 _spec.loader.exec_module(fakes)
 
 
-def measured(
-    noise: float = 0.3, chunks: int = 12, **options: int
-) -> list[measurement.ChunkMeasured]:
+def measured(noise: float = 0.3, chunks: int = 12, **options: int) -> list[measurement.ChunkScores]:
     texts = {
         "prose": fakes.random_tokens(32 * chunks // 2),
         "code": fakes.random_tokens(32 * chunks // 2, seed=6),
@@ -114,8 +112,8 @@ def test_a_logit_that_is_not_finite_is_named_with_its_chunk() -> None:
         next(measurement.measure_chunks(fakes.FakeModel(), broken, chunks))
 
 
-def interval(low: float, high: float) -> Estimate:
-    return Estimate((low + high) / 2, low, high)
+def interval(low: float, high: float) -> ConfidenceInterval:
+    return ConfidenceInterval((low + high) / 2, low, high)
 
 
 SAME = interval(0.99, 1.0)
@@ -135,12 +133,12 @@ EVEN = interval(0.999, 1.001)
         (interval(0.1, 0.2), SAME, interval(1.06, 1.1), "NOTICEABLE"),
         (interval(3, 4), interval(0.2, 0.3), EVEN, "BROKEN"),
         (interval(3, 4), SAME, interval(2.1, 9), "BROKEN"),
-        (Estimate(0.1, np.nan, np.nan), SAME, EVEN, "UNDECIDED"),
-        (Estimate(0.0, np.nan, np.nan), SAME, EVEN, "INDISTINGUISHABLE"),
+        (ConfidenceInterval(0.1, np.nan, np.nan), SAME, EVEN, "UNDECIDED"),
+        (ConfidenceInterval(0.0, np.nan, np.nan), SAME, EVEN, "INDISTINGUISHABLE"),
     ],
 )
 def test_a_verdict_needs_an_interval_that_shows_it(
-    kl: Estimate, top1: Estimate, ratio: Estimate, word: str
+    kl: ConfidenceInterval, top1: ConfidenceInterval, ratio: ConfidenceInterval, word: str
 ) -> None:
     assert verdict(kl, 0.0005, top1, ratio) == word
     assert THRESHOLDS.noticeable_top1 == 0.90  # the rows above are written for these

@@ -20,7 +20,7 @@ from zeropoint.checkpoints.values import StringArray
 from zeropoint.cli import main
 from zeropoint.formats import find_format
 from zeropoint.metrics.divergence.noise_floor import Rounded, round_to_bfloat16
-from zeropoint.metrics.divergence.reference_cache import Kept
+from zeropoint.metrics.divergence.reference_cache import ReferenceCache
 from zeropoint.models import load_model
 from zeropoint.quantizers.export import export_folder
 
@@ -195,7 +195,7 @@ def test_a_kept_pass_is_exact_and_is_of_its_reference(
 
 def test_states_are_computed_once(reference: Path) -> None:
     model = load_model(open_model(reference), threads=1)
-    kept, tokens = Kept(model), np.arange(64, dtype=np.int32).reshape(2, 32)
+    kept, tokens = ReferenceCache(model), np.arange(64, dtype=np.int32).reshape(2, 32)
     first = kept.hidden(tokens)
     model.hidden = lambda tokens, cache=None: pytest.fail("computed again")  # type: ignore
     np.testing.assert_array_equal(kept.hidden(tokens[::-1]), first[::-1])

@@ -10,10 +10,10 @@ from zeropoint.cli.progress import Progress, track
 if TYPE_CHECKING:
     from zeropoint.calibration import Calibration
     from zeropoint.checkpoints import Checkpoint
-    from zeropoint.metrics.divergence.compatibility import Side
+    from zeropoint.metrics.divergence.compatibility import ModelIdentity
     from zeropoint.models import LanguageModel
     from zeropoint.quantizers.in_memory import InMemory
-    from zeropoint.results.side import MadeInMemory
+    from zeropoint.results.model_identity import MadeInMemory
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Copy:
 
     source: "Checkpoint"
     plan: "InMemory"
-    side: "Side"
+    side: "ModelIdentity"
     made: "MadeInMemory"
     calibration: "Calibration | None"
 
@@ -49,7 +49,7 @@ def plan_copy(source: "Checkpoint", to: str, imatrix: Path | None, *, requantize
     from zeropoint.calibration import read_imatrix
     from zeropoint.metrics.divergence.compatibility import describe_plan
     from zeropoint.quantizers.in_memory import plan_in_memory
-    from zeropoint.results.side import MadeInMemory
+    from zeropoint.results.model_identity import MadeInMemory
 
     calibration = read_imatrix(imatrix) if imatrix else None
     plan = plan_in_memory(source, to, calibration, requantize=requantize)

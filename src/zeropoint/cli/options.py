@@ -14,14 +14,14 @@ from zeropoint.cli.views import measure as measure_page
 
 if TYPE_CHECKING:
     from zeropoint.cli.inmemory import Copy
-    from zeropoint.metrics.divergence.compatibility import Side
-    from zeropoint.metrics.divergence.run import Measurement
-    from zeropoint.metrics.divergence.run import Text as TextRead
+    from zeropoint.metrics.divergence.compatibility import ModelIdentity
+    from zeropoint.metrics.divergence.run import MeasureRun
+    from zeropoint.metrics.divergence.run import MeasureText as TextRead
     from zeropoint.models import LanguageModel
     from zeropoint.results.bench import QuickSpeed
     from zeropoint.results.divergence import MeasureResult
+    from zeropoint.results.model_identity import MadeInMemory
     from zeropoint.results.run_store import RunFolder
-    from zeropoint.results.side import MadeInMemory
 
 Text = Annotated[
     list[Path] | None,
@@ -46,7 +46,7 @@ class Sides:
 
     reference: "LanguageModel"
     quant: "LanguageModel"
-    names: tuple["Side", "Side"]
+    names: tuple["ModelIdentity", "ModelIdentity"]
     made: "MadeInMemory | None" = None  # how the quant was made, with --as
 
 
@@ -110,7 +110,7 @@ def prepare(
     run: Path | None,
     keep: Path | None,
     floor_chunks: int,
-) -> "Measurement":
+) -> "MeasureRun":
     """Open the run folder and the kept pass, and say what is measured against what."""
     from zeropoint.metrics.divergence import run as measuring
     from zeropoint.metrics.divergence.reference_cache import kept_bytes, open_kept
@@ -128,13 +128,13 @@ def prepare(
         states = measuring.remembered(sides.reference, text, kept)
     made = sides.made.to_json() if sides.made else {}
     folder = measuring.start_run(run, sides.names, text, made) if run else None
-    return measuring.Measurement(
+    return measuring.MeasureRun(
         sides.reference, sides.quant, text, states=states, run=folder, floor_chunks=floor_chunks
     )
 
 
 def drive(
-    measurement: "Measurement",
+    measurement: "MeasureRun",
     until: float | None,
     run: Path | None,
     progress: Progress,
@@ -160,17 +160,17 @@ def drive(
 
 
 def finish(
-    out: Output, measurement: "Measurement", sides: Sides, text: "TextRead", startup: float
+    out: Output, measurement: "MeasureRun", sides: Sides, text: "TextRead", startup: float
 ) -> "MeasureResult":
     """Sum up, print the page, and return the result with what it is of."""
-    from zeropoint.results.divergence import QuantSide, TextRead
-    from zeropoint.results.side import ReferenceSide
+    from zeropoint.results.divergence import QuantIdentity, TextRead
+    from zeropoint.results.model_identity import ReferenceIdentity
 
     reference, quant = sides.names
     found = replace(
         measurement.results(),
-        reference=ReferenceSide.of(reference),
-        quant=QuantSide.of(quant, sides.made),
+        reference=ReferenceIdentity.of(reference),
+        quant=QuantIdentity.of(quant, sides.made),
         text=TextRead(text.corpus, text.built_in, text.context, len(text.chunks)),
         startup_seconds=startup,
     )
@@ -211,7 +211,7 @@ class Reference:
 
     def against(
         self, path: Path, run: Path | None, shown: tuple[Progress, bool]
-    ) -> tuple["Side", "Measurement"]:
+    ) -> tuple["ModelIdentity", "MeasureRun"]:
         """Measure the quant in a file."""
         from zeropoint.checkpoints import open_model
         from zeropoint.metrics.divergence.compatibility import check_comparable, describe
@@ -247,17 +247,21 @@ class Reference:
             self.floor = found[0].floor
         return found
 
-    def _folder(self, run: Path | None, side: "Side") -> "RunFolder | None":
+    def _folder(self, run: Path | None, side: "ModelIdentity") -> "RunFolder | None":
         from zeropoint.metrics.divergence.run import start_run
 
         return start_run(run, (self.side, side), self.text, {}) if run else None
 
     def _measure(
-        self, quant: "LanguageModel", side: "Side", run: Path | None, shown: tuple[Progress, bool]
-    ) -> "Measurement":
-        from zeropoint.metrics.divergence.run import Measurement
+        self,
+        quant: "LanguageModel",
+        side: "ModelIdentity",
+        run: Path | None,
+        shown: tuple[Progress, bool],
+    ) -> "MeasureRun":
+        from zeropoint.metrics.divergence.run import MeasureRun
 
-        measurement = Measurement(
+        measurement = MeasureRun(
             self.model, quant, self.text, states=self.states, run=self._folder(run, side),
             floor_chunks=self.floor_chunks,
         )  # fmt: skip

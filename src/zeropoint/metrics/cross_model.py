@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from zeropoint.calibration.corpus import Corpus
 from zeropoint.errors import MeasurementError
-from zeropoint.metrics.divergence.compatibility import Side
+from zeropoint.metrics.divergence.compatibility import ModelIdentity
 from zeropoint.metrics.divergence.ranking import group_letters, tell_apart
 from zeropoint.metrics.statistics import estimate, interval, paired_p_value
 from zeropoint.metrics.tasks.likelihood import encode_pair, likelihoods
@@ -199,7 +199,7 @@ class ModelSize(TypedDict):
     cache: tuple[CacheKind, ...]
 
 
-def size_of(architecture: Architecture, side: Side) -> ModelSize:
+def size_of(architecture: Architecture, side: ModelIdentity) -> ModelSize:
     """Return what a model's size is told by: `weights`, its `shape` in words, its `cache`."""
     return ModelSize(
         weights=round(8 * side.file_bytes / side.bits_per_weight),

@@ -26,7 +26,7 @@ STUDENT = (12.706, 4.303, 3.182, 2.776)  # 97.5 % of Student's t with 1 … 4 de
 
 
 @dataclass(frozen=True)
-class Estimate:
+class ConfidenceInterval:
     """A mean with its 95 % interval; `low` and `high` are NaN where one chunk cannot tell."""
 
     mean: float
@@ -39,7 +39,7 @@ class Estimate:
         return (self.high - self.low) / 2
 
 
-def estimate(sums: F64, counts: F64) -> Estimate:
+def estimate(sums: F64, counts: F64) -> ConfidenceInterval:
     """Estimate Σ sums / Σ counts over chunks, with a studentized cluster bootstrap interval.
 
     `sums` and `counts` are (chunks,). Chunks are drawn with replacement; each draw gives
@@ -59,24 +59,24 @@ def estimate(sums: F64, counts: F64) -> Estimate:
     sums, counts = sums[used].astype(np.float64), counts[used].astype(np.float64)
     chunks = sums.size
     if chunks == 0:
-        return Estimate(np.nan, np.nan, np.nan)
+        return ConfidenceInterval(np.nan, np.nan, np.nan)
     mean = float(sums.sum() / counts.sum())
     if chunks == 1:
-        return Estimate(mean, np.nan, np.nan)
+        return ConfidenceInterval(mean, np.nan, np.nan)
     error = _standard_error(np.ones((1, chunks)), sums, counts)[1][0]
     if error <= 1e-14 * abs(mean):
-        return Estimate(mean, mean, mean)
+        return ConfidenceInterval(mean, mean, mean)
     if chunks < 6:
         half = STUDENT[chunks - 2] * float(error)
-        return Estimate(mean, mean - half, mean + half)
+        return ConfidenceInterval(mean, mean - half, mean + half)
     means, errors = _standard_error(_draws(chunks), sums, counts)
     # A draw of equal chunks has no spread of its own; the floor keeps its t* finite.
     studentized = (means - mean) / np.maximum(errors, 0.05 * error)
     below, above = np.quantile(studentized, [0.025, 0.975])
-    return Estimate(mean, mean - float(above) * error, mean - float(below) * error)
+    return ConfidenceInterval(mean, mean - float(above) * error, mean - float(below) * error)
 
 
-def share(hits: F64, trials: F64) -> Estimate:
+def share(hits: F64, trials: F64) -> ConfidenceInterval:
     """Estimate Σ hits / Σ trials over chunks, a share: also where none or all are hits.
 
     Wilson's interval of as many independent trials as these are worth: n = p (1 − p) / se², with
@@ -94,7 +94,7 @@ def share(hits: F64, trials: F64) -> Estimate:
     hits, trials = hits[used].astype(np.float64), trials[used].astype(np.float64)
     chunks, count = hits.size, float(trials.sum())
     if chunks < 2:
-        return Estimate(float(hits.sum() / count) if chunks else np.nan, np.nan, np.nan)
+        return ConfidenceInterval(float(hits.sum() / count) if chunks else np.nan, np.nan, np.nan)
     part = float(hits.sum() / count)
     variance = part * (1 - part)
     error = float(_standard_error(np.ones((1, chunks)), hits, trials)[1][0])
@@ -102,14 +102,14 @@ def share(hits: F64, trials: F64) -> Estimate:
     sure = (NORMAL / student(chunks - 1)) ** 2
     found = wilson(part * worth * sure, worth * sure)
     drawn = found if worth * 2 >= count else estimate(hits, trials)
-    return Estimate(
+    return ConfidenceInterval(
         part,
         0.0 if part == 0 else max(0.0, min(found.low, drawn.low)),
         1.0 if part == 1 else min(1.0, max(found.high, drawn.high)),
     )
 
 
-def paired_share(lost: int, won: int, count: int) -> Estimate:
+def paired_share(lost: int, won: int, count: int) -> ConfidenceInterval:
     """Estimate (won − lost) / count, the difference of two shares of the same trials.
 
     The bootstrap of `estimate`, with one more trial lost and one won (as Bonett and Price, 2012,
@@ -124,7 +124,7 @@ def paired_share(lost: int, won: int, count: int) -> Estimate:
     changes = np.concatenate([[-1.0, 1.0], -np.ones(lost), np.ones(won)])
     found = estimate(np.pad(changes, (0, count - lost - won)), np.ones(count + 2))
     low, high = max(float(found.low), -1.0), min(float(found.high), 1.0)
-    return Estimate((won - lost) / count, low, high)
+    return ConfidenceInterval((won - lost) / count, low, high)
 
 
 def student(degrees: int) -> float:
@@ -194,7 +194,7 @@ def _standard_error(draws: F64, sums: F64, counts: F64) -> tuple[F64, F64]:
     return ratio, np.sqrt(squares * chunks / (chunks - 1)) / tokens
 
 
-def wilson(hits: float, trials: float, *, confidence: float = 0.95) -> Estimate:
+def wilson(hits: float, trials: float, *, confidence: float = 0.95) -> ConfidenceInterval:
     """Estimate a share of independent trials, with Wilson's score interval (1927).
 
     It stays within 0 … 1 and says something where all or none are hits. NaN without trials.
@@ -204,12 +204,12 @@ def wilson(hits: float, trials: float, *, confidence: float = 0.95) -> Estimate:
     (0.0, 0.0, 0.278)
     """
     if not trials:
-        return Estimate(np.nan, np.nan, np.nan)
+        return ConfidenceInterval(np.nan, np.nan, np.nan)
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     share, weight = hits / trials, z * z / trials
     middle = (share + weight / 2) / (1 + weight)
     half = z * sqrt(share * (1 - share) / trials + weight / (4 * trials)) / (1 + weight)
-    return Estimate(
+    return ConfidenceInterval(
         share,
         0.0 if hits == 0 else middle - half,
         1.0 if hits == trials else middle + half,
@@ -243,7 +243,7 @@ def holm(p_values: Sequence[float], *, level: float = 0.05) -> list[bool]:
     return found
 
 
-def interval(found: Estimate, least: float = -np.inf, most: float = np.inf) -> Interval:
+def interval(found: ConfidenceInterval, least: float = -np.inf, most: float = np.inf) -> Interval:
     """Return an estimate for a result, cut to what is possible; NaN ends become None."""
     mean, low, high = (
         None if np.isnan(value) else float(min(max(value, least), most))

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from zeropoint.results.interval import Interval, unknown
+from zeropoint.results.model_identity import MadeInMemory, ModelIdentity, ReferenceIdentity
 from zeropoint.results.run_checks import ROUNDING
 from zeropoint.results.schema import FLAT, OMIT, UNKNOWN, Record
-from zeropoint.results.side import MadeInMemory, ReferenceSide, Side
 
 
 @dataclass(frozen=True)
@@ -134,14 +134,14 @@ class GateResult(Record):
 
 
 @dataclass(frozen=True)
-class QuantSide(Side):
+class QuantIdentity(ModelIdentity):
     """The quantized model of a measurement."""
 
     #: How it was made in memory; None for a file.
     made: MadeInMemory | None = field(default=None, metadata=FLAT)
 
     @classmethod
-    def of(cls, side: Side, made: MadeInMemory | None) -> "QuantSide":
+    def of(cls, side: ModelIdentity, made: MadeInMemory | None) -> "QuantIdentity":
         """Return a model as the quantized one."""
         return cls(**vars(side), made=made)
 
@@ -174,8 +174,8 @@ class MeasureResult(Divergence):
     #: Whether all chunks were measured.
     complete: bool = True
     # Of the command, and not in the run's results: the run has the same as its inputs.
-    reference: ReferenceSide | None = field(default=None, metadata=OMIT)
-    quant: QuantSide | None = field(default=None, metadata=OMIT)
+    reference: ReferenceIdentity | None = field(default=None, metadata=OMIT)
+    quant: QuantIdentity | None = field(default=None, metadata=OMIT)
     text: TextRead | None = field(default=None, metadata=OMIT)
     #: Seconds that loading both models took.
     startup_seconds: float | None = field(default=None, metadata=OMIT)

@@ -6,8 +6,8 @@ from typing import Any
 
 from zeropoint.results.chains import ChainsResult
 from zeropoint.results.interval import Interval, unknown
+from zeropoint.results.model_identity import ModelIdentity, ReferenceIdentity
 from zeropoint.results.schema import FLAT, OMIT, UNKNOWN, Record
-from zeropoint.results.side import ReferenceSide, Side
 
 
 @dataclass(frozen=True)
@@ -218,8 +218,8 @@ class PromptTooLong(Record):
 class DriftResult(Record):
     """What `drift` found for one quantized model."""
 
-    reference: ReferenceSide | None = None
-    quant: Side | None = None
+    reference: ReferenceIdentity | None = None
+    quant: ModelIdentity | None = None
     settings: DriftSettings = field(default_factory=DriftSettings)
     prompts: int
     left_out: tuple[PromptTooLong, ...] = ()

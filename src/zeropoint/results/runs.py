@@ -10,10 +10,10 @@ from zeropoint.errors import CheckpointError, printable
 from zeropoint.results.bench import BenchResult
 from zeropoint.results.divergence import LadderResult, MeasureResult
 from zeropoint.results.drift import DriftResult
+from zeropoint.results.model_identity import ModelIdentity
 from zeropoint.results.quantize import QuantizeResult
 from zeropoint.results.run_store import RunFolder
 from zeropoint.results.schema import UNKNOWN, Record
-from zeropoint.results.side import Side
 from zeropoint.results.tasks import AcrossResult, HarnessResult, TasksResult
 
 Result: TypeAlias = (
@@ -53,10 +53,10 @@ class TextInput(Record):
 class RunInputs(Record):
     """What a run read. Which of the fields are set depends on the verb."""
 
-    reference: Side | None = None
-    quant: Side | None = None
+    reference: ModelIdentity | None = None
+    quant: ModelIdentity | None = None
     #: Of `tasks` and `compare` without a reference; the first one is the baseline.
-    models: tuple[Side, ...] = ()
+    models: tuple[ModelIdentity, ...] = ()
     text: TextInput | None = None
     #: SHA-256 of the prompts.
     prompts: str | None = None
@@ -102,16 +102,16 @@ class RunHead:
         return ", ".join([side.name for side in inputs.models] or inputs.source)
 
     @property
-    def quant(self) -> Side:
+    def quant(self) -> ModelIdentity:
         """The quantized model. Raises CheckpointError if the run names none."""
         return self._named("quant", self.inputs.quant)
 
     @property
-    def reference(self) -> Side:
+    def reference(self) -> ModelIdentity:
         """The reference. Raises CheckpointError if the run names none."""
         return self._named("reference", self.inputs.reference)
 
-    def _named(self, what: str, side: Side | None) -> Side:
+    def _named(self, what: str, side: ModelIdentity | None) -> ModelIdentity:
         if side is None:
             raise CheckpointError(self.path / "run.json", f"names no {what} among its inputs")
         return side

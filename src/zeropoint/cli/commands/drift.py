@@ -19,7 +19,7 @@ from zeropoint.cli.views import drift as drift_page
 if TYPE_CHECKING:
     from zeropoint.checkpoints import Checkpoint
     from zeropoint.metrics.chains.run import Participant
-    from zeropoint.metrics.divergence.compatibility import Side
+    from zeropoint.metrics.divergence.compatibility import ModelIdentity
     from zeropoint.metrics.generation.divergence_point import ReferencePaths, Settings
     from zeropoint.metrics.generation.prompts import Prompt
     from zeropoint.models import LanguageModel
@@ -160,7 +160,7 @@ class Opened:
 
     source: "Checkpoint"
     model: "LanguageModel"
-    side: "Side"
+    side: "ModelIdentity"
     paths: "ReferencePaths"
     chains: "Participant"
     encoded: "dict[Prompt, list[int]]" = field(default_factory=dict)
@@ -203,7 +203,9 @@ class Job:
         model.mode = as_mode(self.mode)
         return self._opened(reference.source, model, copy.side)
 
-    def _opened(self, source: "Checkpoint", model: "LanguageModel", side: "Side") -> Opened:
+    def _opened(
+        self, source: "Checkpoint", model: "LanguageModel", side: "ModelIdentity"
+    ) -> Opened:
         from zeropoint.metrics.chains.run import Participant
         from zeropoint.metrics.generation.divergence_point import ReferencePaths
 
@@ -241,7 +243,7 @@ class Job:
         from zeropoint.metrics.divergence.compatibility import check_comparable
         from zeropoint.metrics.generation.run import start_run
         from zeropoint.results.drift import DriftResult, DriftSettings
-        from zeropoint.results.side import ReferenceSide
+        from zeropoint.results.model_identity import ReferenceIdentity
 
         sides = reference.side, quant.side
         said = DriftSettings(
@@ -260,7 +262,7 @@ class Job:
         else:
             free_run = self._free_run((reference, quant), prompts, folder)
         found = DriftResult(
-            reference=ReferenceSide.of(sides[0]),
+            reference=ReferenceIdentity.of(sides[0]),
             quant=sides[1],
             settings=said,
             prompts=len(prompts),

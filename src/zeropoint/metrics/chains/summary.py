@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from zeropoint.metrics.chains.problems import Chain
 from zeropoint.metrics.chains.session import Done, right_states, right_steps
 from zeropoint.metrics.statistics import (
-    Estimate,
+    ConfidenceInterval,
     holm,
     interval,
     mcnemar,
@@ -84,6 +84,6 @@ def pair_figures(reference: Scored, quant: Scored) -> ChainPair:
     )
 
 
-def _share(hits: NDArray[np.bool_], among: NDArray[np.bool_]) -> Estimate:
+def _share(hits: NDArray[np.bool_], among: NDArray[np.bool_]) -> ConfidenceInterval:
     """Return Σ hits / Σ among, with chains as what is drawn again."""
     return share(hits.sum(1).astype(np.float64), among.sum(1).astype(np.float64))

@@ -8,20 +8,20 @@ from zeropoint.checkpoints import Checkpoint
 from zeropoint.errors import MeasurementError
 from zeropoint.models.tokenizer import Tokenizer
 from zeropoint.plans import Choice, bits_per_weight
-from zeropoint.results.side import Side
+from zeropoint.results.model_identity import ModelIdentity
 
-__all__ = ["Side", "check_comparable", "describe", "describe_plan"]
+__all__ = ["ModelIdentity", "check_comparable", "describe", "describe_plan"]
 
 _WINDOWS = 64  # of 4 KiB, spread over each file
 _HEADER = 1 << 20
 
 
-def describe(checkpoint: Checkpoint) -> Side:
+def describe(checkpoint: Checkpoint) -> ModelIdentity:
     """Return what a checkpoint is; reads a few of its bytes."""
     formats = Counter(t.format.name for t in checkpoint.tensors.values() if len(t.shape) > 1)
     size = checkpoint.file_bytes
     bits = bits_per_weight(size, checkpoint.tensors.values())
-    return Side(checkpoint.path.name, size, dict(formats), _fingerprint(checkpoint), bits)
+    return ModelIdentity(checkpoint.path.name, size, dict(formats), _fingerprint(checkpoint), bits)
 
 
 def _fingerprint(checkpoint: Checkpoint) -> str:
@@ -66,7 +66,7 @@ def check_comparable(reference: Tokenizer, quant: Tokenizer) -> None:
         )
 
 
-def describe_plan(source: Checkpoint, name: str, choices: Iterable[Choice]) -> Side:
+def describe_plan(source: Checkpoint, name: str, choices: Iterable[Choice]) -> ModelIdentity:
     """Return what a model is that was made of `source` in memory."""
     choices = list(choices)
     formats = Counter(choice.format.name for choice in choices if len(choice.shape) > 1)
@@ -74,4 +74,4 @@ def describe_plan(source: Checkpoint, name: str, choices: Iterable[Choice]) -> S
     digest = hashlib.sha256(f"{_fingerprint(source)}\n{plan}".encode()).hexdigest()
     size = sum(choice.nbytes for choice in choices)
     bits = bits_per_weight(size, choices)
-    return Side(f"{source.path.name} as {name}", size, dict(formats), digest, bits)
+    return ModelIdentity(f"{source.path.name} as {name}", size, dict(formats), digest, bits)

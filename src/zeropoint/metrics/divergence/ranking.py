@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint.errors import MeasurementError
-from zeropoint.metrics.divergence.score_chunks import ChunkMeasured
+from zeropoint.metrics.divergence.score_chunks import ChunkScores
 from zeropoint.metrics.statistics import holm, paired_p_value
 from zeropoint.results.divergence import CompareResult, MeasureResult, RankedQuant
 
@@ -22,7 +22,7 @@ class Entry:
 
     name: str
     nbytes: int
-    chunks: Sequence[ChunkMeasured]
+    chunks: Sequence[ChunkScores]
     figures: MeasureResult
 
     @property

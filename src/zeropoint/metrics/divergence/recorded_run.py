@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from zeropoint.errors import CheckpointError
 from zeropoint.kernels.compare import TOP, Comparison
-from zeropoint.metrics.divergence.score_chunks import Chunk, ChunkMeasured, Scorer, measure_chunks
+from zeropoint.metrics.divergence.score_chunks import Chunk, ChunkScores, Scorer, measure_chunks
 from zeropoint.metrics.statistics import estimate, quick_half_width
 from zeropoint.results.run_checks import ROUNDING, ArrayRule
 from zeropoint.results.run_store import RunFolder, damaged
@@ -23,14 +23,14 @@ def measure_recorded(
     until: float | None = None,
     batch: int = 1,
     threads: int = 1,
-) -> Iterator[ChunkMeasured]:
+) -> Iterator[ChunkScores]:
     """Measure (reference, quant) over the chunks, those first that `run` already holds.
 
     With `until`, stop as soon as the 95 % interval of the mean KL has at most this half-width (in
     nats), but not before MINIMUM_CHUNKS. The run's chunks are the same bits as measured again.
     """
     done = min(run.chunks_done(), len(chunks)) if run else 0
-    seen: list[ChunkMeasured] = []
+    seen: list[ChunkScores] = []
     fresh = measure_chunks(*models, chunks[done:], done=done, batch=batch, threads=threads)
     vocabulary = models[0].vocab_size
     for index in range(len(chunks)):
@@ -47,7 +47,7 @@ def measure_recorded(
             return
 
 
-def narrow_enough(chunks: Sequence[ChunkMeasured], half_width: float) -> bool:
+def narrow_enough(chunks: Sequence[ChunkScores], half_width: float) -> bool:
     """Tell whether the interval of the mean KL is at most this half-width."""
     sums = np.array([c.comparison.kl.sum() for c in chunks])
     counts = np.array([float(c.comparison.kl.size) for c in chunks])
@@ -56,7 +56,7 @@ def narrow_enough(chunks: Sequence[ChunkMeasured], half_width: float) -> bool:
     return estimate(sums, counts).half_width <= half_width
 
 
-def save_chunk(run: RunFolder, record: ChunkMeasured) -> None:
+def save_chunk(run: RunFolder, record: ChunkScores) -> None:
     """Write one chunk: domain, tokens, kl, nll, top tokens and their log-probabilities."""
     found = record.comparison
     run.save_chunk(
@@ -101,7 +101,7 @@ def read_chunk(
     return arrays
 
 
-def load_chunk(run: RunFolder, index: int, chunk: Chunk, vocabulary: int) -> ChunkMeasured:
+def load_chunk(run: RunFolder, index: int, chunk: Chunk, vocabulary: int) -> ChunkScores:
     """Read one chunk back. Raises CheckpointError if it is damaged or of another text."""
     arrays = read_chunk(run, index, vocabulary)
     tokens, first = arrays["tokens"].astype(np.int32), int(arrays["first"].item())
@@ -117,4 +117,4 @@ def load_chunk(run: RunFolder, index: int, chunk: Chunk, vocabulary: int) -> Chu
         arrays["top_logp"].astype(np.float32),
     )
     seconds = float(arrays["seconds"].item())
-    return ChunkMeasured(index, chunk.domain, tokens, first, comparison, seconds)
+    return ChunkScores(index, chunk.domain, tokens, first, comparison, seconds)

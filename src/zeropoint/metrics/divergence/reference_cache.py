@@ -20,7 +20,7 @@ from zeropoint.results.run_checks import ArrayRule
 from zeropoint.results.run_store import RunFolder
 
 
-class Kept:
+class ReferenceCache:
     """A model that remembers the hidden states of each chunk, in memory or in a folder.
 
     `most`: of so many chunks, the first ones; None: of all.

@@ -11,11 +11,11 @@ from zeropoint.calibration.chunks import Chunk, read_chunks
 from zeropoint.calibration.corpus import Corpus, builtin_corpus, read_corpus
 from zeropoint.errors import MeasurementError
 from zeropoint.kernels.machine import peak_memory_bytes
-from zeropoint.metrics.divergence.compatibility import Side
+from zeropoint.metrics.divergence.compatibility import ModelIdentity
 from zeropoint.metrics.divergence.noise_floor import ARITHMETIC, measure_floor
 from zeropoint.metrics.divergence.recorded_run import measure_recorded
-from zeropoint.metrics.divergence.reference_cache import Kept, kept_bytes
-from zeropoint.metrics.divergence.score_chunks import ChunkMeasured, Scorer
+from zeropoint.metrics.divergence.reference_cache import ReferenceCache, kept_bytes
+from zeropoint.metrics.divergence.score_chunks import ChunkScores, Scorer
 from zeropoint.metrics.divergence.summary import METRICS_VERSION, summarize
 from zeropoint.metrics.statistics import quick_half_width
 from zeropoint.models.base import LanguageModel
@@ -28,7 +28,7 @@ REMEMBERED_BYTES = 1 << 30  # of a pass in memory; the chunks after that are com
 
 
 @dataclass(frozen=True)
-class Text:
+class MeasureText:
     """What both models read: chunks, and where they are from."""
 
     chunks: Sequence[Chunk]
@@ -38,7 +38,7 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasureProgress:
     """One more chunk is measured."""
 
     done: int  # chunks
@@ -50,7 +50,7 @@ class Measured:
 
 def read_text(
     files: Sequence[Path], model: LanguageModel, *, context: int, chunks: int | None = None
-) -> Text:
+) -> MeasureText:
     """Read and cut the text to measure on: these files, or the built-in mix without files.
 
     Raises MeasurementError for text that is missing, empty or shorter than one chunk, and for a
@@ -64,20 +64,20 @@ def read_text(
         raise MeasurementError("--chunks must be at least 1")
     corpus: Corpus = read_corpus(files) if files else builtin_corpus("evaluate")
     cut = read_chunks(corpus, model.tokenizer, context, limit=chunks)
-    return Text(cut, context, corpus.hash, not files)
+    return MeasureText(cut, context, corpus.hash, not files)
 
 
-class Measurement:
+class MeasureRun:
     """A reference and a quant on the same chunks: `steps` measures, `results` sums up.
 
-    `reference` computes the floor; its pass may be remembered by `states` (a `Kept`).
+    `reference` computes the floor; its pass may be remembered by `states` (a `ReferenceCache`).
     """
 
     def __init__(
         self,
         reference: LanguageModel,
         quant: LanguageModel,
-        text: Text,
+        text: MeasureText,
         *,
         states: Scorer | None = None,
         run: RunFolder | None = None,
@@ -87,12 +87,12 @@ class Measurement:
         self.quant = quant
         self.text = text
         self.run = run
-        self.states = states or Kept(reference, most=min(floor_chunks, len(text.chunks)))
+        self.states = states or ReferenceCache(reference, most=min(floor_chunks, len(text.chunks)))
         self.floor: float | None = None
-        self.seen: list[ChunkMeasured] = []
+        self.seen: list[ChunkScores] = []
         self._floor_chunks = text.chunks[:floor_chunks]
 
-    def steps(self, *, until: float | None = None) -> Iterator[Measured]:
+    def steps(self, *, until: float | None = None) -> Iterator[MeasureProgress]:
         """Measure chunk after chunk; each is in the run folder before it is told.
 
         With `until`, stop when the 95 % interval of the mean KL has this half-width. Stopping
@@ -147,11 +147,11 @@ class Measurement:
         ids = np.unique(np.concatenate(held))
         return {str(token): text_of(int(token)) for token in ids if token >= 0}
 
-    def _progress(self) -> Measured:
+    def _progress(self) -> MeasureProgress:
         counts = np.array([float(c.comparison.kl.size) for c in self.seen])
         sums = np.array([c.comparison.kl.sum() for c in self.seen])
         width = quick_half_width(sums, counts)
-        return Measured(
+        return MeasureProgress(
             done=len(self.seen),
             tokens=int(counts.sum()),
             kl=float(sums.sum() / counts.sum()),
@@ -166,7 +166,10 @@ class Measurement:
 
 
 def start_run(
-    path: Path, sides: tuple[Side, Side], text: Text, settings: Mapping[str, object]
+    path: Path,
+    sides: tuple[ModelIdentity, ModelIdentity],
+    text: MeasureText,
+    settings: Mapping[str, object],
 ) -> RunFolder:
     """Begin the run in `path`, or go on with it if it is the same measurement.
 
@@ -187,10 +190,12 @@ def start_run(
     return RunFolder.start(path, "measure", inputs, identity)
 
 
-def remembered(reference: LanguageModel, text: Text, folder: RunFolder | None = None) -> Kept:
+def remembered(
+    reference: LanguageModel, text: MeasureText, folder: RunFolder | None = None
+) -> ReferenceCache:
     """Return the reference with a memory for its pass: a folder, or REMEMBERED_BYTES at most."""
     chunk = kept_bytes(reference, 1, text.context)
-    return Kept(reference, folder, most=max(FLOOR_CHUNKS, REMEMBERED_BYTES // chunk))
+    return ReferenceCache(reference, folder, most=max(FLOOR_CHUNKS, REMEMBERED_BYTES // chunk))
 
 
 def _recorded_floor(run: RunFolder | None, chunks: int) -> float | None:

@@ -22,7 +22,7 @@ I32 = NDArray[np.int32]
 
 __all__ = [
     "Chunk",
-    "ChunkMeasured",
+    "ChunkScores",
     "Scorer",
     "compare_hidden",
     "concatenate",
@@ -50,7 +50,7 @@ class Scorer(Protocol):
 
 
 @dataclass(frozen=True)
-class ChunkMeasured:
+class ChunkScores:
     """What one chunk gave; positions are `first` … context − 2, each predicting the next token."""
 
     index: int
@@ -69,7 +69,7 @@ def measure_chunks(
     done: int = 0,
     batch: int = 1,
     threads: int = 1,
-) -> Iterator[ChunkMeasured]:
+) -> Iterator[ChunkScores]:
     """Run both models over the chunks and yield each chunk's comparison, in order.
 
     Scored are the positions context / 2 … context − 2: every token there has at least half a
@@ -107,7 +107,7 @@ def measure_chunks(
             measured.append((chunk, first, comparison))
         seconds = (time.perf_counter() - begin) / len(group)
         for row, (chunk, first, comparison) in enumerate(measured):
-            yield ChunkMeasured(
+            yield ChunkScores(
                 done + start + row,
                 chunk.domain,
                 chunk.tokens,

@@ -6,10 +6,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from zeropoint.metrics.divergence.score_chunks import ChunkMeasured
+from zeropoint.metrics.divergence.score_chunks import ChunkScores
 from zeropoint.metrics.divergence.token_classes import CLASSES, token_class
 from zeropoint.metrics.divergence.verdict import WORDS, verdict
-from zeropoint.metrics.statistics import Estimate, estimate, interval, share
+from zeropoint.metrics.statistics import ConfidenceInterval, estimate, interval, share
 from zeropoint.results.divergence import (
     KL,
     Divergence,
@@ -28,7 +28,7 @@ POSITION_BINS = 4
 
 
 def summarize(
-    chunks: Sequence[ChunkMeasured],
+    chunks: Sequence[ChunkScores],
     *,
     floor: float | None = None,
     token_text: Callable[[int], str] | None = None,
@@ -70,7 +70,7 @@ def _worse(whole: Divergence, groups: Mapping[str, Divergence]) -> Iterator[str]
             yield name
 
 
-def _by_position(chunks: Sequence[ChunkMeasured]) -> dict[str, Divergence]:
+def _by_position(chunks: Sequence[ChunkScores]) -> dict[str, Divergence]:
     first = min(c.first for c in chunks)
     last = max(c.first + c.comparison.kl.size for c in chunks)
     edges = np.linspace(first, last, POSITION_BINS + 1).astype(int)
@@ -84,7 +84,7 @@ def _by_position(chunks: Sequence[ChunkMeasured]) -> dict[str, Divergence]:
 
 
 def _by_class(
-    chunks: Sequence[ChunkMeasured], token_text: Callable[[int], str]
+    chunks: Sequence[ChunkScores], token_text: Callable[[int], str]
 ) -> dict[str, Divergence]:
     names: dict[int, str] = {}
     for token in np.unique(np.concatenate([c.tokens for c in chunks])):
@@ -98,7 +98,7 @@ def _by_class(
     return found
 
 
-def _divergence(chunks: Sequence[ChunkMeasured], masks: Sequence[NDArray[np.bool_]]) -> Divergence:
+def _divergence(chunks: Sequence[ChunkScores], masks: Sequence[NDArray[np.bool_]]) -> Divergence:
     """Sum up the positions that `masks` choose in each chunk."""
     kl_interval, top1, ratio = _estimates(chunks, masks)
     pairs = list(zip(chunks, masks, strict=True))
@@ -138,23 +138,27 @@ def _divergence(chunks: Sequence[ChunkMeasured], masks: Sequence[NDArray[np.bool
 
 
 def _estimates(
-    chunks: Sequence[ChunkMeasured], masks: Sequence[NDArray[np.bool_]]
-) -> tuple[Estimate, Estimate, Estimate]:
+    chunks: Sequence[ChunkScores], masks: Sequence[NDArray[np.bool_]]
+) -> tuple[ConfidenceInterval, ConfidenceInterval, ConfidenceInterval]:
     """KL, top-1 agreement and the perplexity ratio, with intervals over chunks."""
     counts = np.array([m.sum() for m in masks], np.float64)
 
     def over_chunks(
-        values: Callable[[ChunkMeasured], NDArray[np.floating] | NDArray[np.bool_]],
+        values: Callable[[ChunkScores], NDArray[np.floating] | NDArray[np.bool_]],
     ) -> F64:
         return np.array(
             [values(c)[m].sum() for c, m in zip(chunks, masks, strict=True)], np.float64
         )
 
     kl = estimate(over_chunks(lambda c: c.comparison.kl), counts)
-    kl = Estimate(kl.mean, max(kl.low, 0.0) if kl.low == kl.low else kl.low, kl.high)  # KL ≥ 0
+    kl = ConfidenceInterval(
+        kl.mean, max(kl.low, 0.0) if kl.low == kl.low else kl.low, kl.high
+    )  # KL ≥ 0
     top1 = share(over_chunks(lambda c: c.comparison.same_top), counts)
     log_ratio = estimate(
         over_chunks(lambda c: c.comparison.nll_quant - c.comparison.nll_reference), counts
     )
-    ratio = Estimate(*(float(np.exp(v)) for v in (log_ratio.mean, log_ratio.low, log_ratio.high)))
+    ratio = ConfidenceInterval(
+        *(float(np.exp(v)) for v in (log_ratio.mean, log_ratio.low, log_ratio.high))
+    )
     return kl, top1, ratio

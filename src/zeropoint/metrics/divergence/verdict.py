@@ -5,7 +5,7 @@ A verdict never ranks inside the noise and never speaks of quality in percent.
 
 from dataclasses import dataclass
 
-from zeropoint.metrics.statistics import Estimate
+from zeropoint.metrics.statistics import ConfidenceInterval
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,12 @@ WORDS = {
 }
 
 
-def verdict(kl: Estimate, floor: float, top1: Estimate, perplexity_ratio: Estimate) -> str:
+def verdict(
+    kl: ConfidenceInterval,
+    floor: float,
+    top1: ConfidenceInterval,
+    perplexity_ratio: ConfidenceInterval,
+) -> str:
     """Return one of WORDS.
 
     `floor` is the KL of the reference against itself in another arithmetic. A word is chosen only

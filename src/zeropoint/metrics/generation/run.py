@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from zeropoint import kernels
-from zeropoint.metrics.divergence.compatibility import Side
+from zeropoint.metrics.divergence.compatibility import ModelIdentity
 from zeropoint.metrics.generation.divergence_point import Drift, Drifted, Settings, first_difference
 from zeropoint.metrics.generation.prompts import Prompt, hash_prompts
 from zeropoint.metrics.generation.summary import (
@@ -43,7 +43,7 @@ DRIFT_VERSION = 1  # bumped when a published number changes
 
 def start_run(
     path: Path,
-    sides: tuple[Side, Side],
+    sides: tuple[ModelIdentity, ModelIdentity],
     prompts: Sequence[Prompt],
     settings: Mapping[str, object],
 ) -> RunFolder:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from zeropoint.metrics.generation.divergence_point import Pair
 from zeropoint.metrics.generation.texts import answer_of, loops, rejoins, repetition, same_answer
 from zeropoint.metrics.statistics import (
-    Estimate,
+    ConfidenceInterval,
     estimate,
     interval,
     paired_share,
@@ -86,7 +86,7 @@ def _figures(
     )
 
 
-def survival(splits: Sequence[int | None], limit: int) -> list[Estimate]:
+def survival(splits: Sequence[int | None], limit: int) -> list[ConfidenceInterval]:
     """Return the share of texts that are the same after 1 … limit steps, with Wilson's band.
 
     A text that ended the same in both is the same from then on.
@@ -95,13 +95,13 @@ def survival(splits: Sequence[int | None], limit: int) -> list[Estimate]:
     return [wilson(int((parted > step).sum()), len(splits)) for step in range(limit)]
 
 
-def median_split(curve: Sequence[Estimate]) -> MedianDivergence:
+def median_split(curve: Sequence[ConfidenceInterval]) -> MedianDivergence:
     """Return the step by which half of the texts have parted, with the interval of the band.
 
     Null: not within the steps that were measured (Brookmeyer and Crowley, 1982).
     """
 
-    def first(value: Callable[[Estimate], float]) -> int | None:
+    def first(value: Callable[[ConfidenceInterval], float]) -> int | None:
         before = sum(1 for _ in takewhile(lambda point: value(point) > 0.5, curve))
         return before + 1 if before < len(curve) else None
 
@@ -132,7 +132,7 @@ def compounding(pairs: Sequence[Pair], steps: int) -> Compounding:
     factor = estimate(own, predicted)
     parted = sum(pair.split is not None and pair.split + 1 < steps for pair in pairs)
     if parted < PARTED and steps > 1:
-        factor = Estimate(factor.mean, np.nan, np.nan)
+        factor = ConfidenceInterval(factor.mean, np.nan, np.nan)
     return Compounding(
         steps=steps,
         own=interval(estimate(own, ones), 0.0),

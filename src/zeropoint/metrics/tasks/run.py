@@ -10,7 +10,7 @@ import numpy as np
 from zeropoint import kernels
 from zeropoint.errors import MeasurementError
 from zeropoint.metrics.cross_model import size_of
-from zeropoint.metrics.divergence.compatibility import Side
+from zeropoint.metrics.divergence.compatibility import ModelIdentity
 from zeropoint.metrics.statistics import estimate, interval, mcnemar, paired_share, wilson
 from zeropoint.metrics.tasks.evaluate import (
     Asking,
@@ -31,7 +31,7 @@ BATCH = 24  # tasks after which the answers are kept
 class Taker:
     """A model that takes the tasks, and its answers by task."""
 
-    side: Side
+    side: ModelIdentity
     model: LanguageModel
     asking: Asking
     answers: dict[str, Answer] = field(default_factory=dict)
@@ -52,7 +52,10 @@ def allowed_tasks(tasks: Sequence[Task], *, code: bool) -> list[Task]:
 
 
 def start_run(
-    path: Path, sides: Sequence[Side], tasks: Sequence[Task], settings: Mapping[str, object]
+    path: Path,
+    sides: Sequence[ModelIdentity],
+    tasks: Sequence[Task],
+    settings: Mapping[str, object],
 ) -> RunFolder:
     """Begin the run in `path`, or go on with it if it is the same."""
     inputs = {"models": [side.to_json() for side in sides], "tasks": hash_tasks(tasks)}

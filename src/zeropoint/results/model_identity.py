@@ -8,7 +8,7 @@ from zeropoint.results.schema import NAMED_AS, UNKNOWN, Record
 
 
 @dataclass(frozen=True)
-class Side(Record):
+class ModelIdentity(Record):
     """One of the models of a result: a file or folder, or a quant made in memory."""
 
     #: The name of the file or folder, without its path.
@@ -34,14 +34,14 @@ class Side(Record):
 
 
 @dataclass(frozen=True)
-class ReferenceSide(Side):
+class ReferenceIdentity(ModelIdentity):
     """The reference of a measurement."""
 
     #: Whether the reference is itself quantized, so that its own loss is not seen.
     proxy: bool = False
 
     @classmethod
-    def of(cls, side: Side) -> "ReferenceSide":
+    def of(cls, side: ModelIdentity) -> "ReferenceIdentity":
         """Return a model as the reference."""
         return cls(**vars(side), proxy=side.quantized)
 
