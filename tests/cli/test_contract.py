@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tinymodels import write_model
 from zeropoint.cli import main
-from zeropoint.cli.progress import Progress, track
+from zeropoint.cli.output import Output, ProgressStyle
+from zeropoint.cli.progress import track
 
 
 def zeropoint(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -109,9 +111,9 @@ class Half:
 def test_plain_progress_is_at_most_one_line_per_tenth(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zeropoint.cli.progress.PATIENCE", 0.0)
+    monkeypatch.setattr("zeropoint.cli.progress.QUIET_SECONDS", 0.0)
     records = [Half(done) for done in range(1, 101)]
-    assert list(track(records, 100, "work", Progress.plain)) == records
+    assert list(track(records, 100, "work", ProgressStyle.plain)) == records
     captured = capsys.readouterr()
     assert captured.out == ""
     lines = captured.err.splitlines()
@@ -119,7 +121,7 @@ def test_plain_progress_is_at_most_one_line_per_tenth(
 
 
 def test_json_progress_is_one_object_per_record(capsys: pytest.CaptureFixture[str]) -> None:
-    list(track([Half(5), Half(10)], 10, "work", Progress.json))
+    list(track([Half(5), Half(10)], 10, "work", ProgressStyle.json))
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert [line["done"] for line in lines] == [5, 10]
     assert lines[1]["seconds_left"] == 0
@@ -127,8 +129,22 @@ def test_json_progress_is_one_object_per_record(capsys: pytest.CaptureFixture[st
     assert {line["step"] for line in lines} == {"work"}
 
 
+@pytest.mark.parametrize("style", list(ProgressStyle))
+def test_quiet_turns_off_progress_that_nobody_chose(style: ProgressStyle) -> None:
+    assert Output().progress(style) is style
+    expected = ProgressStyle.none if style is ProgressStyle.auto else style
+    assert Output(quiet=True).progress(style) is expected
+
+
+def test_quiet_inspect_shows_the_progress_that_was_chosen(tmp_path: Path) -> None:
+    tiny = write_model(tmp_path / "tiny.gguf")
+    done = zeropoint("inspect", tiny, "--outliers", "--quiet", "--progress", "json")
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert lines and lines[-1]["done"] == lines[-1]["total"]
+
+
 def test_no_progress_is_silence(capsys: pytest.CaptureFixture[str]) -> None:
-    list(track([Half(5), Half(10)], 10, "work", Progress.none))
+    list(track([Half(5), Half(10)], 10, "work", ProgressStyle.none))
     assert capsys.readouterr() == ("", "")
 
 

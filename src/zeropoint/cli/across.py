@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zeropoint.cli.output import Output, in_bytes
-from zeropoint.cli.progress import Progress, track
+from zeropoint.cli.output import Output, ProgressStyle, in_bytes
+from zeropoint.cli.progress import track
 from zeropoint.cli.views.drift import number, share, spread
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def compare_across(
     models: Sequence[Path],
     asked: Across,
     run: Path | None,
-    shown: tuple[int | None, Progress],
+    shown: tuple[int | None, ProgressStyle],
 ) -> None:
     """Compare models that need not have the same tokenizer; `run`: the folder to keep it in."""
     from zeropoint.calibration.corpus import builtin_corpus, read_corpus
@@ -93,7 +93,7 @@ def compare_across(
 
 
 def _score(
-    taker: "Taker", windows: Any, kept: tuple["RunFolder | None", int], progress: Progress
+    taker: "Taker", windows: Any, kept: tuple["RunFolder | None", int], progress: ProgressStyle
 ) -> list[float]:
     from zeropoint.metrics.cross_model import score_windows
 
@@ -107,7 +107,7 @@ def _score(
 
 
 def _answer(
-    takers: "Sequence[Taker]", tasks: Any, run: "RunFolder | None", progress: Progress
+    takers: "Sequence[Taker]", tasks: Any, run: "RunFolder | None", progress: ProgressStyle
 ) -> "list[ModelTasks]":
     from zeropoint.metrics.tasks.run import take_tasks, task_figures
 
@@ -122,7 +122,7 @@ def _answer(
 
 
 def _do_chains(
-    takers: "Sequence[Taker]", asked: Across, run: "RunFolder | None", progress: Progress
+    takers: "Sequence[Taker]", asked: Across, run: "RunFolder | None", progress: ProgressStyle
 ) -> "list[ChainsResult]":
     from zeropoint.metrics.chains.run import Chaining, ChainSettings, Participant
 

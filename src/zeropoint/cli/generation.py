@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zeropoint.checkpoints import open_model
-from zeropoint.cli.output import Output, console
-from zeropoint.cli.progress import Progress, track
+from zeropoint.cli.output import Output, ProgressStyle, console
+from zeropoint.cli.progress import track
 from zeropoint.models import (
     Conversation,
     Finished,
@@ -74,7 +74,7 @@ class Runner:
         """Whether the prompt is a message and not the beginning of a text."""
         return has_template(self.checkpoint) if self.job.chat is None else self.job.chat
 
-    def records(self, prompt: str, progress: Progress = Progress.none) -> Iterator[Token]:
+    def records(self, prompt: str, progress: ProgressStyle = ProgressStyle.none) -> Iterator[Token]:
         """Generate; tokens are yielded and gathered in `result`."""
         tokenizer = self.model.tokenizer
         if self.chats:
@@ -91,7 +91,7 @@ class Runner:
         steps = generate(
             self.model, ids, limit=self.job.tokens, sampling=self.job.sampling, cache=cache
         )
-        how = progress if len(ids) > LONG else Progress.none
+        how = progress if len(ids) > LONG else ProgressStyle.none
         for _ in track(prompt_of(steps), len(ids), "Reading the prompt", how):
             pass
         for record in steps:
@@ -106,7 +106,9 @@ class Runner:
     def stream(self, prompt: str, out: Output) -> Result:
         """Generate and print the text as it comes."""
         try:
-            for record in self.records(prompt, Progress.none if out.quiet else Progress.auto):
+            for record in self.records(
+                prompt, ProgressStyle.none if out.quiet else ProgressStyle.auto
+            ):
                 if not out.as_json:
                     write(record.text)
         except KeyboardInterrupt:

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zeropoint.cli.output import Output
-from zeropoint.cli.progress import Progress, track
+from zeropoint.cli.output import Output, ProgressStyle
+from zeropoint.cli.progress import track
 
 if TYPE_CHECKING:
     from zeropoint.calibration import Calibration
@@ -26,7 +26,7 @@ class Copy:
     made: "MadeInMemory"
     calibration: "Calibration | None"
 
-    def make(self, out: Output, threads: int | None, progress: Progress) -> "LanguageModel":
+    def make(self, out: Output, threads: int | None, progress: ProgressStyle) -> "LanguageModel":
         """Load what stays as it is once more, and quantize the rest."""
         from functools import partial
 
@@ -38,7 +38,7 @@ class Copy:
         model = load_model(self.source, threads=threads, later=later)
         encode = partial(quantize, threads=model.threads)
         steps = quantize_in_memory(model, self.source, self.plan, encode, self.calibration)
-        quiet = Progress.none if out.quiet and progress is Progress.auto else progress
+        quiet = out.progress(progress)
         for _ in track(steps, self.plan.elements, "quantizing", quiet):
             pass
         return model

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import typer
 
-from zeropoint.cli.output import Output, in_bytes
-from zeropoint.cli.progress import Progress, track
+from zeropoint.cli.output import Output, ProgressStyle, in_bytes
+from zeropoint.cli.progress import track
 
 
 def measure_compat(
@@ -17,7 +17,7 @@ def measure_compat(
     base: Path | None,
     text: tuple[Sequence[Path], int, int | None],
     threads: int | None,
-    shown: tuple[Progress, bool],
+    shown: tuple[ProgressStyle, bool],
     *,
     overwrite: bool,
 ) -> None:
@@ -52,8 +52,7 @@ def measure_compat(
         total, context = len(opened.tokens), opened.context
         steps = compat.score_base(opened, quant)
     check_scored(total * scored_positions(context))  # before a base file is written
-    progress, quiet = shown
-    how = Progress.none if quiet and progress is Progress.auto else progress
+    how = out.progress(shown[0])
     scores = [step.scores for step in track(steps, total, "measuring", how)]
     tables = compat.tables(scores)
     out.say(f"llama-perplexity's protocol: context {context}, {total} chunks, positions "

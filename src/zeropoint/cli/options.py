@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zeropoint.cli.output import Output, in_bytes
+from zeropoint.cli.output import Output, ProgressStyle, in_bytes
 from zeropoint.cli.paths import InputRole
-from zeropoint.cli.progress import Progress, track_running
+from zeropoint.cli.progress import track_running
 from zeropoint.cli.views import measure as measure_page
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def open_sides(
     imatrix: Path | None,
     requantize: bool,
     threads: int | None,
-    progress: Progress,
+    progress: ProgressStyle,
 ) -> Sides:
     """Load reference and quant, or the reference and its quant made in memory."""
     from zeropoint.checkpoints import open_model
@@ -137,11 +137,11 @@ def drive(
     measurement: "MeasureRun",
     until: float | None,
     run: Path | None,
-    progress: Progress,
+    progress: ProgressStyle,
     quiet: bool,
 ) -> None:
     """Measure, and show how far it is; an interrupted run says where it goes on."""
-    how = Progress.none if quiet and progress is Progress.auto else progress
+    how = Output(quiet=quiet).progress(progress)
     total = len(measurement.text.chunks)
     try:
         steps = measurement.steps(until=until)
@@ -210,7 +210,7 @@ class Reference:
         out.say(f"Reference    {self.side.name}   {self.side.kind}")
 
     def against(
-        self, path: Path, run: Path | None, shown: tuple[Progress, bool]
+        self, path: Path, run: Path | None, shown: tuple[ProgressStyle, bool]
     ) -> tuple["ModelIdentity", "MeasureRun"]:
         """Measure the quant in a file."""
         from zeropoint.checkpoints import open_model
@@ -225,7 +225,7 @@ class Reference:
         return side, self._measure(quant, side, run, shown)
 
     def level(
-        self, copy: "Copy", run: Path | None, shown: tuple[Progress, bool]
+        self, copy: "Copy", run: Path | None, shown: tuple[ProgressStyle, bool]
     ) -> "tuple[MeasureResult, QuickSpeed | None]":
         """Measure the reference's own quant, made in memory; time it if it has kernels.
 
@@ -257,7 +257,7 @@ class Reference:
         quant: "LanguageModel",
         side: "ModelIdentity",
         run: Path | None,
-        shown: tuple[Progress, bool],
+        shown: tuple[ProgressStyle, bool],
     ) -> "MeasureRun":
         from zeropoint.metrics.divergence.run import MeasureRun
 

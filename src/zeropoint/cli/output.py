@@ -1,7 +1,7 @@
-"""Where the words go: data to stdout, everything else to stderr, and how they look.
+"""Prints the output of a command: data to stdout, everything else to stderr.
 
-With `--json` stdout carries exactly one object. No colour reaches a pipe or a file, none at all
-with NO_COLOR. Text that came out of a model file is stripped of control characters first.
+With `--json`, stdout carries exactly one object. Colour is used only on a terminal, and not at all
+with NO_COLOR. Control characters in text from a model file are escaped before they are printed.
 """
 
 import json
@@ -10,6 +10,7 @@ import math
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, ClassVar, TextIO
 
 import typer
@@ -20,40 +21,81 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 AsJson = Annotated[
-    bool, typer.Option("--json", help="Print one JSON object on stdout, for programs.")
+    bool, typer.Option("--json", help="Print the result as one JSON object on stdout.")
 ]
 Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Only the result and errors; no notes, no progress.")
+    bool,
+    typer.Option(
+        "--quiet",
+        "-q",
+        help="Print only the result, warnings and errors: no notes, and no progress unless"
+        " --progress asks for it.",
+    ),
+]
+
+
+class ProgressStyle(StrEnum):
+    """How progress is shown on stderr.
+
+    auto    a bar on a terminal, otherwise plain
+    plain   one line per tenth of the work
+    json    one JSON object per record and line
+    none    nothing
+    """
+
+    auto = "auto"
+    plain = "plain"
+    json = "json"
+    none = "none"
+
+
+AsProgress = Annotated[
+    ProgressStyle,
+    typer.Option(
+        "--progress",
+        help="How to show progress on stderr: auto is a bar on a terminal and plain elsewhere;"
+        " plain prints a line per 10 % of the work; json prints an object per record.",
+    ),
 ]
 
 
 class Output:
-    """Prints what a verb yields.
+    """Prints what a command reports, in the form that its options ask for.
 
-    `say` and `table` are for people and vanish with `--json`; `finish` is the JSON object and
-    vanishes without it, so that a verb states both and decides nothing.
+    `say` and `table` print text for people, and nothing with `--json`. `finish` prints the JSON
+    object, and nothing without `--json`. A command therefore calls both and needs no condition.
     """
 
     def __init__(self, *, as_json: bool = False, quiet: bool = False) -> None:
         self.as_json = as_json
         self.quiet = quiet
 
+    def progress(self, style: ProgressStyle) -> ProgressStyle:
+        """Return how to show progress: `--quiet` turns `auto` off, and nothing that was chosen.
+
+        >>> Output(quiet=True).progress(ProgressStyle.auto).value
+        'none'
+        >>> Output(quiet=True).progress(ProgressStyle.json).value
+        'json'
+        """
+        return ProgressStyle.none if self.quiet and style is ProgressStyle.auto else style
+
     def say(self, text: str = "", *, style: str = "") -> None:
-        """Print a line for people on stdout."""
+        """Print a line of text on stdout; nothing with `--json`."""
         if not self.as_json:
             console(sys.stdout).print(printable(text), style=style or None)
 
     def note(self, text: str) -> None:
-        """Print a remark or a next step on stderr; `-q` drops it."""
+        """Print a remark or a next step on stderr; nothing with `--quiet`."""
         if not self.quiet:
             console(sys.stderr).print(printable(text), style="dim")
 
     def warn(self, text: str) -> None:
-        """Print on stderr what a person must know even with `-q`."""
+        """Print a warning on stderr, with `--quiet` too."""
         console(sys.stderr).print("warning: " + printable(text), style="yellow")
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-        """Print rows under columns on stdout; a column whose name begins with ">" is set right."""
+        """Print a table on stdout; a column whose name begins with ">" is aligned to the right."""
         if self.as_json:
             return
         from rich.table import Table
@@ -77,7 +119,7 @@ class Output:
             print(line.rstrip())
 
     def finish(self, verb: str, result: Mapping[str, object]) -> None:
-        """Print the JSON object of this run; nothing without `--json`."""
+        """Print the JSON object of a command's result; nothing without `--json`."""
         if self.as_json:
             head = {"schema": f"zeropoint.{verb}/1", "zeropoint": __version__}
             warned = {"warnings": _Warnings.texts} if _Warnings.texts else {}
@@ -87,7 +129,9 @@ class Output:
 
 
 def json_pieces(result: Mapping[str, object]) -> Iterator[str]:
-    """Yield an object's JSON, indented by two; rows that come from an iterator are made one by one.
+    """Yield the text of an object's JSON, indented by two spaces.
+
+    A value that is an iterator becomes a list, whose items are encoded one at a time.
 
     >>> print("".join(json_pieces({"a": [1], "rows": iter([{"b": 2}])})).replace("\\n", ""))
     {  "a": [    1  ],  "rows": [    {      "b": 2    }  ]}
@@ -113,7 +157,7 @@ def json_pieces(result: Mapping[str, object]) -> Iterator[str]:
 
 
 def console(stream: TextIO) -> "Console":
-    """Return a rich console on `stream`: no markup, and no escape codes unless it is a terminal."""
+    """Return a rich console for `stream`, without markup; only a terminal gets escape codes."""
     from rich.console import Console
 
     colour = stream.isatty() and not os.environ.get("NO_COLOR")
@@ -125,15 +169,16 @@ def console(stream: TextIO) -> "Console":
         soft_wrap=not stream.isatty(),
         color_system="auto" if colour else None,
         force_terminal=None if stream.isatty() else False,
-        # In a pipe a line is as long as it is: nothing is cut for a screen that is not there.
+        # A pipe has no width, so nothing is cut or wrapped there.
         width=None if stream.isatty() else 10_000,
     )
 
 
 def printable(value: object) -> str:
-    """Return `value` as text whose control characters are written out, newlines apart.
+    """Return `value` as text in which control characters, except newlines, are escaped.
 
-    A tensor's name or a file's description could otherwise move the cursor or change the title.
+    A tensor's name or a file's description could otherwise move the cursor or change the title of
+    the terminal.
 
     >>> printable("attn" + chr(27) + "[2J")
     'attn\\\\x1b[2J'
@@ -145,7 +190,7 @@ def printable(value: object) -> str:
 
 
 def plain(value: object) -> object:
-    """Return `value` as JSON can say it: numpy scalars as numbers, no NaN or infinity."""
+    """Return `value` with types that JSON has: numpy values as numbers, NaN as null."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -160,14 +205,14 @@ def plain(value: object) -> object:
 
 
 def in_bytes(count: float) -> str:
-    """Return a number of bytes as a person reads it: GiB for memory and files."""
+    """Return a number of bytes with a binary unit, such as 1.5 GiB."""
     from zeropoint.plans import format_size
 
     return format_size(int(count))
 
 
 def in_count(count: float) -> str:
-    """Return a number of weights as a person reads it.
+    """Return a count with a decimal unit and three digits.
 
     >>> in_count(268098176), in_count(1543714304), in_count(640)
     ('268 M', '1.54 G', '640')
@@ -179,7 +224,7 @@ def in_count(count: float) -> str:
 
 
 def in_seconds(seconds: float) -> str:
-    """Return a duration as a person reads it.
+    """Return a duration in seconds, minutes or hours.
 
     >>> in_seconds(0.34), in_seconds(42.2), in_seconds(200), in_seconds(7500)
     ('0.3 s', '42 s', '3 min 20 s', '2 h 5 min')
@@ -195,9 +240,9 @@ def in_seconds(seconds: float) -> str:
 
 
 class _Warnings(logging.Handler):
-    """Prints once what the package logs, such as settings of a model that were ignored."""
+    """Prints each log message of the package once, such as a model setting that is ignored."""
 
-    texts: ClassVar[list[str]] = []  # of this run, for the JSON object
+    texts: ClassVar[list[str]] = []  # of this command, for the JSON object
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
@@ -209,7 +254,7 @@ class _Warnings(logging.Handler):
 def show_warnings() -> None:
     """Print the package's log messages of level WARNING and above on stderr.
 
-    With `--json` they are also the field `warnings`, a list of texts, of the object.
+    With `--json`, the object lists them under `warnings` as well.
     """
     _Warnings.texts.clear()
     logger = logging.getLogger("zeropoint")

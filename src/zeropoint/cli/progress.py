@@ -1,43 +1,19 @@
-"""Progress with time left, drawn from the records that a long verb yields.
-
-auto    a bar on a terminal, otherwise plain
-plain   one line per tenth of the work, on stderr
-json    one JSON object per record and line, on stderr, for programs
-none    nothing
-"""
+"""Shows the progress of a long command, and the time left, from the records that it yields."""
 
 import json
 import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from enum import StrEnum
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
-import typer
+from zeropoint.cli.output import ProgressStyle, console, in_seconds, plain
 
-from zeropoint.cli.output import console, in_seconds, plain
-
-
-class Progress(StrEnum):
-    """How progress is shown."""
-
-    auto = "auto"
-    plain = "plain"
-    json = "json"
-    none = "none"
+QUIET_SECONDS = 2.0  # plain progress prints nothing before
 
 
-AsProgress = Annotated[
-    Progress, typer.Option("--progress", help="How to show progress, always on stderr.")
-]
-
-
-PATIENCE = 2.0  # seconds before plain progress says a word
-
-
-class Step(Protocol):
-    """A record of a long verb that knows how far the work has come."""
+class CountedRecord(Protocol):
+    """A record of a long command that counts the work done."""
 
     @property
     def done(self) -> int:
@@ -45,33 +21,36 @@ class Step(Protocol):
         ...
 
 
-S = TypeVar("S", bound=Step)
+S = TypeVar("S", bound=CountedRecord)
 
 
 def track(
     records: Iterable[S],
     total: int,
     label: str,
-    how: Progress,
-    told: Callable[[S], str] | None = None,
+    style: ProgressStyle,
+    describe: Callable[[S], str] | None = None,
 ) -> Iterator[S]:
-    """Yield `records` and show how much of `total` they have done, and what `told` says of each."""
-    if how is Progress.auto:
+    """Yield `records`, and show on stderr how much of `total` is done.
+
+    `label` names the work. `describe` returns text to show with a record, such as a running figure.
+    """
+    if style is ProgressStyle.auto:
         screen = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-        how = Progress.auto if screen else Progress.plain
-    match how:
-        case Progress.none:
+        style = ProgressStyle.auto if screen else ProgressStyle.plain
+    match style:
+        case ProgressStyle.none:
             yield from records
-        case Progress.json:
+        case ProgressStyle.json:
             yield from track_as_json(records, total, label)
-        case Progress.plain:
-            yield from track_plainly(records, total, label, told)
+        case ProgressStyle.plain:
+            yield from track_plainly(records, total, label, describe)
         case _:
-            yield from track_as_bar(records, total, label, told)
+            yield from track_as_bar(records, total, label, describe)
 
 
-class Running(Step, Protocol):
-    """A record that carries the figure found so far."""
+class RunningEstimate(CountedRecord, Protocol):
+    """A record that carries the estimate of the KL divergence so far."""
 
     @property
     def kl(self) -> float: ...
@@ -81,16 +60,18 @@ class Running(Step, Protocol):
     def tokens(self) -> int: ...
 
 
-R = TypeVar("R", bound=Running)
+R = TypeVar("R", bound=RunningEstimate)
 
 
-def track_running(records: Iterable[R], total: int, label: str, how: Progress) -> Iterator[R]:
-    """Do what `track` does, with the running KL and its interval beside the bar."""
-    return track(records, total, label, how, told=running)
+def track_running(
+    records: Iterable[R], total: int, label: str, style: ProgressStyle
+) -> Iterator[R]:
+    """Do what `track` does, and show the running KL divergence and its 95 % interval."""
+    return track(records, total, label, style, describe=running)
 
 
 def running(record: Any) -> str:
-    """Say what is found so far.
+    """Return the running KL divergence (nats per token) and its interval as text.
 
     >>> from types import SimpleNamespace as Record
     >>> running(Record(kl=0.031, half_width=0.002, tokens=6912))
@@ -101,12 +82,12 @@ def running(record: Any) -> str:
 
 
 def seconds_left(started: float, done: int, total: int) -> float | None:
-    """Extrapolate: the time so far per unit, times the units left."""
+    """Return the seconds left at the average speed so far; None before the first unit is done."""
     return (time.monotonic() - started) / done * (total - done) if done else None
 
 
 def track_as_json(records: Iterable[S], total: int, label: str) -> Iterator[S]:
-    """Write one line of JSON per record."""
+    """Print one JSON object per record and line."""
     started = time.monotonic()
     for record in records:
         fields: dict[str, Any] = vars(record)  # a frozen dataclass without slots
@@ -118,25 +99,25 @@ def track_as_json(records: Iterable[S], total: int, label: str) -> Iterator[S]:
 
 
 def track_plainly(
-    records: Iterable[S], total: int, label: str, told: Callable[[S], str] | None
+    records: Iterable[S], total: int, label: str, describe: Callable[[S], str] | None
 ) -> Iterator[S]:
-    """Write one line per tenth of the work, if it takes more than a moment."""
+    """Print one line per tenth of the work, if the work takes longer than QUIET_SECONDS."""
     started, shown = time.monotonic(), 0
     for record in records:
         tenth = 10 * record.done // max(total, 1)
-        if tenth > shown and time.monotonic() - started >= PATIENCE:
+        if tenth > shown and time.monotonic() - started >= QUIET_SECONDS:
             shown = tenth
             left = seconds_left(started, record.done, total)
             rest = f", about {in_seconds(left)} left" if left and tenth < 10 else ""
-            found = f"   {told(record)}" if told else ""
-            print(f"{label}: {10 * tenth} %{rest}{found}", file=sys.stderr, flush=True)
+            detail = f"   {describe(record)}" if describe else ""
+            print(f"{label}: {10 * tenth} %{rest}{detail}", file=sys.stderr, flush=True)
         yield record
 
 
 def track_as_bar(
-    records: Iterable[S], total: int, label: str, told: Callable[[S], str] | None
+    records: Iterable[S], total: int, label: str, describe: Callable[[S], str] | None
 ) -> Iterator[S]:
-    """Draw one bar that vanishes when the work is done."""
+    """Draw one bar, which is removed when the work is done."""
     from rich import progress as bars
 
     bar = bars.Progress(
@@ -153,6 +134,6 @@ def track_as_bar(
         for record in records:
             left = seconds_left(started, record.done, total)
             rest = f"about {in_seconds(left)} left" if left else ""
-            found = f"{told(record)}   " if told else ""
-            bar.update(task, completed=record.done, left=found + rest)
+            detail = f"{describe(record)}   " if describe else ""
+            bar.update(task, completed=record.done, left=detail + rest)
             yield record

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from zeropoint.cli.output import Output, in_bytes, in_count, in_seconds
-from zeropoint.cli.progress import Progress, track
+from zeropoint.cli.output import Output, ProgressStyle, in_bytes, in_count, in_seconds
+from zeropoint.cli.progress import track
 
 if TYPE_CHECKING:
     from zeropoint.calibration import Calibration
@@ -169,7 +169,7 @@ def write(
     output: Path,
     *,
     threads: int | None = None,
-    progress: Progress = Progress.auto,
+    progress: ProgressStyle = ProgressStyle.auto,
     run: Path | None = None,
     then: Callable[[], dict[str, object]] | None = None,
 ) -> None:
@@ -251,7 +251,7 @@ def write_folder(
     to: str,
     *,
     threads: int | None = None,
-    progress: Progress = Progress.auto,
+    progress: ProgressStyle = ProgressStyle.auto,
     overwrite: bool = False,
 ) -> None:
     """Write a Hugging Face folder, and say what came of it."""

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zeropoint.cli.commands.run import Arithmetic
-from zeropoint.cli.output import AsJson, Output, Quiet, in_bytes
+from zeropoint.cli.output import AsJson, AsProgress, Output, ProgressStyle, Quiet, in_bytes
 from zeropoint.cli.paths import InputRole, OutputRole
-from zeropoint.cli.progress import AsProgress, Progress, track
+from zeropoint.cli.progress import track
 
 if TYPE_CHECKING:
     from zeropoint.results.bench import BenchResult, MachinePeaks, ModelSpeed, Spread
@@ -47,7 +47,7 @@ def bench(
         typer.Option(metavar="DIR", help="Keep the result in a run folder."),
         OutputRole("folder"),
     ] = None,
-    progress: AsProgress = Progress.auto,
+    progress: AsProgress = ProgressStyle.auto,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -80,7 +80,7 @@ def bench(
 
         inputs = {"models": [asdict(contestant) for contestant in job.contestants]}
         folder = RunFolder.start(run, "bench", inputs, asdict(workload))
-    how = Progress.none if quiet else progress
+    how = out.progress(progress)
     for _ in track(job.run(), job.total, "Timing", how):
         pass
     found = replace(job.results(), work=evidence.work_of(str(model), prompt, generate))

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zeropoint.cli import options as measuring
-from zeropoint.cli.output import AsJson, Output, Quiet, in_bytes
+from zeropoint.cli.output import AsJson, AsProgress, Output, ProgressStyle, Quiet, in_bytes
 from zeropoint.cli.paths import InputRole, OutputRole, Overwrite
-from zeropoint.cli.progress import AsProgress, Progress, track
+from zeropoint.cli.progress import track
 
 if TYPE_CHECKING:
     from zeropoint.calibration import Calibration, Coverage
@@ -42,7 +42,7 @@ def calibrate(
     ] = None,
     overwrite: Overwrite = False,
     threads: measuring.Threads = None,
-    progress: AsProgress = Progress.auto,
+    progress: AsProgress = ProgressStyle.auto,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -74,7 +74,7 @@ def calibrate(
     if second_moments:
         moments = open_moments(out, second_moments, model, loaded, (corpus.hash, len(cut), ctx))
     collector = Collector(loaded, cut, moments=moments)
-    how = Progress.none if quiet and progress is Progress.auto else progress
+    how = out.progress(progress)
     datasets = datasets_of(files, corpus.domains)
     write = partial(write_imatrix, output, sources=[*source.files, *files], overwrite=overwrite)
     try:

@@ -7,9 +7,8 @@ import typer
 
 from zeropoint.cli import options as measuring
 from zeropoint.cli.commands.tasks import AllowCode
-from zeropoint.cli.output import AsJson, Output, Quiet, in_bytes
+from zeropoint.cli.output import AsJson, AsProgress, Output, ProgressStyle, Quiet, in_bytes
 from zeropoint.cli.paths import InputRole, OutputRole
-from zeropoint.cli.progress import AsProgress, Progress
 from zeropoint.cli.reporting import Report, keeping, run_folder, write_report
 from zeropoint.cli.views.measure import interval, number
 
@@ -66,7 +65,7 @@ def compare(
         int, typer.Option(min=0, help="Chunks for the noise floor; 0: no floor.")
     ] = 4,
     threads: measuring.Threads = None,
-    progress: AsProgress = Progress.auto,
+    progress: AsProgress = ProgressStyle.auto,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -89,7 +88,7 @@ def compare(
     if ref is None:
         from zeropoint.cli.across import Across, compare_across
 
-        how = Progress.none if quiet and progress is Progress.auto else progress
+        how = out.progress(progress)
         asked = Across(text or [], chunks, tasks, allow_code, (chains, steps, level), memory_ctx,
                        tokens, chat)  # fmt: skip
         with run_folder(run, report) as kept, keeping(run):

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zeropoint.cli.output import AsJson, Output, Quiet, in_bytes
+from zeropoint.cli.output import AsJson, AsProgress, Output, ProgressStyle, Quiet, in_bytes
 from zeropoint.cli.paths import InputRole, OutputKind, OutputRole, Overwrite
-from zeropoint.cli.progress import AsProgress, Progress, track
+from zeropoint.cli.progress import track
 from zeropoint.cli.quantizing import choose, show_cautions, write
 from zeropoint.cli.views.inspect import headline
 
@@ -103,7 +103,7 @@ def demo(
     threads: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Default: all processors.")
     ] = None,
-    progress: AsProgress = Progress.auto,
+    progress: AsProgress = ProgressStyle.auto,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -145,7 +145,7 @@ def demo(
     goodbye(out, output)
 
 
-def fetch(out: Output, progress: Progress) -> Path:
+def fetch(out: Output, progress: ProgressStyle) -> Path:
     """Download the demo model, or find it in the cache."""
     from zeropoint.checkpoints.hub.demo_model import SIZE, TERMS, fetch_demo_model
 
@@ -179,7 +179,7 @@ def measure_loss(
     runs: Path,
     chunks: int,
     threads: int | None,
-    progress: Progress,
+    progress: ProgressStyle,
 ) -> dict[str, object]:
     """Measure what the smaller file lost, on the built-in text; return it for `--json`."""
     from zeropoint.cli import options as measuring

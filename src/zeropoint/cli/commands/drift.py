@@ -10,9 +10,9 @@ import typer
 
 from zeropoint.cli import options as measuring
 from zeropoint.cli.commands.run import Arithmetic
-from zeropoint.cli.output import AsJson, Output, Quiet, in_bytes
+from zeropoint.cli.output import AsJson, AsProgress, Output, ProgressStyle, Quiet, in_bytes
 from zeropoint.cli.paths import InputRole, OutputRole
-from zeropoint.cli.progress import AsProgress, Progress, Step, track
+from zeropoint.cli.progress import CountedRecord, track
 from zeropoint.cli.reporting import Report, keeping, run_folder, write_report
 from zeropoint.cli.views import drift as drift_page
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from zeropoint.results.drift import DriftResult, FreeRun, PromptTooLong, TextsCompared
     from zeropoint.results.run_store import RunFolder
 
-S = TypeVar("S", bound=Step)
+S = TypeVar("S", bound=CountedRecord)
 
 
 class Ways(StrEnum):
@@ -98,7 +98,7 @@ def drift(
         bool, typer.Option("--requantize", help="Let --as take a model that is quantized already.")
     ] = False,
     threads: measuring.Threads = None,
-    progress: AsProgress = Progress.auto,
+    progress: AsProgress = ProgressStyle.auto,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -132,7 +132,7 @@ def drift(
     settings = Settings(tokens, ways, temperature, seed, together)
     job = Job(
         out, asked, settings, chat, mode.value, threads, run,
-        Progress.none if quiet and progress is Progress.auto else progress,
+        out.progress(progress),
     )  # fmt: skip
     reference = job.open(ref or quants[0])
     job.prompts, job.left_out = job.fitting(reference, asked)
@@ -177,7 +177,7 @@ class Job:
     mode: str
     threads: int | None
     run: Path | None
-    progress: Progress
+    progress: ProgressStyle
     chains: tuple[int, int, int | None] = (0, 8, None)  # of each kind, steps, level
     levels: dict[str, int] = field(default_factory=dict)
     left_out: "list[PromptTooLong]" = field(default_factory=list)

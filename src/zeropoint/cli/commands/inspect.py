@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zeropoint.cli.output import AsJson, Output, Quiet
+from zeropoint.cli.output import AsJson, AsProgress, Output, ProgressStyle, Quiet
 from zeropoint.cli.paths import InputRole
-from zeropoint.cli.progress import AsProgress, Progress, track
+from zeropoint.cli.progress import track
 from zeropoint.cli.views.inspect import as_result, show_model, show_tensors
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def inspect(
         bool | None,
         typer.Option(help="Look for outliers in the weights. Default: up to 2 G weights."),
     ] = None,
-    progress: AsProgress = Progress.auto,
+    progress: AsProgress = ProgressStyle.auto,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -51,7 +51,7 @@ def inspect(
     with open_as_far_as_known(model, out) as source:
         elements = sum(info.elements for info in source.tensors.values())
         wanted = worth_a_scan(elements) if outliers is None else outliers
-        seen = scan(source, elements, Progress.none if quiet else progress) if wanted else {}
+        seen = scan(source, out.progress(progress)) if wanted else {}
         show_model(out, source, seen)
         if tensors:
             show_tensors(out, source, tensors, seen)
@@ -83,9 +83,11 @@ def worth_a_scan(elements: int) -> bool:
     return elements <= (SCANNED_SLOWLY if variant() == "numpy" else SCANNED)
 
 
-def scan(source: "Checkpoint", elements: int, how: Progress) -> dict[str, "TensorScanned"]:
-    """Look at all weights; return what was found, by tensor."""
+def scan(source: "Checkpoint", style: ProgressStyle) -> dict[str, "TensorScanned"]:
+    """Scan all matrices for outliers, and return the results by tensor name."""
     from zeropoint.quantizers import scan_outliers
+    from zeropoint.quantizers.outliers import matrices
 
-    found = track(scan_outliers(source), elements, "Looking for outliers", how)
-    return {seen.name: seen for seen in found}
+    elements = sum(info.elements for info in matrices(source))
+    scans = track(scan_outliers(source), elements, "Looking for outliers", style)
+    return {scan.name: scan for scan in scans}

@@ -8,9 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zeropoint.cli import options as measuring
-from zeropoint.cli.output import AsJson, Output, Quiet, in_bytes, in_seconds
+from zeropoint.cli.output import (
+    AsJson,
+    AsProgress,
+    Output,
+    ProgressStyle,
+    Quiet,
+    in_bytes,
+    in_seconds,
+)
 from zeropoint.cli.paths import InputRole, OutputRole
-from zeropoint.cli.progress import PATIENCE, AsProgress, Progress, seconds_left
+from zeropoint.cli.progress import QUIET_SECONDS, seconds_left
 from zeropoint.cli.reporting import Report, run_folder, write_report
 from zeropoint.cli.views.measure import interval, number
 
@@ -56,7 +64,7 @@ def ladder(
         bool, typer.Option("--requantize", help="Accept a model that is quantized already.")
     ] = False,
     threads: measuring.Threads = None,
-    progress: AsProgress = Progress.auto,
+    progress: AsProgress = ProgressStyle.auto,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -88,7 +96,7 @@ def climb(
     reference: measuring.Reference,
     rungs: "Sequence[Level]",
     run: Path | None,
-    shown: tuple[Progress, bool],
+    shown: tuple[ProgressStyle, bool],
     *,
     requantize: bool,
 ) -> "LadderResult":
@@ -147,7 +155,7 @@ class Clock:
     def left(self, done: int) -> str:
         """Return the time left after `done` levels, or nothing where it is not known yet."""
         seconds = seconds_left(self._started, done, self._levels)
-        return f"   about {in_seconds(seconds)} left" if seconds and seconds > PATIENCE else ""
+        return f"   about {in_seconds(seconds)} left" if seconds and seconds > QUIET_SECONDS else ""
 
 
 def show(out: Output, found: "LadderResult") -> None:

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zeropoint.cli import options as measuring
-from zeropoint.cli.output import AsJson, Output, Quiet
+from zeropoint.cli.output import AsJson, AsProgress, Output, ProgressStyle, Quiet
 from zeropoint.cli.paths import InputRole, OutputRole
-from zeropoint.cli.progress import AsProgress, Progress
 from zeropoint.cli.reporting import Report, run_folder, write_report
 
 if TYPE_CHECKING:
@@ -95,7 +94,7 @@ def measure(
         ),
     ] = False,
     threads: measuring.Threads = None,
-    progress: AsProgress = Progress.auto,
+    progress: AsProgress = ProgressStyle.auto,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:

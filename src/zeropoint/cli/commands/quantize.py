@@ -5,9 +5,8 @@ from typing import Annotated
 
 import typer
 
-from zeropoint.cli.output import AsJson, Output, Quiet
+from zeropoint.cli.output import AsJson, AsProgress, Output, ProgressStyle, Quiet
 from zeropoint.cli.paths import InputRole, OutputRole, Overwrite
-from zeropoint.cli.progress import AsProgress, Progress
 from zeropoint.cli.quantizing import (
     choose,
     dry_run_of,
@@ -85,7 +84,7 @@ def quantize(
         OutputRole("folder", unless="dry_run"),
     ] = None,
     overwrite: Overwrite = False,
-    progress: AsProgress = Progress.auto,
+    progress: AsProgress = ProgressStyle.auto,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -114,7 +113,7 @@ def quantize(
         raise typer.BadParameter("say what to make, such as Q4_K_M or Q8_0", param_hint="--to")
     if output is None and not dry_run:
         raise typer.BadParameter("say which file to write, or add --dry-run", param_hint="OUTPUT")
-    how = Progress.none if quiet and progress is Progress.auto else progress
+    how = out.progress(progress)
     with open_model(model, "quantize") as source:
         if output is not None and not output.suffix and not dry_run:
             unused = {

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zeropoint.cli.output import AsJson, Output, Quiet
+from zeropoint.cli.output import AsJson, AsProgress, Output, ProgressStyle, Quiet
 from zeropoint.cli.paths import InputRole, OutputRole
-from zeropoint.cli.progress import AsProgress, Progress, track
+from zeropoint.cli.progress import track
 from zeropoint.cli.reporting import write_page
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def report(
     threads: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Default: all processors.")
     ] = None,
-    progress: AsProgress = Progress.auto,
+    progress: AsProgress = ProgressStyle.auto,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -80,7 +80,7 @@ def walk_page(
     models: Sequence[str],
     runs: "Sequence[Run]",
     threads: int | None,
-    progress: Progress,
+    progress: ProgressStyle,
 ) -> str:
     """Return the walk on these models: the reference, and its quant."""
     from zeropoint.checkpoints import open_model
@@ -98,7 +98,7 @@ def walk_page(
     except UnsupportedModel as error:  # its weights can be looked at all the same
         out.warn(f"{error}; only its weights are shown")
         loaded = []
-    quiet = Progress.none if out.quiet and progress is Progress.auto else progress
+    quiet = out.progress(progress)
     page = walk.Walk(checkpoints[0], runs, *loaded[:2])
     for _ in track(page.steps(), page.total, "reading", quiet):
         pass

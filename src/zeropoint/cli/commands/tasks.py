@@ -10,9 +10,9 @@ import typer
 
 from zeropoint.cli import options as measuring
 from zeropoint.cli.commands.run import Arithmetic
-from zeropoint.cli.output import AsJson, Output, Quiet, in_bytes
+from zeropoint.cli.output import AsJson, AsProgress, Output, ProgressStyle, Quiet, in_bytes
 from zeropoint.cli.paths import InputRole, OutputRole
-from zeropoint.cli.progress import AsProgress, Progress, track
+from zeropoint.cli.progress import track
 from zeropoint.cli.reporting import Report, run_folder, write_report
 from zeropoint.cli.views.drift import spread
 
@@ -76,7 +76,7 @@ def tasks(
     ] = None,
     report: Report = None,
     threads: measuring.Threads = None,
-    progress: AsProgress = Progress.auto,
+    progress: AsProgress = ProgressStyle.auto,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -97,7 +97,7 @@ def tasks(
     zeropoint tasks small.gguf --lm-eval my_task --include tasks/
     """
     out = Output(as_json=as_json, quiet=quiet)
-    how = Progress.none if quiet and progress is Progress.auto else progress
+    how = out.progress(progress)
     if bool(file) == bool(harness):
         raise typer.BadParameter("give either --tasks FILE or --lm-eval NAME")
     if harness and report:
@@ -154,7 +154,7 @@ def take(
     takers: "Sequence[Taker]",
     asked: Asked,
     kept: tuple[dict[str, Any], Path | None, Path | None],
-    how: Progress,
+    how: ProgressStyle,
 ) -> None:
     """Let all models answer, sum up and print; `kept`: the settings, the run wanted, the folder."""
     from zeropoint.metrics.tasks.run import start_run, task_figures
@@ -208,7 +208,7 @@ def answer(
     taker: "Taker",
     asked: "Sequence[Task]",
     kept: tuple[Any, int, Path | None],
-    how: Progress,
+    how: ProgressStyle,
 ) -> None:
     """Let one model answer; an interrupted run says where it goes on."""
     from zeropoint.metrics.tasks.run import take_tasks
