@@ -6,6 +6,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from zeropoint.checkpoints import Checkpoint
 from zeropoint.formats import F32, QuantizedTensor
 from zeropoint.models.architecture import Architecture
 from zeropoint.models.cache import Cache
@@ -24,6 +25,10 @@ class LanguageModel(Protocol):
     architecture: Architecture
     mode: Mode
     threads: int
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The checkpoint that the model was loaded from."""
 
     @property
     def tokenizer(self) -> Tokenizer:

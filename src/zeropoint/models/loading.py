@@ -58,7 +58,7 @@ class Model:
     def __init__(self, checkpoint: Checkpoint, *, mode: Mode, threads: int) -> None:
         self.architecture = read_architecture(checkpoint)
         self.threads = threads
-        self._checkpoint = checkpoint
+        self.checkpoint = checkpoint
         self._weights = Weights(checkpoint, mode=mode, threads=threads)
         self._how: tuple[Engine, str] = ("compiled", "cpu")
         self._engine: Compiled | Reference | None = None
@@ -92,7 +92,7 @@ class Model:
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        return read_tokenizer(self._checkpoint)
+        return read_tokenizer(self.checkpoint)
 
     @property
     def context_length(self) -> int:

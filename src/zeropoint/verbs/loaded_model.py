@@ -1,0 +1,37 @@
+"""Opens the models of a verb: a path, a hub id, or an object that is open already."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from zeropoint.checkpoints import Checkpoint, open_model
+from zeropoint.metrics.divergence.compatibility import describe
+from zeropoint.models import LanguageModel, Mode, load_model
+from zeropoint.results.model_identity import ModelIdentity
+
+#: A file, a folder, an org/name of the hub, an open checkpoint, or a model that is loaded already.
+ModelInput: TypeAlias = str | Path | Checkpoint | LanguageModel
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A language model, the checkpoint that it came from, and how results name it."""
+
+    checkpoint: Checkpoint
+    model: LanguageModel
+    identity: ModelIdentity
+
+    @classmethod
+    def open(
+        cls, model: ModelInput, *, mode: Mode = "exact", threads: int | None = None
+    ) -> "LoadedModel":
+        """Open and load a model. A model that is loaded already is only switched to `mode`.
+
+        Raises CheckpointError or UnsupportedModel for a model that cannot be run.
+        """
+        if isinstance(model, str | Path):
+            model = open_model(model)
+        if isinstance(model, Checkpoint):
+            model = load_model(model, mode=mode, threads=threads)
+        model.mode = mode
+        return cls(model.checkpoint, model, describe(model.checkpoint))
