@@ -1,123 +1,246 @@
-"""The words of quantization, each in a few sentences: what `zeropoint explain WORD` prints."""
+"""The glossary: every term that a reader of zeropoint meets, each explained in a few sentences.
 
-TERMS = {
-    "scale": (
-        "The factor from codes to weights: w = scale · q. It is shared by a group of weights and "
-        "stored beside their codes. A symmetric rule sets it so that the largest |weight| gets "
-        "the largest code; a search tries others, because a smaller scale serves the many small "
-        "weights better than the one large."
-    ),
-    "zero point": (
-        "The code that means exactly 0.0: w = scale · (q − zero_point). Asymmetric integers have "
-        "one, so that their codes can be stretched from the smallest to the largest weight and 0 "
-        "is still stored without error. It is an integer, one of the codes. Formats that store a "
-        "minimum instead, like Q4_1 and Q4_K, have w = scale · q + minimum, and often no code for "
-        "0."
-    ),
-    "minimum": (
-        "The weight that code 0 stands for: w = scale · q + minimum. It does the work of a zero "
-        "point in weight units. Q4_1, Q2_K, Q4_K and Q5_K store one per group; in the K formats "
-        "it is a small integer times a float16 of the block."
-    ),
-    "symmetric": (
-        "Codes reach equally far to both sides of 0, and no zero point is stored. With 4 bits "
-        "they are −7 … 7: one of 16 codes, −8, goes unused. Asymmetric uses all 16 and the whole "
-        "span between smallest and largest weight, at the price of a zero point or minimum per "
-        "group."
-    ),
-    "codes": (
-        "The small integers that are stored for the weights, packed without gaps: two of 4 bits "
-        "share a byte. A code alone means nothing; scale and zero point (or a table) turn it back "
-        "into a weight."
-    ),
-    "block": (
-        "The smallest part of a row that decodes alone, with everything that it needs: Q4_K's "
-        "block is 256 weights in 144 bytes. Rows must be whole blocks; where a row is no "
-        "multiple, another format with a smaller block stands in. The smaller the groups in it, "
-        "the fewer weights an outlier can spoil, and the more bytes go into scales."
-    ),
-    "group": (
-        "The weights that share one scale. A block holds one group or several: Q4_K has 8 groups "
-        "of 32 in a block of 256."
-    ),
-    "bits per weight": (
-        "8 · bytes / weights with everything included: codes, scales, minimums, and for a file "
-        'its metadata and the tensors that stay unquantized. "4-bit" formats have 4.25 to 5.'
-    ),
-    "outlier": (
-        "A weight far larger than those around it. It sets the scale of its group, and the others "
-        "get few codes or none but 0. Small groups contain the damage; a search over scales may "
-        "clip it; a few tensors get more bits."
-    ),
-    "rounding": (
-        "Each weight goes to the nearest value that can be stored, and a tie to the even code. "
-        "Inside the range the error is then at most half a step."
-    ),
-    "importance": (
-        "What a squared error in a column of a matrix costs: the mean of that input squared, on a "
-        "calibration text. An encoder that is given it minimizes Σ importance · (w − ŵ)² instead "
-        "of Σ (w − ŵ)². llama.cpp calls the file an imatrix. `zeropoint calibrate` makes one, and "
-        "`quantize --imatrix` uses it."
-    ),
-    "perplexity": (
-        "exp of the mean negative log-probability that a model gives to the next token of a text: "
-        "8 means about as unsure as between 8 equal choices. It sees one probability per position "
-        "and is blind to changes that cancel; to compare a quant with its reference, KL "
-        "divergence says more."
-    ),
-    "kl divergence": (
-        "KL(reference ‖ quant): how far the quant's distribution of the next token is from the "
-        "reference's, per token, in nats. 0 means the same distribution; it is never negative, "
-        "and errors cannot cancel. The mean is the loss of the whole text; the 99.9th percentile "
-        "shows the rare tokens where the quant goes wrong."
-    ),
-    "top-1": (
-        "At how many positions reference and quant would choose the same next token. A position "
-        "where they differ is a flip."
-    ),
-    "flip": (
-        "A position, or an answer of a task, that was right or chosen by the reference and is not "
-        "by the quant. Flips in both directions can leave a score unchanged, so they are counted."
-    ),
-    "drift": (
-        "How two models part when each goes on from its own output. Metrics of single tokens "
-        "reset at every token and miss it; `zeropoint drift` counts the tokens until the first "
-        "difference."
-    ),
-    "reference": (
-        "The model that a quant was made from, and is compared with. If it is itself a quant, "
-        "losses are relative to it."
-    ),
-    "quant": ("A model whose weights are stored with fewer bits than those of its reference."),
-    "recipe": (
-        "Text that says which tensor gets which format: a pattern and a format a line, and the "
-        "first that matches counts. A preset is such a rule set with a name, like Q4_K_M."
-    ),
-    "preset": (
-        "A name that stands for a format and its exceptions: Q4_K_M is Q4_K with Q6_K where it "
-        "matters most. `zeropoint explain Q4_K_M` lists them."
-    ),
-    "budget": ("The size that a searched recipe may reach, in bytes or in bits per weight."),
-    "heal": (
-        "Win back loss without a byte more: train scales and codes so that the quant's "
-        "distributions come closer to the reference's."
-    ),
-    "multiply": (
-        "Few machines multiply 4-bit weights as such. llama.cpp on processors and most graphics "
-        "cards rounds the activations to 8 bits, unpacks the codes to 8-bit integers and "
-        "multiplies those; the scales are applied in float32. The gain is in reading fewer bytes, "
-        "which is what bounds generation. `zeropoint explain multiply --device rtx3090 --format "
-        "Q4_K` shows it for a device."
-    ),
-    "microscaling": (
-        "Small blocks with a scale of one byte. MX formats: 32 weights and a power of two (E8M0). "
-        "NVFP4: 16 weights, a scale in FP8 E4M3 and one float32 for the tensor."
-    ),
-    "negative zero": (
-        "FP4 has 16 codes for 15 values, because +0 and −0 are the same weight. Formats named "
-        "FP4_E2M1_M0_… let −0 stand for another value, such as 2.5, ±5 or what fits best."
-    ),
+`zeropoint explain WORD` prints an entry, and `docs/glossary_page.py` writes all of them to
+docs/glossary.md. Terms are defined here and nowhere else.
+"""
+
+SECTIONS: dict[str, dict[str, str]] = {
+    "Numbers and blocks": {
+        "scale": (
+            "The factor from codes to weights: w = scale · q. It is shared by a group of weights "
+            "and stored beside their codes. A symmetric rule sets it so that the largest |weight| "
+            "gets the largest code. A search also tries other scales, because a smaller scale "
+            "serves the many small weights better than the one large weight."
+        ),
+        "zero point": (
+            "The code that means exactly 0.0: w = scale · (q − zero_point). Asymmetric integers "
+            "have one, so that their codes cover the range from the smallest to the largest weight "
+            "and 0 is still stored without error. It is an integer, one of the codes. Formats that "
+            "store a minimum instead, like Q4_1 and Q4_K, have w = scale · q + minimum, and often "
+            "no code for 0."
+        ),
+        "minimum": (
+            "The weight that code 0 stands for: w = scale · q + minimum. It does the work of a "
+            "zero point, in units of weight. Q4_1, Q2_K, Q4_K and Q5_K store one per group. In the "
+            "K formats it is a small integer times a float16 of the super-block."
+        ),
+        "symmetric": (
+            "Codes reach equally far to both sides of 0, and no zero point is stored. With 4 bits "
+            "they are −7 … 7, so one of 16 codes, −8, goes unused. An asymmetric format uses all "
+            "16 codes and the whole range between the smallest and the largest weight, and stores "
+            "a zero point or a minimum per group for that."
+        ),
+        "codes": (
+            "The small integers that are stored for the weights, packed without gaps: two codes of "
+            "4 bits share a byte. A code alone means nothing; its scale and zero point (or a "
+            "table) turn it back into a weight."
+        ),
+        "block": (
+            "The smallest part of a row that can be decoded alone. Q4_K's block is 256 weights in "
+            "144 bytes. A row must consist of whole blocks. If the length of a row is not a "
+            "multiple of the block, another format with a smaller block is used for that tensor."
+        ),
+        "group": (
+            "The weights that share one scale. A block holds one group or several: Q4_K has 8 "
+            "groups of 32 weights in a block of 256. Smaller groups limit the damage of an outlier "
+            "to fewer weights, and spend more bytes on scales."
+        ),
+        "super-block": (
+            "A block of 256 weights whose groups have small integer scales that are multiplied by "
+            "one float16 for the whole block. The K formats (Q2_K to Q6_K) and IQ4_XS are built "
+            "this way."
+        ),
+        "bits per weight": (
+            "8 · bytes / weights with everything included: codes, scales, minimums, and for a file "
+            "also its metadata and the tensors that stay unquantized. Formats that are called "
+            "4-bit have 4.25 to 5 bits per weight."
+        ),
+        "outlier": (
+            "A weight far larger than those around it. It sets the scale of its group, so the "
+            "other weights are left with few codes, or only with 0. Small groups contain the "
+            "damage, a search over scales may clip the outlier, and a recipe can give more bits to "
+            "the tensors that have many."
+        ),
+        "rounding": (
+            "Each weight goes to the nearest value that can be stored; a tie goes to the even "
+            "code. Inside the range of the codes, the error is at most half a step."
+        ),
+        "microscaling": (
+            "Small blocks whose scale is one byte. An MX block has 32 weights and a power of two "
+            "(E8M0). NVFP4 has 16 weights, a scale in FP8 E4M3, and one float32 for the tensor."
+        ),
+        "negative zero": (
+            "FP4 (E2M1) has 16 codes for 15 values, because +0 and −0 are the same weight. Formats "
+            "whose name has M0 let −0 stand for another value, such as 2.5 times the scale."
+        ),
+        "M0_PM5": (
+            "An FP4 format in which −0 means +5 or −5 times the scale. The sign bit of the scale, "
+            "which is otherwise unused, says which of the two. It costs no additional bits."
+        ),
+    },
+    "Files and formats": {
+        "reference": (
+            "The model that a quant is compared with, usually the 16-bit file that it was made "
+            "from. If the reference is itself quantized, losses are relative to it."
+        ),
+        "quant": (
+            "A quantized model: its weights are stored with fewer bits than those of its reference."
+        ),
+        "format": (
+            "The meaning of a block of bytes: how codes, scales and minimums are packed and which "
+            "weights they stand for. `zeropoint explain Q4_K` describes one."
+        ),
+        "plain format": (
+            "A textbook format without a file layout, such as INT4_SYM_G128 or NF4_G64. Its name "
+            "states the type of number, the rule and the weights that share a scale. Plain formats "
+            "are evaluated in memory (`measure MODEL --as INT4_SYM_G128`) and cannot be written."
+        ),
+        "preset": (
+            "A name that stands for a format and its exceptions: Q4_K_M is Q4_K, with Q6_K for the "
+            "tensors that matter most. The presets are llama.cpp's. `zeropoint explain Q4_K_M` "
+            "lists the rules."
+        ),
+        "recipe": (
+            "A text file that says which tensor gets which format: one pattern and one format a "
+            "line. The first line that matches a tensor's name decides."
+        ),
+        "budget": "The size that a searched recipe may reach, in bytes or in bits per weight.",
+        "importance": (
+            "The weight of a squared error in a column of a matrix: the mean of that input "
+            "squared, on a calibration text. An encoder that is given importance minimizes "
+            "Σ importance · (w − ŵ)² instead of Σ (w − ŵ)². llama.cpp calls such a file an "
+            "imatrix. `zeropoint calibrate` makes one, and `quantize --imatrix` uses it."
+        ),
+        "calibration": (
+            "Running a model over a text to collect statistics of each matrix's inputs. The result "
+            "is the importance and, on request, the second moments Σ x xᵀ."
+        ),
+        "weighted error": (
+            "Σ importance · (w − ŵ)², the error that an encoder minimizes for each block. It does "
+            "not decide how good a file is; the KL divergence of the whole model does."
+        ),
+        "off-grid reference": (
+            "A 16-bit model whose weights do not lie on the values of any format. A reference that "
+            "was decoded from a quantized file lies on that file's grid, so quantizing it to the "
+            "same format would lose almost nothing and the comparison would be unfair."
+        ),
+        "heal": (
+            "Reduce the loss of a quant without adding a byte, by training scales and codes so "
+            "that its distributions come closer to the reference's."
+        ),
+    },
+    "Measuring": {
+        "perplexity": (
+            "exp of the mean negative log-probability that a model gives to the next token of a "
+            "text. A perplexity of 8 means about as uncertain as a choice between 8 equally likely "
+            "tokens. It depends on one probability per position, so changes can cancel. To "
+            "compare a quant with its reference, KL divergence is more sensitive."
+        ),
+        "kl divergence": (
+            "KL(reference ‖ quant): the distance of the quant's next-token distribution from the "
+            "reference's, per token, in nats. 0 means that the distributions are equal. It is "
+            "never negative, so errors cannot cancel. The mean is the loss on the whole text; the "
+            "99.9th percentile shows the rare tokens at which the quant fails."
+        ),
+        "top-1": (
+            "The share of positions at which reference and quant give the highest probability to "
+            "the same next token."
+        ),
+        "flip": (
+            "A position or a task that one model answers correctly and the other does not. Lost "
+            "and won flips are counted separately, because together they can leave a score "
+            "unchanged."
+        ),
+        "confidence interval": (
+            "The range that contains the true figure in 95 % of repetitions with other text of the "
+            "same kind. Chunks of text are resampled, not tokens, because the tokens of a chunk "
+            "are not independent."
+        ),
+        "noise floor": (
+            "The KL divergence between the reference and itself with matrix inputs rounded to "
+            "bfloat16, as a GPU would run it. A loss below the noise floor is no evidence that the "
+            "quant is worse."
+        ),
+        "verdict": (
+            "One of INDISTINGUISHABLE, SMALL (measurable), NOTICEABLE, BROKEN and UNDECIDED. It is "
+            "derived from confidence intervals by fixed rules, so it is given only if the interval "
+            "supports it. UNDECIDED means that the text is too short to tell."
+        ),
+        "gate": (
+            'A condition such as "kl.mean<0.05" that makes `measure` exit with status 1 unless the '
+            "whole confidence interval satisfies it. Gates are meant for scripts."
+        ),
+        "ladder": (
+            "One model at a series of levels from 16 to 2 bits, all measured on the same text "
+            "against the same reference."
+        ),
+        "reference cache": (
+            "A folder with the reference's final hidden states for a text. Every further quant "
+            "that is measured with it skips the layers of the reference."
+        ),
+        "nats per byte": (
+            "The negative log-probability of a text divided by its length in bytes. It can be "
+            "compared between models that have different tokenizers."
+        ),
+        "run folder": (
+            "The folder in which a verb keeps its settings, its per-chunk data and its result. An "
+            "interrupted command continues from its run folder, and `report` makes a page of it."
+        ),
+    },
+    "Many steps": {
+        "drift": (
+            "The divergence of two models that each continue from their own output. Metrics of "
+            "single tokens start again from the same context at every token and do not see it. "
+            "`zeropoint drift` measures it."
+        ),
+        "divergence step": (
+            "The position of the first token at which two generated texts differ. Survival is the "
+            "share of texts that are still identical after a number of tokens."
+        ),
+        "compounding": (
+            "Errors compound if a quant's own text leads it into contexts in which it is less "
+            "accurate. The compounding factor divides the KL divergence along the quant's own text "
+            "by the KL divergence along the reference's text. A factor of 1 means that errors only "
+            "add up."
+        ),
+        "chain": (
+            "A task of several dependent steps, such as a sum or a series of tool calls, whose "
+            "state is checked after every step. Each model works on its own earlier answers."
+        ),
+    },
+    "Running and speed": {
+        "exact mode": (
+            "Arithmetic with float32 activations. The results are identical bit for bit for every "
+            "number of threads, batch size and chunk size. `measure`, `calibrate` and `drift` use "
+            "it, so that measurements contain no kernel noise."
+        ),
+        "fast mode": (
+            "Arithmetic with activations that are rounded to 8 bits in groups of 32. `run` and "
+            "`bench` use it, because it is faster."
+        ),
+        "prompt processing": (
+            "Computing all tokens of a prompt together. Its speed is limited by arithmetic, and is "
+            "given in tokens per second."
+        ),
+        "generation": (
+            "Computing one new token after the other. Every token reads all weights once, so its "
+            "speed is limited by the memory bandwidth."
+        ),
+        "KV cache": (
+            "The keys and values of earlier tokens, which attention reads again for each new "
+            "token. Its size grows with the context."
+        ),
+        "multiply": (
+            "Few machines multiply 4-bit weights directly. llama.cpp on processors and most "
+            "graphics cards rounds the activations to 8 bits, unpacks the codes to 8-bit integers "
+            "and multiplies those; the scales are applied in float32. The gain is that fewer bytes "
+            "are read, which is what limits generation. `zeropoint explain multiply --device "
+            "rtx3090 --format Q4_K` shows it for a device."
+        ),
+    },
 }
+
+TERMS = {term: text for section in SECTIONS.values() for term, text in section.items()}
 
 SPELLINGS = {
     "zp": "zero point",
@@ -125,6 +248,7 @@ SPELLINGS = {
     "asymmetric": "symmetric",
     "code": "codes",
     "blocks": "block",
+    "superblock": "super-block",
     "bpw": "bits per weight",
     "outliers": "outlier",
     "imatrix": "importance",
@@ -134,15 +258,28 @@ SPELLINGS = {
     "top1": "top-1",
     "flips": "flip",
     "presets": "preset",
+    "formats": "format",
+    "recipes": "recipe",
+    "interval": "confidence interval",
+    "floor": "noise floor",
+    "verdicts": "verdict",
     "mx": "microscaling",
     "e8m0": "microscaling",
     "-0": "negative zero",
     "−0": "negative zero",
+    "m0": "negative zero",
+    "m0_pm5": "M0_PM5",
+    "exact": "exact mode",
+    "fast": "fast mode",
+    "kv cache": "KV cache",
+    "kv": "KV cache",
 }
 
 
 def find_term(word: str) -> tuple[str, str] | None:
-    """Return a term and its explanation, however it is spelled.
+    """Return a term and its explanation, or None if the glossary does not have it.
+
+    Case, hyphens and underscores do not matter, and common other spellings are known.
 
     >>> [find_term(word)[0] for word in ("zero-point", "KL", "bits_per_weight")]
     ['zero point', 'kl divergence', 'bits per weight']
