@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from zeropoint.checkpoints import Checkpoint
     from zeropoint.metrics.divergence.compatibility import ModelIdentity
     from zeropoint.models import LanguageModel
-    from zeropoint.quantizers.in_memory import InMemory
+    from zeropoint.quantizers.in_memory import InMemoryPlan
     from zeropoint.results.model_identity import MadeInMemory
 
 
@@ -21,23 +21,19 @@ class Copy:
     """A quant that is decided on, and not made yet: its plan, its name, its sizes."""
 
     source: "Checkpoint"
-    plan: "InMemory"
+    plan: "InMemoryPlan"
     side: "ModelIdentity"
     made: "MadeInMemory"
     calibration: "Calibration | None"
 
     def make(self, out: Output, threads: int | None, progress: ProgressStyle) -> "LanguageModel":
         """Load what stays as it is once more, and quantize the rest."""
-        from functools import partial
-
         from zeropoint.models import load_model
-        from zeropoint.quantizers import quantize
         from zeropoint.quantizers.in_memory import quantize_in_memory
 
         later = {choice.name for choice in self.plan.changing}
         model = load_model(self.source, threads=threads, later=later)
-        encode = partial(quantize, threads=model.threads)
-        steps = quantize_in_memory(model, self.source, self.plan, encode, self.calibration)
+        steps = quantize_in_memory(model, self.plan)
         quiet = out.progress(progress)
         for _ in track(steps, self.plan.elements, "quantizing", quiet):
             pass

@@ -1,10 +1,10 @@
-"""Quantizes a model where it lies, so that every format can be judged, storable in a file or not.
+"""Quantizes a loaded model in place, so that every format can be measured, storable or not.
 
-The model keeps what is not quantized. A format that has kernels stays blocks; any other is decoded
-to float32 for the products, which is exact and takes 4 bytes per weight.
+Tensors that are not quantized stay as they are. A format that has product kernels keeps its blocks.
+A format without one is decoded to float32 for the products: exact, and 4 bytes per weight.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -14,31 +14,30 @@ from zeropoint import kernels
 from zeropoint.calibration import Calibration, find_importance
 from zeropoint.checkpoints import Checkpoint
 from zeropoint.errors import FormatError
-from zeropoint.formats import F32, Format, QuantizedTensor
+from zeropoint.formats import F32, QuantizedTensor
 from zeropoint.models.base import LanguageModel
 from zeropoint.plans import Choice, Recipe, check_importance, choose_formats
-
-# Weights, format, importance or None → blocks: `quantizers.quantize`, which this room may not know.
-Encode = Callable[[F32, Format, F32 | None], QuantizedTensor]
-
-SLAB_WEIGHTS = 1 << 22  # encoded at a time
+from zeropoint.quantizers.nearest import quantize
+from zeropoint.quantizers.slabs import SLAB_WEIGHTS
 
 
 @dataclass(frozen=True)
-class Replaced:
+class TensorReplaced:
     """One more tensor of the model is quantized."""
 
     name: str
     format: str
-    done: int  # weights so far
+    done: int  # weights quantized so far
 
 
 @dataclass(frozen=True)
-class InMemory:
-    """What a model is to become: a choice for each tensor, and its size."""
+class InMemoryPlan:
+    """A format for each tensor of a checkpoint, and the importance to encode it with."""
 
     name: str
+    checkpoint: Checkpoint
     choices: Sequence[Choice]
+    calibration: Calibration | None
 
     @property
     def changing(self) -> list[Choice]:
@@ -47,12 +46,12 @@ class InMemory:
 
     @property
     def has_kernels(self) -> bool:
-        """Whether every matrix stays blocks; others are decoded to float32 and tell no speed."""
+        """Whether every matrix keeps its blocks: only then does the model's speed mean anything."""
         return all(kernels.has_products(choice.format) for choice in self.choices)
 
     @property
     def elements(self) -> int:
-        """Weights that are encoded anew."""
+        """Number of weights that are encoded anew."""
         return sum(choice.elements for choice in self.changing)
 
     @property
@@ -62,7 +61,7 @@ class InMemory:
 
     @property
     def bits_per_weight(self) -> float:
-        """Bits of the tensors (a file's header is not in it) over all weights."""
+        """8 · tensor_bytes / weights; the header of a file is not counted."""
         return 8 * self.tensor_bytes / sum(prod(choice.shape) for choice in self.choices)
 
 
@@ -72,50 +71,49 @@ def plan_in_memory(
     calibration: Calibration | None = None,
     *,
     requantize: bool = False,
-) -> InMemory:
-    """Choose the formats, as `quantize --to` does.
+) -> InMemoryPlan:
+    """Choose a format for each tensor by the rules of `quantize --to`. No weight is read.
 
-    Raises RecipeError for an unknown name, FormatError if the model is quantized already.
+    Raises RecipeError for an unknown name, and FormatError for a model that is already quantized,
+    unless `requantize` allows it.
     """
     choices = choose_formats(checkpoint, to, imatrix=calibration is not None)
     check_importance(choices, calibration.statistics if calibration else ())
-    twice = [choice for choice in choices if choice.requantizes]
-    if twice and not requantize:
-        raise FormatError(
-            f"{checkpoint.path}: {twice[0].name} is already quantized ({twice[0].source.name}), "
-            "and quantizing it again loses twice; start from the 16-bit model, or add --requantize"
-        )
-    return InMemory(to if isinstance(to, str) else "recipe", choices)
+    for choice in choices:
+        if choice.requantizes and not requantize:
+            raise FormatError(
+                f"{checkpoint.path}: {choice.name} is already quantized ({choice.source.name}),"
+                " and quantizing it again adds a second loss; start from the 16-bit model, or add"
+                " --requantize"
+            )
+    return InMemoryPlan(to if isinstance(to, str) else "recipe", checkpoint, choices, calibration)
 
 
-def quantize_in_memory(
-    model: LanguageModel,
-    checkpoint: Checkpoint,
-    plan: InMemory,
-    encode: Encode,
-    calibration: Calibration | None = None,
-) -> Iterator[Replaced]:
-    """Replace the tensors of `model`, which was loaded from `checkpoint`, one after the other.
+def quantize_in_memory(model: LanguageModel, plan: InMemoryPlan) -> Iterator[TensorReplaced]:
+    """Replace the tensors of a model that was loaded from the plan's checkpoint, one by one.
 
-    Raises FormatError that names the tensor and what its format cannot hold.
+    Raises FormatError, with the name of the tensor, for weights that its format cannot hold.
     """
+    checkpoint, done = plan.checkpoint, 0
     tied = "output.weight" not in checkpoint.tensors
-    done = 0
     for choice in plan.changing:
-        info = checkpoint.tensors[choice.name]
-        costs = find_importance(calibration, info, tied=tied) if calibration else None
+        importance = None
+        if plan.calibration:
+            info = checkpoint.tensors[choice.name]
+            importance = find_importance(plan.calibration, info, tied=tied)
         try:
-            tensor = _encoded(checkpoint, choice, encode, costs, model.threads)
+            tensor = _encode(checkpoint, choice, importance, model.threads)
         except FormatError as error:
             raise FormatError(f"{checkpoint.path}: {choice.name}: {error}") from None
         model.replace(choice.name, tensor)
         done += choice.elements
-        yield Replaced(choice.name, choice.format.name, done)
+        yield TensorReplaced(choice.name, choice.format.name, done)
 
 
-def _encoded(
-    checkpoint: Checkpoint, choice: Choice, encode: Encode, costs: F32 | None, threads: int
+def _encode(
+    checkpoint: Checkpoint, choice: Choice, importance: F32 | None, threads: int
 ) -> QuantizedTensor:
+    """Encode a tensor slab by slab, where rows can be encoded independently."""
     info = checkpoint.tensors[choice.name]
     slabs = len(choice.shape) == 2 and choice.format.block_size <= info.columns
     step = max(1, SLAB_WEIGHTS // info.columns) if slabs else info.rows
@@ -124,6 +122,7 @@ def _encoded(
         rows = checkpoint.read_rows(choice.name, start, min(start + step, info.rows))
         weights = kernels.decode(rows.format, rows.data, threads=threads)
         shape = rows.shape if slabs else choice.shape
-        parts.append(encode(weights.reshape(shape), choice.format, costs).data)
+        encoded = quantize(weights.reshape(shape), choice.format, importance, threads=threads)
+        parts.append(encoded.data)
     data = parts[0] if len(parts) == 1 else np.concatenate(parts)
     return QuantizedTensor(choice.format, choice.shape, data)
