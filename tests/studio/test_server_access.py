@@ -22,7 +22,7 @@ from zeropoint.studio.http.guard import BODY_BYTES, Guard, Keys
 EVIL = "<img src=x onerror=alert(1)>"
 ADDRESSES = {
     "/",
-    "/static/{name}",
+    "/static/{name:path}",
     "/report",
     "/report/file",
     "/models/{model}/map",
@@ -95,7 +95,7 @@ def write_evil(path: Path) -> None:
 def filled(studio: Studio, path: str) -> str:
     """An address of the table, with names that there are."""
     names = {
-        "{name}": "draw.js",
+        "{name:path}": "draw.js",
         "{model}": studio.id_of("tiny.gguf"),
         "{tensor}": "0",
         "{job}": "1",

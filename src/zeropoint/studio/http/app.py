@@ -6,7 +6,6 @@ sentence that the command line would print.
 """
 
 from collections.abc import Callable, Mapping
-from importlib.resources import files
 from typing import TypeVar
 
 from starlette.applications import Starlette
@@ -41,6 +40,7 @@ from zeropoint.studio.pages import long_run as longrun
 from zeropoint.studio.pages import measure as measured
 from zeropoint.studio.pages import multiply as multiplied
 from zeropoint.studio.pages import start_run as started
+from zeropoint.studio.report.bundle import static_files
 from zeropoint.studio.report.report import render_report
 
 MOST_RUNS = 32  # in one report
@@ -48,11 +48,7 @@ LARGEST = 2**40  # of any number in an address
 
 T = TypeVar("T")
 
-STATIC = {
-    entry.name: entry.read_bytes()
-    for entry in (files("zeropoint.studio") / "static").iterdir()
-    if entry.name.endswith((".js", ".css"))
-}
+STATIC_FILES = static_files((".js", ".css"))
 TYPES = {"js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8"}
 
 
@@ -73,7 +69,7 @@ class Routes:
         tensor = api + "/tensors/{tensor}"
         return [
             Route("/", self.home),
-            Route("/static/{name}", self.static),
+            Route("/static/{name:path}", self.static),
             Route("/report", self.report),
             Route("/report/file", self.report_file),
             Route("/measure", self.measure),
@@ -120,9 +116,9 @@ class Routes:
 
     def static(self, request: Request) -> Response:
         name = request.path_params["name"]
-        if name not in STATIC:
+        if name not in STATIC_FILES:
             raise HTTPException(404, "there is no such file")
-        return Response(STATIC[name], media_type=TYPES[name.rpartition(".")[2]])
+        return Response(STATIC_FILES[name], media_type=TYPES[name.rpartition(".")[2]])
 
     def map(self, request: Request) -> Response:
         entry, model = self._model(request)

@@ -4,8 +4,8 @@ A page is HTML written here, one style sheet, JSON data, and ES modules from `st
 serves the modules as they are; a file on a disk cannot import, so `bundle` writes them one after
 the other into one inline script, each a function that returns what it exports:
 
-    import { h } from "./draw.js";      →   const { h } = draw;
-    export function mount(…) {…}        →   const number = (() => { …; return { mount }; })();
+    import { h } from "../lib/dom.js";   →   const { h } = lib_dom;
+    export function mount(…) {…}         →   const labs_number = (() => { …; return { mount }; })();
 
 The content security policy names the hash of that script and of the style sheet and allows nothing
 else: no request, no injected code. Data is gzip and base64 in an island that no browser runs.
@@ -19,9 +19,12 @@ import base64
 import gzip
 import hashlib
 import json
+import posixpath
 import re
+from collections.abc import Iterator
 from html import escape
 from importlib import resources
+from importlib.resources.abc import Traversable
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -32,7 +35,9 @@ GENERATOR = '<meta name="generator" content="zeropoint">\n'
 PageData = dict[str, Any]  # the JSON that a page gives its scripts
 STATIC = resources.files("zeropoint.studio") / "static"
 
-_IMPORT = re.compile(r'^import (?:\* as (\w+)|\{([^}]*)\})\s+from "\./(\w+)\.js";$', re.MULTILINE)
+_IMPORT = re.compile(
+    r'^import (?:\* as (\w+)|\{([^}]*)\})\s+from "(\.{1,2}/[\w/]+)\.js";$', re.MULTILINE
+)
 _HEAD_BYTES = 512  # enough for the start of a page, whichever of both forms it has
 _OURS = re.compile(
     r'<!doctype html>\s*<html lang="en">\s*<head>\s*<meta charset="utf-8">\s*'
@@ -49,31 +54,68 @@ def static_text(name: str) -> str:
     return (STATIC / name).read_text("utf-8")
 
 
+def static_files(suffixes: tuple[str, ...]) -> dict[str, bytes]:
+    """Return the contents of the files below `static/` with one of these endings, by path."""
+
+    def walk(folder: Traversable, prefix: str) -> Iterator[tuple[str, bytes]]:
+        for entry in folder.iterdir():
+            if entry.is_dir():
+                yield from walk(entry, f"{prefix}{entry.name}/")
+            elif entry.name.endswith(suffixes):
+                yield prefix + entry.name, entry.read_bytes()
+
+    return dict(walk(STATIC, ""))
+
+
 def bundle(entry: str) -> str:
-    """Return the module `entry` and all that it imports as one script for `type="module"`."""
-    done: dict[str, str] = {}
-    _add(entry, done)
-    return "\n".join(done.values())
+    """Return the module `entry` and all that it imports as one script for `type="module"`.
+
+    `entry` is a path below `static/` without its ending, such as "entries/report".
+    """
+    scripts: dict[str, str] = {}
+    _add_module(entry, scripts, ())
+    return "\n".join(scripts.values())
 
 
-def _add(name: str, done: dict[str, str]) -> None:
-    text = static_text(f"{name}.js")
-    for found in _IMPORT.finditer(text):
-        if found[3] not in done:
-            _add(found[3], done)
-    body = _IMPORT.sub(_as_constant, text)
+def _add_module(module: str, scripts: dict[str, str], importers: tuple[str, ...]) -> None:
+    """Add the script of a module behind those of its imports, each module once."""
+    if module in importers:
+        raise AssertionError(f"modules import each other: {' -> '.join((*importers, module))}")
+    if module in scripts:
+        return
+    source = static_text(f"{module}.js")
+    for match in _IMPORT.finditer(source):
+        _add_module(_resolve(match[3], module), scripts, (*importers, module))
+    body = _IMPORT.sub(lambda match: _import_as_constant(match, module), source)
     exports = ", ".join(_EXPORT.findall(body))
     body = _EXPORT.sub("", body)
     if re.search(r"^(import|export)\b", body, re.MULTILINE):
-        raise AssertionError(f"{name}.js imports or exports in a way that bundle() cannot read")
-    done[name] = f"const {name}_module = (() => {{\n{body}\nreturn {{ {exports} }};\n}})();"
+        raise AssertionError(f"{module}.js imports or exports in a way that bundle() cannot read")
+    scripts[module] = (
+        f"const {constant_of(module)} = (() => {{\n{body}\nreturn {{ {exports} }};\n}})();"
+    )
 
 
-def _as_constant(found: re.Match[str]) -> str:
-    everything, names, module = found.groups()
-    if everything:
-        return f"const {everything} = {module}_module;"
-    return f"const {{{names.replace(' as ', ': ')}}} = {module}_module;"
+def _import_as_constant(match: re.Match[str], importer: str) -> str:
+    namespace, names, path = match.groups()
+    constant = constant_of(_resolve(path, importer))
+    if namespace:
+        return f"const {namespace} = {constant};"
+    return f"const {{{names.replace(' as ', ': ')}}} = {constant};"
+
+
+def _resolve(path: str, importer: str) -> str:
+    """Return the module that `importer` names by a relative path."""
+    return posixpath.normpath(posixpath.join(posixpath.dirname(importer), path))
+
+
+def constant_of(module: str) -> str:
+    """Return the constant that holds a module's exports in a bundle.
+
+    >>> constant_of("lib/dom")
+    'lib_dom_module'
+    """
+    return f"{module.replace('/', '_')}_module"
 
 
 def self_contained(title: str, body: str, entry: str, data: object) -> str:
