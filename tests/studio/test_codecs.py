@@ -27,7 +27,9 @@ COLUMNS, ROWS = 64, 160  # 10,240 weights for each format
 def codecs(browser: Any) -> Any:
     context = browser.new_context(offline=True)
     page = context.new_page()
-    page.add_script_tag(content=bundle("codecs") + "\nglobalThis.codecs = codecs_module;")
+    page.add_script_tag(
+        content=bundle("codecs/formats") + "\nglobalThis.codecs = codecs_formats_module;"
+    )
     yield page
     context.close()
 

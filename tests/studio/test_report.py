@@ -148,13 +148,13 @@ def test_what_is_no_run_is_refused(
 def test_data_that_is_not_finite_and_text_that_ends_scripts_is_carried() -> None:
     packed = pack({"a": float("nan"), "b": np.array([1.5, np.inf], np.float32), "</script>": 1})
     assert "<" not in packed
-    page = self_contained("<T>", "<p>x</p>", "codecs", {})
+    page = self_contained("<T>", "<p>x</p>", "report", {})
     assert "<title>&lt;T&gt;</title>" in page and text("<") == "&lt;"
 
 
 def test_bundled_modules_keep_to_themselves() -> None:
-    script = bundle("report")
-    assert script.index("const draw_module") < script.index("const bytes_module")
+    script = bundle("entries/report")
+    assert script.index("const lib_draw_module") < script.index("const figures_loss_bytes_module")
     assert not re.search(r"^\s*(import|export) ", script, re.MULTILINE)
 
 

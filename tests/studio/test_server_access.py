@@ -95,7 +95,7 @@ def write_evil(path: Path) -> None:
 def filled(studio: Studio, path: str) -> str:
     """An address of the table, with names that there are."""
     names = {
-        "{name:path}": "draw.js",
+        "{name:path}": "lib/draw.js",
         "{model}": studio.id_of("tiny.gguf"),
         "{tensor}": "0",
         "{job}": "1",
@@ -236,8 +236,8 @@ def test_the_token_is_exchanged_for_the_cookie(studio: Studio) -> None:
 
 PATHS = [
     "/../etc/passwd", "/static/../access.py", "/static/%2e%2e/access.py", "/static/..%2faccess.py",
-    "/static/..%5caccess.py", "/static//etc/passwd", "/static/%00", "/static/app.css%00.js",
-    "/static/%c0%ae%c0%ae/access.py", "/static/walk.html", "/static/", "/models/../map",
+    "/static/..%5caccess.py", "/static//etc/passwd", "/static/%00", "/static/entries/app.css%00.js",
+    "/static/%c0%ae%c0%ae/access.py", "/static/entries/walk.html", "/static/", "/models/../map",
     "/models/%2e%2e/map", "/models//map", "/models/RUN/map", "/models/%5c%5chost%5cshare/map",
     "/models/SECRET/map", "/api/models/000000000000", "/api/models/tiny.gguf", "/api",
     "/report?run=../../secret", "/report?run=SECRET", "/report/file?run=MODEL", "//evil.test/",

@@ -80,7 +80,7 @@ def test_a_body_that_comes_byte_by_byte_has_a_deadline(studio: Studio) -> None:
 
 def test_a_reader_that_does_not_read_is_left(studio: Studio) -> None:
     own = f"Host: {studio.host}\r\nCookie: {studio.cookie[1]}\r\n\r\n"
-    head = f"GET /static/codecs.js HTTP/1.1\r\n{own}"
+    head = f"GET /static/codecs/formats.js HTTP/1.1\r\n{own}"
     with socket.socket() as opened:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         opened.connect(("127.0.0.1", studio.keys.port))

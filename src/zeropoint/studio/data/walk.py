@@ -1,8 +1,9 @@
 """The walk: one document that takes a reader through quantization on a real model.
 
-The words are in static/walk.html, the figures in static/walk.js; here is its data: what the file
-holds (`weights`), what the model does (`passes`), what runs have measured (`evidence`). What a
-reader's own model and runs do not give comes from the example run, and the page says so.
+The words are in static/entries/walk.html, the figures in static/entries/walk.js; here is its data:
+what the file holds (`weights`), what the model does (`passes`), what runs have measured
+(`evidence`). What a reader's own model and runs do not give comes from the example run, and the
+page says so.
 """
 
 import gzip
@@ -21,7 +22,7 @@ from zeropoint.studio.data import measure_runs as evidence
 from zeropoint.studio.data import weights
 from zeropoint.studio.report.bundle import STATIC, PageData, plain, self_contained, static_text
 
-EXAMPLE = "example.json.gz"
+EXAMPLE = "entries/example.json.gz"
 CONTEXT = 256  # tokens of the text that single weights are taken out on
 POSITIONS = 180  # of the texts that the page carries
 
@@ -121,4 +122,6 @@ def save_example(data: PageData, path: Path) -> None:
 
 def render(data: PageData) -> str:
     """Return the walk as one HTML file."""
-    return self_contained("Quantization, on a real model", static_text("walk.html"), "walk", data)
+    return self_contained(
+        "Quantization, on a real model", static_text("entries/walk.html"), "walk", data
+    )

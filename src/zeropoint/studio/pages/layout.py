@@ -42,12 +42,12 @@ def page(title: str, rail: str, body: str, data: object = None, entry: str = "st
         f'{GENERATOR}<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
         f"<title>{escape(title)} · zeropoint</title>\n"
-        '<link rel="stylesheet" href="/static/app.css">\n'
-        '<link rel="stylesheet" href="/static/studio.css">\n'
+        '<link rel="stylesheet" href="/static/entries/app.css">\n'
+        '<link rel="stylesheet" href="/static/entries/studio.css">\n'
         '<link rel="icon" href="data:,">\n'
         f'</head>\n<body class="studio">\n{rail}\n<div id="content">{body}</div>\n'
         f'<script type="application/gzip" id="data">{island}</script>\n'
-        f'<script type="module" src="/static/{entry}.js"></script>\n</body>\n</html>\n'
+        f'<script type="module" src="/static/entries/{entry}.js"></script>\n</body>\n</html>\n'
     )
 
 
@@ -314,7 +314,7 @@ def walk_page(
     data: PageData = {"model": weights.describe_model(model.checkpoint)}
     data["tensors"] = weights.finish(model.checkpoint, model.seen())
     data = walk.completed(data | walk.from_runs(runs))
-    return page("The walk", here, asked + inside(static_text("walk.html")), data, "walk")
+    return page("The walk", here, asked + inside(static_text("entries/walk.html")), data, "walk")
 
 
 def walk_runs(entry: Entry, runs: Sequence[Entry], chosen: Sequence[str]) -> str:

@@ -36,7 +36,7 @@ PageData = dict[str, Any]  # the JSON that a page gives its scripts
 STATIC = resources.files("zeropoint.studio") / "static"
 
 _IMPORT = re.compile(
-    r'^import (?:\* as (\w+)|\{([^}]*)\})\s+from "(\.{1,2}/[\w/]+)\.js";$', re.MULTILINE
+    r'^import (?:\* as (\w+)|\{([^}]*)\})\s+from "((?:\./|(?:\.\./)+)[\w/]+)\.js";$', re.MULTILINE
 )
 _HEAD_BYTES = 512  # enough for the start of a page, whichever of both forms it has
 _OURS = re.compile(
@@ -120,7 +120,7 @@ def constant_of(module: str) -> str:
 
 def self_contained(title: str, body: str, entry: str, data: object) -> str:
     """Return a whole HTML page: `body` is trusted HTML, everything in `data` is only data."""
-    style, script = static_text("app.css"), bundle(entry)
+    style, script = static_text("entries/app.css"), bundle(f"entries/{entry}")
     policy = (
         f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
         "img-src data:; base-uri 'none'; form-action 'none'"
