@@ -14,7 +14,8 @@ the same rows. What is compared:
 
 `--weights` takes evenly spaced rows of each tensor (0: all rows). FILE is an imatrix. A line of
 JSON per comparison goes to the log; what is in it already is not done again. ggml is that of an
-installed llama-cpp-python, or of the folder ZEROPOINT_PEER.
+installed llama-cpp-python, or of the folder ZEROPOINT_PEER. Set PYTHONPATH=tests: the script uses
+the package tests/support.
 """
 
 import argparse
@@ -30,9 +31,7 @@ from typing import Any
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "golden"))
-import ggml_peer
-
+from support import ggml_peer
 from zeropoint import kernels
 from zeropoint.calibration import read_imatrix
 from zeropoint.checkpoints import Checkpoint, TensorInfo, open_checkpoint

@@ -15,7 +15,7 @@ and with --double N, on the first N tokens, the largest distance from logits com
 `exact`, and of transformers in float32: the modules of transformers on the decoded weights, which
 it loads by itself from the folder that `zeropoint quantize FILE FOLDER --to F32` writes.
 
-PYTHON is one that has llama-cpp-python.
+PYTHON is one that has llama-cpp-python. `--double` needs PYTHONPATH=tests (tests/support).
 """
 
 import argparse
@@ -105,8 +105,7 @@ def from_double(path: Path, ids: list[int], exact: np.ndarray, folder: Path) -> 
     model = transformers.AutoModelForCausalLM.from_pretrained(
         folder / "wide", dtype=torch.float32, attn_implementation="eager"
     ).eval()
-    sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-    from double import in_double
+    from support.float64_models import in_double
 
     tokens = torch.tensor([ids])
     with torch.no_grad():

@@ -11,8 +11,8 @@ from zeropoint.plans.formats.presets import FALLBACKS, HIGH, LOW, RULES, PresetR
 from zeropoint.plans.formats.roles import NEVER
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "tests" / "plans"))
-from shape_parts import ModelShape, dense, mixture  # noqa: E402
+sys.path.insert(0, str(HERE.parent / "tests"))
+from support.shape_parts import ModelShape, dense, mixture  # noqa: E402
 
 MODELS = {
     "Gemma 3 270M": dense("gemma3", layers=18, width=640, heads=4, kv_heads=1, inner=2048,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tinymodels import write_model
+from support.tiny_models import write_model
 from zeropoint import open_checkpoint
 
 README = (Path(__file__).parents[1] / "README.md").read_text()

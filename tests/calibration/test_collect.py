@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinymodels import write_model
+from support.tiny_models import write_model
 from zeropoint.calibration import read_imatrix
 from zeropoint.calibration.chunks import Chunk
 from zeropoint.calibration.collect import Collector

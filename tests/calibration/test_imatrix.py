@@ -1,6 +1,6 @@
 """Importance matrices: llama.cpp's bytes, gaps with a rule for each, and nothing believed."""
 
-import importlib.util
+import runpy
 import struct
 import sys
 from dataclasses import dataclass
@@ -29,14 +29,13 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 def contents() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """What the golden file was made of; its script needs llama.cpp only for `main`."""
     sys.modules.setdefault("llama_cpp", SimpleNamespace(__file__="nowhere"))
-    spec = importlib.util.spec_from_file_location("make_imatrix", GOLDEN / "make_imatrix.py")
-    module = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
+        script = runpy.run_path(str(GOLDEN / "make_imatrix.py"))
     finally:
         if isinstance(sys.modules["llama_cpp"], SimpleNamespace):
             del sys.modules["llama_cpp"]
-    return module.contents()
+    found: dict[str, tuple[np.ndarray, np.ndarray]] = script["contents"]()
+    return found
 
 
 def statistics(sums, counts) -> InputStatistics:

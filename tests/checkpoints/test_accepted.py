@@ -6,8 +6,8 @@ import os
 import numpy as np
 import pytest
 
-from malformed import meaning
-from malformed.build import array, entry, head, header_json, key, padded, tensor, text, u32
+from support.malformed import meaning
+from support.malformed.build import array, entry, head, header_json, key, padded, tensor, text, u32
 from zeropoint.checkpoints import NewTensor, StringArray, create_checkpoint, open_checkpoint
 from zeropoint.checkpoints.gguf import GGML_TYPES
 from zeropoint.formats import FORMATS

@@ -17,8 +17,17 @@ pytest.importorskip("transformers")
 
 import transformers
 
-from config_cases import Trial, base_logits, logits, make_model, write_folder
-from config_values import BASES, Case, base, cases, class_fields, is_read, other_values, settings
+from support.config_cases import Trial, base_logits, logits, make_model, write_folder
+from support.config_values import (
+    BASES,
+    Case,
+    base,
+    cases,
+    class_fields,
+    is_read,
+    other_values,
+    settings,
+)
 from zeropoint.checkpoints import open_model
 from zeropoint.checkpoints.settings.configuration import FAMILIES, read_configuration
 from zeropoint.checkpoints.settings.settings import HARMLESS

@@ -2,12 +2,12 @@
 
 import ctypes
 
-import ggml_peer
 import numpy as np
 import pytest
 import safetensors
 
-from malformed import GGUF_CASES, SAFETENSORS_CASES
+from support import ggml_peer
+from support.malformed import GGUF_CASES, SAFETENSORS_CASES
 from zeropoint.checkpoints import NewTensor, StringArray, create_checkpoint, open_checkpoint
 from zeropoint.checkpoints import values as v
 from zeropoint.errors import CheckpointError

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-import hf_folders
-from tokenizer_folders import edit
+from support import hf_folders
+from support.tokenizer_folders import edit
 from zeropoint.checkpoints.folder import read_folder_json, read_folder_text
 from zeropoint.checkpoints.tokenizers.vocabulary_files import read_vocabulary_files
 from zeropoint.errors import CheckpointError

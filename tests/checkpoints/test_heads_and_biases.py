@@ -11,8 +11,8 @@ pytest.importorskip("transformers")
 import transformers
 from safetensors.numpy import load_file, save_file
 
-from config_cases import LIMIT, logits, make_model, ours, write_folder
-from config_values import BASES, base
+from support.config_cases import LIMIT, logits, make_model, ours, write_folder
+from support.config_values import BASES, base
 from zeropoint.checkpoints import open_checkpoint, open_model
 from zeropoint.checkpoints.huggingface import as_gguf
 from zeropoint.checkpoints.settings.configuration import read_configuration

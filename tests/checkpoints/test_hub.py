@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from huggingface_hub import errors
 
-from malformed.build import entry, header_json
+from support.malformed.build import entry, header_json
 from zeropoint.checkpoints import NewTensor, create_checkpoint, open_checkpoint
 from zeropoint.checkpoints.hub import demo_model
 from zeropoint.checkpoints.hub.demo_model import cache_directory, fetch_demo_model

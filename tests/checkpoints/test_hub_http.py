@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-import hf_folders
-from fakehub import NOWHERE, Machine, fake_hub
-from tinymodels import write_model
+from support import hf_folders
+from support.fake_hub import NOWHERE, Machine, fake_hub
+from support.tiny_models import write_model
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import hf_folders
+from support import hf_folders
 from zeropoint.checkpoints import open_checkpoint
 from zeropoint.checkpoints.huggingface import as_gguf, interleaved_rows
 from zeropoint.errors import CheckpointError, UnsupportedModel

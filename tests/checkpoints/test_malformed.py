@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from malformed import ALL_CASES
+from support.malformed import ALL_CASES
 from zeropoint.checkpoints import open_checkpoint
 from zeropoint.errors import CheckpointError
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import hf_folders
-from malformed.meaning import SOUND, model
+from support import hf_folders
+from support.malformed.meaning import SOUND, model
 from zeropoint.checkpoints import Checkpoint, NewTensor, create_checkpoint, open_checkpoint
 from zeropoint.errors import CheckpointError
 from zeropoint.formats import FORMATS

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinymodels import write_model
+from support.tiny_models import write_model
 from zeropoint import choose_formats, quantize_checkpoint
 from zeropoint.calibration import Calibration, InputStatistics, write_imatrix
 from zeropoint.checkpoints import NewTensor, create_checkpoint, open_checkpoint, write_file

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from forked import run_child
+from support.forked_child import run_child
 from zeropoint.checkpoints import write_file
 from zeropoint.checkpoints.files import file_ops as io
 from zeropoint.checkpoints.files.partial_folder import PartialFolder

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from forked import start_child
+from support.forked_child import start_child
 from zeropoint.checkpoints import NewTensor, create_checkpoint, open_checkpoint, write_file
 from zeropoint.checkpoints.files.partial_folder import PartialFolder
 from zeropoint.errors import CheckpointError

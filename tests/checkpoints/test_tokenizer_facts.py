@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tokenizer_folders import (
+from support.tokenizer_folders import (
     GPT4O,
     LLAMA3,
     QWEN2,

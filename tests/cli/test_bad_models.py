@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import hf_folders
-from tinymodels import write_model
+from support import hf_folders
+from support.tiny_models import write_model
 from zeropoint.checkpoints import (
     Checkpoint,
     NewTensor,

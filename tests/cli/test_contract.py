@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tinymodels import write_model
+from support.tiny_models import write_model
 from zeropoint.cli import main
 from zeropoint.cli.output import Output, ProgressStyle
 from zeropoint.cli.progress import track

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tinymodels import write_model
+from support.tiny_models import write_model
 from zeropoint.checkpoints import open_checkpoint
 
 

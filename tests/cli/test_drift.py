@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinymodels import vocabulary_size, write_model
+from support.tiny_models import vocabulary_size, write_model
 from zeropoint.cli import main
 from zeropoint.results.run_store import RunFolder
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from messages import shown
-from tinymodels import write_model
+from support.messages import shown
+from support.tiny_models import write_model
 from zeropoint.checkpoints import open_checkpoint
 from zeropoint.cli import main
 from zeropoint.studio.report.bundle import is_our_page

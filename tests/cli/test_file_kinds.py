@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import typer
 
-from file_kinds import KINDS
-from tinymodels import write_model
+from support.file_kinds import KINDS
+from support.tiny_models import write_model
 from zeropoint.cli import app, main
 from zeropoint.cli.paths import InputRole, roles
 

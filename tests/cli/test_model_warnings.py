@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tokenizers.pre_tokenizers import ByteLevel
 
-from tinymodels import vocabulary_size, write_model
+from support.tiny_models import vocabulary_size, write_model
 from zeropoint.checkpoints import NewTensor, StringArray, create_checkpoint, open_checkpoint
 from zeropoint.cli import main
 

@@ -17,7 +17,7 @@ FEW = {kind: 12 for kind in EVERY}
 def failures_of(kind: str, first: int, count: int, folder: Path) -> tuple[list[str], int]:
     """Run trials in a process of their own; return what went wrong and the number of calls."""
     done = subprocess.run(
-        [sys.executable, "-m", "malformed.trial", kind, str(first), str(count), str(folder)],
+        [sys.executable, "-m", "support.malformed.trial", kind, str(first), str(count), folder],
         cwd=TESTS, stdout=subprocess.PIPE, text=True, stderr=subprocess.DEVNULL,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import typer
 
-from tinymodels import write_model
+from support.tiny_models import write_model
 from zeropoint.checkpoints import NewTensor, StringArray, create_checkpoint, open_checkpoint
 from zeropoint.cli import app, main
 from zeropoint.formats import FORMATS

@@ -14,7 +14,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 import typer
 
-from messages import shown
+from support.messages import shown
 from zeropoint.cli import app, main
 from zeropoint.cli.paths import InputRole, OutputRole, label_of, roles
 

@@ -1,18 +1,11 @@
-"""Generated pages say what the command line says."""
-
-import importlib.util
-from pathlib import Path
+"""The generated pages about the command line equal what their scripts print."""
 
 import pytest
 
-DOCS = Path(__file__).parents[2] / "docs"
+from support.docs_pages import DOCS, load_function
 
 
 @pytest.mark.parametrize("name", ["cli", "glossary"])
 def test_the_page_is_what_the_verbs_are_today(name: str) -> None:
     """If this fails: python docs/cli_page.py, or docs/glossary_page.py."""
-    spec = importlib.util.spec_from_file_location(f"{name}_page", DOCS / f"{name}_page.py")
-    assert spec is not None and spec.loader is not None
-    page = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(page)
-    assert page.render() == (DOCS / f"{name}.md").read_text()
+    assert load_function(f"{name}_page", "render")() == (DOCS / f"{name}.md").read_text()

@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
-import published
 import pytest
 
-from tinymodels import write_model
+from support import published_configs as published
+from support.tiny_models import write_model
 from zeropoint.checkpoints import open_checkpoint
 from zeropoint.cli import main
 from zeropoint.cli.exits import DONE, FAILED, NO

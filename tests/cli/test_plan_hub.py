@@ -4,12 +4,12 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-import published
 import pytest
 
-import hf_folders
-from fakehub import NOWHERE, Machine, fake_hub
-from tinymodels import write_model
+from support import hf_folders
+from support import published_configs as published
+from support.fake_hub import NOWHERE, Machine, fake_hub
+from support.tiny_models import write_model
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tinymodels import write_model
+from support.tiny_models import write_model
 from zeropoint.checkpoints import open_checkpoint
 from zeropoint.cli import main
 
@@ -81,7 +81,7 @@ def test_a_stand_in_for_a_format_is_never_silent(tmp_path: Path) -> None:
 
 def test_a_hugging_face_folder_is_quantized_like_a_file(tmp_path: Path) -> None:
     pytest.importorskip("transformers")
-    import hf_folders
+    from support import hf_folders
 
     folder = hf_folders.make_folder("qwen2", tmp_path / "model")
     output = tmp_path / "out.gguf"

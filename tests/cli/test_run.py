@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinymodels import write_model
+from support.tiny_models import write_model
 from zeropoint.checkpoints import open_checkpoint
 from zeropoint.cli import generation, main
 from zeropoint.models import load_model

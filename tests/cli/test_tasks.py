@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tinymodels import write_model
+from support.tiny_models import write_model
 from zeropoint.cli import main
 
 LINES = [

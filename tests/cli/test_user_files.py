@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import typer
 
-from file_kinds import LFS
-from tinymodels import write_model
+from support.file_kinds import LFS
+from support.tiny_models import write_model
 from zeropoint.checkpoints.files import user_files
 from zeropoint.cli import app, main
 from zeropoint.cli.exits import say

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults_cases import Case, cases, content
 
-from tinymodels import write_model
+from support import faults as shim_folder
+from support.faults.cases import Case, cases, content
+from support.tiny_models import write_model
 
-HERE = Path(__file__).parent
+SHIM = Path(shim_folder.__file__).with_name("shim.c")
 NAMES = ["quantize to a file", "quantize to a folder", "calibrate", "measure"]
 # What each kind of failure is tried with.
 PAIRS = [
@@ -43,7 +44,7 @@ class Driver:
             "OMP_NUM_THREADS": "1",
         }
         self.process = subprocess.Popen(
-            [sys.executable, str(HERE / "driver.py"), str(shim)],
+            [sys.executable, "-m", "support.faults.driver", str(shim)],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -84,9 +85,7 @@ def driver(place: Path) -> Iterator[Driver]:
     if compiler is None or not sys.platform.startswith("linux"):
         pytest.skip("no C compiler (cc) for the library that makes system calls fail")
     shim = place / "shim.so"
-    subprocess.run(
-        [compiler, "-O2", "-shared", "-fPIC", "-o", shim, HERE / "shim.c", "-ldl"], check=True
-    )
+    subprocess.run([compiler, "-O2", "-shared", "-fPIC", "-o", shim, SHIM, "-ldl"], check=True)
     found = Driver(shim, place)
     yield found
     assert found.process.stdin and found.process.stdout

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from blockclasses import BLOCKS, IMPORTANCE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from support.block_classes import BLOCKS, IMPORTANCE
 from zeropoint import kernels
 from zeropoint.errors import FormatError
 from zeropoint.formats import F32, FORMATS, U8, Format

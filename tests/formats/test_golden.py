@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-import ggml_peer
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from support import ggml_peer
 from zeropoint.formats import FORMATS, GGML_TYPES, StorageFormat
 
 GOLDEN = np.load(Path(__file__).parent.parent / "golden" / "decode.npz")

@@ -7,11 +7,11 @@ must not mind. The activations are integers, so that rounding them to 8 bits cha
 import ctypes
 from typing import Any
 
-import ggml_peer
 import numpy as np
 import pytest
-from blockclasses import BLOCKS
 
+from support import ggml_peer
+from support.block_classes import BLOCKS
 from zeropoint import kernels
 from zeropoint.formats import GGML_TYPES, StorageFormat
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-import ggml_peer
 import numpy as np
 
+from support import ggml_peer
 from zeropoint.formats import FORMATS, GGML_TYPES
 
 HERE = Path(__file__).parent

@@ -2,10 +2,10 @@
 
 Run with a Python that has llama-cpp-python and gguf (0.3.36 made the file that is checked in):
 
-    python tests/golden/make_presets.py [OUTPUT]
+    PYTHONPATH=tests python tests/golden/make_presets.py [OUTPUT]
 
-Each shape of `tests/plans/shapes.py` becomes a GGUF file whose weights are a hole in the file;
-`llama_model_quantize` with `dry_run` says what it would do, in its log. Nothing of zeropoint runs.
+Each shape of `tests/support/model_shapes.py` becomes a GGUF file whose weights are a hole in the
+file; `llama_model_quantize` with `dry_run` logs what it would do. Nothing of zeropoint runs.
 """
 
 import ctypes
@@ -20,9 +20,9 @@ import gguf
 import llama_cpp
 import numpy as np
 
+from support.model_shapes import SHAPES, ModelShape, role_and_layer, source_format
+
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "plans"))
-from shapes import SHAPES, ModelShape, role_and_layer, source_format  # noqa: E402
 
 PRESETS = {
     "F32": 0, "F16": 1, "Q4_0": 2, "Q4_1": 3, "Q8_0": 7, "Q5_0": 8, "Q5_1": 9, "Q2_K": 10,

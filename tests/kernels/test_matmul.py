@@ -2,8 +2,16 @@
 
 import numpy as np
 import pytest
-from products import ALL, BLOCKS, F64, columns_of, decoded, random_activations, random_tensor
 
+from support.kernel_products import (
+    ALL,
+    BLOCKS,
+    F64,
+    columns_of,
+    decoded,
+    random_activations,
+    random_tensor,
+)
 from zeropoint import kernels
 from zeropoint.errors import FormatError
 from zeropoint.formats import F32, FORMATS, Format, QuantizedTensor, find_format

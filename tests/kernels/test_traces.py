@@ -4,8 +4,8 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from products import ALL, BLOCKS, columns_of, random_activations, random_tensor
 
+from support.kernel_products import ALL, BLOCKS, columns_of, random_activations, random_tensor
 from zeropoint import kernels
 from zeropoint.formats import F32, FORMATS, Format, QuantizedTensor, find_format
 from zeropoint.kernels import FloatTrace, IntegerTrace

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hf_folders import make_folder
-from tinymodels import write_model
+from support.hf_folders import make_folder
+from support.tiny_models import write_model
 from zeropoint.calibration.corpus import Corpus
 from zeropoint.checkpoints import open_checkpoint, open_model
 from zeropoint.cli import main
@@ -48,7 +48,7 @@ def test_a_line_without_end_fills_no_window_alone() -> None:
 
 def test_a_model_that_knows_nothing_needs_the_logarithm_of_its_vocabulary(tmp_path: Path) -> None:
     """All logits equal: log(vocabulary) nats a token, whatever the text."""
-    from tinymodels import vocabulary_size
+    from support.tiny_models import vocabulary_size
 
     nothing = {"output.weight": np.zeros((vocabulary_size(), 128), np.float32)}
     path = write_model(tmp_path / "m.gguf", columns=128, changes=nothing)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinymodels import write_model
+from support.tiny_models import write_model
 from zeropoint.checkpoints import open_checkpoint
 from zeropoint.metrics.chains.problems import FAMILIES, LEVELS, Chain, make_chain
 from zeropoint.metrics.chains.run import Chaining, ChainSettings, Participant

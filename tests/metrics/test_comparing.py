@@ -1,14 +1,13 @@
 """Several quants: what differs is shown to differ, what does not shares a letter."""
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tinymodels import write_model
+from support.table_models import FakeModel, random_tokens
+from support.tiny_models import write_model
 from zeropoint.cli import main
 from zeropoint.errors import MeasurementError, ZeropointError
 from zeropoint.metrics.divergence.ladder import largest_step, parse_levels
@@ -16,16 +15,11 @@ from zeropoint.metrics.divergence.ranking import Entry, group_letters, rank, tel
 from zeropoint.metrics.divergence.score_chunks import cut_chunks, measure_chunks
 from zeropoint.metrics.divergence.summary import summarize
 
-_spec = importlib.util.spec_from_file_location("fakes", Path(__file__).with_name("fakes.py"))
-fakes = importlib.util.module_from_spec(_spec)
-sys.modules["fakes"] = fakes
-_spec.loader.exec_module(fakes)
-
 
 def entry(noise: float, seed: int, nbytes: int = 100, chunks: int = 16) -> Entry:
-    cut = cut_chunks({"text": fakes.random_tokens(32 * chunks)}, 32)
-    quant = fakes.FakeModel(noise=noise, seed=seed)
-    found = list(measure_chunks(fakes.FakeModel(), quant, cut))
+    cut = cut_chunks({"text": random_tokens(32 * chunks)}, 32)
+    quant = FakeModel(noise=noise, seed=seed)
+    found = list(measure_chunks(FakeModel(), quant, cut))
     return Entry(f"{noise}/{seed}", nbytes, found, summarize(found))
 
 

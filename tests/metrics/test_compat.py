@@ -1,31 +1,25 @@
 """llama-perplexity's protocol over our logits; its base files go out and come in unchanged."""
 
-import importlib.util
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tinymodels import write_model
+from support.rounded_models import store_as_q8_0
+from support.tiny_models import write_model
 from zeropoint.checkpoints import open_model
 from zeropoint.cli import main
 from zeropoint.metrics.peers import llama_base_file as llama
 from zeropoint.metrics.peers import llama_perplexity as compat
 from zeropoint.models import load_model
 
-_spec = importlib.util.spec_from_file_location(
-    "rounded_models", Path(__file__).with_name("rounded_models.py")
-)
-rounded_models = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(rounded_models)
-
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("models")
     reference = write_model(folder / "reference.gguf", format="BF16")
-    return reference, rounded_models.store_as_q8_0(reference, folder / "quant.gguf")
+    return reference, store_as_q8_0(reference, folder / "quant.gguf")
 
 
 @pytest.fixture

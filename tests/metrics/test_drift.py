@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinymodels import write_model
-from walkers import Rule, Walker, slipping, two_rooms
+from support.tiny_models import write_model
+from support.token_rules import Rule, Walker, slipping, two_rooms
 from zeropoint.checkpoints import open_checkpoint
 from zeropoint.errors import CheckpointError
 from zeropoint.metrics.generation.divergence_point import Drift, Pair, ReferencePaths, Settings

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("lm_eval", reason="the extra lm-eval is not installed")
 
-from hf_folders import make_folder
+from support.hf_folders import make_folder
 from zeropoint.checkpoints import open_model
 from zeropoint.cli import main
 from zeropoint.errors import MeasurementError

@@ -1,14 +1,12 @@
 """Measuring fakes: figures come out as computed by hand, whatever the batch, tile or order."""
 
-import importlib.util
 import json
-import sys
 import tracemalloc
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from support.table_models import FakeModel, random_tokens
 from zeropoint.errors import MeasurementError
 from zeropoint.kernels.compare import compare_numpy
 from zeropoint.metrics.divergence import score_chunks as measurement
@@ -17,21 +15,14 @@ from zeropoint.metrics.divergence.summary import summarize
 from zeropoint.metrics.divergence.verdict import THRESHOLDS, verdict
 from zeropoint.metrics.statistics import ConfidenceInterval
 
-_spec = importlib.util.spec_from_file_location("fakes", Path(__file__).with_name("fakes.py"))
-fakes = importlib.util.module_from_spec(_spec)
-sys.modules["fakes"] = fakes
-_spec.loader.exec_module(fakes)
-
 
 def measured(noise: float = 0.3, chunks: int = 12, **options: int) -> list[measurement.ChunkScores]:
     texts = {
-        "prose": fakes.random_tokens(32 * chunks // 2),
-        "code": fakes.random_tokens(32 * chunks // 2, seed=6),
+        "prose": random_tokens(32 * chunks // 2),
+        "code": random_tokens(32 * chunks // 2, seed=6),
     }
     cut = measurement.cut_chunks(texts, 32)
-    return list(
-        measurement.measure_chunks(fakes.FakeModel(), fakes.FakeModel(noise=noise), cut, **options)
-    )
+    return list(measurement.measure_chunks(FakeModel(), FakeModel(noise=noise), cut, **options))
 
 
 def test_the_figures_are_those_of_the_whole_distribution() -> None:
@@ -41,7 +32,7 @@ def test_the_figures_are_those_of_the_whole_distribution() -> None:
     previous = np.concatenate([c.tokens[16:31] for c in chunks])
     targets = np.concatenate([c.tokens[17:] for c in chunks])
     expected = compare_numpy(
-        fakes.FakeModel().table[previous], fakes.FakeModel(noise=0.3).table[previous], targets
+        FakeModel().table[previous], FakeModel(noise=0.3).table[previous], targets
     )
     assert result.tokens == 12 * 15
     assert result.kl.mean == pytest.approx(expected.kl.mean(), rel=1e-6)
@@ -87,29 +78,29 @@ def test_token_classes_part_the_tokens() -> None:
 
 def test_text_shorter_than_a_chunk_is_refused_with_its_size() -> None:
     with pytest.raises(MeasurementError, match="prose 31"):
-        measurement.cut_chunks({"prose": fakes.random_tokens(31)}, 32)
+        measurement.cut_chunks({"prose": random_tokens(31)}, 32)
     with pytest.raises(MeasurementError, match="none"):
         measurement.cut_chunks({}, 32)
 
 
 def test_bos_replaces_the_first_token_of_each_chunk() -> None:
-    chunks = measurement.cut_chunks({"t": fakes.random_tokens(64)}, 32, bos=49)
+    chunks = measurement.cut_chunks({"t": random_tokens(64)}, 32, bos=49)
     assert [c.tokens[0] for c in chunks] == [49, 49]
-    assert (chunks[1].tokens[1:] == fakes.random_tokens(64)[33:]).all()
+    assert (chunks[1].tokens[1:] == random_tokens(64)[33:]).all()
 
 
 def test_other_vocabularies_are_refused() -> None:
-    chunks = measurement.cut_chunks({"t": fakes.random_tokens(64)}, 32)
+    chunks = measurement.cut_chunks({"t": random_tokens(64)}, 32)
     with pytest.raises(MeasurementError, match="50 tokens and the quant 51"):
-        next(measurement.measure_chunks(fakes.FakeModel(50), fakes.FakeModel(51), chunks))
+        next(measurement.measure_chunks(FakeModel(50), FakeModel(51), chunks))
 
 
 def test_a_logit_that_is_not_finite_is_named_with_its_chunk() -> None:
-    broken = fakes.FakeModel(noise=0.1)
+    broken = FakeModel(noise=0.1)
     broken.table[:, 3] = np.nan
-    chunks = measurement.cut_chunks({"t": fakes.random_tokens(64)}, 32)
+    chunks = measurement.cut_chunks({"t": random_tokens(64)}, 32)
     with pytest.raises(MeasurementError, match=r"chunk 0 \(t\): the quant's logit of token"):
-        next(measurement.measure_chunks(fakes.FakeModel(), broken, chunks))
+        next(measurement.measure_chunks(FakeModel(), broken, chunks))
 
 
 def interval(low: float, high: float) -> ConfidenceInterval:
@@ -201,12 +192,12 @@ def test_memory_does_not_grow_with_context_times_vocabulary() -> None:
 
 def test_what_is_shown_to_lose_more_than_the_whole_is_named() -> None:
     """One domain of tokens whose rows are noisy, one of tokens whose rows are not."""
-    quant = fakes.FakeModel()
+    quant = FakeModel()
     quant.table[25:] += np.random.default_rng(4).normal(0, 1, quant.table[25:].shape)
     texts = {
         "quiet": np.tile(np.arange(25, dtype=np.int32), 32 * 12 // 25),
         "noisy": np.tile(np.arange(25, 50, dtype=np.int32), 32 * 12 // 25),
     }
     chunks = measurement.cut_chunks(texts, 32)
-    found = summarize(list(measurement.measure_chunks(fakes.FakeModel(), quant, chunks)))
+    found = summarize(list(measurement.measure_chunks(FakeModel(), quant, chunks)))
     assert found.worse == ("noisy",)

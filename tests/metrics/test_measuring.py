@@ -1,6 +1,5 @@
 """`measure` on tiny models: exact zeros, refusals in one sentence, clean resumes."""
 
-import importlib.util
 import json
 import os
 import signal
@@ -13,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinymodels import write_model
+from support.rounded_models import store_as_q8_0
+from support.tiny_models import write_model
 from zeropoint.checkpoints import create_checkpoint, open_checkpoint, open_model
 from zeropoint.checkpoints.layout import NewTensor
 from zeropoint.checkpoints.values import StringArray
@@ -25,13 +25,6 @@ from zeropoint.models import load_model
 from zeropoint.quantizers.export import export_folder
 
 Run = Callable[..., tuple[int, dict[str, object], str]]
-
-
-_spec = importlib.util.spec_from_file_location(
-    "rounded_models", Path(__file__).with_name("rounded_models.py")
-)
-rounded_models = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(rounded_models)
 
 
 @pytest.fixture(scope="session")
@@ -248,7 +241,7 @@ def test_words_that_do_not_fit_together(measure: Run, reference: Path) -> None:
 def test_a_quantized_reference_is_named_as_a_proxy(
     measure: Run, reference: Path, tmp_path: Path
 ) -> None:
-    proxy = rounded_models.store_as_q8_0(reference, tmp_path / "proxy.gguf")
+    proxy = store_as_q8_0(reference, tmp_path / "proxy.gguf")
     _, found, said = measure(proxy, "--ref", proxy, "--chunks", 2)
     assert found["reference"]["proxy"] is True and "proxy reference" in said
     code, _, said = measure(proxy, "--as", "INT4_SYM_ROW", "--chunks", 2)

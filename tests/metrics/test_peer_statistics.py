@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinymodels import write_model
+from support.tiny_models import write_model
 from zeropoint.checkpoints import open_model
 from zeropoint.kernels.compare import compare_logits
 from zeropoint.metrics.peers import llama_base_file as llama

@@ -1,24 +1,18 @@
 """A measurement that was killed goes on where it was, with the same bits."""
 
-import importlib.util
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from support.table_models import FakeModel, random_tokens
 from zeropoint.errors import CheckpointError, MeasurementError
 from zeropoint.metrics.divergence.recorded_run import measure_recorded
 from zeropoint.metrics.divergence.score_chunks import cut_chunks
 from zeropoint.results.run_store import RunFolder
 
-_spec = importlib.util.spec_from_file_location("fakes", Path(__file__).with_name("fakes.py"))
-fakes = importlib.util.module_from_spec(_spec)
-sys.modules["fakes"] = fakes
-_spec.loader.exec_module(fakes)
-
-CHUNKS = cut_chunks({"t": fakes.random_tokens(32 * 20)}, 32)
-MODELS = (fakes.FakeModel(), fakes.FakeModel(noise=0.3))
+CHUNKS = cut_chunks({"t": random_tokens(32 * 20)}, 32)
+MODELS = (FakeModel(), FakeModel(noise=0.3))
 
 
 def start(path: Path) -> RunFolder:
@@ -40,7 +34,7 @@ def test_a_resumed_run_gives_the_bits_of_a_straight_one(tmp_path: Path) -> None:
 
 def test_what_the_run_holds_is_not_measured_again(tmp_path: Path) -> None:
     list(measure_recorded(MODELS, CHUNKS, start(tmp_path / "run")))
-    broken = fakes.FakeModel()
+    broken = FakeModel()
     broken.table[:] = np.nan
     again = list(measure_recorded((broken, broken), CHUNKS, start(tmp_path / "run")))
     assert len(again) == 20
@@ -48,7 +42,7 @@ def test_what_the_run_holds_is_not_measured_again(tmp_path: Path) -> None:
 
 def test_a_broken_logit_is_named_by_its_chunk_in_the_whole_text(tmp_path: Path) -> None:
     list(measure_recorded(MODELS, CHUNKS[:3], start(tmp_path / "run")))
-    broken = fakes.FakeModel()
+    broken = FakeModel()
     broken.table[int(CHUNKS[5].tokens[20])] = np.nan  # first seen in chunk 3, 4 or 5
     seen = next(i for i in range(3, 20) if CHUNKS[5].tokens[20] in CHUNKS[i].tokens[16:31])
     with pytest.raises(

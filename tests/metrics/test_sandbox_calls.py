@@ -6,9 +6,9 @@ import platform
 import subprocess
 
 import pytest
-from sandbox_jobs import as_each_user, run_jobs
-from system_calls import PERMITTED, variations
 
+from support.sandbox.jobs import as_each_user, run_jobs
+from support.sandbox.system_calls import PERMITTED, variations
 from zeropoint.metrics.tasks.sandbox.filter import (
     ABSENT,
     ALLOW,

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from sandbox_jobs import as_each_user, run_jobs
 
+from support.sandbox.jobs import as_each_user, run_jobs
 from zeropoint.errors import MeasurementError
 from zeropoint.metrics.tasks.sandbox.filter import assemble_filter, pack_filter
 from zeropoint.metrics.tasks.sandbox.parent import Limits, run_python

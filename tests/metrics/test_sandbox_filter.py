@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
-from system_calls import PERMITTED, evaluate, system_calls, variations
 
+from support.sandbox.system_calls import PERMITTED, evaluate, system_calls, variations
 from zeropoint.metrics.tasks.sandbox.filter import (
     ABSENT,
     ALLOW,

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinymodels import write_model
+from support.tiny_models import write_model
 from zeropoint.checkpoints import open_checkpoint
 from zeropoint.errors import MeasurementError
 from zeropoint.metrics.tasks.evaluate import (

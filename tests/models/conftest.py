@@ -1,17 +1,13 @@
 """Lets the tests of this folder import what they share."""
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(scope="module")
 def bases(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The files of tiny models that tests change: see `changed_files.Bases`."""
-    from changed_files import make_bases  # it imports transformers, which few tests need
+    from support.changed_files import make_bases  # it imports transformers, which few tests need
 
     return make_bases(tmp_path_factory.mktemp("bases"))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import hf_folders
+from support import hf_folders
 from zeropoint.checkpoints import open_model
 from zeropoint.cli import main
 from zeropoint.models import load_model

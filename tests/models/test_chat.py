@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from transformers.utils.chat_template_utils import render_jinja_template
-from vocabularies import CONTROL, NORMAL, byte_characters, byte_pairs, checkpoint_with
 
+from support.vocabularies import CONTROL, NORMAL, byte_characters, byte_pairs, checkpoint_with
 from zeropoint.errors import UnsupportedModel
 from zeropoint.models import chat, read_tokenizer
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from families import FAMILIES, VOCABULARY, Family, ordinary_blocks, random_model, write_gguf
 
+from support.families import FAMILIES, VOCABULARY, Family, ordinary_blocks, random_model, write_gguf
 from zeropoint import kernels
 from zeropoint.checkpoints import open_checkpoint
 from zeropoint.errors import UnsupportedModel

@@ -13,10 +13,10 @@ import gguf
 import numpy as np
 import pytest
 import torch
-from changed_files import Base, Bases, assert_equal_to
-from families import FAMILIES, VOCABULARY, interleaved, random_model
-from setting_uses import MIXED, PLAIN
 
+from support.changed_files import Base, Bases, assert_equal_to
+from support.families import FAMILIES, VOCABULARY, interleaved, random_model
+from support.setting_uses import MIXED, PLAIN
 from zeropoint.checkpoints.names import find_place, roles_of
 from zeropoint.errors import UnsupportedModel, ZeropointError
 from zeropoint.models.architecture import read_architecture

@@ -6,8 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from families import FAMILIES, VOCABULARY, Family, random_model, transformers_logits, write_gguf
 
+from support.families import (
+    FAMILIES,
+    VOCABULARY,
+    Family,
+    random_model,
+    transformers_logits,
+    write_gguf,
+)
 from zeropoint.checkpoints import open_checkpoint
 from zeropoint.formats import FORMATS
 from zeropoint.models import load_model

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from vocabularies import AWKWARD
 
-from tokenizer_folders import FAMILIES, PIECE_FAMILIES, ROWS, edit, token, write_tokenizer
+from support.tokenizer_folders import FAMILIES, PIECE_FAMILIES, ROWS, edit, token, write_tokenizer
+from support.vocabularies import AWKWARD
 from zeropoint.checkpoints import Checkpoint, NewTensor, create_checkpoint, open_checkpoint
 from zeropoint.checkpoints.tokenizers.tokenizer_facts import TOKENIZER_KEY
 from zeropoint.checkpoints.tokenizers.vocabulary_files import read_vocabulary_files

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tinymodels import END, write_model
+from support.tiny_models import END, write_model
 from zeropoint.checkpoints import Checkpoint, open_checkpoint
 from zeropoint.errors import UnsupportedModel
 from zeropoint.models import (

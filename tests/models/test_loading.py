@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from families import FAMILIES, random_model, write_gguf
 
+from support.families import FAMILIES, random_model, write_gguf
 from zeropoint.checkpoints import NewTensor, create_checkpoint, open_checkpoint
 from zeropoint.errors import CheckpointError, UnsupportedModel, ZeropointError
 from zeropoint.formats import FORMATS

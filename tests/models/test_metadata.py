@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinymodels import vocabulary_size, write_model
+from support.tiny_models import vocabulary_size, write_model
 from zeropoint.checkpoints import open_checkpoint
 from zeropoint.errors import ZeropointError
 from zeropoint.models import generate, load_model

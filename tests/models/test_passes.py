@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from families import FAMILIES, VOCABULARY, Family, random_model, write_gguf
 
+from support.families import FAMILIES, VOCABULARY, Family, random_model, write_gguf
 from zeropoint.checkpoints import open_checkpoint
 from zeropoint.errors import CheckpointError, MeasurementError
 from zeropoint.formats import FORMATS, find_format

@@ -11,12 +11,10 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from families import FAMILIES, VOCABULARY, random_model, write_gguf
-from test_tokenizer import AWKWARD
-from vocabularies import BYTE, CONTROL, NORMAL, UNKNOWN
 
-import hf_folders
-import llama_peer
+from support import hf_folders, llama_peer
+from support.families import FAMILIES, VOCABULARY, random_model, write_gguf
+from support.vocabularies import AWKWARD, BYTE, CONTROL, NORMAL, UNKNOWN
 from zeropoint.checkpoints import StringArray, open_checkpoint, open_model
 from zeropoint.models import load_model, read_tokenizer
 from zeropoint.plans import choose_formats

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import gguf
 import numpy as np
 import pytest
-from changed_files import Base, Bases, assert_equal_to
-from setting_uses import HARMLESS, MIXED, PLAIN, REFUSED_NAMESPACES, STRUCTURE, USES, Use
 
+from support.changed_files import Base, Bases, assert_equal_to
+from support.setting_uses import HARMLESS, MIXED, PLAIN, REFUSED_NAMESPACES, STRUCTURE, USES, Use
 from zeropoint.checkpoints import open_checkpoint
 from zeropoint.checkpoints.settings.harmless_keys import (
     HARMLESS_KEYS,

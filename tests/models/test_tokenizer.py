@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from vocabularies import AWKWARD, byte_characters, byte_pairs, checkpoint_with, pieces
 
+from support.vocabularies import AWKWARD, byte_characters, byte_pairs, checkpoint_with, pieces
 from zeropoint.checkpoints.tokenizers.pretokenizers import PRE_TOKENIZERS
 from zeropoint.errors import CheckpointError, UnsupportedModel
 from zeropoint.models.tokenizer import make_splitter, read_tokenizer

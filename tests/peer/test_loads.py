@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import llama_peer
-from tinymodels import write_model
+from support import llama_peer
+from support.tiny_models import write_model
 from zeropoint import kernels
 from zeropoint.checkpoints import open_checkpoint
 from zeropoint.errors import RecipeError

@@ -1,18 +1,13 @@
 """Model shapes as checkpoints without weights."""
 
-import importlib
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
-from types import ModuleType
 
 import pytest
 
+from support.model_shapes import SHAPES, source_format
 from zeropoint.checkpoints import NewTensor
 from zeropoint.formats import find_format
-
-HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -31,25 +26,15 @@ class Outline:
 
 
 @pytest.fixture(scope="session")
-def shapes() -> ModuleType:
-    """`shapes.py`, which the golden answers were made with."""
-    sys.path.insert(0, str(HERE))
-    try:
-        return importlib.import_module("shapes")
-    finally:
-        sys.path.remove(str(HERE))
-
-
-@pytest.fixture(scope="session")
-def outline(shapes: ModuleType) -> Callable[[str], Outline]:
+def outline() -> Callable[[str], Outline]:
     """Return the shape of this title as a checkpoint."""
 
     def build(title: str) -> Outline:
-        model = shapes.SHAPES[title]()
+        model = SHAPES[title]()
         return Outline(
             model.metadata(),
             {
-                name: NewTensor(name, shape, find_format(shapes.source_format(model, name, shape)))
+                name: NewTensor(name, shape, find_format(source_format(model, name, shape)))
                 for name, shape in model.tensors
             },
         )

@@ -3,10 +3,10 @@
 from math import prod
 from pathlib import Path
 
-import published
 import pytest
 
-from tinymodels import write_model
+from support import published_configs as published
+from support.tiny_models import write_model
 from zeropoint.checkpoints import open_checkpoint
 from zeropoint.errors import CheckpointError, RecipeError, UnsupportedModel
 from zeropoint.plans.memory.cache_shape import Layer, Shape, read_shape

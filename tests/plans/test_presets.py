@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from support.model_shapes import role_and_layer
 from zeropoint.errors import RecipeError
 from zeropoint.plans import PRESETS, choose_formats
 from zeropoint.plans.formats.presets import RULES, UNWEIGHTED, WEIGHTED
@@ -18,12 +19,12 @@ LETTERS = ANSWERS["letters"]
 
 
 @pytest.fixture(scope="session")
-def compact(shapes):
+def compact():
     """Write choices as the golden file does: letters with run lengths, by role and layer."""
 
     def write(choices) -> str:
         found = {choice.name: choice.format.name for choice in choices}
-        names = sorted(found, key=shapes.role_and_layer)
+        names = sorted(found, key=role_and_layer)
         runs = [(letter, len(list(run))) for letter, run in
                 itertools.groupby(LETTERS[found[name]] for name in names)]  # fmt: skip
         return "".join(letter + (str(count) if count > 1 else "") for letter, count in runs)

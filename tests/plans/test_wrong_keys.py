@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinymodels import write_model
+from support.tiny_models import write_model
 from zeropoint.checkpoints import StringArray, open_checkpoint
 from zeropoint.checkpoints import values as v
 from zeropoint.errors import ZeropointError

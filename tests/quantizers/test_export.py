@@ -9,8 +9,8 @@ import pytest
 import torch
 import transformers
 
-import hf_folders
-from tinymodels import write_model
+from support import hf_folders
+from support.tiny_models import write_model
 from zeropoint.checkpoints import Checkpoint, open_checkpoint, open_model
 from zeropoint.errors import CheckpointError, UnsupportedModel
 from zeropoint.formats import FORMATS

@@ -16,7 +16,7 @@ pytest.importorskip("transformers")
 
 @pytest.mark.parametrize("family", ["llama2", "gemma3"])
 def test_a_folder_becomes_a_gguf_of_the_same_weights(family: str, tmp_path: Path) -> None:
-    import hf_folders
+    from support import hf_folders
 
     folder = hf_folders.make_folder(family, tmp_path / "model")
     output = tmp_path / "out.gguf"
@@ -35,7 +35,7 @@ def test_a_folder_becomes_a_gguf_of_the_same_weights(family: str, tmp_path: Path
 
 
 def test_a_folder_under_its_own_names_is_refused(tmp_path: Path) -> None:
-    import hf_folders
+    from support import hf_folders
 
     folder = hf_folders.make_folder("llama2", tmp_path / "model")
     with open_checkpoint(folder) as source, pytest.raises(FormatError, match="open_model"):

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-import hf_folders
-from tokenizer_folders import edit, ends
+from support import hf_folders
+from support.tokenizer_folders import edit, ends
 from zeropoint.checkpoints import Checkpoint, open_model
 from zeropoint.checkpoints.tokenizers.tokenizer_facts import TOKENIZER_KEY
 from zeropoint.cli import main

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from verbs import outputs, structure
 
+from support.verb_results import outputs, structure
 from zeropoint.cli import main
 
 # To write it again on purpose, delete the file and run this test.

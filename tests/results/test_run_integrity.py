@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import zeropoint
-from forked import REFUSED, run_child
-from tinymodels import write_model
+from support.forked_child import REFUSED, run_child
+from support.tiny_models import write_model
 from zeropoint.checkpoints.files import file_ops as io
 from zeropoint.cli import main
 from zeropoint.errors import CheckpointError

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from studio_pages import Example, make_example
-from studio_server import Studio, running
+
+from support.studio_pages import Example, make_example
+from support.studio_server import Studio, running
 
 # One process for all pages, where each would start its own.
 FLAGS = ["--no-sandbox", "--renderer-process-limit=1", "--disable-site-isolation-trials"]

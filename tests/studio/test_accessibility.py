@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from studio_pages import AXE, Example, violations
+
+from support.studio_pages import AXE, Example, violations
 
 
 @pytest.mark.parametrize("which", ["walk", "report"])

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tinymodels import write_model
+from support.tiny_models import write_model
 from zeropoint.cli import main
 from zeropoint.results.run_store import RunFolder
 

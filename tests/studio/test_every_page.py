@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from studio_pages import AXE, Example, violations
-from studio_server import Studio, running
 
+from support.studio_pages import AXE, Example, violations
+from support.studio_server import Studio, running
 from zeropoint.studio.http.app import Routes
 from zeropoint.studio.http.library import Library
 

@@ -1,23 +1,16 @@
 """The example page that the repository ships: it is the one that the code makes."""
 
-import importlib.util
-from pathlib import Path
 from typing import Any
 
-from studio_pages import number, turn
-
+from support.docs_pages import DOCS, load_function
+from support.studio_pages import number, turn
 from zeropoint.studio.data.walk import EXAMPLE
 from zeropoint.studio.report.bundle import STATIC
 
-DOCS = Path(__file__).parents[2] / "docs"
-
 
 def test_the_page_in_docs_is_what_the_code_writes() -> None:
-    spec = importlib.util.spec_from_file_location("walk_page", DOCS / "walk_page.py")
-    assert spec and spec.loader
-    made = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(made)
-    assert (DOCS / "walk.html").read_text() == made.page(), "run python docs/walk_page.py"
+    page = load_function("walk_page", "page")()
+    assert (DOCS / "walk.html").read_text() == page, "run python docs/walk_page.py"
     assert (STATIC / EXAMPLE).stat().st_size < 300_000  # type: ignore[attr-defined]
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from studio_server import running
 
+from support.studio_server import running
 from zeropoint.results.run_store import RunFolder
 from zeropoint.studio.http.library import Library
 

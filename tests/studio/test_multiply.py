@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from studio_pages import Example, choose, number, press, rows, turn
-from studio_server import Studio
 
+from support.studio_pages import Example, choose, number, press, rows, turn
+from support.studio_server import Studio
 from zeropoint import kernels
 from zeropoint.checkpoints import open_model
 from zeropoint.formats import F32, QuantizedTensor, find_format

@@ -3,7 +3,8 @@
 from typing import Any
 
 import pytest
-from studio_pages import Example, number, rows, turn
+
+from support.studio_pages import Example, number, rows, turn
 
 
 def test_another_model_is_another_page(example: Example, other: Example, new_page: Any) -> None:

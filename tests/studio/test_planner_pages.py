@@ -4,11 +4,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import published
 import pytest
-from studio_pages import Example, choose, number, rows, turn, until
-from studio_server import Studio, running
 
+from support import published_configs as published
+from support.studio_pages import Example, choose, number, rows, turn, until
+from support.studio_server import Studio, running
 from zeropoint.kernels.machine import this_machine
 from zeropoint.plans.machines import this_machine as here
 from zeropoint.plans.machines.machines import find_device

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from studio_pages import Example, choose, number, rows, shows, turn
 
+from support.studio_pages import Example, choose, number, rows, shows, turn
 from zeropoint.cli import main
 from zeropoint.results.run_store import RunFolder
 from zeropoint.studio.report.bundle import bundle, pack, self_contained

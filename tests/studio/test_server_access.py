@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
-from studio_server import Studio, running
 
-from tinymodels import write_model
+from support.studio_server import Studio, running
+from support.tiny_models import write_model
 from zeropoint.checkpoints import NewTensor, create_checkpoint
 from zeropoint.formats import FORMATS
 from zeropoint.results.run_store import RunFolder

@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from studio_server import Studio, running
 
-from tinymodels import write_model
+from support.studio_server import Studio, running
+from support.tiny_models import write_model
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from studio_server import Studio, running
 
-from tinymodels import write_model
+from support.studio_server import Studio, running
+from support.tiny_models import write_model
 from zeropoint.results.run_store import RunFolder
 from zeropoint.studio.http.job_forms import FORMS, command, forms_for
 from zeropoint.studio.http.library import Library

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from studio_pages import Example, choose, number, rows, turn, until
-from studio_server import Studio
 
-from tinymodels import write_model
+from support.studio_pages import Example, choose, number, rows, turn, until
+from support.studio_server import Studio
+from support.tiny_models import write_model
 from zeropoint import kernels
 from zeropoint.checkpoints import open_model
 from zeropoint.formats import find_format

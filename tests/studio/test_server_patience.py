@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from studio_server import Studio, parsed, read_all, running
 
-from tinymodels import write_model
+from support.studio_server import Studio, parsed, read_all, running
+from support.tiny_models import write_model
 from zeropoint.studio.http.timeouts import LIMIT, Impatient
 
 

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pytest
-from studio_server import Answer, Studio, running
 
-from tinymodels import Shape, random_weights, write_model
+from support.studio_server import Answer, Studio, running
+from support.tiny_models import Shape, random_weights, write_model
 from zeropoint.checkpoints import NewTensor, StringArray, create_checkpoint, open_checkpoint
 from zeropoint.cli import main
 from zeropoint.errors import MeasurementError

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import made_runs
 import pytest
-from studio_pages import number, rows, turn, until
-from studio_server import Studio, running
 
-from tinymodels import write_model
+from support import run_folders as made_runs
+from support.studio_pages import number, rows, turn, until
+from support.studio_server import Studio, running
+from support.tiny_models import write_model
 from zeropoint.checkpoints import open_checkpoint
 from zeropoint.cli import main
 from zeropoint.metrics.cross_model import cache_bytes

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from studio_pages import TASKS, Example, choose, number, press, rows, turn
-from studio_server import Studio, running
 
-from tinymodels import vocabulary_size, write_model
+from support.studio_pages import TASKS, Example, choose, number, press, rows, turn
+from support.studio_server import Studio, running
+from support.tiny_models import vocabulary_size, write_model
 from zeropoint.cli import main
 from zeropoint.results.run_store import RunFolder
 from zeropoint.studio.data import drift_runs as step_evidence
@@ -251,7 +251,7 @@ def test_verbs_write_a_report_and_leave_nothing_else(
 def test_models_of_other_tokens_are_shown_by_character(
     example: Example, tmp_path: Path, new_page: Any
 ) -> None:
-    from hf_folders import make_folder
+    from support.hf_folders import make_folder
 
     other = make_folder("qwen2", tmp_path / "other")
     run = tmp_path / "run"

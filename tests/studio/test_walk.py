@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from studio_pages import Example, choose, number, press, rows, shows, turn
 
+from support.studio_pages import Example, choose, number, press, rows, shows, turn
 from zeropoint.formats import find_format
 from zeropoint.formats.explain import explain_value
 from zeropoint.formats.floats import E2M1, E4M3, FLOAT32, FLOAT_TYPES

@@ -8,8 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from families import FAMILIES, VOCABULARY, Family, random_model, transformers_logits, write_gguf
 
+from support.families import (
+    FAMILIES,
+    VOCABULARY,
+    Family,
+    random_model,
+    transformers_logits,
+    write_gguf,
+)
 from zeropoint.checkpoints import Checkpoint, NewTensor, create_checkpoint, open_checkpoint
 from zeropoint.errors import UnsupportedModel
 from zeropoint.formats import FORMATS

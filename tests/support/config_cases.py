@@ -14,8 +14,8 @@ import torch
 import transformers
 from transformers import CONFIG_MAPPING
 
-import hf_folders
-from config_values import Case, base, class_fields
+from support import hf_folders
+from support.config_values import Case, base, class_fields
 from zeropoint.checkpoints import Checkpoint, open_checkpoint, open_model
 from zeropoint.checkpoints.settings.configuration import FAMILIES, read_configuration
 from zeropoint.checkpoints.settings.settings import HARMLESS

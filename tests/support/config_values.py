@@ -14,7 +14,7 @@ from typing import Any
 from transformers import CONFIG_MAPPING, GenerationConfig
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS, RopeParameters
 
-import hf_folders
+from support import hf_folders
 from zeropoint.checkpoints.settings.configuration import read_configuration
 from zeropoint.errors import CheckpointError, UnsupportedModel
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 import transformers
 
-from double import in_double
+from support.float64_models import in_double
 from zeropoint import kernels
 from zeropoint.checkpoints import NewTensor, create_checkpoint
 from zeropoint.checkpoints.names import find_place, roles_of

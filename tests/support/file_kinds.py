@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-import hf_folders
-from tinymodels import write_model
+from support import hf_folders
+from support.tiny_models import write_model
 from zeropoint.checkpoints import NewTensor, StringArray, create_checkpoint, open_checkpoint
 from zeropoint.formats import FORMATS, find_format
 

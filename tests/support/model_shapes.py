@@ -8,7 +8,7 @@ nothing of either.
 
 from collections.abc import Callable
 
-from shape_parts import (
+from support.shape_parts import (
     ModelShape,
     attention,
     dense,

@@ -10,9 +10,9 @@ from functools import partial
 from typing import Any
 
 import torch
-from families import LAYERS, SMALL, Family, T, random_model
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
+from support.families import LAYERS, SMALL, Family, T, random_model
 from zeropoint.models.loading import Engine
 
 # The tiny model of each architecture. Keys of experts are tried on one that has some.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinymodels import write_model
+from support.tiny_models import write_model
 from zeropoint.checkpoints import open_model
 from zeropoint.cli import main
 from zeropoint.models import load_model

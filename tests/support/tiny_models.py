@@ -1,6 +1,6 @@
 """Small random models in GGUF files that llama.cpp loads too, for any test that needs a model.
 
-from tinymodels import write_model
+from support.tiny_models import write_model
 path = write_model(tmp_path / "tiny.gguf")                       # llama, F16, 0.7 M weights
 path = write_model(tmp_path / "moe.gguf", "llama", experts=4)    # experts stacked on axis 0
 path = write_model(tmp_path / "g.gguf", "gemma3", columns=320)   # rows no multiple of 256, tied

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hf_folders import make_folder
-from tinymodels import write_model
+from support.hf_folders import make_folder
+from support.tiny_models import write_model
 
 QUIET = ["--threads", "1", "--progress", "none", "--json"]
 CHUNKS = ["--ctx", "16", "--chunks", "2", "--floor-chunks", "1"]

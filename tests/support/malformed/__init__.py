@@ -7,11 +7,11 @@
 None of these files is in the repository: each is made when it is needed.
 """
 
-from malformed.build import Case
-from malformed.folders import FOLDER_CASES
-from malformed.gguf import GGUF_CASES
-from malformed.meaning import MEANING_CASES
-from malformed.safetensors import SAFETENSORS_CASES
+from support.malformed.build import Case
+from support.malformed.folders import FOLDER_CASES
+from support.malformed.gguf import GGUF_CASES
+from support.malformed.meaning import MEANING_CASES
+from support.malformed.safetensors import SAFETENSORS_CASES
 
 ALL_CASES: list[Case] = [*GGUF_CASES, *MEANING_CASES, *SAFETENSORS_CASES, *FOLDER_CASES]
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from malformed.build import array, entry, head, header_json, key, padded, tensor, text, u32
+from support.malformed.build import array, entry, head, header_json, key, padded, tensor, text, u32
 
 
 def keys(count: int) -> bytes:

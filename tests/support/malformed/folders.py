@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from malformed.build import Case, entry, head, header_json, key, padded, tensor, text, u32
+from support.malformed.build import Case, entry, head, header_json, key, padded, tensor, text, u32
 
 INDEX = "model.safetensors.index.json"
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from malformed.build import (
+from support.malformed.build import (
     AT,
     Case,
     array,

@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Iterator, Mapping
 
-from malformed.build import (
+from support.malformed.build import (
     AT,
     Case,
     Part,

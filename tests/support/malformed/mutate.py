@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from malformed.build import array, key, tensor, text, u32, u64
+from support.malformed.build import array, key, tensor, text, u32, u64
 
 SCALARS = {
     0: "B",

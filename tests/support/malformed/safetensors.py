@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 
-from malformed.build import AT, Case, Part, entry, file_case, header_json, u64
+from support.malformed.build import AT, Case, Part, entry, file_case, header_json, u64
 
 GOOD = json.dumps(entry()).encode()
 

@@ -1,6 +1,6 @@
 """Runs verbs on mutated inputs in one process and reports every one that went wrong.
 
-    python -m malformed.trial KIND FIRST COUNT FOLDER
+    python -m support.malformed.trial KIND FIRST COUNT FOLDER
 
 Trial i is a function of KIND and i alone. What goes wrong is an exit status that is not 0, 1 or 2,
 more than SECONDS of time, growth of memory beyond 64 MiB + 4 × the input (what the README promises
@@ -23,8 +23,8 @@ from types import FrameType
 
 import numpy as np
 
-from malformed.mutate import mutate_bytes, mutate_gguf, mutate_json
-from tinymodels import write_model
+from support.malformed.mutate import mutate_bytes, mutate_gguf, mutate_json
+from support.tiny_models import write_model
 from zeropoint.cli import main
 
 SECONDS = 30

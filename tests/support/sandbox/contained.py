@@ -1,7 +1,7 @@
 """Makes system calls, or runs code, in forked children that have given up their powers.
 
 A script: reads {"child", "ordinary", "filter", "jobs"} from stdin, where `child` is the path of
-`sandbox_child.py`, and writes a list with one outcome per job to stdout. A job is {"calls":
+the sandbox's `child.py`, and writes a list with one outcome per job to stdout. A job is {"calls":
 [[number, argument...]...]}, whose outcome is {"returned": [[value, errno]...]}, or {"code": text},
 whose outcome is {"error": null or a sentence}. The outcome {"status": n} means that the child ended
 without an answer, by signal -n or with exit status n.
@@ -12,10 +12,10 @@ without an answer, by signal -n or with exit status n.
 import ctypes
 import errno  # noqa: F401 (code in a job cannot import as nobody if Python's files are root's)
 import fcntl  # noqa: F401
-import importlib.util
 import json
 import mmap  # noqa: F401
 import os
+import runpy
 import select
 import shutil
 import signal
@@ -24,21 +24,12 @@ import struct  # noqa: F401
 import sys
 import tempfile
 import termios  # noqa: F401
-from types import ModuleType
+from collections.abc import Callable
 from typing import Any
 
 SECONDS = 20
 BLOCKED_SECONDS = 0.1  # a call that blocks is interrupted then
 NOBODY = 65534
-
-
-def load_child(path: str) -> ModuleType:
-    """Import `sandbox_child.py`, which is a script, as a module."""
-    spec = importlib.util.spec_from_file_location("sandbox_child", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def make_calls(libc: ctypes.CDLL, calls: list[list[int]]) -> list[tuple[int, int]]:
@@ -65,7 +56,9 @@ def do(job: dict[str, Any], libc: ctypes.CDLL) -> dict[str, object]:
     return {"error": None}
 
 
-def run(job: dict[str, Any], asked: dict[str, Any], child: ModuleType) -> dict[str, object]:
+def run(
+    job: dict[str, Any], asked: dict[str, Any], contain: Callable[[object], None]
+) -> dict[str, object]:
     """Fork a child, take its powers away, let it do a job, and return the outcome."""
     reader, writer = os.pipe()
     folder = tempfile.mkdtemp()
@@ -81,7 +74,7 @@ def run(job: dict[str, Any], asked: dict[str, Any], child: ModuleType) -> dict[s
         libc = ctypes.CDLL(None, use_errno=True)
         libc.syscall.restype = ctypes.c_long
         limits = {"megabytes": 1024, "seconds": SECONDS, "file_megabytes": 4}
-        child.contain({"filter": asked["filter"], **limits})
+        contain({"filter": asked["filter"], **limits})
         os.write(writer, json.dumps(do(job, libc)).encode())
         os._exit(0)
     os.close(writer)
@@ -102,8 +95,8 @@ def run(job: dict[str, Any], asked: dict[str, Any], child: ModuleType) -> dict[s
 def main() -> None:
     """Do all jobs."""
     asked = json.load(sys.stdin)
-    child = load_child(asked["child"])
-    json.dump([run(job, asked, child) for job in asked["jobs"]], sys.stdout)
+    contain = runpy.run_path(asked["child"])["contain"]
+    json.dump([run(job, asked, contain) for job in asked["jobs"]], sys.stdout)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""System calls that fail on command, in forked children that run command lines."""
