@@ -1,5 +1,5 @@
 // Vectors of floats as wide as the variant has them. In the encoders a lane is a block: no operation
-// crosses lanes, so the width has no influence on the bits (docs/decisions/0001-lanes-are-groups.md).
+// crosses lanes, so the width has no influence on the bits (docs/decisions/0001-one-vector-lane-per-group.md).
 #pragma once
 #include <cstddef>
 #include <cstdint>
