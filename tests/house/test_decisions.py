@@ -19,7 +19,9 @@ def entry(page: Path) -> str:
     head = HEAD.match(page.read_text())
     assert head is not None, f"{page.name} must begin: # N. Title / Date: YYYY-MM-DD. Status: …"
     assert page.name.startswith(f"{int(head['number']):04}-"), f"{page.name}: another number"
-    return f"| {head['number']} | [{head['title']}]({page.name}) | {head['date']} | {head['status']} |"
+    return (
+        f"| {head['number']} | [{head['title']}]({page.name}) | {head['date']} | {head['status']} |"
+    )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

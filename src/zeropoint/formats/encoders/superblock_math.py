@@ -21,7 +21,7 @@ best free scale of each group, round it, and round the codes again.
 Plain rounding is one of the candidates, so the result is never worse than it.
 
 Arrays are (blocks, groups, weights of a group), float32 throughout, and sums over weights or groups
-are taken in index order (docs/decisions/0001-one-vector-lane-per-group.md): the kernels give the same bits.
+are taken in index order, so the kernels give the same bits (docs/decisions, number 1).
 Each block is first brought to a largest weight in 1 … 2 by a power of two, and each block's
 importance likewise: squares then neither overflow nor vanish, and nothing is rounded. In these
 units a cost below 2^-30 counts as 2^-30, so that a weight without importance stays near its value.
