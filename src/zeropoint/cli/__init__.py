@@ -1,8 +1,9 @@
-"""Turns words typed into calls of the verbs below and prints what they yield.
+"""The command line: one command per verb, which parses options, calls it and prints the result.
 
-Everything heavy is imported inside the verb that needs it, so that `--help` answers at once.
+Heavy modules are imported inside the functions that need them, so that `--help` is fast.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -31,17 +32,18 @@ from zeropoint.cli.exits import Exits
 from zeropoint.cli.output import show_warnings
 from zeropoint.cli.verb import Verb
 
+COMPLETION_VARIABLE = "_ZEROPOINT_COMPLETE"  # set by the shell's completion script
+
 app = typer.Typer(
     name="zeropoint",
-    add_completion=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
-def show_version(wanted: bool) -> None:
-    """Print the version and stop."""
-    if wanted:
+def show_version(requested: bool) -> None:
+    """Print the version and exit, if `--version` was given."""
+    if requested:
         typer.echo(f"zeropoint {__version__}")
         raise typer.Exit
 
@@ -49,12 +51,13 @@ def show_version(wanted: bool) -> None:
 @app.callback()
 def every_verb(
     version: bool = typer.Option(
-        False, "--version", help="Print the version.", callback=show_version, is_eager=True
+        False, "--version", help="Print the version and exit.", callback=show_version, is_eager=True
     ),
 ) -> None:
-    """The best file at every size, with the loss measured and shown.
+    """Quantize open-weight language models, and measure what it costs.
 
-    Start with `zeropoint demo`: a real small model, made smaller, in about a minute.
+    Start with `zeropoint demo`: it quantizes a small model and measures the loss, in about a
+    minute.
     """
 
 
@@ -74,16 +77,18 @@ studio.register(app)
 run.register(app)
 bench.register(app)
 doctor.register(app)
-for registered in app.registered_commands:  # here, so that no verb can forget it
+for registered in app.registered_commands:  # set in one place, so that no command lacks it
     registered.cls = Verb
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code (see `exits`)."""
+    """Run the command line and return its exit status (see `exits`)."""
     exits = Exits()
     show_warnings()
     with exits:
         command = typer.main.get_command(app)
+        if COMPLETION_VARIABLE in os.environ:
+            command.main(prog_name="zeropoint")  # prints completions, and exits
         words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
         with command.make_context("zeropoint", words) as context:
             command.invoke(context)

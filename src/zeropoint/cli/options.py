@@ -1,4 +1,4 @@
-"""What the verbs that measure share: options, opening both sides, driving a run."""
+"""Arguments and options that several commands share."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +23,25 @@ if TYPE_CHECKING:
     from zeropoint.results.model_identity import MadeInMemory
     from zeropoint.results.run_store import RunFolder
 
+MODEL_FORMS = (
+    "a GGUF file (of a split model the first), a Hugging Face folder, or a hub id org/name"
+)
+ModelArgument = Annotated[
+    str, typer.Argument(metavar="MODEL", help=f"The model: {MODEL_FORMS}."), InputRole.MODEL
+]
+ImatrixOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Importance matrix (imatrix) that weights the error of each column, as `calibrate` and"
+        " llama-imatrix write it. Default: none, all columns count the same.",
+    ),
+    InputRole.MODEL,
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=1, help="Number of threads. Default: all processor cores."),
+]
 Text = Annotated[
     list[Path] | None,
     typer.Option(
@@ -34,9 +53,6 @@ Text = Annotated[
 Context = Annotated[int, typer.Option(min=8, help="Tokens per chunk; the second half is scored.")]
 Chunks = Annotated[
     int | None, typer.Option(min=1, help="At most so many chunks of the text. Default: all.")
-]
-Threads = Annotated[
-    int | None, typer.Option(min=1, help="Threads to compute with. Default: all processors.")
 ]
 
 

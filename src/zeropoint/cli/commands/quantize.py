@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from zeropoint.cli.completion import complete_format, complete_target
+from zeropoint.cli.options import ImatrixOption, ModelArgument, Threads
 from zeropoint.cli.output import AsJson, AsProgress, Output, ProgressStyle, Quiet
 from zeropoint.cli.paths import InputRole, OutputRole, Overwrite
 from zeropoint.cli.quantizing import (
@@ -23,64 +25,89 @@ def register(app: typer.Typer) -> None:
 
 
 def quantize(
-    model: Annotated[
-        str,
-        typer.Argument(help="A GGUF file (or a shard), a Hugging Face folder, or org/name."),
-        InputRole.MODEL,
-    ],
+    model: ModelArgument,
     output: Annotated[
         Path | None,
         typer.Argument(
-            help="The .gguf file to write; a name without a suffix is a new Hugging Face folder"
-            " (F32, F16 or BF16). Not needed with --dry-run."
+            help="The .gguf file to write. A name without a suffix writes a Hugging Face folder in"
+            " F32, F16 or BF16. Not needed with --dry-run."
         ),
         OutputRole("model", unless="dry_run"),
     ] = None,
+    *,
     to: Annotated[
         str,
         typer.Option(
-            metavar="WHAT",
-            help="A preset (Q4_K_M, IQ4_XS, Q8_0, ...), a format (MXFP4, ...) or FILE.recipe.",
+            metavar="TARGET",
+            help="What to quantize to: a preset such as Q4_K_M, a format such as MXFP4, or a"
+            " .recipe file.",
+            autocompletion=complete_target,
         ),
         InputRole.NAMES,
-    ] = "",
-    imatrix: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Importance: an imatrix in GGUF."),
-        InputRole.MODEL,
-    ] = None,
-    threads: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, help="Threads to encode with. Default: all processors."),
-    ] = None,
+    ],
+    imatrix: ImatrixOption = None,
+    threads: Threads = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show each tensor's format and why; write nothing.")
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Print each tensor's format with the reason and the exact file size; write"
+            " nothing.",
+        ),
     ] = False,
     pure: Annotated[
-        bool, typer.Option("--pure", help="The preset's own format for every tensor; no rules.")
+        bool,
+        typer.Option(
+            "--pure", help="Use the preset's base format for every tensor, without its exceptions."
+        ),
     ] = False,
     tensor_type: Annotated[
         list[str] | None,
-        typer.Option(metavar="PATTERN=TYPE", help="Another type for such tensors; repeatable."),
+        typer.Option(
+            metavar="PATTERN=FORMAT",
+            help="Use FORMAT for tensors whose name matches the regular expression PATTERN."
+            " Repeatable; the first match counts.",
+        ),
     ] = None,
     output_tensor_type: Annotated[
-        str | None, typer.Option(metavar="TYPE", help="The type of the output matrix.")
+        str | None,
+        typer.Option(
+            metavar="FORMAT", help="Format of the output matrix.", autocompletion=complete_format
+        ),
     ] = None,
     token_embedding_type: Annotated[
-        str | None, typer.Option(metavar="TYPE", help="The type of the token embedding.")
+        str | None,
+        typer.Option(
+            metavar="FORMAT", help="Format of the token embedding.", autocompletion=complete_format
+        ),
     ] = None,
     leave_output_tensor: Annotated[
-        bool, typer.Option("--leave-output-tensor", help="Keep output.weight as it is.")
+        bool,
+        typer.Option(
+            "--leave-output-tensor", help="Copy the output matrix (output.weight) unchanged."
+        ),
     ] = False,
     requantize: Annotated[
-        bool, typer.Option("--requantize", help="Accept a model that is quantized already.")
+        bool,
+        typer.Option(
+            "--requantize",
+            help="Accept a model that is already quantized. Its weights lose precision twice.",
+        ),
     ] = False,
     split_max_size: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="Write several files of at most 2GiB, say.")
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Write several files of at most this size, such as 2GiB. Default: one file.",
+        ),
     ] = None,
     run: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Keep error, histogram and worst block of each tensor."),
+        typer.Option(
+            metavar="DIR",
+            help="Folder to write the evidence to, for `report`: error, histogram and worst block"
+            " of each tensor.",
+        ),
         OutputRole("folder", unless="dry_run"),
     ] = None,
     overwrite: Overwrite = False,
@@ -88,9 +115,10 @@ def quantize(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write the model in the formats of a preset or recipe, for llama.cpp and all that use it.
+    """Quantize a model to a GGUF file that llama.cpp and tools built on it load.
 
-    OUTPUT is the old file or the complete new one, whatever happens in between.
+    OUTPUT appears only when it is complete: an interrupted command leaves an existing file as it
+    was.
 
     [bold]Examples:[/bold]
 
@@ -109,10 +137,10 @@ def quantize(
     from zeropoint.quantizers import refuse
 
     out = Output(as_json=as_json, quiet=quiet)
-    if not to:
-        raise typer.BadParameter("say what to make, such as Q4_K_M or Q8_0", param_hint="--to")
     if output is None and not dry_run:
-        raise typer.BadParameter("say which file to write, or add --dry-run", param_hint="OUTPUT")
+        raise typer.BadParameter(
+            "missing: name the file to write, or add --dry-run", param_hint="OUTPUT"
+        )
     how = out.progress(progress)
     with open_model(model, "quantize") as source:
         if output is not None and not output.suffix and not dry_run:
