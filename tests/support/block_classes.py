@@ -47,11 +47,13 @@ BLOCKS: dict[str, Make] = {
     "one that is not zero": single,
     "constant": lambda rng, n: np.full(n, 0.123, np.float32),
     "negative constant": lambda rng, n: np.full(n, -7.0, np.float32),
-    "two values": lambda rng, n: rng.choice(np.float32([-0.5, 1.25]), n),
-    "largest float16": lambda rng, n: rng.choice(np.float32([-65504, 65504]), n),
+    "two values": lambda rng, n: rng.choice(np.array([-0.5, 1.25], np.float32), n),
+    "largest float16": lambda rng, n: rng.choice(np.array([-65504, 65504], np.float32), n),
     "beyond the float16 scale of 4 bits": with_peak(8 * 65504 * 1.01),
     "beyond every float16 scale": with_peak(3e7),
-    "largest float32": lambda rng, n: rng.choice(np.float32([1, -1]) * np.finfo(np.float32).max, n),
+    "largest float32": lambda rng, n: rng.choice(
+        np.array([1, -1], np.float32) * np.finfo(np.float32).max, n
+    ),
     "peak 3e38 and small ones": outlier(3e38),
     **{
         f"peak {peak:g} {name}": with_peak(value)
@@ -61,7 +63,7 @@ BLOCKS: dict[str, Make] = {
     "subnormal float16 scale": with_peak(2e-5),
     "least float16 scale": with_peak(2.0**-24 * 6),
     "subnormal float32": with_peak(1e-40),
-    "least float32": lambda rng, n: rng.choice(np.float32([0, 1e-45, -1e-45]), n),
+    "least float32": lambda rng, n: rng.choice(np.array([0, 1e-45, -1e-45], np.float32), n),
     "outlier 1e2": outlier(1e2),
     "outlier 1e4": outlier(1e4),
     "outlier 1e8": outlier(1e8),
@@ -81,7 +83,7 @@ IMPORTANCE: dict[str, Make] = {
     "1e30": lambda rng, n: np.full(n, 1e30, np.float32),
     "1e-30": lambda rng, n: np.full(n, 1e-30, np.float32),
     "1e-42": lambda rng, n: np.full(n, 1e-42, np.float32),
-    "1e±30": lambda rng, n: rng.choice(np.float32([1e30, 1, 1e-30]), n),
+    "1e±30": lambda rng, n: rng.choice(np.array([1e30, 1, 1e-30], np.float32), n),
     "exponential": lambda rng, n: rng.exponential(size=n).astype(np.float32),
     "lognormal": lambda rng, n: np.exp(3 * rng.normal(size=n)).astype(np.float32),
     "a few large": lambda rng, n: np.where(rng.random(n) < 0.03, 1e5, 1).astype(np.float32),

@@ -197,7 +197,8 @@ def class_fields(family: str) -> dict[str, object]:
 
 def settings(family: str) -> dict[str, object]:
     """Return all settings that transformers looks at in a family's config.json, with defaults."""
-    found = class_fields(family) | GenerationConfig._get_default_generation_params()
+    found = class_fields(family)
+    found |= GenerationConfig._get_default_generation_params()
     found |= {key: found.get(key) for key in LEGACY}
     found.pop("rope_parameters")
     return found

@@ -329,7 +329,7 @@ def ordinary_blocks(format: Format) -> np.ndarray:
     except FormatError:  # nobody here encodes it: any bytes that decode to such
         blocks = rng.integers(0, 256, (2000, format.block_bytes), np.uint8)
         peaks = np.abs(kernels.decode(format, blocks)).max(axis=1)
-        kept = blocks[(peaks > 0.1) & (peaks < 0.4)]
+        kept: np.ndarray = blocks[(peaks > 0.1) & (peaks < 0.4)]
         assert len(kept) > 20
         return kept
 

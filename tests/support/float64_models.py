@@ -54,4 +54,5 @@ def in_double(model: Any, tokens: torch.Tensor) -> np.ndarray:
         del rotary.forward
         model.float()
     assert logits.dtype == torch.float64
-    return logits.numpy()
+    found: np.ndarray = logits.numpy()
+    return found

@@ -27,7 +27,7 @@ def ordinary_blocks(format: Format) -> U8:
         0, 256, (200_000 // format.block_size, format.block_bytes), dtype=np.uint8
     )
     peaks = np.abs(kernels.decode(format, blocks)).max(axis=1)
-    kept = blocks[np.isfinite(peaks) & (peaks > 1e-3) & (peaks < 1e3)]
+    kept: U8 = blocks[np.isfinite(peaks) & (peaks > 1e-3) & (peaks < 1e3)]
     assert len(kept) > 8
     return kept
 

@@ -33,7 +33,8 @@ def logits(models: Sequence[Path], tokens: Sequence[int] = TOKENS) -> np.ndarray
             env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
         )
         assert done.returncode == 0, done.stderr[-2000:]
-        return np.load(target)
+        found: np.ndarray = np.load(target)
+        return found
 
 
 def main(target: str, tokens: Sequence[int], models: Sequence[str]) -> None:

@@ -75,10 +75,10 @@ def borrow(rope: Mapping[str, Any], model: Any) -> None:
 
 
 def parameters(family: Family, more: Mapping[str, Any]) -> dict[str, Any]:
-    now = dict(family.config(**family.options).rope_parameters)
+    now: dict[str, Any] = dict(family.config(**family.options).rope_parameters)
     if "full_attention" not in now:
-        return now | more
-    return now | {"full_attention": now["full_attention"] | more}
+        return {**now, **more}
+    return now | {"full_attention": {**now["full_attention"], **more}}
 
 
 def changed(change: Callable[[Any], None]) -> Answer:
@@ -133,7 +133,7 @@ def windowed(family: Family) -> Any:
     """Layers see five positions: all of them, or those that are windowed anyway."""
     if family.architecture == "llama":
         return random_model(replace(family, config=T.MistralConfig), sliding_window=5)
-    kinds = {}
+    kinds: dict[str, Any] = {}
     if family.architecture in ("qwen2", "qwen3", "smollm3"):
         kinds["layer_types"] = ["sliding_attention"] * LAYERS
     if family.architecture.startswith("gemma"):

@@ -41,10 +41,10 @@ def make_example(folder: Path, architecture: str, columns: int = 256, steps: int
     model = folder / f"tiny-{architecture}.gguf"
     write_model(model, architecture, columns=columns, format="F16")
     quant = folder / "small.gguf"
-    texts = []
-    for name, words in (("prose", "the rain in spain 42 "), ("code", "return x [ 0 ] + 1 ; ")):
+    texts: list[str] = []
+    for name, sentence in (("prose", "the rain in spain 42 "), ("code", "return x [ 0 ] + 1 ; ")):
         texts += ["--text", str(folder / f"{name}.txt")]
-        (folder / f"{name}.txt").write_text(words * 60)
+        (folder / f"{name}.txt").write_text(sentence * 60)
     run, ladder, made = folder / "measured", folder / "ladder", folder / "made"
     measure = [*texts, "--ctx", "32", "--chunks", "8", "--threads", "1", "--progress", "none", "-q"]
     assert main(["quantize", str(model), str(quant), "--to", "Q4_0", "--run", str(made), "-q"]) == 0

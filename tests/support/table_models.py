@@ -15,7 +15,7 @@ class FakeModel:
 
     @property
     def vocab_size(self) -> int:
-        return self.table.shape[1]
+        return int(self.table.shape[1])
 
     def hidden(self, tokens: NDArray[np.int32]) -> NDArray[np.float32]:
         return np.eye(len(self.table), dtype=np.float32)[tokens]

@@ -82,7 +82,8 @@ def random_weights(shape: Shape, seed: int) -> dict[str, np.ndarray]:
 
     def matrix(*axes: int) -> np.ndarray:
         scale = 1 / np.sqrt(axes[-1])
-        return (random.standard_normal(axes) * scale).astype(np.float32)
+        found: np.ndarray = (random.standard_normal(axes) * scale).astype(np.float32)
+        return found
 
     def vector(length: int) -> np.ndarray:
         return (1 + random.standard_normal(length) / 10).astype(np.float32)

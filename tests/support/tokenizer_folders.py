@@ -251,7 +251,7 @@ def _piece_tokenizer(family: str, texts: Sequence[str]) -> tuple[Json, Json]:
     trained.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
     trainer = trainers.BpeTrainer(vocab_size=500, min_frequency=2, show_progress=False)
     trained.train_from_iterator([text for text in texts for _ in range(2)], trainer)
-    words = sorted(trained.get_vocab(), key=trained.get_vocab().get)
+    words = sorted(trained.get_vocab(), key=trained.get_vocab().__getitem__)
     runs = [SPACE * count for count in range(2, 17)]
     head = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
     pieces = list(dict.fromkeys([*runs, *words])) if family == "gemma" else words
@@ -276,7 +276,7 @@ def _piece_tokenizer(family: str, texts: Sequence[str]) -> tuple[Json, Json]:
         "type": "Sequence",
         "decoders": steps if family == "gemma" else [*steps, _STRIP],
     }
-    names = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    names: Json = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
     return data, names
 
 

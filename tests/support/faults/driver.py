@@ -11,6 +11,7 @@ import mmap
 import os
 import struct
 import sys
+from typing import Any
 
 import zeropoint.calibration
 import zeropoint.cli
@@ -22,7 +23,7 @@ import zeropoint.results.run_store
 CALLS = ("pwrite", "preadv", "fsync", "rename", "unlink", "mkdir")
 
 
-def run(shim: ctypes.CDLL, case: dict) -> dict:
+def run(shim: ctypes.CDLL, case: dict[str, Any]) -> dict[str, object]:
     """Run one command line in a child."""
     layout = f"{len(CALLS)}q"
     counted = mmap.mmap(-1, struct.calcsize(layout))

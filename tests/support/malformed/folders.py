@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from support.malformed.build import Case, entry, head, header_json, key, padded, tensor, text, u32
@@ -89,6 +90,10 @@ def mapped(shard_name: str) -> dict[str, object]:
     return {"weight_map": {"a": shard_name}}
 
 
+def _prepare_shard(prepare: Callable[[Path], object], folder: Path) -> object:
+    return prepare(folder / "x.safetensors")
+
+
 def _elsewhere(folder: Path) -> Path:
     outside = folder / "outside"
     outside.mkdir()
@@ -128,7 +133,7 @@ def index_cases() -> Iterator[Case]:
         says = says or ("not a regular file" if "link" not in name else "")
         yield index_case(
             f"names {name}", says, mapped("x.safetensors"),
-            lambda folder, prepare=prepare: prepare(folder / "x.safetensors"),
+            partial(_prepare_shard, prepare),
         )  # fmt: skip
     yield index_case(
         "a tensor that the shard lacks", "is not in", {"weight_map": {"a": good, "b": good}}

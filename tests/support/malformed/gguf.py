@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from support.malformed.build import (
     AT,
     Case,
+    Part,
     array,
     file_case,
     head,
@@ -127,10 +128,10 @@ def key_cases() -> Iterator[Case]:
         key("general.architecture", 0, b"\0"),
         pad,
     )
-    for value in (0, 3, 13, 33, 2**21, 2**31, 2**32 - 1):
+    for alignment in (0, 3, 13, 33, 2**21, 2**31, 2**32 - 1):
         yield file_case(
-            f"alignment {value}", "'general.alignment'", start, AT,
-            key("general.alignment", 4, u32(value)), pad,
+            f"alignment {alignment}", "'general.alignment'", start, AT,
+            key("general.alignment", 4, u32(alignment)), pad,
         )  # fmt: skip
     for kind, value in ((5, u32(32)), (0, b"\x20"), (10, u64(32)), (8, text("32")), (6, u32(0))):
         yield file_case(
@@ -181,7 +182,15 @@ def tensor_cases() -> Iterator[Case]:
         ("F16 in four axes", 1, (2**16, 2**16, 2**16, 2**16)),
         ("empty but for numpy", 0, (0, 2**60)),
     ):
-        place = (text("a"), u32(len(shape)), AT, *map(u64, shape), u32(kind), u64(0), rest)
+        place: tuple[Part, ...] = (
+            text("a"),
+            u32(len(shape)),
+            AT,
+            *map(u64, shape),
+            u32(kind),
+            u64(0),
+            rest,
+        )
         yield file_case(f"product wraps: {name}", "shape", start, *place)
     for size in (2**64 - 16, 2**64 - 1):  # bytes whose padding wraps to 0
         yield file_case(

@@ -141,7 +141,7 @@ def _value(kind: int, value: Any) -> bytes:
         return struct.pack("<" + code, value if isinstance(value, int | float) else 1.0)
     size = struct.calcsize(code)
     whole = int(value) if isinstance(value, int) else 1
-    return (whole % 256**size).to_bytes(size, "little")
+    return int(whole % 256**size).to_bytes(size, "little")
 
 
 def _random_value(random: Random, kind: int) -> Any:

@@ -118,9 +118,9 @@ def entry_cases() -> Iterator[Case]:
         b"[1]",
         b"1" * 21,
     ):
-        for field in (b"shape", b"data_offsets"):
-            name = f"{field.decode()} of {number.decode()}"
-            yield text_case(name, "expected", b'{"a":{"' + field + b'":[', number + b",1]}}")
+        for place in (b"shape", b"data_offsets"):
+            name = f"{place.decode()} of {number.decode()}"
+            yield text_case(name, "expected", b'{"a":{"' + place + b'":[', number + b",1]}}")
     yield text_case("shape that is a number", "expected '['", b'{"a":{"shape":', b"1}}")
     for count in (0, 1):
         numbers = b"[" + b"0" * count + b"]}}"

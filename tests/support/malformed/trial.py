@@ -102,7 +102,7 @@ def change(path: Path, random: Random, mutate: Mutate) -> int:
 def model_verbs(bench: Bench, random: Random, model: Path) -> Iterator[Words]:
     """Yield three of the commands that take a model."""
     out, valid = bench.place / "out", bench.valid
-    text = ["--text", valid / "text.txt"]
+    text: Words = ["--text", valid / "text.txt"]
     to = random.choice(["Q8_0", "Q4_K_M", "BF16", "IQ4_XS", "Q2_K", "MXFP4", "Q5_K_S"])
     steps = ["-n", "2", "--count", "1", "--chains", "0", "--way", "greedy", "--progress", "none"]
     commands: list[Words] = [
@@ -175,7 +175,7 @@ def beside(bench: Bench, random: Random) -> tuple[int, list[Words]]:
     path = bench.copy(kind)
     size = change(path, random, mutate_json if kind == "x" else mutate_bytes)
     short = ["-n", "2", "--progress", "none", *QUIET]
-    return size, {
+    commands: dict[str, list[Words]] = {
         "a.recipe": [["quantize", model, out, "--to", path, *QUIET],
                      ["measure", model, "--as", path, "--text", bench.valid / "text.txt", *CUT]],
         "tasks.jsonl": [["tasks", model, "--tasks", path, *short]],
@@ -183,7 +183,8 @@ def beside(bench: Bench, random: Random) -> tuple[int, list[Words]]:
                          "--chains", "0", *short]],
         "text.txt": [["measure", model, "--as", "Q8_0", "--text", path, *CUT],
                      ["calibrate", model, "-o", out, "--text", path, *CUT]],
-    }[kind]  # fmt: skip
+    }  # fmt: skip
+    return size, commands[kind]
 
 
 def run(bench: Bench, random: Random) -> tuple[int, list[Words]]:
@@ -198,7 +199,7 @@ def run(bench: Bench, random: Random) -> tuple[int, list[Words]]:
     mutators = {".npz": mutate_arrays, ".json": mutate_json}
     size = change(path, random, mutators.get(path.suffix, mutate_bytes))
     quant, model = bench.valid / "quant.gguf", bench.valid / "llama.gguf"
-    again = ["--run", place, "--floor-chunks", "0", "--text", bench.valid / "text.txt", *CUT]
+    again: Words = ["--run", place, "--floor-chunks", "0", "--text", bench.valid / "text.txt", *CUT]
     return size, [
         ["report", place, "-o", bench.place / "r.html", *QUIET],
         ["measure", quant, "--ref", model, *again],

@@ -89,7 +89,10 @@ def run(
     os.close(reader)
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     shutil.rmtree(folder)
-    return json.loads(answer) if answer else {"status": status}  # type: ignore[no-any-return]
+    if not answer:
+        return {"status": status}
+    found: dict[str, object] = json.loads(answer)
+    return found
 
 
 def main() -> None:
