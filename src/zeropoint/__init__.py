@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from zeropoint.plans import choose_formats
     from zeropoint.plans.planner.planning import plan
     from zeropoint.quantizers import dequantize, quantize, quantize_checkpoint
+    from zeropoint.verbs.tasks import tasks
 
 # What is offered comes from its room when it is first used: `zeropoint --help` needs no numpy.
 _ROOMS = {
@@ -33,6 +34,7 @@ _ROOMS = {
     "plan": "zeropoint.plans.planner.planning",
     "quantize": "zeropoint.quantizers",
     "quantize_checkpoint": "zeropoint.quantizers",
+    "tasks": "zeropoint.verbs.tasks",
 }
 
 
@@ -61,4 +63,5 @@ __all__ = [
     "plan",
     "quantize",
     "quantize_checkpoint",
+    "tasks",
 ]

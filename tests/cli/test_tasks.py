@@ -10,8 +10,12 @@ from pathlib import Path
 
 import pytest
 
+import zeropoint
 from support.tiny_models import write_model
 from zeropoint.cli import main
+from zeropoint.models import load_model
+from zeropoint.results.runs import read_run
+from zeropoint.results.tasks import TasksResult
 
 LINES = [
     {"id": "france", "prompt": "the capital is", "choices": ["an inn", "the rain"], "answer": 0},
@@ -45,7 +49,7 @@ def test_before_and_after_are_told_with_flips(
     assert main([*words, "--json"]) == 0
     captured = capsys.readouterr()
     found = json.loads(captured.out)
-    assert "line 5 is no task" in captured.err
+    assert "line 5 is left out" in captured.err
     assert found["bad_lines"][0]["line"] == 5
     assert [one["tasks"] for one in found["models"]] == [4, 4]
     beside = found["models"][0]["beside_first"]
@@ -103,7 +107,7 @@ def test_a_run_goes_on_after_a_kill(models: list[str], tmp_path: Path) -> None:
 def test_the_harness_is_an_extra(
     models: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("zeropoint.cli.harness.find_spec", lambda _name: None)
+    monkeypatch.setattr("zeropoint.verbs.lm_eval.find_spec", lambda _name: None)
     assert main(["tasks", models[0], "--lm-eval", "mine"]) == 2
     assert "zeropoint[lm-eval]" in capsys.readouterr().err
     assert main(["tasks", models[0]]) == 2
@@ -111,3 +115,21 @@ def test_the_harness_is_an_extra(
     words = ["tasks", models[0], "--lm-eval", "mine", "--report", "page.html"]
     assert main(words) == 2  # before any work, and not after it
     assert "a report does not show" in capsys.readouterr().err
+
+
+def test_the_function_returns_what_the_command_prints(
+    models: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write(tmp_path / "t.jsonl", *LINES, "{bad")
+    assert main(["tasks", *models, "--tasks", file, "-n", "8", "--threads", "1", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    records: list[object] = []
+    result = zeropoint.tasks(models, file, tokens=8, threads=1, progress=records.append)
+    assert result.to_json().items() <= printed.items()
+    assert [type(record).__name__ for record in records if not hasattr(record, "done")] == [
+        "Notice", "ModelStarted", "StageStarted", "ModelStarted", "StageStarted",
+    ]  # fmt: skip
+    loaded = load_model(zeropoint.open_checkpoint(models[0]), threads=1)
+    alone = zeropoint.tasks(loaded, file, tokens=8, run=tmp_path / "run")
+    assert alone.models[0] == result.models[0]
+    assert read_run(tmp_path / "run").found(TasksResult) == alone

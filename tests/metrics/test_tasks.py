@@ -11,16 +11,16 @@ from support.tiny_models import write_model
 from zeropoint.checkpoints import open_checkpoint
 from zeropoint.errors import MeasurementError
 from zeropoint.metrics.tasks.evaluate import (
-    Asking,
-    ask_by_generation,
-    ask_by_likelihood,
+    Prompting,
+    answer_by_generation,
+    answer_by_likelihood,
     cut_code,
     judge,
     question,
     search,
     solution,
 )
-from zeropoint.metrics.tasks.likelihood import encode_pair, likelihoods
+from zeropoint.metrics.tasks.likelihood import encode_pair, score_continuations
 from zeropoint.metrics.tasks.sandbox.parent import run_python
 from zeropoint.metrics.tasks.task_file import Task, parse_task, read_tasks
 from zeropoint.models import load_model
@@ -36,21 +36,21 @@ def test_bad_lines_are_named_and_the_rest_is_read(tmp_path: Path) -> None:
     good = {"prompt": "2 + 2 =", "answer": "4"}
     bad = [
         ("{no json", "Expecting property"),
-        ([1], "expected an object"),
-        ({"answer": "4"}, 'text "prompt"'),
-        ({"prompt": " ", "answer": "4"}, 'text "prompt"'),
-        ({"prompt": "x"}, 'expected "answer"'),
-        ({"prompt": "x", "answer": []}, 'expected "answer"'),
-        ({"prompt": "x", "choices": ["a", "b"], "answer": 2}, "place of the right choice"),
+        ([1], "expected one JSON object"),
+        ({"answer": "4"}, '"prompt" must be a text'),
+        ({"prompt": " ", "answer": "4"}, '"prompt" must be a text'),
+        ({"prompt": "x"}, 'needs an "answer"'),
+        ({"prompt": "x", "answer": []}, 'needs an "answer"'),
+        ({"prompt": "x", "choices": ["a", "b"], "answer": 2}, "index of the right choice"),
         ({"prompt": "x", "choices": ["a"], "answer": 0}, "two or more"),
-        ({"prompt": "x", "regex": "("}, "no regular expression"),
-        ({"prompt": "x", "tests": ""}, "Python that raises"),
+        ({"prompt": "x", "regex": "("}, "not a regular expression"),
+        ({"prompt": "x", "tests": ""}, "Python code that raises"),
         ({"prompt": "x", "tests": "a", "regex": "b"}, "one of regex, tests"),
         ({"prompt": "x", "answr": "4"}, "unknown key 'answr'"),
-        ({"prompt": "x", "answer": "4", "tokens": 0}, "above 0"),
-        ({"prompt": "x", "answer": "4", "by": "magic"}, '"by" is'),
-        ({"prompt": "x", "tests": "a", "by": "likelihood"}, "by generation"),
-        ({"id": "line 1", "prompt": "x", "answer": "4"}, "a second task"),
+        ({"prompt": "x", "answer": "4", "tokens": 0}, "at least 1"),
+        ({"prompt": "x", "answer": "4", "by": "magic"}, '"by" must be'),
+        ({"prompt": "x", "tests": "a", "by": "likelihood"}, 'need "by": "generation"'),
+        ({"id": "line 1", "prompt": "x", "answer": "4"}, "already has the id"),
         ({"prompt": "x", "choices": ["\ud800", "b"], "answer": 0}, "half a character"),
         (
             {
@@ -61,13 +61,13 @@ def test_bad_lines_are_named_and_the_rest_is_read(tmp_path: Path) -> None:
             },
             "at most 26",
         ),
-        ({"prompt": "x", "choices": ["a", "a"], "answer": 1}, "the same"),
-        ({"prompt": "x", "answer": ["a", " "]}, 'expected "answer"'),
-        ({"prompt": "x", "regex": ""}, "in every text"),
+        ({"prompt": "x", "choices": ["a", "a"], "answer": 1}, "identical"),
+        ({"prompt": "x", "answer": ["a", " "]}, 'needs an "answer"'),
+        ({"prompt": "x", "regex": ""}, "matches every text"),
         ({"prompt": "x", "regex": "a{99999999999}"}, "too large"),
-        ({"prompt": "x", "regex": "(" * 3000 + ")" * 3000}, "too many brackets"),
-        ({"prompt": "x", "tests": "assert ("}, "no Python"),
-        ({"prompt": "x", "tests": "def test_f():\n    assert f(1)"}, "only define"),
+        ({"prompt": "x", "regex": "(" * 3000 + ")" * 3000}, "nested too deeply"),
+        ({"prompt": "x", "tests": "assert ("}, "not valid Python"),
+        ({"prompt": "x", "tests": "def test_f():\n    assert f(1)"}, "only defines"),
     ]
     tasks, found = read_tasks(write(tmp_path / "t.jsonl", good, "", *(line for line, _ in bad)))
     assert [task.id for task in tasks] == ["line 1"]
@@ -76,15 +76,15 @@ def test_bad_lines_are_named_and_the_rest_is_read(tmp_path: Path) -> None:
         assert why in line.reason
     (tmp_path / "bytes.jsonl").write_bytes(b'{"prompt": "x", "answer": "y"}\n\xff\xfe\n')
     tasks, found = read_tasks(str(tmp_path / "bytes.jsonl"))
-    assert len(tasks) == 1 and "utf-8" in found[0].reason
+    assert len(tasks) == 1 and "UTF-8" in found[0].reason
     (tmp_path / "mac.jsonl").write_bytes(b'{"prompt": "x", "answer": "y"}\r' * 2)
     assert len(read_tasks(str(tmp_path / "mac.jsonl"))[0]) == 2
     (tmp_path / "wide.jsonl").write_bytes('{"prompt": "x", "answer": "y"}'.encode("utf-16"))
     with pytest.raises(MeasurementError, match="UTF-16"):
         read_tasks(str(tmp_path / "wide.jsonl"))
-    with pytest.raises(MeasurementError, match="no task in it; line 1: Expecting"):
+    with pytest.raises(MeasurementError, match="the file has no tasks; line 1: Expecting"):
         read_tasks(write(tmp_path / "none.jsonl", "nothing"))
-    with pytest.raises(MeasurementError, match="built in: python"):
+    with pytest.raises(MeasurementError, match="built-in task files: python"):
         read_tasks(str(tmp_path / "missing.jsonl"))
 
 
@@ -174,10 +174,12 @@ def test_a_task_that_does_not_fit_the_context_costs_the_others_nothing(tmp_path:
         parse_task({"prompt": text, "regex": ".*", "tokens": 2}, name)
         for name, text in (("long", "the rain " * 600), ("short", "the rain"))
     ]
-    asking = Asking(lambda texts: [model.tokenizer.encode(text) for text in texts], chat=False)
-    found = {a.task: a for a in ask_by_generation(model, model.tokenizer, tasks, asking) if a}
+    prompting = Prompting(
+        lambda texts: [model.tokenizer.encode(text) for text in texts], chat=False
+    )
+    found = {a.task: a for a in answer_by_generation(model, model.tokenizer, tasks, prompting) if a}
     assert found["short"].right and found["short"].tokens == 2
-    assert not found["long"].right and "the context room for 512" in found["long"].reason
+    assert not found["long"].right and "the context of the model has 512" in found["long"].reason
 
 
 def test_a_choice_that_does_not_fit_the_context_costs_the_others_nothing(tmp_path: Path) -> None:
@@ -190,11 +192,11 @@ def test_a_choice_that_does_not_fit_the_context_costs_the_others_nothing(tmp_pat
             ("last", "rain", texts),
         )
     ]  # fmt: skip
-    found = {answer.task: answer for answer in ask_by_likelihood(model, model.tokenizer, tasks)}
+    found = {answer.task: answer for answer in answer_by_likelihood(model, model.tokenizer, tasks)}
     for name in ("choice", "prompt"):
-        assert not found[name].right and "the context room for 512" in found[name].reason
+        assert not found[name].right and "the context of the model has 512" in found[name].reason
     for task in (tasks[0], tasks[3]):
-        assert found[task.id] == next(ask_by_likelihood(model, model.tokenizer, [task]))
+        assert found[task.id] == next(answer_by_likelihood(model, model.tokenizer, [task]))
 
 
 def test_a_text_that_follows_another_gets_no_space_of_its_own() -> None:
@@ -215,7 +217,7 @@ def test_a_pattern_may_have_any_character() -> None:
 
 
 def test_a_pattern_that_never_ends_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zeropoint.metrics.tasks.user_regex.SECONDS", 1.0)
+    monkeypatch.setattr("zeropoint.metrics.tasks.user_regex.TIMEOUT_SECONDS", 1.0)
     started = time.monotonic()
     right, reason = search("(a+)+$", "a" * 60 + "b")
     assert not right and "still searching" in reason
@@ -229,7 +231,7 @@ def test_likelihoods_are_those_of_reading_one_by_one(tmp_path: Path) -> None:
         (random.integers(3, 250, 1 + 5 * n).tolist(), random.integers(3, 250, 1 + n % 3).tolist())
         for n in range(6)
     ]
-    found = sorted(likelihoods(model, requests), key=lambda one: one.index)
+    found = sorted(score_continuations(model, requests), key=lambda one: one.index)
     for one, (context, continuation) in zip(found, requests, strict=True):
         logits = model.logits([*context, *continuation])[len(context) - 1 : -1].astype(np.float64)
         logp = logits - np.log(np.exp(logits).sum(1, keepdims=True))
@@ -237,10 +239,10 @@ def test_likelihoods_are_those_of_reading_one_by_one(tmp_path: Path) -> None:
         assert one.nats == pytest.approx(wanted, abs=1e-9 * len(continuation))
         assert one.greedy == (logits.argmax(1) == continuation).all()
     best = int(model.logits([5, 6])[-1].argmax())
-    (one,) = likelihoods(model, [([5, 6], [best])])
+    (one,) = score_continuations(model, [([5, 6], [best])])
     assert one.greedy
-    (long,) = likelihoods(model, [([7] * 600, [8])])
-    (cut,) = likelihoods(model, [([7] * 512, [8])])
+    (long,) = score_continuations(model, [([7] * 600, [8])])
+    (cut,) = score_continuations(model, [([7] * 512, [8])])
     assert long.nats == cut.nats
     with pytest.raises(MeasurementError, match="nothing before"):
-        list(likelihoods(model, [([], [8])]))
+        list(score_continuations(model, [([], [8])]))

@@ -10,7 +10,7 @@ from zeropoint.cli.progress import track
 from zeropoint.cli.views.drift import number, share, spread
 
 if TYPE_CHECKING:
-    from zeropoint.metrics.tasks.run import Taker
+    from zeropoint.metrics.tasks.run import TaskRunner
     from zeropoint.results.chains import ChainsResult
     from zeropoint.results.interval import Interval
     from zeropoint.results.run_store import RunFolder
@@ -40,66 +40,73 @@ def compare_across(
 ) -> None:
     """Compare models that need not have the same tokenizer; `run`: the folder to keep it in."""
     from zeropoint.calibration.corpus import builtin_corpus, read_corpus
-    from zeropoint.cli.commands.tasks import ask, open_taker
     from zeropoint.kernels import variant
     from zeropoint.metrics.cross_model import as_text_inputs, cut_windows, text_figures
     from zeropoint.metrics.tasks.task_file import hash_tasks
-    from zeropoint.models import TOGETHER
     from zeropoint.results.run_store import RunFolder
     from zeropoint.results.tasks import AcrossResult
+    from zeropoint.verbs.options.tasks import AnswerOptions
+    from zeropoint.verbs.tasks import open_task_runner, select_tasks
 
     threads, progress = shown
     corpus = read_corpus(asked.text) if asked.text else builtin_corpus("evaluate")
     windows = cut_windows(corpus, limit=asked.windows)
-    questions = ask(out, asked.tasks, asked.allow_code, None) if asked.tasks else None
-    tasks = questions.tasks if questions else []
-    takers = [open_taker(path, ("exact", threads), (asked.chat, asked.tokens, TOGETHER))
-              for path in models]  # fmt: skip
+    selection = select_tasks(asked.tasks, allow_code=asked.allow_code) if asked.tasks else None
+    for notice in selection.notices() if selection else ():
+        out.warn(notice.message)
+    tasks = selection.tasks if selection else []
+    answering = AnswerOptions(chat=asked.chat, tokens=asked.tokens, threads=threads)
+    runners = [open_task_runner(path, answering) for path in models]
     folder = None
     if run:
-        inputs = {"models": [taker.side.to_json() for taker in takers],
+        inputs = {"models": [runner.identity.to_json() for runner in runners],
                   "text": as_text_inputs(corpus, windows), "tasks": hash_tasks(tasks)}  # fmt: skip
         settings = {"chains": asked.chains, "tokens": asked.tokens, "chat": asked.chat,
                     "instruction_set": variant()}  # fmt: skip
         folder = RunFolder.start(run, "across", inputs, settings)
     scored = sum(window.nbytes for window in windows)
     out.say(f"Text         {len(windows)} windows; {scored} bytes of them are scored")
-    for taker in takers:
-        out.note(f"{taker.side.name}: {in_bytes(taker.side.file_bytes)}")
-    nats = [_score(taker, windows, (folder, place), progress) for place, taker in enumerate(takers)]
+    for runner in runners:
+        out.note(f"{runner.identity.name}: {in_bytes(runner.identity.file_bytes)}")
+    nats = [
+        _score(runner, windows, (folder, place), progress) for place, runner in enumerate(runners)
+    ]
     texts = text_figures(windows, nats)
-    scores = _answer(takers, tasks, folder, progress)
-    chains = _do_chains(takers, asked, folder, progress)
+    scores = _answer(runners, tasks, folder, progress)
+    chains = _do_chains(runners, asked, folder, progress)
     found = [
         replace(
-            _row(taker, asked.context, texts[place]),
+            _row(runner, asked.context, texts[place]),
             tasks=scores[place] if scores else None,
             chains=chains[place] if chains else None,
         )
-        for place, taker in enumerate(takers)
+        for place, runner in enumerate(runners)
     ]
     result = AcrossResult(
         context=asked.context,
         corpus=corpus.hash,
         results=tuple(sorted(found, key=lambda one: one.memory_bytes)),
-        bad_lines=tuple(questions.bad) if questions else None,
-        left_out=tuple(questions.refused) if questions else None,
+        bad_lines=selection.bad_lines if selection else None,
+        left_out=selection.left_out if selection else None,
     )
     if folder:
         folder.save_table("tasks", [vars(task) for task in tasks])
         folder.finish(result)
-    show(out, result, takers[0].side.name)
+    show(out, result, runners[0].identity.name)
     out.finish("compare", result.to_json())
 
 
 def _score(
-    taker: "Taker", windows: Any, kept: tuple["RunFolder | None", int], progress: ProgressStyle
+    runner: "TaskRunner",
+    windows: Any,
+    kept: tuple["RunFolder | None", int],
+    progress: ProgressStyle,
 ) -> list[float]:
     from zeropoint.metrics.cross_model import score_windows
 
     nats: list[float] = []
-    records = score_windows(taker.model, windows, nats, *kept)
-    label = f"reading, {taker.side.name}"
+    records = score_windows(runner.model, windows, nats, *kept)
+    label = f"reading, {runner.identity.name}"
     for _ in track(records, len(windows), label, progress,
                    lambda found: f"{found.nats_per_byte:.4f} nats per byte"):  # fmt: skip
         pass
@@ -107,47 +114,47 @@ def _score(
 
 
 def _answer(
-    takers: "Sequence[Taker]", tasks: Any, run: "RunFolder | None", progress: ProgressStyle
+    runners: "Sequence[TaskRunner]", tasks: Any, run: "RunFolder | None", progress: ProgressStyle
 ) -> "list[ModelTasks]":
-    from zeropoint.metrics.tasks.run import take_tasks, task_figures
+    from zeropoint.metrics.tasks.run import task_results
 
     if not tasks:
         return []
-    for place, taker in enumerate(takers):
-        records = take_tasks(taker, tasks, run, place)
-        label = f"answering, {taker.side.name}"
+    for place, runner in enumerate(runners):
+        records = runner.run(tasks, run, place)
+        label = f"answering, {runner.identity.name}"
         for _ in track(records, len(tasks), label, progress, lambda one: f"{one.right} right"):
             pass
-    return task_figures(takers, tasks)
+    return task_results(runners, tasks)
 
 
 def _do_chains(
-    takers: "Sequence[Taker]", asked: Across, run: "RunFolder | None", progress: ProgressStyle
+    runners: "Sequence[TaskRunner]", asked: Across, run: "RunFolder | None", progress: ProgressStyle
 ) -> "list[ChainsResult]":
     from zeropoint.metrics.chains.run import Chaining, ChainSettings, Participant
 
     count, steps, level = asked.chains
     if not count:
         return []
-    players: list[Participant] = [Participant(t.side.name, t.model) for t in takers]
+    players: list[Participant] = [Participant(t.identity.name, t.model) for t in runners]
     chaining = Chaining(ChainSettings(count, steps, level=level), players, run=run)
     for _ in track(chaining.steps(), chaining.total, "chains", progress):
         pass
     return [chaining.results(place) for place in range(len(players))]
 
 
-def _row(taker: "Taker", context: int, text: "TextScore") -> "ModelCompared":
+def _row(runner: "TaskRunner", context: int, text: "TextScore") -> "ModelCompared":
     from zeropoint.metrics.cross_model import cache_bytes, size_of
     from zeropoint.results.tasks import ModelCompared
 
-    cache = cache_bytes(taker.model.architecture, context)
+    cache = cache_bytes(runner.model.architecture, context)
     return ModelCompared(
-        name=taker.side.name,
-        formats=taker.side.kind,
-        file_bytes=taker.side.file_bytes,
+        name=runner.identity.name,
+        formats=runner.identity.kind,
+        file_bytes=runner.identity.file_bytes,
         cache_bytes=cache,
-        memory_bytes=taker.side.file_bytes + cache,
-        **size_of(taker.model.architecture, taker.side),
+        memory_bytes=runner.identity.file_bytes + cache,
+        **size_of(runner.model.architecture, runner.identity),
         text=text,
     )
 

@@ -18,7 +18,7 @@ from zeropoint.errors import MeasurementError
 from zeropoint.metrics.divergence.compatibility import ModelIdentity
 from zeropoint.metrics.divergence.ranking import group_letters, tell_apart
 from zeropoint.metrics.statistics import estimate, interval, paired_p_value
-from zeropoint.metrics.tasks.likelihood import encode_pair, likelihoods
+from zeropoint.metrics.tasks.likelihood import encode_pair, score_continuations
 from zeropoint.models import Architecture, LanguageModel
 from zeropoint.results.run_checks import ROUNDING, finite_number
 from zeropoint.results.run_store import RunFolder
@@ -116,7 +116,7 @@ def score_windows(
                 requests.append(request)
                 owners.append(owner)
         nats = [0.0] * len(part)
-        for one in sorted(likelihoods(model, requests), key=lambda one: one.index):
+        for one in sorted(score_continuations(model, requests), key=lambda one: one.index):
             nats[owners[one.index]] += one.nats
         into += nats
         total = sum(into)

@@ -30,9 +30,15 @@ class LoadedModel:
 
         Raises CheckpointError or UnsupportedModel for a model that cannot be run.
         """
-        if isinstance(model, str | Path):
-            model = open_model(model)
-        if isinstance(model, Checkpoint):
-            model = load_model(model, mode=mode, threads=threads)
+        checkpoint = checkpoint_of(model)
+        if isinstance(model, str | Path | Checkpoint):
+            model = load_model(checkpoint, mode=mode, threads=threads)
         model.mode = mode
-        return cls(model.checkpoint, model, describe(model.checkpoint))
+        return cls(checkpoint, model, describe(checkpoint))
+
+
+def checkpoint_of(model: ModelInput) -> Checkpoint:
+    """Return the checkpoint of a model; the weights are not loaded."""
+    if isinstance(model, str | Path):
+        return open_model(model)
+    return model if isinstance(model, Checkpoint) else model.checkpoint

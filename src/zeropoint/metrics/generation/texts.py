@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from difflib import SequenceMatcher
 
 from zeropoint.metrics.generation.divergence_point import first_difference
-from zeropoint.metrics.tasks.user_regex import NeverEnds, find_all
+from zeropoint.metrics.tasks.user_regex import RegexTimeout, find_all
 
 MEETING = 8  # tokens in a row that count as having met again
 GRAM = 4  # tokens of a phrase that counts as repeated
@@ -45,7 +45,7 @@ def answer_of(text: str, pattern: str | None = None) -> str | None:
     if pattern is not None:
         try:
             return find_all(pattern, text)[1]
-        except NeverEnds:
+        except RegexTimeout:
             return None
     numbers = _NUMBER.findall(text)
     if numbers:

@@ -6,6 +6,7 @@ cut into tokens together and parted where the context's own tokens end, as its t
 does, so that the same weights give the same score.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from lm_eval.api.model import LM
 from lm_eval.tasks import TaskManager
 
 from zeropoint.errors import MeasurementError
-from zeropoint.metrics.tasks.likelihood import likelihoods
+from zeropoint.metrics.tasks.likelihood import score_continuations
 from zeropoint.models import (
     GREEDY,
     TOGETHER,
@@ -111,7 +112,7 @@ class HarnessModel(LM):  # type: ignore[misc]  # the harness is not typed
     ) -> list[tuple[float, bool]]:
         found = [(0.0, True)] * len(pairs)
         asked = [index for index, (_, continuation) in enumerate(pairs) if len(continuation)]
-        for one in likelihoods(self._model, [pairs[index] for index in asked]):
+        for one in score_continuations(self._model, [pairs[index] for index in asked]):
             found[asked[one.index]] = one.nats, one.greedy
         return found
 
@@ -161,8 +162,8 @@ def evaluate(
     include: Path | None = None,
     limit: int | None = None,
     tokens: int = TOKENS,
-) -> dict[str, Any]:
-    """Run tasks of the harness and return its own results by task.
+) -> Any:
+    """Run tasks of the harness, and return its own results by task, as JSON objects.
 
     `include` is a folder with more tasks (YAML). Raises MeasurementError for a task that it does
     not know.
@@ -174,7 +175,7 @@ def evaluate(
             f"the harness knows no task {unknown[0]!r}; --include DIR takes more, and "
             "`lm-eval ls tasks` lists its own"
         )
-    found = simple_evaluate(
+    evaluated = simple_evaluate(
         model=HarnessModel(model, tokens=tokens),
         tasks=list(names),
         task_manager=manager,
@@ -182,8 +183,16 @@ def evaluate(
         bootstrap_iters=1000,
         log_samples=False,
     )
-    results: dict[str, Any] = found["results"]
-    return results
+    return _as_json(evaluated["results"])
+
+
+def _as_json(results: object) -> Any:
+    """Return the harness's results with the types that JSON has; NaN and infinity are None."""
+
+    def number(value: Any) -> object:
+        return value.item() if hasattr(value, "item") else str(value)
+
+    return json.loads(json.dumps(results, default=number), parse_constant=lambda _: None)
 
 
 def _texts(until: object) -> list[str]:

@@ -1,7 +1,7 @@
-"""A model at its user's own tasks: asked, answered, judged.
+"""Puts tasks to a model, and judges its answers.
 
-Choices are scored by likelihood, the rest by what the model writes, greedily. What is written is
-judged as soon as it is there; code runs in a process that can do no harm (`sandbox`).
+Choices are scored by their likelihood; other answers are generated greedily. A generated answer is
+judged as soon as it is complete. Code that a model writes runs in a sandboxed process (`sandbox`).
 """
 
 import re
@@ -9,11 +9,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from zeropoint.formats import F32
-from zeropoint.metrics.tasks import user_regex as patterns
-from zeropoint.metrics.tasks.likelihood import Likelihood, Reader, encode_pair, likelihoods
+from zeropoint.metrics.tasks import user_regex
+from zeropoint.metrics.tasks.likelihood import (
+    ContinuationScore,
+    ScoringModel,
+    encode_pair,
+    score_continuations,
+)
 from zeropoint.metrics.tasks.sandbox.parent import run_python
 from zeropoint.metrics.tasks.task_file import LETTERS, Task
-from zeropoint.metrics.tasks.user_regex import NeverEnds, find_all
+from zeropoint.metrics.tasks.user_regex import RegexTimeout, find_all
 from zeropoint.models import (
     GREEDY,
     TOGETHER,
@@ -27,96 +32,104 @@ from zeropoint.models import (
 )
 from zeropoint.results.tasks import Answer
 
-Encode = Callable[[Sequence[str]], list[list[int]]]
+MAX_REASON_CHARACTERS = 300
 
 
 @dataclass(frozen=True)
-class Progressed:
-    """So many tasks are answered, `right` of them rightly."""
+class TaskProgress:
+    """How many tasks are answered, and how many of those answers are right."""
 
     done: int
     right: int
 
+    @property
+    def detail(self) -> str:
+        """The running score, as progress shows it."""
+        return f"{self.right} right"
+
 
 @dataclass(frozen=True)
-class Asking:
-    """How tasks are put to a model."""
+class Prompting:
+    """How tasks become prompts of one model, and how long its answers may be."""
 
-    encode: Encode  # texts as the model is asked: messages, or beginnings
-    chat: bool  # they are messages
-    tokens: int = 256  # generated for an answer, at most
-    together: int = TOGETHER
+    encode: Callable[[Sequence[str]], list[list[int]]]  # texts → token ids
+    chat: bool  # whether `encode` makes chat messages of the texts
+    max_tokens: int = 256  # generated for an answer, where a task does not say otherwise
+    batch_size: int = TOGETHER  # answers that are generated at once, if their caches fit
 
 
-def ask_by_likelihood(
-    model: Reader, tokenizer: Tokenizer, tasks: Sequence[Task]
+def answer_by_likelihood(
+    model: ScoringModel, tokenizer: Tokenizer, tasks: Sequence[Task]
 ) -> Iterator[Answer]:
-    """Score every choice after its prompt; the likeliest per byte is the answer.
+    """Score every choice after its prompt; the answer is the one most likely per byte.
 
-    An `exact` task by likelihood is right if its answer is what the model would write. A task that
-    does not fit the model's context is wrong, and costs the others nothing.
+    An `exact` task is right if one of its answers is what greedy decoding would generate. A task
+    that does not fit the model's context is wrong, and does not affect the others.
     """
     bos = tokenizer.vocabulary.bos
-    begin = [bos] if tokenizer.adds_bos and bos is not None else []
+    prefix = [bos] if tokenizer.adds_bos and bos is not None else []
     requests, fitting = [], []
     for task in tasks:
         pairs = []
         for option in task.choices or task.answers:
             space = "" if task.prompt[-1].isspace() or option[0].isspace() else " "
             prompt, answer = encode_pair(tokenizer, task.prompt, space + option)
-            pairs.append(([*begin, *prompt], answer))
+            pairs.append(([*prefix, *prompt], answer))
         longest = max(len(context) + len(option) for context, option in pairs)
         if longest > model.context_length:
-            reason = f"prompt and answer have {longest} tokens"
-            room = f"the context room for {model.context_length}"
-            yield Answer(task.id, False, "", f"{reason}, {room}", 0, False)
+            yield _too_long(task, "prompt and answer have", longest, model.context_length)
         else:
             fitting.append(task)
             requests += pairs
-    found = sorted(likelihoods(model, requests), key=lambda one: one.index)
+    scores = sorted(score_continuations(model, requests), key=lambda score: score.index)
     for task in fitting:
         options = task.choices or task.answers
-        mine, found = found[: len(options)], found[len(options) :]
-        yield _likeliest(task, options, mine)
+        option_scores, scores = scores[: len(options)], scores[len(options) :]
+        yield _most_likely(task, options, option_scores)
 
 
-def _likeliest(task: Task, options: Sequence[str], found: Sequence[Likelihood]) -> Answer:
-    """Judge a task by what the model says of its options."""
-    costs = [one.nats / len(o.encode()) for one, o in zip(found, options, strict=True)]
-    taken = costs.index(min(costs))
+def _too_long(task: Task, subject: str, tokens: int, context: int) -> Answer:
+    reason = f"{subject} {tokens} tokens; the context of the model has {context}"
+    return Answer(task.id, False, "", reason, 0, False)
+
+
+def _most_likely(task: Task, options: Sequence[str], scores: Sequence[ContinuationScore]) -> Answer:
+    """Judge a task by the likelihoods of its options."""
+    nats_per_byte = [
+        score.nats / len(option.encode()) for score, option in zip(scores, options, strict=True)
+    ]
+    best = nats_per_byte.index(min(nats_per_byte))
     if task.kind == "choice":
-        right = taken == task.right
-        reason = "" if right else f"the right one is {task.choices[task.right]!r}"
+        right = best == task.right
+        reason = "" if right else f"the right choice is {task.choices[task.right]!r}"
     else:
-        right = any(one.greedy for one in found)
-        reason = "" if right else "it would write something else"
-    tokens = sum(one.tokens for one in found)
-    return Answer(task.id, right, options[taken], reason[:300], tokens, True)
+        right = any(score.greedy for score in scores)
+        reason = "" if right else "greedy decoding generates something else"
+    tokens = sum(score.tokens for score in scores)
+    return Answer(task.id, right, options[best], reason[:MAX_REASON_CHARACTERS], tokens, True)
 
 
-def ask_by_generation(
-    model: Batch, tokenizer: Tokenizer, tasks: Sequence[Task], asking: Asking
+def answer_by_generation(
+    model: Batch, tokenizer: Tokenizer, tasks: Sequence[Task], prompting: Prompting
 ) -> Iterator[Answer | None]:
-    """Let the model write; yields each answer when it is judged, and None after every step.
+    """Generate the answers in batches; yield each one when it is judged, and None at every step.
 
-    A task that does not fit the model's context is wrong, and costs the others nothing.
+    A task that does not fit the model's context is wrong, and does not affect the others.
     """
-    texts = asking.encode([question(task, chat=asking.chat) for task in tasks])
-    room = model.context_length
+    texts = prompting.encode([question(task, chat=prompting.chat) for task in tasks])
     for task, ids in zip(tasks, texts, strict=True):
-        if len(ids) > room:
-            reason = f"the prompt has {len(ids)} tokens, the context room for {room}"
-            yield Answer(task.id, False, "", reason, 0, False)
-    fitting = [place for place, ids in enumerate(texts) if len(ids) <= room]
+        if len(ids) > model.context_length:
+            yield _too_long(task, "the prompt has", len(ids), model.context_length)
+    fitting = [place for place, ids in enumerate(texts) if len(ids) <= model.context_length]
     prompts = [texts[place] for place in fitting]
-    written = max((task.tokens or asking.tokens for task in tasks), default=0)
-    longest = max(map(len, prompts), default=0) + written
-    for group in in_batches(prompts, at_once(model, longest, asking.together)):
-        seated = [tasks[fitting[index]] for index in group]
-        limits = [task.tokens or asking.tokens for task in seated]
+    max_tokens = max((task.tokens or prompting.max_tokens for task in tasks), default=0)
+    longest = max(map(len, prompts), default=0) + max_tokens
+    for group in in_batches(prompts, at_once(model, longest, prompting.batch_size)):
+        batch = [tasks[fitting[index]] for index in group]
+        limits = [task.tokens or prompting.max_tokens for task in batch]
         writers = [
-            _Writer(task, tokenizer, limit, asking.chat)
-            for task, limit in zip(seated, limits, strict=True)
+            _AnswerWriter(task, tokenizer, limit, prompting.chat)
+            for task, limit in zip(batch, limits, strict=True)
         ]
         for record in generate_together(
             model,
@@ -131,8 +144,8 @@ def ask_by_generation(
                 yield None
 
 
-class _Writer:
-    """Writes one answer, no further than is needed."""
+class _AnswerWriter:
+    """Generates one answer, and stops when it is complete."""
 
     def __init__(self, task: Task, tokenizer: Tokenizer, limit: int, chat: bool) -> None:
         self.task = task
@@ -144,7 +157,7 @@ class _Writer:
         self._cut = False
 
     def choose(self, step: int, logits: F32) -> int | None:
-        """Return the best token, or None where the answer is complete."""
+        """Return the most likely token, or None if the answer is complete."""
         if step >= self._limit:
             self._cut = True
             return None
@@ -158,7 +171,7 @@ class _Writer:
         return None if complete else token
 
     def answer(self, written: Written) -> Answer:
-        """Judge what was written."""
+        """Judge the generated text."""
         text = self._tokenizer.decode(written.ids)
         right, reason = judge(self.task, text, chat=self.chat)
         ended = written.reason == "stop" and not self._cut
@@ -168,7 +181,7 @@ class _Writer:
 
 
 def question(task: Task, *, chat: bool) -> str:
-    """Return a task as it is put to a model."""
+    """Return the prompt of a task; with `chat`, the text of a chat message."""
     if task.kind == "choice":
         options = "\n".join(f"{LETTERS[i]}) {c}" for i, c in enumerate(task.choices))
         return f"{task.prompt}\n\n{options}\n\nThe letter of the right answer is" + (
@@ -183,37 +196,37 @@ def question(task: Task, *, chat: bool) -> str:
 
 
 def judge(task: Task, text: str, *, chat: bool) -> tuple[bool, str]:
-    """Tell whether a text answers a task, and if not, why."""
+    """Return whether a generated text answers a task rightly, and if not, why."""
     match task.kind:
         case "choice":
             letters = LETTERS[: len(task.choices)]
-            found = re.search(rf"^\W*([{letters}{letters.lower()}])\W*$|\b([{letters}])\b", text)
+            match = re.search(rf"^\W*([{letters}{letters.lower()}])\W*$|\b([{letters}])\b", text)
             letter = LETTERS[task.right]
-            right = found is not None and (found[1] or found[2]).upper() == letter
-            return right, "" if right else f"the right one is {letter}"
+            right = match is not None and (match[1] or match[2]).upper() == letter
+            return right, "" if right else f"the right choice is {letter}"
         case "exact":
             lines = [line for line in text.split("\n") if line.strip()]
-            said = {_plain(part) for part in (text, *lines[:1], *lines[-1:])}
-            right = any(_plain(answer) in said for answer in task.answers)
+            candidates = {_plain(part) for part in (text, *lines[:1], *lines[-1:])}
+            right = any(_plain(answer) in candidates for answer in task.answers)
             return right, "" if right else f"expected {task.answers[0]!r}"[:200]
         case "regex":
             return search(task.answers[0], text)
         case "code":
-            done = run_python(solution(task, text, chat=chat), task.tests)
-            return done.passed, done.reason
+            outcome = run_python(solution(task, text, chat=chat), task.tests)
+            return outcome.passed, outcome.reason
 
 
 def search(pattern: str, text: str) -> tuple[bool, str]:
-    """Look for a pattern; one that never ends is not found."""
+    """Return whether the text matches a pattern, and if not, why. A search that times out fails."""
     try:
         count, _ = find_all(pattern, text)
-    except NeverEnds:
-        return False, f"the pattern was still searching after {patterns.SECONDS:g} s"
-    return count > 0, "" if count else "the pattern is not in it"
+    except RegexTimeout:
+        return False, f"the pattern was still searching after {user_regex.TIMEOUT_SECONDS:g} s"
+    return count > 0, "" if count else "the text does not match the pattern"
 
 
 def solution(task: Task, text: str, *, chat: bool) -> str:
-    """Return the program in an answer: its code block, or the prompt and what continues it.
+    """Return the program in an answer: its code block, or the prompt with its continuation.
 
     >>> task = Task("t", "code", "def f(x):", "generation")
     >>> solution(task, "Sure:\\n```python\\ndef f(x):\\n    return x\\n```\\nDone.", chat=True)
@@ -232,7 +245,7 @@ def solution(task: Task, text: str, *, chat: bool) -> str:
 
 
 def cut_code(text: str) -> str:
-    """Return what continues an indented block, up to the first line that leaves it.
+    """Return the part of a text that continues an indented block, up to the first line outside.
 
     >>> cut_code("    return 1\\n\\n    # more\\nprint(f())\\n")
     '    return 1\\n\\n    # more\\n'
@@ -242,11 +255,12 @@ def cut_code(text: str) -> str:
 
 
 def _imports(prompt: str) -> str:
-    """Return the lines of a prompt that import something: answers leave them out."""
+    """Return the import statements of a prompt, which answers often leave out."""
     lines = re.findall(r"^(?:import|from) .*$", prompt, re.MULTILINE)
     return "".join(f"{line}\n" for line in lines)
 
 
 def _plain(text: str) -> str:
+    """Return a text without case, quotes, final punctuation and repeated spaces."""
     words = " ".join(text.split()).casefold()
     return words.strip("\"'`*. !") or words

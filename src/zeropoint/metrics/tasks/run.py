@@ -1,11 +1,11 @@
-"""The verb `tasks`: several models at the same tasks, before and after, kept as they go."""
+"""The verb `tasks`: several models answer the same tasks; the first model is the baseline."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from zeropoint import kernels
 from zeropoint.errors import MeasurementError
@@ -13,10 +13,10 @@ from zeropoint.metrics.cross_model import size_of
 from zeropoint.metrics.divergence.compatibility import ModelIdentity
 from zeropoint.metrics.statistics import estimate, interval, mcnemar, paired_share, wilson
 from zeropoint.metrics.tasks.evaluate import (
-    Asking,
-    Progressed,
-    ask_by_generation,
-    ask_by_likelihood,
+    Prompting,
+    TaskProgress,
+    answer_by_generation,
+    answer_by_likelihood,
 )
 from zeropoint.metrics.tasks.task_file import Task, hash_tasks
 from zeropoint.models import LanguageModel
@@ -24,41 +24,84 @@ from zeropoint.results.run_store import RunFolder
 from zeropoint.results.tasks import Answer, AnswerTokens, KindScore, ModelTasks, TaskFlips
 
 TASKS_VERSION = 1  # bumped when a published number changes
-BATCH = 24  # tasks after which the answers are kept
+SAVE_INTERVAL = 24  # tasks scored by likelihood between two writes of the answers
 
 
 @dataclass
-class Taker:
-    """A model that takes the tasks, and its answers by task."""
+class TaskRunner:
+    """One model that answers tasks, and its answers so far, by the task's id."""
 
-    side: ModelIdentity
+    identity: ModelIdentity
     model: LanguageModel
-    asking: Asking
+    prompting: Prompting
     answers: dict[str, Answer] = field(default_factory=dict)
 
+    def run(
+        self, tasks: Sequence[Task], folder: RunFolder | None = None, place: int = 0
+    ) -> Iterator[TaskProgress]:
+        """Answer all tasks that are not answered yet.
 
-def allowed_tasks(tasks: Sequence[Task], *, code: bool) -> list[Task]:
-    """Return the tasks that may be asked: those with code only where it is allowed.
+        The answers are written to `answers-PLACE.json` of the run folder after each batch, and
+        read from it first: stopping between two records is safe, and a second run continues.
+        """
+        if folder:
+            self.answers |= load_answers(folder, place)
+        unanswered = [task for task in tasks if task.id not in self.answers]
+        yield self._progress()
+        for answers in self._answer(unanswered):
+            self.answers |= {answer.task: answer for answer in answers}
+            if folder and answers:
+                rows = [answer.to_json() for answer in self.answers.values()]
+                folder.save_table(f"answers-{place}", rows)
+            yield self._progress()
+
+    def _answer(self, tasks: Sequence[Task]) -> Iterator[list[Answer]]:
+        """Yield the new answers after every batch and every generated token, which may be none."""
+        model, tokenizer = self.model, self.model.tokenizer
+        scored = [task for task in tasks if task.by == "likelihood"]
+        for at in range(0, len(scored), SAVE_INTERVAL):
+            batch = scored[at : at + SAVE_INTERVAL]
+            yield list(answer_by_likelihood(model, tokenizer, batch))
+        generated = [task for task in tasks if task.by == "generation"]
+        finished = []
+        for answer in answer_by_generation(model, tokenizer, generated, self.prompting):
+            if answer is not None:
+                finished.append(answer)
+            else:
+                yield finished
+                finished = []
+        yield finished
+
+    def _progress(self) -> TaskProgress:
+        right = sum(answer.right for answer in self.answers.values())
+        return TaskProgress(len(self.answers), right)
+
+
+def allowed_tasks(tasks: Sequence[Task], *, allow_code: bool) -> list[Task]:
+    """Return the tasks that may be answered: without `allow_code`, those that run no code.
 
     Raises MeasurementError if none is left.
     """
-    kept = [task for task in tasks if code or task.kind != "code"]
-    if not kept:
+    allowed = [task for task in tasks if allow_code or task.kind != "code"]
+    if not allowed:
         raise MeasurementError(
-            f"all {len(tasks)} tasks run code that the model writes; add --allow-code to run it in "
-            "a process without powers"
+            f"all {len(tasks)} tasks run code that the model writes; --allow-code runs it in a "
+            "sandboxed process"
         )
-    return kept
+    return allowed
 
 
 def start_run(
     path: Path,
-    sides: Sequence[ModelIdentity],
+    models: Sequence[ModelIdentity],
     tasks: Sequence[Task],
     settings: Mapping[str, object],
 ) -> RunFolder:
-    """Begin the run in `path`, or go on with it if it is the same."""
-    inputs = {"models": [side.to_json() for side in sides], "tasks": hash_tasks(tasks)}
+    """Create the run folder `path`, or open it if it holds the same run.
+
+    Raises CheckpointError if the folder holds another run.
+    """
+    inputs = {"models": [model.to_json() for model in models], "tasks": hash_tasks(tasks)}
     identity = {
         "tasks_version": TASKS_VERSION,
         "instruction_set": kernels.variant(),
@@ -67,84 +110,46 @@ def start_run(
     return RunFolder.start(path, "tasks", inputs, identity)
 
 
-def take_tasks(
-    taker: Taker, tasks: Sequence[Task], run: RunFolder | None = None, place: int = 0
-) -> Iterator[Progressed]:
-    """Let a model answer all tasks that it has not answered yet.
-
-    Answers are in the run folder (`answers-PLACE.json`) after each batch; stopping between two
-    records is safe, and the same run goes on from there.
-    """
-    if run:
-        taker.answers |= load_answers(run, place)
-    open_tasks = [task for task in tasks if task.id not in taker.answers]
-    model, tokenizer = taker.model, taker.model.tokenizer
-    likely = [task for task in open_tasks if task.by == "likelihood"]
-    written = [task for task in open_tasks if task.by == "generation"]
-    yield _progress(taker)
-    for at in range(0, len(likely), BATCH):
-        for answer in ask_by_likelihood(model, tokenizer, likely[at : at + BATCH]):
-            taker.answers[answer.task] = answer
-        _save(taker, run, place)
-        yield _progress(taker)
-    unsaved = 0
-    for answer_or_none in ask_by_generation(model, tokenizer, written, taker.asking):
-        if answer_or_none is not None:
-            taker.answers[answer_or_none.task] = answer_or_none
-            unsaved += 1
-        elif unsaved:
-            _save(taker, run, place)
-            unsaved = 0
-        yield _progress(taker)
-    _save(taker, run, place)
-
-
-def _progress(taker: Taker) -> Progressed:
-    return Progressed(len(taker.answers), sum(a.right for a in taker.answers.values()))
-
-
-def _save(taker: Taker, run: RunFolder | None, place: int) -> None:
-    if run:
-        run.save_table(f"answers-{place}", [a.to_json() for a in taker.answers.values()])
-
-
 def load_answers(run: RunFolder, place: int) -> dict[str, Answer]:
-    """Return the answers that a run holds of one model."""
+    """Return the answers of one model in a run folder, by the task's id."""
     return {answer.task: answer for answer in run.load_records(f"answers-{place}", Answer)}
 
 
-def task_figures(takers: Sequence[Taker], tasks: Sequence[Task]) -> list[ModelTasks]:
-    """Sum up each model, and compare it with the first.
+def task_results(runners: Sequence[TaskRunner], tasks: Sequence[Task]) -> list[ModelTasks]:
+    """Summarize each model's answers, and compare them with the first model's, the baseline.
 
-    Accuracies have Wilson's interval, differences a bootstrap interval over tasks.
+    Accuracies have Wilson's interval. The difference of accuracies has an interval for paired
+    shares, and McNemar's exact test; the number of tokens per answer has a bootstrap interval over
+    tasks.
     """
-    return [_side(taker, takers[0], tasks) for taker in takers]
+    return [_summarize(runner, runners[0], tasks) for runner in runners]
 
 
-def _side(taker: Taker, first: Taker, tasks: Sequence[Task]) -> ModelTasks:
-    right = _numbers(taker, tasks, lambda answer: answer.right)
-    before = _numbers(first, tasks, lambda answer: answer.right)
-    tokens = _numbers(taker, tasks, lambda answer: answer.tokens)
-    ones = np.ones(len(tasks))
+def _summarize(runner: TaskRunner, baseline: TaskRunner, tasks: Sequence[Task]) -> ModelTasks:
+    right = _values(runner, tasks, lambda answer: answer.right)
+    baseline_right = _values(baseline, tasks, lambda answer: answer.right)
+    tokens = _values(runner, tasks, lambda answer: answer.tokens)
+    baseline_tokens = _values(baseline, tasks, lambda answer: answer.tokens)
     kinds: dict[str, KindScore] = {}
     for kind in dict.fromkeys(task.kind for task in tasks):
         mask = np.array([task.kind == kind for task in tasks])
-        count, done = int(mask.sum()), int(right[mask].sum())
-        kinds[kind] = KindScore(count, done, interval(wilson(done, count)))
-    lost = [task.id for task, a, b in zip(tasks, before, right, strict=True) if a > b]
-    won = [task.id for task, a, b in zip(tasks, before, right, strict=True) if a < b]
-    before_tokens = _numbers(first, tasks, lambda answer: answer.tokens)
+        count, right_count = int(mask.sum()), int(right[mask].sum())
+        kinds[kind] = KindScore(count, right_count, interval(wilson(right_count, count)))
+    pairs = list(zip(tasks, baseline_right, right, strict=True))
+    lost = [task.id for task, before, after in pairs if before > after]
+    won = [task.id for task, before, after in pairs if before < after]
+    token_difference = estimate(tokens - baseline_tokens, np.ones(len(tasks)))
     return ModelTasks(
-        name=taker.side.name,
-        file_bytes=taker.side.file_bytes,
-        formats=taker.side.kind,
-        **size_of(taker.model.architecture, taker.side),
+        name=runner.identity.name,
+        file_bytes=runner.identity.file_bytes,
+        formats=runner.identity.kind,
+        **size_of(runner.model.architecture, runner.identity),
         tasks=len(tasks),
         right=int(right.sum()),
         accuracy=interval(wilson(int(right.sum()), len(tasks))),
         by_kind=kinds,
-        tokens=AnswerTokens(float(tokens.mean()), interval(estimate(tokens - before_tokens, ones))),
-        cut=float(1 - _numbers(taker, tasks, lambda answer: answer.ended).mean()),
+        tokens=AnswerTokens(float(tokens.mean()), interval(token_difference)),
+        cut=float(1 - _values(runner, tasks, lambda answer: answer.ended).mean()),
         beside_first=TaskFlips(
             lost=tuple(lost),
             won=tuple(won),
@@ -154,5 +159,8 @@ def _side(taker: Taker, first: Taker, tasks: Sequence[Task]) -> ModelTasks:
     )
 
 
-def _numbers(taker: Taker, tasks: Sequence[Task], of: Callable[[Answer], float]) -> Any:
-    return np.array([float(of(taker.answers[task.id])) for task in tasks])
+def _values(
+    runner: TaskRunner, tasks: Sequence[Task], value_of: Callable[[Answer], float]
+) -> NDArray[np.float64]:
+    """Return (tasks,) float64: a value of each answer, in the order of the tasks."""
+    return np.array([float(value_of(runner.answers[task.id])) for task in tasks])

@@ -1,4 +1,4 @@
-"""Regular expressions of a user: searched in a process that is ended where they never end."""
+"""Searches a user's regular expressions in a child process, with a time limit."""
 
 import json
 import re
@@ -7,52 +7,52 @@ import sys
 import warnings
 from functools import lru_cache
 
-SECONDS = 5.0  # for one search
+TIMEOUT_SECONDS = 5.0  # of one search
 
 _CHILD = """
 import json, re, sys
 pattern, text = json.load(sys.stdin)
-found = [match.group(match.re.groups and 1) for match in re.finditer(pattern, text)]
-print(json.dumps([len(found), found[-1] if found else None]))
+matches = [match.group(match.re.groups and 1) for match in re.finditer(pattern, text)]
+print(json.dumps([len(matches), matches[-1] if matches else None]))
 """
 
 
-class NeverEnds(Exception):
-    """A search that was ended."""
+class RegexTimeout(Exception):
+    """A search took too long, or too much memory."""
 
 
 def check_pattern(pattern: object) -> None:
-    """Raise ValueError with what is wrong if this is no regular expression, or an empty one."""
+    """Raise ValueError if this is not a regular expression, or an empty one."""
     if pattern == "":
-        raise ValueError("it is empty, so it is in every text")
+        raise ValueError("it is empty and matches every text")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what a later Python will read differently
+            warnings.simplefilter("ignore")  # syntax that a later Python reads differently
             re.compile(pattern)  # type: ignore[call-overload]
     except (re.error, TypeError, OverflowError) as error:
         raise ValueError(str(error)) from None
     except RecursionError:
-        raise ValueError("too many brackets in each other") from None
+        raise ValueError("its groups are nested too deeply") from None
 
 
 @lru_cache(maxsize=4096)
 def find_all(pattern: str, text: str) -> tuple[int, str | None]:
-    """Return how often a pattern is in a text, and its last match (of its first group, if it has).
+    """Return the number of matches in a text, and the last match: its first group, if it has one.
 
-    Raises NeverEnds after `SECONDS`.
+    Raises RegexTimeout after `TIMEOUT_SECONDS`.
 
     >>> find_all(r"x = (\\d+)", "x = 5; x = 6")
     (2, '6')
     """
     try:
-        done = subprocess.run(
+        finished = subprocess.run(
             [sys.executable, "-I", "-W", "ignore", "-c", _CHILD],
             input=json.dumps([pattern, text]).encode(),
             capture_output=True,
-            timeout=SECONDS,
+            timeout=TIMEOUT_SECONDS,
             check=False,
         )
-        count, last = json.loads(done.stdout)
-    except (subprocess.TimeoutExpired, ValueError):  # no answer: its memory was not enough
-        raise NeverEnds from None
+        count, last = json.loads(finished.stdout)
+    except (subprocess.TimeoutExpired, ValueError):  # no output: it ran out of memory
+        raise RegexTimeout from None
     return int(count), last

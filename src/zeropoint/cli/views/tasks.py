@@ -1,0 +1,72 @@
+"""Prints the results of `tasks`."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from zeropoint.cli.output import Output, in_bytes
+from zeropoint.cli.views.drift import spread
+
+if TYPE_CHECKING:
+    from zeropoint.results.tasks import HarnessResult, ModelTasks, TaskFlips
+
+MAX_NAMED_FLIPS = 8
+
+
+def show(out: Output, models: "Sequence[ModelTasks]") -> None:
+    """Print a table with one row per model, and the tasks that were lost or won."""
+    out.say()
+    out.table(
+        ("Model", ">Size", ">Right", ">95 % interval", ">Lost", ">Won", ">Difference", ">p",
+         ">Tokens per answer", ">Cut"),
+        (
+            (model.name, in_bytes(model.file_bytes), f"{model.right} of {model.tasks}",
+             " … ".join(f"{end:.0%}" for end in model.accuracy.ends or ()),
+             *(_flips(model.beside_first) if place else ("", "", "", "")),
+             f"{model.tokens.mean:.1f}", f"{model.cut:.0%}")
+            for place, model in enumerate(models)
+        ),
+    )  # fmt: skip
+    kinds = models[0].by_kind
+    if len(kinds) > 1:
+        out.say()
+        out.table(
+            ("Right by kind", *(f">{kind}" for kind in kinds)),
+            (
+                (model.name, *(f"{kind.right} of {kind.tasks}" for kind in model.by_kind.values()))
+                for model in models
+            ),
+        )
+    for model in models[1:]:
+        flips = model.beside_first
+        for direction, names in (("lost", flips.lost), ("won", flips.won)):
+            if names:
+                more = len(names) - MAX_NAMED_FLIPS
+                rest = f" and {more} more" if more > 0 else ""
+                out.say(f"{model.name} {direction}: {', '.join(names[:MAX_NAMED_FLIPS])}{rest}")
+    if len(models) > 1:
+        out.say(
+            f"Lost: tasks that only {models[0].name} answers correctly; won: tasks that it does "
+            "not. p: McNemar's exact test"
+        )
+
+
+def _flips(flips: "TaskFlips") -> tuple[str, str, str, str]:
+    return (
+        str(len(flips.lost)),
+        str(len(flips.won)),
+        spread(flips.difference, "+.0%"),
+        f"{flips.p:.2g}",
+    )
+
+
+def show_harness(out: Output, result: "HarnessResult") -> None:
+    """Print the scores of lm-evaluation-harness: a row per task and figure, a column per model."""
+    rows = []
+    for task, figures in result.models[0].results.items():
+        for key, value in figures.items():
+            name, _, _ = key.partition(",")
+            if isinstance(value, float | int) and not name.endswith("_stderr"):
+                scores = [model.results[task][key] for model in result.models]
+                rows.append((task, name, *(f"{score:.4f}" for score in scores)))
+    out.say()
+    out.table(("Task", "Figure", *(f">{model.name}" for model in result.models)), rows)

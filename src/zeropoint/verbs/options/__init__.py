@@ -1,0 +1,1 @@
+"""The options of every verb, with their defaults; importing them loads nothing heavy."""

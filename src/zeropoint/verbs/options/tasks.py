@@ -1,0 +1,33 @@
+"""Options of `tasks`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerOptions:
+    """How models answer tasks."""
+
+    #: Maximum number of tokens generated for an answer.
+    tokens: int = 256
+    #: Whether tasks are put as chat messages; None: if the model has a chat template.
+    chat: bool | None = None
+    #: Maximum number of answers generated at once.
+    batch_size: int = 48
+    #: "exact": float32 activations; "fast": activations rounded to 8 bits.
+    mode: Literal["exact", "fast"] = "exact"
+    #: Threads to compute with; None: one for each processor.
+    threads: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TasksOptions(AnswerOptions):
+    """Which tasks of a file are answered, how, and where the answers are stored."""
+
+    #: Whether code that the models write is run, in a sandboxed process.
+    allow_code: bool = False
+    #: Only the first `count` tasks; None: all.
+    count: int | None = None
+    #: The run folder, which stores all answers; an interrupted run continues from it.
+    run: Path | None = None

@@ -1,0 +1,45 @@
+"""A verb has the same defaults as a function, in its options object and on the command line."""
+
+import dataclasses
+import inspect
+from enum import Enum
+from importlib import import_module
+from typing import Any
+
+import pytest
+
+import zeropoint
+from zeropoint.cli.commands import tasks
+from zeropoint.verbs.options.tasks import TasksOptions
+
+# The verb as a function, its options, its command, and the options that the command line calls
+# something else (parameter → field).
+VERBS: dict[str, tuple[type[Any], Any, dict[str, str]]] = {
+    "tasks": (TasksOptions, tasks.tasks, {"together": "batch_size"}),
+}
+
+
+def defaults_of(function: Any) -> dict[str, Any]:
+    parameters = inspect.signature(function).parameters.values()
+    return {parameter.name: plain(parameter.default) for parameter in parameters}
+
+
+def plain(value: object) -> object:
+    return value.value if isinstance(value, Enum) else value
+
+
+@pytest.mark.parametrize("verb", list(VERBS))
+def test_defaults_are_the_same_everywhere(verb: str) -> None:
+    options, command, renamed = VERBS[verb]
+    fields = {field.name: getattr(options(), field.name) for field in dataclasses.fields(options)}
+    keywords = defaults_of(getattr(zeropoint, verb))
+    assert {name: keywords[name] for name in fields} == fields
+    typed = {renamed.get(name, name): value for name, value in defaults_of(command).items()}
+    assert {name: typed[name] for name in fields} == fields
+
+
+def test_every_verb_is_offered_by_the_package() -> None:
+    for verb in VERBS:
+        assert verb in zeropoint.__all__
+        module = import_module(zeropoint._ROOMS[verb])
+        assert getattr(zeropoint, verb) is getattr(module, verb)
