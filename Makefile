@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test test-peer lint native clean
+.PHONY: help demo test test-peer lint docs native clean
 
 $(VENV)/installed: pyproject.toml constraints.txt CMakeLists.txt $(shell find native -name '*.[ch]pp')
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -13,6 +13,9 @@ $(VENV)/installed: pyproject.toml constraints.txt CMakeLists.txt $(shell find na
 	$(PIP) install --constraint constraints.txt --no-build-isolation --editable ".[all]"
 	touch $@
 
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
+
 demo: $(VENV)/installed  ## the main job, end to end, on Gemma 3 270M
 	$(BIN)/zeropoint demo
 
@@ -20,7 +23,7 @@ test: $(VENV)/installed lint  ## lint, types, import contracts, tests, doctests
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 	$(BIN)/python -m pytest --doctest-modules src --ignore src/zeropoint/metrics/peers/lm_eval.py  # it needs the extra lm-eval
 
-lint: $(VENV)/installed
+lint: $(VENV)/installed  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -33,6 +36,18 @@ test-peer: $(VENV)/installed  ## the tests that stand beside llama.cpp (compiles
 	CFLAGS="$(PEER_FLAGS)" CXXFLAGS="$(PEER_FLAGS)" $(PIP) install --constraint constraints.txt llama-cpp-python
 	$(BIN)/python -m pytest -m peer
 
+# The API page is made from the source, so the site needs neither torch nor a compiler.
+DOCS_VENV := build/docs-venv
+
+$(DOCS_VENV)/installed: pyproject.toml constraints.txt
+	test -x $(DOCS_VENV)/bin/python || $(PYTHON) -m venv $(DOCS_VENV)
+	$(DOCS_VENV)/bin/python -m pip --quiet --disable-pip-version-check install --upgrade "pip>=25.1"
+	$(DOCS_VENV)/bin/python -m pip --quiet --disable-pip-version-check install --constraint constraints.txt --group docs ruff
+	touch $@
+
+docs: $(DOCS_VENV)/installed  ## build the documentation site into build/site, strictly and offline
+	PATH="$(CURDIR)/$(DOCS_VENV)/bin:$$PATH" NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --quiet --strict
+
 native:  ## compile the extension in place, for work on the C++ (any python with nanobind)
 	cmake -S . -B build/dev -G Ninja -DCMAKE_BUILD_TYPE=Release -DPython_EXECUTABLE=$(shell which $(PYTHON))
 	cmake --build build/dev
@@ -40,5 +55,5 @@ native:  ## compile the extension in place, for work on the C++ (any python with
 	  cp $$file src/zeropoint/kernels/.new.so && mv src/zeropoint/kernels/.new.so src/zeropoint/kernels/$$(basename $$file); \
 	done  # a library that is in use must not change under its user
 
-clean:
+clean:  ## remove the environment and the build
 	rm -rf $(VENV) build src/zeropoint/kernels/_native*

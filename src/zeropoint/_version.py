@@ -1,3 +1,3 @@
 """Version of the package: written here, read by the build (pyproject.toml) and by every room."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"

@@ -75,9 +75,11 @@ def test_the_package_says_what_it_offers() -> None:
     assert len(zeropoint.__all__) == len(set(zeropoint.__all__))
 
 
-def test_the_changelog_is_about_this_version() -> None:
+def test_the_changelog_and_the_citation_are_about_this_version() -> None:
     newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert newest is not None and newest[1] == zeropoint.__version__
+    cited = re.search(r"^version: (\S+)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
+    assert cited is not None and cited[1] == zeropoint.__version__
 
 
 def test_the_repository_knows_no_machine() -> None:

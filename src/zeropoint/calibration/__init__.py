@@ -1,4 +1,7 @@
-"""Collects what went into each layer. This door imports no torch: `collect` does."""
+"""Statistics of the inputs of each layer, collected on a text.
+
+This module does not import torch; `collect` does.
+"""
 
 from zeropoint.calibration.coverage import (
     Coverage,

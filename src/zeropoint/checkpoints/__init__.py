@@ -1,4 +1,4 @@
-"""Streams tensors out of and into files, and trusts no byte."""
+"""Reads and writes model files tensor by tensor, and checks every length before it is used."""
 
 from zeropoint.checkpoints.base import Checkpoint, TensorInfo
 from zeropoint.checkpoints.files.atomic import write_file

@@ -1,4 +1,4 @@
-"""What every block of bytes means: numpy only, slow and clear, the specification of `kernels`."""
+"""The meaning of every block of bytes, in slow and clear numpy: the specification of `kernels`."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

@@ -1,4 +1,4 @@
-"""The same bits as `formats`, fast: the compiled extension behind a few functions."""
+"""Compiled kernels that give the same bits as `formats`, and a compiled forward pass."""
 
 from zeropoint.kernels.dispatch import (
     decode,

@@ -1,1 +1,1 @@
-"""Compares two models on the same tokens."""
+"""Figures that compare models: divergence, generated text, chains, tasks and speed."""

@@ -1,4 +1,4 @@
-"""Gives logits for tokens, from the reference or from a quant."""
+"""Language models that compute logits for tokens, from a 16-bit or a quantized file."""
 
 from zeropoint.models.architecture import Architecture, LayerSpec, read_architecture
 from zeropoint.models.base import LanguageModel, Mode

@@ -1,4 +1,4 @@
-"""Decides on paper: recipes, presets, sizes, memory, machines. No weight is read here."""
+"""Formats for each tensor, and predictions of size, memory and speed; no weight is read."""
 
 from zeropoint.plans.formats.choose import Choice, check_importance, choose_formats, formats_of
 from zeropoint.plans.formats.from_formats import recipe_of

@@ -1,4 +1,4 @@
-"""Turns weights into blocks by a recipe; never imports torch."""
+"""Encodes the weights of a checkpoint by a recipe, into a file or in memory."""
 
 from zeropoint.quantizers.checkpoint import (
     check_storable,

@@ -1,1 +1,1 @@
-"""Shows saved results as one page, alone or served locally."""
+"""Pages that show results: the self-contained report and the local web app."""
