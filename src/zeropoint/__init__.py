@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from zeropoint.plans import choose_formats
     from zeropoint.plans.planner.planning import plan
     from zeropoint.quantizers import dequantize, quantize, quantize_checkpoint
+    from zeropoint.verbs.inspect import inspect
     from zeropoint.verbs.tasks import tasks
 
 # What is offered comes from its room when it is first used: `zeropoint --help` needs no numpy.
@@ -30,6 +31,7 @@ _ROOMS = {
     "choose_formats": "zeropoint.plans",
     "dequantize": "zeropoint.quantizers",
     "find_format": "zeropoint.formats",
+    "inspect": "zeropoint.verbs.inspect",
     "open_checkpoint": "zeropoint.checkpoints",
     "plan": "zeropoint.plans.planner.planning",
     "quantize": "zeropoint.quantizers",
@@ -59,6 +61,7 @@ __all__ = [
     "choose_formats",
     "dequantize",
     "find_format",
+    "inspect",
     "open_checkpoint",
     "plan",
     "quantize",

@@ -9,12 +9,15 @@ from typing import Any
 import pytest
 
 import zeropoint
+from zeropoint.cli.commands import inspect as inspect_command
 from zeropoint.cli.commands import tasks
+from zeropoint.verbs.options.inspect import InspectOptions
 from zeropoint.verbs.options.tasks import TasksOptions
 
 # The verb as a function, its options, its command, and the options that the command line calls
 # something else (parameter → field).
 VERBS: dict[str, tuple[type[Any], Any, dict[str, str]]] = {
+    "inspect": (InspectOptions, inspect_command.inspect, {}),
     "tasks": (TasksOptions, tasks.tasks, {"together": "batch_size"}),
 }
 

@@ -8,7 +8,7 @@ from zeropoint.quantizers.checkpoint import (
 )
 from zeropoint.quantizers.nearest import dequantize, quantize
 from zeropoint.quantizers.outcome import KindWritten, as_row, by_kind, relative_error, save_run
-from zeropoint.quantizers.outliers import TensorScanned, scan_outliers
+from zeropoint.quantizers.outliers import TensorScanned, matrices, scan_outliers
 from zeropoint.quantizers.provenance import output_metadata
 from zeropoint.quantizers.records import Options, OutputWritten, RowsWritten, TensorWritten
 
@@ -23,6 +23,7 @@ __all__ = [
     "by_kind",
     "check_storable",
     "dequantize",
+    "matrices",
     "output_metadata",
     "quantize",
     "quantize_checkpoint",

@@ -40,6 +40,7 @@ R = TypeVar("R", bound="Record")
 
 # Metadata of fields, as in `field(metadata=FLAT)`.
 OMIT = {"omit": True}  # the JSON leaves the key out while the field is None or empty
+HIDDEN = {"hidden": True}  # the JSON never has the key
 FLAT = {"flat": True}  # a record whose keys stand among those of the record that holds it
 NAMED_AS = {"key": "as"}  # the key is a word that Python reserves
 
@@ -53,6 +54,8 @@ class Record:
         found: dict[str, Any] = {}
         for one in fields(self):
             value = getattr(self, one.name)
+            if one.metadata.get("hidden"):
+                continue
             if one.metadata.get("omit") and (value is None or value == {}):
                 continue
             if not one.metadata.get("flat"):

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,6 +10,7 @@ from zeropoint.checkpoints import TensorLike
 from zeropoint.formats import UNQUANTIZED
 from zeropoint.plans.formats.from_formats import recipe_of
 from zeropoint.plans.formats.model_facts import CheckpointLike
+from zeropoint.results.inventory import FormatShare, ModelOutline
 
 TEXT_SHOWN = 1000  # characters of one value of a header that are displayed
 ITEMS_SHOWN = 100  # of an array in a header
@@ -32,31 +32,20 @@ class Stored(Protocol):
     def nbytes(self) -> int: ...
 
 
-@dataclass(frozen=True)
-class Share:
-    """Some tensors of a file, taken together."""
-
-    label: str  # the format or the kind
-    tensors: int
-    elements: int
-    nbytes: int
-
-    @property
-    def bits_per_weight(self) -> float:
-        """Bits of the blocks alone; headers and padding are not shared out."""
-        return 8 * self.nbytes / self.elements if self.elements else 0.0
-
-
-def shares(pairs: Iterable[tuple[str, Stored]]) -> list[Share]:
+def shares(pairs: Iterable[tuple[str, Stored]]) -> list[FormatShare]:
     """Add up (label, tensor) pairs by label, the largest first."""
     groups: dict[str, list[Stored]] = {}
     for label, tensor in pairs:
         groups.setdefault(label, []).append(tensor)
-    found = [
-        Share(label, len(group), sum(t.elements for t in group), sum(t.nbytes for t in group))
-        for label, group in groups.items()
-    ]
-    return sorted(found, key=lambda share: (-share.nbytes, share.label))
+    shares = [_share(label, group) for label, group in groups.items()]
+    return sorted(shares, key=lambda share: (-share.nbytes, share.label))
+
+
+def _share(label: str, group: Sequence[Stored]) -> FormatShare:
+    elements = sum(tensor.elements for tensor in group)
+    nbytes = sum(tensor.nbytes for tensor in group)
+    bits = 8 * nbytes / elements if elements else 0.0
+    return FormatShare(label, len(group), elements, nbytes, bits)
 
 
 def kind_of(name: str) -> str:
@@ -68,23 +57,7 @@ def kind_of(name: str) -> str:
     return _LAYER.sub("", name).removesuffix(".weight")
 
 
-@dataclass(frozen=True)
-class Outline:
-    """The figures by which a model is known; None where the file does not say."""
-
-    name: str | None
-    architecture: str | None
-    layers: int | None
-    width: int | None  # of the residual stream
-    heads: int | None
-    key_value_heads: int | None
-    context: int | None
-    vocabulary: int | None
-    experts: int | None
-    experts_used: int | None
-
-
-def outline(metadata: Mapping[str, object]) -> Outline:
+def outline(metadata: Mapping[str, object]) -> ModelOutline:
     """Read a model's figures from its GGUF metadata."""
     architecture = text(metadata.get("general.architecture"))
 
@@ -96,7 +69,7 @@ def outline(metadata: Mapping[str, object]) -> Outline:
         return int(value) if isinstance(value, int) else None
 
     tokens = metadata.get("tokenizer.ggml.tokens")
-    return Outline(
+    return ModelOutline(
         name=bounded(text(metadata.get("general.name"))),
         architecture=bounded(architecture),
         layers=number("block_count"),
