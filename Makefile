@@ -1,10 +1,10 @@
-# Two commands: `make demo` (the main job on a real model) and `make test` (everything that is checked).
+# `make demo`: the main job on a real model. `make check`: the fast checks. `make test`: all checks.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-peer lint docs native clean
+.PHONY: help environment demo check test test-browser test-peer lint format docs native clean
 
 $(VENV)/installed: pyproject.toml constraints.txt CMakeLists.txt $(shell find native -name '*.[ch]pp')
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -16,23 +16,38 @@ $(VENV)/installed: pyproject.toml constraints.txt CMakeLists.txt $(shell find na
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
 
+environment: $(VENV)/installed  ## create .venv with all dependencies and the compiled extension
+
 demo: $(VENV)/installed  ## the main job, end to end, on Gemma 3 270M
 	$(BIN)/zeropoint demo
 
-test: $(VENV)/installed lint  ## lint, types, import contracts, tests, doctests
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
-	$(BIN)/python -m pytest --doctest-modules src --ignore src/zeropoint/metrics/peers/lm_eval.py  # it needs the extra lm-eval
+# Files of tests are spread over all processors, each file whole: fixtures of a module are made once.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+FAST := not slow and not peer and not browser
 
-lint: $(VENV)/installed  ## format, lint, types, import contracts
+check: $(VENV)/installed lint  ## lint, types, import contracts, and every fast test without a browser
+	$(PYTEST) -m "$(FAST)"
+
+test: $(VENV)/installed lint  ## everything that CI checks: as check, and the tests in a browser
+	$(PYTEST)
+
+test-browser: $(VENV)/installed  ## only the tests in a browser (needs Chromium and axe-core)
+	$(PYTEST) -m "browser and not slow"
+
+lint: $(VENV)/installed  ## formatting, ruff, mypy and the import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+format: $(VENV)/installed  ## format the Python sources
+	$(BIN)/ruff check --fix --quiet .
+	$(BIN)/ruff format --quiet .
+
 # Its path for AMX ended in an illegal instruction where that was tried (llama-cpp-python 0.3.36, Xeon, 2026-11).
 PEER_FLAGS := $(if $(filter x86_64,$(shell uname -m)),-mno-amx-int8 -mno-amx-tile -mno-amx-bf16)
 
-test-peer: $(VENV)/installed  ## the tests that stand beside llama.cpp (compiles it: some minutes)
+test-peer: $(VENV)/installed  ## the tests that compare with llama.cpp (compiles it: some minutes)
 	CFLAGS="$(PEER_FLAGS)" CXXFLAGS="$(PEER_FLAGS)" $(PIP) install --constraint constraints.txt llama-cpp-python
 	$(BIN)/python -m pytest -m peer
 
@@ -55,5 +70,5 @@ native:  ## compile the extension in place, for work on the C++ (any python with
 	  cp $$file src/zeropoint/kernels/.new.so && mv src/zeropoint/kernels/.new.so src/zeropoint/kernels/$$(basename $$file); \
 	done  # a library that is in use must not change under its user
 
-clean:  ## remove the environment and the build
+clean:  ## remove the environment and the builds
 	rm -rf $(VENV) build src/zeropoint/kernels/_native*

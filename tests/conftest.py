@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+collect_ignore_glob = ["golden/*", "support/*"]  # scripts and helpers hold no tests
+
 # A shell that starts the suite in the background has it and all its children ignore SIGINT.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -15,6 +17,14 @@ def pytest_collection_finish() -> None:
     """What was imported stays: looking for garbage in it is a fifth of what many tests take."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test that uses the browser, directly or through another fixture."""
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")
 
 
 def take_away(patch: pytest.MonkeyPatch, folder: Path) -> None:

@@ -1,12 +1,12 @@
 """A browser for the pages: Debian's Chromium, driven by Playwright; one for all tests."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from support.required import chromium, missing
 from support.studio_pages import Example, make_example
 from support.studio_server import Studio, running
 
@@ -18,10 +18,11 @@ USUAL = {"viewport": SIZE, "reduced_motion": "reduce"}
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    if program is None:
-        pytest.skip("no chromium here: apt-get install chromium")
+    try:
+        from playwright import sync_api
+    except ImportError:
+        missing("Playwright is not installed: make environment")
+    program = chromium()
     with sync_api.sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=program, args=FLAGS)
         yield opened

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from support.studio_pages import AXE, Example, violations
+from support.required import axe
+from support.studio_pages import Example, violations
 from support.studio_server import Studio, running
 from zeropoint.studio.http.app import Routes
 from zeropoint.studio.http.library import Library
@@ -55,12 +56,11 @@ def settled(page: Any) -> Any:
 
 @pytest.mark.parametrize("path", PAGES)
 def test_axe_finds_nothing(path: str, studio: Studio, example: Example, visit: Any) -> None:
-    if not AXE.is_file():
-        pytest.skip("axe-core is not here: npm install --no-save axe-core")
+    checker = axe()
     page = settled(visit(address(studio, path, example)))
     assert page.locator("h1").inner_text() not in ("Not here", "This could not be shown")
     page.locator("details.numbers summary").first.evaluate_all("all => all[0]?.click()")
-    page.evaluate(AXE.read_text())
+    page.evaluate(checker)
     for scheme, told in violations(page, settled):
         assert told == [], f"{scheme}: {told}"
 

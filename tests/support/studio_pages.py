@@ -1,7 +1,6 @@
 """Pages of tiny models for the tests, and the words to work them with."""
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +12,6 @@ from zeropoint.cli import main
 from zeropoint.models import load_model
 from zeropoint.studio.data import measure_runs as evidence
 from zeropoint.studio.data import walk
-
-AXE = Path(
-    os.environ.get("ZEROPOINT_AXE", Path(__file__).parents[2] / "node_modules/axe-core/axe.min.js")
-)
-
 
 TASKS = [
     {"id": "sum", "prompt": "2 + 2 =", "answer": "4"},
@@ -151,5 +145,5 @@ def until(page: Any, expression: str) -> None:
     raise AssertionError(expression)
 
 
-__all__ = ["AXE", "Example", "choose", "make_example", "number", "press", "rows", "turn", "until",
+__all__ = ["Example", "choose", "make_example", "number", "press", "rows", "turn", "until",
            "violations"]  # fmt: skip
