@@ -57,12 +57,12 @@ def why_not(model: Path, to: str, imatrix: str | None) -> str | None:
     from zeropoint.checkpoints import open_model
     from zeropoint.cli.quantizing import choose
     from zeropoint.errors import ZeropointError
-    from zeropoint.quantizers import refuse
+    from zeropoint.quantizers import check_writable
 
     with open_model(model) as source:
         try:
             plan = choose(source, to, Path(imatrix) if imatrix else None, requantize=True)
-            refuse(source, plan.choices, plan.options)
+            check_writable(source, plan.choices, plan.options)
         except ZeropointError as error:
             return str(error)
     return None

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from zeropoint.formats import FORMATS, Format, Parts, QuantizedTensor, find_format
     from zeropoint.plans import choose_formats
     from zeropoint.plans.planner.planning import plan
-    from zeropoint.quantizers import dequantize, quantize, quantize_checkpoint
+    from zeropoint.quantizers import dequantize, quantize
     from zeropoint.verbs.inspect import inspect
     from zeropoint.verbs.tasks import tasks
 
@@ -35,7 +35,6 @@ _ROOMS = {
     "open_checkpoint": "zeropoint.checkpoints",
     "plan": "zeropoint.plans.planner.planning",
     "quantize": "zeropoint.quantizers",
-    "quantize_checkpoint": "zeropoint.quantizers",
     "tasks": "zeropoint.verbs.tasks",
 }
 
@@ -65,6 +64,5 @@ __all__ = [
     "open_checkpoint",
     "plan",
     "quantize",
-    "quantize_checkpoint",
     "tasks",
 ]

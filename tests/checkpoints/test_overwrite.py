@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from support.tiny_models import write_model
-from zeropoint import choose_formats, quantize_checkpoint
+from zeropoint import choose_formats
 from zeropoint.calibration import Calibration, InputStatistics, write_imatrix
 from zeropoint.checkpoints import NewTensor, create_checkpoint, open_checkpoint, write_file
 from zeropoint.errors import CheckpointError
 from zeropoint.formats import FORMATS
-from zeropoint.quantizers import Options
+from zeropoint.quantizers import WriteOptions, quantize_tensors
 
 TENSORS = [NewTensor("a", (1,), FORMATS["F32"])]
 CALIBRATION = Calibration({"a": InputStatistics(np.ones((1, 2), np.float32), np.ones(1))}, 1, 8)
@@ -70,9 +70,9 @@ def test_quantizing_replaces_neither_the_importance_nor_unasked_a_file(tmp_path:
     with open_checkpoint(model) as source:
         choices = choose_formats(source, "BF16")
         for options, said in (
-            (Options(importance_file=imatrix), "is the input itself"),
-            (Options(overwrite=False), "exists; add --overwrite"),
+            (WriteOptions(importance_file=imatrix), "is the input itself"),
+            (WriteOptions(overwrite=False), "exists; add --overwrite"),
         ):
             with pytest.raises(CheckpointError, match=said):
-                list(quantize_checkpoint(source, choices, imatrix, options=options))
+                list(quantize_tensors(source, choices, imatrix, options=options))
     assert imatrix.read_bytes() == before

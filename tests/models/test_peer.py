@@ -18,7 +18,7 @@ from support.vocabularies import AWKWARD, BYTE, CONTROL, NORMAL, UNKNOWN
 from zeropoint.checkpoints import StringArray, open_checkpoint, open_model
 from zeropoint.models import load_model, read_tokenizer
 from zeropoint.plans import choose_formats
-from zeropoint.quantizers import quantize_checkpoint
+from zeropoint.quantizers import quantize_tensors
 
 pytestmark = pytest.mark.peer
 
@@ -81,7 +81,7 @@ def test_converted_folders_give_transformers_logits(tmp_path: Path) -> None:
 
 def as_file(folder: Path, output: Path) -> Path:
     with open_model(folder) as source:
-        list(quantize_checkpoint(source, choose_formats(source, "F32"), output))
+        list(quantize_tensors(source, choose_formats(source, "F32"), output))
     return output
 
 

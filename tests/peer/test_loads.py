@@ -12,7 +12,7 @@ from zeropoint.checkpoints import open_checkpoint
 from zeropoint.errors import RecipeError
 from zeropoint.formats import FORMATS
 from zeropoint.plans import PRESETS, choose_formats
-from zeropoint.quantizers import Options, quantize_checkpoint
+from zeropoint.quantizers import WriteOptions, quantize_tensors
 
 pytestmark = pytest.mark.peer
 
@@ -34,8 +34,8 @@ def write(source: Path, output: Path, to: str) -> bool:
         choices = choose_formats(checkpoint, to)
         if not all(kernels.has_encoder(c.format.name) for c in choices if c.changes):
             return False
-        options = Options(to=to, requantize=True)
-        for _ in quantize_checkpoint(checkpoint, choices, output, threads=1, options=options):
+        options = WriteOptions(to=to, requantize=True)
+        for _ in quantize_tensors(checkpoint, choices, output, threads=1, options=options):
             pass
     return True
 

@@ -18,14 +18,14 @@ from zeropoint.errors import CheckpointError, FormatError
 from zeropoint.formats import FORMATS
 from zeropoint.plans import Choice, choose_formats, predict_size
 from zeropoint.quantizers import (
-    Options,
     OutputWritten,
     TensorWritten,
+    WriteOptions,
     dequantize,
     output_metadata,
     quantize,
-    quantize_checkpoint,
-    quantize_steps,
+    quantize_tensors,
+    write_quantized,
 )
 from zeropoint.quantizers import slabs as slabs_module
 from zeropoint.quantizers.details import Histogram
@@ -43,10 +43,8 @@ def run(
 ) -> list[TensorWritten]:
     with open_checkpoint(source) as checkpoint:
         choices = choose_formats(checkpoint, to)
-        chosen = Options(to=to, **options)
-        return list(
-            quantize_checkpoint(checkpoint, choices, output, threads=threads, options=chosen)
-        )
+        chosen = WriteOptions(to=to, **options)
+        return list(quantize_tensors(checkpoint, choices, output, threads=threads, options=chosen))
 
 
 def sha256(path: Path) -> str:
@@ -131,11 +129,11 @@ def test_a_recipe_in_the_file_gives_the_same_file_again(tiny: Path, tmp_path: Pa
 
 
 def test_the_size_is_known_before(tiny: Path, tmp_path: Path) -> None:
-    options = Options(to="BF16")
+    options = WriteOptions(to="BF16")
     with open_checkpoint(tiny) as source:
         choices = choose_formats(source, "BF16")
         predicted = predict_size(choices, output_metadata(source, choices, None, options))
-        *_, last = quantize_steps(source, choices, tmp_path / "out.gguf", options=options)
+        *_, last = write_quantized(source, choices, tmp_path / "out.gguf", options=options)
     assert isinstance(last, OutputWritten)
     assert predicted == last.file_bytes == (tmp_path / "out.gguf").stat().st_size
 
@@ -222,7 +220,7 @@ def test_a_generator_that_is_dropped_leaves_the_old_file(tiny: Path, tmp_path: P
     output = tmp_path / "out.gguf"
     output.write_bytes(b"old")
     with open_checkpoint(tiny) as source:
-        records = quantize_checkpoint(source, choose_formats(source, "BF16"), output)
+        records = quantize_tensors(source, choose_formats(source, "BF16"), output)
         next(records)
         records.close()
     assert output.read_bytes() == b"old"
@@ -234,7 +232,7 @@ def test_a_tensor_that_does_not_exist_cannot_be_chosen(tiny: Path, tmp_path: Pat
         choice, *_ = choose_formats(source, "BF16")
         ghost = Choice(**{**vars(choice), "name": "ghost"})
         with pytest.raises(FormatError, match="no tensor ghost"):
-            list(quantize_checkpoint(source, [ghost], tmp_path / "out.gguf"))
+            list(quantize_tensors(source, [ghost], tmp_path / "out.gguf"))
 
 
 def test_importance_counts_in_the_error_and_in_the_metadata(tmp_path: Path) -> None:
@@ -252,12 +250,12 @@ def test_importance_counts_in_the_error_and_in_the_metadata(tmp_path: Path) -> N
     calibration = Calibration(statistics, 3, 512, datasets=(secret,))
     file = tmp_path / "tiny.imatrix.gguf"
     write_imatrix(file, calibration)
-    options = Options(to="BF16", importance_file=file)
+    options = WriteOptions(to="BF16", importance_file=file)
     with open_checkpoint(tiny) as source:
         choices = choose_formats(source, "BF16", imatrix=True)
         records = {
             record.name: record
-            for record in quantize_checkpoint(
+            for record in quantize_tensors(
                 source, choices, tmp_path / "out.gguf", calibration=calibration, options=options
             )
         }
@@ -286,7 +284,7 @@ def test_an_imatrix_of_another_model_is_refused(tiny: Path, tmp_path: Path) -> N
     calibration = Calibration({name: wrong}, 1, 512)
     with open_checkpoint(tiny) as source, pytest.raises(Exception, match="another model"):
         choices = choose_formats(source, "BF16", imatrix=True)
-        list(quantize_checkpoint(source, choices, tmp_path / "o.gguf", calibration=calibration))
+        list(quantize_tensors(source, choices, tmp_path / "o.gguf", calibration=calibration))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -333,10 +331,10 @@ import sys
 from zeropoint.checkpoints import open_checkpoint
 from zeropoint.kernels.machine import peak_memory_bytes
 from zeropoint.plans import choose_formats
-from zeropoint.quantizers import quantize_checkpoint
+from zeropoint.quantizers import quantize_tensors
 before = peak_memory_bytes()
 with open_checkpoint(sys.argv[1]) as source:
-    for _ in quantize_checkpoint(source, choose_formats(source, "BF16"), sys.argv[2], threads=2):
+    for _ in quantize_tensors(source, choose_formats(source, "BF16"), sys.argv[2], threads=2):
         pass
 print(peak_memory_bytes() - before)
 """

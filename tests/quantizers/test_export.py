@@ -16,7 +16,7 @@ from zeropoint.errors import CheckpointError, UnsupportedModel
 from zeropoint.formats import FORMATS
 from zeropoint.models import load_model, read_tokenizer
 from zeropoint.plans import choose_formats
-from zeropoint.quantizers import Options, quantize_checkpoint
+from zeropoint.quantizers import WriteOptions, quantize_tensors
 from zeropoint.quantizers.export import export_folder
 
 TOKENS = np.random.default_rng(0).integers(4, 260, 40)
@@ -26,7 +26,7 @@ TEXT = "the Hello, there 123 an\n\n  in the ring! é <s> ?\n\n漢字"
 def as_file(folder: Path, output: Path) -> Path:
     with open_model(folder) as source:
         choices = choose_formats(source, "F32")
-        list(quantize_checkpoint(source, choices, output, options=Options(to="F32")))
+        list(quantize_tensors(source, choices, output, options=WriteOptions(to="F32")))
     return output
 
 

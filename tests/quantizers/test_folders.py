@@ -9,7 +9,7 @@ import pytest
 from zeropoint.checkpoints import open_checkpoint, open_model
 from zeropoint.errors import FormatError
 from zeropoint.plans import choose_formats
-from zeropoint.quantizers import Options, dequantize, quantize_checkpoint
+from zeropoint.quantizers import WriteOptions, dequantize, quantize_tensors
 
 pytest.importorskip("transformers")
 
@@ -22,7 +22,7 @@ def test_a_folder_becomes_a_gguf_of_the_same_weights(family: str, tmp_path: Path
     output = tmp_path / "out.gguf"
     with open_model(folder) as source:
         choices = choose_formats(source, "F32")
-        records = list(quantize_checkpoint(source, choices, output, options=Options(to="F32")))
+        records = list(quantize_tensors(source, choices, output, options=WriteOptions(to="F32")))
         assert all(record.error == 0 for record in records)  # float32 holds every 16-bit weight
         with open_checkpoint(output) as written:
             for name in source.tensors:
@@ -39,4 +39,4 @@ def test_a_folder_under_its_own_names_is_refused(tmp_path: Path) -> None:
 
     folder = hf_folders.make_folder("llama2", tmp_path / "model")
     with open_checkpoint(folder) as source, pytest.raises(FormatError, match="open_model"):
-        list(quantize_checkpoint(source, [], tmp_path / "out.gguf"))
+        list(quantize_tensors(source, [], tmp_path / "out.gguf"))

@@ -23,7 +23,7 @@ from zeropoint.errors import CheckpointError, UnsupportedModel
 from zeropoint.formats import FORMATS
 from zeropoint.models import load_model
 from zeropoint.plans import choose_formats
-from zeropoint.quantizers import Options, quantize_checkpoint
+from zeropoint.quantizers import WriteOptions, quantize_tensors
 from zeropoint.quantizers.export import export_folder
 
 TOKENS = np.random.default_rng(7).integers(3, hf_folders.VOCABULARY, 40)
@@ -81,7 +81,7 @@ class Trial:
             if not self.files:
                 return ""
             choices, file = choose_formats(source, "F32"), folder / "model.gguf"
-            list(quantize_checkpoint(source, choices, file, options=Options(to="F32")))
+            list(quantize_tensors(source, choices, file, options=WriteOptions(to="F32")))
         with open_checkpoint(file) as source:
             if fault := differs("its GGUF file", ours(source), theirs):
                 return fault

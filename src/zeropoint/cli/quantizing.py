@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from zeropoint.checkpoints import Checkpoint
     from zeropoint.formats import Format
     from zeropoint.plans import Choice, Recipe
-    from zeropoint.quantizers import Options, TensorWritten
+    from zeropoint.quantizers import TensorWritten, WriteOptions
     from zeropoint.results.quantize import Fallback, QuantizeResult
 
 
@@ -27,7 +27,7 @@ class Plan:
     source: "Checkpoint"
     choices: "Sequence[Choice]"
     calibration: "Calibration | None"
-    options: "Options"
+    options: "WriteOptions"
 
     @property
     def fallbacks(self) -> "list[Choice]":
@@ -72,14 +72,14 @@ def choose(
     """Choose a format for each tensor; `rules` are those of `choose_formats`."""
     from zeropoint.calibration import read_imatrix
     from zeropoint.plans import TensorType, check_importance, choose_formats, parse_size
-    from zeropoint.quantizers import Options, check_storable
+    from zeropoint.quantizers import WriteOptions, check_storable
 
     calibration = read_imatrix(imatrix) if imatrix else None
     types = [TensorType.parse(text) for text in tensor_types]
     choices = choose_formats(source, to, imatrix=imatrix is not None, tensor_types=types, **rules)
     check_storable(choices)
     check_importance(choices, calibration.statistics if calibration else ())
-    options = Options(
+    options = WriteOptions(
         to=to if isinstance(to, str) else None,
         requantize=requantize,
         details=details,
@@ -176,14 +176,14 @@ def write(
     """Write the output, and say what came of it; `then` adds to what `--json` prints."""
     from zeropoint.kernels.machine import peak_memory_bytes
     from zeropoint.plans import bits_per_weight
-    from zeropoint.quantizers import OutputWritten, TensorWritten, quantize_steps
+    from zeropoint.quantizers import OutputWritten, TensorWritten, write_quantized
     from zeropoint.results.quantize import QuantizeResult
     from zeropoint.results.run_store import RunFolder
 
     # Locked before the work; the run begins after it, when the hash of the source is known.
     reserved = RunFolder.reserve(run) if run else None
     start = time.perf_counter()
-    steps = quantize_steps(
+    steps = write_quantized(
         plan.source,
         plan.choices,
         output,
@@ -293,14 +293,14 @@ def write_folder(
 
 def show_outcome(out: Output, records: "Sequence[TensorWritten]", result: "QuantizeResult") -> None:
     """Print what happened to each kind of tensor, and the file's own figures."""
-    from zeropoint.quantizers import by_kind
+    from zeropoint.quantizers import summarize_by_kind
 
     out.table(
         ("Kind", ">Tensors", "From", "To", ">Size before", ">after", ">Relative error"),
         (
             (k.kind, k.tensors, k.source_format, k.format, in_bytes(k.source_bytes),
              in_bytes(k.nbytes), in_error(k.relative_error))
-            for k in by_kind(records)
+            for k in summarize_by_kind(records)
         ),
     )  # fmt: skip
     size = result.output_bytes
@@ -318,7 +318,7 @@ def finished(
     plan: Plan, records: "Sequence[TensorWritten]", result: "QuantizeResult"
 ) -> "QuantizeResult":
     """Return the result with the errors of all tensors."""
-    from zeropoint.quantizers import as_row, relative_error
+    from zeropoint.quantizers import relative_error, tensor_result
     from zeropoint.results.quantize import QuantizeError, WorstTensor
 
     encoded = [record for record in records if record.encoded]
@@ -330,7 +330,7 @@ def finished(
             relative_error(records),
             WorstTensor(worst.name, worst.relative_error) if worst else None,
         ),
-        tensors=tuple(as_row(record, reasons[record.name]) for record in records),
+        tensors=tuple(tensor_result(record, reasons[record.name]) for record in records),
     )
 
 
@@ -338,7 +338,7 @@ def keep(
     run: Path, plan: Plan, records: "Sequence[TensorWritten]", result: "QuantizeResult"
 ) -> None:
     """Save the evidence in a run folder."""
-    from zeropoint.quantizers import save_run
+    from zeropoint.quantizers import save_evidence
     from zeropoint.results.run_store import RunFolder
 
     inputs = {
@@ -348,7 +348,7 @@ def keep(
     }
     settings = {"to": plan.options.to, "recipe": plan.recipe()}
     folder = RunFolder.start(run, "quantize", inputs, settings)
-    save_run(folder, records, plan.choices)
+    save_evidence(folder, records, plan.choices)
     folder.finish(replace(result, output=None))
 
 

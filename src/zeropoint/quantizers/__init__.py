@@ -2,34 +2,40 @@
 
 from zeropoint.quantizers.checkpoint import (
     check_storable,
-    quantize_checkpoint,
-    quantize_steps,
-    refuse,
+    check_writable,
+    quantize_tensors,
+    write_quantized,
 )
 from zeropoint.quantizers.nearest import dequantize, quantize
-from zeropoint.quantizers.outcome import KindWritten, as_row, by_kind, relative_error, save_run
+from zeropoint.quantizers.outcome import (
+    KindSummary,
+    relative_error,
+    save_evidence,
+    summarize_by_kind,
+    tensor_result,
+)
 from zeropoint.quantizers.outliers import TensorScanned, matrices, scan_outliers
 from zeropoint.quantizers.provenance import output_metadata
-from zeropoint.quantizers.records import Options, OutputWritten, RowsWritten, TensorWritten
+from zeropoint.quantizers.records import OutputWritten, RowsWritten, TensorWritten, WriteOptions
 
 __all__ = [
-    "KindWritten",
-    "Options",
+    "KindSummary",
     "OutputWritten",
     "RowsWritten",
     "TensorScanned",
     "TensorWritten",
-    "as_row",
-    "by_kind",
+    "WriteOptions",
     "check_storable",
+    "check_writable",
     "dequantize",
     "matrices",
     "output_metadata",
     "quantize",
-    "quantize_checkpoint",
-    "quantize_steps",
-    "refuse",
+    "quantize_tensors",
     "relative_error",
-    "save_run",
+    "save_evidence",
     "scan_outliers",
+    "summarize_by_kind",
+    "tensor_result",
+    "write_quantized",
 ]

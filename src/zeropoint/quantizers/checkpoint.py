@@ -16,26 +16,26 @@ from zeropoint.checkpoints.files.file_kind import check_use
 from zeropoint.errors import FormatError
 from zeropoint.formats import F32, FORMATS, U8, Format
 from zeropoint.plans import Choice
-from zeropoint.quantizers.details import Collector
+from zeropoint.quantizers.details import DetailsCollector
 from zeropoint.quantizers.provenance import output_metadata, source_hash
-from zeropoint.quantizers.reading import Reader
-from zeropoint.quantizers.records import Options, OutputWritten, RowsWritten, TensorWritten
-from zeropoint.quantizers.slabs import Slab, cut
+from zeropoint.quantizers.reading import SlabReader
+from zeropoint.quantizers.records import OutputWritten, RowsWritten, TensorWritten, WriteOptions
+from zeropoint.quantizers.slabs import Slab, cut_slabs
 
-# Copied without a look at the values: no float32 holds all of them.
 OUTPUT = "output.weight"
-DEFAULTS = Options()
-UNCHECKED = ("F64", "I8", "I16", "I32", "I64")
+DEFAULT_OPTIONS = WriteOptions()
+# Copied without a check of the values: float32 cannot hold all of them.
+UNCHECKED_FORMATS = ("F64", "I8", "I16", "I32", "I64")
 
 
-def quantize_checkpoint(
+def quantize_tensors(
     source: Checkpoint,
     choices: Iterable[Choice],
     output: Path | str,
     *,
     calibration: Calibration | None = None,
     threads: int | None = None,
-    options: Options = DEFAULTS,
+    options: WriteOptions = DEFAULT_OPTIONS,
 ) -> Iterator[TensorWritten]:
     """Write `source` to `output` in the chosen formats; yield each tensor when it is on disk.
 
@@ -48,7 +48,7 @@ def quantize_checkpoint(
     output that is a file of the source or the importance file, or that exists (unless
     options.overwrite).
     """
-    steps = quantize_steps(
+    steps = write_quantized(
         source, choices, output, calibration=calibration, threads=threads, options=options
     )
     for step in steps:
@@ -56,18 +56,18 @@ def quantize_checkpoint(
             yield step
 
 
-def quantize_steps(
+def write_quantized(
     source: Checkpoint,
     choices: Iterable[Choice],
     output: Path | str,
     *,
     calibration: Calibration | None = None,
     threads: int | None = None,
-    options: Options = DEFAULTS,
+    options: WriteOptions = DEFAULT_OPTIONS,
 ) -> Iterator[RowsWritten | TensorWritten | OutputWritten]:
-    """Do what `quantize_checkpoint` does; yield after each slab of rows, too, and at the end."""
+    """Do what `quantize_tensors` does; yield after each slab of rows, too, and at the end."""
     plan = complete(source, choices)
-    refuse(source, plan, options)
+    check_writable(source, plan, options)
     metadata = output_metadata(source, plan, calibration, options)
     tied = OUTPUT not in source.tensors
     sources = [*source.files, *([options.importance_file] if options.importance_file else [])]
@@ -80,9 +80,11 @@ def quantize_steps(
             sources=sources,
             overwrite=options.overwrite,
         ) as writer,
-        Reader(source) as reader,
+        SlabReader(source) as reader,
     ):
-        job = Job(reader, writer, kernels.default_threads() if threads is None else threads)
+        job = TensorQuantizer(
+            reader, writer, kernels.default_threads() if threads is None else threads
+        )
         for choice in plan:
             costs = None
             if calibration and choice.changes:
@@ -114,7 +116,7 @@ def copied(info: TensorInfo) -> Choice:
     )
 
 
-def refuse(source: Checkpoint, choices: Iterable[Choice], options: Options) -> None:
+def check_writable(source: Checkpoint, choices: Iterable[Choice], options: WriteOptions) -> None:
     """Raise FormatError for what cannot be written, before anything is.
 
     Raises UnsupportedModel for what is not a model at all, such as an adapter.
@@ -156,10 +158,10 @@ def writable() -> str:
     return ", ".join(known for known in FORMATS if kernels.has_encoder(known))
 
 
-class Job:
+class TensorQuantizer:
     """One run: what all its tensors share."""
 
-    def __init__(self, reader: Reader, writer: CheckpointWriter, threads: int) -> None:
+    def __init__(self, reader: SlabReader, writer: CheckpointWriter, threads: int) -> None:
         self.reader = reader
         self.writer = writer
         self.threads = threads
@@ -170,10 +172,10 @@ class Job:
     ) -> Iterator[RowsWritten | TensorWritten]:
         """Read, encode and write one tensor, slab by slab."""
         encode = target.name != info.format.name
-        collector = Collector(target, self.threads) if details and encode else None
+        collector = DetailsCollector(target, self.threads) if details and encode else None
         error = power = 0.0
         nbytes = 0
-        for slab, rows in self.reader.slabs(info, cut(info.shape, info.format, target)):
+        for slab, rows in self.reader.slabs(info, cut_slabs(info.shape, info.format, target)):
             weights = kernels.decode(info.format, rows.data, threads=self.threads)
             weights = weights.reshape(rows.shape)
             self.check_finite(info, slab, weights)
@@ -215,7 +217,7 @@ class Job:
 
     def check_finite(self, info: TensorInfo, slab: Slab, weights: F32) -> None:
         """Raise FormatError that names the first weight that is NaN or infinite."""
-        if info.format.name in UNCHECKED:
+        if info.format.name in UNCHECKED_FORMATS:
             return
         first = kernels.first_not_finite(weights, threads=self.threads)
         if first is None:

@@ -38,7 +38,7 @@ class Histogram:
 
 
 @dataclass(frozen=True)
-class Block:
+class BlockDetails:
     """One block of a tensor, before and after."""
 
     row: int  # counted over all leading axes
@@ -50,22 +50,22 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Details:
+class TensorDetails:
     """The evidence of one tensor."""
 
     weights: Histogram
     errors: Histogram  # of w − ŵ
-    worst: Block | None
+    worst: BlockDetails | None
 
 
-class Collector:
-    """Collects the Details of one tensor from its slabs."""
+class DetailsCollector:
+    """Collects the TensorDetails of one tensor from its slabs."""
 
     def __init__(self, format: Format, threads: int) -> None:
         self.format = format
         self.threads = threads
         self.weights, self.errors = Histogram(), Histogram()
-        self.worst: Block | None = None
+        self.worst: BlockDetails | None = None
 
     def add(
         self, first_row: int, weights: F32, decoded: F32, blocks: U8, importance: F32 | None
@@ -79,7 +79,7 @@ class Collector:
             return
         row, block = divmod(index, weights.shape[1] // size)
         place = slice(block * size, (block + 1) * size)
-        self.worst = Block(
+        self.worst = BlockDetails(
             row=first_row + row,
             column=place.start,
             error=error,
@@ -88,6 +88,6 @@ class Collector:
             data=blocks[index].tobytes(),
         )
 
-    def details(self) -> Details:
+    def details(self) -> TensorDetails:
         """Return what was collected."""
-        return Details(self.weights, self.errors, self.worst)
+        return TensorDetails(self.weights, self.errors, self.worst)

@@ -14,7 +14,7 @@ from zeropoint.results.run_store import RunFolder
 
 
 @dataclass(frozen=True)
-class KindWritten:
+class KindSummary:
     """All tensors of one kind (blk.*.attn_v) that went from one format to another."""
 
     kind: str
@@ -27,14 +27,14 @@ class KindWritten:
     worst: str | None  # the tensor with the largest relative error
 
 
-def by_kind(records: Iterable[TensorWritten]) -> list[KindWritten]:
+def summarize_by_kind(records: Iterable[TensorWritten]) -> list[KindSummary]:
     """Add up the records by kind and formats, the most bytes first."""
     groups: dict[tuple[str, str, str], list[TensorWritten]] = {}
     for record in records:
         key = (kind_of(record.name), record.source_format, record.format)
         groups.setdefault(key, []).append(record)
     kinds = [
-        KindWritten(
+        KindSummary(
             kind=kind,
             tensors=len(group),
             source_format=source,
@@ -70,7 +70,9 @@ HISTOGRAM_RULES = {
 }
 
 
-def save_run(run: RunFolder, records: Sequence[TensorWritten], choices: Iterable[Choice]) -> None:
+def save_evidence(
+    run: RunFolder, records: Sequence[TensorWritten], choices: Iterable[Choice]
+) -> None:
     """Write tensors.json and hist.npz into a run folder.
 
     hist.npz: `names` of the encoded tensors and, in their order, `weights` and `errors`
@@ -78,7 +80,7 @@ def save_run(run: RunFolder, records: Sequence[TensorWritten], choices: Iterable
     `weights_limit` and `errors_limit` (tensors,).
     """
     reasons = {choice.name: choice.reason for choice in choices}
-    rows = [as_row(record, reasons.get(record.name)) for record in records]
+    rows = [tensor_result(record, reasons.get(record.name)) for record in records]
     run.save_table("tensors", [row.to_json() for row in rows])
     kept = [(r.name, r.details) for r in records if r.details is not None]
     run.save_arrays(
@@ -93,7 +95,7 @@ def save_run(run: RunFolder, records: Sequence[TensorWritten], choices: Iterable
     )
 
 
-def as_row(record: TensorWritten, reason: str | None = None) -> QuantizedTensorResult:
+def tensor_result(record: TensorWritten, reason: str | None = None) -> QuantizedTensorResult:
     """Return a record as a result; with details, its worst block is in it."""
     worst = record.details.worst if record.details else None
     return QuantizedTensorResult(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from zeropoint import kernels
 from zeropoint.checkpoints import Checkpoint, TensorInfo
-from zeropoint.quantizers.slabs import cut
+from zeropoint.quantizers.slabs import cut_slabs
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def scan_outliers(source: Checkpoint, *, threads: int | None = None) -> Iterator
     for info in matrices(source):
         total = squares = largest = 0.0
         place = 0
-        for slab in cut(info.shape, info.format):
+        for slab in cut_slabs(info.shape, info.format):
             tensor = source.read_rows(info.name, slab.start, slab.stop)
             weights = kernels.decode(info.format, tensor.data, threads=threads).reshape(-1)
             added, squared, index = kernels.moments(weights, threads=threads)

@@ -21,7 +21,7 @@ from zeropoint.checkpoints.tokenizers.tokenizer_facts import TOKENIZER_KEY
 from zeropoint.checkpoints.values import UInt32
 from zeropoint.errors import CheckpointError, printable
 from zeropoint.plans import Choice, quantized_metadata, recipe_of
-from zeropoint.quantizers.records import Options
+from zeropoint.quantizers.records import WriteOptions
 
 MADE_BY = "zeropoint.made_by"
 SOURCE_SHA256 = "zeropoint.source.sha256"
@@ -36,7 +36,7 @@ def output_metadata(
     source: Checkpoint,
     choices: Sequence[Choice],
     calibration: Calibration | None,
-    options: Options,
+    options: WriteOptions,
 ) -> dict[str, object]:
     """Return the source's metadata with what is said above; the source's hash is zeros so far.
 

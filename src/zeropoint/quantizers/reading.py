@@ -21,7 +21,7 @@ from zeropoint.quantizers.slabs import Slab
 PIECE = 1 << 22  # bytes of a gap or a tail read together
 
 
-class Reader:
+class SlabReader:
     """Reads tensors of one checkpoint. A context manager: it owns a thread and file descriptors."""
 
     def __init__(self, source: Checkpoint) -> None:

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from zeropoint.quantizers.details import Details
+from zeropoint.quantizers.details import TensorDetails
 
 
 @dataclass(frozen=True)
-class Options:
-    """What `quantize_checkpoint` may be told beyond the choices."""
+class WriteOptions:
+    """What `quantize_tensors` may be told beyond the choices."""
 
     to: str | None = None  # the preset or format that was asked for, for `general.file_type`
     requantize: bool = False  # accept tensors that are quantized already
@@ -41,7 +41,7 @@ class TensorWritten:
     power: float  # Σ importance · w²: error / power is the relative error
     weighted: bool  # whether there was importance for this tensor
     done: int  # weights written so far, over all tensors
-    details: Details | None = None
+    details: TensorDetails | None = None
 
     @property
     def encoded(self) -> bool:

@@ -22,7 +22,9 @@ class Slab:
     expert: int  # which matrix of a (experts, rows, columns) tensor; 0 for others
 
 
-def cut(shape: tuple[int, ...], source: Format, target: Format | None = None) -> Iterator[Slab]:
+def cut_slabs(
+    shape: tuple[int, ...], source: Format, target: Format | None = None
+) -> Iterator[Slab]:
     """Yield the slabs of a tensor of this shape, in order; none of them spans two experts.
 
     `source` and `target` are the formats it is in and goes to: without a compiled kernel for both

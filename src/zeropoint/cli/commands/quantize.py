@@ -134,7 +134,7 @@ def quantize(
     """
     from zeropoint.checkpoints import open_model
     from zeropoint.checkpoints.portability import find_unread_keys
-    from zeropoint.quantizers import refuse
+    from zeropoint.quantizers import check_writable
 
     out = Output(as_json=as_json, quiet=quiet)
     if output is None and not dry_run:
@@ -181,6 +181,6 @@ def quantize(
             show_cautions(out, plan)
             dry_run_of(out, plan)
         else:
-            refuse(source, plan.choices, plan.options)
+            check_writable(source, plan.choices, plan.options)
             show_cautions(out, plan)
             write(out, plan, output, threads=threads, progress=how, run=run)

@@ -21,7 +21,7 @@ from zeropoint.formats import F32, find_format
 from zeropoint.plans.formats import inventory
 from zeropoint.quantizers import quantize
 from zeropoint.quantizers.outliers import matrices
-from zeropoint.quantizers.slabs import cut
+from zeropoint.quantizers.slabs import cut_slabs
 from zeropoint.studio.data import weights
 from zeropoint.studio.report.bundle import PageData
 
@@ -167,7 +167,7 @@ def outliers(model: Opened, info: TensorInfo) -> list[PageData]:
     seen = model.look_at(info)
     limit = _threshold(np.asarray(seen["counts"]), float(seen["limit"]))
     rows: list[tuple[float, int]] = []
-    for slab in cut(info.shape, info.format):
+    for slab in cut_slabs(info.shape, info.format):
         tensor = model.checkpoint.read_rows(info.name, slab.start, slab.stop)
         values = kernels.decode(info.format, tensor.data).reshape(-1)
         places = np.flatnonzero(np.abs(values) >= limit)

@@ -19,7 +19,7 @@ from zeropoint.plans import bits_per_weight
 from zeropoint.plans.formats import inventory
 from zeropoint.quantizers.details import Histogram
 from zeropoint.quantizers.outliers import matrices
-from zeropoint.quantizers.slabs import cut
+from zeropoint.quantizers.slabs import cut_slabs
 from zeropoint.studio.report.bundle import PageData
 
 PIECE = 256  # weights of a row that a page carries
@@ -72,7 +72,7 @@ def look_at(checkpoint: Checkpoint, info: TensorInfo, *, threads: int | None = N
     histogram = Histogram()
     squares = 0.0
     largest, place = np.float32(0), 0
-    for slab in cut(info.shape, info.format):
+    for slab in cut_slabs(info.shape, info.format):
         tensor = checkpoint.read_rows(info.name, slab.start, slab.stop)
         weights = kernels.decode(info.format, tensor.data, threads=threads).reshape(-1)
         _, squared, index = kernels.moments(weights, threads=threads)
