@@ -16,7 +16,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import median
 
-from zeropoint.metrics.speed.bench import Bench, workload_of
+from zeropoint.metrics.speed.bench import BenchRun, workload_of
 from zeropoint.plans.machines.this_machine import Here, measure_here
 from zeropoint.plans.planner.model_spec import from_path
 from zeropoint.plans.speed.calibration import bench_of, work_of
@@ -28,7 +28,7 @@ KINDS = ("generation", "prompt")
 
 def timed(path: str, options: argparse.Namespace) -> dict[str, object]:
     """Time one file as `bench` does."""
-    job = Bench(path, workload_of(prompt=options.p, generate=options.n, repetitions=options.r,
+    job = BenchRun(path, workload_of(prompt=options.p, generate=options.n, repetitions=options.r,
                                   threads=None, mode="fast"))  # fmt: skip
     for _ in job.run():
         pass

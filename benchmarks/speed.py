@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from zeropoint import kernels
-from zeropoint.metrics.speed.bench import Bench, workload_of
+from zeropoint.metrics.speed.bench import BenchRun, workload_of
 
 FORMATS = (
     *("Q8_0", "Q6_K", "Q4_K", "Q4_0", "IQ4_XS", "MXFP4", "NVFP4"),
@@ -51,7 +51,7 @@ def time_one(path: Path, versus: str | None, words: Any) -> dict[str, Any]:
         threads=words.threads,
         mode="fast",
     )
-    job = Bench(path, workload, versus=versus, peer="llama.cpp" if words.peer else None)
+    job = BenchRun(path, workload, versus=versus, peer="llama.cpp" if words.peer else None)
     for _ in job.run():
         pass
     return job.results().to_json()

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from zeropoint.formats import FORMATS, Format, Parts, QuantizedTensor, find_format
     from zeropoint.plans import choose_formats
     from zeropoint.plans.planner.planning import plan
-    from zeropoint.quantizers import dequantize, quantize
+    from zeropoint.quantizers import dequantize, quantize, quantize_checkpoint
+    from zeropoint.verbs.bench import bench
     from zeropoint.verbs.inspect import inspect
     from zeropoint.verbs.tasks import tasks
 
@@ -28,6 +29,7 @@ _ROOMS = {
     "Format": "zeropoint.formats",
     "Parts": "zeropoint.formats",
     "QuantizedTensor": "zeropoint.formats",
+    "bench": "zeropoint.verbs.bench",
     "choose_formats": "zeropoint.plans",
     "dequantize": "zeropoint.quantizers",
     "find_format": "zeropoint.formats",
@@ -57,6 +59,7 @@ __all__ = [
     "UnsupportedModel",
     "ZeropointError",
     "__version__",
+    "bench",
     "choose_formats",
     "dequantize",
     "find_format",

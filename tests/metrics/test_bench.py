@@ -6,18 +6,26 @@ from pathlib import Path
 
 import pytest
 
+import zeropoint
 from support.tiny_models import write_model
 from zeropoint.checkpoints import open_checkpoint
 from zeropoint.cli import main
 from zeropoint.errors import MeasurementError
 from zeropoint.kernels.machine import Peaks, PlainRead
 from zeropoint.metrics.speed import bench
-from zeropoint.metrics.speed.bench import Bench, Loaded, Repeated, Worker, Workload, enter
-from zeropoint.metrics.speed.cost import work_of
+from zeropoint.metrics.speed.bench import (
+    BenchRun,
+    BenchWorker,
+    BenchWorkload,
+    ContestantLoaded,
+    RepetitionTimed,
+    contestant_of,
+)
+from zeropoint.metrics.speed.cost import cost_of
 from zeropoint.results.bench import Spread
 from zeropoint.results.run_store import RunFolder
 
-SHORT = Workload(prompt=24, generate=6, repetitions=2)
+SHORT = BenchWorkload(prompt=24, generate=6, repetitions=2)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +48,7 @@ def test_a_token_reads_every_weight_once_and_one_row_of_the_embedding(tiny: Path
         rows = model.tensors["token_embd.weight"].rows
         all_of_it = sum(info.nbytes for info in model.tensors.values())
         embedding = model.tensors["token_embd.weight"].nbytes
-        found = work_of(model, 0)
+        found = cost_of(model, 0)
     assert found.bytes_per_token == all_of_it - embedding + embedding // rows
     assert found.flops == 0
 
@@ -52,7 +60,7 @@ def test_the_operations_of_a_prompt_are_counted_by_hand(tiny: Path) -> None:
     seen = sum(range(1, tokens + 1)) * 4 * (64 + 64)
     with open_checkpoint(tiny) as model:
         head = model.tensors["output.weight"].rows * width
-        assert work_of(model, tokens).flops == 2 * (2 * (layer + seen) + head)
+        assert cost_of(model, tokens).flops == 2 * (2 * (layer + seen) + head)
 
 
 def test_of_experts_those_count_that_a_token_uses(tmp_path: Path) -> None:
@@ -64,29 +72,33 @@ def test_of_experts_those_count_that_a_token_uses(tmp_path: Path) -> None:
         others = sum(i.nbytes for i in model.tensors.values()) - experts
         embedding = model.tensors["token_embd.weight"]
         others -= embedding.nbytes - embedding.nbytes // embedding.rows
-        assert work_of(model, 0).bytes_per_token == others + experts // 2
+        assert cost_of(model, 0).bytes_per_token == others + experts // 2
 
 
 def test_the_models_take_turns(tiny: Path, tmp_path: Path) -> None:
     other = write_model(tmp_path / "other.gguf", format="Q8_0")
-    job = Bench(tiny, SHORT, versus=other)
+    job = BenchRun(tiny, SHORT, versus=other)
     records = list(job.run())
     assert [record.done for record in records] == list(range(1, job.total + 1))
     kinds = [(type(record), record.contestant) for record in records]
-    assert kinds == [(Loaded, 0), (Loaded, 1), *[(Repeated, 0), (Repeated, 1)] * 2]
+    assert kinds == [
+        (ContestantLoaded, 0),
+        (ContestantLoaded, 1),
+        *[(RepetitionTimed, 0), (RepetitionTimed, 1)] * 2,
+    ]
 
 
 def test_figures_fit_each_other(tiny: Path, tmp_path: Path, peaks: Peaks) -> None:
     other = write_model(tmp_path / "other.gguf", format="Q8_0")
-    job = Bench(tiny, SHORT, versus=other)
-    mine = [r for r in job.run() if isinstance(r, Repeated) and r.contestant == 0]
+    job = BenchRun(tiny, SHORT, versus=other)
+    mine = [r for r in job.run() if isinstance(r, RepetitionTimed) and r.contestant == 0]
     found = job.results()
     rates = sorted(SHORT.generate / record.generation_seconds for record in mine)
     sd = math.sqrt(2) * (rates[1] - rates[0]) / 2  # of two
     assert found.generation is not None and found.generation.sd == pytest.approx(sd)
     assert found.generation == Spread(sum(rates) / 2, rates[0], rates[1], found.generation.sd)
     assert found.generation_tokens_per_second == sum(rates) / 2
-    moved = sum(rates) / 2 * job.contestants[0].work.bytes_per_token
+    moved = sum(rates) / 2 * job.contestants[0].cost.bytes_per_token
     assert found.bandwidth_fraction is not None
     assert math.isclose(found.bandwidth_fraction, moved / peaks.read_bytes_per_second)
     assert found.peak_memory_bytes > found.file_bytes
@@ -108,6 +120,30 @@ def test_the_command_prints_its_keys_and_keeps_them(
     assert kept["peaks"] == found["peaks"]
 
 
+def test_the_function_returns_what_the_command_prints(
+    tiny: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The keys, and every figure that is no timing."""
+    words = ["-p", "16", "-n", "4", "-r", "1", "--threads", "1", "--json"]
+    assert main(["bench", str(tiny), *words]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    records: list[object] = []
+    result = zeropoint.bench(
+        tiny, prompt_tokens=16, tokens=4, repetitions=1, threads=1, progress=records.append
+    )
+    returned = result.to_json()
+    assert list(returned) == [key for key in printed if key not in ("schema", "zeropoint")]
+    for key in ("model", "engine", "file_bytes", "bytes_per_token", "mode", "work", "threads"):
+        assert returned[key] == printed[key]
+    assert [type(record).__name__ for record in records] == [
+        "StageStarted", "ContestantLoaded", "RepetitionTimed",
+    ]  # fmt: skip
+    with zeropoint.open_checkpoint(tiny) as checkpoint:
+        assert zeropoint.bench(checkpoint, prompt_tokens=0, tokens=2, repetitions=1).model == str(
+            tiny
+        )
+
+
 def test_only_one_of_the_two_parts_may_be_asked_for(
     tiny: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -124,7 +160,7 @@ def test_only_one_of_the_two_parts_may_be_asked_for(
     [
         (["-p", "0", "-n", "0"], "nothing to time"),
         (["-p", "510", "-n", "3"], "context of 512"),
-        (["-p", "8", "--peer", "vllm"], "there is llama.cpp"),
+        (["-p", "8", "--peer", "vllm"], "supported: llama.cpp"),
         (["-p", "8", "--peer", "llama.cpp"], "pip install llama-cpp-python"),
         (["-p", "8", "--vs", "missing.gguf"], "missing.gguf"),
     ],
@@ -163,7 +199,7 @@ def test_a_peer_runs_the_same_file(
     (tmp_path / "llama_cpp.py").write_text(FAKE)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
-    job = Bench(tiny, SHORT, peer="llama.cpp")
+    job = BenchRun(tiny, SHORT, peer="llama.cpp")
     assert len(list(job.run())) == job.total
     peer = job.results().peer
     assert peer is not None and peer.engine == "llama.cpp"
@@ -172,10 +208,10 @@ def test_a_peer_runs_the_same_file(
 
 
 def test_a_peer_that_cannot_load_says_why(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Worker(enter(tiny, "llama.cpp", SHORT), SHORT) as worker:
+    with BenchWorker(contestant_of(tiny, "llama.cpp", SHORT), SHORT) as worker:
         monkeypatch.undo()
         try:
-            worker.answer()
+            worker.load()
         except MeasurementError as error:
             assert "llama.cpp cannot load this model" in str(error)
         else:
@@ -183,10 +219,10 @@ def test_a_peer_that_cannot_load_says_why(tiny: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_process_that_dies_is_named(tiny: Path) -> None:
-    with Worker(enter(tiny, "zeropoint", SHORT), SHORT) as worker:
-        worker.answer()
-        worker._process.kill()
+    with BenchWorker(contestant_of(tiny, "zeropoint", SHORT), SHORT) as worker:
+        worker.load()
+        worker._child.kill()
         with pytest.raises(
-            MeasurementError, match=r"zeropoint ended with signal SIGKILL on .*tiny"
+            MeasurementError, match=r"zeropoint on .*tiny.* ended with signal SIGKILL"
         ):
-            worker.repeat()
+            worker.repeat(0, 1)

@@ -4,14 +4,13 @@ The file's chat template is a program in Jinja; it runs in a child process (`tem
 only when somebody chats: inspecting, quantizing and measuring never render it.
 """
 
-import json
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from zeropoint.checkpoints import Checkpoint
 from zeropoint.checkpoints.tokenizers.chat_templates import NAMES_KEY, TEMPLATE_KEY
+from zeropoint.child import NoAnswerError, ask
 from zeropoint.errors import UnsupportedModel, printable
 from zeropoint.models.tokenizer import Tokenizer
 
@@ -122,22 +121,10 @@ def render(template: str, variables: Mapping[str, object], *, source: str = "thi
     }
     child = Path(__file__).with_name("template_child.py")
     try:
-        done = subprocess.run(
-            [sys.executable, "-I", str(child)],
-            input=json.dumps(job).encode(),
-            capture_output=True,
-            timeout=SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise _failed(source, f"it took longer than {SECONDS} s") from None
-    if done.returncode < 0:
-        raise _failed(source, f"it took longer than {CPU_SECONDS} s of processor time")
-    try:
-        answer = json.loads(done.stdout)
-    except ValueError:
-        reason = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise _failed(source, reason[-1] if reason else "it ended without an answer") from None
+        answer = ask([sys.executable, "-I", str(child)], job, timeout_seconds=SECONDS)
+    except NoAnswerError as error:
+        limit = f"it took longer than {CPU_SECONDS} s of processor time"
+        raise _failed(source, limit if error.signal_number else str(error)) from None
     if "text" not in answer:
         raise _failed(source, str(answer.get("error")))
     return str(answer["text"])

@@ -1,27 +1,23 @@
-"""How fast models read and write on this machine, beside each other and beside its peaks.
+"""Times models on this machine, compared with each other and with the machine's own peaks.
 
-Every model runs in a process of its own, and they take turns repetition by repetition, a plain read
-of memory among them: what slows the machine down for a while slows all of them down, and cancels in
-their ratios.
+Each model runs in a process of its own. The processes take turns, one repetition at a time, and
+the read bandwidth of the machine is measured between the turns. Whatever slows the machine down
+for a while therefore slows all of them down, and cancels in their ratios.
 """
 
 import contextlib
 import importlib.util
-import json
-import signal
 import statistics
-import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from zeropoint.checkpoints import Checkpoint, open_model
+from zeropoint.child import Child, NoAnswerError
 from zeropoint.errors import MeasurementError
 from zeropoint.kernels import default_threads, variant
 from zeropoint.kernels.machine import Peaks, PlainRead, best_buffer, peaks_of, this_machine
-from zeropoint.metrics.speed.cost import Work, work_of
+from zeropoint.metrics.speed.cost import ModelCost, cost_of
 from zeropoint.models.base import Mode
 from zeropoint.results.bench import (
     BenchResult,
@@ -37,29 +33,29 @@ INSTALL = "pip install llama-cpp-python"
 
 
 @dataclass(frozen=True)
-class Workload:
-    """What every model does in a repetition: read a prompt, then single tokens after it."""
+class BenchWorkload:
+    """One repetition: processing a prompt, then generating single tokens after it."""
 
-    prompt: int = 512  # tokens; 0: none
-    generate: int = 64  # tokens; 0: none
+    prompt: int = 512  # tokens; 0: not timed
+    generate: int = 64  # tokens; 0: not timed
     repetitions: int = 3
     threads: int = 1
-    mode: Mode = "fast"  # of our engine
+    mode: Mode = "fast"  # of our own engine
 
 
 @dataclass(frozen=True)
 class Contestant:
-    """A model and who runs it."""
+    """A model, and the engine that runs it."""
 
     model: str
     engine: str  # zeropoint, or one of PEERS
     file_bytes: int
-    work: Work
+    cost: ModelCost
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """A model is ready."""
+class ContestantLoaded:
+    """The process of one model has loaded it."""
 
     contestant: int
     load_seconds: float
@@ -67,7 +63,7 @@ class Loaded:
 
 
 @dataclass(frozen=True)
-class Repeated:
+class RepetitionTimed:
     """One repetition of one model is done."""
 
     contestant: int
@@ -78,50 +74,52 @@ class Repeated:
 
 
 def spread_of(values: Sequence[float]) -> Spread | None:
-    """Return the spread of repetitions; None without any."""
+    """Return the median and the spread of repetitions; None if there are none."""
     if not values:
         return None
     sd = statistics.stdev(values) if len(values) > 1 else None
     return Spread(statistics.median(values), min(values), max(values), sd)
 
 
-class Bench:
-    """Times models side by side: iterate over `run()`, then ask for `results()`.
+class BenchRun:
+    """Times models in turns: iterate over `run()`, then call `results()`.
 
-    `model` is the one that all figures are about; `versus` another for our engine, `peer` the name
-    of another engine for the same file. Raises CheckpointError or UnsupportedModel for a file that
-    cannot be run, MeasurementError for a peer that is not there, before anything is timed.
+    The result describes `model`. `versus` is another model for our engine, and `peer` the name of
+    another engine for the same file. Raises CheckpointError or UnsupportedModel for a file that
+    cannot be run, and MeasurementError for a peer that is not installed, before anything is timed.
     """
 
     def __init__(
         self,
         model: str | Path,
-        workload: Workload,
+        workload: BenchWorkload,
         *,
         versus: str | Path | None = None,
         peer: str | None = None,
     ) -> None:
         if workload.prompt + workload.generate < 1:
-            raise MeasurementError("there is nothing to time: -p or -n must be above 0")
+            raise MeasurementError(
+                "there is nothing to time: the tokens of the prompt (-p) and to generate (-n) are 0"
+            )
         self.workload = workload
-        self.contestants = [enter(model, "zeropoint", workload)]
+        self.contestants = [contestant_of(model, "zeropoint", workload)]
         if versus is not None:
-            self.contestants.append(enter(versus, "zeropoint", workload))
+            self.contestants.append(contestant_of(versus, "zeropoint", workload))
         if peer is not None:
             check_peer(peer)
-            self.contestants.append(enter(model, peer, workload))
+            self.contestants.append(contestant_of(model, peer, workload))
         self.peaks: Peaks | None = None
-        self._loaded: dict[int, Loaded] = {}
-        self._repeated: list[Repeated] = []
+        self._loaded: dict[int, ContestantLoaded] = {}
+        self._repeated: list[RepetitionTimed] = []
         self._reads: list[float] = []  # bytes per second, one for each repetition
 
     @property
     def total(self) -> int:
-        """How many records `run` yields."""
+        """The number of records that `run` yields."""
         return len(self.contestants) * (self.workload.repetitions + 1)
 
-    def run(self) -> Iterator[Loaded | Repeated]:
-        """Load all, then let them take turns; the machine's peaks are measured first."""
+    def run(self) -> Iterator[ContestantLoaded | RepetitionTimed]:
+        """Load all models, then time them in turns; the machine's peaks are measured first."""
         threads = self.workload.threads
         read = PlainRead(best_buffer(this_machine()))
         self.peaks = peaks_of(read, threads)
@@ -129,29 +127,19 @@ class Bench:
         with contextlib.ExitStack() as stack:
             workers = []
             for index, contestant in enumerate(self.contestants):
-                workers.append(stack.enter_context(Worker(contestant, self.workload)))
-                found = workers[-1].answer()
+                workers.append(stack.enter_context(BenchWorker(contestant, self.workload)))
                 done += 1
-                self._loaded[index] = Loaded(index, found["load_seconds"], done)
+                self._loaded[index] = ContestantLoaded(index, workers[-1].load(), done)
                 yield self._loaded[index]
             for _ in range(self.workload.repetitions):
                 self._reads.append(read.rate(threads) or float("nan"))
                 for index, worker in enumerate(workers):
-                    found = worker.repeat()
                     done += 1
-                    self._repeated.append(
-                        Repeated(
-                            index,
-                            found["prompt_seconds"],
-                            found["generation_seconds"],
-                            int(found["peak_memory_bytes"]),
-                            done,
-                        )
-                    )
+                    self._repeated.append(worker.repeat(index, done))
                     yield self._repeated[-1]
 
     def results(self) -> BenchResult:
-        """Return what was found."""
+        """Return the speed of the first model, and of the others compared with it."""
         others = {
             "vs" if contestant.engine == "zeropoint" else "peer": OtherSpeed(
                 **vars(self._speed(index)), ratio=self._ratio(index)
@@ -174,7 +162,7 @@ class Bench:
         )
 
     def _rates(self, index: int) -> tuple[list[float], list[float]]:
-        """Tokens per second of each repetition: prompt, generation; empty for none."""
+        """Return tokens per second by repetition: prompt, generation; empty if not timed."""
         mine = [record for record in self._repeated if record.contestant == index]
         prompt, generate = self.workload.prompt, self.workload.generate
         return (
@@ -186,13 +174,13 @@ class Bench:
         contestant = self.contestants[index]
         rates = self._rates(index)
         prompt, generation = map(spread_of, rates)
-        work = contestant.work
-        bandwidth = generation.median * work.bytes_per_token if generation else None
+        cost = contestant.cost
+        bandwidth = generation.median * cost.bytes_per_token if generation else None
         shares = [
-            rate * work.bytes_per_token / read
+            rate * cost.bytes_per_token / read
             for rate, read in zip(rates[1], self._reads, strict=False)
         ]
-        flops = prompt.median * work.flops / self.workload.prompt if prompt else None
+        flops = prompt.median * cost.flops / self.workload.prompt if prompt else None
         memory = max(r.peak_memory_bytes for r in self._repeated if r.contestant == index)
         return ModelSpeed(
             model=contestant.model,
@@ -204,7 +192,7 @@ class Bench:
             generation_tokens_per_second=generation.median if generation else None,
             prompt=prompt,
             generation=generation,
-            bytes_per_token=work.bytes_per_token,
+            bytes_per_token=cost.bytes_per_token,
             bytes_per_second=bandwidth,
             bandwidth_fraction=statistics.median(shares) if shares and self.peaks else None,
             prompt_flops_per_second=flops,
@@ -212,7 +200,7 @@ class Bench:
         )
 
     def _ratio(self, index: int) -> SpeedRatio:
-        """The first model's speed divided by this one's, repetition by repetition."""
+        """Return the first model's speed divided by this one's, repetition by repetition."""
         prompt, generation = (
             spread_of([a / b for a, b in zip(ours, theirs, strict=True)])
             for ours, theirs in zip(self._rates(0), self._rates(index), strict=True)
@@ -220,85 +208,72 @@ class Bench:
         return SpeedRatio(prompt, generation)
 
 
-def enter(model: str | Path, engine: str, workload: Workload) -> Contestant:
-    """Read a model's header, and refuse what could not be run."""
+def contestant_of(model: str | Path, engine: str, workload: BenchWorkload) -> Contestant:
+    """Read a model's header. Raises an error if the engine cannot run the model."""
     checkpoint: Checkpoint = open_model(model)
     with checkpoint:
-        work = work_of(checkpoint, workload.prompt, workload.generate)
+        cost = cost_of(checkpoint, workload.prompt, workload.generate)
         if engine != "zeropoint" and checkpoint.path.is_dir():
             raise MeasurementError(f"{engine} reads GGUF files; {model} is a folder")
-        return Contestant(str(model), engine, checkpoint.file_bytes, work)
+        return Contestant(str(model), engine, checkpoint.file_bytes, cost)
 
 
 def check_peer(peer: str) -> None:
-    """Raise MeasurementError unless this peer can be run here."""
+    """Raise MeasurementError unless this engine is known and installed."""
     if peer not in PEERS:
-        raise MeasurementError(f"there is no peer {peer!r}; there is {', '.join(PEERS)}")
+        raise MeasurementError(f"unknown peer {peer!r}; supported: {', '.join(PEERS)}")
     if importlib.util.find_spec("llama_cpp") is None:
         raise MeasurementError(
-            f"--peer {peer} needs llama-cpp-python, which is not installed here: `{INSTALL}` "
-            "compiles it in some minutes"
+            f"--peer {peer} requires llama-cpp-python, which is not installed; `{INSTALL}` "
+            "compiles it in a few minutes"
         )
 
 
-class Worker:
-    """A model in a process of its own; leaving the context ends it."""
+class BenchWorker:
+    """The process of one model; leaving the context ends it."""
 
-    def __init__(self, contestant: Contestant, workload: Workload) -> None:
+    def __init__(self, contestant: Contestant, workload: BenchWorkload) -> None:
         self._contestant = contestant
-        self._log = tempfile.TemporaryFile("w+", errors="replace")
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "zeropoint.metrics.speed.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            text=True,
-            start_new_session=True,  # Ctrl-C is ours to handle
-        )
-        self._ask(asdict(workload) | {"engine": contestant.engine, "model": contestant.model})
+        self._workload = workload
+        self._child = Child("zeropoint.metrics.speed.worker")
 
-    def __enter__(self) -> "Worker":
+    def __enter__(self) -> "BenchWorker":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout, self._log):
-            with contextlib.suppress(OSError):  # what was not sent may have nobody to read it
-                stream.close()  # type: ignore[union-attr]
+        self._child.__exit__()
 
-    def repeat(self) -> Mapping[str, float]:
+    def load(self) -> float:
+        """Load the model, and return the seconds that it took."""
+        contestant = self._contestant
+        job = asdict(self._workload) | {"engine": contestant.engine, "model": contestant.model}
+        return float(self._request(job)["load_seconds"])
+
+    def repeat(self, index: int, done: int) -> RepetitionTimed:
         """Time one repetition."""
-        self._ask({})
-        return self.answer()
+        answer = self._request({})
+        return RepetitionTimed(
+            index,
+            answer["prompt_seconds"],
+            answer["generation_seconds"],
+            int(answer["peak_memory_bytes"]),
+            done,
+        )
 
-    def answer(self) -> Mapping[str, float]:
-        """Wait for the next answer. Raises MeasurementError if there is none, or an error."""
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise MeasurementError(self._how_it_ended())
-        found: dict[str, float] = json.loads(line)
-        if "error" in found:
-            raise MeasurementError(str(found["error"]))
-        return found
-
-    def _ask(self, question: Mapping[str, object]) -> None:
-        assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # its end is told by `answer`
-            self._process.stdin.write(json.dumps(question) + "\n")
-            self._process.stdin.flush()
-
-    def _how_it_ended(self) -> str:
-        code = self._process.wait()
-        self._log.seek(0)
-        last = (self._log.read().strip().splitlines() or ["it said nothing"])[-1]
-        how = f"code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
-        return f"{self._contestant.engine} ended with {how} on {self._contestant.model}: {last}"
+    def _request(self, message: dict[str, object]) -> dict[str, float]:
+        """Return the answer. Raises MeasurementError if it is an error, or the process ends."""
+        try:
+            answer = self._child.request(message)
+        except NoAnswerError as error:
+            contestant = self._contestant
+            raise MeasurementError(f"{contestant.engine} on {contestant.model}: {error}") from None
+        if "error" in answer:
+            raise MeasurementError(str(answer["error"]))
+        return answer
 
 
 def workload_of(
     *, prompt: int, generate: int, repetitions: int, threads: int | None, mode: Mode
-) -> Workload:
-    """Return a workload; no number of threads means all processors."""
-    return Workload(prompt, generate, repetitions, threads or default_threads(), mode)
+) -> BenchWorkload:
+    """Return a workload; `threads` None means one for each processor."""
+    return BenchWorkload(prompt, generate, repetitions, threads or default_threads(), mode)

@@ -1,4 +1,4 @@
-"""What a model has to read and to compute: the two numbers that speeds are compared with."""
+"""Counts what one forward pass reads and computes, to compare speeds with the machine's peaks."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,25 +9,25 @@ from zeropoint.models.architecture import Architecture, read_architecture
 
 
 @dataclass(frozen=True)
-class Work:
-    """Of one model and one prompt."""
+class ModelCost:
+    """The work of one model, for one prompt."""
 
-    bytes_per_token: int  # weights read to write one: all of them once, of the embedding one row
-    flops: int  # to read the prompt: multiplications and additions
+    bytes_per_token: int  # weights read to generate a token: all once, of the embedding one row
+    flops: int  # multiplications and additions to process the prompt
 
 
-def work_of(checkpoint: Checkpoint, prompt: int, generate: int = 0) -> Work:
-    """Count what this model has to do for a prompt of so many tokens.
+def cost_of(checkpoint: Checkpoint, prompt: int, generate: int = 0) -> ModelCost:
+    """Count the work of a model for a prompt of `prompt` tokens.
 
-    Of experts those count that a token uses. The cache of keys and values is not among the bytes,
-    attention is among the operations. Raises MeasurementError if prompt and generated tokens do not
-    fit the model's context.
+    Only the experts that a token uses are counted. The bytes do not include the KV cache; the
+    operations include attention. Raises MeasurementError if `prompt` + `generate` tokens do not fit
+    the model's context.
     """
     model = read_architecture(checkpoint)
     if prompt + generate > model.context_length:
         raise MeasurementError(
-            f"{prompt} + {generate} tokens do not fit this model's context of "
-            f"{model.context_length}"
+            f"{prompt} + {generate} tokens do not fit the model's context of "
+            f"{model.context_length} tokens"
         )
     stored, weights = 0.0, 0.0
     for info, share in _layer_tensors(checkpoint, model):
@@ -39,13 +39,13 @@ def work_of(checkpoint: Checkpoint, prompt: int, generate: int = 0) -> Work:
     stored += head.nbytes + checkpoint.tensors[model.output_norm].nbytes
     stored += embedding.nbytes // embedding.rows
     products = weights * prompt + head.rows * head.columns * min(prompt, 1)
-    return Work(round(stored), round(2 * (products + _attention(model, prompt))))
+    return ModelCost(round(stored), round(2 * (products + _attention(model, prompt))))
 
 
 def _layer_tensors(
     checkpoint: Checkpoint, model: Architecture
 ) -> Iterator[tuple[TensorInfo, float]]:
-    """Yield each layer's tensors, and the share of it that one token uses."""
+    """Yield the tensors of all layers, each with the share that one token uses, from 0 to 1."""
     for layer in model.layers:
         for role, name in layer.tensors.items():
             is_expert = layer.experts is not None and role.endswith("_exps")

@@ -1,4 +1,4 @@
-"""How fast a model that is in memory reads and writes, in the mode that generation uses."""
+"""A quick estimate of the speed of a model in memory, in `fast` mode."""
 
 import time
 
@@ -7,28 +7,29 @@ import numpy as np
 from zeropoint.models.base import LanguageModel
 from zeropoint.results.bench import QuickSpeed
 
-PROMPT, GENERATED = 128, 16  # tokens
+PROMPT_TOKENS, GENERATED_TOKENS = 128, 16
+REPETITIONS = 2
 
 
 def measure_speed(model: LanguageModel) -> QuickSpeed:
-    """Time a prompt and a few generated tokens in `fast` mode; the better of two tries each.
+    """Return tokens per second of a short prompt and a few generated tokens: the best of two runs.
 
-    A figure for a table and no benchmark: `zeropoint bench` is one. The model's mode is put back.
+    This is a figure for a table; `zeropoint bench` measures properly. The model's mode is restored.
     """
     mode = model.mode
-    tokens = np.arange(PROMPT, dtype=np.int32) % model.vocab_size
+    tokens = np.arange(PROMPT_TOKENS, dtype=np.int32) % model.vocab_size
     try:
         model.mode = "fast"
         prompts, steps = [], []
-        for _ in range(2):
-            cache = model.cache(PROMPT + GENERATED)
+        for _ in range(REPETITIONS):
+            cache = model.cache(PROMPT_TOKENS + GENERATED_TOKENS)
             start = time.perf_counter()
             model.head(model.hidden(tokens, cache)[-1:])
             prompts.append(time.perf_counter() - start)
             start = time.perf_counter()
-            for _ in range(GENERATED):
+            for _ in range(GENERATED_TOKENS):
                 model.head(model.hidden(tokens[:1], cache))
             steps.append(time.perf_counter() - start)
     finally:
         model.mode = mode
-    return QuickSpeed(PROMPT / min(prompts), GENERATED / min(steps))
+    return QuickSpeed(PROMPT_TOKENS / min(prompts), GENERATED_TOKENS / min(steps))

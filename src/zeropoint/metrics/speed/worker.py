@@ -1,34 +1,34 @@
-"""Times one model in a process of its own, so that its memory and threads are nobody else's.
+"""The process that times one model; its memory and threads belong to that model alone.
 
-Run as a module. Each line on stdin and on stdout is one JSON object: the job comes first and is
-answered by "load_seconds"; every line after it asks for one repetition, answered by its seconds and
-by the largest memory so far. What cannot be done is answered by "error". The end of stdin ends it.
+Run as a module by `bench.BenchWorker` (see `zeropoint.child`). The first request is the job and is
+answered with "load_seconds". Every later request is one repetition, answered with its seconds and
+the peak memory so far. A failure is answered with "error". The process ends with its stdin.
 """
 
 import importlib
 import json
-import os
 import random
 import sys
 from collections.abc import Sequence
 from time import perf_counter
 from typing import Any, Protocol, TextIO
 
+from zeropoint.child import take_stdout
 from zeropoint.errors import MeasurementError, ZeropointError
 
-WARM_PROMPT, WARM_STEPS = 32, 2  # tokens before anything is timed
+WARM_UP_PROMPT, WARM_UP_STEPS = 32, 2  # tokens processed before anything is timed
 
 
 class Engine(Protocol):
-    """A loaded model that reads tokens."""
+    """A loaded model that processes tokens."""
 
     vocab_size: int
 
     def reset(self) -> None:
-        """Forget what was read."""
+        """Empty the cache."""
 
-    def read(self, tokens: Sequence[int]) -> None:
-        """Read tokens in one go, and give the logits after the last."""
+    def process(self, tokens: Sequence[int]) -> None:
+        """Process tokens in one forward pass, and compute the logits after the last one."""
 
 
 class Zeropoint:
@@ -41,12 +41,12 @@ class Zeropoint:
         checkpoint = open_model(job["model"])
         self._model = load_model(checkpoint, mode=job["mode"], threads=job["threads"])
         self.vocab_size = self._model.vocab_size
-        self._cache = self._model.cache(job["prompt"] + job["generate"] + WARM_PROMPT)
+        self._cache = self._model.cache(job["prompt"] + job["generate"] + WARM_UP_PROMPT)
 
     def reset(self) -> None:
         self._cache.clear()
 
-    def read(self, tokens: Sequence[int]) -> None:
+    def process(self, tokens: Sequence[int]) -> None:
         self._model.head(self._model.hidden(list(tokens), self._cache)[-1:])
 
 
@@ -58,7 +58,7 @@ class LlamaCpp:
             self._library = importlib.import_module("llama_cpp")
             self._model = self._library.Llama(
                 job["model"],
-                n_ctx=job["prompt"] + job["generate"] + WARM_PROMPT,
+                n_ctx=job["prompt"] + job["generate"] + WARM_UP_PROMPT,
                 n_batch=512,
                 n_ubatch=512,
                 n_threads=job["threads"],
@@ -74,52 +74,53 @@ class LlamaCpp:
         memory = self._library.llama_get_memory(self._model._ctx.ctx)
         self._library.llama_memory_clear(memory, True)
 
-    def read(self, tokens: Sequence[int]) -> None:
+    def process(self, tokens: Sequence[int]) -> None:
         self._model.eval(list(tokens))
 
 
 def repeat(engine: Engine, prompt: Sequence[int], generated: Sequence[int]) -> dict[str, float]:
-    """Read a prompt, then single tokens after it; return the seconds of both."""
+    """Process a prompt, then single tokens after it; return the seconds of both."""
     engine.reset()
     start = perf_counter()
     if prompt:
-        engine.read(prompt)
-    read = perf_counter()
+        engine.process(prompt)
+    prompt_end = perf_counter()
     for token in generated:
-        engine.read([token])
-    return {"prompt_seconds": read - start, "generation_seconds": perf_counter() - read}
+        engine.process([token])
+    return {
+        "prompt_seconds": prompt_end - start,
+        "generation_seconds": perf_counter() - prompt_end,
+    }
 
 
-def answer(commands: TextIO, answers: TextIO) -> None:
-    """Do what `commands` ask for, line by line."""
+def serve(requests: TextIO, answers: TextIO) -> None:
+    """Answer requests, line by line."""
     from zeropoint.kernels.machine import peak_memory_bytes
 
-    def say(**facts: object) -> None:
-        answers.write(json.dumps(facts) + "\n")
+    def answer(**fields: object) -> None:
+        answers.write(json.dumps(fields) + "\n")
         answers.flush()
 
     try:
-        job = json.loads(commands.readline())
+        job = json.loads(requests.readline())
         start = perf_counter()
         engine: Engine = LlamaCpp(job) if job["engine"] == "llama.cpp" else Zeropoint(job)
-        say(load_seconds=perf_counter() - start)
-        # Which tokens hardly matters; all the same would always meet the same experts.
+        answer(load_seconds=perf_counter() - start)
+        # The choice of tokens hardly matters, but equal tokens would always use the same experts.
         choose = random.Random(0)
         tokens = [choose.randrange(engine.vocab_size) for _ in range(job["prompt"])]
         generated = [choose.randrange(engine.vocab_size) for _ in range(job["generate"])]
-        repeat(engine, tokens[:WARM_PROMPT], generated[:WARM_STEPS])
-        for _ in commands:
+        repeat(engine, tokens[:WARM_UP_PROMPT], generated[:WARM_UP_STEPS])
+        for _ in requests:
             seconds = repeat(engine, tokens, generated)
-            say(**seconds, peak_memory_bytes=peak_memory_bytes())
+            answer(**seconds, peak_memory_bytes=peak_memory_bytes())
     except ZeropointError as error:
-        say(error=str(error))
+        answer(error=str(error))
 
 
 def main() -> None:
-    """Serve stdin and stdout; what a library prints goes to stderr."""
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    answer(sys.stdin, answers)
+    """Serve stdin and stdout."""
+    serve(sys.stdin, take_stdout())
 
 
 if __name__ == "__main__":

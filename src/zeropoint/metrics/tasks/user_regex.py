@@ -1,11 +1,11 @@
 """Searches a user's regular expressions in a child process, with a time limit."""
 
-import json
 import re
-import subprocess
 import sys
 import warnings
 from functools import lru_cache
+
+from zeropoint.child import NoAnswerError, ask
 
 TIMEOUT_SECONDS = 5.0  # of one search
 
@@ -44,15 +44,9 @@ def find_all(pattern: str, text: str) -> tuple[int, str | None]:
     >>> find_all(r"x = (\\d+)", "x = 5; x = 6")
     (2, '6')
     """
+    command = [sys.executable, "-I", "-W", "ignore", "-c", _CHILD]
     try:
-        finished = subprocess.run(
-            [sys.executable, "-I", "-W", "ignore", "-c", _CHILD],
-            input=json.dumps([pattern, text]).encode(),
-            capture_output=True,
-            timeout=TIMEOUT_SECONDS,
-            check=False,
-        )
-        count, last = json.loads(finished.stdout)
-    except (subprocess.TimeoutExpired, ValueError):  # no output: it ran out of memory
+        count, last = ask(command, [pattern, text], timeout_seconds=TIMEOUT_SECONDS)
+    except NoAnswerError:  # too slow, or out of memory
         raise RegexTimeout from None
     return int(count), last

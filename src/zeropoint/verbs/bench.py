@@ -1,0 +1,85 @@
+"""`bench`: the speed of a model on this machine, compared with the machine's own peaks."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Literal
+
+from zeropoint.metrics.speed.bench import (
+    BenchRun,
+    ContestantLoaded,
+    RepetitionTimed,
+    workload_of,
+)
+from zeropoint.plans.speed import calibration
+from zeropoint.results.bench import BenchResult
+from zeropoint.results.run_store import RunFolder
+from zeropoint.verbs.loaded_model import ModelInput, checkpoint_of
+from zeropoint.verbs.options.bench import BenchOptions
+from zeropoint.verbs.records import OnRecord, StageStarted, drain
+
+BenchRecord = StageStarted | ContestantLoaded | RepetitionTimed | BenchResult
+
+
+def bench(
+    model: ModelInput,
+    *,
+    prompt_tokens: int = 512,
+    tokens: int = 64,
+    repetitions: int = 3,
+    versus: str | Path | None = None,
+    peer: str | None = None,
+    mode: Literal["exact", "fast"] = "fast",
+    threads: int | None = None,
+    run: Path | None = None,
+    progress: OnRecord | None = None,
+) -> BenchResult:
+    """Time prompt processing and generation of a model, in tokens per second.
+
+    The model is loaded in a process of its own, also if it is open already. `BenchOptions` explains
+    the options. Raises CheckpointError or UnsupportedModel for a model that cannot be run, and
+    MeasurementError for a peer that is not installed or a workload without tokens.
+    """
+    options = BenchOptions(
+        prompt_tokens=prompt_tokens,
+        tokens=tokens,
+        repetitions=repetitions,
+        versus=versus,
+        peer=peer,
+        mode=mode,
+        threads=threads,
+        run=run,
+    )
+    return drain(bench_records(model, options), BenchResult, progress)
+
+
+def bench_records(model: ModelInput, options: BenchOptions) -> Iterator[BenchRecord]:
+    """Do what `bench` does; yield records of the progress, and the result last.
+
+    The timings are also stored in the cache directory, where `plan` calibrates its predictions.
+    """
+    path = model if isinstance(model, str | Path) else checkpoint_of(model).path
+    workload = workload_of(
+        prompt=options.prompt_tokens,
+        generate=options.tokens,
+        repetitions=options.repetitions,
+        threads=options.threads,
+        mode=options.mode,
+    )
+    timing = BenchRun(path, workload, versus=options.versus, peer=options.peer)
+    folder = None
+    if options.run:
+        models = [
+            {"model": entry.model, "engine": entry.engine, "file_bytes": entry.file_bytes,
+             "work": asdict(entry.cost)}
+            for entry in timing.contestants
+        ]  # fmt: skip
+        folder = RunFolder.start(options.run, "bench", {"models": models}, asdict(workload))
+    yield StageStarted("timing", timing.total)
+    yield from timing.run()
+    work = calibration.work_of(str(path), workload.prompt, workload.generate)
+    result = replace(timing.results(), work=work)
+    calibration.note(result)
+    if folder:
+        folder.finish(result)
+    yield result

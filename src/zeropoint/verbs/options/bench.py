@@ -1,0 +1,27 @@
+"""Options of `bench`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchOptions:
+    """What is timed, and with what it is compared."""
+
+    #: Tokens of the prompt, processed in one forward pass; 0: prompt processing is not timed.
+    prompt_tokens: int = 512
+    #: Tokens generated one at a time after the prompt; 0: generation is not timed.
+    tokens: int = 64
+    #: How often each model is timed.
+    repetitions: int = 3
+    #: Another model to compare with: a path or a hub id.
+    versus: str | Path | None = None
+    #: Another engine for the same file: "llama.cpp".
+    peer: str | None = None
+    #: "fast": activations rounded to 8 bits; "exact": float32 activations.
+    mode: Literal["exact", "fast"] = "fast"
+    #: Threads to compute with; None: one for each processor.
+    threads: int | None = None
+    #: The run folder that stores the result.
+    run: Path | None = None
