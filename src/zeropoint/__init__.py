@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from zeropoint.formats import FORMATS, Format, Parts, QuantizedTensor, find_format
     from zeropoint.plans import choose_formats
     from zeropoint.plans.planner.planning import plan
-    from zeropoint.quantizers import dequantize, quantize, quantize_checkpoint
+    from zeropoint.quantizers import dequantize, quantize
     from zeropoint.verbs.bench import bench
     from zeropoint.verbs.inspect import inspect
     from zeropoint.verbs.tasks import tasks
