@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: help environment demo check test test-browser test-peer lint format docs native clean
+.PHONY: help environment demo check test test-browser test-peer lint format docs native wheel clean
 
 $(VENV)/installed: pyproject.toml constraints.txt CMakeLists.txt $(shell find native -name '*.[ch]pp')
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
