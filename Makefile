@@ -70,5 +70,8 @@ native:  ## compile the extension in place, for work on the C++ (any python with
 	  cp $$file src/zeropoint/kernels/.new.so && mv src/zeropoint/kernels/.new.so src/zeropoint/kernels/$$(basename $$file); \
 	done  # a library that is in use must not change under its user
 
+wheel:  ## build a wheel for this Python into dist
+	$(PYTHON) -m pip wheel --quiet --no-deps --wheel-dir dist .
+
 clean:  ## remove the environment and the builds
 	rm -rf $(VENV) build src/zeropoint/kernels/_native*
