@@ -15,7 +15,7 @@ from support.config_cases import LIMIT, logits, make_model, ours, write_folder
 from support.config_values import BASES, base
 from zeropoint.checkpoints import open_checkpoint, open_model
 from zeropoint.checkpoints.huggingface import as_gguf
-from zeropoint.checkpoints.settings.configuration import read_configuration
+from zeropoint.checkpoints.settings.config_to_gguf import read_configuration
 from zeropoint.errors import CheckpointError, UnsupportedModel
 from zeropoint.formats import FORMATS
 from zeropoint.quantizers.export import export_folder

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from zeropoint.checkpoints.portability import find_unread_keys
-from zeropoint.checkpoints.settings.configuration import read_configuration
+from zeropoint.checkpoints.settings.config_to_gguf import read_configuration
 from zeropoint.errors import CheckpointError
 
 # Settings of published folders (2026), without those in HARMLESS.

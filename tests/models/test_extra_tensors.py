@@ -17,10 +17,11 @@ import torch
 from support.changed_files import Base, Bases, assert_equal_to
 from support.families import FAMILIES, VOCABULARY, interleaved, random_model
 from support.setting_uses import MIXED, PLAIN
-from zeropoint.checkpoints.names import find_place, roles_of
+from zeropoint.checkpoints.families import FAMILIES as RECORDS
+from zeropoint.checkpoints.names import find_place
 from zeropoint.errors import UnsupportedModel, ZeropointError
 from zeropoint.models.architecture import read_architecture
-from zeropoint.models.settings import HARMLESS_TENSORS
+from zeropoint.models.unused_settings import HARMLESS_TENSORS
 
 LAYER = 1
 FACTORS = ("rope_freqs", "rope_factors_short", "rope_factors_long")
@@ -146,7 +147,7 @@ def module_of(model: Any, name: str, architecture: str) -> Any:
     """The module that holds the matrix of a GGUF name."""
     wanted = f"{name.rpartition('.')[0]}.weight"
     for path, module in model.named_modules():
-        place = find_place(f"{path}.weight", roles_of(architecture))
+        place = find_place(f"{path}.weight", RECORDS[architecture])
         if place is not None and place.name == wanted:
             return module
     raise KeyError(name)

@@ -21,8 +21,8 @@ from zeropoint.checkpoints.settings.harmless_keys import (
 )
 from zeropoint.errors import ZeropointError
 from zeropoint.models import load_model
-from zeropoint.models.header import Header
-from zeropoint.models.settings import is_harmless
+from zeropoint.models.header import ModelHeader
+from zeropoint.models.unused_settings import is_harmless
 
 
 def keys_of_gguf() -> Iterator[str]:
@@ -72,7 +72,7 @@ def check_other(base: Base, key: str, value: object) -> str:
     if key == "context_length":
         assert load_model(checkpoint, threads=1).context_length == value
     elif (base.name, key) != ("qwen3moe", "feed_forward_length"):  # of layers without experts
-        assert is_harmless(Header(checkpoint), key, value), f"{full} = {value} is not read"
+        assert is_harmless(ModelHeader(checkpoint), key, value), f"{full} = {value} is not read"
         assert HARMLESS_KEYS[key] if key in HARMLESS else NEUTRAL_VALUES[key]
     return "harmless"
 

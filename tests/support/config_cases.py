@@ -17,7 +17,8 @@ from transformers import CONFIG_MAPPING
 from support import hf_folders
 from support.config_values import Case, base, class_fields
 from zeropoint.checkpoints import Checkpoint, open_checkpoint, open_model
-from zeropoint.checkpoints.settings.configuration import FAMILIES, read_configuration
+from zeropoint.checkpoints.families import HUGGINGFACE_TYPES
+from zeropoint.checkpoints.settings.config_to_gguf import read_configuration
 from zeropoint.checkpoints.settings.settings import HARMLESS
 from zeropoint.errors import CheckpointError, UnsupportedModel
 from zeropoint.formats import FORMATS
@@ -58,7 +59,7 @@ class Trial:
             theirs = logits(model)
         except Exception:  # noqa: BLE001 (transformers checks some values only when it runs)
             return "not legal in transformers", ""
-        if key in {*HARMLESS, *FAMILIES[case.family].harmless} and " " not in case.key:
+        if key in {*HARMLESS, *HUGGINGFACE_TYPES[case.family].harmless} and " " not in case.key:
             moved = float(np.abs(theirs - base_logits(case.family)).max())
             return "harmless", f"transformers' logits move by {moved:.2g}" if moved else ""
         if case.key in configuration.ignored and case.key in class_fields(case.family):

@@ -15,7 +15,7 @@ from transformers import CONFIG_MAPPING, GenerationConfig
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS, RopeParameters
 
 from support import hf_folders
-from zeropoint.checkpoints.settings.configuration import read_configuration
+from zeropoint.checkpoints.settings.config_to_gguf import read_configuration
 from zeropoint.errors import CheckpointError, UnsupportedModel
 
 MISSING = object()  # the key is taken out

@@ -20,7 +20,8 @@ import transformers
 from support.float64_models import in_double
 from zeropoint import kernels
 from zeropoint.checkpoints import NewTensor, create_checkpoint
-from zeropoint.checkpoints.names import find_place, roles_of
+from zeropoint.checkpoints.families import FAMILIES as RECORDS
+from zeropoint.checkpoints.names import find_place
 from zeropoint.errors import FormatError
 from zeropoint.formats import FORMATS, Format
 from zeropoint.quantizers import quantize
@@ -349,7 +350,7 @@ def pieces(
             (f"blk.{layer}.ffn_gate_exps.weight", gate.numpy(), gate.copy_),
             (f"blk.{layer}.ffn_up_exps.weight", up.numpy(), up.copy_),
         ]
-    place = find_place(name, roles_of(family.architecture))
+    place = find_place(name, RECORDS[family.architecture])
     assert place is not None, name
     target = place.name
     if family.permuted and re.search(r"attn_[qk]\.", target):

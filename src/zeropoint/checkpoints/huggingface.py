@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from zeropoint.checkpoints.base import Checkpoint, TensorInfo
 from zeropoint.checkpoints.files.file_kind import check_use
 from zeropoint.checkpoints.folder import CONFIG, read_config
-from zeropoint.checkpoints.names import find_place, roles_of
-from zeropoint.checkpoints.settings.configuration import Configuration, read_configuration
+from zeropoint.checkpoints.names import find_place
+from zeropoint.checkpoints.settings.config_to_gguf import Configuration, read_configuration
 from zeropoint.checkpoints.settings.pooling_files import read_pooling
 from zeropoint.checkpoints.tokenizers.vocabulary_files import read_vocabulary_files
 from zeropoint.errors import CheckpointError, UnsupportedModel, printable
@@ -85,7 +85,7 @@ def as_gguf(folder: Checkpoint) -> "HuggingFaceCheckpoint":
         str(config.get("_name_or_path") or path.resolve().name), NAME_CHARACTERS
     )
     metadata |= read_vocabulary_files(path, rows, name=str(metadata["general.name"]))
-    metadata |= read_pooling(path, configuration.architecture)
+    metadata |= read_pooling(path, configuration.family.architecture)
     _warn(path / CONFIG, configuration)
     return HuggingFaceCheckpoint(folder, metadata, sources)
 
@@ -203,17 +203,16 @@ def find_sources(folder: Checkpoint, configuration: Configuration) -> dict[str, 
     stack that lacks an expert, a bias that the configuration excludes, and a missing embedding or
     output matrix.
     """
-    architecture = configuration.architecture
-    roles = roles_of(architecture)
+    family = configuration.family
     experts: dict[str, dict[int, str]] = {}
     sources: dict[str, Source] = {}
     for name, info in folder.tensors.items():
         if _is_left_out(name):
             continue
-        place = find_place(name, roles)
+        place = find_place(name, family)
         if place is None:
             raise UnsupportedModel(
-                f"{folder.path}: tensor {name!r} has no place in a {architecture} file; "
+                f"{folder.path}: tensor {name!r} has no place in a {family.architecture} file; "
                 "the folder may hold adapters or a quantized model"
             )
         if info.format.name not in ("F32", "F16", "BF16"):
@@ -314,26 +313,30 @@ def _part_fused(sources: dict[str, Source], gate: str, name: str, info: TensorIn
 
 
 def _adapt(sources: dict[str, Source], configuration: Configuration) -> None:
-    """Apply what differs by architecture to sources that are otherwise only renamed."""
-    architecture = configuration.architecture
+    """Apply what differs by family to sources that are otherwise only renamed."""
+    family = configuration.family
     for name, source in sources.items():
         role = _role(name)
-        if architecture in ("llama", "smollm3") and role in ("attn_q", "attn_k"):
-            count = configuration.heads if role == "attn_q" else configuration.kv_heads
-            part = source.parts[0]
-            biased = len(source.shape) == 1
-            size = source.shape[0] if biased else part.rows.size
-            if size % (2 * max(count, 1)):
-                raise UnsupportedModel(f"{name} cannot be parted into {count} heads")
-            if biased:
-                source.columns = interleaved_rows(size, count)
-            else:
-                rows = part.rows[interleaved_rows(size, count)]
-                source.parts = [Part(part.tensor, rows)]
-        if architecture.startswith("gemma") and "norm" in role:
-            source.add = 1.0
+        if role in family.permuted_roles:
+            heads = configuration.heads if role == "attn_q" else configuration.kv_heads
+            _permute(name, source, heads)
+        if "norm" in role:
+            source.add = family.norm_offset
         matrix = role.startswith(("attn_", "ffn_")) and "norm" not in role
         source.ternary = configuration.ternary and matrix
+
+
+def _permute(name: str, source: Source, heads: int) -> None:
+    """Let a matrix or a bias have its rows in the order of `interleaved_rows`."""
+    part = source.parts[0]
+    is_bias = len(source.shape) == 1
+    size = source.shape[0] if is_bias else part.rows.size
+    if size % (2 * max(heads, 1)):
+        raise UnsupportedModel(f"{name} has {size} rows, which {heads} heads of pairs cannot share")
+    if is_bias:
+        source.columns = interleaved_rows(size, heads)
+    else:
+        source.parts = [Part(part.tensor, part.rows[interleaved_rows(size, heads)])]
 
 
 def interleaved_rows(rows: int, heads: int) -> Rows:

@@ -14,14 +14,11 @@ from typing import NoReturn
 import numpy as np
 
 from zeropoint.checkpoints.base import TensorInfo
+from zeropoint.checkpoints.families import FAMILIES
 from zeropoint.checkpoints.gguf import Header, find_entry
 from zeropoint.checkpoints.values import StringArray
 from zeropoint.errors import CheckpointError, printable
 
-DECODERS = frozenset(
-    "bitnet bitnet-b1.58 gemma gemma2 gemma3 llama mistral3 phi3 qwen2 qwen3 qwen3moe"
-    " smollm3".split()
-)
 EMBEDDING = "token_embd.weight"
 TOKENS = "tokenizer.ggml.tokens"
 KINDS = "tokenizer.ggml.token_type"
@@ -36,7 +33,7 @@ def check_meaning(path: Path, header: Header, tensors: Iterable[TensorInfo]) -> 
     """Raise CheckpointError, with the byte where the key stands, if a key cannot be true."""
     name = header.metadata.get("general.architecture")
     named = {tensor.name: tensor for tensor in tensors}
-    if isinstance(name, str) and name in DECODERS and EMBEDDING in named:
+    if isinstance(name, str) and name in FAMILIES and EMBEDDING in named:
         claims = _Claims(path, header, name)
         embedding = named[EMBEDDING].shape
         if len(embedding) != 2:

@@ -20,12 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint.checkpoints import Checkpoint
+from zeropoint.checkpoints.families import FAMILIES, ModelFamily, WindowRule
+from zeropoint.checkpoints.typed_mapping import is_array
 from zeropoint.errors import CheckpointError, UnsupportedModel
 from zeropoint.formats import F32
-from zeropoint.models.families import FAMILIES, Family
-from zeropoint.models.header import Header
+from zeropoint.models.header import ModelHeader
 from zeropoint.models.rope import FACTORS, Rope, read_rope
-from zeropoint.models.settings import check_settings
+from zeropoint.models.unused_settings import check_settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +105,7 @@ class Architecture:
         return self.output == self.embedding
 
 
-_FAR = 1 << 30  # positions: a window that nobody reaches
+MAX_WINDOW = 1 << 30  # positions; larger windows are cut to it, no context is so long
 
 
 def read_architecture(checkpoint: Checkpoint) -> Architecture:
@@ -114,27 +115,27 @@ def read_architecture(checkpoint: Checkpoint) -> Architecture:
     tensor that it does not use (see `settings`), and CheckpointError for a missing key or tensor,
     or one of another shape.
     """
-    header = Header(checkpoint)
+    header = ModelHeader(checkpoint)
     family = FAMILIES.get(header.architecture)
     if family is None:
         raise UnsupportedModel(
-            f"{checkpoint.path}: architecture {header.architecture!r} is not known here; "
-            f"known: {', '.join(FAMILIES)}"
+            f"{checkpoint.path}: architecture {header.architecture!r} is not supported; "
+            f"supported: {', '.join(FAMILIES)}"
         )
-    width = header.integer("embedding_length", least=1)
-    blocks = header.integer("block_count", least=1)
+    width = header.integer("embedding_length", minimum=1)
+    blocks = header.integer("block_count", minimum=1)
     drafts = header.integer("nextn_predict_layers", 0)  # the last ones, of multi-token prediction
     if drafts >= blocks:
         raise header.wrong("nextn_predict_layers", f"{drafts} of {blocks} layers leave none to run")
     embedding = header.tensor("token_embd.weight")
     architecture = Architecture(
         name=header.architecture,
-        context_length=header.integer("context_length", least=1),
+        context_length=header.integer("context_length", minimum=1),
         vocab_size=embedding.shape[0],
         width=width,
         epsilon=header.number("attention.layer_norm_rms_epsilon", above=0),
         embedding_scale=width**0.5 if family.scaled_embedding else 1.0,
-        logit_softcap=_read_cap(header, "final_logit_softcapping", family.logit_cap),
+        logit_softcap=_read_cap(header, "final_logit_softcapping", family.logit_softcap),
         layers=tuple(_read_layer(header, family, index) for index in range(blocks - drafts)),
         output=header.optional("output.weight") or "token_embd.weight",
         output_scale=header.optional("output.scale"),
@@ -154,43 +155,42 @@ def tensor_names(architecture: Architecture) -> set[str]:
     return whole | layers | {name for name in optional if name}
 
 
-def _read_cap(header: Header, key: str, default: float | None) -> float | None:
+def _read_cap(header: ModelHeader, key: str, default: float | None) -> float | None:
     """Return the cap of scores or logits; 0 in the file, or a family without caps, is none."""
     return None if default is None else header.number(key, default) or None
 
 
-def _read_layer(header: Header, family: Family, index: int) -> LayerSpec:
+def _read_layer(header: ModelHeader, family: ModelFamily, index: int) -> LayerSpec:
     heads = header.integer("attention.head_count", layer=index)
     kv_heads = header.integer("attention.head_count_kv", heads, layer=index)
     if heads < 1 or kv_heads < 1 or heads % kv_heads:
         raise header.wrong("attention.head_count_kv", f"{heads} heads cannot share {kv_heads}")
     width = header.integer("embedding_length")
-    head_size = header.integer("attention.key_length", width // heads, least=1)
-    window = 0
-    if family.windowed:
-        window = min(header.integer("attention.sliding_window", family.default_window or 0), _FAR)
-    windowed = window > 0 and _is_windowed(header, family, index)
-    wide = header.integer("block_count") == family.wide_blocks
-    scale = (width // heads if wide else head_size) ** -0.5
+    head_size = header.integer("attention.key_length", width // heads, minimum=1)
+    window = _read_window(header, family.windows, index) if family.windows else None
+    by_width = header.integer("block_count") == family.width_scaled_layers
+    scale = (width // heads if by_width else head_size) ** -0.5
     tensors = _find_tensors(header, family, index)
-    ropeless = family.ropeless_period and (index + 1) % family.ropeless_period == 0
+    rope = None
+    if not family.is_ropeless(index):
+        rope = read_rope(header, family, head_size, windowed=window is not None)
     return LayerSpec(
         heads=heads,
         kv_heads=kv_heads,
         head_size=head_size,
-        value_size=header.integer("attention.value_length", head_size, least=1),
+        value_size=header.integer("attention.value_length", head_size, minimum=1),
         scale=header.number("attention.scale", 0.0) or scale,
-        softcap=_read_cap(header, "attn_logit_softcapping", family.attention_cap),
-        window=window if windowed else None,
-        rope=None if ropeless else read_rope(header, family, head_size, windowed=windowed),
-        temperature=_read_temperature(header) if family.tempered else None,
+        softcap=_read_cap(header, "attn_logit_softcapping", family.attention_softcap),
+        window=window,
+        rope=rope,
+        temperature=_read_temperature(header) if family.query_temperature else None,
         activation=_read_activation(header, family),
         experts=_read_experts(header, family) if "ffn_gate_inp" in tensors else None,
         tensors=tensors,
     )
 
 
-def _read_activation(header: Header, family: Family) -> str:
+def _read_activation(header: ModelHeader, family: ModelFamily) -> str:
     name = header.text("hidden_activation", family.activation)
     name = {"gelu_pytorch_tanh": "gelu"}.get(name, name)
     if name not in ("silu", "gelu", "relu2"):
@@ -198,37 +198,40 @@ def _read_activation(header: Header, family: Family) -> str:
     return name
 
 
-def _read_temperature(header: Header) -> Temperature | None:
+def _read_temperature(header: ModelHeader) -> Temperature | None:
     scale = header.number("attention.temperature_scale", 0.0)
     length = header.integer("rope.scaling.original_context_length", 0)
-    length = length or header.integer("context_length", least=1)
+    length = length or header.integer("context_length", minimum=1)
     return Temperature(scale=scale, length=length) if scale else None
 
 
-def _is_windowed(header: Header, family: Family, index: int) -> bool:
-    key = "attention.sliding_window_pattern"
-    period = family.window_period
-    if family.patterned:
+def _read_window(header: ModelHeader, rule: WindowRule, index: int) -> int | None:
+    """Return how many positions layer `index` attends to, or None for all."""
+    window = header.integer("attention.sliding_window", rule.default_positions)
+    key, period = "attention.sliding_window_pattern", rule.period
+    if rule.per_layer:
         pattern = header.get(key)
-        if pattern is not None and header.is_array(pattern):
-            return bool(header.integer(key, layer=index))
+        if pattern is not None and is_array(pattern):
+            windowed = header.flag(key, layer=index)
+            return min(window, MAX_WINDOW) if window and windowed else None
         period = header.integer(key, period)
-    return period == 0 or index % period < period - 1
+    windowed = period == 0 or index % period < period - 1
+    return min(window, MAX_WINDOW) if window and windowed else None
 
 
-def _read_experts(header: Header, family: Family) -> Experts:
+def _read_experts(header: ModelHeader, family: ModelFamily) -> Experts:
     count, used = header.integer("expert_count"), header.integer("expert_used_count")
     if not 0 < used <= count:
         raise header.wrong("expert_used_count", f"{used} of {count} experts cannot be used")
     return Experts(
         count=count,
         used=used,
-        normalize=not family.chosen_norm or bool(header.integer("expert_weights_norm", 1)),
+        normalize=not family.optional_expert_norm or header.flag("expert_weights_norm", True),
         scale=header.number("expert_weights_scale", 0.0) or 1.0,
     )
 
 
-def _find_tensors(header: Header, family: Family, index: int) -> dict[str, str]:
+def _find_tensors(header: ModelHeader, family: ModelFamily, index: int) -> dict[str, str]:
     """Return a layer's tensors by role; matrices may have a bias and a scale."""
     tensors = header.checkpoint.tensors
 
@@ -239,13 +242,13 @@ def _find_tensors(header: Header, family: Family, index: int) -> dict[str, str]:
     matrices.append("attn_output")
     dense = ["ffn_up", "ffn_down"] if family.fused_gate else ["ffn_gate", "ffn_up", "ffn_down"]
     stacks: list[str] = []
-    if family.mixture and has("ffn_gate_inp") and not all(map(has, dense)):
+    if family.has_experts and has("ffn_gate_inp") and not all(map(has, dense)):
         stacks = ["ffn_gate_exps", "ffn_up_exps", "ffn_down_exps"]
     else:
         matrices += dense
     router = ["ffn_gate_inp"] if stacks else []
     found = {}
-    for role in ["attn_norm", "ffn_norm", *family.required, *matrices, *router, *stacks]:
+    for role in ["attn_norm", "ffn_norm", *family.optional_norms, *matrices, *router, *stacks]:
         found[role] = f"blk.{index}.{role}.weight"
         header.tensor(found[role])  # raises if it is missing
     extras = [f"{role}.bias" for role in matrices]
@@ -254,9 +257,9 @@ def _find_tensors(header: Header, family: Family, index: int) -> dict[str, str]:
     return found | {role: name for role, name in names.items() if name in tensors}
 
 
-def _check_vocabulary(header: Header, architecture: Architecture) -> None:
+def _check_vocabulary(header: ModelHeader, architecture: Architecture) -> None:
     tokens = header.checkpoint.metadata.get("tokenizer.ggml.tokens")
-    if header.is_array(tokens) and len(tokens) != architecture.vocab_size:  # type: ignore[arg-type]
+    if is_array(tokens) and len(tokens) != architecture.vocab_size:  # type: ignore[arg-type]
         raise CheckpointError(
             header.checkpoint.path,
             f"the vocabulary has {len(tokens)} tokens, "  # type: ignore[arg-type]
@@ -265,7 +268,7 @@ def _check_vocabulary(header: Header, architecture: Architecture) -> None:
         )
 
 
-def _check_shapes(header: Header, architecture: Architecture) -> None:
+def _check_shapes(header: ModelHeader, architecture: Architecture) -> None:
     width = architecture.width
     vocabulary = (architecture.vocab_size, width)
     header.expect(architecture.embedding, vocabulary)

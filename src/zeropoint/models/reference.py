@@ -15,7 +15,9 @@ from transformers.activations import ACT2FN
 from transformers.cache_utils import Cache as TransformersCache
 from transformers.cache_utils import CacheLayerMixin
 
-from zeropoint.checkpoints.names import find_place, roles_of
+from zeropoint.checkpoints.families import FAMILIES, Feature, HuggingFaceType
+from zeropoint.checkpoints.families.windows import layer_type
+from zeropoint.checkpoints.names import find_place
 from zeropoint.errors import UnsupportedModel
 from zeropoint.formats import F32
 from zeropoint.models.architecture import Architecture, LayerSpec
@@ -23,20 +25,6 @@ from zeropoint.models.cache import Cache
 from zeropoint.models.modules import BlockEmbedding, BlockExperts, BlockLinear
 from zeropoint.models.weights import Weights
 
-_CONFIGS = {
-    "llama": "LlamaConfig",
-    "mistral3": "MistralConfig",
-    "smollm3": "SmolLM3Config",
-    "qwen2": "Qwen2Config",
-    "qwen3": "Qwen3Config",
-    "qwen3moe": "Qwen3MoeConfig",
-    "phi3": "Phi3Config",
-    "gemma": "GemmaConfig",
-    "gemma2": "Gemma2Config",
-    "gemma3": "Gemma3TextConfig",
-    "bitnet": "BitNetConfig",
-    "bitnet-b1.58": "BitNetConfig",
-}
 _ACTIVATIONS = {"silu": "silu", "gelu": "gelu_pytorch_tanh", "relu2": "relu2"}
 
 
@@ -51,6 +39,7 @@ class Reference:
         self, architecture: Architecture, weights: Weights, device: str | None = None
     ) -> None:
         self.architecture = architecture
+        self.family = FAMILIES[architecture.name]
         self.weights = weights
         self.device = find_device(device or "cpu")
         _check_shape(architecture, weights)
@@ -119,7 +108,7 @@ class Reference:
             at = f"model.layers.{index}"
             for name, module in list(self.module.get_submodule(at).named_modules()):
                 if isinstance(module, nn.Linear):
-                    place = find_place(f"{at}.{name}.weight", roles_of(self.architecture.name))
+                    place = find_place(f"{at}.{name}.weight", self.family)
                     role = place.name.split(".")[2] if place else name
                     self._set(f"{at}.{name}", self._linear(layer, role))
             self.module.get_submodule(f"{at}.self_attn").scaling = layer.scale
@@ -135,8 +124,8 @@ class Reference:
     def _linear(self, layer: LayerSpec, role: str, expert: int | None = None) -> BlockLinear:
         bias, scale = layer.tensors.get(f"{role}.bias"), layer.tensors.get(f"{role}.scale")
         order = None
-        if role in ("attn_q", "attn_k") and layer.rope and layer.rope.interleaved:
-            order = _unturned(layer, layer.heads if role == "attn_q" else layer.kv_heads)
+        if role in self.family.permuted_roles and layer.rope:
+            order = unpermute_rope_rows(layer, layer.heads if role == "attn_q" else layer.kv_heads)
         return BlockLinear(
             self.weights,
             layer.tensors[role],
@@ -147,10 +136,9 @@ class Reference:
         )
 
     def _put_vectors(self) -> None:
-        # As transformers' Gemma: norms multiply by 1 + weight; the file has the sum.
-        offset = np.float32(1.0 if self.architecture.name.startswith("gemma") else 0.0)
+        offset = np.float32(self.family.norm_offset)
         for name, parameter in list(self.module.named_parameters()):
-            place = find_place(name, roles_of(self.architecture.name))
+            place = find_place(name, self.family)
             if not parameter.is_meta or place is None:
                 continue
             if parameter.ndim == 1:
@@ -190,24 +178,15 @@ def find_device(name: str) -> torch.device:
 
 
 def make_config(architecture: Architecture, weights: Weights) -> Any:
-    """Return transformers' configuration of an architecture."""
+    """Return transformers' configuration of an architecture.
+
+    A setting that the type's class does not know becomes an attribute without effect.
+    """
+    family, kind = FAMILIES[architecture.name], find_type(architecture)
     layers, first = architecture.layers, architecture.layers[0]
     tensors = weights.checkpoint.tensors
     inner = tensors[first.tensors.get("ffn_down_exps") or first.tensors["ffn_down"]].shape[-1]
     window = next((layer.window for layer in layers if layer.window), None)
-    kinds = ["full_attention" if layer.window is None else "sliding_attention" for layer in layers]
-    name = _CONFIGS[architecture.name]
-    if architecture.name in ("llama", "mistral3"):
-        name = "MixtralConfig" if first.experts else "MistralConfig" if window else name
-    rope = {"rope_type": "default", "rope_theta": 10000.0}  # overwritten by `_put_frequencies`
-    if first.temperature:
-        name = "Ministral3Config"
-        rope |= {
-            "llama_4_scaling_beta": first.temperature.scale,
-            "original_max_position_embeddings": first.temperature.length,
-        }
-    if first.rope and first.rope.dimensions != first.head_size:
-        rope["partial_rotary_factor"] = first.rope.dimensions / first.head_size
     options: dict[str, Any] = {
         "vocab_size": architecture.vocab_size,
         "hidden_size": architecture.width,
@@ -222,32 +201,56 @@ def make_config(architecture: Architecture, weights: Weights) -> Any:
         "pad_token_id": None,
         "bos_token_id": None,
         "eos_token_id": None,
-        "hidden_act": _ACTIVATIONS[first.activation],
-        "attention_bias": first.has("attn_q.bias"),
-        "mlp_bias": first.has("ffn_up.bias"),
+        kind.activation_key: _ACTIVATIONS[first.activation],
+        "query_pre_attn_scalar": round(first.scale**-2),
+        "attn_logit_softcapping": first.softcap,
+        "final_logit_softcapping": architecture.logit_softcap,
         "sliding_window": window,
-        "rope_parameters": rope,
+        "use_sliding_window": window is not None,
+        "rope_parameters": _rope_parameters(architecture),
     }
-    if architecture.name in ("gemma2", "gemma3"):
-        options["hidden_activation"] = options.pop("hidden_act")
-        options["query_pre_attn_scalar"] = round(first.scale**-2)
-        options["attn_logit_softcapping"] = first.softcap
-        options["final_logit_softcapping"] = architecture.logit_softcap
-        options["layer_types"] = kinds
-        if architecture.name == "gemma3":
-            options["rope_parameters"] = {kind: dict(rope) for kind in set(kinds)}
-    if architecture.name in ("qwen2", "qwen3", "smollm3") and window:
-        options |= {"use_sliding_window": True, "layer_types": kinds}
-    if architecture.name == "qwen3moe" and window:
-        options["use_sliding_window"] = True
-    if architecture.name == "smollm3":
+    if family.windows and family.windows.per_layer:
+        options["layer_types"] = _layer_types(architecture)
+    if family.rope_skip_period:
         options["no_rope_layers"] = [int(layer.rope is not None) for layer in layers]
     if first.experts:
         experts = first.experts
         options |= {"num_local_experts": experts.count, "num_experts_per_tok": experts.used}
         options |= {"num_experts": experts.count, "norm_topk_prob": experts.normalize}
         options |= {"moe_intermediate_size": inner}
-    return getattr(transformers, name)(**options)
+    return getattr(transformers, kind.config_class)(**options)
+
+
+def find_type(architecture: Architecture) -> HuggingFaceType:
+    """Return the Hugging Face type whose classes compute what this architecture computes."""
+    layers = architecture.layers
+    present: dict[Feature, bool] = {
+        "experts": layers[0].experts is not None,
+        "window": any(layer.window for layer in layers),
+        "temperature": layers[0].temperature is not None,
+    }
+    features = frozenset(feature for feature, is_present in present.items() if is_present)
+    return FAMILIES[architecture.name].type_for(features)
+
+
+def _layer_types(architecture: Architecture) -> list[str]:
+    return [layer_type(windowed=layer.window is not None) for layer in architecture.layers]
+
+
+def _rope_parameters(architecture: Architecture) -> dict[str, Any]:
+    """Return rotary parameters; `_put_frequencies` replaces the frequencies that they give."""
+    first = architecture.layers[0]
+    rope: dict[str, Any] = {"rope_type": "default", "rope_theta": 10000.0}
+    if first.temperature:
+        rope |= {
+            "llama_4_scaling_beta": first.temperature.scale,
+            "original_max_position_embeddings": first.temperature.length,
+        }
+    if first.rope and first.rope.dimensions != first.head_size:
+        rope["partial_rotary_factor"] = first.rope.dimensions / first.head_size
+    if FAMILIES[architecture.name].window_rope_base is None:
+        return rope
+    return {kind: dict(rope) for kind in set(_layer_types(architecture))}
 
 
 def _check_shape(architecture: Architecture, weights: Weights) -> None:
@@ -263,10 +266,11 @@ def _check_shape(architecture: Architecture, weights: Weights) -> None:
         raise UnsupportedModel(f"{path}: transformers' {architecture.name} has no {what}")
 
     ropes = {layer.rope for layer in architecture.layers if layer.rope}
-    if len(ropes) > 1 and architecture.name != "gemma3":
+    family = FAMILIES[architecture.name]
+    if len(ropes) > 1 and family.window_rope_base is None:
         refuse("layers with rotary positions of their own")
     for layer in architecture.layers:
-        if layer.has("attn_qkv") != (architecture.name == "phi3"):
+        if layer.has("attn_qkv") != family.fused_qkv:
             refuse(
                 "matrix attn_qkv" if layer.has("attn_qkv") else "matrices attn_q, attn_k, attn_v"
             )
@@ -278,12 +282,16 @@ def _check_shape(architecture: Architecture, weights: Weights) -> None:
             refuse("temperature of queries in a mixture of experts")
 
 
-def _unturned(layer: LayerSpec, heads: int) -> Tensor:
-    """Which of the file's rows stands where in transformers: neighbours move half a head apart."""
+def unpermute_rope_rows(layer: LayerSpec, heads: int) -> Tensor:
+    """Return the file's row for each row of transformers' matrix: (heads · head_size,) int64.
+
+    In the file the two rows of a rotary pair are neighbours; in transformers they are half a head
+    apart.
+    """
     assert layer.rope is not None
     head = torch.arange(layer.head_size)
-    turned = head[: layer.rope.dimensions].view(-1, 2).T.reshape(-1)
-    head = torch.cat([turned, head[layer.rope.dimensions :]])
+    halves = head[: layer.rope.dimensions].view(-1, 2).T.reshape(-1)
+    head = torch.cat([halves, head[layer.rope.dimensions :]])
     return (torch.arange(heads)[:, None] * layer.head_size + head).reshape(-1)
 
 

@@ -11,10 +11,10 @@ from math import ceil, floor, log, pi
 
 import numpy as np
 
+from zeropoint.checkpoints.families import ModelFamily
 from zeropoint.errors import printable
 from zeropoint.formats import F32
-from zeropoint.models.families import Family
-from zeropoint.models.header import Header
+from zeropoint.models.header import ModelHeader
 
 _FREQS, _LONG, _SHORT = (
     f"rope_{name}.weight" for name in ("freqs", "factors_long", "factors_short")
@@ -39,13 +39,13 @@ class Rope:
         return np.array(self.long_frequencies if use_long else self.frequencies, np.float32)
 
 
-def read_rope(header: Header, family: Family, head_size: int, *, windowed: bool) -> Rope:
+def read_rope(header: ModelHeader, family: ModelFamily, head_size: int, *, windowed: bool) -> Rope:
     """Read a layer's rotary positions; windowed layers of Gemma 3 have some of their own.
 
     Tensors of divisors decide over the type of scaling, as in llama.cpp: Phi-3 files with both sets
     have no type. What scales positions (linear, yarn) comes on top of the divisors.
     """
-    own = windowed and family.window_base is not None
+    own = windowed and family.window_rope_base is not None
     dimensions = _read_dimensions(header, family, head_size)
     base = _read_base(header, family, windowed)
     kind = header.text("rope.scaling.type", "linear")
@@ -69,7 +69,7 @@ def read_rope(header: Header, family: Family, head_size: int, *, windowed: bool)
     short, long = _divided(header, dimensions, base, frequencies, own=own, both=kind == "longrope")
     return Rope(
         dimensions=dimensions,
-        interleaved=family.interleaved,
+        interleaved=family.interleaved_rope,
         frequencies=tuple(short.tolist()),
         long_frequencies=None if long is None else tuple(long.tolist()),
         original_context=original,
@@ -77,7 +77,7 @@ def read_rope(header: Header, family: Family, head_size: int, *, windowed: bool)
     )
 
 
-def _read_dimensions(header: Header, family: Family, head_size: int) -> int:
+def _read_dimensions(header: ModelHeader, family: ModelFamily, head_size: int) -> int:
     dimensions = header.integer("rope.dimension_count", head_size)
     if not 0 < dimensions <= head_size or dimensions % 2:
         raise header.wrong("rope.dimension_count", f"{dimensions} of {head_size} cannot turn")
@@ -88,16 +88,17 @@ def _read_dimensions(header: Header, family: Family, head_size: int) -> int:
     return dimensions
 
 
-def _read_base(header: Header, family: Family, windowed: bool) -> float:
+def _read_base(header: ModelHeader, family: ModelFamily, windowed: bool) -> float:
     base = header.number("rope.freq_base", 10000.0, above=1)
-    if family.default_window is None and family.window_base is None:
+    default_window = family.windows.default_positions if family.windows else 0
+    if not default_window and family.window_rope_base is None:
         return base
-    windows = header.number("rope.freq_base_swa", family.window_base or base, above=1)
+    windows = header.number("rope.freq_base_swa", family.window_rope_base or base, above=1)
     return windows if windowed else base
 
 
 def _divided(
-    header: Header,
+    header: ModelHeader,
     dimensions: int,
     base: float,
     frequencies: Callable[[F32], F32],
@@ -127,7 +128,7 @@ def _powers(base: float, dimensions: int) -> F32:
     return np.power(np.float64(base), exponents.astype(np.float64)).astype(np.float32)
 
 
-def _factors(header: Header, name: str, size: int) -> F32:
+def _factors(header: ModelHeader, name: str, size: int) -> F32:
     header.expect(name, (size,))
     tensor = header.checkpoint.read(name)
     factors = tensor.format.decode_blocks(tensor.data).reshape(-1)
@@ -136,7 +137,7 @@ def _factors(header: Header, name: str, size: int) -> F32:
     return factors.astype(np.float32)
 
 
-def _yarn(header: Header, powers: F32, base: float, factor: float, original: int) -> F32:
+def _yarn(header: ModelHeader, powers: F32, base: float, factor: float, original: int) -> F32:
     """Slow pairs are interpolated, fast ones kept, those between mixed (arXiv:2309.00071, §3.2)."""
     dimensions = 2 * powers.size
 
@@ -158,7 +159,7 @@ def _yarn(header: Header, powers: F32, base: float, factor: float, original: int
     return mixed
 
 
-def _yarn_magnitude(header: Header, factor: float) -> float:
+def _yarn_magnitude(header: ModelHeader, factor: float) -> float:
     """(0.1 ln f + 1) / (0.1 m ln f + 1), m being the multiplier that the file may have."""
     multiplier = header.number("rope.scaling.yarn_log_multiplier", 0.0, above=-1e-9)
     extrapolation = header.number("rope.scaling.yarn_ext_factor", -1.0)

@@ -13,10 +13,11 @@ import numpy as np
 
 from zeropoint import kernels
 from zeropoint.checkpoints import Checkpoint, NewTensor, TensorInfo, create_checkpoint, write_file
+from zeropoint.checkpoints.families import FAMILIES
 from zeropoint.checkpoints.files.partial_folder import PartialFolder
 from zeropoint.checkpoints.huggingface import interleaved_rows
 from zeropoint.checkpoints.names import huggingface_name
-from zeropoint.checkpoints.settings.config_file import make_config
+from zeropoint.checkpoints.settings.gguf_to_config import make_config
 from zeropoint.checkpoints.tokenizers.tokenizer_file import make_tokenizer
 from zeropoint.errors import UnsupportedModel, printable
 from zeropoint.formats import F32, Format
@@ -26,7 +27,6 @@ EMBEDDING = "token_embd.weight"
 WEIGHTS = "model.safetensors"
 WIDE = ("F32", "F16", "BF16")
 _DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
-_MIXTRAL = {"gate_proj": "w1", "up_proj": "w3", "down_proj": "w2"}
 _SLAB = 1 << 24  # weights that are decoded at once
 
 
@@ -64,8 +64,8 @@ def export_folder(
             f"a Hugging Face folder is written in {', '.join(WIDE)}, not in {format.name}; "
             "write a .gguf file for that"
         )
+    files = _files(source, format)  # refuses an unknown family
     targets = _targets(source)
-    files = _files(source, format)
     with PartialFolder(folder, {*files, WEIGHTS}, overwrite=overwrite) as output:
         for name, text in files.items():
             write_file(output.part / name, text.encode())
@@ -109,63 +109,51 @@ def _config_text(source: Checkpoint, config: Mapping[str, object]) -> str:
 
 
 def _targets(source: Checkpoint) -> list[_Target]:
-    architecture = str(source.metadata.get("general.architecture"))
-    heads = source.metadata.get(f"{architecture}.attention.head_count")
-    kv_heads = source.metadata.get(f"{architecture}.attention.head_count_kv", heads)
-    found: list[_Target] = []
+    """Return the tensors of the folder, in the order of the file's."""
+    family = FAMILIES[str(source.metadata["general.architecture"])]
+    targets: list[_Target] = []
     for name, info in source.tensors.items():
         if name.startswith("rope_"):
-            continue  # said by config.json
-        theirs = huggingface_name(name, architecture)
+            continue  # config.json holds the rotary factors
+        theirs = huggingface_name(name, family)
         if theirs is None:
             raise UnsupportedModel(
-                f"transformers has no tensor for {name} of a {architecture} model"
+                f"transformers has no tensor for {name} of a {family.architecture} model"
             )
         role = name.split(".")[2] if name.startswith("blk.") else name
-        turned = architecture in ("llama", "smollm3") and role in ("attn_q", "attn_k")
-        count = (heads if role == "attn_q" else kv_heads) if turned else 0
-        if not isinstance(count, int):
+        heads = _permuted_heads(source, info, role) if role in family.permuted_roles else 0
+        shift = -family.norm_offset if "norm" in role else 0.0
+        if not role.endswith("_exps"):
+            targets.append(_Target(theirs, info, info.shape, 0, heads, shift))
+            continue
+        if len(info.shape) != 3:
             raise UnsupportedModel(
-                f"{name}: heads that differ by layer have no name in transformers"
+                f"{source.path}: {name} has shape {info.shape}; a stack of experts has 3 axes"
             )
-        if turned and (count < 1 or not info.shape or info.shape[0] % (2 * count)):
-            raise UnsupportedModel(
-                f"{source.path}: {name} has shape {info.shape}, which {count} heads of pairs"
-                " cannot share"
-            )
-        shift = -1.0 if architecture.startswith("gemma") and "norm" in role else 0.0
-        if role.endswith("_exps"):
-            if len(info.shape) != 3:
-                raise UnsupportedModel(
-                    f"{source.path}: {name} has shape {info.shape}; a stack of experts has 3 axes"
-                )
-            experts, rows, _ = info.shape
-            for expert in range(experts):
-                found.append(
-                    _Target(
-                        _expert_name(theirs, expert, architecture),
-                        info,
-                        info.shape[1:],
-                        expert * rows,
-                        0,
-                        0.0,
-                    )
-                )
-        else:
-            found.append(_Target(theirs, info, info.shape, 0, count, shift))
-    return found
+        experts, rows, _ = info.shape
+        targets += [
+            _Target(theirs.replace("*", str(expert)), info, info.shape[1:], expert * rows, 0, 0.0)
+            for expert in range(experts)
+        ]
+    return targets
 
 
-def _expert_name(stack: str, expert: int, architecture: str) -> str:
-    """Put an expert's number into the name of a stack.
-
-    >>> _expert_name("model.layers.0.mlp.experts.up_proj.weight", 3, "llama")
-    'model.layers.0.block_sparse_moe.experts.3.w3.weight'
-    """
-    head, part = stack.removesuffix(".weight").rsplit(".", 1)
-    if architecture == "llama":
-        head, part = head.replace("mlp.experts", "block_sparse_moe.experts"), _MIXTRAL[part]
-    return f"{head}.{expert}.{part}.weight"
+def _permuted_heads(source: Checkpoint, info: TensorInfo, role: str) -> int:
+    """Return how many heads share the rows of a matrix that is permuted within each head."""
+    prefix = f"{source.metadata['general.architecture']}.attention"
+    heads = source.metadata.get(f"{prefix}.head_count")
+    if role != "attn_q":
+        heads = source.metadata.get(f"{prefix}.head_count_kv", heads)
+    if not isinstance(heads, int):
+        raise UnsupportedModel(
+            f"{info.name}: heads that differ by layer have no name in transformers"
+        )
+    if heads < 1 or not info.shape or info.shape[0] % (2 * heads):
+        raise UnsupportedModel(
+            f"{source.path}: {info.name} has shape {info.shape}, which {heads} heads of pairs"
+            " cannot share"
+        )
+    return heads
 
 
 def _write_tensors(

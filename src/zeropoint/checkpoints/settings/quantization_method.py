@@ -1,17 +1,19 @@
-"""By which method the safetensors of a folder are quantized, as its config.json or tensors say.
+"""Finds the method by which the safetensors of a folder are quantized.
 
-Keys are those that transformers 5.23, MLX and their quantizers write, 2026-11.
+The folder's config.json names it, or its tensors' names do. Keys are those that transformers 5.23,
+MLX and their quantizers write (2026-11).
 """
 
 from collections.abc import Iterable, Mapping
 
+from zeropoint.checkpoints.families import HUGGINGFACE_TYPES
 from zeropoint.checkpoints.layout import TensorLike
 from zeropoint.errors import printable
 
 PLAIN = ("F64", "F32", "F16", "BF16")
 CONFIG_KEYS = ("quantization_config", "compression_config", "quantization")
 
-# Method -> endings of tensor names of which all must occur: for folders whose config is silent.
+# Method -> endings of tensor names that must all occur, for folders whose config names no method.
 SIGNS: Mapping[str, tuple[str, ...]] = {
     "gptq or awq": (".qweight", ".qzeros"),
     "fp8": (".weight_scale_inv",),
@@ -29,8 +31,8 @@ def find_quantization(
 ) -> str | None:
     """Return the method in words ("gptq, 4 bits"), or None for weights that are not quantized.
 
-    BitNet's own folders hold weights of 16 bits that are rounded when they are read; those are not
-    quantized in this sense.
+    BitNet's own folders hold 16-bit weights that the layers round when they run; these count as
+    not quantized.
     """
     parts = [config, *(v for k, v in config.items() if k == "text_config")]
     said = [
@@ -42,8 +44,9 @@ def find_quantization(
         key, settings = said[0]
         method = _describe(key, settings)
         plain = all(tensor.format.name in PLAIN for tensor in tensors.values())
-        rounded_later = str(config.get("model_type")).startswith("bitnet") and plain
-        return None if method.startswith("bitnet") and rounded_later else method
+        kind = HUGGINGFACE_TYPES.get(str(config.get("model_type")))
+        ternary = kind.ternary_method if kind and plain else ""
+        return None if ternary and method.startswith(ternary) else method
     return _find_by_tensors(tensors)
 
 

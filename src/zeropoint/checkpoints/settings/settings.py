@@ -1,16 +1,17 @@
 """Reads the settings of a config.json and accounts for every one of them.
 
 A setting is *used* if a family's code reads it from a `Settings` object. `check_all_read` then
-looks at every other key of the file: it is harmless (`HARMLESS` says why), it has the only value
-that GGUF can express (`REQUIRED`), or it is reported. So a setting that no code reads cannot
-change a model silently.
+checks every other key of the file: either it is harmless (`HARMLESS` gives the reason), or it has
+the only value that GGUF can express (`REQUIRED`), or it is reported. A setting that no code reads
+therefore cannot change a model silently.
 """
 
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from zeropoint.errors import CheckpointError, printable
+from zeropoint.checkpoints.typed_mapping import TypedMapping
+from zeropoint.errors import printable
 
 Config = Mapping[str, object]
 
@@ -58,67 +59,62 @@ REQUIRED: Mapping[str, tuple[tuple[object, ...], str]] = {
     "is_causal": ((True, None), "attention here is always causal"),
     "use_bidirectional_attention": ((False, None), "attention here is always causal"),
     "per_layer_config": (({}, None), "GGUF cannot express settings of single layers"),
-    "quantization_config": ((None,), "the weights are quantized; use the folder before that"),
+    "quantization_config": ((None,), "the weights are quantized; use the original 16-bit folder"),
 }
 
 
+MAX_INTEGER = 2**31 - 1
+MAX_NUMBER = 1e30
 _OFF: tuple[object, ...] = (None, False, [], {}, "")
 
 
-class Settings:
-    """Typed values of a config.json, or of an object in it; it records which keys were read."""
+class Settings(TypedMapping):
+    """Values of a config.json, or of an object in it; it records which keys were read.
+
+    `defaults` stand for keys that the file does not have. `name` is the object's name in
+    config.json, such as "rope_parameters"; "" means the whole file.
+    """
 
     def __init__(
         self, path: Path, config: Config, defaults: Config | None = None, name: str = ""
     ) -> None:
+        super().__init__(path, {**dict(defaults or {}), **config})
         self.path = path
         self.given = config
-        self.values = {**dict(defaults or {}), **config}
-        self.name = name  # of the object in config.json; "": the whole file
-        self.read: set[str] = set()
+        self.name = name
 
-    def get(self, key: str) -> object | None:
-        """Return a value as it is; None if it is null or there is neither value nor default."""
-        self.read.add(key)
-        return self.values.get(key)
-
-    def integer(self, key: str) -> int:
-        """Return a whole number ≥ 0. Raises CheckpointError for anything else."""
-        value = self._present(key)
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**31:
-            raise self.wrong(key, f"expected a whole number, found {value!r}")
-        return value
+    def integer(
+        self,
+        key: str,
+        default: int | None = None,
+        *,
+        minimum: int = 0,
+        maximum: float = MAX_INTEGER,
+        layer: int | None = None,
+    ) -> int:
+        """Return a whole number from 0 to 2³¹ − 1. A missing key needs a default."""
+        return super().integer(key, default, minimum=minimum, maximum=maximum, layer=layer)
 
     def integer_or_none(self, key: str) -> int | None:
-        """Return a whole number ≥ 1, or None if the value is null or missing."""
-        if self.get(key) is None:
-            return None
-        value = self.integer(key)
-        if value < 1:
-            raise self.wrong(key, f"expected a whole number of at least 1 or null, found {value}")
-        return value
+        """Return a whole number of at least 1, or None if the value is null or missing."""
+        return None if self.get(key) is None else self.integer(key, minimum=1)
 
-    def number(self, key: str) -> float:
-        """Return a finite number. Raises CheckpointError for anything else."""
-        value = self._present(key)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self.wrong(key, f"expected a number, found {value!r}")
-        if not math.isfinite(value) or abs(value) > 1e30:
+    def number(self, key: str, default: float | None = None, *, above: float = -math.inf) -> float:
+        """Return a number greater than `above` and at most 1e30 in magnitude."""
+        value = super().number(key, default, above=above)
+        if abs(value) > MAX_NUMBER:
             raise self.wrong(key, f"expected a finite number, found {value!r}")
-        return float(value)
+        return value
 
     def positive(self, key: str) -> float:
-        """Return a finite number > 0. Raises CheckpointError for anything else."""
-        value = self.number(key)
-        if value <= 0:
-            raise self.wrong(key, f"expected a positive number, found {value!r}")
-        return value
+        """Return a number greater than 0."""
+        return self.number(key, above=0)
 
     def positive_or_none(self, key: str) -> float | None:
-        """Return a finite number > 0, or None if the value is null or missing."""
+        """Return a number greater than 0, or None if the value is null or missing."""
         return None if self.get(key) is None else self.positive(key)
 
-    def flag(self, key: str) -> bool:
+    def flag(self, key: str, default: bool = False, *, layer: int | None = None) -> bool:
         """Return true or false; null and a missing key are false."""
         value = self.get(key)
         if value not in (None, False, True):
@@ -134,39 +130,28 @@ class Settings:
             raise self.wrong(key, f"expected an object, found {value!r}")
         return value
 
-    def wrong(self, key: str, reason: str) -> CheckpointError:
-        """Return the error that says what is wrong with a key."""
-        return CheckpointError(self.path, reason, field=self.full_name(key))
-
     def full_name(self, key: str) -> str:
-        """Return a key's name with the object that it is in: "rope_parameters.factor"."""
+        """Return a key with the object that it is in: "rope_parameters.factor"."""
         return f"{self.name}.{key}" if self.name else key
 
     def unread(self, harmless: Iterable[str] = ()) -> list[str]:
-        """Return the names of the given keys that were not read and have an effect somewhere.
+        """Return the full names of given keys that no code has read.
 
-        null, false and empty values switch a setting off in all families; they are left out.
+        Keys in `harmless` are left out, and so are null, false and empty values: they switch a
+        setting off in all families.
         """
         left = sorted(set(self.given) - self.read - set(harmless))
         return [self.full_name(key) for key in left if self.given[key] not in _OFF]
-
-    def _present(self, key: str) -> object:
-        value = self.get(key)
-        if value is None:
-            raise self.wrong(key, "this key is missing" if key not in self.values else "is null")
-        return value
 
 
 def check_all_read(
     settings: Settings, parts: Iterable[Settings], harmless: Iterable[str]
 ) -> list[str]:
-    """Account for every key that no code has read; `parts` are objects within `settings`.
+    """Return the names of keys that are neither read nor harmless.
 
-    `harmless` are keys without effect in this family, beyond those of `HARMLESS`.
-
-    Returns the names of keys that are neither harmless nor known: transformers' class for this
-    family does not read them either, so that the logits cannot depend on them. Raises
-    CheckpointError for a value that GGUF cannot express.
+    transformers' class of the family does not read them either, so the logits cannot depend on
+    them. `parts` are objects within `settings`; `harmless` are keys without effect in this family,
+    in addition to `HARMLESS`. Raises CheckpointError for a value that GGUF cannot express.
     """
     for key, (allowed, reason) in REQUIRED.items():
         if key not in settings.read and settings.get(key) not in allowed:

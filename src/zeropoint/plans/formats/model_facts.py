@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from zeropoint.checkpoints import TensorLike
+from zeropoint.checkpoints.families import FAMILIES
 from zeropoint.plans.formats.roles import OUTPUT, layer_of
 
 
@@ -20,8 +21,17 @@ class CheckpointLike(Protocol):
 
 
 # Models that llama.cpp calls "70B": one value head serves eight query heads.
-SEVENTY_B_LAYERS = {"llama": 80, "llama-embed": 80, "qwen2": 80, "deci": 80, "olmo": 80,
-                    "jais2": 68}  # fmt: skip
+SEVENTY_B_LAYERS = {"llama-embed": 80, "deci": 80, "olmo": 80, "jais2": 68} | {
+    family.architecture: family.layers_of_70b
+    for family in FAMILIES.values()
+    if family.layers_of_70b
+}
+# Where such a model may also have experts: only dense ones with shared value heads are meant.
+GROUPED_70B = {"llama-embed"} | {
+    family.architecture
+    for family in FAMILIES.values()
+    if family.layers_of_70b and family.has_experts
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +62,7 @@ class ModelFacts:
         kv_heads = number("attention.head_count_kv", heads)
         experts = number("expert_count")
         seventy_b = layers - predicting == SEVENTY_B_LAYERS.get(architecture)
-        if architecture in ("llama", "llama-embed"):
+        if architecture in GROUPED_70B:
             seventy_b &= heads != kv_heads and experts != 8
         if architecture == "clip":
             layers = 0  # As llama.cpp: it reads no numbers of image encoders

@@ -19,6 +19,7 @@ from math import prod
 import numpy as np
 
 from zeropoint.checkpoints import TensorLike
+from zeropoint.checkpoints.families import FAMILIES
 from zeropoint.errors import UnsupportedModel, printable
 from zeropoint.plans.formats.model_facts import CheckpointLike
 
@@ -74,7 +75,12 @@ class Windows:
 
 
 # As llama.cpp: an architecture without a row keeps everything, whatever its file says of windows.
+# Families that zeropoint runs have their row in the table of families.
 WINDOWS = {
+    family.architecture: Windows(rule.period, rule.default_positions)
+    for family in FAMILIES.values()
+    if (rule := family.llama_cpp_windows)
+} | {
     "afmoe": Windows(4),
     "cohere2": Windows(4, 4096),
     "cohere2moe": Windows(4, 4096, first=True),
@@ -82,8 +88,6 @@ WINDOWS = {
     "dots3note": Windows(0),
     "exaone-moe": Windows(4, 128),
     "exaone4": Windows(4, 4096, layers=64),
-    "gemma2": Windows(2, 4096),
-    "gemma3": Windows(6),
     "gemma3n": Windows(5),
     "gemma4": Windows(6),
     "gpt-oss": Windows(2),

@@ -8,7 +8,7 @@ periods that configs use for it. What a config does not say takes transformers' 
 from collections.abc import Mapping
 from pathlib import Path
 
-from zeropoint.checkpoints.settings.configuration import FAMILIES
+from zeropoint.checkpoints.families import HUGGINGFACE_TYPES, families_of
 from zeropoint.checkpoints.settings.settings import Settings
 from zeropoint.errors import UnsupportedModel, printable
 from zeropoint.plans.memory import layers as parts
@@ -29,11 +29,12 @@ UNGATED = frozenset({
     "gpt2", "gpt_neox", "gptj", "phi", "falcon", "starcoder2", "opt", "bloom", "mpt", "nemotron",
     "nemotron_h", "gpt_bigcode", "stablelm_epoch", "arcee",
 })  # fmt: skip
-BIASED = frozenset({"qwen2", "qwen2_moe", "gpt2", "gpt_oss", "phi", "opt", "starcoder2"})
+BIASED = frozenset({"qwen2_moe", "gpt2", "gpt_oss", "phi", "opt", "starcoder2"})
 MAMBAS = frozenset({"mamba", "mamba2", "falcon_mamba"})
-# Whose output matrix is the embedding unless the config says otherwise (and all of Gemma).
+# Whose output matrix is the embedding unless the config says otherwise.
 TIED = MAMBAS | {"gpt2", "gpt_bigcode", "falcon", "mpt", "bloom", "opt", "starcoder2", "cohere",
-                 "cohere2", "recurrent_gemma", "smollm3"}  # fmt: skip
+                 "cohere2", "recurrent_gemma", "gemma3n", "gemma3n_text", "gemma4",
+                 "gemma4_text"}  # fmt: skip
 # What reads and does not write, or writes what another part has read: no decoder alone.
 OTHERS = ("bert", "t5", "whisper", "bart", "vit", "clip", "wav2vec", "marian", "pegasus", "electra")
 KINDS = {
@@ -51,7 +52,7 @@ def read_config(path: Path, config: Mapping[str, object], *, name: str = "") -> 
     Raises CheckpointError that names the key for what is missing or nonsense (a model without
     layers, width or heads), UnsupportedModel for what describes no decoder.
     """
-    outer = FAMILIES.get(str(config.get("model_type", "")))
+    outer = HUGGINGFACE_TYPES.get(str(config.get("model_type", "")))
     for inner in ("text_config", "llm_config", "language_config"):
         nested = config.get(inner)
         if isinstance(nested, Mapping):  # a model with eyes: its text part
@@ -67,11 +68,14 @@ class _Config:
     ) -> None:
         self.path = path
         self.kind = str(config.get("model_type", ""))
-        family = FAMILIES.get(self.kind)
+        self.known = HUGGINGFACE_TYPES.get(self.kind)
+        family = families_of(self.known)[0] if self.known else None
         found = family.architecture if family else ARCHITECTURES.get(self.kind)
         self.architecture = found or self.kind.replace("_", "-") or "unnamed"
         given = {key: value for key, value in config.items() if value is not None}
-        self.read = Settings(path, given, {**defaults, **(family.defaults if family else {})})
+        self.read = Settings(
+            path, given, {**defaults, **(self.known.defaults if self.known else {})}
+        )
         other = any(word in self.kind for word in OTHERS) or config.get("is_encoder_decoder")
         if other and config.get("is_decoder") is not True:
             raise UnsupportedModel(
@@ -106,8 +110,7 @@ class _Config:
         )  # fmt: skip
         rows: list[Roles] = [part.roles | feed for part, feed in zip(mixers, feeds, strict=True)]
         tied = self.read.get("tie_word_embeddings")
-        usual = self.kind.startswith("gemma") or self.kind in TIED
-        tied = usual if tied is None else bool(tied)
+        tied = self.kind in TIED if tied is None else bool(tied)
         return parts.assemble(shape, rows, tied=tied)
 
     def kinds(self) -> list[str]:
@@ -209,8 +212,12 @@ class _Config:
         return parts.attention(
             self.width, Heads(heads, groups, head_size, self.number("v_head_dim")), window=window,
             gated=bool(self.number("linear_num_value_heads")),
-            biased=self.kind in BIASED if biased is None else bool(biased),
+            biased=self.is_biased() if biased is None else bool(biased),
         )  # fmt: skip
+
+    def is_biased(self) -> bool:
+        """Return whether queries have a bias although no setting says so."""
+        return bool(self.known and self.known.biased_roles) or self.kind in BIASED
 
     def latent(self) -> Part:
         """Return multi-head latent attention."""

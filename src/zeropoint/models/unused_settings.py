@@ -17,8 +17,9 @@ from collections.abc import Collection, Mapping
 from itertools import islice
 
 from zeropoint.checkpoints.settings.harmless_keys import has_value_of, is_harmless_key
+from zeropoint.checkpoints.typed_mapping import is_array
 from zeropoint.errors import UnsupportedModel, printable
-from zeropoint.models.header import Header
+from zeropoint.models.header import ModelHeader
 
 # Keys outside of the architecture's describe the file, the tokenizer or another part of a product.
 # Logits do not depend on them, but for these.
@@ -38,7 +39,7 @@ _HARMLESS_TENSOR = re.compile("|".join(HARMLESS_TENSORS))
 _LAYER = re.compile(r"blk\.(\d+)\.", re.ASCII)
 
 
-def check_settings(header: Header, used: Collection[str], drafts: range) -> None:
+def check_settings(header: ModelHeader, used: Collection[str], drafts: range) -> None:
     """Raise UnsupportedModel for a key that was not read, or a tensor that has no place.
 
     `used` are the names of the tensors that have one, and `drafts` the layers that only predict
@@ -64,7 +65,7 @@ def check_settings(header: Header, used: Collection[str], drafts: range) -> None
             )
 
 
-def is_harmless(header: Header, key: str, value: object) -> bool:
+def is_harmless(header: ModelHeader, key: str, value: object) -> bool:
     """Return whether a key of the architecture (without its name) changes nothing."""
     return is_harmless_key(key, value, header.peek)
 
@@ -79,7 +80,7 @@ def is_harmless_tensor(name: str, drafts: range) -> bool:
 
 def _shown(value: object) -> str:
     """Return a value as a message shows it: an array by its first elements."""
-    if Header.is_array(value):
+    if is_array(value):
         first = [str(item) for item in islice(value, 4)]  # type: ignore[call-overload]
         more = ", …" if len(value) > 4 else ""  # type: ignore[arg-type]
         return printable(f"[{', '.join(first)}{more}]")

@@ -1,16 +1,16 @@
-"""Rotary positions of a GGUF file as `rope_parameters` of a config.json, the way back of
-`rope_settings`.
+"""Writes the rotary positions of a GGUF file as `rope_parameters` of a config.json.
 
-transformers has a name for most of what GGUF can express. Its longrope with two equal sets of
-divisors stands for all the rest: any divisors, and any magnitude of queries and keys.
+The inverse of `rope_to_gguf`. transformers has a name for most of what GGUF can express. Its
+longrope with two equal sets of divisors stands for all the rest: any divisors, and any magnitude of
+queries and keys.
 """
 
 from collections.abc import Mapping
 
 import numpy as np
 
-from zeropoint.checkpoints.settings.gguf_keys import Keys
-from zeropoint.checkpoints.settings.rope_settings import llama3_factors, yarn_magnitude
+from zeropoint.checkpoints.settings.gguf_keys import GgufKeys
+from zeropoint.checkpoints.settings.rope_to_gguf import llama3_factors, yarn_magnitude
 
 Json = dict[str, object]
 Factors = Mapping[str, list[float]]
@@ -20,7 +20,7 @@ _FREQS, _LONG, _SHORT = (
 )
 
 
-def make_rope(keys: Keys, factors: Factors, size: int) -> Json:
+def rope_parameters(keys: GgufKeys, factors: Factors, size: int) -> Json:
     """Return the rotary parameters of an architecture's keys.
 
     `factors` are the values of the file's rope_* tensors, `size` how many elements of a head turn.
@@ -60,12 +60,12 @@ def _longrope(long: list[float], short: list[float], original: object, magnitude
     }
 
 
-def _original(keys: Keys) -> int:
+def _original(keys: GgufKeys) -> int:
     """Return the context that the model was trained with."""
     return keys.integer("rope.scaling.original_context_length", 0) or keys.integer("context_length")
 
 
-def _yarn(keys: Keys, factor: float, magnitude: float) -> Json:
+def _yarn(keys: GgufKeys, factor: float, magnitude: float) -> Json:
     if keys.number("rope.scaling.yarn_ext_factor", -1.0) not in (1.0, -1.0):
         raise keys.unsupported("rope.scaling.yarn_ext_factor")
     multiplier = keys.number("rope.scaling.yarn_log_multiplier", 0.0)

@@ -1,0 +1,49 @@
+"""The table of model families: every fact about a family is written here once.
+
+One module per family holds its record, and the code that reads and writes the settings that only
+this family has. docs/adding-a-model.md says how to add one.
+"""
+
+from collections.abc import Mapping
+
+from zeropoint.checkpoints.families.bitnet import BITNET, BITNET_B158
+from zeropoint.checkpoints.families.gemma import GEMMA, GEMMA2, GEMMA3
+from zeropoint.checkpoints.families.llama import LLAMA, MISTRAL3
+from zeropoint.checkpoints.families.phi3 import PHI3
+from zeropoint.checkpoints.families.qwen import QWEN2, QWEN3, QWEN3MOE
+from zeropoint.checkpoints.families.record import Feature, HuggingFaceType, ModelFamily, WindowRule
+from zeropoint.checkpoints.families.smollm3 import SMOLLM3
+
+__all__ = [
+    "FAMILIES",
+    "HUGGINGFACE_TYPES",
+    "Feature",
+    "HuggingFaceType",
+    "ModelFamily",
+    "WindowRule",
+    "families_of",
+]
+
+# By `general.architecture` of GGUF files.
+FAMILIES: Mapping[str, ModelFamily] = {
+    family.architecture: family
+    for family in (
+        LLAMA, MISTRAL3, SMOLLM3, QWEN2, QWEN3, QWEN3MOE, PHI3, GEMMA, GEMMA2, GEMMA3, BITNET,
+        BITNET_B158,
+    )
+}  # fmt: skip
+
+# By `model_type` of config.json; of two records for one name that which can be converted.
+HUGGINGFACE_TYPES: Mapping[str, HuggingFaceType] = {
+    name: kind
+    for convertible in (False, True)
+    for family in FAMILIES.values()
+    for kind in family.huggingface
+    if kind.convertible == convertible
+    for name in kind.model_types
+}
+
+
+def families_of(kind: HuggingFaceType) -> list[ModelFamily]:
+    """Return the families that folders of this type may become."""
+    return [family for family in FAMILIES.values() if kind in family.huggingface]

@@ -1,0 +1,160 @@
+"""What a record of the table of model families holds.
+
+A *family* is what `general.architecture` names in a GGUF file. Several `model_type`s of Hugging
+Face may be stored as one family: Llama, Mistral and Mixtral are all "llama" files. The same names
+are never compared in code: every room reads the fields of these records.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from zeropoint.checkpoints.settings.gguf_keys import GgufKeys
+from zeropoint.checkpoints.settings.settings import Settings
+
+Metadata = dict[str, object]
+Json = dict[str, object]
+Feature = Literal["experts", "window", "temperature"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HuggingFaceType:
+    """One kind of Hugging Face folder, and transformers' classes for it."""
+
+    #: Values of `model_type` in config.json. The first one is written.
+    model_types: tuple[str, ...]
+    #: Names of transformers' model and configuration classes.
+    model_class: str
+    config_class: str
+    #: What a model must have so that this type, and not a later one of its family, stands for it.
+    needs: frozenset[Feature] = frozenset()
+
+    #: Returns the type's own GGUF keys (without the architecture), read from config.json.
+    #: None: such folders cannot be read or written yet; the type is only used as a reference.
+    read_settings: Callable[["ModelFamily", Settings], Metadata] | None = None
+    #: Returns the type's own entries of config.json, from the keys of a GGUF file and the entries
+    #: that all types have.
+    write_config: Callable[["ModelFamily", GgufKeys, Json], Json] | None = None
+    #: The defaults of transformers' configuration class that config.json may rely on.
+    defaults: Mapping[str, object] = field(default_factory=dict)
+    #: The setting that names the activation function.
+    activation_key: str = "hidden_act"
+    #: transformers' default of `rope_theta`.
+    rope_theta: float = 10000.0
+    #: Settings that say whether matrices have a bias, and the roles of these matrices.
+    biases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    #: Roles of matrices that always have a bias.
+    biased_roles: tuple[str, ...] = ()
+    #: The `quant_method` of folders whose layers round their 16-bit weights to three levels when
+    #: they run. "": there are no such folders.
+    ternary_method: str = ""
+    #: Settings without effect on the logits of this type, and why (beyond `settings.HARMLESS`).
+    harmless: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def convertible(self) -> bool:
+        """Whether folders of this type can be read and written."""
+        return self.read_settings is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowRule:
+    """Which layers attend to a sliding window of positions only."""
+
+    #: Of so many layers, the last one attends to all positions. 0: all layers have the window.
+    period: int = 0
+    #: The window in positions if the file gives none. 0: then there is no window.
+    default_positions: int = 0
+    #: Whether `attention.sliding_window_pattern` may say which layers have the window.
+    per_layer: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFamily:
+    """One family of decoders. The file's own keys say the rest."""
+
+    #: `general.architecture` of GGUF files.
+    architecture: str
+    #: The Hugging Face types that are stored as this family, those with more `needs` first.
+    huggingface: tuple[HuggingFaceType, ...]
+    #: Hugging Face role ("self_attn.q_proj") to GGUF role ("attn_q") of a layer's tensors. Of two
+    #: names for one role the first is written. "*" stands for the number of an expert.
+    roles: Mapping[str, str]
+
+    # How a GGUF file stores a folder's tensors.
+    #: Roles whose rows are permuted within each head, from halves to neighbouring pairs.
+    permuted_roles: tuple[str, ...] = ()
+    #: What a GGUF file adds to the weights of norms (transformers multiplies by 1 + weight).
+    norm_offset: float = 0.0
+
+    # What the layers compute.
+    #: "silu", "gelu_pytorch_tanh" or "relu2", unless the file's `hidden_activation` says otherwise.
+    activation: str = "silu"
+    #: Embeddings are multiplied by the square root of the embedding length.
+    scaled_embedding: bool = False
+    #: Rotary pairs are the elements (2i, 2i + 1) of a head; otherwise (i, i + size / 2).
+    interleaved_rope: bool = False
+    #: `rope.dimension_count` may be less than the head size; the other elements stay unrotated.
+    partial_rope: bool = False
+    #: In each group of so many layers the last one has no rotary positions. 0: all layers have.
+    rope_skip_period: int = 0
+    #: Base of the rotary frequencies in windowed layers, if the file gives none. None: no own base.
+    window_rope_base: float | None = None
+    #: The sliding windows; None: no layer has one.
+    windows: WindowRule | None = None
+    #: Models of exactly so many layers scale attention scores by (embedding length / heads)^-1/2;
+    #: all others by (head size)^-1/2.
+    width_scaled_layers: int = 0
+    #: Soft cap of attention scores and of logits if the file gives none (0: no cap).
+    #: None: the family has no such cap, and the key is refused.
+    attention_softcap: float | None = None
+    logit_softcap: float | None = None
+    #: Queries may have a temperature that grows with the position.
+    query_temperature: bool = False
+    #: `expert_weights_norm` may say that the weights of the chosen experts are not normalized.
+    optional_expert_norm: bool = False
+
+    # What llama.cpp (2026-10) does differently.
+    #: Keys that zeropoint and transformers obey and llama.cpp does not read.
+    unread_by_llama_cpp: frozenset[str] = frozenset()
+    #: The number of layers of the model that llama.cpp calls "70B". 0: there is none.
+    layers_of_70b: int = 0
+
+    @property
+    def llama_cpp_windows(self) -> WindowRule | None:
+        """The sliding windows as llama.cpp computes them; None: it attends to all positions."""
+        return None if "attention.sliding_window" in self.unread_by_llama_cpp else self.windows
+
+    @property
+    def fused_qkv(self) -> bool:
+        """Whether folders have queries, keys and values in one matrix."""
+        return "attn_qkv" in self.roles.values()
+
+    @property
+    def fused_gate(self) -> bool:
+        """Whether the gate is the first half of the matrix `ffn_up`."""
+        return "ffn_gate" not in self.roles.values()
+
+    @property
+    def has_experts(self) -> bool:
+        """Whether the layers of a model may be mixtures of experts."""
+        return "ffn_gate_inp" in self.roles.values()
+
+    @property
+    def optional_norms(self) -> tuple[str, ...]:
+        """The roles of the norms that this family has and not every family has."""
+        norms = [role for role in self.roles.values() if role.endswith("_norm")]
+        return tuple(role for role in norms if role not in ("attn_norm", "ffn_norm"))
+
+    @property
+    def convertible(self) -> bool:
+        """Whether folders of any of the family's types can be read and written."""
+        return any(kind.convertible for kind in self.huggingface)
+
+    def is_ropeless(self, layer: int) -> bool:
+        """Return whether layer `layer` (from 0) has no rotary positions."""
+        return self.rope_skip_period > 0 and (layer + 1) % self.rope_skip_period == 0
+
+    def type_for(self, features: frozenset[Feature]) -> HuggingFaceType:
+        """Return the Hugging Face type of a model with these features."""
+        return next(kind for kind in self.huggingface if kind.needs <= features)

@@ -1,0 +1,167 @@
+"""Reads a Hugging Face config.json as the GGUF metadata of the same model.
+
+What differs by family is in its record (`checkpoints.families`). The meaning of a GGUF key is
+llama.cpp's (2026-10). A setting that config.json does not have takes the default of transformers'
+class for the type, except for sizes, which must be given. Every setting is used, refused by name,
+harmless, or listed in `Configuration.ignored` (see `settings`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from zeropoint.checkpoints.families import (
+    HUGGINGFACE_TYPES,
+    HuggingFaceType,
+    ModelFamily,
+    families_of,
+)
+from zeropoint.checkpoints.settings.rope_to_gguf import RopeDefaults, read_rope
+from zeropoint.checkpoints.settings.settings import Config, Settings, check_all_read
+from zeropoint.checkpoints.values import Float32, UInt32
+from zeropoint.errors import UnsupportedModel, printable
+
+Metadata = dict[str, object]
+
+MAX_LAYERS_OR_HEAD_SIZE = 1 << 16  # lists of that length are made
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A config.json in GGUF's terms."""
+
+    #: The family of the GGUF file.
+    family: ModelFamily
+    #: The file's keys.
+    metadata: Metadata
+    #: Values of tensors that are computed from the settings, by GGUF name.
+    constants: Mapping[str, list[float]]
+    heads: int
+    kv_heads: int
+    vocab_size: int
+    #: `tie_word_embeddings`; the folder's tensors may still differ.
+    tied: bool
+    #: Roles of layers' tensors that have a bias.
+    biased: frozenset[str]
+    #: Whether the layers round their weights to three levels at every step.
+    ternary: bool
+    #: Settings without effect in transformers that are not known to be harmless.
+    ignored: tuple[str, ...]
+
+
+def read_configuration(path: Path, config: Config) -> Configuration:
+    """Return the architecture, metadata and computed tensors of a folder's config.json.
+
+    Raises UnsupportedModel for an unknown `model_type`, CheckpointError for a key that is missing,
+    nonsensical, or has a value that GGUF cannot express.
+    """
+    text, outside = _text_part(config)
+    kind = HUGGINGFACE_TYPES.get(str(text.get("model_type")))
+    if kind is None or kind.read_settings is None:
+        name = printable(repr(text.get("model_type")))
+        supported = ", ".join(key for key, other in HUGGINGFACE_TYPES.items() if other.convertible)
+        raise UnsupportedModel(
+            f"{path}: model_type {name} is not supported; supported: {supported}"
+        )
+    settings = Settings(path, text, kind.defaults)
+    family = _find_family(settings, kind)
+    ternary = bool(kind.ternary_method) and _is_ternary(settings, kind.ternary_method)
+    values = _common(settings) | kind.read_settings(family, settings)
+    head_size = values["attention.key_length"]
+    assert isinstance(head_size, int)
+    rope = read_rope(settings, _rope_defaults(family, kind), head_size)
+    values |= rope.metadata
+    biased = set(kind.biased_roles)
+    for key, roles in kind.biases.items():
+        biased |= set(roles) if settings.flag(key) else set()
+    tied = settings.get("tie_word_embeddings")
+    ignored = check_all_read(settings, rope.parts, kind.harmless)
+    name = family.architecture
+    metadata: Metadata = {"general.architecture": name, "general.type": "model"}
+    metadata |= {f"{name}.{key}": value for key, value in values.items()}
+    return Configuration(
+        family=family,
+        metadata=metadata,
+        constants=rope.constants,
+        heads=settings.integer("num_attention_heads"),
+        kv_heads=int(values["attention.head_count_kv"]),  # type: ignore[call-overload]
+        vocab_size=settings.integer("vocab_size"),
+        tied=bool(kind.defaults.get("tie_word_embeddings") if tied is None else tied),
+        biased=frozenset(biased),
+        ternary=ternary,
+        ignored=(*ignored, *sorted(outside & settings.read)),
+    )
+
+
+# What a multimodal config.json says about the text model outside of its text_config.
+_SHARED = ("tie_word_embeddings", "quantization_config", "model_type", "per_layer_config")
+
+
+def _text_part(config: Config) -> tuple[Config, set[str]]:
+    """Return the settings of the text model, and the keys of the outer object that it ignores."""
+    text = config.get("text_config")
+    if not isinstance(text, Mapping):
+        return config, set()
+    shared = {key: config[key] for key in _SHARED if key in config}
+    if "tie_word_embeddings" in shared:
+        text = {**text, "tie_word_embeddings": shared["tie_word_embeddings"]}
+    return {**shared, **text}, set(config) - set(text) - set(shared)
+
+
+def _find_family(settings: Settings, kind: HuggingFaceType) -> ModelFamily:
+    """Return the family that computes this folder's activation.
+
+    Raises CheckpointError for an activation that no family of this type has.
+    """
+    candidates, key = families_of(kind), kind.activation_key
+    activation = settings.get(key) or candidates[0].activation
+    activation = "silu" if activation == "swish" else activation
+    for family in candidates:
+        if family.activation == activation:
+            return family
+    found, first = printable(repr(activation)), candidates[0]
+    reason = f"{first.architecture} files mean {first.activation}, not {found}"
+    raise settings.wrong(key, reason)
+
+
+def _rope_defaults(family: ModelFamily, kind: HuggingFaceType) -> RopeDefaults:
+    return RopeDefaults(kind.rope_theta, family.window_rope_base, family.partial_rope)
+
+
+def _is_ternary(settings: Settings, method: str) -> bool:
+    """Return whether `quantization_config` says that layers round their weights when they run."""
+    given = settings.group("quantization_config")
+    default = {"quant_method": method}
+    quantization = Settings(settings.path, given, default, "quantization_config")
+    if (found := quantization.get("quant_method")) != method:
+        raise quantization.wrong("quant_method", f"{found!r} is not supported")
+    for key in ("use_rms_norm", "modules_to_not_convert"):
+        if quantization.get(key):
+            raise quantization.wrong(key, "cannot be expressed in GGUF")
+    return bool(given)
+
+
+def _common(settings: Settings) -> Metadata:
+    heads, width = settings.integer("num_attention_heads"), settings.integer("hidden_size")
+    if heads < 1 or width < 1:
+        raise settings.wrong("num_attention_heads", f"{heads} heads for a width of {width}")
+    head_size = settings.integer_or_none("head_dim") or width // heads
+    layers = settings.integer("num_hidden_layers")
+    for key, size in (("num_hidden_layers", layers), ("head_dim", head_size)):
+        if size > MAX_LAYERS_OR_HEAD_SIZE:
+            raise settings.wrong(
+                key, f"{size} is more than the supported {MAX_LAYERS_OR_HEAD_SIZE}"
+            )
+    kv_heads = settings.integer_or_none("num_key_value_heads") or heads
+    return {
+        "block_count": UInt32(layers),
+        "context_length": UInt32(settings.integer("max_position_embeddings")),
+        "embedding_length": UInt32(width),
+        "feed_forward_length": UInt32(settings.integer("intermediate_size")),
+        "attention.head_count": UInt32(heads),
+        "attention.head_count_kv": UInt32(kv_heads),
+        "attention.layer_norm_rms_epsilon": Float32(settings.number("rms_norm_eps")),
+        "attention.key_length": UInt32(head_size),
+        "attention.value_length": UInt32(head_size),
+        "vocab_size": UInt32(settings.integer("vocab_size")),
+    }
