@@ -81,8 +81,7 @@ def rope(**more: Any) -> dict[str, Any]:
     return {"rope_parameters": {"rope_theta": 10000.0, "rope_type": "default"} | more}
 
 
-T = transformers
-WINDOW = 7
+T, WINDOW = transformers, 7
 FAMILIES = {
     "llama": Family("llama", T.LlamaConfig, SMALL, permuted=True),
     "llama tied": Family(
