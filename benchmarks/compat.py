@@ -1,12 +1,12 @@
-"""Does every file that `zeropoint quantize` writes load in stock llama.cpp, and does it write text?
+"""Does every file that `zeropoint quantize` writes load in stock llama.cpp and generate text?
 
     python benchmarks/compat.py MODEL... [--to NAME,NAME] [--imatrix FILE] [--peer PYTHON]
         [--log FILE.jsonl]
     python benchmarks/compat.py --table FILE.jsonl > docs/compatibility.md
 
-Each preset and format that can be encoded is written from each model, loaded by llama.cpp, fed a
-prompt, and asked for 16 tokens. A line of JSON per file goes to the log; what is in it already is
-not done again. PYTHON is one that has llama-cpp-python.
+Each preset and format that can be encoded is made from each model. llama.cpp loads the file and
+continues a prompt by 16 tokens. The log has one line of JSON per file; files that it already has
+are skipped. PYTHON is an interpreter that has llama-cpp-python.
 """
 
 import argparse

@@ -1,12 +1,12 @@
-"""GGUF to a Hugging Face folder to GGUF: the same ids, the same logits, and transformers alone?
+"""Does a GGUF file keep its ids and logits as a Hugging Face folder and back?
 
     python benchmarks/conversion.py MODEL... --text FILE [--tokens 64] [--folder DIR]
 
-Each file is written as a folder of float32 weights (4 bytes per weight, twice, in DIR) and the
-folder as a GGUF file. Prints a row of a table: strings and lines of text whose ids are equal in the
-file, the file that came back and transformers' AutoTokenizer; the largest difference between the
-logits (float32, exact) of the file and of the one that came back; and between the file's and
-those of AutoModelForCausalLM, in a process that cannot import zeropoint.
+Each file is written as a folder of float32 weights, and the folder as a GGUF file again (DIR needs
+8 bytes per weight). The script prints a row of a table: how many strings and lines of text have
+equal ids in the file, the file after both conversions, and transformers' AutoTokenizer; the largest
+difference of logits (float32, exact) between the file and the file after both conversions; and
+between the file and AutoModelForCausalLM, which runs in a process that cannot import zeropoint.
 """
 
 import argparse

@@ -1,11 +1,11 @@
-"""Do the 95 % intervals of `measure` contain the value that they are about?
+"""How often do the 95 % intervals of `measure` contain the true value?
 
     python benchmarks/coverage.py RUN [--chunks 16] [--draws 10000]
 
-RUN is a run folder of `measure`. Its chunks, all together, are taken for the world; so many of them
-are drawn with replacement, the interval of each draw's mean KL and of the log of its perplexity
-ratio is made as `measure` makes it, and counted is how often it contains the value of all. Beside
-it: intervals of 1.96 standard errors that take every token for independent.
+RUN is a run folder of `measure`, whose chunks are treated as the whole population. The script draws
+--chunks of them with replacement, computes the intervals of the mean KL and of the log of the
+perplexity ratio as `measure` does, and counts how often they contain the population's value. For
+comparison, it does the same with intervals of 1.96 standard errors over independent tokens.
 """
 
 import argparse

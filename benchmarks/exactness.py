@@ -1,4 +1,4 @@
-"""How far are logits from exact ones? Ours and llama.cpp's, on the same file and the same tokens.
+"""Distance of our logits and llama.cpp's from exact ones, on the same file and tokens.
 
     python benchmarks/exactness.py MODEL... [--to FORMAT,...] --text FILE --peer PYTHON
         [--tokens 512] [--skip 0] [--double 0] [--fast-only] [--log FILE.jsonl]
@@ -8,14 +8,14 @@ For each file (or each FORMAT made of it) prints, over the full vocabulary and i
     KL(exact ‖ ours)         our `fast` mode from our `exact` one, nats per token
     KL(exact ‖ llama.cpp)    llama.cpp from our `exact` mode, as it runs by default
     KL(llama.cpp ‖ ours)     between the two runtimes
-    top-1                    positions where the two runtimes put another token first, and the
-                             largest gap (nats) between the two best logits of either at one of them
+    top-1                    positions where the two runtimes have a different most likely token, and
+                             the largest gap in nats between the two best logits at one of them
 
 and with --double N, on the first N tokens, the largest distance from logits computed in float64 of
 `exact`, and of transformers in float32: the modules of transformers on the decoded weights, which
 it loads by itself from the folder that `zeropoint quantize FILE FOLDER --to F32` writes.
 
-PYTHON is one that has llama-cpp-python. `--double` needs PYTHONPATH=tests (tests/support).
+PYTHON is an interpreter that has llama-cpp-python. `--double` needs PYTHONPATH=tests (tests/support).
 """
 
 import argparse

@@ -1,10 +1,10 @@
-"""How fast are full KL statistics? Ours beside llama-perplexity's, both passes counted.
+"""Speed of full KL statistics compared with llama-perplexity, counting both passes.
 
     LLAMA_BIN=build/bin python benchmarks/measure.py REFERENCE QUANT TEXT [CHUNKS] [THREADS]
 
-Prints scored tokens per second (255 of each chunk of 512) and processor seconds per chunk,
-start-up left out: each tool runs with few and with more chunks, and the difference is counted. The
-files are read once before, so that no run waits for a disk.
+Prints scored tokens per second (255 of each chunk of 512) and processor seconds per chunk, without
+start-up: each tool runs with few and with more chunks, and only the difference counts. The files
+are read once before, so no run waits for a disk.
 llama-perplexity writes its base file with the reference, then reads it with the quant.
 """
 

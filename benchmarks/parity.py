@@ -1,16 +1,16 @@
-"""Do we say what llama-perplexity says of the same logits, and where do its logits come from?
+"""Do our statistics equal llama-perplexity's on the same logits, and how do its logits differ?
 
     LLAMA_BIN=build/bin python benchmarks/parity.py REFERENCE TEXT [--quants Q8_0,Q4_K_M,...]
                                        [--chunks N] [--threads N] [--work DIR] [--log FILE.jsonl]
     python benchmarks/parity.py --table FILE.jsonl...
 
-Each quant is made of REFERENCE by `zeropoint quantize` and deleted afterwards; what is known of the
-reference stays in DIR for the next quants, if that is given. llama-perplexity measures the quant on
-N chunks of 512; then llama.cpp's own logits of the same tokens, through llama-cpp-python (of the
-Python that ZEROPOINT_PEER_PYTHON names, or of this one), are measured by our statistics. Beside
-that stand our exact figures, and what llama.cpp's arithmetic adds: each model's exact logits
-against its own, with its defaults (F16 cache, flash attention) and with an F32 cache; and the quant
-by our products with activations of 8 bits.
+`zeropoint quantize` makes each quant from REFERENCE; it is deleted afterwards. If DIR is given, data
+about the reference stay there for the next quants. llama-perplexity measures the quant on N chunks
+of 512 tokens. Then our statistics are computed from llama.cpp's own logits of the same tokens, which
+come from llama-cpp-python (of the Python that ZEROPOINT_PEER_PYTHON names, or of this one). The
+table also has our exact figures, and what llama.cpp's arithmetic adds: the divergence of its logits
+from each model's exact ones, with its defaults (F16 cache, flash attention) and with an F32 cache;
+and the quant with our products of 8-bit activations.
 """
 
 import argparse

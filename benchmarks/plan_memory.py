@@ -1,10 +1,10 @@
-"""Is what `plan` says of memory what llama.cpp allocates?
+"""Does `plan` predict the memory that llama.cpp allocates?
 
     python benchmarks/plan_memory.py MODEL... [--peer PYTHON] [--table]
 
-Each GGUF is loaded by llama.cpp, and a context made with 512, 4,096 and 32,768 tokens, caches in
-F16 and Q8_0, whole and windowed. What it logs (`buffer size = … MiB`) is set beside `plan`'s
-figures. PYTHON is one that has llama-cpp-python. --table prints Markdown for docs/plan.md.
+llama.cpp loads each GGUF file and makes contexts of 512, 4,096 and 32,768 tokens, with caches in F16
+and Q8_0, whole and windowed. The script compares the sizes that it logs (`buffer size = … MiB`) with
+`plan`'s figures. PYTHON is an interpreter that has llama-cpp-python. --table prints Markdown for docs/plan.md.
 """
 
 import argparse

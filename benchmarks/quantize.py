@@ -1,10 +1,10 @@
-"""How fast is `zeropoint quantize`, and how much memory does it take, beside llama.cpp's?
+"""Time and memory of `zeropoint quantize` compared with llama.cpp.
 
     python benchmarks/quantize.py MODEL [--to Q4_K_M] [--rounds 3] [--threads 2] [--peer PYTHON]
 
-Both read the same file and write the same preset, in turn, each in a process of its own; what
-counts is the median of the rounds' ratios. Ours ends with fsync and hashes the source; llama.cpp's
-does neither. PYTHON is one that has llama-cpp-python.
+Both read the same file and write the same preset, alternating, each in a process of its own. The
+result is the median of the rounds' ratios. Ours ends with fsync and hashes the source; llama.cpp's
+does neither. PYTHON is an interpreter that has llama-cpp-python.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Is a reference of 7B measured within 24 GiB, and how long does a token take?
+"""Memory and time per token of `measure` with a reference of 7 billion weights.
 
     python benchmarks/seven_billion.py MODEL [FOLDER] [--to Q4_K_M] [--tokens N] [--threads N]
 

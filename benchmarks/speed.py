@@ -1,12 +1,12 @@
-"""How fast is each format, beside the same model in 16 bits and beside llama.cpp on the same file?
+"""Speed of each format compared with the same model in 16 bits, and with llama.cpp.
 
     python benchmarks/speed.py MODEL-BF16.gguf [--formats Q4_0,Q8_0] [--files FOLDER] [--peer]
         [--prompt 128] [--generate 16] [--repetitions 3] [--threads 2] [--markdown FILE]
 
 Each format of --formats is made from MODEL unless FOLDER holds it as FORMAT.gguf (every matrix in
-that format; TQ1_0 and TQ2_0 as their presets, with the head in Q6_K). Then it, MODEL itself and,
-with --peer, llama.cpp on the quant take turns (zeropoint.metrics.speed.bench): ratios are medians
-of pairs. `--only` measures one finished file alone, beside llama.cpp.
+that format; TQ1_0 and TQ2_0 as their presets, with the head in Q6_K). Then this file, MODEL itself
+and, with --peer, llama.cpp on the quant run alternately (zeropoint.metrics.speed.bench): ratios are medians
+of pairs. `--only` compares one existing file with llama.cpp.
 """
 
 import argparse

@@ -1,11 +1,11 @@
-"""Do the 95 % intervals of `drift` contain the value that they are about?
+"""How often do the 95 % intervals of `drift` contain the true value?
 
     python benchmarks/steps_coverage.py [--runs 200] [--texts 24] [--tokens 32]
 
-Two fake models whose errors are known: the quant takes another token than its reference with a
-probability of `first`, and of `later` once it has done so in a text; texts end with a probability
-of `ends` per token. Survival, flips, the token by which half have parted and the compounding factor
-are computed, and counted is how often the interval of `drift_figures` holds them.
+Two fake models have a known error rate: the quant chooses a different token than its reference with
+probability `first`, and with probability `later` once it has done so in a text. Texts end with
+probability `ends` per token. The true survival, flips, median divergence step and compounding factor
+are computed, and the script counts how often their intervals contain them.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""What −0 is worth: FP4 has 16 codes for 15 values, and the sixteenth can mean something."""
+"""FP4 has 16 codes for 15 values. How much error does another meaning of −0 save?"""
 
 import numpy as np
 
@@ -17,7 +17,7 @@ FORMATS = [
 
 
 def loss(weights: np.ndarray, name: str) -> float:
-    """The squared error, as a share of the weights' squares."""
+    """Return the squared error, relative to the sum of the squared weights."""
     moved = zp.dequantize(zp.quantize(weights, name)) - weights
     return float(np.sum(moved**2) / np.sum(weights**2))
 

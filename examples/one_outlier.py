@@ -1,4 +1,4 @@
-"""What blocks are for: one outlier, and how many weights it spoils in each format."""
+"""Why formats have blocks: the damage that one outlier does to the other weights."""
 
 import numpy as np
 
@@ -17,7 +17,7 @@ FORMATS = [
 
 
 def error(weights: np.ndarray, name: str) -> float:
-    """How far the weights other than the outlier move, relative to their size."""
+    """Return the RMS error of all weights except the outlier, relative to their RMS."""
     moved = zp.dequantize(zp.quantize(weights, name)) - weights
     ordinary = shocked == calm
     return float(np.sqrt(np.mean(moved[ordinary] ** 2) / np.mean(calm[ordinary] ** 2)))

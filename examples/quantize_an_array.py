@@ -21,7 +21,7 @@ for name in ("INT4_SYM_TENSOR", "INT4_ASYM_TENSOR"):
     print("  decoded        ", decoded)
     print(f"  mean |error|    {error:.1%}")
 
-# The same by hand, to see that there is nothing else to it.
+# The same computation by hand.
 scale = np.abs(weights).max() / 7
 codes = np.rint(weights / scale)
 assert np.array_equal(codes, zp.quantize(weights, "INT4_SYM_TENSOR").parts().codes[0])
