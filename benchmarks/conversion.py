@@ -4,9 +4,10 @@
 
 Each file is written as a folder of float32 weights, and the folder as a GGUF file again (DIR needs
 8 bytes per weight). The script prints a row of a table: how many strings and lines of text have
-equal ids in the file, the file after both conversions, and transformers' AutoTokenizer; the largest
-difference of logits (float32, exact) between the file and the file after both conversions; and
-between the file and AutoModelForCausalLM, which runs in a process that cannot import zeropoint.
+equal ids in the file, the file after both conversions, and transformers' AutoTokenizer; the
+largest difference of logits (float32, exact) between the file and the file after both conversions;
+and between the file and AutoModelForCausalLM, which runs in a process that cannot import
+zeropoint.
 """
 
 import argparse

@@ -2,10 +2,10 @@
 
     python benchmarks/coverage.py RUN [--chunks 16] [--draws 10000]
 
-RUN is a run folder of `measure`, whose chunks are treated as the whole population. The script draws
---chunks of them with replacement, computes the intervals of the mean KL and of the log of the
-perplexity ratio as `measure` does, and counts how often they contain the population's value. For
-comparison, it does the same with intervals of 1.96 standard errors over independent tokens.
+RUN is a run folder of `measure`, whose chunks are treated as the whole population. The script
+draws --chunks of them with replacement, computes the intervals of the mean KL and of the log of
+the perplexity ratio as `measure` does, and counts how often they contain the population's value.
+For comparison, it does the same with intervals of 1.96 standard errors over independent tokens.
 """
 
 import argparse

@@ -4,17 +4,17 @@
         [--weights 400000] [--rounds 3] [--threads 2] [--log FILE.jsonl]
     python benchmarks/encode.py --table FILE.jsonl   # the last section of docs/encoders.md
 
-For each matrix of MODEL and each format, with the importance of FILE and without, both encoders get
-the same rows. The script compares:
+For each matrix of MODEL and each format, with the importance of FILE and without, both encoders
+get the same rows. The script compares:
 
-- the error Σ cost · (w − ŵ)² in float64, ours divided by ggml's; below 1 ours is better. The cost is the
-  importance, in formats with super-blocks times √(2 · mean square of the block + w²);
-- with --rounds, the speed in weights per second, ours divided by ggml's: the median over alternating
-  rounds with `--threads` threads each. Run it on an idle machine.
+- the error Σ cost · (w − ŵ)² in float64, ours divided by ggml's; below 1 ours is better. The cost
+  is the importance, in formats with super-blocks times √(2 · mean square of the block + w²);
+- with --rounds, the speed in weights per second, ours divided by ggml's: the median over
+  alternating rounds with `--threads` threads each. Run it on an idle machine.
 
-`--weights` takes evenly spaced rows of each tensor (0: all rows). FILE is an imatrix. The
-log has one line of JSON per comparison; comparisons that it already has are skipped. ggml is that of
-an installed llama-cpp-python, or of the folder ZEROPOINT_PEER. Set PYTHONPATH=tests: the script uses
+`--weights` takes evenly spaced rows of each tensor (0: all rows). FILE is an imatrix. The log has
+one line of JSON per comparison; comparisons that it already has are skipped. ggml is that of an
+installed llama-cpp-python, or of the folder ZEROPOINT_PEER. Set PYTHONPATH=tests: the script uses
 the package tests/support.
 """
 

@@ -8,14 +8,15 @@ For each file (or each FORMAT made of it) prints, over the full vocabulary and i
     KL(exact ‖ ours)         our `fast` mode from our `exact` one, nats per token
     KL(exact ‖ llama.cpp)    llama.cpp from our `exact` mode, as it runs by default
     KL(llama.cpp ‖ ours)     between the two runtimes
-    top-1                    positions where the two runtimes have a different most likely token, and
+    top-1                    positions where the runtimes have a different most likely token, and
                              the largest gap in nats between the two best logits at one of them
 
 and with --double N, on the first N tokens, the largest distance from logits computed in float64 of
 `exact`, and of transformers in float32: the modules of transformers on the decoded weights, which
 it loads by itself from the folder that `zeropoint quantize FILE FOLDER --to F32` writes.
 
-PYTHON is an interpreter that has llama-cpp-python. `--double` needs PYTHONPATH=tests (tests/support).
+PYTHON is an interpreter that has llama-cpp-python. `--double` needs PYTHONPATH=tests
+(tests/support).
 """
 
 import argparse

@@ -6,9 +6,9 @@
 
 Both tools quantize REFERENCE (16 bits per weight) with the same imatrix. The script ends with an
 error unless both files give every tensor the same format and the same number of bytes. The judge
-is llama-perplexity: the mean KL divergence of the next-token distributions, in nats per token, over
-the second halves of N chunks of 512 tokens of each text. The table has our mean divided by llama.cpp's,
-with a 95 % interval that is paired by chunk. LLAMA_BIN is a build of llama.cpp with
+is llama-perplexity: the mean KL divergence of the next-token distributions, in nats per token,
+over the second halves of N chunks of 512 tokens of each text. The table has our mean divided by
+llama.cpp's, with a 95 % interval that is paired by chunk. LLAMA_BIN is a build of llama.cpp with
 llama-quantize and llama-perplexity. Quants are deleted as soon as they are measured. A row that
 the log already has is skipped.
 """

@@ -4,13 +4,13 @@
                                        [--chunks N] [--threads N] [--work DIR] [--log FILE.jsonl]
     python benchmarks/parity.py --table FILE.jsonl...
 
-`zeropoint quantize` makes each quant from REFERENCE; it is deleted afterwards. If DIR is given, data
-about the reference stay there for the next quants. llama-perplexity measures the quant on N chunks
-of 512 tokens. Then our statistics are computed from llama.cpp's own logits of the same tokens, which
-come from llama-cpp-python (of the Python that ZEROPOINT_PEER_PYTHON names, or of this one). The
-table also has our exact figures, and what llama.cpp's arithmetic adds: the divergence of its logits
-from each model's exact ones, with its defaults (F16 cache, flash attention) and with an F32 cache;
-and the quant with our products of 8-bit activations.
+`zeropoint quantize` makes each quant from REFERENCE; it is deleted afterwards. If DIR is given,
+data about the reference stay there for the next quants. llama-perplexity measures the quant on N
+chunks of 512 tokens. Then our statistics are computed from llama.cpp's own logits of the same
+tokens, which come from llama-cpp-python (of the Python that ZEROPOINT_PEER_PYTHON names, or of
+this one). The table also has our exact figures, and what llama.cpp's arithmetic adds: the
+divergence of its logits from each model's exact ones, with its defaults (F16 cache, flash
+attention) and with an F32 cache; and the quant with our products of 8-bit activations.
 """
 
 import argparse

@@ -2,9 +2,10 @@
 
     python benchmarks/plan_memory.py MODEL... [--peer PYTHON] [--table]
 
-llama.cpp loads each GGUF file and makes contexts of 512, 4,096 and 32,768 tokens, with caches in F16
-and Q8_0, whole and windowed. The script compares the sizes that it logs (`buffer size = … MiB`) with
-`plan`'s figures. PYTHON is an interpreter that has llama-cpp-python. --table prints Markdown for docs/plan.md.
+llama.cpp loads each GGUF file and makes contexts of 512, 4,096 and 32,768 tokens, with caches in
+F16 and Q8_0, whole and windowed. The script compares the sizes that it logs (`buffer size = …
+MiB`) with `plan`'s figures. PYTHON is an interpreter that has llama-cpp-python. --table prints
+Markdown for docs/plan.md.
 """
 
 import argparse

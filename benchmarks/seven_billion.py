@@ -3,8 +3,9 @@
     python benchmarks/seven_billion.py MODEL [FOLDER] [--to Q4_K_M] [--tokens N] [--threads N]
 
 Writes random BF16 weights of the shape of Llama 2 7B (13.8 GB) into FOLDER, slab by slab, with the
-vocabulary of MODEL (any GGUF file), measures it against its own quant on one chunk of N tokens, and
-deletes it. The loss of random weights means nothing; memory and time are those of any such model.
+vocabulary of MODEL (any GGUF file), measures it against its own quant on one chunk of N tokens,
+and deletes it. The loss of random weights means nothing; memory and time are those of any such
+model.
 """
 
 import argparse

@@ -5,8 +5,8 @@
 
 Each format of --formats is made from MODEL unless FOLDER holds it as FORMAT.gguf (every matrix in
 that format; TQ1_0 and TQ2_0 as their presets, with the head in Q6_K). Then this file, MODEL itself
-and, with --peer, llama.cpp on the quant run alternately (zeropoint.metrics.speed.bench): ratios are medians
-of pairs. `--only` compares one existing file with llama.cpp.
+and, with --peer, llama.cpp on the quant run alternately (zeropoint.metrics.speed.bench): ratios
+are medians of pairs. `--only` compares one existing file with llama.cpp.
 """
 
 import argparse

@@ -2,10 +2,10 @@
 
     python benchmarks/steps_coverage.py [--runs 200] [--texts 24] [--tokens 32]
 
-Two fake models have a known error rate: the quant chooses a different token than its reference with
-probability `first`, and with probability `later` once it has done so in a text. Texts end with
-probability `ends` per token. The true survival, flips, median divergence step and compounding factor
-are computed, and the script counts how often their intervals contain them.
+Two fake models have a known error rate: the quant chooses a different token than its reference
+with probability `first`, and with probability `later` once it has done so in a text. Texts end
+with probability `ends` per token. The true survival, flips, median divergence step and compounding
+factor are computed, and the script counts how often their intervals contain them.
 """
 
 import argparse
