@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from zeropoint.plans.planner.planning import plan
     from zeropoint.quantizers import dequantize, quantize
     from zeropoint.verbs.bench import bench
+    from zeropoint.verbs.generate import generate
     from zeropoint.verbs.inspect import inspect
     from zeropoint.verbs.tasks import tasks
 
@@ -33,6 +34,7 @@ _ROOMS = {
     "choose_formats": "zeropoint.plans",
     "dequantize": "zeropoint.quantizers",
     "find_format": "zeropoint.formats",
+    "generate": "zeropoint.verbs.generate",
     "inspect": "zeropoint.verbs.inspect",
     "open_checkpoint": "zeropoint.checkpoints",
     "plan": "zeropoint.plans.planner.planning",
@@ -63,6 +65,7 @@ __all__ = [
     "choose_formats",
     "dequantize",
     "find_format",
+    "generate",
     "inspect",
     "open_checkpoint",
     "plan",

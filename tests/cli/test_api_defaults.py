@@ -13,6 +13,7 @@ import zeropoint
 # By verb: the options that the command line calls something else (parameter → field).
 VERBS: dict[str, dict[str, str]] = {
     "bench": {"prompt": "prompt_tokens", "generate": "tokens"},
+    "generate": {},
     "inspect": {},
     "tasks": {"together": "batch_size"},
 }

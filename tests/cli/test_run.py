@@ -12,10 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+import zeropoint
 from support.tiny_models import write_model
 from zeropoint.checkpoints import open_checkpoint
-from zeropoint.cli import generation, main
-from zeropoint.models import load_model
+from zeropoint.cli import main
+from zeropoint.cli.views import run as view
+from zeropoint.models import Sampling, load_model
+from zeropoint.results.generate import GenerateResult
+from zeropoint.verbs.generate import TextPiece, generate_records, sampling_of
+from zeropoint.verbs.options.generate import GenerateOptions
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +97,7 @@ def test_ctrl_c_ends_it_with_130_and_what_was_said_stays(
     tiny: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     said: list[str] = []
-    real = generation.write
+    real = view.write
 
     def write(text: str) -> None:
         real(text)
@@ -100,7 +105,7 @@ def test_ctrl_c_ends_it_with_130_and_what_was_said_stays(
         if len(said) == 4:
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(generation, "write", write)
+    monkeypatch.setattr(view, "write", write)
     assert main(["run", str(tiny), "-p", "the cat", "-n", "50", "--greedy"]) == 130
     heard = capfd.readouterr()
     assert heard.out == "".join(said[:4]) + "\n"
@@ -135,6 +140,51 @@ def test_two_models_are_told_apart(
     assert "First difference at token 1" in here(tiny, "--vs", other, *words)
     assert facts(tiny, "--vs", tiny, *words)["first_difference"] is None
     assert "No difference in 6 tokens" in here(tiny, "--vs", tiny, *words)
+
+
+def test_the_function_returns_what_the_command_prints(
+    tiny: Path, tmp_path: Path, facts: Any
+) -> None:
+    other = write_model(tmp_path / "other.gguf", changes={"output.weight": flipped(tiny)})
+    timings = ("prompt_tokens_per_second", "generation_tokens_per_second", "peak_memory_bytes")
+
+    def timeless(found: dict[str, Any]) -> dict[str, Any]:
+        same = {key: value for key, value in found.items() if key not in timings}
+        return {**same, **({"vs": timeless(found["vs"])} if "vs" in found else {})}
+
+    records: list[object] = []
+    words = ("-p", "the cat", "-n", "6", "--seed", "3")
+    for versus in (None, other):
+        options = () if versus is None else ("--vs", versus)
+        printed = facts(tiny, *words, *options)
+        result = zeropoint.generate(
+            tiny, "the cat", tokens=6, seed=3, versus=versus, progress=records.append
+        )
+        returned = result.to_json()
+        assert list(returned) == [key for key in printed if key not in ("schema", "zeropoint")]
+        assert timeless(returned).items() <= timeless(printed).items()
+    assert isinstance(records[0], TextPiece)
+    text = "".join(piece.text for piece in records if isinstance(piece, TextPiece))
+    assert text.startswith(result.text)
+    model = load_model(open_checkpoint(tiny), mode="fast", threads=1)
+    assert zeropoint.generate(model, "the cat", tokens=6, seed=3).text == result.text
+
+
+def test_two_models_may_take_turns(tiny: Path, tmp_path: Path) -> None:
+    other = write_model(tmp_path / "other.gguf", changes={"output.weight": flipped(tiny)})
+    options = GenerateOptions(tokens=5, greedy=True, threads=1)
+    together, *rest = (
+        list(generate_records([tiny, other], "the cat", options, interleaved=interleaved))
+        for interleaved in (True, False)
+    )
+    places = [record.place for record in together if isinstance(record, TextPiece)]
+    assert places[:6] == [0, 1, 0, 1, 0, 1]
+    assert isinstance(together[-1], GenerateResult) and isinstance(rest[0][-1], GenerateResult)
+    assert together[-1].comparison.vs.text == rest[0][-1].comparison.vs.text
+
+
+def test_the_sampling_defaults_are_those_of_the_library() -> None:
+    assert sampling_of(GenerateOptions()) == Sampling()
 
 
 def flipped(path: Path) -> np.ndarray:

@@ -205,17 +205,16 @@ def report(out: Output, runs: Path, path: Path) -> dict[str, object]:
 
 
 def generate_both(out: Output, ref: str, quant: Path, threads: int | None) -> dict[str, object]:
-    """Let both files continue the same words, always by the best token; for `--json` too."""
-    from zeropoint.cli.generation import Job, Runner, side_by_side, summary
-    from zeropoint.models import GREEDY
+    """Continue the same prompt greedily with both files; return the texts for `--json`."""
+    from zeropoint.cli.views import run as view
+    from zeropoint.verbs.options.generate import GenerateOptions
 
     out.say(f"\nWhat both say after {PROMPT!r}, the original and the smaller one", style="bold")
-    job = Job(TOKENS, GREEDY, chat=False, system=None, context=None)
-    runners = [Runner(name, job, "fast", threads) for name in (ref, str(quant))]
-    results = side_by_side(runners, PROMPT, out)
-    for runner in runners:
-        out.say(f"{Path(runner.name).name}: {runner.speed()}")
-    return {"generated": summary(results, GREEDY.seed)}
+    options = GenerateOptions(tokens=TOKENS, greedy=True, chat=False, threads=threads)
+    result = view.generate_and_show(out, [ref, str(quant)], PROMPT, options)
+    for model, speed in view.describe_speeds(result):
+        out.say(f"{Path(model).name}: {speed}")
+    return {"generated": result.to_json()}
 
 
 def goodbye(out: Output, output: Path) -> None:

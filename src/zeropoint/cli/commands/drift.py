@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from zeropoint.metrics.divergence.compatibility import ModelIdentity
     from zeropoint.metrics.generation.divergence_point import ReferencePaths, Settings
     from zeropoint.metrics.generation.prompts import Prompt
-    from zeropoint.models import LanguageModel
+    from zeropoint.models import LanguageModel, Mode
     from zeropoint.results.chains import ChainsResult
     from zeropoint.results.drift import DriftResult, FreeRun, PromptTooLong, TextsCompared
     from zeropoint.results.run_store import RunFolder
@@ -131,7 +131,7 @@ def drift(
         ways = ("greedy",) if way is Ways.greedy else ("sampled",)
     settings = Settings(tokens, ways, temperature, seed, together)
     job = Job(
-        out, asked, settings, chat, mode.value, threads, run,
+        out, asked, settings, chat, "exact" if mode is Arithmetic.exact else "fast", threads, run,
         out.progress(progress),
     )  # fmt: skip
     reference = job.open(ref or quants[0])
@@ -174,7 +174,7 @@ class Job:
     prompts: "Sequence[Prompt]"
     settings: "Settings"
     chat: bool | None
-    mode: str
+    mode: "Mode"
     threads: int | None
     run: Path | None
     progress: ProgressStyle
@@ -185,22 +185,20 @@ class Job:
     def open(self, path: Path) -> Opened:
         """Load a model."""
         from zeropoint.checkpoints import open_model
-        from zeropoint.cli.generation import as_mode
         from zeropoint.metrics.divergence.compatibility import describe
         from zeropoint.models import load_model
 
         source = open_model(path)
-        model = load_model(source, mode=as_mode(self.mode), threads=self.threads)
+        model = load_model(source, mode=self.mode, threads=self.threads)
         return self._opened(source, model, describe(source))
 
     def quantized(self, reference: Opened, to: str, requantize: bool) -> Opened:
         """Make the reference's own quant, in memory."""
-        from zeropoint.cli.generation import as_mode
         from zeropoint.cli.inmemory import plan_copy
 
         copy = plan_copy(reference.source, to, None, requantize=requantize)
         model = copy.make(self.out, self.threads, self.progress)
-        model.mode = as_mode(self.mode)
+        model.mode = self.mode
         return self._opened(reference.source, model, copy.side)
 
     def _opened(

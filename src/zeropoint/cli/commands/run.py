@@ -1,23 +1,22 @@
-"""`run`: generate text, with one model or with two side by side."""
+"""`run`: generate text with one model, or with two models from the same prompt."""
 
 import sys
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from zeropoint.cli import options as shared
 from zeropoint.cli.output import AsJson, Output, Quiet
 from zeropoint.cli.paths import InputRole
+from zeropoint.cli.views import run as view
+from zeropoint.verbs.options.generate import GenerateOptions
 
-if TYPE_CHECKING:
-    from zeropoint.cli.generation import Runner
-    from zeropoint.models import Sampling
-
-TOKENS = 512  # generated unless -n says otherwise
+DEFAULTS = GenerateOptions()
 
 
 class Arithmetic(StrEnum):
-    """How activations are multiplied."""
+    """The precision of the activations that are multiplied."""
 
     fast = "fast"
     exact = "exact"
@@ -29,49 +28,90 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
-    model: Annotated[
-        str,
-        typer.Argument(help="A GGUF file (or a shard), a Hugging Face folder, or org/name."),
-        InputRole.MODEL,
-    ],
+    model: shared.ModelArgument,
     prompt: Annotated[
         str | None,
-        typer.Option("-p", "--prompt", help="The text to answer or continue; - reads stdin."),
+        typer.Option(
+            "-p", "--prompt", metavar="TEXT", help="Prompt to answer or continue. - reads stdin."
+        ),
     ] = None,
     tokens: Annotated[
-        int, typer.Option("-n", "--tokens", min=1, help="Stop after this many.")
-    ] = TOKENS,
+        int, typer.Option("-n", "--tokens", min=1, help="Maximum number of tokens to generate.")
+    ] = DEFAULTS.tokens,
     versus: Annotated[
         str | None,
-        typer.Option("--vs", help="Another model, side by side on the same prompt and seed."),
+        typer.Option(
+            "--vs", metavar="MODEL", help="Compare with another model on the same prompt and seed."
+        ),
         InputRole.MODEL,
     ] = None,
-    greedy: Annotated[bool, typer.Option("--greedy", help="Always take the best token.")] = False,
-    temperature: Annotated[float, typer.Option(min=0, help="0 is --greedy.")] = 0.8,
-    top_k: Annotated[int, typer.Option(min=0, help="Only the best k tokens; 0: all.")] = 40,
-    top_p: Annotated[float, typer.Option(help="Only the best with this share together.")] = 0.95,
-    min_p: Annotated[float, typer.Option(help="None below this share of the best's.")] = 0.05,
-    repeat_penalty: Annotated[float, typer.Option(help="Above 1 avoids what was said.")] = 1.0,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same text.")] = 0,
+    greedy: Annotated[
+        bool, typer.Option("--greedy", help="Always choose the most likely token.")
+    ] = DEFAULTS.greedy,
+    temperature: Annotated[
+        float, typer.Option(min=0, help="Sampling temperature. 0 is the same as --greedy.")
+    ] = DEFAULTS.temperature,
+    top_k: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Top-k sampling: choose among the k most likely tokens. 0 disables it."
+        ),
+    ] = DEFAULTS.top_k,
+    top_p: Annotated[
+        float,
+        typer.Option(
+            help="Nucleus (top-p) sampling: choose among the fewest tokens whose probabilities sum"
+            " to this. 1.0 disables it.",
+        ),
+    ] = DEFAULTS.top_p,
+    min_p: Annotated[
+        float,
+        typer.Option(
+            help="Min-p sampling: drop tokens less likely than this fraction of the most likely"
+            " token. 0 disables it.",
+        ),
+    ] = DEFAULTS.min_p,
+    repeat_penalty: Annotated[
+        float,
+        typer.Option(help="Repetition penalty applied to recent tokens. 1.0 disables it."),
+    ] = DEFAULTS.repeat_penalty,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Random seed. The same seed generates the same text.")
+    ] = DEFAULTS.seed,
     chat: Annotated[
         bool | None,
-        typer.Option(help="Use the model's chat template. Default: if it has one."),
-    ] = None,
-    system: Annotated[str | None, typer.Option(help="The system's message of a chat.")] = None,
+        typer.Option(
+            help="Put the prompt as a chat message. Default: if the model has a chat template."
+        ),
+    ] = DEFAULTS.chat,
+    system: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="System message of the chat.")
+    ] = DEFAULTS.system,
     context: Annotated[
-        int | None, typer.Option("--ctx", min=1, help="Positions in memory at most.")
-    ] = None,
+        int | None,
+        typer.Option(
+            "--ctx",
+            min=1,
+            help="Maximum number of positions in the KV cache. Default: the prompt and -n, or in a"
+            " chat the model's context.",
+        ),
+    ] = DEFAULTS.context,
     mode: Annotated[
-        Arithmetic, typer.Option(help="Round activations to 8 bits (fast) or not (exact).")
-    ] = Arithmetic.fast,
+        Arithmetic,
+        typer.Option(help="fast: activations rounded to 8 bits; exact: float32 activations."),
+    ] = Arithmetic(DEFAULTS.mode),
     device: Annotated[
-        str, typer.Option(help="cpu, or cuda (cuda:1): torch decodes and multiplies there.")
-    ] = "cpu",
-    threads: Annotated[int | None, typer.Option(min=1, help="Default: all processors.")] = None,
+        str,
+        typer.Option(
+            help="cpu, or a device of torch such as cuda or cuda:1, which then decodes the weights"
+            " and multiplies.",
+        ),
+    ] = DEFAULTS.device,
+    threads: shared.Threads = DEFAULTS.threads,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Generate text; without a prompt, on a terminal: chat.
+    """Generate text. On a terminal, without a prompt, it starts a chat.
 
     [bold]Examples:[/bold]
 
@@ -79,29 +119,28 @@ def run(
 
     zeropoint run small.gguf --vs large.gguf -p "def fibonacci(n):" --no-chat --greedy
     """
-    from zeropoint.cli.generation import Job, Runner, chat_with
-    from zeropoint.models import Sampling
+    from zeropoint.cli.chat import chat as start_chat
+    from zeropoint.verbs.generate import sampling_of
 
+    options = GenerateOptions(
+        tokens=tokens, greedy=greedy, temperature=temperature, top_k=top_k, top_p=top_p,
+        min_p=min_p, repeat_penalty=repeat_penalty, seed=seed, chat=chat, system=system,
+        context=context, mode=mode.value, device=device, threads=threads,
+    )  # fmt: skip
     try:
-        sampling = Sampling(
-            temperature=0.0 if greedy else temperature,
-            top_k=top_k,
-            top_p=top_p,
-            min_p=min_p,
-            repeat_penalty=repeat_penalty,
-            seed=seed,
-        )
+        sampling_of(options)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     out = Output(as_json=as_json, quiet=quiet)
-    job = Job(tokens, sampling, chat, system, context, device)
-    names = [model] if versus is None else [model, versus]
     if prompt is None and sys.stdin.isatty() and not as_json and versus is None:
-        chat_with(Runner(model, job, mode.value, threads), out)
+        start_chat(model, options, out)
         return
     text = read_prompt() if prompt in (None, "-") else str(prompt)
-    runners = [Runner(name, job, mode.value, threads) for name in names]
-    show(out, runners, text, sampling)
+    models = [model] if versus is None else [model, versus]
+    result = view.generate_and_show(out, models, text, options)
+    for _, speed in view.describe_speeds(result):
+        out.note(speed)
+    out.finish("run", result.to_json())
 
 
 def read_prompt() -> str:
@@ -111,21 +150,10 @@ def read_prompt() -> str:
 
     data = sys.stdin.buffer.read(PROMPT_BYTES + 1)
     if len(data) > PROMPT_BYTES:
-        raise MeasurementError(f"standard input: is larger than the limit of {PROMPT_BYTES} bytes")
+        raise MeasurementError(
+            f"standard input: the prompt is larger than the limit of {PROMPT_BYTES:,} bytes"
+        )
     try:
         return decode_text(data).replace("\r\n", "\n").replace("\r", "\n")
     except ValueError as error:
         raise MeasurementError(f"standard input: {error}") from None
-
-
-def show(out: Output, runners: "list[Runner]", text: str, sampling: "Sampling") -> None:
-    """Generate and print: one text, or two and where they part."""
-    from zeropoint.cli.generation import side_by_side, summary
-
-    if len(runners) == 1:
-        results = [runners[0].stream(text, out)]
-    else:
-        results = side_by_side(runners, text, out)
-    for runner in runners:
-        out.note(runner.speed())
-    out.finish("run", summary(results, sampling.seed))

@@ -1,0 +1,38 @@
+"""Options of `generate`; the command is `run`."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerateOptions:
+    """How text is generated."""
+
+    #: Maximum number of tokens to generate.
+    tokens: int = 512
+    #: Whether the most likely token is always chosen; `temperature` has no effect then.
+    greedy: bool = False
+    #: Sampling temperature; 0 is the same as `greedy`.
+    temperature: float = 0.8
+    #: Top-k sampling: choose among the k most likely tokens; 0: among all.
+    top_k: int = 40
+    #: Nucleus sampling: choose among the fewest tokens with this probability together; 1: all.
+    top_p: float = 0.95
+    #: Min-p sampling: drop tokens less likely than this fraction of the most likely token; 0: none.
+    min_p: float = 0.05
+    #: Repetition penalty applied to recent tokens; 1: none.
+    repeat_penalty: float = 1.0
+    #: Random seed; the same seed generates the same text.
+    seed: int = 0
+    #: Whether the prompt is a chat message; None: if the model has a chat template.
+    chat: bool | None = None
+    #: System message of the chat.
+    system: str | None = None
+    #: Maximum number of positions in the KV cache; None: the prompt and `tokens`.
+    context: int | None = None
+    #: "fast": activations rounded to 8 bits; "exact": float32 activations.
+    mode: Literal["exact", "fast"] = "fast"
+    #: "cpu", or a device of torch such as "cuda" or "cuda:1".
+    device: str = "cpu"
+    #: Threads to compute with; None: one for each processor.
+    threads: int | None = None
