@@ -14,7 +14,6 @@ import re
 import subprocess
 import sys
 from itertools import product
-from pathlib import Path
 
 MIB = 2**20
 CONTEXTS, CACHES = (512, 4096, 32768), ("F16", "Q8_0")
@@ -67,15 +66,15 @@ def main() -> None:
         peer_side(options.peer_side)
         return
 
-    from zeropoint.plans.memory.memory import Demand, running
-    from zeropoint.plans.planner.model_spec import from_path
+    from zeropoint.plans.memory.memory import PlanWorkload, memory_use
+    from zeropoint.verbs.plan import describe_model
 
     worst_kv = worst = 0.0
     if options.table:
         print("| Model | Context | Cache | KV, MiB | of llama.cpp | Total, MiB | of llama.cpp | |")
         print("|---|---|---|---|---|---|---|---|")
     for path in options.models:
-        subject = from_path(Path(path))
+        spec, _ = describe_model(path)
         done = subprocess.run(
             [options.peer, __file__, "--peer-side", path],
             capture_output=True,
@@ -84,9 +83,9 @@ def main() -> None:
         )
         seen = set()
         for row in map(json.loads, filter(None, done.stdout.splitlines())):
-            demand = Demand(context=row["context"], keys=row["cache"], values=row["cache"],
+            workload = PlanWorkload(context=row["context"], keys=row["cache"], values=row["cache"],
                             full_windows=row["full"])  # fmt: skip
-            ours = running(subject.shape, subject.source.tensors.values(), demand)
+            ours = memory_use(spec.shape, spec.source.tensors.values(), workload)
             theirs = row["weights"] + row["kv"] + row["compute"] + row["output"]
             kv, total = ours.kv_bytes / MIB, ours.total_bytes / MIB
             off, off_kv = total / theirs - 1, kv / row["kv"] - 1
@@ -95,7 +94,7 @@ def main() -> None:
             if key in seen:  # without windows both caches are one
                 continue
             seen.add(key)
-            name = subject.label + (", whole windows" if row["full"] and subject.shape.windowed
+            name = spec.label + (", whole windows" if row["full"] and spec.shape.windowed
                                     else "")  # fmt: skip
             cells = (name, row["context"], row["cache"], f"{kv:.2f}", f"{row['kv']:.2f}",
                      f"{total:.1f}", f"{theirs:.1f}", f"{100 * off:+.2f} %")  # fmt: skip

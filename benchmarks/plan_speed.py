@@ -12,16 +12,23 @@ model. The script prints measured ÷ predicted, and how many measurements lie in
 import argparse
 import json
 import math
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
 from zeropoint.metrics.speed.bench import BenchRun, workload_of
-from zeropoint.plans.machines.this_machine import Here, measure_here
-from zeropoint.plans.planner.model_spec import from_path
-from zeropoint.plans.speed.calibration import bench_of, work_of
-from zeropoint.plans.speed.speed import BAND, Costs, Timing, calibrated, costs_of, estimate
+from zeropoint.metrics.speed.this_machine import measure_local_machine
+from zeropoint.plans.speed.earlier_results import bench_timing, bench_work
+from zeropoint.plans.speed.speed import (
+    BAND,
+    Timing,
+    WorkCosts,
+    calibrate_costs,
+    device_costs,
+    estimate,
+)
 from zeropoint.results.bench import BenchResult
+from zeropoint.verbs.plan import describe_model
 
 KINDS = ("generation", "prompt")
 
@@ -32,7 +39,7 @@ def timed(path: str, options: argparse.Namespace) -> dict[str, object]:
                                   threads=None, mode="fast"))  # fmt: skip
     for _ in job.run():
         pass
-    found = replace(job.results(), work=work_of(path, options.p, options.n))
+    found = replace(job.results(), work=bench_work(describe_model(path)[0], options.p, options.n))
     return found.to_json() | {"path": path}
 
 
@@ -41,12 +48,12 @@ def middle(path: str, rounds: list[dict[str, object]]) -> dict[str, object]:
     mine = [row for row in rounds if row["path"] == path]
     names = [f"{kind}_tokens_per_second" for kind in KINDS]
     speeds = {name: median(float(str(row[name])) for row in mine) for name in names}
-    return mine[0] | speeds | {"weights": from_path(Path(path)).weights}
+    return mine[0] | speeds | {"weights": describe_model(path)[0].weights}
 
 
 def timing(row: dict[str, object], kind: str) -> Timing:
     """Return what one file's record says of one kind of work."""
-    bench = bench_of(BenchResult.from_json(row, str(row["path"])))
+    bench = bench_timing(BenchResult.from_json(row, str(row["path"])))
     assert bench is not None
     if kind == "prompt":
         assert bench.prompt
@@ -55,7 +62,7 @@ def timing(row: dict[str, object], kind: str) -> Timing:
     return Timing(features=bench.generation_features, seconds=1 / bench.generation)
 
 
-def judge(costs: Costs, rows: list[dict[str, object]]) -> dict[str, dict[str, float]]:
+def judge(costs: WorkCosts, rows: list[dict[str, object]]) -> dict[str, dict[str, float]]:
     """Return measured ÷ predicted of each file, and whether all lie inside the bands."""
     found: dict[str, dict[str, float]] = {}
     for row in rows:
@@ -95,8 +102,7 @@ def main() -> None:
     log = Path(options.log) if options.log else None
     lines = log.read_text().splitlines() if log and log.exists() else []
     kept = [row for row in map(json.loads, lines) if row["path"] in options.models]
-    here = measure_here()
-    assert isinstance(here, Here), "needs the compiled extension"
+    local = measure_local_machine()
     for turn in range(options.rounds):
         for path in options.models:
             if sum(row["path"] == path for row in kept) > turn:
@@ -106,15 +112,14 @@ def main() -> None:
                 with log.open("a") as file:
                     file.write(json.dumps(kept[-1]) + "\n")
     rows = [middle(path, kept) for path in options.models]
-    base = costs_of(here.device, here.costs)
-    print(json.dumps({"machine": here.machine.processor, "threads": here.threads,
-                      "rates": [asdict(rate) for rate in here.rates]}))  # fmt: skip
+    base = device_costs(local.device, local.product_seconds)
+    print(json.dumps({"machine": local.device.name, "seconds": dict(local.product_seconds)}))
     before = judge(base, rows)
     for name, one in before.items():
         print(f"{name:34} " + "   ".join(f"{kind} {one[kind]:.2f}" for kind in KINDS))
     line(f"before (bands {BAND} wide)", before)
     everything = [timing(row, kind) for row in rows for kind in KINDS]
-    line("from all", judge(calibrated(base, everything), rows))
+    line("from all", judge(calibrate_costs(base, everything), rows))
     for weights in dict.fromkeys(row["weights"] for row in rows):
         mine = [row for row in rows if row["weights"] == weights]
         others = [row for row in rows if row["weights"] != weights]
@@ -123,8 +128,8 @@ def main() -> None:
         size = f"{weights / 1e9:.2f}B"
         own = [timing(row, kind) for row in mine for kind in KINDS]
         rest = [timing(row, kind) for row in others for kind in KINDS]
-        line(f"{size} from the others", judge(calibrated(base, rest), mine))
-        line(f"the others from {size}", judge(calibrated(base, own), others))
+        line(f"{size} from the others", judge(calibrate_costs(base, rest), mine))
+        line(f"the others from {size}", judge(calibrate_costs(base, own), others))
 
 
 if __name__ == "__main__":

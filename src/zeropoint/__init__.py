@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from zeropoint.checkpoints import open_checkpoint
     from zeropoint.formats import FORMATS, Format, Parts, QuantizedTensor, find_format
     from zeropoint.plans import choose_formats
-    from zeropoint.plans.planner.planning import plan
     from zeropoint.quantizers import dequantize, quantize
     from zeropoint.verbs.bench import bench
     from zeropoint.verbs.generate import generate
     from zeropoint.verbs.inspect import inspect
+    from zeropoint.verbs.plan import plan
     from zeropoint.verbs.tasks import tasks
 
 # What is offered comes from its room when it is first used: `zeropoint --help` needs no numpy.
@@ -37,7 +37,7 @@ _ROOMS = {
     "generate": "zeropoint.verbs.generate",
     "inspect": "zeropoint.verbs.inspect",
     "open_checkpoint": "zeropoint.checkpoints",
-    "plan": "zeropoint.plans.planner.planning",
+    "plan": "zeropoint.verbs.plan",
     "quantize": "zeropoint.quantizers",
     "tasks": "zeropoint.verbs.tasks",
 }

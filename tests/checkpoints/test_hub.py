@@ -13,9 +13,10 @@ import pytest
 from huggingface_hub import errors
 
 from support.malformed.build import entry, header_json
+from zeropoint.cache import cache_directory
 from zeropoint.checkpoints import NewTensor, create_checkpoint, open_checkpoint
 from zeropoint.checkpoints.hub import demo_model
-from zeropoint.checkpoints.hub.demo_model import cache_directory, fetch_demo_model
+from zeropoint.checkpoints.hub.demo_model import fetch_demo_model
 from zeropoint.checkpoints.hub.open_model import choose_files, resolve_model
 from zeropoint.errors import CheckpointError, ZeropointError
 from zeropoint.formats import FORMATS

@@ -15,6 +15,7 @@ VERBS: dict[str, dict[str, str]] = {
     "bench": {"prompt": "prompt_tokens", "generate": "tokens"},
     "generate": {},
     "inspect": {},
+    "plan": {},
     "tasks": {"together": "batch_size"},
 }
 COMMANDS = {"generate": "run"}  # the commands that have another name than the function

@@ -10,12 +10,15 @@ from support.tiny_models import write_model
 from zeropoint.checkpoints import open_checkpoint
 from zeropoint.cli import main
 from zeropoint.cli.exits import DONE, FAILED, NO
+from zeropoint.kernels import benchmark_machine
+from zeropoint.kernels.benchmark_machine import MachineBenchmark
 from zeropoint.kernels.machine import this_machine
-from zeropoint.plans.machines import this_machine as here
-from zeropoint.plans.machines.this_machine import Here
-from zeropoint.plans.speed import calibration as evidence
+from zeropoint.kernels.rates import KernelRate
+from zeropoint.plans.speed.earlier_results import bench_work
 from zeropoint.plans.speed.speed import SHARES
 from zeropoint.results.bench import BenchResult
+from zeropoint.results.bench_history import append_bench_history
+from zeropoint.verbs.plan import describe_model
 
 KEYS = {"model", "device", "fits", "weights_bytes", "kv_bytes", "compute_bytes", "total_bytes",
         "tokens_per_second"}  # fmt: skip
@@ -27,9 +30,9 @@ pytestmark = pytest.mark.usefixtures("clean")
 @pytest.fixture
 def measured(monkeypatch):
     """This machine, as if it had been measured: 20 GB/s."""
-    rates = tuple(here.Rate(name, 1.6e10 * share, 5e10) for name, share in SHARES.items())
-    machine = Here(this_machine(), 2, 2e10, 1e11, rates)
-    monkeypatch.setattr(here, "remembered", lambda threads=None: machine)
+    rates = tuple(KernelRate(name, 1.6e10 * share, 5e10) for name, share in SHARES.items())
+    machine = MachineBenchmark(this_machine(), 2, 2e10, 1e11, rates)
+    monkeypatch.setattr(benchmark_machine, "load_benchmark", lambda threads=None: machine)
     return machine
 
 
@@ -125,9 +128,11 @@ def test_a_smaller_cache_is_proposed_until_it_is_enough(capsys):
 
 
 def test_a_model_that_is_none_is_said_before_the_machine_is_measured(monkeypatch, capsys):
-    monkeypatch.setattr(here, "measure_here", lambda *_: pytest.fail("measured for nothing"))
+    monkeypatch.setattr(
+        benchmark_machine, "measure_machine", lambda *_: pytest.fail("measured for nothing")
+    )
     assert main(["plan", "nonsense"]) == FAILED
-    assert "measuring" not in capsys.readouterr().err
+    assert "benchmark" not in capsys.readouterr().err
 
 
 def test_405b_is_the_dense_model_that_everybody_means(capsys):
@@ -194,9 +199,9 @@ def test_this_machine_is_the_default_and_bench_moves_its_figures(tmp_path, capsy
         "kernels": measured.machine.instruction_set, "mode": "fast", "prompt_tokens": 64,
         "generated_tokens": 16, "prompt_tokens_per_second": 500.0,
         "generation_tokens_per_second": 0.5 * row["tokens_per_second"],
-        "work": evidence.work_of(str(path), 64, 16).to_json(),
+        "work": bench_work(describe_model(path)[0], 64, 16).to_json(),
     }  # fmt: skip
-    evidence.note(BenchResult.from_json(bench, "notes"))
+    append_bench_history(BenchResult.from_json(bench, "notes"))
     _, after = plan(capsys, path, "--ctx", 512)
     (timed,) = after["results"]
     assert timed["generation"]["basis"] == "measured here"
@@ -205,7 +210,7 @@ def test_this_machine_is_the_default_and_bench_moves_its_figures(tmp_path, capsy
     _, moved = plan(capsys, other, "--ctx", 512)
     assert moved["results"][0]["generation"]["basis"] == "calibrated"
     slow = bench | {"threads": 7, "generation_tokens_per_second": 1e-3}
-    evidence.note(BenchResult.from_json(slow, "notes"))
+    append_bench_history(BenchResult.from_json(slow, "notes"))
     assert plan(capsys, path, "--ctx", 512)[1] == after  # timed with other threads: not ours
 
 
@@ -271,7 +276,7 @@ def test_between_models_the_same_text_ranks_where_it_was_read(tmp_path, capsys):
         (["27B", "--objective", "fun", "--device", "rtx3090"], "no objective"),
         (["27B", "--host", "x", "--device", "rtx3090"], "no device"),
         (["27B", "--ssd", "0", "--device", "rtx3090"], "--ssd"),
-        (["27B", "--runs", "nowhere", "--device", "rtx3090"], "no folder"),
+        (["27B", "--runs", "nowhere", "--device", "rtx3090"], "not a folder"),
         (["30B-A40B", "--device", "rtx3090"], "some of the weights"), ([], "name a model"),
     ],
 )  # fmt: skip

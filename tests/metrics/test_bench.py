@@ -11,7 +11,7 @@ from support.tiny_models import write_model
 from zeropoint.checkpoints import open_checkpoint
 from zeropoint.cli import main
 from zeropoint.errors import MeasurementError
-from zeropoint.kernels.machine import Peaks, PlainRead
+from zeropoint.kernels.machine import BandwidthProbe, Peaks
 from zeropoint.metrics.speed import bench
 from zeropoint.metrics.speed.bench import (
     BenchRun,
@@ -37,9 +37,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def peaks(monkeypatch: pytest.MonkeyPatch) -> Peaks:
     """Peaks without a GiB of reading."""
     known = Peaks(1, 1e10, 1 << 20, 1e11)
-    monkeypatch.setattr(bench, "peaks_of", lambda *_: known)
+    monkeypatch.setattr(bench, "measure_peaks", lambda *_: known)
     monkeypatch.setattr(bench, "best_buffer", lambda _: known.buffer_bytes)
-    monkeypatch.setattr(PlainRead, "rate", lambda *_: known.read_bytes_per_second)
+    monkeypatch.setattr(BandwidthProbe, "rate", lambda *_: known.read_bytes_per_second)
     return known
 
 

@@ -4,11 +4,12 @@ import pytest
 
 from zeropoint.errors import RecipeError, UnsupportedModel
 from zeropoint.formats import find_format
-from zeropoint.plans.machines import machines
-from zeropoint.plans.machines.machines import GIB, described, devices, find_device
+from zeropoint.metrics.speed.this_machine import load_devices
+from zeropoint.plans.machines.catalog import find_device, shipped_devices, shipped_families
+from zeropoint.plans.machines.device import DEVICE_KINDS, GIB, custom_device
 from zeropoint.plans.speed import multiply
 
-ROWS = machines._shipped()[1]
+ROWS = shipped_devices()
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +21,7 @@ def settings(tmp_path, monkeypatch):
 
 def test_there_are_enough_machines_to_choose_from():
     assert len(ROWS) >= 40
-    assert {device.kind for device in ROWS.values()} == set(machines.KINDS)
+    assert {device.kind for device in ROWS.values()} == set(DEVICE_KINDS)
 
 
 @pytest.mark.parametrize("device", ROWS.values(), ids=lambda device: device.id)
@@ -107,8 +108,8 @@ def test_what_a_runtime_multiplies(device, format, runtime, phase, unit):
 
 def test_every_way_has_units_that_exist_or_says_that_it_cannot():
     for row in multiply._rows():
-        assert row["unit"] in {"", *multiply.UP}
-        assert set(row.get("families", ())) <= set(machines.families())
+        assert row["unit"] in {"", *multiply.WIDER_KINDS}
+        assert set(row.get("families", ())) <= set(shipped_families())
 
 
 def test_no_runtime_is_said_to_run_where_it_does_not():
@@ -128,9 +129,10 @@ def test_a_user_s_row_is_added_and_wins(settings):
         '[device.two-3090]\nname = "Two"\nfamily = "ampere"\nmemory_gib = 48\nbandwidth_gbs = 900\n'
         '[device.rtx3090]\nfamily = "ampere"\nmemory_gib = 25\nbandwidth_gbs = 1\n'
     )
-    assert find_device("two-3090").memory_bytes == 48 * GIB
-    assert find_device("rtx3090").memory_bytes == 25 * GIB
-    assert len(devices()) == len(ROWS) + 1
+    catalog = load_devices()
+    assert catalog.find("two-3090").memory_bytes == 48 * GIB
+    assert catalog.find("rtx3090").memory_bytes == 25 * GIB
+    assert len(catalog.devices) == len(ROWS) + 1
 
 
 @pytest.mark.parametrize(
@@ -139,7 +141,7 @@ def test_a_user_s_row_is_added_and_wins(settings):
         ("[device.x", "cannot be read"), ("device = 3", "written"),
         ("[device.x]\nfamily = 'ampere'\nmemory_gib = 0\nbandwidth_gbs = 1", "memory_gib"),
         ("[device.x]\nfamily = 'none'\nmemory_gib = 1\nbandwidth_gbs = 1", "family"),
-        ("[device.X]\nfamily = 'ampere'\nmemory_gib = 1\nbandwidth_gbs = 1", "small letters"),
+        ("[device.X]\nfamily = 'ampere'\nmemory_gib = 1\nbandwidth_gbs = 1", "lower-case letters"),
         ("[device.x]\nfamily = 'ampere'\nmemory_gib = true\nbandwidth_gbs = 1", "memory_gib"),
         ("[family.y]\nname = 'Y'", "native"),
     ],
@@ -147,13 +149,13 @@ def test_a_user_s_row_is_added_and_wins(settings):
 def test_a_user_s_row_that_makes_no_sense_is_one_sentence(settings, text, said):
     settings.write_text(text)
     with pytest.raises(UnsupportedModel, match=said):
-        devices()
+        load_devices()
 
 
 def test_a_device_can_be_described_instead_of_named():
-    device = described(24 * GIB, 936e9)
+    device = custom_device(24 * GIB, 936e9)
     assert device.usable_bytes == 23 * GIB and device.bandwidth == 936e9
     with pytest.raises(RecipeError):
-        described(0, None)
+        custom_device(0, None)
     with pytest.raises(RecipeError):
-        described(GIB, -1.0)
+        custom_device(GIB, -1.0)

@@ -9,19 +9,25 @@ from support import published_configs as published
 from support.tiny_models import write_model
 from zeropoint.checkpoints import open_checkpoint
 from zeropoint.errors import CheckpointError, RecipeError, UnsupportedModel
-from zeropoint.plans.memory.cache_shape import Layer, Shape, read_shape
+from zeropoint.plans.memory.cache_shape import LayerCache, ModelShape, read_shape
 from zeropoint.plans.memory.configs import read_config
-from zeropoint.plans.memory.layers import Blueprint
-from zeropoint.plans.memory.memory import Demand, compute_bytes, parse_cache, running, token_bytes
+from zeropoint.plans.memory.layers import DescribedModel
+from zeropoint.plans.memory.memory import (
+    PlanWorkload,
+    compute_bytes,
+    memory_use,
+    parse_cache,
+    token_bytes,
+)
 
 KIB, MIB, GIB = 2**10, 2**20, 2**30
 
 
-def model(config: dict[str, object]) -> Blueprint:
+def model(config: dict[str, object]) -> DescribedModel:
     return read_config(Path("config.json"), config)
 
 
-def weights(found: Blueprint) -> int:
+def weights(found: DescribedModel) -> int:
     return sum(prod(tensor.shape) for tensor in found.tensors.values())
 
 
@@ -48,45 +54,45 @@ def test_any_decoder_s_config_is_read(name):
 
 def test_grouped_heads_cost_128_kib_a_token_and_68_in_8_bits():
     llama = model(published.LLAMA_8B).shape
-    assert token_bytes(llama, Demand()) == 128 * KIB
-    assert token_bytes(llama, Demand(keys="Q8_0", values="Q8_0")) == 68 * KIB
-    assert running(llama, (), Demand(context=32768)).kv_bytes == 4 * GIB
+    assert token_bytes(llama, PlanWorkload()) == 128 * KIB
+    assert token_bytes(llama, PlanWorkload(keys="Q8_0", values="Q8_0")) == 68 * KIB
+    assert memory_use(llama, (), PlanWorkload(context=32768)).kv_bytes == 4 * GIB
 
 
 def test_keys_and_values_may_differ_in_format():
     llama = model(published.LLAMA_8B).shape
-    mixed = token_bytes(llama, Demand(keys="Q8_0", values="Q4_0"))
+    mixed = token_bytes(llama, PlanWorkload(keys="Q8_0", values="Q4_0"))
     assert mixed == 32 * 1024 * (34 + 18) // 32
     assert parse_cache("q8_0/q4_0") == ("Q8_0", "Q4_0")
 
 
 @pytest.mark.parametrize("config", [published.DEEPSEEK_V3, published.KIMI_K2])
 def test_latent_attention_keeps_one_vector_for_all_heads(config):
-    assert token_bytes(model(config).shape, Demand()) == 61 * (512 + 64) * 2  # 68.6 KiB
+    assert token_bytes(model(config).shape, PlanWorkload()) == 61 * (512 + 64) * 2  # 68.6 KiB
 
 
 def test_windows_save_four_fifths_of_gemma_s_cache():
     gemma = model(published.GEMMA_27B).shape
-    windowed = running(gemma, (), Demand(context=32768)).kv_bytes
-    whole = running(gemma, (), Demand(context=32768, full_windows=True)).kv_bytes
+    windowed = memory_use(gemma, (), PlanWorkload(context=32768)).kv_bytes
+    whole = memory_use(gemma, (), PlanWorkload(context=32768, full_windows=True)).kv_bytes
     assert (round(windowed / GIB, 1), round(whole / GIB, 1)) == (3.1, 15.5)
 
 
 def test_recurrent_layers_cost_the_same_whatever_the_context():
     qwen = model(published.QWEN_27B).shape
-    assert token_bytes(qwen, Demand()) == 64 * KIB
+    assert token_bytes(qwen, PlanWorkload()) == 64 * KIB
     assert sum(bool(layer.keys) for layer in qwen.layers) == 16
-    states = running(qwen, (), Demand(context=512)).state_bytes
+    states = memory_use(qwen, (), PlanWorkload(context=512)).state_bytes
     assert round(states / MIB) == 150
-    assert running(qwen, (), Demand(context=100_000)).state_bytes == states
-    assert running(qwen, (), Demand(context=512, users=3)).state_bytes == 3 * states
+    assert memory_use(qwen, (), PlanWorkload(context=100_000)).state_bytes == states
+    assert memory_use(qwen, (), PlanWorkload(context=512, users=3)).state_bytes == 3 * states
 
 
 def test_logits_of_a_large_vocabulary_are_the_largest_buffer():
     qwen = model(published.QWEN_27B).shape
     assert 4 * qwen.vocabulary * 512 / MIB == 485
-    assert 485 * MIB < compute_bytes(qwen, Demand()) < 510 * MIB
-    assert compute_bytes(qwen, Demand(batch=4096)) > 3.78 * GIB
+    assert 485 * MIB < compute_bytes(qwen, PlanWorkload()) < 510 * MIB
+    assert compute_bytes(qwen, PlanWorkload(batch=4096)) > 3.78 * GIB
 
 
 @pytest.mark.parametrize(
@@ -95,7 +101,7 @@ def test_logits_of_a_large_vocabulary_are_the_largest_buffer():
 )
 def test_at_16_bits_a_weight_is_two_bytes(config, gigabytes):
     found = model(config)
-    memory = running(found.shape, found.tensors.values(), Demand())
+    memory = memory_use(found.shape, found.tensors.values(), PlanWorkload())
     assert memory.weights_bytes / 1e9 == pytest.approx(gigabytes, rel=0.002)
 
 
@@ -111,10 +117,10 @@ def test_at_16_bits_a_weight_is_two_bytes(config, gigabytes):
     ],
 )  # fmt: skip
 def test_buffers_are_those_that_llama_cpp_logged(context, batch, flash, cache, compute):
-    layer = Layer(keys=1024, values=1024, heads=32, head_size=128)
-    shape = Shape(architecture="llama", layers=(layer,) * 4, width=4096, vocabulary=1024,
+    layer = LayerCache(keys=1024, values=1024, heads=32, head_size=128)
+    shape = ModelShape(architecture="llama", layers=(layer,) * 4, width=4096, vocabulary=1024,
                   feed_forward=14336)  # fmt: skip
-    memory = running(shape, (), Demand(context=context, batch=batch, flash=flash))
+    memory = memory_use(shape, (), PlanWorkload(context=context, batch=batch, flash=flash))
     assert memory.kv_bytes == cache * MIB
     assert memory.compute_bytes / MIB == pytest.approx(compute, rel=0.02)
 
@@ -123,18 +129,18 @@ def test_buffers_are_those_that_llama_cpp_logged(context, batch, flash, cache, c
 def test_a_file_s_weights_are_its_tensors_to_the_byte(tmp_path, architecture):
     path = write_model(tmp_path / "m.gguf", architecture)
     with open_checkpoint(path) as opened:
-        memory = running(read_shape(opened), opened.tensors.values(), Demand(context=512))
+        memory = memory_use(read_shape(opened), opened.tensors.values(), PlanWorkload(context=512))
         assert memory.weights_bytes == sum(info.nbytes for info in opened.tensors.values())
 
 
 def test_several_users_share_a_cache_that_is_padded_once():
     llama = model(published.LLAMA_8B).shape
-    assert running(llama, (), Demand(context=100, users=2)).kv_bytes == 256 * 128 * KIB
+    assert memory_use(llama, (), PlanWorkload(context=100, users=2)).kv_bytes == 256 * 128 * KIB
 
 
 def test_a_small_context_is_rounded_up_to_256():
     llama = model(published.LLAMA_8B).shape
-    assert running(llama, (), Demand(context=1)).kv_bytes == 256 * 128 * KIB
+    assert memory_use(llama, (), PlanWorkload(context=1)).kv_bytes == 256 * 128 * KIB
 
 
 @pytest.mark.parametrize(
@@ -144,7 +150,7 @@ def test_a_small_context_is_rounded_up_to_256():
 )  # fmt: skip
 def test_a_demand_that_makes_no_sense_is_refused(arguments):
     with pytest.raises(RecipeError):
-        Demand(**arguments)
+        PlanWorkload(**arguments)
 
 
 def test_a_cache_cannot_be_in_a_weight_s_format():
@@ -153,10 +159,10 @@ def test_a_cache_cannot_be_in_a_weight_s_format():
 
 
 def test_rows_that_are_no_whole_blocks_are_refused():
-    layer = Layer(keys=80, values=80, heads=1, head_size=80)
-    shape = Shape(architecture="x", layers=(layer,), width=80, vocabulary=10, feed_forward=80)
+    layer = LayerCache(keys=80, values=80, heads=1, head_size=80)
+    shape = ModelShape(architecture="x", layers=(layer,), width=80, vocabulary=10, feed_forward=80)
     with pytest.raises(RecipeError, match="rows of 80"):
-        running(shape, (), Demand(keys="Q8_0", values="Q8_0"))
+        memory_use(shape, (), PlanWorkload(keys="Q8_0", values="Q8_0"))
 
 
 @pytest.mark.parametrize(
@@ -195,8 +201,8 @@ def test_what_describes_no_decoder_is_refused(config):
 
 def test_griffin_s_windows_end_and_its_recurrences_have_no_cache():
     griffin = model(published.FAMILIES["RecurrentGemma 2B"][2]).shape
-    short = running(griffin, (), Demand(context=8192))
-    long = running(griffin, (), Demand(context=131072))
+    short = memory_use(griffin, (), PlanWorkload(context=8192))
+    long = memory_use(griffin, (), PlanWorkload(context=131072))
     assert short.kv_bytes == long.kv_bytes
     assert short.state_bytes == 18 * 4 * 4 * 2560
 

@@ -1,23 +1,27 @@
 """`plan` from Python: the same answers as the command line's, and what bounds its speeds."""
 
 import json
-from dataclasses import replace
 
 import pytest
 
 import zeropoint
 from zeropoint.cli import main
 from zeropoint.errors import CheckpointError, RecipeError
-from zeropoint.plans.machines.machines import GIB, described, find_device
-from zeropoint.plans.memory.memory import buffers, compute_bytes
-from zeropoint.plans.planner.as_json import as_record
-from zeropoint.plans.planner.model_spec import describe
-from zeropoint.plans.planner.planning import ask, plan
-from zeropoint.plans.planner.ranking import PROMPT, prepare
-from zeropoint.plans.speed.calibration import Evidence
-from zeropoint.plans.speed.speed import costs_of, generating, prompting
+from zeropoint.plans.machines.catalog import DeviceCatalog, find_device
+from zeropoint.plans.machines.device import GIB, custom_device
+from zeropoint.plans.memory.memory import compute_buffers, compute_bytes
+from zeropoint.plans.planner.options import PlanOptions
+from zeropoint.plans.planner.planning import make_question
+from zeropoint.plans.planner.ranking import PROMPT_TOKENS, PlanQuestion, format_model
+from zeropoint.plans.speed.earlier_results import EarlierResults
+from zeropoint.plans.speed.speed import device_costs, generation_speed, prompt_speed
+from zeropoint.verbs.plan import describe_model, plan
 
 pytestmark = pytest.mark.usefixtures("clean")
+
+
+def question_of(**options) -> PlanQuestion:
+    return make_question(PlanOptions(**options), EarlierResults(), DeviceCatalog())
 
 
 def test_the_function_answers_as_the_command_line_does(capsys):
@@ -27,16 +31,16 @@ def test_the_function_answers_as_the_command_line_does(capsys):
     printed = json.loads(capsys.readouterr().out)
     found = zeropoint.plan("14B", "8B:Q8_0", device=["rtx3090", "m1-max-64gb"], ctx="32k",
                            kv="q8_0", users=2, to="Q4_K_M")  # fmt: skip
-    record = json.loads(json.dumps(as_record(found)))
+    record = json.loads(json.dumps(found.to_json()))
     assert found.fits and len(found.results) == 4
     assert {key: printed[key] for key in record} == record
 
 
 def test_models_devices_and_sizes_may_be_things_instead_of_words():
-    subject, _ = describe("8B")
+    subject, _ = describe_model("8B")
     typed = plan("8B", memory="24GiB", bandwidth=936.0, ctx="4k", to=["Q4_K_M"], runs=[])
-    given = plan(subject, device=described(24 * GIB, 936e9), ctx=4096, to="q4_k_m",
-                 runs=Evidence())  # fmt: skip
+    given = plan(subject, device=custom_device(24 * GIB, 936e9), ctx=4096,
+                 to="q4_k_m", runs=[])  # fmt: skip
     (one,), (other,) = typed.results, given.results
     assert one.memory == other.memory and one.generation == other.generation
 
@@ -78,12 +82,12 @@ def test_nonsense_is_one_sentence_that_names_what_would_work(models, options, sa
 @pytest.mark.parametrize("device", ["rtx3090", "h100-sxm", "m1-max-64gb", "ddr5-5600-64gb"])
 def test_no_number_of_users_is_faster_than_the_arithmetic(name, device):
     """Users share what is read; the products of each are its own."""
-    machine, (subject, _) = find_device(device), describe(name)
+    machine, (subject, _) = find_device(device), describe_model(name)
     before = 0.0
     for users in (1, 8, 64, 512):
-        question = replace(ask({"users": users, "runs": []}))
-        step = prepare(subject, "Q4_K_M", question).step
-        rate = generating(costs_of(machine), step).tokens_per_second
+        question = question_of(users=users)
+        step = format_model(subject, "Q4_K_M", question).step
+        rate = generation_speed(device_costs(machine), step).tokens_per_second
         peak = max(machine.fp16_flops or 0, machine.int8_ops or 25 * machine.bandwidth)
         assert before < rate < peak / (2 * step.active)
         read = sum(step.read.values()) + step.cache
@@ -93,18 +97,18 @@ def test_no_number_of_users_is_faster_than_the_arithmetic(name, device):
 
 def test_a_prompt_of_a_mixture_reads_nearly_all_experts():
     """On a fast card that is slower than multiplying with those that each token uses."""
-    machine, (subject, _) = find_device("b200"), describe("671B")
-    reading = prepare(subject, "Q4_K_M", ask({"runs": []})).reading
-    read = sum(reading.read_at_once(PROMPT).values())
+    machine, (subject, _) = find_device("b200"), describe_model("671B")
+    reading = format_model(subject, "Q4_K_M", question_of()).prompt_step
+    read = sum(reading.read_at_once(PROMPT_TOKENS).values())
     assert 0.99 < read / (sum(reading.dense.values()) + reading.all_experts) <= 1
-    rate = prompting(costs_of(machine), reading, PROMPT).tokens_per_second
-    assert rate < PROMPT * machine.bandwidth / read
+    rate = prompt_speed(device_costs(machine), reading, PROMPT_TOKENS).tokens_per_second
+    assert rate < PROMPT_TOKENS * machine.bandwidth / read
 
 
 def test_buffers_are_the_largest_moment_and_the_output():
-    subject, _ = describe("8B")
-    demand = ask({"ctx": "8k", "runs": []}).demand
-    parts = buffers(subject.shape, demand)
+    subject, _ = describe_model("8B")
+    demand = question_of(ctx="8k").workload
+    parts = compute_buffers(subject.shape, demand)
     most = max(parts.logits_bytes, parts.layer_bytes, parts.attention_bytes)
     assert parts.total_bytes == most + parts.output_bytes == compute_bytes(subject.shape, demand)
     assert getattr(parts, f"{parts.largest}_bytes") == most

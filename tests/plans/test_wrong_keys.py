@@ -12,7 +12,7 @@ from zeropoint.errors import ZeropointError
 from zeropoint.plans import choose_formats
 from zeropoint.plans.formats import inventory
 from zeropoint.plans.memory.cache_shape import read_shape
-from zeropoint.plans.memory.memory import Demand, running
+from zeropoint.plans.memory.memory import PlanWorkload, memory_use
 
 WRONG = (
     *("abc", "", True, v.UInt32(0), v.Int32(-1), v.UInt64(2**63), v.Float64(1e300), v.Float32(0.5)),
@@ -39,7 +39,7 @@ def test_no_value_of_any_key_is_a_bug(experts: int, tmp_path: Path) -> None:
                 inventory.imatrix(read.metadata)
                 inventory.recipe_in(read)
                 try:
-                    running(read_shape(read), read.tensors.values(), Demand(context=512))
+                    memory_use(read_shape(read), read.tensors.values(), PlanWorkload(context=512))
                 except ZeropointError as error:
                     assert str(error).isprintable()
                 try:

@@ -13,7 +13,7 @@ from zeropoint import kernels
 from zeropoint.checkpoints import open_model
 from zeropoint.formats import F32, QuantizedTensor, find_format
 from zeropoint.models import load_model
-from zeropoint.plans.machines.machines import find_device
+from zeropoint.plans.machines.catalog import find_device
 from zeropoint.plans.speed.multiply import multiplication
 from zeropoint.quantizers import quantize
 from zeropoint.studio.data.dot_product import Asked, block_of, changes, inputs_of

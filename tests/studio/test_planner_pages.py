@@ -9,17 +9,21 @@ import pytest
 from support import published_configs as published
 from support.studio_pages import Example, choose, number, rows, turn, until
 from support.studio_server import Studio, running
+from zeropoint.kernels import benchmark_machine
+from zeropoint.kernels.benchmark_machine import MachineBenchmark
 from zeropoint.kernels.machine import this_machine
-from zeropoint.plans.machines import this_machine as here
-from zeropoint.plans.machines.machines import find_device
+from zeropoint.kernels.rates import KernelRate
+from zeropoint.plans.machines.catalog import DeviceCatalog, find_device
 from zeropoint.plans.planner.advice import fixes
-from zeropoint.plans.planner.model_spec import describe
-from zeropoint.plans.planner.planning import Plan, ask, plan
-from zeropoint.plans.planner.ranking import prepare
-from zeropoint.plans.speed import calibration as evidence
+from zeropoint.plans.planner.options import PlanOptions
+from zeropoint.plans.planner.planning import PlanResult, make_question
+from zeropoint.plans.planner.ranking import format_model
+from zeropoint.plans.speed.earlier_results import EarlierResults, bench_work
 from zeropoint.plans.speed.multiply import format_of, multiplication
-from zeropoint.plans.speed.speed import costs_of, generating
+from zeropoint.plans.speed.speed import device_costs, generation_speed
 from zeropoint.results.bench import BenchResult
+from zeropoint.results.bench_history import append_bench_history
+from zeropoint.verbs.plan import describe_model, plan
 
 ANSWERED = '[data-answer="answered"]'
 
@@ -56,7 +60,7 @@ def at(page: Any, words: str, chosen: str = "") -> Any:
     return page
 
 
-def best(found: Plan, device: str) -> Any:
+def best(found: PlanResult, device: str) -> Any:
     return next(result for result in found.results if result.device.id == device)
 
 
@@ -192,9 +196,9 @@ def test_the_roofline_has_what_the_planner_says_and_the_batch_moves_it(
     device = find_device("rtx3090")
     for users in (1, 16, 256):
         turn(page, "#f-roof", "batch", users)
-        question = ask({"users": users, "runs": []})
-        step = prepare(describe("8B")[0], "Q4_K_M", question).step
-        rate = generating(costs_of(device), step).tokens_per_second
+        question = make_question(PlanOptions(users=users), EarlierResults(), DeviceCatalog())
+        step = format_model(describe_model("8B")[0], "Q4_K_M", question).step
+        rate = generation_speed(device_costs(device), step).tokens_per_second
         intensity = 2 * (step.active + step.attention) * users
         intensity /= sum(step.read.values()) + step.cache
         until(page, f"location.hash.includes('batch={users}') || {users} === 1")
@@ -227,10 +231,10 @@ def test_the_arithmetic_is_that_of_explain_multiply(visit: Any, studio: Studio) 
 def test_what_bench_timed_here_is_a_point_with_its_spread(
     visit: Any, studio: Studio, example: Example, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rates = tuple(here.Rate(name, 1.6e10, 5e10) for name in ("F16", "Q4_K", "Q8_0"))
-    machine = here.Here(this_machine(), 2, 2e10, 1e11, rates)
-    monkeypatch.setattr(here, "remembered", lambda threads=None: machine)
-    work = evidence.work_of(str(example.model), 64, 16)
+    rates = tuple(KernelRate(name, 1.6e10, 5e10) for name in ("F16", "Q4_K", "Q8_0"))
+    machine = MachineBenchmark(this_machine(), 2, 2e10, 1e11, rates)
+    monkeypatch.setattr(benchmark_machine, "load_benchmark", lambda threads=None: machine)
+    work = bench_work(describe_model(example.model)[0], 64, 16)
     speeds = {"median": 100.0, "min": 90.0, "max": 120.0, "sd": 8.0}
     timed = {
         "model": str(example.model), "file_bytes": example.model.stat().st_size, "threads": 2,
@@ -238,7 +242,7 @@ def test_what_bench_timed_here_is_a_point_with_its_spread(
         "generated_tokens": 16, "prompt_tokens_per_second": 500.0, "generation": speeds,
         "generation_tokens_per_second": 100.0, "work": work.to_json(),
     }  # fmt: skip
-    evidence.note(BenchResult.from_json(timed, "notes"))
+    append_bench_history(BenchResult.from_json(timed, "notes"))
     words = f"plan.models={studio.id_of(example.model.name)}&plan.devices=here"
     page = visit(f"/speed#{words}")
     page.wait_for_selector(f"#f-roof{ANSWERED}")

@@ -66,7 +66,7 @@ def best_buffer(machine: Machine) -> int:
     return min(2**30, 1 << room.bit_length() - 1)
 
 
-class PlainRead:
+class BandwidthProbe:
     """A buffer larger than any cache, and how fast threads read it: what memory gives."""
 
     def __init__(self, buffer_bytes: int = 1 << 30) -> None:
@@ -84,7 +84,7 @@ class PlainRead:
         return None if module is None else self.nbytes / module.read_seconds(self._words, threads)
 
 
-def peaks_of(read: PlainRead, threads: int, seconds: float = 0.1) -> Peaks | None:
+def measure_peaks(probe: BandwidthProbe, threads: int, seconds: float = 0.1) -> Peaks | None:
     """Measure both peaks; None without the compiled extension.
 
     The read is the best of five over a buffer that must be more than the last cache holds (see
@@ -93,9 +93,9 @@ def peaks_of(read: PlainRead, threads: int, seconds: float = 0.1) -> Peaks | Non
     module = native()
     if module is None:
         return None
-    best = max(read.rate(threads) or 0.0 for _ in range(5))
+    best = max(probe.rate(threads) or 0.0 for _ in range(5))
     flops = max(module.multiply_adds_per_second(seconds, threads) for _ in range(3))
-    return Peaks(threads, best, read.nbytes, flops)
+    return Peaks(threads, best, probe.nbytes, flops)
 
 
 def peak_memory_bytes() -> int:

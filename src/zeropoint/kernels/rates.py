@@ -29,7 +29,7 @@ BATCH_ROWS = 2048  # of the matrix that they are multiplied with
 
 
 @dataclass(frozen=True)
-class Rate:
+class KernelRate:
     """What products with one format reach here."""
 
     format: str
@@ -37,7 +37,7 @@ class Rate:
     weights_per_second: float  # weights times rows of activations, for many rows
 
 
-def measure_rates(threads: int) -> Iterator[Rate]:
+def measure_rates(threads: int) -> Iterator[KernelRate]:
     """Yield the rates of each format that has a kernel; nothing without the compiled extension."""
     if native() is None:
         return
@@ -46,7 +46,7 @@ def measure_rates(threads: int) -> Iterator[Rate]:
     one = source.normal(size=(1, COLUMNS)).astype(np.float32)
     many = source.normal(size=(BATCH, COLUMNS)).astype(np.float32)
     names = [name for name in FORMATS if has_products(find_format(name))]
-    best: dict[str, Rate] = {}
+    best: dict[str, KernelRate] = {}
     for _ in range(ROUNDS):  # what disturbs a format for a while may spare it the next time
         for name in names:
             found = _measure(name, blocks, (one, many), threads)
@@ -54,15 +54,15 @@ def measure_rates(threads: int) -> Iterator[Rate]:
     yield from best.values()
 
 
-def _better(a: Rate, b: Rate) -> Rate:
-    return Rate(
+def _better(a: KernelRate, b: KernelRate) -> KernelRate:
+    return KernelRate(
         a.format,
         max(a.read_bytes_per_second, b.read_bytes_per_second),
         max(a.weights_per_second, b.weights_per_second),
     )
 
 
-def _measure(name: str, data: U8, activations: tuple[F32, F32], threads: int) -> Rate:
+def _measure(name: str, data: U8, activations: tuple[F32, F32], threads: int) -> KernelRate:
     format = find_format(name)
     if format.block_size == 1:  # as they are, one in 256 would be subnormal, and slow
         data = ((data.view(np.uint16) & 0x83FF) | 0x2C00).view(np.uint8)
@@ -77,7 +77,7 @@ def _measure(name: str, data: U8, activations: tuple[F32, F32], threads: int) ->
     matrix, small = matrix_of(rows), matrix_of(BATCH_ROWS)
     reading = _best(4, lambda: matmul(matrix, one, mode="fast", threads=threads))
     multiplying = _best(2, lambda: matmul(small, many, mode="fast", threads=threads))
-    return Rate(name, rows * row / reading, BATCH_ROWS * COLUMNS * BATCH / multiplying)
+    return KernelRate(name, rows * row / reading, BATCH_ROWS * COLUMNS * BATCH / multiplying)
 
 
 def _best(times: int, act: Callable[[], object]) -> float:

@@ -11,11 +11,13 @@ from zeropoint.metrics.speed.bench import (
     RepetitionTimed,
     workload_of,
 )
-from zeropoint.plans.speed import calibration
+from zeropoint.plans.speed.earlier_results import bench_work
 from zeropoint.results.bench import BenchResult
+from zeropoint.results.bench_history import append_bench_history
 from zeropoint.results.run_store import RunFolder
 from zeropoint.verbs.loaded_model import ModelInput, checkpoint_of
 from zeropoint.verbs.options.bench import BenchOptions
+from zeropoint.verbs.plan import describe_model
 from zeropoint.verbs.records import OnRecord, StageStarted, drain
 
 BenchRecord = StageStarted | ContestantLoaded | RepetitionTimed | BenchResult
@@ -77,9 +79,9 @@ def bench_records(model: ModelInput, options: BenchOptions) -> Iterator[BenchRec
         folder = RunFolder.start(options.run, "bench", {"models": models}, asdict(workload))
     yield StageStarted("timing", timing.total)
     yield from timing.run()
-    work = calibration.work_of(str(path), workload.prompt, workload.generate)
+    work = bench_work(describe_model(path)[0], workload.prompt, workload.generate)
     result = replace(timing.results(), work=work)
-    calibration.note(result)
+    append_bench_history(result)
     if folder:
         folder.finish(result)
     yield result

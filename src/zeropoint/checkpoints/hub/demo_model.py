@@ -8,7 +8,6 @@ Gemma is provided under and subject to the Gemma Terms of Use: ai.google.dev/gem
 """
 
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from zeropoint.cache import cache_directory
 from zeropoint.checkpoints.files.atomic import PartialFile, check_space, plain_errors
 from zeropoint.checkpoints.provenance import file_sha256
 from zeropoint.checkpoints.source import SourceFile
@@ -38,12 +38,6 @@ class DemoFetched:
     done: int
     total: int
     path: Path | None = None
-
-
-def cache_directory() -> Path:
-    """Return where zeropoint keeps what can be had again: $XDG_CACHE_HOME/zeropoint."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "zeropoint"
 
 
 def fetch_demo_model(directory: Path | None = None) -> Iterator[DemoFetched]:

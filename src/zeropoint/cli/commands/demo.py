@@ -41,7 +41,7 @@ def register(app: typer.Typer) -> None:
 
 def folder_for(keep: Path | None) -> Path:
     """Return where the smaller file goes: the folder that was named, or zeropoint's own cache."""
-    from zeropoint.checkpoints.hub.demo_model import cache_directory
+    from zeropoint.cache import cache_directory
 
     return keep or cache_directory() / "demo"
 

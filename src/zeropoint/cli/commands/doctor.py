@@ -9,8 +9,8 @@ from zeropoint._version import __version__
 from zeropoint.cli.output import AsJson, Output, in_bytes
 
 if TYPE_CHECKING:
+    from zeropoint.kernels.benchmark_machine import MachineBenchmark
     from zeropoint.kernels.machine import Machine, Peaks
-    from zeropoint.plans.machines.this_machine import Here
 
 PARTS = {  # package: what works only with it
     "torch": "run, measure and calibrate models",
@@ -40,19 +40,22 @@ def doctor(
     here from a matrix of 48 MiB, which a large cache may hold.
     Exit code 1 if the compiled kernels are missing, 0 otherwise.
     """
-    from zeropoint.kernels.machine import PlainRead, best_buffer, peaks_of, this_machine
-    from zeropoint.plans.machines.this_machine import measure_here, remembered
+    from zeropoint.kernels.benchmark_machine import load_benchmark, measure_machine
+    from zeropoint.kernels.machine import BandwidthProbe, best_buffer, measure_peaks, this_machine
+    from zeropoint.plans.machines.local_machine import processor_family
 
     out = Output(as_json=as_json)
     machine = this_machine()
-    plain = PlainRead(best_buffer(machine)) if measure else None
-    measured = [peaks_of(plain, count) for count in sorted({1, machine.cores})] if plain else []
+    plain = BandwidthProbe(best_buffer(machine)) if measure else None
+    measured = (
+        [measure_peaks(plain, count) for count in sorted({1, machine.cores})] if plain else []
+    )
     peaks = [peak for peak in measured if peak is not None]
-    here = measure_here(machine.cores, plain, peaks[-1]) if peaks else remembered()
+    benchmark = measure_machine(machine.cores, plain, peaks[-1]) if peaks else load_benchmark()
     parts = {name: installed(name) for name in PARTS}
     hints = advice(machine.instruction_set, machine.features, parts)
     show(out, machine, peaks)
-    show_products(out, here)
+    show_products(out, benchmark)
     out.table(("Optional part", "Version"), [(n, v or "not installed") for n, v in parts.items()])
     for hint in hints:
         out.say(f"Hint: {hint}")
@@ -63,8 +66,8 @@ def doctor(
             "peaks": [vars(p) for p in peaks],
             "parts": parts,
             "hints": hints,
-            "native": list(here.device.family.native) if here else [],
-            "products": [vars(rate) for rate in here.rates] if here else [],
+            "native": list(processor_family(machine).native) if benchmark else [],
+            "products": [vars(rate) for rate in benchmark.rates] if benchmark else [],
         },
     )
     if machine.instruction_set == "numpy":
@@ -92,18 +95,20 @@ def show(out: Output, machine: "Machine", peaks: "list[Peaks]") -> None:
     out.say()
 
 
-def show_products(out: Output, here: "Here | None") -> None:
+def show_products(out: Output, benchmark: "MachineBenchmark | None") -> None:
     """Print what products with each format reach, which `plan` predicts with."""
-    if here is None:
+    from zeropoint.plans.machines.local_machine import processor_family
+
+    if benchmark is None:
         return
-    family = here.device.family
+    family = processor_family(benchmark.machine)
     out.say(f"Multiplies  {', '.join(family.native)}   ({family.name})")
     out.table(
         ("Products with", ">One row, GB/s", ">Many rows, GFLOP/s"),
         [
             (r.format, f"{r.read_bytes_per_second / 1e9:.1f}",
              f"{2 * r.weights_per_second / 1e9:.0f}")
-            for r in here.rates
+            for r in benchmark.rates
         ],
     )  # fmt: skip
     out.say()

@@ -30,7 +30,11 @@ def explain(
         str, typer.Option(metavar="NUMBERS", help='Weights that are stored together: "0.1,-0.2,…".')
     ] = "",
     device: Annotated[
-        str, typer.Option(metavar="NAME", help="With `multiply`: a device of `plan`, or here.")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="With `multiply`: the name of a device of `plan`, or local for this machine.",
+        ),
     ] = "",
     as_json: AsJson = False,
 ) -> None:
@@ -119,12 +123,12 @@ def explain_block(out: Output, number: float | None, name: str, text: str) -> No
 
 def explain_multiply(out: Output, device: str, name: str) -> None:
     """Show what a device and its runtimes do with weights of a format."""
-    from zeropoint.plans.machines.this_machine import named
+    from zeropoint.metrics.speed.this_machine import load_devices
     from zeropoint.plans.speed.multiply import format_of, multiplication
 
     if not device:
         raise typer.BadParameter("say on which device: --device rtx3090; plan --all-devices lists")
-    found = multiplication(named(device), format_of(name))
+    found = multiplication(load_devices().find(device), format_of(name))
     page.show_multiplication(out, found)
     out.finish("explain", {"kind": "multiplication"} | asdict(found))
 

@@ -1,4 +1,4 @@
-"""`plan`: what fits on which machine, how fast, and whether bigger at fewer bits beats smaller."""
+"""`plan`: which models fit on which devices, how fast, and in which format."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +7,10 @@ import typer
 
 from zeropoint.cli.output import AsJson, Output, Quiet
 from zeropoint.cli.paths import InputRole
-from zeropoint.cli.views import plan as page
+from zeropoint.cli.views import plan as view
+from zeropoint.verbs.options.plan import PlanOptions
+
+DEFAULTS = PlanOptions()
 
 
 def register(app: typer.Typer) -> None:
@@ -20,69 +23,115 @@ def plan(
         list[str] | None,
         typer.Argument(
             metavar="MODEL",
-            help="A file, a folder, a config.json, a hub id (only headers are read), or a size:"
-            " 27B, 30B-A3B, 1T. 27B:Q4_K_M: in this format.",
+            help="A GGUF file, a model folder, a config.json, a hub id (only its headers are read)"
+            " or a size: 27B, 30B-A3B, 1T. A colon adds a format: 27B:Q4_K_M.",
         ),
         InputRole.MODEL,
     ] = None,
     device: Annotated[
         list[str] | None,
-        typer.Option("--device", metavar="NAME", help="rtx3090, m4-max-40c-128gb, here, …"),
+        typer.Option(
+            "--device",
+            metavar="NAME",
+            help="Device to plan for: rtx3090, m4-max-40c-128gb, or local for this machine."
+            " Repeatable. Default: local.",
+        ),
     ] = None,
     memory: Annotated[
-        str, typer.Option(metavar="SIZE", help="Memory of a device that has no name: 24GiB.")
+        str,
+        typer.Option(
+            metavar="SIZE", help="Memory of a device without a name, such as 24GiB or 24GB."
+        ),
     ] = "",
     bandwidth: Annotated[
-        float | None, typer.Option(metavar="GB/S", help="Its bandwidth; without it no speed.")
-    ] = None,
+        float | None,
+        typer.Option(
+            metavar="GB/S",
+            help="Read bandwidth of that device in GB/s. Without it no speed is estimated.",
+        ),
+    ] = DEFAULTS.bandwidth,
     all_devices: Annotated[
-        bool, typer.Option("--all-devices", help="On every device that is known.")
-    ] = False,
+        bool,
+        typer.Option(
+            "--all-devices",
+            help="Plan for every device with a name. Without MODEL: list the devices.",
+        ),
+    ] = DEFAULTS.all_devices,
     cheapest: Annotated[
-        bool, typer.Option("--cheapest", help="The cheapest device that runs it.")
-    ] = False,
-    ctx: Annotated[str, typer.Option(help="Tokens of context for each user: 16k.")] = "4k",
+        bool,
+        typer.Option("--cheapest", help="Rank the devices on which the model fits by their price."),
+    ] = DEFAULTS.cheapest,
+    ctx: Annotated[
+        str, typer.Option(help="Tokens of context of each user: a number, or 16k, 1M.")
+    ] = str(DEFAULTS.ctx),
     kv: Annotated[
-        str, typer.Option(help="Format of the KV cache: f16, q8_0, q4_0, or K/V as q8_0/q4_0.")
-    ] = "f16",
-    users: Annotated[int, typer.Option(help="Sequences that run at once.")] = 1,
+        str,
+        typer.Option(help="Format of the KV cache: f16, q8_0, q4_0, … or K/V, such as q8_0/q4_0."),
+    ] = DEFAULTS.kv,
+    users: Annotated[
+        int, typer.Option(help="Number of sequences that are generated at the same time.")
+    ] = DEFAULTS.users,
     to: Annotated[
         list[str] | None,
-        typer.Option("--to", metavar="FORMAT", help="Plan for these presets or formats."),
+        typer.Option(
+            "--to",
+            metavar="FORMAT",
+            help="Presets or formats to plan for. Default: a quantized file as it is, any other"
+            " model in nine presets from Q8_0 to IQ2_XXS.",
+        ),
         InputRole.NAMES,
     ] = None,
     objective: Annotated[
-        str, typer.Option(help="What the best is best at: loss, speed or context.")
-    ] = "loss",
+        str, typer.Option(help="Rank the plans by loss, speed or context.")
+    ] = DEFAULTS.objective,
     batch: Annotated[
-        int, typer.Option(help="Tokens of a prompt computed at once (llama.cpp's -ub).")
-    ] = 512,
+        int, typer.Option(help="Tokens of a prompt in one forward pass (llama.cpp's -ub).")
+    ] = DEFAULTS.batch,
     full_windows: Annotated[
         bool,
-        typer.Option("--swa-full", help="Keep all positions of sliding windows too."),
-    ] = False,
-    flash: Annotated[bool, typer.Option(help="Flash attention.")] = True,
+        typer.Option(
+            "--swa-full",
+            help="Cache all positions also in layers with a sliding window, as llama.cpp's"
+            " --swa-full does.",
+        ),
+    ] = DEFAULTS.full_windows,
+    flash: Annotated[
+        bool, typer.Option(help="Compute with flash attention, which needs smaller buffers.")
+    ] = DEFAULTS.flash,
     host: Annotated[
-        str, typer.Option(metavar="NAME", help="The machine around a GPU that is too small.")
-    ] = "ddr5-5600-64gb",
-    ram: Annotated[str, typer.Option(metavar="SIZE", help="Its memory, if another.")] = "",
-    ssd: Annotated[float, typer.Option(metavar="GB/S", help="What its SSD reads.")] = 7.0,
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Machine whose RAM holds the part of a model that does not fit on the device.",
+        ),
+    ] = DEFAULTS.host,
+    ram: Annotated[
+        str,
+        typer.Option(metavar="SIZE", help="RAM of that machine. Default: the RAM of --host."),
+    ] = "",
+    ssd: Annotated[
+        float,
+        typer.Option(metavar="GB/S", help="Read bandwidth of that machine's SSD in GB/s."),
+    ] = DEFAULTS.ssd,
     runs: Annotated[
         list[Path] | None,
         typer.Option(
-            "--runs", metavar="DIR", help="Run folders of measure and bench. Default: ./runs"
+            "--runs",
+            metavar="DIR",
+            help="Run folders of measure, compare, tasks and bench, whose results replace"
+            " estimates. Repeatable. Default: ./runs, if it exists.",
         ),
         InputRole.MODEL,
     ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """What fits on which machine, with which context, how fast; bigger at fewer bits or smaller.
+    """Show which models fit on which devices, with how much context, how fast and in which format.
 
-    Weights are counted exactly; so are caches (grouped heads, windows, MLA, recurrent layers),
-    and buffers are llama.cpp's. Speeds say how they are known: measured here, calibrated by your
-    own bench runs, or estimated with a band. Without --device: this machine.
-    Exit code 1 if nothing fits.
+    Weights and KV caches are counted exactly (grouped heads, sliding windows, MLA, recurrent
+    layers); compute buffers follow llama.cpp. Each speed says what it is known from: measured on
+    this machine, calibrated by your own bench runs, or estimated with a band.
+    Exit status 1 if nothing fits.
 
     [bold]Examples:[/bold]
 
@@ -94,34 +143,23 @@ def plan(
 
     zeropoint plan 1T --device rtx5090 --host epyc-12ch-1152gb --to Q4_K_M
     """
-    from zeropoint.plans.machines import this_machine as here
-    from zeropoint.plans.machines.machines import HERE
-    from zeropoint.plans.planner.as_json import as_record
-    from zeropoint.plans.planner.planning import Asking, opened
-    from zeropoint.plans.planner.planning import plan as answer
-
     out = Output(as_json=as_json, quiet=quiet)
+    if not models and not all_devices:
+        raise typer.BadParameter("name a model: a file, a hub id, or a size such as 27B")
     if not models:
-        if not all_devices:
-            raise typer.BadParameter("name a model: a file, a hub id, or a size such as 27B")
-        page.show_devices(out)
+        view.show_devices(out)
         return
-    options: Asking = {
-        "memory": memory, "all_devices": all_devices, "cheapest": cheapest, "ctx": ctx, "kv": kv,
-        "users": users, "to": to or (), "objective": objective, "batch": batch,
-        "full_windows": full_windows, "flash": flash, "host": host, "ram": ram, "ssd": ssd,
-    }  # fmt: skip
-    if bandwidth is not None:
-        options["bandwidth"] = bandwidth
-    if runs is not None:
-        options["runs"] = runs
-    subjects, asked = [opened(text) for text in dict.fromkeys(models)], device or []
-    other = memory or all_devices or cheapest or bandwidth is not None
-    if (HERE in asked or not (asked or other)) and here.remembered() is None:
-        out.note("measuring this machine once, some seconds …")
-    found = answer(*subjects, device=asked, **options)
-    page.show(out, found, cheapest=cheapest)
-    out.finish("plan", as_record(found))
-    if found.refusal:
-        page.explain_refusal(found.refusal)
+    from zeropoint.verbs.plan import plan_models
+
+    options = PlanOptions(
+        device=device, memory=memory, bandwidth=bandwidth,
+        all_devices=all_devices, cheapest=cheapest, ctx=ctx, kv=kv, users=users,
+        to=to, objective=objective, batch=batch, full_windows=full_windows,
+        flash=flash, host=host, ram=ram, ssd=ssd, runs=runs,
+    )  # fmt: skip
+    result = plan_models(models, options, progress=lambda started: view.note_benchmark(out))
+    view.show(out, result, cheapest=cheapest)
+    out.finish("plan", result.to_json())
+    if result.refusal:
+        view.show_refusal(result.refusal)
         raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""How `plan` shows its results, and what it says when nothing fits."""
+"""How `plan` is shown in the terminal: the table, its notes, and the refusal if nothing fits."""
 
 from typing import TYPE_CHECKING
 
@@ -6,95 +6,94 @@ from zeropoint.cli.output import Output
 
 if TYPE_CHECKING:
     from zeropoint.plans.planner.advice import Refusal
-    from zeropoint.plans.planner.planning import Plan
-    from zeropoint.plans.planner.ranking import Result
+    from zeropoint.plans.planner.planning import PlanResult
+    from zeropoint.plans.planner.ranking import PlanRow
 
 GIB = 2**30
-SHOWN = 18  # rows of a ranking
+MAX_ROWS = 18
+BASIS_WORDS = {"measured here": "measured"}  # what the table says for a value of the JSON
 
 
-def show(out: Output, plan: "Plan", *, cheapest: bool) -> None:
-    """Print a ranking, or one model in full."""
-    from zeropoint.plans.planner.text import device_line, notes, subject_line
+def note_benchmark(out: Output) -> None:
+    """Say that this machine is being benchmarked."""
+    out.note("benchmarking this machine once, which takes some seconds …")
 
-    results, demand = plan.results, plan.question.demand
-    if out.as_json or not results:
+
+def show(out: Output, plan: "PlanResult", *, cheapest: bool) -> None:
+    """Print the ranked table, with lines above it for a single device and for each model."""
+    from zeropoint.plans.planner.text import device_line, model_line
+
+    rows, workload = plan.results, plan.question.workload
+    if out.as_json or not rows:
         return
-    users = f", {demand.users} users" if demand.users > 1 else ""
-    cache = demand.keys if demand.keys == demand.values else f"{demand.keys}/{demand.values}"
-    out.say(f"{demand.context} tokens of context{users}, KV cache in {cache}", style="bold")
-    names = {result.device.id: result.device for result in results}
-    if len(names) == 1:
-        out.say(device_line(results[0]))
-    for subject in plan.subjects:
-        out.say(subject_line(subject, demand.users))
+    users = f", {workload.users} users" if workload.users > 1 else ""
+    cache = workload.cache_formats
+    out.say(f"{workload.context} tokens of context{users}, KV cache in {cache}", style="bold")
+    one_device = len({row.device.id for row in rows}) == 1
+    if one_device:
+        out.say(device_line(rows[0].device))
+    for spec in plan.models:
+        out.say(model_line(spec, workload.users))
     out.say()
-    one = len(names) == 1
-    head = ("Model",) if one else ("Device", "Model")
+    head = ("Model",) if one_device else ("Device", "Model")
     price = (">Price",) if cheapest else ()
     out.table(
-        (*head, ">b/w", "Loss", ">Weights", ">+ KV", ">+ compute", ">= GiB", "", ">Longest",
-         ">Reads t/s", ">Writes t/s", "Speed is", *price),
-        (row(result, one=one, cheapest=cheapest) for result in results[:SHOWN]),
+        (*head, ">Bits/weight", "Loss", ">Weights", ">+ KV", ">+ compute", ">= GiB", "",
+         ">Longest context", ">Prompt t/s", ">Generation t/s", "Speed is", *price),
+        (table_row(row, one_device=one_device, cheapest=cheapest) for row in rows[:MAX_ROWS]),
     )  # fmt: skip
-    if len(results) > SHOWN:
-        out.say(f"… and {len(results) - SHOWN} more; --json has them all")
-    lines = notes(plan)
-    if lines:
+    if len(rows) > MAX_ROWS:
+        out.say(f"… and {len(rows) - MAX_ROWS} more; --json prints all of them")
+    if plan.notes:
         out.say()
-    for line in lines:
+    for line in plan.notes:
         out.say(line)
 
 
-def row(result: "Result", *, one: bool, cheapest: bool) -> list[object]:
-    """Return the cells of one result."""
-    from zeropoint.plans.planner.text import band, gib, longest, quality, split_words
+def table_row(row: "PlanRow", *, one_device: bool, cheapest: bool) -> list[object]:
+    """Return the cells of one row."""
+    from zeropoint.plans.planner.text import band, gib, longest, placement_words, quality
 
-    memory = result.memory
-    head = [result.model] if one else [result.device.id, result.model]
-    placement = result.placement
-    fits = "fits" if result.fits else split_words(placement) if placement else "does not fit"
-    writes = band(result.generation)
-    how = result.generation.basis if result.generation else ""
-    if placement:
-        writes, how = band(placement), placement.basis
-    price: list[object] = []
-    if cheapest:
-        price = [f"${result.device.price_usd} ({result.device.price_date})"]
+    memory, placement = row.memory, row.placement
+    head = [row.model] if one_device else [row.device.label, row.model]
+    offloaded = placement_words(placement) if placement else "does not fit"
+    speed = placement or row.generation
+    basis = speed.basis if speed else ""
+    price = [f"${row.device.price_usd} ({row.device.price_date})"] if cheapest else []
     return [
-        *head, f"{result.bits_per_weight:.2f}", quality(result),
+        *head, f"{row.bits_per_weight:.2f}", quality(row),
         gib(memory.weights_bytes), gib(memory.kv_bytes), gib(memory.compute_bytes),
-        gib(memory.total_bytes), fits, longest(result),
-        band(result.prompt), writes, how, *price,
+        gib(memory.total_bytes), "fits" if row.fits else offloaded, longest(row),
+        band(row.prompt), band(speed), BASIS_WORDS.get(basis, basis), *price,
     ]  # fmt: skip
 
 
-def explain_refusal(found: "Refusal") -> None:
-    """Say on stderr what the best of the results lacks and what to turn."""
+def show_refusal(refusal: "Refusal") -> None:
+    """Print on stderr what the model that comes nearest lacks, and which options would help."""
     from zeropoint.cli.exits import say
 
-    say(f"error[plan.does-not-fit]: {found.what}")
-    say(f"  cause: {found.cause}")
-    for fix in found.fixes:
+    say(f"error[plan.does-not-fit]: {refusal.what}")
+    say(f"  cause: {refusal.cause}")
+    for fix in refusal.fixes:
         say(f"  fix:   {fix}")
-    if found.next:
-        say(f"  next:  {found.next}")
+    if refusal.next:
+        say(f"  next:  {refusal.next}")
 
 
 def show_devices(out: Output) -> None:
-    """Print every device that is known."""
-    from zeropoint.plans.machines.machines import devices
-    from zeropoint.plans.planner.as_json import device_facts
+    """Print every device with a name."""
+    from zeropoint.metrics.speed.this_machine import load_devices
+    from zeropoint.plans.planner.as_json import device_record
 
-    known = devices()
+    devices = load_devices().devices.values()
     out.table(
         ("Device", "Name", ">GiB", ">GB/s", ">FP16 TFLOP/s", "Multiplies natively", "Price"),
         (
             (d.id, d.name, f"{d.memory_bytes / GIB:g}", f"{d.bandwidth / 1e9:g}",
              f"{d.fp16_flops / 1e12:g}" if d.fp16_flops else "", " ".join(d.family.native),
              f"${d.price_usd} ({d.price_date})" if d.price_usd else "")
-            for d in known.values()
+            for d in devices
         ),
     )  # fmt: skip
-    out.say("\nYour own rows go into ~/.config/zeropoint/devices.toml.")
-    out.finish("plan", {"devices": [device_facts(device) for device in known.values()]})
+    out.say("\nYour own devices go into ~/.config/zeropoint/devices.toml.")
+    out.finish("plan", {"devices": [device_record(device) for device in devices]})

@@ -16,7 +16,13 @@ from zeropoint.checkpoints import Checkpoint, open_model
 from zeropoint.child import Child, NoAnswerError
 from zeropoint.errors import MeasurementError
 from zeropoint.kernels import default_threads, variant
-from zeropoint.kernels.machine import Peaks, PlainRead, best_buffer, peaks_of, this_machine
+from zeropoint.kernels.machine import (
+    BandwidthProbe,
+    Peaks,
+    best_buffer,
+    measure_peaks,
+    this_machine,
+)
 from zeropoint.metrics.speed.cost import ModelCost, cost_of
 from zeropoint.models.base import Mode
 from zeropoint.results.bench import (
@@ -121,8 +127,8 @@ class BenchRun:
     def run(self) -> Iterator[ContestantLoaded | RepetitionTimed]:
         """Load all models, then time them in turns; the machine's peaks are measured first."""
         threads = self.workload.threads
-        read = PlainRead(best_buffer(this_machine()))
-        self.peaks = peaks_of(read, threads)
+        read = BandwidthProbe(best_buffer(this_machine()))
+        self.peaks = measure_peaks(read, threads)
         done = 0
         with contextlib.ExitStack() as stack:
             workers = []

@@ -27,8 +27,8 @@ from zeropoint.plans.formats.presets import (
     FALLBACKS,
     HIGH,
     NEED_IMPORTANCE,
-    Place,
     Preset,
+    TensorPosition,
     find_preset,
     find_rule,
 )  # fmt: skip
@@ -85,7 +85,7 @@ class Choice:
         return self.elements // self.format.block_size * self.format.block_bytes
 
 
-class Options(TypedDict, total=False):
+class FormatOptions(TypedDict, total=False):
     """Options of `choose_formats`, with llama-quantize's names and meanings."""
 
     pure: bool  # no rules: the preset's base format for every quantizable tensor
@@ -100,7 +100,7 @@ def choose_formats(
     to: str | Recipe,
     *,
     imatrix: bool = False,
-    **options: Unpack[Options],
+    **options: Unpack[FormatOptions],
 ) -> list[Choice]:
     """Choose a format for each tensor of a checkpoint, in the checkpoint's order.
 
@@ -112,10 +112,10 @@ def choose_formats(
     Raises RecipeError for names that do not exist, patterns that do not compile, tensors without a
     rule, and shapes that nothing fits.
     """
-    return Chooser(checkpoint, to, imatrix=imatrix, **options).choices()
+    return FormatChooser(checkpoint, to, imatrix=imatrix, **options).choices()
 
 
-class Chooser:
+class FormatChooser:
     """The state of one plan: presets count tensors as they meet them."""
 
     def __init__(
@@ -124,7 +124,7 @@ class Chooser:
         to: str | Recipe,
         *,
         imatrix: bool,
-        **options: Unpack[Options],
+        **options: Unpack[FormatOptions],
     ) -> None:
         self.tensors = checkpoint.tensors
         self.facts = ModelFacts.of(checkpoint.metadata, self.tensors)
@@ -230,7 +230,9 @@ class Chooser:
             return find_format("Q5_K"), f"{where}: {preset.name} gives Q5_K to values of 70B models"
         return format, reason
 
-    def _place(self, preset: Preset, role: Role, base: Format, tensor: TensorLike) -> Place:
+    def _place(
+        self, preset: Preset, role: Role, base: Format, tensor: TensorLike
+    ) -> TensorPosition:
         index, count = layer_of(tensor.name) or 0, self.facts.layers
         if role in COUNTED:
             index = self.met.get(role, 0)
@@ -239,7 +241,7 @@ class Chooser:
         by_name = role in COUNTED and role is not Role.VALUES and preset.name in HIGH_PRESETS
         if by_name and self.facts.experts > 1:
             index = _checked_layer(tensor.name, count)
-        return Place(
+        return TensorPosition(
             facts=self.facts, name=tensor.name, index=index, count=count, importance=self.imatrix,
             stacked=len(tensor.shape) > 2 and tensor.shape[-3] > 1,
             whole=tensor.shape[-1] % base.block_size == 0,
@@ -298,7 +300,7 @@ def _fit(wanted: Format, tensor: TensorLike, *, replaceable: bool) -> tuple[Form
     return wanted, format, note
 
 
-def _where(name: str, place: Place, role: Role) -> str:
+def _where(name: str, place: TensorPosition, role: Role) -> str:
     """Say which tensor it is, and its number where that is not its layer."""
     layer = layer_of(name)
     short = name.removesuffix(".weight")

@@ -14,23 +14,25 @@ _SPECIAL = re.compile(r"[*?\[{#\s]")
 class Glob:
     """A pattern, as a sequence of parts: "*", a set of characters, or alternative words."""
 
-    parts: tuple["str | OneOf | tuple[str, ...]", ...]
+    parts: tuple["str | CharacterSet | tuple[str, ...]", ...]
 
     @classmethod
     def parse(cls, pattern: str, *, line: int | None = None) -> "Glob":
         """Read a pattern. Raises RecipeError for brackets that do not close."""
-        parts: list[str | OneOf | tuple[str, ...]] = []
+        parts: list[str | CharacterSet | tuple[str, ...]] = []
         position = 0
         while position < len(pattern):
             start = pattern[position]
             if start in "[{":
                 inner, position = _bracketed(pattern, position, line)
-                parts.append(OneOf.parse(inner) if start == "[" else _alternatives(inner, line))
+                parts.append(
+                    CharacterSet.parse(inner) if start == "[" else _alternatives(inner, line)
+                )
                 continue
             if start == "*":
                 parts.append("*")
             else:
-                parts.append(OneOf((), negated=True) if start == "?" else (start,))
+                parts.append(CharacterSet((), negated=True) if start == "?" else (start,))
             position += 1
         return cls(tuple(parts))
 
@@ -44,7 +46,7 @@ class Glob:
         for part in self.parts:
             if part == "*":
                 ends = set(range(min(ends), len(name) + 1))
-            elif isinstance(part, OneOf):
+            elif isinstance(part, CharacterSet):
                 ends = {end + 1 for end in ends if end < len(name) and part.holds(name[end])}
             else:
                 ends = {end + len(word) for end in ends for word in part
@@ -55,14 +57,14 @@ class Glob:
 
 
 @dataclass(frozen=True)
-class OneOf:
+class CharacterSet:
     """One character of a set, or one that is not in it."""
 
     ranges: tuple[tuple[str, str], ...]  # (first, last); a single character is both
     negated: bool = False
 
     @classmethod
-    def parse(cls, inner: str) -> "OneOf":
+    def parse(cls, inner: str) -> "CharacterSet":
         """Read what stands between square brackets: characters, ranges, an ! in front."""
         negated = inner.startswith("!")
         found = re.findall(r"(.)(?:-(.))?", inner[negated:], re.DOTALL)

@@ -19,7 +19,7 @@ RECIPE_SHOWN = 1 << 20  # characters: as many as a recipe file may have
 _LAYER = re.compile(r"^(?:blk|enc\.blk|dec\.blk|v\.blk)\.\d+\.", re.ASCII)
 
 
-class Stored(Protocol):
+class SizedTensor(Protocol):
     """A tensor with a size: a TensorInfo or a Choice."""
 
     @property
@@ -32,16 +32,16 @@ class Stored(Protocol):
     def nbytes(self) -> int: ...
 
 
-def shares(pairs: Iterable[tuple[str, Stored]]) -> list[FormatShare]:
+def shares(pairs: Iterable[tuple[str, SizedTensor]]) -> list[FormatShare]:
     """Add up (label, tensor) pairs by label, the largest first."""
-    groups: dict[str, list[Stored]] = {}
+    groups: dict[str, list[SizedTensor]] = {}
     for label, tensor in pairs:
         groups.setdefault(label, []).append(tensor)
     shares = [_share(label, group) for label, group in groups.items()]
     return sorted(shares, key=lambda share: (-share.nbytes, share.label))
 
 
-def _share(label: str, group: Sequence[Stored]) -> FormatShare:
+def _share(label: str, group: Sequence[SizedTensor]) -> FormatShare:
     elements = sum(tensor.elements for tensor in group)
     nbytes = sum(tensor.nbytes for tensor in group)
     bits = 8 * nbytes / elements if elements else 0.0

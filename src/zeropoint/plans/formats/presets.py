@@ -46,7 +46,7 @@ ALIASES = {"Q3_K": "Q3_K_M", "Q4_K": "Q4_K_M", "Q5_K": "Q5_K_M"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class TensorPosition:
     """Where a tensor stands: what a condition may ask about."""
 
     facts: ModelFacts
@@ -63,7 +63,7 @@ class Condition:
     """A test of a place, and how a reason says that it held."""
 
     words: str
-    holds: Callable[[Place], bool]
+    holds: Callable[[TensorPosition], bool]
 
 
 def more_bits(index: int, count: int) -> bool:
@@ -248,7 +248,7 @@ def find_preset(name: str) -> Preset | None:
     return PRESETS.get(ALIASES.get(name, name))
 
 
-def find_rule(preset: Preset, role: Role, place: Place) -> PresetRule | None:
+def find_rule(preset: Preset, role: Role, place: TensorPosition) -> PresetRule | None:
     """Return the first rule that applies, or None where the base format stands."""
     rules = RULES_OF[preset.name, role]
     return next((rule for rule in rules if all(c.holds(place) for c in rule.conditions)), None)

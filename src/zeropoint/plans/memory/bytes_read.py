@@ -12,12 +12,12 @@ from math import prod
 
 from zeropoint.checkpoints import TensorLike
 from zeropoint.plans.formats.roles import OUTPUT, TOKEN_EMBEDDINGS
-from zeropoint.plans.memory.cache_shape import Shape, weights_bytes
-from zeropoint.plans.memory.memory import Demand, bytes_per_cell
+from zeropoint.plans.memory.cache_shape import ModelShape, weights_bytes
+from zeropoint.plans.memory.memory import PlanWorkload, bytes_per_cell
 
 
 @dataclass(frozen=True, kw_only=True)
-class Traffic:
+class StepTraffic:
     """Bytes and products of one step, in which each user gets a token."""
 
     dense: Mapping[str, int]  # bytes read, by format: weights that every token uses
@@ -46,7 +46,7 @@ class Traffic:
     def read_at_once(self, tokens: int) -> dict[str, float]:
         """Bytes of weights read, by format, for so many tokens of a prompt that go together."""
         experts, used = self.choice
-        share = distinct(experts, used, tokens) / experts if experts else 1.0
+        share = distinct_experts(experts, used, tokens) / experts if experts else 1.0
         return added(self.dense, {name: size * share for name, size in self.stacked.items()})
 
     @property
@@ -60,10 +60,10 @@ class Traffic:
         return sum(self.products.values()) + sum(self.head.values())
 
 
-def distinct(experts: int, used: int, users: int) -> float:
+def distinct_experts(experts: int, used: int, users: int) -> float:
     """Return how many of E experts B tokens meet that each choose k at random.
 
-    >>> [round(distinct(128, 8, users)) for users in (1, 4, 16)]
+    >>> [round(distinct_experts(128, 8, users)) for users in (1, 4, 16)]
     [8, 29, 82]
     """
     if not experts:
@@ -71,9 +71,9 @@ def distinct(experts: int, used: int, users: int) -> float:
     return experts * (1.0 - (1.0 - min(used, experts) / experts) ** users)
 
 
-def traffic(
-    shape: Shape, tensors: Iterable[TensorLike], demand: Demand, *, past: int = 0
-) -> Traffic:
+def step_traffic(
+    shape: ModelShape, tensors: Iterable[TensorLike], demand: PlanWorkload, *, past: int = 0
+) -> StepTraffic:
     """Count one step after `past` positions of each user."""
     tensors = list(tensors)
     tied = not any(tensor.name == OUTPUT for tensor in tensors)
@@ -94,10 +94,10 @@ def traffic(
         bytes_of[format] = bytes_of.get(format, 0) + size
         if len(tensor.shape) > 1:
             count_of[format] = count_of.get(format, 0) + count
-    met = distinct(shape.experts, shape.experts_used, demand.users)
+    met = distinct_experts(shape.experts, shape.experts_used, demand.users)
     share = met / shape.experts if shape.experts else 1.0
     each = shape.experts_used / shape.experts if shape.experts else 1.0
-    return Traffic(
+    return StepTraffic(
         dense=dense,
         experts={name: size * share for name, size in stacked.items()},
         stacked=stacked,
@@ -118,7 +118,7 @@ def is_expert(name: str) -> bool:
     return "_exps" in name
 
 
-def cache_read(shape: Shape, demand: Demand, past: int) -> float:
+def cache_read(shape: ModelShape, demand: PlanWorkload, past: int) -> float:
     """Return the bytes of caches that one step reads, and of states that it reads and writes."""
     total = 0.0
     for layer, count in shape.kinds:
@@ -127,7 +127,7 @@ def cache_read(shape: Shape, demand: Demand, past: int) -> float:
     return total
 
 
-def attention_products(shape: Shape, past: int) -> float:
+def attention_products(shape: ModelShape, past: int) -> float:
     """Return the multiply-adds of one token's attention to `past` positions."""
     total = 0.0
     for layer, count in shape.kinds:

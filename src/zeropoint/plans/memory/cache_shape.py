@@ -27,7 +27,7 @@ NAME_SHOWN = 200  # characters of a model's name, which may have 16 MiB
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layer:
+class LayerCache:
     """What one layer keeps, in elements, and how wide its parts are."""
 
     keys: int = 0  # per position; 0 where it keeps none
@@ -40,11 +40,11 @@ class Layer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shape:
+class ModelShape:
     """A decoder's figures."""
 
     architecture: str
-    layers: tuple[Layer, ...]
+    layers: tuple[LayerCache, ...]
     width: int
     vocabulary: int
     feed_forward: int  # the widest dense layer, or all experts that a token uses together
@@ -54,7 +54,7 @@ class Shape:
     name: str = ""
 
     @cached_property
-    def kinds(self) -> tuple[tuple[Layer, int], ...]:
+    def kinds(self) -> tuple[tuple[LayerCache, int], ...]:
         """The different layers, and how many there are of each."""
         return tuple(Counter(self.layers).items())
 
@@ -65,7 +65,7 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class Windows:
+class WindowPattern:
     """Which layers of an architecture see a window only, unless its file says more."""
 
     period: int  # of so many layers, one sees everything; 0: none does
@@ -77,32 +77,32 @@ class Windows:
 # As llama.cpp: an architecture without a row keeps everything, whatever its file says of windows.
 # Families that zeropoint runs have their row in the table of families.
 WINDOWS = {
-    family.architecture: Windows(rule.period, rule.default_positions)
+    family.architecture: WindowPattern(rule.period, rule.default_positions)
     for family in FAMILIES.values()
     if (rule := family.llama_cpp_windows)
 } | {
-    "afmoe": Windows(4),
-    "cohere2": Windows(4, 4096),
-    "cohere2moe": Windows(4, 4096, first=True),
-    "deepseek4": Windows(0, 128),
-    "dots3note": Windows(0),
-    "exaone-moe": Windows(4, 128),
-    "exaone4": Windows(4, 4096, layers=64),
-    "gemma3n": Windows(5),
-    "gemma4": Windows(6),
-    "gpt-oss": Windows(2),
-    "granite-swa": Windows(0),
-    "laguna": Windows(4, first=True),
-    "lfm2": Windows(0),
-    "llama4": Windows(4, 8192),
-    "mellum": Windows(4),
-    "mimo2": Windows(0),
-    "muse-glimmer": Windows(4),
-    "olmo2": Windows(4),
-    "plamo3": Windows(8),
-    "smallthinker": Windows(4, 4096, first=True),
-    "spark2-5": Windows(0),
-    "step35": Windows(0),
+    "afmoe": WindowPattern(4),
+    "cohere2": WindowPattern(4, 4096),
+    "cohere2moe": WindowPattern(4, 4096, first=True),
+    "deepseek4": WindowPattern(0, 128),
+    "dots3note": WindowPattern(0),
+    "exaone-moe": WindowPattern(4, 128),
+    "exaone4": WindowPattern(4, 4096, layers=64),
+    "gemma3n": WindowPattern(5),
+    "gemma4": WindowPattern(6),
+    "gpt-oss": WindowPattern(2),
+    "granite-swa": WindowPattern(0),
+    "laguna": WindowPattern(4, first=True),
+    "lfm2": WindowPattern(0),
+    "llama4": WindowPattern(4, 8192),
+    "mellum": WindowPattern(4),
+    "mimo2": WindowPattern(0),
+    "muse-glimmer": WindowPattern(4),
+    "olmo2": WindowPattern(4),
+    "plamo3": WindowPattern(8),
+    "smallthinker": WindowPattern(4, 4096, first=True),
+    "spark2-5": WindowPattern(0),
+    "step35": WindowPattern(0),
 }
 # Layers from this one on share the caches of earlier ones, unless the file says how many.
 SHARING = {"gemma3n": 20}
@@ -111,7 +111,7 @@ WITHOUT_CACHE = frozenset({
     "wavtokenizer-dec", "modern-bert", "gemma-embedding", "dream", "llada", "llada-moe", "rnd1",
     "t5encoder", "clip",
 })  # fmt: skip
-MOST_LAYERS = 4096
+MAX_LAYERS = 4096
 STATEFUL = ("ssm_", "time_mix_", "shortconv.")  # parts of names of tensors that go with a state
 
 
@@ -157,7 +157,7 @@ class Keys:
         return value
 
 
-def read_shape(checkpoint: CheckpointLike) -> Shape:
+def read_shape(checkpoint: CheckpointLike) -> ModelShape:
     """Return the shape of a checkpoint's decoder.
 
     Raises UnsupportedModel where the file does not say how many layers or heads there are.
@@ -167,8 +167,8 @@ def read_shape(checkpoint: CheckpointLike) -> Shape:
         raise UnsupportedModel("the file does not name its architecture (general.architecture)")
     width = keys.needed("embedding_length")
     everything = keys.needed("block_count")
-    if everything > MOST_LAYERS:
-        raise UnsupportedModel(f"{everything} layers are more than any model has ({MOST_LAYERS})")
+    if everything > MAX_LAYERS:
+        raise UnsupportedModel(f"{everything} layers are more than any model has ({MAX_LAYERS})")
     count = everything - min(keys.number("nextn_predict_layers"), everything - 1)
     kinds = names_by_layer(checkpoint.tensors)
     embedding = checkpoint.tensors.get("token_embd.weight")
@@ -178,7 +178,7 @@ def read_shape(checkpoint: CheckpointLike) -> Shape:
     narrow = keys.number("expert_feed_forward_length", wide)
     if used and narrow != wide and not keys.number("leading_dense_block_count"):
         wide = 0  # the key is there, and no layer is that wide
-    return Shape(
+    return ModelShape(
         architecture=keys.architecture,
         layers=tuple(read_layer(keys, index, count, kinds.get(index)) for index in range(count)),
         width=width,
@@ -202,14 +202,14 @@ def names_by_layer(names: Iterable[str]) -> dict[int, set[str]]:
     return found
 
 
-def read_layer(keys: Keys, index: int, count: int, tensors: set[str] | None) -> Layer:
+def read_layer(keys: Keys, index: int, count: int, tensors: set[str] | None) -> LayerCache:
     """Describe what layer `index` of `count` keeps; `tensors` None: none are known."""
     stateful = _has_state(keys, index, tensors)
     attends = _attends(keys, index, tensors, stateful) and keys.architecture not in WITHOUT_CACHE
     state = state_size(keys, index) if stateful else 0
     heads = keys.number("attention.head_count", layer=index)
     if not attends:
-        return Layer(state=state, heads=heads)
+        return LayerCache(state=state, heads=heads)
     window = _window(keys, index, count)
     suffix = "_swa" if window and keys.get("attention.key_length_swa") is not None else ""
     default = keys.needed("embedding_length") // heads if heads else 0
@@ -221,7 +221,7 @@ def read_layer(keys: Keys, index: int, count: int, tensors: set[str] | None) -> 
     compressed = bool(keys.number("attention.key_length_mla"))
     shared = index >= count - keys.number("attention.shared_kv_layers")
     shared |= index >= SHARING.get(keys.architecture, count)
-    return Layer(
+    return LayerCache(
         keys=0 if shared else groups * head_size,
         values=0 if shared or compressed else groups * value_size,
         indexer=keys.number("attention.indexer.key_length"),

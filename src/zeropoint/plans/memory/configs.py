@@ -12,8 +12,14 @@ from zeropoint.checkpoints.families import HUGGINGFACE_TYPES, families_of
 from zeropoint.checkpoints.settings.settings import Settings
 from zeropoint.errors import UnsupportedModel, printable
 from zeropoint.plans.memory import layers as parts
-from zeropoint.plans.memory.cache_shape import MOST_LAYERS, WINDOWS, Layer, Shape
-from zeropoint.plans.memory.layers import Blueprint, Heads, Latent, Part, Roles
+from zeropoint.plans.memory.cache_shape import MAX_LAYERS, WINDOWS, LayerCache, ModelShape
+from zeropoint.plans.memory.layers import (
+    AttentionHeads,
+    DescribedModel,
+    LatentSizes,
+    LayerPart,
+    Roles,
+)
 
 # GGUF's names of architectures that cannot be run here but are planned for.
 ARCHITECTURES = {
@@ -46,7 +52,7 @@ KINDS = {
 PATTERN = {"M": "mamba", "*": "full", "-": "none", "E": "none"}
 
 
-def read_config(path: Path, config: Mapping[str, object], *, name: str = "") -> Blueprint:
+def read_config(path: Path, config: Mapping[str, object], *, name: str = "") -> DescribedModel:
     """Return the model that a config.json describes.
 
     Raises CheckpointError that names the key for what is missing or nonsense (a model without
@@ -83,10 +89,10 @@ class _Config:
             )
         self.width = self.positive("hidden_size", "n_embd", "d_model", "model_dim")
         self.count = self.positive("num_hidden_layers", "n_layer", "n_layers", "num_layers")
-        if self.count > MOST_LAYERS:
+        if self.count > MAX_LAYERS:
             raise self.read.wrong("num_hidden_layers", f"{self.count} are more than any model has")
 
-    def blueprint(self, name: str) -> Blueprint:
+    def blueprint(self, name: str) -> DescribedModel:
         """Put the model together."""
         mixers, feeds = [], []
         for index, kind in enumerate(self.kinds()):
@@ -95,7 +101,7 @@ class _Config:
         used = self.number("num_experts_per_tok", "experts_per_token", "moe_top_k", "moe_topk",
                            "num_experts_per_token")  # fmt: skip
         used = used if self.experts else 0
-        shape = Shape(
+        shape = ModelShape(
             architecture=self.architecture,
             layers=tuple(part.keeps for part in mixers),
             width=self.width,
@@ -160,11 +166,11 @@ class _Config:
         seeing = 0 if rule.first else period - 1
         return "window" if period == 0 or index % period != seeing else "full"
 
-    def mixer(self, kind: str, index: int) -> Part:
+    def mixer(self, kind: str, index: int) -> LayerPart:
         """Return what mixes positions in a layer."""
         match kind:
             case "none":
-                return Part(Layer())
+                return LayerPart(LayerCache())
             case "latent":
                 return self.latent()
             case "delta":
@@ -195,7 +201,7 @@ class _Config:
                 return parts.both(self.attention(index, None), self.mamba())
         return self.attention(index, self.window() if kind == "window" else None)
 
-    def attention(self, index: int, window: int | None) -> Part:
+    def attention(self, index: int, window: int | None) -> LayerPart:
         """Return plain attention."""
         heads = self.at("num_attention_heads", "n_head", "num_heads", "n_heads", index=index)
         groups = self.at("num_key_value_heads", "n_head_kv", "num_kv_heads", index=index) or heads
@@ -210,7 +216,9 @@ class _Config:
             raise self.read.wrong("head_dim", f"{heads} heads for a width of {self.width}")
         biased = self.read.get("attention_bias")
         return parts.attention(
-            self.width, Heads(heads, groups, head_size, self.number("v_head_dim")), window=window,
+            self.width,
+            AttentionHeads(heads, groups, head_size, self.number("v_head_dim")),
+            window=window,
             gated=bool(self.number("linear_num_value_heads")),
             biased=self.is_biased() if biased is None else bool(biased),
         )  # fmt: skip
@@ -219,19 +227,19 @@ class _Config:
         """Return whether queries have a bias although no setting says so."""
         return bool(self.known and self.known.biased_roles) or self.kind in BIASED
 
-    def latent(self) -> Part:
+    def latent(self) -> LayerPart:
         """Return multi-head latent attention."""
         heads = self.positive("num_attention_heads")
         return parts.latent_attention(
             self.width, heads,
-            Latent(
+            LatentSizes(
                 rank=self.positive("kv_lora_rank"), query_rank=self.number("q_lora_rank"),
                 plain=self.positive("qk_nope_head_dim"), rope=self.positive("qk_rope_head_dim"),
                 value=self.positive("v_head_dim"), indexer=self.number("index_head_dim"),
             ),
         )  # fmt: skip
 
-    def mamba(self) -> Part:
+    def mamba(self) -> LayerPart:
         """Return a Mamba layer of either kind."""
         heads = self.number("mamba_n_heads", "mamba_num_heads")
         size = self.number("mamba_d_head", "mamba_head_dim")

@@ -1,7 +1,7 @@
 """The matrices of a decoder and what its layers keep, put together from a few numbers.
 
 For models of which there is a config.json, or only a size, and no file: each function returns what
-one part of a layer keeps (`Layer`) and the matrices it is made of, under GGUF's names, so that
+one part of a layer keeps (`LayerCache`) and the matrices it is made of, under GGUF's names, so that
 presets choose formats for them as for any file.
 """
 
@@ -10,30 +10,30 @@ from dataclasses import dataclass, field, replace
 
 from zeropoint.checkpoints import NewTensor
 from zeropoint.formats import find_format
-from zeropoint.plans.memory.cache_shape import Layer, Shape
+from zeropoint.plans.memory.cache_shape import LayerCache, ModelShape
 
 Roles = dict[str, tuple[int, ...]]  # a tensor's name without "blk.N." and ".weight", and its shape
 
 
 @dataclass(frozen=True, kw_only=True)
-class Blueprint:
+class DescribedModel:
     """A model that is not there: names, shapes and formats of its tensors, and its shape."""
 
-    shape: Shape
+    shape: ModelShape
     metadata: Mapping[str, object]
     tensors: Mapping[str, NewTensor]
 
 
 @dataclass(frozen=True)
-class Part:
+class LayerPart:
     """One part of a layer: what it keeps, and its matrices."""
 
-    keeps: Layer
+    keeps: LayerCache
     roles: Roles = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Heads:
+class AttentionHeads:
     """Attention's heads: `groups` of them have keys and values, which some queries share."""
 
     count: int
@@ -44,12 +44,12 @@ class Heads:
 
 def attention(
     width: int,
-    heads: Heads,
+    heads: AttentionHeads,
     *,
     window: int | None = None,
     gated: bool = False,
     biased: bool = False,
-) -> Part:
+) -> LayerPart:
     """Return plain attention. `gated`: the queries' matrix makes a gate too (Qwen 3.5)."""
     size, value_size = heads.size, heads.value_size or heads.size
     rows = {
@@ -57,15 +57,15 @@ def attention(
         "attn_k": heads.groups * size,
         "attn_v": heads.groups * value_size,
     }
-    keeps = Layer(keys=rows["attn_k"], values=rows["attn_v"], window=window, heads=heads.count,
+    keeps = LayerCache(keys=rows["attn_k"], values=rows["attn_v"], window=window, heads=heads.count,
                   head_size=size)  # fmt: skip
     roles: Roles = {role: (count, width) for role, count in rows.items()}
     roles |= {f"{role}.bias": (count,) for role, count in rows.items() if biased}
-    return Part(keeps, roles | {"attn_output": (width, heads.count * value_size)})
+    return LayerPart(keeps, roles | {"attn_output": (width, heads.count * value_size)})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Latent:
+class LatentSizes:
     """Sizes of multi-head latent attention (DeepSeek, Kimi)."""
 
     rank: int  # of what keys and values are compressed to
@@ -76,10 +76,12 @@ class Latent:
     indexer: int = 0  # elements of the keys of DeepSeek 3.2's indexer
 
 
-def latent_attention(width: int, heads: int, sizes: Latent) -> Part:
+def latent_attention(width: int, heads: int, sizes: LatentSizes) -> LayerPart:
     """Return MLA: one vector of rank + rope elements is kept, for keys and values of all heads."""
     size = sizes.plain + sizes.rope
-    keeps = Layer(keys=sizes.rank + sizes.rope, indexer=sizes.indexer, heads=heads, head_size=size)
+    keeps = LayerCache(
+        keys=sizes.rank + sizes.rope, indexer=sizes.indexer, heads=heads, head_size=size
+    )
     roles: Roles = {
         "attn_kv_a_mqa": (sizes.rank + sizes.rope, width),
         "attn_kv_a_norm": (sizes.rank,),
@@ -95,10 +97,12 @@ def latent_attention(width: int, heads: int, sizes: Latent) -> Part:
         }
     else:
         roles["attn_q"] = (heads * size, width)
-    return Part(keeps, roles)
+    return LayerPart(keeps, roles)
 
 
-def delta_net(width: int, key_heads: int, value_heads: int, sizes: tuple[int, int, int]) -> Part:
+def delta_net(
+    width: int, key_heads: int, value_heads: int, sizes: tuple[int, int, int]
+) -> LayerPart:
     """Return a gated delta net (Qwen 3 Next, 3.5); `sizes`: of a key, of a value, of the kernel.
 
     It keeps the last kernel − 1 inputs and a (key, value) matrix for each value head.
@@ -106,8 +110,8 @@ def delta_net(width: int, key_heads: int, value_heads: int, sizes: tuple[int, in
     key, value, kernel = sizes
     keys, values = key_heads * key, value_heads * value
     mixed = 2 * keys + values
-    return Part(
-        Layer(state=(kernel - 1) * mixed + value_heads * key * value),
+    return LayerPart(
+        LayerCache(state=(kernel - 1) * mixed + value_heads * key * value),
         {
             "attn_qkv": (mixed, width), "attn_gate": (values, width),
             "ssm_conv1d": (mixed, kernel), "ssm_ba": (2 * value_heads, width),
@@ -117,11 +121,11 @@ def delta_net(width: int, key_heads: int, value_heads: int, sizes: tuple[int, in
     )  # fmt: skip
 
 
-def kimi_delta(width: int, heads: int, size: int, kernel: int) -> Part:
+def kimi_delta(width: int, heads: int, size: int, kernel: int) -> LayerPart:
     """Return Kimi's delta attention: three convolutions and a (size, size) matrix per head."""
     inner = heads * size
-    return Part(
-        Layer(state=3 * (kernel - 1) * inner + heads * size * size),
+    return LayerPart(
+        LayerCache(state=3 * (kernel - 1) * inner + heads * size * size),
         {
             "attn_q": (inner, width), "attn_k": (inner, width), "attn_v": (inner, width),
             "ssm_conv1d_q": (inner, kernel), "ssm_conv1d_k": (inner, kernel),
@@ -132,7 +136,7 @@ def kimi_delta(width: int, heads: int, size: int, kernel: int) -> Part:
     )  # fmt: skip
 
 
-def mamba(width: int, inner: int, state: int, kernel: int, *, groups: int, heads: int) -> Part:
+def mamba(width: int, inner: int, state: int, kernel: int, *, groups: int, heads: int) -> LayerPart:
     """Return a Mamba layer: of the second kind with `heads`, of the first with 0."""
     if heads:
         mixed = inner + 2 * groups * state
@@ -148,20 +152,20 @@ def mamba(width: int, inner: int, state: int, kernel: int, *, groups: int, heads
             "ssm_x": (rank + 2 * state, inner), "ssm_dt": (inner, rank), "ssm_a": (inner, state),
             "ssm_d": (inner,), "ssm_out": (width, inner),
         }  # fmt: skip
-    return Part(Layer(state=(kernel - 1) * mixed + state * inner), roles)
+    return LayerPart(LayerCache(state=(kernel - 1) * mixed + state * inner), roles)
 
 
-def short_convolution(width: int, kernel: int) -> Part:
+def short_convolution(width: int, kernel: int) -> LayerPart:
     """Return LFM2's gated convolution over the last `kernel` positions."""
     roles: Roles = {
         "shortconv.in_proj": (3 * width, width),
         "shortconv.conv": (width, kernel),
         "shortconv.out_proj": (width, width),
     }
-    return Part(Layer(state=width * (kernel - 1)), roles)
+    return LayerPart(LayerCache(state=width * (kernel - 1)), roles)
 
 
-def gated_recurrence(width: int, inner: int, kernel: int) -> Part:
+def gated_recurrence(width: int, inner: int, kernel: int) -> LayerPart:
     """Return Griffin's recurrent block: a convolution and a diagonal recurrence between two gates.
 
     De et al. 2024, arXiv 2402.19427: a state of `inner` numbers; its gates are block-diagonal.
@@ -170,7 +174,7 @@ def gated_recurrence(width: int, inner: int, kernel: int) -> Part:
         "rec_x": (inner, width), "rec_y": (inner, width), "rec_conv1d": (inner, kernel),
         "rec_gates": (2 * inner, max(inner // 10, 1)), "rec_a": (inner,), "rec_out": (width, inner),
     }  # fmt: skip
-    return Part(Layer(state=kernel * inner), roles)
+    return LayerPart(LayerCache(state=kernel * inner), roles)
 
 
 def dense(width: int, inner: int, *, gated: bool = True) -> Roles:
@@ -190,15 +194,15 @@ def experts(width: int, inner: int, count: int, *, shared: int = 0, gated: bool 
     return roles
 
 
-def both(first: Part, second: Part) -> Part:
+def both(first: LayerPart, second: LayerPart) -> LayerPart:
     """Return a layer that does two of these side by side (Falcon-H1)."""
     kept = replace(first.keeps, state=first.keeps.state + second.keeps.state)
-    return Part(kept, first.roles | second.roles)
+    return LayerPart(kept, first.roles | second.roles)
 
 
 def assemble(
-    shape: Shape, layers: Iterable[Roles], *, tied: bool, format: str = "BF16"
-) -> Blueprint:
+    shape: ModelShape, layers: Iterable[Roles], *, tied: bool, format: str = "BF16"
+) -> DescribedModel:
     """Return the model made of these layers, its matrices in `format`, its vectors in F32."""
     head = shape.layers[0]
     groups = max((layer.keys // layer.head_size for layer in shape.layers if layer.head_size),
@@ -215,11 +219,11 @@ def assemble(
         f"{name}.expert_used_count": shape.experts_used,
     }
     tensors = {t.name: t for t in _tensors(shape, layers, tied=tied, format=format)}
-    return Blueprint(shape=shape, metadata=metadata, tensors=tensors)
+    return DescribedModel(shape=shape, metadata=metadata, tensors=tensors)
 
 
 def _tensors(
-    shape: Shape, layers: Iterable[Roles], *, tied: bool, format: str
+    shape: ModelShape, layers: Iterable[Roles], *, tied: bool, format: str
 ) -> Iterator[NewTensor]:
     vectors, matrices = find_format("F32"), find_format(format)
 

@@ -23,23 +23,23 @@ from zeropoint.checkpoints import TensorLike
 from zeropoint.errors import RecipeError
 from zeropoint.formats import UNQUANTIZED, Format, find_format
 from zeropoint.plans.formats.roles import TOKEN_EMBEDDINGS
-from zeropoint.plans.memory.cache_shape import Layer, Shape, weights_bytes
+from zeropoint.plans.memory.batch import BATCH_TOKENS
+from zeropoint.plans.memory.cache_shape import LayerCache, ModelShape, weights_bytes
 
 CACHE_FORMATS = ("F32", "F16", "BF16", "Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0", "IQ4_NL")
 PADDING = 256  # cells
-BATCH = 512  # llama.cpp's n_ubatch
 MOST_TOKENS, MOST_USERS = 2**27, 2**16
 
 
 @dataclass(frozen=True, kw_only=True)
-class Demand:
+class PlanWorkload:
     """How a model is to be run."""
 
     context: int = 4096  # tokens of each user
     users: int = 1
     keys: str = "F16"  # formats of the caches
     values: str = "F16"
-    batch: int = BATCH  # tokens of a prompt that are computed at once
+    batch: int = BATCH_TOKENS  # tokens of a prompt that are computed at once
     full_windows: bool = False  # keep everything also where a layer sees a window only
     flash: bool = True  # flash attention; a quantized V cache needs it
 
@@ -58,13 +58,18 @@ class Demand:
             raise RecipeError(f"a V cache in {self.values} needs flash attention; use --kv f16")
 
     @property
+    def cache_formats(self) -> str:
+        """Formats of the KV cache: "F16", or "Q8_0/Q4_0" where keys and values differ."""
+        return self.keys if self.keys == self.values else f"{self.keys}/{self.values}"
+
+    @property
     def tokens(self) -> int:
         """Positions that all users fill together, as the cache is padded."""
         return padded(self.context * self.users)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Memory:
+class MemoryUse:
     """Bytes of a running model, part by part."""
 
     weights_bytes: int
@@ -112,7 +117,7 @@ def parse_cache(text: str) -> tuple[str, str]:
     return cache_format(keys).name, cache_format(values or keys).name
 
 
-def running(shape: Shape, tensors: Iterable[TensorLike], demand: Demand) -> Memory:
+def memory_use(shape: ModelShape, tensors: Iterable[TensorLike], demand: PlanWorkload) -> MemoryUse:
     """Return what a model needs. Raises RecipeError if a cache cannot have its format."""
     whole = windowed = 0
     for layer, count in shape.kinds:
@@ -121,7 +126,7 @@ def running(shape: Shape, tensors: Iterable[TensorLike], demand: Demand) -> Memo
             windowed += nbytes
         else:
             whole += nbytes
-    return Memory(
+    return MemoryUse(
         weights_bytes=weights_bytes(tensors),
         cache_bytes=whole,
         window_bytes=windowed,
@@ -130,14 +135,14 @@ def running(shape: Shape, tensors: Iterable[TensorLike], demand: Demand) -> Memo
     )
 
 
-def layer_cells(layer: Layer, demand: Demand) -> int:
+def layer_cells(layer: LayerCache, demand: PlanWorkload) -> int:
     """Return how many positions a layer's cache has room for."""
     if layer.window and not demand.full_windows:
         return min(demand.tokens, padded(layer.window * demand.users + demand.batch))
     return demand.tokens
 
 
-def bytes_per_cell(layer: Layer, demand: Demand) -> int:
+def bytes_per_cell(layer: LayerCache, demand: PlanWorkload) -> int:
     """Return the bytes of one position in one layer's cache.
 
     Raises RecipeError if a row of the cache is no whole number of its format's blocks.
@@ -154,20 +159,22 @@ def bytes_per_cell(layer: Layer, demand: Demand) -> int:
     return total
 
 
-def token_bytes(shape: Shape, demand: Demand) -> int:
+def token_bytes(shape: ModelShape, demand: PlanWorkload) -> int:
     """Return what one more token costs while no window is full.
 
-    >>> layer = Layer(keys=1024, values=1024, heads=32, head_size=128)
-    >>> llama = Shape(architecture="llama", layers=(layer,) * 32, width=4096, vocabulary=128256,
-    ...               feed_forward=14336)
-    >>> token_bytes(llama, Demand()) // 1024, token_bytes(llama, Demand(keys="Q8_0", values="Q8_0"))
-    (128, 69632)
+    >>> layer = LayerCache(keys=1024, values=1024, heads=32, head_size=128)
+    >>> llama = ModelShape(architecture="llama", layers=(layer,) * 32, width=4096,
+    ...                    vocabulary=128256, feed_forward=14336)
+    >>> token_bytes(llama, PlanWorkload()) // 1024
+    128
+    >>> token_bytes(llama, PlanWorkload(keys="Q8_0", values="Q8_0"))
+    69632
     """
     return sum(count * bytes_per_cell(layer, demand) for layer, count in shape.kinds)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Buffers:
+class ComputeBuffers:
     """Bytes of the moments of a pass, of which the largest counts, and of the output."""
 
     logits_bytes: int
@@ -187,12 +194,12 @@ class Buffers:
         return int(getattr(self, f"{self.largest}_bytes")) + self.output_bytes
 
 
-def compute_bytes(shape: Shape, demand: Demand) -> int:
+def compute_bytes(shape: ModelShape, demand: PlanWorkload) -> int:
     """Return the buffers of a pass over one batch of a prompt, and those of the output."""
-    return buffers(shape, demand).total_bytes
+    return compute_buffers(shape, demand).total_bytes
 
 
-def buffers(shape: Shape, demand: Demand) -> Buffers:
+def compute_buffers(shape: ModelShape, demand: PlanWorkload) -> ComputeBuffers:
     """Return what each moment of a pass over one batch of a prompt needs, and the output."""
     tokens = min(demand.batch, demand.tokens)
     width = 4 * tokens * shape.width
@@ -210,14 +217,14 @@ def buffers(shape: Shape, demand: Demand) -> Buffers:
     heads = max((layer.heads for layer in attending), default=0)
     scores = 0 if demand.flash else 4 * tokens * cells * heads
     inner = 4 * tokens * max(map(attention_width, attending), default=0)
-    return Buffers(
+    return ComputeBuffers(
         logits_bytes=logits, layer_bytes=mask + 4 * width + inside,
         attention_bytes=mask + scores + 3 * width + inner,
         output_bytes=4 * demand.users * shape.vocabulary,
     )  # fmt: skip
 
 
-def attention_width(layer: Layer) -> int:
+def attention_width(layer: LayerCache) -> int:
     """Return the elements that a layer's attention holds for a token at its widest moment."""
     if layer.keys and not layer.values:  # MLA: queries and results are as wide as what is kept
         return 2 * layer.heads * (layer.keys + layer.head_size)

@@ -13,16 +13,16 @@ text prefers is not known, and a cache of the popular ones would be faster.
 import math
 from dataclasses import dataclass
 
-from zeropoint.plans.machines.machines import Device
-from zeropoint.plans.memory.bytes_read import Traffic
-from zeropoint.plans.memory.memory import Memory
-from zeropoint.plans.speed.speed import BAND, kind_of, share_of
+from zeropoint.plans.machines.device import Device
+from zeropoint.plans.memory.bytes_read import StepTraffic
+from zeropoint.plans.memory.memory import MemoryUse
+from zeropoint.plans.speed.speed import BAND, bandwidth_share, device_kind
 
 SSD_SHARE = 0.6  # of what an SSD states: reads are of expert size, not one long stream
 
 
 @dataclass(frozen=True, kw_only=True)
-class Host:
+class HostMachine:
     """What stands behind a GPU."""
 
     ram: Device
@@ -51,7 +51,12 @@ class Placement:
 
 
 def place(
-    memory: Memory, traffic: Traffic, device: Device, host: Host, *, experts_met: float = 0.0
+    memory: MemoryUse,
+    traffic: StepTraffic,
+    device: Device,
+    host: HostMachine,
+    *,
+    experts_met: float = 0.0,
 ) -> Placement | None:
     """Return where the parts go; None if not even caches and buffers fit on the device."""
     experts = traffic.all_experts
@@ -71,7 +76,7 @@ def place(
     experts_ram = in_ram - dense_ram
     seconds = _reading(traffic, device, dense_here / dense if dense else 0,
                        experts_here / experts if experts else 0)  # fmt: skip
-    seconds += traffic.cache / (device.bandwidth * kind_of(device)[0])
+    seconds += traffic.cache / (device.bandwidth * device_kind(device)[0])
     if in_ram:
         seconds += _reading(traffic, host.ram, dense_ram / dense if dense else 0,
                             experts_ram / experts if experts else 0)  # fmt: skip
@@ -80,7 +85,7 @@ def place(
         share += (experts_over - experts_ram) / experts * sum(traffic.experts.values()) \
             if experts else 0.0  # fmt: skip
         seconds += share / (host.ssd_bandwidth * SSD_SHARE)
-    seconds += traffic.layers * kind_of(device)[1]
+    seconds += traffic.layers * device_kind(device)[1]
     return Placement(
         device_bytes=memory.kv_bytes + memory.compute_bytes + dense_here + experts_here,
         ram_bytes=in_ram, ssd_bytes=on_ssd,
@@ -94,9 +99,9 @@ def place(
     )  # fmt: skip
 
 
-def _reading(traffic: Traffic, device: Device, dense: float, experts: float) -> float:
+def _reading(traffic: StepTraffic, device: Device, dense: float, experts: float) -> float:
     """Return the seconds that a device reads these shares of what a step reads."""
-    best = device.bandwidth * kind_of(device)[0]
-    total = dense * sum(size / share_of(name) for name, size in traffic.dense.items())
-    total += experts * sum(size / share_of(name) for name, size in traffic.experts.items())
+    best = device.bandwidth * device_kind(device)[0]
+    total = dense * sum(size / bandwidth_share(name) for name, size in traffic.dense.items())
+    total += experts * sum(size / bandwidth_share(name) for name, size in traffic.experts.items())
     return total / best

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from zeropoint.errors import RecipeError
 from zeropoint.plans.memory import layers as parts
-from zeropoint.plans.memory.cache_shape import Shape
-from zeropoint.plans.memory.layers import Blueprint, Heads, Latent
+from zeropoint.plans.memory.cache_shape import ModelShape
+from zeropoint.plans.memory.layers import AttentionHeads, DescribedModel, LatentSizes
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)([MBT])(?:-?A(\d+(?:\.\d+)?)([MB]))?", re.IGNORECASE)
 _UNITS = {"M": 10**6, "B": 10**9, "T": 10**12}
@@ -26,7 +26,7 @@ CONTEXT = 131_072
 
 
 @dataclass(frozen=True)
-class Dense:
+class DenseModel:
     """A published dense model: what a size is measured against."""
 
     weights: float
@@ -41,7 +41,7 @@ class Dense:
 
 
 @dataclass(frozen=True)
-class Mixture:
+class MixtureModel:
     """A published mixture of experts."""
 
     weights: float
@@ -59,28 +59,28 @@ class Mixture:
 
 
 DENSE = (
-    Dense(0.135e9, 30, 576, 9, 3, 64, 49152, True, "SmolLM2 135M"),
-    Dense(0.36e9, 32, 960, 15, 5, 64, 49152, True, "SmolLM2 360M"),
-    Dense(0.6e9, 28, 1024, 16, 8, 128, 151936, True, "Qwen3 0.6B"),
-    Dense(1.7e9, 28, 2048, 16, 8, 128, 151936, True, "Qwen3 1.7B"),
-    Dense(4.0e9, 36, 2560, 32, 8, 128, 151936, True, "Qwen3 4B"),
-    Dense(8.2e9, 36, 4096, 32, 8, 128, 151936, False, "Qwen3 8B"),
-    Dense(14.8e9, 40, 5120, 40, 8, 128, 151936, False, "Qwen3 14B"),
-    Dense(23.6e9, 40, 5120, 32, 8, 128, 131072, False, "Mistral Small 24B"),
-    Dense(32.8e9, 64, 5120, 64, 8, 128, 151936, False, "Qwen3 32B"),
-    Dense(70.6e9, 80, 8192, 64, 8, 128, 128256, False, "Llama 3 70B"),
-    Dense(122.6e9, 88, 12288, 96, 8, 128, 32768, False, "Mistral Large 123B"),
-    Dense(405.9e9, 126, 16384, 128, 8, 128, 128256, False, "Llama 3.1 405B"),
+    DenseModel(0.135e9, 30, 576, 9, 3, 64, 49152, True, "SmolLM2 135M"),
+    DenseModel(0.36e9, 32, 960, 15, 5, 64, 49152, True, "SmolLM2 360M"),
+    DenseModel(0.6e9, 28, 1024, 16, 8, 128, 151936, True, "Qwen3 0.6B"),
+    DenseModel(1.7e9, 28, 2048, 16, 8, 128, 151936, True, "Qwen3 1.7B"),
+    DenseModel(4.0e9, 36, 2560, 32, 8, 128, 151936, True, "Qwen3 4B"),
+    DenseModel(8.2e9, 36, 4096, 32, 8, 128, 151936, False, "Qwen3 8B"),
+    DenseModel(14.8e9, 40, 5120, 40, 8, 128, 151936, False, "Qwen3 14B"),
+    DenseModel(23.6e9, 40, 5120, 32, 8, 128, 131072, False, "Mistral Small 24B"),
+    DenseModel(32.8e9, 64, 5120, 64, 8, 128, 151936, False, "Qwen3 32B"),
+    DenseModel(70.6e9, 80, 8192, 64, 8, 128, 128256, False, "Llama 3 70B"),
+    DenseModel(122.6e9, 88, 12288, 96, 8, 128, 32768, False, "Mistral Large 123B"),
+    DenseModel(405.9e9, 126, 16384, 128, 8, 128, 128256, False, "Llama 3.1 405B"),
 )
 MIXTURES = (
-    Mixture(6.9e9, 1.3e9, 16, 2048, 16, 16, 1024, 0, 50304, like="OLMoE"),
-    Mixture(30.5e9, 3.3e9, 48, 2048, 32, 4, 768, 0, 151936, like="Qwen3 30B-A3B"),
-    Mixture(106e9, 12e9, 46, 4096, 96, 8, 1408, 1, 151552, 1, 10944, "GLM 4.5 Air"),
-    Mixture(235e9, 22e9, 94, 4096, 64, 4, 1536, 0, 151936, like="Qwen3 235B-A22B"),
-    Mixture(671e9, 37e9, 61, 7168, 128, 0, 2048, 1, 129280, 3, 18432, "DeepSeek V3"),
-    Mixture(1026e9, 32e9, 61, 7168, 64, 0, 2048, 1, 163840, 1, 18432, "Kimi K2"),
+    MixtureModel(6.9e9, 1.3e9, 16, 2048, 16, 16, 1024, 0, 50304, like="OLMoE"),
+    MixtureModel(30.5e9, 3.3e9, 48, 2048, 32, 4, 768, 0, 151936, like="Qwen3 30B-A3B"),
+    MixtureModel(106e9, 12e9, 46, 4096, 96, 8, 1408, 1, 151552, 1, 10944, "GLM 4.5 Air"),
+    MixtureModel(235e9, 22e9, 94, 4096, 64, 4, 1536, 0, 151936, like="Qwen3 235B-A22B"),
+    MixtureModel(671e9, 37e9, 61, 7168, 128, 0, 2048, 1, 129280, 3, 18432, "DeepSeek V3"),
+    MixtureModel(1026e9, 32e9, 61, 7168, 64, 0, 2048, 1, 163840, 1, 18432, "Kimi K2"),
 )
-DEEPSEEK = Latent(rank=512, query_rank=1536, plain=128, rope=64, value=128)
+DEEPSEEK = LatentSizes(rank=512, query_rank=1536, plain=128, rope=64, value=128)
 
 
 def is_size(text: str) -> bool:
@@ -88,10 +88,10 @@ def is_size(text: str) -> bool:
     return _SIZE.fullmatch(text.strip()) is not None
 
 
-def typical(text: str) -> Blueprint:
+def typical_model(text: str) -> DescribedModel:
     """Return a typical model of this size.
 
-    >>> model = typical("27B")
+    >>> model = typical_model("27B")
     >>> model.shape.name
     '27B (typical shape, like Mistral Small 24B)'
 
@@ -118,7 +118,7 @@ def _inner(room: float, per_unit: int, width: int) -> int:
     return max(round(room / per_unit / step), 1) * step
 
 
-def _dense(name: str, weights: float) -> Blueprint:
+def _dense(name: str, weights: float) -> DescribedModel:
     row = min(DENSE, key=lambda row: abs(math.log(row.weights / weights)))
     layers, width, heads = row.layers, row.width, row.heads
     embedding = row.vocabulary * width * (1 if row.tied else 2)
@@ -128,8 +128,8 @@ def _dense(name: str, weights: float) -> Blueprint:
     if not 0.6 < weights / row.weights < 1.7:
         layers = max(round((weights - embedding) / usual), 2)
     inner = _inner((weights - embedding) / layers - attending, 3 * width, width)
-    one = parts.attention(width, Heads(heads, row.groups, row.head_size))
-    shape = Shape(
+    one = parts.attention(width, AttentionHeads(heads, row.groups, row.head_size))
+    shape = ModelShape(
         architecture="typical", name=f"{name} (typical shape, like {row.like})",
         layers=(one.keeps,) * layers, width=width, vocabulary=row.vocabulary, feed_forward=inner,
         context=CONTEXT,
@@ -138,8 +138,8 @@ def _dense(name: str, weights: float) -> Blueprint:
     return parts.assemble(shape, [roles] * layers, tied=row.tied)
 
 
-def _mixture(name: str, weights: float, active: float | None) -> Blueprint:
-    def distance(row: Mixture) -> float:
+def _mixture(name: str, weights: float, active: float | None) -> DescribedModel:
+    def distance(row: MixtureModel) -> float:
         apart = abs(math.log(row.weights / weights))
         return apart + abs(math.log(row.active / active)) if active else apart
 
@@ -148,7 +148,7 @@ def _mixture(name: str, weights: float, active: float | None) -> Blueprint:
     if not 0.25 < weights / row.weights < 4:  # else there are more experts, or fewer
         layers = max(round(layers * weights / row.weights), 2)
     sparse = layers - min(row.dense, layers - 1)
-    one = (parts.attention(width, Heads(row.heads, row.groups, 128)) if row.groups
+    one = (parts.attention(width, AttentionHeads(row.heads, row.groups, 128)) if row.groups
            else parts.latent_attention(width, row.heads, DEEPSEEK))  # fmt: skip
     attending = sum(math.prod(shape) for shape in one.roles.values())
     fixed = 2 * row.vocabulary * width + layers * attending
@@ -159,7 +159,7 @@ def _mixture(name: str, weights: float, active: float | None) -> Blueprint:
     used = min(max(round((wanted - fixed) / each) - row.shared, 1), count)
     mixed = parts.experts(width, row.inner, count, shared=row.shared * row.inner)
     plain = parts.dense(width, row.dense_inner)
-    shape = Shape(
+    shape = ModelShape(
         architecture="typical", name=f"{name} (typical mixture of experts, like {row.like})",
         layers=(one.keeps,) * layers, width=width, vocabulary=row.vocabulary,
         feed_forward=max(used * row.inner, row.dense_inner if row.dense else 0),

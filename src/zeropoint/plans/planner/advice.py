@@ -1,163 +1,160 @@
-"""What to turn when nothing fits: each proposal with what it saves, worked out and not guessed."""
+"""Options that would help when nothing fits, each with the memory that it saves, computed."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from zeropoint.errors import ZeropointError
-from zeropoint.plans.machines.machines import GIB
-from zeropoint.plans.memory.memory import Demand, running
+from zeropoint.plans.machines.device import GIB
+from zeropoint.plans.memory.memory import PlanWorkload, memory_use
 from zeropoint.plans.memory.offload import Placement
-from zeropoint.plans.planner.model_spec import Subject, requantized
-from zeropoint.plans.planner.ranking import LADDER, Question, Result, longest_context
+from zeropoint.plans.planner.model_spec import in_format
+from zeropoint.plans.planner.ranking import (
+    DEFAULT_FORMATS,
+    PlanQuestion,
+    PlanRow,
+    longest_context,
+)
 
-FIXES = 4
+MAX_FIXES = 4
+SMALL_BATCH = 64  # tokens; proposed in place of a larger batch
+MIN_SHARE = 0.1  # of what is missing, or of the cache: a fix that saves less is not proposed
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why the model nearest to fitting does not fit, and what would help."""
+    """Why the model that comes nearest to fitting does not fit, and what would help."""
 
     what: str
     cause: str
     fixes: tuple[str, ...]
+    #: Command that shows devices on which it fits.
     next: str
 
 
-def refusal(results: Sequence[Result], question: Question) -> Refusal:
-    """Explain the result that lacks least memory."""
-    result = min(results, key=lambda r: r.memory.total_bytes - r.device.usable_bytes)
-    memory, device, demand = result.memory, result.device, question.demand
-    each = f" for each of {demand.users} users" if demand.users > 1 else ""
-    cache = demand.keys if demand.keys == demand.values else f"{demand.keys}/{demand.values}"
+def refusal(rows: Sequence[PlanRow], question: PlanQuestion) -> Refusal:
+    """Explain the row that lacks least memory."""
+    row = min(rows, key=lambda row: row.memory.total_bytes - row.device.usable_bytes)
+    memory, device, workload = row.memory, row.device, question.workload
+    each = f" for each of {workload.users} users" if workload.users > 1 else ""
+    cache = workload.cache_formats.lower()
     return Refusal(
         what=(
-            f"{result.model} needs {gib(memory.total_bytes)} at {demand.context} tokens{each}; "
+            f"{row.model} needs {gib(memory.total_bytes)} at {workload.context} tokens{each}; "
             f"{gib(device.usable_bytes)} is usable on {device.name}"
         ),
         cause=(
-            f"weights {gib(memory.weights_bytes)} ({result.subject.basis})  +  KV "
-            f"{gib(memory.kv_bytes)} ({cache.lower()})  +  compute {gib(memory.compute_bytes)}"
+            f"weights {gib(memory.weights_bytes)} ({row.spec.basis})  +  KV "
+            f"{gib(memory.kv_bytes)} ({cache})  +  compute {gib(memory.compute_bytes)}"
         ),
-        fixes=tuple(fixes(result, question))[:FIXES],
-        next=f"zeropoint plan {asked(result)} --cheapest",
+        fixes=tuple(fixes(row, question))[:MAX_FIXES],
+        next=f"zeropoint plan {_as_typed(row)} --cheapest",
     )
 
 
-def asked(result: Result) -> str:
-    """Return what to type for this model in this format."""
-    text = result.subject.asked or result.subject.label
-    if not result.changed:
+def _as_typed(row: PlanRow) -> str:
+    """Return the arguments of `plan` for this model in this format."""
+    text = row.spec.typed or row.spec.label
+    if not row.changed:
         return text
-    return text if text.endswith(f":{result.format}") else f"{text} --to {result.format}"
+    return text if text.endswith(f":{row.format}") else f"{text} --to {row.format}"
 
 
-def fixes(result: Result, question: Question) -> Iterator[str]:
-    """Yield what would save memory, the mildest first."""
-    demand, memory = question.demand, result.memory
-    lacking = memory.total_bytes - result.device.usable_bytes
-    yield from smaller_cache(result, demand)
-    fitting = longest_context(result.subject, result.device, demand, memory.weights_bytes)
-    if 0 < fitting < demand.context:
-        saved = memory.total_bytes - at(result.subject, demand, memory.weights_bytes, fitting)
-        yield f"--ctx {fitting} fits, and saves {gib(saved)}"
-    if demand.users > 1:
-        fewer = replace(demand, users=1)
-        saved = memory.kv_bytes - running(result.subject.shape, (), fewer).kv_bytes
+def fixes(row: PlanRow, question: PlanQuestion) -> Iterator[str]:
+    """Yield options that would save memory, those with the smallest effect on quality first."""
+    workload, memory = question.workload, row.memory
+    missing = memory.total_bytes - row.device.usable_bytes
+    yield from _smaller_cache(row, workload)
+    fitting = longest_context(row.spec, row.device, workload, memory.weights_bytes)
+    if 0 < fitting < workload.context:
+        shorter = replace(workload, context=fitting)
+        needed = memory.weights_bytes + memory_use(row.spec.shape, (), shorter).total_bytes
+        yield f"--ctx {fitting} fits, and saves {gib(memory.total_bytes - needed)}"
+    if workload.users > 1:
+        alone = replace(workload, users=1)
+        saved = memory.kv_bytes - memory_use(row.spec.shape, (), alone).kv_bytes
         yield f"--users 1 saves {gib(saved)}"
-    best = smaller_format(result, question)
-    if best:
-        yield best
-    if result.placement and (result.placement.ram_bytes or result.placement.ssd_bytes):
-        yield split(result)
-    elif demand.batch > 64:
-        less = replace(demand, batch=64)
-        saved = memory.compute_bytes - running(result.subject.shape, (), less).compute_bytes
-        if saved > lacking / 10:
-            yield f"--batch 64 (llama.cpp: -ub 64) saves {gib(saved)}"
+    if smaller := _smaller_format(row, question):
+        yield smaller
+    if row.placement and (row.placement.ram_bytes or row.placement.ssd_bytes):
+        yield _offloading(row, row.placement)
+    elif workload.batch > SMALL_BATCH:
+        small = replace(workload, batch=SMALL_BATCH)
+        saved = memory.compute_bytes - memory_use(row.spec.shape, (), small).compute_bytes
+        if saved > MIN_SHARE * missing:
+            yield f"--batch {SMALL_BATCH} (llama.cpp: -ub {SMALL_BATCH}) saves {gib(saved)}"
 
 
-def roomier(result: Result, question: Question) -> Iterator[str]:
-    """Yield what would make the longest context longer where the model fits."""
-    demand, trained = question.demand, result.subject.shape.context
-    if trained and result.longest >= trained:
+def longer_contexts(row: PlanRow, question: PlanQuestion) -> Iterator[str]:
+    """Yield options that would make the longest context longer where the model fits."""
+    workload, trained = question.workload, row.spec.shape.context
+    if trained and row.longest >= trained:
         return
     for name in ("Q8_0", "Q4_0"):
-        if name in (demand.keys, demand.values):
+        if name in (workload.keys, workload.values):
             return
         try:
-            longer = longest_context(result.subject, result.device,
-                                     replace(demand, keys=name, values=name),
-                                     result.memory.weights_bytes)  # fmt: skip
-        except ZeropointError:  # rows of the cache are no whole blocks
+            smaller = replace(workload, keys=name, values=name)
+            longest = longest_context(row.spec, row.device, smaller, row.memory.weights_bytes)
+        except ZeropointError:  # a row of the cache is not a whole number of blocks
             continue
-        if longer > result.longest:
-            yield f"--kv {name.lower()}: up to {longer} tokens instead of {result.longest}"
+        if longest > row.longest:
+            yield f"--kv {name.lower()}: up to {longest} tokens instead of {row.longest}"
 
 
-def smaller_cache(result: Result, demand: Demand) -> Iterator[str]:
-    """Yield what a quantized cache saves."""
-    now = result.memory.kv_bytes
-    lacking = result.memory.total_bytes - result.device.usable_bytes
+def _smaller_cache(row: PlanRow, workload: PlanWorkload) -> Iterator[str]:
+    now = row.memory.kv_bytes
+    missing = row.memory.total_bytes - row.device.usable_bytes
     for name in ("Q8_0", "Q4_0"):
+        smaller = replace(workload, keys=name, values=name)
         try:
-            kv = running(result.subject.shape, (), replace(demand, keys=name, values=name)).kv_bytes
-        except ZeropointError:  # rows of the cache are no whole blocks
+            kv = memory_use(row.spec.shape, (), smaller).kv_bytes
+        except ZeropointError:  # a row of the cache is not a whole number of blocks
             continue
-        if now - kv > max(now, lacking) / 10:
-            loses = "" if name == "Q8_0" else ", and costs accuracy: measure it"
-            yield f"--kv {name.lower()} saves {gib(now - kv)}{loses}"
-            if now - kv >= lacking:  # else a smaller one may do
+        if now - kv > MIN_SHARE * max(now, missing):
+            warning = "" if name == "Q8_0" else ", and costs accuracy: measure it"
+            yield f"--kv {name.lower()} saves {gib(now - kv)}{warning}"
+            if now - kv >= missing:
                 return
 
 
-def at(subject: Subject, demand: Demand, weights: int, context: int) -> int:
-    """Return what a model needs with another context."""
-    return weights + running(subject.shape, (), replace(demand, context=context)).total_bytes
-
-
-def smaller_format(result: Result, question: Question) -> str | None:
-    """Say which format with the most bits fits, and with how much context."""
-    demand = question.demand
-    for name in LADDER:
+def _smaller_format(row: PlanRow, question: PlanQuestion) -> str | None:
+    """Return the format with the most bits that fits, and the longest context with it."""
+    workload = question.workload
+    for name in DEFAULT_FORMATS:
         try:
-            made = requantized(result.subject, name)
+            model = in_format(row.spec, name)
         except ZeropointError:
             continue
-        if made.nbytes >= result.memory.weights_bytes:
+        if model.nbytes >= row.memory.weights_bytes:
             continue
-        needed = made.nbytes + running(result.subject.shape, (), demand).total_bytes
-        if needed <= result.device.usable_bytes:
-            fitting = longest_context(result.subject, result.device, demand, made.nbytes)
-            how = " (made from the original, not from this file)" if result.subject.quantized \
-                else ""  # fmt: skip
-            return f"{name} ({gib(made.nbytes)}) fits with up to {fitting} tokens{how}"
+        needed = model.nbytes + memory_use(row.spec.shape, (), workload).total_bytes
+        if needed <= row.device.usable_bytes:
+            longest = longest_context(row.spec, row.device, workload, model.nbytes)
+            source = " (made from the original, not from this file)" if row.spec.quantized else ""
+            return f"{name} ({gib(model.nbytes)}) fits with up to {longest} tokens{source}"
     return None
 
 
-def split(result: Result) -> str:
-    """Say what keeping part of the model off the device would cost."""
-    placement = result.placement
-    assert placement is not None
-    experts = placement.expert_layers and not placement.dense_layers
-    what = "experts" if experts else "weights"
+def _offloading(row: PlanRow, placement: Placement) -> str:
+    """Return the speed with part of the model off the device."""
+    only_experts = placement.expert_layers and not placement.dense_layers
+    what = "experts" if only_experts else "weights"
     parts = []
     if placement.ram_bytes:
         parts.append(f"{gib(placement.ram_bytes)} of {what} in RAM ({placement.host})")
     if placement.ssd_bytes:
         parts.append(f"{gib(placement.ssd_bytes)} on an SSD")
-    layers = len(result.subject.shape.layers)
-    flag = f"--n-cpu-moe {placement.expert_layers}" if experts else \
-        f"-ngl {max(layers - placement.dense_layers, 0)}"  # fmt: skip
-    flag = "" if result.device.kind != "gpu" else f" (llama.cpp: {flag})"
-    return f"{' and '.join(parts)}: about {rate(placement)} tokens/s{flag}"
+    kept = max(len(row.spec.shape.layers) - placement.dense_layers, 0)
+    flag = f"--n-cpu-moe {placement.expert_layers}" if only_experts else f"-ngl {kept}"
+    flag = "" if row.device.kind != "gpu" else f" (llama.cpp: {flag})"
+    return f"{' and '.join(parts)}: about {_rate(placement)} tokens/s{flag}"
 
 
-def rate(placement: Placement) -> str:
-    """Write a speed with two digits, or whole."""
+def _rate(placement: Placement) -> str:
     value = placement.tokens_per_second
     return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def gib(count: int) -> str:
-    """Write bytes as GiB."""
+    """Format a number of bytes in GiB."""
     return f"{count / GIB:.2f} GiB" if count < GIB else f"{count / GIB:.1f} GiB"

@@ -1,33 +1,41 @@
-"""A plan as plain data: the object that `--json` prints and that pages are drawn from."""
+"""A plan as plain data: the object that `plan --json` prints and that pages are drawn from."""
 
-from zeropoint.plans.machines.machines import Device
-from zeropoint.plans.memory.memory import buffers
-from zeropoint.plans.planner.model_spec import Subject
-from zeropoint.plans.planner.planning import Plan
-from zeropoint.plans.planner.ranking import Result
-from zeropoint.plans.planner.text import notes
-from zeropoint.plans.speed.speed import Estimate
+from collections.abc import Sequence
+from typing import Any
+
+from zeropoint.plans.machines.device import Device
+from zeropoint.plans.memory.memory import compute_buffers
+from zeropoint.plans.planner.advice import Refusal
+from zeropoint.plans.planner.model_spec import ModelSpec
+from zeropoint.plans.planner.ranking import PlanQuestion, PlanRow
+from zeropoint.plans.planner.text import plan_notes
+from zeropoint.plans.speed.speed import SpeedEstimate
 
 
-def as_record(plan: Plan) -> dict[str, object]:
-    """Return a plan as plain data; the keys named in docs/plan.md stay."""
-    demand, question = plan.question.demand, plan.question
-    used = {result.device.id: result.device for result in plan.results}
+def plan_record(
+    question: PlanQuestion,
+    models: Sequence[ModelSpec],
+    rows: Sequence[PlanRow],
+    refusal: Refusal | None,
+) -> dict[str, Any]:
+    """Return a plan for JSON. docs/plan.md names the keys that do not change."""
+    workload = question.workload
+    devices = {row.device.id: row.device for row in rows}
     return {
         "demand": {
-            "context": demand.context, "users": demand.users, "keys": demand.keys,
-            "values": demand.values, "batch": demand.batch,
+            "context": workload.context, "users": workload.users, "keys": workload.keys,
+            "values": workload.values, "batch": workload.batch,
             "objective": question.objective, "past": question.past,
         },
-        "results": [one_result(result) for result in plan.results],
-        "refusal": vars(plan.refusal) if plan.refusal else None,
-        "models": [model_facts(s) for s in {s.label: s for s in plan.subjects}.values()],
-        "devices": [device_facts(device) for device in used.values()],
-        "notes": notes(plan),
+        "results": [row_record(row) for row in rows],
+        "refusal": vars(refusal) if refusal else None,
+        "models": [model_record(spec) for spec in {spec.label: spec for spec in models}.values()],
+        "devices": [device_record(device) for device in devices.values()],
+        "notes": plan_notes(question, models, rows),
     }  # fmt: skip
 
 
-def device_facts(device: Device) -> dict[str, object]:
+def device_record(device: Device) -> dict[str, Any]:
     """Return a device for JSON."""
     return {
         "id": device.id, "name": device.name, "kind": device.kind, "family": device.family.id,
@@ -38,54 +46,51 @@ def device_facts(device: Device) -> dict[str, object]:
     }  # fmt: skip
 
 
-def model_facts(subject: Subject) -> dict[str, object]:
-    """Return what memory and time follow from, for a page that works them out again."""
-    shape = subject.shape
+def model_record(spec: ModelSpec) -> dict[str, Any]:
+    """Return what memory and speed depend on, for a page that computes them again."""
+    shape = spec.shape
     return {
-        "label": subject.label, "name": shape.name, "basis": subject.basis,
-        "weights": subject.weights, "width": shape.width, "vocabulary": shape.vocabulary,
+        "label": spec.label, "name": shape.name, "basis": spec.basis,
+        "weights": spec.weights, "width": shape.width, "vocabulary": shape.vocabulary,
         "feed_forward": shape.feed_forward, "experts": shape.experts,
         "experts_used": shape.experts_used, "context": shape.context,
         "layers": [{"count": count} | vars(layer) for layer, count in shape.kinds],
     }  # fmt: skip
 
 
-def one_result(result: Result) -> dict[str, object]:
-    """Return one result for JSON."""
-    memory, placement = result.memory, result.placement
-    generation, parts = result.generation, buffers(result.subject.shape, result.demand)
-    rate = generation.tokens_per_second if generation else None
-    if placement:
-        rate = placement.tokens_per_second
+def row_record(row: PlanRow) -> dict[str, Any]:
+    """Return one row for JSON."""
+    memory, placement, generation = row.memory, row.placement, row.generation
+    buffers = compute_buffers(row.spec.shape, row.workload)
     return {
-        "model": result.model, "device": result.device.id, "format": result.format,
-        "fits": result.fits, "weights": result.subject.weights,
-        "bits_per_weight": result.bits_per_weight,
+        "model": row.model, "device": row.device.id, "format": row.format,
+        "fits": row.fits, "weights": row.spec.weights,
+        "bits_per_weight": row.bits_per_weight,
         "weights_bytes": memory.weights_bytes, "kv_bytes": memory.kv_bytes,
         "compute_bytes": memory.compute_bytes, "total_bytes": memory.total_bytes,
-        "usable_bytes": result.device.usable_bytes, "repacked_bytes": result.repacked_bytes,
-        "file_bytes": None if result.changed else result.subject.file_bytes,
+        "usable_bytes": row.device.usable_bytes, "repacked_bytes": row.repacked_bytes,
+        "file_bytes": None if row.changed else row.spec.file_bytes,
         "kv": {
             "all_positions_bytes": memory.cache_bytes, "windows_bytes": memory.window_bytes,
             "states_bytes": memory.state_bytes,
         },
-        "experts_bytes": result.experts_bytes,
-        "compute": vars(parts) | {"largest": parts.largest},
-        "longest_context": result.longest, "trained_context": result.subject.shape.context,
-        "tokens_per_second": rate,
-        "generation": estimate_facts(generation),
-        "prompt": estimate_facts(result.prompt),
+        "experts_bytes": row.experts_bytes,
+        "compute": vars(buffers) | {"largest": buffers.largest},
+        "longest_context": row.longest, "trained_context": row.spec.shape.context,
+        "tokens_per_second": row.tokens_per_second,
+        "generation": speed_record(generation),
+        "prompt": speed_record(row.prompt),
         "split": vars(placement) if placement else None,
-        "loss": vars(result.loss) if result.loss else None,
-        "score": vars(result.score) if result.score else None,
+        "loss": vars(row.loss) if row.loss else None,
+        "score": vars(row.score) if row.score else None,
         "basis": {
-            "weights": result.subject.basis, "memory": result.memory_basis,
+            "weights": row.spec.basis, "memory": row.memory_basis,
             "compute": "llama.cpp's allocation, modelled",
             "speed": placement.basis if placement else generation.basis if generation else None,
         },
     }  # fmt: skip
 
 
-def estimate_facts(found: Estimate | None) -> dict[str, object] | None:
-    """Return an estimate for JSON."""
-    return vars(found) if found else None
+def speed_record(estimate: SpeedEstimate | None) -> dict[str, Any] | None:
+    """Return a speed for JSON."""
+    return vars(estimate) if estimate else None

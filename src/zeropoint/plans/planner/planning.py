@@ -1,190 +1,192 @@
-"""The verb `plan`: what fits on which machine, how fast, and what to turn where nothing does."""
+"""Answers the verb `plan`: every model in every format on every device, ranked.
 
-from collections.abc import Iterable, Sequence
+Nothing is read or measured here: models, devices and earlier results are passed in.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TypedDict, Unpack
+from importlib import import_module
+from typing import Any
 
 from zeropoint.errors import RecipeError
-from zeropoint.plans.machines import this_machine as here
-from zeropoint.plans.machines.machines import HERE, Device, described, devices, find_device
+from zeropoint.plans.machines.catalog import DeviceCatalog
+from zeropoint.plans.machines.device import GIB, LOCAL_NAME, Device, custom_device
 from zeropoint.plans.machines.quantities import parse_count, parse_size
-from zeropoint.plans.memory.memory import BATCH, Demand, parse_cache
-from zeropoint.plans.memory.offload import Host
-from zeropoint.plans.planner import ranking
+from zeropoint.plans.memory.memory import PlanWorkload, parse_cache
+from zeropoint.plans.memory.offload import HostMachine
 from zeropoint.plans.planner.advice import Refusal, refusal
-from zeropoint.plans.planner.model_spec import Subject, describe
-from zeropoint.plans.planner.ranking import Question, Result
-from zeropoint.plans.speed.calibration import Evidence
+from zeropoint.plans.planner.as_json import plan_record
+from zeropoint.plans.planner.model_spec import ModelSpec
+from zeropoint.plans.planner.options import PlanOptions
+from zeropoint.plans.planner.ranking import (
+    PlanQuestion,
+    PlanRow,
+    plan_rows,
+    rank_by_price,
+    rank_rows,
+)
+from zeropoint.plans.planner.text import plan_notes, quality
+from zeropoint.plans.speed.earlier_results import EarlierResults
+from zeropoint.results.html import as_html
 
 GB = 10**9
-HOST = "ddr5-5600-64gb"  # the machine around a GPU, unless another is named
-SSD = 7.0  # GB/s
-MOST = 1000  # GB/s of an SSD
+MAX_SSD_GBS = 1000  # GB/s; more is a typing error
 
 
-class Asking(TypedDict, total=False):
-    """Options of `plan`, with the command line's names and meanings."""
+@dataclass(frozen=True, kw_only=True, repr=False)
+class PlanResult:
+    """What `plan` found, the best first."""
 
-    memory: str | int  # of a device that has no name: "24GiB", or bytes
-    bandwidth: float  # its GB/s; without it no speed
-    all_devices: bool
-    cheapest: bool  # devices with a price, the cheapest first
-    ctx: str | int  # tokens of each user: "16k"
-    kv: str  # format of the cache: "q8_0", or "q8_0/q4_0" for keys and values
-    users: int
-    to: str | Sequence[str]  # presets or formats; none: a quant as it is, else a ladder of them
-    objective: str  # loss, speed or context
-    batch: int  # tokens of a prompt that are computed at once
-    full_windows: bool  # keep all positions of sliding windows too
-    flash: bool  # flash attention
-    host: str  # the machine around a GPU that is too small
-    ram: str | int  # its memory, if another
-    ssd: float  # GB/s
-    runs: Sequence[Path | str] | Evidence  # folders of runs
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """The answers to one question, the best first."""
-
-    question: Question
-    subjects: tuple[Subject, ...]
-    results: tuple[Result, ...]
-    refusal: Refusal | None  # why nothing fits and what to turn; None where something does
+    question: PlanQuestion
+    #: The models, in the order in which they were named.
+    models: tuple[ModelSpec, ...]
+    #: One entry for each model in each format on each device, ranked.
+    results: tuple[PlanRow, ...]
+    #: Why nothing fits and which options would help; None if something fits.
+    refusal: Refusal | None
 
     @property
     def fits(self) -> bool:
         """Whether any of the models fits on any of the devices."""
         return self.refusal is None
 
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of the figures should know, one sentence each."""
+        return plan_notes(self.question, self.models, self.results)
 
-def plan(
-    *models: str | Path | Subject | tuple[Subject, str | None],
-    device: str | Device | Iterable[str | Device] = (),
-    **options: Unpack[Asking],
-) -> Plan:
-    """Say what fits on which device, with which context, how fast, and what to turn.
+    def to_json(self) -> dict[str, Any]:
+        """Return the object that `zeropoint plan --json` prints."""
+        return plan_record(self.question, self.models, self.results, self.refusal)
 
-    A model is a file, a folder, a config.json, a Hub id (only headers are read) or a size such as
-    "27B", each also with a format ("27B:Q4_K_M"); or a `Subject` that was opened before. A device
-    is a slug such as "rtx3090"; "here", or none at all, is this machine, which is measured once,
-    some seconds. `Asking` has the options.
+    def rows(self) -> list[dict[str, object]]:
+        """Return one row per model, format and device: what the command line shows."""
+        return [
+            {
+                "model": row.model,
+                "device": row.device.label,
+                "fits": row.fits,
+                "bits_per_weight": row.bits_per_weight,
+                "total_gib": row.memory.total_bytes / GIB,
+                "longest_context": row.longest,
+                "prompt_tokens_per_second": row.prompt and row.prompt.tokens_per_second,
+                "generation_tokens_per_second": row.tokens_per_second,
+                "quality": quality(row),
+            }
+            for row in self.results
+        ]
 
-    >>> from zeropoint.plans.planner.planning import plan
-    >>> found = plan("27B:Q4_K_M", device="rtx3090", ctx="16k", kv="q8_0", runs=[])
-    >>> best = found.results[0]
-    >>> best.fits, round(best.memory.weights_bytes / 1e9, 1), best.memory.kv_bytes // 2**20
-    (True, 16.4, 1360)
+    def to_pandas(self) -> Any:
+        """Return `rows` as a data frame. Raises ImportError if pandas is not installed."""
+        return import_module("pandas").DataFrame(self.rows())
 
-    Raises RecipeError for what makes no sense, CheckpointError or UnsupportedModel for a model that
-    cannot be read, each in one sentence that names what would work.
+    def _repr_html_(self) -> str:
+        """Return the table that a notebook shows."""
+        return as_html(self, self.rows())
+
+    def __repr__(self) -> str:
+        if not self.results:
+            return "<PlanResult: no results>"
+        best = self.results[0]
+        verdict = "fits" if best.fits else "does not fit"
+        return f"<PlanResult of {len(self.results)}: {best.model} {verdict} on {best.device.name}>"
+
+
+def make_plan(
+    models: Sequence[tuple[ModelSpec, str | None]],
+    devices: Sequence[Device],
+    question: PlanQuestion,
+    *,
+    cheapest: bool = False,
+) -> PlanResult:
+    """Plan for each model, in the format that it was named with if there is one, on each device.
+
+    `cheapest` ranks what fits by the price of the device. Raises RecipeError for a format that a
+    model cannot be in.
     """
-    if not models:
-        raise RecipeError("name a model: a file, a hub id, or a size such as 27B")
-    question, cheapest = ask(options), options.get("cheapest", False)
-    once = {str(m) if isinstance(m, str | Path) else id(m): m for m in models}
-    asked = [opened(model) for model in once.values()]  # before anything is measured
-    where = choose_devices(named(device), options)
-    if any(found.id == HERE for found in where):
-        question.evidence.here = question.evidence.here or here.remembered()
-    results: list[Result] = []
-    for subject, to in asked:
-        formats = (to,) if to else question.formats
-        results += ranking.plan([subject], where, replace(question, formats=formats))
-    if not results:
+    rows: list[PlanRow] = []
+    for spec, format in models:
+        formats = (format,) if format else question.formats
+        rows += plan_rows(spec, devices, replace(question, formats=formats))
+    if not rows:
         raise RecipeError("none of these models can be in any of these formats")
-    order = ranking.cheapest(results) if cheapest else ranking.ranked(results, question.objective)
-    return Plan(
-        question=question, subjects=tuple(subject for subject, _ in asked), results=tuple(order),
-        refusal=None if any(r.fits for r in results) else refusal(results, question),
-    )  # fmt: skip
+    ranked = rank_by_price(rows) if cheapest else rank_rows(rows, question.objective)
+    return PlanResult(
+        question=question,
+        models=tuple(spec for spec, _ in models),
+        results=tuple(ranked),
+        refusal=None if any(row.fits for row in rows) else refusal(rows, question),
+    )
 
 
-def opened(model: str | Path | Subject | tuple[Subject, str | None]) -> tuple[Subject, str | None]:
-    """Return a model and the format that it was named with, if it was."""
-    if isinstance(model, Subject):
-        return model, None
-    return model if isinstance(model, tuple) else describe(str(model))
+def make_question(
+    options: PlanOptions, earlier: EarlierResults, catalog: DeviceCatalog
+) -> PlanQuestion:
+    """Turn options into a question. Raises RecipeError for a value that is not valid."""
+    keys, values = parse_cache(options.kv)
+    if not 0 < options.ssd < MAX_SSD_GBS:
+        raise RecipeError(f"--ssd must be above 0 and below {MAX_SSD_GBS} GB/s, such as 7")
+    host = catalog.find(options.host)
+    if options.ram:
+        host = custom_device(_bytes(options.ram), None, host)
+    workload = PlanWorkload(
+        context=options.ctx if isinstance(options.ctx, int) else parse_count(options.ctx),
+        users=options.users,
+        keys=keys,
+        values=values,
+        batch=options.batch,
+        full_windows=options.full_windows,
+        flash=options.flash,
+    )
+    return PlanQuestion(
+        workload=workload,
+        objective=options.objective.lower(),
+        formats=tuple(
+            split_names([options.to] if isinstance(options.to, str) else options.to or ())
+        ),
+        host=HostMachine(ram=host, ssd_bandwidth=options.ssd * GB),
+        earlier=earlier,
+    )
 
 
-def named(device: str | Device | Iterable[str | Device]) -> list[str | Device]:
-    """Return one device or several as a list, each once; a comma in a text parts two."""
-    several = [device] if isinstance(device, str | Device) else list(device)
-    found: list[str | Device] = []
-    for one in several:
-        found += [part.strip() for part in one.split(",")] if isinstance(one, str) else [one]
-    return [one for place, one in enumerate(found) if one not in found[:place]]
-
-
-def ask(options: Asking) -> Question:
-    """Turn options into a question. Raises RecipeError for what makes no sense."""
-    keys, values = parse_cache(options.get("kv", "f16"))
-    ssd = options.get("ssd", SSD)
-    if not 0 < ssd < MOST:
-        raise RecipeError("--ssd is GB/s above 0, such as 7")
-    behind = find_device(options.get("host", HOST))
-    if ram := options.get("ram"):
-        behind = described(size_of(ram), None, base=behind)
-    demand = Demand(
-        context=count_of(options.get("ctx", 4096)), users=options.get("users", 1),
-        keys=keys, values=values, batch=options.get("batch", BATCH),
-        full_windows=options.get("full_windows", False), flash=options.get("flash", True),
-    )  # fmt: skip
-    to = options.get("to", ())
-    parts = [part.strip() for text in ([to] if isinstance(to, str) else to)
-             for part in text.split(",")]  # fmt: skip
-    formats = tuple(dict.fromkeys(part for part in parts if part))
-    return Question(
-        demand=demand, objective=options.get("objective", "loss"), formats=formats,
-        host=Host(ram=behind, ssd_bandwidth=ssd * GB), evidence=evidence_of(options.get("runs")),
-    )  # fmt: skip
-
-
-def evidence_of(runs: Sequence[Path | str] | Evidence | None) -> Evidence:
-    """Return what was measured before; None: in ./runs, if there is such a folder."""
-    if isinstance(runs, Evidence):
-        return runs
-    for folder in runs or ():
-        if not Path(folder).is_dir():
-            raise RecipeError(f"{folder} is no folder of runs")
-    return Evidence([Path("runs")] if runs is None else [Path(folder) for folder in runs])
-
-
-def choose_devices(names: Sequence[str | Device], options: Asking) -> list[Device]:
-    """Return the devices that are asked about: those named, all, a described one, or this one."""
-    memory, bandwidth = options.get("memory"), options.get("bandwidth")
-    everything = options.get("all_devices", False) or options.get("cheapest", False)
-    if not (names or memory or everything or bandwidth is not None):
-        names = [HERE]
-    if everything:
-        return list(devices().values())
-    found = [name if isinstance(name, Device) else here.named(name, this_machine) for name in names]
-    if memory:
-        speed = bandwidth * GB if bandwidth is not None else None
-        bases: list[Device | None] = [*found] or [None]
-        return [described(size_of(memory), speed, base=base) for base in bases]
-    if bandwidth is not None:
+def choose_devices(options: PlanOptions, catalog: DeviceCatalog) -> list[Device]:
+    """Return the devices to plan for. Raises RecipeError for unknown names or bad values."""
+    if options.all_devices or options.cheapest:
+        return list(catalog.devices.values())
+    devices = [
+        device if isinstance(device, Device) else catalog.find(device)
+        for device in device_names(options)
+    ]
+    if options.memory:
+        speed = options.bandwidth * GB if options.bandwidth is not None else None
+        bases: list[Device | None] = [*devices] or [None]
+        return [custom_device(_bytes(options.memory), speed, base) for base in bases]
+    if options.bandwidth is not None:
         raise RecipeError("--bandwidth belongs to --memory: --memory 24GiB --bandwidth 936")
-    return found
+    return devices
 
 
-def this_machine() -> Device:
-    """Return this machine, measured now, some seconds, if it was not before."""
-    found = here.remembered() or here.measure_here()
-    if found is None:
-        raise RecipeError(
-            "this machine cannot be measured without the compiled kernels; name one with"
-            " --device, or --memory 24GiB --bandwidth 936"
-        )
-    return found.device
+def device_names(options: PlanOptions) -> list[str | Device]:
+    """Return the devices that options name, each once; this machine if they name none."""
+    names: list[str | Device] = []
+    several = options.device or ()
+    for device in [several] if isinstance(several, str | Device) else several:
+        names += split_names([device]) if isinstance(device, str) else [device]
+    described = options.memory or options.bandwidth is not None
+    if not (names or described or options.all_devices or options.cheapest):
+        names = [LOCAL_NAME]
+    return [name for index, name in enumerate(names) if name not in names[:index]]
 
 
-def size_of(size: str | int) -> int:
-    """Return bytes, typed or counted."""
+def split_names(texts: Sequence[str]) -> list[str]:
+    """Split texts at commas; each name once.
+
+    >>> split_names(["Q8_0,Q4_K", "Q8_0"])
+    ['Q8_0', 'Q4_K']
+    """
+    names = (name.strip() for text in texts for name in text.split(","))
+    return list(dict.fromkeys(name for name in names if name))
+
+
+def _bytes(size: str | int) -> int:
     return parse_size(size) if isinstance(size, str) else size
-
-
-def count_of(count: str | int) -> int:
-    """Return tokens, typed or counted."""
-    return parse_count(count) if isinstance(count, str) else count

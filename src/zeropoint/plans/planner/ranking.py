@@ -1,10 +1,10 @@
-"""Which model, in which format, on which device: what fits, how long the context may be, how fast.
+"""Which model fits, in which format, on which device: with how much context, and how fast.
 
-A `Result` is one model in one format on one device. Results are ranked by an objective:
+A `PlanRow` is one model in one format on one device. Rows are ranked by an objective:
 
-    loss      within a model the loss that was measured, if it was for all formats, else the more
-              bits, the better; between models nats per byte or tasks, where `compare` or `tasks`
-              left them, else a rule of thumb (`RULE`), which the result says
+    loss      formats of one model by the KL that `measure` found if all of them were measured, else
+              by bits per weight; different models by what `compare` or `tasks` found, else by a
+              rule of thumb (`RULE_OF_THUMB`), which the notes of the plan state
     speed     tokens per second
     context   the longest context that fits
 """
@@ -14,222 +14,265 @@ from dataclasses import dataclass, replace
 
 from zeropoint.errors import RecipeError
 from zeropoint.plans.formats.sizes import bits_per_weight
-from zeropoint.plans.machines.machines import Device
-from zeropoint.plans.memory.bytes_read import Traffic, distinct, traffic
-from zeropoint.plans.memory.memory import Demand, Memory, repacked_bytes, running, token_bytes
-from zeropoint.plans.memory.offload import Host, Placement, place
-from zeropoint.plans.planner.model_spec import EXACT, TYPICAL, Made, Subject, canonical, requantized
-from zeropoint.plans.speed.calibration import Evidence, Loss, Score
-from zeropoint.plans.speed.speed import Estimate, generating, prompting
+from zeropoint.plans.machines.device import Device
+from zeropoint.plans.memory.bytes_read import StepTraffic, distinct_experts, step_traffic
+from zeropoint.plans.memory.memory import (
+    MemoryUse,
+    PlanWorkload,
+    memory_use,
+    repacked_bytes,
+    token_bytes,
+)
+from zeropoint.plans.memory.offload import HostMachine, Placement, place
+from zeropoint.plans.planner.model_spec import (
+    EXACT,
+    TYPICAL,
+    ModelSpec,
+    ModelTensors,
+    canonical_target,
+    in_format,
+)
+from zeropoint.plans.speed.earlier_results import EarlierResults, MeasuredLoss, ModelScore
+from zeropoint.plans.speed.speed import SpeedEstimate, generation_speed, prompt_speed
 
 OBJECTIVES = ("loss", "speed", "context")
-LADDER = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "IQ4_XS", "Q3_K_M", "IQ3_XXS", "Q2_K", "IQ2_XXS")
-PROMPT = 512  # tokens of a prompt whose speed is told
-RULE = (
+DEFAULT_FORMATS = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "IQ4_XS", "Q3_K_M", "IQ3_XXS", "Q2_K",
+                   "IQ2_XXS")  # fmt: skip
+PROMPT_TOKENS = 512  # of the prompt whose speed is estimated
+RULE_OF_THUMB = (
     "between models nothing was measured: by rule of thumb the larger model wins down to 4 bits "
     "per weight (arXiv 2212.09720); below that, and for long reasoning, measure"
 )
-STEP = 256  # positions in which a longest context is told
-LONGEST = 2**24
+RULE_BITS = 3.9  # bits per weight of the smallest 4-bit presets
+CONTEXT_STEP = 256  # tokens; the longest context is a multiple of it
+MAX_CONTEXT = 2**24  # tokens
 
 
 @dataclass(frozen=True, kw_only=True)
-class Result:
+class PlanRow:
     """One model in one format on one device."""
 
-    subject: Subject
-    format: str  # a preset's or format's name; for a file as it is, what most of it is in
-    changed: bool  # the format is not the file's own
+    spec: ModelSpec
+    #: Name of a preset or format; for a file as it is, the format of most of its bytes.
+    format: str
+    #: Whether the format is another one than the file's own.
+    changed: bool
     device: Device
-    demand: Demand
-    memory: Memory
-    experts_bytes: int  # of the weights: those of all experts
-    repacked_bytes: int  # a second copy that llama.cpp makes on a processor; not in the total
+    workload: PlanWorkload
+    memory: MemoryUse
+    #: Bytes of all experts, which are part of the weights.
+    experts_bytes: int
+    #: Second copy of some matrices that llama.cpp makes on a CPU, bytes; not in the total.
+    repacked_bytes: int
     bits_per_weight: float
-    longest: int  # context that fits, per user; 0: none does
-    generation: Estimate | None  # None where the bandwidth is not known
-    prompt: Estimate | None
-    placement: Placement | None  # where it would live if it does not fit
-    loss: Loss | None  # within the model
-    score: Score | None  # beside other models
+    #: Longest context of each user that fits, in tokens; 0 if none does.
+    longest: int
+    #: Generation, tokens per second of all users together; None if the bandwidth is unknown.
+    generation: SpeedEstimate | None
+    #: Prompt processing, tokens per second.
+    prompt: SpeedEstimate | None
+    #: Where its parts would be if it does not fit.
+    placement: Placement | None
+    #: KL against the model's own reference, as `measure` found it.
+    loss: MeasuredLoss | None
+    #: Comparison with other models, as `compare` or `tasks` found it.
+    score: ModelScore | None
 
     @property
     def fits(self) -> bool:
-        """Whether all of it lies in the device's usable memory."""
+        """Whether everything fits into the usable memory of the device."""
         return self.memory.total_bytes <= self.device.usable_bytes
 
     @property
     def model(self) -> str:
-        """The model's name, with its format unless it is a quantized file: that has a name."""
-        own = self.subject.quantized and not self.changed
-        return self.subject.label if own else f"{self.subject.label} {self.format}"
+        """The model's name, and its format unless the name belongs to a quantized file."""
+        named = self.spec.quantized and not self.changed
+        return self.spec.label if named else f"{self.spec.label} {self.format}"
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """Expected generation speed of all users together; None if it is unknown."""
+        speed = self.placement or self.generation
+        return speed.tokens_per_second if speed else None
 
     @property
     def memory_basis(self) -> str:
-        """How the memory figures are known."""
-        if self.subject.basis == TYPICAL:
+        """What the memory figures are known from."""
+        if self.spec.basis == TYPICAL:
             return "typical shape"
-        return "exact" if self.subject.basis == EXACT else "exact for the config"
+        return "exact" if self.spec.basis == EXACT else "exact for the config"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
-    """What is asked of every model and device."""
+class PlanQuestion:
+    """What is planned for every model and device."""
 
-    demand: Demand
+    workload: PlanWorkload
     objective: str = "loss"
-    formats: tuple[
-        str, ...
-    ] = ()  # none: the file's own, and the ladder for one that is unquantized
-    host: Host
-    evidence: Evidence
-    past: int = PROMPT  # positions before the token whose speed is told
+    #: Empty: a quantized file as it is, other models as they are and in `DEFAULT_FORMATS`.
+    formats: tuple[str, ...] = ()
+    host: HostMachine
+    earlier: EarlierResults
+    #: Tokens before the generated token whose speed is estimated.
+    past: int = PROMPT_TOKENS
 
     def __post_init__(self) -> None:
         if self.objective not in OBJECTIVES:
             raise RecipeError(
-                f"there is no objective {self.objective!r}; there is {', '.join(OBJECTIVES)}"
+                f"there is no objective {self.objective!r}; there are {', '.join(OBJECTIVES)}"
             )
 
 
-def formats_for(subject: Subject, question: Question) -> list[str | None]:
-    """Return which formats a subject is planned in; None is its own."""
-    if question.formats:
-        return list(question.formats)
-    return [None] if subject.quantized else [None, *LADDER]
-
-
 @dataclass(frozen=True, kw_only=True)
-class Prepared:
+class FormattedModel:
     """One model in one format: what holds on every device."""
 
-    subject: Subject
-    to: str | None  # None: as it is
-    made: Made
-    memory: Memory
-    step: Traffic  # one token for each user
-    reading: Traffic  # a prompt of one user
+    spec: ModelSpec
+    #: Name of a preset or format; None: as it is.
+    target: str | None
+    tensors: ModelTensors
+    memory: MemoryUse
+    #: One generated token for each user.
+    step: StepTraffic
+    #: The same for one user, of which a prompt is computed.
+    prompt_step: StepTraffic
     format: str
     bits_per_weight: float
     repacked_bytes: int
 
 
-def plan(
-    subjects: Sequence[Subject], devices: Sequence[Device], question: Question
-) -> Iterator[Result]:
-    """Yield every model in every format on every device, unranked.
+def plan_rows(
+    spec: ModelSpec, devices: Sequence[Device], question: PlanQuestion
+) -> Iterator[PlanRow]:
+    """Yield a model in every format on every device, unranked.
 
-    Raises RecipeError for a format that a model cannot be in, if it was asked for by name.
+    Raises RecipeError for a format that the user named and the model cannot be in.
     """
-    for subject in subjects:
-        for to in formats_for(subject, question):
-            try:
-                prepared = prepare(subject, to, question)
-            except RecipeError:
-                if question.formats:
-                    raise
-                continue
-            for device in devices:
-                yield result_of(prepared, device, question)
+    for target in _targets(spec, question):
+        try:
+            model = format_model(spec, target, question)
+        except RecipeError:
+            if question.formats:
+                raise
+            continue
+        for device in devices:
+            yield plan_row(model, device, question)
 
 
-def prepare(subject: Subject, to: str | None, question: Question) -> Prepared:
-    """Choose formats and count what running the model takes."""
-    made = Made(subject.source.metadata, subject.source.tensors)
-    if to is not None:
-        to = canonical(to)
-        made = requantized(subject, to)
-    tensors, shape, demand = list(made.tensors.values()), subject.shape, question.demand
-    memory = running(shape, tensors, demand)
-    if to is None:
-        memory = replace(memory, weights_bytes=subject.weights_bytes)
-    past = min(question.past, demand.context)
-    stored = subject.file_bytes if to is None and subject.file_bytes else memory.weights_bytes
-    return Prepared(
-        subject=subject, to=to, made=made, memory=memory,
-        step=traffic(shape, tensors, demand, past=past),
-        reading=traffic(shape, tensors, replace(demand, users=1), past=past),
-        format=subject.format if to is None else to,
-        bits_per_weight=bits_per_weight(stored, tensors), repacked_bytes=repacked_bytes(tensors),
-    )  # fmt: skip
+def _targets(spec: ModelSpec, question: PlanQuestion) -> list[str | None]:
+    if question.formats:
+        return list(question.formats)
+    return [None] if spec.quantized else [None, *DEFAULT_FORMATS]
 
 
-def result_of(prepared: Prepared, device: Device, question: Question) -> Result:
-    """Work out one model in one format on one device."""
-    subject, to, memory = prepared.subject, prepared.to, prepared.memory
-    demand = question.demand
-    own, fits = to is None, memory.total_bytes <= device.usable_bytes
+def format_model(spec: ModelSpec, target: str | None, question: PlanQuestion) -> FormattedModel:
+    """Choose the formats of a model and count the memory and traffic of running it."""
+    model = ModelTensors(spec.source.metadata, spec.source.tensors)
+    if target is not None:
+        target = canonical_target(target)
+        model = in_format(spec, target)
+    tensors, shape, workload = list(model.tensors.values()), spec.shape, question.workload
+    memory = memory_use(shape, tensors, workload)
+    if target is None:
+        memory = replace(memory, weights_bytes=spec.weights_bytes)
+    past = min(question.past, workload.context)
+    stored = spec.file_bytes if target is None and spec.file_bytes else memory.weights_bytes
+    return FormattedModel(
+        spec=spec,
+        target=target,
+        tensors=model,
+        memory=memory,
+        step=step_traffic(shape, tensors, workload, past=past),
+        prompt_step=step_traffic(shape, tensors, replace(workload, users=1), past=past),
+        format=spec.format if target is None else target,
+        bits_per_weight=bits_per_weight(stored, tensors),
+        repacked_bytes=repacked_bytes(tensors),
+    )
+
+
+def plan_row(model: FormattedModel, device: Device, question: PlanQuestion) -> PlanRow:
+    """Plan for one model in one format on one device."""
+    spec, target, memory = model.spec, model.target, model.memory
+    workload, earlier = question.workload, question.earlier
+    unchanged, fits = target is None, memory.total_bytes <= device.usable_bytes
     generation = prompt = placement = None
-    costs = question.evidence.costs(device)
+    costs = earlier.costs(device)
     if fits and costs is not None:
-        generation, prompt = question.evidence.timed(subject, device) if own else (None, None)
-        if (demand.users, demand.keys, demand.values) != (1, "F16", "F16"):
-            generation = None  # `bench` times one sequence, its cache in 16 bits
-        generation = generation or generating(costs, prepared.step)
-        prompt = prompt or prompting(costs, prepared.reading, PROMPT)
+        generation, prompt = earlier.timed(spec, device) if unchanged else (None, None)
+        if (workload.users, workload.keys, workload.values) != (1, "F16", "F16"):
+            generation = None  # `bench` times one sequence with a 16-bit cache
+        generation = generation or generation_speed(costs, model.step)
+        prompt = prompt or prompt_speed(costs, model.prompt_step, PROMPT_TOKENS)
     elif not fits and device.bandwidth:
-        met = distinct(subject.shape.experts, subject.shape.experts_used, demand.users)
-        placement = place(memory, prepared.step, device, question.host, experts_met=met)
-    return Result(
-        subject=subject, format=prepared.format, changed=not own, device=device,
-        demand=demand, memory=memory, bits_per_weight=prepared.bits_per_weight,
-        experts_bytes=prepared.step.all_experts,
-        repacked_bytes=prepared.repacked_bytes if device.kind == "cpu" else 0,
-        longest=longest_context(subject, device, demand, memory.weights_bytes),
-        generation=generation, prompt=prompt, placement=placement,
-        loss=question.evidence.loss(subject, to),
-        score=question.evidence.score(subject, to),
-    )  # fmt: skip
+        experts = distinct_experts(spec.shape.experts, spec.shape.experts_used, workload.users)
+        placement = place(memory, model.step, device, question.host, experts_met=experts)
+    return PlanRow(
+        spec=spec,
+        format=model.format,
+        changed=not unchanged,
+        device=device,
+        workload=workload,
+        memory=memory,
+        bits_per_weight=model.bits_per_weight,
+        experts_bytes=model.step.all_experts,
+        repacked_bytes=model.repacked_bytes if device.kind == "cpu" else 0,
+        longest=longest_context(spec, device, workload, memory.weights_bytes),
+        generation=generation,
+        prompt=prompt,
+        placement=placement,
+        loss=earlier.loss(spec, target),
+        score=earlier.score(spec, target),
+    )
 
 
-def longest_context(subject: Subject, device: Device, demand: Demand, weights: int) -> int:
-    """Return the longest context for each user that fits, in steps of 256; 0 if none does."""
+def longest_context(
+    spec: ModelSpec, device: Device, workload: PlanWorkload, weights_bytes: int
+) -> int:
+    """Return the longest context of each user that fits, a multiple of 256 tokens; 0 if none."""
 
     def fits(context: int) -> bool:
-        memory = running(subject.shape, (), replace(demand, context=context))
-        return weights + memory.total_bytes <= device.usable_bytes
+        memory = memory_use(spec.shape, (), replace(workload, context=context))
+        return weights_bytes + memory.total_bytes <= device.usable_bytes
 
-    if not fits(STEP):
+    if not fits(CONTEXT_STEP):
         return 0
-    if token_bytes(subject.shape, demand) == 0:
-        return subject.shape.context or LONGEST
-    low, high = 1, LONGEST // STEP
+    if token_bytes(spec.shape, workload) == 0:
+        return spec.shape.context or MAX_CONTEXT
+    low, high = 1, MAX_CONTEXT // CONTEXT_STEP
     while low < high:
         middle = (low + high + 1) // 2
-        low, high = (middle, high) if fits(middle * STEP) else (low, middle - 1)
-    return low * STEP
+        low, high = (middle, high) if fits(middle * CONTEXT_STEP) else (low, middle - 1)
+    return low * CONTEXT_STEP
 
 
-def ranked(results: Iterable[Result], objective: str) -> list[Result]:
-    """Return results, the best first: those that fit, then those that could be split."""
+def rank_rows(rows: Iterable[PlanRow], objective: str) -> list[PlanRow]:
+    """Return rows with the best first: those that fit, then those that would be offloaded."""
+    rows = list(rows)
+    unmeasured = {id(row.spec) for row in rows if row.fits and row.loss is None}
 
-    results = list(results)
-    unmeasured = {id(r.subject) for r in results if r.fits and r.loss is None}
-
-    def key(result: Result) -> tuple[float, ...]:
-        speed = result.generation.tokens_per_second if result.generation else 0.0
-        if result.placement:
-            speed = result.placement.tokens_per_second
-        # Losses rank a model's formats only where all were measured; else bits do.
-        known = result.loss is not None and id(result.subject) not in unmeasured
-        measured = result.loss.mean if known and result.loss else 0.0
-        four = result.bits_per_weight >= 3.9
-        if not result.fits:
-            return (1, -speed, result.memory.total_bytes)
+    def key(row: PlanRow) -> tuple[float, ...]:
+        speed = row.generation.tokens_per_second if row.generation else 0.0
+        if row.placement:
+            speed = row.placement.tokens_per_second
+        # Losses rank the formats of a model only if all of them were measured.
+        comparable = row.loss is not None and id(row.spec) not in unmeasured
+        loss = row.loss.mean if comparable and row.loss else 0.0
+        enough = row.bits_per_weight >= RULE_BITS
+        if not row.fits:
+            return (1, -speed, row.memory.total_bytes)
         if objective == "speed":
-            return (0, -speed, measured)
+            return (0, -speed, loss)
         if objective == "context":
-            return (0, -result.longest, measured)
-        if result.score:
-            return (0, 0, result.score.order)
-        # Within a model: measured loss, else bits. Between models: size down to 4 bits.
-        return (0, 1, not four, -result.subject.weights if four else 0, measured,
-                -result.bits_per_weight)  # fmt: skip
+            return (0, -row.longest, loss)
+        if row.score:
+            return (0, 0, row.score.order)
+        # Between models the larger one down to 4 bits; within a model loss, else bits per weight.
+        return (0, 1, not enough, -row.spec.weights if enough else 0, loss, -row.bits_per_weight)
 
-    return sorted(results, key=key)
+    return sorted(rows, key=key)
 
 
-def cheapest(results: Iterable[Result]) -> list[Result]:
-    """Return what fits on devices with a known price, the cheapest device first."""
-    found = [result for result in results if result.fits and result.device.price_usd]
-    return sorted(found, key=lambda result: (result.device.price_usd, -result.bits_per_weight))
+def rank_by_price(rows: Iterable[PlanRow]) -> list[PlanRow]:
+    """Return the rows that fit on a device with a known price, the cheapest device first."""
+    priced = [row for row in rows if row.fits and row.device.price_usd]
+    return sorted(priced, key=lambda row: (row.device.price_usd, -row.bits_per_weight))

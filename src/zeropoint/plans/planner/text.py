@@ -1,145 +1,161 @@
-"""What there is to say of a plan, in words: lines, notes and figures as people read them."""
+"""A plan in words: lines that describe devices and models, notes, and formatted figures."""
 
 from collections.abc import Iterator, Sequence
 
-from zeropoint.plans.machines.machines import GIB
-from zeropoint.plans.memory.bytes_read import distinct
+from zeropoint.plans.machines.device import GIB, Device
+from zeropoint.plans.memory.bytes_read import distinct_experts
 from zeropoint.plans.memory.offload import Placement
-from zeropoint.plans.planner.model_spec import Subject
-from zeropoint.plans.planner.planning import Plan
-from zeropoint.plans.planner.ranking import PROMPT, RULE, Question, Result
-from zeropoint.plans.speed.speed import Estimate
+from zeropoint.plans.planner.model_spec import DESCRIBED, TYPICAL, ModelSpec
+from zeropoint.plans.planner.ranking import (
+    PROMPT_TOKENS,
+    RULE_OF_THUMB,
+    PlanQuestion,
+    PlanRow,
+)
+from zeropoint.plans.speed.speed import SpeedEstimate
+
+NARROW_BAND = 1.12  # highest speed divided by lowest, below which a single figure is shown
 
 
-def quality(result: Result) -> str:
-    """Say what was measured of a model: beside others first, else beside its own reference."""
-    found = result.score or result.loss
-    return found.label if found else ""
+def quality(row: PlanRow) -> str:
+    """Return the measured quality: against other models if known, else against the reference."""
+    measured = row.score or row.loss
+    return measured.label if measured else ""
 
 
-def device_line(result: Result) -> str:
-    """Describe the device in a line."""
-    device = result.device
+def device_line(device: Device) -> str:
+    """Describe a device in one line."""
     speed = f", {device.bandwidth / 1e9:.4g} GB/s" if device.bandwidth else ""
-    how = " measured" if device.measured else ""
+    basis = " measured" if device.measured else ""
     usable = gib(device.usable_bytes)
-    return f"{device.name}: {usable} GiB usable ({device.margin}){speed}{how}"
+    return f"{device.name}: {usable} GiB usable ({device.margin}){speed}{basis}"
 
 
-def subject_line(subject: Subject, users: int) -> str:
-    """Describe a model in a line, and how much is known of it."""
-    shape = subject.shape
-    kept = [layer for layer in shape.layers if layer.keys or layer.values]
-    parts = [f"{count(subject.weights)} weights", f"{len(shape.layers)} layers"]
-    if len(kept) < len(shape.layers):
-        parts.append(f"{len(kept)} with a cache")
-    windows = {layer.window for layer in kept if layer.window}
+def model_line(spec: ModelSpec, users: int) -> str:
+    """Describe a model in one line, and what is known of it."""
+    shape = spec.shape
+    cached = [layer for layer in shape.layers if layer.keys or layer.values]
+    parts = [f"{count(spec.weights)} weights", f"{len(shape.layers)} layers"]
+    if len(cached) < len(shape.layers):
+        parts.append(f"{len(cached)} with a KV cache")
+    windows = {layer.window for layer in cached if layer.window}
     if windows:
-        parts.append(f"windows of {', '.join(map(str, sorted(windows)))}")
+        parts.append(f"sliding windows of {', '.join(map(str, sorted(windows)))} tokens")
     if shape.experts:
-        parts.append(f"{shape.experts} experts, {shape.experts_used} used")
+        parts.append(f"{shape.experts} experts, {shape.experts_used} used per token")
         if users > 1:
-            met = distinct(shape.experts, shape.experts_used, users)
-            parts.append(f"{met:.0f} met by {users} users")
+            read = distinct_experts(shape.experts, shape.experts_used, users)
+            parts.append(f"{read:.0f} read for {users} users")
     if shape.context:
-        parts.append(f"trained for {tokens(shape.context)}")
-    known = {"exact": "", "config.json": "; from its config.json", "typical": ""}[subject.basis]
-    name = shape.name if subject.basis == "typical" else subject.label
-    return f"{name}: {', '.join(parts)}{known}"
+        parts.append(f"trained for {tokens(shape.context)} tokens")
+    source = "; from its config.json" if spec.basis == DESCRIBED else ""
+    name = shape.name if spec.basis == TYPICAL else spec.label
+    return f"{name}: {', '.join(parts)}{source}"
 
 
-def notes(plan: Plan) -> list[str]:
-    """Return what a person must know to read a plan."""
-    return [*model_notes(plan.question, plan.subjects), *result_notes(plan.results, plan.question)]
+def plan_notes(
+    question: PlanQuestion, models: Sequence[ModelSpec], rows: Sequence[PlanRow]
+) -> list[str]:
+    """Return what a reader of a plan's figures should know, one sentence each."""
+    return [*_model_notes(question, models), *_row_notes(question, rows)]
 
 
-def model_notes(question: Question, subjects: Sequence[Subject]) -> Iterator[str]:
-    """Yield what there is to say of the models."""
-    if any(subject.basis == "typical" for subject in subjects):
-        yield "A typical shape is a guess: caches of models of one size differ by a factor."
-    wanted = question.demand.context
-    short = [s.label for s in subjects if s.shape.context and s.shape.context < wanted]
+def _model_notes(question: PlanQuestion, models: Sequence[ModelSpec]) -> Iterator[str]:
+    if any(spec.basis == TYPICAL for spec in models):
+        yield (
+            "A typical shape is a guess: the KV caches of models of one size differ by a factor of"
+            " up to 7."
+        )
+    context = question.workload.context
+    short = [spec.label for spec in models if spec.shape.context and spec.shape.context < context]
     if short:
         yield f"Not trained for a context this long: {', '.join(short)}."
-    if any(s.shape.windowed for s in subjects) and not question.demand.full_windows:
-        yield "Windows keep what they see; llama.cpp's --swa-full keeps everything."
-    unscored = any(question.evidence.score(subject, None) is None for subject in subjects)
-    if len(subjects) > 1 and question.objective == "loss" and unscored:
-        yield RULE[0].upper() + RULE[1:] + "."
+    if any(spec.shape.windowed for spec in models) and not question.workload.full_windows:
+        yield (
+            "Layers with a sliding window cache only the positions in it; llama.cpp's --swa-full"
+            " caches all."
+        )
+    unscored = any(question.earlier.score(spec, None) is None for spec in models)
+    if len(models) > 1 and question.objective == "loss" and unscored:
+        yield RULE_OF_THUMB[0].upper() + RULE_OF_THUMB[1:] + "."
 
 
-def result_notes(results: Sequence[Result], question: Question) -> Iterator[str]:
-    """Yield what there is to say of the figures."""
-    if any(result.prompt for result in results):
-        demand = question.demand
-        each = f", for all {demand.users} users together" if demand.users > 1 else ""
-        at = min(question.past, demand.context)
-        yield f"Reads: a prompt of {PROMPT} tokens. Writes: after {at} tokens{each}."
-    scores = [result.score for result in results if result.score]
+def _row_notes(question: PlanQuestion, rows: Sequence[PlanRow]) -> Iterator[str]:
+    if any(row.prompt for row in rows):
+        workload = question.workload
+        each = f", of all {workload.users} users together" if workload.users > 1 else ""
+        past = min(question.past, workload.context)
+        yield (
+            f"Speeds: prompt processing of {PROMPT_TOKENS} tokens; generation after {past}"
+            f" tokens{each}."
+        )
+    scores = [row.score for row in rows if row.score]
     if scores:
         yield (
             f"Models are ranked by {scores[0].kind} on the same text or tasks ({scores[0].run});"
-            " those that share a letter cannot be told apart."
+            " models that share a letter do not differ significantly."
         )
-    if any(result.loss for result in results if not result.score):
-        yield "Losses are nats per token against each model's own reference."
-    again = [r.subject.label for r in results if r.changed and r.subject.quantized]
+    if any(row.loss for row in rows if not row.score):
+        yield "KL is in nats per token, against each model's own reference."
+    again = [row.spec.label for row in rows if row.changed and row.spec.quantized]
     if again:
         yield (
-            f"{again[0]} is quantized already: these formats are worth it from its original only."
+            f"{again[0]} is already quantized: make these formats from its original, not from this"
+            " file."
         )
-    copies = [result for result in results if result.fits and result.repacked_bytes]
-    if copies:
-        size = gib(copies[0].repacked_bytes)
+    repacked = [row for row in rows if row.fits and row.repacked_bytes]
+    if repacked:
+        size = gib(repacked[0].repacked_bytes)
         yield (
-            f"llama.cpp's processor backend keeps a rearranged copy of {copies[0].model}'s matrices"
+            f"On a CPU llama.cpp holds a rearranged copy of the matrices of {repacked[0].model}"
             f" ({size} GiB) in place of the file's pages; its log counts both."
         )
-    if any(result.placement for result in results):
+    if any(row.placement for row in rows):
         host = question.host.ram
         yield (
-            f"What does not fit is split: the rest in {host.name} ({host.bandwidth / 1e9:g} GB/s),"
-            f" then an SSD of {question.host.ssd_bandwidth / 1e9:g} GB/s."
+            f"What does not fit on the device is read from {host.name}"
+            f" ({host.bandwidth / 1e9:g} GB/s), then from an SSD of"
+            f" {question.host.ssd_bandwidth / 1e9:g} GB/s."
         )
 
 
-def split_words(placement: Placement) -> str:
-    """Say where the parts would live."""
-    words = []
+def placement_words(placement: Placement) -> str:
+    """Say where the parts of a model that does not fit would be."""
+    parts = []
     if placement.ram_bytes:
-        what = "experts" if placement.expert_layers and not placement.dense_layers else "of it"
-        words.append(f"{gib(placement.ram_bytes)} GiB {what} in RAM")
+        what = "experts" if placement.expert_layers and not placement.dense_layers else "weights"
+        parts.append(f"{gib(placement.ram_bytes)} GiB {what} in RAM")
     if placement.ssd_bytes:
-        words.append(f"{gib(placement.ssd_bytes)} GiB on SSD")
-    return "split: " + ", ".join(words)
+        parts.append(f"{gib(placement.ssd_bytes)} GiB on SSD")
+    return "split: " + ", ".join(parts)
 
 
-def band(found: Estimate | Placement | None) -> str:
-    """Write a speed: a figure if it is known well, else the band.
+def band(speed: SpeedEstimate | Placement | None) -> str:
+    """Format a speed: one figure if its band is narrow, else the band.
 
-    >>> from zeropoint.plans.speed.speed import Estimate
-    >>> band(Estimate(tokens_per_second=20.0, low=16.0, high=25.0, basis="estimated"))
+    >>> from zeropoint.plans.speed.speed import SpeedEstimate
+    >>> band(SpeedEstimate(tokens_per_second=20.0, low=16.0, high=25.0, basis="estimated"))
     '16-25'
     """
-    if found is None:
+    if speed is None:
         return ""
-    if found.high / found.low < 1.12:
-        return figure(found.tokens_per_second)
-    return f"{figure(found.low)}-{figure(found.high)}"
+    if speed.high / speed.low < NARROW_BAND:
+        return figure(speed.tokens_per_second)
+    return f"{figure(speed.low)}-{figure(speed.high)}"
 
 
-def longest(result: Result) -> str:
-    """Write the longest context that fits; "all" is what the model was trained for."""
-    trained = result.subject.shape.context
-    if not result.longest:
+def longest(row: PlanRow) -> str:
+    """Format the longest context that fits; "all" is what the model was trained for."""
+    trained = row.spec.shape.context
+    if not row.longest:
         return "-"
-    if trained and result.longest >= trained:
+    if trained and row.longest >= trained:
         return f"all {tokens(trained)}"
-    return tokens(result.longest)
+    return tokens(row.longest)
 
 
 def figure(value: float) -> str:
-    """Write a speed with two or three digits.
+    """Format a speed with two or three digits.
 
     >>> figure(0.1234), figure(9.87), figure(123.4)
     ('0.12', '9.9', '123')
@@ -148,12 +164,12 @@ def figure(value: float) -> str:
 
 
 def gib(count: int) -> str:
-    """Write bytes as GiB without the unit."""
+    """Format a number of bytes in GiB, without the unit."""
     return f"{count / GIB:.2f}" if count < 100 * GIB else f"{count / GIB:.0f}"
 
 
 def tokens(count: int) -> str:
-    """Write a number of tokens.
+    """Format a number of tokens.
 
     >>> tokens(4096), tokens(131072), tokens(300)
     ('4k', '128k', '300')
@@ -162,7 +178,7 @@ def tokens(count: int) -> str:
 
 
 def count(weights: int) -> str:
-    """Write a number of weights as models are named.
+    """Format a number of weights as model names do.
 
     >>> count(268_098_176), count(27_000_000_000), count(10**12)
     ('268M', '27B', '1T')

@@ -1,25 +1,25 @@
-"""What really happens in the arithmetic: which numbers a machine multiplies for a format.
+"""Arithmetic of a format on a device: the kinds of numbers that are actually multiplied.
 
-A device multiplies a few kinds of numbers natively. A kind that it does not is converted to the
-next one up before it is multiplied: FP4 to FP8 or FP16, BF16 (whose range FP16 lacks) to FP32. What
-a runtime does may be further from the format than the device demands: llama.cpp unpacks 4-bit
-codes to 8-bit integers everywhere. `multiply.toml` has that as data, with sources.
+A device multiplies a few kinds of numbers natively. Any other kind is converted to the next wider
+one before it is multiplied: FP4 to FP8 or FP16, BF16 (whose range FP16 lacks) to FP32. A runtime
+may convert further than the device requires: llama.cpp unpacks 4-bit codes to 8-bit integers on
+every device. `multiply.toml` lists what each runtime does, with sources.
 """
 
 import tomllib
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
+from importlib.resources import files
 
 from zeropoint.checkpoints.gguf import TYPE_OF_FORMAT
 from zeropoint.errors import RecipeError
 from zeropoint.formats import Format
 from zeropoint.plans.formats.names import target_format
-from zeropoint.plans.machines.machines import Device
+from zeropoint.plans.machines.device import Device
 
 PHASES = ("generate", "prompt")
-# The kinds of numbers that can stand for one without loss, the nearest first.
-UP = {
+# Kinds of numbers that hold every value of a kind, itself first.
+WIDER_KINDS = {
     "fp4": ("fp4", "fp6", "fp8", "fp16", "bf16", "fp32"),
     "fp6": ("fp6", "fp8", "fp16", "bf16", "fp32"),
     "fp8": ("fp8", "fp16", "bf16", "fp32"),
@@ -31,20 +31,23 @@ UP = {
     "int8": ("int8", "fp16", "bf16", "fp32"),
 }
 INTEGERS = ("int4", "int8", "ternary")
-USUAL = {
+DEFAULT_FORMATS = {
     "fp4": "MXFP4", "fp8": "FP8_E4M3_ROW", "fp16": "F16", "float16": "F16", "bfloat16": "BF16",
     "fp32": "F32", "int8": "INT8_SYM_ROW", "int4": "INT4_SYM_G128", "ternary": "TQ2_0",
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Way:
+class RuntimeArithmetic:
     """What one runtime does in one phase."""
 
     runtime: str
+    #: "generate" or "prompt".
     phase: str
-    unit: str  # the kind of number that is multiplied; empty: it cannot be run
-    native: bool  # the device has units for it
+    #: Kind of number that is multiplied; empty if the runtime cannot run the format.
+    unit: str
+    #: Whether the device has units for that kind.
+    native: bool
     activations: str
     steps: tuple[str, ...]
     source: str
@@ -59,15 +62,19 @@ class Multiplication:
     native: tuple[str, ...]
     note: str
     format: str
-    kind: str  # of numbers that the codes stand for
-    bits: int  # of a code
+    #: Kind of number that the codes stand for.
+    kind: str
+    #: Bits of a code.
+    bits: int
     codes_per_byte: float
-    becomes: str  # what the device must convert them to at least; the kind itself where native
-    ways: tuple[Way, ...]
+    #: Kind that the device must convert the codes to at least; `kind` itself where it is native.
+    becomes: str
+    #: One entry for each runtime and phase.
+    ways: tuple[RuntimeArithmetic, ...]
 
 
 def number_kind(format: Format) -> str:
-    """Return the kind of numbers that a format's codes stand for.
+    """Return the kind of number that a format's codes stand for.
 
     >>> from zeropoint.formats import find_format
     >>> [number_kind(find_format(name)) for name in ("Q4_K", "MXFP4", "BF16", "Q8_0", "TQ1_0")]
@@ -85,7 +92,7 @@ def number_kind(format: Format) -> str:
 
 
 def code_bits(format: Format) -> int:
-    """Return how many bits a code has: what a block has for each weight, scales left out.
+    """Return the bits of one code, without scales.
 
     >>> from zeropoint.formats import find_format
     >>> [code_bits(find_format(name)) for name in ("Q4_K", "MXFP4", "Q6_K", "IQ2_XXS", "F16")]
@@ -98,40 +105,40 @@ def code_bits(format: Format) -> int:
 
 
 def next_native(kind: str, native: tuple[str, ...]) -> str:
-    """Return what a number of this kind is converted to before it is multiplied.
+    """Return the kind that a number of this kind is converted to before it is multiplied.
 
     >>> next_native("fp8", ("fp32", "fp16")), next_native("bf16", ("fp32", "fp16"))
     ('fp16', 'fp32')
 
     Raises RecipeError for an unknown kind.
     """
-    if kind not in UP:
-        raise RecipeError(f"{kind!r} is no kind of number; these are: {', '.join(UP)}")
-    return next((up for up in UP[kind] if up in native), "fp32")
+    if kind not in WIDER_KINDS:
+        raise RecipeError(f"{kind!r} is not a kind of number; these are: {', '.join(WIDER_KINDS)}")
+    return next((up for up in WIDER_KINDS[kind] if up in native), "fp32")
 
 
 def multiplication(device: Device, format: Format) -> Multiplication:
-    """Return the arithmetic of a format on a device, in every runtime that is known for it."""
+    """Return the arithmetic of a format on a device, in every runtime that supports the device."""
     kind, bits = number_kind(format), code_bits(format)
     family = device.family
-    found = []
+    ways = []
     for runtime in dict.fromkeys(str(row["runtime"]) for row in _rows()):
         for phase in PHASES:
-            way = find_way(runtime, family.id, format, phase, family.native)
+            way = find_arithmetic(runtime, family.id, format, phase, family.native)
             if way:
-                found.append(way)
+                ways.append(way)
     return Multiplication(
         device=device.name, family=family.name, native=family.native, note=family.note,
         format=format.name, kind=kind, bits=bits, codes_per_byte=8 / bits,
-        becomes=next_native(kind, family.native), ways=tuple(found),
+        becomes=next_native(kind, family.native), ways=tuple(ways),
     )  # fmt: skip
 
 
-def find_way(
+def find_arithmetic(
     runtime: str, family: str, format: Format, phase: str, native: tuple[str, ...]
-) -> Way | None:
-    """Return what a runtime does, or None if it does not run there."""
-    wanted = row_kind(format)
+) -> RuntimeArithmetic | None:
+    """Return what a runtime does with a format; None if it does not support the family."""
+    kind = _row_kind(format)
     for row in _rows():
         if row["runtime"] != runtime or phase not in row.get("phases", PHASES):
             continue
@@ -139,15 +146,22 @@ def find_way(
             continue
         if format.name not in row.get("formats", (format.name,)):
             continue
-        if wanted not in row.get("kinds", (wanted,)):
+        if kind not in row.get("kinds", (kind,)):
             continue
-        return Way(runtime, phase, row["unit"], row["unit"] in native, row["activations"],
-                   tuple(row["steps"]), row["source"])  # fmt: skip
+        return RuntimeArithmetic(
+            runtime=runtime,
+            phase=phase,
+            unit=row["unit"],
+            native=row["unit"] in native,
+            activations=row["activations"],
+            steps=tuple(row["steps"]),
+            source=row["source"],
+        )
     return None
 
 
-def row_kind(format: Format) -> str:
-    """Return what rows of `multiply.toml` call a format: what GGUF does not have is plain."""
+def _row_kind(format: Format) -> str:
+    """Return the kind as rows of `multiply.toml` name it; formats without a GGUF type are plain."""
     kind, in_gguf = number_kind(format), format.name in TYPE_OF_FORMAT
     if kind in INTEGERS:
         return "integers" if in_gguf else "plain integers"
@@ -155,11 +169,11 @@ def row_kind(format: Format) -> str:
 
 
 def format_of(name: str) -> Format:
-    """Return a format by its name, or a usual one of a kind of number: fp8, int4, …"""
-    return target_format(USUAL.get(name.strip().lower(), name))
+    """Return a format by its name, or the default one of a kind of number: fp8, int4, …"""
+    return target_format(DEFAULT_FORMATS.get(name.strip().lower(), name))
 
 
 @lru_cache(1)
 def _rows() -> list[dict]:  # type: ignore[type-arg]
-    text = Path(__file__).with_name("multiply.toml").read_text("utf-8")
+    text = files(__package__).joinpath("multiply.toml").read_text("utf-8")
     return list(tomllib.loads(text)["way"])

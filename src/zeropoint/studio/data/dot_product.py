@@ -20,8 +20,8 @@ from zeropoint.checkpoints import Checkpoint, TensorInfo
 from zeropoint.errors import MeasurementError
 from zeropoint.formats import F32, QuantizedTensor, find_format
 from zeropoint.kernels.traces import UNIT
+from zeropoint.metrics.speed.this_machine import load_devices
 from zeropoint.plans.formats import inventory
-from zeropoint.plans.machines.this_machine import named
 from zeropoint.plans.speed.multiply import multiplication
 from zeropoint.quantizers import quantize
 from zeropoint.studio.data.open_model import Opened
@@ -239,4 +239,4 @@ def token_of(checkpoint: Checkpoint, text: str, rows: int) -> tuple[int, str]:
 
 def ways(device: str, format: str) -> PageData:
     """Return what `explain multiply` tells. Raises FormatError, RecipeError for unknown names."""
-    return asdict(multiplication(named(device), find_format(format)))
+    return asdict(multiplication(load_devices().find(device), find_format(format)))

@@ -7,7 +7,7 @@ Between models nats per byte of the same text, tasks and chains may be compared 
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from zeropoint.plans.memory.cache_shape import Shape
+from zeropoint.plans.memory.cache_shape import ModelShape
 from zeropoint.results.divergence import MeasureResult
 from zeropoint.results.interval import Interval
 from zeropoint.results.runs import Run
@@ -19,7 +19,7 @@ WITHIN = (
     "KL is against the model's own reference, so it ranks the formats of this model and tells "
     "nothing about another model. For that: zeropoint compare A B --run DIR, or tasks."
 )
-Find = Callable[[str, int], Shape | None]  # by a file's name and size
+Find = Callable[[str, int], ModelShape | None]  # by a file's name and size
 Row = ModelCompared | ModelTasks
 
 
@@ -139,7 +139,7 @@ def _add_measured(
     series["points"] = [p for p in series["points"] if p["name"] != point["name"]] + [point]
 
 
-def kept(shape: Shape) -> Sequence[PageData]:
+def kept(shape: ModelShape) -> Sequence[PageData]:
     """Return what a shape's layers keep of a position in 16 bits."""
     return [
         {"layers": count, "bytes": 2 * (layer.keys + layer.values + layer.indexer),

@@ -8,34 +8,43 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from zeropoint.checkpoints.headers import config_headers, read_headers
 from zeropoint.errors import CheckpointError, RecipeError, ZeropointError
+from zeropoint.metrics.speed.this_machine import load_devices, load_local_machine
 from zeropoint.plans.formats.names import no_target, target_format
-from zeropoint.plans.machines import this_machine as here
-from zeropoint.plans.machines.machines import HERE, Device
-from zeropoint.plans.memory.cache_shape import Shape
+from zeropoint.plans.machines.device import LOCAL_ID, Device
+from zeropoint.plans.memory.cache_shape import ModelShape
 from zeropoint.plans.memory.typical import is_size
-from zeropoint.plans.planner.advice import fixes, roomier
-from zeropoint.plans.planner.as_json import as_record, device_facts
+from zeropoint.plans.planner.advice import fixes, longer_contexts
+from zeropoint.plans.planner.as_json import device_record
 from zeropoint.plans.planner.model_spec import (
-    Subject,
-    canonical,
-    from_description,
-    from_path,
-    from_size,
+    ModelSpec,
+    canonical_target,
+    dominant_format,
+    in_format,
     is_target,
-    mostly,
-    requantized,
+    spec_of_headers,
+    spec_of_size,
+    with_typed,
 )
-from zeropoint.plans.planner.planning import Asking, ask, plan
-from zeropoint.plans.planner.ranking import LADDER, OBJECTIVES
-from zeropoint.plans.speed.calibration import Evidence
+from zeropoint.plans.planner.options import PlanOptions
+from zeropoint.plans.planner.planning import make_plan, make_question
+from zeropoint.plans.planner.ranking import DEFAULT_FORMATS, OBJECTIVES, PlanQuestion
+from zeropoint.plans.speed.earlier_results import EarlierResults
 from zeropoint.plans.speed.multiply import multiplication
-from zeropoint.plans.speed.roofline import BATCHES, marks, roof, timed
+from zeropoint.plans.speed.roofline import (
+    USER_COUNTS,
+    device_roofline,
+    measured_points,
+    roofline_points,
+)
+from zeropoint.results.bench_history import load_bench_history
+from zeropoint.results.runs import Run, finished_runs
 from zeropoint.studio.http.library import Entry, Library
 from zeropoint.studio.http.requests import Words, flag_in, list_in, number_in, text_in, whole_in
 from zeropoint.studio.report.bundle import PageData
@@ -52,105 +61,101 @@ class Planner:
 
     def __init__(self, library: Library) -> None:
         self.library = library
-        self._subjects: OrderedDict[tuple[Path, float, int], Subject] = OrderedDict()
-        self._evidence: tuple[object, Evidence] = (None, Evidence())
+        self._subjects: OrderedDict[tuple[Path, float, int], ModelSpec] = OrderedDict()
+        self._runs: tuple[object, list[Run]] = (None, [])
         self._lock = threading.Lock()
 
     def offered(self) -> PageData:
         """Return what the pages let people choose from."""
-        offered = here.every_device()
+        offered = load_devices().all()
         return {
             "models": [{"id": e.id, "name": e.name} for e in self.library.listing().of("model")],
-            "devices": [*map(device_facts, offered)],
+            "devices": [*map(device_record, offered)],
             "measured": offered[0].measured,
             "objectives": OBJECTIVES,
-            "formats": LADDER,
-            "batches": BATCHES,
+            "formats": DEFAULT_FORMATS,
+            "batches": USER_COUNTS,
         }
 
     def answer(self, words: Words) -> PageData:
         """Return a plan as `--json` prints it, and for each result what could be turned."""
-        subjects, options = self._asked(words)
-        found = plan(*subjects, device=self._devices(words), **options)
-        record = as_record(found)
+        specs, question = self._asked(words)
+        plan = make_plan(specs, self._devices(words), question)
+        record = plan.to_json()
         record["turn"] = [
-            list((roomier if result.fits else fixes)(result, found.question))
-            for result in found.results
+            list((longer_contexts if row.fits else fixes)(row, question)) for row in plan.results
         ]
         return record
 
     def speeds(self, words: Words) -> PageData:
         """Return roofs, points of one model in several formats, and what was timed here."""
-        subjects, options = self._asked(words)
-        question, (subject, named) = ask(options), subjects[0]
-        question.evidence.here = here.remembered()
+        specs, question = self._asked(words)
+        spec, named = specs[0]
         where = [device for device in self._devices(words) if device.bandwidth]
         formats: tuple[str | None, ...] = (named,) if named else question.formats
         if not formats:
-            formats = (None,) if subject.quantized else (None, *SOME)
-        points = [mark for to in formats for mark in marks(subject, to, where, question)]
+            formats = (None,) if spec.quantized else (None, *SOME)
+        points = [point for to in formats for point in roofline_points(spec, to, where, question)]
+        earlier = question.earlier
         return {
-            "model": subject.label,
-            "basis": subject.basis,
-            "roofs": [asdict(roof(device, question.evidence)) for device in where],
-            "marks": [asdict(mark) for mark in points],
-            "timed": [asdict(found) for found in timed(question.evidence.benches)],
-            "multiply": arithmetic(subject, formats, where),
-            "devices": [device_facts(device) for device in where],
+            "model": spec.label,
+            "basis": spec.basis,
+            "roofs": [asdict(device_roofline(device, earlier)) for device in where],
+            "marks": [asdict(point) for point in points],
+            "timed": [asdict(point) for point in measured_points(earlier.benches)],
+            "multiply": arithmetic(spec, formats, where),
+            "devices": [device_record(device) for device in where],
         }
 
-    def _asked(self, words: Words) -> tuple[list[tuple[Subject, str | None]], Asking]:
-        """Check the words and return the models and options that they mean."""
-        subjects: list[tuple[Subject, str | None]] = []
+    def _asked(self, words: Words) -> tuple[list[tuple[ModelSpec, str | None]], PlanQuestion]:
+        """Return the models and the question of a request. Raises RecipeError for bad values."""
+        specs: list[tuple[ModelSpec, str | None]] = []
         formats = list_in(words, "to", FORMATS)
         for text in formats:
             if not is_target(text):
                 raise RecipeError(no_target(text))
         for id in list_in(words, "models", MODELS):
-            subjects.append((self._subject(id), None))
-        subjects += [sized(text) for text in list_in(words, "sizes", MODELS)]
+            specs.append((self._subject(id), None))
+        specs += [sized(text) for text in list_in(words, "sizes", MODELS)]
         if config := text_in(words, "config", most=CONFIG).strip():
-            subjects.append((from_text(config), None))
-        if not subjects:
+            specs.append((from_text(config), None))
+        if not specs:
             raise RecipeError("name a model: one of the library, a size such as 27B, or the text "
                               "of a config.json")  # fmt: skip
-        options: Asking = {
-            "ctx": whole_in(words, "ctx", 1, LONGEST), "users": whole_in(words, "users", 1, 4096),
-            "kv": f"{text_in(words, 'keys', most=8)}/{text_in(words, 'values', most=8)}",
-            "objective": text_in(words, "objective", most=16), "to": formats,
-            "full_windows": flag_in(words, "full_windows"),
-            "host": text_in(words, "host", most=64), "ssd": number_in(words, "ssd", 0.001, 999),
-            "runs": self.evidence(),
-        }  # fmt: skip
-        if ram := text_in(words, "ram", most=32):
-            options["ram"] = ram
-        return subjects, options
+        options = PlanOptions(
+            ctx=whole_in(words, "ctx", 1, LONGEST), users=whole_in(words, "users", 1, 4096),
+            kv=f"{text_in(words, 'keys', most=8)}/{text_in(words, 'values', most=8)}",
+            objective=text_in(words, "objective", most=16), to=formats,
+            full_windows=flag_in(words, "full_windows"), ram=text_in(words, "ram", most=32),
+            host=text_in(words, "host", most=64), ssd=number_in(words, "ssd", 0.001, 999),
+        )  # fmt: skip
+        return specs, make_question(options, self.earlier_results(), load_devices())
 
     def _devices(self, words: Mapping[str, Any]) -> list[Device]:
-        names = list_in(words, "devices", DEVICES) or [HERE]
-        return [*map(here.named, names)]
+        catalog = load_devices()
+        return [catalog.find(name) for name in list_in(words, "devices", DEVICES) or [LOCAL_ID]]
 
-    def _subject(self, id: str) -> Subject:
+    def _subject(self, id: str) -> ModelSpec:
         try:
             entry = self.library.find(id, "model")
         except KeyError:
             raise CheckpointError(self.library.root, f"has no model {id!r}") from None
         return self.subject(entry)
 
-    def subject(self, entry: Entry) -> Subject:
+    def subject(self, entry: Entry) -> ModelSpec:
         """Return a model of the library; its header is read once as long as it stays the same."""
         key = (entry.path, entry.changed, entry.bytes)
         with self._lock:
             found = self._subjects.get(key)
             if found is None:
-                found = replace(from_path(entry.path), asked=entry.name)
+                found = with_typed(spec_of_headers(read_headers(entry.path)), entry.name)
                 self._subjects[key] = found
             self._subjects.move_to_end(key)
             while len(self._subjects) > KEPT:
                 self._subjects.popitem(last=False)
         return found
 
-    def shape_of(self, name: str, nbytes: int) -> Shape | None:
+    def shape_of(self, name: str, nbytes: int) -> ModelShape | None:
         """Return the shape of the library's file of this name and size, if there is one."""
         for entry in self.library.listing().of("model"):
             if (entry.path.name, entry.bytes) == (name, nbytes):
@@ -160,33 +165,31 @@ class Planner:
                     return None
         return None
 
-    def evidence(self) -> Evidence:
-        """Return what the runs of the library say, read again only when one has changed."""
+    def earlier_results(self) -> EarlierResults:
+        """Return the results of the library's runs, read again only when one has changed."""
         runs = self.library.listing().of("run")
         key = [(run.path, run.changed, run.bytes) for run in runs]
         with self._lock:
-            if self._evidence[0] != key:
-                self._evidence = (key, Evidence([run.path for run in runs]))
-            found = self._evidence[1]
-        fresh = Evidence()
-        fresh.finished = found.finished  # timings may have been noted since: those are read anew
-        return fresh
+            if self._runs[0] != key:
+                self._runs = (key, finished_runs([run.path for run in runs]))
+            finished = self._runs[1]
+        return EarlierResults(finished, load_bench_history(), load_local_machine())
 
 
 def arithmetic(
-    subject: Subject, formats: Sequence[str | None], where: Sequence[Device]
+    subject: ModelSpec, formats: Sequence[str | None], where: Sequence[Device]
 ) -> PageData:
     """Return what happens in the arithmetic, by device and format of the model."""
     found: PageData = {}
     for to in formats:
-        made = requantized(subject, canonical(to)) if to else subject.source
-        usual = target_format(mostly(made.tensors.values()))
+        model = in_format(subject, canonical_target(to)) if to else subject.source
+        format = target_format(dominant_format(model.tensors.values()))
         for device in where:
-            found[f"{device.id}/{to or subject.format}"] = asdict(multiplication(device, usual))
+            found[f"{device.id}/{to or subject.format}"] = asdict(multiplication(device, format))
     return found
 
 
-def sized(text: str) -> tuple[Subject, str | None]:
+def sized(text: str) -> tuple[ModelSpec, str | None]:
     """Return a typical model of a typed size, `27B` or `27B:Q4_K_M`, and the format.
 
     Raises RecipeError for anything else.
@@ -203,15 +206,15 @@ def sized(text: str) -> tuple[Subject, str | None]:
 
 
 @lru_cache(KEPT)
-def _typical(name: str) -> Subject:
-    return replace(from_size(name), asked=name)
+def _typical(name: str) -> ModelSpec:
+    return spec_of_size(name)
 
 
-def from_text(text: str) -> Subject:
+def from_text(text: str) -> ModelSpec:
     """Return the model that a pasted config.json describes."""
     try:
         config = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise CheckpointError("config.json", f"is no JSON: {error}") from None
     label = str(config.get("model_type") or "config") if isinstance(config, dict) else ""
-    return from_description(config, Path("config.json"), label=label[:64])
+    return spec_of_headers(config_headers(config, Path("config.json"), label=label[:64]))

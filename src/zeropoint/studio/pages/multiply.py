@@ -1,7 +1,7 @@
 """The page of one dot product, and beside it what other machines and runtimes do (products.py)."""
 
-from zeropoint.plans.machines.this_machine import every_device
-from zeropoint.plans.planner.as_json import device_facts
+from zeropoint.metrics.speed.this_machine import load_devices
+from zeropoint.plans.planner.as_json import device_record
 from zeropoint.studio.data.open_model import Opened
 from zeropoint.studio.http.library import Entry, Library
 from zeropoint.studio.pages.layout import CODES, FOOT, page, rail, top
@@ -17,7 +17,7 @@ def multiply(library: Library, entry: Entry, model: Opened) -> str:
         if row is first or (first is None and row["name"] == model.usual()):
             row["pieces"] = []
     data = {"id": entry.id, "tensors": matrices, "formats": ["F16", "BF16", *CODES],
-            "machines": [*map(device_facts, every_device())]}  # fmt: skip
+            "machines": [*map(device_record, load_devices().all())]}  # fmt: skip
     lead = (
         "What a processor does with one row of this file and one vector of activations, from bytes "
         "in memory to one number. Every number is one that zeropoint's own kernel has summed up."

@@ -44,7 +44,7 @@ def speed_page(library: Library, planner: Planner) -> str:
 
 def size_page(library: Library, planner: Planner) -> str:
     """Return the page Size vs bits."""
-    series = series_of(planner.evidence().finished, planner.shape_of)
+    series = series_of(planner.earlier_results().runs, planner.shape_of)
     lead = "A larger model at fewer bits, or a smaller one at more: by what was measured."
     drawn = figure(
         "sizebits", "f-size", "What models reach, by the memory that they take",
