@@ -115,7 +115,7 @@ def our_figures(chunks: NDArray[np.int32], sides: Iterator[tuple[F32, F32]]) -> 
 def compat_figures(chunks: NDArray[np.int32], sides: Iterator[tuple[F32, F32]]) -> dict[str, float]:
     """Return its figures by its formulas, its 16-bit file included, as --llama-compat does."""
     from zeropoint.metrics.peers import llama_base_file as llama
-    from zeropoint.metrics.peers.llama_perplexity import tables
+    from zeropoint.metrics.peers.llama_perplexity import join_scores
 
     scores = []
     for chunk, (a, b) in zip(chunks, sides, strict=True):
@@ -123,7 +123,11 @@ def compat_figures(chunks: NDArray[np.int32], sides: Iterator[tuple[F32, F32]]) 
         for at in range(0, len(targets), 32):
             rows = slice(at, at + 32)
             scores.append(llama.score_rows(llama.encode_rows(a[rows]), b[rows], targets[rows]))
-    return {" ".join(f.name.split()): f.value for t in tables(scores).values() for f in t}
+    return {
+        " ".join(f.name.split()): f.value
+        for t in llama.statistics(join_scores(scores)).values()
+        for f in t
+    }
 
 
 def exact_logits(path: Path, chunks: NDArray[np.int32], mode: str, threads: int) -> list[F32]:

@@ -19,8 +19,11 @@ if TYPE_CHECKING:
     from zeropoint.plans import choose_formats
     from zeropoint.quantizers import dequantize, quantize
     from zeropoint.verbs.bench import bench
+    from zeropoint.verbs.compare import compare
     from zeropoint.verbs.generate import generate
     from zeropoint.verbs.inspect import inspect
+    from zeropoint.verbs.ladder import ladder
+    from zeropoint.verbs.measure import measure
     from zeropoint.verbs.plan import plan
     from zeropoint.verbs.tasks import tasks
 
@@ -32,10 +35,13 @@ _ROOMS = {
     "QuantizedTensor": "zeropoint.formats",
     "bench": "zeropoint.verbs.bench",
     "choose_formats": "zeropoint.plans",
+    "compare": "zeropoint.verbs.compare",
     "dequantize": "zeropoint.quantizers",
     "find_format": "zeropoint.formats",
     "generate": "zeropoint.verbs.generate",
     "inspect": "zeropoint.verbs.inspect",
+    "ladder": "zeropoint.verbs.ladder",
+    "measure": "zeropoint.verbs.measure",
     "open_checkpoint": "zeropoint.checkpoints",
     "plan": "zeropoint.verbs.plan",
     "quantize": "zeropoint.quantizers",
@@ -63,10 +69,13 @@ __all__ = [
     "__version__",
     "bench",
     "choose_formats",
+    "compare",
     "dequantize",
     "find_format",
     "generate",
     "inspect",
+    "ladder",
+    "measure",
     "open_checkpoint",
     "plan",
     "quantize",

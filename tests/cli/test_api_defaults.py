@@ -13,8 +13,11 @@ import zeropoint
 # By verb: the options that the command line calls something else (parameter → field).
 VERBS: dict[str, dict[str, str]] = {
     "bench": {"prompt": "prompt_tokens", "generate": "tokens"},
+    "compare": {},
     "generate": {},
     "inspect": {},
+    "ladder": {},
+    "measure": {},
     "plan": {},
     "tasks": {"together": "batch_size"},
 }
@@ -27,7 +30,8 @@ def defaults_of(function: Any) -> dict[str, Any]:
 
 
 def plain(value: object) -> object:
-    return value.value if isinstance(value, Enum) else value
+    """A repeatable option that is not given is None on the command line, and () in a call."""
+    return value.value if isinstance(value, Enum) else None if value == () else value
 
 
 @pytest.mark.parametrize("verb", list(VERBS))
@@ -35,7 +39,9 @@ def test_defaults_are_the_same_everywhere(verb: str) -> None:
     options = getattr(
         import_module(f"zeropoint.verbs.options.{verb}"), f"{verb.capitalize()}Options"
     )
-    fields = {field.name: getattr(options(), field.name) for field in dataclasses.fields(options)}
+    fields = {
+        field.name: plain(getattr(options(), field.name)) for field in dataclasses.fields(options)
+    }
     keywords = defaults_of(getattr(zeropoint, verb))
     assert {name: keywords[name] for name in fields} == fields
     command = COMMANDS.get(verb, verb)

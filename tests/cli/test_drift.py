@@ -134,7 +134,7 @@ def test_an_interrupted_run_says_that_it_goes_on(
     monkeypatch.setattr("zeropoint.metrics.generation.divergence_point.Drift._compare", stopped)
     words = ["drift", models[2], "--ref", models[0], *FEW, "--run"]
     assert main([*words, str(tmp_path / "run")]) == 130
-    assert "holds what is done; the same command goes on" in capsys.readouterr().err
+    assert "holds the finished work; the same command resumes it" in capsys.readouterr().err
 
 
 def test_a_prompt_that_fits_no_context_costs_the_others_nothing(

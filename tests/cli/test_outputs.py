@@ -25,7 +25,7 @@ WORDS = {
     "explain": {"what", "format", "block", "device"},
     "inspect": {"tensors"},
     "ladder": {"share"},
-    "measure": {"gate"},
+    "measure": {"gates"},
     "plan": {"device", "memory", "ctx", "kv", "objective", "host", "ram"},
     "quantize": {
         "tensor_type", "output_tensor_type", "token_embedding_type", "split_max_size",

@@ -14,13 +14,13 @@ from zeropoint.checkpoints import open_checkpoint, open_model
 from zeropoint.cli import main
 from zeropoint.errors import MeasurementError
 from zeropoint.metrics.cross_model import (
-    READ_BYTES,
+    CONTEXT_BYTES,
     SCORED_BYTES,
-    Window,
-    cache_bytes,
+    ScoringWindow,
     cut_windows,
+    kv_cache_bytes,
     score_windows,
-    text_figures,
+    text_scores,
 )
 from zeropoint.models import load_model
 
@@ -33,7 +33,7 @@ def test_windows_are_whole_lines_of_every_domain() -> None:
     assert "".join(w.before + w.scored for w in windows if w.domain == "a") in LINES
     for window in windows:
         assert window.before.endswith("\n") and window.scored.endswith("\n")
-        assert READ_BYTES <= len(window.before.encode()) < READ_BYTES + 40
+        assert CONTEXT_BYTES <= len(window.before.encode()) < CONTEXT_BYTES + 40
         assert SCORED_BYTES <= window.nbytes < SCORED_BYTES + 40
     assert len(cut_windows(Corpus({"a": LINES}), limit=2)) == 2
     with pytest.raises(MeasurementError, match="shorter than one window"):
@@ -53,7 +53,10 @@ def test_a_model_that_knows_nothing_needs_the_logarithm_of_its_vocabulary(tmp_pa
     nothing = {"output.weight": np.zeros((vocabulary_size(), 128), np.float32)}
     path = write_model(tmp_path / "m.gguf", columns=128, changes=nothing)
     model = load_model(open_checkpoint(path), threads=1)
-    windows = [Window("a", "the rain\n", "in the other\n" * 3), Window("a", "an\n", "tin\n")]
+    windows = [
+        ScoringWindow("a", "the rain\n", "in the other\n" * 3),
+        ScoringWindow("a", "an\n", "tin\n"),
+    ]
     nats: list[float] = []
     *_, last = score_windows(model, windows, nats)
     sizes = [[len(model.tokenizer.encode(text)) for text in (w.before, w.before + w.scored)]
@@ -66,11 +69,11 @@ def test_a_model_that_knows_nothing_needs_the_logarithm_of_its_vocabulary(tmp_pa
 
 def test_figures_tell_models_apart_only_where_they_differ() -> None:
     random = np.random.default_rng(0)
-    windows = [Window("ab"[n % 2], "", "x" * 1000) for n in range(20)]
+    windows = [ScoringWindow("ab"[n % 2], "", "x" * 1000) for n in range(20)]
     base = 800 + 50 * random.standard_normal(20)
     noise = base + random.standard_normal(20)
     worse = base + 30 + 5 * random.standard_normal(20)
-    found = text_figures(windows, [one.tolist() for one in (base, noise, worse)])
+    found = text_scores(windows, [one.tolist() for one in (base, noise, worse)])
     assert found[0].nats_per_byte.mean == pytest.approx(base.sum() / 20_000)
     assert found[0].group == found[1].group != found[2].group
     assert found[2].difference.low > 0 and found[2].p < 0.001
@@ -82,7 +85,7 @@ def test_the_cache_is_counted_as_runtimes_hold_it(tmp_path: Path) -> None:
     """Two layers, two heads of 64 for keys and for values, 16 bits; gemma's window ends at 256."""
     llama = open_checkpoint(write_model(tmp_path / "a.gguf", columns=256))
     model = load_model(llama, threads=1)
-    assert cache_bytes(model.architecture, 1000) == 2 * 2 * (64 + 64) * 1000 * 2
+    assert kv_cache_bytes(model.architecture, 1000) == 2 * 2 * (64 + 64) * 1000 * 2
 
 
 def test_models_of_different_tokenizers_stand_side_by_side(
@@ -118,7 +121,7 @@ def test_models_of_different_tokenizers_stand_side_by_side(
     assert main([*(w for w in words if w != "--json"), "--report", str(page)]) == 0
     said = capsys.readouterr().out
     assert "a.gguf" in page.read_text()
-    for told in ("Nats per byte", "Memory", "beside a.gguf", "Chains, last step"):
+    for told in ("Nats per byte", "Memory", "compared with a.gguf", "Chains, last step"):
         assert told in said
     assert main(["compare", one, "--ref", one, "--tasks", str(tasks)]) == 2
     assert "without --ref" in capsys.readouterr().err

@@ -8,39 +8,40 @@ import pytest
 
 from support.table_models import FakeModel, random_tokens
 from support.tiny_models import write_model
+from zeropoint.calibration.chunks import cut_chunks
 from zeropoint.cli import main
 from zeropoint.errors import MeasurementError, ZeropointError
 from zeropoint.metrics.divergence.ladder import largest_step, parse_levels
-from zeropoint.metrics.divergence.ranking import Entry, group_letters, rank, tell_apart
-from zeropoint.metrics.divergence.score_chunks import cut_chunks, measure_chunks
+from zeropoint.metrics.divergence.ranking import QuantScores, group_letters, rank, separable
+from zeropoint.metrics.divergence.score_chunks import score_chunks
 from zeropoint.metrics.divergence.summary import summarize
 
 
-def entry(noise: float, seed: int, nbytes: int = 100, chunks: int = 16) -> Entry:
+def entry(noise: float, seed: int, nbytes: int = 100, chunks: int = 16) -> QuantScores:
     cut = cut_chunks({"text": random_tokens(32 * chunks)}, 32)
     quant = FakeModel(noise=noise, seed=seed)
-    found = list(measure_chunks(FakeModel(), quant, cut))
-    return Entry(f"{noise}/{seed}", nbytes, found, summarize(found))
+    found = list(score_chunks(FakeModel(), quant, cut))
+    return QuantScores(f"{noise}/{seed}", nbytes, found, summarize(found))
 
 
 def test_a_clear_difference_is_told_and_a_small_one_is_not() -> None:
     a, b, c = entry(0.3, 1), entry(0.3, 2), entry(0.6, 3)
     ranked = rank([c, a, b])
-    assert ranked[2].entry is c
-    assert not set(ranked[2].groups) & set(ranked[0].groups + ranked[1].groups)
+    assert ranked[2].name == c.name
+    assert not set(ranked[2].group) & set(ranked[0].group + ranked[1].group)
     same = rank([a, a])
-    assert same[0].groups == same[1].groups == "a"
+    assert same[0].group == same[1].group == "a"
 
 
 def test_quants_of_the_same_noise_are_rarely_told_apart() -> None:
     """Five per cent of pairs may be; ten quants of one size make 45 pairs, corrected together."""
     ranked = rank([entry(0.3, seed) for seed in range(6)])
-    assert sum(len(r.groups) > 0 for r in ranked) == 6
+    assert sum(len(r.group) > 0 for r in ranked) == 6
 
 
 def test_the_frontier_holds_what_nothing_smaller_beats() -> None:
     good, large, small = entry(0.1, 1, 100), entry(0.5, 2, 200), entry(0.9, 3, 50)
-    told = {r.entry.nbytes: r.frontier for r in rank([good, large, small])}
+    told = {r.bytes: r.frontier for r in rank([good, large, small])}
     assert told == {100: True, 200: False, 50: True}
 
 
@@ -51,7 +52,7 @@ def test_different_texts_are_not_ranked() -> None:
 
 def test_false_alarms_are_rarer_than_one_in_twenty_over_all_pairs() -> None:
     generator = np.random.default_rng(8)
-    alarms = sum(bool(tell_apart(list(generator.normal(0, 1, (4, 12)))).any()) for _ in range(200))
+    alarms = sum(bool(separable(list(generator.normal(0, 1, (4, 12)))).any()) for _ in range(200))
     assert alarms <= 20  # 10 expected at most; 20 is three deviations above
 
 

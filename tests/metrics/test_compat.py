@@ -52,7 +52,7 @@ def test_the_figures_agree_with_the_exact_ones(models: tuple[Path, Path], text: 
     """The codec's step is at most 16 / 65535 nats; what it drops has p < exp(−16)."""
     reference, quant = (load_model(open_model(path), threads=1) for path in models)
     tokens = compat.read_tokens([text], quant, 64, 4)
-    scores = [step.scores for step in compat.score_models(reference, quant, tokens, None)]
+    scores = compat.score_models(reference, quant, tokens, None)
     kld = np.concatenate([s.kld for s in scores])
     expected = []
     for row in tokens:

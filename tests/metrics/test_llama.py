@@ -68,7 +68,7 @@ def test_its_figures_agree_with_ours_up_to_its_rounding() -> None:
 
 def test_percentiles_interpolate_between_tokens() -> None:
     kld = np.arange(101.0)
-    scores = llama.Scores(kld, kld, kld, kld / 1000, kld > 50)
+    scores = llama.TokenScores(kld, kld, kld, kld / 1000, kld > 50)
     figures = {f.name: f.value for f in llama.statistics(scores)["KL divergence statistics"]}
     assert figures["Median  KLD"] == 50
     assert figures["99.9%   KLD"] == pytest.approx(99.9)
@@ -78,7 +78,7 @@ def test_percentiles_interpolate_between_tokens() -> None:
 def test_fewer_than_100_tokens_are_not_summed_up() -> None:
     few = np.zeros(99)
     with pytest.raises(MeasurementError, match="99 scored tokens"):
-        llama.statistics(llama.Scores(few, few, few, few, few > 0))
+        llama.statistics(llama.TokenScores(few, few, few, few, few > 0))
 
 
 def test_every_truncation_of_a_base_file_is_refused(tmp_path: Path) -> None:

@@ -7,22 +7,23 @@ import numpy as np
 import pytest
 
 from support.table_models import FakeModel, random_tokens
+from zeropoint.calibration.chunks import cut_chunks
 from zeropoint.errors import MeasurementError
 from zeropoint.kernels.compare import compare_numpy
-from zeropoint.metrics.divergence import score_chunks as measurement
-from zeropoint.metrics.divergence.gate import check_gate
+from zeropoint.metrics.divergence import score_chunks as scoring
+from zeropoint.metrics.divergence.gate import parse_gate
 from zeropoint.metrics.divergence.summary import summarize
 from zeropoint.metrics.divergence.verdict import THRESHOLDS, verdict
 from zeropoint.metrics.statistics import ConfidenceInterval
 
 
-def measured(noise: float = 0.3, chunks: int = 12, **options: int) -> list[measurement.ChunkScores]:
+def measured(noise: float = 0.3, chunks: int = 12, **options: int) -> list[scoring.ChunkScores]:
     texts = {
         "prose": random_tokens(32 * chunks // 2),
         "code": random_tokens(32 * chunks // 2, seed=6),
     }
-    cut = measurement.cut_chunks(texts, 32)
-    return list(measurement.measure_chunks(FakeModel(), FakeModel(noise=noise), cut, **options))
+    cut = cut_chunks(texts, 32)
+    return list(scoring.score_chunks(FakeModel(), FakeModel(noise=noise), cut, **options))
 
 
 def test_the_figures_are_those_of_the_whole_distribution() -> None:
@@ -46,7 +47,7 @@ def test_the_figures_are_those_of_the_whole_distribution() -> None:
 
 def test_batches_and_tiles_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     one = measured(batch=1)
-    monkeypatch.setattr(measurement, "POSITIONS", 5)
+    monkeypatch.setattr(scoring, "MAX_POSITIONS", 5)
     five = measured(batch=5)
     for a, b in zip(one, five, strict=True):
         np.testing.assert_array_equal(a.comparison.kl, b.comparison.kl)
@@ -78,29 +79,29 @@ def test_token_classes_part_the_tokens() -> None:
 
 def test_text_shorter_than_a_chunk_is_refused_with_its_size() -> None:
     with pytest.raises(MeasurementError, match="prose 31"):
-        measurement.cut_chunks({"prose": random_tokens(31)}, 32)
+        cut_chunks({"prose": random_tokens(31)}, 32)
     with pytest.raises(MeasurementError, match="none"):
-        measurement.cut_chunks({}, 32)
+        cut_chunks({}, 32)
 
 
 def test_bos_replaces_the_first_token_of_each_chunk() -> None:
-    chunks = measurement.cut_chunks({"t": random_tokens(64)}, 32, bos=49)
+    chunks = cut_chunks({"t": random_tokens(64)}, 32, bos=49)
     assert [c.tokens[0] for c in chunks] == [49, 49]
     assert (chunks[1].tokens[1:] == random_tokens(64)[33:]).all()
 
 
 def test_other_vocabularies_are_refused() -> None:
-    chunks = measurement.cut_chunks({"t": random_tokens(64)}, 32)
+    chunks = cut_chunks({"t": random_tokens(64)}, 32)
     with pytest.raises(MeasurementError, match="50 tokens and the quant 51"):
-        next(measurement.measure_chunks(FakeModel(50), FakeModel(51), chunks))
+        next(scoring.score_chunks(FakeModel(50), FakeModel(51), chunks))
 
 
 def test_a_logit_that_is_not_finite_is_named_with_its_chunk() -> None:
     broken = FakeModel(noise=0.1)
     broken.table[:, 3] = np.nan
-    chunks = measurement.cut_chunks({"t": random_tokens(64)}, 32)
+    chunks = cut_chunks({"t": random_tokens(64)}, 32)
     with pytest.raises(MeasurementError, match=r"chunk 0 \(t\): the quant's logit of token"):
-        next(measurement.measure_chunks(FakeModel(), broken, chunks))
+        next(scoring.score_chunks(FakeModel(), broken, chunks))
 
 
 def interval(low: float, high: float) -> ConfidenceInterval:
@@ -155,7 +156,7 @@ def test_a_gate_passes_only_if_the_interval_shows_it(gate: str, passed: bool) ->
         "top1_high": 0.94,
         "by_domain": {"code": {"kl": {"mean": 0.01, "low": None, "high": None}}},
     }
-    assert check_gate(gate, results).passed is passed
+    assert parse_gate(gate).check(results).passed is passed
 
 
 @pytest.mark.parametrize(
@@ -163,7 +164,7 @@ def test_a_gate_passes_only_if_the_interval_shows_it(gate: str, passed: bool) ->
 )
 def test_a_gate_that_means_nothing_is_refused(gate: str) -> None:
     with pytest.raises(MeasurementError):
-        check_gate(gate, {"kl": {"mean": 0.05, "low": 0.04, "high": 0.06}})
+        parse_gate(gate).check({"kl": {"mean": 0.05, "low": 0.04, "high": 0.06}})
 
 
 def test_memory_does_not_grow_with_context_times_vocabulary() -> None:
@@ -180,14 +181,14 @@ def test_memory_does_not_grow_with_context_times_vocabulary() -> None:
 
     peaks = []
     for context in (512, 2048):
-        chunks = measurement.cut_chunks({"t": np.arange(context, dtype=np.int32)}, context)
+        chunks = cut_chunks({"t": np.arange(context, dtype=np.int32)}, context)
         tracemalloc.start()
-        found = list(measurement.measure_chunks(Wide(), Wide(), chunks))
+        found = list(scoring.score_chunks(Wide(), Wide(), chunks))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         assert found[0].comparison.kl.max() == 0
     assert peaks[1] < peaks[0] + 2**20
-    assert peaks[1] < 2.1 * measurement.PART_BYTES + 2**21
+    assert peaks[1] < 2.1 * scoring.PART_BYTES + 2**21
 
 
 def test_what_is_shown_to_lose_more_than_the_whole_is_named() -> None:
@@ -198,6 +199,6 @@ def test_what_is_shown_to_lose_more_than_the_whole_is_named() -> None:
         "quiet": np.tile(np.arange(25, dtype=np.int32), 32 * 12 // 25),
         "noisy": np.tile(np.arange(25, 50, dtype=np.int32), 32 * 12 // 25),
     }
-    chunks = measurement.cut_chunks(texts, 32)
-    found = summarize(list(measurement.measure_chunks(FakeModel(), quant, chunks)))
+    chunks = cut_chunks(texts, 32)
+    found = summarize(list(scoring.score_chunks(FakeModel(), quant, chunks)))
     assert found.worse == ("noisy",)

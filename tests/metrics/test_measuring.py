@@ -19,7 +19,7 @@ from zeropoint.checkpoints.layout import NewTensor
 from zeropoint.checkpoints.values import StringArray
 from zeropoint.cli import main
 from zeropoint.formats import find_format
-from zeropoint.metrics.divergence.noise_floor import Rounded, round_to_bfloat16
+from zeropoint.metrics.divergence.noise_floor import Bfloat16Inputs, round_to_bfloat16
 from zeropoint.metrics.divergence.reference_cache import ReferenceCache
 from zeropoint.models import load_model
 from zeropoint.quantizers.export import export_folder
@@ -130,7 +130,7 @@ def test_a_killed_run_goes_on(reference: Path, text: Path, tmp_path: Path) -> No
         process.send_signal(number)
         said = process.communicate(timeout=60)[1].decode()
         if number == signal.SIGINT and process.returncode == 130:
-            assert "the same command goes on from there" in said
+            assert "the same command resumes" in said
             assert json.loads((run / "run.json").read_text())["results"]["tokens"] > 0
     done = subprocess.run(command, capture_output=True, timeout=120, check=True)
     assert json.loads(done.stdout)["complete"] is True
@@ -178,11 +178,11 @@ def test_a_kept_pass_is_exact_and_is_of_its_reference(
     words = ["--as", "INT4_SYM_ROW", "--chunks", 4]
     _, straight, _ = measure(reference, *words)
     for _ in range(2):
-        _, found, said = measure(reference, *words, "--keep", tmp_path / "kept")
+        _, found, said = measure(reference, *words, "--reference-cache", tmp_path / "states")
         assert found["kl"] == straight["kl"] and found["floor"] == straight["floor"]
         assert "KiB" in said  # its size is told before it is written
     other = write_model(tmp_path / "other.gguf", format="F16")
-    code, _, said = measure(other, *words, "--keep", tmp_path / "kept")
+    code, _, said = measure(other, *words, "--keep", tmp_path / "states")  # its former name
     assert code == 2 and "holds another run" in said
 
 
@@ -198,7 +198,7 @@ def test_the_floor_rounds_every_input_and_leaves_the_model_alone(reference: Path
     model = load_model(open_model(reference), threads=1)
     tokens = np.arange(40, dtype=np.int32)[None]
     before = model.hidden(tokens)
-    rounded = Rounded(model)
+    rounded = Bfloat16Inputs(model)
     seen: list[np.ndarray] = []
     after = rounded.hidden(tokens)
     assert 0 < np.abs(after - before).max() < 0.1

@@ -13,7 +13,7 @@ from support.studio_server import Studio, running
 from support.tiny_models import write_model
 from zeropoint.checkpoints import open_checkpoint
 from zeropoint.cli import main
-from zeropoint.metrics.cross_model import cache_bytes
+from zeropoint.metrics.cross_model import kv_cache_bytes
 from zeropoint.models import load_model
 from zeropoint.plans.memory.cache_shape import read_shape
 from zeropoint.results.runs import Run, read_run
@@ -64,7 +64,7 @@ def test_a_cache_is_that_of_the_run_of_the_file_or_not_told(tmp_path: Path) -> N
         shape = read_shape(source)
         architecture = load_model(source, threads=1).architecture
     for ctx in (100, 4096, 32768):
-        assert memory(kept(shape), 0, ctx) == cache_bytes(architecture, ctx)
+        assert memory(kept(shape), 0, ctx) == kv_cache_bytes(architecture, ctx)
     made_runs.across(tmp_path / "old")
     path = tmp_path / "old/run.json"
     record = json.loads(path.read_text())

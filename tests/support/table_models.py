@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 class FakeModel:
     """Gives the token after `t` the logits of a fixed random table, plus noise of a given size."""
 
+    threads = 1
+
     def __init__(self, vocab: int = 50, *, noise: float = 0.0, seed: int = 0) -> None:
         generator = np.random.default_rng(0)
         table = generator.normal(0, 2, (vocab, vocab))

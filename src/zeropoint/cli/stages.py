@@ -1,10 +1,26 @@
 """Shows the progress of a verb that has several stages, each with a bar of its own."""
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeAlias
 
 from zeropoint.cli.output import Output, ProgressStyle
 from zeropoint.cli.progress import track
+
+#: Prints one record of a verb, by the type of the record.
+Views: TypeAlias = Mapping[type[Any], Callable[[Output, Any], None]]
+
+
+def run_verb(records: Iterable[Any], out: Output, how: ProgressStyle, views: Views) -> Any:
+    """Run a verb to its end: show its progress, print the records that have a view.
+
+    Returns the last record, which is the result of the verb.
+    """
+    record: Any = None
+    for record in follow(records, out, how):
+        view = views.get(type(record))
+        if view:
+            view(out, record)
+    return record
 
 
 def follow(records: Iterable[Any], out: Output, how: ProgressStyle) -> Iterator[Any]:

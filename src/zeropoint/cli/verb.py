@@ -7,6 +7,7 @@ from typer import BadParameter, Context
 from typer.core import TyperCommand
 
 from zeropoint.cli.paths import check_paths
+from zeropoint.cli.renamed_options import with_current_names
 
 MAX_INTEGER = 2**31 - 1
 MAX_SEED = 2**64 - 1
@@ -15,6 +16,10 @@ MAX_THREADS = 1024  # a kernel call with more would fail to start them
 
 class Verb(TyperCommand):
     """A verb whose parameters are checked as a whole before it is called."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the words of a command line; options may have their old names."""
+        return super().parse_args(ctx, with_current_names(self.name or "", args))
 
     def invoke(self, ctx: Any) -> Any:
         """Check the parameters, then call the verb. Raises BadParameter and OutputError."""

@@ -5,7 +5,7 @@ KL is KL(reference ‖ quant) over the whole vocabulary, in nats per token. Shar
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from zeropoint.results.interval import Interval, unknown
@@ -185,6 +185,13 @@ class MeasureResult(Divergence):
         return (
             f"<MeasureResult {self.verdict.word}: KL {self.kl!r} nats per token, same top token "
             f"at {self.top1:.2%} of {self.tokens} positions>"
+        )
+
+    @property
+    def figures(self) -> "MeasureResult":
+        """The same without the models, the text and the gates, as a run folder keeps it."""
+        return replace(
+            self, reference=None, quant=None, text=None, startup_seconds=None, gates=None
         )
 
     @property

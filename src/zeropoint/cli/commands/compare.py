@@ -1,19 +1,25 @@
-"""`compare`: several quants against one reference."""
+"""`compare`: several quantized models against one reference, or several models by memory."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zeropoint.cli import options as measuring
+from zeropoint.cli import options as shared
 from zeropoint.cli.commands.tasks import AllowCode
-from zeropoint.cli.output import AsJson, AsProgress, Output, ProgressStyle, Quiet, in_bytes
+from zeropoint.cli.output import AsJson, AsProgress, Output, ProgressStyle, Quiet
 from zeropoint.cli.paths import InputRole, OutputRole
 from zeropoint.cli.reporting import Report, keeping, run_folder, write_report
-from zeropoint.cli.views.measure import interval, number
+from zeropoint.cli.stages import Views, run_verb
+from zeropoint.cli.views import compare as view
+from zeropoint.cli.views.measure import show_reference, show_text
+from zeropoint.verbs.options.compare import CompareOptions
 
 if TYPE_CHECKING:
     from zeropoint.results.divergence import CompareResult
+    from zeropoint.results.tasks import AcrossResult
+
+DEFAULTS = CompareOptions()
 
 
 def register(app: typer.Typer) -> None:
@@ -22,60 +28,91 @@ def register(app: typer.Typer) -> None:
 
 
 def compare(
-    quants: Annotated[
-        list[Path], typer.Argument(metavar="QUANT...", help="Models to compare."), InputRole.MODEL
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL...", help=f"The models to compare, each of them {shared.MODEL_FORMS}."
+        ),
+        InputRole.MODEL,
     ],
     ref: Annotated[
-        Path | None,
-        typer.Option(metavar="MODEL", help="The reference. Without: models by memory."),
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="The reference that all models were made from. Without it, models of any kind are"
+            " compared by memory.",
+        ),
         InputRole.MODEL,
     ] = None,
-    text: measuring.Text = None,
-    ctx: measuring.Context = 512,
-    chunks: measuring.Chunks = None,
+    text: shared.Text = None,
+    ctx: shared.Context = DEFAULTS.ctx,
+    chunks: shared.Chunks = DEFAULTS.chunks,
     run: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Keep a run folder for each quant in DIR."),
+        typer.Option(
+            metavar="DIR",
+            help="Store a run folder for each model in this folder. An interrupted run resumes"
+            " from it.",
+        ),
         OutputRole("folder"),
-    ] = None,
+    ] = DEFAULTS.run,
     report: Report = None,
     tasks: Annotated[
         str,
-        typer.Option(metavar="FILE", help="Without --ref: a task file, or python (built in)."),
+        typer.Option(
+            metavar="FILE",
+            help="Without --ref: evaluate the tasks of this file too, or python for the built-in"
+            " problems.",
+        ),
         InputRole.FILE,
-    ] = "",
-    allow_code: AllowCode = False,
+    ] = DEFAULTS.tasks,
+    allow_code: AllowCode = DEFAULTS.allow_code,
     chains: Annotated[
-        int, typer.Option(min=0, help="Without --ref: so many chains of each kind.")
-    ] = 0,
-    steps: Annotated[int, typer.Option(min=1, max=20, help="Steps of each chain.")] = 8,
+        int,
+        typer.Option(
+            min=0, help="Without --ref: number of chains of each kind. 0 disables chains."
+        ),
+    ] = DEFAULTS.chains,
+    steps: Annotated[
+        int, typer.Option(min=1, max=20, help="Number of steps of each chain.")
+    ] = DEFAULTS.steps,
     level: Annotated[
-        int | None, typer.Option(min=1, max=4, help="Of the chains. Default: the first's.")
-    ] = None,
+        int | None,
+        typer.Option(
+            min=1,
+            max=4,
+            help="Difficulty of the chains, 1 to 4. Default: chosen for the first model.",
+        ),
+    ] = DEFAULTS.level,
     memory_ctx: Annotated[
-        int, typer.Option(min=1, help="Without --ref: tokens whose cache counts as memory.")
-    ] = 4096,
+        int,
+        typer.Option(
+            min=1,
+            help="Without --ref: number of tokens whose key-value cache counts as memory.",
+        ),
+    ] = DEFAULTS.memory_ctx,
     tokens: Annotated[
-        int, typer.Option("-n", "--tokens", min=1, help="Of an answer to a task, at most.")
-    ] = 256,
+        int,
+        typer.Option("-n", "--tokens", min=1, help="Maximum number of tokens per answer."),
+    ] = DEFAULTS.tokens,
     chat: Annotated[
-        bool | None, typer.Option(help="Tasks are messages. Default: if the model chats.")
-    ] = None,
-    floor_chunks: Annotated[
-        int, typer.Option(min=0, help="Chunks for the noise floor; 0: no floor.")
-    ] = 4,
-    threads: measuring.Threads = None,
+        bool | None,
+        typer.Option(help="Put tasks as chat messages. Default: if the model has a chat template."),
+    ] = DEFAULTS.chat,
+    floor_chunks: shared.FloorChunks = DEFAULTS.floor_chunks,
+    threads: shared.Threads = DEFAULTS.threads,
     progress: AsProgress = ProgressStyle.auto,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Several quants, or several models, side by side; nothing is ranked inside the noise.
+    """Compare several quantized models with their reference, or several models by memory.
 
-    Quants with a letter in common cannot be told apart by a paired test. A star marks the frontier:
-    no smaller file is shown to lose less.
+    With --ref, models are ordered by their KL divergence from the reference. A paired test cannot
+    separate models that share a letter. A star marks the frontier: no file of at most that size has
+    a significantly smaller loss.
 
-    Without --ref, models of any kind are compared by memory: nats per byte of the same text
-    (whatever their tokenizers), task scores and chains. --chunks are windows of about 2 KiB then.
+    Without --ref, models of any kind are compared by memory: nats per byte of the same text, for
+    any tokenizer, scores of tasks, and chains. --chunks then counts windows of about 2 KiB.
 
     [bold]Examples:[/bold]
 
@@ -84,58 +121,48 @@ def compare(
     zeropoint compare 0.5B-BF16.gguf 1.5B-Q4_K_M.gguf --text code.py --tasks python --allow-code
     --report sizes.html
     """
-    out = Output(as_json=as_json, quiet=quiet)
-    if ref is None:
-        from zeropoint.cli.across import Across, compare_across
-
-        how = out.progress(progress)
-        asked = Across(text or [], chunks, tasks, allow_code, (chains, steps, level), memory_ctx,
-                       tokens, chat)  # fmt: skip
-        with run_folder(run, report) as kept, keeping(run):
-            compare_across(out, quants, asked, kept, (threads, how))
-            if report and kept:
-                write_report(out, [kept], report)
-        return
-    if tasks or chains:
-        raise typer.BadParameter("--tasks and --chains compare models without --ref; `tasks` and "
-                                 "`drift` take quants")  # fmt: skip
-    from zeropoint.metrics.divergence.ranking import Entry, compare_result, rank
-
-    reference = measuring.Reference(out, ref, threads, (text or [], ctx, chunks), floor_chunks)
-    entries = []
-    with run_folder(run, report) as kept:
-        for index, path in enumerate(quants):
-            folder = kept / f"{index:02}-{path.stem}" if kept else None
-            side, measurement = reference.against(path, folder, (progress, quiet))
-            figures = measurement.results()
-            entries.append(Entry(path.name, side.file_bytes, measurement.seen, figures))
-        found = compare_result(rank(entries), reference.floor)
-        show(out, found)
-        if report and kept:
-            write_report(out, [kept], report)
-    out.finish("compare", found.to_json())
-
-
-def show(out: Output, found: "CompareResult") -> None:
-    """Print the table, the best first."""
-    out.say()
-    out.table(
-        ("Quant", ">Size", ">KL mean", ">95 % interval", ">99 %", ">Top-1", ">PPL ratio", "Group",
-         "Frontier"),
-        (
-            (one.name, in_bytes(one.bytes), number(m.kl.mean), interval(m.kl, ".5f") or "-",
-             number(m.kl.p99), f"{m.top1:.2%}", f"{m.perplexity.ratio.mean:.4f}", one.group,
-             "*" if one.frontier else "")
-            for one in found.results
-            for m in [one.measured]
-        ),
-    )  # fmt: skip
-    out.say()
-    if found.floor is not None:
-        out.say(
-            f"Noise floor  {found.floor:.6f}: the reference against itself in another arithmetic"
+    if ref is not None and (tasks or chains):
+        raise typer.BadParameter(
+            "--tasks and --chains compare models without --ref; with a reference, use the commands"
+            " `tasks` and `drift`"
         )
-    letters = [letter for one in found.results for letter in set(one.group)]
-    if len(set(letters)) < len(letters):
-        out.say("Quants that share a letter cannot be told apart on this text; measure more of it.")
-    out.say("* no file of at most that size is shown to lose less.")
+    out = Output(as_json=as_json, quiet=quiet)
+    with run_folder(run, report) as folder, keeping(run):
+        options = CompareOptions(
+            text=text or (), ctx=ctx, chunks=chunks, floor_chunks=floor_chunks, tasks=tasks,
+            allow_code=allow_code, chains=chains, steps=steps, level=level, memory_ctx=memory_ctx,
+            tokens=tokens, chat=chat, run=folder, threads=threads,
+        )  # fmt: skip
+        result = follow_compare(out, models, ref, options, out.progress(progress))
+        if report and folder:
+            write_report(out, [folder], report)
+    out.finish("compare", result.to_json())
+
+
+def follow_compare(
+    out: Output,
+    models: list[str],
+    ref: str | None,
+    options: CompareOptions,
+    progress: ProgressStyle,
+) -> "CompareResult | AcrossResult":
+    """Compare the models, and show the progress and the result."""
+    from zeropoint.results.divergence import CompareResult
+    from zeropoint.results.tasks import AcrossResult
+    from zeropoint.verbs.compare import compare_records
+    from zeropoint.verbs.compare_models import WindowsPrepared
+    from zeropoint.verbs.records import ModelStarted
+    from zeropoint.verbs.reference import ReferenceOpened, TextPrepared
+
+    models_view = view.ModelViews()
+    views: Views = {
+        TextPrepared: show_text,
+        WindowsPrepared: view.show_windows,
+        ReferenceOpened: show_reference,
+        ModelStarted: models_view.show_model,
+        CompareResult: view.show_quants,
+        AcrossResult: models_view.show_result,
+    }
+    result = run_verb(compare_records(models, ref, options), out, progress, views)
+    assert isinstance(result, CompareResult | AcrossResult)
+    return result

@@ -182,17 +182,19 @@ def measure_loss(
     progress: ProgressStyle,
 ) -> dict[str, object]:
     """Measure what the smaller file lost, on the built-in text; return it for `--json`."""
-    from zeropoint.cli import options as measuring
-    from zeropoint.cli.views import measure as measure_page
+    from zeropoint.cli.commands.measure import follow_measure
+    from zeropoint.cli.views import measure as view
+    from zeropoint.verbs.options.measure import MeasureOptions
 
     if not chunks:
         return {}
     out.say("\nWhat was lost: both files on the same text", style="bold")
-    reference = measuring.Reference(out, Path(ref), threads, ([], CONTEXT, chunks), 2)
-    _, measurement = reference.against(quant, runs / "measured", (progress, out.quiet))
-    found = measurement.results()
-    measure_page.show_short(out, found)
-    return {"loss": found.to_json()}
+    options = MeasureOptions(
+        ctx=CONTEXT, chunks=chunks, floor_chunks=2, run=runs / "measured", threads=threads
+    )
+    result = follow_measure(out, str(quant), ref, options, out.progress(progress))
+    view.show_short(out, result)
+    return {"loss": result.figures.to_json()}
 
 
 def report(out: Output, runs: Path, path: Path) -> dict[str, object]:

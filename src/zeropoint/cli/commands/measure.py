@@ -1,20 +1,24 @@
-"""`measure`: what a quant lost against its reference."""
+"""`measure`: how much a quantized model diverges from its reference."""
 
-import time
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zeropoint.cli import options as measuring
+from zeropoint.cli import options as shared
 from zeropoint.cli.output import AsJson, AsProgress, Output, ProgressStyle, Quiet
 from zeropoint.cli.paths import InputRole, OutputRole
-from zeropoint.cli.reporting import Report, run_folder, write_report
+from zeropoint.cli.reporting import Report, keeping, run_folder, write_report
+from zeropoint.cli.stages import Views, run_verb
+from zeropoint.cli.views import llama_perplexity as llama_view
+from zeropoint.cli.views import measure as view
+from zeropoint.verbs.options.llama_perplexity import LlamaPerplexityOptions
+from zeropoint.verbs.options.measure import MeasureOptions
 
 if TYPE_CHECKING:
-    from zeropoint.results.divergence import GateResult, MeasureResult
+    from zeropoint.results.divergence import MeasureResult
+
+DEFAULTS = MeasureOptions()
 
 
 def register(app: typer.Typer) -> None:
@@ -24,64 +28,83 @@ def register(app: typer.Typer) -> None:
 
 def measure(
     model: Annotated[
-        Path,
-        typer.Argument(metavar="QUANT", help="A GGUF file or Hugging Face folder."),
+        str,
+        typer.Argument(metavar="QUANT", help=f"The quantized model: {shared.MODEL_FORMS}."),
         InputRole.MODEL,
     ],
     ref: Annotated[
-        Path | None,
-        typer.Option(metavar="MODEL", help="The reference: the model it was made of."),
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="The reference: the model that QUANT was made from.",
+        ),
         InputRole.MODEL,
     ] = None,
-    as_: Annotated[
+    to: Annotated[
         str,
         typer.Option(
-            "--as", metavar="WHAT", help="Quantize the model in memory: preset, format or recipe."
+            "--as",
+            metavar="WHAT",
+            help="Instead of --ref: quantize QUANT in memory to this preset, format or recipe, and"
+            " measure that against QUANT itself.",
         ),
         InputRole.NAMES,
     ] = "",
-    text: measuring.Text = None,
-    ctx: measuring.Context = 512,
-    chunks: measuring.Chunks = None,
+    text: shared.Text = None,
+    ctx: shared.Context = DEFAULTS.ctx,
+    chunks: shared.Chunks = DEFAULTS.chunks,
     until: Annotated[
         float | None,
-        typer.Option(metavar="NATS", help="Stop when the interval has this half-width."),
-    ] = None,
+        typer.Option(
+            metavar="NATS",
+            help="Stop when the 95 % interval of the mean KL has this half-width, in nats per"
+            " token. Default: measure all chunks.",
+        ),
+    ] = DEFAULTS.until,
     run: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Keep every position; the same run goes on from there."),
+        typer.Option(
+            metavar="DIR",
+            help="Store the scores of every position in this run folder. An interrupted run"
+            " resumes from it.",
+        ),
         OutputRole("folder"),
-    ] = None,
+    ] = DEFAULTS.run,
     report: Report = None,
-    keep: Annotated[
+    reference_cache: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Keep the reference's pass for other quants."),
+        typer.Option(
+            metavar="DIR",
+            help="Store the hidden states of the reference in this folder, so that other quants"
+            " are measured without a new pass of the reference.",
+        ),
         OutputRole("folder"),
-    ] = None,
-    gate: Annotated[
+    ] = DEFAULTS.reference_cache,
+    gates: Annotated[
         list[str] | None,
-        typer.Option(metavar="FIGURE<NUMBER", help="Exit 1 unless shown to hold; repeatable."),
+        typer.Option(
+            "--gate",
+            metavar="FIGURE<NUMBER",
+            help="Exit with status 1 unless the 95 % interval satisfies FIGURE<NUMBER, e.g."
+            " kl.mean<0.05. Repeatable.",
+        ),
     ] = None,
-    floor_chunks: Annotated[
-        int, typer.Option(min=0, help="Chunks for the noise floor; 0: no floor.")
-    ] = 4,
-    imatrix: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Importance for --as, an imatrix in GGUF."),
-        InputRole.MODEL,
-    ] = None,
-    requantize: Annotated[
-        bool, typer.Option("--requantize", help="Let --as take a model that is quantized already.")
-    ] = False,
+    floor_chunks: shared.FloorChunks = DEFAULTS.floor_chunks,
+    imatrix: shared.ImatrixOption = DEFAULTS.imatrix,
+    requantize: shared.RequantizeInMemory = DEFAULTS.requantize,
     llama_compat: Annotated[
         bool,
-        typer.Option("--llama-compat", help="The protocol and names of llama-perplexity."),
+        typer.Option(
+            "--llama-compat",
+            help="Use the protocol of llama-perplexity, and print its tables under its names.",
+        ),
     ] = False,
     llama_base: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="llama-perplexity's base file: written with --ref, read without it.",
+            help="Base file of llama-perplexity (its logits): written with --ref, read without"
+            " --ref.",
         ),
         OutputRole("file", needs="ref"),
     ] = None,
@@ -93,16 +116,17 @@ def measure(
             " file is an error. An input is never replaced.",
         ),
     ] = False,
-    threads: measuring.Threads = None,
+    threads: shared.Threads = DEFAULTS.threads,
     progress: AsProgress = ProgressStyle.auto,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """What a quant lost: KL divergence, perplexity, flips, on the same tokens as its reference.
+    """Measure how much a quantized model diverges from its reference: KL divergence, perplexity
+    and flips on the same tokens.
 
-    KL(reference ‖ quant) is over the whole vocabulary, in float64, with 95 % intervals over chunks
-    of text, and the reference's own noise beside it. Without --text both read a built-in mix of
-    prose, code, chat and JSON. Ctrl-C keeps what --run has.
+    KL(reference ‖ quant) is computed over the whole vocabulary, in float64. It is reported with a
+    95 % interval over chunks of text, and with the noise floor of the reference. Ctrl-C stops the
+    measurement; with --run, the same command resumes it.
 
     [bold]Examples:[/bold]
 
@@ -114,43 +138,67 @@ def measure(
     """
     out = Output(as_json=as_json, quiet=quiet)
     if llama_compat or llama_base:
-        from zeropoint.cli.measure_compat import measure_compat
-
-        measure_compat(
-            out, model, ref, llama_base, (text or [], ctx, chunks), threads, (progress, quiet),
-            overwrite=overwrite,
+        llama_options = LlamaPerplexityOptions(
+            text=text or (), ctx=ctx, chunks=chunks, base=llama_base, overwrite=overwrite,
+            threads=threads,
         )  # fmt: skip
+        measure_as_llama(out, model, ref, llama_options, out.progress(progress))
         return
-    if (ref is None) == (not as_):
+    if (ref is None) == (not to):
         raise typer.BadParameter("give either --ref MODEL or --as WHAT")
-    started = time.perf_counter()
-    sides = measuring.open_sides(
-        out, model, ref, as_, imatrix=imatrix, requantize=requantize, threads=threads,
-        progress=progress,
-    )  # fmt: skip
-    read = measuring.read(out, sides.reference, text or [], ctx, chunks)
-    with run_folder(run, report) as folder:
-        measurement = measuring.prepare(out, sides, read, folder, keep, floor_chunks)
-        startup = time.perf_counter() - started
-        measuring.drive(measurement, until, run, progress, quiet)
-        found = measuring.finish(out, measurement, sides, read, startup)
+    with run_folder(run, report) as folder, keeping(run):
+        options = MeasureOptions(
+            to=to, text=text or (), ctx=ctx, chunks=chunks, floor_chunks=floor_chunks,
+            imatrix=imatrix, requantize=requantize, until=until, run=folder,
+            reference_cache=reference_cache, gates=gates or (), threads=threads,
+        )  # fmt: skip
+        result = follow_measure(out, model, ref, options, out.progress(progress))
+        view.show(out, result)
         if report and folder:
             write_report(out, [folder], report)
-    gates = check_gates(found, gate or [])
-    for result in gates:
-        word = "passed" if result.passed else "not shown to pass"
-        out.say(
-            f"Gate         {result.gate}: {word} (the bound that decides is {result.bound:.6g})"
-        )
-    out.finish("measure", replace(found, gates=gates).to_json())
+    view.show_gates(out, result.gates or ())
+    out.finish("measure", result.to_json())
     if run:
         out.note(f"wrote {run}")
-    if any(not result.passed for result in gates):
+    if any(not gate.passed for gate in result.gates or ()):
         raise typer.Exit(1)
 
 
-def check_gates(found: "MeasureResult", gates: Sequence[str]) -> "tuple[GateResult, ...]":
-    """Decide the gates."""
-    from zeropoint.metrics.divergence.gate import check_gate
+def follow_measure(
+    out: Output, model: str, ref: str | None, options: MeasureOptions, progress: ProgressStyle
+) -> "MeasureResult":
+    """Measure, and show the progress and what is measured."""
+    from zeropoint.results.divergence import MeasureResult
+    from zeropoint.verbs.measure import CacheOpened, PairOpened, measure_records
+    from zeropoint.verbs.reference import TextPrepared
 
-    return tuple(check_gate(gate, found) for gate in gates)
+    views: Views = {
+        TextPrepared: view.show_text,
+        PairOpened: view.show_pair,
+        CacheOpened: view.show_cache,
+    }
+    result = run_verb(measure_records(model, ref, options), out, progress, views)
+    assert isinstance(result, MeasureResult)
+    return result
+
+
+def measure_as_llama(
+    out: Output,
+    model: str,
+    ref: str | None,
+    options: LlamaPerplexityOptions,
+    progress: ProgressStyle,
+) -> None:
+    """Print what llama-perplexity would print of the same logits."""
+    from zeropoint.results.llama_perplexity import LlamaPerplexityResult
+    from zeropoint.verbs.llama_perplexity import BaseFileStarted, llama_perplexity_records
+
+    if ref is None and options.base is None:
+        raise typer.BadParameter("give --ref MODEL, or --llama-base FILE to read one")
+    records = llama_perplexity_records(model, ref, options)
+    result = run_verb(records, out, progress, {BaseFileStarted: llama_view.show_base_file})
+    assert isinstance(result, LlamaPerplexityResult)
+    llama_view.show(out, result)
+    if options.base is not None and ref is not None:
+        out.note(f"wrote {options.base}")
+    out.finish("measure-llama", result.to_json())

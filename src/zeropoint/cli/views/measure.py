@@ -1,78 +1,125 @@
-"""What `measure` prints for people: one table, the verdict, what comes next."""
+"""Prints what `measure` reports for people: tables, the verdict, and the gates."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from zeropoint.cli.output import Output
+from zeropoint.cli.output import Output, in_bytes
 
 if TYPE_CHECKING:
-    from zeropoint.results.divergence import Divergence, MeasureResult
+    from zeropoint.results.divergence import Divergence, GateResult, MeasureResult
     from zeropoint.results.interval import Interval
+    from zeropoint.verbs.measure import CacheOpened, PairOpened
+    from zeropoint.verbs.reference import ReferenceOpened, TextPrepared
+
+COLUMNS = (
+    ">Tokens", ">KL mean", ">95 % interval", ">Floor", ">Median", ">99 %", ">99.9 %", ">Max",
+    ">Top-1", ">PPL ratio",
+)  # fmt: skip
+SHORT_COLUMNS = (">Tokens", ">KL mean", ">95 % interval", ">Floor", ">Top-1", ">PPL ratio")
 
 
-def show(out: Output, found: "MeasureResult") -> None:
-    """Print everything that was measured."""
-    floor = found.floor
+def show_text(out: Output, prepared: "TextPrepared") -> None:
+    """Print which text is measured on."""
+    text = prepared.text
+    source = "built-in mix: " if text.built_in else ""
+    out.say(
+        f"Text         {source}{', '.join(prepared.domains)}   {text.chunks} chunks of"
+        f" {text.context} tokens, the second half scored   corpus {text.corpus[:12]}"
+    )
+
+
+def show_pair(out: Output, pair: "PairOpened") -> None:
+    """Print what is measured against what."""
+    reference, quant = pair.reference, pair.quant
+    proxy = " (proxy reference)" if reference.quantized else ""
+    out.say(f"Reference    {reference.name}   {reference.kind}{proxy}")
+    out.say(f"Quant        {quant.name}   {quant.kind}   {in_bytes(quant.file_bytes)}")
+    out.say("             KL(reference ‖ quant), nats per token, teacher-forced")
+
+
+def show_reference(out: Output, opened: "ReferenceOpened") -> None:
+    """Print which reference several models are measured against."""
+    out.say(f"Reference    {opened.reference.name}   {opened.reference.kind}")
+
+
+def show_cache(out: Output, cache: "CacheOpened") -> None:
+    """Print how large the cache of the reference's hidden states is."""
+    out.note(f"the hidden states of the reference take {in_bytes(cache.nbytes)} in {cache.folder}")
+
+
+def show(out: Output, result: "MeasureResult") -> None:
+    """Print all figures of a measurement, and the verdict."""
+    floor = result.floor
     out.say()
-    out.table(
-        ("", ">Tokens", ">KL mean", ">95 % interval", ">Floor", ">Median", ">99 %", ">99.9 %",
-         ">Max", ">Top-1", ">PPL ratio"),
-        [row("all", found, floor)],
-    )  # fmt: skip
+    out.table(("", *COLUMNS), [row("all", result, floor)])
     tables: tuple[tuple[str, Mapping[str, Divergence]], ...] = (
-        ("Domain", found.by_domain),
-        ("Class of token", found.by_class),
-        ("Position", found.by_position),
+        ("Domain", result.by_domain),
+        ("Class of token", result.by_class),
+        ("Position", result.by_position),
     )
     for title, groups in tables:
         if len(groups) > 1:
             out.say()
             out.table(
-                (title, ">Tokens", ">KL mean", ">95 % interval", ">Floor", ">Median", ">99 %",
-                 ">99.9 %", ">Max", ">Top-1", ">PPL ratio"),
-                [row(name, figures, floor) for name, figures in groups.items()],
-            )  # fmt: skip
+                (title, *COLUMNS), [row(name, group, floor) for name, group in groups.items()]
+            )
     out.say()
-    ppl = found.perplexity
+    show_figures(out, result)
+    out.say(verdict_sentence(result), style="bold")
+    if result.startup_seconds is not None:
+        out.say(
+            f"Speed        {result.tokens_per_second:.1f} scored tokens per second, both passes;"
+            f" {result.startup_seconds:.1f} s to load"
+        )
+
+
+def show_figures(out: Output, result: "MeasureResult") -> None:
+    """Print perplexity, flips and the noise floor."""
+    ppl = result.perplexity
     out.say(
         f"Perplexity   reference {ppl.reference:.4f}   quant {ppl.quant:.4f}   "
         f"ratio {ppl.ratio.mean:.4f}{interval(ppl.ratio, '.4f', ' (', ')')}"
     )
-    flips, delta = found.flips, found.delta_p
+    flips, change = result.flips, result.delta_p
     out.say(
         f"Flips        {flips.lost:.2%} lost, {flips.won:.2%} won   "
-        f"Δp mean {delta.mean:+.3%}, RMS {delta.rms:.3%}"
+        f"Δp mean {change.mean:+.3%}, RMS {change.rms:.3%}"
     )
-    if floor is not None:
-        out.say(
-            f"Noise floor  {floor:.6f}: the reference against itself, {found.floor_arithmetic} "
-            f"({found.floor_chunks} chunks)"
-        )
-    else:
+    if result.floor is None:
         out.say("Noise floor  not measured")
-    out.say(sentence(found), style="bold")
+    else:
+        out.say(
+            f"Noise floor  {result.floor:.6f}: the reference against itself,"
+            f" {result.floor_arithmetic} ({result.floor_chunks} chunks)"
+        )
 
 
-def show_short(out: Output, found: "MeasureResult") -> None:
-    """Print the table by domain and the verdict, and nothing else."""
-    groups: dict[str, Divergence] = {"all": found, **found.by_domain}
-    out.table(
-        ("Text", ">Tokens", ">KL mean", ">95 % interval", ">Floor", ">Top-1", ">PPL ratio"),
-        (
-            (line[0], line[1], line[2], line[3], line[4], line[9], line[10])
-            for line in (row(name, figures, found.floor) for name, figures in groups.items())
-        ),
-    )
+def show_short(out: Output, result: "MeasureResult") -> None:
+    """Print only the figures of each domain, and the verdict."""
+    groups: dict[str, Divergence] = {"all": result, **result.by_domain}
+    columns = [COLUMNS.index(name) + 1 for name in SHORT_COLUMNS]
+    rows = (row(name, group, result.floor) for name, group in groups.items())
+    out.table(("Text", *SHORT_COLUMNS), ((line[0], *(line[at] for at in columns)) for line in rows))
     out.say()
-    out.say(sentence(found), style="bold")
+    out.say(verdict_sentence(result), style="bold")
 
 
-def row(name: str, found: "Divergence", floor: float | None) -> tuple[str, ...]:
-    """Return one line of the table."""
-    kl = found.kl
+def show_gates(out: Output, gates: "Sequence[GateResult]") -> None:
+    """Print whether each gate passed."""
+    for gate in gates:
+        outcome = "passed" if gate.passed else "not shown to pass"
+        out.say(
+            f"Gate         {gate.gate}: {outcome} (the deciding end of the interval is"
+            f" {gate.bound:.6g})"
+        )
+
+
+def row(name: str, group: "Divergence", floor: float | None) -> tuple[str, ...]:
+    """Return one row of the table: the name, then COLUMNS."""
+    kl = group.kl
     return (
         name,
-        str(found.tokens),
+        str(group.tokens),
         number(kl.mean),
         interval(kl, ".5f") or "-",
         "-" if floor is None else number(floor),
@@ -80,30 +127,32 @@ def row(name: str, found: "Divergence", floor: float | None) -> tuple[str, ...]:
         number(kl.p99),
         number(kl.p999),
         number(kl.max),
-        f"{found.top1:.2%}",
-        f"{found.perplexity.ratio.mean:.4f}",
+        f"{group.top1:.2%}",
+        f"{group.perplexity.ratio.mean:.4f}",
     )
 
 
 def number(value: float) -> str:
-    """Return a divergence; -0.00000 is 0.00000."""
+    """Return a divergence in nats with 5 decimals; −0.00000 is written 0.00000."""
     return f"{value:.5f}".replace("-0.00000", "0.00000")
 
 
 def interval(figure: "Interval", digits: str, before: str = "", after: str = "") -> str:
-    """Return `low … high`, or nothing where it is not known."""
+    """Return `low … high`, or an empty text if the interval is unknown."""
     if figure.ends is None:
         return ""
     low, high = figure.ends
     return f"{before}{low:{digits}} … {high:{digits}}{after}"
 
 
-def sentence(found: "MeasureResult") -> str:
+def verdict_sentence(result: "MeasureResult") -> str:
     """Return the verdict in one sentence."""
-    verdict, kl = found.verdict, found.kl
-    worse = f" Shown to lose more than the whole: {', '.join(found.worse)}." * bool(found.worse)
-    told = f"KL {number(kl.mean)} nats per token{interval(kl, '.5f', ' (', ')')}"
+    verdict, kl = result.verdict, result.kl
+    worse = ""
+    if result.worse:
+        worse = f" Significantly worse than the whole: {', '.join(result.worse)}."
     return (
-        f"Verdict      {verdict.word}: {verdict.meaning}; {told}, the same most likely token "
-        f"at {found.top1:.2%} of {found.tokens} positions.{worse}"
+        f"Verdict      {verdict.word}: {verdict.meaning}; KL {number(kl.mean)} nats per token"
+        f"{interval(kl, '.5f', ' (', ')')}, the same most likely token at {result.top1:.2%} of"
+        f" {result.tokens} positions.{worse}"
     )

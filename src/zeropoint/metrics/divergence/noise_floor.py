@@ -1,9 +1,9 @@
-"""The noise floor: the reference against itself in another arithmetic.
+"""The noise floor: the KL divergence of the reference from itself in another arithmetic.
 
-Two machines do not compute the same logits: a GPU rounds what goes into each matrix to bfloat16. A
-loss below what that rounding costs the reference itself means nothing, so it stands beside every
-figure. Here the reference's own weights are multiplied with inputs rounded to bfloat16, in every
-layer and at the head, and everything else stays as it is.
+Two machines do not compute the same logits: a GPU, for example, rounds the inputs of each matrix to
+bfloat16. A loss that is smaller than the effect of this rounding on the reference means nothing, so
+reports show the floor with every figure. It is computed with the reference's own weights: the
+inputs of every matrix, and of the head, are rounded to bfloat16, and nothing else is changed.
 """
 
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from zeropoint.calibration.chunks import Chunk
 from zeropoint.formats import F32
-from zeropoint.metrics.divergence.score_chunks import Scorer, measure_chunks
+from zeropoint.metrics.divergence.score_chunks import Scorer, score_chunks
 from zeropoint.models.base import LanguageModel
 
 ARITHMETIC = "inputs of every matrix rounded to bfloat16"
 
 
-class Rounded:
-    """A model whose matrices get inputs rounded to bfloat16. The model itself is left as it was."""
+class Bfloat16Inputs:
+    """A model whose matrices get inputs rounded to bfloat16. The model itself is not changed."""
 
     def __init__(self, model: LanguageModel) -> None:
         self._model = model
@@ -33,7 +33,7 @@ class Rounded:
         return self._model.vocab_size
 
     def hidden(self, tokens: NDArray[np.int32]) -> F32:
-        """Return final hidden states, computed from rounded inputs."""
+        """Return final hidden states (sequences, context, width), computed from rounded inputs."""
         for name in self._names:
             self._model.watch(name, _round)
         try:
@@ -43,7 +43,7 @@ class Rounded:
                 self._model.watch(name, None)
 
     def head(self, rows: F32, tokens: range | None = None) -> F32:
-        """Return the logits of rounded hidden states."""
+        """Return the logits (n, vocabulary) of rounded hidden states (n, width)."""
         rows = np.array(rows, np.float32)
         round_to_bfloat16(rows)
         return self._model.head(rows, tokens)
@@ -64,10 +64,10 @@ def round_to_bfloat16(values: F32) -> None:
     bits &= np.uint32(0xFFFF0000)
 
 
-def measure_floor(reference: LanguageModel, states: Scorer, chunks: Sequence[Chunk]) -> float:
-    """Return the mean KL(reference ‖ reference with rounded inputs) over chunks, nats per token.
+def measure_floor(model: LanguageModel, reference: Scorer, chunks: Sequence[Chunk]) -> float:
+    """Return the mean KL(reference ‖ reference with rounded inputs), in nats per token.
 
-    `states` is the reference again, or one that remembers its pass.
+    `reference` computes the unrounded states: the model itself, or a cache of its states.
     """
-    found = list(measure_chunks(states, Rounded(reference), chunks, threads=reference.threads))
-    return float(np.concatenate([c.comparison.kl for c in found]).mean())
+    scores = score_chunks(reference, Bfloat16Inputs(model), chunks, threads=model.threads)
+    return float(np.concatenate([chunk.comparison.kl for chunk in scores]).mean())

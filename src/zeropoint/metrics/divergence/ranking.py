@@ -1,4 +1,4 @@
-"""Several quants on the same tokens: who is shown to lose less, and who cannot be told apart."""
+"""Ranks quantized models on the same tokens, and groups those that a test cannot separate."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,87 +9,76 @@ from numpy.typing import NDArray
 from zeropoint.errors import MeasurementError
 from zeropoint.metrics.divergence.score_chunks import ChunkScores
 from zeropoint.metrics.statistics import holm, paired_p_value
-from zeropoint.results.divergence import CompareResult, MeasureResult, RankedQuant
+from zeropoint.results.divergence import MeasureResult, RankedQuant
 
-SIGNIFICANT = 0.05
+SIGNIFICANCE_LEVEL = 0.05
 
 F64 = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One quant, measured."""
+class QuantScores:
+    """A quantized model, the scores of its chunks and their summary."""
 
     name: str
-    nbytes: int
-    chunks: Sequence[ChunkScores]
-    figures: MeasureResult
+    nbytes: int  # size of its file
+    scores: Sequence[ChunkScores]
+    result: MeasureResult
 
     @property
     def kl(self) -> float:
         """Mean KL, nats per token."""
-        return float(np.concatenate([c.comparison.kl for c in self.chunks]).mean())
+        return float(np.concatenate([chunk.comparison.kl for chunk in self.scores]).mean())
+
+    @property
+    def kl_sums(self) -> F64:
+        """The sum of KL over each chunk, (chunks,)."""
+        return np.array([chunk.comparison.kl.sum() for chunk in self.scores])
 
 
-@dataclass(frozen=True)
-class Ranked:
-    """An entry among the others."""
+def rank(quants: Sequence[QuantScores]) -> list[RankedQuant]:
+    """Order quantized models by mean KL, and group those that a paired test cannot separate.
 
-    entry: Entry
-    groups: str  # letters; two entries that share one cannot be told apart
-    frontier: bool  # no entry of at most these bytes is shown to lose less
-
-
-def rank(entries: Sequence[Entry]) -> list[Ranked]:
-    """Order entries by mean KL, and group those that a paired test cannot tell apart.
-
-    The test is a sign-flip over chunks (`statistics.paired_p_value`), corrected for the number of
-    pairs (Holm, 1979). Raises MeasurementError if the entries were not measured on the same chunks.
+    The test flips the signs of chunks (`statistics.paired_p_value`) and is corrected for the number
+    of pairs (Holm, 1979). Raises MeasurementError for models with different chunks.
     """
-    entries = sorted(entries, key=lambda entry: entry.kl)
-    different = tell_apart([_sums(entry, entries[0]) for entry in entries])
+    quants = sorted(quants, key=lambda quant: quant.kl)
+    for quant in quants:
+        _check_same_text(quant, quants[0])
+    different = separable([quant.kl_sums for quant in quants])
     letters = group_letters(different)
     return [
-        Ranked(
-            entry,
-            letters[i],
-            not any(
-                other.nbytes <= entry.nbytes and different[j, i] and other.kl < entry.kl
-                for j, other in enumerate(entries)
+        RankedQuant(
+            name=quant.name,
+            bytes=quant.nbytes,
+            group=letters[i],
+            frontier=not any(
+                other.nbytes <= quant.nbytes and different[j, i] and other.kl < quant.kl
+                for j, other in enumerate(quants)
             ),
+            measured=quant.result,
         )
-        for i, entry in enumerate(entries)
+        for i, quant in enumerate(quants)
     ]
 
 
-def compare_result(ranked: Sequence[Ranked], floor: float | None) -> CompareResult:
-    """Return ranked entries as the result of `compare`; `floor` is that of the reference."""
-    found = tuple(
-        RankedQuant(
-            name=one.entry.name,
-            bytes=one.entry.nbytes,
-            group=one.groups,
-            frontier=one.frontier,
-            measured=one.entry.figures,
-        )
-        for one in ranked
-    )
-    return CompareResult(floor=floor, results=found)
+def separable(sums: Sequence[F64]) -> NDArray[np.bool_]:
+    """Return an (n, n) array: whether the losses of two models differ significantly.
 
-
-def tell_apart(sums: Sequence[F64]) -> NDArray[np.bool_]:
-    """Return (n, n): whether two quants' losses differ, by their sums per chunk (chunks,)."""
+    `sums` holds one array (chunks,) per model, with the sum of its loss over each chunk.
+    """
     count = len(sums)
     pairs = [(i, j) for i in range(count) for j in range(i)]
-    values = [paired_p_value(sums[i] - sums[j]) for i, j in pairs]
+    p_values = [paired_p_value(sums[i] - sums[j]) for i, j in pairs]
     different = np.zeros((count, count), bool)
-    for (i, j), shown in zip(pairs, holm(values, level=SIGNIFICANT), strict=True):
+    significant = holm(p_values, level=SIGNIFICANCE_LEVEL)
+    for (i, j), shown in zip(pairs, significant, strict=True):
         different[i, j] = different[j, i] = shown
     return different
 
 
 def group_letters(different: NDArray[np.bool_]) -> list[str]:
-    """Return letters for entries in order: neighbours that share one cannot be told apart.
+    """Return the letters of each model, in order: models that share one cannot be separated.
 
     >>> group_letters(np.array([[0, 0, 1], [0, 0, 0], [1, 0, 0]], bool))
     ['a', 'ab', 'b']
@@ -104,17 +93,16 @@ def group_letters(different: NDArray[np.bool_]) -> list[str]:
             runs.append((start, stop))
     names = [chr(ord("a") + i) if i < 26 else f"({i})" for i in range(len(runs))]
     return [
-        "".join(n for n, (a, b) in zip(names, runs, strict=True) if a <= i < b)
+        "".join(name for name, (a, b) in zip(names, runs, strict=True) if a <= i < b)
         for i in range(count)
     ]
 
 
-def _sums(entry: Entry, first: Entry) -> F64:
-    if len(entry.chunks) != len(first.chunks) or any(
+def _check_same_text(quant: QuantScores, first: QuantScores) -> None:
+    if len(quant.scores) != len(first.scores) or any(
         not np.array_equal(a.tokens, b.tokens)
-        for a, b in zip(entry.chunks, first.chunks, strict=True)
+        for a, b in zip(quant.scores, first.scores, strict=True)
     ):
         raise MeasurementError(
-            f"{entry.name} and {first.name} were measured on different text: they are not ranked"
+            f"{quant.name} and {first.name} were measured on different text and cannot be ranked"
         )
-    return np.array([c.comparison.kl.sum() for c in entry.chunks])

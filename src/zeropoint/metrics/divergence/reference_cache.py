@@ -1,12 +1,12 @@
-"""A reference's pass, kept: final hidden states and not logits, so that it is exact and small.
+"""A cache of the reference's final hidden states, in memory or in a folder.
 
-Hidden states of a chunk are context · width float32 numbers, where its logits would be context ·
-vocabulary. Many quants are measured against one pass; the head is applied again each time.
+Hidden states are kept instead of logits: the result is exact, and a chunk takes context · width
+float32 numbers instead of context · vocabulary. Many quantized models can be measured against one
+forward pass of the reference; only its head runs again for each of them.
 """
 
 import hashlib
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,22 +16,30 @@ from zeropoint import kernels
 from zeropoint.errors import NotEnoughSpace
 from zeropoint.formats import F32
 from zeropoint.models.base import LanguageModel
+from zeropoint.results.model_identity import ModelIdentity
 from zeropoint.results.run_checks import ArrayRule
 from zeropoint.results.run_store import RunFolder
 
+CACHE_BUDGET_BYTES = 1 << 30  # of a cache in memory; later chunks are computed again
+
 
 class ReferenceCache:
-    """A model that remembers the hidden states of each chunk, in memory or in a folder.
+    """A model whose hidden states are computed once per chunk.
 
-    `most`: of so many chunks, the first ones; None: of all.
+    States are kept in `folder`, or in memory without one. `max_chunks` limits how many chunks are
+    kept in memory; None keeps all of them.
     """
 
     def __init__(
-        self, model: LanguageModel, folder: RunFolder | None = None, *, most: int | None = None
+        self,
+        model: LanguageModel,
+        folder: RunFolder | None = None,
+        *,
+        max_chunks: int | None = None,
     ) -> None:
         self._model = model
         self._folder = folder
-        self._most = most
+        self._max_chunks = max_chunks
         self._states: dict[str, F32] = {}
 
     @property
@@ -40,19 +48,19 @@ class ReferenceCache:
         return self._model.vocab_size
 
     def hidden(self, tokens: NDArray[np.int32]) -> F32:
-        """Return (sequences, context, width) states, computed only where they are not kept."""
+        """Return hidden states (sequences, context, width) for tokens (sequences, context)."""
         keys = [hashlib.sha256(row.astype("<i4").tobytes()).hexdigest()[:32] for row in tokens]
-        found = [self._load(key, tokens.shape[1]) for key in keys]
-        missing = [i for i, states in enumerate(found) if states is None]
+        cached = [self._load(key, tokens.shape[1]) for key in keys]
+        missing = [i for i, states in enumerate(cached) if states is None]
         if missing:
-            fresh = self._model.hidden(tokens[missing])
-            for i, states in zip(missing, fresh, strict=True):
+            computed = self._model.hidden(tokens[missing])
+            for i, states in zip(missing, computed, strict=True):
                 self._save(keys[i], states)
-                found[i] = states
-        return np.stack([states for states in found if states is not None])
+                cached[i] = states
+        return np.stack([states for states in cached if states is not None])
 
     def head(self, rows: F32, tokens: range | None = None) -> F32:
-        """Return the logits of hidden states."""
+        """Return the logits (n, vocabulary) of hidden states (n, width)."""
         return self._model.head(rows, tokens)
 
     def _load(self, key: str, context: int) -> F32 | None:
@@ -64,29 +72,29 @@ class ReferenceCache:
         return self._folder.load_arrays(key, rules)["states"].astype(np.float32)
 
     def _save(self, key: str, states: F32) -> None:
-        if self._folder is None:
-            if self._most is None or len(self._states) < self._most:
-                self._states[key] = states
-        else:
+        if self._folder is not None:
             self._folder.save_arrays(key, {"states": states})
+        elif self._max_chunks is None or len(self._states) < self._max_chunks:
+            self._states[key] = states
 
 
-def kept_bytes(model: LanguageModel, chunks: int, context: int) -> int:
-    """Return how large a kept pass will be."""
+def cache_bytes(model: LanguageModel, chunks: int, context: int) -> int:
+    """Return the size of the hidden states of so many chunks."""
     return chunks * context * model.architecture.width * 4
 
 
-def open_kept(path: Path, reference: Mapping[str, object], needed: int) -> RunFolder:
-    """Open or make the folder of a kept pass.
+def open_cache_folder(path: Path, reference: ModelIdentity, needed: int) -> RunFolder:
+    """Open or create the folder of a cache that will take `needed` bytes.
 
-    Raises NotEnoughSpace before anything is written, CheckpointError if it is of another reference.
+    Raises NotEnoughSpace before anything is written, and CheckpointError for a folder that holds
+    the cache of another reference.
     """
     parent = next((p for p in (path, *path.absolute().parents) if p.exists()), path)
-    there = sum(entry.stat().st_size for entry in path.glob("*.npz")) if path.is_dir() else 0
+    present = sum(entry.stat().st_size for entry in path.glob("*.npz")) if path.is_dir() else 0
     free = shutil.disk_usage(parent).free
-    if needed - there > free:
+    if needed - present > free:
         raise NotEnoughSpace(
-            f"{path}: the reference's pass needs {needed} bytes and {free} are free"
+            f"{path}: the cache of the reference needs {needed} bytes and {free} bytes are free"
         )
     settings = {"instruction_set": kernels.variant()}
-    return RunFolder.start(path, "reference pass", reference, settings)
+    return RunFolder.start(path, "reference pass", reference.to_json(), settings)

@@ -1,8 +1,8 @@
-"""Two models on the same tokens, chunk by chunk: what is lost at each position.
+"""Compares two models on the same tokens, chunk by chunk, at every scored position.
 
-Nothing here holds the logits of a chunk: the final hidden states of both models are (context,
-width), and the heads run over a part of the vocabulary at a time, whose logits are reduced while
-they are in cache. So each weight of a head is read once for a chunk.
+The logits of a chunk never exist as a whole. The final hidden states of both models are (context,
+width); both heads run over a part of the vocabulary at a time, and its logits are reduced while
+they are in the cache. Each weight of a head is therefore read once per chunk.
 """
 
 import time
@@ -13,55 +13,45 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from zeropoint.calibration.chunks import Chunk, cut_chunks
+from zeropoint.calibration.chunks import Chunk
 from zeropoint.errors import MeasurementError
 from zeropoint.formats import F32
 from zeropoint.kernels.compare import BLOCK, TOP, Comparing, Comparison
 
 I32 = NDArray[np.int32]
 
-__all__ = [
-    "Chunk",
-    "ChunkScores",
-    "Scorer",
-    "compare_hidden",
-    "concatenate",
-    "cut_chunks",
-    "measure_chunks",
-]
-
-POSITIONS = 512  # that are compared at once
-PART_BYTES = 2 << 20  # of their logits, of one side, that are alive at once
-TILE_BYTES = 32 << 20  # where whole rows of logits are needed
+MAX_POSITIONS = 512  # positions that are compared at once
+PART_BYTES = 2 << 20  # logits of one model that are alive at once
+TILE_BYTES = 32 << 20  # logits that are alive at once where whole rows of them are needed
 
 
 class Scorer(Protocol):
-    """What is needed of a language model to measure it."""
+    """The part of a language model that a measurement needs."""
 
     @property
     def vocab_size(self) -> int:
-        """How many logits `head` gives."""
+        """Logits per position."""
 
     def hidden(self, tokens: I32) -> F32:
-        """(sequences, context) tokens → (sequences, context, width) final hidden states."""
+        """Return final hidden states: (sequences, context) → (sequences, context, width)."""
 
     def head(self, rows: F32, tokens: range | None = None) -> F32:
-        """(n, width) hidden states → (n, vocabulary) logits, or those of a part of it."""
+        """Return logits: (n, width) → (n, vocabulary), or (n, len(tokens)) for a part of it."""
 
 
 @dataclass(frozen=True)
 class ChunkScores:
-    """What one chunk gave; positions are `first` … context − 2, each predicting the next token."""
+    """The comparison of one chunk: positions `first` … context − 2 predict the token after them."""
 
     index: int
     domain: str
     tokens: I32  # (context,)
     first: int
-    comparison: Comparison  # of (context − 1 − first) positions
-    seconds: float  # of both models and the reduction
+    comparison: Comparison  # of context − 1 − first positions
+    seconds: float  # both forward passes and the comparison
 
 
-def measure_chunks(
+def score_chunks(
     reference: Scorer,
     quant: Scorer,
     chunks: Sequence[Chunk],
@@ -70,13 +60,15 @@ def measure_chunks(
     batch: int = 1,
     threads: int = 1,
 ) -> Iterator[ChunkScores]:
-    """Run both models over the chunks and yield each chunk's comparison, in order.
+    """Run both models over the chunks and yield the scores of each chunk, in order.
 
-    Scored are the positions context / 2 … context − 2: every token there has at least half a
-    context before it. `batch` chunks run through a model together; with exact
-    models the results do not depend on it. `done` chunks were measured before: numbers go on from
-    there. Stopping between two records is safe. Raises MeasurementError if the vocabularies differ
-    or a logit is not finite (with chunk and position).
+    The positions context / 2 … context − 2 are scored, so that every scored token has at least half
+    a context before it. `batch` chunks run through a model together; the results do not depend on
+    it. Indices start at `done`, the number of chunks that were scored earlier. Stopping between two
+    records is safe.
+
+    Raises MeasurementError if the sizes of the vocabularies differ, or for a logit that is not
+    finite, with its chunk and position.
     """
     if reference.vocab_size != quant.vocab_size:
         raise MeasurementError(
@@ -84,37 +76,36 @@ def measure_chunks(
             "they cannot be compared token by token"
         )
     for start in range(0, len(chunks), batch):
-        group = chunks[start : start + batch]
-        begin = time.perf_counter()
-        tokens = np.stack([chunk.tokens for chunk in group])
-        states = reference.hidden(tokens), quant.hidden(tokens)
-        measured = []
-        for row, chunk in enumerate(group):
-            first = chunk.tokens.size // 2
-            rows = slice(first, chunk.tokens.size - 1)
-            try:
-                comparison = compare_hidden(
-                    reference,
-                    quant,
-                    (states[0][row, rows], states[1][row, rows]),
-                    chunk.tokens[first + 1 :],
-                    first=first,
-                    threads=threads,
-                )
-            except MeasurementError as error:
-                number = done + start + row
-                raise MeasurementError(f"chunk {number} ({chunk.domain}): {error}") from None
-            measured.append((chunk, first, comparison))
-        seconds = (time.perf_counter() - begin) / len(group)
-        for row, (chunk, first, comparison) in enumerate(measured):
-            yield ChunkScores(
-                done + start + row,
-                chunk.domain,
-                chunk.tokens,
-                first,
-                comparison,
-                seconds,
+        yield from _score_batch(
+            reference, quant, chunks[start : start + batch], first_index=done + start,
+            threads=threads,
+        )  # fmt: skip
+
+
+def _score_batch(
+    reference: Scorer, quant: Scorer, chunks: Sequence[Chunk], *, first_index: int, threads: int
+) -> list[ChunkScores]:
+    begin = time.perf_counter()
+    tokens = np.stack([chunk.tokens for chunk in chunks])
+    reference_states, quant_states = reference.hidden(tokens), quant.hidden(tokens)
+    first = tokens.shape[1] // 2
+    rows = slice(first, tokens.shape[1] - 1)
+    comparisons = []
+    for row, chunk in enumerate(chunks):
+        states = reference_states[row, rows], quant_states[row, rows]
+        targets = chunk.tokens[first + 1 :]
+        try:
+            comparisons.append(
+                compare_hidden(reference, quant, states, targets, first=first, threads=threads)
             )
+        except MeasurementError as error:
+            place = f"chunk {first_index + row} ({chunk.domain})"
+            raise MeasurementError(f"{place}: {error}") from None
+    seconds = (time.perf_counter() - begin) / len(chunks)
+    return [
+        ChunkScores(first_index + row, chunk.domain, chunk.tokens, first, comparison, seconds)
+        for row, (chunk, comparison) in enumerate(zip(chunks, comparisons, strict=True))
+    ]
 
 
 def compare_hidden(
@@ -126,14 +117,17 @@ def compare_hidden(
     first: int = 0,
     threads: int = 1,
 ) -> Comparison:
-    """Compare both heads over hidden states (n, width) of each model, part by part.
+    """Compare both heads on final hidden states, a part of the vocabulary at a time.
 
-    `first` is the first of the positions, for errors.
+    `states` are (n, width) of each model, `targets` (n,) the next tokens of the text. `first` is
+    the number of the first position, for errors.
     """
     parts = []
-    for at in range(0, targets.size, POSITIONS):
-        a, b = (side[at : at + POSITIONS] for side in states)
-        comparing = Comparing(targets[at : at + POSITIONS], reference.vocab_size, first=first + at)
+    for at in range(0, targets.size, MAX_POSITIONS):
+        a, b = (side[at : at + MAX_POSITIONS] for side in states)
+        comparing = Comparing(
+            targets[at : at + MAX_POSITIONS], reference.vocab_size, first=first + at
+        )
         for tokens in vocabulary_parts(reference.vocab_size, len(a)):
             comparing.add(reference.head(a, tokens), quant.head(b, tokens), threads=threads)
         parts.append(comparing.result())
@@ -148,7 +142,7 @@ def vocabulary_parts(vocabulary: int, positions: int) -> Iterator[range]:
 
 
 def concatenate(parts: Iterable[Comparison]) -> Comparison:
-    """Join comparisons of consecutive positions."""
+    """Join the comparisons of consecutive positions."""
     parts = list(parts)
     if not parts:
         none = np.zeros(0)

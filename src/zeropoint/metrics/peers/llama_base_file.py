@@ -1,19 +1,20 @@
-"""llama-perplexity's KL protocol: its base file, its statistics, its names.
+"""llama-perplexity's KL protocol: its base file, its statistics and its names.
 
-Its base file keeps 16 bits per logit in a window of 16 nats, its sums are partly float32 and its
-errors take tokens for independent; here that is reproduced, so that both tools say the same of the
-same logits. What zeropoint itself reports is in `summary`. Layout and formulas after llama.cpp,
-tools/perplexity (2026-10):
+The base file stores 16 bits per logit in a window of 16 nats, the sums are partly float32, and the
+standard errors take tokens for independent. All of this is reproduced here, so that both tools
+report the same figures of the same logits; zeropoint's own figures are computed in
+`metrics.divergence.summary`. Layout and formulas follow llama.cpp, tools/perplexity (2026-10):
 
     "_logits_" | i32 context, vocabulary, chunks | i32 tokens[chunks · context]
     then per scored position: f32 scale, f32 minimum | u16 codes[vocabulary] (padded to an even
     count)
 
-with log p = scale · code + minimum. Scored are the positions context/2 … context−2 of each chunk.
+with log p = scale · code + minimum. The positions
+context/2 … context−2 of each chunk are scored.
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -24,24 +25,25 @@ from numpy.typing import NDArray
 from zeropoint.checkpoints.source import SourceFile
 from zeropoint.errors import CheckpointError, MeasurementError
 from zeropoint.formats import F32
+from zeropoint.results.llama_perplexity import LlamaFigure
 
 I32 = NDArray[np.int32]
 U16 = NDArray[np.uint16]
 F64 = NDArray[np.float64]
 
 MAGIC = b"_logits_"
-MIN_SCORED = 100  # tokens, for the 1 % and 99 % percentiles of the tables
-WINDOW = 16.0  # nats below the most likely token that a code can reach
+MIN_SCORED_TOKENS = 100  # for the 1 % and 99 % percentiles of the tables
+WINDOW_NATS = 16.0  # below the most likely token; codes reach no further
 
 
 def scored_positions(context: int) -> int:
-    """Return how many positions of a chunk are scored: those of its second half but the last."""
+    """Return the number of scored positions in a chunk: its second half without the last one."""
     return context - 1 - context // 2
 
 
 @dataclass(frozen=True)
 class BaseFile:
-    """A base file's header: what was read, and how many positions are stored."""
+    """The header of a base file: its tokens, and the sizes of its rows."""
 
     path: Path
     context: int
@@ -68,7 +70,7 @@ class BaseFile:
 def open_base(path: Path) -> BaseFile:
     """Read a base file's header and check every length against the file's size.
 
-    Raises CheckpointError where the file is not one, or is cut short or too long.
+    Raises CheckpointError for a file that is not a base file, or that is cut short or too long.
     """
     file = SourceFile(path)
     size = file.size
@@ -87,7 +89,7 @@ def open_base(path: Path) -> BaseFile:
     base = BaseFile(path, context, vocabulary, tokens)
     if base.nbytes != size:
         raise CheckpointError(
-            path, f"{size} bytes, but its header asks for {base.nbytes}", offset=20, field="rows"
+            path, f"{size} bytes, but its header requires {base.nbytes}", offset=20, field="rows"
         )
     return base
 
@@ -101,14 +103,14 @@ def read_base_rows(base: BaseFile) -> Iterator[U16]:
             yield rows.reshape(base.scored, base.row_words)
 
 
-class Sink(Protocol):
-    """What bytes are appended to."""
+class ByteSink(Protocol):
+    """A file that bytes can be appended to."""
 
     def write(self, data: bytes, /) -> object:
         """Append bytes."""
 
 
-def write_base_header(file: Sink, vocabulary: int, tokens: I32) -> None:
+def write_base_header(file: ByteSink, vocabulary: int, tokens: I32) -> None:
     """Write magic, sizes and tokens (chunks, context); rows follow by `encode_rows`."""
     sizes = np.array([tokens.shape[1], vocabulary, tokens.shape[0]], "<i4")
     file.write(MAGIC + sizes.tobytes() + np.ascontiguousarray(tokens, "<i4").tobytes())
@@ -122,7 +124,7 @@ def encode_rows(logits: F32) -> U16:
     """
     n, vocab = logits.shape
     largest = logits.max(1)
-    low = np.maximum(logits.min(1), largest - np.float32(WINDOW))
+    low = np.maximum(logits.min(1), largest - np.float32(WINDOW_NATS))
     log_sum = np.log(_sum_exp(logits, largest)).astype(np.float32)
     scale = (largest - low) / np.float32(65535)
     rows = np.zeros((n, 2 * ((vocab + 1) // 2) + 4), np.uint16)
@@ -130,8 +132,8 @@ def encode_rows(logits: F32) -> U16:
     rows[:, 2:4] = (low - largest - log_sum).view(np.uint16).reshape(n, 2)
     flat = scale == 0
     inverse = np.float32(1) / np.where(flat, np.float32(1), scale)
-    # float32 throughout: llama.cpp's tools are built for the plain processor, without fused
-    # multiply-add, whatever its kernels use. 66,847,740 words of a file it wrote are these.
+    # float32 without fused multiply-add: llama.cpp's tools, unlike its kernels, are compiled for
+    # the baseline processor. All 66,847,740 words of a file that it wrote are identical.
     steps = (logits - low[:, None]) * inverse[:, None]
     codes = np.where((logits > low[:, None]) & ~flat[:, None], np.rint(steps), 0)
     rows[:, 4 : 4 + vocab] = codes.astype(np.uint16)
@@ -139,8 +141,8 @@ def encode_rows(logits: F32) -> U16:
 
 
 @dataclass(frozen=True)
-class Scores:
-    """Per token, what llama-perplexity adds up: arrays of (n,)."""
+class TokenScores:
+    """What llama-perplexity adds up for each of n tokens; every array is (n,)."""
 
     nll: F64
     nll_base: F64
@@ -149,11 +151,13 @@ class Scores:
     same_top: NDArray[np.bool_]
 
 
-def score_rows(rows: U16, logits: F32, targets: I32) -> Scores:
-    """Compare stored rows (n, row_words) with a quant's logits (n, vocabulary), as it does.
+def score_rows(rows: U16, logits: F32, targets: I32) -> TokenScores:
+    """Compare stored rows (n, row_words) with logits (n, vocabulary) as llama-perplexity does.
 
-    KLD = Σ p_base (log p_base − log p) over tokens with log p_base > −16; the base's most likely
-    token is taken from the rounded values. Raises MeasurementError if the vocabularies differ.
+    KLD = Σ p_base (log p_base − log p) over tokens with log p_base > −16; the most likely
+    token of the base is that of the rounded values.
+
+    Raises MeasurementError if the vocabularies differ.
     """
     n, vocab = logits.shape
     if rows.shape != (n, 2 * ((vocab + 1) // 2) + 4):
@@ -167,8 +171,8 @@ def score_rows(rows: U16, logits: F32, targets: I32) -> Scores:
     nll_base = -log_base[position, targets]
     terms = log_base - logits + (largest + log_sum)[:, None]
     terms *= np.exp(log_base.astype(np.float64)).astype(np.float32)
-    kld = np.where(log_base > -WINDOW, terms, 0).sum(1, dtype=np.float64)
-    return Scores(
+    kld = np.where(log_base > -WINDOW_NATS, terms, 0).sum(1, dtype=np.float64)
+    return TokenScores(
         nll.astype(np.float64),
         nll_base.astype(np.float64),
         kld,
@@ -177,31 +181,21 @@ def score_rows(rows: U16, logits: F32, targets: I32) -> Scores:
     )
 
 
-@dataclass(frozen=True)
-class Figure:
-    """One printed line: its name, its value, and its error or None. `percent` scales by 100."""
-
-    name: str
-    value: float
-    error: float | None = None
-    percent: bool = False
-
-
 def check_scored(tokens: int) -> None:
     """Raise MeasurementError for fewer scored tokens than llama-perplexity's tables need."""
-    if tokens < MIN_SCORED:
+    if tokens < MIN_SCORED_TOKENS:
         raise MeasurementError(
-            f"{tokens} scored tokens; llama-perplexity needs at least {MIN_SCORED}: give"
-            " more text, more --chunks or a larger --ctx"
+            f"{tokens} scored tokens are too few; llama-perplexity needs at least"
+            f" {MIN_SCORED_TOKENS}: use more text, more --chunks or a larger --ctx"
         )
 
 
-def statistics(scores: Scores) -> dict[str, list[Figure]]:
+def statistics(scores: TokenScores) -> dict[str, tuple[LlamaFigure, ...]]:
     """Return llama-perplexity's three tables, with its names, order and formulas.
 
-    Errors are sqrt(variance / (n − 1)) over tokens taken for independent. Percentiles interpolate
-    linearly at fraction · (n − 1). Raises MeasurementError for fewer than 100 tokens, where it is
-    silent.
+    Standard errors are sqrt(variance / (n − 1)) over tokens that are taken for independent.
+    Percentiles interpolate linearly at fraction · (n − 1). Raises MeasurementError for fewer than
+    MIN_SCORED_TOKENS tokens, for which llama-perplexity prints nothing.
     """
     check_scored(scores.kld.size)
     return {
@@ -211,7 +205,7 @@ def statistics(scores: Scores) -> dict[str, list[Figure]]:
     }
 
 
-def _perplexity_figures(scores: Scores) -> list[Figure]:
+def _perplexity_figures(scores: TokenScores) -> tuple[LlamaFigure, ...]:
     n = scores.nll.size
     (log_q, error_q), (log_b, error_b) = _mean(scores.nll), _mean(scores.nll_base)
     ppl_q, ppl_b = np.exp(log_q), np.exp(log_b)
@@ -220,45 +214,46 @@ def _perplexity_figures(scores: Scores) -> list[Figure]:
     ratio = np.exp(log_q - log_b)
     difference = (ppl_q * error_q) ** 2 + (ppl_b * error_b) ** 2 - 2 * ppl_q * ppl_b * covariance
     correlation = covariance / (error_q * error_b) if error_q and error_b else np.nan
-    return [
-        Figure("Mean PPL(Q)", ppl_q, ppl_q * error_q),
-        Figure("Mean PPL(base)", ppl_b, ppl_b * error_b),
-        Figure("Cor(ln(PPL(Q)), ln(PPL(base)))", correlation, percent=True),
-        Figure("Mean ln(PPL(Q)/PPL(base))", log_q - log_b, ratio_error),
-        Figure("Mean PPL(Q)/PPL(base)", ratio, ratio * ratio_error),
-        Figure("Mean PPL(Q)-PPL(base)", ppl_q - ppl_b, np.sqrt(max(difference, 0))),
-    ]
+    return (
+        LlamaFigure("Mean PPL(Q)", ppl_q, ppl_q * error_q),
+        LlamaFigure("Mean PPL(base)", ppl_b, ppl_b * error_b),
+        LlamaFigure("Cor(ln(PPL(Q)), ln(PPL(base)))", correlation, percent=True),
+        LlamaFigure("Mean ln(PPL(Q)/PPL(base))", log_q - log_b, ratio_error),
+        LlamaFigure("Mean PPL(Q)/PPL(base)", ratio, ratio * ratio_error),
+        LlamaFigure("Mean PPL(Q)-PPL(base)", ppl_q - ppl_b, np.sqrt(max(difference, 0))),
+    )
 
 
-def _divergence_figures(kld: F64) -> list[Figure]:
+def _divergence_figures(kld: F64) -> tuple[LlamaFigure, ...]:
     names = {99.9: "99.9%", 99: "99.0%", 95: "95.0%", 90: "90.0%", 50: "Median", 10: "10.0%"}
     names |= {5: " 5.0%", 1: " 1.0%", 0.1: " 0.1%"}
-    return [
-        Figure("Mean    KLD", *_mean(kld)),
-        Figure("Maximum KLD", float(kld.max())),
-        *(Figure(f"{name:8}KLD", _percentile(kld, at)) for at, name in names.items()),
-        Figure("Minimum KLD", float(kld.min())),
-    ]
+    return (
+        LlamaFigure("Mean    KLD", *_mean(kld)),
+        LlamaFigure("Maximum KLD", float(kld.max())),
+        *(LlamaFigure(f"{name:8}KLD", _percentile(kld, at)) for at, name in names.items()),
+        LlamaFigure("Minimum KLD", float(kld.min())),
+    )
 
 
-def _probability_figures(scores: Scores) -> list[Figure]:
+def _probability_figures(scores: TokenScores) -> tuple[LlamaFigure, ...]:
     p_diff = scores.p_diff
     names = {99.9: "99.9%", 99: "99.0%", 95: "95.0%", 90: "90.0%", 75: "75.0%", 50: "Median"}
     names |= {25: "25.0%", 10: "10.0%", 5: " 5.0%", 1: " 1.0%", 0.1: " 0.1%"}
     square, square_error = _mean(p_diff**2)
     rms = np.sqrt(square)
     same = float(scores.same_top.mean())
-    return [
-        Figure("Mean    Δp", *_mean(p_diff), percent=True),
-        Figure("Maximum Δp", float(p_diff.max()), percent=True),
+    same_error = np.sqrt(same * (1 - same) / (p_diff.size - 1))
+    return (
+        LlamaFigure("Mean    Δp", *_mean(p_diff), percent=True),
+        LlamaFigure("Maximum Δp", float(p_diff.max()), percent=True),
         *(
-            Figure(f"{name:8}Δp", _percentile(p_diff, at), percent=True)
+            LlamaFigure(f"{name:8}Δp", _percentile(p_diff, at), percent=True)
             for at, name in names.items()
         ),
-        Figure("Minimum Δp", float(p_diff.min()), percent=True),
-        Figure("RMS Δp", rms, 0.5 / rms * square_error if rms else 0.0, percent=True),
-        Figure("Same top p", same, np.sqrt(same * (1 - same) / (p_diff.size - 1)), percent=True),
-    ]
+        LlamaFigure("Minimum Δp", float(p_diff.min()), percent=True),
+        LlamaFigure("RMS Δp", rms, 0.5 / rms * square_error if rms else 0.0, percent=True),
+        LlamaFigure("Same top p", same, same_error, percent=True),
+    )
 
 
 def _mean(values: F64) -> tuple[float, float]:
@@ -277,8 +272,8 @@ def _sum_exp(logits: F32, largest: F32) -> F64:
     return np.cumsum(terms, axis=1, dtype=np.float64)[:, -1]
 
 
-def print_statistics(tables: dict[str, list[Figure]]) -> str:
-    """Return the tables as text in llama-perplexity's manner."""
+def format_statistics(tables: Mapping[str, tuple[LlamaFigure, ...]]) -> str:
+    """Return the tables as llama-perplexity prints them."""
     out = io.StringIO()
     for title, figures in tables.items():
         out.write(f"====== {title} ======\n")

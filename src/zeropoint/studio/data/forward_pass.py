@@ -14,7 +14,7 @@ from zeropoint import kernels
 from zeropoint.calibration.chunks import Chunk
 from zeropoint.checkpoints import Checkpoint
 from zeropoint.formats import F32, FORMATS, QuantizedTensor
-from zeropoint.metrics.divergence.score_chunks import measure_chunks
+from zeropoint.metrics.divergence.score_chunks import score_chunks
 from zeropoint.models import LanguageModel
 from zeropoint.models.generation import Token, generate
 from zeropoint.plans.formats import inventory
@@ -192,7 +192,7 @@ def without(
     before = [model.hidden(chunk.tokens[None]) for chunk in chunks]
     model.replace(name, changed)
     try:
-        measured = list(measure_chunks(_Kept(model, chunks, before), model, chunks))
+        measured = list(score_chunks(_Kept(model, chunks, before), model, chunks))
         written = answer(model, prompt)
     finally:
         model.replace(name, stored)

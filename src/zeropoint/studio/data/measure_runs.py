@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from zeropoint.errors import CheckpointError
-from zeropoint.metrics.divergence.recorded_run import read_chunk
+from zeropoint.metrics.divergence.recorded_chunks import read_chunk
 from zeropoint.plans.formats import inventory
 from zeropoint.quantizers.outcome import HISTOGRAM_RULES
 from zeropoint.results.divergence import Divergence, LadderLevel, LadderResult, MeasureResult

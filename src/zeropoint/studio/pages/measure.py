@@ -11,8 +11,8 @@ from urllib.parse import urlencode
 import numpy as np
 
 from zeropoint.errors import MeasurementError
-from zeropoint.metrics.divergence.ranking import group_letters, tell_apart
-from zeropoint.metrics.divergence.recorded_run import read_chunk
+from zeropoint.metrics.divergence.ranking import group_letters, separable
+from zeropoint.metrics.divergence.recorded_chunks import read_chunk
 from zeropoint.results.divergence import MeasureResult
 from zeropoint.results.runs import Run
 from zeropoint.studio.data import measure_runs as evidence
@@ -156,4 +156,4 @@ def groups(runs: Sequence[Run]) -> tuple[list[str], str]:
                   range(run.folder.chunks_done())])
         for run in runs
     ]  # fmt: skip
-    return group_letters(tell_apart(sums)), ""
+    return group_letters(separable(sums)), ""

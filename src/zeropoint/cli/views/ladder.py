@@ -1,0 +1,70 @@
+"""Prints what `ladder` reports: one row per level."""
+
+import time
+from typing import TYPE_CHECKING
+
+from zeropoint.cli.output import Output, in_bytes, in_seconds
+from zeropoint.cli.progress import QUIET_SECONDS, seconds_left
+from zeropoint.cli.views.measure import interval, number
+
+if TYPE_CHECKING:
+    from zeropoint.results.divergence import LadderResult
+    from zeropoint.verbs.ladder import LevelMeasured, LevelStarted
+
+
+class LevelNotes:
+    """Prints a note before and after each level, with the time that the remaining levels take."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+
+    def show_start(self, out: Output, level: "LevelStarted") -> None:
+        """Print which level begins."""
+        seconds = seconds_left(self._started, level.index, level.levels)
+        left = f"   about {in_seconds(seconds)} left" if seconds and seconds > QUIET_SECONDS else ""
+        size = in_bytes(level.tensor_bytes)
+        out.note(f"[{level.index + 1}/{level.levels}] {level.format}, {size}{left}")
+
+    def show_result(self, out: Output, measured: "LevelMeasured") -> None:
+        """Print the main figures of a level."""
+        result = measured.level.measured
+        out.note(
+            f"      KL {number(result.kl.mean)}{interval(result.kl, '.5f', ' (', ')')}   "
+            f"top-1 {result.top1:.2%}"
+        )
+
+
+def show(out: Output, result: "LadderResult") -> None:
+    """Print the table."""
+    out.say()
+    out.table(
+        ("Level", "Integers", "Format", ">Size", ">Bits", ">Prompt tok/s", ">Gen tok/s",
+         ">Perplexity", ">KL mean", ">95 % interval", ">Top-1", ""),
+        (
+            (level.level, level.kind, level.format, in_bytes(level.bytes),
+             f"{level.bits_per_weight:.2f}", speed(level.prompt_tokens_per_second),
+             speed(level.generation_tokens_per_second), perplexity(measured.perplexity.quant),
+             number(measured.kl.mean), interval(measured.kl, ".5f") or "-",
+             f"{measured.top1:.2%}", "← largest step down" if index == result.largest_step else "")
+            for index, level in enumerate(result.levels)
+            for measured in [level.measured]
+        ),
+    )  # fmt: skip
+    out.say()
+    reference = perplexity(result.levels[0].measured.perplexity.reference)
+    floor = "" if result.floor is None else f"   noise floor {result.floor:.6f} nats per token"
+    out.say(f"Reference perplexity {reference}{floor}")
+
+
+def speed(value: float | None) -> str:
+    """Return tokens per second, or a dash if the format has no kernel."""
+    return "-" if value is None else f"{value:.1f}"
+
+
+def perplexity(value: float) -> str:
+    """Return a perplexity; that of a broken model can be of any size.
+
+    >>> perplexity(10.9884), perplexity(20974251666711.6)
+    ('10.988', '2.1e+13')
+    """
+    return f"{value:.3f}" if value < 1e6 else f"{value:.2g}"

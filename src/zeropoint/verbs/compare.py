@@ -1,0 +1,115 @@
+"""`compare`: several quantized models against one reference, or several models by memory."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+from zeropoint.errors import MeasurementError
+from zeropoint.metrics.divergence.ranking import QuantScores, rank
+from zeropoint.metrics.divergence.reference_pass import ReferencePass
+from zeropoint.metrics.divergence.run import MeasureProgress, MeasureRun
+from zeropoint.results.divergence import CompareResult
+from zeropoint.results.tasks import AcrossResult
+from zeropoint.verbs.compare_models import ModelsRecord, compare_models_records
+from zeropoint.verbs.loaded_model import LoadedModel, ModelInput
+from zeropoint.verbs.model_pair import ModelPair
+from zeropoint.verbs.options.compare import CompareOptions
+from zeropoint.verbs.records import ModelStarted, Notice, OnRecord, StageStarted, drain
+from zeropoint.verbs.reference import (
+    ReferenceOpened,
+    TextPrepared,
+    prepare_text,
+    proxy_notices,
+    start_measure_run,
+)
+
+CompareRecord: TypeAlias = (
+    Notice
+    | TextPrepared
+    | ReferenceOpened
+    | ModelStarted
+    | StageStarted
+    | MeasureProgress
+    | CompareResult
+    | ModelsRecord
+)
+
+
+def compare(
+    models: Sequence[ModelInput],
+    ref: ModelInput | None = None,
+    *,
+    text: Sequence[Path | str] = (),
+    ctx: int = 512,
+    chunks: int | None = None,
+    floor_chunks: int = 4,
+    tasks: str = "",
+    allow_code: bool = False,
+    chains: int = 0,
+    steps: int = 8,
+    level: int | None = None,
+    memory_ctx: int = 4096,
+    tokens: int = 256,
+    chat: bool | None = None,
+    run: Path | None = None,
+    threads: int | None = None,
+    progress: OnRecord | None = None,
+) -> CompareResult | AcrossResult:
+    """Compare several quantized models with their reference, or several models of any kind.
+
+    With `ref`, the models are ordered by their KL divergence from it, and a paired test groups
+    those that it cannot separate (CompareResult). Without it, the models need not use the same
+    tokens, and are compared by memory: nats per byte of the same text, tasks, and chains
+    (AcrossResult). `CompareOptions` explains the options. `progress` is called with every record.
+
+    Raises MeasurementError for models or texts that cannot be compared, CheckpointError or
+    UnsupportedModel for a model that cannot be run, and CheckpointError if `run` holds another run.
+    """
+    options = CompareOptions(
+        text=text, ctx=ctx, chunks=chunks, floor_chunks=floor_chunks, tasks=tasks,
+        allow_code=allow_code, chains=chains, steps=steps, level=level, memory_ctx=memory_ctx,
+        tokens=tokens, chat=chat, run=run, threads=threads,
+    )  # fmt: skip
+    records = compare_records(models, ref, options)
+    if ref is None:
+        return drain(records, AcrossResult, progress)
+    return drain(records, CompareResult, progress)
+
+
+def compare_records(
+    models: Sequence[ModelInput], ref: ModelInput | None, options: CompareOptions
+) -> Iterator[CompareRecord]:
+    """Do what `compare` does; yield records of the progress, and the result last.
+
+    Stopping between two records is safe: the same run resumes where it was stopped.
+    """
+    if ref is None:
+        yield from compare_models_records(models, options)
+        return
+    if options.tasks or options.chains:
+        raise MeasurementError(
+            "--tasks and --chains compare models without --ref; with a reference, the verbs `tasks`"
+            " and `drift` evaluate them"
+        )
+    reference = LoadedModel.open(ref, threads=options.threads)
+    yield from proxy_notices(reference.identity)
+    text, prepared = prepare_text(reference, options)
+    yield prepared
+    yield ReferenceOpened(reference.identity)
+    reference_pass = ReferencePass.for_several(
+        reference.model, text, floor_chunks=options.floor_chunks
+    )
+    scored: list[QuantScores] = []
+    for index, model in enumerate(models):
+        quant = ModelPair.open(reference, model, threads=options.threads).quant
+        yield ModelStarted(quant.identity)
+        folder = None
+        if options.run:
+            path = options.run / f"{index:02}-{Path(quant.identity.name).stem}"
+            folder = start_measure_run(path, reference.identity, quant.identity, text)
+        run = MeasureRun(reference_pass, quant.model, folder)
+        yield StageStarted("measuring", len(text.chunks))
+        yield from run.steps()
+        identity = quant.identity
+        scored.append(QuantScores(identity.name, identity.file_bytes, run.scores, run.result()))
+    yield CompareResult(floor=reference_pass.floor, results=tuple(rank(scored)))

@@ -1,0 +1,177 @@
+"""`ladder`: one model in formats of fewer and fewer bits, measured against the model itself."""
+
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from zeropoint.metrics.divergence.ladder import (
+    LevelFormat,
+    largest_step,
+    load_level,
+    parse_levels,
+    save_level,
+)
+from zeropoint.metrics.divergence.reference_pass import MeasureText, ReferencePass
+from zeropoint.metrics.divergence.run import MeasureProgress, MeasureRun
+from zeropoint.metrics.speed.throughput import measure_speed
+from zeropoint.quantizers.in_memory import TensorReplaced
+from zeropoint.results.bench import QuickSpeed
+from zeropoint.results.divergence import LadderLevel, LadderResult, MeasureResult
+from zeropoint.results.run_store import RunFolder
+from zeropoint.verbs.loaded_model import LoadedModel, ModelInput
+from zeropoint.verbs.options.ladder import LadderOptions
+from zeropoint.verbs.quantized_copy import QuantizedCopy
+from zeropoint.verbs.records import Notice, OnRecord, StageStarted, drain
+from zeropoint.verbs.reference import (
+    ReferenceOpened,
+    TextPrepared,
+    prepare_text,
+    proxy_notices,
+    start_measure_run,
+)
+
+
+@dataclass(frozen=True)
+class LevelStarted:
+    """The work on one level begins."""
+
+    index: int  # from 0
+    levels: int
+    format: str
+    tensor_bytes: int
+
+
+@dataclass(frozen=True)
+class LevelMeasured:
+    """One level is measured."""
+
+    level: LadderLevel
+
+
+LevelRecords: TypeAlias = Generator[
+    StageStarted | TensorReplaced | MeasureProgress, None, tuple[MeasureResult, QuickSpeed | None]
+]
+LadderRecord: TypeAlias = (
+    Notice
+    | TextPrepared
+    | ReferenceOpened
+    | LevelStarted
+    | StageStarted
+    | TensorReplaced
+    | MeasureProgress
+    | LevelMeasured
+    | LadderResult
+)
+
+
+def ladder(
+    model: ModelInput,
+    *,
+    levels: str = "16,8,6,5,4,3,2",
+    share: str = "G32",
+    text: Sequence[Path | str] = (),
+    ctx: int = 512,
+    chunks: int | None = None,
+    floor_chunks: int = 4,
+    requantize: bool = False,
+    run: Path | None = None,
+    threads: int | None = None,
+    progress: OnRecord | None = None,
+) -> LadderResult:
+    """Measure a model in formats of fewer and fewer bits, each quantized in memory.
+
+    A number of bits in `levels` stands for symmetric and asymmetric integers, whose weights share a
+    scale as `share` says. `LadderOptions` explains the options. `progress` is called with every
+    record.
+
+    Raises MeasurementError for a text that cannot be used, RecipeError for an unknown format,
+    FormatError for a model that is already quantized (unless `requantize` is set), and
+    CheckpointError if `run` holds another run.
+    """
+    options = LadderOptions(
+        levels=levels, share=share, text=text, ctx=ctx, chunks=chunks, floor_chunks=floor_chunks,
+        requantize=requantize, run=run, threads=threads,
+    )  # fmt: skip
+    return drain(ladder_records(model, options), LadderResult, progress)
+
+
+def ladder_records(model: ModelInput, options: LadderOptions) -> Iterator[LadderRecord]:
+    """Do what `ladder` does; yield records of the progress, and the result last.
+
+    Stopping between two records is safe: the same run resumes at the level where it was stopped.
+    """
+    formats = parse_levels(options.levels, options.share)
+    reference = LoadedModel.open(model, threads=options.threads)
+    yield from proxy_notices(reference.identity)
+    text, prepared = prepare_text(reference, options)
+    yield prepared
+    yield ReferenceOpened(reference.identity)
+    reference_pass = ReferencePass.for_several(
+        reference.model, text, floor_chunks=options.floor_chunks
+    )
+    copies = [
+        QuantizedCopy.plan_for(reference.checkpoint, level.format, requantize=options.requantize)
+        for level in formats
+    ]
+    folder = _start_run(options.run, reference, text, formats) if options.run else None
+    rows: list[LadderLevel] = []
+    for index, (level, copy) in enumerate(zip(formats, copies, strict=True)):
+        plan = copy.plan
+        yield LevelStarted(index, len(formats), level.format, plan.tensor_bytes)
+        level_folder = None
+        if options.run:
+            path = options.run / f"{index:02}-{level.format}"
+            level_folder = start_measure_run(path, reference.identity, copy.identity, text)
+        result, speed = yield from _measure_level(reference_pass, copy, level_folder, options)
+        row = LadderLevel(
+            level=level.label,
+            kind=level.kind,
+            format=level.format,
+            bytes=plan.tensor_bytes,
+            bits_per_weight=plan.bits_per_weight,
+            prompt_tokens_per_second=speed.prompt if speed else None,
+            generation_tokens_per_second=speed.generation if speed else None,
+            measured=result,
+        )
+        rows.append(row)
+        yield LevelMeasured(row)
+    step = largest_step(formats, [row.measured.top1 for row in rows])
+    ladder_result = LadderResult(floor=reference_pass.floor, largest_step=step, levels=tuple(rows))
+    if folder:
+        folder.finish(ladder_result)
+    yield ladder_result
+
+
+def _start_run(
+    path: Path, reference: LoadedModel, text: MeasureText, formats: Sequence[LevelFormat]
+) -> RunFolder:
+    """Begin the run of the whole ladder; its levels are runs of their own inside of it."""
+    inputs = {"reference": reference.identity.to_json(), "text": {"corpus": text.corpus}}
+    settings = {"context": text.context, "formats": [level.format for level in formats]}
+    return RunFolder.start(path, "ladder", inputs, settings)
+
+
+def _measure_level(
+    reference: ReferencePass,
+    copy: QuantizedCopy,
+    folder: RunFolder | None,
+    options: LadderOptions,
+) -> LevelRecords:
+    """Measure one level, and time it if its format has kernels.
+
+    A level that the run folder holds in full is read, and not quantized again.
+    """
+    stored = load_level(folder, len(reference.text.chunks)) if folder else None
+    if stored is not None:
+        reference.adopt_floor(stored[0].floor)
+        return stored
+    quant = yield from copy.load(threads=options.threads)
+    run = MeasureRun(reference, quant.model, folder)
+    yield StageStarted("measuring", len(reference.text.chunks))
+    yield from run.steps()
+    speed = measure_speed(quant.model) if copy.plan.has_kernels else None
+    result = run.result()
+    if folder:
+        save_level(folder, speed)
+    return result, speed

@@ -1,0 +1,150 @@
+"""`measure`: how much a quantized model diverges from its reference."""
+
+import time
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeAlias
+
+from zeropoint.errors import MeasurementError
+from zeropoint.metrics.divergence.gate import parse_gate
+from zeropoint.metrics.divergence.reference_cache import (
+    ReferenceCache,
+    cache_bytes,
+    open_cache_folder,
+)
+from zeropoint.metrics.divergence.reference_pass import ReferencePass
+from zeropoint.metrics.divergence.run import MeasureProgress, MeasureRun
+from zeropoint.plans import Recipe
+from zeropoint.quantizers.in_memory import TensorReplaced
+from zeropoint.results.divergence import MeasureResult, QuantIdentity
+from zeropoint.results.model_identity import ModelIdentity, ReferenceIdentity
+from zeropoint.verbs.loaded_model import LoadedModel, ModelInput
+from zeropoint.verbs.model_pair import ModelPair
+from zeropoint.verbs.options.measure import MeasureOptions
+from zeropoint.verbs.quantized_copy import QuantizedCopy
+from zeropoint.verbs.records import Notice, OnRecord, StageStarted, drain
+from zeropoint.verbs.reference import TextPrepared, prepare_text, proxy_notices, start_measure_run
+
+
+@dataclass(frozen=True)
+class PairOpened:
+    """Both models are loaded."""
+
+    reference: ModelIdentity
+    quant: ModelIdentity
+
+
+@dataclass(frozen=True)
+class CacheOpened:
+    """The folder for the reference's hidden states is open."""
+
+    folder: Path
+    nbytes: int  # size of all states when the measurement is complete
+
+
+PairRecords: TypeAlias = Generator[Notice | StageStarted | TensorReplaced, None, ModelPair]
+MeasureRecord: TypeAlias = (
+    Notice
+    | StageStarted
+    | TensorReplaced
+    | TextPrepared
+    | PairOpened
+    | CacheOpened
+    | MeasureProgress
+    | MeasureResult
+)
+
+
+def measure(
+    model: ModelInput,
+    ref: ModelInput | None = None,
+    *,
+    to: str | Recipe = "",
+    text: Sequence[Path | str] = (),
+    ctx: int = 512,
+    chunks: int | None = None,
+    floor_chunks: int = 4,
+    imatrix: Path | None = None,
+    requantize: bool = False,
+    until: float | None = None,
+    run: Path | None = None,
+    reference_cache: Path | None = None,
+    gates: Sequence[str] = (),
+    threads: int | None = None,
+    progress: OnRecord | None = None,
+) -> MeasureResult:
+    """Measure how much a quantized model diverges from its reference, on the same tokens.
+
+    Give either `ref`, the model that it was made from, or `to`, a format that `model` is quantized
+    to in memory. `MeasureOptions` explains the options. `progress` is called with every record.
+
+    KL(reference ‖ quant) is over the whole vocabulary, in float64, in nats per token; intervals are
+    95 %, over chunks of text.
+
+    Raises MeasurementError for models or texts that cannot be compared, CheckpointError or
+    UnsupportedModel for a model that cannot be run, RecipeError for an unknown format, and
+    CheckpointError if `run` holds another run.
+    """
+    options = MeasureOptions(
+        to=to, text=text, ctx=ctx, chunks=chunks, floor_chunks=floor_chunks, imatrix=imatrix,
+        requantize=requantize, until=until, run=run, reference_cache=reference_cache, gates=gates,
+        threads=threads,
+    )  # fmt: skip
+    return drain(measure_records(model, ref, options), MeasureResult, progress)
+
+
+def measure_records(
+    model: ModelInput, ref: ModelInput | None, options: MeasureOptions
+) -> Iterator[MeasureRecord]:
+    """Do what `measure` does; yield records of the progress, and the result last.
+
+    Stopping between two records is safe: the same run resumes after the last chunk.
+    """
+    gates = [parse_gate(gate) for gate in options.gates]
+    started = time.perf_counter()
+    pair = yield from _open_pair(model, ref, options)
+    reference, quant = pair.reference, pair.quant
+    text, prepared = prepare_text(reference, options)
+    yield prepared
+    yield PairOpened(reference.identity, quant.identity)
+    cache = None
+    if options.reference_cache:
+        needed = cache_bytes(reference.model, len(text.chunks), text.context)
+        yield CacheOpened(options.reference_cache, needed)
+        stored = open_cache_folder(options.reference_cache, reference.identity, needed)
+        cache = ReferenceCache(reference.model, stored)
+    folder = None
+    if options.run:
+        folder = start_measure_run(
+            options.run, reference.identity, quant.identity, text, quant.made
+        )
+    reference_pass = ReferencePass(
+        reference.model, text, floor_chunks=options.floor_chunks, cache=cache
+    )
+    run = MeasureRun(reference_pass, quant.model, folder)
+    startup_seconds = time.perf_counter() - started
+    yield StageStarted("measuring", len(text.chunks))
+    yield from run.steps(until=options.until)
+    result = replace(
+        run.result(),
+        reference=ReferenceIdentity.of(reference.identity),
+        quant=QuantIdentity.of(quant.identity, quant.made),
+        text=prepared.text,
+        startup_seconds=startup_seconds,
+    )
+    yield replace(result, gates=tuple(gate.check(result) for gate in gates))
+
+
+def _open_pair(model: ModelInput, ref: ModelInput | None, options: MeasureOptions) -> PairRecords:
+    if (ref is None) == (not options.to):
+        raise MeasurementError("give either a reference, or a format to quantize the model to")
+    reference = LoadedModel.open(model if ref is None else ref, threads=options.threads)
+    yield from proxy_notices(reference.identity)
+    if ref is not None:
+        return ModelPair.open(reference, model, threads=options.threads)
+    copy = QuantizedCopy.plan_for(
+        reference.checkpoint, options.to, imatrix=options.imatrix, requantize=options.requantize
+    )
+    quant = yield from copy.load(threads=options.threads)
+    return ModelPair(reference, quant)

@@ -1,0 +1,17 @@
+"""Options of `ladder`."""
+
+from dataclasses import dataclass
+
+from zeropoint.verbs.options.measure import DivergenceOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class LadderOptions(DivergenceOptions):
+    """Options of `ladder`."""
+
+    #: Levels, separated by commas: bits from 16 to 2, and names of formats and presets.
+    levels: str = "16,8,6,5,4,3,2"
+    #: Which weights share a scale at a level of bits: G32, G128, ROW or TENSOR.
+    share: str = "G32"
+    #: Whether a model that is already quantized may be quantized again.
+    requantize: bool = False

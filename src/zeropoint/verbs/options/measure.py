@@ -1,0 +1,45 @@
+"""Options of `measure`, and those that `compare` and `ladder` share with it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from zeropoint.plans import Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class DivergenceOptions:
+    """What every measurement of KL divergence needs: the text, and where the scores are stored."""
+
+    #: Text files, each of them one domain; none: the built-in mix.
+    text: Sequence[Path | str] = ()
+    #: Tokens per chunk; the second half of each chunk is scored.
+    ctx: int = 512
+    #: Maximum number of chunks; None: all of the text.
+    chunks: int | None = None
+    #: Chunks that the noise floor is measured on; 0: no noise floor.
+    floor_chunks: int = 4
+    #: The run folder, which stores the scores of every position; an interrupted run resumes there.
+    run: Path | None = None
+    #: Threads to compute with; None: one for each processor.
+    threads: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureOptions(DivergenceOptions):
+    """Options of `measure`."""
+
+    #: Quantize the model in memory and measure that: a preset, a format, or a recipe.
+    to: "str | Recipe" = ""
+    #: File with the importance to quantize with (imatrix); None: without importance.
+    imatrix: Path | None = None
+    #: Whether a model that is already quantized may be quantized again.
+    requantize: bool = False
+    #: Stop when the 95 % interval of the mean KL has this half-width, in nats per token.
+    until: float | None = None
+    #: Folder for the reference's hidden states, so that other quantized models need no new pass.
+    reference_cache: Path | None = None
+    #: Conditions such as "kl.mean<0.05" that the 95 % interval has to satisfy.
+    gates: Sequence[str] = ()
