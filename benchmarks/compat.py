@@ -55,13 +55,14 @@ def targets() -> list[str]:
 def why_not(model: Path, to: str, imatrix: str | None) -> str | None:
     """Return why this cannot be written, without starting a program to hear it."""
     from zeropoint.checkpoints import open_model
-    from zeropoint.cli.quantizing import choose
     from zeropoint.errors import ZeropointError
     from zeropoint.quantizers import check_writable
+    from zeropoint.verbs.options.quantize import QuantizeOptions
+    from zeropoint.verbs.quantize import make_plan
 
     with open_model(model) as source:
         try:
-            plan = choose(source, to, Path(imatrix) if imatrix else None, requantize=True)
+            plan = make_plan(source, to, QuantizeOptions(imatrix=imatrix, requantize=True))
             check_writable(source, plan.choices, plan.options)
         except ZeropointError as error:
             return str(error)

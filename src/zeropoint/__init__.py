@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from zeropoint.verbs.ladder import ladder
     from zeropoint.verbs.measure import measure
     from zeropoint.verbs.plan import plan
+    from zeropoint.verbs.quantize import preview_quantization, quantize_checkpoint
     from zeropoint.verbs.tasks import tasks
 
 # What is offered comes from its room when it is first used: `zeropoint --help` needs no numpy.
@@ -44,7 +45,9 @@ _ROOMS = {
     "measure": "zeropoint.verbs.measure",
     "open_checkpoint": "zeropoint.checkpoints",
     "plan": "zeropoint.verbs.plan",
+    "preview_quantization": "zeropoint.verbs.quantize",
     "quantize": "zeropoint.quantizers",
+    "quantize_checkpoint": "zeropoint.verbs.quantize",
     "tasks": "zeropoint.verbs.tasks",
 }
 
@@ -78,6 +81,8 @@ __all__ = [
     "measure",
     "open_checkpoint",
     "plan",
+    "preview_quantization",
     "quantize",
+    "quantize_checkpoint",
     "tasks",
 ]

@@ -19,9 +19,12 @@ VERBS: dict[str, dict[str, str]] = {
     "ladder": {},
     "measure": {},
     "plan": {},
+    "quantize_checkpoint": {},
     "tasks": {"together": "batch_size"},
 }
-COMMANDS = {"generate": "run"}  # the commands that have another name than the function
+# The commands, and the modules of options, that have another name than the function.
+COMMANDS = {"generate": "run", "quantize_checkpoint": "quantize"}
+OPTIONS = {"quantize_checkpoint": "quantize"}
 
 
 def defaults_of(function: Any) -> dict[str, Any]:
@@ -36,8 +39,9 @@ def plain(value: object) -> object:
 
 @pytest.mark.parametrize("verb", list(VERBS))
 def test_defaults_are_the_same_everywhere(verb: str) -> None:
+    name = OPTIONS.get(verb, verb)
     options = getattr(
-        import_module(f"zeropoint.verbs.options.{verb}"), f"{verb.capitalize()}Options"
+        import_module(f"zeropoint.verbs.options.{name}"), f"{name.capitalize()}Options"
     )
     fields = {
         field.name: plain(getattr(options(), field.name)) for field in dataclasses.fields(options)

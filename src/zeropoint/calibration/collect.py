@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint.calibration.chunks import Chunk
-from zeropoint.calibration.coverage import OUTPUT, Coverage, coverage
+from zeropoint.calibration.coverage import Coverage, coverage
 from zeropoint.calibration.moments import MomentFolder
 from zeropoint.calibration.statistics import Calibration, InputStatistics
 from zeropoint.checkpoints import Checkpoint
+from zeropoint.checkpoints.names import OUTPUT
 from zeropoint.errors import MeasurementError, printable
 from zeropoint.formats import F32
 from zeropoint.models.base import LanguageModel
@@ -104,8 +105,9 @@ class Collector:
 
     def coverage(self, checkpoint: Checkpoint, found: Calibration) -> Coverage:
         """Say how much is known of each matrix of the model."""
-        tied = OUTPUT not in checkpoint.tensors
-        return coverage(found, (checkpoint.tensors[name] for name in self.shapes), tied=tied)
+        return coverage(
+            found, (checkpoint.tensors[name] for name in self.shapes), tied=checkpoint.tied_output
+        )
 
     def _begin(self) -> None:
         self.read = 0

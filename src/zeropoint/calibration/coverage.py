@@ -7,10 +7,10 @@ from typing import Literal, Protocol
 import numpy as np
 
 from zeropoint.calibration.statistics import Calibration, InputStatistics, ones_for_nothing
+from zeropoint.checkpoints.names import OUTPUT, TOKEN_EMBEDDING
 from zeropoint.errors import MeasurementError, printable
 from zeropoint.formats import F32
 
-TOKEN_EMBEDDING, OUTPUT = "token_embd.weight", "output.weight"
 # The mean square of n Gaussian inputs has a relative standard error of √(2/n): 12.5 % of 128 rows.
 FEW_ROWS = 128
 
@@ -113,7 +113,7 @@ def coverage(
         entry = find_statistics(calibration, tensor, tied=tied)
         if entry is not None:
             listed.append(_describe(tensor.name, entry))
-        elif not tensor.name.endswith("token_embd.weight"):
+        elif not tensor.name.endswith(TOKEN_EMBEDDING):
             listed.append(TensorCoverage(tensor.name, "missing", 1, 1, 0, (0, 0), 0))
     if tied:
         used.add(OUTPUT)

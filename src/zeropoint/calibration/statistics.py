@@ -38,6 +38,7 @@ from zeropoint.checkpoints import (
     create_checkpoint,
     open_checkpoint,
 )
+from zeropoint.checkpoints.names import TOKEN_EMBEDDING
 from zeropoint.checkpoints.source import SourceFile
 from zeropoint.errors import CheckpointError, MeasurementError, printable
 from zeropoint.formats import F32, FORMATS
@@ -156,7 +157,7 @@ def read_imatrix(path: Path | str) -> Calibration:
     datasets = metadata.get(DATASETS)
     if not isinstance(datasets, StringArray):
         reason = "is missing or no list of names" + (
-            "; this is a model, not an importance matrix" if "token_embd.weight" in
+            "; this is a model, not an importance matrix" if TOKEN_EMBEDDING in
             checkpoint.tensors else "")  # fmt: skip
         raise CheckpointError(path, reason, field=DATASETS)
     return Calibration(

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Literal, Self
 
+from zeropoint.checkpoints.names import OUTPUT
 from zeropoint.checkpoints.source import U8, SourceFile
 from zeropoint.errors import CheckpointError, printable
 from zeropoint.formats import Format, QuantizedTensor
@@ -75,6 +76,11 @@ class Checkpoint:
     def files(self) -> tuple[Path, ...]:
         """The files that hold the tensors, shards in order."""
         return tuple(self._sources)
+
+    @property
+    def tied_output(self) -> bool:
+        """Whether the token embedding is the output matrix too: there is no output.weight."""
+        return OUTPUT not in self.tensors
 
     def read(self, name: str) -> QuantizedTensor:
         """Return a tensor, copied into memory."""

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 
 from zeropoint.checkpoints.families import ModelFamily
 
+TOKEN_EMBEDDING = "token_embd.weight"
+OUTPUT = "output.weight"  # without it the token embedding is the output matrix too
 _WHOLE = {
-    "embed_tokens.weight": "token_embd.weight",
+    "embed_tokens.weight": TOKEN_EMBEDDING,
     "norm.weight": "output_norm.weight",
-    "lm_head.weight": "output.weight",
+    "lm_head.weight": OUTPUT,
 }
 _LAYER = re.compile(r"layers\.(\d+)\.(.+?)(\.weight|\.bias)?")
 _EXPERT = re.compile(r"(.+\.experts\.)(\d+)(\.\w+)")

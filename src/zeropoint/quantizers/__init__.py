@@ -12,6 +12,7 @@ from zeropoint.quantizers.outcome import (
     relative_error,
     save_evidence,
     summarize_by_kind,
+    summarize_errors,
     tensor_result,
 )
 from zeropoint.quantizers.outliers import TensorScanned, matrices, scan_outliers
@@ -36,6 +37,7 @@ __all__ = [
     "save_evidence",
     "scan_outliers",
     "summarize_by_kind",
+    "summarize_errors",
     "tensor_result",
     "write_quantized",
 ]

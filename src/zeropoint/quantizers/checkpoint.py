@@ -22,7 +22,6 @@ from zeropoint.quantizers.reading import SlabReader
 from zeropoint.quantizers.records import OutputWritten, RowsWritten, TensorWritten, WriteOptions
 from zeropoint.quantizers.slabs import Slab, cut_slabs
 
-OUTPUT = "output.weight"
 DEFAULT_OPTIONS = WriteOptions()
 # Copied without a check of the values: float32 cannot hold all of them.
 UNCHECKED_FORMATS = ("F64", "I8", "I16", "I32", "I64")
@@ -69,7 +68,6 @@ def write_quantized(
     plan = complete(source, choices)
     check_writable(source, plan, options)
     metadata = output_metadata(source, plan, calibration, options)
-    tied = OUTPUT not in source.tensors
     sources = [*source.files, *([options.importance_file] if options.importance_file else [])]
     with (
         create_checkpoint(
@@ -88,7 +86,7 @@ def write_quantized(
         for choice in plan:
             costs = None
             if calibration and choice.changes:
-                costs = find_importance(calibration, choice, tied=tied)
+                costs = find_importance(calibration, choice, tied=source.tied_output)
             yield from job.write(source.tensors[choice.name], choice.format, costs, options.details)
         hashes = reader.sha256()
         writer.restate(metadata | source_hash(hashes))

@@ -25,7 +25,7 @@ from zeropoint.quantizers.nearest import dequantize, quantize
 
 EMBEDDING = "token_embd.weight"
 WEIGHTS = "model.safetensors"
-WIDE = ("F32", "F16", "BF16")
+FOLDER_FORMATS = ("F32", "F16", "BF16")
 _DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _SLAB = 1 << 24  # weights that are decoded at once
 
@@ -59,10 +59,10 @@ def export_folder(
     not empty (with `overwrite`: if it holds other files than an exported model has) or if another
     process is writing it.
     """
-    if format.name not in WIDE:
+    if format.name not in FOLDER_FORMATS:
         raise UnsupportedModel(
-            f"a Hugging Face folder is written in {', '.join(WIDE)}, not in {format.name}; "
-            "write a .gguf file for that"
+            f"a Hugging Face folder is written in {', '.join(FOLDER_FORMATS)}, not in"
+            f" {format.name}; write a .gguf file for that"
         )
     files = _files(source, format)  # refuses an unknown family
     targets = _targets(source)

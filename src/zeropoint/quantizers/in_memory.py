@@ -95,12 +95,11 @@ def quantize_in_memory(model: LanguageModel, plan: InMemoryPlan) -> Iterator[Ten
     Raises FormatError, with the name of the tensor, for weights that its format cannot hold.
     """
     checkpoint, done = plan.checkpoint, 0
-    tied = "output.weight" not in checkpoint.tensors
     for choice in plan.changing:
         importance = None
         if plan.calibration:
             info = checkpoint.tensors[choice.name]
-            importance = find_importance(plan.calibration, info, tied=tied)
+            importance = find_importance(plan.calibration, info, tied=checkpoint.tied_output)
         try:
             tensor = _encode(checkpoint, choice, importance, model.threads)
         except FormatError as error:

@@ -8,7 +8,12 @@ import numpy as np
 from zeropoint.plans import Choice
 from zeropoint.plans.formats.inventory import kind_of
 from zeropoint.quantizers.records import TensorWritten
-from zeropoint.results.quantize import QuantizedTensorResult, WorstBlock
+from zeropoint.results.quantize import (
+    QuantizedTensorResult,
+    QuantizeError,
+    WorstBlock,
+    WorstTensor,
+)
 from zeropoint.results.run_checks import ArrayRule
 from zeropoint.results.run_store import RunFolder
 
@@ -49,11 +54,21 @@ def summarize_by_kind(records: Iterable[TensorWritten]) -> list[KindSummary]:
     return sorted(kinds, key=lambda kind: -kind.nbytes)
 
 
-def relative_error(records: Iterable[TensorWritten]) -> float:
-    """Σ error ÷ Σ power over the tensors that were encoded; 0 if there are none.
+def summarize_errors(records: Iterable[TensorWritten]) -> QuantizeError:
+    """Return the relative error of all encoded tensors together, and the worst of them."""
+    encoded = [record for record in records if record.encoded]
+    worst = max(encoded, key=lambda record: record.relative_error, default=None)
+    return QuantizeError(
+        relative_error(encoded),
+        WorstTensor(worst.name, worst.relative_error) if worst else None,
+    )
 
-    Tensors with and without importance are in different units and are not mixed well: beside
-    importance this is a figure to compare recipes by, not a quality.
+
+def relative_error(records: Iterable[TensorWritten]) -> float:
+    """Return Σ error / Σ power over the tensors that were encoded; 0 if there are none.
+
+    With an importance matrix, tensors that it does not cover are in other units than the rest. The
+    figure then compares recipes, and says little about quality.
     """
     encoded = [record for record in records if record.encoded]
     power = sum(record.power for record in encoded)

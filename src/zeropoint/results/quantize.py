@@ -63,6 +63,46 @@ class QuantizedTensorResult(Record):
     worst_block: WorstBlock | None = field(default=None, metadata=OMIT)
 
 
+@dataclass(frozen=True, kw_only=True)
+class PlannedTensor(Record):
+    """The format that a tensor would get."""
+
+    name: str
+    shape: tuple[int, ...]
+    source_format: str
+    format: str
+    #: Size in the new format.
+    bytes: int
+    #: Why it would get this format.
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantizePreview(Record):
+    """What `quantize` would write."""
+
+    dry_run: bool = True
+    #: Size of the output, to the byte.
+    output_bytes: int
+    #: 8 · output_bytes / weights.
+    bits_per_weight: float
+    source_bytes: int
+    #: Ordered rules, pattern and format, that give the same formats again.
+    recipe: str
+    fallbacks: tuple[Fallback, ...] = ()
+    tensors: tuple[PlannedTensor, ...] = ()
+
+    def __repr__(self) -> str:
+        return (
+            f"<QuantizePreview {self.output_bytes} of {self.source_bytes} bytes, "
+            f"{self.bits_per_weight:.2f} bits per weight>"
+        )
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one row for each tensor."""
+        return [tensor.to_json() for tensor in self.tensors]
+
+
 @dataclass(frozen=True)
 class WorstTensor(Record):
     """The tensor with the largest relative error."""

@@ -11,11 +11,15 @@ import typer
 from zeropoint.cli.output import AsJson, AsProgress, Output, ProgressStyle, Quiet, in_bytes
 from zeropoint.cli.paths import InputRole, OutputKind, OutputRole, Overwrite
 from zeropoint.cli.progress import track
-from zeropoint.cli.quantizing import choose, show_cautions, write
+from zeropoint.cli.stages import follow
 from zeropoint.cli.views.inspect import headline
+from zeropoint.cli.views.quantize import show_result
+from zeropoint.verbs.options.quantize import QuantizeOptions
 
 if TYPE_CHECKING:
     from zeropoint.checkpoints import Checkpoint
+    from zeropoint.plans import Recipe
+    from zeropoint.results.quantize import QuantizeResult
 
 # For Gemma 3 270M, whose rows of 640 weights rule out most formats with blocks of 256. Its token
 # embedding is its output matrix too, and two thirds of its weights.
@@ -26,7 +30,7 @@ blk.*.ffn_down.weight   Q4_K
 blk.*.attn_output.weight  Q4_K
 *                       IQ4_NL
 """
-OTHERWISE = "Q4_K_M"
+DEFAULT_PRESET = "Q4_K_M"
 CONTEXT = 256  # tokens of the chunks that the loss is measured on
 PROMPT = "The capital of France is"
 TOKENS = 32  # that both files add to it
@@ -52,7 +56,7 @@ def output_name(path: Path, model: str | None, to: str) -> str:
     >>> output_name(Path("m/tiny.gguf"), "m/tiny.gguf", "my.recipe")
     'tiny-my.gguf'
     """
-    label = to.removesuffix(".recipe") or (OTHERWISE if model else "smaller")
+    label = to.removesuffix(".recipe") or (DEFAULT_PRESET if model else "smaller")
     return f"{path.stem}-{Path(label).name}.gguf"
 
 
@@ -121,28 +125,53 @@ def demo(
     from zeropoint.plans import Recipe
 
     out = Output(as_json=as_json, quiet=quiet)
-    path = model or str(fetch(out, progress))
+    path = model or str(fetch(out, out.progress(progress)))
     folder = folder_for(keep)
     folder.mkdir(parents=True, exist_ok=True)
     with open_model(path) as source, tempfile.TemporaryDirectory() as runs:
         introduce(out, source)
         output = folder / output_name(source.path, model, to)
-        target = to or (OTHERWISE if model else Recipe.parse(RECIPE))
-        plan = choose(
-            source, target, None, requantize=True, details=True,
-            overwrite=overwrite or is_own(output), made_by=VERB,
-        )  # fmt: skip
-        show_cautions(out, plan)
-        out.say("\nMaking it smaller: what happened to each kind of tensor", style="bold")
-        write(
-            out, plan, output, threads=threads, progress=progress, run=Path(runs, "quantized"),
-            then=lambda: (
-                measure_loss(out, output, path, Path(runs), chunks, threads, progress)
-                | generate_both(out, path, output, threads)
-                | report(out, Path(runs), folder / REPORT)
-            ),
-        )  # fmt: skip
-    goodbye(out, output)
+        target = to or (DEFAULT_PRESET if model else Recipe.parse(RECIPE))
+        options = QuantizeOptions(
+            requantize=True,
+            run=Path(runs, "quantized"),
+            threads=threads,
+            overwrite=overwrite or is_own(output),
+        )
+        result = quantize_demo(out, source, output, target, options, out.progress(progress))
+        loss = measure_loss(out, output, path, Path(runs), chunks, threads, progress)
+        texts = generate_both(out, path, output, threads)
+        page = report(out, Path(runs), folder / REPORT)
+        out.finish("quantize", result.to_json() | loss | texts | page)
+    suggest_next_steps(out, output)
+
+
+def quantize_demo(
+    out: Output,
+    source: "Checkpoint",
+    output: Path,
+    to: "str | Recipe",
+    options: QuantizeOptions,
+    style: ProgressStyle,
+) -> "QuantizeResult":
+    """Quantize the model, print the result and return it."""
+    from zeropoint.quantizers import TensorWritten
+    from zeropoint.results.quantize import QuantizeResult
+    from zeropoint.verbs.quantize import make_plan, plan_notices, write_plan
+
+    plan = make_plan(source, to, options, made_by=VERB)
+    for notice in plan_notices(plan):
+        out.warn(notice.message)
+    out.say("\nQuantizing: size and error of each kind of tensor", style="bold")
+    written: list[TensorWritten] = []
+    steps = write_plan(plan, output, threads=options.threads, run=options.run)
+    for record in follow(steps, out, style):
+        if isinstance(record, TensorWritten):
+            written.append(record)
+        elif isinstance(record, QuantizeResult):
+            show_result(out, record, written, str(to))
+            return record
+    raise AssertionError("writing ends with its result")
 
 
 def fetch(out: Output, progress: ProgressStyle) -> Path:
@@ -219,7 +248,7 @@ def generate_both(out: Output, ref: str, quant: Path, threads: int | None) -> di
     return {"generated": result.to_json()}
 
 
-def goodbye(out: Output, output: Path) -> None:
+def suggest_next_steps(out: Output, output: Path) -> None:
     """Name what to try next."""
     out.note(
         "\nNext, for example:\n"

@@ -9,14 +9,11 @@ from zeropoint.cli.completion import complete_format, complete_target
 from zeropoint.cli.options import ImatrixOption, ModelArgument, Threads
 from zeropoint.cli.output import AsJson, AsProgress, Output, ProgressStyle, Quiet
 from zeropoint.cli.paths import InputRole, OutputRole, Overwrite
-from zeropoint.cli.quantizing import (
-    choose,
-    dry_run_of,
-    refuse_for_folder,
-    show_cautions,
-    write,
-    write_folder,
-)
+from zeropoint.cli.stages import follow
+from zeropoint.cli.views.quantize import show_preview, show_result
+from zeropoint.verbs.options.quantize import QuantizeOptions
+
+DEFAULTS = QuantizeOptions()
 
 
 def register(app: typer.Typer) -> None:
@@ -46,7 +43,7 @@ def quantize(
         InputRole.NAMES,
     ],
     imatrix: ImatrixOption = None,
-    threads: Threads = None,
+    threads: Threads = DEFAULTS.threads,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -60,7 +57,7 @@ def quantize(
         typer.Option(
             "--pure", help="Use the preset's base format for every tensor, without its exceptions."
         ),
-    ] = False,
+    ] = DEFAULTS.pure,
     tensor_type: Annotated[
         list[str] | None,
         typer.Option(
@@ -74,33 +71,33 @@ def quantize(
         typer.Option(
             metavar="FORMAT", help="Format of the output matrix.", autocompletion=complete_format
         ),
-    ] = None,
+    ] = DEFAULTS.output_tensor_type,
     token_embedding_type: Annotated[
         str | None,
         typer.Option(
             metavar="FORMAT", help="Format of the token embedding.", autocompletion=complete_format
         ),
-    ] = None,
+    ] = DEFAULTS.token_embedding_type,
     leave_output_tensor: Annotated[
         bool,
         typer.Option(
             "--leave-output-tensor", help="Copy the output matrix (output.weight) unchanged."
         ),
-    ] = False,
+    ] = DEFAULTS.leave_output_tensor,
     requantize: Annotated[
         bool,
         typer.Option(
             "--requantize",
             help="Accept a model that is already quantized. Its weights lose precision twice.",
         ),
-    ] = False,
+    ] = DEFAULTS.requantize,
     split_max_size: Annotated[
         str | None,
         typer.Option(
             metavar="SIZE",
             help="Write several files of at most this size, such as 2GiB. Default: one file.",
         ),
-    ] = None,
+    ] = DEFAULTS.split_max_size,
     run: Annotated[
         Path | None,
         typer.Option(
@@ -110,7 +107,7 @@ def quantize(
         ),
         OutputRole("folder", unless="dry_run"),
     ] = None,
-    overwrite: Overwrite = False,
+    overwrite: Overwrite = DEFAULTS.overwrite,
     progress: AsProgress = ProgressStyle.auto,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -132,55 +129,61 @@ def quantize(
 
     zeropoint quantize model-Q8_0.gguf ./model-folder --to BF16
     """
-    from zeropoint.checkpoints import open_model
-    from zeropoint.checkpoints.portability import find_unread_keys
-    from zeropoint.quantizers import check_writable
-
     out = Output(as_json=as_json, quiet=quiet)
-    if output is None and not dry_run:
-        raise typer.BadParameter(
-            "missing: name the file to write, or add --dry-run", param_hint="OUTPUT"
-        )
-    how = out.progress(progress)
-    with open_model(model, "quantize") as source:
-        if output is not None and not output.suffix and not dry_run:
-            unused = {
-                "--imatrix": imatrix,
-                "--pure": pure,
-                "--tensor-type": tensor_type,
-                "--output-tensor-type": output_tensor_type,
-                "--token-embedding-type": token_embedding_type,
-                "--leave-output-tensor": leave_output_tensor,
-                "--split-max-size": split_max_size,
-                "--run": run,
-            }
-            refuse_for_folder(output, [option for option, value in unused.items() if value])
-            write_folder(
-                out, source, output, to, threads=threads, progress=how, overwrite=overwrite
-            )
-            return
-        plan = choose(
-            source,
-            to,
-            imatrix,
-            pure=pure,
-            tensor_types=tensor_type or (),
-            output_tensor_type=output_tensor_type,
-            token_embedding_type=token_embedding_type,
-            leave_output=leave_output_tensor,
-            max_shard=split_max_size,
-            requantize=requantize,
-            details=run is not None,
-            overwrite=overwrite,
-        )
-        if unread := find_unread_keys(source.metadata):
-            out.warn(
-                f"llama.cpp does not read {', '.join(unread)}: it runs another model with this file"
-            )
-        if output is None or dry_run:
-            show_cautions(out, plan)
-            dry_run_of(out, plan)
-        else:
-            check_writable(source, plan.choices, plan.options)
-            show_cautions(out, plan)
-            write(out, plan, output, threads=threads, progress=how, run=run)
+    options = QuantizeOptions(
+        imatrix=imatrix,
+        threads=threads,
+        pure=pure,
+        tensor_type=tensor_type,
+        output_tensor_type=output_tensor_type,
+        token_embedding_type=token_embedding_type,
+        leave_output_tensor=leave_output_tensor,
+        requantize=requantize,
+        split_max_size=split_max_size,
+        run=run,
+        overwrite=overwrite,
+    )
+    if dry_run:
+        print_preview(out, model, to, options)
+    elif output is None:
+        raise typer.BadParameter("name the file to write, or add --dry-run", param_hint="OUTPUT")
+    else:
+        print_quantized(out, model, output, to, options, out.progress(progress))
+
+
+def print_preview(out: Output, model: str, to: str, options: QuantizeOptions) -> None:
+    """Print what would be written."""
+    from zeropoint.verbs.checkpoint_input import opened
+    from zeropoint.verbs.quantize import make_plan, plan_notices
+
+    with opened(model, "quantize") as source:
+        plan = make_plan(source, to, options)
+        for notice in plan_notices(plan):
+            out.warn(notice.message)
+        preview = plan.preview()
+        show_preview(out, preview)
+        for reason in plan.obstacles():
+            out.warn(reason)
+        out.finish("quantize", preview.to_json())
+
+
+def print_quantized(
+    out: Output,
+    model: str,
+    output: Path,
+    to: str,
+    options: QuantizeOptions,
+    style: ProgressStyle,
+) -> None:
+    """Write the output, and print the result."""
+    from zeropoint.quantizers import TensorWritten
+    from zeropoint.results.quantize import QuantizeResult
+    from zeropoint.verbs.quantize import quantize_checkpoint_records
+
+    written: list[TensorWritten] = []
+    for record in follow(quantize_checkpoint_records(model, output, to, options), out, style):
+        if isinstance(record, TensorWritten):
+            written.append(record)
+        elif isinstance(record, QuantizeResult):
+            show_result(out, record, written, to)
+            out.finish("quantize", record.to_json())

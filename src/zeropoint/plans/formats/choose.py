@@ -18,6 +18,7 @@ from math import prod
 from typing import TypedDict, Unpack
 
 from zeropoint.checkpoints import TensorLike
+from zeropoint.checkpoints.names import OUTPUT
 from zeropoint.errors import FormatError, RecipeError
 from zeropoint.formats import UNQUANTIZED, Format, find_format
 from zeropoint.plans.formats.model_facts import CheckpointLike, ModelFacts
@@ -34,7 +35,6 @@ from zeropoint.plans.formats.presets import (
 )  # fmt: skip
 from zeropoint.plans.formats.recipe import KEEP, Recipe
 from zeropoint.plans.formats.roles import (
-    OUTPUT,
     TOKEN_EMBEDDINGS,
     Role,
     in_order,

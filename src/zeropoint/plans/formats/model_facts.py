@@ -8,7 +8,8 @@ import numpy as np
 
 from zeropoint.checkpoints import TensorLike
 from zeropoint.checkpoints.families import FAMILIES
-from zeropoint.plans.formats.roles import OUTPUT, layer_of
+from zeropoint.checkpoints.names import OUTPUT
+from zeropoint.plans.formats.roles import layer_of
 
 
 class CheckpointLike(Protocol):

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from enum import Enum
 from functools import lru_cache
 
+from zeropoint.checkpoints.names import OUTPUT, TOKEN_EMBEDDING
+
 
 class Role(Enum):
     """A kind of matrix that presets treat alike. The value is what a reason calls it."""
@@ -25,8 +27,7 @@ class Role(Enum):
     OTHER = "other matrices"
 
 
-TOKEN_EMBEDDINGS = ("token_embd.weight", "per_layer_token_embd.weight")
-OUTPUT = "output.weight"
+TOKEN_EMBEDDINGS = (TOKEN_EMBEDDING, "per_layer_token_embd.weight")
 # Asked in this order; a fused or compressed projection that contains the values is one of them.
 PARTS = (
     ("attn_qkv.weight", Role.VALUES),

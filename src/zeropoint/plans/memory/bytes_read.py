@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from math import prod
 
 from zeropoint.checkpoints import TensorLike
-from zeropoint.plans.formats.roles import OUTPUT, TOKEN_EMBEDDINGS
+from zeropoint.checkpoints.names import OUTPUT
+from zeropoint.plans.formats.roles import TOKEN_EMBEDDINGS
 from zeropoint.plans.memory.cache_shape import ModelShape, weights_bytes
 from zeropoint.plans.memory.memory import PlanWorkload, bytes_per_cell
 

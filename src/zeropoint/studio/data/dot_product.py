@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 
 from zeropoint import kernels
 from zeropoint.checkpoints import Checkpoint, TensorInfo
+from zeropoint.checkpoints.names import TOKEN_EMBEDDING
 from zeropoint.errors import MeasurementError
 from zeropoint.formats import F32, QuantizedTensor, find_format
 from zeropoint.kernels.traces import UNIT
@@ -200,7 +201,7 @@ def embedding(checkpoint: Checkpoint, info: TensorInfo, token: str) -> Inputs | 
     norm); for others, what it would get if nothing came between. Raises MeasurementError for a
     token that is not in the vocabulary.
     """
-    table = checkpoint.tensors.get("token_embd.weight")
+    table = checkpoint.tensors.get(TOKEN_EMBEDDING)
     kind = inventory.kind_of(info.name)
     layer = info.name.split(".")[1] if info.name.startswith("blk.") else ""
     name = NORMS.get(kind, "").format(layer)

@@ -1,0 +1,73 @@
+"""How `quantize` prints its result, and what it would write."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from zeropoint.cli.output import Output, in_bytes, in_count, in_seconds
+
+if TYPE_CHECKING:
+    from zeropoint.quantizers import TensorWritten
+    from zeropoint.results.quantize import QuantizePreview, QuantizeResult
+
+
+def show_preview(out: Output, preview: "QuantizePreview") -> None:
+    """Print each tensor's format with its reason, the recipe and the exact size."""
+    out.table(
+        ("Tensor", "From", "To", ">Size", "Why"),
+        ((t.name, t.source_format, t.format, in_bytes(t.bytes), t.reason) for t in preview.tensors),
+    )
+    recipe = "\n".join("  " + line for line in preview.recipe.splitlines())
+    out.say(f"\nRecipe\n{recipe}\n")
+    size = preview.output_bytes
+    out.say(
+        f"{size:,} bytes ({in_bytes(size)}), {preview.bits_per_weight:.2f} bits per weight,"
+        f" {size / preview.source_bytes:.0%} of {in_bytes(preview.source_bytes)}",
+        style="bold",
+    )
+
+
+def show_result(
+    out: Output, result: "QuantizeResult", written: "Sequence[TensorWritten]", to: str
+) -> None:
+    """Print what was written; `written` is empty for a Hugging Face folder."""
+    if written:
+        show_kinds(out, written)
+        show_file(out, result)
+        return
+    out.say(
+        f"{' '.join(result.output or ())}\n{in_bytes(result.output_bytes)}, all tensors in {to};"
+        f" {in_seconds(result.seconds)}. transformers loads this folder.",
+        style="bold",
+    )
+
+
+def show_kinds(out: Output, written: "Sequence[TensorWritten]") -> None:
+    """Print size and error of each kind of tensor."""
+    from zeropoint.quantizers import summarize_by_kind
+
+    out.table(
+        ("Kind", ">Tensors", "From", "To", ">Size before", ">after", ">Relative error"),
+        (
+            (k.kind, k.tensors, k.source_format, k.format, in_bytes(k.source_bytes),
+             in_bytes(k.nbytes), as_error(k.relative_error))
+            for k in summarize_by_kind(written)
+        ),
+    )  # fmt: skip
+
+
+def show_file(out: Output, result: "QuantizeResult") -> None:
+    """Print the size of the output, and what writing it took."""
+    size = result.output_bytes
+    out.say(
+        f"\n{' '.join(result.output or ())}\n"
+        f"{in_bytes(size)}, {result.bits_per_weight:.2f} bits per weight,"
+        f" {size / result.source_bytes:.0%} of the source; {in_seconds(result.seconds)},"
+        f" {in_count(result.weights_per_second)} weights per second,"
+        f" peak memory {in_bytes(result.peak_memory_bytes)}",
+        style="bold",
+    )
+
+
+def as_error(relative: float | None) -> str:
+    """Return a relative error as text; None, of a tensor that keeps its format, is "copied"."""
+    return "copied" if relative is None else f"{relative:.2e}"

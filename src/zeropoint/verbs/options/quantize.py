@@ -1,0 +1,37 @@
+"""Options of `quantize_checkpoint`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from zeropoint.calibration import Calibration
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantizeOptions:
+    """How the formats are chosen, and how the output is written."""
+
+    #: Importance matrix, or its file; None: the errors of all columns count the same.
+    imatrix: "str | Path | Calibration | None" = None
+    #: Threads to encode with; None: one for each processor. The bytes do not depend on it.
+    threads: int | None = None
+    #: Use the preset's base format for every tensor, without its exceptions.
+    pure: bool = False
+    #: "PATTERN=FORMAT" for tensors whose name matches a regular expression; the first match counts.
+    tensor_type: Sequence[str] | None = None
+    #: Format of the output matrix; None: as the preset or recipe says.
+    output_tensor_type: str | None = None
+    #: Format of the token embedding; None: as the preset or recipe says.
+    token_embedding_type: str | None = None
+    #: Copy output.weight unchanged.
+    leave_output_tensor: bool = False
+    #: Accept a model that is already quantized.
+    requantize: bool = False
+    #: Write several files of at most this size, such as "2GiB"; None: one file.
+    split_max_size: str | None = None
+    #: Folder for the evidence: error, histogram and worst block of each tensor.
+    run: str | Path | None = None
+    #: Replace the output if it exists.
+    overwrite: bool = False
