@@ -7,6 +7,11 @@ import pytest
 import zeropoint
 from zeropoint.cli import main
 from zeropoint.errors import CheckpointError, RecipeError
+from zeropoint.kernels import benchmark_machine
+from zeropoint.kernels.benchmark_machine import MachineBenchmark
+from zeropoint.kernels.machine import this_machine
+from zeropoint.kernels.rates import KernelRate
+from zeropoint.metrics.speed.this_machine import load_devices
 from zeropoint.plans.machines.catalog import DeviceCatalog, find_device
 from zeropoint.plans.machines.device import GIB, custom_device
 from zeropoint.plans.memory.memory import compute_buffers, compute_bytes
@@ -112,3 +117,39 @@ def test_buffers_are_the_largest_moment_and_the_output():
     most = max(parts.logits_bytes, parts.layer_bytes, parts.attention_bytes)
     assert parts.total_bytes == most + parts.output_bytes == compute_bytes(subject.shape, demand)
     assert getattr(parts, f"{parts.largest}_bytes") == most
+
+
+def test_a_result_is_shown_in_a_notebook_and_converts_to_rows():
+    result = zeropoint.plan("14B:Q4_K_M", device="RTX3060-12GB", ctx="16K", objective="Speed",
+                            runs=[])  # fmt: skip
+    assert repr(result) == "<PlanResult of 1: 14B Q4_K_M fits on RTX 3060 12GB>"
+    (row,), (best,) = result.rows(), result.results
+    assert (row["model"], row["device"], row["fits"]) == ("14B Q4_K_M", "rtx3060-12gb", True)
+    assert row["total_gib"] == best.memory.total_bytes / GIB
+    assert f"<td>{best.longest}</td>" in result._repr_html_()
+
+
+def test_the_local_machine_has_two_names_and_one_id_in_json():
+    for name in ("local", "here", "Local"):
+        assert load_devices().find(name).id == "here"
+    with pytest.raises(RecipeError, match="no device"):
+        find_device("local")  # the shipped devices alone do not know this machine
+
+
+def test_the_machine_is_benchmarked_once_and_after_everything_was_checked(monkeypatch):
+    started, measured = [], []
+
+    def measure():
+        measured.append(True)
+        rates = [KernelRate(name, 2e10, 5e10) for name in ("F16", "Q4_K")]
+        return MachineBenchmark(this_machine(), 2, 2e10, 1e11, tuple(rates))
+
+    monkeypatch.setattr(benchmark_machine, "measure_machine", measure)
+    with pytest.raises(RecipeError):
+        zeropoint.plan("1B", device=["local", "rtx9999"], progress=started.append)
+    with pytest.raises(RecipeError):
+        zeropoint.plan("1B", host="nowhere", progress=started.append)
+    assert not started and not measured
+    (best,) = zeropoint.plan("1B:Q4_K_M", ctx=512, progress=started.append).results
+    assert len(started) == len(measured) == 1
+    assert best.device.bandwidth == 2e10 and best.generation is not None

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from zeropoint.checkpoints import NewTensor
 from zeropoint.errors import RecipeError
 from zeropoint.formats import find_format
-from zeropoint.plans import PRESETS, Recipe, choose_formats, recipe_of
+from zeropoint.plans import PRESETS, Recipe, choose_formats, formats_of, recipe_of
 from zeropoint.plans.formats.globs import Glob, escape, spans
 
 EXAMPLE = """\
@@ -28,13 +28,15 @@ def test_a_recipe_prints_as_it_was_written() -> None:
 
 def test_the_first_match_wins(outline) -> None:
     """Norms and biases keep their format whatever matches them; no rule reaches them."""
-    formats = Recipe.parse(EXAMPLE).resolve(outline("llama-28"))
+    formats = formats_of(choose_formats(outline("llama-28"), Recipe.parse(EXAMPLE)))
     assert formats["blk.3.attn_v.weight"].name == "Q6_K"
     assert formats["blk.3.ffn_down.weight"].name == "Q5_K"
     assert formats["blk.3.attn_q.weight"].name == "Q4_K"
     assert formats["output.weight"].name == "Q4_K"
     assert formats["blk.3.attn_norm.weight"].name == "F32"
-    swapped = Recipe.parse("* Q4_K\nblk.*.attn_v.weight Q6_K").resolve(outline("llama-28"))
+    swapped = formats_of(
+        choose_formats(outline("llama-28"), Recipe.parse("* Q4_K\nblk.*.attn_v.weight Q6_K"))
+    )
     assert swapped["blk.3.attn_v.weight"].name == "Q4_K"
 
 

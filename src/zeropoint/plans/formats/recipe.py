@@ -20,19 +20,13 @@ says (`roles` lists them).
 """
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from zeropoint.checkpoints.files.user_files import read_user_text
 from zeropoint.errors import RecipeError
-from zeropoint.formats import Format
 from zeropoint.plans.formats.globs import Glob
 from zeropoint.plans.formats.names import target_format
-
-if TYPE_CHECKING:
-    from zeropoint.plans.formats.model_facts import CheckpointLike
 
 KEEP = "keep"
 LARGEST = 2**20  # bytes of a recipe file; those of the largest models have some 100 kB
@@ -105,11 +99,3 @@ class Recipe:
     def rule_for(self, name: str) -> Rule | None:
         """Return the first rule that matches, or None."""
         return next((rule for rule in self.rules if rule.matches(name)), None)
-
-    def resolve(self, checkpoint: "CheckpointLike") -> Mapping[str, Format]:
-        """Return the format of each tensor, after what shapes force (see `choose_formats`)."""
-        from zeropoint.plans.formats.choose import (
-            choose_formats,  # reasons and fallbacks live there
-        )
-
-        return {choice.name: choice.format for choice in choose_formats(checkpoint, self)}
