@@ -12,6 +12,9 @@ from heapq import heappop, heappush
 
 Priority = Callable[[str, str], float | None]  # of joining two neighbours; lower is sooner
 
+# Values of tokenizer.ggml.model; llama.cpp calls the kinds after the first models that had them.
+BYTE_PAIRS, SENTENCEPIECE = "gpt2", "llama"
+
 
 def merge(symbols: list[str], priority: Priority) -> list[str]:
     """Join neighbouring symbols until no pair has a priority. `symbols` is consumed.

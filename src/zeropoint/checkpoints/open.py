@@ -18,6 +18,7 @@ from zeropoint.checkpoints.folder import (
     open_single,
     read_config,
 )
+from zeropoint.checkpoints.merging import BYTE_PAIRS
 from zeropoint.checkpoints.shards import SPLIT_NAME, open_gguf
 from zeropoint.checkpoints.source import SourceFile
 from zeropoint.checkpoints.tokenizers.pretokenizers import stated_pre_tokenizer
@@ -36,7 +37,7 @@ def open_checkpoint(path: Path | str) -> Checkpoint:
     """
     opened = _open(Path(path))
     model = opened.metadata.get("tokenizer.ggml.model")
-    pairs = isinstance(model, str) and model == "gpt2"
+    pairs = isinstance(model, str) and model == BYTE_PAIRS
     if pairs and stated_pre_tokenizer(opened.metadata) is None:
         LOG.warning(
             f"{opened.path}: the file does not name its pre-tokenizer (tokenizer.ggml.pre); "

@@ -15,7 +15,7 @@ from unicodedata import normalize
 import numpy as np
 
 from zeropoint.checkpoints import Checkpoint
-from zeropoint.checkpoints.merging import merge
+from zeropoint.checkpoints.merging import BYTE_PAIRS, SENTENCEPIECE, merge
 from zeropoint.checkpoints.tokenizers.pretokenizers import (
     PRE_TOKENIZERS,
     PreTokenizer,
@@ -40,7 +40,7 @@ class Tokenizer:
         self._source = source
         self._ids = vocabulary.ids
         self._cache: dict[str, list[int]] = {}
-        if vocabulary.model == "gpt2":
+        if vocabulary.model == BYTE_PAIRS:
             self._begin_bytes()
         else:
             self._begin_pieces()
@@ -106,7 +106,7 @@ class Tokenizer:
             return bytes([int(text[3:5], 16)])
         if kind != Kind.NORMAL:
             return b""
-        if self.vocabulary.model == "llama":
+        if self.vocabulary.model == SENTENCEPIECE:
             return text.replace(_SPACE, " ").encode()
         return b"".join(self._byte_of.get(c, c.encode()) for c in text)
 
@@ -216,7 +216,7 @@ class Tokenizer:
         """Encode text between special tokens; `first`: it begins the whole text."""
         if self.vocabulary.composes:
             text = normalize("NFC", text)
-        if self.vocabulary.model == "gpt2":
+        if self.vocabulary.model == BYTE_PAIRS:
             return self._encode_bytes(text)
         match self.vocabulary.space_prefix:
             case None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint.checkpoints import Checkpoint
+from zeropoint.checkpoints.merging import BYTE_PAIRS, SENTENCEPIECE
 from zeropoint.checkpoints.tokenizers.pretokenizers import stated_pre_tokenizer
 from zeropoint.checkpoints.tokenizers.special_tokens import GGUF_NAMES
 from zeropoint.checkpoints.tokenizers.token_rules import (
@@ -44,7 +45,7 @@ SEARCHED = (Kind.USER_DEFINED, Kind.CONTROL, Kind.UNKNOWN)
 class Vocabulary:
     """The `tokenizer.ggml.*` keys of a file, checked."""
 
-    model: str  # "gpt2": byte pairs by rank; "llama": pieces by score
+    model: str  # BYTE_PAIRS or SENTENCEPIECE
     pre: str
     tokens: list[str]
     ids: dict[str, int]  # of each text; the last one where two tokens have the same
@@ -77,7 +78,7 @@ def read_vocabulary(checkpoint: Checkpoint) -> Vocabulary:
     """Read and check a file's vocabulary. Raises CheckpointError or UnsupportedModel."""
     metadata = checkpoint.metadata
     model = metadata.get("tokenizer.ggml.model")
-    if not isinstance(model, str) or model not in ("gpt2", "llama"):
+    if not isinstance(model, str) or model not in (BYTE_PAIRS, SENTENCEPIECE):
         raise UnsupportedModel(f"{checkpoint.path}: tokenizer {model!r} is not known here")
     tokens = _strings(checkpoint, "tokenizer.ggml.tokens")
     if tokens is None:

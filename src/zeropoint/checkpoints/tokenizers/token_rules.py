@@ -29,6 +29,7 @@ ALWAYS_TEXT = frozenset("<|channel|> <|message|> <|start|> <|constrain|>".split(
 _LOOKS_SPECIAL = frozenset("<pad> <mask> <2mass> [@BOS@]".split())
 _MASK_FIRST = ("jina-v2-de", "jina-v2-es", "jina-v2-code")
 _MASK_FIRST_FAMILIES = ("nomic-bert-moe", "jina-bert-v3")
+_RSTRIP_NAMES = ("phi-3", "phi3")  # parts of general.name
 _KEEPS_SPACE = frozenset(("<unk>", "<s>", "<|endoftext|>"))
 ASCII_SPACE = " \t\n\v\f\r"
 UNICODE_SPACE = (
@@ -97,7 +98,7 @@ def matching_by_name(
     ):
         masks = frozenset(i for i in special if tokens[i] == "<mask>")
         return Matching(lstrip=masks, space=ASCII_SPACE)
-    if "phi-3" in name or "phi3" in name:
+    if any(part in name for part in _RSTRIP_NAMES):
         taking = frozenset(i for i in special if tokens[i] not in _KEEPS_SPACE)
         return Matching(rstrip=taking, space=ASCII_SPACE)
     if "modern-bert" in name:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from zeropoint.checkpoints.merging import BYTE_PAIRS, SENTENCEPIECE
 from zeropoint.checkpoints.tokenizers.chat_templates import chat_template_setting
 from zeropoint.checkpoints.tokenizers.piece_rules import SPACE
 from zeropoint.checkpoints.tokenizers.pretokenizers import (
@@ -38,9 +39,9 @@ def make_tokenizer(metadata: Metadata) -> tuple[Json, Json]:
     kinds = np.asarray(metadata.get("tokenizer.ggml.token_type", np.ones(len(tokens), np.int32)))
     facts = read_tokenizer_facts(Path("the source"), metadata, len(tokens))
     model = metadata.get("tokenizer.ggml.model")
-    if model == "gpt2":
+    if model == BYTE_PAIRS:
         data = _byte_level(metadata, tokens, facts)
-    elif model == "llama":
+    elif model == SENTENCEPIECE:
         data = _pieces(metadata, tokens, kinds)
     else:
         raise UnsupportedModel(

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from zeropoint.checkpoints.folder import find_in_folder, read_folder_json
+from zeropoint.checkpoints.merging import BYTE_PAIRS, SENTENCEPIECE
 from zeropoint.checkpoints.tokenizers.added_tokens import AddedToken, matching_of, read_added_tokens
 from zeropoint.checkpoints.tokenizers.chat_templates import read_chat_templates
 from zeropoint.checkpoints.tokenizers.piece_rules import SPACE, Spaces, check_pieces, read_spaces
@@ -182,7 +183,7 @@ def _byte_pairs(
     # A space inside of a token is written as "Ġ", because GGUF separates a pair by a space.
     joined = [" ".join(part.replace(" ", "Ġ") for part in pair) for pair in merges]
     return {
-        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.model": BYTE_PAIRS,
         "tokenizer.ggml.pre": name_pre_tokenizer(path, data, merges, added),
         "tokenizer.ggml.merges": StringArray.of(joined),
     }
@@ -236,7 +237,7 @@ def _pieces(
     else:
         scores = _scores_of_merges(merges, tokens)
     return {
-        "tokenizer.ggml.model": "llama",
+        "tokenizer.ggml.model": SENTENCEPIECE,
         "tokenizer.ggml.pre": "default",
         "tokenizer.ggml.scores": scores,
         "tokenizer.ggml.add_space_prefix": spaces.prefix is not None,
