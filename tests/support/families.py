@@ -69,12 +69,8 @@ def llama3_factors(config: Any) -> dict[str, np.ndarray]:
 
 def longrope_factors(config: Any) -> dict[str, np.ndarray]:
     """Phi-3's two sets of divisors."""
-    return {
-        f"rope_factors_{kind}.weight": np.array(
-            config.rope_parameters[f"{kind}_factor"], np.float32
-        )
-        for kind in ("short", "long")
-    }
+    sets = {kind: config.rope_parameters[f"{kind}_factor"] for kind in ("short", "long")}
+    return {f"rope_factors_{kind}.weight": np.array(sets[kind], np.float32) for kind in sets}
 
 
 def rope(**more: Any) -> dict[str, Any]:
@@ -252,6 +248,7 @@ FAMILIES = {
         factors=longrope_factors,
     ),
     "smollm3": Family("smollm3", T.SmolLM3Config, SMALL, permuted=True),
+    "ernie4_5": Family("ernie4_5", T.Ernie4_5Config, SMALL | {"head_dim": 16, "use_bias": True}),
     "bitnet": Family("bitnet", T.BitNetConfig, SMALL | {"hidden_act": "silu"}),
     "bitnet relu": Family("bitnet-b1.58", T.BitNetConfig, SMALL | {"hidden_act": "relu2"}),
 }  # fmt: skip

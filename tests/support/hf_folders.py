@@ -62,6 +62,7 @@ FAMILIES: Mapping[str, tuple[str, Mapping[str, object]]] = {
     "phi3": ("Phi3", {"sliding_window": None, "original_max_position_embeddings": CONTEXT}),
     "smollm3": ("SmolLM3", {"tie_word_embeddings": True}),
     "bitnet": ("BitNet", {"hidden_act": "silu", "tie_word_embeddings": True}),
+    "ernie4_5": ("Ernie4_5", {"head_dim": 16}),
 }
 
 

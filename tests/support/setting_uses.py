@@ -29,6 +29,7 @@ PLAIN = {
     "gemma3": "gemma3",
     "bitnet": "bitnet",
     "bitnet-b1.58": "bitnet relu",
+    "ernie4_5": "ernie4_5",
 }
 MIXED = {"llama": "mixtral", "qwen3moe": "qwen3 moe"}
 
@@ -176,7 +177,7 @@ THEIR_FAR = THEIR_YARN | {"original_max_position_embeddings": 1024}
 LINEAR = {"rope.scaling.type": "linear", "rope.scaling.yarn_log_multiplier": 0.0}
 FIVE = LINEAR | {"rope.scaling.factor": 5.0}
 WINDOW = {"attention.sliding_window": 5}
-WINDOWED = but("gemma", "bitnet", "bitnet-b1.58")
+WINDOWED = but("gemma", "bitnet", "bitnet-b1.58", "ernie4_5")
 PATTERNED = only("qwen2", "qwen3", "smollm3", "gemma2")
 GELU = [name for name in PLAIN if name.startswith("gemma")]
 

@@ -7,6 +7,7 @@ this family has. docs/adding-a-model.md says how to add one.
 from collections.abc import Mapping
 
 from zeropoint.checkpoints.families.bitnet import BITNET, BITNET_B158
+from zeropoint.checkpoints.families.ernie4_5 import ERNIE4_5
 from zeropoint.checkpoints.families.gemma import GEMMA, GEMMA2, GEMMA3
 from zeropoint.checkpoints.families.llama import LLAMA, MISTRAL3
 from zeropoint.checkpoints.families.phi3 import PHI3
@@ -29,7 +30,7 @@ FAMILIES: Mapping[str, ModelFamily] = {
     family.architecture: family
     for family in (
         LLAMA, MISTRAL3, SMOLLM3, QWEN2, QWEN3, QWEN3MOE, PHI3, GEMMA, GEMMA2, GEMMA3, BITNET,
-        BITNET_B158,
+        BITNET_B158, ERNIE4_5,
     )
 }  # fmt: skip
 
