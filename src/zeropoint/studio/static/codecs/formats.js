@@ -23,12 +23,18 @@ function floatType(name, exponentBits, mantissaBits, specials) {
   return type;
 }
 
-export const FLOATS = Object.fromEntries([
-  floatType("F32", 8, 23, "ieee"), floatType("F16", 5, 10, "ieee"),
-  floatType("BF16", 8, 7, "ieee"), floatType("FP8_E4M3", 4, 3, "nan"),
-  floatType("FP8_E5M2", 5, 2, "ieee"), floatType("FP6_E2M3", 2, 3, "none"),
-  floatType("FP6_E3M2", 3, 2, "none"), floatType("FP4_E2M1", 2, 1, "none"),
-].map((type) => [type.name, type]));
+export const FLOATS = Object.fromEntries(
+  [
+    floatType("F32", 8, 23, "ieee"),
+    floatType("F16", 5, 10, "ieee"),
+    floatType("BF16", 8, 7, "ieee"),
+    floatType("FP8_E4M3", 4, 3, "nan"),
+    floatType("FP8_E5M2", 5, 2, "ieee"),
+    floatType("FP6_E2M3", 2, 3, "none"),
+    floatType("FP6_E3M2", 3, 2, "none"),
+    floatType("FP4_E2M1", 2, 1, "none"),
+  ].map((type) => [type.name, type]),
+);
 
 /** The value of a code: NaN and infinity where the code says so. */
 export function decodeFloat(type, code) {
@@ -102,7 +108,8 @@ const view = new DataView(new ArrayBuffer(8));
 
 /** Round to the nearest whole number, ties to even. */
 export function rint(x) {
-  const floor = Math.floor(x), rest = x - floor;
+  const floor = Math.floor(x),
+    rest = x - floor;
   if (rest < 0.5) return floor;
   if (rest > 0.5) return floor + 1;
   return floor % 2 === 0 ? floor : floor + 1;
@@ -113,13 +120,40 @@ const clip = (x, low, high) => Math.min(Math.max(x, low), high);
 // Tables -------------------------------------------------------------------------------------
 
 export const NF4_VALUES = Float32Array.of(
-  -1, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635,
-  -0.18477343022823334, -0.09105003625154495, 0, 0.07958029955625534, 0.16093020141124725,
-  0.24611230194568634, 0.33791524171829224, 0.44070982933044434, 0.5626170039176941,
-  0.7229568362236023, 1,
+  -1,
+  -0.6961928009986877,
+  -0.5250730514526367,
+  -0.39491748809814453,
+  -0.28444138169288635,
+  -0.18477343022823334,
+  -0.09105003625154495,
+  0,
+  0.07958029955625534,
+  0.16093020141124725,
+  0.24611230194568634,
+  0.33791524171829224,
+  0.44070982933044434,
+  0.5626170039176941,
+  0.7229568362236023,
+  1,
 );
 export const IQ4_VALUES = Float32Array.of(
-  -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113,
+  -127,
+  -104,
+  -83,
+  -65,
+  -49,
+  -35,
+  -22,
+  -10,
+  1,
+  13,
+  25,
+  38,
+  53,
+  69,
+  89,
+  113,
 );
 const E2M1_DOUBLED = Float32Array.of(0, 1, 2, 3, 4, 6, 8, 12);
 
@@ -129,7 +163,8 @@ function middles(table) {
 
 function search(sorted, x) {
   // how many entries are below x
-  let low = 0, high = sorted.length;
+  let low = 0,
+    high = sorted.length;
   while (low < high) {
     const middle = (low + high) >> 1;
     if (sorted[middle] < x) low = middle + 1;
@@ -149,12 +184,13 @@ const RULES = {
     return { scale, codes, values: codes };
   },
   ASYM(weights, format) {
-    const low = -(2 ** (format.bits - 1)), high = -low - 1;
+    const low = -(2 ** (format.bits - 1)),
+      high = -low - 1;
     const smallest = weights.reduce((a, w) => Math.min(a, w), 0);
     const largest = weights.reduce((a, w) => Math.max(a, w), 0);
     const scale = chosen(format, (largest - smallest) / (high - low));
-    const zeroPoint = format.given?.zeroPoint
-      ?? clip(rint(low - (scale > 0 ? smallest / scale : 0)), low, high);
+    const zeroPoint =
+      format.given?.zeroPoint ?? clip(rint(low - (scale > 0 ? smallest / scale : 0)), low, high);
     const codes = Array.from(weights, (w) => clip(rint(ratio(w, scale)) + zeroPoint, low, high));
     return { scale, zeroPoint, codes, values: codes };
   },
@@ -211,8 +247,10 @@ function storedScale(bytes) {
   return (scale) => {
     if (!(scale > 0)) return 0;
     const cut = Math.min(scale, max);
-    return Math.max(bytes === 2 ? decodeFloat(FLOATS.F16, encodeFloat(FLOATS.F16, cut)) : f32(cut),
-      least);
+    return Math.max(
+      bytes === 2 ? decodeFloat(FLOATS.F16, encodeFloat(FLOATS.F16, cut)) : f32(cut),
+      least,
+    );
   };
 }
 
@@ -229,10 +267,13 @@ function withSpecial(r, special) {
 }
 
 function betterSign(ratios, special) {
-  const gain = (value) => halvingSum(Array.from(ratios, (r) => {
-    const usual = f32(r - decodeFloat(FLOATS.FP4_E2M1, encodeFloat(FLOATS.FP4_E2M1, r)));
-    return Math.max(usual ** 2 - f32(r - value) ** 2, 0);
-  }));
+  const gain = (value) =>
+    halvingSum(
+      Array.from(ratios, (r) => {
+        const usual = f32(r - decodeFloat(FLOATS.FP4_E2M1, encodeFloat(FLOATS.FP4_E2M1, r)));
+        return Math.max(usual ** 2 - f32(r - value) ** 2, 0);
+      }),
+    );
   return gain(-special) > gain(special) ? -special : special;
 }
 
@@ -268,11 +309,31 @@ const doubled = {
 
 const SEARCHES = {
   Q4_0: { levels: integers(-8, 7), ends: [-8, 7], ratio: 1.1, count: 12, first: 0.6, tail: 3 },
-  Q5_0: { levels: integers(-16, 15), ends: [-16, 15], ratio: 1.056, count: 20, first: 0.6, tail: 3 },
-  Q8_0: { levels: integers(-127, 127), ends: [127], ratio: 1.0075, count: 24, first: 0.85, tail: 0,
-    unsigned: true },
-  IQ4_NL: { levels: tabled(IQ4_VALUES), ends: [-127, 113], ratio: 1.072, count: 16, first: 0.6,
-    tail: 3 },
+  Q5_0: {
+    levels: integers(-16, 15),
+    ends: [-16, 15],
+    ratio: 1.056,
+    count: 20,
+    first: 0.6,
+    tail: 3,
+  },
+  Q8_0: {
+    levels: integers(-127, 127),
+    ends: [127],
+    ratio: 1.0075,
+    count: 24,
+    first: 0.85,
+    tail: 0,
+    unsigned: true,
+  },
+  IQ4_NL: {
+    levels: tabled(IQ4_VALUES),
+    ends: [-127, 113],
+    ratio: 1.072,
+    count: 16,
+    first: 0.6,
+    tail: 3,
+  },
 };
 
 class Group {
@@ -306,7 +367,10 @@ function reciprocal(scale) {
 
 function factors({ first, ratio, count, tail }) {
   const found = [];
-  for (const [start, step, n] of [[first, ratio, count], [2.2, 1.8, tail]]) {
+  for (const [start, step, n] of [
+    [first, ratio, count],
+    [2.2, 1.8, tail],
+  ]) {
     let factor = f32(start);
     for (let i = 0; i < n; i++) {
       found.push(factor);
@@ -317,11 +381,13 @@ function factors({ first, ratio, count, tail }) {
 }
 
 function searchScale(weights, how) {
-  const group = new Group(weights), { levels } = how;
+  const group = new Group(weights),
+    { levels } = how;
   const peak = how.unsigned ? Math.abs(group.peak) : group.peak;
   const best = { saved: 0, inverse: 0, scale: 0 };
   const improve = (inverse) => {
-    let product = 0, square = 0;
+    let product = 0,
+      square = 0;
     for (const w of group.weights) {
       const level = levels.nearest(f32(w * inverse));
       product = f32(product + f32(w * level));
@@ -334,15 +400,21 @@ function searchScale(weights, how) {
   for (const end of how.ends) {
     for (const factor of factors(how)) improve(f32(f32(end * factor) * reciprocal(peak)));
   }
-  const centre = best.inverse, step = f32((how.ratio - 1) / 5);
+  const centre = best.inverse,
+    step = f32((how.ratio - 1) / 5);
   for (const fine of [-4, -3, -2, -1, 1, 2, 3, 4]) improve(f32(centre * f32(1 + f32(fine * step))));
   for (let i = 0; i < 2; i++) improve(reciprocal(best.scale));
   const bits = toF16(f32(best.scale * 2 ** group.exponent));
   const magnitude = bits & 0x7fff;
   const plain = toF16(f32(f32(peak / how.ends[0]) * 2 ** group.exponent));
-  let chosen = bits, least = Infinity;
-  for (const candidate of [bits, magnitude ? bits - 1 : bits,
-    magnitude < 0x7bff ? bits + 1 : bits, plain]) {
+  let chosen = bits,
+    least = Infinity;
+  for (const candidate of [
+    bits,
+    magnitude ? bits - 1 : bits,
+    magnitude < 0x7bff ? bits + 1 : bits,
+    plain,
+  ]) {
     const error = group.error(inUnits(candidate, group), levels);
     if (error < least) [chosen, least] = [candidate, error];
   }
@@ -359,7 +431,9 @@ function inUnits(bits, group) {
 }
 
 function searchByte(group, candidates) {
-  let least = Infinity, byte = 0, chosen = 0;
+  let least = Infinity,
+    byte = 0,
+    chosen = 0;
   for (const [candidate, scale] of candidates) {
     const error = group.error(scale, doubled);
     if (error < least) [least, byte, chosen] = [error, candidate, scale];
@@ -369,7 +443,8 @@ function searchByte(group, candidates) {
 }
 
 function encodeMXFP4(weights) {
-  const group = new Group(weights), peak = Math.abs(group.peak);
+  const group = new Group(weights),
+    peak = Math.abs(group.peak);
   const exponent = group.exponent + (peak > 0 ? clip(exponentOf(peak) + 1, -125, 126) : -125);
   const candidates = [0, 1, 2, 3, 4, 5, 6, 7].map((less) => {
     const byte = clip(exponent + 125 - less, 0, 252);
@@ -380,7 +455,8 @@ function encodeMXFP4(weights) {
 }
 
 const HALF_UE4M3 = Float32Array.from({ length: 127 }, (_, code) => {
-  const exponent = (code >> 3) & 15, mantissa = code & 7;
+  const exponent = (code >> 3) & 15,
+    mantissa = code & 7;
   return ((exponent ? 1 : 0) + mantissa / 8) * 2 ** (Math.max(exponent, 1) - 8);
 });
 
@@ -450,12 +526,16 @@ function grouped(name, rule, bits, size, scaleBytes, more = {}, extra = 0) {
   format.bytesFor = (count) => scaleBytes + extra + Math.ceil((count * bits) / 8);
   format.bytes = size ? format.bytesFor(size) : 0;
   format.encode = (weights) =>
-    RULES[rule](Float32Array.from(weights, (w) => clip(w, -LARGEST, LARGEST)), format);
+    RULES[rule](
+      Float32Array.from(weights, (w) => clip(w, -LARGEST, LARGEST)),
+      format,
+    );
   return format;
 }
 
 function nvfp4Tensor() {
-  const e4m3 = FLOATS.FP8_E4M3, e2m1 = FLOATS.FP4_E2M1;
+  const e4m3 = FLOATS.FP8_E4M3,
+    e2m1 = FLOATS.FP4_E2M1;
   const encodeAll = (weights) => {
     const shared = storedScale(4)(absmax(weights) / (448 * 6));
     const units = Float32Array.from(weights, (w) => ratio(w, shared));
@@ -493,15 +573,24 @@ export function quantize(format, weights) {
     first += part.values.length;
     return group;
   });
-  const bytes = (format.size ? Math.ceil(row.length / size) * format.bytes
-    : format.bytesFor(row.length)) + (format.sharedBytes ?? 0);
-  return { groups, codes: groups.flatMap((g) => g.codes), decoded, bytes,
-    bitsPerWeight: (8 * bytes) / row.length };
+  const bytes =
+    (format.size ? Math.ceil(row.length / size) * format.bytes : format.bytesFor(row.length)) +
+    (format.sharedBytes ?? 0);
+  return {
+    groups,
+    codes: groups.flatMap((g) => g.codes),
+    decoded,
+    bytes,
+    bitsPerWeight: (8 * bytes) / row.length,
+  };
 }
 
 /** Mean of |error / weight| over the weights that are not 0, and the mean squared error. */
 export function errorsOf(weights, decoded) {
-  let relative = 0, squared = 0, power = 0, count = 0;
+  let relative = 0,
+    squared = 0,
+    power = 0,
+    count = 0;
   for (let i = 0; i < weights.length; i++) {
     const error = decoded[i] - weights[i];
     squared += error * error;
@@ -511,8 +600,11 @@ export function errorsOf(weights, decoded) {
       count += 1;
     }
   }
-  return { relative: count ? relative / count : 0, squared: squared / weights.length,
-    share: power ? squared / power : 0 };
+  return {
+    relative: count ? relative / count : 0,
+    squared: squared / weights.length,
+    share: power ? squared / power : 0,
+  };
 }
 
 /** The same format with a scale (and zero point) set by hand; plain formats with a rule only. */
@@ -526,15 +618,19 @@ export function withScale(format, given) {
 export function levelsOf(format, group) {
   let levels;
   const element = format.element ?? FLOATS.FP4_E2M1;
-  const all = (type) => Array.from({ length: 2 ** type.bits }, (_, q) => [q, decodeFloat(type, q)])
-    .filter(([, value]) => Number.isFinite(value) && !Object.is(value, -0));
+  const all = (type) =>
+    Array.from({ length: 2 ** type.bits }, (_, q) => [q, decodeFloat(type, q)]).filter(
+      ([, value]) => Number.isFinite(value) && !Object.is(value, -0),
+    );
   const half = 2 ** (format.bits - 1);
-  const between = (low, high) => Array.from({ length: high - low + 1 }, (_, i) => [low + i, low + i]);
+  const between = (low, high) =>
+    Array.from({ length: high - low + 1 }, (_, i) => [low + i, low + i]);
   if (format.rule === "ASYM") levels = between(-half, half - 1);
   else if (format.rule === "SYM") levels = between(1 - half, half - 1);
   else if (format.rule === "NF4") levels = Array.from(NF4_VALUES, (value, q) => [q, value]);
   else if (format.name === "IQ4_NL") levels = Array.from(IQ4_VALUES, (value, q) => [q, value]);
-  else if (/^Q\d_0$/.test(format.name)) levels = between(format.bits === 8 ? -127 : -half, half - 1);
+  else if (/^Q\d_0$/.test(format.name))
+    levels = between(format.bits === 8 ? -127 : -half, half - 1);
   else if (format.name === "MXFP4" || format.name === "NVFP4") {
     levels = all(FLOATS.FP4_E2M1).map(([q, value]) => [q, 2 * value]);
   } else if (format.rule === "MXINT") levels = between(-127, 127).map(([q]) => [q, q / 64]);
@@ -547,10 +643,36 @@ export function levelsOf(format, group) {
 
 /** The formats that pages offer, in the order of their menus. */
 export const OFFERED = [
-  "INT8_SYM", "INT8_ASYM", "INT6_SYM", "INT6_ASYM", "INT5_SYM", "INT5_ASYM", "INT4_SYM",
-  "INT4_ASYM", "INT3_SYM", "INT3_ASYM", "INT2_SYM", "INT2_ASYM", "FP8_E4M3", "FP8_E5M2",
-  "FP6_E2M3", "FP6_E3M2", "FP4_E2M1", "FP4_E2M1_M0_5", "FP4_E2M1_M0_PM5", "NF4", "MXFP8_E4M3",
-  "MXFP6_E3M2", "MXFP4_OCP", "MXINT8", "NVFP4_TENSOR", "Q8_0", "Q5_0", "Q4_0", "IQ4_NL", "MXFP4",
+  "INT8_SYM",
+  "INT8_ASYM",
+  "INT6_SYM",
+  "INT6_ASYM",
+  "INT5_SYM",
+  "INT5_ASYM",
+  "INT4_SYM",
+  "INT4_ASYM",
+  "INT3_SYM",
+  "INT3_ASYM",
+  "INT2_SYM",
+  "INT2_ASYM",
+  "FP8_E4M3",
+  "FP8_E5M2",
+  "FP6_E2M3",
+  "FP6_E3M2",
+  "FP4_E2M1",
+  "FP4_E2M1_M0_5",
+  "FP4_E2M1_M0_PM5",
+  "NF4",
+  "MXFP8_E4M3",
+  "MXFP6_E3M2",
+  "MXFP4_OCP",
+  "MXINT8",
+  "NVFP4_TENSOR",
+  "Q8_0",
+  "Q5_0",
+  "Q4_0",
+  "IQ4_NL",
+  "MXFP4",
   "NVFP4",
 ];
 

@@ -15,5 +15,23 @@ import * as sizebits from "../figures/plan/memory_vs_loss.js";
 import * as survival from "../figures/drift/survival.js";
 import { mountAll, readIsland } from "../lib/start.js";
 
-readIsland().then((data) => mountAll({ bytes, intervals, divergence, heat, spread, ladder, rawdata,
-  survival, compounding, sidebyside, sizebits, chainsteps, exam }, data));
+readIsland().then((data) =>
+  mountAll(
+    {
+      bytes,
+      intervals,
+      divergence,
+      heat,
+      spread,
+      ladder,
+      rawdata,
+      survival,
+      compounding,
+      sidebyside,
+      sizebits,
+      chainsteps,
+      exam,
+    },
+    data,
+  ),
+);

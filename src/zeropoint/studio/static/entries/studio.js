@@ -34,9 +34,39 @@ import * as survival from "../figures/drift/survival.js";
 import * as ways from "../figures/plan/dataflow.js";
 import * as weightslab from "../labs/weights_lab.js";
 
-const visuals = { roofline, sizebits, planbars, planparts, planranks, divergence, flips, intervals, jobs, ladder, perplexity,
-  chainsteps, compounding, exam, sidebyside, survival,
-  ablate, blocks, bytes, chat, density, formats, mapheat, model, multiply, number, quantizer, reading, strip, ways, weightslab };
+const visuals = {
+  roofline,
+  sizebits,
+  planbars,
+  planparts,
+  planranks,
+  divergence,
+  flips,
+  intervals,
+  jobs,
+  ladder,
+  perplexity,
+  chainsteps,
+  compounding,
+  exam,
+  sidebyside,
+  survival,
+  ablate,
+  blocks,
+  bytes,
+  chat,
+  density,
+  formats,
+  mapheat,
+  model,
+  multiply,
+  number,
+  quantizer,
+  reading,
+  strip,
+  ways,
+  weightslab,
+};
 const island = document.getElementById("data").textContent;
 mountAll(visuals, island ? await readIsland() : {});
 keepPlace();

@@ -19,5 +19,27 @@ import * as ladder from "../figures/loss/ladder.js";
 import * as formats from "../figures/loss/formats.js";
 import { mountAll, readIsland } from "../lib/start.js";
 
-readIsland().then((data) => mountAll({ model, neuron, number, density, strip, histogram, toy, quantizer, layer, blocks,
-  outlier, perplexity, divergence, flips, speed, ladder, formats }, data));
+readIsland().then((data) =>
+  mountAll(
+    {
+      model,
+      neuron,
+      number,
+      density,
+      strip,
+      histogram,
+      toy,
+      quantizer,
+      layer,
+      blocks,
+      outlier,
+      perplexity,
+      divergence,
+      flips,
+      speed,
+      ladder,
+      formats,
+    },
+    data,
+  ),
+);

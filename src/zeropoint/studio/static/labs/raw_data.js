@@ -5,13 +5,25 @@ import { button, figureParts, h, inBytes } from "../lib/draw.js";
 export function mount(figure, data) {
   const text = JSON.stringify(data.runs, null, 1);
   const save = button("Save as JSON", "save", () => {
-    const link = h("a", { href: URL.createObjectURL(new Blob([text], { type: "application/json" })), download: "runs.json" });
+    const link = h("a", {
+      href: URL.createObjectURL(new Blob([text], { type: "application/json" })),
+      download: "runs.json",
+    });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   });
   figureParts(figure, [save], () => ({
     plot: [h("p", { class: "note" }, `${data.runs.length} runs, ${inBytes(text.length)}`)],
-    table: [["run", "verb", "result", "value"], data.runs.flatMap((run) => Object.entries(run.results).map(([key, found]) => [
-      run.name, run.verb, key, typeof found === "number" ? found : JSON.stringify(found).slice(0, 300)]))],
+    table: [
+      ["run", "verb", "result", "value"],
+      data.runs.flatMap((run) =>
+        Object.entries(run.results).map(([key, found]) => [
+          run.name,
+          run.verb,
+          key,
+          typeof found === "number" ? found : JSON.stringify(found).slice(0, 300),
+        ]),
+      ),
+    ],
   }))();
 }

@@ -24,7 +24,9 @@ function fill(element, properties, children) {
     } else if (name === "checked") element.checked = value;
     else element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
+  element.append(
+    ...children.flat(Infinity).filter((child) => child !== null && child !== undefined),
+  );
   return element;
 }
 
@@ -41,8 +43,9 @@ export function format(x, digits = 4) {
     const [mantissa, power] = size.toExponential(digits - 1).split("e");
     text = `${trim(mantissa)} × 10${superscript(Number(power))}`;
   } else {
-    text = trim(size.toPrecision(digits).includes("e") ? String(Math.round(size))
-      : size.toPrecision(digits));
+    text = trim(
+      size.toPrecision(digits).includes("e") ? String(Math.round(size)) : size.toPrecision(digits),
+    );
   }
   return (x < 0 ? "−" : "") + text;
 }
@@ -52,7 +55,9 @@ function trim(text) {
 }
 
 function superscript(power) {
-  return String(power).replace("-", "⁻").replace(/\d/g, (digit) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[digit]);
+  return String(power)
+    .replace("-", "⁻")
+    .replace(/\d/g, (digit) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[digit]);
 }
 
 /** A share as per cent. */
@@ -62,7 +67,11 @@ export function percent(x, digits = 1) {
 
 /** Bytes in GiB, MiB or KiB. */
 export function inBytes(count) {
-  for (const [unit, size] of [["GiB", 2 ** 30], ["MiB", 2 ** 20], ["KiB", 2 ** 10]]) {
+  for (const [unit, size] of [
+    ["GiB", 2 ** 30],
+    ["MiB", 2 ** 20],
+    ["KiB", 2 ** 10],
+  ]) {
     if (count >= size) return `${format(count / size, 3)} ${unit}`;
   }
   return `${count} bytes`;
@@ -70,7 +79,12 @@ export function inBytes(count) {
 
 /** A count for people: 268 M, 1.54 G. */
 export function inCount(count) {
-  for (const [unit, size] of [["T", 1e12], ["G", 1e9], ["M", 1e6], ["k", 1e3]]) {
+  for (const [unit, size] of [
+    ["T", 1e12],
+    ["G", 1e9],
+    ["M", 1e6],
+    ["k", 1e3],
+  ]) {
     if (count >= size) return `${format(count / size, 3)} ${unit}`;
   }
   return String(count);
@@ -78,8 +92,11 @@ export function inCount(count) {
 
 /** A shown number with its exact value and a name for tests and scripts. */
 export function value(name, x, text = format(x)) {
-  return h("data", { value: x === null ? "" : String(Object.is(x, -0) ? "-0" : x),
-    "data-name": name }, text);
+  return h(
+    "data",
+    { value: x === null ? "" : String(Object.is(x, -0) ? "-0" : x), "data-name": name },
+    text,
+  );
 }
 
 // Scales and axes -------------------------------------------------------------------------------
@@ -116,7 +133,8 @@ export function logarithmic([d0, d1], range) {
 /** Round numbers between two ends, about n of them. */
 export function ticks(low, high, n = 5) {
   if (!(high > low)) return [low];
-  const rough = (high - low) / n, power = 10 ** Math.floor(Math.log10(rough));
+  const rough = (high - low) / n,
+    power = 10 ** Math.floor(Math.log10(rough));
   const step = power * [1, 2, 5, 10].find((factor) => factor * power >= rough * 0.999);
   const found = [];
   for (let k = Math.ceil(low / step - 1e-9); k * step <= high + step * 1e-9; k++) {
@@ -129,8 +147,10 @@ export function ticks(low, high, n = 5) {
 export function axisBelow(scale, y, { name = "", n = 5, label = (x) => format(x, 3), x = 0 } = {}) {
   const group = s("g", { class: "axis" });
   for (const tick of scale.ticks(n)) {
-    group.append(s("line", { x1: scale(tick), x2: scale(tick), y1: y, y2: y + 4 }),
-      s("text", { x: scale(tick), y: y + 17, "text-anchor": "middle" }, label(tick)));
+    group.append(
+      s("line", { x1: scale(tick), x2: scale(tick), y1: y, y2: y + 4 }),
+      s("text", { x: scale(tick), y: y + 17, "text-anchor": "middle" }, label(tick)),
+    );
   }
   if (name) {
     group.append(s("text", { x, y: y + 34, class: "axis-name", "text-anchor": "end" }, name));
@@ -142,8 +162,10 @@ export function axisBelow(scale, y, { name = "", n = 5, label = (x) => format(x,
 export function axisLeft(scale, x, x2, { n = 4, label = (v) => format(v, 3) } = {}) {
   const group = s("g", { class: "axis" });
   for (const tick of scale.ticks(n)) {
-    group.append(s("line", { x1: x, x2, y1: scale(tick), y2: scale(tick), class: "grid" }),
-      s("text", { x: x - 6, y: scale(tick) + 4, "text-anchor": "end" }, label(tick)));
+    group.append(
+      s("line", { x1: x, x2, y1: scale(tick), y2: scale(tick), class: "grid" }),
+      s("text", { x: x - 6, y: scale(tick) + 4, "text-anchor": "end" }, label(tick)),
+    );
   }
   return group;
 }
@@ -155,8 +177,11 @@ export function widthOf(element, most = 860) {
 
 /** An <svg> that says what it shows. */
 export function picture(width, height, title, ...children) {
-  return s("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img",
-    "aria-label": title }, ...children);
+  return s(
+    "svg",
+    { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": title },
+    ...children,
+  );
 }
 
 // Controls --------------------------------------------------------------------------------------
@@ -164,13 +189,35 @@ export function picture(width, height, title, ...children) {
 let serial = 0;
 
 /** A slider and a number box that are one control. `steps`: [ofSlider, toSlider] for other scales. */
-export function range({ label, min, max, step, name, onInput, onDone = () => {}, toSlider = (x) => x,
-  fromSlider = (x) => x, sliderStep = step }) {
+export function range({
+  label,
+  min,
+  max,
+  step,
+  name,
+  onInput,
+  onDone = () => {},
+  toSlider = (x) => x,
+  fromSlider = (x) => x,
+  sliderStep = step,
+}) {
   const id = `c${++serial}`;
-  const box = h("input", { type: "number", id, min, max, step: "any", inputmode: "decimal",
-    "data-control": name });
-  const slider = h("input", { type: "range", min: toSlider(min), max: toSlider(max),
-    step: sliderStep, "aria-label": `${label}, slider` });
+  const box = h("input", {
+    type: "number",
+    id,
+    min,
+    max,
+    step: "any",
+    inputmode: "decimal",
+    "data-control": name,
+  });
+  const slider = h("input", {
+    type: "range",
+    min: toSlider(min),
+    max: toSlider(max),
+    step: sliderStep,
+    "aria-label": `${label}, slider`,
+  });
   const most = () => Number(box.max);
   const hear = (x) => Number.isFinite(x) && onInput(Math.min(Math.max(x, min), most()));
   slider.addEventListener("input", () => hear(fromSlider(Number(slider.value))));
@@ -197,13 +244,22 @@ export function range({ label, min, max, step, name, onInput, onDone = () => {},
 
 /** A menu. Options are [value, text] or [group, [[value, text], …]]; of thousands, a box that knows their names. */
 export function select({ label, options, name, onChange }) {
-  const all = options.flatMap(([first, second]) => (Array.isArray(second) ? second : [[first, second]]));
-  if (isDense(all.length)) return named({ label, values: all.map(([value]) => value), name, onChange });
+  const all = options.flatMap(([first, second]) =>
+    Array.isArray(second) ? second : [[first, second]],
+  );
+  if (isDense(all.length))
+    return named({ label, values: all.map(([value]) => value), name, onChange });
   const id = `c${++serial}`;
   const option = ([value, text]) => h("option", { value }, text);
-  const menu = h("select", { id, "data-control": name, onchange: () => onChange(menu.value) },
-    options.map(([first, second]) => (Array.isArray(second)
-      ? h("optgroup", { label: first }, second.map(option)) : option([first, second]))));
+  const menu = h(
+    "select",
+    { id, "data-control": name, onchange: () => onChange(menu.value) },
+    options.map(([first, second]) =>
+      Array.isArray(second)
+        ? h("optgroup", { label: first }, second.map(option))
+        : option([first, second]),
+    ),
+  );
   const element = h("div", { class: "control" }, h("label", { for: id }, label), menu);
   element.set = (x) => {
     menu.value = x;
@@ -213,14 +269,31 @@ export function select({ label, options, name, onChange }) {
 
 /** A box that one of many names is typed into (a menu of ten thousand takes a fifth of a second to turn). */
 function named({ label, values, name, onChange }) {
-  const id = `c${++serial}`, known = new Set(values);
-  const box = h("input", { type: "text", id, list: `${id}-list`, "data-control": name, spellcheck: "false", autocomplete: "off" });
+  const id = `c${++serial}`,
+    known = new Set(values);
+  const box = h("input", {
+    type: "text",
+    id,
+    list: `${id}-list`,
+    "data-control": name,
+    spellcheck: "false",
+    autocomplete: "off",
+  });
   box.addEventListener("change", () => {
     box.setAttribute("aria-invalid", String(!known.has(box.value)));
     if (known.has(box.value)) onChange(box.value);
   });
-  const element = h("div", { class: "control wide" }, h("label", { for: id }, label), box, h("datalist", { id: `${id}-list` },
-    values.map((value) => h("option", { value }))));
+  const element = h(
+    "div",
+    { class: "control wide" },
+    h("label", { for: id }, label),
+    box,
+    h(
+      "datalist",
+      { id: `${id}-list` },
+      values.map((value) => h("option", { value })),
+    ),
+  );
   element.set = (x) => {
     box.value = x;
     box.removeAttribute("aria-invalid");
@@ -229,28 +302,52 @@ function named({ label, values, name, onChange }) {
 }
 
 /** The parts of a list that is written with commas. */
-export const listed = (text) => text.split(",").map((part) => part.trim()).filter(Boolean);
+export const listed = (text) =>
+  text
+    .split(",")
+    .map((part) => part.trim())
+    .filter(Boolean);
 
 /** Several of a list: a menu that adds, and what was added as buttons that take it away. `now()` and `onChange` use commas. */
 export function several({ label, name, options, now, onChange }) {
-  const names = new Map(options.flatMap(([first, second]) => (Array.isArray(second) ? second : [[first, second]])));
+  const names = new Map(
+    options.flatMap(([first, second]) => (Array.isArray(second) ? second : [[first, second]])),
+  );
   const chips = h("span", { class: "chosen-list" });
   const change = (list) => onChange(list.join(","));
-  const menu = select({ label, name, options: [["", "add …"], ...options], onChange: (id) => {
-    menu.set("");
-    const list = listed(now());
-    if (id && !list.includes(id)) change([...list, id]);
-  } });
+  const menu = select({
+    label,
+    name,
+    options: [["", "add …"], ...options],
+    onChange: (id) => {
+      menu.set("");
+      const list = listed(now());
+      if (id && !list.includes(id)) change([...list, id]);
+    },
+  });
   menu.append(chips);
   const choose = menu.set;
   menu.set = (text) => {
     choose("");
     const list = listed(text);
-    chips.replaceChildren(...list.map((id) => h("button", { type: "button", "data-control": `${name}-${id}`, "aria-label":
-      `leave out ${names.get(id) ?? id}`, onclick: () => {
-      change(list.filter((other) => other !== id));
-      menu.querySelector("select").focus();
-    } }, names.get(id) ?? id, h("span", { "aria-hidden": "true" }, " ×"))));
+    chips.replaceChildren(
+      ...list.map((id) =>
+        h(
+          "button",
+          {
+            type: "button",
+            "data-control": `${name}-${id}`,
+            "aria-label": `leave out ${names.get(id) ?? id}`,
+            onclick: () => {
+              change(list.filter((other) => other !== id));
+              menu.querySelector("select").focus();
+            },
+          },
+          names.get(id) ?? id,
+          h("span", { "aria-hidden": "true" }, " ×"),
+        ),
+      ),
+    );
   };
   menu.hidden = options.length === 0;
   return menu;
@@ -259,12 +356,28 @@ export function several({ label, name, options, now, onChange }) {
 /** A few choices side by side. */
 export function choice({ label, options, name, onChange }) {
   const id = `c${++serial}`;
-  const buttons = options.map(([value, text]) => [value, h("input", { type: "radio", name: id, value,
-    id: `${id}-${value}`, "data-control": `${name}=${value}`, onchange: () => onChange(value) }),
-  text]);
-  const element = h("fieldset", { class: "control choice" }, h("legend", {}, label),
-    h("span", { class: "segments" }, buttons.map(([value, input, text]) => [input,
-      h("label", { for: `${id}-${value}` }, text)])));
+  const buttons = options.map(([value, text]) => [
+    value,
+    h("input", {
+      type: "radio",
+      name: id,
+      value,
+      id: `${id}-${value}`,
+      "data-control": `${name}=${value}`,
+      onchange: () => onChange(value),
+    }),
+    text,
+  ]);
+  const element = h(
+    "fieldset",
+    { class: "control choice" },
+    h("legend", {}, label),
+    h(
+      "span",
+      { class: "segments" },
+      buttons.map(([value, input, text]) => [input, h("label", { for: `${id}-${value}` }, text)]),
+    ),
+  );
   element.set = (x) => {
     for (const [value, input] of buttons) input.checked = String(value) === String(x);
   };
@@ -273,8 +386,11 @@ export function choice({ label, options, name, onChange }) {
 
 /** A switch. */
 export function toggle({ label, name, onChange }) {
-  const box = h("input", { type: "checkbox", "data-control": name,
-    onchange: () => onChange(box.checked) });
+  const box = h("input", {
+    type: "checkbox",
+    "data-control": name,
+    onchange: () => onChange(box.checked),
+  });
   const element = h("label", { class: "control toggle" }, box, label);
   element.set = (x) => {
     box.checked = x;
@@ -311,17 +427,24 @@ export function dense(image, boxes, { pick, onKey = () => undefined }) {
   const paths = new Map();
   for (const { x, y, width, height, class: kind } of boxes) {
     if (!paths.has(kind)) paths.set(kind, []);
-    paths.get(kind).push(`M${x.toFixed(2)} ${y}h${width.toFixed(2)}v${height}h${(-width).toFixed(2)}z`);
+    paths
+      .get(kind)
+      .push(`M${x.toFixed(2)} ${y}h${width.toFixed(2)}v${height}h${(-width).toFixed(2)}z`);
   }
   const drawn = [...paths].map(([kind, parts]) => s("path", { class: kind, d: parts.join("") }));
-  const title = s("title"), stop = s("rect", { class: "frame stop", role: "button", tabindex: "0", rx: 2 });
+  const title = s("title"),
+    stop = s("rect", { class: "frame stop", role: "button", tabindex: "0", rx: 2 });
   image.setAttribute("role", "group");
   image.append(title, ...drawn, stop);
   let now = 0;
   const under = (event) => {
-    const place = image.getBoundingClientRect(), scale = image.viewBox.baseVal.width / (place.width || 1);
-    const px = (event.clientX - place.left) * scale, py = (event.clientY - place.top) * scale;
-    return boxes.findIndex((b) => px >= b.x && px < b.x + Math.max(b.width, 1) && py >= b.y && py < b.y + b.height);
+    const place = image.getBoundingClientRect(),
+      scale = image.viewBox.baseVal.width / (place.width || 1);
+    const px = (event.clientX - place.left) * scale,
+      py = (event.clientY - place.top) * scale;
+    return boxes.findIndex(
+      (b) => px >= b.x && px < b.x + Math.max(b.width, 1) && py >= b.y && py < b.y + b.height,
+    );
   };
   image.addEventListener("click", (event) => {
     const i = under(event);
@@ -334,7 +457,9 @@ export function dense(image, boxes, { pick, onKey = () => undefined }) {
   });
   stop.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.altKey || event.metaKey) return;
-    const to = { ArrowRight: now + 1, ArrowLeft: now - 1, Home: 0, End: boxes.length - 1 }[event.key] ?? onKey(now, event);
+    const to =
+      { ArrowRight: now + 1, ArrowLeft: now - 1, Home: 0, End: boxes.length - 1 }[event.key] ??
+      onKey(now, event);
     if (to === undefined) return;
     event.preventDefault();
     pick(Math.min(Math.max(to, 0), boxes.length - 1));
@@ -343,8 +468,15 @@ export function dense(image, boxes, { pick, onKey = () => undefined }) {
     const box = boxes[i];
     if (!box) return;
     now = i;
-    for (const [name, at] of [["x", box.x - 1], ["y", box.y - 2], ["width", Math.max(box.width + 2, 3)], ["height", box.height
-      + 4], ["aria-label", box.told], ["data-mark", box.name]]) stop.setAttribute(name, at);
+    for (const [name, at] of [
+      ["x", box.x - 1],
+      ["y", box.y - 2],
+      ["width", Math.max(box.width + 2, 3)],
+      ["height", box.height + 4],
+      ["aria-label", box.told],
+      ["data-mark", box.name],
+    ])
+      stop.setAttribute(name, at);
   };
 }
 
@@ -356,10 +488,19 @@ export function button(label, name, onClick, more = {}) {
 /** A line to type numbers into, separated by commas or spaces. */
 export function numbers({ label, name, onChange }) {
   const id = `c${++serial}`;
-  const box = h("input", { type: "text", id, "data-control": name, spellcheck: "false",
-    autocomplete: "off" });
+  const box = h("input", {
+    type: "text",
+    id,
+    "data-control": name,
+    spellcheck: "false",
+    autocomplete: "off",
+  });
   box.addEventListener("change", () => {
-    const found = box.value.replaceAll("−", "-").split(/[\s,;[\]]+/).filter(Boolean).map(Number);
+    const found = box.value
+      .replaceAll("−", "-")
+      .split(/[\s,;[\]]+/)
+      .filter(Boolean)
+      .map(Number);
     const good = found.length > 0 && found.every(Number.isFinite);
     box.setAttribute("aria-invalid", String(!good));
     if (good) onChange(found);
@@ -381,13 +522,23 @@ export function numbers({ label, name, onChange }) {
  * `show()` draws again: at once what is near the screen, the rest when there is time.
  */
 export function figureParts(figure, controls, draw) {
-  const plot = h("div", { class: "plot" }), reading = h("div", { class: "reading" });
-  const inside = h("div", { class: "scroll", tabindex: "0", role: "group",
-    "aria-label": "Table of the figure's numbers" });
-  const details = h("details", { class: "numbers" }, h("summary", {}, "The numbers as a table"),
-    inside);
+  const plot = h("div", { class: "plot" }),
+    reading = h("div", { class: "reading" });
+  const inside = h("div", {
+    class: "scroll",
+    tabindex: "0",
+    role: "group",
+    "aria-label": "Table of the figure's numbers",
+  });
+  const details = h(
+    "details",
+    { class: "numbers" },
+    h("summary", {}, "The numbers as a table"),
+    inside,
+  );
   figure.append(h("div", { class: "controls" }, controls), plot, reading, details);
-  let rows = null, filled = null;
+  let rows = null,
+    filled = null;
   const fillTable = () => {
     if (!details.open || !rows || rows === filled) return; // the same table stays: it may have ten thousand rows
     filled = rows;
@@ -401,16 +552,20 @@ export function figureParts(figure, controls, draw) {
     rows = drawn.table;
     fillTable();
   };
-  let width = 0, near = true;
+  let width = 0,
+    near = true;
   new ResizeObserver(() => {
     if (figure.clientWidth !== width) {
       width = figure.clientWidth;
       now();
     }
   }).observe(figure);
-  new IntersectionObserver(([entry]) => {
-    near = entry.isIntersecting;
-  }, { rootMargin: "300px" }).observe(figure);
+  new IntersectionObserver(
+    ([entry]) => {
+      near = entry.isIntersecting;
+    },
+    { rootMargin: "300px" },
+  ).observe(figure);
   return () => (near || figure.contains(document.activeElement) ? now() : later(now));
 }
 
@@ -440,7 +595,8 @@ addEventListener("beforeprint", () => {
 function keepFocus(parent, children) {
   const next = [children].flat();
   const mark = parent.contains(document.activeElement) && document.activeElement.dataset?.mark;
-  next.forEach((child, i) => { // what is the same stays where it is: its layout is known
+  next.forEach((child, i) => {
+    // what is the same stays where it is: its layout is known
     const old = parent.childNodes[i];
     if (!old) parent.append(child);
     else if (old !== child) parent.replaceChild(child, old);
@@ -458,19 +614,43 @@ export function fact(name, shown) {
 
 /** A table of columns and rows; numbers are set right and keep their exact value. */
 export function table(columns, rows, caption) {
-  const cell = (x) => (typeof x === "number" ? h("td", { class: "number" }, h("data",
-    { value: String(Object.is(x, -0) ? "-0" : x) }, format(x, 6)))
-    : h("td", {}, x ?? "–"));
-  return h("table", {}, caption ? h("caption", {}, caption) : null,
-    h("thead", {}, h("tr", {}, columns.map((name) => h("th", { scope: "col" }, name)))),
-    h("tbody", {}, rows.map((row) => h("tr", {}, row.map(cell)))));
+  const cell = (x) =>
+    typeof x === "number"
+      ? h(
+          "td",
+          { class: "number" },
+          h("data", { value: String(Object.is(x, -0) ? "-0" : x) }, format(x, 6)),
+        )
+      : h("td", {}, x ?? "–");
+  return h(
+    "table",
+    {},
+    caption ? h("caption", {}, caption) : null,
+    h(
+      "thead",
+      {},
+      h(
+        "tr",
+        {},
+        columns.map((name) => h("th", { scope: "col" }, name)),
+      ),
+    ),
+    h(
+      "tbody",
+      {},
+      rows.map((row) => h("tr", {}, row.map(cell))),
+    ),
+  );
 }
 
 /**
  * One tab stop for many marks: arrows move along them (also up and down where they are `rows`), Home and End to the ends,
  * Enter and space press.
  */
-export function roving(marks, { onFocus = () => {}, onKey = () => false, onPress = null, start = 0, rows = false } = {}) {
+export function roving(
+  marks,
+  { onFocus = () => {}, onKey = () => false, onPress = null, start = 0, rows = false } = {},
+) {
   marks[0]?.ownerSVGElement?.setAttribute("role", "group"); // an image has nothing to press
   let stop = marks[start];
   marks.forEach((mark, i) => {
@@ -488,8 +668,13 @@ export function roving(marks, { onFocus = () => {}, onKey = () => false, onPress
         event.preventDefault();
         return;
       }
-      const to = { ArrowRight: i + 1, ArrowLeft: i - 1, Home: 0, End: marks.length - 1, ...rows && { ArrowDown: i + 1, ArrowUp: i
-        - 1 } }[event.key];
+      const to = {
+        ArrowRight: i + 1,
+        ArrowLeft: i - 1,
+        Home: 0,
+        End: marks.length - 1,
+        ...(rows && { ArrowDown: i + 1, ArrowUp: i - 1 }),
+      }[event.key];
       if (to === undefined || event.ctrlKey || event.altKey || event.metaKey) return;
       event.preventDefault();
       marks[Math.min(Math.max(to, 0), marks.length - 1)]?.focus();
@@ -523,7 +708,8 @@ export function draggable(mark, move, done = () => {}) {
   });
 }
 
-let live = null, pending = 0;
+let live = null,
+  pending = 0;
 
 /** Say something to whoever listens to the page; a later message replaces one not yet said. */
 export function announce(text) {

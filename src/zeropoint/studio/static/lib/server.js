@@ -35,8 +35,13 @@ export async function whenRead(id, each) {
 export async function tell(address, words, hear, signal) {
   let answer;
   try {
-    answer = await fetch(address, { method: "POST", credentials: "same-origin", signal, body: JSON.stringify(words),
-      headers: { "content-type": "application/json" } });
+    answer = await fetch(address, {
+      method: "POST",
+      credentials: "same-origin",
+      signal,
+      body: JSON.stringify(words),
+      headers: { "content-type": "application/json" },
+    });
   } catch (error) {
     if (error.name === "AbortError") return;
     throw new Error("The studio does not answer. Was it ended in its terminal?");

@@ -5,8 +5,9 @@ import * as state from "./state.js";
 
 /** Unpack the data island: base64, gzip, JSON, typed arrays. */
 export async function readIsland() {
-  const packed = Uint8Array.from(atob(document.getElementById("data").textContent),
-    (c) => c.charCodeAt(0));
+  const packed = Uint8Array.from(atob(document.getElementById("data").textContent), (c) =>
+    c.charCodeAt(0),
+  );
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
   return parseData(await new Response(stream).text());
 }
@@ -32,7 +33,13 @@ export function mountAll(visuals, data) {
       continue;
     }
     if (needs.some((key) => data.borrowed?.includes(key))) {
-      figure.append(h("p", { class: "note borrowed" }, "Not of your model: from the example run, Gemma 3 270M."));
+      figure.append(
+        h(
+          "p",
+          { class: "note borrowed" },
+          "Not of your model: from the example run, Gemma 3 270M.",
+        ),
+      );
     }
     visuals[figure.dataset.visual].mount(figure, data, state);
     figure.dataset.ready = "";

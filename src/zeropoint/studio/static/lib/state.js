@@ -48,7 +48,11 @@ function changed() {
     write(false);
     return;
   }
-  tell([...new Set([...before.keys(), ...values.keys()])].filter((key) => before.get(key) !== values.get(key)));
+  tell(
+    [...new Set([...before.keys(), ...values.keys()])].filter(
+      (key) => before.get(key) !== values.get(key),
+    ),
+  );
 }
 
 /** Let those draw again that read one of these keys. */
@@ -80,10 +84,14 @@ export function scope(name, defaults, onChange) {
   listeners.push([new Set(Object.keys(defaults).map(full)), onChange]);
   return {
     get(key) {
-      const text = values.get(full(key)), usual = defaults[key];
+      const text = values.get(full(key)),
+        usual = defaults[key];
       if (text === undefined) return usual;
       if (Array.isArray(usual)) {
-        const numbers = text.split(",").filter((part) => part !== "").map(Number);
+        const numbers = text
+          .split(",")
+          .filter((part) => part !== "")
+          .map(Number);
         return numbers.every(Number.isFinite) && numbers.length ? numbers : usual;
       }
       if (typeof usual === "number") {
@@ -94,7 +102,8 @@ export function scope(name, defaults, onChange) {
     set(changes, { push = false } = {}) {
       const changed = [];
       for (const [key, value] of Object.entries(changes)) {
-        const text = asText(value), before = values.get(full(key));
+        const text = asText(value),
+          before = values.get(full(key));
         if (text === asText(defaults[key])) values.delete(full(key));
         else values.set(full(key), text);
         if (values.get(full(key)) !== before) changed.push(full(key));

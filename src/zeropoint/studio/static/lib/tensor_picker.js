@@ -4,10 +4,15 @@ import { h, select } from "./draw.js";
 
 /** The pieces of real rows that the page carries: [{tensor, row, column, values, what}]. */
 function piecesOf(data) {
-  return data.tensors.flatMap((tensor) => (tensor.pieces ?? []).map((piece) => ({
-    ...piece, tensor: tensor.name, format: tensor.format, shape: tensor.shape,
-    id: `${tensor.name}:${piece.row}:${piece.column}`,
-  })));
+  return data.tensors.flatMap((tensor) =>
+    (tensor.pieces ?? []).map((piece) => ({
+      ...piece,
+      tensor: tensor.name,
+      format: tensor.format,
+      shape: tensor.shape,
+      id: `${tensor.name}:${piece.row}:${piece.column}`,
+    })),
+  );
 }
 
 /** A menu of the pieces; `current()` is the picked one. The key is shared by all figures. */
@@ -17,10 +22,16 @@ export function piecePicker(data, state, onChange) {
   const groups = new Map();
   for (const piece of pieces) {
     if (!groups.has(piece.tensor)) groups.set(piece.tensor, []);
-    groups.get(piece.tensor).push([piece.id, `${shortName(piece.tensor)} · row ${piece.row}, ${piece.what}`]);
+    groups
+      .get(piece.tensor)
+      .push([piece.id, `${shortName(piece.tensor)} · row ${piece.row}, ${piece.what}`]);
   }
-  const control = select({ label: "Weights", name: "piece", options: [...groups],
-    onChange: (id) => at.set({ piece: id }, { push: true }) });
+  const control = select({
+    label: "Weights",
+    name: "piece",
+    options: [...groups],
+    onChange: (id) => at.set({ piece: id }, { push: true }),
+  });
   const current = () => pieces.find((piece) => piece.id === at.get("piece")) ?? pieces[0];
   return { control, current, sync: () => control.set(current().id) };
 }

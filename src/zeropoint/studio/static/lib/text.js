@@ -5,12 +5,22 @@ import { h, select } from "./draw.js";
 /** A menu of the texts and the current one; `at` is the scored position, shared by all figures. */
 export function textPicker(data, state, onChange) {
   const own = state.scope("", { text: data.texts[0].domain, at: 0 }, onChange);
-  const control = select({ label: "Text", name: "text", options: data.texts.map((t) => [t.domain, t.domain]),
-    onChange: (domain) => own.set({ text: domain, at: 0 }, { push: true }) });
+  const control = select({
+    label: "Text",
+    name: "text",
+    options: data.texts.map((t) => [t.domain, t.domain]),
+    onChange: (domain) => own.set({ text: domain, at: 0 }, { push: true }),
+  });
   const current = () => data.texts.find((t) => t.domain === own.get("text")) ?? data.texts[0];
   const position = () => Math.min(Math.max(Math.round(own.get("at")), 0), current().kl.length - 1);
-  return { control, current, position, sync: () => control.set(current().domain),
-    go: (i, push = false) => own.set({ at: Math.min(Math.max(i, 0), current().kl.length - 1) }, { push }) };
+  return {
+    control,
+    current,
+    position,
+    sync: () => control.set(current().domain),
+    go: (i, push = false) =>
+      own.set({ at: Math.min(Math.max(i, 0), current().kl.length - 1) }, { push }),
+  };
 }
 
 /** What a token looks like in running text. */
@@ -20,8 +30,13 @@ export function pieceOf(text, id) {
 
 /** What a token looks like alone: spaces and line ends made visible. */
 export function shownPiece(text, id) {
-  return pieceOf(text, id).replaceAll("▁", " ").replace(/^ /, "␣").replaceAll("\n", "⏎").replaceAll("\t", "⇥")
-    || "(nothing)";
+  return (
+    pieceOf(text, id)
+      .replaceAll("▁", " ")
+      .replace(/^ /, "␣")
+      .replaceAll("\n", "⏎")
+      .replaceAll("\t", "⇥") || "(nothing)"
+  );
 }
 
 /** The token that the text goes on with after scored position i. */
@@ -34,13 +49,16 @@ export function nextTokens(text, i) {
   const found = new Map();
   for (const side of [0, 1]) {
     for (let k = 0; k < 10; k++) {
-      const at = (i * 2 + side) * 10 + k, id = text.ids[at];
+      const at = (i * 2 + side) * 10 + k,
+        id = text.ids[at];
       if (id < 0) continue;
       if (!found.has(id)) found.set(id, { id, reference: null, quant: null });
       found.get(id)[side ? "quant" : "reference"] = Math.exp(text.logp[at]);
     }
   }
-  return [...found.values()].sort((a, b) => Math.max(b.reference, b.quant) - Math.max(a.reference, a.quant));
+  return [...found.values()].sort(
+    (a, b) => Math.max(b.reference, b.quant) - Math.max(a.reference, a.quant),
+  );
 }
 
 /** The most likely token of each side at position i. */
@@ -50,6 +68,10 @@ export function topOf(text, i) {
 
 /** The words for the two sides, with the colours they have everywhere. */
 export function sides() {
-  return h("p", { class: "legend" }, h("span", {}, h("i", { class: "swatch reference" }), "reference"), h("span", {},
-    h("i", { class: "swatch quant" }), "quant"));
+  return h(
+    "p",
+    { class: "legend" },
+    h("span", {}, h("i", { class: "swatch reference" }), "reference"),
+    h("span", {}, h("i", { class: "swatch quant" }), "quant"),
+  );
 }

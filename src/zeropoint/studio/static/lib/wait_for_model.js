@@ -4,15 +4,18 @@ import { announce, h, percent } from "./draw.js";
 import { whenRead } from "./server.js";
 
 export function mount(figure, data) {
-  const bar = h("progress", { max: "1", "aria-label": "weights read" }), told = h("p", { class: "note", "data-name": "done" });
+  const bar = h("progress", { max: "1", "aria-label": "weights read" }),
+    told = h("p", { class: "note", "data-name": "done" });
   figure.append(bar, told);
   const started = Date.now();
   whenRead(data.id, ({ done, total }) => {
     bar.setAttribute("value", String(done / total));
     const left = done ? ((Date.now() - started) / 1000) * ((total - done) / done) : 0;
     told.textContent = `${percent(done / total, 0)}${left > 1 ? `, about ${Math.ceil(left)} s left` : ""}`;
-  }).then(() => {
-    announce("The model has been read.");
-    location.reload();
-  }).catch((error) => told.replaceChildren(h("span", { class: "problem" }, error.message)));
+  })
+    .then(() => {
+      announce("The model has been read.");
+      location.reload();
+    })
+    .catch((error) => told.replaceChildren(h("span", { class: "problem" }, error.message)));
 }

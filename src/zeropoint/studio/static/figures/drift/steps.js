@@ -5,8 +5,12 @@ import { choice, format, h, percent, roving, s, select } from "../../lib/draw.js
 /** A menu of quants ({id, label}), one choice for the whole page; not shown where there is one. */
 export function quantPicker(list, state, onChange) {
   const at = state.scope("", { quant: list[0].id }, onChange);
-  const control = select({ label: "Quant", name: "quant", options: list.map((one) => [one.id, one.label]),
-    onChange: (id) => at.set({ quant: id }, { push: true }) });
+  const control = select({
+    label: "Quant",
+    name: "quant",
+    options: list.map((one) => [one.id, one.label]),
+    onChange: (id) => at.set({ quant: id }, { push: true }),
+  });
   const current = () => list.find((one) => one.id === at.get("quant")) ?? list[0];
   control.hidden = list.length < 2;
   return { control, current, sync: () => control.set(current().id) };
@@ -18,8 +22,12 @@ const WAYS = { greedy: "the best one", sampled: "sampled, same noise" };
 export function wayPicker(list, state, onChange) {
   const ways = Object.keys(WAYS).filter((way) => list.some((one) => one.ways[way]));
   const at = state.scope("", { way: ways[0] }, onChange);
-  const control = choice({ label: "Each token is", name: "way", options: ways.map((way) => [way, WAYS[way]]),
-    onChange: (way) => at.set({ way }, { push: true }) });
+  const control = choice({
+    label: "Each token is",
+    name: "way",
+    options: ways.map((way) => [way, WAYS[way]]),
+    onChange: (way) => at.set({ way }, { push: true }),
+  });
   const of = (one) => (one.ways[at.get("way")] ? at.get("way") : Object.keys(one.ways)[0]);
   control.hidden = ways.length < 2;
   return { control, of, sync: (one) => control.set(of(one)) };
@@ -27,14 +35,18 @@ export function wayPicker(list, state, onChange) {
 
 /** Give a menu its options, [value, text], and the one that is picked. */
 export function fill(control, options, now) {
-  control.querySelector("select").replaceChildren(...options.map(([id, text]) => h("option", { value: id }, text)));
+  control
+    .querySelector("select")
+    .replaceChildren(...options.map(([id, text]) => h("option", { value: id }, text)));
   if (now !== undefined) control.set(now);
 }
 
 /** A share with its interval, in words. */
 export function spread(one, told = (x) => percent(x, 0)) {
   if (one === null || one === undefined || one.mean === null) return "–";
-  return one.low === null ? told(one.mean) : `${told(one.mean)} (${told(one.low)} … ${told(one.high)})`;
+  return one.low === null
+    ? told(one.mean)
+    : `${told(one.mean)} (${told(one.low)} … ${told(one.high)})`;
 }
 
 /** A p-value for people. */
@@ -44,7 +56,10 @@ export function chance(p) {
 
 /** A line down from `high` to `low`, with feet. */
 export function whisker(x, low, high) {
-  return s("path", { class: "whisker", d: `M${x - 4} ${high}h8M${x - 4} ${low}h8M${x} ${high}V${low}` });
+  return s("path", {
+    class: "whisker",
+    d: `M${x - 4} ${high}h8M${x - 4} ${low}h8M${x} ${high}V${low}`,
+  });
 }
 
 /** Marks that arrow keys walk along; the one in focus is the picked one. */

@@ -1,6 +1,21 @@
 // Where the bytes are: layers in one row, the tensors of each below, as wide as they are large.
 
-import { dense, drawnOnce, fact, figureParts, h, inBytes, isDense, linear, percent, picture, roving, s, value, widthOf } from "../../lib/draw.js";
+import {
+  dense,
+  drawnOnce,
+  fact,
+  figureParts,
+  h,
+  inBytes,
+  isDense,
+  linear,
+  percent,
+  picture,
+  roving,
+  s,
+  value,
+  widthOf,
+} from "../../lib/draw.js";
 import { tensorPicker } from "./histogram.js";
 
 /** The layer that a tensor belongs to, or its own kind. */
@@ -11,30 +26,54 @@ export function layerOf(name) {
 
 export function mount(figure, data, state) {
   const picker = tensorPicker(data, state, "tensor", () => show());
-  const tensors = data.tensors, total = tensors.reduce((sum, t) => sum + t.bytes, 0);
+  const tensors = data.tensors,
+    total = tensors.reduce((sum, t) => sum + t.bytes, 0);
   const formats = [...new Set(tensors.map((t) => t.format))];
-  const drawn = drawnOnce((width) => icicle(width, tensors, total, formats, () => picker.current(), picker.set));
+  const drawn = drawnOnce((width) =>
+    icicle(width, tensors, total, formats, () => picker.current(), picker.set),
+  );
   const below = legend(tensors, formats, total);
-  const table = () => [["tensor", "format", "shape", "bytes"], tensors.map((t) => [t.name, t.format, t.shape.join(" × "), t.bytes])];
+  const table = () => [
+    ["tensor", "format", "shape", "bytes"],
+    tensors.map((t) => [t.name, t.format, t.shape.join(" × "), t.bytes]),
+  ];
   const show = figureParts(figure, [picker.control], (plot) => {
     const one = picker.current();
     picker.sync();
     return {
       plot: [drawn(widthOf(plot), one, widthOf(plot)), below],
-      reading: [fact("tensor", value("name", null, one.name)), fact("size", value("bytes", one.bytes, inBytes(one.bytes))),
-        fact("of the file’s tensors", value("share", one.bytes / total, percent(one.bytes / total))),
+      reading: [
+        fact("tensor", value("name", null, one.name)),
+        fact("size", value("bytes", one.bytes, inBytes(one.bytes))),
+        fact(
+          "of the file’s tensors",
+          value("share", one.bytes / total, percent(one.bytes / total)),
+        ),
         fact("format", value("format", null, one.format)),
-        fact("bits per weight", value("bits", (8 * one.bytes) / one.shape.reduce((a, n) => a * n, 1)))],
+        fact(
+          "bits per weight",
+          value("bits", (8 * one.bytes) / one.shape.reduce((a, n) => a * n, 1)),
+        ),
+      ],
       table,
     };
   });
 }
 
 function legend(tensors, formats, total) {
-  return h("p", { class: "legend" }, formats.map((name, i) => {
-    const bytes = tensors.filter((t) => t.format === name).reduce((sum, t) => sum + t.bytes, 0);
-    return h("span", {}, h("i", { class: `swatch f${i % 6}` }), `${name} ${percent(bytes / total, 1)}`);
-  }));
+  return h(
+    "p",
+    { class: "legend" },
+    formats.map((name, i) => {
+      const bytes = tensors.filter((t) => t.format === name).reduce((sum, t) => sum + t.bytes, 0);
+      return h(
+        "span",
+        {},
+        h("i", { class: `swatch f${i % 6}` }),
+        `${name} ${percent(bytes / total, 1)}`,
+      );
+    }),
+  );
 }
 
 function icicle(width, tensors, total, formats, current, pick) {
@@ -47,17 +86,33 @@ function icicle(width, tensors, total, formats, current, pick) {
     layers.get(name).push(t);
   }
   let at = 0;
-  const boxes = [], order = [];
+  const boxes = [],
+    order = [];
   for (const [name, members] of layers) {
-    const bytes = members.reduce((sum, t) => sum + t.bytes, 0), w = x(bytes);
-    image.append(s("rect", { class: "area", x: x(at), y: 8, width: Math.max(w - 1,
-      0.5), height: 40, rx: 2 }));
+    const bytes = members.reduce((sum, t) => sum + t.bytes, 0),
+      w = x(bytes);
+    image.append(
+      s("rect", { class: "area", x: x(at), y: 8, width: Math.max(w - 1, 0.5), height: 40, rx: 2 }),
+    );
     if (w > 15) {
-      image.append(s("text", { x: x(at) + w / 2, y: 33, "text-anchor": "middle" }, w > 60 ? name : name.replace("layer ", "")));
+      image.append(
+        s(
+          "text",
+          { x: x(at) + w / 2, y: 33, "text-anchor": "middle" },
+          w > 60 ? name : name.replace("layer ", ""),
+        ),
+      );
     }
     for (const t of [...members].sort((a, b) => b.bytes - a.bytes)) {
-      boxes.push({ class: `fill f${formats.indexOf(t.format) % 6}`, x: x(at), y: 54, width: Math.max(x(t.bytes) - 0.6, 0.4),
-        height: 84, name: t.name, told: `${t.name}: ${inBytes(t.bytes)}, ${t.format}` });
+      boxes.push({
+        class: `fill f${formats.indexOf(t.format) % 6}`,
+        x: x(at),
+        y: 54,
+        width: Math.max(x(t.bytes) - 0.6, 0.4),
+        height: 84,
+        name: t.name,
+        told: `${t.name}: ${inBytes(t.bytes)}, ${t.format}`,
+      });
       order.push(t);
       at += t.bytes;
     }
@@ -67,19 +122,39 @@ function icicle(width, tensors, total, formats, current, pick) {
     const mark = dense(image, boxes, { pick: (i) => pick(order[i].name) });
     return { element: image, mark: (one) => mark(places.get(one.name)) };
   }
-  const marks = boxes.map(({ name, told, ...box }) => s("rect", { ...box, role: "button", "data-mark": name,
-    onclick: () => pick(name) }, s("title", {}, told)));
+  const marks = boxes.map(({ name, told, ...box }) =>
+    s(
+      "rect",
+      { ...box, role: "button", "data-mark": name, onclick: () => pick(name) },
+      s("title", {}, told),
+    ),
+  );
   image.append(...marks);
   boxes.forEach(({ x: left, width: w }, i) => {
-    if (w > 46) image.append(s("text", { class: "on-fill", x: left + w / 2, y: 100, "text-anchor": "middle" }, order[i].format));
+    if (w > 46)
+      image.append(
+        s(
+          "text",
+          { class: "on-fill", x: left + w / 2, y: 100, "text-anchor": "middle" },
+          order[i].format,
+        ),
+      );
   });
   const frame = image.appendChild(s("rect", { class: "frame", y: 52, height: 88, rx: 2 }));
-  roving(marks, { start: Math.max(order.findIndex((t) => t.name === current().name), 0), onFocus: (i) => order[i].name !== current().name
-    && pick(order[i].name) });
-  return { element: image, mark(one) {
-    const box = boxes[places.get(one.name)];
-    if (!box) return;
-    frame.setAttribute("x", box.x - 1);
-    frame.setAttribute("width", Math.max(box.width + 2, 3));
-  } };
+  roving(marks, {
+    start: Math.max(
+      order.findIndex((t) => t.name === current().name),
+      0,
+    ),
+    onFocus: (i) => order[i].name !== current().name && pick(order[i].name),
+  });
+  return {
+    element: image,
+    mark(one) {
+      const box = boxes[places.get(one.name)];
+      if (!box) return;
+      frame.setAttribute("x", box.x - 1);
+      frame.setAttribute("width", Math.max(box.width + 2, 3));
+    },
+  };
 }

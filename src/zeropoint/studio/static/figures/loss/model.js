@@ -1,23 +1,56 @@
 // What the file weighs, and what it would weigh at any number of bits per weight.
 
-import { fact, figureParts, format, inBytes, inCount, linear, picture, range, s, value, widthOf }
-  from "../../lib/draw.js";
+import {
+  fact,
+  figureParts,
+  format,
+  inBytes,
+  inCount,
+  linear,
+  picture,
+  range,
+  s,
+  value,
+  widthOf,
+} from "../../lib/draw.js";
 import { source } from "../../lib/tensor_picker.js";
 
 export function mount(figure, data, state) {
   const model = data.model;
   const at = state.scope("model", { bits: 4.5, parameters: model.parameters }, () => show());
-  const bits = range({ label: "Bits per weight", min: 1, max: 32, step: 0.1, name: "bits",
-    onInput: (x) => at.set({ bits: x }), onDone: () => at.set({}, { push: true }) });
-  const parameters = range({ label: "Parameters", min: 1e6, max: 4e12, step: 1, name: "parameters",
-    toSlider: Math.log10, fromSlider: (x) => Math.round(10 ** x), sliderStep: 0.01,
-    onInput: (x) => at.set({ parameters: Math.round(x) }), onDone: () => at.set({}, { push: true }) });
+  const bits = range({
+    label: "Bits per weight",
+    min: 1,
+    max: 32,
+    step: 0.1,
+    name: "bits",
+    onInput: (x) => at.set({ bits: x }),
+    onDone: () => at.set({}, { push: true }),
+  });
+  const parameters = range({
+    label: "Parameters",
+    min: 1e6,
+    max: 4e12,
+    step: 1,
+    name: "parameters",
+    toSlider: Math.log10,
+    fromSlider: (x) => Math.round(10 ** x),
+    sliderStep: 0.01,
+    onInput: (x) => at.set({ parameters: Math.round(x) }),
+    onDone: () => at.set({}, { push: true }),
+  });
   const show = figureParts(figure, [bits, parameters], (plot) => {
-    const count = at.get("parameters"), own = count === model.parameters;
+    const count = at.get("parameters"),
+      own = count === model.parameters;
     bits.set(at.get("bits"));
     parameters.set(count);
-    const rows = [["32-bit floats", 32], ["16-bit floats", 16], ["8 bits", 8], ["4 bits", 4], ["2 bits", 2]]
-      .map(([name, b]) => [name, b, (count * b) / 8]);
+    const rows = [
+      ["32-bit floats", 32],
+      ["16-bit floats", 16],
+      ["8 bits", 8],
+      ["4 bits", 4],
+      ["2 bits", 2],
+    ].map(([name, b]) => [name, b, (count * b) / 8]);
     if (own) rows.push([`this file`, model.bits_per_weight, model.bytes]);
     rows.push(["your choice", at.get("bits"), (count * at.get("bits")) / 8]);
     rows.sort((a, b) => b[1] - a[1]);
@@ -27,9 +60,14 @@ export function mount(figure, data, state) {
       reading: [
         fact("parameters", value("parameters", count, inCount(count))),
         fact("at your choice", value("bytes", bytes, inBytes(bytes))),
-        fact("of its 16-bit size", value("share", at.get("bits") / 16, `${format((100 * at.get("bits")) / 16, 3)} %`)),
-        source(`${model.name}: ${model.architecture}, ${model.layers} layers, ${inBytes(model.bytes)}, `
-          + `${format(model.bits_per_weight, 4)} bits per weight`),
+        fact(
+          "of its 16-bit size",
+          value("share", at.get("bits") / 16, `${format((100 * at.get("bits")) / 16, 3)} %`),
+        ),
+        source(
+          `${model.name}: ${model.architecture}, ${model.layers} layers, ${inBytes(model.bytes)}, ` +
+            `${format(model.bits_per_weight, 4)} bits per weight`,
+        ),
       ],
       table: [["stored as", "bits per weight", "bytes"], rows],
     };
@@ -37,16 +75,29 @@ export function mount(figure, data, state) {
 }
 
 function bars(plot, rows) {
-  const width = widthOf(plot), left = 108;
+  const width = widthOf(plot),
+    left = 108;
   const x = linear([0, rows[0][2]], [left, width - 84]);
   const image = picture(width, rows.length * 34 + 8, "Size by bits per weight");
   rows.forEach(([name, b, bytes], i) => {
-    const chosen = name === "your choice", y = i * 34 + 6;
+    const chosen = name === "your choice",
+      y = i * 34 + 6;
     image.append(
-      s("text", { x: left - 10, y: y + 16, "text-anchor": "end", class: chosen ? "strong" : "" }, name),
-      s("rect", { x: left, y, width: Math.max(x(bytes) - left, 1), height: 22, rx: 3,
-        class: `bar ${chosen ? "second" : name === "this file" ? "" : "ghost"}` }),
-      s("text", { x: x(bytes) + 7, y: y + 16, class: chosen ? "strong" : "" }, inBytes(bytes)));
+      s(
+        "text",
+        { x: left - 10, y: y + 16, "text-anchor": "end", class: chosen ? "strong" : "" },
+        name,
+      ),
+      s("rect", {
+        x: left,
+        y,
+        width: Math.max(x(bytes) - left, 1),
+        height: 22,
+        rx: 3,
+        class: `bar ${chosen ? "second" : name === "this file" ? "" : "ghost"}`,
+      }),
+      s("text", { x: x(bytes) + 7, y: y + 16, class: chosen ? "strong" : "" }, inBytes(bytes)),
+    );
   });
   return image;
 }

@@ -5,7 +5,8 @@ import * as heat from "./heat.js";
 import { whenRead } from "../../lib/server.js";
 
 export function mount(figure, data, state) {
-  const caption = figure.querySelector("figcaption"), told = h("p", { class: "note" });
+  const caption = figure.querySelector("figcaption"),
+    told = h("p", { class: "note" });
   if (!data.tensors.some((t) => t.shape.length > 1)) {
     figure.append(h("p", { class: "note" }, "This file has no matrices."));
     return;
@@ -18,13 +19,17 @@ export function mount(figure, data, state) {
   };
   draw();
   whenRead(data.id, (found) => {
-    told.textContent = found.ready ? "" : `Reading the weights: ${percent(found.done / found.total, 0)}`;
-  }).then((found) => {
-    data.tensors = found.tensors;
-    draw();
-    figure.dataset.drawn = "read";
-  }).catch((error) => {
-    figure.dataset.drawn = "unread";
-    told.textContent = `The weights could not be read: ${error.message}`;
-  });
+    told.textContent = found.ready
+      ? ""
+      : `Reading the weights: ${percent(found.done / found.total, 0)}`;
+  })
+    .then((found) => {
+      data.tensors = found.tensors;
+      draw();
+      figure.dataset.drawn = "read";
+    })
+    .catch((error) => {
+      figure.dataset.drawn = "unread";
+      told.textContent = `The weights could not be read: ${error.message}`;
+    });
 }

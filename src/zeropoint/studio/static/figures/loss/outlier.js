@@ -1,7 +1,20 @@
 // Single weights set to zero: what the model then says. Measured, one pass of text for each.
 
-import { axisLeft, fact, figureParts, format, h, logarithmic, percent, picture, roving, s, select, value, widthOf }
-  from "../../lib/draw.js";
+import {
+  axisLeft,
+  fact,
+  figureParts,
+  format,
+  h,
+  logarithmic,
+  percent,
+  picture,
+  roving,
+  s,
+  select,
+  value,
+  widthOf,
+} from "../../lib/draw.js";
 import { answer } from "./flips.js";
 import { shortName, source } from "../../lib/tensor_picker.js";
 
@@ -9,39 +22,78 @@ export function mount(figure, data, state) {
   const list = data.ablations.weights;
   const at = state.scope("ablation", { weight: 0 }, () => show());
   const pick = (i) => at.set({ weight: i }, { push: true });
-  const menu = select({ label: "Weight set to zero", name: "weight", options: list.map((a, i) => [String(i),
-    `${shortName(a.tensor)} [${a.row}, ${a.column}] = ${format(a.value, 3)}${a.ordinary ? " (ordinary)" : ""}`]),
-  onChange: (i) => pick(Number(i)) });
+  const menu = select({
+    label: "Weight set to zero",
+    name: "weight",
+    options: list.map((a, i) => [
+      String(i),
+      `${shortName(a.tensor)} [${a.row}, ${a.column}] = ${format(a.value, 3)}${a.ordinary ? " (ordinary)" : ""}`,
+    ]),
+    onChange: (i) => pick(Number(i)),
+  });
   const show = figureParts(figure, [menu], (plot) => {
-    const i = Math.min(Math.max(at.get("weight"), 0), list.length - 1), one = list[i];
+    const i = Math.min(Math.max(at.get("weight"), 0), list.length - 1),
+      one = list[i];
     menu.set(String(i));
     return {
       plot: [chart(plot, list, i, pick), answers(data.ablations, one)],
-      reading: [fact("KL without this one weight", value("kl", one.kl, `${format(one.kl, 3)} nats`)),
+      reading: [
+        fact("KL without this one weight", value("kl", one.kl, `${format(one.kl, 3)} nats`)),
         fact("same most likely token", value("top1", one.top1, percent(one.top1))),
         fact("this weight ∕ rms of its tensor", value("ratio", one.ratio, format(one.ratio, 3))),
-        source(`${one.tensor}, row ${one.row}, column ${one.column}; ${data.ablations.positions} positions of `
-          + "the text, the matrix in float32 with this one weight 0, all else as in the file")],
-      table: [["tensor", "row", "column", "weight", "KL, nats", "top-1"], list.map((a) => [a.tensor, a.row, a.column,
-        a.value, a.kl, a.top1])],
+        source(
+          `${one.tensor}, row ${one.row}, column ${one.column}; ${data.ablations.positions} positions of ` +
+            "the text, the matrix in float32 with this one weight 0, all else as in the file",
+        ),
+      ],
+      table: [
+        ["tensor", "row", "column", "weight", "KL, nats", "top-1"],
+        list.map((a) => [a.tensor, a.row, a.column, a.value, a.kl, a.top1]),
+      ],
     };
   });
 }
 
 function chart(plot, list, chosen, pick) {
-  const width = widthOf(plot), height = 210, left = 64, bottom = height - 22;
+  const width = widthOf(plot),
+    height = 210,
+    left = 64,
+    bottom = height - 22;
   const least = Math.max(Math.min(...list.map((a) => a.kl).filter((k) => k > 0)), 1e-12);
-  const most = Math.max(...list.map((a) => a.kl), least * 10), step = (width - left - 6) / list.length;
+  const most = Math.max(...list.map((a) => a.kl), least * 10),
+    step = (width - left - 6) / list.length;
   const y = logarithmic([least / 2, most * 1.4], [bottom, 12]);
-  const image = picture(width, height, "KL divergence after one weight is set to zero, for several weights",
-    axisLeft(y, left, width - 6, { label: (v) => format(v, 2) }));
+  const image = picture(
+    width,
+    height,
+    "KL divergence after one weight is set to zero, for several weights",
+    axisLeft(y, left, width - 6, { label: (v) => format(v, 2) }),
+  );
   const marks = list.map((a, i) => {
-    const mark = s("rect", { class: `bar ${a.ordinary ? "ghost" : ""} ${i === chosen ? "chosen" : ""}`,
-      x: left + i * step + 4, width: step - 8, y: y(Math.max(a.kl, least / 2)), rx: 3,
-      height: Math.max(bottom - y(Math.max(a.kl, least / 2)), 2), role: "button", "data-mark": `a${i}`,
-      "aria-label": `${a.tensor} ${a.row}, ${a.column}: KL ${format(a.kl)}`, onclick: () => pick(i) });
-    image.append(s("text", { x: left + (i + 0.5) * step, y: height - 6, "text-anchor": "middle",
-      class: i === chosen ? "strong" : "" }, step > 70 ? shortName(a.tensor).slice(0, 14) : String(i + 1)));
+    const mark = s("rect", {
+      class: `bar ${a.ordinary ? "ghost" : ""} ${i === chosen ? "chosen" : ""}`,
+      x: left + i * step + 4,
+      width: step - 8,
+      y: y(Math.max(a.kl, least / 2)),
+      rx: 3,
+      height: Math.max(bottom - y(Math.max(a.kl, least / 2)), 2),
+      role: "button",
+      "data-mark": `a${i}`,
+      "aria-label": `${a.tensor} ${a.row}, ${a.column}: KL ${format(a.kl)}`,
+      onclick: () => pick(i),
+    });
+    image.append(
+      s(
+        "text",
+        {
+          x: left + (i + 0.5) * step,
+          y: height - 6,
+          "text-anchor": "middle",
+          class: i === chosen ? "strong" : "",
+        },
+        step > 70 ? shortName(a.tensor).slice(0, 14) : String(i + 1),
+      ),
+    );
     return mark;
   });
   image.append(...marks);
@@ -50,6 +102,10 @@ function chart(plot, list, chosen, pick) {
 }
 
 function answers(found, one) {
-  return h("div", { class: "answers" }, answer("The model as it is", found.prompt, found.answer, one.answer),
-    answer("Without this weight", found.prompt, one.answer, found.answer));
+  return h(
+    "div",
+    { class: "answers" },
+    answer("The model as it is", found.prompt, found.answer, one.answer),
+    answer("Without this weight", found.prompt, one.answer, found.answer),
+  );
 }

@@ -1,16 +1,33 @@
 // Float types side by side: how far they reach, how finely they step, what they make of one number.
 
 import { FLOATS, decodeFloat, encodeFloat } from "../../codecs/formats.js";
-import { axisBelow, fact, figureParts, format, linear, numbers, percent, picture, s, value, widthOf } from "../../lib/draw.js";
+import {
+  axisBelow,
+  fact,
+  figureParts,
+  format,
+  linear,
+  numbers,
+  percent,
+  picture,
+  s,
+  value,
+  widthOf,
+} from "../../lib/draw.js";
 import { piecePicker } from "../../lib/tensor_picker.js";
 
 export function mount(figure, data, state) {
   const picker = piecePicker(data, state, () => show());
   const at = state.scope("strip", { value: NaN }, () => show());
-  const box = numbers({ label: "Number", name: "number", onChange: ([x]) => at.set({ value: x }, { push: true }) });
+  const box = numbers({
+    label: "Number",
+    name: "number",
+    onChange: ([x]) => at.set({ value: x }, { push: true }),
+  });
   box.classList.remove("wide");
   const show = figureParts(figure, [box, picker.control], (plot) => {
-    const typed = at.get("value"), x = Number.isNaN(typed) ? picker.current().values[0] : typed;
+    const typed = at.get("value"),
+      x = Number.isNaN(typed) ? picker.current().values[0] : typed;
     box.set([x]);
     picker.sync();
     const rows = Object.values(FLOATS).map((type) => {
@@ -19,31 +36,95 @@ export function mount(figure, data, state) {
     });
     return {
       plot: [chart(plot, rows, x)],
-      reading: rows.map(({ type, stored, error }) => fact(type.name.replace("_", " "), value(`stored-${type.name}`,
-        stored, `${format(stored, 5)} (${error ? percent(error, error < 0.001 ? 4 : 1) : "exact"})`))),
-      table: [["type", "bits", "exponent bits", "significand bits", "largest", "smallest normal", "smallest above 0",
-        "step at 1", "finite codes", "stored", "relative error"], rows.map(({ type, stored, error }) => [type.name,
-        type.bits, type.exponentBits, type.mantissaBits, type.max, type.smallestNormal, type.smallest, type.stepAtOne,
-        2 * (type.maxCode + 1), stored, error])],
+      reading: rows.map(({ type, stored, error }) =>
+        fact(
+          type.name.replace("_", " "),
+          value(
+            `stored-${type.name}`,
+            stored,
+            `${format(stored, 5)} (${error ? percent(error, error < 0.001 ? 4 : 1) : "exact"})`,
+          ),
+        ),
+      ),
+      table: [
+        [
+          "type",
+          "bits",
+          "exponent bits",
+          "significand bits",
+          "largest",
+          "smallest normal",
+          "smallest above 0",
+          "step at 1",
+          "finite codes",
+          "stored",
+          "relative error",
+        ],
+        rows.map(({ type, stored, error }) => [
+          type.name,
+          type.bits,
+          type.exponentBits,
+          type.mantissaBits,
+          type.max,
+          type.smallestNormal,
+          type.smallest,
+          type.stepAtOne,
+          2 * (type.maxCode + 1),
+          stored,
+          error,
+        ]),
+      ],
     };
   });
 }
 
 function chart(plot, rows, number) {
-  const width = widthOf(plot), left = 92, step = 30;
-  const height = rows.length * step + 44, bottom = height - 34;
+  const width = widthOf(plot),
+    left = 92,
+    step = 30;
+  const height = rows.length * step + 44,
+    bottom = height - 34;
   const x = linear([-150, 130], [left, width - 16]);
-  const image = picture(width, height, "Range of float types, as powers of two, with their bits of precision",
-    axisBelow(x, bottom, { n: 6, label: (p) => (p ? `2^${format(p)}` : "1") }));
+  const image = picture(
+    width,
+    height,
+    "Range of float types, as powers of two, with their bits of precision",
+    axisBelow(x, bottom, { n: 6, label: (p) => (p ? `2^${format(p)}` : "1") }),
+  );
   rows.forEach(({ type }, i) => {
-    const y = i * step + 10, ends = [type.smallest, type.smallestNormal, type.max].map((v) => x(Math.log2(v)));
-    image.append(s("text", { x: left - 8, y: y + 12, "text-anchor": "end" }, type.name.replace("_", " ")),
-      s("rect", { class: "area", x: ends[0], width: Math.max(ends[1] - ends[0], 1), y: y + 4, height: 9 }),
-      s("rect", { class: "bar", x: ends[1], width: Math.max(ends[2] - ends[1], 2), y, height: 17, rx: 2 }));
+    const y = i * step + 10,
+      ends = [type.smallest, type.smallestNormal, type.max].map((v) => x(Math.log2(v)));
+    image.append(
+      s("text", { x: left - 8, y: y + 12, "text-anchor": "end" }, type.name.replace("_", " ")),
+      s("rect", {
+        class: "area",
+        x: ends[0],
+        width: Math.max(ends[1] - ends[0], 1),
+        y: y + 4,
+        height: 9,
+      }),
+      s("rect", {
+        class: "bar",
+        x: ends[1],
+        width: Math.max(ends[2] - ends[1], 2),
+        y,
+        height: 17,
+        rx: 2,
+      }),
+    );
     const label = `step at 1: ${format(type.stepAtOne, 3)}`;
     const outside = ends[2] + 130 > width;
-    image.append(s("text", { x: outside ? ends[0] - 6 : ends[2] + 6, y: y + 13,
-      "text-anchor": outside ? "end" : "start" }, outside && ends[0] - left < 120 ? "" : label));
+    image.append(
+      s(
+        "text",
+        {
+          x: outside ? ends[0] - 6 : ends[2] + 6,
+          y: y + 13,
+          "text-anchor": outside ? "end" : "start",
+        },
+        outside && ends[0] - left < 120 ? "" : label,
+      ),
+    );
   });
   const place = x(Math.log2(Math.abs(number)));
   if (number && place > left) {

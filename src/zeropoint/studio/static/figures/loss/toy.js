@@ -1,19 +1,47 @@
 // A network of nine real weights: what plain rounding does to it, and what quantizing does.
 
-import { decodeFloat, encodeFloat, findFormat, FLOATS, quantize, rint } from "../../codecs/formats.js";
-import { axisBelow, axisLeft, choice, fact, figureParts, format, h, linear, percent, picture, range, s, value,
-  widthOf } from "../../lib/draw.js";
+import {
+  decodeFloat,
+  encodeFloat,
+  findFormat,
+  FLOATS,
+  quantize,
+  rint,
+} from "../../codecs/formats.js";
+import {
+  axisBelow,
+  axisLeft,
+  choice,
+  fact,
+  figureParts,
+  format,
+  h,
+  linear,
+  percent,
+  picture,
+  range,
+  s,
+  value,
+  widthOf,
+} from "../../lib/draw.js";
 import { piecePicker, source } from "../../lib/tensor_picker.js";
 
 const HIDDEN = 3;
-const WAYS = [["none", "as they are"], ["whole", "round to whole numbers"], ["bf16", "BF16"],
-  ["INT4_SYM_ROW", "4 bits, symmetric"], ["INT4_ASYM_ROW", "4 bits, asymmetric"], ["INT2_ASYM_ROW", "2 bits"]];
+const WAYS = [
+  ["none", "as they are"],
+  ["whole", "round to whole numbers"],
+  ["bf16", "BF16"],
+  ["INT4_SYM_ROW", "4 bits, symmetric"],
+  ["INT4_ASYM_ROW", "4 bits, asymmetric"],
+  ["INT2_ASYM_ROW", "2 bits"],
+];
 
 /** The weights as one of the ways above stores them. */
 export function stored(weights, way) {
   if (way === "none") return weights;
   if (way === "whole") return weights.map(rint);
-  if (way === "bf16") return weights.map((w) => decodeFloat(FLOATS.BF16, encodeFloat(FLOATS.BF16, w)));
+  if (way === "bf16")
+    return weights.map((w) => decodeFloat(FLOATS.BF16, encodeFloat(FLOATS.BF16, w)));
   return quantize(findFormat(way), weights).decoded;
 }
 
@@ -29,11 +57,24 @@ export function output(weights, x) {
 export function mount(figure, data, state) {
   const picker = piecePicker(data, state, () => show());
   const at = state.scope("toy", { way: "INT4_SYM_ROW", x: 2 }, () => show());
-  const way = choice({ label: "Weights", name: "way", options: WAYS, onChange: (x) => at.set({ way: x }, { push: true }) });
-  const input = range({ label: "Input x", min: -8, max: 8, step: 0.05, name: "x", onInput: (x) => at.set({ x }),
-    onDone: () => at.set({}, { push: true }) });
+  const way = choice({
+    label: "Weights",
+    name: "way",
+    options: WAYS,
+    onChange: (x) => at.set({ way: x }, { push: true }),
+  });
+  const input = range({
+    label: "Input x",
+    min: -8,
+    max: 8,
+    step: 0.05,
+    name: "x",
+    onInput: (x) => at.set({ x }),
+    onDone: () => at.set({}, { push: true }),
+  });
   const show = figureParts(figure, [way, input, picker.control], (plot) => {
-    const weights = picker.current().values.slice(0, 3 * HIDDEN), x = at.get("x");
+    const weights = picker.current().values.slice(0, 3 * HIDDEN),
+      x = at.get("x");
     const changed = stored(weights, at.get("way"));
     const [exact, found] = [output(weights, x), output(changed, x)];
     way.set(at.get("way"));
@@ -41,30 +82,65 @@ export function mount(figure, data, state) {
     picker.sync();
     return {
       plot: [chart(plot, weights, changed, x)],
-      reading: [fact("output, real weights", value("exact", exact)), fact("output, stored weights",
-        value("output", found)), fact("off by", value("off", exact ? Math.abs(found - exact) / Math.abs(exact) : 0,
-        percent(exact ? Math.abs(found - exact) / Math.abs(exact) : 0))),
-      h("p", { class: "legend" }, h("span", {}, h("i", { class: "swatch reference" }), "real weights"),
-        h("span", {}, h("i", { class: "swatch quant" }), "stored weights (dashed)")),
-      source(`the first nine weights of row ${picker.current().row} of ${picker.current().tensor}`)],
-      table: [["weight", "role", "real", "stored"], Array.from(weights, (w, i) => [i + 1,
-        ["into the neuron", "threshold", "out of it"][Math.floor(i / HIDDEN)], w, changed[i]])],
+      reading: [
+        fact("output, real weights", value("exact", exact)),
+        fact("output, stored weights", value("output", found)),
+        fact(
+          "off by",
+          value(
+            "off",
+            exact ? Math.abs(found - exact) / Math.abs(exact) : 0,
+            percent(exact ? Math.abs(found - exact) / Math.abs(exact) : 0),
+          ),
+        ),
+        h(
+          "p",
+          { class: "legend" },
+          h("span", {}, h("i", { class: "swatch reference" }), "real weights"),
+          h("span", {}, h("i", { class: "swatch quant" }), "stored weights (dashed)"),
+        ),
+        source(
+          `the first nine weights of row ${picker.current().row} of ${picker.current().tensor}`,
+        ),
+      ],
+      table: [
+        ["weight", "role", "real", "stored"],
+        Array.from(weights, (w, i) => [
+          i + 1,
+          ["into the neuron", "threshold", "out of it"][Math.floor(i / HIDDEN)],
+          w,
+          changed[i],
+        ]),
+      ],
     };
   });
 }
 
 function chart(plot, weights, changed, x0) {
-  const width = widthOf(plot), height = 230, left = 66, bottom = height - 28;
+  const width = widthOf(plot),
+    height = 230,
+    left = 66,
+    bottom = height - 28;
   const points = Array.from({ length: 121 }, (_, i) => -8 + (16 * i) / 120);
   const curves = [weights, changed].map((w) => points.map((x) => output(w, x)));
   const ends = [Math.min(...curves.flat(), 0), Math.max(...curves.flat(), 0)];
-  const x = linear([-8, 8], [left, width - 14]), y = linear(ends[0] === ends[1] ? [-1, 1] : ends, [bottom, 12]);
+  const x = linear([-8, 8], [left, width - 14]),
+    y = linear(ends[0] === ends[1] ? [-1, 1] : ends, [bottom, 12]);
   const path = (list) => `M${list.map((v, i) => `${x(points[i])} ${y(v)}`).join("L")}`;
-  const image = picture(width, height, "Output of the small network over its input, with real and stored weights",
-    axisLeft(y, left, width - 14, { label: (v) => format(v, 2) }), axisBelow(x, bottom, { n: 8 }),
-    s("path", { class: "curve", d: path(curves[0]) }), s("path", { class: "curve quant", d: path(curves[1]) }),
-    s("line", { class: "needle", x1: x(x0), x2: x(x0), y1: 12, y2: bottom }));
-  for (const [w, name] of [[weights, ""], [changed, "quant"]]) {
+  const image = picture(
+    width,
+    height,
+    "Output of the small network over its input, with real and stored weights",
+    axisLeft(y, left, width - 14, { label: (v) => format(v, 2) }),
+    axisBelow(x, bottom, { n: 8 }),
+    s("path", { class: "curve", d: path(curves[0]) }),
+    s("path", { class: "curve quant", d: path(curves[1]) }),
+    s("line", { class: "needle", x1: x(x0), x2: x(x0), y1: 12, y2: bottom }),
+  );
+  for (const [w, name] of [
+    [weights, ""],
+    [changed, "quant"],
+  ]) {
     image.append(s("circle", { class: `dot ${name}`, cx: x(x0), cy: y(output(w, x0)), r: 6 }));
   }
   return image;

@@ -1,22 +1,56 @@
 // Tokens per second by format, as measured; and the ceiling that memory sets.
 
-import { axisBelow, choice, fact, figureParts, format, inBytes, linear, picture, range, s, select, value, widthOf }
-  from "../../lib/draw.js";
+import {
+  axisBelow,
+  choice,
+  fact,
+  figureParts,
+  format,
+  inBytes,
+  linear,
+  picture,
+  range,
+  s,
+  select,
+  value,
+  widthOf,
+} from "../../lib/draw.js";
 import { source } from "../../lib/tensor_picker.js";
 
 export function mount(figure, data, state) {
   const levels = data.ladder.filter((l) => l.generation_tokens_per_second);
   const at = state.scope("speed", { what: "generation", bandwidth: 50, level: -1 }, () => show());
-  const what = choice({ label: "Speed of", name: "what", options: [["generation", "writing"], ["prompt", "reading"]],
-    onChange: (x) => at.set({ what: x }, { push: true }) });
-  const level = select({ label: "Format", name: "level", options: levels.map((l, i) => [String(i), l.format]),
-    onChange: (i) => at.set({ level: Number(i) }, { push: true }) });
-  const bandwidth = range({ label: "Memory bandwidth, GB/s", min: 5, max: 8000, name: "bandwidth", toSlider: Math.log10,
-    fromSlider: (x) => Math.round(10 ** x), sliderStep: 0.01, onInput: (x) => at.set({ bandwidth: x }),
-    onDone: () => at.set({}, { push: true }) });
+  const what = choice({
+    label: "Speed of",
+    name: "what",
+    options: [
+      ["generation", "writing"],
+      ["prompt", "reading"],
+    ],
+    onChange: (x) => at.set({ what: x }, { push: true }),
+  });
+  const level = select({
+    label: "Format",
+    name: "level",
+    options: levels.map((l, i) => [String(i), l.format]),
+    onChange: (i) => at.set({ level: Number(i) }, { push: true }),
+  });
+  const bandwidth = range({
+    label: "Memory bandwidth, GB/s",
+    min: 5,
+    max: 8000,
+    name: "bandwidth",
+    toSlider: Math.log10,
+    fromSlider: (x) => Math.round(10 ** x),
+    sliderStep: 0.01,
+    onInput: (x) => at.set({ bandwidth: x }),
+    onDone: () => at.set({}, { push: true }),
+  });
   const show = figureParts(figure, [what, level, bandwidth], (plot) => {
-    const writing = at.get("what") === "generation", key = `${at.get("what")}_tokens_per_second`;
-    const chosen = levels[at.get("level")] ?? levels.at(-1), first = levels[0];
+    const writing = at.get("what") === "generation",
+      key = `${at.get("what")}_tokens_per_second`;
+    const chosen = levels[at.get("level")] ?? levels.at(-1),
+      first = levels[0];
     const ceiling = (l) => (at.get("bandwidth") * 1e9) / l.bytes;
     what.set(at.get("what"));
     level.set(String(levels.indexOf(chosen)));
@@ -24,31 +58,79 @@ export function mount(figure, data, state) {
     bandwidth.hidden = !writing;
     return {
       plot: [bars(plot, levels, key, chosen, writing ? ceiling : null)],
-      reading: [fact("measured", value("speed", chosen[key], `${format(chosen[key], 4)} tokens/s`)),
-        fact(`times ${first.format}`, value("faster", chosen[key] / first[key], `${format(chosen[key] / first[key], 3)} ×`)),
-        fact("times smaller", value("smaller", first.bytes / chosen.bytes, `${format(first.bytes / chosen.bytes, 3)} ×`)),
-        writing ? fact("ceiling at this bandwidth", value("ceiling", ceiling(chosen), `${format(ceiling(chosen), 4)} `
-          + "tokens/s")) : null,
-        source(`${data.ladder_run}, on the machine it ran on. To write a token, every weight is read once: no `
-          + "machine writes faster than bandwidth ∕ bytes")].filter(Boolean),
-      table: [["format", "bytes", "writing, tokens/s", "reading, tokens/s", "ceiling, tokens/s"], levels.map((l) => [
-        l.format, l.bytes, l.generation_tokens_per_second, l.prompt_tokens_per_second, ceiling(l)])],
+      reading: [
+        fact("measured", value("speed", chosen[key], `${format(chosen[key], 4)} tokens/s`)),
+        fact(
+          `times ${first.format}`,
+          value("faster", chosen[key] / first[key], `${format(chosen[key] / first[key], 3)} ×`),
+        ),
+        fact(
+          "times smaller",
+          value(
+            "smaller",
+            first.bytes / chosen.bytes,
+            `${format(first.bytes / chosen.bytes, 3)} ×`,
+          ),
+        ),
+        writing
+          ? fact(
+              "ceiling at this bandwidth",
+              value("ceiling", ceiling(chosen), `${format(ceiling(chosen), 4)} ` + "tokens/s"),
+            )
+          : null,
+        source(
+          `${data.ladder_run}, on the machine it ran on. To write a token, every weight is read once: no ` +
+            "machine writes faster than bandwidth ∕ bytes",
+        ),
+      ].filter(Boolean),
+      table: [
+        ["format", "bytes", "writing, tokens/s", "reading, tokens/s", "ceiling, tokens/s"],
+        levels.map((l) => [
+          l.format,
+          l.bytes,
+          l.generation_tokens_per_second,
+          l.prompt_tokens_per_second,
+          ceiling(l),
+        ]),
+      ],
     };
   });
 }
 
 function bars(plot, levels, key, chosen, ceiling) {
-  const width = widthOf(plot), left = Math.min(150, width / 2.6), step = 30;
+  const width = widthOf(plot),
+    left = Math.min(150, width / 2.6),
+    step = 30;
   const x = linear([0, Math.max(...levels.map((l) => l[key])) * 1.02], [left, width - 100]);
   const bottom = levels.length * step + 4;
-  const image = picture(width, bottom + 30, "Tokens per second by format", axisBelow(x, bottom, { n: 5 }));
+  const image = picture(
+    width,
+    bottom + 30,
+    "Tokens per second by format",
+    axisBelow(x, bottom, { n: 5 }),
+  );
   levels.forEach((l, i) => {
     const y = i * step + 4;
-    image.append(s("text", { x: left - 8, y: y + 15, "text-anchor": "end", class: l === chosen ? "strong" : "" }, l.format),
-      s("rect", { class: `bar ${l === chosen ? "second" : ""}`, x: left, width: Math.max(x(l[key]) - left, 1), y, height: 20,
-        rx: 3 }), s("text", { x: x(l[key]) + 6, y: y + 15 }, `${format(l[key], 3)} · ${inBytes(l.bytes)}`));
+    image.append(
+      s(
+        "text",
+        { x: left - 8, y: y + 15, "text-anchor": "end", class: l === chosen ? "strong" : "" },
+        l.format,
+      ),
+      s("rect", {
+        class: `bar ${l === chosen ? "second" : ""}`,
+        x: left,
+        width: Math.max(x(l[key]) - left, 1),
+        y,
+        height: 20,
+        rx: 3,
+      }),
+      s("text", { x: x(l[key]) + 6, y: y + 15 }, `${format(l[key], 3)} · ${inBytes(l.bytes)}`),
+    );
     if (ceiling && ceiling(l) < x.from(width)) {
-      image.append(s("line", { class: "needle", x1: x(ceiling(l)), x2: x(ceiling(l)), y1: y - 3, y2: y + 23 }));
+      image.append(
+        s("line", { class: "needle", x1: x(ceiling(l)), x2: x(ceiling(l)), y1: y - 3, y2: y + 23 }),
+      );
     }
   });
   return image;
