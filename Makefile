@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: help environment demo check test test-browser test-peer lint format docs native wheel clean
+.PHONY: help environment demo check test test-browser test-peer lint check-js format docs native wheel clean
 
 $(VENV)/installed: pyproject.toml constraints.txt CMakeLists.txt $(shell find native -name '*.[ch]pp')
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -43,6 +43,13 @@ lint: $(VENV)/installed  ## formatting, ruff, mypy and the import contracts
 format: $(VENV)/installed  ## format the Python sources
 	$(BIN)/ruff check --fix --quiet .
 	$(BIN)/ruff format --quiet .
+
+node_modules/.package-lock.json: package-lock.json
+	npm ci --no-audit --no-fund
+	touch $@
+
+check-js: node_modules/.package-lock.json  ## lint and format of the studio's JavaScript
+	node_modules/.bin/biome check --error-on-warnings
 
 # Its path for AMX ended in an illegal instruction where that was tried (llama-cpp-python 0.3.36, Xeon, 2026-11).
 PEER_FLAGS := $(if $(filter x86_64,$(shell uname -m)),-mno-amx-int8 -mno-amx-tile -mno-amx-bf16)

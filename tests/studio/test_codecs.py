@@ -1,14 +1,14 @@
-"""JavaScript's formats against Python's: the same bits."""
+"""The JavaScript codecs return the same bits as zeropoint.formats (run in node)."""
 
 import base64
 from typing import Any
 
 import numpy as np
 import pytest
+from node import run_in_node
 
 from zeropoint.formats import find_format
 from zeropoint.formats.floats import FLOAT_TYPES
-from zeropoint.studio.report.bundle import bundle
 
 KINDS = (
     *(f"INT{bits}_{kind}" for bits in range(2, 9) for kind in ("SYM", "ASYM")),
@@ -20,22 +20,30 @@ NAMES = (
     *("MXFP8_E4M3", "MXFP8_E5M2", "MXFP6_E2M3", "MXFP6_E3M2", "MXFP4_OCP", "MXINT8"),
     *("NVFP4_TENSOR", "Q8_0", "Q5_0", "Q4_0", "IQ4_NL", "MXFP4", "NVFP4"),
 )
+SEARCHED = ("MXFP4", "NVFP4", "Q4_0", "Q5_0", "Q8_0", "IQ4_NL")
 COLUMNS, ROWS = 64, 160  # 10,240 weights for each format
+MODULES = ["codecs/formats.js", "codecs/floats.js"]
+
+QUANTIZE = """(codecs, columns, weights, small, names, searched) => {
+  const unpack = (text) => new Float32Array(Uint8Array.from(Buffer.from(text, "base64")).buffer);
+  const pack = (list) => Buffer.from(list.buffer).toString("base64");
+  return names.map((name) => {
+    const values = unpack(searched.includes(name) ? small : weights);
+    const format = codecs.findFormat(name), rows = [];
+    for (let at = 0; at < values.length; at += columns) {
+      rows.push(codecs.quantize(format, values.subarray(at, at + columns)));
+    }
+    const groups = rows.flatMap((row) => row.groups);
+    return { codes: pack(Int32Array.from(rows.flatMap((row) => row.codes))),
+      decoded: pack(Float32Array.from(rows.flatMap((row) => [...row.decoded]))),
+      scales: pack(Float32Array.from(groups, (g) => Math.abs(g.scale))),
+      zeros: pack(Int32Array.from(groups, (g) => g.zeroPoint ?? 0)),
+      bytes: pack(Int32Array.from(rows, (row) => row.bytes)) };
+  });
+}"""
 
 
-@pytest.fixture(scope="module")
-def codecs(browser: Any) -> Any:
-    context = browser.new_context(offline=True)
-    page = context.new_page()
-    page.add_script_tag(
-        content=bundle("codecs/formats") + "\nglobalThis.codecs = codecs_formats_module;"
-    )
-    yield page
-    context.close()
-
-
-@pytest.fixture(scope="module")
-def weights() -> np.ndarray:
+def make_weights() -> np.ndarray:
     """Rows of all sizes: bells, outliers, one-sided, zeros, ties, subnormal, huge."""
     rng = np.random.default_rng(5)
     rows = (rng.standard_normal((ROWS, COLUMNS)) * 0.05).astype(np.float32)
@@ -51,33 +59,32 @@ def weights() -> np.ndarray:
     return rows
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_page_quantizes_as_python_does(name: str, codecs: Any, weights: np.ndarray) -> None:
-    if name in ("MXFP4", "NVFP4", "Q4_0", "Q5_0", "Q8_0", "IQ4_NL"):
-        weights = weights[np.abs(weights).max(axis=1) < 2.0**100]
-    found = {
-        key: np.frombuffer(base64.b64decode(text), "<i4")
-        for key, text in codecs.evaluate(
-            """([name, all, columns]) => {
-            const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-            const floats = new Float32Array(bytes(all).buffer), format = codecs.findFormat(name);
-            const rows = [];
-            for (let at = 0; at < floats.length; at += columns) {
-                rows.push(codecs.quantize(format, floats.subarray(at, at + columns)));
-            }
-            const packed = (list) => { let text = "";
-                for (const b of new Uint8Array(list.buffer)) text += String.fromCharCode(b);
-                return btoa(text); };
-            const groups = rows.flatMap((row) => row.groups);
-            return { codes: packed(Int32Array.from(rows.flatMap((row) => row.codes))),
-                decoded: packed(Float32Array.from(rows.flatMap((row) => [...row.decoded]))),
-                scales: packed(Float32Array.from(groups, (g) => Math.abs(g.scale))),
-                zeros: packed(Int32Array.from(groups, (g) => g.zeroPoint ?? 0)),
-                bytes: packed(Int32Array.from(rows, (row) => row.bytes)) };
-        }""",
-            [name, base64.b64encode(weights.tobytes()).decode(), COLUMNS],
-        ).items()
+WEIGHTS = make_weights()
+SMALL_WEIGHTS = WEIGHTS[np.abs(WEIGHTS).max(axis=1) < 2.0**100]
+
+
+def packed(weights: np.ndarray) -> str:
+    return base64.b64encode(weights.tobytes()).decode()
+
+
+@pytest.fixture(scope="module")
+def quantized() -> dict[str, dict[str, np.ndarray]]:
+    """What JavaScript makes of the weights, in every format; one process for all of them."""
+    rows = run_in_node(
+        MODULES, QUANTIZE, COLUMNS, packed(WEIGHTS), packed(SMALL_WEIGHTS), NAMES, SEARCHED
+    )
+    return {
+        name: {key: np.frombuffer(base64.b64decode(text), "<i4") for key, text in row.items()}
+        for name, row in zip(NAMES, rows, strict=True)
     }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_page_quantizes_as_python_does(
+    name: str, quantized: dict[str, dict[str, np.ndarray]]
+) -> None:
+    weights = SMALL_WEIGHTS if name in SEARCHED else WEIGHTS
+    found = quantized[name]
     format = find_format(name).for_shape((COLUMNS,))
     blocks = format.encode_blocks(weights.reshape(-1, format.block_size))
     parts = format.parts(blocks)
@@ -92,20 +99,20 @@ def test_a_page_quantizes_as_python_does(name: str, codecs: Any, weights: np.nda
 
 
 @pytest.mark.parametrize("type", FLOAT_TYPES.values(), ids=lambda t: t.name)
-def test_every_code_means_the_same_number(type: Any, codecs: Any) -> None:
+def test_every_code_means_the_same_number(type: Any) -> None:
     rng = np.random.default_rng(1)
     every = np.arange(2**type.bits) if type.bits <= 16 else rng.integers(0, 2**32, 10_000)
-    text, again = codecs.evaluate(
-        """([name, codes]) => {
+    text, again = run_in_node(
+        MODULES,
+        """(codecs, name, codes) => {
             const type = codecs.FLOATS[name];
             const values = Float64Array.from(codes, (code) => codecs.decodeFloat(type, code));
-            let text = "";
-            for (const byte of new Uint8Array(values.buffer)) text += String.fromCharCode(byte);
             const good = codes.every((code, i) => !Number.isFinite(values[i])
                 || codecs.encodeFloat(type, values[i]) === code);
-            return [btoa(text), good];
+            return [Buffer.from(values.buffer).toString("base64"), good];
         }""",
-        [type.name, every.tolist()],
+        type.name,
+        every.tolist(),
     )
     values, theirs = np.frombuffer(base64.b64decode(text)), type.decode(every)
     np.testing.assert_array_equal(values, theirs)
@@ -115,27 +122,34 @@ def test_every_code_means_the_same_number(type: Any, codecs: Any) -> None:
 
 
 @pytest.mark.parametrize("type", FLOAT_TYPES.values(), ids=lambda t: t.name)
-def test_rounding_to_a_code_is_the_same(type: Any, codecs: Any) -> None:
+def test_rounding_to_a_code_is_the_same(type: Any) -> None:
     rng = np.random.default_rng(2)
     values = rng.standard_normal(10_000) * 2.0 ** rng.integers(-40, 20, 10_000)
     some = type.decode(rng.integers(0, type.max_code, 2000))
     ties = (some[1:] + some[:-1]) / 2  # among them exact ties
     values = np.concatenate([values, some, ties, [0.0, -0.0, type.max, 1e300, -1e300]])
-    found = codecs.evaluate(
-        "([name, values]) => values.map((x) => codecs.encodeFloat(codecs.FLOATS[name], x))",
-        [type.name, values.tolist()],
+    found = run_in_node(
+        MODULES,
+        "(codecs, name, values) => values.map((x) => codecs.encodeFloat(codecs.FLOATS[name], x))",
+        type.name,
+        values.tolist(),
     )
     assert found == type.encode(values).tolist()
 
 
-def test_counting_codes_is_exact(codecs: Any) -> None:
-    within = "(x) => codecs.codesWithin(codecs.FLOATS.F32, x)"
-    assert codecs.evaluate(within, 0.5) == 2_113_929_216
-    assert codecs.evaluate(within, 1.0) == 2 * 127 * 2**23
+def test_counting_codes_is_exact() -> None:
     e4m3 = FLOAT_TYPES["FP8_E4M3"]
     values = np.unique(e4m3.decode(np.arange(256))[np.isfinite(e4m3.decode(np.arange(256)))])
-    for low, high in ((-1.0, 1.0), (0.1, 0.9), (-3.3, -0.25), (0.0, 448.0), (-500.0, 500.0)):
-        found = codecs.evaluate(
-            "([a, b]) => codecs.countBetween(codecs.FLOATS.FP8_E4M3, a, b)", [low, high]
-        )
-        assert found == int(((values >= low) & (values < high)).sum())
+    ranges = [(-1.0, 1.0), (0.1, 0.9), (-3.3, -0.25), (0.0, 448.0), (-500.0, 500.0)]
+    half, one, counts = run_in_node(
+        MODULES,
+        """(codecs, ranges) => {
+            const { F32, FP8_E4M3 } = codecs.FLOATS;
+            return [codecs.codesWithin(F32, 0.5), codecs.codesWithin(F32, 1),
+                ranges.map(([low, high]) => codecs.countBetween(FP8_E4M3, low, high))];
+        }""",
+        ranges,
+    )
+    assert half == 2_113_929_216
+    assert one == 2 * 127 * 2**23
+    assert counts == [int(((values >= low) & (values < high)).sum()) for low, high in ranges]

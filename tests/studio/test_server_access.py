@@ -95,7 +95,7 @@ def write_evil(path: Path) -> None:
 def filled(studio: Studio, path: str) -> str:
     """An address of the table, with names that there are."""
     names = {
-        "{name:path}": "lib/draw.js",
+        "{name:path}": "lib/dom.js",
         "{model}": studio.id_of("tiny.gguf"),
         "{tensor}": "0",
         "{job}": "1",

@@ -12,7 +12,7 @@ else: no request, no injected code. Data is gzip and base64 in an island that no
 
 A visual is a module with `export function mount(figure, data, state)`. `figure` is the <figure
 data-visual="NAME"> it fills, `data` the page's data, `state` the page's fragment (state.js); it
-draws with draw.js and returns nothing. The same module serves walk, report and studio.
+draws with the modules of lib/ and returns nothing. The same module serves walk, report and studio.
 """
 
 import base64

@@ -1,18 +1,18 @@
 // The report: evidence of runs.
 
-import * as bytes from "../figures/loss/bytes.js";
 import * as chainsteps from "../figures/drift/chain_steps.js";
 import * as compounding from "../figures/drift/compounding.js";
 import * as exam from "../figures/drift/exam.js";
-import * as intervals from "../figures/loss/intervals.js";
+import * as sidebyside from "../figures/drift/side_by_side.js";
+import * as survival from "../figures/drift/survival.js";
+import * as bytes from "../figures/loss/bytes.js";
 import * as divergence from "../figures/loss/divergence.js";
 import * as heat from "../figures/loss/heat.js";
-import * as spread from "../figures/loss/spread.js";
+import * as intervals from "../figures/loss/intervals.js";
 import * as ladder from "../figures/loss/ladder.js";
-import * as rawdata from "../labs/raw_data.js";
-import * as sidebyside from "../figures/drift/side_by_side.js";
+import * as spread from "../figures/loss/spread.js";
 import * as sizebits from "../figures/plan/memory_vs_loss.js";
-import * as survival from "../figures/drift/survival.js";
+import * as rawdata from "../labs/raw_data.js";
 import { mountAll, readIsland } from "../lib/start.js";
 
 readIsland().then((data) =>

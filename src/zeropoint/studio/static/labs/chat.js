@@ -1,19 +1,11 @@
 // Two models, the same words, the same seed: both answers as they come, a vote that does not know which is which.
 
-import {
-  announce,
-  button,
-  fact,
-  figureParts,
-  format,
-  h,
-  percent,
-  range,
-  select,
-  toggle,
-  value,
-} from "../lib/draw.js";
+import { button, range, select, toggle } from "../lib/controls.js";
+import { announce, h } from "../lib/dom.js";
+import { figureParts } from "../lib/figure.js";
+import { format, percent } from "../lib/format.js";
 import { tell } from "../lib/server.js";
+import { fact, value } from "../lib/table.js";
 
 export function mount(figure, data, state) {
   const first = data.models[0].id,
@@ -114,7 +106,8 @@ export function mount(figure, data, state) {
     };
     talk.turns.push(turn);
     talk.problem = "";
-    const own = (talk.busy = new AbortController());
+    const own = new AbortController();
+    talk.busy = own;
     show();
     try {
       await tell(

@@ -1,18 +1,9 @@
 // Start, watch, cancel and go on with what the command line does. The forms come from the server (starting.py).
 
-import {
-  announce,
-  button,
-  choice,
-  figureParts,
-  format,
-  h,
-  listed,
-  percent,
-  select,
-  several,
-  toggle,
-} from "../lib/draw.js";
+import { button, choice, listed, select, several, toggle } from "../lib/controls.js";
+import { announce, h } from "../lib/dom.js";
+import { figureParts } from "../lib/figure.js";
+import { format, percent } from "../lib/format.js";
 import { ask, send } from "../lib/server.js";
 
 const ENDED = {

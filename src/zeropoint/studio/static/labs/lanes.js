@@ -1,6 +1,10 @@
 // Pictures of lanes: numbers side by side, each as wide as its bits, as many to a line as there is room for.
 
-import { axisBelow, axisLeft, format, linear, picture, roving, s, widthOf } from "../lib/draw.js";
+import { axisBelow, axisLeft } from "../lib/axes.js";
+import { picture, s, widthOf } from "../lib/dom.js";
+import { format } from "../lib/format.js";
+import { roving } from "../lib/marks.js";
+import { linear } from "../lib/scales.js";
 
 const TALL = 30;
 

@@ -1,6 +1,9 @@
 // The results as JSON, to keep.
 
-import { button, figureParts, h, inBytes } from "../lib/draw.js";
+import { button } from "../lib/controls.js";
+import { h } from "../lib/dom.js";
+import { figureParts } from "../lib/figure.js";
+import { inBytes } from "../lib/format.js";
 
 export function mount(figure, data) {
   const text = JSON.stringify(data.runs, null, 1);

@@ -1,27 +1,16 @@
 // Any tensor of the model: its histogram, the same kind in all layers, its outliers, a block opened with its codes.
 
-import {
-  announce,
-  button,
-  choice,
-  fact,
-  figureParts,
-  format,
-  h,
-  inCount,
-  linear,
-  numbers,
-  percent,
-  roving,
-  s,
-  select,
-  value,
-  widthOf,
-} from "../lib/draw.js";
 import { chart, edge, elements, ridge, share, tensorPicker } from "../figures/loss/histogram.js";
-import { source } from "../lib/tensor_picker.js";
-import { ask } from "../lib/server.js";
 import { columnsOf, stems } from "../figures/loss/stems.js";
+import { button, choice, numbers, select } from "../lib/controls.js";
+import { announce, h, s, widthOf } from "../lib/dom.js";
+import { figureParts } from "../lib/figure.js";
+import { format, inCount, percent } from "../lib/format.js";
+import { roving } from "../lib/marks.js";
+import { linear } from "../lib/scales.js";
+import { ask } from "../lib/server.js";
+import { fact, value } from "../lib/table.js";
+import { source } from "../lib/tensor_picker.js";
 
 export function mount(figure, data, state) {
   const asked = new Map(); // address → what it answered, an Error, or undefined while it is asked
@@ -215,7 +204,7 @@ function onward(id, t, place) {
 }
 
 /** The values that the opened block stores, as ticks over the histogram. */
-function ticks(image, plot, levels, one, two) {
+function ticks(image, plot, levels, _one, _two) {
   const bars = image.querySelectorAll("rect.bar, rect.area");
   if (!bars.length) return;
   const scale = image.dataset.reach ? Number(image.dataset.reach) : null;

@@ -1,6 +1,6 @@
 // Fills the table of models: what only their headers tell is asked for one file after the other.
 
-import { format, inCount } from "./draw.js";
+import { format, inCount } from "./format.js";
 import { ask } from "./server.js";
 
 const TOLD = { architecture: String, parameters: inCount, bits_per_weight: (x) => format(x, 4) };

@@ -1,6 +1,6 @@
 // Reads the page's data and lets every figure be drawn by its visual.
 
-import { h } from "./draw.js";
+import { h } from "./dom.js";
 import * as state from "./state.js";
 
 /** Unpack the data island: base64, gzip, JSON, typed arrays. */
@@ -15,7 +15,7 @@ export async function readIsland() {
 /** Parse JSON whose {"$": "f4" | "i4", data} objects are typed arrays. */
 export function parseData(text) {
   return JSON.parse(text, (_, found) => {
-    if (!found || !found.$ || typeof found.data !== "string") return found;
+    if (!found?.$ || typeof found.data !== "string") return found;
     const bytes = Uint8Array.from(atob(found.data), (c) => c.charCodeAt(0));
     return new { f4: Float32Array, i4: Int32Array }[found.$](bytes.buffer);
   });

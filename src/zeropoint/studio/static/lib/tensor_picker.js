@@ -1,6 +1,7 @@
 // The reader's tensor: which one, which piece of it. One choice for the whole page.
 
-import { h, select } from "./draw.js";
+import { select } from "./controls.js";
+import { h } from "./dom.js";
 
 /** The pieces of real rows that the page carries: [{tensor, row, column, values, what}]. */
 function piecesOf(data) {

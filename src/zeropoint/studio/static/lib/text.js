@@ -1,6 +1,7 @@
 // The reader's text and the position in it: one choice for all figures that read it.
 
-import { h, select } from "./draw.js";
+import { select } from "./controls.js";
+import { h } from "./dom.js";
 
 /** A menu of the texts and the current one; `at` is the scored position, shared by all figures. */
 export function textPicker(data, state, onChange) {

@@ -1,6 +1,7 @@
 // Waits until a model has been read, shows how far it is, and opens the page again.
 
-import { announce, h, percent } from "./draw.js";
+import { announce, h } from "./dom.js";
+import { percent } from "./format.js";
 import { whenRead } from "./server.js";
 
 export function mount(figure, data) {

@@ -1,22 +1,15 @@
 // Tasks of several steps, each on the model's own answers: who is still right after how many.
 
-import {
-  axisBelow,
-  axisLeft,
-  fact,
-  figureParts,
-  h,
-  linear,
-  percent,
-  picture,
-  s,
-  select,
-  value,
-  widthOf,
-} from "../../lib/draw.js";
+import { axisBelow, axisLeft } from "../../lib/axes.js";
+import { select } from "../../lib/controls.js";
+import { h, picture, s, widthOf } from "../../lib/dom.js";
+import { figureParts } from "../../lib/figure.js";
+import { percent } from "../../lib/format.js";
+import { linear } from "../../lib/scales.js";
+import { fact, value } from "../../lib/table.js";
 import { source } from "../../lib/tensor_picker.js";
-import { chance, fill, quantPicker, spread, walkable, whisker } from "./steps.js";
 import { sides } from "../../lib/text.js";
+import { chance, fill, quantPicker, spread, walkable, whisker } from "./steps.js";
 
 export function mount(figure, data, state) {
   const quants = quantPicker(data.chains, state, () => show());

@@ -1,20 +1,12 @@
 // Whether losses add up or compound: KL along the quant's own text over what single tokens predict.
 
-import {
-  axisBelow,
-  axisLeft,
-  choice,
-  fact,
-  figureParts,
-  format,
-  h,
-  linear,
-  logarithmic,
-  picture,
-  s,
-  value,
-  widthOf,
-} from "../../lib/draw.js";
+import { axisBelow, axisLeft } from "../../lib/axes.js";
+import { choice } from "../../lib/controls.js";
+import { h, picture, s, widthOf } from "../../lib/dom.js";
+import { figureParts } from "../../lib/figure.js";
+import { format } from "../../lib/format.js";
+import { linear, logarithmic } from "../../lib/scales.js";
+import { fact, value } from "../../lib/table.js";
 import { source } from "../../lib/tensor_picker.js";
 import { quantPicker, spread, walkable, wayPicker, whisker } from "./steps.js";
 

@@ -1,25 +1,15 @@
 // The user's own tasks, before and after: accuracy with intervals, flips both ways, every answer.
 
-import {
-  axisBelow,
-  button,
-  choice,
-  fact,
-  figureParts,
-  format,
-  h,
-  inBytes,
-  linear,
-  percent,
-  picture,
-  roving,
-  s,
-  select,
-  value,
-  widthOf,
-} from "../../lib/draw.js";
-import { bar, NAMES } from "../loss/flips.js";
+import { axisBelow } from "../../lib/axes.js";
+import { button, choice, select } from "../../lib/controls.js";
+import { h, picture, s, widthOf } from "../../lib/dom.js";
+import { figureParts } from "../../lib/figure.js";
+import { format, inBytes, percent } from "../../lib/format.js";
+import { roving } from "../../lib/marks.js";
+import { linear } from "../../lib/scales.js";
+import { fact, value } from "../../lib/table.js";
 import { source } from "../../lib/tensor_picker.js";
+import { bar, NAMES } from "../loss/flips.js";
 import { chance, fill, spread } from "./steps.js";
 
 export function mount(figure, data, state) {

@@ -1,6 +1,10 @@
 // What both models wrote to one prompt, side by side: where they part, and where they meet again.
 
-import { announce, button, fact, figureParts, format, h, select, value } from "../../lib/draw.js";
+import { button, select } from "../../lib/controls.js";
+import { announce, h } from "../../lib/dom.js";
+import { figureParts } from "../../lib/figure.js";
+import { format } from "../../lib/format.js";
+import { fact, value } from "../../lib/table.js";
 import { source } from "../../lib/tensor_picker.js";
 import { fill, quantPicker, wayPicker } from "./steps.js";
 

@@ -1,6 +1,9 @@
 // What the figures over many steps share: which quant, greedy or sampled, and marks to walk along.
 
-import { choice, format, h, percent, roving, s, select } from "../../lib/draw.js";
+import { choice, select } from "../../lib/controls.js";
+import { h, s } from "../../lib/dom.js";
+import { format, percent } from "../../lib/format.js";
+import { roving } from "../../lib/marks.js";
 
 /** A menu of quants ({id, label}), one choice for the whole page; not shown where there is one. */
 export function quantPicker(list, state, onChange) {

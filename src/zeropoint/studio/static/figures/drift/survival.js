@@ -1,19 +1,11 @@
 // The share of texts that are still the same after so many tokens, and what single tokens predict.
 
-import {
-  axisBelow,
-  axisLeft,
-  fact,
-  figureParts,
-  format,
-  h,
-  linear,
-  percent,
-  picture,
-  s,
-  value,
-  widthOf,
-} from "../../lib/draw.js";
+import { axisBelow, axisLeft } from "../../lib/axes.js";
+import { h, picture, s, widthOf } from "../../lib/dom.js";
+import { figureParts } from "../../lib/figure.js";
+import { percent } from "../../lib/format.js";
+import { linear } from "../../lib/scales.js";
+import { fact, value } from "../../lib/table.js";
 import { source } from "../../lib/tensor_picker.js";
 import { quantPicker, spread, walkable, wayPicker } from "./steps.js";
 

@@ -1,8 +1,12 @@
 // The model without one of its weights: what it then says, and how far its expectations moved.
 
-import { announce, button, fact, figureParts, format, h, percent, value } from "../../lib/draw.js";
-import { tensorPicker } from "./histogram.js";
+import { button } from "../../lib/controls.js";
+import { announce, h } from "../../lib/dom.js";
+import { figureParts } from "../../lib/figure.js";
+import { format, percent } from "../../lib/format.js";
 import { ask, tell } from "../../lib/server.js";
+import { fact, value } from "../../lib/table.js";
+import { tensorPicker } from "./histogram.js";
 
 const PROMPT = "The capital of France is";
 

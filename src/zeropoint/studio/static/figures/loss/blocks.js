@@ -1,23 +1,14 @@
 // 256 real weights in blocks: what one large weight does to those that share its scale.
 
 import { errorsOf, findFormat, quantize } from "../../codecs/formats.js";
-import {
-  axisLeft,
-  button,
-  choice,
-  draggable,
-  fact,
-  figureParts,
-  format,
-  h,
-  linear,
-  percent,
-  picture,
-  range,
-  s,
-  value,
-  widthOf,
-} from "../../lib/draw.js";
+import { axisLeft } from "../../lib/axes.js";
+import { button, choice, range } from "../../lib/controls.js";
+import { h, picture, s, widthOf } from "../../lib/dom.js";
+import { figureParts } from "../../lib/figure.js";
+import { format, percent } from "../../lib/format.js";
+import { draggable } from "../../lib/marks.js";
+import { linear } from "../../lib/scales.js";
+import { fact, value } from "../../lib/table.js";
 import { piecePicker, source } from "../../lib/tensor_picker.js";
 
 export function mount(figure, data, state) {

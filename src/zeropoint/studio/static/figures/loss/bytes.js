@@ -1,21 +1,11 @@
 // Where the bytes are: layers in one row, the tensors of each below, as wide as they are large.
 
-import {
-  dense,
-  drawnOnce,
-  fact,
-  figureParts,
-  h,
-  inBytes,
-  isDense,
-  linear,
-  percent,
-  picture,
-  roving,
-  s,
-  value,
-  widthOf,
-} from "../../lib/draw.js";
+import { h, picture, s, widthOf } from "../../lib/dom.js";
+import { figureParts } from "../../lib/figure.js";
+import { inBytes, percent } from "../../lib/format.js";
+import { dense, drawnOnce, isDense, roving } from "../../lib/marks.js";
+import { linear } from "../../lib/scales.js";
+import { fact, value } from "../../lib/table.js";
 import { tensorPicker } from "./histogram.js";
 
 /** The layer that a tensor belongs to, or its own kind. */

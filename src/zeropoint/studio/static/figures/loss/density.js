@@ -1,25 +1,13 @@
 // Where the numbers of a type lie, over where the weights of a tensor lie.
 
-import { FLOATS, codesWithin, countBetween } from "../../codecs/formats.js";
-import {
-  axisBelow,
-  axisLeft,
-  choice,
-  fact,
-  figureParts,
-  format,
-  h,
-  inCount,
-  linear,
-  logarithmic,
-  percent,
-  picture,
-  range,
-  s,
-  select,
-  value,
-  widthOf,
-} from "../../lib/draw.js";
+import { codesWithin, countBetween, FLOATS } from "../../codecs/floats.js";
+import { axisBelow, axisLeft } from "../../lib/axes.js";
+import { choice, range, select } from "../../lib/controls.js";
+import { h, picture, s, widthOf } from "../../lib/dom.js";
+import { figureParts } from "../../lib/figure.js";
+import { format, inCount, percent } from "../../lib/format.js";
+import { linear, logarithmic } from "../../lib/scales.js";
+import { fact, value } from "../../lib/table.js";
 import { between, tensorPicker } from "./histogram.js";
 
 const BINS = 80;
@@ -140,7 +128,7 @@ function chart(plot, kind, tensor, edges, counts, at, all) {
   const image = picture(
     width,
     height,
-    `How densely ${kind.name} covers the line, and the weights of ` + tensor.name,
+    `How densely ${kind.name} covers the line, and the weights of ${tensor.name}`,
     axisLeft(y, left, width - 12, { label: (v) => (per ? `${format(v, 2)} %` : inCount(v)) }),
     axisBelow(x, bottom, { n: 6 }),
   );

@@ -1,20 +1,12 @@
 // Both models' next-token distributions at one position, and the KL divergence between them.
 
-import {
-  announce,
-  button,
-  drawnOnce,
-  fact,
-  figureParts,
-  format,
-  h,
-  linear,
-  percent,
-  picture,
-  s,
-  value,
-  widthOf,
-} from "../../lib/draw.js";
+import { button } from "../../lib/controls.js";
+import { announce, h, picture, s, widthOf } from "../../lib/dom.js";
+import { figureParts } from "../../lib/figure.js";
+import { format, percent } from "../../lib/format.js";
+import { drawnOnce } from "../../lib/marks.js";
+import { linear } from "../../lib/scales.js";
+import { fact, value } from "../../lib/table.js";
 import { source } from "../../lib/tensor_picker.js";
 import { nextTokens, pieceOf, shownPiece, sides, targetOf, textPicker } from "../../lib/text.js";
 

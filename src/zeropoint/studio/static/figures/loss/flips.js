@@ -1,17 +1,10 @@
 // The text as an exam: at each token, was the model's first choice right, and did that change?
 
-import {
-  button,
-  fact,
-  figureParts,
-  h,
-  percent,
-  picture,
-  s,
-  select,
-  value,
-  widthOf,
-} from "../../lib/draw.js";
+import { button, select } from "../../lib/controls.js";
+import { h, picture, s, widthOf } from "../../lib/dom.js";
+import { figureParts } from "../../lib/figure.js";
+import { percent } from "../../lib/format.js";
+import { fact, value } from "../../lib/table.js";
 import { source } from "../../lib/tensor_picker.js";
 import { pieceOf, shownPiece, targetOf, textPicker, topOf } from "../../lib/text.js";
 

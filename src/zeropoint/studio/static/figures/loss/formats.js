@@ -1,25 +1,16 @@
 // Every format these pages know, on the same real weights: bits against error.
 
 import { errorsOf, findFormat, fullName, OFFERED, quantize } from "../../codecs/formats.js";
-import {
-  axisBelow,
-  axisLeft,
-  choice,
-  fact,
-  figureParts,
-  format,
-  h,
-  linear,
-  logarithmic,
-  percent,
-  picture,
-  roving,
-  s,
-  value,
-  widthOf,
-} from "../../lib/draw.js";
-import { symbol } from "./ladder.js";
+import { axisBelow, axisLeft } from "../../lib/axes.js";
+import { choice } from "../../lib/controls.js";
+import { h, picture, s, widthOf } from "../../lib/dom.js";
+import { figureParts } from "../../lib/figure.js";
+import { format, percent } from "../../lib/format.js";
+import { roving } from "../../lib/marks.js";
+import { linear, logarithmic } from "../../lib/scales.js";
+import { fact, value } from "../../lib/table.js";
 import { piecePicker, source } from "../../lib/tensor_picker.js";
+import { symbol } from "./ladder.js";
 
 export function mount(figure, data, state) {
   const picker = piecePicker(data, state, () => show());

@@ -1,22 +1,11 @@
 // Layers across, kinds of tensor down: error, bits, or size of each, in five steps with a number.
 
-import {
-  choice,
-  dense,
-  drawnOnce,
-  fact,
-  figureParts,
-  format,
-  h,
-  inBytes,
-  isDense,
-  percent,
-  picture,
-  roving,
-  s,
-  value,
-  widthOf,
-} from "../../lib/draw.js";
+import { choice } from "../../lib/controls.js";
+import { h, picture, s, widthOf } from "../../lib/dom.js";
+import { figureParts } from "../../lib/figure.js";
+import { format, inBytes, percent } from "../../lib/format.js";
+import { dense, drawnOnce, isDense, roving } from "../../lib/marks.js";
+import { fact, value } from "../../lib/table.js";
 import { layerOf } from "./bytes.js";
 import { tensorPicker } from "./histogram.js";
 

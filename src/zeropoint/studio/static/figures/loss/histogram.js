@@ -1,23 +1,13 @@
 // How the weights of a tensor are spread; two of them together; the same kind in every layer.
 
-import {
-  axisBelow,
-  axisLeft,
-  choice,
-  fact,
-  figureParts,
-  format,
-  inCount,
-  linear,
-  logarithmic,
-  percent,
-  picture,
-  roving,
-  s,
-  select,
-  value,
-  widthOf,
-} from "../../lib/draw.js";
+import { axisBelow, axisLeft } from "../../lib/axes.js";
+import { choice, select } from "../../lib/controls.js";
+import { picture, s, widthOf } from "../../lib/dom.js";
+import { figureParts } from "../../lib/figure.js";
+import { format, inCount, percent } from "../../lib/format.js";
+import { roving } from "../../lib/marks.js";
+import { linear, logarithmic } from "../../lib/scales.js";
+import { fact, value } from "../../lib/table.js";
 import { source } from "../../lib/tensor_picker.js";
 
 /** A menu of all tensors with a histogram, by kind; the key is shared by all figures. */
@@ -170,7 +160,7 @@ export function chart(plot, one, two, at) {
   const image = picture(
     width,
     height,
-    `Histogram of ${one.name}: ${inCount(elements(one))} weights, largest ` + format(one.largest),
+    `Histogram of ${one.name}: ${inCount(elements(one))} weights, largest ${format(one.largest)}`,
     axisLeft(y, left, width - 12, { label: (v) => (per ? `${format(v, 2)} %` : inCount(v)) }),
     axisBelow(x, bottom, { n: width > 500 ? 8 : 4 }),
   );

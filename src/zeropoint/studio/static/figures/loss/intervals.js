@@ -1,20 +1,13 @@
 // What was lost, as dots with their intervals, beside the noise of the reference itself.
 
-import {
-  axisBelow,
-  choice,
-  fact,
-  figureParts,
-  format,
-  linear,
-  logarithmic,
-  percent,
-  picture,
-  roving,
-  s,
-  value,
-  widthOf,
-} from "../../lib/draw.js";
+import { axisBelow } from "../../lib/axes.js";
+import { choice } from "../../lib/controls.js";
+import { picture, s, widthOf } from "../../lib/dom.js";
+import { figureParts } from "../../lib/figure.js";
+import { format, percent } from "../../lib/format.js";
+import { roving } from "../../lib/marks.js";
+import { linear, logarithmic } from "../../lib/scales.js";
+import { fact, value } from "../../lib/table.js";
 
 const METRICS = {
   kl: { name: "KL, nats per token", of: (r) => [r.kl.mean, r.kl.low, r.kl.high], log: true },

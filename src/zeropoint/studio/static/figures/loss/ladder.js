@@ -1,22 +1,13 @@
 // The ladder: what each level of bits loses, with its interval, and the verdict on the picked one.
 
-import {
-  axisBelow,
-  choice,
-  fact,
-  figureParts,
-  format,
-  h,
-  inBytes,
-  linear,
-  logarithmic,
-  percent,
-  picture,
-  roving,
-  s,
-  value,
-  widthOf,
-} from "../../lib/draw.js";
+import { axisBelow } from "../../lib/axes.js";
+import { choice } from "../../lib/controls.js";
+import { h, picture, s, widthOf } from "../../lib/dom.js";
+import { figureParts } from "../../lib/figure.js";
+import { format, inBytes, percent } from "../../lib/format.js";
+import { roving } from "../../lib/marks.js";
+import { linear, logarithmic } from "../../lib/scales.js";
+import { fact, value } from "../../lib/table.js";
 import { source } from "../../lib/tensor_picker.js";
 
 const FAMILIES = [

@@ -1,21 +1,13 @@
 // A real matrix times real inputs, with its weights as they are and as a format stores them.
 
 import { errorsOf, findFormat, fullName, OFFERED, quantize } from "../../codecs/formats.js";
-import {
-  axisLeft,
-  choice,
-  fact,
-  figureParts,
-  format,
-  h,
-  linear,
-  percent,
-  picture,
-  s,
-  select,
-  value,
-  widthOf,
-} from "../../lib/draw.js";
+import { axisLeft } from "../../lib/axes.js";
+import { choice, select } from "../../lib/controls.js";
+import { h, picture, s, widthOf } from "../../lib/dom.js";
+import { figureParts } from "../../lib/figure.js";
+import { format, percent } from "../../lib/format.js";
+import { linear } from "../../lib/scales.js";
+import { fact, value } from "../../lib/table.js";
 import { shortName, source } from "../../lib/tensor_picker.js";
 
 export function mount(figure, data, state) {

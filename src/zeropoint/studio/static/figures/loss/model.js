@@ -1,18 +1,11 @@
 // What the file weighs, and what it would weigh at any number of bits per weight.
 
-import {
-  fact,
-  figureParts,
-  format,
-  inBytes,
-  inCount,
-  linear,
-  picture,
-  range,
-  s,
-  value,
-  widthOf,
-} from "../../lib/draw.js";
+import { range } from "../../lib/controls.js";
+import { picture, s, widthOf } from "../../lib/dom.js";
+import { figureParts } from "../../lib/figure.js";
+import { format, inBytes, inCount } from "../../lib/format.js";
+import { linear } from "../../lib/scales.js";
+import { fact, value } from "../../lib/table.js";
 import { source } from "../../lib/tensor_picker.js";
 
 export function mount(figure, data, state) {
@@ -79,7 +72,7 @@ function bars(plot, rows) {
     left = 108;
   const x = linear([0, rows[0][2]], [left, width - 84]);
   const image = picture(width, rows.length * 34 + 8, "Size by bits per weight");
-  rows.forEach(([name, b, bytes], i) => {
+  rows.forEach(([name, _b, bytes], i) => {
     const chosen = name === "your choice",
       y = i * 34 + 6;
     image.append(

@@ -1,8 +1,9 @@
 // The heat map of a file: bits and sizes at once; how far the largest weights stand out, once they were read.
 
-import { h, percent } from "../../lib/draw.js";
-import * as heat from "./heat.js";
+import { h } from "../../lib/dom.js";
+import { percent } from "../../lib/format.js";
 import { whenRead } from "../../lib/server.js";
+import * as heat from "./heat.js";
 
 export function mount(figure, data, state) {
   const caption = figure.querySelector("figcaption"),

@@ -1,21 +1,12 @@
 // One output of one real matrix: inputs × weights, added up. Any input can be changed.
 
-import {
-  button,
-  draggable,
-  fact,
-  figureParts,
-  format,
-  h,
-  linear,
-  picture,
-  range,
-  roving,
-  s,
-  select,
-  value,
-  widthOf,
-} from "../../lib/draw.js";
+import { button, range, select } from "../../lib/controls.js";
+import { h, picture, s, widthOf } from "../../lib/dom.js";
+import { figureParts } from "../../lib/figure.js";
+import { format } from "../../lib/format.js";
+import { draggable, roving } from "../../lib/marks.js";
+import { linear } from "../../lib/scales.js";
+import { fact, value } from "../../lib/table.js";
 import { shortName, source } from "../../lib/tensor_picker.js";
 
 const SHOWN = 24;
@@ -131,7 +122,7 @@ function equation(x, w, c, sum, n) {
 function bars(plot, terms, c, pick, drag) {
   const width = widthOf(plot),
     height = 190,
-    middle = 92;
+    _middle = 92;
   const order = terms
     .map((_, j) => j)
     .sort((a, b) => Math.abs(terms[b]) - Math.abs(terms[a]))
@@ -179,7 +170,7 @@ function bars(plot, terms, c, pick, drag) {
   roving(marks, {
     start: order.indexOf(c),
     onPress: (i) => pick(order[i]),
-    onKey: (i, event) => {
+    onKey: (_i, event) => {
       if (event.key === "ArrowUp") drag(terms[c] + most / 50);
       else if (event.key === "ArrowDown") drag(terms[c] - most / 50);
       else return false;

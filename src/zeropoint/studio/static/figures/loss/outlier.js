@@ -1,22 +1,15 @@
 // Single weights set to zero: what the model then says. Measured, one pass of text for each.
 
-import {
-  axisLeft,
-  fact,
-  figureParts,
-  format,
-  h,
-  logarithmic,
-  percent,
-  picture,
-  roving,
-  s,
-  select,
-  value,
-  widthOf,
-} from "../../lib/draw.js";
-import { answer } from "./flips.js";
+import { axisLeft } from "../../lib/axes.js";
+import { select } from "../../lib/controls.js";
+import { h, picture, s, widthOf } from "../../lib/dom.js";
+import { figureParts } from "../../lib/figure.js";
+import { format, percent } from "../../lib/format.js";
+import { roving } from "../../lib/marks.js";
+import { logarithmic } from "../../lib/scales.js";
+import { fact, value } from "../../lib/table.js";
 import { shortName, source } from "../../lib/tensor_picker.js";
+import { answer } from "./flips.js";
 
 export function mount(figure, data, state) {
   const list = data.ablations.weights;

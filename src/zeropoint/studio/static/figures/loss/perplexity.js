@@ -1,21 +1,13 @@
 // Perplexity, one token after the other: what both models gave to the word that really came.
 
-import {
-  axisBelow,
-  axisLeft,
-  button,
-  drawnOnce,
-  fact,
-  figureParts,
-  h,
-  linear,
-  logarithmic,
-  percent,
-  picture,
-  s,
-  value,
-  widthOf,
-} from "../../lib/draw.js";
+import { axisBelow, axisLeft } from "../../lib/axes.js";
+import { button } from "../../lib/controls.js";
+import { h, picture, s, widthOf } from "../../lib/dom.js";
+import { figureParts } from "../../lib/figure.js";
+import { percent } from "../../lib/format.js";
+import { drawnOnce } from "../../lib/marks.js";
+import { linear, logarithmic } from "../../lib/scales.js";
+import { fact, value } from "../../lib/table.js";
 import { source } from "../../lib/tensor_picker.js";
 import { pieceOf, shownPiece, sides, targetOf, textPicker } from "../../lib/text.js";
 
@@ -24,7 +16,10 @@ const CONTEXT = 40;
 /** exp(mean −log p) over the first 1, 2, … scores. */
 function running(nll) {
   let sum = 0;
-  return Array.from(nll, (v, i) => Math.exp((sum += v) / (i + 1)));
+  return Array.from(nll, (v, i) => {
+    sum += v;
+    return Math.exp(sum / (i + 1));
+  });
 }
 
 export function mount(figure, data, state) {

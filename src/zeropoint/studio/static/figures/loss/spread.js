@@ -1,22 +1,12 @@
 // One tensor: its weights and errors as histograms with the storable values drawn in, and its worst block.
 
-import {
-  axisBelow,
-  axisLeft,
-  choice,
-  fact,
-  figureParts,
-  format,
-  h,
-  inCount,
-  linear,
-  logarithmic,
-  percent,
-  picture,
-  s,
-  value,
-  widthOf,
-} from "../../lib/draw.js";
+import { axisBelow, axisLeft } from "../../lib/axes.js";
+import { choice } from "../../lib/controls.js";
+import { h, picture, s, widthOf } from "../../lib/dom.js";
+import { figureParts } from "../../lib/figure.js";
+import { inCount, percent } from "../../lib/format.js";
+import { linear, logarithmic } from "../../lib/scales.js";
+import { fact, value } from "../../lib/table.js";
 import { tensorPicker } from "./histogram.js";
 import { columnsOf, stems } from "./stems.js";
 

@@ -1,6 +1,9 @@
 // One block: weights as stems, what is stored for them as bars across, the error between them.
 
-import { axisLeft, format, linear, picture, s, widthOf } from "../../lib/draw.js";
+import { axisLeft } from "../../lib/axes.js";
+import { picture, s, widthOf } from "../../lib/dom.js";
+import { format } from "../../lib/format.js";
+import { linear } from "../../lib/scales.js";
 
 /** `block` has weights and decoded; `title` is for those who do not see it, `told` stands below. */
 export function stems(plot, block, title, told) {

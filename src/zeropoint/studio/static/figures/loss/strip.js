@@ -1,19 +1,13 @@
 // Float types side by side: how far they reach, how finely they step, what they make of one number.
 
-import { FLOATS, decodeFloat, encodeFloat } from "../../codecs/formats.js";
-import {
-  axisBelow,
-  fact,
-  figureParts,
-  format,
-  linear,
-  numbers,
-  percent,
-  picture,
-  s,
-  value,
-  widthOf,
-} from "../../lib/draw.js";
+import { decodeFloat, encodeFloat, FLOATS } from "../../codecs/floats.js";
+import { axisBelow } from "../../lib/axes.js";
+import { numbers } from "../../lib/controls.js";
+import { picture, s, widthOf } from "../../lib/dom.js";
+import { figureParts } from "../../lib/figure.js";
+import { format, percent } from "../../lib/format.js";
+import { linear } from "../../lib/scales.js";
+import { fact, value } from "../../lib/table.js";
 import { piecePicker } from "../../lib/tensor_picker.js";
 
 export function mount(figure, data, state) {

@@ -1,29 +1,15 @@
 // A network of nine real weights: what plain rounding does to it, and what quantizing does.
 
-import {
-  decodeFloat,
-  encodeFloat,
-  findFormat,
-  FLOATS,
-  quantize,
-  rint,
-} from "../../codecs/formats.js";
-import {
-  axisBelow,
-  axisLeft,
-  choice,
-  fact,
-  figureParts,
-  format,
-  h,
-  linear,
-  percent,
-  picture,
-  range,
-  s,
-  value,
-  widthOf,
-} from "../../lib/draw.js";
+import { rint } from "../../codecs/bits.js";
+import { decodeFloat, encodeFloat, FLOATS } from "../../codecs/floats.js";
+import { findFormat, quantize } from "../../codecs/formats.js";
+import { axisBelow, axisLeft } from "../../lib/axes.js";
+import { choice, range } from "../../lib/controls.js";
+import { h, picture, s, widthOf } from "../../lib/dom.js";
+import { figureParts } from "../../lib/figure.js";
+import { format, percent } from "../../lib/format.js";
+import { linear } from "../../lib/scales.js";
+import { fact, value } from "../../lib/table.js";
 import { piecePicker, source } from "../../lib/tensor_picker.js";
 
 const HIDDEN = 3;

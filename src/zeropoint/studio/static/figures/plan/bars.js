@@ -1,19 +1,12 @@
 // Does it fit? One model in one format as a bar of its parts, beside the limit of each device.
 
-import {
-  announce,
-  axisBelow,
-  fact,
-  figureParts,
-  h,
-  inBytes,
-  linear,
-  picture,
-  roving,
-  s,
-  value,
-  widthOf,
-} from "../../lib/draw.js";
+import { axisBelow } from "../../lib/axes.js";
+import { announce, h, picture, s, widthOf } from "../../lib/dom.js";
+import { figureParts } from "../../lib/figure.js";
+import { inBytes } from "../../lib/format.js";
+import { roving } from "../../lib/marks.js";
+import { linear } from "../../lib/scales.js";
+import { fact, value } from "../../lib/table.js";
 import { band, longest, planning, problemOf, questionControls } from "./query.js";
 
 const PARTS = [

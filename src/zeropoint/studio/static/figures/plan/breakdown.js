@@ -1,17 +1,11 @@
 // Where the memory goes: every buffer in turn, how it is known, and what to turn.
 
-import {
-  axisBelow,
-  fact,
-  figureParts,
-  h,
-  inBytes,
-  linear,
-  picture,
-  s,
-  value,
-  widthOf,
-} from "../../lib/draw.js";
+import { axisBelow } from "../../lib/axes.js";
+import { h, picture, s, widthOf } from "../../lib/dom.js";
+import { figureParts } from "../../lib/figure.js";
+import { inBytes } from "../../lib/format.js";
+import { linear } from "../../lib/scales.js";
+import { fact, value } from "../../lib/table.js";
 import { chosen } from "./bars.js";
 import { band, planning, problemOf } from "./query.js";
 

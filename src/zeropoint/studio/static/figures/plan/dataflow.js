@@ -1,9 +1,12 @@
 // What other machines and runtimes do with a format: from what is stored to what is multiplied.
 
-import { choice, fact, figureParts, h, select, value } from "../../lib/draw.js";
-import { tensorPicker } from "../loss/histogram.js";
 import { lanes } from "../../labs/lanes.js";
+import { choice, select } from "../../lib/controls.js";
+import { h } from "../../lib/dom.js";
+import { figureParts } from "../../lib/figure.js";
 import { ask } from "../../lib/server.js";
+import { fact, value } from "../../lib/table.js";
+import { tensorPicker } from "../loss/histogram.js";
 
 const BITS = { fp4: 4, int4: 4, fp6: 6, fp8: 8, int8: 8, fp16: 16, bf16: 16, fp32: 32, ternary: 2 };
 const PHASES = [

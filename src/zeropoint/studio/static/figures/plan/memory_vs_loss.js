@@ -1,24 +1,13 @@
 // Bigger at fewer bits, or smaller at more: what models reach, beside the memory that they take.
 
-import {
-  axisBelow,
-  choice,
-  fact,
-  figureParts,
-  format,
-  h,
-  inBytes,
-  linear,
-  logarithmic,
-  percent,
-  picture,
-  range,
-  roving,
-  s,
-  select,
-  value,
-  widthOf,
-} from "../../lib/draw.js";
+import { axisBelow } from "../../lib/axes.js";
+import { choice, range, select } from "../../lib/controls.js";
+import { h, picture, s, widthOf } from "../../lib/dom.js";
+import { figureParts } from "../../lib/figure.js";
+import { format, inBytes, percent } from "../../lib/format.js";
+import { roving } from "../../lib/marks.js";
+import { linear, logarithmic } from "../../lib/scales.js";
+import { fact, value } from "../../lib/table.js";
 
 const CLASSES = [
   [12, "●", "12 bits and more"],

@@ -3,7 +3,9 @@
 // One question for all figures of a page. The server answers it with the same Python that the
 // command line runs; nothing is worked out again here. What cannot be answered is said in place.
 
-import { choice, format, h, listed, range, select, several, toggle } from "../../lib/draw.js";
+import { choice, listed, range, select, several, toggle } from "../../lib/controls.js";
+import { h } from "../../lib/dom.js";
+import { format } from "../../lib/format.js";
 import { send } from "../../lib/server.js";
 
 const USUAL = {

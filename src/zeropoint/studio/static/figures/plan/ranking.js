@@ -1,6 +1,9 @@
 // The answers, the best first; picking one opens it in the figures around.
 
-import { fact, figureParts, format, h, inBytes, value } from "../../lib/draw.js";
+import { h } from "../../lib/dom.js";
+import { figureParts } from "../../lib/figure.js";
+import { format, inBytes } from "../../lib/format.js";
+import { fact, value } from "../../lib/table.js";
 import { chosen } from "./bars.js";
 import { band, longest, planning, problemOf } from "./query.js";
 

@@ -1,20 +1,12 @@
 // Tokens per second by format, as measured; and the ceiling that memory sets.
 
-import {
-  axisBelow,
-  choice,
-  fact,
-  figureParts,
-  format,
-  inBytes,
-  linear,
-  picture,
-  range,
-  s,
-  select,
-  value,
-  widthOf,
-} from "../../lib/draw.js";
+import { axisBelow } from "../../lib/axes.js";
+import { choice, range, select } from "../../lib/controls.js";
+import { picture, s, widthOf } from "../../lib/dom.js";
+import { figureParts } from "../../lib/figure.js";
+import { format, inBytes } from "../../lib/format.js";
+import { linear } from "../../lib/scales.js";
+import { fact, value } from "../../lib/table.js";
 import { source } from "../../lib/tensor_picker.js";
 
 export function mount(figure, data, state) {
@@ -75,7 +67,7 @@ export function mount(figure, data, state) {
         writing
           ? fact(
               "ceiling at this bandwidth",
-              value("ceiling", ceiling(chosen), `${format(ceiling(chosen), 4)} ` + "tokens/s"),
+              value("ceiling", ceiling(chosen), `${format(ceiling(chosen), 4)} tokens/s`),
             )
           : null,
         source(

@@ -1,0 +1,59 @@
+// Numbers as text for people.
+
+/** A number for people: so many significant digits, a real minus sign, no trailing zeros. */
+export function format(x, digits = 4) {
+  if (x === null || x === undefined || Number.isNaN(x)) return "–";
+  if (!Number.isFinite(x)) return x > 0 ? "∞" : "−∞";
+  if (x === 0) return Object.is(x, -0) ? "−0" : "0";
+  const size = Math.abs(x);
+  let text;
+  if (size >= 1e6 || size < 1e-4) {
+    const [mantissa, power] = size.toExponential(digits - 1).split("e");
+    text = `${trim(mantissa)} × 10${superscript(Number(power))}`;
+  } else {
+    text = trim(
+      size.toPrecision(digits).includes("e") ? String(Math.round(size)) : size.toPrecision(digits),
+    );
+  }
+  return (x < 0 ? "−" : "") + text;
+}
+
+function trim(text) {
+  return text.includes(".") ? text.replace(/\.?0+$/, "") : text;
+}
+
+function superscript(power) {
+  return String(power)
+    .replace("-", "⁻")
+    .replace(/\d/g, (digit) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[digit]);
+}
+
+/** A share as per cent. */
+export function percent(x, digits = 1) {
+  return x === null || x === undefined ? "–" : `${(100 * x).toFixed(digits)} %`.replace("-", "−");
+}
+
+/** Bytes in GiB, MiB or KiB. */
+export function inBytes(count) {
+  for (const [unit, size] of [
+    ["GiB", 2 ** 30],
+    ["MiB", 2 ** 20],
+    ["KiB", 2 ** 10],
+  ]) {
+    if (count >= size) return `${format(count / size, 3)} ${unit}`;
+  }
+  return `${count} bytes`;
+}
+
+/** A count for people: 268 M, 1.54 G. */
+export function inCount(count) {
+  for (const [unit, size] of [
+    ["T", 1e12],
+    ["G", 1e9],
+    ["M", 1e6],
+    ["k", 1e3],
+  ]) {
+    if (count >= size) return `${format(count / size, 3)} ${unit}`;
+  }
+  return String(count);
+}

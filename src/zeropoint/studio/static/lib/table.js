@@ -1,0 +1,49 @@
+// Shown numbers. Each keeps its exact value in <data value="…">, which tests and scripts read.
+
+import { h } from "./dom.js";
+import { format } from "./format.js";
+
+/** A shown number with its exact value and a name for tests and scripts. */
+export function value(name, x, text = format(x)) {
+  return h(
+    "data",
+    { value: x === null ? "" : String(Object.is(x, -0) ? "-0" : x), "data-name": name },
+    text,
+  );
+}
+
+/** A named number under a figure. */
+export function fact(name, shown) {
+  return h("p", { class: "fact" }, h("span", {}, name), shown);
+}
+
+/** A table of columns and rows; numbers are set right and keep their exact value. */
+export function table(columns, rows, caption) {
+  const cell = (x) =>
+    typeof x === "number"
+      ? h(
+          "td",
+          { class: "number" },
+          h("data", { value: String(Object.is(x, -0) ? "-0" : x) }, format(x, 6)),
+        )
+      : h("td", {}, x ?? "–");
+  return h(
+    "table",
+    {},
+    caption ? h("caption", {}, caption) : null,
+    h(
+      "thead",
+      {},
+      h(
+        "tr",
+        {},
+        columns.map((name) => h("th", { scope: "col" }, name)),
+      ),
+    ),
+    h(
+      "tbody",
+      {},
+      rows.map((row) => h("tr", {}, row.map(cell))),
+    ),
+  );
+}
