@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from node import run_in_node
 
+from support.javascript import run_in_node
 from zeropoint.formats import find_format
 from zeropoint.formats.floats import FLOAT_TYPES
 

@@ -37,5 +37,5 @@ def node() -> str:
 def axe() -> str:
     """Return the source of axe-core, the accessibility checker."""
     if not AXE.is_file():
-        missing("axe-core is not installed: npm install --no-save axe-core")
+        missing("axe-core is not installed: npm ci")
     return AXE.read_text()

@@ -1,13 +1,11 @@
 """Runs JavaScript modules of `static/` in node, without a browser."""
 
 import json
-import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
-import pytest
+from support.required import node
 
 STATIC = Path(__file__).parents[2] / "src/zeropoint/studio/static"
 SECONDS = 60.0
@@ -22,23 +20,12 @@ process.stdout.write(JSON.stringify(answer));
 """
 
 
-def require_node() -> str:
-    """Return the path of node; skip the test without it, or fail where CI requires it."""
-    node = shutil.which("node")
-    if node is None:
-        reason = "node is not installed: apt-get install nodejs"
-        if os.environ.get("ZEROPOINT_REQUIRE_NODE") or os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return node
-
-
 def run_in_node(modules: list[str], function: str, *arguments: object) -> Any:
     """Call `function(exports, ...arguments)` on all exports of these modules; return its JSON."""
     paths = json.dumps([(STATIC / module).as_uri() for module in modules])
     script = _SCRIPT.format(modules=paths, function=function)
     done = subprocess.run(
-        [require_node(), "--input-type=module", "--eval", script],
+        [node(), "--input-type=module", "--eval", script],
         input=json.dumps(arguments),
         capture_output=True,
         text=True,
