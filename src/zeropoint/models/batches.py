@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from zeropoint.errors import UnsupportedModel
 from zeropoint.formats import F32
 from zeropoint.models.cache import Cache
+from zeropoint.models.sequences import common_prefix_length
 
 # The index of a text, its step and its logits (vocabulary,) → a token; None ends the text.
 Choose = Callable[[int, int, F32], int | None]
@@ -188,8 +189,7 @@ def _in_common(texts: Sequence[Sequence[int]], last: Sequence[int]) -> list[int]
         first = texts[places[0]]
         common = min(len(texts[place]) - last[place] for place in places)
         for place in places:
-            text = texts[place]
-            common = next((i for i in range(common) if text[i] != first[i]), common)
+            common = common_prefix_length(texts[place][:common], first[:common])
         for place in places:
             shared[place] = common
     return shared

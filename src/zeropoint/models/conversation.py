@@ -8,6 +8,7 @@ from zeropoint.models.base import LanguageModel
 from zeropoint.models.chat import encode_chat
 from zeropoint.models.generation import Finished, PromptRead, Token, generate, room_for
 from zeropoint.models.sampling import Sampling
+from zeropoint.models.sequences import common_prefix_length
 
 
 class Conversation:
@@ -63,11 +64,7 @@ class Conversation:
                 f"the conversation has {len(prompt)} tokens, the context room for "
                 f"{self._cache.capacity}"
             )
-        common = 0
-        for ours, theirs in zip(self._tokens, prompt[:-1], strict=False):
-            if ours != theirs:
-                break
-            common += 1
+        common = common_prefix_length(self._tokens, prompt[:-1])
         if not self._cache.can_truncate(common):
             common = 0
             self._cache.clear()

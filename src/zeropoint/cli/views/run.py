@@ -77,7 +77,9 @@ def columns(models: Sequence[str], texts: Sequence[str]) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    common = common_length(texts[0], texts[1])
+    from zeropoint.models.sequences import common_prefix_length
+
+    common = common_prefix_length(texts[0], texts[1])
     grid = Table(box=None, padding=(0, 2, 0, 0), expand=True)
     for model in models:
         grid.add_column(Text(Path(model).name), ratio=1)
@@ -97,23 +99,15 @@ def without_control_characters(text: str) -> str:
     return "".join(c for c in text if c.isprintable() or c in "\n\t")
 
 
-def common_length(first: str, second: str) -> int:
-    """Return how many characters the beginnings of two texts have in common.
-
-    >>> common_length("abc", "abd")
-    2
-    """
-    pairs = zip(first, second, strict=False)
-    return next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(first), len(second)))
-
-
 def describe_difference(result: "GenerateResult") -> str:
     """Return where the texts of two models diverge, in one line."""
+    from zeropoint.models.sequences import common_prefix_length
+
     assert result.comparison is not None
     step, other = result.comparison.first_difference, result.comparison.vs
     if step is None:
         return f"No difference in {len(result.tokens)} tokens."
-    at = common_length(result.text, other.text)
+    at = common_prefix_length(result.text, other.text)
     parts = (repr(text[at : at + DIFFERENCE_CHARACTERS]) for text in (result.text, other.text))
     return f"First difference at token {step + 1}: {' / '.join(parts)}"
 

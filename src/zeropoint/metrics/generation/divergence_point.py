@@ -22,6 +22,7 @@ from zeropoint.metrics.generation.paired_sampling import (
     write_paths,
 )
 from zeropoint.models import TOGETHER, Written, at_once, in_batches
+from zeropoint.models.sequences import common_prefix_length
 from zeropoint.results.run_checks import ROUNDING, ArrayRule
 from zeropoint.results.run_store import RunFolder
 
@@ -87,10 +88,8 @@ def first_difference(one: Sequence[object], other: Sequence[object]) -> int | No
     >>> first_difference("abc", "abd"), first_difference("ab", "abc"), first_difference("a", "a")
     (2, 2, None)
     """
-    for step, (first, second) in enumerate(zip(one, other, strict=False)):
-        if first != second:
-            return step
-    return None if len(one) == len(other) else min(len(one), len(other))
+    common = common_prefix_length(one, other)
+    return None if common == len(one) == len(other) else common
 
 
 class Drift:
