@@ -29,7 +29,7 @@ quants themselves, so this shows that the files work and what they weigh, not ho
 
 
 def peer_side(path: str) -> None:
-    """Load a file with llama.cpp, continue the prompt greedily, and print what came of it."""
+    """Load a file with llama.cpp, continue the prompt greedily, and print the text."""
     import llama_cpp
     import numpy as np
 
@@ -43,7 +43,7 @@ def peer_side(path: str) -> None:
 
 
 def targets() -> list[str]:
-    """Return every preset, and every format that is no preset and no other name of one."""
+    """Return every preset, and every format that has no preset of its name."""
     from zeropoint.formats import FORMATS
     from zeropoint.plans import PRESETS
     from zeropoint.plans.formats.presets import ALIASES
@@ -53,7 +53,7 @@ def targets() -> list[str]:
 
 
 def why_not(model: Path, to: str, imatrix: str | None) -> str | None:
-    """Return why this cannot be written, without starting a program to hear it."""
+    """Return why a target cannot be written, or None if it can; no process is started."""
     from zeropoint.checkpoints import open_model
     from zeropoint.errors import ZeropointError
     from zeropoint.quantizers import check_writable
@@ -70,7 +70,7 @@ def why_not(model: Path, to: str, imatrix: str | None) -> str | None:
 
 
 def attempt(model: Path, to: str, peer: str, imatrix: str | None) -> dict[str, object]:
-    """Write one file and have llama.cpp use it."""
+    """Write one file, and generate from it with llama.cpp."""
     row: dict[str, object] = {"model": model.stem, "to": to}
     if why := why_not(model, to, imatrix):
         return row | {"refused": why}
@@ -102,7 +102,7 @@ def table(log: Path) -> str:
         mine = [row for row in rows if row["model"] == model]
         good = [row for row in mine if row.get("finite") and row.get("text", "").strip()]
         tried = [row for row in mine if "refused" not in row]
-        lines += [f"\n## {model}: {len(good)} of {len(tried)} files load and write text\n"]
+        lines += [f"\n## {model}: {len(good)} of {len(tried)} files load and generate text\n"]
         lines += ["| `--to` | MiB | bits per weight | formats | text |", "|---|---|---|---|---|"]
         for row in tried:
             text = str(row.get("text", row.get("failed"))).replace("\n", "⏎").replace("|", "\\|")
@@ -115,7 +115,7 @@ def table(log: Path) -> str:
 
 
 def main() -> None:
-    """Go through models and targets."""
+    """Write and test every target of every model."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", nargs="*", type=Path)
     parser.add_argument("--to", type=lambda text: text.split(","))

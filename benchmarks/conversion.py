@@ -29,7 +29,7 @@ AWKWARD = [
 
 
 def alone(folder: str, job: str, target: str) -> None:
-    """Be the process that has transformers and no zeropoint."""
+    """Run as the child process, which has transformers and cannot import zeropoint."""
     import importlib.util
 
     import torch

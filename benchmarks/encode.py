@@ -67,7 +67,7 @@ Row = dict[str, Any]
 
 
 def rows_of(checkpoint: Checkpoint, tensor: TensorInfo, most: int) -> F32:
-    """Return all rows of a matrix, or evenly spaced ones with about `most` weights."""
+    """Return all rows of a matrix, or evenly spaced rows with about `most` weights."""
     rows = tensor.rows
     count = rows if not most else min(rows, max(1, most // tensor.columns))
     picked = np.unique(np.linspace(0, rows - 1, count).astype(int))
@@ -85,7 +85,7 @@ def theirs(
     pool: ThreadPoolExecutor,
     parts: int,
 ) -> U8:
-    """Encode with ggml, the rows shared out among threads."""
+    """Encode with ggml, with the rows divided among threads."""
     shape = (format.block_size, format.block_bytes)
     encode = [
         pool.submit(ggml_peer.encode, format.ggml_type, part, importance, shape)
@@ -102,7 +102,7 @@ def timed(call: Callable[[], U8]) -> tuple[U8, float]:
 
 
 def compare(format: StorageFormat, weights: F32, importance: F32 | None, words: Any) -> Row:
-    """Encode with both, in turn, and compare."""
+    """Encode with both alternately, and compare."""
     ratios, seconds = [], []
     threads = words.threads
     with ThreadPoolExecutor(threads) as pool:
@@ -129,7 +129,7 @@ def compare(format: StorageFormat, weights: F32, importance: F32 | None, words: 
 
 
 def costs_of(format: StorageFormat, weights: F32, importance: F32 | None) -> Any:
-    """Return what a squared error of each weight costs, in float64."""
+    """Return the cost of a squared error of each weight, float64."""
     if importance is None:
         return 1.0
     costs = importance.astype(np.float64)
@@ -149,7 +149,7 @@ def processor() -> str:
 
 
 def results(words: Any, done: set[tuple[Any, ...]]) -> Iterator[Row]:
-    """Compare all that was asked for."""
+    """Compare every selected matrix and format."""
     importance: Mapping[str, F32] = read_imatrix(words.imatrix).importance if words.imatrix else {}
     formats = [FORMATS[name] for name in words.formats.split(",")]
     with open_checkpoint(words.model) as checkpoint:

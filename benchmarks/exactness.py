@@ -34,7 +34,7 @@ ROWS = 32  # positions that are widened to float64 at a time
 
 
 def peer_side(path: str, tokens: str, target: str) -> None:
-    """Be the process that has llama.cpp: write its logits of all positions."""
+    """Run as the child process with llama.cpp, and write its logits of all positions."""
     import llama_cpp
 
     ids = json.loads(Path(tokens).read_text())
@@ -55,7 +55,7 @@ def peer_logits(python: str, path: Path, ids: list[int], folder: Path) -> np.nda
 
 
 def in_float64(*logits: np.ndarray) -> Iterator[list[np.ndarray]]:
-    """Yield some positions at a time of each array, as log-probabilities in float64."""
+    """Yield slices of positions of each array, as log-probabilities in float64."""
     for at in range(0, len(logits[0]), ROWS):
         parts = [np.asarray(array[at : at + ROWS], np.float64) for array in logits]
         parts = [part - part.max(1, keepdims=True) for part in parts]
@@ -68,7 +68,7 @@ def divergence(reference: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def gap(rows: np.ndarray) -> np.ndarray:
-    """Return by how much the best of each row is above the second."""
+    """Return the difference between the two largest values of each row."""
     best = np.partition(rows, rows.shape[1] - 2)[:, -2:]
     return np.abs(best[:, 1] - best[:, 0])
 
@@ -95,7 +95,7 @@ def compare(runs: dict[str, np.ndarray]) -> dict[str, Any]:
 
 
 def from_double(path: Path, ids: list[int], exact: np.ndarray, folder: Path) -> dict[str, Any]:
-    """Return how far `exact` and transformers' float32 are from transformers' float64."""
+    """Return the largest errors of `exact` and of transformers in float32, against its float64."""
     import torch
     import transformers
 
@@ -139,7 +139,7 @@ def measure(path: Path, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def files(options: argparse.Namespace) -> Iterator[tuple[str, Path]]:
-    """Yield a name and a path for each file to measure; made ones are gone afterwards."""
+    """Yield a name and a path for each file to measure; temporary files are deleted afterwards."""
     for model in options.models:
         if not options.to:
             yield model.stem, model

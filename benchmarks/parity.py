@@ -33,7 +33,7 @@ F32 = NDArray[np.float32]
 
 
 def serve_logits(path: str, cache: str, threads: str) -> None:
-    """Be llama.cpp: read chunks of token ids on stdin, write their scored logits on stdout."""
+    """Run as the child process with llama.cpp: token ids on stdin, scored logits on stdout."""
     import ctypes
 
     import llama_cpp
@@ -76,7 +76,7 @@ def peer_logits(path: Path, chunks: NDArray[np.int32], cache: str, threads: int)
 
 
 def llama_perplexity(threads: int, words: list[str]) -> str:
-    """Run it, one sequence at a time, and return what it printed."""
+    """Run llama-perplexity, one sequence at a time, and return its output."""
     tool = str(Path(os.environ["LLAMA_BIN"]) / "llama-perplexity")
     command = [tool, "-c", str(CONTEXT), "-b", str(CONTEXT), "-t", str(threads), *words]
     return subprocess.run(
@@ -86,7 +86,7 @@ def llama_perplexity(threads: int, words: list[str]) -> str:
 
 
 def printed_figures(output: str) -> dict[str, float]:
-    """Return its three tables by name, in parts of one where it prints percent."""
+    """Return its three tables by name; percentages become fractions."""
     found = {}
     for name, value, rest in re.findall(r"^ *(\S.*?) *: +(-?[\d.]+)(.*)$", output, re.MULTILINE):
         if re.search(r"PPL|KLD|Δp|top p", name):
@@ -113,7 +113,7 @@ def our_figures(chunks: NDArray[np.int32], sides: Iterator[tuple[F32, F32]]) -> 
 
 
 def compat_figures(chunks: NDArray[np.int32], sides: Iterator[tuple[F32, F32]]) -> dict[str, float]:
-    """Return its figures by its formulas, its 16-bit file included, as --llama-compat does."""
+    """Return its figures by its own formulas and 16-bit file, as --llama-compat does."""
     from zeropoint.metrics.peers import llama_base_file as llama
     from zeropoint.metrics.peers.llama_perplexity import join_scores
 
@@ -172,7 +172,7 @@ class Reference:
         self.noise_f32 = mean_kl(self.exact, f32)
 
     def against(self, quant: Path) -> dict[str, object]:
-        """Measure one quant in every way."""
+        """Measure one quant by every method."""
         words = ["-m", str(quant), "--kl-divergence", "--kl-divergence-base", str(self.base)]
         printed = printed_figures(llama_perplexity(self.threads, words))
         peer = self._peer(quant, "F16")
@@ -201,7 +201,7 @@ class Reference:
 
 
 def kept(folder: Path, name: str, make: Callable[[], list[F32]]) -> list[F32]:
-    """Return the reference's logits of each chunk from `folder`, made where they are not there."""
+    """Return the reference's logits of each chunk from `folder`, computing missing ones."""
     path = folder / f"{name}.npy"
     if not path.exists():
         np.save(path, np.stack(make()))

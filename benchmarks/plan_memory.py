@@ -21,7 +21,7 @@ GGML = {"F16": 1, "Q8_0": 8}
 
 
 def peer_side(path: str) -> None:
-    """Load a model with llama.cpp and print what each context makes it allocate."""
+    """Load a model with llama.cpp and print the allocations for each context."""
     import ctypes
 
     import llama_cpp as llama

@@ -52,7 +52,7 @@ def middle(path: str, rounds: list[dict[str, object]]) -> dict[str, object]:
 
 
 def timing(row: dict[str, object], kind: str) -> Timing:
-    """Return what one file's record says of one kind of work."""
+    """Return the timing of one kind of work from a file's record."""
     bench = bench_timing(BenchResult.from_json(row, str(row["path"])))
     assert bench is not None
     if kind == "prompt":
@@ -78,7 +78,7 @@ def judge(costs: WorkCosts, rows: list[dict[str, object]]) -> dict[str, dict[str
 
 
 def line(label: str, found: dict[str, dict[str, float]]) -> None:
-    """Print how far off a set of predictions is."""
+    """Print the errors of a set of predictions."""
     cells = []
     for kind in KINDS:
         off = [abs(math.log(one[kind])) for one in found.values()]

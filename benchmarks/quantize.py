@@ -30,7 +30,7 @@ def peak_bytes() -> int:
 
 
 def peer_side(source: str, output: str, preset: str, threads: int) -> None:
-    """Quantize with llama.cpp and print what it took."""
+    """Quantize with llama.cpp and print time and memory."""
     import llama_cpp
 
     llama_cpp.llama_log_set(llama_cpp.llama_log_callback(lambda *_: None), None)

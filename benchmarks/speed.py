@@ -43,7 +43,7 @@ def make(model: str, format: str, folder: Path) -> Path:
 
 
 def time_one(path: Path, versus: str | None, words: Any) -> dict[str, Any]:
-    """Let one file, the 16-bit model and llama.cpp take turns."""
+    """Time one file, the 16-bit model and llama.cpp alternately."""
     workload = workload_of(
         prompt=words.prompt,
         generate=words.generate,

@@ -26,7 +26,7 @@ CASES = (  # first, later, ends
 
 
 class Places:
-    """A cache that holds nothing but lengths."""
+    """A cache that stores only lengths."""
 
     most_bytes = 1
 
@@ -41,7 +41,7 @@ class Places:
 
 
 class Slipping:
-    """Errs at the (position, token) of `slips`; every prompt has tokens of its own."""
+    """A model that errs at each (position, token) of `slips`; every prompt has its own tokens."""
 
     threads, context_length = 1, 4096
 
@@ -75,7 +75,7 @@ class Slipping:
 
 
 def truths(first: float, later: float, ends: float, tokens: int) -> tuple[NDArray, NDArray, float]:
-    """Survival and factor after 1 … tokens, and flips per token, computed."""
+    """Return the true survival and factor after 1, 2, … tokens, and the true flips per token."""
     clean = alive = 1.0
     ended = erred = own = predicted = 0.0
     survival, factor = [], []
@@ -106,7 +106,7 @@ def main() -> None:
 def study(
     options: argparse.Namespace, first: float, later: float, ends: float
 ) -> dict[str, list[bool]]:
-    """Tell for every figure and run whether the interval holds the truth."""
+    """Print for every figure how often its interval contains the true value."""
     count, tokens = options.texts, options.tokens
     survival, factor, flips = truths(first, later, ends, tokens)
     shape = (PROMPT + tokens + 1, 2 * count * BAND)

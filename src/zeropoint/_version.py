@@ -1,3 +1,3 @@
-"""Version of the package: written here, read by the build (pyproject.toml) and by every room."""
+"""The version of the package. The build reads it from here too."""
 
 __version__ = "0.2.0.dev0"
