@@ -1,6 +1,7 @@
-"""Shares, changes of mind and several tests at once: against what is counted by hand."""
+"""Rates, flips and several tests at once, against exact sums and known coverage."""
 
 from itertools import product
+from math import comb, sqrt
 
 import numpy as np
 import pytest
@@ -8,13 +9,21 @@ import pytest
 from zeropoint.metrics.statistics import holm, mcnemar, paired_share, share, wilson
 
 
-@pytest.mark.parametrize("share", [0.02, 0.3, 0.5, 0.9])
-def test_wilsons_interval_covers_as_often_as_it_says(share: float) -> None:
-    """Summed over all counts of 40 trials, weighted by how likely each is."""
-    random = np.random.default_rng(1)
-    hits = random.binomial(40, share, 4000)
-    inside = [wilson(int(n), 40).low <= share <= wilson(int(n), 40).high for n in hits]
-    assert 0.92 <= np.mean(inside) <= 0.99
+@pytest.mark.parametrize(
+    ("rate", "coverage"), [(0.02, 0.954330), (0.3, 0.944288), (0.5, 0.961523), (0.9, 0.943317)]
+)
+def test_wilsons_interval_covers_as_often_as_it_says(rate: float, coverage: float) -> None:
+    """Summed over all counts of 40 trials, weighted by how likely each of them is.
+
+    The interval holds a rate if the score test |p̂ − p| ≤ z √(p (1 − p) / n) does not reject it.
+    """
+    covered = 0.0
+    for hits in range(41):
+        interval = wilson(hits, 40)
+        holds = interval.low <= rate <= interval.high
+        assert holds == (abs(hits / 40 - rate) <= 1.959964 * sqrt(rate * (1 - rate) / 40))
+        covered += holds * comb(40, hits) * rate**hits * (1 - rate) ** (40 - hits)
+    assert covered == pytest.approx(coverage, abs=1e-6)
 
 
 def test_a_share_of_nothing_is_unknown() -> None:
@@ -35,21 +44,31 @@ def test_holm_shows_what_is_left_after_each_that_is_shown() -> None:
     assert holm([]) == []
 
 
-@pytest.mark.parametrize("together", [0.0, 0.05])
-@pytest.mark.parametrize("rate", [0.001, 0.02, 0.3, 0.9])
-def test_a_share_over_texts_covers_also_where_almost_none_or_all_are_hits(
-    rate: float, together: float
+@pytest.mark.parametrize("correlation", [0.0, 0.05])
+@pytest.mark.parametrize(
+    ("rate", "most_covered", "most_width"),
+    [(0.001, 1.0, 2.8), (0.02, 0.99, 1.5), (0.3, 0.99, 1.2), (0.9, 0.99, 1.2)],
+)
+def test_a_rate_over_texts_covers_and_is_not_wide(
+    rate: float, most_covered: float, most_width: float, correlation: float
 ) -> None:
-    """24 texts of 64 tokens; the tokens of a text belong `together` or do not. Of 300 draws of
-    95 %, three standard deviations are 3.8 %."""
+    """24 texts of 64 tokens, which are correlated within a text or not.
+
+    Of 300 draws of 95 %, three standard deviations are 3.8 %. The mean width is compared with that
+    of the normal distribution with the true variance, p (1 − p) (1 + 63 correlation) / 1536. With 1
+    or 2 hits among 1536 trials, any interval that covers is wider and covers more often.
+    """
     random = np.random.default_rng(2)
-    spread = 1 / together - 1 if together else 0
-    hits = 0
+    spread = 1 / correlation - 1 if correlation else 0
+    hits, widths = 0, []
     for _ in range(300):
         rates = random.beta(rate * spread, (1 - rate) * spread, 24) if spread else np.full(24, rate)
         found = share(random.binomial(64, rates).astype(float), np.full(24, 64.0))
         hits += found.low <= rate <= found.high
-    assert hits >= 0.91 * 300
+        widths.append(found.high - found.low)
+    normal = 2 * 1.96 * sqrt(rate * (1 - rate) * (1 + 63 * correlation) / (24 * 64))
+    assert 0.91 * 300 <= hits <= most_covered * 300
+    assert 0.9 * normal <= np.mean(widths) <= most_width * normal
 
 
 def test_a_share_of_one_text_has_no_interval_and_of_nothing_no_mean() -> None:
@@ -57,17 +76,27 @@ def test_a_share_of_one_text_has_no_interval_and_of_nothing_no_mean() -> None:
     assert one.mean == 0.25 and np.isnan(one.low) and np.isnan(none.mean)
 
 
-@pytest.mark.parametrize(("lost", "won"), [(0.0, 0.0), (0.01, 0.01), (0.05, 0.02), (0.3, 0.1)])
-def test_a_difference_of_paired_shares_covers_also_where_few_differ(
-    lost: float, won: float
+@pytest.mark.parametrize(
+    ("lost", "won", "most_covered", "most_width"),
+    [(0.0, 0.0, 1.0, 1.1), (0.01, 0.01, 1.0, 2.2), (0.05, 0.02, 0.99, 1.3), (0.3, 0.1, 0.99, 1.1)],
+)
+def test_a_difference_of_paired_rates_covers_and_is_not_wide(
+    lost: float, won: float, most_covered: float, most_width: float
 ) -> None:
+    """56 trials, 200 times. The mean width is compared with that of Bonett and Price's interval at
+    the true rates. Where almost no trial differs, the interval must be wider than chance."""
     random = np.random.default_rng(3)
-    hits = 0
+    hits, widths = 0, []
     for _ in range(200):
         counts = random.multinomial(56, (lost, won, 1 - lost - won))
         found = paired_share(int(counts[0]), int(counts[1]), 56)
         hits += found.low <= won - lost <= found.high
-    assert hits >= 0.91 * 200
+        widths.append(found.high - found.low)
+    one_more_lost, one_more_won = (56 * lost + 1) / 58, (56 * won + 1) / 58
+    variance = one_more_lost + one_more_won - (one_more_won - one_more_lost) ** 2
+    normal = 2 * 1.96 * sqrt(variance / 58)
+    assert 0.91 * 200 <= hits <= most_covered * 200
+    assert 0.85 * normal <= np.mean(widths) <= most_width * normal
 
 
 def test_no_change_in_few_tasks_is_no_proof_that_there_is_none() -> None:

@@ -1,8 +1,8 @@
-"""How sure a figure is: intervals and tests that know that the tokens of a chunk belong together.
+"""Confidence intervals and tests for figures over chunks of text, whose tokens are dependent.
 
-A figure is a ratio of sums over chunks, r = Σ s_c / Σ n_c (s_c the sum of a value over the scored
-tokens of chunk c, n_c their number). Tokens of one chunk share a text and a context, so the chunk
-is what is drawn again: resampling tokens would make intervals several times too narrow.
+A figure is a ratio of sums over chunks, r = Σ s_c / Σ n_c, where s_c is the sum of a value over the
+scored tokens of chunk c and n_c is their number. The tokens of a chunk share a text and a context,
+so whole chunks are resampled. Resampling tokens would make the intervals several times too narrow.
 """
 
 from collections.abc import Sequence
@@ -19,15 +19,19 @@ from zeropoint.results.schema import UNKNOWN
 
 F64 = NDArray[np.float64]
 
-RESAMPLES = 4000
+BOOTSTRAP_DRAWS = 4000
+SIGN_FLIP_DRAWS = 10_000
+MAX_EXACT_CHUNKS = 12  # up to which all 2^chunks flips of signs are counted
+MIN_BOOTSTRAP_CHUNKS = 6
 SEED = 20261121
-NORMAL = NormalDist().inv_cdf(0.975)
-STUDENT = (12.706, 4.303, 3.182, 2.776)  # 97.5 % of Student's t with 1 … 4 degrees of freedom
+NORMAL_QUANTILE = NormalDist().inv_cdf(0.975)
+# The 97.5 % quantiles of Student's t with 1 … 4 degrees of freedom.
+STUDENT_QUANTILES = (12.706, 4.303, 3.182, 2.776)
 
 
 @dataclass(frozen=True)
 class ConfidenceInterval:
-    """A mean with its 95 % interval; `low` and `high` are NaN where one chunk cannot tell."""
+    """A mean with its 95 % interval; `low` and `high` are NaN if they cannot be known."""
 
     mean: float
     low: float
@@ -42,15 +46,16 @@ class ConfidenceInterval:
 def estimate(sums: F64, counts: F64) -> ConfidenceInterval:
     """Estimate Σ sums / Σ counts over chunks, with a studentized cluster bootstrap interval.
 
-    `sums` and `counts` are (chunks,). Chunks are drawn with replacement; each draw gives
-    t* = (r* − r) / se*, and the interval is r − t*(97.5 %) · se … r − t*(2.5 %) · se, which follows
-    the skew of the data (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter
-    12). se² = C / (C − 1) · Σ (s_c − r n_c)² / (Σ n_c)². Draws are seeded: the same data, the same
-    interval. Fewer than 6 chunks are too few to draw from: of 3, most draws hold one twice, and the
-    interval is 8 times as long as Student's r ± t · se, which stands there instead.
+    `sums` and `counts` are (chunks,). Chunks are drawn with replacement, and each draw gives
+    t* = (r* − r) / se*. The interval r − t*(97.5 %) · se … r − t*(2.5 %) · se follows the skew of
+    the data (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 12), where
+    se² = C / (C − 1) · Σ (s_c − r n_c)² / (Σ n_c)². Draws are seeded, so that the same data give
+    the same interval.
 
-    With fewer than two chunks that hold tokens, low and high are NaN. Where all chunks agree
-    exactly the interval is the mean.
+    Fewer than MIN_BOOTSTRAP_CHUNKS chunks are too few to draw from: most draws of 3 chunks contain
+    one of them twice, which makes the interval 8 times as long as Student's r ± t · se. Student's
+    interval is returned for them instead. With fewer than two chunks that hold tokens, `low` and
+    `high` are NaN. If all chunks agree exactly, the interval is the mean.
 
     >>> estimate(np.array([1.0, 3.0]), np.array([2.0, 2.0])).mean
     1.0
@@ -66,28 +71,28 @@ def estimate(sums: F64, counts: F64) -> ConfidenceInterval:
     error = _standard_error(np.ones((1, chunks)), sums, counts)[1][0]
     if error <= 1e-14 * abs(mean):
         return ConfidenceInterval(mean, mean, mean)
-    if chunks < 6:
-        half = STUDENT[chunks - 2] * float(error)
+    if chunks < MIN_BOOTSTRAP_CHUNKS:
+        half = STUDENT_QUANTILES[chunks - 2] * float(error)
         return ConfidenceInterval(mean, mean - half, mean + half)
     means, errors = _standard_error(_draws(chunks), sums, counts)
-    # A draw of equal chunks has no spread of its own; the floor keeps its t* finite.
+    # A draw of equal chunks has a standard error of 0; the minimum keeps its t* finite.
     studentized = (means - mean) / np.maximum(errors, 0.05 * error)
     below, above = np.quantile(studentized, [0.025, 0.975])
     return ConfidenceInterval(mean, mean - float(above) * error, mean - float(below) * error)
 
 
 def share(hits: F64, trials: F64) -> ConfidenceInterval:
-    """Estimate Σ hits / Σ trials over chunks, a share: also where none or all are hits.
+    """Estimate Σ hits / Σ trials over chunks, a rate between 0 and 1 that may be exactly 0 or 1.
 
-    Wilson's interval of as many independent trials as these are worth: n = p (1 − p) / se², with
-    the se² of `estimate` and never more than there are, times (1.96 / t)² for t of Student's with
-    chunks − 1 degrees of freedom (Korn and Graubard, 1998). Where the trials of a chunk belong
-    together so much that they are worth less than half, it reaches as far as the bootstrap's too.
-    A share of 0 or 1 has no se: its trials count as independent, for all that is known. With fewer
-    than two chunks that hold trials, low and high are NaN.
+    `hits` and `trials` are (chunks,). The interval is Wilson's, for the number of independent
+    trials that the dependent ones are worth: n = p (1 − p) / se², with the se² of `estimate` and at
+    most Σ trials, times (1.96 / t)² for Student's t with chunks − 1 degrees of freedom (Korn and
+    Graubard, 1998). If the trials are worth less than half of their number, the interval also
+    covers that of the bootstrap. A rate of 0 or 1 has no standard error, so its trials count as
+    independent. With fewer than two chunks that hold trials, `low` and `high` are NaN.
 
-    >>> found = share(np.zeros(24), np.full(24, 64.0))
-    >>> found.mean, found.low, round(found.high, 4)
+    >>> rate = share(np.zeros(24), np.full(24, 64.0))
+    >>> rate.mean, rate.low, round(rate.high, 4)
     (0.0, 0.0, 0.0028)
     """
     used = trials > 0
@@ -95,47 +100,48 @@ def share(hits: F64, trials: F64) -> ConfidenceInterval:
     chunks, count = hits.size, float(trials.sum())
     if chunks < 2:
         return ConfidenceInterval(float(hits.sum() / count) if chunks else np.nan, np.nan, np.nan)
-    part = float(hits.sum() / count)
-    variance = part * (1 - part)
+    rate = float(hits.sum() / count)
+    variance = rate * (1 - rate)
     error = float(_standard_error(np.ones((1, chunks)), hits, trials)[1][0])
-    worth = variance / error**2 if variance < error**2 * count else count
-    sure = (NORMAL / student(chunks - 1)) ** 2
-    found = wilson(part * worth * sure, worth * sure)
-    drawn = found if worth * 2 >= count else estimate(hits, trials)
+    effective = variance / error**2 if variance < error**2 * count else count
+    correction = (NORMAL_QUANTILE / student_quantile(chunks - 1)) ** 2
+    score = wilson(rate * effective * correction, effective * correction)
+    bootstrap = score if effective * 2 >= count else estimate(hits, trials)
     return ConfidenceInterval(
-        part,
-        0.0 if part == 0 else max(0.0, min(found.low, drawn.low)),
-        1.0 if part == 1 else min(1.0, max(found.high, drawn.high)),
+        rate,
+        0.0 if rate == 0 else max(0.0, min(score.low, bootstrap.low)),
+        1.0 if rate == 1 else min(1.0, max(score.high, bootstrap.high)),
     )
 
 
 def paired_share(lost: int, won: int, count: int) -> ConfidenceInterval:
-    """Estimate (won − lost) / count, the difference of two shares of the same trials.
+    """Estimate (won − lost) / count, the difference of two rates over the same trials.
 
-    The bootstrap of `estimate`, with one more trial lost and one won (as Bonett and Price, 2012,
-    add to Wald's interval): where none or few differ, the trials alone would promise too much.
+    The interval is the bootstrap of `estimate` with one more trial lost and one more won, as Bonett
+    and Price (2012) add to Wald's interval. Without them, the interval would be too narrow where
+    none or few trials differ.
 
-    >>> found = paired_share(0, 0, 56)
-    >>> found.mean, -0.05 < found.low < 0 < found.high < 0.05
+    >>> difference = paired_share(0, 0, 56)
+    >>> difference.mean, -0.05 < difference.low < 0 < difference.high < 0.05
     (0.0, True)
     """
     if not count:
         return wilson(0, 0)
     changes = np.concatenate([[-1.0, 1.0], -np.ones(lost), np.ones(won)])
-    found = estimate(np.pad(changes, (0, count - lost - won)), np.ones(count + 2))
-    low, high = max(float(found.low), -1.0), min(float(found.high), 1.0)
+    bootstrap = estimate(np.pad(changes, (0, count - lost - won)), np.ones(count + 2))
+    low, high = max(float(bootstrap.low), -1.0), min(float(bootstrap.high), 1.0)
     return ConfidenceInterval((won - lost) / count, low, high)
 
 
-def student(degrees: int) -> float:
-    """Return the 97.5 % quantile of Student's t (from 5 degrees on by its expansion in 1 / n).
+def student_quantile(degrees: int) -> float:
+    """Return the 97.5 % quantile of Student's t; from 5 degrees of freedom on by its expansion.
 
-    >>> round(student(5), 2), round(student(30), 3)
+    >>> round(student_quantile(5), 2), round(student_quantile(30), 3)
     (2.57, 2.042)
     """
-    if degrees <= len(STUDENT):
-        return STUDENT[degrees - 1]
-    z, n = NORMAL, degrees  # Abramowitz and Stegun, 26.7.5
+    if degrees <= len(STUDENT_QUANTILES):
+        return STUDENT_QUANTILES[degrees - 1]
+    z, n = NORMAL_QUANTILE, degrees  # Abramowitz and Stegun, 26.7.5
     return (
         z
         + (z**3 + z) / (4 * n)
@@ -145,9 +151,10 @@ def student(degrees: int) -> float:
 
 
 def quick_half_width(sums: F64, counts: F64) -> float:
-    """1.96 standard errors of Σ sums / Σ counts over chunks: what a running figure shows.
+    """Return 1.96 standard errors of Σ sums / Σ counts over chunks, for running figures.
 
-    NaN with fewer than two chunks. The bootstrap decides; this costs nothing.
+    `sums` and `counts` are (chunks,). NaN with fewer than two chunks. It costs much less than the
+    bootstrap, which decides in the end.
     """
     if sums.size < 2:
         return float("nan")
@@ -155,11 +162,11 @@ def quick_half_width(sums: F64, counts: F64) -> float:
 
 
 def paired_p_value(difference_sums: F64) -> float:
-    """Tell how likely a mean difference this large is if each chunk's sign were a coin toss.
+    """Return the p-value of a paired sign-flip test: that chunks differ only by chance.
 
-    `difference_sums` (chunks,) are sums of (value of A − value of B) over the same tokens.
-    Two-sided sign-flip test: exact for up to 12 chunks, else 10,000 seeded draws, (1 + hits) / (1 +
-    draws). Returns 1.0 where every difference is 0.
+    `difference_sums` (chunks,) are sums of (value of A − value of B) over the same tokens. The test
+    is two-sided. It is exact for up to MAX_EXACT_CHUNKS chunks; otherwise it uses SIGN_FLIP_DRAWS
+    seeded draws, p = (1 + hits) / (1 + draws). Returns 1.0 if every difference is 0.
 
     >>> paired_p_value(np.array([1.0, 1.0, 1.0, 1.0, 1.0, 1.0]))
     0.03125
@@ -169,23 +176,28 @@ def paired_p_value(difference_sums: F64) -> float:
     if chunks == 0:
         return 1.0
     observed = abs(differences.sum()) * (1 - 1e-12)
-    if chunks <= 12:
+    if chunks <= MAX_EXACT_CHUNKS:
         bits = np.arange(2**chunks)[:, None] >> np.arange(chunks) & 1
         return float((np.abs((2.0 * bits - 1) @ differences) >= observed).mean())
-    signs = np.random.default_rng(SEED).integers(0, 2, (10_000, chunks)) * 2.0 - 1
+    signs = np.random.default_rng(SEED).integers(0, 2, (SIGN_FLIP_DRAWS, chunks)) * 2.0 - 1
     hits = int((np.abs(signs @ differences) >= observed).sum())
-    return (1 + hits) / (1 + 10_000)
+    return (1 + hits) / (1 + SIGN_FLIP_DRAWS)
 
 
-@lru_cache(maxsize=4)  # 32 kB for each chunk of a text
+@lru_cache(maxsize=4)  # an entry takes 32 kB per chunk
 def _draws(chunks: int) -> F64:
-    """(RESAMPLES, chunks) how often each chunk is drawn."""
+    """Return how often each chunk is in each draw, (BOOTSTRAP_DRAWS, chunks)."""
     generator = np.random.default_rng(SEED)
-    return generator.multinomial(chunks, np.full(chunks, 1 / chunks), RESAMPLES).astype(np.float64)
+    return generator.multinomial(chunks, np.full(chunks, 1 / chunks), BOOTSTRAP_DRAWS).astype(
+        np.float64
+    )
 
 
 def _standard_error(draws: F64, sums: F64, counts: F64) -> tuple[F64, F64]:
-    """Ratio and its linearized standard error for each row of `draws` (n, chunks): (n,), (n,)."""
+    """Return the ratio and its linearized standard error for each row of `draws`: (n,), (n,).
+
+    `draws` (n, chunks) are the weights of the chunks; `sums` and `counts` are (chunks,).
+    """
     tokens = draws @ counts
     ratio = (draws @ sums) / tokens
     squares = draws @ (sums * sums) - 2 * ratio * (draws @ (sums * counts))
@@ -195,58 +207,65 @@ def _standard_error(draws: F64, sums: F64, counts: F64) -> tuple[F64, F64]:
 
 
 def wilson(hits: float, trials: float, *, confidence: float = 0.95) -> ConfidenceInterval:
-    """Estimate a share of independent trials, with Wilson's score interval (1927).
+    """Estimate a rate over independent trials, with Wilson's score interval (1927).
 
-    It stays within 0 … 1 and says something where all or none are hits. NaN without trials.
+    The interval stays within 0 … 1, and is not empty if all or no trials are hits. NaN without
+    trials.
 
-    >>> found = wilson(0, 10)
-    >>> found.mean, found.low, round(found.high, 3)
+    >>> rate = wilson(0, 10)
+    >>> rate.mean, rate.low, round(rate.high, 3)
     (0.0, 0.0, 0.278)
     """
     if not trials:
         return ConfidenceInterval(np.nan, np.nan, np.nan)
     z = NormalDist().inv_cdf((1 + confidence) / 2)
-    share, weight = hits / trials, z * z / trials
-    middle = (share + weight / 2) / (1 + weight)
-    half = z * sqrt(share * (1 - share) / trials + weight / (4 * trials)) / (1 + weight)
+    rate, weight = hits / trials, z * z / trials
+    middle = (rate + weight / 2) / (1 + weight)
+    half = z * sqrt(rate * (1 - rate) / trials + weight / (4 * trials)) / (1 + weight)
     return ConfidenceInterval(
-        share,
+        rate,
         0.0 if hits == 0 else middle - half,
         1.0 if hits == trials else middle + half,
     )
 
 
 def mcnemar(lost: int, won: int) -> float:
-    """Tell how likely it is that pairs which changed split this unevenly if both ways were equal.
+    """Return the p-value of McNemar's exact test: that losing and winning are equally likely.
 
-    Exact and two-sided (McNemar, 1947, by the binomial distribution); 1.0 where none changed.
+    `lost` and `won` are the numbers of pairs that changed in each direction. Two-sided, by the
+    binomial distribution (McNemar, 1947). Returns 1.0 if no pair changed.
 
     >>> mcnemar(5, 0), mcnemar(3, 3)
     (0.0625, 1.0)
     """
-    count, least = lost + won, min(lost, won)
-    tail = sum(comb(count, k) for k in range(least + 1))
+    count, fewer = lost + won, min(lost, won)
+    tail = sum(comb(count, k) for k in range(fewer + 1))
     return float(min(1.0, 2 * tail / 2**count))
 
 
 def holm(p_values: Sequence[float], *, level: float = 0.05) -> list[bool]:
-    """Tell which of several tests are significant together (Holm, 1979).
+    """Return which of several tests are significant, corrected for their number (Holm, 1979).
 
     >>> holm([0.04, 0.001, 0.03])
     [False, True, False]
     """
-    found = [False] * len(p_values)
+    significant = [False] * len(p_values)
     for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
         if p_values[index] * (len(p_values) - rank) >= level:
             break
-        found[index] = True
-    return found
+        significant[index] = True
+    return significant
 
 
-def interval(found: ConfidenceInterval, least: float = -np.inf, most: float = np.inf) -> Interval:
-    """Return an estimate for a result, cut to what is possible; NaN ends become None."""
+def interval(
+    estimated: ConfidenceInterval, minimum: float = -np.inf, maximum: float = np.inf
+) -> Interval:
+    """Return an estimate as a field of a result, clipped to the possible values.
+
+    NaN at an end of the interval becomes None.
+    """
     mean, low, high = (
-        None if np.isnan(value) else float(min(max(value, least), most))
-        for value in (found.mean, found.low, found.high)
+        None if np.isnan(value) else float(min(max(value, minimum), maximum))
+        for value in (estimated.mean, estimated.low, estimated.high)
     )
     return Interval(UNKNOWN if mean is None else mean, low, high)
