@@ -1,6 +1,6 @@
-// Workers join a job if they come in time; nobody waits for one that does not. So a thread that the
-// system holds back costs its share of the work and not the whole step. Between jobs workers look for the
-// next one for some tens of microseconds, which is how they lie within a model's step, then sleep.
+// Work sharing without a start barrier: a worker that the operating system has descheduled claims no items,
+// so one late thread cannot stall the step. Idle workers spin for `spin_time`, which bridges the gaps
+// between the products of one step of a model, and then sleep.
 #include "zeropoint/pool.hpp"
 
 #include <pthread.h>
@@ -17,8 +17,8 @@
 namespace zeropoint {
 namespace {
 
-constexpr int most_workers = 254;
-constexpr auto patience = std::chrono::microseconds(50);
+constexpr int max_workers = 254;
+constexpr auto spin_time = std::chrono::microseconds(50);
 
 void pause() {
 #if defined(__x86_64__)
@@ -26,23 +26,23 @@ void pause() {
 #endif
 }
 
-// Waits until `done`, busily for `patience`; false: not yet.
+// Spins until `done` returns true, for at most `spin_time`. Returns whether it did.
 template <typename Condition>
-bool soon(const Condition& done) {
+bool spin_until(const Condition& done) {
     const auto start = std::chrono::steady_clock::now();
     do {
         for (int i = 0; i < 32; ++i) {
             if (done()) return true;
             pause();
         }
-    } while (std::chrono::steady_clock::now() - start < patience);
+    } while (std::chrono::steady_clock::now() - start < spin_time);
     return false;
 }
 
 class Pool {
 public:
     void run(std::size_t count, int threads, const Task& task) {
-        const int wanted = int(std::min<std::size_t>(std::min(threads - 1, most_workers), count - 1));
+        const int wanted = int(std::min<std::size_t>(std::min(threads - 1, max_workers), count - 1));
         while (workers_ < wanted && add_worker()) {
         }
         const int helpers = std::min(wanted, workers_);
@@ -51,14 +51,14 @@ public:
         error_ = nullptr;
         next_.store(0, std::memory_order_relaxed);
         const std::uint32_t serial = (state_.load() & serials) + one_serial;
-        state_.store(serial | std::uint32_t(helpers) * one_seat);
+        state_.store(serial | std::uint32_t(helpers) * one_slot);
         if (sleepers_.load() > 0) state_.notify_all();
-        drain();
-        // No seat for who comes now; then wait for those who sit.
-        std::uint32_t state = state_.fetch_and(~seats) & ~seats;
-        while (state & guests) {
-            soon([&] { return ((state = state_.load()) & guests) == 0; });
-            if (state & guests) state_.wait(state);
+        run_items();
+        // Close the slots that no worker has claimed, then wait for the workers that have claimed one.
+        std::uint32_t state = state_.fetch_and(~free_slots) & ~free_slots;
+        while (state & active_workers) {
+            spin_until([&] { return ((state = state_.load()) & active_workers) == 0; });
+            if (state & active_workers) state_.wait(state);
         }
         if (error_) std::rethrow_exception(error_);
     }
@@ -67,13 +67,13 @@ public:
     void leave() { busy_.clear(std::memory_order_release); }
 
 private:
-    // state_: the job's serial number, seats still free, workers at it. One word, so that taking a seat
-    // checks in the same instant that the job is still open.
-    static constexpr std::uint32_t guests = 0xff, one_seat = 0x100, seats = 0xff00, one_serial = 0x10000,
-                                   serials = 0xffff0000;
+    // The fields of state_: workers at the job, worker slots still free, and the job's serial number. They
+    // are one word so that claiming a slot also checks, in the same instant, that the job is still open.
+    static constexpr std::uint32_t active_workers = 0xff, one_slot = 0x100, free_slots = 0xff00,
+                                   one_serial = 0x10000, serials = 0xffff0000;
 
-    // False: the system has no thread or no memory for its stack. The job then runs on those there are,
-    // and the next job tries again.
+    // Returns false if the operating system has no thread or no memory for its stack. The job then runs on
+    // the workers that exist, and the next job tries again.
     bool add_worker() {
         try {
             std::thread([this] { work(); }).detach();
@@ -87,22 +87,23 @@ private:
     void work() {
         for (;;) {
             std::uint32_t state = state_.load();
-            const auto take_seat = [&] {
+            const auto claim_slot = [&] {
                 state = state_.load();
-                return (state & seats) && state_.compare_exchange_strong(state, state - one_seat + 1);
+                return (state & free_slots) && state_.compare_exchange_strong(state, state - one_slot + 1);
             };
-            if (!soon(take_seat)) {
+            if (!spin_until(claim_slot)) {
                 sleepers_.fetch_add(1);
-                if (!(state & seats)) state_.wait(state);
+                if (!(state & free_slots)) state_.wait(state);
                 sleepers_.fetch_sub(1);
                 continue;
             }
-            drain();
-            if (((state_.fetch_sub(1) - 1) & guests) == 0) state_.notify_all();
+            run_items();
+            if (((state_.fetch_sub(1) - 1) & active_workers) == 0) state_.notify_all();
         }
     }
 
-    void drain() {
+    // Claims one item after the other and runs it, until none is left.
+    void run_items() {
         for (std::size_t i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < count_;) {
             try {
                 (*task_)(i);
@@ -125,8 +126,8 @@ private:
     std::exception_ptr error_;
 };
 
-// Never destroyed: its threads may outlive the interpreter. A forked child has none of them and makes a
-// pool of its own.
+// Never destroyed, because its threads may outlive the interpreter. A forked child has none of the threads,
+// so it creates a pool of its own.
 std::atomic<Pool*> the_pool{nullptr};
 
 Pool& pool() {

@@ -26,7 +26,7 @@ struct Iq4 {
         static constexpr float even[8] = {-127, -83, -49, -22, 1, 25, 53, 89};
         static constexpr float odd[8] = {-104, -65, -35, -10, 13, 38, 69, 113};
         const Ints index = code(ratio), pair = index >> 1;
-        return select((index & 1) != 0, look_up(odd, pair), look_up(even, pair));
+        return select((index & 1) != 0, table_lookup(odd, pair), table_lookup(even, pair));
     }
 
     // By bisection with the middles between neighbours; ties to the lower level.
@@ -36,9 +36,9 @@ struct Iq4 {
         static constexpr float fourth[8] = {middle(0), middle(2),  middle(4),  middle(6),
                                             middle(8), middle(10), middle(12), middle(14)};
         Ints index = (ratio > middle(7)) & 1;
-        index = (index + index) | ((ratio > look_up(second, index)) & 1);
-        index = (index + index) | ((ratio > look_up(third, index)) & 1);
-        return (index + index) | ((ratio > look_up(fourth, index)) & 1);
+        index = (index + index) | ((ratio > table_lookup(second, index)) & 1);
+        index = (index + index) | ((ratio > table_lookup(third, index)) & 1);
+        return (index + index) | ((ratio > table_lookup(fourth, index)) & 1);
     }
 };
 

@@ -96,7 +96,7 @@ ZEROPOINT_INLINE Floats load(const float* from) {
 
 // In a table of 2, 4 or 8 entries: table[index], index < Count in each lane.
 template <int Count>
-ZEROPOINT_INLINE Floats look_up(const float (&table)[Count], Ints index) {
+ZEROPOINT_INLINE Floats table_lookup(const float (&table)[Count], Ints index) {
     static_assert(Count <= 8);
 #if defined(__AVX512F__)
     return (Floats)_mm512_permutexvar_ps((__m512i)index, _mm512_maskz_loadu_ps((1 << Count) - 1, table));

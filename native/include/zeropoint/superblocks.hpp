@@ -133,7 +133,7 @@ ZEROPOINT_INLINE Ints join_bytes(Byte byte) {
 }
 
 // 2 bits, from `shift` on, of the codes of weights i, 32 + i, 64 + i, 96 + i of a half.
-ZEROPOINT_INLINE Ints four_codes(const Tile& tile, int half, int i, int shift) {
+ZEROPOINT_INLINE Ints pack4(const Tile& tile, int half, int i, int shift) {
     Ints byte = splat_int(0);
     for (int m = 0; m < 4; ++m) byte |= (tile.code(half * 128 + m * 32 + i) >> shift & 3) << 2 * m;
     return byte;

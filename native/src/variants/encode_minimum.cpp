@@ -1,5 +1,6 @@
-// The encoders of Q2_K, Q4_K and Q5_K, whose groups have a scale and a minimum: `search_minimums` of
-// src/zeropoint/formats/encoders/superblock_math.py, operation for operation. Minimums are subtracted here, as they are stored.
+// The encoders of Q2_K, Q4_K and Q5_K, whose groups have a scale and a minimum. The same operations in the
+// same order as `MinimumSearch` in src/zeropoint/formats/encoders/superblock_min.py. Minimums are
+// subtracted here, as they are stored.
 #include "zeropoint/blocks.hpp"
 #include "zeropoint/encoders.hpp"
 #include "zeropoint/superblocks.hpp"
@@ -7,16 +8,19 @@
 namespace zeropoint::ZEROPOINT_VARIANT {
 namespace {
 
-// How much is tried; formats/encoders/superblock_math.py says what each field is.
-struct Effort {
-    int steps;
-    float shrink, step;
-    int scales, minimums, near_scales, near_minimums;
-    float nudges[4][2];  // ends at 0
+// How many candidates are tried; the numbers are those of `MinimumSearch` in
+// src/zeropoint/formats/encoders/superblock_min.py, and a test compares them. Its `stretch` is {shrink,
+// step, steps} here, its `window` {scales, minimums} and its `near` {near_scales, near_minimums}.
+struct SearchBudget {
+    float shrink = -0.9f, step = 0.3f;
+    int steps = 6;
+    int scales, minimums;
+    int near_scales = 1, near_minimums = 1;
+    float nudges[4][2];  // of d and dmin in each round; ends at 0
 };
 
 // 256 / Size groups with codes 0 … Top, scales d · (0 … Most) and minimums dmin · (0 … Most).
-template <int Top, int Size, int Most, bool Weighted, Effort effort>
+template <int Top, int Size, int Most, bool Weighted, SearchBudget budget>
 struct MinimumSearch {
     static constexpr int groups = block_weights / Size;
 
@@ -76,9 +80,9 @@ struct MinimumSearch {
     ZEROPOINT_INLINE void fit_group(int g) {
         const Floats inverse_scale = inverse(plain[g].scale), sw = sum_w[g], sx = sum_x[g];
         Line best = plain[g];
-        Floats most = splat(0);
-        for (int k = 0; k < effort.steps; ++k) {
-            const Floats narrower = inverse_scale * (1 + (effort.shrink + effort.step * float(k)) / Top);
+        Floats best_gain = splat(0);
+        for (int k = 0; k < budget.steps; ++k) {
+            const Floats narrower = inverse_scale * (1 + (budget.shrink + budget.step * float(k)) / Top);
             const Sums s = sums(g, narrower, plain[g].minimum * narrower);
             const Floats product = sw * s.qq, determinant = product - s.q * s.q;
             const Floats scale = (sw * s.xq - sx * s.q) / determinant;
@@ -86,8 +90,8 @@ struct MinimumSearch {
             const Ints both = (determinant > 1e-6f * product) & (minimum >= 0.0f);
             const Floats alone = select(s.qq > 0.0f, s.xq / s.qq, splat(0));
             const Floats gain = select(both, scale * s.xq - minimum * sx, alone * s.xq);
-            const Ints better = gain > most;
-            most = select(better, gain, most);
+            const Ints better = gain > best_gain;
+            best_gain = select(better, gain, best_gain);
             best.scale = select(better, select(both, scale, alone), best.scale);
             best.minimum = select(better, select(both, minimum, splat(0)), best.minimum);
         }
@@ -213,12 +217,12 @@ struct MinimumSearch {
             return begin<0, 0>(d, dmin, line);
         });
         keep_better(best, start(fitted, [&](const Factor& d, const Factor& dmin, auto line) {
-            return begin<effort.scales, effort.minimums>(d, dmin, line);
+            return begin<budget.scales, budget.minimums>(d, dmin, line);
         }));
-        for (int r = 0; r < 4 && effort.nudges[r][0] > 0; ++r) {
+        for (int r = 0; r < 4 && budget.nudges[r][0] > 0; ++r) {
             Factor d, dmin;
-            refit(best, effort.nudges[r], d, dmin);
-            keep_better(best, begin<effort.near_scales, effort.near_minimums>(d, dmin, [&](int g) {
+            refit(best, budget.nudges[r], d, dmin);
+            keep_better(best, begin<budget.near_scales, budget.near_minimums>(d, dmin, [&](int g) {
                 return Line{best.d.value * best.scale[g], best.dmin.value * best.minimum[g]};
             }));
         }
@@ -245,9 +249,9 @@ struct Header {
 template <typename Block>
 using Pack = void(const Tile& tile, const Header& header, Ints (&words)[sizeof(Block) / 4]);
 
-template <typename Block, int Top, int Size, int Most, bool Weighted, Effort effort>
+template <typename Block, int Top, int Size, int Most, bool Weighted, SearchBudget budget>
 void encode(Pack<Block> pack, const Source& source, u8* blocks, std::size_t first, std::size_t count) {
-    using Search = MinimumSearch<Top, Size, Most, Weighted, effort>;
+    using Search = MinimumSearch<Top, Size, Most, Weighted, budget>;
     static thread_local Tile tile;
     for (std::size_t i = first; i < first + count; i += lanes) {
         const std::size_t used = std::min<std::size_t>(lanes, first + count - i);
@@ -271,7 +275,7 @@ void pack_q2_k(const Tile& tile, const Header& header, Ints (&words)[21]) {
     for (int j = 0; j < 4; ++j)
         words[j] = join_bytes([&](int b) { return header.scale[4 * j + b] | header.minimum[4 * j + b] << 4; });
     for (int j = 0; j < 16; ++j)
-        words[4 + j] = join_bytes([&](int b) { return four_codes(tile, j / 8, j % 8 * 4 + b, 0); });
+        words[4 + j] = join_bytes([&](int b) { return pack4(tile, j / 8, j % 8 * 4 + b, 0); });
     words[20] = header.factors;
 }
 
@@ -312,24 +316,24 @@ void pack_q5_k(const Tile& tile, const Header& header, Ints (&words)[44]) {
 }  // namespace
 
 void encode_q2_k(const Source& source, u8* blocks, std::size_t first, std::size_t count) {
-    constexpr Effort plain{6, -0.9f, 0.3f, 4, 1, 1, 1, {{1, 1}}};
-    constexpr Effort weighted{6, -0.9f, 0.3f, 4, 2, 1, 1, {{1.05f, 1}, {1, 1.05f}, {1, 1}}};
+    constexpr SearchBudget plain{.scales = 4, .minimums = 1, .nudges = {{1, 1}}};
+    constexpr SearchBudget weighted{.scales = 4, .minimums = 2, .nudges = {{1.05f, 1}, {1, 1.05f}, {1, 1}}};
     const auto run = is_weighted(source) ? encode<BlockQ2_K, 3, 16, 15, true, weighted>
                                          : encode<BlockQ2_K, 3, 16, 15, false, plain>;
     run(pack_q2_k, source, blocks, first, count);
 }
 
 void encode_q4_k(const Source& source, u8* blocks, std::size_t first, std::size_t count) {
-    constexpr Effort plain{6, -0.9f, 0.3f, 4, 1, 1, 1, {{1.05f, 1.05f}, {1, 1}}};
-    constexpr Effort weighted{6, -0.9f, 0.3f, 6, 1, 1, 1, {{1.05f, 1}, {1, 1.05f}, {1, 1}}};
+    constexpr SearchBudget plain{.scales = 4, .minimums = 1, .nudges = {{1.05f, 1.05f}, {1, 1}}};
+    constexpr SearchBudget weighted{.scales = 6, .minimums = 1, .nudges = {{1.05f, 1}, {1, 1.05f}, {1, 1}}};
     const auto run = is_weighted(source) ? encode<BlockQ4_K, 15, 32, 63, true, weighted>
                                          : encode<BlockQ4_K, 15, 32, 63, false, plain>;
     run(pack_q4_k, source, blocks, first, count);
 }
 
 void encode_q5_k(const Source& source, u8* blocks, std::size_t first, std::size_t count) {
-    constexpr Effort plain{6, -0.9f, 0.3f, 4, 1, 1, 1, {{1.05f, 1.05f}, {1, 1}}};
-    constexpr Effort weighted{6, -0.9f, 0.3f, 6, 1, 1, 1, {{1.05f, 1}, {1, 1.05f}, {1, 1}}};
+    constexpr SearchBudget plain{.scales = 4, .minimums = 1, .nudges = {{1.05f, 1.05f}, {1, 1}}};
+    constexpr SearchBudget weighted{.scales = 6, .minimums = 1, .nudges = {{1.05f, 1}, {1, 1.05f}, {1, 1}}};
     const auto run = is_weighted(source) ? encode<BlockQ5_K, 31, 32, 63, true, weighted>
                                          : encode<BlockQ5_K, 31, 32, 63, false, plain>;
     run(pack_q5_k, source, blocks, first, count);

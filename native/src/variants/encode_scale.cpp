@@ -1,5 +1,5 @@
-// The encoders of Q3_K, Q6_K and IQ4_XS, whose groups have a scale and no minimum: `search_scales` of
-// src/zeropoint/formats/encoders/superblock_math.py, operation for operation.
+// The encoders of Q3_K, Q6_K and IQ4_XS, whose groups have a scale and no minimum. The same operations in
+// the same order as `ScaleSearch` in src/zeropoint/formats/encoders/superblock_scale.py.
 #include "zeropoint/blocks.hpp"
 #include "zeropoint/encoders.hpp"
 #include "zeropoint/grid_levels.hpp"
@@ -8,11 +8,12 @@
 namespace zeropoint::ZEROPOINT_VARIANT {
 namespace {
 
-// How much is tried; formats/encoders/superblock_math.py says what each field is.
-struct Effort {
+// How many candidates are tried: the fields of the same names of `ScaleSearch` in
+// src/zeropoint/formats/encoders/superblock_scale.py. A test compares the numbers with those of Python.
+struct SearchBudget {
     int below, above, stride = 1;
     bool both_signs = false;
-    float slacks[3];  // ends at 0
+    float slacks[3] = {1.15f};  // ends at 0
     int near;
     float nudges[4];  // ends at 0
 };
@@ -21,7 +22,7 @@ constexpr int exact_count = 4;
 constexpr float exact_near[exact_count] = {1, 0.7f, 0.85f, 1.2f};  // times the plain scale
 
 // 256 / Size groups with scales d · (Low … High).
-template <typename Codes, int Size, int Low, int High, bool Weighted, Effort effort>
+template <typename Codes, int Size, int Low, int High, bool Weighted, SearchBudget budget>
 struct ScaleSearch {
     static constexpr int groups = block_weights / Size;
     static constexpr float reach = largest_half * -Low * -Codes::low;
@@ -34,7 +35,7 @@ struct ScaleSearch {
     Tile& tile;
     Floats plain[groups];  // scale that puts the largest weight of a group on the lowest code
     Floats zero[groups];   // error of scale 0
-    Floats heaviest[groups];  // the most important weight
+    Floats heaviest[groups];  // the weight of the largest importance
 
     explicit ScaleSearch(Tile& tile) : tile(tile) {}
 
@@ -84,7 +85,7 @@ struct ScaleSearch {
         for (; k < count; ++k) attempt<1>(g, state, first + float(k) * stride, stride);
     }
 
-    // Scales that put the most important weight of a group on a level.
+    // Scales that put the weight of the largest importance of a group on a level.
     ZEROPOINT_INLINE void attempt_exact(int g, State& state) const {
         Floats candidate[exact_count];
         for (int k = 0; k < exact_count; ++k) {
@@ -105,11 +106,11 @@ struct ScaleSearch {
                 sum += Weighted ? (x[c] * x[c]) * w[c] : x[c] * x[c];
             }
             if constexpr (Weighted) {
-                Floats most = w[0];
+                Floats weightiest = w[0];
                 heaviest[g] = x[0];
                 for (int c = 1; c < Size; ++c) {
-                    const Ints more = w[c] > most;
-                    most = select(more, w[c], most);
+                    const Ints more = w[c] > weightiest;
+                    weightiest = select(more, w[c], weightiest);
                     heaviest[g] = select(more, x[c], heaviest[g]);
                 }
             }
@@ -161,9 +162,9 @@ struct ScaleSearch {
 
     ZEROPOINT_INLINE State search() {
         measure_groups();
-        Floats most = splat(0);
+        Floats largest = splat(0);
         for (int g = 0; g < groups; ++g)
-            most = select(absolute(plain[g]) > absolute(most), plain[g], most);
+            largest = select(absolute(plain[g]) > absolute(largest), plain[g], largest);
         const auto around_plain = [&](int g, State& state, int below, int count, int stride, bool both) {
             const Floats middle = round_even(plain[g] * inverse(state.d.value));
             const Floats sign = select(middle < 0.0f, splat(-1), splat(1));
@@ -171,22 +172,22 @@ struct ScaleSearch {
             attempts(g, state, first, step, count);
             if (both) attempts(g, state, -first, -step, count);
         };
-        State best = begin(round_factor(most * (1.0f / Low), tile),
+        State best = begin(round_factor(largest * (1.0f / Low), tile),
                            [&](int g, State& state) { around_plain(g, state, 0, 1, 1, false); });
-        for (int r = 0; r < 3 && effort.slacks[r] > 0; ++r) {
-            const Factor wider = round_factor(most * (effort.slacks[r] / Low), tile);
+        for (int r = 0; r < 3 && budget.slacks[r] > 0; ++r) {
+            const Factor wider = round_factor(largest * (budget.slacks[r] / Low), tile);
             keep_better(best, begin(wider, [&](int g, State& state) {
-                around_plain(g, state, effort.below, effort.below + effort.above, effort.stride,
-                             effort.both_signs);
+                around_plain(g, state, budget.below, budget.below + budget.above, budget.stride,
+                             budget.both_signs);
                 if constexpr (Weighted) attempt_exact(g, state);
             }));
         }
-        for (int r = 0; r < 4 && effort.nudges[r] > 0; ++r) {
-            const Factor d = refit(best, effort.nudges[r]);
+        for (int r = 0; r < 4 && budget.nudges[r] > 0; ++r) {
+            const Factor d = refit(best, budget.nudges[r]);
             const Floats change = best.d.value * inverse(d.value);
             keep_better(best, begin(d, [&](int g, State& state) {
                 const Floats middle = round_even(best.scale[g] * change);
-                attempts(g, state, middle - float(effort.near / 2), splat(1), effort.near);
+                attempts(g, state, middle - float(budget.near / 2), splat(1), budget.near);
             }));
         }
         return best;
@@ -205,9 +206,9 @@ struct ScaleSearch {
 template <typename Block>
 using Pack = void(const Tile& tile, const Ints* groups, Ints d, Ints (&words)[(sizeof(Block) + 3) / 4]);
 
-template <typename Block, typename Codes, int Size, int Low, int High, bool Weighted, Effort effort>
+template <typename Block, typename Codes, int Size, int Low, int High, bool Weighted, SearchBudget budget>
 void encode(Pack<Block> pack, const Source& source, u8* blocks, std::size_t first, std::size_t count) {
-    using Search = ScaleSearch<Codes, Size, Low, High, Weighted, effort>;
+    using Search = ScaleSearch<Codes, Size, Low, High, Weighted, budget>;
     static thread_local Tile tile;
     for (std::size_t i = first; i < first + count; i += lanes) {
         const std::size_t used = std::min<std::size_t>(lanes, first + count - i);
@@ -230,7 +231,7 @@ void pack_q3_k(const Tile& tile, const Ints* groups, Ints d, Ints (&words)[28]) 
             return byte;
         });
     for (int j = 0; j < 16; ++j)
-        words[8 + j] = join_bytes([&](int b) { return four_codes(tile, j / 8, j % 8 * 4 + b, 0); });
+        words[8 + j] = join_bytes([&](int b) { return pack4(tile, j / 8, j % 8 * 4 + b, 0); });
     const auto stored = [&](int g) { return groups[g] + 32; };
     for (int j = 0; j < 2; ++j)
         words[24 + j] = join_bytes(
@@ -248,7 +249,7 @@ void pack_q6_k(const Tile& tile, const Ints* groups, Ints d, Ints (&words)[53]) 
             return (tile.code(k) & 15) | (tile.code(k + 64) & 15) << 4;
         });
     for (int j = 0; j < 16; ++j)
-        words[32 + j] = join_bytes([&](int b) { return four_codes(tile, j / 8, j % 8 * 4 + b, 4); });
+        words[32 + j] = join_bytes([&](int b) { return pack4(tile, j / 8, j % 8 * 4 + b, 4); });
     for (int j = 0; j < 4; ++j)
         words[48 + j] = join_bytes([&](int b) { return groups[4 * j + b] & 255; });
     words[52] = d;
@@ -269,8 +270,8 @@ void pack_iq4_xs(const Tile& tile, const Ints* groups, Ints d, Ints (&words)[34]
 }  // namespace
 
 void encode_q3_k(const Source& source, u8* blocks, std::size_t first, std::size_t count) {
-    constexpr Effort plain{.below = 4, .above = 4, .slacks = {1.15f}, .near = 1, .nudges = {1}};
-    constexpr Effort weighted{.below = 3, .above = 3, .stride = 2, .both_signs = true, .slacks = {1, 1.36f},
+    constexpr SearchBudget plain{.below = 4, .above = 4, .near = 1, .nudges = {1}};
+    constexpr SearchBudget weighted{.below = 3, .above = 3, .stride = 2, .both_signs = true, .slacks = {1, 1.36f},
                               .near = 4, .nudges = {1, 1.03f}};
     const auto run = is_weighted(source) ? encode<BlockQ3_K, Integers<-4, 3>, 16, -32, 31, true, weighted>
                                          : encode<BlockQ3_K, Integers<-4, 3>, 16, -32, 31, false, plain>;
@@ -278,18 +279,17 @@ void encode_q3_k(const Source& source, u8* blocks, std::size_t first, std::size_
 }
 
 void encode_q6_k(const Source& source, u8* blocks, std::size_t first, std::size_t count) {
-    constexpr Effort plain{.below = 4, .above = 20, .slacks = {1.15f}, .near = 1, .nudges = {1}};
-    constexpr Effort weighted{.below = 4, .above = 16, .slacks = {1.15f}, .near = 1, .nudges = {1}};
+    constexpr SearchBudget plain{.below = 4, .above = 20, .near = 1, .nudges = {1}};
+    constexpr SearchBudget weighted{.below = 4, .above = 16, .near = 1, .nudges = {1}};
     const auto run = is_weighted(source) ? encode<BlockQ6_K, Integers<-32, 31>, 16, -128, 127, true, weighted>
                                          : encode<BlockQ6_K, Integers<-32, 31>, 16, -128, 127, false, plain>;
     run(pack_q6_k, source, blocks, first, count);
 }
 
 void encode_iq4_xs(const Source& source, u8* blocks, std::size_t first, std::size_t count) {
-    constexpr Effort plain{.below = 4, .above = 8, .both_signs = true, .slacks = {1.15f},
-                           .near = 4, .nudges = {1.03f, 0.97f, 1}};
-    // Room for the largest weight on level -127 with group scale -32, or on level 113 with 31.
-    constexpr Effort weighted{.below = 4, .above = 8, .both_signs = true, .slacks = {float(127.0 * 32 / (113 * 31))},
+    constexpr SearchBudget plain{.below = 4, .above = 8, .both_signs = true, .near = 4, .nudges = {1.03f, 0.97f, 1}};
+    // The slack lets the largest weight lie on level -127 with group scale -32 or on level 113 with 31.
+    constexpr SearchBudget weighted{.below = 4, .above = 8, .both_signs = true, .slacks = {float(127.0 * 32 / (113 * 31))},
                               .near = 4, .nudges = {1.03f, 0.97f, 1}};
     const auto run = is_weighted(source) ? encode<BlockIQ4_XS, Iq4, 32, -32, 31, true, weighted>
                                          : encode<BlockIQ4_XS, Iq4, 32, -32, 31, false, plain>;

@@ -19,7 +19,7 @@ namespace {
 }
 
 // Points of eight bytes: the first four of each lane's, and the last four.
-[[maybe_unused]] inline void look_up(const std::uint64_t* grid, Ints index, Bytes* first, Bytes* last) {
+[[maybe_unused]] inline void grid_lookup(const std::uint64_t* grid, Ints index, Bytes* first, Bytes* last) {
 #if defined(__AVX512VNNI__)
     const __m256i half[2] = {_mm512_maskz_extracti32x8_epi32(0xff, (__m512i)index, 0),
                              _mm512_maskz_extracti32x8_epi32(0xff, (__m512i)index, 1)};
@@ -53,7 +53,7 @@ namespace {
 }
 
 // Points of four bytes.
-[[maybe_unused]] inline Bytes look_up(const std::uint32_t* grid, Ints index) {
+[[maybe_unused]] inline Bytes grid_lookup(const std::uint32_t* grid, Ints index) {
 #if defined(__AVX512VNNI__)
     return (Bytes)_mm512_mask_i32gather_epi32(__m512i{}, 0xffff, (__m512i)index, grid, 4);
 #else
@@ -135,7 +135,7 @@ struct IQ2_XXSCodes : Shape<Layout::iq2_xxs> {
         const std::uint8_t* from = block + 32 + 128 * unit;
         const Ints words = read_words(from + 64, slice);
         for (int l = 0; l < 4; ++l) {
-            look_up(grid_iq2_xxs, read_bytes(from + 16 * l, slice), codes + 2 * l, codes + 2 * l + 1);
+            grid_lookup(grid_iq2_xxs, read_bytes(from + 16 * l, slice), codes + 2 * l, codes + 2 * l + 1);
             apply_signs<bias>(even_signs_of(words >> 7 * l & 127), codes + 2 * l);
         }
     }
@@ -153,7 +153,7 @@ struct IQ2_XSCodes : Shape<Layout::iq2_xs> {
     static void read(const std::uint8_t* block, int unit, int slice, Bytes* codes) {
         for (int l = 0; l < 4; ++l) {
             const Ints both = read_shorts(block + 32 + 144 * unit + 32 * l, slice);
-            look_up(grid_iq2_xs, both & 511, codes + 2 * l, codes + 2 * l + 1);
+            grid_lookup(grid_iq2_xs, both & 511, codes + 2 * l, codes + 2 * l + 1);
             apply_signs<bias>(even_signs_of(both >> 9), codes + 2 * l);
         }
     }
@@ -165,7 +165,7 @@ struct IQ2_XSCodes : Shape<Layout::iq2_xs> {
 };
 using IQ2_XS = Points<IQ2_XSCodes, 7, 64>;
 
-// Units of 160 bytes: 4 planes of codes, 4 of signs, then bytes of high crumbs, and of two scales.
+// Units of 160 bytes: 4 planes of codes, 4 of signs, then bytes of high 2 bits, and of two scales.
 struct IQ2_SCodes : Shape<Layout::iq2_s> {
     static constexpr int groups = 2;
     template <int bias>
@@ -174,7 +174,7 @@ struct IQ2_SCodes : Shape<Layout::iq2_s> {
         const Ints high = read_bytes(from + 128, slice);
         for (int l = 0; l < 4; ++l) {
             const Ints index = read_bytes(from + 16 * l, slice) | (high >> 2 * l & 3) << 8;
-            look_up(grid_iq2_s, index, codes + 2 * l, codes + 2 * l + 1);
+            grid_lookup(grid_iq2_s, index, codes + 2 * l, codes + 2 * l + 1);
             apply_signs<bias>(read_bytes(from + 64 + 16 * l, slice), codes + 2 * l);
         }
     }
@@ -194,7 +194,7 @@ struct IQ3_XXSCodes : Shape<Layout::iq3_xxs> {
         const Ints words = read_words(from + 128, slice);
         for (int l = 0; l < 4; ++l) {
             for (int t = 2 * l; t < 2 * l + 2; ++t)
-                codes[t] = look_up(grid_iq3_xxs, read_bytes(from + 16 * t, slice));
+                codes[t] = grid_lookup(grid_iq3_xxs, read_bytes(from + 16 * t, slice));
             apply_signs<bias>(even_signs_of(words >> 7 * l & 127), codes + 2 * l);
         }
     }
@@ -214,7 +214,7 @@ struct IQ3_SCodes : Shape<Layout::iq3_s> {
         const Ints ninth = read_bytes(from + 128, slice);
         for (int l = 0; l < 4; ++l) {
             for (int t = 2 * l; t < 2 * l + 2; ++t)
-                codes[t] = look_up(grid_iq3_s, read_bytes(from + 16 * t, slice) | (ninth >> t & 1) << 8);
+                codes[t] = grid_lookup(grid_iq3_s, read_bytes(from + 16 * t, slice) | (ninth >> t & 1) << 8);
             apply_signs<bias>(read_bytes(from + 144 + 16 * l, slice), codes + 2 * l);
         }
     }
@@ -240,7 +240,7 @@ struct IQ1_SCodes : Shape<Layout::iq1_s> {
         const Ints words = read_shorts(from + 64, slice);
         for (int l = 0; l < 4; ++l) {
             const Ints index = read_bytes(from + 16 * l, slice) | (words >> 3 * l & 7) << 8;
-            look_up(grid_iq1_s, index, codes + 2 * l, codes + 2 * l + 1);
+            grid_lookup(grid_iq1_s, index, codes + 2 * l, codes + 2 * l + 1);
             shift_levels<bias>(words >> 15, codes + 2 * l);
         }
     }
@@ -261,7 +261,7 @@ struct IQ1_MCodes : Shape<Layout::iq1_m> {
         for (int l = 0; l < 4; ++l) {
             const Ints high = read_bytes(from + 64 + 16 * (l / 2), slice) >> 4 * (l % 2);
             const Ints index = read_bytes(from + 16 * l, slice) | (high & 7) << 8;
-            look_up(grid_iq1_s, index, codes + 2 * l, codes + 2 * l + 1);
+            grid_lookup(grid_iq1_s, index, codes + 2 * l, codes + 2 * l + 1);
             shift_levels<bias>(high >> 3, codes + 2 * l);
         }
     }

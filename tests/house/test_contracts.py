@@ -1,0 +1,24 @@
+"""The import contracts hold and cover every room: no room imports from one above it."""
+
+import tomllib
+from pathlib import Path
+
+from importlinter import cli
+
+import zeropoint
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_no_room_imports_upwards(monkeypatch, capsys) -> None:
+    monkeypatch.chdir(ROOT)
+    assert cli.lint_imports() == cli.EXIT_STATUS_SUCCESS, capsys.readouterr().out
+
+
+def test_the_contract_of_the_layers_covers_every_room() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    layers = [contract for contract in settings["contracts"] if contract["type"] == "layers"]
+    assert len(layers) == 1 and layers[0]["exhaustive"] is True
+    named = {name.strip() for layer in layers[0]["layers"] for name in layer.split("|")}
+    rooms = {path.parent.name for path in Path(zeropoint.__file__).parent.glob("*/__init__.py")}
+    assert rooms - named == set()
