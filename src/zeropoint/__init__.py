@@ -16,9 +16,11 @@ from zeropoint.errors import (
 if TYPE_CHECKING:
     from zeropoint.checkpoints import open_checkpoint
     from zeropoint.formats import FORMATS, Format, Parts, QuantizedTensor, find_format
+    from zeropoint.models import load_model
     from zeropoint.plans import choose_formats
     from zeropoint.quantizers import dequantize, quantize
     from zeropoint.verbs.bench import bench
+    from zeropoint.verbs.calibrate import calibrate
     from zeropoint.verbs.compare import compare
     from zeropoint.verbs.generate import generate
     from zeropoint.verbs.inspect import inspect
@@ -35,6 +37,7 @@ _ROOMS = {
     "Parts": "zeropoint.formats",
     "QuantizedTensor": "zeropoint.formats",
     "bench": "zeropoint.verbs.bench",
+    "calibrate": "zeropoint.verbs.calibrate",
     "choose_formats": "zeropoint.plans",
     "compare": "zeropoint.verbs.compare",
     "dequantize": "zeropoint.quantizers",
@@ -43,6 +46,7 @@ _ROOMS = {
     "inspect": "zeropoint.verbs.inspect",
     "ladder": "zeropoint.verbs.ladder",
     "measure": "zeropoint.verbs.measure",
+    "load_model": "zeropoint.models",
     "open_checkpoint": "zeropoint.checkpoints",
     "plan": "zeropoint.verbs.plan",
     "preview_quantization": "zeropoint.verbs.quantize",
@@ -71,6 +75,7 @@ __all__ = [
     "ZeropointError",
     "__version__",
     "bench",
+    "calibrate",
     "choose_formats",
     "compare",
     "dequantize",
@@ -78,6 +83,7 @@ __all__ = [
     "generate",
     "inspect",
     "ladder",
+    "load_model",
     "measure",
     "open_checkpoint",
     "plan",

@@ -143,7 +143,7 @@ def test_coverage_counts_every_gap() -> None:
     }  # fmt: skip
     partial = report.tensors[2]
     assert (partial.matrices, partial.without, partial.few) == (4, 2, 1)
-    assert (partial.rows, partial.dead_columns) == ((9, 128), 1)
+    assert (partial.row_range, partial.dead_columns) == ((9, 128), 1)
     assert report.unknown == ("foreign",)
     assert report.count("missing") == 1 and len(report.gaps) == 4
 

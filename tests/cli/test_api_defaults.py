@@ -14,6 +14,7 @@ import zeropoint
 VERBS: dict[str, dict[str, str]] = {
     "bench": {"prompt": "prompt_tokens", "generate": "tokens"},
     "compare": {},
+    "calibrate": {"ctx": "context"},
     "generate": {},
     "inspect": {},
     "ladder": {},

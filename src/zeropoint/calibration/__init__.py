@@ -1,11 +1,10 @@
 """Statistics of the inputs of each layer, collected on a text.
 
-This module does not import torch; `collect` does.
+This module does not import torch; `run` does.
 """
 
 from zeropoint.calibration.coverage import (
     Coverage,
-    TensorCoverage,
     coverage,
     find_importance,
     find_statistics,
@@ -22,7 +21,6 @@ __all__ = [
     "Calibration",
     "Coverage",
     "InputStatistics",
-    "TensorCoverage",
     "coverage",
     "find_importance",
     "find_statistics",

@@ -1,4 +1,4 @@
-"""Which importance a tensor gets, and where the evidence is thin."""
+"""Importance of a tensor, and how much of a model an importance matrix covers."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,15 +10,16 @@ from zeropoint.calibration.statistics import Calibration, InputStatistics, ones_
 from zeropoint.checkpoints.names import OUTPUT, TOKEN_EMBEDDING
 from zeropoint.errors import MeasurementError, printable
 from zeropoint.formats import F32
+from zeropoint.results.calibrate import TensorCoverage
 
-# The mean square of n Gaussian inputs has a relative standard error of √(2/n): 12.5 % of 128 rows.
-FEW_ROWS = 128
+# The mean square of n Gaussian inputs has a relative standard error of √(2/n): 12.5 % for 128.
+MIN_ROWS = 128  # with fewer, the state is "thin"
 
 State = Literal["full", "thin", "partial", "empty", "missing"]
 
 
-class HasShape(Protocol):
-    """What is asked of a tensor: its name, and its shape in PyTorch's order."""
+class NamedShape(Protocol):
+    """A tensor's name, and its shape in PyTorch's order."""
 
     @property
     def name(self) -> str: ...
@@ -27,24 +28,11 @@ class HasShape(Protocol):
 
 
 @dataclass(frozen=True)
-class TensorCoverage:
-    """How much is known of one tensor's inputs."""
-
-    name: str
-    state: State  # full; thin: few rows; partial: some experts without; empty; missing: no entry
-    matrices: int  # experts, or 1
-    without: int  # of them, with no data: ones stand in
-    few: int  # of them, with data from fewer than FEW_ROWS rows
-    rows: tuple[int, int]  # fewest and most rows that a matrix with data saw; (0, 0) if none did
-    dead_columns: int  # always zero, in matrices that have data
-
-
-@dataclass(frozen=True)
 class Coverage:
-    """How much a calibration knows of a model."""
+    """How much of a model a calibration covers."""
 
     tensors: tuple[TensorCoverage, ...]
-    unknown: tuple[str, ...]  # entries for tensors that the model does not have
+    unknown: tuple[str, ...]  # entries of tensors that the model does not have
 
     def count(self, state: State) -> int:
         """Return how many tensors are in this state."""
@@ -52,20 +40,20 @@ class Coverage:
 
     @property
     def gaps(self) -> tuple[TensorCoverage, ...]:
-        """Tensors of which less than everything is known."""
+        """The tensors whose state is not "full"."""
         return tuple(tensor for tensor in self.tensors if tensor.state != "full")
 
 
 def find_statistics(
-    calibration: Calibration, tensor: HasShape, *, tied: bool = False
+    calibration: Calibration, tensor: NamedShape, *, tied: bool = False
 ) -> InputStatistics | None:
     """Return a tensor's entry, or None if it has none.
 
-    Where one matrix is token embedding and output (`tied`: the model has no output.weight), it
-    takes the entry of output.weight. As a look-up table all its columns cost the same; as the
-    output matrix they do not, and that is where its errors meet every logit.
+    A token embedding that is the output matrix too (`tied`: the model has no output.weight) takes
+    the entry of output.weight. In a look-up, errors in all columns count the same; in the output
+    matrix they do not, and there they change every logit.
 
-    Raises MeasurementError if the entry is of another size than the tensor.
+    Raises MeasurementError if the entry has another size than the tensor.
     """
     name = tensor.name
     if tied and name == TOKEN_EMBEDDING and name not in calibration.statistics:
@@ -85,11 +73,12 @@ def find_statistics(
 
 
 def find_importance(
-    calibration: Calibration, tensor: HasShape, *, tied: bool = False
+    calibration: Calibration, tensor: NamedShape, *, tied: bool = False
 ) -> F32 | None:
     """Return the importance of a tensor: (columns,), (experts, columns) for three axes, or None.
 
-    See `find_statistics` for tied models and errors, `statistics` for what stands in for gaps.
+    The dtype is float32. `find_statistics` explains tied models and errors, and `statistics` which
+    values replace missing data.
     """
     entry = find_statistics(calibration, tensor, tied=tied)
     if entry is None:
@@ -100,11 +89,11 @@ def find_importance(
 
 
 def coverage(
-    calibration: Calibration, tensors: Iterable[HasShape], *, tied: bool = False
+    calibration: Calibration, tensors: Iterable[NamedShape], *, tied: bool = False
 ) -> Coverage:
-    """Say of each of these tensors (those that are to be quantized) how much is known.
+    """Return how well a calibration covers tensors, usually those that will be quantized.
 
-    Token embeddings without an entry are left out: no inputs are collected for a look-up.
+    Token embeddings without an entry are left out, because a look-up has no inputs to collect.
     """
     listed: list[TensorCoverage] = []
     used: set[str] = set()
@@ -124,7 +113,7 @@ def coverage(
 def _describe(name: str, entry: InputStatistics) -> TensorCoverage:
     alive = (entry.counts > 0) & entry.sums.any(axis=1)
     rows = entry.counts[alive]
-    few = int(np.count_nonzero(rows < FEW_ROWS))
+    few = int(np.count_nonzero(rows < MIN_ROWS))
     without = int(np.count_nonzero(~alive))
     state: State = "full"
     if not rows.size:
@@ -139,6 +128,6 @@ def _describe(name: str, entry: InputStatistics) -> TensorCoverage:
         matrices=len(entry.counts),
         without=without,
         few=few,
-        rows=(int(rows.min()), int(rows.max())) if rows.size else (0, 0),
+        row_range=(int(rows.min()), int(rows.max())) if rows.size else (0, 0),
         dead_columns=int(np.count_nonzero(entry.sums[alive] == 0)),
     )

@@ -2,12 +2,13 @@
 
 from collections.abc import Container, Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from zeropoint import kernels
-from zeropoint.checkpoints import Checkpoint
+from zeropoint.checkpoints import Checkpoint, open_model
 from zeropoint.checkpoints.files.file_kind import check_use
 from zeropoint.errors import MeasurementError, UnsupportedModel
 from zeropoint.formats import F32, QuantizedTensor
@@ -26,7 +27,7 @@ CHUNK = 512  # positions that go through the layers together
 
 
 def load_model(
-    checkpoint: Checkpoint,
+    model: str | Path | Checkpoint,
     *,
     mode: Mode = "exact",
     threads: int | None = None,
@@ -34,22 +35,26 @@ def load_model(
     device: str = "cpu",
     later: Container[str] = (),
 ) -> LanguageModel:
-    """Make the language model that a checkpoint holds; its weights stay as they are stored.
+    """Load a language model; its weights stay in memory as they are stored.
 
-    The matrices named in `later` are not read, and `replace` must bring them before the first pass.
+    `model` is a GGUF file, a Hugging Face folder, a hub id or an open checkpoint. `mode` "exact"
+    multiplies float32 activations, "fast" rounds them to 8 bits. `threads` None uses all processor
+    cores. The model takes about the size of its file in memory.
 
-    `exact` multiplies float32 activations, `fast` rounds them to 8 bits. Takes about the file's
-    size in memory. The engine is ours ("compiled"); or transformers' modules with our linears in
-    them ("transformers": the judge, slower); or these with weights that torch decodes on its
-    `device`, such as "cuda" ("torch", about 1.25 bytes per weight there, always `exact`).
-    Raises UnsupportedModel or CheckpointError, one sentence.
+    `engine` "compiled" runs zeropoint's own kernels. "transformers" runs transformers' modules
+    with zeropoint's matrix products, as a slower reference. "torch" decodes the weights with torch
+    on `device`, such as "cuda": about 1.25 bytes per weight there, and always "exact". The matrices
+    named in `later` are not read; `replace` has to supply them before the first forward pass.
+
+    Raises UnsupportedModel or CheckpointError for a model that cannot be run.
     """
+    checkpoint = model if isinstance(model, Checkpoint) else open_model(model)
     if device != "cpu" and engine != "torch":
         raise UnsupportedModel(f"the {engine} engine runs on the processor, not on {device}")
     check_use(checkpoint.path, checkpoint, "calibrate")  # the weakest of what runs a decoder
-    model = Model(checkpoint, mode=mode, threads=threads or kernels.default_threads())
-    model.load(engine, device, later)
-    return model
+    loaded = Model(checkpoint, mode=mode, threads=threads or kernels.default_threads())
+    loaded.load(engine, device, later)
+    return loaded
 
 
 class Model:

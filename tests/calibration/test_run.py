@@ -11,8 +11,8 @@ import pytest
 from support.tiny_models import write_model
 from zeropoint.calibration import read_imatrix
 from zeropoint.calibration.chunks import Chunk
-from zeropoint.calibration.collect import Collector
 from zeropoint.calibration.moments import MomentFolder, folder_bytes, input_of
+from zeropoint.calibration.run import CalibrationRun
 from zeropoint.checkpoints import open_model
 from zeropoint.cli import main
 from zeropoint.errors import CheckpointError, MeasurementError
@@ -48,7 +48,7 @@ def inputs_of(model: LanguageModel, chunks: list[Chunk]) -> Mapping[tuple[str, i
 @pytest.mark.parametrize("kind", KINDS)
 def test_sums_and_counts_are_those_of_all_inputs(tmp_path: Path, kind: str) -> None:
     model, chunks = load(tmp_path, kind), some_chunks()
-    collector = Collector(model, chunks)
+    collector = CalibrationRun(model, chunks)
     assert [step.done for step in collector.steps()] == [1, 2, 3]
     found = collector.calibration(["text"], "hash")
     inputs = inputs_of(model, chunks)
@@ -64,7 +64,7 @@ def test_second_moments_are_those_of_all_inputs(tmp_path: Path, kind: str) -> No
     """float32 sums of 72 rows: each term is within 72 · 2⁻²⁴ of the sum of magnitudes."""
     model, chunks = load(tmp_path, kind), some_chunks()
     folder = MomentFolder(RunFolder.start(tmp_path / "moments", "second moments", {}, {}))
-    collector = Collector(model, chunks, moments=folder, moment_bytes=600_000)
+    collector = CalibrationRun(model, chunks, moments=folder, moment_bytes=600_000)
     assert len(collector.groups) > 1
     assert collector.total == len(list(collector.steps()))
     inputs = inputs_of(model, chunks)
@@ -81,9 +81,9 @@ def test_second_moments_are_those_of_all_inputs(tmp_path: Path, kind: str) -> No
 def test_a_run_that_was_stopped_collects_only_what_is_missing(tmp_path: Path) -> None:
     model, chunks = load(tmp_path, "llama"), some_chunks()
 
-    def start(name: str) -> Collector:
+    def start(name: str) -> CalibrationRun:
         run = RunFolder.start(tmp_path / name, "second moments", {}, {})
-        return Collector(model, chunks, moments=MomentFolder(run), moment_bytes=600_000)
+        return CalibrationRun(model, chunks, moments=MomentFolder(run), moment_bytes=600_000)
 
     straight = start("straight")
     list(straight.steps())
@@ -108,7 +108,7 @@ def test_a_run_that_was_stopped_collects_only_what_is_missing(tmp_path: Path) ->
 def test_damaged_moments_are_named(tmp_path: Path) -> None:
     model = load(tmp_path, "llama")
     folder = MomentFolder(RunFolder.start(tmp_path / "moments", "second moments", {}, {}))
-    list(Collector(model, some_chunks(1), moments=folder).steps())
+    list(CalibrationRun(model, some_chunks(1), moments=folder).steps())
     path = tmp_path / "moments" / "blk.0.attn_q.weight.npy"
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(CheckpointError, match="attn_q"):
@@ -120,7 +120,7 @@ def test_an_input_that_is_not_finite_is_named(tmp_path: Path) -> None:
     path = write_model(
         tmp_path / "big.gguf", format="F32", changes={"blk.0.attn_output.weight": weights}
     )
-    collector = Collector(load_model(open_model(path), threads=1), some_chunks(1))
+    collector = CalibrationRun(load_model(open_model(path), threads=1), some_chunks(1))
     with pytest.raises(MeasurementError, match="not finite"):
         list(collector.steps())
 

@@ -1,12 +1,12 @@
-"""Runs a text through the reference once and keeps what goes into each matrix.
+"""Runs a text through a model once, and collects statistics of the inputs of each matrix.
 
-    Σ x_j²    for every matrix and expert, summed in float64: the importance (`statistics`)
+    Σ x_j²    for every matrix and expert, summed in float64: the importance (see `statistics`)
     Σ x xᵀ    on request, (columns, columns) float32 for every distinct input, in a folder
 
-Second moments are large (columns² · 4 bytes: 1 MB for 512, 321 MB for 8960), so they are collected
-for as many matrices at a time as fit into MOMENT_BYTES, one pass over the text for each group, and
-each file appears when it is complete: memory does not grow with the model, and a run that was
-killed goes on with the group it was at.
+Second moments are large: columns² · 4 bytes, 1 MB for 512 columns and 321 MB for 8960. So they are
+collected for as many matrices at a time as fit into MAX_MOMENT_BYTES, with one pass over the text
+per group. Each file appears when it is complete: memory does not grow with the model, and an
+interrupted run continues with the group that it was at.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,19 +28,20 @@ from zeropoint.models.base import LanguageModel
 
 F64 = NDArray[np.float64]
 
-MOMENT_BYTES = 4 << 30  # of second moments that are in memory at a time
+MAX_MOMENT_BYTES = 4 << 30  # of the second moments that are in memory at a time
 
 
 @dataclass(frozen=True)
 class ChunkRead:
     """The model has read one more chunk."""
 
-    done: int  # chunks, over all passes
-    tokens: int  # of the text, read by the pass that is furthest
+    done: int  # chunks, counted over all passes
+    tokens: int  # of the text, read in this pass
+    chunks: int  # of the text, read in the first pass
 
 
-class Collector:
-    """One calibration: `steps` runs it, `calibration` is what is known so far."""
+class CalibrationRun:
+    """Collects statistics: `steps` reads the text, `calibration` returns the statistics so far."""
 
     def __init__(
         self,
@@ -48,27 +49,26 @@ class Collector:
         chunks: Sequence[Chunk],
         *,
         moments: MomentFolder | None = None,
-        moment_bytes: int = MOMENT_BYTES,
+        moment_bytes: int = MAX_MOMENT_BYTES,
     ) -> None:
         self.model = model
         self.chunks = chunks
         self.moments = moments
-        head = model.architecture.output
-        self.shapes = {n: s for n, s in model.matrices().items() if n != head}
+        self.shapes = input_shapes(model)
         self.sums: dict[str, F64] = {}
         self.counts: dict[str, NDArray[np.int64]] = {}
-        self.read = 0
+        self.read = 0  # chunks of the first pass
         self.groups: list[list[str]] = [[]]
         if moments:
             self.groups = moments.groups(self.shapes, moment_bytes) or [[]]
 
     @property
     def total(self) -> int:
-        """Chunks to read, over all passes."""
+        """Number of chunks to read, counted over all passes."""
         return len(self.groups) * len(self.chunks)
 
     def steps(self) -> Iterator[ChunkRead]:
-        """Read chunk after chunk. Stopping between two records is safe.
+        """Read the chunks one by one. Stopping between two records is safe.
 
         Raises MeasurementError if an input is not finite.
         """
@@ -76,7 +76,7 @@ class Collector:
         for number, group in enumerate(self.groups):
             if number == 0:
                 self._begin()
-            self._watch(group, squares=number == 0)
+            self._set_hooks(group, squares=number == 0)
             try:
                 for index, chunk in enumerate(self.chunks):
                     states = self.model.hidden(chunk.tokens)
@@ -85,7 +85,7 @@ class Collector:
                         self._check(index, chunk)
                         self.read = index + 1
                     done += 1
-                    yield ChunkRead(done, (index + 1) * chunk.tokens.size)
+                    yield ChunkRead(done, (index + 1) * chunk.tokens.size, self.read)
             finally:
                 for name in self.shapes:
                     self.model.watch(name, None)
@@ -93,9 +93,12 @@ class Collector:
                 self.moments.save(group)
 
     def calibration(self, datasets: Sequence[str], corpus: str) -> Calibration:
-        """Return the importance of the chunks read so far; the head's is under output.weight."""
+        """Return the importance of the chunks read so far, under GGUF names.
+
+        Raises MeasurementError before the first chunk.
+        """
         if not self.read:
-            raise MeasurementError("no chunk was read yet")
+            raise MeasurementError("there is no importance before the first chunk is read")
         statistics = {
             name: InputStatistics(self.sums[name].astype(np.float32), self.counts[name])
             for name in self.sums
@@ -103,10 +106,12 @@ class Collector:
         size = int(self.chunks[0].tokens.size)
         return Calibration(statistics, self.read, size, tuple(datasets), corpus)
 
-    def coverage(self, checkpoint: Checkpoint, found: Calibration) -> Coverage:
-        """Say how much is known of each matrix of the model."""
+    def coverage(self, checkpoint: Checkpoint, calibration: Calibration) -> Coverage:
+        """Return how much of the model a calibration covers."""
         return coverage(
-            found, (checkpoint.tensors[name] for name in self.shapes), tied=checkpoint.tied_output
+            calibration,
+            (checkpoint.tensors[name] for name in self.shapes),
+            tied=checkpoint.tied_output,
         )
 
     def _begin(self) -> None:
@@ -117,16 +122,13 @@ class Collector:
             self.sums[name] = np.zeros((experts, shape[-1]))
             self.counts[name] = np.zeros(experts, np.int64)
 
-    def _watch(self, group: Sequence[str], *, squares: bool) -> None:
+    def _set_hooks(self, group: Sequence[str], *, squares: bool) -> None:
         if self.moments:
             self.moments.begin({name: self.shapes[name] for name in group})
         for name in self.shapes:
             moments = self.moments if name in group else None
             if squares or moments:
-                self.model.watch(name, self._watcher(name, squares, moments))
-
-    def _watcher(self, name: str, squares: bool, moments: MomentFolder | None) -> "Watching":
-        return Watching(self, name, squares, moments)
+                self.model.watch(name, InputHook(self, name, squares, moments))
 
     def _add(self, name: str, rows: F32, expert: int | None) -> None:
         wide = rows.astype(np.float64)
@@ -137,30 +139,36 @@ class Collector:
         for name, sums in self.sums.items():
             if not np.isfinite(sums).all():
                 raise MeasurementError(
-                    f"chunk {index} ({chunk.domain}): an input of {name} is not finite; a model "
-                    "that computes such numbers is broken"
+                    f"chunk {index} ({chunk.domain}): an input of {name} is not finite; the "
+                    "model is broken"
                 )
 
 
 @dataclass(frozen=True)
-class Watching:
-    """Adds the rows that go into one matrix to what is collected."""
+class InputHook:
+    """Adds the input rows of one matrix to the statistics of a run."""
 
-    collector: Collector
+    run: CalibrationRun
     name: str
     squares: bool
     moments: MomentFolder | None
 
     def __call__(self, rows: F32, expert: int | None) -> None:
-        """Add these rows (n, columns)."""
+        """Add input rows, (n, columns) float32."""
         if self.squares:
-            self.collector._add(self.name, rows, expert)
+            self.run._add(self.name, rows, expert)
         if self.moments:
             self.moments.add(self.name, rows, expert)
 
 
+def input_shapes(model: LanguageModel) -> dict[str, tuple[int, ...]]:
+    """Return name and shape of each matrix that gets hooks: all but the output matrix."""
+    output = model.architecture.output
+    return {name: shape for name, shape in model.matrices().items() if name != output}
+
+
 def datasets_of(files: Sequence[Path], domains: Iterable[str]) -> list[str]:
-    """Return the names under which a file remembers its texts."""
+    """Return the names of the texts, as an importance matrix lists them."""
     return [printable(path.name, 255) for path in files] or [
         f"built-in {domain}" for domain in domains
     ]

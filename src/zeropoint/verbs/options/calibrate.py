@@ -1,0 +1,23 @@
+"""Options of `calibrate`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrateOptions:
+    """Which text the model reads, and what is collected."""
+
+    #: Text files, each a domain of its own; None: a built-in mix of prose, code, chat and JSON.
+    text: Sequence[str | Path] | None = None
+    #: Tokens per chunk; all of them count.
+    context: int = 512
+    #: Maximum number of chunks; None: all of the text.
+    chunks: int | None = None
+    #: Folder for the second moments Σ x xᵀ of each input; None: they are not collected.
+    second_moments: str | Path | None = None
+    #: Replace the output if it exists.
+    overwrite: bool = False
+    #: Threads to compute with; None: one for each processor.
+    threads: int | None = None
