@@ -1,4 +1,4 @@
-"""Write `presets.md` from the rules themselves: python docs/presets_page.py (a test compares)."""
+"""Writes presets.md from the rules of presets: python docs/presets_page.py (a test compares)."""
 
 import sys
 from pathlib import Path
@@ -34,18 +34,20 @@ INTRODUCTION = f"""\
 
 <!-- Made by docs/presets_page.py; a test compares. -->
 
-`zeropoint quantize MODEL OUTPUT --to WHAT` takes a preset, a recipe or a format. `--dry-run` shows
-what each tensor would get and why, what the file would weigh to the byte, and the whole choice as a
-recipe that can be saved, edited and given back to `--to`.
+`zeropoint quantize MODEL OUTPUT --to TARGET` takes a preset, a recipe or a format. `--dry-run`
+shows the format of each tensor with its reason, the size of the file to the byte, and all choices
+as a recipe that can be saved, edited and given to `--to`.
 
-**Presets** are llama.cpp's, with the same format for every tensor ({RULES_VERSION}); its own
-answers for 28 model shapes are compared in the tests. A name that is a preset and a format too
-(Q4_0, Q6_K, IQ4_NL, Q4_K, …) is the preset. With `--pure` its base format goes to every quantizable
-tensor (the base of IQ2_S is IQ2_XS, as in llama.cpp). A format without a preset (NVFP4, MXFP4,
-INT4_SYM_G32, …) goes to every quantizable tensor too. The plan is made for any of them; whether a
-format can be encoded here is another question, which `quantize` answers before it starts.
+**Presets** are those of llama.cpp and give every tensor the same format ({RULES_VERSION}). The
+tests compare them with the choices of llama.cpp for 28 model shapes. A name of both a preset and a
+format (Q4_0, Q6_K, IQ4_NL, Q4_K, …) is the preset. With `--pure`, every tensor that may be
+quantized gets the base format of the preset (the base of IQ2_S is IQ2_XS, as in llama.cpp). A
+format without a preset (NVFP4, MXFP4, INT4_SYM_G32, …) is given to every tensor that may be
+quantized, too. Formats can be chosen even where zeropoint has no encoder; `quantize` refuses such a
+format before it starts.
 
-**Recipes** are text: a pattern over GGUF tensor names and a format on each line, first match wins.
+**Recipes** are text. Each line is a rule: a pattern for GGUF tensor names, and a format. The first
+rule that matches a tensor wins.
 
     # values are small and sensitive
     blk.{{0..2,5}}.attn_v.weight   Q6_K
@@ -53,41 +55,43 @@ format can be encoded here is another question, which `quantize` answers before 
     token_embd.weight            Q6_K
     *                            Q4_K
 
-`*` is any text, `?` one character, `[abc]` and `[!abc]` one of these or none of them, and
-`{{0..2,5,x}}` one of these numbers and words; `#` begins a comment. The format `keep` is the
-source's. Every tensor that may be quantized needs a rule. Those that may not keep their format
-whatever a recipe says:
+`*` matches any text, `?` one character, `[abc]` one of these characters, `[!abc]` any other
+character, and `{{0..2,5,x}}` one of these numbers and words. `#` starts a comment. The format
+`keep` is the format of the source. Every tensor that may be quantized needs a rule. These tensors
+are never quantized, whatever a recipe says:
 
 NEVER_QUANTIZED
 
-**Options** mean what they mean in llama-quantize: `--tensor-type PATTERN=TYPE` (a regular
-expression in lower case, anywhere in the name, first match wins, only beside quantized formats),
-`--output-tensor-type`, `--token-embedding-type`, `--leave-output-tensor`, `--pure`. The two types
-named outright are never replaced: if the rows do not fit, that is an error.
+**Options** mean the same as in llama-quantize: `--tensor-type PATTERN=TYPE`,
+`--output-tensor-type`, `--token-embedding-type`, `--leave-output-tensor` and `--pure`. PATTERN is a
+regular expression in lower case that may match anywhere in the name; the first match wins, and it
+applies only with quantized formats. The formats of `--output-tensor-type` and
+`--token-embedding-type` have no fallback: rows that do not fit are an error.
 
-**Rows that do not fit** into a format's blocks get another format, and the plan says so:
+**Fallbacks** replace a format whose blocks do not divide the rows of a tensor:
 
-STAND_INS
-- where that does not fit either, and for formats with blocks of 32 → F16
-- Q1_0, NVFP4 and groups over 32 have no stand-in: that is an error that names the tensor
+FALLBACK_LIST
+- if that does not fit either, and for formats with blocks of 32 weights → F16
+- Q1_0, NVFP4 and groups of more than 32 weights have no fallback: an error names the tensor
 
-**Importance** is needed for IQ1_S, IQ1_M, IQ2_XXS, IQ2_XS, IQ2_S and IQ3_XXS, and for Q2_K within
-the preset Q2_K_S: without it they would be noise. Token embedding and output never need it.
+**An importance matrix** is required for IQ1_S, IQ1_M, IQ2_XXS, IQ2_XS, IQ2_S and IQ3_XXS, and for
+Q2_K in the preset Q2_K_S, which give noise without one. The token embedding and the output matrix
+do not need it.
 
 ## Bits per weight
 
-Of the tensors alone, without an importance matrix (IQ1 to IQ3: with one). A dash: a row does not
-fit.
+The table counts the tensors alone, without header and vocabulary. It assumes an importance matrix
+for IQ1 to IQ3 and none for the other presets. A dash means that a row does not fit.
 
 """
 RULE_INTRODUCTION = """
-## Exceptions
+## Rules that deviate from the base format
 
-Each preset gives its base format to every tensor but these; the first line that applies counts.
-"Low" are {low}; "high" are all others but
-MXFP4_MOE. Values are `attn_v`, `attn_qkv` and `attn_kv_b`. Layers count from 0; for values and for
-dense models the number among tensors of the kind counts.
-In models that llama.cpp calls 70B, Q3_K and Q4_K of values become Q5_K in the high presets.
+Each preset gives its base format to every tensor except these. The first line that applies wins.
+"Low" presets are {low}; "high" presets
+are all others except MXFP4_MOE. Values are `attn_v`, `attn_qkv` and `attn_kv_b`. Layers are counted
+from 0; for values, and in dense models, tensors of the same role are counted instead.
+In models that llama.cpp calls 70B, values with Q3_K or Q4_K get Q5_K in the high presets.
 
 | Preset | Tensors | Format | Where |
 |---|---|---|---|
@@ -95,7 +99,7 @@ In models that llama.cpp calls 70B, Q3_K and Q4_K of values become Q5_K in the h
 
 
 def bits(model: ModelShape, preset: str) -> float | None:
-    """Bits per weight over all tensors, or None if one does not fit."""
+    """Return the bits per weight of all tensors, or None if a row does not fit."""
     source = SimpleNamespace(
         metadata=model.metadata(),
         tensors={
@@ -110,33 +114,33 @@ def bits(model: ModelShape, preset: str) -> float | None:
 
 
 def rule_row(rule: PresetRule) -> str:
-    """One line of the table of exceptions."""
+    """Return one line of the table of rules."""
     groups = {frozenset(PRESETS): "all", frozenset(HIGH.split()): "high",
               frozenset(LOW.split()): "low"}  # fmt: skip
     presets = groups.get(rule.presets) or " ".join(p for p in PRESETS if p in rule.presets)
     where = " and ".join(condition.words for condition in rule.conditions) or "everywhere"
-    who = rule.role.value if rule.role else "any"
-    return f"| {presets} | {who} | {rule.format or 'the base'} | {where} |"
+    tensors = rule.role.value if rule.role else "any"
+    return f"| {presets} | {tensors} | {rule.format or 'the base format'} | {where} |"
 
 
 def render() -> str:
-    """The whole page."""
+    """Return the whole page."""
     lines = [f"| Preset | Base | {' | '.join(MODELS)} |", "|---|---|" + "--:|" * len(MODELS)]
     for preset in PRESETS.values():
         if preset.base:
-            found = [bits(model, preset.name) for model in MODELS.values()]
-            cells = ["–" if value is None else f"{value:.2f}" for value in found]
+            values = [bits(model, preset.name) for model in MODELS.values()]
+            cells = ["–" if value is None else f"{value:.2f}" for value in values]
             lines.append(f"| {preset.name} | {preset.base} | {' | '.join(cells)} |")
     kinds: dict[str, list[str]] = {}
-    for name, stand_in in FALLBACKS.items():
-        kinds.setdefault(stand_in, []).append(name)
+    for name, fallback in FALLBACKS.items():
+        kinds.setdefault(fallback, []).append(name)
     fallbacks = "\n".join(f"- {', '.join(names)} → {to}" for to, names in kinds.items())
     never = ["- vectors, and names that do not end with `weight`"]
     for parts, reason in NEVER:
         names = ", ".join(f"`{part.removesuffix('$')}`" for part in parts)
         never.append(f"- {names}: {reason}")
     introduction = INTRODUCTION.replace("NEVER_QUANTIZED", "\n".join(never))
-    introduction = introduction.replace("STAND_INS", fallbacks)
+    introduction = introduction.replace("FALLBACK_LIST", fallbacks)
     rules = RULE_INTRODUCTION.format(low=", ".join(LOW.split()))
     return introduction + "\n".join(lines) + "\n" + rules + "\n".join(map(rule_row, RULES)) + "\n"
 

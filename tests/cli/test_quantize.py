@@ -107,7 +107,7 @@ def test_what_is_for_people_says_the_same(tiny: Path, tmp_path: Path) -> None:
     ("words", "said"),
     [
         (["nothing.gguf", "out.gguf", "--to", "BF16"], "nothing.gguf: there is no such file"),
-        (["TINY", "out.gguf", "--to", "Q9_K"], "'Q9_K' is no preset"),
+        (["TINY", "out.gguf", "--to", "Q9_K"], "'Q9_K' is not a preset"),
         (["TINY", "out.gguf"], "--to"),
         (["TINY", "--to", "BF16"], "--dry-run"),
         (["TINY", "out.gguf", "--to", "none.recipe"], "none.recipe"),

@@ -30,12 +30,12 @@ def test_reasons_say_what_the_rule_is_about(outline) -> None:
         "in the first and last eighth and in every third layer between"
     )
     assert mix["blk.6.attn_v.weight"].reason == (
-        "attn_v of layer 6: Q4_K is what Q4_K_M is made of"
+        "attn_v of layer 6: Q4_K is the base format of Q4_K_M"
     )
     tied = by_name(choose_formats(outline("gemma3-270m"), "Q4_K_M"))["token_embd.weight"]
     assert tied.reason == (
         "token_embd: Q4_K_M gives Q8_0 to the output matrix (the token embedding, as there is no "
-        "output.weight) whose rows are no multiple of the base format's block"
+        "output.weight) whose rows are not a multiple of the base format's block"
     )
     hybrid = by_name(choose_formats(outline("lfm2-hybrid"), "Q4_K_M"))["blk.8.attn_v.weight"]
     assert hybrid.reason.startswith("attn_v of layer 8 (number 3 of 6): ")
@@ -65,7 +65,7 @@ def test_presets_are_found_in_any_case_and_by_alias(outline) -> None:
 
 def test_an_unknown_target_names_what_comes_close(outline) -> None:
     with pytest.raises(
-        RecipeError, match=r"'Q4_KM' is no preset, no format .* close to it: Q4_K_M"
+        RecipeError, match=r"'Q4_KM' is not a preset, a format .* similar names: Q4_K_M"
     ):
         choose_formats(outline("llama-28"), "Q4_KM")
 
@@ -73,8 +73,8 @@ def test_an_unknown_target_names_what_comes_close(outline) -> None:
 @pytest.mark.parametrize(("format", "block"), [("Q1_0", 128), ("INT4_SYM_G128", 128)])
 def test_a_format_without_stand_in_names_tensor_and_what_fits(format, block, outline) -> None:
     message = (
-        rf"{format} cannot store .*: its rows of 576 are no multiple of the block of {block}, "
-        "and nothing stands in for it here; Q4_0, Q5_0, Q8_0, IQ4_NL fit"
+        rf"{format} cannot store .*: its rows of 576 weights are not a multiple of the block "
+        rf"of {block}, and the format has no fallback; Q4_0, Q5_0, Q8_0, IQ4_NL fit"
     )
     with pytest.raises(RecipeError, match=message):
         choose_formats(outline("smollm2-135m"), format)
@@ -94,9 +94,7 @@ def test_formats_of_one_or_two_bits_ask_for_importance(outline) -> None:
     }  # fmt: skip
     choices = choose_formats(source, "IQ2_M", imatrix=True)
     missing = [c.name for c in choices if c.needs_importance]
-    with pytest.raises(
-        RecipeError, match=r"IQ2_S without importance would be noise.* and \d+ more"
-    ):
+    with pytest.raises(RecipeError, match=r"IQ2_S without importance gives noise.* and \d+ more"):
         check_importance(choices)
     with pytest.raises(RecipeError, match=rf"there is none for {missing[0]}; "):
         check_importance(choices, missing[1:])
@@ -120,7 +118,7 @@ def test_an_expert_without_a_layer_is_refused_as_in_llama_cpp(outline) -> None:
     tensors["mm.ffn_down.weight"] = tensors["blk.0.ffn_down_exps.weight"]
     object.__setattr__(tensors["mm.ffn_down.weight"], "name", "mm.ffn_down.weight")
     lost = type(source)(source.metadata, tensors)
-    with pytest.raises(RecipeError, match="presets need the layer of each expert tensor"):
+    with pytest.raises(RecipeError, match="a preset needs the layer of every expert tensor"):
         choose_formats(lost, "Q4_K_M")
     assert choose_formats(lost, "Q4_K_M", pure=True)
 

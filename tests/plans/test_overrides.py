@@ -27,12 +27,12 @@ def test_patterns_are_lowered_and_match_anywhere() -> None:
         ("attn_v", "is not PATTERN=TYPE"),
         ("=Q6_K", "is not PATTERN=TYPE"),
         ("attn_v=", "is not PATTERN=TYPE"),
-        ("attn_v=Q6", "there is no format 'Q6'; close to it: Q6_K"),
+        ("attn_v=Q6", "there is no format 'Q6'; similar names: Q6_K"),
         ("attn_v=Q4_K_M", "is a preset"),
-        ("(attn_v=Q6_K", "is no regular expression"),
-        ("(?i)attn=Q6_K", "expressions do not have"),
-        ("(?<=x)attn=Q6_K", "expressions do not have"),
-        ("a++=Q6_K", "expressions do not have"),
+        ("(attn_v=Q6_K", "is not a regular expression"),
+        ("(?i)attn=Q6_K", "syntax that llama.cpp does not have"),
+        ("(?<=x)attn=Q6_K", "syntax that llama.cpp does not have"),
+        ("a++=Q6_K", "syntax that llama.cpp does not have"),
     ],
 )
 def test_what_llama_cpp_would_not_understand_is_refused(text: str, message: str) -> None:

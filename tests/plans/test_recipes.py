@@ -44,14 +44,14 @@ def test_a_choice_by_recipe_names_its_line(outline) -> None:
     choices = choose_formats(outline("llama-28"), Recipe.parse("# first\n\n*.weight Q4_K\n* F32"))
     reasons = {choice.name: choice.reason for choice in choices}
     assert reasons["blk.0.attn_q.weight"] == "line 3 of the recipe: *.weight Q4_K"
-    assert reasons["output_norm.weight"] == "vectors stay as they are"
+    assert reasons["output_norm.weight"] == "vectors are not quantized"
 
 
 def test_rows_that_do_not_fit_fall_back_in_a_recipe_too(outline) -> None:
     choices = choose_formats(outline("smollm2-135m"), Recipe.parse("* Q4_K"))
     value = next(choice for choice in choices if choice.name == "blk.0.attn_v.weight")
     assert (value.wanted.name, value.format.name, value.fallback) == ("Q4_K", "Q5_0", True)
-    assert value.reason.endswith("its rows of 576 are no multiple of 256, so it gets Q5_0")
+    assert value.reason.endswith("its rows of 576 are not a multiple of 256, so it gets Q5_0")
 
 
 @pytest.mark.parametrize(
@@ -59,14 +59,14 @@ def test_rows_that_do_not_fit_fall_back_in_a_recipe_too(outline) -> None:
     [
         ("", "has no rules"),
         ("# only this", "has no rules"),
-        ("* Q4_K\nlonely", "line 2: 'lonely' is no rule; write PATTERN FORMAT"),
-        ("* Q4_X", r"line 1: there is no format 'Q4_X'; close to it: IQ4_XS, Q4_K, "),
+        ("* Q4_K\nlonely", "line 2: 'lonely' is not a rule; write PATTERN FORMAT"),
+        ("* Q4_X", r"line 1: there is no format 'Q4_X'; similar names: IQ4_XS, Q4_K, "),
         ("* Q4_K_M", "line 1: Q4_K_M is a preset, not the format of one tensor"),
-        ("* I32", "line 1: I32 is no format for weights"),
-        ("a.[bc Q4_K", "line 1: pattern 'a.\\[bc' opens a '\\['"),
-        ("a.{b,c Q4_K", "line 1: pattern 'a.{b,c' opens a '{'"),
-        ("a.{9..1} Q4_K", "line 1: '9..1' in braces is no range"),
-        ("a.{0..999999999} Q4_K", "no range of at most 4096 numbers"),
+        ("* I32", "line 1: I32 is not a format for weights"),
+        ("a.[bc Q4_K", "line 1: pattern 'a.\\[bc' has a '\\['"),
+        ("a.{b,c Q4_K", "line 1: pattern 'a.{b,c' has a '{'"),
+        ("a.{9..1} Q4_K", "line 1: '9..1' in braces is not a range"),
+        ("a.{0..999999999} Q4_K", "not a range of at most 4096 numbers"),
         ("* INT4_SYM", "INT4_SYM_G32"),
     ],
 )

@@ -154,8 +154,8 @@ def test_a_described_model_and_nonsense_are_answered_in_place(visit: Any, studio
     ("words", "said"),
     [
         ({"sizes": ["/etc/passwd"]}, "is no size"), ({"sizes": ["org/name"]}, "network"),
-        ({"sizes": ["8B:/etc/passwd"]}, "no preset"),
-        ({"sizes": ["8B"], "to": ["/etc/passwd"]}, "no preset"),
+        ({"sizes": ["8B:/etc/passwd"]}, "not a preset"),
+        ({"sizes": ["8B"], "to": ["/etc/passwd"]}, "not a preset"),
         ({"models": ["0123456789ab"]}, "has no model"), ({}, "name a model"),
         ({"sizes": ["8B"], "devices": ["rtx3091"]}, "rtx3090"),
         ({"sizes": ["8B"], "keys": "Q4_K"}, "q8_0"),

@@ -1,15 +1,16 @@
-"""Which format each tensor gets, and why: the plan of a quantization.
+"""Chooses the format of each tensor of a model, with the reason.
 
-For each tensor, in llama.cpp's order of precedence:
+The first of these that applies to a tensor wins, as in llama.cpp:
 
-    never quantized      keeps its source's format, whatever is asked
+    never quantized      the tensor keeps the format of its source, whatever is requested
     --token-embedding-type, --output-tensor-type
     --tensor-type        the first pattern that matches
-    a recipe's rules, a preset's rules, or one format for all
-    and then what stands in where rows are no multiple of the format's block
+    the rules of a recipe or preset, or one format for all tensors
 
-Names, shapes and metadata are read; weights are not. Whether an encoder for a format exists yet is
-not asked here: the plan is right either way, and `quantizers` refuses what it cannot encode.
+If the rows of the tensor are not a multiple of that format's block, a fallback format replaces it.
+
+The choice depends on names, shapes and metadata, not on weights. It does not depend on whether an
+encoder for the format exists: `quantizers` refuses a format that it cannot encode.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -43,40 +44,50 @@ from zeropoint.plans.formats.roles import (
     why_never_quantized,
 )  # fmt: skip
 
-COUNTED = frozenset({Role.VALUES, Role.FFN_UP, Role.FFN_GATE, Role.FFN_DOWN})
-HIGH_PRESETS = frozenset(HIGH.split())  # all but those of one or two bits, and MXFP4_MOE
+# Roles whose tensors are counted as they come, because rules refer to that number.
+COUNTED_ROLES = frozenset({Role.VALUES, Role.FFN_UP, Role.FFN_GATE, Role.FFN_DOWN})
+# All presets except those of one or two bits, and MXFP4_MOE.
+HIGH_PRESETS = frozenset(HIGH.split())
+MAX_FALLBACK_BLOCK = 32  # weights; formats with larger blocks need an entry in FALLBACKS
+PURE_RECIPE = "--pure and a recipe contradict each other: remove one of them"
+MAX_LISTED = 3  # tensors named in an error
 
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """One tensor's format in the output. Also what a writer needs to know of the tensor."""
+    """The format of one tensor in the output, and everything that a writer needs to know of it."""
 
     name: str
-    shape: tuple[int, ...]  # (…, rows, columns)
+    #: (…, rows, columns)
+    shape: tuple[int, ...]
     source: Format
-    wanted: Format  # what was asked for
-    format: Format  # what it gets; differs from `wanted` where the shape does not fit
-    reason: str  # in plain words, without a full stop
-    needs_importance: bool = False  # without importance the result would be noise
+    #: The format that was requested.
+    wanted: Format
+    #: The format that the tensor gets; a fallback if its shape does not fit `wanted`.
+    format: Format
+    #: A phrase without a full stop.
+    reason: str
+    #: Whether the format gives noise without an importance matrix.
+    needs_importance: bool = False
 
     @property
     def fallback(self) -> bool:
-        """Whether the shape forced another format than the one wanted."""
+        """Whether the shape requires another format than the requested one."""
         return self.format.name != self.wanted.name
 
     @property
     def requantizes(self) -> bool:
-        """Whether a source that is already quantized gets another format: it loses twice."""
+        """Whether a quantized tensor gets another format, which adds a second loss."""
         return self.source.name not in UNQUANTIZED and self.changes
 
     @property
     def changes(self) -> bool:
-        """Whether the tensor is encoded anew; otherwise its bytes are copied."""
+        """Whether the tensor is encoded; otherwise its bytes are copied."""
         return self.format.name != self.source.name
 
     @property
     def elements(self) -> int:
-        """How many weights."""
+        """Number of weights."""
         return prod(self.shape)
 
     @property
@@ -86,13 +97,16 @@ class Choice:
 
 
 class FormatOptions(TypedDict, total=False):
-    """Options of `choose_formats`, with llama-quantize's names and meanings."""
+    """Options of `choose_formats`, with the names and meanings of llama-quantize."""
 
-    pure: bool  # no rules: the preset's base format for every quantizable tensor
+    #: Ignore the rules: every tensor that may be quantized gets the preset's base format.
+    pure: bool
+    #: Patterns and formats; the first pattern that matches a tensor wins.
     tensor_types: Sequence[TensorType | tuple[str, str]]
     output_tensor_type: str | None
     token_embedding_type: str | None
-    leave_output: bool  # output.weight keeps its source's format
+    #: Keep the source's format of output.weight.
+    leave_output: bool
 
 
 def choose_formats(
@@ -102,21 +116,21 @@ def choose_formats(
     imatrix: bool = False,
     **options: Unpack[FormatOptions],
 ) -> list[Choice]:
-    """Choose a format for each tensor of a checkpoint, in the checkpoint's order.
+    """Return the format of each tensor of a checkpoint, in the checkpoint's order.
 
-    `to` is a preset, a recipe, the path of a `.recipe` file, or a format's name (every quantizable
-    tensor gets it). A name that is a preset and a format too (Q4_0, Q6_K, IQ4_NL, …) is the preset,
-    as in llama.cpp; with `pure` it is the format. `imatrix` tells whether importance will be given:
-    some presets choose differently then.
+    `to` is a preset, a recipe, the path of a `.recipe` file, or a format for every tensor that may
+    be quantized. A name of both a preset and a format (Q4_0, Q6_K, IQ4_NL, …) is the preset, as in
+    llama.cpp; with `pure` it is the format. `imatrix` is whether an importance matrix will be
+    given, because some presets choose differently then.
 
-    Raises RecipeError for names that do not exist, patterns that do not compile, tensors without a
-    rule, and shapes that nothing fits.
+    Raises RecipeError for an unknown name, a pattern that is not valid, a tensor without a rule,
+    and a shape that no format fits.
     """
     return FormatChooser(checkpoint, to, imatrix=imatrix, **options).choices()
 
 
 class FormatChooser:
-    """The state of one plan: presets count tensors as they meet them."""
+    """Chooses the formats of one model; it counts tensors, because rules of presets do."""
 
     def __init__(
         self,
@@ -137,53 +151,58 @@ class FormatChooser:
         self.output_type = _named(options.get("output_tensor_type"))
         self.embedding_type = _named(options.get("token_embedding_type"))
         self.recipe, self.preset, self.base = _read_target(to, pure=options.get("pure", False))
-        self.met: dict[Role, int] = {}  # how many tensors of a role had a rule looked up
-        self.values = sum(role_of(name) is Role.VALUES for name in self.tensors)
+        self.counts: dict[Role, int] = {}  # tensors of a role whose rule was looked up
+        self.value_tensors = sum(role_of(name) is Role.VALUES for name in self.tensors)
 
     def choices(self) -> list[Choice]:
-        """Walk in llama.cpp's order, because rules count; return the checkpoint's order."""
+        """Return all choices in the checkpoint's order; they are made in llama.cpp's order."""
         if self.recipe:
             self._check_complete(self.recipe)
-        found = {name: self.choose(self.tensors[name]) for name in in_order(self.tensors)}
-        return [found[name] for name in self.tensors]
+        by_name = {name: self.choose(self.tensors[name]) for name in in_order(self.tensors)}
+        return [by_name[name] for name in self.tensors]
 
     def choose(self, tensor: TensorLike) -> Choice:
-        """Choose one tensor's format."""
-        kept = self._kept(tensor)
-        if kept is not None:
+        """Return the format of one tensor."""
+        unchanged = self._why_unchanged(tensor)
+        if unchanged is not None:
             return Choice(name=tensor.name, shape=tensor.shape, source=tensor.format,
-                          wanted=tensor.format, format=tensor.format, reason=kept)  # fmt: skip
+                          wanted=tensor.format, format=tensor.format, reason=unchanged)  # fmt: skip
         wanted, reason, explicit = self._wanted(tensor)
         wanted, format, note = _fit(wanted, tensor, replaceable=not explicit)
         return Choice(
-            name=tensor.name, shape=tensor.shape, source=tensor.format, wanted=wanted,
-            format=format, reason=reason + note, needs_importance=self._needs(tensor.name, format),
-        )  # fmt: skip
+            name=tensor.name,
+            shape=tensor.shape,
+            source=tensor.format,
+            wanted=wanted,
+            format=format,
+            reason=reason + note,
+            needs_importance=self._needs_importance(tensor.name, format),
+        )
 
-    def _kept(self, tensor: TensorLike) -> str | None:
+    def _why_unchanged(self, tensor: TensorLike) -> str | None:
         if self.preset and self.preset.base is None:
             return f"{self.preset.name} copies every tensor"
         if tensor.name == OUTPUT and self.options.get("leave_output"):
-            return "the output matrix was to be left as it is"
+            return "--leave-output-tensor keeps the output matrix"
         return why_never_quantized(tensor.name, tensor.shape, self.facts.architecture)
 
     def _wanted(self, tensor: TensorLike) -> tuple[Format, str, bool]:
-        """Return the format, the reason, and whether it may not be replaced if it does not fit."""
+        """Return the format, the reason, and whether a fallback may not replace the format."""
         role = role_of(tensor.name)
         named = first_match(self.types, tensor.name)
-        listed = tensor.name == TOKEN_EMBEDDINGS[1] and named is not None
-        if self.embedding_type and role is Role.TOKEN_EMBEDDING and not listed:
+        per_layer = tensor.name == TOKEN_EMBEDDINGS[1] and named is not None
+        if self.embedding_type and role is Role.TOKEN_EMBEDDING and not per_layer:
             return self.embedding_type, "--token-embedding-type names it", True
         if self.output_type and role is Role.OUTPUT:
             return self.output_type, "--output-tensor-type names it", True
         if self.base and self.base.name in UNQUANTIZED:
-            unused = "; --tensor-type counts only beside quantized formats" if named else ""
+            unused = "; --tensor-type applies only with quantized formats" if named else ""
             return self.base, f"{self.base.name} for every matrix{unused}", False
         if named:
             return named.format, f"--tensor-type {named.pattern}={named.format.name}", False
         pure = self.options.get("pure")
         if self.output_type and self.facts.tied and role is Role.TOKEN_EMBEDDING and not pure:
-            reason = "--output-tensor-type names it: there is no output.weight beside it"
+            reason = "--output-tensor-type names it: the model has no output.weight"
             return self.output_type, reason, False
         if self.recipe:
             return (*self._by_recipe(self.recipe, tensor), False)
@@ -201,15 +220,17 @@ class FormatChooser:
 
     def _check_complete(self, recipe: Recipe) -> None:
         if self.options.get("pure"):
-            raise RecipeError("--pure and a recipe contradict each other: leave one out")
+            raise RecipeError(PURE_RECIPE)
         missing = [
             tensor.name
             for tensor in self.tensors.values()
-            if recipe.rule_for(tensor.name) is None and self._kept(tensor) is None
+            if recipe.rule_for(tensor.name) is None and self._why_unchanged(tensor) is None
             and first_match(self.types, tensor.name) is None
         ]  # fmt: skip
         if missing:
-            raise RecipeError(f"no rule matches {_listed(missing)}; end the recipe with `* FORMAT`")
+            raise RecipeError(
+                f"no rule matches {_listed(missing)}; end the recipe with the rule `* FORMAT`"
+            )
 
     def _by_preset(self, preset: Preset, base: Format, tensor: TensorLike) -> tuple[Format, str]:
         role, shared = role_of(tensor.name), ""
@@ -220,11 +241,11 @@ class FormatChooser:
         format = target_format(rule.format) if rule and rule.format else base
         where = _where(tensor.name, place, role)
         if rule is None or rule.format is None:
-            reason = f"{where}: {format.name} is what {preset.name} is made of"
+            reason = f"{where}: {format.name} is the base format of {preset.name}"
         else:
             words = "".join(f" {condition.words}" for condition in rule.conditions)
-            whom = (rule.role or role).value
-            reason = f"{where}: {preset.name} gives {format.name} to {whom}{shared}{words}"
+            tensors = (rule.role or role).value
+            reason = f"{where}: {preset.name} gives {format.name} to {tensors}{shared}{words}"
         large = self.facts.seventy_b and role is Role.VALUES and format.name in ("Q3_K", "Q4_K")
         if large and preset.name in HIGH_PRESETS:
             return find_format("Q5_K"), f"{where}: {preset.name} gives Q5_K to values of 70B models"
@@ -234,11 +255,11 @@ class FormatChooser:
         self, preset: Preset, role: Role, base: Format, tensor: TensorLike
     ) -> TensorPosition:
         index, count = layer_of(tensor.name) or 0, self.facts.layers
-        if role in COUNTED:
-            index = self.met.get(role, 0)
-            self.met[role] = index + 1
-            count = self.values if role is Role.VALUES else self.facts.layers
-        by_name = role in COUNTED and role is not Role.VALUES and preset.name in HIGH_PRESETS
+        if role in COUNTED_ROLES:
+            index = self.counts.get(role, 0)
+            self.counts[role] = index + 1
+            count = self.value_tensors if role is Role.VALUES else self.facts.layers
+        by_name = role in COUNTED_ROLES and role is not Role.VALUES and preset.name in HIGH_PRESETS
         if by_name and self.facts.experts > 1:
             index = _checked_layer(tensor.name, count)
         return TensorPosition(
@@ -247,9 +268,9 @@ class FormatChooser:
             whole=tensor.shape[-1] % base.block_size == 0,
         )  # fmt: skip
 
-    def _needs(self, name: str, format: Format) -> bool:
+    def _needs_importance(self, name: str, format: Format) -> bool:
         if name == OUTPUT or name in TOKEN_EMBEDDINGS:
-            return False  # no importance is ever collected for them
+            return False  # an importance matrix never has entries for them
         small = self.preset is not None and self.preset.name == "Q2_K_S"
         return format.name in NEED_IMPORTANCE or (small and format.name == "Q2_K")
 
@@ -261,12 +282,12 @@ def _named(name: str | None) -> Format | None:
 def _read_target(
     to: str | Recipe, *, pure: bool
 ) -> tuple[Recipe | None, Preset | None, Format | None]:
-    """Return one of: a recipe; a preset and its base format; a format for every tensor."""
+    """Return a recipe, a preset with its base format, or a format for every tensor."""
     if isinstance(to, str) and to.endswith(".recipe"):
         to = Recipe.load(to)
     if isinstance(to, Recipe):
         if pure:
-            raise RecipeError("--pure and a recipe contradict each other: leave one out")
+            raise RecipeError(PURE_RECIPE)
         return to, None, None
     preset = find_preset(to)
     if preset:
@@ -278,7 +299,7 @@ def _read_target(
 
 
 def _fit(wanted: Format, tensor: TensorLike, *, replaceable: bool) -> tuple[Format, Format, str]:
-    """Return what is wanted and what the shape allows, sized, and what to add to the reason."""
+    """Return the requested format, the format that fits the shape, and a note for the reason."""
     try:
         sized = wanted.for_shape(tensor.shape)
     except FormatError:
@@ -286,28 +307,28 @@ def _fit(wanted: Format, tensor: TensorLike, *, replaceable: bool) -> tuple[Form
     else:
         return sized, sized, ""
     row, block = tensor.shape[-1], wanted.block_size
-    stand_in = FALLBACKS.get(wanted.name)
-    if not replaceable or (stand_in is None and block > 32):
-        how = " (--tensor-type PATTERN=TYPE or a recipe gives it one of them)" * replaceable
+    fallback = FALLBACKS.get(wanted.name)
+    if not replaceable or (fallback is None and block > MAX_FALLBACK_BLOCK):
+        how = " (choose one with --tensor-type PATTERN=TYPE or a recipe)" * replaceable
         raise RecipeError(
-            f"{wanted.name} cannot store {tensor.name}: its rows of {row} are no multiple of the "
-            f"block of {block}, and nothing stands in for it here; {fitting(row)}{how}"
+            f"{wanted.name} cannot store {tensor.name}: its rows of {row} weights are not a "
+            f"multiple of the block of {block}, and the format has no fallback; {fitting(row)}{how}"
         )
-    format = find_format(stand_in or wanted.name)
+    format = find_format(fallback or wanted.name)
     if row % format.block_size:
         format = find_format("F16")
-    note = f"; its rows of {row} are no multiple of {block}, so it gets {format.name}"
+    note = f"; its rows of {row} are not a multiple of {block}, so it gets {format.name}"
     return wanted, format, note
 
 
 def _where(name: str, place: TensorPosition, role: Role) -> str:
-    """Say which tensor it is, and its number where that is not its layer."""
+    """Return the tensor in words, with its number if that is not its layer."""
     layer = layer_of(name)
     short = name.removesuffix(".weight")
     if layer is None:
         return short
     of_layer = f"{short.partition('.')[2].partition('.')[2]} of layer {layer}"
-    numbered = role in COUNTED and (place.index, place.count) != (layer, place.facts.layers)
+    numbered = role in COUNTED_ROLES and (place.index, place.count) != (layer, place.facts.layers)
     return f"{of_layer} (number {place.index + 1} of {place.count})" if numbered else of_layer
 
 
@@ -315,29 +336,32 @@ def _checked_layer(name: str, layers: int) -> int:
     layer = layer_of(name)
     if layer is None or layer >= layers:
         raise RecipeError(
-            f"{name}: presets need the layer of each expert tensor (blk.0 … blk.{layers - 1}), and "
-            "llama.cpp refuses this one; use a recipe or --pure"
+            f"{name}: a preset needs the layer of every expert tensor, blk.0 … blk.{layers - 1}, as"
+            " in llama.cpp; use a recipe or --pure for this model"
         )
     return layer
 
 
 def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more
+    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+    return ", ".join(names[:MAX_LISTED]) + more
 
 
 def check_importance(choices: Iterable[Choice], known: Iterable[str] = ()) -> None:
-    """Raise RecipeError if a tensor needs importance and `known` does not name it."""
-    have = frozenset(known)
-    poor = [c for c in choices if c.needs_importance and c.changes and c.name not in have]
-    if poor:
+    """Raise RecipeError if a tensor needs importance that the imatrix does not have.
+
+    `known` are the names of the tensors that the imatrix has importance for.
+    """
+    available = frozenset(known)
+    missing = [c for c in choices if c.needs_importance and c.changes and c.name not in available]
+    if missing:
         raise RecipeError(
-            f"{poor[0].format.name} without importance would be noise, and there is none for "
-            f"{_listed([choice.name for choice in poor])}; give --imatrix (see `zeropoint "
+            f"{missing[0].format.name} without importance gives noise, and there is none for "
+            f"{_listed([choice.name for choice in missing])}; give --imatrix (see `zeropoint "
             "calibrate`), or choose a format that needs none, such as Q2_K or Q3_K"
         )
 
 
 def formats_of(choices: Iterable[Choice]) -> Mapping[str, Format]:
-    """Return name → format in the output."""
+    """Return the format of each tensor in the output, by its name."""
     return {choice.name: choice.format for choice in choices}

@@ -1,24 +1,24 @@
-"""What a preset means, in words: its base format, and what deviates from it."""
+"""A preset in words: its base format, and the tensors that get another one."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from zeropoint.plans.formats.presets import (
-    DELICATE,
     EIGHT,
     FALCON,
     FALLBACKS,
     NEED_IMPORTANCE,
     RULES,
     RULES_VERSION,
+    SENSITIVE,
     PresetRule,
     find_preset,
 )
 from zeropoint.plans.formats.roles import Role
 
-# Conditions about some models only: these are named in one line, not rule by rule.
+# Conditions that concern a few models; an explanation names the models, not their rules.
 PARTICULAR = {
-    DELICATE.words: "GLM5-NEXT",
+    SENSITIVE.words: "GLM5-NEXT",
     EIGHT.words: "models with exactly 8 experts",
     FALCON.words: "Falcon",
 }
@@ -26,7 +26,7 @@ PARTICULAR = {
 
 @dataclass(frozen=True, kw_only=True)
 class Deviation:
-    """Tensors of a role that get another format than the base."""
+    """Tensors of a role that get another format than the base format."""
 
     tensors: str
     where: str
@@ -38,16 +38,20 @@ class PresetExplained:
     """A preset of llama.cpp."""
 
     name: str
-    base: str | None  # None: every tensor keeps its format
-    deviations: tuple[Deviation, ...]  # the first that applies counts
-    particular: tuple[str, ...]  # models with more of them
-    fallback: str | None  # for rows that are no multiple of the base format's block
+    #: None: every tensor keeps its format.
+    base: str | None
+    #: In order; the first one that applies to a tensor wins.
+    deviations: tuple[Deviation, ...]
+    #: Models with further deviations.
+    particular: tuple[str, ...]
+    #: Format for rows that are not a multiple of the base format's block.
+    fallback: str | None
     needs_importance: bool
     rules_version: str
 
 
 def explain_preset(name: str) -> PresetExplained | None:
-    """Say what stands behind a preset's name, in any case; None if there is no such preset."""
+    """Explain the preset of this name, in any case; None if there is none."""
     preset = find_preset(name)
     if preset is None:
         return None
@@ -66,7 +70,7 @@ def explain_preset(name: str) -> PresetExplained | None:
 
 
 def deviations(rules: Iterable[PresetRule], base: str) -> Iterator[Deviation]:
-    """Yield the rules that can apply to any model and change something."""
+    """Yield the rules that can apply to any model and give another format than the base."""
     settled: set[Role | None] = set()
     for rule in rules:
         words = [condition.words for condition in rule.conditions]

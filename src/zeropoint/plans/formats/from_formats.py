@@ -1,4 +1,4 @@
-"""The other way round: from the formats that tensors have to a short recipe that gives them."""
+"""A short recipe that gives tensors the formats that they have."""
 
 import re
 from collections import Counter, defaultdict
@@ -16,8 +16,8 @@ _IN_LAYER = re.compile(r"blk\.(\d+)\.(.+)", re.ASCII | re.DOTALL)
 def recipe_of(tensors: Iterable[TensorLike], architecture: str = "") -> Recipe:
     """Return a recipe that gives each of these tensors the format that it has.
 
-    `tensors` are choices (a preset becomes a text to edit) or the tensors of a file (its recipe).
-    Layers that share a format share a line, and the most frequent format stands last, as `*`.
+    `tensors` are choices, so that a preset becomes a text to edit, or the tensors of a file. Layers
+    with the same format share a line, and the last line gives the most frequent format to `*`.
     """
     formats = {
         tensor.name: KEEP if tensor.format.name in NOT_FOR_WEIGHTS else tensor.format.name
@@ -27,38 +27,40 @@ def recipe_of(tensors: Iterable[TensorLike], architecture: str = "") -> Recipe:
     if not formats:
         return Recipe((Rule("*", KEEP),))
     rules = _rules(formats)
-    # `*` passes dots, so a pattern may take more than its layer's tensor: name those one by one.
+    # `*` matches dots too, so a pattern may match other tensors: name those one by one.
     draft = Recipe(tuple(rules))
-    strays = [
+    exceptions = [
         Rule(escape(name), format)
         for name, format in formats.items()
-        if (found := draft.rule_for(name)) is None or found.format != format
+        if (rule := draft.rule_for(name)) is None or rule.format != format
     ]
-    return Recipe((*strays, *rules))
+    return Recipe((*exceptions, *rules))
 
 
 def _rules(formats: dict[str, str]) -> list[Rule]:
-    alone: dict[str, str] = {}
+    outside_layers: dict[str, str] = {}
     layered: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for name, format in formats.items():
-        found = _IN_LAYER.fullmatch(name)
-        if found:
-            layered[found[2]][format].append(int(found[1]))
+        match = _IN_LAYER.fullmatch(name)
+        if match:
+            layered[match[2]][format].append(int(match[1]))
         else:
-            alone[name] = format
+            outside_layers[name] = format
     votes = Counter(max(kinds, key=lambda kind: len(kinds[kind])) for kinds in layered.values())
-    default = (votes or Counter(alone.values())).most_common(1)[0][0]
-    usual = {
+    default = (votes or Counter(outside_layers.values())).most_common(1)[0][0]
+    most_frequent = {
         part: max(kinds, key=lambda kind: (len(kinds[kind]), kind == default))
         for part, kinds in layered.items()
     }
-    rules = [Rule(escape(name), format) for name, format in alone.items() if format != default]
+    rules = [
+        Rule(escape(name), format) for name, format in outside_layers.items() if format != default
+    ]
     for part, kinds in layered.items():
         for format, layers in kinds.items():
-            if format != usual[part]:
+            if format != most_frequent[part]:
                 numbers = spans(sorted(layers))
-                wanted = numbers if numbers.isdecimal() else f"{{{numbers}}}"
-                rules.append(Rule(f"blk.{wanted}.{escape(part)}", format))
-        if usual[part] != default:
-            rules.append(Rule(f"blk.*.{escape(part)}", usual[part]))
+                layer = numbers if numbers.isdecimal() else f"{{{numbers}}}"
+                rules.append(Rule(f"blk.{layer}.{escape(part)}", format))
+        if most_frequent[part] != default:
+            rules.append(Rule(f"blk.*.{escape(part)}", most_frequent[part]))
     return [*rules, Rule("*", default)]

@@ -1,11 +1,11 @@
-"""Patterns over tensor names: `*`, `?`, `[…]` and `{…}`, matched without any backtracking."""
+"""Patterns for tensor names: `*`, `?`, `[…]` and `{…}`, matched without backtracking."""
 
 import re
 from dataclasses import dataclass
 
 from zeropoint.errors import RecipeError
 
-LARGEST_RANGE = 4096  # numbers in one {a..b}
+MAX_RANGE = 4096  # numbers in one {a..b}
 _RANGE = re.compile(r"(\d{1,9})\.\.(\d{1,9})", re.ASCII)
 _SPECIAL = re.compile(r"[*?\[{#\s]")
 
@@ -18,7 +18,7 @@ class Glob:
 
     @classmethod
     def parse(cls, pattern: str, *, line: int | None = None) -> "Glob":
-        """Read a pattern. Raises RecipeError for brackets that do not close."""
+        """Read a pattern. Raises RecipeError for a bracket that is not closed."""
         parts: list[str | CharacterSet | tuple[str, ...]] = []
         position = 0
         while position < len(pattern):
@@ -37,10 +37,10 @@ class Glob:
         return cls(tuple(parts))
 
     def matches(self, name: str) -> bool:
-        """Tell whether the whole name matches.
+        """Return whether the pattern matches the whole name.
 
-        All ends that the parts so far can reach are followed together, so the time is bounded by
-        parts times characters times alternatives, whatever the pattern.
+        All positions that the parts so far can reach are followed together, so the time is bounded
+        by parts times characters times alternatives.
         """
         ends = {0}
         for part in self.parts:
@@ -58,34 +58,35 @@ class Glob:
 
 @dataclass(frozen=True)
 class CharacterSet:
-    """One character of a set, or one that is not in it."""
+    """Matches one character of a set, or one that is not in it."""
 
-    ranges: tuple[tuple[str, str], ...]  # (first, last); a single character is both
+    #: First and last character of each range; a single character is both.
+    ranges: tuple[tuple[str, str], ...]
     negated: bool = False
 
     @classmethod
     def parse(cls, inner: str) -> "CharacterSet":
-        """Read what stands between square brackets: characters, ranges, an ! in front."""
+        """Read the text between square brackets: characters and ranges, negated by an `!`."""
         negated = inner.startswith("!")
-        found = re.findall(r"(.)(?:-(.))?", inner[negated:], re.DOTALL)
-        return cls(tuple((first, last or first) for first, last in found), negated)
+        pairs = re.findall(r"(.)(?:-(.))?", inner[negated:], re.DOTALL)
+        return cls(tuple((first, last or first) for first, last in pairs), negated)
 
     def holds(self, character: str) -> bool:
         return any(first <= character <= last for first, last in self.ranges) != self.negated
 
 
 def escape(name: str) -> str:
-    """Write a name as a pattern that matches it and nothing else.
+    """Return a pattern that matches this name only.
 
     >>> escape("blk.0.odd[1]*")
     'blk.0.odd[[]1][*]'
     """
-    # A line break cannot stand in a recipe; any one character does for it.
+    # A recipe cannot contain a line break; `?` matches it.
     return _SPECIAL.sub(lambda f: "?" if f[0].isspace() and f[0] != " " else f"[{f[0]}]", name)
 
 
 def spans(numbers: list[int]) -> str:
-    """Write sorted numbers for use in braces: three or more neighbours as a span.
+    """Return sorted numbers for use in braces, with three or more consecutive ones as a range.
 
     >>> spans([0, 1, 2, 5, 8, 9])
     '0..2,5,8,9'
@@ -102,13 +103,13 @@ def spans(numbers: list[int]) -> str:
 
 
 def _bracketed(pattern: str, start: int, line: int | None) -> tuple[str, int]:
-    """Return what stands between the brackets that open at `start`, and where they end."""
+    """Return the text in the brackets that open at `start`, and the position after them."""
     closing = "]" if pattern[start] == "[" else "}"
-    # A closing bracket right after the opening one (or its !) is a character of the set.
+    # A closing bracket directly after the opening one (or its `!`) is a character of the set.
     first = start + 1 + (closing == "]") * (1 + (pattern[start + 1 : start + 2] == "!"))
     end = pattern.find(closing, first)
     if end < 0:
-        raise RecipeError(f"pattern {pattern!r} opens a {pattern[start]!r} and never closes it",
+        raise RecipeError(f"pattern {pattern!r} has a {pattern[start]!r} that is not closed",
                           line=line)  # fmt: skip
     return pattern[start + 1 : end], end + 1
 
@@ -121,8 +122,8 @@ def _alternatives(inner: str, line: int | None) -> tuple[str, ...]:
             words.append(word.strip())
             continue
         first, last = int(span[1]), int(span[2])
-        if not first <= last < first + LARGEST_RANGE:
-            raise RecipeError(f"{word!r} in braces is no range of at most {LARGEST_RANGE} numbers",
+        if not first <= last < first + MAX_RANGE:
+            raise RecipeError(f"{word!r} in braces is not a range of at most {MAX_RANGE} numbers",
                               line=line)  # fmt: skip
         words += map(str, range(first, last + 1))
     return tuple(words)

@@ -1,4 +1,4 @@
-"""The few numbers of a model on which presets depend, from its GGUF metadata."""
+"""The numbers of a model that presets depend on, from its GGUF metadata."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from zeropoint.plans.formats.roles import layer_of
 
 
 class CheckpointLike(Protocol):
-    """What a plan reads of a checkpoint: no weight is among it."""
+    """A checkpoint without its weights: metadata and tensors by name."""
 
     @property
     def metadata(self) -> Mapping[str, object]: ...
@@ -21,7 +21,7 @@ class CheckpointLike(Protocol):
     def tensors(self) -> Mapping[str, TensorLike]: ...
 
 
-# Models that llama.cpp calls "70B": one value head serves eight query heads.
+# Layers of models that llama.cpp calls "70B", where eight query heads share one value head.
 SEVENTY_B_LAYERS = {"llama-embed": 80, "deci": 80, "olmo": 80, "jais2": 68} | {
     family.architecture: family.layers_of_70b
     for family in FAMILIES.values()
@@ -37,18 +37,21 @@ GROUPED_70B = {"llama-embed"} | {
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFacts:
-    """Numbers of a model. Missing metadata count as 0, missing layers are counted by name."""
+    """Numbers of a model. A missing key counts as 0; a missing number of layers is counted."""
 
     architecture: str
-    layers: int  # all of them, those for multi-token prediction included
-    grouping: int  # query heads per key-value head in layer 0; 0 if there is none
+    #: All layers, those for multi-token prediction included.
+    layers: int
+    #: Query heads per key-value head in layer 0; 0 if it has none.
+    grouping: int
     experts: int
     seventy_b: bool
-    tied: bool  # no output.weight: the token embedding is the output matrix too
+    #: Whether the token embedding is the output matrix too, because there is no output.weight.
+    tied: bool
 
     @classmethod
     def of(cls, metadata: Mapping[str, object], names: Iterable[str]) -> "ModelFacts":
-        """Read them. Facts: llama.cpp of 2026-10-01, `load_hparams` and the 70B models."""
+        """Read them as llama.cpp of 2026-10-01 does (`load_hparams`)."""
         names = list(names)
         architecture = str(metadata.get("general.architecture", ""))
 
@@ -66,7 +69,7 @@ class ModelFacts:
         if architecture in GROUPED_70B:
             seventy_b &= heads != kv_heads and experts != 8
         if architecture == "clip":
-            layers = 0  # As llama.cpp: it reads no numbers of image encoders
+            layers = 0  # as in llama.cpp, which reads no numbers of image encoders
         if architecture == "graniteswitch":
             layers += 1 - predicting
         if architecture == "nanbeige" and (loops := number("num_loops", 1)) > 1:
@@ -78,7 +81,7 @@ class ModelFacts:
 
 
 def _first(value: object, default: int) -> int:
-    """Return a number, or that of layer 0 where there is one for each layer."""
+    """Return a number; of a list with one number per layer, that of layer 0."""
     if isinstance(value, np.ndarray | list | tuple) and len(value):
         value = value[0]
     return int(value) if isinstance(value, int | np.integer) else default

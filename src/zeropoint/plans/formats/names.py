@@ -1,4 +1,4 @@
-"""Format names as people type them: in any case, with advice when one is wrong."""
+"""Names of formats in any case, with similar names in the error for an unknown one."""
 
 import difflib
 
@@ -7,7 +7,7 @@ from zeropoint.formats import FORMATS, Format, find_format
 from zeropoint.formats.names import plain_format, suggestion
 from zeropoint.plans.formats.presets import ALIASES, PRESETS
 
-# Storage that holds tables and counts: a weight is never put there.
+# Storage formats of tables and counts, which hold no weights.
 NOT_FOR_WEIGHTS = frozenset({"I8", "I16", "I32", "I64", "F64"})
 
 
@@ -20,7 +20,7 @@ def target_format(name: str, *, line: int | None = None) -> Format:
     >>> target_format("q8_0").name, target_format("int4_sym_g128").name
     ('Q8_0', 'INT4_SYM_G128')
 
-    Raises RecipeError, with what comes close, for an unknown name.
+    Raises RecipeError, with similar names, for an unknown name.
     """
     upper = name.upper()
     try:
@@ -28,14 +28,14 @@ def target_format(name: str, *, line: int | None = None) -> Format:
     except FormatError:
         raise RecipeError(_advice(name), line=line) from None
     if format.name in NOT_FOR_WEIGHTS:
-        raise RecipeError(f"{format.name} is no format for weights", line=line)
+        raise RecipeError(f"{format.name} is not a format for weights", line=line)
     return format
 
 
 def _advice(name: str) -> str:
     upper = name.upper()
     if upper in PRESETS or upper in ALIASES:
-        return f"{upper} is a preset, not the format of one tensor; presets are given to --to"
+        return f"{upper} is a preset, not the format of one tensor; give presets to --to"
     known = [known for known in FORMATS if known not in NOT_FOR_WEIGHTS]
     return f"there is no format {name!r}; {_close(upper, known)}"
 
@@ -44,18 +44,18 @@ def _close(upper: str, known: list[str]) -> str:
     close = difflib.get_close_matches(upper, dict.fromkeys(known), n=4, cutoff=0.5)
     if not close or plain_format(f"{upper}_ROW"):
         return suggestion(upper)
-    return f"close to it: {', '.join(close)}"
+    return f"similar names: {', '.join(close)}"
 
 
 def no_target(name: str) -> str:
-    """Say that `name` is nothing that `--to` takes, and what comes close."""
+    """Return the error message for a `--to` that is not a preset, format or recipe."""
     formats = [format for format in FORMATS if format not in (*PRESETS, *NOT_FOR_WEIGHTS)]
     close = _close(name.upper(), [*PRESETS, *ALIASES, *formats])
-    return f"{name!r} is no preset, no format and no file NAME.recipe; {close}"
+    return f"{name!r} is not a preset, a format or the path of a .recipe file; {close}"
 
 
 def fitting(row: int) -> str:
-    """Name some formats whose blocks fit into rows of this length, for an error's advice.
+    """Name common formats whose blocks fit into rows of this many weights, for an error.
 
     >>> fitting(33)
     'F16 fits'

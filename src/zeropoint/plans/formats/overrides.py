@@ -1,7 +1,7 @@
-"""Formats named by hand: `--tensor-type PATTERN=TYPE`, with the meaning that llama.cpp gives it.
+"""Formats of single tensors: `--tensor-type PATTERN=TYPE`, with the meaning of llama.cpp.
 
-A pattern is a regular expression, in lower case (llama.cpp lowers it, so `\\D` becomes `\\d`), that
-may match anywhere in the name; the first that matches wins.
+A pattern is a regular expression that may match anywhere in the tensor's name; the first one that
+matches wins. As in llama.cpp it is converted to lower case first, so `\\D` becomes `\\d`.
 """
 
 import re
@@ -20,31 +20,34 @@ CLASSES = {
 
 @dataclass(frozen=True)
 class TensorType:
-    """One pattern and its format."""
+    """A pattern and its format."""
 
-    pattern: str  # as typed
+    #: As the user typed it.
+    pattern: str
     format: Format
     regex: re.Pattern[str]
 
     @classmethod
     def of(cls, pattern: str, type_name: str) -> "TensorType":
-        """Compile a pattern. Raises RecipeError if it or the type is not understood."""
+        """Compile a pattern. Raises RecipeError if it is not valid or the type is unknown."""
         text = pattern.lower()
         for name, characters in CLASSES.items():
             text = text.replace(name, characters)
-        # Python knows more than llama.cpp's (ECMAScript) expressions; what it would refuse, we do.
+        # Python supports more than llama.cpp's ECMAScript expressions; the rest is refused.
         if re.search(r"\(\?(?![:=!])|[*+?}]\+|\\[az]", text):
-            raise RecipeError(f"pattern {pattern!r} uses what llama.cpp's expressions do not have "
-                              "(only groups (?: ) (?= ) (?! ) and no possessive +)")  # fmt: skip
+            raise RecipeError(
+                f"pattern {pattern!r} uses syntax that llama.cpp does not have; of the groups"
+                " (?…) only (?: ) (?= ) (?! ) work, and possessive + does not"
+            )
         try:
             regex = re.compile(text, re.ASCII)
         except re.error as error:
-            raise RecipeError(f"pattern {pattern!r} is no regular expression: {error}") from None
+            raise RecipeError(f"pattern {pattern!r} is not a regular expression: {error}") from None
         return cls(pattern, target_format(type_name), regex)
 
     @classmethod
     def parse(cls, text: str) -> "TensorType":
-        """Read `PATTERN=TYPE`; the first equals sign divides them, as in llama.cpp.
+        """Read `PATTERN=TYPE`, split at the first equals sign as in llama.cpp.
 
         >>> TensorType.parse("ffn_down=q8_0").format.name
         'Q8_0'
@@ -59,16 +62,16 @@ class TensorType:
 
 
 def parse_tensor_types(text: str) -> list[TensorType]:
-    """Read llama.cpp's `--tensor-type-file`: PATTERN=TYPE, divided by white space."""
+    """Read the text of llama.cpp's `--tensor-type-file`: PATTERN=TYPE, separated by white space."""
     return [TensorType.parse(word) for word in text.split()]
 
 
 def format_tensor_types(formats: Mapping[str, Format]) -> str:
-    """Write a `--tensor-type-file` that gives each of these tensors its format in llama.cpp.
+    """Return a `--tensor-type-file` that gives each of these tensors its format in llama.cpp.
 
-    Every name stands on a line of its own, escaped and anchored, so that it does not matter whether
-    the first or the last match wins (it has been both). Capital letters cannot be matched there;
-    a dot stands for them.
+    Each name has its own line, escaped and anchored, so the file works with versions of llama.cpp
+    in which the first match wins and with those in which the last one does. llama.cpp cannot match
+    a capital letter; a dot replaces it.
     """
     lines = (f"^{_escape(name)}$={format.name.lower()}" for name, format in formats.items())
     return "".join(f"{line}\n" for line in lines)
@@ -80,5 +83,5 @@ def _escape(name: str) -> str:
 
 
 def first_match(types: Iterable[TensorType], name: str) -> TensorType | None:
-    """Return the first pattern that matches a name."""
+    """Return the first pattern that matches a name, or None."""
     return next((entry for entry in types if entry.matches(name)), None)

@@ -1,10 +1,10 @@
-"""llama.cpp's presets as data: a base format and an ordered list of exceptions, each in words too.
+"""llama.cpp's presets as data: a base format and an ordered list of rules that deviate from it.
 
-First match wins. A rule that names no format stands for the preset's base format: it ends the
-search. The rules are those of llama.cpp of 2026-10-01 (`llama-quant.cpp`); since its pull request
-19770 a fused `attn_qkv` counts as values, so older files of the same name differ. Its own answers
-for more than two dozen model shapes are compared with these in `tests/plans/test_presets.py`.
-`RULES_VERSION` changes when a choice does.
+The first rule that applies wins. A rule without a format means the preset's base format. The rules
+are those of llama.cpp of 2026-10-01 (`llama-quant.cpp`). Since its pull request 19770 a fused
+`attn_qkv` counts as values, so older files of the same preset differ. `tests/plans/test_presets.py`
+compares these rules with the choices that llama.cpp makes for more than two dozen model shapes.
+`RULES_VERSION` changes whenever a choice changes.
 """
 
 from collections.abc import Callable
@@ -18,11 +18,13 @@ RULES_VERSION = "llama.cpp 2026-10-01"
 
 @dataclass(frozen=True)
 class Preset:
-    """A name that people type, and what stands behind it."""
+    """A name for `--to`, with its base format."""
 
     name: str
-    base: str | None  # the format of every tensor without a rule; None: each keeps its own
-    file_type: int  # llama.cpp's number for `general.file_type`
+    #: Format of every tensor without a rule; None: tensors keep their formats.
+    base: str | None
+    #: llama.cpp's number of the preset, the value of `general.file_type`.
+    file_type: int
 
 
 PRESETS = {
@@ -47,33 +49,38 @@ ALIASES = {"Q3_K": "Q3_K_M", "Q4_K": "Q4_K_M", "Q5_K": "Q5_K_M"}
 
 @dataclass(frozen=True, kw_only=True)
 class TensorPosition:
-    """Where a tensor stands: what a condition may ask about."""
+    """A tensor's position in the model: what the conditions of rules depend on."""
 
     facts: ModelFacts
     name: str
-    index: int  # its layer, or its number among tensors of its role where those differ
-    count: int  # how many layers (or tensors of its role) there are
-    importance: bool  # an importance matrix is given
-    stacked: bool  # experts on top of each other
-    whole: bool  # rows are a multiple of the base format's block
+    #: Layer of the tensor, or its number among the tensors of its role where rules count those.
+    index: int
+    #: Number of layers, or of tensors of its role.
+    count: int
+    #: Whether an importance matrix is given.
+    importance: bool
+    #: Whether the tensor holds the matrices of several experts.
+    stacked: bool
+    #: Whether its rows are a multiple of the base format's block.
+    whole: bool
 
 
 @dataclass(frozen=True)
 class Condition:
-    """A test of a place, and how a reason says that it held."""
+    """A test of a tensor's position, and the words for it in a reason."""
 
     words: str
     holds: Callable[[TensorPosition], bool]
 
 
 def more_bits(index: int, count: int) -> bool:
-    """Tell whether layer `index` of `count` is in the first or last eighth, or a third between.
+    """Return whether a layer is in the first or last eighth, or is every third one between.
 
     >>> [layer for layer in range(28) if more_bits(layer, 28)]
     [0, 1, 2, 5, 8, 11, 14, 17, 20, 23, 24, 25, 26, 27]
     """
     eighth = count // 8
-    # As ggml: C divides towards zero, so the remainder of a negative number is never 2.
+    # As in ggml: C division truncates, so the remainder of a negative number is never 2.
     third = index >= eighth and (index - eighth) % 3 == 2
     return index < eighth or index >= 7 * count // 8 or third
 
@@ -110,9 +117,11 @@ STACKED = Condition(
             part in p.name for part in ("ffn_up", "ffn_gate", "ffn_down")))
     ),
 )  # fmt: skip
-UNEVEN = Condition("whose rows are no multiple of the base format's block", lambda p: not p.whole)
-DELICATE = Condition(
-    "because they are delicate in GLM5-NEXT",
+UNEVEN = Condition(
+    "whose rows are not a multiple of the base format's block", lambda p: not p.whole
+)
+SENSITIVE = Condition(
+    "because they are sensitive in GLM5-NEXT",
     lambda p: (
         p.facts.architecture == "glm5-next"
         and any(part in p.name for part in ("attn_q_a", "attn_q_b", "nextn.eh_proj"))
@@ -122,12 +131,14 @@ DELICATE = Condition(
 
 @dataclass(frozen=True)
 class PresetRule:
-    """In these presets, tensors of this role get this format where all conditions hold."""
+    """In some presets, tensors of a role get a format if all conditions hold."""
 
     presets: frozenset[str]
-    role: Role | None  # None: any
+    #: None: tensors of any role.
+    role: Role | None
     conditions: tuple[Condition, ...]
-    format: str | None  # None: the preset's base
+    #: None: the preset's base format.
+    format: str | None
 
 
 def _rule(
@@ -144,7 +155,7 @@ _OUT, _DOWN = Role.ATTENTION_OUTPUT, Role.FFN_DOWN
 _HEAD, _EMBED = Role.OUTPUT, Role.TOKEN_EMBEDDING
 
 RULES = (
-    _rule("ALL", None, "Q8_0", DELICATE),
+    _rule("ALL", None, "Q8_0", SENSITIVE),
     # The output matrix, and the token embedding where it is the output matrix too.
     _rule("MXFP4_MOE", _HEAD, "Q8_0"),
     _rule("ALL", _HEAD, "Q8_0", FALCON),
@@ -152,14 +163,14 @@ RULES = (
     _rule("IQ1_S IQ1_M IQ2_XXS IQ2_XS IQ2_S IQ2_M IQ3_XXS", _HEAD, "Q5_K"),
     _rule("Q8_0", _HEAD, None),
     _rule("ALL", _HEAD, "Q6_K"),
-    # A file of stacked experts in MXFP4.
+    # Models with stacked experts in MXFP4.
     _rule("MXFP4_MOE", None, "MXFP4", STACKED),
     _rule("MXFP4_MOE", None, "Q8_0"),
     # A token embedding that is not the output matrix.
     _rule("IQ1_S IQ1_M IQ2_XXS IQ2_XS", _EMBED, "Q2_K"),
     _rule("IQ2_S IQ2_M IQ3_XXS", _EMBED, "IQ3_S"),
     _rule("TQ1_0 TQ2_0 Q2_0", _EMBED, "Q4_K"),
-    # Values: the smallest matrices of attention, and the most sensitive.
+    # Values: the smallest and most sensitive matrices of attention.
     _rule("LOW", _V, "Q4_K", SHARED),
     _rule("IQ2_S IQ2_M", _V, "IQ3_S"),
     _rule("LOW", _V, "Q2_K"),
@@ -227,10 +238,10 @@ RULES_OF = {
     for role in Role
 }
 
-# Formats that llama.cpp refuses to write without an importance matrix: the result would be noise.
+# Formats that give noise without an importance matrix; llama.cpp refuses to write them without.
 NEED_IMPORTANCE = frozenset({"IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS"})
 
-# What stands in for a format whose block does not fit into a row; then F16.
+# Replacement for a format whose block does not divide the row; if that does not either, F16.
 FALLBACKS = {
     **dict.fromkeys(
         ("IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S", "IQ4_XS"), "IQ4_NL"
@@ -243,12 +254,12 @@ FALLBACKS = {
 
 
 def find_preset(name: str) -> Preset | None:
-    """Return the preset that goes by this name, in any case; aliases too."""
+    """Return the preset of this name or alias, in any case; None if there is none."""
     name = name.upper()
     return PRESETS.get(ALIASES.get(name, name))
 
 
-def find_rule(preset: Preset, role: Role, place: TensorPosition) -> PresetRule | None:
-    """Return the first rule that applies, or None where the base format stands."""
+def find_rule(preset: Preset, role: Role, position: TensorPosition) -> PresetRule | None:
+    """Return the first rule that applies, or None for the base format."""
     rules = RULES_OF[preset.name, role]
-    return next((rule for rule in rules if all(c.holds(place) for c in rule.conditions)), None)
+    return next((rule for rule in rules if all(c.holds(position) for c in rule.conditions)), None)

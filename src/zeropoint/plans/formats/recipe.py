@@ -1,4 +1,4 @@
-"""A recipe: which tensor gets which format, as text that a person can read, compare and edit.
+"""A recipe: the format of each tensor, as text that people can read, compare and edit.
 
     # values are small and sensitive
     blk.{0..2,5}.attn_v.weight   Q6_K
@@ -6,17 +6,17 @@
     token_embd.weight            Q6_K
     *                            Q4_K
 
-One rule on a line: a pattern over GGUF tensor names, white space, a format; the first rule that
-matches wins. `#` begins a comment. In a pattern
+Each line is a rule: a pattern for GGUF tensor names, white space, and a format. The first rule that
+matches a tensor wins. `#` starts a comment. In a pattern
 
-    *              any text, dots too
-    ?              one character
-    [abc] [!abc]   one of these characters, one that is none of them
-    {0..2,5,norm}  one of these numbers and words
+    *              matches any text, including dots
+    ?              matches one character
+    [abc] [!abc]   matches one of these characters, or one that is not among them
+    {0..2,5,norm}  matches one of these numbers and words
 
-The format `keep` is the source's. A recipe speaks of tensors that may be quantized, and must have a
-rule for each of them. Vectors, norms, routers and the like keep their source's format whatever it
-says (`roles` lists them).
+The format `keep` is the format of the source. A recipe must have a rule for every tensor that may
+be quantized. Vectors, norms, routers and some other tensors (see `roles`) keep the format of the
+source, whatever the recipe says.
 """
 
 import re
@@ -29,17 +29,19 @@ from zeropoint.plans.formats.globs import Glob
 from zeropoint.plans.formats.names import target_format
 
 KEEP = "keep"
-LARGEST = 2**20  # bytes of a recipe file; those of the largest models have some 100 kB
+MAX_RECIPE_BYTES = 2**20  # recipes of the largest models have about 100 kB
 _COMMENT = re.compile(r"(^|\s)#.*")
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One line: tensors that match this pattern get this format."""
+    """One line of a recipe: tensors that match the pattern get the format."""
 
     pattern: str
-    format: str  # a format's canonical name, or "keep"
-    line: int | None = field(default=None, compare=False)  # where it stood, from 1
+    #: Canonical name of a format, or "keep".
+    format: str
+    #: Line of the recipe's text, from 1; None if the rule comes from no text.
+    line: int | None = field(default=None, compare=False)
     glob: Glob = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -51,18 +53,18 @@ class Rule:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Ordered rules, first match wins."""
+    """Ordered rules; the first one that matches a tensor wins."""
 
     rules: tuple[Rule, ...]
 
     @classmethod
     def parse(cls, text: str) -> "Recipe":
-        """Read a recipe. `str` of it is the same text, comments and spacing aside.
+        """Read a recipe. `str(recipe)` is the same text without comments, in aligned columns.
 
         >>> print(Recipe.parse("a.*  q8_0  # first"))
         a.*  Q8_0
 
-        Raises RecipeError, with the line, for what is no rule and for unknown formats.
+        Raises RecipeError, with the line, for a line that is not a rule and for unknown formats.
         """
         rules = []
         for number, line in enumerate(text.splitlines(), 1):
@@ -71,7 +73,8 @@ class Recipe:
                 continue
             if len(words) == 1:
                 raise RecipeError(
-                    f"{words[0]!r} is no rule; write PATTERN FORMAT, such as `* Q4_K`", line=number
+                    f"{words[0]!r} is not a rule; write PATTERN FORMAT, such as `* Q4_K`",
+                    line=number,
                 )
             pattern, format = words[0].strip(), words[1]
             if format.lower() != KEEP:
@@ -85,8 +88,8 @@ class Recipe:
 
     @classmethod
     def load(cls, path: Path | str) -> "Recipe":
-        """Read a recipe file. Raises RecipeError if it cannot be read or parsed."""
-        text = read_user_text(path, LARGEST, RecipeError)
+        """Read a recipe file. Raises RecipeError if it cannot be read or is not valid."""
+        text = read_user_text(path, MAX_RECIPE_BYTES, RecipeError)
         try:
             return cls.parse(text)
         except RecipeError as error:
@@ -97,5 +100,5 @@ class Recipe:
         return "\n".join(f"{rule.pattern:<{width}}  {rule.format}" for rule in self.rules)
 
     def rule_for(self, name: str) -> Rule | None:
-        """Return the first rule that matches, or None."""
+        """Return the first rule that matches a tensor's name, or None."""
         return next((rule for rule in self.rules if rule.matches(name)), None)

@@ -1,7 +1,7 @@
-"""What a tensor is for, read from its GGUF name, and whether it may be quantized at all.
+"""The role of a tensor, from its GGUF name, and whether it may be quantized.
 
-Facts: llama.cpp of 2026-10-01, `llama-quant.cpp`. Names are matched the way it matches them, by
-parts of the text, so that the same tensors are chosen.
+The rules are those of llama.cpp of 2026-10-01 (`llama-quant.cpp`). Names are matched as it matches
+them, by parts of the text, so that the same tensors are chosen.
 """
 
 import re
@@ -13,7 +13,7 @@ from zeropoint.checkpoints.names import OUTPUT, TOKEN_EMBEDDING
 
 
 class Role(Enum):
-    """A kind of matrix that presets treat alike. The value is what a reason calls it."""
+    """A kind of matrix that presets treat alike. The value is its name in a reason."""
 
     TOKEN_EMBEDDING = "the token embedding"
     OUTPUT = "the output matrix"
@@ -28,7 +28,7 @@ class Role(Enum):
 
 
 TOKEN_EMBEDDINGS = (TOKEN_EMBEDDING, "per_layer_token_embd.weight")
-# Asked in this order; a fused or compressed projection that contains the values is one of them.
+# In this order; a fused or compressed projection that contains the values counts as values.
 PARTS = (
     ("attn_qkv.weight", Role.VALUES),
     ("attn_kv_b.weight", Role.VALUES),
@@ -41,14 +41,15 @@ PARTS = (
     ("ffn_down", Role.FFN_DOWN),
 )
 
-# (parts of the name, why such a tensor stays as it is). Exact names end with a dollar sign.
+# (parts of the name, why such a tensor is not quantized). Exact names end with a dollar sign.
 NEVER: tuple[tuple[tuple[str, ...], str], ...] = (
-    (("_norm.weight",), "norms stay as they are"),
-    (("ffn_gate_inp.weight",), "routers stay as they are: they are small, and decide"),
-    (("ffn_gate_tid2eid.weight",), "a table of expert numbers stays as it is"),
+    (("_norm.weight",), "norms are not quantized"),
+    (("ffn_gate_inp.weight",), "routers are not quantized: they are small and select the experts"),
+    (("ffn_gate_tid2eid.weight",), "a table of expert numbers is not quantized"),
     (("altup", "laurel"), "these matrices are very small"),
-    (("per_layer_model_proj",), "the projection of embeddings per layer is not too big to stay"),
-    (("position_embd.weight$", "token_types.weight$"), "positions and token types stay as is"),
+    (("per_layer_model_proj",), "the projection of per-layer embeddings is small"),
+    (("position_embd.weight$",), "position embeddings are not quantized"),
+    (("token_types.weight$",), "token types are not quantized"),
     (("ssm_conv1d", "shortconv.conv.weight"), "short convolutions are very small"),
     (("indexer.k_proj.weight", "indexer.q_proj.weight"), "indexer projections are very small"),
     (
@@ -59,17 +60,17 @@ NEVER: tuple[tuple[tuple[str, ...], str], ...] = (
             "time_mix_g2.weight", "time_mix_decay_w1.weight", "time_mix_decay_w2.weight",
             "time_mix_lerp_fused.weight",
         ),
-        "RWKV's small mixing matrices stay as they are",
+        "RWKV's small mixing matrices are not quantized",
     ),
-    (("attn_rel_b.weight",), "relative positions stay as they are"),
+    (("attn_rel_b.weight",), "relative positions are not quantized"),
     (
         (
             ".position_embd", "sam.pos_embd", "sam.neck.", "sam.net_", ".rel_pos", ".patch_embd",
             ".patch_merger",
         ),
-        "these parts of an image encoder stay as they are",
+        "these parts of an image encoder are not quantized",
     ),
-    (("a.rvq.codebook", "mm.a.code_embd"), "audio code books stay as they are"),
+    (("a.rvq.codebook", "mm.a.code_embd"), "audio code books are not quantized"),
 )  # fmt: skip
 NEVER_GLM5_NEXT = (
     "hc_", "indexer.attn_q_b", "indexer.attn_k", "indexer.proj", "indexer_compressor_gate",
@@ -78,7 +79,7 @@ NEVER_GLM5_NEXT = (
     "attn_v_b.weight",
 )  # fmt: skip
 
-NAMES_KEPT = 1 << 13  # a search plans the same model thousands of times
+CACHED_NAMES = 1 << 13  # a search chooses formats of the same model thousands of times
 
 _LAYER = re.compile(r"blk\.(\d+)", re.ASCII)
 _NEVER = re.compile("|".join(
@@ -89,9 +90,9 @@ _NEVER = re.compile("|".join(
 ))  # fmt: skip
 
 
-@lru_cache(NAMES_KEPT)
+@lru_cache(CACHED_NAMES)
 def role_of(name: str) -> Role:
-    """Return what the tensor of this name is for.
+    """Return the role of the tensor of this name.
 
     >>> role_of("blk.0.attn_qkv.weight").name, role_of("blk.0.ffn_down_exps.weight").name
     ('VALUES', 'FFN_DOWN')
@@ -103,17 +104,17 @@ def role_of(name: str) -> Role:
     return next((role for part, role in PARTS if part in name), Role.OTHER)
 
 
-@lru_cache(NAMES_KEPT)
+@lru_cache(CACHED_NAMES)
 def layer_of(name: str) -> int | None:
-    """Return the number in `blk.N…`, or None for a tensor that belongs to no layer."""
+    """Return the number in `blk.N…`, or None for a tensor outside the layers."""
     found = _LAYER.match(name)
     return int(found[1]) if found else None
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Return names as llama.cpp walks through them: by layer, then by the bytes of the name.
+    """Return names in llama.cpp's order: by layer, then by the bytes of the name.
 
-    Rules such as "the first four" count in this order.
+    Rules such as "in the first four" count in this order.
     """
 
     def key(name: str) -> tuple[int, bytes]:
@@ -123,23 +124,23 @@ def in_order(names: Iterable[str]) -> list[str]:
     return sorted(names, key=key)
 
 
-@lru_cache(NAMES_KEPT)
+@lru_cache(CACHED_NAMES)
 def why_never_quantized(name: str, shape: tuple[int, ...], architecture: str) -> str | None:
-    """Return why this tensor keeps its source's format, or None if it may be quantized.
+    """Return why a tensor keeps the format of its source, or None if it may be quantized.
 
     >>> why_never_quantized("blk.0.attn_norm.weight", (640,), "gemma3")
-    'vectors stay as they are'
+    'vectors are not quantized'
     >>> why_never_quantized("blk.0.attn_q.weight", (1024, 640), "gemma3") is None
     True
     """
-    # As ggml: axes of length 1 before the first longer one do not count, (1, 640) is a vector.
+    # As in ggml, leading axes of length 1 do not count: (1, 640) is a vector.
     if not any(size > 1 for size in shape[:-1]):
-        return "vectors stay as they are"
+        return "vectors are not quantized"
     if not name.endswith("weight"):
         return "only names that end with `weight` are quantized"
     found = _NEVER.search(name)
     if found and found.lastindex:
         return NEVER[found.lastindex - 1][1]
     if architecture == "glm5-next" and any(part in name for part in NEVER_GLM5_NEXT):
-        return "this matrix of GLM5-NEXT is small or delicate"
+        return "this matrix of GLM5-NEXT is small or sensitive"
     return None

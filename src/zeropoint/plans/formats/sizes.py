@@ -1,4 +1,4 @@
-"""What a plan will weigh, to the byte, before anything is written."""
+"""The size of a quantized file, to the byte, before it is written."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import prod
@@ -8,10 +8,10 @@ from zeropoint.checkpoints import TensorLike, plan_files
 from zeropoint.plans.formats.presets import PRESETS, find_preset
 
 QUANTIZATION_VERSION = 2  # of ggml's formats; it has not changed since 2023
-_ANY = Path("output.gguf")  # the size does not depend on the name
+_ANY_NAME = Path("output.gguf")  # the size does not depend on the name
 
-# The number that says "mostly this format", for a mix without a preset's name. As llama.cpp, which
-# guesses so for a file that does not say: Q3_K to Q5_K count as their medium preset.
+# llama.cpp's number for the format of most weights, for files that follow no preset. As llama.cpp
+# does for a file without the number, Q3_K to Q5_K count as their medium preset.
 FILE_TYPES = {
     **{name: preset.file_type for name, preset in PRESETS.items()},
     **{base: PRESETS[f"{base}_M"].file_type for base in ("Q3_K", "Q4_K", "Q5_K")},
@@ -26,24 +26,24 @@ def predict_size(
     *,
     max_shard_bytes: int | None = None,
 ) -> int:
-    """Return the bytes of all files of a GGUF of these tensors (or choices) and this metadata.
+    """Return the bytes of all files of a GGUF with these tensors (or choices) and this metadata.
 
-    Equal to the written files byte for byte: the writer lays them out with the same arithmetic.
+    The figure is exact, because the writer computes its layout with the same function.
     """
-    return plan_files(_ANY, tensors, metadata, max_shard_bytes).size
+    return plan_files(_ANY_NAME, tensors, metadata, max_shard_bytes).size
 
 
 def bits_per_weight(file_bytes: int, tensors: Iterable[TensorLike]) -> float:
-    """Return 8 · bytes of the whole file ÷ elements of the source's tensors (0.0 if it has none).
+    """Return 8 · bytes of the whole file / number of weights; 0 if there are no weights.
 
-    Header, vocabulary, norms and padding are included: the figure says what a weight costs.
+    Header, vocabulary, norms and padding are included.
     """
     elements = sum(prod(tensor.shape) for tensor in tensors)
     return 8 * file_bytes / elements if elements else 0.0
 
 
-def mostly(tensors: Iterable[TensorLike]) -> int | None:
-    """Return llama.cpp's number for the format that holds most weights, or None if it has none."""
+def dominant_file_type(tensors: Iterable[TensorLike]) -> int | None:
+    """Return llama.cpp's number for the format of most weights; None if it has no number."""
     weights: dict[str, int] = {}
     for tensor in tensors:
         name = tensor.format.name
@@ -56,15 +56,15 @@ def mostly(tensors: Iterable[TensorLike]) -> int | None:
 def quantized_metadata(
     metadata: Mapping[str, object], tensors: Iterable[TensorLike], to: str | None = None
 ) -> dict[str, object]:
-    """Return a source's metadata as the output bears it: the version and kind of quantization set.
+    """Return a source's metadata with the keys of the output that concern quantization.
 
-    `to` is what was asked for; if it names a preset, that preset's number is `general.file_type`,
-    otherwise the number of the format that holds most weights.
+    `general.file_type` is the number of the preset that `to` names, else the number of the format
+    of most weights.
     """
     preset = find_preset(to) if to else None
-    number = preset.file_type if preset and preset.base else mostly(tensors)
-    changed = dict(metadata)
-    changed["general.quantization_version"] = QUANTIZATION_VERSION
+    number = preset.file_type if preset and preset.base else dominant_file_type(tensors)
+    output = dict(metadata)
+    output["general.quantization_version"] = QUANTIZATION_VERSION
     if number is not None:
-        changed["general.file_type"] = number
-    return changed
+        output["general.file_type"] = number
+    return output
