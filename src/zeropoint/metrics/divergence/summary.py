@@ -1,7 +1,9 @@
-"""From per-token values to the figures that are printed, saved and gated."""
+"""Summarizes the scores of positions: the figures that are printed, stored and gated."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +23,11 @@ from zeropoint.results.divergence import (
 )
 
 F64 = NDArray[np.float64]
+Mask = NDArray[np.bool_]  # (positions,) of one chunk: which positions count
+Values = NDArray[np.floating] | Mask
+Scalar = TypeVar("Scalar", bound=np.generic)
 
-METRICS_VERSION = 1  # 1: first; bumped when a published number changes
+METRICS_VERSION = 1  # raised when the definition of a published figure changes
 
 POSITION_BINS = 4
 
@@ -33,22 +38,17 @@ def summarize(
     floor: float | None = None,
     token_text: Callable[[int], str] | None = None,
 ) -> MeasureResult:
-    """Sum up measured chunks, and the same by text, by position and by kind of token.
+    """Summarize the chunks as a whole, and by text, by position and by class of token.
 
-    `by_class` is empty without `token_text`. `worse` names the texts and kinds of token that are
-    shown to lose more than the whole. Divergences are nats per token; intervals are 95 %, over
-    chunks.
+    `floor` is the noise floor in nats per token. `token_text` returns the text of a token; without
+    it, `by_class` is empty. `worse` names the texts and classes whose loss is significantly larger
+    than that of the whole. Divergences are in nats per token; intervals are 95 %, over chunks.
     """
-    everything = [np.ones(c.comparison.kl.size, bool) for c in chunks]
+    everything = [np.ones(chunk.comparison.kl.size, bool) for chunk in chunks]
     whole = _divergence(chunks, everything)
-    kl, top1, ratio = _estimates(chunks, everything)
-    word = verdict(kl, 0.0 if floor is None else floor, top1, ratio)
-    domains = {
-        name: _divergence(
-            chunks, [m & (c.domain == name) for m, c in zip(everything, chunks, strict=True)]
-        )
-        for name in sorted({c.domain for c in chunks})
-    }
+    intervals = _intervals(chunks, everything)
+    word = verdict(intervals.kl, floor or 0.0, intervals.top1, intervals.perplexity_ratio)
+    domains = _by_domain(chunks)
     classes = {} if token_text is None else _by_class(chunks, token_text)
     return MeasureResult(
         **vars(whole),
@@ -63,102 +63,124 @@ def summarize(
 
 
 def _worse(whole: Divergence, groups: Mapping[str, Divergence]) -> Iterator[str]:
-    """Yield the groups whose interval lies wholly above that of everything."""
+    """Yield the names of the groups whose interval of KL lies wholly above that of the whole."""
     for name, group in groups.items():
         low, high = group.kl.low, whole.kl.high
         if low is not None and high is not None and low > high:
             yield name
 
 
+def _by_domain(chunks: Sequence[ChunkScores]) -> dict[str, Divergence]:
+    return {
+        name: _divergence(
+            chunks, [np.full(chunk.comparison.kl.size, chunk.domain == name) for chunk in chunks]
+        )
+        for name in sorted({chunk.domain for chunk in chunks})
+    }
+
+
 def _by_position(chunks: Sequence[ChunkScores]) -> dict[str, Divergence]:
-    first = min(c.first for c in chunks)
-    last = max(c.first + c.comparison.kl.size for c in chunks)
+    first = min(chunk.first for chunk in chunks)
+    last = max(chunk.first + chunk.comparison.kl.size for chunk in chunks)
     edges = np.linspace(first, last, POSITION_BINS + 1).astype(int)
-    found = {}
+    positions = [chunk.first + np.arange(chunk.comparison.kl.size) for chunk in chunks]
+    groups = {}
     for low, high in pairwise(edges):
-        positions = [c.first + np.arange(c.comparison.kl.size) for c in chunks]
-        masks = [(p >= low) & (p < high) for p in positions]
-        if any(m.any() for m in masks):
-            found[f"{low}-{high - 1}"] = _divergence(chunks, masks)
-    return found
+        masks = [(numbers >= low) & (numbers < high) for numbers in positions]
+        if any(mask.any() for mask in masks):
+            groups[f"{low}-{high - 1}"] = _divergence(chunks, masks)
+    return groups
 
 
 def _by_class(
     chunks: Sequence[ChunkScores], token_text: Callable[[int], str]
 ) -> dict[str, Divergence]:
-    names: dict[int, str] = {}
-    for token in np.unique(np.concatenate([c.tokens for c in chunks])):
-        names[int(token)] = token_class(token_text(int(token)))
-    labels = [np.array([names[int(t)] for t in c.tokens[c.first + 1 :]]) for c in chunks]
-    found = {}
+    tokens = np.unique(np.concatenate([chunk.tokens for chunk in chunks]))
+    names = {int(token): token_class(token_text(int(token))) for token in tokens}
+    labels = [np.array([names[int(token)] for token in _targets(chunk)]) for chunk in chunks]
+    groups = {}
     for name in CLASSES:
         masks = [label == name for label in labels]
-        if any(m.any() for m in masks):
-            found[name] = _divergence(chunks, masks)
-    return found
+        if any(mask.any() for mask in masks):
+            groups[name] = _divergence(chunks, masks)
+    return groups
 
 
-def _divergence(chunks: Sequence[ChunkScores], masks: Sequence[NDArray[np.bool_]]) -> Divergence:
-    """Sum up the positions that `masks` choose in each chunk."""
-    kl_interval, top1, ratio = _estimates(chunks, masks)
-    pairs = list(zip(chunks, masks, strict=True))
-    kl = np.concatenate([c.comparison.kl[m] for c, m in pairs])
-    nll_reference = np.concatenate([c.comparison.nll_reference[m] for c, m in pairs])
-    nll_quant = np.concatenate([c.comparison.nll_quant[m] for c, m in pairs])
-    targets = np.concatenate([c.tokens[c.first + 1 :][m] for c, m in pairs])
-    tops = np.concatenate([c.comparison.top_ids[m][:, :, 0] for c, m in pairs])
-    delta_p = np.exp(-nll_quant) - np.exp(-nll_reference)
-    right = tops == targets[:, None]  # (n, 2)
+def _targets(chunk: ChunkScores) -> NDArray[np.int32]:
+    """Return the tokens that the scored positions predict, (positions,)."""
+    return chunk.tokens[chunk.first + 1 :]
+
+
+def _divergence(chunks: Sequence[ChunkScores], masks: Sequence[Mask]) -> Divergence:
+    """Summarize the positions that `masks` choose, one mask per chunk."""
+
+    def chosen(values: Callable[[ChunkScores], NDArray[Scalar]]) -> NDArray[Scalar]:
+        pairs = zip(chunks, masks, strict=True)
+        return np.concatenate([values(chunk)[mask] for chunk, mask in pairs])
+
+    intervals = _intervals(chunks, masks)
+    kl = chosen(lambda chunk: chunk.comparison.kl)
+    nll_reference = chosen(lambda chunk: chunk.comparison.nll_reference)
+    nll_quant = chosen(lambda chunk: chunk.comparison.nll_quant)
+    top_tokens = chosen(lambda chunk: chunk.comparison.top_ids[:, :, 0])  # (n, 2)
+    correct = top_tokens == chosen(_targets)[:, None]  # (n, 2): reference, quant
+    mean, agreement = interval(intervals.kl), interval(intervals.top1)
     median, p90, p95, p99, p999 = map(float, np.percentile(kl, [50, 90, 95, 99, 99.9]))
-    mean = interval(kl_interval)
-    agreement = interval(top1)
     return Divergence(
         tokens=int(kl.size),
-        chunks=sum(bool(m.any()) for m in masks),
+        chunks=sum(bool(mask.any()) for mask in masks),
         kl=KL(mean.mean, mean.low, mean.high, median, p90, p95, p99, p999, float(kl.max())),
         perplexity=Perplexity(
             float(np.exp(nll_reference.mean())),
             float(np.exp(nll_quant.mean())),
-            interval(ratio),
+            interval(intervals.perplexity_ratio),
         ),
         top1=agreement.mean,
         top1_low=agreement.low,
         top1_high=agreement.high,
-        delta_p=ProbabilityChange(
-            mean=float(delta_p.mean()),
-            rms=float(np.sqrt((delta_p**2).mean())),
-            p1=float(np.percentile(delta_p, 1)),
-            p99=float(np.percentile(delta_p, 99)),
-        ),
+        delta_p=_probability_change(nll_reference, nll_quant),
         flips=Flips(
-            lost=float((right[:, 0] & ~right[:, 1]).mean()),
-            won=float((~right[:, 0] & right[:, 1]).mean()),
+            lost=float((correct[:, 0] & ~correct[:, 1]).mean()),
+            won=float((~correct[:, 0] & correct[:, 1]).mean()),
         ),
     )
 
 
-def _estimates(
-    chunks: Sequence[ChunkScores], masks: Sequence[NDArray[np.bool_]]
-) -> tuple[ConfidenceInterval, ConfidenceInterval, ConfidenceInterval]:
-    """KL, top-1 agreement and the perplexity ratio, with intervals over chunks."""
-    counts = np.array([m.sum() for m in masks], np.float64)
+def _probability_change(nll_reference: F64, nll_quant: F64) -> ProbabilityChange:
+    change = np.exp(-nll_quant) - np.exp(-nll_reference)
+    return ProbabilityChange(
+        mean=float(change.mean()),
+        rms=float(np.sqrt((change**2).mean())),
+        p1=float(np.percentile(change, 1)),
+        p99=float(np.percentile(change, 99)),
+    )
 
-    def over_chunks(
-        values: Callable[[ChunkScores], NDArray[np.floating] | NDArray[np.bool_]],
-    ) -> F64:
-        return np.array(
-            [values(c)[m].sum() for c, m in zip(chunks, masks, strict=True)], np.float64
-        )
 
-    kl = estimate(over_chunks(lambda c: c.comparison.kl), counts)
-    kl = ConfidenceInterval(
-        kl.mean, max(kl.low, 0.0) if kl.low == kl.low else kl.low, kl.high
-    )  # KL ≥ 0
-    top1 = share(over_chunks(lambda c: c.comparison.same_top), counts)
+@dataclass(frozen=True)
+class DivergenceIntervals:
+    """The figures that have a confidence interval over chunks."""
+
+    kl: ConfidenceInterval  # nats per token
+    top1: ConfidenceInterval  # share of positions with the same most likely token
+    perplexity_ratio: ConfidenceInterval  # quant / reference
+
+
+def _intervals(chunks: Sequence[ChunkScores], masks: Sequence[Mask]) -> DivergenceIntervals:
+    counts = np.array([mask.sum() for mask in masks], np.float64)
+
+    def sums(values: Callable[[ChunkScores], Values]) -> F64:
+        pairs = zip(chunks, masks, strict=True)
+        return np.array([values(chunk)[mask].sum() for chunk, mask in pairs], np.float64)
+
+    kl = estimate(sums(lambda chunk: chunk.comparison.kl), counts)
     log_ratio = estimate(
-        over_chunks(lambda c: c.comparison.nll_quant - c.comparison.nll_reference), counts
+        sums(lambda chunk: chunk.comparison.nll_quant - chunk.comparison.nll_reference), counts
     )
-    ratio = ConfidenceInterval(
-        *(float(np.exp(v)) for v in (log_ratio.mean, log_ratio.low, log_ratio.high))
+    return DivergenceIntervals(
+        # A KL divergence is not negative, but the bootstrap does not know that.
+        kl=ConfidenceInterval(kl.mean, kl.low if np.isnan(kl.low) else max(kl.low, 0.0), kl.high),
+        top1=share(sums(lambda chunk: chunk.comparison.same_top), counts),
+        perplexity_ratio=ConfidenceInterval(
+            *(float(np.exp(value)) for value in (log_ratio.mean, log_ratio.low, log_ratio.high))
+        ),
     )
-    return kl, top1, ratio

@@ -1,4 +1,4 @@
-"""What kind of text a token is: so that loss on digits or tool syntax is not hidden by prose."""
+"""Classes of tokens, so that a loss on digits or tool calls is not hidden by prose."""
 
 import re
 
@@ -6,31 +6,30 @@ CLASSES = ("words", "digits", "code", "syntax", "whitespace")
 
 _DIGITS = re.compile(r"[\d.,%:/+-]*\d[\d.,%:/+-]*")
 _SYNTAX = re.compile(r"""["'{}\[\]:,]+|</?\|?\w[^<>]*\|?>|<\||\|>""")
+_IDENTIFIER = re.compile(r"\w_|_\w|[a-z][A-Z]|\w[().=]\w|[(){};=]")
 
 
 def token_class(text: str) -> str:
     """Return the class of a token by its own characters.
 
-    whitespace  nothing visible (also the empty text of a byte that is no character alone)
+    whitespace  no visible character; also a byte that is only a part of a character (empty text)
     digits      a number or a part of one
-    syntax      what JSON and tool calls are held together by: quotes, braces, brackets, colons,
-                commas, tags and special tokens
-    code        any other token without a letter, and identifiers that no prose holds (snake_case,
-                camelCase, calls, dotted names)
-    words       the rest
+    syntax      the punctuation of JSON and tool calls: quotes, braces, brackets, colons, commas,
+                tags and special tokens
+    code        any other token without a letter, and identifiers that prose does not contain
+                (snake_case, camelCase, calls, dotted names)
+    words       everything else
 
     >>> [token_class(text) for text in (" the", "42", '":', "snake_case", "<|im_end|>", "  ")]
     ['words', 'digits', 'syntax', 'code', 'syntax', 'whitespace']
     """
-    bare = text.strip()
-    if not bare:
+    visible = text.strip()
+    if not visible:
         return "whitespace"
-    if _SYNTAX.fullmatch(bare):
+    if _SYNTAX.fullmatch(visible):
         return "syntax"
-    if _DIGITS.fullmatch(bare):
+    if _DIGITS.fullmatch(visible):
         return "digits"
-    if not any(character.isalpha() for character in bare):
+    if not any(character.isalpha() for character in visible):
         return "code"
-    if re.search(r"\w_|_\w|[a-z][A-Z]|\w[().=]\w|[(){};=]", bare):
-        return "code"
-    return "words"
+    return "code" if _IDENTIFIER.search(visible) else "words"

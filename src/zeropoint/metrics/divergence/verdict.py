@@ -1,6 +1,7 @@
-"""From figures to a sentence, by rules: the thresholds stand here and nowhere else.
+"""Turns figures into a verdict, by rules. All thresholds are defined here.
 
-A verdict never ranks inside the noise and never speaks of quality in percent.
+A verdict is given only if the confidence intervals support it. It never ranks models whose
+difference is inside the noise.
 """
 
 from dataclasses import dataclass
@@ -9,24 +10,24 @@ from zeropoint.metrics.statistics import ConfidenceInterval
 
 
 @dataclass(frozen=True)
-class Thresholds:
-    """Where one word ends and the next begins; reports print them."""
+class VerdictThresholds:
+    """The limits between verdicts, as reports print them."""
 
-    noticeable_top1: float = 0.90  # below this the two models often choose different tokens
+    noticeable_top1: float = 0.90  # below this, the two models often choose different tokens
     noticeable_perplexity: float = 1.05  # ratio quant / reference
     broken_top1: float = 0.50
     broken_perplexity: float = 2.0
-    undecided: float = 10.0  # times the floor: what reaches from the noise to there tells nothing
+    undecided: float = 10.0  # times the floor: an interval from the noise to there decides nothing
 
 
-THRESHOLDS = Thresholds()
+THRESHOLDS = VerdictThresholds()
 
 WORDS = {
-    "INDISTINGUISHABLE": "inside the noise of the reference itself",
-    "SMALL, MEASURABLE": "outside the noise, and small",
+    "INDISTINGUISHABLE": "the difference is inside the noise of the reference itself",
+    "SMALL, MEASURABLE": "the difference is outside the noise, and small",
     "NOTICEABLE": "the two models often choose different tokens",
-    "BROKEN": "the quant no longer does what the reference does",
-    "UNDECIDED": "this is too little text to tell; measure more",
+    "BROKEN": "the quantized model no longer does what the reference does",
+    "UNDECIDED": "there is too little text to decide; measure more",
 }
 
 
@@ -38,17 +39,21 @@ def verdict(
 ) -> str:
     """Return one of WORDS.
 
-    `floor` is the KL of the reference against itself in another arithmetic. A word is chosen only
-    where the interval shows it: INDISTINGUISHABLE needs the upper end of the KL at or below the
-    floor, NOTICEABLE and BROKEN need the upper end of top-1 below, or the lower end of the
-    perplexity ratio above, the threshold. An interval that holds the floor is INDISTINGUISHABLE if
-    it ends near it, and UNDECIDED if it goes far beyond. A KL of exactly 0 is always
-    INDISTINGUISHABLE.
+    `floor` is the KL of the reference against itself in another arithmetic, in nats per token. The
+    rules, in this order:
+
+    INDISTINGUISHABLE  the KL is exactly 0, or the upper end of its interval is at most the floor
+    UNDECIDED          the interval is unknown
+    BROKEN, NOTICEABLE the upper end of top-1 is below the threshold, or the lower end of the
+                       perplexity ratio is above it
+    SMALL, MEASURABLE  the lower end of the KL is above the floor
+    INDISTINGUISHABLE  the interval contains the floor and ends at most at `undecided` times it
+    UNDECIDED          the interval contains the floor and ends beyond that
     """
     limits = THRESHOLDS
     if kl.mean == 0 or kl.high <= floor:
         return "INDISTINGUISHABLE"
-    if kl.low != kl.low:  # NaN: no interval
+    if kl.low != kl.low:  # NaN: the interval is unknown
         return "UNDECIDED"
     if top1.high < limits.broken_top1 or perplexity_ratio.low > limits.broken_perplexity:
         return "BROKEN"
