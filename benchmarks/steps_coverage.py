@@ -14,8 +14,12 @@ from collections import defaultdict
 import numpy as np
 from numpy.typing import NDArray
 
-from zeropoint.metrics.generation.divergence_point import Drift, ReferencePaths, Settings
-from zeropoint.metrics.generation.summary import drift_figures
+from zeropoint.metrics.generation.divergence_point import (
+    FreeRunSettings,
+    PairedGeneration,
+    ReferenceTexts,
+)
+from zeropoint.metrics.generation.summary import free_run_figures
 
 BAND = 8  # tokens that a text walks among before its first error, and as many after it
 PROMPT = 3  # tokens
@@ -118,10 +122,10 @@ def study(
         slips, over = random.random(shape) < rates, random.random(shape) < ends
         reference, quant = Slipping(np.zeros(shape, bool), over), Slipping(slips, over)
         prompts = [[place * BAND, 1, place * BAND] for place in range(count)]
-        stops, settings = frozenset([2 * count * BAND]), Settings(tokens, ("greedy",))
-        drift = Drift(ReferencePaths(reference), quant, prompts, stops, settings)
-        list(drift.steps())
-        found = drift_figures(drift.pairs, tokens, stops=stops)["greedy"]
+        stops, settings = frozenset([2 * count * BAND]), FreeRunSettings(tokens, ("greedy",))
+        drift = PairedGeneration(ReferenceTexts(reference), quant, prompts, stops, settings)
+        list(drift.run())
+        found = free_run_figures(drift.pairs, tokens, stops=stops)["greedy"]
         for step in (1, tokens // 2, tokens):
             low, high = (getattr(found.survival, end)[step - 1] for end in ("low", "high"))
             hits[f"survival after {step}"].append(low <= survival[step - 1] + 1e-9 <= high + 2e-9)

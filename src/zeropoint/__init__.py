@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from zeropoint.verbs.bench import bench
     from zeropoint.verbs.calibrate import calibrate
     from zeropoint.verbs.compare import compare
+    from zeropoint.verbs.drift import drift
     from zeropoint.verbs.generate import generate
     from zeropoint.verbs.inspect import inspect
     from zeropoint.verbs.ladder import ladder
@@ -41,6 +42,7 @@ _ROOMS = {
     "choose_formats": "zeropoint.plans",
     "compare": "zeropoint.verbs.compare",
     "dequantize": "zeropoint.quantizers",
+    "drift": "zeropoint.verbs.drift",
     "find_format": "zeropoint.formats",
     "generate": "zeropoint.verbs.generate",
     "inspect": "zeropoint.verbs.inspect",
@@ -79,6 +81,7 @@ __all__ = [
     "choose_formats",
     "compare",
     "dequantize",
+    "drift",
     "find_format",
     "generate",
     "inspect",

@@ -15,6 +15,7 @@ VERBS: dict[str, dict[str, str]] = {
     "bench": {"prompt": "prompt_tokens", "generate": "tokens"},
     "compare": {},
     "calibrate": {"ctx": "context"},
+    "drift": {"as_": "to", "way": "decoding", "together": "batch_size"},
     "generate": {},
     "inspect": {},
     "ladder": {},

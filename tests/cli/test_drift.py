@@ -7,9 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+import zeropoint
 from support.tiny_models import vocabulary_size, write_model
+from zeropoint.checkpoints import open_checkpoint
 from zeropoint.cli import main
+from zeropoint.metrics.generation.divergence_point import PairedGeneration
+from zeropoint.models import load_model
+from zeropoint.results.drift import DriftResult
 from zeropoint.results.run_store import RunFolder
+from zeropoint.results.runs import read_run
+from zeropoint.verbs.records import StageStarted
 
 FEW = ["--count", "4", "-n", "6", "--chains", "2", "--steps", "2", "--level", "1", "--threads", "1"]
 
@@ -48,8 +55,9 @@ def test_other_weights_part_and_the_page_says_when(
 ) -> None:
     assert main(["drift", models[2], "--ref", models[0], *FEW]) == 0
     said = capsys.readouterr().out
-    for words in ("First split", "KL(reference ‖ quant)", "predicted", "factor", "Same answer",
-                  "Chains", "carry arithmetic", "tool calls", "at floor"):  # fmt: skip
+    for words in ("half of 4 texts diverge", "KL(reference ‖ quant)", "predicted", "factor",
+                  "Same answer", "Chains", "carry arithmetic", "tool calls", "at floor",
+                  ):  # fmt: skip
         assert words in said
     found = told(capsys, models[2], "--ref", models[0])
     assert found["free_run"]["greedy"]["split"]["median"] == 1  # type: ignore[index]
@@ -89,6 +97,26 @@ def test_several_quants_share_the_references_pass(
     assert (run / "01-c" / "run.json").exists()
 
 
+def test_the_function_returns_what_the_command_prints(
+    models: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    printed = told(capsys, models[2], "--ref", models[0])
+    few: dict[str, Any] = {"count": 4, "tokens": 6, "chains": 2, "steps": 2, "level": 1}
+    records: list[object] = []
+    result = zeropoint.drift(models[2], models[0], **few, threads=1, progress=records.append)
+    assert result.to_json().items() <= printed.items()
+    stages = [record.label for record in records if isinstance(record, StageStarted)]
+    assert stages == ["generating", "chains"]
+    assert [type(record).__name__ for record in records[:2]] == ["DriftStarted", "ModelStarted"]
+    opened = [load_model(open_checkpoint(path), threads=1) for path in (models[2], models[0])]
+    again = zeropoint.drift(*opened, **few, run=tmp_path / "run")
+    assert again == result == read_run(tmp_path / "run").found(DriftResult)
+    quantized = zeropoint.drift(opened[1], to="int8_sym_g32", count=2, tokens=2, chains=0)
+    assert quantized.quant is not None and quantized.quant.name.endswith("int8_sym_g32")
+    with pytest.raises(zeropoint.MeasurementError, match="either a reference model or a format"):
+        zeropoint.drift(models[0])
+
+
 def test_any_format_can_be_followed_in_memory(
     models: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -101,11 +129,15 @@ def test_any_format_can_be_followed_in_memory(
 @pytest.mark.parametrize(
     ("name", "text", "wrong"),
     [
-        ("a.txt", "\n \n", "there is no prompt"),
+        ("a.txt", "\n \n", "the file has no prompts"),
         ("a.jsonl", '{"prompt": "x"}\n{"text": 1}\n', "line 2: expected an object"),
-        ("a.jsonl", '{"prompt": "x", "answer": "("}\n', "line 1: answer is no regular"),
+        ("a.jsonl", '{"prompt": "x", "answer": "("}\n', 'line 1: "answer" is not a regular'),
         ("a.jsonl", "{no\n", "line 1: not JSON"),
-        ("a.jsonl", '{"prompt": "x", "answer": "a{99999999999}"}', "line 1: answer is no regular"),
+        (
+            "a.jsonl",
+            '{"prompt": "x", "answer": "a{99999999999}"}',
+            'line 1: "answer" is not a regular',
+        ),
     ],
 )
 def test_a_bad_prompt_file_is_one_sentence(
@@ -131,7 +163,7 @@ def test_an_interrupted_run_says_that_it_goes_on(
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("zeropoint.metrics.generation.divergence_point.Drift._compare", stopped)
+    monkeypatch.setattr(PairedGeneration, "_score", stopped)
     words = ["drift", models[2], "--ref", models[0], *FEW, "--run"]
     assert main([*words, str(tmp_path / "run")]) == 130
     assert "holds the finished work; the same command resumes it" in capsys.readouterr().err
@@ -148,7 +180,7 @@ def test_a_prompt_that_fits_no_context_costs_the_others_nothing(
         assert main([*words, "--prompts", str(tmp_path / name)]) == 0
         captured = capsys.readouterr()
         found.append(json.loads(captured.out))
-    assert "the prompt of line 3 has" in captured.err and "left out" in captured.err
+    assert "the prompt of line 3 is left out" in captured.err
     assert [one["line"] for one in found[1]["left_out"]] == [3]
     assert found[0]["free_run"] == found[1]["free_run"] and found[1]["prompts"] == 2
     (tmp_path / "all.txt").write_text("many words " * 2000)

@@ -9,19 +9,24 @@ import pytest
 
 from support.tiny_models import write_model
 from zeropoint.checkpoints import open_checkpoint
-from zeropoint.metrics.chains.problems import FAMILIES, LEVELS, Chain, make_chain
-from zeropoint.metrics.chains.run import Chaining, ChainSettings, Participant
+from zeropoint.metrics.chains.problems import FAMILIES, MAX_LEVEL, Chain, make_chain
+from zeropoint.metrics.chains.run import ChainRun, ChainSettings, Participant
 from zeropoint.metrics.chains.session import (
-    Done,
-    Learned,
-    Lesson,
-    Player,
-    do_chains,
+    BatchDone,
+    ChainBatch,
+    ChainDialogue,
+    StepResults,
+    correct_steps,
+    few_shot_prefix,
     find_levels,
-    right_steps,
-    write_examples,
+    run_chains,
 )
-from zeropoint.metrics.chains.summary import join, pair_figures, score, side_figures
+from zeropoint.metrics.chains.summary import (
+    compare_chains,
+    join_scores,
+    score_chains,
+    summarize_model,
+)
 from zeropoint.models import load_model
 
 ALL = pytest.mark.parametrize("family", list(FAMILIES))
@@ -122,10 +127,10 @@ class Solver:
         return self.plans[before]
 
 
-def play(model: Solver, chains: list[Chain]) -> list[Done]:
-    *_, learned = do_chains(model, Letters(), [Lesson(chains, STEPS)])  # type: ignore[arg-type]
-    assert isinstance(learned, Learned)
-    return learned.dones
+def play(model: Solver, chains: list[Chain]) -> list[StepResults]:
+    *_, finished = run_chains(model, Letters(), [ChainBatch(chains, STEPS)])  # type: ignore[arg-type]
+    assert isinstance(finished, BatchDone)
+    return finished.results
 
 
 def sums(count: int) -> list[Chain]:
@@ -141,7 +146,7 @@ def test_accuracy_by_steps_is_that_of_a_known_slip_rate() -> None:
     """One step in ten slips, and a sum is never right again: (1 − 0.1)^s."""
     chains = sums(150)
     dones = play(Solver(chains, 0.1, 0.3, seed=3), chains)
-    figures = side_figures(score(chains, dones))
+    figures = summarize_model(score_chains(chains, dones))
     assert figures.slip.low < 0.1 < figures.slip.high
     assert figures.after_slip.low < 0.3 < figures.after_slip.high
     inside = [
@@ -154,27 +159,27 @@ def test_accuracy_by_steps_is_that_of_a_known_slip_rate() -> None:
 def test_a_worse_model_is_told_apart_at_a_later_step_than_the_first() -> None:
     """2 % against 8 % per step: too little at one step, plain after several."""
     chains = sums(80)
-    reference = score(chains, play(Solver(chains, 0.02, 0.3, seed=1), chains))
-    quant = score(chains, play(Solver(chains, 0.08, 0.3, seed=2), chains))
-    figures = pair_figures(reference, quant)
+    reference = score_chains(chains, play(Solver(chains, 0.02, 0.3, seed=1), chains))
+    quant = score_chains(chains, play(Solver(chains, 0.08, 0.3, seed=2), chains))
+    figures = compare_chains(reference, quant)
     assert figures.distinguishable is not None and 1 < figures.distinguishable < STEPS
     last = figures.steps[-1]
     assert last.lost > last.won and last.p < 0.001 and last.difference.high < 0
-    same = pair_figures(reference, reference)
+    same = compare_chains(reference, reference)
     assert same.distinguishable is None
     assert all(s.p == 1 and s.difference.mean == 0 for s in same.steps)
 
 
 @ALL
-@pytest.mark.parametrize("level", range(1, LEVELS + 1))
+@pytest.mark.parametrize("level", range(1, MAX_LEVEL + 1))
 def test_a_chain_done_right_is_right_at_every_step(family: str, level: int) -> None:
     for seed in range(5):
         chain = make_chain(family, level, STEPS, seed)
         assert chain == make_chain(family, level, STEPS, seed)
         answers = tuple(chain.write(state) for state in chain.truths(STEPS))
-        done = Done(answers, tuple(chain.read(answer) for answer in answers))
+        done = StepResults(answers, tuple(chain.read(answer) for answer in answers))
         assert list(done.states) == chain.truths(STEPS)
-        assert right_steps(chain, done) == [True] * STEPS
+        assert correct_steps(chain, done) == [True] * STEPS
         states = [chain.start, *chain.truths(STEPS)]
         assert family in ("machine", "lists", "json") or all(
             one != other for one, other in pairwise(states)
@@ -184,7 +189,7 @@ def test_a_chain_done_right_is_right_at_every_step(family: str, level: int) -> N
 @ALL
 def test_an_answer_of_nonsense_is_wrong_and_the_chain_goes_on(family: str) -> None:
     chain = make_chain(family, 2, STEPS, 0)
-    player = Player(chain, STEPS, Letters())
+    dialogue = ChainDialogue(chain, STEPS, Letters())
     babble = iter("§ no\n" * 10_000)
     written: list[int] = []
 
@@ -194,24 +199,24 @@ def test_an_answer_of_nonsense_is_wrong_and_the_chain_goes_on(family: str) -> No
         return row
 
     nonsense: Iterator[int] = (byte for char in babble for byte in char.encode())
-    while (token := player.choose(logits())) is not None:
+    while (token := dialogue.choose(logits())) is not None:
         written.append(token)
-        assert len(written) < player.most_tokens()
-    done = player.done()
+        assert len(written) < dialogue.max_tokens()
+    done = dialogue.results()
     assert len(done.states) == STEPS
-    assert not any(score([chain], [done]).right[0])
+    assert not any(score_chains([chain], [done]).right[0])
 
 
 def test_an_answer_that_never_ends_is_cut() -> None:
     chain = make_chain("sums", 1, STEPS, 0)
-    player = Player(chain, STEPS, Letters())
+    dialogue = ChainDialogue(chain, STEPS, Letters())
     row = np.zeros(257, np.float32)
     row[ord("7")] = 1
     count = 0
-    while player.choose(row) is not None:
+    while dialogue.choose(row) is not None:
         count += 1
-        assert count < player.most_tokens()
-    assert len(player.done().answers) == STEPS
+        assert count < dialogue.max_tokens()
+    assert len(dialogue.results().answers) == STEPS
 
 
 def test_a_token_with_more_than_the_newline_keeps_what_is_before_it() -> None:
@@ -222,15 +227,15 @@ def test_a_token_with_more_than_the_newline_keeps_what_is_before_it() -> None:
             return b"]\n" if index == 200 else super().piece(index)
 
     chain = make_chain("lists", 1, 2, 3)
-    player = Player(chain, 2, Pairs())
+    dialogue = ChainDialogue(chain, 2, Pairs())
     text = b""
     for token in [*chain.write(chain.truths(1)[0])[:-1].encode(), 200]:
         row = np.zeros(257, np.float32)
         row[token] = 1
-        said = player.choose(row)
-        text += bytes([said])  # type: ignore[list-item]
-    while player._forced:
-        text += bytes([player.choose(row)])  # type: ignore[list-item]
+        token_id = dialogue.choose(row)
+        text += bytes([token_id])  # type: ignore[list-item]
+    while dialogue._forced:
+        text += bytes([dialogue.choose(row)])  # type: ignore[list-item]
     first = chain.truths(1)[0]
     assert text.decode() == f"{chain.write(first)}\n{chain.ask(1, first)}"
 
@@ -251,9 +256,11 @@ def test_the_level_is_the_hardest_that_is_right_often_enough() -> None:
 
 
 def test_examples_show_what_is_asked_for() -> None:
-    text = write_examples("tools", 1)
+    text = few_shot_prefix("tools", 1)
     assert text.count("\n\n") == 2 and text.count("call open(") == 2 * 5
-    figures = side_figures(join([score(sums(2), [Done(("",) * 8, (None,) * 8)] * 2)] * 2))
+    figures = summarize_model(
+        join_scores([score_chains(sums(2), [StepResults(("",) * 8, (None,) * 8)] * 2)] * 2)
+    )
     assert figures.at_floor and figures.accuracy[0].mean == 0
 
 
@@ -262,11 +269,11 @@ def test_what_is_done_counts_no_more(tmp_path: Path) -> None:
     model = load_model(open_checkpoint(write_model(tmp_path / "tiny.gguf", columns=128)), threads=1)
     settings = ChainSettings(count=2, steps=2, families=("sums", "hops"))
     reference, levels = Participant("reference", model), {}
-    first = Chaining(settings, (reference, Participant("quant", model)), levels)
+    first = ChainRun(settings, (reference, Participant("quant", model)), levels)
     total = first.total
-    *_, last = first.steps()
+    *_, last = first.run()
     assert last.done == total > 2 * 2 * 2 * 2 and first.total == 0
-    second = Chaining(settings, (reference, Participant("another", model)), levels)
+    second = ChainRun(settings, (reference, Participant("another", model)), levels)
     assert second.total == 2 * 2 * 2
-    *_, last = second.steps()
+    *_, last = second.run()
     assert last.done == 2 * 2 * 2 and second.results() == first.results()

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from zeropoint import kernels
 from zeropoint.calibration.corpus import Corpus, builtin_corpus, read_corpus
-from zeropoint.metrics.chains.run import Chaining, ChainSettings, Participant
+from zeropoint.metrics.chains.run import ChainRun, ChainSettings, Participant
 from zeropoint.metrics.cross_model import (
     ScoringWindow,
     WindowsProgress,
@@ -142,7 +142,7 @@ def _run_chains(
         return []
     participants = [Participant(runner.identity.name, runner.model) for runner in runners]
     settings = ChainSettings(options.chains, options.steps, level=options.level)
-    chaining = Chaining(settings, participants, run=folder)
+    chaining = ChainRun(settings, participants, folder=folder)
     yield StageStarted("chains", chaining.total)
-    yield from chaining.steps()
+    yield from chaining.run()
     return [chaining.results(index) for index in range(len(participants))]

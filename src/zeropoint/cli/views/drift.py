@@ -1,118 +1,148 @@
-"""What `drift` prints for people: how long the texts are the same, and whether losses compound."""
+"""Prints the results of `drift`: how long texts are identical, and whether errors compound."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from zeropoint.cli.output import Output
+from zeropoint.cli.output import Output, in_bytes
 
 if TYPE_CHECKING:
     from zeropoint.results.chains import ChainFamily, ChainPair, ChainsResult
     from zeropoint.results.drift import Change, DriftResult, FreeRun, Survival, TextsCompared
     from zeropoint.results.interval import Interval
+    from zeropoint.results.model_identity import ModelIdentity
+    from zeropoint.verbs.options.drift import DriftOptions
 
-_WAYS = {"greedy": "greedy", "sampled": "sampled, same noise"}
+_MODES = {"greedy": "greedy", "sampled": "sampled, same noise"}
 
 
-def show(out: Output, found: "DriftResult") -> None:
-    """Print all figures of one quant."""
+def show_record(out: Output, record: object, options: "DriftOptions") -> None:
+    """Print what a record of `drift` says: the method, the model that follows, or a result."""
+    from zeropoint.results.drift import DriftResult
+    from zeropoint.verbs.drift import DriftStarted
+    from zeropoint.verbs.records import ModelStarted
+
+    match record:
+        case DriftStarted():
+            _method(out, record.reference, record.prompts, options)
+        case ModelStarted():
+            out.note(f"{record.model.name}: {in_bytes(record.model.file_bytes)}")
+        case DriftResult():
+            show(out, record)
+
+
+def _method(out: Output, reference: "ModelIdentity", prompts: int, options: "DriftOptions") -> None:
+    proxy = " (proxy reference)" if reference.quantized else ""
+    decoding = "greedy, sampled" if options.decoding == "both" else options.decoding
+    out.say(f"Reference    {reference.name}   {reference.kind}{proxy}")
+    out.say(
+        f"Prompts      {prompts}, each continued by up to {options.tokens} tokens: {decoding}; "
+        f"temperature {options.temperature:g}, seed {options.seed}; {options.mode} arithmetic"
+    )
+
+
+def show(out: Output, result: "DriftResult") -> None:
+    """Print all figures of one quantized model."""
     out.say()
-    out.say(f"Quant        {found.quant.name if found.quant else ''}", style="bold")
-    if found.free_run:
-        _survival(out, found.free_run)
-        _compounding(out, found.free_run)
-        _texts(out, found.free_run)
-    if found.texts:
-        _characters(out, found.texts)
-    if found.chains:
-        _chains(out, found.chains)
+    out.say(f"Quant        {result.quant.name if result.quant else ''}", style="bold")
+    if result.free_run:
+        _survival(out, result.free_run)
+        _compounding(out, result.free_run)
+        _texts(out, result.free_run)
+    if result.texts:
+        _characters(out, result.texts)
+    if result.chains:
+        _chains(out, result.chains)
 
 
-def _survival(out: Output, ways: "Mapping[str, FreeRun]") -> None:
-    steps = [point.steps for point in next(iter(ways.values())).compounding]
+def _survival(out: Output, modes: "Mapping[str, FreeRun]") -> None:
+    steps = [point.steps for point in next(iter(modes.values())).compounding]
     out.say()
-    out.say("Texts that are still the same (95 % band), and as single-token flips predict")
+    out.say("Texts that are still identical (95 % band), and as predicted from single-token flips")
     out.table(
-        ("After tokens", *(f">{title}" for way in ways for title in (_WAYS[way], "predicted"))),
+        ("After tokens", *(f">{title}" for mode in modes for title in (_MODES[mode], "predicted"))),
         (
-            (step, *(cell for way in ways.values() for cell in _alike(way.survival, step)))
+            (step, *(cell for run in modes.values() for cell in _identical(run.survival, step)))
             for step in steps
         ),
     )
-    for name, way in ways.items():
-        split = way.split
+    for name, run in modes.items():
+        split = run.split
         by = "after these tokens" if split.median is None else f"by token {split.median}"
         ends = f" ({split.low or '…'} … {split.high or 'later'})" if split.low else ""
         out.say(
-            f"First split  {_WAYS[name]}: half of {way.prompts} texts {by}{ends}, "
-            f"{share(way.split.never)} never; "
-            f"single tokens flip at {share(way.flips_per_token, 2)}"
+            f"Divergence   {_MODES[name]}: half of {run.prompts} texts diverge {by}{ends}, "
+            f"{share(split.never)} never; single tokens flip at {share(run.flips_per_token, 2)}"
         )
 
 
-def _alike(curve: "Survival", step: int) -> tuple[str, str]:
+def _identical(curve: "Survival", step: int) -> tuple[str, str]:
     at = step - 1
-    told = f"{curve.share[at]:.0%} ({curve.low[at]:.0%} … {curve.high[at]:.0%})"
-    return told, f"{curve.predicted[at]:.0%}"
+    measured = f"{curve.share[at]:.0%} ({curve.low[at]:.0%} … {curve.high[at]:.0%})"
+    return measured, f"{curve.predicted[at]:.0%}"
 
 
-def _compounding(out: Output, ways: "Mapping[str, FreeRun]") -> None:
+def _compounding(out: Output, modes: "Mapping[str, FreeRun]") -> None:
     out.say()
-    out.say("KL(reference ‖ quant) added up along the quant's own text, nats; single-token KL")
-    out.say("predicts what adds up along the reference's; factor above 1: losses compound")
+    out.say(
+        "Accumulated KL(reference ‖ quant), nats per text: along the quantized model's own text;"
+    )
+    out.say(
+        "predicted, along the reference's text; factor = own / predicted, above 1: errors compound"
+    )
     out.table(
-        ("After tokens", *(f">{title}" for way in ways
-                           for title in (f"{_WAYS[way]}: own", "predicted", "factor"))),
+        ("After tokens", *(f">{title}" for mode in modes
+                           for title in (f"{_MODES[mode]}: own", "predicted", "factor"))),
         (
             (points[0].steps,
              *(cell for point in points for cell in
                (number(point.own), number(point.predicted), spread(point.factor))))
-            for points in zip(*(way.compounding for way in ways.values()), strict=True)
+            for points in zip(*(run.compounding for run in modes.values()), strict=True)
         ),
     )  # fmt: skip
-    factors = [point.factor for way in ways.values() for point in way.compounding]
+    factors = [point.factor for run in modes.values() for point in run.compounding]
     if any(not factor.empty and not factor.known for factor in factors):
-        out.say("             a factor without interval: too few texts have parted by then")
+        out.say("             a factor without an interval: too few texts diverge by that token")
 
 
-def _texts(out: Output, ways: "Mapping[str, FreeRun]") -> None:
+def _texts(out: Output, modes: "Mapping[str, FreeRun]") -> None:
     out.say()
     rows = []
-    for name, way in ways.items():
-        recovery = way.recovery
+    for name, run in modes.items():
+        recovery = run.recovery
         rows.append(
             (
-                _WAYS[name],
-                f"{recovery.parted} of {way.prompts}",
+                _MODES[name],
+                f"{recovery.parted} of {run.prompts}",
                 share(recovery.met_again),
                 share(recovery.same_answer),
-                change(way.length, ".1f"),
-                change(way.stopped, ".0%"),
-                change(way.repetition, ".1%"),
-                f"{way.loops.reference:.0%} → {way.loops.quant:.0%}",
+                change(run.length, ".1f"),
+                change(run.stopped, ".0%"),
+                change(run.repetition, ".1%"),
+                f"{run.loops.reference:.0%} → {run.loops.quant:.0%}",
             )
         )
     out.table(
-        ("Texts", ">Parted", ">Met again", ">Same answer", ">Tokens", ">Ended", ">Repeated",
+        ("Texts", ">Diverged", ">Converged again", ">Same answer", ">Tokens", ">Ended", ">Repeated",
          ">Loops"),
         rows,
     )  # fmt: skip
-    out.say("             reference → quant; * where the paired 95 % interval excludes no change")
+    out.say("             reference → quant; * the paired 95 % interval excludes no change")
 
 
-def _chains(out: Output, found: "ChainsResult") -> None:
-    steps = len(next(iter(found.families.values())).steps)
+def _chains(out: Output, result: "ChainsResult") -> None:
+    steps = len(next(iter(result.families.values())).steps)
     shown = sorted({*(1 << k for k in range(5) if 1 << k < steps), steps})
     rows: list[tuple[object, ...]] = [
         (family.title, family.level, *_chain_row(family, shown))
-        for family in found.families.values()
+        for family in result.families.values()
     ]
-    if found.together:
-        rows.append(("all together", "", *_chain_row(found.together, shown)))
+    if result.together:
+        rows.append(("all together", "", *_chain_row(result.together, shown)))
     out.say()
-    out.say("Chains: share right after so many steps, reference → quant (each on its own answers)")
+    out.say("Chains: accuracy after this many steps, reference → quant (each on its own answers)")
     out.table(
-        ("Task", ">Level", ">Chains", *(f">{step}" for step in shown), ">Slip per step",
-         ">After a slip", ">Told apart from step"),
+        ("Family", ">Level", ">Chains", *(f">{step}" for step in shown), ">Slip per step",
+         ">After a slip", ">Differs from step"),
         rows,
     )  # fmt: skip
 
@@ -124,51 +154,51 @@ def _chain_row(pair: "ChainPair | ChainFamily", shown: list[int]) -> tuple[objec
         *(f"{one.accuracy[s - 1].mean:.0%} → {other.accuracy[s - 1].mean:.0%}" for s in shown),
         f"{share(one.slip, 1)} → {share(other.slip, 1)}",
         f"{number(one.after_slip, '.0%')} → {number(other.after_slip, '.0%')}",
-        _told_apart(pair),
+        _first_difference(pair),
     )
 
 
-def _told_apart(pair: "ChainPair") -> str:
+def _first_difference(pair: "ChainPair") -> str:
     if pair.reference.at_floor:
         return "the reference is at floor"
     if pair.distinguishable is None:
-        return "not in these"
+        return "no step"
     p = pair.steps[pair.distinguishable - 1].p
     return f"{pair.distinguishable} (p {p:.2g})"
 
 
-def _characters(out: Output, found: "TextsCompared") -> None:
+def _characters(out: Output, result: "TextsCompared") -> None:
     out.say()
     out.say("Texts by character (the tokenizers differ: there is no KL between these models)")
     out.table(
-        ("After characters", ">The same"),
-        ((point.characters, spread(point.alike, ".0%")) for point in found.survival_characters),
+        ("After characters", ">Identical"),
+        ((point.characters, spread(point.alike, ".0%")) for point in result.survival_characters),
     )
     out.say(
-        f"Same answer  {share(found.same_answer)} of {found.prompts} texts; bytes "
-        f"{change(found.bytes, '.0f')}"
+        f"Same answer  {share(result.same_answer)} of {result.prompts} texts; bytes "
+        f"{change(result.bytes, '.0f')}"
     )
 
 
 def number(figure: "Interval", digits: str = ".4f") -> str:
-    """Return a mean."""
+    """Return a mean as text, - if there is none."""
     return "-" if figure.empty else f"{figure.mean:{digits}}"
 
 
 def spread(figure: "Interval", digits: str = ".2f") -> str:
-    """Return a mean with its interval."""
+    """Return a mean and its 95 % interval as text."""
     if figure.empty or figure.ends is None:
         return number(figure, digits)
     return f"{figure.mean:{digits}} ({figure.ends[0]:{digits}} … {figure.ends[1]:{digits}})"
 
 
 def share(figure: "Interval | None", digits: int = 0) -> str:
-    """Return a share with its interval, in percent."""
+    """Return a share and its 95 % interval in percent."""
     return "-" if figure is None else spread(figure, f".{digits}%")
 
 
 def change(figure: "Change", digits: str) -> str:
-    """Return both sides, and a star where they are shown to differ."""
+    """Return the means of both models, and a star if they differ significantly."""
     ends = figure.difference.ends
-    shown = ends is not None and (ends[0] > 0 or ends[1] < 0)
-    return f"{figure.reference:{digits}} → {figure.quant:{digits}}{'*' * shown}"
+    differs = ends is not None and (ends[0] > 0 or ends[1] < 0)
+    return f"{figure.reference:{digits}} → {figure.quant:{digits}}{'*' * differs}"

@@ -1,8 +1,8 @@
-"""Tasks of several steps, made by a seed, whose state can be checked after every step.
+"""Generates problems of several steps, from a seed, whose state can be checked after every step.
 
-A chain is a dialogue in completion form, so that a base model can take part: zeropoint writes an
-operation, the model the state after it, and its own state, right or wrong, is what the next
-operation works on. Six families; the level makes the states larger.
+A chain is a dialogue in completion form, so that base models can do it too: zeropoint writes an
+operation and the model writes the state after it. The next operation applies to that state, right
+or wrong. There are six families; a higher level has larger states.
 """
 
 import json
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-LEVELS = 4
+MAX_LEVEL = 4
 
 _NAMES = """amber birch cedar delta ember fjord grove haven indigo jasper kite lotus maple north
 opal pearl quartz raven sage topaz umber velvet willow yarrow zephyr basil clover dune echo falcon
@@ -22,21 +22,21 @@ hazel iris juniper kelp linden mint nectar olive poplar""".split()
 
 
 class Chain(ABC):
-    """One task. States are text in one canonical form; `apply` is the truth of a step."""
+    """One problem. States are texts in canonical form; `apply` returns the correct next state."""
 
-    head: str  # what is written before the first operation
-    start: str
+    head: str  # written before the first operation
+    start: str  # the first state
 
     @abstractmethod
     def ask(self, step: int, state: str) -> str:
-        """Return what is written before the model's answer; `state` is what it answered last."""
+        """Return the text before the model's answer; `state` is its previous answer."""
 
     @abstractmethod
     def apply(self, step: int, state: str) -> str | None:
-        """Return the state that follows; None if `state` is none that an operation fits."""
+        """Return the correct next state; None if the operation does not apply to `state`."""
 
     def read(self, answer: str) -> str | None:
-        """Return the state in an answer; None if there is none."""
+        """Return the state that an answer contains; None if it contains none."""
         words = answer.split()
         return words[0].strip(".,;:") if words else None
 
@@ -45,25 +45,25 @@ class Chain(ABC):
         return f" {state}"
 
     def truths(self, steps: int) -> list[str]:
-        """Return the right state after each step."""
-        found = [self.start]
+        """Return the correct state after each step."""
+        states = [self.start]
         for step in range(steps):
-            state = self.apply(step, found[-1])
+            state = self.apply(step, states[-1])
             assert state is not None
-            found.append(state)
-        return found[1:]
+            states.append(state)
+        return states[1:]
 
 
 @dataclass(frozen=True)
-class Sums(Chain):
-    """Carry arithmetic: the sum of one line begins the next."""
+class ArithmeticChain(Chain):
+    """Carry arithmetic: each line adds to the sum of the line before."""
 
     numbers: tuple[int, ...]
     start: str
     head: str = "Running total:"
 
     @classmethod
-    def make(cls, level: int, steps: int, source: random.Random) -> "Sums":
+    def make(cls, level: int, steps: int, source: random.Random) -> "ArithmeticChain":
         low, high = ((2, 9), (11, 49), (101, 499), (1001, 4999))[level - 1]
         total = start = source.randint(low * 3, high * 3)
         numbers = []
@@ -84,15 +84,15 @@ class Sums(Chain):
 
 
 @dataclass(frozen=True)
-class Hops(Chain):
-    """Key lookup: the value of one line is the key of the next."""
+class LookupChain(Chain):
+    """Key lookup: the value of one line is the key of the next line."""
 
     table: Mapping[str, str]
     start: str
     head: str
 
     @classmethod
-    def make(cls, level: int, steps: int, source: random.Random) -> "Hops":
+    def make(cls, level: int, steps: int, source: random.Random) -> "LookupChain":
         names = source.sample(_NAMES, (4, 8, 14, 24)[level - 1])
         ring = dict(zip(names, names[1:] + names[:1], strict=True))
         listed = source.sample(names, len(names))
@@ -107,8 +107,8 @@ class Hops(Chain):
 
 
 @dataclass(frozen=True)
-class Machine(Chain):
-    """A state machine: the rules are read once, the input symbol by symbol."""
+class StateMachineChain(Chain):
+    """A state machine: the rules come first, then one input symbol per line."""
 
     rules: Mapping[tuple[str, str], str]
     symbols: str
@@ -116,7 +116,7 @@ class Machine(Chain):
     head: str
 
     @classmethod
-    def make(cls, level: int, steps: int, source: random.Random) -> "Machine":
+    def make(cls, level: int, steps: int, source: random.Random) -> "StateMachineChain":
         names = source.sample(_NAMES, (2, 3, 4, 6)[level - 1])
         rules = {(name, symbol): source.choice(names) for name in names for symbol in "01"}
         head = "Rules: " + "; ".join(f"{n} on {s} goes to {to}" for (n, s), to in rules.items())
@@ -131,15 +131,15 @@ class Machine(Chain):
 
 
 @dataclass(frozen=True)
-class Lists(Chain):
-    """Edits of a list, which is written anew after each."""
+class ListChain(Chain):
+    """Edits of a list; the whole list is written after each edit."""
 
     edits: tuple[tuple[str, int], ...]
     start: str
     head: str
 
     @classmethod
-    def make(cls, level: int, steps: int, source: random.Random) -> "Lists":
+    def make(cls, level: int, steps: int, source: random.Random) -> "ListChain":
         length = (3, 4, 6, 8)[level - 1]
         items = [source.randint(1, 99) for _ in range(length)]
         edits: list[tuple[str, int]] = []
@@ -151,8 +151,8 @@ class Lists(Chain):
 
     def ask(self, step: int, state: str) -> str:
         kind, number = self.edits[step]
-        told = {"append": f"append {number}", "add to first": f"add {number} to the first"}
-        return f"{told.get(kind, kind)}:"
+        texts = {"append": f"append {number}", "add to first": f"add {number} to the first"}
+        return f"{texts.get(kind, kind)}:"
 
     def read(self, answer: str) -> str | None:
         return _canonical(answer, list)
@@ -177,15 +177,15 @@ class Lists(Chain):
 
 
 @dataclass(frozen=True)
-class Objects(Chain):
-    """Edits of a JSON object, which is written anew after each."""
+class ObjectChain(Chain):
+    """Edits of a JSON object; the whole object is written after each edit."""
 
     edits: tuple[tuple[str, str, int], ...]
     start: str
     head: str
 
     @classmethod
-    def make(cls, level: int, steps: int, source: random.Random) -> "Objects":
+    def make(cls, level: int, steps: int, source: random.Random) -> "ObjectChain":
         names = source.sample(_NAMES, 20)
         keys, spare = names[: (2, 3, 4, 6)[level - 1]], names[10:]
         start = json.dumps({key: source.randint(1, 99) for key in sorted(keys)})
@@ -202,46 +202,46 @@ class Objects(Chain):
 
     def ask(self, step: int, state: str) -> str:
         kind, key, number = self.edits[step]
-        told = {"set": f"set {key} to {number}", "add to": f"add {number} to {key}"}
-        return f"{told.get(kind, f'delete {key}')}:"
+        texts = {"set": f"set {key} to {number}", "add to": f"add {number} to {key}"}
+        return f"{texts.get(kind, f'delete {key}')}:"
 
     def read(self, answer: str) -> str | None:
         return _canonical(answer, dict)
 
     def apply(self, step: int, state: str) -> str | None:
-        found: dict[str, Any] = json.loads(state)
+        fields: dict[str, Any] = json.loads(state)
         kind, key, number = self.edits[step]
         if kind == "set":
-            found[key] = number
+            fields[key] = number
         elif kind == "delete":
-            found.pop(key, None)
-        elif type(found.get(key)) is int:
-            found[key] += number
-        return json.dumps(found, sort_keys=True)
+            fields.pop(key, None)
+        elif type(fields.get(key)) is int:
+            fields[key] += number
+        return json.dumps(fields, sort_keys=True)
 
 
 @dataclass(frozen=True)
-class Tools(Chain):
-    """A tool in a loop: each result names what is to be called next, among other things."""
+class ToolChain(Chain):
+    """Tool calls: each result has several fields, one of which names the next call."""
 
     results: Mapping[str, Mapping[str, str]]
     start: str
     head: str
 
     @classmethod
-    def make(cls, level: int, steps: int, source: random.Random) -> "Tools":
+    def make(cls, level: int, steps: int, source: random.Random) -> "ToolChain":
         names = source.sample(_NAMES, steps + 2)
         fields = ["guard", "colour", "key", "owner", "room", "metal", "tree"][: 2 * level - 1]
         results = {}
         for place, name in enumerate(names):
-            found = {field: source.choice(_NAMES) for field in fields}
-            found["next"] = names[(place + 1) % len(names)]
-            results[name] = dict(source.sample(sorted(found.items()), len(found)))
+            values = {field: source.choice(_NAMES) for field in fields}
+            values["next"] = names[(place + 1) % len(names)]
+            results[name] = dict(source.sample(sorted(values.items()), len(values)))
         return cls(results, names[0], f"call open({names[0]})")
 
     def ask(self, step: int, state: str) -> str:
-        found = self.results.get(state, {"error": "there is no such name"})
-        return "result " + ", ".join(f"{k}={v}" for k, v in found.items()) + "\ncall open("
+        result = self.results.get(state, {"error": "there is no such name"})
+        return "result " + ", ".join(f"{k}={v}" for k, v in result.items()) + "\ncall open("
 
     def read(self, answer: str) -> str | None:
         return answer.split(")")[0].strip(" '\"") or None
@@ -254,12 +254,12 @@ class Tools(Chain):
 
 
 FAMILIES = {
-    "sums": Sums.make,
-    "hops": Hops.make,
-    "machine": Machine.make,
-    "lists": Lists.make,
-    "json": Objects.make,
-    "tools": Tools.make,
+    "sums": ArithmeticChain.make,
+    "hops": LookupChain.make,
+    "machine": StateMachineChain.make,
+    "lists": ListChain.make,
+    "json": ObjectChain.make,
+    "tools": ToolChain.make,
 }
 
 TITLES = {
@@ -273,14 +273,14 @@ TITLES = {
 
 
 def make_chain(family: str, level: int, steps: int, seed: int) -> Chain:
-    """Return the chain of a seed: the same everywhere."""
+    """Return the chain of a seed; it is the same on every machine."""
     return FAMILIES[family](level, steps, random.Random(f"{family} {level} {steps} {seed}"))
 
 
 def _canonical(answer: str, kind: type) -> str | None:
-    """Return the JSON that an answer begins with, in one form; None if there is none."""
+    """Return the JSON at the beginning of an answer, in canonical form; None if there is none."""
     try:
-        found, _ = json.JSONDecoder().raw_decode(answer.strip())
+        value, _ = json.JSONDecoder().raw_decode(answer.strip())
     except (ValueError, RecursionError):
         return None
-    return json.dumps(found, sort_keys=True) if isinstance(found, kind) else None
+    return json.dumps(value, sort_keys=True) if isinstance(value, kind) else None

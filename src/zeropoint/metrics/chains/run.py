@@ -1,60 +1,65 @@
-"""Chains for several models: which ones, done by whom, kept in the run folder family by family."""
+"""Runs the same chains on several models, and stores the answers in the run folder."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from zeropoint.metrics.chains.problems import FAMILIES, LEVELS, TITLES, Chain, make_chain
+from zeropoint.metrics.chains.problems import FAMILIES, MAX_LEVEL, TITLES, Chain, make_chain
 from zeropoint.metrics.chains.session import (
     PILOT_STEPS,
     PILOTS,
-    Answered,
-    Done,
-    Lesson,
-    begin_of,
-    do_chains,
+    ChainBatch,
+    ChainProgress,
+    StepResults,
+    bos_of,
+    few_shot_prefix,
     find_levels,
-    write_examples,
+    run_chains,
 )
-from zeropoint.metrics.chains.summary import Scored, join, pair_figures, score
+from zeropoint.metrics.chains.summary import (
+    ChainScores,
+    compare_chains,
+    join_scores,
+    score_chains,
+)
 from zeropoint.models import TOGETHER, LanguageModel
 from zeropoint.results.chains import ChainAnswers, ChainFamily, ChainsResult
 from zeropoint.results.run_store import RunFolder, damaged
 
 ALL_FAMILIES = tuple(FAMILIES)
-PILOT_LEVELS = 2  # of each family that are tried, more or less
+EXPECTED_PILOT_LEVELS = 2  # of each family; how many are tried is known only afterwards
 
 
 @dataclass(frozen=True)
 class ChainSettings:
-    """Which chains are done."""
+    """Which chains are run."""
 
     count: int = 16  # of each family
-    steps: int = 8
+    steps: int = 8  # of each chain
     families: tuple[str, ...] = ALL_FAMILIES
-    level: int | None = None  # None: the hardest that the reference is right at often enough
-    together: int = TOGETHER
+    level: int | None = None  # from 1 to 4; None: the hardest that the reference can do
+    batch_size: int = TOGETHER  # chains that are run at once, if their caches fit
 
 
 @dataclass
 class Participant:
-    """A model that does chains, and what it has done."""
+    """A model that answers chains, and its answers so far."""
 
     name: str
     model: LanguageModel
-    done: dict[str, list[Done]] = field(default_factory=dict)  # by family
+    results: dict[str, list[StepResults]] = field(default_factory=dict)  # by family
 
 
 @dataclass
-class Chaining:
-    """The same chains for several models; the first is the reference and sets the levels."""
+class ChainRun:
+    """The same chains for several models; the first model is the reference and sets the levels."""
 
     settings: ChainSettings
     participants: Sequence[Participant]
-    levels: dict[str, int] = field(default_factory=dict)
-    run: RunFolder | None = None
+    levels: dict[str, int] = field(default_factory=dict)  # by family
+    folder: RunFolder | None = None
 
     def __post_init__(self) -> None:
-        """Take what the run folder holds; raises CheckpointError if it is damaged."""
+        """Read the answers in the run folder. Raises CheckpointError if they are damaged."""
         for family in self.settings.families:
             self._load(family)
             if self.settings.level:
@@ -62,32 +67,32 @@ class Chaining:
 
     @property
     def total(self) -> int:
-        """Answers that are still to be given; pilots are not known before, and count as usual."""
-        left = sum(len(self._undone(participant)) for participant in self.participants)
-        return self._pilots() + left * self.settings.count * self.settings.steps
+        """The number of answers that are missing; for the pilots it is an estimate."""
+        missing = sum(len(self._missing(participant)) for participant in self.participants)
+        return self._pilots() + missing * self.settings.count * self.settings.steps
 
-    def steps(self) -> Iterator[Answered]:
-        """Let every model do every family; stopping between two records is safe.
+    def run(self) -> Iterator[ChainProgress]:
+        """Run all chains that a participant or the run folder has no answers to.
 
-        What a participant has done already, or the run folder holds, is not done again.
+        Stopping between two records is safe.
         """
         done = self._pilots()
         if done:
             yield from self._find_levels(done)
         for participant in self.participants:
-            left = len(self._undone(participant)) * self.settings.count * self.settings.steps
-            for record in self._do(participant):
-                yield Answered(done + record.done)
-            done += left
-            yield Answered(done)
+            missing = len(self._missing(participant)) * self.settings.count * self.settings.steps
+            for record in self._run(participant):
+                yield ChainProgress(done + record.done)
+            done += missing
+            yield ChainProgress(done)
 
     def _pilots(self) -> int:
-        """Answers that finding the levels takes."""
+        """Return about how many answers finding the levels takes."""
         unknown = [family for family in self.settings.families if family not in self.levels]
-        return PILOT_LEVELS * PILOTS * PILOT_STEPS * len(unknown)
+        return EXPECTED_PILOT_LEVELS * PILOTS * PILOT_STEPS * len(unknown)
 
-    def _undone(self, participant: Participant) -> list[str]:
-        return [family for family in self.settings.families if family not in participant.done]
+    def _missing(self, participant: Participant) -> list[str]:
+        return [family for family in self.settings.families if family not in participant.results]
 
     def chains(self, family: str) -> list[Chain]:
         """Return the chains of a family."""
@@ -97,90 +102,90 @@ class Chaining:
             for seed in range(settings.count)
         ]
 
-    def scored(self, participant: Participant, family: str) -> Scored:
-        """Return how right a participant was."""
-        return score(self.chains(family), participant.done[family])
+    def scores(self, participant: Participant, family: str) -> ChainScores:
+        """Return the scores of a participant."""
+        return score_chains(self.chains(family), participant.results[family])
 
     def results(self, place: int = 1) -> ChainsResult:
-        """Compare a participant with the first: `families`, and all of them `together`.
+        """Compare a participant with the reference, for each family and for all families together.
 
-        Families at which the reference is at the floor tell nothing and are left out of `together`.
+        Families at which the reference is at the floor are not part of `together`.
         """
         reference, quant = self.participants[0], self.participants[place]
         families = {}
         counted = []
         for family in self.settings.families:
-            pair = self.scored(reference, family), self.scored(quant, family)
-            found = pair_figures(*pair)
+            scores = self.scores(reference, family), self.scores(quant, family)
+            pair = compare_chains(*scores)
             families[family] = ChainFamily(
-                title=TITLES[family], level=self.levels[family], **vars(found)
+                title=TITLES[family], level=self.levels[family], **vars(pair)
             )
-            if not found.reference.at_floor:
-                counted.append(pair)
+            if not pair.reference.at_floor:
+                counted.append(scores)
         if not counted:
             return ChainsResult(families)
-        sides = zip(*counted, strict=True)
-        return ChainsResult(families, pair_figures(*(join(side) for side in sides)))
+        both = (join_scores(side) for side in zip(*counted, strict=True))
+        return ChainsResult(families, compare_chains(*both))
 
-    def _find_levels(self, usual: int) -> Iterator[Answered]:
-        """Find the levels that are not known, in about so many answers."""
+    def _find_levels(self, expected: int) -> Iterator[ChainProgress]:
+        """Find the levels that are not known; `expected` is the estimated number of answers."""
         families = [f for f in self.settings.families if f not in self.levels]
         model = self.participants[0].model
-        begin = begin_of(model.tokenizer)
-        for record in find_levels(model, model.tokenizer, families, begin=begin):
-            if isinstance(record, Answered):
-                yield Answered(min(record.done, usual))
+        bos = bos_of(model.tokenizer)
+        for record in find_levels(model, model.tokenizer, families, bos=bos):
+            if isinstance(record, ChainProgress):
+                yield ChainProgress(min(record.done, expected))
             else:
                 self.levels |= record
         for family in families:
             self._save(family)
 
-    def _do(self, participant: Participant) -> Iterator[Answered]:
-        """Let one participant do every family that it has not done."""
+    def _run(self, participant: Participant) -> Iterator[ChainProgress]:
+        """Run every family that one participant has no answers to."""
         tokenizer, settings = participant.model.tokenizer, self.settings
-        families = self._undone(participant)
-        lessons = [
-            Lesson(
+        families = self._missing(participant)
+        batches = [
+            ChainBatch(
                 self.chains(family),
                 settings.steps,
-                write_examples(family, self.levels[family]),
-                begin_of(tokenizer),
+                few_shot_prefix(family, self.levels[family]),
+                bos_of(tokenizer),
             )
             for family in families
         ]
-        for record in do_chains(participant.model, tokenizer, lessons, settings.together):
-            if isinstance(record, Answered):
+        for record in run_chains(participant.model, tokenizer, batches, settings.batch_size):
+            if isinstance(record, ChainProgress):
                 yield record
             else:
-                participant.done[families[record.lesson]] = record.dones
-                self._save(families[record.lesson])
+                participant.results[families[record.batch]] = record.results
+                self._save(families[record.batch])
 
     def _save(self, family: str) -> None:
-        if self.run is None:
+        if self.folder is None:
             return
         chains = self.chains(family)
-        found = ChainAnswers(
+        table = ChainAnswers(
             title=TITLES[family],
             level=self.levels[family],
             heads=[chain.head for chain in chains],
             starts=[chain.start for chain in chains],
             truths=[chain.truths(self.settings.steps) for chain in chains],
             answers={
-                str(place): tuple(tuple(done.answers) for done in participant.done[family])
+                str(place): tuple(tuple(one.answers) for one in participant.results[family])
                 for place, participant in enumerate(self.participants)
-                if family in participant.done
+                if family in participant.results
             },
             names=tuple(participant.name for participant in self.participants),
         )
-        self.run.save_table(f"chains-{family}", found.to_json())
+        self.folder.save_table(f"chains-{family}", table.to_json())
 
     def _load(self, family: str) -> None:
-        """Take from the run folder what is there of a family."""
-        path = None if self.run is None else self.run.path / f"chains-{family}.json"
-        if self.run is None or path is None or not path.exists():
+        """Read the answers to a family from the run folder."""
+        path = None if self.folder is None else self.folder.path / f"chains-{family}.json"
+        if self.folder is None or path is None or not path.exists():
             return
-        table = self.run.load_record(f"chains-{family}", ChainAnswers)
-        if not 1 <= table.level <= LEVELS:
+        table = self.folder.load_record(f"chains-{family}", ChainAnswers)
+        if not 1 <= table.level <= MAX_LEVEL:
             raise damaged(path, f"there is no level {table.level}")
         self.levels[family] = table.level
         chains = self.chains(family)
@@ -190,6 +195,6 @@ class Chaining:
                 continue
             if [len(row) for row in answers] != [self.settings.steps] * len(chains):
                 raise damaged(path, "it has another number of answers")
-            participant.done[family] = [
-                Done.of(chain, row) for chain, row in zip(chains, answers, strict=True)
+            participant.results[family] = [
+                StepResults.of(chain, row) for chain, row in zip(chains, answers, strict=True)
             ]

@@ -1,7 +1,7 @@
-"""Chains: tasks of several steps, done by a model on its own earlier answers.
+"""Runs chains on a model: problems of several steps, each on the model's own earlier answers.
 
-Chains of all families go through the model together. What zeropoint writes is forced token by
-token between the answers, so that one cache serves the whole dialogue.
+Chains of all families are batched together. The text that zeropoint writes between two answers is
+forced token by token, so that one cache serves the whole dialogue.
 """
 
 from collections import Counter
@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from zeropoint.formats import F32
-from zeropoint.metrics.chains.problems import LEVELS, Chain, make_chain
+from zeropoint.metrics.chains.problems import MAX_LEVEL, Chain, make_chain
 from zeropoint.models import (
     TOGETHER,
     Batch,
@@ -23,152 +23,160 @@ from zeropoint.models import (
     in_batches,
 )
 
-EXAMPLES, EXAMPLE_STEPS = 2, 4  # done by us before each chain
-PILOTS, PILOT_STEPS = 8, 3  # chains that find the level
-ENOUGH = 0.6  # of the pilots' answers are right at the level that is taken
-_EXAMPLE_SEED = -1  # seeds of chains that are measured are 0 and up
+EXAMPLES, EXAMPLE_STEPS = 2, 4  # solved chains in the few-shot prefix, and their steps
+PILOTS, PILOT_STEPS = 8, 3  # chains that choose the level, and their steps
+MIN_PILOT_ACCURACY = 0.6  # at the level that is chosen
+MAX_STATE_CHARACTERS = 40  # of an unreadable answer, repeated in the next operation
+_EXAMPLE_SEED = -1  # the seeds of measured chains are 0 and up
 
 
-class Words(Protocol):
-    """What is needed of a tokenizer; `models.Tokenizer` is one."""
+class ChainTokenizer(Protocol):
+    """The part of a tokenizer that chains need; `models.Tokenizer` has it."""
 
     @property
     def stops(self) -> frozenset[int]:
         """Tokens that end a text."""
 
     def encode(self, text: str) -> list[int]:
-        """Return the tokens of a text."""
+        """Return the token ids of a text."""
 
     def piece(self, index: int) -> bytes:
         """Return the bytes of a token."""
 
 
 @dataclass(frozen=True)
-class Answered:
-    """So many answers are given."""
+class ChainProgress:
+    """How far the chains have come."""
 
-    done: int
+    done: int  # answers
 
 
 @dataclass(frozen=True)
-class Done:
-    """One chain as a model did it: what it wrote at each step, and the states read from it."""
+class StepResults:
+    """One model's answers to one chain, step by step, and the states read from them."""
 
     answers: tuple[str, ...]
     states: tuple[str | None, ...]
 
     @classmethod
-    def of(cls, chain: Chain, answers: Sequence[str]) -> "Done":
-        """Return a chain as it was done by these answers."""
+    def of(cls, chain: Chain, answers: Sequence[str]) -> "StepResults":
+        """Read the states from the answers to a chain."""
         return cls(tuple(answers), tuple(chain.read(answer) for answer in answers))
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """Chains of one kind: so many steps each, after examples that show how it is done."""
+class ChainBatch:
+    """Chains of one family, with the same few-shot prefix."""
 
     chains: Sequence[Chain]
-    steps: int
-    examples: str = ""
-    begin: Sequence[int] = ()  # BOS, before everything
+    steps: int  # of each chain
+    prefix: str = ""  # solved chains
+    bos: Sequence[int] = ()  # token ids before everything
 
 
 @dataclass(frozen=True)
-class Learned:
-    """All chains of one lesson are done."""
+class BatchDone:
+    """All chains of one batch are answered."""
 
-    lesson: int
-    dones: list[Done]
+    batch: int  # its index
+    results: list[StepResults]
 
 
-def do_chains(
-    model: Batch, words: Words, lessons: Sequence[Lesson], together: int = TOGETHER
-) -> Iterator[Answered | Learned]:
-    """Let the model do all chains of all lessons greedily, up to `together` of them at once."""
-    owners = [number for number, lesson in enumerate(lessons) for _ in lesson.chains]
-    players = [Player(chain, lesson.steps, words) for lesson in lessons for chain in lesson.chains]
-    prompts = [
-        [*lessons[owner].begin, *words.encode(player.opening(lessons[owner].examples))]
-        for owner, player in zip(owners, players, strict=True)
+def run_chains(
+    model: Batch,
+    tokenizer: ChainTokenizer,
+    batches: Sequence[ChainBatch],
+    batch_size: int = TOGETHER,
+) -> Iterator[ChainProgress | BatchDone]:
+    """Answer all chains greedily, up to `batch_size` of them at once."""
+    owners = [number for number, batch in enumerate(batches) for _ in batch.chains]
+    dialogues = [
+        ChainDialogue(chain, batch.steps, tokenizer) for batch in batches for chain in batch.chains
     ]
-    left = Counter(owners)
-    pairs = zip(prompts, players, strict=True)
-    longest = max((len(ids) + player.characters() // 2 for ids, player in pairs), default=1)
-    for group in in_batches(prompts, at_once(model, longest, together)):
-        seated = [players[index] for index in group]
+    prompts = [
+        [*batches[owner].bos, *tokenizer.encode(dialogue.opening(batches[owner].prefix))]
+        for owner, dialogue in zip(owners, dialogues, strict=True)
+    ]
+    unfinished = Counter(owners)
+    pairs = zip(prompts, dialogues, strict=True)
+    longest = max((len(ids) + dialogue.characters() // 2 for ids, dialogue in pairs), default=1)
+    for group in in_batches(prompts, at_once(model, longest, batch_size)):
+        running = [dialogues[index] for index in group]
         records = generate_together(
             model,
             [prompts[index] for index in group],
-            lambda index, _step, logits, seated=seated: seated[index].choose(logits),  # type: ignore[misc]
-            limit=max(player.most_tokens() for player in seated),
+            lambda index, _step, logits, running=running: running[index].choose(logits),  # type: ignore[misc]
+            limit=max(dialogue.max_tokens() for dialogue in running),
             stops=frozenset(),
         )
-        said = -1
+        reported = -1
         for record in records:
-            now = sum(len(player.states) for player in players)
+            answered = sum(len(dialogue.states) for dialogue in dialogues)
             if isinstance(record, Written):
                 owner = owners[group[record.index]]
-                left[owner] -= 1
-                if not left[owner]:
-                    theirs = zip(owners, players, strict=True)
-                    yield Learned(owner, [player.done() for o, player in theirs if o == owner])
-            elif now != said:
-                said = now
-                yield Answered(now)
+                unfinished[owner] -= 1
+                if not unfinished[owner]:
+                    owned = zip(owners, dialogues, strict=True)
+                    yield BatchDone(owner, [d.results() for o, d in owned if o == owner])
+            elif answered != reported:
+                reported = answered
+                yield ChainProgress(answered)
 
 
-class Player:
-    """A model at one chain: says which token comes next, its own or one of ours."""
+class ChainDialogue:
+    """The dialogue of one chain: chooses the next token, the model's or a forced one."""
 
-    def __init__(self, chain: Chain, steps: int, words: Words) -> None:
+    def __init__(self, chain: Chain, steps: int, tokenizer: ChainTokenizer) -> None:
         self.chain = chain
         self.steps = steps
         self.answers: list[str] = []
         self.states: list[str | None] = []
-        self._words = words
+        self._tokenizer = tokenizer
         self._forced: list[int] = []
-        self._said = b""
+        self._answered = b""
         longest = max(len(chain.write(state)) for state in chain.truths(steps))
-        self._room = 2 * longest + 16  # bytes; an answer that does not end is cut
+        self._max_answer_bytes = 2 * longest + 16  # a longer answer is cut
 
-    def opening(self, examples: str) -> str:
+    def opening(self, prefix: str) -> str:
         """Return the text before the first answer."""
-        return f"{examples}{self.chain.head}\n{self.chain.ask(0, self.chain.start)}"
+        return f"{prefix}{self.chain.head}\n{self.chain.ask(0, self.chain.start)}"
 
-    def most_tokens(self) -> int:
-        """Return how many tokens the dialogue may take."""
-        return 2 * self.characters() + self.steps * 2 * self._room
+    def max_tokens(self) -> int:
+        """Return the maximum number of tokens of the dialogue."""
+        return 2 * self.characters() + self.steps * 2 * self._max_answer_bytes
 
     def characters(self) -> int:
-        """Return how long the dialogue is if it is done right: some two for each of its tokens."""
+        """Return the length of a correct dialogue in characters, about two for each token."""
         states = [self.chain.start, *self.chain.truths(self.steps)]
-        asked = sum(len(self.chain.ask(step, states[step])) for step in range(self.steps))
-        return asked + sum(len(self.chain.write(state)) + 1 for state in states[1:])
+        questions = sum(len(self.chain.ask(step, states[step])) for step in range(self.steps))
+        return questions + sum(len(self.chain.write(state)) + 1 for state in states[1:])
 
     def choose(self, logits: F32) -> int | None:
-        """Return the next token; None when the last answer is given."""
+        """Return the next token, given logits (vocabulary,); None after the last answer."""
         if not self._forced:
             token = int(logits.argmax())
-            ends = token in self._words.stops
-            said = self._said + (b"" if ends else self._words.piece(token))
-            line, newline, _ = said.partition(b"\n")
-            if not (ends or newline or len(said) > self._room):
-                self._said = said
+            ends = token in self._tokenizer.stops
+            answer = self._answered + (b"" if ends else self._tokenizer.piece(token))
+            line, newline, _ = answer.partition(b"\n")
+            if not (ends or newline or len(answer) > self._max_answer_bytes):
+                self._answered = answer
                 return token
             self._answer(line)
             if len(self.states) == self.steps:
                 return None
-            tail = line[len(self._said) :] if newline else b""  # of the token that has the newline
-            state = self.states[-1] or line.decode("utf-8", "replace").strip()[:40]
-            asked = self.chain.ask(len(self.states), state)
-            self._forced = self._words.encode(f"{tail.decode('utf-8', 'replace')}\n{asked}")
-            self._said = b""
+            # The token of the newline may begin with characters of the answer.
+            tail = line[len(self._answered) :] if newline else b""
+            unreadable = line.decode("utf-8", "replace").strip()[:MAX_STATE_CHARACTERS]
+            state = self.states[-1] or unreadable
+            question = self.chain.ask(len(self.states), state)
+            self._forced = self._tokenizer.encode(f"{tail.decode('utf-8', 'replace')}\n{question}")
+            self._answered = b""
         return self._forced.pop(0)
 
-    def done(self) -> Done:
-        """Return what was answered; a chain that the context cut short misses its last answers."""
+    def results(self) -> StepResults:
+        """Return the answers; those that did not fit the context are empty."""
         missing = self.steps - len(self.states)
-        return Done((*self.answers, *[""] * missing), (*self.states, *[None] * missing))
+        return StepResults((*self.answers, *[""] * missing), (*self.states, *[None] * missing))
 
     def _answer(self, line: bytes) -> None:
         answer = line.decode("utf-8", "replace")
@@ -176,8 +184,8 @@ class Player:
         self.states.append(self.chain.read(answer))
 
 
-def write_examples(family: str, level: int) -> str:
-    """Return chains that are done, to show what is asked for."""
+def few_shot_prefix(family: str, level: int) -> str:
+    """Return the few-shot prefix: solved chains that show the task."""
     texts = []
     for number in range(EXAMPLES):
         chain = make_chain(family, level, EXAMPLE_STEPS, _EXAMPLE_SEED - number)
@@ -191,62 +199,67 @@ def write_examples(family: str, level: int) -> str:
 
 
 def find_levels(
-    model: Batch, words: Words, families: Sequence[str], *, begin: Sequence[int] = ()
-) -> Iterator[Answered | dict[str, int]]:
-    """Find the hardest level of each family at which the reference is right often enough.
+    model: Batch,
+    tokenizer: ChainTokenizer,
+    families: Sequence[str],
+    *,
+    bos: Sequence[int] = (),
+) -> Iterator[ChainProgress | dict[str, int]]:
+    """Find the hardest level of each family at which the reference has MIN_PILOT_ACCURACY.
 
-    Yields them last. Where even the easiest is too hard, it is level 1, and the figures say that it
-    is at the floor.
+    The last record has the levels, by family. If even the easiest level is too hard, it is level 1,
+    and the result says that the reference is at the floor.
     """
     levels = dict.fromkeys(families, 1)
-    trying, done = list(families), 0
-    for level in range(1, LEVELS + 1):
-        lessons = [
-            Lesson(
+    candidates, done = list(families), 0
+    for level in range(1, MAX_LEVEL + 1):
+        batches = [
+            ChainBatch(
                 [make_chain(family, level, PILOT_STEPS, 1000 + n) for n in range(PILOTS)],
                 PILOT_STEPS,
-                write_examples(family, level),
-                begin,
+                few_shot_prefix(family, level),
+                bos,
             )
-            for family in trying
+            for family in candidates
         ]
         passed = []
-        for record in do_chains(model, words, lessons):
-            if isinstance(record, Answered):
-                yield Answered(done + record.done)
+        for record in run_chains(model, tokenizer, batches):
+            if isinstance(record, ChainProgress):
+                yield ChainProgress(done + record.done)
                 continue
-            pairs = zip(lessons[record.lesson].chains, record.dones, strict=True)
-            if np.mean([right_states(chain, one) for chain, one in pairs]) >= ENOUGH:
-                passed.append(trying[record.lesson])
+            pairs = zip(batches[record.batch].chains, record.results, strict=True)
+            accuracy = np.mean([correct_states(chain, result) for chain, result in pairs])
+            if accuracy >= MIN_PILOT_ACCURACY:
+                passed.append(candidates[record.batch])
         levels |= dict.fromkeys(passed, level)
-        done += len(trying) * PILOTS * PILOT_STEPS
-        trying = [family for family in trying if family in passed]
-        if not trying:
+        done += len(candidates) * PILOTS * PILOT_STEPS
+        candidates = [family for family in candidates if family in passed]
+        if not candidates:
             break
     yield levels
 
 
-def right_states(chain: Chain, done: Done) -> list[bool]:
-    """Tell for each step whether the state is that of the truth."""
-    truths = chain.truths(len(done.states))
-    return [state == truth for state, truth in zip(done.states, truths, strict=True)]
+def correct_states(chain: Chain, results: StepResults) -> list[bool]:
+    """Return for each step whether the state is the correct one."""
+    truths = chain.truths(len(results.states))
+    return [state == truth for state, truth in zip(results.states, truths, strict=True)]
 
 
-def right_steps(chain: Chain, done: Done) -> list[bool | None]:
-    """Tell for each step whether it is right for the state before it, right or wrong as that was.
+def correct_steps(chain: Chain, results: StepResults) -> list[bool | None]:
+    """Return for each step whether it follows from the model's previous state, right or wrong.
 
-    None where the state before was none that the operation fits.
+    None if the operation does not apply to that state.
     """
-    found: list[bool | None] = []
-    before: str | None = chain.start
-    for step, state in enumerate(done.states):
-        wanted = None if before is None else chain.apply(step, before)
-        found.append(None if wanted is None else state == wanted)
-        before = state
-    return found
+    correct: list[bool | None] = []
+    previous: str | None = chain.start
+    for step, state in enumerate(results.states):
+        expected = None if previous is None else chain.apply(step, previous)
+        correct.append(None if expected is None else state == expected)
+        previous = state
+    return correct
 
 
-def begin_of(tokenizer: Tokenizer) -> list[int]:
-    """Return BOS where the model wants it before a text."""
+def bos_of(tokenizer: Tokenizer) -> list[int]:
+    """Return the BOS token as a list; empty if the model does not need it before a text."""
     bos = tokenizer.vocabulary.bos
     return [bos] if tokenizer.adds_bos and bos is not None else []

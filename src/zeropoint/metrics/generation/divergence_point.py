@@ -1,8 +1,8 @@
-"""Free-running drift: both models continue the same prompts with the same randomness.
+"""Free-running generation: both models continue the same prompts with the same randomness.
 
-A pair is one prompt continued twice. Along each of the two texts both models are asked about every
-next token, so that the loss is known on the reference's path (what single-token measures see) and
-on the quant's own (what its user gets).
+A pair is one prompt, continued by both models. Both models are then scored at every token of both
+texts. So the loss is known along the reference's text, which single-token measures see, and along
+the quantized model's own text, which its user gets.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,77 +13,77 @@ import numpy as np
 from zeropoint.errors import CheckpointError
 from zeropoint.formats import F32
 from zeropoint.metrics.generation.paired_sampling import (
-    Along,
-    Way,
-    Writer,
-    compare_along,
-    read_paths,
-    sampling_of,
-    write_paths,
+    DecodingMode,
+    GeneratingModel,
+    TeacherForced,
+    generate_texts,
+    sampling_for,
+    score_teacher_forced,
+    states_along,
 )
 from zeropoint.models import TOGETHER, Written, at_once, in_batches
 from zeropoint.models.sequences import common_prefix_length
 from zeropoint.results.run_checks import ROUNDING, ArrayRule
 from zeropoint.results.run_store import RunFolder
 
-KEPT = 1 << 29  # bytes of the reference's states that are kept for the next quant
+STATES_BUDGET_BYTES = 1 << 29  # of the reference's hidden states, cached for the next model
 
-Text = tuple[Way, int]  # how, and the prompt's index
+TextKey = tuple[DecodingMode, int]  # identifies a text: how it was decoded, index of the prompt
 
 
 @dataclass(frozen=True)
-class Settings:
+class FreeRunSettings:
     """How the prompts are continued."""
 
-    limit: int = 64  # tokens for each prompt
-    ways: tuple[Way, ...] = ("greedy", "sampled")
-    temperature: float = 1.0
+    max_tokens: int = 64  # generated for each prompt
+    modes: tuple[DecodingMode, ...] = ("greedy", "sampled")
+    temperature: float = 1.0  # of the sampled texts
     seed: int = 0
-    together: int = TOGETHER
+    batch_size: int = TOGETHER  # texts that are generated at once, if their caches fit
 
 
 @dataclass(frozen=True)
-class Pair:
-    """One prompt, continued by both. A token that ends a text is part of it."""
+class ContinuationPair:
+    """One prompt, continued by both models. A token that ends a text is part of it."""
 
-    index: int
-    way: Way
-    reference: list[int]
+    index: int  # of the prompt
+    mode: DecodingMode
+    reference: list[int]  # token ids
     quant: list[int]
-    on_reference: Along  # both models along the reference's text
-    on_quant: Along  # both along the quant's
+    on_reference: TeacherForced  # both models along the reference's text
+    on_quant: TeacherForced  # both models along the quantized model's text
 
     @property
-    def split(self) -> int | None:
-        """The first token that differs, counted from 0; None if none does."""
+    def divergence_step(self) -> int | None:
+        """The first token that differs, counted from 0; None if the texts are identical."""
         return first_difference(self.reference, self.quant)
 
 
 @dataclass(frozen=True)
-class Drifted:
-    """The work has come further: `done` of `total` tokens that both models may write."""
+class FreeRunProgress:
+    """How far the generation has come."""
 
-    done: int
-    pairs: int
+    done: int  # tokens, of the maximum that both models may generate
+    pairs: int  # complete pairs
 
 
 @dataclass
-class ReferencePaths:
-    """A reference and what it wrote, so that for several quants it writes only once."""
+class ReferenceTexts:
+    """A reference and the texts that it has generated, which several quantized models share."""
 
-    model: Writer
-    written: dict[Text, list[int]] = field(default_factory=dict)
-    states: dict[Text, F32] = field(default_factory=dict)  # of some of them
+    model: GeneratingModel
+    texts: dict[TextKey, list[int]] = field(default_factory=dict)
+    states: dict[TextKey, F32] = field(default_factory=dict)  # of as many texts as fit
 
-    def keep(self, text: Text, ids: list[int], states: F32) -> None:
-        """Keep what was written, and the states that it was chosen from while they are few."""
-        self.written[text] = ids
-        if sum(kept.nbytes for kept in self.states.values()) + states.nbytes <= KEPT:
-            self.states[text] = states
+    def add(self, key: TextKey, ids: list[int], states: F32) -> None:
+        """Add a text, and the hidden states of its tokens if they fit STATES_BUDGET_BYTES."""
+        self.texts[key] = ids
+        if sum(s.nbytes for s in self.states.values()) + states.nbytes <= STATES_BUDGET_BYTES:
+            self.states[key] = states
 
 
 def first_difference(one: Sequence[object], other: Sequence[object]) -> int | None:
-    """Return where two sequences part; None if they are equal.
+    """Return the index at which two sequences diverge; None if they are equal.
 
     >>> first_difference("abc", "abd"), first_difference("ab", "abc"), first_difference("a", "a")
     (2, 2, None)
@@ -92,149 +92,161 @@ def first_difference(one: Sequence[object], other: Sequence[object]) -> int | No
     return None if common == len(one) == len(other) else common
 
 
-class Drift:
-    """A reference and a quant on the same prompts: `steps` writes and compares, `pairs` has all.
+class PairedGeneration:
+    """Continues the same prompts with a reference and a quantized model, and scores both.
 
-    `prompts` are token ids; both models must have the same tokens.
+    `prompts` are lists of token ids; both models must have the same tokens. Iterate over `run()`;
+    `pairs` then has every pair.
     """
 
     def __init__(
         self,
-        reference: ReferencePaths,
-        quant: Writer,
+        reference: ReferenceTexts,
+        quant: GeneratingModel,
         prompts: Sequence[Sequence[int]],
         stops: frozenset[int],
-        settings: Settings,
-        run: RunFolder | None = None,
+        settings: FreeRunSettings,
+        folder: RunFolder | None = None,
     ) -> None:
         self.reference = reference
         self.quant = quant
         self.prompts = prompts
         self.settings = settings
-        self.pairs: list[Pair] = []
+        self.pairs: list[ContinuationPair] = []
         self._stops = stops
-        self._run = run
-        self._texts: list[Text] = [(way, i) for way in settings.ways for i in range(len(prompts))]
-        tokens = max(map(len, prompts), default=1) + settings.limit
-        most = at_once(quant, tokens, at_once(reference.model, tokens, settings.together))
-        self._groups = in_batches([prompts[index] for _, index in self._texts], most)
+        self._folder = folder
+        self._keys: list[TextKey] = [
+            (mode, i) for mode in settings.modes for i in range(len(prompts))
+        ]
+        tokens = max(map(len, prompts), default=1) + settings.max_tokens
+        batch_size = at_once(reference.model, tokens, settings.batch_size)
+        batch_size = at_once(quant, tokens, batch_size)
+        self._groups = in_batches([prompts[index] for _, index in self._keys], batch_size)
 
     @property
     def total(self) -> int:
-        """Tokens that both models write, at most."""
-        return 2 * len(self._texts) * self.settings.limit
+        """The maximum number of tokens that both models generate."""
+        return 2 * len(self._keys) * self.settings.max_tokens
 
-    def steps(self) -> Iterator[Drifted]:
-        """Go through all texts; each batch is in the run folder when it is done.
+    def run(self) -> Iterator[FreeRunProgress]:
+        """Generate and score all texts; each batch is stored in the run folder when it is complete.
 
-        Stopping between two records is safe, and the same run goes on from there. Raises
-        MeasurementError for a logit that is not finite.
+        Stopping between two records is safe, and the same run continues. Raises MeasurementError
+        for a logit that is not finite.
         """
         self.pairs = []
-        kept = self._run.chunks_done() if self._run else 0
+        stored = self._folder.chunks_done() if self._folder else 0
         for group in self._groups:
-            start, texts = len(self.pairs), [self._texts[place] for place in group]
-            if self._run and start + len(texts) <= kept:
-                for number, text in enumerate(texts, start):
-                    pair = load_pair(self._run, number, text, self.quant.vocab_size)
+            start, keys = len(self.pairs), [self._keys[place] for place in group]
+            if self._folder and start + len(keys) <= stored:
+                for number, key in enumerate(keys, start):
+                    pair = load_pair(self._folder, number, key, self.quant.vocab_size)
                     self.pairs.append(pair)
-                    self.reference.written.setdefault(text, pair.reference)
+                    self.reference.texts.setdefault(key, pair.reference)
             else:
-                yield from self._batch(texts)
-                for number in range(start, len(self.pairs) if self._run else start):
-                    assert self._run is not None
-                    save_pair(self._run, number, self.pairs[number])
-            yield Drifted(2 * len(self.pairs) * self.settings.limit, len(self.pairs))
+                yield from self._batch(keys)
+                if self._folder:
+                    for number in range(start, len(self.pairs)):
+                        save_pair(self._folder, number, self.pairs[number])
+            yield FreeRunProgress(2 * len(self.pairs) * self.settings.max_tokens, len(self.pairs))
 
-    def _batch(self, texts: list[Text]) -> Iterator[Drifted]:
-        """Write and compare one batch; the pairs are appended in its order."""
-        written = self.reference.written
-        theirs: list[Written] = []
-        unwritten = [text for text in texts if text not in written]
-        yield from self._write(self.reference.model, unwritten, theirs, 0)
-        for text, record in zip(unwritten, theirs, strict=True):
-            self.reference.keep(text, record.ids, record.states)
-        ours: list[Written] = []
-        yield from self._write(self.quant, texts, ours, len(texts) * self.settings.limit)
-        self.pairs += self._compare(texts, ours)
+    def _batch(self, keys: list[TextKey]) -> Iterator[FreeRunProgress]:
+        """Generate and score one batch; append its pairs in order."""
+        missing = [key for key in keys if key not in self.reference.texts]
+        reference_texts: list[Written] = []
+        yield from self._generate(self.reference.model, missing, reference_texts, 0)
+        for key, text in zip(missing, reference_texts, strict=True):
+            self.reference.add(key, text.ids, text.states)
+        quant_texts: list[Written] = []
+        offset = len(keys) * self.settings.max_tokens
+        yield from self._generate(self.quant, keys, quant_texts, offset)
+        self.pairs += self._score(keys, quant_texts)
 
-    def _write(
-        self, model: Writer, texts: list[Text], into: list[Written], offset: int
-    ) -> Iterator[Drifted]:
-        """Write texts; `into` has them in their order."""
-        if not texts:
+    def _generate(
+        self, model: GeneratingModel, keys: list[TextKey], texts: list[Written], offset: int
+    ) -> Iterator[FreeRunProgress]:
+        """Generate texts, and append them to `texts` in the order of `keys`."""
+        if not keys:
             return
         settings = self.settings
-        done = 2 * len(self.pairs) * settings.limit + offset
-        samplings = [sampling_of(way, settings.temperature, settings.seed, i) for way, i in texts]
-        prompts = [self.prompts[index] for _, index in texts]
-        for record in write_paths(
-            model, prompts, samplings, limit=settings.limit, stops=self._stops
+        done = 2 * len(self.pairs) * settings.max_tokens + offset
+        samplings = [
+            sampling_for(mode, settings.temperature, settings.seed, index) for mode, index in keys
+        ]
+        prompts = [self.prompts[index] for _, index in keys]
+        for record in generate_texts(
+            model, prompts, samplings, max_tokens=settings.max_tokens, stops=self._stops
         ):
             if isinstance(record, Written):
-                into.append(record)
+                texts.append(record)
             else:
-                done += len(texts)
-                yield Drifted(done, len(self.pairs))
-        into.sort(key=lambda text: text.index)
+                done += len(keys)
+                yield FreeRunProgress(done, len(self.pairs))
+        texts.sort(key=lambda text: text.index)
 
-    def _compare(self, texts: list[Text], ours: list[Written]) -> Iterator[Pair]:
-        """Compare along both texts of each prompt; where they are the same text, once."""
+    def _score(self, keys: list[TextKey], quant_texts: list[Written]) -> Iterator[ContinuationPair]:
+        """Score both models along both texts of each prompt; identical texts are scored once."""
         reference, quant = self.reference.model, self.quant
-        own = {text: record.ids for text, record in zip(texts, ours, strict=True)}
-        paths = {text: self.reference.written[text] for text in texts}
-        parted = [text for text in texts if own[text] != paths[text]]
-        # Read again, states are the same bits: what was not kept is read, what was written is not.
-        theirs = self._read(reference, paths, [t for t in texts if t not in self.reference.states])
-        theirs |= {text: self.reference.states[text] for text in texts if text not in theirs}
-        mine = {text: record.states for text, record in zip(texts, ours, strict=True)}
-        beside = mine | self._read(quant, paths, parted)  # the quant along the reference's texts
-        led = self._read(reference, own, parted)  # the reference along the quant's
-        for text in texts:
-            way, index = text
-            sampling = sampling_of(way, self.settings.temperature, self.settings.seed, index)
-            path, states = paths[text], (theirs[text], beside[text])
-            there = here = compare_along(reference, quant, states, path, "quant", sampling)
-            if text in led:
-                states = led[text], mine[text]
-                here = compare_along(reference, quant, states, own[text], "reference", sampling)
-            yield Pair(index, way, path, own[text], there, here)
+        own = {key: text.ids for key, text in zip(keys, quant_texts, strict=True)}
+        own_states = {key: text.states for key, text in zip(keys, quant_texts, strict=True)}
+        theirs = {key: self.reference.texts[key] for key in keys}
+        diverged = [key for key in keys if own[key] != theirs[key]]
+        # Hidden states are deterministic: compute only those that are not cached from generation.
+        cached = self.reference.states
+        reference_states = self._states(reference, theirs, [k for k in keys if k not in cached])
+        reference_states |= {key: cached[key] for key in keys if key in cached}
+        quant_on_reference_text = own_states | self._states(quant, theirs, diverged)
+        reference_on_quant_text = self._states(reference, own, diverged)
+        settings = self.settings
+        for key in keys:
+            mode, index = key
+            sampling = sampling_for(mode, settings.temperature, settings.seed, index)
+            states = reference_states[key], quant_on_reference_text[key]
+            on_reference = on_quant = score_teacher_forced(
+                reference, quant, states, theirs[key], "quant", sampling
+            )
+            if key in reference_on_quant_text:
+                states = reference_on_quant_text[key], own_states[key]
+                on_quant = score_teacher_forced(
+                    reference, quant, states, own[key], "reference", sampling
+                )
+            yield ContinuationPair(index, mode, theirs[key], own[key], on_reference, on_quant)
 
-    def _read(
-        self, model: Writer, paths: Mapping[Text, list[int]], texts: list[Text]
-    ) -> dict[Text, F32]:
-        """Return what `model` would choose each token of these texts' paths from."""
-        prompts = [self.prompts[index] for _, index in texts]
-        states = read_paths(model, prompts, [paths[text] for text in texts])
-        return dict(zip(texts, states, strict=True))
+    def _states(
+        self, model: GeneratingModel, texts: Mapping[TextKey, list[int]], keys: list[TextKey]
+    ) -> dict[TextKey, F32]:
+        """Return the hidden states of `model` before each token of these texts."""
+        prompts = [self.prompts[index] for _, index in keys]
+        states = states_along(model, prompts, [texts[key] for key in keys])
+        return dict(zip(keys, states, strict=True))
 
 
-_ARRAYS: tuple[tuple[str, Callable[[Pair], Along]], ...] = (
+_SCORES: tuple[tuple[str, Callable[[ContinuationPair], TeacherForced]], ...] = (
     ("on_reference", lambda pair: pair.on_reference),
     ("on_quant", lambda pair: pair.on_quant),
 )
 
 
-def save_pair(run: RunFolder, number: int, pair: Pair) -> None:
-    """Write one pair: tokens, and kl, nll and same along each of its two paths."""
+def save_pair(folder: RunFolder, number: int, pair: ContinuationPair) -> None:
+    """Store one pair: the tokens, and kl, nll and same along each of its two texts."""
     arrays = {
         "index": np.array(pair.index),
-        "way": np.array(pair.way),
+        "way": np.array(pair.mode),
         "reference": np.array(pair.reference, np.int32),
         "quant": np.array(pair.quant, np.int32),
     }
-    for name, along_of in _ARRAYS:
-        along = along_of(pair)
+    for name, scores_of in _SCORES:
+        scores = scores_of(pair)
         arrays |= {
-            f"{name}_kl": along.kl,
-            f"{name}_nll": along.nll,
-            f"{name}_same": along.same,
+            f"{name}_kl": scores.kl,
+            f"{name}_nll": scores.nll,
+            f"{name}_same": scores.same,
         }
-    run.save_chunk(number, arrays)
+    folder.save_chunk(number, arrays)
 
 
 def pair_rules(vocabulary: int = 1 << 31) -> dict[str, ArrayRule]:
-    """Return the rules for the arrays of a pair: two texts, and the figures along each of them."""
+    """Return the rules that the stored arrays of a pair must satisfy."""
     rules = {"index": ArrayRule((), np.integer, 0), "way": ArrayRule((), np.str_)}
     for name in ("reference", "quant"):
         rules |= {
@@ -246,23 +258,25 @@ def pair_rules(vocabulary: int = 1 << 31) -> dict[str, ArrayRule]:
     return rules
 
 
-def load_pair(run: RunFolder, number: int, text: Text, vocabulary: int) -> Pair:
-    """Read a pair back. Raises CheckpointError if it is damaged or of another prompt."""
-    way, index = text
-    arrays = run.load_chunk(number, pair_rules(vocabulary))
-    if int(arrays["index"].item()) != index or str(arrays["way"]) != way:
-        raise CheckpointError(run.chunk_path(number), "is of another prompt; choose another --run")
-    return Pair(
+def load_pair(folder: RunFolder, number: int, key: TextKey, vocabulary: int) -> ContinuationPair:
+    """Load a stored pair. Raises CheckpointError if it is damaged or belongs to another prompt."""
+    mode, index = key
+    arrays = folder.load_chunk(number, pair_rules(vocabulary))
+    if int(arrays["index"].item()) != index or str(arrays["way"]) != mode:
+        raise CheckpointError(
+            folder.chunk_path(number), "belongs to another prompt; choose another --run"
+        )
+    return ContinuationPair(
         index,
-        way,
+        mode,
         arrays["reference"].astype(int).tolist(),
         arrays["quant"].astype(int).tolist(),
         *(
-            Along(
+            TeacherForced(
                 arrays[f"{name}_kl"].astype(np.float64),
                 arrays[f"{name}_nll"].astype(np.float64),
                 arrays[f"{name}_same"].astype(bool),
             )
-            for name, _ in _ARRAYS
+            for name, _ in _SCORES
         ),
     )

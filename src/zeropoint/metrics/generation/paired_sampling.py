@@ -1,8 +1,8 @@
-"""What a model writes when it writes freely, and what another model says along the same path.
+"""Generates texts with common noise, and scores both models along the same text.
 
-Both models see the same randomness: token i has noise that depends on the seed of its prompt, the
-step and i alone (common Gumbel noise, `models.sampling`), so the texts are the same until the
-models themselves make them differ.
+Both models see the same randomness: the noise of token i depends only on the seed of its prompt,
+the step and i (common Gumbel noise, `models.sampling`). Their texts are therefore identical until
+the models themselves make them diverge.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,98 +27,101 @@ from zeropoint.models import (
 
 F64 = NDArray[np.float64]
 
-Way = Literal["greedy", "sampled"]
+DecodingMode = Literal["greedy", "sampled"]
 
-_SEEDS = 1 << 32  # apart from prompt to prompt
+_SEED_STRIDE = 1 << 32  # between the seeds of two prompts
 
 
-class Writer(Batch, Protocol):
-    """What is needed of a language model to follow it."""
+class GeneratingModel(Batch, Protocol):
+    """The part of a language model that free-running generation needs."""
 
     threads: int
 
     @property
     def vocab_size(self) -> int:
-        """Logits per position."""
+        """The number of logits per position."""
 
 
 @dataclass(frozen=True)
-class Along:
-    """Two models along one path of n tokens: what each says of every next token."""
+class TeacherForced:
+    """Scores of two models along one text of n tokens, which at most one of them generated."""
 
     kl: F64  # (n, 2) KL(reference ‖ quant) and KL(quant ‖ reference), nats
-    nll: F64  # (n, 2) −log p of the path's own token under reference and quant, nats
-    same: NDArray[np.bool_]  # (n,) the other model, from here, chooses the path's token too
+    nll: F64  # (n, 2) −log p of the text's own token under reference and quant, nats
+    same: NDArray[np.bool_]  # (n,) whether the model that did not generate it chooses this token
 
 
-def sampling_of(way: Way, temperature: float, seed: int, index: int) -> Sampling:
-    """Return how prompt `index` is continued: from the whole distribution, with its own noise."""
+def sampling_for(mode: DecodingMode, temperature: float, seed: int, index: int) -> Sampling:
+    """Return the sampling of prompt `index`: from the whole distribution, with noise of its own."""
     return Sampling(
         top_k=0,
         top_p=1.0,
         min_p=0.0,
-        temperature=0.0 if way == "greedy" else temperature,
-        seed=seed + _SEEDS * index,
+        temperature=0.0 if mode == "greedy" else temperature,
+        seed=seed + _SEED_STRIDE * index,
     )
 
 
-def write_paths(
+def generate_texts(
     model: Batch,
     prompts: Sequence[Sequence[int]],
     samplings: Sequence[Sampling],
     *,
-    limit: int,
+    max_tokens: int,
     stops: frozenset[int],
 ) -> Iterator[Stepped | Written]:
-    """Continue the prompts, each by its own sampling; the token that ends a text is part of it."""
+    """Continue prompts of token ids, each with its own sampling.
+
+    A token of `stops`, which ends a text, is its last token.
+    """
     return generate_together(
         model,
         prompts,
         lambda index, step, logits: choose(logits, samplings[index], step),
-        limit=limit,
+        limit=max_tokens,
         stops=stops,
     )
 
 
-def read_paths(
-    model: Batch, prompts: Sequence[Sequence[int]], paths: Sequence[Sequence[int]]
+def states_along(
+    model: Batch, prompts: Sequence[Sequence[int]], texts: Sequence[Sequence[int]]
 ) -> list[F32]:
-    """Return the states (n, width) from which `model` would choose each token of the paths."""
-    if not paths:
+    """Return for each text of n tokens the hidden states (n, width) before each of its tokens."""
+    if not texts:
         return []
-    # nothing is chosen after the last token
-    whole = [[*prompt, *path[:-1]] for prompt, path in zip(prompts, paths, strict=True)]
-    states, _ = read_together(model, whole, [len(path) for path in paths])
+    # The last token is not processed: no token is chosen after it.
+    sequences = [[*prompt, *text[:-1]] for prompt, text in zip(prompts, texts, strict=True)]
+    states, _ = read_together(model, sequences, [len(text) for text in texts])
     return states
 
 
-def compare_along(
-    reference: Writer,
-    quant: Writer,
+def score_teacher_forced(
+    reference: GeneratingModel,
+    quant: GeneratingModel,
     states: tuple[F32, F32],
-    path: Sequence[int],
+    text: Sequence[int],
     other: Literal["reference", "quant"],
     sampling: Sampling,
-) -> Along:
-    """Compare both models along a path, from the states (n, width) of each.
+) -> TeacherForced:
+    """Score both models along a text of n tokens, from the hidden states (n, width) of each.
 
-    Sampled paths are compared at their temperature, so that the divergences of the steps add up to
-    that of whole texts (the chain rule). `other` is the model that did not write the path.
+    `other` is the model that did not generate the text. Sampled texts are scored at their
+    temperature, so that the divergences of the steps add up to that of whole texts (chain rule).
     """
-    heat = np.float32(sampling.temperature or 1.0)
-    targets = np.array(path, np.int32)
-    kl, nll = np.zeros((len(path), 2)), np.zeros((len(path), 2))
-    same = np.zeros(len(path), bool)
+    temperature = np.float32(sampling.temperature or 1.0)
+    targets = np.array(text, np.int32)
+    kl, nll = np.zeros((len(text), 2)), np.zeros((len(text), 2))
+    same = np.zeros(len(text), bool)
     tile = max(1, TILE_BYTES // (4 * reference.vocab_size))
-    for at in range(0, len(path), tile):
-        rows = slice(at, at + tile)
+    for start in range(0, len(text), tile):
+        rows = slice(start, start + tile)
         logits = reference.head(states[0][rows]), quant.head(states[1][rows])
-        for place, row in enumerate(logits[0] if other == "reference" else logits[1], at):
-            same[place] = choose(row, sampling, place) == path[place]
-        if heat != 1:
-            logits = logits[0] / heat, logits[1] / heat
-        there = compare_logits(logits[0], logits[1], targets[rows], threads=quant.threads)
-        back = compare_logits(logits[1], logits[0], targets[rows], threads=quant.threads)
-        kl[rows] = np.stack([there.kl, back.kl], axis=1)
-        nll[rows] = np.stack([there.nll_reference, there.nll_quant], axis=1)
-    return Along(kl, nll, same)
+        for step, row in enumerate(logits[0] if other == "reference" else logits[1], start):
+            same[step] = choose(row, sampling, step) == text[step]
+        if temperature != 1:
+            logits = logits[0] / temperature, logits[1] / temperature
+        forward = compare_logits(logits[0], logits[1], targets[rows], threads=quant.threads)
+        reverse = compare_logits(logits[1], logits[0], targets[rows], threads=quant.threads)
+        kl[rows] = np.stack([forward.kl, reverse.kl], axis=1)
+        nll[rows] = np.stack([forward.nll_reference, forward.nll_quant], axis=1)
+    return TeacherForced(kl, nll, same)

@@ -1,4 +1,4 @@
-"""What the models go on with: the user's prompts, or those that come with zeropoint."""
+"""Reads the prompts of `drift`: the user's, or those that come with zeropoint."""
 
 import hashlib
 import json
@@ -18,20 +18,20 @@ BUILT_IN = Path(__file__).with_name("data") / "prompts.jsonl"
 
 @dataclass(frozen=True)
 class Prompt:
-    """A beginning, or a message to a model that chats."""
+    """The beginning of a text, or a chat message."""
 
     prompt: str
     domain: str = ""
     answer: str | None = None  # regular expression whose last match is the answer of a text
-    line: int = 0  # of its file
+    line: int = 0  # of its file, counted from 1
 
 
 def read_prompts(path: Path | None = None, *, count: int | None = None) -> list[Prompt]:
-    """Read prompts: one a line, or one JSON object a line in a .jsonl file; None: the built-in
-    ones.
+    """Read prompts: one per line, or one JSON object per line of a .jsonl file.
 
-    An object has `prompt`, and may have `domain` and `answer`. With `count`, so many, taken from
-    all over the file. Raises MeasurementError with the line that cannot be read.
+    Without a path, the built-in prompts are read. An object has the key `prompt`, and may have
+    `domain` and `answer`. `count` limits the prompts to that many, evenly spread over the file.
+    Raises MeasurementError with the line that cannot be read.
     """
     source = path or BUILT_IN
     text = read_user_text(source, LIST_BYTES, MeasurementError)
@@ -43,7 +43,7 @@ def read_prompts(path: Path | None = None, *, count: int | None = None) -> list[
     else:
         prompts = [Prompt(line.strip(), line=number) for number, line in lines]
     if not prompts:
-        raise MeasurementError(f"{source}: there is no prompt in it")
+        raise MeasurementError(f"{source}: the file has no prompts")
     if count is not None and count < len(prompts):
         prompts = [prompts[len(prompts) * place // count] for place in range(count)]
     return prompts
@@ -51,51 +51,53 @@ def read_prompts(path: Path | None = None, *, count: int | None = None) -> list[
 
 def _parse(line: str, where: str) -> Prompt:
     try:
-        found = json.loads(line)
+        fields = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise MeasurementError(f"{where}: not JSON: {error}") from None
-    if not isinstance(found, dict) or not isinstance(found.get("prompt"), str):
+    if not isinstance(fields, dict) or not isinstance(fields.get("prompt"), str):
         raise MeasurementError(f'{where}: expected an object with a text "prompt"')
-    prompt = Prompt(found["prompt"], str(found.get("domain", "")), found.get("answer"))
+    prompt = Prompt(fields["prompt"], str(fields.get("domain", "")), fields.get("answer"))
     if not prompt.prompt.strip():
         raise MeasurementError(f"{where}: the prompt is empty")
     try:
         if prompt.answer is not None:
             check_pattern(prompt.answer)
     except ValueError as error:
-        raise MeasurementError(f"{where}: answer is no regular expression: {error}") from None
+        raise MeasurementError(f'{where}: "answer" is not a regular expression: {error}') from None
     return prompt
 
 
 def hash_prompts(prompts: Sequence[Prompt]) -> str:
-    """SHA-256 over all prompts, in order."""
-    said = [{"prompt": p.prompt, "domain": p.domain, "answer": p.answer} for p in prompts]
-    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+    """Return the SHA-256 over all prompts, in order."""
+    rows = [{"prompt": p.prompt, "domain": p.domain, "answer": p.answer} for p in prompts]
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
-def leave_out_long(
-    prompts: Sequence[Prompt], ids: Sequence[Sequence[int]], room: int
+def split_by_length(
+    prompts: Sequence[Prompt], ids: Sequence[Sequence[int]], context: int
 ) -> tuple[list[Prompt], list[PromptTooLong]]:
-    """Part prompts into those whose tokens (`ids`) fit a context of `room`, and those that do not.
+    """Return the prompts whose token ids fit a context of `context` tokens, and the others.
 
-    Raises MeasurementError if none fits.
+    Raises MeasurementError if no prompt fits.
     """
     pairs = list(zip(prompts, map(len, ids), strict=True))
-    long = [PromptTooLong(prompt.line, length, room) for prompt, length in pairs if length > room]
+    long = [
+        PromptTooLong(prompt.line, length, context) for prompt, length in pairs if length > context
+    ]
     if len(long) == len(pairs):
-        least = min(one.tokens for one in long)
+        shortest = min(prompt.tokens for prompt in long)
         raise MeasurementError(
-            f"no prompt fits the context of {room} tokens: the shortest has {least}"
+            f"no prompt fits the context of {context} tokens: the shortest has {shortest}"
         )
-    return [prompt for prompt, length in pairs if length <= room], long
+    return [prompt for prompt, length in pairs if length <= context], long
 
 
 def encode_prompts(
     checkpoint: Checkpoint, model: LanguageModel, texts: Sequence[str], *, chat: bool | None = None
 ) -> list[list[int]]:
-    """Return the tokens of each prompt: as a message where the model chats, else as a beginning.
+    """Return the token ids of each prompt, as a chat message or as the beginning of a text.
 
-    `chat`: None means if the file has a chat template.
+    `chat` None: as a chat message if the model has a chat template.
     """
     tokenizer = model.tokenizer
     if has_template(checkpoint) if chat is None else chat:

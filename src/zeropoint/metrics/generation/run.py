@@ -1,4 +1,4 @@
-"""The verb `drift`: its run folder, its results, and what is compared where tokens differ."""
+"""The run folder and the results of `drift`; also compares models whose tokenizers differ."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,16 +8,25 @@ import numpy as np
 
 from zeropoint import kernels
 from zeropoint.metrics.divergence.compatibility import ModelIdentity
-from zeropoint.metrics.generation.divergence_point import Drift, Drifted, Settings, first_difference
+from zeropoint.metrics.generation.divergence_point import (
+    FreeRunProgress,
+    FreeRunSettings,
+    PairedGeneration,
+    first_difference,
+)
 from zeropoint.metrics.generation.prompts import Prompt, hash_prompts
 from zeropoint.metrics.generation.summary import (
-    answers,
+    answer_finder,
     doublings,
-    drift_figures,
-    median_split,
+    free_run_figures,
+    median_divergence,
     survival,
 )
-from zeropoint.metrics.generation.texts import answer_of, rejoins, same_answer
+from zeropoint.metrics.generation.texts import (
+    answer_of,
+    common_continuation,
+    same_answer,
+)
 from zeropoint.metrics.statistics import estimate, interval, wilson
 from zeropoint.models import (
     GREEDY,
@@ -43,14 +52,18 @@ DRIFT_VERSION = 1  # bumped when a published number changes
 
 def start_run(
     path: Path,
-    sides: tuple[ModelIdentity, ModelIdentity],
+    reference: ModelIdentity,
+    quant: ModelIdentity,
     prompts: Sequence[Prompt],
     settings: Mapping[str, object],
 ) -> RunFolder:
-    """Begin the run in `path`, or go on with it if it is the same measurement."""
+    """Create the run folder `path`, or open it if it holds the same run.
+
+    Raises CheckpointError if the folder holds another run.
+    """
     inputs = {
-        "reference": sides[0].to_json(),
-        "quant": sides[1].to_json(),
+        "reference": reference.to_json(),
+        "quant": quant.to_json(),
         "prompts": hash_prompts(prompts),
     }
     identity = {
@@ -62,120 +75,128 @@ def start_run(
 
 
 def free_run_results(
-    drift: Drift, prompts: Sequence[Prompt], model: LanguageModel, run: RunFolder | None
+    generation: PairedGeneration,
+    prompts: Sequence[Prompt],
+    tokenizer: Tokenizer,
+    folder: RunFolder | None,
 ) -> dict[str, FreeRun]:
-    """Sum up the pairs; the texts side by side go to `pairs.json` of the run folder."""
-    tokenizer = model.tokenizer
-    answer = answers(tokenizer.decode, [prompt.answer for prompt in prompts])
-    if run:
+    """Summarize all pairs by decoding mode, and store the texts in `pairs.json` of the run folder.
+
+    The keys are "greedy" and "sampled".
+    """
+    find_answer = answer_finder(tokenizer.decode, [prompt.answer for prompt in prompts])
+    if folder:
         table = []
-        for pair in drift.pairs:
-            split = pair.split
-            met = rejoins(pair.reference, pair.quant)
-            table.append(
-                TextPair(
-                    prompt=prompts[pair.index].prompt,
-                    domain=prompts[pair.index].domain,
-                    way=pair.way,
-                    reference=tokenizer.decode(pair.reference),
-                    quant=tokenizer.decode(pair.quant),
-                    reference_pieces=tuple(pieces_of(tokenizer, pair.reference)),
-                    quant_pieces=tuple(pieces_of(tokenizer, pair.quant)),
-                    split=split,
-                    met_again=met,
-                    same_answer=same_answer(answer(pair, pair.reference), answer(pair, pair.quant)),
-                ).to_json()
+        for pair in generation.pairs:
+            answers = (find_answer(pair, ids) for ids in (pair.reference, pair.quant))
+            text_pair = TextPair(
+                prompt=prompts[pair.index].prompt,
+                domain=prompts[pair.index].domain,
+                way=pair.mode,
+                reference=tokenizer.decode(pair.reference),
+                quant=tokenizer.decode(pair.quant),
+                reference_pieces=tuple(pieces_of(tokenizer, pair.reference)),
+                quant_pieces=tuple(pieces_of(tokenizer, pair.quant)),
+                split=pair.divergence_step,
+                met_again=common_continuation(pair.reference, pair.quant),
+                same_answer=same_answer(*answers),
             )
-        run.save_table("pairs", table)
-    return drift_figures(drift.pairs, drift.settings.limit, stops=tokenizer.stops, answer=answer)
+            table.append(text_pair.to_json())
+        folder.save_table("pairs", table)
+    return free_run_figures(
+        generation.pairs,
+        generation.settings.max_tokens,
+        stops=tokenizer.stops,
+        find_answer=find_answer,
+    )
 
 
 def pieces_of(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
-    """Return the text that each token completes, never half a character; together: `decode`."""
+    """Return the text that each token completes, never half a character; joined: `decode(ids)`."""
     stream = tokenizer.stream()
     pieces = [stream.push(id) for id in ids]
     if pieces:
         pieces[-1] += stream.finish()
-    # Some tokenizers put a space before a text, which decoding it as a whole takes away again.
-    begin = next((place for place, piece in enumerate(pieces) if piece), None)
-    if begin is not None and "".join(pieces) != tokenizer.decode(ids):
-        pieces[begin] = pieces[begin].removeprefix(" ")
+    # Some tokenizers put a space before a text, and remove it again when they decode all of it.
+    first = next((place for place, piece in enumerate(pieces) if piece), None)
+    if first is not None and "".join(pieces) != tokenizer.decode(ids):
+        pieces[first] = pieces[first].removeprefix(" ")
     return pieces
 
 
 @dataclass(frozen=True)
-class Text:
-    """What one model wrote to one prompt."""
+class PromptContinuation:
+    """The text that one model generated for a prompt."""
 
     text: str
     tokens: int
-    stopped: bool
+    stopped: bool  # by the model itself, and not at the limit
 
 
-def write_texts(
+def continue_prompts(
     model: LanguageModel,
     prompts: Sequence[Sequence[int]],
-    settings: Settings,
-    into: dict[int, Text],
-) -> Iterator[Drifted]:
-    """Continue the prompts, greedily, for models whose tokens differ; fills `into` by prompt.
+    settings: FreeRunSettings,
+    texts: dict[int, PromptContinuation],
+) -> Iterator[FreeRunProgress]:
+    """Continue the prompts greedily, for models whose tokens differ.
 
-    Batches that are in it already are not written again.
+    Adds to `texts`, by prompt. Batches whose texts are all there are not generated again.
     """
-    for group in in_batches(prompts, settings.together):
-        if all(index in into for index in group):
+    for group in in_batches(prompts, settings.batch_size):
+        if all(index in texts for index in group):
             continue
-        before = len(into) * settings.limit
+        before = len(texts) * settings.max_tokens
         records = generate_together(
             model,
             [prompts[index] for index in group],
             lambda _index, step, logits: choose(logits, GREEDY, step),
-            limit=settings.limit,
+            limit=settings.max_tokens,
             stops=model.tokenizer.stops,
         )
         for record in records:
             if isinstance(record, Written):
-                into[group[record.index]] = Text(
+                texts[group[record.index]] = PromptContinuation(
                     model.tokenizer.decode(record.ids), len(record.ids), record.reason == "stop"
                 )
             else:
-                yield Drifted(before + (record.step + 1) * len(group), len(into))
-        yield Drifted(len(into) * settings.limit, len(into))
+                yield FreeRunProgress(before + (record.step + 1) * len(group), len(texts))
+        yield FreeRunProgress(len(texts) * settings.max_tokens, len(texts))
 
 
-def save_texts(run: RunFolder, place: int, texts: Mapping[int, Text]) -> None:
-    """Write what one model wrote, by prompt: `texts-PLACE.json`."""
-    run.save_table(
+def save_texts(folder: RunFolder, place: int, texts: Mapping[int, PromptContinuation]) -> None:
+    """Store the texts of one model, by prompt, in `texts-PLACE.json`."""
+    folder.save_table(
         f"texts-{place}",
         [WrittenText(prompt, **vars(text)).to_json() for prompt, text in texts.items()],
     )
 
 
-def load_texts(run: RunFolder, place: int) -> dict[int, Text]:
-    """Return what a run holds of one model."""
-    rows = run.load_records(f"texts-{place}", WrittenText)
-    return {row.prompt: Text(row.text, row.tokens, row.stopped) for row in rows}
+def load_texts(folder: RunFolder, place: int) -> dict[int, PromptContinuation]:
+    """Return the stored texts of one model, by prompt."""
+    rows = folder.load_records(f"texts-{place}", WrittenText)
+    return {row.prompt: PromptContinuation(row.text, row.tokens, row.stopped) for row in rows}
 
 
-def text_figures(
-    reference: Sequence[Text],
-    quant: Sequence[Text],
+def compare_texts(
+    reference: Sequence[PromptContinuation],
+    quant: Sequence[PromptContinuation],
     *,
     prompts: Sequence[Prompt],
-    run: RunFolder | None = None,
+    folder: RunFolder | None = None,
 ) -> TextsCompared:
     """Compare the texts of models whose tokens differ: by character, and by answer.
 
-    The texts side by side go to `pairs.json` of the run folder.
+    The texts are stored in `pairs.json` of the run folder.
     """
     texts = list(zip(reference, quant, strict=True))
-    splits = [first_difference(one.text, other.text) for one, other in texts]
-    answered = [
-        same_answer(*(answer_of(text.text, prompt.answer) for text in (one, other)))
-        for (one, other), prompt in zip(texts, prompts, strict=True)
+    divergences = [first_difference(one.text, other.text) for one, other in texts]
+    same_answers = [
+        same_answer(*(answer_of(text.text, prompt.answer) for text in pair))
+        for pair, prompt in zip(texts, prompts, strict=True)
     ]
-    if run:
-        rows = zip(prompts, texts, splits, answered, strict=True)
+    if folder:
+        rows = zip(prompts, texts, divergences, same_answers, strict=True)
         table = [
             TextPair(
                 prompt=prompt.prompt,
@@ -183,26 +204,26 @@ def text_figures(
                 way="greedy",
                 reference=one.text,
                 quant=other.text,
-                split=split,
+                split=divergence,
                 same_answer=same,
             ).to_json()
-            for prompt, (one, other), split, same in rows
+            for prompt, (one, other), divergence, same in rows
         ]
-        run.save_table("pairs", table)
+        folder.save_table("pairs", table)
     limit = max(1, *(len(text.text) for pair in texts for text in pair))
-    curve = survival(splits, limit)
+    curve = survival(divergences, limit)
     ones = np.ones(len(texts))
 
-    def sizes(side: Sequence[Text]) -> np.ndarray:
+    def sizes(side: Sequence[PromptContinuation]) -> np.ndarray:
         return np.array([float(len(text.text.encode())) for text in side])
 
     return TextsCompared(
         prompts=len(texts),
-        split_characters=median_split(curve),
+        split_characters=median_divergence(curve),
         survival_characters=tuple(
             SurvivalPoint(at, interval(curve[at - 1])) for at in doublings(limit)
         ),
-        same_answer=interval(wilson(sum(answered), len(texts))),
+        same_answer=interval(wilson(sum(same_answers), len(texts))),
         bytes=Change(
             float(sizes(reference).mean()),
             float(sizes(quant).mean()),

@@ -1,0 +1,46 @@
+"""Options of `drift`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from zeropoint.plans import Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriftOptions:
+    """Which prompts and chains are run, how, and where the texts are stored."""
+
+    #: Quantize the model in memory and follow that: a preset, a format, or a recipe.
+    to: "str | Recipe" = ""
+    #: Whether a model that is already quantized may be quantized again.
+    requantize: bool = False
+    #: File of prompts, one per line or .jsonl; None: the built-in prompts.
+    prompts: Path | str | None = None
+    #: Number of prompts, evenly spread over the file; None: all.
+    count: int | None = None
+    #: Maximum number of tokens generated for each prompt.
+    tokens: int = 64
+    #: Generate with greedy decoding, sample with common noise, or do both.
+    decoding: Literal["both", "greedy", "sampled"] = "both"
+    #: Temperature of the sampled texts.
+    temperature: float = 1.0
+    #: Random seed of the sampled texts.
+    seed: int = 0
+    #: Maximum number of texts generated at once.
+    batch_size: int = 48
+    #: Whether prompts are put as chat messages; None: if the model has a chat template.
+    chat: bool | None = None
+    #: "exact": float32 activations; "fast": activations rounded to 8 bits.
+    mode: Literal["exact", "fast"] = "exact"
+    #: Chains of each family; 0: none.
+    chains: int = 16
+    #: Steps of each chain.
+    steps: int = 8
+    #: Difficulty of the chains, 1 to 4; None: the hardest that the reference can do.
+    level: int | None = None
+    #: The run folder, which stores all texts; an interrupted run continues from it.
+    run: Path | None = None
+    #: Threads to compute with; None: one for each processor.
+    threads: int | None = None
