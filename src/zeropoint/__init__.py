@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from zeropoint.verbs.measure import measure
     from zeropoint.verbs.plan import plan
     from zeropoint.verbs.quantize import preview_quantization, quantize_checkpoint
+    from zeropoint.verbs.report import report
     from zeropoint.verbs.tasks import tasks
 
 # What is offered comes from its room when it is first used: `zeropoint --help` needs no numpy.
@@ -54,6 +55,7 @@ _ROOMS = {
     "preview_quantization": "zeropoint.verbs.quantize",
     "quantize": "zeropoint.quantizers",
     "quantize_checkpoint": "zeropoint.verbs.quantize",
+    "report": "zeropoint.verbs.report",
     "tasks": "zeropoint.verbs.tasks",
 }
 
@@ -93,5 +95,6 @@ __all__ = [
     "preview_quantization",
     "quantize",
     "quantize_checkpoint",
+    "report",
     "tasks",
 ]

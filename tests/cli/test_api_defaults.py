@@ -22,6 +22,7 @@ VERBS: dict[str, dict[str, str]] = {
     "measure": {},
     "plan": {},
     "quantize_checkpoint": {},
+    "report": {},
     "tasks": {"together": "batch_size"},
 }
 # The commands, and the modules of options, that have another name than the function.

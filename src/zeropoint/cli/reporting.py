@@ -4,12 +4,15 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from zeropoint.cli.output import Output, in_bytes
 from zeropoint.cli.paths import OutputRole
+
+if TYPE_CHECKING:
+    from zeropoint.results.report import ReportResult
 
 Report = Annotated[
     Path | None,
@@ -43,18 +46,13 @@ def keeping(run: Path | None) -> Iterator[None]:
 
 def write_report(out: Output, runs: Sequence[Path], report: Path) -> int:
     """Write the report of run folders, and return its size in bytes."""
-    from zeropoint.studio.data.measure_runs import open_runs
-    from zeropoint.studio.report.report import render_report
+    from zeropoint.verbs import report as verb
 
-    return write_page(out, render_report(open_runs(runs)), report)
+    result = verb.report(runs, report)
+    note_page(out, result)
+    return result.bytes
 
 
-def write_page(out: Output, page: str, path: Path) -> int:
-    """Write a page, and return its size in bytes. It replaces only a page that zeropoint wrote."""
-    from zeropoint.checkpoints.files.atomic import write_file
-    from zeropoint.studio.report.bundle import is_our_page
-
-    data = page.encode("utf-8", "replace")  # names of files on a page may not be valid Unicode
-    write_file(path, data, may_replace=is_our_page)
-    out.note(f"wrote {path} ({in_bytes(len(data))}); open it in a browser")
-    return len(data)
+def note_page(out: Output, page: "ReportResult") -> None:
+    """Print which page was written."""
+    out.note(f"wrote {page.output} ({in_bytes(page.bytes)}); open it in a browser")

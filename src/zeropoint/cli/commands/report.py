@@ -1,18 +1,18 @@
-"""`report`: the evidence of runs, or the walk through a model, as one HTML file."""
+"""`report`: the results of runs, or the walk through a model, as one HTML file."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from zeropoint.cli.options import Threads
 from zeropoint.cli.output import AsJson, AsProgress, Output, ProgressStyle, Quiet
 from zeropoint.cli.paths import InputRole, OutputRole
-from zeropoint.cli.progress import track
-from zeropoint.cli.reporting import write_page
+from zeropoint.cli.reporting import note_page
+from zeropoint.cli.stages import follow
+from zeropoint.verbs.options.report import ReportOptions
 
-if TYPE_CHECKING:
-    from zeropoint.results.runs import Run
+DEFAULTS = ReportOptions()
 
 
 def register(app: typer.Typer) -> None:
@@ -23,7 +23,11 @@ def register(app: typer.Typer) -> None:
 def report(
     runs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="RUN...", help="Run folders; with --walk also models."),
+        typer.Argument(
+            metavar="RUN...",
+            help="Run folders, or folders of run folders. With --walk also a model and its"
+            " quantized version: files, folders or hub ids.",
+        ),
         InputRole.MODEL,
     ] = None,
     output: Annotated[
@@ -34,24 +38,23 @@ def report(
     walk: Annotated[
         bool,
         typer.Option(
-            "--walk", help="Write the walk: quantization from the first bit, on your model."
+            "--walk",
+            help="Write the walk instead: an introduction to quantization with figures of your"
+            " model, or of an example.",
         ),
-    ] = False,
-    threads: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Default: all processors.")
-    ] = None,
+    ] = DEFAULTS.walk,
+    threads: Threads = DEFAULTS.threads,
     progress: AsProgress = ProgressStyle.auto,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """The evidence as one page: verdict, loss with intervals, text, tensors, frontier, method.
+    """Write the results of runs as one HTML page: verdict, intervals, text, tensors, method.
 
-    A run is what measure, quantize, ladder, drift, tasks and compare keep with --run; a folder of
-    several runs stands for all of them. The file opens from a disk, needs no network and no server,
-    and its words and tables need no scripts.
+    A run folder is what quantize, measure, ladder, drift, tasks and compare write with --run. The
+    page needs no network and no server, and its text and tables need no scripts.
 
-    --walk takes a model and, if you like, its quant and runs; what they do not give comes from an
-    example run, and the page says where. Alone it writes the example.
+    With --walk, whatever the model and the runs do not give comes from an example run, and the page
+    says where.
 
     [bold]Examples:[/bold]
 
@@ -59,49 +62,14 @@ def report(
 
     zeropoint report --walk model-BF16.gguf small.gguf runs/measured runs/ladder -o walk.html
     """
-    from zeropoint.studio.data.measure_runs import open_runs
-    from zeropoint.studio.data.weights import is_run
+    from zeropoint.results.report import ReportResult
+    from zeropoint.verbs.report import ExampleUsed, report_records
 
     out = Output(as_json=as_json, quiet=quiet)
-    names = runs or []
-    models = [name for name in names if walk and not is_run(Path(name))]
-    opened = open_runs([Path(name) for name in names if name not in models])
-    if walk:
-        size = write_page(out, walk_page(out, models, opened, threads, progress), output)
-    else:
-        from zeropoint.studio.report.report import render_report
-
-        size = write_page(out, render_report(opened), output)
-    out.finish("report", {"output": str(output), "bytes": size, "runs": names})
-
-
-def walk_page(
-    out: Output,
-    models: Sequence[str],
-    runs: "Sequence[Run]",
-    threads: int | None,
-    progress: ProgressStyle,
-) -> str:
-    """Return the walk on these models: the reference, and its quant."""
-    from zeropoint.checkpoints import open_model
-    from zeropoint.errors import UnsupportedModel
-    from zeropoint.models import load_model
-    from zeropoint.studio.data import walk
-
-    if len(models) > 2:
-        raise typer.BadParameter(f"--walk takes a model and its quant, not {len(models)} models")
-    if not models:
-        return walk.render(walk.completed(walk.from_runs(runs)))
-    checkpoints = [open_model(name, "quantize") for name in models]
-    try:
-        loaded = [load_model(checkpoint, threads=threads) for checkpoint in checkpoints]
-    except UnsupportedModel as error:  # its weights can be looked at all the same
-        out.warn(f"{error}; only its weights are shown")
-        loaded = []
-    quiet = out.progress(progress)
-    page = walk.Walk(checkpoints[0], runs, *loaded[:2])
-    for _ in track(page.steps(), page.total, "reading", quiet):
-        pass
-    if page.data["borrowed"]:
-        out.note("from the example run: " + ", ".join(page.data["borrowed"]))
-    return walk.render(page.data)
+    records = report_records(runs or [], output, ReportOptions(walk=walk, threads=threads))
+    for record in follow(records, out, out.progress(progress)):
+        if isinstance(record, ExampleUsed):
+            out.note("from the example run: " + ", ".join(record.parts))
+        elif isinstance(record, ReportResult):
+            note_page(out, record)
+            out.finish("report", record.to_json())
