@@ -20,7 +20,8 @@ from zeropoint.checkpoints import open_model
 from zeropoint.models import load_model
 from zeropoint.studio.data import walk
 from zeropoint.studio.data.measure_runs import open_runs
-from zeropoint.studio.report.bundle import STATIC
+from zeropoint.studio.report.walk_file import render_walk
+from zeropoint.studio.static_files import STATIC
 
 HERE = Path(__file__).parent
 
@@ -37,7 +38,7 @@ def collect(model: str, quant: str, runs: list[str]) -> None:
 
 def page() -> str:
     """Return the page of the example."""
-    return walk.render(walk.completed({}))
+    return render_walk(walk.completed({}))
 
 
 if __name__ == "__main__":

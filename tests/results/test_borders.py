@@ -47,8 +47,8 @@ def test_one_alias_stands_for_the_data_of_a_page() -> None:
         and ast.unparse(node.value) in ("dict[str, Any]", "dict[str, object]", "Mapping[str, Any]")
     ]
     assert aliases == [
+        "studio/data/page_data.py: PageData",
         "studio/http/model_process.py: Record",  # between the studio and its worker
         "studio/http/model_worker.py: Record",
         "studio/http/requests.py: Words",  # of a request
-        "studio/report/bundle.py: PageData",
     ]

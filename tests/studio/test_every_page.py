@@ -9,8 +9,8 @@ import pytest
 from support.required import axe
 from support.studio_pages import Example, violations
 from support.studio_server import Studio, running
+from zeropoint.studio.data.library import Library
 from zeropoint.studio.http.app import Routes
-from zeropoint.studio.http.library import Library
 
 NOT_PAGES = ("/api/", "/static/", "/report/file")
 PAGES = sorted(

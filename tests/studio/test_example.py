@@ -5,7 +5,7 @@ from typing import Any
 from support.docs_pages import DOCS, load_function
 from support.studio_pages import number, turn
 from zeropoint.studio.data.walk import EXAMPLE
-from zeropoint.studio.report.bundle import STATIC
+from zeropoint.studio.static_files import STATIC
 
 
 def test_the_page_in_docs_is_what_the_code_writes() -> None:

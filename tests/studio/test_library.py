@@ -9,7 +9,7 @@ import pytest
 
 from support.studio_server import running
 from zeropoint.results.run_store import RunFolder
-from zeropoint.studio.http.library import Library
+from zeropoint.studio.data.library import Library
 
 
 def write_run(path: Path) -> Path:

@@ -16,7 +16,7 @@ from zeropoint.models import load_model
 from zeropoint.plans.machines.catalog import find_device
 from zeropoint.plans.speed.multiply import multiplication
 from zeropoint.quantizers import quantize
-from zeropoint.studio.data.dot_product import Asked, block_of, changes, inputs_of
+from zeropoint.studio.data.dot_product import ProductRequest, block_of, changes, inputs_of
 
 TENSOR = "blk.1.attn_q.weight"
 ROW, COLUMN, TOKEN = 9, 70, 7
@@ -229,7 +229,7 @@ def test_what_is_asked_is_checked(studio: Studio, example: Example) -> None:
 
 
 def test_a_matrix_that_meets_no_embedding_gets_numbers_that_say_so(example: Example) -> None:
-    asked = Asked(0, 0, "", "token", "", 3, "")
+    asked = ProductRequest(0, 0, "", "token", "", 3, "")
     with open_model(example.quant) as model:
         found = inputs_of(model, model.tensors["blk.0.ffn_down.weight"], asked)
-    assert "seed 3" in found.told
+    assert "seed 3" in found.origin

@@ -11,7 +11,8 @@ import pytest
 from support.studio_pages import Example, choose, number, rows, shows, turn
 from zeropoint.cli import main
 from zeropoint.results.run_store import RunFolder
-from zeropoint.studio.report.bundle import bundle, pack, self_contained
+from zeropoint.studio.data.page_data import pack
+from zeropoint.studio.report.bundle import bundle, self_contained
 from zeropoint.studio.report.html import text
 
 HOSTILE = '</script><img src=x onerror="document.title=1"><b>\u2028{{'

@@ -13,8 +13,9 @@ import pytest
 from support.studio_server import Studio, running
 from support.tiny_models import write_model
 from zeropoint.results.run_store import RunFolder
-from zeropoint.studio.http.job_forms import FORMS, command, forms_for
-from zeropoint.studio.http.library import Library
+from zeropoint.studio.data.job_forms import FORMS, forms_for
+from zeropoint.studio.data.library import Library
+from zeropoint.studio.http.job_commands import command
 
 TASKS = [{"prompt": "2 + 2 =", "answer": "4"}, {"prompt": "the rain", "regex": "."}]
 

@@ -12,6 +12,7 @@ from zeropoint.cli import main
 from zeropoint.models import load_model
 from zeropoint.studio.data import measure_runs as evidence
 from zeropoint.studio.data import walk
+from zeropoint.studio.report.walk_file import render_walk
 
 TASKS = [
     {"id": "sum", "prompt": "2 + 2 =", "answer": "4"},
@@ -63,7 +64,7 @@ def make_example(folder: Path, architecture: str, columns: int = 256, steps: int
         list(made_walk.steps())
     data = made_walk.data
     page = folder / "walk.html"
-    page.write_text(walk.render(data))
+    page.write_text(render_walk(data))
     return Example(model, quant, (run, made, ladder), data, page)
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from zeropoint.studio.data.library import Library
 from zeropoint.studio.http.app import Routes
 from zeropoint.studio.http.guard import Keys
-from zeropoint.studio.http.library import Library
 from zeropoint.studio.http.timeouts import Impatient, listen, make_server, new_keys
 
 Pairs = Sequence[tuple[str, str]]

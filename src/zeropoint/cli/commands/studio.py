@@ -53,8 +53,8 @@ def studio(
     """
     out = Output(as_json=as_json, quiet=quiet)
     try:
+        from zeropoint.studio.data.library import Library
         from zeropoint.studio.http.app import Routes
-        from zeropoint.studio.http.library import Library
         from zeropoint.studio.http.timeouts import listen, make_server, new_keys, serve
     except ImportError as error:
         missing = f'studio needs {error.name}: pip install "zeropoint[studio]"'

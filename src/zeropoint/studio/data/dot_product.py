@@ -1,19 +1,14 @@
 """One real dot product: a row of a matrix with an activation vector, as the kernel computes it.
 
 Nothing of the product is computed here: `kernels.trace` tells what the kernel itself has summed up.
-What is asked for is a row and a unit of 32 of its columns; what is told of the rest are totals.
+What is request for is a row and a unit of 32 of its columns; what is told of the rest are totals.
 """
 
-import base64
 import re
-from collections.abc import AsyncIterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
 
 from zeropoint import kernels
 from zeropoint.checkpoints import Checkpoint, TensorInfo
@@ -25,11 +20,7 @@ from zeropoint.metrics.speed.this_machine import load_devices
 from zeropoint.plans.formats import inventory
 from zeropoint.plans.speed.multiply import multiplication
 from zeropoint.quantizers import quantize
-from zeropoint.studio.data.open_model import Opened
-from zeropoint.studio.http.library import Entry
-from zeropoint.studio.http.model_worker import Worker
-from zeropoint.studio.http.requests import text_in, whole_in
-from zeropoint.studio.report.bundle import PageData
+from zeropoint.studio.data.page_data import PageData
 
 LARGEST_BLOCK = 512  # bytes; blocks of more are whole rows, and not shown byte by byte
 USUAL_TOKENS = ("the", "a", "and")
@@ -42,12 +33,12 @@ NORMS = {
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a page wants to see multiplied."""
+class ProductRequest:
+    """One row of a matrix, 32 of its columns, and the activations that it is multiplied with."""
 
     row: int
-    unit: int
-    format: str  # "": as the file has it
+    unit: int  # which 32 columns, counted from 0
+    format: str  # to quantize the row to; "": the file's own
     kind: str  # of activations: token, seed or text
     token: str
     seed: int
@@ -55,64 +46,32 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Inputs:
+class Activations:
     """A vector of activations, and where it comes from."""
 
-    x: F32  # (columns,)
-    told: str
+    x: F32  # (columns,) float32
+    origin: str
 
 
-def asked(words: Mapping[str, Any], info: TensorInfo) -> Asked:
-    """Read a request's body. Raises HTTPException(400) for what makes no sense."""
-    kind = text_in(words, "kind", most=8) or "token"
-    if kind not in ("token", "seed", "text"):
-        raise HTTPException(400, "kind is token, seed or text")
-    return Asked(
-        row=whole_in(words, "row", 0, info.rows - 1),
-        unit=whole_in(words, "unit", 0, -(-info.columns // UNIT) - 1),
-        format=text_in(words, "format", most=64),
-        kind=kind,
-        token=text_in(words, "token", most=256),
-        seed=whole_in(words, "seed", 0, 2**32 - 1),
-        text=text_in(words, "text", least=1 if kind == "text" else 0, most=2000),
-    )
-
-
-async def steps(
-    worker: Worker, entry: Entry, model: Opened, info: TensorInfo, asked: Asked
-) -> AsyncIterator[PageData]:
-    """Yield the product as the last of some records; those before say what is waited for."""
-    if asked.kind == "text":
-        words = {"model": str(entry.path), "tensor": info.name, "row": asked.row,
-                 "text": asked.text}  # fmt: skip
-        async for record in worker.run("inputs", words):
-            if "x" not in record:
-                yield record
-                continue
-            x = np.frombuffer(base64.b64decode(record["x"]["data"]), "<f4")
-            inputs = Inputs(x, record["told"])
-    else:
-        inputs = await run_in_threadpool(inputs_of, model.checkpoint, info, asked)
-    yield await run_in_threadpool(product_of, model.checkpoint, info, asked, inputs)
-
-
-def product_of(checkpoint: Checkpoint, info: TensorInfo, asked: Asked, inputs: Inputs) -> PageData:
+def product_of(
+    checkpoint: Checkpoint, info: TensorInfo, request: ProductRequest, inputs: Activations
+) -> PageData:
     """Return a row's product: one unit in full, and the totals of all. Raises FormatError."""
-    stored = checkpoint.read_rows(info.name, asked.row, asked.row + 1)
-    if asked.format:
+    stored = checkpoint.read_rows(info.name, request.row, request.row + 1)
+    if request.format:
         given = kernels.decode(stored.format, stored.data).reshape(1, -1)
-        stored = quantize(given, find_format(asked.format), threads=1)
+        stored = quantize(given, find_format(request.format), threads=1)
     found = kernels.trace(stored, inputs.x, 0, "fast")
     weights = kernels.decode(stored.format, stored.data).reshape(-1)
-    first = asked.unit * UNIT
+    first = request.unit * UNIT
     here = slice(first, min(first + UNIT, info.columns))
-    u = asked.unit
+    u = request.unit
     figures: PageData = {
-        "row": asked.row, "unit": u, "columns": info.columns, "first": first,
+        "row": request.row, "unit": u, "columns": info.columns, "first": first,
         "format": stored.format.name, "bits_per_weight": stored.format.bits_per_weight,
         "kept_as": kernels.pack(stored).format, "variant": kernels.variant(),
         "row_bytes": int(stored.data.size), "weights": weights[here], "x": inputs.x[here],
-        "told": inputs.told, "block": block_of(stored, first),
+        "told": inputs.origin, "block": block_of(stored, first),
         "totals": found.totals, "result": float(found.result),
         "exact": float(weights.astype(np.float64) @ inputs.x.astype(np.float64)),
     }  # fmt: skip
@@ -181,20 +140,20 @@ def changes(stored: QuantizedTensor, blocks: NDArray[np.uint8]) -> NDArray[np.bo
 # Activations
 
 
-def inputs_of(checkpoint: Checkpoint, info: TensorInfo, asked: Asked) -> Inputs:
+def inputs_of(checkpoint: Checkpoint, info: TensorInfo, request: ProductRequest) -> Activations:
     """Return a vector for this matrix: a token's embedding after the norm, or a seeded one."""
-    if asked.kind == "token":
-        found = embedding(checkpoint, info, asked.token)
+    if request.kind == "token":
+        found = embedding(checkpoint, info, request.token)
         if found is not None:
             return found
-    x = np.random.default_rng(asked.seed).standard_normal(info.columns).astype(np.float32)
-    why = "" if asked.kind == "seed" else (
+    x = np.random.default_rng(request.seed).standard_normal(info.columns).astype(np.float32)
+    why = "" if request.kind == "seed" else (
         ": no token's embedding is as wide as this matrix, or comes to it through a norm"
     )  # fmt: skip
-    return Inputs(x, f"normal random numbers, seed {asked.seed}{why}")
+    return Activations(x, f"normal random numbers, seed {request.seed}{why}")
 
 
-def embedding(checkpoint: Checkpoint, info: TensorInfo, token: str) -> Inputs | None:
+def embedding(checkpoint: Checkpoint, info: TensorInfo, token: str) -> Activations | None:
     """Return a token's embedding as the norm before this matrix makes it; None where none fits.
 
     For the first layer that is what the matrix gets (Gemma's scaling of embeddings goes away in the
@@ -217,7 +176,7 @@ def embedding(checkpoint: Checkpoint, info: TensorInfo, token: str) -> Inputs | 
     if not (np.isfinite(rms) and rms > 0):
         return None
     told = f"the embedding of token {id}, “{piece}”, after {norm.name}"
-    return Inputs(np.asarray(x / rms * scale, np.float32), told)
+    return Activations(np.asarray(x / rms * scale, np.float32), told)
 
 
 def token_of(checkpoint: Checkpoint, text: str, rows: int) -> tuple[int, str]:

@@ -29,6 +29,7 @@ from zeropoint.results.tasks import (
     TaskAsked,
     TasksResult,
 )
+from zeropoint.studio.data.page_data import PageData
 from zeropoint.studio.data.steps_shown import (
     ANSWER,
     AnsweredTask,
@@ -40,7 +41,6 @@ from zeropoint.studio.data.steps_shown import (
     TasksShown,
     WayShown,
 )
-from zeropoint.studio.report.bundle import PageData
 
 SHOWN_TOKENS = 120_000  # of texts side by side, of all runs together
 SHOWN_CHARACTERS = 1_000_000  # of answers to tasks, of all runs together

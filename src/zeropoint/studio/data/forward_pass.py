@@ -18,7 +18,7 @@ from zeropoint.metrics.divergence.score_chunks import score_chunks
 from zeropoint.models import LanguageModel
 from zeropoint.models.generation import Token, generate
 from zeropoint.plans.formats import inventory
-from zeropoint.studio.report.bundle import PageData
+from zeropoint.studio.data.page_data import PageData
 
 KINDS = (("attn_q", "attn_qkv"), ("ffn_gate", "ffn_up"), ("ffn_down",))
 PRODUCT_WEIGHTS = 5120  # of a matrix that a page carries

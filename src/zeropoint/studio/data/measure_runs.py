@@ -20,7 +20,7 @@ from zeropoint.results.divergence import Divergence, LadderLevel, LadderResult, 
 from zeropoint.results.quantize import QuantizedTensorResult
 from zeropoint.results.run_store import damaged
 from zeropoint.results.runs import Run, of_kind, read_run
-from zeropoint.studio.report.bundle import PageData
+from zeropoint.studio.data.page_data import PageData
 
 SHOWN_POSITIONS = 1200  # of the texts, token by token, with both top tens
 HISTOGRAM_BINS = 64

@@ -12,7 +12,7 @@ from zeropoint.results.divergence import MeasureResult
 from zeropoint.results.interval import Interval
 from zeropoint.results.runs import Run
 from zeropoint.results.tasks import AcrossResult, ModelCompared, ModelTasks, TasksResult
-from zeropoint.studio.report.bundle import PageData
+from zeropoint.studio.data.page_data import PageData
 
 BETWEEN = "These may be compared between models: all of them did the same."
 WITHIN = (

@@ -23,7 +23,7 @@ from zeropoint.quantizers import quantize
 from zeropoint.quantizers.outliers import matrices
 from zeropoint.quantizers.slabs import cut_slabs
 from zeropoint.studio.data import weights
-from zeropoint.studio.report.bundle import PageData
+from zeropoint.studio.data.page_data import PageData
 
 KEPT = 4  # models open at a time
 OUTLIERS = 32  # of a tensor, listed

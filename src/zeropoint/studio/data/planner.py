@@ -7,11 +7,10 @@ text of a config.json. Files come by id from the library, and nothing asks the n
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from zeropoint.checkpoints.headers import config_headers, read_headers
 from zeropoint.errors import CheckpointError, RecipeError, ZeropointError
@@ -45,15 +44,22 @@ from zeropoint.plans.speed.roofline import (
 )
 from zeropoint.results.bench_history import load_bench_history
 from zeropoint.results.runs import Run, finished_runs
-from zeropoint.studio.http.library import Entry, Library
-from zeropoint.studio.http.requests import Words, flag_in, list_in, number_in, text_in, whole_in
-from zeropoint.studio.report.bundle import PageData
+from zeropoint.studio.data.library import Entry, Library
+from zeropoint.studio.data.page_data import PageData
 
 KEPT = 8  # models whose headers are remembered
-MODELS, FORMATS, DEVICES = 8, 12, 64  # at a time
-CONFIG = 200_000  # characters
-LONGEST = 2**24  # tokens
 SOME = ("Q8_0", "Q4_K_M", "Q2_K")  # formats of a roofline, unless others are asked for
+
+
+@dataclass(frozen=True)
+class PlanRequest:
+    """What a page asks the planner: models of the library, sizes, a pasted config, devices."""
+
+    models: Sequence[str]  # ids of the library
+    sizes: Sequence[str]  # such as 27B or 27B:Q4_K_M
+    config: str  # the text of a config.json, or ""
+    devices: Sequence[str]  # slugs; none: this machine
+    options: PlanOptions
 
 
 class Planner:
@@ -77,21 +83,21 @@ class Planner:
             "batches": USER_COUNTS,
         }
 
-    def answer(self, words: Words) -> PageData:
+    def answer(self, request: PlanRequest) -> PageData:
         """Return a plan as `--json` prints it, and for each result what could be turned."""
-        specs, question = self._asked(words)
-        plan = make_plan(specs, self._devices(words), question)
+        specs, question = self._asked(request)
+        plan = make_plan(specs, self._devices(request), question)
         record = plan.to_json()
         record["turn"] = [
             list((longer_contexts if row.fits else fixes)(row, question)) for row in plan.results
         ]
         return record
 
-    def speeds(self, words: Words) -> PageData:
+    def speeds(self, request: PlanRequest) -> PageData:
         """Return roofs, points of one model in several formats, and what was timed here."""
-        specs, question = self._asked(words)
+        specs, question = self._asked(request)
         spec, named = specs[0]
-        where = [device for device in self._devices(words) if device.bandwidth]
+        where = [device for device in self._devices(request) if device.bandwidth]
         formats: tuple[str | None, ...] = (named,) if named else question.formats
         if not formats:
             formats = (None,) if spec.quantized else (None, *SOME)
@@ -107,33 +113,28 @@ class Planner:
             "devices": [device_record(device) for device in where],
         }
 
-    def _asked(self, words: Words) -> tuple[list[tuple[ModelSpec, str | None]], PlanQuestion]:
+    def _asked(
+        self, request: PlanRequest
+    ) -> tuple[list[tuple[ModelSpec, str | None]], PlanQuestion]:
         """Return the models and the question of a request. Raises RecipeError for bad values."""
-        specs: list[tuple[ModelSpec, str | None]] = []
-        formats = list_in(words, "to", FORMATS)
-        for text in formats:
+        for text in request.options.to or ():
             if not is_target(text):
                 raise RecipeError(no_target(text))
-        for id in list_in(words, "models", MODELS):
-            specs.append((self._subject(id), None))
-        specs += [sized(text) for text in list_in(words, "sizes", MODELS)]
-        if config := text_in(words, "config", most=CONFIG).strip():
-            specs.append((from_text(config), None))
+        specs: list[tuple[ModelSpec, str | None]] = [
+            (self._subject(id), None) for id in request.models
+        ]
+        specs += [sized(text) for text in request.sizes]
+        if request.config:
+            specs.append((from_text(request.config), None))
         if not specs:
             raise RecipeError("name a model: one of the library, a size such as 27B, or the text "
                               "of a config.json")  # fmt: skip
-        options = PlanOptions(
-            ctx=whole_in(words, "ctx", 1, LONGEST), users=whole_in(words, "users", 1, 4096),
-            kv=f"{text_in(words, 'keys', most=8)}/{text_in(words, 'values', most=8)}",
-            objective=text_in(words, "objective", most=16), to=formats,
-            full_windows=flag_in(words, "full_windows"), ram=text_in(words, "ram", most=32),
-            host=text_in(words, "host", most=64), ssd=number_in(words, "ssd", 0.001, 999),
-        )  # fmt: skip
-        return specs, make_question(options, self.earlier_results(), load_devices())
+        return specs, make_question(request.options, self.earlier_results(), load_devices())
 
-    def _devices(self, words: Mapping[str, Any]) -> list[Device]:
+    @staticmethod
+    def _devices(request: PlanRequest) -> list[Device]:
         catalog = load_devices()
-        return [catalog.find(name) for name in list_in(words, "devices", DEVICES) or [LOCAL_ID]]
+        return [catalog.find(name) for name in request.devices or [LOCAL_ID]]
 
     def _subject(self, id: str) -> ModelSpec:
         try:

@@ -8,7 +8,7 @@ from zeropoint.results.drift import Compounding, FreeRun, MedianDivergence
 from zeropoint.results.interval import Interval
 from zeropoint.results.runs import Run
 from zeropoint.results.tasks import Answer, HarnessScores, ModelTasks, TaskAsked
-from zeropoint.studio.report.bundle import PageData
+from zeropoint.studio.data.page_data import PageData
 
 ANSWER = 4000  # characters of one answer
 

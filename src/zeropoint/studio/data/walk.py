@@ -20,7 +20,8 @@ from zeropoint.results.runs import Run
 from zeropoint.studio.data import forward_pass as passes
 from zeropoint.studio.data import measure_runs as evidence
 from zeropoint.studio.data import weights
-from zeropoint.studio.report.bundle import STATIC, PageData, plain, self_contained, static_text
+from zeropoint.studio.data.page_data import PageData, plain
+from zeropoint.studio.static_files import STATIC
 
 EXAMPLE = "entries/example.json.gz"
 CONTEXT = 256  # tokens of the text that single weights are taken out on
@@ -118,10 +119,3 @@ def save_example(data: PageData, path: Path) -> None:
     """Write the example run: the same JSON as in a page."""
     text = json.dumps(plain(data), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     path.write_bytes(gzip.compress(text.encode(), 9, mtime=0))
-
-
-def render(data: PageData) -> str:
-    """Return the walk as one HTML file."""
-    return self_contained(
-        "Quantization, on a real model", static_text("entries/walk.html"), "walk", data
-    )

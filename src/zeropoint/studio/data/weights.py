@@ -20,7 +20,7 @@ from zeropoint.plans.formats import inventory
 from zeropoint.quantizers.details import Histogram
 from zeropoint.quantizers.outliers import matrices
 from zeropoint.quantizers.slabs import cut_slabs
-from zeropoint.studio.report.bundle import PageData
+from zeropoint.studio.data.page_data import PageData
 
 PIECE = 256  # weights of a row that a page carries
 BINS = 128  # of a histogram of a tensor with pieces; half of them for the others

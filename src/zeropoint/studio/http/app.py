@@ -16,16 +16,17 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from zeropoint.errors import ZeropointError
-from zeropoint.studio.data import dot_product as products
 from zeropoint.studio.data import measure_runs as evidence
 from zeropoint.studio.data import weights
+from zeropoint.studio.data.dot_product import ways
+from zeropoint.studio.data.library import Entry, Library
 from zeropoint.studio.data.open_model import Opened, Shelf, block_of, outliers
 from zeropoint.studio.http.guard import BUG
-from zeropoint.studio.http.job_forms import command
+from zeropoint.studio.http.job_commands import command
 from zeropoint.studio.http.jobs import Jobs
-from zeropoint.studio.http.library import Entry, Library
 from zeropoint.studio.http.model_worker import Worker
 from zeropoint.studio.http.planner_routes import PlannerRoutes
+from zeropoint.studio.http.product_request import product_records, read_product_request
 from zeropoint.studio.http.requests import (
     MOST_TOKENS,
     body_of,
@@ -35,13 +36,20 @@ from zeropoint.studio.http.requests import (
     whole_in,
 )
 from zeropoint.studio.http.responses import as_html, as_json, as_line
-from zeropoint.studio.pages import layout as pages
-from zeropoint.studio.pages import long_run as longrun
-from zeropoint.studio.pages import measure as measured
-from zeropoint.studio.pages import multiply as multiplied
-from zeropoint.studio.pages import start_run as started
-from zeropoint.studio.report.bundle import static_files
+from zeropoint.studio.pages.chat import chat
+from zeropoint.studio.pages.home import home
+from zeropoint.studio.pages.jobs import jobs_page
+from zeropoint.studio.pages.lab import lab
+from zeropoint.studio.pages.layout import refused
+from zeropoint.studio.pages.long_run import long_run
+from zeropoint.studio.pages.measure import compared, measured
+from zeropoint.studio.pages.model_map import model_map
+from zeropoint.studio.pages.multiply import multiply
+from zeropoint.studio.pages.report import report_page
+from zeropoint.studio.pages.walk import walk_page, walk_runs
+from zeropoint.studio.pages.weights import weights_lab
 from zeropoint.studio.report.report import render_report
+from zeropoint.studio.static_files import static_files
 
 MOST_RUNS = 32  # in one report
 LARGEST = 2**40  # of any number in an address
@@ -112,7 +120,7 @@ class Routes:
     # Pages
 
     def home(self, request: Request) -> Response:
-        return as_html(pages.home(self.library))
+        return as_html(home(self.library))
 
     def static(self, request: Request) -> Response:
         name = request.path_params["name"]
@@ -122,11 +130,11 @@ class Routes:
 
     def map(self, request: Request) -> Response:
         entry, model = self._model(request)
-        return as_html(pages.model_map(self.library, entry, model))
+        return as_html(model_map(self.library, entry, model))
 
     def weights(self, request: Request) -> Response:
         entry, model = self._model(request)
-        return as_html(pages.weights_lab(self.library, entry, model))
+        return as_html(weights_lab(self.library, entry, model))
 
     def lab(self, request: Request) -> Response:
         entry, model = self._model(request)
@@ -136,7 +144,7 @@ class Routes:
         query = request.query_params
         index = whole(query, "tensor", usual)
         row, column = whole(query, "row", 0), whole(query, "column", 0)
-        page = _inside(lambda: pages.lab(self.library, entry, model, index, row, column))
+        page = _inside(lambda: lab(self.library, entry, model, index, row, column))
         return as_html(page)
 
     def walk(self, request: Request) -> Response:
@@ -144,31 +152,31 @@ class Routes:
         chosen = self._runs(request)
         runs = evidence.open_runs([run.path for run in chosen])
         listed = self.library.listing().of("run")
-        form = pages.walk_runs(entry, listed, [run.id for run in chosen])
-        return as_html(pages.walk_page(self.library, entry, model, runs, form))
+        form = walk_runs(entry, listed, [run.id for run in chosen])
+        return as_html(walk_page(self.library, entry, model, runs, form))
 
     def multiply(self, request: Request) -> Response:
         entry, model = self._model(request)
-        return as_html(multiplied.multiply(self.library, entry, model))
+        return as_html(multiply(self.library, entry, model))
 
     def report(self, request: Request) -> Response:
         runs = self._runs(request)
         if not runs:
             raise HTTPException(400, "choose the runs that the report is of")
-        return as_html(pages.report_page(self.library, runs))
+        return as_html(report_page(self.library, runs))
 
     def measure(self, request: Request) -> Response:
         runs = self._runs(request)
         shown = min(whole(request.query_params, "shown", 0), max(len(runs) - 1, 0))
-        return as_html(measured.measured(self.library, runs, shown))
+        return as_html(measured(self.library, runs, shown))
 
     def compare(self, request: Request) -> Response:
         runs = self._runs(request)
-        return as_html(measured.compared(self.library, runs))
+        return as_html(compared(self.library, runs))
 
     def long_run(self, request: Request) -> Response:
         runs = self._runs(request)
-        return as_html(longrun.long_run(self.library, runs))
+        return as_html(long_run(self.library, runs))
 
     def report_file(self, request: Request) -> Response:
         runs = self._runs(request)
@@ -215,19 +223,19 @@ class Routes:
 
     def ways(self, request: Request) -> Response:
         query = request.query_params
-        return as_json(products.ways(query.get("device", "here"), query.get("format", "Q4_K")))
+        return as_json(ways(query.get("device", "here"), query.get("format", "Q4_K")))
 
     async def product(self, request: Request) -> Response:
         words = await body_of(request)
         entry, model = await run_in_threadpool(self._model, request)
         info = model.info(self._index(request, model))
-        asked = products.asked(words, info)
-        return streamed(products.steps(self.worker, entry, model, info, asked))
+        asked = read_product_request(words, info)
+        return streamed(product_records(self.worker, entry, model, info, asked))
 
     # What the worker computes
 
     def chat(self, request: Request) -> Response:
-        return as_html(pages.chat(self.library, self.library.listing().of("model")))
+        return as_html(chat(self.library, self.library.listing().of("model")))
 
     async def say(self, request: Request) -> Response:
         words = await body_of(request)
@@ -264,7 +272,7 @@ class Routes:
     # Jobs
 
     def jobs_page(self, request: Request) -> Response:
-        return as_html(started.jobs_page(self.library))
+        return as_html(jobs_page(self.library))
 
     def list_jobs(self, request: Request) -> Response:
         return as_json([job.told() for job in self.jobs.listed()])
@@ -328,7 +336,7 @@ class Routes:
             return as_json({"error": told}, status)
         if request.url.path.startswith("/static/"):
             return Response(told, status, media_type="text/plain")
-        return as_html(pages.refused(self.library, status, told), status)
+        return as_html(refused(self.library, status, told), status)
 
 
 def whole(given: Mapping[str, str], name: str, usual: int) -> int:

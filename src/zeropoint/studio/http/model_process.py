@@ -36,8 +36,8 @@ from zeropoint.models import (
 from zeropoint.models.generation import generate
 from zeropoint.studio.data import forward_pass as passes
 from zeropoint.studio.data.open_model import stamps
+from zeropoint.studio.data.page_data import plain
 from zeropoint.studio.http.records import write_record
-from zeropoint.studio.report.bundle import plain
 
 LOADED = 3  # models in memory
 TALKS = 8  # conversations that keep their caches

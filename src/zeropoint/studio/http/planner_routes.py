@@ -8,12 +8,29 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from zeropoint.errors import ZeropointError
-from zeropoint.studio.data.planner import Planner
-from zeropoint.studio.http.library import Library
-from zeropoint.studio.http.requests import Words, body_of
+from zeropoint.plans.planner.options import PlanOptions
+from zeropoint.studio.data.library import Library
+from zeropoint.studio.data.page_data import PageData
+from zeropoint.studio.data.planner import Planner, PlanRequest
+from zeropoint.studio.http.requests import (
+    Words,
+    body_of,
+    flag_in,
+    list_in,
+    number_in,
+    text_in,
+    whole_in,
+)
 from zeropoint.studio.http.responses import as_html, as_line
 from zeropoint.studio.pages import plan as planned
-from zeropoint.studio.report.bundle import PageData
+
+# Limits of one request.
+MAX_MODELS = 8
+MAX_FORMATS = 12
+MAX_DEVICES = 64
+MAX_USERS = 4096
+MAX_CONFIG_CHARACTERS = 200_000
+MAX_CONTEXT_TOKENS = 2**24
 
 
 class PlannerRoutes:
@@ -49,10 +66,31 @@ class PlannerRoutes:
         return await self._answered(request, self.planner.speeds)
 
     @staticmethod
-    async def _answered(request: Request, of: Callable[[Words], PageData]) -> Response:
+    async def _answered(request: Request, of: Callable[[PlanRequest], PageData]) -> Response:
         """Answer a question of a page; that it makes no sense is an answer too, as on a stream."""
-        words = await body_of(request)
+        asked = read_plan_request(await body_of(request))
         try:
-            return as_line(await run_in_threadpool(of, words))
+            return as_line(await run_in_threadpool(of, asked))
         except ZeropointError as error:
             return as_line({"error": str(error)})
+
+
+def read_plan_request(body: Words) -> PlanRequest:
+    """Check the body of a request. Raises HTTPException(400) for values of the wrong kind."""
+    return PlanRequest(
+        models=list_in(body, "models", MAX_MODELS),
+        sizes=list_in(body, "sizes", MAX_MODELS),
+        config=text_in(body, "config", most=MAX_CONFIG_CHARACTERS).strip(),
+        devices=list_in(body, "devices", MAX_DEVICES),
+        options=PlanOptions(
+            ctx=whole_in(body, "ctx", 1, MAX_CONTEXT_TOKENS),
+            users=whole_in(body, "users", 1, MAX_USERS),
+            kv=f"{text_in(body, 'keys', most=8)}/{text_in(body, 'values', most=8)}",
+            objective=text_in(body, "objective", most=16),
+            to=list_in(body, "to", MAX_FORMATS),
+            full_windows=flag_in(body, "full_windows"),
+            ram=text_in(body, "ram", most=32),
+            host=text_in(body, "host", most=64),
+            ssd=number_in(body, "ssd", 0.001, 999),
+        ),
+    )

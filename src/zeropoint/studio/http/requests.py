@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
 from zeropoint.errors import ZeropointError
-from zeropoint.studio.report.bundle import plain
+from zeropoint.studio.data.page_data import plain
 
 DEEP = 64  # brackets in a body; ours have two
 TEXT = 100_000  # characters of a prompt or a text

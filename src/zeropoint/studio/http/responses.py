@@ -4,7 +4,7 @@ import json
 
 from starlette.responses import Response
 
-from zeropoint.studio.report.bundle import plain
+from zeropoint.studio.data.page_data import plain
 
 
 def as_html(text: str, status: int = 200) -> Response:

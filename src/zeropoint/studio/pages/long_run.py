@@ -6,7 +6,7 @@ from zeropoint.errors import CheckpointError, MeasurementError
 from zeropoint.results.run_store import RunFolder
 from zeropoint.studio.data import measure_runs as evidence
 from zeropoint.studio.data.drift_runs import VERBS, steps_of
-from zeropoint.studio.http.library import Entry, Library
+from zeropoint.studio.data.library import Entry, Library
 from zeropoint.studio.pages.layout import FOOT, page, rail, top
 from zeropoint.studio.pages.start_run import start_here
 from zeropoint.studio.report import drift_sections as step_sections

@@ -16,7 +16,7 @@ from zeropoint.metrics.divergence.recorded_chunks import read_chunk
 from zeropoint.results.divergence import MeasureResult
 from zeropoint.results.runs import Run
 from zeropoint.studio.data import measure_runs as evidence
-from zeropoint.studio.http.library import Entry, Library
+from zeropoint.studio.data.library import Entry, Library
 from zeropoint.studio.pages.layout import FOOT, page, rail, top
 from zeropoint.studio.report.html import (
     Raw,

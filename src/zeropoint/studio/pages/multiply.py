@@ -2,8 +2,8 @@
 
 from zeropoint.metrics.speed.this_machine import load_devices
 from zeropoint.plans.planner.as_json import device_record
+from zeropoint.studio.data.library import Entry, Library
 from zeropoint.studio.data.open_model import Opened
-from zeropoint.studio.http.library import Entry, Library
 from zeropoint.studio.pages.layout import CODES, FOOT, page, rail, top
 from zeropoint.studio.report.html import figure
 

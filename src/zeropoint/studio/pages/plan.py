@@ -1,8 +1,8 @@
 """The pages Plan, Speed and Size vs bits: what fits where, how fast, bigger or more bits."""
 
+from zeropoint.studio.data.library import Library
 from zeropoint.studio.data.memory_vs_loss import series_of
 from zeropoint.studio.data.planner import Planner
-from zeropoint.studio.http.library import Library
 from zeropoint.studio.pages.layout import FOOT, page, rail, top
 from zeropoint.studio.pages.start_run import start_here
 from zeropoint.studio.report.html import figure, text

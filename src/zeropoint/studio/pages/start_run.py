@@ -1,25 +1,16 @@
-"""Where commands are started and watched: the page Jobs, and the foot of the pages they are for."""
+"""The figure that starts runs and shows the running ones, for any page."""
 
 from collections.abc import Sequence
 
-from zeropoint.studio.http.job_forms import FORMS, forms_for
-from zeropoint.studio.http.library import Library
-from zeropoint.studio.pages.layout import FOOT, page, rail, top
-from zeropoint.studio.report.bundle import PageData
+from zeropoint.studio.data.job_forms import forms_for
+from zeropoint.studio.data.library import Library
+from zeropoint.studio.data.page_data import PageData
 from zeropoint.studio.report.html import Raw, figure
 
 NOTE = (
     "They run one at a time and end with the studio. What was cancelled goes on from where it was."
 )
 NO_MODEL = Raw("<p>There is no model below the root, so nothing can be started here.</p>")
-
-
-def jobs_page(library: Library) -> str:
-    """Return the page that starts, watches and cancels what the command line does."""
-    lead = "Each is a command, run on its own, one at a time. What it writes is new, in the folder."
-    drawn, data = start_here(library, tuple(FORMS), "Commands of this studio")
-    body = f"{top('jobs', 'Start a command, and watch it', lead)}<main>{drawn}</main>{FOOT}"
-    return page("Jobs", rail(library, "/jobs"), body, data)
 
 
 def start_here(library: Library, verbs: Sequence[str], title: str) -> tuple[Raw, PageData]:

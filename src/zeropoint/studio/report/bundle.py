@@ -16,24 +16,16 @@ draws with the modules of lib/ and returns nothing. The same module serves walk,
 """
 
 import base64
-import gzip
 import hashlib
-import json
 import posixpath
 import re
-from collections.abc import Iterator
 from html import escape
-from importlib import resources
-from importlib.resources.abc import Traversable
-from math import isfinite
 from pathlib import Path
-from typing import Any
 
-import numpy as np
+from zeropoint.studio.data.page_data import pack
+from zeropoint.studio.static_files import static_text
 
 GENERATOR = '<meta name="generator" content="zeropoint">\n'
-PageData = dict[str, Any]  # the JSON that a page gives its scripts
-STATIC = resources.files("zeropoint.studio") / "static"
 
 _IMPORT = re.compile(
     r'^import (?:\* as (\w+)|\{([^}]*)\})\s+from "((?:\./|(?:\.\./)+)[\w/]+)\.js";$', re.MULTILINE
@@ -47,24 +39,6 @@ _OURS = re.compile(
     r"script-src 'sha256-)"
 )
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|const|class) (\w+))", re.MULTILINE)
-
-
-def static_text(name: str) -> str:
-    """Return one of the files that pages are made of."""
-    return (STATIC / name).read_text("utf-8")
-
-
-def static_files(suffixes: tuple[str, ...]) -> dict[str, bytes]:
-    """Return the contents of the files below `static/` with one of these endings, by path."""
-
-    def walk(folder: Traversable, prefix: str) -> Iterator[tuple[str, bytes]]:
-        for entry in folder.iterdir():
-            if entry.is_dir():
-                yield from walk(entry, f"{prefix}{entry.name}/")
-            elif entry.name.endswith(suffixes):
-                yield prefix + entry.name, entry.read_bytes()
-
-    return dict(walk(STATIC, ""))
 
 
 def bundle(entry: str) -> str:
@@ -146,29 +120,6 @@ def is_our_page(path: Path) -> bool:
     except OSError:
         return False
     return _OURS.match(start) is not None
-
-
-def pack(data: object) -> str:
-    """Return data as base64 of gzipped JSON, arrays of numbers as typed arrays inside it."""
-    text = json.dumps(plain(data), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return base64.b64encode(gzip.compress(text.encode("utf-8", "replace"), 9, mtime=0)).decode()
-
-
-def plain(value: object) -> object:
-    """Return `value` as JSON can say it; what is not finite becomes null."""
-    if isinstance(value, np.ndarray):
-        kind = {"f": "<f4", "i": "<i4", "u": "<i4"}[value.dtype.kind]
-        data = np.ascontiguousarray(value, kind).tobytes()
-        return {"$": kind[1:], "data": base64.b64encode(data).decode()}
-    if isinstance(value, np.generic):
-        return plain(value.item())
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, float) and not isfinite(value):
-        return None
-    return value
 
 
 def _hash(text: str) -> str:

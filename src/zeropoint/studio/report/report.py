@@ -17,9 +17,10 @@ from zeropoint.results.runs import Run
 from zeropoint.studio.data import measure_runs as evidence
 from zeropoint.studio.data.drift_runs import steps_of
 from zeropoint.studio.data.memory_vs_loss import scales_of
+from zeropoint.studio.data.page_data import PageData
 from zeropoint.studio.data.steps_shown import Steps
 from zeropoint.studio.report import drift_sections as step_sections
-from zeropoint.studio.report.bundle import PageData, self_contained
+from zeropoint.studio.report.bundle import self_contained
 from zeropoint.studio.report.html import (
     Raw,
     facts,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from zeropoint.results.divergence import LadderLevel, MeasureResult
 from zeropoint.results.interval import Interval
 from zeropoint.studio.data.measure_runs import Position, TensorEvidence
-from zeropoint.studio.report.bundle import PageData
+from zeropoint.studio.data.page_data import PageData
 from zeropoint.studio.report.html import (
     Raw,
     figure,

@@ -1,0 +1,148 @@
+"""What pages may start: verbs, each with a form whose fields become the words of a command.
+
+No word of a body reaches the command line as it is: ids become paths of the listing, all else is a
+number in its range, one of the words that are offered, or matches a pattern that holds no slash and
+begins with no dash. What is written is new, in the root; a run of the same verb that was not
+finished goes on, if nothing in it is a link to elsewhere (the command itself refuses other inputs).
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from starlette.exceptions import HTTPException
+
+from zeropoint.errors import CheckpointError
+from zeropoint.results.divergence import MeasureResult
+from zeropoint.results.run_store import RunFolder, has_begun
+from zeropoint.results.runs import read_head, read_run
+from zeropoint.studio.data.job_forms import CODE, FORMS, LISTED, REPORT, Field
+from zeropoint.studio.data.library import Kind, Library, id_of
+from zeropoint.studio.http.jobs import Command
+from zeropoint.studio.http.requests import flag_in, list_in, text_in, whole_in
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+LEVELS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.,]{0,199}", re.ASCII)
+
+
+def command(asked: Mapping[str, Any], library: Library) -> Command:
+    """Return the command that a body asks for.
+
+    Raises HTTPException: 400 for words that are none, 404 for ids, 409 for a name that is taken.
+    """
+    verb = text_in(asked, "verb", most=16)
+    if verb not in FORMS:
+        raise HTTPException(400, f"verb is one of {', '.join(FORMS)}")
+    form = FORMS[verb]
+    words = [word for field in form.fields for word in _words(field, asked, library)]
+    if "python" in words and CODE.option not in words:
+        raise HTTPException(400, "the built-in tasks run the code that models write: allow that, "
+                            "or choose another file")  # fmt: skip
+    name = _name(asked, Path(words[0]).stem[:40] + form.ending.format_map(asked))
+    run = name
+    if form.writes:
+        name = name.removesuffix(form.writes)
+        words.insert(1, _free(library, name + form.writes))
+        run = f"{name}-made"
+    words += ["--run", _run(library, run, form.record or verb)]
+    again = {"verb": verb, "name": name} | {
+        field.key: asked[field.key] for field in form.fields if field.key in asked
+    }
+    see = {to.format(id=id_of("run", run), name=run): told for to, told in (*form.see, REPORT)}
+    return Command(verb, words, id_of("run", run), again, see, form.resumes)
+
+
+def _words(field: Field, asked: Mapping[str, Any], library: Library) -> list[str]:
+    """Return what a body says of a field as words of the command line."""
+    if field.kind == "flag":
+        return [field.option] if flag_in(asked, field.key) else []
+    found = READ[field.kind](field, asked, library)
+    return [field.option, *found] if field.option and found else found
+
+
+def _model(field: Field, asked: Mapping[str, Any], library: Library) -> list[str]:
+    return [_path(asked.get(field.key), field.key, "model", library)]
+
+
+def _models(field: Field, asked: Mapping[str, Any], library: Library) -> list[str]:
+    ids = list_in(asked, field.key, field.most)
+    if len(ids) < field.least:
+        raise HTTPException(400, f"{field.key}: choose at least {field.least}")
+    return [_path(id, field.key, "model", library) for id in ids]
+
+
+def _file(field: Field, asked: Mapping[str, Any], library: Library) -> list[str]:
+    given = text_in(asked, field.key, most=64)
+    if given not in dict(field.options):
+        return [_path(given, field.key, LISTED[field.kind], library)]
+    return [given] if given else []
+
+
+def _whole(field: Field, asked: Mapping[str, Any], library: Library) -> list[str]:
+    return [str(whole_in(asked, field.key, field.least, field.most))]
+
+
+def _choice(field: Field, asked: Mapping[str, Any], library: Library) -> list[str]:
+    given = text_in(asked, field.key, least=1, most=64)
+    if given not in dict(field.options):
+        raise HTTPException(400, f"{field.key} is one of {', '.join(dict(field.options))}")
+    return [given]
+
+
+def _levels(field: Field, asked: Mapping[str, Any], library: Library) -> list[str]:
+    given = text_in(asked, field.key, least=1, most=200)
+    if not LEVELS.fullmatch(given):
+        raise HTTPException(400, "levels are bits and formats, as in 16,8,6,4,Q4_K_M")
+    return [given]
+
+
+READ: Mapping[str, Callable[[Field, Mapping[str, Any], Library], list[str]]] = {
+    "model": _model, "models": _models, "text": _file, "tasks": _file, "whole": _whole,
+    "choice": _choice, "levels": _levels,
+}  # fmt: skip
+
+
+def _path(id: object, key: str, kind: Kind, library: Library) -> str:
+    try:
+        return str(library.find(id if isinstance(id, str) else "", kind).path)
+    except KeyError:
+        what = "file of tasks" if kind == "tasks" else kind
+        raise HTTPException(404, f"{key}: there is no {what} of this id below the root") from None
+
+
+def _name(asked: Mapping[str, Any], usual: str) -> str:
+    given = text_in(asked, "name", most=64) or re.sub(r"[^A-Za-z0-9._-]", "-", usual).lstrip("-._")
+    if not NAME.fullmatch(given):
+        raise HTTPException(400, "a name has letters, digits, dots, dashes and underscores")
+    return given
+
+
+def _free(library: Library, name: str) -> str:
+    """Return the path of a new file or folder in the root; nothing that is there is touched."""
+    path = library.root / name
+    if path.exists() or path.is_symlink():
+        raise HTTPException(409, f"{name} is there already; choose another name")
+    return str(path)
+
+
+def _run(library: Library, name: str, verb: str) -> str:
+    """Return the path of a run in the root: a new one, or one of this verb that is not finished."""
+    path = library.root / name
+    return str(path) if _unfinished(path, verb) else _free(library, name)
+
+
+def _unfinished(path: Path, verb: str) -> bool:
+    if path.is_symlink() or not path.is_dir() or any(p.is_symlink() for p in path.rglob("*")):
+        return False
+    try:
+        if (path / "chunks").is_dir() and not has_begun(path):
+            return True  # it was killed before its first record
+        if read_head(path).verb != verb:
+            return False
+        if not RunFolder.open(path).results:
+            return True
+        result = read_run(path).result
+        return isinstance(result, MeasureResult) and not result.complete  # it keeps what it has
+    except CheckpointError:
+        return False

@@ -1,0 +1,52 @@
+"""The request of the Multiply page: its body checked, its product computed and streamed."""
+
+import base64
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import numpy as np
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+
+from zeropoint.checkpoints import TensorInfo
+from zeropoint.kernels.traces import UNIT
+from zeropoint.studio.data.dot_product import Activations, ProductRequest, inputs_of, product_of
+from zeropoint.studio.data.library import Entry
+from zeropoint.studio.data.open_model import Opened
+from zeropoint.studio.data.page_data import PageData
+from zeropoint.studio.http.model_worker import Worker
+from zeropoint.studio.http.requests import text_in, whole_in
+
+
+def read_product_request(body: Mapping[str, Any], info: TensorInfo) -> ProductRequest:
+    """Check the body of a request. Raises HTTPException(400) for values that make no sense."""
+    kind = text_in(body, "kind", most=8) or "token"
+    if kind not in ("token", "seed", "text"):
+        raise HTTPException(400, "kind is token, seed or text")
+    return ProductRequest(
+        row=whole_in(body, "row", 0, info.rows - 1),
+        unit=whole_in(body, "unit", 0, -(-info.columns // UNIT) - 1),
+        format=text_in(body, "format", most=64),
+        kind=kind,
+        token=text_in(body, "token", most=256),
+        seed=whole_in(body, "seed", 0, 2**32 - 1),
+        text=text_in(body, "text", least=1 if kind == "text" else 0, most=2000),
+    )
+
+
+async def product_records(
+    worker: Worker, entry: Entry, model: Opened, info: TensorInfo, request: ProductRequest
+) -> AsyncIterator[PageData]:
+    """Yield the product as the last record; the records before it say what is being waited for."""
+    if request.kind == "text":
+        words = {"model": str(entry.path), "tensor": info.name, "row": request.row,
+                 "text": request.text}  # fmt: skip
+        async for record in worker.run("inputs", words):
+            if "x" not in record:
+                yield record
+                continue
+            x = np.frombuffer(base64.b64decode(record["x"]["data"]), "<f4")
+            inputs = Activations(x, record["told"])
+    else:
+        inputs = await run_in_threadpool(inputs_of, model.checkpoint, info, request)
+    yield await run_in_threadpool(product_of, model.checkpoint, info, request, inputs)

@@ -1,0 +1,63 @@
+"""The number and quantizer labs, on pieces of one tensor."""
+
+from zeropoint.studio.data import weights
+from zeropoint.studio.data.library import Entry, Library
+from zeropoint.studio.data.open_model import Opened
+from zeropoint.studio.pages.layout import FOOT, page, rail, top
+from zeropoint.studio.report.html import figure, text
+
+LAB = (
+    ("quantizer", "f-quantizer", "Quantizer lab: weights, their codes, and what comes back",
+     "Drag a weight, or the white handle that is the scale. Under “more to turn”, type your own."),
+    ("number", "f-number", "Number lab: one number, bit by bit",
+     "Type a number, press bits, change the type."),
+    ("blocks", "f-blocks", "256 weights of a row, in blocks",
+     "Change the block, grow an outlier, or take the largest weight away."),
+    ("density", "f-density", "Where the numbers of a type lie, over the weights of the tensor", ""),
+    ("strip", "f-strip", "One number in every float type", ""),
+    ("formats", "f-formats", "Every format that these pages know, on the same weights",
+     "Left is smaller, down is closer."),
+)  # fmt: skip
+
+
+def lab(library: Library, entry: Entry, model: Opened, index: int, row: int, column: int) -> str:
+    """Return the labs on pieces of one tensor: the chosen one, the largest weight's, an ordinary.
+
+    Raises IndexError for a place outside the tensor.
+    """
+    info = model.info(index)
+    if not (0 <= row < info.rows and 0 <= column < info.columns):
+        raise IndexError(f"{info.name} has {info.rows} rows of {info.columns} weights")
+    seen = model.look_at(info)
+    start = min(column, max(info.columns - weights.PIECE, 0))
+    chosen = {"row": row, "column": start, "what": "chosen",
+              "values": weights.read_row(model.checkpoint, info, row, start)}  # fmt: skip
+    others = [p for p in weights.pieces(model.checkpoint, seen)
+              if (p["row"], p["column"]) != (row, start)]  # fmt: skip
+    tensor = {**seen, "counts": list(seen["counts"]), "pieces": [chosen, *others]}
+    title = top("labs", entry.name, "Bits, scales and codes, on numbers of this model.")
+    figures = "".join(figure(*words) for words in LAB)
+    return page(
+        f"Labs on {entry.name}",
+        rail(library, f"/models/{entry.id}/lab", entry),
+        f"{title}<main>{picker(entry, model, index, row, column)}{figures}</main>{FOOT}",
+        {"id": entry.id, "tensors": [tensor]},
+    )
+
+
+def picker(entry: Entry, model: Opened, index: int, row: int, column: int) -> str:
+    """Return the form that chooses the numbers of the labs."""
+    info = model.info(index)
+    options = "".join(
+        f'<option value="{i}"{" selected" if i == index else ""}>{text(name)}</option>'
+        for i, name in enumerate(model.names)
+        if name in model.matrices
+    )
+    return (
+        f'<form class="pick" method="get" action="/models/{entry.id}/lab">'
+        f'<label>Tensor <select name="tensor">{options}</select></label>'
+        f'<label>Row <input type="number" name="row" min="0" max="{info.rows - 1}" '
+        f'value="{row}"></label><label>Column <input type="number" name="column" min="0" '
+        f'max="{info.columns - 1}" value="{column}"></label>'
+        '<button type="submit">Take these weights</button></form>'
+    )

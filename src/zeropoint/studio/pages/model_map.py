@@ -1,0 +1,56 @@
+"""The Model map: where the bytes of a file are, and what every tensor is."""
+
+from typing import Any
+
+from zeropoint.studio.data import weights
+from zeropoint.studio.data.library import Entry, Library
+from zeropoint.studio.data.open_model import Opened
+from zeropoint.studio.pages.layout import FOOT, page, rail, top
+from zeropoint.studio.report.html import figure, section, table
+
+
+def model_map(library: Library, entry: Entry, model: Opened) -> str:
+    """Return the Model map: where the bytes are, and what every tensor is."""
+    data = {"model": weights.describe_model(model.checkpoint), "tensors": model.outline(),
+            "id": entry.id}  # fmt: skip
+    parts = [
+        figure("bytes", "f-bytes", "Every tensor, as wide as its bytes",
+               "Layers above, their tensors below, coloured by format. Arrow keys move."),
+        figure("mapheat", "f-heat", "Layers and kinds of tensor",
+               "By bits, by size and, once the weights have been read, by how far the largest "
+               "stands out."),
+        figure("model", "f-model", "The size of this model, at any number of bits",
+               "Turn the bits, or pretend that the model were larger."),
+        said(model.checkpoint.metadata),
+    ]  # fmt: skip
+    body = top("model map", entry.name, "What is in the file: tensors by layer, format and bytes.")
+    return page(
+        f"Map of {entry.name}",
+        rail(library, f"/models/{entry.id}/map", entry),
+        f"{body}<main>{''.join(parts)}</main>{FOOT}",
+        data,
+    )
+
+
+def said(metadata: Any) -> str:
+    """Return what the file says of itself; nobody vouches for it."""
+    rows = [(key, shortly(value)) for key, value in metadata.items()]
+    return section(
+        "metadata", "", "What the file says",
+        "<p>Written by whoever made the file; nothing here has been checked.</p>",
+        f'<div class="wide">{table(("Key", "Value"), rows)}</div>',
+    )  # fmt: skip
+
+
+def shortly(value: object) -> str:
+    """Return a metadata value, cut where it is long.
+
+    >>> shortly([1, 2, 3]), shortly("x" * 500)[-1]
+    ('1, 2, 3', '…')
+    """
+    if isinstance(value, str):
+        return value if len(value) <= 300 else value[:300] + "…"
+    if hasattr(value, "__len__") and hasattr(value, "__getitem__"):
+        first = ", ".join(str(value[i])[:60] for i in range(min(len(value), 8)))
+        return first if len(value) <= 8 else f"{first} … ({len(value)} values)"
+    return str(value)[:300]
