@@ -16,6 +16,7 @@ from zeropoint.studio.data.measure_runs import open_runs
 from zeropoint.studio.data.weights import is_run
 from zeropoint.studio.report.bundle import is_our_page
 from zeropoint.studio.report.report import render_report
+from zeropoint.studio.report.walk_file import render_walk
 from zeropoint.verbs.options.report import ReportOptions
 from zeropoint.verbs.records import Notice, OnRecord, StageStarted, drain
 
@@ -65,7 +66,7 @@ def report_records(
     if not options.walk:
         page = render_report(opened)
     elif not models:
-        page = walks.render(walks.completed(walks.from_runs(opened)))
+        page = render_walk(walks.completed(walks.from_runs(opened)))
     else:
         page = yield from _walk_page(models, opened, options.threads)
     yield ReportResult(str(output), write_page(page, output), tuple(names))
@@ -100,4 +101,4 @@ def _walk_page(
     yield from walk.steps()
     if walk.data["borrowed"]:
         yield ExampleUsed(tuple(walk.data["borrowed"]))
-    return walks.render(walk.data)
+    return render_walk(walk.data)
