@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: help environment demo check test test-browser test-peer lint check-js format docs native wheel clean
+.PHONY: help environment demo check test test-browser test-sanitize test-peer lint check-js format docs native wheel clean
 
 $(VENV)/installed: pyproject.toml constraints.txt CMakeLists.txt $(shell find native -name '*.[ch]pp')
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -50,6 +50,27 @@ node_modules/.package-lock.json: package-lock.json
 
 check-js: node_modules/.package-lock.json  ## lint and format of the studio's JavaScript
 	node_modules/.bin/biome check --error-on-warnings
+
+# The extension once more with AddressSanitizer and UndefinedBehaviorSanitizer, and the tests of codecs,
+# kernels and malformed input on it; then the tests of the thread pool with ThreadSanitizer.
+# CPython does not free all memory at exit, so leaks are not looked for. Left out (SANITIZE_SKIP):
+# test_float_mode and the tests that import torch, whose library does not run under AddressSanitizer's
+# allocator; test_variants, which starts pytest in other processes, and test_dispatch's subprocesses.
+SANITIZE := build/sanitize
+SANITIZE_TESTS := tests/kernels tests/formats tests/checkpoints/test_malformed.py tests/checkpoints/test_every_byte.py
+SANITIZE_SKIP := --ignore=tests/kernels/test_float_mode.py --ignore=tests/kernels/test_variants.py
+SANITIZE_CMAKE = cmake -S . -G Ninja -DCMAKE_BUILD_TYPE=Debug -DPython_EXECUTABLE=$(abspath $(BIN)/python)
+
+test-sanitize: $(VENV)/installed  ## codecs, kernels and malformed input under ASan and UBSan, the pool under TSan
+	PATH="$(abspath $(BIN)):$$PATH" $(SANITIZE_CMAKE) -B $(SANITIZE)/address -DZEROPOINT_SANITIZE=address,undefined
+	PATH="$(abspath $(BIN)):$$PATH" cmake --build $(SANITIZE)/address
+	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so)" \
+	  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONPATH=tests \
+	  ZEROPOINT_NATIVE=$$(echo $(SANITIZE)/address/_native*.so) \
+	  $(BIN)/python -m pytest -p support.sanitized_native $(SANITIZE_TESTS) $(SANITIZE_SKIP)
+	PATH="$(abspath $(BIN)):$$PATH" $(SANITIZE_CMAKE) -B $(SANITIZE)/thread -DZEROPOINT_SANITIZE=thread -DZEROPOINT_TESTS=ON
+	PATH="$(abspath $(BIN)):$$PATH" cmake --build $(SANITIZE)/thread --target pool_test
+	$(SANITIZE)/thread/pool_test
 
 # Its path for AMX ended in an illegal instruction where that was tried (llama-cpp-python 0.3.36, Xeon, 2026-11).
 PEER_FLAGS := $(if $(filter x86_64,$(shell uname -m)),-mno-amx-int8 -mno-amx-tile -mno-amx-bf16)

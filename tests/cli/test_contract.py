@@ -53,11 +53,9 @@ def test_json_is_one_object_and_nothing_else_on_stdout(
     facts = json.loads(capfd.readouterr().out)
     assert facts["schema"] == "zeropoint.doctor/1"
     assert facts["cores"] >= 1
-    for peak in facts["peaks"]:
-        assert 1e8 < peak["read_bytes_per_second"] < 1e13
-        assert 1e8 < peak["flops"] < 1e14
-    for rate in facts["products"]:
-        assert 1e7 < rate["read_bytes_per_second"] < 1e13
+    assert {1, facts["cores"]} <= {peak["threads"] for peak in facts["peaks"]}
+    assert all({"flops", "read_bytes_per_second"} < set(peak) for peak in facts["peaks"])
+    assert all("read_bytes_per_second" in rate for rate in facts["products"])
     assert len(facts["products"]) > 8 and "int8" in facts["native"]
     assert (tmp_path / "zeropoint" / "machine.json").is_file()  # `plan` predicts with it
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from support.required import chromium, missing
-from support.studio_pages import Example, make_example
+from support.studio_pages import Example, fits, make_example
 from support.studio_server import Studio, running
 
 # One process for all pages, where each would start its own.
@@ -163,7 +163,7 @@ def open_studio(tabs: Tabs, watch: Watch) -> Any:
             page.set_viewport_size(SIZE | {"width": width})
             page.goto(own + path.lstrip("/"))
             page.wait_for_selector("html[data-ready]", state="attached")
-            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert fits(page, width)
             return page
 
         return go

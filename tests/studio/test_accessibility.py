@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from support.required import axe
-from support.studio_pages import Example, violations
+from support.studio_pages import Example, fits, violations
 
 
 @pytest.mark.parametrize("which", ["walk", "report"])
@@ -29,7 +29,7 @@ def walk_page(example: Example) -> Path:
 def test_a_page_is_as_narrow_as_a_telephone(which: str, request: Any, new_page: Any) -> None:
     path = request.getfixturevalue(f"{which}_page")
     page = new_page(path, viewport={"width": 360, "height": 780}, color_scheme="dark")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert fits(page, 360)
 
 
 def test_every_control_can_be_reached_by_tab_and_is_seen(example: Example, new_page: Any) -> None:

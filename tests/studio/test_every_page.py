@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from support.required import axe
-from support.studio_pages import Example, violations
+from support.studio_pages import Example, fits, violations
 from support.studio_server import Studio, running
 from zeropoint.studio.data.library import Library
 from zeropoint.studio.http.app import Routes
@@ -70,7 +70,7 @@ def test_no_page_is_wider_than_a_telephone(
     path: str, studio: Studio, example: Example, visit: Any
 ) -> None:
     page = settled(visit(address(studio, path, example), width=360))
-    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert fits(page, 360)
 
 
 @pytest.fixture(scope="module")

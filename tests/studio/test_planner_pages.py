@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from support import published_configs as published
-from support.studio_pages import Example, choose, number, rows, turn, until
+from support.studio_pages import Example, choose, fits, number, rows, turn, until
 from support.studio_server import Studio, running
 from zeropoint.kernels import benchmark_machine
 from zeropoint.kernels.benchmark_machine import MachineBenchmark
@@ -258,4 +258,4 @@ def test_what_bench_timed_here_is_a_point_with_its_spread(
 def test_the_pages_are_as_narrow_as_a_telephone(visit: Any, studio: Studio, path: str) -> None:
     page = visit(path, width=360)
     page.wait_for_selector(f"figure{ANSWERED}")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert fits(page, 360)

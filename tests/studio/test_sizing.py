@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from support import run_folders as made_runs
-from support.studio_pages import number, rows, turn, until
+from support.studio_pages import fits, number, rows, turn, until
 from support.studio_server import Studio, running
 from support.tiny_models import write_model
 from zeropoint.checkpoints import open_checkpoint
@@ -142,4 +142,4 @@ def test_without_runs_it_says_which_command_makes_one(browser: Any, tmp_path: Pa
 
 
 def test_it_is_as_narrow_as_a_telephone(visit: Any, studio: Studio) -> None:
-    visit("/size", width=360)
+    assert fits(visit("/size", width=360), 360)

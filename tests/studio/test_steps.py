@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from support.studio_pages import TASKS, Example, choose, number, press, rows, turn
+from support.studio_pages import TASKS, Example, choose, fits, number, press, rows, turn
 from support.studio_server import Studio, running
 from support.tiny_models import vocabulary_size, write_model
 from zeropoint.cli import main
@@ -163,7 +163,7 @@ def test_words_and_tables_need_no_script(report: Path, folder: Path, new_page: A
 
 def test_report_and_page_are_narrow_and_small(report: Path, new_page: Any) -> None:
     page = new_page(report, viewport={"width": 360, "height": 780}, color_scheme="dark")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert fits(page, 360)
     assert report.stat().st_size < 3_000_000
     assert page.locator("figure[data-ready]").count() == 7  # five, the tasks by memory, raw results
 
@@ -307,6 +307,7 @@ def test_the_long_run_page_shows_the_chosen_runs(
     page.wait_for_selector("html[data-ready]", state="attached")
     assert page.locator('#f-texts [data-control="way=sampled"]').is_checked()
     narrow = open_studio(studio)("/long-run", width=360)
+    assert fits(narrow, 360)
     assert narrow.locator("figure[data-ready]").count() > 0
 
 

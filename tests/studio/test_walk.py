@@ -44,14 +44,14 @@ def relative(weights: np.ndarray, decoded: np.ndarray) -> float:
     return float(np.mean(np.abs((decoded - exact)[exact != 0] / exact[exact != 0])))
 
 
-def test_1_the_size_at_other_bits(page: Any) -> None:
+def test_figure_1_shows_the_size_at_other_bits(page: Any) -> None:
     turn(page, "#f1", "bits", 3.5)
     turn(page, "#f1", "parameters", 80_000_000_000)
     assert number(page, "#f1", "bytes") == 80e9 * 3.5 / 8
     assert number(page, "#f1", "share") == 3.5 / 16
 
 
-def test_2_an_input_changes_the_sum(page: Any, example: Example) -> None:
+def test_figure_2_shows_an_input_changes_the_sum(page: Any, example: Example) -> None:
     product = example.data["products"][1]
     turn(page, "#f2", "product", 1)
     turn(page, "#f2", "row", 2)
@@ -64,7 +64,7 @@ def test_2_an_input_changes_the_sum(page: Any, example: Example) -> None:
     assert number(page, "#f2", "term") == 2.5 * weights[5]
 
 
-def test_3_bits_of_the_golden_number(page: Any) -> None:
+def test_figure_3_shows_bits_of_the_golden_number(page: Any) -> None:
     turn(page, "#f3", "number", "-48.92364502")
     told = explain_value(-48.92364502, FLOAT32)
     shown = "".join(page.locator("#f3 .bit").all_inner_texts())
@@ -78,7 +78,7 @@ def test_3_bits_of_the_golden_number(page: Any) -> None:
     assert abs(number(page, "#f3", "stored")) in (abs(told.below), abs(told.above))
 
 
-def test_4_the_next_number(page: Any) -> None:
+def test_figure_4_shows_the_next_number(page: Any) -> None:
     turn(page, "#f4", "type", "FP8_E4M3")
     turn(page, "#f4", "number", "1.0")
     press(page, "#f4", "above")
@@ -92,7 +92,7 @@ def test_4_the_next_number(page: Any) -> None:
     assert number(page, "#f4", "step") == explain_value(told, E4M3).step
 
 
-def test_3_minus_zero_put_to_use(page: Any, example: Example) -> None:
+def test_figure_3_shows_minus_zero_put_to_use(page: Any, example: Example) -> None:
     turn(page, "#f3", "type", "FP4_E2M1")
     assert number(page, "#f3", "distinct") == 15
     page.locator('#f3 [data-control="reuse"]').check()
@@ -104,7 +104,7 @@ def test_3_minus_zero_put_to_use(page: Any, example: Example) -> None:
 
 
 @pytest.mark.parametrize("name", ["INT8", "INT4", "INT2", "NF4", "IQ4_NL"])
-def test_3_codes_with_a_scale(page: Any, example: Example, name: str) -> None:
+def test_figure_3_shows_codes_with_a_scale(page: Any, example: Example, name: str) -> None:
     """The codes of the piece, one after the other, mean what Python says that they mean."""
     turn(page, "#f3", "type", name)
     weights = first_piece(example)
@@ -123,7 +123,7 @@ def test_3_codes_with_a_scale(page: Any, example: Example, name: str) -> None:
     assert number(page, "#f3", "stored") == parts.weights()[0, 3]
 
 
-def test_5_codes_near_zero(page: Any) -> None:
+def test_figure_5_shows_codes_near_zero(page: Any) -> None:
     turn(page, "#f5", "within", 0.5)
     assert number(page, "#f5", "within") == 2_113_929_216
     turn(page, "#f5", "type", "FP4_E2M1")
@@ -134,13 +134,13 @@ def test_5_codes_near_zero(page: Any) -> None:
         assert count == ((values >= low) & (values < high)).sum()
 
 
-def test_6_one_number_in_every_type(page: Any) -> None:
+def test_figure_6_shows_one_number_in_every_type(page: Any) -> None:
     turn(page, "#f6", "number", "0.16")
     for name, type in FLOAT_TYPES.items():
         assert number(page, "#f6", f"stored-{name}") == explain_value(0.16, type).stored
 
 
-def test_7_another_tensor(page: Any, example: Example) -> None:
+def test_figure_7_shows_another_tensor(page: Any, example: Example) -> None:
     tensor = example.data["tensors"][3]
     turn(page, "#f7", "tensor", tensor["name"])
     assert number(page, "#f7", "rms") == tensor["rms"]
@@ -153,7 +153,7 @@ def test_7_another_tensor(page: Any, example: Example) -> None:
 
 
 @pytest.mark.parametrize("way", ["none", "whole", "bf16", "INT4_SYM_ROW", "INT2_ASYM_ROW"])
-def test_8_a_small_network(page: Any, example: Example, way: str) -> None:
+def test_figure_8_shows_a_small_network(page: Any, example: Example, way: str) -> None:
     choose(page, "#f8", "way", way)
     turn(page, "#f8", "x", -3)
     weights = first_piece(example)[:9]
@@ -177,7 +177,7 @@ def typed(page: Any, figure: str) -> None:
     turn(page, figure, "weights", "[-0.89, .16, .08, -.13, .16, -.54]")
 
 
-def test_9_the_golden_vector_symmetric(page: Any) -> None:
+def test_figure_9_shows_the_golden_vector_symmetric(page: Any) -> None:
     typed(page, "#f9")
     assert number(page, "#f9", "scale") == np.float32(0.89 / 7)
     assert f"{number(page, '#f9', 'scale'):.6f}" == "0.127143"
@@ -187,7 +187,7 @@ def test_9_the_golden_vector_symmetric(page: Any) -> None:
     assert f"{shown:.3f}" == "0.180"
 
 
-def test_10_the_golden_vector_asymmetric(page: Any) -> None:
+def test_figure_10_shows_the_golden_vector_asymmetric(page: Any) -> None:
     typed(page, "#f10")
     assert number(page, "#f10", "scale") == np.float32(0.07)
     assert number(page, "#f10", "zero") == 5
@@ -198,7 +198,7 @@ def test_10_the_golden_vector_asymmetric(page: Any) -> None:
     assert f"{number(page, '#f10', 'relative'):.3f}" == "0.085"
 
 
-def test_10_a_scale_and_a_zero_point_by_hand(page: Any) -> None:
+def test_figure_10_shows_a_scale_and_a_zero_point_by_hand(page: Any) -> None:
     typed(page, "#f10")
     turn(page, "#f10", "scale", 0.1)
     turn(page, "#f10", "zero", 2)
@@ -211,7 +211,7 @@ def test_10_a_scale_and_a_zero_point_by_hand(page: Any) -> None:
     assert number(page, "#f10", "scale") != 0.1
 
 
-def test_9_a_weight_is_dragged_and_moved_by_keys(page: Any) -> None:
+def test_figure_9_shows_a_weight_is_dragged_and_moved_by_keys(page: Any) -> None:
     typed(page, "#f9")
     mark = page.locator('#f9 [data-mark="w2"]')
     mark.scroll_into_view_if_needed()
@@ -226,7 +226,7 @@ def test_9_a_weight_is_dragged_and_moved_by_keys(page: Any) -> None:
     assert float(rows(page, "#f9")[2][1]) > moved
 
 
-def test_11_outputs_of_a_real_layer(page: Any, example: Example) -> None:
+def test_figure_11_shows_outputs_of_a_real_layer(page: Any, example: Example) -> None:
     product = example.data["products"][0]
     turn(page, "#f11", "kind", "INT3_ASYM")
     choose(page, "#f11", "group", 16)
@@ -238,7 +238,7 @@ def test_11_outputs_of_a_real_layer(page: Any, example: Example) -> None:
     assert number(page, "#f11", "off") == pytest.approx(off, rel=1e-9)
 
 
-def test_12_an_outlier_hurts_its_block(page: Any, example: Example) -> None:
+def test_figure_12_shows_an_outlier_hurts_its_block(page: Any, example: Example) -> None:
     weights = first_piece(example).copy()
     weights[100] = 20 * np.abs(weights).max()
     turn(page, "#f12", "outlier", 20)
@@ -251,7 +251,7 @@ def test_12_an_outlier_hurts_its_block(page: Any, example: Example) -> None:
     assert errors[256] > 1.5 * errors[32]
 
 
-def test_13_a_weight_taken_out(page: Any, example: Example) -> None:
+def test_figure_13_shows_a_weight_taken_out(page: Any, example: Example) -> None:
     for index in (1, 7):
         turn(page, "#f13", "weight", index)
         told = example.data["ablations"]["weights"][index]
@@ -259,7 +259,7 @@ def test_13_a_weight_taken_out(page: Any, example: Example) -> None:
         assert number(page, "#f13", "top1") == told["top1"]
 
 
-def test_14_perplexity_step_by_step(page: Any, example: Example) -> None:
+def test_figure_14_shows_perplexity_step_by_step(page: Any, example: Example) -> None:
     text = example.data["texts"][1]
     turn(page, "#f14", "text", text["domain"])
     for _ in range(3):
@@ -272,7 +272,7 @@ def test_14_perplexity_step_by_step(page: Any, example: Example) -> None:
     assert number(page, "#f14", "ppl-quant") == pytest.approx(np.exp(quant[:3].mean()), rel=1e-9)
 
 
-def test_15_the_worst_token_and_its_neighbours_by_key(page: Any, example: Example) -> None:
+def test_figure_15_shows_the_worst_token_and_moves_by_key(page: Any, example: Example) -> None:
     kl = np.asarray(example.data["texts"][0]["kl"])
     press(page, "#f15", "worst")
     assert number(page, "#f15", "kl") == kl.max()
@@ -287,7 +287,7 @@ def test_15_the_worst_token_and_its_neighbours_by_key(page: Any, example: Exampl
     np.testing.assert_allclose(shown, np.exp(logp.astype(np.float64)), rtol=1e-9)
 
 
-def test_16_flips(page: Any, example: Example) -> None:
+def test_figure_16_shows_flips(page: Any, example: Example) -> None:
     text = example.data["texts"][1]
     turn(page, "#f16", "text", text["domain"])
     tops = np.asarray(text["ids"])[:, :, 0]
@@ -300,7 +300,7 @@ def test_16_flips(page: Any, example: Example) -> None:
     shows(page, "#f16 .answers", one["quant"])
 
 
-def test_17_speed_and_its_ceiling(page: Any, example: Example) -> None:
+def test_figure_17_shows_speed_and_its_ceiling(page: Any, example: Example) -> None:
     turn(page, "#f17", "bandwidth", 200)
     levels = [v for v in example.data["ladder"] if v["generation_tokens_per_second"]]
     turn(page, "#f17", "level", 1)
@@ -310,7 +310,7 @@ def test_17_speed_and_its_ceiling(page: Any, example: Example) -> None:
     assert number(page, "#f17", "speed") == levels[1]["prompt_tokens_per_second"]
 
 
-def test_18_the_verdict_of_a_level(page: Any, example: Example) -> None:
+def test_figure_18_shows_the_verdict_of_a_level(page: Any, example: Example) -> None:
     for index in (1, 3):
         page.locator(f'#f18 [data-mark="l{index}"]').focus()
         page.keyboard.press("Enter")
@@ -319,7 +319,7 @@ def test_18_the_verdict_of_a_level(page: Any, example: Example) -> None:
         assert level["verdict"]["word"] in page.locator("#f18 .card").inner_text()
 
 
-def test_19_every_format_on_the_same_weights(page: Any, example: Example) -> None:
+def test_figure_19_shows_every_format_on_the_same_weights(page: Any, example: Example) -> None:
     choose(page, "#f19", "group", 16)
     weights = first_piece(example)
     for name, bits, error in rows(page, "#f19"):

@@ -97,6 +97,12 @@ def press(page: Any, figure: str, control: str) -> None:
     page.locator(f'{figure} [data-control="{control}"]').click()
 
 
+def fits(page: Any, width: int) -> bool:
+    """Return whether the page needs no more than this width, in CSS pixels."""
+    needed: int = page.evaluate("document.documentElement.scrollWidth")
+    return needed <= width
+
+
 def shows(page: Any, place: str, text: str, *, told: bool = True) -> None:
     """Wait until a place has a text, or has it no longer; figures follow the page's state later."""
     page.wait_for_function(
