@@ -43,15 +43,20 @@ def test_examples_are_names_and_no_name_is_a_storage_formats() -> None:
     assert not [name for name in FORMATS if plain_format(name)]
 
 
+def test_a_name_is_found_in_any_case() -> None:
+    assert find_format("q8_0") is find_format("Q8_0")
+    assert find_format("int4_sym_g128") == find_format("INT4_SYM_G128")
+
+
 @pytest.mark.parametrize(
     ("name", "says"),
     [
         ("INT4_SYM", "INT4_SYM_G32, INT4_SYM_ROW, INT4_SYM_TENSOR"),
         ("FP8_E4M3", "FP8_E4M3_G32, FP8_E4M3_ROW"),
         ("FP4_E2M1_M0_2.5", "FP4_E2M1_M0_2.5_G32"),
-        ("int4_sym_g128", "in capitals: INT4_SYM_G128"),
         ("INT9_SYM_G32", "INT4_SYM_G128"),
-        ("Q9_K", "Q8_0"),
+        ("Q9_K", "similar names: Q6_K"),
+        ("q8", "similar names: Q8_0"),
         ("", "Q8_0"),
     ],
 )

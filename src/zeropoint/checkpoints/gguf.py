@@ -35,7 +35,7 @@ from zeropoint.checkpoints.values import (
     UInt32,
 )
 from zeropoint.errors import FormatError, printable
-from zeropoint.formats import Format, find_format
+from zeropoint.formats import GGML_TYPES, Format
 
 KEYS = 65_536
 TENSORS = 131_072
@@ -52,14 +52,8 @@ ALIGNMENT_KEY = "general.alignment"
 SMALL_ARRAY_BYTES = 4096  # smaller arrays inside of an array share one piece of memory
 PADDING_READ = 4096  # bytes of each tensor's padding that are looked at
 
-GGML_TYPES = {
-    0: "F32", 1: "F16", 2: "Q4_0", 3: "Q4_1", 6: "Q5_0", 7: "Q5_1", 8: "Q8_0", 9: "Q8_1",
-    10: "Q2_K", 11: "Q3_K", 12: "Q4_K", 13: "Q5_K", 14: "Q6_K", 15: "Q8_K", 16: "IQ2_XXS",
-    17: "IQ2_XS", 18: "IQ3_XXS", 19: "IQ1_S", 20: "IQ4_NL", 21: "IQ3_S", 22: "IQ2_S", 23: "IQ4_XS",
-    24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64", 29: "IQ1_M", 30: "BF16", 34: "TQ1_0",
-    35: "TQ2_0", 39: "MXFP4", 40: "NVFP4", 41: "Q1_0", 42: "Q2_0",
-}  # fmt: skip
-TYPE_OF_FORMAT = {name: number for number, name in GGML_TYPES.items()}
+# The types of `formats.GGML_TYPES` apart, these have numbers too.
+ACTIVATION_TYPES = {9: "Q8_1", 15: "Q8_K"}  # only in memory, never in files
 REMOVED_TYPES = {
     4: "Q4_2", 5: "Q4_3", 31: "Q4_0_4_4", 32: "Q4_0_4_8", 33: "Q4_0_8_8",
     36: "IQ4_NL_4_4", 37: "IQ4_NL_4_8", 38: "IQ4_NL_8_8",
@@ -274,12 +268,11 @@ def _find_format(cursor: Cursor, number: int, at: int) -> Format:
             f"type {number} ({REMOVED_TYPES[number]}) was removed from GGUF; make the file anew"
         )
         cursor.fail(reason, "type", at=at)
+    if number in ACTIVATION_TYPES:
+        cursor.fail(f"type {number} ({ACTIVATION_TYPES[number]}) is not supported", "type", at=at)
     if number not in GGML_TYPES:
         cursor.fail(f"there is no type {number}", "type", at=at)
-    try:
-        return find_format(GGML_TYPES[number])
-    except FormatError:
-        cursor.fail(f"type {number} ({GGML_TYPES[number]}) is not supported", "type", at=at)
+    return GGML_TYPES[number]
 
 
 def _tensor_bytes(cursor: Cursor, shape: tuple[int, ...], format: Format, at: int) -> int:

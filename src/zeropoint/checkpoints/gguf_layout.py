@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from zeropoint.checkpoints import gguf
-from zeropoint.checkpoints.gguf import ALIGNMENT_KEY, TYPE_OF_FORMAT, pad
+from zeropoint.checkpoints.gguf import ALIGNMENT_KEY, pad
 from zeropoint.checkpoints.layout import (
     Plan,
     PlannedFile,
@@ -23,6 +23,7 @@ from zeropoint.checkpoints.shards import (
 )
 from zeropoint.checkpoints.values import Int32, UInt16, encode_value
 from zeropoint.errors import CheckpointError, printable
+from zeropoint.formats import FORMATS
 
 _LENGTH = struct.Struct("<Q")
 
@@ -64,7 +65,7 @@ def _check_tensor(path: Path, tensor: TensorLike) -> None:
         reason = f"a name in GGUF has 1 to {gguf.NAME_BYTES} bytes that print"
     elif len(tensor.shape) > gguf.AXES:
         reason = f"a tensor in GGUF has at most {gguf.AXES} axes, this one has shape {tensor.shape}"
-    elif tensor.format.name not in TYPE_OF_FORMAT:
+    elif tensor.format.name not in FORMATS:
         reason = f"GGUF has no type {tensor.format.name}"
     if reason:
         raise CheckpointError(path, reason, field=f"tensor '{printable(tensor.name)}'")
@@ -141,7 +142,7 @@ def _describe(tensor: TensorLike, offset: int) -> bytes:
     """Encode a tensor's entry in the table: its axes in ggml's order, the last one first."""
     name = tensor.name.encode()
     axes = len(tensor.shape)
-    kind = TYPE_OF_FORMAT[tensor.format.name]
+    kind = FORMATS[tensor.format.name].ggml_type
     return (
         _LENGTH.pack(len(name))
         + name

@@ -23,8 +23,8 @@ GGML_TYPES: Mapping[int, StorageFormat] = MappingProxyType(
     }
 )
 
-# One explicit table; a format is found by its name and by nothing else.
-FORMATS: Mapping[str, Format] = MappingProxyType(
+# The same formats, by name.
+FORMATS: Mapping[str, StorageFormat] = MappingProxyType(
     {format.name: format for format in GGML_TYPES.values()}
 )
 
@@ -33,14 +33,14 @@ UNQUANTIZED = frozenset({"F32", "F16", "BF16", "F64", "I8", "I16", "I32", "I64"}
 
 
 def find_format(name: str) -> Format:
-    """Return the format of this name: one of FORMATS, or a plain one like INT4_SYM_G128.
+    """Return the format of this name, in any case: one of FORMATS, or one such as INT4_SYM_G128.
 
-    Raises FormatError that says what there is.
+    Raises FormatError, with similar names, for an unknown name.
     """
-    format = FORMATS.get(name) or plain_format(name)
+    upper = name.upper()
+    format = FORMATS.get(upper) or plain_format(upper)
     if format is None:
-        known = ", ".join(FORMATS)
-        raise FormatError(f"there is no format {name!r}; known: {known}; {suggestion(name)}")
+        raise FormatError(f"there is no format {name!r}; {suggestion(name, FORMATS)}")
     return format
 
 

@@ -17,6 +17,8 @@
 """
 
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from zeropoint.formats.base import Format
@@ -65,18 +67,24 @@ def plain_format(name: str) -> Format | None:
     return _shared(name, match[1], match[2], search) if match else None
 
 
-def suggestion(name: str) -> str:
-    """Say in half a sentence what would work instead of an unknown name."""
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Return what would work instead of an unknown name: similar names, or examples.
+
+    >>> suggestion("q8", ["Q8_0", "Q4_0"])
+    'similar names: Q8_0'
+    """
     upper = name.upper()
     for core in (upper, upper.removesuffix(SEARCH)):
-        if plain_format(core):
-            return f"names are in capitals: {upper}"
         if plain_format(f"{core}_ROW"):
             works = ", ".join(f"{core}_{share}" for share in SHARES)
-            return f"it must say which weights share a scale: {works}, or any other G"
+            return f"add which weights share a scale: {works}, or any other group size"
+    names = dict.fromkeys(known)
+    if similar := get_close_matches(upper, names, n=4, cutoff=0.5):
+        return f"similar names: {', '.join(similar)}"
     return (
-        "plain formats read INT4_SYM_G128, INT4_ASYM_ROW, FP8_E4M3_TENSOR, FP4_E2M1_M0_2.5_G32, "
-        "NF4_G64, MXFP4_OCP, NVFP4_TENSOR (docs/formats.md has them all)"
+        f"formats of files are {', '.join(names)}; other formats are, for example,"
+        " INT4_SYM_G128, INT4_ASYM_ROW, FP8_E4M3_TENSOR, FP4_E2M1_M0_2.5_G32, NF4_G64, MXFP4_OCP,"
+        " NVFP4_TENSOR (see docs/formats.md)"
     )
 
 

@@ -1,17 +1,12 @@
 """Names of formats in any case, with similar names in the error for an unknown one."""
 
-import difflib
-
 from zeropoint.errors import FormatError, RecipeError
 from zeropoint.formats import FORMATS, Format, find_format
-from zeropoint.formats.names import plain_format, suggestion
+from zeropoint.formats.names import suggestion
 from zeropoint.plans.formats.presets import ALIASES, PRESETS
 
 # Storage formats of tables and counts, which hold no weights.
 NOT_FOR_WEIGHTS = frozenset({"I8", "I16", "I32", "I64", "F64"})
-
-
-_SPELLINGS = {name.upper(): name for name in FORMATS}
 
 
 def target_format(name: str, *, line: int | None = None) -> Format:
@@ -22,9 +17,8 @@ def target_format(name: str, *, line: int | None = None) -> Format:
 
     Raises RecipeError, with similar names, for an unknown name.
     """
-    upper = name.upper()
     try:
-        format = find_format(_SPELLINGS.get(upper, upper))
+        format = find_format(name)
     except FormatError:
         raise RecipeError(_advice(name), line=line) from None
     if format.name in NOT_FOR_WEIGHTS:
@@ -37,20 +31,13 @@ def _advice(name: str) -> str:
     if upper in PRESETS or upper in ALIASES:
         return f"{upper} is a preset, not the format of one tensor; give presets to --to"
     known = [known for known in FORMATS if known not in NOT_FOR_WEIGHTS]
-    return f"there is no format {name!r}; {_close(upper, known)}"
-
-
-def _close(upper: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(upper, dict.fromkeys(known), n=4, cutoff=0.5)
-    if not close or plain_format(f"{upper}_ROW"):
-        return suggestion(upper)
-    return f"similar names: {', '.join(close)}"
+    return f"there is no format {name!r}; {suggestion(name, known)}"
 
 
 def no_target(name: str) -> str:
     """Return the error message for a `--to` that is not a preset, format or recipe."""
     formats = [format for format in FORMATS if format not in (*PRESETS, *NOT_FOR_WEIGHTS)]
-    close = _close(name.upper(), [*PRESETS, *ALIASES, *formats])
+    close = suggestion(name, [*PRESETS, *ALIASES, *formats])
     return f"{name!r} is not a preset, a format or the path of a .recipe file; {close}"
 
 

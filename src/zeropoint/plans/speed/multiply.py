@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 
-from zeropoint.checkpoints.gguf import TYPE_OF_FORMAT
 from zeropoint.errors import RecipeError
-from zeropoint.formats import Format
+from zeropoint.formats import FORMATS, Format
 from zeropoint.plans.formats.names import target_format
 from zeropoint.plans.machines.device import Device
 
@@ -162,7 +161,7 @@ def find_arithmetic(
 
 def _row_kind(format: Format) -> str:
     """Return the kind as rows of `multiply.toml` name it; formats without a GGUF type are plain."""
-    kind, in_gguf = number_kind(format), format.name in TYPE_OF_FORMAT
+    kind, in_gguf = number_kind(format), format.name in FORMATS
     if kind in INTEGERS:
         return "integers" if in_gguf else "plain integers"
     return "plain fp4" if kind == "fp4" and not in_gguf else kind
