@@ -265,11 +265,11 @@ def test_between_models_the_same_text_ranks_where_it_was_read(tmp_path, capsys):
         (["27B", "--device", "rtx3060"], "rtx3060-12gb"),
         (["org/no-such-model", "--device", "rtx3090"], "HF_HUB_OFFLINE"),
         (["nothing-here", "--device", "rtx3090"], "org/name"),
-        (["0B", "--device", "rtx3090"], "no size"), (["27B", "--memory", "big"], "no size"),
+        (["0B", "--device", "rtx3090"], "not the size"), (["27B", "--memory", "big"], "not a size"),
         (["27B", "--memory", "12G"], "12GB or 12GiB"), (["27B", "--memory", "0"], "without memory"),
         (["27B", "--bandwidth", "900"], "--memory"),
         (["27B", "--memory", "12GiB", "--bandwidth=-1"], "above 0"),
-        (["27B", "--kv", "q9", "--device", "rtx3090"], "no format of a cache"),
+        (["27B", "--kv", "q9", "--device", "rtx3090"], "not a format of the KV cache"),
         (["27B", "--users", "0", "--device", "rtx3090"], "1 or more"),
         (["27B", "--to", "Q9_K", "--device", "rtx3090"], "not a preset"),
         (["27B:Q9_K", "--device", "rtx3090"], "not a preset"),
@@ -277,7 +277,7 @@ def test_between_models_the_same_text_ranks_where_it_was_read(tmp_path, capsys):
         (["27B", "--host", "x", "--device", "rtx3090"], "no device"),
         (["27B", "--ssd", "0", "--device", "rtx3090"], "--ssd"),
         (["27B", "--runs", "nowhere", "--device", "rtx3090"], "not a folder"),
-        (["30B-A40B", "--device", "rtx3090"], "some of the weights"), ([], "name a model"),
+        (["30B-A40B", "--device", "rtx3090"], "that a token uses"), ([], "name a model"),
     ],
 )  # fmt: skip
 def test_nonsense_is_one_sentence_and_exit_2(words, said, capsys):

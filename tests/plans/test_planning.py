@@ -73,8 +73,8 @@ def test_what_does_not_fit_says_what_to_turn():
         (("27B",), {"device": "rtx3090", "ctx": "200M"}, "at most"),
         (("27B",), {"device": "rtx3090", "users": 10**6}, "at most"),
         (("27B:",), {"device": "rtx3090"}, "27B:Q4_K_M"),
-        ((":Q4_K_M",), {"device": "rtx3090"}, "no file, no folder, no size"),
-        (("",), {"device": "rtx3090"}, "no file, no folder, no size"),
+        ((":Q4_K_M",), {"device": "rtx3090"}, "not a file, a folder, a size"),
+        (("",), {"device": "rtx3090"}, "not a file, a folder, a size"),
     ],
 )  # fmt: skip
 def test_nonsense_is_one_sentence_that_names_what_would_work(models, options, said):

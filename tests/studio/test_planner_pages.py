@@ -162,7 +162,7 @@ def test_a_described_model_and_nonsense_are_answered_in_place(visit: Any, studio
         ({"sizes": ["8B"], "objective": "best"}, "loss, speed, context"),
         ({"config": "{"}, "no JSON"), ({"config": "[1]"}, "no object"),
         ({"config": '{"model_type": "llama", "hidden_size": 64}'}, "num_hidden_layers"),
-        ({"sizes": ["8B"], "ram": "much"}, "no size"),
+        ({"sizes": ["8B"], "ram": "much"}, "not a size"),
         ({"sizes": ["8B"], "host": "nowhere"}, "no device"),
     ],
 )  # fmt: skip

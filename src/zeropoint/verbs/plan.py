@@ -145,7 +145,8 @@ def _find_model(text: str) -> tuple[ModelSpec, str | None]:
     if is_hub_id(text):
         return spec_of_headers(read_hub_headers(text)), None
     raise CheckpointError(
-        text, "is no file, no folder, no size such as 27B and no model on the hub (org/name)"
+        text,
+        "is not a file, a folder, a size such as 27B or the name of a model on the hub (org/name)",
     )
 
 

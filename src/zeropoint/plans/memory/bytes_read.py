@@ -1,9 +1,9 @@
-"""What a token makes a machine read and multiply, counted from a model's tensors.
+"""Memory traffic and products of one generated token, counted from the tensors of a model.
 
-reading   every weight once, the token embedding one row; of experts those that are chosen:
-          B users meet  E · (1 − (1 − k/E)^B)  distinct ones of E, if each takes k at random
-caches    what is kept of the positions before, windows as far as they reach; states twice
-products  every weight once per token; of experts k/E
+weights   Every weight is read once, and one row of the token embedding. Of E experts, B users who
+          each use k at random read  E · (1 − (1 − k/E)^B)  distinct ones.
+caches    The cached positions are read, windows up to their size; states are read and written.
+products  Every token multiplies every weight, and k/E of the weights of experts.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,19 +19,29 @@ from zeropoint.plans.memory.memory import PlanWorkload, bytes_per_cell
 
 @dataclass(frozen=True, kw_only=True)
 class StepTraffic:
-    """Bytes and products of one step, in which each user gets a token."""
+    """Bytes read and weights multiplied in one step, which generates a token for each user."""
 
-    dense: Mapping[str, int]  # bytes read, by format: weights that every token uses
-    experts: Mapping[str, float]  # bytes read, by format: of the experts that are chosen
-    stacked: Mapping[str, int]  # bytes of all experts, by format
-    choice: tuple[int, int]  # experts of a layer, and how many of them a token uses
-    dense_products: Mapping[str, int]  # weights that one token is multiplied with, by format,
-    head: Mapping[str, int]  # those of the output matrix apart: a prompt needs its last token's
+    #: Bytes read by format: weights that every token uses.
+    dense: Mapping[str, int]
+    #: Bytes read by format: weights of the experts that are used.
+    experts: Mapping[str, float]
+    #: Bytes of all experts by format.
+    stacked: Mapping[str, int]
+    #: Experts of a layer, and the number that a token uses.
+    choice: tuple[int, int]
+    #: Weights that one token multiplies, by format, without output matrix and experts.
+    dense_products: Mapping[str, int]
+    #: Weights of the output matrix, which a prompt multiplies for its last token only.
+    head: Mapping[str, int]
+    #: Weights of experts that one token multiplies, by format.
     expert_products: Mapping[str, float]
-    cache: float  # bytes of caches and states
-    attention: float  # multiply-adds of scores and values for one token of one user
+    #: Bytes of KV caches and states.
+    cache: float
+    #: Multiply-adds of scores and values for one token of one user.
+    attention: float
     layers: int
-    elements: int  # numbers that one token's norms, activations and sums go over
+    #: Numbers in the norms, activations and sums of one token.
+    elements: int
     users: int
 
     @property
@@ -42,27 +52,27 @@ class StepTraffic:
     @property
     def read(self) -> dict[str, float]:
         """Bytes of weights read, by format."""
-        return added(self.dense, self.experts)
+        return add_by_key(self.dense, self.experts)
 
     def read_at_once(self, tokens: int) -> dict[str, float]:
-        """Bytes of weights read, by format, for so many tokens of a prompt that go together."""
+        """Bytes of weights read, by format, for a batch of this many tokens of a prompt."""
         experts, used = self.choice
         share = distinct_experts(experts, used, tokens) / experts if experts else 1.0
-        return added(self.dense, {name: size * share for name, size in self.stacked.items()})
+        return add_by_key(self.dense, {name: size * share for name, size in self.stacked.items()})
 
     @property
     def products(self) -> dict[str, float]:
-        """Weights that each token of a prompt is multiplied with, by format."""
-        return added(self.dense_products, self.expert_products)
+        """Weights that each token of a prompt multiplies, by format."""
+        return add_by_key(self.dense_products, self.expert_products)
 
     @property
     def active(self) -> float:
-        """Weights that a token that is written is multiplied with."""
+        """Weights that a generated token multiplies."""
         return sum(self.products.values()) + sum(self.head.values())
 
 
 def distinct_experts(experts: int, used: int, users: int) -> float:
-    """Return how many of E experts B tokens meet that each choose k at random.
+    """Return how many distinct experts a number of tokens use, if each chooses at random.
 
     >>> [round(distinct_experts(128, 8, users)) for users in (1, 4, 16)]
     [8, 29, 82]
@@ -73,9 +83,9 @@ def distinct_experts(experts: int, used: int, users: int) -> float:
 
 
 def step_traffic(
-    shape: ModelShape, tensors: Iterable[TensorLike], demand: PlanWorkload, *, past: int = 0
+    shape: ModelShape, tensors: Iterable[TensorLike], workload: PlanWorkload, *, past: int = 0
 ) -> StepTraffic:
-    """Count one step after `past` positions of each user."""
+    """Return the traffic of one step after `past` positions of each user."""
     tensors = list(tensors)
     tied = not any(tensor.name == OUTPUT for tensor in tensors)
     dense: dict[str, int] = {}
@@ -95,8 +105,8 @@ def step_traffic(
         bytes_of[format] = bytes_of.get(format, 0) + size
         if len(tensor.shape) > 1:
             count_of[format] = count_of.get(format, 0) + count
-    met = distinct_experts(shape.experts, shape.experts_used, demand.users)
-    share = met / shape.experts if shape.experts else 1.0
+    distinct = distinct_experts(shape.experts, shape.experts_used, workload.users)
+    share = distinct / shape.experts if shape.experts else 1.0
     each = shape.experts_used / shape.experts if shape.experts else 1.0
     return StepTraffic(
         dense=dense,
@@ -106,38 +116,39 @@ def step_traffic(
         dense_products=weights,
         head=head,
         expert_products={name: count * each for name, count in stacked_weights.items()},
-        cache=cache_read(shape, demand, past),
+        cache=cache_read(shape, workload, past),
         attention=attention_products(shape, past),
         layers=len(shape.layers),
         elements=len(shape.layers) * (4 * shape.width + 3 * shape.feed_forward),
-        users=demand.users,
+        users=workload.users,
     )
 
 
 def is_expert(name: str) -> bool:
-    """Tell whether a tensor holds the matrices of all experts of a layer."""
+    """Return whether a tensor holds the matrices of all experts of a layer."""
     return "_exps" in name
 
 
-def cache_read(shape: ModelShape, demand: PlanWorkload, past: int) -> float:
-    """Return the bytes of caches that one step reads, and of states that it reads and writes."""
+def cache_read(shape: ModelShape, workload: PlanWorkload, past: int) -> float:
+    """Return the bytes of the KV cache that a step reads, and of states, read and written."""
     total = 0.0
     for layer, count in shape.kinds:
-        seen = min(past, layer.window) if layer.window else past
-        total += count * demand.users * (seen * bytes_per_cell(layer, demand) + 2 * 4 * layer.state)
+        positions = min(past, layer.window) if layer.window else past
+        cells = positions * bytes_per_cell(layer, workload)
+        total += count * workload.users * (cells + 2 * 4 * layer.state)
     return total
 
 
 def attention_products(shape: ModelShape, past: int) -> float:
-    """Return the multiply-adds of one token's attention to `past` positions."""
+    """Return the multiply-adds of the attention of one token to `past` positions."""
     total = 0.0
     for layer, count in shape.kinds:
         if layer.keys or layer.values:
-            seen = min(past, layer.window) if layer.window else past
-            total += 2.0 * count * seen * layer.heads * layer.head_size
+            positions = min(past, layer.window) if layer.window else past
+            total += 2.0 * count * positions * layer.heads * layer.head_size
     return total
 
 
-def added(first: Mapping[str, float], second: Mapping[str, float]) -> dict[str, float]:
-    """Add two tables by key."""
+def add_by_key(first: Mapping[str, float], second: Mapping[str, float]) -> dict[str, float]:
+    """Return the sums of two tables, key by key."""
     return {key: first.get(key, 0) + second.get(key, 0) for key in (*first, *second)}

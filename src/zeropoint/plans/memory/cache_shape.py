@@ -1,13 +1,13 @@
-"""A decoder's shape, as far as memory and time depend on it; read from GGUF metadata.
+"""The shape of a decoder, read from GGUF metadata: what its memory and speed depend on.
 
-What each layer keeps of a token is all that a cache costs. A layer may keep keys and values for
-every position (attention), for the last few (a sliding window), one compressed vector for both
-(MLA: DeepSeek, Kimi), or a state of fixed size that no position adds to (Mamba, gated delta net,
-RWKV, short convolutions); some do two of these at once (Falcon-H1), some nothing.
+A layer may cache keys and values of every position (attention), of the last positions (a sliding
+window), or one compressed vector for both (MLA: DeepSeek, Kimi). It may have a state whose size
+does not depend on the context (Mamba, gated delta net, RWKV, short convolutions), a cache and a
+state (Falcon-H1), or neither.
 
-Facts (which keys exist and what is meant where they do not): llama.cpp of 2026-10-01,
-`llama-hparams.cpp`, `create_memory` and `models/*.cpp`. Nothing depends on a model's name; what
-depends on an architecture's is a row of `WINDOWS`.
+Which keys exist, and their defaults, follows llama.cpp of 2026-10-01 (`llama-hparams.cpp`,
+`create_memory` and `models/*.cpp`). Nothing depends on the name of a model. What depends on its
+architecture is a row of the table of families or of `WINDOWS`.
 """
 
 from collections import Counter
@@ -20,62 +20,76 @@ import numpy as np
 
 from zeropoint.checkpoints import TensorLike
 from zeropoint.checkpoints.families import FAMILIES
+from zeropoint.checkpoints.typed_mapping import TypedMapping, is_array
 from zeropoint.errors import UnsupportedModel, printable
 from zeropoint.plans.formats.model_facts import CheckpointLike
 
-NAME_SHOWN = 200  # characters of a model's name, which may have 16 MiB
+MAX_NAME_CHARACTERS = 200  # a file may hold a name of 16 MiB
 
 
 @dataclass(frozen=True, kw_only=True)
 class LayerCache:
-    """What one layer keeps, in elements, and how wide its parts are."""
+    """What one layer caches, in elements."""
 
-    keys: int = 0  # per position; 0 where it keeps none
+    #: Elements of the keys and of the values of one position; 0: not cached.
+    keys: int = 0
     values: int = 0
-    indexer: int = 0  # keys of a sparse attention's indexer, per position
-    window: int | None = None  # positions that are kept; None: all
-    state: int = 0  # float32 numbers per sequence, whatever the context
-    heads: int = 0  # of the queries
+    #: Elements of the indexer's keys of one position (sparse attention).
+    indexer: int = 0
+    #: Number of positions that are cached; None: all.
+    window: int | None = None
+    #: float32 numbers of the recurrent state of one sequence.
+    state: int = 0
+    #: Query heads, and elements of one head.
+    heads: int = 0
     head_size: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelShape:
-    """A decoder's figures."""
+    """The dimensions of a decoder."""
 
     architecture: str
     layers: tuple[LayerCache, ...]
+    #: Elements of the residual stream.
     width: int
+    #: Tokens.
     vocabulary: int
-    feed_forward: int  # the widest dense layer, or all experts that a token uses together
+    #: Elements of the widest dense feed-forward part, or of all experts that a token uses.
+    feed_forward: int
     experts: int = 0
     experts_used: int = 0
-    context: int | None = None  # positions it was trained for
+    #: Positions that the model was trained for; None: unknown.
+    context: int | None = None
     name: str = ""
 
     @cached_property
     def kinds(self) -> tuple[tuple[LayerCache, int], ...]:
-        """The different layers, and how many there are of each."""
+        """Each kind of layer with the number of such layers."""
         return tuple(Counter(self.layers).items())
 
     @property
     def windowed(self) -> bool:
-        """Whether any layer sees less than everything."""
+        """Whether any layer has a sliding window."""
         return any(layer.window for layer, _ in self.kinds)
 
 
 @dataclass(frozen=True)
 class WindowPattern:
-    """Which layers of an architecture see a window only, unless its file says more."""
+    """Which layers of an architecture have a sliding window, unless a key of the file says so."""
 
-    period: int  # of so many layers, one sees everything; 0: none does
-    default: int = 0  # the window where the file does not say; 0: then there is none
-    first: bool = False  # the first of each period sees everything, not the last
-    layers: int = 0  # only models of so many layers have windows; 0: all
+    #: One of this many consecutive layers attends to all positions; 0: every layer has a window.
+    period: int
+    #: Positions of the window where the file does not say; 0: then there is no window.
+    default: int = 0
+    #: Whether the first layer of each period attends to all positions, instead of the last.
+    first: bool = False
+    #: Only models with this many layers have windows; 0: all models.
+    layers: int = 0
 
 
-# As llama.cpp: an architecture without a row keeps everything, whatever its file says of windows.
-# Families that zeropoint runs have their row in the table of families.
+# As in llama.cpp, an architecture without a row caches all positions, whatever its file says. The
+# rows of families that zeropoint runs are in the table of families.
 WINDOWS = {
     family.architecture: WindowPattern(rule.period, rule.default_positions)
     for family in FAMILIES.values()
@@ -104,55 +118,55 @@ WINDOWS = {
     "spark2-5": WindowPattern(0),
     "step35": WindowPattern(0),
 }
-# Layers from this one on share the caches of earlier ones, unless the file says how many.
-SHARING = {"gemma3n": 20}
+# First layer that uses the cache of an earlier one, unless the file gives their number.
+FIRST_SHARING_LAYER = {"gemma3n": 20}
 WITHOUT_CACHE = frozenset({
     "bert", "jina-bert-v2", "jina-bert-v3", "nomic-bert", "nomic-bert-moe", "neo-bert", "eurobert",
     "wavtokenizer-dec", "modern-bert", "gemma-embedding", "dream", "llada", "llada-moe", "rnd1",
     "t5encoder", "clip",
 })  # fmt: skip
 MAX_LAYERS = 4096
-STATEFUL = ("ssm_", "time_mix_", "shortconv.")  # parts of names of tensors that go with a state
+MAX_COUNT = 2**40
+# Starts of the names of tensors that belong to a recurrent layer.
+STATE_TENSORS = ("ssm_", "time_mix_", "shortconv.")
 
 
-class Keys:
-    """The keys of a file's architecture: `number("block_count")` reads "llama.block_count"."""
+class ShapeKeys(TypedMapping):
+    """The keys of a file's architecture: `count("block_count")` reads "llama.block_count"."""
 
     def __init__(self, metadata: Mapping[str, object]) -> None:
-        self.metadata = metadata
         self.architecture = str(metadata.get("general.architecture", ""))
+        super().__init__("the metadata", metadata, prefix=f"{self.architecture}.")
 
-    def get(self, key: str) -> object | None:
-        """Return the value as the file has it."""
-        return self.metadata.get(f"{self.architecture}.{key}")
+    def count(self, key: str, default: int = 0, layer: int | None = None) -> int:
+        """Return a whole number; of an array with one number per layer that of `layer`.
 
-    def number(self, key: str, default: int = 0, layer: int | None = None) -> int:
-        """Return a whole number; of an array (one per layer) that of `layer`, or the largest.
-
-        Raises UnsupportedModel for what is none, or is negative.
+        Without a layer it is the largest number of the array. Raises UnsupportedModel for a value
+        that is not a whole number from 0 on.
         """
         value = self.get(key)
         if value is None:
             return default
-        if isinstance(value, np.ndarray | list | tuple):
-            numbers = [item for item in value if isinstance(item, int | np.integer)]
-            if len(numbers) == len(value):
-                here = numbers if layer is None else numbers[layer : layer + 1]
-                value = max(here, default=default)
-        if not isinstance(value, int | np.integer) or not 0 <= int(value) < 2**40:
+        if is_array(value):
+            items = list(value)  # type: ignore[call-overload]
+            numbers = [item for item in items if isinstance(item, int | np.integer)]
+            if len(numbers) == len(items):
+                selected = numbers if layer is None else numbers[layer : layer + 1]
+                value = max(selected, default=default)
+        if not isinstance(value, int | np.integer) or not 0 <= int(value) < MAX_COUNT:
             raise UnsupportedModel(
-                f"{printable(self.architecture)}.{key} is {printable(repr(value))}; "
-                "a whole number from 0 on belongs there"
+                f"{printable(self.full_name(key))} is {printable(repr(value))}; it must be a whole "
+                "number from 0 on"
             )
         return int(value)
 
-    def needed(self, key: str) -> int:
-        """Return a number that no model is without."""
-        value = self.number(key)
+    def required(self, key: str) -> int:
+        """Return a whole number from 1 on. Raises UnsupportedModel if it is missing or 0."""
+        value = self.count(key)
         if value < 1:
-            said = "missing" if self.get(key) is None else "0"
+            found = "missing" if self.get(key) is None else "0"
             raise UnsupportedModel(
-                f"{self.architecture}.{key} is {said}: without it nobody knows what a token costs"
+                f"{self.full_name(key)} is {found}; the size of the KV cache depends on it"
             )
         return value
 
@@ -160,138 +174,142 @@ class Keys:
 def read_shape(checkpoint: CheckpointLike) -> ModelShape:
     """Return the shape of a checkpoint's decoder.
 
-    Raises UnsupportedModel where the file does not say how many layers or heads there are.
+    Raises UnsupportedModel, with the key, if the number of layers or heads or the width is missing.
     """
-    keys = Keys(checkpoint.metadata)
+    keys = ShapeKeys(checkpoint.metadata)
     if not keys.architecture:
-        raise UnsupportedModel("the file does not name its architecture (general.architecture)")
-    width = keys.needed("embedding_length")
-    everything = keys.needed("block_count")
-    if everything > MAX_LAYERS:
-        raise UnsupportedModel(f"{everything} layers are more than any model has ({MAX_LAYERS})")
-    count = everything - min(keys.number("nextn_predict_layers"), everything - 1)
+        raise UnsupportedModel("the architecture is missing (key general.architecture)")
+    width = keys.required("embedding_length")
+    all_layers = keys.required("block_count")
+    if all_layers > MAX_LAYERS:
+        raise UnsupportedModel(f"{all_layers} layers are more than the maximum of {MAX_LAYERS}")
+    count = all_layers - min(keys.count("nextn_predict_layers"), all_layers - 1)
     kinds = names_by_layer(checkpoint.tensors)
     embedding = checkpoint.tensors.get("token_embd.weight")
     tokens = checkpoint.metadata.get("tokenizer.ggml.tokens")
-    used = keys.number("expert_used_count")
-    wide = keys.number("feed_forward_length", 0)
-    narrow = keys.number("expert_feed_forward_length", wide)
-    if used and narrow != wide and not keys.number("leading_dense_block_count"):
-        wide = 0  # the key is there, and no layer is that wide
+    used = keys.count("expert_used_count")
+    wide = keys.count("feed_forward_length", 0)
+    narrow = keys.count("expert_feed_forward_length", wide)
+    if used and narrow != wide and not keys.count("leading_dense_block_count"):
+        wide = 0  # the key exists, but no layer is that wide
     return ModelShape(
         architecture=keys.architecture,
         layers=tuple(read_layer(keys, index, count, kinds.get(index)) for index in range(count)),
         width=width,
         vocabulary=embedding.shape[0] if embedding is not None and len(embedding.shape) == 2
-        else keys.number("vocab_size", len(tokens) if isinstance(tokens, list | tuple) else 0),
+        else keys.count("vocab_size", len(tokens) if isinstance(tokens, list | tuple) else 0),
         feed_forward=max(wide, used * narrow),
-        experts=keys.number("expert_count"),
+        experts=keys.count("expert_count"),
         experts_used=used,
-        context=keys.number("context_length") or None,
-        name=printable(str(checkpoint.metadata.get("general.name", "")), NAME_SHOWN),
+        context=keys.count("context_length") or None,
+        name=printable(str(checkpoint.metadata.get("general.name", "")), MAX_NAME_CHARACTERS),
     )  # fmt: skip
 
 
 def names_by_layer(names: Iterable[str]) -> dict[int, set[str]]:
-    """Return the tensors of each layer, by their names without "blk.N."."""
-    found: dict[int, set[str]] = {}
+    """Return the names of the tensors of each layer, without "blk.N."."""
+    by_layer: dict[int, set[str]] = {}
     for name in names:
         parts = name.split(".", 2)
         if len(parts) == 3 and parts[0] == "blk" and parts[1].isdecimal():
-            found.setdefault(int(parts[1]), set()).add(parts[2])
-    return found
+            by_layer.setdefault(int(parts[1]), set()).add(parts[2])
+    return by_layer
 
 
-def read_layer(keys: Keys, index: int, count: int, tensors: set[str] | None) -> LayerCache:
-    """Describe what layer `index` of `count` keeps; `tensors` None: none are known."""
+def read_layer(keys: ShapeKeys, index: int, count: int, tensors: set[str] | None) -> LayerCache:
+    """Return what layer `index` of `count` caches; `tensors` are its tensors, None if unknown."""
     stateful = _has_state(keys, index, tensors)
     attends = _attends(keys, index, tensors, stateful) and keys.architecture not in WITHOUT_CACHE
     state = state_size(keys, index) if stateful else 0
-    heads = keys.number("attention.head_count", layer=index)
+    heads = keys.count("attention.head_count", layer=index)
     if not attends:
         return LayerCache(state=state, heads=heads)
     window = _window(keys, index, count)
     suffix = "_swa" if window and keys.get("attention.key_length_swa") is not None else ""
-    default = keys.needed("embedding_length") // heads if heads else 0
-    head_size = keys.number(f"attention.key_length{suffix}", default)
-    value_size = keys.number(f"attention.value_length{suffix}", default)
-    groups = keys.number("attention.head_count_kv", heads, layer=index)
+    default = keys.required("embedding_length") // heads if heads else 0
+    head_size = keys.count(f"attention.key_length{suffix}", default)
+    value_size = keys.count(f"attention.value_length{suffix}", default)
+    groups = keys.count("attention.head_count_kv", heads, layer=index)
     if not head_size:
-        keys.needed(f"attention.key_length{suffix}")  # raises
-    compressed = bool(keys.number("attention.key_length_mla"))
-    shared = index >= count - keys.number("attention.shared_kv_layers")
-    shared |= index >= SHARING.get(keys.architecture, count)
+        keys.required(f"attention.key_length{suffix}")  # raises
+    compressed = bool(keys.count("attention.key_length_mla"))
+    shared = index >= count - keys.count("attention.shared_kv_layers")
+    shared |= index >= FIRST_SHARING_LAYER.get(keys.architecture, count)
     return LayerCache(
         keys=0 if shared else groups * head_size,
         values=0 if shared or compressed else groups * value_size,
-        indexer=keys.number("attention.indexer.key_length"),
+        indexer=keys.count("attention.indexer.key_length"),
         window=window, state=state, heads=heads,
-        head_size=keys.number("attention.key_length_mla", head_size),
+        head_size=keys.count("attention.key_length_mla", head_size),
     )  # fmt: skip
 
 
-def _has_state(keys: Keys, index: int, tensors: set[str] | None) -> bool:
+def _has_state(keys: ShapeKeys, index: int, tensors: set[str] | None) -> bool:
     if tensors is not None:
-        return any(name.startswith(STATEFUL) for name in tensors)
+        return any(name.startswith(STATE_TENSORS) for name in tensors)
     return keys.get("ssm.conv_kernel") is not None or keys.get("wkv.head_size") is not None
 
 
-MAKERS = ("attn_k.weight", "attn_qkv.weight", "attn_kv_a_mqa.weight", "attn_kv_b.weight")
+# Matrices that compute keys.
+KEY_TENSORS = ("attn_k.weight", "attn_qkv.weight", "attn_kv_a_mqa.weight", "attn_kv_b.weight")
 
 
-def _attends(keys: Keys, index: int, tensors: set[str] | None, stateful: bool) -> bool:
-    """Tell whether a layer keeps keys: it has heads for them, and a matrix that makes them."""
-    makes = not stateful if tensors is None else any(name in tensors for name in MAKERS)
-    if not makes:
+def _attends(keys: ShapeKeys, index: int, tensors: set[str] | None, stateful: bool) -> bool:
+    """Return whether a layer caches keys: it has heads, and a matrix that computes keys."""
+    has_keys = not stateful if tensors is None else any(name in tensors for name in KEY_TENSORS)
+    if not has_keys:
         return False
     if not isinstance(keys.get("attention.head_count"), np.ndarray | list | tuple):
-        keys.needed("attention.head_count")
-    groups = keys.number("attention.head_count_kv", 1, layer=index)
-    if keys.number("attention.head_count", layer=index) == 0 or groups == 0:
+        keys.required("attention.head_count")
+    groups = keys.count("attention.head_count_kv", 1, layer=index)
+    if keys.count("attention.head_count", layer=index) == 0 or groups == 0:
         return False
-    # A linear attention may have a fused matrix of the same name; its output has another.
+    # Linear attention may have a fused matrix of that name, but its output matrix has another.
     return not stateful or tensors is None or "attn_output.weight" in tensors
 
 
-def _window(keys: Keys, index: int, count: int) -> int | None:
-    """Return how many positions a layer keeps, or None for all."""
+def _window(keys: ShapeKeys, index: int, count: int) -> int | None:
+    """Return the number of positions that a layer caches, or None for all."""
     rule = WINDOWS.get(keys.architecture)
     if rule is None or (rule.layers and count != rule.layers):
         return None
-    size = keys.number("attention.sliding_window", rule.default)
+    size = keys.count("attention.sliding_window", rule.default)
     if size == 0:
         return None
     pattern = keys.get("attention.sliding_window_pattern")
     if isinstance(pattern, np.ndarray | list | tuple):
         return size if index < len(pattern) and bool(pattern[index]) else None
-    period = keys.number("attention.sliding_window_pattern", rule.period)
+    period = keys.count("attention.sliding_window_pattern", rule.period)
     if period == 0:
         return size
-    seeing = 0 if rule.first else period - 1
-    return None if index % period == seeing else size
+    global_layer = 0 if rule.first else period - 1
+    return None if index % period == global_layer else size
 
 
-def state_size(keys: Keys, index: int = 0) -> int:
-    """Return the float32 numbers that a recurrent layer keeps for a sequence.
+def state_size(keys: ShapeKeys, index: int = 0) -> int:
+    """Return the float32 numbers of a recurrent layer's state for one sequence.
 
-    The last inputs of its convolution, and the state proper. As llama.cpp's `n_embd_r` and
-    `n_embd_s`.
+    They are the last inputs of its convolution and the recurrent state itself (`n_embd_r` and
+    `n_embd_s` in llama.cpp).
     """
-    width, heads = keys.needed("embedding_length"), keys.number("attention.head_count", layer=index)
-    if head := keys.number("wkv.head_size"):  # RWKV
-        return width * (keys.number("token_shift_count", 2) + head)
-    if taps := keys.number("shortconv.l_cache"):  # LFM2
+    width, heads = (
+        keys.required("embedding_length"),
+        keys.count("attention.head_count", layer=index),
+    )
+    if head := keys.count("wkv.head_size"):  # RWKV
+        return width * (keys.count("token_shift_count", 2) + head)
+    if taps := keys.count("shortconv.l_cache"):  # LFM2
         return width * (taps - 1)
-    taps = max(keys.number("ssm.conv_kernel") - 1, 0)
-    if size := keys.number("kda.head_dim"):  # Kimi's delta attention
-        heads = heads or keys.number("attention.head_count")
+    taps = max(keys.count("ssm.conv_kernel") - 1, 0)
+    if size := keys.count("kda.head_dim"):  # Kimi's delta attention
+        heads = heads or keys.count("attention.head_count")
         return heads * size * (3 * (taps or 3) + size)
-    inner, state = keys.number("ssm.inner_size"), keys.number("ssm.state_size")
-    return taps * (inner + 2 * keys.number("ssm.group_count") * state) + state * inner
+    inner, state = keys.count("ssm.inner_size"), keys.count("ssm.state_size")
+    return taps * (inner + 2 * keys.count("ssm.group_count") * state) + state * inner
 
 
 def weights_bytes(tensors: Iterable[TensorLike]) -> int:
-    """Return the bytes of all blocks of these tensors."""
+    """Return the bytes of all blocks of some tensors."""
     return sum(
         prod(t.shape) // t.format.for_shape(t.shape).block_size
         * t.format.for_shape(t.shape).block_bytes

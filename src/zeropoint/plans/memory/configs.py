@@ -1,8 +1,8 @@
-"""A model described by its config.json: its matrices and what it keeps, with no file of weights.
+"""A model from its config.json alone: its matrices and caches.
 
-Any decoder of the Hub is read, not only the families that can be run here: keys are looked up by
-what they mean, under the several names they have, and a layer's kind comes from the lists and
-periods that configs use for it. What a config does not say takes transformers' defaults (2026-10).
+Any decoder of the Hugging Face Hub can be described, not only the families that zeropoint runs. A
+setting is looked up under each of the names that configs use for it, and the kind of a layer comes
+from their lists and periods. Missing settings have the defaults of transformers (2026-10).
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from zeropoint.plans.memory.layers import (
     Roles,
 )
 
-# GGUF's names of architectures that cannot be run here but are planned for.
+# GGUF names of architectures that zeropoint does not run but plans for.
 ARCHITECTURES = {
     "cohere2": "cohere2", "deepseek_v2": "deepseek2", "deepseek_v3": "deepseek2",
     "deepseek_v32": "deepseek2", "exaone4": "exaone4", "falcon_h1": "falcon-h1",
@@ -31,43 +31,57 @@ ARCHITECTURES = {
     "qwen3_5_text": "qwen35", "qwen3_5_moe_text": "qwen35moe", "qwen3_next": "qwen3next",
     "smallthinker": "smallthinker",
 }  # fmt: skip
+# Model types with a setting that their config does not state.
 UNGATED = frozenset({
     "gpt2", "gpt_neox", "gptj", "phi", "falcon", "starcoder2", "opt", "bloom", "mpt", "nemotron",
     "nemotron_h", "gpt_bigcode", "stablelm_epoch", "arcee",
 })  # fmt: skip
 BIASED = frozenset({"qwen2_moe", "gpt2", "gpt_oss", "phi", "opt", "starcoder2"})
 MAMBAS = frozenset({"mamba", "mamba2", "falcon_mamba"})
-# Whose output matrix is the embedding unless the config says otherwise.
+# Model types whose output matrix is the token embedding, unless the config says otherwise.
 TIED = MAMBAS | {"gpt2", "gpt_bigcode", "falcon", "mpt", "bloom", "opt", "starcoder2", "cohere",
                  "cohere2", "recurrent_gemma", "gemma3n", "gemma3n_text", "gemma4",
                  "gemma4_text"}  # fmt: skip
-# What reads and does not write, or writes what another part has read: no decoder alone.
-OTHERS = ("bert", "t5", "whisper", "bart", "vit", "clip", "wav2vec", "marian", "pegasus", "electra")
-KINDS = {
+# Parts of the model types of encoders and of encoder-decoder models.
+NOT_DECODERS = (
+    "bert",
+    "t5",
+    "whisper",
+    "bart",
+    "vit",
+    "clip",
+    "wav2vec",
+    "marian",
+    "pegasus",
+    "electra",
+)
+# Kind of a layer, by its name in `layer_types`.
+LAYER_KINDS = {
     "full_attention": "full", "attention": "full", "sliding_attention": "window",
     "chunked_attention": "window", "linear_attention": "delta", "mamba": "mamba", "mamba2": "mamba",
     "conv": "conv", "hybrid": "both", "kda": "kda", "moe": "none", "mlp": "none",
     "recurrent": "recurrent",
 }  # fmt: skip
-PATTERN = {"M": "mamba", "*": "full", "-": "none", "E": "none"}
+# Kind of a layer, by its letter in `hybrid_override_pattern`.
+PATTERN_KINDS = {"M": "mamba", "*": "full", "-": "none", "E": "none"}
 
 
 def read_config(path: Path, config: Mapping[str, object], *, name: str = "") -> DescribedModel:
     """Return the model that a config.json describes.
 
-    Raises CheckpointError that names the key for what is missing or nonsense (a model without
-    layers, width or heads), UnsupportedModel for what describes no decoder.
+    `path` names the file in errors. Raises CheckpointError with the key for a setting that is
+    missing or not valid, UnsupportedModel for a config that describes no decoder.
     """
     outer = HUGGINGFACE_TYPES.get(str(config.get("model_type", "")))
     for inner in ("text_config", "llm_config", "language_config"):
         nested = config.get(inner)
-        if isinstance(nested, Mapping):  # a model with eyes: its text part
+        if isinstance(nested, Mapping):  # multimodal: the settings of its language model
             config = {**config, **nested}
-    return _Config(path, config, outer.defaults if outer else {}).blueprint(name)
+    return _Config(path, config, outer.defaults if outer else {}).described_model(name)
 
 
 class _Config:
-    """A config.json, by what its keys mean."""
+    """Settings of a config.json, by their meaning."""
 
     def __init__(
         self, path: Path, config: Mapping[str, object], defaults: Mapping[str, object]
@@ -76,24 +90,28 @@ class _Config:
         self.kind = str(config.get("model_type", ""))
         self.known = HUGGINGFACE_TYPES.get(self.kind)
         family = families_of(self.known)[0] if self.known else None
-        found = family.architecture if family else ARCHITECTURES.get(self.kind)
-        self.architecture = found or self.kind.replace("_", "-") or "unnamed"
+        architecture = family.architecture if family else ARCHITECTURES.get(self.kind)
+        self.architecture = architecture or self.kind.replace("_", "-") or "unnamed"
         given = {key: value for key, value in config.items() if value is not None}
         self.read = Settings(
             path, given, {**defaults, **(self.known.defaults if self.known else {})}
         )
-        other = any(word in self.kind for word in OTHERS) or config.get("is_encoder_decoder")
-        if other and config.get("is_decoder") is not True:
+        encoder = any(word in self.kind for word in NOT_DECODERS)
+        encoder = encoder or bool(config.get("is_encoder_decoder"))
+        if encoder and config.get("is_decoder") is not True:
             raise UnsupportedModel(
-                f"{path}: describes no decoder: it is of a {printable(self.kind)}"
+                f"{path}: describes no decoder but a model of type {printable(self.kind)}"
             )
         self.width = self.positive("hidden_size", "n_embd", "d_model", "model_dim")
         self.count = self.positive("num_hidden_layers", "n_layer", "n_layers", "num_layers")
         if self.count > MAX_LAYERS:
-            raise self.read.wrong("num_hidden_layers", f"{self.count} are more than any model has")
+            raise self.read.wrong(
+                "num_hidden_layers",
+                f"{self.count} layers are more than the maximum of {MAX_LAYERS}",
+            )
 
-    def blueprint(self, name: str) -> DescribedModel:
-        """Put the model together."""
+    def described_model(self, name: str) -> DescribedModel:
+        """Return the model."""
         mixers, feeds = [], []
         for index, kind in enumerate(self.kinds()):
             mixers.append(self.mixer(kind, index))
@@ -103,7 +121,7 @@ class _Config:
         used = used if self.experts else 0
         shape = ModelShape(
             architecture=self.architecture,
-            layers=tuple(part.keeps for part in mixers),
+            layers=tuple(part.cache for part in mixers),
             width=self.width,
             vocabulary=self.positive("vocab_size"),
             feed_forward=max(self.dense_inner(), used * self.expert_inner()),
@@ -120,15 +138,15 @@ class _Config:
         return parts.assemble(shape, rows, tied=tied)
 
     def kinds(self) -> list[str]:
-        """Return what each layer is: full, window, latent, delta, kda, mamba, conv, both, none."""
+        """Return the kind of each layer, such as full, window, latent, delta, mamba or none."""
         listed = self.read.get("layer_types") or self.read.get("layers_block_type")
         cycle = self.read.get("block_types") or self.read.get("_block_types")
         pattern = self.read.get("hybrid_override_pattern")
         if isinstance(pattern, str):
-            kinds = [PATTERN.get(letter, "full") for letter in pattern]
+            kinds = [PATTERN_KINDS.get(letter, "full") for letter in pattern]
         elif isinstance(listed, list):
-            kinds = [KINDS.get(str(kind), "full") for kind in listed]
-        elif isinstance(cycle, list) and cycle:  # Griffin: its attention has a window
+            kinds = [LAYER_KINDS.get(str(kind), "full") for kind in listed]
+        elif isinstance(cycle, list) and cycle:  # Griffin, whose attention has a window
             kinds = ["window" if kind == "attention" else "recurrent" for kind in cycle]
             kinds = (kinds * self.count)[: self.count]
         else:
@@ -142,7 +160,7 @@ class _Config:
         return kinds[: self.count]
 
     def kind_by_period(self, index: int) -> str:
-        """Return a layer's kind where no list says it."""
+        """Return the kind of a layer from periods, where the config has no list of kinds."""
         if self.kind in MAMBAS:
             return "mamba"
         linear = self.read.get("linear_attn_config")
@@ -163,11 +181,11 @@ class _Config:
         if rule is None or unused or (rule.layers and rule.layers != self.count):
             return "full"
         period = self.number("sliding_window_pattern", "_sliding_window_pattern") or rule.period
-        seeing = 0 if rule.first else period - 1
-        return "window" if period == 0 or index % period != seeing else "full"
+        global_layer = 0 if rule.first else period - 1
+        return "window" if period == 0 or index % period != global_layer else "full"
 
     def mixer(self, kind: str, index: int) -> LayerPart:
-        """Return what mixes positions in a layer."""
+        """Return the part of a layer that mixes positions."""
         match kind:
             case "none":
                 return LayerPart(LayerCache())
@@ -202,7 +220,7 @@ class _Config:
         return self.attention(index, self.window() if kind == "window" else None)
 
     def attention(self, index: int, window: int | None) -> LayerPart:
-        """Return plain attention."""
+        """Return attention."""
         heads = self.at("num_attention_heads", "n_head", "num_heads", "n_heads", index=index)
         groups = self.at("num_key_value_heads", "n_head_kv", "num_kv_heads", index=index) or heads
         if self.read.get("multi_query") is True:
@@ -240,7 +258,7 @@ class _Config:
         )  # fmt: skip
 
     def mamba(self) -> LayerPart:
-        """Return a Mamba layer of either kind."""
+        """Return a Mamba 1 or Mamba 2 layer."""
         heads = self.number("mamba_n_heads", "mamba_num_heads")
         size = self.number("mamba_d_head", "mamba_head_dim")
         expand = self.number("mamba_expand", "expand") or 2
@@ -255,16 +273,16 @@ class _Config:
         )  # fmt: skip
 
     def window(self) -> int:
-        """Return how many positions a windowed layer sees."""
+        """Return the positions of a sliding window."""
         rule = WINDOWS.get(self.architecture)
-        found = self.number("attention_chunk_size", "sliding_window", "attention_window_size")
-        found = found or (rule.default if rule else 0)
-        if not found:
-            raise self.read.wrong("sliding_window", "is missing, and layers are said to have one")
-        return found
+        size = self.number("attention_chunk_size", "sliding_window", "attention_window_size")
+        size = size or (rule.default if rule else 0)
+        if not size:
+            raise self.read.wrong("sliding_window", "is missing, but some layers need it")
+        return size
 
     def feed(self, index: int, *, alone: bool) -> Roles:
-        """Return the feed-forward part of a layer; `alone`: the layer is nothing else."""
+        """Return the feed-forward part of a layer; if `alone`, the layer has no other part."""
         pattern = self.read.get("hybrid_override_pattern")
         letter = pattern[index] if isinstance(pattern, str) else ""
         if letter in ("M", "*") or (self.kind in MAMBAS and not alone):
@@ -283,12 +301,12 @@ class _Config:
 
     @property
     def experts(self) -> int:
-        """How many experts a layer chooses from."""
+        """Number of experts of a layer."""
         return self.number("num_experts", "n_routed_experts", "num_local_experts",
                            "moe_num_experts", "moe_num_primary_experts")  # fmt: skip
 
     def has_experts(self, index: int) -> bool:
-        """Tell whether a layer chooses among experts."""
+        """Return whether a layer has experts."""
         if self.experts < 2:
             return False
         if index < self.number("first_k_dense_replace", "moe_layer_start_index"):
@@ -309,27 +327,27 @@ class _Config:
         return (index + 1) % (step or 1) == 0 if self.kind != "deepseek_v2" else True
 
     def expert_inner(self) -> int:
-        """Return how wide an expert is."""
-        found = self.number("moe_intermediate_size", "expert_ffn_hidden_size",
+        """Return the hidden elements of an expert."""
+        width = self.number("moe_intermediate_size", "expert_ffn_hidden_size",
                             "moe_ffn_hidden_size", "intermediate_size")  # fmt: skip
-        return found or self.dense_inner()
+        return width or self.dense_inner()
 
     def dense_inner(self) -> int:
-        """Return how wide a dense feed-forward part is."""
+        """Return the hidden elements of a dense feed-forward part."""
         if self.kind == "llama4_text" and (size := self.number("intermediate_size_mlp")):
             return size
-        found = self.number("intermediate_size", "n_inner", "ffn_hidden_size", "ffn_dim", "d_ff",
+        width = self.number("intermediate_size", "n_inner", "ffn_hidden_size", "ffn_dim", "d_ff",
                             "block_ff_dim")  # fmt: skip
         if self.read.get("block_auto_adjust_ff_dim") is True:  # LFM2: two thirds, rounded up
             step = self.number("block_multiple_of") or 256
             multiplier = self.read.positive_or_none("block_ffn_dim_multiplier") or 1.0
-            found = -(-int(multiplier * (2 * found // 3)) // step) * step
-        if self.kind == "recurrent_gemma":  # counts gate and up together
-            found //= 2
-        return found or 4 * self.width
+            width = -(-int(multiplier * (2 * width // 3)) // step) * step
+        if self.kind == "recurrent_gemma":  # its setting counts gate and up together
+            width //= 2
+        return width or 4 * self.width
 
     def number(self, *keys: str) -> int:
-        """Return the first of these keys that is there as a whole number, or 0."""
+        """Return the first of these settings that is a whole number; 0 if there is none."""
         for key in keys:
             value = self.read.get(key)
             if isinstance(value, list):
@@ -340,7 +358,7 @@ class _Config:
         return 0
 
     def at(self, *keys: str, index: int) -> int:
-        """Return a number that may be a list with one for each layer."""
+        """Return a number for a layer, from a setting that may be a list with one per layer."""
         for key in keys:
             value = self.read.get(key)
             if isinstance(value, list) and index < len(value) and isinstance(value[index], int):
@@ -348,10 +366,10 @@ class _Config:
         return self.number(*keys)
 
     def positive(self, *keys: str) -> int:
-        """Return a number that no decoder is without."""
-        found = self.number(*keys)
-        if found < 1:
+        """Return a whole number that every decoder needs; an error names the setting."""
+        value = self.number(*keys)
+        if value < 1:
             if self.read.get(keys[0]) is None and not self.kind:
                 raise UnsupportedModel(f"{self.path}: describes no decoder: it has no {keys[0]}")
-            raise self.read.wrong(keys[0], "is missing or 0, so nobody knows what a token costs")
-        return found
+            raise self.read.wrong(keys[0], "is missing or 0; the memory of a token depends on it")
+        return value

@@ -1,8 +1,8 @@
-"""The matrices of a decoder and what its layers keep, put together from a few numbers.
+"""The matrices and caches of a decoder's layers, from a few dimensions.
 
-For models of which there is a config.json, or only a size, and no file: each function returns what
-one part of a layer keeps (`LayerCache`) and the matrices it is made of, under GGUF's names, so that
-presets choose formats for them as for any file.
+They describe models without a file of weights, of which a config.json or only a size is known. Each
+function returns one part of a layer: its cache (`LayerCache`) and its matrices under GGUF names, so
+that presets choose formats for them as for a file.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,12 +12,13 @@ from zeropoint.checkpoints import NewTensor
 from zeropoint.formats import find_format
 from zeropoint.plans.memory.cache_shape import LayerCache, ModelShape
 
-Roles = dict[str, tuple[int, ...]]  # a tensor's name without "blk.N." and ".weight", and its shape
+# Name of a tensor without "blk.N." and ".weight", and its shape: (…, rows, columns).
+Roles = dict[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class DescribedModel:
-    """A model that is not there: names, shapes and formats of its tensors, and its shape."""
+    """A model without a file: names, shapes and formats of its tensors, and its dimensions."""
 
     shape: ModelShape
     metadata: Mapping[str, object]
@@ -26,20 +27,24 @@ class DescribedModel:
 
 @dataclass(frozen=True)
 class LayerPart:
-    """One part of a layer: what it keeps, and its matrices."""
+    """One part of a layer: its cache and its matrices."""
 
-    keeps: LayerCache
+    cache: LayerCache
     roles: Roles = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class AttentionHeads:
-    """Attention's heads: `groups` of them have keys and values, which some queries share."""
+    """Heads of an attention, in which several query heads may share a key-value head."""
 
+    #: Query heads.
     count: int
+    #: Key-value heads.
     groups: int
+    #: Elements of a head.
     size: int
-    value_size: int = 0  # 0: as the keys
+    #: Elements of a value head; 0: the same as `size`.
+    value_size: int = 0
 
 
 def attention(
@@ -50,36 +55,42 @@ def attention(
     gated: bool = False,
     biased: bool = False,
 ) -> LayerPart:
-    """Return plain attention. `gated`: the queries' matrix makes a gate too (Qwen 3.5)."""
+    """Return attention. If `gated`, the matrix of the queries computes a gate too (Qwen 3.5)."""
     size, value_size = heads.size, heads.value_size or heads.size
     rows = {
         "attn_q": heads.count * size * (2 if gated else 1),
         "attn_k": heads.groups * size,
         "attn_v": heads.groups * value_size,
     }
-    keeps = LayerCache(keys=rows["attn_k"], values=rows["attn_v"], window=window, heads=heads.count,
+    cache = LayerCache(keys=rows["attn_k"], values=rows["attn_v"], window=window, heads=heads.count,
                   head_size=size)  # fmt: skip
     roles: Roles = {role: (count, width) for role, count in rows.items()}
     roles |= {f"{role}.bias": (count,) for role, count in rows.items() if biased}
-    return LayerPart(keeps, roles | {"attn_output": (width, heads.count * value_size)})
+    return LayerPart(cache, roles | {"attn_output": (width, heads.count * value_size)})
 
 
 @dataclass(frozen=True, kw_only=True)
 class LatentSizes:
     """Sizes of multi-head latent attention (DeepSeek, Kimi)."""
 
-    rank: int  # of what keys and values are compressed to
-    query_rank: int  # 0: queries are not compressed
-    plain: int  # elements of a head's keys without positions
-    rope: int  # with positions, shared by all heads
+    #: Elements of the compressed vector of keys and values.
+    rank: int
+    #: Elements of the compressed queries; 0: queries are not compressed.
+    query_rank: int
+    #: Elements of a head's key without rotary positions.
+    plain: int
+    #: Elements of a key with rotary positions, shared by all heads.
+    rope: int
+    #: Elements of a head's value.
     value: int
-    indexer: int = 0  # elements of the keys of DeepSeek 3.2's indexer
+    #: Elements of a key of DeepSeek 3.2's indexer.
+    indexer: int = 0
 
 
 def latent_attention(width: int, heads: int, sizes: LatentSizes) -> LayerPart:
-    """Return MLA: one vector of rank + rope elements is kept, for keys and values of all heads."""
+    """Return MLA, which caches one vector of rank + rope elements for all heads."""
     size = sizes.plain + sizes.rope
-    keeps = LayerCache(
+    cache = LayerCache(
         keys=sizes.rank + sizes.rope, indexer=sizes.indexer, heads=heads, head_size=size
     )
     roles: Roles = {
@@ -97,15 +108,15 @@ def latent_attention(width: int, heads: int, sizes: LatentSizes) -> LayerPart:
         }
     else:
         roles["attn_q"] = (heads * size, width)
-    return LayerPart(keeps, roles)
+    return LayerPart(cache, roles)
 
 
 def delta_net(
     width: int, key_heads: int, value_heads: int, sizes: tuple[int, int, int]
 ) -> LayerPart:
-    """Return a gated delta net (Qwen 3 Next, 3.5); `sizes`: of a key, of a value, of the kernel.
+    """Return a gated delta net (Qwen 3 Next, 3.5); `sizes` are those of key, value and kernel.
 
-    It keeps the last kernel − 1 inputs and a (key, value) matrix for each value head.
+    Its state is the last kernel − 1 inputs, and a (key, value) matrix for each value head.
     """
     key, value, kernel = sizes
     keys, values = key_heads * key, value_heads * value
@@ -122,7 +133,7 @@ def delta_net(
 
 
 def kimi_delta(width: int, heads: int, size: int, kernel: int) -> LayerPart:
-    """Return Kimi's delta attention: three convolutions and a (size, size) matrix per head."""
+    """Return Kimi's delta attention: three convolutions, and a (size, size) matrix per head."""
     inner = heads * size
     return LayerPart(
         LayerCache(state=3 * (kernel - 1) * inner + heads * size * size),
@@ -137,7 +148,7 @@ def kimi_delta(width: int, heads: int, size: int, kernel: int) -> LayerPart:
 
 
 def mamba(width: int, inner: int, state: int, kernel: int, *, groups: int, heads: int) -> LayerPart:
-    """Return a Mamba layer: of the second kind with `heads`, of the first with 0."""
+    """Return a Mamba layer: Mamba 2 with `heads`, Mamba 1 if there are 0."""
     if heads:
         mixed = inner + 2 * groups * state
         roles: Roles = {
@@ -168,7 +179,8 @@ def short_convolution(width: int, kernel: int) -> LayerPart:
 def gated_recurrence(width: int, inner: int, kernel: int) -> LayerPart:
     """Return Griffin's recurrent block: a convolution and a diagonal recurrence between two gates.
 
-    De et al. 2024, arXiv 2402.19427: a state of `inner` numbers; its gates are block-diagonal.
+    Its state has `inner` numbers and its gates are block-diagonal (De et al. 2024, arXiv
+    2402.19427).
     """
     roles: Roles = {
         "rec_x": (inner, width), "rec_y": (inner, width), "rec_conv1d": (inner, kernel),
@@ -178,13 +190,13 @@ def gated_recurrence(width: int, inner: int, kernel: int) -> LayerPart:
 
 
 def dense(width: int, inner: int, *, gated: bool = True) -> Roles:
-    """Return a feed-forward part."""
+    """Return a dense feed-forward part with `inner` hidden elements."""
     roles: Roles = {"ffn_up": (inner, width), "ffn_down": (width, inner)}
     return {"ffn_gate": (inner, width)} | roles if gated else roles
 
 
 def experts(width: int, inner: int, count: int, *, shared: int = 0, gated: bool = True) -> Roles:
-    """Return a mixture of experts; `shared` is how wide the one is that every token uses."""
+    """Return a mixture of experts; `shared` is the width of the expert that every token uses."""
     roles: Roles = {"ffn_gate_inp": (count, width)}
     stacked = dense(width, inner, gated=gated)
     roles |= {f"{role}_exps": (count, *shape) for role, shape in stacked.items()}
@@ -195,15 +207,15 @@ def experts(width: int, inner: int, count: int, *, shared: int = 0, gated: bool 
 
 
 def both(first: LayerPart, second: LayerPart) -> LayerPart:
-    """Return a layer that does two of these side by side (Falcon-H1)."""
-    kept = replace(first.keeps, state=first.keeps.state + second.keeps.state)
-    return LayerPart(kept, first.roles | second.roles)
+    """Return a layer with two parts side by side (Falcon-H1)."""
+    cache = replace(first.cache, state=first.cache.state + second.cache.state)
+    return LayerPart(cache, first.roles | second.roles)
 
 
 def assemble(
     shape: ModelShape, layers: Iterable[Roles], *, tied: bool, format: str = "BF16"
 ) -> DescribedModel:
-    """Return the model made of these layers, its matrices in `format`, its vectors in F32."""
+    """Return the model of these layers, with its matrices in `format` and its vectors in F32."""
     head = shape.layers[0]
     groups = max((layer.keys // layer.head_size for layer in shape.layers if layer.head_size),
                  default=0)  # fmt: skip

@@ -1,13 +1,12 @@
-"""Where a model that is larger than its device lives: GPU, RAM, SSD; experts leave the GPU first.
+"""Offloading: the parts of a model that is larger than its device, in GPU memory, RAM and SSD.
 
-A GPU keeps caches and buffers, then the weights that every token uses, then experts as far as room
-is left; what is over goes to RAM, and what RAM cannot hold is read from the SSD when it is needed.
-The input embedding is looked up row by row and lives in RAM whenever anything does.
+GPU memory holds the KV cache and buffers, then the weights that every token uses, then as many
+experts as fit. The rest is in RAM, and what does not fit there is read from the SSD for every step.
 
     seconds per token  =  Σ tiers  bytes read there / (its bandwidth · share)
 
-The tiers work one after another, as layers do. Experts are chosen as if at random: which ones a
-text prefers is not known, and a cache of the popular ones would be faster.
+Tiers work one after another, as layers do. Experts are assumed to be chosen at random: which ones a
+text prefers is unknown, and a cache of frequent experts would be faster.
 """
 
 import math
@@ -18,35 +17,43 @@ from zeropoint.plans.memory.bytes_read import StepTraffic
 from zeropoint.plans.memory.memory import MemoryUse
 from zeropoint.plans.speed.speed import BAND, bandwidth_share, device_kind
 
-SSD_SHARE = 0.6  # of what an SSD states: reads are of expert size, not one long stream
+SSD_SHARE = 0.6  # of the stated bandwidth, because single experts are read, not one long stream
 
 
 @dataclass(frozen=True, kw_only=True)
 class HostMachine:
-    """What stands behind a GPU."""
+    """The machine around a GPU."""
 
+    #: Its RAM as a device.
     ram: Device
-    ssd_bandwidth: float  # bytes per second, as stated
+    #: Read bandwidth of its SSD as stated, bytes per second.
+    ssd_bandwidth: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Placement:
-    """Bytes of weights in each tier, and the speed that follows."""
+    """Bytes of a model in each tier, and the speed that follows."""
 
-    device_bytes: int  # weights, caches and buffers on the device
+    #: Weights, KV cache and buffers on the device.
+    device_bytes: int
+    #: Weights in RAM and on the SSD.
     ram_bytes: int
     ssd_bytes: int
-    expert_layers: int  # layers whose experts leave the device
-    dense_layers: int  # layers that leave it as a whole
+    #: Layers whose experts are not on the device.
+    expert_layers: int
+    #: Layers that are not on the device at all.
+    dense_layers: int
+    #: Generation of all users together, with its band.
     tokens_per_second: float
     low: float
     high: float
-    experts_met: float  # distinct experts of a layer in one step
+    #: Distinct experts of a layer that one step uses.
+    experts_met: float
     host: str
 
     @property
     def basis(self) -> str:
-        """Where the speed comes from."""
+        """What the speed is known from."""
         return "estimated"
 
 
@@ -58,24 +65,24 @@ def place(
     *,
     experts_met: float = 0.0,
 ) -> Placement | None:
-    """Return where the parts go; None if not even caches and buffers fit on the device."""
+    """Return where the parts are; None if KV cache and buffers alone do not fit on the device."""
     experts = traffic.all_experts
     dense = memory.weights_bytes - experts
     room = device.usable_bytes - memory.kv_bytes - memory.compute_bytes
     if room < 0:
         return None
-    dense_here = min(dense, room)
-    experts_here = min(experts, room - dense_here)
-    shared = device.kind != "gpu"  # its memory is the machine's: there is no RAM beside it
-    over = memory.weights_bytes - dense_here - experts_here
+    dense_on_device = min(dense, room)
+    experts_on_device = min(experts, room - dense_on_device)
+    shared = device.kind != "gpu"  # then the device's memory is the RAM of the machine
+    over = memory.weights_bytes - dense_on_device - experts_on_device
     in_ram = 0 if shared else min(over, host.ram.usable_bytes)
     on_ssd = over - in_ram
-    experts_over, dense_over = experts - experts_here, dense - dense_here
-    dense_ram = min(dense_over, in_ram)  # what every token uses stays off the SSD if it can
+    experts_over, dense_over = experts - experts_on_device, dense - dense_on_device
+    dense_ram = min(dense_over, in_ram)  # RAM holds the weights that every token uses first
     dense_ssd = dense_over - dense_ram
     experts_ram = in_ram - dense_ram
-    seconds = _reading(traffic, device, dense_here / dense if dense else 0,
-                       experts_here / experts if experts else 0)  # fmt: skip
+    seconds = _reading(traffic, device, dense_on_device / dense if dense else 0,
+                       experts_on_device / experts if experts else 0)  # fmt: skip
     seconds += traffic.cache / (device.bandwidth * device_kind(device)[0])
     if in_ram:
         seconds += _reading(traffic, host.ram, dense_ram / dense if dense else 0,
@@ -87,7 +94,7 @@ def place(
         seconds += share / (host.ssd_bandwidth * SSD_SHARE)
     seconds += traffic.layers * device_kind(device)[1]
     return Placement(
-        device_bytes=memory.kv_bytes + memory.compute_bytes + dense_here + experts_here,
+        device_bytes=memory.kv_bytes + memory.compute_bytes + dense_on_device + experts_on_device,
         ram_bytes=in_ram, ssd_bytes=on_ssd,
         expert_layers=-(-experts_over * traffic.layers // experts) if experts else 0,
         dense_layers=-(-dense_over * traffic.layers // dense) if dense else 0,
@@ -100,7 +107,7 @@ def place(
 
 
 def _reading(traffic: StepTraffic, device: Device, dense: float, experts: float) -> float:
-    """Return the seconds that a device reads these shares of what a step reads."""
+    """Return the seconds for these shares of the weights that a step reads, from one device."""
     best = device.bandwidth * device_kind(device)[0]
     total = dense * sum(size / bandwidth_share(name) for name, size in traffic.dense.items())
     total += experts * sum(size / bandwidth_share(name) for name, size in traffic.experts.items())

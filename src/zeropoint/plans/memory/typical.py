@@ -1,11 +1,11 @@
-"""Typical shapes: what a model of so many weights usually looks like, where only its size is known.
+"""Typical models: the usual shape of a model of which only the size is known.
 
-`27B` is a dense model; `30B-A3B` a mixture of experts of which a token uses 3 billion weights; from
-150B on a plain size is a mixture too, as nearly all published models are (405B is the one that is
-not). The numbers are those of
-the published model nearest in size, with the feed-forward part made wider or narrower until the
-weights add up. A cache can differ much between models of one size (Gemma 3 27B keeps 7 times what
-Qwen 3.5 27B keeps), which is why such an answer says that it is typical and no more.
+`27B` is a dense model. `30B-A3B` is a mixture of experts of which a token uses 3 billion weights.
+From 150B on a size alone means a mixture too, as nearly all published models of that size are; 405B
+is the exception. The shape is that of the published model that is nearest in size, with a wider or
+narrower feed-forward part so that the number of weights is right. The KV caches of models of one
+size can differ: that of Gemma 3 27B is 7 times as large as that of Qwen 3.5 27B. A plan for a size
+therefore says that it is typical.
 """
 
 import math
@@ -19,15 +19,15 @@ from zeropoint.plans.memory.layers import AttentionHeads, DescribedModel, Latent
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)([MBT])(?:-?A(\d+(?:\.\d+)?)([MB]))?", re.IGNORECASE)
 _UNITS = {"M": 10**6, "B": 10**9, "T": 10**12}
-MIXTURES_FROM = 150 * 10**9
-SMALLEST, LARGEST = 10**6, 10**14
-STEP = 256  # a feed-forward part is a multiple of it, so that every format fits
-CONTEXT = 131_072
+MIN_MIXTURE_WEIGHTS = 150 * 10**9  # of a mixture whose size alone is given
+MIN_WEIGHTS, MAX_WEIGHTS = 10**6, 10**14
+FEED_FORWARD_STEP = 256  # elements; a multiple of it fits the blocks of every format
+TRAINED_CONTEXT = 131_072  # tokens
 
 
 @dataclass(frozen=True)
 class DenseModel:
-    """A published dense model: what a size is measured against."""
+    """Dimensions of a published dense model."""
 
     weights: float
     layers: int
@@ -42,18 +42,22 @@ class DenseModel:
 
 @dataclass(frozen=True)
 class MixtureModel:
-    """A published mixture of experts."""
+    """Dimensions of a published mixture of experts."""
 
     weights: float
     active: float
     layers: int
     width: int
     heads: int
-    groups: int  # 0: multi-head latent attention, of DeepSeek's sizes
-    inner: int  # of an expert
-    shared: int  # experts that every token uses
+    #: Key-value heads; 0: multi-head latent attention with DeepSeek's sizes.
+    groups: int
+    #: Hidden elements of an expert.
+    inner: int
+    #: Experts that every token uses.
+    shared: int
     vocabulary: int
-    dense: int = 0  # first layers without experts
+    #: Number of first layers without experts.
+    dense: int = 0
     dense_inner: int = 18432
     like: str = ""
 
@@ -84,7 +88,7 @@ DEEPSEEK = LatentSizes(rank=512, query_rank=1536, plain=128, rope=64, value=128)
 
 
 def is_size(text: str) -> bool:
-    """Tell whether a text is a size such as `27B`, `135M`, `1T`, `30B-A3B`."""
+    """Return whether a text is a size such as `27B`, `135M`, `1T` or `30B-A3B`."""
     return _SIZE.fullmatch(text.strip()) is not None
 
 
@@ -95,26 +99,33 @@ def typical_model(text: str) -> DescribedModel:
     >>> model.shape.name
     '27B (typical shape, like Mistral Small 24B)'
 
-    Raises RecipeError for what is no size, or one that no model has.
+    Raises RecipeError for a text that is not a size, or a size that no model has.
     """
-    found = _SIZE.fullmatch(text.strip())
-    if not found:
-        raise RecipeError(f"{text!r} is no size; write 27B, 135M, 1T, or 30B-A3B for a mixture")
-    weights = float(found[1]) * _UNITS[found[2].upper()]
-    active = float(found[3]) * _UNITS[found[4].upper()] if found[3] else None
-    if not SMALLEST <= weights <= LARGEST:
-        raise RecipeError(f"{text!r} is no size of a model; from 1M to 100T make sense")
+    match = _SIZE.fullmatch(text.strip())
+    if not match:
+        raise RecipeError(
+            f"{text!r} is not a size; write 27B, 135M, 1T, or 30B-A3B for a mixture of experts"
+        )
+    weights = float(match[1]) * _UNITS[match[2].upper()]
+    active = float(match[3]) * _UNITS[match[4].upper()] if match[3] else None
+    if not MIN_WEIGHTS <= weights <= MAX_WEIGHTS:
+        raise RecipeError(
+            f"{text!r} is not the size of a model; sizes from 1M to 100T are supported"
+        )
     if active is not None and not weights / 1000 < active < weights:
-        raise RecipeError(f"{text!r}: a token uses some of the weights, from a thousandth to all")
+        raise RecipeError(
+            f"{text!r}: the weights that a token uses must be fewer than all, and more than 0.1 %"
+        )
     published = any(abs(weights / row.weights - 1) < 0.01 for row in DENSE)
-    if active is None and (published or weights < MIXTURES_FROM):
+    if active is None and (published or weights < MIN_MIXTURE_WEIGHTS):
         return _dense(text.strip(), weights)
     return _mixture(text.strip(), weights, active)
 
 
 def _inner(room: float, per_unit: int, width: int) -> int:
-    """Return how wide a feed-forward part is that takes this many weights."""
-    step = STEP if width >= STEP * 4 else STEP // 4
+    """Return the hidden elements of a feed-forward part with this many weights."""
+    wide = width >= 4 * FEED_FORWARD_STEP
+    step = FEED_FORWARD_STEP if wide else FEED_FORWARD_STEP // 4
     return max(round(room / per_unit / step), 1) * step
 
 
@@ -123,16 +134,16 @@ def _dense(name: str, weights: float) -> DescribedModel:
     layers, width, heads = row.layers, row.width, row.heads
     embedding = row.vocabulary * width * (1 if row.tied else 2)
     attending = 2 * width * row.head_size * (heads + row.groups)
-    # Far from the nearest model a wider feed-forward part alone would be odd: more or less layers.
-    usual = (row.weights - embedding) / layers
+    # Far from the nearest published model the number of layers changes too.
+    layer_weights = (row.weights - embedding) / layers
     if not 0.6 < weights / row.weights < 1.7:
-        layers = max(round((weights - embedding) / usual), 2)
+        layers = max(round((weights - embedding) / layer_weights), 2)
     inner = _inner((weights - embedding) / layers - attending, 3 * width, width)
     one = parts.attention(width, AttentionHeads(heads, row.groups, row.head_size))
     shape = ModelShape(
         architecture="typical", name=f"{name} (typical shape, like {row.like})",
-        layers=(one.keeps,) * layers, width=width, vocabulary=row.vocabulary, feed_forward=inner,
-        context=CONTEXT,
+        layers=(one.cache,) * layers, width=width, vocabulary=row.vocabulary, feed_forward=inner,
+        context=TRAINED_CONTEXT,
     )  # fmt: skip
     roles = one.roles | parts.dense(width, inner)
     return parts.assemble(shape, [roles] * layers, tied=row.tied)
@@ -145,7 +156,7 @@ def _mixture(name: str, weights: float, active: float | None) -> DescribedModel:
 
     row = min(MIXTURES, key=distance)
     layers, width = row.layers, row.width
-    if not 0.25 < weights / row.weights < 4:  # else there are more experts, or fewer
+    if not 0.25 < weights / row.weights < 4:  # between these the number of experts changes instead
         layers = max(round(layers * weights / row.weights), 2)
     sparse = layers - min(row.dense, layers - 1)
     one = (parts.attention(width, AttentionHeads(row.heads, row.groups, 128)) if row.groups
@@ -161,9 +172,9 @@ def _mixture(name: str, weights: float, active: float | None) -> DescribedModel:
     plain = parts.dense(width, row.dense_inner)
     shape = ModelShape(
         architecture="typical", name=f"{name} (typical mixture of experts, like {row.like})",
-        layers=(one.keeps,) * layers, width=width, vocabulary=row.vocabulary,
+        layers=(one.cache,) * layers, width=width, vocabulary=row.vocabulary,
         feed_forward=max(used * row.inner, row.dense_inner if row.dense else 0),
-        experts=count, experts_used=used, context=CONTEXT,
+        experts=count, experts_used=used, context=TRAINED_CONTEXT,
     )  # fmt: skip
     rows = [one.roles | plain] * (layers - sparse) + [one.roles | mixed] * sparse
     return parts.assemble(shape, rows, tied=False)
