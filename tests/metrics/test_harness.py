@@ -148,7 +148,7 @@ def test_a_text_longer_than_the_context_is_scored_as_by_its_own_backend(folder: 
 
 def test_a_task_that_it_does_not_know_is_one_sentence(folder: Path, tasks: Path) -> None:
     model = load_model(open_model(folder), threads=1)
-    with pytest.raises(MeasurementError, match="knows no task 'nonsense'"):
+    with pytest.raises(MeasurementError, match="has no task 'nonsense'"):
         evaluate(model, ["nonsense"], include=tasks)
 
 

@@ -1,9 +1,9 @@
-"""Any task of lm-evaluation-harness on our models: an adapter to its interface, and no more.
+"""Runs tasks of lm-evaluation-harness on our models, as an adapter to its model interface.
 
-The harness (`pip install "zeropoint[lm-eval]"`) chooses texts, prompts and scores; here are the
-three questions that it asks a model. Its requests are pairs of texts; context and continuation are
-cut into tokens together and parted where the context's own tokens end, as its transformers backend
-does, so that the same weights give the same score.
+The harness (`pip install "zeropoint[lm-eval]"`) chooses the texts, the prompts and the scores; this
+module answers its three kinds of requests. A request is a pair of texts. Context and continuation
+are tokenized together and divided where the tokens of the context alone end, as the harness's
+transformers backend does, so that the same weights get the same score.
 """
 
 import json
@@ -30,14 +30,14 @@ from zeropoint.models import (
     in_batches,
 )
 
-TOKENS = 256  # generated where a task does not say
+DEFAULT_TOKENS = 256  # generated at most, unless the task sets a limit
 
 
 class HarnessModel(LM):  # type: ignore[misc]  # the harness is not typed
-    """One of our models as the harness sees it."""
+    """A model of ours with the interface that the harness requires."""
 
     def __init__(
-        self, model: LanguageModel, *, tokens: int = TOKENS, together: int = TOGETHER
+        self, model: LanguageModel, *, tokens: int = DEFAULT_TOKENS, together: int = TOGETHER
     ) -> None:
         super().__init__()
         self._model = model
@@ -45,14 +45,14 @@ class HarnessModel(LM):  # type: ignore[misc]  # the harness is not typed
         self._together = together
 
     def loglikelihood(self, requests: Sequence[Instance]) -> list[tuple[float, bool]]:
-        """Return (log p, whether greedy) of each continuation after its context."""
-        pairs = [self._part(*request.args) for request in requests]
+        """Return log p of each continuation after its context, and whether it is greedy."""
+        pairs = [self._split(*request.args) for request in requests]
         return [(-nats, greedy) for nats, greedy in self._likelihoods(pairs)]
 
     def loglikelihood_rolling(self, requests: Sequence[Instance]) -> list[float]:
-        """Return log p of each whole text, in windows of the model's context.
+        """Return log p of each whole text, scored in windows of the model's context length.
 
-        The last window is as long as the others: what it does not score stands before it.
+        The last window is as long as the others, and begins with tokens that are scored already.
         """
         windows, owners = [], []
         for owner, request in enumerate(requests):
@@ -69,9 +69,9 @@ class HarnessModel(LM):  # type: ignore[misc]  # the harness is not typed
         return sums
 
     def generate_until(self, requests: Sequence[Instance]) -> list[str]:
-        """Continue each context until one of its texts comes: greedily, or as the task samples.
+        """Continue each context until one of the task's stop texts, greedily or by sampling.
 
-        Sampled texts are drawn by our own noise, so they are not those of another backend.
+        Sampled texts come from our own random numbers, so they differ from those of other backends.
         """
         tokenizer = self._model.tokenizer
         prompts = [self._encode(request.args[0]) for request in requests]
@@ -79,45 +79,56 @@ class HarnessModel(LM):  # type: ignore[misc]  # the harness is not typed
         longest = max(map(len, prompts), default=0) + self._tokens
         for group in in_batches(prompts, at_once(self._model, longest, self._together)):
             rules = [requests[index].args[1] for index in group]
-            untils = [_texts(rule.get("until")) for rule in rules]
+            stop_texts = [_texts(rule.get("until")) for rule in rules]
             limits = [_limit(rule, self._tokens) for rule in rules]
             samplings = [_sampling(rule, index) for rule, index in zip(rules, group, strict=True)]
-            writers = [_Until(tokenizer.stream(), until) for until in untils]
+            watchers = [_StopTexts(tokenizer.stream(), until) for until in stop_texts]
 
-            def say(index: int, step: int, logits: Any, writers: Any = writers,
-                    limits: Any = limits, samplings: Any = samplings) -> int | None:  # fmt: skip
-                if step >= limits[index] or writers[index].ended:
+            def choose_token(
+                index: int,
+                step: int,
+                logits: Any,
+                watchers: Any = watchers,
+                limits: Any = limits,
+                samplings: Any = samplings,
+            ) -> int | None:
+                if step >= limits[index] or watchers[index].reached:
                     return None
                 token = choose(logits, samplings[index], step)
-                writers[index].push(token)
+                watchers[index].push(token)
                 return token
 
-            rooms = [self._model.context_length - limit for limit in limits]
-            if min(rooms) < 1:
-                raise MeasurementError(f"{max(limits)} tokens to generate do not fit the context")
+            prompt_limits = [self._model.context_length - limit for limit in limits]
+            if min(prompt_limits) < 1:
+                raise MeasurementError(
+                    f"generating {max(limits)} tokens does not fit the context of the model"
+                )
             for record in generate_together(
                 self._model,
-                [prompts[index][-room:] for index, room in zip(group, rooms, strict=True)],
-                say,
+                [
+                    prompts[index][-tokens:]
+                    for index, tokens in zip(group, prompt_limits, strict=True)
+                ],
+                choose_token,
                 limit=max(limits),
                 stops=tokenizer.stops,
             ):
                 if isinstance(record, Written):
                     text = tokenizer.decode(record.ids)
-                    texts[group[record.index]] = _cut(text, untils[record.index])
+                    texts[group[record.index]] = _cut(text, stop_texts[record.index])
         return texts
 
     def _likelihoods(
         self, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]
     ) -> list[tuple[float, bool]]:
-        found = [(0.0, True)] * len(pairs)
-        asked = [index for index, (_, continuation) in enumerate(pairs) if len(continuation)]
-        for one in score_continuations(self._model, [pairs[index] for index in asked]):
-            found[asked[one.index]] = one.nats, one.greedy
-        return found
+        scores = [(0.0, True)] * len(pairs)
+        scored = [index for index, (_, continuation) in enumerate(pairs) if len(continuation)]
+        for score in score_continuations(self._model, [pairs[index] for index in scored]):
+            scores[scored[score.index]] = score.nats, score.greedy
+        return scores
 
-    def _part(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
-        """Return tokens of both texts; spaces at the context's end belong to the continuation."""
+    def _split(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
+        """Return the tokens of both texts; spaces after the context belong to the continuation."""
         if not context:
             return [self._begin()], self._model.tokenizer.encode(continuation)
         spaces = len(context) - len(context.rstrip())
@@ -133,26 +144,28 @@ class HarnessModel(LM):  # type: ignore[misc]  # the harness is not typed
         return [*begin, *tokenizer.encode(text)]
 
     def _begin(self) -> int:
-        """Return the token that stands before a text: BOS, or where there is none EOS."""
+        """Return the token before a text: BOS, or EOS if the vocabulary has no BOS."""
         vocabulary = self._model.tokenizer.vocabulary
         begin = vocabulary.eos if vocabulary.bos is None else vocabulary.bos
         if begin is None:
-            raise MeasurementError("the vocabulary has neither BOS nor EOS to begin a text with")
+            raise MeasurementError(
+                "the vocabulary has neither BOS nor EOS, one of which has to begin a text"
+            )
         return begin
 
 
-class _Until:
-    """Notices when one of several texts has come."""
+class _StopTexts:
+    """Watches a generated text for one of several stop texts."""
 
     def __init__(self, stream: Any, until: Sequence[str]) -> None:
-        self.ended = False
+        self.reached = False
         self._stream = stream
         self._until = until
         self._text = ""
 
     def push(self, token: int) -> None:
         self._text += self._stream.push(token)
-        self.ended = any(text in self._text for text in self._until)
+        self.reached = any(text in self._text for text in self._until)
 
 
 def evaluate(
@@ -161,19 +174,21 @@ def evaluate(
     *,
     include: Path | None = None,
     limit: int | None = None,
-    tokens: int = TOKENS,
+    tokens: int = DEFAULT_TOKENS,
 ) -> Any:
     """Run tasks of the harness, and return its own results by task, as JSON objects.
 
-    `include` is a folder with more tasks (YAML). Raises MeasurementError for a task that it does
-    not know.
+    `include` is a folder with more tasks (YAML), `limit` the maximum number of questions per task,
+    and `tokens` the maximum number of generated tokens.
+
+    Raises MeasurementError for an unknown task.
     """
     manager = TaskManager(include_path=None if include is None else str(include))
     unknown = [name for name in names if not manager.match_tasks([name])]
     if unknown:
         raise MeasurementError(
-            f"the harness knows no task {unknown[0]!r}; --include DIR takes more, and "
-            "`lm-eval ls tasks` lists its own"
+            f"lm-evaluation-harness has no task {unknown[0]!r}; `lm-eval ls tasks` lists its tasks,"
+            " and --include DIR adds more"
         )
     evaluated = simple_evaluate(
         model=HarnessModel(model, tokens=tokens),
@@ -201,13 +216,13 @@ def _texts(until: object) -> list[str]:
 
 
 def _limit(rule: Mapping[str, Any], default: int) -> int:
-    """Return how many tokens a task lets be generated, whatever it calls them."""
+    """Return the maximum number of generated tokens; tasks use several names for it."""
     names = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
     return int(next((rule[name] for name in names if rule.get(name) is not None), default))
 
 
 def _sampling(rule: Mapping[str, Any], index: int) -> Sampling:
-    """Return how a task's texts are drawn; what it does not say is as in transformers."""
+    """Return the sampling of a task; settings that it omits have the defaults of transformers."""
     temperature = float(rule.get("temperature") or 0.0)
     if not rule.get("do_sample", temperature > 0):
         return GREEDY
