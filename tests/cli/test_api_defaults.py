@@ -13,13 +13,13 @@ import zeropoint
 # By verb: the options that the command line calls something else (parameter → field).
 VERBS: dict[str, dict[str, str]] = {
     "bench": {"prompt": "prompt_tokens", "generate": "tokens"},
-    "compare": {},
+    "compare": {"ctx": "context", "memory_ctx": "memory_context"},
     "calibrate": {"ctx": "context"},
     "drift": {"as_": "to", "way": "decoding", "together": "batch_size"},
     "generate": {},
     "inspect": {},
-    "ladder": {},
-    "measure": {},
+    "ladder": {"ctx": "context"},
+    "measure": {"ctx": "context"},
     "plan": {},
     "quantize_checkpoint": {},
     "report": {},
@@ -36,8 +36,7 @@ def defaults_of(function: Any) -> dict[str, Any]:
 
 
 def plain(value: object) -> object:
-    """A repeatable option that is not given is None on the command line, and () in a call."""
-    return value.value if isinstance(value, Enum) else None if value == () else value
+    return value.value if isinstance(value, Enum) else value
 
 
 @pytest.mark.parametrize("verb", list(VERBS))

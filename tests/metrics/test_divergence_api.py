@@ -65,7 +65,7 @@ def same(result: Any, printed: dict[str, Any]) -> bool:
 
 def test_measure_is_the_command(models: tuple[Path, Path], text: Path, command: Command) -> None:
     reference, quant = models
-    options: dict[str, Any] = {"text": [text], "ctx": 32, "chunks": 5, "threads": 1}
+    options: dict[str, Any] = {"text": [text], "context": 32, "chunks": 5, "threads": 1}
     result = zp.measure(quant, reference, **options, gates=["kl.mean<9"])
     words = ("--ctx", 32, "--chunks", 5)
     gate = ("--gate", "kl.mean<9")
@@ -77,7 +77,7 @@ def test_measure_is_the_command(models: tuple[Path, Path], text: Path, command: 
 
 
 def test_open_objects_are_measured_like_their_files(models: tuple[Path, Path], text: Path) -> None:
-    options: dict[str, Any] = {"text": [text], "ctx": 32, "chunks": 3, "threads": 1}
+    options: dict[str, Any] = {"text": [text], "context": 32, "chunks": 3, "threads": 1}
     reference, quant = (open_model(path) for path in models)
     from_paths = zp.measure(str(models[1]), str(models[0]), **options)
     from_objects = zp.measure(load_model(quant, threads=1), reference, **options)
@@ -88,7 +88,7 @@ def test_records_tell_how_far_a_measurement_is_and_a_stopped_run_resumes(
     models: tuple[Path, Path], text: Path, tmp_path: Path
 ) -> None:
     reference, quant = models
-    options = MeasureOptions(text=[text], ctx=32, chunks=40, threads=1, run=tmp_path / "run")
+    options = MeasureOptions(text=[text], context=32, chunks=40, threads=1, run=tmp_path / "run")
     records = measure_records(quant, reference, options)
     steps = [next(record for record in records if isinstance(record, MeasureProgress))]
     records.close()
@@ -99,20 +99,20 @@ def test_records_tell_how_far_a_measurement_is_and_a_stopped_run_resumes(
     (stage,) = (record for record in seen if isinstance(record, StageStarted))
     done = [record.done for record in seen if isinstance(record, MeasureProgress)]
     assert done == list(range(1, 41)) and stage.total == 40
-    without = zp.measure(quant, reference, text=[text], ctx=32, chunks=40, threads=1)
+    without = zp.measure(quant, reference, text=[text], context=32, chunks=40, threads=1)
     assert timeless(result.to_json()) == timeless(without.to_json())
 
 
 def test_progress_is_called_with_every_record(models: tuple[Path, Path], text: Path) -> None:
     seen: list[object] = []
-    zp.measure(models[1], models[0], text=[text], ctx=32, chunks=2, progress=seen.append)
+    zp.measure(models[1], models[0], text=[text], context=32, chunks=2, progress=seen.append)
     assert sum(isinstance(record, MeasureProgress) for record in seen) == 2
 
 
 def test_compare_is_the_command(models: tuple[Path, Path], text: Path, command: Command) -> None:
     reference, quant = models
     options: dict[str, Any] = {"text": [text], "threads": 1, "chunks": 3}
-    result = zp.compare([quant, reference], reference, ctx=32, **options)
+    result = zp.compare([quant, reference], reference, context=32, **options)
     words = ("--ctx", 32, "--chunks", 3)
     assert isinstance(result, CompareResult)
     assert same(result, command("compare", quant, reference, "--ref", reference, *words))
@@ -122,7 +122,7 @@ def test_compare_is_the_command(models: tuple[Path, Path], text: Path, command: 
 
 
 def test_ladder_is_the_command(models: tuple[Path, Path], text: Path, command: Command) -> None:
-    options: dict[str, Any] = {"text": [text], "ctx": 32, "chunks": 3, "threads": 1}
+    options: dict[str, Any] = {"text": [text], "context": 32, "chunks": 3, "threads": 1}
     result = zp.ladder(models[0], levels="16,q8_0,2", **options)
     assert isinstance(result, LadderResult) and len(result.levels) == 4
     words = ("--levels", "16,q8_0,2", "--ctx", 32, "--chunks", 3)

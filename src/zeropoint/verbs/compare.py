@@ -10,6 +10,7 @@ from zeropoint.metrics.divergence.reference_pass import ReferencePass
 from zeropoint.metrics.divergence.run import MeasureProgress, MeasureRun
 from zeropoint.results.divergence import CompareResult
 from zeropoint.results.tasks import AcrossResult
+from zeropoint.verbs.arguments import as_path
 from zeropoint.verbs.compare_models import ModelsRecord, compare_models_records
 from zeropoint.verbs.loaded_model import LoadedModel, ModelInput
 from zeropoint.verbs.model_pair import ModelPair
@@ -39,8 +40,8 @@ def compare(
     models: Sequence[ModelInput],
     ref: ModelInput | None = None,
     *,
-    text: Sequence[Path | str] = (),
-    ctx: int = 512,
+    text: str | Path | Sequence[str | Path] | None = None,
+    context: int = 512,
     chunks: int | None = None,
     floor_chunks: int = 4,
     tasks: str = "",
@@ -48,10 +49,10 @@ def compare(
     chains: int = 0,
     steps: int = 8,
     level: int | None = None,
-    memory_ctx: int = 4096,
+    memory_context: int = 4096,
     tokens: int = 256,
     chat: bool | None = None,
-    run: Path | None = None,
+    run: str | Path | None = None,
     threads: int | None = None,
     progress: OnRecord | None = None,
 ) -> CompareResult | AcrossResult:
@@ -66,10 +67,21 @@ def compare(
     UnsupportedModel for a model that cannot be run, and CheckpointError if `run` holds another run.
     """
     options = CompareOptions(
-        text=text, ctx=ctx, chunks=chunks, floor_chunks=floor_chunks, tasks=tasks,
-        allow_code=allow_code, chains=chains, steps=steps, level=level, memory_ctx=memory_ctx,
-        tokens=tokens, chat=chat, run=run, threads=threads,
-    )  # fmt: skip
+        text=text,
+        context=context,
+        chunks=chunks,
+        floor_chunks=floor_chunks,
+        tasks=tasks,
+        allow_code=allow_code,
+        chains=chains,
+        steps=steps,
+        level=level,
+        memory_context=memory_context,
+        tokens=tokens,
+        chat=chat,
+        run=as_path(run),
+        threads=threads,
+    )
     records = compare_records(models, ref, options)
     if ref is None:
         return drain(records, AcrossResult, progress)

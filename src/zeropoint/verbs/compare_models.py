@@ -2,7 +2,6 @@
 
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TypeAlias
 
 from zeropoint import kernels
@@ -22,6 +21,7 @@ from zeropoint.metrics.tasks.task_file import Task, hash_tasks
 from zeropoint.results.chains import ChainsResult
 from zeropoint.results.run_store import RunFolder
 from zeropoint.results.tasks import AcrossResult, ModelTasks
+from zeropoint.verbs.arguments import as_paths
 from zeropoint.verbs.loaded_model import ModelInput
 from zeropoint.verbs.options.compare import CompareOptions
 from zeropoint.verbs.options.tasks import AnswerOptions
@@ -53,7 +53,7 @@ def compare_models_records(
     models: Sequence[ModelInput], options: CompareOptions
 ) -> Iterator[ModelsRecord]:
     """Compare models that need not use the same tokens; yield records, and the result last."""
-    corpus = _read_corpus(options.text)
+    corpus = _read_corpus(options)
     windows = cut_windows(corpus, limit=options.chunks)
     selection = None
     if options.tasks:
@@ -73,9 +73,10 @@ def compare_models_records(
         yield from score_windows(runner.model, windows, nats[index], folder, index)
     task_scores = yield from _answer(runners, tasks, folder)
     chains = yield from _run_chains(runners, options, folder)
+    context = options.memory_context
     rows = [
         replace(
-            compared_model(runner.identity, runner.model.architecture, options.memory_ctx, text),
+            compared_model(runner.identity, runner.model.architecture, context, text),
             tasks=task_scores[index] if task_scores else None,
             chains=chains[index] if chains else None,
         )
@@ -84,7 +85,7 @@ def compare_models_records(
         )
     ]
     result = AcrossResult(
-        context=options.memory_ctx,
+        context=context,
         corpus=corpus.hash,
         results=tuple(sorted(rows, key=lambda row: row.memory_bytes)),
         bad_lines=selection.bad_lines if selection else None,
@@ -96,8 +97,9 @@ def compare_models_records(
     yield result
 
 
-def _read_corpus(files: Sequence[Path | str]) -> Corpus:
-    return read_corpus([Path(file) for file in files]) if files else builtin_corpus("evaluate")
+def _read_corpus(options: CompareOptions) -> Corpus:
+    files = as_paths(options.text)
+    return read_corpus(files) if files else builtin_corpus("evaluate")
 
 
 def _start_run(

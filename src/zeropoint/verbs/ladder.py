@@ -19,6 +19,7 @@ from zeropoint.quantizers.in_memory import TensorReplaced
 from zeropoint.results.bench import QuickSpeed
 from zeropoint.results.divergence import LadderLevel, LadderResult, MeasureResult
 from zeropoint.results.run_store import RunFolder
+from zeropoint.verbs.arguments import as_path
 from zeropoint.verbs.loaded_model import LoadedModel, ModelInput
 from zeropoint.verbs.options.ladder import LadderOptions
 from zeropoint.verbs.quantized_copy import QuantizedCopy
@@ -70,12 +71,12 @@ def ladder(
     *,
     levels: str = "16,8,6,5,4,3,2",
     share: str = "G32",
-    text: Sequence[Path | str] = (),
-    ctx: int = 512,
+    text: str | Path | Sequence[str | Path] | None = None,
+    context: int = 512,
     chunks: int | None = None,
     floor_chunks: int = 4,
     requantize: bool = False,
-    run: Path | None = None,
+    run: str | Path | None = None,
     threads: int | None = None,
     progress: OnRecord | None = None,
 ) -> LadderResult:
@@ -90,9 +91,16 @@ def ladder(
     CheckpointError if `run` holds another run.
     """
     options = LadderOptions(
-        levels=levels, share=share, text=text, ctx=ctx, chunks=chunks, floor_chunks=floor_chunks,
-        requantize=requantize, run=run, threads=threads,
-    )  # fmt: skip
+        levels=levels,
+        share=share,
+        text=text,
+        context=context,
+        chunks=chunks,
+        floor_chunks=floor_chunks,
+        requantize=requantize,
+        run=as_path(run),
+        threads=threads,
+    )
     return drain(ladder_records(model, options), LadderResult, progress)
 
 

@@ -21,6 +21,7 @@ from zeropoint.metrics.peers.llama_perplexity import (
     score_models,
 )
 from zeropoint.results.llama_perplexity import LlamaPerplexityResult
+from zeropoint.verbs.arguments import as_paths
 from zeropoint.verbs.loaded_model import LoadedModel, ModelInput
 from zeropoint.verbs.model_pair import ModelPair
 from zeropoint.verbs.options.llama_perplexity import LlamaPerplexityOptions
@@ -57,12 +58,12 @@ def llama_perplexity_records(
     if ref is not None:
         pair = ModelPair.open(ref, model, threads=options.threads)
         reference, quant = pair.reference.model, pair.quant.model
-        files = [Path(file) for file in options.text]
-        tokens = read_tokens(files, quant, options.ctx, options.chunks)
+        files = as_paths(options.text)
+        tokens = read_tokens(files, quant, options.context, options.chunks)
         if options.base is not None:
             yield BaseFileStarted(options.base, base_bytes(tokens, quant.vocab_size))
         steps = score_models(reference, quant, tokens, options.base, overwrite=options.overwrite)
-        chunks, context = len(tokens), options.ctx
+        chunks, context = len(tokens), options.context
     elif options.base is not None:
         quant = LoadedModel.open(model, threads=options.threads).model
         base = open_base_for(options.base, quant, options.chunks)

@@ -19,6 +19,7 @@ from zeropoint.plans import Recipe
 from zeropoint.quantizers.in_memory import TensorReplaced
 from zeropoint.results.divergence import MeasureResult, QuantIdentity
 from zeropoint.results.model_identity import ModelIdentity, ReferenceIdentity
+from zeropoint.verbs.arguments import as_list, as_path
 from zeropoint.verbs.loaded_model import LoadedModel, ModelInput
 from zeropoint.verbs.model_pair import ModelPair
 from zeropoint.verbs.options.measure import MeasureOptions
@@ -61,16 +62,16 @@ def measure(
     ref: ModelInput | None = None,
     *,
     to: str | Recipe = "",
-    text: Sequence[Path | str] = (),
-    ctx: int = 512,
+    text: str | Path | Sequence[str | Path] | None = None,
+    context: int = 512,
     chunks: int | None = None,
     floor_chunks: int = 4,
-    imatrix: Path | None = None,
+    imatrix: str | Path | None = None,
     requantize: bool = False,
     until: float | None = None,
-    run: Path | None = None,
-    reference_cache: Path | None = None,
-    gates: Sequence[str] = (),
+    run: str | Path | None = None,
+    reference_cache: str | Path | None = None,
+    gates: str | Sequence[str] | None = None,
     threads: int | None = None,
     progress: OnRecord | None = None,
 ) -> MeasureResult:
@@ -87,10 +88,19 @@ def measure(
     CheckpointError if `run` holds another run.
     """
     options = MeasureOptions(
-        to=to, text=text, ctx=ctx, chunks=chunks, floor_chunks=floor_chunks, imatrix=imatrix,
-        requantize=requantize, until=until, run=run, reference_cache=reference_cache, gates=gates,
+        to=to,
+        text=text,
+        context=context,
+        chunks=chunks,
+        floor_chunks=floor_chunks,
+        imatrix=as_path(imatrix),
+        requantize=requantize,
+        until=until,
+        run=as_path(run),
+        reference_cache=as_path(reference_cache),
+        gates=gates,
         threads=threads,
-    )  # fmt: skip
+    )
     return drain(measure_records(model, ref, options), MeasureResult, progress)
 
 
@@ -101,7 +111,7 @@ def measure_records(
 
     Stopping between two records is safe: the same run resumes after the last chunk.
     """
-    gates = [parse_gate(gate) for gate in options.gates]
+    gates = [parse_gate(gate) for gate in as_list(options.gates)]
     started = time.perf_counter()
     pair = yield from _open_pair(model, ref, options)
     reference, quant = pair.reference, pair.quant

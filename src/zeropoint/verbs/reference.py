@@ -10,6 +10,7 @@ from zeropoint.metrics.divergence.summary import METRICS_VERSION
 from zeropoint.results.divergence import TextRead
 from zeropoint.results.model_identity import MadeInMemory, ModelIdentity
 from zeropoint.results.run_store import RunFolder
+from zeropoint.verbs.arguments import as_paths
 from zeropoint.verbs.loaded_model import LoadedModel
 from zeropoint.verbs.options.measure import DivergenceOptions
 from zeropoint.verbs.records import Notice
@@ -43,8 +44,8 @@ def prepare_text(
     reference: LoadedModel, options: DivergenceOptions
 ) -> tuple[MeasureText, TextPrepared]:
     """Read and cut the text that the models are measured on, and return it with its record."""
-    files = [Path(file) for file in options.text]
-    text = read_text(files, reference.model, context=options.ctx, chunks=options.chunks)
+    files = as_paths(options.text)
+    text = read_text(files, reference.model, context=options.context, chunks=options.chunks)
     read = TextRead(text.corpus, text.built_in, text.context, len(text.chunks))
     return text, TextPrepared(read, text.domains)
 

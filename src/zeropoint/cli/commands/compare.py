@@ -45,7 +45,7 @@ def compare(
         InputRole.MODEL,
     ] = None,
     text: shared.Text = None,
-    ctx: shared.Context = DEFAULTS.ctx,
+    ctx: shared.Context = DEFAULTS.context,
     chunks: shared.Chunks = DEFAULTS.chunks,
     run: Annotated[
         Path | None,
@@ -90,7 +90,7 @@ def compare(
             min=1,
             help="Without --ref: number of tokens whose key-value cache counts as memory.",
         ),
-    ] = DEFAULTS.memory_ctx,
+    ] = DEFAULTS.memory_context,
     tokens: Annotated[
         int,
         typer.Option("-n", "--tokens", min=1, help="Maximum number of tokens per answer."),
@@ -129,9 +129,9 @@ def compare(
     out = Output(as_json=as_json, quiet=quiet)
     with run_folder(run, report) as folder, keeping(run):
         options = CompareOptions(
-            text=text or (), ctx=ctx, chunks=chunks, floor_chunks=floor_chunks, tasks=tasks,
-            allow_code=allow_code, chains=chains, steps=steps, level=level, memory_ctx=memory_ctx,
-            tokens=tokens, chat=chat, run=folder, threads=threads,
+            text=text, context=ctx, chunks=chunks, floor_chunks=floor_chunks, tasks=tasks,
+            allow_code=allow_code, chains=chains, steps=steps, level=level,
+            memory_context=memory_ctx, tokens=tokens, chat=chat, run=folder, threads=threads,
         )  # fmt: skip
         result = follow_compare(out, models, ref, options, out.progress(progress))
         if report and folder:

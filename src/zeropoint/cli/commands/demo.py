@@ -219,7 +219,7 @@ def measure_loss(
         return {}
     out.say("\nWhat was lost: both files on the same text", style="bold")
     options = MeasureOptions(
-        ctx=CONTEXT, chunks=chunks, floor_chunks=2, run=runs / "measured", threads=threads
+        context=CONTEXT, chunks=chunks, floor_chunks=2, run=runs / "measured", threads=threads
     )
     result = follow_measure(out, str(quant), ref, options, out.progress(progress))
     view.show_short(out, result)

@@ -44,7 +44,7 @@ def ladder(
         ),
     ] = DEFAULTS.share,
     text: shared.Text = None,
-    ctx: shared.Context = DEFAULTS.ctx,
+    ctx: shared.Context = DEFAULTS.context,
     chunks: shared.Chunks = DEFAULTS.chunks,
     run: Annotated[
         Path | None,
@@ -78,7 +78,7 @@ def ladder(
     out = Output(as_json=as_json, quiet=quiet)
     with run_folder(run, report) as folder, keeping(run):
         options = LadderOptions(
-            levels=levels, share=share, text=text or (), ctx=ctx, chunks=chunks, run=folder,
+            levels=levels, share=share, text=text, context=ctx, chunks=chunks, run=folder,
             floor_chunks=floor_chunks, requantize=requantize, threads=threads,
         )  # fmt: skip
         result = follow_ladder(out, model, options, out.progress(progress))

@@ -51,7 +51,7 @@ def measure(
         InputRole.NAMES,
     ] = "",
     text: shared.Text = None,
-    ctx: shared.Context = DEFAULTS.ctx,
+    ctx: shared.Context = DEFAULTS.context,
     chunks: shared.Chunks = DEFAULTS.chunks,
     until: Annotated[
         float | None,
@@ -139,7 +139,7 @@ def measure(
     out = Output(as_json=as_json, quiet=quiet)
     if llama_compat or llama_base:
         llama_options = LlamaPerplexityOptions(
-            text=text or (), ctx=ctx, chunks=chunks, base=llama_base, overwrite=overwrite,
+            text=text, context=ctx, chunks=chunks, base=llama_base, overwrite=overwrite,
             threads=threads,
         )  # fmt: skip
         measure_as_llama(out, model, ref, llama_options, out.progress(progress))
@@ -148,9 +148,9 @@ def measure(
         raise typer.BadParameter("give either --ref MODEL or --as WHAT")
     with run_folder(run, report) as folder, keeping(run):
         options = MeasureOptions(
-            to=to, text=text or (), ctx=ctx, chunks=chunks, floor_chunks=floor_chunks,
+            to=to, text=text, context=ctx, chunks=chunks, floor_chunks=floor_chunks,
             imatrix=imatrix, requantize=requantize, until=until, run=folder,
-            reference_cache=reference_cache, gates=gates or (), threads=threads,
+            reference_cache=reference_cache, gates=gates, threads=threads,
         )  # fmt: skip
         result = follow_measure(out, model, ref, options, out.progress(progress))
         view.show(out, result)

@@ -9,7 +9,8 @@ from zeropoint.verbs.options.measure import DivergenceOptions
 class CompareOptions(DivergenceOptions):
     """Options of `compare`. With a reference, only those of DivergenceOptions are used.
 
-    Without one, `ctx` and `floor_chunks` are not used, and `chunks` counts windows of about 2 KiB.
+    Without one, `context` and `floor_chunks` are not used, and `chunks` counts windows of about
+    2 KiB.
     """
 
     #: File with tasks, or "python" for the built-in ones; empty: no tasks.
@@ -23,7 +24,7 @@ class CompareOptions(DivergenceOptions):
     #: Difficulty of the chains, 1 to 4; None: the one that fits the first model.
     level: int | None = None
     #: Tokens whose keys and values count as memory, at 16 bits each.
-    memory_ctx: int = 4096
+    memory_context: int = 4096
     #: Maximum number of tokens generated for an answer.
     tokens: int = 256
     #: Whether tasks are put as chat messages; None: if the model has a chat template.

@@ -9,10 +9,10 @@ from pathlib import Path
 class LlamaPerplexityOptions:
     """The text, and the base file with the reference's logits."""
 
-    #: Text files, which are joined to one text; none: the built-in mix.
-    text: Sequence[Path | str] = ()
+    #: Text files, which are joined to one text; None: the built-in mix.
+    text: str | Path | Sequence[str | Path] | None = None
     #: Tokens per chunk; the second half of each chunk is scored.
-    ctx: int = 512
+    context: int = 512
     #: Maximum number of chunks; None: all of the text.
     chunks: int | None = None
     #: Base file of llama-perplexity: written with a reference, read without one.

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 class DivergenceOptions:
     """What every measurement of KL divergence needs: the text, and where the scores are stored."""
 
-    #: Text files, each of them one domain; none: the built-in mix.
-    text: Sequence[Path | str] = ()
+    #: Text files, each of them one domain; None: the built-in mix.
+    text: str | Path | Sequence[str | Path] | None = None
     #: Tokens per chunk; the second half of each chunk is scored.
-    ctx: int = 512
+    context: int = 512
     #: Maximum number of chunks; None: all of the text.
     chunks: int | None = None
     #: Chunks that the noise floor is measured on; 0: no noise floor.
@@ -42,4 +42,4 @@ class MeasureOptions(DivergenceOptions):
     #: Folder for the reference's hidden states, so that other quantized models need no new pass.
     reference_cache: Path | None = None
     #: Conditions such as "kl.mean<0.05" that the 95 % interval has to satisfy.
-    gates: Sequence[str] = ()
+    gates: str | Sequence[str] | None = None
