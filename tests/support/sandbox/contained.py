@@ -57,7 +57,7 @@ def do(job: dict[str, Any], libc: ctypes.CDLL) -> dict[str, object]:
 
 
 def run(
-    job: dict[str, Any], asked: dict[str, Any], contain: Callable[[object], None]
+    job: dict[str, Any], asked: dict[str, Any], restrict: Callable[[object], None]
 ) -> dict[str, object]:
     """Fork a child, take its powers away, let it do a job, and return the outcome."""
     reader, writer = os.pipe()
@@ -74,7 +74,7 @@ def run(
         libc = ctypes.CDLL(None, use_errno=True)
         libc.syscall.restype = ctypes.c_long
         limits = {"megabytes": 1024, "seconds": SECONDS, "file_megabytes": 4}
-        contain({"filter": asked["filter"], **limits})
+        restrict({"filter": asked["filter"], **limits})
         os.write(writer, json.dumps(do(job, libc)).encode())
         os._exit(0)
     os.close(writer)
@@ -98,8 +98,8 @@ def run(
 def main() -> None:
     """Do all jobs."""
     asked = json.load(sys.stdin)
-    contain = runpy.run_path(asked["child"])["contain"]
-    json.dump([run(job, asked, contain) for job in asked["jobs"]], sys.stdout)
+    restrict = runpy.run_path(asked["child"])["restrict"]
+    json.dump([run(job, asked, restrict) for job in asked["jobs"]], sys.stdout)
 
 
 if __name__ == "__main__":

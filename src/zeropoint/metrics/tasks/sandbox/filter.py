@@ -1,11 +1,11 @@
-"""The system calls that sandboxed code may make, as a seccomp filter program.
+"""Builds the seccomp filter program with the system calls that sandboxed code may make.
 
 A seccomp filter is a program for the classic BPF machine. The kernel runs it before each system
 call, on the call's number, the architecture and the six arguments. This module is plain data and a
 small assembler, so that tests can evaluate the program of either architecture without a kernel.
 
-What is not listed here fails: with EPERM, or with ENOSYS if the call is newer than Linux 5.0, since
-the C library falls back to an older call then.
+A call that is not listed here fails with EPERM or, if it is newer than Linux 5.0, with ENOSYS, so
+that the C library falls back to an older call.
 """
 
 import struct
