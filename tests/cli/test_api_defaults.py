@@ -14,8 +14,10 @@ import zeropoint
 VERBS: dict[str, dict[str, str]] = {
     "bench": {"prompt": "prompt_tokens", "generate": "tokens"},
     "compare": {"ctx": "context", "memory_ctx": "memory_context"},
+    "bench": {},
+    "compare": {},
     "calibrate": {"ctx": "context"},
-    "drift": {"as_": "to", "way": "decoding", "together": "batch_size"},
+    "drift": {"as_": "to"},
     "generate": {},
     "inspect": {},
     "ladder": {"ctx": "context"},
@@ -24,6 +26,7 @@ VERBS: dict[str, dict[str, str]] = {
     "quantize_checkpoint": {},
     "report": {},
     "tasks": {"together": "batch_size"},
+    "tasks": {},
 }
 # The commands, and the modules of options, that have another name than the function.
 COMMANDS = {"generate": "run", "quantize_checkpoint": "quantize"}

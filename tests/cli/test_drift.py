@@ -117,6 +117,14 @@ def test_the_function_returns_what_the_command_prints(
         zeropoint.drift(models[0])
 
 
+def test_options_still_work_by_their_old_names(
+    models: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = told(capsys, models[1], "--ref", models[0], "--way", "greedy", "--together", "2")
+    new = told(capsys, models[1], "--ref", models[0], "--decoding", "greedy", "--batch-size", "2")
+    assert old == new and list(new["free_run"]) == ["greedy"]  # type: ignore[call-overload]
+
+
 def test_any_format_can_be_followed_in_memory(
     models: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

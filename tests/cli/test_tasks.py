@@ -83,7 +83,7 @@ def test_a_run_goes_on_after_a_kill(models: list[str], tmp_path: Path) -> None:
     """What is answered stays answered, and the end is that of a run in one go."""
     file = write(tmp_path / "t.jsonl", *({**LINES[1], "id": f"t{n}"} for n in range(30)))
     words = [sys.executable, "-m", "zeropoint", "tasks", models[0], "--tasks", file, "-n", "40"]
-    words += ["--no-chat", "--together", "1", "--threads", "1", "--json", "-q"]
+    words += ["--no-chat", "--batch-size", "1", "--threads", "1", "--json", "-q"]
     kept = tmp_path / "run" / "answers-0.json"
     process = subprocess.Popen([*words, "--run", str(tmp_path / "run")], stdout=subprocess.DEVNULL)
     while not kept.exists() and process.poll() is None:

@@ -120,6 +120,16 @@ def test_the_command_prints_its_keys_and_keeps_them(
     assert kept["peaks"] == found["peaks"]
 
 
+def test_options_still_work_by_their_old_names(
+    tiny: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for names in (("--prompt-tokens", "--tokens"), ("--prompt", "--generate")):
+        words = [word for pair in zip(names, ("0", "2"), strict=True) for word in pair]
+        assert main(["bench", str(tiny), *words, "-r", "1", "--threads", "1", "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert (found["prompt_tokens"], found["generated_tokens"]) == (0, 2)
+
+
 def test_the_function_returns_what_the_command_prints(
     tiny: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,7 +3,12 @@
 from collections.abc import Iterator, Sequence
 
 #: By command: old name → new name.
-RENAMED_OPTIONS = {"measure": {"--keep": "--reference-cache"}}  # since 0.2
+RENAMED_OPTIONS = {  # since 0.2
+    "bench": {"--prompt": "--prompt-tokens", "--generate": "--tokens"},
+    "drift": {"--together": "--batch-size", "--way": "--decoding"},
+    "measure": {"--keep": "--reference-cache"},
+    "tasks": {"--together": "--batch-size"},
+}
 
 
 def with_current_names(command: str, words: Sequence[str]) -> list[str]:

@@ -104,7 +104,18 @@ def model_verbs(bench: Bench, random: Random, model: Path) -> Iterator[Words]:
     out, valid = bench.place / "out", bench.valid
     text: Words = ["--text", valid / "text.txt"]
     to = random.choice(["Q8_0", "Q4_K_M", "BF16", "IQ4_XS", "Q2_K", "MXFP4", "Q5_K_S"])
-    steps = ["-n", "2", "--count", "1", "--chains", "0", "--way", "greedy", "--progress", "none"]
+    steps = [
+        "-n",
+        "2",
+        "--count",
+        "1",
+        "--chains",
+        "0",
+        "--decoding",
+        "greedy",
+        "--progress",
+        "none",
+    ]
     commands: list[Words] = [
         ["quantize", model, f"{out}.gguf", "--to", to, "--requantize", *QUIET],
         ["quantize", model, out, "--to", "F16", *QUIET],

@@ -23,20 +23,20 @@ def register(app: typer.Typer) -> None:
 
 def bench(
     model: shared.ModelArgument,
-    prompt: Annotated[
+    prompt_tokens: Annotated[
         int,
         typer.Option(
             "-p",
-            "--prompt",
+            "--prompt-tokens",
             min=0,
             help="Tokens of the prompt, processed at once. 0: prompt processing is not timed.",
         ),
     ] = DEFAULTS.prompt_tokens,
-    generate: Annotated[
+    tokens: Annotated[
         int,
         typer.Option(
             "-n",
-            "--generate",
+            "--tokens",
             min=0,
             help="Tokens generated after the prompt. 0: generation is not timed.",
         ),
@@ -96,7 +96,7 @@ def bench(
 
     out = Output(as_json=as_json, quiet=quiet)
     options = BenchOptions(
-        prompt_tokens=prompt, tokens=generate, repetitions=repetitions, versus=versus, peer=peer,
+        prompt_tokens=prompt_tokens, tokens=tokens, repetitions=repetitions, versus=versus, peer=peer,
         mode=mode.value, threads=threads, run=run,
     )  # fmt: skip
     *_, result = follow(bench_records(model, options), out, out.progress(progress))

@@ -72,7 +72,7 @@ def drift(
             "-n", "--tokens", min=1, help="Maximum number of tokens to generate for each prompt."
         ),
     ] = DEFAULTS.tokens,
-    way: Annotated[
+    decoding: Annotated[
         Decoding,
         typer.Option(
             help="Greedy decoding, sampling with the same noise for both models, or both."
@@ -84,7 +84,7 @@ def drift(
     seed: Annotated[
         int, typer.Option(min=0, help="Random seed of the sampled texts.")
     ] = DEFAULTS.seed,
-    together: Annotated[
+    batch_size: Annotated[
         int, typer.Option(min=1, help="Maximum number of texts generated at once.")
     ] = DEFAULTS.batch_size,
     chat: Annotated[
@@ -164,7 +164,7 @@ def drift(
     with run_folder(run, report) as folder, keeping(run):
         options = DriftOptions(
             to=as_, requantize=requantize, prompts=prompts, count=count, tokens=tokens,
-            decoding=way.value, temperature=temperature, seed=seed, batch_size=together, chat=chat,
+            decoding=decoding.value, temperature=temperature, seed=seed, batch_size=batch_size, chat=chat,
             mode=mode.value, chains=chains, steps=steps, level=level, run=folder, threads=threads,
         )  # fmt: skip
         for record in follow(drift_records(quants, ref, options), out, out.progress(progress)):

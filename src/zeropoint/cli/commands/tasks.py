@@ -77,7 +77,7 @@ def tasks(
         bool | None,
         typer.Option(help="Put tasks as chat messages. Default: if the model has a chat template."),
     ] = DEFAULTS.chat,
-    together: Annotated[
+    batch_size: Annotated[
         int, typer.Option(min=1, help="Maximum number of answers generated at once.")
     ] = DEFAULTS.batch_size,
     mode: Annotated[
@@ -124,7 +124,7 @@ def tasks(
     out = Output(as_json=as_json, quiet=quiet)
     with run_folder(run, report) as folder, keeping(run):
         options = TasksOptions(
-            allow_code=allow_code, count=count, tokens=tokens, chat=chat, batch_size=together,
+            allow_code=allow_code, count=count, tokens=tokens, chat=chat, batch_size=batch_size,
             mode=mode.value, threads=threads, run=folder,
         )  # fmt: skip
         if harness:
