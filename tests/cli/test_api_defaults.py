@@ -12,10 +12,8 @@ import zeropoint
 
 # By verb: the options that the command line calls something else (parameter → field).
 VERBS: dict[str, dict[str, str]] = {
-    "bench": {"prompt": "prompt_tokens", "generate": "tokens"},
-    "compare": {"ctx": "context", "memory_ctx": "memory_context"},
     "bench": {},
-    "compare": {},
+    "compare": {"ctx": "context", "memory_ctx": "memory_context"},
     "calibrate": {"ctx": "context"},
     "drift": {"as_": "to"},
     "generate": {},
@@ -25,7 +23,6 @@ VERBS: dict[str, dict[str, str]] = {
     "plan": {},
     "quantize_checkpoint": {},
     "report": {},
-    "tasks": {"together": "batch_size"},
     "tasks": {},
 }
 # The commands, and the modules of options, that have another name than the function.

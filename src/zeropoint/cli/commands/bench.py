@@ -96,8 +96,8 @@ def bench(
 
     out = Output(as_json=as_json, quiet=quiet)
     options = BenchOptions(
-        prompt_tokens=prompt_tokens, tokens=tokens, repetitions=repetitions, versus=versus, peer=peer,
-        mode=mode.value, threads=threads, run=run,
+        prompt_tokens=prompt_tokens, tokens=tokens, repetitions=repetitions, versus=versus,
+        peer=peer, mode=mode.value, threads=threads, run=run,
     )  # fmt: skip
     *_, result = follow(bench_records(model, options), out, out.progress(progress))
     assert isinstance(result, BenchResult)

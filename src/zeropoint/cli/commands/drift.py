@@ -164,8 +164,9 @@ def drift(
     with run_folder(run, report) as folder, keeping(run):
         options = DriftOptions(
             to=as_, requantize=requantize, prompts=prompts, count=count, tokens=tokens,
-            decoding=decoding.value, temperature=temperature, seed=seed, batch_size=batch_size, chat=chat,
-            mode=mode.value, chains=chains, steps=steps, level=level, run=folder, threads=threads,
+            decoding=decoding.value, temperature=temperature, seed=seed, batch_size=batch_size,
+            chat=chat, mode=mode.value, chains=chains, steps=steps, level=level, run=folder,
+            threads=threads,
         )  # fmt: skip
         for record in follow(drift_records(quants, ref, options), out, out.progress(progress)):
             view.show_record(out, record, options)
