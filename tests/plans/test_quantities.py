@@ -3,7 +3,8 @@
 import pytest
 
 from zeropoint.errors import RecipeError
-from zeropoint.plans import format_size, parse_count, parse_size
+from zeropoint.formatting import format_bytes
+from zeropoint.plans import parse_count, parse_size
 
 
 @pytest.mark.parametrize(
@@ -39,5 +40,5 @@ def test_counts() -> None:
 
 
 def test_sizes_on_screen() -> None:
-    shown = [format_size(size) for size in (0, 1023, 1024, 3 << 29, 5 << 40)]
+    shown = [format_bytes(size) for size in (0, 1023, 1024, 3 << 29, 5 << 40)]
     assert shown == ["0 B", "1023 B", "1.0 KiB", "1.50 GiB", "5.00 TiB"]

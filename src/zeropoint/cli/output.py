@@ -204,41 +204,6 @@ def plain(value: object) -> object:
     return str(value)
 
 
-def in_bytes(count: float) -> str:
-    """Return a number of bytes with a binary unit, such as 1.5 GiB."""
-    from zeropoint.plans import format_size
-
-    return format_size(int(count))
-
-
-def in_count(count: float) -> str:
-    """Return a count with a decimal unit and three digits.
-
-    >>> in_count(268098176), in_count(1543714304), in_count(640)
-    ('268 M', '1.54 G', '640')
-    """
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if count >= size:
-            return f"{count / size:.3g} {unit}"
-    return f"{count:.0f}"
-
-
-def in_seconds(seconds: float) -> str:
-    """Return a duration in seconds, minutes or hours.
-
-    >>> in_seconds(0.34), in_seconds(42.2), in_seconds(200), in_seconds(7500)
-    ('0.3 s', '42 s', '3 min 20 s', '2 h 5 min')
-    """
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
 class _Warnings(logging.Handler):
     """Prints each log message of the package once, such as a model setting that is ignored."""
 

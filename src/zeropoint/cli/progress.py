@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, TypeVar
 
-from zeropoint.cli.output import ProgressStyle, console, in_seconds, plain
+from zeropoint.cli.output import ProgressStyle, console, plain
+from zeropoint.formatting import format_seconds
 
 QUIET_SECONDS = 2.0  # plain progress prints nothing before
 
@@ -108,7 +109,7 @@ def track_plainly(
         if tenth > shown and time.monotonic() - started >= QUIET_SECONDS:
             shown = tenth
             left = seconds_left(started, record.done, total)
-            rest = f", about {in_seconds(left)} left" if left and tenth < 10 else ""
+            rest = f", about {format_seconds(left)} left" if left and tenth < 10 else ""
             detail = f"   {describe(record)}" if describe else ""
             print(f"{label}: {10 * tenth} %{rest}{detail}", file=sys.stderr, flush=True)
         yield record
@@ -133,7 +134,7 @@ def track_as_bar(
         task = bar.add_task(label, total=total, left="")
         for record in records:
             left = seconds_left(started, record.done, total)
-            rest = f"about {in_seconds(left)} left" if left else ""
+            rest = f"about {format_seconds(left)} left" if left else ""
             detail = f"{describe(record)}   " if describe else ""
             bar.update(task, completed=record.done, left=detail + rest)
             yield record

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zeropoint.cli.output import Output, in_bytes
+from zeropoint.cli.output import Output
 from zeropoint.cli.paths import OutputRole
+from zeropoint.formatting import format_bytes
 
 if TYPE_CHECKING:
     from zeropoint.results.report import ReportResult
@@ -55,4 +56,4 @@ def write_report(out: Output, runs: Sequence[Path], report: Path) -> int:
 
 def note_page(out: Output, page: "ReportResult") -> None:
     """Print which page was written."""
-    out.note(f"wrote {page.output} ({in_bytes(page.bytes)}); open it in a browser")
+    out.note(f"wrote {page.output} ({format_bytes(page.bytes)}); open it in a browser")

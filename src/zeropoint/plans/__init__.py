@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from zeropoint.plans.formats.presets import ALIASES, PRESETS, RULES_VERSION, Preset, find_preset
     from zeropoint.plans.formats.recipe import Recipe, Rule
     from zeropoint.plans.formats.sizes import bits_per_weight, predict_size, quantized_metadata
-    from zeropoint.plans.machines.quantities import format_size, parse_count, parse_size
+    from zeropoint.plans.machines.quantities import parse_count, parse_size
 
 # Imported on first use, so that the command line can read the defaults of `plan` without numpy.
 _MODULES = {
@@ -31,7 +31,7 @@ _MODULES = {
         "formats.presets": "ALIASES PRESETS RULES_VERSION Preset find_preset",
         "formats.recipe": "Recipe Rule",
         "formats.sizes": "bits_per_weight predict_size quantized_metadata",
-        "machines.quantities": "format_size parse_count parse_size",
+        "machines.quantities": "parse_count parse_size",
     }.items()
     for name in names.split()
 }
@@ -57,7 +57,6 @@ __all__ = [
     "check_importance",
     "choose_formats",
     "find_preset",
-    "format_size",
     "format_tensor_types",
     "formats_of",
     "parse_count",

@@ -8,10 +8,11 @@ import typer
 
 from zeropoint.cli import options as shared
 from zeropoint.cli.options import ModelArgument
-from zeropoint.cli.output import AsJson, AsProgress, Output, ProgressStyle, Quiet, in_bytes
+from zeropoint.cli.output import AsJson, AsProgress, Output, ProgressStyle, Quiet
 from zeropoint.cli.paths import OutputRole, Overwrite
 from zeropoint.cli.stages import follow
 from zeropoint.cli.views.calibrate import show_result
+from zeropoint.formatting import format_bytes
 from zeropoint.verbs.options.calibrate import CalibrateOptions
 
 DEFAULTS = CalibrateOptions()
@@ -76,7 +77,7 @@ def calibrate(
     try:
         for record in follow(records, out, out.progress(progress)):
             if isinstance(record, MomentsStarted):
-                out.note(f"second moments take {in_bytes(record.nbytes)} in {record.folder}")
+                out.note(f"second moments take {format_bytes(record.nbytes)} in {record.folder}")
             elif isinstance(record, ChunkRead):
                 last = record
             elif isinstance(record, CalibrateResult):

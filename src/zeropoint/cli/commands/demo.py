@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zeropoint.cli.output import AsJson, AsProgress, Output, ProgressStyle, Quiet, in_bytes
+from zeropoint.cli.output import AsJson, AsProgress, Output, ProgressStyle, Quiet
 from zeropoint.cli.paths import InputRole, OutputKind, OutputRole, Overwrite
 from zeropoint.cli.progress import track
 from zeropoint.cli.stages import follow
 from zeropoint.cli.views.inspect import headline
 from zeropoint.cli.views.quantize import show_result
+from zeropoint.formatting import format_bytes
 from zeropoint.verbs.options.quantize import QuantizeOptions
 
 if TYPE_CHECKING:
@@ -193,7 +194,7 @@ def introduce(out: Output, source: "Checkpoint") -> None:
     out.say(
         headline(inventory.outline(source.metadata), sum(i.elements for i in infos)), style="bold"
     )
-    out.say(f"{source.path}: {in_bytes(source.file_bytes)}, {bits:.2f} bits per weight")
+    out.say(f"{source.path}: {format_bytes(source.file_bytes)}, {bits:.2f} bits per weight")
     if any(inventory.is_quantized(info) for info in infos):
         out.say(
             f"This model is itself a quant, of {bits:.1f} bits per weight: --requantize is set, and"

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zeropoint._version import __version__
-from zeropoint.cli.output import AsJson, Output, in_bytes
+from zeropoint.cli.output import AsJson, Output
+from zeropoint.formatting import format_bytes
 
 if TYPE_CHECKING:
     from zeropoint.kernels.benchmark_machine import MachineBenchmark
@@ -81,8 +82,8 @@ def show(out: Output, machine: "Machine", peaks: "list[Peaks]") -> None:
     has = " ".join(machine.features)
     out.say(f"Kernels     {machine.instruction_set}   (this processor has: {has})")
     if machine.memory_bytes and machine.available_bytes:
-        free = in_bytes(machine.available_bytes)
-        out.say(f"Memory      {in_bytes(machine.memory_bytes)}, {free} of it available")
+        free = format_bytes(machine.available_bytes)
+        out.say(f"Memory      {format_bytes(machine.memory_bytes)}, {free} of it available")
     if peaks:
         out.say()
         out.table(

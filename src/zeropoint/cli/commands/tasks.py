@@ -7,11 +7,12 @@ import typer
 
 from zeropoint.cli import options as shared
 from zeropoint.cli.commands.run import Arithmetic
-from zeropoint.cli.output import AsJson, AsProgress, Output, ProgressStyle, Quiet, in_bytes
+from zeropoint.cli.output import AsJson, AsProgress, Output, ProgressStyle, Quiet
 from zeropoint.cli.paths import InputRole, OutputRole
 from zeropoint.cli.reporting import Report, keeping, run_folder, write_report
 from zeropoint.cli.stages import follow
 from zeropoint.cli.views import tasks as view
+from zeropoint.formatting import format_bytes
 from zeropoint.verbs.options.tasks import TasksOptions
 
 if TYPE_CHECKING:
@@ -155,6 +156,6 @@ def evaluate(
     record: object = None
     for record in follow(tasks_records(models, file, options), out, out.progress(progress)):
         if isinstance(record, ModelStarted):
-            out.note(f"{record.model.name}: {in_bytes(record.model.file_bytes)}")
+            out.note(f"{record.model.name}: {format_bytes(record.model.file_bytes)}")
     assert isinstance(record, TasksResult)
     return record

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zeropoint.cli.output import Output, in_bytes
+from zeropoint.cli.output import Output
+from zeropoint.formatting import format_bytes
 
 if TYPE_CHECKING:
     from zeropoint.results.bench import BenchResult, MachinePeaks, ModelSpeed, Spread
@@ -21,13 +22,13 @@ def show(out: Output, result: "BenchResult") -> None:
     out.say()
     headers = [f"{Path(side.model).name} ({side.engine})" for side in sides]
     rows: list[tuple[str, list[str]]] = [
-        ("File", [in_bytes(side.file_bytes) for side in sides]),
+        ("File", [format_bytes(side.file_bytes) for side in sides]),
         ("Loading", [f"{side.load_seconds:.2f} s" for side in sides]),
-        ("Peak memory", [in_bytes(side.peak_memory_bytes) for side in sides]),
+        ("Peak memory", [format_bytes(side.peak_memory_bytes) for side in sides]),
         (f"Prompt of {result.prompt_tokens}", [rate(side.prompt) for side in sides]),
         ("  operations", [operations(side, peaks) for side in sides]),
         (f"Generating {result.generated_tokens}", [rate(side.generation) for side in sides]),
-        ("  weights per token", [in_bytes(side.bytes_per_token) for side in sides]),
+        ("  weights per token", [format_bytes(side.bytes_per_token) for side in sides]),
         ("  memory bandwidth", [bandwidth(side) for side in sides]),
     ]
     out.table(("", *headers), ((name, *cells) for name, cells in rows))

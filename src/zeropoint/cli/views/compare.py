@@ -2,9 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from zeropoint.cli.output import Output, in_bytes
+from zeropoint.cli.output import Output
 from zeropoint.cli.views import drift as figures
 from zeropoint.cli.views.measure import interval, number
+from zeropoint.formatting import format_bytes
 
 if TYPE_CHECKING:
     from zeropoint.results.chains import ChainsResult
@@ -24,7 +25,7 @@ class ModelViews:
     def show_model(self, out: Output, started: "ModelStarted") -> None:
         """Print which model is loaded or evaluated."""
         self._baseline = self._baseline or started.model.name
-        out.note(f"{started.model.name}: {in_bytes(started.model.file_bytes)}")
+        out.note(f"{started.model.name}: {format_bytes(started.model.file_bytes)}")
 
     def show_result(self, out: Output, result: "AcrossResult") -> None:
         """Print the table, the smallest memory first, and the differences from the baseline."""
@@ -45,7 +46,7 @@ def show_quants(out: Output, result: "CompareResult") -> None:
         ("Quant", ">Size", ">KL mean", ">95 % interval", ">99 %", ">Top-1", ">PPL ratio", "Group",
          "Frontier"),
         (
-            (quant.name, in_bytes(quant.bytes), number(measured.kl.mean),
+            (quant.name, format_bytes(quant.bytes), number(measured.kl.mean),
              interval(measured.kl, ".5f") or "-", number(measured.kl.p99), f"{measured.top1:.2%}",
              f"{measured.perplexity.ratio.mean:.4f}", quant.group, "*" if quant.frontier else "")
             for quant in result.results
@@ -70,7 +71,7 @@ def show_models(out: Output, result: "AcrossResult", first: str) -> None:
         ("Model", ">Memory", ">Nats per byte", ">95 % interval", "Group", ">Tasks",
          ">Chains, last step"),
         (
-            (model.name, in_bytes(model.memory_bytes), figures.number(model.text.nats_per_byte),
+            (model.name, format_bytes(model.memory_bytes), figures.number(model.text.nats_per_byte),
              _ends(model.text.nats_per_byte), model.text.group, _tasks(model.tasks),
              _chains(model.chains))
             for model in result.results

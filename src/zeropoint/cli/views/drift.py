@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from zeropoint.cli.output import Output, in_bytes
+from zeropoint.cli.output import Output
+from zeropoint.formatting import format_bytes
 
 if TYPE_CHECKING:
     from zeropoint.results.chains import ChainFamily, ChainPair, ChainsResult
@@ -25,7 +26,7 @@ def show_record(out: Output, record: object, options: "DriftOptions") -> None:
         case DriftStarted():
             _method(out, record.reference, record.prompts, options)
         case ModelStarted():
-            out.note(f"{record.model.name}: {in_bytes(record.model.file_bytes)}")
+            out.note(f"{record.model.name}: {format_bytes(record.model.file_bytes)}")
         case DriftResult():
             show(out, record)
 

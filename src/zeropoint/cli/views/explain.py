@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from zeropoint.cli.output import Output, in_bytes
+from zeropoint.cli.output import Output
+from zeropoint.formatting import format_bytes
 
 if TYPE_CHECKING:
     from zeropoint.formats.describe import Description
@@ -117,8 +118,8 @@ def show_format(out: Output, about: "Description") -> None:
     if about.group_size and about.group_size > 1:
         out.say(f"group    {about.group_size} weights share a scale")
     if about.bits_per_weight:
-        size = in_bytes(about.bits_per_weight * BILLION / 8)
-        out.say(f"size     {size} for a billion weights; {in_bytes(2 * BILLION)} in F16")
+        size = format_bytes(about.bits_per_weight * BILLION / 8)
+        out.say(f"size     {size} for a billion weights; {format_bytes(2 * BILLION)} in F16")
     if about.ggml_type is not None:
         out.say(f"number   {about.ggml_type} among GGUF's tensor types")
     out.say(f"read by  {about.readers}")

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from zeropoint.cli.output import Output, in_bytes, in_count
+from zeropoint.cli.output import Output
+from zeropoint.formatting import format_bytes, format_count
 
 if TYPE_CHECKING:
     from zeropoint.results.inventory import EmbeddedRecipe, ModelInventory, ModelOutline
@@ -22,7 +23,7 @@ def show_inventory(out: Output, model: "ModelInventory") -> None:
         out.say(f"This file or folder is {model.kind.described}; {model.kind.advice}.")
     tensors = sum(share.tensors for share in model.formats)
     out.say(
-        f"{in_bytes(model.file_bytes)}   {model.bits_per_weight:.2f} bits per weight"
+        f"{format_bytes(model.file_bytes)}   {model.bits_per_weight:.2f} bits per weight"
         f"   {tensors} tensors   {model.container},"
         f" {len(model.files)} file{'s'[: len(model.files) > 1]}"
     )
@@ -30,8 +31,9 @@ def show_inventory(out: Output, model: "ModelInventory") -> None:
     out.table(
         ("Format", ">Tensors", ">Weights", ">Bits", ">Size", ">Share"),
         (
-            (share.label, share.tensors, in_count(share.elements), f"{share.bits_per_weight:.2f}",
-             in_bytes(share.nbytes), f"{share.nbytes / model.file_bytes:.1%}")
+            (share.label, share.tensors, format_count(share.elements),
+             f"{share.bits_per_weight:.2f}", format_bytes(share.nbytes),
+             f"{share.nbytes / model.file_bytes:.1%}")
             for share in model.formats
         ),
     )  # fmt: skip
@@ -80,7 +82,7 @@ def headline(outline: "ModelOutline", elements: int) -> str:
     parts = [
         outline.name or "a model without a name",
         outline.architecture,
-        f"{in_count(elements)} weights",
+        f"{format_count(elements)} weights",
         outline.layers and f"{outline.layers} layers",
         heads,
         experts,
@@ -96,7 +98,7 @@ def show_tensors(out: Output, model: "ModelInventory") -> None:
     out.table(
         ("Tensor", "Format", ">Shape", ">Size", ">max |w| / σ"),
         (
-            (entry.name, entry.format, " × ".join(map(str, entry.shape)), in_bytes(entry.bytes),
+            (entry.name, entry.format, " × ".join(map(str, entry.shape)), format_bytes(entry.bytes),
              f"{entry.outlier.largest_over_sigma:.1f}" if entry.outlier else "")
             for entry in model.tensors[:MAX_TENSOR_ROWS]
         ),

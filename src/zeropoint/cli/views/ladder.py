@@ -3,9 +3,10 @@
 import time
 from typing import TYPE_CHECKING
 
-from zeropoint.cli.output import Output, in_bytes, in_seconds
+from zeropoint.cli.output import Output
 from zeropoint.cli.progress import QUIET_SECONDS, seconds_left
 from zeropoint.cli.views.measure import interval, number
+from zeropoint.formatting import format_bytes, format_seconds
 
 if TYPE_CHECKING:
     from zeropoint.results.divergence import LadderResult
@@ -21,8 +22,12 @@ class LevelNotes:
     def show_start(self, out: Output, level: "LevelStarted") -> None:
         """Print which level begins."""
         seconds = seconds_left(self._started, level.index, level.levels)
-        left = f"   about {in_seconds(seconds)} left" if seconds and seconds > QUIET_SECONDS else ""
-        size = in_bytes(level.tensor_bytes)
+        left = (
+            f"   about {format_seconds(seconds)} left"
+            if seconds and seconds > QUIET_SECONDS
+            else ""
+        )
+        size = format_bytes(level.tensor_bytes)
         out.note(f"[{level.index + 1}/{level.levels}] {level.format}, {size}{left}")
 
     def show_result(self, out: Output, measured: "LevelMeasured") -> None:
@@ -41,7 +46,7 @@ def show(out: Output, result: "LadderResult") -> None:
         ("Level", "Integers", "Format", ">Size", ">Bits", ">Prompt tok/s", ">Gen tok/s",
          ">Perplexity", ">KL mean", ">95 % interval", ">Top-1", ""),
         (
-            (level.level, level.kind, level.format, in_bytes(level.bytes),
+            (level.level, level.kind, level.format, format_bytes(level.bytes),
              f"{level.bits_per_weight:.2f}", speed(level.prompt_tokens_per_second),
              speed(level.generation_tokens_per_second), perplexity(measured.perplexity.quant),
              number(measured.kl.mean), interval(measured.kl, ".5f") or "-",

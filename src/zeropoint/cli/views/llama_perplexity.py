@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from zeropoint.cli.output import Output, in_bytes
+from zeropoint.cli.output import Output
+from zeropoint.formatting import format_bytes
 
 if TYPE_CHECKING:
     from zeropoint.results.llama_perplexity import LlamaPerplexityResult
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
 def show_base_file(out: Output, started: "BaseFileStarted") -> None:
     """Print how large the base file will be."""
-    out.note(f"the base file {started.path} will take {in_bytes(started.nbytes)}")
+    out.note(f"the base file {started.path} will take {format_bytes(started.nbytes)}")
 
 
 def show(out: Output, result: "LlamaPerplexityResult") -> None:

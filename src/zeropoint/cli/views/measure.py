@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from zeropoint.cli.output import Output, in_bytes
+from zeropoint.cli.output import Output
+from zeropoint.formatting import format_bytes
 
 if TYPE_CHECKING:
     from zeropoint.results.divergence import Divergence, GateResult, MeasureResult
@@ -33,7 +34,7 @@ def show_pair(out: Output, pair: "PairOpened") -> None:
     reference, quant = pair.reference, pair.quant
     proxy = " (proxy reference)" if reference.quantized else ""
     out.say(f"Reference    {reference.name}   {reference.kind}{proxy}")
-    out.say(f"Quant        {quant.name}   {quant.kind}   {in_bytes(quant.file_bytes)}")
+    out.say(f"Quant        {quant.name}   {quant.kind}   {format_bytes(quant.file_bytes)}")
     out.say("             KL(reference ‖ quant), nats per token, teacher-forced")
 
 
@@ -44,7 +45,9 @@ def show_reference(out: Output, opened: "ReferenceOpened") -> None:
 
 def show_cache(out: Output, cache: "CacheOpened") -> None:
     """Print how large the cache of the reference's hidden states is."""
-    out.note(f"the hidden states of the reference take {in_bytes(cache.nbytes)} in {cache.folder}")
+    out.note(
+        f"the hidden states of the reference take {format_bytes(cache.nbytes)} in {cache.folder}"
+    )
 
 
 def show(out: Output, result: "MeasureResult") -> None:

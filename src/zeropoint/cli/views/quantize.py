@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from zeropoint.cli.output import Output, in_bytes, in_count, in_seconds
+from zeropoint.cli.output import Output
+from zeropoint.formatting import format_bytes, format_count, format_seconds
 
 if TYPE_CHECKING:
     from zeropoint.quantizers import TensorWritten
@@ -14,14 +15,17 @@ def show_preview(out: Output, preview: "QuantizePreview") -> None:
     """Print each tensor's format with its reason, the recipe and the exact size."""
     out.table(
         ("Tensor", "From", "To", ">Size", "Why"),
-        ((t.name, t.source_format, t.format, in_bytes(t.bytes), t.reason) for t in preview.tensors),
+        (
+            (t.name, t.source_format, t.format, format_bytes(t.bytes), t.reason)
+            for t in preview.tensors
+        ),
     )
     recipe = "\n".join("  " + line for line in preview.recipe.splitlines())
     out.say(f"\nRecipe\n{recipe}\n")
     size = preview.output_bytes
     out.say(
-        f"{size:,} bytes ({in_bytes(size)}), {preview.bits_per_weight:.2f} bits per weight,"
-        f" {size / preview.source_bytes:.0%} of {in_bytes(preview.source_bytes)}",
+        f"{size:,} bytes ({format_bytes(size)}), {preview.bits_per_weight:.2f} bits per weight,"
+        f" {size / preview.source_bytes:.0%} of {format_bytes(preview.source_bytes)}",
         style="bold",
     )
 
@@ -35,8 +39,8 @@ def show_result(
         show_file(out, result)
         return
     out.say(
-        f"{' '.join(result.output or ())}\n{in_bytes(result.output_bytes)}, all tensors in {to};"
-        f" {in_seconds(result.seconds)}. transformers loads this folder.",
+        f"{' '.join(result.output or ())}\n{format_bytes(result.output_bytes)}, all tensors in"
+        f" {to}; {format_seconds(result.seconds)}. transformers loads this folder.",
         style="bold",
     )
 
@@ -48,8 +52,8 @@ def show_kinds(out: Output, written: "Sequence[TensorWritten]") -> None:
     out.table(
         ("Kind", ">Tensors", "From", "To", ">Size before", ">after", ">Relative error"),
         (
-            (k.kind, k.tensors, k.source_format, k.format, in_bytes(k.source_bytes),
-             in_bytes(k.nbytes), as_error(k.relative_error))
+            (k.kind, k.tensors, k.source_format, k.format, format_bytes(k.source_bytes),
+             format_bytes(k.nbytes), as_error(k.relative_error))
             for k in summarize_by_kind(written)
         ),
     )  # fmt: skip
@@ -60,10 +64,10 @@ def show_file(out: Output, result: "QuantizeResult") -> None:
     size = result.output_bytes
     out.say(
         f"\n{' '.join(result.output or ())}\n"
-        f"{in_bytes(size)}, {result.bits_per_weight:.2f} bits per weight,"
-        f" {size / result.source_bytes:.0%} of the source; {in_seconds(result.seconds)},"
-        f" {in_count(result.weights_per_second)} weights per second,"
-        f" peak memory {in_bytes(result.peak_memory_bytes)}",
+        f"{format_bytes(size)}, {result.bits_per_weight:.2f} bits per weight,"
+        f" {size / result.source_bytes:.0%} of the source; {format_seconds(result.seconds)},"
+        f" {format_count(result.weights_per_second)} weights per second,"
+        f" peak memory {format_bytes(result.peak_memory_bytes)}",
         style="bold",
     )
 

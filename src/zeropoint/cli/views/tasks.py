@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from zeropoint.cli.output import Output, in_bytes
+from zeropoint.cli.output import Output
 from zeropoint.cli.views.drift import spread
+from zeropoint.formatting import format_bytes
 
 if TYPE_CHECKING:
     from zeropoint.results.tasks import HarnessResult, ModelTasks, TaskFlips
@@ -19,7 +20,7 @@ def show(out: Output, models: "Sequence[ModelTasks]") -> None:
         ("Model", ">Size", ">Right", ">95 % interval", ">Lost", ">Won", ">Difference", ">p",
          ">Tokens per answer", ">Cut"),
         (
-            (model.name, in_bytes(model.file_bytes), f"{model.right} of {model.tasks}",
+            (model.name, format_bytes(model.file_bytes), f"{model.right} of {model.tasks}",
              " … ".join(f"{end:.0%}" for end in model.accuracy.ends or ()),
              *(_flips(model.beside_first) if place else ("", "", "", "")),
              f"{model.tokens.mean:.1f}", f"{model.cut:.0%}")

@@ -1,4 +1,4 @@
-"""Sizes and counts as people type and read them: `1.5GiB`, `900MB`, `16k`."""
+"""Sizes and counts as people type them: `1.5GiB`, `900MB`, `16k`."""
 
 import re
 from decimal import Decimal
@@ -48,19 +48,3 @@ def parse_count(text: str) -> int:
         if count == int(count):
             return int(count)
     raise RecipeError(f"{text!r} is not a number of tokens; write 512 or 16k")
-
-
-def format_size(count: int) -> str:
-    """Format a number of bytes with a binary unit.
-
-    >>> format_size(0), format_size(1023), format_size(1536), format_size(241_000_000)
-    ('0 B', '1023 B', '1.5 KiB', '229.8 MiB')
-    """
-    if count < 1024:
-        return f"{count} B"
-    size = float(count)
-    for unit in ("KiB", "MiB", "GiB"):
-        size /= 1024
-        if size < 1024:
-            return f"{size:.1f} {unit}" if unit != "GiB" else f"{size:.2f} GiB"
-    return f"{size / 1024:.2f} TiB"

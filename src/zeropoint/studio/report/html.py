@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from zeropoint.plans import format_size
+from zeropoint.formatting import format_bytes
 
 
 class Raw(str):
@@ -47,7 +47,7 @@ def percent(value: float | None, digits: int = 2) -> str:
 
 def size(count: float) -> str:
     """Return bytes as a person reads them."""
-    return format_size(int(count))
+    return format_bytes(count)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "") -> Raw:
