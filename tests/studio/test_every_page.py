@@ -10,12 +10,12 @@ from support.required import axe
 from support.studio_pages import Example, fits, violations
 from support.studio_server import Studio, running
 from zeropoint.studio.data.library import Library
-from zeropoint.studio.http.app import Routes
+from zeropoint.studio.http.app import StudioRoutes
 
 NOT_PAGES = ("/api/", "/static/", "/report/file")
 PAGES = sorted(
     route.path
-    for route in Routes(Library(Path())).table()
+    for route in StudioRoutes(Library(Path())).table()
     if "GET" in (route.methods or ()) and not route.path.startswith(NOT_PAGES)
 )
 ALIKE = {"f-ways"}  # a figure of formats and devices, whatever the model

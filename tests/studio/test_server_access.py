@@ -17,7 +17,7 @@ from support.tiny_models import write_model
 from zeropoint.checkpoints import NewTensor, create_checkpoint
 from zeropoint.formats import FORMATS
 from zeropoint.results.run_store import RunFolder
-from zeropoint.studio.http.guard import BODY_BYTES, Guard, Keys
+from zeropoint.studio.http.guard import MAX_BODY_BYTES, AccessGuard, AccessKeys
 
 EVIL = "<img src=x onerror=alert(1)>"
 ADDRESSES = {
@@ -314,7 +314,7 @@ def test_what_is_too_large_is_refused(studio: Studio) -> None:
     assert studio.ask("GET", "/" + "a" * (1 << 20), own).status in (0, 400, 431)
     origin = ("Origin", f"http://{studio.host}")
     for length, status in (
-        (BODY_BYTES + 1, 413), ("9" * 19, 413), ("9" * 30, 400), (-1, 400), ("x", 400),
+        (MAX_BODY_BYTES + 1, 413), ("9" * 19, 413), ("9" * 30, 400), (-1, 400), ("x", 400),
         ("1, 2", 400),
     ):  # fmt: skip
         answer = studio.ask("POST", "/", [*own, origin, ("Content-Length", str(length))])
@@ -348,7 +348,7 @@ def test_a_body_without_a_length_ends_too(studio: Studio) -> None:
 
 
 def test_a_body_that_never_ends_is_cut() -> None:
-    keys = Keys(1, "token", "cookie")
+    keys = AccessKeys(1, "token", "cookie")
     sent: list[int] = []
 
     async def app(scope: object, receive: object, send: object) -> None:
@@ -364,7 +364,7 @@ def test_a_body_that_never_ends_is_cut() -> None:
     headers = [(b"host", b"localhost:1"), (b"cookie", b"zeropoint-1=cookie"),
                (b"origin", b"http://localhost:1")]  # fmt: skip
     scope = {"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": headers}
-    door = Guard(app, keys)(scope, receive, send)  # type: ignore[arg-type]
+    door = AccessGuard(app, keys)(scope, receive, send)  # type: ignore[arg-type]
     with ThreadPoolExecutor(1) as other:  # the browser's tests keep a loop in this thread
         other.submit(asyncio.run, door).result()
     assert sent == [413]

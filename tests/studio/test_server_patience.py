@@ -14,10 +14,10 @@ import pytest
 
 from support.studio_server import Studio, parsed, read_all, running
 from support.tiny_models import write_model
-from zeropoint.studio.http.timeouts import LIMIT, Impatient
+from zeropoint.studio.http.timeouts import MAX_CONNECTIONS, TimeoutProtocol
 
 
-class Hasty(Impatient):
+class Hasty(TimeoutProtocol):
     head_seconds = 0.4
     body_seconds = 0.4
     read_seconds = 0.4
@@ -93,7 +93,7 @@ def test_a_reader_that_does_not_read_is_left(studio: Studio) -> None:
 
 def test_two_hundred_idle_connections_pass(studio: Studio) -> None:
     idle = [studio.connect() for _ in range(200)]
-    assert len(idle) > LIMIT
+    assert len(idle) > MAX_CONNECTIONS
     started = time.monotonic()
     while studio.get("/").status != 200:
         assert time.monotonic() - started < 8
@@ -103,7 +103,7 @@ def test_two_hundred_idle_connections_pass(studio: Studio) -> None:
 
 
 def test_one_too_many_is_told_so(studio: Studio) -> None:
-    idle = [studio.connect() for _ in range(LIMIT + 2)]
+    idle = [studio.connect() for _ in range(MAX_CONNECTIONS + 2)]
     assert studio.get("/").status == 503
     for opened in idle:
         opened.close()

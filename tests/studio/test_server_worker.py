@@ -17,7 +17,7 @@ from support.tiny_models import Shape, random_weights, write_model
 from zeropoint.checkpoints import NewTensor, StringArray, create_checkpoint, open_checkpoint
 from zeropoint.cli import main
 from zeropoint.errors import MeasurementError
-from zeropoint.studio.http.model_worker import Worker
+from zeropoint.studio.http.model_worker import ModelWorker
 from zeropoint.studio.http.records import RECORD_BYTES, RecordReader, UnreadableRecord
 
 T = TypeVar("T")
@@ -187,7 +187,7 @@ def run_alone(what: Coroutine[Any, Any, T]) -> T:
         return pool.submit(asyncio.run, what).result()
 
 
-async def take(worker: Worker) -> list[dict[str, Any]]:
+async def take(worker: ModelWorker) -> list[dict[str, Any]]:
     try:
         return [record async for record in worker.run("chat", {})]
     except MeasurementError as error:
@@ -206,7 +206,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, source: str) -> None:
 
 def test_answers_to_other_requests_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     async def twice() -> list[dict[str, Any]]:
-        worker = Worker()
+        worker = ModelWorker()
         found = await take(worker) + await take(worker)
         await worker._kill(worker._process)  # type: ignore[arg-type]
         return found
@@ -221,7 +221,7 @@ def test_after_an_unreadable_answer_a_new_process_answers(
     what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def ask() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        worker = Worker()
+        worker = ModelWorker()
         stand_in(monkeypatch, f"import os, struct\nos.write(1, {UNREADABLE[what]})")
         failed = await take(worker)
         monkeypatch.undo()

@@ -14,7 +14,7 @@ from support.studio_server import Studio, running
 from support.tiny_models import vocabulary_size, write_model
 from zeropoint.cli import main
 from zeropoint.results.run_store import RunFolder
-from zeropoint.studio.data import drift_runs as step_evidence
+from zeropoint.studio.data import drift_runs
 from zeropoint.studio.data.drift_runs import run_names, short_names, steps_of
 from zeropoint.studio.data.measure_runs import open_runs
 
@@ -171,8 +171,8 @@ def test_report_and_page_are_narrow_and_small(report: Path, new_page: Any) -> No
 def test_what_a_page_cannot_hold_is_left_out_and_told(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(step_evidence, "SHOWN_TOKENS", 200)
-    monkeypatch.setattr(step_evidence, "SHOWN_CHARACTERS", 100)
+    monkeypatch.setattr(drift_runs, "MAX_SHOWN_TOKENS", 200)
+    monkeypatch.setattr(drift_runs, "MAX_SHOWN_CHARACTERS", 100)
     paths = [run.path for run in drifts(folder)]
     found = steps_of(open_runs([*paths, folder / "tasks"])).as_page_data()
     for one in found["drifts"]:

@@ -10,8 +10,7 @@ from support.tiny_models import write_model
 from zeropoint.checkpoints import open_model
 from zeropoint.cli import main
 from zeropoint.models import load_model
-from zeropoint.studio.data import measure_runs as evidence
-from zeropoint.studio.data import walk
+from zeropoint.studio.data import measure_runs, walk
 from zeropoint.studio.report.walk_file import render_walk
 
 TASKS = [
@@ -57,7 +56,7 @@ def make_example(folder: Path, architecture: str, columns: int = 256, steps: int
     with open_model(model) as source, open_model(quant) as small:
         made_walk = walk.Walk(
             source,
-            evidence.open_runs([run, ladder]),
+            measure_runs.open_runs([run, ladder]),
             load_model(source, threads=1),
             load_model(small, threads=1),
         )

@@ -10,9 +10,9 @@ from pathlib import Path
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from zeropoint.studio.data.library import Library
-from zeropoint.studio.http.app import Routes
-from zeropoint.studio.http.guard import Keys
-from zeropoint.studio.http.timeouts import Impatient, listen, make_server, new_keys
+from zeropoint.studio.http.app import StudioRoutes
+from zeropoint.studio.http.guard import AccessKeys
+from zeropoint.studio.http.timeouts import TimeoutProtocol, listen, make_server, new_keys
 
 Pairs = Sequence[tuple[str, str]]
 
@@ -28,8 +28,8 @@ class Answer:
 class Studio:
     root: Path
     library: Library
-    routes: Routes
-    keys: Keys
+    routes: StudioRoutes
+    keys: AccessKeys
 
     @property
     def host(self) -> str:
@@ -94,9 +94,9 @@ def parsed(data: bytes) -> Answer:
 
 
 @contextmanager
-def running(root: Path, protocol: type[H11Protocol] = Impatient) -> Iterator[Studio]:
+def running(root: Path, protocol: type[H11Protocol] = TimeoutProtocol) -> Iterator[Studio]:
     library = Library(root)
-    routes = Routes(library)
+    routes = StudioRoutes(library)
     opened = listen(0)
     keys = new_keys(opened)
     ready = threading.Event()

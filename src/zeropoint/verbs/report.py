@@ -30,7 +30,7 @@ class ExampleUsed:
     parts: tuple[str, ...]
 
 
-_WalkRecord: TypeAlias = Notice | StageStarted | walks.Progress | ExampleUsed
+_WalkRecord: TypeAlias = Notice | StageStarted | walks.WalkProgress | ExampleUsed
 ReportRecord: TypeAlias = _WalkRecord | ReportResult
 
 

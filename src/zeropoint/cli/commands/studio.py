@@ -54,7 +54,7 @@ def studio(
     out = Output(as_json=as_json, quiet=quiet)
     try:
         from zeropoint.studio.data.library import Library
-        from zeropoint.studio.http.app import Routes
+        from zeropoint.studio.http.app import StudioRoutes
         from zeropoint.studio.http.timeouts import listen, make_server, new_keys, serve
     except ImportError as error:
         missing = f'studio needs {error.name}: pip install "zeropoint[studio]"'
@@ -82,7 +82,7 @@ def studio(
 
             webbrowser.open(link)
 
-    serve(make_server(Routes(library).app(), keys, ready=ready), opened)
+    serve(make_server(StudioRoutes(library).app(), keys, ready=ready), opened)
 
 
 def home_of(model: Path) -> Path:

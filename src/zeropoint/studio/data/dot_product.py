@@ -22,9 +22,9 @@ from zeropoint.plans.speed.multiply import multiplication
 from zeropoint.quantizers import quantize
 from zeropoint.studio.data.page_data import PageData
 
-LARGEST_BLOCK = 512  # bytes; blocks of more are whole rows, and not shown byte by byte
-USUAL_TOKENS = ("the", "a", "and")
-NORMS = {
+MAX_BLOCK_BYTES = 512  # bytes; blocks of more are whole rows, and not shown byte by byte
+DEFAULT_TOKENS = ("the", "a", "and")
+NORM_BEFORE = {
     "attn_q": "blk.{}.attn_norm", "attn_k": "blk.{}.attn_norm", "attn_v": "blk.{}.attn_norm",
     "attn_qkv": "blk.{}.attn_norm", "ffn_gate": "blk.{}.ffn_norm", "ffn_up": "blk.{}.ffn_norm",
     "ffn_gate_inp": "blk.{}.ffn_norm", "ffn_gate_exps": "blk.{}.ffn_norm",
@@ -107,7 +107,7 @@ def block_of(stored: QuantizedTensor, column: int) -> PageData | None:
         bits = np.arange(data.size * 8).reshape(-1, 8 * length)
         return {"first": column, "weights": len(bits), "bytes": data.astype(np.int32),
                 "owners": np.ones(data.size * 8, np.int32), "own": bits.tolist()}  # fmt: skip
-    if length > LARGEST_BLOCK:
+    if length > MAX_BLOCK_BYTES:
         return None
     index = column // size
     blocks = stored.data.reshape(-1, length)
@@ -163,7 +163,7 @@ def embedding(checkpoint: Checkpoint, info: TensorInfo, token: str) -> Activatio
     table = checkpoint.tensors.get(TOKEN_EMBEDDING)
     kind = inventory.kind_of(info.name)
     layer = info.name.split(".")[1] if info.name.startswith("blk.") else ""
-    name = NORMS.get(kind, "").format(layer)
+    name = NORM_BEFORE.get(kind, "").format(layer)
     norm = checkpoint.tensors.get(f"{name}.weight")
     if table is None or norm is None or not table.columns == norm.elements == info.columns:
         return None
@@ -188,7 +188,7 @@ def token_of(checkpoint: Checkpoint, text: str, rows: int) -> tuple[int, str]:
         if id >= rows:
             raise MeasurementError(f"there is no token {text}: the vocabulary has {rows}")
         return id, known[id] if id < len(known) else text
-    for word in [text] if text else USUAL_TOKENS:
+    for word in [text] if text else DEFAULT_TOKENS:
         for spelled in ("▁" + word, "Ġ" + word, word):
             if spelled in known:
                 return known.index(spelled), spelled.replace("▁", " ").replace("Ġ", " ")

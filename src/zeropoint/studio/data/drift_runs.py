@@ -31,31 +31,31 @@ from zeropoint.results.tasks import (
 )
 from zeropoint.studio.data.page_data import PageData
 from zeropoint.studio.data.steps_shown import (
-    ANSWER,
+    MAX_ANSWER_CHARACTERS,
     AnsweredTask,
     ChainsShown,
-    Curve,
+    DecodingModeShown,
     DriftShown,
+    LongRunEvidence,
     ScoresShown,
-    Steps,
+    SurvivalCurve,
     TasksShown,
-    WayShown,
 )
 
-SHOWN_TOKENS = 120_000  # of texts side by side, of all runs together
-SHOWN_CHARACTERS = 1_000_000  # of answers to tasks, of all runs together
+MAX_SHOWN_TOKENS = 120_000  # of texts side by side, of all runs together
+MAX_SHOWN_CHARACTERS = 1_000_000  # of answers to tasks, of all runs together
 
-VERBS = ("drift", "tasks", "across")
+LONG_RUN_VERBS = ("drift", "tasks", "across")
 
 
-def steps_of(runs: Sequence[Run]) -> Steps:
+def steps_of(runs: Sequence[Run]) -> LongRunEvidence:
     """Return what runs tell over many steps."""
-    found = Steps()
+    found = LongRunEvidence()
     followed = of_kind(runs, DriftResult)
     for place, run in enumerate(runs):
         result = run.result
         if isinstance(result, DriftResult):
-            each = SHOWN_TOKENS // len(followed)
+            each = MAX_SHOWN_TOKENS // len(followed)
             found.drifts.append(_drift(run, result, str(place), each))
             if result.chains:
                 names = run.quant.name, run.reference.name
@@ -67,7 +67,7 @@ def steps_of(runs: Sequence[Run]) -> Steps:
         elif isinstance(result, TasksResult):
             models = result.models
         if models:
-            found.tasks.append(_tasks(run, models, SHOWN_CHARACTERS // len(runs)))
+            found.tasks.append(_tasks(run, models, MAX_SHOWN_CHARACTERS // len(runs)))
         if isinstance(result, HarnessResult):
             found.scores.append(ScoresShown(run.path.name, result.models))
     _name(found.drifts)
@@ -132,24 +132,24 @@ def _drift(run: Run, result: DriftResult, id: str, tokens: int) -> DriftShown:
     )
 
 
-def _by_token(found: FreeRun) -> WayShown:
+def _by_token(found: FreeRun) -> DecodingModeShown:
     curve = found.survival
     at = list(range(1, len(curve.share) + 1))
-    shown = Curve(at, [*curve.share], [*curve.low], [*curve.high], [*curve.predicted])
-    return WayShown(shown, found.split, found)
+    shown = SurvivalCurve(at, [*curve.share], [*curve.low], [*curve.high], [*curve.predicted])
+    return DecodingModeShown(shown, found.split, found)
 
 
-def _by_character(found: TextsCompared) -> WayShown:
+def _by_character(found: TextsCompared) -> DecodingModeShown:
     """Return the figures of texts whose tokens differ as those of others are: no KL, no flips."""
     points = found.survival_characters
-    curve = Curve(
+    curve = SurvivalCurve(
         at=[point.characters for point in points],
         share=[point.alike.mean for point in points],
         low=[point.alike.low for point in points],
         high=[point.alike.high for point in points],
         predicted=None,
     )
-    return WayShown(curve, found.split_characters, None, found.same_answer)
+    return DecodingModeShown(curve, found.split_characters, None, found.same_answer)
 
 
 def _texts(run: Run, tokens: int) -> Iterator[PageData]:
@@ -212,7 +212,9 @@ def _tasks(run: Run, models: Sequence[ModelTasks], characters: int) -> TasksShow
                 told = f"it lacks the task {printable(asked.id)}"
                 raise damaged(run.path / f"answers-{place}.json", told)
         given = [rows[asked.id] for rows in answers]
-        characters -= len(asked.prompt) + sum(min(len(one.text), ANSWER) for one in given)
+        characters -= len(asked.prompt) + sum(
+            min(len(one.text), MAX_ANSWER_CHARACTERS) for one in given
+        )
         if characters < 0:
             break
         shown.append(AnsweredTask(asked, given))

@@ -20,12 +20,12 @@ from zeropoint.models.generation import Token, generate
 from zeropoint.plans.formats import inventory
 from zeropoint.studio.data.page_data import PageData
 
-KINDS = (("attn_q", "attn_qkv"), ("ffn_gate", "ffn_up"), ("ffn_down",))
-PRODUCT_WEIGHTS = 5120  # of a matrix that a page carries
-MOST_ROWS = 8
-REMOVED = 6  # single weights that are taken out, the most outstanding of as many matrices
-ORDINARY = 2  # and others, for comparison
-ANSWER = 40  # tokens
+PRODUCT_KINDS = (("attn_q", "attn_qkv"), ("ffn_gate", "ffn_up"), ("ffn_down",))
+MAX_PRODUCT_WEIGHTS = 5120  # of a matrix that a page carries
+MAX_PRODUCT_ROWS = 8
+REMOVED_WEIGHTS = 6  # single weights that are taken out, the most outstanding of as many matrices
+REMOVED_ORDINARY_WEIGHTS = 2  # and others, for comparison
+ANSWER_TOKENS = 40  # tokens
 
 PROMPTS = (
     "The capital of France is",
@@ -37,7 +37,7 @@ I32 = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
-class Step:
+class PageDataPart:
     """One more part of the page's data: its key and what belongs there."""
 
     key: str
@@ -50,12 +50,12 @@ def run_passes(
     quant: LanguageModel | None,
     seen: Sequence[PageData],
     texts: Sequence[I32],
-) -> Iterator[Step]:
+) -> Iterator[PageDataPart]:
     """Yield `products`, `ablations` and, with a quant, `answers`."""
-    yield Step("products", products(checkpoint, model, PROMPTS[0]))
-    yield Step("ablations", ablations(checkpoint, model, seen, texts))
+    yield PageDataPart("products", products(checkpoint, model, PROMPTS[0]))
+    yield PageDataPart("ablations", ablations(checkpoint, model, seen, texts))
     if quant is not None:
-        yield Step(
+        yield PageDataPart(
             "answers",
             [
                 {"prompt": p, "reference": answer(model, p), "quant": answer(quant, p)}
@@ -66,7 +66,7 @@ def run_passes(
 
 def products(checkpoint: Checkpoint, model: LanguageModel, prompt: str) -> list[PageData]:
     """Return some rows of three matrices, and what reached them at the last token of a prompt."""
-    names = [name for kinds in KINDS if (name := _of_kind(model, kinds))]
+    names = [name for kinds in PRODUCT_KINDS if (name := _of_kind(model, kinds))]
     inputs, token, position = inputs_of(model, names, prompt)
     return [
         {**_rows(checkpoint, name), "inputs": inputs[name], "token": token, "position": position,
@@ -118,7 +118,7 @@ def _of_kind(model: LanguageModel, kinds: Sequence[str]) -> str | None:
 
 def _rows(checkpoint: Checkpoint, name: str) -> PageData:
     info = checkpoint.tensors[name]
-    count = max(2, min(MOST_ROWS, PRODUCT_WEIGHTS // info.columns, info.rows))
+    count = max(2, min(MAX_PRODUCT_ROWS, MAX_PRODUCT_WEIGHTS // info.columns, info.rows))
     rows = [int(row) for row in np.linspace(0, info.rows - 1, count)]
     weights = [
         kernels.decode(info.format, checkpoint.read_rows(name, row, row + 1).data).reshape(-1)
@@ -161,8 +161,8 @@ def places(
              and f["name"] != model.architecture.output]  # fmt: skip
     ranked = sorted(known, key=lambda f: -abs(f["largest"]) / (f["rms"] or 1))
     found = []
-    for index, figures in enumerate(ranked[: REMOVED + ORDINARY]):
-        name, ordinary = str(figures["name"]), index >= REMOVED
+    for index, figures in enumerate(ranked[: REMOVED_WEIGHTS + REMOVED_ORDINARY_WEIGHTS]):
+        name, ordinary = str(figures["name"]), index >= REMOVED_WEIGHTS
         info = checkpoint.tensors[name]
         row = info.rows // 2 if ordinary else int(figures["row"])
         column = info.columns // 2 if ordinary else int(figures["column"])
@@ -192,7 +192,7 @@ def without(
     before = [model.hidden(chunk.tokens[None]) for chunk in chunks]
     model.replace(name, changed)
     try:
-        measured = list(score_chunks(_Kept(model, chunks, before), model, chunks))
+        measured = list(score_chunks(_CachedStates(model, chunks, before), model, chunks))
         written = answer(model, prompt)
     finally:
         model.replace(name, stored)
@@ -201,7 +201,7 @@ def without(
     return {"kl": float(kl.mean()), "top1": float(same.mean()), "answer": written}
 
 
-class _Kept:
+class _CachedStates:
     """The model as it was: hidden states that are known already, and the same head."""
 
     def __init__(
@@ -224,5 +224,5 @@ class _Kept:
 def answer(model: LanguageModel, prompt: str) -> str:
     """Return what the model writes after a prompt, always taking the most likely token."""
     tokens = model.tokenizer.encode(prompt, ends=True)
-    steps = generate(model, tokens, limit=ANSWER)
+    steps = generate(model, tokens, limit=ANSWER_TOKENS)
     return "".join(step.text for step in steps if isinstance(step, Token))

@@ -6,22 +6,37 @@ from dataclasses import dataclass
 from typing import Literal
 
 from zeropoint.plans import PRESETS
-from zeropoint.studio.data.library import Entry, Kind, Library
+from zeropoint.studio.data.library import Kind, Library, LibraryEntry
 from zeropoint.studio.data.page_data import PageData
 
-MODELS = 8  # of one command
-FILES = 500  # texts, or task files, that are offered
+MAX_MODELS = 8  # of one command
+MAX_OFFERED_FILES = 500  # texts, or task files, that are offered
 
-FORMATS = ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q6_K", "IQ4_NL", "IQ4_XS", "MXFP4", "BF16")
-OFFERED = tuple(dict.fromkeys([*PRESETS, *FORMATS]))  # presets, then single formats
+SINGLE_FORMATS = (
+    "Q4_0",
+    "Q4_1",
+    "Q5_0",
+    "Q5_1",
+    "Q8_0",
+    "Q6_K",
+    "IQ4_NL",
+    "IQ4_XS",
+    "MXFP4",
+    "BF16",
+)
+QUANTIZE_TARGETS = tuple(dict.fromkeys([*PRESETS, *SINGLE_FORMATS]))  # presets, then single formats
 
 
-LISTED: Mapping[str, Kind] = {"model": "model", "models": "model", "text": "text",
-                              "tasks": "tasks"}  # fmt: skip
+KIND_OF_FIELD: Mapping[str, Kind] = {
+    "model": "model",
+    "models": "model",
+    "text": "text",
+    "tasks": "tasks",
+}
 
 
 @dataclass(frozen=True)
-class Field:
+class FormField:
     """One control of a form, and the words that it becomes. Fields of one key are alike usually."""
 
     key: str
@@ -35,11 +50,11 @@ class Field:
 
 
 @dataclass(frozen=True)
-class Form:
+class VerbForm:
     """What a page asks before it starts a verb."""
 
     does: str
-    fields: tuple[Field, ...]
+    fields: tuple[FormField, ...]
     ending: str  # of the usual name, after the first model's
     see: tuple[tuple[str, str], ...] = ()  # addresses that show what was found, and their names
     record: str = ""  # the verb in its run.json, if another
@@ -47,87 +62,169 @@ class Form:
     resumes: bool = True
 
 
-MODEL = Field("model", "Model", "model", usual=False)
-QUANT = Field("model", "Quant", "model", usual=False)
-REFERENCE = Field("reference", "Its reference", "model", "--ref", usual=True)
-SEVERAL = Field("models", "Models, the first is what the others are put beside", "models", least=1,
-                most=MODELS)  # fmt: skip
-TEXT = Field("text", "Text", "text", "--text", options=(("", "built in: prose, code, chat, JSON"),))
-CHUNKS = Field("chunks", "Chunks of text", "whole", "--chunks", usual=20)
-REQUANTIZE = Field("requantize", "The model is quantized already: do it anyway", "flag",
-                   "--requantize", usual=False)  # fmt: skip
+MODEL = FormField("model", "Model", "model", usual=False)
+QUANT = FormField("model", "Quant", "model", usual=False)
+REFERENCE = FormField("reference", "Its reference", "model", "--ref", usual=True)
+SEVERAL = FormField(
+    "models",
+    "Models, the first is what the others are put beside",
+    "models",
+    least=1,
+    most=MAX_MODELS,
+)
+TEXT = FormField(
+    "text", "Text", "text", "--text", options=(("", "built in: prose, code, chat, JSON"),)
+)
+CHUNKS = FormField("chunks", "Chunks of text", "whole", "--chunks", usual=20)
+REQUANTIZE = FormField(
+    "requantize",
+    "The model is quantized already: do it anyway",
+    "flag",
+    "--requantize",
+    usual=False,
+)
 PYTHON = ("python", "built in: 56 small Python problems")
-CODE = Field("allow_code", "Run the Python that models write, for tasks with tests: in a process "
-             "that can write nowhere but in a folder of its own, read only Python and /usr, and "
-             "reach no network", "flag", "--allow-code", usual=False)  # fmt: skip
+CODE = FormField(
+    "allow_code",
+    "Run the Python that models write, for tasks with tests: in a process "
+    "that can write nowhere but in a folder of its own, read only Python and /usr, and "
+    "reach no network",
+    "flag",
+    "--allow-code",
+    usual=False,
+)
 
 FORMS = {
-    "quantize": Form(
+    "quantize": VerbForm(
         "Writes NAME.gguf, and what became of each tensor.",
-        (MODEL, Field("to", "To", "choice", "--to", "Q4_K_M", options=tuple((x, x) for x in
-                                                                            OFFERED)), REQUANTIZE),
-        "-{to}", writes=".gguf", resumes=False,
+        (
+            MODEL,
+            FormField(
+                "to",
+                "To",
+                "choice",
+                "--to",
+                "Q4_K_M",
+                options=tuple((x, x) for x in QUANTIZE_TARGETS),
+            ),
+            REQUANTIZE,
+        ),
+        "-{to}",
+        writes=".gguf",
+        resumes=False,
     ),
-    "measure": Form(
+    "measure": VerbForm(
         "Perplexity, KL and flips of a quant beside its reference, on chunks of 512 tokens.",
-        (MODEL, REFERENCE, TEXT, CHUNKS), "-measured",
+        (MODEL, REFERENCE, TEXT, CHUNKS),
+        "-measured",
         (("/measure?run={id}", "token by token"), ("/size", "Size vs bits")),
     ),
-    "ladder": Form(
+    "ladder": VerbForm(
         "Quantizes the model in memory to each level: what each loses, and how fast it is.",
-        (MODEL, Field("levels", "Levels", "levels", "--levels", "16,8,6,4,3,2"), TEXT, CHUNKS,
-         REQUANTIZE), "-ladder",
+        (
+            MODEL,
+            FormField("levels", "Levels", "levels", "--levels", "16,8,6,4,3,2"),
+            TEXT,
+            CHUNKS,
+            REQUANTIZE,
+        ),
+        "-ladder",
     ),
-    "drift": Form(
+    "drift": VerbForm(
         "Both models continue the same prompts with the same noise, then work through tasks of "
         "several steps on their own answers. As set here: about two minutes for 0.5 B weights on "
         "two free cores.",
-        (QUANT, REFERENCE, Field("prompts", "Prompts, of 48", "whole", "--count", 12, most=48),
-         Field("length", "Tokens that each is continued by", "whole", "--tokens", 32, most=2048),
-         Field("chains", "Chains of each of 6 kinds (0: none)", "whole", "--chains", 2, 0, 256)),
-        "-drift", (("/long-run?run={id}", "Long run"),),
+        (
+            QUANT,
+            REFERENCE,
+            FormField("prompts", "Prompts, of 48", "whole", "--count", 12, most=48),
+            FormField(
+                "length", "Tokens that each is continued by", "whole", "--tokens", 32, most=2048
+            ),
+            FormField(
+                "chains", "Chains of each of 6 kinds (0: none)", "whole", "--chains", 2, 0, 256
+            ),
+        ),
+        "-drift",
+        (("/long-run?run={id}", "Long run"),),
     ),
-    "tasks": Form(
+    "tasks": VerbForm(
         "The models do the same tasks: what was lost, what was won, and whether that means "
         "anything. As set here: about a minute for two of 0.5 B weights on two free cores.",
-        (SEVERAL, Field("tasks", "Tasks", "tasks", "--tasks", "python", options=(PYTHON,)), CODE,
-         Field("count", "At most so many tasks", "whole", "--count", 20),
-         Field("answer", "Tokens of an answer, at most", "whole", "--tokens", 128, most=4096)),
-        "-tasks", (("/long-run?run={id}", "Long run"),),
+        (
+            SEVERAL,
+            FormField("tasks", "Tasks", "tasks", "--tasks", "python", options=(PYTHON,)),
+            CODE,
+            FormField("count", "At most so many tasks", "whole", "--count", 20),
+            FormField(
+                "answer", "Tokens of an answer, at most", "whole", "--tokens", 128, most=4096
+            ),
+        ),
+        "-tasks",
+        (("/long-run?run={id}", "Long run"),),
     ),
-    "compare": Form(
+    "compare": VerbForm(
         "Models of any kind by memory: nats per byte of the same text, and tasks and chains if "
         "you like. As set here: about two minutes for two of 0.5 B weights on two free cores.",
-        (Field("models", SEVERAL.label, "models", least=2, most=MODELS), TEXT, CHUNKS,
-         Field("extra_tasks", "Tasks besides", "tasks", "--tasks", options=(("", "none"), PYTHON)),
-         CODE, Field("extra_chains", "Chains of each of 6 kinds (0: none)", "whole", "--chains",
-                     0, 0, 256)),
-        "-compared", (("/size#size.series=nats:{name}", "Size vs bits"),), record="across",
+        (
+            FormField("models", SEVERAL.label, "models", least=2, most=MAX_MODELS),
+            TEXT,
+            CHUNKS,
+            FormField(
+                "extra_tasks", "Tasks besides", "tasks", "--tasks", options=(("", "none"), PYTHON)
+            ),
+            CODE,
+            FormField(
+                "extra_chains",
+                "Chains of each of 6 kinds (0: none)",
+                "whole",
+                "--chains",
+                0,
+                0,
+                256,
+            ),
+        ),
+        "-compared",
+        (("/size#size.series=nats:{name}", "Size vs bits"),),
+        record="across",
     ),
-}  # fmt: skip
-REPORT = ("/report?run={id}", "its report")
+}
+REPORT_LINK = ("/report?run={id}", "its report")
 
 
 def forms_for(library: Library, verbs: Sequence[str]) -> list[PageData]:
     """Return the forms of these verbs, with what lies in the root to choose from."""
-    return [{"verb": verb, "does": FORMS[verb].does, "fields": [
-        _control(field, library) for field in FORMS[verb].fields]} for verb in verbs]  # fmt: skip
+    return [
+        {
+            "verb": verb,
+            "does": FORMS[verb].does,
+            "fields": [_control(field, library) for field in FORMS[verb].fields],
+        }
+        for verb in verbs
+    ]
 
 
-def _control(field: Field, library: Library) -> PageData:
+def _control(field: FormField, library: Library) -> PageData:
     """Return a field as pages draw it."""
-    kind, usual, options = LISTED.get(field.kind), field.usual, [*field.options]
+    kind, usual, options = KIND_OF_FIELD.get(field.kind), field.usual, [*field.options]
     if kind:
-        entries = library.listing().of(kind)[: None if kind == "model" else FILES]
+        entries = library.listing().of(kind)[: None if kind == "model" else MAX_OFFERED_FILES]
         options += [(entry.id, entry.name) for entry in entries]
     if kind == "model":
         reference, quant = _pair(library.listing().of("model"))
         usual = f"{reference},{quant}" if field.kind == "models" else reference if usual else quant
-    return {"key": field.key, "label": field.label, "kind": field.kind, "usual": usual,
-            "least": field.least, "most": field.most, "options": options}  # fmt: skip
+    return {
+        "key": field.key,
+        "label": field.label,
+        "kind": field.kind,
+        "usual": usual,
+        "least": field.least,
+        "most": field.most,
+        "options": options,
+    }
 
 
-def _pair(models: Sequence[Entry]) -> tuple[str, str]:
+def _pair(models: Sequence[LibraryEntry]) -> tuple[str, str]:
     """Return two models that may belong together: the largest whose name begins as the latest's."""
     family = [one for one in models if _first_word(one) == _first_word(models[0])]
     reference = max(family, key=lambda one: one.bytes, default=None)
@@ -139,5 +236,5 @@ def _pair(models: Sequence[Entry]) -> tuple[str, str]:
     return reference.id, others[0].id
 
 
-def _first_word(model: Entry) -> str:
+def _first_word(model: LibraryEntry) -> str:
     return re.split(r"[-_.]", model.path.name, maxsplit=1)[0].lower()

@@ -15,19 +15,24 @@ from typing import Literal
 
 from zeropoint.errors import CheckpointError
 
-DEPTH = 8  # folders below the root
-ENTRIES = 50_000  # looked at, of all folders together
-TEXTS = 2000  # and files of tasks: a folder of data may have any number
-FRESH = 2.0  # seconds that a listing is believed
+MAX_FOLDER_DEPTH = 8  # folders below the root
+MAX_FILES = 50_000  # looked at, of all folders together
+MAX_TEXT_FILES = 2000  # and files of tasks: a folder of data may have any number
+LISTING_SECONDS = 2.0  # seconds that a listing is believed
 
 _LATER_SHARD = re.compile(r"-(?!00001-)\d{5}-of-\d{5}\.gguf$")
 
 Kind = Literal["model", "run", "text", "tasks"]
-SUFFIXES: Mapping[str, Kind] = {".txt": "text", ".md": "text", ".raw": "text", ".jsonl": "tasks"}
+KIND_OF_SUFFIX: Mapping[str, Kind] = {
+    ".txt": "text",
+    ".md": "text",
+    ".raw": "text",
+    ".jsonl": "tasks",
+}
 
 
 @dataclass(frozen=True)
-class Entry:
+class LibraryEntry:
     """Something that can be opened."""
 
     id: str
@@ -39,15 +44,15 @@ class Entry:
 
 
 @dataclass
-class Listing:
+class LibraryListing:
     """What lies below the root."""
 
-    entries: dict[str, Entry] = field(default_factory=dict)
+    entries: dict[str, LibraryEntry] = field(default_factory=dict)
     cut: bool = False  # there were more than ENTRIES files to look at
     made: float = 0.0  # monotonic seconds
     texts: int = 0  # and files of tasks
 
-    def of(self, kind: Kind) -> list[Entry]:
+    def of(self, kind: Kind) -> list[LibraryEntry]:
         """Return the entries of a kind, the latest first."""
         found = [entry for entry in self.entries.values() if entry.kind == kind]
         return sorted(found, key=lambda entry: (-entry.changed, entry.name))
@@ -65,19 +70,19 @@ class Library:
         self.root = Path(os.path.realpath(root))
         if not self.root.is_dir():
             raise CheckpointError(root, "is not a folder; --root takes one")
-        self._listing = Listing(made=-FRESH)
+        self._listing = LibraryListing(made=-LISTING_SECONDS)
 
-    def listing(self) -> Listing:
+    def listing(self) -> LibraryListing:
         """Return what is there now, or was a moment ago."""
-        if time.monotonic() - self._listing.made >= FRESH:
+        if time.monotonic() - self._listing.made >= LISTING_SECONDS:
             self._listing = self._look()
         return self._listing
 
     def forget(self) -> None:
         """Look again when somebody asks next: something was written."""
-        self._listing.made = -FRESH
+        self._listing.made = -LISTING_SECONDS
 
-    def find(self, id: str, kind: Kind) -> Entry:
+    def find(self, id: str, kind: Kind) -> LibraryEntry:
         """Return the entry with this id. Raises KeyError if there is none, or no longer."""
         if id not in self._listing.entries:
             self._listing = self._look()
@@ -122,9 +127,9 @@ class Library:
             for file in files
         )
 
-    def _look(self) -> Listing:
-        listing = Listing(made=time.monotonic())
-        left = ENTRIES
+    def _look(self) -> LibraryListing:
+        listing = LibraryListing(made=time.monotonic())
+        left = MAX_FILES
         for folder in self._folders():
             try:
                 with os.scandir(folder) as found:
@@ -142,7 +147,7 @@ class Library:
     def _folders(self) -> Iterator[Path]:
         """The root and all folders below, links and hidden ones left out, the upper ones first."""
         level = [self.root]
-        for _ in range(DEPTH):
+        for _ in range(MAX_FOLDER_DEPTH):
             below: list[Path] = []
             for folder in level:
                 yield folder
@@ -158,8 +163,8 @@ class Library:
             level = sorted(below)
 
     def _entries(
-        self, folder: Path, files: list["os.DirEntry[str]"], listing: Listing
-    ) -> Iterator[Entry]:
+        self, folder: Path, files: list["os.DirEntry[str]"], listing: LibraryListing
+    ) -> Iterator[LibraryEntry]:
         names = {file.name for file in files}
         weights = [file for file in files if file.name.endswith(".safetensors")]
         if "config.json" in names and weights:
@@ -170,15 +175,15 @@ class Library:
             if file.name.endswith(".gguf") and not _LATER_SHARD.search(file.name):
                 if file.is_file() and self._inside(Path(file.path)):
                     yield self._entry("model", Path(file.path), [file])
-            kind = SUFFIXES.get(Path(file.name).suffix)
-            if kind and listing.texts < TEXTS and file.is_file(follow_symlinks=False):
+            kind = KIND_OF_SUFFIX.get(Path(file.name).suffix)
+            if kind and listing.texts < MAX_TEXT_FILES and file.is_file(follow_symlinks=False):
                 listing.texts += 1
                 yield self._entry(kind, Path(file.path), [file])
 
-    def _entry(self, kind: Kind, path: Path, files: list["os.DirEntry[str]"]) -> Entry:
+    def _entry(self, kind: Kind, path: Path, files: list["os.DirEntry[str]"]) -> LibraryEntry:
         name = path.relative_to(self.root).as_posix() if path != self.root else self.root.name
         stats = [file.stat() for file in files if file.is_file()]
-        return Entry(
+        return LibraryEntry(
             id=id_of(kind, name),
             kind=kind,
             name=name.encode("utf-8", "replace").decode("utf-8"),

@@ -22,15 +22,15 @@ from zeropoint.results.run_store import damaged
 from zeropoint.results.runs import Run, of_kind, read_run
 from zeropoint.studio.data.page_data import PageData
 
-SHOWN_POSITIONS = 1200  # of the texts, token by token, with both top tens
+MAX_SHOWN_POSITIONS = 1200  # of the texts, token by token, with both top tens
 HISTOGRAM_BINS = 64
 
 VERBS = ("measure", "quantize", "ladder", "drift", "tasks", "across")
 
 # Keys of a mark of the frontier: of a ladder's level, and of anything that was measured.
-OF_LEVEL = ("level", "kind", "format", "bytes", "bits_per_weight", "prompt_tokens_per_second",
+LEVEL_KEYS = ("level", "kind", "format", "bytes", "bits_per_weight", "prompt_tokens_per_second",
             "generation_tokens_per_second")  # fmt: skip
-OF_LOSS = ("kl", "perplexity", "top1", "top1_low", "top1_high", "flips", "floor", "verdict",
+LOSS_KEYS = ("kl", "perplexity", "top1", "top1_low", "top1_high", "flips", "floor", "verdict",
            "tokens")  # fmt: skip
 
 
@@ -54,7 +54,7 @@ def _runs_in(path: Path) -> list[Path]:
     return sorted(head.parent for head in path.glob("*/run.json")) or [path]
 
 
-def text_of(run: Run, positions: int = SHOWN_POSITIONS) -> list[PageData]:
+def text_of(run: Run, positions: int = MAX_SHOWN_POSITIONS) -> list[PageData]:
     """Return the texts of a measure run, one per domain: tokens, scores and both top tens.
 
     Each has `domain`, `tokens` (the pieces, context included), `first` (the position of the first
@@ -139,7 +139,7 @@ def level_of(run: Run) -> LadderLevel:
 def marks_of(levels: Sequence[LadderLevel]) -> list[PageData]:
     """Return levels as the figure of the frontier takes them."""
     rows = [level.to_json() for level in levels]
-    return [{key: row.get(key) for key in (*OF_LEVEL, *OF_LOSS)} for row in rows]
+    return [{key: row.get(key) for key in (*LEVEL_KEYS, *LOSS_KEYS)} for row in rows]
 
 
 def losses_of(run: Run) -> PageData:
@@ -167,7 +167,7 @@ def losses_of(run: Run) -> PageData:
 
 
 @dataclass(frozen=True)
-class Position:
+class WorstPosition:
     """One scored position of a text, and what both models expected there."""
 
     domain: str
@@ -178,10 +178,10 @@ class Position:
     quant: str
 
 
-def worst_of(run: Run, count: int) -> list[Position]:
+def worst_of(run: Run, count: int) -> list[WorstPosition]:
     """Return the positions with the largest divergence, of all chunks, with what came before."""
     pieces = _pieces(run)
-    found: list[Position] = []
+    found: list[WorstPosition] = []
     for index in range(run.folder.chunks_done()):
         arrays: Mapping[str, Any] = read_chunk(run.folder, index)
         order = np.argsort(arrays["kl"])[::-1][:count]
@@ -190,7 +190,7 @@ def worst_of(run: Run, count: int) -> list[Position]:
             place = first + 1 + int(at)
             before = tokens[max(place - 12, 0) : place]
             found.append(
-                Position(
+                WorstPosition(
                     domain=str(arrays["domain"]),
                     context="".join(pieces.get(int(t), f"<{t}>") for t in before),
                     target=pieces.get(int(tokens[place]), ""),

@@ -14,8 +14,8 @@ from zeropoint.results.runs import Run
 from zeropoint.results.tasks import AcrossResult, ModelCompared, ModelTasks, TasksResult
 from zeropoint.studio.data.page_data import PageData
 
-BETWEEN = "These may be compared between models: all of them did the same."
-WITHIN = (
+COMPARABLE_BETWEEN_MODELS = "These may be compared between models: all of them did the same."
+COMPARABLE_WITHIN_MODEL = (
     "KL is against the model's own reference, so it ranks the formats of this model and tells "
     "nothing about another model. For that: zeropoint compare A B --run DIR, or tasks."
 )
@@ -83,7 +83,7 @@ def _scale(
     if len(points) > 1:
         name = run.path.name
         yield {"id": f"{metric}:{name}", "run": name, "metric": metric, "title": TITLES[metric],
-               "less": metric == "nats", "between": True, "told": BETWEEN,
+               "less": metric == "nats", "between": True, "told": COMPARABLE_BETWEEN_MODELS,
                "points": points}  # fmt: skip
 
 
@@ -127,7 +127,7 @@ def _add_measured(
     series = within.setdefault(key, {
         "id": f"kl:{run.path.name}", "run": run.path.name, "metric": "kl", "less": True,
         "title": f"KL of {reference.name}'s formats, nats per token", "between": False,
-        "told": WITHIN, "points": [],
+        "told": COMPARABLE_WITHIN_MODEL, "points": [],
     })  # fmt: skip
     shape = find(reference.name, reference.file_bytes) or find(quant.name, quant.file_bytes)
     mean = Interval(found.kl.mean, found.kl.low, found.kl.high)

@@ -25,14 +25,14 @@ from zeropoint.quantizers.slabs import cut_slabs
 from zeropoint.studio.data import weights
 from zeropoint.studio.data.page_data import PageData
 
-KEPT = 4  # models open at a time
-OUTLIERS = 32  # of a tensor, listed
-BLOCK = 256  # weights of a row that are opened together, at most
+MAX_OPEN_MODELS = 4  # models open at a time
+MAX_OUTLIERS = 32  # of a tensor, listed
+MAX_BLOCK_WEIGHTS = 256  # weights of a row that are opened together, at most
 
 _LAYER = re.compile(r"blk\.(\d{1,9})\.", re.ASCII)
 
 
-class Opened:
+class OpenedModel:
     """One model: its checkpoint, the figures of the matrices that were read, a scan of the rest."""
 
     def __init__(self, path: Path) -> None:
@@ -100,10 +100,10 @@ class Opened:
         return [self._seen[name] for name in self.matrices]
 
     def _read_all(self) -> None:
-        with _ONE_AT_A_TIME:
+        with _SCAN_LOCK:
             try:
                 for info in self.matrices.values():
-                    if _ENDING.is_set():
+                    if _SHUTDOWN.is_set():
                         return
                     self.look_at(info)
                     self.done += info.elements
@@ -111,36 +111,36 @@ class Opened:
                 self.problem = str(error)
 
 
-_ONE_AT_A_TIME = threading.Lock()
-_ENDING = threading.Event()
+_SCAN_LOCK = threading.Lock()
+_SHUTDOWN = threading.Event()
 
 
 @atexit.register
 def _end() -> None:
     """Wait for the matrix that is read now: returning to no interpreter would abort the process."""
-    _ENDING.set()
-    with _ONE_AT_A_TIME:
+    _SHUTDOWN.set()
+    with _SCAN_LOCK:
         pass
 
 
-class Shelf:
+class OpenedModels:
     """The models that were opened last."""
 
     def __init__(self) -> None:
-        self._models: OrderedDict[Path, Opened] = OrderedDict()
+        self._models: OrderedDict[Path, OpenedModel] = OrderedDict()
         self._lock = threading.Lock()
 
-    def open(self, path: Path) -> Opened:
+    def open(self, path: Path) -> OpenedModel:
         """Return a model, opened again if its files have changed. Raises CheckpointError."""
         with self._lock:
             found = self._models.get(path)
             if found is not None and stamps(found.checkpoint) != found.stamps:
                 found = None
             if found is None:
-                found = Opened(path)
+                found = OpenedModel(path)
             self._models[path] = found
             self._models.move_to_end(path)
-            while len(self._models) > KEPT:
+            while len(self._models) > MAX_OPEN_MODELS:
                 self._models.popitem(last=False)
             return found
 
@@ -162,7 +162,7 @@ def stamps(checkpoint: Checkpoint) -> list[tuple[int, ...]] | None:
     return [(s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns) for s in found]
 
 
-def outliers(model: Opened, info: TensorInfo) -> list[PageData]:
+def outliers(model: OpenedModel, info: TensorInfo) -> list[PageData]:
     """Return the weights of a matrix that stand out most: row, column, value, the largest first."""
     seen = model.look_at(info)
     limit = _threshold(np.asarray(seen["counts"]), float(seen["limit"]))
@@ -171,14 +171,14 @@ def outliers(model: Opened, info: TensorInfo) -> list[PageData]:
         tensor = model.checkpoint.read_rows(info.name, slab.start, slab.stop)
         values = kernels.decode(info.format, tensor.data).reshape(-1)
         places = np.flatnonzero(np.abs(values) >= limit)
-        if places.size > OUTLIERS:
-            order = np.argsort(-np.abs(values[places]), kind="stable")[:OUTLIERS]
+        if places.size > MAX_OUTLIERS:
+            order = np.argsort(-np.abs(values[places]), kind="stable")[:MAX_OUTLIERS]
             places = places[order]
         rows += [(float(values[i]), slab.start * info.columns + int(i)) for i in places]
     rows.sort(key=lambda row: (-abs(row[0]), row[1]))
     return [
         {"row": place // info.columns, "column": place % info.columns, "value": value}
-        for value, place in rows[:OUTLIERS]
+        for value, place in rows[:MAX_OUTLIERS]
     ]
 
 
@@ -187,11 +187,13 @@ def _threshold(counts: "np.ndarray[Any, Any]", limit: float) -> float:
     half = counts.size // 2
     by_magnitude = counts[half:] + counts[:half][::-1]
     beyond = np.cumsum(by_magnitude[::-1])[::-1]
-    reached = np.flatnonzero(beyond >= OUTLIERS)
+    reached = np.flatnonzero(beyond >= MAX_OUTLIERS)
     return float(reached[-1]) * limit / half if reached.size else 0.0
 
 
-def block_of(model: Opened, info: TensorInfo, row: int, column: int, name: str | None) -> PageData:
+def block_of(
+    model: OpenedModel, info: TensorInfo, row: int, column: int, name: str | None
+) -> PageData:
     """Return the block of a row that holds a column: its weights and what a format makes of them.
 
     Without a name it is the file's own format, and weights are what it decodes to. `levels` are
@@ -206,7 +208,11 @@ def block_of(model: Opened, info: TensorInfo, row: int, column: int, name: str |
     if name is not None:
         made = quantize(given.reshape(1, -1), find_format(name), threads=1)
         format, decoded = made.format, kernels.decode(made.format, made.data).reshape(-1)
-    size = min(format.block_size if format.block_size > 1 else BLOCK, BLOCK, info.columns)
+    size = min(
+        format.block_size if format.block_size > 1 else MAX_BLOCK_WEIGHTS,
+        MAX_BLOCK_WEIGHTS,
+        info.columns,
+    )
     first = column // size * size
     part = slice(first, min(first + size, info.columns))
     error = decoded.astype(np.float64) - given

@@ -44,11 +44,15 @@ from zeropoint.plans.speed.roofline import (
 )
 from zeropoint.results.bench_history import load_bench_history
 from zeropoint.results.runs import Run, finished_runs
-from zeropoint.studio.data.library import Entry, Library
+from zeropoint.studio.data.library import Library, LibraryEntry
 from zeropoint.studio.data.page_data import PageData
 
-KEPT = 8  # models whose headers are remembered
-SOME = ("Q8_0", "Q4_K_M", "Q2_K")  # formats of a roofline, unless others are asked for
+MAX_CACHED_MODELS = 8  # models whose headers are remembered
+DEFAULT_ROOFLINE_FORMATS = (
+    "Q8_0",
+    "Q4_K_M",
+    "Q2_K",
+)  # formats of a roofline, unless others are asked for
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ class Planner:
         where = [device for device in self._devices(request) if device.bandwidth]
         formats: tuple[str | None, ...] = (named,) if named else question.formats
         if not formats:
-            formats = (None,) if spec.quantized else (None, *SOME)
+            formats = (None,) if spec.quantized else (None, *DEFAULT_ROOFLINE_FORMATS)
         points = [point for to in formats for point in roofline_points(spec, to, where, question)]
         earlier = question.earlier
         return {
@@ -143,7 +147,7 @@ class Planner:
             raise CheckpointError(self.library.root, f"has no model {id!r}") from None
         return self.subject(entry)
 
-    def subject(self, entry: Entry) -> ModelSpec:
+    def subject(self, entry: LibraryEntry) -> ModelSpec:
         """Return a model of the library; its header is read once as long as it stays the same."""
         key = (entry.path, entry.changed, entry.bytes)
         with self._lock:
@@ -152,7 +156,7 @@ class Planner:
                 found = with_typed(spec_of_headers(read_headers(entry.path)), entry.name)
                 self._subjects[key] = found
             self._subjects.move_to_end(key)
-            while len(self._subjects) > KEPT:
+            while len(self._subjects) > MAX_CACHED_MODELS:
                 self._subjects.popitem(last=False)
         return found
 
@@ -206,7 +210,7 @@ def sized(text: str) -> tuple[ModelSpec, str | None]:
     return _typical(name), to or None
 
 
-@lru_cache(KEPT)
+@lru_cache(MAX_CACHED_MODELS)
 def _typical(name: str) -> ModelSpec:
     return spec_of_size(name)
 

@@ -10,7 +10,7 @@ from zeropoint.results.runs import Run
 from zeropoint.results.tasks import Answer, HarnessScores, ModelTasks, TaskAsked
 from zeropoint.studio.data.page_data import PageData
 
-ANSWER = 4000  # characters of one answer
+MAX_ANSWER_CHARACTERS = 4000  # characters of one answer
 
 _OUTCOMES = {
     (True, True): "kept",
@@ -30,7 +30,7 @@ class DriftShown:
     reference: str
     unit: str  # token or character
     prompts: int
-    ways: "Mapping[str, WayShown]"
+    ways: "Mapping[str, DecodingModeShown]"
     texts: list[PageData]  # side by side, as the figure takes them
     title: str = ""
     label: str = ""
@@ -56,7 +56,7 @@ class DriftShown:
 
 
 @dataclass(frozen=True)
-class Curve:
+class SurvivalCurve:
     """Share of texts that are still the same, with its band, and what single tokens predict."""
 
     at: list[int]
@@ -67,10 +67,10 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class WayShown:
+class DecodingModeShown:
     """The texts that were chosen in one way: by token, or by character without KL."""
 
-    curve: Curve
+    curve: SurvivalCurve
     split: MedianDivergence
     found: FreeRun | None
     same_answer: Interval | None = None
@@ -123,7 +123,7 @@ class AnsweredTask:
         return {
             **self.asked.to_json(),
             "answers": [
-                {"right": one.right, "text": one.text[:ANSWER], "reason": one.reason}
+                {"right": one.right, "text": one.text[:MAX_ANSWER_CHARACTERS], "reason": one.reason}
                 for one in self.answers
             ],
             "outcome": self.outcomes,
@@ -161,7 +161,7 @@ class ScoresShown:
 
 
 @dataclass(frozen=True)
-class Steps:
+class LongRunEvidence:
     """What runs tell over many steps: drifts and chains by quant, tasks and scores by run."""
 
     drifts: list[DriftShown] = field(default_factory=list)

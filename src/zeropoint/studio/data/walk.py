@@ -17,19 +17,17 @@ import numpy as np
 from zeropoint.checkpoints import Checkpoint
 from zeropoint.models import LanguageModel
 from zeropoint.results.runs import Run
-from zeropoint.studio.data import forward_pass as passes
-from zeropoint.studio.data import measure_runs as evidence
-from zeropoint.studio.data import weights
+from zeropoint.studio.data import forward_pass, measure_runs, weights
 from zeropoint.studio.data.page_data import PageData, plain
 from zeropoint.studio.static_files import STATIC
 
 EXAMPLE = "entries/example.json.gz"
-CONTEXT = 256  # tokens of the text that single weights are taken out on
-POSITIONS = 180  # of the texts that the page carries
+ABLATION_CONTEXT_TOKENS = 256  # tokens of the text that single weights are taken out on
+MAX_POSITIONS = 180  # of the texts that the page carries
 
 
 @dataclass(frozen=True)
-class Progress:
+class WalkProgress:
     """So much of the page's data is there: weights read, of all; then parts."""
 
     done: int
@@ -56,20 +54,22 @@ class Walk:
         self.total = sum(info.elements for info in checkpoint.tensors.values())
         self.data: PageData = {}
 
-    def steps(self) -> Iterator[Progress]:
+    def steps(self) -> Iterator[WalkProgress]:
         """Read the model and the runs; what they do not give is the example's."""
         data: PageData = {"model": weights.describe_model(self.checkpoint)}
         seen = []
         for found in weights.look(self.checkpoint):
             seen.append(found.figures)
-            yield Progress(found.done, str(found.figures["name"]))
+            yield WalkProgress(found.done, str(found.figures["name"]))
         data["tensors"] = weights.finish(self.checkpoint, seen)
         data |= from_runs(self.runs)
         if self.model is not None:
             texts = tokens_of(data, self.model)
-            for step in passes.run_passes(self.checkpoint, self.model, self.quant, seen, texts):
+            for step in forward_pass.run_passes(
+                self.checkpoint, self.model, self.quant, seen, texts
+            ):
                 data[step.key] = step.figures
-                yield Progress(self.total, step.key)
+                yield WalkProgress(self.total, step.key)
         self.data = completed(data)
 
 
@@ -78,22 +78,27 @@ def from_runs(runs: Sequence[Run]) -> PageData:
     found: PageData = {}
     for run in runs:
         if run.verb == "measure" and "texts" not in found:
-            found |= {"run": run.path.name, "texts": evidence.text_of(run, POSITIONS)}
+            found |= {"run": run.path.name, "texts": measure_runs.text_of(run, MAX_POSITIONS)}
     ladders = [run for run in runs if run.verb == "ladder"]
     if ladders:
         names = "the ladder run " + ", ".join(run.path.name for run in ladders)
-        found |= {"ladder_run": names, "ladder": evidence.marks_of(evidence.ladder_of(ladders))}
+        found |= {
+            "ladder_run": names,
+            "ladder": measure_runs.marks_of(measure_runs.ladder_of(ladders)),
+        }
     return found
 
 
-def tokens_of(data: PageData, model: LanguageModel) -> list[passes.I32]:
+def tokens_of(data: PageData, model: LanguageModel) -> list[forward_pass.I32]:
     """Return the texts to try the model on: those of the run, or a little of the built-in mix."""
     if "texts" in data:
         return [np.array(text["tokens"], np.int32) for text in data["texts"]]
     from zeropoint.calibration.chunks import read_chunks
     from zeropoint.calibration.corpus import builtin_corpus
 
-    chunks = read_chunks(builtin_corpus("evaluate"), model.tokenizer, CONTEXT, limit=2)
+    chunks = read_chunks(
+        builtin_corpus("evaluate"), model.tokenizer, ABLATION_CONTEXT_TOKENS, limit=2
+    )
     return [chunk.tokens for chunk in chunks]
 
 

@@ -22,9 +22,9 @@ from zeropoint.quantizers.outliers import matrices
 from zeropoint.quantizers.slabs import cut_slabs
 from zeropoint.studio.data.page_data import PageData
 
-PIECE = 256  # weights of a row that a page carries
-BINS = 128  # of a histogram of a tensor with pieces; half of them for the others
-CHOSEN = 10  # tensors with pieces at most
+PIECE_WEIGHTS = 256  # weights of a row that a page carries
+HISTOGRAM_BINS = 128  # of a histogram of a tensor with pieces; half of them for the others
+MAX_TENSORS_WITH_PIECES = 10  # tensors with pieces at most
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,10 @@ def finish(checkpoint: Checkpoint, seen: Sequence[PageData]) -> list[PageData]:
     return [
         {
             **figures,
-            "counts": merged(figures["counts"], BINS if figures["name"] in chosen else BINS // 2),
+            "counts": merged(
+                figures["counts"],
+                HISTOGRAM_BINS if figures["name"] in chosen else HISTOGRAM_BINS // 2,
+            ),
             **({"pieces": pieces(checkpoint, figures)} if figures["name"] in chosen else {}),
         }
         for figures in seen
@@ -124,16 +127,16 @@ def choose(seen: Sequence[PageData]) -> set[str]:
     for figures in (*seen[len(seen) // 2 :], *seen[: len(seen) // 2]):
         middle.setdefault(str(figures["kind"]), figures)
     names = [str(figures["name"]) for figures in (*outstanding, *middle.values())]
-    return set(list(dict.fromkeys(names))[:CHOSEN])
+    return set(list(dict.fromkeys(names))[:MAX_TENSORS_WITH_PIECES])
 
 
 def pieces(checkpoint: Checkpoint, figures: PageData) -> list[PageData]:
     """Return two pieces of rows: one with the largest weight of the tensor, and an ordinary one."""
     info = checkpoint.tensors[str(figures["name"])]
     row, column = int(figures["row"]), int(figures["column"])
-    start = column // PIECE * PIECE
-    if start + PIECE > info.columns:
-        start = max(info.columns - PIECE, 0)
+    start = column // PIECE_WEIGHTS * PIECE_WEIGHTS
+    if start + PIECE_WEIGHTS > info.columns:
+        start = max(info.columns - PIECE_WEIGHTS, 0)
     ordinary = info.rows // 2 if info.rows // 2 != row else info.rows // 2 - 1
     return [
         {"row": at, "column": first, "what": what, "values": read_row(checkpoint, info, at, first)}
@@ -148,7 +151,7 @@ def read_row(checkpoint: Checkpoint, info: TensorInfo, row: int, first: int = 0)
     """Return weights `first` … of a row, PIECE of them at most."""
     tensor = checkpoint.read_rows(info.name, row, row + 1)
     decoded = kernels.decode(info.format, tensor.data).reshape(-1)
-    return np.asarray(decoded[first : first + PIECE], np.float32)
+    return np.asarray(decoded[first : first + PIECE_WEIGHTS], np.float32)
 
 
 def merged(counts: object, bins: int) -> list[int]:

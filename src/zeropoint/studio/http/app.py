@@ -16,19 +16,18 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from zeropoint.errors import ZeropointError
-from zeropoint.studio.data import measure_runs as evidence
-from zeropoint.studio.data import weights
+from zeropoint.studio.data import measure_runs, weights
 from zeropoint.studio.data.dot_product import ways
-from zeropoint.studio.data.library import Entry, Library
-from zeropoint.studio.data.open_model import Opened, Shelf, block_of, outliers
-from zeropoint.studio.http.guard import BUG
+from zeropoint.studio.data.library import Library, LibraryEntry
+from zeropoint.studio.data.open_model import OpenedModel, OpenedModels, block_of, outliers
+from zeropoint.studio.http.guard import BUG_MESSAGE
 from zeropoint.studio.http.job_commands import command
-from zeropoint.studio.http.jobs import Jobs
-from zeropoint.studio.http.model_worker import Worker
+from zeropoint.studio.http.jobs import JobQueue
+from zeropoint.studio.http.model_worker import ModelWorker
 from zeropoint.studio.http.planner_routes import PlannerRoutes
 from zeropoint.studio.http.product_request import product_records, read_product_request
 from zeropoint.studio.http.requests import (
-    MOST_TOKENS,
+    MAX_ANSWER_TOKENS,
     body_of,
     number_in,
     streamed,
@@ -51,24 +50,24 @@ from zeropoint.studio.pages.weights import weights_lab
 from zeropoint.studio.report.report import render_report
 from zeropoint.studio.static_files import static_files
 
-MOST_RUNS = 32  # in one report
-LARGEST = 2**40  # of any number in an address
+MAX_REPORT_RUNS = 32  # in one report
+MAX_ADDRESS_NUMBER = 2**40  # of any number in an address
 
 T = TypeVar("T")
 
 STATIC_FILES = static_files((".js", ".css"))
-TYPES = {"js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8"}
+STATIC_MEDIA_TYPES = {"js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8"}
 
 
-class Routes:
+class StudioRoutes:
     """What the addresses do, on one library."""
 
     def __init__(self, library: Library) -> None:
         self.library = library
-        self.shelf = Shelf()
+        self.shelf = OpenedModels()
         self.planner = PlannerRoutes(library)
-        self.worker = Worker()
-        self.jobs = Jobs(ended=library.forget)
+        self.worker = ModelWorker()
+        self.jobs = JobQueue(ended=library.forget)
 
     def table(self) -> list[Route]:
         """Return every address of the studio."""
@@ -126,7 +125,7 @@ class Routes:
         name = request.path_params["name"]
         if name not in STATIC_FILES:
             raise HTTPException(404, "there is no such file")
-        return Response(STATIC_FILES[name], media_type=TYPES[name.rpartition(".")[2]])
+        return Response(STATIC_FILES[name], media_type=STATIC_MEDIA_TYPES[name.rpartition(".")[2]])
 
     def map(self, request: Request) -> Response:
         entry, model = self._model(request)
@@ -150,7 +149,7 @@ class Routes:
     def walk(self, request: Request) -> Response:
         entry, model = self._model(request)
         chosen = self._runs(request)
-        runs = evidence.open_runs([run.path for run in chosen])
+        runs = measure_runs.open_runs([run.path for run in chosen])
         listed = self.library.listing().of("run")
         form = walk_runs(entry, listed, [run.id for run in chosen])
         return as_html(walk_page(self.library, entry, model, runs, form))
@@ -181,7 +180,7 @@ class Routes:
     def report_file(self, request: Request) -> Response:
         runs = self._runs(request)
         paths = [run.path for run in runs]
-        page = render_report(evidence.open_runs(paths))
+        page = render_report(measure_runs.open_runs(paths))
         saved = {"content-disposition": 'attachment; filename="report.html"'}
         answer = as_html(page)
         answer.headers.update(saved)
@@ -247,7 +246,7 @@ class Routes:
             "models": [str(entry.path) for entry in found],
             "talk": text_in(words, "talk", most=64),
             "text": text_in(words, "text", least=1),
-            "tokens": whole_in(words, "tokens", 1, MOST_TOKENS),
+            "tokens": whole_in(words, "tokens", 1, MAX_ANSWER_TOKENS),
             "seed": whole_in(words, "seed", 0, 2**32 - 1),
             "temperature": number_in(words, "temperature", 0, 5),
         }
@@ -293,24 +292,24 @@ class Routes:
 
     # What an address names
 
-    def _model(self, request: Request) -> tuple[Entry, Opened]:
+    def _model(self, request: Request) -> tuple[LibraryEntry, OpenedModel]:
         entry = self._find(request.path_params["model"], "model")
         return entry, self.shelf.open(entry.path)
 
-    def _runs(self, request: Request) -> list[Entry]:
+    def _runs(self, request: Request) -> list[LibraryEntry]:
         ids = request.query_params.getlist("run")
-        if len(ids) > MOST_RUNS:
-            raise HTTPException(400, f"a report has at most {MOST_RUNS} runs")
+        if len(ids) > MAX_REPORT_RUNS:
+            raise HTTPException(400, f"a report has at most {MAX_REPORT_RUNS} runs")
         return [self._find(id, "run") for id in dict.fromkeys(ids)]
 
-    def _find(self, id: str, kind: str) -> Entry:
+    def _find(self, id: str, kind: str) -> LibraryEntry:
         try:
             return self.library.find(id, "run" if kind == "run" else "model")
         except KeyError:
             raise HTTPException(404, f"there is no {kind} of this id below the root") from None
 
     @staticmethod
-    def _index(request: Request, model: Opened) -> int:
+    def _index(request: Request, model: OpenedModel) -> int:
         index = whole(request.path_params, "tensor", 0)
         if not (index < len(model.names) and model.names[index] in model.matrices):
             raise HTTPException(404, "there is no matrix of this number")
@@ -329,7 +328,7 @@ class Routes:
 
     def fail(self, request: Request, error: Exception) -> Response:
         """Answer an exception that only a bug can raise; the guard reports it on stderr."""
-        return self._told(request, 500, BUG)
+        return self._told(request, 500, BUG_MESSAGE)
 
     def _told(self, request: Request, status: int, told: str) -> Response:
         if request.url.path.startswith("/api/"):
@@ -344,7 +343,9 @@ def whole(given: Mapping[str, str], name: str, usual: int) -> int:
     text = given.get(name, "")
     if text == "":
         return usual
-    if not (text.isascii() and text.isdigit() and len(text) <= 13 and int(text) <= LARGEST):
+    if not (
+        text.isascii() and text.isdigit() and len(text) <= 13 and int(text) <= MAX_ADDRESS_NUMBER
+    ):
         raise HTTPException(400, f"{name} is a whole number from 0")
     return int(text)
 

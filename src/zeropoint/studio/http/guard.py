@@ -23,17 +23,17 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-BODY_BYTES = 2 << 20
-HEADER_BYTES = 16 << 10
-HEADERS = 100
+MAX_BODY_BYTES = 2 << 20
+MAX_HEADER_BYTES = 16 << 10
+MAX_HEADERS = 100
 COOKIE_SECONDS = 7 * 24 * 3600
 
-POLICY = (
+CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
-ALWAYS = (
-    (b"content-security-policy", POLICY.encode()),
+SECURITY_HEADERS = (
+    (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
@@ -44,7 +44,7 @@ ALWAYS = (
 
 
 @dataclass(frozen=True)
-class Keys:
+class AccessKeys:
     """What a browser has to know: the address that was opened, the token in it, then the cookie."""
 
     port: int
@@ -62,24 +62,24 @@ class Keys:
         return f"zeropoint-{self.port}"
 
 
-BUG = (
+BUG_MESSAGE = (
     "This request failed because of a bug in zeropoint, not because of your file. Please report it "
     "with what ZEROPOINT_DEBUG=1 adds to the output of `zeropoint studio`."
 )
 LOG = logging.getLogger("zeropoint.studio")
 
 
-class TooLarge(HTTPException):
+class BodyTooLarge(HTTPException):
     """A body went on after it should have ended. Starlette answers it like any refusal."""
 
     def __init__(self) -> None:
-        super().__init__(413, f"A body may have {BODY_BYTES} bytes.")
+        super().__init__(413, f"A body may have {MAX_BODY_BYTES} bytes.")
 
 
-class Guard:
+class AccessGuard:
     """The only door to an ASGI application."""
 
-    def __init__(self, app: ASGIApp, keys: Keys) -> None:
+    def __init__(self, app: ASGIApp, keys: AccessKeys) -> None:
         self.app = app
         self.keys = keys
 
@@ -116,7 +116,7 @@ class Guard:
 
         try:
             await self.app(scope, limited(receive), note)
-        except TooLarge as error:
+        except BodyTooLarge as error:
             if not started:
                 await answer(send, error.status_code, error.detail)
         except ClientDisconnect:
@@ -124,12 +124,15 @@ class Guard:
         except Exception as error:  # noqa: BLE001 - one sentence on stderr, not uvicorn's traceback
             report_bug(error)
             if not started:
-                await answer(send, 500, BUG)
+                await answer(send, 500, BUG_MESSAGE)
 
     def refusal(self, scope: Scope) -> tuple[int, str] | None:
         """Return status and reason if a request is refused for what its head says."""
         headers = scope["headers"]
-        if len(headers) > HEADERS or sum(len(k) + len(v) for k, v in headers) > HEADER_BYTES:
+        if (
+            len(headers) > MAX_HEADERS
+            or sum(len(k) + len(v) for k, v in headers) > MAX_HEADER_BYTES
+        ):
             return 431, "The headers are too large."
         hosts = values(scope, b"host")
         if len(hosts) != 1 or hosts[0] not in self.keys.hosts:
@@ -142,8 +145,8 @@ class Guard:
         if scope["method"] not in ("GET", "HEAD") and not origins:
             return 403, "A request that changes something says where it comes from (Origin)."
         lengths = values(scope, b"content-length")
-        if any(not length.isdigit() or int(length[:20]) > BODY_BYTES for length in lengths):
-            return 413, f"A body may have {BODY_BYTES} bytes."
+        if any(not length.isdigit() or int(length[:20]) > MAX_BODY_BYTES for length in lengths):
+            return 413, f"A body may have {MAX_BODY_BYTES} bytes."
         return None
 
     def _has_cookie(self, scope: Scope) -> bool:
@@ -185,8 +188,8 @@ def secured(send: Send) -> Send:
 
     async def sent(message: Message) -> None:
         if message["type"] == "http.response.start":
-            own = [(k, v) for k, v in message.get("headers", ()) if k not in dict(ALWAYS)]
-            message = {**message, "headers": [*own, *ALWAYS]}
+            own = [(k, v) for k, v in message.get("headers", ()) if k not in dict(SECURITY_HEADERS)]
+            message = {**message, "headers": [*own, *SECURITY_HEADERS]}
         await send(message)
 
     return sent
@@ -200,8 +203,8 @@ def limited(receive: Receive) -> Receive:
         nonlocal received
         message = await receive()
         received += len(message.get("body", b""))
-        if received > BODY_BYTES:
-            raise TooLarge
+        if received > MAX_BODY_BYTES:
+            raise BodyTooLarge
         return message
 
     return read

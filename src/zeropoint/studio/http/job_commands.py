@@ -17,16 +17,16 @@ from zeropoint.errors import CheckpointError
 from zeropoint.results.divergence import MeasureResult
 from zeropoint.results.run_store import RunFolder, has_begun
 from zeropoint.results.runs import read_head, read_run
-from zeropoint.studio.data.job_forms import CODE, FORMS, LISTED, REPORT, Field
+from zeropoint.studio.data.job_forms import CODE, FORMS, KIND_OF_FIELD, REPORT_LINK, FormField
 from zeropoint.studio.data.library import Kind, Library, id_of
-from zeropoint.studio.http.jobs import Command
+from zeropoint.studio.http.jobs import JobCommand
 from zeropoint.studio.http.requests import flag_in, list_in, text_in, whole_in
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
-LEVELS = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.,]{0,199}", re.ASCII)
+RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+LEVEL_LIST = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.,]{0,199}", re.ASCII)
 
 
-def command(asked: Mapping[str, Any], library: Library) -> Command:
+def command(asked: Mapping[str, Any], library: Library) -> JobCommand:
     """Return the command that a body asks for.
 
     Raises HTTPException: 400 for words that are none, 404 for ids, 409 for a name that is taken.
@@ -49,55 +49,55 @@ def command(asked: Mapping[str, Any], library: Library) -> Command:
     again = {"verb": verb, "name": name} | {
         field.key: asked[field.key] for field in form.fields if field.key in asked
     }
-    see = {to.format(id=id_of("run", run), name=run): told for to, told in (*form.see, REPORT)}
-    return Command(verb, words, id_of("run", run), again, see, form.resumes)
+    see = {to.format(id=id_of("run", run), name=run): told for to, told in (*form.see, REPORT_LINK)}
+    return JobCommand(verb, words, id_of("run", run), again, see, form.resumes)
 
 
-def _words(field: Field, asked: Mapping[str, Any], library: Library) -> list[str]:
+def _words(field: FormField, asked: Mapping[str, Any], library: Library) -> list[str]:
     """Return what a body says of a field as words of the command line."""
     if field.kind == "flag":
         return [field.option] if flag_in(asked, field.key) else []
-    found = READ[field.kind](field, asked, library)
+    found = WORDS_OF_KIND[field.kind](field, asked, library)
     return [field.option, *found] if field.option and found else found
 
 
-def _model(field: Field, asked: Mapping[str, Any], library: Library) -> list[str]:
+def _model(field: FormField, asked: Mapping[str, Any], library: Library) -> list[str]:
     return [_path(asked.get(field.key), field.key, "model", library)]
 
 
-def _models(field: Field, asked: Mapping[str, Any], library: Library) -> list[str]:
+def _models(field: FormField, asked: Mapping[str, Any], library: Library) -> list[str]:
     ids = list_in(asked, field.key, field.most)
     if len(ids) < field.least:
         raise HTTPException(400, f"{field.key}: choose at least {field.least}")
     return [_path(id, field.key, "model", library) for id in ids]
 
 
-def _file(field: Field, asked: Mapping[str, Any], library: Library) -> list[str]:
+def _file(field: FormField, asked: Mapping[str, Any], library: Library) -> list[str]:
     given = text_in(asked, field.key, most=64)
     if given not in dict(field.options):
-        return [_path(given, field.key, LISTED[field.kind], library)]
+        return [_path(given, field.key, KIND_OF_FIELD[field.kind], library)]
     return [given] if given else []
 
 
-def _whole(field: Field, asked: Mapping[str, Any], library: Library) -> list[str]:
+def _whole(field: FormField, asked: Mapping[str, Any], library: Library) -> list[str]:
     return [str(whole_in(asked, field.key, field.least, field.most))]
 
 
-def _choice(field: Field, asked: Mapping[str, Any], library: Library) -> list[str]:
+def _choice(field: FormField, asked: Mapping[str, Any], library: Library) -> list[str]:
     given = text_in(asked, field.key, least=1, most=64)
     if given not in dict(field.options):
         raise HTTPException(400, f"{field.key} is one of {', '.join(dict(field.options))}")
     return [given]
 
 
-def _levels(field: Field, asked: Mapping[str, Any], library: Library) -> list[str]:
+def _levels(field: FormField, asked: Mapping[str, Any], library: Library) -> list[str]:
     given = text_in(asked, field.key, least=1, most=200)
-    if not LEVELS.fullmatch(given):
+    if not LEVEL_LIST.fullmatch(given):
         raise HTTPException(400, "levels are bits and formats, as in 16,8,6,4,Q4_K_M")
     return [given]
 
 
-READ: Mapping[str, Callable[[Field, Mapping[str, Any], Library], list[str]]] = {
+WORDS_OF_KIND: Mapping[str, Callable[[FormField, Mapping[str, Any], Library], list[str]]] = {
     "model": _model, "models": _models, "text": _file, "tasks": _file, "whole": _whole,
     "choice": _choice, "levels": _levels,
 }  # fmt: skip
@@ -113,7 +113,7 @@ def _path(id: object, key: str, kind: Kind, library: Library) -> str:
 
 def _name(asked: Mapping[str, Any], usual: str) -> str:
     given = text_in(asked, "name", most=64) or re.sub(r"[^A-Za-z0-9._-]", "-", usual).lstrip("-._")
-    if not NAME.fullmatch(given):
+    if not RUN_NAME.fullmatch(given):
         raise HTTPException(400, "a name has letters, digits, dots, dashes and underscores")
     return given
 

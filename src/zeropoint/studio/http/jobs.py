@@ -17,15 +17,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
 
-LINES = 200  # of what a job says, kept
-KEPT = 50  # jobs
+KEPT_OUTPUT_LINES = 200  # of what a job says, kept
+KEPT_JOBS = 50  # jobs
 
-State = Literal["waiting", "running", "done", "no", "failed", "cancelled"]
-ENDS: Mapping[int, State] = {0: "done", 1: "no", 130: "cancelled"}
+JobState = Literal["waiting", "running", "done", "no", "failed", "cancelled"]
+STATES_BY_EXIT_STATUS: Mapping[int, JobState] = {0: "done", 1: "no", 130: "cancelled"}
 
 
 @dataclass(frozen=True)
-class Command:
+class JobCommand:
     """What is started: the words of a terminal."""
 
     verb: str
@@ -37,18 +37,18 @@ class Command:
 
 
 @dataclass
-class Job:
+class StudioJob:
     """One command, how far it is, and what it said."""
 
     id: int
-    command: Command
-    state: State = "waiting"
+    command: JobCommand
+    state: JobState = "waiting"
     step: str = ""  # of several, as the command calls it
     done: float = 0.0  # share of that step
     seconds_left: float | None = None
     started: float | None = None  # seconds since 1970
     ended: float | None = None
-    said: deque[str] = field(default_factory=lambda: deque(maxlen=LINES))
+    said: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT_OUTPUT_LINES))
     process: "subprocess.Popen[str] | None" = None
     unwanted: bool = False
 
@@ -66,23 +66,23 @@ class Job:
         }  # fmt: skip
 
 
-class Jobs:
+class JobQueue:
     """The jobs of this studio; they end with it."""
 
     def __init__(self, ended: Callable[[], None] = lambda: None) -> None:
         self._ended = ended  # is told when one may have written something
-        self._jobs: dict[int, Job] = {}
+        self._jobs: dict[int, StudioJob] = {}
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
-    def start(self, command: Command) -> Job:
+    def start(self, command: JobCommand) -> StudioJob:
         """Put a job at the end of the line. Raises KeyError if one there makes the same run."""
         with self._changed:
             if any(j.ended is None and j.command.run == command.run for j in self._jobs.values()):
                 raise KeyError(command.run)
-            job = Job(max(self._jobs, default=0) + 1, command)
+            job = StudioJob(max(self._jobs, default=0) + 1, command)
             self._jobs[job.id] = job
-            for old in [j.id for j in self._jobs.values() if j.ended is not None][:-KEPT]:
+            for old in [j.id for j in self._jobs.values() if j.ended is not None][:-KEPT_JOBS]:
                 del self._jobs[old]
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, daemon=True)
@@ -91,11 +91,11 @@ class Jobs:
             self._changed.notify()
         return job
 
-    def listed(self) -> list[Job]:
+    def listed(self) -> list[StudioJob]:
         """Return all jobs, the latest first."""
         return sorted(self._jobs.values(), key=lambda job: -job.id)
 
-    def cancel(self, id: int) -> Job:
+    def cancel(self, id: int) -> StudioJob:
         """Interrupt a job, or take it out of the line. Raises KeyError for an unknown one."""
         job = self._jobs[id]
         with self._changed:
@@ -133,14 +133,14 @@ class Jobs:
             code = job.process.wait()
             self._ended()
             with self._changed:
-                job.state = ENDS.get(code, "failed")
+                job.state = STATES_BY_EXIT_STATUS.get(code, "failed")
                 if job.unwanted and job.state != "done":
                     job.state = "cancelled"  # interrupted before it could say so, it says 1
                 job.done, job.ended = (1.0 if job.state == "done" else job.done), time.time()
                 job.seconds_left = None
 
     @staticmethod
-    def _follow(job: Job, lines: IO[str]) -> None:
+    def _follow(job: StudioJob, lines: IO[str]) -> None:
         for line in lines:
             record = _record(line)
             if record is None:

@@ -34,22 +34,22 @@ from zeropoint.models import (
     load_model,
 )
 from zeropoint.models.generation import generate
-from zeropoint.studio.data import forward_pass as passes
+from zeropoint.studio.data import forward_pass
 from zeropoint.studio.data.open_model import stamps
 from zeropoint.studio.data.page_data import plain
 from zeropoint.studio.http.records import write_record
 
-LOADED = 3  # models in memory
-TALKS = 8  # conversations that keep their caches
-CONTEXT = 4096  # tokens of a conversation
-ABLATION_CONTEXT = 256  # tokens of a chunk that a weight is taken out on
+MAX_LOADED_MODELS = 3  # models in memory
+MAX_CONVERSATIONS = 8  # conversations that keep their caches
+MAX_CONVERSATION_TOKENS = 4096  # tokens of a conversation
+ABLATION_CONTEXT_TOKENS = 256  # tokens of a chunk that a weight is taken out on
 ABLATION_CHUNKS = 2
-TOKEN_CHARACTERS = 1000  # shown of one token; a file may hold tokens of 16 MiB
+MAX_TOKEN_CHARACTERS = 1000  # shown of one token; a file may hold tokens of 16 MiB
 
 Record = dict[str, Any]
 
 
-class Loaded:
+class ModelInMemory:
     """A model in memory."""
 
     def __init__(self, path: Path) -> None:
@@ -58,11 +58,11 @@ class Loaded:
         self.model: LanguageModel = load_model(self.checkpoint)
 
 
-class Compute:
+class ModelRequests:
     """The models and conversations that are in memory, and what can be asked of them."""
 
     def __init__(self) -> None:
-        self._models: OrderedDict[str, Loaded] = OrderedDict()
+        self._models: OrderedDict[str, ModelInMemory] = OrderedDict()
         self._talks: OrderedDict[str, Conversation] = OrderedDict()
 
     def run(self, request: Mapping[str, Any]) -> Iterator[Record]:
@@ -91,7 +91,7 @@ class Compute:
                     yield {"side": side, **record}
 
     def _answers(
-        self, loaded: Loaded, request: Mapping[str, Any], side: int, sampling: Sampling
+        self, loaded: ModelInMemory, request: Mapping[str, Any], side: int, sampling: Sampling
     ) -> Iterator[Record]:
         steps: Iterator[PromptRead | Token | Finished]
         limit, text = request["tokens"], request["text"]
@@ -113,15 +113,15 @@ class Compute:
                         "tokens": step.tokens,
                     }
 
-    def _talk(self, loaded: Loaded, request: Mapping[str, Any], side: int) -> Conversation:
+    def _talk(self, loaded: ModelInMemory, request: Mapping[str, Any], side: int) -> Conversation:
         """The conversation that a page goes on with; another model begins a new one."""
         key = f"{request['talk']} {side} {loaded.checkpoint.path} {loaded.stamps}"
         talk = self._talks.pop(key, None)
         if talk is None:
-            room = min(loaded.model.context_length, CONTEXT)
+            room = min(loaded.model.context_length, MAX_CONVERSATION_TOKENS)
             talk = Conversation(loaded.checkpoint, loaded.model, context=room)
         self._talks[key] = talk
-        while len(self._talks) > TALKS:
+        while len(self._talks) > MAX_CONVERSATIONS:
             self._talks.popitem(last=False)
         return talk
 
@@ -139,11 +139,13 @@ class Compute:
             Corpus({"text": request["text"]}) if request["text"] else builtin_corpus("evaluate")
         )
         chunks = read_chunks(
-            corpus, loaded.model.tokenizer, ABLATION_CONTEXT, limit=ABLATION_CHUNKS
+            corpus, loaded.model.tokenizer, ABLATION_CONTEXT_TOKENS, limit=ABLATION_CHUNKS
         )
         place = {key: request[key] for key in ("tensor", "row", "column")}
-        before = passes.answer(loaded.model, request["prompt"])
-        found = passes.without(loaded.checkpoint, loaded.model, place, chunks, request["prompt"])
+        before = forward_pass.answer(loaded.model, request["prompt"])
+        found = forward_pass.without(
+            loaded.checkpoint, loaded.model, place, chunks, request["prompt"]
+        )
         yield {
             **place, **found, "before": before, "prompt": request["prompt"],
             "value": self._value(loaded.checkpoint, place), "positions": _scored(chunks),
@@ -160,7 +162,7 @@ class Compute:
         name, text = request["tensor"], request["text"]
         info = loaded.checkpoint.tensors[name]
         expert = request["row"] // info.shape[-2] if len(info.shape) == 3 else None
-        found, token, position = passes.inputs_of(loaded.model, [name], text, expert)
+        found, token, position = forward_pass.inputs_of(loaded.model, [name], text, expert)
         if name not in found:
             who = f"expert {expert} of {name}" if expert is not None else name
             raise MeasurementError(
@@ -178,14 +180,14 @@ class Compute:
         known = self._models.get(path)
         return known is not None and stamps(known.checkpoint) == known.stamps
 
-    def _load(self, path: str) -> Loaded:
+    def _load(self, path: str) -> ModelInMemory:
         current = self._is_loaded(path)
         known = self._models.pop(path, None)
         if known is None or not current:
-            while len(self._models) >= LOADED:
+            while len(self._models) >= MAX_LOADED_MODELS:
                 self._models.popitem(last=False)
                 self._talks.clear()  # they hold their model
-            known = Loaded(Path(path))
+            known = ModelInMemory(Path(path))
         self._models[path] = known
         return known
 
@@ -210,7 +212,7 @@ def main() -> None:
 
     threading.Thread(target=listen, daemon=True).start()
     answers = _take_stdout()
-    compute = Compute()
+    compute = ModelRequests()
     while True:
         request = requests.get()
         number = request["id"]
@@ -234,9 +236,9 @@ def _take_stdout() -> BinaryIO:
 
 
 def _shown(text: str) -> str:
-    if len(text) <= TOKEN_CHARACTERS:
+    if len(text) <= MAX_TOKEN_CHARACTERS:
         return text
-    return f"{text[:TOKEN_CHARACTERS]}… ({len(text):,} characters)"
+    return f"{text[:MAX_TOKEN_CHARACTERS]}… ({len(text):,} characters)"
 
 
 if __name__ == "__main__":

@@ -16,12 +16,12 @@ from typing import Any
 from zeropoint.errors import MeasurementError
 from zeropoint.studio.http.records import RecordReader, UnreadableRecord
 
-PATIENCE = 20.0  # seconds that a cancelled request may take to come to its next record
+CANCEL_SECONDS = 20.0  # seconds that a cancelled request may take to come to its next record
 
 Record = dict[str, Any]
 
 
-class Worker:
+class ModelWorker:
     """The process, or the place for it."""
 
     def __init__(self) -> None:
@@ -100,7 +100,7 @@ class Worker:
         """Let the request come to its end; a process that does not is ended itself."""
         await self._send(process, {"cancel": number})
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(CANCEL_SECONDS):
                 while "record" in await self._hear(process, number):
                     pass
         except TimeoutError:

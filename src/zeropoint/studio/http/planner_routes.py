@@ -22,7 +22,7 @@ from zeropoint.studio.http.requests import (
     whole_in,
 )
 from zeropoint.studio.http.responses import as_html, as_line
-from zeropoint.studio.pages import plan as planned
+from zeropoint.studio.pages import plan
 
 # Limits of one request.
 MAX_MODELS = 8
@@ -51,13 +51,13 @@ class PlannerRoutes:
         ]
 
     def plan(self, request: Request) -> Response:
-        return as_html(planned.plan_page(self.library, self.planner))
+        return as_html(plan.plan_page(self.library, self.planner))
 
     def speed(self, request: Request) -> Response:
-        return as_html(planned.speed_page(self.library, self.planner))
+        return as_html(plan.speed_page(self.library, self.planner))
 
     def size(self, request: Request) -> Response:
-        return as_html(planned.size_page(self.library, self.planner))
+        return as_html(plan.size_page(self.library, self.planner))
 
     async def answer_plan(self, request: Request) -> Response:
         return await self._answered(request, self.planner.answer)

@@ -11,10 +11,10 @@ from starlette.exceptions import HTTPException
 from zeropoint.checkpoints import TensorInfo
 from zeropoint.kernels.traces import UNIT
 from zeropoint.studio.data.dot_product import Activations, ProductRequest, inputs_of, product_of
-from zeropoint.studio.data.library import Entry
-from zeropoint.studio.data.open_model import Opened
+from zeropoint.studio.data.library import LibraryEntry
+from zeropoint.studio.data.open_model import OpenedModel
 from zeropoint.studio.data.page_data import PageData
-from zeropoint.studio.http.model_worker import Worker
+from zeropoint.studio.http.model_worker import ModelWorker
 from zeropoint.studio.http.requests import text_in, whole_in
 
 
@@ -35,7 +35,11 @@ def read_product_request(body: Mapping[str, Any], info: TensorInfo) -> ProductRe
 
 
 async def product_records(
-    worker: Worker, entry: Entry, model: Opened, info: TensorInfo, request: ProductRequest
+    worker: ModelWorker,
+    entry: LibraryEntry,
+    model: OpenedModel,
+    info: TensorInfo,
+    request: ProductRequest,
 ) -> AsyncIterator[PageData]:
     """Yield the product as the last record; the records before it say what is being waited for."""
     if request.kind == "text":

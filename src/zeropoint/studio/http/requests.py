@@ -11,9 +11,9 @@ from starlette.responses import StreamingResponse
 from zeropoint.errors import ZeropointError
 from zeropoint.studio.data.page_data import plain
 
-DEEP = 64  # brackets in a body; ours have two
-TEXT = 100_000  # characters of a prompt or a text
-MOST_TOKENS = 2048
+MAX_BRACKETS = 64  # brackets in a body; ours have two
+MAX_TEXT_CHARACTERS = 100_000  # characters of a prompt or a text
+MAX_ANSWER_TOKENS = 2048
 
 Words = dict[str, Any]
 
@@ -21,7 +21,7 @@ Words = dict[str, Any]
 async def body_of(request: Request) -> Words:
     """Return the JSON object of a request. Raises HTTPException 400 or 413."""
     data = await request.body()
-    if data.count(b"[") + data.count(b"{") > DEEP + data.count(b'"') // 2:
+    if data.count(b"[") + data.count(b"{") > MAX_BRACKETS + data.count(b'"') // 2:
         raise HTTPException(413, "the body is nested too deeply")
     try:
         found = json.loads(data)
@@ -32,7 +32,9 @@ async def body_of(request: Request) -> Words:
     return found
 
 
-def text_in(words: Mapping[str, Any], name: str, *, least: int = 0, most: int = TEXT) -> str:
+def text_in(
+    words: Mapping[str, Any], name: str, *, least: int = 0, most: int = MAX_TEXT_CHARACTERS
+) -> str:
     """Return a text of a body. Raises HTTPException(400) for anything else."""
     found = words.get(name, "")
     if not isinstance(found, str) or not least <= len(found) <= most:

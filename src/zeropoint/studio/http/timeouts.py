@@ -18,15 +18,15 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from zeropoint.errors import CheckpointError
-from zeropoint.studio.http.guard import HEADER_BYTES, Guard, Keys
+from zeropoint.studio.http.guard import MAX_HEADER_BYTES, AccessGuard, AccessKeys
 
 HEAD_SECONDS = 10.0
 BODY_SECONDS = 30.0
 READ_SECONDS = 30.0
-LIMIT = 64  # connections
+MAX_CONNECTIONS = 64  # connections
 
 
-class Impatient(H11Protocol):
+class TimeoutProtocol(H11Protocol):
     """One connection, with a deadline for the head, the body and the reader of the answer."""
 
     head_seconds = HEAD_SECONDS
@@ -93,13 +93,13 @@ def listen(port: int) -> socket.socket:
     return opened
 
 
-def new_keys(opened: socket.socket) -> Keys:
+def new_keys(opened: socket.socket) -> AccessKeys:
     """Return fresh secrets for a server on this socket."""
     port = int(opened.getsockname()[1])
-    return Keys(port, token=secrets.token_urlsafe(32), cookie=secrets.token_urlsafe(32))
+    return AccessKeys(port, token=secrets.token_urlsafe(32), cookie=secrets.token_urlsafe(32))
 
 
-def serve(server: "Server", opened: socket.socket) -> None:
+def serve(server: "StudioServer", opened: socket.socket) -> None:
     """Serve until Ctrl-C."""
     with contextlib.suppress(KeyboardInterrupt):
         server.run(sockets=[opened])
@@ -107,17 +107,17 @@ def serve(server: "Server", opened: socket.socket) -> None:
 
 def make_server(
     app: ASGIApp,
-    keys: Keys,
+    keys: AccessKeys,
     *,
     ready: Callable[[], None] = lambda: None,
-    protocol: type[H11Protocol] = Impatient,
-) -> "Server":
+    protocol: type[H11Protocol] = TimeoutProtocol,
+) -> "StudioServer":
     """Return a server of `app` behind its guard. Nothing is logged: addresses may hold the token.
 
     `ready` is called as soon as it can be asked.
     """
     config = uvicorn.Config(
-        Guard(app, keys),
+        AccessGuard(app, keys),
         http=protocol,
         ws="none",
         lifespan="off",
@@ -126,15 +126,15 @@ def make_server(
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        limit_concurrency=LIMIT,
+        limit_concurrency=MAX_CONNECTIONS,
         timeout_keep_alive=5,
         timeout_graceful_shutdown=1,
-        h11_max_incomplete_event_size=2 * HEADER_BYTES,
+        h11_max_incomplete_event_size=2 * MAX_HEADER_BYTES,
     )
-    return Server(config, ready)
+    return StudioServer(config, ready)
 
 
-class Server(uvicorn.Server):
+class StudioServer(uvicorn.Server):
     """A server that says when it can be asked."""
 
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:

@@ -2,18 +2,18 @@
 
 from collections.abc import Sequence
 
-from zeropoint.studio.data.library import Entry, Library
-from zeropoint.studio.pages.layout import FOOT, page, rail, top
+from zeropoint.studio.data.library import Library, LibraryEntry
+from zeropoint.studio.pages.layout import FOOTER, header, page, sidebar
 from zeropoint.studio.report.html import figure
 
 
-def chat(library: Library, models: Sequence[Entry]) -> str:
+def chat(library: Library, models: Sequence[LibraryEntry]) -> str:
     """Return the chat: two models, the same words, the same seed."""
     data = {"models": [{"id": model.id, "name": model.name} for model in models]}
-    body = top("chat", "Talk to both", "The same words and the same seed, side by side.")
+    body = header("chat", "Talk to both", "The same words and the same seed, side by side.")
     drawn = figure(
         "chat", "f-chat", "Reference and quant, side by side",
         "Blind, the two are called A and B until you have voted. What the second says otherwise "
         "than the first is marked from where they part.",
     ) if models else "<p>There is no model below the root.</p>"  # fmt: skip
-    return page("Chat", rail(library, "/chat"), f"{body}<main>{drawn}</main>{FOOT}", data)
+    return page("Chat", sidebar(library, "/chat"), f"{body}<main>{drawn}</main>{FOOTER}", data)

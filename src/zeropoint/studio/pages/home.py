@@ -7,9 +7,9 @@ from html import escape
 from zeropoint.errors import CheckpointError
 from zeropoint.results.divergence import MeasureResult
 from zeropoint.results.runs import read_head, read_run
-from zeropoint.studio.data import measure_runs as evidence
-from zeropoint.studio.data.library import Entry, Library
-from zeropoint.studio.pages.layout import FOOT, page, rail, top
+from zeropoint.studio.data import measure_runs
+from zeropoint.studio.data.library import Library, LibraryEntry
+from zeropoint.studio.pages.layout import FOOTER, header, page, sidebar
 from zeropoint.studio.report.html import Raw, number, section, size, table, text
 
 
@@ -18,12 +18,12 @@ def home(library: Library) -> str:
     listing = library.listing()
     models, runs = listing.of("model"), listing.of("run")
     cut = "<p>There are more files than were looked at: choose a narrower --root.</p>"
-    body = top("studio", "Models and runs", "What lies below the folder that was opened.")
-    body += f"<main>{models_of(models)}{runs_of(runs)}{cut if listing.cut else ''}</main>{FOOT}"
-    return page("Models and runs", rail(library, "/"), body)
+    body = header("studio", "Models and runs", "What lies below the folder that was opened.")
+    body += f"<main>{models_of(models)}{runs_of(runs)}{cut if listing.cut else ''}</main>{FOOTER}"
+    return page("Models and runs", sidebar(library, "/"), body)
 
 
-def models_of(models: Sequence[Entry]) -> str:
+def models_of(models: Sequence[LibraryEntry]) -> str:
     """Return the table of models; scripts fill in what only the headers tell."""
     if not models:
         return section(
@@ -46,7 +46,7 @@ def models_of(models: Sequence[Entry]) -> str:
     return section("models", "", "Models", f'<div class="wide">{table(columns, rows)}</div>')
 
 
-def runs_of(runs: Sequence[Entry]) -> str:
+def runs_of(runs: Sequence[LibraryEntry]) -> str:
     """Return the table of runs, with what to put into one report."""
     if not runs:
         return section(
@@ -66,7 +66,7 @@ def runs_of(runs: Sequence[Entry]) -> str:
     )  # fmt: skip
 
 
-def run_row(entry: Entry) -> tuple[object, ...]:
+def run_row(entry: LibraryEntry) -> tuple[object, ...]:
     """Return a run's line; a damaged one says so and cannot be chosen."""
     link: object = entry.name
     box = ""
@@ -77,7 +77,7 @@ def run_row(entry: Entry) -> tuple[object, ...]:
         verb, of = head.verb, head.subject
         if not head.folder.results:
             verdict = "not finished"
-        elif verb in evidence.VERBS:
+        elif verb in measure_runs.VERBS:
             result = read_run(entry.path).result
             box = (
                 f'<input type="checkbox" name="run" value="{entry.id}" '

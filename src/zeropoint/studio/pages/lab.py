@@ -1,12 +1,12 @@
 """The number and quantizer labs, on pieces of one tensor."""
 
 from zeropoint.studio.data import weights
-from zeropoint.studio.data.library import Entry, Library
-from zeropoint.studio.data.open_model import Opened
-from zeropoint.studio.pages.layout import FOOT, page, rail, top
+from zeropoint.studio.data.library import Library, LibraryEntry
+from zeropoint.studio.data.open_model import OpenedModel
+from zeropoint.studio.pages.layout import FOOTER, header, page, sidebar
 from zeropoint.studio.report.html import figure, text
 
-LAB = (
+LAB_FIGURES = (
     ("quantizer", "f-quantizer", "Quantizer lab: weights, their codes, and what comes back",
      "Drag a weight, or the white handle that is the scale. Under “more to turn”, type your own."),
     ("number", "f-number", "Number lab: one number, bit by bit",
@@ -20,7 +20,9 @@ LAB = (
 )  # fmt: skip
 
 
-def lab(library: Library, entry: Entry, model: Opened, index: int, row: int, column: int) -> str:
+def lab(
+    library: Library, entry: LibraryEntry, model: OpenedModel, index: int, row: int, column: int
+) -> str:
     """Return the labs on pieces of one tensor: the chosen one, the largest weight's, an ordinary.
 
     Raises IndexError for a place outside the tensor.
@@ -29,23 +31,23 @@ def lab(library: Library, entry: Entry, model: Opened, index: int, row: int, col
     if not (0 <= row < info.rows and 0 <= column < info.columns):
         raise IndexError(f"{info.name} has {info.rows} rows of {info.columns} weights")
     seen = model.look_at(info)
-    start = min(column, max(info.columns - weights.PIECE, 0))
+    start = min(column, max(info.columns - weights.PIECE_WEIGHTS, 0))
     chosen = {"row": row, "column": start, "what": "chosen",
               "values": weights.read_row(model.checkpoint, info, row, start)}  # fmt: skip
     others = [p for p in weights.pieces(model.checkpoint, seen)
               if (p["row"], p["column"]) != (row, start)]  # fmt: skip
     tensor = {**seen, "counts": list(seen["counts"]), "pieces": [chosen, *others]}
-    title = top("labs", entry.name, "Bits, scales and codes, on numbers of this model.")
-    figures = "".join(figure(*words) for words in LAB)
+    title = header("labs", entry.name, "Bits, scales and codes, on numbers of this model.")
+    figures = "".join(figure(*words) for words in LAB_FIGURES)
     return page(
         f"Labs on {entry.name}",
-        rail(library, f"/models/{entry.id}/lab", entry),
-        f"{title}<main>{picker(entry, model, index, row, column)}{figures}</main>{FOOT}",
+        sidebar(library, f"/models/{entry.id}/lab", entry),
+        f"{title}<main>{picker(entry, model, index, row, column)}{figures}</main>{FOOTER}",
         {"id": entry.id, "tensors": [tensor]},
     )
 
 
-def picker(entry: Entry, model: Opened, index: int, row: int, column: int) -> str:
+def picker(entry: LibraryEntry, model: OpenedModel, index: int, row: int, column: int) -> str:
     """Return the form that chooses the numbers of the labs."""
     info = model.info(index)
     options = "".join(

@@ -7,25 +7,25 @@ same modules as in the files that open from a disk (report/bundle.py).
 import re
 from html import escape
 
-from zeropoint.studio.data.library import Entry, Library
+from zeropoint.studio.data.library import Library, LibraryEntry
 from zeropoint.studio.data.page_data import pack
 from zeropoint.studio.report.bundle import GENERATOR
 from zeropoint.studio.report.html import text
 
 # What a block can be opened in: what files hold, and plain integers and tables beside it.
-CODES = (
+BLOCK_FORMATS = (
     "Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS MXFP4 NVFP4 TQ1_0 TQ2_0 "
     "INT2_SYM_G32 INT3_SYM_G32 INT4_SYM_G32 INT4_ASYM_G32 INT8_SYM_G32 INT4_SYM_ROW NF4_G64"
 ).split()
 
 
-FOOT = (
+FOOTER = (
     "<footer><p>This page is served by zeropoint on this machine, to this browser alone. It reads "
     "files below the folder on the left and sends nothing anywhere.</p></footer>"
 )
 
 
-def page(title: str, rail: str, body: str, data: object = None, entry: str = "studio") -> str:
+def page(title: str, sidebar: str, body: str, data: object = None, entry: str = "studio") -> str:
     """Return a served page: style and scripts by address, data in an island."""
     island = "" if data is None else pack(data)
     return (
@@ -36,15 +36,20 @@ def page(title: str, rail: str, body: str, data: object = None, entry: str = "st
         '<link rel="stylesheet" href="/static/entries/app.css">\n'
         '<link rel="stylesheet" href="/static/entries/studio.css">\n'
         '<link rel="icon" href="data:,">\n'
-        f'</head>\n<body class="studio">\n{rail}\n<div id="content">{body}</div>\n'
+        f'</head>\n<body class="studio">\n{sidebar}\n<div id="content">{body}</div>\n'
         f'<script type="application/gzip" id="data">{island}</script>\n'
         f'<script type="module" src="/static/entries/{entry}.js"></script>\n</body>\n</html>\n'
     )
 
 
-def rail(library: Library, here: str, model: Entry | None = None) -> str:
+def sidebar(library: Library, here: str, model: LibraryEntry | None = None) -> str:
     """Return the way around: home, and the pages of the model that is open."""
-    main = ("/", "Models and runs"), ("/long-run", "Long run"), ("/chat", "Chat"), ("/jobs", "Jobs")
+    main = (
+        ("/", "Models and runs"),
+        ("/long-run", "Long run"),
+        ("/chat", "Chat"),
+        ("/jobs", "Jobs"),
+    )
     do = ("/plan", "Plan"), ("/speed", "Speed"), ("/size", "Size vs bits")
     groups = [("", [*main]), ("Do", [*do])]
     if model is not None:
@@ -69,7 +74,7 @@ def rail(library: Library, here: str, model: Entry | None = None) -> str:
     return "".join(parts) + "</nav>"
 
 
-def top(kicker: str, title: object, lead: str) -> str:
+def header(kicker: str, title: object, lead: str) -> str:
     """Return the head of a page: what it is and what it is for."""
     return (
         f'<header class="top"><p class="kicker">{escape(kicker)}</p><h1>{text(title)}</h1>'
@@ -85,5 +90,5 @@ def inside(body: str) -> str:
 
 def refused(library: Library, status: int, told: str) -> str:
     """Return the page of an error: what is wrong, in the words of the command line."""
-    body = top("studio", "This could not be shown" if status != 404 else "Not here", told)
-    return page("Not shown", rail(library, ""), f"{body}<main></main>{FOOT}")
+    body = header("studio", "This could not be shown" if status != 404 else "Not here", told)
+    return page("Not shown", sidebar(library, ""), f"{body}<main></main>{FOOTER}")

@@ -15,9 +15,9 @@ from zeropoint.metrics.divergence.ranking import group_letters, separable
 from zeropoint.metrics.divergence.recorded_chunks import read_chunk
 from zeropoint.results.divergence import MeasureResult
 from zeropoint.results.runs import Run
-from zeropoint.studio.data import measure_runs as evidence
-from zeropoint.studio.data.library import Entry, Library
-from zeropoint.studio.pages.layout import FOOT, page, rail, top
+from zeropoint.studio.data import measure_runs
+from zeropoint.studio.data.library import Library, LibraryEntry
+from zeropoint.studio.pages.layout import FOOTER, header, page, sidebar
 from zeropoint.studio.report.html import (
     Raw,
     figure,
@@ -31,7 +31,7 @@ from zeropoint.studio.report.html import (
 )
 from zeropoint.studio.report.sections import interval
 
-POSITIONS = 4000  # of the texts, token by token
+MAX_POSITIONS = 4000  # of the texts, token by token
 
 FIGURES = (
     ("divergence", "f-text", "Token drift: the text, shaded by what was lost",
@@ -44,13 +44,13 @@ FIGURES = (
 )  # fmt: skip
 
 
-def measured(library: Library, entries: Sequence[Entry], shown: int) -> str:
+def measured(library: Library, entries: Sequence[LibraryEntry], shown: int) -> str:
     """Return the page of one of these runs; the others are a press away, at the same token."""
     run = measures(entries)[shown]
     data = {
-        **evidence.losses_of(run),
+        **measure_runs.losses_of(run),
         "run": run.path.name,
-        "texts": evidence.text_of(run, POSITIONS),
+        "texts": measure_runs.text_of(run, MAX_POSITIONS),
     }
     switch = "".join(
         f'<li><a data-keep href="/measure?{_words(entries, i)}"'
@@ -64,23 +64,23 @@ def measured(library: Library, entries: Sequence[Entry], shown: int) -> str:
         f"token, the same most likely token at {percent(found.top1, 1)} of {found.tokens} "
         "positions."
     )
-    body = top("measure", entries[shown].name, lead) + others
+    body = header("measure", entries[shown].name, lead) + others
     figures = "".join(figure(*words) for words in FIGURES)
     return page(
         f"Measured: {entries[shown].name}",
-        rail(library, "/measure"),
-        f"{body}<main>{figures}</main>{FOOT}",
+        sidebar(library, "/measure"),
+        f"{body}<main>{figures}</main>{FOOTER}",
         data,
     )
 
 
-def _words(entries: Sequence[Entry], shown: int) -> str:
+def _words(entries: Sequence[LibraryEntry], shown: int) -> str:
     return escape(urlencode([*(("run", entry.id) for entry in entries), ("shown", shown)]))
 
 
-def measures(entries: Sequence[Entry]) -> list[Run]:
+def measures(entries: Sequence[LibraryEntry]) -> list[Run]:
     """Open runs that must be of measure. Raises MeasurementError for another one, or for none."""
-    runs = evidence.open_runs([entry.path for entry in entries])
+    runs = measure_runs.open_runs([entry.path for entry in entries])
     for run in runs:
         if run.verb != "measure":
             told = f"{run.path.name} is a run of {run.verb}; this page shows runs of measure"
@@ -90,14 +90,14 @@ def measures(entries: Sequence[Entry]) -> list[Run]:
     return runs
 
 
-def compared(library: Library, entries: Sequence[Entry]) -> str:
+def compared(library: Library, entries: Sequence[LibraryEntry]) -> str:
     """Return several quants beside each other, with letters for those that cannot be told apart."""
     order = list(zip(measures(entries), entries, strict=True))
     if not why_not([run for run, _ in order]):
         order.sort(key=lambda pair: pair[0].found(MeasureResult).kl.mean)
     runs = [run for run, _ in order]
     letters, why = groups(runs)
-    levels = [evidence.level_of(run) for run in runs]
+    levels = [measure_runs.level_of(run) for run in runs]
     drawn = [level for level in levels if level.bits_per_weight > 0]
     rows = [
         (
@@ -124,12 +124,16 @@ def compared(library: Library, entries: Sequence[Entry]) -> str:
                     wide(table(columns, rows, caption)))  # fmt: skip
     if drawn:
         parts += figure("ladder", "f-frontier", "Loss, by size", "Whiskers are 95 % intervals.")
-    body = top("compare", f"{len(runs)} quants", "What each lost, and which cannot be told apart.")
+    body = header(
+        "compare", f"{len(runs)} quants", "What each lost, and which cannot be told apart."
+    )
     data = {
-        "ladder": evidence.marks_of(drawn),
+        "ladder": measure_runs.marks_of(drawn),
         "ladder_run": ", ".join(run.path.name for run in runs),
     }
-    return page("Compared", rail(library, "/compare"), f"{body}<main>{parts}</main>{FOOT}", data)
+    return page(
+        "Compared", sidebar(library, "/compare"), f"{body}<main>{parts}</main>{FOOTER}", data
+    )
 
 
 def why_not(runs: Sequence[Run]) -> str:

@@ -3,13 +3,13 @@
 from typing import Any
 
 from zeropoint.studio.data import weights
-from zeropoint.studio.data.library import Entry, Library
-from zeropoint.studio.data.open_model import Opened
-from zeropoint.studio.pages.layout import FOOT, page, rail, top
+from zeropoint.studio.data.library import Library, LibraryEntry
+from zeropoint.studio.data.open_model import OpenedModel
+from zeropoint.studio.pages.layout import FOOTER, header, page, sidebar
 from zeropoint.studio.report.html import figure, section, table
 
 
-def model_map(library: Library, entry: Entry, model: Opened) -> str:
+def model_map(library: Library, entry: LibraryEntry, model: OpenedModel) -> str:
     """Return the Model map: where the bytes are, and what every tensor is."""
     data = {"model": weights.describe_model(model.checkpoint), "tensors": model.outline(),
             "id": entry.id}  # fmt: skip
@@ -23,11 +23,13 @@ def model_map(library: Library, entry: Entry, model: Opened) -> str:
                "Turn the bits, or pretend that the model were larger."),
         said(model.checkpoint.metadata),
     ]  # fmt: skip
-    body = top("model map", entry.name, "What is in the file: tensors by layer, format and bytes.")
+    body = header(
+        "model map", entry.name, "What is in the file: tensors by layer, format and bytes."
+    )
     return page(
         f"Map of {entry.name}",
-        rail(library, f"/models/{entry.id}/map", entry),
-        f"{body}<main>{''.join(parts)}</main>{FOOT}",
+        sidebar(library, f"/models/{entry.id}/map", entry),
+        f"{body}<main>{''.join(parts)}</main>{FOOTER}",
         data,
     )
 

@@ -2,13 +2,13 @@
 
 from zeropoint.metrics.speed.this_machine import load_devices
 from zeropoint.plans.planner.as_json import device_record
-from zeropoint.studio.data.library import Entry, Library
-from zeropoint.studio.data.open_model import Opened
-from zeropoint.studio.pages.layout import CODES, FOOT, page, rail, top
+from zeropoint.studio.data.library import Library, LibraryEntry
+from zeropoint.studio.data.open_model import OpenedModel
+from zeropoint.studio.pages.layout import BLOCK_FORMATS, FOOTER, header, page, sidebar
 from zeropoint.studio.report.html import figure
 
 
-def multiply(library: Library, entry: Entry, model: Opened) -> str:
+def multiply(library: Library, entry: LibraryEntry, model: OpenedModel) -> str:
     """Return the Multiply page: one product step by step, and the same by device and runtime."""
     matrices = [row for row in model.outline() if row["name"] in model.matrices]
     # The pickers of figures begin with a tensor that has pieces: here one that meets embeddings.
@@ -16,7 +16,7 @@ def multiply(library: Library, entry: Entry, model: Opened) -> str:
     for row in matrices:
         if row is first or (first is None and row["name"] == model.usual()):
             row["pieces"] = []
-    data = {"id": entry.id, "tensors": matrices, "formats": ["F16", "BF16", *CODES],
+    data = {"id": entry.id, "tensors": matrices, "formats": ["F16", "BF16", *BLOCK_FORMATS],
             "machines": [*map(device_record, load_devices().all())]}  # fmt: skip
     lead = (
         "What a processor does with one row of this file and one vector of activations, from bytes "
@@ -32,7 +32,7 @@ def multiply(library: Library, entry: Entry, model: Opened) -> str:
     ))  # fmt: skip
     return page(
         f"Multiply: {entry.name}",
-        rail(library, f"/models/{entry.id}/multiply", entry),
-        f"{top('multiply', entry.name, lead)}<main>{drawn}</main>{FOOT}",
+        sidebar(library, f"/models/{entry.id}/multiply", entry),
+        f"{header('multiply', entry.name, lead)}<main>{drawn}</main>{FOOTER}",
         data,
     )

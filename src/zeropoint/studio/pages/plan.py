@@ -3,60 +3,90 @@
 from zeropoint.studio.data.library import Library
 from zeropoint.studio.data.memory_vs_loss import series_of
 from zeropoint.studio.data.planner import Planner
-from zeropoint.studio.pages.layout import FOOT, page, rail, top
+from zeropoint.studio.pages.layout import FOOTER, header, page, sidebar
 from zeropoint.studio.pages.start_run import start_here
 from zeropoint.studio.report.html import figure, text
 
-USUAL = ("here", "rtx3060-12gb", "rtx3090", "m1-max-64gb")  # devices, until others are chosen
+DEFAULT_DEVICES = (
+    "here",
+    "rtx3060-12gb",
+    "rtx3090",
+    "m1-max-64gb",
+)  # devices, until others are chosen
 
-UNMEASURED = (
+NOT_MEASURED_NOTE = (
     "<p>This machine was not measured yet, so its speeds are not told: <code>zeropoint doctor"
     "</code> measures it, some seconds, and every <code>zeropoint bench</code> makes them better."
     "</p>"
 )
 
-PLAN = (
-    ("planbars", "f-plan", "What fits where",
-     "Each bar is what the model needs, the line is what the device lets it have. Pick a device."),
-    ("planparts", "f-parts", "Where the memory goes, how that is known, and what to turn",
-     "Of the answer that is picked."),
+PLAN_FIGURES = (
+    (
+        "planbars",
+        "f-plan",
+        "What fits where",
+        "Each bar is what the model needs, the line is what the device lets it have. Pick a "
+        "device.",
+    ),
+    (
+        "planparts",
+        "f-parts",
+        "Where the memory goes, how that is known, and what to turn",
+        "Of the answer that is picked.",
+    ),
     ("planranks", "f-answers", "The answers, the best first", "What fits comes first."),
-)  # fmt: skip
+)
 
 
-SPEED = (
-    ("roofline", "f-roof", "How fast it is, and how far that is from what the device could do",
-     "Lines: what a device could do. Points: what is expected. Turn the batch, pick a point."),
-)  # fmt: skip
+SPEED_FIGURES = (
+    (
+        "roofline",
+        "f-roof",
+        "How fast it is, and how far that is from what the device could do",
+        "Lines: what a device could do. Points: what is expected. Turn the batch, pick a point.",
+    ),
+)
 
 
 def plan_page(library: Library, planner: Planner) -> str:
     """Return the page Plan."""
     lead = "Weights, cache and buffers beside the limits of the machines that could run them."
-    return _page(library, planner, "/plan", ("plan", "What fits on which machine", lead), PLAN)
+    return _page(
+        library, planner, "/plan", ("plan", "What fits on which machine", lead), PLAN_FIGURES
+    )
 
 
 def speed_page(library: Library, planner: Planner) -> str:
     """Return the page Speed."""
     lead = "What limits a model on a device: bytes that are read, or numbers that are multiplied."
-    return _page(library, planner, "/speed", ("speed", "What limits the speed", lead), SPEED)
+    return _page(
+        library, planner, "/speed", ("speed", "What limits the speed", lead), SPEED_FIGURES
+    )
 
 
 def size_page(library: Library, planner: Planner) -> str:
     """Return the page Size vs bits."""
     series = series_of(planner.earlier_results().runs, planner.shape_of)
     lead = "A larger model at fewer bits, or a smaller one at more: by what was measured."
-    drawn = figure(
-        "sizebits", "f-size", "What models reach, by the memory that they take",
-        "One line for each size of model, marks by bits. The ring is what is best in the budget.",
-    ) if series else NOTHING  # fmt: skip
+    drawn = (
+        figure(
+            "sizebits",
+            "f-size",
+            "What models reach, by the memory that they take",
+            "One line for each size of model, marks by bits. The ring is what is best in the "
+            "budget.",
+        )
+        if series
+        else NO_RUNS_NOTE
+    )
     verbs = ("compare", "tasks", "measure")
     start, data = start_here(library, verbs, "Start a run that compares models")
-    body = f"{top('size vs bits', 'Bigger, or more bits?', lead)}<main>{drawn}{start}</main>{FOOT}"
-    return page("Size vs bits", rail(library, "/size"), body, {"sizes": series} | data)
+    heading = header("size vs bits", "Bigger, or more bits?", lead)
+    body = f"{heading}<main>{drawn}{start}</main>{FOOTER}"
+    return page("Size vs bits", sidebar(library, "/size"), body, {"sizes": series} | data)
 
 
-NOTHING = (
+NO_RUNS_NOTE = (
     "<p>No run here says yet how models compare. Start one below, or in a terminal, in a folder "
     "below the root:</p><pre>zeropoint compare A.gguf B.gguf --text book.txt --tasks python "
     "--allow-code --run DIR\nzeropoint tasks A.gguf B.gguf --tasks mine.jsonl --run DIR</pre>"
@@ -75,11 +105,13 @@ def _page(
     figures: tuple[tuple[str, str, str, str], ...],
 ) -> str:
     offered = planner.offered()
-    told = "" if offered["measured"] else UNMEASURED
+    told = "" if offered["measured"] else NOT_MEASURED_NOTE
     note = f"<p>Devices are rows of data; yours go into <code>{text(own_rows())}</code>.</p>"
     drawn = "".join(figure(*words) for words in figures)
-    body = f"{top(*head)}<main>{told}{drawn}{note}</main>{FOOT}"
-    return page(head[1], rail(library, address), body, offered | {"usual": list(USUAL)})
+    body = f"{header(*head)}<main>{told}{drawn}{note}</main>{FOOTER}"
+    return page(
+        head[1], sidebar(library, address), body, offered | {"usual": list(DEFAULT_DEVICES)}
+    )
 
 
 def own_rows() -> str:

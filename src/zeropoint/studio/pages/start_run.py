@@ -10,12 +10,12 @@ from zeropoint.studio.report.html import Raw, figure
 NOTE = (
     "They run one at a time and end with the studio. What was cancelled goes on from where it was."
 )
-NO_MODEL = Raw("<p>There is no model below the root, so nothing can be started here.</p>")
+NO_MODEL_NOTE = Raw("<p>There is no model below the root, so nothing can be started here.</p>")
 
 
 def start_here(library: Library, verbs: Sequence[str], title: str) -> tuple[Raw, PageData]:
     """Return the figure that starts these verbs, and its data for the page."""
     if not library.listing().of("model"):
-        return NO_MODEL, {}
+        return NO_MODEL_NOTE, {}
     drawn = figure("jobs", "f-jobs", title, NOTE)
     return drawn, {"forms": forms_for(library, verbs)}

@@ -4,32 +4,32 @@ from collections.abc import Sequence
 
 from zeropoint.results.runs import Run
 from zeropoint.studio.data import walk, weights
-from zeropoint.studio.data.library import Entry, Library
-from zeropoint.studio.data.open_model import Opened
+from zeropoint.studio.data.library import Library, LibraryEntry
+from zeropoint.studio.data.open_model import OpenedModel
 from zeropoint.studio.data.page_data import PageData
-from zeropoint.studio.pages.layout import FOOT, inside, page, rail, top
+from zeropoint.studio.pages.layout import FOOTER, header, inside, page, sidebar
 from zeropoint.studio.report.html import figure, text
 from zeropoint.studio.static_files import static_text
 
 
 def walk_page(
-    library: Library, entry: Entry, model: Opened, runs: Sequence[Run], asked: str
+    library: Library, entry: LibraryEntry, model: OpenedModel, runs: Sequence[Run], asked: str
 ) -> str:
     """Return the walk on this model and these runs, or a page that waits for its weights."""
-    here = rail(library, f"/models/{entry.id}/walk", entry)
+    here = sidebar(library, f"/models/{entry.id}/walk", entry)
     if not model.scan():
-        body = top("the walk", entry.name, "Every weight of the model is being read, once.")
+        body = header("the walk", entry.name, "Every weight of the model is being read, once.")
         wait = figure(
             "reading", "f-reading", "Reading the model", "The walk opens when it is done."
         )
-        return page("The walk", here, f"{body}<main>{wait}</main>{FOOT}", {"id": entry.id})
+        return page("The walk", here, f"{body}<main>{wait}</main>{FOOTER}", {"id": entry.id})
     data: PageData = {"model": weights.describe_model(model.checkpoint)}
     data["tensors"] = weights.finish(model.checkpoint, model.seen())
     data = walk.completed(data | walk.from_runs(runs))
     return page("The walk", here, asked + inside(static_text("entries/walk.html")), data, "walk")
 
 
-def walk_runs(entry: Entry, runs: Sequence[Entry], chosen: Sequence[str]) -> str:
+def walk_runs(entry: LibraryEntry, runs: Sequence[LibraryEntry], chosen: Sequence[str]) -> str:
     """Return the form that puts runs into the walk."""
     if not runs:
         return ""

@@ -30,8 +30,8 @@ GENERATOR = '<meta name="generator" content="zeropoint">\n'
 _IMPORT = re.compile(
     r'^import (?:\* as (\w+)|\{([^}]*)\})\s+from "((?:\./|(?:\.\./)+)[\w/]+)\.js";$', re.MULTILINE
 )
-_HEAD_BYTES = 512  # enough for the start of a page, whichever of both forms it has
-_OURS = re.compile(
+PAGE_START_BYTES = 512  # enough for the start of a page, whichever of both forms it has
+_ZEROPOINT_PAGE_START = re.compile(
     r'<!doctype html>\s*<html lang="en">\s*<head>\s*<meta charset="utf-8">\s*'
     r'(<meta name="generator" content="zeropoint\b'
     # Pages that were written before there was a generator tag.
@@ -116,10 +116,10 @@ def is_our_page(path: Path) -> bool:
         if not path.is_file():  # a pipe would wait for a writer
             return False
         with path.open("rb") as file:
-            start = file.read(_HEAD_BYTES).decode("utf-8", "replace")
+            start = file.read(PAGE_START_BYTES).decode("utf-8", "replace")
     except OSError:
         return False
-    return _OURS.match(start) is not None
+    return _ZEROPOINT_PAGE_START.match(start) is not None
 
 
 def _hash(text: str) -> str:

@@ -8,41 +8,62 @@ from zeropoint.results.drift import Compounding
 from zeropoint.results.interval import Interval
 from zeropoint.studio.data.steps_shown import (
     ChainsShown,
+    DecodingModeShown,
     DriftShown,
+    LongRunEvidence,
     ScoresShown,
-    Steps,
     TasksShown,
-    WayShown,
 )
 from zeropoint.studio.report.html import Raw, figure, folded, number, percent, section, table, wide
 
-SHOWN = 40  # rows of the tables of texts and of flips
-CUT = 300  # characters of a text in a table
+MAX_TABLE_ROWS = 40  # rows of the tables of texts and of flips
+MAX_TABLE_CHARACTERS = 300  # characters of a text in a table
 
-TELLING = 4  # prompts, for a sentence about half of their texts
+MIN_PROMPTS_FOR_MEDIAN = 4  # prompts, for a sentence about half of their texts
 _WAYS = {"greedy": "the best", "sampled": "sampled"}
 
 FIGURES = {
     "drifts": (
-        ("survival", "f-survival", "Texts that are still the same",
-         "Both models continue the same prompts with the same randomness. Arrow keys move along."),
-        ("compounding", "f-compounding", "Do losses add up, or compound?",
-         "What the texts differ by along the quant's own path, over what single tokens predict."),
-        ("sidebyside", "f-texts", "Side by side",
-         "Pick a prompt. What the other did not write is marked, from where they part."),
+        (
+            "survival",
+            "f-survival",
+            "Texts that are still the same",
+            "Both models continue the same prompts with the same randomness. Arrow keys move "
+            "along.",
+        ),
+        (
+            "compounding",
+            "f-compounding",
+            "Do losses add up, or compound?",
+            "What the texts differ by along the quant's own path, over what single tokens predict.",
+        ),
+        (
+            "sidebyside",
+            "f-texts",
+            "Side by side",
+            "Pick a prompt. What the other did not write is marked, from where they part.",
+        ),
     ),
     "chains": (
-        ("chainsteps", "f-chains", "Tasks of several steps, each on the model's own answers",
-         "Sums, look-ups, edits, tool calls, checked after every step. Arrow keys move along."),
+        (
+            "chainsteps",
+            "f-chains",
+            "Tasks of several steps, each on the model's own answers",
+            "Sums, look-ups, edits, tool calls, checked after every step. Arrow keys move along.",
+        ),
     ),
     "tasks": (
-        ("exam", "f-tasks", "Your own tasks, before and after",
-         "Pick a task to read what was answered."),
+        (
+            "exam",
+            "f-tasks",
+            "Your own tasks, before and after",
+            "Pick a task to read what was answered.",
+        ),
     ),
-}  # fmt: skip
+}
 
 
-def figures_of(steps: Steps) -> dict[str, Raw]:
+def figures_of(steps: LongRunEvidence) -> dict[str, Raw]:
     """Return the places of the figures that there is data for, by what they show."""
     return {
         key: Raw("".join(figure(*words) for words in FIGURES[key] if drawn(words[0], steps)))
@@ -51,14 +72,14 @@ def figures_of(steps: Steps) -> dict[str, Raw]:
     }
 
 
-def drawn(visual: str, steps: Steps) -> bool:
+def drawn(visual: str, steps: LongRunEvidence) -> bool:
     """Tell whether a visual has what it draws: models of other tokens have no KL between them."""
     if visual == "compounding":
         return any(way.found for one in steps.drifts for way in one.ways.values())
     return visual != "sidebyside" or any(one.texts for one in steps.drifts)
 
 
-def over_many_steps(steps: Steps) -> Raw:
+def over_many_steps(steps: LongRunEvidence) -> Raw:
     """Section 8: texts, chains and tasks, as far as there are any."""
     places = figures_of(steps)
     parts: list[str] = []
@@ -66,7 +87,7 @@ def over_many_steps(steps: Steps) -> Raw:
         parts += ["<h3>Texts that begin the same</h3>", INTRODUCTION, places["drifts"]]
         for one in steps.drifts:
             caption = f"{one.title} beside {one.reference}: texts and losses as they grow"
-            parts += [wide(table(SURVIVAL, survival_rows(one), caption))]
+            parts += [wide(table(SURVIVAL_COLUMNS, survival_rows(one), caption))]
         parts += list(text_tables(steps.drifts))
     if steps.chains:
         parts += ["<h3>Chains</h3>", places["chains"], *chain_tables(steps.chains)]
@@ -82,8 +103,16 @@ INTRODUCTION = """<p>Perplexity and KL look at one prediction at a time, after a
 did not write. Here both models write, and what each says next follows from what it said before.</p>
 """
 
-SURVIVAL = ("Each token", ">After", ">The same", ">Predicted", ">KL on its own text",
-            ">KL predicted", ">Factor", ">95 %")  # fmt: skip
+SURVIVAL_COLUMNS = (
+    "Each token",
+    ">After",
+    ">The same",
+    ">Predicted",
+    ">KL on its own text",
+    ">KL predicted",
+    ">Factor",
+    ">95 %",
+)
 
 
 def survival_rows(one: DriftShown) -> Iterator[tuple[object, ...]]:
@@ -102,7 +131,7 @@ def survival_rows(one: DriftShown) -> Iterator[tuple[object, ...]]:
             )
 
 
-def points_of(way: WayShown) -> dict[int, tuple[int, Compounding]]:
+def points_of(way: DecodingModeShown) -> dict[int, tuple[int, Compounding]]:
     """Return the rows of a way: the place in its curve, the steps, and what adds up by then."""
     points = way.compounding or [Compounding(steps) for steps in way.curve.at]
     return {way.curve.at.index(point.steps): (point.steps, point) for point in points}
@@ -112,17 +141,29 @@ def text_tables(drifts: Sequence[DriftShown]) -> Iterator[Raw]:
     """The texts, from a little before they part."""
     for one in drifts:
         rows = [
-            (words["prompt"], _WAYS.get(words["way"], words["way"]), split_of(words),
-             *ends_of(words), "yes" if words["same_answer"] else "no")
+            (
+                words["prompt"],
+                _WAYS.get(words["way"], words["way"]),
+                split_of(words),
+                *ends_of(words),
+                "yes" if words["same_answer"] else "no",
+            )
             for words in one.texts
             if words["split"] is not None
-        ]  # fmt: skip
+        ]
         if rows:
-            columns = ("Prompt", "Tokens", ">Part at", "Both wrote", "The reference went on",
-                       "The quant went on", "Same answer")  # fmt: skip
-            more = f", {SHOWN} of {len(rows)}" if len(rows) > SHOWN else ""
+            columns = (
+                "Prompt",
+                "Tokens",
+                ">Part at",
+                "Both wrote",
+                "The reference went on",
+                "The quant went on",
+                "Same answer",
+            )
+            more = f", {MAX_TABLE_ROWS} of {len(rows)}" if len(rows) > MAX_TABLE_ROWS else ""
             caption = f"Texts of {one.title} that part from the reference's{more}"
-            yield folded(caption, table(columns, rows[:SHOWN], caption))
+            yield folded(caption, table(columns, rows[:MAX_TABLE_ROWS], caption))
 
 
 def split_of(words: Mapping[str, Any]) -> int:
@@ -135,9 +176,12 @@ def ends_of(words: Mapping[str, Any]) -> tuple[str, str, str]:
     sides = words.get("pieces") or words["texts"]
     split = words["split"]
     same = "".join(sides[0][:split])
-    before = same if len(same) <= CUT else "…" + same[-CUT:]
+    before = same if len(same) <= MAX_TABLE_CHARACTERS else "…" + same[-MAX_TABLE_CHARACTERS:]
     own = ["".join(side[split:]) for side in sides]
-    cut = [part if len(part) <= CUT else part[:CUT] + "…" for part in own]
+    cut = [
+        part if len(part) <= MAX_TABLE_CHARACTERS else part[:MAX_TABLE_CHARACTERS] + "…"
+        for part in own
+    ]
     return before, cut[0] or "(it ended)", cut[1] or "(it ended)"
 
 
@@ -146,14 +190,22 @@ def chain_tables(chains: Sequence[ChainsShown]) -> Iterator[Raw]:
     for one in chains:
         if one.found.together:
             caption = f"{one.title} beside {one.reference}: chains of all kinds"
-            yield wide(table(CHAIN_STEPS, step_rows(one.found.together), caption))
+            yield wide(table(CHAIN_STEP_COLUMNS, step_rows(one.found.together), caption))
         kinds = [kind_row(found) for found in one.found.families.values()]
-        yield wide(table(KINDS, kinds, f"{one.title}: each kind, reference → quant"))
+        yield wide(table(CHAIN_KIND_COLUMNS, kinds, f"{one.title}: each kind, reference → quant"))
 
 
-CHAIN_STEPS = (">Steps", ">Reference right", ">Quant right", ">Lost", ">Won", ">p")
-KINDS = ("Kind", ">Level", ">Chains", ">Right after 1 step", ">After the last", ">Slip per step",
-         ">Wrong after a slip", "Told apart")  # fmt: skip
+CHAIN_STEP_COLUMNS = (">Steps", ">Reference right", ">Quant right", ">Lost", ">Won", ">p")
+CHAIN_KIND_COLUMNS = (
+    "Kind",
+    ">Level",
+    ">Chains",
+    ">Right after 1 step",
+    ">After the last",
+    ">Slip per step",
+    ">Wrong after a slip",
+    "Told apart",
+)
 
 
 def step_rows(found: ChainPair) -> Iterator[tuple[object, ...]]:
@@ -212,16 +264,33 @@ def task_tables(runs: Sequence[TasksShown]) -> Iterator[Raw]:
                     number(beside.p, 2),
                 )
             rows.append(
-                (one.name, f"{one.right} of {one.tasks}", share(one.accuracy), *flips,
-                 number(one.tokens.mean, 3), percent(one.cut, 0))
-            )  # fmt: skip
-        columns = ("Model", ">Right", ">95 %", ">Lost", ">Won", ">Difference", ">p",
-                   ">Tokens per answer", ">Cut")  # fmt: skip
+                (
+                    one.name,
+                    f"{one.right} of {one.tasks}",
+                    share(one.accuracy),
+                    *flips,
+                    number(one.tokens.mean, 3),
+                    percent(one.cut, 0),
+                )
+            )
+        columns = (
+            "Model",
+            ">Right",
+            ">95 %",
+            ">Lost",
+            ">Won",
+            ">Difference",
+            ">p",
+            ">Tokens per answer",
+            ">Cut",
+        )
         yield wide(table(columns, rows, f"Tasks of the run {run.run}; p: exact McNemar test"))
         flipped = list(_flips(run))
         if flipped:
             caption = f"The {len(flipped)} answers that flipped"
-            cells = table(("Task", "Model", "Flip", "The first wrote", "It wrote"), flipped[:SHOWN])
+            cells = table(
+                ("Task", "Model", "Flip", "The first wrote", "It wrote"), flipped[:MAX_TABLE_ROWS]
+            )
             yield folded(caption, cells)
 
 
@@ -230,7 +299,7 @@ def _flips(run: TasksShown) -> Iterator[tuple[str, ...]]:
     for task in run.tasks:
         for place, outcome in enumerate(task.outcomes):
             if outcome in words:
-                told = [task.answers[k].text[:CUT] for k in (0, place)]
+                told = [task.answers[k].text[:MAX_TABLE_CHARACTERS] for k in (0, place)]
                 yield task.asked.id, run.models[place].name, words[outcome], *told
 
 
@@ -267,13 +336,13 @@ def share(found: Interval) -> str:
     return f"{percent(found.mean, 0)} ({low} … {high})"
 
 
-def said_of_steps(steps: Steps) -> tuple[list[str], list[tuple[str, str, str]]]:
+def said_of_steps(steps: LongRunEvidence) -> tuple[list[str], list[tuple[str, str, str]]]:
     """Return the verdict of runs without a measurement: sentences, and figures that lead on."""
     sentences: list[str] = []
     chips: list[tuple[str, str, str]] = []
     for one in steps.drifts:
         name, way = next(iter(one.ways.items()))
-        if one.prompts < TELLING:
+        if one.prompts < MIN_PROMPTS_FOR_MEDIAN:
             continue
         split = way.split.median
         when = f"by {one.unit} {split}" if split else f"later than {one.limit} {one.unit}s"

@@ -14,12 +14,12 @@ from zeropoint.results.divergence import LadderLevel, MeasureResult
 from zeropoint.results.interval import Interval
 from zeropoint.results.quantize import QuantizeResult
 from zeropoint.results.runs import Run
-from zeropoint.studio.data import measure_runs as evidence
+from zeropoint.studio.data import measure_runs
 from zeropoint.studio.data.drift_runs import steps_of
 from zeropoint.studio.data.memory_vs_loss import scales_of
 from zeropoint.studio.data.page_data import PageData
-from zeropoint.studio.data.steps_shown import Steps
-from zeropoint.studio.report import drift_sections as step_sections
+from zeropoint.studio.data.steps_shown import LongRunEvidence
+from zeropoint.studio.report import drift_sections
 from zeropoint.studio.report.bundle import self_contained
 from zeropoint.studio.report.html import (
     Raw,
@@ -44,8 +44,8 @@ from zeropoint.studio.report.sections import (
     why,
 )
 
-WORST = 50  # positions in the table of the worst
-MILD = "SMALL, MEASURABLE"
+MAX_WORST_POSITIONS = 50  # positions in the table of the worst
+SMALL_LOSS = "SMALL, MEASURABLE"
 
 
 def render_report(runs: Sequence[Run]) -> str:
@@ -60,7 +60,7 @@ def report_of(runs: Sequence[Run]) -> tuple[str, str, str, dict[str, Any]]:
                                "it with --run")  # fmt: skip
     measures = [run for run in runs if run.verb == "measure"]
     quantize = next((run for run in runs if run.verb == "quantize"), None)
-    tensors = evidence.tensors_of(quantize) if quantize else []
+    tensors = measure_runs.tensors_of(quantize) if quantize else []
     levels, steps = levels_of(runs), steps_of(runs)
     data: dict[str, Any] = {"run": runs[0].path.name, "runs": [raw(run) for run in runs]}
     data |= steps.as_page_data()
@@ -70,18 +70,18 @@ def report_of(runs: Sequence[Run]) -> tuple[str, str, str, dict[str, Any]]:
         data["tensors"] = [tensor.as_page_data() for tensor in tensors]
         parts += [where_bytes(tensors)]
     if measures:
-        data |= evidence.losses_of(measures[0])
-        data["texts"] = evidence.text_of(measures[0])
-        worst = evidence.worst_of(measures[0], WORST)
+        data |= measure_runs.losses_of(measures[0])
+        data["texts"] = measure_runs.text_of(measures[0])
+        worst = measure_runs.worst_of(measures[0], MAX_WORST_POSITIONS)
         parts += [how_much(measures[0].found(MeasureResult)), on_what_text(data["texts"], worst)]
     if quantize:
         parts += [in_which_tensors(tensors)]
         if any(tensor.spread for tensor in tensors):
             parts += [why(tensors)]
     if steps:
-        parts += [step_sections.over_many_steps(steps)]
+        parts += [drift_sections.over_many_steps(steps)]
     if levels:
-        data |= {"ladder": evidence.marks_of(levels), "ladder_run": run_names(runs)}
+        data |= {"ladder": measure_runs.marks_of(levels), "ladder_run": run_names(runs)}
         parts += [frontier(levels)]
     if sizes:
         data["sizes"] = sizes
@@ -89,7 +89,7 @@ def report_of(runs: Sequence[Run]) -> tuple[str, str, str, dict[str, Any]]:
     parts.append(method(runs))
     asked = "What was lost" if any(run.verb != "across" for run in runs) else "Side by side"
     title = f"{asked}: {name_of(runs)}"
-    body = head(title, parts) + f"<main>{''.join(parts)}</main>" + FOOT
+    body = head(title, parts) + f"<main>{''.join(parts)}</main>" + FOOTER
     return title, body, "report", data
 
 
@@ -103,7 +103,7 @@ def head(title: str, parts: Sequence[str]) -> str:
     )
 
 
-FOOT = (
+FOOTER = (
     "<footer><p>Made by zeropoint. This report is one file: it asks nothing of any server, and "
     "keeps what you chose in its address.</p></footer>"
 )
@@ -123,10 +123,10 @@ def run_names(runs: Sequence[Run]) -> str:
 
 def levels_of(runs: Sequence[Run]) -> list[LadderLevel]:
     """Return the marks of the frontier: a ladder's levels, and several measured quants."""
-    levels = evidence.ladder_of(runs)
+    levels = measure_runs.ladder_of(runs)
     measures = [run for run in runs if run.verb == "measure"]
     if levels or len(measures) > 1:
-        levels += [evidence.level_of(run) for run in measures]
+        levels += [measure_runs.level_of(run) for run in measures]
     known = [level for level in levels if level.bits_per_weight > 0]  # older runs do not say it
     return sorted(known, key=lambda level: -level.bits_per_weight)
 
@@ -135,7 +135,7 @@ def verdict(
     measures: Sequence[Run],
     quantize: Run | None,
     levels: Sequence[LadderLevel],
-    steps: Steps,
+    steps: LongRunEvidence,
     sizes: Sequence[PageData],
 ) -> Raw:
     """Section 1: one sentence, and a few figures that lead on."""
@@ -145,7 +145,7 @@ def verdict(
     elif levels:
         lead, chips = verdict_of_ladder(levels)
     elif quantize is None:
-        found, chips = step_sections.said_of_steps(steps) if steps else ([], [])
+        found, chips = drift_sections.said_of_steps(steps) if steps else ([], [])
         lead, *others = [said for said in (said_of_sizes(sizes), *found) if said] or [""]
     else:
         made = quantize.found(QuantizeResult)
@@ -166,10 +166,10 @@ def verdict(
     return section("verdict", "1", "Verdict", said, told)
 
 
-Chips = list[tuple[str, str, str]]  # the figure, what it is, where it leads
+Badges = list[tuple[str, str, str]]  # the figure, what it is, where it leads
 
 
-def verdict_of_measure(run: Run) -> tuple[str, Chips]:
+def verdict_of_measure(run: Run) -> tuple[str, Badges]:
     """Return the verdict of a measurement, and its figures."""
     found, quant, reference = run.found(MeasureResult), run.quant, run.reference
     kl, floor = found.kl, found.floor
@@ -194,13 +194,13 @@ def verdict_of_measure(run: Run) -> tuple[str, Chips]:
     ]
 
 
-def verdict_of_ladder(levels: Sequence[LadderLevel]) -> tuple[str, Chips]:
+def verdict_of_ladder(levels: Sequence[LadderLevel]) -> tuple[str, Badges]:
     """Return which levels got which verdict, the most bits first."""
     words: dict[str, list[str]] = {}
     for level in levels:
         words.setdefault(level.measured.verdict.word, []).append(level.format)
     said = ". ".join(f"{word}: {', '.join(names)}" for word, names in words.items()) + "."
-    close = [lv for lv in levels if lv.measured.verdict.word in ("INDISTINGUISHABLE", MILD)]
+    close = [lv for lv in levels if lv.measured.verdict.word in ("INDISTINGUISHABLE", SMALL_LOSS)]
     if not close:
         return said, []
     best = min(close, key=lambda level: level.bytes)
@@ -270,7 +270,7 @@ def method(runs: Sequence[Run]) -> Raw:
     verbs = {run.verb for run in runs}
     missing = [told for verb, told in known.items() if verb not in verbs]
     methods = METHOD if verbs & {"measure", "ladder"} else ""
-    methods += step_sections.METHOD if verbs & {"drift", "tasks", "across"} else ""
+    methods += drift_sections.METHOD if verbs & {"drift", "tasks", "across"} else ""
     left_out = f"<p>Not in this report: {text('; '.join(missing))}.</p>" if missing else ""
     words = table(("Verdict", "Means"), WORDS.items())
     limits = table(("Threshold", ">Value"), asdict(THRESHOLDS).items())

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from zeropoint.results.divergence import LadderLevel, MeasureResult
 from zeropoint.results.interval import Interval
-from zeropoint.studio.data.measure_runs import Position, TensorEvidence
+from zeropoint.studio.data.measure_runs import TensorEvidence, WorstPosition
 from zeropoint.studio.data.page_data import PageData
 from zeropoint.studio.report.html import (
     Raw,
@@ -113,7 +113,7 @@ def interval(figure: Interval) -> str:
     return f"{number(figure.ends[0], 3)} … {number(figure.ends[1], 3)}"
 
 
-def on_what_text(texts: Sequence[PageData], worst: Sequence[Position]) -> Raw:
+def on_what_text(texts: Sequence[PageData], worst: Sequence[WorstPosition]) -> Raw:
     """Section 5: the text itself, and the positions where most was lost."""
     shown = sum(len(found["kl"]) for found in texts)
     rows = [(w.domain, w.context, w.target, number(w.kl, 3), w.reference, w.quant) for w in worst]
