@@ -17,7 +17,7 @@ for line in sys.stdin:
     request = json.loads(line)
     if request.get("exit"):
         sys.exit("no more requests")
-    answers.write(json.dumps({"heard": request}) + "\\n")
+    answers.write(json.dumps({"heard": request}).encode() + b"\\n")
     answers.flush()
 """
 

@@ -2,6 +2,9 @@
 
 `ask` starts a process for one request, with a time limit. `Child` is a process that answers one
 request after another, a line of JSON each. On the other side, a child calls `take_stdout` first.
+
+Two children have protocols of their own: that of the studio, whose requests can be cancelled and
+whose records carry arrays, and the sandbox, which runs code that may misuse a pipe.
 """
 
 import contextlib
@@ -12,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from typing import Any, TextIO
+from typing import Any, BinaryIO
 
 
 class NoAnswerError(Exception):
@@ -98,8 +101,8 @@ def _no_answer(code: int, stderr: str) -> NoAnswerError:
     return NoAnswerError(f"it ended with {how}: {last_line}", signal_number=max(-code, 0))
 
 
-def take_stdout() -> TextIO:
+def take_stdout() -> BinaryIO:
     """Return the stream for answers; everything else that is printed goes to stderr from now on."""
-    answers = os.fdopen(os.dup(1), "w")
+    answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     return answers

@@ -11,7 +11,7 @@ import random
 import sys
 from collections.abc import Sequence
 from time import perf_counter
-from typing import Any, Protocol, TextIO
+from typing import Any, BinaryIO, Protocol, TextIO
 
 from zeropoint.child import take_stdout
 from zeropoint.errors import MeasurementError, ZeropointError
@@ -93,12 +93,12 @@ def repeat(engine: Engine, prompt: Sequence[int], generated: Sequence[int]) -> d
     }
 
 
-def serve(requests: TextIO, answers: TextIO) -> None:
+def serve(requests: TextIO, answers: BinaryIO) -> None:
     """Answer requests, line by line."""
     from zeropoint.kernels.machine import peak_memory_bytes
 
     def answer(**fields: object) -> None:
-        answers.write(json.dumps(fields) + "\n")
+        answers.write(json.dumps(fields).encode() + b"\n")
         answers.flush()
 
     try:

@@ -14,7 +14,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from zeropoint import kernels
 from zeropoint.calibration.chunks import Chunk, read_chunks
 from zeropoint.calibration.corpus import Corpus, builtin_corpus
 from zeropoint.checkpoints import Checkpoint, open_model
+from zeropoint.child import take_stdout
 from zeropoint.errors import MeasurementError, ZeropointError
 from zeropoint.models import (
     Conversation,
@@ -211,7 +212,7 @@ def main() -> None:
         os._exit(0)
 
     threading.Thread(target=listen, daemon=True).start()
-    answers = _take_stdout()
+    answers = take_stdout()
     compute = ModelRequests()
     while True:
         request = requests.get()
@@ -226,13 +227,6 @@ def main() -> None:
             told = str(error) or "out of memory: the model does not fit beside what is running"
             write_record(answers, {"id": number, "error": told})
         cancelled.discard(number)
-
-
-def _take_stdout() -> BinaryIO:
-    """Return stdout for records only: whatever a library prints goes to stderr from now on."""
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    return answers
 
 
 def _shown(text: str) -> str:
