@@ -51,7 +51,7 @@ def test_the_file_and_the_result_are_those_of_the_command(
 
 def test_the_file_is_what_quantize_checkpoint_takes(tiny: Path, text: Path, tmp_path: Path) -> None:
     importance = tmp_path / "tiny.imatrix.gguf"
-    zp.calibrate(tiny, importance, text=[text], context=16, chunks=2)
+    zp.calibrate(tiny, importance, text=text, context=16, chunks=2)
     result = zp.quantize_checkpoint(tiny, tmp_path / "o.gguf", to="Q4_0", imatrix=importance)
     assert result.tensors is not None and any(tensor.weighted for tensor in result.tensors)
 

@@ -1,8 +1,8 @@
-"""How a run ends: the exit code, and one sentence on stderr if it did not go well.
+"""Exit status of a command, and the one sentence on stderr that explains a failure.
 
-0    done, or yes                   1    done, and the answer is no
-2    could not do it: usage, bad input, disk full, out of memory
-70   a bug of ours                  130  interrupted (SIGINT or SIGTERM)
+0    success, or the answer is yes  1    success, and the answer is no
+2    failure: wrong usage, bad input, disk full, out of memory
+70   a bug in zeropoint             130  interrupted (SIGINT or SIGTERM)
 """
 
 import contextlib
@@ -17,35 +17,35 @@ import typer
 
 from zeropoint.errors import ZeropointError, printable
 
-MESSAGE = 299  # characters
+MAX_MESSAGE_CHARACTERS = 299
 
 DONE, NO, FAILED, BUG, INTERRUPTED = 0, 1, 2, 70, 130
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM: unwinds like Ctrl-C, so that a temporary file is removed."""
+    """SIGTERM arrived. It unwinds the stack as Ctrl-C does, so that temporary files are removed."""
 
 
 def raise_terminated(_number: int, _frame: FrameType | None) -> None:
-    """Turn the signal into an exception of the main thread."""
+    """Raise Terminated in the main thread, as a signal handler."""
     raise Terminated
 
 
 class Exits:
-    """Catches whatever ends the block, says it in one sentence and keeps the code for it.
+    """Catches every exception that ends its block, prints one sentence, and holds the exit status.
 
-    A context manager and not `except Exception`: it sees every exception and hides none, because
-    each of them is printed and has its exit code.
+    Use it as a context manager; afterwards `code` is the status. No exception is hidden: each
+    one is printed and has a status.
     """
 
     code = DONE
 
     def __enter__(self) -> "Exits":
         open_missing_streams()
-        for stream in (sys.stdout, sys.stderr):  # a terminal without UTF-8 gets "?", no traceback
+        for stream in (sys.stdout, sys.stderr):  # print "?" on a terminal without UTF-8
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="replace")
-        with contextlib.suppress(ValueError):  # not the main thread: no signals to set
+        with contextlib.suppress(ValueError):  # only the main thread may set a handler
             signal.signal(signal.SIGTERM, raise_terminated)
         return self
 
@@ -61,14 +61,14 @@ class Exits:
             sys.stdout.flush()
         except BrokenPipeError:
             silence_stdout()
-        except OSError as late:  # the disk behind `> file` is full
+        except OSError as late:  # such as a full disk behind `> file`
             self.code = report(late)
             silence_stdout()
         return True
 
 
 def open_missing_streams() -> None:
-    """Replace a standard stream that the caller closed (`>&-`) by one that leads nowhere."""
+    """Replace a standard stream that the caller closed (`>&-`) with the null device."""
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
             mode = "r" if name == "stdin" else "w"
@@ -76,7 +76,7 @@ def open_missing_streams() -> None:
 
 
 def report(error: BaseException) -> int:
-    """Say on stderr what `error` means, and return its exit code."""
+    """Print what `error` means on stderr, and return its exit status."""
     match error:
         case typer.Exit():
             return error.exit_code
@@ -104,7 +104,7 @@ def report(error: BaseException) -> int:
 
 
 def report_usage(error: typer.TyperException) -> int:
-    """Report wrong words on the command line: what is wrong, and where to read what is right."""
+    """Print what is wrong on the command line, and which help explains it."""
     context = getattr(error, "ctx", None)
     help_of = f"; see `{context.command_path} --help`" if context else ""
     say(f"error: {error.format_message().rstrip('.')}{help_of}")
@@ -112,21 +112,21 @@ def report_usage(error: typer.TyperException) -> int:
 
 
 def report_bug(error: BaseException) -> int:
-    """Report an exception that only a bug of ours can raise."""
+    """Print an exception that only a bug in zeropoint can raise."""
     if os.environ.get("ZEROPOINT_DEBUG"):
         traceback.print_exception(error)
     last = traceback.extract_tb(error.__traceback__)[-1:]
     where = f" at {os.path.basename(last[0].filename)}:{last[0].lineno}" if last else ""
     say(f"bug: {type(error).__name__}{where}: {error}")
     say(
-        "This is a bug of zeropoint, not of your file. Please report it with what"
+        "This is a bug in zeropoint, not in your file. Please report it with the traceback that"
         " `ZEROPOINT_DEBUG=1` adds to the same command."
     )
     return BUG
 
 
 def in_words(error: OSError) -> str:
-    """Say an operating system's error as one sentence with the file in it."""
+    """Return an operating system's error as one sentence that names the file."""
     where = f"{error.filename}: " if error.filename is not None else ""
     hints = {
         errno.ENOENT: "there is no such file",
@@ -134,7 +134,7 @@ def in_words(error: OSError) -> str:
         errno.EISDIR: "this is a directory; a file is expected",
         errno.ENOSPC: "the disk is full; the output was not written, and an older one is unharmed",
         errno.EDQUOT: "the disk quota is used up; the output was not written",
-        errno.EFBIG: "a file may not grow this large here; the output was not written",
+        errno.EFBIG: "the file exceeds the size limit of this process; the output was not written",
         errno.EROFS: "this file system is read-only",
     }
     reason = hints.get(error.errno or 0) or (error.strerror or str(error))
@@ -142,16 +142,16 @@ def in_words(error: OSError) -> str:
 
 
 def say(text: str) -> None:
-    """Write one message to stderr: a line of printable characters, at most `MESSAGE` of them.
+    """Print one message on stderr: a line of at most MAX_MESSAGE_CHARACTERS characters.
 
-    A longer message keeps its beginning, which names the file, and its end, which has the reason.
+    A longer message is cut in the middle: its beginning names the file, and its end the reason.
     """
     with contextlib.suppress(BrokenPipeError):
-        print(printable(text, MESSAGE), file=sys.stderr, flush=True)
+        print(printable(text, MAX_MESSAGE_CHARACTERS), file=sys.stderr, flush=True)
 
 
 def silence_stdout() -> None:
-    """Point stdout at nothing: whoever read it has gone, and nobody needs to hear of it."""
+    """Replace stdout with the null device, because the program that read it has exited."""
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())

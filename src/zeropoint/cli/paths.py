@@ -1,13 +1,13 @@
 """Checks the paths of a command before it runs: no output replaces an input.
 
-Every parameter that may name a file or a folder says in its annotation whether the command reads or
-writes it. `Verb`, the class of all commands, calls `check_paths`, which compares each output with
-each input under any spelling, symbolic link or hard link, and with the other outputs:
+Every parameter that may name a file or a folder has a note in its annotation: whether the command
+reads or writes it. `Verb`, the class of all commands, calls `check_paths`. It compares each output
+with each input, under any spelling, symbolic link or hard link, and with the other outputs:
 
     model: Annotated[Path, typer.Argument(...), InputRole.MODEL]
     report: Annotated[Path | None, typer.Option(...), OutputRole("page")]
 
-A test walks the command line's definition and fails for a path without such a note.
+A test fails for a parameter with a path that has no such note.
 """
 
 import contextlib
@@ -25,9 +25,9 @@ import typer
 from zeropoint.errors import OutputError, printable
 
 OutputKind = Literal["file", "model", "page", "folder", "place", "own"]
-PAGES = (".html", ".htm")
-SETTINGS = (".json", ".jinja", ".model")  # of a model folder: config, tokenizer, template
-SHOWN = 90  # characters of a path in a message: two of them and the advice fit into one
+PAGE_SUFFIXES = (".html", ".htm")
+SETTINGS_SUFFIXES = (".json", ".jinja", ".model")  # config, tokenizer and template of a folder
+MAX_PATH_CHARACTERS = 90  # of a path in a message, which has up to two paths
 
 Overwrite = Annotated[
     bool,
@@ -40,29 +40,29 @@ Overwrite = Annotated[
 
 
 class InputRole(Enum):
-    """What a command reads by a parameter."""
+    """What a command reads through a parameter."""
 
-    MODEL = "model"  # a file with all that belongs to it, all files of a folder, or a hub id
+    MODEL = "model"  # a model file with its shards, all files of a folder, or a hub id
     FILE = "file"  # one file
-    NAMES = "names"  # names between commas, or a file
+    NAMES = "names"  # names separated by commas, or a file
 
 
 @dataclass(frozen=True)
 class OutputRole:
-    """What a command writes by a parameter.
+    """What a command writes through a parameter.
 
     file     replaced only with --overwrite
     model    the same; a path without a suffix is a folder
     page     an HTML page: replaces only a page that zeropoint wrote
-    folder   a run folder or cache: the command resumes what is there, or refuses it
-    place    a folder that stays as it is, apart from files of known names
-    own      a file that the command may replace, because it made it
+    folder   a run folder or cache: the command resumes a run in it, or raises an error
+    place    a folder in which the command writes files of known names
+    own      a file that the command may replace, because it wrote it
     """
 
     kind: OutputKind
-    needs: str = ""  # without this other parameter the path is read and not written
+    needs: str = ""  # without this other parameter the path is read, not written
     unless: str = ""  # with this other parameter nothing is written
-    # Returns what is written, of the values of all parameters; else it is this path.
+    # Returns the paths that are written, from the values of all parameters; None: this path.
     paths: Callable[[Mapping[str, Any]], list[tuple[str, OutputKind]]] | None = None
 
 
@@ -75,7 +75,7 @@ class InputPath:
     reads: InputRole
 
     def files(self) -> Iterator[Path]:
-        """Yield all files that the path stands for."""
+        """Yield all files that belong to the path."""
         from zeropoint.checkpoints.inputs import model_files, text_files
 
         if self.reads is InputRole.MODEL:
@@ -92,11 +92,11 @@ class OutputPath:
     """A path that a command writes, and the parameter that names it."""
 
     label: str
-    text: str  # as it was typed
+    text: str  # as typed
     kind: OutputKind
 
     def __str__(self) -> str:
-        return f"{self.label} {printable(self.text, SHOWN)}"
+        return f"{self.label} {printable(self.text, MAX_PATH_CHARACTERS)}"
 
     @property
     def path(self) -> Path:
@@ -105,34 +105,34 @@ class OutputPath:
 
     @property
     def is_folder(self) -> bool:
-        """Whether a folder is written, whose whole content belongs to the output."""
+        """Whether the output is a folder, with everything in it."""
         return self.kind == "folder" or (self.kind == "model" and not self.path.suffix)
 
     @property
     def real(self) -> Path:
-        """The path without links; its last parts need not exist."""
+        """The path with all links resolved; its last parts need not exist."""
         return Path(os.path.realpath(self.path))
 
     def replaced(self) -> list[Path]:
-        """Return what exists of the paths that writing replaces: the output and its part."""
+        """Return the existing paths that writing replaces: the output and its partial file."""
         from zeropoint.checkpoints.files.atomic import part_of
 
         return [path for path in (self.real, part_of(self.real)) if os.path.lexists(path)]
 
 
 def roles(command: Any) -> dict[str, InputRole | OutputRole]:
-    """Return what each parameter of a command says of its path, by the parameter's name."""
+    """Return the note on the path of each parameter of a command, by the parameter's name."""
     hints = get_type_hints(inspect.unwrap(command.callback), include_extras=True)
-    found = {}
+    notes = {}
     for name, hint in hints.items():
         for note in getattr(hint, "__metadata__", ()):
             if isinstance(note, InputRole | OutputRole):
-                found[name] = note
-    return found
+                notes[name] = note
+    return notes
 
 
 def check_paths(command: Any, values: Mapping[str, Any]) -> None:
-    """Raise OutputError unless every output of a command may be written where it is to be."""
+    """Raise OutputError unless every output of a command may be written to its path."""
     inputs, targets = list[InputPath](), list[OutputPath]()
     notes = roles(command)
     for parameter in command.params:
@@ -155,7 +155,7 @@ def check_paths(command: Any, values: Mapping[str, Any]) -> None:
 
 
 def label_of(parameter: Any) -> str:
-    """Return how a person names a parameter: its longest option, or its place in the usage line."""
+    """Return the name of a parameter in messages: its longest option, or its metavar."""
     if parameter.param_type_name == "option":
         return str(max(parameter.opts, key=len))
     return str(parameter.metavar or parameter.name.upper()).strip("[].")
@@ -176,13 +176,13 @@ def _compare(target: OutputPath, inputs: Sequence[InputPath]) -> None:
             )
     replaced = target.replaced()
     for given in inputs if replaced else ():
-        # What an interrupted command left in a folder is no input.
+        # The partial output that an interrupted command left in a folder is not an input.
         taken = [path for path in replaced if path == target.real or not _is_folder(given)]
         if target.is_folder and _is_folder(given) and _contains(taken, Path(given.text)):
             raise _collision(target, given)
         for file in given.files():
             if target.is_folder:
-                # Its own files do not become an input by lying in a model folder.
+                # A run folder inside a model folder is not part of the input.
                 inside = (_contains(taken, file) or _same(target.path, file)) and not _lies_in(
                     target, given
                 )
@@ -193,7 +193,7 @@ def _compare(target: OutputPath, inputs: Sequence[InputPath]) -> None:
 
 
 def _becomes_part(target: OutputPath, given: InputPath) -> bool:
-    """Tell whether a new file would be read with a folder, as a second model or its settings."""
+    """Return whether a new file would be read as part of an input folder."""
     from zeropoint.checkpoints.folder import INDEX, SINGLE
     from zeropoint.checkpoints.hub.open_model import WEIGHTS
 
@@ -202,12 +202,12 @@ def _becomes_part(target: OutputPath, given: InputPath) -> bool:
         return False
     if os.path.lexists(target.real) or target.is_folder:
         return False
-    named = (folder / INDEX).exists() or (folder / SINGLE).exists()  # no other weights are read
-    return name.endswith(SETTINGS) or (name.endswith(WEIGHTS) and not named)
+    named = (folder / INDEX).exists() or (folder / SINGLE).exists()  # other weights are ignored
+    return name.endswith(SETTINGS_SUFFIXES) or (name.endswith(WEIGHTS) and not named)
 
 
 def _named(given: InputPath) -> str:
-    return f"{given.label} {printable(given.text, SHOWN)}"
+    return f"{given.label} {printable(given.text, MAX_PATH_CHARACTERS)}"
 
 
 def _is_folder(given: InputPath) -> bool:
@@ -220,12 +220,12 @@ def _contains(folders: Sequence[Path], path: Path) -> bool:
 
 
 def _lies_in(target: OutputPath, given: InputPath) -> bool:
-    """Tell whether a run folder lies inside a folder that is read; an export there is no run."""
+    """Return whether the target is a run folder inside an input folder."""
     return target.kind == "folder" and Path(os.path.realpath(given.text)) in target.real.parents
 
 
 def _old_page(target: OutputPath, given: InputPath) -> bool:
-    """Tell whether the target is a page of ours that lies in a folder which is read."""
+    """Return whether the target is a page of zeropoint inside an input folder."""
     from zeropoint.studio.report.bundle import is_our_page
 
     return target.kind == "page" and _is_folder(given) and is_our_page(target.real)
@@ -240,24 +240,26 @@ def _same(one: Path, other: Path) -> bool:
 def _collision(target: OutputPath, given: InputPath, file: Path | None = None) -> OutputError:
     if target.is_folder and not _same(target.path, Path(given.text)):
         return OutputError(f"{target} holds the input {_named(given)}; choose a folder of its own")
-    told = "is the input"
+    relation = "is the input"
     if file is not None and not _same(file, Path(given.text)):
-        told = "is a file of the input"
-    return OutputError(f"{target} {told} {_named(given)}; choose another name for the output")
+        relation = "is a file of the input"
+    return OutputError(f"{target} {relation} {_named(given)}; choose another name for the output")
 
 
 def _keep_apart(one: OutputPath, other: OutputPath) -> None:
-    """Raise OutputError if two outputs of a command are one file, or one writes into the other."""
+    """Raise OutputError if two outputs are the same, or one lies inside the other."""
     if one.real == other.real or _same(one.path, other.path):
         raise OutputError(f"{one} and {other} are the same output; give each a name of its own")
     for inner, outer in ((one, other), (other, one)):
-        page = inner.kind == "page" and inner.path.suffix.lower() in PAGES  # of a run, beside it
+        page = (
+            inner.kind == "page" and inner.path.suffix.lower() in PAGE_SUFFIXES
+        )  # of a run, inside it
         if outer.is_folder and outer.real in inner.real.parents and not page:
             raise OutputError(f"{inner} lies inside {outer}; give each a place of its own")
 
 
 def _check_what_is_there(target: OutputPath, places: Sequence[Path], *, overwrite: bool) -> None:
-    """Raise OutputError if something is in the place of an output that may not be replaced."""
+    """Raise OutputError if the output exists and may not be replaced."""
     from zeropoint.checkpoints.inputs import is_model
     from zeropoint.studio.report.bundle import is_our_page
 

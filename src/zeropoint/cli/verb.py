@@ -1,4 +1,4 @@
-"""The command class of every verb: what is checked once, before any verb runs."""
+"""The class of every command: it checks numbers and paths before the command runs."""
 
 import math
 from typing import Any
@@ -11,28 +11,28 @@ from zeropoint.cli.renamed_options import with_current_names
 
 MAX_INTEGER = 2**31 - 1
 MAX_SEED = 2**64 - 1
-MAX_THREADS = 1024  # a kernel call with more would fail to start them
+MAX_THREADS = 1024  # more threads may fail to start
 
 
 class Verb(TyperCommand):
-    """A verb whose parameters are checked as a whole before it is called."""
+    """A command whose parameters are checked before it is called."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the words of a command line; options may have their old names."""
         return super().parse_args(ctx, with_current_names(self.name or "", args))
 
     def invoke(self, ctx: Any) -> Any:
-        """Check the parameters, then call the verb. Raises BadParameter and OutputError."""
+        """Check the parameters, then call the command. Raises BadParameter or OutputError."""
         check_numbers(ctx)
         check_paths(self, ctx.params)
         return super().invoke(ctx)
 
 
 def check_numbers(ctx: Context) -> None:
-    """Refuse numbers that no verb can use. Raises BadParameter that names the option.
+    """Check that every number is finite and not too large. Raises BadParameter.
 
-    A range in an option's definition states what makes sense. This bounds all other numbers, so
-    that none of them overflows a machine integer or is not finite somewhere deep in a computation.
+    An option's own range states which values make sense. These bounds apply to all other numbers,
+    so that none overflows an integer or turns into infinity in a computation.
     """
     for parameter in ctx.command.params:
         value = ctx.params.get(parameter.name or "")

@@ -16,6 +16,7 @@ from zeropoint.errors import OutputError
 from zeropoint.models import LanguageModel, load_model
 from zeropoint.results.calibrate import CalibrateResult
 from zeropoint.results.run_store import RunFolder
+from zeropoint.verbs.arguments import as_paths
 from zeropoint.verbs.loaded_model import ModelInput
 from zeropoint.verbs.options.calibrate import CalibrateOptions
 from zeropoint.verbs.records import OnRecord, StageStarted, drain
@@ -36,7 +37,7 @@ def calibrate(
     model: ModelInput,
     output: str | Path,
     *,
-    text: Sequence[str | Path] | None = None,
+    text: str | Path | Sequence[str | Path] | None = None,
     context: int = 512,
     chunks: int | None = None,
     second_moments: str | Path | None = None,
@@ -75,7 +76,7 @@ def calibrate_records(
     output = Path(output)
     if output.suffix != ".gguf":
         raise OutputError(f"{output}: the name of an importance matrix must end in .gguf")
-    files = [Path(file) for file in options.text or ()]
+    files = as_paths(options.text)
     source, loaded = _load(model, options.threads)
     corpus = read_corpus(files) if files else builtin_corpus("calibrate")
     chunks = read_chunks(corpus, loaded.tokenizer, options.context, limit=options.chunks)

@@ -30,6 +30,7 @@ from zeropoint.quantizers.export import FOLDER_FORMATS, TensorExported, export_f
 from zeropoint.quantizers.quantization_plan import QuantizationPlan, plan_quantization
 from zeropoint.results.quantize import QuantizePreview, QuantizeResult
 from zeropoint.results.run_store import RunFolder
+from zeropoint.verbs.arguments import as_list, as_path
 from zeropoint.verbs.checkpoint_input import CheckpointInput, opened
 from zeropoint.verbs.options.quantize import QuantizeOptions
 from zeropoint.verbs.records import Notice, OnRecord, StageStarted, drain
@@ -62,7 +63,7 @@ def quantize_checkpoint(
     imatrix: "str | Path | Calibration | None" = None,
     threads: int | None = None,
     pure: bool = False,
-    tensor_type: Sequence[str] | None = None,
+    tensor_type: str | Sequence[str] | None = None,
     output_tensor_type: str | None = None,
     token_embedding_type: str | None = None,
     leave_output_tensor: bool = False,
@@ -153,7 +154,7 @@ def make_plan(
         write_options,
         {
             "pure": options.pure,
-            "tensor_types": [TensorType.parse(text) for text in options.tensor_type or ()],
+            "tensor_types": [TensorType.parse(text) for text in as_list(options.tensor_type)],
             "output_tensor_type": options.output_tensor_type,
             "token_embedding_type": options.token_embedding_type,
             "leave_output": options.leave_output_tensor,
@@ -180,7 +181,8 @@ def write_plan(
 ) -> Iterator[QuantizeRecord]:
     """Write a plan to a file; yield records of the progress, and the result last."""
     # Locked before the work; the run begins after it, when the hash of the source is known.
-    reserved = RunFolder.reserve(Path(run)) if run else None
+    folder = as_path(run)
+    reserved = RunFolder.reserve(folder) if folder else None
     clock = _Clock()
     written: list[TensorWritten] = []
     yield StageStarted(f"writing {output.name}", plan.elements)

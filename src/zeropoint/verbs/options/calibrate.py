@@ -10,7 +10,7 @@ class CalibrateOptions:
     """Which text the model reads, and what is collected."""
 
     #: Text files, each a domain of its own; None: a built-in mix of prose, code, chat and JSON.
-    text: Sequence[str | Path] | None = None
+    text: str | Path | Sequence[str | Path] | None = None
     #: Tokens per chunk; all of them count.
     context: int = 512
     #: Maximum number of chunks; None: all of the text.

@@ -20,7 +20,7 @@ class QuantizeOptions:
     #: Use the preset's base format for every tensor, without its exceptions.
     pure: bool = False
     #: "PATTERN=FORMAT" for tensors whose name matches a regular expression; the first match counts.
-    tensor_type: Sequence[str] | None = None
+    tensor_type: str | Sequence[str] | None = None
     #: Format of the output matrix; None: as the preset or recipe says.
     output_tensor_type: str | None = None
     #: Format of the token embedding; None: as the preset or recipe says.
