@@ -14,25 +14,25 @@ constexpr std::size_t small_attention = 1 << 17;  // multiplications below which
 // Norms and turns queries and keys, and puts keys and values into the cache.
 void LayerPass::place(const float* cosines, const float* sines) const {
     const std::size_t size = layer_.head_size;
-    const std::size_t half = layer_.rope < 0 ? 0 : pass_.rotations[layer_.rope].dimensions / 2;
+    const std::size_t half = layer_.rope < 0 ? 0 : pass_.rotations[layer_.rope].pairs();
     const bool interleaved = layer_.rope >= 0 && pass_.rotations[layer_.rope].interleaved;
     for_rows(rows_, pass_.threads, [&](std::size_t first, std::size_t last) {
         for (std::size_t r = first; r < last; ++r) {
-            const auto prepare = [&](float* head, const float* weight) {
-                if (weight) steps().rms_norm(head, weight, t_.epsilon_, size, head);
+            const auto prepare = [&](float* head, Floats weight) {
+                if (!weight.empty()) steps().rms_norm(head, weight.data(), epsilon_, size, head);
                 if (half)
                     steps().rotate(head, cosines + r * half, sines + r * half, 2 * half, interleaved);
             };
             float* queries = queries_ + r * q_pitch_;
             for (std::size_t h = 0; h < layer_.heads; ++h)
-                prepare(queries + h * size, layer_.q_norm);
+                prepare(queries + h * size, layer_.attn_q_norm);
             if (layer_.temperature_scale != 0.0) {
                 const double step = double(position(r) / layer_.temperature_length);
                 const float factor = float(1.0 + layer_.temperature_scale * std::log(1.0 + step));
                 for (std::size_t i = 0; i < layer_.heads * size; ++i) queries[i] *= factor;
             }
             for (std::size_t h = 0; h < layer_.kv_heads; ++h)
-                prepare(keys_ + r * k_pitch_ + h * size, layer_.k_norm);
+                prepare(keys_ + r * k_pitch_ + h * size, layer_.attn_k_norm);
             store(r);
         }
     });
@@ -70,7 +70,7 @@ void LayerPass::attend() {
     if (!small && heads * ((lines + step - 1) / step) < std::size_t(threads))
         step = std::max<std::size_t>(1, lines * heads / threads);
     const std::size_t chunks = (lines + step - 1) / step;
-    mixed_ = rows_of(t_.mixed_, rows_, layer_.heads * layer_.value_size);
+    mixed_ = rows_of(buffers_.mixed, rows_, layer_.heads * layer_.value_size);
     parallel_for(heads * chunks, threads, [&](std::size_t task) {
         // Late positions see most: they come first, so that threads end together.
         const std::size_t chunk = chunks - 1 - task / heads, head = task % heads;

@@ -1,8 +1,10 @@
-// Bindings of the whole forward pass (see transformer.hpp). Layers are described by plain dicts; what
-// they point at is kept alive here.
+// Bindings of the whole forward pass (see transformer.hpp). The Bound classes keep alive the Python
+// objects whose memory their base refers to.
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,114 +18,143 @@ namespace {
 
 using Vector = Array<const float, 1>;
 
-struct Bound {
-    Transformer core;
-    std::vector<nb::object> kept;
+Floats floats_of(const Vector& vector) { return {vector.data(), vector.shape(0)}; }
+
+struct BoundLinear : Linear {
+    nb::object matrix, array;
 };
 
-template <typename T>
-T number(const nb::dict& numbers, const char* name) {
-    return nb::cast<T>(numbers[name]);
-}
+struct BoundRotation : Rotation {
+    nb::object array;
+};
 
-const float* vector_of(const nb::dict& vectors, const char* name, std::size_t size) {
-    if (!vectors.contains(name)) return nullptr;
-    const auto vector = nb::cast<Vector>(vectors[name]);
-    if (vector.shape(0) != size)
-        throw nb::value_error((std::string("transformer: ") + name + " has another length").c_str());
-    return vector.data();
-}
+struct BoundLayer : LayerConfig {
+    std::vector<nb::object> arrays;
+};
 
-// (matrix, bias or None, scale)
-Linear linear_of(nb::handle parts) {
-    const auto tuple = nb::cast<nb::tuple>(parts);
-    Linear linear;
-    linear.weights = nb::cast<const PackedMatrix*>(tuple[0]);
-    if (!tuple[1].is_none()) {
-        const auto bias = nb::cast<Vector>(tuple[1]);
-        if (bias.shape(0) != linear.weights->rows()) throw nb::value_error("transformer: bias");
-        linear.bias = bias.data();
+struct BoundTransformer : Transformer {
+    BoundTransformer(std::size_t width, float epsilon, const Vector& output_norm,
+                     const std::vector<BoundLayer*>& layers)
+        : Transformer(width, epsilon, floats_of(output_norm), layers_of(layers)) {
+        arrays.push_back(nb::cast(output_norm));
+        for (const BoundLayer* layer : layers)
+            arrays.insert(arrays.end(), layer->arrays.begin(), layer->arrays.end());
     }
-    linear.scale = nb::cast<float>(tuple[2]);
+
+    static std::vector<LayerConfig> layers_of(const std::vector<BoundLayer*>& layers) {
+        std::vector<LayerConfig> configs;
+        for (const BoundLayer* layer : layers) configs.push_back(*layer);
+        return configs;
+    }
+
+    std::vector<nb::object> arrays;
+};
+
+Linear keep(BoundLayer& layer, const BoundLinear& linear) {
+    layer.arrays.push_back(linear.matrix);
+    if (linear.array.is_valid()) layer.arrays.push_back(linear.array);
     return linear;
 }
 
-Linear linear_of(const nb::dict& linears, const char* name) {
-    return linears.contains(name) ? linear_of(linears[name]) : Linear{};
+void bind_parts(nb::module_& module) {
+    nb::enum_<Activation>(module, "Activation")
+        .value("silu", Activation::silu)
+        .value("gelu", Activation::gelu)
+        .value("relu2", Activation::relu2);
+    nb::class_<BoundLinear>(module, "Linear")
+        .def("__init__",
+             [](BoundLinear* self, nb::object weights, std::optional<Vector> bias, float scale) {
+                 new (self) BoundLinear{};
+                 self->weights = nb::cast<const PackedMatrix*>(weights);
+                 self->scale = scale;
+                 self->matrix = weights;
+                 if (bias) self->bias = floats_of(*bias), self->array = nb::cast(*bias);
+             },
+             nb::arg("weights").sig("PackedMatrix"), nb::arg("bias").none(), nb::arg("scale"));
+    nb::class_<BoundRotation>(module, "Rotation")
+        .def("__init__",
+             [](BoundRotation* self, Vector frequencies, bool interleaved, float magnitude) {
+                 new (self) BoundRotation{{floats_of(frequencies), interleaved, magnitude},
+                                          nb::cast(frequencies)};
+             },
+             nb::arg("frequencies"), nb::arg("interleaved"), nb::arg("magnitude"));
 }
 
-std::vector<Linear> experts_of(const nb::dict& experts, const char* name) {
-    std::vector<Linear> result;
-    if (experts.contains(name))
-        for (nb::handle parts : nb::cast<nb::list>(experts[name])) result.push_back(linear_of(parts));
-    return result;
+// Each property is write-only: Python describes a layer once and hands it to the transformer.
+using LayerClass = nb::class_<BoundLayer>;
+
+void bind_norm(LayerClass& layer, const char* name, Floats LayerConfig::* field) {
+    layer.def_prop_rw(name, nullptr, [field](BoundLayer& self, const Vector& weights) {
+        self.*field = floats_of(weights);
+        self.arrays.push_back(nb::cast(weights));
+    });
 }
 
-Activation activation_of(const std::string& name) {
-    if (name == "silu") return Activation::silu;
-    if (name == "gelu") return Activation::gelu;
-    if (name == "relu2") return Activation::relu2;
-    throw nb::value_error("transformer: the activation is silu, gelu or relu2");
+template <typename Select>  // the layer's Linear
+void bind_linear(LayerClass& layer, const char* name, Select select) {
+    layer.def_prop_rw(name, nullptr, [select](BoundLayer& self, const BoundLinear& linear) {
+        select(self) = keep(self, linear);
+    });
 }
 
-void add_layer(Bound& bound, nb::dict numbers, nb::dict vectors, nb::dict linears, nb::dict experts) {
-    LayerWeights layer;
-    layer.heads = number<std::size_t>(numbers, "heads");
-    layer.kv_heads = number<std::size_t>(numbers, "kv_heads");
-    layer.head_size = number<std::size_t>(numbers, "head_size");
-    layer.value_size = number<std::size_t>(numbers, "value_size");
-    layer.window = number<std::size_t>(numbers, "window");
-    layer.scale = number<float>(numbers, "scale");
-    layer.softcap = number<float>(numbers, "softcap");
-    layer.temperature_scale = number<double>(numbers, "temperature_scale");
-    layer.temperature_length = number<std::size_t>(numbers, "temperature_length");
-    layer.rope = number<int>(numbers, "rope");
-    layer.activation = activation_of(number<std::string>(numbers, "activation"));
-    const std::size_t width = bound.core.width(), values = layer.heads * layer.value_size;
-    layer.attn_norm = vector_of(vectors, "attn_norm", width);
-    layer.q_norm = vector_of(vectors, "attn_q_norm", layer.head_size);
-    layer.k_norm = vector_of(vectors, "attn_k_norm", layer.head_size);
-    layer.attn_sub_norm = vector_of(vectors, "attn_sub_norm", values);
-    layer.post_attention_norm = vector_of(vectors, "post_attention_norm", width);
-    layer.ffn_norm = vector_of(vectors, "ffn_norm", width);
-    layer.post_ffw_norm = vector_of(vectors, "post_ffw_norm", width);
-    layer.qkv = linear_of(linears, "attn_qkv");
-    layer.q = linear_of(linears, "attn_q");
-    layer.k = linear_of(linears, "attn_k");
-    layer.v = linear_of(linears, "attn_v");
-    layer.attn_output = linear_of(linears, "attn_output");
-    layer.gate = linear_of(linears, "ffn_gate");
-    layer.up = linear_of(linears, "ffn_up");
-    layer.down = linear_of(linears, "ffn_down");
-    if (layer.down)
-        layer.ffn_sub_norm = vector_of(vectors, "ffn_sub_norm", layer.down.weights->columns());
-    layer.experts.router = linear_of(linears, "ffn_gate_inp");
-    if (layer.experts.router) {
-        layer.experts.gate = experts_of(experts, "ffn_gate_exps");
-        layer.experts.up = experts_of(experts, "ffn_up_exps");
-        layer.experts.down = experts_of(experts, "ffn_down_exps");
-        layer.experts.used = number<std::size_t>(numbers, "experts_used");
-        layer.experts.normalize = number<bool>(numbers, "experts_normalize");
-        layer.experts.scale = number<float>(numbers, "experts_scale");
-    }
-    bound.core.add(layer);
-    for (nb::dict& part : std::vector<nb::dict>{vectors, linears, experts}) bound.kept.push_back(part);
+void bind_experts(LayerClass& layer, const char* name, std::vector<Linear> ExpertConfig::* field) {
+    layer.def_prop_rw(name, nullptr, [field](BoundLayer& self, const std::vector<BoundLinear*>& all) {
+        std::vector<Linear> linears;
+        for (const BoundLinear* linear : all) linears.push_back(keep(self, *linear));
+        self.experts.*field = std::move(linears);
+    });
 }
 
-// (frequencies, interleaved, magnitude)
-std::vector<Rotation> rotations_of(const nb::list& list, std::size_t head_size) {
-    std::vector<Rotation> result;
-    for (nb::handle parts : list) {
-        const auto tuple = nb::cast<nb::tuple>(parts);
-        const auto frequencies = nb::cast<Vector>(tuple[0]);
-        if (2 * frequencies.shape(0) > head_size) throw nb::value_error("transformer: rotation");
-        result.push_back({frequencies.data(), 2 * frequencies.shape(0), nb::cast<bool>(tuple[1]),
-                          nb::cast<float>(tuple[2])});
-    }
-    return result;
+template <typename Value>
+void bind_expert_setting(LayerClass& layer, const char* name, Value ExpertConfig::* field) {
+    layer.def_prop_rw(name, nullptr,
+                      [field](BoundLayer& self, Value value) { self.experts.*field = value; });
 }
 
-LayerCache cache_of(const LayerWeights& layer, std::size_t batch, nb::handle keys, nb::handle values) {
+void bind_layer(nb::module_& module) {
+    LayerClass layer(module, "LayerConfig");
+    layer.def(nb::init<>())
+        .def_rw("heads", &BoundLayer::heads)
+        .def_rw("kv_heads", &BoundLayer::kv_heads)
+        .def_rw("head_size", &BoundLayer::head_size)
+        .def_rw("value_size", &BoundLayer::value_size)
+        .def_rw("window", &BoundLayer::window)
+        .def_rw("scale", &BoundLayer::scale)
+        .def_rw("softcap", &BoundLayer::softcap)
+        .def_rw("temperature_scale", &BoundLayer::temperature_scale)
+        .def_rw("temperature_length", &BoundLayer::temperature_length)
+        .def_rw("rope", &BoundLayer::rope)
+        .def_rw("activation", &BoundLayer::activation);
+    bind_norm(layer, "attn_norm", &LayerConfig::attn_norm);
+    bind_norm(layer, "attn_q_norm", &LayerConfig::attn_q_norm);
+    bind_norm(layer, "attn_k_norm", &LayerConfig::attn_k_norm);
+    bind_norm(layer, "attn_sub_norm", &LayerConfig::attn_sub_norm);
+    bind_norm(layer, "post_attention_norm", &LayerConfig::post_attention_norm);
+    bind_norm(layer, "ffn_norm", &LayerConfig::ffn_norm);
+    bind_norm(layer, "ffn_sub_norm", &LayerConfig::ffn_sub_norm);
+    bind_norm(layer, "post_ffw_norm", &LayerConfig::post_ffw_norm);
+    const auto linear = [&](const char* name, Linear LayerConfig::* field) {
+        bind_linear(layer, name, [field](BoundLayer& self) -> Linear& { return self.*field; });
+    };
+    linear("attn_qkv", &LayerConfig::attn_qkv);
+    linear("attn_q", &LayerConfig::attn_q);
+    linear("attn_k", &LayerConfig::attn_k);
+    linear("attn_v", &LayerConfig::attn_v);
+    linear("attn_output", &LayerConfig::attn_output);
+    linear("ffn_gate", &LayerConfig::ffn_gate);
+    linear("ffn_up", &LayerConfig::ffn_up);
+    linear("ffn_down", &LayerConfig::ffn_down);
+    bind_linear(layer, "ffn_gate_inp",
+                [](BoundLayer& self) -> Linear& { return self.experts.router; });
+    bind_experts(layer, "ffn_gate_exps", &ExpertConfig::gate);
+    bind_experts(layer, "ffn_up_exps", &ExpertConfig::up);
+    bind_experts(layer, "ffn_down_exps", &ExpertConfig::down);
+    bind_expert_setting(layer, "experts_used", &ExpertConfig::used);
+    bind_expert_setting(layer, "experts_normalize", &ExpertConfig::normalize);
+    bind_expert_setting(layer, "experts_scale", &ExpertConfig::scale);
+}
+
+LayerCache cache_of(const LayerConfig& layer, std::size_t batch, nb::handle keys, nb::handle values) {
     const auto k = nb::cast<Array<float, 5>>(keys);
     const auto v = nb::cast<Array<float, 4>>(values);
     const std::size_t slots = k.shape(2) * key_tile;
@@ -135,57 +166,69 @@ LayerCache cache_of(const LayerWeights& layer, std::size_t batch, nb::handle key
     return {k.data(), v.data(), slots, v.shape(3)};
 }
 
-void run(Bound& bound, Array<float, 3> x, Array<const std::int64_t, 1> starts, nb::list rotations,
-         nb::list keys, nb::list values, const std::string& mode, int threads, nb::object watch) {
-    const auto layers = bound.core.layers();
-    if (x.shape(2) != bound.core.width() || starts.shape(0) != x.shape(0) || x.shape(1) == 0 ||
-        keys.size() != layers.size() || values.size() != layers.size())
-        throw nb::value_error("transformer: the arrays do not fit each other");
+void check_rotations(std::span<const LayerConfig> layers, const std::vector<Rotation>& rotations) {
+    for (const LayerConfig& layer : layers)
+        if (layer.rope >= 0 && (std::size_t(layer.rope) >= rotations.size() ||
+                                2 * rotations[layer.rope].pairs() > layer.head_size))
+            throw nb::value_error("transformer: rotation");
+}
+
+std::vector<LayerCache> caches_of(const Transformer& transformer, const nb::list& keys,
+                                  const nb::list& values, Array<const std::int64_t, 1> starts,
+                                  std::size_t count) {
+    const auto layers = transformer.layers();
     std::vector<LayerCache> caches;
-    std::size_t head_size = SIZE_MAX;
     for (std::size_t i = 0; i < layers.size(); ++i) {
-        caches.push_back(cache_of(layers[i], x.shape(0), keys[i], values[i]));
-        const std::size_t window = layers[i].window;
-        for (std::size_t s = 0; s < x.shape(0); ++s) {
-            const std::size_t end = std::size_t(starts(s)) + x.shape(1);
-            if (starts(s) < 0 || (end > caches[i].slots && (!window || window - 1 + x.shape(1) > caches[i].slots)))
+        caches.push_back(cache_of(layers[i], starts.shape(0), keys[i], values[i]));
+        const std::size_t window = layers[i].window, slots = caches[i].slots;
+        for (std::size_t s = 0; s < starts.shape(0); ++s) {
+            const std::size_t end = std::size_t(starts(s)) + count;
+            if (starts(s) < 0 || (end > slots && (!window || window - 1 + count > slots)))
                 throw nb::value_error("transformer: no room in the cache");
         }
-        if (layers[i].rope >= 0) head_size = std::min(head_size, layers[i].head_size);
     }
-    const auto turned = rotations_of(rotations, head_size);
-    const Watch watcher = [&](std::size_t layer, const char* role, int expert, const float* rows,
-                              std::size_t count, std::size_t columns) {
+    return caches;
+}
+
+void run(BoundTransformer& transformer, Array<float, 3> x, Array<const std::int64_t, 1> starts,
+         const std::vector<BoundRotation*>& rotations, nb::list keys, nb::list values,
+         const std::string& mode, int threads, nb::object hook) {
+    const auto layers = transformer.layers();
+    if (x.shape(2) != transformer.width() || starts.shape(0) != x.shape(0) || x.shape(1) == 0 ||
+        keys.size() != layers.size() || values.size() != layers.size())
+        throw nb::value_error("transformer: the arrays do not fit each other");
+    if (mode != "exact" && mode != "fast") throw nb::value_error("the mode is exact or fast");
+    const auto caches = caches_of(transformer, keys, values, starts, x.shape(1));
+    std::vector<Rotation> turns;
+    for (const BoundRotation* rotation : rotations) turns.push_back(*rotation);
+    check_rotations(layers, turns);
+    const Hook call = [&](std::size_t layer, const char* role, int expert, const float* rows,
+                          std::size_t count, std::size_t columns) {
         nb::gil_scoped_acquire acquire;
-        // A view of memory that is used again afterwards: who keeps it copies it, and who changes it
-        // changes what is multiplied.
+        // A view of memory that is used again afterwards: a hook that keeps the rows must copy them,
+        // and one that changes them changes what is multiplied.
         nb::ndarray<nb::numpy, float> view(const_cast<float*>(rows), {count, columns}, nb::none());
-        watch(layer, role, expert, view);
+        hook(layer, role, expert, view);
     };
     const std::function<void()> poll = [] {
         nb::gil_scoped_acquire acquire;
         if (PyErr_CheckSignals()) throw nb::python_error();
     };
-    if (mode != "exact" && mode != "fast") throw nb::value_error("the mode is exact or fast");
-    const Pass pass{x.data(), x.shape(0), x.shape(1), {starts.data(), starts.shape(0)}, turned, caches,
+    const Pass pass{x.data(), x.shape(0), x.shape(1), {starts.data(), starts.shape(0)}, turns, caches,
                     mode == "exact" ? Mode::exact : Mode::fast, threads,
-                    watch.is_none() ? nullptr : &watcher, x.shape(1) > 8 ? &poll : nullptr};
+                    hook.is_none() ? nullptr : &call, x.shape(1) > 8 ? &poll : nullptr};
     nb::gil_scoped_release release;
-    bound.core.run(pass);
+    transformer.run(pass);
 }
 
 }  // namespace
 
 void zeropoint::bind_transformer(nb::module_& module) {
-    nb::class_<Bound>(module, "Transformer")
-        .def("__init__",
-             [](Bound* self, std::size_t width, float epsilon, Vector output_norm) {
-                 if (output_norm.shape(0) != width) throw nb::value_error("transformer: output_norm");
-                 new (self) Bound{Transformer(width, epsilon, output_norm.data()), {nb::cast(output_norm)}};
-             },
-             nb::arg("width"), nb::arg("epsilon"), nb::arg("output_norm"))
-        .def("add_layer", &add_layer, nb::arg("numbers"), nb::arg("vectors"), nb::arg("linears"),
-             nb::arg("experts"))
+    bind_parts(module);
+    bind_layer(module);
+    nb::class_<BoundTransformer>(module, "Transformer")
+        .def(nb::init<std::size_t, float, const Vector&, const std::vector<BoundLayer*>&>(),
+             nb::arg("width"), nb::arg("epsilon"), nb::arg("output_norm"), nb::arg("layers"))
         .def("run", &run, nb::arg("x"), nb::arg("starts"), nb::arg("rotations"), nb::arg("keys"),
-             nb::arg("values"), nb::arg("mode"), nb::arg("threads"), nb::arg("watch").none());
+             nb::arg("values"), nb::arg("mode"), nb::arg("threads"), nb::arg("hook").none());
 }

@@ -29,9 +29,10 @@ inline float* rows_of(Buffer& buffer, std::size_t rows, std::size_t columns) {
 
 class LayerPass {
 public:
-    LayerPass(Transformer& transformer, const Pass& pass, std::size_t index)
-        : t_(transformer), pass_(pass), index_(index), layer_(transformer.layers_[index]),
-          rows_(pass.batch * pass.count), width_(transformer.width_) {}
+    LayerPass(const LayerConfig& layer, std::size_t index, std::size_t width, float epsilon,
+              const Pass& pass, LayerBuffers& buffers)
+        : layer_(layer), index_(index), width_(width), rows_(pass.batch * pass.count),
+          epsilon_(epsilon), pass_(pass), buffers_(buffers) {}
 
     void run(const float* cosines, const float* sines);
 
@@ -47,7 +48,7 @@ private:
     };
 
     // transformer.cpp
-    void norm(const float* x, const float* weight, std::size_t size, float* out) const;
+    void norm(const float* x, Floats weight, float* out) const;
     void multiply(std::initializer_list<Output> outputs, const float* x, std::size_t count,
                   std::size_t columns, Activations& activations, int expert = -1) const;
     static void finish(const Linear& linear, float* out, std::size_t count);
@@ -72,11 +73,11 @@ private:
     void run_expert(std::size_t expert, const std::vector<Choice>& choices, const float* normed,
                     float* parts);
 
-    Transformer& t_;
+    const LayerConfig& layer_;
+    const std::size_t index_, width_, rows_;
+    const float epsilon_;
     const Pass& pass_;
-    const std::size_t index_;
-    const LayerWeights& layer_;
-    const std::size_t rows_, width_;
+    LayerBuffers& buffers_;
     std::size_t q_size_ = 0, k_size_ = 0, v_size_ = 0, q_pitch_ = 0, k_pitch_ = 0, v_pitch_ = 0;
     float *queries_ = nullptr, *keys_ = nullptr, *values_ = nullptr, *mixed_ = nullptr;
 };

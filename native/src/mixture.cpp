@@ -9,7 +9,7 @@ namespace zeropoint {
 
 // The experts of each row, best first; of equals the lower number.
 std::vector<std::vector<LayerPass::Choice>> LayerPass::route(const float* scores) const {
-    const ExpertWeights& experts = layer_.experts;
+    const ExpertConfig& experts = layer_.experts;
     const std::size_t count = experts.gate.size();
     std::vector<std::vector<Choice>> chosen(count);
     std::vector<float> shares(count);
@@ -31,16 +31,16 @@ std::vector<std::vector<LayerPass::Choice>> LayerPass::route(const float* scores
 }
 
 void LayerPass::mixture() {
-    const ExpertWeights& experts = layer_.experts;
-    float* normed = rows_of(t_.normed_, rows_, width_);
-    norm(pass_.x, layer_.ffn_norm, width_, normed);
-    float* scores = rows_of(t_.gates_, rows_, experts.gate.size());
-    multiply({{&experts.router, "ffn_gate_inp", scores}}, normed, rows_, width_, t_.activations_);
+    const ExpertConfig& experts = layer_.experts;
+    float* normed = rows_of(buffers_.normed, rows_, width_);
+    norm(pass_.x, layer_.ffn_norm, normed);
+    float* scores = rows_of(buffers_.gates, rows_, experts.gate.size());
+    multiply({{&experts.router, "ffn_gate_inp", scores}}, normed, rows_, width_, buffers_.activations);
     const auto chosen = route(scores);
-    float* parts = rows_of(t_.mixed_, rows_ * experts.used, width_);
+    float* parts = rows_of(buffers_.mixed, rows_ * experts.used, width_);
     for (std::size_t e = 0; e < chosen.size(); ++e)
         if (!chosen[e].empty()) run_expert(e, chosen[e], normed, parts);
-    float* out = rows_of(t_.out_, rows_, width_);
+    float* out = rows_of(buffers_.out, rows_, width_);
     for_rows(rows_, pass_.threads, [&](std::size_t first, std::size_t last) {
         for (std::size_t r = first; r < last; ++r)
             for (std::size_t i = 0; i < width_; ++i) {
@@ -51,25 +51,25 @@ void LayerPass::mixture() {
                 out[r * width_ + i] = sum;
             }
     });
-    if (layer_.post_ffw_norm) norm(out, layer_.post_ffw_norm, width_, out);
+    if (!layer_.post_ffw_norm.empty()) norm(out, layer_.post_ffw_norm, out);
     add_to_stream(out);
 }
 
 void LayerPass::run_expert(std::size_t e, const std::vector<Choice>& choices, const float* normed,
                            float* parts) {
-    const ExpertWeights& experts = layer_.experts;
+    const ExpertConfig& experts = layer_.experts;
     const std::size_t count = choices.size(), size = experts.down[e].weights->columns();
-    float* gathered = rows_of(t_.joined_, count, width_);
+    float* gathered = rows_of(buffers_.joined, count, width_);
     for (std::size_t i = 0; i < count; ++i)
         std::memcpy(gathered + i * width_, normed + choices[i].row * width_, width_ * sizeof(float));
-    float* gates = rows_of(t_.gates_, count, size);
-    float* ups = rows_of(t_.ups_, count, size);
-    float* inner = rows_of(t_.inner_, count, size);
+    float* gates = rows_of(buffers_.gates, count, size);
+    float* ups = rows_of(buffers_.ups, count, size);
+    float* inner = rows_of(buffers_.inner, count, size);
     multiply({{&experts.gate[e], "ffn_gate_exps", gates}, {&experts.up[e], "ffn_up_exps", ups}},
-             gathered, count, width_, t_.expert_activations_, int(e));
+             gathered, count, width_, buffers_.expert_activations, int(e));
     activate(gates, ups, count, size, size, inner);
     multiply({{&experts.down[e], "ffn_down_exps", gathered}}, inner, count, size,
-             t_.expert_activations_, int(e));
+             buffers_.expert_activations, int(e));
     for (std::size_t i = 0; i < count; ++i) {
         const Choice& choice = choices[i];
         float* part = parts + (choice.row * experts.used + choice.place) * width_;

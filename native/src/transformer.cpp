@@ -24,44 +24,81 @@ void expect_shape(const Linear& linear, std::size_t rows, std::size_t columns, c
     expect(linear && linear.weights->rows() == rows && linear.weights->columns() == columns, what);
 }
 
-}  // namespace
+void expect_size(Floats norm, std::size_t size, const char* what) {
+    expect(norm.empty() || norm.size() == size, what);
+}
 
-void Transformer::add(const LayerWeights& layer) {
+void check_linear(const Linear& linear) {
+    if (linear) expect(linear.bias.empty() || linear.bias.size() == linear.weights->rows(), "bias");
+}
+
+void check_attention(const LayerConfig& layer, std::size_t width) {
     const std::size_t queries = layer.heads * layer.head_size, values = layer.heads * layer.value_size;
     const std::size_t k_rows = layer.kv_heads * layer.head_size;
     const std::size_t v_rows = layer.kv_heads * layer.value_size;
     expect(layer.heads && layer.kv_heads && layer.heads % layer.kv_heads == 0, "heads");
     expect(layer.head_size && layer.value_size, "head sizes");
     expect(layer.temperature_length, "temperature length");
-    expect(layer.attn_norm && layer.ffn_norm, "norms");
-    if (layer.qkv) {
-        expect_shape(layer.qkv, queries + k_rows + v_rows, width_, "attn_qkv");
+    expect_size(layer.attn_q_norm, layer.head_size, "attn_q_norm");
+    expect_size(layer.attn_k_norm, layer.head_size, "attn_k_norm");
+    expect_size(layer.attn_sub_norm, values, "attn_sub_norm");
+    expect_size(layer.post_attention_norm, width, "post_attention_norm");
+    if (layer.attn_qkv) {
+        expect_shape(layer.attn_qkv, queries + k_rows + v_rows, width, "attn_qkv");
     } else {
-        expect_shape(layer.q, queries, width_, "attn_q");
-        expect_shape(layer.k, k_rows, width_, "attn_k");
-        expect_shape(layer.v, v_rows, width_, "attn_v");
+        expect_shape(layer.attn_q, queries, width, "attn_q");
+        expect_shape(layer.attn_k, k_rows, width, "attn_k");
+        expect_shape(layer.attn_v, v_rows, width, "attn_v");
     }
-    expect_shape(layer.attn_output, width_, values, "attn_output");
-    if (layer.experts.router) {
-        const ExpertWeights& experts = layer.experts;
-        const std::size_t count = experts.gate.size();
-        expect_shape(experts.router, count, width_, "ffn_gate_inp");
-        expect(experts.used && experts.used <= count, "experts used");
-        expect(experts.up.size() == count && experts.down.size() == count, "experts");
-        for (std::size_t e = 0; e < count; ++e) {
-            const std::size_t inner = experts.down[e].weights->columns();
-            expect_shape(experts.gate[e], inner, width_, "ffn_gate_exps");
-            expect_shape(experts.up[e], inner, width_, "ffn_up_exps");
-            expect_shape(experts.down[e], width_, inner, "ffn_down_exps");
-        }
-    } else {
-        expect(bool(layer.down), "ffn_down");
-        const std::size_t inner = layer.down.weights->columns();
-        expect_shape(layer.down, width_, inner, "ffn_down");
-        if (layer.gate) expect_shape(layer.gate, inner, width_, "ffn_gate");
-        expect_shape(layer.up, layer.gate ? inner : 2 * inner, width_, "ffn_up");
+    expect_shape(layer.attn_output, width, values, "attn_output");
+    for (const Linear* linear :
+         {&layer.attn_qkv, &layer.attn_q, &layer.attn_k, &layer.attn_v, &layer.attn_output})
+        check_linear(*linear);
+}
+
+void check_experts(const ExpertConfig& experts, std::size_t width) {
+    const std::size_t count = experts.gate.size();
+    expect_shape(experts.router, count, width, "ffn_gate_inp");
+    check_linear(experts.router);
+    expect(experts.used && experts.used <= count, "experts used");
+    expect(experts.up.size() == count && experts.down.size() == count, "experts");
+    for (std::size_t e = 0; e < count; ++e) {
+        expect(bool(experts.down[e]), "ffn_down_exps");
+        const std::size_t inner = experts.down[e].weights->columns();
+        expect_shape(experts.gate[e], inner, width, "ffn_gate_exps");
+        expect_shape(experts.up[e], inner, width, "ffn_up_exps");
+        expect_shape(experts.down[e], width, inner, "ffn_down_exps");
+        for (const Linear* linear : {&experts.gate[e], &experts.up[e], &experts.down[e]})
+            check_linear(*linear);
     }
-    layers_.push_back(layer);
+}
+
+void check_feed_forward(const LayerConfig& layer, std::size_t width) {
+    expect(bool(layer.ffn_down), "ffn_down");
+    const std::size_t inner = layer.ffn_down.weights->columns();
+    expect_shape(layer.ffn_down, width, inner, "ffn_down");
+    if (layer.ffn_gate) expect_shape(layer.ffn_gate, inner, width, "ffn_gate");
+    expect_shape(layer.ffn_up, layer.ffn_gate ? inner : 2 * inner, width, "ffn_up");
+    expect_size(layer.ffn_sub_norm, inner, "ffn_sub_norm");
+    for (const Linear* linear : {&layer.ffn_gate, &layer.ffn_up, &layer.ffn_down})
+        check_linear(*linear);
+}
+
+}  // namespace
+
+Transformer::Transformer(std::size_t width, float epsilon, Floats output_norm,
+                         std::vector<LayerConfig> layers)
+    : width_(width), epsilon_(epsilon), output_norm_(output_norm), layers_(std::move(layers)) {
+    expect(output_norm.size() == width, "output_norm");
+    for (const LayerConfig& layer : layers_) {
+        expect(layer.attn_norm.size() == width && layer.ffn_norm.size() == width, "norms");
+        expect_size(layer.post_ffw_norm, width, "post_ffw_norm");
+        check_attention(layer, width);
+        if (layer.experts.router)
+            check_experts(layer.experts, width);
+        else
+            check_feed_forward(layer, width);
+    }
 }
 
 void LayerPass::run(const float* cosines, const float* sines) {
@@ -75,10 +112,12 @@ void LayerPass::run(const float* cosines, const float* sines) {
         feed_forward();
 }
 
-void LayerPass::norm(const float* x, const float* weight, std::size_t size, float* out) const {
+// Rows of x have as many elements as the norm has weights.
+void LayerPass::norm(const float* x, Floats weight, float* out) const {
+    const std::size_t size = weight.size();
     for_rows(rows_, pass_.threads, [&](std::size_t first, std::size_t last) {
         for (std::size_t r = first; r < last; ++r)
-            steps().rms_norm(x + r * size, weight, t_.epsilon_, size, out + r * size);
+            steps().rms_norm(x + r * size, weight.data(), epsilon_, size, out + r * size);
     });
 }
 
@@ -88,8 +127,7 @@ void LayerPass::multiply(std::initializer_list<Output> outputs, const float* x, 
     std::vector<Product> products;
     for (const Output& output : outputs) {
         if (!*output.linear) continue;
-        if (pass_.watch)
-            (*pass_.watch)(index_, output.role, expert, x, count, columns);
+        if (pass_.hook) (*pass_.hook)(index_, output.role, expert, x, count, columns);
         products.push_back({output.linear->weights, output.out, output.linear->weights->rows()});
     }
     activations.assign(x, count, columns, columns, pass_.mode, pass_.threads);
@@ -99,38 +137,38 @@ void LayerPass::multiply(std::initializer_list<Output> outputs, const float* x, 
 }
 
 void LayerPass::finish(const Linear& linear, float* out, std::size_t count) {
-    if (linear.scale == 1.0f && !linear.bias) return;
+    if (linear.scale == 1.0f && linear.bias.empty()) return;
     const std::size_t size = linear.weights->rows();
     for (std::size_t r = 0; r < count; ++r, out += size) {
         if (linear.scale != 1.0f)
             for (std::size_t i = 0; i < size; ++i) out[i] *= linear.scale;
-        if (linear.bias)
+        if (!linear.bias.empty())
             for (std::size_t i = 0; i < size; ++i) out[i] += linear.bias[i];
     }
 }
 
 // Queries, keys and values of the normed rows.
 void LayerPass::project() {
-    float* normed = rows_of(t_.normed_, rows_, width_);
-    norm(pass_.x, layer_.attn_norm, width_, normed);
+    float* normed = rows_of(buffers_.normed, rows_, width_);
+    norm(pass_.x, layer_.attn_norm, normed);
     q_size_ = layer_.heads * layer_.head_size;
     k_size_ = layer_.kv_heads * layer_.head_size;
     v_size_ = layer_.kv_heads * layer_.value_size;
-    if (layer_.qkv) {
+    if (layer_.attn_qkv) {
         const std::size_t all = q_size_ + k_size_ + v_size_;
-        queries_ = rows_of(t_.joined_, rows_, all);
+        queries_ = rows_of(buffers_.joined, rows_, all);
         keys_ = queries_ + q_size_, values_ = keys_ + k_size_;
         q_pitch_ = k_pitch_ = v_pitch_ = all;
-        multiply({{&layer_.qkv, "attn_qkv", queries_}}, normed, rows_, width_, t_.activations_);
+        multiply({{&layer_.attn_qkv, "attn_qkv", queries_}}, normed, rows_, width_, buffers_.activations);
         return;
     }
-    queries_ = rows_of(t_.queries_, rows_, q_size_), q_pitch_ = q_size_;
-    keys_ = rows_of(t_.keys_, rows_, k_size_), k_pitch_ = k_size_;
-    values_ = rows_of(t_.values_, rows_, v_size_), v_pitch_ = v_size_;
-    multiply({{&layer_.q, "attn_q", queries_},
-              {&layer_.k, "attn_k", keys_},
-              {&layer_.v, "attn_v", values_}},
-             normed, rows_, width_, t_.activations_);
+    queries_ = rows_of(buffers_.queries, rows_, q_size_), q_pitch_ = q_size_;
+    keys_ = rows_of(buffers_.keys, rows_, k_size_), k_pitch_ = k_size_;
+    values_ = rows_of(buffers_.values, rows_, v_size_), v_pitch_ = v_size_;
+    multiply({{&layer_.attn_q, "attn_q", queries_},
+              {&layer_.attn_k, "attn_k", keys_},
+              {&layer_.attn_v, "attn_v", values_}},
+             normed, rows_, width_, buffers_.activations);
 }
 
 void LayerPass::add_to_stream(const float* out) const {
@@ -141,10 +179,10 @@ void LayerPass::add_to_stream(const float* out) const {
 
 void LayerPass::after_attention() {
     const std::size_t size = layer_.heads * layer_.value_size;
-    if (layer_.attn_sub_norm) norm(mixed_, layer_.attn_sub_norm, size, mixed_);
-    float* out = rows_of(t_.out_, rows_, width_);
-    multiply({{&layer_.attn_output, "attn_output", out}}, mixed_, rows_, size, t_.activations_);
-    if (layer_.post_attention_norm) norm(out, layer_.post_attention_norm, width_, out);
+    if (!layer_.attn_sub_norm.empty()) norm(mixed_, layer_.attn_sub_norm, mixed_);
+    float* out = rows_of(buffers_.out, rows_, width_);
+    multiply({{&layer_.attn_output, "attn_output", out}}, mixed_, rows_, size, buffers_.activations);
+    if (!layer_.post_attention_norm.empty()) norm(out, layer_.post_attention_norm, out);
     add_to_stream(out);
 }
 
@@ -159,25 +197,25 @@ void LayerPass::activate(const float* gates, const float* ups, std::size_t count
 }
 
 void LayerPass::feed_forward() {
-    float* normed = rows_of(t_.normed_, rows_, width_);
-    norm(pass_.x, layer_.ffn_norm, width_, normed);
-    const std::size_t size = layer_.down.weights->columns();
-    float* inner = rows_of(t_.inner_, rows_, size);
-    if (layer_.gate) {
-        float* gates = rows_of(t_.gates_, rows_, size);
-        float* ups = rows_of(t_.ups_, rows_, size);
-        multiply({{&layer_.gate, "ffn_gate", gates}, {&layer_.up, "ffn_up", ups}}, normed, rows_,
-                 width_, t_.activations_);
+    float* normed = rows_of(buffers_.normed, rows_, width_);
+    norm(pass_.x, layer_.ffn_norm, normed);
+    const std::size_t size = layer_.ffn_down.weights->columns();
+    float* inner = rows_of(buffers_.inner, rows_, size);
+    if (layer_.ffn_gate) {
+        float* gates = rows_of(buffers_.gates, rows_, size);
+        float* ups = rows_of(buffers_.ups, rows_, size);
+        multiply({{&layer_.ffn_gate, "ffn_gate", gates}, {&layer_.ffn_up, "ffn_up", ups}}, normed, rows_,
+                 width_, buffers_.activations);
         activate(gates, ups, rows_, size, size, inner);
     } else {
-        float* both = rows_of(t_.ups_, rows_, 2 * size);
-        multiply({{&layer_.up, "ffn_up", both}}, normed, rows_, width_, t_.activations_);
+        float* both = rows_of(buffers_.ups, rows_, 2 * size);
+        multiply({{&layer_.ffn_up, "ffn_up", both}}, normed, rows_, width_, buffers_.activations);
         activate(both, both + size, rows_, size, 2 * size, inner);
     }
-    if (layer_.ffn_sub_norm) norm(inner, layer_.ffn_sub_norm, size, inner);
-    float* out = rows_of(t_.out_, rows_, width_);
-    multiply({{&layer_.down, "ffn_down", out}}, inner, rows_, size, t_.activations_);
-    if (layer_.post_ffw_norm) norm(out, layer_.post_ffw_norm, width_, out);
+    if (!layer_.ffn_sub_norm.empty()) norm(inner, layer_.ffn_sub_norm, inner);
+    float* out = rows_of(buffers_.out, rows_, width_);
+    multiply({{&layer_.ffn_down, "ffn_down", out}}, inner, rows_, size, buffers_.activations);
+    if (!layer_.post_ffw_norm.empty()) norm(out, layer_.post_ffw_norm, out);
     add_to_stream(out);
 }
 
@@ -189,12 +227,12 @@ void Transformer::run(const Pass& pass) {
     std::vector<std::size_t> offsets;
     for (const Rotation& rotation : pass.rotations) {
         offsets.push_back(floats);
-        floats += rows * rotation.dimensions;
+        floats += 2 * rows * rotation.pairs();
     }
     float* turns = rows_of(turns_, 1, floats);
     for (std::size_t i = 0; i < offsets.size(); ++i) {
         const Rotation& rotation = pass.rotations[i];
-        const std::size_t half = rotation.dimensions / 2;
+        const std::size_t half = rotation.pairs();
         float *cosines = turns + offsets[i], *sines = cosines + rows * half;
         for_rows(rows, pass.threads, [&](std::size_t first, std::size_t last) {
             for (std::size_t r = first; r < last; ++r) {
@@ -212,12 +250,13 @@ void Transformer::run(const Pass& pass) {
         const int rope = layers_[i].rope;
         expect(rope < int(pass.rotations.size()), "rotation");
         const float* cosines = rope < 0 ? nullptr : turns + offsets[rope];
-        const float* sines = rope < 0 ? nullptr : cosines + rows * (pass.rotations[rope].dimensions / 2);
-        LayerPass(*this, pass, i).run(cosines, sines);
+        const float* sines = rope < 0 ? nullptr : cosines + rows * pass.rotations[rope].pairs();
+        LayerPass(layers_[i], i, width_, epsilon_, pass, buffers_).run(cosines, sines);
     }
     for_rows(rows, pass.threads, [&](std::size_t first, std::size_t last) {
         for (std::size_t r = first; r < last; ++r)
-            steps().rms_norm(pass.x + r * width_, output_norm_, epsilon_, width_, pass.x + r * width_);
+            steps().rms_norm(pass.x + r * width_, output_norm_.data(), epsilon_, width_,
+                             pass.x + r * width_);
     });
 }
 

@@ -37,11 +37,13 @@ def inputs_of(model: LanguageModel, chunks: list[Chunk]) -> Mapping[tuple[str, i
     """Every row that goes into every matrix, in float64."""
     rows = defaultdict(list)
     for name in model.matrices():
-        model.watch(name, lambda r, e, name=name: rows[name, e or 0].append(r.astype(np.float64)))
+        model.set_hook(
+            name, lambda r, e, name=name: rows[name, e or 0].append(r.astype(np.float64))
+        )
     for chunk in chunks:
         rows["output.weight", 0].append(model.hidden(chunk.tokens).astype(np.float64))
     for name in model.matrices():
-        model.watch(name, None)
+        model.set_hook(name, None)
     return {key: np.concatenate(parts) for key, parts in rows.items()}
 
 

@@ -219,7 +219,7 @@ def test_the_floor_rounds_every_input_and_leaves_the_model_alone(reference: Path
     after = rounded.hidden(tokens)
     assert 0 < np.abs(after - before).max() < 0.1
     np.testing.assert_array_equal(model.hidden(tokens), before)
-    model.watch("blk.0.attn_q.weight", lambda rows, _: seen.append(rows.copy()))
+    model.set_hook("blk.0.attn_q.weight", lambda rows, _: seen.append(rows.copy()))
     model.hidden(tokens)
     assert np.any(seen[0].view(np.uint32) & 0xFFFF)  # not bfloat16 by itself
     kept = before.copy()

@@ -87,7 +87,7 @@ def test_every_matrix_can_be_watched(family: Family, tmp_path: Path) -> None:
         sums[name] = sums.get(name, 0) + (rows.astype(np.float64) ** 2).sum(axis=0)
 
     for name in model.matrices():
-        model.watch(name, partial(count, name))
+        model.set_hook(name, partial(count, name))
     model.logits(tokens)
     assert set(sums) == set(model.matrices())
     compiled = dict(sums)
@@ -98,7 +98,7 @@ def test_every_matrix_can_be_watched(family: Family, tmp_path: Path) -> None:
     transformer.run(model.architecture, weights, embedded, cache, np.zeros(1, np.int64))
     for name, twin in sums.items():
         assert np.abs(compiled[name] - twin).max() < 1e-4 * np.abs(twin).max()
-        model.watch(name, None)
+        model.set_hook(name, None)
     sums.clear()
     model.hidden(tokens)
     assert not sums

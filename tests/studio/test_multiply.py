@@ -154,7 +154,7 @@ def test_another_token_seed_or_text_is_another_product(
     with open_model(example.quant) as model:
         loaded = load_model(model)
         seen: list[F32] = []
-        loaded.watch(TENSOR, lambda rows, _: seen.append(rows.copy()))
+        loaded.set_hook(TENSOR, lambda rows, _: seen.append(rows.copy()))
         loaded.hidden(np.array(loaded.tokenizer.encode("the rain", ends=True), np.int32))
     product = kernels.matmul(kernels.pack(stored(example.quant)), seen[0][-1:], mode="fast")[0, ROW]
     assert number(page, "#f-multiply", "result") == float(product)

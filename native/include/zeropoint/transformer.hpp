@@ -1,6 +1,6 @@
-// A whole forward pass in one call: what src/zeropoint/models/transformer.py says in numpy.
+// The forward pass of a decoder in one call; src/zeropoint/models/transformer.py is its twin in numpy.
 //
-// Built from plain data (LayerWeights per layer), it owns no weight. One pass takes any number of
+// Built from plain data (a LayerConfig per layer), it owns no weight. One pass takes any number of
 // sequences of equal length through all layers and extends their caches.
 #pragma once
 #include <cstddef>
@@ -14,45 +14,49 @@
 
 namespace zeropoint {
 
-// A matrix, what its product is multiplied by, and what is added then.
+using Floats = std::span<const float>;
+
+// y = scale · (x · Wᵀ) + bias
 struct Linear {
     const PackedMatrix* weights = nullptr;
-    const float* bias = nullptr;  // (rows)
+    Floats bias;  // (rows), or empty
     float scale = 1.0f;
     explicit operator bool() const { return weights != nullptr; }
 };
 
-struct ExpertWeights {
+// A mixture of experts: each row uses the `used` experts with the largest softmax of the router.
+struct ExpertConfig {
     Linear router;
     std::vector<Linear> gate, up, down;  // one per expert
     std::size_t used = 0;
-    bool normalize = true;
-    float scale = 1.0f;
+    bool normalize = true;  // divide the weights of the chosen experts by their sum
+    float scale = 1.0f;     // then multiply them by this
 };
 
-// Pointers that are null, and linears that are empty, are steps that this layer has not.
-struct LayerWeights {
-    std::size_t heads = 0, kv_heads = 0, head_size = 0, value_size = 0, window = 0;
-    float scale = 1.0f, softcap = 0.0f;
+// One layer. A step whose norm or linear is empty is skipped.
+struct LayerConfig {
+    std::size_t heads = 0, kv_heads = 0, head_size = 0, value_size = 0;
+    std::size_t window = 0;  // positions that a position attends to, itself included; 0: all before it
+    float scale = 1.0f;      // of query · key
+    float softcap = 0.0f;    // scores become softcap · tanh(score / softcap); 0: no cap
     // Queries of position p are multiplied by 1 + temperature_scale · ln(1 + ⌊p / temperature_length⌋).
     double temperature_scale = 0.0;
     std::size_t temperature_length = 1;
-    int rope = -1;  // which of the pass's rotations; −1: none
+    int rope = -1;  // index into the pass's rotations; −1: no rotary positions
     Activation activation = Activation::silu;
-    const float *attn_norm = nullptr, *q_norm = nullptr, *k_norm = nullptr, *attn_sub_norm = nullptr;
-    const float *post_attention_norm = nullptr, *ffn_norm = nullptr, *ffn_sub_norm = nullptr;
-    const float* post_ffw_norm = nullptr;
-    Linear qkv, q, k, v, attn_output;
-    Linear gate, up, down;  // without `gate`: both in `up`, the gate first
-    ExpertWeights experts;
+    Floats attn_norm, attn_q_norm, attn_k_norm, attn_sub_norm, post_attention_norm;
+    Floats ffn_norm, ffn_sub_norm, post_ffw_norm;
+    Linear attn_qkv, attn_q, attn_k, attn_v, attn_output;
+    Linear ffn_gate, ffn_up, ffn_down;  // without ffn_gate, ffn_up holds the gate's rows first
+    ExpertConfig experts;
 };
 
 // One kind of rotary positions.
 struct Rotation {
-    const float* frequencies;  // (dimensions / 2)
-    std::size_t dimensions;
-    bool interleaved;
-    float magnitude;
+    Floats frequencies;   // radians per position of each pair of elements
+    bool interleaved;     // pairs are (2i, 2i + 1); otherwise (i, i + number of pairs)
+    float magnitude;      // queries and keys are also multiplied by this
+    std::size_t pairs() const { return frequencies.size(); }
 };
 
 // A layer's cache, all sequences after one another (see models/cache.py).
@@ -62,9 +66,9 @@ struct LayerCache {
     std::size_t slots, value_pitch;
 };
 
-// Who watches the inputs of matrices: layer, role as in GGUF ("attn_q"), expert or −1, rows.
-using Watch = std::function<void(std::size_t layer, const char* role, int expert, const float* rows,
-                                 std::size_t count, std::size_t columns)>;
+// Called with the inputs of each matrix: layer, role as in GGUF ("attn_q"), expert or −1, rows.
+using Hook = std::function<void(std::size_t layer, const char* role, int expert, const float* rows,
+                                std::size_t count, std::size_t columns)>;
 
 struct Pass {
     float* x;  // (batch · count, width): embeddings, scaled; hidden states, normed, afterwards
@@ -74,18 +78,22 @@ struct Pass {
     std::span<const LayerCache> caches;  // one per layer
     Mode mode;
     int threads;
-    const Watch* watch;                 // null: nobody
-    const std::function<void()>* poll;  // called before each layer; may throw to stop. Null: nothing
+    const Hook* hook;                   // or null
+    const std::function<void()>* poll;  // called before each layer, may throw to stop; or null
+};
+
+// Memory of the running pass, kept between passes.
+struct LayerBuffers {
+    Activations activations, expert_activations;
+    Buffer normed, queries, keys, values, joined, mixed, gates, ups, inner, out;
 };
 
 class Transformer {
 public:
-    Transformer(std::size_t width, float epsilon, const float* output_norm)
-        : width_(width), epsilon_(epsilon), output_norm_(output_norm) {}
-
     // Throws std::invalid_argument if the parts do not fit each other.
-    void add(const LayerWeights& layer);
-    std::span<const LayerWeights> layers() const { return layers_; }
+    Transformer(std::size_t width, float epsilon, Floats output_norm, std::vector<LayerConfig> layers);
+
+    std::span<const LayerConfig> layers() const { return layers_; }
     std::size_t width() const { return width_; }
 
     // Not thread-safe: one pass at a time.
@@ -94,12 +102,10 @@ public:
 private:
     std::size_t width_;
     float epsilon_;
-    const float* output_norm_;
-    std::vector<LayerWeights> layers_;
-    // Of the pass that runs; kept from one to the next for their memory.
-    Activations activations_, expert_activations_;
-    Buffer normed_, queries_, keys_, values_, joined_, mixed_, gates_, ups_, inner_, out_, turns_;
-    friend class LayerPass;
+    Floats output_norm_;
+    std::vector<LayerConfig> layers_;
+    LayerBuffers buffers_;
+    Buffer turns_;  // cosines and sines of the pass's positions
 };
 
 }  // namespace zeropoint

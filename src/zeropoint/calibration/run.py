@@ -88,7 +88,7 @@ class CalibrationRun:
                     yield ChunkRead(done, (index + 1) * chunk.tokens.size, self.read)
             finally:
                 for name in self.shapes:
-                    self.model.watch(name, None)
+                    self.model.set_hook(name, None)
             if self.moments:
                 self.moments.save(group)
 
@@ -128,7 +128,7 @@ class CalibrationRun:
         for name in self.shapes:
             moments = self.moments if name in group else None
             if squares or moments:
-                self.model.watch(name, InputHook(self, name, squares, moments))
+                self.model.set_hook(name, InputHook(self, name, squares, moments))
 
     def _add(self, name: str, rows: F32, expert: int | None) -> None:
         wide = rows.astype(np.float64)

@@ -21,7 +21,7 @@ from zeropoint.kernels.products import (
     unpack_rows,
 )
 from zeropoint.kernels.traces import FloatTrace, IntegerTrace, trace, trace_packed
-from zeropoint.kernels.transformer import make_transformer
+from zeropoint.kernels.transformer import make_layer, make_linear, make_rotation, make_transformer
 
 __all__ = [
     "FloatTrace",
@@ -35,6 +35,9 @@ __all__ = [
     "has_encoder",
     "has_products",
     "histogram",
+    "make_layer",
+    "make_linear",
+    "make_rotation",
     "make_transformer",
     "matmul",
     "matmul_many",

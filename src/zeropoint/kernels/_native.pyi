@@ -87,27 +87,76 @@ def matmul(
     threads: int,
 ) -> None: ...
 
-Linear = tuple[PackedMatrix, NDArray[float32] | None, float]  # weights, bias, scale
+class Activation:
+    silu: Activation
+    gelu: Activation
+    relu2: Activation
+
+class Linear:
+    def __init__(
+        self, weights: PackedMatrix, bias: NDArray[float32] | None, scale: float
+    ) -> None: ...
+
+class Rotation:
+    def __init__(
+        self, frequencies: NDArray[float32], interleaved: bool, magnitude: float
+    ) -> None: ...
+
+class LayerConfig:
+    heads: int
+    kv_heads: int
+    head_size: int
+    value_size: int
+    window: int  # positions; 0: all
+    scale: float
+    softcap: float  # 0: none
+    temperature_scale: float
+    temperature_length: int
+    rope: int  # index into the rotations of `Transformer.run`; -1: none
+    activation: Activation
+    # What follows can only be set. A norm or a matrix that is not set is a step that is skipped.
+    attn_norm: NDArray[float32]
+    attn_q_norm: NDArray[float32]
+    attn_k_norm: NDArray[float32]
+    attn_sub_norm: NDArray[float32]
+    post_attention_norm: NDArray[float32]
+    ffn_norm: NDArray[float32]
+    ffn_sub_norm: NDArray[float32]
+    post_ffw_norm: NDArray[float32]
+    attn_qkv: Linear
+    attn_q: Linear
+    attn_k: Linear
+    attn_v: Linear
+    attn_output: Linear
+    ffn_gate: Linear
+    ffn_up: Linear
+    ffn_down: Linear
+    ffn_gate_inp: Linear
+    ffn_gate_exps: Sequence[Linear]
+    ffn_up_exps: Sequence[Linear]
+    ffn_down_exps: Sequence[Linear]
+    experts_used: int
+    experts_normalize: bool
+    experts_scale: float
 
 class Transformer:
-    def __init__(self, width: int, epsilon: float, output_norm: NDArray[float32]) -> None: ...
-    def add_layer(
+    def __init__(
         self,
-        numbers: dict[str, int | float | bool | str],
-        vectors: dict[str, NDArray[float32]],
-        linears: dict[str, Linear],
-        experts: dict[str, list[Linear]],
+        width: int,
+        epsilon: float,
+        output_norm: NDArray[float32],
+        layers: Sequence[LayerConfig],
     ) -> None: ...
     def run(
         self,
         x: NDArray[float32],
         starts: NDArray[int64],
-        rotations: list[tuple[NDArray[float32], bool, float]],
+        rotations: Sequence[Rotation],
         keys: list[NDArray[float32]],
         values: list[NDArray[float32]],
         mode: str,
         threads: int,
-        watch: Callable[[int, str, int, NDArray[float32]], object] | None,
+        hook: Callable[[int, str, int, NDArray[float32]], object] | None,
     ) -> None: ...
 
 def histogram(

@@ -1,15 +1,44 @@
-"""A whole forward pass in one call of the compiled extension; `models/compiled.py` describes it."""
+"""The compiled forward pass: its types, and a function that makes it (see `models.compiled`)."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from zeropoint.formats import F32
 from zeropoint.kernels.products import module
 
 if TYPE_CHECKING:
-    from zeropoint.kernels._native import Transformer
+    from zeropoint.kernels._native import (
+        LayerConfig,
+        Linear,
+        PackedMatrix,
+        Rotation,
+        Transformer,
+    )
 
 
-def make_transformer(width: int, epsilon: float, output_norm: F32) -> "Transformer":
-    """Return a transformer without layers. Raises ZeropointError without the extension."""
-    made: Transformer = module().Transformer(width, epsilon, output_norm)
-    return made
+def make_transformer(
+    width: int, epsilon: float, output_norm: F32, layers: Sequence["LayerConfig"]
+) -> "Transformer":
+    """Return a decoder without embedding and head. Raises ZeropointError without the extension."""
+    transformer: Transformer = module().Transformer(width, epsilon, output_norm, layers)
+    return transformer
+
+
+def make_layer(activation: str) -> "LayerConfig":
+    """Return a layer without tensors; `activation` is silu, gelu or relu2."""
+    native = module()
+    layer: LayerConfig = native.LayerConfig()
+    layer.activation = getattr(native.Activation, activation)
+    return layer
+
+
+def make_linear(weights: "PackedMatrix", bias: F32 | None, scale: float) -> "Linear":
+    """Return a matrix whose product is multiplied by `scale`, after which `bias` is added."""
+    linear: Linear = module().Linear(weights, bias, scale)
+    return linear
+
+
+def make_rotation(frequencies: F32, magnitude: float, *, interleaved: bool) -> "Rotation":
+    """Return rotary positions: `frequencies` are radians per position, one per pair of elements."""
+    rotation: Rotation = module().Rotation(frequencies, interleaved, magnitude)
+    return rotation

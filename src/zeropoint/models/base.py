@@ -14,9 +14,9 @@ from zeropoint.models.tokenizer import Tokenizer
 
 Tokens = NDArray[np.integer] | list[int]
 Mode = Literal["exact", "fast"]  # float32 activations, or 8-bit ones
-# Called with the rows (n, in_features) that go into a matrix, and the expert, or None. It may
-# change them in place, and what it leaves is multiplied: so another arithmetic is tried.
-Watcher = Callable[[F32, int | None], None]
+# Called with the rows (n, in_features) float32 that a matrix is about to multiply, and the expert
+# or None. It may change the rows in place; what it leaves is multiplied.
+ForwardHook = Callable[[F32, int | None], None]
 
 
 class LanguageModel(Protocol):
@@ -67,5 +67,5 @@ class LanguageModel(Protocol):
     def replace(self, name: str, tensor: QuantizedTensor) -> None:
         """Use this tensor from now on."""
 
-    def watch(self, name: str, watcher: Watcher | None) -> None:
-        """Show `watcher` every input of the matrix `name`; None stops that."""
+    def set_hook(self, name: str, hook: ForwardHook | None) -> None:
+        """Call `hook` with every input of the matrix `name`. None removes the hook."""

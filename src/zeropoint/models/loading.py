@@ -13,14 +13,14 @@ from zeropoint.checkpoints.files.file_kind import check_use
 from zeropoint.errors import MeasurementError, UnsupportedModel
 from zeropoint.formats import F32, QuantizedTensor
 from zeropoint.models.architecture import Architecture, read_architecture, tensor_names
-from zeropoint.models.base import LanguageModel, Mode, Tokens, Watcher
+from zeropoint.models.base import ForwardHook, LanguageModel, Mode, Tokens
 from zeropoint.models.cache import Cache
-from zeropoint.models.compiled import Compiled
+from zeropoint.models.compiled import CompiledEngine
 from zeropoint.models.tokenizer import Tokenizer, read_tokenizer
 from zeropoint.models.weights import Weights
 
 if TYPE_CHECKING:
-    from zeropoint.models.reference import Reference
+    from zeropoint.models.transformers_engine import TransformersEngine
 
 Engine = Literal["compiled", "transformers", "torch"]
 CHUNK = 512  # positions that go through the layers together
@@ -66,7 +66,7 @@ class Model:
         self.checkpoint = checkpoint
         self._weights = Weights(checkpoint, mode=mode, threads=threads)
         self._how: tuple[Engine, str] = ("compiled", "cpu")
-        self._engine: Compiled | Reference | None = None
+        self._engine: CompiledEngine | TransformersEngine | None = None
 
     def load(self, engine: Engine, device: str, later: Container[str] = ()) -> None:
         """Read the weights and make what runs the passes, unless some weights come `later`."""
@@ -74,17 +74,17 @@ class Model:
         self._weights.load(_names(self.architecture), pack=engine != "torch", later=later)
         self._engine = self._make_engine()
 
-    def _make_engine(self) -> "Compiled | Reference | None":
+    def _make_engine(self) -> "CompiledEngine | TransformersEngine | None":
         """Return what runs the passes, or None while weights are missing."""
         engine, device = self._how
         if not self._weights.complete:
             return None
         if engine == "compiled":
-            return Compiled(self.architecture, self._weights)
-        from zeropoint.models.reference import Reference
+            return CompiledEngine(self.architecture, self._weights)
+        from zeropoint.models.transformers_engine import TransformersEngine
 
         moved = device if engine == "torch" else None
-        return Reference(self.architecture, self._weights, moved)
+        return TransformersEngine(self.architecture, self._weights, moved)
 
     @property
     def mode(self) -> Mode:
@@ -157,10 +157,10 @@ class Model:
         if self._engine is None or self._how[0] != "transformers":
             self._engine = self._make_engine()
 
-    def watch(self, name: str, watcher: Watcher | None) -> None:
-        self._weights.watchers.pop(name, None)
-        if watcher is not None:
-            self._weights.watchers[name] = watcher
+    def set_hook(self, name: str, hook: ForwardHook | None) -> None:
+        self._weights.hooks.pop(name, None)
+        if hook is not None:
+            self._weights.hooks[name] = hook
 
     def _forward(self, ids: np.ndarray, cache: Cache, starts: np.ndarray) -> F32:
         embedded = self._weights.rows(self.architecture.embedding, ids.reshape(-1))

@@ -11,7 +11,7 @@ from zeropoint import kernels
 from zeropoint.checkpoints import Checkpoint
 from zeropoint.errors import CheckpointError
 from zeropoint.formats import F32, FORMATS, U8, QuantizedTensor
-from zeropoint.models.base import Mode, Watcher
+from zeropoint.models.base import ForwardHook, Mode
 
 if TYPE_CHECKING:
     from zeropoint.kernels._native import PackedMatrix
@@ -29,7 +29,7 @@ class Weights:
         self.checkpoint = checkpoint
         self.mode: Mode = mode
         self.threads = threads
-        self.watchers: dict[str, Watcher] = {}
+        self.hooks: dict[str, ForwardHook] = {}
         self._matrices: dict[str, list[PackedMatrix]] = {}  # one, or one per expert
         self._vectors: dict[str, F32] = {}
         self._tables: dict[str, QuantizedTensor] = {}  # replaced embeddings
@@ -116,9 +116,9 @@ class Weights:
         self, name: str, rows: F32, expert: int | None = None, outputs: range | None = None
     ) -> F32:
         """Return rows · Wᵀ: (n, in) float32 gives (n, out), or some neighbouring `outputs`."""
-        watcher = self.watchers.get(name)
-        if watcher is not None:
-            watcher(rows, expert)
+        hook = self.hooks.get(name)
+        if hook is not None:
+            hook(rows, expert)
         packed = self._matrices[name][expert or 0]
         return kernels.matmul(packed, rows, rows=outputs, mode=self.mode, threads=self.threads)
 

@@ -35,12 +35,12 @@ class Bfloat16Inputs:
     def hidden(self, tokens: NDArray[np.int32]) -> F32:
         """Return final hidden states (sequences, context, width), computed from rounded inputs."""
         for name in self._names:
-            self._model.watch(name, _round)
+            self._model.set_hook(name, _round)
         try:
             return self._model.hidden(tokens)
         finally:
             for name in self._names:
-                self._model.watch(name, None)
+                self._model.set_hook(name, None)
 
     def head(self, rows: F32, tokens: range | None = None) -> F32:
         """Return the logits (n, vocabulary) of rounded hidden states (n, width)."""

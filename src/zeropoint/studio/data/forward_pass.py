@@ -90,7 +90,7 @@ def inputs_of(
             if which == expert and len(rows):
                 inputs[name] = rows[-1].copy()
 
-        model.watch(name, keep)
+        model.set_hook(name, keep)
 
     for name in names:
         watch(name)
@@ -98,7 +98,7 @@ def inputs_of(
         states = model.hidden(tokens)
     finally:
         for name in names:
-            model.watch(name, None)
+            model.set_hook(name, None)
     if (head := model.architecture.output) in names:  # whose product is not part of the layers
         inputs[head] = states.reshape(-1, states.shape[-1])[-1]
     last = model.tokenizer.piece(int(tokens[-1]), special=True).decode("utf-8", "replace")

@@ -28,8 +28,8 @@ from zeropoint.models.weights import Weights
 _ACTIVATIONS = {"silu": "silu", "gelu": "gelu_pytorch_tanh", "relu2": "relu2"}
 
 
-class Reference:
-    """Runs passes as `Compiled` does, through transformers' modules.
+class TransformersEngine:
+    """Runs passes as `CompiledEngine` does, through transformers' modules.
 
     With a `device` the matrices are put there and torch multiplies them; without one our kernels
     do.
