@@ -45,23 +45,25 @@ def test_parts_that_fit_are_taken() -> None:
     make(layer())
 
 
-@pytest.mark.parametrize(
-    ("changes", "word"),
-    [
-        ({"kv_heads": 3}, "heads"),
-        ({"attn_norm": np.ones(WIDTH + 1, np.float32)}, "norms"),
-        ({"attn_q_norm": np.ones(WIDTH, np.float32)}, "attn_q_norm"),
-        ({"post_ffw_norm": np.ones(SIZE, np.float32)}, "post_ffw_norm"),
-        ({"ffn_sub_norm": np.ones(WIDTH, np.float32)}, "ffn_sub_norm"),
-        ({"attn_v": linear(SIZE, WIDTH)}, "attn_v"),
-        ({"attn_q": linear(HEADS * SIZE, WIDTH, bias=3)}, "bias"),
-        ({"ffn_up": linear(WIDTH, WIDTH)}, "ffn_up"),
-        ({"ffn_gate_inp": linear(4, WIDTH), "experts_used": 2}, "ffn_gate_inp"),
-    ],
-)
-def test_parts_that_do_not_fit_are_refused(changes: dict[str, Any], word: str) -> None:
-    with pytest.raises(ValueError, match=word):
-        make(layer(**changes))
+def unfit() -> list[tuple[str, dict[str, Any]]]:
+    """Return parts that do not fit, after the word that the error has."""
+    return [
+        ("heads", {"kv_heads": 3}),
+        ("norms", {"attn_norm": np.ones(WIDTH + 1, np.float32)}),
+        ("attn_q_norm", {"attn_q_norm": np.ones(WIDTH, np.float32)}),
+        ("post_ffw_norm", {"post_ffw_norm": np.ones(SIZE, np.float32)}),
+        ("ffn_sub_norm", {"ffn_sub_norm": np.ones(WIDTH, np.float32)}),
+        ("attn_v", {"attn_v": linear(SIZE, WIDTH)}),
+        ("bias", {"attn_q": linear(HEADS * SIZE, WIDTH, bias=3)}),
+        ("ffn_up", {"ffn_up": linear(WIDTH, WIDTH)}),
+        ("ffn_gate_inp", {"ffn_gate_inp": linear(4, WIDTH), "experts_used": 2}),
+    ]
+
+
+def test_parts_that_do_not_fit_are_refused() -> None:
+    for word, changes in unfit():
+        with pytest.raises(ValueError, match=word):
+            make(layer(**changes))
 
 
 def test_a_property_that_does_not_exist_is_an_error() -> None:
