@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from zeropoint import kernels
 from zeropoint.formats import F32, FORMATS, Format
-from zeropoint.formats.encoders.superblock_math import Blocks
+from zeropoint.formats.encoders.superblock_math import SuperblockGroups
 from zeropoint.formats.nonlinear import IQ4_VALUES
 
 F64 = NDArray[np.float64]
@@ -247,7 +247,7 @@ def test_importance_is_multiplied_by_the_size_of_the_weight() -> None:
     weights = heavy(np.random.default_rng(3))[:, :512] * np.float32([[1], [2**-9]])
     importance = np.exp(np.random.default_rng(4).normal(0, 1, 512)).astype(np.float32)
     importance[[7, 300]] = 0
-    blocks = Blocks.of(weights.reshape(-1, 256), tiled(importance, 2), 16, -1e6, 1e6)
+    blocks = SuperblockGroups.of(weights.reshape(-1, 256), tiled(importance, 2), 16, -1e6, 1e6)
     assert blocks.w is not None
     most = power_below(importance.reshape(-1, 256).max(axis=1).astype(np.float64))
     counted = blocks.w.reshape(2, 2, 256) * most[:, None] * blocks.unit.reshape(2, 2, 1)

@@ -15,7 +15,7 @@ from zeropoint.formats.group_formats import ScaledFormat
 from zeropoint.formats.integers import AsymmetricIntegers, SymmetricIntegers
 from zeropoint.formats.iquants import IQuant
 from zeropoint.formats.microscaling import MXFloats, MXIntegers, NVFP4Tensor
-from zeropoint.formats.scalars import Integer, Scalar
+from zeropoint.formats.scalars import IntegerFormat, ScalarFormat
 from zeropoint.formats.storage import StorageFormat
 from zeropoint.formats.tables import (
     BestSecondZero,
@@ -29,7 +29,7 @@ NO_READERS = "zeropoint itself: no file format here stores it; it is for judging
 
 
 @dataclass(frozen=True, kw_only=True)
-class Description:
+class FormatDescription:
     """A format as a table or a page shows it. None: known only with the shape of a tensor."""
 
     name: str
@@ -46,11 +46,11 @@ class Description:
     readers: str
 
 
-def describe(format: Format) -> Description:
+def describe(format: Format) -> FormatDescription:
     """Say what a format is."""
     sized = format.block_size > 0
     stored = isinstance(format, StorageFormat)
-    return Description(
+    return FormatDescription(
         name=format.name,
         summary=summary(format),
         equation=equation(format),
@@ -74,12 +74,12 @@ def equation(format: Format) -> str:
 
 
 @equation.register
-def _(format: Scalar) -> str:
+def _(format: ScalarFormat) -> str:
     return "w, rounded to the nearest"
 
 
 @equation.register
-def _(format: Integer) -> str:
+def _(format: IntegerFormat) -> str:
     return "whole numbers: data, not weights"
 
 
@@ -209,7 +209,7 @@ def summary(format: Format) -> str:
         who = {"ROW": "the weights of a row share", "TENSOR": "all weights of the tensor share"}
         groups = f"groups of {format.group_size} share"
         return f"{format.bits}-bit codes; {who.get(format.share, groups)} one scale."
-    if isinstance(format, Scalar):
+    if isinstance(format, ScalarFormat):
         return f"Each weight by itself in {8 * format.block_bytes} bits; nothing is shared."
     first = cleandoc(type(format).__doc__ or "").split("\n\n")[0]
     return " ".join(first.split())

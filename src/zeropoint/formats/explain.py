@@ -16,9 +16,9 @@ from zeropoint.formats.integers import SymmetricIntegers
 from zeropoint.formats.microscaling import MXFloats
 from zeropoint.formats.names import plain_format
 from zeropoint.formats.parts import Parts
-from zeropoint.formats.scalars import Scalar
+from zeropoint.formats.scalars import ScalarFormat
 
-MOST_WEIGHTS = 65_536  # in one block that somebody typed
+MAX_BLOCK_WEIGHTS = 65_536  # in one block that somebody typed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,8 +128,10 @@ def explain_block(weights: Sequence[float], format: Format) -> BlockExplained:
     Zeros fill up the last block. Raises FormatError for no weights, for what is not finite, and
     for a format that cannot be written.
     """
-    if not 0 < len(weights) <= MOST_WEIGHTS:
-        raise FormatError(f"a block to explain has 1 to {MOST_WEIGHTS} weights, not {len(weights)}")
+    if not 0 < len(weights) <= MAX_BLOCK_WEIGHTS:
+        raise FormatError(
+            f"a block to explain has 1 to {MAX_BLOCK_WEIGHTS} weights, not {len(weights)}"
+        )
     exact = np.asarray(weights, np.float64)
     if not np.all(np.abs(exact) <= np.finfo(np.float32).max):
         raise FormatError("the weights of a block must be finite float32 numbers")
@@ -153,7 +155,7 @@ def explain_block(weights: Sequence[float], format: Format) -> BlockExplained:
         scale_rule=scale_rule(format),
         padding=padding,
         bytes=int(blocks.size),
-        shared=not isinstance(format, Scalar),
+        shared=not isinstance(format, ScalarFormat),
         groups=explain_groups(parts, len(row)),
         weights=tuple(
             WeightExplained(

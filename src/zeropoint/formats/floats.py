@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from zeropoint.errors import FormatError
 from zeropoint.formats.base import F32
-from zeropoint.formats.group_formats import Fields, ScaledFormat, absmax, divide, no_extra
+from zeropoint.formats.group_formats import ScaledFormat, StoredFields, absmax, divide, no_extra
 from zeropoint.formats.parts import Parts
 
 F64 = NDArray[np.float64]
@@ -171,12 +171,12 @@ class ScaledFloats(ScaledFormat):
 
     element: FloatType
 
-    def fit(self, weights: F32, importance: F32 | None, shrink: F32) -> Fields:
+    def fit(self, weights: F32, importance: F32 | None, shrink: F32) -> StoredFields:
         largest = absmax(weights).astype(np.float64) * shrink
         scale = self.stored_scale(largest / self.element.max)
         codes = self.element.encode(divide(weights, scale))
-        return Fields(scale, no_extra(weights), codes.astype(np.uint8))
+        return StoredFields(scale, no_extra(weights), codes.astype(np.uint8))
 
-    def meaning(self, fields: Fields) -> Parts:
+    def meaning(self, fields: StoredFields) -> Parts:
         values = self.element.table[fields.codes]
         return Parts(codes=fields.codes.astype(np.int16), scale=fields.scale, values=values)

@@ -27,12 +27,12 @@ from zeropoint.formats.packing import pack, packed_bytes, unpack
 from zeropoint.formats.parts import Parts
 
 # Larger weights are stored as this, so that no code decodes to infinity.
-LARGEST_WEIGHT = np.float32(2.0**126)
+MAX_WEIGHT = np.float32(2.0**126)
 
 F64 = NDArray[np.float64]
 
 
-class Fields(NamedTuple):
+class StoredFields(NamedTuple):
     """What n blocks store, before it is packed into bytes."""
 
     scale: F32  # (n, 1), already rounded to the precision it is stored in
@@ -58,11 +58,11 @@ class ScaledFormat(Format):
     finer: ClassVar[tuple[float, ...]] = (0.92, 0.96, 1.04, 1.08)  # around the best of those
 
     @abstractmethod
-    def fit(self, weights: F32, importance: F32 | None, shrink: F32) -> Fields:
+    def fit(self, weights: F32, importance: F32 | None, shrink: F32) -> StoredFields:
         """Choose what to store for (n, block_size) weights, their range times `shrink` (n, 1)."""
 
     @abstractmethod
-    def meaning(self, fields: Fields) -> Parts:
+    def meaning(self, fields: StoredFields) -> Parts:
         """Say what stored fields mean."""
 
     @property
@@ -86,7 +86,7 @@ class ScaledFormat(Format):
     def encode_blocks(self, weights: F32, importance: F32 | None = None) -> U8:
         check_sized(self)
         check_weights(weights, importance, self.block_size)
-        weights = np.clip(weights, -LARGEST_WEIGHT, LARGEST_WEIGHT)
+        weights = np.clip(weights, -MAX_WEIGHT, MAX_WEIGHT)
         fields = self.fit(weights, importance, self._best_shrink(weights, importance))
         codes = pack(fields.codes, self.bits)
         return np.hstack([self.write_scale(fields.scale), fields.extra, codes])
@@ -99,7 +99,7 @@ class ScaledFormat(Format):
         ends = np.cumsum([self.scale_bytes, self.extra_bytes])
         scale, extra, stream = np.split(blocks, ends, axis=1)
         codes = unpack(stream, self.block_size, self.bits)
-        return self.meaning(Fields(self.read_scale(scale), extra, codes))
+        return self.meaning(StoredFields(self.read_scale(scale), extra, codes))
 
     def stored_scale(self, scale: F64) -> F32:
         """Round (n, 1) scales to the precision in which they are stored."""

@@ -34,7 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint.formats.base import F32, U8
-from zeropoint.formats.group_formats import Fields, ScaledFormat, absmax, divide, no_extra
+from zeropoint.formats.group_formats import ScaledFormat, StoredFields, absmax, divide, no_extra
 from zeropoint.formats.parts import Parts
 
 
@@ -45,13 +45,13 @@ class SymmetricIntegers(ScaledFormat):
     Code −2^(bits−1) is never written; it decodes like any other.
     """
 
-    def fit(self, weights: F32, importance: F32 | None, shrink: F32) -> Fields:
+    def fit(self, weights: F32, importance: F32 | None, shrink: F32) -> StoredFields:
         highest = 2 ** (self.bits - 1) - 1
         scale = self.stored_scale(absmax(weights).astype(np.float64) * shrink / highest)
         codes = np.clip(np.rint(divide(weights, scale)), -highest, highest)
-        return Fields(scale, no_extra(weights), unsigned(codes, self.bits))
+        return StoredFields(scale, no_extra(weights), unsigned(codes, self.bits))
 
-    def meaning(self, fields: Fields) -> Parts:
+    def meaning(self, fields: StoredFields) -> Parts:
         return Parts(codes=signed(fields.codes, self.bits), scale=fields.scale)
 
 
@@ -64,7 +64,7 @@ class AsymmetricIntegers(ScaledFormat):
 
     extra_bytes = 1
 
-    def fit(self, weights: F32, importance: F32 | None, shrink: F32) -> Fields:
+    def fit(self, weights: F32, importance: F32 | None, shrink: F32) -> StoredFields:
         lowest, highest = -(2 ** (self.bits - 1)), 2 ** (self.bits - 1) - 1
         # In float64: float32 would round the difference, and could overflow.
         smallest = weights.min(axis=1, keepdims=True, initial=0).astype(np.float64) * shrink
@@ -72,9 +72,9 @@ class AsymmetricIntegers(ScaledFormat):
         scale = self.stored_scale((largest - smallest) / (highest - lowest))
         zero_point = np.clip(np.rint(lowest - divide(smallest, scale)), lowest, highest)
         codes = np.clip(np.rint(divide(weights, scale)) + zero_point, lowest, highest)
-        return Fields(scale, unsigned(zero_point, 8), unsigned(codes, self.bits))
+        return StoredFields(scale, unsigned(zero_point, 8), unsigned(codes, self.bits))
 
-    def meaning(self, fields: Fields) -> Parts:
+    def meaning(self, fields: StoredFields) -> Parts:
         codes, zero_point = signed(fields.codes, self.bits), signed(fields.extra, 8)
         return Parts(codes=codes, scale=fields.scale, zero_point=zero_point)
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint.formats.base import F32, U8, check_weights
-from zeropoint.formats.encoders.superblock_math import Found, unless_constant
+from zeropoint.formats.encoders.superblock_math import EncodedSuperblocks, unless_constant
 from zeropoint.formats.encoders.superblock_min import MinimumSearch
 from zeropoint.formats.encoders.superblock_scale import ScaleSearch
 from zeropoint.formats.parts import Parts
@@ -30,7 +30,7 @@ class KQuant(StorageFormat):
     block_size: int = 256
 
     @abstractmethod
-    def pack(self, found: Found) -> U8:
+    def pack(self, found: EncodedSuperblocks) -> U8:
         """Put (n, block_bytes) bytes together."""
 
     def encode_blocks(self, weights: F32, importance: F32 | None = None) -> U8:
@@ -60,7 +60,7 @@ class Q2_K(KQuant):
         minimum = negated_product(read_f16(blocks, 82), blocks[:, :16] >> np.uint8(4))
         return Parts(scale=scale, minimum=minimum, codes=spread(blocks, 16, 80, 2))
 
-    def pack(self, found: Found) -> U8:
+    def pack(self, found: EncodedSuperblocks) -> U8:
         groups = (found.scales | found.minimums << 4).astype(np.uint8)
         return joined(groups, gather(found.codes, 2), found.d, found.dmin)
 
@@ -89,7 +89,7 @@ class Q3_K(KQuant):
         codes = spread(blocks, 32, 96, 2) + (top << np.uint8(2)).view(np.int8) - np.int8(4)
         return Parts(scale=product(read_f16(blocks, 108), groups), codes=codes)
 
-    def pack(self, found: Found) -> U8:
+    def pack(self, found: EncodedSuperblocks) -> U8:
         groups = found.scales + 32
         low = gather((groups & 15).reshape(-1, 2, 8), 4)
         high = gather((groups >> 4).reshape(-1, 4, 4), 2)
@@ -113,7 +113,7 @@ class Q4_K(KQuant):
         scale, minimum = scale_and_minimum(blocks)
         return Parts(scale=scale, minimum=minimum, codes=spread(blocks, 16, 144, 4))
 
-    def pack(self, found: Found) -> U8:
+    def pack(self, found: EncodedSuperblocks) -> U8:
         return joined(found.d, found.dmin, scale_and_minimum_bytes(found), gather(found.codes, 4))
 
 
@@ -137,7 +137,7 @@ class Q5_K(KQuant):
         codes = spread(blocks, 48, 176, 4) + (top << np.uint8(4)).view(np.int8)
         return Parts(scale=scale, minimum=minimum, codes=codes)
 
-    def pack(self, found: Found) -> U8:
+    def pack(self, found: EncodedSuperblocks) -> U8:
         groups = scale_and_minimum_bytes(found)
         fifth, low = gather(found.codes >> 4, 1), gather(found.codes & 15, 4)
         return joined(found.d, found.dmin, groups, fifth, low)
@@ -165,7 +165,7 @@ class Q6_K(KQuant):
         groups = read(blocks, 192, 208, "i1")
         return Parts(scale=product(read_f16(blocks, 208), groups), codes=codes)
 
-    def pack(self, found: Found) -> U8:
+    def pack(self, found: EncodedSuperblocks) -> U8:
         low = gather(found.codes.reshape(-1, 2, 2, 64) & 15, 4)
         high = gather(found.codes >> 4, 2)
         return joined(low, high, found.scales.astype(np.int8), found.d)
@@ -196,7 +196,7 @@ def joined(*parts: NDArray[Any]) -> U8:
     return np.concatenate(rows, axis=1)
 
 
-def scale_and_minimum_bytes(found: Found) -> U8:
+def scale_and_minimum_bytes(found: EncodedSuperblocks) -> U8:
     """Pack the scales and minimums of 8 groups into 12 bytes, as `scale_and_minimum` says."""
     both = np.stack([found.scales, found.minimums], axis=1)  # (n, 2, 8)
     first, second = both[:, :, :4], both[:, :, 4:]

@@ -6,29 +6,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint.formats.base import F32, U8, check_weights
-from zeropoint.formats.encoders.group_math import U16, Groups, make_groups
+from zeropoint.formats.encoders.group_math import U16, ScaledGroups, make_groups
 from zeropoint.formats.encoders.group_min import LineSearch
-from zeropoint.formats.encoders.group_scale import Scales, search_scale
-from zeropoint.formats.levels import Integers
+from zeropoint.formats.encoders.group_scale import ScaleCandidates, search_scale
+from zeropoint.formats.levels import IntegerLevels
 from zeropoint.formats.parts import Parts
 from zeropoint.formats.storage import StorageFormat, fields, read, read_f16
 
 
 @dataclass(frozen=True, kw_only=True)
-class Legacy(StorageFormat):
+class LegacyFormat(StorageFormat):
     """Blocks of 32 weights. Nibbles: weights 0-15 in the low halves of the bytes, 16-31 above."""
 
     block_size: int = 32
     group_size: int = 32
 
-    def groups(self, weights: F32, importance: F32 | None) -> Groups:
+    def groups(self, weights: F32, importance: F32 | None) -> ScaledGroups:
         """Check the arguments of an encoder and scale them."""
         check_weights(weights, importance, self.block_size)
         return make_groups(weights, importance)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Q8_0(Legacy):
+class Q8_0(LegacyFormat):
     """8-bit codes, one scale: w = scale · q, q in −128…127.
 
     Block (34 bytes):  0-1 scale f16 | 2-33 codes i8
@@ -45,12 +45,12 @@ class Q8_0(Legacy):
 
     def encode_blocks(self, weights: F32, importance: F32 | None = None) -> U8:
         groups = self.groups(weights, importance)
-        scale, level = search_scale(groups, Integers(-127, 127), Q8_SCALES)
+        scale, level = search_scale(groups, IntegerLevels(-127, 127), Q8_SCALES)
         return np.hstack([as_bytes(scale), level.astype(np.int8).view(np.uint8)])
 
 
 @dataclass(frozen=True, kw_only=True)
-class Q4_0(Legacy):
+class Q4_0(LegacyFormat):
     """4-bit codes, one scale: w = scale · q, q in −8…7, stored as q + 8.
 
     Block (18 bytes):  0-1 scale f16 | 2-17 nibbles
@@ -64,13 +64,13 @@ class Q4_0(Legacy):
         return Parts(scale=read_f16(blocks, 0), codes=nibbles(blocks, 2) - np.int8(8))
 
     def encode_blocks(self, weights: F32, importance: F32 | None = None) -> U8:
-        levels = Integers(-8, 7)
+        levels = IntegerLevels(-8, 7)
         scale, level = search_scale(self.groups(weights, importance), levels, Q4_SCALES)
         return np.hstack([as_bytes(scale), pack_nibbles(levels.codes(level))])
 
 
 @dataclass(frozen=True, kw_only=True)
-class Q4_1(Legacy):
+class Q4_1(LegacyFormat):
     """4-bit codes, scale and minimum: w = scale · q + minimum, q in 0…15.
 
     Block (20 bytes):  0-1 scale f16 | 2-3 minimum f16 | 4-19 nibbles
@@ -90,7 +90,7 @@ class Q4_1(Legacy):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Q5_0(Legacy):
+class Q5_0(LegacyFormat):
     """5-bit codes, one scale: w = scale · q, q in −16…15, stored as q + 16.
 
     Block (22 bytes):  0-1 scale f16 | 2-5 fifth bits, weight i at bit i | 6-21 nibbles
@@ -105,14 +105,14 @@ class Q5_0(Legacy):
         return Parts(scale=read_f16(blocks, 0), codes=codes)
 
     def encode_blocks(self, weights: F32, importance: F32 | None = None) -> U8:
-        levels = Integers(-16, 15)
+        levels = IntegerLevels(-16, 15)
         scale, level = search_scale(self.groups(weights, importance), levels, Q5_SCALES)
         codes = levels.codes(level)
         return np.hstack([as_bytes(scale), pack_fifth_bits(codes), pack_nibbles(codes)])
 
 
 @dataclass(frozen=True, kw_only=True)
-class Q5_1(Legacy):
+class Q5_1(LegacyFormat):
     """5-bit codes, scale and minimum: w = scale · q + minimum, q in 0…31.
 
     Block (24 bytes):  0-1 scale f16 | 2-3 minimum f16 | 4-7 fifth bits | 8-23 nibbles
@@ -160,8 +160,10 @@ def as_bytes(scale: U16) -> U8:
 
 
 # Which scales the encoders try.
-Q4_SCALES = Scales(ends=(-8, 7), first=0.6, ratio=1.1, count=12, tail=2.2, tail_count=3)
-Q5_SCALES = Scales(ends=(-16, 15), first=0.6, ratio=1.056, count=20, tail=2.2, tail_count=3)
-Q8_SCALES = Scales(ends=(127,), first=0.85, ratio=1.0075, count=24, signed=False)
+Q4_SCALES = ScaleCandidates(ends=(-8, 7), first=0.6, ratio=1.1, count=12, tail=2.2, tail_count=3)
+Q5_SCALES = ScaleCandidates(
+    ends=(-16, 15), first=0.6, ratio=1.056, count=20, tail=2.2, tail_count=3
+)
+Q8_SCALES = ScaleCandidates(ends=(127,), first=0.85, ratio=1.0075, count=24, signed=False)
 
 LEGACY = (Q4_0(), Q4_1(), Q5_0(), Q5_1(), Q8_0())

@@ -20,7 +20,7 @@ class Levels(Protocol):
 
 
 @dataclass(frozen=True)
-class Integers:
+class IntegerLevels:
     """All integers from `low` to `high`, ties to even, stored as the distance from `low`."""
 
     low: int
@@ -34,7 +34,7 @@ class Integers:
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
+class TableLevels:
     """The values of an ascending table, ties to the lower one, stored as their place."""
 
     values: F32
@@ -47,7 +47,7 @@ class Table:
         return np.searchsorted(self.values, level).astype(np.uint8)
 
 
-class E2M1Doubled:
+class E2M1DoubledLevels:
     """Twice the values of FP4 E2M1: ±0, 1, 2, 3, 4, 6, 8, 12, ties to the even mantissa.
 
     Their steps are 1 up to 4, then 2, then 4: a ratio is rounded to a multiple of its own step.

@@ -30,9 +30,9 @@ from zeropoint.formats.base import F32, U8, Format, check_shape, check_weights
 from zeropoint.formats.floats import E2M1, E4M3, FloatType
 from zeropoint.formats.group_formats import (
     F64,
-    LARGEST_WEIGHT,
-    Fields,
+    MAX_WEIGHT,
     ScaledFormat,
+    StoredFields,
     absmax,
     check_sized,
     divide,
@@ -91,12 +91,12 @@ class MXFloats(MXFormat):
 
     element: FloatType
 
-    def fit(self, weights: F32, importance: F32 | None, shrink: F32) -> Fields:
+    def fit(self, weights: F32, importance: F32 | None, shrink: F32) -> StoredFields:
         scale = self.power_of_two(weights, shrink, self.element.max_exponent)
         codes = self.element.encode(divide(weights, scale))
-        return Fields(scale, no_extra(weights), codes.astype(np.uint8))
+        return StoredFields(scale, no_extra(weights), codes.astype(np.uint8))
 
-    def meaning(self, fields: Fields) -> Parts:
+    def meaning(self, fields: StoredFields) -> Parts:
         values = self.element.table[fields.codes]
         return Parts(codes=fields.codes.astype(np.int16), scale=fields.scale, values=values)
 
@@ -105,12 +105,12 @@ class MXFloats(MXFormat):
 class MXIntegers(MXFormat):
     """MXINT8: w = scale · q / 64, 32 signed bytes and a power of two; −128 is never written."""
 
-    def fit(self, weights: F32, importance: F32 | None, shrink: F32) -> Fields:
+    def fit(self, weights: F32, importance: F32 | None, shrink: F32) -> StoredFields:
         scale = self.power_of_two(weights, shrink, 0)  # the largest value is 127/64, from 2^0 up
         codes = np.clip(np.rint(divide(weights, scale) * 64), -127, 127)
-        return Fields(scale, no_extra(weights), unsigned(codes, self.bits))
+        return StoredFields(scale, no_extra(weights), unsigned(codes, self.bits))
 
-    def meaning(self, fields: Fields) -> Parts:
+    def meaning(self, fields: StoredFields) -> Parts:
         codes = signed(fields.codes, self.bits)
         values = codes.astype(np.float32) / np.float32(64)
         return Parts(codes=codes, scale=fields.scale, values=values)
@@ -123,12 +123,12 @@ class NVFP4Groups(ScaledFormat):
     Block (9 bytes):  0 scale E4M3 | 1-8 codes
     """
 
-    def fit(self, weights: F32, importance: F32 | None, shrink: F32) -> Fields:
+    def fit(self, weights: F32, importance: F32 | None, shrink: F32) -> StoredFields:
         scale = self.stored_scale(absmax(weights).astype(np.float64) * shrink / E2M1.max)
         codes = E2M1.encode(divide(weights, scale))
-        return Fields(scale, no_extra(weights), codes.astype(np.uint8))
+        return StoredFields(scale, no_extra(weights), codes.astype(np.uint8))
 
-    def meaning(self, fields: Fields) -> Parts:
+    def meaning(self, fields: StoredFields) -> Parts:
         values = E2M1.table[fields.codes]
         return Parts(codes=fields.codes.astype(np.int16), scale=fields.scale, values=values)
 
@@ -166,7 +166,7 @@ class NVFP4Tensor(Format):
     def encode_blocks(self, weights: F32, importance: F32 | None = None) -> U8:
         check_sized(self)
         check_weights(weights, importance, self.block_size)
-        weights = np.clip(weights, -LARGEST_WEIGHT, LARGEST_WEIGHT)
+        weights = np.clip(weights, -MAX_WEIGHT, MAX_WEIGHT)
         largest = absmax(weights).astype(np.float64)
         scale = round_scale(largest / (E4M3.max * E2M1.max), np.dtype("f4"))
         grouped = divide(weights, scale).reshape(-1, self.group_size)

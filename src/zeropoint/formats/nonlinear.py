@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from zeropoint.formats.base import F32, U8, check_weights
 from zeropoint.formats.encoders.fp8_scale import search_byte_scale
 from zeropoint.formats.encoders.group_math import exponent_of, make_groups, power_of_two
-from zeropoint.formats.encoders.group_scale import Scales, search_scale
+from zeropoint.formats.encoders.group_scale import ScaleCandidates, search_scale
 from zeropoint.formats.encoders.superblock_math import unless_constant
 from zeropoint.formats.encoders.superblock_scale import ScaleSearch
 from zeropoint.formats.kquants import gather, joined, product
 from zeropoint.formats.legacy import as_bytes, nibbles, pack_nibbles
-from zeropoint.formats.levels import E2M1Doubled, Table
+from zeropoint.formats.levels import E2M1DoubledLevels, TableLevels
 from zeropoint.formats.parts import Parts
 from zeropoint.formats.storage import StorageFormat, fields, read_f16
 
@@ -57,7 +57,7 @@ class IQ4_NL(StorageFormat):
 
     def encode_blocks(self, weights: F32, importance: F32 | None = None) -> U8:
         check_weights(weights, importance, self.block_size)
-        levels = Table(IQ4_VALUES)
+        levels = TableLevels(IQ4_VALUES)
         scale, level = search_scale(make_groups(weights, importance), levels, IQ4_SCALES)
         return np.hstack([as_bytes(scale), pack_nibbles(levels.codes(level))])
 
@@ -131,7 +131,7 @@ class MXFP4(StorageFormat):
             byte = np.clip(exponent + (125 - less), 0, 252)
             scale = power_of_two(byte - 128 - groups.exponent)
             candidates.append((byte.astype(np.uint8), scale))
-        levels = E2M1Doubled()
+        levels = E2M1DoubledLevels()
         best, level = search_byte_scale(groups, levels, candidates)
         return np.hstack([best[:, None], pack_nibbles(levels.codes(level))])
 
@@ -173,7 +173,7 @@ class NVFP4(StorageFormat):
         for less in range(24):
             byte = np.clip(middle + (7 - less), 1, 126).astype(np.uint8)
             candidates.append((byte, HALF_UE4M3[byte] * power_of_two(-groups.exponent)))
-        levels = E2M1Doubled()
+        levels = E2M1DoubledLevels()
         byte, level = search_byte_scale(groups, levels, candidates)
         codes = levels.codes(level).reshape(-1, 4, 16)
         packed = codes[:, :, :8] | codes[:, :, 8:] << np.uint8(4)
@@ -193,6 +193,8 @@ def half_ue4m3() -> F32:
 HALF_UE4M3 = half_ue4m3()
 
 # Which scales the encoder of IQ4_NL tries.
-IQ4_SCALES = Scales(ends=(-127, 113), first=0.6, ratio=1.072, count=16, tail=2.2, tail_count=3)
+IQ4_SCALES = ScaleCandidates(
+    ends=(-127, 113), first=0.6, ratio=1.072, count=16, tail=2.2, tail_count=3
+)
 
 NONLINEAR = (IQ4_NL(), IQ4_XS(), MXFP4(), NVFP4())

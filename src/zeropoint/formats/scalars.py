@@ -14,7 +14,7 @@ from zeropoint.formats.storage import StorageFormat
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scalar(StorageFormat):
+class ScalarFormat(StorageFormat):
     """Floats of one numpy dtype."""
 
     block_size: int = 1
@@ -37,7 +37,7 @@ class Scalar(StorageFormat):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BFloat16(Scalar):
+class BFloat16Format(ScalarFormat):
     """The upper half of a float32: its sign, its 8 bits of exponent, 7 bits of mantissa."""
 
     name: str = "BF16"
@@ -58,7 +58,7 @@ class BFloat16(Scalar):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Integer(Scalar):
+class IntegerFormat(ScalarFormat):
     """Integers of one numpy dtype. They hold data and not weights: nothing is rounded away."""
 
     def encode_blocks(self, weights: F32, importance: F32 | None = None) -> U8:
@@ -75,12 +75,12 @@ class Integer(Scalar):
         return weights.astype(self.dtype).view(np.uint8)
 
 
-F32_ = Scalar(name="F32", ggml_type=0, block_bytes=4, dtype="<f4")
-F16 = Scalar(name="F16", ggml_type=1, block_bytes=2, dtype="<f2", limit=65520.0)
-F64 = Scalar(name="F64", ggml_type=28, block_bytes=8, dtype="<f8")
-I8 = Integer(name="I8", ggml_type=24, block_bytes=1, dtype="<i1")
-I16 = Integer(name="I16", ggml_type=25, block_bytes=2, dtype="<i2")
-I32 = Integer(name="I32", ggml_type=26, block_bytes=4, dtype="<i4")
-I64 = Integer(name="I64", ggml_type=27, block_bytes=8, dtype="<i8")
+F32_ = ScalarFormat(name="F32", ggml_type=0, block_bytes=4, dtype="<f4")
+F16 = ScalarFormat(name="F16", ggml_type=1, block_bytes=2, dtype="<f2", limit=65520.0)
+F64 = ScalarFormat(name="F64", ggml_type=28, block_bytes=8, dtype="<f8")
+I8 = IntegerFormat(name="I8", ggml_type=24, block_bytes=1, dtype="<i1")
+I16 = IntegerFormat(name="I16", ggml_type=25, block_bytes=2, dtype="<i2")
+I32 = IntegerFormat(name="I32", ggml_type=26, block_bytes=4, dtype="<i4")
+I64 = IntegerFormat(name="I64", ggml_type=27, block_bytes=8, dtype="<i8")
 
-SCALARS = (F32_, F16, BFloat16(), F64, I8, I16, I32, I64)
+SCALARS = (F32_, F16, BFloat16Format(), F64, I8, I16, I32, I64)

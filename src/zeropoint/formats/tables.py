@@ -21,8 +21,8 @@ from zeropoint.formats.base import F32, U8
 from zeropoint.formats.floats import E2M1
 from zeropoint.formats.group_formats import (
     F64,
-    Fields,
     ScaledFormat,
+    StoredFields,
     absmax,
     divide,
     halving_sum,
@@ -55,12 +55,12 @@ SPECIAL_STEP = 1 / 8  # the stored byte counts eighths: −16 … 15.875
 class NormalFloats(ScaledFormat):
     """NF4: w = scale · table[q], the scale being the largest |w|; ties go to the lower value."""
 
-    def fit(self, weights: F32, importance: F32 | None, shrink: F32) -> Fields:
+    def fit(self, weights: F32, importance: F32 | None, shrink: F32) -> StoredFields:
         scale = self.stored_scale(absmax(weights).astype(np.float64) * shrink)
         codes = np.searchsorted(NF4_MIDDLES, divide(weights, scale))
-        return Fields(scale, no_extra(weights), codes.astype(np.uint8))
+        return StoredFields(scale, no_extra(weights), codes.astype(np.uint8))
 
-    def meaning(self, fields: Fields) -> Parts:
+    def meaning(self, fields: StoredFields) -> Parts:
         codes = fields.codes.astype(np.int16)
         return Parts(codes=codes, scale=fields.scale, values=NF4_VALUES[fields.codes])
 
@@ -84,12 +84,12 @@ class FixedSecondZero(SecondZero):
 
     special: float
 
-    def fit(self, weights: F32, importance: F32 | None, shrink: F32) -> Fields:
+    def fit(self, weights: F32, importance: F32 | None, shrink: F32) -> StoredFields:
         scale, ratio = self.fp4_ratio(weights, shrink)
         codes = encode_with_special(ratio, np.full_like(scale, self.special))
-        return Fields(scale, no_extra(weights), codes)
+        return StoredFields(scale, no_extra(weights), codes)
 
-    def meaning(self, fields: Fields) -> Parts:
+    def meaning(self, fields: StoredFields) -> Parts:
         return special_parts(fields, np.full_like(fields.scale, self.special))
 
 
@@ -102,13 +102,13 @@ class SignedSecondZero(SecondZero):
 
     special: float
 
-    def fit(self, weights: F32, importance: F32 | None, shrink: F32) -> Fields:
+    def fit(self, weights: F32, importance: F32 | None, shrink: F32) -> StoredFields:
         scale, ratio = self.fp4_ratio(weights, shrink)
         special = best_special(ratio, importance, (self.special, -self.special))
         codes = encode_with_special(ratio, special)
-        return Fields(np.copysign(scale, special), no_extra(weights), codes)
+        return StoredFields(np.copysign(scale, special), no_extra(weights), codes)
 
-    def meaning(self, fields: Fields) -> Parts:
+    def meaning(self, fields: StoredFields) -> Parts:
         special = np.copysign(np.float32(self.special), fields.scale)
         return special_parts(fields._replace(scale=np.abs(fields.scale)), special)
 
@@ -123,13 +123,13 @@ class BestSecondZero(SecondZero):
 
     extra_bytes = 1
 
-    def fit(self, weights: F32, importance: F32 | None, shrink: F32) -> Fields:
+    def fit(self, weights: F32, importance: F32 | None, shrink: F32) -> StoredFields:
         scale, ratio = self.fp4_ratio(weights, shrink)
         best = best_special(ratio, importance, SPECIALS)
         extra = (best / SPECIAL_STEP).astype(np.int8).view(np.uint8)
-        return Fields(scale, extra, encode_with_special(ratio, best))
+        return StoredFields(scale, extra, encode_with_special(ratio, best))
 
-    def meaning(self, fields: Fields) -> Parts:
+    def meaning(self, fields: StoredFields) -> Parts:
         eighths = fields.extra.copy().view(np.int8).astype(np.float32)
         return special_parts(fields, eighths * np.float32(SPECIAL_STEP))
 
@@ -155,7 +155,7 @@ def encode_with_special(ratio: F32, special: F32) -> U8:
     return np.where(nearer, np.uint8(SECOND_ZERO), codes)
 
 
-def special_parts(fields: Fields, special: F32) -> Parts:
+def special_parts(fields: StoredFields, special: F32) -> Parts:
     """Say what fields mean if code 8 means `special` (n, 1)."""
     values = np.where(fields.codes == SECOND_ZERO, special, E2M1.table[fields.codes])
     return Parts(codes=fields.codes.astype(np.int16), scale=fields.scale, values=values)

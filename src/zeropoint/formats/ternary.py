@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from zeropoint.formats.base import F32, U8, check_weights, ordered_sum
 from zeropoint.formats.encoders.group_math import make_groups
-from zeropoint.formats.encoders.group_scale import Scales, search_scale
+from zeropoint.formats.encoders.group_scale import ScaleCandidates, search_scale
 from zeropoint.formats.kquants import spread
 from zeropoint.formats.legacy import as_bytes
-from zeropoint.formats.levels import Integers
+from zeropoint.formats.levels import IntegerLevels
 from zeropoint.formats.parts import Parts
 from zeropoint.formats.storage import StorageFormat, fields, read_f16
 
@@ -63,7 +63,7 @@ class Q2_0(StorageFormat):
 
     def encode_blocks(self, weights: F32, importance: F32 | None = None) -> U8:
         check_weights(weights, importance, self.block_size)
-        levels = Integers(-1, 2)
+        levels = IntegerLevels(-1, 2)
         scale, level = search_scale(make_groups(weights, importance), levels, Q2_SCALES)
         codes = levels.codes(level).reshape(-1, 16, 4)
         packed = codes << np.array([0, 2, 4, 6], np.uint8)
@@ -147,13 +147,13 @@ def pack_trits(codes: U8, digits: int) -> U8:
 def encode_ternary(format: StorageFormat, weights: F32, importance: F32 | None) -> tuple[U8, U8]:
     """Return the best scale, as (n, 2) bytes, and the codes 0 … 2 of −1 … 1, (n, 256)."""
     check_weights(weights, importance, format.block_size)
-    levels = Integers(-1, 1)
+    levels = IntegerLevels(-1, 1)
     scale, level = search_scale(make_groups(weights, importance), levels, TERNARY_SCALES)
     return as_bytes(scale), levels.codes(level)
 
 
 # Which scales the encoders try.
-Q2_SCALES = Scales(ends=(-1, 2), first=0.6, ratio=1.31, count=8)
-TERNARY_SCALES = Scales(ends=(1,), first=0.4, ratio=1.69, count=8, signed=False)
+Q2_SCALES = ScaleCandidates(ends=(-1, 2), first=0.6, ratio=1.31, count=8)
+TERNARY_SCALES = ScaleCandidates(ends=(1,), first=0.4, ratio=1.69, count=8, signed=False)
 
 TERNARY = (Q1_0(), Q2_0(), TQ1_0(), TQ2_0())

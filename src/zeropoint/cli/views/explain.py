@@ -7,7 +7,7 @@ from zeropoint.cli.output import Output
 from zeropoint.formatting import format_bytes
 
 if TYPE_CHECKING:
-    from zeropoint.formats.describe import Description
+    from zeropoint.formats.describe import FormatDescription
     from zeropoint.formats.explain import BlockExplained, ValueExplained
     from zeropoint.formats.floats import FloatType
     from zeropoint.plans.formats.explain import PresetExplained
@@ -106,7 +106,7 @@ def show_block(
         out.say(f"unused        {block.unused}")
 
 
-def show_format(out: Output, about: "Description") -> None:
+def show_format(out: Output, about: "FormatDescription") -> None:
     """Show what a format is."""
     out.say(f"{about.name}   {size_of(about)}", style="bold")
     out.say(about.summary)
@@ -127,7 +127,7 @@ def show_format(out: Output, about: "Description") -> None:
         out.say("written  not here: this format can only be read")
 
 
-def size_of(about: "Description") -> str:
+def size_of(about: "FormatDescription") -> str:
     """Say how large a format is."""
     if about.bits_per_weight is None:
         return "bits per weight follow from the shape of the tensor"

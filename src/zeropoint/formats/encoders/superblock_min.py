@@ -1,6 +1,7 @@
 """The search for formats whose groups have a scale and a minimum: Q2_K, Q4_K, Q5_K.
 
-See `search`, whose steps these are. Minimums are subtracted here, as these formats store them.
+It follows the steps that `superblock_math` lists. Minimums are subtracted, as these formats store
+them.
 """
 
 from dataclasses import dataclass
@@ -9,11 +10,11 @@ import numpy as np
 
 from zeropoint.formats.base import F32
 from zeropoint.formats.encoders.superblock_math import (
-    LARGEST_HALF,
-    Blocks,
-    Factors,
-    Found,
-    State,
+    MAX_FLOAT16,
+    BlockFactors,
+    EncodedSuperblocks,
+    SearchState,
+    SuperblockGroups,
     clamp,
     inverse,
     ordered_sum,
@@ -22,8 +23,8 @@ from zeropoint.formats.encoders.superblock_math import (
 
 
 @dataclass(frozen=True)
-class Lines:
-    """Of each group, (n, groups), in units of the block: x ≈ scale · q − minimum."""
+class GroupLines:
+    """Scale and minimum of each group, (n, groups): x ≈ scale · q − minimum."""
 
     scale: F32
     minimum: F32
@@ -36,45 +37,52 @@ class MinimumSearch:
     q in 0 … top, s and m in 0 … most.
     """
 
-    size: int  # weights per group
+    #: Weights per group.
+    size: int
+    #: Largest code.
     top: int
+    #: Largest scale and minimum of a group.
     most: int
-    stretch: tuple[float, float, int] = (-0.9, 0.3, 6)  # first, step and count, in codes
-    window: tuple[int, int]  # so many scales and minimums on each side, at first
-    near: tuple[int, int] = (1, 1)  # likewise in each round
-    nudges: tuple[tuple[float, float], ...]  # of d and dmin in each round
+    #: First value, step and count of the changes of the range, in codes (see `fit`).
+    stretch: tuple[float, float, int] = (-0.9, 0.3, 6)
+    #: Numbers of scales and minimums on each side that the start tries.
+    window: tuple[int, int]
+    #: The same in each round.
+    near: tuple[int, int] = (1, 1)
+    #: Factors on d and dmin in each round.
+    nudges: tuple[tuple[float, float], ...]
 
-    def __call__(self, weights: F32, importance: F32 | None) -> Found:
-        """Search for (n, 256) weights."""
-        low, high = -float(LARGEST_HALF) * self.most, float(LARGEST_HALF) * self.most * self.top
-        with np.errstate(all="ignore"):  # what overflows is not the lowest error
-            blocks = Blocks.of(weights, importance, self.size, low, high)
+    def __call__(self, weights: F32, importance: F32 | None) -> EncodedSuperblocks:
+        """Encode (n, 256) weights."""
+        low, high = -float(MAX_FLOAT16) * self.most, float(MAX_FLOAT16) * self.most * self.top
+        with np.errstate(all="ignore"):  # a candidate that overflows never has the lowest error
+            blocks = SuperblockGroups.of(weights, importance, self.size, low, high)
             best = self.search(blocks)
-            return best.found(self.codes(blocks, best))
+            return best.encoded(self.codes(blocks, best))
 
-    def search(self, blocks: Blocks) -> State:
-        """Return the best d, dmin, group scales and minimums that were tried."""
+    def search(self, blocks: SuperblockGroups) -> SearchState:
+        """Return the best d, dmin, group scales and minimums of all candidates."""
         low = np.minimum(blocks.x.min(axis=2), np.float32(0))
-        span = blocks.x.max(axis=2) - low  # 0 for equal negative weights: code 0 is theirs
+        span = blocks.x.max(axis=2) - low  # 0 for equal negative weights, which get code 0
         part = np.float32(1) / np.float32(self.top)
-        plain = Lines(np.where(span != 0, span * part, -low), -low)
+        plain = GroupLines(np.where(span != 0, span * part, -low), -low)
         best = self.begin(blocks, plain, (0, 0))
         best = best.better(self.begin(blocks, self.fit(blocks, plain), self.window))
         for nudge in self.nudges:
-            lines = Lines(best.d.value * best.scale, best.dmin.value * best.minimum)
+            lines = GroupLines(best.d.value * best.scale, best.dmin.value * best.minimum)
             best = best.better(
                 self.around(blocks, self.refit(blocks, best, nudge), lines, self.near)
             )
         return best
 
-    def fit(self, blocks: Blocks, plain: Lines) -> Lines:
-        """Return the best free scale and minimum of each group, of some.
+    def fit(self, blocks: SuperblockGroups, plain: GroupLines) -> GroupLines:
+        """Return the best scale and minimum of each group before rounding, among some candidates.
 
-        Codes come from dividing the plain range into `top` steps, less or more some tenths (the
-        `stretch`). The scale and minimum that fit them best solve two normal equations; a minimum
-        that would be negative is 0 instead.
+        Codes result from dividing the plain range into `top` steps, plus or minus some tenths (the
+        `stretch`). The scale and minimum that fit them best solve two normal equations; a negative
+        minimum is replaced by 0.
         """
-        scale, minimum, most = plain.scale, plain.minimum, np.zeros_like(plain.scale)
+        scale, minimum, best_gain = plain.scale, plain.minimum, np.zeros_like(plain.scale)
         start, step, count = self.stretch
         for k in range(count):
             change = np.float32(start) + np.float32(step) * np.float32(k)
@@ -87,14 +95,16 @@ class MinimumSearch:
             both = (determinant > np.float32(1e-6) * product) & (both_minimum >= 0)
             alone = np.where(qq > 0, xq / qq, np.float32(0))
             gain = np.where(both, both_scale * xq - both_minimum * blocks.sum_x, alone * xq)
-            better = gain > most
-            most = np.where(better, gain, most)
+            better = gain > best_gain
+            best_gain = np.where(better, gain, best_gain)
             scale = np.where(better, np.where(both, both_scale, alone), scale)
             minimum = np.where(better, np.where(both, both_minimum, np.float32(0)), minimum)
-        return Lines(scale, minimum)
+        return GroupLines(scale, minimum)
 
-    def begin(self, blocks: Blocks, lines: Lines, window: tuple[int, int]) -> State:
-        """Try a window around these lines, with the d and dmin that just hold them."""
+    def begin(
+        self, blocks: SuperblockGroups, lines: GroupLines, window: tuple[int, int]
+    ) -> SearchState:
+        """Try a window around these lines, with the smallest d and dmin that can represent them."""
         part = np.float32(1) / np.float32(self.most)
         d = blocks.factors(lines.scale.max(axis=1, keepdims=True) * part)
         dmin = blocks.factors(lines.minimum.max(axis=1, keepdims=True) * part)
@@ -102,18 +112,18 @@ class MinimumSearch:
 
     def around(
         self,
-        blocks: Blocks,
-        factors: tuple[Factors, Factors],
-        lines: Lines,
+        blocks: SuperblockGroups,
+        factors: tuple[BlockFactors, BlockFactors],
+        lines: GroupLines,
         sides: tuple[int, int],
-    ) -> State:
-        """Try the integers around each group's line: so many scales and minimums on each side.
+    ) -> SearchState:
+        """Try integers around the line of each group: `sides` scales and minimums on each side.
 
-        A larger scale needs a larger minimum to keep the group's mean, so the minimums of the
-        window move with its scales.
+        A larger scale needs a larger minimum to keep the mean of the group, so the minimums of the
+        window change with its scales.
         """
         d, dmin = factors
-        state = State.zero(d, dmin, blocks.sum_xx)
+        state = SearchState.zero(d, dmin, blocks.sum_xx)
         s = clamp(round_even(lines.scale * inverse(d.value)), 0, self.most)
         m = clamp(round_even(lines.minimum * inverse(dmin.value)), 0, self.most)
         mean = blocks.sum_x / blocks.sum_w + m * dmin.value
@@ -132,12 +142,12 @@ class MinimumSearch:
         return state
 
     def refit(
-        self, blocks: Blocks, state: State, nudge: tuple[float, float]
-    ) -> tuple[Factors, Factors]:
-        """Return the d and dmin that fit codes, scales and minimums best, times the nudges.
+        self, blocks: SuperblockGroups, state: SearchState, nudge: tuple[float, float]
+    ) -> tuple[BlockFactors, BlockFactors]:
+        """Return the d and dmin that fit codes, scales and minimums best, times `nudge`.
 
-        Two normal equations; or the one for d alone where they do not determine both, or give a
-        factor whose sign no plain block has.
+        They solve two normal equations. Where these do not determine both, or give a negative
+        factor, d alone is fitted.
         """
         s, m = state.scale, state.minimum
         inverse_scale = inverse(state.d.value * s)
@@ -155,22 +165,24 @@ class MinimumSearch:
         dmin = np.where(both, both_dmin, state.dmin.value) * np.float32(nudge[1])
         return blocks.factors(d), blocks.factors(dmin)
 
-    def code_sums(self, blocks: Blocks, inverse_scale: F32, offset: F32) -> tuple[F32, F32, F32]:
+    def code_sums(
+        self, blocks: SuperblockGroups, inverse_scale: F32, offset: F32
+    ) -> tuple[F32, F32, F32]:
         """Return Σ w q, Σ w q², Σ w q x of each group for the nearest codes."""
         q = self.nearest(self.ratio(blocks, inverse_scale, offset))
         wq = blocks.weigh(q)
         return ordered_sum(wq), ordered_sum(wq * q), ordered_sum(wq * blocks.x)
 
-    def codes(self, blocks: Blocks, state: State) -> F32:
+    def codes(self, blocks: SuperblockGroups, state: SearchState) -> F32:
         """Return the nearest codes."""
         inverse_scale = inverse(state.d.value * state.scale)
         offset = (state.dmin.value * state.minimum) * inverse_scale
         return self.nearest(self.ratio(blocks, inverse_scale, offset))
 
-    def ratio(self, blocks: Blocks, inverse_scale: F32, offset: F32) -> F32:
+    def ratio(self, blocks: SuperblockGroups, inverse_scale: F32, offset: F32) -> F32:
         """Return (x + minimum) / scale: (n, groups, size)."""
         return blocks.x * inverse_scale[:, :, None] + offset[:, :, None]
 
     def nearest(self, ratio: F32) -> F32:
-        """Return the nearest code; halfway, the even one."""
+        """Return the nearest code, ties to even."""
         return clamp(np.rint(ratio), 0, self.top)

@@ -1,6 +1,6 @@
 """The search for formats whose groups have a scale and no minimum: Q3_K, Q6_K, IQ4_XS.
 
-See `search`, whose steps these are.
+It follows the steps that `superblock_math` lists.
 """
 
 from collections.abc import Iterator
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from zeropoint.formats.base import F32
 from zeropoint.formats.encoders.superblock_math import (
-    LARGEST_HALF,
-    Blocks,
-    Factors,
-    Found,
-    State,
+    MAX_FLOAT16,
+    BlockFactors,
+    EncodedSuperblocks,
+    SearchState,
+    SuperblockGroups,
     clamp,
     inverse,
     ordered_sum,
@@ -26,46 +26,58 @@ from zeropoint.formats.encoders.superblock_math import (
 
 @dataclass(frozen=True, kw_only=True)
 class ScaleSearch:
-    """Groups with a scale only: x ≈ d · s · level(q).
+    """Groups with a scale and no minimum: x ≈ d · s · level(q).
 
-    `levels` is what the codes mean, ascending. Plain rounding puts the largest weight of a group on
-    the first level, which is the largest in magnitude, with a scale of either sign.
+    Plain rounding maps the largest weight of a group to the first level, which is the largest in
+    magnitude, with a scale of either sign.
     """
 
-    size: int  # weights per group
-    scales: tuple[int, int]  # lowest and highest s; the lowest is the largest in magnitude
+    #: Weights per group.
+    size: int
+    #: Lowest and highest s; the lowest is the largest in magnitude.
+    scales: tuple[int, int]
+    #: Values of the codes, ascending.
     levels: tuple[int, ...]
-    below: int  # candidates smaller than the plain scale, by 1, 2, ... times stride
-    above: int  # the plain scale and larger ones
+    #: Number of candidates below the plain scale, by 1, 2, … times `stride`.
+    below: int
+    #: Number of candidates from the plain scale on upwards.
+    above: int
     stride: int = 1
-    both_signs: bool = False  # the same candidates negative, too: levels are not symmetric
-    slacks: tuple[float, ...] = (1.15,)  # of each start: d is so much larger than it had to be
-    exact: tuple[float, ...] = (1, 0.7, 0.85, 1.2)  # see `exact_scales`; only with importance
-    near: int  # candidates in each round
-    nudges: tuple[float, ...]  # of each round
+    #: Whether negative candidates are tried too, because the levels are not symmetric.
+    both_signs: bool = False
+    #: For each start, the factor by which d is larger than necessary.
+    slacks: tuple[float, ...] = (1.15,)
+    #: Factors of `exact_scales`, which are tried only with importance.
+    exact: tuple[float, ...] = (1, 0.7, 0.85, 1.2)
+    #: Number of candidates in each round.
+    near: int
+    #: Factor on d in each round.
+    nudges: tuple[float, ...]
 
-    def __call__(self, weights: F32, importance: F32 | None) -> Found:
-        """Search for (n, 256) weights."""
-        reach = float(LARGEST_HALF) * self.scales[0] * self.levels[0]
-        with np.errstate(all="ignore"):  # what overflows is not the lowest error
-            blocks = Blocks.of(weights, importance, self.size, -reach, reach)
+    def __call__(self, weights: F32, importance: F32 | None) -> EncodedSuperblocks:
+        """Encode (n, 256) weights."""
+        reach = float(MAX_FLOAT16) * self.scales[0] * self.levels[0]
+        with np.errstate(all="ignore"):  # a candidate that overflows never has the lowest error
+            blocks = SuperblockGroups.of(weights, importance, self.size, -reach, reach)
             best = self.search(blocks)
             ratio = blocks.x * inverse(best.d.value * best.scale)[:, :, None]
-            return best.found(self.code(ratio))
+            return best.encoded(self.code(ratio))
 
-    def search(self, blocks: Blocks) -> State:
-        """Return the best d and group scales that were tried."""
+    def search(self, blocks: SuperblockGroups) -> SearchState:
+        """Return the best d and group scales of all candidates."""
         x = blocks.x
         zero = blocks.sum_xx
         low = np.minimum(x.min(axis=2), np.float32(0))
         high = np.maximum(x.max(axis=2), np.float32(0))
         plain = np.where(-low > high, low, high) * (np.float32(1) / np.float32(self.levels[0]))
         first = np.argmax(np.abs(plain), axis=1)[:, None]
-        most = np.take_along_axis(plain, first, axis=1)
-        none = blocks.factors(np.zeros_like(most))
+        largest = np.take_along_axis(plain, first, axis=1)
+        no_dmin = blocks.factors(np.zeros_like(largest))
 
-        def around_plain(d: Factors, below: int, count: int, stride: int, both: bool) -> State:
-            state = State.zero(d, none, zero)
+        def around_plain(
+            d: BlockFactors, below: int, count: int, stride: int, both: bool
+        ) -> SearchState:
+            state = SearchState.zero(d, no_dmin, zero)
             middle = round_even(plain * inverse(d.value))
             step: F32 = np.where(middle < 0, np.float32(-stride), np.float32(stride))
             for sign in (1, -1) if both else (1,):
@@ -75,10 +87,10 @@ class ScaleSearch:
             return state
 
         lowest = np.float32(self.scales[0])
-        d = blocks.factors(most * (np.float32(1) / lowest))
+        d = blocks.factors(largest * (np.float32(1) / lowest))
         best = around_plain(d, 0, 1, 1, False)
-        for slack in self.slacks:  # room for larger candidates
-            d = blocks.factors(most * (np.float32(slack) / lowest))
+        for slack in self.slacks:  # a margin for larger candidates
+            d = blocks.factors(largest * (np.float32(slack) / lowest))
             state = around_plain(
                 d, self.below, self.below + self.above, self.stride, self.both_signs
             )
@@ -87,15 +99,15 @@ class ScaleSearch:
             best = best.better(state)
         for nudge in self.nudges:
             d = self.refit(blocks, best, nudge)
-            state = State.zero(d, none, zero)
+            state = SearchState.zero(d, no_dmin, zero)
             middle = round_even(best.scale * (best.d.value * inverse(d.value)))
             for k in range(self.near):
                 self.attempt(blocks, state, middle + np.float32(k - self.near // 2))
             best = best.better(state)
         return best
 
-    def attempt(self, blocks: Blocks, state: State, candidate: F32) -> None:
-        """Try one integer for the scale of each group."""
+    def attempt(self, blocks: SuperblockGroups, state: SearchState, candidate: F32) -> None:
+        """Try one integer as the scale of each group, (n, groups)."""
         candidate = clamp(candidate, *self.scales)
         scale = state.d.value * candidate
         ratio = blocks.x * inverse(scale)[:, :, None]
@@ -103,12 +115,13 @@ class ScaleSearch:
         error = ordered_sum(blocks.weigh(rest * rest)) * (scale * scale)
         state.attempt(candidate, state.minimum, error, scale)
 
-    def exact_scales(self, blocks: Blocks, plain: F32) -> Iterator[F32]:
-        """Yield scales that put the most important weight of each group on a level.
+    def exact_scales(self, blocks: SuperblockGroups, plain: F32) -> Iterator[F32]:
+        """Yield scales that represent the most important weight of each group exactly.
 
-        Importance comes from squared inputs, and one column's is often a thousand times the others'
-        (massive activations). It is worth clipping a group for, so these scales may be far off the
-        plain one: the level is the nearest one with the plain scale times each of `exact`.
+        Importance comes from squared inputs, and that of one column is often a thousand times that
+        of the others (massive activations). Clipping the rest of the group for it can pay, so these
+        scales may differ much from the plain one. The level is the nearest one under the plain
+        scale times each of `exact`.
         """
         if blocks.w is None:
             return
@@ -119,7 +132,7 @@ class ScaleSearch:
             divisor: F32 = np.where(level == 0, np.float32(1), level)
             yield heaviest / divisor
 
-    def refit(self, blocks: Blocks, state: State, nudge: float) -> Factors:
+    def refit(self, blocks: SuperblockGroups, state: SearchState, nudge: float) -> BlockFactors:
         """Return the d that fits codes and group scales best, times `nudge`.
 
         d = Σ s · (Σ w x q) / Σ s² · (Σ w q²)
@@ -131,7 +144,7 @@ class ScaleSearch:
         return blocks.factors(np.where(under > 0, over / under, state.d.value) * np.float32(nudge))
 
     def code(self, ratio: F32) -> NDArray[Any]:
-        """Return the code of the nearest level; halfway, the even integer, or a table's lower."""
+        """Return the code of the nearest level; ties to the even integer, or to a table's lower."""
         low, high = self.levels[0], self.levels[-1]
         if high - low == len(self.levels) - 1:
             return clamp(np.rint(ratio), low, high) - np.float32(low)
