@@ -35,12 +35,12 @@ def test_the_main_job_is_told_from_end_to_end(tiny: Path, tmp_path: Path) -> Non
         "the name of the model": "tiny llama",
         "its largest matrices": "ffn_down",
         "the size of the file": "bits per weight",
-        "a heading for the loss": "What was lost",
+        "a heading for the loss": "What quantization costs",
         "the divergence": "KL",
     }
     assert [what for what, text in shown.items() if text not in done.stdout] == []
     assert str(output) in done.stdout + done.stderr
-    assert "itself a quant" not in done.stdout
+    assert "already quantized" not in done.stdout
     with open_checkpoint(output) as written:
         assert written.tensors["blk.0.ffn_up.weight"].format.name == "Q4_K"
 
@@ -58,4 +58,4 @@ def test_a_quant_is_called_one(tiny: Path, tmp_path: Path) -> None:
     assert first.returncode == 0, first.stderr
     again = demo(tmp_path / "tiny-Q8_0.gguf", "--keep", tmp_path, "--chunks", "0")
     assert again.returncode == 0, again.stderr
-    assert "This model is itself a quant" in again.stdout
+    assert "This model is already quantized" in again.stdout

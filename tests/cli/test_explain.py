@@ -51,9 +51,9 @@ def test_a_number_alone_is_shown_in_every_type(explain) -> None:
 
 
 def test_a_number_beyond_the_largest_says_so(explain) -> None:
-    assert "lies beyond the largest value" in explain("1e9", "--format", "e4m3")
+    assert "exceeds the largest value" in explain("1e9", "--format", "e4m3")
     infinite = explain("inf", "--format", "float16")
-    assert "lies beyond the largest value" in infinite and "nan" not in infinite
+    assert "exceeds the largest value" in infinite and "nan" not in infinite
 
 
 def test_numbers_that_share_nothing_have_no_group(explain) -> None:
@@ -135,14 +135,14 @@ def test_every_other_spelling_leads_to_a_term() -> None:
     [
         (["scael"], "did you mean scale?"),
         (["Q4_KM"], "Q4_K_M"),
-        (["blueberry"], "words are scale, zero point"),
-        ([], "say what"),
-        (["0.16", "--format", "INT4_SYM"], "say which, --block=0.16,"),
-        (["0.16", "--format", "F64"], "these types are: F32, F16, BF16, FP8_E4M3"),
+        (["blueberry"], "terms are scale, zero point"),
+        ([], "give a number, a format"),
+        (["0.16", "--format", "INT4_SYM"], "give the weights of the block: --block=0.16,"),
+        (["0.16", "--format", "F64"], "these types can: F32, F16, BF16, FP8_E4M3"),
         (["0.16", "--format", "FP9"], "there is no format 'FP9'"),
         (["nan", "--format", "F16"], "NaN"),
         (["0.5", BLOCK], "0.5 is not among the 6 weights"),
-        (["Q4_K", BLOCK], "beside --block stands a number"),
+        (["Q4_K", BLOCK], "with --block, WHAT is a number"),
         (["--block=1,2,x"], "numbers between commas"),
         (["--block=,"], "1 to 65536 weights, not 0"),
         (["--block=1,nan"], "finite"),

@@ -23,7 +23,7 @@ def test_demo_ends_with_the_measured_loss(
     assert "Verdict" in said and "KL mean" in said
     for domain in ("prose", "code", "chat", "json"):
         assert f"\n{domain}" in said
-    assert said.index("Verdict") < said.index("What both say after 'The capital of France is'")
+    assert said.index("Verdict") < said.index("Texts after 'The capital of France is'")
     assert f"== {model}\n" in said
     assert main([*words, "--chunks", "4", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)

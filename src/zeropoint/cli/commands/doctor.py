@@ -1,4 +1,4 @@
-"""`doctor`: what this machine is, what it reaches, and what is missing."""
+"""`doctor`: processor, memory, measured bandwidth, and missing packages of this machine."""
 
 import platform
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from zeropoint.kernels.benchmark_machine import MachineBenchmark
     from zeropoint.kernels.machine import Machine, Peaks
 
-PARTS = {  # package: what works only with it
+OPTIONAL_PACKAGES = {  # package: what requires it
     "torch": "run, measure and calibrate models",
     "transformers": "run, measure and calibrate models",
     "tokenizers": "run, measure and calibrate models",
@@ -28,18 +28,21 @@ def register(app: typer.Typer) -> None:
 
 def doctor(
     measure: Annotated[
-        bool, typer.Option(help="Measure read bandwidth and arithmetic: some seconds.")
+        bool,
+        typer.Option(
+            help="Measure read bandwidth and arithmetic, which takes some seconds. Without it,"
+            " earlier measurements are shown."
+        ),
     ] = True,
     as_json: AsJson = False,
 ) -> None:
-    """What this machine is: CPU features in use, memory, measured peaks, what is missing.
+    """Show this machine: instruction sets, memory, measured bandwidth, missing packages.
 
     [bold]Example:[/bold] zeropoint doctor
 
-    Takes some seconds, because bandwidth and arithmetic are measured and not looked up; `plan`
-    predicts with what is found. Products with one row read each weight once, as generation does,
-    here from a matrix of 48 MiB, which a large cache may hold.
-    Exit code 1 if the compiled kernels are missing, 0 otherwise.
+    Read bandwidth and arithmetic are measured, which takes some seconds; `plan` predicts speed from
+    them. Products with one row read each weight once, as generation does. Their matrix has 48 MiB,
+    which a large cache may hold. The exit status is 1 if the compiled kernels are missing.
     """
     from zeropoint.kernels.benchmark_machine import load_benchmark, measure_machine
     from zeropoint.kernels.machine import BandwidthProbe, best_buffer, measure_peaks, this_machine
@@ -53,11 +56,13 @@ def doctor(
     )
     peaks = [peak for peak in measured if peak is not None]
     benchmark = measure_machine(machine.cores, plain, peaks[-1]) if peaks else load_benchmark()
-    parts = {name: installed(name) for name in PARTS}
+    parts = {name: installed(name) for name in OPTIONAL_PACKAGES}
     hints = advice(machine.instruction_set, machine.features, parts)
     show(out, machine, peaks)
     show_products(out, benchmark)
-    out.table(("Optional part", "Version"), [(n, v or "not installed") for n, v in parts.items()])
+    out.table(
+        ("Optional package", "Version"), [(n, v or "not installed") for n, v in parts.items()]
+    )
     for hint in hints:
         out.say(f"Hint: {hint}")
     out.finish(
@@ -76,7 +81,7 @@ def doctor(
 
 
 def show(out: Output, machine: "Machine", peaks: "list[Peaks]") -> None:
-    """Print what the machine is and what it reaches."""
+    """Print the processor, the memory and the measured peaks."""
     out.say(f"zeropoint {__version__}   Python {platform.python_version()}   {platform.system()}")
     out.say(f"Processor   {machine.processor}, {machine.cores} cores")
     has = " ".join(machine.features)
@@ -87,7 +92,7 @@ def show(out: Output, machine: "Machine", peaks: "list[Peaks]") -> None:
     if peaks:
         out.say()
         out.table(
-            (">Threads", ">Plain read, GB/s", ">Multiply-add, GFLOP/s"),
+            (">Threads", ">Read bandwidth, GB/s", ">Multiply-add, GFLOP/s"),
             [
                 (p.threads, f"{p.read_bytes_per_second / 1e9:.1f}", f"{p.flops / 1e9:.0f}")
                 for p in peaks
@@ -97,7 +102,7 @@ def show(out: Output, machine: "Machine", peaks: "list[Peaks]") -> None:
 
 
 def show_products(out: Output, benchmark: "MachineBenchmark | None") -> None:
-    """Print what products with each format reach, which `plan` predicts with."""
+    """Print the measured speed of products with each format, which `plan` predicts from."""
     from zeropoint.plans.machines.local_machine import processor_family
 
     if benchmark is None:
@@ -116,7 +121,7 @@ def show_products(out: Output, benchmark: "MachineBenchmark | None") -> None:
 
 
 def installed(package: str) -> str | None:
-    """Return the version of a package that is installed, without importing it."""
+    """Return the version of an installed package, without importing it; None without it."""
     from importlib import metadata
 
     try:
@@ -126,17 +131,21 @@ def installed(package: str) -> str | None:
 
 
 def advice(kernels: str, features: tuple[str, ...], parts: dict[str, str | None]) -> list[str]:
-    """Return what a person could do to get more out of this machine."""
+    """Return what would make zeropoint faster or more capable on this machine."""
     hints = []
     if kernels == "numpy":
         hints.append(
-            "the compiled kernels are missing, everything is slow: reinstall zeropoint with a C++"
-            " compiler present (Debian: `apt install g++`)"
+            "the compiled kernels are missing, so everything is slow: install a C++ compiler"
+            " (Debian: `apt install g++`), then reinstall zeropoint"
         )
     if kernels == "baseline" and "avx2" in features:
-        hints.append("ZEROPOINT_CPU=baseline is set: this processor can do more")
+        hints.append(
+            "ZEROPOINT_CPU=baseline is set, but this processor supports faster instructions"
+        )
     missing = [name for name, version in parts.items() if version is None]
     if missing:
-        uses = sorted({PARTS[name] for name in missing})
-        hints.append(f'`pip install "zeropoint[all]"` adds what is needed to {"; to ".join(uses)}')
+        uses = sorted({OPTIONAL_PACKAGES[name] for name in missing})
+        hints.append(
+            f'`pip install "zeropoint[all]"` installs what is required to {"; to ".join(uses)}'
+        )
     return hints

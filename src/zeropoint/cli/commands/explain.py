@@ -1,4 +1,4 @@
-"""`explain`: the arithmetic of quantization, in the terminal."""
+"""`explain`: the arithmetic of quantization for a number, a block, a format or a term."""
 
 from dataclasses import asdict
 from difflib import get_close_matches
@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from zeropoint.cli.completion import complete_format
 from zeropoint.cli.output import AsJson, Output
 from zeropoint.cli.views import explain as page
 from zeropoint.cli.views.glossary import SPELLINGS, TERMS, find_term
@@ -13,7 +14,7 @@ from zeropoint.cli.views.glossary import SPELLINGS, TERMS, find_term
 
 def register(app: typer.Typer) -> None:
     """Add this verb to the command line."""
-    # So that a negative number is a number and not an option.
+    # A negative number is an argument, not an option.
     settings = {"ignore_unknown_options": True}
     app.command(rich_help_panel="Look", context_settings=settings)(explain)
 
@@ -21,13 +22,25 @@ def register(app: typer.Typer) -> None:
 def explain(
     what: Annotated[
         list[str] | None,
-        typer.Argument(metavar="WHAT", help="A number, a format, a preset or a word."),
+        typer.Argument(
+            metavar="WHAT",
+            help="A number, a format, a preset, a term such as `scale`, or `multiply`.",
+        ),
     ] = None,
     format: Annotated[
-        str, typer.Option(help="The format of a number or block: FP8_E4M3, float16, INT4_SYM, …")
+        str,
+        typer.Option(
+            metavar="FORMAT",
+            help="Format of the number or block, such as FP8_E4M3, float16 or INT4_SYM.",
+            autocompletion=complete_format,
+        ),
     ] = "",
     block: Annotated[
-        str, typer.Option(metavar="NUMBERS", help='Weights that are stored together: "0.1,-0.2,…".')
+        str,
+        typer.Option(
+            metavar="NUMBERS",
+            help='Weights of one block, which share a scale, such as "0.1,-0.2,0.3".',
+        ),
     ] = "",
     device: Annotated[
         str,
@@ -38,7 +51,7 @@ def explain(
     ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """The arithmetic of quantization: a number bit by bit, a block, a format, a preset, a word.
+    """Explain a number bit by bit, a block of weights, a format, a preset, or a term.
 
     [bold]Examples:[/bold]
 
@@ -56,24 +69,24 @@ def explain(
     words = " ".join(what or [])
     if device or (words == "multiply" and format):
         if words != "multiply" or block:
-            raise typer.BadParameter("--device belongs to `explain multiply`")
+            raise typer.BadParameter("--device is an option of `explain multiply` only")
         explain_multiply(out, device, format or "Q4_K")
         return
     number = as_number(words)
     if block:
         if words and number is None:
-            raise typer.BadParameter(f"beside --block stands a number, not {words!r}")
+            raise typer.BadParameter(f"with --block, WHAT is a number, not {words!r}")
         explain_block(out, number, format, block)
     elif number is not None:
         explain_number(out, number, format)
     elif words:
         explain_name(out, words)
     else:
-        raise typer.BadParameter("say what: a number, a format, a preset or a word like 'scale'")
+        raise typer.BadParameter("give a number, a format, a preset, or a term such as 'scale'")
 
 
 def as_number(words: str) -> float | None:
-    """Return the number that was typed, or None for other words."""
+    """Return the number in the text, or None for other text."""
     try:
         return float(words.replace("−", "-"))
     except ValueError:
@@ -81,7 +94,7 @@ def as_number(words: str) -> float | None:
 
 
 def explain_number(out: Output, number: float, name: str) -> None:
-    """Show a number in one floating-point type, or in all of them."""
+    """Print a number in one floating-point type, or in all of them."""
     from zeropoint.errors import FormatError
     from zeropoint.formats.explain import explain_value, find_float, find_for_block
     from zeropoint.formats.floats import FLOAT_TYPES
@@ -96,10 +109,10 @@ def explain_number(out: Output, number: float, name: str) -> None:
         known = find_for_block(name)
         if known.block_size == 1:
             shown = ", ".join(FLOAT_TYPES)
-            raise FormatError(f"{known.name} is not shown bit by bit; these types are: {shown}")
+            raise FormatError(f"{known.name} cannot be shown bit by bit; these types can: {shown}")
         raise FormatError(
-            f"{known.name} stores a weight as a code beside the scale of its block: say which,"
-            f" --block={number:g},…"
+            f"{known.name} stores a weight as a code and a scale that its block shares; give the"
+            f" weights of the block: --block={number:g},…"
         )
     value = explain_value(number, type)
     page.show_value(out, value)
@@ -107,7 +120,7 @@ def explain_number(out: Output, number: float, name: str) -> None:
 
 
 def explain_block(out: Output, number: float | None, name: str, text: str) -> None:
-    """Show what is stored for some weights, and the arithmetic of one of them."""
+    """Print what is stored for the weights of a block, and the arithmetic of one of them."""
     from zeropoint.formats import explain as formats
 
     weights = formats.parse_weights(text)
@@ -122,7 +135,7 @@ def explain_block(out: Output, number: float | None, name: str, text: str) -> No
 
 
 def explain_multiply(out: Output, device: str, name: str) -> None:
-    """Show what a device and its runtimes do with weights of a format."""
+    """Print how the runtimes of a device multiply weights of a format."""
     from zeropoint.metrics.speed.this_machine import load_devices
     from zeropoint.plans.speed.multiply import format_of, multiplication
 
@@ -134,7 +147,7 @@ def explain_multiply(out: Output, device: str, name: str) -> None:
 
 
 def explain_name(out: Output, words: str) -> None:
-    """Show a format, a floating-point type, a preset, or a word."""
+    """Print a format, a floating-point type, a preset, or a term."""
     from zeropoint.errors import FormatError
     from zeropoint.formats.describe import describe
     from zeropoint.formats.explain import find_float, find_format_by_name
@@ -143,7 +156,7 @@ def explain_name(out: Output, words: str) -> None:
     format, type, preset = find_format_by_name(words), find_float(words), explain_preset(words)
     term = find_term(words)
     if format is None and type is None and preset is None and term is None:
-        raise FormatError(f"{words!r} is no number, format, preset or word here; {near(words)}")
+        raise FormatError(f"{words!r} is not a number, format, preset or term; {suggest(words)}")
     result: dict[str, object] = {}
     if type is not None:
         page.show_type(out, type)
@@ -160,8 +173,8 @@ def explain_name(out: Output, words: str) -> None:
     out.finish("explain", result)
 
 
-def near(words: str) -> str:
-    """Say what was perhaps meant."""
+def suggest(words: str) -> str:
+    """Return similar names, or all terms."""
     from zeropoint.formats import FORMATS
     from zeropoint.formats.names import plain_examples
     from zeropoint.plans import PRESETS
@@ -171,4 +184,4 @@ def near(words: str) -> str:
     found = get_close_matches(words.lower(), names, n=3)
     if found:
         return "did you mean " + " or ".join(names[name] for name in found) + "?"
-    return f"words are {', '.join(TERMS)}"
+    return f"terms are {', '.join(TERMS)}"

@@ -1,10 +1,11 @@
-"""`studio`: the local app: models and runs below a folder, in the browser."""
+"""`studio`: a local web app that shows the models and runs of a folder."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from zeropoint.cli.options import MODEL_FORMS
 from zeropoint.cli.output import AsJson, Output, Quiet
 from zeropoint.cli.paths import InputRole
 
@@ -17,33 +18,38 @@ def register(app: typer.Typer) -> None:
 def studio(
     model: Annotated[
         str | None,
-        typer.Argument(metavar="[MODEL]", help="The model to begin with: a path, or a hub id."),
+        typer.Argument(
+            metavar="[MODEL]", help=f"The model to open first: {MODEL_FORMS}. Default: none."
+        ),
         InputRole.MODEL,
     ] = None,
     root: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="The folder that is shown, and below which files may be read. "
-            "Default: MODEL's, or the current one.",
+            help="Folder with models and runs. Only files in it are read. Default: the folder of"
+            " MODEL, or the current folder.",
         ),
         InputRole.MODEL,
     ] = None,
     port: Annotated[
-        int, typer.Option(min=0, max=65535, metavar="N", help="0: any that is free.")
+        int,
+        typer.Option(
+            min=0, max=65535, metavar="N", help="Port to listen on. 0 chooses a free one."
+        ),
     ] = 0,
     open_browser: Annotated[
-        bool, typer.Option("--open/--no-open", help="Open the page in your browser.")
+        bool, typer.Option("--open/--no-open", help="Open the page in the web browser.")
     ] = True,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """See it live on your files: map, weights, products, labs, walk, reports, chat, jobs.
+    """Explore models and runs in the browser: weights, products, labs, reports, chat, jobs.
 
-    Serves this machine alone. The printed link has a key that changes each time; the browser that
-    opens it may look, nothing else may. Files are read below --root only, and none is changed;
-    jobs that you start there write new ones, or go on with runs that are not finished. Ctrl-C ends
-    it, and them.
+    The server listens on localhost only. The printed link contains an access token that changes
+    with every start, and requests without it are rejected. Only files below --root are read, and
+    none is changed; jobs that you start there write new files, or resume unfinished runs. Ctrl-C
+    stops the server and its jobs.
 
     [bold]Examples:[/bold]
 
@@ -57,16 +63,16 @@ def studio(
         from zeropoint.studio.http.app import StudioRoutes
         from zeropoint.studio.http.timeouts import listen, make_server, new_keys, serve
     except ImportError as error:
-        missing = f'studio needs {error.name}: pip install "zeropoint[studio]"'
+        missing = f'studio requires {error.name}: pip install "zeropoint[studio]"'
         raise typer.BadParameter(missing) from None
     path = "/"
     if model is not None:
         from zeropoint.checkpoints import open_model, resolve_model
 
-        found = resolve_model(model)
-        open_model(found, "quantize").close()  # any model whose weights can be shown
-        library = Library(root or home_of(found))
-        path = f"/models/{library.id_of(found)}/map"
+        file = resolve_model(model)
+        open_model(file, "quantize").close()  # raises if its weights cannot be shown
+        library = Library(root or folder_of(file))
+        path = f"/models/{library.id_of(file)}/map"
     else:
         library = Library(root or Path())
     opened = listen(port)
@@ -75,7 +81,7 @@ def studio(
 
     def ready() -> None:
         out.say(link)
-        out.note(f"{library.root}, for this machine alone; Ctrl-C ends it")
+        out.note(f"{library.root}, on this machine only; Ctrl-C stops the studio")
         out.finish("studio", {"url": link, "root": str(library.root), "port": keys.port})
         if open_browser:
             import webbrowser
@@ -85,9 +91,9 @@ def studio(
     serve(make_server(StudioRoutes(library).app(), keys, ready=ready), opened)
 
 
-def home_of(model: Path) -> Path:
-    """Return the folder to show with a model: its own; of the hub's cache all of the repository."""
-    here = model.absolute().parent
-    if model.is_symlink() and not model.resolve().is_relative_to(here):
-        return here.parent.parent if here.parent.name == "snapshots" else model.resolve().parent
-    return here
+def folder_of(model: Path) -> Path:
+    """Return the folder to show with a model: its own, or its repository in the hub's cache."""
+    parent = model.absolute().parent
+    if model.is_symlink() and not model.resolve().is_relative_to(parent):
+        return parent.parent.parent if parent.parent.name == "snapshots" else model.resolve().parent
+    return parent

@@ -93,7 +93,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "plain format": (
             "A textbook format without a file layout, such as INT4_SYM_G128 or NF4_G64. Its name "
             "states the type of number, the rule and the weights that share a scale. Plain formats "
-            "are evaluated in memory (`measure MODEL --as INT4_SYM_G128`) and cannot be written."
+            "are evaluated in memory (`measure MODEL --to INT4_SYM_G128`) and cannot be written."
         ),
         "preset": (
             "A name that stands for a format and its exceptions: Q4_K_M is Q4_K, with Q6_K for the "
