@@ -32,7 +32,7 @@ CASES = (  # first, later, ends
 class Places:
     """A cache that stores only lengths."""
 
-    most_bytes = 1
+    max_bytes = 1
 
     def __init__(self, capacity: int, sequences: int) -> None:
         self.capacity, self.lengths = capacity, np.zeros(sequences, np.int64)

@@ -48,7 +48,7 @@ class Letters:
 class Memory:
     """A cache that holds the texts themselves."""
 
-    most_bytes = 8
+    max_bytes = 8
 
     def __init__(self, capacity: int, sequences: int) -> None:
         self.capacity = capacity

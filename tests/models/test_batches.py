@@ -10,17 +10,17 @@ from zeropoint.checkpoints import open_checkpoint
 from zeropoint.errors import UnsupportedModel
 from zeropoint.models import (
     GREEDY,
+    GeneratedText,
     LanguageModel,
     Sampling,
     Token,
-    Written,
-    at_once,
     batches,
     choose,
+    fitting_batch_size,
     generate,
-    generate_together,
+    generate_batch,
     load_model,
-    read_together,
+    read_batch,
 )
 from zeropoint.models.sampling import candidates, gumbel
 
@@ -36,12 +36,14 @@ def model(
     return load_model(open_checkpoint(path), threads=1)
 
 
-def written(model: LanguageModel, prompts: list[list[int]], **options: object) -> list[Written]:
+def written(
+    model: LanguageModel, prompts: list[list[int]], **options: object
+) -> list[GeneratedText]:
     wanted: dict[str, object] = {"limit": 12, "stops": NONE} | options
-    records = generate_together(
+    records = generate_batch(
         model, prompts, lambda i, step, logits: choose(logits, SAMPLED, step), **wanted
     )
-    return sorted((r for r in records if isinstance(r, Written)), key=lambda r: r.index)
+    return sorted((r for r in records if isinstance(r, GeneratedText)), key=lambda r: r.index)
 
 
 def prompts(count: int) -> list[list[int]]:
@@ -78,7 +80,7 @@ def test_what_several_texts_begin_with_is_read_once(
         "hidden",
         lambda self, ids, cache: read.append(np.size(ids)) or hidden(self, ids, cache),
     )
-    states, cache = read_together(model, texts, last, room=4)
+    states, cache = read_batch(model, texts, last, room=4)
     assert sorted(read) == [40, 70, 6 * 12]  # the longest of the rests has 12 tokens
     for ours, theirs in zip(states, alone, strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -92,14 +94,14 @@ def test_so_many_texts_are_written_at_once_as_have_room(
     model: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = model.cache(1000, sequences=3)
-    assert sum(array.nbytes for array in (*cache.keys, *cache.values)) <= cache.most_bytes
+    assert sum(array.nbytes for array in (*cache.keys, *cache.values)) <= cache.max_bytes
     cache.grow([1], 1000)
-    assert sum(array.nbytes for array in (*cache.keys, *cache.values)) == cache.most_bytes
-    assert at_once(model, 1000, 7) == 7
-    monkeypatch.setattr(batches, "ROOM", 5 * cache.most_bytes // 3 + 1)
-    assert at_once(model, 1000, 7) == 5
-    monkeypatch.setattr(batches, "ROOM", 1)
-    assert at_once(model, 1000, 7) == 1
+    assert sum(array.nbytes for array in (*cache.keys, *cache.values)) == cache.max_bytes
+    assert fitting_batch_size(model, 1000, 7) == 7
+    monkeypatch.setattr(batches, "CACHE_BUDGET_BYTES", 5 * cache.max_bytes // 3 + 1)
+    assert fitting_batch_size(model, 1000, 7) == 5
+    monkeypatch.setattr(batches, "CACHE_BUDGET_BYTES", 1)
+    assert fitting_batch_size(model, 1000, 7) == 1
 
 
 def test_one_text_is_what_generate_writes(model: LanguageModel) -> None:
@@ -122,8 +124,8 @@ def test_a_text_ends_where_its_caller_says(model: LanguageModel) -> None:
     def say(_index: int, step: int, _logits: np.ndarray) -> int | None:
         return forced[step] if step < 3 else None
 
-    records = generate_together(model, [[1, 2], [3]], say, limit=9, stops=NONE)
-    ended = [r for r in records if isinstance(r, Written)]
+    records = generate_batch(model, [[1, 2], [3]], say, limit=9, stops=NONE)
+    ended = [r for r in records if isinstance(r, GeneratedText)]
     assert [(r.ids, r.reason) for r in ended] == [(forced, "stop")] * 2
 
 

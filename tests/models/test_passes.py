@@ -51,9 +51,9 @@ def test_a_ring_for_windows_changes_no_bit(family: Family, tmp_path: Path) -> No
     tokens = some_tokens(2, 100)
     cache = Cache(model.architecture, 100, sequences=2, chunk=9)
     windowed = any(layer.window for layer in model.architecture.layers)
-    assert (min(cache.most_slots) < 100) == windowed and max(cache.slots) == 16
+    assert (min(cache.max_slots) < 100) == windowed and max(cache.slots) == 16
     np.testing.assert_array_equal(model.hidden(tokens, cache), model.hidden(tokens))
-    assert cache.slots == cache.most_slots  # as many as were needed
+    assert cache.slots == cache.max_slots  # as many as were needed
     if windowed:
         with pytest.raises(ValueError, match="last 9"):
             cache.truncate(90)

@@ -14,7 +14,7 @@ Rule = Callable[[int, int], NDArray[np.float32]]
 class Places:
     """A cache that holds nothing but lengths."""
 
-    most_bytes = 8
+    max_bytes = 8
 
     def __init__(self, capacity: int, sequences: int) -> None:
         self.capacity = capacity

@@ -9,7 +9,7 @@ There is no magic number and no version: a file is one of these if all of it mak
 import struct
 from dataclasses import dataclass
 
-from zeropoint.checkpoints.files.byte_reader import Cursor
+from zeropoint.checkpoints.files.byte_reader import ByteReader
 from zeropoint.checkpoints.source import SourceFile
 from zeropoint.errors import printable
 from zeropoint.formats import F32
@@ -31,7 +31,7 @@ class LegacyMatrix:
 
 def read_legacy(file: SourceFile) -> LegacyMatrix:
     """Read and check a file. Raises CheckpointError."""
-    cursor = Cursor(file, FILE_BYTES)
+    cursor = ByteReader(file, FILE_BYTES)
     cursor.item = "importance matrix without GGUF's magic:"
     count = _number(cursor, "entry count", least=1, most=ENTRIES)
     entries: dict[str, tuple[F32, int]] = {}
@@ -59,7 +59,7 @@ def read_legacy(file: SourceFile) -> LegacyMatrix:
     return LegacyMatrix(entries, chunks, dataset)
 
 
-def _number(cursor: Cursor, what: str, *, least: int, most: int) -> int:
+def _number(cursor: ByteReader, what: str, *, least: int, most: int) -> int:
     at = cursor.position
     (number,) = _I32.unpack(cursor.take(4, what))
     if not least <= number <= most:
@@ -67,7 +67,7 @@ def _number(cursor: Cursor, what: str, *, least: int, most: int) -> int:
     return int(number)
 
 
-def _text(cursor: Cursor, what: str) -> str:
+def _text(cursor: ByteReader, what: str) -> str:
     length = _number(cursor, f"{what} length", least=0, most=NAME_BYTES)
     at = cursor.position
     data = cursor.take(length, what)

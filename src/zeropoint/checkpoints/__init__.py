@@ -3,7 +3,7 @@
 from zeropoint.checkpoints.base import Checkpoint, TensorInfo
 from zeropoint.checkpoints.files.atomic import write_file
 from zeropoint.checkpoints.hub.open_model import open_model, resolve_model
-from zeropoint.checkpoints.layout import NewTensor, Plan, TensorLike
+from zeropoint.checkpoints.layout import FileLayout, NewTensor, TensorLike
 from zeropoint.checkpoints.open import open_checkpoint
 from zeropoint.checkpoints.values import StringArray
 from zeropoint.checkpoints.writer import CheckpointWriter, create_checkpoint, plan_files
@@ -11,8 +11,8 @@ from zeropoint.checkpoints.writer import CheckpointWriter, create_checkpoint, pl
 __all__ = [
     "Checkpoint",
     "CheckpointWriter",
+    "FileLayout",
     "NewTensor",
-    "Plan",
     "StringArray",
     "TensorInfo",
     "TensorLike",

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 
 from zeropoint.checkpoints.base import Checkpoint, TensorInfo
-from zeropoint.checkpoints.files.json_scanner import Scanner
+from zeropoint.checkpoints.files.json_scanner import JsonScanner
 from zeropoint.checkpoints.safetensors import read_safetensors
 from zeropoint.checkpoints.shards import SHARDS, SPLIT_NAME, shard_name
 from zeropoint.checkpoints.source import SourceFile, read_file
@@ -211,7 +211,7 @@ def _once(path: Path, pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _read_index(path: Path) -> dict[str, str]:
     """Return tensor name → file name."""
-    scanner = Scanner(read_file(path, INDEX_BYTES), path)
+    scanner = JsonScanner(read_file(path, INDEX_BYTES), path)
     scanner.item = "index"
     weight_map: dict[str, str] | None = None
     known: dict[str, str] = {}  # one string for each file, however often it is named

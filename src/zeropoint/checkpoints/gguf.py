@@ -21,7 +21,7 @@ from typing import NoReturn
 import numpy as np
 
 from zeropoint.checkpoints.base import TensorInfo
-from zeropoint.checkpoints.files.byte_reader import Cursor
+from zeropoint.checkpoints.files.byte_reader import ByteReader
 from zeropoint.checkpoints.source import SourceFile
 from zeropoint.checkpoints.strings import read_strings
 from zeropoint.checkpoints.values import (
@@ -61,7 +61,7 @@ REMOVED_TYPES = {
 
 
 @dataclass(frozen=True)
-class Header:
+class GgufHeader:
     """What stands before the data of a GGUF file, and where its keys stand."""
 
     metadata: dict[str, object]
@@ -70,9 +70,9 @@ class Header:
     table: int  # byte offset of the first tensor's entry
 
 
-def read_gguf(file: SourceFile) -> Header:
+def read_gguf(file: SourceFile) -> GgufHeader:
     """Return the header of one file, checked against the whole file. Raises CheckpointError."""
-    cursor = Cursor(file, HEADER_BYTES)
+    cursor = ByteReader(file, HEADER_BYTES)
     _read_start(cursor)
     tensor_count = cursor.count(TENSORS, 24, "tensor count")
     key_count = cursor.count(KEYS, 13, "key count")
@@ -81,13 +81,13 @@ def read_gguf(file: SourceFile) -> Header:
     table = cursor.position
     tensors = _read_tensors(cursor, tensor_count, alignment)
     _check_data(cursor, tensors, alignment)
-    return Header(metadata, places, tensors, table)
+    return GgufHeader(metadata, places, tensors, table)
 
 
 def find_entry(path: Path, name: str) -> int:
     """Return the byte offset of a tensor's entry, for a message: the header is read once more."""
     file = SourceFile(path)
-    cursor = Cursor(file, HEADER_BYTES)
+    cursor = ByteReader(file, HEADER_BYTES)
     cursor.position = read_gguf(file).table
     while True:
         at = cursor.position
@@ -102,7 +102,7 @@ def pad(size: int, alignment: int) -> int:
     return -(-size // alignment) * alignment
 
 
-def _read_start(cursor: Cursor) -> None:
+def _read_start(cursor: ByteReader) -> None:
     magic = cursor.take(4, "magic")
     if magic != b"GGUF":
         cursor.fail(f"starts with {magic!r} and not with b'GGUF'", "magic", at=0)
@@ -113,7 +113,7 @@ def _read_start(cursor: Cursor) -> None:
         cursor.fail(f"is GGUF version {version}; versions 2 and 3 are read", "version", at=4)
 
 
-def _read_metadata(cursor: Cursor, count: int) -> tuple[dict[str, object], dict[str, int]]:
+def _read_metadata(cursor: ByteReader, count: int) -> tuple[dict[str, object], dict[str, int]]:
     metadata: dict[str, object] = {}
     places: dict[str, int] = {}
     values = _Values(cursor)
@@ -134,7 +134,7 @@ def _read_metadata(cursor: Cursor, count: int) -> tuple[dict[str, object], dict[
 class _Values:
     """Reads values, and counts what would cost memory out of proportion to its bytes."""
 
-    def __init__(self, cursor: Cursor) -> None:
+    def __init__(self, cursor: ByteReader) -> None:
         self._cursor = cursor
         self._strings = 0
         self._arrays = 0
@@ -190,7 +190,7 @@ class _Values:
         return data.view(DTYPES[kind])
 
 
-def _alignment(cursor: Cursor, metadata: dict[str, object], places: dict[str, int]) -> int:
+def _alignment(cursor: ByteReader, metadata: dict[str, object], places: dict[str, int]) -> int:
     value = metadata.get(ALIGNMENT_KEY, UInt32(32))
     cursor.item = f"'{ALIGNMENT_KEY}'"
     if not isinstance(value, UInt32):
@@ -201,7 +201,7 @@ def _alignment(cursor: Cursor, metadata: dict[str, object], places: dict[str, in
     return int(value)
 
 
-def _read_tensors(cursor: Cursor, count: int, alignment: int) -> list[TensorInfo]:
+def _read_tensors(cursor: ByteReader, count: int, alignment: int) -> list[TensorInfo]:
     """Read the tensor table. Offsets count from the data, which begins after the table."""
     found: dict[str, TensorInfo] = {}
     sizes: dict[tuple[tuple[int, ...], int], tuple[tuple[int, ...], int]] = {}  # most are alike
@@ -238,7 +238,7 @@ def _read_tensors(cursor: Cursor, count: int, alignment: int) -> list[TensorInfo
     return list(found.values())
 
 
-def _read_name(cursor: Cursor) -> str:
+def _read_name(cursor: ByteReader) -> str:
     at = cursor.position
     name = cursor.text(NAME_BYTES, "name")
     if not name or not name.isprintable():
@@ -248,7 +248,7 @@ def _read_name(cursor: Cursor) -> str:
     return name
 
 
-def _read_shape(cursor: Cursor) -> tuple[int, ...]:
+def _read_shape(cursor: ByteReader) -> tuple[int, ...]:
     """Return the shape in PyTorch's order: the file has the last axis first."""
     at = cursor.position
     axes = cursor.u32("axes")
@@ -262,7 +262,7 @@ def _read_shape(cursor: Cursor) -> tuple[int, ...]:
     return tuple(reversed(lengths))
 
 
-def _find_format(cursor: Cursor, number: int, at: int) -> Format:
+def _find_format(cursor: ByteReader, number: int, at: int) -> Format:
     if number in REMOVED_TYPES:
         reason = (
             f"type {number} ({REMOVED_TYPES[number]}) was removed from GGUF; make the file anew"
@@ -275,7 +275,7 @@ def _find_format(cursor: Cursor, number: int, at: int) -> Format:
     return GGML_TYPES[number]
 
 
-def _tensor_bytes(cursor: Cursor, shape: tuple[int, ...], format: Format, at: int) -> int:
+def _tensor_bytes(cursor: ByteReader, shape: tuple[int, ...], format: Format, at: int) -> int:
     try:
         format.for_shape(shape)
     except FormatError as error:
@@ -283,7 +283,9 @@ def _tensor_bytes(cursor: Cursor, shape: tuple[int, ...], format: Format, at: in
     return math.prod(shape) // format.block_size * format.block_bytes
 
 
-def _fail_offset(cursor: Cursor, offset: int, expected: int, alignment: int, at: int) -> NoReturn:
+def _fail_offset(
+    cursor: ByteReader, offset: int, expected: int, alignment: int, at: int
+) -> NoReturn:
     if offset % alignment:
         reason = f"{offset} is no multiple of the alignment {alignment}"
     elif offset < expected:
@@ -293,7 +295,7 @@ def _fail_offset(cursor: Cursor, offset: int, expected: int, alignment: int, at:
     cursor.fail(reason, "offset", at=at)
 
 
-def _check_data(cursor: Cursor, tensors: list[TensorInfo], alignment: int) -> None:
+def _check_data(cursor: ByteReader, tensors: list[TensorInfo], alignment: int) -> None:
     """Check that the data is there, that zeros are between the tensors, and nothing behind."""
     file = cursor.file
     cursor.item = "padding"
@@ -311,7 +313,7 @@ def _check_data(cursor: Cursor, tensors: list[TensorInfo], alignment: int) -> No
     _check_zeros(cursor, ends[-1], file.size)
 
 
-def _check_zeros(cursor: Cursor, start: int, stop: int) -> None:
+def _check_zeros(cursor: ByteReader, start: int, stop: int) -> None:
     if stop > start:
         wrong = cursor.file.read(start, min(stop - start, PADDING_READ)).nonzero()[0]
         if wrong.size:

@@ -7,9 +7,9 @@ from pathlib import Path
 from zeropoint.checkpoints import gguf
 from zeropoint.checkpoints.gguf import ALIGNMENT_KEY, pad
 from zeropoint.checkpoints.layout import (
-    Plan,
+    ByteSpan,
+    FileLayout,
     PlannedFile,
-    Span,
     TensorLike,
     check_names,
     tensor_bytes,
@@ -33,7 +33,7 @@ def plan_gguf(
     tensors: Sequence[TensorLike],
     metadata: Mapping[str, object],
     max_shard_bytes: int | None = None,
-) -> Plan:
+) -> FileLayout:
     """Lay out a GGUF: one file, or shards of at most `max_shard_bytes` (but one tensor at least).
 
     The alignment is the metadata's `general.alignment`, or 32. Raises CheckpointError for what GGUF
@@ -48,7 +48,7 @@ def plan_gguf(
         raise CheckpointError(path, f"{alignment!r} is not a power of two", field=ALIGNMENT_KEY)
     whole = _plan_one(path, tensors, kept, alignment)
     if max_shard_bytes is None or whole.size <= max_shard_bytes:
-        return Plan((whole,), limit=max_shard_bytes)
+        return FileLayout((whole,), limit=max_shard_bytes)
     groups = _group(path, tensors, kept, alignment, max_shard_bytes)
     files = []
     for number, group in enumerate(groups):
@@ -56,7 +56,7 @@ def plan_gguf(
         keys = own | _split_keys(number, len(groups), len(tensors))
         name = shard_name(path.stem, number + 1, len(groups), path.suffix)
         files.append(_plan_one(path.with_name(name), group, keys, alignment))
-    return Plan(tuple(files), limit=max_shard_bytes)
+    return FileLayout(tuple(files), limit=max_shard_bytes)
 
 
 def _check_tensor(path: Path, tensor: TensorLike) -> None:
@@ -114,7 +114,7 @@ def _plan_one(
     start = pad(len(header), alignment)
     header += bytes(start - len(header))
     spans = tuple(
-        Span(tensor, start + at, size, pad(size, alignment) - size)
+        ByteSpan(tensor, start + at, size, pad(size, alignment) - size)
         for tensor, (at, size) in zip(tensors, sizes, strict=True)
     )
     return PlannedFile(path, header, spans, start + offset)

@@ -11,8 +11,8 @@ Names, shapes and metadata are GGUF's. Most tensors are only renamed. What reall
     one-dimensional  stored as float32
     rope             Llama 3's and Phi 3's scaling becomes a tensor of factors
 
-A `Source` says which rows of which tensors a tensor is made of, so that slabs of any tensor can be
-read.
+A `TensorSource` says which rows of which tensors a GGUF tensor consists of, so that slabs of any
+tensor can be read.
 """
 
 import logging
@@ -42,7 +42,7 @@ NAME_CHARACTERS = (
 
 
 @dataclass(frozen=True)
-class Part:
+class SourceRows:
     """Consecutive rows of a tensor: these rows of that tensor of the folder."""
 
     tensor: str
@@ -50,11 +50,11 @@ class Part:
 
 
 @dataclass
-class Source:
+class TensorSource:
     """What a GGUF tensor is made of: rows of the folder's tensors, and what is done to them."""
 
     shape: tuple[int, ...]
-    parts: list[Part] = field(default_factory=list)
+    parts: list[SourceRows] = field(default_factory=list)
     constant: F32 | None = None  # or it is these numbers
     columns: Rows | None = None  # the order of its elements, if it is one-dimensional
     add: float = 0.0
@@ -108,7 +108,10 @@ class HuggingFaceCheckpoint(Checkpoint):
     verbatim = False
 
     def __init__(
-        self, folder: Checkpoint, metadata: Mapping[str, object], sources: Mapping[str, Source]
+        self,
+        folder: Checkpoint,
+        metadata: Mapping[str, object],
+        sources: Mapping[str, TensorSource],
     ) -> None:
         self.folder = folder
         self._made = dict(sources)
@@ -116,7 +119,7 @@ class HuggingFaceCheckpoint(Checkpoint):
         super().__init__(folder.path, folder.kind, folder._sources.values(), metadata, infos)
         self._ternary_scales: dict[str, np.float32] = {}
 
-    def _info(self, name: str, source: Source) -> TensorInfo:
+    def _info(self, name: str, source: TensorSource) -> TensorInfo:
         """Describe a tensor; `file` and `offset` are those of its first part."""
         if source.constant is not None:
             return TensorInfo(name, source.shape, FORMATS["F32"], 4 * source.constant.size,
@@ -144,7 +147,7 @@ class HuggingFaceCheckpoint(Checkpoint):
             at += part.rows.size
         return np.concatenate(pieces) if pieces else np.empty(0, np.uint8)
 
-    def _rows(self, tensor: TensorInfo, source: Source, name: str, rows: Rows) -> U8:
+    def _rows(self, tensor: TensorInfo, source: TensorSource, name: str, rows: Rows) -> U8:
         low, high = int(rows.min()), int(rows.max()) + 1
         found = self.folder.read_rows(name, low, high)
         if source.add or source.ternary or source.as_f32:
@@ -196,7 +199,7 @@ def _encode(weights: F32, tensor: TensorInfo) -> U8:
     return tensor.format.encode_blocks(weights.reshape(-1, tensor.format.block_size))
 
 
-def find_sources(folder: Checkpoint, configuration: Configuration) -> dict[str, Source]:
+def find_sources(folder: Checkpoint, configuration: Configuration) -> dict[str, TensorSource]:
     """Say for every GGUF tensor of a folder what it is made of, in GGUF's order.
 
     Raises UnsupportedModel for a tensor of the text model that has no place, CheckpointError for a
@@ -205,7 +208,7 @@ def find_sources(folder: Checkpoint, configuration: Configuration) -> dict[str, 
     """
     family = configuration.family
     experts: dict[str, dict[int, str]] = {}
-    sources: dict[str, Source] = {}
+    sources: dict[str, TensorSource] = {}
     for name, info in folder.tensors.items():
         if _is_left_out(name):
             continue
@@ -227,7 +230,7 @@ def find_sources(folder: Checkpoint, configuration: Configuration) -> dict[str, 
         if place.expert is not None:
             experts.setdefault(place.name, {})[place.expert] = name
         elif place.fused:
-            _part_fused(sources, place.name, name, info)
+            _split_fused(sources, place.name, name, info)
         else:
             sources[place.name] = _plain(name, info)
     for stack, members in experts.items():
@@ -249,7 +252,7 @@ def _role(name: str) -> str:
     return name.split(".")[2] if name.startswith("blk.") else name
 
 
-def _tie(folder: Checkpoint, sources: dict[str, Source], *, tied: bool) -> None:
+def _tie(folder: Checkpoint, sources: dict[str, TensorSource], *, tied: bool) -> None:
     """Leave out an output matrix that equals the embedding; GGUF uses the embedding then.
 
     As transformers does, an output matrix that differs is kept, whatever the configuration says,
@@ -268,7 +271,7 @@ def _tie(folder: Checkpoint, sources: dict[str, Source], *, tied: bool) -> None:
         del sources["output.weight"]
 
 
-def _are_equal(folder: Checkpoint, first: Part, second: Part) -> bool:
+def _are_equal(folder: Checkpoint, first: SourceRows, second: SourceRows) -> bool:
     """Compare two tensors' weights, some rows at a time, up to the first difference."""
     one, other = folder.tensors[first.tensor], folder.tensors[second.tensor]
     if one.shape != other.shape:
@@ -287,32 +290,34 @@ def _are_equal(folder: Checkpoint, first: Part, second: Part) -> bool:
     return True
 
 
-def _plain(name: str, info: TensorInfo) -> Source:
-    return Source(info.shape, [Part(name, np.arange(info.rows))], as_f32=len(info.shape) == 1)
+def _plain(name: str, info: TensorInfo) -> TensorSource:
+    return TensorSource(
+        info.shape, [SourceRows(name, np.arange(info.rows))], as_f32=len(info.shape) == 1
+    )
 
 
-def _stack(folder: Checkpoint, stack: str, members: Mapping[int, str]) -> Source:
+def _stack(folder: Checkpoint, stack: str, members: Mapping[int, str]) -> TensorSource:
     missing = [index for index in range(max(members) + 1) if index not in members]
     if missing:
         raise CheckpointError(folder.path, f"expert {missing[0]} of {stack} is missing")
     infos = [folder.tensors[members[index]] for index in range(len(members))]
     if len({info.shape for info in infos}) > 1:
         raise CheckpointError(folder.path, f"the experts of {stack} have different shapes")
-    parts = [Part(info.name, np.arange(info.rows)) for info in infos]
-    return Source((len(infos), *infos[0].shape), parts)
+    parts = [SourceRows(info.name, np.arange(info.rows)) for info in infos]
+    return TensorSource((len(infos), *infos[0].shape), parts)
 
 
-def _part_fused(sources: dict[str, Source], gate: str, name: str, info: TensorInfo) -> None:
-    """Part (experts, 2 · inner, width) into the stacks of gate and up."""
+def _split_fused(sources: dict[str, TensorSource], gate: str, name: str, info: TensorInfo) -> None:
+    """Split (experts, 2 · inner, width) into the stacks of gate and up."""
     experts, both, width = info.shape
     inner = both // 2
     starts = np.arange(experts)[:, None] * both
     for offset, target in ((0, gate), (inner, gate.replace("ffn_gate_exps", "ffn_up_exps"))):
         rows = (starts + offset + np.arange(inner)).reshape(-1)
-        sources[target] = Source((experts, inner, width), [Part(name, rows)])
+        sources[target] = TensorSource((experts, inner, width), [SourceRows(name, rows)])
 
 
-def _adapt(sources: dict[str, Source], configuration: Configuration) -> None:
+def _adapt(sources: dict[str, TensorSource], configuration: Configuration) -> None:
     """Apply what differs by family to sources that are otherwise only renamed."""
     family = configuration.family
     for name, source in sources.items():
@@ -326,7 +331,7 @@ def _adapt(sources: dict[str, Source], configuration: Configuration) -> None:
         source.ternary = configuration.ternary and matrix
 
 
-def _permute(name: str, source: Source, heads: int) -> None:
+def _permute(name: str, source: TensorSource, heads: int) -> None:
     """Let a matrix or a bias have its rows in the order of `interleaved_rows`."""
     part = source.parts[0]
     is_bias = len(source.shape) == 1
@@ -336,7 +341,7 @@ def _permute(name: str, source: Source, heads: int) -> None:
     if is_bias:
         source.columns = interleaved_rows(size, heads)
     else:
-        source.parts = [Part(part.tensor, part.rows[interleaved_rows(size, heads)])]
+        source.parts = [SourceRows(part.tensor, part.rows[interleaved_rows(size, heads)])]
 
 
 def interleaved_rows(rows: int, heads: int) -> Rows:
@@ -357,7 +362,9 @@ def _order(name: str) -> tuple[int, str]:
     return layer, name
 
 
-def add_constants(sources: dict[str, Source], constants: Mapping[str, Sequence[float]]) -> None:
+def add_constants(
+    sources: dict[str, TensorSource], constants: Mapping[str, Sequence[float]]
+) -> None:
     """Add tensors that are computed from the configuration, such as rope factors."""
     for name, values in constants.items():
-        sources[name] = Source((len(values),), constant=np.array(values, np.float32))
+        sources[name] = TensorSource((len(values),), constant=np.array(values, np.float32))

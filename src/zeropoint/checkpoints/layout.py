@@ -35,7 +35,7 @@ class NewTensor:
 
 
 @dataclass(frozen=True)
-class Span:
+class ByteSpan:
     """Where a tensor's bytes stand in a file, and how many zeros follow them."""
 
     tensor: TensorLike
@@ -50,12 +50,12 @@ class PlannedFile:
 
     path: Path
     header: bytes  # everything before the data, padding included
-    spans: tuple[Span, ...]
+    spans: tuple[ByteSpan, ...]
     size: int
 
 
 @dataclass(frozen=True)
-class Plan:
+class FileLayout:
     """All files of an output. Nothing opens a set of files without its key file."""
 
     files: tuple[PlannedFile, ...]

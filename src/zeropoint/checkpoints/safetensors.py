@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from zeropoint.checkpoints.base import TensorInfo
 from zeropoint.checkpoints.dtypes import DTYPES
-from zeropoint.checkpoints.files.json_scanner import Scanner
+from zeropoint.checkpoints.files.json_scanner import JsonScanner
 from zeropoint.checkpoints.source import SourceFile
 from zeropoint.errors import CheckpointError, FormatError, printable
 from zeropoint.formats import Format
@@ -52,7 +52,7 @@ class _Entry:
 def read_safetensors(file: SourceFile) -> tuple[dict[str, str], list[TensorInfo]]:
     """Return metadata and tensors of one file, in the order of its data, checked."""
     size, data = _read_header(file)
-    scanner = Scanner(data, file.path, 8)
+    scanner = JsonScanner(data, file.path, 8)
     metadata: dict[str, str] = {}
     tensors: list[TensorInfo] = []
     places = array("Q")  # of their entries, for messages
@@ -85,7 +85,7 @@ def _read_header(file: SourceFile) -> tuple[int, bytes]:
     return size, file.read(8, size).tobytes()
 
 
-def _read_metadata(scanner: Scanner) -> dict[str, str]:
+def _read_metadata(scanner: JsonScanner) -> dict[str, str]:
     scanner.item = _METADATA
     metadata: dict[str, str] = {}
     if scanner.next() == b"n" and scanner.match(_NULL):  # as the library reads it
@@ -98,7 +98,7 @@ def _read_metadata(scanner: Scanner) -> dict[str, str]:
     return metadata
 
 
-def _read_entry(scanner: Scanner, name: str) -> _Entry:
+def _read_entry(scanner: JsonScanner, name: str) -> _Entry:
     scanner.item = f"tensor '{printable(name)}'"
     if not name.isprintable() or not name:
         scanner.fail("is empty or has characters that do not print", "name")
@@ -116,7 +116,9 @@ def _read_entry(scanner: Scanner, name: str) -> _Entry:
     return _Entry(8 + place, format, shape, *offsets)
 
 
-def _read_fields(scanner: Scanner, place: int) -> tuple[Format, tuple[int, ...], tuple[int, ...]]:
+def _read_fields(
+    scanner: JsonScanner, place: int
+) -> tuple[Format, tuple[int, ...], tuple[int, ...]]:
     format: Format | None = None
     shape: tuple[int, ...] | None = None
     offsets: tuple[int, ...] = ()
@@ -142,7 +144,7 @@ def _read_fields(scanner: Scanner, place: int) -> tuple[Format, tuple[int, ...],
 
 
 def _check_size(
-    scanner: Scanner,
+    scanner: JsonScanner,
     format: Format,
     shape: tuple[int, ...],
     offsets: tuple[int, ...],

@@ -12,9 +12,9 @@ from pathlib import Path
 from zeropoint.checkpoints.dtypes import DTYPE_ORDER
 from zeropoint.checkpoints.files.cleanup import INDEX_SUFFIX
 from zeropoint.checkpoints.layout import (
-    Plan,
+    ByteSpan,
+    FileLayout,
     PlannedFile,
-    Span,
     TensorLike,
     check_names,
     tensor_bytes,
@@ -32,7 +32,7 @@ def plan_safetensors(
     tensors: Sequence[TensorLike],
     metadata: Mapping[str, object],
     max_shard_bytes: int | None = None,
-) -> Plan:
+) -> FileLayout:
     """Lay out a file, or shards of about `max_shard_bytes` (one tensor at least) and their index.
 
     Metadata are strings. Raises CheckpointError for what safetensors cannot say.
@@ -53,13 +53,13 @@ def plan_safetensors(
             raise CheckpointError(path, reason, field=f"tensor '{printable(tensor.name)}'")
     whole = _plan_one(path, tensors, strings)
     if max_shard_bytes is None or whole.size <= max_shard_bytes:
-        return Plan((whole,), limit=max_shard_bytes)
+        return FileLayout((whole,), limit=max_shard_bytes)
     groups = _group(tensors, max_shard_bytes)
     files = []
     for number, group in enumerate(groups, 1):
         name = shard_name(path.stem, number, len(groups), path.suffix)
         files.append(_plan_one(path.with_name(name), group, strings))
-    return Plan((*files, _plan_index(path, files)), key=len(files), limit=max_shard_bytes)
+    return FileLayout((*files, _plan_index(path, files)), key=len(files), limit=max_shard_bytes)
 
 
 def _group(tensors: Sequence[TensorLike], max_bytes: int) -> list[list[TensorLike]]:
@@ -95,7 +95,7 @@ def _plan_one(path: Path, tensors: Sequence[TensorLike], metadata: dict[str, str
         raise CheckpointError(path, f"its header would have {len(text)} bytes, {HEADER_BYTES} fit")
     header = struct.pack("<Q", len(text)) + text
     spans = tuple(
-        Span(tensor, len(header) + begins[tensor.name], tensor_bytes(tensor), 0)
+        ByteSpan(tensor, len(header) + begins[tensor.name], tensor_bytes(tensor), 0)
         for tensor in tensors
     )
     return PlannedFile(path, header, spans, len(header) + offset)

@@ -8,9 +8,9 @@ import re
 from pathlib import Path
 
 from zeropoint.checkpoints.base import Checkpoint, TensorInfo
-from zeropoint.checkpoints.gguf import ALIGNMENT_KEY, Header, find_entry, read_gguf
+from zeropoint.checkpoints.gguf import ALIGNMENT_KEY, GgufHeader, find_entry, read_gguf
 from zeropoint.checkpoints.source import SourceFile
-from zeropoint.checkpoints.validate import check_meaning
+from zeropoint.checkpoints.validate import check_header
 from zeropoint.checkpoints.values import encode_value
 from zeropoint.errors import CheckpointError, printable
 
@@ -37,12 +37,12 @@ def open_gguf(path: Path) -> Checkpoint:
     header = read_gguf(file)
     count = header.metadata.get(SPLIT_COUNT, 1)
     if isinstance(count, int) and count == 1:  # anything but a number is refused with the set
-        check_meaning(path, header, header.tensors)
+        check_header(path, header, header.tensors)
         return Checkpoint(path, "gguf", [file], _without_split(header), header.tensors)
     return _open_set(path, file, header)
 
 
-def _open_set(path: Path, file: SourceFile, header: Header) -> Checkpoint:
+def _open_set(path: Path, file: SourceFile, header: GgufHeader) -> Checkpoint:
     """Open all shards of the set that this one belongs to."""
     count = _number(path, header, SPLIT_COUNT, 1, SHARDS)
     number = _number(path, header, SPLIT_NO, 0, count - 1) + 1
@@ -52,7 +52,7 @@ def _open_set(path: Path, file: SourceFile, header: Header) -> Checkpoint:
         reason = f"is shard {number} of {count}; its name must end in {ending}"
         raise CheckpointError(path, reason, offset=header.places[SPLIT_NO], field=SPLIT_NO)
     files: list[SourceFile] = []
-    headers: list[Header] = []
+    headers: list[GgufHeader] = []
     for index in range(count):
         name = shard_name(match["stem"], index + 1, count, match["suffix"])
         shard = file if index + 1 == number else SourceFile(path.with_name(name))
@@ -61,15 +61,15 @@ def _open_set(path: Path, file: SourceFile, header: Header) -> Checkpoint:
         _check_shard(shard.path, headers, index, count)
     tensors = [tensor for part in headers for tensor in part.tensors]
     _check_tensors(files[0].path, headers[0], tensors)
-    check_meaning(files[0].path, headers[0], tensors)
+    check_header(files[0].path, headers[0], tensors)
     return Checkpoint(path, "gguf", files, _without_split(headers[0]), tensors)
 
 
-def _without_split(header: Header) -> dict[str, object]:
+def _without_split(header: GgufHeader) -> dict[str, object]:
     return {key: value for key, value in header.metadata.items() if key not in SPLIT_KEYS}
 
 
-def _number(path: Path, header: Header, key: str, least: int, most: int) -> int:
+def _number(path: Path, header: GgufHeader, key: str, least: int, most: int) -> int:
     """Return an integer of the metadata from `least` to `most`."""
     value = header.metadata.get(key)
     if value is None:
@@ -83,7 +83,7 @@ def _number(path: Path, header: Header, key: str, least: int, most: int) -> int:
     return int(value)
 
 
-def _check_shard(path: Path, headers: list[Header], index: int, count: int) -> None:
+def _check_shard(path: Path, headers: list[GgufHeader], index: int, count: int) -> None:
     """Check that this shard says what its name says, and nothing else than the first shard."""
     first, header = headers[0], headers[index]
     total = first.metadata.get(SPLIT_TENSORS)
@@ -100,7 +100,7 @@ def _check_shard(path: Path, headers: list[Header], index: int, count: int) -> N
             raise CheckpointError(path, reason, offset=header.places[key], field=key)
 
 
-def _check_tensors(path: Path, first: Header, tensors: list[TensorInfo]) -> None:
+def _check_tensors(path: Path, first: GgufHeader, tensors: list[TensorInfo]) -> None:
     total = first.metadata[SPLIT_TENSORS]
     if total != len(tensors):
         reason = f"is {total}, the shards have {len(tensors)} tensors"

@@ -13,7 +13,7 @@ from itertools import repeat
 import numpy as np
 from numpy.typing import NDArray
 
-from zeropoint.checkpoints.files.byte_reader import Cursor
+from zeropoint.checkpoints.files.byte_reader import ByteReader
 from zeropoint.checkpoints.values import StringArray
 
 STRING_BYTES = 1 << 24  # the longest string
@@ -24,7 +24,7 @@ I64 = NDArray[np.int64]
 Walk = Callable[[bytes, int, int], tuple[I64, int]]  # window, place, most -> starts, end
 
 
-def read_strings(cursor: Cursor, count: int) -> StringArray:
+def read_strings(cursor: ByteReader, count: int) -> StringArray:
     """Read `count` strings from here on. Raises CheckpointError as every reader here does."""
     raw = bytearray()
     starts = np.empty(count, np.uint32)  # count · 8 bytes are in the file: the caller has checked
@@ -56,7 +56,7 @@ def _next_walk(walk: Walk, found: I64, end: int, most: int, window: bytes) -> Wa
     return _guess
 
 
-def _first(cursor: Cursor, index: int) -> tuple[bytes, int]:
+def _first(cursor: ByteReader, index: int) -> tuple[bytes, int]:
     """Return a window that holds the whole next string."""
     what = f"string {index}"
     cursor.need(8, what)
@@ -117,7 +117,7 @@ def _exact(window: bytes, at: int, most: int) -> tuple[I64, int]:
     return np.array(found, np.int64), at
 
 
-def _check_text(cursor: Cursor, data: bytes, starts: I64, done: int) -> None:
+def _check_text(cursor: ByteReader, data: bytes, starts: I64, done: int) -> None:
     """Fail if any of these strings is not UTF-8: decode all at once, with NUL for the lengths."""
     plain = np.frombuffer(data, np.uint8).copy()
     for byte in range(8):

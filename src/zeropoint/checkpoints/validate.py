@@ -15,7 +15,7 @@ import numpy as np
 
 from zeropoint.checkpoints.base import TensorInfo
 from zeropoint.checkpoints.families import FAMILIES
-from zeropoint.checkpoints.gguf import Header, find_entry
+from zeropoint.checkpoints.gguf import GgufHeader, find_entry
 from zeropoint.checkpoints.values import StringArray
 from zeropoint.errors import CheckpointError, printable
 
@@ -29,7 +29,7 @@ _LAYER = re.compile(r"blk\.(\d+)\.", re.ASCII)
 _BYTE = re.compile(r"<0x[0-9A-Fa-f]{2}>")
 
 
-def check_meaning(path: Path, header: Header, tensors: Iterable[TensorInfo]) -> None:
+def check_header(path: Path, header: GgufHeader, tensors: Iterable[TensorInfo]) -> None:
     """Raise CheckpointError, with the byte where the key stands, if a key cannot be true."""
     name = header.metadata.get("general.architecture")
     named = {tensor.name: tensor for tensor in tensors}
@@ -49,7 +49,7 @@ def check_meaning(path: Path, header: Header, tensors: Iterable[TensorInfo]) -> 
 class _Claims:
     """The keys of a header, read with suspicion."""
 
-    def __init__(self, path: Path, header: Header, architecture: str) -> None:
+    def __init__(self, path: Path, header: GgufHeader, architecture: str) -> None:
         self.path = path
         self.header = header
         self.architecture = architecture

@@ -22,7 +22,7 @@ from zeropoint.checkpoints.files import file_ops as io
 from zeropoint.checkpoints.files.atomic import PartialFile, check_space, check_target, plain_errors
 from zeropoint.checkpoints.files.cleanup import remove_leftovers
 from zeropoint.checkpoints.gguf_layout import plan_gguf
-from zeropoint.checkpoints.layout import Plan, Span, TensorLike
+from zeropoint.checkpoints.layout import ByteSpan, FileLayout, TensorLike
 from zeropoint.checkpoints.safetensors_layout import plan_safetensors
 from zeropoint.errors import CheckpointError
 from zeropoint.formats import U8, QuantizedTensor
@@ -66,7 +66,7 @@ def plan_files(
     tensors: Sequence[TensorLike],
     metadata: Mapping[str, object],
     max_shard_bytes: int | None = None,
-) -> Plan:
+) -> FileLayout:
     """Lay out a GGUF or safetensors output, by the suffix of its name; nothing is written.
 
     `plan_files(...).size` is the size of the files to come, to the byte.
@@ -83,10 +83,10 @@ def plan_files(
 
 
 class CheckpointWriter:
-    """Takes the tensors of a `Plan` in order. Made by `create_checkpoint`."""
+    """Takes the tensors of a `FileLayout` in order. Made by `create_checkpoint`."""
 
     def __init__(
-        self, target: Path, plan: Plan, sources: Sequence[Path], *, overwrite: bool = True
+        self, target: Path, plan: FileLayout, sources: Sequence[Path], *, overwrite: bool = True
     ) -> None:
         self.target = target
         self.plan = plan
@@ -187,7 +187,7 @@ class CheckpointWriter:
             part.write(file.header, 0)
         return self._parts[index]
 
-    def _end_tensor(self, index: int, span: Span, part: PartialFile) -> None:
+    def _end_tensor(self, index: int, span: ByteSpan, part: PartialFile) -> None:
         if span.padding:
             part.write(bytes(span.padding), span.offset + span.nbytes)
         self._next += 1

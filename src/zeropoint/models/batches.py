@@ -1,7 +1,7 @@
-"""Many texts written together: one pass a step for all of them, a sequence of one cache for each.
+"""Generates several texts together: one forward pass per step for all, one cache sequence each.
 
-Which token comes next is the caller's: the best one, a sampled one, or one that is forced. In
-`exact` mode a text is the same, bit by bit, whichever others are written beside it.
+The caller chooses each next token: the most likely one, a sampled one, or a forced one. In `exact`
+mode a text is identical bit for bit, whatever other texts are in the batch.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -16,43 +16,43 @@ from zeropoint.formats import F32
 from zeropoint.models.cache import Cache
 from zeropoint.models.sequences import common_prefix_length
 
-# The index of a text, its step and its logits (vocabulary,) → a token; None ends the text.
+# Returns a token for a text's index, the step and its logits (vocabulary,) float32. None ends it.
 Choose = Callable[[int, int, F32], int | None]
 
-PADDING = 256  # tokens by which prompts that are read together may differ in length
-TOGETHER = 48  # texts that are written at once, if they have room:
-ROOM = 1 << 30  # bytes of keys and values
-ALIKE = 16  # tokens in common from which on a beginning is read once
+MAX_PADDING_TOKENS = 256  # difference in length of prompts that are processed together
+MAX_BATCH_SEQUENCES = 48
+CACHE_BUDGET_BYTES = 1 << 30  # keys and values of all texts of a batch
+MIN_SHARED_PREFIX_TOKENS = 16  # a prefix of this length that prompts share is processed once
 
 
 class Batch(Protocol):
-    """What is needed of a language model to write several texts at once."""
+    """The part of a language model that batches need."""
 
     @property
     def context_length(self) -> int:
-        """Positions that the model was made for."""
+        """Positions that the model was trained for."""
 
     def hidden(self, tokens: NDArray[np.integer], cache: Cache | None = None) -> F32:
-        """(sequences, n) tokens that follow the cache's → (sequences, n, width)."""
+        """Return hidden states (sequences, n, width) of (sequences, n) tokens after the cache's."""
 
     def head(self, rows: F32) -> F32:
-        """(n, width) → logits (n, vocabulary)."""
+        """Return logits (n, vocabulary) of hidden states (n, width)."""
 
     def cache(self, capacity: int, *, sequences: int = 1) -> Cache:
         """Return an empty cache."""
 
 
 @dataclass(frozen=True)
-class Stepped:
-    """Every text that is not finished has one more token."""
+class BatchStep:
+    """Every unfinished text has one more token."""
 
-    tokens: int  # written in this step
+    tokens: int  # generated in this step
     step: int
 
 
 @dataclass(frozen=True)
-class Written:
-    """One text is finished. A token that ended it is its last one."""
+class GeneratedText:
+    """A finished text. If a stop token ended it, that token is the last one."""
 
     index: int
     ids: list[int]
@@ -61,7 +61,7 @@ class Written:
 
 
 def in_batches(prompts: Sequence[Sequence[int]], together: int) -> list[list[int]]:
-    """Group prompts of about the same length, by index, up to `together` in a group.
+    """Return groups of up to `together` prompts of similar length, each as a list of indices.
 
     >>> in_batches([[1] * 9, [1], [1] * 8, [1] * 400], 2)
     [[1, 2], [0], [3]]
@@ -70,64 +70,67 @@ def in_batches(prompts: Sequence[Sequence[int]], together: int) -> list[list[int
     for index in sorted(range(len(prompts)), key=lambda i: len(prompts[i])):
         group = groups[-1] if groups else []
         fits = 0 < len(group) < together
-        if fits and len(prompts[index]) - len(prompts[group[0]]) <= PADDING:
+        if fits and len(prompts[index]) - len(prompts[group[0]]) <= MAX_PADDING_TOKENS:
             group.append(index)
         else:
             groups.append([index])
     return groups
 
 
-def at_once(model: Batch, tokens: int, most: int) -> int:
-    """Return how many texts of so many tokens to write at once: `most`, if their caches fit ROOM.
+def fitting_batch_size(model: Batch, tokens: int, maximum: int) -> int:
+    """Return how many texts of `tokens` tokens to generate together, at most `maximum`.
 
-    More at once cost less each, as every weight is read and decoded once for all of them.
+    Their caches must fit into CACHE_BUDGET_BYTES. A larger batch costs less per text, because every
+    weight is read and decoded once for all of them.
     """
-    return max(1, min(most, ROOM // model.cache(max(tokens, 1)).most_bytes))
+    return max(1, min(maximum, CACHE_BUDGET_BYTES // model.cache(max(tokens, 1)).max_bytes))
 
 
-def generate_together(
+def generate_batch(
     model: Batch,
     prompts: Sequence[Sequence[int]],
     choose: Choose,
     *,
     limit: int,
     stops: frozenset[int],
-) -> Iterator[Stepped | Written]:
-    """Continue all prompts (lengths within PADDING of each other) by up to `limit` tokens each.
+) -> Iterator[BatchStep | GeneratedText]:
+    """Continue all prompts by up to `limit` tokens each; yield each text when it is finished.
 
-    A text ends with a token of `stops`, where `choose` says None, or at the limit or the model's
-    context; then its place in the batch is given up. Raises UnsupportedModel for a prompt that is
-    empty or does not fit the context.
+    The prompts' lengths may differ by MAX_PADDING_TOKENS. A text ends with a token of `stops`, when
+    `choose` returns None, or at the limit or the model's context; then it leaves the batch. Raises
+    UnsupportedModel for a prompt that is empty or does not fit the context.
     """
     longest = max(map(len, prompts), default=0)
     if not all(map(len, prompts)):
-        raise UnsupportedModel("there is no token to continue: the prompt is empty")
+        raise UnsupportedModel(
+            "the prompt is empty; generation needs at least one token to continue"
+        )
     if longest > model.context_length:
         raise UnsupportedModel(
-            f"a prompt has {longest} tokens, the context room for {model.context_length}"
+            f"a prompt has {longest} tokens, but the context has room for {model.context_length}"
         )
-    states, cache = read_together(model, prompts, [1] * len(prompts), room=limit)
+    states, cache = read_batch(model, prompts, [1] * len(prompts), room=limit)
     state = np.concatenate(states)
-    texts = [_Text(index) for index in range(len(prompts))]  # text i is sequence i of the cache
+    texts = [_GrowingText(index) for index in range(len(prompts))]
     for step in range(limit):
         logits = model.head(state)
-        for text, row, said in zip(texts, state, logits, strict=True):
-            text.add(choose(text.index, step, said), row, stops)
-        yield Stepped(sum(text.reason != "stop" for text in texts), step)
+        for text, row, row_logits in zip(texts, state, logits, strict=True):
+            text.add(choose(text.index, step, row_logits), row, stops)
+        yield BatchStep(sum(text.reason != "stop" for text in texts), step)
         full = step + 1 == limit
         for place, text in enumerate(texts):
             if not text.reason and (full or cache.lengths[place] >= cache.capacity):
                 text.reason = "length" if full else "context"
         yield from (text.written(state.shape[1]) for text in texts if text.reason)
-        texts = _close_ranks(texts, cache)
+        texts = _drop_finished(texts, cache)
         if not texts:
             return
         last = np.array([[text.ids[-1]] for text in texts])
         state = model.hidden(last, cache)[:, -1]
 
 
-class _Text:
-    """A text that is being written."""
+class _GrowingText:
+    """A text that is being generated."""
 
     def __init__(self, index: int) -> None:
         self.index = index
@@ -142,46 +145,46 @@ class _Text:
         if token is None or token in stops:
             self.reason = "stop"
 
-    def written(self, width: int) -> Written:
+    def written(self, width: int) -> GeneratedText:
         states = np.stack(self.states) if self.states else np.zeros((0, width), np.float32)
         assert self.reason
-        return Written(self.index, self.ids, self.reason, states)
+        return GeneratedText(self.index, self.ids, self.reason, states)
 
 
-def read_together(
+def read_batch(
     model: Batch, texts: Sequence[Sequence[int]], last: Sequence[int], *, room: int = 0
 ) -> tuple[list[F32], Cache]:
-    """Read all texts; return the states (last[i], width) after the last tokens of text i.
+    """Process all texts; return the states (last[i], width) of the last tokens, and the cache.
 
-    The cache holds the texts and has room for so many more tokens of each. What several begin with
-    is read once and copied; the rest at once, short ones padded.
+    The cache holds the texts and has room for `room` more tokens of each. A prefix that several
+    texts share is processed once and copied; the rest is processed together, shorter ones padded.
     """
     longest = max(map(len, texts))
-    shared = _in_common(texts, last)
-    if max(shared) + _widest(texts, shared) > model.context_length:
+    shared = _shared_prefixes(texts, last)
+    if max(shared) + _max_remaining(texts, shared) > model.context_length:
         shared = [min(shared)] * len(texts)
-    width = _widest(texts, shared)
+    width = _max_remaining(texts, shared)
     capacity = max(min(longest + room, model.context_length), max(shared) + width)
     cache = model.cache(capacity, sequences=len(texts))
-    _read_beginnings(model, texts, shared, cache)
+    _process_prefixes(model, texts, shared, cache)
     tokens = np.zeros((len(texts), width), np.int64)
-    for row, text, begun in zip(tokens, texts, shared, strict=True):
-        row[: len(text) - begun] = text[begun:]
+    for row, text, prefix in zip(tokens, texts, shared, strict=True):
+        row[: len(text) - prefix] = text[prefix:]
     states = model.hidden(tokens, cache)
     for place, text in enumerate(texts):
-        cache.truncate(len(text), place)  # what follows a text never reached its states
-    ends = (len(text) - begun for text, begun in zip(texts, shared, strict=True))
+        cache.truncate(len(text), place)  # padding never affected the text's own states
+    ends = (len(text) - prefix for text, prefix in zip(texts, shared, strict=True))
     return [row[e - n : e] for row, e, n in zip(states, ends, last, strict=True)], cache
 
 
-def _in_common(texts: Sequence[Sequence[int]], last: Sequence[int]) -> list[int]:
-    """Return for each text how many of its first tokens are those of all that begin like it.
+def _shared_prefixes(texts: Sequence[Sequence[int]], last: Sequence[int]) -> list[int]:
+    """Return for each text the length in tokens of the prefix that it shares with others.
 
-    Those whose states are wanted are not among them.
+    Tokens whose states are wanted do not count.
     """
     alike: dict[tuple[int, ...], list[int]] = {}
     for place, text in enumerate(texts):
-        alike.setdefault(tuple(text[:ALIKE]), []).append(place)
+        alike.setdefault(tuple(text[:MIN_SHARED_PREFIX_TOKENS]), []).append(place)
     shared = [0] * len(texts)
     for places in alike.values():
         if len(places) == 1:
@@ -195,31 +198,34 @@ def _in_common(texts: Sequence[Sequence[int]], last: Sequence[int]) -> list[int]
     return shared
 
 
-def _widest(texts: Sequence[Sequence[int]], shared: Sequence[int]) -> int:
-    return max(len(text) - begun for text, begun in zip(texts, shared, strict=True))
+def _max_remaining(texts: Sequence[Sequence[int]], shared: Sequence[int]) -> int:
+    return max(len(text) - prefix for text, prefix in zip(texts, shared, strict=True))
 
 
-def _read_beginnings(
+def _process_prefixes(
     model: Batch, texts: Sequence[Sequence[int]], shared: Sequence[int], cache: Cache
 ) -> None:
-    """Read each beginning in place 0, whose own comes last, and copy it to all that have it."""
+    """Process each shared prefix in sequence 0 and copy it to all texts that have it.
+
+    The prefix of sequence 0 itself comes last, so that it stays there.
+    """
     places: dict[tuple[int, ...], list[int]] = {}
     for place in reversed(range(len(texts))):
-        begun = tuple(texts[place][: shared[place]])
-        if begun:
-            places.setdefault(begun, []).append(place)
-    for begun in sorted(places, key=lambda begun: 0 in places[begun]):
+        prefix = tuple(texts[place][: shared[place]])
+        if prefix:
+            places.setdefault(prefix, []).append(place)
+    for prefix in sorted(places, key=lambda prefix: 0 in places[prefix]):
         cache.truncate(0, 0)
-        model.hidden(np.array([begun]), cache)
-        for place in places[begun]:
+        model.hidden(np.array([prefix]), cache)
+        for place in places[prefix]:
             if place:
                 cache.copy(0, place)
     if not shared[0]:
         cache.truncate(0, 0)
 
 
-def _close_ranks(texts: list[_Text], cache: Cache) -> list[_Text]:
-    """Drop the finished texts; the last ones take their places in the cache."""
+def _drop_finished(texts: list[_GrowingText], cache: Cache) -> list[_GrowingText]:
+    """Remove finished texts; the last texts move to their sequences in the cache."""
     texts = list(texts)
     place = 0
     while place < len(texts):

@@ -41,14 +41,14 @@ class Cache:
         self.capacity = capacity
         self.chunk = max(1, min(chunk, capacity))
         self.lengths = np.zeros(sequences, np.int64)  # positions that each sequence has
-        self.most_slots: list[int] = []
+        self.max_slots: list[int] = []
         self.keys: list[F32] = []
         self.values: list[F32] = []
         shared: dict[tuple[int, ...], tuple[F32, F32]] = {}
         for layer in architecture.layers:
             ring = capacity if layer.window is None else layer.window - 1 + self.chunk
             most = -(-min(capacity, ring) // TILE) * TILE
-            self.most_slots.append(most)
+            self.max_slots.append(most)
             first = most if ring < capacity else min(most, -(-self.chunk // TILE) * TILE, FIRST)
             first = most if passing else first
             tiles = (sequences, layer.kv_heads, first // TILE, layer.head_size, TILE)
@@ -72,10 +72,10 @@ class Cache:
         return [values.shape[2] for values in self.values]
 
     @property
-    def most_bytes(self) -> int:
+    def max_bytes(self) -> int:
         """Bytes of all keys and values when every sequence is full."""
         floats = 0
-        for most, keys, values in zip(self.most_slots, self.keys, self.values, strict=True):
+        for most, keys, values in zip(self.max_slots, self.keys, self.values, strict=True):
             floats += most * keys.shape[1] * (keys.shape[3] + values.shape[3])
         return 4 * self.sequences * floats
 
@@ -89,7 +89,7 @@ class Cache:
             raise MeasurementError(
                 f"the context is full: {self.capacity} tokens fit, {needed} are asked for"
             )
-        for layer, most in enumerate(self.most_slots):
+        for layer, most in enumerate(self.max_slots):
             slots = self.values[layer].shape[2]
             if slots < min(needed, most):
                 more = min(most, -(-max(needed, slots * 3 // 2) // TILE) * TILE)
@@ -112,7 +112,7 @@ class Cache:
     def can_truncate(self, length: int, sequence: int = 0) -> bool:
         """Tell whether the windows still hold what comes before position `length`."""
         gone = int(self.lengths[sequence]) - length
-        whole = all(slots >= self.capacity for slots in self.most_slots)
+        whole = all(slots >= self.capacity for slots in self.max_slots)
         return length == 0 or gone <= self.chunk or whole
 
     def truncate(self, length: int, sequence: int = 0) -> None:

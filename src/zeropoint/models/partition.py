@@ -5,13 +5,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from zeropoint.models.vocabulary import Kind, Vocabulary
+from zeropoint.models.vocabulary import TokenKind, Vocabulary
 
 
 class Partition:
     """The special tokens of some kinds, ready to be found in texts."""
 
-    def __init__(self, vocabulary: Vocabulary, kinds: Sequence[Kind]) -> None:
+    def __init__(self, vocabulary: Vocabulary, kinds: Sequence[TokenKind]) -> None:
         found = np.flatnonzero(np.isin(vocabulary.kinds, kinds)).tolist()
         pairs = [(vocabulary.tokens[index], index) for index in found if vocabulary.tokens[index]]
         # Longest first, as ggml: no token is cut by a shorter one inside it.

@@ -23,7 +23,7 @@ from zeropoint.checkpoints.tokenizers.pretokenizers import (
 )
 from zeropoint.errors import CheckpointError, UnsupportedModel
 from zeropoint.models.partition import Partition
-from zeropoint.models.vocabulary import SEARCHED, Kind, Vocabulary, read_vocabulary
+from zeropoint.models.vocabulary import SEARCHED, TokenKind, Vocabulary, read_vocabulary
 
 if TYPE_CHECKING:
     from tokenizers.pre_tokenizers import PreTokenizer as Splitter
@@ -45,7 +45,7 @@ class Tokenizer:
         else:
             self._begin_pieces()
         self._special = Partition(vocabulary, SEARCHED)
-        self._user_defined = Partition(vocabulary, (Kind.USER_DEFINED,))
+        self._user_defined = Partition(vocabulary, (TokenKind.USER_DEFINED,))
 
     @property
     def adds_bos(self) -> bool:
@@ -98,21 +98,21 @@ class Tokenizer:
         if not 0 <= index < len(self.vocabulary):
             raise ValueError(f"{index} is no token of a vocabulary of {len(self.vocabulary)}")
         text, kind = self.vocabulary.tokens[index], self.vocabulary.kinds[index]
-        if kind in (Kind.CONTROL, Kind.UNKNOWN):
+        if kind in (TokenKind.CONTROL, TokenKind.UNKNOWN):
             return text.encode() if special else b""
-        if kind == Kind.USER_DEFINED:
+        if kind == TokenKind.USER_DEFINED:
             return text.encode()
-        if kind == Kind.BYTE:
+        if kind == TokenKind.BYTE:
             return bytes([int(text[3:5], 16)])
-        if kind != Kind.NORMAL:
+        if kind != TokenKind.NORMAL:
             return b""
         if self.vocabulary.model == SENTENCEPIECE:
             return text.replace(_SPACE, " ").encode()
         return b"".join(self._byte_of.get(c, c.encode()) for c in text)
 
-    def stream(self, *, special: bool = False) -> "Stream":
+    def stream(self, *, special: bool = False) -> "TextStream":
         """Return a decoder that takes tokens one by one."""
-        return Stream(self, special)
+        return TextStream(self, special)
 
     # --- by ranks of pairs, over bytes written as printable characters
 
@@ -174,7 +174,9 @@ class Tokenizer:
         self._scores = vocabulary.scores.tolist()
         self._fallback = [self._byte_token(value) for value in range(256)]
         # Where no token has a space behind another character, words can be encoded one by one.
-        joined = np.flatnonzero(np.isin(vocabulary.kinds, (Kind.NORMAL, Kind.UNUSED))).tolist()
+        joined = np.flatnonzero(
+            np.isin(vocabulary.kinds, (TokenKind.NORMAL, TokenKind.UNUSED))
+        ).tolist()
         self._cuttable = not any(
             _SPACE in vocabulary.tokens[index].lstrip(_SPACE) for index in joined
         )
@@ -233,7 +235,7 @@ class Tokenizer:
         return ids
 
 
-class Stream:
+class TextStream:
     """Turns tokens into text as they come; incomplete characters wait for their last byte."""
 
     def __init__(self, tokenizer: Tokenizer, special: bool) -> None:

@@ -35,8 +35,10 @@ def run(
     angles: dict[Rope, tuple[F32, F32]] = {}
     for index, layer in enumerate(architecture.layers):
         if layer.rope and layer.rope not in angles:
-            angles[layer.rope] = turns(layer.rope, positions.reshape(-1), cache.capacity)
-        step = Layer(architecture, weights, layer)
+            angles[layer.rope] = cosines_and_sines(
+                layer.rope, positions.reshape(-1), cache.capacity
+            )
+        step = LayerSteps(architecture, weights, layer)
         q, k, v = step.project(x)
         if layer.rope:
             q, k = (rotate(layer.rope, part, *angles[layer.rope]) for part in (q, k))
@@ -54,7 +56,7 @@ def run(
     return x.reshape(embeddings.shape)
 
 
-class Layer:
+class LayerSteps:
     """The products of one layer."""
 
     def __init__(self, architecture: Architecture, weights: Weights, spec: LayerSpec) -> None:
@@ -134,7 +136,7 @@ def rms_norm(x: F32, weight: F32, epsilon: float) -> F32:
     return np.multiply(x * inverse, weight, dtype=np.float32)
 
 
-def turns(rope: Rope, positions: Positions, context: int) -> tuple[F32, F32]:
+def cosines_and_sines(rope: Rope, positions: Positions, context: int) -> tuple[F32, F32]:
     """Return cosines and sines (n, dimensions/2); the angle is rounded to float32 first."""
     angles = positions.astype(np.float32)[:, None] * rope.inverse_frequencies(context)
     wide = angles.astype(np.float64)

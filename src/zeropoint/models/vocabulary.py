@@ -16,7 +16,7 @@ from zeropoint.checkpoints.tokenizers.token_rules import (
     ALWAYS_TEXT,
     CONTROL_TEXTS,
     STOP_TEXTS,
-    Matching,
+    TokenMatching,
     matching_by_name,
     ordinary_in,
 )
@@ -26,7 +26,7 @@ from zeropoint.errors import CheckpointError, UnsupportedModel
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 
-class Kind(IntEnum):
+class TokenKind(IntEnum):
     """What `tokenizer.ggml.token_type` says of a token."""
 
     NORMAL = 1
@@ -38,7 +38,7 @@ class Kind(IntEnum):
 
 
 # Kinds whose texts are looked for before a text is cut.
-SEARCHED = (Kind.USER_DEFINED, Kind.CONTROL, Kind.UNKNOWN)
+SEARCHED = (TokenKind.USER_DEFINED, TokenKind.CONTROL, TokenKind.UNKNOWN)
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,9 @@ class Vocabulary:
     unknown: int | None = None
     pad: int | None = None
     special_tokens: Mapping[str, str] = field(default_factory=dict)  # what templates see, by name
-    matching: Matching = field(default_factory=Matching)  # how special tokens are found in text
+    matching: TokenMatching = field(
+        default_factory=TokenMatching
+    )  # how special tokens are found in text
     # As `tokenizer_facts` has them; by default, as llama.cpp reads the other keys.
     space_prefix: str | None = None
     composes: bool = False
@@ -88,7 +90,7 @@ def read_vocabulary(checkpoint: Checkpoint) -> Vocabulary:
     texts = {text: index for index, text in enumerate(tokens)}
     kinds = _numbers(checkpoint, "tokenizer.ggml.token_type", np.dtype(np.int32), size)
     if kinds is None:
-        kinds = np.full(size, Kind.NORMAL, np.int32)
+        kinds = np.full(size, TokenKind.NORMAL, np.int32)
     ordinary = ordinary_in(texts)
     _follow_texts(kinds, texts, ordinary)
     names = (*_STOP_KEYS, *GGUF_NAMES.values())
@@ -131,9 +133,9 @@ def _follow_texts(
 ) -> None:
     """Correct the kinds of tokens that ggml knows by their text, whatever the file says."""
     marked = {
-        Kind.CONTROL: CONTROL_TEXTS - ordinary,
-        Kind.USER_DEFINED: (ALWAYS_TEXT | ordinary) - {"</s>"},
-        Kind.NORMAL: ordinary & {"</s>"},
+        TokenKind.CONTROL: CONTROL_TEXTS - ordinary,
+        TokenKind.USER_DEFINED: (ALWAYS_TEXT | ordinary) - {"</s>"},
+        TokenKind.NORMAL: ordinary & {"</s>"},
     }
     for kind, group in marked.items():
         kinds[[texts[text] for text in group if text in texts]] = kind

@@ -11,7 +11,7 @@ _U32 = struct.Struct("<I")
 _U64 = struct.Struct("<Q")
 
 
-class Cursor:
+class ByteReader:
     """A position in a file, with a window of bytes read ahead.
 
     `item` says what is being read ("tensor 3") and stands in every message.

@@ -30,7 +30,7 @@ AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux' renameat2
 KINDS = ("kill", "enospc", "eio", "short")
 
 
-class Fault:
+class InjectedFault:
     """Counts calls, and fails the one it was told to."""
 
     def __init__(self, text: str) -> None:
@@ -41,7 +41,7 @@ class Fault:
         self.number = int(number)
         self.calls = 0
 
-    def meet(self, *, writes: bool) -> bool:
+    def fails(self, *, writes: bool) -> bool:
         """Fail here if it is this call's turn; return True if it shall be a short one."""
         self.calls += 1
         if self.calls != self.number:
@@ -55,11 +55,11 @@ class Fault:
         return self.kind == "short"
 
 
-_fault = Fault(os.environ["ZEROPOINT_FAULT"]) if "ZEROPOINT_FAULT" in os.environ else None
+_fault = InjectedFault(os.environ["ZEROPOINT_FAULT"]) if "ZEROPOINT_FAULT" in os.environ else None
 
 
 def _meet(*, writes: bool) -> bool:
-    return _fault is not None and _fault.meet(writes=writes)
+    return _fault is not None and _fault.fails(writes=writes)
 
 
 def _view(data: Bytes) -> memoryview:

@@ -22,7 +22,7 @@ SKIPPED = 65_536  # values that nobody reads
 DEPTH = 32
 
 
-class Scanner:
+class JsonScanner:
     """A position in JSON text. `base` is where the text begins in its file."""
 
     def __init__(self, data: bytes, path: Path, base: int = 0) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zeropoint.checkpoints.folder import read_folder_json
-from zeropoint.checkpoints.tokenizers.token_rules import Matching, looks_special
+from zeropoint.checkpoints.tokenizers.token_rules import TokenMatching, looks_special
 from zeropoint.errors import CheckpointError
 
 ADDED_BYTES = 8 << 20
@@ -72,10 +72,10 @@ def _from_older_file(path: Path, settings: Json) -> list[AddedToken]:
     ]
 
 
-def matching_of(added: Iterable[AddedToken]) -> Matching:
+def matching_of(added: Iterable[AddedToken]) -> TokenMatching:
     """Return which of these tokens take white space, and which are found as whole words only."""
     tokens = list(added)
-    return Matching(
+    return TokenMatching(
         lstrip=frozenset(token.id for token in tokens if token.lstrip),
         rstrip=frozenset(token.id for token in tokens if token.rstrip),
         single_word=frozenset(token.id for token in tokens if token.single_word),

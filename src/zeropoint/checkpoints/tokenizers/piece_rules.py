@@ -15,7 +15,7 @@ Json = Mapping[str, object]
 
 
 @dataclass(frozen=True)
-class Spaces:
+class SpaceRules:
     """How a folder treats spaces; `prefix` is None, "each", "always" or "first".
 
     "each": in front of every text between special tokens, as GGUF does it. "always": the same, but
@@ -26,7 +26,7 @@ class Spaces:
     words: bool  # words are merged one by one, so no token may have a space inside
 
 
-def read_spaces(path: Path, data: Json) -> Spaces:
+def read_spaces(path: Path, data: Json) -> SpaceRules:
     """Return what the tokenizer.json at `path` does to spaces.
 
     Raises UnsupportedModel for a normalizer or a pre-tokenizer that does anything else to a text.
@@ -53,10 +53,10 @@ def read_spaces(path: Path, data: Json) -> Spaces:
             raise UnsupportedModel(f"{path}: pre_tokenizer {kind!r} has no place in GGUF")
     if not written:
         raise UnsupportedModel(f"{path}: spaces are not written as '{SPACE}', as in GGUF they are")
-    return Spaces(prefix, words)
+    return SpaceRules(prefix, words)
 
 
-def check_pieces(path: Path, model: Json, spaces: Spaces, pieces: Sequence[str]) -> None:
+def check_pieces(path: Path, model: Json, spaces: SpaceRules, pieces: Sequence[str]) -> None:
     """Raise UnsupportedModel if GGUF's merging would give these pieces another meaning."""
     if model.get("ignore_merges"):
         raise UnsupportedModel(f"{path}: ignore_merges has no place in a GGUF of pieces")

@@ -65,7 +65,7 @@ def looks_special(text: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Matching:
+class TokenMatching:
     """How special tokens are found in a text, apart from their own characters; sets of ids."""
 
     lstrip: frozenset[int] = frozenset()  # the token takes the white space in front of it
@@ -73,7 +73,7 @@ class Matching:
     single_word: frozenset[int] = frozenset()  # the token is not found inside of a word
     space: str = UNICODE_SPACE  # the characters that are white space
 
-    def same_ids(self, other: "Matching") -> bool:
+    def same_ids(self, other: "TokenMatching") -> bool:
         """Return whether both treat the same tokens in the same way."""
         ours, theirs = (
             (m.lstrip, m.rstrip, m.single_word) for m in (self, other)
@@ -83,7 +83,7 @@ class Matching:
 
 def matching_by_name(
     metadata: Mapping[str, object], tokens: Sequence[str], special: Iterable[int]
-) -> Matching:
+) -> TokenMatching:
     """Return llama.cpp's white-space rules for a file; `special` are the ids it looks for in text.
 
     Phi 3 (by `general.name`): every special token but three takes the white space behind it. Jina's
@@ -97,11 +97,11 @@ def matching_by_name(
         part in family for part in _MASK_FIRST_FAMILIES
     ):
         masks = frozenset(i for i in special if tokens[i] == "<mask>")
-        return Matching(lstrip=masks, space=ASCII_SPACE)
+        return TokenMatching(lstrip=masks, space=ASCII_SPACE)
     if any(part in name for part in _RSTRIP_NAMES):
         taking = frozenset(i for i in special if tokens[i] not in _KEEPS_SPACE)
-        return Matching(rstrip=taking, space=ASCII_SPACE)
+        return TokenMatching(rstrip=taking, space=ASCII_SPACE)
     if "modern-bert" in name:
         masks = frozenset(i for i in special if tokens[i] == "[MASK]")
-        return Matching(lstrip=masks, space=ASCII_SPACE)
-    return Matching(space=ASCII_SPACE)
+        return TokenMatching(lstrip=masks, space=ASCII_SPACE)
+    return TokenMatching(space=ASCII_SPACE)

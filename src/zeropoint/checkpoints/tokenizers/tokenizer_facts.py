@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from zeropoint.checkpoints.tokenizers.token_rules import Matching
+from zeropoint.checkpoints.tokenizers.token_rules import TokenMatching
 from zeropoint.errors import CheckpointError
 
 TOKENIZER_KEY = "zeropoint.tokenizer"
@@ -30,7 +30,7 @@ class TokenizerFacts:
 
     stops: frozenset[int] = frozenset()
     special_tokens: Mapping[str, str] | None = None
-    matching: Matching | None = None
+    matching: TokenMatching | None = None
     space_prefix: str | None = None
     composes: bool = False  # Unicode's normal form C
     authors_pattern: bool = False
@@ -77,7 +77,7 @@ def read_tokenizer_facts(path: Path, metadata: Mapping[str, object], tokens: int
     matching = None
     if any(name in data for name in _SETS):
         lstrip, rstrip, single = (_ids(path, data.get(name, ()), tokens) for name in _SETS)
-        matching = Matching(lstrip=lstrip, rstrip=rstrip, single_word=single)
+        matching = TokenMatching(lstrip=lstrip, rstrip=rstrip, single_word=single)
     return TokenizerFacts(
         stops=_ids(path, data.get("stops", ()), tokens),
         special_tokens=named,

@@ -22,7 +22,12 @@ from zeropoint.checkpoints.folder import find_in_folder, read_folder_json
 from zeropoint.checkpoints.merging import BYTE_PAIRS, SENTENCEPIECE
 from zeropoint.checkpoints.tokenizers.added_tokens import AddedToken, matching_of, read_added_tokens
 from zeropoint.checkpoints.tokenizers.chat_templates import read_chat_templates
-from zeropoint.checkpoints.tokenizers.piece_rules import SPACE, Spaces, check_pieces, read_spaces
+from zeropoint.checkpoints.tokenizers.piece_rules import (
+    SPACE,
+    SpaceRules,
+    check_pieces,
+    read_spaces,
+)
 from zeropoint.checkpoints.tokenizers.pretokenizer_names import (
     name_pre_tokenizer,
     uses_authors_pattern,
@@ -68,7 +73,7 @@ def read_vocabulary_files(folder: Path, rows: int, *, name: str = "") -> dict[st
     _mark_special(tokens, kinds, settings)
     merges = _merges(path, model)
     keys: dict[str, object] = {}
-    spaces = read_spaces(path, data) if pieces else Spaces(None, words=False)
+    spaces = read_spaces(path, data) if pieces else SpaceRules(None, words=False)
     if pieces:
         keys |= _pieces(path, model, tokens, kinds, merges, spaces)
     else:
@@ -221,7 +226,7 @@ def _pieces(
     tokens: Sequence[str],
     kinds: list[int],
     merges: Sequence[tuple[str, str]],
-    spaces: Spaces,
+    spaces: SpaceRules,
 ) -> dict[str, object]:
     """Return the keys of a SentencePiece vocabulary, and mark its bytes and its unknown token."""
     for index, text in enumerate(tokens):

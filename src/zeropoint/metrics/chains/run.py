@@ -21,7 +21,7 @@ from zeropoint.metrics.chains.summary import (
     join_scores,
     score_chains,
 )
-from zeropoint.models import TOGETHER, LanguageModel
+from zeropoint.models import MAX_BATCH_SEQUENCES, LanguageModel
 from zeropoint.results.chains import ChainAnswers, ChainFamily, ChainsResult
 from zeropoint.results.run_store import RunFolder, damaged
 
@@ -37,7 +37,7 @@ class ChainSettings:
     steps: int = 8  # of each chain
     families: tuple[str, ...] = ALL_FAMILIES
     level: int | None = None  # from 1 to 4; None: the hardest that the reference can do
-    batch_size: int = TOGETHER  # chains that are run at once, if their caches fit
+    batch_size: int = MAX_BATCH_SEQUENCES  # chains that are run at once, if their caches fit
 
 
 @dataclass

@@ -14,12 +14,12 @@ import numpy as np
 from zeropoint.formats import F32
 from zeropoint.metrics.chains.problems import MAX_LEVEL, Chain, make_chain
 from zeropoint.models import (
-    TOGETHER,
+    MAX_BATCH_SEQUENCES,
     Batch,
+    GeneratedText,
     Tokenizer,
-    Written,
-    at_once,
-    generate_together,
+    fitting_batch_size,
+    generate_batch,
     in_batches,
 )
 
@@ -86,7 +86,7 @@ def run_chains(
     model: Batch,
     tokenizer: ChainTokenizer,
     batches: Sequence[ChainBatch],
-    batch_size: int = TOGETHER,
+    batch_size: int = MAX_BATCH_SEQUENCES,
 ) -> Iterator[ChainProgress | BatchDone]:
     """Answer all chains greedily, up to `batch_size` of them at once."""
     owners = [number for number, batch in enumerate(batches) for _ in batch.chains]
@@ -100,9 +100,9 @@ def run_chains(
     unfinished = Counter(owners)
     pairs = zip(prompts, dialogues, strict=True)
     longest = max((len(ids) + dialogue.characters() // 2 for ids, dialogue in pairs), default=1)
-    for group in in_batches(prompts, at_once(model, longest, batch_size)):
+    for group in in_batches(prompts, fitting_batch_size(model, longest, batch_size)):
         running = [dialogues[index] for index in group]
-        records = generate_together(
+        records = generate_batch(
             model,
             [prompts[index] for index in group],
             lambda index, _step, logits, running=running: running[index].choose(logits),  # type: ignore[misc]
@@ -112,7 +112,7 @@ def run_chains(
         reported = -1
         for record in records:
             answered = sum(len(dialogue.states) for dialogue in dialogues)
-            if isinstance(record, Written):
+            if isinstance(record, GeneratedText):
                 owner = owners[group[record.index]]
                 unfinished[owner] -= 1
                 if not unfinished[owner]:

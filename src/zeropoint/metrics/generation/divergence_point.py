@@ -21,7 +21,7 @@ from zeropoint.metrics.generation.paired_sampling import (
     score_teacher_forced,
     states_along,
 )
-from zeropoint.models import TOGETHER, Written, at_once, in_batches
+from zeropoint.models import MAX_BATCH_SEQUENCES, GeneratedText, fitting_batch_size, in_batches
 from zeropoint.models.sequences import common_prefix_length
 from zeropoint.results.run_checks import ROUNDING, ArrayRule
 from zeropoint.results.run_store import RunFolder
@@ -39,7 +39,7 @@ class FreeRunSettings:
     modes: tuple[DecodingMode, ...] = ("greedy", "sampled")
     temperature: float = 1.0  # of the sampled texts
     seed: int = 0
-    batch_size: int = TOGETHER  # texts that are generated at once, if their caches fit
+    batch_size: int = MAX_BATCH_SEQUENCES  # texts that are generated at once, if their caches fit
 
 
 @dataclass(frozen=True)
@@ -119,8 +119,8 @@ class PairedGeneration:
             (mode, i) for mode in settings.modes for i in range(len(prompts))
         ]
         tokens = max(map(len, prompts), default=1) + settings.max_tokens
-        batch_size = at_once(reference.model, tokens, settings.batch_size)
-        batch_size = at_once(quant, tokens, batch_size)
+        batch_size = fitting_batch_size(reference.model, tokens, settings.batch_size)
+        batch_size = fitting_batch_size(quant, tokens, batch_size)
         self._groups = in_batches([prompts[index] for _, index in self._keys], batch_size)
 
     @property
@@ -153,17 +153,17 @@ class PairedGeneration:
     def _batch(self, keys: list[TextKey]) -> Iterator[FreeRunProgress]:
         """Generate and score one batch; append its pairs in order."""
         missing = [key for key in keys if key not in self.reference.texts]
-        reference_texts: list[Written] = []
+        reference_texts: list[GeneratedText] = []
         yield from self._generate(self.reference.model, missing, reference_texts, 0)
         for key, text in zip(missing, reference_texts, strict=True):
             self.reference.add(key, text.ids, text.states)
-        quant_texts: list[Written] = []
+        quant_texts: list[GeneratedText] = []
         offset = len(keys) * self.settings.max_tokens
         yield from self._generate(self.quant, keys, quant_texts, offset)
         self.pairs += self._score(keys, quant_texts)
 
     def _generate(
-        self, model: GeneratingModel, keys: list[TextKey], texts: list[Written], offset: int
+        self, model: GeneratingModel, keys: list[TextKey], texts: list[GeneratedText], offset: int
     ) -> Iterator[FreeRunProgress]:
         """Generate texts, and append them to `texts` in the order of `keys`."""
         if not keys:
@@ -177,14 +177,16 @@ class PairedGeneration:
         for record in generate_texts(
             model, prompts, samplings, max_tokens=settings.max_tokens, stops=self._stops
         ):
-            if isinstance(record, Written):
+            if isinstance(record, GeneratedText):
                 texts.append(record)
             else:
                 done += len(keys)
                 yield FreeRunProgress(done, len(self.pairs))
         texts.sort(key=lambda text: text.index)
 
-    def _score(self, keys: list[TextKey], quant_texts: list[Written]) -> Iterator[ContinuationPair]:
+    def _score(
+        self, keys: list[TextKey], quant_texts: list[GeneratedText]
+    ) -> Iterator[ContinuationPair]:
         """Score both models along both texts of each prompt; identical texts are scored once."""
         reference, quant = self.reference.model, self.quant
         own = {key: text.ids for key, text in zip(keys, quant_texts, strict=True)}

@@ -17,12 +17,12 @@ from zeropoint.kernels.compare import compare_logits
 from zeropoint.metrics.divergence.score_chunks import TILE_BYTES
 from zeropoint.models import (
     Batch,
+    BatchStep,
+    GeneratedText,
     Sampling,
-    Stepped,
-    Written,
     choose,
-    generate_together,
-    read_together,
+    generate_batch,
+    read_batch,
 )
 
 F64 = NDArray[np.float64]
@@ -69,12 +69,12 @@ def generate_texts(
     *,
     max_tokens: int,
     stops: frozenset[int],
-) -> Iterator[Stepped | Written]:
+) -> Iterator[BatchStep | GeneratedText]:
     """Continue prompts of token ids, each with its own sampling.
 
     A token of `stops`, which ends a text, is its last token.
     """
-    return generate_together(
+    return generate_batch(
         model,
         prompts,
         lambda index, step, logits: choose(logits, samplings[index], step),
@@ -91,7 +91,7 @@ def states_along(
         return []
     # The last token is not processed: no token is chosen after it.
     sequences = [[*prompt, *text[:-1]] for prompt, text in zip(prompts, texts, strict=True)]
-    states, _ = read_together(model, sequences, [len(text) for text in texts])
+    states, _ = read_batch(model, sequences, [len(text) for text in texts])
     return states
 
 

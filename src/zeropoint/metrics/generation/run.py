@@ -30,11 +30,11 @@ from zeropoint.metrics.generation.texts import (
 from zeropoint.metrics.statistics import estimate, interval, wilson
 from zeropoint.models import (
     GREEDY,
+    GeneratedText,
     LanguageModel,
     Tokenizer,
-    Written,
     choose,
-    generate_together,
+    generate_batch,
     in_batches,
 )
 from zeropoint.results.drift import (
@@ -147,7 +147,7 @@ def continue_prompts(
         if all(index in texts for index in group):
             continue
         before = len(texts) * settings.max_tokens
-        records = generate_together(
+        records = generate_batch(
             model,
             [prompts[index] for index in group],
             lambda _index, step, logits: choose(logits, GREEDY, step),
@@ -155,7 +155,7 @@ def continue_prompts(
             stops=model.tokenizer.stops,
         )
         for record in records:
-            if isinstance(record, Written):
+            if isinstance(record, GeneratedText):
                 texts[group[record.index]] = PromptContinuation(
                     model.tokenizer.decode(record.ids), len(record.ids), record.reason == "stop"
                 )

@@ -20,13 +20,13 @@ from zeropoint.errors import MeasurementError
 from zeropoint.metrics.tasks.likelihood import score_continuations
 from zeropoint.models import (
     GREEDY,
-    TOGETHER,
+    MAX_BATCH_SEQUENCES,
+    GeneratedText,
     LanguageModel,
     Sampling,
-    Written,
-    at_once,
     choose,
-    generate_together,
+    fitting_batch_size,
+    generate_batch,
     in_batches,
 )
 
@@ -37,7 +37,11 @@ class HarnessModel(LM):  # type: ignore[misc]  # the harness is not typed
     """A model of ours with the interface that the harness requires."""
 
     def __init__(
-        self, model: LanguageModel, *, tokens: int = DEFAULT_TOKENS, together: int = TOGETHER
+        self,
+        model: LanguageModel,
+        *,
+        tokens: int = DEFAULT_TOKENS,
+        together: int = MAX_BATCH_SEQUENCES,
     ) -> None:
         super().__init__()
         self._model = model
@@ -77,7 +81,7 @@ class HarnessModel(LM):  # type: ignore[misc]  # the harness is not typed
         prompts = [self._encode(request.args[0]) for request in requests]
         texts = [""] * len(requests)
         longest = max(map(len, prompts), default=0) + self._tokens
-        for group in in_batches(prompts, at_once(self._model, longest, self._together)):
+        for group in in_batches(prompts, fitting_batch_size(self._model, longest, self._together)):
             rules = [requests[index].args[1] for index in group]
             stop_texts = [_texts(rule.get("until")) for rule in rules]
             limits = [_limit(rule, self._tokens) for rule in rules]
@@ -103,7 +107,7 @@ class HarnessModel(LM):  # type: ignore[misc]  # the harness is not typed
                 raise MeasurementError(
                     f"generating {max(limits)} tokens does not fit the context of the model"
                 )
-            for record in generate_together(
+            for record in generate_batch(
                 self._model,
                 [
                     prompts[index][-tokens:]
@@ -113,7 +117,7 @@ class HarnessModel(LM):  # type: ignore[misc]  # the harness is not typed
                 limit=max(limits),
                 stops=tokenizer.stops,
             ):
-                if isinstance(record, Written):
+                if isinstance(record, GeneratedText):
                     text = tokenizer.decode(record.ids)
                     texts[group[record.index]] = _cut(text, stop_texts[record.index])
         return texts

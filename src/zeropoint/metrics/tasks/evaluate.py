@@ -21,13 +21,13 @@ from zeropoint.metrics.tasks.task_file import LETTERS, Task
 from zeropoint.metrics.tasks.user_regex import RegexTimeout, find_all
 from zeropoint.models import (
     GREEDY,
-    TOGETHER,
+    MAX_BATCH_SEQUENCES,
     Batch,
+    GeneratedText,
     Tokenizer,
-    Written,
-    at_once,
     choose,
-    generate_together,
+    fitting_batch_size,
+    generate_batch,
     in_batches,
 )
 from zeropoint.results.tasks import Answer
@@ -55,7 +55,7 @@ class Prompting:
     encode: Callable[[Sequence[str]], list[list[int]]]  # texts → token ids
     chat: bool  # whether `encode` makes chat messages of the texts
     max_tokens: int = 256  # generated for an answer, where a task does not say otherwise
-    batch_size: int = TOGETHER  # answers that are generated at once, if their caches fit
+    batch_size: int = MAX_BATCH_SEQUENCES  # answers that are generated at once, if their caches fit
 
 
 def answer_by_likelihood(
@@ -124,21 +124,21 @@ def answer_by_generation(
     prompts = [texts[place] for place in fitting]
     max_tokens = max((task.tokens or prompting.max_tokens for task in tasks), default=0)
     longest = max(map(len, prompts), default=0) + max_tokens
-    for group in in_batches(prompts, at_once(model, longest, prompting.batch_size)):
+    for group in in_batches(prompts, fitting_batch_size(model, longest, prompting.batch_size)):
         batch = [tasks[fitting[index]] for index in group]
         limits = [task.tokens or prompting.max_tokens for task in batch]
         writers = [
             _AnswerWriter(task, tokenizer, limit, prompting.chat)
             for task, limit in zip(batch, limits, strict=True)
         ]
-        for record in generate_together(
+        for record in generate_batch(
             model,
             [prompts[index] for index in group],
             lambda index, step, logits, writers=writers: writers[index].choose(step, logits),  # type: ignore[misc]
             limit=max(limits),
             stops=tokenizer.stops,
         ):
-            if isinstance(record, Written):
+            if isinstance(record, GeneratedText):
                 yield writers[record.index].answer(record)
             else:
                 yield None
@@ -170,7 +170,7 @@ class _AnswerWriter:
         complete = self.task.kind != "regex" and "\n" in self._text.lstrip()
         return None if complete else token
 
-    def answer(self, written: Written) -> Answer:
+    def answer(self, written: GeneratedText) -> Answer:
         """Judge the generated text."""
         text = self._tokenizer.decode(written.ids)
         right, reason = judge(self.task, text, chat=self.chat)
