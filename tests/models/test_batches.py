@@ -10,7 +10,7 @@ from zeropoint.checkpoints import open_checkpoint
 from zeropoint.errors import UnsupportedModel
 from zeropoint.models import (
     GREEDY,
-    GeneratedText,
+    CompletedText,
     LanguageModel,
     Sampling,
     Token,
@@ -38,12 +38,12 @@ def model(
 
 def written(
     model: LanguageModel, prompts: list[list[int]], **options: object
-) -> list[GeneratedText]:
+) -> list[CompletedText]:
     wanted: dict[str, object] = {"limit": 12, "stops": NONE} | options
     records = generate_batch(
         model, prompts, lambda i, step, logits: choose(logits, SAMPLED, step), **wanted
     )
-    return sorted((r for r in records if isinstance(r, GeneratedText)), key=lambda r: r.index)
+    return sorted((r for r in records if isinstance(r, CompletedText)), key=lambda r: r.index)
 
 
 def prompts(count: int) -> list[list[int]]:
@@ -125,7 +125,7 @@ def test_a_text_ends_where_its_caller_says(model: LanguageModel) -> None:
         return forced[step] if step < 3 else None
 
     records = generate_batch(model, [[1, 2], [3]], say, limit=9, stops=NONE)
-    ended = [r for r in records if isinstance(r, GeneratedText)]
+    ended = [r for r in records if isinstance(r, CompletedText)]
     assert [(r.ids, r.reason) for r in ended] == [(forced, "stop")] * 2
 
 

@@ -51,7 +51,7 @@ class BatchStep:
 
 
 @dataclass(frozen=True)
-class GeneratedText:
+class CompletedText:
     """A finished text. If a stop token ended it, that token is the last one."""
 
     index: int
@@ -93,7 +93,7 @@ def generate_batch(
     *,
     limit: int,
     stops: frozenset[int],
-) -> Iterator[BatchStep | GeneratedText]:
+) -> Iterator[BatchStep | CompletedText]:
     """Continue all prompts by up to `limit` tokens each; yield each text when it is finished.
 
     The prompts' lengths may differ by MAX_PADDING_TOKENS. A text ends with a token of `stops`, when
@@ -145,10 +145,10 @@ class _GrowingText:
         if token is None or token in stops:
             self.reason = "stop"
 
-    def written(self, width: int) -> GeneratedText:
+    def written(self, width: int) -> CompletedText:
         states = np.stack(self.states) if self.states else np.zeros((0, width), np.float32)
         assert self.reason
-        return GeneratedText(self.index, self.ids, self.reason, states)
+        return CompletedText(self.index, self.ids, self.reason, states)
 
 
 def read_batch(

@@ -52,12 +52,12 @@ def load_model(
     if device != "cpu" and engine != "torch":
         raise UnsupportedModel(f"the {engine} engine runs on the processor, not on {device}")
     check_use(checkpoint.path, checkpoint, "calibrate")  # the weakest of what runs a decoder
-    loaded = LoadedModel(checkpoint, mode=mode, threads=threads or kernels.default_threads())
+    loaded = DecoderModel(checkpoint, mode=mode, threads=threads or kernels.default_threads())
     loaded.load(engine, device, later)
     return loaded
 
 
-class LoadedModel:
+class DecoderModel:
     """A decoder of a known family: see `base.LanguageModel`."""
 
     def __init__(self, checkpoint: Checkpoint, *, mode: Mode, threads: int) -> None:

@@ -27,7 +27,7 @@ ENCODER_TYPES = frozenset(
 POOLING = {1: "mean", 2: "cls", 3: "last", 4: "rank"}  # llama.cpp's pooling_type; 0 is none
 
 
-class OpenedModel(Protocol):
+class HeaderLike(Protocol):
     """What the kind is recognized from: a `Checkpoint`, or the headers of a model on the hub."""
 
     @property
@@ -52,14 +52,14 @@ MODEL = FileKind(
 )
 
 
-def check_use(path: Path | str, opened: OpenedModel, use: Use) -> None:
+def check_use(path: Path | str, opened: HeaderLike, use: Use) -> None:
     """Raise UnsupportedModel if this use does not work for what `opened` is."""
     kind = find_file_kind(opened)
     if use not in kind.uses:
         raise UnsupportedModel(f"{path} is {kind.described}; {kind.advice}")
 
 
-def find_file_kind(opened: OpenedModel) -> FileKind:
+def find_file_kind(opened: HeaderLike) -> FileKind:
     """Return the kind of an opened file or folder, from its header."""
     metadata, tensors = opened.metadata, opened.tensors
     return (

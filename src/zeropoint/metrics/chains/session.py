@@ -16,7 +16,7 @@ from zeropoint.metrics.chains.problems import MAX_LEVEL, Chain, make_chain
 from zeropoint.models import (
     MAX_BATCH_SEQUENCES,
     Batch,
-    GeneratedText,
+    CompletedText,
     Tokenizer,
     fitting_batch_size,
     generate_batch,
@@ -112,7 +112,7 @@ def run_chains(
         reported = -1
         for record in records:
             answered = sum(len(dialogue.states) for dialogue in dialogues)
-            if isinstance(record, GeneratedText):
+            if isinstance(record, CompletedText):
                 owner = owners[group[record.index]]
                 unfinished[owner] -= 1
                 if not unfinished[owner]:

@@ -21,7 +21,7 @@ from zeropoint.metrics.generation.paired_sampling import (
     score_teacher_forced,
     states_along,
 )
-from zeropoint.models import MAX_BATCH_SEQUENCES, GeneratedText, fitting_batch_size, in_batches
+from zeropoint.models import MAX_BATCH_SEQUENCES, CompletedText, fitting_batch_size, in_batches
 from zeropoint.models.sequences import common_prefix_length
 from zeropoint.results.run_checks import ROUNDING, ArrayRule
 from zeropoint.results.run_store import RunFolder
@@ -153,17 +153,17 @@ class PairedGeneration:
     def _batch(self, keys: list[TextKey]) -> Iterator[FreeRunProgress]:
         """Generate and score one batch; append its pairs in order."""
         missing = [key for key in keys if key not in self.reference.texts]
-        reference_texts: list[GeneratedText] = []
+        reference_texts: list[CompletedText] = []
         yield from self._generate(self.reference.model, missing, reference_texts, 0)
         for key, text in zip(missing, reference_texts, strict=True):
             self.reference.add(key, text.ids, text.states)
-        quant_texts: list[GeneratedText] = []
+        quant_texts: list[CompletedText] = []
         offset = len(keys) * self.settings.max_tokens
         yield from self._generate(self.quant, keys, quant_texts, offset)
         self.pairs += self._score(keys, quant_texts)
 
     def _generate(
-        self, model: GeneratingModel, keys: list[TextKey], texts: list[GeneratedText], offset: int
+        self, model: GeneratingModel, keys: list[TextKey], texts: list[CompletedText], offset: int
     ) -> Iterator[FreeRunProgress]:
         """Generate texts, and append them to `texts` in the order of `keys`."""
         if not keys:
@@ -177,7 +177,7 @@ class PairedGeneration:
         for record in generate_texts(
             model, prompts, samplings, max_tokens=settings.max_tokens, stops=self._stops
         ):
-            if isinstance(record, GeneratedText):
+            if isinstance(record, CompletedText):
                 texts.append(record)
             else:
                 done += len(keys)
@@ -185,7 +185,7 @@ class PairedGeneration:
         texts.sort(key=lambda text: text.index)
 
     def _score(
-        self, keys: list[TextKey], quant_texts: list[GeneratedText]
+        self, keys: list[TextKey], quant_texts: list[CompletedText]
     ) -> Iterator[ContinuationPair]:
         """Score both models along both texts of each prompt; identical texts are scored once."""
         reference, quant = self.reference.model, self.quant

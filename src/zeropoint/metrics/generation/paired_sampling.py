@@ -18,7 +18,7 @@ from zeropoint.metrics.divergence.score_chunks import TILE_BYTES
 from zeropoint.models import (
     Batch,
     BatchStep,
-    GeneratedText,
+    CompletedText,
     Sampling,
     choose,
     generate_batch,
@@ -69,7 +69,7 @@ def generate_texts(
     *,
     max_tokens: int,
     stops: frozenset[int],
-) -> Iterator[BatchStep | GeneratedText]:
+) -> Iterator[BatchStep | CompletedText]:
     """Continue prompts of token ids, each with its own sampling.
 
     A token of `stops`, which ends a text, is its last token.

@@ -30,7 +30,7 @@ from zeropoint.metrics.generation.texts import (
 from zeropoint.metrics.statistics import estimate, interval, wilson
 from zeropoint.models import (
     GREEDY,
-    GeneratedText,
+    CompletedText,
     LanguageModel,
     Tokenizer,
     choose,
@@ -155,7 +155,7 @@ def continue_prompts(
             stops=model.tokenizer.stops,
         )
         for record in records:
-            if isinstance(record, GeneratedText):
+            if isinstance(record, CompletedText):
                 texts[group[record.index]] = PromptContinuation(
                     model.tokenizer.decode(record.ids), len(record.ids), record.reason == "stop"
                 )

@@ -21,7 +21,7 @@ from zeropoint.metrics.tasks.likelihood import score_continuations
 from zeropoint.models import (
     GREEDY,
     MAX_BATCH_SEQUENCES,
-    GeneratedText,
+    CompletedText,
     LanguageModel,
     Sampling,
     choose,
@@ -117,7 +117,7 @@ class HarnessModel(LM):  # type: ignore[misc]  # the harness is not typed
                 limit=max(limits),
                 stops=tokenizer.stops,
             ):
-                if isinstance(record, GeneratedText):
+                if isinstance(record, CompletedText):
                     text = tokenizer.decode(record.ids)
                     texts[group[record.index]] = _cut(text, stop_texts[record.index])
         return texts

@@ -23,7 +23,7 @@ from zeropoint.models import (
     GREEDY,
     MAX_BATCH_SEQUENCES,
     Batch,
-    GeneratedText,
+    CompletedText,
     Tokenizer,
     choose,
     fitting_batch_size,
@@ -138,7 +138,7 @@ def answer_by_generation(
             limit=max(limits),
             stops=tokenizer.stops,
         ):
-            if isinstance(record, GeneratedText):
+            if isinstance(record, CompletedText):
                 yield writers[record.index].answer(record)
             else:
                 yield None
@@ -170,7 +170,7 @@ class _AnswerWriter:
         complete = self.task.kind != "regex" and "\n" in self._text.lstrip()
         return None if complete else token
 
-    def answer(self, written: GeneratedText) -> Answer:
+    def answer(self, written: CompletedText) -> Answer:
         """Judge the generated text."""
         text = self._tokenizer.decode(written.ids)
         right, reason = judge(self.task, text, chat=self.chat)
