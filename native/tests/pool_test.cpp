@@ -10,7 +10,7 @@
 #include <thread>
 #include <vector>
 
-#include "zeropoint/pool.hpp"
+#include "runtime/pool.hpp"
 
 namespace {
 

@@ -1,9 +1,9 @@
-// What the bindings*.cpp share: array types, the choice of a variant, and each file's entry.
+// Shared by the files of this folder: array types, the choice of a variant, and each file's entry point.
 #pragma once
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 
-#include "zeropoint/cpu.hpp"
+#include "runtime/cpu.hpp"
 
 namespace zeropoint {
 

@@ -4,9 +4,9 @@
 #include <cstring>
 #include <vector>
 
-#include "zeropoint/bindings.hpp"
-#include "zeropoint/compare.hpp"
-#include "zeropoint/pool.hpp"
+#include "bindings/bindings.hpp"
+#include "reductions/compare.hpp"
+#include "runtime/pool.hpp"
 
 namespace nb = nanobind;
 
@@ -19,7 +19,7 @@ public:
     explicit Comparing(Array<const std::int32_t, 1> targets)
         : targets_(targets.data(), targets.data() + targets.shape(0)), states_(targets.shape(0)) {}
 
-    // Takes logits (n, count) of the tokens from `first` on. Returns (−1, −1), or position and token of
+    // Adds logits (n, count) of the tokens from `first` on. Returns (−1, −1), or the position and token of
     // the first logit that is not finite.
     std::pair<std::int64_t, std::int64_t> add(Array<const float, 2> reference, Array<const float, 2> quant,
                                               std::size_t first, int threads) {

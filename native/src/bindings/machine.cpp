@@ -1,4 +1,4 @@
-// Bindings of what is measured: the machine's peaks, and how far weights stand out.
+// Bindings of the machine's peaks and of the scans of tensors.
 #include <nanobind/stl/optional.h>
 
 #include <algorithm>
@@ -6,10 +6,10 @@
 #include <chrono>
 #include <optional>
 
-#include "zeropoint/bindings.hpp"
-#include "zeropoint/machine.hpp"
-#include "zeropoint/pool.hpp"
-#include "zeropoint/scan.hpp"
+#include "bindings/bindings.hpp"
+#include "runtime/machine.hpp"
+#include "runtime/pool.hpp"
+#include "reductions/scan.hpp"
 
 namespace nb = nanobind;
 using namespace zeropoint;
@@ -24,7 +24,7 @@ double seconds_of(const auto& work) {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-std::atomic<std::uint64_t> sink;  // keeps the compiler from dropping work whose result nobody wants
+std::atomic<std::uint64_t> sink;  // keeps the compiler from dropping work whose result is unused
 
 double read_seconds(Array<const std::uint64_t, 1> words, int threads) {
     const Probes probes = active_probes();

@@ -7,9 +7,9 @@
 #include <tuple>
 #include <vector>
 
-#include "zeropoint/bindings.hpp"
-#include "zeropoint/matmul.hpp"
-#include "zeropoint/trace.hpp"
+#include "bindings/bindings.hpp"
+#include "matmul/matmul.hpp"
+#include "matmul/trace.hpp"
 
 namespace nb = nanobind;
 using namespace zeropoint;

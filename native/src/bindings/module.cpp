@@ -1,5 +1,5 @@
-// With the other bindings*.cpp the only C++ that knows Python. Every array is checked here: dtype and
-// contiguity by its type, sizes against each other; the kernels get pointers and counts that fit.
+// The extension module. Only this folder's C++ knows Python, and it checks every array: dtype and contiguity
+// by its type, sizes against each other. The kernels get pointers and counts that fit.
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
@@ -9,11 +9,11 @@
 #include <stdexcept>
 #include <string>
 
-#include "zeropoint/bindings.hpp"
-#include "zeropoint/codec.hpp"
-#include "zeropoint/float_mode.hpp"
-#include "zeropoint/pool.hpp"
-#include "zeropoint/scan.hpp"
+#include "bindings/bindings.hpp"
+#include "codecs/codec.hpp"
+#include "runtime/float_mode.hpp"
+#include "runtime/pool.hpp"
+#include "reductions/scan.hpp"
 
 namespace nb = nanobind;
 using namespace zeropoint;

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "zeropoint/bindings.hpp"
-#include "zeropoint/transformer.hpp"
+#include "bindings/bindings.hpp"
+#include "transformer/transformer.hpp"
 
 namespace nb = nanobind;
 using namespace zeropoint;

@@ -1,6 +1,6 @@
-#include "zeropoint/codec.hpp"
+#include "codecs/codec.hpp"
 
-#include "zeropoint/cpu.hpp"
+#include "runtime/cpu.hpp"
 
 namespace zeropoint {
 

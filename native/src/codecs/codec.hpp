@@ -7,7 +7,7 @@
 
 namespace zeropoint {
 
-// What an encoder reads: rows of finite weights, cut into blocks.
+// The input of an encoder: rows of finite weights, cut into blocks.
 struct Source {
     const float* weights;        // (blocks, block_size)
     const float* importance;     // (blocks_per_row, block_size), finite and >= 0; null: ones
@@ -18,10 +18,10 @@ struct Codec {
     const char* name;
     std::size_t block_size;   // weights
     std::size_t block_bytes;
-    // blocks (n, block_bytes) -> weights (n, block_size). Total: any bytes decode.
+    // blocks (n, block_bytes) -> weights (n, block_size). Any bytes decode: it never fails.
     void (*decode)(const std::uint8_t* blocks, float* weights, std::size_t n);
     // Blocks [first, first + count) of `source` -> the same blocks of `blocks`, which points at block 0.
-    // Null where only the specification encodes.
+    // Null if the format has no native encoder; the specification in Python then encodes.
     void (*encode)(const Source& source, std::uint8_t* blocks, std::size_t first, std::size_t count);
 };
 

@@ -1,9 +1,9 @@
 // Arranges activations, cuts products into tasks, and calls the active variant's kernels.
 //
-// One activation: each panel is decoded in registers and read once, so memory is the bound. More: a block
-// of columns of a panel is unpacked into the first cache and multiplied with all tiles, so arithmetic is. Both add
-// up in the same order; which one runs changes no bit.
-#include "zeropoint/matmul.hpp"
+// With one activation, each panel is decoded in registers and read once, so memory bandwidth is the limit.
+// With more, a block of columns of a panel is unpacked into the first-level cache and multiplied with all
+// tiles, so arithmetic is the limit. Both sum in the same order, so the result has the same bits.
+#include "matmul/matmul.hpp"
 
 #include <sys/mman.h>
 
@@ -15,8 +15,8 @@
 #include <string>
 #include <vector>
 
-#include "zeropoint/cpu.hpp"
-#include "zeropoint/pool.hpp"
+#include "runtime/cpu.hpp"
+#include "runtime/pool.hpp"
 
 namespace zeropoint {
 namespace {
@@ -29,9 +29,9 @@ const MatmulKernels& kernels() {
 const LayoutKernels& kernels_of(Layout layout) { return kernels().layouts[std::size_t(layout)]; }
 
 constexpr std::size_t huge_page = std::size_t(2) << 20;
-constexpr std::size_t rows_at_once = 512;  // activations per pass over the weights: they stay in cache
+constexpr std::size_t rows_at_once = 512;  // activations per pass over the weights, few enough to stay in cache
 constexpr std::size_t panels_per_task = 8;
-constexpr std::size_t bytes_per_task = 128 << 10;  // of weights, with one activation: threads end together
+constexpr std::size_t bytes_per_task = 128 << 10;  // of weights, with one activation: small enough that threads finish together
 
 }  // namespace
 
@@ -184,7 +184,8 @@ FastTile Activations::fast(Layout layout) const {
 
 namespace {
 
-// Where a kernel writes a panel's outputs: straight into `out`, or, if rows are missing, beside it.
+// Where a kernel writes a panel's outputs: directly into `out`, or into a spare buffer if the panel has fewer
+// than 16 rows.
 class PanelOutput {
 public:
     PanelOutput(const Product& product, std::size_t panel, float* spare, std::size_t first_activation)
@@ -241,7 +242,7 @@ void multiply_tiles(const Product& product, const Activations& x, bool fast, Ran
     const FastTile rounded = fast ? x.fast(weights.layout()) : FastTile{};
     Unpacked codes;
     alignas(64) float floats[exact_block_units * unit_columns * panel_rows];
-    alignas(64) float spare[rows_at_once * panel_rows];  // of the last panel: no other lacks rows
+    alignas(64) float spare[rows_at_once * panel_rows];  // for the last panel, the only one that can have fewer rows
     for (std::size_t unit = 0; unit < units; unit += step) {
         const std::size_t here = std::min(step, units - unit);
         for (std::size_t p = panels.first; p < panels.last; ++p) {
@@ -279,10 +280,10 @@ Job plan(const Product& product, const Activations& x, int threads) {
     job.product = &product;
     job.fast = x.mode() == Mode::fast && kernel.groups != 0;
     job.one = x.count() == 1 && kernel.vector_exact;
-    // Some tasks per thread even out what the system takes from one of them.
+    // Several tasks per thread, so that a thread that the system interrupts does not delay the product.
     const std::size_t even = std::max<std::size_t>(1, product.panels() / (4 * std::size_t(threads)));
-    const std::size_t most = job.one ? bytes_per_task / weights.panel_bytes() : panels_per_task;
-    job.panels_per_task = std::clamp<std::size_t>(most, 1, even);
+    const std::size_t limit = job.one ? bytes_per_task / weights.panel_bytes() : panels_per_task;
+    job.panels_per_task = std::clamp<std::size_t>(limit, 1, even);
     job.chunks = (product.panels() + job.panels_per_task - 1) / job.panels_per_task;
     const std::size_t wide =
         std::size_t(job.fast ? kernels().fast_widths[tile_widths - 1] : kernels().exact_width);

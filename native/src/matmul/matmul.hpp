@@ -17,7 +17,7 @@
 #include <string>
 #include <vector>
 
-#include "zeropoint/panels.hpp"
+#include "matmul/panels.hpp"
 
 namespace zeropoint {
 
@@ -50,7 +50,7 @@ private:
 // A matrix of one format, its blocks rearranged for the products (see panels.hpp).
 class PackedMatrix {
 public:
-    // Throws std::invalid_argument if there is no such format here, or rows are no whole blocks.
+    // Throws std::invalid_argument if the format is unknown, or if a row is not a whole number of blocks.
     PackedMatrix(const std::string& format, std::size_t rows, std::size_t columns);
 
     static bool supports(const std::string& format);
@@ -90,16 +90,16 @@ public:
     std::size_t columns() const { return columns_; }
     Mode mode() const { return mode_; }
 
-    // What follows is for `multiply`. A tile: its first row, its width, and its kernel's index. As many
-    // wide ones as fit, then narrower ones.
+    // The rest is for `multiply`. A tile has a first row, a width and its kernel's index. There are as many
+    // wide tiles as fit, then narrower ones.
     struct Tile {
         std::size_t first;
         int width, kind;
     };
     std::span<const Tile> tiles(bool fast) const { return tiles_[fast]; }
-    // Derives what a layout needs and is not there yet; not thread-safe.
+    // Computes what the layout needs, unless it exists already. Not thread-safe.
     void prepare(Layout layout, int threads);
-    // What tiles read from: a tile's part starts `first · units + unit · width` units in.
+    // The arrays that tiles read: a tile's part starts `first · units + unit · width` units in.
     const float* exact() const { return exact_.as<float>(); }
     FastTile fast(Layout layout) const;
 
@@ -128,7 +128,7 @@ struct Product {
     const PackedMatrix* weights;
     float* out;          // (activations, rows)
     std::size_t stride;  // floats from one activation's outputs to the next's
-    // Only these rows, the first a multiple of 16; 0: all.
+    // Only these rows, the first one a multiple of 16. 0: all rows.
     std::size_t first_row = 0, rows = 0;
 
     std::size_t row_count() const { return rows ? rows : weights->rows() - first_row; }
@@ -138,8 +138,8 @@ struct Product {
     }
 };
 
-// All products of the same activations in one go. Throws std::invalid_argument if widths differ. The
-// activations' source must still be there.
+// Computes all products of the same activations at once. Throws std::invalid_argument if widths differ. The
+// source of the activations must still exist.
 void multiply(std::span<const Product> products, Activations& x, int threads);
 
 }  // namespace zeropoint

@@ -1,12 +1,12 @@
-// Packed matrices: which layout a format has, and its rows of blocks in and out.
+// Packed matrices: the layout of each format, and how rows of blocks are packed and read back.
 #include <algorithm>
 #include <cstring>
 #include <stdexcept>
 #include <vector>
 
-#include "zeropoint/cpu.hpp"
-#include "zeropoint/matmul.hpp"
-#include "zeropoint/pool.hpp"
+#include "runtime/cpu.hpp"
+#include "matmul/matmul.hpp"
+#include "runtime/pool.hpp"
 
 namespace zeropoint {
 namespace {

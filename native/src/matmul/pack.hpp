@@ -1,8 +1,8 @@
-// Codes of 32 weights into the bytes of a block.
+// Packs the codes of 32 weights into the bytes of a block.
 #pragma once
 #include <cstring>
 
-#include "zeropoint/blocks.hpp"
+#include "codecs/variants/blocks.hpp"
 
 namespace zeropoint {
 namespace {

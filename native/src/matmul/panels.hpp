@@ -7,7 +7,7 @@
 //
 //   8 bits   8 words; word t holds columns 4t … 4t+3, a byte each
 //   4 bits   4 words; the low nibbles of word j are columns 4j … 4j+3, the high ones 4j+16 … 4j+19
-//   2 bits   2 words; the crumbs k of word i are columns 16i+4k … 16i+4k+3
+//   2 bits   2 words; the 2-bit fields k of word i are columns 16i+4k … 16i+4k+3
 //   1 bit    1 word;  the bits k of its bytes are columns 4k … 4k+3
 //
 // (and the codes of the IQ formats, which name points of grids, in bytes, 16-bit or 32-bit words of 16 rows)
@@ -22,10 +22,10 @@ namespace zeropoint {
 
 constexpr std::size_t panel_rows = 16;
 constexpr std::size_t unit_columns = 32;
-constexpr std::size_t fast_block_units = 16;  // columns that are unpacked at a time, fast
-constexpr std::size_t exact_block_units = 8;  // and exact: 16 rows of 256 float32 are 16 KiB
+constexpr std::size_t fast_block_units = 16;  // units unpacked at a time in fast mode
+constexpr std::size_t exact_block_units = 8;  // and in exact mode: 16 rows of 256 float32 are 16 KiB
 constexpr int tile_widths = 3;  // fast tiles of activations are 1, 4, or as many wide as registers allow
-constexpr int most_exact = 12;  // exact ones at most so many, and any number less
+constexpr int max_exact_width = 12;  // exact tiles have any width up to this
 
 enum class Layout : int {
     f32, f16, bf16,
@@ -84,14 +84,14 @@ struct FastTile {
     }
 };
 
-// What a panel's unpacking for a block of columns leaves in cache.
+// A block of columns of a panel, unpacked into cache.
 struct Unpacked {
     alignas(64) std::uint8_t codes[fast_block_units * 16 * 64];  // (units, 8 or 16, 16) words
     alignas(64) float scales[fast_block_units * 2 * 16];         // (units, groups, 16)
     alignas(64) float minimums[fast_block_units * 2 * 16];
 };
 
-// What a product with one activation sums up on its way, of the 16 rows of a panel side by side.
+// The intermediate values of a product with one activation, for the 16 rows of a panel side by side.
 struct FastTrace {
     std::uint8_t* codes;  // (units, 8, 16) words, as they are multiplied
     std::int32_t* dots;   // (units, groups, 16), exact
@@ -118,7 +118,7 @@ struct LayoutKernels {
     // One activation with a whole panel, decoded in registers.
     VectorFast vector_fast;
     VectorExact vector_exact;
-    // The same code, watched.
+    // The same code, which also records its intermediate values.
     void (*trace_fast)(const std::uint8_t* panel, std::size_t units, const FastTile& x, float* out,
                        const FastTrace& to);
     void (*trace_exact)(const std::uint8_t* panel, std::size_t units, const float* x, float* out,
@@ -134,7 +134,7 @@ struct MatmulKernels {
     const LayoutKernels* layouts;  // by Layout
     using MultiplyExact = void (*)(const float* weights, std::size_t units, const float* x, float* out,
                                    std::size_t stride, bool resume);
-    MultiplyExact multiply_exact[most_exact + 1];  // by width
+    MultiplyExact multiply_exact[max_exact_width + 1];  // by width
     int exact_width;                                // the widest
     int fast_widths[tile_widths];                   // rising
     // Rounds `width` rows of x (strided by `stride`, `columns` a multiple of 32) to a tile:

@@ -1,12 +1,12 @@
-// Takes one row out of what a variant's kernel leaves of the 16 that it computes side by side.
-#include "zeropoint/trace.hpp"
+// Extracts one row from the intermediate values of the 16 rows that a kernel computes side by side.
+#include "matmul/trace.hpp"
 
 #include <cstring>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
-#include "zeropoint/cpu.hpp"
+#include "runtime/cpu.hpp"
 
 namespace zeropoint {
 namespace {
@@ -21,14 +21,14 @@ const std::uint8_t* panel_of(const PackedMatrix& weights, std::size_t row) {
     return weights.panel(row / panel_rows);
 }
 
-// What 16 rows wrote side by side, `count` items each; the row's own go to `to`.
+// Values of 16 rows side by side, `count` each; copy_row copies those of one row to `to`.
 template <typename T>
 struct Columns {
     std::vector<T> all;
     std::size_t lane;
 
     Columns(std::size_t count, std::size_t row) : all(count * panel_rows), lane(row % panel_rows) {}
-    void take(T* to) const {
+    void copy_row(T* to) const {
         for (std::size_t i = 0; i < all.size() / panel_rows; ++i) to[i] = all[i * panel_rows + lane];
     }
 };
@@ -57,12 +57,12 @@ float trace_fast(const PackedMatrix& weights, std::size_t row, const float* x, c
                       {reinterpret_cast<std::uint8_t*>(codes.all.data()), dots.all.data(), scales.all.data(),
                        minimums.all.data(), totals.all.data()});
     std::vector<std::uint32_t> words(units * 8);
-    codes.take(words.data());
+    codes.copy_row(words.data());
     std::memcpy(to.codes, words.data(), units * 32);
-    dots.take(to.dots);
-    scales.take(to.scales);
-    minimums.take(to.minimums);
-    totals.take(to.totals);
+    dots.copy_row(to.dots);
+    scales.copy_row(to.scales);
+    minimums.copy_row(to.minimums);
+    totals.copy_row(to.totals);
     std::memcpy(to.activation_codes, tile.codes, units * 32);
     std::memcpy(to.activation_scales, tile.scales, units * sizeof(float));
     if (kernel.zero_point) std::memcpy(to.starts, tile.corrections, groups * sizeof(std::int32_t));
@@ -80,9 +80,9 @@ float trace_exact(const PackedMatrix& weights, std::size_t row, const float* x, 
     float out[panel_rows];
     kernels_of(weights).trace_exact(panel, units, activations.exact(), out,
                                     {values.all.data(), chains.all.data(), totals.all.data()});
-    values.take(to.weights);
-    chains.take(to.chains);
-    totals.take(to.totals);
+    values.copy_row(to.weights);
+    chains.copy_row(to.chains);
+    totals.copy_row(to.totals);
     return out[row % panel_rows];
 }
 

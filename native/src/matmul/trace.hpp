@@ -1,13 +1,13 @@
-// One row's product with one activation, with all that the kernel sums up on its way to the result.
+// The product of one row with one activation, with all intermediate values of the kernel.
 #pragma once
 #include <cstddef>
 #include <cstdint>
 
-#include "zeropoint/matmul.hpp"
+#include "matmul/matmul.hpp"
 
 namespace zeropoint {
 
-// How a layout's fast product goes: see LayoutKernels.
+// The properties of a layout's fast product; see LayoutKernels.
 struct ProductShape {
     int groups;  // scales per 32 columns; 0: float weights, which are multiplied as they are
     int zero_point;
@@ -15,7 +15,7 @@ struct ProductShape {
 };
 ProductShape product_shape(const PackedMatrix& weights);
 
-// Where the row's part of a trace goes; `units` of 32 columns.
+// Where the row's intermediate values are written; `units` of 32 columns each.
 struct FastRow {
     std::uint8_t* codes;            // (units, 32)
     std::int32_t* dots;             // (units, groups)
@@ -23,8 +23,8 @@ struct FastRow {
     float* totals;                  // (units)
     std::int8_t* activation_codes;  // (units, 32)
     float* activation_scales;       // (units)
-    std::int32_t* starts;           // (units, groups): what the dots began at
-    float* activation_sums;         // (units, groups): what minimums are multiplied by
+    std::int32_t* starts;           // (units, groups): the initial values of the dots
+    float* activation_sums;         // (units, groups): the factors of the minimums
 };
 struct ExactRow {
     float *weights, *chains;  // (units, 32)

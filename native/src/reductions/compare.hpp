@@ -1,19 +1,19 @@
-// The reduction of two rows of logits to what `metrics` keeps of a position, in float64.
+// Reduces two rows of logits, in float64, to the figures that src/zeropoint/metrics stores for a position.
 //
-// The vocabulary comes in parts, in order, so that logits are reduced while they are in cache: a
-// Comparison is what is known after some of them.
+// The vocabulary comes in parts, in order, so that logits are reduced while they are in cache. A Comparison
+// is the state after some of the parts.
 #pragma once
 #include <cstddef>
 #include <cstdint>
 
 namespace zeropoint {
 
-constexpr std::size_t compare_top = 10;     // how many of the most likely tokens are kept
+constexpr std::size_t compare_top = 10;     // number of most likely tokens that are stored
 constexpr std::size_t compare_block = 1024;  // tokens; parts begin at multiples of it
 constexpr std::size_t compare_lanes = 8;
 
 struct Comparison {
-    // One side: most likely tokens first, ties by lower id, and Σ exp(logit − the largest one's).
+    // One model: most likely tokens first, ties by lower id, and Σ exp(logit − the largest one's).
     struct Side {
         std::size_t kept;
         std::int32_t ids[compare_top];
@@ -33,7 +33,7 @@ struct Compared {
     float logp[2][compare_top];        // log p of them, each under its own model
 };
 
-// `state` starts as zeros. `compare_add` takes `count` logits of each side, from token `first` on.
+// `state` starts as zeros. `compare_add` adds `count` logits of each model, from token `first` on.
 #define ZEROPOINT_COMPARE_API                                                                       \
     void compare_add(const float* reference, const float* quant, std::size_t first, std::size_t count, \
                      std::int32_t target, Comparison& state);                                       \

@@ -1,4 +1,4 @@
-#include "zeropoint/scan.hpp"
+#include "reductions/scan.hpp"
 
 #include <algorithm>
 #include <array>
@@ -8,9 +8,9 @@
 #include <stdexcept>
 #include <vector>
 
-#include "zeropoint/cpu.hpp"
-#include "zeropoint/float_mode.hpp"
-#include "zeropoint/pool.hpp"
+#include "runtime/cpu.hpp"
+#include "runtime/float_mode.hpp"
+#include "runtime/pool.hpp"
 
 namespace zeropoint {
 namespace {

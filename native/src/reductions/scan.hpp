@@ -1,4 +1,4 @@
-// Passes over whole tensors, at the speed of memory.
+// Scans of whole tensors, at memory bandwidth.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -26,7 +26,7 @@ Moments moments(const float* values, std::size_t count, int threads);
 constexpr std::size_t histogram_bins = 256;
 
 // Adds to `counts` how many values lie in each of 256 equal bins from −limit to limit, a power of two. A
-// bin holds its lower edge. What lies outside counts in the outermost bins. Throws std::invalid_argument,
+// bin holds its lower edge. Values outside count in the outermost bins. Throws std::invalid_argument,
 // before `counts` is changed, if a value is NaN or 128 / limit is not a positive finite float32.
 void histogram(const float* values, std::size_t count, double limit, std::int64_t* counts, int threads);
 
@@ -38,7 +38,7 @@ struct WorstBlock {
 WorstBlock worst_block(const float* weights, const float* decoded, const float* importance, std::size_t rows,
                        std::size_t columns, std::size_t block_size, int threads);
 
-// What they are made of, for one variant.
+// The kernels of the scans, for one variant.
 struct Part {
     double sum, squares;
     std::uint32_t largest;  // bits of the largest magnitude: they order like the magnitudes

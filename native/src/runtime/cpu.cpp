@@ -1,4 +1,4 @@
-#include "zeropoint/cpu.hpp"
+#include "runtime/cpu.hpp"
 
 #include <cstdlib>
 #include <stdexcept>

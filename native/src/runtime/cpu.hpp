@@ -1,4 +1,4 @@
-// Which instruction sets this machine has, and which variant is used.
+// The instruction sets of this machine, and the variant that is used.
 #pragma once
 
 namespace zeropoint {
@@ -6,7 +6,7 @@ namespace zeropoint {
 enum class Variant { baseline, avx2, avx512 };
 
 // The best variant that both the CPU and the operating system support. ZEROPOINT_CPU=baseline|avx2|avx512
-// in the environment chooses a lower one; a name that is unknown or not supported here is an exception.
+// in the environment chooses a lower one. Throws if the name is unknown or this machine does not support it.
 Variant active_variant();
 const char* variant_name(Variant);
 

@@ -1,4 +1,4 @@
-// Rounding to nearest, and subnormal numbers that count: what all kernels are written for.
+// Round to nearest, with subnormal numbers: the floating-point mode that all kernels assume.
 #pragma once
 #if defined(__SSE2__)
 #include <xmmintrin.h>
@@ -6,8 +6,8 @@
 
 namespace zeropoint {
 
-// While it lives, its thread computes as IEEE 754 says, whatever some other library has set (a program
-// linked with -ffast-math flushes subnormals to zero for everybody); then as before.
+// While an instance exists, its thread computes as IEEE 754 requires, whatever another library has set (one
+// linked with -ffast-math flushes subnormals to zero in every thread). The destructor restores the mode.
 class FloatMode {
 public:
 #if defined(__SSE2__)

@@ -1,4 +1,4 @@
-// What this machine reaches: the two peaks that every other speed is compared with.
+// The two peaks of this machine that every other speed is compared with: read bandwidth and arithmetic.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -6,9 +6,9 @@
 namespace zeropoint {
 
 struct Probes {
-    // Adds up `words` 64-bit words: as fast as memory gives them, which is all it is for.
+    // Adds up `words` 64-bit words, as fast as memory delivers them.
     std::uint64_t (*read)(const std::uint64_t* data, std::size_t words);
-    // Runs `rounds` rounds of independent multiply-adds on registers; `flops` gets their number.
+    // Runs `rounds` rounds of independent multiply-adds on registers; `flops` is set to their number.
     float (*multiply_add)(std::size_t rounds, std::uint64_t* flops);
 };
 

@@ -1,7 +1,7 @@
 // Work sharing without a start barrier: a worker that the operating system has descheduled claims no items,
 // so one late thread cannot stall the step. Idle workers spin for `spin_time`, which bridges the gaps
 // between the products of one step of a model, and then sleep.
-#include "zeropoint/pool.hpp"
+#include "runtime/pool.hpp"
 
 #include <pthread.h>
 

@@ -1,5 +1,5 @@
-// Vectors of floats as wide as the variant has them. In the encoders a lane is a block: no operation
-// crosses lanes, so the width has no influence on the bits (docs/decisions/0001-one-vector-lane-per-group.md).
+// Vectors of floats, as wide as the variant's registers, for the encoders. A lane is a block and no operation
+// crosses lanes, so the width does not change the bits (docs/decisions/0001-one-vector-lane-per-group.md).
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -94,7 +94,7 @@ ZEROPOINT_INLINE Floats load(const float* from) {
     return values;
 }
 
-// In a table of 2, 4 or 8 entries: table[index], index < Count in each lane.
+// table[index] in each lane, for a table of 2, 4 or 8 entries and index < Count.
 template <int Count>
 ZEROPOINT_INLINE Floats table_lookup(const float (&table)[Count], Ints index) {
     static_assert(Count <= 8);

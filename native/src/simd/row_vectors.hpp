@@ -1,5 +1,5 @@
-// Vectors of one 32-bit lane per weight row, as wide as the instruction set has them, and the few
-// operations on them that the compiler cannot be trusted to find. Included by variants only.
+// Vectors with one 32-bit lane per row of weights, as wide as the variant's registers, for the products, and
+// the operations on them that compilers do not reliably generate. Included by variants only.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -10,7 +10,7 @@
 #include <immintrin.h>
 #endif
 
-#include "zeropoint/half.hpp"
+#include "codecs/variants/half.hpp"
 
 namespace zeropoint::ZEROPOINT_VARIANT {
 namespace {
@@ -231,10 +231,10 @@ template <int count>
     unrolled(std::make_integer_sequence<int, count>{}, body);
 }
 
-// How many activations `dots` takes at once, at most: chains that hide each other's latency.
+// The maximum number of activations per call of `dots`: independent chains hide each other's latency.
 constexpr int dots_at_once = 4;
 
-// The same for all slices of a panel and `width` activations side by side, each word of activations
+// As `dot`, for all slices of a panel and `width` activations side by side; each word of activations is
 // broadcast once: sums[slice · width + j] += the products of codes[t] · x[t · stride + j] of each lane.
 template <int bits, int count, int width>
 [[maybe_unused]] inline void dots(const std::uint8_t* codes, const std::int32_t* x, int stride, Ints* sums) {

@@ -2,7 +2,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "layer_pass.hpp"
+#include "transformer/layer_pass.hpp"
 
 namespace zeropoint {
 namespace {
@@ -11,7 +11,7 @@ constexpr std::size_t small_attention = 1 << 17;  // multiplications below which
 
 }  // namespace
 
-// Norms and turns queries and keys, and puts keys and values into the cache.
+// Normalizes and rotates queries and keys, and writes keys and values to the cache.
 void LayerPass::place(const float* cosines, const float* sines) const {
     const std::size_t size = layer_.head_size;
     const std::size_t half = layer_.rope < 0 ? 0 : pass_.rotations[layer_.rope].pairs();
@@ -19,9 +19,9 @@ void LayerPass::place(const float* cosines, const float* sines) const {
     for_rows(rows_, pass_.threads, [&](std::size_t first, std::size_t last) {
         for (std::size_t r = first; r < last; ++r) {
             const auto prepare = [&](float* head, Floats weight) {
-                if (!weight.empty()) steps().rms_norm(head, weight.data(), epsilon_, size, head);
+                if (!weight.empty()) kernels().rms_norm(head, weight.data(), epsilon_, size, head);
                 if (half)
-                    steps().rotate(head, cosines + r * half, sines + r * half, 2 * half, interleaved);
+                    kernels().rotate(head, cosines + r * half, sines + r * half, 2 * half, interleaved);
             };
             float* queries = queries_ + r * q_pitch_;
             for (std::size_t h = 0; h < layer_.heads; ++h)
@@ -66,13 +66,13 @@ void LayerPass::attend() {
     const std::size_t seen = layer_.window ? std::min(layer_.window, longest) : longest;
     const bool small = lines * heads * seen * layer_.head_size < small_attention;
     const int threads = small ? 1 : pass_.threads;
-    std::size_t step = steps().attend_rows;
+    std::size_t step = kernels().attend_rows;
     if (!small && heads * ((lines + step - 1) / step) < std::size_t(threads))
         step = std::max<std::size_t>(1, lines * heads / threads);
     const std::size_t chunks = (lines + step - 1) / step;
     mixed_ = rows_of(buffers_.mixed, rows_, layer_.heads * layer_.value_size);
     parallel_for(heads * chunks, threads, [&](std::size_t task) {
-        // Late positions see most: they come first, so that threads end together.
+        // Late positions see the most keys: they come first, so that threads finish together.
         const std::size_t chunk = chunks - 1 - task / heads, head = task % heads;
         const std::size_t sequence = head / layer_.kv_heads;
         const AttentionSpan span{
@@ -87,13 +87,13 @@ void LayerPass::attend() {
 
 void LayerPass::attend_lines(const AttentionSpan& span, std::size_t sequence, std::size_t first_head,
                   std::size_t shared, std::size_t first, std::size_t last) const {
-    constexpr std::size_t most = 64;
-    const float* queries[most];
-    std::size_t positions[most];
-    float* out[most];
+    constexpr std::size_t max_rows = 64;
+    const float* queries[max_rows];
+    std::size_t positions[max_rows];
+    float* out[max_rows];
     static thread_local std::vector<float> scratch;
-    for (std::size_t at = first; at < last; at += most) {
-        const std::size_t count = std::min(most, last - at);
+    for (std::size_t at = first; at < last; at += max_rows) {
+        const std::size_t count = std::min(max_rows, last - at);
         for (std::size_t i = 0; i < count; ++i) {
             const std::size_t row = sequence * pass_.count + (at + i) / shared;
             const std::size_t head = first_head + (at + i) % shared;
@@ -101,9 +101,9 @@ void LayerPass::attend_lines(const AttentionSpan& span, std::size_t sequence, st
             positions[i] = position(row);
             out[i] = mixed_ + (row * layer_.heads + head) * layer_.value_size;
         }
-        const std::size_t needed = attend_scratch(steps(), positions[count - 1]);
+        const std::size_t needed = attend_scratch(kernels(), positions[count - 1]);
         if (scratch.size() < needed) scratch.resize(needed * 2);
-        steps().attend(span, queries, positions, out, count, scratch.data());
+        kernels().attend(span, queries, positions, out, count, scratch.data());
     }
 }
 

@@ -4,12 +4,12 @@
 #include <initializer_list>
 #include <vector>
 
-#include "zeropoint/pool.hpp"
-#include "zeropoint/transformer.hpp"
+#include "runtime/pool.hpp"
+#include "transformer/transformer.hpp"
 
 namespace zeropoint {
 
-const StepKernels& steps();  // of the active variant
+const StepKernels& kernels();  // of the active variant
 
 constexpr std::size_t rows_per_task = 8;
 

@@ -3,7 +3,7 @@
 #include <cstring>
 #include <numeric>
 
-#include "layer_pass.hpp"
+#include "transformer/layer_pass.hpp"
 
 namespace zeropoint {
 

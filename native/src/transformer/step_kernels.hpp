@@ -1,11 +1,11 @@
-// What a transformer does between its products: norms, rotations, attention, activations.
+// The steps of a transformer between its products: norms, rotations, attention, activations.
 //
-// Each function works on whole rows (or on one block of queries) and gives them the same bits whatever
-// else is computed beside them: sums are taken in an order that the row alone determines.
+// Each function works on whole rows (or on one block of queries). A row's result has the same bits whatever
+// else is computed in the same call, because the row alone determines the order of its sums.
 #pragma once
 #include <cstddef>
 
-#include "zeropoint/cpu.hpp"
+#include "runtime/cpu.hpp"
 
 namespace zeropoint {
 
@@ -13,7 +13,7 @@ constexpr std::size_t key_tile = 16;  // positions side by side in the cache of 
 
 enum class Activation : int { silu, gelu, relu2 };
 
-// One head's keys and values of one sequence, and who may see which.
+// One head's keys and values of one sequence, and the window of positions that a query can see.
 struct AttentionSpan {
     const float* keys;    // (tiles, head_size, key_tile); position p is in slot p % (tiles · key_tile)
     const float* values;  // (tiles · key_tile, value_pitch)
@@ -25,7 +25,7 @@ struct AttentionSpan {
 struct StepKernels {
     // out = x / √(mean(x²) + epsilon) · weight
     void (*rms_norm)(const float* x, const float* weight, float epsilon, std::size_t size, float* out);
-    // Turns the first `dimensions` elements; cosines and sines (dimensions / 2).
+    // Rotates the first `dimensions` elements; cosines and sines have dimensions / 2 elements.
     void (*rotate)(float* head, const float* cosines, const float* sines, std::size_t dimensions,
                    bool interleaved);
     // out = activation(gate) · up

@@ -1,15 +1,15 @@
-#include "zeropoint/transformer.hpp"
+#include "transformer/transformer.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <stdexcept>
 #include <string>
 
-#include "layer_pass.hpp"
+#include "transformer/layer_pass.hpp"
 
 namespace zeropoint {
 
-const StepKernels& steps() {
+const StepKernels& kernels() {
     static const StepKernels& active = ZEROPOINT_PICK(step_kernels)();
     return active;
 }
@@ -117,7 +117,7 @@ void LayerPass::norm(const float* x, Floats weight, float* out) const {
     const std::size_t size = weight.size();
     for_rows(rows_, pass_.threads, [&](std::size_t first, std::size_t last) {
         for (std::size_t r = first; r < last; ++r)
-            steps().rms_norm(x + r * size, weight.data(), epsilon_, size, out + r * size);
+            kernels().rms_norm(x + r * size, weight.data(), epsilon_, size, out + r * size);
     });
 }
 
@@ -191,7 +191,7 @@ void LayerPass::activate(const float* gates, const float* ups, std::size_t count
               std::size_t pitch, float* inner) const {
     for_rows(count, pass_.threads, [&](std::size_t first, std::size_t last) {
         for (std::size_t r = first; r < last; ++r)
-            steps().gate(layer_.activation, gates + r * pitch, ups + r * pitch, size,
+            kernels().gate(layer_.activation, gates + r * pitch, ups + r * pitch, size,
                          inner + r * size);
     });
 }
@@ -255,7 +255,7 @@ void Transformer::run(const Pass& pass) {
     }
     for_rows(rows, pass.threads, [&](std::size_t first, std::size_t last) {
         for (std::size_t r = first; r < last; ++r)
-            steps().rms_norm(pass.x + r * width_, output_norm_.data(), epsilon_, width_,
+            kernels().rms_norm(pass.x + r * width_, output_norm_.data(), epsilon_, width_,
                              pass.x + r * width_);
     });
 }

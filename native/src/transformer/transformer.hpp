@@ -9,8 +9,8 @@
 #include <span>
 #include <vector>
 
-#include "zeropoint/matmul.hpp"
-#include "zeropoint/steps.hpp"
+#include "matmul/matmul.hpp"
+#include "transformer/step_kernels.hpp"
 
 namespace zeropoint {
 

@@ -1,4 +1,4 @@
-# The compiled extension: see native/src/bindings*.cpp. Arrays are C-contiguous.
+# The compiled extension: see native/src/bindings. Arrays are C-contiguous.
 from collections.abc import Callable, Sequence
 
 from numpy import float32, float64, int8, int32, int64, uint8, uint64

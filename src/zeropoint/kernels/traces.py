@@ -1,7 +1,8 @@
-"""One dot product, and everything that the kernel sums up on its way to it.
+"""One dot product with all intermediate values of the kernel that computes it.
 
-The numbers are not computed here again: the product's own kernel is compiled a second time with
-somebody watching (native/src/variants/fast.hpp, exact.hpp), and its result is the bits of `matmul`.
+The values are not computed again in Python: the kernel is compiled a second time, with code that
+records them (native/src/matmul/variants/fast.hpp and exact.hpp). Its result has the bits of
+`matmul`.
 """
 
 from dataclasses import dataclass

@@ -1,10 +1,10 @@
-// The codecs of one variant: decode and encode for every format, as `formats` specifies them.
-#include "zeropoint/codec.hpp"
+// The codecs of one variant: decode and encode for every format that src/zeropoint/formats specifies.
+#include "codecs/codec.hpp"
 
 #include <array>
 
-#include "zeropoint/decoders.hpp"
-#include "zeropoint/encoders.hpp"
+#include "codecs/variants/decoders.hpp"
+#include "codecs/variants/encoders.hpp"
 
 namespace zeropoint::ZEROPOINT_VARIANT {
 namespace {

@@ -1,7 +1,7 @@
 // Codes that name points of grids; see src/zeropoint/formats/iquants.py.
-#include "zeropoint/decoders.hpp"
-#include "zeropoint/grids.hpp"
-#include "zeropoint/half.hpp"
+#include "codecs/variants/decoders.hpp"
+#include "grids.hpp"
+#include "codecs/variants/half.hpp"
 
 namespace zeropoint::ZEROPOINT_VARIANT {
 namespace {

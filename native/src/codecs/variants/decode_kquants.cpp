@@ -1,6 +1,6 @@
 // 256 weights whose groups have quantized scales; see src/zeropoint/formats/kquants.py.
-#include "zeropoint/decoders.hpp"
-#include "zeropoint/half.hpp"
+#include "codecs/variants/decoders.hpp"
+#include "codecs/variants/half.hpp"
 
 namespace zeropoint::ZEROPOINT_VARIANT {
 namespace {

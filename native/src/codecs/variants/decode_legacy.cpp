@@ -1,6 +1,6 @@
 // 32 weights, one scale, perhaps a minimum; see src/zeropoint/formats/legacy.py.
-#include "zeropoint/decoders.hpp"
-#include "zeropoint/half.hpp"
+#include "codecs/variants/decoders.hpp"
+#include "codecs/variants/half.hpp"
 
 namespace zeropoint::ZEROPOINT_VARIANT {
 namespace {

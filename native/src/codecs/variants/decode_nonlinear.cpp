@@ -1,7 +1,7 @@
 // 4-bit codes that stand for a table's values; see src/zeropoint/formats/nonlinear.py.
-#include "zeropoint/decoders.hpp"
-#include "zeropoint/half.hpp"
-#include "zeropoint/levels.hpp"
+#include "codecs/variants/decoders.hpp"
+#include "codecs/variants/half.hpp"
+#include "codecs/variants/levels.hpp"
 
 namespace zeropoint::ZEROPOINT_VARIANT {
 namespace {

@@ -1,6 +1,6 @@
 // Numbers that are stored one by one; see src/zeropoint/formats/scalars.py.
-#include "zeropoint/decoders.hpp"
-#include "zeropoint/half.hpp"
+#include "codecs/variants/decoders.hpp"
+#include "codecs/variants/half.hpp"
 
 namespace zeropoint::ZEROPOINT_VARIANT {
 namespace {

@@ -1,6 +1,6 @@
 // At most four levels; see src/zeropoint/formats/ternary.py.
-#include "zeropoint/decoders.hpp"
-#include "zeropoint/half.hpp"
+#include "codecs/variants/decoders.hpp"
+#include "codecs/variants/half.hpp"
 
 namespace zeropoint::ZEROPOINT_VARIANT {
 namespace {

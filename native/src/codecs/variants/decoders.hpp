@@ -1,10 +1,10 @@
-// The decoders of one variant, by file. The table in codecs.cpp names them.
+// Declares the decoders of one variant, grouped by file; codecs.cpp lists them in its table.
 #pragma once
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 
-#include "zeropoint/blocks.hpp"
+#include "codecs/variants/blocks.hpp"
 
 namespace zeropoint::ZEROPOINT_VARIANT {
 

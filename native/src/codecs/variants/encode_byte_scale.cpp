@@ -1,14 +1,14 @@
-// The encoders of FP4 with a scale of one byte per group; the specifications are encode_blocks of
-// src/zeropoint/formats/nonlinear.py, and search_byte_scale.
-#include "zeropoint/encoders.hpp"
-#include "zeropoint/grid_levels.hpp"
-#include "zeropoint/groups.hpp"
-#include "zeropoint/packing.hpp"
+// The encoders of FP4 with a scale of one byte per group. Their specifications are the methods
+// encode_blocks in src/zeropoint/formats/nonlinear.py, and `search_byte_scale` in src/zeropoint/formats/encoders/fp8_scale.py.
+#include "codecs/variants/encoders.hpp"
+#include "codecs/variants/grid_levels.hpp"
+#include "codecs/variants/groups.hpp"
+#include "matmul/pack.hpp"
 
 namespace zeropoint::ZEROPOINT_VARIANT {
 namespace {
 
-// Of the candidates so far the one with the least error; of equally good ones the first.
+// The candidate with the smallest error so far; of equally good ones the first.
 template <typename Groups>
 class ByteScale {
 public:
@@ -40,7 +40,7 @@ ZEROPOINT_INLINE Ints clamp_ints(Ints a, int low, int high) {
     return a > high ? splat_int(high) : a;
 }
 
-// Half of what 0 ... 126 mean as UE4M3, and the largest of these that is not above `needed`.
+// Half of the values of 0 … 126 as UE4M3, and the largest of these that is not above `needed`.
 ZEROPOINT_INLINE Floats half_of_ue4m3(Ints byte) {
     const Floats subnormal = __builtin_convertvector(byte, Floats) * 0x1p-10f;
     return select(byte < 8, subnormal, bits_to_floats((byte << 20) + (119 << 23)));
@@ -54,7 +54,7 @@ ZEROPOINT_INLINE Ints ue4m3_below(Floats needed) {
 }  // namespace
 
 void encode_mxfp4(const Source& source, u8* blocks, std::size_t first, std::size_t count) {
-    for_each_tile<32>(source, 1, first, count, [&](auto& groups, std::size_t group, std::size_t taken) {
+    for_each_tile<32>(source, 1, first, count, [&](auto& groups, std::size_t group, std::size_t used) {
         ByteScale<std::remove_reference_t<decltype(groups)>> best(groups);
         const Ints exponent = groups.exponent + exponent_of(absolute(groups.peak));
         for (int less = 0; less < 8; ++less) {
@@ -62,7 +62,7 @@ void encode_mxfp4(const Source& source, u8* blocks, std::size_t first, std::size
             best.consider(byte, power_of_two(byte - 128 - groups.exponent));
         }
         const Codes<E2m1Doubled, 32> codes([&](int k) { return best.ratio(k); });
-        for (std::size_t i = 0; i < taken; ++i) {
+        for (std::size_t i = 0; i < used; ++i) {
             BlockMXFP4 block;
             block.exponent = u8(best.byte[i]);
             pack_nibbles(block.codes, codes.rows[i]);
@@ -72,7 +72,7 @@ void encode_mxfp4(const Source& source, u8* blocks, std::size_t first, std::size
 }
 
 void encode_nvfp4(const Source& source, u8* blocks, std::size_t first, std::size_t count) {
-    for_each_tile<16>(source, 4, first, count, [&](auto& groups, std::size_t group, std::size_t taken) {
+    for_each_tile<16>(source, 4, first, count, [&](auto& groups, std::size_t group, std::size_t used) {
         ByteScale<std::remove_reference_t<decltype(groups)>> best(groups);
         const Ints middle = ue4m3_below((absolute(groups.peak) * groups.unit) / 12.0f);
         best.consider(splat_int(0), splat(0));
@@ -81,7 +81,7 @@ void encode_nvfp4(const Source& source, u8* blocks, std::size_t first, std::size
             best.consider(byte, half_of_ue4m3(byte) * groups.inverse_unit);
         }
         const Codes<E2m1Doubled, 16> codes([&](int k) { return best.ratio(k); });
-        for (std::size_t i = 0; i < taken; ++i) {
+        for (std::size_t i = 0; i < used; ++i) {
             const std::size_t place = (group + i) % 4;
             u8* block = blocks + (group + i) / 4 * sizeof(BlockNVFP4);
             block[offsetof(BlockNVFP4, groups) + place] = u8(best.byte[i]);

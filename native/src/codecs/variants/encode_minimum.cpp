@@ -1,9 +1,9 @@
 // The encoders of Q2_K, Q4_K and Q5_K, whose groups have a scale and a minimum. The same operations in the
 // same order as `MinimumSearch` in src/zeropoint/formats/encoders/superblock_min.py. Minimums are
 // subtracted here, as they are stored.
-#include "zeropoint/blocks.hpp"
-#include "zeropoint/encoders.hpp"
-#include "zeropoint/superblocks.hpp"
+#include "codecs/variants/blocks.hpp"
+#include "codecs/variants/encoders.hpp"
+#include "codecs/variants/superblocks.hpp"
 
 namespace zeropoint::ZEROPOINT_VARIANT {
 namespace {
@@ -76,7 +76,7 @@ struct MinimumSearch {
         plain[g] = {select(range != 0.0f, range * (1.0f / Top), -low), -low};
     }
 
-    // The best of some lines, each fitted to the codes that a somewhat narrower range gives.
+    // The best of several lines, each fitted to the codes that a slightly narrower range gives.
     ZEROPOINT_INLINE void fit_group(int g) {
         const Floats inverse_scale = inverse(plain[g].scale), sw = sum_w[g], sx = sum_x[g];
         Line best = plain[g];
@@ -184,8 +184,8 @@ struct MinimumSearch {
         }
     }
 
-    // The d and dmin that fit codes, scales and minimums best, times the nudges: two normal equations,
-    // or the one for d where they do not determine both or give what no start would.
+    // The d and dmin that fit codes, scales and minimums best, times the nudges: the solution of two normal
+    // equations, or of the one for d alone where the two have no solution with valid signs.
     ZEROPOINT_INLINE void refit(const State& state, const float (&nudge)[2], Factor& d, Factor& dmin) const {
         Floats ss = splat(0), sm = splat(0), mm = splat(0), sx = splat(0), mx = splat(0);
         for (int g = 0; g < groups; ++g) {

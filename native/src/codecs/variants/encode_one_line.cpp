@@ -1,8 +1,8 @@
 // The encoders of formats with a float16 scale and minimum per group; the specifications are encode_blocks
 // of src/zeropoint/formats/legacy.py.
-#include "zeropoint/encoders.hpp"
-#include "zeropoint/line_search.hpp"
-#include "zeropoint/packing.hpp"
+#include "codecs/variants/encoders.hpp"
+#include "codecs/variants/line_search.hpp"
+#include "matmul/pack.hpp"
 
 namespace zeropoint::ZEROPOINT_VARIANT {
 namespace {
@@ -10,11 +10,11 @@ namespace {
 template <typename Block, int Top, typename Pack>
 ZEROPOINT_INLINE void encode_lines(const Source& source, u8* blocks, std::size_t first, std::size_t count,
                                    Pack pack) {
-    for_each_tile<32>(source, 1, first, count, [&](auto& groups, std::size_t group, std::size_t taken) {
+    for_each_tile<32>(source, 1, first, count, [&](auto& groups, std::size_t group, std::size_t used) {
         LineSearch<Top, std::remove_reference_t<decltype(groups)>, 32> search(groups);
         const auto stored = search.run();
         const Codes<Integers<0, Top>, 32> codes([&](int k) { return search.ratio(k); });
-        for (std::size_t i = 0; i < taken; ++i) {
+        for (std::size_t i = 0; i < used; ++i) {
             Block block;
             block.scale = u16(stored.scale[i]);
             block.minimum = u16(stored.minimum[i]);

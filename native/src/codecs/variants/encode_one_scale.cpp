@@ -1,8 +1,8 @@
 // The encoders of formats with one float16 scale per group; the specifications are encode_blocks of
 // src/zeropoint/formats/{legacy,nonlinear,ternary}.py.
-#include "zeropoint/encoders.hpp"
-#include "zeropoint/packing.hpp"
-#include "zeropoint/scale_search.hpp"
+#include "codecs/variants/encoders.hpp"
+#include "matmul/pack.hpp"
+#include "codecs/variants/scale_search.hpp"
 
 namespace zeropoint::ZEROPOINT_VARIANT {
 namespace {
@@ -18,11 +18,11 @@ constexpr Scales ternary_scales{{1, 0}, 1, 0.4, 1.69, 8, 0, 0, false};
 template <typename Block, typename Levels, int Size, typename Pack>
 ZEROPOINT_INLINE void encode_scaled(const Source& source, u8* blocks, std::size_t first, std::size_t count,
                                     const Scales& scales, Pack pack) {
-    for_each_tile<Size>(source, 1, first, count, [&](auto& groups, std::size_t group, std::size_t taken) {
+    for_each_tile<Size>(source, 1, first, count, [&](auto& groups, std::size_t group, std::size_t used) {
         ScaleSearch<Levels, std::remove_reference_t<decltype(groups)>, Size> search(groups);
         const Ints bits = search.run(scales);
         const Codes<Levels, Size> codes([&](int k) { return search.ratio(k); });
-        for (std::size_t i = 0; i < taken; ++i) {
+        for (std::size_t i = 0; i < used; ++i) {
             Block block;
             block.scale = u16(bits[i]);
             pack(block, codes.rows[i]);
@@ -100,14 +100,14 @@ void encode_tq2_0(const Source& source, u8* blocks, std::size_t first, std::size
 }
 
 void encode_q1_0(const Source& source, u8* blocks, std::size_t first, std::size_t count) {
-    for_each_tile<128>(source, 1, first, count, [&](auto& groups, std::size_t group, std::size_t taken) {
+    for_each_tile<128>(source, 1, first, count, [&](auto& groups, std::size_t group, std::size_t used) {
         Floats total = splat(0), weight = splat(0);
         for (int k = 0; k < 128; ++k) {
             total += groups.cost(k, absolute(groups.weights[k]));
             weight += groups.cost(k, splat(1));
         }
         const Ints bits = groups.stored(total / weight);
-        for (std::size_t i = 0; i < taken; ++i) {
+        for (std::size_t i = 0; i < used; ++i) {
             BlockQ1_0 block{u16(bits[i]), {}};
             const float* weights = source.weights + (group + i) * 128;
             for (int k = 0; k < 128; ++k) block.codes[k / 8] |= u8((weights[k] >= 0) << k % 8);

@@ -1,11 +1,11 @@
 // Numbers that are stored one by one, rounded to nearest even; see src/zeropoint/formats/scalars.py.
-// What would round to infinity is refused before (Format.limit).
+// Values that would round to infinity are refused before this is called (the formats' limit).
 #include <bit>
 #include <cstring>
 
-#include "zeropoint/blocks.hpp"
-#include "zeropoint/encoders.hpp"
-#include "zeropoint/half.hpp"
+#include "codecs/variants/blocks.hpp"
+#include "codecs/variants/encoders.hpp"
+#include "codecs/variants/half.hpp"
 
 namespace zeropoint::ZEROPOINT_VARIANT {
 

@@ -1,9 +1,9 @@
 // The encoders of Q3_K, Q6_K and IQ4_XS, whose groups have a scale and no minimum. The same operations in
 // the same order as `ScaleSearch` in src/zeropoint/formats/encoders/superblock_scale.py.
-#include "zeropoint/blocks.hpp"
-#include "zeropoint/encoders.hpp"
-#include "zeropoint/grid_levels.hpp"
-#include "zeropoint/superblocks.hpp"
+#include "codecs/variants/blocks.hpp"
+#include "codecs/variants/encoders.hpp"
+#include "codecs/variants/grid_levels.hpp"
+#include "codecs/variants/superblocks.hpp"
 
 namespace zeropoint::ZEROPOINT_VARIANT {
 namespace {

@@ -1,9 +1,9 @@
-// The encoders of one variant, by file. The table in codecs.cpp names them.
+// Declares the encoders of one variant, grouped by file; codecs.cpp lists them in its table.
 #pragma once
 #include <cstddef>
 #include <cstdint>
 
-#include "zeropoint/codec.hpp"
+#include "codecs/codec.hpp"
 
 namespace zeropoint::ZEROPOINT_VARIANT {
 

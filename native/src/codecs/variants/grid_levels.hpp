@@ -1,8 +1,8 @@
-// The levels that codes stand for: src/zeropoint/formats/levels.py. Of a ratio of weight to scale, `nearest`
-// is the nearest level, and `code` is what is stored for it.
+// The levels that codes stand for, as in src/zeropoint/formats/levels.py. For a ratio of weight to scale,
+// `nearest` returns the nearest level and `code` the code that is stored for it.
 #pragma once
-#include "zeropoint/lanes.hpp"
-#include "zeropoint/levels.hpp"
+#include "simd/block_vectors.hpp"
+#include "codecs/variants/levels.hpp"
 
 namespace zeropoint {
 namespace {
@@ -45,10 +45,10 @@ struct Iq4 {
 struct E2m1Doubled {
     // A magnitude in [2^e, 2^(e+1)), e >= 1, has steps of 2^(e-1): adding 2^(22+e) rounds to them.
     static ZEROPOINT_INLINE Floats magnitude(Floats ratio) {
-        const Floats least = smaller(absolute(ratio), splat(12));
-        const Floats power = larger(bits_to_floats(floats_to_bits(least) & 0x7f800000), splat(2));
+        const Floats bounded = smaller(absolute(ratio), splat(12));
+        const Floats power = larger(bits_to_floats(floats_to_bits(bounded) & 0x7f800000), splat(2));
         const Floats rounding = bits_to_floats(floats_to_bits(power) + (22 << 23));
-        return (least + rounding) - rounding;
+        return (bounded + rounding) - rounding;
     }
     static ZEROPOINT_INLINE Floats nearest(Floats ratio) {
         const Ints sign = floats_to_bits(ratio) & splat_int(-0x7fffffff - 1);

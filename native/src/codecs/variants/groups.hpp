@@ -1,12 +1,12 @@
-// Groups side by side, one per lane, on their way into an encoder; and the float16s that they store.
-// Said in words in src/zeropoint/formats/encoders/group_math.py, operation for operation.
+// Groups of weights side by side, one per lane, as the encoders load them, and the float16 scales that they
+// store. The same operations in the same order as src/zeropoint/formats/encoders/group_math.py.
 #pragma once
 #include <algorithm>
 
-#include "zeropoint/blocks.hpp"
-#include "zeropoint/codec.hpp"
-#include "zeropoint/half.hpp"
-#include "zeropoint/lanes.hpp"
+#include "codecs/variants/blocks.hpp"
+#include "codecs/codec.hpp"
+#include "codecs/variants/half.hpp"
+#include "simd/block_vectors.hpp"
 
 namespace zeropoint {
 namespace {
@@ -14,7 +14,7 @@ namespace {
 ZEROPOINT_INLINE Floats divide(Floats dividend, Floats divisor) {
     return select(divisor != 0.0f, dividend / divisor, splat(0));
 }
-// 1 / scale, and 0 for what is so small, beside the group's peak, that it may be 0.
+// 1 / scale, or 0 if the scale is so small compared with the group's peak that it may be 0.
 ZEROPOINT_INLINE Floats reciprocal(Floats scale) {
     return select(absolute(scale) >= 0x1p-120f, 1.0f / scale, splat(0));
 }
@@ -53,7 +53,7 @@ ZEROPOINT_INLINE Ints to_f16(Floats values) {
 #endif
 }
 
-// The float16s next to those of `bits`: towards zero, and away from it, if finite.
+// The neighbours of the float16 values `bits`: towards zero, and away from zero if finite.
 ZEROPOINT_INLINE Ints lower_f16(Ints bits) { return bits + ((bits & 0x7fff) > 0); }
 ZEROPOINT_INLINE Ints upper_f16(Ints bits) { return bits - ((bits & 0x7fff) < 0x7bff); }
 
@@ -65,8 +65,8 @@ struct Groups {
     Floats peak, unit, inverse_unit;
     Ints exponent;
 
-    // Takes groups [first, first + count), count <= lanes (the last one again in the other lanes).
-    void take(const Source& source, std::size_t groups_per_row, std::size_t first, std::size_t count) {
+    // Loads groups [first, first + count), count <= lanes. The remaining lanes repeat the last group.
+    void load_groups(const Source& source, std::size_t groups_per_row, std::size_t first, std::size_t count) {
         const float *rows[lanes], *costs[lanes];
         for (std::size_t i = 0; i < lanes; ++i) {
             const std::size_t group = first + std::min(i, count - 1);
@@ -141,7 +141,7 @@ private:
     }
 };
 
-// Calls encode(groups, first, count) for the groups [first, first + count), a tile of lanes at a time.
+// Calls encode(groups, first, count) for all groups, as many at a time as a vector has lanes.
 template <int Size, typename Encode>
 ZEROPOINT_INLINE void for_each_tile(const Source& source, std::size_t groups_per_block, std::size_t first,
                                     std::size_t count, Encode encode) {
@@ -149,9 +149,9 @@ ZEROPOINT_INLINE void for_each_tile(const Source& source, std::size_t groups_per
     const std::size_t end = (first + count) * groups_per_block;
     const auto run = [&](auto& groups) {
         for (std::size_t group = first * groups_per_block; group < end; group += lanes) {
-            const std::size_t taken = std::min<std::size_t>(lanes, end - group);
-            groups.take(source, groups_per_row, group, taken);
-            encode(groups, group, taken);
+            const std::size_t count_here = std::min<std::size_t>(lanes, end - group);
+            groups.load_groups(source, groups_per_row, group, count_here);
+            encode(groups, group, count_here);
         }
     };
     if (source.importance) {

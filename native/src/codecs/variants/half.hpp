@@ -4,8 +4,8 @@
 #include <cstdint>
 
 namespace zeropoint {
-// Everything below has internal linkage: each variant keeps its own copy, compiled for its own
-// instruction set (a shared inline function would be merged by the linker into one of them).
+// Everything below has internal linkage, so that each variant has its own copy, compiled for its own
+// instruction set. The linker would merge shared inline functions into one of the copies.
 namespace {
 
 [[maybe_unused]] float half_to_float(std::uint16_t half) {

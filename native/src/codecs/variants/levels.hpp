@@ -1,6 +1,6 @@
 // The tables and one-byte scales of src/zeropoint/formats/nonlinear.py.
 #pragma once
-#include "zeropoint/blocks.hpp"
+#include "codecs/variants/blocks.hpp"
 
 namespace zeropoint {
 namespace {
@@ -14,7 +14,7 @@ namespace {
     return std::bit_cast<float>(exponent < 2 ? 0x00200000u << exponent : (exponent - 1u) << 23);
 }
 
-// Half of what the lower 7 bits mean as UE4M3; 127 means 0.
+// Half of the value of the lower 7 bits as UE4M3; 127 means 0.
 [[maybe_unused]] float half_ue4m3(u8 code) {
     const u32 low = code & 127u;
     if ((code & 0x80u) == 0 && low == 127) return 0;

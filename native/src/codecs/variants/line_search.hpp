@@ -1,8 +1,8 @@
-// Choose the float16 scale and minimum of each group: src/zeropoint/formats/encoders/group_min.py, operation
-// for operation.
+// Chooses the float16 scale and minimum of each group. The same operations in the same order as
+// src/zeropoint/formats/encoders/group_min.py.
 #pragma once
-#include "zeropoint/grid_levels.hpp"
-#include "zeropoint/groups.hpp"
+#include "codecs/variants/grid_levels.hpp"
+#include "codecs/variants/groups.hpp"
 
 namespace zeropoint {
 namespace {
@@ -62,7 +62,7 @@ private:
         try_line((half_ * (lower + upper)) * (1.0f / float(Top)), -(half_ * lower), lower, upper);
     }
 
-    // Lets the groups choose codes on a line, fits it to them, keeps it where it saves more.
+    // Rounds the groups to codes on a line, fits the line to the codes, and keeps it where the error falls.
     ZEROPOINT_INLINE void try_line(Floats scale, Floats minimum, Floats lower, Floats upper) {
         const Floats inverse_scale = reciprocal(scale);
         Floats total = splat(0), square = splat(0), product = splat(0);
@@ -97,12 +97,12 @@ private:
                 consider({scale, minimum});
         }
         consider({groups_.stored((high_ - low_) / float(Top)), groups_.stored(low_)});
-        take(best_);
+        keep_if_better(best_);
         return best_;
     }
 
     void consider(const Stored& candidate) {
-        take(candidate);
+        keep_if_better(candidate);
         const Floats error =
             groups_.error([&](int k) { return stored_scale_ * code(k) + stored_minimum_; });
         const Ints better = is_first_ ? splat_int(-1) : error < least_;
@@ -112,7 +112,7 @@ private:
         least_ = select(better, error, least_);
     }
 
-    void take(const Stored& stored) {
+    void keep_if_better(const Stored& stored) {
         stored_scale_ = groups_.in_units(stored.scale);
         stored_inverse_ = reciprocal(stored_scale_);
         stored_minimum_ = groups_.in_units(stored.minimum);
@@ -120,7 +120,7 @@ private:
 
     // The stored scale that best fits the codes under a stored scale and minimum.
     Ints refit(const Stored& stored) {
-        take(stored);
+        keep_if_better(stored);
         Floats square = splat(0), product = splat(0);
         for (int k = 0; k < Size; ++k) {
             const Floats code_k = code(k), weighted = groups_.cost(k, code_k);

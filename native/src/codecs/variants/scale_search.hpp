@@ -1,12 +1,13 @@
-// Choose the float16 scale of each group: src/zeropoint/formats/encoders/group_scale.py, operation for operation.
+// Chooses the float16 scale of each group. The same operations in the same order as
+// src/zeropoint/formats/encoders/group_scale.py.
 #pragma once
-#include "zeropoint/grid_levels.hpp"
-#include "zeropoint/groups.hpp"
+#include "codecs/variants/grid_levels.hpp"
+#include "codecs/variants/groups.hpp"
 
 namespace zeropoint {
 namespace {
 
-// Which scales to try; the same fields and values as in the specification.
+// The scales to try; the same fields and values as in the specification.
 struct Scales {
     float ends[2];
     int ends_count;
@@ -46,7 +47,7 @@ private:
         for (int i = 0; i < count; ++i, factor *= ratio) improve(over_peak * (end * factor));
     }
 
-    // Lets the groups choose levels at `inverse`, and keeps the fit where it saves more.
+    // Rounds the groups to levels at `inverse`, and keeps the fitted scale where the error falls.
     ZEROPOINT_INLINE void improve(Floats inverse) {
         Floats product = splat(0), square = splat(0);
         for (int k = 0; k < Size; ++k) {
@@ -65,15 +66,15 @@ private:
     Ints store(Floats plain) {
         const Ints nearest = groups_.stored(scale_);
         const Ints candidates[] = {nearest, lower_f16(nearest), upper_f16(nearest), groups_.stored(plain)};
-        Floats least = splat(0);
+        Floats best_error = splat(0);
         Ints bits = nearest;
         for (const Ints& candidate : candidates) {
             const Floats scale = groups_.in_units(candidate);
             inverse_ = reciprocal(scale);
             const Floats error = groups_.error([&](int k) { return scale * Levels::nearest(ratio(k)); });
-            const Ints better = &candidate == candidates ? splat_int(-1) : error < least;
+            const Ints better = &candidate == candidates ? splat_int(-1) : error < best_error;
             bits = better ? candidate : bits;
-            least = select(better, error, least);
+            best_error = select(better, error, best_error);
         }
         inverse_ = reciprocal(groups_.in_units(bits));
         return bits;

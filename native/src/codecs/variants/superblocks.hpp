@@ -1,12 +1,12 @@
-// What the encoders of 256-weight blocks share: a tile of blocks side by side, one per lane, and the
-// steps before and after the search. Said in words in src/zeropoint/formats/encoders/superblock_math.py.
+// Shared by the encoders of 256-weight blocks: a tile of blocks side by side, one per lane, and the steps
+// before and after the search. The same operations as src/zeropoint/formats/encoders/superblock_math.py.
 #pragma once
 #include <algorithm>
 #include <cstdint>
 
-#include "zeropoint/codec.hpp"
-#include "zeropoint/half.hpp"
-#include "zeropoint/lanes.hpp"
+#include "codecs/codec.hpp"
+#include "codecs/variants/half.hpp"
+#include "simd/block_vectors.hpp"
 
 namespace zeropoint {
 namespace {
@@ -33,7 +33,7 @@ ZEROPOINT_INLINE Factor choose(Ints mask, const Factor& yes, const Factor& no) {
     return {select(mask, yes.value, no.value), mask ? yes.half : no.half};
 }
 
-// The float16 nearest to `wanted`; no further than the largest one, and not 0 unless `wanted` is 0.
+// The float16 nearest to `wanted`: at most the largest finite one, and 0 only if `wanted` is 0.
 [[maybe_unused]] Factor round_factor(Floats wanted, const Tile& tile) {
     const Floats real = wanted * tile.unit;
     Factor factor;
@@ -68,7 +68,7 @@ ZEROPOINT_INLINE void load_columns(const float* const (&rows)[lanes], Floats (&c
     }
 }
 
-// Importance that is the same everywhere is none.
+// Importance that is the same in every column has no effect, so it counts as none.
 [[maybe_unused]] bool is_weighted(const Source& source) {
     if (!source.importance) return false;
     const std::size_t columns = source.blocks_per_row * block_weights;
@@ -76,12 +76,12 @@ ZEROPOINT_INLINE void load_columns(const float* const (&rows)[lanes], Floats (&c
                        [&](float value) { return value != source.importance[0]; });
 }
 
-// Importance in units of the block's largest, times sqrt(2 · mean square + weight²): an error in a large
-// weight costs more. Importance of almost nothing counts a little.
+// Importance in units of the block's largest, times sqrt(2 · mean square + weight²), so that an error in a
+// large weight costs more. Clamped to at least 2^-30, so that no weight is ignored.
 ZEROPOINT_INLINE void scale_importance(Tile& tile) {
-    Floats most = splat(0), squares = splat(0), power, inverse_power;
-    for (const Floats& w : tile.importance) most = larger(most, w);
-    power_below(most, power, inverse_power);
+    Floats largest = splat(0), squares = splat(0), power, inverse_power;
+    for (const Floats& w : tile.importance) largest = larger(largest, w);
+    power_below(largest, power, inverse_power);
     for (const Floats& x : tile.weights) squares += x * x;
     const Floats spread = squares * (2.0f / block_weights);
     for (int k = 0; k < block_weights; ++k) {
@@ -91,8 +91,8 @@ ZEROPOINT_INLINE void scale_importance(Tile& tile) {
     }
 }
 
-// Takes blocks [first, first + count), count <= lanes (the last one again in the other lanes).
-// low, high: the weights that the format can reach at all.
+// Loads blocks [first, first + count), count <= lanes; the remaining lanes repeat the last block. Weights are
+// clamped to low … high, the smallest and the largest that the format can represent.
 template <bool Weighted>
 ZEROPOINT_INLINE void load_tile(Tile& tile, const Source& source, std::size_t first, std::size_t count,
                                 float low, float high) {
@@ -104,9 +104,9 @@ ZEROPOINT_INLINE void load_tile(Tile& tile, const Source& source, std::size_t fi
             importance[i] = source.importance + block % source.blocks_per_row * block_weights;
     }
     load_columns(weights, tile.weights);
-    Floats most = splat(0);
-    for (Floats& weight : tile.weights) most = larger(most, absolute(weight = clamp(weight, low, high)));
-    power_below(most, tile.unit, tile.inverse_unit);
+    Floats largest = splat(0);
+    for (Floats& weight : tile.weights) largest = larger(largest, absolute(weight = clamp(weight, low, high)));
+    power_below(largest, tile.unit, tile.inverse_unit);
     for (Floats& weight : tile.weights) weight *= tile.inverse_unit;
     if constexpr (Weighted) {
         load_columns(importance, tile.importance);
@@ -114,7 +114,7 @@ ZEROPOINT_INLINE void load_tile(Tile& tile, const Source& source, std::size_t fi
     }
 }
 
-// Writes the blocks of the first `count` lanes, four bytes a word; what is left of the last word is dropped.
+// Writes the blocks of the first `count` lanes, four bytes of each word; the unused bytes of the last word are dropped.
 template <std::size_t Bytes, int Words>
 ZEROPOINT_INLINE void store(const Ints (&words)[Words], std::uint8_t* blocks, std::size_t count) {
     static_assert(Bytes > 4 * (Words - 1) && Bytes <= 4 * Words);

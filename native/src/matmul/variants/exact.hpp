@@ -1,7 +1,7 @@
 // Products with float32 activations: weights are decoded to the bits of `decode`.
 #pragma once
-#include "layouts.hpp"
-#include "layouts_grids.hpp"
+#include "matmul/variants/layouts.hpp"
+#include "matmul/variants/layouts_grids.hpp"
 
 namespace zeropoint::ZEROPOINT_VARIANT {
 namespace {
@@ -34,8 +34,8 @@ struct ExactUnit {
     }
 };
 
-// One activation with a panel. `watch` sees, of each column and slice, the weight and the chain of
-// multiply-adds so far, and, where a unit ends, the total.
+// One activation with a panel. `watch` is called with the weight and the chain of multiply-adds so far for
+// each column and slice, and with the total at the end of each unit.
 template <typename L>
 ZEROPOINT_INLINE inline void vector_exact(const std::uint8_t* panel, std::size_t units, const float* x,
                                           float* out, const auto& watch) {
@@ -77,7 +77,7 @@ struct KeepExact {
     }
 };
 
-// The same, and what it summed up on its way.
+// The same, and records the intermediate values.
 template <typename L>
 void trace_exact(const std::uint8_t* panel, std::size_t units, const float* x, float* out,
                  const ExactTrace& to) {

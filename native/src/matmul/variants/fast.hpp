@@ -3,13 +3,13 @@
 #include <algorithm>
 #include <bit>
 
-#include "layouts.hpp"
-#include "layouts_grids.hpp"
+#include "matmul/variants/layouts.hpp"
+#include "matmul/variants/layouts_grids.hpp"
 
 namespace zeropoint::ZEROPOINT_VARIANT {
 namespace {
 
-// How codes are multiplied: what a layout's fast kernels depend on, its planes and headers apart.
+// How codes are multiplied: everything a layout's fast kernels depend on except its planes and headers.
 template <int code_bits, int scale_groups, bool corrected, bool minimum>
 struct Product {
     static constexpr int bits = code_bits, groups = scale_groups;
@@ -46,7 +46,7 @@ inline Floats add_unit(Floats total, const Ints* sum, const Floats* scale, const
     return total;
 }
 
-// One unit's dot products with one activation, by groups: what is exact.
+// One unit's dot products with one activation, by groups; they are exact integers.
 template <typename P, int width>
 inline void dot_unit(Ints* sum, const Bytes* codes, const FastTile& x, std::size_t unit, int j) {
     constexpr int words = 8 / P::groups;
@@ -63,8 +63,8 @@ void read_codes(const std::uint8_t* block, int unit, int slice, Bytes* codes) {
         L::read_codes(block, unit, slice, codes);
 }
 
-// One activation with a panel. `watch` sees, of each unit and slice, the codes, the integers, the scales,
-// the minimums and the total so far.
+// One activation with a panel. `watch` is called for each unit and slice with the codes, the integers, the
+// scales, the minimums and the total so far.
 template <typename L>
 ZEROPOINT_INLINE inline void vector_fast(const std::uint8_t* panel, std::size_t units, const FastTile& x,
                                          float* out, const auto& watch) {
@@ -94,7 +94,7 @@ void vector_fast(const std::uint8_t* panel, std::size_t units, const FastTile& x
     vector_fast<L>(panel, units, x, out, [](auto&&...) ZEROPOINT_INLINE {});
 }
 
-// The same, and what it summed up on its way.
+// The same, and records the intermediate values.
 template <typename L>
 void trace_fast(const std::uint8_t* panel, std::size_t units, const FastTile& x, float* out,
                 const FastTrace& to) {

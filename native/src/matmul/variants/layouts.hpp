@@ -1,12 +1,12 @@
-// What a block of each layout holds (see panels.hpp) as vectors of codes and scales, a slice of a panel
-// (`lanes` of its 16 rows) at a time.
+// Reads blocks of each layout (see panels.hpp) as vectors of codes and scales, a slice of a panel (`lanes` of
+// its 16 rows) at a time.
 //
 // Exactness. Every scale is an exact float32: a float16 or a power of two, times at most 6 bits. Times a
 // code of at most 8 bits it is still exact, so adding a minimum with or without FMA rounds once, and
 // scale · code + minimum is what the format's decoder gives, bit for bit.
 #pragma once
-#include "simd.hpp"
-#include "zeropoint/panels.hpp"
+#include "simd/row_vectors.hpp"
+#include "matmul/panels.hpp"
 
 namespace zeropoint::ZEROPOINT_VARIANT {
 namespace {
@@ -43,7 +43,7 @@ constexpr int slices = 16 / lanes;
     }
 }
 
-[[maybe_unused]] inline void read_crumbs(const std::uint8_t* planes, int slice, Bytes* codes, int to = 0) {
+[[maybe_unused]] inline void read_2_bits(const std::uint8_t* planes, int slice, Bytes* codes, int to = 0) {
     for (int i = 0; i < 2; ++i) {
         const Words word = plane(planes, i, slice);
         for (int k = 0; k < 4; ++k) codes[4 * i + k] |= (Bytes)pick(word, 2 * k, to, 0x03030303u);
@@ -73,8 +73,8 @@ struct Shape {
     static constexpr bool is_table = false;    // codes go through a table, which sets their sign
 };
 
-// Asks for what one unit takes, 4 KiB on: the processor's own prefetching stops at the ends of pages, and
-// with one activation it is memory that everything waits for (docs/log.md, 2026-11-21: × 1.5).
+// Prefetches the size of one unit, 4 KiB ahead: the processor's own prefetching stops at the ends of pages,
+// and with one activation memory is the limit (1.5 times as fast; docs/log.md, 2026-11-21).
 template <typename L>
 [[maybe_unused]] inline void prefetch_ahead(const std::uint8_t* block, int unit, int slice) {
     constexpr std::size_t unit_bytes = L::bytes / L::units;
@@ -137,7 +137,7 @@ struct TQ2_0 : OneScale<Layout::tq2_0> {
     static constexpr int bits = 2, zero_point = 1;
     static void read_codes(const std::uint8_t* block, int unit, int slice, Bytes* codes) {
         for (int t = 0; t < 8; ++t) codes[t] = Bytes{};
-        read_crumbs(block + 32 + 128 * unit, slice, codes);
+        read_2_bits(block + 32 + 128 * unit, slice, codes);
     }
 };
 
@@ -208,7 +208,7 @@ struct IQ4_XSBase : Shape<Layout::iq4_xs> {
     static const std::uint8_t* planes(const std::uint8_t* block, int unit) {
         return block + 128 + 256 * unit;
     }
-    // Header: scales (16 f16), low nibbles of 8 group scales (4 · 16), their high crumbs (2 · 16).
+    // Header: scales (16 f16), low nibbles of 8 group scales (4 · 16), their high 2 bits (2 · 16).
     static void read_scales(const std::uint8_t* block, int unit, int slice, Floats* scale, Floats*) {
         const Ints low = read_bytes(block + 32 + 16 * (unit / 2), slice) >> (4 * (unit % 2));
         const Ints high = read_bytes(block + 96 + 16 * (unit / 4), slice) >> (2 * (unit % 4));
@@ -253,7 +253,7 @@ struct Q2_K : Shape<Layout::q2_k> {
     // Header: scales, minimums (16 f16 each), 16 bytes per group: scale | minimum << 4.
     static void read_codes(const std::uint8_t* block, int unit, int slice, Bytes* codes) {
         for (int t = 0; t < 8; ++t) codes[t] = Bytes{};
-        read_crumbs(block + 320 + 128 * unit, slice, codes);
+        read_2_bits(block + 320 + 128 * unit, slice, codes);
     }
     static void read_scales(const std::uint8_t* block, int unit, int slice, Floats* scale, Floats* low) {
         const Floats step = read_halves(block, slice), depth = read_halves(block + 32, slice);
@@ -265,26 +265,26 @@ struct Q2_K : Shape<Layout::q2_k> {
     }
 };
 
-// Two 6-bit numbers per unit: low nibbles of both in a byte, high crumbs of two units in a byte.
-[[maybe_unused]] inline void read_sixes(const std::uint8_t* sixes, int unit, int slice, Ints* first,
+// Two 6-bit numbers per unit: low nibbles of both in a byte, high 2 bits of two units in a byte.
+[[maybe_unused]] inline void read_6_bits(const std::uint8_t* packed, int unit, int slice, Ints* first,
                                         Ints* second) {
-    const Ints low = read_bytes(sixes + 16 * unit, slice);
-    const Ints high = read_bytes(sixes + 128 + 16 * (unit / 2), slice) >> (4 * (unit % 2));
+    const Ints low = read_bytes(packed + 16 * unit, slice);
+    const Ints high = read_bytes(packed + 128 + 16 * (unit / 2), slice) >> (4 * (unit % 2));
     *first = (low & 15) | (high & 3) << 4;
     *second = low >> 4 | (high & 12) << 2;
 }
 
 struct Q3_K : Shape<Layout::q3_k> {
     static constexpr int groups = 2, bits = 3, zero_point = 4;
-    // Header: scales (16 f16), 6-bit group scales (12 · 16). Units: crumbs (128), high bits (64).
+    // Header: scales (16 f16), 6-bit group scales (12 · 16). Units: 2-bit codes (128), high bits (64).
     static void read_codes(const std::uint8_t* block, int unit, int slice, Bytes* codes) {
         for (int t = 0; t < 8; ++t) codes[t] = Bytes{};
-        read_crumbs(block + 224 + 192 * unit, slice, codes);
+        read_2_bits(block + 224 + 192 * unit, slice, codes);
         read_bits(block + 224 + 192 * unit + 128, slice, codes, 2);
     }
     static void read_scales(const std::uint8_t* block, int unit, int slice, Floats* scale, Floats*) {
         Ints factor[2];
-        read_sixes(block + 32, unit, slice, &factor[0], &factor[1]);
+        read_6_bits(block + 32, unit, slice, &factor[0], &factor[1]);
         const Floats step = read_halves(block, slice);
         for (int g = 0; g < 2; ++g) scale[g] = step * to_floats(factor[g] - 32);
     }
@@ -296,7 +296,7 @@ struct ScaleAndMinimum : Shape<layout> {
     static constexpr bool has_minimum = true;
     static void read_scales(const std::uint8_t* block, int unit, int slice, Floats* scale, Floats* low) {
         Ints factor, depth;
-        read_sixes(block + 64, unit, slice, &factor, &depth);
+        read_6_bits(block + 64, unit, slice, &factor, &depth);
         scale[0] = read_halves(block, slice) * to_floats(factor);
         low[0] = -(read_halves(block + 32, slice) * to_floats(depth));
     }
@@ -322,7 +322,7 @@ struct Q6_K : Shape<Layout::q6_k> {
     // Header: scales (16 f16), signed group scales (16 · 16 bytes).
     static void read_codes(const std::uint8_t* block, int unit, int slice, Bytes* codes) {
         read_nibbles(block + 288 + 384 * unit, slice, codes);
-        read_crumbs(block + 288 + 384 * unit + 256, slice, codes, 4);
+        read_2_bits(block + 288 + 384 * unit + 256, slice, codes, 4);
     }
     static void read_scales(const std::uint8_t* block, int unit, int slice, Floats* scale, Floats*) {
         const Floats step = read_halves(block, slice);

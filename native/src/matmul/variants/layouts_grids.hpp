@@ -1,11 +1,11 @@
 // The layouts whose codes name points of grids: eight weights (IQ1, IQ2) or four (IQ3) at once.
 //
-// Lanes are rows here too, so each lane looks up a point of its own, and two vectors take the points'
-// halves. Signs are applied to bytes. Levels of IQ1 are shifted by ±1/8: codes are 8 · level ± 1, scales an
+// Lanes are rows here too, so each lane looks up a point of its own, and two vectors hold the two halves of
+// the points. Signs are applied to bytes. Levels of IQ1 are shifted by ±1/8: codes are 8 · level ± 1, scales an
 // eighth.
 #pragma once
-#include "layouts.hpp"
-#include "zeropoint/grids.hpp"
+#include "matmul/variants/layouts.hpp"
+#include "grids.hpp"
 
 namespace zeropoint::ZEROPOINT_VARIANT {
 namespace {
@@ -95,7 +95,7 @@ template <int bias>
 #endif
 }
 
-// Signs of eight weights, in the low byte of each lane: the first four bytes', and the last four's.
+// Signs of eight weights, in the low byte of each lane: those of the first four bytes and of the last four.
 template <int bias>
 [[maybe_unused]] inline void apply_signs(Ints signs, Bytes* codes) {
     const Bytes spread_signs = spread(signs);
@@ -104,11 +104,11 @@ template <int bias>
 }
 
 // Seven signs, and an eighth that makes their number even.
-[[maybe_unused]] inline Ints even_signs_of(Ints seven) {
-    Ints parity = seven ^ seven >> 4;
+[[maybe_unused]] inline Ints even_signs_of(Ints bits7) {
+    Ints parity = bits7 ^ bits7 >> 4;
     parity ^= parity >> 2;
     parity ^= parity >> 1;
-    return seven | (parity & 1) << 7;
+    return bits7 | (parity & 1) << 7;
 }
 
 // `Codes` knows read<bias>(block, unit, slice, codes).

@@ -5,8 +5,8 @@
 //   fast   within a group: an exact integer; then total ← scale · activation scale · integer + total
 #include <array>
 
-#include "exact.hpp"
-#include "fast.hpp"
+#include "matmul/variants/exact.hpp"
+#include "matmul/variants/fast.hpp"
 
 namespace zeropoint::ZEROPOINT_VARIANT {
 namespace {

@@ -1,5 +1,5 @@
 // Blocks to panels: the planes of panels.hpp from each format's own order of codes.
-#include "packing.hpp"
+#include "matmul/variants/packing.hpp"
 
 namespace zeropoint::ZEROPOINT_VARIANT {
 namespace {
@@ -66,18 +66,18 @@ void pack_q2_0(Source from, Target to) {
             const Words four = from.word(2 + 8 * u + t / 4 * 4) >> 8 * (t % 4);
             codes[t] = (four & 3) | (four & 12) << 6 | (four & 48) << 12 | (four & 192) << 18;
         }
-        to.put_crumbs(32 + 128 * u, codes);
+        to.put_2_bits(32 + 128 * u, codes);
     }
 }
 
-// The crumbs of Q2_K, Q3_K and TQ2_0: unit u lies in 32 bytes at shift 2 · (u % 4). All four of them from
-// the same words.
-void put_crumbs_of_units(Source from, std::size_t at, Target to, std::size_t first, std::size_t step) {
+// The 2-bit fields of Q2_K, Q3_K and TQ2_0: unit u lies in 32 bytes at shift 2 · (u % 4). All four are read
+// from the same words.
+void put_2_bits_of_units(Source from, std::size_t at, Target to, std::size_t first, std::size_t step) {
     for (int half = 0; half < 2; ++half) {
         Words words[8];
         for (int t = 0; t < 8; ++t) words[t] = from.word(at + 32 * half + 4 * t);
         for (int u = 0; u < 4; ++u) {
-            to.put_crumbs(first + step * (4 * half + u), words);
+            to.put_2_bits(first + step * (4 * half + u), words);
             for (Words& word : words) word >>= 2;
         }
     }
@@ -95,7 +95,7 @@ void put_bits_of_units(Source from, std::size_t at, Target to, std::size_t first
 
 void pack_tq2_0(Source from, Target to) {
     to.put_half(0, from.half(64));
-    put_crumbs_of_units(from, 0, to, 32, 128);
+    put_2_bits_of_units(from, 0, to, 32, 128);
 }
 
 // Base 3: the digit k of a byte b is (b · 3^k mod 256) · 3 >> 8. Widened to 2 bits here, 1.69 → 2.06 bits
@@ -116,19 +116,19 @@ void pack_tq1_0(Source from, Target to) {
         for (int i = 8; i < 12; ++i) codes[at++] = digits(from.word(4 * i), k);
     for (int k = 0; k < 4; ++k) codes[at++] = digits(from.word(48), k);
     to.put_half(0, from.half(52));
-    for (int u = 0; u < 8; ++u) to.put_crumbs(32 + 128 * u, codes + 8 * u);
+    for (int u = 0; u < 8; ++u) to.put_2_bits(32 + 128 * u, codes + 8 * u);
 }
 
 void pack_q2_k(Source from, Target to) {
     to.put_half(0, from.half(80));
     to.put_half(32, from.half(82));
     for (int i = 0; i < 4; ++i) to.put_bytes(64 + 64 * i, from.word(4 * i));
-    put_crumbs_of_units(from, 16, to, 320, 128);
+    put_2_bits_of_units(from, 16, to, 320, 128);
 }
 
 void pack_q3_k(Source from, Target to) {
     to.put_half(0, from.half(108));
-    // 16 scales: low nibbles of groups 0-3, 4-7 and, high, 8-11, 12-15; high crumbs i of groups 4i + byte.
+    // 16 scales: low nibbles of groups 0-3, 4-7 and, high, 8-11, 12-15; high 2 bits i of groups 4i + byte.
     const Words low[2] = {from.word(96), from.word(100)}, high = from.word(104);
     Words scales[4];
     for (int i = 0; i < 4; ++i)
@@ -140,8 +140,8 @@ void pack_q3_k(Source from, Target to) {
     };
     const Words first[2] = {gather(scales[0], scales[1]), gather(scales[2], scales[3])};
     const Words second[2] = {gather(scales[0] >> 8, scales[1] >> 8), gather(scales[2] >> 8, scales[3] >> 8)};
-    to.put_sixes(32, first, second);
-    put_crumbs_of_units(from, 32, to, 224, 192);
+    to.put_6_bits(32, first, second);
+    put_2_bits_of_units(from, 32, to, 224, 192);
     put_bits_of_units(from, 0, to, 224 + 128, 192);
 }
 
@@ -152,7 +152,7 @@ void pack_k(Source from, std::size_t codes_at, Target to, std::size_t step) {
     const Words a = from.word(4), b = from.word(8), c = from.word(12);
     const Words scale[2] = {a & 0x3f3f3f3fu, (c & 0x0f0f0f0fu) | (a >> 2 & 0x30303030u)};
     const Words minimum[2] = {b & 0x3f3f3f3fu, (c >> 4 & 0x0f0f0f0fu) | (b >> 2 & 0x30303030u)};
-    to.put_sixes(64, scale, minimum);
+    to.put_6_bits(64, scale, minimum);
     for (int pair = 0; pair < 4; ++pair) {  // 32 bytes hold two units, low and high
         Words words[8];
         for (int t = 0; t < 8; ++t) words[t] = from.word(codes_at + 32 * pair + 4 * t);
@@ -173,13 +173,13 @@ void pack_q6_k(Source from, Target to) {
     to.put_half(0, from.half(208));
     for (int i = 0; i < 4; ++i) to.put_bytes(32 + 64 * i, from.word(192 + 4 * i));
     for (int u = 0; u < 8; ++u) {  // 4 units share 64 bytes of low and 32 bytes of high codes
-        Words codes[8], crumbs[8];
+        Words codes[8], fields[8];
         for (int t = 0; t < 8; ++t) {
             codes[t] = from.word(64 * (u / 4) + 32 * (u % 2) + 4 * t) >> (u % 4 / 2 * 4);
-            crumbs[t] = from.word(128 + 32 * (u / 4) + 4 * t) >> 2 * (u % 4);
+            fields[t] = from.word(128 + 32 * (u / 4) + 4 * t) >> 2 * (u % 4);
         }
         to.put_nibbles(288 + 384 * u, codes);
-        to.put_crumbs(288 + 384 * u + 256, crumbs);
+        to.put_2_bits(288 + 384 * u + 256, fields);
     }
 }
 

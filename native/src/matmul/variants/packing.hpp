@@ -9,7 +9,7 @@
 #include <immintrin.h>
 #endif
 
-#include "zeropoint/panels.hpp"
+#include "matmul/panels.hpp"
 
 namespace zeropoint::ZEROPOINT_VARIANT {
 namespace {
@@ -75,7 +75,7 @@ struct Target {
         for (int j = 0; j < 4; ++j)
             put_word(at + 64 * j, (codes[j] & 0x0f0f0f0fu) | (codes[j + 4] & 0x0f0f0f0fu) << 4);
     }
-    void put_crumbs(std::size_t at, const Words* codes) const {
+    void put_2_bits(std::size_t at, const Words* codes) const {
         for (int i = 0; i < 2; ++i) {
             Words plane{};
             for (int k = 0; k < 4; ++k) plane |= (codes[4 * i + k] & 0x03030303u) << 2 * k;
@@ -96,8 +96,8 @@ struct Target {
         }
         put_bits(at, codes);
     }
-    // Two 6-bit numbers for each of 8 units (see read_sixes); four units to a word.
-    void put_sixes(std::size_t at, const Words (&first)[2], const Words (&second)[2]) const {
+    // Two 6-bit numbers for each of 8 units (see read_6_bits); four units to a word.
+    void put_6_bits(std::size_t at, const Words (&first)[2], const Words (&second)[2]) const {
         for (int i = 0; i < 2; ++i) {
             put_bytes(at + 64 * i, (first[i] & 0x0f0f0f0fu) | (second[i] & 0x0f0f0f0fu) << 4);
             const Words high = (first[i] >> 4 & 0x03030303u) | (second[i] >> 2 & 0x0c0c0c0cu);

@@ -10,7 +10,7 @@
 // i mod 8) that are added as a fixed tree at the end: the same bits on every instruction set, however
 // the vocabulary is cut. exp is our own: libm's would be a call per token, which alone would cost as
 // much as the model does for a vocabulary of 262,144.
-#include "zeropoint/compare.hpp"
+#include "reductions/compare.hpp"
 
 #include <algorithm>
 #include <bit>
@@ -65,8 +65,9 @@ inline f64 load(const double* from) {
 
 inline void store(double* to, f64 value) { std::memcpy(to, &value, sizeof value); }
 
-// Keeps the largest logits, sorted, ties by lower id; `first` is the id of row[0]. A stretch whose maximum
-// is not above the smallest kept is skipped, which after the first few thousand tokens is nearly all.
+// Keeps the largest logits, sorted, ties by lower id; `first` is the id of row[0]. Runs of
+// logits whose maximum is not above the smallest stored one are skipped: nearly all of them after the first
+// few thousand tokens.
 void keep_largest(const float* row, std::size_t first, std::size_t count, Comparison::Side& side) {
     constexpr std::size_t stretch = 64;
     for (std::size_t start = 0; start < count; start += stretch) {
@@ -100,7 +101,7 @@ std::int64_t first_not_finite(const float* a, const float* b, std::size_t count)
     return std::int64_t(i);
 }
 
-// The largest logit with this block, and what the sums so far are worth beside it.
+// The largest logit including this block, and the factor that rescales the sums so far to it.
 double raise(Comparison::Side& side, const float* row, std::size_t first, std::size_t count,
              f64& scale) {
     const double before = side.kept ? side.logits[0] : -std::numeric_limits<double>::infinity();

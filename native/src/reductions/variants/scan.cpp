@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <bit>
 
-#include "zeropoint/scan.hpp"
+#include "reductions/scan.hpp"
 
 namespace zeropoint::ZEROPOINT_VARIANT {
 namespace {
@@ -53,14 +53,14 @@ double any_row_error(const float* weights, const float* decoded, const float* im
 
 Part part(const float* values, std::size_t count) {
     double sum[lanes] = {}, squares[lanes] = {};
-    std::uint32_t most[lanes] = {};
+    std::uint32_t largest[lanes] = {};
     in_lanes(count, [&](std::size_t i, std::size_t lane) {
         const double value = values[i];
         sum[lane] += value;
         squares[lane] += value * value;
-        most[lane] = std::max(most[lane], magnitude(values[i]));
+        largest[lane] = std::max(largest[lane], magnitude(values[i]));
     });
-    return {tree(sum), tree(squares), *std::max_element(most, most + lanes)};
+    return {tree(sum), tree(squares), *std::max_element(largest, largest + lanes)};
 }
 
 // Any value gets a bin of the table, NaN the lowest; false: a value was NaN.

@@ -1,5 +1,5 @@
-// The peaks of one variant: a plain read and multiply-adds, with the widest registers it has.
-#include "zeropoint/machine.hpp"
+// The peaks of one variant: memory reads and multiply-adds, with the widest registers that it has.
+#include "runtime/machine.hpp"
 
 #if defined(__AVX2__)
 #include <immintrin.h>
@@ -35,7 +35,7 @@ std::uint64_t read(const std::uint64_t* data, std::size_t words) {
 }
 
 // Two ports with four cycles of latency need eight chains; sixteen cover that and fit the registers of
-// AVX-512, twelve those of AVX2. x <- x · a + b with a < 1 stays finite for ever.
+// AVX-512, twelve those of AVX2. x <- x · a + b with a < 1 stays finite.
 #if defined(__AVX512F__)
 constexpr int chains = 16, lanes = 16;
 using Vector = __m512;

@@ -1,15 +1,15 @@
-// Norms, rotations, attention and activations, on vectors of `lanes` floats (see simd.hpp).
+// Norms, rotations, attention and activations, on vectors of `lanes` floats (see row_vectors.hpp).
 //
 // Sums over a row run in 16 lanes, element i in lane i % 16, whatever the width of a vector here, and are
 // folded in one order. Scores have a lane per position: no sum crosses lanes.
-#include "zeropoint/steps.hpp"
+#include "transformer/step_kernels.hpp"
 
 #include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdint>
 
-#include "simd.hpp"
+#include "simd/row_vectors.hpp"
 
 namespace zeropoint::ZEROPOINT_VARIANT {
 namespace {
