@@ -192,7 +192,7 @@ def test_a_quantized_source_needs_the_word(tmp_path: Path) -> None:
     layout = [NewTensor("blk.0.attn_q.weight", (16, 32), FORMATS["Q8_0"])]
     with create_checkpoint(tmp_path / "quant.gguf", layout, {"general.architecture": "llama"}) as w:
         w.write("blk.0.attn_q.weight", random)
-    with pytest.raises(FormatError, match=r"attn_q.weight is quantized already \(Q8_0\)"):
+    with pytest.raises(FormatError, match=r"attn_q.weight is already quantized \(Q8_0\)"):
         run(tmp_path / "quant.gguf", tmp_path / "out.gguf", "F32")
     (record,) = run(tmp_path / "quant.gguf", tmp_path / "out.gguf", "F32", requantize=True)
     assert record.error == 0  # float32 holds whatever Q8_0 means

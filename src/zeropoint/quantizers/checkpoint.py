@@ -1,7 +1,7 @@
-"""A model file in, a smaller one out: tensor by tensor, in slabs of rows.
+"""Writes a model file in other formats, tensor by tensor and in slabs of rows.
 
-Peak memory is a few slabs whatever the model's size. The output appears under its name only when
-it is complete; a generator that is dropped half-way leaves no file.
+Peak memory is a few slabs, whatever the size of the model. The output appears under its name only
+when it is complete; a generator that is closed earlier leaves no file.
 """
 
 from collections.abc import Iterable, Iterator
@@ -36,16 +36,16 @@ def quantize_tensors(
     threads: int | None = None,
     options: WriteOptions = DEFAULT_OPTIONS,
 ) -> Iterator[TensorWritten]:
-    """Write `source` to `output` in the chosen formats; yield each tensor when it is on disk.
+    """Write `source` to `output` in the chosen formats; yield a record when a tensor is on disk.
 
-    A tensor that keeps its format, or has no choice, is copied byte for byte. The bytes do not
-    depend on `threads` (None: all processors) or on the instruction set. The output is there when
-    the iterator has ended.
+    A tensor that keeps its format, or has no choice, is copied byte for byte. The bytes depend
+    neither on `threads` (None: all processor cores) nor on the instruction set. The output exists
+    when the iterator has ended.
 
-    Raises FormatError that names tensor, row and column of a weight that is not finite, or a tensor
-    that is quantized already (unless options.requantize); CheckpointError for a bad file, for an
-    output that is a file of the source or the importance file, or that exists (unless
-    options.overwrite).
+    Raises FormatError for a weight that is not finite (with tensor, row and column) and for a
+    tensor that is already quantized (unless options.requantize), and CheckpointError for a damaged
+    file, for an output that is a file of the source or the importance matrix, or that exists
+    (unless options.overwrite).
     """
     steps = write_quantized(
         source, choices, output, calibration=calibration, threads=threads, options=options
@@ -64,7 +64,7 @@ def write_quantized(
     threads: int | None = None,
     options: WriteOptions = DEFAULT_OPTIONS,
 ) -> Iterator[RowsWritten | TensorWritten | OutputWritten]:
-    """Do what `quantize_tensors` does; yield after each slab of rows, too, and at the end."""
+    """Do what `quantize_tensors` does; yield a record per slab of rows, too, and at the end."""
     plan = complete(source, choices)
     check_writable(source, plan, options)
     metadata = output_metadata(source, plan, calibration, options)
@@ -80,21 +80,23 @@ def write_quantized(
         ) as writer,
         SlabReader(source) as reader,
     ):
-        job = TensorQuantizer(
+        quantizer = TensorQuantizer(
             reader, writer, kernels.default_threads() if threads is None else threads
         )
         for choice in plan:
-            costs = None
+            importance = None
             if calibration and choice.changes:
-                costs = find_importance(calibration, choice, tied=source.tied_output)
-            yield from job.write(source.tensors[choice.name], choice.format, costs, options.details)
+                importance = find_importance(calibration, choice, tied=source.tied_output)
+            yield from quantizer.write(
+                source.tensors[choice.name], choice.format, importance, options.details
+            )
         hashes = reader.sha256()
         writer.restate(metadata | source_hash(hashes))
-    yield OutputWritten(writer.files, writer.file_bytes, hashes, job.done)
+    yield OutputWritten(writer.files, writer.file_bytes, hashes, quantizer.done)
 
 
 def complete(source: Checkpoint, choices: Iterable[Choice]) -> list[Choice]:
-    """Return a choice for each tensor, in the source's order; one without a choice is copied."""
+    """Return a choice for each tensor, in the source's order; a tensor without one is copied."""
     chosen = {choice.name: choice for choice in choices}
     unknown = chosen.keys() - source.tensors.keys()
     if unknown:
@@ -103,34 +105,35 @@ def complete(source: Checkpoint, choices: Iterable[Choice]) -> list[Choice]:
 
 
 def copied(info: TensorInfo) -> Choice:
-    """Return the choice to leave a tensor as it is."""
+    """Return the choice that copies a tensor."""
     return Choice(
         name=info.name,
         shape=info.shape,
         source=info.format,
         wanted=info.format,
         format=info.format,
-        reason="no choice was made for it",
+        reason="it has no choice, so it is copied",
     )
 
 
 def check_writable(source: Checkpoint, choices: Iterable[Choice], options: WriteOptions) -> None:
-    """Raise FormatError for what cannot be written, before anything is.
+    """Raise FormatError if these choices cannot be written.
 
-    Raises UnsupportedModel for what is not a model at all, such as an adapter.
+    Raises UnsupportedModel for a file that is not a model, such as an adapter.
     """
     check_use(source.path, source, "quantize")
     if "general.architecture" not in source.metadata:
         raise FormatError(
-            f"{source.path}: does not say what model it holds; a Hugging Face folder is opened with"
+            f"{source.path}: has no key general.architecture; open a Hugging Face folder with"
             " `open_model`"
         )
     changed = [choice for choice in choices if choice.changes]
     for choice in changed:
         if choice.requantizes and not options.requantize:
             raise FormatError(
-                f"{source.path}: {choice.name} is quantized already ({choice.source.name}), and"
-                " quantizing it again loses twice; start from the 16-bit model, or add --requantize"
+                f"{source.path}: {choice.name} is already quantized ({choice.source.name}), and"
+                " quantizing it again adds a second loss; start from the 16-bit model, or add"
+                " --requantize"
             )
     check_storable(changed)
     for format in {choice.format.name: choice.format for choice in changed}.values():
@@ -141,34 +144,37 @@ def check_writable(source: Checkpoint, choices: Iterable[Choice], options: Write
 
 
 def check_storable(choices: Iterable[Choice]) -> None:
-    """Raise FormatError for a format that no GGUF file can hold."""
+    """Raise FormatError for a format that a GGUF file cannot hold."""
     for choice in choices:
         name = choice.format.name
         if name not in FORMATS:
             raise FormatError(
-                f"{name} has no place in a GGUF file: it is there to be judged, with `zeropoint"
-                f" measure MODEL --as {name}`; files can be written in {writable()}"
+                f"{name} has no type in GGUF files; measure it in memory with `zeropoint measure"
+                f" MODEL --to {name}`, or write one of {writable()}"
             )
 
 
 def writable() -> str:
-    """Return the names of all formats that can be encoded."""
+    """Return the names of all formats that have an encoder."""
     return ", ".join(known for known in FORMATS if kernels.has_encoder(known))
 
 
 class TensorQuantizer:
-    """One run: what all its tensors share."""
+    """Encodes and writes tensors, and counts the weights written."""
 
     def __init__(self, reader: SlabReader, writer: CheckpointWriter, threads: int) -> None:
         self.reader = reader
         self.writer = writer
         self.threads = threads
-        self.done = 0
+        self.done = 0  # weights
 
     def write(
         self, info: TensorInfo, target: Format, importance: F32 | None, details: bool
     ) -> Iterator[RowsWritten | TensorWritten]:
-        """Read, encode and write one tensor, slab by slab."""
+        """Read, encode and write one tensor, slab by slab.
+
+        `importance` is float32, (columns,) or (experts, columns).
+        """
         encode = target.name != info.format.name
         collector = DetailsCollector(target, self.threads) if details and encode else None
         error = power = 0.0
@@ -179,16 +185,16 @@ class TensorQuantizer:
             self.check_finite(info, slab, weights)
             data = rows.data
             if encode:
-                # One line of importance for each expert, or one for all of them.
-                costs = importance
+                # (columns,) of this expert, or of all experts.
+                row = importance
                 if importance is not None and importance.ndim == 2:
-                    costs = importance[slab.expert]
-                data = self.encode(info, slab, target, weights, costs)
+                    row = importance[slab.expert]
+                data = self.encode(info, slab, target, weights, row)
                 decoded = kernels.decode(target, data, threads=self.threads).reshape(rows.shape)
-                error += kernels.weighted_error(weights, decoded, costs, threads=self.threads)
+                error += kernels.weighted_error(weights, decoded, row, threads=self.threads)
                 if collector:
-                    collector.add(slab.start, weights, decoded, data, costs)
-                power += kernels.weighted_error(weights, None, costs, threads=self.threads)
+                    collector.add(slab.start, weights, decoded, data, row)
+                power += kernels.weighted_error(weights, None, row, threads=self.threads)
             if data.size:  # a tensor of no bytes is written once, below
                 self.writer.write(info.name, data)
             nbytes += data.size
@@ -204,11 +210,11 @@ class TensorQuantizer:
         )  # fmt: skip
 
     def encode(
-        self, info: TensorInfo, slab: Slab, target: Format, weights: F32, costs: F32 | None
+        self, info: TensorInfo, slab: Slab, target: Format, weights: F32, importance: F32 | None
     ) -> U8:
-        """Encode one slab; an error names the tensor."""
+        """Encode one slab, (rows, columns) float32; an error names the tensor."""
         try:
-            return kernels.encode(target, weights, costs, threads=self.threads)
+            return kernels.encode(target, weights, importance, threads=self.threads)
         except FormatError as error:
             place = f"{info.name}, counted from row {slab.start}"
             raise FormatError(f"{self.reader.source.path}: {place}: {error}") from None
@@ -224,5 +230,5 @@ class TensorQuantizer:
         raise FormatError(
             f"{self.reader.source.path}: {info.name}: weight {slab.start * info.columns + first}"
             f" (row {slab.start + row}, column {column}) is {weights[row, column]}; a model with"
-            " weights that are not finite is broken, and is not written"
+            " weights that are not finite is broken, so it is not written"
         )

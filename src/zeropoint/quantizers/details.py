@@ -1,6 +1,6 @@
-"""What the evidence of a run keeps of one tensor: two histograms and its worst block.
+"""Details of one quantized tensor: histograms of weights and errors, and the worst block.
 
-Both are collected slab by slab, so that their memory does not depend on the tensor.
+They are collected slab by slab, so that their memory does not depend on the size of the tensor.
 """
 
 import math
@@ -17,8 +17,8 @@ from zeropoint.kernels.passes import BINS
 class Histogram:
     """Counts of values in 256 equal bins from −limit to limit, limit a power of two.
 
-    A value beyond the limit doubles it, and pairs of bins become one: the result is the same in
-    whatever pieces the values come.
+    A value beyond the limit doubles the limit and merges pairs of bins. So the result does not
+    depend on how the values are split into pieces.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class Histogram:
         self.limit = 2.0**-40
 
     def add(self, values: F32, *, threads: int = 1) -> None:
-        """Count finite values (n,). Raises ValueError if one is not finite."""
+        """Count values, (n,) float32. Raises ValueError if one is not finite."""
         largest = abs(float(values[kernels.moments(values, threads=threads)[2]]))
         if not math.isfinite(largest):
             raise ValueError("histogram: a value is not finite")
@@ -39,7 +39,7 @@ class Histogram:
 
 @dataclass(frozen=True)
 class BlockDetails:
-    """One block of a tensor, before and after."""
+    """One block of a tensor, before and after quantization."""
 
     row: int  # counted over all leading axes
     column: int  # of its first weight
@@ -51,7 +51,7 @@ class BlockDetails:
 
 @dataclass(frozen=True)
 class TensorDetails:
-    """The evidence of one tensor."""
+    """Histograms and the worst block of one tensor."""
 
     weights: Histogram
     errors: Histogram  # of w − ŵ
@@ -70,7 +70,11 @@ class DetailsCollector:
     def add(
         self, first_row: int, weights: F32, decoded: F32, blocks: U8, importance: F32 | None
     ) -> None:
-        """Take in (rows, columns) weights, what they became, their (blocks, bytes) and costs."""
+        """Add a slab.
+
+        `weights` and `decoded` are (rows, columns) float32, `blocks` (blocks, bytes) uint8, and
+        `importance` (columns,) float32. `first_row` is the row of the tensor where the slab begins.
+        """
         self.weights.add(weights.reshape(-1), threads=self.threads)
         self.errors.add((weights - decoded).reshape(-1), threads=self.threads)
         size = self.format.block_size
@@ -89,5 +93,5 @@ class DetailsCollector:
         )
 
     def details(self) -> TensorDetails:
-        """Return what was collected."""
+        """Return the details of all slabs so far."""
         return TensorDetails(self.weights, self.errors, self.worst)

@@ -1,4 +1,4 @@
-"""A model as a Hugging Face folder of 16- or 32-bit weights, which transformers loads by itself.
+"""Writes a model as a Hugging Face folder of 16- or 32-bit weights, which transformers loads.
 
 The way back of `checkpoints.huggingface`: GGUF's names, order of rows, stacks of experts and
 shifted norms become transformers' own. The folder appears complete or not at all.
@@ -16,25 +16,24 @@ from zeropoint.checkpoints import Checkpoint, NewTensor, TensorInfo, create_chec
 from zeropoint.checkpoints.families import FAMILIES
 from zeropoint.checkpoints.files.partial_folder import PartialFolder
 from zeropoint.checkpoints.huggingface import interleaved_rows
-from zeropoint.checkpoints.names import huggingface_name
+from zeropoint.checkpoints.names import TOKEN_EMBEDDING, huggingface_name
 from zeropoint.checkpoints.settings.gguf_to_config import make_config
 from zeropoint.checkpoints.tokenizers.tokenizer_file import make_tokenizer
 from zeropoint.errors import UnsupportedModel, printable
 from zeropoint.formats import F32, Format
 from zeropoint.quantizers.nearest import dequantize, quantize
 
-EMBEDDING = "token_embd.weight"
 WEIGHTS = "model.safetensors"
 FOLDER_FORMATS = ("F32", "F16", "BF16")
 _DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
-_SLAB = 1 << 24  # weights that are decoded at once
+_SLAB_WEIGHTS = 1 << 24  # decoded at a time
 
 
 @dataclass(frozen=True)
 class TensorExported:
     """One tensor of the folder is on disk."""
 
-    name: str  # transformers' name
+    name: str  # of transformers
     done: int  # weights written so far
 
 
@@ -46,8 +45,8 @@ class _Target:
     source: TensorInfo
     shape: tuple[int, ...]
     first: int
-    heads: int  # 0: rows stay in order
-    shift: float
+    heads: int  # whose rows are permuted; 0: the rows keep their order
+    shift: float  # added to each weight
 
 
 def export_folder(
@@ -79,11 +78,12 @@ def _files(source: Checkpoint, format: Format) -> dict[str, str]:
         for name in source.tensors
         if name.startswith("rope_")
     }
-    embedding = source.tensors.get(EMBEDDING)
+    embedding = source.tensors.get(TOKEN_EMBEDDING)
     if embedding is None or len(embedding.shape) != 2:
-        found = "is missing" if embedding is None else f"has shape {embedding.shape}"
+        problem = "is missing" if embedding is None else f"has shape {embedding.shape}"
         raise UnsupportedModel(
-            f"{source.path}: {EMBEDDING} {found}; a Hugging Face folder needs an embedding matrix"
+            f"{source.path}: {TOKEN_EMBEDDING} {problem}; a Hugging Face folder requires an"
+            " embedding matrix"
         )
     rows = embedding.shape[0]
     config = make_config(source.metadata, source.tensors, factors, rows, _DTYPES[format.name])
@@ -172,7 +172,7 @@ def _write_tensors(
 
 
 def _slabs(source: Checkpoint, target: _Target, threads: int) -> Iterator[F32]:
-    """Yield the float32 rows of a target in order, some at a time; nothing if it has no weights."""
+    """Yield the rows of a target in order, as float32 slabs; nothing if it has no weights."""
     if 0 in target.shape:
         return
     columns = target.source.columns
@@ -183,12 +183,12 @@ def _slabs(source: Checkpoint, target: _Target, threads: int) -> Iterator[F32]:
         yield np.ascontiguousarray(vector + np.float32(target.shift))
         return
     rows = int(np.prod(target.shape[:-1], dtype=np.int64))
-    size = rows // target.heads if target.heads else 1  # of what must be read together
-    step = max(_SLAB // columns // size, 1) * size
+    size = rows // target.heads if target.heads else 1  # rows that are permuted together
+    step = max(_SLAB_WEIGHTS // columns // size, 1) * size
     for start in range(0, rows, step):
         stop = min(start + step, rows)
-        found = source.read_rows(target.source.name, target.first + start, target.first + stop)
-        weights = kernels.decode(found.format, found.data, threads=threads).reshape(-1, columns)
+        blocks = source.read_rows(target.source.name, target.first + start, target.first + stop)
+        weights = kernels.decode(blocks.format, blocks.data, threads=threads).reshape(-1, columns)
         if target.heads:
             back = np.argsort(interleaved_rows(stop - start, (stop - start) // size))
             weights = weights[back]

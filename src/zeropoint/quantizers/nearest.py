@@ -1,4 +1,4 @@
-"""One array to blocks of one format, and back."""
+"""Encodes an array in one format, and decodes it."""
 
 import numpy as np
 
@@ -16,12 +16,13 @@ def quantize(
 ) -> QuantizedTensor:
     """Encode an array of any shape so that Σ importance · (w − ŵ)² is small.
 
-    `format` is a Format or its name. `importance` is what a squared error costs in each column:
-    (columns,), or (experts, columns) for weights (experts, rows, columns); None: 1 everywhere.
-    `threads` None: all processors; the bytes do not depend on it.
+    `weights` are converted to float32. `format` is a Format or its name, in any case. `importance`
+    is the weight of a squared error in each column: (columns,), or (experts, columns) for weights
+    of shape (experts, rows, columns); None means 1 everywhere. `threads` None uses all processor
+    cores; the bytes do not depend on it.
 
-    Raises FormatError for a weight that is not finite, rows that are no multiple of the format's
-    block, or an importance of another shape, negative or not finite.
+    Raises FormatError for a weight that is not finite, for rows that are not a multiple of the
+    format's block, and for importance of another shape, negative, or not finite.
     """
     format = find_format(format) if isinstance(format, str) else format
     threads = kernels.default_threads() if threads is None else threads
@@ -34,7 +35,7 @@ def quantize(
             f"importance has shape {importance.shape}, the rows have {columns} weights"
         )
     bound = format.for_shape(shape)
-    # A format "per tensor" has the whole tensor as its block: the rows become one.
+    # The block of a format "per tensor" is the whole tensor: its rows are joined.
     width = max(columns, bound.block_size)
     if importance is not None and width > columns:
         importance = np.tile(importance, width // columns)
@@ -45,7 +46,7 @@ def quantize(
 def quantize_experts(
     weights: F32, format: Format, importance: F32, threads: int
 ) -> QuantizedTensor:
-    """Encode (experts, rows, columns) weights, each expert with its own row of `importance`."""
+    """Encode weights (experts, rows, columns), each expert with its own row of `importance`."""
     if weights.ndim != 3 or importance.shape != (weights.shape[0], weights.shape[2]):
         raise FormatError(
             f"importance of shape {importance.shape} needs weights (experts, rows, columns) with as"
@@ -54,16 +55,16 @@ def quantize_experts(
     bound = format.for_shape(weights.shape)
     if bound.block_size > weights.shape[2]:
         raise FormatError(
-            f"{format.name} spans several experts; give one importance for all of them"
+            f"a block of {format.name} spans several experts; give one importance for all of them"
         )
     parts = [
-        kernels.encode(bound, expert, costs, threads=threads)
-        for expert, costs in zip(weights, importance, strict=True)
+        kernels.encode(bound, expert, row, threads=threads)
+        for expert, row in zip(weights, importance, strict=True)
     ]
     return QuantizedTensor(bound, weights.shape, np.concatenate(parts))
 
 
 def dequantize(tensor: QuantizedTensor, *, threads: int | None = None) -> F32:
-    """Decode all blocks of a tensor: float32 weights of its shape. Any bytes decode."""
+    """Return the weights of a tensor as float32, in its shape. Any bytes can be decoded."""
     threads = kernels.default_threads() if threads is None else threads
     return kernels.decode(tensor.format, tensor.data, threads=threads).reshape(tensor.shape)

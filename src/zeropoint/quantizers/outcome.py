@@ -1,4 +1,4 @@
-"""What a whole quantization came to: sums over the records that it yielded."""
+"""Sums up the records of a quantization: by kind of tensor, as a result, and as evidence."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from zeropoint.results.run_store import RunFolder
 
 @dataclass(frozen=True)
 class KindSummary:
-    """All tensors of one kind (blk.*.attn_v) that went from one format to another."""
+    """The tensors of one kind, such as blk.*.attn_v, with the same formats before and after."""
 
     kind: str
     tensors: int
@@ -28,12 +28,12 @@ class KindSummary:
     format: str
     source_bytes: int
     nbytes: int
-    relative_error: float | None  # None: copied
+    relative_error: float | None  # None if they were copied
     worst: str | None  # the tensor with the largest relative error
 
 
 def summarize_by_kind(records: Iterable[TensorWritten]) -> list[KindSummary]:
-    """Add up the records by kind and formats, the most bytes first."""
+    """Return the sums over tensors of each kind, the largest in bytes first."""
     groups: dict[tuple[str, str, str], list[TensorWritten]] = {}
     for record in records:
         key = (kind_of(record.name), record.source_format, record.format)
@@ -75,7 +75,7 @@ def relative_error(records: Iterable[TensorWritten]) -> float:
     return sum(record.error for record in encoded) / power if power else 0.0
 
 
-# What the arrays of hist.npz look like; `tensors` were encoded.
+# Shapes and types of the arrays of hist.npz; `tensors` is the number of encoded tensors.
 HISTOGRAM_RULES = {
     "names": ArrayRule(("tensors",), np.str_),
     "weights": ArrayRule(("tensors", 256), np.integer, 0),
@@ -97,21 +97,21 @@ def save_evidence(
     reasons = {choice.name: choice.reason for choice in choices}
     rows = [tensor_result(record, reasons.get(record.name)) for record in records]
     run.save_table("tensors", [row.to_json() for row in rows])
-    kept = [(r.name, r.details) for r in records if r.details is not None]
+    detailed = [(r.name, r.details) for r in records if r.details is not None]
     run.save_arrays(
         "hist",
         {
-            "names": np.array([name for name, _ in kept], dtype=np.str_),
-            "weights": np.array([d.weights.counts for _, d in kept], np.int64).reshape(-1, 256),
-            "weights_limit": np.array([d.weights.limit for _, d in kept], np.float64),
-            "errors": np.array([d.errors.counts for _, d in kept], np.int64).reshape(-1, 256),
-            "errors_limit": np.array([d.errors.limit for _, d in kept], np.float64),
+            "names": np.array([name for name, _ in detailed], dtype=np.str_),
+            "weights": np.array([d.weights.counts for _, d in detailed], np.int64).reshape(-1, 256),
+            "weights_limit": np.array([d.weights.limit for _, d in detailed], np.float64),
+            "errors": np.array([d.errors.counts for _, d in detailed], np.int64).reshape(-1, 256),
+            "errors_limit": np.array([d.errors.limit for _, d in detailed], np.float64),
         },
     )
 
 
 def tensor_result(record: TensorWritten, reason: str | None = None) -> QuantizedTensorResult:
-    """Return a record as a result; with details, its worst block is in it."""
+    """Return the result for one tensor, with its worst block if details were collected."""
     worst = record.details.worst if record.details else None
     return QuantizedTensorResult(
         name=record.name,

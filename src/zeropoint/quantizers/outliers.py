@@ -1,8 +1,8 @@
-"""How far the largest weight of each matrix stands out: what makes a tensor hard to quantize.
+"""Finds outliers: the weight of each matrix that is largest in relation to the others.
 
-One scale serves a whole group of weights, so a single large one makes the steps of its neighbours
-coarse. The figure is max |w| ÷ σ, σ the standard deviation of the tensor's weights; a million
-normally distributed ones reach about 5.
+All weights of a group share a scale, so a single large weight makes the steps of the others coarse.
+The figure is max |w| / σ, where σ is the standard deviation of the tensor's weights. A million
+normally distributed weights reach about 5.
 """
 
 import math
@@ -21,20 +21,20 @@ class TensorScanned:
     name: str
     shape: tuple[int, ...]
     largest: float  # the weight with the largest magnitude, with its sign
-    row: int  # where it stands; rows are counted over all leading axes
+    row: int  # of that weight, counted over all leading axes
     column: int
     sigma: float  # standard deviation of all weights
-    finite: bool  # False: NaN or infinity was met, and the other figures mean nothing
-    done: int  # weights looked at so far, over all tensors
+    finite: bool  # False if a weight is NaN or infinite; the other figures then mean nothing
+    done: int  # weights scanned so far, over all tensors
 
     @property
     def ratio(self) -> float:
-        """max |w| ÷ σ; 0 for a tensor without spread."""
+        """max |w| / σ; 0 if all weights are equal."""
         return abs(self.largest) / self.sigma if self.sigma else 0.0
 
 
 def matrices(source: Checkpoint) -> list[TensorInfo]:
-    """Return the tensors worth a look: those with rows and columns, and weights in them."""
+    """Return the tensors that are scanned: two or more axes, floating-point weights."""
     integers = ("I8", "I16", "I32", "I64")
     return [
         info
@@ -44,24 +44,24 @@ def matrices(source: Checkpoint) -> list[TensorInfo]:
 
 
 def scan_outliers(source: Checkpoint, *, threads: int | None = None) -> Iterator[TensorScanned]:
-    """Decode every matrix slab by slab and yield its largest weight and its spread."""
+    """Decode every matrix slab by slab; yield its largest weight and standard deviation."""
     threads = kernels.default_threads() if threads is None else threads
     done = 0
     for info in matrices(source):
         total = squares = largest = 0.0
-        place = 0
+        position = 0
         for slab in cut_slabs(info.shape, info.format):
             tensor = source.read_rows(info.name, slab.start, slab.stop)
             weights = kernels.decode(info.format, tensor.data, threads=threads).reshape(-1)
             added, squared, index = kernels.moments(weights, threads=threads)
             total, squares = total + added, squares + squared
-            if not abs(weights[index]) <= abs(largest):  # also if it is NaN
-                largest, place = float(weights[index]), slab.start * info.columns + index
+            if not abs(weights[index]) <= abs(largest):  # true for NaN too
+                largest, position = float(weights[index]), slab.start * info.columns + index
             if not math.isfinite(squares):
                 break
         done += info.elements
         finite = math.isfinite(squares)
         variance = squares / info.elements - (total / info.elements) ** 2 if finite else 0.0
-        row, column = divmod(place, info.columns)
+        row, column = divmod(position, info.columns)
         sigma = math.sqrt(max(variance, 0.0))
         yield TensorScanned(info.name, info.shape, largest, row, column, sigma, finite, done)

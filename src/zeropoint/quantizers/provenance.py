@@ -1,13 +1,13 @@
-"""What an output says about where it comes from.
+"""Metadata of an output about its origin.
 
     general.quantization_version, general.file_type     as llama.cpp writes them
     quantize.imatrix.file, .dataset, .entries_count, .chunks_count
-    zeropoint.version, zeropoint.recipe                 a recipe that gives these formats again
-    zeropoint.source.file, zeropoint.source.sha256      of each file, in their order
+    zeropoint.version, zeropoint.recipe                 the recipe gives these formats again
+    zeropoint.source.file, zeropoint.source.sha256      of each file of the source, in order
     zeropoint.imatrix.sha256
-    zeropoint.made_by                                   `demo`, in what it may replace later
+    zeropoint.made_by                                   the verb, if it may replace the file later
 
-Nothing else: no path, host, user or time, so that the same input gives the same bytes anywhere.
+It has no path, host, user or time, so that the same input gives the same bytes on any machine.
 """
 
 from collections.abc import Sequence
@@ -26,10 +26,10 @@ from zeropoint.quantizers.records import WriteOptions
 MADE_BY = "zeropoint.made_by"
 SOURCE_SHA256 = "zeropoint.source.sha256"
 UNKNOWN_SHA256 = "0" * 64
-OURS = "zeropoint."
-IMATRIX = "quantize.imatrix."
-NAME = 255  # characters of a file's name; bytes in it that are not UTF-8 are written as escapes
-LONGEST = 127  # bytes of a string that llama.cpp reads back from these keys
+OWN_PREFIX = "zeropoint."
+IMATRIX_PREFIX = "quantize.imatrix."
+MAX_NAME_CHARACTERS = 255  # of a file's name; bytes that are not UTF-8 are written as escapes
+MAX_STRING_BYTES = 127  # of a string that llama.cpp reads back from these keys
 
 
 def output_metadata(
@@ -38,16 +38,17 @@ def output_metadata(
     calibration: Calibration | None,
     options: WriteOptions,
 ) -> dict[str, object]:
-    """Return the source's metadata with what is said above; the source's hash is zeros so far.
+    """Return the metadata of an output: the source's keys, and those on its origin.
 
-    What an earlier quantization of the source said of itself is left out.
+    The hash of the source is all zeros; `source_hash` replaces it when the source has been read.
+    Keys that an earlier quantization wrote are left out.
     """
-    kept = {
+    inherited = {
         key: value
         for key, value in source.metadata.items()
-        if not key.startswith((OURS, IMATRIX)) or key == TOKENIZER_KEY
+        if not key.startswith((OWN_PREFIX, IMATRIX_PREFIX)) or key == TOKENIZER_KEY
     }
-    metadata = quantized_metadata(kept, choices, options.to)
+    metadata = quantized_metadata(inherited, choices, options.to)
     if calibration:
         metadata |= importance_facts(calibration, options.importance_file)
     architecture = str(source.metadata.get("general.architecture", ""))
@@ -55,16 +56,16 @@ def output_metadata(
     metadata["zeropoint.recipe"] = str(recipe_of(choices, architecture))
     if options.made_by:
         metadata[MADE_BY] = options.made_by
-    names = [printable(path.name, NAME) for path in source.files]
+    names = [printable(path.name, MAX_NAME_CHARACTERS) for path in source.files]
     metadata["zeropoint.source.file"] = names[0] if len(names) == 1 else names
     return metadata | source_hash([UNKNOWN_SHA256] * len(names))
 
 
 def maker_of(path: Path) -> str | None:
-    """Return the verb that made a file, as its metadata names it; None for any other file."""
+    """Return the verb that wrote a file, if its metadata names one; None for any other file."""
     try:
-        with open_checkpoint(path) as found:
-            maker = found.metadata.get(MADE_BY)
+        with open_checkpoint(path) as checkpoint:
+            maker = checkpoint.metadata.get(MADE_BY)
     except CheckpointError:
         return None
     return maker if isinstance(maker, str) else None
@@ -74,26 +75,26 @@ def importance_facts(calibration: Calibration, file: Path | None) -> dict[str, o
     """Return llama.cpp's keys about an importance matrix, and the hash of its file."""
     facts: dict[str, object] = {}
     if file:
-        facts[IMATRIX + "file"] = shortened(printable(file.name, NAME))
+        facts[IMATRIX_PREFIX + "file"] = shortened(printable(file.name, MAX_NAME_CHARACTERS))
     if calibration.datasets:
-        facts[IMATRIX + "dataset"] = shortened(base_name(calibration.datasets[0]))
-    facts[IMATRIX + "entries_count"] = UInt32(len(calibration.statistics))
-    facts[IMATRIX + "chunks_count"] = UInt32(calibration.chunks)
+        facts[IMATRIX_PREFIX + "dataset"] = shortened(base_name(calibration.datasets[0]))
+    facts[IMATRIX_PREFIX + "entries_count"] = UInt32(len(calibration.statistics))
+    facts[IMATRIX_PREFIX + "chunks_count"] = UInt32(calibration.chunks)
     if file:
         facts["zeropoint.imatrix.sha256"] = file_sha256(file)
     return facts
 
 
 def source_hash(hashes: Sequence[str]) -> dict[str, object]:
-    """Return the key of the source's hash: a string for one file, an array for several."""
+    """Return the metadata with the source's hash: a string for one file, a list for several."""
     return {SOURCE_SHA256: hashes[0] if len(hashes) == 1 else list(hashes)}
 
 
 def base_name(path: str) -> str:
-    """Return the last part of a path as typed on any system: the folders are nobody's business."""
+    """Return the last part of a Windows or POSIX path, because folders may be private."""
     return PureWindowsPath(PurePosixPath(path).name).name or path
 
 
 def shortened(text: str) -> str:
-    """Cut a string to what llama.cpp reads back, at a whole character."""
-    return text.encode()[:LONGEST].decode(errors="ignore")
+    """Return a string cut to MAX_STRING_BYTES, at a whole character."""
+    return text.encode()[:MAX_STRING_BYTES].decode(errors="ignore")

@@ -1,16 +1,14 @@
-"""Reads slabs one ahead of their use, and hashes the files while they pass by.
+"""Reads slabs of a checkpoint ahead of their use, and hashes its files along the way.
 
-The hash is the SHA-256 of each whole file, the one that `sha256sum` and model hubs show. Tensors
-stand in a file in the order in which they are read, so hashing costs no second read: only the gaps
-between them are read besides. In a file of another order, and where what is read is not what the
-file holds, the hash takes a second pass.
+The hash is the SHA-256 of each whole file, as `sha256sum` and model hubs show it. Tensors are
+usually read in the order of the file, so only the gaps between them are read in addition. A file
+with another order, or whose tensors are converted while they are read, is read a second time.
 """
 
 import hashlib
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from zeropoint.checkpoints import Checkpoint, TensorInfo
@@ -18,11 +16,11 @@ from zeropoint.checkpoints.source import SourceFile
 from zeropoint.formats import U8, QuantizedTensor
 from zeropoint.quantizers.slabs import Slab
 
-PIECE = 1 << 22  # bytes of a gap or a tail read together
+READ_BYTES = 1 << 22  # of a gap or of the end of a file, at a time
 
 
 class SlabReader:
-    """Reads tensors of one checkpoint. A context manager: it owns a thread and file descriptors."""
+    """Reads tensors of one checkpoint. A context manager: it has a thread and open files."""
 
     def __init__(self, source: Checkpoint) -> None:
         self.source = source
@@ -32,12 +30,7 @@ class SlabReader:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._ahead.shutdown(wait=True, cancel_futures=True)
         for file in self._hashes.values():
             file.close()
@@ -45,7 +38,7 @@ class SlabReader:
     def slabs(
         self, info: TensorInfo, slabs: Iterator[Slab]
     ) -> Iterator[tuple[Slab, QuantizedTensor]]:
-        """Yield each slab with its rows; the next is read while the caller works on this one."""
+        """Yield each slab with its rows; the next is read while the caller uses this one."""
         waiting: tuple[Slab, Future[QuantizedTensor]] | None = None
         for slab in slabs:
             following = (slab, self._ahead.submit(self._read, info, slab))
@@ -56,7 +49,7 @@ class SlabReader:
             yield waiting[0], waiting[1].result()
 
     def sha256(self) -> tuple[str, ...]:
-        """Return the hash of each file, in their order, once all slabs were read."""
+        """Return the hash of each file, in order, after all slabs were read."""
         return tuple(self._ahead.submit(file.finish).result() for file in self._hashes.values())
 
     def _read(self, info: TensorInfo, slab: Slab) -> QuantizedTensor:
@@ -68,15 +61,15 @@ class SlabReader:
 
 
 class FileHash:
-    """The SHA-256 of a file whose parts pass by in order."""
+    """The SHA-256 of a file, from parts that were read in order."""
 
     def __init__(self, path: Path) -> None:
         self._file = SourceFile(path)
         self._hash = hashlib.sha256()
-        self._position: int | None = 0  # bytes hashed; None: parts came out of order
+        self._position: int | None = 0  # bytes hashed; None after a part out of order
 
     def take(self, offset: int, data: U8) -> None:
-        """Take in the bytes at `offset`, and read what lies between them and those before."""
+        """Add the bytes at `offset`; bytes between them and the previous part are read."""
         if self._position is None:
             return
         if offset < self._position:
@@ -87,7 +80,7 @@ class FileHash:
         self._position = offset + data.size
 
     def finish(self) -> str:
-        """Read what is left, and return the hash."""
+        """Read the rest of the file, and return the hash in hexadecimal."""
         if self._position is None:
             self._hash = hashlib.sha256()
             self._position = 0
@@ -99,5 +92,5 @@ class FileHash:
         self._file.close()
 
     def _skip_to(self, start: int, stop: int) -> None:
-        for offset in range(start, stop, PIECE):
-            self._hash.update(self._file.read(offset, min(PIECE, stop - offset)).data)
+        for offset in range(start, stop, READ_BYTES):
+            self._hash.update(self._file.read(offset, min(READ_BYTES, stop - offset)).data)
