@@ -1,6 +1,7 @@
 """A measurement that was killed goes on where it was, with the same bits."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -55,9 +56,10 @@ def test_a_broken_logit_is_named_by_its_chunk_in_the_whole_text(tmp_path: Path) 
 
 def test_until_stops_when_the_interval_is_narrow_enough() -> None:
     text = MeasureText(CHUNKS, 32, corpus="", built_in=False)
+    MODELS[0].tokenizer = SimpleNamespace(piece=lambda token, special: b"word")
     for until, chunks in ((1e9, 8), (1e-9, 20)):
         reference = ReferencePass(MODELS[0], text, floor_chunks=0)
-        assert len(list(MeasureRun(reference, MODELS[1]).steps(until=until))) == chunks
+        assert len(list(MeasureRun(reference, MODELS[1]).measure(until=until))) == chunks
 
 
 def test_another_text_is_refused(tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ def compare_records(
             folder = start_measure_run(path, reference.identity, quant.identity, text)
         run = MeasureRun(reference_pass, quant.model, folder)
         yield StageStarted("measuring", len(text.chunks))
-        yield from run.steps()
+        result = yield from run.measure()
         identity = quant.identity
-        scored.append(QuantScores(identity.name, identity.file_bytes, run.scores, run.result()))
+        scored.append(QuantScores(identity.name, identity.file_bytes, run.scores, result))
     yield CompareResult(floor=reference_pass.floor, results=tuple(rank(scored)))

@@ -177,9 +177,8 @@ def _measure_level(
     quant = yield from copy.load(threads=options.threads)
     run = MeasureRun(reference, quant.model, folder)
     yield StageStarted("measuring", len(reference.text.chunks))
-    yield from run.steps()
+    result = yield from run.measure()
     speed = measure_speed(quant.model) if copy.plan.has_kernels else None
-    result = run.result()
     if folder:
         save_level(folder, speed)
     return result, speed

@@ -135,9 +135,9 @@ def measure_records(
     run = MeasureRun(reference_pass, quant.model, folder)
     startup_seconds = time.perf_counter() - started
     yield StageStarted("measuring", len(text.chunks))
-    yield from run.steps(until=options.until)
+    measured = yield from run.measure(until=options.until)
     result = replace(
-        run.result(),
+        measured,
         reference=ReferenceIdentity.of(reference.identity),
         quant=QuantIdentity.of(quant.identity, quant.made),
         text=prepared.text,

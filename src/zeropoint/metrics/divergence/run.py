@@ -1,11 +1,10 @@
 """One measurement: a quantized model against its reference, which can be stopped and resumed."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from zeropoint.errors import MeasurementError
 from zeropoint.kernels.machine import peak_memory_bytes
 from zeropoint.metrics.divergence.recorded_chunks import score_recorded_chunks
 from zeropoint.metrics.divergence.reference_pass import ReferencePass
@@ -40,8 +39,8 @@ class MeasureProgress:
 class MeasureRun:
     """A quantized model against its reference on the same chunks.
 
-    `steps` scores the chunks, and `result` summarizes them. With a run folder, both are kept there,
-    and chunks that it holds are not scored again.
+    With a run folder, the scores and the result are kept there, and chunks that it holds are not
+    scored again.
     """
 
     def __init__(
@@ -52,8 +51,12 @@ class MeasureRun:
         self.folder = folder
         self.scores: list[ChunkScores] = []
 
-    def steps(self, *, until: float | None = None) -> Iterator[MeasureProgress]:
-        """Score the chunks one by one, and then measure the noise floor.
+    def measure(
+        self, *, until: float | None = None
+    ) -> Generator[MeasureProgress, None, MeasureResult]:
+        """Score the chunks one by one, measure the noise floor, and return the result.
+
+        `result = yield from run.measure()` yields the progress after each chunk.
 
         With `until`, stop when the 95 % interval of the mean KL has at most this half-width (nats
         per token), but not before MIN_CHUNKS_TO_STOP chunks. Stopping between two records is safe:
@@ -76,13 +79,12 @@ class MeasureRun:
             self.reference.measure_floor(self.folder)
         except (KeyboardInterrupt, GeneratorExit):  # stopped by the user, or by the caller
             if self.folder and self.scores:
-                self.result()
+                self._summarize()
             raise
+        return self._summarize()
 
-    def result(self) -> MeasureResult:
+    def _summarize(self) -> MeasureResult:
         """Summarize the chunks that were scored so far, and put the summary into the run folder."""
-        if not self.scores:
-            raise MeasurementError("no chunk was scored")
         reference = self.reference
         tokenizer = reference.model.tokenizer
 
