@@ -1,4 +1,4 @@
-"""Write `formats.md` from the formats themselves: python docs/formats_page.py (a test compares)."""
+"""Writes formats.md from the formats: python docs/formats_page.py (a test compares)."""
 
 import random
 from collections.abc import Iterable
@@ -19,75 +19,77 @@ INTRODUCTION = """# Formats
 
 <!-- Made by docs/formats_page.py; a test compares. -->
 
-A format says how some weights of a row are stored in some bytes. `zeropoint explain NAME` shows any
-of them, `zeropoint explain --block=NUMBERS --format NAME` what it does to numbers of yours.
+A format defines how some weights of a row are stored in some bytes. `zeropoint explain NAME` shows
+any format, and `zeropoint explain --block=NUMBERS --format NAME` what it does to your numbers.
 
     w = scale · (q − zero_point)      or      w = scale · q + minimum
 
-`q` are the codes. A **block** is the smallest part of a row that decodes alone, a **group** the
-weights that share a scale. **Bits per weight** are 8 · bytes / weights of a block, everything
-included. **Error** is √(Σ(w − ŵ)² / Σw²) for Gaussian weights, a tensor of {rows} rows of
-{columns}; real weights have heavier tails, so compare on yours.
+`q` are the codes. A **block** is the smallest part of a row that decodes alone. The weights of a
+**group** share a scale. **Bits per weight** are 8 · bytes / weights of a block, scales
+included. **Error** is √(Σ(w − ŵ)² / Σw²) for a tensor of {rows} rows of {columns} Gaussian weights.
+Real weights have heavier tails, so the errors of your model will differ.
 
 ## Storage formats of GGUF
 
-Every one can be read, bit for bit as ggml reads it. A dash under Error: it cannot be written here,
-or not with weights. Encoders search scale, minimum and codes for the least error, weighted by the
-importance if there is one.
+All of them can be decoded, with results identical to those of ggml bit for bit. A dash in the
+column Error means that zeropoint has no encoder, or that the format stores no weights. Encoders
+search the scale, minimum and codes with the lowest error, weighted by the importance if there is
+one.
 
 """
 
 PLAIN = """
 ## Plain formats
 
-They are quantization as the textbooks have it, in numpy, to learn from and to judge a model in; no
-file format here stores them. Their names are put together:
+Plain formats are textbook quantization in numpy, for learning and for studying what a format does
+to a model. No file stores them. Their names are composed:
 
 {grammar}
 
-- **Scale**: float16 for a group, where its bytes count; float32 for a row or a tensor. It is
-  rounded to that before codes are chosen. One that would round to 0 becomes the smallest positive.
-- **Zero point**: one byte, one of the codes. The range of asymmetric integers always includes 0,
-  and 0 is stored exactly.
-- **Rounding**: to the nearest, ties to even (NF4: to the lower value), and beyond the range to the
-  largest value.
-- **`_SEARCH`**: the same bytes; the scale is the best of {tries} around the textbook's (of four
-  exponents in MX formats) by Σ importance · (w − ŵ)². Without the suffix importance changes
-  nothing, save for which value a chosen −0 takes.
-- **−0** (`M0`): code 8 of FP4 E2M1 means the value in the name, in units of the scale. With `PM`
-  it is that value or its negative, chosen for each block by its error: the sign bit of the scale,
-  idle otherwise, says which. With `M0_BEST` it is one of ±2.5, 3.5, 5, 7, 8, 10, 12, stored in one
-  byte per block, in eighths. A weight takes code 8 where that is nearer.
-- **`MXFP4_OCP`** has the values and scales of ggml's `MXFP4`, the codes in order, OCP's rule for
-  the scale, and NaN where the scale is 255. **`NVFP4_TENSOR`** is NVIDIA's NVFP4 with its float32
-  scale of the tensor, which ggml's `NVFP4` block lacks.
-- **Odd blocks**: all zeros are stored as zeros. Weights beyond 2^126 are stored as 2^126, and those
-  beyond the range of the largest scale as its largest value. What is not finite is an error with
-  its index, and so is a negative importance. No bytes that are written decode to NaN or infinity.
+- **Scale**: float16 for a group, where its size matters, and float32 for a row or a tensor. It is
+  rounded before codes are chosen. A scale that would round to 0 becomes the smallest positive one.
+- **Zero point**: one byte, with the value of a code. The range of asymmetric integers always
+  includes 0, and 0 is stored exactly.
+- **Rounding**: to the nearest value, ties to even (NF4: to the lower value). Numbers beyond the
+  range get the largest value.
+- **`_SEARCH`**: the bytes have the same meaning. The scale is the best of {tries} around the
+  textbook scale (of four exponents in MX formats) by Σ importance · (w − ŵ)². Without the suffix,
+  importance affects only the choice of a value for −0.
+- **−0** (`M0`): code 8 of FP4 E2M1 has the value in the name, in units of the scale. With `PM` it
+  is that value or its negative, whichever has the lower error in the block; the sign bit of the
+  scale, otherwise unused, stores the choice. With `M0_BEST` it is one of ±2.5, ±3.5, ±5, ±7, ±8,
+  ±10 and ±12, stored in one byte per block in eighths. A weight gets code 8 where that value is
+  nearest.
+- **`MXFP4_OCP`** has the values and scales of ggml's `MXFP4`, with codes in ascending order, OCP's
+  rule for the scale, and NaN if the scale is 255. **`NVFP4_TENSOR`** is NVIDIA's NVFP4 with a
+  float32 scale of the tensor, which ggml's `NVFP4` does not have.
+- **Edge cases**: zeros are stored as zeros. Weights beyond 2^126 are stored as 2^126, and weights
+  beyond the range of the largest scale as its largest value. A weight that is not finite and a
+  negative importance are errors that name the index. No encoded bytes decode to NaN or infinity.
 
-Bits per weight of `ROW` and `TENSOR` are for the tensor above.
+The bits per weight of `ROW` and `TENSOR` are those of the tensor above.
 
 """
 
 FLOATS = """
 ## Floating-point types
 
-Values are ±2^(e − bias) · (1 + m / 2^mantissa), and below the smallest normal ±2^(1 − bias) · m /
-2^mantissa. Encoding rounds to nearest even and saturates; a cast in torch or ml_dtypes makes NaN
-(E4M3) or infinity (E5M2) of what lies beyond the largest.
+Values are ±2^(e − bias) · (1 + m / 2^mantissa), and below the smallest normal number
+±2^(1 − bias) · m / 2^mantissa. Encoding rounds to nearest even and saturates. A cast in torch or
+ml_dtypes gives NaN (E4M3) or infinity (E5M2) for numbers beyond the largest.
 
 """
 
 
 def gaussian() -> F32:
-    """The same weights on every machine."""
+    """Return Gaussian weights that are the same on every machine."""
     source, normal = random.Random(2026), NormalDist()
     draws = [normal.inv_cdf(source.random()) for _ in range(SHAPE[0] * SHAPE[1])]
     return np.array(draws, np.float32).reshape(SHAPE)
 
 
 def error(name: str, weights: F32) -> str:
-    """The relative error of a format, in per cent, or a dash where it cannot be encoded."""
+    """Return the relative error of a format in per cent, or a dash if it has no encoder."""
     format = find_format(name).for_shape(weights.shape)
     try:
         blocks = format.encode_blocks(weights.reshape(-1, format.block_size))
@@ -99,7 +101,7 @@ def error(name: str, weights: F32) -> str:
 
 
 def table(columns: str, rows: Iterable[Iterable[object]]) -> str:
-    """A table in Markdown; a column that begins with ">" is set right."""
+    """Return a table in Markdown; a column that begins with ">" is right-aligned."""
     heads = columns.split(" | ")
     rules = ["--:" if head.startswith(">") else "---" for head in heads]
     lines = [" | ".join(head.removeprefix(">") for head in heads), " | ".join(rules)]
@@ -108,14 +110,14 @@ def table(columns: str, rows: Iterable[Iterable[object]]) -> str:
 
 
 def storage_row(name: str, weights: F32) -> list[object]:
-    """One storage format."""
+    """Return the row of a storage format."""
     about = describe(FORMATS[name])
     size = [about.block_size, about.block_bytes, about.group_size, f"{about.bits_per_weight:g}"]
     return [about.name, about.ggml_type, *size, error(name, weights), about.equation]
 
 
 def plain_row(name: str, weights: F32) -> list[object]:
-    """One plain format."""
+    """Return the row of a plain format."""
     format = find_format(name).for_shape(weights.shape)
     about = describe(find_format(name))
     block = about.block_size or {"NVFP4_TENSOR": "tensor"}.get(name, name.rsplit("_", 1)[1].lower())
@@ -124,7 +126,7 @@ def plain_row(name: str, weights: F32) -> list[object]:
 
 
 def float_row(type: FloatType) -> list[object]:
-    """One floating-point type."""
+    """Return the row of a floating-point type."""
     special = {"none": "none", "nan": "NaN", "ieee": "NaN, infinity"}[type.specials]
     sizes = [type.max, type.smallest_normal, type.smallest, type.step_at_one]
     fields = [type.bits, type.exponent_bits, type.mantissa_bits, type.bias]
@@ -132,7 +134,7 @@ def float_row(type: FloatType) -> list[object]:
 
 
 def render() -> str:
-    """The whole page."""
+    """Return the whole page."""
     weights = gaussian()
     storage = table(
         "Name | >Number | >Block | >Bytes | >Group | >Bits per weight | >Error | Weight",
@@ -148,14 +150,14 @@ def render() -> str:
         map(float_row, FLOAT_TYPES.values()),
     )
     grammar = (names.__doc__ or "").split("\n\n")
-    told = "\n\n".join(grammar[1:]).strip()
+    composition = "\n\n".join(grammar[1:]).strip()
     page = INTRODUCTION.format(rows=SHAPE[0], columns=SHAPE[1]) + storage
-    page += PLAIN.format(grammar=told, tries=tries()) + plain
+    page += PLAIN.format(grammar=composition, tries=tries()) + plain
     return page + FLOATS + floats
 
 
 def tries() -> int:
-    """How many scales a search looks at."""
+    """Return the number of scales that a search tries."""
     format = find_format("INT4_SYM_G32_SEARCH")
     return len({1.0, *format.shrinks}) + len(format.finer)
 

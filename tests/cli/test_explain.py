@@ -143,10 +143,10 @@ def test_every_other_spelling_leads_to_a_term() -> None:
         (["nan", "--format", "F16"], "NaN"),
         (["0.5", BLOCK], "0.5 is not among the 6 weights"),
         (["Q4_K", BLOCK], "with --block, WHAT is a number"),
-        (["--block=1,2,x"], "numbers between commas"),
+        (["--block=1,2,x"], "numbers separated by commas"),
         (["--block=,"], "1 to 65536 weights, not 0"),
         (["--block=1,nan"], "finite"),
-        (["--format", "IQ2_XXS", BLOCK], "IQ2_XXS can be read here but not written"),
+        (["--format", "IQ2_XXS", BLOCK], "IQ2_XXS can be decoded but not encoded"),
     ],
 )
 def test_what_cannot_be_explained_is_one_sentence(explain, words: list[str], says: str) -> None:

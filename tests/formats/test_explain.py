@@ -79,7 +79,7 @@ def test_a_block_of_any_format_can_be_explained(name: str) -> None:
     format = find_format(name)
     weights = [3.0, -7.0, 0.0, 5.0] if name.startswith("I") and "_" not in name else ESSAY
     if not describe(format).writable:
-        with pytest.raises(FormatError, match=f"{name} can be read here but not written"):
+        with pytest.raises(FormatError, match=f"{name} can be decoded but not encoded"):
             explain_block(weights, format)
         return
     block = explain_block(weights, format)
@@ -115,7 +115,7 @@ def test_a_block_of_zeros_has_no_relative_error() -> None:
 
 @pytest.mark.parametrize("text", ["1,2,x", "0.1;two", "--"])
 def test_a_block_that_is_no_numbers_says_which(text: str) -> None:
-    with pytest.raises(FormatError, match="numbers between commas"):
+    with pytest.raises(FormatError, match="numbers separated by commas"):
         parse_weights(text)
 
 

@@ -62,5 +62,5 @@ def test_integers_are_stored_exactly_or_refused(name: str) -> None:
     decoded = format.decode_blocks(kernels.encode(format, weights))
     np.testing.assert_array_equal(decoded.reshape(1, -1), weights)
     for bad in (0.5, 2.0 ** (bits - 1), -(2.0 ** (bits - 1)) * 1.5):
-        with pytest.raises(FormatError, match="holds whole numbers"):
+        with pytest.raises(FormatError, match="stores whole numbers"):
             kernels.encode(format, np.array([[1, bad]], np.float32))

@@ -104,5 +104,5 @@ def test_float64_beyond_float32_is_refused_like_infinity() -> None:
 
 
 def test_what_cannot_be_encoded_says_so() -> None:
-    with pytest.raises(FormatError, match="IQ2_XXS can be read here but not written"):
+    with pytest.raises(FormatError, match="IQ2_XXS can be decoded but not encoded"):
         kernels.encode(FORMATS["IQ2_XXS"], np.ones((1, 256), np.float32))

@@ -1,12 +1,12 @@
-"""What a format is: `block_size` weights of a row stored in `block_bytes` bytes.
+"""The interface of a format, which stores `block_size` weights of a row in `block_bytes` bytes.
 
-The words, which mean the same everywhere in zeropoint:
+These terms mean the same everywhere in zeropoint:
 
     w = scale · (q − zero_point)      or      w = scale · q + minimum
 
-`q` are the codes (the stored integers), `scale` the factor from codes to weights, `zero_point`
-the code that means 0.0, `minimum` the weight that code 0 stands for. A block is the smallest part
-of a row that decodes alone; a group is the weights that share one scale.
+`q` are the codes (the stored integers), `scale` is the factor from codes to weights, `zero_point`
+the code of weight 0, and `minimum` the weight of code 0. A block is the smallest part of a row that
+decodes alone. A group is a set of weights that share one scale.
 """
 
 from abc import ABC, abstractmethod
@@ -26,25 +26,29 @@ U8 = NDArray[np.uint8]
 class Format(ABC):
     """How `block_size` consecutive weights are stored in `block_bytes` bytes.
 
-    Decoding is total: any bytes decode (to NaN or ±inf if the bytes say so). Encoding states its
-    domain: finite weights, finite importance ≥ 0.
+    Any bytes can be decoded; the result may be NaN or infinite. Encoding requires finite weights
+    and finite importance of at least 0.
     """
 
-    name: str  # the identity, in ggml's or OCP's spelling: "Q4_K", "MXFP4"
-    block_size: int  # weights per block
-    block_bytes: int  # bytes per block, scales and minimums included
-    group_size: int  # weights that share one scale; divides block_size
+    #: Name in the spelling of ggml or OCP: "Q4_K", "MXFP4".
+    name: str
+    #: Weights per block.
+    block_size: int
+    #: Bytes per block, scales and minimums included.
+    block_bytes: int
+    #: Weights that share one scale; it divides `block_size`.
+    group_size: int
 
     @property
     def bits_per_weight(self) -> float:
-        """Storage per weight, everything included: 8 · block_bytes / block_size."""
+        """Bits per weight, scales included: 8 · block_bytes / block_size."""
         return 8 * self.block_bytes / self.block_size
 
     @property
     def limit(self) -> float:
-        """Weights of this magnitude or more cannot be stored: encoding them is a FormatError.
+        """Magnitude from which weights cannot be encoded.
 
-        Infinite for formats with scales: they store what is too large as the largest they can.
+        It is infinite for formats with scales, which store a larger weight as their largest value.
         """
         return float("inf")
 
@@ -52,27 +56,28 @@ class Format(ABC):
     def encode_blocks(self, weights: F32, importance: F32 | None = None) -> U8:
         """Encode (n, block_size) finite weights into (n, block_bytes) bytes.
 
-        `importance` (n, block_size) ≥ 0 is what a squared error costs at each weight; None: ones.
+        `importance` (n, block_size) ≥ 0 is the cost of a squared error of each weight; None: 1.
+        Raises FormatError for values outside of the domain, or if there is no encoder.
         """
 
     @abstractmethod
     def decode_blocks(self, blocks: U8) -> F32:
-        """Decode (n, block_bytes) bytes, any bytes, into (n, block_size) weights."""
+        """Decode (n, block_bytes) arbitrary bytes into (n, block_size) float32 weights."""
 
     def parts(self, blocks: U8) -> Parts:
         """Unpack (n, block_bytes) bytes into scale, zero point or minimum, and codes.
 
-        `parts(blocks).weights()` equals `decode_blocks(blocks)`. Raises FormatError for a format
-        that has no such parts.
+        `parts(blocks).weights()` is identical to `decode_blocks(blocks)`. Raises FormatError for a
+        format without scale and codes.
         """
-        raise FormatError(f"{self.name} has no scale and codes to show")
+        raise FormatError(f"{self.name} has no scale and codes")
 
     def for_shape(self, shape: tuple[int, ...]) -> "Format":
         """Return the format that stores a tensor of this shape.
 
-        A format with blocks of fixed size returns itself; a format "per row" or "per tensor"
-        returns the one whose block is that row or tensor. Raises FormatError if rows are no
-        multiple of the block.
+        A format with blocks of fixed size returns itself. A format per row or per tensor returns
+        the one whose block is that row or tensor. Raises FormatError if the rows are not a multiple
+        of the block.
         """
         check_shape(self, shape)
         return self
@@ -86,8 +91,10 @@ class QuantizedTensor:
     """
 
     format: Format
-    shape: tuple[int, ...]  # logical, (out_features, in_features); the last axis is cut into blocks
-    data: U8  # (blocks, block_bytes), C-contiguous, possibly memory-mapped and read-only
+    #: (out_features, in_features); the last axis is divided into blocks.
+    shape: tuple[int, ...]
+    #: (blocks, block_bytes), C-contiguous; it may be memory-mapped and read-only.
+    data: U8
 
     @property
     def nbytes(self) -> int:
@@ -95,12 +102,12 @@ class QuantizedTensor:
         return int(self.data.size)
 
     def parts(self) -> Parts:
-        """Unpack all blocks: scale, zero point or minimum, codes."""
+        """Unpack all blocks into scale, zero point or minimum, and codes."""
         return self.format.parts(self.data)
 
 
 def check_shape(format: Format, shape: tuple[int, ...]) -> None:
-    """Raise FormatError unless rows of `shape` are whole blocks of `format`."""
+    """Raise FormatError unless the rows of `shape` are whole blocks of `format`."""
     row = shape[-1] if shape else 1
     if row % format.block_size:
         raise FormatError(
@@ -112,7 +119,7 @@ def check_shape(format: Format, shape: tuple[int, ...]) -> None:
 def check_weights(
     weights: F32, importance: F32 | None, block_size: int, limit: float = np.inf
 ) -> None:
-    """Raise FormatError unless an encoder's arguments lie in its domain: shapes and magnitudes."""
+    """Raise FormatError unless shapes and values of an encoder's arguments are valid."""
     if weights.ndim != 2 or weights.shape[1] != block_size:
         raise FormatError(f"expected (n, {block_size}) weights, got {weights.shape}")
     bad = np.flatnonzero(~(np.abs(weights) < limit))
@@ -130,17 +137,17 @@ def check_weights(
 
 
 def domain(limit: float) -> str:
-    """Say which weights can be encoded."""
+    """Return which weights can be encoded, for an error message."""
     if limit == np.inf:
         return "only finite weights can be encoded"
-    return f"the format holds magnitudes below {limit:g}"
+    return f"the format stores magnitudes below {limit:g}"
 
 
 def ordered_sum(terms: F32) -> F32:
-    """Sum (n, m) over the last axis in index order, in float32: (n,).
+    """Return the sums of (n, m) over the last axis in float32, added in index order: (n,).
 
-    The order is part of the specification: the kernels add in the same order, lane by lane, so that
-    both give the same bits. `np.sum` adds pairwise and does not.
+    The order is part of the specification. The kernels add in the same order and so give the same
+    bits; `np.sum` adds pairwise and does not.
     """
     total = np.zeros(terms.shape[0], np.float32)
     for column in range(terms.shape[1]):

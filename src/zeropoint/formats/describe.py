@@ -1,7 +1,7 @@
-"""Formats in words: layout, equation, where the scale comes from, who can read them.
+"""Formats in words: layout, equation, rule of the scale, and programs that read them.
 
-What a storage format is stands in its docstring and is taken from there; what a plain format is
-follows from its fields.
+The text for a storage format is taken from its docstring; that for a plain format is derived from
+its fields.
 """
 
 import re
@@ -25,29 +25,32 @@ from zeropoint.formats.tables import (
 )
 
 GGUF_READERS = "llama.cpp and what is built on it (Ollama, LM Studio and others), from GGUF files"
-NO_READERS = "zeropoint itself: no file format here stores it; it is for judging a model in it"
+NO_READERS = "zeropoint only: no file stores it; use it to study what the format does to a model"
 
 
 @dataclass(frozen=True, kw_only=True)
 class FormatDescription:
-    """A format as a table or a page shows it. None: known only with the shape of a tensor."""
+    """A format in words and figures. A figure is None if it depends on the shape of a tensor."""
 
     name: str
     summary: str
     equation: str
-    layout: str  # byte by byte
-    scale_rule: str | None  # None: the encoder searches, or there is no scale
+    #: The bytes of a block.
+    layout: str
+    #: None: the encoder searches the scale, or there is none.
+    scale_rule: str | None
     block_size: int | None
     block_bytes: int | None
     group_size: int | None
     bits_per_weight: float | None
     ggml_type: int | None
-    writable: bool  # there is an encoder
+    #: Whether there is an encoder.
+    writable: bool
     readers: str
 
 
 def describe(format: Format) -> FormatDescription:
-    """Say what a format is."""
+    """Return the description of a format."""
     sized = format.block_size > 0
     stored = isinstance(format, StorageFormat)
     return FormatDescription(
@@ -68,14 +71,14 @@ def describe(format: Format) -> FormatDescription:
 
 @singledispatch
 def equation(format: Format) -> str:
-    """Return how a weight follows from what is stored, as the format's docstring has it."""
+    """Return the equation of a weight, from the format's docstring."""
     found = re.search(r"w = .+?(?=[.:](?:\s|$))", cleandoc(type(format).__doc__ or ""), re.DOTALL)
     return " ".join(found[0].split()) if found else "w = scale · q"
 
 
 @equation.register
 def _(format: ScalarFormat) -> str:
-    return "w, rounded to the nearest"
+    return "w, rounded to the nearest number"
 
 
 @equation.register
@@ -138,7 +141,7 @@ def _(format: BestSecondZero) -> str:
 
 @singledispatch
 def scale_rule(format: Format) -> str | None:
-    """Return where the scale comes from, if a rule says so."""
+    """Return the rule for the scale; None if there is none."""
     return None
 
 
@@ -159,18 +162,18 @@ def _(format: ScaledFormat) -> str | None:
             rule = "2^floor(log2(max |w|))"
         case _:
             rule = "max |w| / 6"
-    return f"{rule}, or what loses less among those around it" if format.search else rule
+    return f"{rule}, or the scale near it with the lowest error" if format.search else rule
 
 
 @scale_rule.register
 def _(format: NVFP4Tensor) -> str | None:
     rule = "max |w| of the group / 6 / tensor_scale; tensor_scale = max |w| / 2688"
-    return f"{rule}; or what loses less around it" if format.groups.search else rule
+    return f"{rule}; or the scale near it with the lowest error" if format.groups.search else rule
 
 
 @singledispatch
 def layout(format: Format) -> str:
-    """Return the bytes of a block, as the format's docstring draws them."""
+    """Return the layout of a block, from the format's docstring."""
     text = cleandoc(type(format).__doc__ or "")
     found = re.search(r"Block \([^)]*\):\s*(.+?)(?=\n\n|\n[A-Z]|\Z)", text, re.DOTALL)
     return " ".join(found[1].split()) if found else "one number"
@@ -182,7 +185,7 @@ def _(format: ScaledFormat) -> str:
     end = format.scale_bytes
     fields = [f"{span(0, end)} scale {kind}"]
     if format.extra_bytes:
-        meaning = "zero point i8" if isinstance(format, AsymmetricIntegers) else "what −0 means i8"
+        meaning = "zero point i8" if isinstance(format, AsymmetricIntegers) else "value of −0 i8"
         fields.append(f"{end} {meaning}")
         end += 1
     stop = f"{format.block_bytes - 1}" if format.block_bytes else "…"
@@ -195,7 +198,7 @@ def _(format: NVFP4Tensor) -> str:
 
 
 def span(start: int, stop: int) -> str:
-    """Name bytes start … stop − 1.
+    """Return the range of bytes start … stop − 1.
 
     >>> span(0, 2), span(2, 3)
     ('0-1', '2')
@@ -204,12 +207,12 @@ def span(start: int, stop: int) -> str:
 
 
 def summary(format: Format) -> str:
-    """Return one sentence."""
+    """Return a description in one sentence."""
     if isinstance(format, ScaledFormat):
-        who = {"ROW": "the weights of a row share", "TENSOR": "all weights of the tensor share"}
+        sharing = {"ROW": "the weights of a row share", "TENSOR": "all weights of the tensor share"}
         groups = f"groups of {format.group_size} share"
-        return f"{format.bits}-bit codes; {who.get(format.share, groups)} one scale."
+        return f"{format.bits}-bit codes; {sharing.get(format.share, groups)} one scale."
     if isinstance(format, ScalarFormat):
-        return f"Each weight by itself in {8 * format.block_bytes} bits; nothing is shared."
+        return f"Each weight is stored in {8 * format.block_bytes} bits, without a scale."
     first = cleandoc(type(format).__doc__ or "").split("\n\n")[0]
     return " ".join(first.split())

@@ -18,7 +18,7 @@ from zeropoint.formats.names import plain_format
 from zeropoint.formats.parts import Parts
 from zeropoint.formats.scalars import ScalarFormat
 
-MAX_BLOCK_WEIGHTS = 65_536  # in one block that somebody typed
+MAX_BLOCK_WEIGHTS = 65_536  # of a block that a user types
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,14 +31,20 @@ class ValueExplained:
     sign_bit: str
     exponent_bits: str
     mantissa_bits: str
-    formula: str  # how the bits make the stored value
+    #: The stored value as a formula of the bits.
+    formula: str
     stored: float
-    error: float  # stored − value
-    relative_error: float | None  # of the value; None for 0 and infinity
-    below: float | None  # the next smaller number that can be stored
+    #: stored − value
+    error: float
+    #: Relative to the value; None for 0 and infinity.
+    relative_error: float | None
+    #: The next smaller and the next larger number of the type.
+    below: float | None
     above: float | None
-    step: float  # distance between numbers here
-    saturated: bool  # the value lies beyond the largest
+    #: Distance between numbers of this exponent.
+    step: float
+    #: Whether the value is beyond the largest number.
+    saturated: bool
     largest: float
     smallest_normal: float
     smallest: float
@@ -50,14 +56,16 @@ class WeightExplained:
 
     weight: float
     code: int
-    value: float  # what the code means: the code itself, or a table's entry
+    #: Value of the code: the code itself, or an entry of a table.
+    value: float
     stored: float
-    error: float  # stored − weight
+    #: stored − weight
+    error: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class GroupExplained:
-    """Weights `first` … `last` of a block share this scale."""
+    """Weights `first` … `last` of a block, which share a scale."""
 
     first: int
     last: int
@@ -72,19 +80,24 @@ class BlockExplained:
 
     format: str
     equation: str
-    scale_rule: str | None  # None: the encoder searches
-    padding: int  # zeros that filled up the last block; they cost nothing in a search
+    #: None: the encoder searches the scale.
+    scale_rule: str | None
+    #: Number of zeros added to the last block; a search ignores them.
+    padding: int
     bytes: int
-    shared: bool  # whether weights share a scale at all
+    #: Whether weights share a scale.
+    shared: bool
     groups: tuple[GroupExplained, ...]
     weights: tuple[WeightExplained, ...]
-    mean_relative_error: float | None  # of the weights that are not 0
+    #: Of the weights that are not 0.
+    mean_relative_error: float | None
     mean_squared_error: float
-    unused: str | None  # what the format wastes
+    #: Codes that the format does not use.
+    unused: str | None
 
 
 def explain_value(value: float, type: FloatType) -> ValueExplained:
-    """Take a number apart as `type` stores it. Raises FormatError for NaN.
+    """Return the bits and the stored value of a number in a type. Raises FormatError for NaN.
 
     >>> tenth = explain_value(0.16, FLOAT_TYPES["FP8_E4M3"])
     >>> tenth.sign_bit, tenth.exponent_bits, tenth.mantissa_bits, tenth.formula
@@ -123,10 +136,10 @@ def explain_value(value: float, type: FloatType) -> ValueExplained:
 
 
 def explain_block(weights: Sequence[float], format: Format) -> BlockExplained:
-    """Encode weights as one row of `format` and say what is stored.
+    """Encode weights as one row of a format and return the stored parts.
 
-    Zeros fill up the last block. Raises FormatError for no weights, for what is not finite, and
-    for a format that cannot be written.
+    The last block is filled with zeros. Raises FormatError for an empty row, for a weight that is
+    not finite, and for a format without an encoder.
     """
     if not 0 < len(weights) <= MAX_BLOCK_WEIGHTS:
         raise FormatError(
@@ -170,7 +183,7 @@ def explain_block(weights: Sequence[float], format: Format) -> BlockExplained:
 
 
 def explain_groups(parts: Parts, count: int) -> tuple[GroupExplained, ...]:
-    """Return the groups that hold the first `count` weights."""
+    """Return the groups of the first `count` weights."""
     size = parts.codes.shape[1] // parts.scale.shape[1]
     scales = parts.scale.reshape(-1)
     points = None if parts.zero_point is None else parts.zero_point.reshape(-1)
@@ -188,7 +201,7 @@ def explain_groups(parts: Parts, count: int) -> tuple[GroupExplained, ...]:
 
 
 def explain_weight(block: BlockExplained, value: float) -> tuple[str, ...]:
-    """Return the arithmetic of one weight of a block: where its scale, code and value come from.
+    """Return the arithmetic of one weight of a block: its scale, code and value.
 
     Raises FormatError if `value` is not one of its weights.
     """
@@ -218,7 +231,7 @@ def explain_weight(block: BlockExplained, value: float) -> tuple[str, ...]:
 
 
 def plus(number: float) -> str:
-    """Return a summand with its sign in front.
+    """Format a summand with its sign in front.
 
     >>> plus(5), plus(-0.25)
     (' + 5', ' − 0.25')
@@ -227,7 +240,7 @@ def plus(number: float) -> str:
 
 
 def counterpart(name: str) -> str | None:
-    """Return the asymmetric format beside a symmetric one, or the other way round.
+    """Return the asymmetric format of a symmetric one, or the other way round; None for others.
 
     >>> counterpart("INT4_SYM_G32"), counterpart("INT4_ASYM_ROW"), counterpart("NF4_G64")
     ('INT4_ASYM_G32', 'INT4_SYM_ROW', None)
@@ -238,7 +251,7 @@ def counterpart(name: str) -> str | None:
 
 
 def parse_weights(text: str) -> list[float]:
-    """Read numbers between commas or spaces, with or without brackets around them.
+    """Return the numbers in a text, separated by commas or spaces, with or without brackets.
 
     >>> parse_weights("[-0.89, .16 8e-2]")
     [-0.89, 0.16, 0.08]
@@ -247,7 +260,7 @@ def parse_weights(text: str) -> list[float]:
     try:
         return [float(word) for word in words if word]
     except ValueError as error:
-        raise FormatError(f"a block is numbers between commas: {error}") from None
+        raise FormatError(f"--block takes numbers separated by commas: {error}") from None
 
 
 def decoded(type: FloatType, code: int) -> float:
@@ -267,16 +280,16 @@ def neighbours(type: FloatType, code: int) -> tuple[float | None, float | None]:
 
 
 def unused(format: Format) -> str | None:
-    """Say which codes a format wastes."""
+    """Return which codes a format does not use; None if it uses all."""
     if isinstance(format, SymmetricIntegers):
         return f"code −{2 ** (format.bits - 1)} is never used: one of {2**format.bits}"
     if isinstance(format, ScaledFloats | MXFloats) and format.element == E2M1:
-        return "code 8 is −0 and says 0 again: one of 16"
+        return "code 8 is −0, a second 0: one of 16"
     return None
 
 
 def find_float(name: str) -> FloatType | None:
-    """Return the floating-point type of this name, spelled as people do.
+    """Return the floating-point type of a name in any common spelling, or None.
 
     >>> [find_float(name).name for name in ("float32", "fp16", "e4m3", "bfloat16", "FP4")]
     ['F32', 'F16', 'FP8_E4M3', 'BF16', 'FP4_E2M1']
@@ -290,9 +303,9 @@ def find_float(name: str) -> FloatType | None:
 
 
 def find_for_block(name: str) -> Format:
-    """Return the format of this name for a block that somebody typed, spelled as people do.
+    """Return the format of a name in any common spelling, for a block that a user types.
 
-    Where the name leaves out which weights share a scale, all of them do.
+    If the name does not say which weights share a scale, all weights of the block do.
 
     >>> for name in ("q4-symmetric", "int8 asym", "fp4_e2m1", "q4_k", "MXFP8", "int4_sym_g32"):
     ...     print(find_for_block(name).name)
@@ -314,7 +327,7 @@ def find_for_block(name: str) -> Format:
 
 
 def find_format_by_name(name: str) -> Format | None:
-    """Return the format of this name, spelled as people do, or None."""
+    """Return the format of a name in any common spelling, or None."""
     try:
         return find_for_block(name)
     except FormatError:

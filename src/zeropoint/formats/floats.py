@@ -1,12 +1,12 @@
-"""Small floating-point numbers as data, and formats that put one scale on a block of them.
+"""Small floating-point types, and formats of blocks of them with one scale.
 
-A float is sign, exponent and mantissa. With `e` the exponent field and `m` the mantissa field:
+A float has a sign, an exponent field `e` and a mantissa field `m`:
 
     value = (−1)^sign · 2^(e − bias) · (1 + m / 2^mantissa_bits)        normal, e > 0
     value = (−1)^sign · 2^(1 − bias) · (0 + m / 2^mantissa_bits)        subnormal, e = 0
 
 Between two powers of two the values are evenly spaced, and the step doubles from one such interval
-to the next: where an integer has the same error everywhere, a float has the same relative error.
+to the next. So an integer has the same absolute error everywhere, a float the same relative error.
 
 Source: OCP 8-bit Floating Point Specification 1.0 (2023) and OCP Microscaling Formats 1.0 (2023).
 """
@@ -26,12 +26,12 @@ from zeropoint.formats.parts import Parts
 F64 = NDArray[np.float64]
 U32 = NDArray[np.uint32]
 
-PIECE = 1 << 20  # values encoded at a time, so that a large tensor needs little more memory
+CHUNK_VALUES = 1 << 20  # encoded at a time, so that a large tensor needs little more memory
 
 
 @dataclass(frozen=True, kw_only=True)
 class FloatType:
-    """A binary floating-point type: every fact about it follows from these four fields.
+    """A binary floating-point type; everything about it follows from these fields.
 
     >>> E4M3.max, E4M3.smallest_normal, E4M3.smallest, E4M3.step_at_one
     (448.0, 0.015625, 0.001953125, 0.125)
@@ -42,50 +42,50 @@ class FloatType:
     name: str
     exponent_bits: int
     mantissa_bits: int
-    # What the largest exponents mean: numbers; all ones of exponent and mantissa NaN (OCP's "fn");
-    # or, as in IEEE 754, a whole exponent for infinity and NaN.
+    #: Use of the largest exponent: "none": numbers; "nan": NaN if all bits of the mantissa are set
+    #: too (OCP's "fn"); "ieee": infinity and NaN, as in IEEE 754.
     specials: Literal["none", "nan", "ieee"]
 
     @property
     def bits(self) -> int:
-        """Return the width of a code: sign, exponent, mantissa."""
+        """Bits of a code: sign, exponent and mantissa."""
         return 1 + self.exponent_bits + self.mantissa_bits
 
     @property
     def bias(self) -> int:
-        """Return what is subtracted from the exponent field."""
+        """Number that is subtracted from the exponent field."""
         return int(2 ** (self.exponent_bits - 1)) - 1
 
     @property
     def max_code(self) -> int:
-        """Return the code of the largest finite value."""
+        """Code of the largest finite value."""
         last = int(2 ** (self.bits - 1)) - 1
         beyond = {"none": 0, "nan": 1, "ieee": int(2**self.mantissa_bits)}
         return last - beyond[self.specials]
 
     @property
     def max_exponent(self) -> int:
-        """Return the exponent of the largest finite value."""
+        """Exponent of the largest finite value."""
         return (self.max_code >> self.mantissa_bits) - self.bias
 
     @cached_property
     def max(self) -> float:
-        """Return the largest finite value."""
+        """Largest finite value."""
         return float(self.decode(np.array([self.max_code], np.uint32))[0])
 
     @property
     def smallest_normal(self) -> float:
-        """Return the smallest value with full precision."""
+        """Smallest value with full precision."""
         return float(2.0 ** (1 - self.bias))
 
     @property
     def smallest(self) -> float:
-        """Return the smallest value above 0."""
+        """Smallest value above 0."""
         return float(2.0 ** (1 - self.bias - self.mantissa_bits))
 
     @property
     def step_at_one(self) -> float:
-        """Return the distance from 1.0 to the next value."""
+        """Distance from 1.0 to the next value."""
         return float(2.0**-self.mantissa_bits)
 
     @cached_property
@@ -96,7 +96,7 @@ class FloatType:
         return values
 
     def decode(self, codes: NDArray[Any]) -> F64:
-        """Return the values of codes, of any shape: NaN and ±inf where the code says so."""
+        """Return the values of codes of any shape in float64, NaN and infinities included."""
         codes = np.asarray(codes, np.int64)
         magnitude = codes & (2 ** (self.bits - 1) - 1)
         exponent = magnitude >> self.mantissa_bits
@@ -112,11 +112,10 @@ class FloatType:
         return values
 
     def encode(self, values: NDArray[Any]) -> U32:
-        """Round float32 or float64 values of any shape to codes.
+        """Round float32 or float64 values of any shape to the nearest codes, ties to even.
 
-        To nearest, ties to the even mantissa. What lies beyond the largest finite value, infinity
-        included, becomes it (saturation; ml_dtypes and torch give NaN or infinity instead).
-        Raises FormatError for NaN, which has no nearest value.
+        A magnitude beyond the largest finite value, also infinity, saturates; ml_dtypes and torch
+        give NaN or infinity instead. Raises FormatError for NaN.
 
         >>> E2M1.encode(np.array([0.25, 0.75, 2.5, 5.0, -0.1, 1e9])).tolist()
         [0, 2, 4, 6, 8, 7]
@@ -125,8 +124,8 @@ class FloatType:
             raise FormatError(f"NaN has no nearest value in {self.name}")
         flat = np.ascontiguousarray(values).reshape(-1)
         codes = np.empty(flat.shape, np.uint32)
-        for start in range(0, flat.size, PIECE):
-            codes[start : start + PIECE] = self._encode(flat[start : start + PIECE])
+        for start in range(0, flat.size, CHUNK_VALUES):
+            codes[start : start + CHUNK_VALUES] = self._encode(flat[start : start + CHUNK_VALUES])
         return codes.reshape(np.shape(values))
 
     def _encode(self, values: NDArray[Any]) -> U32:
@@ -135,8 +134,8 @@ class FloatType:
         lowest = 1 - self.bias  # the exponent of subnormals, 0 among them
         exponent = np.frexp(np.maximum(magnitude, self.smallest_normal))[1] - 1
         steps = np.rint(np.ldexp(magnitude, self.mantissa_bits - exponent))  # ties to even
-        # A normal value has 2^mantissa_bits steps or more: the implied one adds 1 to the exponent
-        # field, and so does a mantissa that was rounded up to the next power of two.
+        # A normal value has at least 2^mantissa_bits steps. Its implied leading bit adds 1 to the
+        # exponent field, and so does a mantissa that was rounded up to the next power of two.
         code = ((exponent - lowest) << self.mantissa_bits) + steps.astype(np.int64)
         sign = np.signbit(values).astype(np.int64) << (self.bits - 1)
         rounded: U32 = (np.minimum(code, self.max_code) | sign).astype(np.uint32)
@@ -167,7 +166,7 @@ FLOAT_TYPES = {type.name: type for type in (FLOAT32, FLOAT16, BFLOAT16)} | SMALL
 
 @dataclass(frozen=True, kw_only=True)
 class ScaledFloats(ScaledFormat):
-    """Small floats with a scale: w = scale · value(code), the largest |w| at the largest value."""
+    """Small floats with a scale: w = scale · value(code). The largest |w| has the largest value."""
 
     element: FloatType
 

@@ -1,4 +1,4 @@
-"""Integers of 2 to 8 bits, symmetric and asymmetric: quantization in its simplest form.
+"""Integers of 2 to 8 bits, symmetric and asymmetric: the simplest form of quantization.
 
 Symmetric: code 0 is weight 0, and the largest |weight| gets the largest code.
 
@@ -6,8 +6,8 @@ Symmetric: code 0 is weight 0, and the largest |weight| gets the largest code.
     q     = round(w / scale)
     w     ≈ scale · q
 
-Asymmetric: the codes are stretched over smallest … largest weight, all of them in use. The code
-that means exactly 0 is then no longer 0 but the zero point.
+Asymmetric: all codes are used, from the smallest to the largest weight. The code of weight 0 is
+then not 0 but the zero point.
 
     scale      = (max w − min w) / (2^bits − 1)        4 bits: codes −8 … 7
     zero_point = round(−2^(bits−1) − min w / scale)
@@ -80,13 +80,13 @@ class AsymmetricIntegers(ScaledFormat):
 
 
 def unsigned(codes: F32, bits: int) -> U8:
-    """Write whole numbers as two's complement of so many bits: the inverse of `signed`."""
+    """Return whole numbers as two's complement with this many bits, the inverse of `signed`."""
     masked: U8 = codes.astype(np.int16).astype(np.uint8) & np.uint8(2**bits - 1)
     return masked
 
 
 def signed(codes: U8, bits: int) -> NDArray[np.int16]:
-    """Read codes as two's complement of so many bits.
+    """Return the whole numbers of two's complement codes with this many bits.
 
     >>> signed(np.array([0, 7, 8, 15], np.uint8), 4).tolist()
     [0, 7, -8, -1]

@@ -1,11 +1,11 @@
-"""The IQ formats of 1 to 3 bits: a code names a point of a grid, 4 or 8 weights at once.
+"""The IQ formats of 1 to 3 bits: one code selects the levels of 4 or 8 weights from a grid.
 
-256 weights share a float16 `d`, groups of 16 or 32 a small integer s, and
+256 weights share a float16 `d`, groups of 16 or 32 share a small integer s, and
 
     w = scale · level · sign,   scale = d · (½ + s) · c     (IQ2: c = ¼, IQ3_XXS: c = ½)
                                 scale = d · (1 + 2 s)       (IQ1, IQ3_S)
 
-All products are exact in float32. Grids and signs: grids.py.
+All products are exact in float32. grids.py has the grids and signs.
 """
 
 from dataclasses import dataclass
@@ -24,29 +24,29 @@ from zeropoint.formats.storage import StorageFormat, fields, read, read_f16
 Codes = NDArray[np.int8]
 Integers = NDArray[np.unsignedinteger[Any]]
 
-SHIFT = np.float32(0.125)  # what IQ1 adds to, or takes from, all levels of a point
+SHIFT = np.float32(0.125)  # IQ1 adds it to all levels of a point, or subtracts it
 
 
 @cache
 def grid(name: str) -> Codes:
-    """Return the points of a grid, (points, size), in the order of their codes."""
+    """Return the points of a grid in the order of their codes, (points, size)."""
     return np.array(GRIDS[name].points(), np.int8)
 
 
 @cache
 def sign_table() -> Codes:
-    """Return the 8 signs, 1 or −1, that each code of 7 bits stands for: (128, 8)."""
+    """Return the 8 signs, 1 or −1, of each 7-bit code: (128, 8)."""
     return signs_of_bits(np.array([even_signs(code) for code in range(128)], np.uint8))
 
 
 def signs_of_bits(data: U8) -> Codes:
-    """Return −1 for each bit that is set, lowest first, and 1 for the others: (..., 8)."""
+    """Return −1 for each set bit and 1 for the others, lowest bit first: (..., 8)."""
     bits = (data[..., None] >> np.arange(8, dtype=np.uint8)) & np.uint8(1)
     return np.int8(1) - np.int8(2) * bits.view(np.int8)
 
 
-def sevens(words: NDArray[np.uint32]) -> Codes:
-    """Return the signs of words whose low 28 bits are four sign codes: (..., 32)."""
+def signs_of_bits7(words: NDArray[np.uint32]) -> Codes:
+    """Return the signs of words whose low 28 bits are four 7-bit sign codes: (..., 32)."""
     codes = (words[..., None] >> np.arange(0, 28, 7, dtype=np.uint32)) & np.uint32(127)
     signs: Codes = sign_table()[codes]
     return signs.reshape(*words.shape, 32)
@@ -77,7 +77,7 @@ class IQ2_XXS(IQuant):
         words = read(blocks, 2, 66, "<u4")[:, 1::2]
         points = grid("IQ2_XXS")[groups[:, :, :4]].reshape(-1, 256)
         scale = half_scale(read_f16(blocks, 0), words >> np.uint32(28), 0.25)
-        return Parts(scale=scale, codes=points * sevens(words).reshape(-1, 256))
+        return Parts(scale=scale, codes=points * signs_of_bits7(words).reshape(-1, 256))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +137,7 @@ class IQ3_XXS(IQuant):
         words = read(blocks, 66, 98, "<u4")
         points = grid("IQ3_XXS")[blocks[:, 2:66]].reshape(-1, 256)
         scale = half_scale(read_f16(blocks, 0), words >> np.uint32(28), 0.5)
-        return Parts(scale=scale, codes=points * sevens(words).reshape(-1, 256))
+        return Parts(scale=scale, codes=points * signs_of_bits7(words).reshape(-1, 256))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,7 +216,7 @@ class IQ1_M(IQuant):
 
 
 def nibble_pairs(data: U8) -> U8:
-    """Return the nibbles of (n, m) bytes one after the other: (n, 2 · m)."""
+    """Return the nibbles of (n, m) bytes, the low one of each byte first: (n, 2 · m)."""
     return fields(data, 4).swapaxes(1, 2).reshape(len(data), -1)
 
 

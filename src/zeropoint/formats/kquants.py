@@ -1,10 +1,10 @@
-"""The K formats: 256 weights in groups of 16 or 32, whose scales are themselves quantized.
+"""The K formats: 256 weights in groups of 16 or 32 whose scales are quantized too.
 
-A block has one float16 `d` (and `dmin`), and each group a small integer, so that
+A block has one float16 `d` (and `dmin`), and each group has a small integer, so that
 
     scale = d · group scale        minimum = −dmin · group minimum
 
-Both products are exact in float32, and so is scale · q; only adding the minimum rounds.
+Both products are exact in float32, and so is scale · q; only the addition of the minimum rounds.
 """
 
 from abc import abstractmethod
@@ -30,8 +30,8 @@ class KQuant(StorageFormat):
     block_size: int = 256
 
     @abstractmethod
-    def pack(self, found: EncodedSuperblocks) -> U8:
-        """Put (n, block_bytes) bytes together."""
+    def pack(self, encoded: EncodedSuperblocks) -> U8:
+        """Return the (n, block_bytes) bytes of encoded blocks."""
 
     def encode_blocks(self, weights: F32, importance: F32 | None = None) -> U8:
         check_weights(weights, importance, 256)
@@ -60,9 +60,9 @@ class Q2_K(KQuant):
         minimum = negated_product(read_f16(blocks, 82), blocks[:, :16] >> np.uint8(4))
         return Parts(scale=scale, minimum=minimum, codes=spread(blocks, 16, 80, 2))
 
-    def pack(self, found: EncodedSuperblocks) -> U8:
-        groups = (found.scales | found.minimums << 4).astype(np.uint8)
-        return joined(groups, gather(found.codes, 2), found.d, found.dmin)
+    def pack(self, encoded: EncodedSuperblocks) -> U8:
+        groups = (encoded.scales | encoded.minimums << 4).astype(np.uint8)
+        return joined(groups, gather(encoded.codes, 2), encoded.d, encoded.dmin)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,11 +89,13 @@ class Q3_K(KQuant):
         codes = spread(blocks, 32, 96, 2) + (top << np.uint8(2)).view(np.int8) - np.int8(4)
         return Parts(scale=product(read_f16(blocks, 108), groups), codes=codes)
 
-    def pack(self, found: EncodedSuperblocks) -> U8:
-        groups = found.scales + 32
+    def pack(self, encoded: EncodedSuperblocks) -> U8:
+        groups = encoded.scales + 32
         low = gather((groups & 15).reshape(-1, 2, 8), 4)
         high = gather((groups >> 4).reshape(-1, 4, 4), 2)
-        return joined(gather(found.codes >> 2, 1), gather(found.codes & 3, 2), low, high, found.d)
+        return joined(
+            gather(encoded.codes >> 2, 1), gather(encoded.codes & 3, 2), low, high, encoded.d
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,8 +115,10 @@ class Q4_K(KQuant):
         scale, minimum = scale_and_minimum(blocks)
         return Parts(scale=scale, minimum=minimum, codes=spread(blocks, 16, 144, 4))
 
-    def pack(self, found: EncodedSuperblocks) -> U8:
-        return joined(found.d, found.dmin, scale_and_minimum_bytes(found), gather(found.codes, 4))
+    def pack(self, encoded: EncodedSuperblocks) -> U8:
+        return joined(
+            encoded.d, encoded.dmin, scale_and_minimum_bytes(encoded), gather(encoded.codes, 4)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,10 +141,10 @@ class Q5_K(KQuant):
         codes = spread(blocks, 48, 176, 4) + (top << np.uint8(4)).view(np.int8)
         return Parts(scale=scale, minimum=minimum, codes=codes)
 
-    def pack(self, found: EncodedSuperblocks) -> U8:
-        groups = scale_and_minimum_bytes(found)
-        fifth, low = gather(found.codes >> 4, 1), gather(found.codes & 15, 4)
-        return joined(found.d, found.dmin, groups, fifth, low)
+    def pack(self, encoded: EncodedSuperblocks) -> U8:
+        groups = scale_and_minimum_bytes(encoded)
+        fifth, low = gather(encoded.codes >> 4, 1), gather(encoded.codes & 15, 4)
+        return joined(encoded.d, encoded.dmin, groups, fifth, low)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,22 +169,22 @@ class Q6_K(KQuant):
         groups = read(blocks, 192, 208, "i1")
         return Parts(scale=product(read_f16(blocks, 208), groups), codes=codes)
 
-    def pack(self, found: EncodedSuperblocks) -> U8:
-        low = gather(found.codes.reshape(-1, 2, 2, 64) & 15, 4)
-        high = gather(found.codes >> 4, 2)
-        return joined(low, high, found.scales.astype(np.int8), found.d)
+    def pack(self, encoded: EncodedSuperblocks) -> U8:
+        low = gather(encoded.codes.reshape(-1, 2, 2, 64) & 15, 4)
+        high = gather(encoded.codes >> 4, 2)
+        return joined(low, high, encoded.scales.astype(np.int8), encoded.d)
 
 
 def spread(blocks: U8, start: int, stop: int, bits: int) -> NDArray[np.int8]:
-    """Return the 256 codes in bytes start … stop − 1, where 32 bytes hold 32 · 8 / bits weights."""
+    """Return the (n, 256) codes in bytes start … stop − 1; 32 bytes hold 32 · 8 / bits weights."""
     runs = blocks[:, start:stop].reshape(len(blocks), -1, 32)
     return fields(runs, bits).reshape(-1, 256).view(np.int8)
 
 
 def gather(fields: NDArray[np.int32], bits: int) -> U8:
-    """Put fields of 1, 2 or 4 bits into bytes (n, m), as `fields` and `spread` take them apart.
+    """Pack fields of 1, 2 or 4 bits into (n, m) bytes, the inverse of `fields` and `spread`.
 
-    Codes (n, 256) come in runs of 32 bytes; other shapes are (n, ..., 8 / bits, bytes).
+    (n, 256) codes are packed in runs of 32 bytes; other shapes are (n, ..., 8 / bits, bytes).
     """
     if fields.ndim == 2:
         fields = fields.reshape(len(fields), -1, 8 // bits, 32)
@@ -190,26 +194,26 @@ def gather(fields: NDArray[np.int32], bits: int) -> U8:
 
 
 def joined(*parts: NDArray[Any]) -> U8:
-    """Put what a block stores, (n,) or (n, m) each, side by side as bytes."""
+    """Return the parts of n blocks, (n,) or (n, m) each, as consecutive bytes, (n, bytes)."""
     n = len(parts[0])
     rows = [np.ascontiguousarray(part).reshape(n, -1).view(np.uint8) for part in parts]
     return np.concatenate(rows, axis=1)
 
 
-def scale_and_minimum_bytes(found: EncodedSuperblocks) -> U8:
-    """Pack the scales and minimums of 8 groups into 12 bytes, as `scale_and_minimum` says."""
-    both = np.stack([found.scales, found.minimums], axis=1)  # (n, 2, 8)
+def scale_and_minimum_bytes(encoded: EncodedSuperblocks) -> U8:
+    """Return the scales and minimums of 8 groups as 12 bytes (see `scale_and_minimum`)."""
+    both = np.stack([encoded.scales, encoded.minimums], axis=1)  # (n, 2, 8)
     first, second = both[:, :, :4], both[:, :, 4:]
     last = second[:, 0] & 15 | (second[:, 1] & 15) << 4
     return joined((first | second >> 4 << 6).astype(np.uint8), last.astype(np.uint8))
 
 
 def scale_and_minimum(blocks: U8) -> tuple[F32, F32]:
-    """Return scale and minimum, (n, 8) each, of blocks that begin as Q4_K's and Q5_K's do.
+    """Return scale and minimum, (n, 8) each, of blocks of Q4_K or Q5_K.
 
-    Of 12 bytes, the low 6 bits of bytes 0-3 are the scales of groups 0-3, of bytes 4-7 their
-    minimums; bytes 8-11 hold the low 4 bits of scale (low nibble) and minimum of groups 4-7, whose
-    high 2 bits are on top of bytes 0-3 and 4-7.
+    Of the 12 bytes, the low 6 bits of bytes 0-3 are the scales of groups 0-3, and those of bytes
+    4-7 their minimums. Bytes 8-11 hold the low 4 bits of scale (low nibble) and minimum (high
+    nibble) of groups 4-7; their high 2 bits are the high bits of bytes 0-3 and 4-7.
     """
     packed = blocks[:, 4:16].reshape(-1, 3, 4)
     first = packed[:, :2] & np.uint8(63)  # (n, 2, 4): scales, minimums
@@ -220,13 +224,13 @@ def scale_and_minimum(blocks: U8) -> tuple[F32, F32]:
 
 
 def product(factor: F32, integers: NDArray[np.integer[Any]]) -> F32:
-    """Multiply (n, 1) by (n, m) in float32; infinity · 0 is NaN."""
+    """Return the product of (n, 1) and (n, m) in float32; infinity · 0 is NaN."""
     with np.errstate(invalid="ignore"):
         return factor * integers.astype(np.float32)
 
 
 def negated_product(factor: F32, integers: NDArray[np.integer[Any]]) -> F32:
-    """As `product`, with the other sign: ggml subtracts its minimums."""
+    """Return the negated product, because ggml subtracts minimums."""
     return -product(factor, integers)
 
 
@@ -242,12 +246,13 @@ Q6_K_SEARCH = ScaleSearch(
     near=1,
     nudges=(1,),
 )
-ALTERNATELY = ((1.05, 1), (1, 1.05), (1, 1))  # nudges of d and dmin
-# Without importance, and with it: that makes the error rougher, so that more must be tried.
+ALTERNATING_NUDGES = ((1.05, 1), (1, 1.05), (1, 1))  # of d and dmin
+# (search without importance, search with importance). The weighted error has more local minima, so
+# the second search tries more candidates.
 SEARCHES: Mapping[str, tuple[ScaleSearch | MinimumSearch, ScaleSearch | MinimumSearch]] = {
     "Q2_K": (
         MinimumSearch(size=16, top=3, most=15, window=(4, 1), nudges=((1, 1),)),
-        MinimumSearch(size=16, top=3, most=15, window=(4, 2), nudges=ALTERNATELY),
+        MinimumSearch(size=16, top=3, most=15, window=(4, 2), nudges=ALTERNATING_NUDGES),
     ),
     "Q3_K": (
         Q3_K_SEARCH,
@@ -257,18 +262,18 @@ SEARCHES: Mapping[str, tuple[ScaleSearch | MinimumSearch, ScaleSearch | MinimumS
             above=3,
             stride=2,
             both_signs=True,
-            slacks=(1, 1.36),  # 4/3 and more: the largest weight on level 3 instead of -4
+            slacks=(1, 1.36),  # above 4/3: the largest weight on level 3 instead of −4
             near=4,
             nudges=(1, 1.03),
         ),
     ),
     "Q4_K": (
         MinimumSearch(size=32, top=15, most=63, window=(4, 1), nudges=((1.05, 1.05), (1, 1))),
-        MinimumSearch(size=32, top=15, most=63, window=(6, 1), nudges=ALTERNATELY),
+        MinimumSearch(size=32, top=15, most=63, window=(6, 1), nudges=ALTERNATING_NUDGES),
     ),
     "Q5_K": (
         MinimumSearch(size=32, top=31, most=63, window=(4, 1), nudges=((1.05, 1.05), (1, 1))),
-        MinimumSearch(size=32, top=31, most=63, window=(6, 1), nudges=ALTERNATELY),
+        MinimumSearch(size=32, top=31, most=63, window=(6, 1), nudges=ALTERNATING_NUDGES),
     ),
     "Q6_K": (Q6_K_SEARCH, replace(Q6_K_SEARCH, above=16)),
 }

@@ -1,4 +1,4 @@
-"""ggml's first formats: 32 weights share one float16 scale, and in the _1 formats a minimum."""
+"""ggml's first formats: 32 weights share a float16 scale, and in the _1 formats a minimum."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ class LegacyFormat(StorageFormat):
     group_size: int = 32
 
     def groups(self, weights: F32, importance: F32 | None) -> ScaledGroups:
-        """Check the arguments of an encoder and scale them."""
+        """Check the (n, 32) arguments of an encoder and scale them."""
         check_weights(weights, importance, self.block_size)
         return make_groups(weights, importance)
 
@@ -33,7 +33,7 @@ class Q8_0(LegacyFormat):
 
     Block (34 bytes):  0-1 scale f16 | 2-33 codes i8
 
-    As ggml's, the encoder never writes −128: kernels elsewhere take the absolute value of a code.
+    As in ggml, the encoder never writes −128, because some kernels use the absolute value of codes.
     """
 
     name: str = "Q8_0"
@@ -159,7 +159,7 @@ def as_bytes(scale: U16) -> U8:
     return scale.astype("<u2").view(np.uint8).reshape(-1, 2)
 
 
-# Which scales the encoders try.
+# Scales that the encoders try.
 Q4_SCALES = ScaleCandidates(ends=(-8, 7), first=0.6, ratio=1.1, count=12, tail=2.2, tail_count=3)
 Q5_SCALES = ScaleCandidates(
     ends=(-16, 15), first=0.6, ratio=1.056, count=20, tail=2.2, tail_count=3

@@ -1,4 +1,4 @@
-"""The levels that codes stand for, and which of them is nearest: the grids of the encoders."""
+"""Levels: the values of codes in units of the scale, and the level nearest to a number."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,18 +10,18 @@ from zeropoint.formats.base import F32, U8
 
 
 class Levels(Protocol):
-    """An ordered set of levels that includes both its `ends`."""
+    """An ordered set of levels."""
 
     def nearest(self, ratio: F32) -> F32:
-        """Return the level nearest to each ratio."""
+        """Return the level nearest to each ratio of weight to scale, in any shape."""
 
     def codes(self, level: F32) -> U8:
-        """Return the code of each level as it is stored."""
+        """Return the stored code of each level."""
 
 
 @dataclass(frozen=True)
 class IntegerLevels:
-    """All integers from `low` to `high`, ties to even, stored as the distance from `low`."""
+    """All integers from `low` to `high`, ties to even; the code is the distance from `low`."""
 
     low: int
     high: int
@@ -35,7 +35,7 @@ class IntegerLevels:
 
 @dataclass(frozen=True, eq=False)
 class TableLevels:
-    """The values of an ascending table, ties to the lower one, stored as their place."""
+    """The values of an ascending table, ties to the lower one; the code is the index."""
 
     values: F32
 
@@ -50,8 +50,8 @@ class TableLevels:
 class E2M1DoubledLevels:
     """Twice the values of FP4 E2M1: ±0, 1, 2, 3, 4, 6, 8, 12, ties to the even mantissa.
 
-    Their steps are 1 up to 4, then 2, then 4: a ratio is rounded to a multiple of its own step.
-    Stored as the place of the magnitude, plus 8 for negative ones. A zero is stored as +0.
+    The steps are 1 up to 4, then 2, then 4, and a ratio is rounded to a multiple of its step. The
+    code is the index of the magnitude, plus 8 for negative levels. A zero is stored as +0.
     """
 
     magnitudes = np.array([0, 1, 2, 3, 4, 6, 8, 12], np.float32)

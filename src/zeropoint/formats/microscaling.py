@@ -1,22 +1,21 @@
-"""Microscaling: many small blocks, each with a scale of one byte.
+"""Microscaling formats: small blocks that have a scale of one byte each.
 
-MX (OCP Microscaling Formats 1.0, 2023): 32 weights share a power of two, an E8M0 number: eight
-bits of exponent, no sign, no mantissa, 255 for NaN. The standard's rule takes the exponent of the
-largest |w| less that of the largest value, rounded down, so that the largest weights saturate:
+MX (OCP Microscaling Formats 1.0, 2023): 32 weights share a power of two in E8M0, which has eight
+bits of exponent, no sign and no mantissa; 255 is NaN. The rule of the standard is the exponent of
+the largest |w| minus that of the largest value, rounded down, so the largest weights saturate:
 
     scale = 2^(floor(log2(max |w|)) − exponent of the largest value)
     w     ≈ scale · value(q)
 
-NVFP4 (NVIDIA, 2025): 16 weights of FP4 E2M1 share a scale of FP8 E4M3, which is finer but short
-of range, so that the whole tensor shares a second one in float32:
+NVFP4 (NVIDIA, 2025): 16 weights of FP4 E2M1 share a scale in FP8 E4M3, which is finer but has a
+small range. Therefore the tensor has a second scale in float32:
 
     tensor_scale = max |w| of the tensor / (448 · 6)
     scale        = max |w| of the group / 6 / tensor_scale        as E4M3
     w            ≈ tensor_scale · scale · value(q)
 
-ggml's MXFP4 and NVFP4 are blocks in GGUF files and formats of their own here. MXFP4_OCP has the
-values of MXFP4, its codes in order and its scales by OCP's rule; ggml's NVFP4 lacks the scale of
-the tensor.
+ggml's MXFP4 and NVFP4 are storage formats of GGUF and differ. MXFP4_OCP has the values of MXFP4,
+with codes in ascending order and scales by OCP's rule. ggml's NVFP4 has no scale of the tensor.
 """
 
 from dataclasses import dataclass, replace
@@ -49,13 +48,13 @@ E8M0_NAN = 255
 
 
 def encode_e8m0(exponent: NDArray[np.signedinteger[Any]]) -> U8:
-    """Store powers of two by their exponents, which saturate at −127 and 127."""
+    """Return the bytes of powers of two with these exponents, clamped to −127 … 127."""
     codes: U8 = (np.clip(exponent, -E8M0_BIAS, E8M0_BIAS) + E8M0_BIAS).astype(np.uint8)
     return codes
 
 
 def decode_e8m0(codes: U8) -> F32:
-    """Return 2^(code − 127), and NaN for 255.
+    """Return 2^(code − 127), and NaN for code 255.
 
     >>> decode_e8m0(np.array([0, 126, 127, 130, 255], np.uint8)).tolist()
     [5.877471754111438e-39, 0.5, 1.0, 8.0, nan]
@@ -67,9 +66,9 @@ def decode_e8m0(codes: U8) -> F32:
 
 @dataclass(frozen=True, kw_only=True)
 class MXFormat(ScaledFormat):
-    """32 codes and an E8M0 scale in one byte; the element says what a code means."""
+    """32 codes with an E8M0 scale in one byte."""
 
-    shrinks = (2.0, 0.5, 0.25)  # the exponents beside the standard's
+    shrinks = (2.0, 0.5, 0.25)  # a search tries these factors on the scale of the standard
     finer = ()
 
     def power_of_two(self, weights: F32, shrink: F32, value_exponent: int) -> F32:
@@ -87,7 +86,7 @@ class MXFormat(ScaledFormat):
 
 @dataclass(frozen=True, kw_only=True)
 class MXFloats(MXFormat):
-    """MXFP8, MXFP6, MXFP4: w = scale · value(q), 32 small floats and a power of two."""
+    """MXFP8, MXFP6, MXFP4: w = scale · value(q), with 32 small floats and a power of two."""
 
     element: FloatType
 
@@ -103,7 +102,7 @@ class MXFloats(MXFormat):
 
 @dataclass(frozen=True, kw_only=True)
 class MXIntegers(MXFormat):
-    """MXINT8: w = scale · q / 64, 32 signed bytes and a power of two; −128 is never written."""
+    """MXINT8: w = scale · q / 64, with 32 signed bytes (never −128) and a power of two."""
 
     def fit(self, weights: F32, importance: F32 | None, shrink: F32) -> StoredFields:
         scale = self.power_of_two(weights, shrink, 0)  # the largest value is 127/64, from 2^0 up
@@ -118,7 +117,7 @@ class MXIntegers(MXFormat):
 
 @dataclass(frozen=True, kw_only=True)
 class NVFP4Groups(ScaledFormat):
-    """The groups of NVFP4_TENSOR, of weights in units of the tensor's scale.
+    """The groups of NVFP4_TENSOR; their weights are in units of the tensor's scale.
 
     Block (9 bytes):  0 scale E4M3 | 1-8 codes
     """
@@ -146,8 +145,8 @@ class NVFP4Groups(ScaledFormat):
 class NVFP4Tensor(Format):
     """NVFP4 with the scale of its tensor: w = tensor_scale · scale · value(q).
 
-    The block is the tensor, known after `for_shape`: four bytes of tensor_scale in float32, then
-    for each 16 weights a scale in E4M3 and eight bytes of codes.
+    The block is the tensor, whose size is known after `for_shape`: four bytes of tensor_scale in
+    float32, then for every 16 weights a scale in E4M3 and eight bytes of codes.
     """
 
     groups: NVFP4Groups
@@ -170,8 +169,8 @@ class NVFP4Tensor(Format):
         largest = absmax(weights).astype(np.float64)
         scale = round_scale(largest / (E4M3.max * E2M1.max), np.dtype("f4"))
         grouped = divide(weights, scale).reshape(-1, self.group_size)
-        wanted = None if importance is None else importance.reshape(grouped.shape)
-        blocks = self.groups.encode_blocks(grouped, wanted)
+        costs = None if importance is None else importance.reshape(grouped.shape)
+        blocks = self.groups.encode_blocks(grouped, costs)
         blocks = blocks.reshape(len(weights), self.block_bytes - 4)
         return np.hstack([scale.astype("<f4").view(np.uint8), blocks])
 

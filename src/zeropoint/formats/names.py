@@ -6,14 +6,15 @@
 | `INT<2…8>_ASYM_<share>` | signed integers, scale and zero point |
 | `FP8_E4M3_<share>` `FP8_E5M2_` `FP6_E2M3_` `FP6_E3M2_` `FP4_E2M1_` | small floats, scale |
 | `FP4_E2M1_M0_<value>_<share>` | FP4 whose −0 means value · scale: `2.5`, `5`, `-5`, ... |
-| `FP4_E2M1_M0_PM<value>_<share>` | FP4 whose −0 means ±value · scale, the better for each block |
-| `FP4_E2M1_M0_BEST_<share>` | FP4 whose −0 means what fits the block best |
+| `FP4_E2M1_M0_PM<value>_<share>` | FP4 whose −0 means ±value · scale, chosen for each block |
+| `FP4_E2M1_M0_BEST_<share>` | FP4 whose −0 means the best of 14 values, chosen for each block |
 | `NF4_<share>` | sixteen quantiles of a normal distribution, scale |
 | `MXFP8_E4M3` `MXFP8_E5M2` `MXFP6_E2M3` `MXFP6_E3M2` `MXFP4_OCP` `MXINT8` | OCP microscaling |
-| `NVFP4_TENSOR` | NVFP4 with its scale of the tensor |
+| `NVFP4_TENSOR` | NVFP4 with a scale of the tensor |
 
-`<share>` says which weights share a scale: `G<n>`, groups of n in a row, any n; `ROW`; `TENSOR`.
-`_SEARCH` behind any of them keeps the bytes' meaning and searches the scale with the least error.
+`<share>` is the set of weights that share a scale: `G<n>` (groups of n consecutive weights, for any
+n), `ROW` or `TENSOR`. With the suffix `_SEARCH` the bytes have the same meaning, and the encoder
+searches the scale with the lowest error.
 """
 
 import re
@@ -89,7 +90,7 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 
 def plain_examples() -> list[str]:
-    """Return one name or more of every family, for tables and tests; the grammar has more."""
+    """Return at least one name of every family, for tables and tests."""
     integers = [f"INT{bits}_{kind}_G32" for kind in ("SYM", "ASYM") for bits in range(2, 9)]
     floats = [f"{name}_G32" for name in SMALL_FLOATS]
     zeros = [f"FP4_E2M1_M0_{special}_G32" for special in ("2.5", "5", "-5", "PM5", "BEST")]

@@ -1,4 +1,4 @@
-"""Formats whose 4-bit codes stand for the 16 values of a table: w = scale · table[q]."""
+"""Formats whose 4-bit codes are indexes into a table of 16 values: w = scale · table[q]."""
 
 from dataclasses import dataclass, replace
 
@@ -17,7 +17,7 @@ from zeropoint.formats.levels import E2M1DoubledLevels, TableLevels
 from zeropoint.formats.parts import Parts
 from zeropoint.formats.storage import StorageFormat, fields, read_f16
 
-# ggml's table: dense around zero, where weights are, and not symmetric. There is no zero in it.
+# ggml's table. It is dense around 0, where most weights are, is not symmetric, and has no 0.
 IQ4_VALUES: F32 = np.array(
     [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113], np.float32
 )
@@ -31,8 +31,8 @@ IQ4_XS_SEARCH = ScaleSearch(
     near=4,
     nudges=(1.03, 0.97, 1),
 )
-# With importance, d has room for the largest weight on either end of the table: level −127 with
-# group scale −32, or level 113 with group scale 31.
+# With importance, d is large enough for the largest weight at either end of the table: level −127
+# with group scale −32, or level 113 with group scale 31.
 IQ4_XS_IMPORTANCE_SEARCH = replace(IQ4_XS_SEARCH, slacks=(127 * 32 / (113 * 31),))
 # Twice the values of FP4 E2M1, which are 0, ½, 1, 1½, 2, 3, 4, 6 and their negatives; −0 is 0.
 E2M1_DOUBLED: F32 = np.array([0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12], np.float32)
@@ -91,11 +91,11 @@ class IQ4_XS(StorageFormat):
             return np.empty((0, self.block_bytes), np.uint8)
         importance = unless_constant(importance)
         search = IQ4_XS_SEARCH if importance is None else IQ4_XS_IMPORTANCE_SEARCH
-        found = search(weights, importance)
-        groups = found.scales + 32
+        encoded = search(weights, importance)
+        groups = encoded.scales + 32
         high = gather((groups >> 4).reshape(-1, 2, 4).swapaxes(1, 2), 2)
         low = gather((groups & 15).reshape(-1, 4, 2).swapaxes(1, 2), 4)
-        return joined(found.d, high, low, gather(found.codes.reshape(-1, 8, 2, 16), 4))
+        return joined(encoded.d, high, low, gather(encoded.codes.reshape(-1, 8, 2, 16), 4))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,16 +119,17 @@ class MXFP4(StorageFormat):
         return Parts(scale=scale, codes=codes, values=E2M1_DOUBLED[codes])
 
     def encode_blocks(self, weights: F32, importance: F32 | None = None) -> U8:
-        """Encode with the best of 8 exponents, from the least that cuts no weight off downwards.
+        """Encode with the best of 8 exponents: the smallest without clipping, and smaller ones.
 
-        Above 252 a code could mean infinity: the largest weights then become 12 · 2^124.
+        Exponents above 252 are not used, because a code could then decode to infinity; the largest
+        weights are stored as 12 · 2^124.
         """
         check_weights(weights, importance, self.block_size)
         groups = make_groups(weights, importance)
         exponent = groups.exponent + exponent_of(np.abs(groups.peak))
         candidates = []
-        for less in range(8):
-            byte = np.clip(exponent + (125 - less), 0, 252)
+        for decrease in range(8):
+            byte = np.clip(exponent + (125 - decrease), 0, 252)
             scale = power_of_two(byte - 128 - groups.exponent)
             candidates.append((byte.astype(np.uint8), scale))
         levels = E2M1DoubledLevels()
@@ -143,8 +144,8 @@ class NVFP4(StorageFormat):
     Block (36 bytes):  0-3 group scales UE4M3 | 4-35 nibbles: 8 bytes per group, its weights 0-7 in
                        the low halves, 8-15 above
 
-    w = scale / 2 · E2M1_DOUBLED[q]. UE4M3 has 4 bits of exponent and 3 of mantissa (its top bit is
-    ignored): 2^-9 … 448; 127 means 0, as ggml has it.
+    w = scale / 2 · E2M1_DOUBLED[q]. UE4M3 has 4 bits of exponent and 3 of mantissa, and its top bit
+    is ignored: 2^-9 … 448. Byte 127 means 0, as in ggml.
     """
 
     name: str = "NVFP4"
@@ -158,10 +159,10 @@ class NVFP4(StorageFormat):
         return Parts(scale=HALF_UE4M3[blocks[:, :4]], codes=codes, values=E2M1_DOUBLED[codes])
 
     def encode_blocks(self, weights: F32, importance: F32 | None = None) -> U8:
-        """Encode with the best of 25 scales per group: 0, and 24 next to each other.
+        """Encode with the best of 25 scales per group: 0, and 24 consecutive ones.
 
-        Of these, 7 are larger than the one that brings the peak to the end of the grid or just
-        beyond, and 16 smaller, down to a quarter. Weights above 2688 become that.
+        7 of these are larger than the scale that maps the peak to the end of the grid or just
+        beyond it, and 16 are smaller, down to a quarter. Weights above 2688 are stored as 2688.
         """
         check_weights(weights, importance, self.block_size)
         shape = (-1, self.group_size)
@@ -170,8 +171,8 @@ class NVFP4(StorageFormat):
         needed = np.abs(groups.peak) * power_of_two(groups.exponent) / np.float32(12)
         middle = np.searchsorted(HALF_UE4M3[:127], needed, side="right") - 1
         candidates = [(np.zeros_like(middle, np.uint8), np.zeros_like(needed))]
-        for less in range(24):
-            byte = np.clip(middle + (7 - less), 1, 126).astype(np.uint8)
+        for decrease in range(24):
+            byte = np.clip(middle + (7 - decrease), 1, 126).astype(np.uint8)
             candidates.append((byte, HALF_UE4M3[byte] * power_of_two(-groups.exponent)))
         levels = E2M1DoubledLevels()
         byte, level = search_byte_scale(groups, levels, candidates)
@@ -181,7 +182,7 @@ class NVFP4(StorageFormat):
 
 
 def half_ue4m3() -> F32:
-    """Return half of what each byte means as UE4M3: (256,)."""
+    """Return half of the UE4M3 value of each byte: (256,)."""
     code = np.arange(256)
     exponent, mantissa = code >> 3 & 15, code & 7
     fraction = np.where(exponent == 0, mantissa / 8, 1 + mantissa / 8)
@@ -192,7 +193,7 @@ def half_ue4m3() -> F32:
 
 HALF_UE4M3 = half_ue4m3()
 
-# Which scales the encoder of IQ4_NL tries.
+# Scales that the encoder of IQ4_NL tries.
 IQ4_SCALES = ScaleCandidates(
     ends=(-127, 113), first=0.6, ratio=1.072, count=16, tail=2.2, tail_count=3
 )

@@ -1,4 +1,4 @@
-"""Codes of 1 to 8 bits as a stream of bits, one after the other, low bit first."""
+"""Codes of 1 to 8 bits as a consecutive stream of bits, lowest bit first."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,7 +7,7 @@ U8 = NDArray[np.uint8]
 
 
 def packed_bytes(count: int, bits: int) -> int:
-    """Return how many bytes `count` codes take: the last one is filled up with zero bits."""
+    """Return the bytes of `count` codes; the last byte is filled with zero bits."""
     return (count * bits + 7) // 8
 
 

@@ -1,6 +1,6 @@
-"""Numbers that are stored one by one: a block is one weight, and nothing is shared.
+"""Unquantized formats: a block is one number, without a scale.
 
-Importance means nothing here: every weight becomes the nearest number there is, ties to even.
+Every weight is rounded to the nearest number, ties to even; importance has no effect.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,8 @@ class ScalarFormat(StorageFormat):
     block_size: int = 1
     group_size: int = 1
     dtype: str
-    limit: float = float("inf")  # what rounds to infinity
+    #: Magnitude from which a weight would be rounded to infinity.
+    limit: float = float("inf")
 
     def parts(self, blocks: U8) -> Parts:
         values = self.decode_blocks(blocks)
@@ -59,10 +60,10 @@ class BFloat16Format(ScalarFormat):
 
 @dataclass(frozen=True, kw_only=True)
 class IntegerFormat(ScalarFormat):
-    """Integers of one numpy dtype. They hold data and not weights: nothing is rounded away."""
+    """Integers of one numpy dtype, which store data and not weights; they never round."""
 
     def encode_blocks(self, weights: F32, importance: F32 | None = None) -> U8:
-        """Encode whole numbers within the range. Raises FormatError for all others."""
+        """Encode whole numbers within the range. Raises FormatError for any other number."""
         check_weights(weights, importance, self.block_size)
         span = np.iinfo(self.dtype)
         # As float64 the bounds of I64 round up to 2^63, which is out of range.
@@ -71,7 +72,7 @@ class IntegerFormat(ScalarFormat):
         bad = np.flatnonzero(~fits)
         if bad.size:
             value = weights.flat[bad[0]]
-            raise FormatError(f"weight {int(bad[0])} is {value}: {self.name} holds whole numbers")
+            raise FormatError(f"weight {int(bad[0])} is {value}: {self.name} stores whole numbers")
         return weights.astype(self.dtype).view(np.uint8)
 
 

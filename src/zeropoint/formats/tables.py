@@ -1,15 +1,15 @@
-"""Sixteen values out of a table: NF4, and FP4 that puts its second zero to use.
+"""Formats with a table of sixteen values: NF4, and FP4 with another value for its second zero.
 
-NF4 (QLoRA, arXiv 2305.14314): the values are where a normal distribution scaled to −1 … 1 has
-equally many numbers, so that Gaussian weights use all codes about equally often.
+NF4 (QLoRA, arXiv 2305.14314): the values are quantiles of a normal distribution scaled to −1 … 1,
+so that Gaussian weights use all codes about equally often.
 
-FP4 E2M1 has sixteen codes for fifteen values: code 8 is −0. Here code 8 means another value, in
-units of the scale (the idea of RaZeR, arXiv 2501.04052):
+FP4 E2M1 has sixteen codes for fifteen values, because code 8 is −0. In these formats code 8 has
+another value, in units of the scale (the idea of RaZeR, arXiv 2501.04052):
 
     FP4_E2M1_M0_2.5_G32     2.5
-    FP4_E2M1_M0_PM5_G32     5 or −5, whichever serves the block; the scale's sign bit, idle so far,
-                            says which, so that no byte is added
-    FP4_E2M1_M0_BEST_G32    what lowers the error of the block most, in one more byte per block
+    FP4_E2M1_M0_PM5_G32     5 or −5, whichever has the lower error in the block. The sign bit of
+                            the scale, otherwise unused, stores the choice
+    FP4_E2M1_M0_BEST_G32    the value with the lowest error in the block, in one more byte per block
 """
 
 from collections.abc import Sequence
@@ -43,17 +43,17 @@ NF4_VALUES: F32 = np.array(
 NF4_MIDDLES: F32 = (NF4_VALUES[1:] + NF4_VALUES[:-1]) / np.float32(2)
 
 SECOND_ZERO = 8  # the code of −0
-# What M0_BEST chooses from: the middles of FP4's wide steps, and values beyond its 6, with which a
-# searched smaller scale keeps one outlier.
+# Values for M0_BEST: the middles of FP4's wide steps, and values beyond its maximum of 6, which
+# represent one outlier when a search takes a smaller scale.
 SPECIALS = tuple(
     sign * value for value in (2.5, 3.5, 5.0, 7.0, 8.0, 10.0, 12.0) for sign in (1, -1)
 )
-SPECIAL_STEP = 1 / 8  # the stored byte counts eighths: −16 … 15.875
+SPECIAL_STEP = 1 / 8  # unit of the stored byte, whose range is −16 … 15.875
 
 
 @dataclass(frozen=True, kw_only=True)
 class NormalFloats(ScaledFormat):
-    """NF4: w = scale · table[q], the scale being the largest |w|; ties go to the lower value."""
+    """NF4: w = scale · table[q]. The scale is the largest |w|, and ties go to the lower value."""
 
     def fit(self, weights: F32, importance: F32 | None, shrink: F32) -> StoredFields:
         scale = self.stored_scale(absmax(weights).astype(np.float64) * shrink)
@@ -73,7 +73,7 @@ class SecondZero(ScaledFormat):
     """
 
     def fp4_ratio(self, weights: F32, shrink: F32) -> tuple[F32, F32]:
-        """Return the scale that puts the largest |w| at 6, as stored, and weights / scale."""
+        """Return the stored scale that maps the largest |w| to 6, and weights / scale."""
         scale = self.stored_scale(absmax(weights).astype(np.float64) * shrink / E2M1.max)
         return scale, divide(weights, scale)
 
@@ -115,10 +115,10 @@ class SignedSecondZero(SecondZero):
 
 @dataclass(frozen=True, kw_only=True)
 class BestSecondZero(SecondZero):
-    """FP4 E2M1 whose code 8 means what fits the block best, of `SPECIALS`: w = scale · value(q).
+    """FP4 E2M1 whose code 8 means the best of `SPECIALS` for the block: w = scale · value(q).
 
-    One byte per block says what, in signed eighths of the scale. The squared error decides,
-    weighted by the importance if there is one; of equal ones the first.
+    One byte per block stores the value in signed eighths of the scale. The lowest squared error
+    decides, weighted by the importance if there is one, and the first of equal ones.
     """
 
     extra_bytes = 1
@@ -135,32 +135,34 @@ class BestSecondZero(SecondZero):
 
 
 def best_special(ratio: F32, importance: F32 | None, specials: Sequence[float]) -> F32:
-    """Return for each row of (n, m) ratios the special value that saves most error: (n, 1)."""
-    usual = squared(ratio - E2M1.table[E2M1.encode(ratio)])
-    most = np.full(len(ratio), -1.0)
+    """Return the special value that reduces the error of each row of (n, m) ratios most: (n, 1)."""
+    plain = squared(ratio - E2M1.table[E2M1.encode(ratio)])
+    best_gain = np.full(len(ratio), -1.0)
     best = np.zeros((len(ratio), 1), np.float32)
     for special in specials:
-        saved = np.maximum(usual - squared(ratio - np.float32(special)), 0)
+        saved = np.maximum(plain - squared(ratio - np.float32(special)), 0)
         gain = halving_sum(saved if importance is None else saved * importance)
-        best = np.where((gain > most)[:, None], np.float32(special), best)
-        most = np.maximum(gain, most)
+        best = np.where((gain > best_gain)[:, None], np.float32(special), best)
+        best_gain = np.maximum(gain, best_gain)
     return best
 
 
 def encode_with_special(ratio: F32, special: F32) -> U8:
-    """Round (n, m) ratios to codes of FP4, or to code 8 where `special` (n, 1) is nearer."""
+    """Return the FP4 codes of (n, m) ratios, code 8 where `special` (n, 1) is nearer."""
     codes = E2M1.encode(ratio).astype(np.uint8)
-    codes[codes == SECOND_ZERO] = 0  # a small negative number rounds to −0, which is taken
+    codes[codes == SECOND_ZERO] = (
+        0  # a small negative number rounds to −0, whose code has another value
+    )
     nearer = np.abs(ratio - special) < np.abs(ratio - E2M1.table[codes])
     return np.where(nearer, np.uint8(SECOND_ZERO), codes)
 
 
 def special_parts(fields: StoredFields, special: F32) -> Parts:
-    """Say what fields mean if code 8 means `special` (n, 1)."""
+    """Return the parts of fields in which code 8 means `special` (n, 1)."""
     values = np.where(fields.codes == SECOND_ZERO, special, E2M1.table[fields.codes])
     return Parts(codes=fields.codes.astype(np.int16), scale=fields.scale, values=values)
 
 
 def squared(difference: F32) -> F64:
-    """Square in float64."""
+    """Return the squares in float64."""
     return difference.astype(np.float64) ** 2

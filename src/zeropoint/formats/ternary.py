@@ -1,4 +1,4 @@
-"""Formats of at most four levels: signs, three levels, and −1, 0, 1, 2."""
+"""Formats with two to four levels: signs; −1, 0 and 1; −1, 0, 1 and 2."""
 
 from dataclasses import dataclass
 
@@ -35,7 +35,7 @@ class Q1_0(StorageFormat):
         return Parts(scale=read_f16(blocks, 0), codes=bits * np.int8(2) - np.int8(1))
 
     def encode_blocks(self, weights: F32, importance: F32 | None = None) -> U8:
-        """Encode signs with the best scale there is, the weighted mean of |w|. 0 counts as +."""
+        """Encode signs with the optimal scale, the weighted mean of |w|. 0 counts as positive."""
         check_weights(weights, importance, self.block_size)
         groups = make_groups(weights, importance)
         total = ordered_sum(groups.importance * np.abs(groups.weights))
@@ -76,9 +76,9 @@ class TQ1_0(StorageFormat):
 
     Block (54 bytes):  0-31 weights 0-159 | 32-47 weights 160-239 | 48-51 weights 240-255
                        | 52-53 scale f16
-    Byte i of a run of m holds the codes of weights i, m + i, 2m + i, … as the first digits after
-    the point of byte / 256 in base 3: multiply by a power of 3, drop what overflows, and the next
-    digit is what carries out of the low 8 bits of three times that.
+    Byte i of a run of m bytes holds the codes of weights i, m + i, 2m + i, … as the first digits of
+    byte / 256 in base 3. To read a digit, multiply by a power of 3, keep the low 8 bits, and take
+    the carry of three times that.
     """
 
     name: str = "TQ1_0"
@@ -103,8 +103,8 @@ class TQ2_0(StorageFormat):
     """256 ternary codes of 2 bits, one scale: w = scale · q, q in −1…2, stored as q + 1.
 
     Block (66 bytes):  0-63 codes | 64-65 scale f16
-    Byte i of a half's 32 holds the codes of weights i, 32 + i, 64 + i, 96 + i. Code 2 decodes, but
-    ggml's kernels are made for −1, 0 and 1, and nothing else is written here.
+    Byte i of a half's 32 holds the codes of weights i, 32 + i, 64 + i, 96 + i. Code 2 can be
+    decoded, but ggml's kernels support −1, 0 and 1 only, so it is never written.
     """
 
     name: str = "TQ2_0"
@@ -134,8 +134,8 @@ def trits(run: U8, digits: int) -> NDArray[np.int8]:
 def pack_trits(codes: U8, digits: int) -> U8:
     """Return (n, digits · m) codes 0 … 2 as (n, m) bytes, the inverse of `trits`.
 
-    A byte is the least whose 256th is not below the fraction that the digits mean, so that
-    multiplying brings each digit out again. Where there are four, the fifth is 0.
+    A byte is the smallest one for which byte / 256 is at least the fraction of the digits, so that
+    multiplication gives each digit again. If there are four digits, the fifth is 0.
     """
     columns = codes.reshape(-1, digits, codes.shape[1] // digits).astype(np.uint16)
     number = np.zeros((len(codes), columns.shape[2]), np.uint16)
@@ -145,14 +145,14 @@ def pack_trits(codes: U8, digits: int) -> U8:
 
 
 def encode_ternary(format: StorageFormat, weights: F32, importance: F32 | None) -> tuple[U8, U8]:
-    """Return the best scale, as (n, 2) bytes, and the codes 0 … 2 of −1 … 1, (n, 256)."""
+    """Return the best scale as (n, 2) bytes, and the codes 0 … 2 of levels −1 … 1, (n, 256)."""
     check_weights(weights, importance, format.block_size)
     levels = IntegerLevels(-1, 1)
     scale, level = search_scale(make_groups(weights, importance), levels, TERNARY_SCALES)
     return as_bytes(scale), levels.codes(level)
 
 
-# Which scales the encoders try.
+# Scales that the encoders try.
 Q2_SCALES = ScaleCandidates(ends=(-1, 2), first=0.6, ratio=1.31, count=8)
 TERNARY_SCALES = ScaleCandidates(ends=(1,), first=0.4, ratio=1.69, count=8, signed=False)
 
