@@ -79,9 +79,11 @@ BAD: dict[str, tuple[Make, str]] = {
     "a file that is cut short": (cut, "data"),
     "another file": (lambda folder: shutil.copy(__file__, folder / "x.gguf"), "magic"),
     "an unknown architecture": (
-        lambda folder: rewritten(folder, architecture="mamba"), "'mamba' is not known here; known"),
+        lambda folder: rewritten(folder, architecture="mamba"), "'mamba' is not supported"),
     "no architecture": (
-        lambda folder: rewritten(folder, keys={"general.architecture": None}), "not named"),
+        lambda folder: rewritten(folder, keys={"general.architecture": None}),
+        "general.architecture: this key is missing",
+    ),
     "a missing matrix": (
         lambda folder: rewritten(folder, drop="blk.1.ffn_up.weight"), "blk.1.ffn_up.weight"),
     "a missing norm": (

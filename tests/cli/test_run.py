@@ -196,11 +196,11 @@ def flipped(path: Path) -> np.ndarray:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["-p", "a", "--ctx", "513"], "context is 512 tokens, 513 are asked for"),
-        (["-p", "a " * 700], "context room for 512"),
+        (["-p", "a", "--ctx", "513"], "a context of 513 tokens is more than the model's 512"),
+        (["-p", "a " * 700], "context has room for 512"),
         (["-p", "a", "--chat"], "--no-chat"),
-        (["-p", "a", "--top-p", "0"], "top-p is above 0"),
-        (["-p", "a", "--device", "toaster"], "known: cpu, cuda"),
+        (["-p", "a", "--top-p", "0"], "top-p must be greater than 0"),
+        (["-p", "a", "--device", "toaster"], "supported: cpu, cuda"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(

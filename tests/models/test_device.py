@@ -69,8 +69,8 @@ def test_a_device_that_is_not_there_is_one_sentence(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     for engine, device, says in (
         ("compiled", "cuda", "runs on the processor"),
-        ("torch", "cuda", "there is no cuda here"),
-        ("torch", "toaster", "'toaster' is not known"),
+        ("torch", "cuda", "torch finds no cuda device"),
+        ("torch", "toaster", "'toaster' is not supported"),
     ):
         with pytest.raises(UnsupportedModel, match=says):
             load_model(checkpoint, engine=engine, device=device)  # type: ignore[arg-type]

@@ -72,7 +72,8 @@ def test_it_ends_when_the_context_is_full(model: LanguageModel) -> None:
 
 
 @pytest.mark.parametrize(
-    ("prompt", "says"), [([], "the prompt is empty"), ([1] * 600, "600 tokens, the context room")]
+    ("prompt", "says"),
+    [([], "the prompt is empty"), ([1] * 600, "600 tokens, but the context has room")],
 )
 def test_a_prompt_that_does_not_fit_is_one_sentence(
     model: LanguageModel, prompt: list[int], says: str
@@ -82,7 +83,9 @@ def test_a_prompt_that_does_not_fit_is_one_sentence(
 
 
 def test_a_context_beyond_the_models_is_refused(model: LanguageModel) -> None:
-    with pytest.raises(UnsupportedModel, match="context is 512 tokens, 513 are asked for"):
+    with pytest.raises(
+        UnsupportedModel, match="a context of 513 tokens is more than the model's 512"
+    ):
         room_for(model, 3, 4, context=513)
     assert room_for(model, 3, 4, context=100).capacity == 7
 
@@ -91,7 +94,7 @@ def test_a_long_prompt_is_read_in_parts(
     model: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = list(generate(model, PROMPT * 4, limit=3, stops=frozenset()))
-    monkeypatch.setattr("zeropoint.models.generation.CHUNK", 7)
+    monkeypatch.setattr("zeropoint.models.generation.CHUNK_TOKENS", 7)
     parts = list(generate(model, PROMPT * 4, limit=3, stops=frozenset()))
     assert ids(parts) == ids(whole)
     read = [record for record in parts if isinstance(record, PromptRead)]

@@ -49,9 +49,9 @@ def with_tensor(name: str, array: np.ndarray) -> Callable[[Facts, Tensors], obje
 
 NOT_FINITE = np.array([np.nan] * 64, np.float32)
 BROKEN = {
-    "no architecture": (without("general.architecture"), CheckpointError, "not named"),
+    "no architecture": (without("general.architecture"), CheckpointError, "this key is missing"),
     "unknown architecture": (
-        with_fact("general.architecture", "mamba"), UnsupportedModel, "'mamba' is not known"),
+        with_fact("general.architecture", "mamba"), UnsupportedModel, "'mamba' is not supported"),
     "no width": (without("llama.embedding_length"), CheckpointError, "embedding_length"),
     "no layers": (without("llama.block_count"), CheckpointError, "block_count"),
     "a text for a number": (
@@ -77,9 +77,9 @@ BROKEN = {
     "a norm that is not finite": (
         with_tensor("blk.1.attn_norm.weight", NOT_FINITE), CheckpointError, "not finite"),
     "odd rotations": (
-        with_fact("llama.rope.dimension_count", 7), CheckpointError, "cannot turn"),
+        with_fact("llama.rope.dimension_count", 7), CheckpointError, "must be even"),
     "rotations unknown": (
-        with_fact("llama.rope.scaling.type", "spiral"), CheckpointError, "'spiral' is not known"),
+        with_fact("llama.rope.scaling.type", "spiral"), CheckpointError, "'spiral' is not supported"),
     "a vocabulary that does not match": (
         with_fact("tokenizer.ggml.tokens", ["a", "b"]), CheckpointError, "2 tokens.*272 rows"),
     "an activation unknown": (

@@ -1,16 +1,15 @@
-"""What a decoder is, as plain data: read from a GGUF header, followed by every engine that runs it.
+"""Describes a decoder as plain data, read from a GGUF header; every engine follows it.
 
-A layer of all families that we know does the same things in the same order, some of them optional:
+A layer of all supported families performs the same steps in the same order, some of them optional:
 
     h = x + post_attention_norm(attn_output(attention(attn_norm(x))))
     x = h + post_ffw_norm(ffn_down(activation(ffn_gate(n)) * ffn_up(n)))     with n = ffn_norm(h)
 
-What differs is which tensors exist and a few numbers. `LayerSpec.tensors` names the tensors by
-role, and a role is the tensor's GGUF name without "blk.N." and ".weight": "attn_q", "attn_q.bias".
+Layers differ in which tensors exist and in a few numbers. `LayerSpec.tensors` names the tensors by
+role. A role is the tensor's GGUF name without "blk.N." and ".weight": "attn_q", "attn_q.bias".
 
-Facts about files (which keys exist, what is left out and what it then means) are those of
-llama.cpp, 2026-10; where it knows less than transformers (the window of Mistral and Phi-3),
-transformers is right.
+What a key means, and what a missing key means, follows llama.cpp (2026-10). Where llama.cpp ignores
+what transformers computes (the window of Mistral and Phi-3), transformers is followed.
 """
 
 from collections.abc import Mapping
@@ -31,19 +30,19 @@ from zeropoint.models.unused_settings import check_settings
 
 @dataclass(frozen=True, kw_only=True)
 class Experts:
-    """A router's choice: the `used` best of `count` experts, weighted by their softmax."""
+    """A mixture of experts: the `used` best of `count`, weighted by the softmax of a router."""
 
     count: int
     used: int
-    normalize: bool  # the chosen weights are divided by their sum
-    scale: float  # then multiplied by this
+    normalize: bool  # divide the weights of the chosen experts by their sum
+    scale: float  # then multiply them by this
 
 
 @dataclass(frozen=True, kw_only=True)
 class Temperature:
-    """Queries of later positions are longer: at position p, times 1 + scale · ln(1 + ⌊p / length⌋).
+    """A factor on the query at position p: 1 + scale · ln(1 + ⌊p / length⌋).
 
-    Ministral 3 has it, so that attention stays sharp far beyond the context of its training.
+    Ministral 3 uses it to keep attention sharp far beyond the context of its training.
     """
 
     scale: float
@@ -61,20 +60,20 @@ class LayerSpec:
     """One layer: its shape, its numbers, and the names of its tensors by role."""
 
     heads: int
-    kv_heads: int  # divides heads: each is shared by heads / kv_heads query heads
+    kv_heads: int  # each key and value head serves heads / kv_heads query heads
     head_size: int
     value_size: int
     scale: float  # of q · k
     softcap: float | None  # scores become softcap · tanh(score / softcap)
-    window: int | None  # a position sees this many positions, itself included; None: all before it
-    rope: Rope | None  # None: this layer has no positions
-    temperature: Temperature | None  # of queries, after their rotation
+    window: int | None  # positions that a query attends to, itself included; None: all
+    rope: Rope | None  # None: no rotary positions
+    temperature: Temperature | None  # of queries, after rotation
     activation: str  # silu, gelu (the tanh form), relu2 (squared ReLU)
     experts: Experts | None
     tensors: Mapping[str, str] = field(hash=False)
 
     def has(self, role: str) -> bool:
-        """Tell whether this layer has the tensor of this role."""
+        """Return whether this layer has the tensor of a role."""
         return role in self.tensors
 
 
@@ -90,18 +89,16 @@ class Architecture:
     embedding_scale: float
     logit_softcap: float | None
     layers: tuple[LayerSpec, ...]
-    output: (
-        str  # the name of the head's matrix: output.weight, or token_embd.weight if they are tied
-    )
-    output_scale: str | None  # a tensor of one value: logits are multiplied by it
-    output_bias: str | None  # then this tensor (vocabulary) is added
+    output: str  # name of the output matrix: token_embd.weight if it is tied
+    output_scale: str | None  # name of a tensor of one value that multiplies the logits
+    output_bias: str | None  # name of a tensor (vocabulary) that is then added
 
     embedding = "token_embd.weight"
     output_norm = "output_norm.weight"
 
     @property
     def tied(self) -> bool:
-        """Tell whether the head is the embedding."""
+        """Whether the output matrix is the embedding."""
         return self.output == self.embedding
 
 
@@ -109,11 +106,11 @@ MAX_WINDOW = 1 << 30  # positions; larger windows are cut to it, no context is s
 
 
 def read_architecture(checkpoint: Checkpoint) -> Architecture:
-    """Describe the decoder that `checkpoint` holds, and check every tensor's shape against it.
+    """Return the decoder that `checkpoint` holds, with every tensor's shape checked.
 
-    Raises UnsupportedModel for an architecture that is not in `FAMILIES` and for a setting or
-    tensor that it does not use (see `settings`), and CheckpointError for a missing key or tensor,
-    or one of another shape.
+    Raises UnsupportedModel for an architecture that is not in the table of families, and for a
+    setting or a tensor that it does not use (see `unused_settings`). Raises CheckpointError for a
+    missing key or tensor, or a tensor of another shape.
     """
     header = ModelHeader(checkpoint)
     family = FAMILIES.get(header.architecture)
@@ -124,9 +121,12 @@ def read_architecture(checkpoint: Checkpoint) -> Architecture:
         )
     width = header.integer("embedding_length", minimum=1)
     blocks = header.integer("block_count", minimum=1)
-    drafts = header.integer("nextn_predict_layers", 0)  # the last ones, of multi-token prediction
+    drafts = header.integer("nextn_predict_layers", 0)  # the last layers: multi-token prediction
     if drafts >= blocks:
-        raise header.wrong("nextn_predict_layers", f"{drafts} of {blocks} layers leave none to run")
+        raise header.wrong(
+            "nextn_predict_layers",
+            f"is {drafts}, but the model has {blocks} layers and must keep at least one",
+        )
     embedding = header.tensor("token_embd.weight")
     architecture = Architecture(
         name=header.architecture,
@@ -148,7 +148,7 @@ def read_architecture(checkpoint: Checkpoint) -> Architecture:
 
 
 def tensor_names(architecture: Architecture) -> set[str]:
-    """Return the names of the tensors that a pass uses, without the divisors of frequencies."""
+    """Return the names of the tensors that a forward pass uses, without the rotary factors."""
     whole = {architecture.embedding, architecture.output, architecture.output_norm}
     optional = (architecture.output_scale, architecture.output_bias)
     layers = {name for layer in architecture.layers for name in layer.tensors.values()}
@@ -156,7 +156,7 @@ def tensor_names(architecture: Architecture) -> set[str]:
 
 
 def _read_cap(header: ModelHeader, key: str, default: float | None) -> float | None:
-    """Return the cap of scores or logits; 0 in the file, or a family without caps, is none."""
+    """Return the soft cap of scores or logits, or None (0 in the file also means none)."""
     return None if default is None else header.number(key, default) or None
 
 
@@ -164,7 +164,10 @@ def _read_layer(header: ModelHeader, family: ModelFamily, index: int) -> LayerSp
     heads = header.integer("attention.head_count", layer=index)
     kv_heads = header.integer("attention.head_count_kv", heads, layer=index)
     if heads < 1 or kv_heads < 1 or heads % kv_heads:
-        raise header.wrong("attention.head_count_kv", f"{heads} heads cannot share {kv_heads}")
+        raise header.wrong(
+            "attention.head_count_kv",
+            f"{kv_heads} key and value heads do not divide {heads} query heads",
+        )
     width = header.integer("embedding_length")
     head_size = header.integer("attention.key_length", width // heads, minimum=1)
     window = _read_window(header, family.windows, index) if family.windows else None
@@ -194,7 +197,10 @@ def _read_activation(header: ModelHeader, family: ModelFamily) -> str:
     name = header.text("hidden_activation", family.activation)
     name = {"gelu_pytorch_tanh": "gelu"}.get(name, name)
     if name not in ("silu", "gelu", "relu2"):
-        raise UnsupportedModel(f"{header.checkpoint.path}: activation {name!r} is not known here")
+        raise UnsupportedModel(
+            f"{header.checkpoint.path}: activation {name!r} is not supported; "
+            "supported: silu, gelu, relu2"
+        )
     return name
 
 
@@ -222,7 +228,9 @@ def _read_window(header: ModelHeader, rule: WindowRule, index: int) -> int | Non
 def _read_experts(header: ModelHeader, family: ModelFamily) -> Experts:
     count, used = header.integer("expert_count"), header.integer("expert_used_count")
     if not 0 < used <= count:
-        raise header.wrong("expert_used_count", f"{used} of {count} experts cannot be used")
+        raise header.wrong(
+            "expert_used_count", f"is {used}; it must be from 1 to expert_count, {count}"
+        )
     return Experts(
         count=count,
         used=used,
@@ -232,7 +240,7 @@ def _read_experts(header: ModelHeader, family: ModelFamily) -> Experts:
 
 
 def _find_tensors(header: ModelHeader, family: ModelFamily, index: int) -> dict[str, str]:
-    """Return a layer's tensors by role; matrices may have a bias and a scale."""
+    """Return the names of a layer's tensors by role. Matrices may have a bias and a scale."""
     tensors = header.checkpoint.tensors
 
     def has(role: str) -> bool:
@@ -263,7 +271,7 @@ def _check_vocabulary(header: ModelHeader, architecture: Architecture) -> None:
         raise CheckpointError(
             header.checkpoint.path,
             f"the vocabulary has {len(tokens)} tokens, "  # type: ignore[arg-type]
-            f"token_embd.weight has {architecture.vocab_size} rows",
+            f"but token_embd.weight has {architecture.vocab_size} rows",
             field="tokenizer.ggml.tokens",
         )
 
@@ -288,7 +296,7 @@ def _check_shapes(header: ModelHeader, architecture: Architecture) -> None:
 def layer_shapes(
     architecture: Architecture, layer: LayerSpec, inner: int
 ) -> dict[str, tuple[int, ...]]:
-    """Return the shape that each role must have, of the roles that a layer may have."""
+    """Return the required shape of each role that a layer may have."""
     width = architecture.width
     queries, values = layer.heads * layer.head_size, layer.heads * layer.value_size
     k_rows, v_rows = layer.kv_heads * layer.head_size, layer.kv_heads * layer.value_size

@@ -1,4 +1,4 @@
-"""What a language model is to whoever uses one: logits for tokens, layer by layer if need be."""
+"""The interface of a language model: logits and hidden states for tokens, and its tokenizer."""
 
 from collections.abc import Callable, Mapping
 from typing import Literal, Protocol
@@ -13,14 +13,14 @@ from zeropoint.models.cache import Cache
 from zeropoint.models.tokenizer import Tokenizer
 
 Tokens = NDArray[np.integer] | list[int]
-Mode = Literal["exact", "fast"]  # float32 activations, or 8-bit ones
+Mode = Literal["exact", "fast"]  # float32 or 8-bit activations
 # Called with the rows (n, in_features) float32 that a matrix is about to multiply, and the expert
 # or None. It may change the rows in place; what it leaves is multiplied.
 ForwardHook = Callable[[F32, int | None], None]
 
 
 class LanguageModel(Protocol):
-    """A decoder and its tokenizer. `logits` is `head(hidden(tokens))`."""
+    """A decoder and its tokenizer. `logits(tokens)` is `head(hidden(tokens))`."""
 
     architecture: Architecture
     mode: Mode
@@ -32,27 +32,28 @@ class LanguageModel(Protocol):
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """The file's tokenizer, made when it is first asked for."""
+        """The file's tokenizer, created on first use."""
 
     @property
     def context_length(self) -> int:
-        """Positions that the model was made for."""
+        """Positions that the model was trained for."""
 
     @property
     def vocab_size(self) -> int:
-        """Logits per position."""
+        """Number of logits per position."""
 
     def hidden(self, tokens: Tokens, cache: Cache | None = None) -> F32:
-        """Return the final hidden states, normed: (n,) tokens give (n, width) float32.
+        """Return the normed final hidden states: (n,) tokens give (n, width) float32.
 
-        (batch, n) tokens are as many sequences and give (batch, n, width). With a cache the tokens
-        follow what it holds (its sequence i for row i), and are added to it.
+        (batch, n) tokens are `batch` sequences and give (batch, n, width). With a cache, row i
+        continues sequence i of the cache and is appended to it. Raises MeasurementError for token
+        ids outside the vocabulary and for a full cache.
         """
 
     def head(self, rows: F32, tokens: range | None = None) -> F32:
-        """Return the logits (n, vocab) of hidden states (n, width).
+        """Return the logits (n, vocab) float32 of hidden states (n, width).
 
-        `tokens`: only of this part of the vocabulary, from a multiple of 16 on.
+        With `tokens`, return only this range of the vocabulary; it must start at a multiple of 16.
         """
 
     def logits(self, tokens: Tokens, cache: Cache | None = None) -> F32:
@@ -62,10 +63,10 @@ class LanguageModel(Protocol):
         """Return an empty cache for contexts of up to `capacity` positions."""
 
     def matrices(self) -> Mapping[str, tuple[int, ...]]:
-        """Return the shapes of the matrices that multiply, by GGUF name, experts stacked."""
+        """Return the shapes of all weight matrices by GGUF name; experts are stacked."""
 
     def replace(self, name: str, tensor: QuantizedTensor) -> None:
-        """Use this tensor from now on."""
+        """Use `tensor` instead of the tensor `name` in all later forward passes."""
 
     def set_hook(self, name: str, hook: ForwardHook | None) -> None:
         """Call `hook` with every input of the matrix `name`. None removes the hook."""

@@ -1,8 +1,8 @@
-"""The keys and values of positions already read: one cache for any number of sequences.
+"""The key-value cache of any number of sequences.
 
-Keys lie in tiles of 16 positions, transposed, so that a vector of 16 scores is a sum of products
-without a sum across lanes; values lie in rows. Layers with a window keep a ring of positions; the
-others get slots as they are needed, so that room for long texts costs nothing until they are long.
+Keys lie in transposed tiles of 16 positions, so that a vector of 16 scores needs no sum across SIMD
+lanes. Values lie in rows. Layers with a sliding window keep a ring of positions. The other layers
+get slots as they need them, so that a large capacity costs no memory until it is used.
 
     keys[layer]     (sequences, kv_heads, slots / 16, head_size, 16) float32
     values[layer]   (sequences, kv_heads, slots, pitch)              float32, pitch ≥ value_size
@@ -18,12 +18,12 @@ from zeropoint.formats import F32
 from zeropoint.models.architecture import Architecture
 
 TILE = 16  # positions
-FIRST = 128  # positions that there is room for at first
-VECTOR = 32  # rows of values are whole numbers of so many floats
+FIRST_SLOTS = 128  # positions that are allocated at first
+VALUE_PITCH = 32  # the length of a row of values is a multiple of it
 
 
 class Cache:
-    """Room for `capacity` positions of each of `sequences` sequences."""
+    """Keys and values for up to `capacity` positions of each of `sequences` sequences."""
 
     def __init__(
         self,
@@ -34,13 +34,15 @@ class Cache:
         chunk: int = 512,
         passing: bool = False,
     ) -> None:
-        """`chunk` is how many positions are added at a time, at most; windows need room for them.
+        """Allocate the first slots.
 
-        `passing`: all layers of a shape share their room, for a single pass that nothing follows.
+        `chunk` is the maximum number of positions that are appended at a time; rings need room for
+        them. `passing` lets all layers of one shape share their memory, for a single pass whose
+        cache is not used afterwards.
         """
         self.capacity = capacity
         self.chunk = max(1, min(chunk, capacity))
-        self.lengths = np.zeros(sequences, np.int64)  # positions that each sequence has
+        self.lengths = np.zeros(sequences, np.int64)  # positions in each sequence
         self.max_slots: list[int] = []
         self.keys: list[F32] = []
         self.values: list[F32] = []
@@ -49,12 +51,14 @@ class Cache:
             ring = capacity if layer.window is None else layer.window - 1 + self.chunk
             most = -(-min(capacity, ring) // TILE) * TILE
             self.max_slots.append(most)
-            first = most if ring < capacity else min(most, -(-self.chunk // TILE) * TILE, FIRST)
+            first = (
+                most if ring < capacity else min(most, -(-self.chunk // TILE) * TILE, FIRST_SLOTS)
+            )
             first = most if passing else first
             tiles = (sequences, layer.kv_heads, first // TILE, layer.head_size, TILE)
-            pitch = -(-layer.value_size // VECTOR) * VECTOR
+            pitch = -(-layer.value_size // VALUE_PITCH) * VALUE_PITCH
             rows = (sequences, layer.kv_heads, first, pitch)
-            # Zeros: no NaN waits in an unused lane.
+            # Zeros, because unused lanes must not hold NaN.
             room = shared.get(tiles + rows) if passing else None
             room = room or (np.zeros(tiles, np.float32), np.zeros(rows, np.float32))
             shared[tiles + rows] = room
@@ -63,12 +67,12 @@ class Cache:
 
     @property
     def sequences(self) -> int:
-        """How many sequences there are."""
+        """The number of sequences."""
         return len(self.lengths)
 
     @property
     def slots(self) -> list[int]:
-        """Positions that each layer has room for now."""
+        """Positions that each layer has memory for now."""
         return [values.shape[2] for values in self.values]
 
     @property
@@ -80,14 +84,14 @@ class Cache:
         return 4 * self.sequences * floats
 
     def grow(self, sequences: Sequence[int], count: int) -> None:
-        """Make room for `count` more positions of these sequences, and count them.
+        """Reserve `count` more positions in these sequences, and advance their lengths.
 
-        Raises MeasurementError where they exceed the capacity.
+        Raises MeasurementError if that exceeds the capacity.
         """
         needed = int(self.lengths[list(sequences)].max()) + count
         if needed > self.capacity:
             raise MeasurementError(
-                f"the context is full: {self.capacity} tokens fit, {needed} are asked for"
+                f"the context is full: it has room for {self.capacity} tokens, not {needed}"
             )
         for layer, most in enumerate(self.max_slots):
             slots = self.values[layer].shape[2]
@@ -110,35 +114,35 @@ class Cache:
         return keys, self.values[layer][sequence][:, slots]
 
     def can_truncate(self, length: int, sequence: int = 0) -> bool:
-        """Tell whether the windows still hold what comes before position `length`."""
+        """Return whether the rings still hold the positions before `length`."""
         gone = int(self.lengths[sequence]) - length
         whole = all(slots >= self.capacity for slots in self.max_slots)
         return length == 0 or gone <= self.chunk or whole
 
     def truncate(self, length: int, sequence: int = 0) -> None:
-        """Forget the positions from `length` on. Raises ValueError if `can_truncate` says no."""
+        """Discard the positions from `length` on. Raises ValueError if `can_truncate` is false."""
         if not 0 <= length <= self.lengths[sequence]:
             raise ValueError(f"sequence {sequence} has {self.lengths[sequence]} positions")
         if not self.can_truncate(length, sequence):
-            raise ValueError(f"only the last {self.chunk} positions can be forgotten")
+            raise ValueError(f"only the last {self.chunk} positions can be discarded")
         self.lengths[sequence] = length
 
     def copy(self, source: int, target: int) -> None:
-        """Put a copy of the sequence `source` in the place of `target`, which is forgotten."""
+        """Replace the sequence `target` by a copy of the sequence `source`."""
         length = int(self.lengths[source])
         for keys, values in zip(self.keys, self.values, strict=True):
-            tiles = min(values.shape[2], length + TILE - 1) // TILE  # the others hold nothing
+            tiles = min(values.shape[2], length + TILE - 1) // TILE  # the other tiles are empty
             keys[target, :, :tiles] = keys[source, :, :tiles]
             values[target, :, : tiles * TILE] = values[source, :, : tiles * TILE]
         self.lengths[target] = length
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Discard all positions of all sequences."""
         self.lengths[:] = 0
 
 
 def _longer(array: F32, slots: int) -> F32:
-    """Return an array with so many slots, or tiles of them, that begins like this one."""
+    """Return a longer copy of an array of slots, or of tiles; the new ones are zero."""
     longer = np.zeros((*array.shape[:2], slots, *array.shape[3:]), np.float32)
     longer[:, :, : array.shape[2]] = array
     return longer

@@ -1,4 +1,4 @@
-"""A conversation with a model: what was said, and the cache that spares reading it again."""
+"""A conversation with a model; its cache avoids processing earlier messages again."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ from zeropoint.models.sequences import common_prefix_length
 
 
 class Conversation:
-    """Messages in turn; `say` adds the user's and generates the assistant's."""
+    """The messages of a conversation. `say` adds the user's and generates the assistant's."""
 
     def __init__(
         self,
@@ -26,15 +26,15 @@ class Conversation:
         self._checkpoint = checkpoint
         self._model = model
         self._cache = room_for(model, 0, model.context_length, context)
-        self._tokens: list[int] = []  # what the cache holds
+        self._tokens: list[int] = []  # the tokens in the cache
 
     def say(
         self, text: str, *, limit: int, sampling: Sampling
     ) -> Iterator[PromptRead | Token | Finished]:
-        """Add a user's message and yield the answer as it comes.
+        """Add a user's message and yield the answer token by token.
 
-        Stopped early, the answer is what came so far. A message that does not fit the context is
-        taken back, and raises UnsupportedModel.
+        If the iteration is stopped early, the answer is what was generated so far. A message that
+        does not fit the context is removed again and raises UnsupportedModel.
         """
         self.messages.append({"role": "user", "content": text})
         try:
@@ -52,7 +52,7 @@ class Conversation:
                     answer.append(record.id)
                 yield record
         finally:
-            # Every token but the last one generated has gone through the model.
+            # The last generated token has not gone through the model yet.
             self._tokens = (prompt + answer)[: int(self._cache.lengths[0])]
             said = self._model.tokenizer.decode(answer)
             self.messages.append({"role": "assistant", "content": said})
@@ -61,7 +61,7 @@ class Conversation:
         """Keep what the cache and the prompt have in common; return the rest of the prompt."""
         if len(prompt) > self._cache.capacity:
             raise UnsupportedModel(
-                f"the conversation has {len(prompt)} tokens, the context room for "
+                f"the conversation has {len(prompt)} tokens, but the context has room for "
                 f"{self._cache.capacity}"
             )
         common = common_prefix_length(self._tokens, prompt[:-1])

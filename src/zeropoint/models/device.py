@@ -1,8 +1,8 @@
-"""Matrices on a torch device: a byte per weight and the scales, decoded for each product.
+"""Matrices on a torch device: one byte per weight plus scales, decoded for each product.
 
-Every format of blocks says w = scale · q + minimum with a small integer q (`formats.parts`), so one
-rule decodes them all, with the bits of `kernels.decode`. Nothing here is fast but the memory: about
-1.25 bytes per weight, where float32 takes 4.
+Every block format computes w = scale · q + minimum with a small integer q (see `formats.parts`), so
+one rule decodes all of them to the same bits as `kernels.decode`. The purpose is memory and not
+speed: about 1.25 bytes per weight, where float32 needs 4.
 """
 
 import numpy as np
@@ -16,11 +16,11 @@ from zeropoint.formats.parts import Parts
 from zeropoint.formats.storage import StorageFormat
 
 _FLOATS = {"BF16": torch.bfloat16, "F16": torch.float16}
-_SLAB = 1 << 22  # weights that are taken apart at a time
+_SLAB_WEIGHTS = 1 << 22  # weights that are split into integers and scales at a time
 
 
 class DeviceMatrix:
-    """A matrix (rows, columns) that lies on a device as small integers."""
+    """A matrix (rows, columns) that is stored on a device as small integers."""
 
     def __init__(self, tensor: QuantizedTensor, device: torch.device) -> None:
         self.shape = tensor.shape
@@ -31,7 +31,7 @@ class DeviceMatrix:
             self.codes = whole.to(device, _FLOATS.get(format.name, torch.float32))
             self.scale = self.minimum = None
             return
-        step = _SLAB // format.block_size
+        step = _SLAB_WEIGHTS // format.block_size
         found = [
             take_apart(format.parts(blocks[at : at + step])) for at in range(0, len(blocks), step)
         ]
@@ -45,12 +45,12 @@ class DeviceMatrix:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that it takes on the device."""
+        """Bytes that the matrix takes on the device."""
         parts = (self.codes, self.scale, self.minimum)
         return sum(part.numel() * part.element_size() for part in parts if part is not None)
 
     def weights(self) -> Tensor:
-        """Return the (rows, columns) float32 weights, the bits of `kernels.decode`."""
+        """Return the (rows, columns) float32 weights, identical to those of `kernels.decode`."""
         weights = self.codes.float()
         if self.scale is not None:
             weights = weights.view(*self.scale.shape, -1) * self.scale[..., None]
@@ -65,7 +65,7 @@ def take_apart(parts: Parts) -> tuple[NDArray[np.int8], F32, F32 | None]:
     (count, size), groups = values.shape, parts.scale.shape[1]
     if parts.zero_point is not None:
         values = values - np.repeat(parts.zero_point, size // groups, axis=1)
-    # The grids of IQ1 lie on eighths. A power of two changes no bit of the product.
+    # IQ1's grid values are multiples of 1/8; a power of two does not change the product's rounding.
     eighths = 1 if (values == np.rint(values)).all() else 8
     q = (values * np.float32(eighths)).astype(np.int8)
     assert np.array_equal(q, values * np.float32(eighths)), "a format whose values are no integers"

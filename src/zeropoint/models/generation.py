@@ -1,4 +1,4 @@
-"""Generate text token by token, as records."""
+"""Generates text token by token and yields records."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from zeropoint.models.base import LanguageModel
 from zeropoint.models.cache import Cache
 from zeropoint.models.sampling import GREEDY, Sampling, choose
 
-CHUNK = 512  # tokens of a prompt that are read between two records
+CHUNK_TOKENS = 512  # prompt tokens that are processed between two records
 
 
 @dataclass(frozen=True)
 class PromptRead:
-    """So many of the prompt's tokens have been read."""
+    """This many tokens of the prompt have been processed."""
 
     done: int
     total: int
@@ -25,7 +25,7 @@ class PromptRead:
 
 @dataclass(frozen=True)
 class Token:
-    """One generated token, and the text that it completes (often none, never half a character)."""
+    """One generated token and the text that it completes, which may be empty."""
 
     id: int
     text: str
@@ -34,10 +34,10 @@ class Token:
 
 @dataclass(frozen=True)
 class Finished:
-    """The generation is over; seconds and tokens of its two parts."""
+    """The generation is over: tokens and seconds of prompt processing and of generation."""
 
     reason: Literal["stop", "length", "context"]
-    text: str  # what was held back
+    text: str  # an incomplete character at the end, as U+FFFD
     prompt_tokens: int
     prompt_seconds: float
     tokens: int
@@ -55,21 +55,25 @@ def generate(
 ) -> Iterator[PromptRead | Token | Finished]:
     """Continue `prompt` by up to `limit` tokens.
 
-    A cache that holds some tokens is continued: `prompt` is what follows them. `stops` end the
-    generation (None: the tokenizer's). Raises UnsupportedModel if the prompt is empty or does not
-    fit the model's context, or if the logits are not finite.
+    If the cache already holds tokens, `prompt` continues them. `stops` are the tokens that end the
+    generation; None means the tokenizer's. Raises UnsupportedModel if the prompt is empty or does
+    not fit the model's context, or if the logits are not finite.
     """
     cache = room_for(model, len(prompt), limit) if cache is None else cache
     room = cache.capacity - int(cache.lengths[0])
     if not len(prompt):
-        raise UnsupportedModel("there is no token to continue: the prompt is empty")
+        raise UnsupportedModel(
+            "the prompt is empty; generation needs at least one token to continue"
+        )
     if len(prompt) > room:
-        raise UnsupportedModel(f"the prompt has {len(prompt)} tokens, the context room for {room}")
+        raise UnsupportedModel(
+            f"the prompt has {len(prompt)} tokens, but the context has room for {room}"
+        )
     started = perf_counter()
     state = np.empty((0,), np.float32)
-    for at in range(0, len(prompt), CHUNK):
-        state = model.hidden(list(prompt[at : at + CHUNK]), cache)[-1]
-        yield PromptRead(min(at + CHUNK, len(prompt)), len(prompt))
+    for at in range(0, len(prompt), CHUNK_TOKENS):
+        state = model.hidden(list(prompt[at : at + CHUNK_TOKENS]), cache)[-1]
+        yield PromptRead(min(at + CHUNK_TOKENS, len(prompt)), len(prompt))
     stops = model.tokenizer.stops if stops is None else stops
     stream = model.tokenizer.stream()
     recent = list(prompt[-sampling.repeat_window :])
@@ -101,14 +105,16 @@ def generate(
 
 
 def room_for(model: LanguageModel, prompt: int, limit: int, context: int | None = None) -> Cache:
-    """Return a cache for a prompt and `limit` tokens after it, within the model's context.
+    """Return a cache for a prompt and up to `limit` generated tokens, within the model's context.
 
-    Raises UnsupportedModel if the prompt does not fit, or `context` is more than the model's.
+    Raises UnsupportedModel if the prompt does not fit, or if `context` is more than the model's.
     """
-    most = model.context_length
-    if context is not None and not 0 < context <= most:
-        raise UnsupportedModel(f"this model's context is {most} tokens, {context} are asked for")
-    most = context or most
-    if prompt > most:
-        raise UnsupportedModel(f"the prompt has {prompt} tokens, the context room for {most}")
-    return model.cache(min(prompt + limit, most))
+    maximum = model.context_length
+    if context is not None and not 0 < context <= maximum:
+        raise UnsupportedModel(f"a context of {context} tokens is more than the model's {maximum}")
+    maximum = context or maximum
+    if prompt > maximum:
+        raise UnsupportedModel(
+            f"the prompt has {prompt} tokens, but the context has room for {maximum}"
+        )
+    return model.cache(min(prompt + limit, maximum))

@@ -8,14 +8,16 @@ from zeropoint.errors import CheckpointError
 
 
 class ModelHeader(TypedMapping):
-    """The keys and tensors of a checkpoint, by the architecture that it names."""
+    """The typed keys of a checkpoint's architecture, and its tensors."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.checkpoint = checkpoint
         name = checkpoint.metadata.get("general.architecture")
         if not isinstance(name, str):
             raise CheckpointError(
-                checkpoint.path, "the architecture is not named", field="general.architecture"
+                checkpoint.path,
+                "this key is missing, so the architecture of the model is unknown",
+                field="general.architecture",
             )
         self.architecture = name
         super().__init__(checkpoint.path, checkpoint.metadata, prefix=f"{name}.")
@@ -28,7 +30,7 @@ class ModelHeader(TypedMapping):
         return info
 
     def optional(self, name: str) -> str | None:
-        """Return a tensor's name if the file has it."""
+        """Return a tensor's name if the file has it, otherwise None."""
         return name if name in self.checkpoint.tensors else None
 
     def expect(self, name: str, shape: tuple[int, ...]) -> None:

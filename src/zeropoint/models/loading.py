@@ -1,4 +1,4 @@
-"""Makes a language model of a checkpoint."""
+"""Loads a language model from a file, a folder, the hub or an open checkpoint."""
 
 from collections.abc import Container, Mapping
 from functools import cached_property
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from zeropoint.models.transformers_engine import TransformersEngine
 
 Engine = Literal["compiled", "transformers", "torch"]
-CHUNK = 512  # positions that go through the layers together
+CHUNK_POSITIONS = 512  # processed together by each layer
 
 
 def load_model(
@@ -51,14 +51,14 @@ def load_model(
     checkpoint = model if isinstance(model, Checkpoint) else open_model(model)
     if device != "cpu" and engine != "torch":
         raise UnsupportedModel(f"the {engine} engine runs on the processor, not on {device}")
-    check_use(checkpoint.path, checkpoint, "calibrate")  # the weakest of what runs a decoder
+    check_use(checkpoint.path, checkpoint, "calibrate")  # the use that needs the least
     loaded = DecoderModel(checkpoint, mode=mode, threads=threads or kernels.default_threads())
     loaded.load(engine, device, later)
     return loaded
 
 
 class DecoderModel:
-    """A decoder of a known family: see `base.LanguageModel`."""
+    """A decoder of a supported family; see `LanguageModel`."""
 
     def __init__(self, checkpoint: Checkpoint, *, mode: Mode, threads: int) -> None:
         self.architecture = read_architecture(checkpoint)
@@ -69,13 +69,13 @@ class DecoderModel:
         self._engine: CompiledEngine | TransformersEngine | None = None
 
     def load(self, engine: Engine, device: str, later: Container[str] = ()) -> None:
-        """Read the weights and make what runs the passes, unless some weights come `later`."""
+        """Read the weights and create the engine, unless some weights come `later`."""
         self._how = (engine, device)
         self._weights.load(_names(self.architecture), pack=engine != "torch", later=later)
         self._engine = self._make_engine()
 
     def _make_engine(self) -> "CompiledEngine | TransformersEngine | None":
-        """Return what runs the passes, or None while weights are missing."""
+        """Return the engine, or None while weights are missing."""
         engine, device = self._how
         if not self._weights.complete:
             return None
@@ -88,7 +88,7 @@ class DecoderModel:
 
     @property
     def mode(self) -> Mode:
-        """What the products round; it may be set at any time."""
+        """Whether products round activations; it may be changed between forward passes."""
         return self._weights.mode
 
     @mode.setter
@@ -108,7 +108,7 @@ class DecoderModel:
         return self.architecture.vocab_size
 
     def cache(self, capacity: int, *, sequences: int = 1) -> Cache:
-        return Cache(self.architecture, capacity, sequences=sequences, chunk=CHUNK)
+        return Cache(self.architecture, capacity, sequences=sequences, chunk=CHUNK_POSITIONS)
 
     def hidden(self, tokens: Tokens, cache: Cache | None = None) -> F32:
         ids = np.asarray(tokens)
@@ -120,7 +120,9 @@ class DecoderModel:
         if cache is None:
             cache = Cache(self.architecture, count, sequences=batch, chunk=count, passing=True)
         if batch > cache.sequences:
-            raise MeasurementError(f"{batch} sequences do not fit a cache of {cache.sequences}")
+            raise MeasurementError(
+                f"the batch has {batch} sequences, but the cache has {cache.sequences}"
+            )
         starts = cache.lengths[:batch].copy()
         cache.grow(range(batch), count)
         out = np.empty((batch, count, self.architecture.width), np.float32)
@@ -153,7 +155,7 @@ class DecoderModel:
 
     def replace(self, name: str, tensor: QuantizedTensor) -> None:
         self._weights.replace(name, tensor)
-        # The modules of transformers ask for the weights at each product.
+        # transformers' modules fetch the weights for each product.
         if self._engine is None or self._how[0] != "transformers":
             self._engine = self._make_engine()
 
@@ -171,12 +173,13 @@ class DecoderModel:
     def _check(self, ids: np.ndarray) -> None:
         low, high = int(ids.min()), int(ids.max())
         if low < 0 or high >= self.vocab_size:
+            token = low if low < 0 else high
             raise MeasurementError(
-                f"token {low if low < 0 else high} is not in a vocabulary of {self.vocab_size}"
+                f"token id {token} is outside the vocabulary of {self.vocab_size} tokens"
             )
 
 
 def _names(architecture: Architecture) -> list[str]:
-    """The tensors that are held in memory: all but an embedding that is not the head too."""
+    """Return the tensors that stay in memory: all but an untied embedding."""
     names = tensor_names(architecture)
     return sorted(names if architecture.tied else names - {architecture.embedding})

@@ -1,4 +1,4 @@
-"""torch modules whose weights stay blocks: they stand where transformers had float ones."""
+"""torch modules that keep quantized weights and replace transformers' float modules."""
 
 from collections.abc import Callable
 
@@ -13,9 +13,10 @@ from zeropoint.models.weights import Weights
 
 
 class BlockLinear(nn.Module):
-    """x · Wᵀ · scale + bias, W by its GGUF name; outputs in transformers' order of rows.
+    """y = scale · (x · Wᵀ) + bias, where W is named by its GGUF name.
 
-    Multiplied by our kernels on the processor or, where there is a `matrix`, by torch.
+    `order` puts the outputs into transformers' order. Without a `matrix`, zeropoint's kernels
+    multiply on the CPU; with one, torch does.
     """
 
     def __init__(
@@ -34,7 +35,7 @@ class BlockLinear(nn.Module):
         self.matrix: DeviceMatrix | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        """(…, in) to (…, out)."""
+        """Return (…, out) for x of shape (…, in)."""
         if self.matrix is None:
             rows = x.reshape(-1, x.shape[-1]).numpy()
             y = torch.from_numpy(self.weights.multiply(self.name, rows, self.expert))
@@ -48,7 +49,7 @@ class BlockLinear(nn.Module):
         return y if self.order is None else y[..., self.order]
 
     def move(self, device: torch.device) -> None:
-        """Put the matrix on a device; torch multiplies it from now on."""
+        """Store the matrix on a device; torch multiplies it from then on."""
         tensor = self.weights.tensor(self.name)
         if self.expert is not None:
             rows = tensor.data.reshape(tensor.shape[0], -1, tensor.format.block_bytes)
@@ -57,7 +58,7 @@ class BlockLinear(nn.Module):
 
 
 class BlockEmbedding(nn.Module):
-    """Rows of a matrix, decoded when a token asks, times a scale."""
+    """Rows of an embedding, decoded on access and multiplied by a scale."""
 
     def __init__(self, weights: Weights, name: str, scale: float) -> None:
         super().__init__()
@@ -65,14 +66,14 @@ class BlockEmbedding(nn.Module):
         self.scale = torch.tensor(scale, dtype=torch.float32)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """(…) ids to (…, width)."""
+        """Return (…, width) embeddings for (…) token ids."""
         rows = self.weights.rows(self.name, ids.reshape(-1).cpu().numpy().astype(np.int64))
         scaled = torch.from_numpy(rows).reshape(*ids.shape, -1) * self.scale
         return scaled.to(ids.device)
 
 
 class BlockExperts(nn.Module):
-    """All experts of a layer; the router stays transformers'."""
+    """All experts of a layer; the router remains transformers' module."""
 
     def __init__(
         self,
@@ -89,7 +90,9 @@ class BlockExperts(nn.Module):
         self.gate, self.up, self.down = parts.values()
 
     def forward(self, x: Tensor, chosen: Tensor, shares: Tensor) -> Tensor:
-        """(n, width) rows, their experts (n, used) and what each counts."""
+        """Return the weighted sum (n, width) over the experts `chosen` (n, used) of each row of
+        x.
+        """
         out = x.new_zeros(*chosen.shape, x.shape[-1])
         for index in sorted(set(chosen.reshape(-1).tolist())):
             rows, places = torch.where(chosen == index)

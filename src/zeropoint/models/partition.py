@@ -1,4 +1,4 @@
-"""Cuts a text at the special tokens in it, as llama.cpp does: longer tokens first."""
+"""Splits a text at its special tokens as llama.cpp does: longer tokens first."""
 
 import re
 from collections.abc import Sequence
@@ -9,17 +9,17 @@ from zeropoint.models.vocabulary import TokenKind, Vocabulary
 
 
 class Partition:
-    """The special tokens of some kinds, ready to be found in texts."""
+    """Finds the special tokens of certain kinds in texts."""
 
     def __init__(self, vocabulary: Vocabulary, kinds: Sequence[TokenKind]) -> None:
         found = np.flatnonzero(np.isin(vocabulary.kinds, kinds)).tolist()
         pairs = [(vocabulary.tokens[index], index) for index in found if vocabulary.tokens[index]]
-        # Longest first, as ggml: no token is cut by a shorter one inside it.
+        # Longest first, as in llama.cpp: a token is not split by a shorter one inside it.
         self._tokens = sorted(pairs, key=lambda pair: -len(pair[0].encode()))
         self._matching = vocabulary.matching
 
     def cut(self, text: str) -> list[str | int]:
-        """Return the parts of a text: what lies between special tokens, and the ids of these."""
+        """Return the parts of a text in order: ordinary text as str, special tokens as ids."""
         parts: list[str | int] = [text] if text else []
         for token, index in self._tokens:
             if token not in text:
@@ -38,7 +38,7 @@ class Partition:
         return parts
 
     def _split(self, text: str, token: str, index: int) -> list[str]:
-        """Return what lies between the occurrences of a token, without white space it takes."""
+        """Return the text between the occurrences of a token, without white space that it takes."""
         matching = self._matching
         if index in matching.single_word:
             parts = re.split(rf"(?<!\w){re.escape(token)}(?!\w)", text)

@@ -1,8 +1,7 @@
-"""Rotary positions: pair i of a head's elements turns by position · inverse_frequency[i].
+"""Rotary positions: pair i of a head's elements is rotated by position · inverse_frequency[i].
 
-The frequencies are float32 and computed as transformers does (float32 results of each operation),
-so that both turn by the same angles: at position 2,000 one unit in the last place is 1e-4 of a
-turn.
+The frequencies are float32 and computed operation by operation as transformers does, so that both
+rotate by the same angles. At position 2,000 one unit in the last place is 1e-4 of a full rotation.
 """
 
 from collections.abc import Callable
@@ -19,44 +18,48 @@ from zeropoint.models.header import ModelHeader
 _FREQS, _LONG, _SHORT = (
     f"rope_{name}.weight" for name in ("freqs", "factors_long", "factors_short")
 )
-FACTORS = frozenset({_FREQS, _LONG, _SHORT})  # tensors of what frequencies are divided by
+FACTORS = frozenset({_FREQS, _LONG, _SHORT})  # tensors that divide frequencies
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rope:
-    """How one kind of layer turns its queries and keys."""
+    """How the queries and keys of one kind of layer are rotated."""
 
-    dimensions: int  # leading elements of each head that turn; the rest stay
-    interleaved: bool  # pairs are (2i, 2i+1); else (i, i + dimensions/2)
-    frequencies: tuple[float, ...]  # float32 values, (dimensions/2,)
+    dimensions: int  # leading elements of each head that are rotated
+    interleaved: bool  # pairs are (2i, 2i + 1); otherwise (i, i + dimensions / 2)
+    frequencies: tuple[float, ...]  # radians per position, (dimensions / 2,) float32 values
     long_frequencies: tuple[float, ...] | None  # for contexts beyond `original_context`
     original_context: int
     magnitude: float  # queries and keys are also multiplied by this
 
     def inverse_frequencies(self, context: int) -> F32:
-        """Return (dimensions/2,) for sequences of up to `context` positions."""
+        """Return (dimensions / 2,) float32 for sequences of up to `context` positions."""
         use_long = self.long_frequencies is not None and context > self.original_context
         return np.array(self.long_frequencies if use_long else self.frequencies, np.float32)
 
 
 def read_rope(header: ModelHeader, family: ModelFamily, head_size: int, *, windowed: bool) -> Rope:
-    """Read a layer's rotary positions; windowed layers of Gemma 3 have some of their own.
+    """Return a layer's rotary positions; windowed layers may have a base of their own (Gemma 3).
 
-    Tensors of divisors decide over the type of scaling, as in llama.cpp: Phi-3 files with both sets
-    have no type. What scales positions (linear, yarn) comes on top of the divisors.
+    As in llama.cpp, tensors of divisors have priority over the scaling type: Phi-3 files with both
+    sets have no type. Scaling of positions (linear, yarn) applies in addition to the divisors.
+    Raises CheckpointError for values that contradict each other.
     """
     own = windowed and family.window_rope_base is not None
     dimensions = _read_dimensions(header, family, head_size)
     base = _read_base(header, family, windowed)
     kind = header.text("rope.scaling.type", "linear")
     if kind not in ("none", "linear", "yarn", "longrope"):
-        raise header.wrong("rope.scaling.type", f"{printable(kind)!r} is not known here")
+        raise header.wrong(
+            "rope.scaling.type",
+            f"{printable(kind)!r} is not supported; supported: none, linear, yarn, longrope",
+        )
     original = header.integer("rope.scaling.original_context_length", 0)
     original = original or header.integer("context_length")
     factor = header.number("rope.scaling.factor", 0.0) or header.number("rope.scale_linear", 0.0)
     factor = 1.0 if own or kind == "none" else factor or 1.0
     if factor < 1e-6:
-        raise header.wrong("rope.scaling.factor", f"{factor:g} cannot divide positions")
+        raise header.wrong("rope.scaling.factor", f"is {factor:g}; it must be at least 1e-6")
     magnitude = header.number("rope.scaling.attn_factor", 1.0)
     if kind == "yarn":
         magnitude *= _yarn_magnitude(header, factor)
@@ -80,10 +83,14 @@ def read_rope(header: ModelHeader, family: ModelFamily, head_size: int, *, windo
 def _read_dimensions(header: ModelHeader, family: ModelFamily, head_size: int) -> int:
     dimensions = header.integer("rope.dimension_count", head_size)
     if not 0 < dimensions <= head_size or dimensions % 2:
-        raise header.wrong("rope.dimension_count", f"{dimensions} of {head_size} cannot turn")
+        raise header.wrong(
+            "rope.dimension_count",
+            f"is {dimensions}; it must be even and from 2 to the head size, {head_size}",
+        )
     if dimensions != head_size and not family.partial_rope:
         raise header.wrong(
-            "rope.dimension_count", f"is {dimensions}; {header.architecture} turns all {head_size}"
+            "rope.dimension_count",
+            f"is {dimensions}; {header.architecture} files rotate whole heads of {head_size}",
         )
     return dimensions
 
@@ -106,14 +113,17 @@ def _divided(
     own: bool,
     both: bool,
 ) -> tuple[F32, F32 | None]:
-    """Return the frequencies of short and of long contexts, divided by what the file's tensors say.
+    """Return the frequencies for short and for long contexts, divided by the file's factors.
 
-    A layer with positions of its `own` takes no divisors; `both` sets must be there for longrope.
+    A layer with an `own` base takes no factors. If `both` is true, the file must have both sets
+    (longrope).
     """
     powers = _powers(base, dimensions)
     found = frozenset() if own else FACTORS & header.checkpoint.tensors.keys()
     if _FREQS in found and len(found) > 1:
-        raise header.wrong("rope.scaling.type", f"{_FREQS} stands beside {_LONG} or {_SHORT}")
+        raise header.wrong(
+            "rope.scaling.type", f"the file has both {_FREQS} and {_LONG} or {_SHORT}"
+        )
     if _FREQS in found:
         return frequencies(powers) / _factors(header, _FREQS, powers.size), None
     if not found and (own or not both):
@@ -123,7 +133,7 @@ def _divided(
 
 
 def _powers(base: float, dimensions: int) -> F32:
-    """Return base^(2i / dimensions), correctly rounded to float32 (as torch's power is, nearly)."""
+    """Return base^(2i / dimensions), correctly rounded to float32 (torch's power nearly is)."""
     exponents = np.arange(0, dimensions, 2).astype(np.float32) / np.float32(dimensions)
     return np.power(np.float64(base), exponents.astype(np.float64)).astype(np.float32)
 
@@ -133,12 +143,14 @@ def _factors(header: ModelHeader, name: str, size: int) -> F32:
     tensor = header.checkpoint.read(name)
     factors = tensor.format.decode_blocks(tensor.data).reshape(-1)
     if not (np.isfinite(factors) & (factors > 0)).all():
-        raise header.wrong("rope.scaling.type", f"{name} holds a factor that is not positive")
+        raise header.wrong(
+            "rope.scaling.type", f"{name} holds a factor that is not positive and finite"
+        )
     return factors.astype(np.float32)
 
 
 def _yarn(header: ModelHeader, powers: F32, base: float, factor: float, original: int) -> F32:
-    """Slow pairs are interpolated, fast ones kept, those between mixed (arXiv:2309.00071, §3.2)."""
+    """Interpolate slow pairs, keep fast ones, mix those between (arXiv:2309.00071, section 3.2)."""
     dimensions = 2 * powers.size
 
     def dimension_of(rotations: float) -> float:
@@ -160,11 +172,11 @@ def _yarn(header: ModelHeader, powers: F32, base: float, factor: float, original
 
 
 def _yarn_magnitude(header: ModelHeader, factor: float) -> float:
-    """(0.1 ln f + 1) / (0.1 m ln f + 1), m being the multiplier that the file may have."""
+    """Return (0.1 ln f + 1) / (0.1 m ln f + 1), where m is the file's multiplier (default 0)."""
     multiplier = header.number("rope.scaling.yarn_log_multiplier", 0.0, above=-1e-9)
     extrapolation = header.number("rope.scaling.yarn_ext_factor", -1.0)
-    if extrapolation != 1.0 and extrapolation >= 0:  # below 0: not given
-        # llama.cpp reads it for Grok only, transformers not at all.
+    if extrapolation != 1.0 and extrapolation >= 0:  # negative: not given
+        # llama.cpp reads it for Grok only, and transformers does not read it.
         raise header.wrong("rope.scaling.yarn_ext_factor", "only 1 is implemented")
     growth = max(0.1 * log(factor), 0.0)
     return (growth + 1.0) / (multiplier * growth + 1.0)

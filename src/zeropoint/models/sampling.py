@@ -1,8 +1,9 @@
-"""Choose the next token from logits. The randomness is a function of (seed, step, token).
+"""Chooses the next token from logits. The randomness is a function of (seed, step, token).
 
 Sampling is an argmax: token i has the key logit_i / temperature + g_i, with Gumbel noise g_i that
-depends on the seed, the step and i alone. So a step can be repeated without those before it, and
-two models with the same seed see the same noise: they differ no sooner than their logits make them.
+depends on the seed, the step and i alone. A step can therefore be repeated without the steps before
+it, and two models with the same seed see the same noise: they diverge only where their logits
+differ enough.
 """
 
 from collections.abc import Sequence
@@ -18,30 +19,32 @@ U64 = NDArray[np.uint64]
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How the next token is chosen; the order is that of the fields, temperature last."""
+    """Settings of sampling, applied in the order of the fields."""
 
     repeat_penalty: float = 1.0  # divides positive logits of recent tokens, multiplies negative
-    repeat_window: int = 64  # how many tokens are recent
-    top_k: int = 40  # the best k; 0: all
-    top_p: float = 0.95  # the fewest that have this share of the probability
-    min_p: float = 0.05  # those with at least this share of the best one's probability
-    temperature: float = 0.8  # 0: the best token
+    repeat_window: int = 64  # number of recent tokens
+    top_k: int = 40  # keep the k most likely tokens; 0: all
+    top_p: float = 0.95  # keep the fewest tokens with this total probability
+    min_p: float = 0.05  # drop tokens below this fraction of the most likely one's probability
+    temperature: float = 0.8  # 0: always the most likely token
     seed: int = 0
 
     def __post_init__(self) -> None:
         """Raise ValueError for numbers that mean nothing."""
         if not (self.temperature >= 0 and self.repeat_penalty > 0 and self.top_k >= 0):
-            raise ValueError("temperature and top-k are at least 0, the repeat penalty above 0")
+            raise ValueError(
+                "temperature and top-k must be at least 0, and the repeat penalty greater than 0"
+            )
         if not (0 < self.top_p <= 1 and 0 <= self.min_p <= 1):
-            raise ValueError("top-p is above 0 and at most 1, min-p from 0 to 1")
+            raise ValueError("top-p must be greater than 0 and at most 1, and min-p from 0 to 1")
 
 
 GREEDY = Sampling(temperature=0.0)
-FAR = 8.0  # below the best logit, over the temperature: e⁻⁸ of its probability and less
+FAR = 8.0  # distance below the best logit, divided by the temperature: at most e⁻⁸ as likely
 
 
 def choose(logits: F32, sampling: Sampling, step: int, recent: Sequence[int] = ()) -> int:
-    """Return a token for logits (vocab,); `recent` are the tokens before it, last one last."""
+    """Return a token id for logits (vocab,); `recent` are the tokens before it, in order."""
     if sampling.repeat_penalty != 1.0 and len(recent):
         logits = penalize(logits, recent[-sampling.repeat_window :], sampling.repeat_penalty)
     if sampling.temperature == 0:
@@ -62,10 +65,10 @@ def choose_of_all(logits: F32, sampling: Sampling, step: int) -> int:
     heats = logits.astype(np.float64) / sampling.temperature
     peak = heats.max()
     near = np.flatnonzero(heats > peak - FAR)
-    if near.size == heats.size or not near.size:  # all, or none where a logit is no number
+    if near.size == heats.size or not near.size:  # all tokens, or none because a logit is NaN
         return int((heats + gumbel(sampling.seed, step, np.arange(heats.size))).argmax())
     keys = heats[near] + gumbel(sampling.seed, step, near)
-    # noise that a far token needs, less what rounding may do to it
+    # the noise that a far token needs to win, minus a margin for rounding
     needed = min(float(keys.max()) - peak + FAR, 30.0) - 0.01
     uniforms = uniform(sampling.seed, step, np.arange(heats.size))
     lucky = np.flatnonzero((uniforms >= np.exp(-np.exp(-needed))) & (heats <= peak - FAR))
@@ -104,7 +107,7 @@ def _best(logits: F32, count: int) -> NDArray[np.int64]:
     if not 0 < count < logits.size:
         ids = np.arange(logits.size)
     else:
-        # Most of a vocabulary is far below the best: look for the k-th among the rest only.
+        # Most of a vocabulary is far below the best; search the k-th best among the rest only.
         near = np.flatnonzero(logits > logits.max() - np.float32(8.0))
         pool = near if near.size >= count else np.arange(logits.size)
         bound = np.partition(logits[pool], pool.size - count)[pool.size - count]
@@ -119,7 +122,7 @@ def gumbel(seed: int, step: int, ids: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def uniform(seed: int, step: int, ids: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return a number in (0, 1) for each (seed, step, id): a hash, so any of them comes alone.
+    """Return a number in (0, 1) for each (seed, step, id), by hashing: ids are independent.
 
     >>> bool(uniform(1, 2, np.array([3, 4]))[1] == uniform(1, 2, np.array([4]))[0])
     True

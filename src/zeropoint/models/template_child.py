@@ -1,9 +1,9 @@
-"""Renders one chat template in a process of its own, which may use little time and memory.
+"""Renders one chat template in a child process with limited time and memory.
 
-Run as a script with one JSON object on stdin: {"template", "variables", "megabytes", "seconds"}.
-Prints {"text"} or {"error"}. A template is a program that came with a file: here it can reach no
-other template, no attribute that is not listed below, and no more resources than it is given.
-Imports nothing of zeropoint, which would cost more time than the rendering.
+Run as a script with one JSON object on stdin: {"template", "variables", "megabytes", "seconds"}. It
+prints {"text"} or {"error"}. A template is a program that came with a file. Here it can reach no
+other template, no attribute that is not listed below, and no more resources than given. The module
+imports nothing of zeropoint, which would take more time than rendering.
 """
 
 import json
@@ -77,7 +77,7 @@ class Environment(ImmutableSandboxedEnvironment):
 class Names(Namespace):
     """What `namespace` makes: as in transformers, no name may begin with an underscore."""
 
-    def __init__(*args: Any, **values: Any) -> None:  # so that a name may be "self"
+    def __init__(*args: Any, **values: Any) -> None:  # a name may be "self"
         made = dict(*args[1:], **values)
         for name in made:
             refuse_underscore(name)

@@ -1,9 +1,9 @@
-"""Text to token ids and back, by the vocabulary of the file: the ids are llama.cpp's.
+"""Converts text to token ids and back with the vocabulary of the file; the ids are llama.cpp's.
 
-Where the file was made of a folder that says more than GGUF has keys for (`zeropoint.tokenizer`),
-they are those of the folder, which is what the model was trained with.
-Plain text never becomes a control token, whatever it says; chat text (`special=True`) does.
-Decoding works on bytes: a token may be a part of a character, which is held back until it is whole.
+A file that was made from a Hugging Face folder may hold more than GGUF has keys for
+(`zeropoint.tokenizer`). Then the ids are those of the folder, which the model was trained with.
+Plain text never becomes a control token; chat text (`special=True`) does. Decoding works on bytes:
+a token may be part of a character, which is held back until it is complete.
 """
 
 from codecs import getincrementaldecoder
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from tokenizers.pre_tokenizers import PreTokenizer as Splitter
 
 _CACHED_PIECES = 1 << 16
-_SPACE = "▁"  # how SentencePiece writes a space
+_SPACE = "▁"  # SentencePiece's character for a space
 
 
 class Tokenizer:
-    """Encodes and decodes with one vocabulary."""
+    """Encodes and decodes text with one vocabulary."""
 
     def __init__(self, vocabulary: Vocabulary, source: str = "this file") -> None:
         self.vocabulary = vocabulary
@@ -64,13 +64,13 @@ class Tokenizer:
         return self.vocabulary.stops
 
     def encode(self, text: str, *, special: bool = False, ends: bool = False) -> list[int]:
-        """Return the ids of `text`.
+        """Return the token ids of `text`.
 
-        `special`: control tokens in the text are parsed ("<|im_start|>" is one token); chat
-        templates need it, other text must not have it. `ends`: add BOS and EOS where the file says
-        so.
+        With `special`, control tokens in the text are parsed ("<|im_start|>" is one token); chat
+        templates need that, and other text must not have it. With `ends`, BOS and EOS are added if
+        the file says so.
         """
-        text = text.encode("utf-8", "replace").decode()  # a lone surrogate is no text
+        text = text.encode("utf-8", "replace").decode()  # replaces lone surrogates
         ids = [self.vocabulary.bos] if ends and self.adds_bos else []
         after_special = first = True
         for part in (self._special if special else self._user_defined).cut(text):
@@ -84,9 +84,9 @@ class Tokenizer:
         return ids  # type: ignore[return-value]  # bos and eos are not None where they are added
 
     def decode(self, ids: Iterable[int], *, special: bool = False) -> str:
-        """Return the text of `ids`, control tokens shown if `special`.
+        """Return the text of `ids`; control tokens are shown if `special` is true.
 
-        Bytes that are no UTF-8 become U+FFFD.
+        Bytes that are not valid UTF-8 become U+FFFD.
         """
         data = b"".join(self.piece(index, special=special) for index in ids)
         if self._prefixed and data.startswith(b" "):
@@ -96,7 +96,9 @@ class Tokenizer:
     def piece(self, index: int, *, special: bool = False) -> bytes:
         """Return the bytes that one token stands for."""
         if not 0 <= index < len(self.vocabulary):
-            raise ValueError(f"{index} is no token of a vocabulary of {len(self.vocabulary)}")
+            raise ValueError(
+                f"token id {index} is outside the vocabulary of {len(self.vocabulary)}"
+            )
         text, kind = self.vocabulary.tokens[index], self.vocabulary.kinds[index]
         if kind in (TokenKind.CONTROL, TokenKind.UNKNOWN):
             return text.encode() if special else b""
@@ -114,15 +116,15 @@ class Tokenizer:
         """Return a decoder that takes tokens one by one."""
         return TextStream(self, special)
 
-    # --- by ranks of pairs, over bytes written as printable characters
+    # Byte pairs: merges by rank, over bytes written as printable characters.
 
     def _begin_bytes(self) -> None:
         vocabulary = self.vocabulary
         pre = PRE_TOKENIZERS.get(vocabulary.pre)
         if pre is None:
             raise UnsupportedModel(
-                f"{self._source}: pre-tokenizer {vocabulary.pre!r} is not known here; "
-                f"known: {', '.join(sorted(PRE_TOKENIZERS))}"
+                f"{self._source}: pre-tokenizer {vocabulary.pre!r} is not supported; "
+                f"supported: {', '.join(sorted(PRE_TOKENIZERS))}"
             )
         if vocabulary.merges is None:
             raise CheckpointError(
@@ -157,11 +159,11 @@ class Tokenizer:
             found = self._ids.get(text)
             if found is not None:
                 ids.append(found)
-            else:  # a merge without a token: its bytes, as far as they are tokens
+            else:  # a merge that is no token: its bytes, as far as they are tokens
                 ids += [self._ids[char] for char in text if char in self._ids]
         return ids
 
-    # --- by scores of tokens
+    # SentencePiece: merges by score.
 
     def _begin_pieces(self) -> None:
         vocabulary = self.vocabulary
@@ -173,7 +175,7 @@ class Tokenizer:
         self._begins = True
         self._scores = vocabulary.scores.tolist()
         self._fallback = [self._byte_token(value) for value in range(256)]
-        # Where no token has a space behind another character, words can be encoded one by one.
+        # If no token has a space after another character, words can be encoded one by one.
         joined = np.flatnonzero(
             np.isin(vocabulary.kinds, (TokenKind.NORMAL, TokenKind.UNUSED))
         ).tolist()
@@ -212,7 +214,7 @@ class Tokenizer:
             ids += [token for token in fallbacks if token is not None]
         return ids
 
-    # --- both
+    # Both kinds.
 
     def _encode_part(self, text: str, after_special: bool, first: bool) -> list[int]:
         """Encode text between special tokens; `first`: it begins the whole text."""
@@ -236,7 +238,7 @@ class Tokenizer:
 
 
 class TextStream:
-    """Turns tokens into text as they come; incomplete characters wait for their last byte."""
+    """Decodes tokens one by one; incomplete characters wait for their last byte."""
 
     def __init__(self, tokenizer: Tokenizer, special: bool) -> None:
         self._tokenizer = tokenizer
@@ -244,16 +246,16 @@ class TextStream:
         self._decoder = getincrementaldecoder("utf-8")("replace")
 
     def push(self, index: int) -> str:
-        """Return the text that this token completes: often "", never half a character."""
+        """Return the text that this token completes: often empty, never half a character."""
         return self._decoder.decode(self._tokenizer.piece(index, special=self._special))
 
     def finish(self) -> str:
-        """Return what was held back, as U+FFFD."""
+        """Return an incomplete character at the end, as U+FFFD, or an empty string."""
         return self._decoder.decode(b"", final=True)
 
 
 def read_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
-    """Make the tokenizer of a file. Raises CheckpointError or UnsupportedModel."""
+    """Return the tokenizer of a file. Raises CheckpointError or UnsupportedModel."""
     return Tokenizer(read_vocabulary(checkpoint), str(checkpoint.path))
 
 

@@ -1,9 +1,8 @@
-"""The decoder, in numpy: what `architecture` describes, step by step, as it runs.
+"""The forward pass in numpy: the steps that `architecture` describes.
 
-This is the specification of the compiled decoder, and what runs without the compiled extension and
-wherever somebody watches the inputs of a matrix. Everything is float32. Products with matrices are
-`kernels.matmul`; what it promises of a row in `exact` mode holds for everything here but the
-scores of attention, which are numpy's.
+This is the specification of the compiled engine, and what runs without the native extension.
+Everything is float32. Products with matrices are `kernels.matmul`. In `exact` mode a row's result
+is independent of other rows, except for the scores of attention, which numpy computes.
 """
 
 import numpy as np
@@ -25,9 +24,10 @@ def run(
     cache: Cache,
     starts: NDArray[np.int64],
 ) -> F32:
-    """Run (batch, n, width) embeddings through all layers; sequence i begins at starts[i].
+    """Return the normed hidden states of (batch, n, width) embeddings, in the same shape.
 
-    The cache must have room, and is filled but not lengthened. Returns normed hidden states.
+    Sequence i begins at position starts[i]. The cache must have room. It is filled, but its lengths
+    are not advanced.
     """
     batch, count, width = embeddings.shape
     positions = starts[:, None] + np.arange(count)  # (batch, n)
@@ -57,7 +57,7 @@ def run(
 
 
 class LayerSteps:
-    """The products of one layer."""
+    """The matrix products and norms of one layer."""
 
     def __init__(self, architecture: Architecture, weights: Weights, spec: LayerSpec) -> None:
         self.spec = spec
@@ -65,7 +65,7 @@ class LayerSteps:
         self.weights = weights
 
     def project(self, x: F32) -> tuple[F32, F32, F32]:
-        """Return queries (n, heads, size), keys (n, kv_heads, size), values of normed x."""
+        """Return queries (n, heads, size), keys and values (n, kv_heads, size) of the rows of x."""
         spec, n = self.spec, len(x)
         normed = self._norm("attn_norm", x)
         if spec.has("attn_qkv"):
@@ -80,12 +80,12 @@ class LayerSteps:
         return q, k, v.reshape(n, spec.kv_heads, spec.value_size)
 
     def after_attention(self, mixed: F32) -> F32:
-        """Return what attention adds to the residual stream."""
+        """Return what attention adds to the residual stream: (n, width)."""
         mixed = self._linear("attn_output", self._norm("attn_sub_norm", mixed))
         return self._norm("post_attention_norm", mixed)
 
     def feed_forward(self, x: F32) -> F32:
-        """Return what the feed-forward part adds to the residual stream."""
+        """Return what the feed-forward part adds to the residual stream: (n, width)."""
         normed = self._norm("ffn_norm", x)
         if self.spec.experts:
             out = self._mixture(self.spec.experts, normed)
@@ -109,7 +109,7 @@ class LayerSteps:
             down = self._linear("ffn_down_exps", inner, expert)
             out[rows, places] = down * share[rows, places, None]
         total = out[:, 0]
-        for place in range(1, experts.used):  # in the order of choice, whatever the batch
+        for place in range(1, experts.used):  # in the order of choice, independent of the batch
             total = total + out[:, place]
         return total
 
@@ -130,14 +130,14 @@ class LayerSteps:
 
 
 def rms_norm(x: F32, weight: F32, epsilon: float) -> F32:
-    """x / √(mean(x²) + epsilon) · weight, over the last axis."""
+    """Return x / √(mean(x²) + epsilon) · weight, over the last axis."""
     mean = np.mean(np.square(x), axis=-1, keepdims=True, dtype=np.float32)
     inverse = np.reciprocal(np.sqrt(mean + np.float32(epsilon)))
     return np.multiply(x * inverse, weight, dtype=np.float32)
 
 
 def cosines_and_sines(rope: Rope, positions: Positions, context: int) -> tuple[F32, F32]:
-    """Return cosines and sines (n, dimensions/2); the angle is rounded to float32 first."""
+    """Return cosines and sines (n, dimensions / 2); the angle is rounded to float32 first."""
     angles = positions.astype(np.float32)[:, None] * rope.inverse_frequencies(context)
     wide = angles.astype(np.float64)
     magnitude = np.float32(rope.magnitude)
@@ -148,7 +148,7 @@ def cosines_and_sines(rope: Rope, positions: Positions, context: int) -> tuple[F
 
 
 def rotate(rope: Rope, heads: F32, cosines: F32, sines: F32) -> F32:
-    """Turn the pairs of (n, heads, size): (a, b) becomes (a·cos − b·sin, b·cos + a·sin)."""
+    """Rotate the pairs of (n, heads, size): (a, b) becomes (a·cos − b·sin, b·cos + a·sin)."""
     size = rope.dimensions
     out = heads.copy()
     if rope.interleaved:
@@ -165,7 +165,7 @@ def rotate(rope: Rope, heads: F32, cosines: F32, sines: F32) -> F32:
 def attend(
     layer: LayerSpec, cache: Cache, index: int, sequence: int, start: int, queries: F32
 ) -> F32:
-    """Return (n, heads · value_size) for queries (n, heads, head_size) from position `start`."""
+    """Return attention (n, heads · value_size) of queries (n, heads, head_size) from `start` on."""
     count = len(queries)
     first = 0 if layer.window is None else max(0, start - layer.window + 1)
     keys, values = cache.read(index, sequence, first, start + count)
@@ -187,14 +187,14 @@ def attend(
 
 
 def softmax(scores: F32) -> F32:
-    """exp(s − max) / Σ, over the last axis."""
+    """Return exp(s − max) / Σ exp(s − max), over the last axis."""
     raised = np.exp(scores - scores.max(axis=-1, keepdims=True))
     shares: F32 = raised / raised.sum(axis=-1, keepdims=True)
     return shares
 
 
 def activate(kind: str, x: F32) -> F32:
-    """Apply silu, gelu (the tanh form) or relu2."""
+    """Return silu, gelu (the tanh form) or relu2 (squared ReLU) of x."""
     if kind == "silu":
         with np.errstate(over="ignore"):  # exp(−x) = inf: x · 0
             return np.divide(x, np.float32(1.0) + np.exp(-x), dtype=np.float32)
@@ -207,7 +207,7 @@ def activate(kind: str, x: F32) -> F32:
 
 
 def route(experts: Experts, scores: F32) -> tuple[NDArray[np.int64], F32]:
-    """Return the experts chosen for each row (n, used), best first, and their shares."""
+    """Return the experts of each row (n, used), best first, and their weights."""
     probabilities = softmax(scores)
     chosen = np.argsort(-probabilities, axis=1, kind="stable")[:, : experts.used]
     share = np.take_along_axis(probabilities, chosen, axis=1)

@@ -1,8 +1,8 @@
-"""The transformers model of an architecture, made without float weights: the judge of ours.
+"""Runs a model through transformers' modules, with quantized weights: the reference engine.
 
-Its modules and its order of computation are transformers'; what we put into it are linears that
-keep the blocks, norms and frequencies from the file, and a view of our cache. It runs every family
-that `architecture` reads, and on a CUDA device too; the compiled transformer is what is fast here.
+The modules and the order of computation are transformers'. zeropoint provides linear modules that
+keep the blocks, the norms and frequencies of the file, and a view of its cache. Every family of the
+table runs, also on CUDA devices. It is slower than the compiled engine.
 """
 
 from typing import Any
@@ -31,8 +31,8 @@ _ACTIVATIONS = {"silu": "silu", "gelu": "gelu_pytorch_tanh", "relu2": "relu2"}
 class TransformersEngine:
     """Runs passes as `CompiledEngine` does, through transformers' modules.
 
-    With a `device` the matrices are put there and torch multiplies them; without one our kernels
-    do.
+    With a `device`, the matrices are stored there and torch multiplies them; without one,
+    zeropoint's kernels do.
     """
 
     def __init__(
@@ -50,13 +50,15 @@ class TransformersEngine:
                 config, attn_implementation="eager"
             )
         self.module = model.eval()
-        self._whole: tuple[F32, F32] | None = None  # rows, and their logits
+        self._whole: tuple[F32, F32] | None = None  # rows and their logits
         self._put_linears()
         self._put_vectors()
         self._put_frequencies(architecture.context_length)
         left = [name for name, part in self._tensors() if part.is_meta]
         if left:
-            raise UnsupportedModel(f"{weights.checkpoint.path}: no tensor for {', '.join(left)}")
+            raise UnsupportedModel(
+                f"{weights.checkpoint.path}: the file has no tensor for {', '.join(left)}"
+            )
         self.module.to(self.device)
         if device is not None:
             for part in self.module.modules():
@@ -64,8 +66,8 @@ class TransformersEngine:
                     part.move(self.device)
 
     def head(self, rows: F32, tokens: range | None = None) -> F32:
-        """Return (n, vocab) logits of (n, width) states, or of `tokens`, before any cap."""
-        if tokens is not None:  # parts are asked for one after the other, of the same rows
+        """Return (n, vocab) logits of (n, width) states, or those of `tokens`, before any cap."""
+        if tokens is not None:  # callers ask for one range after another of the same rows
             if self._whole is None or self._whole[0] is not rows:
                 self._whole = rows, self.head(rows)
             return np.ascontiguousarray(self._whole[1][:, tokens.start : tokens.stop])
@@ -74,9 +76,11 @@ class TransformersEngine:
         return found
 
     def run(self, embeddings: F32, cache: Cache, starts: np.ndarray) -> F32:
-        """Run (batch, n, width) embeddings. All sequences begin at the same position."""
+        """Return normed states of (batch, n, width) embeddings; all sequences start at one
+        position.
+        """
         if len(set(starts.tolist())) != 1:
-            raise UnsupportedModel("transformers' modules need sequences of equal length")
+            raise UnsupportedModel("the transformers engine needs sequences of equal length")
         batch, count, _ = embeddings.shape
         self._put_frequencies(cache.capacity)
         x = torch.from_numpy(embeddings) * self.module.model.embed_tokens.scale
@@ -149,7 +153,7 @@ class TransformersEngine:
             self._set(name, nn.Parameter(torch.from_numpy(values.copy()), requires_grad=False))
 
     def _put_frequencies(self, context: int) -> None:
-        """Rotary buffers: by layer type where the family has two kinds."""
+        """Set the rotary buffers, by layer type where the family has two kinds."""
         rotary = self.module.model.rotary_emb
         types = getattr(self.module.config, "layer_types", None)
         for index, layer in enumerate(self.architecture.layers):
@@ -168,12 +172,12 @@ class TransformersEngine:
 
 
 def find_device(name: str) -> torch.device:
-    """Return a torch device that is there, or raise UnsupportedModel."""
+    """Return a torch device. Raises UnsupportedModel if it does not exist."""
     kind = name.partition(":")[0]
     if kind not in ("cpu", "cuda"):
-        raise UnsupportedModel(f"device {name!r} is not known here; known: cpu, cuda, cuda:1")
+        raise UnsupportedModel(f"device {name!r} is not supported; supported: cpu, cuda, cuda:1")
     if kind == "cuda" and not torch.cuda.is_available():
-        raise UnsupportedModel(f"there is no {name} here that this torch can use")
+        raise UnsupportedModel(f"torch finds no {name} device on this machine")
     return torch.device(name)
 
 
@@ -254,7 +258,7 @@ def _rope_parameters(architecture: Architecture) -> dict[str, Any]:
 
 
 def _check_shape(architecture: Architecture, weights: Weights) -> None:
-    """Raise UnsupportedModel for what our layers can have and those of transformers cannot."""
+    """Raise UnsupportedModel for what zeropoint's layers can have and transformers' cannot."""
 
     def shape(layer: LayerSpec) -> tuple[object, ...]:
         inner = layer.tensors.get("ffn_down_exps") or layer.tensors["ffn_down"]
@@ -296,7 +300,7 @@ def unpermute_rope_rows(layer: LayerSpec, heads: int) -> Tensor:
 
 
 class CacheView(TransformersCache):  # type: ignore[misc]
-    """Our cache as transformers wants one; a pass adds its positions, the caller counts them."""
+    """A zeropoint cache with transformers' interface; the caller advances the lengths."""
 
     def __init__(self, architecture: Architecture, cache: Cache, batch: int, start: int) -> None:
         layers = [
@@ -307,7 +311,7 @@ class CacheView(TransformersCache):  # type: ignore[misc]
 
 
 class LayerView(CacheLayerMixin):  # type: ignore[misc]
-    """One layer of it."""
+    """One layer of a `CacheView`."""
 
     def __init__(self, layer: LayerSpec, cache: Cache, index: int, batch: int, start: int) -> None:
         super().__init__()
@@ -317,12 +321,12 @@ class LayerView(CacheLayerMixin):  # type: ignore[misc]
         self.is_initialized = True
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        """There is nothing to do: the room is there."""
+        """Do nothing: the memory is allocated already."""
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
-        """Add (batch, kv_heads, n, size) states; return all that may be seen."""
+        """Store (batch, kv_heads, n, size) states; return all that the queries may attend to."""
         stop = self.start + key_states.shape[-2]
         found = []
         for sequence in range(self.batch):
@@ -343,15 +347,15 @@ class LayerView(CacheLayerMixin):  # type: ignore[misc]
         )
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        """How many positions there are to see, and the first of them."""
+        """Return the number of visible positions and the first one."""
         return self.start + query_length - self._first(), self._first()
 
     def get_seq_length(self) -> int:
-        """Positions before this pass."""
+        """Return the number of positions before this pass."""
         return self.start
 
     def get_max_length(self) -> int:
-        """Positions that fit."""
+        """Return the capacity of the cache in positions."""
         return self.cache.capacity
 
     def _first(self) -> int:

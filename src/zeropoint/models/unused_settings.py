@@ -1,15 +1,15 @@
-"""The settings and tensors of a file that its layers do not use: which are harmless, and why.
+"""Checks the settings and tensors of a file that its layers do not use.
 
-A key or a tensor that no code reads can change what a model means. So everything in a file of a
-known family is one of three:
+A key or a tensor that no code reads may change what a model computes. Everything in the file of a
+supported family is therefore one of three:
 
 - used: `read_architecture` reads the key, or gives the tensor a place in a layer;
-- harmless: it is in a table of `checkpoints.harmless_keys` (keys) or of this module (tensors), with
+- harmless: it is in a table of `settings.harmless_keys` (keys) or of this module (tensors), with
   the reason why logits do not depend on it;
-- refused by its name, which is what `check_settings` does with all the rest.
+- refused by name, by `check_settings`.
 
-A key of the second kind may be harmless for some of its values only: those that mean "this model
-has no such step". llama.cpp's own writer stores such values for every key that it knows.
+A key may be harmless for some of its values only: those that mean "this model has no such step".
+llama.cpp's writer stores such values for every key that it knows.
 """
 
 import re
@@ -21,8 +21,8 @@ from zeropoint.checkpoints.typed_mapping import is_array
 from zeropoint.errors import UnsupportedModel, printable
 from zeropoint.models.header import ModelHeader
 
-# Keys outside of the architecture's describe the file, the tokenizer or another part of a product.
-# Logits do not depend on them, but for these.
+# Keys other than the architecture's describe the file or the tokenizer and do not change logits,
+# with these exceptions.
 REFUSED_NAMESPACES: Mapping[str, str] = {
     "adapter.": "the file is an adapter, not a whole model",
     "diffusion.": "the model writes by diffusion, not token after token",
@@ -42,8 +42,8 @@ _LAYER = re.compile(r"blk\.(\d+)\.", re.ASCII)
 def check_settings(header: ModelHeader, used: Collection[str], drafts: range) -> None:
     """Raise UnsupportedModel for a key that was not read, or a tensor that has no place.
 
-    `used` are the names of the tensors that have one, and `drafts` the layers that only predict
-    further tokens and do not run. Call it when everything else has been read.
+    `used` are the names of the tensors that have a place. `drafts` are the layers for multi-token
+    prediction, which do not run. Call it after everything else has been read.
     """
     path, name = header.checkpoint.path, header.architecture
     for key, value in header.checkpoint.metadata.items():
@@ -66,7 +66,7 @@ def check_settings(header: ModelHeader, used: Collection[str], drafts: range) ->
 
 
 def is_harmless(header: ModelHeader, key: str, value: object) -> bool:
-    """Return whether a key of the architecture (without its name) changes nothing."""
+    """Return whether a key of the architecture, without its name, changes no logit."""
     return is_harmless_key(key, value, header.peek)
 
 
@@ -79,7 +79,7 @@ def is_harmless_tensor(name: str, drafts: range) -> bool:
 
 
 def _shown(value: object) -> str:
-    """Return a value as a message shows it: an array by its first elements."""
+    """Return a value as a message shows it; of an array the first elements."""
     if is_array(value):
         first = [str(item) for item in islice(value, 4)]  # type: ignore[call-overload]
         more = ", …" if len(value) > 4 else ""  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""A file's vocabulary: tokens, what kind each is, which of them begin, end and stop a text."""
+"""Reads a file's vocabulary: tokens, their kinds, and which ones begin, end or stop a text."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,17 +27,17 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 class TokenKind(IntEnum):
-    """What `tokenizer.ggml.token_type` says of a token."""
+    """The values of `tokenizer.ggml.token_type`."""
 
     NORMAL = 1
     UNKNOWN = 2
-    CONTROL = 3  # not text: parsed in chat text only
-    USER_DEFINED = 4  # text that is always one token
+    CONTROL = 3  # parsed in chat text only
+    USER_DEFINED = 4  # always one token, in any text
     UNUSED = 5
     BYTE = 6  # "<0x0A>": stands for one byte
 
 
-# Kinds whose texts are looked for before a text is cut.
+# Kinds that are searched in a text before it is split.
 SEARCHED = (TokenKind.USER_DEFINED, TokenKind.CONTROL, TokenKind.UNKNOWN)
 
 
@@ -48,7 +48,7 @@ class Vocabulary:
     model: str  # BYTE_PAIRS or SENTENCEPIECE
     pre: str
     tokens: list[str]
-    ids: dict[str, int]  # of each text; the last one where two tokens have the same
+    ids: dict[str, int]  # by text; of two tokens with the same text the last one
     kinds: NDArray[np.int32]
     scores: NDArray[np.float32] | None
     merges: Sequence[str] | None
@@ -60,11 +60,13 @@ class Vocabulary:
     stops: frozenset[int]  # tokens that end a generation
     unknown: int | None = None
     pad: int | None = None
-    special_tokens: Mapping[str, str] = field(default_factory=dict)  # what templates see, by name
+    special_tokens: Mapping[str, str] = field(
+        default_factory=dict
+    )  # the names that chat templates use
     matching: TokenMatching = field(
         default_factory=TokenMatching
     )  # how special tokens are found in text
-    # As `tokenizer_facts` has them; by default, as llama.cpp reads the other keys.
+    # From `tokenizer_facts`; the defaults are what llama.cpp derives from the other keys.
     space_prefix: str | None = None
     composes: bool = False
     authors_pattern: bool = False
@@ -77,11 +79,13 @@ _STOP_KEYS = ("eos", "eot", "eom", "fim_pad", "fim_rep", "fim_sep")
 
 
 def read_vocabulary(checkpoint: Checkpoint) -> Vocabulary:
-    """Read and check a file's vocabulary. Raises CheckpointError or UnsupportedModel."""
+    """Return a file's vocabulary, checked. Raises CheckpointError or UnsupportedModel."""
     metadata = checkpoint.metadata
     model = metadata.get("tokenizer.ggml.model")
     if not isinstance(model, str) or model not in (BYTE_PAIRS, SENTENCEPIECE):
-        raise UnsupportedModel(f"{checkpoint.path}: tokenizer {model!r} is not known here")
+        raise UnsupportedModel(
+            f"{checkpoint.path}: tokenizer {model!r} is not supported; supported: gpt2, llama"
+        )
     tokens = _strings(checkpoint, "tokenizer.ggml.tokens")
     if tokens is None:
         raise CheckpointError(checkpoint.path, "this key is missing", field="tokenizer.ggml.tokens")
@@ -166,7 +170,7 @@ def _token_id(checkpoint: Checkpoint, name: str, size: int) -> int | None:
     key = f"tokenizer.ggml.{name}_token_id"
     value = checkpoint.metadata.get(key)
     if not isinstance(value, int | np.integer) or not 0 <= value < size:
-        return None  # As ggml: files exist that say -1, or name a token they do not have.
+        return None  # As in llama.cpp: some files say -1, or name a token that they do not have.
     return int(value)
 
 

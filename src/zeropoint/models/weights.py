@@ -1,4 +1,4 @@
-"""A model's tensors in the form in which they are used: packed matrices, vectors, single rows."""
+"""A model's tensors as the engines use them: packed matrices, vectors, single rows."""
 
 from collections.abc import Container, Iterable, Iterator
 from math import prod
@@ -17,27 +17,26 @@ if TYPE_CHECKING:
     from zeropoint.kernels._native import PackedMatrix
 
 PANEL = 16  # rows; slabs start at multiples of it
-
-
-SLAB_BYTES = 16 << 20  # read and packed at a time
+SLAB_BYTES = 16 << 20  # bytes that are read and packed at a time
 
 
 class Weights:
-    """Reads each tensor once; matrices stay blocks, repacked for the products."""
+    """Reads each tensor once; matrices stay quantized and are repacked for the products."""
 
     def __init__(self, checkpoint: Checkpoint, *, mode: Mode, threads: int) -> None:
         self.checkpoint = checkpoint
         self.mode: Mode = mode
         self.threads = threads
         self.hooks: dict[str, ForwardHook] = {}
-        self._matrices: dict[str, list[PackedMatrix]] = {}  # one, or one per expert
+        self._matrices: dict[str, list[PackedMatrix]] = {}  # one matrix, or one per expert
         self._vectors: dict[str, F32] = {}
         self._tables: dict[str, QuantizedTensor] = {}  # replaced embeddings
 
     def load(self, names: Iterable[str], *, pack: bool = True, later: Container[str] = ()) -> None:
-        """Read these tensors: with one axis as vectors, else as matrices to `pack`.
+        """Read these tensors: those with one axis as vectors, the others as packed matrices.
 
-        Matrices among `later` are not read: `replace` brings them.
+        Without `pack`, matrices are not read. Matrices among `later` are not read either; `replace`
+        supplies them.
         """
         for name in names:
             info = self.checkpoint.tensors[name]
@@ -48,19 +47,21 @@ class Weights:
 
     @property
     def complete(self) -> bool:
-        """Whether all matrices are there."""
+        """Whether all matrices have been read or supplied."""
         return all(self._matrices.values())
 
     def replace(self, name: str, tensor: QuantizedTensor) -> None:
         """Use `tensor` instead of the one in the file."""
         if name not in self.checkpoint.tensors:
-            raise CheckpointError(self.checkpoint.path, "there is no such tensor", field=name)
+            raise CheckpointError(self.checkpoint.path, "the file has no such tensor", field=name)
         wanted = self.checkpoint.tensors[name].shape
         if tensor.shape != wanted:
             raise CheckpointError(
-                self.checkpoint.path, f"cannot be replaced by shape {tensor.shape}", field=name
+                self.checkpoint.path,
+                f"cannot be replaced by a tensor of shape {tensor.shape}",
+                field=name,
             )
-        if tensor.format.block_size > wanted[-1]:  # one block for the tensor: rows are no blocks
+        if tensor.format.block_size > wanted[-1]:  # one block for the whole tensor, not per row
             flat = kernels.decode(tensor.format, tensor.data, threads=self.threads)
             tensor = QuantizedTensor(FORMATS["F32"], wanted, flat.reshape(-1, 1).view(np.uint8))
         if name in self._vectors:
@@ -84,18 +85,17 @@ class Weights:
         return {name: self.checkpoint.tensors[name].shape for name in self._matrices}
 
     def packed(self, name: str) -> "list[PackedMatrix]":
-        """Return a matrix, or its experts' matrices, as the products take them."""
+        """Return a packed matrix, or those of all experts, in a list."""
         return self._matrices[name]
 
     def tensor(self, name: str) -> QuantizedTensor:
-        """Return a tensor as it is stored: the file's, or what replaced it and is not packed."""
+        """Return a tensor as it is stored in the file, or the table that replaced it."""
         return self._tables.get(name) or self.checkpoint.read(name)
 
     def rows(self, name: str, indices: NDArray[np.integer]) -> F32:
-        """Return rows of a matrix, decoded: (n,) indices give (n, columns).
+        """Return decoded rows of a matrix: (n,) indices give (n, columns) float32.
 
-        An embedding that is not the head too is not held in memory: a row is read when a token
-        asks.
+        An untied embedding is not held in memory: its rows are read from the file on access.
         """
         if name in self._matrices:
             wanted = indices.astype(np.int64)
@@ -115,7 +115,7 @@ class Weights:
     def multiply(
         self, name: str, rows: F32, expert: int | None = None, outputs: range | None = None
     ) -> F32:
-        """Return rows · Wᵀ: (n, in) float32 gives (n, out), or some neighbouring `outputs`."""
+        """Return rows · Wᵀ: (n, in) float32 gives (n, out), or the range `outputs` of it."""
         hook = self.hooks.get(name)
         if hook is not None:
             hook(rows, expert)
@@ -133,7 +133,7 @@ class Weights:
         ]
 
     def _slabs(self, name: str, first: int, count: int) -> Iterator[U8]:
-        """Yield rows first … first + count − 1 in pieces of whole panels."""
+        """Yield rows first … first + count − 1 in slabs of whole panels."""
         info = self.checkpoint.tensors[name]
         row_bytes = max(1, info.nbytes // info.rows)
         step = max(1, SLAB_BYTES // row_bytes // PANEL) * PANEL
