@@ -44,3 +44,22 @@ def test_links_lead_to_a_file_and_a_heading(page: Path) -> None:
         if not file.exists() or (anchor and anchor not in anchors(file)):
             broken.append(f"{target}#{anchor}" if anchor else target)
     assert not broken
+
+
+SOURCE_PATH = re.compile(r"`([\w.-]+(?:/[\w.-]+)+\.(?:py|js|css|cpp|hpp|toml|yml|npz|txt))`")
+PLACES = [ROOT, ROOT / "src/zeropoint", ROOT / "src/zeropoint/studio", ROOT / "docs"]
+# Files of other projects, and files that a user has.
+ELSEWHERE = re.compile(r"conversion/|src/(?:models|llama)|transformers/|chunks/|.*[A-Z]{4}")
+
+
+def test_source_files_that_are_named_exist() -> None:
+    named = {
+        (page.relative_to(ROOT).as_posix(), path)
+        for page in PAGES
+        for path in SOURCE_PATH.findall(page.read_text())
+        if not ELSEWHERE.match(path)
+    }
+    assert len(named) > 20
+    assert {
+        each for each in named if not any((place / each[1]).exists() for place in PLACES)
+    } == set()
