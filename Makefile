@@ -48,8 +48,10 @@ node_modules/.package-lock.json: package-lock.json
 	npm ci --no-audit --no-fund
 	touch $@
 
-check-js: node_modules/.package-lock.json  ## lint and format of the studio's JavaScript
+check-js: node_modules/.package-lock.json  ## lint, format and types of the studio's JavaScript
 	node_modules/.bin/biome check --error-on-warnings
+	node_modules/.bin/tsc --project tsconfig.json
+	node_modules/.bin/tsc --project tsconfig.strict.json  # no parameter without a type
 
 # The extension once more with AddressSanitizer and UndefinedBehaviorSanitizer, and the tests of codecs,
 # kernels and malformed input on it; then the tests of the thread pool with ThreadSanitizer.

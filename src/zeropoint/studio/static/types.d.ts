@@ -46,6 +46,8 @@ interface Codec {
   sharedBytes?: number;
   /** Codes are values by themselves: there is no scale. */
   alone?: boolean;
+  /** How the scale of a group is chosen, of formats that have a rule for it. */
+  rule?: string;
   encode?: (weights: Float32Array) => EncodedGroup;
   /** Encodes a whole row, where groups depend on each other. */
   encodeAll?: (weights: Float32Array) => EncodedGroup[];
@@ -78,4 +80,76 @@ interface QuantizedRow {
   decoded: Float32Array;
   bytes: number;
   bitsPerWeight: number;
+}
+
+// Elements --------------------------------------------------------------------------------------
+
+type Child = Node | string | number | null | undefined | Child[];
+
+/** Attributes of an element; functions are listeners, named onclick, oninput, … */
+interface Properties {
+  [name: string]: string | number | boolean | null | undefined | ((event: any) => void);
+}
+
+/** A cell of a table: numbers keep their exact value. */
+type Cell = string | number | null | undefined | Node;
+
+/** A control of a figure. `set` shows a value and calls no listener. */
+type Control<T, E extends HTMLElement = HTMLElement> = E & { set: (x: T) => void };
+
+/** An option of a menu, [value, text], or a group of them, [name, options]. */
+type MenuOption = readonly (string | number | readonly (readonly (string | number)[])[])[];
+
+/** From the numbers of data to pixels. `from` is the inverse, `ticks` are round numbers inside. */
+interface Scale {
+  (x: number): number;
+  from: (pixels: number) => number;
+  ticks: (n?: number) => number[];
+}
+
+/** A rectangle of a dense picture. */
+interface Box {
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+  class: string;
+  name: string;
+  told: string;
+}
+
+/** The arguments of a table: [columns, rows, caption?]. */
+type TableParts = any[];
+
+/** What a figure draws: its plot, the numbers under it, and the table behind it. */
+interface DrawnFigure {
+  plot: Element | (Element | null)[];
+  reading?: Child;
+  table?: TableParts | (() => TableParts) | null;
+}
+
+// Pages -----------------------------------------------------------------------------------------
+
+/** The JSON of a page (data/ in Python says what is in it). Lists of numbers may be typed arrays. */
+interface PageData {
+  [key: string]: any;
+}
+
+type StateValue = number | string | boolean | number[];
+
+/** A part of the page's state, kept in its address. */
+interface StateScope {
+  get(key: string): any;
+  set(changes: Record<string, StateValue>, options?: { push?: boolean }): void;
+}
+
+/** The module lib/state.js, as visuals see it. */
+interface PageState {
+  scope(name: string, defaults: Record<string, StateValue>, onChange: () => void): StateScope;
+  currentSection(): string;
+}
+
+/** A visual fills a <figure data-visual="NAME">. */
+interface Visual {
+  mount(figure: HTMLElement, data: PageData, state: PageState): void;
 }

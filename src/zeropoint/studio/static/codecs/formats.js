@@ -51,6 +51,16 @@ export function findFormat(name) {
 }
 
 /**
+ * The format of this name. Throws an Error for a name that these pages do not know.
+ * @param {string} name
+ */
+export function formatOf(name) {
+  const format = findFormat(name);
+  if (format === null) throw new Error(`unknown format ${name}`);
+  return format;
+}
+
+/**
  * The rule of a kind of format, such as INT4_SYM or NF4.
  * @param {string} kind
  * @returns {Pick<GroupCodec, "rule" | "bits" | "element" | "special" | "both"> | null}
@@ -206,7 +216,8 @@ export function levelsOf(format, group) {
  * @returns {[number, number][]}
  */
 function unsortedLevels(format, group) {
-  const { rule, element = FLOATS.FP4_E2M1 } = "rule" in format ? format : { rule: "" };
+  const { rule } = format;
+  const element = ("element" in format && format.element) || FLOATS.FP4_E2M1;
   const half = 2 ** (format.bits - 1);
   if (rule === "ASYM") return integersBetween(-half, half - 1);
   if (rule === "SYM") return integersBetween(1 - half, half - 1);

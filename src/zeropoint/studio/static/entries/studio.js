@@ -67,8 +67,8 @@ const visuals = {
   ways,
   weightslab,
 };
-const island = document.getElementById("data").textContent;
-mountAll(visuals, island ? await readIsland() : {});
+const packed = document.getElementById("data")?.textContent;
+mountAll(visuals, packed ? await readIsland() : {});
 keepPlace();
 await fillModels();
 document.documentElement.dataset.filled = "";

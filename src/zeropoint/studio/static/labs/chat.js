@@ -1,12 +1,17 @@
 // Two models, the same words, the same seed: both answers as they come, a vote that does not know which is which.
 
-import { button, range, select, toggle } from "../lib/controls.js";
+import { button, range, select, showState, toggle } from "../lib/controls.js";
 import { announce, h } from "../lib/dom.js";
 import { figureParts } from "../lib/figure.js";
 import { format, percent } from "../lib/format.js";
 import { tell } from "../lib/server.js";
 import { fact, value } from "../lib/table.js";
 
+/**
+ * @param {HTMLElement} figure
+ * @param {PageData} data
+ * @param {PageState} state
+ */
 export function mount(figure, data, state) {
   const first = data.models[0].id,
     second = data.models[1]?.id ?? first;
@@ -23,6 +28,7 @@ export function mount(figure, data, state) {
     },
     () => show(),
   );
+  /** @type {{ id: string, turns: any[], flip: boolean, busy: AbortController | null, problem: string }} */
   const talk = { id: newId(), turns: [], flip: false, busy: null, problem: "" };
   talk.flip = at.get("blind") && random() % 2 === 1;
   const votes = { reference: 0, quant: 0, same: 0 };
@@ -97,10 +103,7 @@ export function mount(figure, data, state) {
     at.set({ text: text.slice(0, 2000) }, { push: true });
     const turn = {
       text,
-      sides: [
-        { text: "", ids: [] },
-        { text: "", ids: [] },
-      ],
+      sides: [emptyAnswer(), emptyAnswer()],
       vote: "",
       told: "",
     };
@@ -158,14 +161,15 @@ export function mount(figure, data, state) {
     figure,
     [reference, quant, seed, tokens, temperature, blind, asking],
     () => {
-      for (const [control, key] of [
-        [seed, "seed"],
-        [tokens, "tokens"],
-        [temperature, "temperature"],
-        [blind, "blind"],
-      ]) {
-        control.set(at.get(key));
-      }
+      showState(
+        [
+          [seed, "seed"],
+          [tokens, "tokens"],
+          [temperature, "temperature"],
+          [blind, "blind"],
+        ],
+        at,
+      );
       reference.set(model("reference"));
       quant.set(model("quant"));
       if (document.activeElement !== box && !box.value) box.value = at.get("text");
@@ -292,3 +296,6 @@ function drawn(turn, talk, blind, vote) {
     ask,
   );
 }
+
+/** @returns {{ text: string, ids: number[], finished?: string }} */
+const emptyAnswer = () => ({ text: "", ids: [] });

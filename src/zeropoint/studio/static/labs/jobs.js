@@ -1,6 +1,6 @@
 // Start, watch, cancel and go on with what the command line does. The forms come from the server (starting.py).
 
-import { button, choice, listed, select, several, toggle } from "../lib/controls.js";
+import { button, choice, listed, select, several, toggle, withSet } from "../lib/controls.js";
 import { announce, h } from "../lib/dom.js";
 import { figureParts } from "../lib/figure.js";
 import { format, percent } from "../lib/format.js";
@@ -13,6 +13,11 @@ const ENDED = {
   cancelled: "cancelled",
 };
 
+/**
+ * @param {HTMLElement} figure
+ * @param {PageData} data
+ * @param {PageState} state
+ */
 export function mount(figure, data, state) {
   const { forms } = data,
     fields = forms.flatMap((form) => form.fields);
@@ -111,7 +116,12 @@ export function mount(figure, data, state) {
         plot: [
           problem ? h("p", { class: "problem", role: "alert" }, problem) : null,
           ...jobs.map((job) =>
-            card(job, jobs, act, figure.querySelector(`[data-job="${job.id}"] details`)?.open),
+            card(
+              job,
+              jobs,
+              act,
+              figure.querySelector(`[data-job="${job.id}"] details`)?.hasAttribute("open"),
+            ),
           ),
           jobs.length ? null : h("p", { class: "note" }, "Nothing was started yet."),
         ].filter(Boolean),
@@ -135,8 +145,12 @@ function control(field, now, hear) {
     : select({ label, name: key, options, onChange: hear });
 }
 
-/** A box for words or a whole number. */
-function typed({ key, label, kind, least, most }, hear) {
+/**
+ * A box for words or a whole number.
+ * @param {{ key: string, label: string, kind?: string, least?: number, most?: number }} field
+ * @param {(x: any) => void} hear
+ */
+function typed({ key, label, kind, least = 0, most = 0 }, hear) {
   const numbers = kind === "whole";
   const box = h("input", {
     type: numbers ? "number" : "text",
@@ -154,10 +168,9 @@ function typed({ key, label, kind, least, most }, hear) {
     ),
   );
   const element = h("label", { class: "control" }, h("span", { class: "note" }, label), box);
-  element.set = (x) => {
-    if (document.activeElement !== box) box.value = x;
-  };
-  return element;
+  return withSet(element, (x) => {
+    if (document.activeElement !== box) box.value = String(x);
+  });
 }
 
 /** Say when a job starts, is at a quarter, a half, three quarters, and ends. */

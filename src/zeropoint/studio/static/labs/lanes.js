@@ -17,6 +17,11 @@ function lineBits(plot) {
 /**
  * Lanes of `bits` each, from cells {text, name, kind, mark}. `frame` bits belong together (a register's
  * lane). `chosen` is outlined; `pick(i)` is called by pointer and keys.
+ * @param {HTMLElement} plot
+ * @param {string} title
+ * @param {any[]} cells
+ * @param {{ bits: number, frame?: number, chosen?: number, pick?: ((i: number) => void) | null,
+ *   start?: string }} options
  */
 export function lanes(
   plot,

@@ -11,6 +11,11 @@ import { kindOf, STAGES, STEPS, UNIT } from "./multiply_stages.js";
 
 const KEPT = 60; // products that were asked for
 
+/**
+ * @param {HTMLElement} figure
+ * @param {PageData} data
+ * @param {PageState} state
+ */
 export function mount(figure, data, state) {
   const found = new Map(); // what was asked → its answer, an Error, or undefined while it is computed
   let told = "Reading the row …";

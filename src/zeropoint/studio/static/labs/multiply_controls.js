@@ -1,7 +1,7 @@
 // The controls of the dot product: which row and columns, which activations, which step.
 
 import { elements, tensorPicker } from "../figures/loss/histogram.js";
-import { button, choice, numbers, range, select } from "../lib/controls.js";
+import { button, choice, numbers, range, select, showState, withSet } from "../lib/controls.js";
 import { announce, h } from "../lib/dom.js";
 import { kindOf, STEPS, UNIT } from "./multiply_stages.js";
 
@@ -57,25 +57,25 @@ export function makeControls(data, state, onChange) {
     });
     input.addEventListener("change", () => put({ [key]: input.value }));
     const element = h("div", { class: "control" }, h("span", { class: "note" }, label), input);
-    element.set = (x) => {
-      if (document.activeElement !== input) input.value = x;
-    };
-    return element;
+    return withSet(element, (x) => {
+      if (document.activeElement !== input) input.value = String(x);
+    });
   };
   const token = words("token", "Token (or #number)", 256),
     text = words("text", "Text; its last token counts", 2000);
   const seed = box("Seed", "seed", (x) => put({ seed: Math.min(Math.max(x, 0), 2 ** 32 - 1) }));
+  /** @type {"integers" | "floats" | null} */
   let steps = null;
   const jumps = h("div", { class: "control" });
   const back = button("← back", "back", () => go(-1)),
     next = button("next step →", "next", () => go(1));
   const go = (by) => {
-    const names = STEPS[steps];
+    const names = STEPS[steps ?? "integers"];
     const to = Math.min(Math.max(Math.round(at.get("step")) + by, 0), names.length - 1);
     put({ step: to });
     announce(`Step ${to + 1}: ${names[to][1]}`);
   };
-  let jump = null;
+  let jump = choice({ label: "Step", name: "step", options: [], onChange: () => {} });
   const spot = () => {
     const t = picker.current(),
       columns = t.shape.at(-1),
@@ -114,20 +114,19 @@ export function makeControls(data, state, onChange) {
       column.set([c]);
       unit.limit(Math.ceil(t.shape.at(-1) / UNIT) - 1);
       unit.set(Math.floor(c / UNIT));
-      for (const [control, key] of [
-        [codes, "format"],
-        [kind, "kind"],
-        [token, "token"],
-        [text, "text"],
-      ])
-        control.set(at.get(key));
+      showState(
+        [
+          [codes, "format"],
+          [kind, "kind"],
+          [token, "token"],
+          [text, "text"],
+        ],
+        at,
+      );
       seed.set([at.get("seed")]);
-      for (const [control, name] of [
-        [token, "token"],
-        [text, "text"],
-        [seed, "seed"],
-      ])
+      for (const [name, control] of Object.entries({ token, text, seed })) {
         control.hidden = at.get("kind") !== name;
+      }
       const which = one ? kindOf(one) : (steps ?? "integers");
       if (which !== steps) {
         steps = which;
@@ -139,10 +138,10 @@ export function makeControls(data, state, onChange) {
         });
         jumps.replaceChildren(jump);
       }
-      const now = Math.min(Math.max(Math.round(at.get("step")), 0), STEPS[steps].length - 1);
+      const now = Math.min(Math.max(Math.round(at.get("step")), 0), STEPS[which].length - 1);
       jump.set(now);
       back.disabled = now === 0;
-      next.disabled = now === STEPS[steps].length - 1;
+      next.disabled = now === STEPS[which].length - 1;
     },
   };
 }

@@ -13,6 +13,11 @@ import { piecePicker } from "../lib/tensor_picker.js";
 import { bits, codes, formula, line, places, rowsOf } from "./number_drawing.js";
 import { floatKind, TABLES, tableKind } from "./number_types.js";
 
+/**
+ * @param {HTMLElement} figure
+ * @param {PageData} data
+ * @param {PageState} state
+ */
 export function mount(figure, data, state) {
   const picker = piecePicker(data, state, () => show());
   const at = state.scope(

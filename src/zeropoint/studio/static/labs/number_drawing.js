@@ -1,7 +1,7 @@
 // The number lab's drawings: bits, the formula, neighbours to scale, the codes of FP4.
 
 import { decodeFloat, FLOATS } from "../codecs/floats.js";
-import { errorsOf, findFormat, quantize } from "../codecs/formats.js";
+import { errorsOf, formatOf, quantize } from "../codecs/formats.js";
 import { h, picture, s, widthOf } from "../lib/dom.js";
 import { format } from "../lib/format.js";
 import { linear } from "../lib/scales.js";
@@ -197,7 +197,7 @@ export function codes(piece, reuse) {
   const names = ["FP4_E2M1_G16", "FP4_E2M1_M0_PM5_G16"];
   const weights = piece.values.slice(0, Math.floor(piece.values.length / 16) * 16);
   const [plain, reused] = names.map(
-    (name) => errorsOf(weights, quantize(findFormat(name), weights).decoded).squared,
+    (name) => errorsOf(weights, quantize(formatOf(name), weights).decoded).squared,
   );
   const values = Array.from({ length: 16 }, (_, q) =>
     q === 8 && reuse ? "±5" : format(decodeFloat(e2m1, q)),

@@ -1,7 +1,7 @@
 // The types of the number lab: floats, and tables under a scale.
 
 import { decodeFloat, encodeFloat, neighbours } from "../codecs/floats.js";
-import { findFormat, quantize } from "../codecs/formats.js";
+import { formatOf, quantize } from "../codecs/formats.js";
 import { IQ4_VALUES, NF4_VALUES } from "../codecs/nonlinear.js";
 
 export const TABLES = {
@@ -34,7 +34,7 @@ export function floatKind(type) {
 /** A table times the scale that these weights would have. */
 export function tableKind(name, weights) {
   const { bits, format, values } = TABLES[name];
-  const own = findFormat(format),
+  const own = formatOf(format),
     row = format.endsWith("ROW") ? weights : weights.slice(0, own.size);
   const scale = quantize(own, row).groups[0].scale || 1;
   const numbers = values.map((v) => Math.fround(scale * v));

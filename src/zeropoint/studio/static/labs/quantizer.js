@@ -3,6 +3,7 @@
 import {
   errorsOf,
   findFormat,
+  formatOf,
   fullName,
   levelsOf,
   OFFERED,
@@ -17,6 +18,11 @@ import { fact, value } from "../lib/table.js";
 import { piecePicker } from "../lib/tensor_picker.js";
 import { draw, largest } from "./quantizer_drawing.js";
 
+/**
+ * @param {HTMLElement} figure
+ * @param {PageData} data
+ * @param {PageState} state
+ */
 export function mount(figure, data, state) {
   const set = figure.dataset;
   const picker = piecePicker(data, state, () => show());
@@ -187,8 +193,9 @@ function makeControls(at, picker, weights) {
 /** Quantize as the controls say: by the format's rule, or with a scale set by hand. */
 function encode(at, weights) {
   const name = fullName(at.get("kind"), at.get("group"));
-  const plain = findFormat(name) ?? findFormat("INT4_SYM_ROW");
-  const ruled = ["SYM", "ASYM", "FLOAT", "NF4", "M0"].includes(plain.rule);
+  const plain = findFormat(name) ?? formatOf("INT4_SYM_ROW");
+  const ruled = ["SYM", "ASYM", "FLOAT", "NF4", "M0"].includes(plain.rule ?? "");
+  /** @type {GivenScale} */
   const given = {};
   if (at.get("scale") > 0) given.scale = Math.fround(at.get("scale"));
   else if (at.get("clip") !== 1) given.clip = at.get("clip");
@@ -197,7 +204,7 @@ function encode(at, weights) {
     given.zeroPoint = Math.min(Math.max(at.get("zero"), -half), half - 1);
   }
   const byHand = ruled && Object.keys(given).length > 0;
-  const format = byHand ? withScale(plain, given) : plain;
+  const format = byHand ? withScale(/** @type {GroupCodec} */ (plain), given) : plain;
   return { format, found: quantize(format, weights), ruled, byHand };
 }
 

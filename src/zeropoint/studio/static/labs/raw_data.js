@@ -5,6 +5,10 @@ import { h } from "../lib/dom.js";
 import { figureParts } from "../lib/figure.js";
 import { inBytes } from "../lib/format.js";
 
+/**
+ * @param {HTMLElement} figure
+ * @param {PageData} data
+ */
 export function mount(figure, data) {
   const text = JSON.stringify(data.runs, null, 1);
   const save = button("Save as JSON", "save", () => {

@@ -2,7 +2,7 @@
 
 import { chart, edge, elements, ridge, share, tensorPicker } from "../figures/loss/histogram.js";
 import { columnsOf, stems } from "../figures/loss/stems.js";
-import { button, choice, numbers, select } from "../lib/controls.js";
+import { button, choice, numbers, select, showState } from "../lib/controls.js";
 import { announce, h, s, widthOf } from "../lib/dom.js";
 import { figureParts } from "../lib/figure.js";
 import { format, inCount, percent } from "../lib/format.js";
@@ -12,6 +12,11 @@ import { ask } from "../lib/server.js";
 import { fact, value } from "../lib/table.js";
 import { source } from "../lib/tensor_picker.js";
 
+/**
+ * @param {HTMLElement} figure
+ * @param {PageData} data
+ * @param {PageState} state
+ */
 export function mount(figure, data, state) {
   const asked = new Map(); // address → what it answered, an Error, or undefined while it is asked
   const get = (address) => {
@@ -155,13 +160,15 @@ function makeControls(data, state, onChange) {
     elements: [picker.control, other.control, view, y, unit, codes, row, column],
     sync(layers) {
       for (const part of [picker, other]) part.sync();
-      for (const [control, key] of [
-        [y, "y"],
-        [unit, "unit"],
-        [view, "view"],
-        [codes, "codes"],
-      ])
-        control.set(at.get(key));
+      showState(
+        [
+          [y, "y"],
+          [unit, "unit"],
+          [view, "view"],
+          [codes, "codes"],
+        ],
+        at,
+      );
       row.set([clamped(at.get("row"), picker.current(), 0)]);
       column.set([clamped(at.get("column"), picker.current(), 1)]);
       for (const control of [other.control, y, unit, codes, row, column]) control.hidden = layers;

@@ -3,7 +3,12 @@
 import { s } from "./dom.js";
 import { format } from "./format.js";
 
-/** An axis along the bottom: ticks, numbers, a name. */
+/**
+ * An axis along the bottom: ticks, numbers, a name.
+ * @param {Scale} scale
+ * @param {number} y
+ * @param {{ name?: string, n?: number, label?: (x: number) => string, x?: number }} [options]
+ */
 export function axisBelow(scale, y, { name = "", n = 5, label = (x) => format(x, 3), x = 0 } = {}) {
   const group = s("g", { class: "axis" });
   for (const tick of scale.ticks(n)) {
@@ -18,7 +23,13 @@ export function axisBelow(scale, y, { name = "", n = 5, label = (x) => format(x,
   return group;
 }
 
-/** An axis on the left, with faint lines across. */
+/**
+ * An axis on the left, with faint lines across.
+ * @param {Scale} scale
+ * @param {number} x
+ * @param {number} x2
+ * @param {{ n?: number, label?: (x: number) => string }} [options]
+ */
 export function axisLeft(scale, x, x2, { n = 4, label = (v) => format(v, 3) } = {}) {
   const group = s("g", { class: "axis" });
   for (const tick of scale.ticks(n)) {

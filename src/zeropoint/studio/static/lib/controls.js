@@ -6,7 +6,26 @@ import { isDense } from "./marks.js";
 
 let serial = 0;
 
-/** A slider and a number box that are one control. `steps`: [ofSlider, toSlider] for other scales. */
+const newId = () => `c${++serial}`;
+
+/**
+ * Give an element the method that shows a value.
+ * @template {HTMLElement} E
+ * @template T
+ * @param {E} element
+ * @param {(x: T) => void} set
+ * @returns {Control<T, E>}
+ */
+export const withSet = (element, set) => Object.assign(element, { set });
+
+/**
+ * A slider and a number box that are one control. `toSlider` and `fromSlider` convert to and from
+ * the slider's own scale; `limit` changes the maximum.
+ * @param {{ label: string, min: number, max: number, step?: number, name: string,
+ *   onInput: (x: number) => void, onDone?: () => void, toSlider?: (x: number) => number,
+ *   fromSlider?: (x: number) => number, sliderStep?: number }} options
+ * @returns {Control<number> & { limit: (max: number) => void }}
+ */
 export function range({
   label,
   min,
@@ -19,7 +38,7 @@ export function range({
   fromSlider = (x) => x,
   sliderStep = step,
 }) {
-  const id = `c${++serial}`;
+  const id = newId();
   const box = h("input", {
     type: "number",
     id,
@@ -36,59 +55,83 @@ export function range({
     step: sliderStep,
     "aria-label": `${label}, slider`,
   });
-  const most = () => Number(box.max);
-  const hear = (x) => Number.isFinite(x) && onInput(Math.min(Math.max(x, min), most()));
-  slider.addEventListener("input", () => hear(fromSlider(Number(slider.value))));
+  const currentMax = () => Number(box.max);
+  const report = (/** @type {number} */ x) => {
+    if (Number.isFinite(x)) onInput(Math.min(Math.max(x, min), currentMax()));
+  };
+  slider.addEventListener("input", () => report(fromSlider(Number(slider.value))));
   slider.addEventListener("change", () => onDone());
   box.addEventListener("change", () => {
-    if (box.value !== "") hear(Number(box.value));
+    if (box.value !== "") report(Number(box.value));
     onDone();
   });
   const element = h("div", { class: "control range" }, h("label", { for: id }, label), slider, box);
-  element.set = (x) => {
-    slider.value = toSlider(x);
+  const set = (/** @type {number} */ x) => {
+    slider.value = String(toSlider(x));
     if (document.activeElement !== box || Number(box.value) !== x) {
-      box.value = Number(x.toPrecision(9));
+      box.value = String(Number(x.toPrecision(9)));
     }
-    const ends = [toSlider(min), toSlider(most())];
-    slider.style.setProperty("--part", `${(100 * (toSlider(x) - ends[0])) / (ends[1] - ends[0])}%`);
+    const [low, high] = [toSlider(min), toSlider(currentMax())];
+    slider.style.setProperty("--part", `${(100 * (toSlider(x) - low)) / (high - low)}%`);
   };
-  element.limit = (to) => {
-    box.max = to;
-    slider.max = toSlider(to);
+  const limit = (/** @type {number} */ to) => {
+    box.max = String(to);
+    slider.max = String(toSlider(to));
   };
-  return element;
+  return Object.assign(element, { set, limit });
 }
 
-/** A menu. Options are [value, text] or [group, [[value, text], …]]; of thousands, a box that knows their names. */
-export function select({ label, options, name, onChange }) {
-  const all = options.flatMap(([first, second]) =>
-    Array.isArray(second) ? second : [[first, second]],
+/**
+ * All options of a menu, without their groups.
+ * @param {MenuOption[]} options
+ * @returns {[string, string][]}
+ */
+function ungrouped(options) {
+  return options.flatMap(([first, second]) =>
+    (Array.isArray(second) ? second : [[first, second]]).map(asOption),
   );
-  if (isDense(all.length))
-    return named({ label, values: all.map(([value]) => value), name, onChange });
-  const id = `c${++serial}`;
-  const option = ([value, text]) => h("option", { value }, text);
+}
+
+/**
+ * @param {readonly unknown[]} option
+ * @returns {[string, string]}
+ */
+const asOption = ([value, text]) => [String(value), String(text)];
+
+/**
+ * A menu. Thousands of options become a text box that completes their names.
+ * @param {{ label: string, options: MenuOption[], name: string, onChange: (x: string) => void }} menu
+ * @returns {Control<string | number>}
+ */
+export function select({ label, options, name, onChange }) {
+  const all = ungrouped(options);
+  if (isDense(all.length)) {
+    return completingBox({ label, values: all.map(([value]) => value), name, onChange });
+  }
+  const id = newId();
+  const option = (/** @type {[string, string]} */ [value, text]) => h("option", { value }, text);
   const menu = h(
     "select",
     { id, "data-control": name, onchange: () => onChange(menu.value) },
     options.map(([first, second]) =>
       Array.isArray(second)
-        ? h("optgroup", { label: first }, second.map(option))
-        : option([first, second]),
+        ? h("optgroup", { label: String(first) }, second.map(asOption).map(option))
+        : option(asOption([first, second])),
     ),
   );
-  const element = h("div", { class: "control" }, h("label", { for: id }, label), menu);
-  element.set = (x) => {
-    menu.value = x;
-  };
-  return element;
+  return withSet(h("div", { class: "control" }, h("label", { for: id }, label), menu), (x) => {
+    menu.value = String(x);
+  });
 }
 
-/** A box that one of many names is typed into (a menu of ten thousand takes a fifth of a second to turn). */
-function named({ label, values, name, onChange }) {
-  const id = `c${++serial}`,
-    known = new Set(values);
+/**
+ * A box that one of many names is typed into. (A menu of ten thousand takes 0.2 seconds to open.)
+ * @param {{ label: string, values: string[], name: string, onChange: (x: string) => void }} box
+ * @returns {Control<string | number>}
+ */
+function completingBox({ label, values, name, onChange }) {
+  const id = newId();
+  const known = new Set(values);
   const box = h("input", {
     type: "text",
     id,
@@ -112,71 +155,80 @@ function named({ label, values, name, onChange }) {
       values.map((value) => h("option", { value })),
     ),
   );
-  element.set = (x) => {
-    box.value = x;
+  return withSet(element, (x) => {
+    box.value = String(x);
     box.removeAttribute("aria-invalid");
-  };
-  return element;
+  });
 }
 
-/** The parts of a list that is written with commas. */
+/**
+ * The parts of a list that is written with commas.
+ * @param {string} text
+ */
 export const listed = (text) =>
   text
     .split(",")
     .map((part) => part.trim())
     .filter(Boolean);
 
-/** Several of a list: a menu that adds, and what was added as buttons that take it away. `now()` and `onChange` use commas. */
+/**
+ * Several of a list: a menu that adds one, and a button for each that removes it again. `now()` and
+ * `onChange` use commas.
+ * @param {{ label: string, options: MenuOption[], name: string, now: () => string,
+ *   onChange: (x: string) => void }} list
+ * @returns {Control<string>}
+ */
 export function several({ label, name, options, now, onChange }) {
-  const names = new Map(
-    options.flatMap(([first, second]) => (Array.isArray(second) ? second : [[first, second]])),
-  );
-  const chips = h("span", { class: "chosen-list" });
-  const change = (list) => onChange(list.join(","));
+  const names = new Map(ungrouped(options));
+  const chosen = h("span", { class: "chosen-list" });
+  const change = (/** @type {string[]} */ list) => onChange(list.join(","));
   const menu = select({
     label,
     name,
     options: [["", "add …"], ...options],
     onChange: (id) => {
-      menu.set("");
+      element.set(now());
       const list = listed(now());
       if (id && !list.includes(id)) change([...list, id]);
     },
   });
-  menu.append(chips);
-  const choose = menu.set;
-  menu.set = (text) => {
-    choose("");
-    const list = listed(text);
-    chips.replaceChildren(
-      ...list.map((id) =>
-        h(
-          "button",
-          {
-            type: "button",
-            "data-control": `${name}-${id}`,
-            "aria-label": `leave out ${names.get(id) ?? id}`,
-            onclick: () => {
-              change(list.filter((other) => other !== id));
-              menu.querySelector("select").focus();
-            },
-          },
-          names.get(id) ?? id,
-          h("span", { "aria-hidden": "true" }, " ×"),
-        ),
-      ),
+  menu.append(chosen);
+  const chooseOption = menu.set;
+  const remover = (/** @type {string} */ id, /** @type {string[]} */ list) =>
+    h(
+      "button",
+      {
+        type: "button",
+        "data-control": `${name}-${id}`,
+        "aria-label": `leave out ${names.get(id) ?? id}`,
+        onclick: () => {
+          change(list.filter((other) => other !== id));
+          menu.querySelector("select")?.focus();
+        },
+      },
+      names.get(id) ?? id,
+      h("span", { "aria-hidden": "true" }, " ×"),
     );
-  };
   menu.hidden = options.length === 0;
-  return menu;
+  const element = withSet(/** @type {HTMLElement} */ (menu), (/** @type {string} */ text) => {
+    chooseOption("");
+    const list = listed(text);
+    chosen.replaceChildren(...list.map((id) => remover(id, list)));
+  });
+  return element;
 }
 
-/** A few choices side by side. */
+/**
+ * A few choices side by side.
+ * @param {{ label: string, options: readonly (readonly any[])[], name: string, onChange: (x: any) => void }} choices
+ * @returns {Control<string | number>}
+ */
 export function choice({ label, options, name, onChange }) {
-  const id = `c${++serial}`;
-  const buttons = options.map(([value, text]) => [
+  const id = newId();
+  const buttons = options.map(([value, text]) => ({
     value,
-    h("input", {
+    text,
+    input: h("input", {
       type: "radio",
       name: id,
       value,
@@ -184,8 +236,7 @@ export function choice({ label, options, name, onChange }) {
       "data-control": `${name}=${value}`,
       onchange: () => onChange(value),
     }),
-    text,
-  ]);
+  }));
   const element = h(
     "fieldset",
     { class: "control choice" },
@@ -193,37 +244,48 @@ export function choice({ label, options, name, onChange }) {
     h(
       "span",
       { class: "segments" },
-      buttons.map(([value, input, text]) => [input, h("label", { for: `${id}-${value}` }, text)]),
+      buttons.map(({ value, text, input }) => [input, h("label", { for: `${id}-${value}` }, text)]),
     ),
   );
-  element.set = (x) => {
-    for (const [value, input] of buttons) input.checked = String(value) === String(x);
-  };
-  return element;
+  return withSet(element, (x) => {
+    for (const { value, input } of buttons) input.checked = String(value) === String(x);
+  });
 }
 
-/** A switch. */
+/**
+ * A switch.
+ * @param {{ label: string, name: string, onChange: (on: boolean) => void }} options
+ * @returns {Control<boolean>}
+ */
 export function toggle({ label, name, onChange }) {
   const box = h("input", {
     type: "checkbox",
     "data-control": name,
     onchange: () => onChange(box.checked),
   });
-  const element = h("label", { class: "control toggle" }, box, label);
-  element.set = (x) => {
+  return withSet(h("label", { class: "control toggle" }, box, label), (x) => {
     box.checked = x;
-  };
-  return element;
+  });
 }
 
-/** A button. */
+/**
+ * A button.
+ * @param {Child} label
+ * @param {string} name
+ * @param {() => void} onClick
+ * @param {Properties} [more]
+ */
 export function button(label, name, onClick, more = {}) {
   return h("button", { type: "button", "data-control": name, onclick: onClick, ...more }, label);
 }
 
-/** A line to type numbers into, separated by commas or spaces. */
+/**
+ * A line to type numbers into, separated by commas or spaces.
+ * @param {{ label: string, name: string, onChange: (list: number[]) => void }} options
+ * @returns {Control<number[]>}
+ */
 export function numbers({ label, name, onChange }) {
-  const id = `c${++serial}`;
+  const id = newId();
   const box = h("input", {
     type: "text",
     id,
@@ -232,19 +294,27 @@ export function numbers({ label, name, onChange }) {
     autocomplete: "off",
   });
   box.addEventListener("change", () => {
-    const found = box.value
+    const list = box.value
       .replaceAll("−", "-")
       .split(/[\s,;[\]]+/)
       .filter(Boolean)
       .map(Number);
-    const good = found.length > 0 && found.every(Number.isFinite);
-    box.setAttribute("aria-invalid", String(!good));
-    if (good) onChange(found);
+    const valid = list.length > 0 && list.every(Number.isFinite);
+    box.setAttribute("aria-invalid", String(!valid));
+    if (valid) onChange(list);
   });
   const element = h("div", { class: "control wide" }, h("label", { for: id }, label), box);
-  element.set = (list) => {
+  return withSet(element, (list) => {
     box.value = list.map((x) => Number(x.toPrecision(9))).join(", ");
     box.removeAttribute("aria-invalid");
-  };
-  return element;
+  });
+}
+
+/**
+ * Show values of the state in controls, without calling their listeners.
+ * @param {[Control<any>, string][]} pairs each control with its key in the state
+ * @param {StateScope} state
+ */
+export function showState(pairs, state) {
+  for (const [control, key] of pairs) control.set(state.get(key));
 }

@@ -3,32 +3,78 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** An HTML element: h("p", {class: "note", onclick: f}, "text", child, …). */
+/**
+ * An HTML element: h("p", {class: "note", onclick: f}, "text", child, …).
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {Properties} [properties]
+ * @param {Child[]} children
+ * @returns {HTMLElementTagNameMap[Tag]}
+ */
 export function h(tag, properties = {}, ...children) {
   return fill(document.createElement(tag), properties, children);
 }
 
-/** An SVG element, likewise. */
+/**
+ * An SVG element, likewise.
+ * @template {keyof SVGElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {Properties} [properties]
+ * @param {Child[]} children
+ * @returns {SVGElementTagNameMap[Tag]}
+ */
 export function s(tag, properties = {}, ...children) {
   return fill(document.createElementNS(SVG, tag), properties, children);
 }
 
+/**
+ * @template {Element} E
+ * @param {E} element
+ * @param {Properties} properties
+ * @param {Child[]} children
+ */
 function fill(element, properties, children) {
   for (const [name, value] of Object.entries(properties)) {
     if (value === undefined || value === null || value === false) continue;
-    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    if (typeof value === "function") element.addEventListener(name.slice(2), value);
     else if (name === "value" && "value" in element && element.tagName !== "DATA") {
       element.value = value;
-    } else if (name === "checked") element.checked = value;
-    else element.setAttribute(name, value === true ? "" : value);
+    } else if (name === "checked" && "checked" in element) element.checked = value;
+    else element.setAttribute(name, value === true ? "" : String(value));
   }
-  element.append(
-    ...children.flat(Infinity).filter((child) => child !== null && child !== undefined),
-  );
+  element.append(...flattened(children));
   return element;
 }
 
-/** An <svg> that says what it shows. */
+/**
+ * Replace what is in an element.
+ * @param {Element} element
+ * @param {Child[]} children
+ */
+export function setChildren(element, ...children) {
+  element.replaceChildren(...flattened(children));
+}
+
+/**
+ * All nodes and texts of nested lists, without the empty ones.
+ * @param {Child[]} children
+ * @returns {(Node | string)[]}
+ */
+function flattened(children) {
+  return children.flatMap((child) => {
+    if (Array.isArray(child)) return flattened(child);
+    if (child === null || child === undefined) return [];
+    return [child instanceof Node ? child : String(child)];
+  });
+}
+
+/**
+ * An <svg> that says what it shows.
+ * @param {number} width
+ * @param {number} height
+ * @param {string} title
+ * @param {Child[]} children
+ */
 export function picture(width, height, title, ...children) {
   return s(
     "svg",
@@ -37,19 +83,28 @@ export function picture(width, height, title, ...children) {
   );
 }
 
-/** How wide a figure may draw: what there is, between 300 and `most`. */
-export function widthOf(element, most = 860) {
-  return Math.round(Math.max(300, Math.min(most, element.clientWidth || most)));
+/**
+ * How wide a figure may draw, in pixels: the width there is, between 300 and `max`.
+ * @param {Element} element
+ * @param {number} [max]
+ */
+export function widthOf(element, max = 860) {
+  return Math.round(Math.max(300, Math.min(max, element.clientWidth || max)));
 }
 
-let live = null,
-  pending = 0;
+/** @type {HTMLElement | null} */
+let liveRegion = null;
+let pending = 0;
 
-/** Say something to whoever listens to the page; a later message replaces one not yet said. */
+/**
+ * Announce a text to screen readers; a later text replaces one that has not been announced yet.
+ * @param {string} text
+ */
 export function announce(text) {
-  live ??= document.body.appendChild(h("div", { class: "unseen", "aria-live": "polite" }));
+  liveRegion ??= document.body.appendChild(h("div", { class: "unseen", "aria-live": "polite" }));
+  const region = liveRegion;
   clearTimeout(pending);
   pending = setTimeout(() => {
-    live.textContent = text;
+    region.textContent = text;
   }, 150);
 }

@@ -1,13 +1,16 @@
 // The parts of a figure, and when it is drawn: at once near the screen, the rest when idle.
 
-import { h } from "./dom.js";
+import { h, setChildren } from "./dom.js";
 import { table } from "./table.js";
 
 /**
- * The inside of a figure: controls, plot, reading and, behind it, its table. `draw()` fills them:
- * it returns {plot, reading, table: [columns, rows, caption], or a function that returns it; the very same one
- * as before is not made again};
- * `show()` draws again: at once what is near the screen, the rest when there is time.
+ * The inside of a figure: controls, plot, numbers and, behind them, a table, all filled by `draw`.
+ * A table that is the same object as before is not made again. Returns the function that draws
+ * again: at once near the screen, otherwise when the browser is idle.
+ * @param {HTMLElement} figure
+ * @param {Child[]} controls
+ * @param {(plot: HTMLElement) => DrawnFigure} draw
+ * @returns {() => void}
  */
 export function figureParts(figure, controls, draw) {
   const plot = h("div", { class: "plot" }),
@@ -25,18 +28,22 @@ export function figureParts(figure, controls, draw) {
     inside,
   );
   figure.append(h("div", { class: "controls" }, controls), plot, reading, details);
-  let rows = null,
-    filled = null;
+  /** @type {DrawnFigure["table"]} */
+  let rows = null;
+  /** @type {DrawnFigure["table"]} */
+  let filled = null;
   const fillTable = () => {
-    if (!details.open || !rows || rows === filled) return; // the same table stays: it may have ten thousand rows
+    if (!details.open || !rows || rows === filled) return; // it may have ten thousand rows
     filled = rows;
-    inside.replaceChildren(table(...(typeof rows === "function" ? rows() : rows)));
+    inside.replaceChildren(
+      table(.../** @type {[string[], Cell[][]]} */ (typeof rows === "function" ? rows() : rows)),
+    );
   };
   details.addEventListener("toggle", fillTable);
   const now = () => {
     const drawn = draw(plot);
     keepFocus(plot, drawn.plot);
-    reading.replaceChildren(...[drawn.reading ?? []].flat());
+    setChildren(reading, drawn.reading);
     rows = drawn.table;
     fillTable();
   };
@@ -57,11 +64,16 @@ export function figureParts(figure, controls, draw) {
   return () => (near || figure.contains(document.activeElement) ? now() : later(now));
 }
 
+/** @type {Set<() => void>} */
 const waiting = new Set();
 
+/** @type {(run: () => void, options: { timeout: number }) => void} */
 const idle = globalThis.requestIdleCallback ?? ((run) => setTimeout(run, 1));
 
-/** Draw when there is nothing better to do: a figure that nobody sees does not slow the one in hand. */
+/**
+ * Draw when the browser is idle: a figure out of sight does not slow the one in use.
+ * @param {() => void} draw
+ */
 function later(draw) {
   if (!waiting.size) idle(drawWaiting, { timeout: 300 });
   waiting.add(draw);
@@ -80,18 +92,28 @@ addEventListener("beforeprint", () => {
   while (waiting.size) drawWaiting();
 });
 
-/** Put new children in place, and the focus back on the mark that had it (by data-mark). */
+/**
+ * Put new children in place, and the focus back on the mark that had it (by data-mark).
+ * @param {HTMLElement} parent
+ * @param {Element | (Element | null)[]} children
+ */
 function keepFocus(parent, children) {
-  const next = [children].flat();
-  const mark = parent.contains(document.activeElement) && document.activeElement.dataset?.mark;
+  const next = [children].flat().filter((child) => child !== null);
+  const mark = parent.contains(document.activeElement) ? focusedMark() : undefined;
   next.forEach((child, i) => {
     // what is the same stays where it is: its layout is known
     const old = parent.childNodes[i];
     if (!old) parent.append(child);
     else if (old !== child) parent.replaceChild(child, old);
   });
-  while (parent.childNodes.length > next.length) parent.lastChild.remove();
-  if (mark && document.activeElement?.dataset?.mark !== mark) {
-    parent.querySelector(`[data-mark="${CSS.escape(mark)}"]`)?.focus();
+  while (parent.childNodes.length > next.length) parent.lastChild?.remove();
+  if (mark && focusedMark() !== mark) {
+    const again = parent.querySelector(`[data-mark="${CSS.escape(mark)}"]`);
+    if (again instanceof HTMLElement || again instanceof SVGElement) again.focus();
   }
+}
+
+/** The data-mark of the element that has the focus. */
+function focusedMark() {
+  return document.activeElement?.getAttribute("data-mark") ?? undefined;
 }

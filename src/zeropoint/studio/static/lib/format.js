@@ -1,6 +1,10 @@
 // Numbers as text for people.
 
-/** A number for people: so many significant digits, a real minus sign, no trailing zeros. */
+/**
+ * A number for people: so many significant digits, a real minus sign, no trailing zeros.
+ * @param {number | null | undefined} x
+ * @param {number} [digits]
+ */
 export function format(x, digits = 4) {
   if (x === null || x === undefined || Number.isNaN(x)) return "–";
   if (!Number.isFinite(x)) return x > 0 ? "∞" : "−∞";
@@ -18,41 +22,53 @@ export function format(x, digits = 4) {
   return (x < 0 ? "−" : "") + text;
 }
 
+/** @param {string} text */
 function trim(text) {
   return text.includes(".") ? text.replace(/\.?0+$/, "") : text;
 }
 
+/** @param {number} power */
 function superscript(power) {
   return String(power)
     .replace("-", "⁻")
-    .replace(/\d/g, (digit) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[digit]);
+    .replace(/\d/g, (digit) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[Number(digit)]);
 }
 
-/** A share as per cent. */
+/**
+ * A share as per cent.
+ * @param {number | null | undefined} x
+ * @param {number} [digits]
+ */
 export function percent(x, digits = 1) {
   return x === null || x === undefined ? "–" : `${(100 * x).toFixed(digits)} %`.replace("-", "−");
 }
 
-/** Bytes in GiB, MiB or KiB. */
+/**
+ * Bytes in GiB, MiB or KiB.
+ * @param {number} count
+ */
 export function inBytes(count) {
-  for (const [unit, size] of [
+  for (const [unit, size] of /** @type {[string, number][]} */ ([
     ["GiB", 2 ** 30],
     ["MiB", 2 ** 20],
     ["KiB", 2 ** 10],
-  ]) {
+  ])) {
     if (count >= size) return `${format(count / size, 3)} ${unit}`;
   }
   return `${count} bytes`;
 }
 
-/** A count for people: 268 M, 1.54 G. */
+/**
+ * A count for people: 268 M, 1.54 G.
+ * @param {number} count
+ */
 export function inCount(count) {
-  for (const [unit, size] of [
+  for (const [unit, size] of /** @type {[string, number][]} */ ([
     ["T", 1e12],
     ["G", 1e9],
     ["M", 1e6],
     ["k", 1e3],
-  ]) {
+  ])) {
     if (count >= size) return `${format(count / size, 3)} ${unit}`;
   }
   return String(count);

@@ -1,19 +1,27 @@
-// Fills the table of models: what only their headers tell is asked for one file after the other.
+// Fills the table of models with the values that only the headers of the files contain.
 
 import { format, inCount } from "./format.js";
 import { ask } from "./server.js";
 
-const TOLD = { architecture: String, parameters: inCount, bits_per_weight: (x) => format(x, 4) };
+/** @type {Record<string, (x: any) => string>} */
+const FORMATTERS = {
+  architecture: String,
+  parameters: inCount,
+  bits_per_weight: (x) => format(x, 4),
+};
 
 export async function fillModels() {
-  const cells = [...document.querySelectorAll("[data-model]")];
+  const cells = [
+    .../** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-model]")),
+  ];
   for (const id of new Set(cells.map((cell) => cell.dataset.model))) {
     const own = cells.filter((cell) => cell.dataset.model === id);
     try {
       const found = await ask(`/api/models/${id}`);
       for (const cell of own) {
-        const x = found[cell.dataset.key];
-        cell.textContent = x === null || x === undefined ? "–" : TOLD[cell.dataset.key](x);
+        const key = cell.dataset.key ?? "";
+        const x = found[key];
+        cell.textContent = x === null || x === undefined ? "–" : FORMATTERS[key](x);
       }
     } catch (error) {
       for (const cell of own) cell.textContent = "–";
@@ -24,7 +32,9 @@ export async function fillModels() {
 
 /** Links to the same page of something else take along what is picked here. */
 export function keepPlace() {
-  for (const link of document.querySelectorAll("a[data-keep]")) {
+  for (const link of /** @type {NodeListOf<HTMLAnchorElement>} */ (
+    document.querySelectorAll("a[data-keep]")
+  )) {
     link.addEventListener("click", () => {
       link.hash = location.hash;
     });

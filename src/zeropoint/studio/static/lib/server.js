@@ -2,7 +2,11 @@
 
 import { parseData } from "./start.js";
 
-/** The JSON at an address, typed arrays included. Throws an Error with a sentence for people. */
+/**
+ * The JSON at an address, typed arrays included. Throws an Error with a sentence for people.
+ * @param {string} address
+ * @returns {Promise<any>}
+ */
 export async function ask(address) {
   let answer, text;
   try {
@@ -12,16 +16,15 @@ export async function ask(address) {
     throw new Error("The studio does not answer. Was it ended in its terminal?");
   }
   if (answer.ok) return parseData(text);
-  let told = text.trim();
-  try {
-    told = JSON.parse(text).error ?? told;
-  } catch {
-    // plain words
-  }
-  throw new Error(told || `The studio answered ${answer.status}.`);
+  throw refusal(answer, text);
 }
 
-/** Ask again and again until the weights of a model have been read; `each` hears how far it is. */
+/**
+ * Ask every 0.4 seconds until the weights of a model have been read.
+ * @param {string} id
+ * @param {(scan: { done: number, total: number, ready: boolean }) => void} each
+ * @returns {Promise<any>}
+ */
 export async function whenRead(id, each) {
   for (;;) {
     const found = await ask(`/api/models/${id}/scan`);
@@ -31,8 +34,14 @@ export async function whenRead(id, each) {
   }
 }
 
-/** Send words to the worker and hand each line of its answer to `hear`. Throws as `ask` does. */
-export async function tell(address, words, hear, signal) {
+/**
+ * Post a request and call `onRecord` with each line of the answer. Throws as `ask` does.
+ * @param {string} address
+ * @param {object} words
+ * @param {(record: any) => void} onRecord
+ * @param {AbortSignal} [signal]
+ */
+export async function tell(address, words, onRecord, signal) {
   let answer;
   try {
     answer = await fetch(address, {
@@ -43,18 +52,11 @@ export async function tell(address, words, hear, signal) {
       headers: { "content-type": "application/json" },
     });
   } catch (error) {
-    if (error.name === "AbortError") return;
+    if (isAbort(error)) return;
     throw new Error("The studio does not answer. Was it ended in its terminal?");
   }
-  if (!answer.ok) {
-    const text = await answer.text();
-    let told = text.trim();
-    try {
-      told = JSON.parse(text).error ?? told;
-    } catch {
-      // plain words
-    }
-    throw new Error(told || `The studio answered ${answer.status}.`);
+  if (!answer.ok || !answer.body) {
+    throw refusal(answer, await answer.text());
   }
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
@@ -63,21 +65,26 @@ export async function tell(address, words, hear, signal) {
     try {
       part = await reader.read();
     } catch (error) {
-      if (error.name === "AbortError") return;
+      if (isAbort(error)) return;
       throw new Error("The answer broke off: the studio has ended, or was started anew.");
     }
     if (part.done) break;
     const lines = (rest + part.value).split("\n");
-    rest = lines.pop();
+    rest = lines.pop() ?? "";
     for (const line of lines) {
       const record = parseData(line);
       if (record.error) throw new Error(record.error);
-      hear(record);
+      onRecord(record);
     }
   }
 }
 
-/** Send words and return the answer. Throws as `ask` does. */
+/**
+ * Post a request and return the last line of the answer. Throws as `ask` does.
+ * @param {string} address
+ * @param {object} words
+ * @returns {Promise<any>}
+ */
 export async function send(address, words) {
   let found = null;
   await tell(address, words, (record) => {
@@ -85,3 +92,21 @@ export async function send(address, words) {
   });
   return found;
 }
+
+/**
+ * What the studio says against a request, as an Error.
+ * @param {Response} answer
+ * @param {string} text
+ */
+function refusal(answer, text) {
+  let reason = text.trim();
+  try {
+    reason = JSON.parse(text).error ?? reason;
+  } catch {
+    // plain words
+  }
+  return new Error(reason || `The studio answered ${answer.status}.`);
+}
+
+/** @param {unknown} error */
+const isAbort = (error) => error instanceof Error && error.name === "AbortError";

@@ -3,30 +3,41 @@
 import { h } from "./dom.js";
 import * as state from "./state.js";
 
-/** Unpack the data island: base64, gzip, JSON, typed arrays. */
+/**
+ * Unpack the page's data block: base64, gzip, JSON, typed arrays.
+ * @returns {Promise<PageData>}
+ */
 export async function readIsland() {
-  const packed = Uint8Array.from(atob(document.getElementById("data").textContent), (c) =>
+  const packed = Uint8Array.from(atob(document.getElementById("data")?.textContent ?? ""), (c) =>
     c.charCodeAt(0),
   );
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
   return parseData(await new Response(stream).text());
 }
 
-/** Parse JSON whose {"$": "f4" | "i4", data} objects are typed arrays. */
+/**
+ * Parse JSON whose {"$": "f4" | "i4", data} objects are typed arrays.
+ * @param {string} text
+ * @returns {any}
+ */
 export function parseData(text) {
   return JSON.parse(text, (_, found) => {
     if (!found?.$ || typeof found.data !== "string") return found;
     const bytes = Uint8Array.from(atob(found.data), (c) => c.charCodeAt(0));
-    return new { f4: Float32Array, i4: Int32Array }[found.$](bytes.buffer);
+    return found.$ === "f4" ? new Float32Array(bytes.buffer) : new Int32Array(bytes.buffer);
   });
 }
 
 /**
  * Mount each <figure data-visual> with the visual of that name. A figure names in data-needs what it
  * reads: without that it is left out; if it was borrowed from the example run, it says so.
+ * @param {Record<string, Visual>} visuals
+ * @param {PageData} data
  */
 export function mountAll(visuals, data) {
-  for (const figure of document.querySelectorAll("figure[data-visual]")) {
+  for (const figure of /** @type {NodeListOf<HTMLElement>} */ (
+    document.querySelectorAll("figure[data-visual]")
+  )) {
     const needs = (figure.dataset.needs ?? "").split(" ").filter(Boolean);
     if (needs.some((key) => !data[key])) {
       figure.remove();
@@ -41,7 +52,7 @@ export function mountAll(visuals, data) {
         ),
       );
     }
-    visuals[figure.dataset.visual].mount(figure, data, state);
+    visuals[figure.dataset.visual ?? ""].mount(figure, data, state);
     figure.dataset.ready = "";
   }
   const section = state.currentSection();

@@ -3,8 +3,10 @@
 // A link is a session: whoever opens it sees the same. Values that equal their default are left
 // out. Dragging replaces the address, a finished choice adds to the history, so that Back works.
 
+/** @type {Map<string, string>} */
 const values = new Map();
-const listeners = []; // [keys it reads, function]
+/** @type {[Set<string>, () => void][]} the keys that each listener reads */
+const listeners = [];
 let section = "";
 
 function read() {
@@ -17,6 +19,7 @@ function read() {
   }
 }
 
+/** @param {string} text */
 function decode(text) {
   try {
     return decodeURIComponent(text);
@@ -25,6 +28,7 @@ function decode(text) {
   }
 }
 
+/** @param {boolean} push add to the history, so that Back works */
 function write(push) {
   const parts = section ? [section] : [];
   for (const [key, value] of values) {
@@ -48,19 +52,22 @@ function changed() {
     write(false);
     return;
   }
-  tell(
+  notify(
     [...new Set([...before.keys(), ...values.keys()])].filter(
       (key) => before.get(key) !== values.get(key),
     ),
   );
 }
 
-/** Let those draw again that read one of these keys. */
-function tell(keys) {
-  const told = new Set();
+/**
+ * Call the listeners that read one of these keys.
+ * @param {string[]} keys
+ */
+function notify(keys) {
+  const called = new Set();
   for (const [own, listener] of listeners) {
-    if (!told.has(listener) && keys.some((key) => own.has(key))) {
-      told.add(listener);
+    if (!called.has(listener) && keys.some((key) => own.has(key))) {
+      called.add(listener);
       listener();
     }
   }
@@ -77,15 +84,19 @@ export function currentSection() {
 
 /**
  * The part of the state that one visual owns: `defaults` says its keys and their types (number,
- * string, boolean, or an array of numbers). `onChange` runs after every change, from wherever.
+ * string, boolean, or an array of numbers). `onChange` runs after every change of one of them.
+ * @param {string} name
+ * @param {Record<string, StateValue>} defaults
+ * @param {() => void} onChange
+ * @returns {StateScope}
  */
 export function scope(name, defaults, onChange) {
-  const full = (key) => (name ? `${name}.${key}` : key);
+  const full = (/** @type {string} */ key) => (name ? `${name}.${key}` : key);
   listeners.push([new Set(Object.keys(defaults).map(full)), onChange]);
   return {
     get(key) {
-      const text = values.get(full(key)),
-        usual = defaults[key];
+      const text = values.get(full(key));
+      const usual = defaults[key];
       if (text === undefined) return usual;
       if (Array.isArray(usual)) {
         const numbers = text
@@ -109,11 +120,12 @@ export function scope(name, defaults, onChange) {
         if (values.get(full(key)) !== before) changed.push(full(key));
       }
       write(push);
-      tell(changed);
+      notify(changed);
     },
   };
 }
 
+/** @param {StateValue} value */
 function asText(value) {
   if (Array.isArray(value)) return value.join(",");
   return typeof value === "boolean" ? (value ? "1" : "") : String(value);

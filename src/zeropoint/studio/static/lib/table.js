@@ -3,7 +3,12 @@
 import { h } from "./dom.js";
 import { format } from "./format.js";
 
-/** A shown number with its exact value and a name for tests and scripts. */
+/**
+ * A shown number with its exact value and a name for tests and scripts.
+ * @param {string} name
+ * @param {number | null} x
+ * @param {Child} [text]
+ */
 export function value(name, x, text = format(x)) {
   return h(
     "data",
@@ -12,14 +17,23 @@ export function value(name, x, text = format(x)) {
   );
 }
 
-/** A named number under a figure. */
+/**
+ * A named number under a figure.
+ * @param {string} name
+ * @param {Child} shown
+ */
 export function fact(name, shown) {
   return h("p", { class: "fact" }, h("span", {}, name), shown);
 }
 
-/** A table of columns and rows; numbers are set right and keep their exact value. */
+/**
+ * A table of columns and rows; numbers are set right and keep their exact value.
+ * @param {string[]} columns
+ * @param {Cell[][]} rows
+ * @param {string} [caption]
+ */
 export function table(columns, rows, caption) {
-  const cell = (x) =>
+  const cell = (/** @type {Cell} */ x) =>
     typeof x === "number"
       ? h(
           "td",

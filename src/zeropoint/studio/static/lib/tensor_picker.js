@@ -3,10 +3,14 @@
 import { select } from "./controls.js";
 import { h } from "./dom.js";
 
-/** The pieces of real rows that the page carries: [{tensor, row, column, values, what}]. */
+/**
+ * The pieces of real rows that the page carries: [{tensor, row, column, values, what}].
+ * @param {PageData} data
+ * @returns {any[]}
+ */
 function piecesOf(data) {
-  return data.tensors.flatMap((tensor) =>
-    (tensor.pieces ?? []).map((piece) => ({
+  return data.tensors.flatMap((/** @type {any} */ tensor) =>
+    (tensor.pieces ?? []).map((/** @type {any} */ piece) => ({
       ...piece,
       tensor: tensor.name,
       format: tensor.format,
@@ -16,7 +20,12 @@ function piecesOf(data) {
   );
 }
 
-/** A menu of the pieces; `current()` is the picked one. The key is shared by all figures. */
+/**
+ * A menu of the pieces; `current()` is the picked one. The key is shared by all figures.
+ * @param {PageData} data
+ * @param {PageState} state
+ * @param {() => void} onChange
+ */
 export function piecePicker(data, state, onChange) {
   const pieces = piecesOf(data);
   const at = state.scope("", { piece: pieces[0].id }, onChange);
@@ -37,12 +46,18 @@ export function piecePicker(data, state, onChange) {
   return { control, current, sync: () => control.set(current().id) };
 }
 
-/** A tensor's name for narrow places. */
+/**
+ * A tensor's name for narrow places.
+ * @param {string} name
+ */
 export function shortName(name) {
   return name.replace(/^blk\./, "").replace(/\.weight$/, "");
 }
 
-/** Where numbers came from, for under a figure. */
+/**
+ * Where numbers came from, for under a figure.
+ * @param {Child} text
+ */
 export function source(text) {
   return h("p", { class: "source" }, "Read from ", text);
 }

@@ -3,33 +3,48 @@
 import { select } from "./controls.js";
 import { h } from "./dom.js";
 
-/** A menu of the texts and the current one; `at` is the scored position, shared by all figures. */
+/**
+ * A menu of the texts and the current one; `at` is the scored position, shared by all figures.
+ * @param {PageData} data
+ * @param {PageState} state
+ * @param {() => void} onChange
+ */
 export function textPicker(data, state, onChange) {
   const own = state.scope("", { text: data.texts[0].domain, at: 0 }, onChange);
   const control = select({
     label: "Text",
     name: "text",
-    options: data.texts.map((t) => [t.domain, t.domain]),
+    options: data.texts.map((/** @type {PageData} */ t) => [t.domain, t.domain]),
     onChange: (domain) => own.set({ text: domain, at: 0 }, { push: true }),
   });
-  const current = () => data.texts.find((t) => t.domain === own.get("text")) ?? data.texts[0];
+  const current = () =>
+    data.texts.find((/** @type {PageData} */ t) => t.domain === own.get("text")) ?? data.texts[0];
   const position = () => Math.min(Math.max(Math.round(own.get("at")), 0), current().kl.length - 1);
   return {
     control,
     current,
     position,
     sync: () => control.set(current().domain),
-    go: (i, push = false) =>
+    go: (/** @type {number} */ i, push = false) =>
       own.set({ at: Math.min(Math.max(i, 0), current().kl.length - 1) }, { push }),
   };
 }
 
-/** What a token looks like in running text. */
+/**
+ * What a token looks like in running text.
+ * @param {PageData} text
+ * @param {number} id
+ * @returns {string}
+ */
 export function pieceOf(text, id) {
   return text.pieces[id] ?? `<${id}>`;
 }
 
-/** What a token looks like alone: spaces and line ends made visible. */
+/**
+ * What a token looks like alone: spaces and line ends made visible.
+ * @param {PageData} text
+ * @param {number} id
+ */
 export function shownPiece(text, id) {
   return (
     pieceOf(text, id)
@@ -40,12 +55,22 @@ export function shownPiece(text, id) {
   );
 }
 
-/** The token that the text goes on with after scored position i. */
+/**
+ * The token that the text goes on with after scored position i.
+ * @param {PageData} text
+ * @param {number} i
+ * @returns {number}
+ */
 export function targetOf(text, i) {
   return text.tokens[text.first + 1 + i];
 }
 
-/** Both top tens of position i as [{id, reference, quant}], most likely first; null: not among ten. */
+/**
+ * Both top tens of position i, most likely first; null: not among the ten.
+ * @param {PageData} text
+ * @param {number} i
+ * @returns {{ id: number, reference: number | null, quant: number | null }[]}
+ */
 export function nextTokens(text, i) {
   const found = new Map();
   for (const side of [0, 1]) {
@@ -62,7 +87,12 @@ export function nextTokens(text, i) {
   );
 }
 
-/** The most likely token of each side at position i. */
+/**
+ * The most likely token of each side at position i.
+ * @param {PageData} text
+ * @param {number} i
+ * @returns {[number, number]}
+ */
 export function topOf(text, i) {
   return [text.ids[i * 20], text.ids[i * 20 + 10]];
 }

@@ -4,6 +4,10 @@ import { announce, h } from "./dom.js";
 import { percent } from "./format.js";
 import { whenRead } from "./server.js";
 
+/**
+ * @param {HTMLElement} figure
+ * @param {PageData} data
+ */
 export function mount(figure, data) {
   const bar = h("progress", { max: "1", "aria-label": "weights read" }),
     told = h("p", { class: "note", "data-name": "done" });

@@ -11,6 +11,11 @@ import { source } from "../../lib/tensor_picker.js";
 import { sides } from "../../lib/text.js";
 import { chance, fill, quantPicker, spread, walkable, whisker } from "./steps.js";
 
+/**
+ * @param {HTMLElement} figure
+ * @param {PageData} data
+ * @param {PageState} state
+ */
 export function mount(figure, data, state) {
   const quants = quantPicker(data.chains, state, () => show());
   const at = state.scope("chains", { family: "", step: 0 }, () => show());

@@ -10,6 +10,11 @@ import { fact, value } from "../../lib/table.js";
 import { source } from "../../lib/tensor_picker.js";
 import { quantPicker, spread, walkable, wayPicker, whisker } from "./steps.js";
 
+/**
+ * @param {HTMLElement} figure
+ * @param {PageData} data
+ * @param {PageState} state
+ */
 export function mount(figure, data, state) {
   const runs = data.drifts.filter((one) => Object.values(one.ways).some((way) => way.compounding));
   const quants = quantPicker(runs, state, () => show()),
@@ -106,7 +111,10 @@ function chart(plot, points, chosen, what, pick) {
     ? logarithmic([least / 1.15, most * 1.15], [bottom, 12])
     : linear([0, 1], [bottom, 12]);
   const x = (i) => left + ((i + 0.5) * (right - left)) / points.length;
-  const below = Object.assign((v) => x(v), { ticks: () => points.map((_, i) => i) });
+  const below = Object.assign((v) => x(v), {
+    from: (px) => ((px - left) * points.length) / (right - left) - 0.5,
+    ticks: () => points.map((_, i) => i),
+  });
   const image = picture(
     width,
     height,

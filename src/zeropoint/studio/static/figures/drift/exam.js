@@ -12,6 +12,11 @@ import { source } from "../../lib/tensor_picker.js";
 import { bar, NAMES } from "../loss/flips.js";
 import { chance, fill, spread } from "./steps.js";
 
+/**
+ * @param {HTMLElement} figure
+ * @param {PageData} data
+ * @param {PageState} state
+ */
 export function mount(figure, data, state) {
   const runs = data.tasks;
   const at = state.scope("tasks", { run: 0, model: 1, show: "all", task: "" }, () => show());

@@ -8,6 +8,11 @@ import { fact, value } from "../../lib/table.js";
 import { source } from "../../lib/tensor_picker.js";
 import { fill, quantPicker, wayPicker } from "./steps.js";
 
+/**
+ * @param {HTMLElement} figure
+ * @param {PageData} data
+ * @param {PageState} state
+ */
 export function mount(figure, data, state) {
   const runs = data.drifts.filter((one) => one.texts.length);
   const quants = quantPicker(runs, state, () => show()),

@@ -9,6 +9,11 @@ import { fact, value } from "../../lib/table.js";
 import { source } from "../../lib/tensor_picker.js";
 import { quantPicker, spread, walkable, wayPicker } from "./steps.js";
 
+/**
+ * @param {HTMLElement} figure
+ * @param {PageData} data
+ * @param {PageState} state
+ */
 export function mount(figure, data, state) {
   const runs = data.drifts;
   const quants = quantPicker(runs, state, () => show()),

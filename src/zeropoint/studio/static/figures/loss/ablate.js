@@ -10,13 +10,19 @@ import { tensorPicker } from "./histogram.js";
 
 const PROMPT = "The capital of France is";
 
+/**
+ * @param {HTMLElement} figure
+ * @param {PageData} data
+ * @param {PageState} state
+ */
 export function mount(figure, data, state) {
   const picker = tensorPicker(data, state, "tensor", () => show());
   const place = state.scope("weights", { row: 0, column: 0 }, () => show());
   const at = state.scope("ablate", { prompt: PROMPT, text: "" }, () => show());
   const done = []; // what was found, the latest first
-  let busy = null,
-    told = "";
+  /** @type {AbortController | null} */
+  let busy = null;
+  let told = "";
   const words = (key, label) => {
     const box = h("textarea", {
       rows: key === "text" ? "3" : "1",
@@ -58,7 +64,8 @@ export function mount(figure, data, state) {
   async function take() {
     if (busy) return;
     const { t, row, column } = spot();
-    busy = new AbortController();
+    const own = new AbortController();
+    busy = own;
     told = "The model is being loaded, once …";
     show();
     try {
@@ -74,7 +81,7 @@ export function mount(figure, data, state) {
               : told;
           show();
         },
-        busy.signal,
+        own.signal,
       );
       told = "";
       if (done[0]) announce(`KL ${format(done[0].kl)} nats per token`);

@@ -1,8 +1,8 @@
 // 256 real weights in blocks: what one large weight does to those that share its scale.
 
-import { errorsOf, findFormat, quantize } from "../../codecs/formats.js";
+import { errorsOf, findFormat, formatOf, quantize } from "../../codecs/formats.js";
 import { axisLeft } from "../../lib/axes.js";
-import { button, choice, range } from "../../lib/controls.js";
+import { button, choice, range, showState } from "../../lib/controls.js";
 import { h, picture, s, widthOf } from "../../lib/dom.js";
 import { figureParts } from "../../lib/figure.js";
 import { format, percent } from "../../lib/format.js";
@@ -11,6 +11,11 @@ import { linear } from "../../lib/scales.js";
 import { fact, value } from "../../lib/table.js";
 import { piecePicker, source } from "../../lib/tensor_picker.js";
 
+/**
+ * @param {HTMLElement} figure
+ * @param {PageData} data
+ * @param {PageState} state
+ */
 export function mount(figure, data, state) {
   const picker = piecePicker(data, state, () => show());
   const at = state.scope("blocks", { size: 32, bits: 4, sign: "SYM", outlier: 0, place: 100 }, () =>
@@ -71,15 +76,17 @@ export function mount(figure, data, state) {
     (plot) => {
       const weights = row(picker.current().values, at);
       const name = `INT${at.get("bits")}_${at.get("sign")}_G${at.get("size")}`;
-      const found = quantize(findFormat(name) ?? findFormat("INT4_SYM_G32"), weights);
+      const found = quantize(findFormat(name) ?? formatOf("INT4_SYM_G32"), weights);
       const errors = errorsOf(weights, found.decoded);
       picker.sync();
-      for (const [control, key] of [
-        [size, "size"],
-        [bits, "bits"],
-        [sign, "sign"],
-      ])
-        control.set(at.get(key));
+      showState(
+        [
+          [size, "size"],
+          [bits, "bits"],
+          [sign, "sign"],
+        ],
+        at,
+      );
       outlier.set(Math.max(at.get("outlier"), 0));
       const perBlock = found.groups.map((g) =>
         errorsOf(

@@ -14,6 +14,11 @@ export function layerOf(name) {
   return found ? `layer ${found[1]}` : name.replace(/\.weight$/, "");
 }
 
+/**
+ * @param {HTMLElement} figure
+ * @param {PageData} data
+ * @param {PageState} state
+ */
 export function mount(figure, data, state) {
   const picker = tensorPicker(data, state, "tensor", () => show());
   const tensors = data.tensors,
@@ -110,7 +115,7 @@ function icicle(width, tensors, total, formats, current, pick) {
   const places = new Map(order.map((t, i) => [t.name, i])); // by name: a server may send them anew
   if (isDense(order.length)) {
     const mark = dense(image, boxes, { pick: (i) => pick(order[i].name) });
-    return { element: image, mark: (one) => mark(places.get(one.name)) };
+    return { element: image, mark: (one) => mark(places.get(one.name) ?? -1) };
   }
   const marks = boxes.map(({ name, told, ...box }) =>
     s(
@@ -141,10 +146,10 @@ function icicle(width, tensors, total, formats, current, pick) {
   return {
     element: image,
     mark(one) {
-      const box = boxes[places.get(one.name)];
+      const box = boxes[places.get(one.name) ?? -1];
       if (!box) return;
-      frame.setAttribute("x", box.x - 1);
-      frame.setAttribute("width", Math.max(box.width + 2, 3));
+      frame.setAttribute("x", String(box.x - 1));
+      frame.setAttribute("width", String(Math.max(box.width + 2, 3)));
     },
   };
 }

@@ -12,6 +12,11 @@ import { between, tensorPicker } from "./histogram.js";
 
 const BINS = 80;
 
+/**
+ * @param {HTMLElement} figure
+ * @param {PageData} data
+ * @param {PageState} state
+ */
 export function mount(figure, data, state) {
   const picker = tensorPicker(data, state, "tensor", () => show());
   const at = state.scope(

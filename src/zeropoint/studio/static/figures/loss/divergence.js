@@ -12,6 +12,11 @@ import { nextTokens, pieceOf, shownPiece, sides, targetOf, textPicker } from "..
 
 const LIMITS = [0.01, 0.05, 0.2, 1]; // nats: where the next shade begins
 
+/**
+ * @param {HTMLElement} figure
+ * @param {PageData} data
+ * @param {PageState} state
+ */
 export function mount(figure, data, state) {
   const picker = textPicker(data, state, () => show());
   const known = new Map(); // text → its positions from the worst on, and the mean
@@ -128,17 +133,19 @@ function shaded(plot, text, picker, rank) {
     steps.map((name, k) => h("span", { class: `tok k${k}` }, ` ${name} `)),
     h("span", {}, h("b", {}, "bold"), ": the two models would choose different tokens"),
   );
+  /** @type {HTMLElement | null} */
   let current = null;
   return {
     element: h("div", {}, box, legend),
     mark(now) {
       current?.setAttribute("tabindex", "-1");
       current?.removeAttribute("aria-current");
-      current = tokens[now];
-      current.setAttribute("tabindex", "0");
-      current.setAttribute("aria-current", "true");
+      const token = tokens[now];
+      current = token;
+      token.setAttribute("tabindex", "0");
+      token.setAttribute("aria-current", "true");
       requestAnimationFrame(() => {
-        box.scrollTop = Math.max(current.offsetTop - box.offsetTop - box.clientHeight / 2, 0);
+        box.scrollTop = Math.max(token.offsetTop - box.offsetTop - box.clientHeight / 2, 0);
       });
     },
   };

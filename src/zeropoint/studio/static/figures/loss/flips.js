@@ -23,6 +23,11 @@ function outcomes(text) {
   });
 }
 
+/**
+ * @param {HTMLElement} figure
+ * @param {PageData} data
+ * @param {PageState} state
+ */
 export function mount(figure, data, state) {
   const picker = textPicker(data, state, () => show());
   const at = state.scope("flips", { prompt: 0 }, () => show());

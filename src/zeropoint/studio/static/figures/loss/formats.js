@@ -1,6 +1,6 @@
 // Every format these pages know, on the same real weights: bits against error.
 
-import { errorsOf, findFormat, fullName, OFFERED, quantize } from "../../codecs/formats.js";
+import { errorsOf, formatOf, fullName, OFFERED, quantize } from "../../codecs/formats.js";
 import { axisBelow, axisLeft } from "../../lib/axes.js";
 import { choice } from "../../lib/controls.js";
 import { h, picture, s, widthOf } from "../../lib/dom.js";
@@ -12,6 +12,11 @@ import { fact, value } from "../../lib/table.js";
 import { piecePicker, source } from "../../lib/tensor_picker.js";
 import { symbol } from "./ladder.js";
 
+/**
+ * @param {HTMLElement} figure
+ * @param {PageData} data
+ * @param {PageState} state
+ */
 export function mount(figure, data, state) {
   const picker = piecePicker(data, state, () => show());
   const at = state.scope("formats", { group: 32, format: "INT4_SYM" }, () => show());
@@ -36,7 +41,7 @@ export function mount(figure, data, state) {
     group.set(at.get("group"));
     const all = OFFERED.map((kind) => {
       const name = fullName(kind, at.get("group")),
-        found = quantize(findFormat(name), weights);
+        found = quantize(formatOf(name), weights);
       return {
         kind,
         name,

@@ -28,6 +28,11 @@ const COLOURS = {
   bytes: { name: "size", of: (t) => t.bytes, told: inBytes },
 };
 
+/**
+ * @param {HTMLElement} figure
+ * @param {PageData} data
+ * @param {PageState} state
+ */
 export function mount(figure, data, state) {
   const tensors = data.tensors.filter((t) => t.shape.length > 1);
   const picker = tensorPicker(data, state, "tensor", () => show());
@@ -189,7 +194,7 @@ function map(width, tensors, how, shade, current, pick) {
   const places = new Map(order.map((t, i) => [t.name, i]));
   if (isDense(order.length)) {
     const mark = dense(image, boxes, { pick: (i) => pick(order[i].name), onKey: beside });
-    return { element: image, mark: (one) => mark(places.get(one.name)) };
+    return { element: image, mark: (one) => mark(places.get(one.name) ?? -1) };
   }
   const marks = boxes.map(({ name, told, k, ...box }) =>
     s(
@@ -219,12 +224,13 @@ function map(width, tensors, how, shade, current, pick) {
       return to !== undefined;
     },
   });
+  /** @type {SVGElement | null} */
   let chosen = null;
   return {
     element: image,
     mark(one) {
       chosen?.classList.remove("chosen");
-      chosen = marks[places.get(one.name)] ?? null;
+      chosen = marks[places.get(one.name) ?? -1] ?? null;
       chosen?.classList.add("chosen");
     },
   };

@@ -1,7 +1,7 @@
 // How the weights of a tensor are spread; two of them together; the same kind in every layer.
 
 import { axisBelow, axisLeft } from "../../lib/axes.js";
-import { choice, select } from "../../lib/controls.js";
+import { choice, select, showState } from "../../lib/controls.js";
 import { picture, s, widthOf } from "../../lib/dom.js";
 import { figureParts } from "../../lib/figure.js";
 import { format, inCount, percent } from "../../lib/format.js";
@@ -10,7 +10,14 @@ import { linear, logarithmic } from "../../lib/scales.js";
 import { fact, value } from "../../lib/table.js";
 import { source } from "../../lib/tensor_picker.js";
 
-/** A menu of all tensors with a histogram, by kind; the key is shared by all figures. */
+/**
+ * A menu of all tensors with a histogram, by kind; the key is shared by all figures.
+ * @param {PageData} data
+ * @param {PageState} state
+ * @param {string} key
+ * @param {() => void} onChange
+ * @param {{ label?: string, none?: string | null }} [options]
+ */
 export function tensorPicker(data, state, key, onChange, { label = "Tensor", none = null } = {}) {
   const names = data.tensors.map((t) => t.name);
   const at = state.scope("", { [key]: none === null ? usual(data) : "" }, onChange);
@@ -41,6 +48,11 @@ function usual(data) {
   return (data.tensors.find((t) => t.pieces && t.kind !== "token_embd") ?? worst).name;
 }
 
+/**
+ * @param {HTMLElement} figure
+ * @param {PageData} data
+ * @param {PageState} state
+ */
 export function mount(figure, data, state) {
   const picker = tensorPicker(data, state, "tensor", () => show());
   const other = tensorPicker(data, state, "other", () => show(), {
@@ -79,12 +91,14 @@ export function mount(figure, data, state) {
     const one = picker.current(),
       two = other.current();
     for (const part of [picker, other]) part.sync();
-    for (const [control, key] of [
-      [y, "y"],
-      [unit, "unit"],
-      [view, "view"],
-    ])
-      control.set(at.get(key));
+    showState(
+      [
+        [y, "y"],
+        [unit, "unit"],
+        [view, "view"],
+      ],
+      at,
+    );
     const layers = at.get("view") === "layers";
     for (const control of [other.control, y, unit]) control.hidden = layers;
     const family = data.tensors.filter((t) => t.kind === one.kind);

@@ -23,6 +23,11 @@ const METRICS = {
   },
 };
 
+/**
+ * @param {HTMLElement} figure
+ * @param {PageData} data
+ * @param {PageState} state
+ */
 export function mount(figure, data, state) {
   const rows = data.losses;
   const at = state.scope("losses", { metric: "kl", row: 0 }, () => show());

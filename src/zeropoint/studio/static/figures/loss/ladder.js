@@ -16,6 +16,11 @@ const FAMILIES = [
   ["asymmetric", "asymmetric integers", "second"],
 ];
 
+/**
+ * @param {HTMLElement} figure
+ * @param {PageData} data
+ * @param {PageState} state
+ */
 export function mount(figure, data, state) {
   const levels = data.ladder;
   const at = state.scope("ladder", { level: -1, x: "bits", y: "kl" }, () => show());

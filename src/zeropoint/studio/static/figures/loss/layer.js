@@ -1,6 +1,13 @@
 // A real matrix times real inputs, with its weights as they are and as a format stores them.
 
-import { errorsOf, findFormat, fullName, OFFERED, quantize } from "../../codecs/formats.js";
+import {
+  errorsOf,
+  findFormat,
+  formatOf,
+  fullName,
+  OFFERED,
+  quantize,
+} from "../../codecs/formats.js";
 import { axisLeft } from "../../lib/axes.js";
 import { choice, select } from "../../lib/controls.js";
 import { h, picture, s, widthOf } from "../../lib/dom.js";
@@ -10,6 +17,11 @@ import { linear } from "../../lib/scales.js";
 import { fact, value } from "../../lib/table.js";
 import { shortName, source } from "../../lib/tensor_picker.js";
 
+/**
+ * @param {HTMLElement} figure
+ * @param {PageData} data
+ * @param {PageState} state
+ */
 export function mount(figure, data, state) {
   const at = state.scope("layer", { product: 0, kind: "INT4_SYM", group: 32 }, () => show());
   const menu = select({
@@ -38,8 +50,7 @@ export function mount(figure, data, state) {
   const show = figureParts(figure, [menu, kind, group], (plot) => {
     const p = data.products[at.get("product")] ?? data.products[0],
       n = p.columns;
-    const form =
-      findFormat(fullName(at.get("kind"), at.get("group"))) ?? findFormat("INT4_SYM_G32");
+    const form = findFormat(fullName(at.get("kind"), at.get("group"))) ?? formatOf("INT4_SYM_G32");
     menu.set(String(data.products.indexOf(p)));
     kind.set(at.get("kind"));
     group.set(at.get("group"));

@@ -8,6 +8,11 @@ import { linear } from "../../lib/scales.js";
 import { fact, value } from "../../lib/table.js";
 import { source } from "../../lib/tensor_picker.js";
 
+/**
+ * @param {HTMLElement} figure
+ * @param {PageData} data
+ * @param {PageState} state
+ */
 export function mount(figure, data, state) {
   const model = data.model;
   const at = state.scope("model", { bits: 4.5, parameters: model.parameters }, () => show());
@@ -37,15 +42,17 @@ export function mount(figure, data, state) {
       own = count === model.parameters;
     bits.set(at.get("bits"));
     parameters.set(count);
-    const rows = [
+    /** @type {[string, number][]} */
+    const widths = [
       ["32-bit floats", 32],
       ["16-bit floats", 16],
       ["8 bits", 8],
       ["4 bits", 4],
       ["2 bits", 2],
-    ].map(([name, b]) => [name, b, (count * b) / 8]);
-    if (own) rows.push([`this file`, model.bits_per_weight, model.bytes]);
-    rows.push(["your choice", at.get("bits"), (count * at.get("bits")) / 8]);
+    ];
+    const rows = widths.map(([name, b]) => row(name, b, (count * b) / 8));
+    if (own) rows.push(row("this file", model.bits_per_weight, model.bytes));
+    rows.push(row("your choice", at.get("bits"), (count * at.get("bits")) / 8));
     rows.sort((a, b) => b[1] - a[1]);
     const bytes = (count * at.get("bits")) / 8;
     return {
@@ -94,3 +101,12 @@ function bars(plot, rows) {
   });
   return image;
 }
+
+/**
+ * A row of the figure: its name, bits per weight, bytes.
+ * @param {string} name
+ * @param {number} bits
+ * @param {number} bytes
+ * @returns {[string, number, number]}
+ */
+const row = (name, bits, bytes) => [name, bits, bytes];

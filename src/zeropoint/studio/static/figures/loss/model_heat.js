@@ -5,6 +5,11 @@ import { percent } from "../../lib/format.js";
 import { whenRead } from "../../lib/server.js";
 import * as heat from "./heat.js";
 
+/**
+ * @param {HTMLElement} figure
+ * @param {PageData} data
+ * @param {PageState} state
+ */
 export function mount(figure, data, state) {
   const caption = figure.querySelector("figcaption"),
     told = h("p", { class: "note" });
@@ -14,7 +19,7 @@ export function mount(figure, data, state) {
   }
   figure.dataset.drawn = "";
   const draw = () => {
-    figure.replaceChildren(caption);
+    figure.replaceChildren(...(caption ? [caption] : []));
     heat.mount(figure, data, state);
     figure.append(told);
   };

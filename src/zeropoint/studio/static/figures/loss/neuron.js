@@ -11,6 +11,11 @@ import { shortName, source } from "../../lib/tensor_picker.js";
 
 const SHOWN = 24;
 
+/**
+ * @param {HTMLElement} figure
+ * @param {PageData} data
+ * @param {PageState} state
+ */
 export function mount(figure, data, state) {
   const at = state.scope("neuron", { product: 0, row: 0, column: -1, input: NaN }, () => show());
   const product = () => data.products[at.get("product")] ?? data.products[0];

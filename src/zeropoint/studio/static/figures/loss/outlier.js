@@ -11,6 +11,11 @@ import { fact, value } from "../../lib/table.js";
 import { shortName, source } from "../../lib/tensor_picker.js";
 import { answer } from "./flips.js";
 
+/**
+ * @param {HTMLElement} figure
+ * @param {PageData} data
+ * @param {PageState} state
+ */
 export function mount(figure, data, state) {
   const list = data.ablations.weights;
   const at = state.scope("ablation", { weight: 0 }, () => show());

@@ -22,6 +22,11 @@ function running(nll) {
   });
 }
 
+/**
+ * @param {HTMLElement} figure
+ * @param {PageData} data
+ * @param {PageState} state
+ */
 export function mount(figure, data, state) {
   const picker = textPicker(data, state, () => show());
   const back = button("← back", "back", () => picker.go(picker.position() - 1));
@@ -129,7 +134,7 @@ function chart(width, { reference, quant }) {
       needle,
     ),
     mark(now) {
-      for (const end of ["x1", "x2"]) needle.setAttribute(end, x(now + 1));
+      for (const end of ["x1", "x2"]) needle.setAttribute(end, String(x(now + 1)));
     },
   };
 }

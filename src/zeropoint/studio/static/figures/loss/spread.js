@@ -10,6 +10,11 @@ import { fact, value } from "../../lib/table.js";
 import { tensorPicker } from "./histogram.js";
 import { columnsOf, stems } from "./stems.js";
 
+/**
+ * @param {HTMLElement} figure
+ * @param {PageData} data
+ * @param {PageState} state
+ */
 export function mount(figure, data, state) {
   const tensors = data.tensors.filter((t) => t.counts);
   const picker = tensorPicker({ tensors }, state, "tensor", () => show());

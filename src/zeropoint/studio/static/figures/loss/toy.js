@@ -2,7 +2,7 @@
 
 import { rint } from "../../codecs/bits.js";
 import { decodeFloat, encodeFloat, FLOATS } from "../../codecs/floats.js";
-import { findFormat, quantize } from "../../codecs/formats.js";
+import { formatOf, quantize } from "../../codecs/formats.js";
 import { axisBelow, axisLeft } from "../../lib/axes.js";
 import { choice, range } from "../../lib/controls.js";
 import { h, picture, s, widthOf } from "../../lib/dom.js";
@@ -28,7 +28,7 @@ export function stored(weights, way) {
   if (way === "whole") return weights.map(rint);
   if (way === "bf16")
     return weights.map((w) => decodeFloat(FLOATS.BF16, encodeFloat(FLOATS.BF16, w)));
-  return quantize(findFormat(way), weights).decoded;
+  return quantize(formatOf(way), weights).decoded;
 }
 
 /** y = Σ v_k · tanh(u_k · x + t_k), u, t and v being 3 weights each. */
@@ -40,6 +40,11 @@ export function output(weights, x) {
   return y;
 }
 
+/**
+ * @param {HTMLElement} figure
+ * @param {PageData} data
+ * @param {PageState} state
+ */
 export function mount(figure, data, state) {
   const picker = piecePicker(data, state, () => show());
   const at = state.scope("toy", { way: "INT4_SYM_ROW", x: 2 }, () => show());

@@ -9,6 +9,7 @@ import { linear } from "../../lib/scales.js";
 import { fact, value } from "../../lib/table.js";
 import { band, longest, planning, problemOf, questionControls } from "./query.js";
 
+/** @type {[name: string, bytes: (result: any) => number, fill: string][]} */
 const PARTS = [
   ["weights", (r) => r.weights_bytes - r.experts_bytes, "f0"],
   ["experts", (r) => r.experts_bytes, "f5"],
@@ -27,6 +28,11 @@ export function chosen(ask) {
   return of.find((r) => r.device === device) ?? of[0] ?? results[0];
 }
 
+/**
+ * @param {HTMLElement} figure
+ * @param {PageData} data
+ * @param {PageState} state
+ */
 export function mount(figure, data, state) {
   const ask = planning(data, state, "/api/plan"),
     controls = questionControls(data, ask),

@@ -30,6 +30,11 @@ export function partsOf(r) {
   ].filter(([, bytes]) => bytes > 0);
 }
 
+/**
+ * @param {HTMLElement} figure
+ * @param {PageData} data
+ * @param {PageState} state
+ */
 export function mount(figure, data, state) {
   const ask = planning(data, state, "/api/plan");
   const show = figureParts(figure, [], (plot) => {

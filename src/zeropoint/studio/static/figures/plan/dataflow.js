@@ -14,6 +14,11 @@ const PHASES = [
   ["prompt", "read a prompt"],
 ];
 
+/**
+ * @param {HTMLElement} figure
+ * @param {PageData} data
+ * @param {PageState} state
+ */
 export function mount(figure, data, state) {
   const found = new Map();
   const get = (address) => {
@@ -50,8 +55,8 @@ export function mount(figure, data, state) {
   });
   const phase = choice({ label: "To", name: "phase", options: PHASES, onChange: put("phase") });
   const runtimes = h("div", {});
-  let offered = "",
-    runtime = null;
+  let offered = "";
+  let runtime = choice({ label: "With", name: "runtime", options: [], onChange: () => {} });
   const show = figureParts(figure, [device, codes, phase, runtimes], (plot) => {
     const where = data.machines.some((m) => m.id === at.get("device"))
       ? at.get("device")

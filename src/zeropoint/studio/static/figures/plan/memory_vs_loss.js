@@ -44,6 +44,11 @@ export function bestWithin(series, ctx, budget) {
   return [best, ...inside.filter((p) => p !== best && !apart(p))];
 }
 
+/**
+ * @param {HTMLElement} figure
+ * @param {PageData} data
+ * @param {PageState} state
+ */
 export function mount(figure, data, state) {
   const all = data.sizes;
   const most = (series) => Math.max(...series.points.map((p) => memoryOf(p, 4096)));

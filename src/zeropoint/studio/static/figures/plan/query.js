@@ -3,7 +3,7 @@
 // One question for all figures of a page. The server answers it with the same Python that the
 // command line runs; nothing is worked out again here. What cannot be answered is said in place.
 
-import { choice, listed, range, select, several, toggle } from "../../lib/controls.js";
+import { choice, listed, range, select, several, toggle, withSet } from "../../lib/controls.js";
 import { h } from "../../lib/dom.js";
 import { format } from "../../lib/format.js";
 import { send } from "../../lib/server.js";
@@ -46,6 +46,7 @@ const ASKED = [
 ];
 const CACHES = ["f32", "f16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"];
 
+/** @type {any} */
 let shared = null;
 
 /** The page's question: at (its state), controls(), answer, problem, hear(draw). */
@@ -283,10 +284,9 @@ function line(label, name, ask) {
   });
   box.addEventListener("change", () => ask.set(name)(box.value.trim()));
   const element = h("label", { class: "control wide" }, h("span", { class: "note" }, label), box);
-  element.set = (x) => {
-    if (document.activeElement !== box) box.value = x;
-  };
-  return element;
+  return withSet(element, (x) => {
+    if (document.activeElement !== box) box.value = String(x);
+  });
 }
 
 /** Where a figure comes from, in a word or two. */

@@ -9,6 +9,11 @@ import { band, longest, planning, problemOf } from "./query.js";
 
 const SHOWN = 60;
 
+/**
+ * @param {HTMLElement} figure
+ * @param {PageData} data
+ * @param {PageState} state
+ */
 export function mount(figure, data, state) {
   const ask = planning(data, state, "/api/plan");
   const show = figureParts(figure, [], () => {

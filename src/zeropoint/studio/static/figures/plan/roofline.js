@@ -13,6 +13,11 @@ import { chart, legend, peakOf } from "./roofline_chart.js";
 
 const COLUMNS = ["Runtime", "Phase", "Multiplies", "Activations", "What happens", "Known from"];
 
+/**
+ * @param {HTMLElement} figure
+ * @param {PageData} data
+ * @param {PageState} state
+ */
 export function mount(figure, data, state) {
   const ask = planning(data, state, "/api/speed"),
     { at } = ask,
@@ -58,7 +63,7 @@ export function mount(figure, data, state) {
     (plot) => {
       controls.sync();
       batch.set(at.get("batch"));
-      timed.querySelector("input").checked = own.get("timed");
+      timed.set(own.get("timed"));
       ask.settled(figure);
       if (!ask.answer) return { plot: [problemOf(ask)], reading: [], table: [["device"], []] };
       const a = ask.answer,
@@ -83,8 +88,8 @@ export function mount(figure, data, state) {
         roofs: a.roofs,
         formats,
         names: new Map(a.devices.map((d) => [d.id, d.name])),
-        device: device.querySelector("select").value,
-        format: kind.querySelector("select").value,
+        device: device.querySelector("select")?.value,
+        format: kind.querySelector("select")?.value,
         batch: at.get("batch"),
         timed: own.get("timed") ? a.timed : [],
         phase: at.get("phase"),

@@ -9,6 +9,11 @@ import { linear } from "../../lib/scales.js";
 import { fact, value } from "../../lib/table.js";
 import { source } from "../../lib/tensor_picker.js";
 
+/**
+ * @param {HTMLElement} figure
+ * @param {PageData} data
+ * @param {PageState} state
+ */
 export function mount(figure, data, state) {
   const levels = data.ladder.filter((l) => l.generation_tokens_per_second);
   const at = state.scope("speed", { what: "generation", bandwidth: 50, level: -1 }, () => show());
