@@ -37,7 +37,7 @@ CompareRecord: TypeAlias = (
 
 
 def compare(
-    models: Sequence[ModelInput],
+    models: ModelInput | Sequence[ModelInput],
     ref: ModelInput | None = None,
     *,
     text: str | Path | Sequence[str | Path] | None = None,
@@ -82,7 +82,8 @@ def compare(
         run=as_path(run),
         threads=threads,
     )
-    records = compare_records(models, ref, options)
+    several = models if isinstance(models, Sequence) and not isinstance(models, str) else [models]
+    records = compare_records(several, ref, options)
     if ref is None:
         return drain(records, AcrossResult, progress)
     return drain(records, CompareResult, progress)

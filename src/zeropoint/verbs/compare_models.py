@@ -7,6 +7,7 @@ from typing import TypeAlias
 from zeropoint import kernels
 from zeropoint.calibration.corpus import Corpus, builtin_corpus, read_corpus
 from zeropoint.metrics.chains.run import ChainRun, ChainSettings, Participant
+from zeropoint.metrics.chains.session import ChainProgress
 from zeropoint.metrics.cross_model import (
     ScoringWindow,
     WindowsProgress,
@@ -44,7 +45,7 @@ ModelsRecord: TypeAlias = (
     | StageStarted
     | WindowsProgress
     | TaskProgress
-    | object
+    | ChainProgress
     | AcrossResult
 )
 
@@ -138,7 +139,7 @@ def _answer(
 
 def _run_chains(
     runners: Sequence[TaskRunner], options: CompareOptions, folder: RunFolder | None
-) -> Generator[object, None, list[ChainsResult]]:
+) -> Generator[StageStarted | ChainProgress, None, list[ChainsResult]]:
     """Let every model solve the same chains."""
     if not options.chains:
         return []

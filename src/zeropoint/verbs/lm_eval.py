@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from zeropoint.errors import MeasurementError
-from zeropoint.metrics.divergence.compatibility import describe
+from zeropoint.metrics.identity import identify
 from zeropoint.results.run_store import RunFolder
 from zeropoint.results.tasks import HarnessResult, HarnessScores
 from zeropoint.verbs.loaded_model import LoadedModel, ModelInput, checkpoint_of
@@ -32,7 +32,7 @@ def lm_eval(
         )
     from zeropoint.metrics.peers.lm_eval import evaluate
 
-    identities = [describe(checkpoint_of(model)) for model in models]
+    identities = [identify(checkpoint_of(model)) for model in models]
     folder = None
     if options.run:
         inputs = {

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from zeropoint.checkpoints import Checkpoint, open_model
-from zeropoint.metrics.divergence.compatibility import describe
+from zeropoint.metrics.identity import identify
 from zeropoint.models import LanguageModel, Mode, load_model
 from zeropoint.results.model_identity import MadeInMemory, ModelIdentity
 
@@ -34,7 +34,7 @@ class LoadedModel:
         if isinstance(model, str | Path | Checkpoint):
             model = load_model(checkpoint, mode=mode, threads=threads)
         model.mode = mode
-        return cls(checkpoint, model, describe(checkpoint))
+        return cls(checkpoint, model, identify(checkpoint))
 
 
 def checkpoint_of(model: ModelInput) -> Checkpoint:

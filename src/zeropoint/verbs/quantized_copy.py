@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from zeropoint.calibration import read_imatrix
 from zeropoint.checkpoints import Checkpoint
-from zeropoint.metrics.divergence.compatibility import describe_plan
+from zeropoint.metrics.identity import identify_copy
 from zeropoint.models import Mode, load_model
 from zeropoint.plans import Recipe
 from zeropoint.quantizers.in_memory import (
@@ -54,7 +54,7 @@ class QuantizedCopy:
             bits_per_weight=plan.bits_per_weight,
             tensor_bytes=plan.tensor_bytes,
         )
-        return cls(plan, describe_plan(source, plan.name, plan.choices), made)
+        return cls(plan, identify_copy(source, plan.name, plan.choices), made)
 
     def load(self, *, mode: Mode = "exact", threads: int | None = None) -> LoadRecords:
         """Load the tensors that stay as they are, and quantize the others one by one."""

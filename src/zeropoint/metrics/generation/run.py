@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from zeropoint import kernels
-from zeropoint.metrics.divergence.compatibility import ModelIdentity
 from zeropoint.metrics.generation.divergence_point import (
     FreeRunProgress,
     FreeRunSettings,
@@ -45,6 +44,7 @@ from zeropoint.results.drift import (
     TextsCompared,
     WrittenText,
 )
+from zeropoint.results.model_identity import ModelIdentity
 from zeropoint.results.run_store import RunFolder
 
 DRIFT_VERSION = 1  # bumped when a published number changes

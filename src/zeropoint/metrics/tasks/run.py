@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from zeropoint import kernels
 from zeropoint.errors import MeasurementError
 from zeropoint.metrics.cross_model import size_of
-from zeropoint.metrics.divergence.compatibility import ModelIdentity
 from zeropoint.metrics.statistics import estimate, interval, mcnemar, paired_share, wilson
 from zeropoint.metrics.tasks.evaluate import (
     Prompting,
@@ -20,6 +19,7 @@ from zeropoint.metrics.tasks.evaluate import (
 )
 from zeropoint.metrics.tasks.task_file import Task, hash_tasks
 from zeropoint.models import LanguageModel
+from zeropoint.results.model_identity import ModelIdentity
 from zeropoint.results.run_store import RunFolder
 from zeropoint.results.tasks import Answer, AnswerTokens, KindScore, ModelTasks, TaskFlips
 

@@ -1,0 +1,47 @@
+"""The identity of a model in results: its name, size, formats, and a fingerprint of its weights."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+
+from zeropoint.checkpoints import Checkpoint
+from zeropoint.plans import Choice, bits_per_weight
+from zeropoint.results.model_identity import ModelIdentity
+
+HEADER_BYTES = 1 << 20  # at the start of each file
+SAMPLES = 64  # spread over each file
+SAMPLE_BYTES = 4096
+
+
+def identify(checkpoint: Checkpoint) -> ModelIdentity:
+    """Return the identity of a checkpoint; only samples of its bytes are read."""
+    matrices = (info for info in checkpoint.tensors.values() if len(info.shape) > 1)
+    formats = Counter(info.format.name for info in matrices)
+    size = checkpoint.file_bytes
+    bits = bits_per_weight(size, checkpoint.tensors.values())
+    return ModelIdentity(checkpoint.path.name, size, dict(formats), _fingerprint(checkpoint), bits)
+
+
+def identify_copy(source: Checkpoint, name: str, choices: Iterable[Choice]) -> ModelIdentity:
+    """Return the identity of a model that is quantized in memory from `source` by a plan."""
+    choices = list(choices)
+    formats = Counter(choice.format.name for choice in choices if len(choice.shape) > 1)
+    plan = "\n".join(f"{choice.name} {choice.format.name}" for choice in choices)
+    fingerprint = hashlib.sha256(f"{_fingerprint(source)}\n{plan}".encode()).hexdigest()
+    size = sum(choice.nbytes for choice in choices)
+    bits = bits_per_weight(size, choices)
+    return ModelIdentity(f"{source.path.name} as {name}", size, dict(formats), fingerprint, bits)
+
+
+def _fingerprint(checkpoint: Checkpoint) -> str:
+    """Return the SHA-256 over the size, the header and samples of each file."""
+    digest = hashlib.sha256()
+    for path in checkpoint.files:
+        size = path.stat().st_size
+        digest.update(size.to_bytes(8, "little"))
+        with path.open("rb") as file:
+            digest.update(file.read(HEADER_BYTES))
+            for sample in range(SAMPLES):
+                file.seek(size * sample // SAMPLES)
+                digest.update(file.read(SAMPLE_BYTES))
+    return digest.hexdigest()
