@@ -1,7 +1,7 @@
-"""What is kept of two rows of logits: one divergence, two likelihoods, the most likely tokens.
+"""Comparison of two models' logits: the divergence, two likelihoods and the most likely tokens.
 
-The kernel takes the vocabulary in parts and keeps a few numbers per position, so that nobody ever
-holds the logits of a whole text. `compare_numpy` is its twin: the same formulas by numpy's exp.
+The kernel takes the vocabulary in parts and stores a few numbers per position, so the logits of a
+whole text are never in memory. `compare_numpy` is its twin, with the same formulas in numpy.
 """
 
 from dataclasses import dataclass
@@ -16,37 +16,41 @@ from zeropoint.kernels.dispatch import native
 F64 = NDArray[np.float64]
 I32 = NDArray[np.int32]
 
-TOP = 10  # most likely tokens kept of each side
-BLOCK = 1024  # tokens; parts of a vocabulary begin at multiples of it
+TOP = 10  # most likely tokens of each model
+BLOCK = 1024  # tokens; parts of a vocabulary start at a multiple of it
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two models at n positions: what each says of the next token, and how far they are apart."""
+    """The next-token predictions of two models at n positions, compared."""
 
-    kl: F64  # (n,) KL(reference ‖ quant), nats
-    nll_reference: F64  # (n,) −log p(target), nats
-    nll_quant: F64  # (n,)
-    top_ids: I32  # (n, 2, TOP) most likely tokens of [reference, quant]; ties by lower id; −1: none
-    top_logp: F32  # (n, 2, TOP) their log-probabilities, each under its own model
+    #: (n,) KL(reference ‖ quant), nats.
+    kl: F64
+    #: (n,) −log p(target) of the reference and of the quantized model, nats.
+    nll_reference: F64
+    nll_quant: F64
+    #: (n, 2, TOP) most likely tokens of [reference, quant], ties by lower id; −1: none.
+    top_ids: I32
+    #: (n, 2, TOP) their log-probabilities, each under its own model.
+    top_logp: F32
 
     @property
     def same_top(self) -> NDArray[np.bool_]:
-        """(n,) whether both models would choose the same token."""
+        """(n,) whether both models have the same most likely token."""
         return np.asarray(self.top_ids[:, 0, 0] == self.top_ids[:, 1, 0])
 
 
 class Comparing:
-    """A comparison whose logits come in parts of the vocabulary, in order.
+    """A comparison whose logits are added in parts of the vocabulary, in order.
 
-    `targets` (n,) are the tokens that the text goes on with, `first` names the first of the n
-    positions in errors. Equal rows give a divergence of exactly 0. No bit depends on the parts or
-    on threads.
+    `targets` (n,) are the next tokens of the text, and `first` is the number of the first position
+    in errors. Identical rows give a divergence of exactly 0. The result does not depend on the
+    parts or on threads, bit for bit. Raises MeasurementError for a target outside the vocabulary.
     """
 
     def __init__(self, targets: I32, vocab: int, *, first: int = 0) -> None:
         if targets.size and not (0 <= targets.min() and targets.max() < vocab):
-            raise MeasurementError(f"the text holds a token that is not among the model's {vocab}")
+            raise MeasurementError(f"a token of the text is not among the model's {vocab}")
         self._targets = np.ascontiguousarray(targets, np.int32)
         self._first = first
         self._seen = 0
@@ -55,7 +59,7 @@ class Comparing:
         self._parts: list[tuple[F32, F32]] = []
 
     def add(self, reference: F32, quant: F32, *, threads: int = 1) -> None:
-        """Take the logits (n, m) of the next m tokens; m is a multiple of BLOCK but for the last.
+        """Add (n, m) logits of the next m tokens; m is a multiple of BLOCK except in the last part.
 
         Raises MeasurementError if the shapes differ, or a logit is not finite.
         """
@@ -78,7 +82,7 @@ class Comparing:
         self._seen += reference.shape[1]
 
     def result(self) -> Comparison:
-        """Return what was found over the whole vocabulary."""
+        """Return the comparison over the whole vocabulary."""
         if self._native is None:
             a, b = (np.concatenate(side, axis=1) for side in zip(*self._parts, strict=True))
             return compare_numpy(a, b, self._targets, first=self._first)
@@ -95,11 +99,11 @@ class Comparing:
 
 
 def compare_logits(reference: F32, quant: F32, targets: I32, *, threads: int = 1) -> Comparison:
-    """Compare next-token distributions, position by position, in float64.
+    """Compare next-token distributions position by position, in float64.
 
-    `reference` and `quant` are logits (n, vocabulary) of the same positions, `targets` (n,) the
-    tokens that the text goes on with. Equal rows give a divergence of exactly 0. The result does
-    not depend on `threads`. Raises MeasurementError if the shapes differ, a target is not in the
+    `reference` and `quant` are (n, vocabulary) logits of the same positions, and `targets` (n,) the
+    next tokens of the text. Identical rows give a divergence of exactly 0. The result does not
+    depend on `threads`. Raises MeasurementError if the shapes differ, a target is not in the
     vocabulary, or a logit is not finite.
     """
     comparing = Comparing(targets, reference.shape[-1])
@@ -108,7 +112,7 @@ def compare_logits(reference: F32, quant: F32, targets: I32, *, threads: int = 1
 
 
 def compare_numpy(reference: F32, quant: F32, targets: I32, *, first: int = 0) -> Comparison:
-    """Do what `compare_logits` does, in numpy: its specification."""
+    """Compare logits as `compare_logits` does, in numpy: the specification of the kernel."""
     finite = np.isfinite(reference) & np.isfinite(quant)
     if not finite.all():
         position, token = np.argwhere(~finite)[0]
@@ -131,7 +135,7 @@ def compare_numpy(reference: F32, quant: F32, targets: I32, *, first: int = 0) -
 
 
 def not_finite(side: str, token: int, position: int) -> MeasurementError:
-    """Return the error that names a broken logit."""
+    """Return an error that names the position and token of a logit that is not finite."""
     return MeasurementError(
         f"the {side}'s logit of token {token} at position {position} is not finite"
     )

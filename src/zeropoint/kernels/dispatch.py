@@ -1,7 +1,7 @@
-"""Choose between the compiled kernel and its numpy twin, and say which.
+"""Dispatch to a compiled kernel, or to its numpy twin where there is none.
 
-`import zeropoint` works without the extension. A format without a kernel is encoded and decoded by
-its specification in `formats`, which gives the same bits, more slowly.
+`import zeropoint` works without the compiled extension. A format without a kernel is encoded and
+decoded by its specification in `formats`, which gives the same bits but is slower.
 """
 
 import os
@@ -24,7 +24,7 @@ def native() -> ModuleType | None:
         return None
     try:
         _native.variant()
-    except RuntimeError as error:  # ZEROPOINT_CPU names what this machine has not
+    except RuntimeError as error:  # ZEROPOINT_CPU names an unsupported instruction set
         raise ZeropointError(str(error)) from None
     return _native
 
@@ -36,19 +36,19 @@ def variant() -> str:
 
 
 def default_threads() -> int:
-    """Return how many threads to use: the processors this process may run on."""
+    """Return the number of processors that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @cache
 def has_decoder(name: str) -> bool:
-    """Tell whether a compiled decoder of this format exists here."""
+    """Return whether there is a compiled decoder for a format."""
     module = native()
     return module is not None and name in module.decoders()
 
 
 def decode(format: Format, blocks: U8, *, threads: int = 1) -> F32:
-    """Decode (n, block_bytes) bytes to (n, block_size) weights, as `format.decode_blocks` does."""
+    """Decode (n, block_bytes) bytes to (n, block_size) float32 weights, as `decode_blocks` does."""
     module = native()
     if module is None or not has_decoder(format.name):
         return format.decode_blocks(blocks)
@@ -59,24 +59,24 @@ def decode(format: Format, blocks: U8, *, threads: int = 1) -> F32:
 
 @cache
 def has_encoder(name: str) -> bool:
-    """Tell whether a compiled encoder of this format exists here."""
+    """Return whether there is a compiled encoder for a format."""
     module = native()
     return module is not None and name in module.encoders()
 
 
 def encode(format: Format, weights: F32, importance: F32 | None = None, *, threads: int = 1) -> U8:
-    """Encode (rows, columns) weights into (blocks, block_bytes), as `format.encode_blocks` does.
+    """Encode (rows, columns) weights into (blocks, block_bytes) bytes, as `encode_blocks` does.
 
-    `importance` (columns,), finite and ≥ 0, is what a squared error costs in each column; None: 1.
-    A group whose importance is zero throughout is encoded as if it were one: its bytes must be
-    something, and a later reader may care for what the statistics did not see.
+    `importance` (columns,), finite and ≥ 0, is the cost of a squared error in each column; None: 1.
+    A group whose importance is 0 everywhere is encoded as if it were 1, because the statistics may
+    not have seen inputs that matter to a later user.
 
-    Raises FormatError that names the first weight that is not finite, or the rule that is broken.
+    Raises FormatError that names the first weight that is not finite, or the invalid argument.
     """
     if weights.ndim != 2:
         raise FormatError(f"expected (rows, columns) weights, got shape {weights.shape}")
     check_shape(format, weights.shape)
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes inf and is refused below
+    with np.errstate(over="ignore"):  # values beyond float32 become infinite and are refused below
         weights = np.ascontiguousarray(weights, np.float32)
     check_magnitudes(weights, format.limit, threads)
     if importance is not None:
@@ -100,7 +100,7 @@ def first_not_finite(weights: F32, *, threads: int = 1) -> int | None:
 
 
 def first_beyond(weights: F32, limit: float, threads: int) -> int | None:
-    """Return the flat index of the first weight not below `limit` in magnitude, or None."""
+    """Return the flat index of the first weight with a magnitude of `limit` or more, or None."""
     module = native()
     if module is not None:
         first = module.first_beyond(np.ascontiguousarray(weights, np.float32), limit, threads)
@@ -110,7 +110,7 @@ def first_beyond(weights: F32, limit: float, threads: int) -> int | None:
 
 
 def check_magnitudes(weights: F32, limit: float, threads: int) -> None:
-    """Raise FormatError with row and column of the first weight not below `limit` in magnitude."""
+    """Raise FormatError with row and column of the first magnitude of `limit` or more."""
     first = first_beyond(weights, limit, threads)
     if first is not None:
         row, column = divmod(first, weights.shape[1])
@@ -121,12 +121,12 @@ def check_magnitudes(weights: F32, limit: float, threads: int) -> None:
 
 
 def check_importance(importance: F32, columns: int) -> F32:
-    """Return (columns,) importance as contiguous float32. Raises FormatError outside its domain."""
+    """Return (columns,) importance as contiguous float32. Raises FormatError if it is not valid."""
     if importance.shape != (columns,):
         raise FormatError(
             f"importance has shape {importance.shape}, the weights have {columns} columns"
         )
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes inf and is refused below
+    with np.errstate(over="ignore"):  # values beyond float32 become infinite and are refused below
         importance = np.ascontiguousarray(importance, np.float32)
     wrong = np.flatnonzero(~(np.isfinite(importance) & (importance >= 0)))
     if wrong.size:
@@ -140,10 +140,11 @@ def check_importance(importance: F32, columns: int) -> F32:
 def weighted_error(
     weights: F32, decoded: F32 | None, importance: F32 | None = None, *, threads: int = 1
 ) -> float:
-    """Σ importance · (weights − decoded)² in float64 of two (rows, columns) arrays.
+    """Return Σ importance · (weights − decoded)² in float64 of two (rows, columns) arrays.
 
-    `decoded` None: zeros. `importance` (columns,); None: ones. Each row is summed in 8 lanes
-    (column modulo 8), the lanes as a tree, the rows in order: any number of threads gives the same.
+    `decoded` defaults to zeros and `importance` (columns,) to ones. Each row is summed in 8 lanes
+    (column modulo 8), the lanes as a tree and the rows in order, so the result does not depend on
+    the number of threads.
     """
     if importance is not None:
         importance = np.ascontiguousarray(importance, np.float32)

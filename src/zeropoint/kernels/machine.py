@@ -1,4 +1,4 @@
-"""What this machine is and what it reaches: the peaks that every other speed is compared with."""
+"""Facts about this machine, and the peaks that other speeds are compared with."""
 
 import os
 import platform
@@ -9,7 +9,7 @@ import numpy as np
 
 from zeropoint.kernels.dispatch import default_threads, native, variant
 
-# What the kernels have a path for, and what they could gain from, in the spelling of /proc/cpuinfo.
+# CPU features that the kernels use or could use, in the spelling of /proc/cpuinfo.
 FEATURES = ("avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8")
 
 
@@ -18,25 +18,30 @@ class Machine:
     """The processor and memory that this process may use."""
 
     processor: str
-    cores: int  # that this process may run on
-    features: tuple[str, ...]  # of FEATURES, those this processor has
-    instruction_set: str  # what the kernels use: avx512, avx2, baseline, or numpy without them
+    #: Processors that this process may run on.
+    cores: int
+    #: Those of FEATURES that this processor has.
+    features: tuple[str, ...]
+    #: Instruction set of the kernels: avx512, avx2, baseline, or numpy without kernels.
+    instruction_set: str
     memory_bytes: int | None
     available_bytes: int | None
 
 
 @dataclass(frozen=True)
 class Peaks:
-    """What a number of threads reaches here, measured."""
+    """Measured peaks of a number of threads."""
 
     threads: int
-    read_bytes_per_second: float  # a plain read of a buffer larger than any cache
+    #: Read bandwidth of memory, with a buffer that is larger than any cache.
+    read_bytes_per_second: float
     buffer_bytes: int
-    flops: float  # float32 multiply-adds per second, counted as two operations each
+    #: float32 operations per second; a multiply-add counts as two.
+    flops: float
 
 
 def this_machine() -> Machine:
-    """Describe this machine; what the system does not tell is None or empty."""
+    """Return the facts about this machine; unknown ones are None or empty."""
     processor, flags = platform.processor() or platform.machine(), set[str]()
     for line in lines_of("/proc/cpuinfo"):
         key, _, value = line.partition(":")
@@ -58,37 +63,37 @@ def this_machine() -> Machine:
 
 
 def best_buffer(machine: Machine) -> int:
-    """Return how many bytes to read for a bandwidth: 1 GiB, or a third of what is available.
+    """Return the bytes to read for a bandwidth: 1 GiB, or a third of the available memory.
 
-    It has to be more than the last cache holds, which is some hundred MiB on a large server.
+    The buffer must be larger than the last cache, which has some hundred MiB on a large server.
     """
-    room = (machine.available_bytes or 2**32) // 3
-    return min(2**30, 1 << room.bit_length() - 1)
+    third = (machine.available_bytes or 2**32) // 3
+    return min(2**30, 1 << third.bit_length() - 1)
 
 
 class BandwidthProbe:
-    """A buffer larger than any cache, and how fast threads read it: what memory gives."""
+    """A buffer larger than any cache, whose reads give the bandwidth of memory."""
 
     def __init__(self, buffer_bytes: int = 1 << 30) -> None:
-        # Written first: pages that were never written are all one page.
+        # Pages that were never written would all be the same page.
         self._words = np.ones(buffer_bytes // 8, np.uint64)
 
     @property
     def nbytes(self) -> int:
-        """Bytes that one pass reads."""
+        """Bytes of one read."""
         return self._words.nbytes
 
     def rate(self, threads: int) -> float | None:
-        """Read all of it once: bytes per second; None without the compiled extension."""
+        """Return the bytes per second of one read; None without the compiled extension."""
         module = native()
         return None if module is None else self.nbytes / module.read_seconds(self._words, threads)
 
 
 def measure_peaks(probe: BandwidthProbe, threads: int, seconds: float = 0.1) -> Peaks | None:
-    """Measure both peaks; None without the compiled extension.
+    """Measure both peaks, the arithmetic for `seconds`; None without the compiled extension.
 
-    The read is the best of five over a buffer that must be more than the last cache holds (see
-    `best_buffer`). The multiply-adds run on registers only.
+    The bandwidth is the best of five reads of a buffer that must be larger than the last cache (see
+    `best_buffer`). The multiply-adds use registers only.
     """
     module = native()
     if module is None:
@@ -99,7 +104,7 @@ def measure_peaks(probe: BandwidthProbe, threads: int, seconds: float = 0.1) -> 
 
 
 def peak_memory_bytes() -> int:
-    """Return the largest resident size that this process has had (VmHWM)."""
+    """Return the peak resident memory of this process (VmHWM), bytes."""
     for line in lines_of("/proc/self/status"):
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
@@ -115,5 +120,5 @@ def memory_lines() -> list[tuple[str, str]]:
 
 
 def lines_of(path: str) -> list[str]:
-    """Return the lines of a file of the system, none where there is no such file."""
+    """Return the lines of a file of the operating system; none if it does not exist."""
     return Path(path).read_text(errors="replace").splitlines() if os.path.exists(path) else []

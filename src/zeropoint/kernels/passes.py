@@ -1,4 +1,4 @@
-"""Passes over whole tensors, at the speed of memory where the extension is there."""
+"""Statistics over whole tensors; with the compiled extension at the speed of memory."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ BINS = 256
 def moments(values: F32, *, threads: int = 1) -> tuple[float, float, int]:
     """Return Σ v and Σ v² in float64, and the index of the first v of largest magnitude.
 
-    Σ v² is finite if and only if all values are. `values` (n,) must not be empty.
+    `values` is (n,) and not empty. Σ v² is finite if and only if all values are.
     """
     values = np.ascontiguousarray(values, np.float32)
     module = native()
@@ -26,9 +26,9 @@ def moments(values: F32, *, threads: int = 1) -> tuple[float, float, int]:
 def histogram(values: F32, limit: float, *, threads: int = 1) -> NDArray[np.int64]:
     """Count (n,) values in 256 equal bins from −limit to limit: (256,).
 
-    `limit` is a power of two, at least 2^-120. A bin holds its lower edge. Values outside of the
-    limits, infinities among them, count in the outermost bins. Raises ValueError if a value is NaN
-    or if 128 / limit is not a positive finite float32.
+    `limit` is a power of two of at least 2^-120. A bin includes its lower edge. Values beyond the
+    limits, also infinities, count in the outermost bins. Raises ValueError if a value is NaN or if
+    128 / limit is not a positive finite float32.
     """
     counts = np.zeros(BINS, np.int64)
     module = native()
@@ -53,7 +53,8 @@ def worst_block(
 ) -> tuple[int, float]:
     """Return the first block with the largest Σ importance · (w − ŵ)², and that error.
 
-    Both are (rows, columns), not empty, and rows are whole blocks; blocks are counted row by row.
+    Both arrays are (rows, columns) and not empty, with rows of whole blocks. Blocks are counted row
+    by row.
     """
     module = native()
     if module is not None:

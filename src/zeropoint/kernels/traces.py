@@ -17,59 +17,73 @@ from zeropoint.kernels.products import Mode, module, pack
 if TYPE_CHECKING:
     from zeropoint.kernels._native import PackedMatrix
 
-UNIT = 32  # columns that share an activation scale
+UNIT = 32  # columns with one activation scale
 
 I32 = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
 class IntegerTrace:
-    """A product in 8-bit integers: `fast` on codes.
+    """A product of 8-bit integers: mode `fast` on codes.
 
-    Of each unit u of 32 columns and each of its groups g (one or two that have a scale each):
+    For each unit u of 32 columns and each of its groups g (one or two, each with a scale):
 
         dots[u, g]  = Σ (codes − zero_point) · activation_codes            exact, in int32
         totals[u]   = totals[u − 1] + Σ_g dots[u, g] · scales[u, g] · activation_scales[u]
                                     + Σ_g minimums[u, g] · activation_sums[u, g]     in float32
     """
 
-    codes: I32  # (units, 32): as they are multiplied; the zero point is still in them
-    zero_point: int  # taken off through `starts`; 0: the codes have their sign, or a minimum
-    starts: I32  # (units, groups): −zero_point · the sum of activation codes; the dots begin here
-    dots: I32  # (units, groups)
-    scales: F32  # (units, groups)
-    minimums: F32 | None  # (units, groups)
-    totals: F32  # (units,): after each unit
-    activation_codes: I32  # (units, 32): in −127 … 127
-    activation_scales: F32  # (units,)
-    activation_sums: F32 | None  # (units, groups): scale · sum of the activation codes
+    #: (units, 32), as they are multiplied, with the zero point.
+    codes: I32
+    #: Subtracted by `starts`; 0: the codes are signed, or have a minimum.
+    zero_point: int
+    #: (units, groups), start of each dot product: −zero_point · the sum of activation codes.
+    starts: I32
+    #: (units, groups)
+    dots: I32
+    #: (units, groups)
+    scales: F32
+    #: (units, groups)
+    minimums: F32 | None
+    #: (units,), the sum after each unit.
+    totals: F32
+    #: (units, 32), in −127 … 127.
+    activation_codes: I32
+    #: (units,)
+    activation_scales: F32
+    #: (units, groups), scale · sum of the activation codes.
+    activation_sums: F32 | None
     result: np.float32
 
 
 @dataclass(frozen=True)
 class FloatTrace:
-    """A product in float32: `exact`, and of weights that are floats also `fast`.
+    """A product in float32: mode `exact`, and `fast` for weights that are floats.
 
-    In a unit of 32 columns `chains` adds product by product; a unit's last one goes to the total.
+    In a unit of 32 columns `chains` are the partial sums; the last one of a unit is added to the
+    total.
     """
 
-    weights: F32  # (units, 32): as `decode` gives them; zeros after the last column
-    chains: F32  # (units, 32)
-    totals: F32  # (units,): after each unit
+    #: (units, 32), the decoded weights, with zeros after the last column.
+    weights: F32
+    #: (units, 32)
+    chains: F32
+    #: (units,), the sum after each unit.
+    totals: F32
     result: np.float32
 
 
 def trace(tensor: QuantizedTensor, x: F32, row: int, mode: Mode) -> IntegerTrace | FloatTrace:
-    """Multiply one row of a (rows, columns) tensor with (columns,) activations, and tell all.
+    """Multiply a row of a (rows, columns) tensor with (columns,) activations and return the trace.
 
-    A format that has no kernel is decoded to float32 first, as `pack` does. Raises IndexError if
-    there is no such row, FormatError if the tensor is no matrix.
+    A format without a kernel is decoded to float32 first, as in `pack`. Raises IndexError if the
+    row does not exist, FormatError if the tensor is not a matrix.
     """
     return trace_packed(pack(tensor), x, row, mode)
 
 
 def trace_packed(packed: "PackedMatrix", x: F32, row: int, mode: Mode) -> IntegerTrace | FloatTrace:
-    """Do the same with a matrix that is packed already."""
+    """Return the trace for a matrix that is already packed."""
     x = np.ascontiguousarray(x, np.float32)
     units = -(-packed.columns // UNIT)
     groups, zero_point, has_minimum = module().product_shape(packed)
