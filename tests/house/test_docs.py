@@ -25,6 +25,9 @@ def test_the_room_map_equals_the_tree() -> None:
     assert load_function("architecture_page", "render")() == page
     rooms = {path.parent.name for path in (ROOT / "src/zeropoint").glob("*/__init__.py")}
     assert rooms == set(re.findall(r"^\| \*\*`(\w+)`\*\*", page, re.MULTILINE))
+    table = page.split("| Folder of `native/src` |")[1].split("\n\n")[0]
+    folders = {path.name for path in (ROOT / "native/src").iterdir() if path.is_dir()}
+    assert folders == set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE))
 
 
 def test_every_page_is_in_the_navigation() -> None:
