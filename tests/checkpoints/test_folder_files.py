@@ -30,7 +30,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "link to itself": (lambda path: path.symlink_to(path.name), "cannot be opened"),
     "pipe": (os.mkfifo, "not a regular file"),
     "directory": (Path.mkdir, "not a regular file"),
-    "huge": (lambda path: (path.touch(), os.truncate(path, 1 << 31)), "over the limit"),
+    "huge": (lambda path: (path.touch(), os.truncate(path, 1 << 31)), "exceed the limit"),
     "not UTF-8": (lambda path: path.write_bytes(b"{\xff}"), "byte 1: is not UTF-8"),
 }
 

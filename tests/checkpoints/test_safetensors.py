@@ -173,7 +173,7 @@ def test_files_without_a_telling_name_open_by_their_content(tmp_path):
     [
         ([NewTensor("a", (256,), FORMATS["Q4_K"])], {}, "no type Q4_K"),
         ([NewTensor("__metadata__", (1,), FORMATS["F32"])], {}, "no name"),
-        ([], {"a": 1}, "are strings"),
+        ([], {"a": 1}, "must be strings"),
         ([NewTensor("a", (1,), FORMATS["F32"])] * 2, {}, "two tensors"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What a checkpoint is: tensors by name, read when asked for, and the metadata beside them."""
+"""The interface of a checkpoint: tensors by name that are read on access, and metadata."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -22,40 +22,40 @@ class TensorInfo:
     name: str
     shape: tuple[int, ...]  # PyTorch's order, (rows, columns); () is a single number
     format: Format
-    nbytes: int  # of its blocks, padding left out
-    file: Path  # which of the checkpoint's files holds it
-    offset: int  # of its first byte in that file
+    nbytes: int  # bytes of its blocks, without padding
+    file: Path  # the file that holds it
+    offset: int  # of its first byte in that file, in bytes
 
     @property
     def columns(self) -> int:
-        """Weights in a row: the length of the last axis."""
+        """The number of weights in a row: the length of the last axis."""
         return self.shape[-1] if self.shape else 1
 
     @property
     def rows(self) -> int:
-        """Rows over all leading axes."""
+        """The number of rows over all leading axes."""
         return math.prod(self.shape[:-1])
 
     @property
     def elements(self) -> int:
-        """Weights in all."""
+        """The number of weights."""
         return math.prod(self.shape)
 
 
 class Checkpoint:
-    """A model's files, open for reading; nothing is read before it is asked for.
+    """The files of a model, open for reading; nothing is read before it is accessed.
 
-    Use it as a context manager, or let it go: the files close with it. Any number of threads may
-    read. Every read ends with a look at the file's size and time: one that was changed since
-    `open_checkpoint` raises CheckpointError.
+    It is a context manager; its files also close when it is garbage-collected. Any number of
+    threads may read. Every read ends with a check of the file's size and modification time: a file
+    that changed since `open_checkpoint` raises CheckpointError.
     """
 
-    path: Path  # as it was given
+    path: Path  # as given by the caller
     kind: Kind
     metadata: Mapping[str, object]  # GGUF: see `values`; a folder: its config.json
     tensors: Mapping[str, TensorInfo]  # in the order of the files
-    file_bytes: int  # of all files that hold tensors
-    verbatim = True  # what is read of a tensor stands in its file at its offset, byte for byte
+    file_bytes: int  # bytes of all files that hold tensors
+    verbatim = True  # a tensor's bytes are those of its file at its offset
 
     def __init__(
         self,
@@ -96,17 +96,17 @@ class Checkpoint:
         """
         tensor = self._find(name)
         if not 0 <= start <= stop <= tensor.rows:
-            raise IndexError(f"{name} has {tensor.rows} rows; {start}:{stop} are not among them")
+            raise IndexError(f"{name} has {tensor.rows} rows; {start}:{stop} is outside of them")
         row_bytes = tensor.nbytes // tensor.rows if tensor.rows else 0
         data = self._read(tensor, start * row_bytes, (stop - start) * row_bytes)
         shape = (stop - start, tensor.columns)
         return QuantizedTensor(tensor.format, shape, self._blocks(tensor, data))
 
     def map(self, name: str) -> QuantizedTensor:
-        """Return a tensor whose data is a read-only view of the mapped file, for an engine.
+        """Return a tensor whose data is a read-only view of the mapped file.
 
-        Nothing is copied. What a mapping does not survive is the file being cut: for data that is
-        only processed once, use `read`.
+        Nothing is copied. If the file is truncated while it is mapped, access kills the process;
+        use `read` for data that is processed only once.
         """
         tensor = self._find(name)
         data = self._sources[tensor.file].view(tensor.offset, tensor.nbytes)
@@ -118,7 +118,7 @@ class Checkpoint:
             source.check_unchanged()
 
     def close(self) -> None:
-        """Give the file descriptors back; mapped tensors stay valid."""
+        """Close the files; mapped tensors stay valid."""
         for source in self._sources.values():
             source.close()
 

@@ -1,6 +1,6 @@
-"""The types of safetensors as formats: those of `FORMATS`, and plain ones that only it knows.
+"""The number types of safetensors as formats: those of `FORMATS` and some that only it has.
 
-A plain type stands for its numbers, without any scale that another tensor of the file may hold.
+A type stands for its numbers alone, without a scale that another tensor of the file may hold.
 """
 
 from collections.abc import Mapping
@@ -16,18 +16,22 @@ from zeropoint.formats.floats import E4M3, E5M2
 
 @dataclass(frozen=True, kw_only=True)
 class PlainType(Format):
-    """Numbers as safetensors stores them; they are carried and decoded, but not encoded."""
+    """A number type of safetensors: it can be copied and decoded, but not encoded."""
 
     block_size: int = 1
     group_size: int = 1
-    dtype: str | None = None  # of numpy, where it has one
+    dtype: str | None = None  # numpy's name, if numpy has the type
 
     def encode_blocks(self, weights: F32, importance: F32 | None = None) -> U8:
-        raise FormatError(f"{self.name} is carried from file to file, but not written from weights")
+        raise FormatError(
+            f"weights cannot be encoded as {self.name}; it can only be copied from file to file"
+        )
 
     def decode_blocks(self, blocks: U8) -> F32:
         if self.dtype is None:
-            raise FormatError(f"{self.name} of safetensors is carried, but not decoded here")
+            raise FormatError(
+                f"{self.name} of safetensors can be copied, but decoding is not implemented"
+            )
         return np.ascontiguousarray(blocks).view(self.dtype).astype(np.float32)
 
 
@@ -43,7 +47,7 @@ def _plain(name: str, block_bytes: int, dtype: str | None = None, block_size: in
     return PlainType(name=name, block_bytes=block_bytes, dtype=dtype, block_size=block_size)
 
 
-# In the order in which the safetensors library sorts them, smallest alignment first.
+# In the order of the safetensors library: smallest alignment first.
 _TYPES = (
     _plain("BOOL", 1, "u1"),
     _plain("F4", 1, block_size=2),

@@ -1,8 +1,8 @@
-"""Opens a Hugging Face folder: config.json beside model.safetensors, or beside an index of shards.
+"""Opens a Hugging Face folder: config.json with model.safetensors, or with an index of shards.
 
-An index names files, and a name from a file is not trusted: it must be plain, and what it leads to
-must lie in the folder (or in the `blobs` of the hub's cache that the folder is a snapshot of).
-What an index says about sizes is not used.
+An index names files, and a name from a file is not trusted: it must be plain, and its target must
+lie in the folder (or in the `blobs` of the hub's cache that the folder is a snapshot of). What an
+index says about sizes is not used.
 """
 
 import json
@@ -20,7 +20,7 @@ from zeropoint.errors import CheckpointError, printable
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 CONFIG = "config.json"
-ADAPTER_CONFIG = "adapter_config.json"  # PEFT's; its weights are beside it
+ADAPTER_CONFIG = "adapter_config.json"  # PEFT's; the weights are in the same folder
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 CONFIG_BYTES = 2 << 20
 INDEX_BYTES = 256 << 20
@@ -160,7 +160,9 @@ def read_folder_json(folder: Path, name: str, limit: int) -> object:
 
 
 def read_json(path: Path, limit: int) -> object:
-    """Parse a JSON file of at most `limit` bytes. Raises CheckpointError for whatever is wrong."""
+    """Return a parsed JSON file of at most `limit` bytes. Raises CheckpointError if it is
+    damaged.
+    """
     return _parse_json(path, _read_text(path, limit))
 
 

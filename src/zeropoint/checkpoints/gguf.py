@@ -1,15 +1,15 @@
-"""Reads GGUF, versions 2 and 3, little-endian, and trusts no byte.
+"""Reads GGUF, versions 2 and 3, little-endian, and checks every length and offset.
 
     magic "GGUF" | version u32 | tensors u64 | keys u64
     per key:     key string | type u32 | value          (string: length u64, UTF-8)
     per tensor:  name string | axes u32 | length u64 per axis, last first | type u32 | offset u64
     zeros up to the alignment | tensor data, each tensor padded to the alignment
 
-What is refused beyond what the format itself demands, and why: tensors that overlap, leave gaps or
-lie out of order (as llama.cpp does: two readers must not see two models); bytes after the last
-tensor and padding that is not zero (a place to hide things); more than 131,072 tensors (each costs
-half a kilobyte of memory here; the largest known file has fewer than 3,000). Numbers are Python's,
-which do not wrap. Layout after the GGUF specification in ggml's docs/gguf.md, 2026-10.
+Some files are refused although the format allows them. Tensors that overlap, leave gaps or are out
+of order are refused as in llama.cpp: two readers must not see two models. Bytes after the last
+tensor and padding that is not zero could hide data. More than 131,072 tensors would need too much
+memory (half a kilobyte each; the largest known file has fewer than 3,000). The layout follows
+ggml's docs/gguf.md (2026-10).
 """
 
 import math
@@ -41,16 +41,16 @@ KEYS = 65_536
 TENSORS = 131_072
 KEY_BYTES = 65_535
 STRING_BYTES = 1 << 24
-ARRAY_ITEMS = 1 << 24  # of one array, and of all string arrays together
+ARRAY_ITEMS = 1 << 24  # in one array, and in all string arrays together
 ARRAYS_IN_ARRAYS = 65_536  # in the whole file
 DEPTH = 4  # arrays in arrays in arrays in arrays
 HEADER_BYTES = 512 << 20
-NAME_BYTES = 63  # llama.cpp keeps 64 with the NUL that ends them
+NAME_BYTES = 63  # llama.cpp's limit is 64 with the terminating NUL
 AXES = 4  # of a tensor, as ggml
 ALIGNMENT = 1 << 20
 ALIGNMENT_KEY = "general.alignment"
-SMALL_ARRAY_BYTES = 4096  # smaller arrays inside of an array share one piece of memory
-PADDING_READ = 4096  # bytes of each tensor's padding that are looked at
+SMALL_ARRAY_BYTES = 4096  # smaller arrays within an array share one allocation
+PADDING_READ = 4096  # bytes of each tensor's padding that are checked
 
 # The types of `formats.GGML_TYPES` apart, these have numbers too.
 ACTIVATION_TYPES = {9: "Q8_1", 15: "Q8_K"}  # only in memory, never in files
@@ -62,7 +62,7 @@ REMOVED_TYPES = {
 
 @dataclass(frozen=True)
 class GgufHeader:
-    """What stands before the data of a GGUF file, and where its keys stand."""
+    """The metadata and tensor table of a GGUF file, and the byte offsets of its keys."""
 
     metadata: dict[str, object]
     places: dict[str, int]  # key -> byte offset
@@ -85,7 +85,7 @@ def read_gguf(file: SourceFile) -> GgufHeader:
 
 
 def find_entry(path: Path, name: str) -> int:
-    """Return the byte offset of a tensor's entry, for a message: the header is read once more."""
+    """Return the byte offset of a tensor's entry, for an error; reads the header again."""
     file = SourceFile(path)
     cursor = ByteReader(file, HEADER_BYTES)
     cursor.position = read_gguf(file).table
@@ -132,7 +132,7 @@ def _read_metadata(cursor: ByteReader, count: int) -> tuple[dict[str, object], d
 
 
 class _Values:
-    """Reads values, and counts what would cost memory out of proportion to its bytes."""
+    """Reads values, and limits those that need more memory than they have bytes."""
 
     def __init__(self, cursor: ByteReader) -> None:
         self._cursor = cursor
@@ -177,7 +177,7 @@ class _Values:
                 cursor.fail(f"the file has more than {ARRAYS_IN_ARRAYS} arrays in arrays", "count")
             return [self._read_array(depth + 1) for _ in range(count)]
         cursor.need(count * least, "elements")
-        if depth > 1 and count * least <= SMALL_ARRAY_BYTES:  # there may be 65,536 of them
+        if depth > 1 and count * least <= SMALL_ARRAY_BYTES:  # there may be 65,536 such arrays
             window, start = cursor.peek(count * least)
             data = np.frombuffer(window, np.uint8, count * least, start)
         else:
@@ -233,7 +233,7 @@ def _read_tensors(cursor: ByteReader, count: int, alignment: int) -> list[Tensor
         expected += pad(nbytes, alignment)
         found[name] = TensorInfo(name, shape, formats[number], nbytes, path, offset)
     start = pad(cursor.position, alignment)
-    for info in found.values():  # a table may have 131,072 rows: none is made twice
+    for info in found.values():  # a table may have 131,072 rows
         object.__setattr__(info, "offset", start + info.offset)
     return list(found.values())
 
@@ -256,7 +256,7 @@ def _read_shape(cursor: ByteReader) -> tuple[int, ...]:
         cursor.fail(f"{axes} axes are over the limit of {AXES}", "axes", at=at)
     at = cursor.position
     lengths = struct.unpack(f"<{axes}Q", cursor.take(8 * axes, "shape"))
-    # An empty tensor is allowed, but numpy multiplies its other axes: they count too.
+    # An empty tensor is allowed, but numpy multiplies its other axes, so they are checked too.
     if math.prod(length or 1 for length in lengths) > 1 << 59:
         cursor.fail(f"{'×'.join(map(str, lengths))} weights cannot be", "shape", at=at)
     return tuple(reversed(lengths))
@@ -296,7 +296,7 @@ def _fail_offset(
 
 
 def _check_data(cursor: ByteReader, tensors: list[TensorInfo], alignment: int) -> None:
-    """Check that the data is there, that zeros are between the tensors, and nothing behind."""
+    """Check that all data is present, that padding is zero, and that nothing follows it."""
     file = cursor.file
     cursor.item = "padding"
     ends = [cursor.position] + [tensor.offset + tensor.nbytes for tensor in tensors]

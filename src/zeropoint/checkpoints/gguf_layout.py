@@ -1,4 +1,4 @@
-"""Lays out a GGUF of version 3: what `gguf` reads, in one file or in shards."""
+"""Computes the layout of a GGUF file of version 3, in one file or in shards."""
 
 import struct
 from collections.abc import Mapping, Sequence
@@ -34,10 +34,11 @@ def plan_gguf(
     metadata: Mapping[str, object],
     max_shard_bytes: int | None = None,
 ) -> FileLayout:
-    """Lay out a GGUF: one file, or shards of at most `max_shard_bytes` (but one tensor at least).
+    """Return the layout of one file, or of shards of at most `max_shard_bytes` (at least one
+    tensor).
 
     The alignment is the metadata's `general.alignment`, or 32. Raises CheckpointError for what GGUF
-    cannot say.
+    cannot express.
     """
     check_names(path, tensors)
     for tensor in tensors:
@@ -72,7 +73,7 @@ def _check_tensor(path: Path, tensor: TensorLike) -> None:
 
 
 def _split_keys(number: int, count: int, tensors: int) -> dict[str, object]:
-    # llama.cpp reads them as these very types.
+    # llama.cpp requires these exact types.
     return {SPLIT_NO: UInt16(number), SPLIT_COUNT: UInt16(count), SPLIT_TENSORS: Int32(tensors)}
 
 
@@ -129,7 +130,7 @@ def _head(path: Path, metadata: Mapping[str, object], tensors: int) -> bytes:
     parts = [b"GGUF", struct.pack("<IQQ", 3, tensors, len(metadata))]
     for key, value in metadata.items():
         if not key.isascii() or not key.isprintable() or not 1 <= len(key) <= gguf.KEY_BYTES:
-            raise CheckpointError(path, "a key in GGUF is printable ASCII", field=f"'{key}'")
+            raise CheckpointError(path, "a key in GGUF must be printable ASCII", field=f"'{key}'")
         try:
             kind, data = encode_value(value)
         except (TypeError, OverflowError) as error:

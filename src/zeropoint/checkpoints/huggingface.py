@@ -1,15 +1,14 @@
-"""A Hugging Face folder seen as the GGUF file that it would become; nothing is converted before it
-is read.
+"""Presents a Hugging Face folder as the GGUF file that it would become; converts on access.
 
-Names, shapes and metadata are GGUF's. Most tensors are only renamed. What really differs:
+Names, shapes and metadata are GGUF's. Most tensors are only renamed. These differ:
 
-    llama            rows of q and k are interleaved pair by pair, because GGUF rotates (2i, 2i+1)
-    gemma            norms hold weight + 1, which is what they multiply by
-    experts          one tensor per expert becomes a stack; gate and up fused into one are parted
-    bitnet           weights are rounded to −1, 0, 1 times their mean magnitude, as its layers do
-    output           left out where it is a copy of the embedding; GGUF ties them by its absence
+    permuted rows    q and k of Llama: GGUF rotates neighbouring elements of a head
+    norm offset      Gemma's norms hold weight + 1, the factor that they multiply by
+    experts          one tensor per expert becomes a stack; a fused gate and up are split
+    ternary          BitNet's weights are rounded to −1, 0, 1 times their mean magnitude
+    output           left out if it is a copy of the embedding; GGUF ties the two by its absence
     one-dimensional  stored as float32
-    rope             Llama 3's and Phi 3's scaling becomes a tensor of factors
+    rope             scaling of Llama 3 and Phi 3 becomes a tensor of factors
 
 A `TensorSource` says which rows of which tensors a GGUF tensor consists of, so that slabs of any
 tensor can be read.
@@ -35,7 +34,7 @@ from zeropoint.formats import F32, FORMATS, U8, QuantizedTensor
 
 LOG = logging.getLogger("zeropoint")
 Rows = NDArray[np.int64]
-_COMPARED = 1 << 22  # weights that are compared at once
+_COMPARED_WEIGHTS = 1 << 22  # compared at a time
 NAME_CHARACTERS = (
     255  # maximum of general.name; bytes of a folder name that are not UTF-8 are escaped
 )
@@ -43,7 +42,7 @@ NAME_CHARACTERS = (
 
 @dataclass(frozen=True)
 class SourceRows:
-    """Consecutive rows of a tensor: these rows of that tensor of the folder."""
+    """Rows of one tensor of the folder, in order."""
 
     tensor: str
     rows: Rows
@@ -51,28 +50,28 @@ class SourceRows:
 
 @dataclass
 class TensorSource:
-    """What a GGUF tensor is made of: rows of the folder's tensors, and what is done to them."""
+    """How a GGUF tensor is made: rows of the folder's tensors and changes to them."""
 
     shape: tuple[int, ...]
     parts: list[SourceRows] = field(default_factory=list)
-    constant: F32 | None = None  # or it is these numbers
-    columns: Rows | None = None  # the order of its elements, if it is one-dimensional
+    constant: F32 | None = None  # the values of a computed tensor
+    columns: Rows | None = None  # the order of elements of a one-dimensional tensor
     add: float = 0.0
     ternary: bool = False
     as_f32: bool = False
 
 
 def as_gguf(folder: Checkpoint) -> "HuggingFaceCheckpoint":
-    """See an opened Hugging Face folder as a GGUF file.
+    """Return an opened Hugging Face folder under GGUF names and shapes.
 
-    Raises UnsupportedModel for a family, a tokenizer or a tensor that has no place in one, and
+    Raises UnsupportedModel for a family, a tokenizer or a tensor that GGUF has no place for, and
     CheckpointError for files that are missing or contradict each other.
     """
     check_use(folder.path, folder, "quantize")
     path = folder.path if folder.path.is_dir() else folder.path.parent
     config = read_config(path)
     if not config:
-        raise CheckpointError(path, "has no config.json beside its tensors, so it is no model")
+        raise CheckpointError(path, "has no config.json, which a model folder needs")
     configuration = read_configuration(path / CONFIG, config)
     sources = find_sources(folder, configuration)
     rows = sources["token_embd.weight"].shape[0]
@@ -91,7 +90,7 @@ def as_gguf(folder: Checkpoint) -> "HuggingFaceCheckpoint":
 
 
 def _warn(path: Path, configuration: Configuration) -> None:
-    """Log which keys were ignored; transformers ignores them as well."""
+    """Log the settings that were ignored; transformers ignores them too."""
     names = [printable(name) for name in configuration.ignored]
     if names:
         listed = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
@@ -103,7 +102,7 @@ def _warn(path: Path, configuration: Configuration) -> None:
 
 
 class HuggingFaceCheckpoint(Checkpoint):
-    """A folder's `Checkpoint` under GGUF names."""
+    """A folder as a `Checkpoint` with GGUF names."""
 
     verbatim = False
 
@@ -120,7 +119,7 @@ class HuggingFaceCheckpoint(Checkpoint):
         self._ternary_scales: dict[str, np.float32] = {}
 
     def _info(self, name: str, source: TensorSource) -> TensorInfo:
-        """Describe a tensor; `file` and `offset` are those of its first part."""
+        """Return a tensor's description; `file` and `offset` are those of its first part."""
         if source.constant is not None:
             return TensorInfo(name, source.shape, FORMATS["F32"], 4 * source.constant.size,
                               self.folder.path, 0)  # fmt: skip
@@ -131,7 +130,7 @@ class HuggingFaceCheckpoint(Checkpoint):
         return TensorInfo(name, source.shape, format, nbytes, first.file, first.offset)
 
     def _read(self, tensor: TensorInfo, start: int, count: int) -> U8:
-        """Return bytes start … start + count − 1, which are whole rows."""
+        """Return bytes start … start + count − 1, which must be whole rows."""
         source = self._made[tensor.name]
         if source.constant is not None:
             return np.ascontiguousarray(source.constant, "<f4").view(np.uint8)[
@@ -168,7 +167,7 @@ class HuggingFaceCheckpoint(Checkpoint):
         return np.ascontiguousarray(data if ordered else data[rows - low]).reshape(-1)
 
     def _ternary_scale(self, name: str) -> np.float32:
-        """Mean magnitude of a whole matrix, at least 1e-5: its ternary scale (arXiv 2402.17764)."""
+        """Return the mean magnitude of a whole matrix, at least 1e-5 (arXiv:2402.17764)."""
         if name not in self._ternary_scales:
             info, total = self.folder.tensors[name], 0.0
             for start in range(0, info.rows, 256):
@@ -178,7 +177,7 @@ class HuggingFaceCheckpoint(Checkpoint):
         return self._ternary_scales[name]
 
     def map(self, name: str) -> QuantizedTensor:
-        """Return a tensor: a view of the file where it is only renamed, else read."""
+        """Return a tensor: a view of the file if it is only renamed, otherwise a copy."""
         tensor = self._find(name)
         source = self._made[name]
         plain = source.constant is None and not (source.add or source.ternary or source.as_f32)
@@ -200,11 +199,11 @@ def _encode(weights: F32, tensor: TensorInfo) -> U8:
 
 
 def find_sources(folder: Checkpoint, configuration: Configuration) -> dict[str, TensorSource]:
-    """Say for every GGUF tensor of a folder what it is made of, in GGUF's order.
+    """Return how each GGUF tensor of a folder is made, in GGUF's order.
 
-    Raises UnsupportedModel for a tensor of the text model that has no place, CheckpointError for a
-    stack that lacks an expert, a bias that the configuration excludes, and a missing embedding or
-    output matrix.
+    Raises UnsupportedModel for a tensor that the family has no place for. Raises CheckpointError
+    for a stack that lacks an expert, a bias that the configuration excludes, and a missing
+    embedding or output matrix.
     """
     family = configuration.family
     experts: dict[str, dict[int, str]] = {}
@@ -241,7 +240,7 @@ def find_sources(folder: Checkpoint, configuration: Configuration) -> dict[str, 
 
 
 def _is_left_out(name: str) -> bool:
-    """Tell whether a tensor is not part of a text model's file: vision, buffers."""
+    """Return whether a tensor is not part of the text model: vision, buffers."""
     if name.endswith(("rotary_emb.inv_freq", "masked_bias", "attn.bias")):
         return True
     return any(part in name for part in ("vision_tower", "vision_model", "multi_modal_projector"))
@@ -253,10 +252,10 @@ def _role(name: str) -> str:
 
 
 def _tie(folder: Checkpoint, sources: dict[str, TensorSource], *, tied: bool) -> None:
-    """Leave out an output matrix that equals the embedding; GGUF uses the embedding then.
+    """Leave out an output matrix that equals the embedding, which GGUF then uses.
 
-    As transformers does, an output matrix that differs is kept, whatever the configuration says,
-    and one of two tied matrices may be missing.
+    As in transformers, an output matrix that differs is kept, whatever the configuration says, and
+    one of two tied matrices may be missing.
     """
     if tied and "token_embd.weight" not in sources and "output.weight" in sources:
         sources["token_embd.weight"] = sources.pop("output.weight")
@@ -265,18 +264,18 @@ def _tie(folder: Checkpoint, sources: dict[str, TensorSource], *, tied: bool) ->
         raise CheckpointError(folder.path, "has no embedding (model.embed_tokens.weight)")
     if output is None and not tied:
         raise CheckpointError(
-            folder.path, "there is no lm_head.weight, but tie_word_embeddings is false"
+            folder.path, "lm_head.weight is missing, but tie_word_embeddings is false"
         )
     if output is not None and _are_equal(folder, embedding.parts[0], output.parts[0]):
         del sources["output.weight"]
 
 
 def _are_equal(folder: Checkpoint, first: SourceRows, second: SourceRows) -> bool:
-    """Compare two tensors' weights, some rows at a time, up to the first difference."""
+    """Return whether two tensors have equal weights; compares up to the first difference."""
     one, other = folder.tensors[first.tensor], folder.tensors[second.tensor]
     if one.shape != other.shape:
         return False
-    step = max(_COMPARED // max(one.columns, 1), 1)
+    step = max(_COMPARED_WEIGHTS // max(one.columns, 1), 1)
     for start in range(0, one.rows, step):
         slabs = [
             folder.read_rows(name, start, min(start + step, one.rows))
@@ -332,12 +331,14 @@ def _adapt(sources: dict[str, TensorSource], configuration: Configuration) -> No
 
 
 def _permute(name: str, source: TensorSource, heads: int) -> None:
-    """Let a matrix or a bias have its rows in the order of `interleaved_rows`."""
+    """Put the rows of a matrix, or the elements of a bias, into the order of `interleaved_rows`."""
     part = source.parts[0]
     is_bias = len(source.shape) == 1
     size = source.shape[0] if is_bias else part.rows.size
     if size % (2 * max(heads, 1)):
-        raise UnsupportedModel(f"{name} has {size} rows, which {heads} heads of pairs cannot share")
+        raise UnsupportedModel(
+            f"{name} has {size} rows; {heads} heads of rotary pairs need a multiple of {2 * heads}"
+        )
     if is_bias:
         source.columns = interleaved_rows(size, heads)
     else:
@@ -345,9 +346,9 @@ def _permute(name: str, source: TensorSource, heads: int) -> None:
 
 
 def interleaved_rows(rows: int, heads: int) -> Rows:
-    """Return which row of a half-and-half head stands where in an interleaved one: (rows,).
+    """Return the source row for each row of a matrix with interleaved rotary pairs: (rows,) int64.
 
-    transformers turns element i of a head with element i + size/2, GGUF's llama 2i with 2i + 1.
+    transformers rotates element i of a head with element i + size / 2, GGUF's Llama 2i with 2i + 1.
 
     >>> interleaved_rows(8, 2).tolist()
     [0, 2, 1, 3, 4, 6, 5, 7]

@@ -1,7 +1,7 @@
-"""Finds the files that an input stands for, by names alone: no header is read, nothing downloaded.
+"""Finds the files that an input stands for, by names alone: nothing is read or downloaded.
 
-An output must not replace any of them. So this lists rather too many files than too few: whatever
-lies in a model folder counts, whether the model needs it or not.
+An output must not replace any of them. Therefore too many files are listed rather than too few:
+everything in a model folder counts, whether the model needs it or not.
 """
 
 import os
@@ -40,7 +40,7 @@ def text_files(text: str) -> Iterator[Path]:
 
 
 def is_model(path: Path) -> bool:
-    """Tell whether a path is a model file's: by its name, or by the first bytes of what is there.
+    """Return whether a path is a model file, by its name or by its first bytes.
 
     >>> is_model(Path("a.gguf")), is_model(Path("a.html"))
     (True, False)
@@ -52,7 +52,7 @@ def is_model(path: Path) -> bool:
 def _magic(path: Path) -> bytes:
     """Return the first nine bytes of a regular file; nothing of any other file."""
     try:
-        if not path.is_file():  # a pipe would wait for a writer
+        if not path.is_file():  # opening a pipe would wait for a writer
             return b""
         with path.open("rb") as file:
             return file.read(9)
@@ -70,7 +70,7 @@ def _exists(path: Path) -> bool:
 def _names_in(folder: Path) -> list[str]:
     try:
         return sorted(os.listdir(folder))
-    except OSError:  # its files can be opened, but not listed
+    except OSError:  # its files can be opened but not listed
         return []
 
 

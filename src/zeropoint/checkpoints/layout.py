@@ -1,7 +1,7 @@
-"""Where each byte of an output will stand, known before the first is written.
+"""The position of each byte of an output, computed before the first one is written.
 
-Pure arithmetic: a plan has every file's header, tensors and size, so sizes can be predicted to the
-byte and space can be checked before anything starts.
+A layout has every file's header, tensors and size. Sizes can therefore be predicted to the byte,
+and free space can be checked before anything starts.
 """
 
 import math
@@ -15,7 +15,7 @@ from zeropoint.formats import Format
 
 
 class TensorLike(Protocol):
-    """What a writer has to know of a tensor: a `TensorInfo` will do."""
+    """What a writer needs to know of a tensor; a `TensorInfo` has it."""
 
     @property
     def name(self) -> str: ...
@@ -27,7 +27,7 @@ class TensorLike(Protocol):
 
 @dataclass(frozen=True)
 class NewTensor:
-    """A tensor that is to be written."""
+    """A tensor to write."""
 
     name: str
     shape: tuple[int, ...]  # PyTorch's order
@@ -36,7 +36,7 @@ class NewTensor:
 
 @dataclass(frozen=True)
 class ByteSpan:
-    """Where a tensor's bytes stand in a file, and how many zeros follow them."""
+    """The position of a tensor's bytes in a file, and the number of zeros after them."""
 
     tensor: TensorLike
     offset: int
@@ -49,18 +49,18 @@ class PlannedFile:
     """One file of an output."""
 
     path: Path
-    header: bytes  # everything before the data, padding included
+    header: bytes  # all bytes before the data, with padding
     spans: tuple[ByteSpan, ...]
     size: int
 
 
 @dataclass(frozen=True)
 class FileLayout:
-    """All files of an output. Nothing opens a set of files without its key file."""
+    """All files of an output. Without its key file a set of files cannot be opened."""
 
     files: tuple[PlannedFile, ...]
     key: int = 0  # index of the key file
-    limit: int | None = None  # bytes that no file of a set was to exceed
+    limit: int | None = None  # maximum bytes of a file of a set
 
     @property
     def size(self) -> int:
@@ -69,15 +69,15 @@ class FileLayout:
 
 
 def tensor_bytes(tensor: TensorLike) -> int:
-    """Bytes of a tensor's blocks. Raises FormatError if its rows are no whole blocks."""
+    """Return the bytes of a tensor's blocks. Raises FormatError for rows of partial blocks."""
     format = tensor.format.for_shape(tensor.shape)
     return math.prod(tensor.shape) // format.block_size * format.block_bytes
 
 
 def check_names(path: Path, tensors: Sequence[TensorLike]) -> None:
-    """Raise CheckpointError if two tensors have one name."""
+    """Raise CheckpointError if two tensors have the same name."""
     seen: set[str] = set()
     for tensor in tensors:
         if tensor.name in seen:
-            raise CheckpointError(path, f"two tensors are named '{printable(tensor.name)}'")
+            raise CheckpointError(path, f"two tensors have the name '{printable(tensor.name)}'")
         seen.add(tensor.name)

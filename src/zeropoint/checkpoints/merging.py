@@ -1,23 +1,25 @@
-"""Joins the characters of a piece of text into tokens, best pair first.
+"""Merges the characters of a piece of text into tokens, best pair first.
 
-Byte-pair vocabularies ("gpt2") rank the pairs that were merged in training: the lowest rank joins
-first. SentencePiece vocabularies ("llama") score the tokens: the pair whose union scores highest
-joins first. Both join the leftmost of equals. These are the two algorithms of llama.cpp (2026-10),
-whose ids are what a file means; the `tokenizers` library differs on equal scores and on characters
-that are no tokens themselves.
+Byte-pair vocabularies rank the pairs that were merged in training: the lowest rank is merged first.
+SentencePiece vocabularies score the tokens: the pair whose union has the highest score is merged
+first. Of equals the leftmost is merged. These are the two algorithms of llama.cpp (2026-10), which
+define a file's token ids. The `tokenizers` library differs for equal scores and for characters that
+are not tokens themselves.
 """
 
 from collections.abc import Callable
 from heapq import heappop, heappush
 
-Priority = Callable[[str, str], float | None]  # of joining two neighbours; lower is sooner
+Priority = Callable[
+    [str, str], float | None
+]  # of merging two neighbours; the lowest is merged first
 
 # Values of tokenizer.ggml.model; llama.cpp calls the kinds after the first models that had them.
 BYTE_PAIRS, SENTENCEPIECE = "gpt2", "llama"
 
 
 def merge(symbols: list[str], priority: Priority) -> list[str]:
-    """Join neighbouring symbols until no pair has a priority. `symbols` is consumed.
+    """Merge neighbouring symbols until no pair has a priority. `symbols` is modified.
 
     >>> ranks = {("a", "b"): 1, ("b", "c"): 0}
     >>> merge(list("abc"), lambda left, right: ranks.get((left, right)))
@@ -39,7 +41,7 @@ def merge(symbols: list[str], priority: Priority) -> list[str]:
         _, left, left_text, right_text = heappop(queue)
         right = following[left]
         if right >= count or symbols[left] != left_text or symbols[right] != right_text:
-            continue  # one of the two has been joined to something else since
+            continue  # one of the two has been merged with another symbol since
         symbols[left] = left_text + right_text
         symbols[right] = ""
         following[left] = following[right]

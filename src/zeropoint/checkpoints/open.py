@@ -1,4 +1,4 @@
-"""Opens what a person points at: a file, a set of shards, a folder."""
+"""Opens a model: a file, a set of shards, or a folder."""
 
 import logging
 from pathlib import Path
@@ -30,10 +30,10 @@ PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
 def open_checkpoint(path: Path | str) -> Checkpoint:
-    """Open a GGUF file, any shard of a split one, a safetensors file or a folder with one of them.
+    """Open a GGUF file, any shard of a split one, a safetensors file, or a folder with one of them.
 
-    Only headers are read. Raises CheckpointError, one line that says where and why. Logs a warning
-    for a byte-pair vocabulary that does not name its pre-tokenizer.
+    Only headers are read. Raises CheckpointError with one line that says what is wrong and where.
+    Logs a warning for a byte-pair vocabulary that does not name its pre-tokenizer.
     """
     opened = _open(Path(path))
     model = opened.metadata.get("tokenizer.ggml.model")
@@ -116,7 +116,7 @@ def _open_gguf_in(path: Path, names: list[str]) -> Checkpoint | None:
     sets = {_set_name(name): name for name in reversed(ggufs)}
     if len(sets) > 1:
         listed = ", ".join(sorted(sets.values()))
-        raise CheckpointError(path, f"has several models, name one of them: {listed}")
+        raise CheckpointError(path, f"has several models; give the path of one of them: {listed}")
     if not sets:
         return None
     for name in ggufs:
@@ -138,7 +138,7 @@ def _open_unnamed(path: Path, names: list[str], weights: list[str]) -> Checkpoin
         return open_single(path, path / weights[0])
     if weights:
         listed = ", ".join(weights)
-        raise CheckpointError(path, f"has several models, name one of them: {listed}")
+        raise CheckpointError(path, f"has several models; give the path of one of them: {listed}")
     reason = "has no GGUF file, no model.safetensors and no model.safetensors.index.json"
     if ADAPTER_CONFIG in names:
         reason = f"holds an adapter ({ADAPTER_CONFIG}), not a model; merge it into its base model"

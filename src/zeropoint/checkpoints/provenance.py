@@ -1,4 +1,4 @@
-"""What a file is: the SHA-256 of its bytes, the one that `sha256sum` and model hubs show."""
+"""The SHA-256 of a file's bytes, as `sha256sum` and model hubs show it."""
 
 import hashlib
 from pathlib import Path

@@ -1,13 +1,13 @@
-"""Reads safetensors, and trusts no byte.
+"""Reads safetensors, and checks every length and offset.
 
     header length u64 | header, JSON, padded with spaces | tensor data without gaps
     {"__metadata__": {string: string}, NAME: {"dtype": "BF16", "shape": [2, 3],
      "data_offsets": [0, 12]}, ...}                        offsets count from the end of the header
 
-Unlike the safetensors library: a key that is there twice is refused (it takes the last, others the
-first: two tools would see two models), and so is a field that it would ignore. Of types with less
-than 8 bits each row must end on a byte, not only the whole. At most 131,072 tensors in one file.
-Layout after the README of safetensors 0.8, 2026-05.
+Stricter than the safetensors library: a duplicate key is refused (the library takes the last one,
+other tools the first, so that they would see two models), and so is a field that the library
+ignores. For types of less than 8 bits each row must end on a byte, not only the tensor. A file has
+at most 131,072 tensors. The layout follows the README of safetensors 0.8 (2026-05).
 """
 
 import math
@@ -24,13 +24,13 @@ from zeropoint.checkpoints.source import SourceFile
 from zeropoint.errors import CheckpointError, FormatError, printable
 from zeropoint.formats import Format
 
-HEADER_BYTES = 100_000_000  # the format's own limit
+HEADER_BYTES = 100_000_000  # the limit of the format
 TENSORS = 131_072
 NAME_BYTES = 4096
 AXES = 32
 METADATA_KEYS = 65_536
 METADATA_BYTES = 1 << 24
-# An entry as most writers make it, read at one stroke; whatever is not like this is read by parts.
+# An entry as most writers make it. Other entries are read field by field.
 _ENTRY = re.compile(
     rb'\{"dtype": ?"(?P<dtype>\w+)", ?"shape": ?\[(?P<shape>(?:N(?:, ?N)*+)?)\], ?'
     rb'"data_offsets": ?\[(?P<begin>N), ?(?P<end>N)\]\}'.replace(b"N", rb"(?:0|[1-9]\d{0,19})")
@@ -55,8 +55,8 @@ def read_safetensors(file: SourceFile) -> tuple[dict[str, str], list[TensorInfo]
     scanner = JsonScanner(data, file.path, 8)
     metadata: dict[str, str] = {}
     tensors: list[TensorInfo] = []
-    places = array("Q")  # of their entries, for messages
-    shapes: dict[tuple[int, ...], tuple[int, ...]] = {}  # most are alike, and none is kept twice
+    places = array("Q")  # byte offsets of the entries, for errors
+    shapes: dict[tuple[int, ...], tuple[int, ...]] = {}  # equal shapes share one tuple
     for name in scanner.keys(TENSORS + 1, NAME_BYTES, "tensor"):
         if name == _METADATA:
             metadata = _read_metadata(scanner)
@@ -76,19 +76,19 @@ def _read_header(file: SourceFile) -> tuple[int, bytes]:
         return CheckpointError(file.path, reason, offset=offset, field="header length")
 
     if file.size < 8:
-        raise fail(f"8 bytes are needed and {file.size} are left in the file")
+        raise fail(f"needs 8 bytes, but the file has {file.size}")
     (size,) = struct.unpack("<Q", file.read(0, 8).tobytes())
     if size > HEADER_BYTES:
-        raise fail(f"{size} is over the limit of {HEADER_BYTES}")
+        raise fail(f"{size} bytes exceed the limit of {HEADER_BYTES}")
     if size > file.size - 8:
-        raise fail(f"{size} bytes are needed and {file.size - 8} are left in the file")
+        raise fail(f"needs {size} bytes, but the file has {file.size - 8} left")
     return size, file.read(8, size).tobytes()
 
 
 def _read_metadata(scanner: JsonScanner) -> dict[str, str]:
     scanner.item = _METADATA
     metadata: dict[str, str] = {}
-    if scanner.next() == b"n" and scanner.match(_NULL):  # as the library reads it
+    if scanner.next() == b"n" and scanner.match(_NULL):  # as the library does
         return metadata
     start = scanner.position
     for key in scanner.keys(METADATA_KEYS, NAME_BYTES, "object"):

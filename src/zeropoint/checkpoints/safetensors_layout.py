@@ -1,7 +1,7 @@
-"""Lays out safetensors: one file, or shards with an index, as the library and the hub have them.
+"""Computes the layout of safetensors: one file, or shards with an index.
 
 In a file, the data is sorted as the safetensors library sorts it: largest alignment first, then by
-name, so that every tensor can be used in place. The order of writing may be another.
+name, so that every tensor can be used in place. Tensors may be written in another order.
 """
 
 import json
@@ -24,7 +24,7 @@ from zeropoint.checkpoints.shards import shard_name
 from zeropoint.errors import CheckpointError, printable
 
 ALIGNMENT = 8  # of the data in the file
-_ENTRY_BYTES = 96  # of a tensor's entry in the header, its name left out; an upper bound for most
+_ENTRY_BYTES = 96  # of a tensor's entry in the header, without its name; an upper bound for most
 
 
 def plan_safetensors(
@@ -33,15 +33,16 @@ def plan_safetensors(
     metadata: Mapping[str, object],
     max_shard_bytes: int | None = None,
 ) -> FileLayout:
-    """Lay out a file, or shards of about `max_shard_bytes` (one tensor at least) and their index.
+    """Return the layout of a file, or of shards of about `max_shard_bytes` and their index.
 
-    Metadata are strings. Raises CheckpointError for what safetensors cannot say.
+    A shard has at least one tensor. Metadata must be strings. Raises CheckpointError for what
+    safetensors cannot express.
     """
     check_names(path, tensors)
     strings: dict[str, str] = {}
     for key, value in metadata.items():
         if not isinstance(value, str):
-            raise CheckpointError(path, "metadata of safetensors are strings", field=f"'{key}'")
+            raise CheckpointError(path, "metadata of safetensors must be strings", field=f"'{key}'")
         strings[key] = value
     for tensor in tensors:
         reason = ""
@@ -92,7 +93,9 @@ def _plan_one(path: Path, tensors: Sequence[TensorLike], metadata: dict[str, str
     text = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % ALIGNMENT)
     if len(text) > HEADER_BYTES:
-        raise CheckpointError(path, f"its header would have {len(text)} bytes, {HEADER_BYTES} fit")
+        raise CheckpointError(
+            path, f"its header would have {len(text)} bytes; the limit is {HEADER_BYTES}"
+        )
     header = struct.pack("<Q", len(text)) + text
     spans = tuple(
         ByteSpan(tensor, len(header) + begins[tensor.name], tensor_bytes(tensor), 0)

@@ -1,7 +1,8 @@
-"""A GGUF in one file or in many: NAME-00001-of-00003.gguf, as llama.cpp splits them.
+"""Opens a GGUF file, or all shards of a split one: NAME-00001-of-00003.gguf.
 
-The first shard has the metadata; each has `split.no`, `split.count` and `split.tensors.count`.
-The shards are found by the name of the one that was given, never by a name inside a file.
+As llama.cpp splits them, the first shard has the metadata, and each has `split.no`, `split.count`
+and `split.tensors.count`. Shards are found by the name of the given one, never by a name inside a
+file.
 """
 
 import re
@@ -16,7 +17,7 @@ from zeropoint.errors import CheckpointError, printable
 
 SPLIT_NO, SPLIT_COUNT, SPLIT_TENSORS = "split.no", "split.count", "split.tensors.count"
 SPLIT_KEYS = frozenset((SPLIT_NO, SPLIT_COUNT, SPLIT_TENSORS))
-SHARDS = 4096  # each is an open file
+SHARDS = 4096  # each one is an open file
 SPLIT_NAME = re.compile(
     r"(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})(?P<suffix>\.\w+)", re.DOTALL
 )
@@ -36,7 +37,7 @@ def open_gguf(path: Path) -> Checkpoint:
     file = SourceFile(path)
     header = read_gguf(file)
     count = header.metadata.get(SPLIT_COUNT, 1)
-    if isinstance(count, int) and count == 1:  # anything but a number is refused with the set
+    if isinstance(count, int) and count == 1:  # other values are refused with the set
         check_header(path, header, header.tensors)
         return Checkpoint(path, "gguf", [file], _without_split(header), header.tensors)
     return _open_set(path, file, header)
@@ -73,7 +74,7 @@ def _number(path: Path, header: GgufHeader, key: str, least: int, most: int) -> 
     """Return an integer of the metadata from `least` to `most`."""
     value = header.metadata.get(key)
     if value is None:
-        place = header.places[SPLIT_COUNT]  # the key that says that it is a shard
+        place = header.places[SPLIT_COUNT]  # the key that marks a shard
         reason = f"is one of several shards and has no {key}"
         raise CheckpointError(path, reason, offset=place, field=SPLIT_COUNT)
     place = header.places[key]

@@ -1,7 +1,7 @@
-"""A file that is read by position, and that must stay what it was when it was opened.
+"""A file that is read by position, and that must not change after it was opened.
 
 Reads copy (`pread`) and never map: a mapped file that shrinks kills the process, and mapped pages
-count as resident memory. The one exception is `view`, for an engine that keeps weights in place.
+count as resident memory. The one exception is `view`, for an engine that uses weights in place.
 """
 
 import mmap
@@ -17,13 +17,13 @@ from zeropoint.checkpoints.files import file_ops as io
 from zeropoint.errors import CheckpointError
 
 U8 = NDArray[np.uint8]
-RUN_FILE_BYTES = 1 << 31  # of one file of a run folder
+RUN_FILE_BYTES = 1 << 31  # maximum of a file of a run folder
 LFS_START = b"version https://git-lfs"
-LFS_BYTES = 1024  # a pointer of Git LFS is smaller than this
+LFS_BYTES = 1024  # a Git LFS pointer is smaller
 
 
 class SourceFile:
-    """A regular file, open for reading. Safe to read from many threads."""
+    """A regular file, open for reading by any number of threads."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -47,7 +47,7 @@ class SourceFile:
             raise CheckpointError(path, reason, offset=0)
 
     def read(self, offset: int, count: int) -> U8:
-        """Return `count` bytes. The caller has checked that they lie inside the file."""
+        """Return `count` bytes. The caller must have checked that they lie inside the file."""
         data = np.empty(count, np.uint8)
         try:
             found = io.pread(self._descriptor, data, offset)
@@ -61,7 +61,7 @@ class SourceFile:
     def view(self, offset: int, count: int) -> U8:
         """Return `count` bytes as a read-only view of the mapped file.
 
-        Such a view is as good as the file: one that shrinks under it kills the process.
+        If the file shrinks, access to the view kills the process.
         """
         self.check_unchanged()
         if count == 0:
@@ -81,7 +81,7 @@ class SourceFile:
             self._changed(min(self.size, status.st_size))
 
     def close(self) -> None:
-        """Give the descriptor back; views stay valid."""
+        """Close the file; views stay valid."""
         self._close()
 
     def _changed(self, offset: int) -> None:
@@ -92,14 +92,14 @@ def read_file(path: Path, limit: int) -> bytes:
     """Return the bytes of a regular file. Raises CheckpointError if it has more than `limit`."""
     file = SourceFile(path)
     if file.size > limit:
-        raise CheckpointError(path, f"{file.size} bytes are over the limit of {limit}", offset=0)
+        raise CheckpointError(path, f"{file.size} bytes exceed the limit of {limit}", offset=0)
     data = file.read(0, file.size).tobytes()
     file.close()
     return data
 
 
 def is_lfs_pointer(start: bytes) -> bool:
-    """Tell whether a file that starts with these bytes stands in for one that was not downloaded.
+    """Return whether a file that starts with these bytes is a Git LFS pointer.
 
     >>> is_lfs_pointer(b"version https://git-lfs.github.com/spec/v1")
     True

@@ -1,9 +1,9 @@
-"""Reads an array of strings, a quarter of a million of them in some hundredths of a second.
+"""Reads an array of strings: 250,000 of them in some hundredths of a second.
 
-Where each string begins is known only when the one before it was read, so this is a walk, not an
-array operation. Most strings are shorter than 256 bytes: the walk takes the first byte of each
-length for the whole, and all lengths are then checked at once. Where that guess fails, the next
-strings are walked exactly.
+The position of each string is known only after the one before it was read, so the strings must be
+walked. Most are shorter than 256 bytes: the walk takes the first byte of each length for the whole
+length, and then all lengths are checked at once. Where that fails, the next strings are walked
+exactly.
 """
 
 import struct
@@ -16,18 +16,20 @@ from numpy.typing import NDArray
 from zeropoint.checkpoints.files.byte_reader import ByteReader
 from zeropoint.checkpoints.values import StringArray
 
-STRING_BYTES = 1 << 24  # the longest string
+STRING_BYTES = 1 << 24  # maximum length of a string
 STEP = 16_384  # strings between two checks
 _LENGTH = struct.Struct("<Q")
 _EIGHT = np.arange(8)
 I64 = NDArray[np.int64]
-Walk = Callable[[bytes, int, int], tuple[I64, int]]  # window, place, most -> starts, end
+Walk = Callable[
+    [bytes, int, int], tuple[I64, int]
+]  # window, position, maximum count -> starts, end
 
 
 def read_strings(cursor: ByteReader, count: int) -> StringArray:
     """Read `count` strings from here on. Raises CheckpointError as every reader here does."""
     raw = bytearray()
-    starts = np.empty(count, np.uint32)  # count · 8 bytes are in the file: the caller has checked
+    starts = np.empty(count, np.uint32)  # the caller checked that the file has count · 8 bytes
     done = 0
     walk: Walk = _guess
     while done < count:

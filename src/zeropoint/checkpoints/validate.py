@@ -1,7 +1,7 @@
-"""Does the header of a model contradict itself? Then it is refused when the file is opened.
+"""Checks whether the header of a model contradicts itself, when the file is opened.
 
-Checked are whole models (those with a token embedding) of the decoders whose layers are all alike;
-other files may leave out or mean what they like. A missing key is the error of whoever needs it.
+Checked are whole models (those with a token embedding) of the families of the table. Other files
+may leave keys out or use them differently. A missing key is reported by the code that needs it.
 Nothing is refused here that llama.cpp (2026-10) runs.
 """
 
@@ -22,7 +22,7 @@ from zeropoint.errors import CheckpointError, printable
 EMBEDDING = "token_embd.weight"
 TOKENS = "tokenizer.ggml.tokens"
 KINDS = "tokenizer.ggml.token_type"
-BYTE = 6  # the kind of a token that stands for a byte
+BYTE = 6  # the token type of a byte
 LARGEST = float(np.finfo(np.float32).max)
 HEAD_SIZE = 65_536
 _LAYER = re.compile(r"blk\.(\d+)\.", re.ASCII)
@@ -30,24 +30,24 @@ _BYTE = re.compile(r"<0x[0-9A-Fa-f]{2}>")
 
 
 def check_header(path: Path, header: GgufHeader, tensors: Iterable[TensorInfo]) -> None:
-    """Raise CheckpointError, with the byte where the key stands, if a key cannot be true."""
+    """Raise CheckpointError, with the byte offset of the key, for a contradiction."""
     name = header.metadata.get("general.architecture")
     named = {tensor.name: tensor for tensor in tensors}
     if isinstance(name, str) and name in FAMILIES and EMBEDDING in named:
-        claims = _Claims(path, header, name)
+        keys = _CheckedKeys(path, header, name)
         embedding = named[EMBEDDING].shape
         if len(embedding) != 2:
             file = named[EMBEDDING].file
             reason, place = f"has {len(embedding)} axes, not 2", find_entry(file, EMBEDDING)
             raise CheckpointError(file, reason, offset=place, field=EMBEDDING)
-        _check_layers(claims, named)
-        _check_heads(claims, embedding[1])
-        _check_numbers(claims)
-        _check_vocabulary(claims, embedding[0])
+        _check_layers(keys, named)
+        _check_heads(keys, embedding[1])
+        _check_numbers(keys)
+        _check_vocabulary(keys, embedding[0])
 
 
-class _Claims:
-    """The keys of a header, read with suspicion."""
+class _CheckedKeys:
+    """The keys of a header, with the checks of their values."""
 
     def __init__(self, path: Path, header: GgufHeader, architecture: str) -> None:
         self.path = path
@@ -59,27 +59,27 @@ class _Claims:
         return self.header.metadata.get(self.full(key))
 
     def full(self, key: str) -> str:
-        """Return the key as the file has it."""
+        """Return the full name of a key."""
         return key if key.startswith("tokenizer.") else f"{self.architecture}.{key}"
 
     def fail(self, key: str, reason: str) -> NoReturn:
-        """Raise the error that says what is wrong with a key."""
+        """Raise an error for a key, with its byte offset."""
         key = self.full(key)
         raise CheckpointError(self.path, reason, offset=self.header.places[key], field=key)
 
-    def count(self, key: str, value: object = None, *, least: int = 1) -> int | None:
-        """Return a whole number: that of a key, or a `value` that belongs to it."""
+    def count(self, key: str, value: object = None, *, minimum: int = 1) -> int | None:
+        """Return a whole number of at least `minimum`: a key's, or `value`, which belongs to it."""
         value = self.get(key) if value is None else value
         if value is None:
             return None
         if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
-            self.fail(key, f"is {_told(value)} and not a whole number")
-        if value < least:
-            self.fail(key, f"is {value}; there must be at least one")
+            self.fail(key, f"is {_describe(value)}, not a whole number")
+        if value < minimum:
+            self.fail(key, f"is {value}; it must be at least {minimum}")
         return int(value)
 
     def each(self, key: str, layers: int) -> list[int]:
-        """Return one whole number for each layer, or a single one for all of them."""
+        """Return one whole number per layer, or a single one for all layers."""
         value = self.get(key)
         if not isinstance(value, np.ndarray | list):
             single = self.count(key)
@@ -89,94 +89,97 @@ class _Claims:
         return [count for item in value[:layers] if (count := self.count(key, item)) is not None]
 
     def number(self, key: str) -> float | None:
-        """Return a finite number ≥ 0."""
+        """Return a finite number of at least 0."""
         value = self.get(key)
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, int | float):
-            self.fail(key, f"is {_told(value)} and not a number")
+            self.fail(key, f"is {_describe(value)}, not a number")
         if not isfinite(value) or not 0 <= value <= LARGEST:
             self.fail(key, f"is {value}; it must be finite and not negative")
         return float(value)
 
 
-def _check_layers(claims: _Claims, tensors: Iterable[str]) -> None:
-    count = claims.count("block_count")
+def _check_layers(keys: _CheckedKeys, tensors: Iterable[str]) -> None:
+    count = keys.count("block_count")
     if count is None:
         return
     found = {int(match[1]) for name in tensors if (match := _LAYER.match(name))}
     if found and max(found) >= count:
-        claims.fail("block_count", f"is {count}, but there are tensors of layer {max(found)}")
+        keys.fail("block_count", f"is {count}, but there are tensors of layer {max(found)}")
     if len(found) < count:
         missing = next(layer for layer in range(count) if layer not in found)
-        claims.fail("block_count", f"is {count}, but layer {missing} has no tensors")
+        keys.fail("block_count", f"is {count}, but layer {missing} has no tensors")
 
 
-def _check_heads(claims: _Claims, columns: int) -> None:
-    width = claims.count("embedding_length")
+def _check_heads(keys: _CheckedKeys, columns: int) -> None:
+    width = keys.count("embedding_length")
     if width is not None and width != columns:
-        claims.fail("embedding_length", f"is {width}, but {EMBEDDING} has rows of {columns}")
-    layers = claims.count("block_count") or 0
-    heads = claims.each("attention.head_count", layers)
-    shared = claims.each("attention.head_count_kv", layers)
-    size = claims.count("attention.key_length")
+        keys.fail("embedding_length", f"is {width}, but {EMBEDDING} has rows of {columns}")
+    layers = keys.count("block_count") or 0
+    heads = keys.each("attention.head_count", layers)
+    shared = keys.each("attention.head_count_kv", layers)
+    size = keys.count("attention.key_length")
     for key in ("attention.key_length", "attention.value_length"):
-        if (claims.count(key) or 0) > HEAD_SIZE:
-            claims.fail(key, f"is {claims.get(key)}; heads have at most {HEAD_SIZE}")
+        if (keys.count(key) or 0) > HEAD_SIZE:
+            keys.fail(key, f"is {keys.get(key)}; heads have at most {HEAD_SIZE}")
     odd = next((count for count in heads if columns % count), None)
     if size is None and odd is not None:
-        claims.fail("attention.head_count", f"is {odd}, which does not divide the width {columns}")
+        keys.fail("attention.head_count", f"is {odd}, which does not divide the width {columns}")
     for layer in range(max(len(heads), len(shared)) if heads and shared else 0):
         count, pairs = heads[layer % len(heads)], shared[layer % len(shared)]
         if count % pairs:
-            claims.fail("attention.head_count_kv", f"is {pairs}, which does not divide {count}")
+            keys.fail("attention.head_count_kv", f"is {pairs}, which does not divide {count}")
 
 
-def _check_numbers(claims: _Claims) -> None:
-    claims.count("context_length")
+def _check_numbers(keys: _CheckedKeys) -> None:
+    keys.count("context_length")
     for key in ("attention.layer_norm_rms_epsilon", "rope.scaling.factor"):
-        claims.number(key)
+        keys.number(key)
     for key in ("rope.freq_base", "rope.freq_base_swa"):
-        if claims.number(key) == 0:
-            claims.fail(key, "is 0; it must be positive")
-    experts = claims.count("expert_count", least=0)  # 0: as if it were not there
-    used = claims.count("expert_used_count", least=1 if experts else 0)
+        if keys.number(key) == 0:
+            keys.fail(key, "is 0; it must be positive")
+    experts = keys.count("expert_count", minimum=0)  # 0: no experts
+    used = keys.count("expert_used_count", minimum=1 if experts else 0)
     if experts and used and used > experts:
-        claims.fail("expert_used_count", f"is {used}, and there are {experts} experts")
+        keys.fail("expert_used_count", f"is {used}, and there are {experts} experts")
 
 
-def _check_vocabulary(claims: _Claims, rows: int) -> None:
-    tokens = claims.get(TOKENS)
+def _check_vocabulary(keys: _CheckedKeys, rows: int) -> None:
+    tokens = keys.get(TOKENS)
     if tokens is None:
         return
     if not isinstance(tokens, StringArray):
-        claims.fail(TOKENS, f"is {_told(tokens)} and not an array of texts")
+        keys.fail(TOKENS, f"is {_describe(tokens)}, not an array of strings")
     if len(tokens) != rows:
-        claims.fail(TOKENS, f"has {len(tokens)} tokens, but {EMBEDDING} has {rows} rows")
-    merges = claims.get("tokenizer.ggml.merges")
+        keys.fail(TOKENS, f"has {len(tokens)} tokens, but {EMBEDDING} has {rows} rows")
+    merges = keys.get("tokenizer.ggml.merges")
     if merges is not None and not isinstance(merges, StringArray):
-        claims.fail("tokenizer.ggml.merges", f"is {_told(merges)} and not an array of texts")
+        keys.fail("tokenizer.ggml.merges", f"is {_describe(merges)}, not an array of strings")
     for key in (KINDS, "tokenizer.ggml.scores"):
-        values = claims.get(key)
+        values = keys.get(key)
         if values is None:
             continue
         if not isinstance(values, np.ndarray) or values.dtype.kind not in "iuf":
-            claims.fail(key, f"is {_told(values)} and not an array of numbers")
+            keys.fail(key, f"is {_describe(values)}, not an array of numbers")
         if len(values) != rows:
-            claims.fail(key, f"has {len(values)} values, but there are {rows} tokens")
-    _check_bytes(claims, tokens)
+            keys.fail(key, f"has {len(values)} values, but there are {rows} tokens")
+    _check_bytes(keys, tokens)
 
 
-def _check_bytes(claims: _Claims, tokens: StringArray) -> None:
-    kinds = claims.get(KINDS)
+def _check_bytes(keys: _CheckedKeys, tokens: StringArray) -> None:
+    kinds = keys.get(KINDS)
     for index in np.flatnonzero(kinds == BYTE) if isinstance(kinds, np.ndarray) else ():
         if not _BYTE.fullmatch(tokens[int(index)]):
             text = printable(tokens[int(index)])
-            claims.fail(TOKENS, f"token {index} stands for a byte and is '{text}', not '<0x0A>'")
+            keys.fail(
+                TOKENS,
+                f"token {index} is a byte token with the text '{text}'; it must look like '<0x0A>'",
+            )
 
 
-def _told(value: object) -> str:
-    """Say what a value is, shortly: it may be a megabyte of text."""
+def _describe(value: object) -> str:
+    """Return a short description of a value, which may be a megabyte of text."""
     if isinstance(value, str):
         return f"the text '{printable(value)}'"
     if isinstance(value, StringArray | np.ndarray | list):

@@ -1,4 +1,4 @@
-"""The values of GGUF metadata: plain Python values that remember how the file stores them.
+"""The values of GGUF metadata: plain Python values that record how the file stores them.
 
     u8 i8 u16 i16 u32 i32 u64 i64     UInt8 … Int64: ints (sums and products are plain ints)
     f32 f64                           Float32, Float64: floats
@@ -7,8 +7,8 @@
     array of strings                  StringArray: a sequence of str over the bytes of the file
     array of arrays                   list of the above
 
-So a value that was read is written with the very same bytes. Values that have no such mark take
-what llama.cpp expects: int → u32 (i32 if negative, 64 bits if too large), float → f32,
+A value that was read is therefore written with the same bytes. Values without such a type get the
+one that llama.cpp expects: int → u32 (i32 if negative, 64 bits if too large), float → f32,
 list[str] → strings, list[int] → i32, list[float] → f32, numpy scalars → their own type.
 """
 
@@ -87,17 +87,17 @@ _ARRAY = struct.Struct("<IQ")
 
 
 class StringArray(Sequence[str]):
-    """Many strings over one piece of memory: (length u64, UTF-8 bytes) after one another.
+    """Many strings in one buffer: (length u64, UTF-8 bytes), one after another.
 
-    A vocabulary of 262,144 tokens is 4 MB this way, and 20 MB as a list. Equal to any sequence of
-    the same strings.
+    A vocabulary of 262,144 tokens takes 4 MB this way, and 20 MB as a list. It is equal to any
+    sequence of the same strings.
     """
 
     __slots__ = ("_starts", "raw")
 
     def __init__(self, raw: bytes | bytearray, starts: NDArray[np.uint32]) -> None:
-        self.raw = raw  # as in the file; checked to be UTF-8 by whoever makes this
-        self._starts = starts  # (n,) where in `raw` each length stands
+        self.raw = raw  # as in the file; the caller checked that it is UTF-8
+        self._starts = starts  # (n,) offset of each length in `raw`
 
     @classmethod
     def of(cls, strings: Iterable[str]) -> "StringArray":

@@ -1,11 +1,11 @@
-"""Writes a checkpoint, tensor by tensor, so that it appears complete or not at all.
+"""Writes a checkpoint tensor by tensor; it appears complete or not at all.
 
-One file: its part is renamed over it at the end (see `atomic`). A set of shards cannot be replaced
-at once by any file system, so a set never replaces a file: its names must be free. Its files are
-renamed one by one and its key file last: the first shard of a GGUF, the index of safetensors.
-Without the key file nothing opens the set. The part of the key file is made first and locked until
-all is published, so it claims the whole set. If the process dies between two renames, the next run
-knows from that part which shards to remove (see `leftovers`).
+A single file is written under another name and renamed at the end (see `atomic`). No file system
+can replace a set of shards at once, so a set never replaces a file: its names must be free. Its
+files are renamed one by one and its key file last: the first shard of a GGUF, the index of
+safetensors. Without the key file the set cannot be opened. The partial key file is created first
+and locked until everything is published, so it claims the whole set. If the process dies between
+two renames, the next run learns from that file which shards to remove (see `cleanup`).
 """
 
 import os
@@ -27,7 +27,7 @@ from zeropoint.checkpoints.safetensors_layout import plan_safetensors
 from zeropoint.errors import CheckpointError
 from zeropoint.formats import U8, QuantizedTensor
 
-OTHER_DESCRIPTORS = 64  # open files besides the parts of a set: sources, libraries, the terminal
+OTHER_DESCRIPTORS = 64  # open files other than the parts of a set: sources, libraries, the terminal
 
 
 def create_checkpoint(
@@ -55,7 +55,7 @@ def create_checkpoint(
     target = Path(path)
     plan = plan_files(target, tensors, metadata, max_shard_bytes)
     if len(plan.files) == 1:
-        # A link stays a link: what it points at is replaced.
+        # A link is kept; its target is replaced.
         resolved = Path(os.path.realpath(path))
         plan = replace(plan, files=(replace(plan.files[0], path=resolved),))
     return CheckpointWriter(target, plan, sources, overwrite=overwrite)
@@ -67,9 +67,9 @@ def plan_files(
     metadata: Mapping[str, object],
     max_shard_bytes: int | None = None,
 ) -> FileLayout:
-    """Lay out a GGUF or safetensors output, by the suffix of its name; nothing is written.
+    """Return the layout of a GGUF or safetensors output, by the suffix of its name; writes nothing.
 
-    `plan_files(...).size` is the size of the files to come, to the byte.
+    `plan_files(...).size` is the size of the output in bytes.
     """
     if path.suffix == ".gguf":
         return plan_gguf(path, tensors, metadata, max_shard_bytes)
@@ -83,7 +83,7 @@ def plan_files(
 
 
 class CheckpointWriter:
-    """Takes the tensors of a `FileLayout` in order. Made by `create_checkpoint`."""
+    """Writes the tensors of a `FileLayout` in order. Created by `create_checkpoint`."""
 
     def __init__(
         self, target: Path, plan: FileLayout, sources: Sequence[Path], *, overwrite: bool = True
@@ -110,9 +110,9 @@ class CheckpointWriter:
         return len(self.files) > 1
 
     def write(self, name: str, data: U8 | QuantizedTensor) -> None:
-        """Write the next bytes of the tensor whose turn it is; a tensor may come in many slabs.
+        """Write the next bytes of the current tensor; a tensor may be written in many slabs.
 
-        Raises ValueError if it is not this tensor's turn, or for more bytes than it has.
+        Raises ValueError for another tensor than the current one, or for more bytes than it has.
         """
         if self._next == len(self._spans):
             raise ValueError(f"{name} comes after the last tensor")
@@ -134,9 +134,9 @@ class CheckpointWriter:
             self._end_tensor(index, span, part)
 
     def restate(self, metadata: Mapping[str, object]) -> None:
-        """Write other metadata of the same length: for what is known only after the tensors.
+        """Write other metadata of the same length, for values known only after the tensors.
 
-        Raises ValueError if any byte of a tensor would have to move.
+        Raises ValueError if any byte of a tensor would move.
         """
         tensors = [span.tensor for file in self.plan.files for span in file.spans]
         plan = plan_files(self.target, tensors, metadata, self.plan.limit)
@@ -148,8 +148,8 @@ class CheckpointWriter:
         with plain_errors(self.target):
             remove_leftovers(self.target if self.is_set else self.files[0])
         try:
-            self._part(self.plan.key)  # the claim on the whole set
-            # After the claim: another process may have completed this output until now.
+            self._part(self.plan.key)  # it claims the whole set
+            # After the claim, because another process may have completed this output until now.
             self._check_free(self.files)
             self._check_targets()
         except BaseException:
@@ -170,13 +170,13 @@ class CheckpointWriter:
             self._discard()
 
     def _check_targets(self) -> None:
-        overwrite = self._overwrite or self.is_set  # a set replaces nothing, see _check_free
+        overwrite = self._overwrite or self.is_set  # a set replaces nothing: see _check_free
         for path in self.files:
             check_target(path, self._sources, overwrite=overwrite)
 
     def _discard(self) -> None:
         """Remove the parts that were not published, and release all locks."""
-        for index in sorted(self._parts, key=self.plan.key.__eq__):  # the key part goes last
+        for index in sorted(self._parts, key=self.plan.key.__eq__):  # the key file's part last
             self._parts[index].discard()
 
     def _part(self, index: int) -> PartialFile:
@@ -212,7 +212,7 @@ class CheckpointWriter:
                 self._check_free([key.target])
             key.rename()
         except BaseException:
-            # None of the shards was there before. If the key file has its name, all is done.
+            # No shard existed before. If the key file has its final name, everything is published.
             for part in () if key.is_named else self._parts.values():
                 part.withdraw()
             raise

@@ -78,7 +78,7 @@ def meaning_cases() -> Iterator[Case]:
         return file_case(name, says, *model({**before, full: value}))
 
     for count, says in (
-        (0, "at least one"), (1, "tensors of layer 1"), (3, "layer 2 has no tensors"),
+        (0, "at least 1"), (1, "tensors of layer 1"), (3, "layer 2 has no tensors"),
         (513, "layer 2 has no tensors"), (2**32 - 1, "layer 2 has no tensors"),
     ):  # fmt: skip
         yield case(f"{count} blocks", says, "block_count", number(count))
@@ -94,21 +94,21 @@ def meaning_cases() -> Iterator[Case]:
     yield case("half a block", "not a whole number", "block_count", real(1.5))
     yield case("true blocks", "not a whole number", "block_count", (7, b"\1"))
     heads, shared = "attention.head_count", "attention.head_count_kv"
-    yield case("no heads", "at least one", heads, number(0))
+    yield case("no heads", "at least 1", heads, number(0))
     yield case("heads that do not divide the width", "divide the width", heads, number(3))
     yield case("2^32 - 1 heads", "divide the width", heads, number(2**32 - 1))
     yield case("heads of too few layers", "there are 2 layers", heads, numbers(INT32, 4))
-    yield case("no heads in one layer", "at least one", heads, numbers(INT32, 4, 0))
-    yield case("minus one head", "at least one", heads, (INT32, u32(-1)))
-    yield case("no key-value heads", "at least one", shared, number(0))
+    yield case("no heads in one layer", "at least 1", heads, numbers(INT32, 4, 0))
+    yield case("minus one head", "at least 1", heads, (INT32, u32(-1)))
+    yield case("no key-value heads", "at least 1", shared, number(0))
     yield case("key-value heads that do not divide", "divide 4", shared, number(3))
     yield case("more key-value heads than heads", "divide 4", shared, number(8))
     yield case("key-value heads that differ", "divide 4", shared, numbers(INT32, 2, 3))
-    yield case("keys of no size", "at least one", "attention.key_length", number(0))
+    yield case("keys of no size", "at least 1", "attention.key_length", number(0))
     yield case("keys of 2^63", "at most", "attention.key_length", (UINT64, u64(2**63)))
-    yield case("a width of 0", "at least one", "embedding_length", number(0))
+    yield case("a width of 0", "at least 1", "embedding_length", number(0))
     yield case("another width", "has rows of 8", "embedding_length", number(16))
-    yield case("no context", "at least one", "context_length", number(0))
+    yield case("no context", "at least 1", "context_length", number(0))
     epsilon = "attention.layer_norm_rms_epsilon"
     for value in (float("nan"), float("inf"), -1e-6):
         yield case(f"epsilon {value}", "must be finite", epsilon, real(value))
@@ -120,10 +120,10 @@ def meaning_cases() -> Iterator[Case]:
     yield case(
         "more experts used than there are", "4 experts", used, number(5), expert_count=number(4)
     )
-    yield case("no expert used", "at least one", used, number(0), expert_count=number(4))
+    yield case("no expert used", "at least 1", used, number(0), expert_count=number(4))
     tokens = "tokenizer.ggml.tokens"
     yield case("fewer tokens than rows", "has 3 rows", tokens, words("<unk>", "a"))
-    yield case("tokens that are numbers", "array of texts", tokens, numbers(INT32, 1, 2, 3))
+    yield case("tokens that are numbers", "array of strings", tokens, numbers(INT32, 1, 2, 3))
     yield case("tokens that are one text", "the text 'abc'", tokens, (TEXT, text("abc")))
     yield case("a token for byte -1", "'<0x-1>'", tokens, words("<unk>", "a", "<0x-1>"))
     yield case("a token for no byte", "'b'", tokens, words("<unk>", "a", "b"))
@@ -132,7 +132,7 @@ def meaning_cases() -> Iterator[Case]:
     yield case("more kinds than tokens", "has 4 values", kinds, numbers(INT32, 1, 1, 1, 1))
     yield case("scores in words", "array of numbers", scores, words("0", "1", "2"))
     merges = "tokenizer.ggml.merges"
-    yield case("merges that are numbers", "array of texts", merges, numbers(INT32, 1, 2))
+    yield case("merges that are numbers", "array of strings", merges, numbers(INT32, 1, 2))
 
 
 MEANING_CASES = list(meaning_cases())
