@@ -20,7 +20,7 @@ from zeropoint.results.bench import QuickSpeed
 from zeropoint.results.divergence import LadderLevel, LadderResult, MeasureResult
 from zeropoint.results.run_store import RunFolder
 from zeropoint.verbs.arguments import as_path
-from zeropoint.verbs.loaded_model import LoadedModel, ModelInput
+from zeropoint.verbs.loaded_model import LoadedModel, ModelInput, checkpoint_of, opened
 from zeropoint.verbs.options.ladder import LadderOptions
 from zeropoint.verbs.quantized_copy import QuantizedCopy
 from zeropoint.verbs.records import Notice, OnRecord, StageStarted, drain
@@ -110,7 +110,13 @@ def ladder_records(model: ModelInput, options: LadderOptions) -> Iterator[Ladder
     Stopping between two records is safe: the same run resumes at the level where it was stopped.
     """
     formats = parse_levels(options.levels, options.share)
-    reference = LoadedModel.open(model, threads=options.threads)
+    source = opened(model)
+    checkpoint = checkpoint_of(source)
+    copies = [
+        QuantizedCopy.plan_for(checkpoint, level.format, requantize=options.requantize)
+        for level in formats
+    ]
+    reference = LoadedModel.open(source, threads=options.threads)
     yield from proxy_notices(reference.identity)
     text, prepared = prepare_text(reference, options)
     yield prepared
@@ -118,10 +124,6 @@ def ladder_records(model: ModelInput, options: LadderOptions) -> Iterator[Ladder
     reference_pass = ReferencePass.for_several(
         reference.model, text, floor_chunks=options.floor_chunks
     )
-    copies = [
-        QuantizedCopy.plan_for(reference.checkpoint, level.format, requantize=options.requantize)
-        for level in formats
-    ]
     folder = _start_run(options.run, reference, text, formats) if options.run else None
     rows: list[LadderLevel] = []
     for index, (level, copy) in enumerate(zip(formats, copies, strict=True)):

@@ -37,8 +37,12 @@ class LoadedModel:
         return cls(checkpoint, model, identify(checkpoint))
 
 
+def opened(model: ModelInput) -> Checkpoint | LanguageModel:
+    """Return a model as an open object; the weights of a path or a hub id are not loaded."""
+    return open_model(model) if isinstance(model, str | Path) else model
+
+
 def checkpoint_of(model: ModelInput) -> Checkpoint:
     """Return the checkpoint of a model; the weights are not loaded."""
-    if isinstance(model, str | Path):
-        return open_model(model)
-    return model if isinstance(model, Checkpoint) else model.checkpoint
+    source = opened(model)
+    return source if isinstance(source, Checkpoint) else source.checkpoint

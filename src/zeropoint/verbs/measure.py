@@ -20,7 +20,7 @@ from zeropoint.quantizers.in_memory import TensorReplaced
 from zeropoint.results.divergence import MeasureResult, QuantIdentity
 from zeropoint.results.model_identity import ModelIdentity, ReferenceIdentity
 from zeropoint.verbs.arguments import as_list, as_path
-from zeropoint.verbs.loaded_model import LoadedModel, ModelInput
+from zeropoint.verbs.loaded_model import LoadedModel, ModelInput, checkpoint_of, opened
 from zeropoint.verbs.model_pair import ModelPair
 from zeropoint.verbs.options.measure import MeasureOptions
 from zeropoint.verbs.quantized_copy import QuantizedCopy
@@ -149,12 +149,15 @@ def measure_records(
 def _open_pair(model: ModelInput, ref: ModelInput | None, options: MeasureOptions) -> PairRecords:
     if (ref is None) == (not options.to):
         raise MeasurementError("give either a reference, or a format to quantize the model to")
-    reference = LoadedModel.open(model if ref is None else ref, threads=options.threads)
-    yield from proxy_notices(reference.identity)
     if ref is not None:
+        reference = LoadedModel.open(ref, threads=options.threads)
+        yield from proxy_notices(reference.identity)
         return ModelPair.open(reference, model, threads=options.threads)
-    copy = QuantizedCopy.plan_for(
-        reference.checkpoint, options.to, imatrix=options.imatrix, requantize=options.requantize
+    source = opened(model)
+    copy = QuantizedCopy.plan_for(  # an unknown format is an error before weights are read
+        checkpoint_of(source), options.to, imatrix=options.imatrix, requantize=options.requantize
     )
+    reference = LoadedModel.open(source, threads=options.threads)
+    yield from proxy_notices(reference.identity)
     quant = yield from copy.load(threads=options.threads)
     return ModelPair(reference, quant)
