@@ -65,9 +65,7 @@ bool an_exception_reaches_the_caller() {
 
 bool a_job_within_a_job() {
     std::vector<int> sums(16, 0);
-    parallel_for(16, 4, [&](std::size_t i) {
-        parallel_for(16, 4, [&, i](std::size_t) { ++sums[i]; });
-    });
+    parallel_for(16, 4, [&](std::size_t i) { parallel_for(16, 4, [&, i](std::size_t) { ++sums[i]; }); });
     for (const int sum : sums)
         if (sum != 16) return false;
     return true;

@@ -96,8 +96,7 @@ nb::tuple bound_worst_block(Array<const float, 2> weights, Array<const float, 2>
 
 void zeropoint::bind_machine(nb::module_& module) {
     module.def("read_seconds", &read_seconds, nb::arg("words"), nb::arg("threads"));
-    module.def("multiply_adds_per_second", &multiply_adds_per_second, nb::arg("seconds"),
-               nb::arg("threads"));
+    module.def("multiply_adds_per_second", &multiply_adds_per_second, nb::arg("seconds"), nb::arg("threads"));
     module.def("histogram", &bound_histogram, nb::arg("values"), nb::arg("limit"), nb::arg("counts"),
                nb::arg("threads"));
     module.def("worst_block", &bound_worst_block, nb::arg("weights"), nb::arg("decoded"),

@@ -82,11 +82,11 @@ float trace_fast_row(const PackedMatrix& matrix, std::size_t row, Array<const fl
                      Array<float, 2> activation_sums) {
     const std::size_t units = matrix.units(), groups = units * std::size_t(product_shape(matrix).groups);
     const float* data = checked(x, matrix.columns());
-    return trace_fast(matrix, row, data,
-                      {checked(codes, units * 32), checked(dots, groups), checked(scales, groups),
-                       checked(minimums, groups), checked(totals, units),
-                       checked(activation_codes, units * 32), checked(activation_scales, units),
-                       checked(starts, groups), checked(activation_sums, groups)});
+    return trace_fast(
+        matrix, row, data,
+        {checked(codes, units * 32), checked(dots, groups), checked(scales, groups),
+         checked(minimums, groups), checked(totals, units), checked(activation_codes, units * 32),
+         checked(activation_scales, units), checked(starts, groups), checked(activation_sums, groups)});
 }
 
 float trace_exact_row(const PackedMatrix& matrix, std::size_t row, Array<const float, 1> x,

@@ -74,8 +74,8 @@ double bound_weighted_error(Array<const float, 2> weights, std::optional<Array<c
         (importance && importance->shape(0) != columns))
         throw nb::value_error("weighted_error: the arrays do not fit each other");
     nb::gil_scoped_release release;
-    return weighted_error(weights.data(), decoded ? decoded->data() : nullptr, importance ? importance->data() : nullptr, rows,
-                          columns, threads);
+    return weighted_error(weights.data(), decoded ? decoded->data() : nullptr,
+                          importance ? importance->data() : nullptr, rows, columns, threads);
 }
 
 std::size_t bound_first_beyond(Array<const float, 2> weights, float limit, int threads) {
@@ -104,8 +104,7 @@ NB_MODULE(_native, module) {
                nb::arg("blocks"), nb::arg("threads"));
     module.def("weighted_error", &bound_weighted_error, nb::arg("weights"), nb::arg("decoded").none(),
                nb::arg("importance").none(), nb::arg("threads"));
-    module.def("first_beyond", &bound_first_beyond, nb::arg("weights"), nb::arg("limit"),
-               nb::arg("threads"));
+    module.def("first_beyond", &bound_first_beyond, nb::arg("weights"), nb::arg("limit"), nb::arg("threads"));
     bind_compare(module);
     bind_machine(module);
     bind_matmul(module);

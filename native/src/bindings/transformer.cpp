@@ -62,22 +62,24 @@ void bind_parts(nb::module_& module) {
         .value("gelu", Activation::gelu)
         .value("relu2", Activation::relu2);
     nb::class_<BoundLinear>(module, "Linear")
-        .def("__init__",
-             [](BoundLinear* self, nb::object weights, std::optional<Vector> bias, float scale) {
-                 new (self) BoundLinear{};
-                 self->weights = nb::cast<const PackedMatrix*>(weights);
-                 self->scale = scale;
-                 self->matrix = weights;
-                 if (bias) self->bias = floats_of(*bias), self->array = nb::cast(*bias);
-             },
-             nb::arg("weights").sig("PackedMatrix"), nb::arg("bias").none(), nb::arg("scale"));
+        .def(
+            "__init__",
+            [](BoundLinear* self, nb::object weights, std::optional<Vector> bias, float scale) {
+                new (self) BoundLinear{};
+                self->weights = nb::cast<const PackedMatrix*>(weights);
+                self->scale = scale;
+                self->matrix = weights;
+                if (bias) self->bias = floats_of(*bias), self->array = nb::cast(*bias);
+            },
+            nb::arg("weights").sig("PackedMatrix"), nb::arg("bias").none(), nb::arg("scale"));
     nb::class_<BoundRotation>(module, "Rotation")
-        .def("__init__",
-             [](BoundRotation* self, Vector frequencies, bool interleaved, float magnitude) {
-                 new (self) BoundRotation{{floats_of(frequencies), interleaved, magnitude},
-                                          nb::cast(frequencies)};
-             },
-             nb::arg("frequencies"), nb::arg("interleaved"), nb::arg("magnitude"));
+        .def(
+            "__init__",
+            [](BoundRotation* self, Vector frequencies, bool interleaved, float magnitude) {
+                new (self)
+                    BoundRotation{{floats_of(frequencies), interleaved, magnitude}, nb::cast(frequencies)};
+            },
+            nb::arg("frequencies"), nb::arg("interleaved"), nb::arg("magnitude"));
 }
 
 // Each property is write-only: Python describes a layer once and hands it to the transformer.
@@ -107,8 +109,7 @@ void bind_experts(LayerClass& layer, const char* name, std::vector<Linear> Exper
 
 template <typename Value>
 void bind_expert_setting(LayerClass& layer, const char* name, Value ExpertConfig::* field) {
-    layer.def_prop_rw(name, nullptr,
-                      [field](BoundLayer& self, Value value) { self.experts.*field = value; });
+    layer.def_prop_rw(name, nullptr, [field](BoundLayer& self, Value value) { self.experts.*field = value; });
 }
 
 void bind_layer(nb::module_& module) {
@@ -144,8 +145,7 @@ void bind_layer(nb::module_& module) {
     linear("ffn_gate", &LayerConfig::ffn_gate);
     linear("ffn_up", &LayerConfig::ffn_up);
     linear("ffn_down", &LayerConfig::ffn_down);
-    bind_linear(layer, "ffn_gate_inp",
-                [](BoundLayer& self) -> Linear& { return self.experts.router; });
+    bind_linear(layer, "ffn_gate_inp", [](BoundLayer& self) -> Linear& { return self.experts.router; });
     bind_experts(layer, "ffn_gate_exps", &ExpertConfig::gate);
     bind_experts(layer, "ffn_up_exps", &ExpertConfig::up);
     bind_experts(layer, "ffn_down_exps", &ExpertConfig::down);
@@ -159,9 +159,9 @@ LayerCache cache_of(const LayerConfig& layer, std::size_t batch, nb::handle keys
     const auto v = nb::cast<Array<float, 4>>(values);
     const std::size_t slots = k.shape(2) * key_tile;
     const bool fits = k.shape(0) >= batch && k.shape(1) == layer.kv_heads && k.shape(2) > 0 &&
-                      k.shape(3) == layer.head_size && k.shape(4) == key_tile &&
-                      v.shape(0) == k.shape(0) && v.shape(1) == layer.kv_heads && v.shape(2) == slots &&
-                      v.shape(3) >= layer.value_size && v.shape(3) % 32 == 0;
+                      k.shape(3) == layer.head_size && k.shape(4) == key_tile && v.shape(0) == k.shape(0) &&
+                      v.shape(1) == layer.kv_heads && v.shape(2) == slots && v.shape(3) >= layer.value_size &&
+                      v.shape(3) % 32 == 0;
     if (!fits) throw nb::value_error("transformer: the cache does not fit this layer");
     return {k.data(), v.data(), slots, v.shape(3)};
 }
@@ -214,9 +214,16 @@ void run(BoundTransformer& transformer, Array<float, 3> x, Array<const std::int6
         nb::gil_scoped_acquire acquire;
         if (PyErr_CheckSignals()) throw nb::python_error();
     };
-    const Pass pass{x.data(), x.shape(0), x.shape(1), {starts.data(), starts.shape(0)}, turns, caches,
-                    mode == "exact" ? Mode::exact : Mode::fast, threads,
-                    hook.is_none() ? nullptr : &call, x.shape(1) > 8 ? &poll : nullptr};
+    const Pass pass{x.data(),
+                    x.shape(0),
+                    x.shape(1),
+                    {starts.data(), starts.shape(0)},
+                    turns,
+                    caches,
+                    mode == "exact" ? Mode::exact : Mode::fast,
+                    threads,
+                    hook.is_none() ? nullptr : &call,
+                    x.shape(1) > 8 ? &poll : nullptr};
     nb::gil_scoped_release release;
     transformer.run(pass);
 }
@@ -227,8 +234,8 @@ void zeropoint::bind_transformer(nb::module_& module) {
     bind_parts(module);
     bind_layer(module);
     nb::class_<BoundTransformer>(module, "Transformer")
-        .def(nb::init<std::size_t, float, const Vector&, const std::vector<BoundLayer*>&>(),
-             nb::arg("width"), nb::arg("epsilon"), nb::arg("output_norm"), nb::arg("layers"))
+        .def(nb::init<std::size_t, float, const Vector&, const std::vector<BoundLayer*>&>(), nb::arg("width"),
+             nb::arg("epsilon"), nb::arg("output_norm"), nb::arg("layers"))
         .def("run", &run, nb::arg("x"), nb::arg("starts"), nb::arg("rotations"), nb::arg("keys"),
              nb::arg("values"), nb::arg("mode"), nb::arg("threads"), nb::arg("hook").none());
 }

@@ -33,12 +33,18 @@ struct CodecTable {
 // The active variant's codec of this name, or null.
 const Codec* find_codec(const std::string& name);
 
-namespace baseline { CodecTable codecs(); }
+namespace baseline {
+CodecTable codecs();
+}
 #ifdef ZEROPOINT_HAS_avx2
-namespace avx2 { CodecTable codecs(); }
+namespace avx2 {
+CodecTable codecs();
+}
 #endif
 #ifdef ZEROPOINT_HAS_avx512
-namespace avx512 { CodecTable codecs(); }
+namespace avx512 {
+CodecTable codecs();
+}
 #endif
 
 }  // namespace zeropoint

@@ -29,9 +29,11 @@ const MatmulKernels& kernels() {
 const LayoutKernels& kernels_of(Layout layout) { return kernels().layouts[std::size_t(layout)]; }
 
 constexpr std::size_t huge_page = std::size_t(2) << 20;
-constexpr std::size_t rows_at_once = 512;  // activations per pass over the weights, few enough to stay in cache
+constexpr std::size_t rows_at_once =
+    512;  // activations per pass over the weights, few enough to stay in cache
 constexpr std::size_t panels_per_task = 8;
-constexpr std::size_t bytes_per_task = 128 << 10;  // of weights, with one activation: small enough that threads finish together
+constexpr std::size_t bytes_per_task =
+    128 << 10;  // of weights, with one activation: small enough that threads finish together
 
 }  // namespace
 
@@ -176,8 +178,8 @@ Activations::Derived& Activations::corrections_of(const LayoutKernels& kernel) c
 
 FastTile Activations::fast(Layout layout) const {
     const LayoutKernels& kernel = kernels_of(layout);
-    return {codes_.as<std::int32_t>(), scales_.as<float>(),
-            corrections_of(kernel).values.as<std::int32_t>(), sums_[kernel.groups - 1].values.as<float>()};
+    return {codes_.as<std::int32_t>(), scales_.as<float>(), corrections_of(kernel).values.as<std::int32_t>(),
+            sums_[kernel.groups - 1].values.as<float>()};
 }
 
 // ---- products ----
@@ -242,7 +244,8 @@ void multiply_tiles(const Product& product, const Activations& x, bool fast, Ran
     const FastTile rounded = fast ? x.fast(weights.layout()) : FastTile{};
     Unpacked codes;
     alignas(64) float floats[exact_block_units * unit_columns * panel_rows];
-    alignas(64) float spare[rows_at_once * panel_rows];  // for the last panel, the only one that can have fewer rows
+    alignas(64) float
+        spare[rows_at_once * panel_rows];  // for the last panel, the only one that can have fewer rows
     for (std::size_t unit = 0; unit < units; unit += step) {
         const std::size_t here = std::min(step, units - unit);
         for (std::size_t p = panels.first; p < panels.last; ++p) {

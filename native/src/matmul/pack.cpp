@@ -40,8 +40,7 @@ PackedMatrix::PackedMatrix(const std::string& format, std::size_t rows, std::siz
     data_.reserve(bytes());
 }
 
-void PackedMatrix::set_rows(std::size_t first, std::size_t count, const std::uint8_t* blocks,
-                            int threads) {
+void PackedMatrix::set_rows(std::size_t first, std::size_t count, const std::uint8_t* blocks, int threads) {
     if (first % panel_rows || first > rows_ || count > rows_ - first ||
         (count % panel_rows && first + count != rows_))
         throw std::invalid_argument("slabs of rows start and, but for the last, end at multiples of 16");

@@ -27,6 +27,7 @@ constexpr std::size_t exact_block_units = 8;  // and in exact mode: 16 rows of 2
 constexpr int tile_widths = 3;  // fast tiles of activations are 1, 4, or as many wide as registers allow
 constexpr int max_exact_width = 12;  // exact tiles have any width up to this
 
+// clang-format off
 enum class Layout : int {
     f32, f16, bf16,
     q8_0, q4_0, q4_1, q5_0, q5_1, q2_k, q3_k, q4_k, q5_k, q6_k,
@@ -34,6 +35,7 @@ enum class Layout : int {
     iq1_s, iq1_m, iq2_xxs, iq2_xs, iq2_s, iq3_xxs, iq3_s,
     count
 };
+// clang-format on
 
 // Units that share a header, and bytes of such a block of 16 rows.
 struct LayoutShape {

@@ -34,16 +34,22 @@ struct Compared {
 };
 
 // `state` starts as zeros. `compare_add` adds `count` logits of each model, from token `first` on.
-#define ZEROPOINT_COMPARE_API                                                                       \
+#define ZEROPOINT_COMPARE_API                                                                          \
     void compare_add(const float* reference, const float* quant, std::size_t first, std::size_t count, \
-                     std::int32_t target, Comparison& state);                                       \
+                     std::int32_t target, Comparison& state);                                          \
     Compared compare_finish(const Comparison& state);
-namespace baseline { ZEROPOINT_COMPARE_API }
+namespace baseline {
+ZEROPOINT_COMPARE_API
+}
 #ifdef ZEROPOINT_HAS_avx2
-namespace avx2 { ZEROPOINT_COMPARE_API }
+namespace avx2 {
+ZEROPOINT_COMPARE_API
+}
 #endif
 #ifdef ZEROPOINT_HAS_avx512
-namespace avx512 { ZEROPOINT_COMPARE_API }
+namespace avx512 {
+ZEROPOINT_COMPARE_API
+}
 #endif
 
 }  // namespace zeropoint

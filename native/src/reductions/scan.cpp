@@ -35,8 +35,8 @@ std::size_t first_beyond(const float* values, std::size_t count, float limit, in
     return tasks ? *std::min_element(first.begin(), first.end()) : count;
 }
 
-double weighted_error(const float* weights, const float* decoded, const float* importance,
-                      std::size_t rows, std::size_t columns, int threads) {
+double weighted_error(const float* weights, const float* decoded, const float* importance, std::size_t rows,
+                      std::size_t columns, int threads) {
     const Passes passes = active_passes();
     std::vector<double> errors(rows);
     const std::size_t chunk = std::max<std::size_t>(1, values_per_task / std::max<std::size_t>(1, columns));

@@ -11,8 +11,8 @@ std::size_t first_beyond(const float* values, std::size_t count, float limit, in
 // Sum of importance · (weights − decoded)² in double. Each row is summed in 8 lanes (column modulo 8), the
 // lanes as a tree, the rows in order: the same bits for any number of threads and any instruction set.
 // `importance` null: ones; `decoded` null: zeros.
-double weighted_error(const float* weights, const float* decoded, const float* importance,
-                      std::size_t rows, std::size_t columns, int threads);
+double weighted_error(const float* weights, const float* decoded, const float* importance, std::size_t rows,
+                      std::size_t columns, int threads);
 
 struct Moments {
     double sum;
@@ -51,12 +51,18 @@ struct Passes {
     bool (*bins)(const float* values, std::size_t count, float scale, std::int32_t* bins);
 };
 
-namespace baseline { Passes passes(); }
+namespace baseline {
+Passes passes();
+}
 #ifdef ZEROPOINT_HAS_avx2
-namespace avx2 { Passes passes(); }
+namespace avx2 {
+Passes passes();
+}
 #endif
 #ifdef ZEROPOINT_HAS_avx512
-namespace avx512 { Passes passes(); }
+namespace avx512 {
+Passes passes();
+}
 #endif
 
 }  // namespace zeropoint

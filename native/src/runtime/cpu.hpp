@@ -14,9 +14,9 @@ const char* variant_name(Variant);
 
 // NAME of the active variant: ZEROPOINT_PICK(compare_logits) is avx2::compare_logits on a machine with AVX2.
 #ifdef ZEROPOINT_HAS_avx512
-#define ZEROPOINT_PICK(name)                                                           \
+#define ZEROPOINT_PICK(name)                                                              \
     (zeropoint::active_variant() == zeropoint::Variant::avx512 ? &zeropoint::avx512::name \
-     : zeropoint::active_variant() == zeropoint::Variant::avx2 ? &zeropoint::avx2::name \
+     : zeropoint::active_variant() == zeropoint::Variant::avx2 ? &zeropoint::avx2::name   \
                                                                : &zeropoint::baseline::name)
 #else
 #define ZEROPOINT_PICK(name) (&zeropoint::baseline::name)

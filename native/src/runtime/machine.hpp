@@ -12,12 +12,18 @@ struct Probes {
     float (*multiply_add)(std::size_t rounds, std::uint64_t* flops);
 };
 
-namespace baseline { Probes probes(); }
+namespace baseline {
+Probes probes();
+}
 #ifdef ZEROPOINT_HAS_avx2
-namespace avx2 { Probes probes(); }
+namespace avx2 {
+Probes probes();
+}
 #endif
 #ifdef ZEROPOINT_HAS_avx512
-namespace avx512 { Probes probes(); }
+namespace avx512 {
+Probes probes();
+}
 #endif
 
 }  // namespace zeropoint

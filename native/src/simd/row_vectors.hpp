@@ -71,9 +71,7 @@ template <typename V>
 #endif
 }
 
-[[maybe_unused]] inline Floats to_floats(Ints value) {
-    return __builtin_convertvector(value, Floats);
-}
+[[maybe_unused]] inline Floats to_floats(Ints value) { return __builtin_convertvector(value, Floats); }
 
 // One byte, or 16 bits, of each lane's row.
 [[maybe_unused]] inline Ints bytes_to_ints(const std::uint8_t* from) {
@@ -174,8 +172,7 @@ constexpr bool dots_signed_bytes = false;
     return sum + (Ints)_mm_madd_epi16((__m128i)low_codes, (__m128i)low) +
            (Ints)_mm_madd_epi16((__m128i)high_codes, (__m128i)high);
 #else
-    for (int i = 0; i < 2 * lanes; ++i)
-        sum[i / 2] += low_codes[i] * low[i] + high_codes[i] * high[i];
+    for (int i = 0; i < 2 * lanes; ++i) sum[i / 2] += low_codes[i] * low[i] + high_codes[i] * high[i];
     return sum;
 #endif
 }
@@ -201,8 +198,7 @@ template <int bits, int count>
             const __m256i activations = _mm256_set1_epi32(x[s * stride]);
             const __m256i codes = (__m256i)w[s];
             const __m256i product =
-                bits == 8 ? _mm256_maddubs_epi16(_mm256_abs_epi8(codes),
-                                                 _mm256_sign_epi8(activations, codes))
+                bits == 8 ? _mm256_maddubs_epi16(_mm256_abs_epi8(codes), _mm256_sign_epi8(activations, codes))
                           : _mm256_maddubs_epi16(codes, activations);
             narrow = s == t ? product : _mm256_add_epi16(narrow, product);
         }
@@ -262,8 +258,8 @@ template <int bits, int count, int width>
                 __m256i& sum = narrow[s * width + j];
                 sum = t % steps == 0 ? product : _mm256_add_epi16(sum, product);
                 if constexpr (t % steps == steps - 1 || t == count - 1)
-                    sums[s * width + j] = (Ints)_mm256_add_epi32((__m256i)sums[s * width + j],
-                                                                 _mm256_madd_epi16(sum, ones));
+                    sums[s * width + j] =
+                        (Ints)_mm256_add_epi32((__m256i)sums[s * width + j], _mm256_madd_epi16(sum, ones));
             });
         });
     });

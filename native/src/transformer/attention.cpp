@@ -20,12 +20,10 @@ void LayerPass::place(const float* cosines, const float* sines) const {
         for (std::size_t r = first; r < last; ++r) {
             const auto prepare = [&](float* head, Floats weight) {
                 if (!weight.empty()) kernels().rms_norm(head, weight.data(), epsilon_, size, head);
-                if (half)
-                    kernels().rotate(head, cosines + r * half, sines + r * half, 2 * half, interleaved);
+                if (half) kernels().rotate(head, cosines + r * half, sines + r * half, 2 * half, interleaved);
             };
             float* queries = queries_ + r * q_pitch_;
-            for (std::size_t h = 0; h < layer_.heads; ++h)
-                prepare(queries + h * size, layer_.attn_q_norm);
+            for (std::size_t h = 0; h < layer_.heads; ++h) prepare(queries + h * size, layer_.attn_q_norm);
             if (layer_.temperature_scale != 0.0) {
                 const double step = double(position(r) / layer_.temperature_length);
                 const float factor = float(1.0 + layer_.temperature_scale * std::log(1.0 + step));
@@ -75,18 +73,22 @@ void LayerPass::attend() {
         // Late positions see the most keys: they come first, so that threads finish together.
         const std::size_t chunk = chunks - 1 - task / heads, head = task % heads;
         const std::size_t sequence = head / layer_.kv_heads;
-        const AttentionSpan span{
-            cache.keys + head * cache.slots * layer_.head_size,
-            cache.values + head * cache.slots * cache.value_pitch,
-            cache.slots / key_tile, layer_.head_size, layer_.value_size, cache.value_pitch,
-            layer_.window, layer_.scale, layer_.softcap};
+        const AttentionSpan span{cache.keys + head * cache.slots * layer_.head_size,
+                                 cache.values + head * cache.slots * cache.value_pitch,
+                                 cache.slots / key_tile,
+                                 layer_.head_size,
+                                 layer_.value_size,
+                                 cache.value_pitch,
+                                 layer_.window,
+                                 layer_.scale,
+                                 layer_.softcap};
         attend_lines(span, sequence, head % layer_.kv_heads * shared, shared, chunk * step,
                      std::min(lines, (chunk + 1) * step));
     });
 }
 
 void LayerPass::attend_lines(const AttentionSpan& span, std::size_t sequence, std::size_t first_head,
-                  std::size_t shared, std::size_t first, std::size_t last) const {
+                             std::size_t shared, std::size_t first, std::size_t last) const {
     constexpr std::size_t max_rows = 64;
     const float* queries[max_rows];
     std::size_t positions[max_rows];

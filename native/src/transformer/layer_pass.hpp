@@ -29,10 +29,10 @@ inline float* rows_of(Buffer& buffer, std::size_t rows, std::size_t columns) {
 
 class LayerPass {
 public:
-    LayerPass(const LayerConfig& layer, std::size_t index, std::size_t width, float epsilon,
-              const Pass& pass, LayerBuffers& buffers)
-        : layer_(layer), index_(index), width_(width), rows_(pass.batch * pass.count),
-          epsilon_(epsilon), pass_(pass), buffers_(buffers) {}
+    LayerPass(const LayerConfig& layer, std::size_t index, std::size_t width, float epsilon, const Pass& pass,
+              LayerBuffers& buffers)
+        : layer_(layer), index_(index), width_(width), rows_(pass.batch * pass.count), epsilon_(epsilon),
+          pass_(pass), buffers_(buffers) {}
 
     void run(const float* cosines, const float* sines);
 

@@ -46,8 +46,7 @@ void LayerPass::mixture() {
             for (std::size_t i = 0; i < width_; ++i) {
                 const float* part = parts + r * experts.used * width_ + i;
                 float sum = part[0];  // in the order of choice, whatever the batch
-                for (std::size_t place = 1; place < experts.used; ++place)
-                    sum += part[place * width_];
+                for (std::size_t place = 1; place < experts.used; ++place) sum += part[place * width_];
                 out[r * width_ + i] = sum;
             }
     });
@@ -65,11 +64,11 @@ void LayerPass::run_expert(std::size_t e, const std::vector<Choice>& choices, co
     float* gates = rows_of(buffers_.gates, count, size);
     float* ups = rows_of(buffers_.ups, count, size);
     float* inner = rows_of(buffers_.inner, count, size);
-    multiply({{&experts.gate[e], "ffn_gate_exps", gates}, {&experts.up[e], "ffn_up_exps", ups}},
-             gathered, count, width_, buffers_.expert_activations, int(e));
+    multiply({{&experts.gate[e], "ffn_gate_exps", gates}, {&experts.up[e], "ffn_up_exps", ups}}, gathered,
+             count, width_, buffers_.expert_activations, int(e));
     activate(gates, ups, count, size, size, inner);
-    multiply({{&experts.down[e], "ffn_down_exps", gathered}}, inner, count, size,
-             buffers_.expert_activations, int(e));
+    multiply({{&experts.down[e], "ffn_down_exps", gathered}}, inner, count, size, buffers_.expert_activations,
+             int(e));
     for (std::size_t i = 0; i < count; ++i) {
         const Choice& choice = choices[i];
         float* part = parts + (choice.row * experts.used + choice.place) * width_;

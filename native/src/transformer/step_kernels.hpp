@@ -44,12 +44,18 @@ inline std::size_t attend_scratch(const StepKernels& steps, std::size_t position
     return steps.attend_rows * (position / key_tile + 1) * key_tile;
 }
 
-namespace baseline { const StepKernels& step_kernels(); }
+namespace baseline {
+const StepKernels& step_kernels();
+}
 #ifdef ZEROPOINT_HAS_avx2
-namespace avx2 { const StepKernels& step_kernels(); }
+namespace avx2 {
+const StepKernels& step_kernels();
+}
 #endif
 #ifdef ZEROPOINT_HAS_avx512
-namespace avx512 { const StepKernels& step_kernels(); }
+namespace avx512 {
+const StepKernels& step_kernels();
+}
 #endif
 
 }  // namespace zeropoint

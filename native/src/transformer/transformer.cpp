@@ -80,8 +80,7 @@ void check_feed_forward(const LayerConfig& layer, std::size_t width) {
     if (layer.ffn_gate) expect_shape(layer.ffn_gate, inner, width, "ffn_gate");
     expect_shape(layer.ffn_up, layer.ffn_gate ? inner : 2 * inner, width, "ffn_up");
     expect_size(layer.ffn_sub_norm, inner, "ffn_sub_norm");
-    for (const Linear* linear : {&layer.ffn_gate, &layer.ffn_up, &layer.ffn_down})
-        check_linear(*linear);
+    for (const Linear* linear : {&layer.ffn_gate, &layer.ffn_up, &layer.ffn_down}) check_linear(*linear);
 }
 
 }  // namespace
@@ -123,7 +122,7 @@ void LayerPass::norm(const float* x, Floats weight, float* out) const {
 
 // out = x · Wᵀ for several matrices of the same inputs (count, columns).
 void LayerPass::multiply(std::initializer_list<Output> outputs, const float* x, std::size_t count,
-              std::size_t columns, Activations& activations, int expert) const {
+                         std::size_t columns, Activations& activations, int expert) const {
     std::vector<Product> products;
     for (const Output& output : outputs) {
         if (!*output.linear) continue;
@@ -188,11 +187,10 @@ void LayerPass::after_attention() {
 
 // inner = activation(gate) · up, of rows whose gates and ups are `pitch` apart.
 void LayerPass::activate(const float* gates, const float* ups, std::size_t count, std::size_t size,
-              std::size_t pitch, float* inner) const {
+                         std::size_t pitch, float* inner) const {
     for_rows(count, pass_.threads, [&](std::size_t first, std::size_t last) {
         for (std::size_t r = first; r < last; ++r)
-            kernels().gate(layer_.activation, gates + r * pitch, ups + r * pitch, size,
-                         inner + r * size);
+            kernels().gate(layer_.activation, gates + r * pitch, ups + r * pitch, size, inner + r * size);
     });
 }
 
@@ -256,7 +254,7 @@ void Transformer::run(const Pass& pass) {
     for_rows(rows, pass.threads, [&](std::size_t first, std::size_t last) {
         for (std::size_t r = first; r < last; ++r)
             kernels().rms_norm(pass.x + r * width_, output_norm_.data(), epsilon_, width_,
-                             pass.x + r * width_);
+                               pass.x + r * width_);
     });
 }
 

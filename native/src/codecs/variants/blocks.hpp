@@ -14,6 +14,9 @@ using u16 = std::uint16_t;
 using u32 = std::uint32_t;
 using u64 = std::uint64_t;
 
+// One line for each block.
+// clang-format off
+
 // legacy.py
 struct BlockQ4_0 { u16 scale; u8 codes[16]; };
 struct BlockQ4_1 { u16 scale, minimum; u8 codes[16]; };
@@ -59,5 +62,7 @@ struct BlockIQ3_S { u16 d; u8 codes[64], ninth[8], signs[32], groups[4]; };
 static_assert(sizeof(BlockIQ1_S) == 50 && sizeof(BlockIQ1_M) == 56 && sizeof(BlockIQ2_XXS) == 66);
 static_assert(sizeof(BlockIQ2_XS) == 74 && sizeof(BlockIQ2_S) == 82);
 static_assert(sizeof(BlockIQ3_XXS) == 98 && sizeof(BlockIQ3_S) == 110);
+
+// clang-format on
 
 }  // namespace zeropoint

@@ -36,7 +36,8 @@ void decode_iq2_xxs(const u8* blocks, float* weights, std::size_t n) {
             std::memcpy(&word, codes + 4, 4);
             const float scale = half_scale(d, word >> 28, 0.25f);
             for (int k = 0; k < 4; ++k)
-                decode_point(grid_iq2_xxs[codes[k]], even_signs[word >> 7 * k & 127], scale, w + 32 * g + 8 * k);
+                decode_point(grid_iq2_xxs[codes[k]], even_signs[word >> 7 * k & 127], scale,
+                             w + 32 * g + 8 * k);
         }
     });
 }
@@ -46,7 +47,8 @@ void decode_iq2_xs(const u8* blocks, float* weights, std::size_t n) {
         const float d = half_to_float(block.d);
         for (int k = 0; k < 32; ++k) {
             const float scale = half_scale(d, block.groups[k / 4] >> k / 2 % 2 * 4 & 15, 0.25f);
-            decode_point(grid_iq2_xs[block.codes[k] & 511], even_signs[block.codes[k] >> 9], scale, w + 8 * k);
+            decode_point(grid_iq2_xs[block.codes[k] & 511], even_signs[block.codes[k] >> 9], scale,
+                         w + 8 * k);
         }
     });
 }
@@ -71,8 +73,8 @@ void decode_iq3_xxs(const u8* blocks, float* weights, std::size_t n) {
             const float scale = half_scale(d, word >> 28, 0.5f);
             for (int k = 0; k < 4; ++k) {
                 const u8* codes = block.codes + 8 * g + 2 * k;
-                decode_point(pair(grid_iq3_xxs[codes[0]], grid_iq3_xxs[codes[1]]), even_signs[word >> 7 * k & 127],
-                             scale, w + 32 * g + 8 * k);
+                decode_point(pair(grid_iq3_xxs[codes[0]], grid_iq3_xxs[codes[1]]),
+                             even_signs[word >> 7 * k & 127], scale, w + 32 * g + 8 * k);
             }
         }
     });

@@ -37,7 +37,8 @@ void decode_q3_k(const u8* blocks, float* weights, std::size_t n) {
     decode_each<BlockQ3_K, 256>(blocks, weights, n, [](const BlockQ3_K& block, float* w) {
         const float d = half_to_float(block.d);
         for (int g = 0; g < 16; ++g) {
-            const int low = block.groups[g % 8] >> g / 8 * 4 & 15, high = block.groups[8 + g % 4] >> g / 4 * 2 & 3;
+            const int low = block.groups[g % 8] >> g / 8 * 4 & 15,
+                      high = block.groups[8 + g % 4] >> g / 4 * 2 & 3;
             const float scale = d * float((low | high << 4) - 32);
             const u8* codes = block.codes + g / 8 * 32 + g % 2 * 16;
             const u8* tops = block.high + g % 2 * 16;

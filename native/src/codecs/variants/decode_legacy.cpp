@@ -36,7 +36,8 @@ void decode_q5_0(const u8* blocks, float* weights, std::size_t n) {
         const float scale = half_to_float(block.scale);
         const Fifth fifth(block.fifth);
         for (int i = 0; i < 16; ++i) w[i] = scale * float(((block.codes[i] & 15) | fifth.bits[i]) - 16);
-        for (int i = 0; i < 16; ++i) w[16 + i] = scale * float((block.codes[i] >> 4 | fifth.bits[16 + i]) - 16);
+        for (int i = 0; i < 16; ++i)
+            w[16 + i] = scale * float((block.codes[i] >> 4 | fifth.bits[16 + i]) - 16);
     });
 }
 

@@ -16,8 +16,8 @@ public:
 
     ZEROPOINT_INLINE void consider(Ints candidate, Floats scale) {
         const Floats inverse_scale = reciprocal(scale);
-        const Floats error =
-            groups_.error([&](int k) { return scale * E2m1Doubled::nearest(groups_.weights[k] * inverse_scale); });
+        const Floats error = groups_.error(
+            [&](int k) { return scale * E2m1Doubled::nearest(groups_.weights[k] * inverse_scale); });
         const Ints better = is_first_ ? splat_int(-1) : error < least_;
         is_first_ = false;
         byte = better ? candidate : byte;

@@ -156,8 +156,7 @@ struct MinimumSearch {
             const Line line = centre_of(g);
             const Centre middle = centre(g, state, line.scale * inverse_d, line.minimum * inverse_dmin);
             for (int k = 0; k + 4 <= count; k += 4) attempt<4, Scales, Minimums>(g, state, middle, k);
-            if constexpr (count % 4)
-                attempt<count % 4, Scales, Minimums>(g, state, middle, count / 4 * 4);
+            if constexpr (count % 4) attempt<count % 4, Scales, Minimums>(g, state, middle, count / 4 * 4);
             state.total += state.error[g];
         }
         return state;
@@ -169,8 +168,8 @@ struct MinimumSearch {
             scale = larger(scale, line.scale);
             minimum = larger(minimum, line.minimum);
         }
-        return begin_around(round_factor(scale * (1.0f / Most), tile), round_factor(minimum * (1.0f / Most), tile),
-                            [&](int g) { return lines[g]; });
+        return begin_around(round_factor(scale * (1.0f / Most), tile),
+                            round_factor(minimum * (1.0f / Most), tile), [&](int g) { return lines[g]; });
     }
 
     ZEROPOINT_INLINE static void keep_better(State& best, const State& other) {
@@ -217,14 +216,14 @@ struct MinimumSearch {
             return begin<0, 0>(d, dmin, line);
         });
         keep_better(best, start(fitted, [&](const Factor& d, const Factor& dmin, auto line) {
-            return begin<budget.scales, budget.minimums>(d, dmin, line);
-        }));
+                        return begin<budget.scales, budget.minimums>(d, dmin, line);
+                    }));
         for (int r = 0; r < 4 && budget.nudges[r][0] > 0; ++r) {
             Factor d, dmin;
             refit(best, budget.nudges[r], d, dmin);
             keep_better(best, begin<budget.near_scales, budget.near_minimums>(d, dmin, [&](int g) {
-                return Line{best.d.value * best.scale[g], best.dmin.value * best.minimum[g]};
-            }));
+                            return Line{best.d.value * best.scale[g], best.dmin.value * best.minimum[g]};
+                        }));
         }
         return best;
     }
@@ -235,7 +234,8 @@ struct MinimumSearch {
             const Floats inverse_scale = inverse(state.d.value * state.scale[g]);
             const Floats offset = (state.dmin.value * state.minimum[g]) * inverse_scale;
             for (int k = g * Size; k < (g + 1) * Size; ++k)
-                tile.set_code(k, __builtin_convertvector(nearest(tile.weights[k] * inverse_scale + offset), Ints));
+                tile.set_code(
+                    k, __builtin_convertvector(nearest(tile.weights[k] * inverse_scale + offset), Ints));
         }
     }
 };
@@ -273,7 +273,8 @@ void encode(Pack<Block> pack, const Source& source, u8* blocks, std::size_t firs
 
 void pack_q2_k(const Tile& tile, const Header& header, Ints (&words)[21]) {
     for (int j = 0; j < 4; ++j)
-        words[j] = join_bytes([&](int b) { return header.scale[4 * j + b] | header.minimum[4 * j + b] << 4; });
+        words[j] =
+            join_bytes([&](int b) { return header.scale[4 * j + b] | header.minimum[4 * j + b] << 4; });
     for (int j = 0; j < 16; ++j)
         words[4 + j] = join_bytes([&](int b) { return pack4(tile, j / 8, j % 8 * 4 + b, 0); });
     words[20] = header.factors;
@@ -283,7 +284,8 @@ void pack_q2_k(const Tile& tile, const Header& header, Ints (&words)[21]) {
 ZEROPOINT_INLINE void pack_groups(const Header& header, Ints* words) {
     words[0] = join_bytes([&](int b) { return header.scale[b] | header.scale[4 + b] >> 4 << 6; });
     words[1] = join_bytes([&](int b) { return header.minimum[b] | header.minimum[4 + b] >> 4 << 6; });
-    words[2] = join_bytes([&](int b) { return (header.scale[4 + b] & 15) | (header.minimum[4 + b] & 15) << 4; });
+    words[2] =
+        join_bytes([&](int b) { return (header.scale[4 + b] & 15) | (header.minimum[4 + b] & 15) << 4; });
 }
 
 // Words of codes' low 4 bits, as in Q4_K and Q5_K.

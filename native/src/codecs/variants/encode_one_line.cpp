@@ -27,13 +27,13 @@ ZEROPOINT_INLINE void encode_lines(const Source& source, u8* blocks, std::size_t
 }  // namespace
 
 void encode_q4_1(const Source& source, u8* blocks, std::size_t first, std::size_t count) {
-    encode_lines<BlockQ4_1, 15>(source, blocks, first, count, [](BlockQ4_1& block, const u8 (&codes)[32]) {
+    encode_lines<BlockQ4_1, 15>(source, blocks, first, count, [](BlockQ4_1& block, const u8(&codes)[32]) {
         pack_nibbles(block.codes, codes);
     });
 }
 
 void encode_q5_1(const Source& source, u8* blocks, std::size_t first, std::size_t count) {
-    encode_lines<BlockQ5_1, 31>(source, blocks, first, count, [](BlockQ5_1& block, const u8 (&codes)[32]) {
+    encode_lines<BlockQ5_1, 31>(source, blocks, first, count, [](BlockQ5_1& block, const u8(&codes)[32]) {
         pack_fifth_bits(block.fifth, codes);
         pack_nibbles(block.codes, codes);
     });

@@ -36,7 +36,8 @@ template <int bytes, int digits>
 void pack_trits(u8* packed, const u8* codes) {
     for (int i = 0; i < bytes; ++i) {
         u32 number = 0;
-        for (int digit = 0; digit < 5; ++digit) number = 3 * number + (digit < digits ? codes[digit * bytes + i] : 0);
+        for (int digit = 0; digit < 5; ++digit)
+            number = 3 * number + (digit < digits ? codes[digit * bytes + i] : 0);
         packed[i] = u8((number * 256 + 242) / 243);
     }
 }
@@ -46,33 +47,34 @@ void pack_trits(u8* packed, const u8* codes) {
 void encode_q4_0(const Source& source, u8* blocks, std::size_t first, std::size_t count) {
     encode_scaled<BlockQ4_0, Integers<-8, 7>, 32>(
         source, blocks, first, count, q4_scales,
-        [](BlockQ4_0& block, const u8 (&codes)[32]) { pack_nibbles(block.codes, codes); });
+        [](BlockQ4_0& block, const u8(&codes)[32]) { pack_nibbles(block.codes, codes); });
 }
 
 void encode_q5_0(const Source& source, u8* blocks, std::size_t first, std::size_t count) {
-    encode_scaled<BlockQ5_0, Integers<-16, 15>, 32>(
-        source, blocks, first, count, q5_scales, [](BlockQ5_0& block, const u8 (&codes)[32]) {
-            pack_fifth_bits(block.fifth, codes);
-            pack_nibbles(block.codes, codes);
-        });
+    encode_scaled<BlockQ5_0, Integers<-16, 15>, 32>(source, blocks, first, count, q5_scales,
+                                                    [](BlockQ5_0& block, const u8(&codes)[32]) {
+                                                        pack_fifth_bits(block.fifth, codes);
+                                                        pack_nibbles(block.codes, codes);
+                                                    });
 }
 
 void encode_q8_0(const Source& source, u8* blocks, std::size_t first, std::size_t count) {
-    encode_scaled<BlockQ8_0, Integers<-127, 127>, 32>(
-        source, blocks, first, count, q8_scales, [](BlockQ8_0& block, const u8 (&codes)[32]) {
-            for (int k = 0; k < 32; ++k) block.codes[k] = i8(codes[k] - 127);
-        });
+    encode_scaled<BlockQ8_0, Integers<-127, 127>, 32>(source, blocks, first, count, q8_scales,
+                                                      [](BlockQ8_0& block, const u8(&codes)[32]) {
+                                                          for (int k = 0; k < 32; ++k)
+                                                              block.codes[k] = i8(codes[k] - 127);
+                                                      });
 }
 
 void encode_iq4_nl(const Source& source, u8* blocks, std::size_t first, std::size_t count) {
     encode_scaled<BlockIQ4_NL, Iq4, 32>(
         source, blocks, first, count, iq4_scales,
-        [](BlockIQ4_NL& block, const u8 (&codes)[32]) { pack_nibbles(block.codes, codes); });
+        [](BlockIQ4_NL& block, const u8(&codes)[32]) { pack_nibbles(block.codes, codes); });
 }
 
 void encode_q2_0(const Source& source, u8* blocks, std::size_t first, std::size_t count) {
     encode_scaled<BlockQ2_0, Integers<-1, 2>, 64>(
-        source, blocks, first, count, q2_scales, [](BlockQ2_0& block, const u8 (&codes)[64]) {
+        source, blocks, first, count, q2_scales, [](BlockQ2_0& block, const u8(&codes)[64]) {
             for (int i = 0; i < 16; ++i) {
                 const u8* four = codes + 4 * i;
                 block.codes[i] = u8(four[0] | four[1] << 2 | four[2] << 4 | four[3] << 6);
@@ -81,17 +83,17 @@ void encode_q2_0(const Source& source, u8* blocks, std::size_t first, std::size_
 }
 
 void encode_tq1_0(const Source& source, u8* blocks, std::size_t first, std::size_t count) {
-    encode_scaled<BlockTQ1_0, Integers<-1, 1>, 256>(
-        source, blocks, first, count, ternary_scales, [](BlockTQ1_0& block, const u8 (&codes)[256]) {
-            pack_trits<32, 5>(block.codes, codes);
-            pack_trits<16, 5>(block.codes + 32, codes + 160);
-            pack_trits<4, 4>(block.codes + 48, codes + 240);
-        });
+    encode_scaled<BlockTQ1_0, Integers<-1, 1>, 256>(source, blocks, first, count, ternary_scales,
+                                                    [](BlockTQ1_0& block, const u8(&codes)[256]) {
+                                                        pack_trits<32, 5>(block.codes, codes);
+                                                        pack_trits<16, 5>(block.codes + 32, codes + 160);
+                                                        pack_trits<4, 4>(block.codes + 48, codes + 240);
+                                                    });
 }
 
 void encode_tq2_0(const Source& source, u8* blocks, std::size_t first, std::size_t count) {
     encode_scaled<BlockTQ2_0, Integers<-1, 1>, 256>(
-        source, blocks, first, count, ternary_scales, [](BlockTQ2_0& block, const u8 (&codes)[256]) {
+        source, blocks, first, count, ternary_scales, [](BlockTQ2_0& block, const u8(&codes)[256]) {
             for (int i = 0; i < 64; ++i) {
                 const u8* c = codes + i / 32 * 128 + i % 32;
                 block.codes[i] = u8(c[0] | c[32] << 2 | c[64] << 4 | c[96] << 6);

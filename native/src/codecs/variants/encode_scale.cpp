@@ -177,18 +177,18 @@ struct ScaleSearch {
         for (int r = 0; r < 3 && budget.slacks[r] > 0; ++r) {
             const Factor wider = round_factor(largest * (budget.slacks[r] / Low), tile);
             keep_better(best, begin(wider, [&](int g, State& state) {
-                around_plain(g, state, budget.below, budget.below + budget.above, budget.stride,
-                             budget.both_signs);
-                if constexpr (Weighted) attempt_exact(g, state);
-            }));
+                            around_plain(g, state, budget.below, budget.below + budget.above, budget.stride,
+                                         budget.both_signs);
+                            if constexpr (Weighted) attempt_exact(g, state);
+                        }));
         }
         for (int r = 0; r < 4 && budget.nudges[r] > 0; ++r) {
             const Factor d = refit(best, budget.nudges[r]);
             const Floats change = best.d.value * inverse(d.value);
             keep_better(best, begin(d, [&](int g, State& state) {
-                const Floats middle = round_even(best.scale[g] * change);
-                attempts(g, state, middle - float(budget.near / 2), splat(1), budget.near);
-            }));
+                            const Floats middle = round_even(best.scale[g] * change);
+                            attempts(g, state, middle - float(budget.near / 2), splat(1), budget.near);
+                        }));
         }
         return best;
     }
@@ -234,8 +234,8 @@ void pack_q3_k(const Tile& tile, const Ints* groups, Ints d, Ints (&words)[28]) 
         words[8 + j] = join_bytes([&](int b) { return pack4(tile, j / 8, j % 8 * 4 + b, 0); });
     const auto stored = [&](int g) { return groups[g] + 32; };
     for (int j = 0; j < 2; ++j)
-        words[24 + j] = join_bytes(
-            [&](int b) { return (stored(4 * j + b) & 15) | (stored(8 + 4 * j + b) & 15) << 4; });
+        words[24 + j] =
+            join_bytes([&](int b) { return (stored(4 * j + b) & 15) | (stored(8 + 4 * j + b) & 15) << 4; });
     words[26] = join_bytes([&](int b) {
         return stored(b) >> 4 | stored(4 + b) >> 4 << 2 | stored(8 + b) >> 4 << 4 | stored(12 + b) >> 4 << 6;
     });
@@ -250,8 +250,7 @@ void pack_q6_k(const Tile& tile, const Ints* groups, Ints d, Ints (&words)[53]) 
         });
     for (int j = 0; j < 16; ++j)
         words[32 + j] = join_bytes([&](int b) { return pack4(tile, j / 8, j % 8 * 4 + b, 4); });
-    for (int j = 0; j < 4; ++j)
-        words[48 + j] = join_bytes([&](int b) { return groups[4 * j + b] & 255; });
+    for (int j = 0; j < 4; ++j) words[48 + j] = join_bytes([&](int b) { return groups[4 * j + b] & 255; });
     words[52] = d;
 }
 
@@ -271,8 +270,13 @@ void pack_iq4_xs(const Tile& tile, const Ints* groups, Ints d, Ints (&words)[34]
 
 void encode_q3_k(const Source& source, u8* blocks, std::size_t first, std::size_t count) {
     constexpr SearchBudget plain{.below = 4, .above = 4, .near = 1, .nudges = {1}};
-    constexpr SearchBudget weighted{.below = 3, .above = 3, .stride = 2, .both_signs = true, .slacks = {1, 1.36f},
-                              .near = 4, .nudges = {1, 1.03f}};
+    constexpr SearchBudget weighted{.below = 3,
+                                    .above = 3,
+                                    .stride = 2,
+                                    .both_signs = true,
+                                    .slacks = {1, 1.36f},
+                                    .near = 4,
+                                    .nudges = {1, 1.03f}};
     const auto run = is_weighted(source) ? encode<BlockQ3_K, Integers<-4, 3>, 16, -32, 31, true, weighted>
                                          : encode<BlockQ3_K, Integers<-4, 3>, 16, -32, 31, false, plain>;
     run(pack_q3_k, source, blocks, first, count);
@@ -287,10 +291,15 @@ void encode_q6_k(const Source& source, u8* blocks, std::size_t first, std::size_
 }
 
 void encode_iq4_xs(const Source& source, u8* blocks, std::size_t first, std::size_t count) {
-    constexpr SearchBudget plain{.below = 4, .above = 8, .both_signs = true, .near = 4, .nudges = {1.03f, 0.97f, 1}};
+    constexpr SearchBudget plain{
+        .below = 4, .above = 8, .both_signs = true, .near = 4, .nudges = {1.03f, 0.97f, 1}};
     // The slack lets the largest weight lie on level -127 with group scale -32 or on level 113 with 31.
-    constexpr SearchBudget weighted{.below = 4, .above = 8, .both_signs = true, .slacks = {float(127.0 * 32 / (113 * 31))},
-                              .near = 4, .nudges = {1.03f, 0.97f, 1}};
+    constexpr SearchBudget weighted{.below = 4,
+                                    .above = 8,
+                                    .both_signs = true,
+                                    .slacks = {float(127.0 * 32 / (113 * 31))},
+                                    .near = 4,
+                                    .nudges = {1.03f, 0.97f, 1}};
     const auto run = is_weighted(source) ? encode<BlockIQ4_XS, Iq4, 32, -32, 31, true, weighted>
                                          : encode<BlockIQ4_XS, Iq4, 32, -32, 31, false, plain>;
     run(pack_iq4_xs, source, blocks, first, count);

@@ -11,7 +11,8 @@ using Encode = void(const Source& source, std::uint8_t* blocks, std::size_t firs
 
 Encode encode_f32, encode_f16, encode_bf16;
 // encode_one_scale.cpp, encode_one_line.cpp, encode_byte_scale.cpp
-Encode encode_q4_0, encode_q5_0, encode_q8_0, encode_iq4_nl, encode_q2_0, encode_tq1_0, encode_tq2_0, encode_q1_0;
+Encode encode_q4_0, encode_q5_0, encode_q8_0, encode_iq4_nl, encode_q2_0, encode_tq1_0, encode_tq2_0,
+    encode_q1_0;
 Encode encode_q4_1, encode_q5_1;
 Encode encode_mxfp4, encode_nvfp4;
 // encode_scale.cpp, encode_minimum.cpp

@@ -29,7 +29,8 @@ public:
             const Floats lower = lower_, upper = upper_;
             for (int down = -1; down <= 1; ++down)
                 for (int up = -1; up <= 1; ++up)
-                    if (down || up) try_range(lower * (1.0f + float(down) * step), upper * (1.0f + float(up) * step));
+                    if (down || up)
+                        try_range(lower * (1.0f + float(down) * step), upper * (1.0f + float(up) * step));
         }
         for (int refit = 0; refit < 2; ++refit) try_line(scale_, minimum_, lower_, upper_);
         return store();
@@ -103,8 +104,7 @@ private:
 
     void consider(const Stored& candidate) {
         keep_if_better(candidate);
-        const Floats error =
-            groups_.error([&](int k) { return stored_scale_ * code(k) + stored_minimum_; });
+        const Floats error = groups_.error([&](int k) { return stored_scale_ * code(k) + stored_minimum_; });
         const Ints better = is_first_ ? splat_int(-1) : error < least_;
         is_first_ = false;
         best_.scale = better ? candidate.scale : best_.scale;

@@ -105,7 +105,8 @@ ZEROPOINT_INLINE void load_tile(Tile& tile, const Source& source, std::size_t fi
     }
     load_columns(weights, tile.weights);
     Floats largest = splat(0);
-    for (Floats& weight : tile.weights) largest = larger(largest, absolute(weight = clamp(weight, low, high)));
+    for (Floats& weight : tile.weights)
+        largest = larger(largest, absolute(weight = clamp(weight, low, high)));
     power_below(largest, tile.unit, tile.inverse_unit);
     for (Floats& weight : tile.weights) weight *= tile.inverse_unit;
     if constexpr (Weighted) {

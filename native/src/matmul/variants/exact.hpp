@@ -98,8 +98,8 @@ void unpack_exact(const std::uint8_t* panel, std::size_t unit, std::size_t units
 }
 
 template <int width>
-void multiply_exact(const float* weights, std::size_t units, const float* x, float* out,
-                    std::size_t stride, bool resume) {
+void multiply_exact(const float* weights, std::size_t units, const float* x, float* out, std::size_t stride,
+                    bool resume) {
     Floats total[slices][width] = {};
     if (resume)
         for (int s = 0; s < slices; ++s)
@@ -107,16 +107,14 @@ void multiply_exact(const float* weights, std::size_t units, const float* x, flo
     for (std::size_t u = 0; u < units; ++u) {
         Floats part[slices][width];
         for (int s = 0; s < slices; ++s)
-            for (int j = 0; j < width; ++j)
-                part[s][j] = load<Floats>(weights + s * lanes) * splat(x[j]);
+            for (int j = 0; j < width; ++j) part[s][j] = load<Floats>(weights + s * lanes) * splat(x[j]);
         weights += 16, x += width;
         for (int column = 1; column < 32; ++column, weights += 16, x += width) {
             Floats weight[slices];
             for (int s = 0; s < slices; ++s) weight[s] = load<Floats>(weights + s * lanes);
             for (int j = 0; j < width; ++j) {
                 const Floats activation = splat(x[j]);
-                for (int s = 0; s < slices; ++s)
-                    part[s][j] = multiply_add(weight[s], activation, part[s][j]);
+                for (int s = 0; s < slices; ++s) part[s][j] = multiply_add(weight[s], activation, part[s][j]);
             }
         }
         for (int s = 0; s < slices; ++s)

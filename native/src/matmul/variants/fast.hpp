@@ -123,8 +123,7 @@ void unpack_fast(const std::uint8_t* panel, std::size_t unit, std::size_t units,
                 Floats scale[2], minimum[2];
                 read_codes<L>(block, u, s, codes);
                 L::read_scales(block, u, s, scale, minimum);
-                for (int t = 0; t < 8; ++t)
-                    store(out.codes + (at * 8 + t) * 64 + 4 * lanes * s, codes[t]);
+                for (int t = 0; t < 8; ++t) store(out.codes + (at * 8 + t) * 64 + 4 * lanes * s, codes[t]);
                 for (int g = 0; g < L::groups; ++g) {
                     store(out.scales + (at * L::groups + g) * 16 + lanes * s, scale[g]);
                     if constexpr (L::has_minimum)
@@ -190,8 +189,8 @@ void round_tile(const float* x, std::size_t stride, int width, std::size_t colum
                 const Ints magnitude = (Ints)values[i] & 0x7fffffff;  // ordered as the floats are
                 largest = magnitude > largest ? magnitude : largest;
             }
-            const float peak = std::bit_cast<float>(
-                over_lanes(largest, [](auto a, auto b) { return a > b ? a : b; }));
+            const float peak =
+                std::bit_cast<float>(over_lanes(largest, [](auto a, auto b) { return a > b ? a : b; }));
             scales[u * width + j] = peak / 127.0f;
             const Floats inverse = splat(peak < 1e-30f ? 0.0f : 127.0f / peak);
             // Adding 1.5 · 2^23 leaves the rounded integer (ties to even) in the low bits.

@@ -67,10 +67,10 @@ template <Layout layout>
 struct Shape {
     static constexpr int units = int(layout_shape(layout).units);
     static constexpr std::size_t bytes = layout_shape(layout).bytes;
-    static constexpr int groups = 1;           // scales per unit
+    static constexpr int groups = 1;  // scales per unit
     static constexpr bool is_float = false;
     static constexpr bool has_minimum = false;
-    static constexpr bool is_table = false;    // codes go through a table, which sets their sign
+    static constexpr bool is_table = false;  // codes go through a table, which sets their sign
 };
 
 // Prefetches the size of one unit, 4 KiB ahead: the processor's own prefetching stops at the ends of pages,
@@ -125,8 +125,7 @@ struct Q5_1 : OneScale<Layout::q5_1, true> {
 struct Q8_0 : OneScale<Layout::q8_0> {
     static constexpr int bits = 8, zero_point = 128;
     static void read_codes(const std::uint8_t* block, int, int slice, Bytes* codes) {
-        for (int t = 0; t < 8; ++t)
-            codes[t] = (Bytes)plane(block + 32, t, slice) ^ splat_bytes(0x80);
+        for (int t = 0; t < 8; ++t) codes[t] = (Bytes)plane(block + 32, t, slice) ^ splat_bytes(0x80);
     }
     static void read_signed(const std::uint8_t* block, int, int slice, Bytes* codes) {
         for (int t = 0; t < 8; ++t) codes[t] = (Bytes)plane(block + 32, t, slice);
@@ -230,9 +229,7 @@ using MXFP4 = Table<MXFP4Base, 5, 16, FloatValues>;
 
 struct NVFP4Base : Shape<Layout::nvfp4> {
     static constexpr int groups = 2;
-    static const std::uint8_t* planes(const std::uint8_t* block, int unit) {
-        return block + 64 + 256 * unit;
-    }
+    static const std::uint8_t* planes(const std::uint8_t* block, int unit) { return block + 64 + 256 * unit; }
     // Unsigned E4M3: 2^(e−7) · (1 + m/8), subnormal 2^-9 · m, halved; 0x7f is zero, the sign bit ignored.
     static void read_scales(const std::uint8_t* block, int unit, int slice, Floats* scale, Floats*) {
         for (int g = 0; g < 2; ++g) {
@@ -267,7 +264,7 @@ struct Q2_K : Shape<Layout::q2_k> {
 
 // Two 6-bit numbers per unit: low nibbles of both in a byte, high 2 bits of two units in a byte.
 [[maybe_unused]] inline void read_6_bits(const std::uint8_t* packed, int unit, int slice, Ints* first,
-                                        Ints* second) {
+                                         Ints* second) {
     const Ints low = read_bytes(packed + 16 * unit, slice);
     const Ints high = read_bytes(packed + 128 + 16 * (unit / 2), slice) >> (4 * (unit % 2));
     *first = (low & 15) | (high & 3) << 4;
@@ -327,8 +324,8 @@ struct Q6_K : Shape<Layout::q6_k> {
     static void read_scales(const std::uint8_t* block, int unit, int slice, Floats* scale, Floats*) {
         const Floats step = read_halves(block, slice);
         for (int g = 0; g < 2; ++g)
-            scale[g] = step * to_floats(signed_bytes_to_ints(block + 32 + 16 * (2 * unit + g) +
-                                                             lanes * slice));
+            scale[g] =
+                step * to_floats(signed_bytes_to_ints(block + 32 + 16 * (2 * unit + g) + lanes * slice));
     }
 };
 

@@ -71,8 +71,8 @@ namespace {
     const __m512i from = _mm512_set4_epi32(0x0c0c0c0c, 0x08080808, 0x04040404, 0);
     return (Bytes)_mm512_maskz_shuffle_epi8(~0ull, (__m512i)value, from);
 #elif defined(__AVX2__)
-    const __m256i from = _mm256_setr_epi32(0, 0x04040404, 0x08080808, 0x0c0c0c0c, 0, 0x04040404,
-                                           0x08080808, 0x0c0c0c0c);
+    const __m256i from =
+        _mm256_setr_epi32(0, 0x04040404, 0x08080808, 0x0c0c0c0c, 0, 0x04040404, 0x08080808, 0x0c0c0c0c);
     return (Bytes)_mm256_shuffle_epi8((__m256i)value, from);
 #else
     const Ints two = value | value << 8;

@@ -35,10 +35,9 @@ inline f64 exp_negative(f64 x) {
     const f64 n = shifted - splat(shift);
     const f64 r = (x - n * splat(0x1.62e42feep-1)) - n * splat(0x1.a39ef35793c76p-33);
     f64 sum = splat(1.0 / 6227020800.0);
-    constexpr double inverse_factorials[] = {1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880,
-                                             1.0 / 40320,     1.0 / 5040,     1.0 / 720,     1.0 / 120,
-                                             1.0 / 24,        1.0 / 6,        1.0 / 2,       1.0,
-                                             1.0};
+    constexpr double inverse_factorials[] = {
+        1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880, 1.0 / 40320, 1.0 / 5040, 1.0 / 720,
+        1.0 / 120,       1.0 / 24,       1.0 / 6,       1.0 / 2,      1.0,         1.0};
     for (double coefficient : inverse_factorials) sum = sum * r + splat(coefficient);
     const i64 exponent = std::bit_cast<i64>(shifted) << 52;
     const f64 result = std::bit_cast<f64>(std::bit_cast<i64>(sum) + exponent);
@@ -46,9 +45,7 @@ inline f64 exp_negative(f64 x) {
     return std::bit_cast<f64>(std::bit_cast<i64>(result) & keep);
 }
 
-inline double tree(f64 v) {
-    return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));
-}
+inline double tree(f64 v) { return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7])); }
 
 inline f64 load(const float* row) {
     typedef float f32 __attribute__((vector_size(lanes * 4)));
@@ -102,8 +99,7 @@ std::int64_t first_not_finite(const float* a, const float* b, std::size_t count)
 }
 
 // The largest logit including this block, and the factor that rescales the sums so far to it.
-double raise(Comparison::Side& side, const float* row, std::size_t first, std::size_t count,
-             f64& scale) {
+double raise(Comparison::Side& side, const float* row, std::size_t first, std::size_t count, f64& scale) {
     const double before = side.kept ? side.logits[0] : -std::numeric_limits<double>::infinity();
     keep_largest(row, first, count, side);
     const double after = side.logits[0];

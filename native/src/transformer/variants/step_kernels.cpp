@@ -113,8 +113,7 @@ void rms_norm(const float* x, const float* weight, float epsilon, std::size_t si
     });
 }
 
-void rotate(float* head, const float* cosines, const float* sines, std::size_t dimensions,
-            bool interleaved) {
+void rotate(float* head, const float* cosines, const float* sines, std::size_t dimensions, bool interleaved) {
     const std::size_t half = dimensions / 2, step = interleaved ? 2 : 1, apart = interleaved ? 1 : half;
     for (std::size_t i = 0; i < half; ++i) {
         float &a = head[i * step], &b = head[i * step + apart];
@@ -125,8 +124,7 @@ void rotate(float* head, const float* cosines, const float* sines, std::size_t d
 
 void gate(Activation activation, const float* gates, const float* up, std::size_t size, float* out) {
     for_each_vector(size, [&](std::size_t at, std::size_t count) {
-        const Floats value =
-            activate(activation, load_some(gates + at, count)) * load_some(up + at, count);
+        const Floats value = activate(activation, load_some(gates + at, count)) * load_some(up + at, count);
         std::memcpy(out + at, &value, count * sizeof(float));
     });
 }
@@ -150,21 +148,19 @@ struct Tiles {
 
 // Scores of `rows` rows with tiles [first, last) into scratch (rows, tiles · 16); −inf where not seen.
 template <int rows>
-void score(const AttentionSpan& span, const float* const* queries, const std::size_t* positions,
-           Tiles tiles, float* scores, std::size_t pitch) {
+void score(const AttentionSpan& span, const float* const* queries, const std::size_t* positions, Tiles tiles,
+           float* scores, std::size_t pitch) {
     for (std::size_t t = tiles.first; t < tiles.last; ++t, scores += key_tile) {
         const float* keys = span.keys + t % span.tiles * span.head_size * key_tile;
         Floats sum[rows][parts] = {};
         for (std::size_t d = 0; d < span.head_size; ++d)
             for (int p = 0; p < parts; ++p) {
                 const Floats key = load<Floats>(keys + d * key_tile + p * lanes);
-                for (int r = 0; r < rows; ++r)
-                    sum[r][p] = multiply_add(splat(queries[r][d]), key, sum[r][p]);
+                for (int r = 0; r < rows; ++r) sum[r][p] = multiply_add(splat(queries[r][d]), key, sum[r][p]);
             }
         for (int r = 0; r < rows; ++r) {
             // A position is seen if its distance, position − key, is in [0, window).
-            const std::ptrdiff_t distance =
-                std::ptrdiff_t(positions[r]) - std::ptrdiff_t(t * key_tile);
+            const std::ptrdiff_t distance = std::ptrdiff_t(positions[r]) - std::ptrdiff_t(t * key_tile);
             const bool whole = distance >= std::ptrdiff_t(key_tile) - 1 &&
                                (!span.window || distance < std::ptrdiff_t(span.window));
             for (int p = 0; p < parts; ++p) {
@@ -203,8 +199,8 @@ float raise(float* scores, std::size_t count) {
 
 // Sums of values weighted by the raised scores: 2 vectors of columns of `rows` rows at a time.
 template <int rows>
-void mix(const AttentionSpan& span, Tiles tiles, const float* raised, std::size_t pitch,
-         const float* sums, float* const* out) {
+void mix(const AttentionSpan& span, Tiles tiles, const float* raised, std::size_t pitch, const float* sums,
+         float* const* out) {
     constexpr std::size_t wide = 2 * lanes;
     for (std::size_t column = 0; column < span.value_size; column += wide) {
         Floats sum[rows][2] = {};
