@@ -2,11 +2,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+NATIVE = $(shell find native -name '*.[ch]pp')
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .PHONY: help environment demo check test test-browser test-sanitize test-peer lint check-js format docs native wheel clean
 
-$(VENV)/installed: pyproject.toml constraints.txt CMakeLists.txt $(shell find native -name '*.[ch]pp')
+$(VENV)/installed: pyproject.toml constraints.txt CMakeLists.txt $(NATIVE)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install --upgrade "pip>=25.1"  # older ones do not know dependency groups
 	$(PIP) install --constraint constraints.txt --group dev "torch" "scikit-build-core>=0.11" "nanobind>=2.9" cmake ninja
@@ -25,10 +26,10 @@ demo: $(VENV)/installed  ## the main job, end to end, on Gemma 3 270M
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 FAST := not slow and not peer and not browser
 
-check: $(VENV)/installed lint  ## lint, types, import contracts, and every fast test without a browser
+check: $(VENV)/installed lint check-js  ## lint, types, import contracts, JavaScript, and every fast test without a browser
 	$(PYTEST) -m "$(FAST)"
 
-test: $(VENV)/installed lint  ## everything that CI checks: as check, and the tests in a browser
+test: $(VENV)/installed lint check-js  ## everything that CI checks: as check, and the tests in a browser
 	$(PYTEST)
 
 test-browser: $(VENV)/installed  ## only the tests in a browser (needs Chromium and axe-core)
@@ -37,21 +38,28 @@ test-browser: $(VENV)/installed  ## only the tests in a browser (needs Chromium 
 lint: $(VENV)/installed  ## formatting, ruff, mypy and the import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/clang-format --dry-run --Werror $(NATIVE)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: $(VENV)/installed  ## format the Python sources
+format: $(VENV)/installed  ## format the Python and C++ sources
 	$(BIN)/ruff check --fix --quiet .
 	$(BIN)/ruff format --quiet .
+	$(BIN)/clang-format -i $(NATIVE)
 
 node_modules/.package-lock.json: package-lock.json
 	npm ci --no-audit --no-fund
 	touch $@
 
-check-js: node_modules/.package-lock.json  ## lint, format and types of the studio's JavaScript
-	node_modules/.bin/biome check --error-on-warnings
-	node_modules/.bin/tsc --project tsconfig.json
-	node_modules/.bin/tsc --project tsconfig.strict.json  # no parameter without a type
+check-js:  ## lint, format and types of the studio's JavaScript (skipped where npm is missing, except in CI)
+	@if ! command -v npm > /dev/null && [ -z "$$CI" ]; then \
+	  echo "npm is not installed: the checks of the JavaScript are skipped"; \
+	else \
+	  $(MAKE) --no-print-directory node_modules/.package-lock.json && \
+	  node_modules/.bin/biome check --error-on-warnings && \
+	  node_modules/.bin/tsc --project tsconfig.json && \
+	  node_modules/.bin/tsc --project tsconfig.strict.json; \
+	fi  # the strict project: no parameter without a type
 
 # The extension once more with AddressSanitizer and UndefinedBehaviorSanitizer, and the tests of codecs,
 # kernels and malformed input on it; then the tests of the thread pool with ThreadSanitizer.
