@@ -103,7 +103,7 @@ class OtherSpeed(ModelSpeed):
 
 @dataclass(frozen=True, kw_only=True)
 class BenchResult(ModelSpeed):
-    """What `bench` found for one model on this machine, beside others."""
+    """The result of `bench` for one model on this machine, compared with others."""
 
     vs: OtherSpeed | None = field(default=None, metadata=OMIT)
     peer: OtherSpeed | None = field(default=None, metadata=OMIT)

@@ -77,7 +77,8 @@ class ChainFamily(ChainPair, _Titled):
 class ChainAnswers(_Titled):
     """The chains of one family and all answers to them, as a run keeps it in chains-FAMILY.json."""
 
-    #: Of each chain: what the model is told, the first state, and the right state after each step.
+    #: Of each chain: the text before the first operation, the first state, and the correct state
+    #: after each step.
     heads: Any = None
     starts: Any = None
     truths: Any = None

@@ -1,4 +1,4 @@
-"""Result of `drift`: a quantized model that writes whole texts, beside its reference."""
+"""Result of `drift`: the texts that a quantized model generates, compared with its reference's."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -109,7 +109,7 @@ class FreeRun(Record):
     length: Change = field(default_factory=Change)
     #: Share of texts that ended by themselves.
     stopped: Change = field(default_factory=Change)
-    #: Share of a text that repeats what it has said.
+    #: Share of 4-token phrases that occur earlier in the text.
     repetition: Change = field(default_factory=Change)
     #: Share of texts that end in a loop.
     loops: BothSides = field(default_factory=BothSides)
@@ -216,7 +216,7 @@ class PromptTooLong(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class DriftResult(Record):
-    """What `drift` found for one quantized model."""
+    """The result of `drift` for one quantized model."""
 
     reference: ReferenceIdentity | None = None
     quant: ModelIdentity | None = None
@@ -241,7 +241,7 @@ class DriftResult(Record):
         """Return one row for each way and number of tokens."""
         return [
             {"way": way, **row}
-            for way, found in self.free_run.items()
-            for point in found.compounding
+            for way, run in self.free_run.items()
+            for point in run.compounding
             for row in point.rows()
         ]

@@ -20,7 +20,7 @@ class GenerationSpeed(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratedText(Record):
-    """What one model generated."""
+    """The text that one model generated."""
 
     #: The path or name, as it was given.
     model: str
@@ -42,7 +42,7 @@ class GenerationComparison(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class GenerateResult(GeneratedText):
-    """What `generate` found: a model's text, and another model's, if one was given."""
+    """The result of `generate`: a model's text, and that of another model if one was given."""
 
     seed: int = 0
     #: Of the whole process.

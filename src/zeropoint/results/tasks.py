@@ -17,7 +17,7 @@ class CacheKind(Record):
     layers: int
     #: Of one position.
     bytes: int
-    #: Positions that are kept; None: all.
+    #: Number of positions in the cache; None: all.
     window: int | None = None
 
 
@@ -40,7 +40,7 @@ class AnswerTokens(Record):
 
 @dataclass(frozen=True)
 class TaskFlips(Record):
-    """A model beside the first one, task by task."""
+    """A model compared with the baseline, task by task."""
 
     #: Names of the tasks that only the first model, and only this one, answers rightly.
     lost: tuple[str, ...] = ()
@@ -92,7 +92,7 @@ class Answer(Record):
     right: bool
     #: What it wrote, or the choice it took.
     text: str
-    #: Why it is wrong, where that can be told.
+    #: Why it is wrong, if the reason is known.
     reason: str
     #: Generated; for likelihoods, scored.
     tokens: int
@@ -110,7 +110,7 @@ class BadTask(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class TasksResult(Record):
-    """What `tasks` found: models at the same tasks, the first one is the baseline."""
+    """The result of `tasks`: models on the same tasks; the first model is the baseline."""
 
     tasks: int = 0
     bad_lines: tuple[BadTask, ...] = ()
@@ -123,8 +123,8 @@ class TasksResult(Record):
         return "" if self.models else "models is empty"
 
     def __repr__(self) -> str:
-        told = ", ".join(f"{one.name} {one.right} of {one.tasks}" for one in self.models)
-        return f"<TasksResult {told}>"
+        scores = ", ".join(f"{one.name} {one.right} of {one.tasks}" for one in self.models)
+        return f"<TasksResult {scores}>"
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one row for each model."""
@@ -142,7 +142,7 @@ class HarnessScores(Record):
 
 @dataclass(frozen=True)
 class HarnessResult(Record):
-    """What `tasks --lm-eval` found."""
+    """The result of `tasks --lm-eval`."""
 
     harness: str
     models: tuple[HarnessScores, ...]
@@ -169,7 +169,7 @@ class TextScore(Record):
     difference: Interval = field(default_factory=unknown)
     #: Sign-flip test of that difference.
     p: float = UNKNOWN
-    #: Letters; models that share one cannot be told apart. Empty: not tested.
+    #: Letters; models that share one do not differ significantly. Empty: not tested.
     group: str = ""
 
 
@@ -195,7 +195,7 @@ class ModelCompared(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class AcrossResult(Record):
-    """What `compare` found without a reference: models of any kind, the smallest memory first."""
+    """The result of `compare` without a reference: models of any kind, smallest memory first."""
 
     #: Tokens whose cache counts as memory.
     context: int = 4096

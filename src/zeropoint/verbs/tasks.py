@@ -119,9 +119,9 @@ def select_tasks(
     Raises MeasurementError for a file without tasks, and where `allow_code` is set but the machine
     cannot run code in a sandbox.
     """
-    found, bad_lines = read_tasks(str(file))
-    tasks = allowed_tasks(found, allow_code=allow_code)[:count]
-    left_out = [task.id for task in found if task.kind == "code" and not allow_code]
+    all_tasks, bad_lines = read_tasks(str(file))
+    tasks = allowed_tasks(all_tasks, allow_code=allow_code)[:count]
+    left_out = [task.id for task in all_tasks if task.kind == "code" and not allow_code]
     if any(task.kind == "code" for task in tasks):
         run_python("", "")  # fails now, before a model is loaded, if there is no sandbox
     return TaskSelection(str(file), tasks, tuple(bad_lines), tuple(left_out))

@@ -191,13 +191,14 @@ class PairedGeneration:
         reference, quant = self.reference.model, self.quant
         own = {key: text.ids for key, text in zip(keys, quant_texts, strict=True)}
         own_states = {key: text.states for key, text in zip(keys, quant_texts, strict=True)}
-        theirs = {key: self.reference.texts[key] for key in keys}
-        diverged = [key for key in keys if own[key] != theirs[key]]
+        reference_texts = {key: self.reference.texts[key] for key in keys}
+        diverged = [key for key in keys if own[key] != reference_texts[key]]
         # Hidden states are deterministic: compute only those that are not cached from generation.
         cached = self.reference.states
-        reference_states = self._states(reference, theirs, [k for k in keys if k not in cached])
+        missing = [key for key in keys if key not in cached]
+        reference_states = self._states(reference, reference_texts, missing)
         reference_states |= {key: cached[key] for key in keys if key in cached}
-        quant_on_reference_text = own_states | self._states(quant, theirs, diverged)
+        quant_on_reference_text = own_states | self._states(quant, reference_texts, diverged)
         reference_on_quant_text = self._states(reference, own, diverged)
         settings = self.settings
         for key in keys:
@@ -205,14 +206,15 @@ class PairedGeneration:
             sampling = sampling_for(mode, settings.temperature, settings.seed, index)
             states = reference_states[key], quant_on_reference_text[key]
             on_reference = on_quant = score_teacher_forced(
-                reference, quant, states, theirs[key], "quant", sampling
+                reference, quant, states, reference_texts[key], "quant", sampling
             )
             if key in reference_on_quant_text:
                 states = reference_on_quant_text[key], own_states[key]
                 on_quant = score_teacher_forced(
                     reference, quant, states, own[key], "reference", sampling
                 )
-            yield ContinuationPair(index, mode, theirs[key], own[key], on_reference, on_quant)
+            texts = reference_texts[key], own[key]
+            yield ContinuationPair(index, mode, *texts, on_reference, on_quant)
 
     def _states(
         self, model: GeneratingModel, texts: Mapping[TextKey, list[int]], keys: list[TextKey]

@@ -169,11 +169,11 @@ class BenchRun:
 
     def _rates(self, index: int) -> tuple[list[float], list[float]]:
         """Return tokens per second by repetition: prompt, generation; empty if not timed."""
-        mine = [record for record in self._repeated if record.contestant == index]
+        records = [record for record in self._repeated if record.contestant == index]
         prompt, generate = self.workload.prompt, self.workload.generate
         return (
-            [prompt / record.prompt_seconds for record in mine] if prompt else [],
-            [generate / record.generation_seconds for record in mine] if generate else [],
+            [prompt / record.prompt_seconds for record in records] if prompt else [],
+            [generate / record.generation_seconds for record in records] if generate else [],
         )
 
     def _speed(self, index: int) -> ModelSpeed:
@@ -208,8 +208,8 @@ class BenchRun:
     def _ratio(self, index: int) -> SpeedRatio:
         """Return the first model's speed divided by this one's, repetition by repetition."""
         prompt, generation = (
-            spread_of([a / b for a, b in zip(ours, theirs, strict=True)])
-            for ours, theirs in zip(self._rates(0), self._rates(index), strict=True)
+            spread_of([a / b for a, b in zip(first, other, strict=True)])
+            for first, other in zip(self._rates(0), self._rates(index), strict=True)
         )
         return SpeedRatio(prompt, generation)
 

@@ -132,7 +132,7 @@ def drop_capabilities(libc: ctypes.CDLL) -> None:
     header = ctypes.create_string_buffer(struct.pack("<Ii", CAPABILITY_VERSION, 0), 8)
     none = ctypes.create_string_buffer(24)
     if libc.capset(header, none):
-        raise SandboxUnavailable("the kernel kept the capabilities")
+        raise SandboxUnavailable("the kernel does not drop the capabilities")
 
 
 def restrict_files(libc: ctypes.CDLL) -> None:
