@@ -194,7 +194,7 @@ def test_a_run_goes_on_after_any_call_failed(tmp_path, monkeypatch, kind, step):
         path = tmp_path / str(number)
 
         def action(path=path, number=number):
-            io._fault = io.Fault(f"{kind}@{number}")
+            io._fault = io.InjectedFault(f"{kind}@{number}")
             do_all(path)
             if io._fault.calls >= number:
                 raise CheckpointError(path, "the fault did no harm")

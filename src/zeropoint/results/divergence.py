@@ -95,18 +95,18 @@ class Divergence(Record):
 
 @dataclass(frozen=True)
 class Floor(Record):
-    """The noise floor, as a run keeps it in floor.json."""
+    """The noise floor, as a run folder stores it in floor.json."""
 
-    #: KL of the reference against itself in another arithmetic, nats per token.
+    #: Mean KL of the reference against itself in another arithmetic, in nats per token.
     kl_mean: float
-    #: Chunks that it was measured on.
+    #: Number of chunks that it was measured on.
     chunks: int
     #: The other arithmetic, in words.
     arithmetic: str = ""
 
     def problem(self) -> str:
-        """A divergence is not negative, but for rounding."""
-        return "" if -ROUNDING <= self.kl_mean < math.inf else "kl_mean is no divergence"
+        """A divergence is at least 0, apart from rounding."""
+        return "" if -ROUNDING <= self.kl_mean < math.inf else "kl_mean is not a divergence"
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class TextRead(Record):
 
     #: SHA-256 of the whole text.
     corpus: str
-    #: Whether it is the mix that comes with zeropoint.
+    #: Whether it is the built-in mix.
     built_in: bool
     #: Tokens of a chunk; the second half of each is scored.
     context: int
@@ -137,7 +137,7 @@ class GateResult(Record):
 class QuantIdentity(ModelIdentity):
     """The quantized model of a measurement."""
 
-    #: How it was made in memory; None for a file.
+    #: How it was quantized in memory; None for a file.
     made: MadeInMemory | None = field(default=None, metadata=FLAT)
 
     @classmethod
@@ -148,32 +148,32 @@ class QuantIdentity(ModelIdentity):
 
 @dataclass(frozen=True, kw_only=True)
 class MeasureResult(Divergence):
-    """What `measure` found: a quantized model beside its reference on the same tokens."""
+    """The result of `measure`: a quantized model against its reference on the same tokens."""
 
-    #: Noise floor: KL of the reference against itself in another arithmetic, nats per token; None
-    #: if it was not measured.
+    #: Noise floor: mean KL of the reference against itself in another arithmetic, in nats per
+    #: token; None if it was not measured.
     floor: float | None = None
     verdict: Verdict = field(default_factory=Verdict)
-    #: The same figures for each text, by its name.
+    #: The figures of each text, by its name.
     by_domain: Mapping[str, Divergence] = field(default_factory=dict)
-    #: By position in the context, as "256-319".
+    #: The figures by position in the context, such as "256-319".
     by_position: Mapping[str, Divergence] = field(default_factory=dict)
-    #: By kind of token: words, digits, code, syntax, whitespace.
+    #: The figures by class of token: words, digits, code, syntax, whitespace.
     by_class: Mapping[str, Divergence] = field(default_factory=dict, metadata=OMIT)
-    #: Texts and kinds of token whose interval lies wholly above that of everything.
+    #: Texts and classes of token whose interval of KL lies wholly above that of the whole.
     worse: tuple[str, ...] = ()
     metrics_version: int = 1
-    #: The other arithmetic of the floor, in words; None without a floor.
+    #: The other arithmetic of the noise floor, in words; None without a floor.
     floor_arithmetic: str | None = None
-    #: Chunks that the floor was measured on; 0 without a floor.
+    #: Number of chunks that the noise floor was measured on; 0 without a floor.
     floor_chunks: int = 0
-    #: Scored tokens per second of both passes; loading and the floor are not counted.
+    #: Scored tokens per second of both passes, without loading and the noise floor.
     tokens_per_second: float = UNKNOWN
-    #: Peak of the process.
+    #: Peak memory of the process.
     peak_memory_bytes: int = 0
     #: Whether all chunks were measured.
     complete: bool = True
-    # Of the command, and not in the run's results: the run has the same as its inputs.
+    # Of the command, and not in the results of the run folder, whose inputs hold the same facts.
     reference: ReferenceIdentity | None = field(default=None, metadata=OMIT)
     quant: QuantIdentity | None = field(default=None, metadata=OMIT)
     text: TextRead | None = field(default=None, metadata=OMIT)
@@ -196,11 +196,11 @@ class MeasureResult(Divergence):
 
     @property
     def groups(self) -> dict[str, Divergence]:
-        """Everything as "everything", then each text and each kind of token, by name."""
+        """The whole as "everything", then each text and each class of token, by name."""
         return {"everything": self, **self.by_domain, **self.by_class}
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return one row for everything, each text, each kind of token and each position."""
+        """Return one row for the whole, each text, each class of token and each position."""
         named = [("everything", "", self.whole)]
         for kind in ("by_domain", "by_class", "by_position"):
             named += [(name, kind, group) for name, group in getattr(self, kind).items()]
@@ -224,7 +224,7 @@ class MeasureResult(Divergence):
 class LadderLevel(Record):
     """One level of `ladder`: the reference in one format, measured against itself."""
 
-    #: What was asked for: "4 bits", or the name of a format or preset.
+    #: The level as it was requested: "4 bits", or the name of a format or preset.
     level: str
     #: "symmetric", "asymmetric", or empty for a named format.
     kind: str = ""
@@ -243,11 +243,11 @@ class LadderLevel(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class LadderResult(Record):
-    """What `ladder` found: one model at fewer and fewer bits."""
+    """The result of `ladder`: one model in formats of fewer and fewer bits."""
 
-    #: Noise floor, nats per token; None if it was not measured.
+    #: Noise floor in nats per token; None if it was not measured.
     floor: float | None = None
-    #: Which level (from 0) is furthest below the one above it by top-1 agreement; None if none is.
+    #: Index of the level whose top-1 agreement drops most from the one above it; None if none does.
     largest_step: int | None = None
     levels: tuple[LadderLevel, ...]
 
@@ -265,14 +265,14 @@ class LadderResult(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class RankedQuant(Record):
-    """A quantized model among others that were measured on the same chunks."""
+    """One of several quantized models that were measured on the same chunks."""
 
     name: str
     #: Size of its file.
     bytes: int
-    #: Letters; two quants that share one cannot be told apart.
+    #: Letters; the test cannot separate two models that share one.
     group: str
-    #: No quant of at most this size is shown to lose less.
+    #: Whether no model of at most this size has a significantly smaller loss.
     frontier: bool
     measured: MeasureResult = field(metadata=FLAT)
 
@@ -282,9 +282,9 @@ class RankedQuant(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class CompareResult(Record):
-    """What `compare` found with a reference: quants in the order of their loss, least first."""
+    """The result of `compare` with a reference: models by their mean KL, the smallest first."""
 
-    #: Noise floor, nats per token; None if it was not measured.
+    #: Noise floor in nats per token; None if it was not measured.
     floor: float | None = None
     results: tuple[RankedQuant, ...]
 
@@ -292,7 +292,7 @@ class CompareResult(Record):
         return f"<CompareResult {', '.join(f'{one.name} ({one.group})' for one in self.results)}>"
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return one row for each quant."""
+        """Return one row for each model."""
         return [
             {**_head(one, "measured"), **row}
             for one in self.results
@@ -301,5 +301,5 @@ class CompareResult(Record):
 
 
 def _head(record: Record, flat_one: str) -> dict[str, Any]:
-    """Return the own fields of a record that holds a flat one."""
+    """Return the fields of a record without the flat record that it holds."""
     return {key: value for key, value in vars(record).items() if key != flat_one}

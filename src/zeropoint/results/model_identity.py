@@ -1,4 +1,4 @@
-"""A model as it is named in results."""
+"""How results identify a model."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,27 +9,27 @@ from zeropoint.results.schema import NAMED_AS, UNKNOWN, Record
 
 @dataclass(frozen=True)
 class ModelIdentity(Record):
-    """One of the models of a result: a file or folder, or a quant made in memory."""
+    """One of the models of a result: a file, a folder, or a model quantized in memory."""
 
     #: The name of the file or folder, without its path.
     name: str
-    #: Size of the file, or of all tensors of a quant made in memory.
+    #: Size of the file, or of all tensors of a model quantized in memory.
     file_bytes: int = 0
-    #: How many matrices have each format, by the format's name.
+    #: Number of matrices by format.
     formats: Mapping[str, int] = field(default_factory=dict)
     #: SHA-256 of the header and of samples of the weights.
     fingerprint: str = ""
-    #: 8 · file_bytes / weights; NaN in runs of versions that did not write it.
+    #: 8 · file_bytes / weights; NaN in runs of versions that did not store it.
     bits_per_weight: float = UNKNOWN
 
     @property
     def quantized(self) -> bool:
-        """Whether some of its matrices are quantized: as a reference it is a proxy."""
+        """Whether some of its matrices are quantized, so that it is only a proxy reference."""
         return any(name not in UNQUANTIZED for name in self.formats)
 
     @property
     def kind(self) -> str:
-        """The formats in words, the most frequent first."""
+        """The names of its formats, the most frequent first."""
         return ", ".join(sorted(self.formats, key=lambda name: (-self.formats[name], name)))
 
 
@@ -37,7 +37,7 @@ class ModelIdentity(Record):
 class ReferenceIdentity(ModelIdentity):
     """The reference of a measurement."""
 
-    #: Whether the reference is itself quantized, so that its own loss is not seen.
+    #: Whether the reference is itself quantized, so that its own loss is not measured.
     proxy: bool = False
 
     @classmethod
@@ -48,11 +48,11 @@ class ReferenceIdentity(ModelIdentity):
 
 @dataclass(frozen=True, kw_only=True)
 class MadeInMemory(Record):
-    """How a quant was made in memory, with `--as`."""
+    """How a model was quantized in memory."""
 
-    #: The preset, format or recipe that was asked for.
+    #: The requested preset, format or recipe.
     to: str = field(metadata=NAMED_AS)
-    #: The file with the importance, None without one.
+    #: The file with the importance; None without importance.
     imatrix: str | None = None
     #: 8 · tensor_bytes / weights.
     bits_per_weight: float
