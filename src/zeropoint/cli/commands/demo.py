@@ -248,7 +248,7 @@ def measure_loss(
 
 def report(out: Output, runs: Path, path: Path) -> dict[str, object]:
     """Write the report of this demo as one HTML page."""
-    from zeropoint.cli.reporting import write_report
+    from zeropoint.cli.run_outputs import write_report
 
     folders = [run for run in (runs / "measured", runs / "quantized") if run.exists()]
     write_report(out, folders, path)

@@ -8,7 +8,7 @@ import typer
 from zeropoint.cli import options as shared
 from zeropoint.cli.output import AsJson, AsProgress, Output, ProgressStyle, Quiet
 from zeropoint.cli.paths import InputRole, OutputRole
-from zeropoint.cli.reporting import Report, keeping, run_folder, write_report
+from zeropoint.cli.run_outputs import Report, keeping, run_folder, write_report
 from zeropoint.cli.stages import Views, run_verb
 from zeropoint.cli.views import ladder as view
 from zeropoint.cli.views.measure import show_reference, show_text

@@ -8,7 +8,7 @@ import typer
 from zeropoint.cli.options import Threads
 from zeropoint.cli.output import AsJson, AsProgress, Output, ProgressStyle, Quiet
 from zeropoint.cli.paths import InputRole, OutputRole
-from zeropoint.cli.reporting import note_page
+from zeropoint.cli.run_outputs import note_page
 from zeropoint.cli.stages import follow
 from zeropoint.verbs.options.report import ReportOptions
 

@@ -9,7 +9,7 @@ from zeropoint.cli import options as shared
 from zeropoint.cli.commands.run import Arithmetic
 from zeropoint.cli.output import AsJson, AsProgress, Output, ProgressStyle, Quiet
 from zeropoint.cli.paths import InputRole, OutputRole
-from zeropoint.cli.reporting import Report, keeping, run_folder, write_report
+from zeropoint.cli.run_outputs import Report, keeping, run_folder, write_report
 from zeropoint.cli.stages import follow
 from zeropoint.cli.views import tasks as view
 from zeropoint.formatting import format_bytes
