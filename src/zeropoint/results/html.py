@@ -14,6 +14,7 @@ FIGURE_HEIGHT_PIXELS = 640
 
 R = TypeVar("R")
 _figures: dict[type[Any], Callable[[Any], str]] = {}
+_loaders: list[Callable[[], None]] = []
 
 
 def register_figure(kind: type[R], draw: Callable[[R], str]) -> None:
@@ -24,9 +25,16 @@ def register_figure(kind: type[R], draw: Callable[[R], str]) -> None:
     _figures[kind] = draw
 
 
+def load_figures_with(load: Callable[[], None]) -> None:
+    """Have `load` called before the first result is shown: it imports and registers figures."""
+    _loaders.append(load)
+
+
 def as_html(record: object, rows: Sequence[Mapping[str, object]]) -> str:
     """Return a result as HTML: its one-line text, its rows as a table, and its figure."""
     parts = [f"<p><code>{escape(repr(record))}</code></p>", _table(rows)]
+    while _loaders:
+        _loaders.pop()()
     draw = _figures.get(type(record))
     if draw is not None and (page := draw(record)):
         parts.append(
@@ -47,7 +55,10 @@ def _table(rows: Sequence[Mapping[str, object]]) -> str:
     more = (
         f"<p>{len(rows) - MAX_ROWS} more rows; rows() has all.</p>" if len(rows) > MAX_ROWS else ""
     )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
+    return (
+        f'<div style="overflow-x: auto"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>{more}"
+    )
 
 
 def _shown(value: object) -> bool:

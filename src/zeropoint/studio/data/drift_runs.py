@@ -117,7 +117,7 @@ def run_names(names: Sequence[str], paths: Sequence[Path]) -> list[str]:
 
 def _drift(run: Run, result: DriftResult, id: str, tokens: int) -> DriftShown:
     if result.texts is None:
-        unit, ways = "token", {n: _by_token(found) for n, found in result.free_run.items()}
+        unit, ways = "token", {n: way_by_token(found) for n, found in result.free_run.items()}
     else:
         unit, ways = "character", {"greedy": _by_character(result.texts)}
     return DriftShown(
@@ -132,7 +132,8 @@ def _drift(run: Run, result: DriftResult, id: str, tokens: int) -> DriftShown:
     )
 
 
-def _by_token(found: FreeRun) -> DecodingModeShown:
+def way_by_token(found: FreeRun) -> DecodingModeShown:
+    """Return the curve and the figures of texts that were compared token by token."""
     curve = found.survival
     at = list(range(1, len(curve.share) + 1))
     shown = SurvivalCurve(at, [*curve.share], [*curve.low], [*curve.high], [*curve.predicted])

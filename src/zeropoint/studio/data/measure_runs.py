@@ -142,9 +142,8 @@ def marks_of(levels: Sequence[LadderLevel]) -> list[PageData]:
     return [{key: row.get(key) for key in (*LEVEL_KEYS, *LOSS_KEYS)} for row in rows]
 
 
-def losses_of(run: Run) -> PageData:
+def losses_of(found: MeasureResult) -> PageData:
     """Return the rows of the interval plot: everything, domains, classes of token."""
-    found = run.found(MeasureResult)
     groups: list[tuple[str, str, Divergence]] = [("everything", "", found)]
     groups += [(name, "text", group) for name, group in found.by_domain.items()]
     groups += [(f"{name} tokens", "kind of token", group) for name, group in found.by_class.items()]

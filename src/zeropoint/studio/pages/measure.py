@@ -48,7 +48,7 @@ def measured(library: Library, entries: Sequence[LibraryEntry], shown: int) -> s
     """Return the page of one of these runs; the others are a press away, at the same token."""
     run = measures(entries)[shown]
     data = {
-        **measure_runs.losses_of(run),
+        **measure_runs.losses_of(run.found(MeasureResult)),
         "run": run.path.name,
         "texts": measure_runs.text_of(run, MAX_POSITIONS),
     }

@@ -70,7 +70,7 @@ def report_of(runs: Sequence[Run]) -> tuple[str, str, str, dict[str, Any]]:
         data["tensors"] = [tensor.as_page_data() for tensor in tensors]
         parts += [where_bytes(tensors)]
     if measures:
-        data |= measure_runs.losses_of(measures[0])
+        data |= measure_runs.losses_of(measures[0].found(MeasureResult))
         data["texts"] = measure_runs.text_of(measures[0])
         worst = measure_runs.worst_of(measures[0], MAX_WORST_POSITIONS)
         parts += [how_much(measures[0].found(MeasureResult)), on_what_text(data["texts"], worst)]
