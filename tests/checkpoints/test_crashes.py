@@ -45,7 +45,7 @@ def test_a_kill_before_any_call_leaves_old_or_new_and_the_next_run_cleans_up(
             (folder / LAYOUTS[layout][0]).write_bytes(old)
 
         def action(folder=folder, number=number):
-            io._fault = io.Fault(f"kill@{number}")
+            io._fault = io.InjectedFault(f"kill@{number}")
             write(folder, layout)
 
         status = os.waitpid(in_child(action), 0)[1]
@@ -70,7 +70,7 @@ def test_a_failing_call_is_one_sentence_and_leaves_no_part(
         folder.mkdir()
         if single:
             (folder / LAYOUTS[layout][0]).write_bytes(OLD)
-        fault = io.Fault(f"{kind}@{number}")
+        fault = io.InjectedFault(f"{kind}@{number}")
         monkeypatch.setattr(io, "_fault", fault)
         try:
             write(folder, layout)
@@ -99,7 +99,7 @@ def test_short_writes_and_reads_change_nothing(
     for number in count(1):
         folder = tmp_path / str(number)
         folder.mkdir()
-        fault = io.Fault(f"short@{number}")
+        fault = io.InjectedFault(f"short@{number}")
         monkeypatch.setattr(io, "_fault", fault)
         writer = write(folder, layout)
         monkeypatch.setattr(io, "_fault", None)
@@ -107,7 +107,7 @@ def test_short_writes_and_reads_change_nothing(
         if fault.calls < number:
             break
     for number in count(1):
-        fault = io.Fault(f"short@{number}")
+        fault = io.InjectedFault(f"short@{number}")
         monkeypatch.setattr(io, "_fault", fault)
         with open_checkpoint(writer.files[writer.plan.key]) as read:
             for tensor in TENSORS:
@@ -122,7 +122,7 @@ def test_a_device_that_fails_while_reading_is_one_sentence(
 ) -> None:
     writer = write(tmp_path, layout)
     for number in count(1):
-        fault = io.Fault(f"eio@{number}")
+        fault = io.InjectedFault(f"eio@{number}")
         monkeypatch.setattr(io, "_fault", fault)
         try:
             with open_checkpoint(writer.files[writer.plan.key]) as read:

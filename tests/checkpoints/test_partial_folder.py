@@ -138,7 +138,7 @@ def test_whatever_call_fails_the_folder_is_old_or_new_and_the_next_run_cleans_up
             write(root / "of", old)
 
         def action(root=root, number=number):
-            io._fault = io.Fault(f"{kind}@{number}")
+            io._fault = io.InjectedFault(f"{kind}@{number}")
             write(root / "of", overwrite=bool(old))
 
         status = run_child(action) if kind == "kill" else failing(action)
