@@ -214,8 +214,8 @@ LEGACY_FAULTS = {
     "a negative length": (struct.pack("<ii", 1, -1), "-1 is not from 0 to 4096"),
     "a length past the end": (struct.pack("<ii", 1, 4000) + b"abc", "4000 bytes are needed and 3"),
     "a name that is no text": (legacy([(b"\xff\xfe", 1, [1])]), "is not UTF-8"),
-    "a name without letters": (legacy([(b"", 1, [1])]), "is empty or there twice"),
-    "a name twice": (legacy(GOOD * 2), "'abc' is empty or there twice"),
+    "a name without letters": (legacy([(b"", 1, [1])]), "is empty or a duplicate"),
+    "a name twice": (legacy(GOOD * 2), "'abc' is empty or a duplicate"),
     "negative calls": (legacy([(b"a", -3, [1])]), "-3 is not from 0"),
     "no values": (legacy([(b"a", 3, [])]), "0 is not from 1"),
     "values past the end": (legacy(GOOD)[:-1], "8 bytes are needed and 7 are left"),
@@ -248,9 +248,9 @@ KEYS = {
 }
 F32 = np.float32
 GGUF_FAULTS = {
-    "counts missing": ({}, {"x.in_sum2": F32([1, 2])}, r"'x'.*has \.in_sum2 and no \.counts"),
+    "counts missing": ({}, {"x.in_sum2": F32([1, 2])}, r"'x'.*has \.in_sum2 but no \.counts"),
     "sums missing": (
-        {}, {"x.counts": F32([1])}, r"'x'.*has \.counts and no \.in_sum2|has no tensor"),
+        {}, {"x.counts": F32([1])}, r"'x'.*has \.counts but no \.in_sum2|has no tensor"),
     "no entries": ({}, {"x": F32([1])}, r"has no tensor that ends with \.in_sum2"),
     "zero counts": (
         {}, {"x.in_sum2": F32([1]), "x.counts": F32([])}, "has 1 sums for 0 counts"),
@@ -277,16 +277,16 @@ GGUF_FAULTS = {
         "imatrix.datasets: is missing"),
     "datasets that are numbers": (
         {"imatrix.datasets": [1]}, {"x.in_sum2": F32([1]), "x.counts": F32([1])},
-        "imatrix.datasets: is missing or no list of names"),
+        "imatrix.datasets: is missing or not a list of names"),
     "no chunk count": (
         {"imatrix.chunk_count": None}, {"x.in_sum2": F32([1]), "x.counts": F32([1])},
-        "imatrix.chunk_count: is missing or no u32"),
+        "imatrix.chunk_count: is missing or not a u32"),
     "a chunk size in letters": (
         {"imatrix.chunk_size": "512"}, {"x.in_sum2": F32([1]), "x.counts": F32([1])},
-        "imatrix.chunk_size: is missing or no u32"),
+        "imatrix.chunk_size: is missing or not a u32"),
     "a chunk size below zero": (
         {"imatrix.chunk_size": -1}, {"x.in_sum2": F32([1]), "x.counts": F32([1])},
-        "imatrix.chunk_size: is missing or no u32"),
+        "imatrix.chunk_size: is missing or not a u32"),
 }  # fmt: skip
 
 

@@ -199,7 +199,7 @@ def test_a_quantized_source_needs_the_word(tmp_path: Path) -> None:
 
 
 def test_a_format_without_a_place_in_a_file_is_refused_with_those_that_have_one(tiny: Path) -> None:
-    with pytest.raises(FormatError, match=r"INT4_SYM_G32 has no place in a GGUF.*BF16"):
+    with pytest.raises(FormatError, match=r"INT4_SYM_G32 has no type in GGUF.*BF16"):
         run(tiny, tiny.with_name("out.gguf"), "INT4_SYM_G32")
     assert not tiny.with_name("out.gguf").exists()
 

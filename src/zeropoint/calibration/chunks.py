@@ -1,4 +1,4 @@
-"""Text as the models see it: tokens, cut into chunks of one context each."""
+"""Text as chunks of tokens, each as long as the context."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,51 +12,50 @@ from zeropoint.models.tokenizer import Tokenizer
 
 I32 = NDArray[np.int32]
 
-# Of text for each token that is needed, so that a long text is not tokenized to its end for a few
-# chunks. Where that was too little, all of it is.
-_CHARACTERS = 12
-_SPARE = 256  # tokens: the cut changes only the last few
+# Only this much of a long text is tokenized at first. If that gives too few tokens, all of it is.
+_CHARACTERS_PER_TOKEN = 12
+_SPARE_TOKENS = 256  # the cut changes only the last few tokens
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """A stretch of text of one domain: `tokens` (context,) as the models see them."""
+    """Consecutive tokens of one domain: `tokens` is (context,) int32."""
 
     domain: str
     tokens: I32
 
 
-def tokenize(corpus: Corpus, tokenizer: Tokenizer, *, most: int | None = None) -> dict[str, I32]:
-    """Return the tokens of each domain, as llama.cpp's tools take them.
+def tokenize(corpus: Corpus, tokenizer: Tokenizer, *, limit: int | None = None) -> dict[str, I32]:
+    """Return the tokens of each domain, (tokens,) int32, as llama.cpp's tools tokenize a text.
 
-    Special tokens in the text are text; BOS and EOS stand where the file says so. With `most`, at
-    least that many tokens of each domain that has them.
+    Special tokens in the text are read as text; BOS and EOS are added if the model's file asks for
+    them. With `limit`, the result may stop after that many tokens per domain.
     """
-    return {name: _tokens(text, tokenizer, most) for name, text in corpus.domains.items()}
+    return {name: _tokens(text, tokenizer, limit) for name, text in corpus.domains.items()}
 
 
-def _tokens(text: str, tokenizer: Tokenizer, most: int | None) -> I32:
-    cut = len(text) if most is None else _CHARACTERS * (most + _SPARE)
+def _tokens(text: str, tokenizer: Tokenizer, limit: int | None) -> I32:
+    cut = len(text) if limit is None else _CHARACTERS_PER_TOKEN * (limit + _SPARE_TOKENS)
     if cut < len(text):
         end = text.rfind("\n", 0, cut)
         tokens = tokenizer.encode(text[: end if end > 0 else cut], ends=True)
-        if most is not None and len(tokens) >= most + _SPARE:
-            return np.array(tokens[:most], np.int32)
+        if limit is not None and len(tokens) >= limit + _SPARE_TOKENS:
+            return np.array(tokens[:limit], np.int32)
     return np.array(tokenizer.encode(text, ends=True), np.int32)
 
 
 def cut_chunks(
     texts: Mapping[str, I32], context: int, *, limit: int | None = None, bos: int | None = None
 ) -> list[Chunk]:
-    """Cut each domain's tokens into chunks of `context`, the domains taking turns.
+    """Cut each domain's tokens into chunks of `context` tokens, and interleave the domains.
 
-    A tail shorter than a chunk is dropped. If `bos` is given it replaces the first token of each
-    chunk, as llama-perplexity does. With `limit`, the first `limit` chunks: each domain gets its
-    turn before any gets a second. Raises MeasurementError if no text fills a chunk.
+    A remainder shorter than a chunk is dropped. `bos` replaces the first token of each chunk, as in
+    llama-perplexity. With `limit`, only the first `limit` chunks are returned: the first of each
+    domain, then the second of each, and so on. Raises MeasurementError if no text fills a chunk.
     """
     if context < 8:
         raise MeasurementError(
-            f"a context of {context} tokens is too short to measure; 512 is usual"
+            f"a context of {context} tokens is too short to measure; use at least 8, usually 512"
         )
     queues = []
     for domain, tokens in texts.items():
@@ -67,7 +66,7 @@ def cut_chunks(
     if not chunks:
         sizes = ", ".join(f"{domain} {tokens.size}" for domain, tokens in texts.items())
         raise MeasurementError(
-            f"the text is shorter than one chunk of {context} tokens (there are: "
+            f"the text is shorter than one chunk of {context} tokens (it has: "
             f"{sizes or 'none'}); give more text or a smaller --ctx"
         )
     return chunks if limit is None else chunks[:limit]
@@ -76,11 +75,11 @@ def cut_chunks(
 def read_chunks(
     corpus: Corpus, tokenizer: Tokenizer, context: int, *, limit: int | None = None
 ) -> list[Chunk]:
-    """Tokenize a corpus and cut it; the first token of each chunk is BOS where the model has one.
+    """Tokenize a corpus and cut it; the first token of each chunk is BOS if the model adds one.
 
     Raises MeasurementError if no text fills a chunk.
     """
-    texts = tokenize(corpus, tokenizer, most=None if limit is None else limit * context)
+    texts = tokenize(corpus, tokenizer, limit=None if limit is None else limit * context)
     bos = tokenizer.vocabulary.bos if tokenizer.adds_bos else None
     return cut_chunks(texts, context, limit=limit, bos=bos)
 

@@ -1,9 +1,9 @@
-"""Text to calibrate and to measure on: the user's files, or a mix that every machine has.
+"""Text to calibrate and to measure on: the user's files, or a built-in mix.
 
-The built-in mix is made of what comes with Python, so it needs no network and no licence of ours:
-prose from the language's own manual, code from the standard library, questions and answers made of
-its documentation, and JSON with tool calls made of its signatures. Each domain is cut in two by a
-hash of where the text comes from: what calibrates never evaluates.
+The built-in mix is made of files that come with Python, so it needs no network and no licence:
+prose from Python's manual, code from the standard library, questions and answers made of its
+documentation, and JSON with tool calls made of its signatures. Each domain is divided in two by a
+hash of the origin of a text, so that no text is used both to calibrate and to evaluate.
 """
 
 import hashlib
@@ -33,18 +33,18 @@ sched shelve shlex shutil socket sqlite3 statistics string struct subprocess tar
 textwrap threading time timeit tokenize types unittest urllib.parse uuid zipfile
 """.split()
 
-_DOMAIN_CHARACTERS = 400_000  # of each built-in domain, at most
+_MAX_DOMAIN_CHARACTERS = 400_000
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Texts by domain. Two corpora are the same if their hashes are."""
+    """Texts by domain. Two corpora are equal if their hashes are."""
 
     domains: Mapping[str, str]
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 over names and texts, in order, 64 hexadecimal digits."""
+        """SHA-256 over names and texts, in order: 64 hexadecimal digits."""
         digest = hashlib.sha256()
         for name, text in self.domains.items():
             for part in (name.encode(errors="surrogateescape"), text.encode()):
@@ -53,12 +53,12 @@ class Corpus:
 
 
 def read_corpus(files: Sequence[Path]) -> Corpus:
-    """Read text files as one domain each, named after the file.
+    """Read text files; each is a domain with the name of the file.
 
-    Files must be UTF-8 (a byte-order mark is dropped). A .jsonl file whose lines are objects with a
-    string under "text" is those texts. "hub:org/name:FILE" is a file of a data set on the hub.
-    Raises MeasurementError for a file that is missing, not text, or empty, and for two files of one
-    name; CheckpointError where the hub cannot give one.
+    Files must be UTF-8; a byte-order mark is dropped. Of a .jsonl file whose lines are objects with
+    a string under "text", these strings are read. "hub:org/name:FILE" is a file of a data set on
+    the hub. Raises MeasurementError for a file that is missing, not text, or empty, and for two
+    files with the same name; CheckpointError if the hub does not provide a file.
     """
     domains: dict[str, str] = {}
     for path in (resolve_text(str(file)) for file in files):
@@ -66,16 +66,16 @@ def read_corpus(files: Sequence[Path]) -> Corpus:
         if path.suffix == ".jsonl":
             text = _texts_of_records(text) or text
         if not text.strip():
-            raise MeasurementError(f"{path}: there is no text in it")
+            raise MeasurementError(f"{path}: the file has no text")
         name = path.stem if path.stem not in domains else path.name
         if name in domains:
-            raise MeasurementError(f"{path}: a second text named {name!r}; rename one")
+            raise MeasurementError(f"{path}: another text is named {name!r} too; rename one")
         domains[name] = text
     return Corpus(domains)
 
 
 def _texts_of_records(lines: str) -> str:
-    """Return the texts of JSON objects, one a line; nothing if they are something else."""
+    """Return the texts of JSON objects, one per line, or "" for any other file."""
     texts = []
     for line in filter(str.strip, lines.split("\n")):
         try:
@@ -89,9 +89,9 @@ def _texts_of_records(lines: str) -> str:
 
 
 def builtin_corpus(part: Part) -> Corpus:
-    """Return the offline mix: domains prose, code, chat and json.
+    """Return the built-in mix, with the domains prose, code, chat and json.
 
-    It depends on the version of Python, which is why results carry the hash.
+    It depends on the version of Python, so results include the corpus hash.
     """
     builders = {"prose": _prose, "code": _code, "chat": _chat, "json": _json}
     domains = {}
@@ -99,11 +99,11 @@ def builtin_corpus(part: Part) -> Corpus:
         by_part: dict[Part, list[str]] = {"calibrate": [], "evaluate": []}
         for origin, text in pieces():
             by_part[_part_of(origin)] += text.split("\n\n")
-        known = set(by_part["calibrate"])  # manuals repeat themselves
+        known = set(by_part["calibrate"])  # Python's manuals repeat paragraphs
         if part == "evaluate":
             by_part[part] = [piece for piece in by_part[part] if piece not in known]
-        text = "\n\n".join(by_part[part])[:_DOMAIN_CHARACTERS]
-        domains[name] = re.sub(r" at 0x[0-9a-f]+", "", text)  # an address differs by process
+        text = "\n\n".join(by_part[part])[:_MAX_DOMAIN_CHARACTERS]
+        domains[name] = re.sub(r" at 0x[0-9a-f]+", "", text)  # addresses vary
     return Corpus(domains)
 
 
@@ -123,8 +123,8 @@ def _code() -> Iterator[tuple[str, str]]:
 
 
 def _documented() -> Iterator[tuple[str, str, str, inspect.Signature | None]]:
-    """(module, name, documentation, signature) of the public members of the standard library."""
-    seen = set()  # a member is told once, by the first module that offers it
+    """Yield module, name, documentation and signature of members of the standard library."""
+    seen = set()  # documentation of members that several modules offer
     for module_name in _DOCUMENTED:
         __import__(module_name)
         module = sys.modules[module_name]

@@ -40,7 +40,7 @@ def input_of(name: str, names: Mapping[str, object] | Sequence[str]) -> str:
 
 
 class MomentFolder:
-    """Collects second moments for some matrices at a time, and reads them back."""
+    """Collects second moments for groups of matrices, writes them, and reads them again."""
 
     def __init__(self, run: RunFolder) -> None:
         self.run = run
@@ -48,11 +48,11 @@ class MomentFolder:
         self._rows: dict[str, NDArray[np.int64]] = {}
 
     def has(self, name: str) -> bool:
-        """Tell whether the moments of this matrix are there already."""
+        """Return whether the folder already has the moments of this matrix."""
         return (self.run.path / f"{name}.json").exists()
 
     def groups(self, shapes: Mapping[str, tuple[int, ...]], limit: int) -> list[list[str]]:
-        """Cut the distinct inputs that are not there yet into groups of at most `limit` bytes."""
+        """Group the distinct inputs that are missing, with at most `limit` bytes per group."""
         groups: list[list[str]] = []
         used = limit + 1
         for name, shape in shapes.items():
@@ -67,19 +67,19 @@ class MomentFolder:
         return groups
 
     def begin(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        """Make room for these matrices."""
+        """Allocate the sums of these matrices."""
         for name, shape in shapes.items():
             experts = shape[0] if len(shape) == 3 else 1
             self._sums[name] = np.zeros((experts, shape[-1], shape[-1]), np.float32)
             self._rows[name] = np.zeros(experts, np.int64)
 
     def add(self, name: str, rows: F32, expert: int | None) -> None:
-        """Add Σ x xᵀ of rows (n, columns)."""
+        """Add Σ x xᵀ of input rows, (n, columns) float32."""
         self._sums[name][expert or 0] += rows.T @ rows
         self._rows[name][expert or 0] += len(rows)
 
     def save(self, names: Sequence[str]) -> None:
-        """Write these matrices' moments and let them go."""
+        """Write the moments of these matrices, and free their memory."""
         for name in names:
             sums, rows = self._sums.pop(name), self._rows.pop(name)
             for expert, matrix in enumerate(sums):
@@ -89,7 +89,7 @@ class MomentFolder:
             self.run.save_table(name, {"rows": rows.tolist()})
 
     def read(self, name: str, expert: int = 0) -> tuple[F32, int]:
-        """Return Σ x xᵀ (columns, columns), mapped from its file, and the number of rows.
+        """Return Σ x xᵀ, (columns, columns) float32 mapped from its file, and the number of rows.
 
         Raises CheckpointError if it is missing or damaged.
         """
@@ -102,14 +102,14 @@ class MomentFolder:
         ):
             raise CheckpointError(self.run.path / f"{name}.json", "is damaged; delete it")
         path = self.run.path / _file(name, expert, len(rows))
-        SourceFile(path).close()  # a pipe or a device would not be mapped but waited for
+        SourceFile(path).close()  # mapping a pipe or a device would wait
         try:
             self.run.confirm(path.name, np.memmap(path, np.uint8, "r"))
             matrix = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError) as error:
             raise CheckpointError(path, f"cannot be read: {error}") from None
         if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.dtype != np.float32:
-            raise CheckpointError(path, "is no square matrix of float32; delete it")
+            raise CheckpointError(path, "is not a square matrix of float32; delete it")
         return matrix, int(rows[expert])
 
 
@@ -118,10 +118,10 @@ def _file(name: str, expert: int, experts: int) -> str:
 
 
 def moment_bytes(shape: tuple[int, ...]) -> int:
-    """Return the bytes of a matrix' second moments, all experts."""
+    """Return the bytes of the second moments of a matrix, over all experts."""
     return 4 * (shape[0] if len(shape) == 3 else 1) * shape[-1] ** 2
 
 
 def folder_bytes(shapes: Mapping[str, tuple[int, ...]]) -> int:
-    """Return how large the folder of these matrices will be."""
+    """Return the bytes of the folder for these matrices."""
     return sum(moment_bytes(s) for n, s in shapes.items() if input_of(n, shapes) == n)

@@ -1,23 +1,24 @@
-"""What went into each layer while a model read a text: the importance of every input column.
+"""Statistics of the inputs of each layer on a text: the importance of every input column.
 
-For a matrix with input x, a change Δw of column j costs, on average over the text, x_j² · Δw². So
+For a matrix with input x, a change Δw of a weight in column j changes the output by x_j · Δw. The
+mean squared change over the text gives the importance
 
     importance_j = Σ x_j² / rows        over the rows (tokens) that the matrix was given
 
-which is the diagonal of the second moment of its inputs, and what llama.cpp calls an imatrix. Its
-files are read and written here with the same bytes (GGUF, since its pull request 9400; the older
-`.dat` is read). They come from anywhere, so nothing in them is believed before it is checked.
+This is the diagonal of the second moment of the inputs, and llama.cpp calls a file of it an
+imatrix. Such files are read and written here byte for byte as in llama.cpp (GGUF, since its pull
+request 9400; the older `.dat` is only read). All of their contents are checked.
 
-What stands in where there is no evidence, and why:
+Values that replace missing data, and why:
 
 | Case | Importance |
 |---|---|
 | a tensor without an entry | none: all columns count the same |
-| an expert that was never asked (count 0) | ones, as in llama.cpp: nothing is known of its inputs |
-| a matrix whose columns were all zero | ones: any error would cost nothing, and noise would do |
-| single columns that were always zero | zero, as measured: errors there are free |
+| an expert that was never chosen (count 0) | ones, as in llama.cpp: its inputs are unknown |
+| a matrix whose columns were all zero | ones: with zeros, any weights would be as good |
+| single columns that were always zero | zero, as measured: errors in them change nothing |
 
-All of them are counted in the coverage report (`coverage`), so none of them is silent.
+The coverage report counts all of them (see `coverage`).
 """
 
 import hashlib
@@ -51,16 +52,16 @@ DATASETS, CHUNKS, CHUNK_TOKENS = (
     "imatrix.chunk_count",
     "imatrix.chunk_size",
 )
-CORPUS = "zeropoint.corpus"  # ours: the text's hash; llama.cpp passes over it
-LEGACY_CHUNK = 512  # tokens: what llama.cpp assumes of files that do not say
-LARGEST_COUNT = 2**53
+CORPUS = "zeropoint.corpus"  # hash of the text; llama.cpp ignores the key
+LEGACY_CHUNK_TOKENS = 512  # llama.cpp assumes it for files that do not state it
+MAX_COUNT = 2**53
 
 
 @dataclass(frozen=True)
 class InputStatistics:
-    """Sums over the inputs of one tensor, one line for each of its matrices (experts).
+    """Sums over the inputs of one tensor, one row for each of its matrices (experts).
 
-    A dense tensor of three axes has one count for all: its sums then stand in one line.
+    A dense tensor of three axes has one count for all of them, and its sums are one row.
     """
 
     sums: F32  # (matrices, columns): Σ x², ≥ 0
@@ -72,22 +73,25 @@ class InputStatistics:
 
     @property
     def mean(self) -> F32:
-        """Importance: (columns,) of one matrix, (matrices, columns) of several; see the table."""
+        """Importance as float32: (columns,) of one matrix, (matrices, columns) of several.
+
+        The table above lists the values that replace missing data.
+        """
         counts = self.counts.astype(np.float32)[:, None]
-        # As ggml: a float32 sum divided by a float32 count.
+        # As in ggml, a float32 sum is divided by a float32 count.
         mean = np.divide(self.sums, counts, out=np.ones_like(self.sums), where=counts > 0)
         mean = ones_for_nothing(mean)
         return mean[0] if len(mean) == 1 else mean
 
 
 def ones_for_nothing(importance: F32) -> F32:
-    """Replace, in place, lines of (matrices, columns) that are all zero by ones."""
+    """Replace rows of (matrices, columns) that are all zero with ones, in place."""
     importance[~importance.any(axis=1)] = 1
     return importance
 
 
 class Importance(Mapping[str, F32]):
-    """Tensor name → mean squared inputs, worked out when asked for."""
+    """Importance by tensor name, computed on access."""
 
     def __init__(self, statistics: Mapping[str, InputStatistics]) -> None:
         self._statistics = statistics
@@ -104,59 +108,60 @@ class Importance(Mapping[str, F32]):
 
 @dataclass(frozen=True)
 class Calibration:
-    """What went into each layer while a model read `tokens` tokens of a corpus."""
+    """Statistics of the inputs of each layer, from `tokens` tokens of a corpus."""
 
-    statistics: Mapping[str, InputStatistics]  # by tensor name; may read from a file when asked
+    statistics: Mapping[str, InputStatistics]  # by tensor name; may read a file on access
     chunks: int  # texts of `chunk_tokens` tokens that the model read
     chunk_tokens: int
-    datasets: tuple[str, ...] = ()  # names of the texts, as whoever made it wrote them
-    corpus: str = ""  # a hash of their contents, if known
+    datasets: tuple[str, ...] = ()  # names of the texts, as in the file
+    corpus: str = ""  # SHA-256 of the texts; "" if unknown
     hessians: Mapping[str, F32] = field(default_factory=dict)  # (columns, columns): mean of x xᵀ
 
     @property
     def importance(self) -> Mapping[str, F32]:
-        """(columns,) or (experts, columns) for each tensor that has an entry."""
+        """Importance, (columns,) or (experts, columns), of each tensor that has an entry."""
         return Importance(self.statistics)
 
     @property
     def tokens(self) -> int:
-        """Tokens that were read."""
+        """Number of tokens that the model read."""
         return self.chunks * self.chunk_tokens
 
 
 def read_imatrix(path: Path | str) -> Calibration:
-    """Read an importance matrix of llama.cpp: GGUF, or the older `.dat`.
+    """Read an importance matrix of llama.cpp, in GGUF or in the older `.dat`.
 
-    All of it is checked now (one tensor in memory at a time) and read again when asked for, so that
-    memory does not grow with the model. Raises CheckpointError for what is missing, malformed, not
-    finite or negative.
+    All of it is checked now, with one tensor in memory at a time, and read again on access, so that
+    memory does not grow with the model. Raises CheckpointError for a file that is missing or
+    malformed, or has values that are negative or not finite.
     """
     path = Path(path)
     file = SourceFile(path)
     start = file.read(0, min(file.size, 4)).tobytes()
     if start != b"GGUF":
         old = read_legacy(file)
-        # As llama.cpp: its means count as sums over chunks of 512 rows.
+        # As in llama.cpp, the means count as sums over chunks of 512 rows.
         entries = {
             name: InputStatistics(
-                values[None] * np.float32(LEGACY_CHUNK), np.array([calls * LEGACY_CHUNK])
+                values[None] * np.float32(LEGACY_CHUNK_TOKENS),
+                np.array([calls * LEGACY_CHUNK_TOKENS]),
             )
             for name, (values, calls) in old.entries.items()
         }
         for name, entry in entries.items():
             _check(path, name, entry.sums, entry.counts.astype(np.float64))
         names = (old.dataset,) if old.dataset else ()
-        return Calibration(MappingProxyType(entries), old.chunks, LEGACY_CHUNK, names)
+        return Calibration(MappingProxyType(entries), old.chunks, LEGACY_CHUNK_TOKENS, names)
     file.close()
     checkpoint = open_checkpoint(path)
     metadata = checkpoint.metadata
     kind = metadata.get("general.type", "imatrix")
-    if not isinstance(kind, str) or kind != "imatrix":  # an array has no single comparison
+    if not isinstance(kind, str) or kind != "imatrix":  # an array would not compare to one value
         reason = f"is {printable(str(kind))!r}, not an importance matrix"
         raise CheckpointError(path, reason, field="general.type")
     datasets = metadata.get(DATASETS)
     if not isinstance(datasets, StringArray):
-        reason = "is missing or no list of names" + (
+        reason = "is missing or not a list of names" + (
             "; this is a model, not an importance matrix" if TOKEN_EMBEDDING in
             checkpoint.tensors else "")  # fmt: skip
         raise CheckpointError(path, reason, field=DATASETS)
@@ -170,7 +175,7 @@ def read_imatrix(path: Path | str) -> Calibration:
 
 
 class FileStatistics(Mapping[str, InputStatistics]):
-    """The entries of a GGUF, each read and checked when it is asked for."""
+    """The entries of a GGUF file, each read and checked on access."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._checkpoint = checkpoint
@@ -178,7 +183,7 @@ class FileStatistics(Mapping[str, InputStatistics]):
         self._names = sorted(name.removesuffix(SUMS) for name in tensors if name.endswith(SUMS))
         for name in sorted(name.removesuffix(COUNTS) for name in tensors if name.endswith(COUNTS)):
             if name + SUMS not in tensors:
-                self._fail(name, f"has {COUNTS} and no {SUMS}")
+                self._fail(name, f"has {COUNTS} but no {SUMS}")
         if not self._names:
             raise CheckpointError(checkpoint.path, f"has no tensor that ends with {SUMS}")
         for name in self._names:
@@ -188,7 +193,7 @@ class FileStatistics(Mapping[str, InputStatistics]):
         if name + SUMS not in self._checkpoint.tensors:
             raise KeyError(name)
         if name + COUNTS not in self._checkpoint.tensors:
-            self._fail(name, f"has {SUMS} and no {COUNTS}")
+            self._fail(name, f"has {SUMS} but no {COUNTS}")
         sums, counts = self._floats(name + SUMS), self._floats(name + COUNTS)
         if not counts.size or not sums.size or sums.size % counts.size:
             self._fail(name, f"has {sums.size} sums for {counts.size} counts")
@@ -219,11 +224,11 @@ def write_imatrix(
     sources: Sequence[Path] = (),
     overwrite: bool = True,
 ) -> None:
-    """Write a calibration as llama.cpp's `llama-imatrix` would, byte for byte.
+    """Write a calibration byte for byte as llama.cpp's `llama-imatrix` does.
 
-    (With `corpus` there is one key more.) The name must end in .gguf. Appears complete or not at
-    all. Raises CheckpointError if the path is one of `sources` under any name, or if it exists and
-    `overwrite` is false; NotEnoughSpace before anything is written.
+    If `corpus` is known, there is one key more. The name must end in .gguf. The file appears when
+    it is complete. Raises CheckpointError if the path is one of `sources` under any name, or exists
+    and `overwrite` is false; NotEnoughSpace before anything is written.
     """
     metadata: dict[str, object] = {
         "general.type": "imatrix",
@@ -237,7 +242,7 @@ def write_imatrix(
     tensors: list[NewTensor] = []
     for name in names:
         matrices, columns = calibration.statistics[name].sums.shape
-        # As ggml: a last axis of 1 is not written.
+        # As in ggml, a last axis of 1 is not written.
         several = matrices > 1
         tensors += (
             NewTensor(name + SUMS, (matrices, columns) if several else (columns,), FORMATS["F32"]),
@@ -254,8 +259,9 @@ def write_imatrix(
 def merge(calibrations: Iterable[Calibration]) -> Calibration:
     """Add up sums and counts, as if one model had read all the texts.
 
-    A single count meets several (an old file and a newer one): it stands for each, as in
-    llama.cpp. Raises MeasurementError for tensors of different sizes, or for nothing to merge.
+    Where one file has a single count and another has several, the single count is used for each of
+    them, as in llama.cpp. Raises MeasurementError for tensors of different sizes, or without any
+    calibration.
     """
     parts = list(calibrations)
     if not parts:
@@ -281,12 +287,12 @@ def _add(name: str, first: InputStatistics, second: InputStatistics) -> InputSta
     if first.sums.size != second.sums.size:
         raise MeasurementError(
             f"'{printable(name)}' has {first.sums.size} columns in one calibration and "
-            f"{second.sums.size} in another: they are not of the same model"
+            f"{second.sums.size} in another, so they belong to different models"
         )
     matrices = max(len(first.counts), len(second.counts))
     if matrices % len(first.counts) or matrices % len(second.counts):
         raise MeasurementError(f"'{printable(name)}' has different numbers of experts")
-    # In float64, and rounded once.
+    # Added in float64 and rounded once.
     sums = first.sums.astype(np.float64).reshape(matrices, -1)
     sums += second.sums.reshape(matrices, -1)
     counts = first.counts.repeat(matrices // len(first.counts))
@@ -297,18 +303,18 @@ def _add(name: str, first: InputStatistics, second: InputStatistics) -> InputSta
 def _number(checkpoint: Checkpoint, key: str) -> int:
     value = checkpoint.metadata.get(key)
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**32:
-        raise CheckpointError(checkpoint.path, "is missing or no u32", field=key)
+        raise CheckpointError(checkpoint.path, "is missing or not a u32", field=key)
     return int(value)
 
 
 def _check(path: Path, name: str, sums: NDArray[Any], counts: NDArray[Any]) -> None:
-    """Raise CheckpointError unless sums are finite and ≥ 0 and counts are whole numbers."""
+    """Raise CheckpointError unless sums are finite and ≥ 0, and counts are integers ≥ 0."""
     wrong = np.flatnonzero(~(np.isfinite(sums) & (sums >= 0)))
     if wrong.size:
         where = f"sum {int(wrong[0])} is {sums.reshape(-1)[wrong[0]]}; it must be finite and ≥ 0"
         raise CheckpointError(path, where, field=f"tensor '{printable(name)}'")
-    whole = np.isfinite(counts) & (counts >= 0) & (counts < LARGEST_COUNT)
+    whole = np.isfinite(counts) & (counts >= 0) & (counts < MAX_COUNT)
     wrong = np.flatnonzero(~(whole & (np.rint(np.where(whole, counts, 0)) == counts)))
     if wrong.size:
-        where = f"count {int(wrong[0])} is {counts[wrong[0]]}; it must be a whole number ≥ 0"
+        where = f"count {int(wrong[0])} is {counts[wrong[0]]}; it must be an integer ≥ 0"
         raise CheckpointError(path, where, field=f"tensor '{printable(name)}'")

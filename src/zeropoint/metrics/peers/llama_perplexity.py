@@ -35,7 +35,7 @@ def read_tokens(
     corpus = read_corpus(files) if files else builtin_corpus("evaluate")
     whole = Corpus({"text": "".join(corpus.domains.values())})
     needed = None if chunks is None else max(chunks, 2) * context
-    tokens = tokenize(whole, model.tokenizer, most=needed)["text"]
+    tokens = tokenize(whole, model.tokenizer, limit=needed)["text"]
     if tokens.size < 2 * context:
         raise MeasurementError(
             f"the text has {tokens.size} tokens and llama-perplexity needs at least two chunks of"
