@@ -168,7 +168,8 @@ def test_two_writers_of_one_folder_leave_one_whole_folder(tmp_path, moment):
     program = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
-        "from zeropoint.checkpoints import write_file, io\n"
+        "from zeropoint.checkpoints import write_file\n"
+        "from zeropoint.checkpoints.files import file_ops as io\n"
         "from zeropoint.checkpoints.files.partial_folder import PartialFolder\n"
         "def stop(): os.kill(os.getpid(), signal.SIGSTOP)\n"
         "with PartialFolder(Path(sys.argv[1]), ['config.json', 'model.safetensors']) as folder:\n"

@@ -19,7 +19,7 @@ VERBS: dict[str, dict[str, str]] = {
     "generate": {},
     "inspect": {},
     "ladder": {"ctx": "context"},
-    "measure": {"ctx": "context"},
+    "measure": {"as_": "to", "ctx": "context"},
     "plan": {},
     "quantize_checkpoint": {},
     "report": {},

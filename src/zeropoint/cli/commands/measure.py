@@ -40,7 +40,7 @@ def measure(
         ),
         InputRole.MODEL,
     ] = None,
-    to: Annotated[
+    as_: Annotated[
         str,
         typer.Option(
             "--as",
@@ -144,11 +144,11 @@ def measure(
         )  # fmt: skip
         measure_as_llama(out, model, ref, llama_options, out.progress(progress))
         return
-    if (ref is None) == (not to):
+    if (ref is None) == (not as_):
         raise typer.BadParameter("give either --ref MODEL or --as WHAT")
     with run_folder(run, report) as folder, keeping(run):
         options = MeasureOptions(
-            to=to, text=text, context=ctx, chunks=chunks, floor_chunks=floor_chunks,
+            to=as_, text=text, context=ctx, chunks=chunks, floor_chunks=floor_chunks,
             imatrix=imatrix, requantize=requantize, until=until, run=folder,
             reference_cache=reference_cache, gates=gates, threads=threads,
         )  # fmt: skip
