@@ -1,4 +1,4 @@
-"""What a model file is made of, by format and by kind of tensor. No weight is read."""
+"""Contents of a model file by format and by kind of tensor, from its header."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,9 +12,10 @@ from zeropoint.plans.formats.from_formats import recipe_of
 from zeropoint.plans.formats.model_facts import CheckpointLike
 from zeropoint.results.inventory import FormatShare, ModelOutline
 
-TEXT_SHOWN = 1000  # characters of one value of a header that are displayed
-ITEMS_SHOWN = 100  # of an array in a header
-RECIPE_SHOWN = 1 << 20  # characters: as many as a recipe file may have
+# Of one value of a header that is displayed.
+TEXT_SHOWN = 1000  # characters
+ITEMS_SHOWN = 100  # elements of an array
+RECIPE_SHOWN = 1 << 20  # characters, the maximum of a recipe file
 
 _LAYER = re.compile(r"^(?:blk|enc\.blk|dec\.blk|v\.blk)\.\d+\.", re.ASCII)
 
@@ -33,7 +34,7 @@ class SizedTensor(Protocol):
 
 
 def shares(pairs: Iterable[tuple[str, SizedTensor]]) -> list[FormatShare]:
-    """Add up (label, tensor) pairs by label, the largest first."""
+    """Return the totals of (label, tensor) pairs by label, the one with most bytes first."""
     groups: dict[str, list[SizedTensor]] = {}
     for label, tensor in pairs:
         groups.setdefault(label, []).append(tensor)
@@ -49,7 +50,7 @@ def _share(label: str, group: Sequence[SizedTensor]) -> FormatShare:
 
 
 def kind_of(name: str) -> str:
-    """Return what a tensor is, whatever its layer.
+    """Return the kind of a tensor: its name without the layer.
 
     >>> kind_of("blk.12.attn_v.weight"), kind_of("token_embd.weight"), kind_of("blk.0.attn_q.bias")
     ('attn_v', 'token_embd', 'attn_q.bias')
@@ -58,7 +59,7 @@ def kind_of(name: str) -> str:
 
 
 def outline(metadata: Mapping[str, object]) -> ModelOutline:
-    """Read a model's figures from its GGUF metadata."""
+    """Return the dimensions of a model from its GGUF metadata; unknown ones are None."""
     architecture = text(metadata.get("general.architecture"))
 
     def number(key: str) -> int | None:
@@ -84,7 +85,7 @@ def outline(metadata: Mapping[str, object]) -> ModelOutline:
 
 
 def bounded(value: Any) -> Any:
-    """Return a value of a header as it is displayed: long texts and arrays are cut, and say so.
+    """Return a value of a header for display; long texts and arrays are cut, with a note.
 
     A header may hold a text of 16 MiB under any key.
 
@@ -105,11 +106,11 @@ def bounded(value: Any) -> Any:
 
 
 def text(value: object) -> str | None:
-    """Return a metadata value if it is text."""
+    """Return a metadata value if it is a string, else None."""
     return value if isinstance(value, str) else None
 
 
-# What a file says of its origin; the keys of zeropoint's own outputs come first.
+# Keys about the origin of a file; those that zeropoint writes come first.
 ORIGIN = (
     "zeropoint.source.file",
     "zeropoint.source.sha256",
@@ -125,20 +126,20 @@ ORIGIN = (
 
 
 def origin(metadata: Mapping[str, object]) -> dict[str, object]:
-    """Return what a file says of where it comes from."""
+    """Return the keys of a file about its origin."""
     return {key: bounded(metadata[key]) for key in ORIGIN if key in metadata}
 
 
 def is_quantized(tensor: TensorLike) -> bool:
-    """Tell whether a tensor is in a format that has already lost something."""
+    """Return whether a tensor is in a quantized format."""
     return tensor.format.name not in UNQUANTIZED
 
 
 def recipe_in(source: CheckpointLike) -> tuple[str | None, str]:
-    """Return the recipe of a quantized file and where it is from: told by the file, or rebuilt."""
-    told = text(source.metadata.get("zeropoint.recipe"))
-    if told:
-        return told.rstrip("\n"), "written by zeropoint"
+    """Return the recipe of a quantized file, and whether the file has it or it was derived."""
+    stored = text(source.metadata.get("zeropoint.recipe"))
+    if stored:
+        return stored.rstrip("\n"), "written by zeropoint"
     if not any(is_quantized(tensor) for tensor in source.tensors.values()):
         return None, ""
     architecture = text(source.metadata.get("general.architecture")) or ""
@@ -146,7 +147,7 @@ def recipe_in(source: CheckpointLike) -> tuple[str | None, str]:
 
 
 def imatrix(metadata: Mapping[str, object]) -> dict[str, object]:
-    """Return what a file says of the importance matrix it was made with; empty without one."""
+    """Return the keys of a file about its importance matrix, without their prefix."""
     start = "quantize.imatrix."
     return {
         key.removeprefix(start): bounded(value)

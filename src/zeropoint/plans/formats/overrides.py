@@ -78,8 +78,8 @@ def format_tensor_types(formats: Mapping[str, Format]) -> str:
 
 
 def _escape(name: str) -> str:
-    kept = (c if re.fullmatch(r"[a-z0-9_-]", c) else r"\." if c == "." else "." for c in name)
-    return "".join(kept)
+    escaped = (c if re.fullmatch(r"[a-z0-9_-]", c) else r"\." if c == "." else "." for c in name)
+    return "".join(escaped)
 
 
 def first_match(types: Iterable[TensorType], name: str) -> TensorType | None:

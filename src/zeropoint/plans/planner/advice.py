@@ -144,8 +144,8 @@ def _offloading(row: PlanRow, placement: Placement) -> str:
         parts.append(f"{gib(placement.ram_bytes)} of {what} in RAM ({placement.host})")
     if placement.ssd_bytes:
         parts.append(f"{gib(placement.ssd_bytes)} on an SSD")
-    kept = max(len(row.spec.shape.layers) - placement.dense_layers, 0)
-    flag = f"--n-cpu-moe {placement.expert_layers}" if only_experts else f"-ngl {kept}"
+    on_device = max(len(row.spec.shape.layers) - placement.dense_layers, 0)
+    flag = f"--n-cpu-moe {placement.expert_layers}" if only_experts else f"-ngl {on_device}"
     flag = "" if row.device.kind != "gpu" else f" (llama.cpp: {flag})"
     return f"{' and '.join(parts)}: about {_rate(placement)} tokens/s{flag}"
 
