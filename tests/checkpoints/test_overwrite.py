@@ -54,7 +54,7 @@ def test_a_file_is_not_written_over_its_sources(tmp_path: Path, link: str | None
 def test_a_file_is_replaced_only_if_the_caller_agrees(tmp_path: Path) -> None:
     path = tmp_path / "x.gguf"
     write_file(path, b"old", may_replace=lambda _path: False)  # nothing is there yet
-    with pytest.raises(CheckpointError, match="must stay as it is"):
+    with pytest.raises(CheckpointError, match="must not be replaced"):
         write_file(path, b"new", may_replace=lambda found: found.read_bytes() != b"old")
     with pytest.raises(CheckpointError, match="exists; add --overwrite"):
         write_imatrix(path, CALIBRATION, overwrite=False)

@@ -10,7 +10,7 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from zeropoint.checkpoints.files import file_ops as io
-from zeropoint.checkpoints.files.atomic import ATTEMPTS, names_file, plain_errors
+from zeropoint.checkpoints.files.atomic import MAX_CLAIM_ATTEMPTS, names_file, plain_errors
 from zeropoint.errors import CheckpointError
 
 
@@ -44,7 +44,7 @@ def lock_run(path: Path) -> RunLock:
     """
     real = Path(os.path.realpath(path))
     with plain_errors(path):
-        for _ in range(ATTEMPTS):
+        for _ in range(MAX_CLAIM_ATTEMPTS):
             created = not real.exists()
             try:
                 os.makedirs(real, exist_ok=True)

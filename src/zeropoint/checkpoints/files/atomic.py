@@ -1,14 +1,13 @@
 """A file that appears only when it is complete.
 
-    .NAME.part beside NAME  →  data  →  fsync  →  rename over NAME  →  fsync of the directory
+    .NAME.part  →  data  →  fsync  →  rename to NAME  →  fsync of the directory
 
 Whatever ends the process, NAME is the old file or the new one, complete.
 
-A part belongs to its writer: it is locked from its creation until the directory is synced. One
-rule makes every name safe: only the process that holds the lock of a file may rename or remove it,
-and it first checks that the name still leads to that file. So no writer can publish or remove the
-part of another one. A part without a lock was left by a process that died; the next writer removes
-it.
+A part belongs to its writer: it is locked from its creation until the directory is synced. One rule
+makes every name safe: only the process that holds the lock of a file may rename or remove it, and
+it first checks that the name still leads to that file. So no writer can publish or remove another
+writer's part. A part without a lock was left by a process that died; the next writer removes it.
 """
 
 import contextlib
@@ -22,13 +21,13 @@ from typing import Self
 from zeropoint.checkpoints.files import file_ops as io
 from zeropoint.errors import CheckpointError, NotEnoughSpace, printable
 
-ATTEMPTS = 100  # to claim a part while other processes come and go
+MAX_CLAIM_ATTEMPTS = 100  # other processes may create and remove parts meanwhile
 BUSY = "is being written by another process"
-RESERVE = 1.02  # times the bytes to be written must be free
+SPACE_FACTOR = 1.02  # free bytes needed per byte to write
 
 
 class PartialFile:
-    """The part of one file: `write` at any offset, then `finish` and `publish`, or `discard`.
+    """A file that is written under a temporary name, and then published or discarded.
 
     Raises CheckpointError if another process is writing the same file.
     """
@@ -39,12 +38,12 @@ class PartialFile:
         self._descriptor: int | None = None
         with plain_errors(target):
             self._descriptor = self._claim()
-        # The mode that the umask gave it is for the complete file; until then it is private.
+        # The umask's mode is for the complete file; until then the file is private.
         self._mode = stat.S_IMODE(os.fstat(self._descriptor).st_mode)
         os.fchmod(self._descriptor, 0o600)
 
     def write(self, data: io.Bytes, offset: int) -> None:
-        """Write all of the data at this offset."""
+        """Write all of the data at this offset, in bytes."""
         assert self._descriptor is not None
         with plain_errors(self.target):
             io.pwrite(self._descriptor, data, offset)
@@ -57,7 +56,7 @@ class PartialFile:
             io.fsync(self._descriptor)
 
     def publish(self) -> None:
-        """Give the file its name, wait until the name is on the device, and release the lock."""
+        """Rename the file to its final name, sync the directory, and release the lock."""
         self.rename()
         with plain_errors(self.target):
             io.fsync_dir(self.target.parent)
@@ -82,7 +81,7 @@ class PartialFile:
         return self._descriptor is not None and names_file(self.target, self._descriptor)
 
     def close(self) -> None:
-        """Release the lock. The part stays, if it was not renamed."""
+        """Release the lock. The temporary file stays if it was not renamed."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -108,17 +107,17 @@ class PartialFile:
         self.discard()
 
     def _claim(self) -> int:
-        for _ in range(ATTEMPTS):
+        for _ in range(MAX_CLAIM_ATTEMPTS):
             try:
                 descriptor = io.open_new(self.part)
             except FileExistsError:
                 with stale_part(self.target):
                     continue
-            # Another process may have found it before it was locked, and removed it as stale.
+            # Another process may have removed it as stale before it was locked.
             if io.lock(descriptor) and names_file(self.part, descriptor):
                 return descriptor
             os.close(descriptor)
-        raise CheckpointError(self.target, f"{self.part.name} cannot be claimed")
+        raise CheckpointError(self.target, f"{self.part.name} cannot be locked")
 
 
 def part_of(target: Path) -> Path:
@@ -164,7 +163,7 @@ def check_target(target: Path, sources: Sequence[Path], *, overwrite: bool = Tru
     except FileNotFoundError:
         return
     except OSError as error:
-        raise CheckpointError(target, f"cannot be looked at: {error.strerror}") from None
+        raise CheckpointError(target, f"cannot be examined: {error.strerror}") from None
     if not stat.S_ISREG(status.st_mode):
         raise CheckpointError(target, "exists and is not a regular file")
     for source in sources:
@@ -184,7 +183,7 @@ def check_space(directory: Path, target: Path, size: int) -> None:
     with plain_errors(target):
         status = os.statvfs(directory)
     free = status.f_bavail * status.f_frsize
-    need = int(size * RESERVE)
+    need = int(size * SPACE_FACTOR)
     if need > free:
         raise NotEnoughSpace(
             f"{_named(target)}: {need:,} bytes are needed and {free:,} are free; "
@@ -206,7 +205,7 @@ def plain_errors(target: Path) -> Iterator[None]:
             raise NotEnoughSpace(
                 f"{_named(target)}: the disk is full or a limit was reached while writing "
                 f"({(error.strerror or '').lower()}; {free:,} bytes are free); "
-                "an older file of this name is as it was"
+                "an older file of this name is unchanged"
             ) from None
         reason = f"cannot be written: {(error.strerror or str(error)).lower()}"
         raise CheckpointError(target, reason) from None
@@ -228,7 +227,7 @@ def write_file(
     check_target(target, sources)
     with PartialFile(target) as part:
         if may_replace and target.exists() and not may_replace(target):
-            raise CheckpointError(target, "exists and must stay as it is; choose another name")
+            raise CheckpointError(target, "exists and must not be replaced; choose another name")
         part.write(data, 0)
         part.finish()
         part.publish()

@@ -1,4 +1,4 @@
-"""Reads a header front to back, and compares every length with what is left before it obeys."""
+"""Reads a header from front to back, and checks every length against the bytes that are left."""
 
 import struct
 from typing import NoReturn
@@ -6,7 +6,7 @@ from typing import NoReturn
 from zeropoint.checkpoints.source import SourceFile
 from zeropoint.errors import CheckpointError
 
-WINDOW = 1 << 20  # bytes read at once
+WINDOW_BYTES = 1 << 20  # read at a time
 _U32 = struct.Struct("<I")
 _U64 = struct.Struct("<Q")
 
@@ -14,16 +14,16 @@ _U64 = struct.Struct("<Q")
 class ByteReader:
     """A position in a file, with a window of bytes read ahead.
 
-    `item` says what is being read ("tensor 3") and stands in every message.
+    `item` names what is being read ("tensor 3") in errors.
     """
 
     def __init__(self, file: SourceFile, limit: int) -> None:
         self.file = file
         self.item = "header"
         self.position = 0
-        self._limit = limit  # bytes that the whole header may have
+        self._limit = limit  # maximum bytes of the whole header
         self._window = b""
-        self._start = 0  # of the window in the file
+        self._start = 0  # offset of the window in the file
 
     @property
     def left(self) -> int:
@@ -31,7 +31,7 @@ class ByteReader:
         return self.file.size - self.position
 
     def fail(self, reason: str, what: str = "", *, at: int | None = None) -> NoReturn:
-        """Raise CheckpointError at byte `at` (here, if not given)."""
+        """Raise CheckpointError at byte `at` (default: this position)."""
         offset = self.position if at is None else at
         field = f"{self.item} {what}".strip()
         raise CheckpointError(self.file.path, reason, offset=offset, field=field)
@@ -47,7 +47,7 @@ class ByteReader:
         """Return a window, and where in it this position is; `count` bytes from there are in it."""
         at = self.position - self._start
         if at < 0 or at + count > len(self._window):
-            size = min(max(count, WINDOW), self.left)
+            size = min(max(count, WINDOW_BYTES), self.left)
             self._window = self.file.read(self.position, size).tobytes()
             self._start = self.position
             at = 0
@@ -74,15 +74,15 @@ class ByteReader:
         self.position += 8
         return int(_U64.unpack_from(window, at)[0])
 
-    def count(self, limit: int, least: int, what: str) -> int:
-        """Read a u64 that counts things of at least `least` bytes each, `limit` of them at most."""
+    def count(self, limit: int, minimum: int, what: str) -> int:
+        """Read a u64 count of items of at least `minimum` bytes each, up to `limit` items."""
         at = self.position
         number = self.u64(what)
         if number > limit:
             self.fail(f"{number} is over the limit of {limit}", what, at=at)
-        if number * least > self.left:
+        if number * minimum > self.left:
             self.fail(
-                f"{number} of at least {least} bytes each do not fit into the {self.left} bytes "
+                f"{number} of at least {minimum} bytes each do not fit into the {self.left} bytes "
                 "that are left in the file",
                 what,
                 at=at,

@@ -1,8 +1,8 @@
-"""Removes what a process that died left of a set of shards.
+"""Removes the files of a set of shards that a dead process did not complete.
 
-The part of the set's key file is claimed first and renamed last. Where it exists without a lock and
-without the key file itself, a run was cut short: the other parts belong to it, and so do the shards
-that it had already renamed, since a set never replaces files that were there before.
+The partial key file of the set is claimed first and renamed last. If it exists without a lock and
+without the key file itself, a run was interrupted. The other parts then belong to it, and so do the
+shards that it had already renamed, since a set never replaces existing files.
 """
 
 import contextlib
@@ -47,7 +47,7 @@ def _remove_set(key: Path, shards: list[Path], names: list[str]) -> None:
             return
         for shard in shards:
             if part_of(shard).name in names:
-                with stale_part(shard):  # raises if a living process writes a file of this name
+                with stale_part(shard):  # raises if a running process writes a file of this name
                     pass
             if shard.name in names:
                 with contextlib.suppress(FileNotFoundError):
@@ -60,5 +60,5 @@ def _indexed_shards(index: Path, target: Path) -> list[Path]:
     try:
         names = set(json.loads(read_file(part_of(index), INDEX_BYTES))["weight_map"].values())
     except (CheckpointError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return []  # cut short before the index was whole, so before any other part was made
+        return []  # interrupted before the index was complete, so no other part exists
     return [index.with_name(name) for name in sorted(names) if pattern.fullmatch(name)]

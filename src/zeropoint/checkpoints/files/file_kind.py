@@ -1,7 +1,8 @@
-"""What a file is for: not everything in a model's container is a language model.
+"""Determines the kind of a file: not everything in a model's container is a language model.
 
-The kind is recognized from the header alone (metadata, tensor names and types), whatever the file
-is called. Each kind lists the uses that work; every other use is refused with what would work.
+The kind is recognized from the header alone (metadata, tensor names and types), whatever the name
+of the file. Each kind lists the uses that work. Every other use is refused with what would work
+instead.
 """
 
 from collections.abc import Mapping
@@ -13,9 +14,11 @@ from zeropoint.checkpoints.layout import TensorLike
 from zeropoint.checkpoints.settings.quantization_method import find_quantization
 from zeropoint.errors import UnsupportedModel, printable
 
-Use = Literal["inspect", "quantize", "calibrate", "plan", "run"]  # run: also measure, bench, …
+Use = Literal[
+    "inspect", "quantize", "calibrate", "plan", "run"
+]  # run includes measure, bench and others
 
-# Architectures of GGUF files and `model_type`s of folders whose output is a vector and not a token.
+# Architectures of GGUF files and `model_type`s of folders that output a vector and not a token.
 ENCODER_ARCHITECTURES = frozenset(
     "bert modern-bert nomic-bert nomic-bert-moe neo-bert jina-bert-v2 jina-bert-v3 eurobert"
     " gemma-embedding t5encoder llama-embed".split()
@@ -40,9 +43,9 @@ class HeaderLike(Protocol):
 class FileKind:
     """A kind of file."""
 
-    name: str  # for programs: "adapter"
+    name: str  # for programs, such as "adapter"
     described: str  # "a LoRA adapter, not a model"
-    advice: str = ""  # what would work
+    advice: str = ""  # what would work instead
     uses: frozenset[Use] = frozenset(("inspect",))
 
 
@@ -53,7 +56,7 @@ MODEL = FileKind(
 
 
 def check_use(path: Path | str, opened: HeaderLike, use: Use) -> None:
-    """Raise UnsupportedModel if this use does not work for what `opened` is."""
+    """Raise UnsupportedModel if `opened` is of a kind that does not support this use."""
     kind = find_file_kind(opened)
     if use not in kind.uses:
         raise UnsupportedModel(f"{path} is {kind.described}; {kind.advice}")

@@ -1,13 +1,13 @@
-"""Every call that reads or changes a file of ours goes through these functions, and no other.
+"""The only functions that read or change files of zeropoint's.
 
-So a test can make any one of them fail. `ZEROPOINT_FAULT=KIND@N` names the N-th call (from 1):
+A test can therefore make any call fail. `ZEROPOINT_FAULT=KIND@N` selects the N-th call (from 1):
 
     kill     the process gets SIGKILL before the call
-    enospc   the call says that the disk is full (reads and opens for reading count, but pass)
-    eio      the call says that the device failed
-    short    the call does half of its work, as the system is always free to do
+    enospc   the call reports a full disk (reads and opens for reading count, but pass)
+    eio      the call reports a device error
+    short    the call does half of its work, as the system may always do
 
-Interrupted calls (EINTR) are repeated by Python itself.
+Python itself repeats interrupted calls (EINTR).
 """
 
 import ctypes
@@ -23,15 +23,15 @@ from numpy.typing import NDArray
 
 Bytes = bytes | bytearray | memoryview | NDArray[Any]  # contiguous
 
-# What systems and file systems without locks answer; EBADF: NFS, for a directory.
+# Errors of systems and file systems without locks; EBADF: NFS, for a directory.
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL, errno.EBADF)
-AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux' renameat2
+AT_FDCWD, RENAME_EXCHANGE = -100, 2  # constants of Linux's renameat2
 
 KINDS = ("kill", "enospc", "eio", "short")
 
 
 class InjectedFault:
-    """Counts calls, and fails the one it was told to."""
+    """Counts calls, and makes the selected one fail."""
 
     def __init__(self, text: str) -> None:
         kind, _, number = text.partition("@")
@@ -42,7 +42,7 @@ class InjectedFault:
         self.calls = 0
 
     def fails(self, *, writes: bool) -> bool:
-        """Fail here if it is this call's turn; return True if it shall be a short one."""
+        """Fail if this is the selected call; return whether it must be a short one."""
         self.calls += 1
         if self.calls != self.number:
             return False
@@ -58,7 +58,7 @@ class InjectedFault:
 _fault = InjectedFault(os.environ["ZEROPOINT_FAULT"]) if "ZEROPOINT_FAULT" in os.environ else None
 
 
-def _meet(*, writes: bool) -> bool:
+def _check_fault(*, writes: bool) -> bool:
     return _fault is not None and _fault.fails(writes=writes)
 
 
@@ -70,32 +70,32 @@ def _view(data: Bytes) -> memoryview:
 
 def open_read(path: Path) -> int:
     """Open for reading; never waits for the other end of a pipe."""
-    _meet(writes=False)
+    _check_fault(writes=False)
     return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
 
 
 def open_new(path: Path) -> int:
     """Create a file that must not exist, for writing; its mode is what the umask leaves of 0666."""
-    _meet(writes=True)
+    _check_fault(writes=True)
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
 
 
 def open_claimed(path: Path) -> int:
     """Open a file that somebody else created, for writing; never through a link, never waiting."""
-    _meet(writes=True)
+    _check_fault(writes=True)
     return os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def open_lock(path: Path) -> int:
     """Open or create a file that is only there to be locked; never through a link."""
-    _meet(writes=True)
+    _check_fault(writes=True)
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     return os.open(path, flags, 0o666)
 
 
 def open_dir(path: Path) -> int:
     """Open a directory, to lock it; never through a link."""
-    _meet(writes=False)
+    _check_fault(writes=False)
     return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
 
 
@@ -121,7 +121,7 @@ def pread(descriptor: int, buffer: Bytes, offset: int) -> int:
     done = 0
     while done < len(view):
         part = view[done:]
-        if _meet(writes=False):
+        if _check_fault(writes=False):
             part = part[: max(len(part) // 2, 1)]
         count = os.preadv(descriptor, [part], offset + done)
         if count == 0:
@@ -135,7 +135,7 @@ def pwrite(descriptor: int, data: Bytes, offset: int) -> None:
     view = _view(data)
     while len(view):
         part = view
-        if _meet(writes=True):
+        if _check_fault(writes=True):
             part = part[: max(len(part) // 2, 1)]
         count = os.pwrite(descriptor, part, offset)
         view = view[count:]
@@ -144,19 +144,19 @@ def pwrite(descriptor: int, data: Bytes, offset: int) -> None:
 
 def fsync(descriptor: int) -> None:
     """Wait until the file's data is on the device. An error here is final: never try again."""
-    _meet(writes=True)
+    _check_fault(writes=True)
     os.fsync(descriptor)
 
 
 def rename(source: Path, target: Path) -> None:
     """Put `source` in the place of `target`, at once for every onlooker."""
-    _meet(writes=True)
+    _check_fault(writes=True)
     os.rename(source, target)
 
 
 def exchange(one: Path, other: Path) -> None:
     """Swap two names at once for every onlooker. Raises OSError where the system cannot."""
-    _meet(writes=True)
+    _check_fault(writes=True)
     function = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if function is None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
@@ -167,25 +167,25 @@ def exchange(one: Path, other: Path) -> None:
 
 def mkdir(path: Path) -> None:
     """Create a directory that must not exist."""
-    _meet(writes=True)
+    _check_fault(writes=True)
     os.mkdir(path)
 
 
 def rmtree(path: Path) -> None:
     """Remove a directory and what is in it, never what a link leads to."""
-    _meet(writes=False)
+    _check_fault(writes=False)
     shutil.rmtree(path)
 
 
 def unlink(path: Path) -> None:
     """Remove a file."""
-    _meet(writes=False)  # a full disk does not stop a removal
+    _check_fault(writes=False)  # a full disk does not prevent removal
     os.unlink(path)
 
 
 def fsync_dir(directory: Path) -> None:
     """Wait until the names in a directory are on the device."""
-    _meet(writes=True)
+    _check_fault(writes=True)
     descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

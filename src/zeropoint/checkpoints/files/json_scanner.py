@@ -1,7 +1,7 @@
-"""Reads JSON of a known shape, straight from bytes, and knows at which byte it is.
+"""Reads JSON of a known shape directly from bytes, and knows the byte offset of everything.
 
-A general parser builds objects for whatever the file has: a header of 100 MB of `[],` would be
-2 GB. This one asks for a string, a number, a brace, and fails where something else stands.
+A general parser creates objects for everything in the file: a header of 100 MB of `[],` would need
+2 GB. This one asks for a string, a number or a brace, and fails if something else follows.
 """
 
 import contextlib
@@ -15,15 +15,17 @@ from zeropoint.errors import CheckpointError, printable
 
 _SPACE = re.compile(rb"[ \t\n\r]*+")
 _STRING = re.compile(rb'"([^"\\\x00-\x1f]*+(?:\\.[^"\\\x00-\x1f]*+)*+)"', re.DOTALL)
-_KEY = re.compile(rb'[ \t\n\r]*+"([^"\\\x00-\x1f]*+)"[ \t\n\r]*+:[ \t\n\r]*+')  # as most are
+_KEY = re.compile(
+    rb'[ \t\n\r]*+"([^"\\\x00-\x1f]*+)"[ \t\n\r]*+:[ \t\n\r]*+'
+)  # a plain key, as most are
 _NUMBER = re.compile(rb"(0|[1-9][0-9]{0,19})(?![0-9.eE+-])")
 _ATOM = re.compile(rb"(?:true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?)(?![\w.+-])")
-SKIPPED = 65_536  # values that nobody reads
+MAX_SKIPPED_VALUES = 65_536
 DEPTH = 32
 
 
 class JsonScanner:
-    """A position in JSON text. `base` is where the text begins in its file."""
+    """A position in JSON text. `base` is the offset of the text in its file."""
 
     def __init__(self, data: bytes, path: Path, base: int = 0) -> None:
         self._data = data
@@ -65,7 +67,7 @@ class JsonScanner:
             self.fail(f"{len(match[1])} bytes are over the limit of {limit}", what)
         try:
             text = json.loads(match[0]) if b"\\" in match[1] else match[1].decode()
-            text.encode()  # an escape may name half of a surrogate pair
+            text.encode()  # fails for an escape that is half of a surrogate pair
         except (UnicodeError, json.JSONDecodeError):
             self.fail("is not UTF-8 or has a wrong escape", what)
         self.position = match.end()
@@ -137,11 +139,11 @@ class JsonScanner:
     def skip(self, what: str, depth: int = 1) -> None:
         """Step over a value of any kind."""
         self._skipped += 1
-        if self._skipped > SKIPPED or depth > DEPTH:
-            self.fail(f"has more than {SKIPPED} values or is deeper than {DEPTH}", what)
+        if self._skipped > MAX_SKIPPED_VALUES or depth > DEPTH:
+            self.fail(f"has more than {MAX_SKIPPED_VALUES} values or is deeper than {DEPTH}", what)
         found = self.next()
         if found == b"{":
-            for _ in self.keys(SKIPPED, SKIPPED, what):
+            for _ in self.keys(MAX_SKIPPED_VALUES, MAX_SKIPPED_VALUES, what):
                 self.skip(what, depth + 1)
         elif found == b"[":
             self.position += 1

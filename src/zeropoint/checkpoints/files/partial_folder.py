@@ -5,8 +5,8 @@
 
 Whatever ends the process, NAME is the old folder, the new one, or absent, but never half of one.
 
-The lock file marks the part as ours: a `.NAME.part` is removed only if the lock file of a process
-that died names its inode, or if it is empty. A folder of the user that has this name is left alone.
+The lock file marks the part as zeropoint's: a `.NAME.part` is removed only if it is empty, or if
+the lock file of a process that died names its inode. A user's folder of this name is never removed.
 """
 
 import contextlib
@@ -17,33 +17,39 @@ from pathlib import Path
 from typing import Self
 
 from zeropoint.checkpoints.files import file_ops as io
-from zeropoint.checkpoints.files.atomic import ATTEMPTS, BUSY, names_file, part_of, plain_errors
+from zeropoint.checkpoints.files.atomic import (
+    BUSY,
+    MAX_CLAIM_ATTEMPTS,
+    names_file,
+    part_of,
+    plain_errors,
+)
 from zeropoint.errors import CheckpointError, printable
 
 _MARK = b"part of a folder that zeropoint writes\n"  # the lock file's first line; inodes follow
-_RECORD_BYTES = 4096  # at most, of a lock file
+_RECORD_BYTES = 4096  # maximum of a lock file
 
 
 class PartialFolder:
-    """The part of one folder: put files into `part`, then `publish`. A context manager.
+    """A folder that is written as `part`, and then published. A context manager.
 
     `names` are the files that the folder will have. An existing folder is replaced only with
-    `overwrite`, and only if it holds no other files than these; it is then removed.
+    `overwrite`, and only if it holds no other files; it is then removed.
 
-    Raises CheckpointError on entering if the folder exists (without `overwrite`), is in the way, or
-    is being written by another process.
+    Raises CheckpointError on entering if the folder exists (without `overwrite`), if something else
+    has its name, or if another process is writing it.
     """
 
     def __init__(self, target: Path, names: Collection[str], *, overwrite: bool = False) -> None:
         self.target = Path(os.path.realpath(target))
         if not self.target.name:
-            raise CheckpointError(self.target, "is no name for a new folder")
+            raise CheckpointError(self.target, "cannot be the name of a new folder")
         self.part = part_of(self.target)
         self._lock_path = self.part.with_name(f"{self.part.name}.lock")
         self._names = names
         self._overwrite = overwrite
         self._descriptor: int | None = None
-        self._inode = 0  # of the part; 0 before it is made
+        self._inode = 0  # of the part; 0 before it exists
 
     def __enter__(self) -> Self:
         with plain_errors(self.target):
@@ -60,7 +66,7 @@ class PartialFolder:
         return self
 
     def publish(self) -> None:
-        """Give the folder its name; its files are on the device already.
+        """Rename the folder to its final name; its files are already synced.
 
         Raises CheckpointError if the part was removed, or if another folder has the name.
         """
@@ -87,7 +93,7 @@ class PartialFolder:
 
     def _claim(self) -> int:
         """Lock the lock file, which may be one that a dead process left."""
-        for _ in range(ATTEMPTS):
+        for _ in range(MAX_CLAIM_ATTEMPTS):
             descriptor = io.open_lock(self._lock_path)
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 os.close(descriptor)
@@ -106,7 +112,7 @@ class PartialFolder:
         buffer = bytearray(_RECORD_BYTES)
         found = bytes(buffer[: io.pread(self._descriptor, buffer, 0)])
         if found and not found.startswith(_MARK[: len(found)]):
-            os.close(self._descriptor)  # it is not ours, so it stays
+            os.close(self._descriptor)  # another program's file: keep it
             self._descriptor = None
             raise CheckpointError(
                 self.target, f"{self._lock_path.name} is in the way; it is not zeropoint's"
@@ -144,7 +150,7 @@ class PartialFolder:
             io.rmtree(self.part)
             return
         try:
-            os.rmdir(self.part)  # made, but not recorded yet
+            os.rmdir(self.part)  # created, but not recorded yet
         except OSError:
             raise CheckpointError(
                 self.target,
@@ -161,7 +167,7 @@ class PartialFolder:
     def _record(self, inodes: Collection[int]) -> None:
         assert self._descriptor is not None
         text = _MARK + b"".join(b"%d\n" % inode for inode in inodes)
-        io.pwrite(self._descriptor, text, 0)  # over an older record, whose beginning is the same
+        io.pwrite(self._descriptor, text, 0)  # replaces an older record, which begins alike
         os.ftruncate(self._descriptor, len(text))
         io.fsync(self._descriptor)
 
@@ -183,7 +189,7 @@ class PartialFolder:
             if self._inode and _inode(self.part) == self._inode:
                 io.rmtree(self.part)
         with contextlib.suppress(OSError):
-            # While a part is left, the lock file has to say that it is ours.
+            # While a part is left, the lock file must name its inode.
             needed = os.fstat(self._descriptor).st_size and os.path.lexists(self.part)
             if not needed and names_file(self._lock_path, self._descriptor):
                 io.unlink(self._lock_path)

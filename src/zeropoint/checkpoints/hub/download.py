@@ -1,7 +1,7 @@
-"""Headers of a model on the Hugging Face Hub, read by range: a plan needs no weight.
+"""Reads the headers of a model on the Hugging Face Hub by range requests; a plan needs no weight.
 
-What a GGUF of 40 GB costs to plan for is its header, some MiB; of safetensors it is 8 bytes, a JSON
-and the config.json beside them. A model that is in the hub's cache is read there.
+Planning for a GGUF of 40 GB needs its header, some MiB. For safetensors it needs 8 bytes, a JSON
+object and config.json. A model that is in the hub's cache is read there.
 """
 
 import json
@@ -17,7 +17,7 @@ from zeropoint.checkpoints.folder import ADAPTER_CONFIG, CONFIG, CONFIG_BYTES
 from zeropoint.checkpoints.gguf import read_gguf
 from zeropoint.checkpoints.hub.open_model import (
     _HUB_ID,
-    TIMEOUT,
+    HUB_TIMEOUT_SECONDS,
     WEIGHTS,
     _ask,
     _find_cached,
@@ -27,22 +27,22 @@ from zeropoint.checkpoints.safetensors import read_safetensors
 from zeropoint.checkpoints.source import U8
 from zeropoint.errors import CheckpointError, UnsupportedModel
 
-BLOCK = 1 << 16  # bytes fetched at least; a header is read in windows of a MiB
+MIN_FETCH_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
 class RemoteModel:
-    """What the headers of a model on the hub say."""
+    """The headers of a model on the hub."""
 
-    metadata: Mapping[str, object]  # GGUF's; empty for safetensors
+    metadata: Mapping[str, object]  # GGUF keys; empty for safetensors
     tensors: Mapping[str, TensorInfo]
-    config: Mapping[str, object] | None  # config.json beside safetensors
-    weights_bytes: int  # 0: there are no weights beside the config.json
+    config: Mapping[str, object] | None  # config.json of safetensors
+    weights_bytes: int  # 0: the repository has no weights
     file_bytes: int
 
 
 class RemoteFile:
-    """A file on the hub with the face of a `SourceFile`: read by position, never as a whole."""
+    """A file on the hub with the interface of `SourceFile`: read by position, never as a whole."""
 
     def __init__(self, repository: str, name: str) -> None:
         from huggingface_hub import get_hf_file_metadata, hf_hub_url
@@ -50,17 +50,19 @@ class RemoteFile:
         self.path = Path(f"{repository}/{name}")
         self._repository = repository
         self._url = hf_hub_url(repository, name)
-        known = _ask(repository, lambda: get_hf_file_metadata(self._url, timeout=TIMEOUT))
+        known = _ask(
+            repository, lambda: get_hf_file_metadata(self._url, timeout=HUB_TIMEOUT_SECONDS)
+        )
         if known.size is None:
-            raise CheckpointError(self.path, "the hub does not say how large it is")
+            raise CheckpointError(self.path, "the hub does not report its size")
         self.size = int(known.size)
-        self._block, self._start = b"", 0  # what was fetched last, and from where on
+        self._block, self._start = b"", 0  # the bytes fetched last, and their offset
 
     def read(self, offset: int, count: int) -> U8:
-        """Return `count` bytes from `offset` on, which the caller knows to be there."""
+        """Return `count` bytes from `offset` on; the caller must know that they exist."""
         at = offset - self._start
         if at < 0 or at + count > len(self._block):
-            stop = min(max(offset + count, offset + BLOCK), self.size)
+            stop = min(max(offset + count, offset + MIN_FETCH_BYTES), self.size)
             self._block = _ask(self._repository, lambda: self._fetch(offset, stop))
             self._start, at = offset, 0
         return np.frombuffer(self._block[at : at + count], np.uint8)
@@ -73,7 +75,7 @@ class RemoteFile:
         headers: Any = hub.build_hf_headers()  # type: ignore[attr-defined]
         headers |= {"Range": f"bytes={start}-{stop - 1}"}
         answer: Any = hub.get_session().get(  # type: ignore[attr-defined]
-            self._url, headers=headers, timeout=10 * TIMEOUT
+            self._url, headers=headers, timeout=10 * HUB_TIMEOUT_SECONDS
         )
         hub.hf_raise_for_status(answer)  # type: ignore[attr-defined]
         data = bytes(answer.content)
@@ -111,9 +113,11 @@ def open_remote(text: str) -> RemoteModel:
 
     match = _HUB_ID.fullmatch(text)
     if match is None:
-        raise CheckpointError(text, "is no name of a model on the hub; it is written org/name")
+        raise CheckpointError(
+            text, "is not the name of a model on the hub; names look like org/name"
+        )
     repository, wanted = match["repository"], match["file"]
-    known = _ask(repository, lambda: HfApi().model_info(repository, timeout=TIMEOUT))
+    known = _ask(repository, lambda: HfApi().model_info(repository, timeout=HUB_TIMEOUT_SECONDS))
     names = [file.rfilename for file in known.siblings or []]
     bare = CONFIG in names and not any(name.endswith(WEIGHTS) for name in names)
     files = [] if bare and wanted is None else choose_files(repository, names, wanted)
@@ -124,7 +128,7 @@ def open_remote(text: str) -> RemoteModel:
     if ADAPTER_CONFIG in names and CONFIG not in names:
         raise UnsupportedModel(f"{repository} is an adapter, not a model; name its base model")
     if CONFIG not in names:
-        raise UnsupportedModel(f"{repository}: has no config.json, so it is no model of text")
+        raise UnsupportedModel(f"{repository}: has no config.json, so it is not a text model")
     return _read_folder(repository, weights)
 
 
@@ -146,13 +150,13 @@ def _read_ggufs(repository: str, names: list[str]) -> RemoteModel:
 def _read_folder(repository: str, names: list[str]) -> RemoteModel:
     file = RemoteFile(repository, CONFIG)
     if file.size > CONFIG_BYTES:
-        raise CheckpointError(file.path, f"{file.size} bytes are too many for a config.json")
+        raise CheckpointError(file.path, f"has {file.size} bytes, too many for a config.json")
     try:
         config = json.loads(file.read(0, file.size).tobytes())
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(file.path, f"is no JSON: {error}") from None
+        raise CheckpointError(file.path, f"is not JSON: {error}") from None
     if not isinstance(config, dict):
-        raise CheckpointError(file.path, "is no config.json of a model: no object")
+        raise CheckpointError(file.path, "is not a config.json: it holds no object")
     tensors: dict[str, TensorInfo] = {}
     size = 0
     for name in names:

@@ -1,13 +1,13 @@
-"""From what a person types to files on this machine: a path, or a model on the Hugging Face Hub.
+"""Opens a model by name: a path, or a repository on the Hugging Face Hub.
 
     org/name                the safetensors of a repository, or its only GGUF
     org/name:file.gguf      one file of it (all shards, if it is one of several)
-    org/name:Q4_K_M         the one GGUF of it whose name has these letters
+    org/name:Q4_K_M         its one GGUF whose name contains these letters
 
     hub:org/name:file.txt   a file of a data set, to read as text
 
-Only weights in safetensors or GGUF and the texts beside them are downloaded, never what can run
-code. What is in the hub's cache and complete is used without asking the network.
+Only weights in safetensors or GGUF and the texts in the repository are downloaded, never anything
+that can run code. A complete copy in the hub's cache is used without network access.
 """
 
 import logging
@@ -29,24 +29,24 @@ T = TypeVar("T")
 
 _PART = r"[A-Za-z0-9][\w.-]{0,95}"
 _HUB_ID = re.compile(rf"(?P<repository>{_PART}/{_PART})(?::(?P<file>[^\0]{{1,255}}))?")
-HUB = "hub:"  # before the name of a data set, which may be a path too
+HUB = "hub:"  # prefix of a data set's name
 WEIGHTS = (".safetensors", ".gguf")
 UNREADABLE = (".parquet", ".arrow", ".gz", ".zst", ".zip", ".bz2", ".xz")
 TEXTS = (".json", ".model", ".txt", ".jinja")  # config, tokenizers, vocabularies, chat templates
-TIMEOUT = 20.0  # seconds that the hub may take to say what it has
+HUB_TIMEOUT_SECONDS = 20.0  # for the list of files
 _FOLDER = [f"*{suffix}" for suffix in (".safetensors", *TEXTS)]
 
 
 def resolve_model(text: str) -> Path:
-    """Return where a model lies: `text` itself if it is a path, else a download from the hub.
+    """Return the path of a model: `text` itself if it is a path, otherwise a download from the hub.
 
-    Raises CheckpointError, one sentence, if it is neither.
+    Raises CheckpointError if it is neither.
     """
     path = Path(text)
     try:
         if text and path.exists():
             return path
-    except (OSError, ValueError):  # too long, or with a NUL
+    except (OSError, ValueError):  # too long, or contains NUL
         pass
     match = _HUB_ID.fullmatch(text)
     if not match or (match["file"] is None and path.suffix in WEIGHTS):
@@ -56,11 +56,11 @@ def resolve_model(text: str) -> Path:
 
 
 def open_model(text: str | Path, use: Use = "run") -> Checkpoint:
-    """Open what a person calls a model: a GGUF file, a Hugging Face folder, or one on the hub.
+    """Open a model by path or hub id: a GGUF file, a Hugging Face folder, or a repository.
 
-    Names, shapes and metadata are GGUF's either way; a folder is seen as the GGUF file it would
-    become. `use` says what the model is opened for. Raises CheckpointError, and UnsupportedModel
-    for a model that is not supported and for a kind of file that has no such use (an adapter).
+    Names, shapes and metadata are GGUF's in each case. `use` is what the model is opened for.
+    Raises CheckpointError, and UnsupportedModel for a model that is not supported and for a kind of
+    file that does not support this use (an adapter).
     """
     opened = open_checkpoint(resolve_model(str(text)))
     model = as_gguf(opened) if opened.kind == "safetensors" else opened
@@ -81,7 +81,9 @@ def resolve_text(text: str) -> Path:
         raise CheckpointError(printable(text, 100), reason)
     repository, name = match["repository"], match["file"]
     if name.endswith(UNREADABLE):
-        raise CheckpointError(repository, f"{printable(name)} is no text: name a .txt or .jsonl")
+        raise CheckpointError(
+            repository, f"{printable(name)} is not a text; give a .txt or .jsonl file"
+        )
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
     cached = try_to_load_from_cache(repository, name, repo_type="dataset")
@@ -108,7 +110,7 @@ def choose_files(repository: str, names: Sequence[str], wanted: str | None) -> l
     if wanted is not None:
         return _choose_file(repository, names, ggufs, wanted)
     plain = [name for name in names if "/" not in name]
-    # Some repositories hold the same weights twice; the second copy is named like this.
+    # Some repositories hold the same weights twice; the second copy has such a name.
     weights = [n for n in plain if n.endswith(".safetensors") and not n.startswith("consolidated")]
     if weights:
         texts = [name for name in plain if name.endswith(TEXTS)]
@@ -138,7 +140,7 @@ def _only_model(
         raise _error(repository, none, others)
     files = _with_shards(ggufs[0], ggufs)
     if set(files) != set(ggufs):
-        raise _error(repository, "has several GGUFs, name one as org/name:FILE", ggufs)
+        raise _error(repository, "has several GGUFs; choose one as org/name:FILE", ggufs)
     return files
 
 
@@ -155,12 +157,14 @@ def _download(repository: str, wanted: str | None) -> Path:
     from huggingface_hub import HfApi, snapshot_download
 
     cached = _find_cached(repository, wanted)
-    # "The only GGUF" of the cache may be one of many on the hub: that one is asked first.
+    # The only GGUF in the cache may be one of many on the hub, so the hub is asked first.
     if cached and (cached.is_dir() or (wanted or "").endswith(WEIGHTS)):
         return cached
     try:
-        # One question. To list the files the client would ask six times, over half a minute.
-        known = _ask(repository, lambda: HfApi().model_info(repository, timeout=TIMEOUT))
+        # One request; listing the files with the client takes six, over half a minute.
+        known = _ask(
+            repository, lambda: HfApi().model_info(repository, timeout=HUB_TIMEOUT_SECONDS)
+        )
         names = [file.rfilename for file in known.siblings or []]
     except CheckpointError:
         if cached:
@@ -220,9 +224,9 @@ def _ask(repository: str, question: Callable[[], T], what: str = "model") -> T:
     """Ask the hub, and make one sentence of what may go wrong."""
     from huggingface_hub import errors
 
-    # It tells every try of many; the sentence below is enough.
+    # The client logs every attempt; the error below is enough.
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
-    # The base of its client's own errors: of httpx2, httpx or requests, it changed twice.
+    # The base class of its HTTP client's errors: httpx2, httpx or requests.
     client: type[Exception] = errors.HfHubHTTPError.__bases__[0]
     try:
         return question()
@@ -232,10 +236,11 @@ def _ask(repository: str, question: Callable[[], T], what: str = "model") -> T:
         ) from None
     except errors.RepositoryNotFoundError:
         raise CheckpointError(
-            repository, f"is no file here, and the hub has no such {what} (or it is private)"
+            repository,
+            f"is not a file on this machine, and the hub has no such {what} (or it is private)",
         ) from None
     except errors.RemoteEntryNotFoundError:
-        raise CheckpointError(repository, f"is a {what} on the hub, and has no such file") from None
+        raise CheckpointError(repository, f"is a {what} on the hub, but has no such file") from None
     except (OSError, ValueError, client) as error:
         reason = "is no file here, not in the hub's cache, and the hub cannot be reached"
         offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""

@@ -1,1 +1,1 @@
-"""Settings of a model: which keys of config.json and GGUF are used, refused or harmless."""
+"""The settings of a model: which keys of config.json and GGUF are used, refused or harmless."""

@@ -1,4 +1,4 @@
-"""Keys of a GGUF architecture that change no logits, and with which values.
+"""Keys of a GGUF architecture that change no logits, and the values for which that holds.
 
 They are harmless to every program that runs the model, and to an export that has no place for them.
 """
@@ -57,11 +57,11 @@ _ABSENT = """
     token_shift_count use_parallel_residual wkv.head_size
 """
 
-# Keys that are harmless with one of these values (or an array of them): the model then has no such
-# step. Any of them may also be a key that another family, or another kind of layer, uses.
+# Keys that are harmless with one of these values, or an array of them: the model then has no such
+# step. Another family, or another kind of layer, may use the key.
 NEUTRAL_VALUES: Mapping[str, tuple[float, ...]] = dict.fromkeys(_ABSENT.split(), (0,)) | {
-    "attention.causal": (1,),  # true: a position does not see later ones
-    "decoder_start_token_id": (0, -1, 2**32 - 1),  # no token, of encoders with decoders
+    "attention.causal": (1,),  # true: a position does not attend to later ones
+    "decoder_start_token_id": (0, -1, 2**32 - 1),  # no token
     "deepstack_mapping": (-1,),
     "embedding_scale": (0, 1),
     "expert_gating_func": (0, 1),  # 1: softmax
@@ -74,12 +74,12 @@ NEUTRAL_VALUES: Mapping[str, tuple[float, ...]] = dict.fromkeys(_ABSENT.split(),
     "rope.scale_linear": (0,),
     "rope.scaling.alpha": (0, 1),
     "rope.scaling.yarn_attn_factor": (1,),  # llama.cpp overwrites it; transformers has no such key
-    "rope.scaling.yarn_beta_fast": (32,),  # llama.cpp's defaults, of positions that yarn does not
-    "rope.scaling.yarn_beta_slow": (1,),  # scale
-    "rope.scaling.yarn_ext_factor": (-1, 0),  # −1: as the type of scaling says
+    "rope.scaling.yarn_beta_fast": (32,),  # llama.cpp's defaults; without yarn they have
+    "rope.scaling.yarn_beta_slow": (1,),  # no effect
+    "rope.scaling.yarn_ext_factor": (-1, 0),  # −1: as the scaling type says
 }
 
-# Keys that are harmless while they repeat what another key says.
+# Keys that are harmless if they repeat the value of another key.
 REPETITIONS: Mapping[str, str] = {
     "embedding_length_out": "embedding_length",
     "attention.key_length_swa": "attention.key_length",
@@ -91,7 +91,7 @@ REPETITIONS: Mapping[str, str] = {
 
 
 def is_harmless_key(key: str, value: object, peek: Callable[[str], object]) -> bool:
-    """Return whether a key (without the architecture's name) changes nothing.
+    """Return whether a key (without the architecture's name) changes no logit.
 
     `peek` returns the value of another key of the same file, or None.
     """

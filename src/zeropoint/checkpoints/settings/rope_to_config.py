@@ -23,8 +23,8 @@ _FREQS, _LONG, _SHORT = (
 def rope_parameters(keys: GgufKeys, factors: Factors, size: int) -> Json:
     """Return the rotary parameters of an architecture's keys.
 
-    `factors` are the values of the file's rope_* tensors, `size` how many elements of a head turn.
-    Raises UnsupportedModel for combinations that transformers cannot express.
+    `factors` are the values of the file's rope_* tensors; `size` is the number of rotated elements
+    of a head. Raises UnsupportedModel for combinations that transformers cannot express.
     """
     kind = keys.text("rope.scaling.type", "linear")
     scale = keys.number("rope.scaling.factor", 0.0) or keys.number("rope.scale_linear", 0.0) or 1.0
@@ -61,7 +61,7 @@ def _longrope(long: list[float], short: list[float], original: object, magnitude
 
 
 def _original(keys: GgufKeys) -> int:
-    """Return the context that the model was trained with."""
+    """Return the context length that the model was trained with."""
     return keys.integer("rope.scaling.original_context_length", 0) or keys.integer("context_length")
 
 
@@ -85,7 +85,7 @@ def _yarn(keys: GgufKeys, factor: float, magnitude: float) -> Json:
 
 
 def _llama3(rope: Json, factors: list[float]) -> Json | None:
-    """Find the parameters that give these factors; those of the published models are tried."""
+    """Return the parameters that give these factors, if they are those of a published model."""
     size, base = 2 * len(factors), rope["rope_theta"]
     assert isinstance(base, float)
     for original in (8192, 4096, 16384, 2048, 1024, 512, 256, 128, 64, 32):

@@ -1,9 +1,9 @@
-"""Rotary positions of a config.json as GGUF keys and factor tensors, as transformers 5 reads them.
+"""Writes the rotary positions of a config.json as GGUF keys and factor tensors.
 
-transformers takes `rope_scaling` instead of `rope_parameters` where both are given, fills in what
-neither has from the top of the file (`rope_theta`, `partial_rotary_factor`,
-`original_max_position_embeddings`), and reads the entries that the type uses. Gemma 3 has two sets,
-one for each kind of layer. What each type needs:
+As in transformers 5, `rope_scaling` has priority over `rope_parameters`. Missing entries come from
+the top of the file (`rope_theta`, `partial_rotary_factor`, `original_max_position_embeddings`).
+Only the entries that the type uses are read. Gemma 3 has two sets, one for each kind of layer. Each
+type needs:
 
     default   rope_theta
     linear    factor
@@ -30,16 +30,16 @@ FULL, SLIDING = "full_attention", "sliding_attention"
 
 @dataclass(frozen=True)
 class RopeDefaults:
-    """What transformers' class of a family assumes where a config.json says nothing."""
+    """The defaults of transformers' class for settings that a config.json does not have."""
 
     theta: float = 10000.0
-    sliding_theta: float | None = None  # Gemma 3: windowed layers have a base of their own
-    partial: bool = False  # Phi-3: only the first part of a head may turn
+    sliding_theta: float | None = None  # Gemma 3: the base of windowed layers
+    partial: bool = False  # Phi-3: only the first part of a head may be rotated
 
 
 @dataclass(frozen=True)
 class RopeKeys:
-    """What `read_rope` found: keys without the architecture, tensors by name."""
+    """GGUF keys without the architecture, and tensors by name."""
 
     metadata: Metadata
     constants: Constants
@@ -49,15 +49,14 @@ class RopeKeys:
 def read_rope(settings: Settings, defaults: RopeDefaults, head_size: int) -> RopeKeys:
     """Return the keys and factor tensors of the rotary positions.
 
-    Raises CheckpointError for an entry that is missing or wrong, and for one that GGUF cannot
-    express.
+    Raises CheckpointError for an entry that is missing or wrong, or that GGUF cannot express.
     """
     if defaults.sliding_theta is not None:
         return _read_gemma3(settings, defaults)
     rope = _flat(settings, defaults.theta)
     kind = _kind(rope)
     if defaults.partial and kind in ("su", "yarn"):
-        kind = "longrope"  # what older Phi-3 folders call it; transformers replaces both
+        kind = "longrope"  # older Phi-3 folders use these names
     types = ("default", "longrope") if defaults.partial else tuple(_TYPES)
     if kind not in types:
         shown, known = printable(repr(kind)), ", ".join(types)
@@ -75,7 +74,7 @@ def read_rope(settings: Settings, defaults: RopeDefaults, head_size: int) -> Rop
 
 
 def _flat(settings: Settings, theta: float) -> Settings:
-    """Return the one set of rotary parameters that all layers have."""
+    """Return the one set of rotary parameters that all layers share."""
     scaling, parameters = settings.group("rope_scaling"), settings.group("rope_parameters")
     name, rope = ("rope_scaling", scaling) if scaling else ("rope_parameters", parameters)
     top = settings.get("rope_theta")
@@ -105,7 +104,9 @@ def _partial(settings: Settings, rope: Settings) -> float:
     own = rope.positive_or_none("partial_rotary_factor")
     partial = own if own is not None else top if top is not None else 1.0
     if partial > 1:
-        raise rope.wrong("partial_rotary_factor", f"{partial:g} is more than the whole head")
+        raise rope.wrong(
+            "partial_rotary_factor", f"is {partial:g}; it must be at most 1, the whole head"
+        )
     return partial
 
 
@@ -128,7 +129,9 @@ def _read_gemma3(settings: Settings, defaults: RopeDefaults) -> RopeKeys:
     if kind not in ("default", "linear"):
         raise full.wrong("rope_type", f"{kind!r} cannot be expressed in gemma3 files")
     if _kind(sliding) != "default":
-        raise sliding.wrong("rope_type", "gemma3 files scale no positions of windowed layers")
+        raise sliding.wrong(
+            "rope_type", "gemma3 files cannot scale the positions of windowed layers"
+        )
     for rope in sets:
         if _partial(settings, rope) != 1.0:
             raise rope.wrong("partial_rotary_factor", "gemma3 files rotate whole heads")
@@ -141,7 +144,7 @@ def _read_gemma3(settings: Settings, defaults: RopeDefaults) -> RopeKeys:
 
 
 def _original(settings: Settings, rope: Settings) -> int:
-    """Return the context length before scaling, where transformers looks for it."""
+    """Return the context length before scaling, with transformers' order of priority."""
     own = rope.integer_or_none("original_max_position_embeddings")
     top = settings.integer_or_none("original_max_position_embeddings")
     return top or own or settings.integer("max_position_embeddings")
@@ -161,22 +164,24 @@ def _yarn(settings: Settings, rope: Settings, size: int) -> tuple[Metadata, Cons
     factor = rope.positive_or_none("factor")
     if factor is None and "factor" not in rope.given:
         raise rope.wrong("factor", "this key is missing")
-    if factor is None:  # null, as in folders of DeepSeek's kind
+    if factor is None:  # null, as in DeepSeek's folders
         factor = settings.integer("max_position_embeddings") / original
     if factor < 1:
-        raise rope.wrong("factor", f"{factor:g} must be at least 1")
+        raise rope.wrong("factor", f"is {factor:g}; it must be at least 1")
     if rope.get("truncate") not in (None, True):
         raise rope.wrong("truncate", "GGUF can only express true")
     fast = rope.positive("beta_fast") if rope.get("beta_fast") else 32.0
     slow = rope.positive("beta_slow") if rope.get("beta_slow") else 1.0
     if _reversed(rope, size, original, fast, slow):
-        raise rope.wrong("beta_slow", f"{slow:g} leaves no range below beta_fast {fast:g}")
+        raise rope.wrong(
+            "beta_slow", f"is {slow:g}; that leaves no range below beta_fast, {fast:g}"
+        )
     found: Metadata = {
         "rope.scaling.type": "yarn",
         "rope.scaling.factor": Float32(factor),
         "rope.scaling.original_context_length": UInt32(original),
     }
-    # GGUF's runtimes multiply by 0.1 ln(factor) + 1 themselves; attn_factor is the rest.
+    # GGUF's runtimes multiply by 0.1 ln(factor) + 1; attn_factor is the remaining factor.
     rest = _yarn_magnitude(rope, factor) / yarn_magnitude(factor)
     if abs(rest - 1) > 1e-7:
         found["rope.scaling.attn_factor"] = Float32(rest)
@@ -187,9 +192,9 @@ def _yarn(settings: Settings, rope: Settings, size: int) -> tuple[Metadata, Cons
 
 
 def yarn_magnitude(factor: float, scale: float = 1.0) -> float:
-    """Return what YaRN multiplies queries and keys by: 0.1 · scale · ln(factor) + 1.
+    """Return the factor that YaRN applies to queries and keys: 0.1 · scale · ln(factor) + 1.
 
-    1 for factors up to 1 (arXiv:2309.00071, section 3.4; `scale` is DeepSeek's mscale).
+    It is 1 for factors up to 1 (arXiv:2309.00071, section 3.4; `scale` is DeepSeek's mscale).
     """
     return 0.1 * scale * math.log(factor) + 1.0 if factor > 1 else 1.0
 
@@ -206,10 +211,10 @@ def _yarn_magnitude(rope: Settings, factor: float) -> float:
 
 
 def _reversed(rope: Settings, size: int, original: int, fast: float, slow: float) -> bool:
-    """Tell whether the range between the betas ends before it starts, where programs differ."""
+    """Return whether the range between the betas is empty; there, programs differ."""
     base = rope.positive("rope_theta")
     if base <= 1:
-        raise rope.wrong("rope_theta", f"{base:g} must be above 1")
+        raise rope.wrong("rope_theta", f"is {base:g}; it must be greater than 1")
 
     def pair_of(rotations: float) -> float:
         return size * math.log(original / (rotations * 2 * math.pi)) / (2 * math.log(base))
@@ -220,7 +225,9 @@ def _reversed(rope: Settings, size: int, original: int, fast: float, slow: float
 def _llama3(settings: Settings, rope: Settings, size: int) -> tuple[Metadata, Constants]:
     low, high = rope.positive("low_freq_factor"), rope.positive("high_freq_factor")
     if high <= low:
-        raise rope.wrong("high_freq_factor", f"{high} must be above low_freq_factor {low}")
+        raise rope.wrong(
+            "high_freq_factor", f"is {high}; it must be greater than low_freq_factor, {low}"
+        )
     base, factor = rope.positive("rope_theta"), rope.positive("factor")
     original = _original(settings, rope)
     return {}, {"rope_freqs.weight": llama3_factors(size, base, factor, (low, high), original)}
@@ -229,11 +236,10 @@ def _llama3(settings: Settings, rope: Settings, size: int) -> tuple[Metadata, Co
 def llama3_factors(
     size: int, base: float, factor: float, low_high: tuple[float, float], original: int
 ) -> list[float]:
-    """Return what each of size / 2 pairs' frequency is divided by: slow ones by `factor`, fast by
-    1.
+    """Return the divisor of each of size / 2 frequencies: `factor` for slow pairs, 1 for fast ones.
 
-    Between the wavelengths original / high and original / low the divisor follows the mix that
-    Llama 3.1 was trained with.
+    Between the wavelengths original / high and original / low, the divisor follows the
+    interpolation that Llama 3.1 was trained with.
     """
     low, high = low_high
     found = []
@@ -253,7 +259,9 @@ def llama3_factors(
 def _longrope(settings: Settings, rope: Settings, size: int) -> tuple[Metadata, Constants]:
     original = _original(settings, rope)
     if original < 2:
-        raise rope.wrong("original_max_position_embeddings", f"{original} is too short")
+        raise rope.wrong(
+            "original_max_position_embeddings", f"is {original}; it must be at least 2"
+        )
     factor = rope.positive_or_none("factor")
     if factor is None:
         factor = settings.integer("max_position_embeddings") / original
@@ -266,7 +274,9 @@ def _longrope(settings: Settings, rope: Settings, size: int) -> tuple[Metadata, 
         if not isinstance(factors, list) or not all(_is_positive(f) for f in factors):
             raise rope.wrong(f"{kind}_factor", "expected a list of positive numbers")
         if len(factors) != size // 2:
-            raise rope.wrong(f"{kind}_factor", f"has {len(factors)} numbers, needs {size // 2}")
+            raise rope.wrong(
+                f"{kind}_factor", f"has {len(factors)} numbers; {size // 2} are needed"
+            )
         constants[f"rope_factors_{kind}.weight"] = [float(f) for f in factors]
     found: Metadata = {
         "rope.scaling.type": "longrope",
@@ -280,8 +290,8 @@ def _is_positive(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e30
 
 
-Reader = Callable[[Settings, Settings, int], tuple[Metadata, Constants]]
-_TYPES: Mapping[str, Reader] = {
+RopeReader = Callable[[Settings, Settings, int], tuple[Metadata, Constants]]
+_TYPES: Mapping[str, RopeReader] = {
     "default": _default,
     "linear": _linear,
     "yarn": _yarn,

@@ -1,1 +1,1 @@
-"""Tokenizers and chat templates of Hugging Face folders, as keys of a GGUF file."""
+"""Converts tokenizers and chat templates between Hugging Face folders and GGUF keys."""

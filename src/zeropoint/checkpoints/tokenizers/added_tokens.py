@@ -1,4 +1,4 @@
-"""The added tokens of a Hugging Face folder: whole texts that are found before text is cut."""
+"""Reads the added tokens of a Hugging Face folder, which are matched before text is split."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,7 +17,8 @@ Json = Mapping[str, object]
 class AddedToken:
     """An entry of `added_tokens`.
 
-    `normalized` is not kept: llama.cpp finds these tokens in the text as it is, and so do we.
+    `normalized` is ignored: llama.cpp searches these tokens in the unchanged text, and so does
+    zeropoint.
     """
 
     id: int
@@ -53,7 +54,9 @@ def _from_settings(path: Path, settings: Json) -> list[AddedToken]:
     found = []
     for number, entry in entries.items() if isinstance(entries, dict) else ():
         if not number.isdecimal() or len(number) > 9 or not isinstance(entry, dict):
-            raise CheckpointError(where, "holds no added token", field="added_tokens_decoder")
+            raise CheckpointError(
+                where, "holds an entry that is not an added token", field="added_tokens_decoder"
+            )
         found.append(_read(where, {**entry, "id": int(number)}))
     return found
 

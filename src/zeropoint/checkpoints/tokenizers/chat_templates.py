@@ -1,7 +1,7 @@
-"""The chat templates of a Hugging Face folder as GGUF keys.
+"""Reads the chat templates of a Hugging Face folder as GGUF keys.
 
-A folder may keep them in four places. As in transformers 5.23, files of Jinja win over
-tokenizer_config.json; chat_template.json, which older processors wrote, is used last:
+A folder may keep them in four places. As in transformers 5.23, Jinja files have priority over
+tokenizer_config.json; chat_template.json, which older processors wrote, comes last:
 
     chat_template.jinja                    the default template
     additional_chat_templates/NAME.jinja   templates with a name
@@ -17,7 +17,7 @@ from zeropoint.checkpoints.folder import find_in_folder, read_folder_json, read_
 from zeropoint.checkpoints.values import StringArray
 from zeropoint.errors import CheckpointError, printable
 
-TEMPLATE_KEY = "tokenizer.chat_template"  # the default; those with a name are TEMPLATE_KEY.NAME
+TEMPLATE_KEY = "tokenizer.chat_template"  # the default; named ones are TEMPLATE_KEY.NAME
 NAMES_KEY = "tokenizer.chat_templates"
 TEMPLATE_BYTES = 8 << 20
 MAX_TEMPLATES = 64
@@ -84,7 +84,7 @@ def _read_files(folder: Path) -> dict[str, str]:
             raise CheckpointError(directory, reason)
         names |= {name.removesuffix(".jinja"): f"{TEMPLATE_DIRECTORY}/{name}" for name in files}
     texts = {name: read_folder_text(folder, file, TEMPLATE_BYTES) for name, file in names.items()}
-    # As Python's text files, which transformers and gguf-py read: every end of line is "\n".
+    # As in Python's text mode, which transformers and gguf-py use: every line ends with "\n".
     return {
         name: text.replace("\r\n", "\n").replace("\r", "\n")
         for name, text in texts.items()

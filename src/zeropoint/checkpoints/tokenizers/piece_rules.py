@@ -1,7 +1,7 @@
-"""What a tokenizer.json does to spaces before SentencePiece's pieces are merged.
+"""Reads what a tokenizer.json does to spaces before SentencePiece's pieces are merged.
 
-GGUF means one way: spaces are written as "▁", and `add_space_prefix` puts one in front of a text
-and in front of what follows a special token. Whatever else a folder asks for is refused by name.
+GGUF can express one way: spaces are written as "▁", and `add_space_prefix` puts one before a text
+and before what follows a special token. Anything else is refused by name.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ class SpaceRules:
     """
 
     prefix: str | None
-    words: bool  # words are merged one by one, so no token may have a space inside
+    words: bool  # words are merged one by one, so no token may contain a space
 
 
 def read_spaces(path: Path, data: Json) -> SpaceRules:
@@ -49,10 +49,10 @@ def read_spaces(path: Path, data: Json) -> SpaceRules:
                 scheme = "always" if step.get("add_prefix_space", True) else "never"
             written, words = True, bool(step.get("split", True))
             prefix = prefix if scheme == "never" else str(scheme)
-        elif not (kind == "Split" and _string(step) == " " and written):  # no space is left then
+        elif not (kind == "Split" and _string(step) == " " and written):  # then no space is left
             raise UnsupportedModel(f"{path}: pre_tokenizer {kind!r} has no place in GGUF")
     if not written:
-        raise UnsupportedModel(f"{path}: spaces are not written as '{SPACE}', as in GGUF they are")
+        raise UnsupportedModel(f"{path}: spaces are not written as '{SPACE}', which GGUF requires")
     return SpaceRules(prefix, words)
 
 

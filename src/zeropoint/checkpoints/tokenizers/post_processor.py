@@ -1,4 +1,4 @@
-"""Which tokens tokenizer.json's post-processor puts before and behind a single text."""
+"""Reads which tokens tokenizer.json's post-processor adds before and after a single text."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ Json = Mapping[str, object]
 
 @dataclass(frozen=True)
 class AddedEnds:
-    """The ids that a post-processor adds to a text."""
+    """The ids that a post-processor adds before and after a text."""
 
-    decides: bool = False  # False: there is none, and tokenizer_config.json says what is added
+    decides: bool = False  # False: there is no post-processor, and tokenizer_config.json decides
     first: int | None = None
     last: int | None = None
 
@@ -30,7 +30,7 @@ def read_post_processor(path: Path, processor: object) -> AddedEnds:
     for step in _steps(path, processor):
         kind = step.get("type")
         decides = True
-        if kind == "ByteLevel":  # changes offsets only, so it adds nothing
+        if kind == "ByteLevel":  # changes offsets only and adds nothing
             continue
         if kind == "TemplateProcessing":
             before, behind = _template(path, step)

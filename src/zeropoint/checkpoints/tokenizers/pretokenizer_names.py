@@ -1,4 +1,4 @@
-"""GGUF's name for the way in which a tokenizer.json cuts text before it merges byte pairs."""
+"""Finds GGUF's name for the way a tokenizer.json splits text before byte pairs are merged."""
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -31,15 +31,15 @@ def name_pre_tokenizer(path: Path, data: Json, merges: Merges, added: Collection
         if PRE_TOKENIZERS[name].whole_words == whole_words:
             return name
     if not names:
-        raise _unknown(path, "its patterns are those of no name in GGUF")
-    # The name fits but for taking words that are tokens whole. Where merging makes every token out
-    # of its characters, that changes nothing.
+        raise _unknown(path, "GGUF has no name for its patterns")
+    # The name matches except for taking whole words that are tokens. If merging produces every
+    # token from its characters, that changes nothing.
     lost = _unmerged_token([t for t in _texts(model) if t not in added], merges)
     if lost is None:
         return names[0]
     raise UnsupportedModel(
         f"{path}: ignore_merges is {str(whole_words).lower()}, and GGUF's name for its patterns "
-        f"({names[0]}) means the other: token '{printable(lost)}' is not made by merging"
+        f"({names[0]}) means the other: merging does not produce token '{printable(lost)}'"
     )
 
 

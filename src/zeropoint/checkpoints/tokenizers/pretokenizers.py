@@ -1,10 +1,9 @@
-"""What `tokenizer.ggml.pre` means: how text is cut before byte pairs are merged.
+"""The meaning of `tokenizer.ggml.pre`: how text is split before byte pairs are merged.
 
-A pre-tokenizer is a list of patterns (Oniguruma's dialect, which `tokenizers` speaks). Each cuts
-the pieces that the one before left: its matches are pieces, and so is what lies between them. The
-names and what they stand for are llama.cpp's of 2026-10; the patterns are those of the models'
-authors in the form in which llama.cpp runs them, because files must mean the same tokens in every
-runtime.
+A pre-tokenizer is a list of patterns in Oniguruma's dialect, which `tokenizers` uses. Each one
+splits the pieces that the one before left: its matches are pieces, and so is the text between them.
+Names and meanings are llama.cpp's (2026-10). The patterns are those of the models' authors, in the
+form in which llama.cpp runs them, because a file must give the same tokens in every runtime.
 """
 
 from collections.abc import Mapping
@@ -17,8 +16,8 @@ _LINES = r"\s*[\r\n]+"
 _WORD = r"[^\r\n\p{L}\p{N}]?\p{L}+"
 _SIGNS = r" ?[^\s\p{L}\p{N}]+[\r\n]*"
 _GPT2 = rf"{_CONTRACTIONS}| ?\p{{L}}+| ?\p{{N}}+| ?[^\s\p{{L}}\p{{N}}]+|\s+(?!\S)"
-# llama.cpp has no classes for upper and lower case: a letter that is not a…z may start or continue
-# a capital word, one that is not A…Z a small one.
+# llama.cpp has no classes for upper and lower case: a letter outside of a…z may start or continue
+# an upper-case word, one outside of A…Z a lower-case word.
 _UPPER, _LOWER = r"(?:(?=[\p{L}])(?:[^a-z]))", r"(?:(?=[\p{L}])(?:[^A-Z]))"
 _BEFORE = r"[^\r\n\p{L}\p{N}]?"
 _SIGNS_PATH = r" ?[^\s\p{L}\p{N}]+[\r\n/]*"
@@ -28,11 +27,11 @@ _HAN_KANA = "[一-龥぀-ゟ゠-ヿ]+"
 
 @dataclass(frozen=True)
 class PreTokenizer:
-    """One way of cutting text, and what comes with it."""
+    """One way of splitting text, and its side conditions."""
 
     patterns: tuple[str, ...]
-    whole_words: bool = False  # a piece that is a token is taken whole, without merging
-    begins: bool = False  # texts begin with BOS, unless the file says otherwise
+    whole_words: bool = False  # a piece that is a token is not merged
+    begins: bool = False  # texts begin with BOS unless the file says otherwise
 
 
 def _code_range(text: str) -> str:
@@ -66,7 +65,7 @@ _DEEPSEEK3 = (
 )
 _DEFAULT = (r"[\p{P}\$\+<=>\^~\|]+", _GPT2, r"\p{N}+", "[0-9][0-9][0-9]")
 _CASCADE = "|".join(rf"\s{{{n}}}(?!\S)" for n in ("512", "256", "128", "64", "32", "16", "8", "4"))
-# Code points in hexadecimal: several of these letters would not survive normalization of this file.
+# Hexadecimal code points: several of these letters would change if this file was normalized.
 _LETTERS = """
     41-5A 61-7A B5 C0-D6 D8-F6 F8-1BA 1BC-1BF 1C4-293 295-2AF 370-373 376 377 37B-37D 37F 386
     388-38A 38C 38E-3A1 3A3-3F5 3F7-481 48A-52F 531-556 10A0-10C5 13A0-13F5 13F8-13FD

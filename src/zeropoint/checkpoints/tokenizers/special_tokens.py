@@ -1,7 +1,7 @@
-"""Which tokens begin and end the texts of a Hugging Face folder, and which end a generation.
+"""Finds the tokens that begin and end the texts of a Hugging Face folder or end a generation.
 
-tokenizer_config.json names them, config.json and generation_config.json have ids (several ends,
-often), and the post-processor of tokenizer.json says which are really added.
+tokenizer_config.json names them, config.json and generation_config.json have ids (often several
+ends), and the post-processor of tokenizer.json decides which ones are really added.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from zeropoint.errors import CheckpointError
 
 Json = Mapping[str, object]
 
-# Names in tokenizer_config.json and in GGUF, which writes "seperator" so. It has no key for "cls".
+# Names in tokenizer_config.json and in GGUF, which spells "seperator" and has no key for "cls".
 GGUF_NAMES = {"bos": "bos", "eos": "eos", "unk": "unknown", "sep": "seperator", "pad": "padding",
               "mask": "mask"}  # fmt: skip
 TEMPLATE_NAMES = tuple(f"{name}_token" for name in (*GGUF_NAMES, "cls"))
@@ -29,8 +29,8 @@ class SpecialTokens:
     ids: Mapping[str, int]  # by name in GGUF: "bos", "unknown", "eot"
     add_bos: bool | None  # None: the folder has no such token
     add_eos: bool | None
-    further_stops: frozenset[int]  # ends of a generation that no key of GGUF has room for
-    named: Mapping[str, str] | None  # what templates see, where the ids do not tell it
+    further_stops: frozenset[int]  # further ends of a generation, without a GGUF key
+    named: Mapping[str, str] | None  # names that templates use, if the ids do not give them
 
     def as_metadata(self) -> dict[str, object]:
         """Return the `tokenizer.ggml.*` keys."""
@@ -73,7 +73,7 @@ def read_special_tokens(
             ids[key] = index
     if ends:
         ids.setdefault("eos", ends[0])
-    # llama.cpp knows many ends by their text. The others have two more keys.
+    # llama.cpp recognizes many ends by their text. Two more keys exist for others.
     further = [i for i in dict.fromkeys(ends) if i != ids["eos"] and tokens[i] not in STOP_TEXTS]
     ids |= dict(zip(("eot", "eom"), further, strict=False))
     told = {name: tokens[ids[ours]] for name, ours in _pairs() if ours in ids}
@@ -137,7 +137,9 @@ def _adds(
     As in transformers 5 and gguf-py; what tokenizer_config.json says counts without one only.
     """
     said = settings.get(f"add_{name}_token")
-    default = False if name == "bos" else None  # what GGUF means without the key differs for BOS
+    default = (
+        False if name == "bos" else None
+    )  # the meaning of a missing key in GGUF differs for BOS
     if name not in ids:
         return None
     if decides:

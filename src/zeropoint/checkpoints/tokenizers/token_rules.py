@@ -1,6 +1,6 @@
 """llama.cpp's rules (2026-10) for tokens by their texts, and for files by the names of models.
 
-GGUF has no keys for these facts, so a file means the same tokens in both programs only if both have
+GGUF has no keys for these facts. A file gives the same tokens in both programs only if both have
 the same rules.
 """
 
@@ -68,10 +68,10 @@ def looks_special(text: str) -> bool:
 class TokenMatching:
     """How special tokens are found in a text, apart from their own characters; sets of ids."""
 
-    lstrip: frozenset[int] = frozenset()  # the token takes the white space in front of it
-    rstrip: frozenset[int] = frozenset()  # and the white space behind it
-    single_word: frozenset[int] = frozenset()  # the token is not found inside of a word
-    space: str = UNICODE_SPACE  # the characters that are white space
+    lstrip: frozenset[int] = frozenset()  # the token absorbs the white space before it
+    rstrip: frozenset[int] = frozenset()  # the token absorbs the white space after it
+    single_word: frozenset[int] = frozenset()  # the token is not matched within a word
+    space: str = UNICODE_SPACE  # the characters that count as white space
 
     def same_ids(self, other: "TokenMatching") -> bool:
         """Return whether both treat the same tokens in the same way."""

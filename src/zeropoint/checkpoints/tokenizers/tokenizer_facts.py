@@ -1,15 +1,15 @@
-"""Facts about a tokenizer that GGUF has no key for, in one key of ours: `zeropoint.tokenizer`.
+"""Facts about a tokenizer that GGUF has no key for, in zeropoint's own key `zeropoint.tokenizer`.
 
     {"stops": [7], "special_tokens": {"eos_token": "</s>"},
      "lstrip": [], "rstrip": [4], "single_word": [], "space_prefix": "first",
      "normalizer": "NFC", "authors_pattern": true}
 
-JSON. Each field is there only if GGUF's own keys, read as llama.cpp reads them, say something else:
-`stops` are further ids that end a generation, `special_tokens` what a chat template sees under
-these names, the three lists which special tokens take white space or are found as whole words.
-`space_prefix`: a space is put in front of what begins a text ("first"), or of what follows a
-special token too ("always"), but only where there is none. `normalizer`: text is composed first.
-`authors_pattern`: text is cut by the pattern of the model's authors instead of llama.cpp's form.
+The value is JSON. A field exists only if GGUF's own keys, read as llama.cpp reads them, differ:
+`stops` are further ids that end a generation. `special_tokens` are the texts of the names that chat
+templates use. The three lists are special tokens that absorb white space or match whole words only.
+`space_prefix` adds a space before a text ("first"), or also after special tokens ("always"), but
+only where there is none. `normalizer`: text is composed first. `authors_pattern`: text is split by
+the pattern of the model's authors instead of llama.cpp's form of it.
 """
 
 import json
@@ -26,13 +26,13 @@ _SETS = ("lstrip", "rstrip", "single_word")
 
 @dataclass(frozen=True)
 class TokenizerFacts:
-    """What `zeropoint.tokenizer` says; None: as llama.cpp reads the other keys."""
+    """The contents of `zeropoint.tokenizer`; None means: as llama.cpp reads the other keys."""
 
     stops: frozenset[int] = frozenset()
     special_tokens: Mapping[str, str] | None = None
     matching: TokenMatching | None = None
     space_prefix: str | None = None
-    composes: bool = False  # Unicode's normal form C
+    composes: bool = False  # to Unicode's normal form C
     authors_pattern: bool = False
 
     def as_metadata(self) -> dict[str, object]:

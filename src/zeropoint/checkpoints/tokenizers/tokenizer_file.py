@@ -1,6 +1,6 @@
-"""GGUF's vocabulary as a Hugging Face folder's tokenizer.json and tokenizer_config.json.
+"""Writes GGUF's vocabulary as tokenizer.json and tokenizer_config.json.
 
-The way back of `vocabulary_files`.
+The inverse of `vocabulary_files`.
 """
 
 import math
@@ -127,7 +127,7 @@ def _byte_level(metadata: Metadata, tokens: list[str], facts: TokenizerFacts) ->
     name = stated_pre_tokenizer(metadata) or "default"
     pre = PRE_TOKENIZERS.get(name)
     if pre is None:
-        raise UnsupportedModel(f"pre-tokenizer {name!r} is not known here")
+        raise UnsupportedModel(f"pre-tokenizer {name!r} is not supported")
     if facts.authors_pattern:
         pre = authors_form(pre)
     byte_level = {

@@ -1,13 +1,13 @@
-"""A folder's tokenizer files as GGUF's `tokenizer.*` keys.
+"""Reads a folder's tokenizer files as GGUF's `tokenizer.*` keys.
 
-tokenizer.json says what the tokens are; tokenizer_config.json which of them begin and end a text;
-tokenizer.model, where there is one, what score each piece of SentencePiece has. Two kinds of
-vocabulary are supported: byte pairs by rank ("gpt2") and SentencePiece's pieces by score ("llama").
+tokenizer.json has the tokens, tokenizer_config.json says which of them begin and end a text, and
+tokenizer.model, if it exists, has the scores of SentencePiece's pieces. Two kinds of vocabulary are
+supported: byte pairs by rank ("gpt2") and SentencePiece's pieces by score ("llama").
 
-Settings that are not read because they change no id: `clean_up_tokenization_spaces` and `decoder`
-(only text that is shown), `truncation`, `padding`, `model_max_length` and the sides of both (only
-batches), `legacy` and `add_prefix_space` of tokenizer_config.json (tokenizer.json says what they
-led to), `normalized` of added tokens (see `added_tokens`).
+These settings are not read because they change no id: `clean_up_tokenization_spaces` and
+`decoder` (they affect displayed text), `truncation`, `padding`, `model_max_length` and the sides
+of both (they affect batches), `legacy` and `add_prefix_space` of tokenizer_config.json
+(tokenizer.json contains their effect), `normalized` of added tokens (see `added_tokens`).
 """
 
 import logging
@@ -150,13 +150,13 @@ def _tokens(
     vocab = _object(path, model.get("vocab"), "model.vocab")
     for text, index in vocab.items():
         if type(index) is not int or index < 0:
-            raise CheckpointError(path, "model.vocab holds an id that is no whole number")
+            raise CheckpointError(path, "model.vocab holds an id that is not a whole number")
         if index >= rows:
             raise CheckpointError(path, f"token {index} is beyond the embedding's {rows} rows")
         tokens[index], kinds[index] = text, NORMAL
     for token in added:
         kinds[token.id] = CONTROL if token.is_control else USER_DEFINED
-        # Text is looked for as it is, and pieces write its spaces as "▁" (Gemma's runs of spaces).
+        # Tokens are matched in unchanged text; pieces write spaces as "▁" (Gemma's runs of spaces).
         spaced = bool(model.get("byte_fallback")) and kinds[token.id] == USER_DEFINED
         tokens[token.id] = token.content.replace(SPACE, " ") if spaced else token.content
     if len(set(tokens)) < rows:
@@ -185,7 +185,7 @@ def _byte_pairs(
     for kind in _kinds_of(normalizer, "normalizers"):
         if kind != "NFC":
             raise UnsupportedModel(f"{path}: normalizer {kind!r} has no place in GGUF")
-    # A space inside of a token is written as "Ġ", because GGUF separates a pair by a space.
+    # A space within a token is written as "Ġ", because GGUF separates a pair by a space.
     joined = [" ".join(part.replace(" ", "Ġ") for part in pair) for pair in merges]
     return {
         "tokenizer.ggml.model": BYTE_PAIRS,
@@ -215,7 +215,7 @@ def _merges(path: Path, model: Json) -> list[tuple[str, str]]:
             or len(pair) != 2
             or not all(isinstance(p, str) for p in pair)
         ):
-            raise CheckpointError(path, f"merge {str(entry)[:40]!r} is no pair of tokens")
+            raise CheckpointError(path, f"merge {str(entry)[:40]!r} is not a pair of tokens")
         found.append((pair[0], pair[1]))
     return found
 
