@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from zeropoint.results.model_identity import ModelIdentity
+from zeropoint.verbs import notebook_figures as notebook_figures
 
 R = TypeVar("R")
 OnRecord = Callable[[Any], None]
