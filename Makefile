@@ -63,9 +63,9 @@ check-js:  ## lint, format and types of the studio's JavaScript (skipped where n
 
 # The extension once more with AddressSanitizer and UndefinedBehaviorSanitizer, and the tests of codecs,
 # kernels and malformed input on it; then the tests of the thread pool with ThreadSanitizer.
-# CPython does not free all memory at exit, so leaks are not looked for. Left out (SANITIZE_SKIP):
-# test_float_mode and the tests that import torch, whose library does not run under AddressSanitizer's
-# allocator; test_variants, which starts pytest in other processes, and test_dispatch's subprocesses.
+# CPython does not free all memory at exit, so leaks are not reported. Left out (SANITIZE_SKIP):
+# test_float_mode, which imports torch, whose libraries are built without sanitizers; and test_variants,
+# which runs other tests of this folder again in a process of its own.
 SANITIZE := build/sanitize
 SANITIZE_TESTS := tests/kernels tests/formats tests/checkpoints/test_malformed.py tests/checkpoints/test_every_byte.py
 SANITIZE_SKIP := --ignore=tests/kernels/test_float_mode.py --ignore=tests/kernels/test_variants.py
