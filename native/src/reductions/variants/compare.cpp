@@ -24,6 +24,7 @@ namespace {
 constexpr std::size_t lanes = compare_lanes;
 typedef double f64 __attribute__((vector_size(lanes * 8)));
 typedef std::int64_t i64 __attribute__((vector_size(lanes * 8)));
+typedef std::uint64_t u64 __attribute__((vector_size(lanes * 8)));
 
 inline f64 splat(double x) { return f64{x, x, x, x, x, x, x, x}; }
 
@@ -39,8 +40,8 @@ inline f64 exp_negative(f64 x) {
         1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880, 1.0 / 40320, 1.0 / 5040, 1.0 / 720,
         1.0 / 120,       1.0 / 24,       1.0 / 6,       1.0 / 2,      1.0,         1.0};
     for (double coefficient : inverse_factorials) sum = sum * r + splat(coefficient);
-    const i64 exponent = std::bit_cast<i64>(shifted) << 52;
-    const f64 result = std::bit_cast<f64>(std::bit_cast<i64>(sum) + exponent);
+    const u64 exponent = std::bit_cast<u64>(shifted) << 52;  // the sum below wraps where x is below −708
+    const f64 result = std::bit_cast<f64>(std::bit_cast<u64>(sum) + exponent);
     const i64 keep = x >= splat(-708.0);
     return std::bit_cast<f64>(std::bit_cast<i64>(result) & keep);
 }
