@@ -128,19 +128,24 @@ def check_writable(source: Checkpoint, choices: Iterable[Choice], options: Write
             " `open_model`"
         )
     changed = [choice for choice in choices if choice.changes]
-    for choice in changed:
-        if choice.requantizes and not options.requantize:
-            raise FormatError(
-                f"{source.path}: {choice.name} is already quantized ({choice.source.name}), and"
-                " quantizing it again adds a second loss; start from the 16-bit model, or add"
-                " --requantize"
-            )
+    check_not_quantized(source, changed, requantize=options.requantize)
     check_storable(changed)
     for format in {choice.format.name: choice.format for choice in changed}.values():
         try:
             kernels.encode(format, np.zeros((1, format.block_size), np.float32))
         except FormatError as error:
             raise FormatError(f"{error}; files can be written in {writable()}") from None
+
+
+def check_not_quantized(source: Checkpoint, choices: Iterable[Choice], *, requantize: bool) -> None:
+    """Raise FormatError if a tensor is already quantized, unless `requantize` allows it."""
+    twice = next((choice for choice in choices if choice.requantizes), None)
+    if twice and not requantize:
+        raise FormatError(
+            f"{source.path}: {twice.name} is already quantized ({twice.source.name}), and"
+            " quantizing it again adds a second loss; start from the 16-bit model, or add"
+            " --requantize"
+        )
 
 
 def check_storable(choices: Iterable[Choice]) -> None:

@@ -17,6 +17,7 @@ from zeropoint.errors import FormatError
 from zeropoint.formats import F32, QuantizedTensor
 from zeropoint.models.base import LanguageModel
 from zeropoint.plans import Choice, Recipe, check_importance, choose_formats
+from zeropoint.quantizers.checkpoint import check_not_quantized
 from zeropoint.quantizers.nearest import quantize
 from zeropoint.quantizers.slabs import SLAB_WEIGHTS
 
@@ -79,13 +80,7 @@ def plan_in_memory(
     """
     choices = choose_formats(checkpoint, to, imatrix=calibration is not None)
     check_importance(choices, calibration.statistics if calibration else ())
-    for choice in choices:
-        if choice.requantizes and not requantize:
-            raise FormatError(
-                f"{checkpoint.path}: {choice.name} is already quantized ({choice.source.name}),"
-                " and quantizing it again adds a second loss; start from the 16-bit model, or add"
-                " --requantize"
-            )
+    check_not_quantized(checkpoint, choices, requantize=requantize)
     return InMemoryPlan(to if isinstance(to, str) else "recipe", checkpoint, choices, calibration)
 
 
