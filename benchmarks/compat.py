@@ -20,11 +20,13 @@ from pathlib import Path
 PROMPT = "The capital of France is Paris. The capital of Italy is"
 HEAD = """# Files in stock llama.cpp
 
-Presets and formats that `zeropoint quantize` can encode, written from real models and loaded by
-llama.cpp (llama-cpp-python {version}). The prompt was "{prompt}";
-logits were finite and this is the text. Made by `python benchmarks/compat.py`. The sources are
-quants themselves, so this shows that the files work and what they weigh, not how good they are.
-`make test-peer` does the same with every preset and format on tiny models.
+This page lists files that `zeropoint quantize` wrote from real models and that stock llama.cpp
+(llama-cpp-python {version}) loaded: one for each preset and format that zeropoint can encode.
+llama.cpp continued the prompt "{prompt}" greedily. All
+logits were finite, and the column "text" shows the continuation. The source models are quantized
+files themselves. The table therefore shows that the files work and how large they are, not how good
+they are. It was made by `python benchmarks/compat.py`. `make test-peer` does the same for every
+preset and format with tiny models.
 """
 
 
@@ -110,7 +112,7 @@ def table(log: Path) -> str:
             lines.append(f"| {row['to']} | {size} | {' '.join(row['formats'])} | {text.strip()} |")
         refused = [str(row["to"]) for row in mine if "refused" in row]
         if refused:
-            lines.append(f"\nNot written, with a sentence that says why: {', '.join(refused)}.")
+            lines.append(f"\nRefused with an error that names the reason: {', '.join(refused)}.")
     return "\n".join(lines) + "\n"
 
 
