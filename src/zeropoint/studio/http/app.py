@@ -186,7 +186,7 @@ class StudioRoutes:
         answer.headers.update(saved)
         return answer
 
-    # PageData
+    # Data
 
     def describe(self, request: Request) -> Response:
         return as_json(weights.describe_model(self._model(request)[1].checkpoint))

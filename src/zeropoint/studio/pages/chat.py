@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from zeropoint.studio.data.library import Library, LibraryEntry
-from zeropoint.studio.pages.layout import FOOTER, header, page, sidebar
-from zeropoint.studio.report.html import figure
+from zeropoint.studio.pages.layout import content, header, page, sidebar
+from zeropoint.studio.report.html import figure, paragraph
 
 
 def chat(library: Library, models: Sequence[LibraryEntry]) -> str:
@@ -15,5 +15,5 @@ def chat(library: Library, models: Sequence[LibraryEntry]) -> str:
         "chat", "f-chat", "Reference and quant, side by side",
         "Blind, the two are called A and B until you have voted. What the second says otherwise "
         "than the first is marked from where they part.",
-    ) if models else "<p>There is no model below the root.</p>"  # fmt: skip
-    return page("Chat", sidebar(library, "/chat"), f"{body}<main>{drawn}</main>{FOOTER}", data)
+    ) if models else paragraph("There is no model below the root.")  # fmt: skip
+    return page("Chat", sidebar(library, "/chat"), content(body, drawn), data)

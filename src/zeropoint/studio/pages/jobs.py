@@ -2,7 +2,7 @@
 
 from zeropoint.studio.data.job_forms import FORMS
 from zeropoint.studio.data.library import Library
-from zeropoint.studio.pages.layout import FOOTER, header, page, sidebar
+from zeropoint.studio.pages.layout import content, header, page, sidebar
 from zeropoint.studio.pages.start_run import start_here
 
 
@@ -10,5 +10,5 @@ def jobs_page(library: Library) -> str:
     """Return the page that starts, watches and cancels what the command line does."""
     lead = "Each is a command, run on its own, one at a time. What it writes is new, in the folder."
     drawn, data = start_here(library, tuple(FORMS), "Commands of this studio")
-    body = f"{header('jobs', 'Start a command, and watch it', lead)}<main>{drawn}</main>{FOOTER}"
+    body = content(header("jobs", "Start a command, and watch it", lead), drawn)
     return page("Jobs", sidebar(library, "/jobs"), body, data)

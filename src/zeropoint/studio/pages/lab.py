@@ -3,8 +3,8 @@
 from zeropoint.studio.data import weights
 from zeropoint.studio.data.library import Library, LibraryEntry
 from zeropoint.studio.data.open_model import OpenedModel
-from zeropoint.studio.pages.layout import FOOTER, header, page, sidebar
-from zeropoint.studio.report.html import figure, text
+from zeropoint.studio.pages.layout import content, header, page, sidebar
+from zeropoint.studio.report.html import Html, element, figure
 
 LAB_FIGURES = (
     ("quantizer", "f-quantizer", "Quantizer lab: weights, their codes, and what comes back",
@@ -38,28 +38,35 @@ def lab(
               if (p["row"], p["column"]) != (row, start)]  # fmt: skip
     tensor = {**seen, "counts": list(seen["counts"]), "pieces": [chosen, *others]}
     title = header("labs", entry.name, "Bits, scales and codes, on numbers of this model.")
-    figures = "".join(figure(*words) for words in LAB_FIGURES)
+    figures = [figure(*words) for words in LAB_FIGURES]
     return page(
         f"Labs on {entry.name}",
         sidebar(library, f"/models/{entry.id}/lab", entry),
-        f"{title}<main>{picker(entry, model, index, row, column)}{figures}</main>{FOOTER}",
+        content(title, picker(entry, model, index, row, column), *figures),
         {"id": entry.id, "tensors": [tensor]},
     )
 
 
-def picker(entry: LibraryEntry, model: OpenedModel, index: int, row: int, column: int) -> str:
+def picker(entry: LibraryEntry, model: OpenedModel, index: int, row: int, column: int) -> Html:
     """Return the form that chooses the numbers of the labs."""
     info = model.info(index)
-    options = "".join(
-        f'<option value="{i}"{" selected" if i == index else ""}>{text(name)}</option>'
+    options = [
+        element("option", name, value=i, selected=i == index)
         for i, name in enumerate(model.names)
         if name in model.matrices
+    ]
+    return element(
+        "form",
+        element("label", "Tensor ", element("select", *options, name="tensor")),
+        element("label", "Row ", whole_number("row", row, info.rows - 1)),
+        element("label", "Column ", whole_number("column", column, info.columns - 1)),
+        element("button", "Take these weights", type="submit"),
+        class_="pick",
+        method="get",
+        action=f"/models/{entry.id}/lab",
     )
-    return (
-        f'<form class="pick" method="get" action="/models/{entry.id}/lab">'
-        f'<label>Tensor <select name="tensor">{options}</select></label>'
-        f'<label>Row <input type="number" name="row" min="0" max="{info.rows - 1}" '
-        f'value="{row}"></label><label>Column <input type="number" name="column" min="0" '
-        f'max="{info.columns - 1}" value="{column}"></label>'
-        '<button type="submit">Take these weights</button></form>'
-    )
+
+
+def whole_number(name: str, value: int, maximum: int) -> Html:
+    """Return a box for a whole number from 0 to `maximum`."""
+    return element("input", type="number", name=name, min=0, max=maximum, value=value)

@@ -4,13 +4,12 @@ A page is HTML written in Python and JSON data in a block that no browser runs; 
 same modules as in the files that open from a disk (report/bundle.py).
 """
 
-import re
-from html import escape
+from collections.abc import Sequence
 
 from zeropoint.studio.data.library import Library, LibraryEntry
 from zeropoint.studio.data.page_data import pack
-from zeropoint.studio.report.bundle import GENERATOR
-from zeropoint.studio.report.html import text
+from zeropoint.studio.report.bundle import served_page
+from zeropoint.studio.report.html import Html, element, fragment, literal, paragraph
 
 # What a block can be opened in: what files hold, and plain integers and tables beside it.
 BLOCK_FORMATS = (
@@ -19,31 +18,24 @@ BLOCK_FORMATS = (
 ).split()
 
 
-FOOTER = (
+FOOTER = literal(
     "<footer><p>This page is served by zeropoint on this machine, to this browser alone. It reads "
     "files below the folder on the left and sends nothing anywhere.</p></footer>"
 )
 
 
-def page(title: str, sidebar: str, body: str, data: object = None, entry: str = "studio") -> str:
-    """Return a served page: style and scripts by address, data in an island."""
-    island = "" if data is None else pack(data)
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'{GENERATOR}<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n'
-        f"<title>{escape(title)} · zeropoint</title>\n"
-        '<link rel="stylesheet" href="/static/entries/app.css">\n'
-        '<link rel="stylesheet" href="/static/entries/studio.css">\n'
-        '<link rel="icon" href="data:,">\n'
-        f'</head>\n<body class="studio">\n{sidebar}\n<div id="content">{body}</div>\n'
-        f'<script type="application/gzip" id="data">{island}</script>\n'
-        f'<script type="module" src="/static/entries/{entry}.js"></script>\n</body>\n</html>\n'
-    )
+def page(title: str, sidebar: Html, body: Html, data: object = None, entry: str = "studio") -> str:
+    """Return a served page: style and scripts by address, data in a block that no browser runs."""
+    return served_page(title, sidebar, body, "" if data is None else pack(data), entry)
 
 
-def sidebar(library: Library, here: str, model: LibraryEntry | None = None) -> str:
-    """Return the way around: home, and the pages of the model that is open."""
+def content(top: Html, *main: Html) -> Html:
+    """Return the body of a page: its top, its main part, the footer."""
+    return fragment(top, element("main", *main), FOOTER)
+
+
+def sidebar(library: Library, here: str, model: LibraryEntry | None = None) -> Html:
+    """Return the links on the left: home, and the pages of the model that is open."""
     main = (
         ("/", "Models and runs"),
         ("/long-run", "Long run"),
@@ -60,35 +52,63 @@ def sidebar(library: Library, here: str, model: LibraryEntry | None = None) -> s
             ("Learn", [(f"{base}/lab", "Number and quantizer lab"), (f"{base}/walk", "The walk")]),
         ]  # fmt: skip
     parts = [
-        '<a class="skip" href="#content">Skip to the page</a>',
-        '<nav class="rail" aria-label="Studio"><p class="brand">zeropoint</p>',
-        f'<p class="root" title="the folder that is shown">{text(library.root)}</p>',
-        f'<p class="model">{text(model.name)}</p>' if model else "",
+        element("p", "zeropoint", class_="brand"),
+        element("p", library.root, class_="root", title="the folder that is shown"),
     ]
+    if model:
+        parts.append(element("p", model.name, class_="model"))
     for name, links in groups:
-        parts.append(f"<p>{escape(name)}</p><ul>" if name else "<ul>")
-        for to, told in links:
-            current = ' aria-current="page"' if to == here else ""
-            parts.append(f'<li><a href="{escape(to)}"{current}>{escape(told)}</a></li>')
-        parts.append("</ul>")
-    return "".join(parts) + "</nav>"
+        if name:
+            parts.append(paragraph(name))
+        parts.append(element("ul", *(link_in_list(to, words, to == here) for to, words in links)))
+    skip = element("a", "Skip to the page", class_="skip", href="#content")
+    return fragment(skip, element("nav", *parts, class_="rail", aria_label="Studio"))
 
 
-def header(kicker: str, title: object, lead: str) -> str:
-    """Return the head of a page: what it is and what it is for."""
-    return (
-        f'<header class="top"><p class="kicker">{escape(kicker)}</p><h1>{text(title)}</h1>'
-        f'<p class="lead">{escape(lead)}</p>'
-        "<noscript><p>PageData of the studio need scripts.</p></noscript></header>"
+def link_in_list(to: str, words: str, current: bool) -> Html:
+    """Return a link of the sidebar."""
+    return element("li", element("a", words, href=to, aria_current="page" if current else None))
+
+
+NEEDS_SCRIPTS = literal("<noscript><p>Pages of the studio need scripts.</p></noscript>")
+
+
+def header(kicker: str, title: object, lead: str) -> Html:
+    """Return the top of a page: what it shows and what it is for."""
+    return element(
+        "header",
+        element("p", kicker, class_="kicker"),
+        element("h1", title),
+        element("p", lead, class_="lead"),
+        NEEDS_SCRIPTS,
+        class_="top",
     )
 
 
-def inside(body: str) -> str:
-    """Return the body of a page of its own without its first link: the studio's page has one."""
-    return re.sub('<a class="skip"[^>]*>[^<]*</a>', "", body)
+def run_chooser(
+    runs: Sequence[LibraryEntry], chosen: Sequence[str], action: str, legend: str, label: str = ""
+) -> Html:
+    """Return a form that chooses runs; what is chosen goes to `action`."""
+    boxes = [
+        element(
+            "label",
+            element("input", type="checkbox", name="run", value=run.id, checked=run.id in chosen),
+            f" {run.name}",
+        )
+        for run in runs
+    ]
+    return element(
+        "form",
+        element("fieldset", element("legend", legend), *boxes),
+        element("button", "Show them", type="submit"),
+        class_="pick",
+        method="get",
+        action=action,
+        aria_label=label or None,
+    )
 
 
 def refused(library: Library, status: int, told: str) -> str:
     """Return the page of an error: what is wrong, in the words of the command line."""
-    body = header("studio", "This could not be shown" if status != 404 else "Not here", told)
-    return page("Not shown", sidebar(library, ""), f"{body}<main></main>{FOOTER}")
+    title = "This could not be shown" if status != 404 else "Not here"
+    return page("Not shown", sidebar(library, ""), content(header("studio", title, told)))

@@ -7,10 +7,10 @@ from zeropoint.results.run_store import RunFolder
 from zeropoint.studio.data import measure_runs
 from zeropoint.studio.data.drift_runs import LONG_RUN_VERBS, steps_of
 from zeropoint.studio.data.library import Library, LibraryEntry
-from zeropoint.studio.pages.layout import FOOTER, header, page, sidebar
+from zeropoint.studio.pages.layout import content, header, page, run_chooser, sidebar
 from zeropoint.studio.pages.start_run import start_here
 from zeropoint.studio.report import drift_sections
-from zeropoint.studio.report.html import section, text
+from zeropoint.studio.report.html import literal, paragraph, section
 
 TITLES = {"drifts": "Texts that begin the same", "chains": "Chains", "tasks": "Tasks"}
 
@@ -19,12 +19,12 @@ LEAD = (
     "losses compound, and what becomes of tasks of several steps."
 )
 
-NO_RUNS_NOTE = """
+NO_RUNS_NOTE = literal("""
 <p>No run of this kind lies below the folder yet. Start one here, or in a terminal:</p>
 <pre>zeropoint drift QUANT.gguf --ref MODEL.gguf --run runs/drift
 zeropoint tasks MODEL.gguf QUANT.gguf --tasks FILE.jsonl --run runs/tasks
 zeropoint compare MODEL.gguf OTHER.gguf --tasks python --allow-code --chains 16 --run runs/across
-</pre>"""
+</pre>""")
 
 
 def long_run(library: Library, chosen: Sequence[LibraryEntry]) -> str:
@@ -34,12 +34,12 @@ def long_run(library: Library, chosen: Sequence[LibraryEntry]) -> str:
     """
     offered = list(runs_of_steps(library))
     shown = list(chosen) or offered[:1]
-    body = header("long run", "Over many steps", LEAD)
+    top = header("long run", "Over many steps", LEAD)
     here = sidebar(library, "/long-run")
     start, data = start_here(library, ("drift", "tasks", "compare"), "Start a run over many steps")
     if not shown:
         empty = section("runs", "", "Runs", NO_RUNS_NOTE)
-        return page("Long run", here, f"{body}<main>{empty}{start}</main>{FOOTER}", data)
+        return page("Long run", here, content(top, empty, start), data)
     runs = measure_runs.open_runs([entry.path for entry in shown])
     for run in runs:
         if run.verb not in LONG_RUN_VERBS:
@@ -48,13 +48,12 @@ def long_run(library: Library, chosen: Sequence[LibraryEntry]) -> str:
             )
     steps = steps_of(runs)
     places = drift_sections.figures_of(steps)
-    parts: list[str] = [section(key, "", TITLES[key], drawn) for key, drawn in places.items()]
+    parts = [section(key, "", TITLES[key], drawn) for key, drawn in places.items()]
     if not parts:
-        parts = ["<p>These runs hold neither texts nor chains nor answers to tasks.</p>"]
-    inside = chooser(offered, [entry.id for entry in shown]) + "".join(parts)
-    return page(
-        "Long run", here, f"{body}<main>{inside}{start}</main>{FOOTER}", steps.as_page_data() | data
-    )
+        parts = [paragraph("These runs hold neither texts nor chains nor answers to tasks.")]
+    chosen_ids = [entry.id for entry in shown]
+    chooser = run_chooser(offered, chosen_ids, "/long-run", "Runs of drift, tasks and compare")
+    return page("Long run", here, content(top, chooser, *parts, start), steps.as_page_data() | data)
 
 
 def runs_of_steps(library: Library) -> list[LibraryEntry]:
@@ -68,17 +67,3 @@ def runs_of_steps(library: Library) -> list[LibraryEntry]:
         except CheckpointError:
             continue  # the first page says what is wrong with it
     return found
-
-
-def chooser(offered: Sequence[LibraryEntry], shown: Sequence[str]) -> str:
-    """Return the form that chooses the runs."""
-    boxes = "".join(
-        f'<label><input type="checkbox" name="run" value="{entry.id}"'
-        f"{' checked' if entry.id in shown else ''}> {text(entry.name)}</label>"
-        for entry in offered
-    )
-    return (
-        '<form class="pick" method="get" action="/long-run"><fieldset>'
-        f"<legend>Runs of drift, tasks and compare</legend>{boxes}</fieldset>"
-        '<button type="submit">Show them</button></form>'
-    )

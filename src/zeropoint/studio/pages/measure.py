@@ -5,7 +5,6 @@ runs of another text, reference or settings are not ranked, and the page says wh
 """
 
 from collections.abc import Sequence
-from html import escape
 from urllib.parse import urlencode
 
 import numpy as np
@@ -17,16 +16,17 @@ from zeropoint.results.divergence import MeasureResult
 from zeropoint.results.runs import Run
 from zeropoint.studio.data import measure_runs
 from zeropoint.studio.data.library import Library, LibraryEntry
-from zeropoint.studio.pages.layout import FOOTER, header, page, sidebar
+from zeropoint.studio.pages.layout import content, header, page, sidebar
 from zeropoint.studio.report.html import (
-    Raw,
+    element,
     figure,
+    fragment,
     number,
+    paragraph,
     percent,
     section,
     size,
     table,
-    text,
     wide,
 )
 from zeropoint.studio.report.sections import interval
@@ -52,30 +52,37 @@ def measured(library: Library, entries: Sequence[LibraryEntry], shown: int) -> s
         "run": run.path.name,
         "texts": measure_runs.text_of(run, MAX_POSITIONS),
     }
-    switch = "".join(
-        f'<li><a data-keep href="/measure?{_words(entries, i)}"'
-        f"{' aria-current=page' if i == shown else ''}>{text(entry.name)}</a></li>"
+    switch = [
+        element(
+            "li",
+            element(
+                "a",
+                entry.name,
+                data_keep=True,
+                href=f"/measure?{_words(entries, i)}",
+                aria_current="page" if i == shown else None,
+            ),
+        )
         for i, entry in enumerate(entries)
-    )
-    others = f'<nav class="switch" aria-label="Runs"><ul>{switch}</ul></nav>'
+    ]
+    others = element("nav", element("ul", *switch), class_="switch", aria_label="Runs")
     found = run.found(MeasureResult)
     lead = (
         f"{run.quant.name} beside {run.reference.name}: KL {number(found.kl.mean, 3)} nats per "
         f"token, the same most likely token at {percent(found.top1, 1)} of {found.tokens} "
         "positions."
     )
-    body = header("measure", entries[shown].name, lead) + others
-    figures = "".join(figure(*words) for words in FIGURES)
+    top = fragment(header("measure", entries[shown].name, lead), others)
     return page(
         f"Measured: {entries[shown].name}",
         sidebar(library, "/measure"),
-        f"{body}<main>{figures}</main>{FOOTER}",
+        content(top, *(figure(*words) for words in FIGURES)),
         data,
     )
 
 
 def _words(entries: Sequence[LibraryEntry], shown: int) -> str:
-    return escape(urlencode([*(("run", entry.id) for entry in entries), ("shown", shown)]))
+    return urlencode([*(("run", entry.id) for entry in entries), ("shown", shown)])
 
 
 def measures(entries: Sequence[LibraryEntry]) -> list[Run]:
@@ -101,7 +108,7 @@ def compared(library: Library, entries: Sequence[LibraryEntry]) -> str:
     drawn = [level for level in levels if level.bits_per_weight > 0]
     rows = [
         (
-            Raw(f'<a href="/measure?run={entry.id}">{text(entry.name)}</a>'),
+            element("a", entry.name, href=f"/measure?run={entry.id}"),
             level.format,
             size(level.bytes),
             level.bits_per_weight,
@@ -120,10 +127,12 @@ def compared(library: Library, entries: Sequence[LibraryEntry]) -> str:
         "chunks, corrected for the number of pairs (Holm)."
     )
     caption = "The runs, as they were chosen" if why else "The runs, the least loss first"
-    parts: str = section("compared", "", "Side by side", f"<p>{text(told)}</p>",
-                    wide(table(columns, rows, caption)))  # fmt: skip
+    shown_table = wide(table(columns, rows, caption))
+    parts = [section("compared", "", "Side by side", paragraph(told), shown_table)]
     if drawn:
-        parts += figure("ladder", "f-frontier", "Loss, by size", "Whiskers are 95 % intervals.")
+        parts.append(
+            figure("ladder", "f-frontier", "Loss, by size", "Whiskers are 95 % intervals.")
+        )
     body = header(
         "compare", f"{len(runs)} quants", "What each lost, and which cannot be told apart."
     )
@@ -131,9 +140,7 @@ def compared(library: Library, entries: Sequence[LibraryEntry]) -> str:
         "ladder": measure_runs.marks_of(drawn),
         "ladder_run": ", ".join(run.path.name for run in runs),
     }
-    return page(
-        "Compared", sidebar(library, "/compare"), f"{body}<main>{parts}</main>{FOOTER}", data
-    )
+    return page("Compared", sidebar(library, "/compare"), content(body, *parts), data)
 
 
 def why_not(runs: Sequence[Run]) -> str:

@@ -5,8 +5,8 @@ from typing import Any
 from zeropoint.studio.data import weights
 from zeropoint.studio.data.library import Library, LibraryEntry
 from zeropoint.studio.data.open_model import OpenedModel
-from zeropoint.studio.pages.layout import FOOTER, header, page, sidebar
-from zeropoint.studio.report.html import figure, section, table
+from zeropoint.studio.pages.layout import content, header, page, sidebar
+from zeropoint.studio.report.html import Html, figure, paragraph, section, table, wide
 
 
 def model_map(library: Library, entry: LibraryEntry, model: OpenedModel) -> str:
@@ -29,18 +29,18 @@ def model_map(library: Library, entry: LibraryEntry, model: OpenedModel) -> str:
     return page(
         f"Map of {entry.name}",
         sidebar(library, f"/models/{entry.id}/map", entry),
-        f"{body}<main>{''.join(parts)}</main>{FOOTER}",
+        content(body, *parts),
         data,
     )
 
 
-def said(metadata: Any) -> str:
+def said(metadata: Any) -> Html:
     """Return what the file says of itself; nobody vouches for it."""
     rows = [(key, shortly(value)) for key, value in metadata.items()]
     return section(
         "metadata", "", "What the file says",
-        "<p>Written by whoever made the file; nothing here has been checked.</p>",
-        f'<div class="wide">{table(("Key", "Value"), rows)}</div>',
+        paragraph("Written by whoever made the file; nothing here has been checked."),
+        wide(table(("Key", "Value"), rows)),
     )  # fmt: skip
 
 

@@ -4,8 +4,8 @@ from zeropoint.metrics.speed.this_machine import load_devices
 from zeropoint.plans.planner.as_json import device_record
 from zeropoint.studio.data.library import Library, LibraryEntry
 from zeropoint.studio.data.open_model import OpenedModel
-from zeropoint.studio.pages.layout import BLOCK_FORMATS, FOOTER, header, page, sidebar
-from zeropoint.studio.report.html import figure
+from zeropoint.studio.pages.layout import BLOCK_FORMATS, content, header, page, sidebar
+from zeropoint.studio.report.html import figure, paragraph
 
 
 def multiply(library: Library, entry: LibraryEntry, model: OpenedModel) -> str:
@@ -22,17 +22,29 @@ def multiply(library: Library, entry: LibraryEntry, model: OpenedModel) -> str:
         "What a processor does with one row of this file and one vector of activations, from bytes "
         "in memory to one number. Every number is one that zeropoint's own kernel has summed up."
     )
-    drawn = "<p>This file has no matrices.</p>" if not matrices else "".join((
-        figure("multiply", "f-multiply", "One dot product, step by step",
-               "Pick a row and 32 of its columns; the steps are buttons. Lanes are as wide as "
-               "their bits. Arrow keys move from weight to weight."),
-        figure("ways", "f-ways", "And on other machines?",
-               "What a runtime does with this format, generating text or reading a prompt: a few "
-               "kinds of numbers are multiplied natively, all others become one of those first."),
-    ))  # fmt: skip
+    drawn = (
+        [paragraph("This file has no matrices.")]
+        if not matrices
+        else [
+            figure(
+                "multiply",
+                "f-multiply",
+                "One dot product, step by step",
+                "Pick a row and 32 of its columns; the steps are buttons. Lanes are as wide as "
+                "their bits. Arrow keys move from weight to weight.",
+            ),
+            figure(
+                "ways",
+                "f-ways",
+                "And on other machines?",
+                "What a runtime does with this format, generating text or reading a prompt: a few "
+                "kinds of numbers are multiplied natively, all others become one of those first.",
+            ),
+        ]
+    )
     return page(
         f"Multiply: {entry.name}",
         sidebar(library, f"/models/{entry.id}/multiply", entry),
-        f"{header('multiply', entry.name, lead)}<main>{drawn}</main>{FOOTER}",
+        content(header("multiply", entry.name, lead), *drawn),
         data,
     )

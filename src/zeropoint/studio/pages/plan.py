@@ -3,9 +3,9 @@
 from zeropoint.studio.data.library import Library
 from zeropoint.studio.data.memory_vs_loss import series_of
 from zeropoint.studio.data.planner import Planner
-from zeropoint.studio.pages.layout import FOOTER, header, page, sidebar
+from zeropoint.studio.pages.layout import content, header, page, sidebar
 from zeropoint.studio.pages.start_run import start_here
-from zeropoint.studio.report.html import figure, text
+from zeropoint.studio.report.html import element, figure, literal, paragraph
 
 DEFAULT_DEVICES = (
     "here",
@@ -14,7 +14,9 @@ DEFAULT_DEVICES = (
     "m1-max-64gb",
 )  # devices, until others are chosen
 
-NOT_MEASURED_NOTE = (
+OWN_DEVICES = "~/.config/zeropoint/devices.toml"  # rows that a person adds
+
+NOT_MEASURED_NOTE = literal(
     "<p>This machine was not measured yet, so its speeds are not told: <code>zeropoint doctor"
     "</code> measures it, some seconds, and every <code>zeropoint bench</code> makes them better."
     "</p>"
@@ -82,11 +84,11 @@ def size_page(library: Library, planner: Planner) -> str:
     verbs = ("compare", "tasks", "measure")
     start, data = start_here(library, verbs, "Start a run that compares models")
     heading = header("size vs bits", "Bigger, or more bits?", lead)
-    body = f"{heading}<main>{drawn}{start}</main>{FOOTER}"
+    body = content(heading, drawn, start)
     return page("Size vs bits", sidebar(library, "/size"), body, {"sizes": series} | data)
 
 
-NO_RUNS_NOTE = (
+NO_RUNS_NOTE = literal(
     "<p>No run here says yet how models compare. Start one below, or in a terminal, in a folder "
     "below the root:</p><pre>zeropoint compare A.gguf B.gguf --text book.txt --tasks python "
     "--allow-code --run DIR\nzeropoint tasks A.gguf B.gguf --tasks mine.jsonl --run DIR</pre>"
@@ -105,15 +107,12 @@ def _page(
     figures: tuple[tuple[str, str, str, str], ...],
 ) -> str:
     offered = planner.offered()
-    told = "" if offered["measured"] else NOT_MEASURED_NOTE
-    note = f"<p>Devices are rows of data; yours go into <code>{text(own_rows())}</code>.</p>"
-    drawn = "".join(figure(*words) for words in figures)
-    body = f"{header(*head)}<main>{told}{drawn}{note}</main>{FOOTER}"
+    parts = [figure(*words) for words in figures]
+    if not offered["measured"]:
+        parts.insert(0, NOT_MEASURED_NOTE)
+    own = element("code", OWN_DEVICES)
+    parts.append(paragraph("Devices are rows of data; yours go into ", own, "."))
+    body = content(header(*head), *parts)
     return page(
         head[1], sidebar(library, address), body, offered | {"usual": list(DEFAULT_DEVICES)}
     )
-
-
-def own_rows() -> str:
-    """Return where a person's own devices are written down."""
-    return "~/.config/zeropoint/devices.toml"

@@ -3,8 +3,25 @@
 from zeropoint.studio.data import weights
 from zeropoint.studio.data.library import Library, LibraryEntry
 from zeropoint.studio.data.open_model import OpenedModel
-from zeropoint.studio.pages.layout import BLOCK_FORMATS, FOOTER, header, page, sidebar
-from zeropoint.studio.report.html import figure
+from zeropoint.studio.pages.layout import BLOCK_FORMATS, content, header, page, sidebar
+from zeropoint.studio.report.html import figure, paragraph
+
+FIGURES = (
+    (
+        "weightslab",
+        "f-weights",
+        "The weights of a tensor",
+        "Pick a tensor, then a row and a column to open the block there. The ticks are the values "
+        "that this block stores. Every weight of the tensor is read when you pick it.",
+    ),
+    (
+        "ablate",
+        "f-ablate",
+        "The model without this weight",
+        "Takes the weight of the row and column chosen above out of the model, and asks again.",
+    ),
+)
+NO_MATRICES_NOTE = paragraph("This file has no matrices.")
 
 
 def weights_lab(library: Library, entry: LibraryEntry, model: OpenedModel) -> str:
@@ -18,18 +35,10 @@ def weights_lab(library: Library, entry: LibraryEntry, model: OpenedModel) -> st
     body = header(
         "weights lab", entry.name, "How the weights are spread, and what codes do to them."
     )
-    drawn = figure(
-        "weightslab", "f-weights", "The weights of a tensor",
-        "Pick a tensor, then a row and a column to open the block there. The ticks are the values "
-        "that this block stores. Every weight of the tensor is read when you pick it.",
-    ) if matrices else "<p>This file has no matrices.</p>"  # fmt: skip
-    drawn += figure(
-        "ablate", "f-ablate", "The model without this weight",
-        "Takes the weight of the row and column chosen above out of the model, and asks again.",
-    ) if matrices else ""  # fmt: skip
+    drawn = [figure(*words) for words in FIGURES] if matrices else [NO_MATRICES_NOTE]
     return page(
         f"Weights of {entry.name}",
         sidebar(library, f"/models/{entry.id}/weights", entry),
-        f"{body}<main>{drawn}</main>{FOOTER}",
+        content(body, *drawn),
         data,
     )

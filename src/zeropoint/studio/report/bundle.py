@@ -23,6 +23,7 @@ from html import escape
 from pathlib import Path
 
 from zeropoint.studio.data.page_data import pack
+from zeropoint.studio.report.html import Html
 from zeropoint.studio.static_files import static_text
 
 GENERATOR = '<meta name="generator" content="zeropoint">\n'
@@ -92,8 +93,8 @@ def constant_of(module: str) -> str:
     return f"{module.replace('/', '_')}_module"
 
 
-def self_contained(title: str, body: str, entry: str, data: object) -> str:
-    """Return a whole HTML page: `body` is trusted HTML, everything in `data` is only data."""
+def self_contained(title: str, body: Html, entry: str, data: object) -> str:
+    """Return a whole page as one file: style and scripts inside, everything in `data` is data."""
     style, script = static_text("entries/app.css"), bundle(f"entries/{entry}")
     policy = (
         f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
@@ -107,6 +108,22 @@ def self_contained(title: str, body: str, entry: str, data: object) -> str:
         f"<title>{escape(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n{body}\n"
         f'<script type="application/gzip" id="data">{pack(data)}</script>\n'
         f'<script type="module">{script}</script>\n</body>\n</html>\n'
+    )
+
+
+def served_page(title: str, sidebar: Html, body: Html, packed: str, entry: str) -> str:
+    """Return a page that a server sends: style and scripts by address."""
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'{GENERATOR}<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n'
+        f"<title>{escape(title)} · zeropoint</title>\n"
+        '<link rel="stylesheet" href="/static/entries/app.css">\n'
+        '<link rel="stylesheet" href="/static/entries/studio.css">\n'
+        '<link rel="icon" href="data:,">\n'
+        f'</head>\n<body class="studio">\n{sidebar}\n<div id="content">{body}</div>\n'
+        f'<script type="application/gzip" id="data">{packed}</script>\n'
+        f'<script type="module" src="/static/entries/{entry}.js"></script>\n</body>\n</html>\n'
     )
 
 

@@ -14,7 +14,19 @@ from zeropoint.studio.data.steps_shown import (
     ScoresShown,
     TasksShown,
 )
-from zeropoint.studio.report.html import Raw, figure, folded, number, percent, section, table, wide
+from zeropoint.studio.report.html import (
+    Html,
+    element,
+    figure,
+    folded,
+    fragment,
+    literal,
+    number,
+    percent,
+    section,
+    table,
+    wide,
+)
 
 MAX_TABLE_ROWS = 40  # rows of the tables of texts and of flips
 MAX_TABLE_CHARACTERS = 300  # characters of a text in a table
@@ -63,10 +75,10 @@ FIGURES = {
 }
 
 
-def figures_of(steps: LongRunEvidence) -> dict[str, Raw]:
+def figures_of(steps: LongRunEvidence) -> dict[str, Html]:
     """Return the places of the figures that there is data for, by what they show."""
     return {
-        key: Raw("".join(figure(*words) for words in FIGURES[key] if drawn(words[0], steps)))
+        key: fragment(*(figure(*words) for words in FIGURES[key] if drawn(words[0], steps)))
         for key in FIGURES
         if getattr(steps, key)
     }
@@ -79,29 +91,30 @@ def drawn(visual: str, steps: LongRunEvidence) -> bool:
     return visual != "sidebyside" or any(one.texts for one in steps.drifts)
 
 
-def over_many_steps(steps: LongRunEvidence) -> Raw:
+def over_many_steps(steps: LongRunEvidence) -> Html:
     """Section 8: texts, chains and tasks, as far as there are any."""
     places = figures_of(steps)
-    parts: list[str] = []
+    parts: list[Html] = []
     if steps.drifts:
-        parts += ["<h3>Texts that begin the same</h3>", INTRODUCTION, places["drifts"]]
+        parts += [element("h3", "Texts that begin the same"), INTRODUCTION, places["drifts"]]
         for one in steps.drifts:
             caption = f"{one.title} beside {one.reference}: texts and losses as they grow"
             parts += [wide(table(SURVIVAL_COLUMNS, survival_rows(one), caption))]
         parts += list(text_tables(steps.drifts))
     if steps.chains:
-        parts += ["<h3>Chains</h3>", places["chains"], *chain_tables(steps.chains)]
+        parts += [element("h3", "Chains"), places["chains"], *chain_tables(steps.chains)]
     if steps.tasks:
-        parts += ["<h3>Tasks</h3>", places["tasks"], *task_tables(steps.tasks)]
+        parts += [element("h3", "Tasks"), places["tasks"], *task_tables(steps.tasks)]
     if steps.scores:
-        parts += ["<h3>Tasks of lm-evaluation-harness</h3>", *map(score_table, steps.scores)]
+        parts += [element("h3", "Tasks of lm-evaluation-harness"), *map(score_table, steps.scores)]
     title = "Over many steps" if steps.drifts or steps.chains else "On tasks"
     return section("steps", "8", title, *parts)
 
 
-INTRODUCTION = """<p>Perplexity and KL look at one prediction at a time, after a text that the model
+INTRODUCTION = literal("""
+<p>Perplexity and KL look at one prediction at a time, after a text that the model
 did not write. Here both models write, and what each says next follows from what it said before.</p>
-"""
+""")
 
 SURVIVAL_COLUMNS = (
     "Each token",
@@ -137,7 +150,7 @@ def points_of(way: DecodingModeShown) -> dict[int, tuple[int, Compounding]]:
     return {way.curve.at.index(point.steps): (point.steps, point) for point in points}
 
 
-def text_tables(drifts: Sequence[DriftShown]) -> Iterator[Raw]:
+def text_tables(drifts: Sequence[DriftShown]) -> Iterator[Html]:
     """The texts, from a little before they part."""
     for one in drifts:
         rows = [
@@ -185,7 +198,7 @@ def ends_of(words: Mapping[str, Any]) -> tuple[str, str, str]:
     return before, cut[0] or "(it ended)", cut[1] or "(it ended)"
 
 
-def chain_tables(chains: Sequence[ChainsShown]) -> Iterator[Raw]:
+def chain_tables(chains: Sequence[ChainsShown]) -> Iterator[Html]:
     """Each quant's chains of all kinds step by step, and each kind in a line."""
     for one in chains:
         if one.found.together:
@@ -249,7 +262,7 @@ def told_apart(found: ChainPair) -> str:
     return f"from step {step} (p {number(found.steps[step - 1].p, 2)})"
 
 
-def task_tables(runs: Sequence[TasksShown]) -> Iterator[Raw]:
+def task_tables(runs: Sequence[TasksShown]) -> Iterator[Html]:
     """Each model's accuracy and flips beside the first's, and which tasks flipped."""
     for run in runs:
         rows = []
@@ -303,7 +316,7 @@ def _flips(run: TasksShown) -> Iterator[tuple[str, ...]]:
                 yield task.asked.id, run.models[place].name, words[outcome], *told
 
 
-def score_table(found: ScoresShown) -> Raw:
+def score_table(found: ScoresShown) -> Html:
     """Return the scores of lm-evaluation-harness, a column for each model."""
     rows = []
     for task, values in found.models[0].results.items():
@@ -372,7 +385,7 @@ def said_of_steps(steps: LongRunEvidence) -> tuple[list[str], list[tuple[str, st
     return sentences or ["What was found is below."], chips
 
 
-METHOD = """
+METHOD = literal("""
 <p>Texts: both models continue the same prompts, greedily and by sampling with the same (Gumbel)
 noise, in exact arithmetic; a model beside itself never differs. The band is Wilson's, at each
 token; predicted is (1 − f)<sup>t</sup>, f the share of all tokens of the reference's text at which
@@ -380,4 +393,4 @@ the quant, from the same beginning, chooses another. The factor is Σ KL(referen
 quant's own text over the same along the reference's; its interval draws the prompts again. Chains
 are checked after every step; told apart means McNemar's exact test, all steps together at 5 %
 (Holm). Tasks: flips are told both ways, with McNemar's exact test.</p>
-"""
+""")

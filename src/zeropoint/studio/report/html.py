@@ -1,30 +1,81 @@
-"""The few HTML parts that pages are written with. Whatever comes out of a file is escaped here."""
+"""The parts that pages are built of. Only this module writes HTML; all other text is escaped here.
 
+`Html` is text that is safe in a page. Other modules get it from the functions below, which escape
+what they are given, or from `literal`, whose argument is a constant in the source. A test keeps it
+so (tests/studio/test_html_safety.py), and the type checker refuses plain text where HTML belongs.
+"""
+
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
 from zeropoint.formatting import format_bytes
+from zeropoint.studio.static_files import static_text
 
 
-class Raw(str):
-    """HTML that we wrote ourselves; all other text is escaped."""
+class Html(str):
+    """HTML that is safe in a page: every text from outside in it is escaped."""
 
     __slots__ = ()
 
 
-def text(value: object) -> str:
+def literal(html: str) -> Html:
+    """Return HTML that is written in the source. The argument must be a constant."""
+    return Html(html)
+
+
+def static_html(name: str) -> Html:
+    """Return HTML of a file in `static/`, which is part of the source."""
+    return Html(static_text(name))
+
+
+def without_skip_link(body: Html) -> Html:
+    """Return the body of a page without its own skip link: the page around it has one."""
+    return Html(re.sub('<a class="skip"[^>]*>[^<]*</a>', "", body))
+
+
+def fragment(*parts: Html) -> Html:
+    """Return parts, one after the other."""
+    return Html("".join(parts))
+
+
+def element(tag: str, *children: object, **attributes: object) -> Html:
+    """Return an element. Texts and values of attributes are escaped.
+
+    In names of attributes "_" stands for "-", and one at the end is dropped (`class_`). True writes
+    an attribute without a value, False and None leave it out.
+
+    >>> element("a", "1 < 2", href="/?a&b", aria_label="x", hidden=False)
+    '<a href="/?a&amp;b" aria-label="x">1 &lt; 2</a>'
+    """
+    given = "".join(
+        f" {name.rstrip('_').replace('_', '-')}"
+        + ("" if value is True else f'="{escape(str(value))}"')
+        for name, value in attributes.items()
+        if value is not None and value is not False
+    )
+    inside = "".join(text(child) for child in children)
+    return Html(f"<{tag}{given}>" + (inside if tag == "input" else f"{inside}</{tag}>"))
+
+
+def paragraph(*children: object) -> Html:
+    """Return a paragraph."""
+    return element("p", *children)
+
+
+def text(value: object) -> Html:
     """Return a value as HTML text; a number with digits that a person can read.
 
     >>> text("<b>"), text(0.0123456), text(None)
     ('&lt;b&gt;', '0.01235', '–')
     """
-    if isinstance(value, Raw):
+    if isinstance(value, Html):
         return value
     if value is None:
-        return "–"
+        return Html("–")
     if isinstance(value, float):
-        return escape(number(value))
-    return escape(str(value))
+        return Html(escape(number(value)))
+    return Html(escape(str(value)))
 
 
 def number(value: float | None, digits: int = 4) -> str:
@@ -50,7 +101,7 @@ def size(count: float) -> str:
     return format_bytes(count)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "") -> Raw:
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "") -> Html:
     """Return a table; a column whose name begins with ">" is set right."""
     right = [name.startswith(">") for name in columns]
     head = "".join(
@@ -65,7 +116,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], caption: str
     )
     told = f"<caption>{escape(caption)}</caption>" if caption else ""
     name = escape(caption or "Table")
-    return Raw(
+    return Html(
         f'<div class="tablewrap" tabindex="0" role="group" aria-label="{name}">'
         f"<table>{told}<thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>"
     )
@@ -75,37 +126,37 @@ def _right(right: bool) -> str:
     return ' class="number"' if right else ""
 
 
-def facts(pairs: Iterable[tuple[str, object]]) -> Raw:
+def facts(pairs: Iterable[tuple[str, object]]) -> Html:
     """Return names and what they are, as a list."""
     inside = "".join(f"<dt>{escape(name)}</dt><dd>{text(value)}</dd>\n" for name, value in pairs)
-    return Raw(f'<dl class="facts">{inside}</dl>')
+    return Html(f'<dl class="facts">{inside}</dl>')
 
 
-def figure(visual: str, name: str, caption: str, note: str = "", **data: str) -> Raw:
+def figure(visual: str, name: str, caption: str, note: str = "", **data: str) -> Html:
     """Return the place of a visual; scripts fill it."""
     more = "".join(f' data-{key}="{escape(value)}"' for key, value in data.items())
-    return Raw(
+    return Html(
         f'<figure data-visual="{visual}" id="{name}"{more}><figcaption>{escape(caption)}'
         f"<small>{escape(note)}</small></figcaption></figure>"
     )
 
 
-def section(name: str, index: str, title: str, *parts: str) -> Raw:
+def section(name: str, index: str, title: str, *parts: Html) -> Html:
     """Return a section with its heading."""
-    return Raw(
+    return Html(
         f'<section id="{name}"><h2><span class="n">{escape(index)}</span>{escape(title)}</h2>\n'
         + "\n".join(parts)
         + "</section>\n"
     )
 
 
-def folded(summary: str, *parts: str) -> Raw:
+def folded(summary: str, *parts: Html) -> Html:
     """Return parts that open on demand (and are open where scripts are off: they stay readable)."""
-    return Raw(
+    return Html(
         f'<details class="wide"><summary>{escape(summary)}</summary>{"".join(parts)}</details>'
     )
 
 
-def wide(part: str) -> Raw:
+def wide(part: Html) -> Html:
     """Return a part that may be wider than the text."""
-    return Raw(f'<div class="wide">{part}</div>')
+    return Html(f'<div class="wide">{part}</div>')

@@ -22,15 +22,18 @@ from zeropoint.studio.data.steps_shown import LongRunEvidence
 from zeropoint.studio.report import drift_sections
 from zeropoint.studio.report.bundle import self_contained
 from zeropoint.studio.report.html import (
-    Raw,
+    Html,
+    element,
     facts,
     figure,
+    fragment,
+    literal,
     number,
+    paragraph,
     percent,
     section,
     size,
     table,
-    text,
 )
 from zeropoint.studio.report.sections import (
     bigger_or_smaller,
@@ -53,7 +56,7 @@ def render_report(runs: Sequence[Run]) -> str:
     return self_contained(*report_of(runs))
 
 
-def report_of(runs: Sequence[Run]) -> tuple[str, str, str, dict[str, Any]]:
+def report_of(runs: Sequence[Run]) -> tuple[str, Html, str, dict[str, Any]]:
     """Return the report's title, body, entry and data. Raises MeasurementError for no runs."""
     if not runs:
         raise MeasurementError("a report needs a run, as measure, quantize, drift and others keep "
@@ -89,21 +92,31 @@ def report_of(runs: Sequence[Run]) -> tuple[str, str, str, dict[str, Any]]:
     parts.append(method(runs))
     asked = "What was lost" if any(run.verb != "across" for run in runs) else "Side by side"
     title = f"{asked}: {name_of(runs)}"
-    body = head(title, parts) + f"<main>{''.join(parts)}</main>" + FOOTER
+    body = fragment(head(title), element("main", *parts), FOOTER)
     return title, body, "report", data
 
 
-def head(title: str, parts: Sequence[str]) -> str:
+NEEDS_NO_SCRIPTS = literal(
+    "<noscript><p>The words and tables of this report need no scripts; its figures do.</p>"
+    "</noscript>"
+)
+
+
+def head(title: str) -> Html:
     """Return the top of the page."""
-    return (
-        '<a class="skip" href="#verdict">Skip to the verdict</a><header class="top">'
-        f'<p class="kicker">zeropoint · report</p><h1>{text(title)}</h1>'
-        "<noscript><p>The words and tables of this report need no scripts; its figures do.</p>"
-        "</noscript></header>"
+    return fragment(
+        element("a", "Skip to the verdict", class_="skip", href="#verdict"),
+        element(
+            "header",
+            element("p", "zeropoint · report", class_="kicker"),
+            element("h1", title),
+            NEEDS_NO_SCRIPTS,
+            class_="top",
+        ),
     )
 
 
-FOOTER = (
+FOOTER = literal(
     "<footer><p>Made by zeropoint. This report is one file: it asks nothing of any server, and "
     "keeps what you chose in its address.</p></footer>"
 )
@@ -137,7 +150,7 @@ def verdict(
     levels: Sequence[LadderLevel],
     steps: LongRunEvidence,
     sizes: Sequence[PageData],
-) -> Raw:
+) -> Html:
     """Section 1: one sentence, and a few figures that lead on."""
     others: list[str] = []
     if measures:
@@ -155,15 +168,19 @@ def verdict(
             "zeropoint measure."
         )
         chips = []
-    items = "".join(
-        f'<li><a href="{link}"><b>{text(main)}</b><span>{text(note)}</span></a></li>'
-        for main, note, link in chips
-    )
-    told = f'<ul class="chips wide">{items}</ul>' if chips else ""
-    more = "".join(f"<li>{text(said)}</li>" for said in others)
-    listed = f"<ul>{more}</ul>" if more else ""
-    said = f'<div class="verdict"><p>{text(lead)}</p>{listed}</div>'
-    return section("verdict", "1", "Verdict", said, told)
+    parts = [paragraph(lead)]
+    if others:
+        parts.append(element("ul", *(element("li", said) for said in others)))
+    shown = [element("div", *parts, class_="verdict")]
+    if chips:
+        shown.append(element("ul", *map(badge, chips), class_="chips wide"))
+    return section("verdict", "1", "Verdict", *shown)
+
+
+def badge(parts: tuple[str, str, str]) -> Html:
+    """Return a figure with what it is, as a link to where it comes from."""
+    figure, note, link = parts
+    return element("li", element("a", element("b", figure), element("span", note), href=link))
 
 
 Badges = list[tuple[str, str, str]]  # the figure, what it is, where it leads
@@ -216,9 +233,9 @@ def between(figure: Interval) -> str:
     return f" (95 %: {interval(figure)})" if figure.known else ""
 
 
-def provenance(runs: Sequence[Run]) -> Raw:
+def provenance(runs: Sequence[Run]) -> Html:
     """Section 2: what was run on what, with hashes."""
-    parts: list[str] = []
+    parts: list[Html] = []
     for run in runs:
         pairs: list[tuple[str, object]] = [("Run", f"{run.path.name} ({run.verb})")]
         inputs = run.inputs
@@ -239,7 +256,7 @@ def provenance(runs: Sequence[Run]) -> Raw:
                 pairs.append((label, value))
         parts.append(facts(pairs))
         if recipe := run.settings.recipe:
-            parts.append(f"<pre>{text(recipe)}</pre>")
+            parts.append(element("pre", recipe))
     return section("what", "2", "What this is", *parts)
 
 
@@ -249,16 +266,16 @@ def formats_in(formats: Mapping[str, int]) -> str:
     return ", ".join(f"{formats[name]} × {name}" for name in order)
 
 
-METHOD = """
+METHOD = literal("""
 <p>Both models read the same tokens. Of each chunk the second half is scored, so that every token
 has at least half a context before it. KL(reference ‖ quant) is taken over the whole vocabulary in
 float64, in nats; products are exact (float32 activations). Intervals are 95&nbsp;%, by a bootstrap
 over chunks, because the tokens of a chunk belong together. A loss on this text says nothing certain
 about another text, nor about long answers, in which errors add up.</p>
-"""
+""")
 
 
-def method(runs: Sequence[Run]) -> Raw:
+def method(runs: Sequence[Run]) -> Html:
     """Section 12: how it was done, what it does not say, and the raw results."""
     known = {
         "measure": "what was lost on text (zeropoint measure --run)",
@@ -269,9 +286,11 @@ def method(runs: Sequence[Run]) -> Raw:
     }
     verbs = {run.verb for run in runs}
     missing = [told for verb, told in known.items() if verb not in verbs]
-    methods = METHOD if verbs & {"measure", "ladder"} else ""
-    methods += drift_sections.METHOD if verbs & {"drift", "tasks", "across"} else ""
-    left_out = f"<p>Not in this report: {text('; '.join(missing))}.</p>" if missing else ""
+    parts = [METHOD] if verbs & {"measure", "ladder"} else []
+    if verbs & {"drift", "tasks", "across"}:
+        parts.append(drift_sections.METHOD)
+    if missing:
+        parts.append(paragraph(f"Not in this report: {'; '.join(missing)}."))
     words = table(("Verdict", "Means"), WORDS.items())
     limits = table(("Threshold", ">Value"), asdict(THRESHOLDS).items())
     saved = figure(
@@ -280,9 +299,7 @@ def method(runs: Sequence[Run]) -> Raw:
         "The results as they were written",
         "Everything that this page shows, as JSON.",
     )
-    return section(
-        "method", "12", "Method, limits, raw results", methods, left_out, words, limits, saved
-    )
+    return section("method", "12", "Method, limits, raw results", *parts, words, limits, saved)
 
 
 def raw(run: Run) -> PageData:

@@ -7,20 +7,20 @@ from zeropoint.results.interval import Interval
 from zeropoint.studio.data.measure_runs import TensorEvidence, WorstPosition
 from zeropoint.studio.data.page_data import PageData
 from zeropoint.studio.report.html import (
-    Raw,
+    Html,
     figure,
     folded,
     number,
+    paragraph,
     percent,
     section,
     size,
     table,
-    text,
     wide,
 )
 
 
-def where_bytes(tensors: Sequence[TensorEvidence]) -> Raw:
+def where_bytes(tensors: Sequence[TensorEvidence]) -> Html:
     """Section 3: bytes by kind of tensor and format."""
     groups: dict[tuple[str, str], list[int]] = {}
     for tensor in tensors:
@@ -52,7 +52,7 @@ def where_bytes(tensors: Sequence[TensorEvidence]) -> Raw:
     )
 
 
-def how_much(found: MeasureResult) -> Raw:
+def how_much(found: MeasureResult) -> Html:
     """Section 4: every figure with its interval, for the whole, each domain, each class."""
     rows = [
         (
@@ -85,11 +85,12 @@ def how_much(found: MeasureResult) -> Raw:
     )
     floor = found.floor
     noise = (
-        "<p>The noise floor was not measured.</p>"
+        paragraph("The noise floor was not measured.")
         if floor is None
-        else f"<p>Noise floor: {number(floor, 2)} nats, the reference against itself "
-        f"({text(found.floor_arithmetic)}). What lies below it cannot be told from "
-        "nothing.</p>"
+        else paragraph(
+            f"Noise floor: {number(floor, 2)} nats, the reference against itself "
+            f"({found.floor_arithmetic}). What lies below it cannot be told from nothing."
+        )
     )
     return section(
         "loss",
@@ -113,7 +114,7 @@ def interval(figure: Interval) -> str:
     return f"{number(figure.ends[0], 3)} … {number(figure.ends[1], 3)}"
 
 
-def on_what_text(texts: Sequence[PageData], worst: Sequence[WorstPosition]) -> Raw:
+def on_what_text(texts: Sequence[PageData], worst: Sequence[WorstPosition]) -> Html:
     """Section 5: the text itself, and the positions where most was lost."""
     shown = sum(len(found["kl"]) for found in texts)
     rows = [(w.domain, w.context, w.target, number(w.kl, 3), w.reference, w.quant) for w in worst]
@@ -121,8 +122,10 @@ def on_what_text(texts: Sequence[PageData], worst: Sequence[WorstPosition]) -> R
         "text",
         "5",
         "On what text",
-        f"<p>{shown} positions of the text, token by token. Pick one to see what both models "
-        "expected there.</p>",
+        paragraph(
+            f"{shown} positions of the text, token by token. Pick one to see what both models "
+            "expected there."
+        ),
         figure(
             "divergence",
             "f-text",
@@ -138,7 +141,7 @@ def on_what_text(texts: Sequence[PageData], worst: Sequence[WorstPosition]) -> R
     )
 
 
-def in_which_tensors(tensors: Sequence[TensorEvidence]) -> Raw:
+def in_which_tensors(tensors: Sequence[TensorEvidence]) -> Html:
     """Section 6: layers by kinds, coloured by error or bits."""
     encoded = [(t.found.relative_error, t.found) for t in tensors]
     known = [(error, found) for error, found in encoded if error is not None]
@@ -147,8 +150,10 @@ def in_which_tensors(tensors: Sequence[TensorEvidence]) -> Raw:
         "tensors",
         "6",
         "In which tensors",
-        "<p>The error of the weights themselves. It explains and does not judge: what a model says "
-        "is measured above.</p>",
+        paragraph(
+            "The error of the weights themselves. It explains and does not judge: what a model "
+            "says is measured above."
+        ),
         figure(
             "heat",
             "f-tensors",
@@ -174,15 +179,17 @@ def in_which_tensors(tensors: Sequence[TensorEvidence]) -> Raw:
     )
 
 
-def why(tensors: Sequence[TensorEvidence]) -> Raw:
+def why(tensors: Sequence[TensorEvidence]) -> Html:
     """Section 7: histograms with the codes drawn in, and the worst block opened."""
     opened = [(t.found.name, t.found.worst_block) for t in tensors]
     return section(
         "why",
         "7",
         "Why",
-        "<p>How the weights of a tensor are spread, how far off they are stored, and the block "
-        "where the error is largest.</p>",
+        paragraph(
+            "How the weights of a tensor are spread, how far off they are stored, and the block "
+            "where the error is largest."
+        ),
         figure(
             "spread",
             "f-why",
@@ -210,7 +217,7 @@ def why(tensors: Sequence[TensorEvidence]) -> Raw:
     )
 
 
-def frontier(levels: Sequence[LadderLevel]) -> Raw:
+def frontier(levels: Sequence[LadderLevel]) -> Html:
     """Section 9: loss against size."""
     columns = ("Format", ">Bits per weight", ">Size", ">KL", ">95 %", ">Same token", "Verdict")
     rows = [
@@ -239,9 +246,9 @@ def frontier(levels: Sequence[LadderLevel]) -> Raw:
     )
 
 
-def bigger_or_smaller(scales: Sequence[PageData]) -> Raw:
+def bigger_or_smaller(scales: Sequence[PageData]) -> Html:
     """Section 10: different models by memory, on scales that may be compared between models."""
-    parts: list[str] = []
+    parts: list[Html] = []
     for scale in scales:
         share = scale["metric"] != "nats"
         order = sorted(scale["points"], key=lambda p: p["mean"] if scale["less"] else -p["mean"])
@@ -263,9 +270,11 @@ def bigger_or_smaller(scales: Sequence[PageData]) -> Raw:
         "size",
         "10",
         "Bigger, or more bits",
-        "<p>All of these models did the same, so they may be compared with each other; KL, which "
-        "is against a model's own reference, may not. Models that share a letter cannot be told "
-        "apart.</p>",
+        paragraph(
+            "All of these models did the same, so they may be compared with each other; KL, which "
+            "is against a model's own reference, may not. Models that share a letter cannot be "
+            "told apart."
+        ),
         figure(
             "sizebits",
             "f-size",

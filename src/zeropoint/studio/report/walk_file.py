@@ -2,11 +2,11 @@
 
 from zeropoint.studio.data.page_data import PageData
 from zeropoint.studio.report.bundle import self_contained
-from zeropoint.studio.static_files import static_text
+from zeropoint.studio.report.html import static_html
 
 TITLE = "Quantization, on a real model"
 
 
 def render_walk(data: PageData) -> str:
     """Return the walk with this data (see `data.walk.Walk`) as one HTML file."""
-    return self_contained(TITLE, static_text("entries/walk.html"), "walk", data)
+    return self_contained(TITLE, static_html("entries/walk.html"), "walk", data)
