@@ -13,7 +13,7 @@ from zeropoint.studio.data.drift_runs import way_by_token
 from zeropoint.studio.data.measure_runs import losses_of, marks_of
 from zeropoint.studio.data.page_data import PageData
 from zeropoint.studio.report.bundle import self_contained
-from zeropoint.studio.report.html import Raw, figure
+from zeropoint.studio.report.html import Html, element, figure, fragment
 
 SOURCE = "this result"  # named below a figure, where a report names the run
 
@@ -76,10 +76,11 @@ def drift_page(result: DriftResult) -> str:
         "texts": [],
         "left_out": 0,
     }
-    places = figure("survival", "f-survival", "Texts that are still the same") + figure(
-        "compounding", "f-compounding", "Whether errors compound"
+    places = fragment(
+        figure("survival", "f-survival", "Texts that are still the same"),
+        figure("compounding", "f-compounding", "Whether errors compound"),
     )
-    return _page("Drift", Raw(places), {"drifts": [drift]})
+    return _page("Drift", places, {"drifts": [drift]})
 
 
 def _frontier(levels: Sequence[LadderLevel]) -> str:
@@ -89,5 +90,5 @@ def _frontier(levels: Sequence[LadderLevel]) -> str:
     return _page("Frontier", place, {"ladder": marks_of(levels), "ladder_run": SOURCE})
 
 
-def _page(title: str, body: Raw, data: PageData) -> str:
-    return self_contained(title, f"<main>{body}</main>", "notebook", data)
+def _page(title: str, body: Html, data: PageData) -> str:
+    return self_contained(title, element("main", body), "notebook", data)
