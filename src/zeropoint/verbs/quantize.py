@@ -185,7 +185,7 @@ def write_plan(
     reserved = RunFolder.reserve(folder) if folder else None
     clock = _Clock()
     written: list[TensorWritten] = []
-    yield StageStarted(f"writing {output.name}", plan.elements)
+    yield StageStarted(f"Writing {output.name}", plan.elements)
     steps = write_quantized(
         plan.source,
         plan.choices,
@@ -265,7 +265,7 @@ def _folder_records(
         threads=options.threads or default_threads(),
         overwrite=options.overwrite,
     )
-    yield StageStarted(f"writing {folder.name}", elements)
+    yield StageStarted(f"Writing {folder.name}", elements)
     yield from steps
     seconds = clock.seconds()
     size = sum(path.stat().st_size for path in folder.iterdir())

@@ -1,4 +1,4 @@
-"""What the studio may open: models and run folders below one folder, by id, and nothing else.
+"""The files that the studio may open: models, runs and texts below one folder, each by its id.
 
 A request never names a path. It names an id, and ids come from a listing of the root: so neither
 `..` nor a link nor a device can be asked for. Links are followed only to what lies below the root.

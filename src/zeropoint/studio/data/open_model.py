@@ -1,8 +1,8 @@
-"""Models that the studio has open, and what it has read of them so far.
+"""The models that the studio has open, and the figures of the matrices it has read so far.
 
-Headers are read at once, weights when somebody looks at them; what was read is kept as long as the
-files are what they were. Reading all of a model happens beside everything else, one model at a
-time, and stops when the studio does.
+Headers are read at once, and weights when a page needs them. Figures are kept until a file
+changes. A scan of all weights runs in the background, one model at a time, and stops with the
+studio.
 """
 
 import atexit

@@ -105,7 +105,7 @@ class StudioRoutes:
         ]
 
     def app(self) -> Starlette:
-        """Return the application, without its guard (access.py)."""
+        """Return the application, without its guard (guard.py)."""
         return Starlette(
             routes=self.table(),
             exception_handlers={

@@ -1,7 +1,7 @@
-"""Who may ask: every request passes here first, and what is not allowed is refused.
+"""The access guard: every request passes it first, and is refused unless all rules allow it.
 
-Any page that a browser has open can send requests to this machine, and a name that its owner points
-at 127.0.0.1 makes them look like its own. So nothing is answered that
+Any page that a browser has open can send requests to this machine, and a host name that its owner
+points at 127.0.0.1 makes them look like its own. So a request is refused if it
 
 - does not name this server as its one Host (a rebound name does not),
 - comes from another page (Origin, Sec-Fetch-Site), or changes something without saying where from,
@@ -45,7 +45,7 @@ SECURITY_HEADERS = (
 
 @dataclass(frozen=True)
 class AccessKeys:
-    """What a browser has to know: the address that was opened, the token in it, then the cookie."""
+    """The secrets of one server: its port, the token in the printed link, and the cookie."""
 
     port: int
     token: str
@@ -53,12 +53,12 @@ class AccessKeys:
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """The names that this server goes by; anything else in Host is somebody else's."""
+        """The values of the Host header that belong to this server."""
         return (f"127.0.0.1:{self.port}", f"localhost:{self.port}")
 
     @property
     def cookie_name(self) -> str:
-        """Cookies know no ports: each studio has a name of its own."""
+        """The cookie's name. It contains the port, because cookies are not separated by port."""
         return f"zeropoint-{self.port}"
 
 
@@ -77,7 +77,7 @@ class BodyTooLarge(HTTPException):
 
 
 class AccessGuard:
-    """The only door to an ASGI application."""
+    """The ASGI middleware that every request passes before it reaches the application."""
 
     def __init__(self, app: ASGIApp, keys: AccessKeys) -> None:
         self.app = app
@@ -174,7 +174,7 @@ class AccessGuard:
 
 
 def same(given: str, known: str) -> bool:
-    """Compare two secrets in a time that does not tell how much of them agrees."""
+    """Return whether two secrets are equal, in a time that does not depend on their contents."""
     return compare_digest(given.encode("utf-8", "replace"), known.encode())
 
 

@@ -1,8 +1,8 @@
-"""Work that the studio starts: verbs of the command line, in processes of their own, one at a time.
+"""Jobs of the studio: verbs of the command line, each in a process of its own, one at a time.
 
 A job is `python -m zeropoint VERB … --progress json`: what it does, writes and leaves behind when
 it is cancelled is what the same words do in a terminal, interrupted. The signal is SIGTERM, which
-unwinds like Ctrl-C: a studio that a script has put in the background hands down deafness to SIGINT.
+unwinds like Ctrl-C. A shell starts background processes with SIGINT ignored, and jobs inherit that.
 """
 
 import atexit
@@ -38,7 +38,7 @@ class JobCommand:
 
 @dataclass
 class StudioJob:
-    """One command, how far it is, and what it said."""
+    """One command, its progress, and the last lines of its output."""
 
     id: int
     command: JobCommand
@@ -76,7 +76,7 @@ class JobQueue:
         self._thread: threading.Thread | None = None
 
     def start(self, command: JobCommand) -> StudioJob:
-        """Put a job at the end of the line. Raises KeyError if one there makes the same run."""
+        """Add a job to the queue. Raises KeyError if an unfinished job writes the same run."""
         with self._changed:
             if any(j.ended is None and j.command.run == command.run for j in self._jobs.values()):
                 raise KeyError(command.run)
@@ -96,7 +96,7 @@ class JobQueue:
         return sorted(self._jobs.values(), key=lambda job: -job.id)
 
     def cancel(self, id: int) -> StudioJob:
-        """Interrupt a job, or take it out of the line. Raises KeyError for an unknown one."""
+        """Interrupt a job, or remove it from the queue. Raises KeyError for an unknown id."""
         job = self._jobs[id]
         with self._changed:
             job.unwanted = True

@@ -1,7 +1,7 @@
 """The one process that computes with models: it loads them once and answers record by record.
 
-`worker.py` starts it. A request is one line of JSON on stdin, {"id", "verb", …}; its records go to
-stdout as {"id", "record"} (records.py) and end with {"id", "end"} or {"id", "error"}.
+`model_worker.py` starts it. A request is one line of JSON on stdin, {"id", "verb", …}; its records
+go to stdout as {"id", "record"} (records.py) and end with {"id", "end"} or {"id", "error"}.
 {"cancel": id} stops a request between two records. When stdin ends, the process ends as well,
 whatever it is doing.
 """

@@ -1,4 +1,4 @@
-"""The studio's side of the worker process (compute.py), which serves one request at a time.
+"""The studio's side of the worker process (model_process.py), which serves one request at a time.
 
 The first request that needs a model starts it, and it keeps models loaded between requests. A
 request that nobody waits for any more is cancelled. Each answer carries the id of its request, so

@@ -1,8 +1,8 @@
-"""Serves the studio on this machine, and is patient with nobody for ever.
+"""The studio's server: uvicorn on the loopback address, with request timeouts.
 
-uvicorn waits without end for a request that does not come to its end, and for a reader that does
-not read. `Impatient` gives both a deadline: so many slow or idle connections do no harm for longer
-than that, and above LIMIT connections further requests are answered with 503.
+uvicorn has no timeout for a request that does not end, nor for a client that does not read its
+answer. `TimeoutProtocol` adds both, so slow or idle connections occupy the server only for that
+long. Above MAX_CONNECTIONS, further requests are answered with status 503.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ MAX_CONNECTIONS = 64  # connections
 
 
 class TimeoutProtocol(H11Protocol):
-    """One connection, with a deadline for the head, the body and the reader of the answer."""
+    """One connection, with a timeout in seconds for the head, the body and reading the answer."""
 
     head_seconds = HEAD_SECONDS
     body_seconds = BODY_SECONDS

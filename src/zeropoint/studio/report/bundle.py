@@ -1,4 +1,4 @@
-"""Puts a page together: one HTML file that needs nothing else, or the same parts served one by one.
+"""Builds whole pages: one HTML file that needs nothing else, or the same parts served one by one.
 
 A page is HTML written here, one style sheet, JSON data, and ES modules from `static/`. The studio
 serves the modules as they are; a file on a disk cannot import, so `bundle` writes them one after
@@ -8,7 +8,7 @@ the other into one inline script, each a function that returns what it exports:
     export function mount(…) {…}         →   const labs_number = (() => { …; return { mount }; })();
 
 The content security policy names the hash of that script and of the style sheet and allows nothing
-else: no request, no injected code. Data is gzip and base64 in an island that no browser runs.
+else: no request, no injected code. Data is gzip and base64 in a block that no browser runs.
 
 A visual is a module with `export function mount(figure, data, state)`. `figure` is the <figure
 data-visual="NAME"> it fills, `data` the page's data, `state` the page's fragment (state.js); it
