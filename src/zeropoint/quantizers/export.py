@@ -13,11 +13,10 @@ import numpy as np
 
 from zeropoint import kernels
 from zeropoint.checkpoints import Checkpoint, NewTensor, TensorInfo, create_checkpoint, write_file
-from zeropoint.checkpoints.families import FAMILIES
 from zeropoint.checkpoints.files.partial_folder import PartialFolder
 from zeropoint.checkpoints.huggingface import interleaved_rows
 from zeropoint.checkpoints.names import TOKEN_EMBEDDING, huggingface_name
-from zeropoint.checkpoints.settings.gguf_to_config import make_config
+from zeropoint.checkpoints.settings.gguf_to_config import find_convertible, make_config
 from zeropoint.checkpoints.tokenizers.tokenizer_file import make_tokenizer
 from zeropoint.errors import UnsupportedModel, printable
 from zeropoint.formats import F32, Format
@@ -63,8 +62,8 @@ def export_folder(
             f"a Hugging Face folder is written in {', '.join(FOLDER_FORMATS)}, not in"
             f" {format.name}; write a .gguf file for that"
         )
-    files = _files(source, format)  # refuses an unknown family
     targets = _targets(source)
+    files = _files(source, format)
     with PartialFolder(folder, {*files, WEIGHTS}, overwrite=overwrite) as output:
         for name, text in files.items():
             write_file(output.part / name, text.encode())
@@ -110,7 +109,7 @@ def _config_text(source: Checkpoint, config: Mapping[str, object]) -> str:
 
 def _targets(source: Checkpoint) -> list[_Target]:
     """Return the tensors of the folder, in the order of the file's."""
-    family = FAMILIES[str(source.metadata["general.architecture"])]
+    family = find_convertible(str(source.metadata.get("general.architecture")))
     targets: list[_Target] = []
     for name, info in source.tensors.items():
         if name.startswith("rope_"):

@@ -148,8 +148,8 @@ class ModelFamily:
 
     @property
     def convertible(self) -> bool:
-        """Whether folders of any of the family's types can be read and written."""
-        return any(kind.convertible for kind in self.huggingface)
+        """Whether folders of the family's types can be read and written."""
+        return all(kind.convertible for kind in self.huggingface)
 
     def is_ropeless(self, layer: int) -> bool:
         """Return whether layer `layer` (from 0) has no rotary positions."""

@@ -29,14 +29,9 @@ def make_config(metadata: Metadata, tensors: Iterable[str], rope_factors: Mappin
     architecture, or a scaling of rotary positions, that transformers has no name for.
     """
     keys = GgufKeys(metadata, tensors)
-    family = FAMILIES.get(keys.architecture)
-    kind = family.type_for(_features(keys)) if family else None
-    if family is None or kind is None or kind.write_config is None:
-        possible = ", ".join(name for name, other in FAMILIES.items() if other.convertible)
-        raise UnsupportedModel(
-            f"{keys.architecture!r} files cannot be written as a Hugging Face folder; "
-            f"supported: {possible}"
-        )
+    family = find_convertible(keys.architecture)
+    kind = family.type_for(_features(keys))
+    assert kind.write_config is not None  # all types of a convertible family have it
     heads = keys.integer("attention.head_count")
     width = keys.integer("embedding_length")
     config: Json = {
@@ -63,6 +58,18 @@ def make_config(metadata: Metadata, tensors: Iterable[str], rope_factors: Mappin
     _check_computation(keys, family, config)
     keys.check_all_read()
     return config | _biases(keys, kind)
+
+
+def find_convertible(architecture: str) -> ModelFamily:
+    """Return the family of an architecture. Raises UnsupportedModel if it has no folders."""
+    family = FAMILIES.get(architecture)
+    if family is None or not family.convertible:
+        possible = ", ".join(name for name, other in FAMILIES.items() if other.convertible)
+        raise UnsupportedModel(
+            f"{architecture!r} files cannot be written as a Hugging Face folder; "
+            f"supported: {possible}"
+        )
+    return family
 
 
 def _features(keys: GgufKeys) -> frozenset[Feature]:
