@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from zeropoint.verbs.report import report
     from zeropoint.verbs.tasks import tasks
 
-# What is offered comes from its room when it is first used: `zeropoint --help` needs no numpy.
+# Public names are imported from their room at first use, so `zeropoint --help` loads no numpy.
 _ROOMS = {
     "FORMATS": "zeropoint.formats",
     "Format": "zeropoint.formats",

@@ -27,7 +27,7 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 def contents() -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """What the golden file was made of; its script needs llama.cpp only for `main`."""
+    """The inputs of the golden file; its script needs llama.cpp only for `main`."""
     sys.modules.setdefault("llama_cpp", SimpleNamespace(__file__="nowhere"))
     try:
         script = runpy.run_path(str(GOLDEN / "make_imatrix.py"))

@@ -40,7 +40,7 @@ def test_a_model_whose_keys_agree_with_its_tensors(tmp_path):
     for changes in ({}, {"llama.block_count": None}, {"tokenizer.ggml.tokens": None}):
         parts = [part for part in meaning.model(changes) if isinstance(part, bytes)]
         assert len(opened(tmp_path, b"".join(parts)).tensors) == 3
-    # What other kinds of models say is theirs to say: Mamba has no heads.
+    # Other kinds of models have other settings: Mamba has no heads.
     other = {"general.architecture": (8, text("mamba")), "llama.block_count": meaning.number(0)}
     parts = [part for part in meaning.model(other) if isinstance(part, bytes)]
     assert len(opened(tmp_path, b"".join(parts)).tensors) == 3

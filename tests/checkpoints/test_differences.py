@@ -1,4 +1,4 @@
-"""Where another reader and ours disagree is written down here, and nowhere else do they."""
+"""All differences between other readers and ours are listed here."""
 
 import ctypes
 
@@ -13,7 +13,7 @@ from zeropoint.checkpoints import values as v
 from zeropoint.errors import CheckpointError
 from zeropoint.formats import FORMATS
 
-# What the safetensors library takes and zeropoint refuses.
+# Inputs that the safetensors library accepts and zeropoint refuses.
 LIBRARY_TAKES = {
     "name: a NUL, escaped",
     "name: empty",
@@ -21,7 +21,7 @@ LIBRARY_TAKES = {
     "twice: tensor",  # of the same bytes: the second one wins
     "entry with a fourth field",
 }
-# What llama.cpp takes (2026-10-01) and zeropoint refuses; one case makes it abort.
+# Inputs that llama.cpp (2026-10-01) accepts and zeropoint refuses; one case makes llama.cpp abort.
 LLAMA_TAKES = {
     "bool 2",
     "bool 255 in an array",

@@ -65,7 +65,7 @@ def test_the_small_files_are_valid(small):
 def test_a_file_cut_at_any_byte_is_refused(small):
     path, _ = small
     size = path.stat().st_size
-    # What follows the last tensor is padding, which a file may lack.
+    # The bytes after the last tensor are padding, which a file may lack.
     end = max(t.offset + t.nbytes for t in open_checkpoint(path).tensors.values())
     accepted = []
     for cut in range(size - 1, -1, -1):

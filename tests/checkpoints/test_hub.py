@@ -1,4 +1,4 @@
-"""What a person types becomes files: paths, names on the hub, the demo model. No network here."""
+"""Paths, hub ids and the demo model resolve to files. These tests use no network."""
 
 import hashlib
 import json

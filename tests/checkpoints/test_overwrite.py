@@ -1,4 +1,4 @@
-"""What the Python functions replace: `sources` never, other files unless `overwrite` is false."""
+"""The Python functions never replace `sources`, and other files unless `overwrite` is false."""
 
 from pathlib import Path
 

@@ -38,7 +38,7 @@ REFUSALS = (
 
 
 class Torn(AssertionError):
-    """What has the name of an output is not what one writer wrote."""
+    """A file with the name of an output differs from the file that one writer wrote."""
 
 
 def check(holds: bool, what: str) -> None:

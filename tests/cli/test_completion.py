@@ -22,7 +22,7 @@ def run(words: list[str], **environment: str) -> str:
 
 
 def complete(line: str) -> list[str]:
-    """What bash offers at the end of a line; without offers it completes file names."""
+    """Return the completions that bash offers for a line; without any it completes file names."""
     position = len(line.split(" ")) - 1
     words = {"COMP_WORDS": line, "COMP_CWORD": str(position)}
     return run([], _ZEROPOINT_COMPLETE="complete_bash", **words).split()

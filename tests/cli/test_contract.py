@@ -1,4 +1,4 @@
-"""What scripts rely on: streams, exit codes, one sentence for an error, no colour in a pipe."""
+"""Behaviour that scripts rely on: streams, exit codes, one-sentence errors, no colour in a pipe."""
 
 import json
 import os
@@ -151,7 +151,7 @@ def test_no_progress_is_silence(capsys: pytest.CaptureFixture[str]) -> None:
     [(["--help"], ["numpy", "torch"]), (["inspect", "nothing.gguf"], ["torch", "transformers"])],
 )
 def test_a_verb_loads_no_more_than_it_needs(words: list[str], absent: list[str]) -> None:
-    """Which keeps `--help` at a fifth of a second, and quantizing possible without torch."""
+    """This keeps `--help` at 0.2 seconds, and lets a machine without torch quantize."""
     code = (
         "import sys; from zeropoint.cli import main; main(sys.argv[2:]);"
         "sys.exit(f'loaded: {set(sys.argv[1].split()) & set(sys.modules)}'"

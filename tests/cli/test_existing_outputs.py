@@ -1,4 +1,4 @@
-"""What may be replaced: with --overwrite a model, without it a page of ours, never an input."""
+"""--overwrite lets a verb replace a model; without it only our pages; inputs are never replaced."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What `inspect` shows of a header is bounded, whatever the header holds."""
+"""The output of `inspect` is bounded, whatever the header holds."""
 
 import json
 import subprocess

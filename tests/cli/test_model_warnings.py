@@ -1,4 +1,4 @@
-"""What a person must know of a model is said once on stderr by every verb, and is in its JSON."""
+"""Every verb prints the warnings of a model once on stderr, and its JSON contains them."""
 
 import json
 from pathlib import Path

@@ -107,7 +107,7 @@ def test_nothing_fits_is_exit_1_with_what_to_turn(capsys):
 
 
 def test_a_fix_that_is_proposed_is_true(capsys):
-    """What it says would fit does fit, when it is asked."""
+    """A setting that a plan suggests fits when it is planned."""
     main(["plan", "14B:Q6_K", "--device", "rtx3060-12gb", "--ctx", "16k"])
     said = capsys.readouterr().err
     context = said.split("--ctx ")[1].split()[0]

@@ -80,7 +80,7 @@ def test_code_needs_a_word_of_its_own(
 
 
 def test_a_run_goes_on_after_a_kill(models: list[str], tmp_path: Path) -> None:
-    """What is answered stays answered, and the end is that of a run in one go."""
+    """A resumed run keeps its answers, and its result equals that of an uninterrupted run."""
     file = write(tmp_path / "t.jsonl", *({**LINES[1], "id": f"t{n}"} for n in range(30)))
     words = [sys.executable, "-m", "zeropoint", "tasks", models[0], "--tasks", file, "-n", "40"]
     words += ["--no-chat", "--batch-size", "1", "--threads", "1", "--json", "-q"]

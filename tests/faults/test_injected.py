@@ -21,7 +21,7 @@ from support.tiny_models import write_model
 
 SHIM = Path(shim_folder.__file__).with_name("shim.c")
 NAMES = ["quantize to a file", "quantize to a folder", "calibrate", "measure"]
-# What each kind of failure is tried with.
+# Inputs with which each kind of failure is tried.
 PAIRS = [
     *((call, kind) for call in ("pwrite", "fsync", "rename", "mkdir") for kind in ("kill", "eio")),
     *((call, "enospc") for call in ("pwrite", "rename")),

@@ -1,4 +1,4 @@
-"""What stored bytes mean, judged by the format owner's library. Any bytes decode."""
+"""Every format decodes any bytes to the values of the reference library."""
 
 import warnings
 

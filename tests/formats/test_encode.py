@@ -1,4 +1,4 @@
-"""What every encoder of a searched format promises, for all kinds of blocks and importance."""
+"""Guarantees of every searching encoder, for all kinds of blocks and importance."""
 
 from pathlib import Path
 

@@ -75,7 +75,7 @@ def test_the_essays_block_step_by_step() -> None:
 
 @pytest.mark.parametrize("name", [*FORMATS, *plain_examples()])
 def test_a_block_of_any_format_can_be_explained(name: str) -> None:
-    """What cannot be written says so; everything else adds up."""
+    """Formats that cannot be written say so; the parts of all others add up to their size."""
     format = find_format(name)
     weights = [3.0, -7.0, 0.0, 5.0] if name.startswith("I") and "_" not in name else ESSAY
     if not describe(format).writable:

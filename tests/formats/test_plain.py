@@ -1,4 +1,4 @@
-"""What holds for every plain format, searched or not, whatever the weights."""
+"""Properties of every plain format, searched or not, for any weights."""
 
 import numpy as np
 import pytest
@@ -269,7 +269,7 @@ def test_a_format_that_knows_no_shape_says_so(name: str) -> None:
 
 
 def test_a_smaller_group_keeps_an_outlier_to_itself() -> None:
-    """What blocks are for: the larger the group, the more weights one outlier spoils."""
+    """The larger the group, the more weights lose precision because of one outlier."""
     weights = np.random.default_rng(0).normal(size=SHAPE).astype(np.float32)
     weights[0, 0] = 100
     errors = [

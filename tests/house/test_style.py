@@ -1,4 +1,4 @@
-"""What a program can check of docs/style.md: numbers, and terms that the project no longer uses."""
+"""Checks of docs/style.md: numbers, and terms that the project no longer uses."""
 
 import re
 from pathlib import Path

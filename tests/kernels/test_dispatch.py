@@ -1,4 +1,4 @@
-"""What the dispatcher promises whatever kernel answers."""
+"""Guarantees of the dispatcher that hold for every kernel."""
 
 import numpy as np
 import pytest

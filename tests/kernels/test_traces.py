@@ -1,4 +1,4 @@
-"""What a product sums up on its way: exact integers, and the very bits of the product."""
+"""Traces of a product: its integer sums are exact, and its result is the product bit for bit."""
 
 from fractions import Fraction
 

@@ -1,4 +1,4 @@
-"""What several tests of this folder need."""
+"""Fixtures of this folder."""
 
 import pytest
 

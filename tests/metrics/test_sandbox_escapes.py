@@ -49,7 +49,7 @@ def attempt(code):
 
 @dataclass(frozen=True)
 class Outside:
-    """What code of a model could do harm to: a process, a folder, and System V objects."""
+    """Targets that code of a model could damage: a process, a folder, and System V objects."""
 
     victim: int
     folder: Path

@@ -88,7 +88,7 @@ def is_used(base: Base, name: str) -> bool:
 
 
 def check(base: Base, name: str) -> str:
-    """What a tensor more does: "used", "harmless" or "refused"; no other tensor may do it."""
+    """Return the effect of an extra tensor: "used", "harmless" or "refused"."""
     value = values_for(base, name)
     try:
         logits = base.run(base.write(tensors={name: value}))
@@ -124,7 +124,7 @@ def test_every_tensor_in_every_family(bases: Bases, family: str) -> None:
 
 
 def test_the_tensors_of_a_family_are_not_refused(bases: Bases) -> None:
-    """What gguf-py lists for an architecture has a place in one of its models, or is harmless."""
+    """Every tensor that gguf-py lists for an architecture is used by a model of it, or harmless."""
     listed = {arch.name: arch for arch in gguf.MODEL_ARCH}
     for architecture in PLAIN:
         arch = listed.get(architecture.upper().partition("-")[0])

@@ -21,7 +21,7 @@ from zeropoint.models import load_model
 from zeropoint.models.loading import Engine
 
 ALL = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
-# What issue 3 allows: four times transformers' own distance from float64.
+# Maximum error: four times transformers' own distance from float64.
 FACTOR = 4
 ENGINES: tuple[Engine, ...] = ("compiled", "transformers")
 

@@ -210,7 +210,7 @@ def test_a_token_that_looks_special_is_never_made_of_plain_text(tmp_path: Path) 
 def test_without_our_key_a_cased_pattern_is_that_of_llama_cpp(
     family: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What llama.cpp will cut differently are words with marks or with cases beyond ASCII."""
+    """llama.cpp splits only words with combining marks or non-ASCII letter case differently."""
     folder = write_tokenizer(family, tmp_path, TEXTS)
     keys = read_vocabulary_files(folder, ROWS)
     assert "other scripts" in caplog.text

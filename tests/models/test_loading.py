@@ -1,4 +1,4 @@
-"""What cannot be run is said in one sentence before anything is computed."""
+"""Models that cannot run are refused in one sentence before anything is computed."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -77,7 +77,7 @@ def test_the_compiled_transformer_is_its_twin_in_numpy(family: Family, tmp_path:
 
 @ALL
 def test_every_matrix_can_be_watched(family: Family, tmp_path: Path) -> None:
-    """What is seen is what is multiplied: the same rows through numpy's twin."""
+    """The observed inputs are the multiplied ones: the numpy twin gives the same rows."""
     model = loaded(tmp_path / "tiny.gguf", family)
     tokens = some_tokens(COUNT)
     sums: dict[str, np.ndarray] = {}

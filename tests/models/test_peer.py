@@ -38,7 +38,7 @@ MORE = [
 
 
 def vocabulary() -> dict[str, object]:
-    """What llama.cpp needs to load a file: bytes, and letters that nothing joins."""
+    """Return the vocabulary that llama.cpp requires: all bytes, and letters that no merge joins."""
     letters = [chr(ord("a") + index) for index in range(VOCABULARY - 259)]
     tokens = ["<unk>", "<s>", "</s>", *(f"<0x{value:02X}>" for value in range(256)), *letters]
     kinds = [UNKNOWN, CONTROL, CONTROL] + [BYTE] * 256 + [NORMAL] * len(letters)

@@ -122,7 +122,7 @@ def test_tokens_that_end_turns_stop_a_generation_whatever_the_file_says(tmp_path
     assert 256 not in read_tokenizer(marked).encode("<|im_end|>")
 
 
-# What each pattern does, from the descriptions of the models that use it.
+# Behaviour of each pattern, from the descriptions of the models that use it.
 @pytest.mark.parametrize(
     ("pre", "text", "wanted"),
     [

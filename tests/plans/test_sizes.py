@@ -1,4 +1,4 @@
-"""What is predicted is what the writer writes, to the byte."""
+"""The predicted size of a file is the size that the writer writes, to the byte."""
 
 import numpy as np
 import pytest

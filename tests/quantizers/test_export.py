@@ -36,7 +36,7 @@ def as_folder(source: Checkpoint, folder: Path, format: str = "F32") -> Path:
 
 
 def logits(folder: Path) -> np.ndarray:
-    """What transformers alone makes of a folder."""
+    """Return the logits that transformers alone computes from a folder."""
     model: Any = transformers.AutoModelForCausalLM.from_pretrained(
         folder, dtype=torch.float32, attn_implementation="eager"
     )

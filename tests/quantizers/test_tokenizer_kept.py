@@ -1,4 +1,4 @@
-"""What a folder says of its tokenizer is the same after every way through a GGUF file and back."""
+"""The tokenizer files of a folder survive every conversion to a GGUF file and back."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How results look in a notebook."""
+"""HTML of results in a notebook."""
 
 from dataclasses import dataclass
 from html.parser import HTMLParser

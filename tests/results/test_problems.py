@@ -1,4 +1,4 @@
-"""What types cannot say: parts of a result that do not fit each other are damage."""
+"""Results whose parts do not fit each other count as damaged."""
 
 from typing import Any
 

@@ -38,7 +38,7 @@ def start(path: Path) -> RunFolder:
 
 
 def do_all(path: Path, chunks: int = 1) -> None:
-    """What a verb does with its run: measure what is missing, write tables, finish."""
+    """Do what a verb does with its run: measure the missing parts, write tables, finish."""
     run = start(path)
     done = run.chunks_done()
     for index in range(done):

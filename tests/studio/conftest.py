@@ -63,7 +63,7 @@ def tabs(browser: Any) -> Iterator[Tabs]:
 
 
 class Watch:
-    """What pages ask for that they may not, and the errors that they tell of."""
+    """Forbidden requests of pages, and the errors that pages report."""
 
     def __init__(self) -> None:
         self.bad: list[str] = []

@@ -69,7 +69,7 @@ def packed(weights: np.ndarray) -> str:
 
 @pytest.fixture(scope="module")
 def quantized() -> dict[str, dict[str, np.ndarray]]:
-    """What JavaScript makes of the weights, in every format; one process for all of them."""
+    """Return the weights that JavaScript decodes in every format, in one process."""
     rows = run_in_node(
         MODULES, QUANTIZE, COLUMNS, packed(WEIGHTS), packed(SMALL_WEIGHTS), NAMES, SEARCHED
     )

@@ -1,4 +1,4 @@
-"""What holds of every page of the studio. The route table names them: a new one is among them."""
+"""Properties of every page of the studio. The route table names the pages, new ones included."""
 
 from collections.abc import Iterator
 from pathlib import Path

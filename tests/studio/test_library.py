@@ -1,4 +1,4 @@
-"""Which run folders the studio offers: those whose files all lie below its root."""
+"""The studio offers the run folders whose files all lie below its root."""
 
 import os
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What tests and benchmarks share: small models, malformed files, fakes, peers and drivers.
+"""Shared by tests and benchmarks: small models, malformed files, fakes, peers and drivers.
 
 Tests import it as `support` (`pythonpath` in pyproject.toml). Scripts need `PYTHONPATH=tests`.
 """

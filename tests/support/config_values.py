@@ -38,7 +38,7 @@ COMMON: Config = {
 WINDOWS: Config = {"use_sliding_window": True, "sliding_window": 7, "max_window_layers": 2}
 EXPERTS: Config = {"num_experts_per_tok": 2, "head_dim": 16}
 GEMMA: Config = {"head_dim": 32, "query_pre_attn_scalar": 24, "sliding_window": 7}
-# What each family's config has beyond COMMON, so that as many settings as possible have an effect.
+# Settings of each family beyond COMMON, so that as many settings as possible have an effect.
 BASES: Mapping[str, Config] = {
     "llama": {"attention_bias": True, "mlp_bias": True},
     "mistral": {"sliding_window": 7},
@@ -164,7 +164,7 @@ class Case:
 
     @property
     def names(self) -> set[str]:
-        """What a refusal may call the setting."""
+        """Return the names by which an error may refer to the setting."""
         return {self.key.split(" ")[0], *ALIASES.get(self.key.partition(")")[0], ())}
 
     def __str__(self) -> str:
@@ -262,7 +262,7 @@ def rope_cases(family: str) -> Iterator[Case]:
 
 
 def is_read(case: Case) -> bool:
-    """Tell whether a config.json is not refused."""
+    """Return whether a config.json is accepted."""
     try:
         read_configuration(Path("config.json"), case.config)
     except (CheckpointError, UnsupportedModel):

@@ -78,7 +78,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def facts(parts: list[str], files: Mapping[str, bytes]) -> object:
-    """What the hub's programming interface says of a repository, or lists of its files."""
+    """Return the response of the hub's API: the facts of a repository, or the list of its files."""
     if "tree" in parts:
         return [
             {"type": "file", "path": name, "size": len(data), "oid": "0" * 40}

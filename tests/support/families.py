@@ -360,7 +360,7 @@ def pieces(
 
 
 def interleaved(heads: int, rows: int) -> torch.Tensor:
-    """Which row comes where: pairs (i, i + size/2) of each head become neighbours."""
+    """Return the row permutation that makes the pairs (i, i + size/2) of each head neighbours."""
     size = rows // heads
     head = torch.arange(size).view(2, size // 2).T.reshape(-1)
     return (torch.arange(heads)[:, None] * size + head).reshape(-1)
@@ -389,7 +389,7 @@ def metadata(family: Family, config: Any) -> dict[str, Any]:
 
 
 def transformers_logits(model: Any, tokens: np.ndarray, dtype: torch.dtype) -> np.ndarray:
-    """What transformers gives for (batch, n) tokens, computed in float32 or float64."""
+    """Return transformers' logits for (batch, n) tokens, computed in float32 or float64."""
     if dtype is torch.float64:
         return in_double(model, torch.from_numpy(tokens))
     with torch.no_grad():

@@ -22,7 +22,7 @@ def between(mean: float, half: float) -> dict[str, float]:
 
 
 def across(folder: Path, *, steps: bool = True) -> Path:
-    """What `compare` without --ref leaves; without `steps` only text was read."""
+    """Write the run folder of `compare` without --ref; without `steps`, only text scores."""
     rows = [
         {"name": name, "formats": "", "file_bytes": size, "bits_per_weight": bits, "shape": shape,
          "weights": round(8 * size / bits), "cache": cache, "cache_bytes": 0, "memory_bytes": size,
@@ -46,7 +46,7 @@ def across(folder: Path, *, steps: bool = True) -> Path:
 
 
 def measured(folder: Path, quant: str, size: int, kl: float, **more: Any) -> Path:
-    """What `measure` leaves, as far as a size goes."""
+    """Write the parts of a run folder of `measure` that hold a size."""
     side = {"formats": {"F16": 1}, "fingerprint": "3" * 64, "bits_per_weight": 5.0}
     reference = side | {"name": "ref.gguf", "file_bytes": 10_000_000, "fingerprint": "4" * 64}
     inputs = {"quant": side | {"name": quant, "file_bytes": size}, "reference": reference | more,

@@ -1,4 +1,4 @@
-"""What each key of a GGUF file means where a family uses it: a value, and transformers' answer.
+"""Effect of each GGUF key in the families that use it: a value, and transformers' result.
 
 Where transformers has the setting, the answer is its model with another configuration. Where it has
 none, the answer is its model changed by hand, as the formula of the key says.

@@ -1,4 +1,4 @@
-"""What model shapes are built of: layers of attention, gates and experts."""
+"""Parts of model shapes: layers of attention, gates and experts."""
 
 import re
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ Shape = tuple[int, ...]
 
 @dataclass
 class ModelShape:
-    """What a plan may look at: GGUF metadata and (name, shape in PyTorch order) of each tensor."""
+    """Input of a plan: GGUF metadata and (name, shape in PyTorch order) of each tensor."""
 
     architecture: str
     layers: int

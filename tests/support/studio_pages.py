@@ -135,7 +135,7 @@ def violations(
     for scheme, only in (("light", {}), ("dark", {"runOnly": ["color-contrast"]})):
         page.emulate_media(color_scheme=scheme)
         settled(page)
-        # What passes is not described, which took most of the time.
+        # Only failures are described, because descriptions took most of the time.
         options = {"resultTypes": ["violations"], **only}
         found = page.evaluate("options => axe.run(options)", options)["violations"]
         yield scheme, [(v["id"], v["impact"], [n["html"][:160] for n in v["nodes"][:3]])

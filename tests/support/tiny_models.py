@@ -24,7 +24,7 @@ CONTROL, BYTE, NORMAL = 3, 6, 1  # kinds of token
 
 @dataclass(frozen=True)
 class Shape:
-    """What a tiny model looks like."""
+    """Shape of a tiny model."""
 
     architecture: str = "llama"
     columns: int = 256  # of the residual stream
@@ -135,7 +135,7 @@ def vocabulary_size() -> int:
 
 
 def metadata(shape: Shape) -> dict[str, object]:
-    """What llama.cpp asks of a model's file."""
+    """Return the metadata that llama.cpp requires in a model's file."""
     words = tokens()
     kinds = [CONTROL] * 3 + [BYTE] * 256 + [NORMAL] * (len(words) - 259)
     scores = [0.0] * 259 + [-float(place) for place in range(len(words) - 259)]

@@ -21,7 +21,7 @@ from zeropoint.errors import CheckpointError, UnsupportedModel, ZeropointError
 
 @dataclass(frozen=True, kw_only=True)
 class ModelHeaders:
-    """What the files of a model say about it without its weights."""
+    """Metadata and tensor descriptions of a model's files, without its weights."""
 
     #: Short name of the model: its file, folder or repository without the directory.
     label: str

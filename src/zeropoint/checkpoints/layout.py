@@ -15,7 +15,7 @@ from zeropoint.formats import Format
 
 
 class TensorLike(Protocol):
-    """What a writer needs to know of a tensor; a `TensorInfo` has it."""
+    """Tensor attributes that a writer requires; a `TensorInfo` has them."""
 
     @property
     def name(self) -> str: ...

@@ -40,7 +40,7 @@ Overwrite = Annotated[
 
 
 class InputRole(Enum):
-    """What a command reads through a parameter."""
+    """A path that a command reads, and its parameter."""
 
     MODEL = "model"  # a model file with its shards, all files of a folder, or a hub id
     FILE = "file"  # one file
@@ -49,7 +49,7 @@ class InputRole(Enum):
 
 @dataclass(frozen=True)
 class OutputRole:
-    """What a command writes through a parameter.
+    """A path that a command writes, and its parameter.
 
     file     replaced only with --overwrite
     model    the same; a path without a suffix is a folder

@@ -28,7 +28,7 @@ BANDWIDTH_REPETITIONS = 8  # reads of the buffer after everything else has been 
 
 @dataclass(frozen=True)
 class MachineBenchmark:
-    """What a number of threads reaches on this machine."""
+    """Rates that a number of threads reaches on this machine."""
 
     machine: Machine
     threads: int

@@ -20,7 +20,7 @@ class Machine:
     processor: str
     #: Processors that this process may run on.
     cores: int
-    #: Those of FEATURES that this processor has.
+    #: The members of FEATURES that this processor has.
     features: tuple[str, ...]
     #: Instruction set of the kernels: avx512, avx2, baseline, or numpy without kernels.
     instruction_set: str

@@ -38,7 +38,7 @@ _TURNS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
 
 
 def has_template(checkpoint: Checkpoint) -> bool:
-    """Tell whether the file says how it wants to be talked to."""
+    """Return whether the file has a chat template."""
     return isinstance(checkpoint.metadata.get(TEMPLATE_KEY), str)
 
 

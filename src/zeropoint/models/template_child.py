@@ -75,7 +75,7 @@ class Environment(ImmutableSandboxedEnvironment):
 
 
 class Names(Namespace):
-    """What `namespace` makes: as in transformers, no name may begin with an underscore."""
+    """Object that `namespace` creates. As in transformers, no name may begin with an underscore."""
 
     def __init__(*args: Any, **values: Any) -> None:  # a name may be "self"
         made = dict(*args[1:], **values)
@@ -106,12 +106,12 @@ class Generation(Extension):
 
 
 def raise_exception(message: str) -> None:
-    """What templates call to refuse a conversation."""
+    """Raise an error; chat templates call this function to refuse a conversation."""
     raise TemplateError(message)
 
 
 def strftime_now(format: str) -> str:
-    """The present date, which some system prompts mention."""
+    """Return the present date, which some system prompts mention."""
     return datetime.now().strftime(format)
 
 

@@ -49,13 +49,13 @@ class Tokenizer:
 
     @property
     def adds_bos(self) -> bool:
-        """Tell whether texts begin with BOS."""
+        """Return whether texts begin with BOS."""
         said = self.vocabulary.add_bos
         return (self._begins if said is None else said) and self.vocabulary.bos is not None
 
     @property
     def adds_eos(self) -> bool:
-        """Tell whether whole texts end with EOS."""
+        """Return whether whole texts end with EOS."""
         return self.vocabulary.add_eos and self.vocabulary.eos is not None
 
     @property

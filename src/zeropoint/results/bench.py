@@ -44,7 +44,7 @@ class QuickSpeed(Record):
 
 @dataclass(frozen=True)
 class MachinePeaks(Record):
-    """What a number of threads reaches on this machine."""
+    """Rates that a number of threads reaches on this machine."""
 
     threads: int
     #: A plain read of a buffer larger than any cache.

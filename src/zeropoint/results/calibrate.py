@@ -8,7 +8,7 @@ from zeropoint.results.schema import HIDDEN, Record
 
 @dataclass(frozen=True)
 class TensorCoverage(Record):
-    """How much a calibration knows of the inputs of one tensor."""
+    """Amount of calibration data for the inputs of one tensor."""
 
     name: str
     #: full; thin: few rows; partial: some experts have no data; empty: none has; missing: no entry.

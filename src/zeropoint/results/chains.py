@@ -61,7 +61,7 @@ class ChainPair(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class _Titled(Record):
-    """What a family of chains is called, and how hard its chains were."""
+    """Name of a family of chains, and the difficulty of its chains."""
 
     title: str
     #: From 1 (easiest) to 4.

@@ -68,7 +68,7 @@ class Verdict(Record):
 
     #: INDISTINGUISHABLE, SMALL, MEASURABLE, NOTICEABLE, BROKEN or UNDECIDED.
     word: str = ""
-    #: What the word means, as half a sentence.
+    #: Meaning of the word, as a clause.
     meaning: str = ""
 
 

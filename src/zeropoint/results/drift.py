@@ -37,7 +37,7 @@ class Survival(Record):
     share: tuple[float, ...]
     low: tuple[float, ...]
     high: tuple[float, ...]
-    #: What single tokens predict: the mean over texts of (1 − flips per token)^tokens.
+    #: Prediction from single tokens: the mean over texts of (1 − flips per token)^tokens.
     predicted: tuple[float, ...]
 
     def problem(self) -> str:
@@ -48,7 +48,7 @@ class Survival(Record):
 
 @dataclass(frozen=True)
 class Compounding(Record):
-    """What adds up in the first `steps` tokens, in nats per text."""
+    """Sums over the first `steps` tokens, in nats per text."""
 
     steps: int
     #: Σ KL(reference ‖ quant) along the quant's own text.
@@ -64,7 +64,7 @@ class Compounding(Record):
 
 @dataclass(frozen=True)
 class Recovery(Record):
-    """What becomes of the texts that diverge."""
+    """Outcome of the texts that diverge."""
 
     #: How many texts diverge.
     parted: int = 0
@@ -175,7 +175,7 @@ class TextPair(Record):
 
 @dataclass(frozen=True)
 class WrittenText(Record):
-    """What one model wrote to a prompt, as a run keeps it in texts-N.json."""
+    """Text that one model generated for a prompt, as stored in texts-N.json of a run."""
 
     #: Which prompt, counted from 0.
     prompt: int
@@ -187,7 +187,7 @@ class WrittenText(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class DriftSettings(Record):
-    """How the prompts were continued."""
+    """Settings with which the prompts were continued."""
 
     #: Tokens for each prompt.
     limit: int = 0

@@ -9,13 +9,13 @@ from zeropoint.results.schema import FLAT, HIDDEN, Record
 
 @dataclass(frozen=True, kw_only=True)
 class FileKindSummary(Record):
-    """What a file is, and which verbs accept it."""
+    """Kind of a file, and the verbs that accept it."""
 
     #: For programs, such as "model" or "adapter".
     name: str
     #: In words, such as "a LoRA adapter, not a model".
     described: str
-    #: What would work instead; None for a model.
+    #: Input that would work instead; None for a model.
     advice: str | None = None
     #: The uses that work, such as "quantize".
     uses: tuple[str, ...] = ()
@@ -98,7 +98,7 @@ class TensorEntry(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelInventory(Record):
-    """What a model file or folder contains."""
+    """Contents of a model file or folder."""
 
     kind: FileKindSummary
     #: Names of the files that hold the tensors.
@@ -120,9 +120,9 @@ class ModelInventory(Record):
     formats: tuple[FormatShare, ...]
     #: None if the file is not quantized.
     recipe: EmbeddedRecipe | None = None
-    #: What the file states about the importance matrix that it was made with, by GGUF key.
+    #: Metadata of the importance matrix that the file was made with, by GGUF key.
     imatrix: Mapping[str, Any] | None = None
-    #: What the file states about its origin, by GGUF key.
+    #: Metadata of the origin of the file, by GGUF key.
     origin: Mapping[str, Any] = field(default_factory=dict)
     #: The tensors that were asked for, in the file's order.
     tensors: tuple[TensorEntry, ...] = ()

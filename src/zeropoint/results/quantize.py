@@ -43,7 +43,7 @@ class WorstBlock(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class QuantizedTensorResult(Record):
-    """What was written for one tensor."""
+    """Result for one written tensor."""
 
     name: str
     shape: tuple[int, ...] = ()
@@ -79,7 +79,7 @@ class PlannedTensor(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class QuantizePreview(Record):
-    """What `quantize` would write."""
+    """Result of `quantize` with `dry_run`: the file that it would write."""
 
     dry_run: bool = True
     #: Size of the output, to the byte.
@@ -122,7 +122,7 @@ class QuantizeError(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class QuantizeResult(Record):
-    """What `quantize` wrote."""
+    """Result of `quantize`: the file that it wrote."""
 
     #: Paths of the files; the run's own copy of the result does not have them.
     output: tuple[str, ...] | None = field(default=None, metadata=OMIT)

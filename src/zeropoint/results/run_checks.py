@@ -1,4 +1,4 @@
-"""What the arrays and rows of a run must look like, checked where they are loaded.
+"""Checks of the arrays and rows of a run, made where they are loaded.
 
 A run folder may have been edited, or written by another program: its arrays may have any shape and
 its numbers any size. Each kind of array has one rule; everything behind it may rely on that.
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 FINITE = sys.float_info.max
 ROUNDING = 1e-6  # a figure that cannot be negative may be, by this much
 
-# What the wrong types and sizes of a damaged file raise in code that reads it.
+# Exceptions that wrong types and sizes of a damaged file cause in code that reads it.
 DAMAGE = (
     ArithmeticError,
     AttributeError,

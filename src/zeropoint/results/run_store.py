@@ -37,7 +37,7 @@ from zeropoint.results.run_lock import RunLock, lock_run
 from zeropoint.results.schema import SCHEMA, Record
 
 AGAIN = "delete it to measure it again"
-# What numpy and zipfile raise for an archive that is none.
+# Exceptions that numpy and zipfile raise for a file that is not an archive.
 UNREADABLE = (
     *DAMAGE, EOFError, MemoryError, OSError, RuntimeError, struct.error, zipfile.BadZipFile,
     zlib.error,
@@ -109,7 +109,7 @@ class RunFolder:
 
     @property
     def results(self) -> Mapping[str, object]:
-        """What the run found; empty while it is not finished."""
+        """Result of the run; empty while it is not finished."""
         found = _read_json(self.path / "run.json").get("results")
         return found if isinstance(found, dict) else {}
 
@@ -199,7 +199,7 @@ class RunFolder:
         return self.path / f"{_chunk(index)}.npz"
 
     def chunks_done(self) -> int:
-        """How many steps from the first on are there without a gap."""
+        """Return the number of consecutive steps that are present, counted from the first."""
         done = 0
         while self.chunk_path(done).exists():
             done += 1

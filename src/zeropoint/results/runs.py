@@ -51,7 +51,7 @@ class TextInput(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class RunInputs(Record):
-    """What a run read. Which of the fields are set depends on the verb."""
+    """Inputs of a run. Which of the fields are set depends on the verb."""
 
     reference: ModelIdentity | None = None
     quant: ModelIdentity | None = None
@@ -83,7 +83,7 @@ class RunSettings(Record):
 
 @dataclass(frozen=True)
 class RunHead:
-    """What was run on what."""
+    """Verb and inputs of a run."""
 
     path: Path
     verb: str

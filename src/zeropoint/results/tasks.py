@@ -11,7 +11,7 @@ from zeropoint.results.schema import OMIT, UNKNOWN, Record
 
 @dataclass(frozen=True)
 class CacheKind(Record):
-    """What some layers keep of a position, in 16 bits."""
+    """Cache of some layers for one position, in 16-bit elements."""
 
     #: How many layers are alike.
     layers: int
@@ -90,7 +90,7 @@ class Answer(Record):
 
     task: str
     right: bool
-    #: What it wrote, or the choice it took.
+    #: The generated text, or the choice that the model took.
     text: str
     #: Why it is wrong, if the reason is known.
     reason: str

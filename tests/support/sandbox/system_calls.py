@@ -1,4 +1,4 @@
-"""What tests know of system calls: their names, and which arguments are harmless.
+"""The names of system calls, and the harmless arguments of each.
 
 The table `system_calls.txt` and the predicates here are independent of the filter under test.
 """
@@ -81,8 +81,7 @@ HARMLESS_COMMANDS = {
     fcntl.F_DUPFD, fcntl.F_GETFD, fcntl.F_SETFD, fcntl.F_GETFL, fcntl.F_DUPFD_CLOEXEC,
 }  # fmt: skip
 
-# What each call with a rule may do, written down without looking at the rule, and arguments that
-# it may have.
+# Permitted arguments of each call with a rule, written independently of the rule, and an example.
 PERMITTED: dict[str, tuple[Callable[[Arguments], bool], Arguments]] = {
     "open": (lambda a: opens_no_file_by_a_back_door(a[1]), (0, os.O_RDWR, 0)),
     "openat": (lambda a: opens_no_file_by_a_back_door(a[2]), (0, 0, os.O_RDONLY)),

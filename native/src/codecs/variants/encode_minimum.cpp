@@ -240,7 +240,7 @@ struct MinimumSearch {
     }
 };
 
-// What a block stores beside its codes: d and dmin as one word, and the scale and minimum of each group.
+// Fields of a block other than its codes: d and dmin as one word, and the scale and minimum of each group.
 struct Header {
     Ints factors;
     Ints scale[16], minimum[16];

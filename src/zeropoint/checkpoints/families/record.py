@@ -1,4 +1,4 @@
-"""What a record of the table of model families holds.
+"""The record type of the table of model families.
 
 A *family* is what `general.architecture` names in a GGUF file. Several `model_type`s of Hugging
 Face may be stored as one family: Llama, Mistral and Mixtral are all "llama" files. The same names
@@ -26,7 +26,7 @@ class HuggingFaceType:
     #: Names of transformers' model and configuration classes.
     model_class: str
     config_class: str
-    #: What a model must have so that this type, and not a later one of its family, stands for it.
+    #: Condition under which this type, and not a later one of its family, describes a model.
     needs: frozenset[Feature] = frozenset()
 
     #: Returns the type's own GGUF keys (without the architecture), read from config.json.
@@ -84,10 +84,10 @@ class ModelFamily:
     # How a GGUF file stores a folder's tensors.
     #: Roles whose rows are permuted within each head, from halves to neighbouring pairs.
     permuted_roles: tuple[str, ...] = ()
-    #: What a GGUF file adds to the weights of norms (transformers multiplies by 1 + weight).
+    #: Constant that GGUF files add to the weights of norms (transformers multiplies by 1 + weight).
     norm_offset: float = 0.0
 
-    # What the layers compute.
+    # The computation of the layers.
     #: "silu", "gelu_pytorch_tanh" or "relu2", unless the file's `hidden_activation` says otherwise.
     activation: str = "silu"
     #: Embeddings are multiplied by the square root of the embedding length.
@@ -114,7 +114,7 @@ class ModelFamily:
     #: `expert_weights_norm` may say that the weights of the chosen experts are not normalized.
     optional_expert_norm: bool = False
 
-    # What llama.cpp (2026-10) does differently.
+    # Differences from llama.cpp (2026-10).
     #: Keys that zeropoint and transformers obey and llama.cpp does not read.
     unread_by_llama_cpp: frozenset[str] = frozenset()
     #: The number of layers of the model that llama.cpp calls "70B". 0: there is none.

@@ -31,7 +31,7 @@ POOLING = {1: "mean", 2: "cls", 3: "last", 4: "rank"}  # llama.cpp's pooling_typ
 
 
 class HeaderLike(Protocol):
-    """What the kind is recognized from: a `Checkpoint`, or the headers of a model on the hub."""
+    """Input whose kind is recognized: a `Checkpoint`, or the headers of a model on the hub."""
 
     @property
     def metadata(self) -> Mapping[str, object]: ...

@@ -85,15 +85,15 @@ class RemoteFile:
         return data
 
     def check_unchanged(self) -> None:
-        """What the hub serves under one revision does not change."""
+        """Do nothing: the files that the hub serves under one revision never change."""
 
     def close(self) -> None:
-        """Let go of what was fetched."""
+        """Discard the fetched bytes."""
         self._block = b""
 
 
 def is_hub_id(text: str) -> bool:
-    """Tell whether a text is written as a model on the hub is: org/name, or org/name:FILE."""
+    """Return whether a text has the form of a hub id: org/name, or org/name:FILE."""
     return _HUB_ID.fullmatch(text) is not None
 
 

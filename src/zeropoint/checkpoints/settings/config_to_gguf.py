@@ -93,7 +93,7 @@ def read_configuration(path: Path, config: Config) -> Configuration:
     )
 
 
-# What a multimodal config.json says about the text model outside of its text_config.
+# Settings of the text model that a multimodal config.json holds outside of its text_config.
 _SHARED = ("tie_word_embeddings", "quantization_config", "model_type", "per_layer_config")
 
 

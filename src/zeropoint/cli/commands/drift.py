@@ -19,7 +19,7 @@ DEFAULTS = DriftOptions()
 
 
 class Decoding(StrEnum):
-    """How tokens are chosen."""
+    """Decoding modes that the command line accepts."""
 
     both = "both"
     greedy = "greedy"

@@ -1,4 +1,4 @@
-"""How `calibrate` prints its result."""
+"""Terminal view of the result of `calibrate`."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""How `explain` prints numbers, blocks, formats, presets and terms."""
+"""Terminal views of numbers, blocks, formats, presets and terms."""
 
 from collections.abc import Sequence
 from itertools import groupby

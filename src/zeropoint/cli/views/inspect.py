@@ -1,4 +1,4 @@
-"""How `inspect` prints a model's inventory."""
+"""Terminal view of a model's inventory."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""How `plan` is shown in the terminal: the table, its notes, and the refusal if nothing fits."""
+"""Terminal view of a plan: the table, its notes, and the refusal if nothing fits."""
 
 from typing import TYPE_CHECKING
 

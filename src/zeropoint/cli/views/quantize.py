@@ -1,4 +1,4 @@
-"""How `quantize` prints its result, and what it would write."""
+"""Terminal view of the result and the dry run of `quantize`."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING

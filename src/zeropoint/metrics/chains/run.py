@@ -31,7 +31,7 @@ EXPECTED_PILOT_LEVELS = 2  # of each family; how many are tried is known only af
 
 @dataclass(frozen=True)
 class ChainSettings:
-    """Which chains are run."""
+    """Selection of the chains to run."""
 
     count: int = 16  # of each family
     steps: int = 8  # of each chain

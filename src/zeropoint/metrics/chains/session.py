@@ -46,7 +46,7 @@ class ChainTokenizer(Protocol):
 
 @dataclass(frozen=True)
 class ChainProgress:
-    """How far the chains have come."""
+    """Progress of the chains."""
 
     done: int  # answers
 

@@ -33,7 +33,7 @@ TextKey = tuple[DecodingMode, int]  # identifies a text: how it was decoded, ind
 
 @dataclass(frozen=True)
 class FreeRunSettings:
-    """How the prompts are continued."""
+    """Settings with which the prompts are continued."""
 
     max_tokens: int = 64  # generated for each prompt
     modes: tuple[DecodingMode, ...] = ("greedy", "sampled")
@@ -61,7 +61,7 @@ class ContinuationPair:
 
 @dataclass(frozen=True)
 class FreeRunProgress:
-    """How far the generation has come."""
+    """Progress of the generation."""
 
     done: int  # tokens, of the maximum that both models may generate
     pairs: int  # complete pairs

@@ -142,7 +142,7 @@ def encode_rows(logits: F32) -> U16:
 
 @dataclass(frozen=True)
 class TokenScores:
-    """What llama-perplexity adds up for each of n tokens; every array is (n,)."""
+    """Terms that llama-perplexity sums for each of n tokens; every array is (n,)."""
 
     nll: F64
     nll_base: F64

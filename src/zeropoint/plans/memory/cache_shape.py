@@ -29,7 +29,7 @@ MAX_NAME_CHARACTERS = 200  # a file may hold a name of 16 MiB
 
 @dataclass(frozen=True, kw_only=True)
 class LayerCache:
-    """What one layer caches, in elements."""
+    """Cached data of one layer, in elements."""
 
     #: Elements of the keys and of the values of one position; 0: not cached.
     keys: int = 0

@@ -53,7 +53,7 @@ class Placement:
 
     @property
     def basis(self) -> str:
-        """What the speed is known from."""
+        """Source of the speed figures."""
         return "estimated"
 
 

@@ -21,7 +21,7 @@ from zeropoint.plans.memory.cache_shape import ModelShape, read_shape, weights_b
 from zeropoint.plans.memory.configs import read_config
 from zeropoint.plans.memory.typical import typical_model
 
-# What the weights of a model are known from; values in the JSON of `plan`.
+# Sources of the sizes of a model's weights; values in the JSON of `plan`.
 EXACT = "exact"  # the file
 DESCRIBED = "config.json"
 TYPICAL = "typical"  # only the size is known
@@ -56,7 +56,7 @@ class ModelSpec:
     #: Bytes of the files, header and vocabulary included; None if unknown.
     file_bytes: int | None = None
     path: Path | None = None
-    #: What the user typed for it; empty if unknown.
+    #: Text that the user typed for the model; empty if unknown.
     typed: str = ""
     #: Cache of the tensors in other formats, by preset or format.
     converted: dict[str, ModelTensors] = field(default_factory=dict, repr=False, compare=False)

@@ -33,7 +33,7 @@ class PlanOptions:
     users: int = 1
     #: Presets or formats. None: a quantized file as it is, other models in a range of presets.
     to: str | Sequence[str] | None = None
-    #: What the results are ranked by: "loss", "speed" or "context".
+    #: Criterion of the ranking: "loss", "speed" or "context".
     objective: str = "loss"
     #: Tokens of a prompt in one forward pass (llama.cpp's -ub).
     batch: int = BATCH_TOKENS

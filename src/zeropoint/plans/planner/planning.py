@@ -35,7 +35,7 @@ MAX_SSD_GBS = 1000  # GB/s; more is a typing error
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class PlanResult:
-    """What `plan` found, the best first."""
+    """Result of `plan`: the ranked plans, the best first."""
 
     question: PlanQuestion
     #: The models, in the order in which they were named.
@@ -52,7 +52,7 @@ class PlanResult:
 
     @property
     def notes(self) -> list[str]:
-        """What a reader of the figures should know, one sentence each."""
+        """Notes on the figures for their reader, one sentence each."""
         return plan_notes(self.question, self.models, self.results)
 
     def to_json(self) -> dict[str, Any]:

@@ -97,7 +97,7 @@ class PlanRow:
 
     @property
     def memory_basis(self) -> str:
-        """What the memory figures are known from."""
+        """Source of the memory figures."""
         if self.spec.basis == TYPICAL:
             return "typical shape"
         return "exact" if self.spec.basis == EXACT else "exact for the config"
@@ -105,7 +105,7 @@ class PlanRow:
 
 @dataclass(frozen=True, kw_only=True)
 class PlanQuestion:
-    """What is planned for every model and device."""
+    """Workload and choices that apply to every model and device of a plan."""
 
     workload: PlanWorkload
     objective: str = "loss"

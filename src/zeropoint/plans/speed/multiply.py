@@ -38,7 +38,7 @@ DEFAULT_FORMATS = {
 
 @dataclass(frozen=True)
 class RuntimeArithmetic:
-    """What one runtime does in one phase."""
+    """Matrix product of one runtime in one phase."""
 
     runtime: str
     #: "generate" or "prompt".

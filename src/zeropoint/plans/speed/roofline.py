@@ -34,7 +34,7 @@ RUNTIME = "llama.cpp"
 
 @dataclass(frozen=True, kw_only=True)
 class Roofline:
-    """What a device could reach at best, and the share of it that is expected."""
+    """Theoretical maximum of a device, and the fraction of it that is expected."""
 
     device: str
     #: Bytes per second.

@@ -1,1 +1,1 @@
-"""What a page shows, as plain data without HTML."""
+"""The data of pages, without HTML."""

@@ -1,4 +1,4 @@
-"""What a page shows over many steps: runs of drift and tasks, and of compare without --ref.
+"""Data of the page about many steps: runs of drift, tasks, and compare without --ref.
 
 The texts side by side and the answers to tasks are cut to what a page can hold; a figure says how
 many were left out.

@@ -1,4 +1,4 @@
-"""What a page shows of a model at work: real products, single weights taken out, answers.
+"""Data of the page about a forward pass: its products, removed weights, and answers.
 
 The model runs here, once, in its exact arithmetic; what is drawn was computed by the same kernels
 that `measure` uses.

@@ -51,7 +51,7 @@ class FormField:
 
 @dataclass(frozen=True)
 class VerbForm:
-    """What a page asks before it starts a verb."""
+    """Form that a page shows before it starts a verb."""
 
     does: str
     fields: tuple[FormField, ...]

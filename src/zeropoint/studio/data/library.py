@@ -45,7 +45,7 @@ class LibraryEntry:
 
 @dataclass
 class LibraryListing:
-    """What lies below the root."""
+    """The models and run folders below the root."""
 
     entries: dict[str, LibraryEntry] = field(default_factory=dict)
     cut: bool = False  # there were more than ENTRIES files to look at

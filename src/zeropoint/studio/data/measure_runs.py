@@ -1,4 +1,4 @@
-"""What a page shows of runs: read from run folders, summed up for figures, nothing invented.
+"""Data of the pages about runs, read from run folders and summarized for figures.
 
 A run is told by its verb: `measure` (tokens, divergences, both top tens), `quantize` (per-tensor
 errors, histograms, worst blocks), `ladder` (a table of levels, each a run of its own), and `drift`,

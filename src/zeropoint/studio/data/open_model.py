@@ -146,7 +146,7 @@ class OpenedModels:
 
 
 def _place(name: str) -> tuple[int, ...]:
-    """Where a tensor stands between input and output: before the layers, in one, after."""
+    """Return the position of a tensor: before the layers, in a layer, or after them."""
     found = _LAYER.match(name)
     if found:
         return (0, int(found[1]))

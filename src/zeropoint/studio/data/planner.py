@@ -1,4 +1,4 @@
-"""What the pages Plan and Speed ask: the verb `plan` on models of the library, and on words.
+"""Requests of the pages Plan and Speed: the verb `plan` on models of the library or on sizes.
 
 Only words that are no path get as far as the planner: a size, a format's name, a device's slug, the
 text of a config.json. Files come by id from the library, and nothing asks the network.
@@ -57,7 +57,7 @@ DEFAULT_ROOFLINE_FORMATS = (
 
 @dataclass(frozen=True)
 class PlanRequest:
-    """What a page asks the planner: models of the library, sizes, a pasted config, devices."""
+    """Request to the planner: models of the library, sizes, a pasted config, and devices."""
 
     models: Sequence[str]  # ids of the library
     sizes: Sequence[str]  # such as 27B or 27B:Q4_K_M

@@ -1,4 +1,4 @@
-"""What a page shows over many steps, as objects; `as_page_data` is what the figures take."""
+"""Data of the page about many steps, as objects; `as_page_data` converts them for the figures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -77,7 +77,7 @@ class DecodingModeShown:
 
     @property
     def compounding(self) -> Sequence[Compounding]:
-        """What adds up; nothing for models whose tokens differ."""
+        """Return the sums over steps; empty for models whose tokenizers differ."""
         return self.found.compounding if self.found else ()
 
     def as_page_data(self) -> PageData:
@@ -115,7 +115,7 @@ class AnsweredTask:
 
     @property
     def outcomes(self) -> list[str]:
-        """What became of each model's answer: kept, lost, won or neither."""
+        """Return the outcome of each model's answer: kept, lost, won or neither."""
         return [_OUTCOMES[self.answers[0].right, one.right] for one in self.answers]
 
     def as_page_data(self) -> PageData:
@@ -162,7 +162,7 @@ class ScoresShown:
 
 @dataclass(frozen=True)
 class LongRunEvidence:
-    """What runs tell over many steps: drifts and chains by quant, tasks and scores by run."""
+    """Results over many steps: drift and chains by quantized model, tasks and scores by run."""
 
     drifts: list[DriftShown] = field(default_factory=list)
     chains: list[ChainsShown] = field(default_factory=list)

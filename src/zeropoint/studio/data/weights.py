@@ -1,4 +1,4 @@
-"""What a page shows of a model's file: its tensors, their histograms, pieces of real rows.
+"""Data of a page about a model's file: its tensors, their histograms, parts of their rows.
 
 Every matrix is read once, slab by slab; nothing is drawn at random, so the same file gives the same
 page. What is kept is exact: float32 as the file's format decodes them.
@@ -161,5 +161,5 @@ def merged(counts: object, bins: int) -> list[int]:
 
 
 def is_run(path: Path) -> bool:
-    """Tell whether a path is a run folder (and not a model)."""
+    """Return whether a path is a run folder (and not a model)."""
     return (path / "run.json").is_file()

@@ -60,7 +60,7 @@ STATIC_MEDIA_TYPES = {"js": "text/javascript; charset=utf-8", "css": "text/css; 
 
 
 class StudioRoutes:
-    """What the addresses do, on one library."""
+    """Request handlers for one library."""
 
     def __init__(self, library: Library) -> None:
         self.library = library
@@ -231,7 +231,7 @@ class StudioRoutes:
         asked = read_product_request(words, info)
         return streamed(product_records(self.worker, entry, model, info, asked))
 
-    # What the worker computes
+    # Results that the worker computes
 
     def chat(self, request: Request) -> Response:
         return as_html(chat(self.library, self.library.listing().of("model")))
@@ -290,7 +290,7 @@ class StudioRoutes:
         except KeyError:
             raise HTTPException(404, "there is no such job") from None
 
-    # What an address names
+    # Objects that an address names
 
     def _model(self, request: Request) -> tuple[LibraryEntry, OpenedModel]:
         entry = self._find(request.path_params["model"], "model")
@@ -315,7 +315,7 @@ class StudioRoutes:
             raise HTTPException(404, "there is no matrix of this number")
         return index
 
-    # What went wrong
+    # Errors
 
     def refuse(self, request: Request, error: Exception) -> Response:
         """Answer with the reason, as a page or as JSON."""

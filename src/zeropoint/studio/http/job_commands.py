@@ -1,4 +1,4 @@
-"""What pages may start: verbs, each with a form whose fields become the words of a command.
+"""Verbs that pages may start; the fields of a form become the arguments of a command.
 
 No word of a body reaches the command line as it is: ids become paths of the listing, all else is a
 number in its range, one of the words that are offered, or matches a pattern that holds no slash and

@@ -26,7 +26,7 @@ STATES_BY_EXIT_STATUS: Mapping[int, JobState] = {0: "done", 1: "no", 130: "cance
 
 @dataclass(frozen=True)
 class JobCommand:
-    """What is started: the words of a terminal."""
+    """Command of a job: the arguments of a command line."""
 
     verb: str
     words: Sequence[str]  # after the verb

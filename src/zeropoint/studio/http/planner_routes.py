@@ -34,7 +34,7 @@ MAX_CONTEXT_TOKENS = 2**24
 
 
 class PlannerRoutes:
-    """What these addresses do, on one library."""
+    """Request handlers of the planner for one library."""
 
     def __init__(self, library: Library) -> None:
         self.library = library

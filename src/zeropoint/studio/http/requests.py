@@ -1,4 +1,4 @@
-"""What pages ask the worker for: bodies checked word by word, answers streamed line by line."""
+"""Requests to the worker: bodies are checked field by field, answers are streamed by line."""
 
 import json
 from collections.abc import AsyncIterator, Mapping

@@ -1,4 +1,4 @@
-"""What the studio answers with: a page, JSON, or a line of it."""
+"""Responses of the studio: a page, a JSON document, or one line of JSON."""
 
 import json
 

@@ -11,7 +11,7 @@ from zeropoint.studio.data.page_data import pack
 from zeropoint.studio.report.bundle import served_page
 from zeropoint.studio.report.html import Html, element, fragment, literal, paragraph
 
-# What a block can be opened in: what files hold, and plain integers and tables beside it.
+# Formats in which a block can be opened: those of files, and plain integers and tables.
 BLOCK_FORMATS = (
     "Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS MXFP4 NVFP4 TQ1_0 TQ2_0 "
     "INT2_SYM_G32 INT3_SYM_G32 INT4_SYM_G32 INT4_ASYM_G32 INT8_SYM_G32 INT4_SYM_ROW NF4_G64"

@@ -128,7 +128,7 @@ def served_page(title: str, sidebar: Html, body: Html, packed: str, entry: str) 
 
 
 def is_our_page(path: Path) -> bool:
-    """Tell whether a file is a page that zeropoint wrote, of this version or an earlier one."""
+    """Return whether a file is a page that this or an earlier version of zeropoint wrote."""
     try:
         if not path.is_file():  # a pipe would wait for a writer
             return False

@@ -85,7 +85,7 @@ def figures_of(steps: LongRunEvidence) -> dict[str, Html]:
 
 
 def drawn(visual: str, steps: LongRunEvidence) -> bool:
-    """Tell whether a visual has what it draws: models of other tokens have no KL between them."""
+    """Return whether a figure has its data: models with different tokenizers have no KL."""
     if visual == "compounding":
         return any(way.found for one in steps.drifts for way in one.ways.values())
     return visual != "sidebyside" or any(one.texts for one in steps.drifts)

@@ -7,7 +7,7 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class BenchOptions:
-    """What is timed, and with what it is compared."""
+    """Options of `bench`: the timed work and the comparison."""
 
     #: Tokens of the prompt, processed in one forward pass; 0: prompt processing is not timed.
     prompt_tokens: int = 512

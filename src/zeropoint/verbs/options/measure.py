@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class DivergenceOptions:
-    """What every measurement of KL divergence needs: the text, and where the scores are stored."""
+    """Options of every measurement of KL divergence: the text, and where the scores are stored."""
 
     #: Text files, each of them one domain; None: the built-in mix.
     text: str | Path | Sequence[str | Path] | None = None

@@ -1,4 +1,4 @@
-// What formats do to numbers, in JavaScript: the same bits as zeropoint.formats.
+// Quantization formats in JavaScript, identical bit for bit to zeropoint.formats.
 //
 // A twin of Python's encoders, so that a page on a disk can quantize while a hand moves a slider.
 // Tests compare the two on random weights and on every code.

@@ -1,4 +1,4 @@
-// What a page shows, kept in its address: #section&key=value&key=value.
+// State of a page, stored in its address: #section&key=value&key=value.
 //
 // A link is a session: whoever opens it sees the same. Values that equal their default are left
 // out. Dragging replaces the address, a finished choice adds to the history, so that Back works.

@@ -1,4 +1,4 @@
-// What both models wrote to one prompt, side by side: where they part, and where they meet again.
+// Texts of both models for one prompt, side by side: where they diverge and where they agree again.
 
 import { button, select } from "../../lib/controls.js";
 import { announce, h } from "../../lib/dom.js";

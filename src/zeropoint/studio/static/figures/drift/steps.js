@@ -1,4 +1,4 @@
-// What the figures over many steps share: which quant, greedy or sampled, and marks to walk along.
+// Shared state of the figures over many steps: the quant, greedy or sampled, and the steps.
 
 import { choice, select } from "../../lib/controls.js";
 import { h, s } from "../../lib/dom.js";

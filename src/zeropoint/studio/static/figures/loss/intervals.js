@@ -1,4 +1,4 @@
-// What was lost, as dots with their intervals, beside the noise of the reference itself.
+// Losses as dots with confidence intervals, and the noise floor of the reference.
 
 import { axisBelow } from "../../lib/axes.js";
 import { choice } from "../../lib/controls.js";

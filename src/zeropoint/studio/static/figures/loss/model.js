@@ -1,4 +1,4 @@
-// What the file weighs, and what it would weigh at any number of bits per weight.
+// Size of the file, and its size at any number of bits per weight.
 
 import { range } from "../../lib/controls.js";
 import { picture, s, widthOf } from "../../lib/dom.js";

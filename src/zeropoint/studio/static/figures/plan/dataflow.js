@@ -1,4 +1,4 @@
-// What other machines and runtimes do with a format: from what is stored to what is multiplied.
+// Data flow of a format on other machines and runtimes: from the stored bytes to the product.
 
 import { lanes } from "../../labs/lanes.js";
 import { choice, select } from "../../lib/controls.js";
