@@ -55,7 +55,7 @@ def test_exact_is_within_the_rounding_of_its_sums(format: Format, count: int) ->
 
 
 def rounded_activations(x: F32) -> tuple[F64, F64]:
-    """Return fast mode's activations (8-bit codes times a scale per 32 columns), and half the scale."""
+    """Return fast mode's activations (8-bit codes, a scale per 32 columns), and half the scale."""
     groups = x.reshape(len(x), -1, 32)
     peak = np.abs(groups).max(axis=2, keepdims=True)
     codes = np.rint(groups * (np.float32(127) / peak)).astype(np.float64)
