@@ -1,4 +1,4 @@
-"""The files that pages are made of: modules, style sheets, the words of the walk, the example."""
+"""The static files of pages: modules, style sheets, the text of the walk, and the example run."""
 
 from collections.abc import Iterator
 from importlib import resources
@@ -8,7 +8,7 @@ STATIC = resources.files("zeropoint.studio") / "static"
 
 
 def static_text(name: str) -> str:
-    """Return one of the files that pages are made of."""
+    """Return the text of a static file."""
     return (STATIC / name).read_text("utf-8")
 
 

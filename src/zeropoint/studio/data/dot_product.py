@@ -1,7 +1,7 @@
 """One real dot product: a row of a matrix with an activation vector, as the kernel computes it.
 
-Nothing of the product is computed here: `kernels.trace` tells what the kernel itself has summed up.
-What is request for is a row and a unit of 32 of its columns; what is told of the rest are totals.
+This module computes nothing of the product itself: `kernels.trace` returns the kernel's own sums.
+A request names a row and a unit of 32 of its columns; of the other units only totals are returned.
 """
 
 import re
@@ -93,7 +93,7 @@ def product_of(
 
 
 def block_of(stored: QuantizedTensor, column: int) -> PageData | None:
-    """Return the bytes of the block with this column, and what each of their bits changes.
+    """Return the bytes of a column's block, and the weights that each of their bits changes.
 
     `owners`: for each bit (of each byte the lowest first) how many weights it changes.
     `own`: for each of the 32 columns the bits that change it and at most 8 others. Both are found
@@ -141,7 +141,7 @@ def changes(stored: QuantizedTensor, blocks: NDArray[np.uint8]) -> NDArray[np.bo
 
 
 def inputs_of(checkpoint: Checkpoint, info: TensorInfo, request: ProductRequest) -> Activations:
-    """Return a vector for this matrix: a token's embedding after the norm, or a seeded one."""
+    """Return the input of a matrix: a token's embedding after the norm, or random values."""
     if request.kind == "token":
         found = embedding(checkpoint, info, request.token)
         if found is not None:
@@ -154,7 +154,7 @@ def inputs_of(checkpoint: Checkpoint, info: TensorInfo, request: ProductRequest)
 
 
 def embedding(checkpoint: Checkpoint, info: TensorInfo, token: str) -> Activations | None:
-    """Return a token's embedding as the norm before this matrix makes it; None where none fits.
+    """Return a token's embedding after the norm before the matrix; None if the sizes differ.
 
     For the first layer that is what the matrix gets (Gemma's scaling of embeddings goes away in the
     norm); for others, what it would get if nothing came between. Raises MeasurementError for a
@@ -198,5 +198,5 @@ def token_of(checkpoint: Checkpoint, text: str, rows: int) -> tuple[int, str]:
 
 
 def ways(device: str, format: str) -> PageData:
-    """Return what `explain multiply` tells. Raises FormatError, RecipeError for unknown names."""
+    """Return the data of `explain multiply`. Raises FormatError, RecipeError for unknown names."""
     return asdict(multiplication(load_devices().find(device), find_format(format)))

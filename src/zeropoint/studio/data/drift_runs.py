@@ -49,7 +49,7 @@ LONG_RUN_VERBS = ("drift", "tasks", "across")
 
 
 def steps_of(runs: Sequence[Run]) -> LongRunEvidence:
-    """Return what runs tell over many steps."""
+    """Return the results of these runs over many steps."""
     found = LongRunEvidence()
     followed = of_kind(runs, DriftResult)
     for place, run in enumerate(runs):
@@ -76,7 +76,7 @@ def steps_of(runs: Sequence[Run]) -> LongRunEvidence:
 
 
 def _name(shown: Sequence[DriftShown | ChainsShown]) -> None:
-    """Give each quant a title and a short label that tell it from the others."""
+    """Give each quantized model a title and a short label, both unique."""
     names = [one.name for one in shown]
     runs = run_names(names, [one.run.path for one in shown])
     for one, label, of in zip(shown, short_names(names), runs, strict=True):
@@ -85,7 +85,7 @@ def _name(shown: Sequence[DriftShown | ChainsShown]) -> None:
 
 
 def short_names(names: Sequence[str]) -> list[str]:
-    """Return what tells files apart: without what all their names begin with, and no ending.
+    """Return distinct short names of files: without their common prefix and without a suffix.
 
     >>> short_names(["qwen-1.5b-Q4_K_M.gguf", "qwen-1.5b-Q2_K.gguf"]), short_names(["a.gguf"])
     (['Q4_K_M', 'Q2_K'], ['a'])
@@ -101,7 +101,7 @@ def short_names(names: Sequence[str]) -> list[str]:
 
 
 def run_names(names: Sequence[str], paths: Sequence[Path]) -> list[str]:
-    """Return what tells runs of the same name apart, "" for a name that is there once.
+    """Return a suffix that distinguishes runs of the same name; "" for a name that occurs once.
 
     >>> run_names(["a", "a", "b"], [Path("long/00-a"), Path("short/00-a"), Path("long/01-b")])
     ['long', 'short', '']
@@ -133,7 +133,7 @@ def _drift(run: Run, result: DriftResult, id: str, tokens: int) -> DriftShown:
 
 
 def way_by_token(found: FreeRun) -> DecodingModeShown:
-    """Return the curve and the figures of texts that were compared token by token."""
+    """Return the curve and the figures of texts that are compared token by token."""
     curve = found.survival
     at = list(range(1, len(curve.share) + 1))
     shown = SurvivalCurve(at, [*curve.share], [*curve.low], [*curve.high], [*curve.predicted])
@@ -141,7 +141,7 @@ def way_by_token(found: FreeRun) -> DecodingModeShown:
 
 
 def _by_character(found: TextsCompared) -> DecodingModeShown:
-    """Return the figures of texts whose tokens differ as those of others are: no KL, no flips."""
+    """Return the figures of texts that are compared by character, without KL or flips."""
     points = found.survival_characters
     curve = SurvivalCurve(
         at=[point.characters for point in points],
@@ -154,7 +154,7 @@ def _by_character(found: TextsCompared) -> DecodingModeShown:
 
 
 def _texts(run: Run, tokens: int) -> Iterator[PageData]:
-    """The texts of a run side by side, with KL along both of them, up to so many tokens."""
+    """Return the texts of a run side by side, with the KL along both, up to a token limit."""
     table = run.folder.load_records("pairs", TextPair)
     done = run.folder.chunks_done()
     left = dict.fromkeys((row.way for row in table), tokens)
@@ -179,7 +179,7 @@ def _texts(run: Run, tokens: int) -> Iterator[PageData]:
 
 
 def _chains_across(run: Run, result: AcrossResult, place: int) -> Iterator[ChainsShown]:
-    """The chains of every model but the first, whose chains are what they are put beside."""
+    """Return the chains of every model but the first, which is the baseline."""
     for number, one in enumerate(_in_order(run, result)):
         if number and one.chains:
             first = run.inputs.models[0].name
@@ -201,7 +201,7 @@ def _in_order(run: Run, result: AcrossResult) -> list[ModelCompared]:
 
 
 def _tasks(run: Run, models: Sequence[ModelTasks], characters: int) -> TasksShown:
-    """Return the models, and each task with all answers, up to so many characters."""
+    """Return the models, and each task with all answers, up to a character limit."""
     answers = [
         {row.task: row for row in run.folder.load_records(f"answers-{place}", Answer)}
         for place in range(len(models))

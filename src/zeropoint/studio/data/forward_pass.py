@@ -38,7 +38,7 @@ I32 = NDArray[np.int32]
 
 @dataclass(frozen=True)
 class PageDataPart:
-    """One more part of the page's data: its key and what belongs there."""
+    """One part of the page's data: its key and its value."""
 
     key: str
     figures: object
@@ -65,7 +65,7 @@ def run_passes(
 
 
 def products(checkpoint: Checkpoint, model: LanguageModel, prompt: str) -> list[PageData]:
-    """Return some rows of three matrices, and what reached them at the last token of a prompt."""
+    """Return some rows of three matrices, and their inputs at the last token of a prompt."""
     names = [name for kinds in PRODUCT_KINDS if (name := _of_kind(model, kinds))]
     inputs, token, position = inputs_of(model, names, prompt)
     return [
@@ -78,7 +78,7 @@ def products(checkpoint: Checkpoint, model: LanguageModel, prompt: str) -> list[
 def inputs_of(
     model: LanguageModel, names: Sequence[str], prompt: str, expert: int | None = None
 ) -> tuple[dict[str, F32], str, int]:
-    """Return what reaches these matrices at the last token of a prompt, that token, its position.
+    """Return these matrices' inputs at the last token of a prompt, the token, and its position.
 
     `expert`: of matrices of many experts, whose input it is; one that gets no token is left out.
     """
@@ -106,7 +106,7 @@ def inputs_of(
 
 
 def _of_kind(model: LanguageModel, kinds: Sequence[str]) -> str | None:
-    """The matrix of one of these kinds in the middle layer, experts left out."""
+    """Return the matrix of one of these kinds in the middle layer; experts are left out."""
     matrices = model.matrices()
     for kind in kinds:
         found = [n for n, shape in matrices.items()
@@ -137,7 +137,7 @@ def _rows(checkpoint: Checkpoint, name: str) -> PageData:
 def ablations(
     checkpoint: Checkpoint, model: LanguageModel, seen: Sequence[PageData], texts: Sequence[I32]
 ) -> PageData:
-    """Set single weights to 0, one at a time, and measure what the model then says."""
+    """Set single weights to 0, one at a time, and measure the KL divergence that each causes."""
     chunks = [Chunk("text", tokens) for tokens in texts]
     prompt = PROMPTS[0]
     weights = [
@@ -155,7 +155,7 @@ def ablations(
 def places(
     checkpoint: Checkpoint, model: LanguageModel, seen: Sequence[PageData]
 ) -> list[PageData]:
-    """Return the weights to take out: the largest of the most uneven matrices, some ordinary."""
+    """Return the weights to ablate: the largest of the most uneven matrices, and typical ones."""
     matrices = model.matrices()
     known = [f for f in seen if len(matrices.get(str(f["name"]), ())) == 2
              and f["name"] != model.architecture.output]  # fmt: skip
@@ -181,7 +181,7 @@ def without(
     chunks: Sequence[Chunk],
     prompt: str,
 ) -> PageData:
-    """Measure the model with one weight 0 against itself, and let it write."""
+    """Measure the model with one weight at 0 against the intact one, and generate its text."""
     name = str(place["tensor"])
     stored = checkpoint.read(name)
     weights = kernels.decode(stored.format, stored.data).reshape(stored.shape).copy()
@@ -202,7 +202,7 @@ def without(
 
 
 class _CachedStates:
-    """The model as it was: hidden states that are known already, and the same head."""
+    """The intact model: its cached hidden states and its output head."""
 
     def __init__(
         self, model: LanguageModel, chunks: Sequence[Chunk], states: Sequence[F32]
@@ -222,7 +222,7 @@ class _CachedStates:
 
 
 def answer(model: LanguageModel, prompt: str) -> str:
-    """Return what the model writes after a prompt, always taking the most likely token."""
+    """Return the text that the model generates greedily after a prompt."""
     tokens = model.tokenizer.encode(prompt, ends=True)
     steps = generate(model, tokens, limit=ANSWER_TOKENS)
     return "".join(step.text for step in steps if isinstance(step, Token))

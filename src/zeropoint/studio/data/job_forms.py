@@ -37,16 +37,16 @@ KIND_OF_FIELD: Mapping[str, Kind] = {
 
 @dataclass(frozen=True)
 class FormField:
-    """One control of a form, and the words that it becomes. Fields of one key are alike usually."""
+    """One control of a form, and the arguments that it becomes on the command line."""
 
     key: str
     label: str
     kind: Literal["model", "models", "text", "tasks", "choice", "levels", "whole", "flag"]
-    option: str = ""  # the word before it; "" for an argument
-    usual: str | int | bool = ""  # of a model: whether it is the reference
-    least: int = 1  # of numbers, and how many models
+    option: str = ""  # name of the option; "" for an argument
+    usual: str | int | bool = ""  # default; for a model, whether it is the reference
+    least: int = 1  # minimum of numbers, and minimum number of models
     most: int = 10_000
-    options: tuple[tuple[str, str], ...] = ()  # what may be chosen; before the files of the root
+    options: tuple[tuple[str, str], ...] = ()  # choices that precede the files of the root
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,10 @@ class VerbForm:
 
     does: str
     fields: tuple[FormField, ...]
-    ending: str  # of the usual name, after the first model's
-    see: tuple[tuple[str, str], ...] = ()  # addresses that show what was found, and their names
-    record: str = ""  # the verb in its run.json, if another
-    writes: str = ""  # the ending of the file that is written, beside the run
+    ending: str  # suffix of the default run name, after the first model's name
+    see: tuple[tuple[str, str], ...] = ()  # pages that show the result, and their names
+    record: str = ""  # the verb in its run.json, if it differs
+    writes: str = ""  # suffix of the file that is written beside the run
     resumes: bool = True
 
 
@@ -193,7 +193,7 @@ REPORT_LINK = ("/report?run={id}", "its report")
 
 
 def forms_for(library: Library, verbs: Sequence[str]) -> list[PageData]:
-    """Return the forms of these verbs, with what lies in the root to choose from."""
+    """Return the forms of these verbs, with the library's files as choices."""
     return [
         {
             "verb": verb,
@@ -205,7 +205,7 @@ def forms_for(library: Library, verbs: Sequence[str]) -> list[PageData]:
 
 
 def _control(field: FormField, library: Library) -> PageData:
-    """Return a field as pages draw it."""
+    """Return a field as the page data that draws it."""
     kind, usual, options = KIND_OF_FIELD.get(field.kind), field.usual, [*field.options]
     if kind:
         entries = library.listing().of(kind)[: None if kind == "model" else MAX_OFFERED_FILES]
@@ -225,7 +225,7 @@ def _control(field: FormField, library: Library) -> PageData:
 
 
 def _pair(models: Sequence[LibraryEntry]) -> tuple[str, str]:
-    """Return two models that may belong together: the largest whose name begins as the latest's."""
+    """Return a likely pair: the latest model, and the largest whose name starts alike."""
     family = [one for one in models if _first_word(one) == _first_word(models[0])]
     reference = max(family, key=lambda one: one.bytes, default=None)
     others = [one for one in [*family, *models] if one is not reference]

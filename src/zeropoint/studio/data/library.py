@@ -33,7 +33,7 @@ KIND_OF_SUFFIX: Mapping[str, Kind] = {
 
 @dataclass(frozen=True)
 class LibraryEntry:
-    """Something that can be opened."""
+    """A model, run or text that the studio can open."""
 
     id: str
     kind: Kind
@@ -59,12 +59,12 @@ class LibraryListing:
 
 
 def id_of(kind: Kind, name: str) -> str:
-    """Return the id of what lies at `name` below the root."""
+    """Return the id of the file or folder at `name` below the root."""
     return hashlib.sha256(f"{kind}:{name}".encode("utf-8", "surrogateescape")).hexdigest()[:12]
 
 
 class Library:
-    """The root, and what is in it. Raises CheckpointError if it is no folder."""
+    """The root and its contents. Raises CheckpointError if the root is not a folder."""
 
     def __init__(self, root: Path) -> None:
         self.root = Path(os.path.realpath(root))
@@ -73,17 +73,17 @@ class Library:
         self._listing = LibraryListing(made=-LISTING_SECONDS)
 
     def listing(self) -> LibraryListing:
-        """Return what is there now, or was a moment ago."""
+        """Return the contents of the root, as of at most a few seconds ago."""
         if time.monotonic() - self._listing.made >= LISTING_SECONDS:
             self._listing = self._look()
         return self._listing
 
     def forget(self) -> None:
-        """Look again when somebody asks next: something was written."""
+        """Discard the cached listing, because a file was written."""
         self._listing.made = -LISTING_SECONDS
 
     def find(self, id: str, kind: Kind) -> LibraryEntry:
-        """Return the entry with this id. Raises KeyError if there is none, or no longer."""
+        """Return the entry with this id. Raises KeyError if it does not exist (any more)."""
         if id not in self._listing.entries:
             self._listing = self._look()
         entry = self._listing.entries[id]
@@ -107,7 +107,7 @@ class Library:
         return Path(os.path.realpath(path)).is_relative_to(self.root)
 
     def _holds_its_files(self, run: Path) -> bool:
-        """Report whether all files that a run is read from are regular files below the root.
+        """Return whether all files of a run are regular files below the root.
 
         A run that links to files elsewhere is not offered, nor is one with a pipe or a device.
         """
@@ -145,7 +145,7 @@ class Library:
         return listing
 
     def _folders(self) -> Iterator[Path]:
-        """The root and all folders below, links and hidden ones left out, the upper ones first."""
+        """Yield the root and all folders below it, parents first, without links and hidden ones."""
         level = [self.root]
         for _ in range(MAX_FOLDER_DEPTH):
             below: list[Path] = []

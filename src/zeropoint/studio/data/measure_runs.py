@@ -35,7 +35,7 @@ LOSS_KEYS = ("kl", "perplexity", "top1", "top1_low", "top1_high", "flips", "floo
 
 
 def open_runs(paths: Sequence[Path]) -> list[Run]:
-    """Open runs; a folder that is none but holds some stands for them (`--run` of several quants).
+    """Open runs. A folder of runs (`--run` of several quants) stands for the runs in it.
 
     Raises CheckpointError for what is none, or has no results yet.
     """
@@ -96,7 +96,7 @@ def _cut_text(
 
 
 def _pieces(run: Run) -> dict[int, str]:
-    """Return the text of the tokens that the run met; without it they are shown by number."""
+    """Return the text of each token of the run; without a tokenizer, tokens are shown by number."""
     if not (run.path / "pieces.json").exists():
         return {}
     table = run.folder.load_table("pieces")
@@ -111,7 +111,7 @@ def _is_token(key: str) -> bool:
 
 
 def ladder_of(runs: Sequence[Run]) -> list[LadderLevel]:
-    """Return the levels of the ladders that read the text that the first read, each format once."""
+    """Return the levels of the ladders that share the first ladder's text, each format once."""
     ladders = [(run, result) for run, result in of_kind(runs, LadderResult) if result.levels]
     like = [result for run, result in ladders if _same_text((run, result), ladders[0])]
     levels = {level.format: level for result in like for level in result.levels}
@@ -119,13 +119,13 @@ def ladder_of(runs: Sequence[Run]) -> list[LadderLevel]:
 
 
 def _same_text(one: tuple[Run, LadderResult], other: tuple[Run, LadderResult]) -> bool:
-    """Whether two ladders read the same text, so that their levels may stand in one figure."""
+    """Return whether two ladders read the same text, so that one figure may show both."""
     tokens = [result.levels[0].measured.tokens for _, result in (one, other)]
     return one[0].inputs == other[0].inputs and tokens[0] == tokens[1]
 
 
 def level_of(run: Run) -> LadderLevel:
-    """Return a measured quant as a mark of the frontier; its name is not trusted, its hash is."""
+    """Return a measured quant as a mark of the frontier, identified by its hash."""
     quant = run.quant
     return LadderLevel(
         level=quant.name,
@@ -137,13 +137,13 @@ def level_of(run: Run) -> LadderLevel:
 
 
 def marks_of(levels: Sequence[LadderLevel]) -> list[PageData]:
-    """Return levels as the figure of the frontier takes them."""
+    """Return levels as data of the frontier figure."""
     rows = [level.to_json() for level in levels]
     return [{key: row.get(key) for key in (*LEVEL_KEYS, *LOSS_KEYS)} for row in rows]
 
 
 def losses_of(found: MeasureResult) -> PageData:
-    """Return the rows of the interval plot: everything, domains, classes of token."""
+    """Return the rows of the interval plot: the whole text, its domains, and classes of tokens."""
     groups: list[tuple[str, str, Divergence]] = [("everything", "", found)]
     groups += [(name, "text", group) for name, group in found.by_domain.items()]
     groups += [(f"{name} tokens", "kind of token", group) for name, group in found.by_class.items()]
@@ -167,7 +167,7 @@ def losses_of(found: MeasureResult) -> PageData:
 
 @dataclass(frozen=True)
 class WorstPosition:
-    """One scored position of a text, and what both models expected there."""
+    """One scored position of a text, and the most likely tokens of both models there."""
 
     domain: str
     context: str  # the tokens before it
@@ -178,7 +178,7 @@ class WorstPosition:
 
 
 def worst_of(run: Run, count: int) -> list[WorstPosition]:
-    """Return the positions with the largest divergence, of all chunks, with what came before."""
+    """Return the positions with the largest KL in all chunks, with the text before them."""
     pieces = _pieces(run)
     found: list[WorstPosition] = []
     for index in range(run.folder.chunks_done()):
@@ -213,7 +213,7 @@ class Histograms:
 
 @dataclass(frozen=True)
 class TensorEvidence:
-    """One tensor of a quantize run, and how it is spread if the run knows."""
+    """One tensor of a quantize run, with its histograms if the run has them."""
 
     found: QuantizedTensorResult
     spread: Histograms | None
@@ -224,7 +224,7 @@ class TensorEvidence:
         return inventory.kind_of(self.found.name)
 
     def as_page_data(self) -> PageData:
-        """Return the tensor as the figures take it."""
+        """Return the tensor as data of the figures."""
         row, block = self.found, self.found.worst_block
         data: PageData = {
             key: getattr(row, key)

@@ -1,4 +1,4 @@
-"""Bigger or smaller: what models reach beside the memory that they take, read from runs.
+"""Bigger or smaller models: the memory and the quality of each, read from runs.
 
 Between models nats per byte of the same text, tasks and chains may be compared (`compare` without
 --ref, `tasks`). KL is against a model's own reference: it ranks the formats of one model only
@@ -24,7 +24,7 @@ Row = ModelCompared | ModelTasks
 
 
 def series_of(runs: Iterable[Run], find: Find) -> list[PageData]:
-    """Return every scale that runs have, those between models first, the newest run first.
+    """Return the quality scales of runs: those between models first, the newest run first.
 
     A point has `name`, `line` (which model it is), `bits`, `file_bytes`, `cache` (what its layers
     keep of a position), and `mean`, `low`, `high` of what was measured; `group`: letters, where a
@@ -44,12 +44,12 @@ def series_of(runs: Iterable[Run], find: Find) -> list[PageData]:
 
 
 def scales_of(runs: Iterable[Run]) -> list[PageData]:
-    """Return what of runs may be compared between models, from the runs alone."""
+    """Return the quality scales on which runs compare models, read from the runs alone."""
     return [scale for scale in series_of(runs, lambda *_: None) if scale["between"]]
 
 
 def across(run: Run, found: AcrossResult, find: Find) -> Iterator[PageData]:
-    """Yield the scales of one run of `compare` without --ref."""
+    """Yield the quality scales of one run of `compare` without --ref."""
     rows = found.results
     yield from _scale(run, "nats", [(row, row.text.nats_per_byte) for row in rows], find)
     asked = [(row, row.tasks.accuracy) for row in rows if row.tasks]
@@ -119,7 +119,7 @@ def _point(row: Row, figure: Interval, run: Run, find: Find) -> PageData:
 def _add_measured(
     within: dict[tuple[object, ...], PageData], run: Run, found: MeasureResult, find: Find
 ) -> None:
-    """Put a measured quant beside the others of its reference, text and context."""
+    """Add a measured quant to the series of its reference, text and context."""
     quant, reference = run.inputs.quant, run.inputs.reference
     if quant is None or reference is None or found.kl.empty:
         return
@@ -140,7 +140,7 @@ def _add_measured(
 
 
 def kept(shape: ModelShape) -> Sequence[PageData]:
-    """Return what a shape's layers keep of a position in 16 bits."""
+    """Return the cache of a model's layers for one position, in 16-bit elements."""
     return [
         {"layers": count, "bytes": 2 * (layer.keys + layer.values + layer.indexer),
          "window": layer.window}

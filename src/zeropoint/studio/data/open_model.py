@@ -1,4 +1,4 @@
-"""The models that the studio has open, and the figures of the matrices it has read so far.
+"""The open models of the studio, and the statistics of the matrices that it has read.
 
 Headers are read at once, and weights when a page needs them. Figures are kept until a file
 changes. A scan of all weights runs in the background, one model at a time, and stops with the
@@ -33,7 +33,7 @@ _LAYER = re.compile(r"blk\.(\d{1,9})\.", re.ASCII)
 
 
 class OpenedModel:
-    """One model: its checkpoint, the figures of the matrices that were read, a scan of the rest."""
+    """One open model: its checkpoint, the statistics of read matrices, a scan of the rest."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -49,18 +49,18 @@ class OpenedModel:
         self._scan: threading.Thread | None = None
 
     def info(self, index: int) -> TensorInfo:
-        """Return a matrix by its place in the file. Raises KeyError if there is none there."""
+        """Return a matrix by its index in the file. Raises KeyError if there is none."""
         if not 0 <= index < len(self.names):
             raise KeyError(index)
         return self.matrices[self.names[index]]
 
     def usual(self) -> str:
-        """Return the matrix that a page begins with: of a layer in the middle. "" if none."""
+        """Return the name of the matrix that a page shows first, or "" if there is none."""
         names = [n for n in self.matrices if n.startswith("blk.")] or list(self.matrices) or [""]
         return names[len(names) // 2]
 
     def outline(self) -> list[PageData]:
-        """Return every tensor as the header describes it, and as it was seen if it was read.
+        """Return the description of every tensor, with its statistics if it has been read.
 
         Layers come in the order in which they are computed, whatever the file's.
         """
@@ -81,14 +81,14 @@ class OpenedModel:
         return sorted(rows, key=lambda row: _place(row["name"]))
 
     def look_at(self, info: TensorInfo) -> PageData:
-        """Return the figures of one matrix, read now if it was not yet."""
+        """Return the statistics of one matrix, which is read if necessary."""
         known = self._seen.get(info.name)
         if known is None:
             known = self._seen.setdefault(info.name, weights.look_at(self.checkpoint, info))
         return known
 
     def scan(self) -> bool:
-        """Begin to read all weights, if nobody has; tell whether they have been read."""
+        """Start to read all weights unless a scan is running; return whether all have been read."""
         with self._lock:
             if self._scan is None:
                 self._scan = threading.Thread(target=self._read_all, daemon=True)
@@ -96,7 +96,7 @@ class OpenedModel:
         return self.done >= self.total
 
     def seen(self) -> list[PageData]:
-        """Return the figures of all matrices. Call it when `scan` says that they are there."""
+        """Return the statistics of all matrices. Call it after `scan` returned true."""
         return [self._seen[name] for name in self.matrices]
 
     def _read_all(self) -> None:
@@ -117,21 +117,21 @@ _SHUTDOWN = threading.Event()
 
 @atexit.register
 def _end() -> None:
-    """Wait for the matrix that is read now: returning to no interpreter would abort the process."""
+    """Wait for the scan's current matrix: a native call at exit would abort the process."""
     _SHUTDOWN.set()
     with _SCAN_LOCK:
         pass
 
 
 class OpenedModels:
-    """The models that were opened last."""
+    """The most recently opened models."""
 
     def __init__(self) -> None:
         self._models: OrderedDict[Path, OpenedModel] = OrderedDict()
         self._lock = threading.Lock()
 
     def open(self, path: Path) -> OpenedModel:
-        """Return a model, opened again if its files have changed. Raises CheckpointError."""
+        """Return a model, reopened if its files have changed. Raises CheckpointError."""
         with self._lock:
             found = self._models.get(path)
             if found is not None and stamps(found.checkpoint) != found.stamps:
@@ -154,7 +154,7 @@ def _place(name: str) -> tuple[int, ...]:
 
 
 def stamps(checkpoint: Checkpoint) -> list[tuple[int, ...]] | None:
-    """Return what the disk says of a model's files now, or None if one is gone."""
+    """Return the size and time stamps of a model's files, or None if a file is gone."""
     try:
         found = [file.stat() for file in checkpoint.files]
     except OSError:
@@ -163,7 +163,7 @@ def stamps(checkpoint: Checkpoint) -> list[tuple[int, ...]] | None:
 
 
 def outliers(model: OpenedModel, info: TensorInfo) -> list[PageData]:
-    """Return the weights of a matrix that stand out most: row, column, value, the largest first."""
+    """Return the largest outliers of a matrix: row, column and value, the largest first."""
     seen = model.look_at(info)
     limit = _threshold(np.asarray(seen["counts"]), float(seen["limit"]))
     rows: list[tuple[float, int]] = []
@@ -183,7 +183,7 @@ def outliers(model: OpenedModel, info: TensorInfo) -> list[PageData]:
 
 
 def _threshold(counts: "np.ndarray[Any, Any]", limit: float) -> float:
-    """Return a magnitude that at least OUTLIERS weights reach, by the histogram."""
+    """Return, from the histogram, a magnitude that at least OUTLIERS weights reach."""
     half = counts.size // 2
     by_magnitude = counts[half:] + counts[:half][::-1]
     beyond = np.cumsum(by_magnitude[::-1])[::-1]
@@ -194,7 +194,7 @@ def _threshold(counts: "np.ndarray[Any, Any]", limit: float) -> float:
 def block_of(
     model: OpenedModel, info: TensorInfo, row: int, column: int, name: str | None
 ) -> PageData:
-    """Return the block of a row that holds a column: its weights and what a format makes of them.
+    """Return the block that holds a column: its weights, and their values in a format.
 
     Without a name it is the file's own format, and weights are what it decodes to. `levels` are
     the different values that the block stores. Raises IndexError for a place outside, FormatError

@@ -1,4 +1,4 @@
-"""The JSON that a page gives its scripts, and how it is written."""
+"""The JSON data of a page's scripts, and its encoding."""
 
 import base64
 import gzip
@@ -18,7 +18,7 @@ def pack(data: object) -> str:
 
 
 def plain(value: object) -> object:
-    """Return `value` as JSON can say it; what is not finite becomes null."""
+    """Return `value` in JSON's types; numbers that are not finite become null."""
     if isinstance(value, np.ndarray):
         kind = {"f": "<f4", "i": "<i4", "u": "<i4"}[value.dtype.kind]
         data = np.ascontiguousarray(value, kind).tobytes()

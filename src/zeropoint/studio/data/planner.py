@@ -67,7 +67,7 @@ class PlanRequest:
 
 
 class Planner:
-    """Answers the two pages, from one library."""
+    """Answers the requests of the two pages for one library."""
 
     def __init__(self, library: Library) -> None:
         self.library = library
@@ -76,7 +76,7 @@ class Planner:
         self._lock = threading.Lock()
 
     def offered(self) -> PageData:
-        """Return what the pages let people choose from."""
+        """Return the choices that the pages offer."""
         offered = load_devices().all()
         return {
             "models": [{"id": e.id, "name": e.name} for e in self.library.listing().of("model")],
@@ -88,7 +88,7 @@ class Planner:
         }
 
     def answer(self, request: PlanRequest) -> PageData:
-        """Return a plan as `--json` prints it, and for each result what could be turned."""
+        """Return a plan as `--json` prints it, with the adjustments of each result."""
         specs, question = self._asked(request)
         plan = make_plan(specs, self._devices(request), question)
         record = plan.to_json()
@@ -98,7 +98,7 @@ class Planner:
         return record
 
     def speeds(self, request: PlanRequest) -> PageData:
-        """Return roofs, points of one model in several formats, and what was timed here."""
+        """Return rooflines, one model's points in several formats, and measured results."""
         specs, question = self._asked(request)
         spec, named = specs[0]
         where = [device for device in self._devices(request) if device.bandwidth]
@@ -120,7 +120,7 @@ class Planner:
     def _asked(
         self, request: PlanRequest
     ) -> tuple[list[tuple[ModelSpec, str | None]], PlanQuestion]:
-        """Return the models and the question of a request. Raises RecipeError for bad values."""
+        """Return the models and the options of a request. Raises RecipeError for bad values."""
         for text in request.options.to or ():
             if not is_target(text):
                 raise RecipeError(no_target(text))
@@ -148,7 +148,7 @@ class Planner:
         return self.subject(entry)
 
     def subject(self, entry: LibraryEntry) -> ModelSpec:
-        """Return a model of the library; its header is read once as long as it stays the same."""
+        """Return a model of the library; its header is read again only if the file has changed."""
         key = (entry.path, entry.changed, entry.bytes)
         with self._lock:
             found = self._subjects.get(key)
@@ -184,7 +184,7 @@ class Planner:
 def arithmetic(
     subject: ModelSpec, formats: Sequence[str | None], where: Sequence[Device]
 ) -> PageData:
-    """Return what happens in the arithmetic, by device and format of the model."""
+    """Return the arithmetic of matrix products, by device and format of the model."""
     found: PageData = {}
     for to in formats:
         model = in_format(subject, canonical_target(to)) if to else subject.source

@@ -22,7 +22,7 @@ _OUTCOMES = {
 
 @dataclass
 class DriftShown:
-    """The texts of one quant beside its reference's."""
+    """The texts of one quant and of its reference."""
 
     id: str
     run: Run
@@ -37,11 +37,11 @@ class DriftShown:
 
     @property
     def limit(self) -> int:
-        """Tokens or characters of the longest curve."""
+        """Return the length of the longest curve, in tokens or characters."""
         return max(way.curve.at[-1] for way in self.ways.values())
 
     def as_page_data(self) -> PageData:
-        """Return the texts as the figures take them."""
+        """Return the texts as data of the figures."""
         written = len(self.ways) * self.prompts
         return {
             **_named(self),
@@ -57,7 +57,7 @@ class DriftShown:
 
 @dataclass(frozen=True)
 class SurvivalCurve:
-    """Share of texts that are still the same, with its band, and what single tokens predict."""
+    """Fraction of texts that are still identical, its band, and the single-token prediction."""
 
     at: list[int]
     share: list[float]
@@ -68,7 +68,7 @@ class SurvivalCurve:
 
 @dataclass(frozen=True)
 class DecodingModeShown:
-    """The texts that were chosen in one way: by token, or by character without KL."""
+    """The texts of one decoding mode: compared by token, or by character without KL divergence."""
 
     curve: SurvivalCurve
     split: MedianDivergence
@@ -81,7 +81,7 @@ class DecodingModeShown:
         return self.found.compounding if self.found else ()
 
     def as_page_data(self) -> PageData:
-        """Return the texts as the figures take them."""
+        """Return the texts as data of the figures."""
         if self.found is not None:
             flips = self.found.flips_per_token.to_json()
             return {**self.found.to_json(), "curve": vars(self.curve), "flips": flips}
@@ -91,7 +91,7 @@ class DecodingModeShown:
 
 @dataclass
 class ChainsShown:
-    """The chains of one quant beside its reference's."""
+    """The chains of one quant and of its reference."""
 
     id: str
     run: Run
@@ -102,13 +102,13 @@ class ChainsShown:
     label: str = ""
 
     def as_page_data(self) -> PageData:
-        """Return the chains as the figure takes them."""
+        """Return the chains as data of the figure."""
         return {**_named(self), **self.found.to_json()}
 
 
 @dataclass(frozen=True)
 class AnsweredTask:
-    """A task, the answers of all models to it, and what became of it beside the first model."""
+    """A task, the answers of all models, and their outcomes relative to the first model."""
 
     asked: TaskAsked
     answers: list[Answer]
@@ -119,7 +119,7 @@ class AnsweredTask:
         return [_OUTCOMES[self.answers[0].right, one.right] for one in self.answers]
 
     def as_page_data(self) -> PageData:
-        """Return the task as the figure takes it."""
+        """Return the task as data of the figure."""
         return {
             **self.asked.to_json(),
             "answers": [
@@ -132,14 +132,14 @@ class AnsweredTask:
 
 @dataclass(frozen=True)
 class TasksShown:
-    """The tasks of one run, as many as a page can hold."""
+    """The tasks of one run, up to the limit of a page."""
 
     run: str
     models: Sequence[ModelTasks]
     tasks: list[AnsweredTask]
 
     def as_page_data(self) -> PageData:
-        """Return the tasks as the figure takes them."""
+        """Return the tasks as data of the figure."""
         return {
             "run": self.run,
             "models": [one.to_json() for one in self.models],
@@ -173,7 +173,7 @@ class LongRunEvidence:
         return any(vars(self).values())
 
     def as_page_data(self) -> PageData:
-        """Return what there is as the figures take it; each part is left out if it is empty."""
+        """Return the results as data of the figures; empty parts are left out."""
         return {
             key: [one.as_page_data() for one in shown] for key, shown in vars(self).items() if shown
         }

@@ -28,14 +28,14 @@ MAX_POSITIONS = 180  # of the texts that the page carries
 
 @dataclass(frozen=True)
 class WalkProgress:
-    """So much of the page's data is there: weights read, of all; then parts."""
+    """Progress of the page's data: weights read, of the total; then finished parts."""
 
     done: int
     what: str
 
 
 class Walk:
-    """A model's walk: `steps` collects, then `data` is complete.
+    """The walk of a model: `data` is complete after `steps` has been drained.
 
     `model` runs for what a file alone does not tell; `quant` answers beside it.
     """
@@ -55,7 +55,7 @@ class Walk:
         self.data: PageData = {}
 
     def steps(self) -> Iterator[WalkProgress]:
-        """Read the model and the runs; what they do not give is the example's."""
+        """Read the model and the runs; missing parts come from the example run."""
         data: PageData = {"model": weights.describe_model(self.checkpoint)}
         seen = []
         for found in weights.look(self.checkpoint):
@@ -74,7 +74,7 @@ class Walk:
 
 
 def from_runs(runs: Sequence[Run]) -> PageData:
-    """Return the parts that runs give: the first measure run's texts, the ladders."""
+    """Return the parts that come from runs: the texts of the first measure run, and the ladders."""
     found: PageData = {}
     for run in runs:
         if run.verb == "measure" and "texts" not in found:
@@ -90,7 +90,7 @@ def from_runs(runs: Sequence[Run]) -> PageData:
 
 
 def tokens_of(data: PageData, model: LanguageModel) -> list[forward_pass.I32]:
-    """Return the texts to try the model on: those of the run, or a little of the built-in mix."""
+    """Return the texts for the ablations: those of the run, or an excerpt of the built-in mix."""
     if "texts" in data:
         return [np.array(text["tokens"], np.int32) for text in data["texts"]]
     from zeropoint.calibration.chunks import read_chunks
@@ -103,7 +103,7 @@ def tokens_of(data: PageData, model: LanguageModel) -> list[forward_pass.I32]:
 
 
 def completed(data: PageData) -> PageData:
-    """Fill what is missing from the example, and name it."""
+    """Fill the missing parts from the example run, and list them."""
     known = example()
     missing = [key for key in known if key not in data]
     unnamed = ("run", "ladder_run", "borrowed")
@@ -112,7 +112,7 @@ def completed(data: PageData) -> PageData:
 
 
 def example() -> PageData:
-    """Return the data of the example run; arrays stay as `pack` has them."""
+    """Return the data of the example run; arrays stay in the encoding of `pack`."""
     path = STATIC / EXAMPLE
     if not path.is_file():
         return {}

@@ -29,14 +29,14 @@ MAX_TENSORS_WITH_PIECES = 10  # tensors with pieces at most
 
 @dataclass(frozen=True)
 class TensorSeen:
-    """One matrix has been read."""
+    """Progress: one matrix has been read."""
 
     figures: PageData
     done: int  # weights so far
 
 
 def describe_model(checkpoint: Checkpoint) -> PageData:
-    """Return what a page says of the file: name, parameters, bytes, layers, formats."""
+    """Return a page's description of the file: name, parameters, bytes, layers, formats."""
     infos = list(checkpoint.tensors.values())
     outline = inventory.outline(checkpoint.metadata)
     return {
@@ -100,7 +100,7 @@ def look_at(checkpoint: Checkpoint, info: TensorInfo, *, threads: int | None = N
 
 
 def finish(checkpoint: Checkpoint, seen: Sequence[PageData]) -> list[PageData]:
-    """Choose the tensors that a page carries pieces of, and read those."""
+    """Choose the tensors of which a page contains parts, and read those parts."""
     chosen = choose(seen)
     return [
         {
@@ -116,7 +116,7 @@ def finish(checkpoint: Checkpoint, seen: Sequence[PageData]) -> list[PageData]:
 
 
 def choose(seen: Sequence[PageData]) -> set[str]:
-    """Return the tensors with the most outstanding weights, and one of each kind in the middle."""
+    """Return the tensors with the largest outliers, and one of each kind from a middle layer."""
 
     def ratio(figures: PageData) -> float:
         rms = figures["rms"]
@@ -131,7 +131,7 @@ def choose(seen: Sequence[PageData]) -> set[str]:
 
 
 def pieces(checkpoint: Checkpoint, figures: PageData) -> list[PageData]:
-    """Return two pieces of rows: one with the largest weight of the tensor, and an ordinary one."""
+    """Return two parts of rows: one with the largest weight of the tensor, and a typical one."""
     info = checkpoint.tensors[str(figures["name"])]
     row, column = int(figures["row"]), int(figures["column"])
     start = column // PIECE_WEIGHTS * PIECE_WEIGHTS
@@ -148,14 +148,14 @@ def pieces(checkpoint: Checkpoint, figures: PageData) -> list[PageData]:
 
 
 def read_row(checkpoint: Checkpoint, info: TensorInfo, row: int, first: int = 0) -> F32:
-    """Return weights `first` … of a row, PIECE of them at most."""
+    """Return the weights of a row from `first` on, at most PIECE of them."""
     tensor = checkpoint.read_rows(info.name, row, row + 1)
     decoded = kernels.decode(info.format, tensor.data).reshape(-1)
     return np.asarray(decoded[first : first + PIECE_WEIGHTS], np.float32)
 
 
 def merged(counts: object, bins: int) -> list[int]:
-    """Add neighbouring counts up until there are so many."""
+    """Merge neighbouring counts into `bins` equal bins."""
     found = np.asarray(counts)
     return [int(n) for n in found.reshape(bins, -1).sum(axis=1)]
 

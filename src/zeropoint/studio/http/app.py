@@ -1,4 +1,4 @@
-"""The studio's addresses: pages for people, JSON for their figures. Only jobs write, new files.
+"""The studio's routes: HTML pages, and JSON for their figures. Only jobs write files.
 
 Parameters are checked here, once: a number outside of its range, or something that is none, is a
 400; an id that the listing does not have is a 404; a file that cannot be read is a 422 with the
@@ -70,7 +70,7 @@ class StudioRoutes:
         self.jobs = JobQueue(ended=library.forget)
 
     def table(self) -> list[Route]:
-        """Return every address of the studio."""
+        """Return every route of the studio."""
         one = "/models/{model}"
         api = "/api/models/{model}"
         tensor = api + "/tensors/{tensor}"
@@ -318,16 +318,16 @@ class StudioRoutes:
     # Errors
 
     def refuse(self, request: Request, error: Exception) -> Response:
-        """Answer with the reason, as a page or as JSON."""
+        """Return an error response with the reason, as a page or as JSON."""
         assert isinstance(error, HTTPException)
         return self._told(request, error.status_code, error.detail)
 
     def explain(self, request: Request, error: Exception) -> Response:
-        """Answer with the sentence that the command line would print."""
+        """Return an error response with the sentence that the command line would print."""
         return self._told(request, 422, str(error))
 
     def fail(self, request: Request, error: Exception) -> Response:
-        """Answer an exception that only a bug can raise; the guard reports it on stderr."""
+        """Return the response to a bug's exception; the guard reports it on stderr."""
         return self._told(request, 500, BUG_MESSAGE)
 
     def _told(self, request: Request, status: int, told: str) -> Response:
@@ -339,7 +339,7 @@ class StudioRoutes:
 
 
 def whole(given: Mapping[str, str], name: str, usual: int) -> int:
-    """Return a whole number from an address. Raises HTTPException(400) for anything else."""
+    """Return an integer from an address. Raises HTTPException(400) for anything else."""
     text = given.get(name, "")
     if text == "":
         return usual

@@ -1,4 +1,4 @@
-"""The access guard: every request passes it first, and is refused unless all rules allow it.
+"""The access guard: it sees every request first, and refuses it unless all rules allow it.
 
 Any page that a browser has open can send requests to this machine, and a host name that its owner
 points at 127.0.0.1 makes them look like its own. So a request is refused if it
@@ -53,12 +53,12 @@ class AccessKeys:
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """The values of the Host header that belong to this server."""
+        """Return the values of the Host header that this server accepts."""
         return (f"127.0.0.1:{self.port}", f"localhost:{self.port}")
 
     @property
     def cookie_name(self) -> str:
-        """The cookie's name. It contains the port, because cookies are not separated by port."""
+        """Return the cookie's name. It contains the port: browsers share cookies between ports."""
         return f"zeropoint-{self.port}"
 
 
@@ -70,7 +70,7 @@ LOG = logging.getLogger("zeropoint.studio")
 
 
 class BodyTooLarge(HTTPException):
-    """A body went on after it should have ended. Starlette answers it like any refusal."""
+    """A request body exceeds its limit. Starlette turns it into a response."""
 
     def __init__(self) -> None:
         super().__init__(413, f"A body may have {MAX_BODY_BYTES} bytes.")
@@ -127,7 +127,7 @@ class AccessGuard:
                 await answer(send, 500, BUG_MESSAGE)
 
     def refusal(self, scope: Scope) -> tuple[int, str] | None:
-        """Return status and reason if a request is refused for what its head says."""
+        """Return status and reason if the headers of a request do not permit it; otherwise None."""
         headers = scope["headers"]
         if (
             len(headers) > MAX_HEADERS
@@ -174,17 +174,17 @@ class AccessGuard:
 
 
 def same(given: str, known: str) -> bool:
-    """Return whether two secrets are equal, in a time that does not depend on their contents."""
+    """Return whether two secrets are equal, in constant time."""
     return compare_digest(given.encode("utf-8", "replace"), known.encode())
 
 
 def values(scope: Scope, name: bytes) -> list[str]:
-    """Return all values of a header, which may come twice."""
+    """Return all values of a header, which may occur more than once."""
     return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
 
 
 def secured(send: Send) -> Send:
-    """Return `send`, every answer with the headers that no answer may lack."""
+    """Return `send` wrapped so that every response has the security headers."""
 
     async def sent(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -196,7 +196,7 @@ def secured(send: Send) -> Send:
 
 
 def limited(receive: Receive) -> Receive:
-    """Return `receive`, ending with TooLarge for a body that says no length and goes on."""
+    """Return `receive`, wrapped to raise BodyTooLarge if a body exceeds the limit."""
     received = 0
 
     async def read() -> Message:

@@ -27,7 +27,7 @@ LEVEL_LIST = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.,]{0,199}", re.ASCII)
 
 
 def command(asked: Mapping[str, Any], library: Library) -> JobCommand:
-    """Return the command that a body asks for.
+    """Return the command that a request body describes.
 
     Raises HTTPException: 400 for words that are none, 404 for ids, 409 for a name that is taken.
     """
@@ -54,7 +54,7 @@ def command(asked: Mapping[str, Any], library: Library) -> JobCommand:
 
 
 def _words(field: FormField, asked: Mapping[str, Any], library: Library) -> list[str]:
-    """Return what a body says of a field as words of the command line."""
+    """Return the arguments of the command line for one field of a body."""
     if field.kind == "flag":
         return [field.option] if flag_in(asked, field.key) else []
     found = WORDS_OF_KIND[field.kind](field, asked, library)
@@ -119,7 +119,7 @@ def _name(asked: Mapping[str, Any], usual: str) -> str:
 
 
 def _free(library: Library, name: str) -> str:
-    """Return the path of a new file or folder in the root; nothing that is there is touched."""
+    """Return the path of a new file or folder in the root; existing ones are refused."""
     path = library.root / name
     if path.exists() or path.is_symlink():
         raise HTTPException(409, f"{name} is there already; choose another name")

@@ -53,7 +53,7 @@ class StudioJob:
     unwanted: bool = False
 
     def told(self) -> dict[str, Any]:
-        """Return the job as pages show it."""
+        """Return the job as data of the pages."""
         one = self.command
         return {
             "id": self.id, "verb": one.verb, "run": one.run, "state": self.state,
@@ -67,7 +67,7 @@ class StudioJob:
 
 
 class JobQueue:
-    """The jobs of this studio; they end with it."""
+    """The queue of this studio's jobs, which end when the studio stops."""
 
     def __init__(self, ended: Callable[[], None] = lambda: None) -> None:
         self._ended = ended  # is told when one may have written something
@@ -107,7 +107,7 @@ class JobQueue:
         return job
 
     def end(self) -> None:
-        """Interrupt what is running, and wait for it a little."""
+        """Interrupt the running job, and wait briefly for its end."""
         for job in self.listed():
             self.cancel(job.id)
             if job.process is not None and job.process.poll() is None:
@@ -152,7 +152,7 @@ class JobQueue:
 
 
 def _record(line: str) -> dict[str, Any] | None:
-    """A record of --progress json, or None for words."""
+    """Return a record of --progress json, or None for any other line."""
     if not line.startswith("{"):
         return None
     try:

@@ -1,4 +1,4 @@
-"""The one process that computes with models: it loads them once and answers record by record.
+"""The worker process: it loads models once, and answers requests record by record.
 
 `model_worker.py` starts it. A request is one line of JSON on stdin, {"id", "verb", …}; its records
 go to stdout as {"id", "record"} (records.py) and end with {"id", "end"} or {"id", "error"}.
@@ -60,19 +60,19 @@ class ModelInMemory:
 
 
 class ModelRequests:
-    """The models and conversations that are in memory, and what can be asked of them."""
+    """Request handlers of the worker, with its models and conversations in memory."""
 
     def __init__(self) -> None:
         self._models: OrderedDict[str, ModelInMemory] = OrderedDict()
         self._talks: OrderedDict[str, Conversation] = OrderedDict()
 
     def run(self, request: Mapping[str, Any]) -> Iterator[Record]:
-        """Yield what a request asks for. Raises ZeropointError."""
+        """Yield the records of the response to a request. Raises ZeropointError."""
         verbs = {"chat": self.chat, "ablate": self.ablate, "inputs": self.inputs}
         yield from verbs[request["verb"]](request)
 
     def chat(self, request: Mapping[str, Any]) -> Iterator[Record]:
-        """Let one or two models answer the same words with the same seed, in turns.
+        """Let one or two models answer the same message with the same seed, one after the other.
 
         Yields {side, text}, and {side, finished, tokens} at the end of each.
         """
@@ -115,7 +115,7 @@ class ModelRequests:
                     }
 
     def _talk(self, loaded: ModelInMemory, request: Mapping[str, Any], side: int) -> Conversation:
-        """The conversation that a page goes on with; another model begins a new one."""
+        """Return the conversation that a page continues; another model starts a new one."""
         key = f"{request['talk']} {side} {loaded.checkpoint.path} {loaded.stamps}"
         talk = self._talks.pop(key, None)
         if talk is None:
@@ -127,7 +127,7 @@ class ModelRequests:
         return talk
 
     def ablate(self, request: Mapping[str, Any]) -> Iterator[Record]:
-        """Set one weight to 0 and measure what the model then says against what it said before.
+        """Set one weight to 0, and measure the model against the intact one.
 
         The matrix is multiplied as float32 meanwhile: a block often has no code for 0. So the KL is
         that of `measure` on a file whose only other tensor is this one, in F32, with the weight 0.
@@ -153,7 +153,7 @@ class ModelRequests:
         }  # fmt: skip
 
     def inputs(self, request: Mapping[str, Any]) -> Iterator[Record]:
-        """Let the model read a text and yield what reaches one matrix at its last token.
+        """Run the model on a text, and yield the inputs of one matrix at the last token.
 
         Of a matrix of many experts it is the input of the one that the row belongs to.
         """

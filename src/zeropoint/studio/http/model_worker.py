@@ -22,7 +22,7 @@ Record = dict[str, Any]
 
 
 class ModelWorker:
-    """The process, or the place for it."""
+    """The worker process, started by the first request."""
 
     def __init__(self) -> None:
         self._process: asyncio.subprocess.Process | None = None

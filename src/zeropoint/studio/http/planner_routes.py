@@ -1,4 +1,4 @@
-"""The addresses of Plan, Speed and Size vs bits."""
+"""The routes of the pages Plan, Speed and Size vs bits."""
 
 from collections.abc import Callable
 
@@ -41,7 +41,7 @@ class PlannerRoutes:
         self.planner = Planner(library)
 
     def table(self) -> list[Route]:
-        """Return the addresses."""
+        """Return the routes."""
         return [
             Route("/plan", self.plan),
             Route("/api/plan", self.answer_plan, methods=["POST"]),

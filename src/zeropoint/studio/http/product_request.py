@@ -1,4 +1,4 @@
-"""The request of the Multiply page: its body checked, its product computed and streamed."""
+"""The request of the Multiply page: checks the body, computes the product and streams it."""
 
 import base64
 from collections.abc import AsyncIterator, Mapping
@@ -19,7 +19,7 @@ from zeropoint.studio.http.requests import text_in, whole_in
 
 
 def read_product_request(body: Mapping[str, Any], info: TensorInfo) -> ProductRequest:
-    """Check the body of a request. Raises HTTPException(400) for values that make no sense."""
+    """Check the body of a request. Raises HTTPException(400) for invalid values."""
     kind = text_in(body, "kind", most=8) or "token"
     if kind not in ("token", "seed", "text"):
         raise HTTPException(400, "kind is token, seed or text")

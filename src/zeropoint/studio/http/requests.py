@@ -35,7 +35,7 @@ async def body_of(request: Request) -> Words:
 def text_in(
     words: Mapping[str, Any], name: str, *, least: int = 0, most: int = MAX_TEXT_CHARACTERS
 ) -> str:
-    """Return a text of a body. Raises HTTPException(400) for anything else."""
+    """Return a string field of a body. Raises HTTPException(400) for anything else."""
     found = words.get(name, "")
     if not isinstance(found, str) or not least <= len(found) <= most:
         raise HTTPException(400, f"{name} is a text of {least} to {most} characters")
@@ -43,7 +43,7 @@ def text_in(
 
 
 def list_in(words: Mapping[str, Any], name: str, most: int) -> list[str]:
-    """Return a list of short texts, each once. Raises HTTPException(400) for anything else."""
+    """Return a list of distinct short strings. Raises HTTPException(400) for anything else."""
     found = words.get(name, [])
     if not isinstance(found, list) or len(found) > most:
         raise HTTPException(400, f"{name} is a list of at most {most} texts")
@@ -53,7 +53,7 @@ def list_in(words: Mapping[str, Any], name: str, most: int) -> list[str]:
 
 
 def flag_in(words: Mapping[str, Any], name: str) -> bool:
-    """Return true or false of a body. Raises HTTPException(400) for anything else."""
+    """Return a Boolean field of a body. Raises HTTPException(400) for anything else."""
     found = words.get(name, False)
     if not isinstance(found, bool):
         raise HTTPException(400, f"{name} is true or false")
@@ -61,7 +61,7 @@ def flag_in(words: Mapping[str, Any], name: str) -> bool:
 
 
 def number_in(words: Mapping[str, Any], name: str, low: float, high: float) -> float:
-    """Return a number of a body. Raises HTTPException(400) for anything else."""
+    """Return a numeric field of a body. Raises HTTPException(400) for anything else."""
     found = words.get(name)
     if isinstance(found, bool) or not isinstance(found, int | float):
         raise HTTPException(400, f"{name} is a number from {low:g} to {high:g}")
@@ -72,7 +72,7 @@ def number_in(words: Mapping[str, Any], name: str, low: float, high: float) -> f
 
 
 def whole_in(words: Mapping[str, Any], name: str, low: int, high: int) -> int:
-    """Return a whole number of a body. Raises HTTPException(400) for anything else."""
+    """Return an integer field of a body. Raises HTTPException(400) for anything else."""
     found = number_in(words, name, low, high)
     if found != int(found):
         raise HTTPException(400, f"{name} is a whole number")
@@ -80,7 +80,7 @@ def whole_in(words: Mapping[str, Any], name: str, low: int, high: int) -> int:
 
 
 def streamed(records: AsyncIterator[Words]) -> StreamingResponse:
-    """Return records as lines of JSON; what goes wrong is the last line."""
+    """Return records as lines of JSON; an error is the last line."""
 
     async def lines() -> AsyncIterator[bytes]:
         try:

@@ -8,18 +8,18 @@ from zeropoint.studio.data.page_data import plain
 
 
 def as_html(text: str, status: int = 200) -> Response:
-    """The answer to a person."""
+    """Return an HTML response."""
     # A lone surrogate can come out of a file; it is nothing that UTF-8 can say.
     return Response(text.encode("utf-8", "replace"), status, media_type="text/html")
 
 
 def as_line(found: object) -> Response:
-    """The answer to a page that reads lines."""
+    """Return a response of one JSON line."""
     text = json.dumps(plain(found), separators=(",", ":"), allow_nan=False) + "\n"
     return Response(text, media_type="application/x-ndjson")
 
 
 def as_json(found: object, status: int = 200) -> Response:
-    """The answer to a figure."""
+    """Return a JSON response."""
     text = json.dumps(plain(found), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return Response(text.encode("utf-8", "replace"), status, media_type="application/json")

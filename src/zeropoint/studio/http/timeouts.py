@@ -27,7 +27,7 @@ MAX_CONNECTIONS = 64  # connections
 
 
 class TimeoutProtocol(H11Protocol):
-    """One connection, with a timeout in seconds for the head, the body and reading the answer."""
+    """One connection, with timeouts for the headers, the body and reading the response."""
 
     head_seconds = HEAD_SECONDS
     body_seconds = BODY_SECONDS
@@ -78,7 +78,7 @@ class TimeoutProtocol(H11Protocol):
 
 
 def listen(port: int) -> socket.socket:
-    """Return a socket that listens on this machine's own address. Port 0: any that is free.
+    """Return a socket that listens on the loopback address. Port 0 selects a free port.
 
     Raises CheckpointError if the port is taken.
     """
@@ -112,7 +112,7 @@ def make_server(
     ready: Callable[[], None] = lambda: None,
     protocol: type[H11Protocol] = TimeoutProtocol,
 ) -> "StudioServer":
-    """Return a server of `app` behind its guard. Nothing is logged: addresses may hold the token.
+    """Return a server of `app` behind its guard. It logs nothing: URLs may hold the token.
 
     `ready` is called as soon as it can be asked.
     """
@@ -135,7 +135,7 @@ def make_server(
 
 
 class StudioServer(uvicorn.Server):
-    """A server that says when it can be asked."""
+    """A server that reports when it accepts requests."""
 
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
         super().__init__(config)

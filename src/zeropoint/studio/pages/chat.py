@@ -1,4 +1,4 @@
-"""The chat: two models, the same words, the same seed."""
+"""The chat page: two models answer the same message with the same seed."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from zeropoint.studio.report.html import figure, paragraph
 
 
 def chat(library: Library, models: Sequence[LibraryEntry]) -> str:
-    """Return the chat: two models, the same words, the same seed."""
+    """Return the chat page: two models answer the same message with the same seed."""
     data = {"models": [{"id": model.id, "name": model.name} for model in models]}
     body = header("chat", "Talk to both", "The same words and the same seed, side by side.")
     drawn = figure(

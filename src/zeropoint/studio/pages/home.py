@@ -41,7 +41,7 @@ def home(library: Library) -> str:
 
 
 def models_of(models: Sequence[LibraryEntry]) -> Html:
-    """Return the table of models; scripts fill in what only the headers tell."""
+    """Return the table of models; scripts fill in the values of the headers."""
     if not models:
         return section(
             "models",
@@ -65,7 +65,7 @@ def models_of(models: Sequence[LibraryEntry]) -> Html:
 
 
 def runs_of(runs: Sequence[LibraryEntry]) -> Html:
-    """Return the table of runs, with what to put into one report."""
+    """Return the table of runs, with check boxes that select the runs of a report."""
     if not runs:
         return section(
             "runs",
@@ -86,7 +86,7 @@ def runs_of(runs: Sequence[LibraryEntry]) -> Html:
 
 
 def run_row(entry: LibraryEntry) -> tuple[object, ...]:
-    """Return a run's line; a damaged one says so and cannot be chosen."""
+    """Return the row of a run; a damaged run is marked and cannot be selected."""
     link: object = entry.name
     box = NOTHING
     verb = of = verdict = ""
@@ -115,5 +115,5 @@ def later(model: LibraryEntry, key: str) -> Html:
 
 
 def when(seconds: float) -> str:
-    """Return a time as a list has it."""
+    """Return a time in the format of the tables."""
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))

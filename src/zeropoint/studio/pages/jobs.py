@@ -1,4 +1,4 @@
-"""The page Jobs: where every verb is started and watched."""
+"""The page Jobs, which starts verbs and shows their progress."""
 
 from zeropoint.studio.data.job_forms import FORMS
 from zeropoint.studio.data.library import Library
@@ -7,7 +7,7 @@ from zeropoint.studio.pages.start_run import start_here
 
 
 def jobs_page(library: Library) -> str:
-    """Return the page that starts, watches and cancels what the command line does."""
+    """Return the page that starts, follows and cancels verbs of the command line."""
     lead = "Each is a command, run on its own, one at a time. What it writes is new, in the folder."
     drawn, data = start_here(library, tuple(FORMS), "Commands of this studio")
     body = content(header("jobs", "Start a command, and watch it", lead), drawn)

@@ -1,4 +1,4 @@
-"""The number and quantizer labs, on pieces of one tensor."""
+"""The number and quantizer labs, on parts of one tensor."""
 
 from zeropoint.studio.data import weights
 from zeropoint.studio.data.library import Library, LibraryEntry
@@ -23,7 +23,7 @@ LAB_FIGURES = (
 def lab(
     library: Library, entry: LibraryEntry, model: OpenedModel, index: int, row: int, column: int
 ) -> str:
-    """Return the labs on pieces of one tensor: the chosen one, the largest weight's, an ordinary.
+    """Return the labs on parts of one tensor: a chosen, an extreme and a typical one.
 
     Raises IndexError for a place outside the tensor.
     """
@@ -48,7 +48,7 @@ def lab(
 
 
 def picker(entry: LibraryEntry, model: OpenedModel, index: int, row: int, column: int) -> Html:
-    """Return the form that chooses the numbers of the labs."""
+    """Return the form that selects the weights of the labs."""
     info = model.info(index)
     options = [
         element("option", name, value=i, selected=i == index)
@@ -68,5 +68,5 @@ def picker(entry: LibraryEntry, model: OpenedModel, index: int, row: int, column
 
 
 def whole_number(name: str, value: int, maximum: int) -> Html:
-    """Return a box for a whole number from 0 to `maximum`."""
+    """Return an input for an integer from 0 to `maximum`."""
     return element("input", type="number", name=name, min=0, max=maximum, value=value)

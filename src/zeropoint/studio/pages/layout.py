@@ -25,17 +25,17 @@ FOOTER = literal(
 
 
 def page(title: str, sidebar: Html, body: Html, data: object = None, entry: str = "studio") -> str:
-    """Return a served page: style and scripts by address, data in a block that no browser runs."""
+    """Return a served page: linked style sheets and scripts, and the data in a JSON block."""
     return served_page(title, sidebar, body, "" if data is None else pack(data), entry)
 
 
 def content(top: Html, *main: Html) -> Html:
-    """Return the body of a page: its top, its main part, the footer."""
+    """Return the body of a page: header, main part and footer."""
     return fragment(top, element("main", *main), FOOTER)
 
 
 def sidebar(library: Library, here: str, model: LibraryEntry | None = None) -> Html:
-    """Return the links on the left: home, and the pages of the model that is open."""
+    """Return the sidebar: links to the home page and to the pages of the open model."""
     main = (
         ("/", "Models and runs"),
         ("/long-run", "Long run"),
@@ -74,7 +74,7 @@ NEEDS_SCRIPTS = literal("<noscript><p>Pages of the studio need scripts.</p></nos
 
 
 def header(kicker: str, title: object, lead: str) -> Html:
-    """Return the top of a page: what it shows and what it is for."""
+    """Return the header of a page: its title and its purpose."""
     return element(
         "header",
         element("p", kicker, class_="kicker"),
@@ -88,7 +88,7 @@ def header(kicker: str, title: object, lead: str) -> Html:
 def run_chooser(
     runs: Sequence[LibraryEntry], chosen: Sequence[str], action: str, legend: str, label: str = ""
 ) -> Html:
-    """Return a form that chooses runs; what is chosen goes to `action`."""
+    """Return a form that selects runs and submits them to `action`."""
     boxes = [
         element(
             "label",
@@ -109,6 +109,6 @@ def run_chooser(
 
 
 def refused(library: Library, status: int, told: str) -> str:
-    """Return the page of an error: what is wrong, in the words of the command line."""
+    """Return the page of an error, with the message of the command line."""
     title = "This could not be shown" if status != 404 else "Not here"
     return page("Not shown", sidebar(library, ""), content(header("studio", title, told)))

@@ -1,4 +1,4 @@
-"""Pages of runs of measure: one token by token, or several side by side, never ranked in noise.
+"""Pages of runs of measure: one run token by token, or several runs, ranked only outside the noise.
 
 Runs are told apart where a paired test over the same chunks says so (metrics.comparing);
 runs of another text, reference or settings are not ranked, and the page says why.
@@ -45,7 +45,7 @@ FIGURES = (
 
 
 def measured(library: Library, entries: Sequence[LibraryEntry], shown: int) -> str:
-    """Return the page of one of these runs; the others are a press away, at the same token."""
+    """Return the page of one of these runs, with links to the same token in the others."""
     run = measures(entries)[shown]
     data = {
         **measure_runs.losses_of(run.found(MeasureResult)),
@@ -86,7 +86,7 @@ def _words(entries: Sequence[LibraryEntry], shown: int) -> str:
 
 
 def measures(entries: Sequence[LibraryEntry]) -> list[Run]:
-    """Open runs that must be of measure. Raises MeasurementError for another one, or for none."""
+    """Open runs of measure. Raises MeasurementError for a run of another verb, or for no runs."""
     runs = measure_runs.open_runs([entry.path for entry in entries])
     for run in runs:
         if run.verb != "measure":
@@ -98,7 +98,7 @@ def measures(entries: Sequence[LibraryEntry]) -> list[Run]:
 
 
 def compared(library: Library, entries: Sequence[LibraryEntry]) -> str:
-    """Return several quants beside each other, with letters for those that cannot be told apart."""
+    """Return the page of several quants; equal letters mark insignificant differences."""
     order = list(zip(measures(entries), entries, strict=True))
     if not why_not([run for run, _ in order]):
         order.sort(key=lambda pair: pair[0].found(MeasureResult).kl.mean)
@@ -144,7 +144,7 @@ def compared(library: Library, entries: Sequence[LibraryEntry]) -> str:
 
 
 def why_not(runs: Sequence[Run]) -> str:
-    """Return why runs cannot be ranked, or nothing."""
+    """Return why runs cannot be ranked; "" if they can."""
     first = runs[0]
     for run in runs[1:]:
         for key in ("reference", "text"):
@@ -158,7 +158,7 @@ def why_not(runs: Sequence[Run]) -> str:
 
 
 def groups(runs: Sequence[Run]) -> tuple[list[str], str]:
-    """Return a letter or more for each run, and why there is none if they cannot be ranked."""
+    """Return the letters of each run, and the reason if runs cannot be ranked."""
     why = why_not(runs)
     if why:
         return [""] * len(runs), why

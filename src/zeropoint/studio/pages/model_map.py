@@ -1,4 +1,4 @@
-"""The Model map: where the bytes of a file are, and what every tensor is."""
+"""The Model map: the bytes of a file by tensor, and a description of every tensor."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from zeropoint.studio.report.html import Html, figure, paragraph, section, table
 
 
 def model_map(library: Library, entry: LibraryEntry, model: OpenedModel) -> str:
-    """Return the Model map: where the bytes are, and what every tensor is."""
+    """Return the Model map: the bytes of a file by tensor, and a description of every tensor."""
     data = {"model": weights.describe_model(model.checkpoint), "tensors": model.outline(),
             "id": entry.id}  # fmt: skip
     parts = [
@@ -35,7 +35,7 @@ def model_map(library: Library, entry: LibraryEntry, model: OpenedModel) -> str:
 
 
 def said(metadata: Any) -> Html:
-    """Return what the file says of itself; nobody vouches for it."""
+    """Return the metadata of the file, which is not verified."""
     rows = [(key, shortly(value)) for key, value in metadata.items()]
     return section(
         "metadata", "", "What the file says",
@@ -45,7 +45,7 @@ def said(metadata: Any) -> Html:
 
 
 def shortly(value: object) -> str:
-    """Return a metadata value, cut where it is long.
+    """Return a metadata value, truncated if it is long.
 
     >>> shortly([1, 2, 3]), shortly("x" * 500)[-1]
     ('1, 2, 3', '…')

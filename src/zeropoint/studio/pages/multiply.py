@@ -1,4 +1,4 @@
-"""The page of one dot product, and beside it what other machines and runtimes do (products.py)."""
+"""The page of one dot product, and of the same product on other machines and runtimes."""
 
 from zeropoint.metrics.speed.this_machine import load_devices
 from zeropoint.plans.planner.as_json import device_record

@@ -14,7 +14,7 @@ NO_MODEL_NOTE = paragraph("There is no model below the root, so nothing can be s
 
 
 def start_here(library: Library, verbs: Sequence[str], title: str) -> tuple[Html, PageData]:
-    """Return the figure that starts these verbs, and its data for the page."""
+    """Return the form that starts these verbs, and its data for the page."""
     if not library.listing().of("model"):
         return NO_MODEL_NOTE, {}
     drawn = figure("jobs", "f-jobs", title, NOTE)

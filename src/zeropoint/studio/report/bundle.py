@@ -1,4 +1,4 @@
-"""Builds whole pages: one HTML file that needs nothing else, or the same parts served one by one.
+"""Builds whole pages: one self-contained HTML file, or a page with linked parts.
 
 A page is HTML written here, one style sheet, JSON data, and ES modules from `static/`. The studio
 serves the modules as they are; a file on a disk cannot import, so `bundle` writes them one after
@@ -53,7 +53,7 @@ def bundle(entry: str) -> str:
 
 
 def _add_module(module: str, scripts: dict[str, str], importers: tuple[str, ...]) -> None:
-    """Add the script of a module behind those of its imports, each module once."""
+    """Add the script of a module after the scripts of its imports, each module once."""
     if module in importers:
         raise AssertionError(f"modules import each other: {' -> '.join((*importers, module))}")
     if module in scripts:
@@ -94,7 +94,7 @@ def constant_of(module: str) -> str:
 
 
 def self_contained(title: str, body: Html, entry: str, data: object) -> str:
-    """Return a whole page as one file: style and scripts inside, everything in `data` is data."""
+    """Return a page as one file that contains its style sheets, scripts and `data`."""
     style, script = static_text("entries/app.css"), bundle(f"entries/{entry}")
     policy = (
         f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
@@ -112,7 +112,7 @@ def self_contained(title: str, body: Html, entry: str, data: object) -> str:
 
 
 def served_page(title: str, sidebar: Html, body: Html, packed: str, entry: str) -> str:
-    """Return a page that a server sends: style and scripts by address."""
+    """Return a page for a server, with linked style sheets and scripts."""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'{GENERATOR}<meta name="viewport" content="width=device-width, initial-scale=1">\n'

@@ -1,4 +1,4 @@
-"""Section 8 of a report, over many steps: its words, its figures' places, its tables."""
+"""Section 8 of a report, over many steps: text, figures and tables."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -76,7 +76,7 @@ FIGURES = {
 
 
 def figures_of(steps: LongRunEvidence) -> dict[str, Html]:
-    """Return the places of the figures that there is data for, by what they show."""
+    """Return the placeholders of the figures that have data, by figure name."""
     return {
         key: fragment(*(figure(*words) for words in FIGURES[key] if drawn(words[0], steps)))
         for key in FIGURES
@@ -92,7 +92,7 @@ def drawn(visual: str, steps: LongRunEvidence) -> bool:
 
 
 def over_many_steps(steps: LongRunEvidence) -> Html:
-    """Section 8: texts, chains and tasks, as far as there are any."""
+    """Return section 8: the texts, chains and tasks of the runs."""
     places = figures_of(steps)
     parts: list[Html] = []
     if steps.drifts:
@@ -129,7 +129,7 @@ SURVIVAL_COLUMNS = (
 
 
 def survival_rows(one: DriftShown) -> Iterator[tuple[object, ...]]:
-    """A quant after 1, 2, 4 … tokens."""
+    """Return the table rows of a quant after 1, 2, 4 … tokens."""
     for name, way in one.ways.items():
         curve = way.curve
         for at, (steps, point) in points_of(way).items():
@@ -145,13 +145,13 @@ def survival_rows(one: DriftShown) -> Iterator[tuple[object, ...]]:
 
 
 def points_of(way: DecodingModeShown) -> dict[int, tuple[int, Compounding]]:
-    """Return the rows of a way: the place in its curve, the steps, and what adds up by then."""
+    """Return the rows of a decoding mode: the index in its curve, the steps, and the sums."""
     points = way.compounding or [Compounding(steps) for steps in way.curve.at]
     return {way.curve.at.index(point.steps): (point.steps, point) for point in points}
 
 
 def text_tables(drifts: Sequence[DriftShown]) -> Iterator[Html]:
-    """The texts, from a little before they part."""
+    """Return the tables of the texts, from shortly before they diverge."""
     for one in drifts:
         rows = [
             (
@@ -180,12 +180,12 @@ def text_tables(drifts: Sequence[DriftShown]) -> Iterator[Html]:
 
 
 def split_of(words: Mapping[str, Any]) -> int:
-    """Return where two texts part, counted from 1."""
+    """Return the position at which two texts diverge, counted from 1."""
     return int(words["split"]) + 1
 
 
 def ends_of(words: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Return the last of what both wrote, and how each went on."""
+    """Return the end of the common text, and both continuations."""
     sides = words.get("pieces") or words["texts"]
     split = words["split"]
     same = "".join(sides[0][:split])
@@ -199,7 +199,7 @@ def ends_of(words: Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 def chain_tables(chains: Sequence[ChainsShown]) -> Iterator[Html]:
-    """Each quant's chains of all kinds step by step, and each kind in a line."""
+    """Return the tables of each quant's chains: all families by step, and one row per family."""
     for one in chains:
         if one.found.together:
             caption = f"{one.title} beside {one.reference}: chains of all kinds"
@@ -222,14 +222,14 @@ CHAIN_KIND_COLUMNS = (
 
 
 def step_rows(found: ChainPair) -> Iterator[tuple[object, ...]]:
-    """Return each step as a row."""
+    """Return one table row per step."""
     for at, step in enumerate(found.steps):
         sides = [share(side.accuracy[at]) for side in (found.reference, found.quant)]
         yield at + 1, *sides, step.lost, step.won, number(step.p, 2)
 
 
 def kind_row(found: ChainFamily) -> tuple[object, ...]:
-    """Return one kind of chain as a row."""
+    """Return one family of chains as a table row."""
     first, last = (
         both(found, lambda side, at=at: side.accuracy[at].mean)  # type: ignore[misc]
         for at in (0, -1)
@@ -247,13 +247,13 @@ def kind_row(found: ChainFamily) -> tuple[object, ...]:
 
 
 def both(found: ChainPair, of: Callable[[ChainSide], float]) -> str:
-    """Return a share of both models."""
+    """Return the rates of both models as text."""
     sides = [of(side) if side.accuracy else None for side in (found.reference, found.quant)]
     return f"{percent(sides[0], 0)} → {percent(sides[1], 0)}"
 
 
 def told_apart(found: ChainPair) -> str:
-    """Say from which step on the two models are told apart."""
+    """Return the step from which the two models differ significantly, as text."""
     if found.reference.at_floor:
         return "the reference is at floor"
     step = found.distinguishable
@@ -263,7 +263,7 @@ def told_apart(found: ChainPair) -> str:
 
 
 def task_tables(runs: Sequence[TasksShown]) -> Iterator[Html]:
-    """Each model's accuracy and flips beside the first's, and which tasks flipped."""
+    """Return the tables of accuracy and of flips relative to the first model."""
     for run in runs:
         rows = []
         for place, one in enumerate(run.models):
@@ -330,19 +330,19 @@ def score_table(found: ScoresShown) -> Html:
 
 
 def mean(found: Interval) -> str | None:
-    """Return a mean, as a table has it."""
+    """Return a mean as text of a table cell."""
     return None if found.empty else number(found.mean, 3)
 
 
 def between(found: Interval) -> str | None:
-    """Return an interval, as a table has it."""
+    """Return an interval as text of a table cell."""
     if found.empty or found.ends is None:
         return None
     return f"{number(found.ends[0], 3)} … {number(found.ends[1], 3)}"
 
 
 def share(found: Interval) -> str:
-    """Return a share with its interval."""
+    """Return a percentage with its interval as text of a table cell."""
     if found.empty or found.ends is None:
         return percent(found.mean, 0)
     low, high = (percent(end, 0) for end in found.ends)
@@ -350,7 +350,7 @@ def share(found: Interval) -> str:
 
 
 def said_of_steps(steps: LongRunEvidence) -> tuple[list[str], list[tuple[str, str, str]]]:
-    """Return the verdict of runs without a measurement: sentences, and figures that lead on."""
+    """Return the verdict of runs without a measurement: sentences and linked figures."""
     sentences: list[str] = []
     chips: list[tuple[str, str, str]] = []
     for one in steps.drifts:

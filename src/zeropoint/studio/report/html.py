@@ -1,4 +1,4 @@
-"""The parts that pages are built of. Only this module writes HTML; all other text is escaped here.
+"""The HTML parts of pages. Only this module writes HTML; it escapes all other text.
 
 `Html` is text that is safe in a page. Other modules get it from the functions below, which escape
 what they are given, or from `literal`, whose argument is a constant in the source. A test keeps it
@@ -20,12 +20,12 @@ class Html(str):
 
 
 def literal(html: str) -> Html:
-    """Return HTML that is written in the source. The argument must be a constant."""
+    """Return HTML from a string in the source. The argument must be a constant."""
     return Html(html)
 
 
 def static_html(name: str) -> Html:
-    """Return HTML of a file in `static/`, which is part of the source."""
+    """Return the HTML of a file in `static/`, which is part of the source."""
     return Html(static_text(name))
 
 
@@ -35,7 +35,7 @@ def without_skip_link(body: Html) -> Html:
 
 
 def fragment(*parts: Html) -> Html:
-    """Return parts, one after the other."""
+    """Return the concatenation of parts."""
     return Html("".join(parts))
 
 
@@ -64,7 +64,7 @@ def paragraph(*children: object) -> Html:
 
 
 def text(value: object) -> Html:
-    """Return a value as HTML text; a number with digits that a person can read.
+    """Return a value as HTML text; numbers are rounded to a readable number of digits.
 
     >>> text("<b>"), text(0.0123456), text(None)
     ('&lt;b&gt;', '0.01235', '–')
@@ -79,7 +79,7 @@ def text(value: object) -> Html:
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """Return so many significant digits.
+    """Return a number as text with `digits` significant digits.
 
     >>> number(1234.5678), number(0.000012345), number(0.0), number(float("nan"))
     ('1235', '1.234e-05', '0', '–')
@@ -88,7 +88,7 @@ def number(value: float | None, digits: int = 4) -> str:
 
 
 def percent(value: float | None, digits: int = 2) -> str:
-    """Return a share as per cent.
+    """Return a fraction as a percentage.
 
     >>> percent(0.9731), percent(None)
     ('97.31 %', '–')
@@ -97,12 +97,12 @@ def percent(value: float | None, digits: int = 2) -> str:
 
 
 def size(count: float) -> str:
-    """Return bytes as a person reads them."""
+    """Return a number of bytes as text with a readable unit."""
     return format_bytes(count)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "") -> Html:
-    """Return a table; a column whose name begins with ">" is set right."""
+    """Return a table; a column whose name begins with ">" is right-aligned."""
     right = [name.startswith(">") for name in columns]
     head = "".join(
         f'<th scope="col"{_right(r)}>{escape(name.removeprefix(">"))}</th>'
@@ -127,13 +127,13 @@ def _right(right: bool) -> str:
 
 
 def facts(pairs: Iterable[tuple[str, object]]) -> Html:
-    """Return names and what they are, as a list."""
+    """Return a description list of names and values."""
     inside = "".join(f"<dt>{escape(name)}</dt><dd>{text(value)}</dd>\n" for name, value in pairs)
     return Html(f'<dl class="facts">{inside}</dl>')
 
 
 def figure(visual: str, name: str, caption: str, note: str = "", **data: str) -> Html:
-    """Return the place of a visual; scripts fill it."""
+    """Return the placeholder of a figure; scripts draw into it."""
     more = "".join(f' data-{key}="{escape(value)}"' for key, value in data.items())
     return Html(
         f'<figure data-visual="{visual}" id="{name}"{more}><figcaption>{escape(caption)}'
@@ -151,7 +151,7 @@ def section(name: str, index: str, title: str, *parts: Html) -> Html:
 
 
 def folded(summary: str, *parts: Html) -> Html:
-    """Return parts that open on demand (and are open where scripts are off: they stay readable)."""
+    """Return a collapsible part, which is open if scripts are disabled."""
     return Html(
         f'<details class="wide"><summary>{escape(summary)}</summary>{"".join(parts)}</details>'
     )

@@ -1,4 +1,4 @@
-"""The report: the evidence of runs as one HTML file that opens from a disk, for years to come.
+"""The report: the results of runs as one self-contained HTML file that opens from a disk.
 
 Words and tables are written here, so that they need no script; figures are drawn by the same
 visuals as everywhere. A section whose run is missing is left out, and the method says so.
@@ -103,7 +103,7 @@ NEEDS_NO_SCRIPTS = literal(
 
 
 def head(title: str) -> Html:
-    """Return the top of the page."""
+    """Return the header of the page."""
     return fragment(
         element("a", "Skip to the verdict", class_="skip", href="#verdict"),
         element(
@@ -123,13 +123,13 @@ FOOTER = literal(
 
 
 def name_of(runs: Sequence[Run]) -> str:
-    """Return what the report is about, in a few words."""
+    """Return the subject of the report in a few words."""
     measured = [run.subject for run in runs if run.verb != "quantize"]
     return next(filter(None, measured), runs[0].subject or runs[0].path.name)
 
 
 def run_names(runs: Sequence[Run]) -> str:
-    """Return which runs the frontier is from."""
+    """Return the names of the runs in the frontier figure."""
     names = [run.path.name for run in runs if run.verb in ("ladder", "measure")]
     return f"the run{'s' if len(names) > 1 else ''} {', '.join(names)}"
 
@@ -151,7 +151,7 @@ def verdict(
     steps: LongRunEvidence,
     sizes: Sequence[PageData],
 ) -> Html:
-    """Section 1: one sentence, and a few figures that lead on."""
+    """Return section 1: one sentence, and a few figures that link to their section."""
     others: list[str] = []
     if measures:
         lead, chips = verdict_of_measure(measures[0])
@@ -178,7 +178,7 @@ def verdict(
 
 
 def badge(parts: tuple[str, str, str]) -> Html:
-    """Return a figure with what it is, as a link to where it comes from."""
+    """Return a labelled figure as a link to its section."""
     figure, note, link = parts
     return element("li", element("a", element("b", figure), element("span", note), href=link))
 
@@ -212,7 +212,7 @@ def verdict_of_measure(run: Run) -> tuple[str, Badges]:
 
 
 def verdict_of_ladder(levels: Sequence[LadderLevel]) -> tuple[str, Badges]:
-    """Return which levels got which verdict, the most bits first."""
+    """Return the verdicts of the levels, the most bits first."""
     words: dict[str, list[str]] = {}
     for level in levels:
         words.setdefault(level.measured.verdict.word, []).append(level.format)
@@ -229,12 +229,12 @@ def verdict_of_ladder(levels: Sequence[LadderLevel]) -> tuple[str, Badges]:
 
 
 def between(figure: Interval) -> str:
-    """Return an interval in brackets, or nothing where it is unknown."""
+    """Return an interval in brackets; "" if it is unknown."""
     return f" (95 %: {interval(figure)})" if figure.known else ""
 
 
 def provenance(runs: Sequence[Run]) -> Html:
-    """Section 2: what was run on what, with hashes."""
+    """Return section 2: the verb, the models and the texts of each run, with hashes."""
     parts: list[Html] = []
     for run in runs:
         pairs: list[tuple[str, object]] = [("Run", f"{run.path.name} ({run.verb})")]
@@ -261,7 +261,7 @@ def provenance(runs: Sequence[Run]) -> Html:
 
 
 def formats_in(formats: Mapping[str, int]) -> str:
-    """Return formats with how many matrices have them."""
+    """Return each format with its number of matrices."""
     order = sorted(formats, key=lambda name: (-formats[name], name))
     return ", ".join(f"{formats[name]} × {name}" for name in order)
 
@@ -276,7 +276,7 @@ about another text, nor about long answers, in which errors add up.</p>
 
 
 def method(runs: Sequence[Run]) -> Html:
-    """Section 12: how it was done, what it does not say, and the raw results."""
+    """Return section 12: the method, its limits, and the raw results."""
     known = {
         "measure": "what was lost on text (zeropoint measure --run)",
         "quantize": "what happened to each tensor (zeropoint quantize --run)",
@@ -303,7 +303,7 @@ def method(runs: Sequence[Run]) -> Html:
 
 
 def raw(run: Run) -> PageData:
-    """Return what run.json says, tables of tensors left out."""
+    """Return the contents of run.json without tables of tensors."""
     return {
         "name": run.path.name,
         "verb": run.verb,

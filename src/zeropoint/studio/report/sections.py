@@ -1,4 +1,4 @@
-"""The sections of a report that show evidence: each its words, its figure's place, its table."""
+"""The sections of a report that show results: each has text, a figure and a table."""
 
 from collections.abc import Sequence
 
@@ -21,7 +21,7 @@ from zeropoint.studio.report.html import (
 
 
 def where_bytes(tensors: Sequence[TensorEvidence]) -> Html:
-    """Section 3: bytes by kind of tensor and format."""
+    """Return section 3: bytes by kind of tensor and format."""
     groups: dict[tuple[str, str], list[int]] = {}
     for tensor in tensors:
         key = tensor.kind, tensor.found.format
@@ -53,7 +53,7 @@ def where_bytes(tensors: Sequence[TensorEvidence]) -> Html:
 
 
 def how_much(found: MeasureResult) -> Html:
-    """Section 4: every figure with its interval, for the whole, each domain, each class."""
+    """Return section 4: figures with intervals, for the text, its domains and classes."""
     rows = [
         (
             name,
@@ -108,14 +108,14 @@ def how_much(found: MeasureResult) -> Html:
 
 
 def interval(figure: Interval) -> str:
-    """Return an interval as a table has it."""
+    """Return an interval as text of a table cell."""
     if figure.ends is None:
         return "–"
     return f"{number(figure.ends[0], 3)} … {number(figure.ends[1], 3)}"
 
 
 def on_what_text(texts: Sequence[PageData], worst: Sequence[WorstPosition]) -> Html:
-    """Section 5: the text itself, and the positions where most was lost."""
+    """Return section 5: the text, and the positions with the largest KL divergence."""
     shown = sum(len(found["kl"]) for found in texts)
     rows = [(w.domain, w.context, w.target, number(w.kl, 3), w.reference, w.quant) for w in worst]
     return section(
@@ -142,7 +142,7 @@ def on_what_text(texts: Sequence[PageData], worst: Sequence[WorstPosition]) -> H
 
 
 def in_which_tensors(tensors: Sequence[TensorEvidence]) -> Html:
-    """Section 6: layers by kinds, coloured by error or bits."""
+    """Return section 6: layers by kind of tensor, coloured by error or bits."""
     encoded = [(t.found.relative_error, t.found) for t in tensors]
     known = [(error, found) for error, found in encoded if error is not None]
     worst = sorted(known, key=lambda pair: -pair[0])[:30]
@@ -180,7 +180,7 @@ def in_which_tensors(tensors: Sequence[TensorEvidence]) -> Html:
 
 
 def why(tensors: Sequence[TensorEvidence]) -> Html:
-    """Section 7: histograms with the codes drawn in, and the worst block opened."""
+    """Return section 7: histograms with the codes drawn in, and the worst block in detail."""
     opened = [(t.found.name, t.found.worst_block) for t in tensors]
     return section(
         "why",
@@ -218,7 +218,7 @@ def why(tensors: Sequence[TensorEvidence]) -> Html:
 
 
 def frontier(levels: Sequence[LadderLevel]) -> Html:
-    """Section 9: loss against size."""
+    """Return section 9: loss by file size."""
     columns = ("Format", ">Bits per weight", ">Size", ">KL", ">95 %", ">Same token", "Verdict")
     rows = [
         (
@@ -247,7 +247,7 @@ def frontier(levels: Sequence[LadderLevel]) -> Html:
 
 
 def bigger_or_smaller(scales: Sequence[PageData]) -> Html:
-    """Section 10: different models by memory, on scales that may be compared between models."""
+    """Return section 10: models by memory, on quality scales that compare models."""
     parts: list[Html] = []
     for scale in scales:
         share = scale["metric"] != "nats"
@@ -287,7 +287,7 @@ def bigger_or_smaller(scales: Sequence[PageData]) -> Html:
 
 
 def said_of_sizes(scales: Sequence[PageData]) -> str:
-    """Return which model is best on the first scale, and which cannot be told from it."""
+    """Return the best model on the first scale, and the models that tie with it."""
     if not scales:
         return ""
     scale = scales[0]

@@ -1,4 +1,4 @@
-"""The walk as one HTML file: words from static/entries/walk.html, data from data/walk.py."""
+"""The walk as one HTML file: text from static/entries/walk.html, data from data/walk.py."""
 
 from zeropoint.studio.data.page_data import PageData
 from zeropoint.studio.report.bundle import self_contained
