@@ -105,7 +105,7 @@ def test_a_data_set_in_the_hubs_cache_is_read_without_network(cached: Path) -> N
         ("hub:org/other:raw/test.txt", "cannot be reached"),
         ("hub:org/name", "hub:org/name:FILE"),
         ("hub:nonsense", "hub:org/name:FILE"),
-        ("hub:org/name:raw/test.parquet", "name a .txt or .jsonl"),
+        ("hub:org/name:raw/test.parquet", "give a .txt or .jsonl file"),
     ],
 )
 def test_what_the_hub_cannot_give_is_one_sentence(cached: Path, text: str, said: str) -> None:

@@ -299,7 +299,7 @@ def test_explain_multiply_shows_the_arithmetic_of_a_device(capsys):
     words = ["explain", "multiply", "--device", "rtx3090", "--format", "Q4_K"]
     assert main(words) == DONE
     shown = capsys.readouterr().out
-    assert "2 codes share a byte" in shown and "dp4a" in shown and "llama.cpp" in shown
+    assert "2 codes per byte" in shown and "dp4a" in shown and "llama.cpp" in shown
     assert main([*words, "--json"]) == DONE
     assert json.loads(capsys.readouterr().out)["native"] == list(
         ("fp32", "bf16", "fp16", "int8", "int4")

@@ -259,7 +259,7 @@ def test_rows_need_whole_groups_and_nothing_else(columns: int) -> None:
 @pytest.mark.parametrize("name", ["INT4_SYM_ROW", "FP8_E4M3_TENSOR", "NVFP4_TENSOR"])
 def test_a_format_that_knows_no_shape_says_so(name: str) -> None:
     format = find_format(name)
-    message = f"{name} has no block before it knows a shape"
+    message = f"{name} needs the shape of a tensor first"
     with pytest.raises(FormatError, match=message):
         format.encode_blocks(gaussian(0))
     with pytest.raises(FormatError, match=message):

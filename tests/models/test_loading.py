@@ -57,7 +57,7 @@ BROKEN = {
     "a text for a number": (
         with_fact("llama.block_count", "four"), CheckpointError, "not a whole number"),
     "a negative number": (
-        with_fact("llama.block_count", -1), CheckpointError, "at least one"),
+        with_fact("llama.block_count", -1), CheckpointError, "at least 1"),
     "infinite epsilon": (
         with_fact("llama.attention.layer_norm_rms_epsilon", np.inf), CheckpointError, "finite"),
     "more layers than tensors": (
