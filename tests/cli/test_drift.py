@@ -110,7 +110,7 @@ def test_the_function_returns_what_the_command_prints(
     assert [type(record).__name__ for record in records[:2]] == ["DriftStarted", "ModelStarted"]
     opened = [load_model(open_checkpoint(path), threads=1) for path in (models[2], models[0])]
     again = zeropoint.drift(*opened, **few, run=tmp_path / "run")
-    assert again == result == read_run(tmp_path / "run").found(DriftResult)
+    assert again == result == read_run(tmp_path / "run").result_as(DriftResult)
     quantized = zeropoint.drift(opened[1], to="int8_sym_g32", count=2, tokens=2, chains=0)
     assert quantized.quant is not None and quantized.quant.name.endswith("int8_sym_g32")
     with pytest.raises(zeropoint.MeasurementError, match="either a reference model or a format"):

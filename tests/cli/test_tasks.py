@@ -132,4 +132,4 @@ def test_the_function_returns_what_the_command_prints(
     loaded = load_model(zeropoint.open_checkpoint(models[0]), threads=1)
     alone = zeropoint.tasks(loaded, file, tokens=8, run=tmp_path / "run")
     assert alone.models[0] == result.models[0]
-    assert read_run(tmp_path / "run").found(TasksResult) == alone
+    assert read_run(tmp_path / "run").result_as(TasksResult) == alone

@@ -6,7 +6,7 @@ from math import comb, sqrt
 import numpy as np
 import pytest
 
-from zeropoint.metrics.statistics import holm, mcnemar, paired_share, share, wilson
+from zeropoint.metrics.statistics import clustered_rate, holm, mcnemar, paired_share, wilson
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_rate_over_texts_covers_and_is_not_wide(
     hits, widths = 0, []
     for _ in range(300):
         rates = random.beta(rate * spread, (1 - rate) * spread, 24) if spread else np.full(24, rate)
-        found = share(random.binomial(64, rates).astype(float), np.full(24, 64.0))
+        found = clustered_rate(random.binomial(64, rates).astype(float), np.full(24, 64.0))
         hits += found.low <= rate <= found.high
         widths.append(found.high - found.low)
     normal = 2 * 1.96 * sqrt(rate * (1 - rate) * (1 + 63 * correlation) / (24 * 64))
@@ -72,7 +72,10 @@ def test_a_rate_over_texts_covers_and_is_not_wide(
 
 
 def test_a_share_of_one_text_has_no_interval_and_of_nothing_no_mean() -> None:
-    one, none = share(np.array([1.0]), np.array([4.0])), share(np.zeros(2), np.zeros(2))
+    one, none = (
+        clustered_rate(np.array([1.0]), np.array([4.0])),
+        clustered_rate(np.zeros(2), np.zeros(2)),
+    )
     assert one.mean == 0.25 and np.isnan(one.low) and np.isnan(none.mean)
 
 

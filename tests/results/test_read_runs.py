@@ -10,7 +10,7 @@ import pytest
 from zeropoint.errors import CheckpointError
 from zeropoint.results.divergence import MeasureResult
 from zeropoint.results.run_store import RunFolder
-from zeropoint.results.runs import RESULTS, finished_runs, of_kind, read_head, read_run
+from zeropoint.results.runs import RESULTS, finished_runs, read_head, read_run, results_of_type
 from zeropoint.results.tasks import TasksResult
 from zeropoint.studio.data.measure_runs import VERBS, open_runs
 from zeropoint.studio.report.report import render_report
@@ -131,10 +131,10 @@ def test_only_finished_runs_are_collected_the_oldest_first(tmp_path: Path) -> No
     RunFolder.start(tmp_path / "a/begun", "measure", {}, {})
     found = finished_runs([tmp_path])
     assert sorted(run.path.name for run in found) == ["one", "two"]
-    ((run, result),) = of_kind(found, MeasureResult)
+    ((run, result),) = results_of_type(found, MeasureResult)
     assert result.kl.mean == 0.1 and run.subject == "q.gguf"
     with pytest.raises(CheckpointError, match="is a run of measure"):
-        run.found(TasksResult)
+        run.result_as(TasksResult)
     assert read_head(tmp_path / "a/begun").verb == "measure"
     with pytest.raises(CheckpointError, match="not finished"):
         read_run(tmp_path / "a/begun")

@@ -258,10 +258,10 @@ def test_files_of_text_and_tasks_are_named_by_id_and_lie_below_the_root(tmp_path
 
 def test_fields_of_one_key_begin_alike() -> None:
     """They share their place in the address."""
-    usual: dict[str, Any] = {}
+    defaults: dict[str, Any] = {}
     for form in FORMS.values():
         for field in form.fields:
-            assert usual.setdefault(field.key, field.usual) == field.usual, field
+            assert defaults.setdefault(field.key, field.default) == field.default, field
 
 
 def test_a_form_begins_with_models_that_belong_together(tmp_path: Path) -> None:
@@ -269,11 +269,14 @@ def test_a_form_begins_with_models_that_belong_together(tmp_path: Path) -> None:
         path = write_model(tmp_path / f"{name}.gguf", format="F16" if "BF16" in name else "Q8_0")
         os.utime(path, (1000 + age, 1000 + age))
     (form,) = forms_for(library := Library(tmp_path), ["drift"])
-    usual = {field["key"]: field["usual"] for field in form["fields"]}
+    defaults = {field["key"]: field["usual"] for field in form["fields"]}
     names = {entry.id: entry.name for entry in library.listing().of("model")}
-    assert (names[usual["model"]], names[usual["reference"]]) == ("a-Q8_0.gguf", "a-BF16.gguf")
+    assert (names[defaults["model"]], names[defaults["reference"]]) == (
+        "a-Q8_0.gguf",
+        "a-BF16.gguf",
+    )
     ((models, *_),) = (form["fields"] for form in forms_for(library, ["compare"]))
-    assert models["usual"] == f"{usual['reference']},{usual['model']}"
+    assert models["usual"] == f"{defaults['reference']},{defaults['model']}"
     alone = tmp_path / "alone"
     write_model(alone.with_suffix(".gguf")).rename(alone.mkdir() or alone / "a.gguf")
     ((first, second, *_),) = (form["fields"] for form in forms_for(Library(alone), ["drift"]))

@@ -17,7 +17,7 @@ from zeropoint.metrics.cross_model import kv_cache_bytes
 from zeropoint.models import load_model
 from zeropoint.plans.memory.cache_shape import read_shape
 from zeropoint.results.runs import Run, read_run
-from zeropoint.studio.data.memory_vs_loss import kept, series_of
+from zeropoint.studio.data.memory_vs_loss import cache_per_position, series_of
 
 
 def read(*folders: Path) -> list[Run]:
@@ -64,7 +64,7 @@ def test_a_cache_is_that_of_the_run_of_the_file_or_not_told(tmp_path: Path) -> N
         shape = read_shape(source)
         architecture = load_model(source, threads=1).architecture
     for ctx in (100, 4096, 32768):
-        assert memory(kept(shape), 0, ctx) == kv_cache_bytes(architecture, ctx)
+        assert memory(cache_per_position(shape), 0, ctx) == kv_cache_bytes(architecture, ctx)
     made_runs.across(tmp_path / "old")
     path = tmp_path / "old/run.json"
     record = json.loads(path.read_text())
@@ -76,7 +76,7 @@ def test_a_cache_is_that_of_the_run_of_the_file_or_not_told(tmp_path: Path) -> N
     (first, *_) = series_of(runs, nothing)
     assert [memory(p["cache"], 0, 8192) for p in first["points"]] == [8_192_000] * 6
     (first, *_) = series_of(runs, lambda name, nbytes: shape)
-    assert first["points"][0]["cache"] == kept(shape)
+    assert first["points"][0]["cache"] == cache_per_position(shape)
 
 
 def test_the_budget_marks_the_best_group_and_the_context_moves_it(

@@ -164,8 +164,8 @@ class _Values:
             cursor.fail(f"{kind} is no type of GGUF", "element type", at=at)
         if kind == ARRAY and depth >= DEPTH:
             cursor.fail(f"arrays are nested deeper than {DEPTH}", "element type", at=at)
-        least = STRUCTS[kind].size if kind in STRUCTS else 8 if kind == STRING else 12
-        count = cursor.count(ARRAY_ITEMS, least, "count")
+        min_item_bytes = STRUCTS[kind].size if kind in STRUCTS else 8 if kind == STRING else 12
+        count = cursor.count(ARRAY_ITEMS, min_item_bytes, "count")
         if kind == STRING:
             self._strings += count
             if self._strings > ARRAY_ITEMS:
@@ -176,16 +176,18 @@ class _Values:
             if self._arrays > ARRAYS_IN_ARRAYS:
                 cursor.fail(f"the file has more than {ARRAYS_IN_ARRAYS} arrays in arrays", "count")
             return [self._read_array(depth + 1) for _ in range(count)]
-        cursor.need(count * least, "elements")
-        if depth > 1 and count * least <= SMALL_ARRAY_BYTES:  # there may be 65,536 such arrays
-            window, start = cursor.peek(count * least)
-            data = np.frombuffer(window, np.uint8, count * least, start)
+        cursor.need(count * min_item_bytes, "elements")
+        if (
+            depth > 1 and count * min_item_bytes <= SMALL_ARRAY_BYTES
+        ):  # there may be 65,536 such arrays
+            window, start = cursor.peek(count * min_item_bytes)
+            data = np.frombuffer(window, np.uint8, count * min_item_bytes, start)
         else:
-            data = cursor.file.read(cursor.position, count * least)
+            data = cursor.file.read(cursor.position, count * min_item_bytes)
         if kind == BOOL and count and data.max() > 1:
             first = int((data > 1).argmax())
             cursor.fail("a bool is 0 or 1", f"element {first}", at=cursor.position + first)
-        cursor.position += count * least
+        cursor.position += count * min_item_bytes
         data.flags.writeable = False
         return data.view(DTYPES[kind])
 

@@ -43,17 +43,21 @@ def plan_gguf(
     check_names(path, tensors)
     for tensor in tensors:
         _check_tensor(path, tensor)
-    kept = {key: value for key, value in metadata.items() if key not in SPLIT_KEYS}
-    alignment = kept.get(ALIGNMENT_KEY, 32)
+    own_metadata = {key: value for key, value in metadata.items() if key not in SPLIT_KEYS}
+    alignment = own_metadata.get(ALIGNMENT_KEY, 32)
     if not isinstance(alignment, int) or alignment < 1 or alignment & (alignment - 1):
         raise CheckpointError(path, f"{alignment!r} is not a power of two", field=ALIGNMENT_KEY)
-    whole = _plan_one(path, tensors, kept, alignment)
+    whole = _plan_one(path, tensors, own_metadata, alignment)
     if max_shard_bytes is None or whole.size <= max_shard_bytes:
         return FileLayout((whole,), limit=max_shard_bytes)
-    groups = _group(path, tensors, kept, alignment, max_shard_bytes)
+    groups = _group(path, tensors, own_metadata, alignment, max_shard_bytes)
     files = []
     for number, group in enumerate(groups):
-        own = kept if number == 0 else {k: v for k, v in kept.items() if k == ALIGNMENT_KEY}
+        own = (
+            own_metadata
+            if number == 0
+            else {k: v for k, v in own_metadata.items() if k == ALIGNMENT_KEY}
+        )
         keys = own | _split_keys(number, len(groups), len(tensors))
         name = shard_name(path.stem, number + 1, len(groups), path.suffix)
         files.append(_plan_one(path.with_name(name), group, keys, alignment))

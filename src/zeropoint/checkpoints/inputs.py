@@ -24,10 +24,10 @@ def model_files(text: str) -> Iterator[Path]:
     elif path.is_dir():
         yield from _files_below(path)
     else:
-        beside = _names_in(path.parent)
-        names = {path.name, *_with_shards(path.name, beside)}
+        neighbours = _names_in(path.parent)
+        names = {path.name, *_with_shards(path.name, neighbours)}
         if not is_model(path) or _magic(path)[:4] != b"GGUF":
-            names |= {name for name in beside if name.endswith((".safetensors", *TEXTS))}
+            names |= {name for name in neighbours if name.endswith((".safetensors", *TEXTS))}
         yield from (path.with_name(name) for name in sorted(names))
 
 

@@ -70,16 +70,16 @@ def _without_split(header: GgufHeader) -> dict[str, object]:
     return {key: value for key, value in header.metadata.items() if key not in SPLIT_KEYS}
 
 
-def _number(path: Path, header: GgufHeader, key: str, least: int, most: int) -> int:
-    """Return an integer of the metadata from `least` to `most`."""
+def _number(path: Path, header: GgufHeader, key: str, minimum: int, maximum: int) -> int:
+    """Return an integer of the metadata from `minimum` to `maximum`."""
     value = header.metadata.get(key)
     if value is None:
         place = header.places[SPLIT_COUNT]  # the key that marks a shard
         reason = f"is one of several shards and has no {key}"
         raise CheckpointError(path, reason, offset=place, field=SPLIT_COUNT)
     place = header.places[key]
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        reason = f"is no number from {least} to {most}"
+    if not isinstance(value, int) or isinstance(value, bool) or not minimum <= value <= maximum:
+        reason = f"is no number from {minimum} to {maximum}"
         raise CheckpointError(path, reason, offset=place, field=key)
     return int(value)
 

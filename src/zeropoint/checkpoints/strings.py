@@ -34,22 +34,22 @@ def read_strings(cursor: ByteReader, count: int) -> StringArray:
     walk: Walk = _guess
     while done < count:
         window, at = _first(cursor, done)
-        most = min(count - done, STEP if walk is not _even else count)
-        found, end = walk(window, at, most)
+        max_strings = min(count - done, STEP if walk is not _even else count)
+        found, end = walk(window, at, max_strings)
         if not len(found):
             found, end = _exact(window, at, min(count - done, STEP))
         _check_text(cursor, window[at:end], found - at, done)
         starts[done : done + len(found)] = found + (len(raw) - at)
-        walk = _next_walk(walk, found, end, most, window)
+        walk = _next_walk(walk, found, end, max_strings, window)
         raw += memoryview(window)[at:end]
         cursor.position += end - at
         done += len(found)
     return StringArray(raw, starts)
 
 
-def _next_walk(walk: Walk, found: I64, end: int, most: int, window: bytes) -> Walk:
+def _next_walk(walk: Walk, found: I64, end: int, max_strings: int, window: bytes) -> Walk:
     """Choose how to go on: by what these strings were like."""
-    whole = len(found) == most or len(window) - end < 264
+    whole = len(found) == max_strings or len(window) - end < 264
     if walk is _guess and not whole:
         return _exact
     steps = np.diff(found)
@@ -70,7 +70,7 @@ def _first(cursor: ByteReader, index: int) -> tuple[bytes, int]:
     return cursor.peek(8 + length)
 
 
-def _guess(window: bytes, at: int, most: int) -> tuple[I64, int]:
+def _guess(window: bytes, at: int, max_strings: int) -> tuple[I64, int]:
     """Walk as if all lengths were below 256; return the true beginning of that walk, and its end.
 
     The end of the window ends the walk: strings that are not wholly in it do not count.
@@ -78,7 +78,7 @@ def _guess(window: bytes, at: int, most: int) -> tuple[I64, int]:
     places: list[int] = []
     append = places.append
     last = len(window) - 8
-    for _ in repeat(None, most):
+    for _ in repeat(None, max_strings):
         if at > last:
             break
         append(at)
@@ -93,22 +93,22 @@ def _guess(window: bytes, at: int, most: int) -> tuple[I64, int]:
     return found, at
 
 
-def _even(window: bytes, at: int, most: int) -> tuple[I64, int]:
+def _even(window: bytes, at: int, max_strings: int) -> tuple[I64, int]:
     """Take as many strings as are as long as the first one."""
     (length,) = _LENGTH.unpack_from(window, at)
     step = 8 + int(length)
-    count = min(most, (len(window) - at) // step)
+    count = min(max_strings, (len(window) - at) // step)
     rows = np.frombuffer(window, np.uint8, count * step, at).reshape(count, step)
     other = np.flatnonzero((rows[:, :8] != rows[0, :8]).any(axis=1))
     count = int(other[0]) if other.size else count
     return at + step * np.arange(count, dtype=np.int64), at + step * count
 
 
-def _exact(window: bytes, at: int, most: int) -> tuple[I64, int]:
+def _exact(window: bytes, at: int, max_strings: int) -> tuple[I64, int]:
     """Walk strings of any length; those that are not wholly in the window do not count."""
     found: list[int] = []
     last = len(window) - 8
-    for _ in repeat(None, most):
+    for _ in repeat(None, max_strings):
         if at > last:
             break
         end = at + 8 + int(_LENGTH.unpack_from(window, at)[0])

@@ -270,8 +270,8 @@ def _check_what_is_there(target: OutputPath, places: Sequence[Path], *, overwrit
         )
     if not os.path.lexists(target.real):
         parent = target.real.parent
-        made = target.is_folder or target.kind == "place" or parent in places
-        if not made and not parent.is_dir():
+        will_exist = target.is_folder or target.kind == "place" or parent in places
+        if not will_exist and not parent.is_dir():
             raise OutputError(f"{target}: its directory does not exist")
     elif (target.is_folder or target.kind == "place") and not target.real.is_dir():
         raise OutputError(f"{target} is a file; a folder is written there, so choose another name")

@@ -251,8 +251,8 @@ ALTERNATING_NUDGES = ((1.05, 1), (1, 1.05), (1, 1))  # of d and dmin
 # the second search tries more candidates.
 SEARCHES: Mapping[str, tuple[ScaleSearch | MinimumSearch, ScaleSearch | MinimumSearch]] = {
     "Q2_K": (
-        MinimumSearch(size=16, top=3, most=15, window=(4, 1), nudges=((1, 1),)),
-        MinimumSearch(size=16, top=3, most=15, window=(4, 2), nudges=ALTERNATING_NUDGES),
+        MinimumSearch(size=16, top=3, max_scale=15, window=(4, 1), nudges=((1, 1),)),
+        MinimumSearch(size=16, top=3, max_scale=15, window=(4, 2), nudges=ALTERNATING_NUDGES),
     ),
     "Q3_K": (
         Q3_K_SEARCH,
@@ -268,12 +268,12 @@ SEARCHES: Mapping[str, tuple[ScaleSearch | MinimumSearch, ScaleSearch | MinimumS
         ),
     ),
     "Q4_K": (
-        MinimumSearch(size=32, top=15, most=63, window=(4, 1), nudges=((1.05, 1.05), (1, 1))),
-        MinimumSearch(size=32, top=15, most=63, window=(6, 1), nudges=ALTERNATING_NUDGES),
+        MinimumSearch(size=32, top=15, max_scale=63, window=(4, 1), nudges=((1.05, 1.05), (1, 1))),
+        MinimumSearch(size=32, top=15, max_scale=63, window=(6, 1), nudges=ALTERNATING_NUDGES),
     ),
     "Q5_K": (
-        MinimumSearch(size=32, top=31, most=63, window=(4, 1), nudges=((1.05, 1.05), (1, 1))),
-        MinimumSearch(size=32, top=31, most=63, window=(6, 1), nudges=ALTERNATING_NUDGES),
+        MinimumSearch(size=32, top=31, max_scale=63, window=(4, 1), nudges=((1.05, 1.05), (1, 1))),
+        MinimumSearch(size=32, top=31, max_scale=63, window=(6, 1), nudges=ALTERNATING_NUDGES),
     ),
     "Q6_K": (Q6_K_SEARCH, replace(Q6_K_SEARCH, above=16)),
 }

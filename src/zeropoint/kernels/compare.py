@@ -126,11 +126,11 @@ def compare_numpy(reference: F32, quant: F32, targets: I32, *, first: int = 0) -
     kl = (exp_a * (a - b)).sum(1) / exp_a.sum(1) + (log_b - log_a)
     ids = np.full((a.shape[0], 2, TOP), -1, np.int32)
     logp = np.full((a.shape[0], 2, TOP), -np.inf, np.float32)
-    kept = min(TOP, a.shape[1])
+    count = min(TOP, a.shape[1])
     for side, (logits, log_sum) in enumerate(((a, log_a), (b, log_b))):
-        order = np.argsort(-logits, axis=1, kind="stable")[:, :kept]
-        ids[:, side, :kept] = order
-        logp[:, side, :kept] = np.take_along_axis(logits, order, 1) - log_sum[:, None]
+        order = np.argsort(-logits, axis=1, kind="stable")[:, :count]
+        ids[:, side, :count] = order
+        logp[:, side, :count] = np.take_along_axis(logits, order, 1) - log_sum[:, None]
     return Comparison(kl, log_a - a[rows, targets], log_b - b[rows, targets], ids, logp)
 
 

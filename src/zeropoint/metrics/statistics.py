@@ -81,7 +81,7 @@ def estimate(sums: F64, counts: F64) -> ConfidenceInterval:
     return ConfidenceInterval(mean, mean - float(above) * error, mean - float(below) * error)
 
 
-def share(hits: F64, trials: F64) -> ConfidenceInterval:
+def clustered_rate(hits: F64, trials: F64) -> ConfidenceInterval:
     """Estimate Σ hits / Σ trials over chunks, a rate between 0 and 1 that may be exactly 0 or 1.
 
     `hits` and `trials` are (chunks,). The interval is Wilson's, for the number of independent

@@ -49,12 +49,14 @@ class Cache:
         shared: dict[tuple[int, ...], tuple[F32, F32]] = {}
         for layer in architecture.layers:
             ring = capacity if layer.window is None else layer.window - 1 + self.chunk
-            most = -(-min(capacity, ring) // TILE) * TILE
-            self.max_slots.append(most)
+            max_slots = -(-min(capacity, ring) // TILE) * TILE
+            self.max_slots.append(max_slots)
             first = (
-                most if ring < capacity else min(most, -(-self.chunk // TILE) * TILE, FIRST_SLOTS)
+                max_slots
+                if ring < capacity
+                else min(max_slots, -(-self.chunk // TILE) * TILE, FIRST_SLOTS)
             )
-            first = most if passing else first
+            first = max_slots if passing else first
             tiles = (sequences, layer.kv_heads, first // TILE, layer.head_size, TILE)
             pitch = -(-layer.value_size // VALUE_PITCH) * VALUE_PITCH
             rows = (sequences, layer.kv_heads, first, pitch)
@@ -79,8 +81,8 @@ class Cache:
     def max_bytes(self) -> int:
         """Bytes of all keys and values when every sequence is full."""
         floats = 0
-        for most, keys, values in zip(self.max_slots, self.keys, self.values, strict=True):
-            floats += most * keys.shape[1] * (keys.shape[3] + values.shape[3])
+        for max_slots, keys, values in zip(self.max_slots, self.keys, self.values, strict=True):
+            floats += max_slots * keys.shape[1] * (keys.shape[3] + values.shape[3])
         return 4 * self.sequences * floats
 
     def grow(self, sequences: Sequence[int], count: int) -> None:
@@ -93,10 +95,10 @@ class Cache:
             raise MeasurementError(
                 f"the context is full: it has room for {self.capacity} tokens, not {needed}"
             )
-        for layer, most in enumerate(self.max_slots):
+        for layer, max_slots in enumerate(self.max_slots):
             slots = self.values[layer].shape[2]
-            if slots < min(needed, most):
-                more = min(most, -(-max(needed, slots * 3 // 2) // TILE) * TILE)
+            if slots < min(needed, max_slots):
+                more = min(max_slots, -(-max(needed, slots * 3 // 2) // TILE) * TILE)
                 self.keys[layer] = _longer(self.keys[layer], more // TILE)
                 self.values[layer] = _longer(self.values[layer], more)
         self.lengths[list(sequences)] += count

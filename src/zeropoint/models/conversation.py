@@ -54,8 +54,8 @@ class Conversation:
         finally:
             # The last generated token has not gone through the model yet.
             self._tokens = (prompt + answer)[: int(self._cache.lengths[0])]
-            said = self._model.tokenizer.decode(answer)
-            self.messages.append({"role": "assistant", "content": said})
+            text = self._model.tokenizer.decode(answer)
+            self.messages.append({"role": "assistant", "content": text})
 
     def _resume(self, prompt: list[int]) -> list[int]:
         """Keep what the cache and the prompt have in common; return the rest of the prompt."""

@@ -98,8 +98,8 @@ def candidates(logits: F32, sampling: Sampling) -> NDArray[np.int64]:
     if sampling.top_p < 1:
         before = np.cumsum(shares) - shares
         ids = ids[: max(1, int(np.count_nonzero(before < sampling.top_p * shares.sum())))]
-    kept: NDArray[np.int64] = ids[shares[: len(ids)] >= sampling.min_p]
-    return kept
+    remaining: NDArray[np.int64] = ids[shares[: len(ids)] >= sampling.min_p]
+    return remaining
 
 
 def _best(logits: F32, count: int) -> NDArray[np.int64]:

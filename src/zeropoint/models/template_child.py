@@ -78,10 +78,10 @@ class Names(Namespace):
     """Object that `namespace` creates. As in transformers, no name may begin with an underscore."""
 
     def __init__(*args: Any, **values: Any) -> None:  # a name may be "self"
-        made = dict(*args[1:], **values)
-        for name in made:
+        values_of_namespace = dict(*args[1:], **values)
+        for name in values_of_namespace:
             refuse_underscore(name)
-        Namespace.__init__(args[0], made)
+        Namespace.__init__(args[0], values_of_namespace)
 
     def __setitem__(self, name: str, value: Any) -> None:
         refuse_underscore(name)
@@ -156,10 +156,10 @@ def with_reasoning(message: Any) -> Any:
     """Return a message whose reasoning has the names under which transformers offers it."""
     if not isinstance(message, dict):
         return message
-    said = next((message[n] for n in REASONING if message.get(n) is not None), None)
-    if said is None:
+    thinking = next((message[n] for n in REASONING if message.get(n) is not None), None)
+    if thinking is None:
         return message
-    return {"thinking": said, **message, "reasoning_content": said}
+    return {"thinking": thinking, **message, "reasoning_content": thinking}
 
 
 def main() -> None:

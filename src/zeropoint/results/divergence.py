@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from zeropoint.results.interval import Interval, unknown
-from zeropoint.results.model_identity import MadeInMemory, ModelIdentity, ReferenceIdentity
+from zeropoint.results.model_identity import InMemoryQuantization, ModelIdentity, ReferenceIdentity
 from zeropoint.results.run_checks import ROUNDING
 from zeropoint.results.schema import FLAT, OMIT, UNKNOWN, Record
 
@@ -138,12 +138,12 @@ class QuantIdentity(ModelIdentity):
     """The quantized model of a measurement."""
 
     #: How it was quantized in memory; None for a file.
-    made: MadeInMemory | None = field(default=None, metadata=FLAT)
+    quantization: InMemoryQuantization | None = field(default=None, metadata=FLAT)
 
     @classmethod
-    def of(cls, side: ModelIdentity, made: MadeInMemory | None) -> "QuantIdentity":
+    def of(cls, side: ModelIdentity, quantization: InMemoryQuantization | None) -> "QuantIdentity":
         """Return a model as the quantized one."""
-        return cls(**vars(side), made=made)
+        return cls(**vars(side), quantization=quantization)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,7 +47,7 @@ class ReferenceIdentity(ModelIdentity):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MadeInMemory(Record):
+class InMemoryQuantization(Record):
     """How a model was quantized in memory."""
 
     #: The requested preset, format or recipe.

@@ -123,10 +123,10 @@ class Run(RunHead):
 
     result: Result
 
-    def found(self, kind: type[R]) -> R:
+    def result_as(self, kind: type[R]) -> R:
         """Return the result. Raises CheckpointError if the run's verb has results of another kind.
 
-        For those who know the verb: `run.found(MeasureResult).kl.mean`.
+        For those who know the verb: `run.result_as(MeasureResult).kl.mean`.
         """
         if not isinstance(self.result, kind):
             raise CheckpointError(self.path / "run.json", f"is a run of {self.verb}")
@@ -205,6 +205,6 @@ def _changed(path: Path) -> tuple[int, str]:
         return 0, str(path)
 
 
-def of_kind(runs: Sequence[Run], kind: type[R]) -> list[tuple[Run, R]]:
+def results_of_type(runs: Sequence[Run], kind: type[R]) -> list[tuple[Run, R]]:
     """Return the runs whose results are of this kind, each with its result."""
     return [(run, run.result) for run in runs if isinstance(run.result, kind)]

@@ -189,9 +189,11 @@ class _Decoder:
 
     def _wrong(self, place: str, wanted: str, found: object) -> CheckpointError:
         shown = {list: "a list", dict: "an object", NoneType: "null", bool: str(found).lower()}
-        told = shown.get(type(found)) or printable(f"{found!r:.40}", 40)
+        shown_value = shown.get(type(found)) or printable(f"{found!r:.40}", 40)
         where = f"{place}: " if place else ""
-        return CheckpointError(self._path, f"{where}expected {wanted}, found {told}; {AGAIN}")
+        return CheckpointError(
+            self._path, f"{where}expected {wanted}, found {shown_value}; {AGAIN}"
+        )
 
 
 def _plain(kind: Any) -> Any:

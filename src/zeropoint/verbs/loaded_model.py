@@ -7,7 +7,7 @@ from typing import TypeAlias
 from zeropoint.checkpoints import Checkpoint, open_model
 from zeropoint.metrics.identity import identify
 from zeropoint.models import LanguageModel, Mode, load_model
-from zeropoint.results.model_identity import MadeInMemory, ModelIdentity
+from zeropoint.results.model_identity import InMemoryQuantization, ModelIdentity
 
 #: A file, a folder, an org/name of the hub, an open checkpoint, or a model that is loaded already.
 ModelInput: TypeAlias = str | Path | Checkpoint | LanguageModel
@@ -20,7 +20,7 @@ class LoadedModel:
     checkpoint: Checkpoint
     model: LanguageModel
     identity: ModelIdentity
-    made: MadeInMemory | None = None  # how it was quantized in memory; None for a file
+    quantization: InMemoryQuantization | None = None  # None for a file
 
     @classmethod
     def open(

@@ -127,7 +127,7 @@ def measure_records(
     folder = None
     if options.run:
         folder = start_measure_run(
-            options.run, reference.identity, quant.identity, text, quant.made
+            options.run, reference.identity, quant.identity, text, quant.quantization
         )
     reference_pass = ReferencePass(
         reference.model, text, floor_chunks=options.floor_chunks, cache=cache
@@ -139,7 +139,7 @@ def measure_records(
     result = replace(
         measured,
         reference=ReferenceIdentity.of(reference.identity),
-        quant=QuantIdentity.of(quant.identity, quant.made),
+        quant=QuantIdentity.of(quant.identity, quant.quantization),
         text=prepared.text,
         startup_seconds=startup_seconds,
     )

@@ -16,7 +16,7 @@ from zeropoint.quantizers.in_memory import (
     plan_in_memory,
     quantize_in_memory,
 )
-from zeropoint.results.model_identity import MadeInMemory, ModelIdentity
+from zeropoint.results.model_identity import InMemoryQuantization, ModelIdentity
 from zeropoint.verbs.loaded_model import LoadedModel
 from zeropoint.verbs.records import StageStarted
 
@@ -30,7 +30,7 @@ class QuantizedCopy:
 
     plan: InMemoryPlan
     identity: ModelIdentity
-    made: MadeInMemory
+    quantization: InMemoryQuantization
 
     @classmethod
     def plan_for(
@@ -48,13 +48,13 @@ class QuantizedCopy:
         """
         calibration = read_imatrix(Path(imatrix)) if imatrix else None
         plan = plan_in_memory(source, to, calibration, requantize=requantize)
-        made = MadeInMemory(
+        quantization = InMemoryQuantization(
             to=plan.name if isinstance(to, Recipe) else to,
             imatrix=Path(imatrix).name if imatrix else None,
             bits_per_weight=plan.bits_per_weight,
             tensor_bytes=plan.tensor_bytes,
         )
-        return cls(plan, identify_copy(source, plan.name, plan.choices), made)
+        return cls(plan, identify_copy(source, plan.name, plan.choices), quantization)
 
     def load(self, *, mode: Mode = "exact", threads: int | None = None) -> LoadRecords:
         """Load the tensors that stay as they are, and quantize the others one by one."""
@@ -63,4 +63,4 @@ class QuantizedCopy:
         model = load_model(source, mode=mode, threads=threads, later=later)
         yield StageStarted("quantizing", self.plan.elements)
         yield from quantize_in_memory(model, self.plan)
-        return LoadedModel(source, model, self.identity, self.made)
+        return LoadedModel(source, model, self.identity, self.quantization)

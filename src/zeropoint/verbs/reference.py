@@ -8,7 +8,7 @@ from zeropoint import kernels
 from zeropoint.metrics.divergence.reference_pass import MeasureText, read_text
 from zeropoint.metrics.divergence.summary import METRICS_VERSION
 from zeropoint.results.divergence import TextRead
-from zeropoint.results.model_identity import MadeInMemory, ModelIdentity
+from zeropoint.results.model_identity import InMemoryQuantization, ModelIdentity
 from zeropoint.results.run_store import RunFolder
 from zeropoint.verbs.arguments import as_paths
 from zeropoint.verbs.loaded_model import LoadedModel
@@ -55,7 +55,7 @@ def start_measure_run(
     reference: ModelIdentity,
     quant: ModelIdentity,
     text: MeasureText,
-    made: MadeInMemory | None = None,
+    quantization: InMemoryQuantization | None = None,
 ) -> RunFolder:
     """Begin the run of one measurement in `path`, or resume it if it is the same measurement.
 
@@ -70,6 +70,6 @@ def start_measure_run(
         "context": text.context,
         "metrics_version": METRICS_VERSION,
         "instruction_set": kernels.variant(),
-        **(made.to_json() if made else {}),
+        **(quantization.to_json() if quantization else {}),
     }
     return RunFolder.start(path, "measure", inputs, settings)

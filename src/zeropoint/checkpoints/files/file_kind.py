@@ -100,13 +100,13 @@ _LORA = (".lora_a", ".lora_b", ".lora_a.weight", ".lora_b.weight", ".lora_embedd
 def _find_by_type(
     metadata: Mapping[str, object], tensors: Mapping[str, TensorLike]
 ) -> FileKind | None:
-    said = metadata.get("general.type")
+    declared = metadata.get("general.type")
     architecture = metadata.get("general.architecture")
     sums = bool(tensors) and all(name.endswith((".in_sum2", ".counts")) for name in tensors)
-    if _is(said, "imatrix") or (said is None and architecture is None and sums):
+    if _is(declared, "imatrix") or (declared is None and architecture is None and sums):
         advice = "give it to `zeropoint quantize` with --imatrix"
         return FileKind("imatrix", "an importance matrix (imatrix), not a model", advice)
-    if _is(said, "mmproj") or _is(architecture, "clip"):
+    if _is(declared, "mmproj") or _is(architecture, "clip"):
         return FileKind(
             "mmproj",
             "a projector of images or sound (mmproj), not a language model",
@@ -116,8 +116,8 @@ def _find_by_type(
     if _is(architecture, "controlvector"):
         advice = "llama.cpp adds it to a model with --control-vector"
         return FileKind("control-vector", "a control vector, not a model", advice)
-    if isinstance(said, str) and said != "model":
-        described = f"of general.type '{printable(said, 24)}', not a model"
+    if isinstance(declared, str) and declared != "model":
+        described = f"of general.type '{printable(declared, 24)}', not a model"
         return FileKind("other", described, "inspect shows what is in it")
     return None
 

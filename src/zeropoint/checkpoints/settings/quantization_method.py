@@ -35,13 +35,13 @@ def find_quantization(
     not quantized.
     """
     parts = [config, *(v for k, v in config.items() if k == "text_config")]
-    said = [
+    declared = [
         (key, part[key])
         for part in parts if isinstance(part, Mapping)
         for key in CONFIG_KEYS if part.get(key)
     ]  # fmt: skip
-    if said:
-        key, settings = said[0]
+    if declared:
+        key, settings = declared[0]
         method = _describe(key, settings)
         plain = all(tensor.format.name in PLAIN for tensor in tensors.values())
         kind = HUGGINGFACE_TYPES.get(str(config.get("model_type")))

@@ -76,8 +76,8 @@ def _yarn(keys: GgufKeys, factor: float, magnitude: float) -> Json:
         "original_max_position_embeddings": original,
     }
     if magnitude != 1.0 or multiplier:
-        usual = yarn_magnitude(factor) / yarn_magnitude(factor, multiplier)
-        rope["attention_factor"] = magnitude * usual
+        default_magnitude = yarn_magnitude(factor) / yarn_magnitude(factor, multiplier)
+        rope["attention_factor"] = magnitude * default_magnitude
     for key, default in (("beta_fast", 32.0), ("beta_slow", 1.0)):
         if (beta := keys.number(f"rope.scaling.yarn_{key}", default)) != default:
             rope[key] = beta
@@ -97,7 +97,7 @@ def _llama3(rope: Json, factors: list[float]) -> Json | None:
                 "high_freq_factor": high,
                 "original_max_position_embeddings": original,
             }
-            made = llama3_factors(size, base, max(factors), (1.0, high), original)
-            if np.array_equal(np.array(made, np.float32), np.array(factors, np.float32)):
+            computed = llama3_factors(size, base, max(factors), (1.0, high), original)
+            if np.array_equal(np.array(computed, np.float32), np.array(factors, np.float32)):
                 return scaling
     return None

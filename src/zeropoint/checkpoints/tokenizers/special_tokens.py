@@ -76,13 +76,13 @@ def read_special_tokens(
     # llama.cpp recognizes many ends by their text. Two more keys exist for others.
     further = [i for i in dict.fromkeys(ends) if i != ids["eos"] and tokens[i] not in STOP_TEXTS]
     ids |= dict(zip(("eot", "eom"), further, strict=False))
-    told = {name: tokens[ids[ours]] for name, ours in _pairs() if ours in ids}
+    from_ids = {name: tokens[ids[ours]] for name, ours in _pairs() if ours in ids}
     return SpecialTokens(
         ids=ids,
         add_bos=_adds(added.decides, added.first, settings, "bos", ids),
         add_eos=_adds(added.decides, added.last, settings, "eos", ids),
         further_stops=frozenset(further[2:]),
-        named=None if named.items() <= told.items() else named,
+        named=None if named.items() <= from_ids.items() else named,
     )
 
 
@@ -136,12 +136,12 @@ def _adds(
 
     As in transformers 5 and gguf-py; what tokenizer_config.json says counts without one only.
     """
-    said = settings.get(f"add_{name}_token")
+    setting = settings.get(f"add_{name}_token")
     default = (
         False if name == "bos" else None
     )  # the meaning of a missing key in GGUF differs for BOS
     if name not in ids:
         return None
     if decides:
-        return added is not None or (default if said is None else False)
-    return said if isinstance(said, bool) else default
+        return added is not None or (default if setting is None else False)
+    return setting if isinstance(setting, bool) else default

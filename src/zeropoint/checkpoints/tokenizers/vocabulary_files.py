@@ -270,21 +270,21 @@ def _warn_of_absent_rows(path: Path, added: Sequence[AddedToken], rows: int) -> 
 
 def _warn_of_own_facts(folder: Path, facts: TokenizerFacts, tokens: Sequence[str]) -> None:
     """Say once what GGUF has no key for, so that llama.cpp will do something else."""
-    said = []
+    ignored = []
     if facts.stops:
-        said.append(f"more than three end tokens ({_some([tokens[i] for i in facts.stops])})")
+        ignored.append(f"more than three end tokens ({_some([tokens[i] for i in facts.stops])})")
     if facts.matching is not None:
         sets = facts.matching.lstrip | facts.matching.rstrip | facts.matching.single_word
         some = f" ({_some([tokens[i] for i in sorted(sets)])})" if sets else ""
-        said.append(f"white space and words around special tokens{some}")
+        ignored.append(f"white space and words around special tokens{some}")
     if facts.space_prefix is not None:
-        said.append("a space in front of a text only where there is none (Metaspace)")
+        ignored.append("a space in front of a text only where there is none (Metaspace)")
     if facts.authors_pattern:
-        said.append("the pattern that cuts words of other scripts than ASCII")
-    if said:
+        ignored.append("the pattern that cuts words of other scripts than ASCII")
+    if ignored:
         LOG.warning(
-            f"{folder}: GGUF has no key for {', for '.join(said)}; zeropoint follows the folder, "
-            "llama.cpp will not"
+            f"{folder}: GGUF has no key for {', for '.join(ignored)}; zeropoint follows the "
+            "folder, llama.cpp will not"
         )
 
 

@@ -130,8 +130,10 @@ def explain_block(out: Output, number: float | None, name: str, text: str) -> No
     other_name = formats.counterpart(block.format)
     other = formats.explain_block(weights, formats.find_for_block(other_name or block.format))
     page.show_block(out, block, steps, other if other_name else None)
-    beside = asdict(other) if other_name else None
-    out.finish("explain", {"kind": "block"} | asdict(block) | {"steps": steps, "beside": beside})
+    comparison = asdict(other) if other_name else None
+    out.finish(
+        "explain", {"kind": "block"} | asdict(block) | {"steps": steps, "beside": comparison}
+    )
 
 
 def explain_multiply(out: Output, device: str, name: str) -> None:

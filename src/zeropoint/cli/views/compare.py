@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from zeropoint.cli.output import Output
 from zeropoint.cli.views import drift as figures
-from zeropoint.cli.views.measure import interval, number
+from zeropoint.cli.views.measure import format_interval, format_nats
 from zeropoint.formatting import format_bytes
 
 if TYPE_CHECKING:
@@ -46,9 +46,10 @@ def show_quants(out: Output, result: "CompareResult") -> None:
         ("Quant", ">Size", ">KL mean", ">95 % interval", ">99 %", ">Top-1", ">PPL ratio", "Group",
          "Frontier"),
         (
-            (quant.name, format_bytes(quant.bytes), number(measured.kl.mean),
-             interval(measured.kl, ".5f") or "-", number(measured.kl.p99), f"{measured.top1:.2%}",
-             f"{measured.perplexity.ratio.mean:.4f}", quant.group, "*" if quant.frontier else "")
+            (quant.name, format_bytes(quant.bytes), format_nats(measured.kl.mean),
+             format_interval(measured.kl, ".5f") or "-", format_nats(measured.kl.p99),
+             f"{measured.top1:.2%}", f"{measured.perplexity.ratio.mean:.4f}", quant.group,
+             "*" if quant.frontier else "")
             for quant in result.results
             for measured in [quant.measured]
         ),
@@ -71,9 +72,9 @@ def show_models(out: Output, result: "AcrossResult", first: str) -> None:
         ("Model", ">Memory", ">Nats per byte", ">95 % interval", "Group", ">Tasks",
          ">Chains, last step"),
         (
-            (model.name, format_bytes(model.memory_bytes), figures.number(model.text.nats_per_byte),
-             _ends(model.text.nats_per_byte), model.text.group, _tasks(model.tasks),
-             _chains(model.chains))
+            (model.name, format_bytes(model.memory_bytes),
+             figures.format_mean(model.text.nats_per_byte), _ends(model.text.nats_per_byte),
+             model.text.group, _tasks(model.tasks), _chains(model.chains))
             for model in result.results
         ),
     )  # fmt: skip
@@ -116,4 +117,4 @@ def _chains(chains: "ChainsResult | None") -> str:
         return "-"
     if not chains.together:
         return "at floor"
-    return figures.share(chains.together.quant.accuracy[-1])
+    return figures.format_rate(chains.together.quant.accuracy[-1])

@@ -72,7 +72,8 @@ def _survival(out: Output, modes: "Mapping[str, FreeRun]") -> None:
         ends = f" ({split.low or '…'} … {split.high or 'later'})" if split.low else ""
         out.say(
             f"Divergence   {_MODES[name]}: half of {run.prompts} texts diverge {by}{ends}, "
-            f"{share(split.never)} never; single tokens flip at {share(run.flips_per_token, 2)}"
+            f"{format_rate(split.never)} never; single tokens flip at "
+            f"{format_rate(run.flips_per_token, 2)}"
         )
 
 
@@ -96,7 +97,7 @@ def _compounding(out: Output, modes: "Mapping[str, FreeRun]") -> None:
         (
             (points[0].steps,
              *(cell for point in points for cell in
-               (number(point.own), number(point.predicted), spread(point.factor))))
+               (format_mean(point.own), format_mean(point.predicted), spread(point.factor))))
             for points in zip(*(run.compounding for run in modes.values()), strict=True)
         ),
     )  # fmt: skip
@@ -114,8 +115,8 @@ def _texts(out: Output, modes: "Mapping[str, FreeRun]") -> None:
             (
                 _MODES[name],
                 f"{recovery.parted} of {run.prompts}",
-                share(recovery.met_again),
-                share(recovery.same_answer),
+                format_rate(recovery.met_again),
+                format_rate(recovery.same_answer),
                 change(run.length, ".1f"),
                 change(run.stopped, ".0%"),
                 change(run.repetition, ".1%"),
@@ -153,8 +154,8 @@ def _chain_row(pair: "ChainPair | ChainFamily", shown: list[int]) -> tuple[objec
     return (
         pair.chains,
         *(f"{one.accuracy[s - 1].mean:.0%} → {other.accuracy[s - 1].mean:.0%}" for s in shown),
-        f"{share(one.slip, 1)} → {share(other.slip, 1)}",
-        f"{number(one.after_slip, '.0%')} → {number(other.after_slip, '.0%')}",
+        f"{format_rate(one.slip, 1)} → {format_rate(other.slip, 1)}",
+        f"{format_mean(one.after_slip, '.0%')} → {format_mean(other.after_slip, '.0%')}",
         _first_difference(pair),
     )
 
@@ -176,12 +177,12 @@ def _characters(out: Output, result: "TextsCompared") -> None:
         ((point.characters, spread(point.alike, ".0%")) for point in result.survival_characters),
     )
     out.say(
-        f"Same answer  {share(result.same_answer)} of {result.prompts} texts; bytes "
+        f"Same answer  {format_rate(result.same_answer)} of {result.prompts} texts; bytes "
         f"{change(result.bytes, '.0f')}"
     )
 
 
-def number(figure: "Interval", digits: str = ".4f") -> str:
+def format_mean(figure: "Interval", digits: str = ".4f") -> str:
     """Return a mean as text, - if there is none."""
     return "-" if figure.empty else f"{figure.mean:{digits}}"
 
@@ -189,11 +190,11 @@ def number(figure: "Interval", digits: str = ".4f") -> str:
 def spread(figure: "Interval", digits: str = ".2f") -> str:
     """Return a mean and its 95 % interval as text."""
     if figure.empty or figure.ends is None:
-        return number(figure, digits)
+        return format_mean(figure, digits)
     return f"{figure.mean:{digits}} ({figure.ends[0]:{digits}} … {figure.ends[1]:{digits}})"
 
 
-def share(figure: "Interval | None", digits: int = 0) -> str:
+def format_rate(figure: "Interval | None", digits: int = 0) -> str:
     """Return a share and its 95 % interval in percent."""
     return "-" if figure is None else spread(figure, f".{digits}%")
 

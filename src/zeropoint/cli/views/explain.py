@@ -220,8 +220,8 @@ def show_multiplication(out: Output, product: "Multiplication") -> None:
     else:
         out.say(f"so         {product.kind} is converted at least to {product.becomes}")
     for _, group in groupby(product.ways, key=lambda way: (way.runtime, way.steps)):
-        ways = list(group)
-        way, phases = ways[0], " and ".join(PHASES[way.phase] for way in ways)
+        rows = list(group)
+        way, phases = rows[0], " and ".join(PHASES[way.phase] for way in rows)
         unit = f"multiplies {way.unit}" if way.unit else "cannot run it"
         emulated = "" if way.native or not way.unit else ", which the device has no units for"
         out.say()

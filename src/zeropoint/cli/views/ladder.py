@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from zeropoint.cli.output import Output
 from zeropoint.cli.progress import QUIET_SECONDS, seconds_left
-from zeropoint.cli.views.measure import interval, number
+from zeropoint.cli.views.measure import format_interval, format_nats
 from zeropoint.formatting import format_bytes, format_seconds
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ class LevelNotes:
         """Print the main figures of a level."""
         result = measured.level.measured
         out.note(
-            f"      KL {number(result.kl.mean)}{interval(result.kl, '.5f', ' (', ')')}   "
+            f"      KL {format_nats(result.kl.mean)}"
+            f"{format_interval(result.kl, '.5f', ' (', ')')}   "
             f"top-1 {result.top1:.2%}"
         )
 
@@ -49,7 +50,7 @@ def show(out: Output, result: "LadderResult") -> None:
             (level.level, level.kind, level.format, format_bytes(level.bytes),
              f"{level.bits_per_weight:.2f}", speed(level.prompt_tokens_per_second),
              speed(level.generation_tokens_per_second), perplexity(measured.perplexity.quant),
-             number(measured.kl.mean), interval(measured.kl, ".5f") or "-",
+             format_nats(measured.kl.mean), format_interval(measured.kl, ".5f") or "-",
              f"{measured.top1:.2%}", "← largest step down" if index == result.largest_step else "")
             for index, level in enumerate(result.levels)
             for measured in [level.measured]

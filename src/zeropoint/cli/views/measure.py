@@ -81,7 +81,7 @@ def show_figures(out: Output, result: "MeasureResult") -> None:
     ppl = result.perplexity
     out.say(
         f"Perplexity   reference {ppl.reference:.4f}   quant {ppl.quant:.4f}   "
-        f"ratio {ppl.ratio.mean:.4f}{interval(ppl.ratio, '.4f', ' (', ')')}"
+        f"ratio {ppl.ratio.mean:.4f}{format_interval(ppl.ratio, '.4f', ' (', ')')}"
     )
     flips, change = result.flips, result.delta_p
     out.say(
@@ -123,24 +123,24 @@ def row(name: str, group: "Divergence", floor: float | None) -> tuple[str, ...]:
     return (
         name,
         str(group.tokens),
-        number(kl.mean),
-        interval(kl, ".5f") or "-",
-        "-" if floor is None else number(floor),
-        number(kl.median),
-        number(kl.p99),
-        number(kl.p999),
-        number(kl.max),
+        format_nats(kl.mean),
+        format_interval(kl, ".5f") or "-",
+        "-" if floor is None else format_nats(floor),
+        format_nats(kl.median),
+        format_nats(kl.p99),
+        format_nats(kl.p999),
+        format_nats(kl.max),
         f"{group.top1:.2%}",
         f"{group.perplexity.ratio.mean:.4f}",
     )
 
 
-def number(value: float) -> str:
+def format_nats(value: float) -> str:
     """Return a divergence in nats with 5 decimals; −0.00000 is written 0.00000."""
     return f"{value:.5f}".replace("-0.00000", "0.00000")
 
 
-def interval(figure: "Interval", digits: str, before: str = "", after: str = "") -> str:
+def format_interval(figure: "Interval", digits: str, before: str = "", after: str = "") -> str:
     """Return `low … high`, or an empty text if the interval is unknown."""
     if figure.ends is None:
         return ""
@@ -155,7 +155,7 @@ def verdict_sentence(result: "MeasureResult") -> str:
     if result.worse:
         worse = f" Significantly worse than the whole: {', '.join(result.worse)}."
     return (
-        f"Verdict      {verdict.word}: {verdict.meaning}; KL {number(kl.mean)} nats per token"
-        f"{interval(kl, '.5f', ' (', ')')}, the same most likely token at {result.top1:.2%} of"
-        f" {result.tokens} positions.{worse}"
+        f"Verdict      {verdict.word}: {verdict.meaning}; KL {format_nats(kl.mean)} nats per token"
+        f"{format_interval(kl, '.5f', ' (', ')')}, the same most likely token at {result.top1:.2%}"
+        f" of {result.tokens} positions.{worse}"
     )

@@ -42,7 +42,7 @@ class MinimumSearch:
     #: Largest code.
     top: int
     #: Largest scale and minimum of a group.
-    most: int
+    max_scale: int
     #: First value, step and count of the changes of the range, in codes (see `fit`).
     stretch: tuple[float, float, int] = (-0.9, 0.3, 6)
     #: Numbers of scales and minimums on each side that the start tries.
@@ -54,7 +54,10 @@ class MinimumSearch:
 
     def __call__(self, weights: F32, importance: F32 | None) -> EncodedSuperblocks:
         """Encode (n, 256) weights."""
-        low, high = -float(MAX_FLOAT16) * self.most, float(MAX_FLOAT16) * self.most * self.top
+        low, high = (
+            -float(MAX_FLOAT16) * self.max_scale,
+            float(MAX_FLOAT16) * self.max_scale * self.top,
+        )
         with np.errstate(all="ignore"):  # a candidate that overflows never has the lowest error
             blocks = SuperblockGroups.of(weights, importance, self.size, low, high)
             best = self.search(blocks)
@@ -105,7 +108,7 @@ class MinimumSearch:
         self, blocks: SuperblockGroups, lines: GroupLines, window: tuple[int, int]
     ) -> SearchState:
         """Try a window around these lines, with the smallest d and dmin that can represent them."""
-        part = np.float32(1) / np.float32(self.most)
+        part = np.float32(1) / np.float32(self.max_scale)
         d = blocks.factors(lines.scale.max(axis=1, keepdims=True) * part)
         dmin = blocks.factors(lines.minimum.max(axis=1, keepdims=True) * part)
         return self.around(blocks, (d, dmin), lines, window)
@@ -124,17 +127,17 @@ class MinimumSearch:
         """
         d, dmin = factors
         state = SearchState.zero(d, dmin, blocks.sum_xx)
-        s = clamp(round_even(lines.scale * inverse(d.value)), 0, self.most)
-        m = clamp(round_even(lines.minimum * inverse(dmin.value)), 0, self.most)
+        s = clamp(round_even(lines.scale * inverse(d.value)), 0, self.max_scale)
+        m = clamp(round_even(lines.minimum * inverse(dmin.value)), 0, self.max_scale)
         mean = blocks.sum_x / blocks.sum_w + m * dmin.value
         slope = (mean * inverse(s)) * inverse(dmin.value)
         for row in range(-sides[0], sides[0] + 1):
-            candidate = clamp(s + np.float32(row), 0, self.most)
+            candidate = clamp(s + np.float32(row), 0, self.max_scale)
             along = round_even(m + (candidate - s) * slope)
             real = d.value * candidate
             inverse_scale = inverse(real)
             for column in range(-sides[1], sides[1] + 1):
-                other = clamp(along + np.float32(column), 0, self.most)
+                other = clamp(along + np.float32(column), 0, self.max_scale)
                 ratio = self.ratio(blocks, inverse_scale, (dmin.value * other) * inverse_scale)
                 rest = ratio - self.nearest(ratio)
                 error = ordered_sum(blocks.weigh(rest * rest)) * (real * real)

@@ -10,11 +10,11 @@ from zeropoint.metrics.chains.problems import Chain
 from zeropoint.metrics.chains.session import StepResults, correct_states, correct_steps
 from zeropoint.metrics.statistics import (
     ConfidenceInterval,
+    clustered_rate,
     holm,
     interval,
     mcnemar,
     paired_share,
-    share,
     wilson,
 )
 from zeropoint.results.chains import ChainPair, ChainSide, ChainStep
@@ -86,4 +86,4 @@ def compare_chains(reference: ChainScores, quant: ChainScores) -> ChainPair:
 
 def _share(hits: NDArray[np.bool_], among: NDArray[np.bool_]) -> ConfidenceInterval:
     """Return Σ hits / Σ among, with an interval over chains. Both are (chains, steps)."""
-    return share(hits.sum(1).astype(np.float64), among.sum(1).astype(np.float64))
+    return clustered_rate(hits.sum(1).astype(np.float64), among.sum(1).astype(np.float64))

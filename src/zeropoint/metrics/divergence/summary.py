@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from zeropoint.metrics.divergence.score_chunks import ChunkScores
 from zeropoint.metrics.divergence.token_classes import CLASSES, token_class
 from zeropoint.metrics.divergence.verdict import WORDS, verdict
-from zeropoint.metrics.statistics import ConfidenceInterval, estimate, interval, share
+from zeropoint.metrics.statistics import ConfidenceInterval, clustered_rate, estimate, interval
 from zeropoint.results.divergence import (
     KL,
     Divergence,
@@ -179,7 +179,7 @@ def _intervals(chunks: Sequence[ChunkScores], masks: Sequence[Mask]) -> Divergen
     return DivergenceIntervals(
         # A KL divergence is not negative, but the bootstrap does not know that.
         kl=ConfidenceInterval(kl.mean, kl.low if np.isnan(kl.low) else max(kl.low, 0.0), kl.high),
-        top1=share(sums(lambda chunk: chunk.comparison.same_top), counts),
+        top1=clustered_rate(sums(lambda chunk: chunk.comparison.same_top), counts),
         perplexity_ratio=ConfidenceInterval(
             *(float(np.exp(value)) for value in (log_ratio.mean, log_ratio.low, log_ratio.high))
         ),

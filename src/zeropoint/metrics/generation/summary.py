@@ -19,10 +19,10 @@ from zeropoint.metrics.generation.texts import (
 )
 from zeropoint.metrics.statistics import (
     ConfidenceInterval,
+    clustered_rate,
     estimate,
     interval,
     paired_share,
-    share,
     wilson,
 )
 from zeropoint.results.drift import (
@@ -69,7 +69,9 @@ def _figures(
     find_answer: AnswerFinder | None,
 ) -> FreeRun:
     lengths = np.array([float(len(pair.reference)) for pair in pairs])
-    flips = share(np.array([float((~pair.on_reference.same).sum()) for pair in pairs]), lengths)
+    flips = clustered_rate(
+        np.array([float((~pair.on_reference.same).sum()) for pair in pairs]), lengths
+    )
     kl = estimate(np.array([pair.on_reference.kl[:, 0].sum() for pair in pairs]), lengths)
     steps = [pair.divergence_step for pair in pairs]
     curve = survival(steps, limit)

@@ -26,7 +26,7 @@ from zeropoint.plans.speed.speed import (
 )
 from zeropoint.results.bench import BenchResult, BenchWork, Spread
 from zeropoint.results.divergence import MeasureResult
-from zeropoint.results.runs import Run, of_kind
+from zeropoint.results.runs import Run, results_of_type
 from zeropoint.results.tasks import AcrossResult, ModelCompared, ModelTasks, TasksResult
 
 # Kinds of scores; values in the JSON of `plan`.
@@ -122,7 +122,7 @@ class EarlierResults:
         """The newest timing of each model and prompt that counts for this machine."""
         if self.local is None:
             return []
-        results = [*self._noted, *(result for _, result in of_kind(self.runs, BenchResult))]
+        results = [*self._noted, *(result for _, result in results_of_type(self.runs, BenchResult))]
         newest: dict[tuple[object, ...], BenchTiming] = {}
         for result in results:
             timing = bench_timing(result)
@@ -175,7 +175,7 @@ class EarlierResults:
             return None
         name = spec.path.name
         wanted = f"{name} as {target}" if target else name
-        for run, result in reversed(of_kind(self.runs, MeasureResult)):
+        for run, result in reversed(results_of_type(self.runs, MeasureResult)):
             quant, reference = run.inputs.quant, run.inputs.reference
             if quant is None or reference is None or result.kl.empty:
                 continue

@@ -128,11 +128,11 @@ def changes(stored: QuantizedTensor, blocks: NDArray[np.uint8]) -> NDArray[np.bo
     """Return (bits of a block, weights): which weights change in any of the blocks with a bit."""
     count, length = blocks.shape
     bits = np.arange(length * 8)
-    turned = np.repeat(blocks[None], length * 8, axis=0)  # (bits, blocks, bytes)
-    turned[bits, :, bits // 8] ^= (1 << (bits % 8)).astype(np.uint8)[:, None]
+    flipped = np.repeat(blocks[None], length * 8, axis=0)  # (bits, blocks, bytes)
+    flipped[bits, :, bits // 8] ^= (1 << (bits % 8)).astype(np.uint8)[:, None]
     with np.errstate(all="ignore"):  # scales may become infinite, and are only compared
         before = kernels.decode(stored.format, blocks).view(np.uint32)
-        after = kernels.decode(stored.format, turned.reshape(-1, length)).view(np.uint32)
+        after = kernels.decode(stored.format, flipped.reshape(-1, length)).view(np.uint32)
     differs = after.reshape(length * 8, count, -1) != before[None]
     return np.asarray(differs.any(axis=1))
 
@@ -175,8 +175,8 @@ def embedding(checkpoint: Checkpoint, info: TensorInfo, token: str) -> Activatio
     rms = float(np.sqrt(np.square(x).mean()))
     if not (np.isfinite(rms) and rms > 0):
         return None
-    told = f"the embedding of token {id}, “{piece}”, after {norm.name}"
-    return Activations(np.asarray(x / rms * scale, np.float32), told)
+    origin = f"the embedding of token {id}, “{piece}”, after {norm.name}"
+    return Activations(np.asarray(x / rms * scale, np.float32), origin)
 
 
 def token_of(checkpoint: Checkpoint, text: str, rows: int) -> tuple[int, str]:
@@ -197,6 +197,6 @@ def token_of(checkpoint: Checkpoint, text: str, rows: int) -> tuple[int, str]:
     return rows // 2, known[rows // 2] if rows // 2 < len(known) else f"#{rows // 2}"
 
 
-def ways(device: str, format: str) -> PageData:
+def runtime_arithmetic(device: str, format: str) -> PageData:
     """Return the data of `explain multiply`. Raises FormatError, RecipeError for unknown names."""
     return asdict(multiplication(load_devices().find(device), find_format(format)))

@@ -19,7 +19,7 @@ from zeropoint.results.drift import (
     TextsCompared,
 )
 from zeropoint.results.run_store import damaged
-from zeropoint.results.runs import Run, of_kind
+from zeropoint.results.runs import Run, results_of_type
 from zeropoint.results.tasks import (
     AcrossResult,
     Answer,
@@ -51,7 +51,7 @@ LONG_RUN_VERBS = ("drift", "tasks", "across")
 def steps_of(runs: Sequence[Run]) -> LongRunEvidence:
     """Return the results of these runs over many steps."""
     found = LongRunEvidence()
-    followed = of_kind(runs, DriftResult)
+    followed = results_of_type(runs, DriftResult)
     for place, run in enumerate(runs):
         result = run.result
         if isinstance(result, DriftResult):
@@ -117,9 +117,9 @@ def run_names(names: Sequence[str], paths: Sequence[Path]) -> list[str]:
 
 def _drift(run: Run, result: DriftResult, id: str, tokens: int) -> DriftShown:
     if result.texts is None:
-        unit, ways = "token", {n: way_by_token(found) for n, found in result.free_run.items()}
+        unit, modes = "token", {n: way_by_token(found) for n, found in result.free_run.items()}
     else:
-        unit, ways = "character", {"greedy": _by_character(result.texts)}
+        unit, modes = "character", {"greedy": _by_character(result.texts)}
     return DriftShown(
         id=id,
         run=run,
@@ -127,7 +127,7 @@ def _drift(run: Run, result: DriftResult, id: str, tokens: int) -> DriftShown:
         reference=run.reference.name,
         unit=unit,
         prompts=result.prompts,
-        ways=ways,
+        modes=modes,
         texts=list(_texts(run, tokens)),
     )
 
@@ -193,8 +193,8 @@ def _in_order(run: Run, result: AcrossResult) -> list[ModelCompared]:
     for side in run.inputs.models:
         like = [one for one in left if (one.name, one.file_bytes) == (side.name, side.file_bytes)]
         if not like:
-            told = f"its results lack the model {printable(side.name)}"
-            raise damaged(run.path / "run.json", told)
+            message = f"its results lack the model {printable(side.name)}"
+            raise damaged(run.path / "run.json", message)
         left.remove(like[0])
         found.append(like[0])
     return found
@@ -210,8 +210,8 @@ def _tasks(run: Run, models: Sequence[ModelTasks], characters: int) -> TasksShow
     for asked in run.folder.load_records("tasks", TaskAsked):
         for place, rows in enumerate(answers):
             if asked.id not in rows:
-                told = f"it lacks the task {printable(asked.id)}"
-                raise damaged(run.path / f"answers-{place}.json", told)
+                message = f"it lacks the task {printable(asked.id)}"
+                raise damaged(run.path / f"answers-{place}.json", message)
         given = [rows[asked.id] for rows in answers]
         characters -= len(asked.prompt) + sum(
             min(len(one.text), MAX_ANSWER_CHARACTERS) for one in given

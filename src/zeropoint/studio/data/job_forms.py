@@ -43,9 +43,9 @@ class FormField:
     label: str
     kind: Literal["model", "models", "text", "tasks", "choice", "levels", "whole", "flag"]
     option: str = ""  # name of the option; "" for an argument
-    usual: str | int | bool = ""  # default; for a model, whether it is the reference
-    least: int = 1  # minimum of numbers, and minimum number of models
-    most: int = 10_000
+    default: str | int | bool = ""  # default; for a model, whether it is the reference
+    minimum: int = 1  # minimum of numbers, and minimum number of models
+    maximum: int = 10_000
     options: tuple[tuple[str, str], ...] = ()  # choices that precede the files of the root
 
 
@@ -62,26 +62,26 @@ class VerbForm:
     resumes: bool = True
 
 
-MODEL = FormField("model", "Model", "model", usual=False)
-QUANT = FormField("model", "Quant", "model", usual=False)
-REFERENCE = FormField("reference", "Its reference", "model", "--ref", usual=True)
+MODEL = FormField("model", "Model", "model", default=False)
+QUANT = FormField("model", "Quant", "model", default=False)
+REFERENCE = FormField("reference", "Its reference", "model", "--ref", default=True)
 SEVERAL = FormField(
     "models",
     "Models, the first is what the others are put beside",
     "models",
-    least=1,
-    most=MAX_MODELS,
+    minimum=1,
+    maximum=MAX_MODELS,
 )
 TEXT = FormField(
     "text", "Text", "text", "--text", options=(("", "built in: prose, code, chat, JSON"),)
 )
-CHUNKS = FormField("chunks", "Chunks of text", "whole", "--chunks", usual=20)
+CHUNKS = FormField("chunks", "Chunks of text", "whole", "--chunks", default=20)
 REQUANTIZE = FormField(
     "requantize",
     "The model is quantized already: do it anyway",
     "flag",
     "--requantize",
-    usual=False,
+    default=False,
 )
 PYTHON = ("python", "built in: 56 small Python problems")
 CODE = FormField(
@@ -91,7 +91,7 @@ CODE = FormField(
     "reach no network",
     "flag",
     "--allow-code",
-    usual=False,
+    default=False,
 )
 
 FORMS = {
@@ -137,9 +137,9 @@ FORMS = {
         (
             QUANT,
             REFERENCE,
-            FormField("prompts", "Prompts, of 48", "whole", "--count", 12, most=48),
+            FormField("prompts", "Prompts, of 48", "whole", "--count", 12, maximum=48),
             FormField(
-                "length", "Tokens that each is continued by", "whole", "--tokens", 32, most=2048
+                "length", "Tokens that each is continued by", "whole", "--tokens", 32, maximum=2048
             ),
             FormField(
                 "chains", "Chains of each of 6 kinds (0: none)", "whole", "--chains", 2, 0, 256
@@ -157,7 +157,7 @@ FORMS = {
             CODE,
             FormField("count", "At most so many tasks", "whole", "--count", 20),
             FormField(
-                "answer", "Tokens of an answer, at most", "whole", "--tokens", 128, most=4096
+                "answer", "Tokens of an answer, at most", "whole", "--tokens", 128, maximum=4096
             ),
         ),
         "-tasks",
@@ -167,7 +167,7 @@ FORMS = {
         "Models of any kind by memory: nats per byte of the same text, and tasks and chains if "
         "you like. As set here: about two minutes for two of 0.5 B weights on two free cores.",
         (
-            FormField("models", SEVERAL.label, "models", least=2, most=MAX_MODELS),
+            FormField("models", SEVERAL.label, "models", minimum=2, maximum=MAX_MODELS),
             TEXT,
             CHUNKS,
             FormField(
@@ -206,20 +206,22 @@ def forms_for(library: Library, verbs: Sequence[str]) -> list[PageData]:
 
 def _control(field: FormField, library: Library) -> PageData:
     """Return a field as the page data that draws it."""
-    kind, usual, options = KIND_OF_FIELD.get(field.kind), field.usual, [*field.options]
+    kind, default, options = KIND_OF_FIELD.get(field.kind), field.default, [*field.options]
     if kind:
         entries = library.listing().of(kind)[: None if kind == "model" else MAX_OFFERED_FILES]
         options += [(entry.id, entry.name) for entry in entries]
     if kind == "model":
         reference, quant = _pair(library.listing().of("model"))
-        usual = f"{reference},{quant}" if field.kind == "models" else reference if usual else quant
+        default = (
+            f"{reference},{quant}" if field.kind == "models" else reference if default else quant
+        )
     return {
         "key": field.key,
         "label": field.label,
         "kind": field.kind,
-        "usual": usual,
-        "least": field.least,
-        "most": field.most,
+        "usual": default,
+        "least": field.minimum,
+        "most": field.maximum,
         "options": options,
     }
 

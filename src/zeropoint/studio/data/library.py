@@ -49,7 +49,7 @@ class LibraryListing:
 
     entries: dict[str, LibraryEntry] = field(default_factory=dict)
     cut: bool = False  # there were more than ENTRIES files to look at
-    made: float = 0.0  # monotonic seconds
+    listed_at: float = 0.0  # monotonic seconds
     texts: int = 0  # and files of tasks
 
     def of(self, kind: Kind) -> list[LibraryEntry]:
@@ -70,17 +70,17 @@ class Library:
         self.root = Path(os.path.realpath(root))
         if not self.root.is_dir():
             raise CheckpointError(root, "is not a folder; --root takes one")
-        self._listing = LibraryListing(made=-LISTING_SECONDS)
+        self._listing = LibraryListing(listed_at=-LISTING_SECONDS)
 
     def listing(self) -> LibraryListing:
         """Return the contents of the root, as of at most a few seconds ago."""
-        if time.monotonic() - self._listing.made >= LISTING_SECONDS:
+        if time.monotonic() - self._listing.listed_at >= LISTING_SECONDS:
             self._listing = self._look()
         return self._listing
 
     def forget(self) -> None:
         """Discard the cached listing, because a file was written."""
-        self._listing.made = -LISTING_SECONDS
+        self._listing.listed_at = -LISTING_SECONDS
 
     def find(self, id: str, kind: Kind) -> LibraryEntry:
         """Return the entry with this id. Raises KeyError if it does not exist (any more)."""
@@ -128,7 +128,7 @@ class Library:
         )
 
     def _look(self) -> LibraryListing:
-        listing = LibraryListing(made=time.monotonic())
+        listing = LibraryListing(listed_at=time.monotonic())
         left = MAX_FILES
         for folder in self._folders():
             try:

@@ -19,7 +19,7 @@ from zeropoint.quantizers.outcome import HISTOGRAM_RULES
 from zeropoint.results.divergence import Divergence, LadderLevel, LadderResult, MeasureResult
 from zeropoint.results.quantize import QuantizedTensorResult
 from zeropoint.results.run_store import damaged
-from zeropoint.results.runs import Run, of_kind, read_run
+from zeropoint.results.runs import Run, read_run, results_of_type
 from zeropoint.studio.data.page_data import PageData
 
 MAX_SHOWN_POSITIONS = 1200  # of the texts, token by token, with both top tens
@@ -63,7 +63,7 @@ def text_of(run: Run, positions: int = MAX_SHOWN_POSITIONS) -> list[PageData]:
     """
     pieces = _pieces(run)
     found: dict[str, PageData] = {}
-    domains = list(run.found(MeasureResult).by_domain) or ["text"]
+    domains = list(run.result_as(MeasureResult).by_domain) or ["text"]
     each = max(positions // len(domains), 1)
     for index in range(run.folder.chunks_done()):
         arrays: Mapping[str, Any] = read_chunk(run.folder, index)
@@ -112,7 +112,9 @@ def _is_token(key: str) -> bool:
 
 def ladder_of(runs: Sequence[Run]) -> list[LadderLevel]:
     """Return the levels of the ladders that share the first ladder's text, each format once."""
-    ladders = [(run, result) for run, result in of_kind(runs, LadderResult) if result.levels]
+    ladders = [
+        (run, result) for run, result in results_of_type(runs, LadderResult) if result.levels
+    ]
     like = [result for run, result in ladders if _same_text((run, result), ladders[0])]
     levels = {level.format: level for result in like for level in result.levels}
     return sorted(levels.values(), key=lambda level: -level.bits_per_weight)
@@ -132,7 +134,7 @@ def level_of(run: Run) -> LadderLevel:
         format=quant.name,
         bytes=quant.file_bytes,
         bits_per_weight=quant.bits_per_weight,
-        measured=run.found(MeasureResult),
+        measured=run.result_as(MeasureResult),
     )
 
 

@@ -103,11 +103,11 @@ def _point(row: Row, figure: Interval, run: Run, find: Find) -> PageData:
     line = row.shape
     shape = find(row.name, nbytes) if cache is None or line is None else None
     if shape is not None:
-        cache = kept(shape)
+        cache = cache_per_position(shape)
         line = f"{shape.architecture}, {len(shape.layers)} layers of {shape.width}"
     if cache is None and isinstance(row, ModelCompared) and row.cache_bytes:
         # Of a run before it told: as if without windows.
-        context = max(run.found(AcrossResult).context, 1)
+        context = max(run.result_as(AcrossResult).context, 1)
         cache = [{"layers": 1, "bytes": row.cache_bytes / context, "window": None}]
     return {
         "name": row.name, "formats": row.formats, "bits": bits,
@@ -134,12 +134,12 @@ def _add_measured(
     point = {
         "name": quant.name, "formats": ", ".join(quant.formats), "bits": quant.bits_per_weight,
         "line": reference.name, "file_bytes": quant.file_bytes,
-        "cache": kept(shape) if shape else None, **mean.to_json(), "group": "",
+        "cache": cache_per_position(shape) if shape else None, **mean.to_json(), "group": "",
     }  # fmt: skip
     series["points"] = [p for p in series["points"] if p["name"] != point["name"]] + [point]
 
 
-def kept(shape: ModelShape) -> Sequence[PageData]:
+def cache_per_position(shape: ModelShape) -> Sequence[PageData]:
     """Return the cache of a model's layers for one position, in 16-bit elements."""
     return [
         {"layers": count, "bytes": 2 * (layer.keys + layer.values + layer.indexer),

@@ -54,7 +54,7 @@ class OpenedModel:
             raise KeyError(index)
         return self.matrices[self.names[index]]
 
-    def usual(self) -> str:
+    def default_matrix(self) -> str:
         """Return the name of the matrix that a page shows first, or "" if there is none."""
         names = [n for n in self.matrices if n.startswith("blk.")] or list(self.matrices) or [""]
         return names[len(names) // 2]

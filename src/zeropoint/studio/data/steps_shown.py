@@ -30,7 +30,7 @@ class DriftShown:
     reference: str
     unit: str  # token or character
     prompts: int
-    ways: "Mapping[str, DecodingModeShown]"
+    modes: "Mapping[str, DecodingModeShown]"
     texts: list[PageData]  # side by side, as the figure takes them
     title: str = ""
     label: str = ""
@@ -38,17 +38,17 @@ class DriftShown:
     @property
     def limit(self) -> int:
         """Return the length of the longest curve, in tokens or characters."""
-        return max(way.curve.at[-1] for way in self.ways.values())
+        return max(way.curve.at[-1] for way in self.modes.values())
 
     def as_page_data(self) -> PageData:
         """Return the texts as data of the figures."""
-        written = len(self.ways) * self.prompts
+        written = len(self.modes) * self.prompts
         return {
             **_named(self),
             "unit": self.unit,
             "prompts": self.prompts,
             "temperature": self.run.settings.temperature,
-            "ways": {name: way.as_page_data() for name, way in self.ways.items()},
+            "ways": {name: way.as_page_data() for name, way in self.modes.items()},
             "limit": self.limit,
             "texts": self.texts,
             "left_out": written - len(self.texts) if self.texts else 0,

@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from zeropoint.errors import ZeropointError
 from zeropoint.studio.data import measure_runs, weights
-from zeropoint.studio.data.dot_product import ways
+from zeropoint.studio.data.dot_product import runtime_arithmetic
 from zeropoint.studio.data.library import Library, LibraryEntry
 from zeropoint.studio.data.open_model import OpenedModel, OpenedModels, block_of, outliers
 from zeropoint.studio.http.guard import BUG_MESSAGE
@@ -94,7 +94,7 @@ class StudioRoutes:
             Route(tensor + "/block", self.block),
             Route(tensor + "/ablate", self.ablate, methods=["POST"]),
             Route(tensor + "/product", self.product, methods=["POST"]),
-            Route("/api/multiply", self.ways),
+            Route("/api/multiply", self.runtime_arithmetic),
             Route("/chat", self.chat),
             Route("/api/chat", self.say, methods=["POST"]),
             *self.planner.table(),
@@ -139,9 +139,9 @@ class StudioRoutes:
         entry, model = self._model(request)
         if not model.matrices:
             raise HTTPException(404, "this file has no matrices")
-        usual = model.names.index(model.usual())
+        default = model.names.index(model.default_matrix())
         query = request.query_params
-        index = whole(query, "tensor", usual)
+        index = whole(query, "tensor", default)
         row, column = whole(query, "row", 0), whole(query, "column", 0)
         page = _inside(lambda: lab(self.library, entry, model, index, row, column))
         return as_html(page)
@@ -220,9 +220,9 @@ class StudioRoutes:
             raise HTTPException(400, "no format has such a name")
         return as_json(_inside(lambda: block_of(model, info, row, column, name)))
 
-    def ways(self, request: Request) -> Response:
+    def runtime_arithmetic(self, request: Request) -> Response:
         query = request.query_params
-        return as_json(ways(query.get("device", "here"), query.get("format", "Q4_K")))
+        return as_json(runtime_arithmetic(query.get("device", "here"), query.get("format", "Q4_K")))
 
     async def product(self, request: Request) -> Response:
         words = await body_of(request)
@@ -244,8 +244,8 @@ class StudioRoutes:
         found = [self._find(id if isinstance(id, str) else "", "model") for id in ids]
         asked = {
             "models": [str(entry.path) for entry in found],
-            "talk": text_in(words, "talk", most=64),
-            "text": text_in(words, "text", least=1),
+            "talk": text_in(words, "talk", maximum=64),
+            "text": text_in(words, "text", minimum=1),
             "tokens": whole_in(words, "tokens", 1, MAX_ANSWER_TOKENS),
             "seed": whole_in(words, "seed", 0, 2**32 - 1),
             "temperature": number_in(words, "temperature", 0, 5),
@@ -264,7 +264,7 @@ class StudioRoutes:
             "row": whole_in(words, "row", 0, info.rows - 1),
             "column": whole_in(words, "column", 0, info.columns - 1),
             "text": text_in(words, "text"),
-            "prompt": text_in(words, "prompt", least=1),
+            "prompt": text_in(words, "prompt", minimum=1),
         }
         return streamed(self.worker.run("ablate", asked))
 
@@ -274,19 +274,19 @@ class StudioRoutes:
         return as_html(jobs_page(self.library))
 
     def list_jobs(self, request: Request) -> Response:
-        return as_json([job.told() for job in self.jobs.listed()])
+        return as_json([job.as_page_data() for job in self.jobs.listed()])
 
     async def start_job(self, request: Request) -> Response:
         body = await body_of(request)
         asked = await run_in_threadpool(command, body, self.library)
         try:
-            return as_line(self.jobs.start(asked).told())
+            return as_line(self.jobs.start(asked).as_page_data())
         except KeyError:
             raise HTTPException(409, "a job that is not done makes this run already") from None
 
     async def cancel_job(self, request: Request) -> Response:
         try:
-            return as_line(self.jobs.cancel(whole(request.path_params, "job", 0)).told())
+            return as_line(self.jobs.cancel(whole(request.path_params, "job", 0)).as_page_data())
         except KeyError:
             raise HTTPException(404, "there is no such job") from None
 
@@ -330,19 +330,19 @@ class StudioRoutes:
         """Return the response to a bug's exception; the guard reports it on stderr."""
         return self._told(request, 500, BUG_MESSAGE)
 
-    def _told(self, request: Request, status: int, told: str) -> Response:
+    def _told(self, request: Request, status: int, as_page_data: str) -> Response:
         if request.url.path.startswith("/api/"):
-            return as_json({"error": told}, status)
+            return as_json({"error": as_page_data}, status)
         if request.url.path.startswith("/static/"):
-            return Response(told, status, media_type="text/plain")
-        return as_html(refused(self.library, status, told), status)
+            return Response(as_page_data, status, media_type="text/plain")
+        return as_html(refused(self.library, status, as_page_data), status)
 
 
-def whole(given: Mapping[str, str], name: str, usual: int) -> int:
+def whole(given: Mapping[str, str], name: str, default: int) -> int:
     """Return an integer from an address. Raises HTTPException(400) for anything else."""
     text = given.get(name, "")
     if text == "":
-        return usual
+        return default
     if not (
         text.isascii() and text.isdigit() and len(text) <= 13 and int(text) <= MAX_ADDRESS_NUMBER
     ):
@@ -350,10 +350,10 @@ def whole(given: Mapping[str, str], name: str, usual: int) -> int:
     return int(text)
 
 
-def _inside(made: Callable[[], T]) -> T:
-    """Return what `made` makes; a place outside of the tensor is the address's fault."""
+def _inside(compute: Callable[[], T]) -> T:
+    """Return the result of `compute`; a position outside of the tensor becomes HTTP status 400."""
     try:
-        return made()
+        return compute()
     except IndexError as error:
         raise HTTPException(400, str(error)) from None
     except KeyError:

@@ -31,7 +31,7 @@ def command(asked: Mapping[str, Any], library: Library) -> JobCommand:
 
     Raises HTTPException: 400 for words that are none, 404 for ids, 409 for a name that is taken.
     """
-    verb = text_in(asked, "verb", most=16)
+    verb = text_in(asked, "verb", maximum=16)
     if verb not in FORMS:
         raise HTTPException(400, f"verb is one of {', '.join(FORMS)}")
     form = FORMS[verb]
@@ -66,32 +66,32 @@ def _model(field: FormField, asked: Mapping[str, Any], library: Library) -> list
 
 
 def _models(field: FormField, asked: Mapping[str, Any], library: Library) -> list[str]:
-    ids = list_in(asked, field.key, field.most)
-    if len(ids) < field.least:
-        raise HTTPException(400, f"{field.key}: choose at least {field.least}")
+    ids = list_in(asked, field.key, field.maximum)
+    if len(ids) < field.minimum:
+        raise HTTPException(400, f"{field.key}: choose at least {field.minimum}")
     return [_path(id, field.key, "model", library) for id in ids]
 
 
 def _file(field: FormField, asked: Mapping[str, Any], library: Library) -> list[str]:
-    given = text_in(asked, field.key, most=64)
+    given = text_in(asked, field.key, maximum=64)
     if given not in dict(field.options):
         return [_path(given, field.key, KIND_OF_FIELD[field.kind], library)]
     return [given] if given else []
 
 
 def _whole(field: FormField, asked: Mapping[str, Any], library: Library) -> list[str]:
-    return [str(whole_in(asked, field.key, field.least, field.most))]
+    return [str(whole_in(asked, field.key, field.minimum, field.maximum))]
 
 
 def _choice(field: FormField, asked: Mapping[str, Any], library: Library) -> list[str]:
-    given = text_in(asked, field.key, least=1, most=64)
+    given = text_in(asked, field.key, minimum=1, maximum=64)
     if given not in dict(field.options):
         raise HTTPException(400, f"{field.key} is one of {', '.join(dict(field.options))}")
     return [given]
 
 
 def _levels(field: FormField, asked: Mapping[str, Any], library: Library) -> list[str]:
-    given = text_in(asked, field.key, least=1, most=200)
+    given = text_in(asked, field.key, minimum=1, maximum=200)
     if not LEVEL_LIST.fullmatch(given):
         raise HTTPException(400, "levels are bits and formats, as in 16,8,6,4,Q4_K_M")
     return [given]
@@ -111,8 +111,10 @@ def _path(id: object, key: str, kind: Kind, library: Library) -> str:
         raise HTTPException(404, f"{key}: there is no {what} of this id below the root") from None
 
 
-def _name(asked: Mapping[str, Any], usual: str) -> str:
-    given = text_in(asked, "name", most=64) or re.sub(r"[^A-Za-z0-9._-]", "-", usual).lstrip("-._")
+def _name(asked: Mapping[str, Any], default: str) -> str:
+    given = text_in(asked, "name", maximum=64) or re.sub(r"[^A-Za-z0-9._-]", "-", default).lstrip(
+        "-._"
+    )
     if not RUN_NAME.fullmatch(given):
         raise HTTPException(400, "a name has letters, digits, dots, dashes and underscores")
     return given

@@ -48,17 +48,17 @@ class StudioJob:
     seconds_left: float | None = None
     started: float | None = None  # seconds since 1970
     ended: float | None = None
-    said: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT_OUTPUT_LINES))
+    output_lines: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT_OUTPUT_LINES))
     process: "subprocess.Popen[str] | None" = None
     unwanted: bool = False
 
-    def told(self) -> dict[str, Any]:
+    def as_page_data(self) -> dict[str, Any]:
         """Return the job as data of the pages."""
         one = self.command
         return {
             "id": self.id, "verb": one.verb, "run": one.run, "state": self.state,
             "step": self.step, "done": self.done, "seconds_left": self.seconds_left,
-            "said": list(self.said)[-12:],
+            "said": list(self.output_lines)[-12:],
             "command": " ".join(["zeropoint", one.verb, *(Path(w).name if "/" in w else w
                                                           for w in one.words)]),
             "asked": one.asked, "see": one.see, "resumes": one.resumes,
@@ -144,7 +144,7 @@ class JobQueue:
         for line in lines:
             record = _record(line)
             if record is None:
-                job.said.append(line.rstrip()[:500])
+                job.output_lines.append(line.rstrip()[:500])
                 continue
             job.step, total = str(record.get("step", "")), record.get("total") or 0
             job.done = min(record["done"] / total, 1.0) if total else 0.0

@@ -169,8 +169,8 @@ class ModelRequests:
             raise MeasurementError(
                 f"nothing of this text reaches {who}: choose another text or row"
             )
-        told = f"what reaches {name} at “{_shown(token)}”, token {position} of the text"
-        yield {"x": found[name], "told": told}
+        message = f"what reaches {name} at “{_shown(token)}”, token {position} of the text"
+        yield {"x": found[name], "told": message}
 
     @staticmethod
     def _value(checkpoint: Checkpoint, place: Mapping[str, Any]) -> float:
@@ -224,8 +224,8 @@ def main() -> None:
                 write_record(answers, {"id": number, "record": plain(record)})
             write_record(answers, {"id": number, "end": True})
         except (ZeropointError, OSError, MemoryError) as error:
-            told = str(error) or "out of memory: the model does not fit beside what is running"
-            write_record(answers, {"id": number, "error": told})
+            message = str(error) or "out of memory: the model does not fit beside what is running"
+            write_record(answers, {"id": number, "error": message})
         cancelled.discard(number)
 
 

@@ -80,17 +80,17 @@ def read_plan_request(body: Words) -> PlanRequest:
     return PlanRequest(
         models=list_in(body, "models", MAX_MODELS),
         sizes=list_in(body, "sizes", MAX_MODELS),
-        config=text_in(body, "config", most=MAX_CONFIG_CHARACTERS).strip(),
+        config=text_in(body, "config", maximum=MAX_CONFIG_CHARACTERS).strip(),
         devices=list_in(body, "devices", MAX_DEVICES),
         options=PlanOptions(
             ctx=whole_in(body, "ctx", 1, MAX_CONTEXT_TOKENS),
             users=whole_in(body, "users", 1, MAX_USERS),
-            kv=f"{text_in(body, 'keys', most=8)}/{text_in(body, 'values', most=8)}",
-            objective=text_in(body, "objective", most=16),
+            kv=f"{text_in(body, 'keys', maximum=8)}/{text_in(body, 'values', maximum=8)}",
+            objective=text_in(body, "objective", maximum=16),
             to=list_in(body, "to", MAX_FORMATS),
             full_windows=flag_in(body, "full_windows"),
-            ram=text_in(body, "ram", most=32),
-            host=text_in(body, "host", most=64),
+            ram=text_in(body, "ram", maximum=32),
+            host=text_in(body, "host", maximum=64),
             ssd=number_in(body, "ssd", 0.001, 999),
         ),
     )

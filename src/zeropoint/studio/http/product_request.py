@@ -20,17 +20,17 @@ from zeropoint.studio.http.requests import text_in, whole_in
 
 def read_product_request(body: Mapping[str, Any], info: TensorInfo) -> ProductRequest:
     """Check the body of a request. Raises HTTPException(400) for invalid values."""
-    kind = text_in(body, "kind", most=8) or "token"
+    kind = text_in(body, "kind", maximum=8) or "token"
     if kind not in ("token", "seed", "text"):
         raise HTTPException(400, "kind is token, seed or text")
     return ProductRequest(
         row=whole_in(body, "row", 0, info.rows - 1),
         unit=whole_in(body, "unit", 0, -(-info.columns // UNIT) - 1),
-        format=text_in(body, "format", most=64),
+        format=text_in(body, "format", maximum=64),
         kind=kind,
-        token=text_in(body, "token", most=256),
+        token=text_in(body, "token", maximum=256),
         seed=whole_in(body, "seed", 0, 2**32 - 1),
-        text=text_in(body, "text", least=1 if kind == "text" else 0, most=2000),
+        text=text_in(body, "text", minimum=1 if kind == "text" else 0, maximum=2000),
     )
 
 

@@ -33,20 +33,20 @@ async def body_of(request: Request) -> Words:
 
 
 def text_in(
-    words: Mapping[str, Any], name: str, *, least: int = 0, most: int = MAX_TEXT_CHARACTERS
+    words: Mapping[str, Any], name: str, *, minimum: int = 0, maximum: int = MAX_TEXT_CHARACTERS
 ) -> str:
     """Return a string field of a body. Raises HTTPException(400) for anything else."""
     found = words.get(name, "")
-    if not isinstance(found, str) or not least <= len(found) <= most:
-        raise HTTPException(400, f"{name} is a text of {least} to {most} characters")
+    if not isinstance(found, str) or not minimum <= len(found) <= maximum:
+        raise HTTPException(400, f"{name} is a text of {minimum} to {maximum} characters")
     return found
 
 
-def list_in(words: Mapping[str, Any], name: str, most: int) -> list[str]:
+def list_in(words: Mapping[str, Any], name: str, maximum: int) -> list[str]:
     """Return a list of distinct short strings. Raises HTTPException(400) for anything else."""
     found = words.get(name, [])
-    if not isinstance(found, list) or len(found) > most:
-        raise HTTPException(400, f"{name} is a list of at most {most} texts")
+    if not isinstance(found, list) or len(found) > maximum:
+        raise HTTPException(400, f"{name} is a list of at most {maximum} texts")
     if not all(isinstance(text, str) and 0 < len(text) <= 64 for text in found):
         raise HTTPException(400, f"{name} is a list of texts of 1 to 64 characters")
     return list(dict.fromkeys(found))

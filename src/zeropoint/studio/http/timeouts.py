@@ -88,8 +88,8 @@ def listen(port: int) -> socket.socket:
         opened.bind(("127.0.0.1", port))
     except OSError as error:
         opened.close()
-        told = f"port {port} cannot be had ({error.strerror}); --port 0 takes any that is free"
-        raise CheckpointError("127.0.0.1", told) from None
+        reason = f"port {port} cannot be had ({error.strerror}); --port 0 takes any that is free"
+        raise CheckpointError("127.0.0.1", reason) from None
     return opened
 
 

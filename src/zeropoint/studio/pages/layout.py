@@ -108,7 +108,7 @@ def run_chooser(
     )
 
 
-def refused(library: Library, status: int, told: str) -> str:
+def refused(library: Library, status: int, message: str) -> str:
     """Return the page of an error, with the message of the command line."""
     title = "This could not be shown" if status != 404 else "Not here"
-    return page("Not shown", sidebar(library, ""), content(header("studio", title, told)))
+    return page("Not shown", sidebar(library, ""), content(header("studio", title, message)))

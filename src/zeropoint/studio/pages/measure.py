@@ -29,7 +29,7 @@ from zeropoint.studio.report.html import (
     table,
     wide,
 )
-from zeropoint.studio.report.sections import interval
+from zeropoint.studio.report.sections import format_interval
 
 MAX_POSITIONS = 4000  # of the texts, token by token
 
@@ -48,7 +48,7 @@ def measured(library: Library, entries: Sequence[LibraryEntry], shown: int) -> s
     """Return the page of one of these runs, with links to the same token in the others."""
     run = measures(entries)[shown]
     data = {
-        **measure_runs.losses_of(run.found(MeasureResult)),
+        **measure_runs.losses_of(run.result_as(MeasureResult)),
         "run": run.path.name,
         "texts": measure_runs.text_of(run, MAX_POSITIONS),
     }
@@ -66,7 +66,7 @@ def measured(library: Library, entries: Sequence[LibraryEntry], shown: int) -> s
         for i, entry in enumerate(entries)
     ]
     others = element("nav", element("ul", *switch), class_="switch", aria_label="Runs")
-    found = run.found(MeasureResult)
+    found = run.result_as(MeasureResult)
     lead = (
         f"{run.quant.name} beside {run.reference.name}: KL {number(found.kl.mean, 3)} nats per "
         f"token, the same most likely token at {percent(found.top1, 1)} of {found.tokens} "
@@ -90,8 +90,8 @@ def measures(entries: Sequence[LibraryEntry]) -> list[Run]:
     runs = measure_runs.open_runs([entry.path for entry in entries])
     for run in runs:
         if run.verb != "measure":
-            told = f"{run.path.name} is a run of {run.verb}; this page shows runs of measure"
-            raise MeasurementError(told)
+            message = f"{run.path.name} is a run of {run.verb}; this page shows runs of measure"
+            raise MeasurementError(message)
     if not runs:
         raise MeasurementError("choose runs of measure on the first page")
     return runs
@@ -101,7 +101,7 @@ def compared(library: Library, entries: Sequence[LibraryEntry]) -> str:
     """Return the page of several quants; equal letters mark insignificant differences."""
     order = list(zip(measures(entries), entries, strict=True))
     if not why_not([run for run, _ in order]):
-        order.sort(key=lambda pair: pair[0].found(MeasureResult).kl.mean)
+        order.sort(key=lambda pair: pair[0].result_as(MeasureResult).kl.mean)
     runs = [run for run, _ in order]
     letters, why = groups(runs)
     levels = [measure_runs.level_of(run) for run in runs]
@@ -113,7 +113,7 @@ def compared(library: Library, entries: Sequence[LibraryEntry]) -> str:
             size(level.bytes),
             level.bits_per_weight,
             number(level.measured.kl.mean, 3),
-            interval(level.measured.kl),
+            format_interval(level.measured.kl),
             letter,
             percent(level.measured.top1, 1),
             level.measured.verdict.word,
@@ -122,13 +122,13 @@ def compared(library: Library, entries: Sequence[LibraryEntry]) -> str:
     ]
     columns = ("Run", "Quant", ">Size", ">Bits per weight", ">KL", ">95 %", "Group",
                ">Same token", "Verdict")  # fmt: skip
-    told = why or (
+    message = why or (
         "Two that share a letter cannot be told apart on this text: a sign-flip test over its "
         "chunks, corrected for the number of pairs (Holm)."
     )
     caption = "The runs, as they were chosen" if why else "The runs, the least loss first"
     shown_table = wide(table(columns, rows, caption))
-    parts = [section("compared", "", "Side by side", paragraph(told), shown_table)]
+    parts = [section("compared", "", "Side by side", paragraph(message), shown_table)]
     if drawn:
         parts.append(
             figure("ladder", "f-frontier", "Loss, by size", "Whiskers are 95 % intervals.")

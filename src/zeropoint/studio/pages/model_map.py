@@ -21,7 +21,7 @@ def model_map(library: Library, entry: LibraryEntry, model: OpenedModel) -> str:
                "stands out."),
         figure("model", "f-model", "The size of this model, at any number of bits",
                "Turn the bits, or pretend that the model were larger."),
-        said(model.checkpoint.metadata),
+        metadata_section(model.checkpoint.metadata),
     ]  # fmt: skip
     body = header(
         "model map", entry.name, "What is in the file: tensors by layer, format and bytes."
@@ -34,7 +34,7 @@ def model_map(library: Library, entry: LibraryEntry, model: OpenedModel) -> str:
     )
 
 
-def said(metadata: Any) -> Html:
+def metadata_section(metadata: Any) -> Html:
     """Return the metadata of the file, which is not verified."""
     rows = [(key, shortly(value)) for key, value in metadata.items()]
     return section(

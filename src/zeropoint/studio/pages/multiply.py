@@ -14,7 +14,7 @@ def multiply(library: Library, entry: LibraryEntry, model: OpenedModel) -> str:
     # The pickers of figures begin with a tensor that has pieces: here one that meets embeddings.
     first = next((row for row in matrices if row["kind"] in ("attn_q", "attn_qkv")), None)
     for row in matrices:
-        if row is first or (first is None and row["name"] == model.usual()):
+        if row is first or (first is None and row["name"] == model.default_matrix()):
             row["pieces"] = []
     data = {"id": entry.id, "tensors": matrices, "formats": ["F16", "BF16", *BLOCK_FORMATS],
             "machines": [*map(device_record, load_devices().all())]}  # fmt: skip

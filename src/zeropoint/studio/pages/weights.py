@@ -28,7 +28,7 @@ def weights_lab(library: Library, entry: LibraryEntry, model: OpenedModel) -> st
     """Return the Weights lab: any tensor's histogram, its outliers, a block with codes drawn in."""
     matrices = [row for row in model.outline() if row["name"] in model.matrices]
     for row in matrices:
-        if row["name"] == model.usual():
+        if row["name"] == model.default_matrix():
             row["pieces"] = []  # the pickers of figures begin with a tensor that has them
     data = {"id": entry.id, "model": weights.describe_model(model.checkpoint),
             "tensors": matrices, "formats": BLOCK_FORMATS}  # fmt: skip

@@ -87,7 +87,7 @@ def figures_of(steps: LongRunEvidence) -> dict[str, Html]:
 def drawn(visual: str, steps: LongRunEvidence) -> bool:
     """Return whether a figure has its data: models with different tokenizers have no KL."""
     if visual == "compounding":
-        return any(way.found for one in steps.drifts for way in one.ways.values())
+        return any(way.found for one in steps.drifts for way in one.modes.values())
     return visual != "sidebyside" or any(one.texts for one in steps.drifts)
 
 
@@ -130,17 +130,17 @@ SURVIVAL_COLUMNS = (
 
 def survival_rows(one: DriftShown) -> Iterator[tuple[object, ...]]:
     """Return the table rows of a quant after 1, 2, 4 … tokens."""
-    for name, way in one.ways.items():
+    for name, way in one.modes.items():
         curve = way.curve
         for at, (steps, point) in points_of(way).items():
             alike = Interval(curve.share[at], curve.low[at], curve.high[at])
             yield (
                 _WAYS.get(name, name),
                 f"{steps} {one.unit}{'s' if steps > 1 else ''}",
-                share(alike),
+                format_rate(alike),
                 percent(curve.predicted[at], 0) if curve.predicted else None,
                 *(mean(figure) for figure in (point.own, point.predicted, point.factor)),
-                between(point.factor),
+                format_interval(point.factor),
             )
 
 
@@ -224,7 +224,7 @@ CHAIN_KIND_COLUMNS = (
 def step_rows(found: ChainPair) -> Iterator[tuple[object, ...]]:
     """Return one table row per step."""
     for at, step in enumerate(found.steps):
-        sides = [share(side.accuracy[at]) for side in (found.reference, found.quant)]
+        sides = [format_rate(side.accuracy[at]) for side in (found.reference, found.quant)]
         yield at + 1, *sides, step.lost, step.won, number(step.p, 2)
 
 
@@ -267,20 +267,20 @@ def task_tables(runs: Sequence[TasksShown]) -> Iterator[Html]:
     for run in runs:
         rows = []
         for place, one in enumerate(run.models):
-            beside = one.beside_first
+            relative = one.beside_first
             flips: tuple[object, ...] = ("", "", "", "")
             if place:
                 flips = (
-                    len(beside.lost),
-                    len(beside.won),
-                    share(beside.difference),
-                    number(beside.p, 2),
+                    len(relative.lost),
+                    len(relative.won),
+                    format_rate(relative.difference),
+                    number(relative.p, 2),
                 )
             rows.append(
                 (
                     one.name,
                     f"{one.right} of {one.tasks}",
-                    share(one.accuracy),
+                    format_rate(one.accuracy),
                     *flips,
                     number(one.tokens.mean, 3),
                     percent(one.cut, 0),
@@ -312,8 +312,8 @@ def _flips(run: TasksShown) -> Iterator[tuple[str, ...]]:
     for task in run.tasks:
         for place, outcome in enumerate(task.outcomes):
             if outcome in words:
-                told = [task.answers[k].text[:MAX_TABLE_CHARACTERS] for k in (0, place)]
-                yield task.asked.id, run.models[place].name, words[outcome], *told
+                texts = [task.answers[k].text[:MAX_TABLE_CHARACTERS] for k in (0, place)]
+                yield task.asked.id, run.models[place].name, words[outcome], *texts
 
 
 def score_table(found: ScoresShown) -> Html:
@@ -334,14 +334,14 @@ def mean(found: Interval) -> str | None:
     return None if found.empty else number(found.mean, 3)
 
 
-def between(found: Interval) -> str | None:
+def format_interval(found: Interval) -> str | None:
     """Return an interval as text of a table cell."""
     if found.empty or found.ends is None:
         return None
     return f"{number(found.ends[0], 3)} … {number(found.ends[1], 3)}"
 
 
-def share(found: Interval) -> str:
+def format_rate(found: Interval) -> str:
     """Return a percentage with its interval as text of a table cell."""
     if found.empty or found.ends is None:
         return percent(found.mean, 0)
@@ -354,7 +354,7 @@ def said_of_steps(steps: LongRunEvidence) -> tuple[list[str], list[tuple[str, st
     sentences: list[str] = []
     chips: list[tuple[str, str, str]] = []
     for one in steps.drifts:
-        name, way = next(iter(one.ways.items()))
+        name, way = next(iter(one.modes.items()))
         if one.prompts < MIN_PROMPTS_FOR_MEDIAN:
             continue
         split = way.split.median
@@ -364,13 +364,13 @@ def said_of_steps(steps: LongRunEvidence) -> tuple[list[str], list[tuple[str, st
             chips.append((when.removeprefix("by "), "half of the texts have parted", "#f-survival"))
             if way.compounding:
                 factor = way.compounding[-1].factor
-                told = f"compounding factor after {one.limit} tokens"
-                chips.append((mean(factor) or "–", told, "#f-compounding"))
+                label = f"compounding factor after {one.limit} tokens"
+                chips.append((mean(factor) or "–", label, "#f-compounding"))
     for chain in steps.chains:
         if chain.found.together:
             step = chain.found.together.distinguishable
-            told = "not told apart" if step is None else f"told apart from step {step} on"
-            sentences.append(f"{chain.title}: chains are {told}.")
+            verdict = "not told apart" if step is None else f"told apart from step {step} on"
+            sentences.append(f"{chain.title}: chains are {verdict}.")
     for run in steps.tasks:
         first = run.models[0]
         for other in run.models[1:]:

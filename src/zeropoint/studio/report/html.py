@@ -114,11 +114,11 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], caption: str
         + "</tr>\n"
         for row in rows
     )
-    told = f"<caption>{escape(caption)}</caption>" if caption else ""
+    caption_html = f"<caption>{escape(caption)}</caption>" if caption else ""
     name = escape(caption or "Table")
     return Html(
         f'<div class="tablewrap" tabindex="0" role="group" aria-label="{name}">'
-        f"<table>{told}<thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>"
+        f"<table>{caption_html}<thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>"
     )
 
 

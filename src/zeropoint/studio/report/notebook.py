@@ -59,7 +59,7 @@ def drift_page(result: DriftResult) -> str:
     """
     if not result.free_run:
         return ""
-    ways = {name: way_by_token(found) for name, found in result.free_run.items()}
+    modes = {name: way_by_token(found) for name, found in result.free_run.items()}
     name = result.quant.name if result.quant else "the quant"
     drift: PageData = {
         "id": "0",
@@ -71,8 +71,8 @@ def drift_page(result: DriftResult) -> str:
         "unit": "token",
         "prompts": result.prompts,
         "temperature": result.settings.temperature,
-        "ways": {name: way.as_page_data() for name, way in ways.items()},
-        "limit": max(way.curve.at[-1] for way in ways.values()),
+        "ways": {name: way.as_page_data() for name, way in modes.items()},
+        "limit": max(way.curve.at[-1] for way in modes.values()),
         "texts": [],
         "left_out": 0,
     }

@@ -37,10 +37,10 @@ from zeropoint.studio.report.html import (
 )
 from zeropoint.studio.report.sections import (
     bigger_or_smaller,
+    format_interval,
     frontier,
     how_much,
     in_which_tensors,
-    interval,
     on_what_text,
     said_of_sizes,
     where_bytes,
@@ -73,10 +73,13 @@ def report_of(runs: Sequence[Run]) -> tuple[str, Html, str, dict[str, Any]]:
         data["tensors"] = [tensor.as_page_data() for tensor in tensors]
         parts += [where_bytes(tensors)]
     if measures:
-        data |= measure_runs.losses_of(measures[0].found(MeasureResult))
+        data |= measure_runs.losses_of(measures[0].result_as(MeasureResult))
         data["texts"] = measure_runs.text_of(measures[0])
         worst = measure_runs.worst_of(measures[0], MAX_WORST_POSITIONS)
-        parts += [how_much(measures[0].found(MeasureResult)), on_what_text(data["texts"], worst)]
+        parts += [
+            how_much(measures[0].result_as(MeasureResult)),
+            on_what_text(data["texts"], worst),
+        ]
     if quantize:
         parts += [in_which_tensors(tensors)]
         if any(tensor.spread for tensor in tensors):
@@ -159,18 +162,20 @@ def verdict(
         lead, chips = verdict_of_ladder(levels)
     elif quantize is None:
         found, chips = drift_sections.said_of_steps(steps) if steps else ([], [])
-        lead, *others = [said for said in (said_of_sizes(sizes), *found) if said] or [""]
+        lead, *others = [sentence for sentence in (said_of_sizes(sizes), *found) if sentence] or [
+            ""
+        ]
     else:
-        made = quantize.found(QuantizeResult)
+        quantized = quantize.result_as(QuantizeResult)
         lead = (
-            f"{size(made.output_bytes)}, {number(made.bits_per_weight, 3)} bits per "
-            f"weight, of {size(made.source_bytes)}. What that lost was not measured yet: "
+            f"{size(quantized.output_bytes)}, {number(quantized.bits_per_weight, 3)} bits per "
+            f"weight, of {size(quantized.source_bytes)}. What that lost was not measured yet: "
             "zeropoint measure."
         )
         chips = []
     parts = [paragraph(lead)]
     if others:
-        parts.append(element("ul", *(element("li", said) for said in others)))
+        parts.append(element("ul", *(element("li", sentence) for sentence in others)))
     shown = [element("div", *parts, class_="verdict")]
     if chips:
         shown.append(element("ul", *map(badge, chips), class_="chips wide"))
@@ -188,22 +193,22 @@ Badges = list[tuple[str, str, str]]  # the figure, what it is, where it leads
 
 def verdict_of_measure(run: Run) -> tuple[str, Badges]:
     """Return the verdict of a measurement, and its figures."""
-    found, quant, reference = run.found(MeasureResult), run.quant, run.reference
+    found, quant, reference = run.result_as(MeasureResult), run.quant, run.reference
     kl, floor = found.kl, found.floor
-    said = (
+    sentence = (
         f"{found.verdict.word}: {found.verdict.meaning}. KL {number(kl.mean, 3)} nats per token"
-        f"{between(kl)}, and the same most likely token at {percent(found.top1, 1)} of "
+        f"{bracketed_interval(kl)}, and the same most likely token at {percent(found.top1, 1)} of "
         f"{found.tokens:,} positions."
     )
     if reference.quantized:
-        said += (
+        sentence += (
             f" The reference, {reference.name}, is itself a quant: what it lost before is not seen."
         )
     if found.worse:
-        said += f" Shown to lose more than the whole: {', '.join(found.worse)}."
+        sentence += f" Shown to lose more than the whole: {', '.join(found.worse)}."
     noise = "noise floor not measured" if floor is None else f"noise floor {number(floor, 2)}"
     ratio = number(found.perplexity.ratio.mean)
-    return said, [
+    return sentence, [
         (size(quant.file_bytes), f"of {size(reference.file_bytes)}", "#what"),
         (number(kl.mean, 3), f"nats per token; {noise}", "#loss"),
         (percent(found.top1, 1), "the same most likely token", "#text"),
@@ -216,21 +221,21 @@ def verdict_of_ladder(levels: Sequence[LadderLevel]) -> tuple[str, Badges]:
     words: dict[str, list[str]] = {}
     for level in levels:
         words.setdefault(level.measured.verdict.word, []).append(level.format)
-    said = ". ".join(f"{word}: {', '.join(names)}" for word, names in words.items()) + "."
+    sentence = ". ".join(f"{word}: {', '.join(names)}" for word, names in words.items()) + "."
     close = [lv for lv in levels if lv.measured.verdict.word in ("INDISTINGUISHABLE", SMALL_LOSS)]
     if not close:
-        return said, []
+        return sentence, []
     best = min(close, key=lambda level: level.bytes)
-    return said, [
+    return sentence, [
         (size(best.bytes), f"the smallest with a small loss, {best.format}", "#frontier"),
         (number(best.measured.kl.mean, 3), "its KL, nats per token", "#frontier"),
         (percent(best.measured.top1, 1), "the same most likely token", "#frontier"),
     ]
 
 
-def between(figure: Interval) -> str:
+def bracketed_interval(figure: Interval) -> str:
     """Return an interval in brackets; "" if it is unknown."""
-    return f" (95 %: {interval(figure)})" if figure.known else ""
+    return f" (95 %: {format_interval(figure)})" if figure.known else ""
 
 
 def provenance(runs: Sequence[Run]) -> Html:
@@ -242,8 +247,8 @@ def provenance(runs: Sequence[Run]) -> Html:
         named = [("Reference", inputs.reference), ("Quant", inputs.quant)]
         for label, side in [*named, *(("Model", side) for side in inputs.models)]:
             if side:
-                told = f"{side.name}: {size(side.file_bytes)}, {formats_in(side.formats)}; "
-                pairs.append((label, told + side.fingerprint[:16]))
+                text = f"{side.name}: {size(side.file_bytes)}, {formats_in(side.formats)}; "
+                pairs.append((label, text + side.fingerprint[:16]))
         for label, value in (
             ("Made from", ", ".join(inputs.source)),
             ("SHA-256 of the source", ", ".join(inputs.source_sha256)),
@@ -285,7 +290,7 @@ def method(runs: Sequence[Run]) -> Html:
         "tasks": "the tasks you care about (zeropoint tasks --run)",
     }
     verbs = {run.verb for run in runs}
-    missing = [told for verb, told in known.items() if verb not in verbs]
+    missing = [text for verb, text in known.items() if verb not in verbs]
     parts = [METHOD] if verbs & {"measure", "ladder"} else []
     if verbs & {"drift", "tasks", "across"}:
         parts.append(drift_sections.METHOD)

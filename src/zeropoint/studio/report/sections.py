@@ -59,7 +59,7 @@ def how_much(found: MeasureResult) -> Html:
             name,
             group.tokens,
             number(group.kl.mean, 3),
-            interval(group.kl),
+            format_interval(group.kl),
             number(group.kl.median, 3),
             number(group.kl.p99, 3),
             number(group.kl.max, 3),
@@ -107,7 +107,7 @@ def how_much(found: MeasureResult) -> Html:
     )
 
 
-def interval(figure: Interval) -> str:
+def format_interval(figure: Interval) -> str:
     """Return an interval as text of a table cell."""
     if figure.ends is None:
         return "–"
@@ -226,7 +226,7 @@ def frontier(levels: Sequence[LadderLevel]) -> Html:
             f"{level.bits_per_weight:.2f}",
             size(level.bytes),
             number(level.measured.kl.mean, 3),
-            interval(level.measured.kl),
+            format_interval(level.measured.kl),
             percent(level.measured.top1, 1),
             level.measured.verdict.word,
         )
@@ -259,7 +259,7 @@ def bigger_or_smaller(scales: Sequence[PageData]) -> Html:
                 point["bits"],
                 size(point["file_bytes"]),
                 percent(point["mean"], 1) if share else number(point["mean"]),
-                interval(Interval(point["mean"], point["low"], point["high"])),
+                format_interval(Interval(point["mean"], point["low"], point["high"])),
                 point["group"] or "–",
             )
             for point in order
@@ -294,5 +294,5 @@ def said_of_sizes(scales: Sequence[PageData]) -> str:
     order = sorted(scale["points"], key=lambda p: p["mean"] if scale["less"] else -p["mean"])
     best = order[0]
     alike = [p["name"] for p in order[1:] if set(p["group"]) & set(best["group"])]
-    beside = f", not to be told from {', '.join(alike)}" if alike else ""
-    return f"Best of {len(order)} models by {scale['title']}: {best['name']}{beside}."
+    ties = f", not to be told from {', '.join(alike)}" if alike else ""
+    return f"Best of {len(order)} models by {scale['title']}: {best['name']}{ties}."
