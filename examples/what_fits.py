@@ -6,7 +6,7 @@ FORMATS = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q3_K_M")
 GIB = 2**30
 
 # A model is a size, a file, a folder, a config.json or a hub id.
-plan = zp.plan("14B", device="rtx3060-12gb", ctx="16k", kv="q8_0", to=FORMATS, runs=[])
+plan = zp.plan("14B", device="rtx3060-12gb", context="16k", kv="q8_0", to=FORMATS, runs=[])
 
 card = plan.results[0].device
 print(f"{plan.models[0].shape.name} on {card.name}, {card.usable_bytes / GIB:.1f} GiB usable")

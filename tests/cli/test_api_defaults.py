@@ -20,7 +20,7 @@ VERBS: dict[str, dict[str, str]] = {
     "inspect": {},
     "ladder": {"ctx": "context"},
     "measure": {"as_": "to", "ctx": "context"},
-    "plan": {},
+    "plan": {"ctx": "context"},
     "quantize_checkpoint": {},
     "report": {},
     "tasks": {},

@@ -34,7 +34,7 @@ def test_the_function_answers_as_the_command_line_does(capsys):
              "32k", "--kv", "q8_0", "--users", "2", "--to", "Q4_K_M", "--json"]  # fmt: skip
     assert main(words) == 0
     printed = json.loads(capsys.readouterr().out)
-    found = zeropoint.plan("14B", "8B:Q8_0", device=["rtx3090", "m1-max-64gb"], ctx="32k",
+    found = zeropoint.plan("14B", "8B:Q8_0", device=["rtx3090", "m1-max-64gb"], context="32k",
                            kv="q8_0", users=2, to="Q4_K_M")  # fmt: skip
     record = json.loads(json.dumps(found.to_json()))
     assert found.fits and len(found.results) == 4
@@ -43,8 +43,8 @@ def test_the_function_answers_as_the_command_line_does(capsys):
 
 def test_models_devices_and_sizes_may_be_things_instead_of_words():
     subject, _ = describe_model("8B")
-    typed = plan("8B", memory="24GiB", bandwidth=936.0, ctx="4k", to=["Q4_K_M"], runs=[])
-    given = plan(subject, device=custom_device(24 * GIB, 936e9), ctx=4096,
+    typed = plan("8B", memory="24GiB", bandwidth=936.0, context="4k", to=["Q4_K_M"], runs=[])
+    given = plan(subject, device=custom_device(24 * GIB, 936e9), context=4096,
                  to="q4_k_m", runs=[])  # fmt: skip
     (one,), (other,) = typed.results, given.results
     assert one.memory == other.memory and one.generation == other.generation
@@ -56,7 +56,7 @@ def test_what_is_asked_twice_is_answered_once():
 
 
 def test_what_does_not_fit_says_what_to_turn():
-    found = plan("14B:Q6_K", device="rtx3060-12gb", ctx="16k", runs=[])
+    found = plan("14B:Q6_K", device="rtx3060-12gb", context="16k", runs=[])
     assert not found.fits and found.refusal is not None
     assert "--kv q8_0 saves 1.2 GiB" in found.refusal.fixes
 
@@ -65,12 +65,12 @@ def test_what_does_not_fit_says_what_to_turn():
     ("models", "options", "said"),
     [
         ((), {}, "name a model"), (("27B",), {"device": "rtx3091"}, "rtx3090"),
-        (("27B",), {"device": "rtx3090", "ctx": -5}, "-5 tokens"),
+        (("27B",), {"device": "rtx3090", "context": -5}, "-5 tokens"),
         (("27B",), {"bandwidth": 900.0}, "--memory"),
         (("27B",), {"device": "rtx3090", "objective": "best"}, "loss, speed, context"),
         (("27B:Q9_K",), {"device": "rtx3090"}, "Q9_K"),
         (("27B",), {"device": "rtx3090", "runs": ["nowhere"]}, "nowhere"),
-        (("27B",), {"device": "rtx3090", "ctx": "200M"}, "at most"),
+        (("27B",), {"device": "rtx3090", "context": "200M"}, "at most"),
         (("27B",), {"device": "rtx3090", "users": 10**6}, "at most"),
         (("27B:",), {"device": "rtx3090"}, "27B:Q4_K_M"),
         ((":Q4_K_M",), {"device": "rtx3090"}, "not a file, a folder, a size"),
@@ -112,7 +112,7 @@ def test_a_prompt_of_a_mixture_reads_nearly_all_experts():
 
 def test_buffers_are_the_largest_moment_and_the_output():
     subject, _ = describe_model("8B")
-    demand = question_of(ctx="8k").workload
+    demand = question_of(context="8k").workload
     parts = compute_buffers(subject.shape, demand)
     most = max(parts.logits_bytes, parts.layer_bytes, parts.attention_bytes)
     assert parts.total_bytes == most + parts.output_bytes == compute_bytes(subject.shape, demand)
@@ -120,7 +120,7 @@ def test_buffers_are_the_largest_moment_and_the_output():
 
 
 def test_a_result_is_shown_in_a_notebook_and_converts_to_rows():
-    result = zeropoint.plan("14B:Q4_K_M", device="RTX3060-12GB", ctx="16K", objective="Speed",
+    result = zeropoint.plan("14B:Q4_K_M", device="RTX3060-12GB", context="16K", objective="Speed",
                             runs=[])  # fmt: skip
     assert repr(result) == "<PlanResult of 1: 14B Q4_K_M fits on RTX 3060 12GB>"
     (row,), (best,) = result.rows(), result.results
@@ -150,6 +150,6 @@ def test_the_machine_is_benchmarked_once_and_after_everything_was_checked(monkey
     with pytest.raises(RecipeError):
         zeropoint.plan("1B", host="nowhere", progress=started.append)
     assert not started and not measured
-    (best,) = zeropoint.plan("1B:Q4_K_M", ctx=512, progress=started.append).results
+    (best,) = zeropoint.plan("1B:Q4_K_M", context=512, progress=started.append).results
     assert len(started) == len(measured) == 1
     assert best.device.bandwidth == 2e10 and best.generation is not None

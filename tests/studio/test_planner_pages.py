@@ -75,7 +75,7 @@ def test_the_bars_are_what_the_verb_answers(visit: Any, studio: Studio, example:
     turn(page, "#f-plan", "ctx", 65536)
     turn(page, "#f-plan", "users", 3)
     turn(page, "#f-plan", "values", "q8_0")
-    more = plan(example.quant, device=["rtx3090", "m1-max-64gb"], ctx=65536, users=3,
+    more = plan(example.quant, device=["rtx3090", "m1-max-64gb"], context=65536, users=3,
                 kv="f16/q8_0", runs=[])  # fmt: skip
     found = best(more, "rtx3090")
     shown = "document.querySelector('#f-plan [data-name=total]')?.value"
@@ -103,7 +103,7 @@ def test_what_does_not_fit_says_what_to_turn_and_another_answer_can_be_picked(
     page.keyboard.press("Enter")
     at(page, "usable on RTX 3060", "lacks")
     assert "plan.device=rtx3060-12gb" in page.url
-    found = plan("14B:Q6_K", device="rtx3060-12gb", ctx="16k", runs=[])
+    found = plan("14B:Q6_K", device="rtx3060-12gb", context="16k", runs=[])
     told = page.locator("#f-parts .turn-list li").all_inner_texts()
     assert told == list(fixes(found.results[0], found.question)) and len(told) > 2
     shows(page, "#f-answers tr.chosen", "RTX 3060")

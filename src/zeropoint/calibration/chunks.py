@@ -67,7 +67,7 @@ def cut_chunks(
         sizes = ", ".join(f"{domain} {tokens.size}" for domain, tokens in texts.items())
         raise MeasurementError(
             f"the text is shorter than one chunk of {context} tokens (it has: "
-            f"{sizes or 'none'}); give more text or a smaller --ctx"
+            f"{sizes or 'none'}); give more text or a smaller context (--ctx)"
         )
     return chunks if limit is None else chunks[:limit]
 

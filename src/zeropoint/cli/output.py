@@ -53,6 +53,7 @@ AsProgress = Annotated[
     ProgressStyle,
     typer.Option(
         "--progress",
+        case_sensitive=False,
         help="How to show progress on stderr: auto is a bar on a terminal and plain elsewhere;"
         " plain prints a line per 10 % of the work; json prints an object per record.",
     ),

@@ -17,6 +17,14 @@ MAX_THREADS = 1024  # more threads may fail to start
 class Verb(TyperCommand):
     """A command whose parameters are checked before it is called."""
 
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        parameters: list[Any] = self.params
+        for parameter in parameters:
+            numeric = parameter.type_descriptor.annotation in (int, float)
+            if parameter.metavar is None and numeric:
+                parameter.metavar = "N"  # the help shows the range behind it
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the words of a command line; options may have their old names."""
         return super().parse_args(ctx, with_current_names(self.name or "", args))

@@ -83,7 +83,7 @@ class Format(ABC):
         return self
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class QuantizedTensor:
     """A tensor stored as blocks of one `Format`, in row-major (PyTorch) order.
 
@@ -95,6 +95,10 @@ class QuantizedTensor:
     shape: tuple[int, ...]
     #: (blocks, block_bytes), C-contiguous; it may be memory-mapped and read-only.
     data: U8
+
+    def __repr__(self) -> str:
+        """Return one line, without the data."""
+        return f"<QuantizedTensor {self.format.name} {self.shape}: {self.nbytes} bytes>"
 
     @property
     def nbytes(self) -> int:

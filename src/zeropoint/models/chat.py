@@ -51,6 +51,7 @@ def _read_template(checkpoint: Checkpoint) -> str | None:
         shown = ", ".join(printable(str(name)) for name in names[:4])
         raise UnsupportedModel(
             f"{checkpoint.path}: has no default chat template, only {shown}; use --no-chat"
+            " (in Python chat=False)"
         )
     return None
 
@@ -142,7 +143,8 @@ def fallback(tokenizer: Tokenizer, messages: Sequence[Message], *, source: str) 
             ]
             return "".join(parts) + end
     raise UnsupportedModel(
-        f"{source}: has neither a chat template nor tokens for turns; use --no-chat"
+        f"{source}: has neither a chat template nor tokens for turns; use --no-chat (in Python"
+        " chat=False)"
     )
 
 

@@ -1,9 +1,9 @@
 """Loads a language model from a file, a folder, the hub or an open checkpoint."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
@@ -48,6 +48,8 @@ def load_model(
 
     Raises UnsupportedModel or CheckpointError for a model that cannot be run.
     """
+    mode = _choice("mode", mode, get_args(Mode))
+    engine = _choice("engine", engine, get_args(Engine))
     checkpoint = model if isinstance(model, Checkpoint) else open_model(model)
     if device != "cpu" and engine != "torch":
         raise UnsupportedModel(f"the {engine} engine runs on the processor, not on {device}")
@@ -55,6 +57,13 @@ def load_model(
     loaded = DecoderModel(checkpoint, mode=mode, threads=threads or kernels.default_threads())
     loaded.load(engine, device, later)
     return loaded
+
+
+def _choice(what: str, name: str, choices: Sequence[str]) -> Any:
+    """Return the choice that `name` spells in any case."""
+    if name.lower() not in choices:
+        raise UnsupportedModel(f"there is no {what} {name!r}; choose {' or '.join(choices)}")
+    return name.lower()
 
 
 class DecoderModel:
@@ -67,6 +76,10 @@ class DecoderModel:
         self._weights = Weights(checkpoint, mode=mode, threads=threads)
         self._how: tuple[Engine, str] = ("compiled", "cpu")
         self._engine: CompiledEngine | TransformersEngine | None = None
+
+    def __repr__(self) -> str:
+        """Return one line: the file and the mode."""
+        return f"<DecoderModel {self.checkpoint.path}: {self.mode}>"
 
     def load(self, engine: Engine, device: str, later: Container[str] = ()) -> None:
         """Read the weights and create the engine, unless some weights come `later`."""

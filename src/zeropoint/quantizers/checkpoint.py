@@ -144,7 +144,7 @@ def check_not_quantized(source: Checkpoint, choices: Iterable[Choice], *, requan
         raise FormatError(
             f"{source.path}: {twice.name} is already quantized ({twice.source.name}), and"
             " quantizing it again adds a second loss; start from the 16-bit model, or add"
-            " --requantize"
+            " --requantize (in Python requantize=True)"
         )
 
 

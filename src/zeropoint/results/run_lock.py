@@ -50,7 +50,9 @@ def lock_run(path: Path) -> RunLock:
                 os.makedirs(real, exist_ok=True)
                 descriptor = io.open_dir(real)
             except (FileExistsError, NotADirectoryError):
-                raise CheckpointError(path, "is not a folder; choose another --run") from None
+                raise CheckpointError(
+                    path, "is not a folder; choose another run folder (--run)"
+                ) from None
             except FileNotFoundError:
                 continue  # removed since it was created
             lock = _lock_of(path, descriptor, created=created)

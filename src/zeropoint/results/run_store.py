@@ -242,7 +242,8 @@ class RunFolder:
         if found.identity != identity:
             differing = ", ".join(_differing(found.identity, identity))
             raise CheckpointError(
-                self.path, f"holds another run (its {differing} differ); choose another --run"
+                self.path,
+                f"holds another run (its {differing} differ); choose another run folder (--run)",
             )
         version = _read_json(self.path / "run.json").get("zeropoint")
         if version != __version__ or found._journal is None:
@@ -250,14 +251,14 @@ class RunFolder:
                 self.path,
                 f"was begun by {'an earlier state of ' if version == __version__ else ''}zeropoint "
                 f"{printable(str(version))} and cannot be resumed by {__version__}; choose another "
-                "--run, or delete it",
+                "run folder (--run), or delete it",
             )
         if not self._journal or not self._journal.confirms(
             "run.json", _read_bytes(self.path / "run.json")
         ):
             raise CheckpointError(
                 self.path / "run.json",
-                f"is damaged: its SHA-256 is not in {JOURNAL}; choose another --run",
+                f"is damaged: its SHA-256 is not in {JOURNAL}; choose another run folder (--run)",
             )
 
     def _write_head(self, results: Mapping[str, object]) -> None:
@@ -281,7 +282,9 @@ def has_begun(path: Path) -> bool:
         names |= {entry.name for entry in chunks.iterdir()}
         names -= {"chunks"}
     if any(not _PART.fullmatch(name) for name in names):
-        raise CheckpointError(path, "is not empty and holds no run; choose another --run")
+        raise CheckpointError(
+            path, "is not empty and holds no run; choose another run folder (--run)"
+        )
     return False
 
 

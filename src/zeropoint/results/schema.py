@@ -20,7 +20,7 @@ and the key; nothing else in zeropoint decides that a result is damaged.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields
 from functools import cache
 from importlib import import_module
@@ -88,7 +88,18 @@ class Record:
 
     def to_pandas(self) -> Any:
         """Return `rows` as a data frame. Raises ImportError if pandas is not installed."""
-        return import_module("pandas").DataFrame(self.rows())
+        return data_frame(self.rows())
+
+
+def data_frame(rows: Sequence[Mapping[str, Any]]) -> Any:
+    """Return rows as a data frame. Raises ImportError if pandas is not installed."""
+    try:
+        pandas = import_module("pandas")
+    except ImportError:
+        raise ImportError(
+            "to_pandas() needs pandas: pip install pandas; rows() returns the same without it"
+        ) from None
+    return pandas.DataFrame(rows)
 
 
 def _key(one: Field[Any]) -> str:

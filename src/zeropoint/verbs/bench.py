@@ -15,6 +15,7 @@ from zeropoint.plans.speed.earlier_results import bench_work
 from zeropoint.results.bench import BenchResult
 from zeropoint.results.bench_history import append_bench_history
 from zeropoint.results.run_store import RunFolder
+from zeropoint.verbs.arguments import as_path
 from zeropoint.verbs.loaded_model import ModelInput, checkpoint_of
 from zeropoint.verbs.options.bench import BenchOptions
 from zeropoint.verbs.plan import describe_model
@@ -33,7 +34,7 @@ def bench(
     peer: str | None = None,
     mode: Literal["exact", "fast"] = "fast",
     threads: int | None = None,
-    run: Path | None = None,
+    run: str | Path | None = None,
     progress: OnRecord | None = None,
 ) -> BenchResult:
     """Time prompt processing and generation of a model, in tokens per second.
@@ -50,7 +51,7 @@ def bench(
         peer=peer,
         mode=mode,
         threads=threads,
-        run=run,
+        run=as_path(run),
     )
     return drain(bench_records(model, options), BenchResult, progress)
 

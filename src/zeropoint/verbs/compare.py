@@ -96,13 +96,15 @@ def compare_records(
 
     Stopping between two records is safe: the same run resumes where it was stopped.
     """
+    if not models:
+        raise MeasurementError("there is no model to compare; name at least one")
     if ref is None:
         yield from compare_models_records(models, options)
         return
     if options.tasks or options.chains:
         raise MeasurementError(
-            "--tasks and --chains compare models without --ref; with a reference, the verbs `tasks`"
-            " and `drift` evaluate them"
+            "tasks and chains (--tasks, --chains) compare models without a reference (without"
+            " --ref); with a reference, the verbs `tasks` and `drift` evaluate them"
         )
     reference = LoadedModel.open(ref, threads=options.threads)
     yield from proxy_notices(reference.identity)

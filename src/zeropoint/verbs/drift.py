@@ -41,6 +41,7 @@ from zeropoint.results.drift import (
 )
 from zeropoint.results.model_identity import ModelIdentity, ReferenceIdentity
 from zeropoint.results.run_store import RunFolder
+from zeropoint.verbs.arguments import as_path
 from zeropoint.verbs.loaded_model import LoadedModel, ModelInput, checkpoint_of
 from zeropoint.verbs.model_pair import ModelPair
 from zeropoint.verbs.options.drift import DriftOptions
@@ -85,7 +86,7 @@ def drift(
     chains: int = 16,
     steps: int = 8,
     level: int | None = None,
-    run: Path | None = None,
+    run: str | Path | None = None,
     threads: int | None = None,
     progress: OnRecord | None = None,
 ) -> DriftResult:
@@ -102,7 +103,7 @@ def drift(
     options = DriftOptions(
         to=to, requantize=requantize, prompts=prompts, count=count, tokens=tokens,
         decoding=decoding, temperature=temperature, seed=seed, batch_size=batch_size, chat=chat,
-        mode=mode, chains=chains, steps=steps, level=level, run=run, threads=threads,
+        mode=mode, chains=chains, steps=steps, level=level, run=as_path(run), threads=threads,
     )  # fmt: skip
     return drain(drift_records([model], ref, options), DriftResult, progress)
 

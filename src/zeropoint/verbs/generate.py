@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from zeropoint.checkpoints import Checkpoint
+from zeropoint.errors import MeasurementError
 from zeropoint.metrics.generation.divergence_point import first_difference
 from zeropoint.models import (
     Finished,
@@ -76,7 +77,7 @@ def generate(
 ) -> GenerateResult:
     """Answer or continue a prompt. `versus` is another model for the same prompt and seed.
 
-    `GenerateOptions` explains the options. Raises ValueError for sampling options out of range,
+    `GenerateOptions` explains the options. Raises MeasurementError for options out of range,
     and CheckpointError or UnsupportedModel for a model that cannot be run, or a prompt that does
     not fit its context.
     """
@@ -163,15 +164,18 @@ class TextGenerator:
 
 
 def sampling_of(options: GenerateOptions) -> Sampling:
-    """Return how tokens are sampled. Raises ValueError for a number out of range."""
-    return Sampling(
-        temperature=0.0 if options.greedy else options.temperature,
-        top_k=options.top_k,
-        top_p=options.top_p,
-        min_p=options.min_p,
-        repeat_penalty=options.repeat_penalty,
-        seed=options.seed,
-    )
+    """Return how tokens are sampled. Raises MeasurementError for a number out of range."""
+    try:
+        return Sampling(
+            temperature=0.0 if options.greedy else options.temperature,
+            top_k=options.top_k,
+            top_p=options.top_p,
+            min_p=options.min_p,
+            repeat_penalty=options.repeat_penalty,
+            seed=options.seed,
+        )
+    except ValueError as error:
+        raise MeasurementError(str(error)) from None
 
 
 def speed_of(finished: Finished) -> GenerationSpeed:

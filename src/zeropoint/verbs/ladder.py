@@ -69,7 +69,7 @@ LadderRecord: TypeAlias = (
 def ladder(
     model: ModelInput,
     *,
-    levels: str = "16,8,6,5,4,3,2",
+    levels: str | Sequence[str | int] = "16,8,6,5,4,3,2",
     share: str = "G32",
     text: str | Path | Sequence[str | Path] | None = None,
     context: int = 512,
@@ -109,7 +109,9 @@ def ladder_records(model: ModelInput, options: LadderOptions) -> Iterator[Ladder
 
     Stopping between two records is safe: the same run resumes at the level where it was stopped.
     """
-    formats = parse_levels(options.levels, options.share)
+    levels = options.levels
+    words = levels if isinstance(levels, str) else ",".join(str(level) for level in levels)
+    formats = parse_levels(words, options.share)
     source = opened(model)
     checkpoint = checkpoint_of(source)
     copies = [

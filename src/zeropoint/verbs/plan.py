@@ -50,7 +50,7 @@ def plan(
     bandwidth: float | None = DEFAULTS.bandwidth,
     all_devices: bool = DEFAULTS.all_devices,
     cheapest: bool = DEFAULTS.cheapest,
-    ctx: str | int = DEFAULTS.ctx,
+    context: str | int = DEFAULTS.context,
     kv: str = DEFAULTS.kv,
     users: int = DEFAULTS.users,
     to: str | Sequence[str] | None = DEFAULTS.to,
@@ -72,7 +72,7 @@ def plan(
     machine, which is benchmarked the first time it is needed. `PlanOptions` explains the options.
 
     >>> import zeropoint as zp
-    >>> result = zp.plan("27B:Q4_K_M", device="rtx3090", ctx="16k", kv="q8_0", runs=[])
+    >>> result = zp.plan("27B:Q4_K_M", device="rtx3090", context="16k", kv="q8_0", runs=[])
     >>> best = result.results[0]
     >>> best.fits, round(best.memory.weights_bytes / 1e9, 1), best.memory.kv_bytes // 2**20
     (True, 16.4, 1360)
@@ -82,8 +82,8 @@ def plan(
     """
     options = PlanOptions(
         device=device, memory=memory, bandwidth=bandwidth, all_devices=all_devices,
-        cheapest=cheapest, ctx=ctx, kv=kv, users=users, to=to, objective=objective, batch=batch,
-        full_windows=full_windows, flash=flash, host=host, ram=ram, ssd=ssd, runs=runs,
+        cheapest=cheapest, context=context, kv=kv, users=users, to=to, objective=objective,
+        batch=batch, full_windows=full_windows, flash=flash, host=host, ram=ram, ssd=ssd, runs=runs,
     )  # fmt: skip
     return plan_models(models, options, progress=progress)
 
@@ -153,5 +153,5 @@ def _find_model(text: str) -> tuple[ModelSpec, str | None]:
 def _finished_runs(folders: Sequence[Path | str] | None) -> list[Run]:
     for folder in folders or ():
         if not Path(folder).is_dir():
-            raise RecipeError(f"--runs: {folder} is not a folder of runs")
+            raise RecipeError(f"{folder} (--runs) is not a folder of runs")
     return finished_runs([DEFAULT_RUNS] if folders is None else [Path(f) for f in folders])

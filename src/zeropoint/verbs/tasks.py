@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from zeropoint.errors import MeasurementError
 from zeropoint.metrics.generation.prompts import encode_prompts
 from zeropoint.metrics.tasks.evaluate import Prompting, TaskProgress
 from zeropoint.metrics.tasks.run import TaskRunner, allowed_tasks, start_run, task_results
@@ -13,6 +14,7 @@ from zeropoint.metrics.tasks.sandbox.parent import run_python
 from zeropoint.metrics.tasks.task_file import Task, read_tasks
 from zeropoint.models import has_template
 from zeropoint.results.tasks import BadTask, TasksResult
+from zeropoint.verbs.arguments import as_path
 from zeropoint.verbs.loaded_model import LoadedModel, ModelInput
 from zeropoint.verbs.options.tasks import AnswerOptions, TasksOptions
 from zeropoint.verbs.records import ModelStarted, Notice, OnRecord, StageStarted, drain
@@ -33,7 +35,7 @@ def tasks(
     batch_size: int = 48,
     mode: Literal["exact", "fast"] = "exact",
     threads: int | None = None,
-    run: Path | None = None,
+    run: str | Path | None = None,
     progress: OnRecord | None = None,
 ) -> TasksResult:
     """Let models answer the tasks of a file, and compare each model with the first one.
@@ -50,7 +52,7 @@ def tasks(
         batch_size=batch_size,
         mode=mode,
         threads=threads,
-        run=run,
+        run=as_path(run),
     )
     several = [models] if not isinstance(models, Sequence) or isinstance(models, str) else models
     return drain(tasks_records(several, file, options), TasksResult, progress)
@@ -63,6 +65,8 @@ def tasks_records(
 
     Stopping between two records is safe: the same run continues after the last batch of answers.
     """
+    if not models:
+        raise MeasurementError("there is no model to evaluate; name at least one")
     selection = select_tasks(file, allow_code=options.allow_code, count=options.count)
     yield from selection.notices()
     runners = [open_task_runner(model, options) for model in models]
@@ -106,8 +110,8 @@ class TaskSelection:
             count = len(self.left_out)
             subject = "1 task runs" if count == 1 else f"{count} tasks run"
             yield Notice(
-                f"{subject} code that the model writes, and is left out; --allow-code runs it in a "
-                "sandboxed process"
+                f"{subject} code that the model writes, and is left out; --allow-code (in Python "
+                "allow_code=True) runs it in a sandboxed process"
             )
 
 

@@ -174,7 +174,9 @@ def check_target(target: Path, sources: Sequence[Path], *, overwrite: bool = Tru
                 )
     if not overwrite:
         raise CheckpointError(
-            target, "exists; add --overwrite to replace it, or choose another name"
+            target,
+            "exists; add --overwrite (in Python overwrite=True) to replace it, or choose another "
+            "name",
         )
 
 

@@ -135,11 +135,13 @@ class PartialFolder:
             raise CheckpointError(
                 self.target,
                 "exists and is complete: the command that wrote it was stopped just afterwards; "
-                "add --overwrite to write it again",
+                "add --overwrite (in Python overwrite=True) to write it again",
             )
         else:
             raise CheckpointError(
-                self.target, "exists; add --overwrite to replace it, or choose a new folder"
+                self.target,
+                "exists; add --overwrite (in Python overwrite=True) to replace it, or choose a new "
+                "folder",
             )
 
     def _remove_leftover(self, recorded: Collection[int]) -> None:

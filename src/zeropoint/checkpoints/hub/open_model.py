@@ -242,7 +242,7 @@ def _ask(repository: str, question: Callable[[], T], what: str = "model") -> T:
     except errors.RemoteEntryNotFoundError:
         raise CheckpointError(repository, f"is a {what} on the hub, but has no such file") from None
     except (OSError, ValueError, client) as error:
-        reason = "is no file here, not in the hub's cache, and the hub cannot be reached"
+        reason = "is neither a local file nor in the hub's cache, and the hub cannot be reached"
         offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
         detail = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(repository, f"{reason}{offline}: {detail}") from None

@@ -29,7 +29,7 @@ def bench(
             "-p",
             "--prompt-tokens",
             min=0,
-            help="Tokens of the prompt, processed at once. 0: prompt processing is not timed.",
+            help="Tokens of the prompt, processed at once. 0 disables the timing of prompts.",
         ),
     ] = DEFAULTS.prompt_tokens,
     tokens: Annotated[
@@ -38,7 +38,7 @@ def bench(
             "-n",
             "--tokens",
             min=0,
-            help="Tokens generated after the prompt. 0: generation is not timed.",
+            help="Tokens generated after the prompt. 0 disables the timing of generation.",
         ),
     ] = DEFAULTS.tokens,
     repetitions: Annotated[
@@ -62,7 +62,10 @@ def bench(
     ] = DEFAULTS.peer,
     mode: Annotated[
         Arithmetic,
-        typer.Option(help="fast: activations rounded to 8 bits; exact: float32 activations."),
+        typer.Option(
+            case_sensitive=False,
+            help="exact: float32 activations; fast: activations rounded to 8 bits.",
+        ),
     ] = Arithmetic(DEFAULTS.mode),
     threads: shared.Threads = DEFAULTS.threads,
     run: Annotated[

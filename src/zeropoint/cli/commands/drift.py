@@ -34,7 +34,9 @@ def register(app: typer.Typer) -> None:
 def drift(
     quants: Annotated[
         list[str],
-        typer.Argument(metavar="QUANT...", help="Quantized models to follow."),
+        typer.Argument(
+            metavar="QUANT...", help=f"The quantized models, each of them {shared.MODEL_FORMS}."
+        ),
         InputRole.MODEL,
     ],
     ref: Annotated[
@@ -75,7 +77,8 @@ def drift(
     decoding: Annotated[
         Decoding,
         typer.Option(
-            help="Greedy decoding, sampling with the same noise for both models, or both."
+            case_sensitive=False,
+            help="Greedy decoding, sampling with the same noise for both models, or both.",
         ),
     ] = Decoding(DEFAULTS.decoding),
     temperature: Annotated[
@@ -95,13 +98,16 @@ def drift(
     ] = DEFAULTS.chat,
     mode: Annotated[
         Arithmetic,
-        typer.Option(help="exact: float32 activations; fast: activations rounded to 8 bits."),
+        typer.Option(
+            case_sensitive=False,
+            help="exact: float32 activations; fast: activations rounded to 8 bits.",
+        ),
     ] = Arithmetic(DEFAULTS.mode),
     run: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Store all texts in this run folder. An interrupted run continues from it.",
+            help="Store all texts in this run folder. An interrupted run resumes from it.",
         ),
         OutputRole("folder"),
     ] = DEFAULTS.run,
@@ -110,7 +116,7 @@ def drift(
         int,
         typer.Option(
             min=0,
-            help="Number of chains (problems of several steps) of each family. 0 disables them.",
+            help="Number of chains (problems of several steps) of each kind. 0 disables chains.",
         ),
     ] = DEFAULTS.chains,
     steps: Annotated[
@@ -121,13 +127,13 @@ def drift(
         typer.Option(
             min=1,
             max=4,
-            help="Difficulty of the chains. Default: for each family the hardest level that the"
-            " reference can do.",
+            help="Difficulty of the chains, 1 to 4. Default: for each kind the hardest level that"
+            " the reference can do.",
         ),
     ] = DEFAULTS.level,
     requantize: Annotated[
         bool,
-        typer.Option("--requantize", help="Allow --as for a model that is already quantized."),
+        typer.Option("--requantize", help="Accept a model that is already quantized."),
     ] = DEFAULTS.requantize,
     threads: shared.Threads = DEFAULTS.threads,
     progress: AsProgress = ProgressStyle.auto,

@@ -35,12 +35,13 @@ def ladder(
             " and formats.",
         ),
         InputRole.NAMES,
-    ] = DEFAULTS.levels,
+    ] = str(DEFAULTS.levels),
     share: Annotated[
         str,
         typer.Option(
+            metavar="SHARE",
             help="Which weights share a scale at a level of bits: G32 (32 weights), G128, ROW,"
-            " TENSOR, ..."
+            " TENSOR, ...",
         ),
     ] = DEFAULTS.share,
     text: shared.Text = None,

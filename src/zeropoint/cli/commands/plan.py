@@ -62,11 +62,17 @@ def plan(
         typer.Option("--cheapest", help="Rank the devices on which the model fits by their price."),
     ] = DEFAULTS.cheapest,
     ctx: Annotated[
-        str, typer.Option(help="Tokens of context of each user: a number, or 16k, 1M.")
-    ] = str(DEFAULTS.ctx),
+        str,
+        typer.Option(
+            metavar="TOKENS", help="Tokens of context of each user: a number, or 16k, 1M."
+        ),
+    ] = str(DEFAULTS.context),
     kv: Annotated[
         str,
-        typer.Option(help="Format of the KV cache: f16, q8_0, q4_0, … or K/V, such as q8_0/q4_0."),
+        typer.Option(
+            metavar="FORMAT",
+            help="Format of the KV cache: f16, q8_0, q4_0, … or K/V, such as q8_0/q4_0.",
+        ),
     ] = DEFAULTS.kv,
     users: Annotated[
         int, typer.Option(help="Number of sequences that are generated at the same time.")
@@ -82,7 +88,10 @@ def plan(
         InputRole.NAMES,
     ] = None,
     objective: Annotated[
-        str, typer.Option(help="Rank the plans by loss, speed or context.")
+        str,
+        typer.Option(
+            metavar="loss|speed|context", help="Rank the plans by loss, speed or context."
+        ),
     ] = DEFAULTS.objective,
     batch: Annotated[
         int, typer.Option(help="Tokens of a prompt in one forward pass (llama.cpp's -ub).")
@@ -153,7 +162,7 @@ def plan(
 
     options = PlanOptions(
         device=device, memory=memory, bandwidth=bandwidth,
-        all_devices=all_devices, cheapest=cheapest, ctx=ctx, kv=kv, users=users,
+        all_devices=all_devices, cheapest=cheapest, context=ctx, kv=kv, users=users,
         to=to, objective=objective, batch=batch, full_windows=full_windows,
         flash=flash, host=host, ram=ram, ssd=ssd, runs=runs,
     )  # fmt: skip

@@ -26,8 +26,9 @@ def quantize(
     output: Annotated[
         Path | None,
         typer.Argument(
+            metavar="OUTPUT",
             help="The .gguf file to write. A name without a suffix writes a Hugging Face folder in"
-            " F32, F16 or BF16. Not needed with --dry-run."
+            " F32, F16 or BF16. Not needed with --dry-run.",
         ),
         OutputRole("model", unless="dry_run"),
     ] = None,
@@ -88,7 +89,7 @@ def quantize(
         bool,
         typer.Option(
             "--requantize",
-            help="Accept a model that is already quantized. Its weights lose precision twice.",
+            help="Accept a model that is already quantized.",
         ),
     ] = DEFAULTS.requantize,
     split_max_size: Annotated[

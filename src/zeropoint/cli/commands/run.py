@@ -98,11 +98,15 @@ def run(
     ] = DEFAULTS.context,
     mode: Annotated[
         Arithmetic,
-        typer.Option(help="fast: activations rounded to 8 bits; exact: float32 activations."),
+        typer.Option(
+            case_sensitive=False,
+            help="exact: float32 activations; fast: activations rounded to 8 bits.",
+        ),
     ] = Arithmetic(DEFAULTS.mode),
     device: Annotated[
         str,
         typer.Option(
+            metavar="NAME",
             help="cpu, or a device of torch such as cuda or cuda:1, which then decodes the weights"
             " and multiplies.",
         ),
@@ -127,10 +131,7 @@ def run(
         min_p=min_p, repeat_penalty=repeat_penalty, seed=seed, chat=chat, system=system,
         context=context, mode=mode.value, device=device, threads=threads,
     )  # fmt: skip
-    try:
-        sampling_of(options)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
+    sampling_of(options)  # a number out of range is an error before the model is loaded
     out = Output(as_json=as_json, quiet=quiet)
     if prompt is None and sys.stdin.isatty() and not as_json and versus is None:
         start_chat(model, options, out)

@@ -38,7 +38,9 @@ def tasks(
     models: Annotated[
         list[str],
         typer.Argument(
-            metavar="MODEL...", help="Models to evaluate. The first one is the baseline."
+            metavar="MODEL...",
+            help=f"The models to evaluate, each of them {shared.MODEL_FORMS}. The first one is the"
+            " baseline.",
         ),
         InputRole.MODEL,
     ],
@@ -83,13 +85,16 @@ def tasks(
     ] = DEFAULTS.batch_size,
     mode: Annotated[
         Arithmetic,
-        typer.Option(help="exact: float32 activations; fast: activations rounded to 8 bits."),
+        typer.Option(
+            case_sensitive=False,
+            help="exact: float32 activations; fast: activations rounded to 8 bits.",
+        ),
     ] = Arithmetic(DEFAULTS.mode),
     run: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Store all answers in this run folder. An interrupted run continues from it.",
+            help="Store all answers in this run folder. An interrupted run resumes from it.",
         ),
         OutputRole("folder"),
     ] = DEFAULTS.run,

@@ -2,8 +2,9 @@
 
 import operator
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from zeropoint.errors import MeasurementError
 from zeropoint.results.divergence import GateResult, MeasureResult
@@ -32,17 +33,17 @@ class Gate:
         >>> parse_gate("kl.mean<0.05").check(result).passed
         False
 
-        Raises MeasurementError, which lists the figures, if there is no such figure.
+        Raises MeasurementError, with similar names, if there is no such figure.
         """
         figures = result.to_json() if isinstance(result, MeasureResult) else result
-        *parents, name = self.figure.split(".")
+        *parents, last = self.figure.split(".")
         node: object = figures
         for parent in parents:
-            node = node.get(parent) if isinstance(node, Mapping) else None
+            node = node.get(_key(node, parent)) if isinstance(node, Mapping) else None
+        name = _key(node, last) if isinstance(node, Mapping) else last
         value = node.get(name) if isinstance(node, Mapping) else None
         if not isinstance(node, Mapping) or not isinstance(value, (int, float)):
-            known = ", ".join(_names(figures))
-            raise MeasurementError(f"there is no figure {self.figure!r}; the figures are {known}")
+            raise MeasurementError(_unknown(self.figure, list(_names(figures))))
         end = "high" if "<" in self.relation else "low"
         bound = node.get(end if name == "mean" else f"{name}_{end}", value)
         if not isinstance(bound, (int, float)):  # null: the interval is unknown
@@ -67,6 +68,20 @@ def parse_gate(text: str) -> Gate:
         return Gate(text, figure, relation, float(number))
     except ValueError:
         raise MeasurementError(f"{number!r} in the gate {text!r} is not a number") from None
+
+
+def _key(node: Mapping[str, object], name: str) -> str:
+    """Return the key of a result that `name` spells in any case, or `name` itself."""
+    return next((key for key in node if key.lower() == name.lower()), name)
+
+
+def _unknown(figure: str, known: Sequence[str]) -> str:
+    """Return the error message for a figure that a result does not have."""
+    close = get_close_matches(figure.lower(), known, 4)
+    shown = close or [name for name in known if name.count(".") < 2]  # not those of each domain
+    return f"there is no figure {figure!r}; {'similar names' if close else 'there are'}: " + (
+        ", ".join(shown)
+    )
 
 
 def _names(node: Mapping[str, object], prefix: str = "") -> Iterator[str]:

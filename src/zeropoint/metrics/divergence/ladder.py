@@ -53,7 +53,9 @@ def parse_levels(levels: str, share: str = DEFAULT_SHARE) -> list[LevelFormat]:
                 LevelFormat(word, "", preset.name if preset else target_format(word).name)
             )
     if not parsed:
-        raise MeasurementError(f"--levels is empty; an example is {DEFAULT_LEVELS}")
+        raise MeasurementError(
+            f"the list of levels (--levels) is empty; an example is {DEFAULT_LEVELS}"
+        )
     return parsed
 
 

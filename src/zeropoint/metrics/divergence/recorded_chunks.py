@@ -90,7 +90,9 @@ def load_chunk(folder: RunFolder, index: int, chunk: Chunk, vocabulary: int) -> 
     arrays = read_chunk(folder, index, vocabulary)
     tokens, first = arrays["tokens"].astype(np.int32), int(arrays["first"].item())
     if not np.array_equal(tokens, chunk.tokens):
-        raise CheckpointError(folder.chunk_path(index), "is of another text; choose another --run")
+        raise CheckpointError(
+            folder.chunk_path(index), "is of another text; choose another run folder (--run)"
+        )
     if first != chunk.tokens.size // 2:
         raise damaged(folder.chunk_path(index), f"its scores begin at token {first}")
     comparison = Comparison(

@@ -44,10 +44,11 @@ def read_text(
     """
     if context > model.context_length:
         raise MeasurementError(
-            f"the model has a context of {model.context_length} tokens; --ctx {context} exceeds it"
+            f"the context (--ctx) is {context} tokens, but that of the model is only"
+            f" {model.context_length}"
         )
     if chunks is not None and chunks < 1:
-        raise MeasurementError("--chunks must be at least 1")
+        raise MeasurementError("the number of chunks (--chunks) must be at least 1")
     corpus = read_corpus(files) if files else builtin_corpus("evaluate")
     cut = read_chunks(corpus, model.tokenizer, context, limit=chunks)
     return MeasureText(cut, context, corpus.hash, not files)

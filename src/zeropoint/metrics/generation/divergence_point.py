@@ -268,7 +268,8 @@ def load_pair(folder: RunFolder, number: int, key: TextKey, vocabulary: int) -> 
     arrays = folder.load_chunk(number, pair_rules(vocabulary))
     if int(arrays["index"].item()) != index or str(arrays["way"]) != mode:
         raise CheckpointError(
-            folder.chunk_path(number), "belongs to another prompt; choose another --run"
+            folder.chunk_path(number),
+            "belongs to another prompt; choose another run folder (--run)",
         )
     return ContinuationPair(
         index,

@@ -186,7 +186,8 @@ def check_scored(tokens: int) -> None:
     if tokens < MIN_SCORED_TOKENS:
         raise MeasurementError(
             f"{tokens} scored tokens are too few; llama-perplexity needs at least"
-            f" {MIN_SCORED_TOKENS}: use more text, more --chunks or a larger --ctx"
+            f" {MIN_SCORED_TOKENS}: use more text, more chunks (--chunks) or a larger context"
+            " (--ctx)"
         )
 
 

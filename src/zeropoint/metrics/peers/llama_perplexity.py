@@ -39,7 +39,7 @@ def read_tokens(
     if tokens.size < 2 * context:
         raise MeasurementError(
             f"the text has {tokens.size} tokens and llama-perplexity needs at least two chunks of"
-            f" {context}; use a longer text or a smaller --ctx"
+            f" {context}; use a longer text or a smaller context (--ctx)"
         )
     return tokens[: tokens.size // context * context].reshape(-1, context)[:chunks]
 

@@ -230,7 +230,7 @@ def check_peer(peer: str) -> None:
         raise MeasurementError(f"unknown peer {peer!r}; supported: {', '.join(PEERS)}")
     if importlib.util.find_spec("llama_cpp") is None:
         raise MeasurementError(
-            f"--peer {peer} requires llama-cpp-python, which is not installed; `{INSTALL}` "
+            f"the peer {peer} requires llama-cpp-python, which is not installed; `{INSTALL}` "
             "compiles it in a few minutes"
         )
 

@@ -85,8 +85,8 @@ def allowed_tasks(tasks: Sequence[Task], *, allow_code: bool) -> list[Task]:
     allowed = [task for task in tasks if allow_code or task.kind != "code"]
     if not allowed:
         raise MeasurementError(
-            f"all {len(tasks)} tasks run code that the model writes; --allow-code runs it in a "
-            "sandboxed process"
+            f"all {len(tasks)} tasks run code that the model writes; --allow-code (in Python "
+            "allow_code=True) runs it in a sandboxed process"
         )
     return allowed
 

@@ -49,7 +49,7 @@ COUNTED_ROLES = frozenset({Role.VALUES, Role.FFN_UP, Role.FFN_GATE, Role.FFN_DOW
 # All presets except those of one or two bits, and MXFP4_MOE.
 HIGH_PRESETS = frozenset(HIGH.split())
 MAX_FALLBACK_BLOCK = 32  # weights; formats with larger blocks need an entry in FALLBACKS
-PURE_RECIPE = "--pure and a recipe contradict each other: remove one of them"
+PURE_RECIPE = "the option pure (--pure) and a recipe contradict each other: remove one of them"
 MAX_LISTED = 3  # tensors named in an error
 
 
@@ -309,7 +309,9 @@ def _fit(wanted: Format, tensor: TensorLike, *, replaceable: bool) -> tuple[Form
     row, block = tensor.shape[-1], wanted.block_size
     fallback = FALLBACKS.get(wanted.name)
     if not replaceable or (fallback is None and block > MAX_FALLBACK_BLOCK):
-        how = " (choose one with --tensor-type PATTERN=TYPE or a recipe)" * replaceable
+        how = (
+            " (choose one in a recipe, or with `quantize --tensor-type PATTERN=TYPE`)" * replaceable
+        )
         raise RecipeError(
             f"{wanted.name} cannot store {tensor.name}: its rows of {row} weights are not a "
             f"multiple of the block of {block}, and the format has no fallback; {fitting(row)}{how}"
@@ -337,7 +339,7 @@ def _checked_layer(name: str, layers: int) -> int:
     if layer is None or layer >= layers:
         raise RecipeError(
             f"{name}: a preset needs the layer of every expert tensor, blk.0 … blk.{layers - 1}, as"
-            " in llama.cpp; use a recipe or --pure for this model"
+            " in llama.cpp; use a recipe, or the option pure (--pure), for this model"
         )
     return layer
 
@@ -357,8 +359,8 @@ def check_importance(choices: Iterable[Choice], known: Iterable[str] = ()) -> No
     if missing:
         raise RecipeError(
             f"{missing[0].format.name} without importance gives noise, and there is none for "
-            f"{_listed([choice.name for choice in missing])}; give --imatrix (see `zeropoint "
-            "calibrate`), or choose a format that needs none, such as Q2_K or Q3_K"
+            f"{_listed([choice.name for choice in missing])}; give an imatrix (--imatrix; see "
+            "`zeropoint calibrate`), or choose a format that needs none, such as Q2_K or Q3_K"
         )
 
 

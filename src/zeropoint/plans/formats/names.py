@@ -29,7 +29,7 @@ def target_format(name: str, *, line: int | None = None) -> Format:
 def _advice(name: str) -> str:
     upper = name.upper()
     if upper in PRESETS or upper in ALIASES:
-        return f"{upper} is a preset, not the format of one tensor; give presets to --to"
+        return f"{upper} is a preset, not the format of one tensor; give presets as target (--to)"
     known = [known for known in FORMATS if known not in NOT_FOR_WEIGHTS]
     return f"there is no format {name!r}; {suggestion(name, known)}"
 

@@ -58,7 +58,8 @@ class DeviceCatalog:
         similar = ", ".join(close[:MAX_SUGGESTIONS])
         advice = f"similar names: {similar}" if similar else "see plan --all-devices"
         raise RecipeError(
-            f"there is no device {name!r}; {advice}; --memory 24GiB --bandwidth 936 describes any"
+            f"there is no device {name!r}; {advice}; a memory size and a bandwidth "
+            "(--memory 24GiB --bandwidth 936) describe any"
         )
 
     def all(self) -> list[Device]:

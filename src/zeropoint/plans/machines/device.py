@@ -86,9 +86,13 @@ def custom_device(memory_bytes: int, bandwidth: float | None, base: Device | Non
     that no device has.
     """
     if memory_bytes < 1:
-        raise RecipeError("a device without memory cannot run a model; write --memory 24GiB")
+        raise RecipeError(
+            "a device without memory cannot run a model; give one such as 24GiB (--memory)"
+        )
     if bandwidth is not None and not 0 < bandwidth < MAX_BANDWIDTH:
-        raise RecipeError("--bandwidth must be a number of GB/s above 0, such as --bandwidth 936")
+        raise RecipeError(
+            "the bandwidth (--bandwidth) must be a number of GB/s above 0, such as 936"
+        )
     size = f"{memory_bytes / GIB:.6g} GiB"
     if base is not None:
         return replace(base, name=f"{base.name}, with {size}", memory_bytes=memory_bytes,

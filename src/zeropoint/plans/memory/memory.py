@@ -66,7 +66,9 @@ class PlanWorkload:
         if self.users < 1:
             raise RecipeError(f"there are {self.users} users; there must be 1 or more")
         if not self.flash and self.values not in UNQUANTIZED:
-            raise RecipeError(f"a V cache in {self.values} requires flash attention; use --kv f16")
+            raise RecipeError(
+                f"a V cache in {self.values} requires flash attention; use an f16 cache (--kv f16)"
+            )
 
     @property
     def cache_formats(self) -> str:
@@ -170,7 +172,7 @@ def bytes_per_cell(layer: LayerCache, workload: PlanWorkload) -> int:
         if size % format.block_size:
             raise RecipeError(
                 f"a KV cache in {format.name} needs rows with a multiple of {format.block_size} "
-                f"elements, but this model has rows of {size}; use --kv f16"
+                f"elements, but this model has rows of {size}; use an f16 cache (--kv f16)"
             )
         total += size // format.block_size * format.block_bytes
     return total

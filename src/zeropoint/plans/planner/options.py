@@ -26,7 +26,7 @@ class PlanOptions:
     #: Plan for every device with a price, the cheapest first.
     cheapest: bool = False
     #: Tokens of context of each user: "16k" or a number.
-    ctx: str | int = "4k"
+    context: str | int = "4k"
     #: Format of the KV cache: "q8_0", or "q8_0/q4_0" for keys and values.
     kv: str = "f16"
     #: Sequences that run at the same time.

@@ -5,7 +5,6 @@ Nothing is read or measured here: models, devices and earlier results are passed
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib import import_module
 from typing import Any
 
 from zeropoint.errors import RecipeError
@@ -28,6 +27,7 @@ from zeropoint.plans.planner.ranking import (
 from zeropoint.plans.planner.text import plan_notes, quality
 from zeropoint.plans.speed.earlier_results import EarlierResults
 from zeropoint.results.html import as_html
+from zeropoint.results.schema import data_frame
 
 GB = 10**9
 MAX_SSD_GBS = 1000  # GB/s; more is a typing error
@@ -78,7 +78,7 @@ class PlanResult:
 
     def to_pandas(self) -> Any:
         """Return `rows` as a data frame. Raises ImportError if pandas is not installed."""
-        return import_module("pandas").DataFrame(self.rows())
+        return data_frame(self.rows())
 
     def _repr_html_(self) -> str:
         """Return the table that a notebook shows."""
@@ -125,12 +125,16 @@ def make_question(
     """Turn options into a question. Raises RecipeError for a value that is not valid."""
     keys, values = parse_cache(options.kv)
     if not 0 < options.ssd < MAX_SSD_GBS:
-        raise RecipeError(f"--ssd must be above 0 and below {MAX_SSD_GBS} GB/s, such as 7")
+        raise RecipeError(
+            f"the SSD's bandwidth (--ssd) must be above 0 and below {MAX_SSD_GBS} GB/s, such as 7"
+        )
     host = catalog.find(options.host)
     if options.ram:
         host = custom_device(_bytes(options.ram), None, host)
     workload = PlanWorkload(
-        context=options.ctx if isinstance(options.ctx, int) else parse_count(options.ctx),
+        context=options.context
+        if isinstance(options.context, int)
+        else parse_count(options.context),
         users=options.users,
         keys=keys,
         values=values,
@@ -162,7 +166,9 @@ def choose_devices(options: PlanOptions, catalog: DeviceCatalog) -> list[Device]
         bases: list[Device | None] = [*devices] or [None]
         return [custom_device(_bytes(options.memory), speed, base) for base in bases]
     if options.bandwidth is not None:
-        raise RecipeError("--bandwidth belongs to --memory: --memory 24GiB --bandwidth 936")
+        raise RecipeError(
+            "a bandwidth (--bandwidth) needs a memory size: --memory 24GiB --bandwidth 936"
+        )
     return devices
 
 

@@ -83,7 +83,7 @@ def read_plan_request(body: Words) -> PlanRequest:
         config=text_in(body, "config", maximum=MAX_CONFIG_CHARACTERS).strip(),
         devices=list_in(body, "devices", MAX_DEVICES),
         options=PlanOptions(
-            ctx=whole_in(body, "ctx", 1, MAX_CONTEXT_TOKENS),
+            context=whole_in(body, "ctx", 1, MAX_CONTEXT_TOKENS),
             users=whole_in(body, "users", 1, MAX_USERS),
             kv=f"{text_in(body, 'keys', maximum=8)}/{text_in(body, 'values', maximum=8)}",
             objective=text_in(body, "objective", maximum=16),

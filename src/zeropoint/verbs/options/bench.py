@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from zeropoint.verbs.options.checks import MODES, check_minimums, normalize_choice
+
 
 @dataclass(frozen=True, kw_only=True)
 class BenchOptions:
@@ -25,3 +27,8 @@ class BenchOptions:
     threads: int | None = None
     #: The run folder that stores the result.
     run: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Raise MeasurementError for an option that is out of range."""
+        check_minimums(self, prompt_tokens=0, tokens=0, repetitions=1, threads=1)
+        normalize_choice(self, "mode", MODES)

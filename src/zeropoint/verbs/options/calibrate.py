@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from zeropoint.verbs.options.checks import check_minimums
+
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrateOptions:
@@ -21,3 +23,7 @@ class CalibrateOptions:
     overwrite: bool = False
     #: Threads to compute with; None: one for each processor.
     threads: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raise MeasurementError for an option that is out of range."""
+        check_minimums(self, chunks=1, threads=1)

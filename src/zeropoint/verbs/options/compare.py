@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from zeropoint.verbs.options.checks import check_minimums
 from zeropoint.verbs.options.measure import DivergenceOptions
 
 
@@ -29,3 +30,8 @@ class CompareOptions(DivergenceOptions):
     tokens: int = 256
     #: Whether tasks are put as chat messages; None: if the model has a chat template.
     chat: bool | None = None
+
+    def __post_init__(self) -> None:
+        """Raise MeasurementError for an option that is out of range."""
+        super().__post_init__()
+        check_minimums(self, chains=0, steps=1, level=1, memory_context=1, tokens=1)

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from zeropoint.verbs.options.checks import MODES, check_minimums, normalize_choice
+
 if TYPE_CHECKING:
     from zeropoint.plans import Recipe
 
@@ -44,3 +46,12 @@ class DriftOptions:
     run: Path | None = None
     #: Threads to compute with; None: one for each processor.
     threads: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raise MeasurementError for an option that is out of range."""
+        check_minimums(
+            self, count=1, tokens=1, temperature=0.01, seed=0, batch_size=1, chains=0, steps=1,
+            level=1, threads=1,
+        )  # fmt: skip
+        normalize_choice(self, "decoding", ("both", "greedy", "sampled"))
+        normalize_choice(self, "mode", MODES)

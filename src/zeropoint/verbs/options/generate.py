@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from zeropoint.verbs.options.checks import MODES, check_minimums, normalize_choice
+
 
 @dataclass(frozen=True, kw_only=True)
 class GenerateOptions:
@@ -36,3 +38,8 @@ class GenerateOptions:
     device: str = "cpu"
     #: Threads to compute with; None: one for each processor.
     threads: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raise MeasurementError for an option that is out of range."""
+        check_minimums(self, tokens=1, temperature=0, top_k=0, seed=0, context=1, threads=1)
+        normalize_choice(self, "mode", MODES)

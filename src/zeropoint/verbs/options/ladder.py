@@ -1,5 +1,6 @@
 """Options of `ladder`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from zeropoint.verbs.options.measure import DivergenceOptions
@@ -9,8 +10,8 @@ from zeropoint.verbs.options.measure import DivergenceOptions
 class LadderOptions(DivergenceOptions):
     """Options of `ladder`."""
 
-    #: Levels, separated by commas: bits from 16 to 2, and names of formats and presets.
-    levels: str = "16,8,6,5,4,3,2"
+    #: Levels, as a list or separated by commas: bits from 16 to 2, names of formats and presets.
+    levels: str | Sequence[str | int] = "16,8,6,5,4,3,2"
     #: Which weights share a scale at a level of bits: G32, G128, ROW or TENSOR.
     share: str = "G32"
     #: Whether a model that is already quantized may be quantized again.

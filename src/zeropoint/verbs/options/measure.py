@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zeropoint.errors import MeasurementError
+from zeropoint.verbs.options.checks import check_minimums
+
 if TYPE_CHECKING:
     from zeropoint.plans import Recipe
 
@@ -26,6 +29,10 @@ class DivergenceOptions:
     #: Threads to compute with; None: one for each processor.
     threads: int | None = None
 
+    def __post_init__(self) -> None:
+        """Raise MeasurementError for an option that is out of range."""
+        check_minimums(self, chunks=1, floor_chunks=0, threads=1)
+
 
 @dataclass(frozen=True, kw_only=True)
 class MeasureOptions(DivergenceOptions):
@@ -43,3 +50,9 @@ class MeasureOptions(DivergenceOptions):
     reference_cache: Path | None = None
     #: Conditions such as "kl.mean<0.05" that the 95 % interval has to satisfy.
     gates: str | Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        """Raise MeasurementError for an option that is out of range."""
+        super().__post_init__()
+        if self.until is not None and not self.until > 0:
+            raise MeasurementError(f"until (--until) must be greater than 0, not {self.until!r}")

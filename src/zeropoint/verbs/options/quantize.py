@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zeropoint.verbs.options.checks import check_minimums
+
 if TYPE_CHECKING:
     from zeropoint.calibration import Calibration
 
@@ -35,3 +37,7 @@ class QuantizeOptions:
     run: str | Path | None = None
     #: Replace the output if it exists.
     overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise MeasurementError for an option that is out of range."""
+        check_minimums(self, threads=1)

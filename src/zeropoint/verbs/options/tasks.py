@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from zeropoint.verbs.options.checks import MODES, check_minimums, normalize_choice
+
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerOptions:
@@ -20,6 +22,11 @@ class AnswerOptions:
     #: Threads to compute with; None: one for each processor.
     threads: int | None = None
 
+    def __post_init__(self) -> None:
+        """Raise MeasurementError for an option that is out of range."""
+        check_minimums(self, tokens=1, batch_size=1, threads=1)
+        normalize_choice(self, "mode", MODES)
+
 
 @dataclass(frozen=True, kw_only=True)
 class TasksOptions(AnswerOptions):
@@ -31,3 +38,8 @@ class TasksOptions(AnswerOptions):
     count: int | None = None
     #: The run folder, which stores all answers; an interrupted run continues from it.
     run: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Raise MeasurementError for an option that is out of range."""
+        super().__post_init__()
+        check_minimums(self, count=1)
