@@ -18,6 +18,7 @@ MODEL = "model.gguf"  # never opened: the options are checked first
     [
         (lambda: zp.measure(MODEL, chunks=0), r"chunks \(--chunks\) must be at least 1, not 0"),
         (lambda: zp.measure(MODEL, until=-1), r"until \(--until\) must be greater than 0"),
+        (lambda: zp.measure(MODEL, MODEL, gates="kl.men<1"), r"similar names: kl\.mean"),
         (lambda: zp.compare(MODEL, chains=-1), r"chains \(--chains\) must be at least 0"),
         (lambda: zp.compare([]), "no model to compare"),
         (lambda: zp.tasks([], "python"), "no model to evaluate"),

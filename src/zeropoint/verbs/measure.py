@@ -112,6 +112,8 @@ def measure_records(
     Stopping between two records is safe: the same run resumes after the last chunk.
     """
     gates = [parse_gate(gate) for gate in as_list(options.gates)]
+    for gate in gates:
+        gate.check_name()
     started = time.perf_counter()
     pair = yield from _open_pair(model, ref, options)
     reference, quant = pair.reference, pair.quant

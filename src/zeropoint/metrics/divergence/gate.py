@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from zeropoint.errors import MeasurementError
-from zeropoint.results.divergence import GateResult, MeasureResult
+from zeropoint.results.divergence import KL, GateResult, MeasureResult
 
 _GATE = re.compile(r"\s*([\w.\- ]+?)\s*(<=|>=|<|>)\s*([-+.\deE]+)\s*")
 _RELATIONS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+
+_LATER = ("by_domain", "by_position", "by_class", "reference", "quant", "text", "startup_seconds")
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,17 @@ class Gate:
     figure: str  # a path into the JSON of the result, with dots, such as "kl.mean"
     relation: str  # <, <=, > or >=
     limit: float
+
+    def check_name(self) -> None:
+        """Raise MeasurementError for a figure that no result of `measure` has.
+
+        It can be called before anything is measured. Figures of groups and of models, such as
+        by_domain.prose.top1, pass, because only the result knows them.
+        """
+        group = self.figure.lower().split(".")[0]
+        known = list(_keys(MeasureResult(kl=KL(0.0, 0.0, 0.0)).to_json()))
+        if group not in _LATER and self.figure.lower() not in known:
+            raise MeasurementError(_unknown(self.figure, known))
 
     def check(self, result: MeasureResult | Mapping[str, object]) -> GateResult:
         """Return whether a result passes.
@@ -82,6 +95,15 @@ def _unknown(figure: str, known: Sequence[str]) -> str:
     return f"there is no figure {figure!r}; {'similar names' if close else 'there are'}: " + (
         ", ".join(shown)
     )
+
+
+def _keys(node: Mapping[str, object], prefix: str = "") -> Iterator[str]:
+    """Yield the paths of everything in a result that is not an object itself."""
+    for key, value in node.items():
+        if isinstance(value, Mapping):
+            yield from _keys(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key
 
 
 def _names(node: Mapping[str, object], prefix: str = "") -> Iterator[str]:

@@ -59,7 +59,7 @@ def render_report(runs: Sequence[Run]) -> str:
 def report_of(runs: Sequence[Run]) -> tuple[str, Html, str, dict[str, Any]]:
     """Return the report's title, body, entry and data. Raises MeasurementError for no runs."""
     if not runs:
-        raise MeasurementError("a report needs the run folder (--run) of measure, quantize, drift "
+        raise MeasurementError("a report needs a run: the run folder (--run) of measure, drift "
                                "or another verb")  # fmt: skip
     measures = [run for run in runs if run.verb == "measure"]
     quantize = next((run for run in runs if run.verb == "quantize"), None)
