@@ -20,7 +20,7 @@ from zeropoint.metrics.speed.bench import BenchRun, workload_of
 from zeropoint.metrics.speed.this_machine import measure_local_machine
 from zeropoint.plans.speed.earlier_results import bench_timing, bench_work
 from zeropoint.plans.speed.speed import (
-    BAND,
+    UNTIMED_SPEED_RATIO,
     Timing,
     WorkCosts,
     calibrate_costs,
@@ -117,7 +117,7 @@ def main() -> None:
     before = judge(base, rows)
     for name, one in before.items():
         print(f"{name:34} " + "   ".join(f"{kind} {one[kind]:.2f}" for kind in KINDS))
-    line(f"before (bands {BAND} wide)", before)
+    line(f"before (bands {UNTIMED_SPEED_RATIO} wide)", before)
     everything = [timing(row, kind) for row in rows for kind in KINDS]
     line("from all", judge(calibrate_costs(base, everything), rows))
     for weights in dict.fromkeys(row["weights"] for row in rows):

@@ -15,8 +15,8 @@ it on stderr and exits with 2. A bug of ours is any other exception; it exits wi
 
 from pathlib import Path
 
-LINE = 290  # characters; with "error: " in front a message stays under 300
-PATH = 140  # of which a path may take so many, its end being the telling part
+MAX_MESSAGE_CHARACTERS = 290  # characters; with "error: " in front a message stays under 300
+MAX_PATH_CHARACTERS = 140  # of which a path may take so many, its end being the telling part
 
 
 def printable(text: str, limit: int = 64) -> str:
@@ -70,10 +70,10 @@ class CheckpointError(ZeropointError):
         elif named:
             where = f"{named}: "
         file = str(path)
-        if len(file) > PATH:
-            file = "…" + file[1 - PATH :]
-        start = f"{printable(file, 2 * PATH)}: {where}"
-        super().__init__(start + printable(reason, max(LINE - len(start), 1)))
+        if len(file) > MAX_PATH_CHARACTERS:
+            file = "…" + file[1 - MAX_PATH_CHARACTERS :]
+        start = f"{printable(file, 2 * MAX_PATH_CHARACTERS)}: {where}"
+        super().__init__(start + printable(reason, max(MAX_MESSAGE_CHARACTERS - len(start), 1)))
 
     def __reduce__(self) -> tuple[object, ...]:  # so that it survives the way between processes
         return _rebuild, (self.path, self.reason, self.offset, self.field)

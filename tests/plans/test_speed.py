@@ -14,7 +14,7 @@ from zeropoint.plans.memory.memory import PlanWorkload, memory_use
 from zeropoint.plans.memory.offload import HostMachine, place
 from zeropoint.plans.memory.typical import typical_model
 from zeropoint.plans.speed.speed import (
-    BAND,
+    UNTIMED_SPEED_RATIO,
     Timing,
     calibrate_costs,
     device_costs,
@@ -88,7 +88,7 @@ def test_without_timings_a_band_is_1_6_wide():
     costs = device_costs(find_device("rtx3090"))
     found = estimate(costs, generation_features(step_traffic(shape, tensors, PlanWorkload())), 1)
     assert found.basis == "estimated"
-    assert found.high / found.low == pytest.approx(BAND)
+    assert found.high / found.low == pytest.approx(UNTIMED_SPEED_RATIO)
     assert found.low < found.tokens_per_second < found.high
 
 

@@ -13,7 +13,7 @@ import pytest
 from zeropoint.errors import CheckpointError
 from zeropoint.results.divergence import KL, Divergence, MeasureResult, Verdict
 from zeropoint.results.interval import Interval
-from zeropoint.results.schema import FLAT, NAMED_AS, OMIT, UNKNOWN, Record
+from zeropoint.results.schema import FLAT, NAMED_AS, OMIT, UNKNOWN_NUMBER, Record
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Whole(Record):
     count: int = 0
     kept: bool = False
     raw: int | float = 0
-    part: Part = field(default_factory=lambda: Part(UNKNOWN))
+    part: Part = field(default_factory=lambda: Part(UNKNOWN_NUMBER))
     inner: Part | None = field(default=None, metadata=FLAT)
     by_name: Mapping[str, Part] = field(default_factory=dict, metadata=OMIT)
     lists: tuple[tuple[int, ...], ...] = ()
@@ -62,9 +62,9 @@ def test_missing_keys_have_their_defaults_and_unknown_keys_are_ignored() -> None
 WRONG = [
     ({"name": 3}, "name: expected a text, found 3"),
     ({}, "name is missing"),
-    ({"name": "a", "count": True}, "count: expected an integer from 0 on, found true"),
-    ({"name": "a", "count": 1.0}, "count: expected an integer from 0 on, found 1.0"),
-    ({"name": "a", "count": -1}, "count: expected an integer from 0 on, found -1"),
+    ({"name": "a", "count": True}, "count: expected an integer of at least 0, found true"),
+    ({"name": "a", "count": 1.0}, "count: expected an integer of at least 0, found 1.0"),
+    ({"name": "a", "count": -1}, "count: expected an integer of at least 0, found -1"),
     ({"name": "a", "count": 1 << 60}, "count: expected an integer"),
     ({"name": "a", "kept": 1}, "kept: expected true or false, found 1"),
     ({"name": "a", "part": []}, "part: expected an object, found a list"),

@@ -13,13 +13,13 @@ from pathlib import Path
 from zeropoint.checkpoints.base import Checkpoint, TensorInfo
 from zeropoint.checkpoints.files.json_scanner import JsonScanner
 from zeropoint.checkpoints.safetensors import read_safetensors
-from zeropoint.checkpoints.shards import SHARDS, SPLIT_NAME, shard_name
+from zeropoint.checkpoints.shards import MAX_SHARDS, SPLIT_NAME, shard_name
 from zeropoint.checkpoints.source import SourceFile, read_file
 from zeropoint.errors import CheckpointError, printable
 
-INDEX = "model.safetensors.index.json"
-SINGLE = "model.safetensors"
-CONFIG = "config.json"
+INDEX_FILE = "model.safetensors.index.json"
+SINGLE_FILE = "model.safetensors"
+CONFIG_FILE = "config.json"
 ADAPTER_CONFIG = "adapter_config.json"  # PEFT's; the weights are in the same folder
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 CONFIG_BYTES = 2 << 20
@@ -40,8 +40,8 @@ def open_index(path: Path, index: Path) -> Checkpoint:
     folder = index.parent
     weight_map = _read_index(_inside(index, folder, index.name))
     names = list(dict.fromkeys(weight_map.values()))
-    if len(names) > SHARDS:
-        raise CheckpointError(index, f"names {len(names)} files, over the limit of {SHARDS}")
+    if len(names) > MAX_SHARDS:
+        raise CheckpointError(index, f"names {len(names)} files, over the limit of {MAX_SHARDS}")
     _check_present(index, names)
     files = [SourceFile(_inside(index, folder, name)) for name in sorted(names)]
     tensors: list[TensorInfo] = []
@@ -86,8 +86,8 @@ def open_shards(path: Path, names: list[str]) -> Checkpoint:
     assert match is not None
     count = int(match["count"])
     wanted = [shard_name(match["stem"], i + 1, count, match["suffix"]) for i in range(count)]
-    if count > SHARDS:
-        raise CheckpointError(path, f"has a set of {count} files, over the limit of {SHARDS}")
+    if count > MAX_SHARDS:
+        raise CheckpointError(path, f"has a set of {count} files, over the limit of {MAX_SHARDS}")
     missing = [name for name in wanted if name not in names]
     if missing or len(names) != count:
         wrong = f"lacks {missing[0]}" if missing else f"has files beyond {wanted[-1]}"
@@ -123,11 +123,11 @@ def open_single(path: Path, file: Path) -> Checkpoint:
 
 def read_config(folder: Path) -> dict[str, object]:
     """Return the folder's config.json, or nothing where there is none."""
-    config = read_folder_json(folder, CONFIG, CONFIG_BYTES)
+    config = read_folder_json(folder, CONFIG_FILE, CONFIG_BYTES)
     if config is None:
         return {}
     if not isinstance(config, dict):
-        raise CheckpointError(folder / CONFIG, "is not an object", offset=0)
+        raise CheckpointError(folder / CONFIG_FILE, "is not an object", offset=0)
     return config
 
 
@@ -206,7 +206,7 @@ def _once(path: Path, pairs: list[tuple[str, object]]) -> dict[str, object]:
     found: dict[str, object] = {}
     for key, value in pairs:
         if key in found:
-            raise CheckpointError(path, f"key '{printable(key)}' is there twice")
+            raise CheckpointError(path, f"key '{printable(key)}' occurs twice")
         found[key] = value
     return found
 

@@ -37,16 +37,16 @@ from zeropoint.checkpoints.values import (
 from zeropoint.errors import FormatError, printable
 from zeropoint.formats import GGML_TYPES, Format
 
-KEYS = 65_536
-TENSORS = 131_072
+MAX_KEYS = 65_536
+MAX_TENSORS = 131_072
 KEY_BYTES = 65_535
 STRING_BYTES = 1 << 24
-ARRAY_ITEMS = 1 << 24  # in one array, and in all string arrays together
+MAX_ARRAY_ITEMS = 1 << 24  # in one array, and in all string arrays together
 ARRAYS_IN_ARRAYS = 65_536  # in the whole file
-DEPTH = 4  # arrays in arrays in arrays in arrays
+MAX_ARRAY_DEPTH = 4  # arrays in arrays in arrays in arrays
 HEADER_BYTES = 512 << 20
 NAME_BYTES = 63  # llama.cpp's limit is 64 with the terminating NUL
-AXES = 4  # of a tensor, as ggml
+MAX_AXES = 4  # of a tensor, as ggml
 ALIGNMENT = 1 << 20
 ALIGNMENT_KEY = "general.alignment"
 SMALL_ARRAY_BYTES = 4096  # smaller arrays within an array share one allocation
@@ -74,8 +74,8 @@ def read_gguf(file: SourceFile) -> GgufHeader:
     """Return the header of one file, checked against the whole file. Raises CheckpointError."""
     cursor = ByteReader(file, HEADER_BYTES)
     _read_start(cursor)
-    tensor_count = cursor.count(TENSORS, 24, "tensor count")
-    key_count = cursor.count(KEYS, 13, "key count")
+    tensor_count = cursor.count(MAX_TENSORS, 24, "tensor count")
+    key_count = cursor.count(MAX_KEYS, 13, "key count")
     metadata, places = _read_metadata(cursor, key_count)
     alignment = _alignment(cursor, metadata, places)
     table = cursor.position
@@ -124,7 +124,7 @@ def _read_metadata(cursor: ByteReader, count: int) -> tuple[dict[str, object], d
         if not key or not key.isascii() or not key.isprintable():
             cursor.fail("is empty or has characters other than printable ASCII", "name", at=at)
         if key in metadata:
-            cursor.fail(f"'{printable(key)}' is there twice", "name", at=at)
+            cursor.fail(f"'{printable(key)}' occurs twice", "name", at=at)
         cursor.item = f"'{printable(key)}'"
         places[key] = at
         metadata[key] = values.read(cursor.u32("type"), 0)
@@ -162,14 +162,14 @@ class _Values:
         kind = cursor.u32("element type")
         if kind not in TYPE_NAMES:
             cursor.fail(f"{kind} is no type of GGUF", "element type", at=at)
-        if kind == ARRAY and depth >= DEPTH:
-            cursor.fail(f"arrays are nested deeper than {DEPTH}", "element type", at=at)
+        if kind == ARRAY and depth >= MAX_ARRAY_DEPTH:
+            cursor.fail(f"arrays are nested deeper than {MAX_ARRAY_DEPTH}", "element type", at=at)
         min_item_bytes = STRUCTS[kind].size if kind in STRUCTS else 8 if kind == STRING else 12
-        count = cursor.count(ARRAY_ITEMS, min_item_bytes, "count")
+        count = cursor.count(MAX_ARRAY_ITEMS, min_item_bytes, "count")
         if kind == STRING:
             self._strings += count
-            if self._strings > ARRAY_ITEMS:
-                cursor.fail(f"the file has more than {ARRAY_ITEMS} strings in arrays", "count")
+            if self._strings > MAX_ARRAY_ITEMS:
+                cursor.fail(f"the file has more than {MAX_ARRAY_ITEMS} strings in arrays", "count")
             return read_strings(cursor, count)
         if kind == ARRAY:
             self._arrays += count
@@ -215,7 +215,7 @@ def _read_tensors(cursor: ByteReader, count: int, alignment: int) -> list[Tensor
         at = cursor.position
         name = _read_name(cursor)
         if name in found:
-            cursor.fail(f"'{printable(name)}' is there twice", "name", at=at)
+            cursor.fail(f"'{printable(name)}' occurs twice", "name", at=at)
         shape = _read_shape(cursor)
         at = cursor.position
         number = cursor.u32("type")
@@ -254,8 +254,8 @@ def _read_shape(cursor: ByteReader) -> tuple[int, ...]:
     """Return the shape in PyTorch's order: the file has the last axis first."""
     at = cursor.position
     axes = cursor.u32("axes")
-    if axes > AXES:
-        cursor.fail(f"{axes} axes are over the limit of {AXES}", "axes", at=at)
+    if axes > MAX_AXES:
+        cursor.fail(f"{axes} axes are over the limit of {MAX_AXES}", "axes", at=at)
     at = cursor.position
     lengths = struct.unpack(f"<{axes}Q", cursor.take(8 * axes, "shape"))
     # An empty tensor is allowed, but numpy multiplies its other axes, so they are checked too.

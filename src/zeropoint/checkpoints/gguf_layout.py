@@ -25,7 +25,7 @@ from zeropoint.checkpoints.values import Int32, UInt16, encode_value
 from zeropoint.errors import CheckpointError, printable
 from zeropoint.formats import FORMATS
 
-_LENGTH = struct.Struct("<Q")
+_LENGTH_STRUCT = struct.Struct("<Q")
 
 
 def plan_gguf(
@@ -68,8 +68,10 @@ def _check_tensor(path: Path, tensor: TensorLike) -> None:
     reason = ""
     if not tensor.name.isprintable() or not 1 <= len(tensor.name.encode()) <= gguf.NAME_BYTES:
         reason = f"a name in GGUF has 1 to {gguf.NAME_BYTES} bytes that print"
-    elif len(tensor.shape) > gguf.AXES:
-        reason = f"a tensor in GGUF has at most {gguf.AXES} axes, this one has shape {tensor.shape}"
+    elif len(tensor.shape) > gguf.MAX_AXES:
+        reason = (
+            f"a tensor in GGUF has at most {gguf.MAX_AXES} axes, this one has shape {tensor.shape}"
+        )
     elif tensor.format.name not in FORMATS:
         reason = f"GGUF has no type {tensor.format.name}"
     if reason:
@@ -139,7 +141,7 @@ def _head(path: Path, metadata: Mapping[str, object], tensors: int) -> bytes:
             kind, data = encode_value(value)
         except (TypeError, OverflowError) as error:
             raise CheckpointError(path, str(error), field=f"'{key}'") from None
-        parts += (_LENGTH.pack(len(key)), key.encode(), struct.pack("<I", kind), data)
+        parts += (_LENGTH_STRUCT.pack(len(key)), key.encode(), struct.pack("<I", kind), data)
     return b"".join(parts)
 
 
@@ -149,7 +151,7 @@ def _describe(tensor: TensorLike, offset: int) -> bytes:
     axes = len(tensor.shape)
     kind = FORMATS[tensor.format.name].ggml_type
     return (
-        _LENGTH.pack(len(name))
+        _LENGTH_STRUCT.pack(len(name))
         + name
         + struct.pack(f"<I{axes}QIQ", axes, *reversed(tensor.shape), kind, offset)
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from zeropoint.checkpoints.base import Checkpoint
 from zeropoint.checkpoints.files.file_kind import check_use
-from zeropoint.checkpoints.folder import CONFIG, CONFIG_BYTES, read_config, read_json
+from zeropoint.checkpoints.folder import CONFIG_BYTES, CONFIG_FILE, read_config, read_json
 from zeropoint.checkpoints.hub.download import find_local, open_remote
 from zeropoint.checkpoints.huggingface import as_gguf
 from zeropoint.checkpoints.layout import TensorLike
@@ -47,7 +47,7 @@ def read_headers(path: Path) -> ModelHeaders:
     Raises CheckpointError for a file that is missing or damaged, UnsupportedModel for one that is
     not a language model.
     """
-    config = path if path.suffix == ".json" else path / CONFIG
+    config = path if path.suffix == ".json" else path / CONFIG_FILE
     if path.suffix == ".json" and not path.name.endswith(".safetensors.index.json"):
         return read_config_headers(config, label=path.parent.name or path.name)
     if path.is_dir() and config.is_file() and not any(path.glob("*.safetensors")):
@@ -73,7 +73,7 @@ def headers_of(checkpoint: Checkpoint, label: str = "") -> ModelHeaders:
             metadata, tensors = converted.metadata, converted.tensors
         except ZeropointError:  # an unsupported family, or no tokenizer beside the tensors
             metadata, tensors, config = {}, {}, _config_of(folder)
-            source = folder / CONFIG
+            source = folder / CONFIG_FILE
     return ModelHeaders(
         label=label or checkpoint.path.stem,
         path=checkpoint.path,
@@ -97,7 +97,7 @@ def config_headers(config: object, path: Path, *, label: str) -> ModelHeaders:
     `path` names the file in errors. Raises CheckpointError if `config` is not an object.
     """
     if not isinstance(config, dict):
-        raise CheckpointError(path, "is no config.json of a model: no object")
+        raise CheckpointError(path, "is not a config.json of a model: expected a JSON object")
     return ModelHeaders(label=label, path=path, source=path, metadata={}, tensors={}, config=config)
 
 
@@ -128,7 +128,7 @@ def _config_of(folder: Path) -> Mapping[str, object]:
     config = read_config(folder)
     if not config:
         raise UnsupportedModel(
-            f"{folder}: has no config.json beside its tensors, which is needed to compute the "
+            f"{folder}: has no config.json next to its tensors, which is needed to compute the "
             "memory of a token"
         )
     return config

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from zeropoint.checkpoints.base import Checkpoint, TensorInfo
 from zeropoint.checkpoints.files.file_kind import check_use
-from zeropoint.checkpoints.folder import CONFIG, read_config
+from zeropoint.checkpoints.folder import CONFIG_FILE, read_config
 from zeropoint.checkpoints.names import find_place
 from zeropoint.checkpoints.settings.config_to_gguf import Configuration, read_configuration
 from zeropoint.checkpoints.settings.pooling_files import read_pooling
@@ -72,12 +72,12 @@ def as_gguf(folder: Checkpoint) -> "HuggingFaceCheckpoint":
     config = read_config(path)
     if not config:
         raise CheckpointError(path, "has no config.json, which a model folder needs")
-    configuration = read_configuration(path / CONFIG, config)
+    configuration = read_configuration(path / CONFIG_FILE, config)
     sources = find_sources(folder, configuration)
     rows = sources["token_embd.weight"].shape[0]
     if configuration.vocab_size != rows:
         reason = f"vocab_size is {configuration.vocab_size}, but the embedding has {rows} rows"
-        raise CheckpointError(path / CONFIG, reason)
+        raise CheckpointError(path / CONFIG_FILE, reason)
     add_constants(sources, configuration.constants)
     metadata = dict(configuration.metadata)
     metadata["general.name"] = printable(
@@ -85,7 +85,7 @@ def as_gguf(folder: Checkpoint) -> "HuggingFaceCheckpoint":
     )
     metadata |= read_vocabulary_files(path, rows, name=str(metadata["general.name"]))
     metadata |= read_pooling(path, configuration.family.architecture)
-    _warn(path / CONFIG, configuration)
+    _warn(path / CONFIG_FILE, configuration)
     return HuggingFaceCheckpoint(folder, metadata, sources)
 
 

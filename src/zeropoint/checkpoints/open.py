@@ -7,9 +7,9 @@ from zeropoint.checkpoints.base import Checkpoint
 from zeropoint.checkpoints.folder import (
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
-    CONFIG,
-    INDEX,
-    SINGLE,
+    CONFIG_FILE,
+    INDEX_FILE,
+    SINGLE_FILE,
     find_in_folder,
     open_adapter,
     open_index,
@@ -85,8 +85,10 @@ def _open_folder(path: Path) -> Checkpoint:
     """
     names = sorted(entry.name for entry in path.iterdir())
     weights = [name for name in names if name.endswith(".safetensors")]
-    named = _named_weights(path) if weights and CONFIG in names else None
-    main = named or next((name for name in (SINGLE, INDEX) if (path / name).exists()), None)
+    named = _named_weights(path) if weights and CONFIG_FILE in names else None
+    main = named or next(
+        (name for name in (SINGLE_FILE, INDEX_FILE) if (path / name).exists()), None
+    )
     adapter = ADAPTER_CONFIG in names and ADAPTER_WEIGHTS in names
     if main and adapter:
         reason = (

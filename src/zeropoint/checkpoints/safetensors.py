@@ -24,10 +24,10 @@ from zeropoint.checkpoints.source import SourceFile
 from zeropoint.errors import CheckpointError, FormatError, printable
 from zeropoint.formats import Format
 
-HEADER_BYTES = 100_000_000  # the limit of the format
-TENSORS = 131_072
+MAX_HEADER_BYTES = 100_000_000  # the limit of the format
+MAX_TENSORS = 131_072
 NAME_BYTES = 4096
-AXES = 32
+MAX_AXES = 32
 METADATA_KEYS = 65_536
 METADATA_BYTES = 1 << 24
 # An entry as most writers make it. Other entries are read field by field.
@@ -57,7 +57,7 @@ def read_safetensors(file: SourceFile) -> tuple[dict[str, str], list[TensorInfo]
     tensors: list[TensorInfo] = []
     places = array("Q")  # byte offsets of the entries, for errors
     shapes: dict[tuple[int, ...], tuple[int, ...]] = {}  # equal shapes share one tuple
-    for name in scanner.keys(TENSORS + 1, NAME_BYTES, "tensor"):
+    for name in scanner.keys(MAX_TENSORS + 1, NAME_BYTES, "tensor"):
         if name == _METADATA:
             metadata = _read_metadata(scanner)
         else:
@@ -78,8 +78,8 @@ def _read_header(file: SourceFile) -> tuple[int, bytes]:
     if file.size < 8:
         raise fail(f"needs 8 bytes, but the file has {file.size}")
     (size,) = struct.unpack("<Q", file.read(0, 8).tobytes())
-    if size > HEADER_BYTES:
-        raise fail(f"{size} bytes exceed the limit of {HEADER_BYTES}")
+    if size > MAX_HEADER_BYTES:
+        raise fail(f"{size} bytes exceed the limit of {MAX_HEADER_BYTES}")
     if size > file.size - 8:
         raise fail(f"needs {size} bytes, but the file has {file.size - 8} left")
     return size, file.read(8, size).tobytes()
@@ -106,7 +106,7 @@ def _read_entry(scanner: JsonScanner, name: str) -> _Entry:
     place = scanner.position
     match = scanner.match(_ENTRY)
     format = DTYPES.get(match["dtype"].decode("latin-1")) if match else None
-    if match and format and match["shape"].count(b",") < AXES:
+    if match and format and match["shape"].count(b",") < MAX_AXES:
         shape = tuple(map(int, match["shape"].split(b","))) if match["shape"] else ()
         offsets: tuple[int, ...] = (int(match["begin"]), int(match["end"]))
     else:
@@ -131,7 +131,7 @@ def _read_fields(
             if format is None:
                 scanner.fail(f"there is no type '{printable(dtype)}'", field, at=at)
         elif field == "shape":
-            shape = scanner.numbers(AXES, field)
+            shape = scanner.numbers(MAX_AXES, field)
         elif field == "data_offsets":
             offsets = scanner.numbers(2, field)
             if len(offsets) != 2:

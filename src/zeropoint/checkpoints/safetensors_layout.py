@@ -19,7 +19,7 @@ from zeropoint.checkpoints.layout import (
     check_names,
     tensor_bytes,
 )
-from zeropoint.checkpoints.safetensors import HEADER_BYTES
+from zeropoint.checkpoints.safetensors import MAX_HEADER_BYTES
 from zeropoint.checkpoints.shards import shard_name
 from zeropoint.errors import CheckpointError, printable
 
@@ -92,9 +92,9 @@ def _plan_one(path: Path, tensors: Sequence[TensorLike], metadata: dict[str, str
         offset = end
     text = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % ALIGNMENT)
-    if len(text) > HEADER_BYTES:
+    if len(text) > MAX_HEADER_BYTES:
         raise CheckpointError(
-            path, f"its header would have {len(text)} bytes; the limit is {HEADER_BYTES}"
+            path, f"its header would have {len(text)} bytes; the limit is {MAX_HEADER_BYTES}"
         )
     header = struct.pack("<Q", len(text)) + text
     spans = tuple(

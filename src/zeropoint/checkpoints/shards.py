@@ -17,7 +17,7 @@ from zeropoint.errors import CheckpointError, printable
 
 SPLIT_NO, SPLIT_COUNT, SPLIT_TENSORS = "split.no", "split.count", "split.tensors.count"
 SPLIT_KEYS = frozenset((SPLIT_NO, SPLIT_COUNT, SPLIT_TENSORS))
-SHARDS = 4096  # each one is an open file
+MAX_SHARDS = 4096  # each one is an open file
 SPLIT_NAME = re.compile(
     r"(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})(?P<suffix>\.\w+)", re.DOTALL
 )
@@ -45,7 +45,7 @@ def open_gguf(path: Path) -> Checkpoint:
 
 def _open_set(path: Path, file: SourceFile, header: GgufHeader) -> Checkpoint:
     """Open all shards of the set that this one belongs to."""
-    count = _number(path, header, SPLIT_COUNT, 1, SHARDS)
+    count = _number(path, header, SPLIT_COUNT, 1, MAX_SHARDS)
     number = _number(path, header, SPLIT_NO, 0, count - 1) + 1
     match = SPLIT_NAME.fullmatch(path.name)
     if not match or (int(match["number"]), int(match["count"])) != (number, count):
@@ -79,7 +79,7 @@ def _number(path: Path, header: GgufHeader, key: str, minimum: int, maximum: int
         raise CheckpointError(path, reason, offset=place, field=SPLIT_COUNT)
     place = header.places[key]
     if not isinstance(value, int) or isinstance(value, bool) or not minimum <= value <= maximum:
-        reason = f"is no number from {minimum} to {maximum}"
+        reason = f"is not an integer from {minimum} to {maximum}"
         raise CheckpointError(path, reason, offset=place, field=key)
     return int(value)
 

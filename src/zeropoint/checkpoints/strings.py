@@ -17,9 +17,9 @@ from zeropoint.checkpoints.files.byte_reader import ByteReader
 from zeropoint.checkpoints.values import StringArray
 
 STRING_BYTES = 1 << 24  # maximum length of a string
-STEP = 16_384  # strings between two checks
-_LENGTH = struct.Struct("<Q")
-_EIGHT = np.arange(8)
+STRINGS_PER_CHECK = 16_384  # strings between two checks
+_LENGTH_STRUCT = struct.Struct("<Q")
+_BYTE_OFFSETS = np.arange(8)
 I64 = NDArray[np.int64]
 Walk = Callable[
     [bytes, int, int], tuple[I64, int]
@@ -34,10 +34,10 @@ def read_strings(cursor: ByteReader, count: int) -> StringArray:
     walk: Walk = _guess
     while done < count:
         window, at = _first(cursor, done)
-        max_strings = min(count - done, STEP if walk is not _even else count)
+        max_strings = min(count - done, STRINGS_PER_CHECK if walk is not _even else count)
         found, end = walk(window, at, max_strings)
         if not len(found):
-            found, end = _exact(window, at, min(count - done, STEP))
+            found, end = _exact(window, at, min(count - done, STRINGS_PER_CHECK))
         _check_text(cursor, window[at:end], found - at, done)
         starts[done : done + len(found)] = found + (len(raw) - at)
         walk = _next_walk(walk, found, end, max_strings, window)
@@ -63,7 +63,7 @@ def _first(cursor: ByteReader, index: int) -> tuple[bytes, int]:
     what = f"string {index}"
     cursor.need(8, what)
     window, at = cursor.peek(8)
-    (length,) = _LENGTH.unpack_from(window, at)
+    (length,) = _LENGTH_STRUCT.unpack_from(window, at)
     if length > STRING_BYTES:
         cursor.fail(f"a length of {length} is over the limit of {STRING_BYTES}", what)
     cursor.need(8 + length, what)
@@ -84,7 +84,7 @@ def _guess(window: bytes, at: int, max_strings: int) -> tuple[I64, int]:
         append(at)
         at += 8 + window[at]
     found = np.array(places, np.int64)
-    lengths = np.frombuffer(window, np.uint8)[found[:, None] + _EIGHT].view("<u8")[:, 0]
+    lengths = np.frombuffer(window, np.uint8)[found[:, None] + _BYTE_OFFSETS].view("<u8")[:, 0]
     long = np.flatnonzero(lengths > 255)
     if long.size:
         return found[: long[0]], places[long[0]]
@@ -95,7 +95,7 @@ def _guess(window: bytes, at: int, max_strings: int) -> tuple[I64, int]:
 
 def _even(window: bytes, at: int, max_strings: int) -> tuple[I64, int]:
     """Take as many strings as are as long as the first one."""
-    (length,) = _LENGTH.unpack_from(window, at)
+    (length,) = _LENGTH_STRUCT.unpack_from(window, at)
     step = 8 + int(length)
     count = min(max_strings, (len(window) - at) // step)
     rows = np.frombuffer(window, np.uint8, count * step, at).reshape(count, step)
@@ -111,7 +111,7 @@ def _exact(window: bytes, at: int, max_strings: int) -> tuple[I64, int]:
     for _ in repeat(None, max_strings):
         if at > last:
             break
-        end = at + 8 + int(_LENGTH.unpack_from(window, at)[0])
+        end = at + 8 + int(_LENGTH_STRUCT.unpack_from(window, at)[0])
         if end > len(window):
             break
         found.append(at)

@@ -19,11 +19,11 @@ from zeropoint.checkpoints.gguf import GgufHeader, find_entry
 from zeropoint.checkpoints.values import StringArray
 from zeropoint.errors import CheckpointError, printable
 
-EMBEDDING = "token_embd.weight"
-TOKENS = "tokenizer.ggml.tokens"
+EMBEDDING_NAME = "token_embd.weight"
+TOKENS_KEY = "tokenizer.ggml.tokens"
 KINDS = "tokenizer.ggml.token_type"
-BYTE = 6  # the token type of a byte
-LARGEST = float(np.finfo(np.float32).max)
+BYTE_TOKEN_TYPE = 6  # the token type of a byte
+MAX_FLOAT32 = float(np.finfo(np.float32).max)
 HEAD_SIZE = 65_536
 _LAYER = re.compile(r"blk\.(\d+)\.", re.ASCII)
 _BYTE = re.compile(r"<0x[0-9A-Fa-f]{2}>")
@@ -33,13 +33,13 @@ def check_header(path: Path, header: GgufHeader, tensors: Iterable[TensorInfo]) 
     """Raise CheckpointError, with the byte offset of the key, for a contradiction."""
     name = header.metadata.get("general.architecture")
     named = {tensor.name: tensor for tensor in tensors}
-    if isinstance(name, str) and name in FAMILIES and EMBEDDING in named:
+    if isinstance(name, str) and name in FAMILIES and EMBEDDING_NAME in named:
         keys = _CheckedKeys(path, header, name)
-        embedding = named[EMBEDDING].shape
+        embedding = named[EMBEDDING_NAME].shape
         if len(embedding) != 2:
-            file = named[EMBEDDING].file
-            reason, place = f"has {len(embedding)} axes, not 2", find_entry(file, EMBEDDING)
-            raise CheckpointError(file, reason, offset=place, field=EMBEDDING)
+            file = named[EMBEDDING_NAME].file
+            reason, place = f"has {len(embedding)} axes, not 2", find_entry(file, EMBEDDING_NAME)
+            raise CheckpointError(file, reason, offset=place, field=EMBEDDING_NAME)
         _check_layers(keys, named)
         _check_heads(keys, embedding[1])
         _check_numbers(keys)
@@ -95,7 +95,7 @@ class _CheckedKeys:
             return None
         if isinstance(value, bool) or not isinstance(value, int | float):
             self.fail(key, f"is {_describe(value)}, not a number")
-        if not isfinite(value) or not 0 <= value <= LARGEST:
+        if not isfinite(value) or not 0 <= value <= MAX_FLOAT32:
             self.fail(key, f"is {value}; it must be finite and not negative")
         return float(value)
 
@@ -115,7 +115,7 @@ def _check_layers(keys: _CheckedKeys, tensors: Iterable[str]) -> None:
 def _check_heads(keys: _CheckedKeys, columns: int) -> None:
     width = keys.count("embedding_length")
     if width is not None and width != columns:
-        keys.fail("embedding_length", f"is {width}, but {EMBEDDING} has rows of {columns}")
+        keys.fail("embedding_length", f"is {width}, but {EMBEDDING_NAME} has rows of {columns}")
     layers = keys.count("block_count") or 0
     heads = keys.each("attention.head_count", layers)
     shared = keys.each("attention.head_count_kv", layers)
@@ -146,13 +146,13 @@ def _check_numbers(keys: _CheckedKeys) -> None:
 
 
 def _check_vocabulary(keys: _CheckedKeys, rows: int) -> None:
-    tokens = keys.get(TOKENS)
+    tokens = keys.get(TOKENS_KEY)
     if tokens is None:
         return
     if not isinstance(tokens, StringArray):
-        keys.fail(TOKENS, f"is {_describe(tokens)}, not an array of strings")
+        keys.fail(TOKENS_KEY, f"is {_describe(tokens)}, not an array of strings")
     if len(tokens) != rows:
-        keys.fail(TOKENS, f"has {len(tokens)} tokens, but {EMBEDDING} has {rows} rows")
+        keys.fail(TOKENS_KEY, f"has {len(tokens)} tokens, but {EMBEDDING_NAME} has {rows} rows")
     merges = keys.get("tokenizer.ggml.merges")
     if merges is not None and not isinstance(merges, StringArray):
         keys.fail("tokenizer.ggml.merges", f"is {_describe(merges)}, not an array of strings")
@@ -169,11 +169,11 @@ def _check_vocabulary(keys: _CheckedKeys, rows: int) -> None:
 
 def _check_bytes(keys: _CheckedKeys, tokens: StringArray) -> None:
     kinds = keys.get(KINDS)
-    for index in np.flatnonzero(kinds == BYTE) if isinstance(kinds, np.ndarray) else ():
+    for index in np.flatnonzero(kinds == BYTE_TOKEN_TYPE) if isinstance(kinds, np.ndarray) else ():
         if not _BYTE.fullmatch(tokens[int(index)]):
             text = printable(tokens[int(index)])
             keys.fail(
-                TOKENS,
+                TOKENS_KEY,
                 f"token {index} is a byte token with the text '{text}'; it must look like '<0x0A>'",
             )
 

@@ -141,7 +141,7 @@ class CheckpointWriter:
         tensors = [span.tensor for file in self.plan.files for span in file.spans]
         plan = plan_files(self.target, tensors, metadata, self.plan.limit)
         if [file.spans for file in plan.files] != [file.spans for file in self.plan.files]:
-            raise ValueError("the new metadata is not as long as the old")
+            raise ValueError("the new metadata has another length than the old metadata")
         self._part(plan.key).write(plan.files[plan.key].header, 0)
 
     def __enter__(self) -> Self:

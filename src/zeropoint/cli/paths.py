@@ -194,7 +194,7 @@ def _compare(target: OutputPath, inputs: Sequence[InputPath]) -> None:
 
 def _becomes_part(target: OutputPath, given: InputPath) -> bool:
     """Return whether a new file would be read as part of an input folder."""
-    from zeropoint.checkpoints.folder import INDEX, SINGLE
+    from zeropoint.checkpoints.folder import INDEX_FILE, SINGLE_FILE
     from zeropoint.checkpoints.hub.open_model import WEIGHTS
 
     folder, name = Path(given.text), target.path.name
@@ -202,7 +202,9 @@ def _becomes_part(target: OutputPath, given: InputPath) -> bool:
         return False
     if os.path.lexists(target.real) or target.is_folder:
         return False
-    named = (folder / INDEX).exists() or (folder / SINGLE).exists()  # other weights are ignored
+    named = (folder / INDEX_FILE).exists() or (
+        folder / SINGLE_FILE
+    ).exists()  # other weights are ignored
     return name.endswith(SETTINGS_SUFFIXES) or (name.endswith(WEIGHTS) and not named)
 
 
@@ -249,13 +251,13 @@ def _collision(target: OutputPath, given: InputPath, file: Path | None = None) -
 def _keep_apart(one: OutputPath, other: OutputPath) -> None:
     """Raise OutputError if two outputs are the same, or one lies inside the other."""
     if one.real == other.real or _same(one.path, other.path):
-        raise OutputError(f"{one} and {other} are the same output; give each a name of its own")
+        raise OutputError(f"{one} and {other} are the same output; choose two different names")
     for inner, outer in ((one, other), (other, one)):
         page = (
             inner.kind == "page" and inner.path.suffix.lower() in PAGE_SUFFIXES
         )  # of a run, inside it
         if outer.is_folder and outer.real in inner.real.parents and not page:
-            raise OutputError(f"{inner} lies inside {outer}; give each a place of its own")
+            raise OutputError(f"{inner} lies inside {outer}; choose separate folders")
 
 
 def _check_what_is_there(target: OutputPath, places: Sequence[Path], *, overwrite: bool) -> None:

@@ -24,7 +24,7 @@ from zeropoint.formats.storage import StorageFormat, fields, read, read_f16
 Codes = NDArray[np.int8]
 Integers = NDArray[np.unsignedinteger[Any]]
 
-SHIFT = np.float32(0.125)  # IQ1 adds it to all levels of a point, or subtracts it
+IQ1_SHIFT = np.float32(0.125)  # IQ1 adds it to all levels of a point, or subtracts it
 
 
 @cache
@@ -180,7 +180,7 @@ class IQ1_S(IQuant):
         words = read(blocks, 34, 50, "<u2")  # (n, 8)
         high = (words[:, :, None] >> np.arange(0, 12, 3, dtype=np.uint16)) & np.uint16(7)
         codes = grid("IQ1_S")[blocks[:, 2:34] | high.reshape(-1, 32) << np.uint16(8)]
-        shift = np.where(words >> np.uint16(15), -SHIFT, SHIFT)  # (n, 8)
+        shift = np.where(words >> np.uint16(15), -IQ1_SHIFT, IQ1_SHIFT)  # (n, 8)
         values = codes.reshape(-1, 8, 32).astype(np.float32) + shift[:, :, None]
         scale = odd_scale(read_f16(blocks, 0), words >> np.uint16(12) & np.uint16(7))
         return Parts(scale=scale, codes=codes.reshape(-1, 256), values=values.reshape(-1, 256))
@@ -209,7 +209,7 @@ class IQ1_M(IQuant):
         s = (words[:, :, None] >> np.arange(0, 12, 3, dtype=np.uint16)) & np.uint16(7)
         high = nibble_pairs(blocks[:, 32:48])  # (n, 32)
         points = grid("IQ1_S")[blocks[:, :32] | (high & np.uint8(7)).astype(np.uint16) << 8]
-        shift = np.where(high >> np.uint8(3), -SHIFT, SHIFT)
+        shift = np.where(high >> np.uint8(3), -IQ1_SHIFT, IQ1_SHIFT)
         values: F32 = points.astype(np.float32) + shift[:, :, None]
         scale = odd_scale(d, s.reshape(-1, 16))
         return Parts(scale=scale, codes=points.reshape(-1, 256), values=values.reshape(-1, 256))

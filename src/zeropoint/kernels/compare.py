@@ -16,8 +16,8 @@ from zeropoint.kernels.dispatch import native
 F64 = NDArray[np.float64]
 I32 = NDArray[np.int32]
 
-TOP = 10  # most likely tokens of each model
-BLOCK = 1024  # tokens; parts of a vocabulary start at a multiple of it
+TOP_TOKENS = 10  # most likely tokens of each model
+VOCABULARY_BLOCK_TOKENS = 1024  # tokens; parts of a vocabulary start at a multiple of it
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,8 @@ class Comparing:
             return compare_numpy(a, b, self._targets, first=self._first)
         n = self._targets.size
         scores = np.empty((n, 3), np.float64)
-        ids = np.empty((n, 2, TOP), np.int32)
-        logp = np.empty((n, 2, TOP), np.float32)
+        ids = np.empty((n, 2, TOP_TOKENS), np.int32)
+        logp = np.empty((n, 2, TOP_TOKENS), np.float32)
         self._native.finish(scores, ids, logp)
         return Comparison(scores[:, 0], scores[:, 1], scores[:, 2], ids, logp)
 
@@ -124,9 +124,9 @@ def compare_numpy(reference: F32, quant: F32, targets: I32, *, first: int = 0) -
     log_a, log_b = max_a[:, 0] + np.log(exp_a.sum(1)), max_b[:, 0] + np.log(exp_b.sum(1))
     rows = np.arange(a.shape[0])
     kl = (exp_a * (a - b)).sum(1) / exp_a.sum(1) + (log_b - log_a)
-    ids = np.full((a.shape[0], 2, TOP), -1, np.int32)
-    logp = np.full((a.shape[0], 2, TOP), -np.inf, np.float32)
-    count = min(TOP, a.shape[1])
+    ids = np.full((a.shape[0], 2, TOP_TOKENS), -1, np.int32)
+    logp = np.full((a.shape[0], 2, TOP_TOKENS), -np.inf, np.float32)
+    count = min(TOP_TOKENS, a.shape[1])
     for side, (logits, log_sum) in enumerate(((a, log_a), (b, log_b))):
         order = np.argsort(-logits, axis=1, kind="stable")[:, :count]
         ids[:, side, :count] = order

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from zeropoint.formats import F32
 from zeropoint.kernels.dispatch import native
 
-BINS = 256
+HISTOGRAM_BINS = 256
 
 
 def moments(values: F32, *, threads: int = 1) -> tuple[float, float, int]:
@@ -30,13 +30,13 @@ def histogram(values: F32, limit: float, *, threads: int = 1) -> NDArray[np.int6
     limits, also infinities, count in the outermost bins. Raises ValueError if a value is NaN or if
     128 / limit is not a positive finite float32.
     """
-    counts = np.zeros(BINS, np.int64)
+    counts = np.zeros(HISTOGRAM_BINS, np.int64)
     module = native()
     if module is not None:
         module.histogram(np.ascontiguousarray(values, np.float32), limit, counts, threads)
         return counts
     with np.errstate(over="ignore", divide="ignore"):
-        scale = np.float32(np.float64(BINS / 2) / limit)
+        scale = np.float32(np.float64(HISTOGRAM_BINS / 2) / limit)
     if not (scale > 0 and np.isfinite(scale)):
         raise ValueError("histogram: the limit must be positive, finite and at least 2^-120")
     values = np.asarray(values, np.float32)
@@ -44,8 +44,11 @@ def histogram(values: F32, limit: float, *, threads: int = 1) -> NDArray[np.int6
         raise ValueError("histogram: a value is NaN")
     with np.errstate(over="ignore"):
         places = np.floor(values * scale)
-    bins = np.clip(places, -BINS // 2, BINS // 2 - 1).astype(np.int64) + BINS // 2
-    return counts + np.bincount(bins, minlength=BINS)
+    bins = (
+        np.clip(places, -HISTOGRAM_BINS // 2, HISTOGRAM_BINS // 2 - 1).astype(np.int64)
+        + HISTOGRAM_BINS // 2
+    )
+    return counts + np.bincount(bins, minlength=HISTOGRAM_BINS)
 
 
 def worst_block(

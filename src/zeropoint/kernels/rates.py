@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 FORMATS = ("F16", "BF16", "Q8_0", "Q6_K", "Q5_K", "Q5_0", "Q5_1", "Q4_K", "Q4_0", "Q4_1", "IQ4_NL",
            "IQ4_XS", "Q3_K", "Q2_K", "IQ3_XXS", "IQ2_XXS", "IQ1_S")  # fmt: skip
-COLUMNS = 2048
+TIMED_COLUMNS = 2048
 ROW_STEP = 16  # a matrix has a multiple of this many rows
 MATRIX_BYTES = 48 << 20
-ROUNDS = 2
+TIMING_ROUNDS = 2
 BATCH_TOKENS = 128  # rows of activations of a prompt
 BATCH_ROWS = 2048  # of the matrix that they are multiplied with
 
@@ -45,11 +45,11 @@ def measure_rates(threads: int) -> Iterator[KernelRate]:
         return
     source = np.random.default_rng(0)
     blocks = source.integers(0, 256, MATRIX_BYTES, np.uint8)  # valid blocks of any format
-    one = source.normal(size=(1, COLUMNS)).astype(np.float32)
-    many = source.normal(size=(BATCH_TOKENS, COLUMNS)).astype(np.float32)
+    one = source.normal(size=(1, TIMED_COLUMNS)).astype(np.float32)
+    many = source.normal(size=(BATCH_TOKENS, TIMED_COLUMNS)).astype(np.float32)
     names = [name for name in FORMATS if has_products(find_format(name))]
     best: dict[str, KernelRate] = {}
-    for _ in range(ROUNDS):  # a disturbance rarely hits the same format twice
+    for _ in range(TIMING_ROUNDS):  # a disturbance rarely hits the same format twice
         for name in names:
             rate = _measure(name, blocks, (one, many), threads)
             best[name] = _better(rate, best.get(name, rate))
@@ -68,11 +68,11 @@ def _measure(name: str, data: U8, activations: tuple[F32, F32], threads: int) ->
     format = find_format(name)
     if format.block_size == 1:  # random bits would contain subnormal numbers, which are slow
         data = ((data.view(np.uint16) & 0x83FF) | 0x2C00).view(np.uint8)
-    row = COLUMNS // format.block_size * format.block_bytes
+    row = TIMED_COLUMNS // format.block_size * format.block_bytes
 
     def matrix_of(rows: int) -> "PackedMatrix":
         blocks = data[: rows * row].reshape(-1, format.block_bytes)
-        return pack(QuantizedTensor(format, (rows, COLUMNS), blocks), threads=threads)
+        return pack(QuantizedTensor(format, (rows, TIMED_COLUMNS), blocks), threads=threads)
 
     one, many = activations
     rows = MATRIX_BYTES // row // ROW_STEP * ROW_STEP
@@ -80,7 +80,9 @@ def _measure(name: str, data: U8, activations: tuple[F32, F32], threads: int) ->
     read_seconds = _shortest(4, lambda: matmul(matrix, one, mode="fast", threads=threads))
     multiply_seconds = _shortest(2, lambda: matmul(small, many, mode="fast", threads=threads))
     return KernelRate(
-        name, rows * row / read_seconds, BATCH_ROWS * COLUMNS * BATCH_TOKENS / multiply_seconds
+        name,
+        rows * row / read_seconds,
+        BATCH_ROWS * TIMED_COLUMNS * BATCH_TOKENS / multiply_seconds,
     )
 
 

@@ -17,7 +17,7 @@ from zeropoint.kernels.products import Mode, module, pack
 if TYPE_CHECKING:
     from zeropoint.kernels._native import PackedMatrix
 
-UNIT = 32  # columns with one activation scale
+UNIT_COLUMNS = 32  # columns with one activation scale
 
 I32 = NDArray[np.int32]
 
@@ -85,17 +85,17 @@ def trace(tensor: QuantizedTensor, x: F32, row: int, mode: Mode) -> IntegerTrace
 def trace_packed(packed: "PackedMatrix", x: F32, row: int, mode: Mode) -> IntegerTrace | FloatTrace:
     """Return the trace for a matrix that is already packed."""
     x = np.ascontiguousarray(x, np.float32)
-    units = -(-packed.columns // UNIT)
+    units = -(-packed.columns // UNIT_COLUMNS)
     groups, zero_point, has_minimum = module().product_shape(packed)
     totals = np.empty(units, np.float32)
     if mode == "exact" or groups == 0:
-        weights, chains = np.empty((2, units, UNIT), np.float32)
+        weights, chains = np.empty((2, units, UNIT_COLUMNS), np.float32)
         result = module().trace_exact(packed, row, x, weights, chains, totals)
         return FloatTrace(weights, chains, totals, np.float32(result))
-    codes = np.empty((units, UNIT), np.uint8)
+    codes = np.empty((units, UNIT_COLUMNS), np.uint8)
     starts, dots = np.zeros((2, units, groups), np.int32)
     scales, minimums, sums = np.zeros((3, units, groups), np.float32)
-    activation_codes = np.empty((units, UNIT), np.int8)
+    activation_codes = np.empty((units, UNIT_COLUMNS), np.int8)
     activation_scales = np.empty(units, np.float32)
     result = module().trace_fast(
         packed, row, x, codes, dots, scales, minimums, totals, activation_codes, activation_scales,

@@ -9,7 +9,7 @@ from zeropoint.plans import Choice, bits_per_weight
 from zeropoint.results.model_identity import ModelIdentity
 
 HEADER_BYTES = 1 << 20  # at the start of each file
-SAMPLES = 64  # spread over each file
+SAMPLED_BLOCKS = 64  # spread over each file
 SAMPLE_BYTES = 4096
 
 
@@ -41,7 +41,7 @@ def _fingerprint(checkpoint: Checkpoint) -> str:
         digest.update(size.to_bytes(8, "little"))
         with path.open("rb") as file:
             digest.update(file.read(HEADER_BYTES))
-            for sample in range(SAMPLES):
-                file.seek(size * sample // SAMPLES)
+            for sample in range(SAMPLED_BLOCKS):
+                file.seek(size * sample // SAMPLED_BLOCKS)
                 digest.update(file.read(SAMPLE_BYTES))
     return digest.hexdigest()

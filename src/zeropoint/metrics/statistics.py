@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint.results.interval import Interval
-from zeropoint.results.schema import UNKNOWN
+from zeropoint.results.schema import UNKNOWN_NUMBER
 
 F64 = NDArray[np.float64]
 
@@ -268,4 +268,4 @@ def interval(
         None if np.isnan(value) else float(min(max(value, minimum), maximum))
         for value in (estimated.mean, estimated.low, estimated.high)
     )
-    return Interval(UNKNOWN if mean is None else mean, low, high)
+    return Interval(UNKNOWN_NUMBER if mean is None else mean, low, high)

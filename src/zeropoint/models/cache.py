@@ -17,7 +17,7 @@ from zeropoint.errors import MeasurementError
 from zeropoint.formats import F32
 from zeropoint.models.architecture import Architecture
 
-TILE = 16  # positions
+TILE_POSITIONS = 16  # positions
 FIRST_SLOTS = 128  # positions that are allocated at first
 VALUE_PITCH = 32  # the length of a row of values is a multiple of it
 
@@ -49,15 +49,21 @@ class Cache:
         shared: dict[tuple[int, ...], tuple[F32, F32]] = {}
         for layer in architecture.layers:
             ring = capacity if layer.window is None else layer.window - 1 + self.chunk
-            max_slots = -(-min(capacity, ring) // TILE) * TILE
+            max_slots = -(-min(capacity, ring) // TILE_POSITIONS) * TILE_POSITIONS
             self.max_slots.append(max_slots)
             first = (
                 max_slots
                 if ring < capacity
-                else min(max_slots, -(-self.chunk // TILE) * TILE, FIRST_SLOTS)
+                else min(max_slots, -(-self.chunk // TILE_POSITIONS) * TILE_POSITIONS, FIRST_SLOTS)
             )
             first = max_slots if passing else first
-            tiles = (sequences, layer.kv_heads, first // TILE, layer.head_size, TILE)
+            tiles = (
+                sequences,
+                layer.kv_heads,
+                first // TILE_POSITIONS,
+                layer.head_size,
+                TILE_POSITIONS,
+            )
             pitch = -(-layer.value_size // VALUE_PITCH) * VALUE_PITCH
             rows = (sequences, layer.kv_heads, first, pitch)
             # Zeros, because unused lanes must not hold NaN.
@@ -98,21 +104,25 @@ class Cache:
         for layer, max_slots in enumerate(self.max_slots):
             slots = self.values[layer].shape[2]
             if slots < min(needed, max_slots):
-                more = min(max_slots, -(-max(needed, slots * 3 // 2) // TILE) * TILE)
-                self.keys[layer] = _longer(self.keys[layer], more // TILE)
+                more = min(
+                    max_slots, -(-max(needed, slots * 3 // 2) // TILE_POSITIONS) * TILE_POSITIONS
+                )
+                self.keys[layer] = _longer(self.keys[layer], more // TILE_POSITIONS)
                 self.values[layer] = _longer(self.values[layer], more)
         self.lengths[list(sequences)] += count
 
     def write(self, layer: int, sequence: int, start: int, keys: F32, values: F32) -> None:
         """Store keys (n, kv_heads, head_size) and values of positions start … start + n − 1."""
         slots = np.arange(start, start + len(keys)) % self.values[layer].shape[2]
-        self.keys[layer][sequence][:, slots // TILE, :, slots % TILE] = keys
+        self.keys[layer][sequence][:, slots // TILE_POSITIONS, :, slots % TILE_POSITIONS] = keys
         self.values[layer][sequence][:, slots, : values.shape[-1]] = values.swapaxes(0, 1)
 
     def read(self, layer: int, sequence: int, start: int, stop: int) -> tuple[F32, F32]:
         """Return keys (kv_heads, n, head_size) and values of positions start … stop − 1."""
         slots = np.arange(start, stop) % self.values[layer].shape[2]
-        keys = self.keys[layer][sequence][:, slots // TILE, :, slots % TILE].swapaxes(0, 1)
+        keys = self.keys[layer][sequence][
+            :, slots // TILE_POSITIONS, :, slots % TILE_POSITIONS
+        ].swapaxes(0, 1)
         return keys, self.values[layer][sequence][:, slots]
 
     def can_truncate(self, length: int, sequence: int = 0) -> bool:
@@ -133,9 +143,13 @@ class Cache:
         """Replace the sequence `target` by a copy of the sequence `source`."""
         length = int(self.lengths[source])
         for keys, values in zip(self.keys, self.values, strict=True):
-            tiles = min(values.shape[2], length + TILE - 1) // TILE  # the other tiles are empty
+            tiles = (
+                min(values.shape[2], length + TILE_POSITIONS - 1) // TILE_POSITIONS
+            )  # the other tiles are empty
             keys[target, :, :tiles] = keys[source, :, :tiles]
-            values[target, :, : tiles * TILE] = values[source, :, : tiles * TILE]
+            values[target, :, : tiles * TILE_POSITIONS] = values[
+                source, :, : tiles * TILE_POSITIONS
+            ]
         self.lengths[target] = length
 
     def clear(self) -> None:

@@ -16,7 +16,7 @@ from zeropoint.models.tokenizer import Tokenizer
 
 Message = Mapping[str, str]  # "role": system, user or assistant; "content"
 
-_MARK = "(the message goes here)"
+_MESSAGE_PLACEHOLDER = "(the message goes here)"
 MEGABYTES, CPU_SECONDS, SECONDS = 512, 5, 15
 # For files that have control tokens for turns, but no template that says how to use them.
 _TURNS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
@@ -88,9 +88,9 @@ def encode_messages(
             return render(template, variables(tokenizer, messages), source=source)
         return fallback(tokenizer, messages, source=source)
 
-    frame = write(_MARK)
-    if frame.count(_MARK) == 1:
-        return [_encode(tokenizer, frame.replace(_MARK, text)) for text in texts]
+    frame = write(_MESSAGE_PLACEHOLDER)
+    if frame.count(_MESSAGE_PLACEHOLDER) == 1:
+        return [_encode(tokenizer, frame.replace(_MESSAGE_PLACEHOLDER, text)) for text in texts]
     return [_encode(tokenizer, write(text)) for text in texts]
 
 

@@ -40,7 +40,9 @@ class Sampling:
 
 
 GREEDY = Sampling(temperature=0.0)
-FAR = 8.0  # distance below the best logit, divided by the temperature: at most e⁻⁸ as likely
+MAX_LOGIT_DISTANCE = (
+    8.0  # distance below the best logit, divided by the temperature: at most e⁻⁸ as likely
+)
 
 
 def choose(logits: F32, sampling: Sampling, step: int, recent: Sequence[int] = ()) -> int:
@@ -64,14 +66,16 @@ def choose_of_all(logits: F32, sampling: Sampling, step: int) -> int:
     """
     heats = logits.astype(np.float64) / sampling.temperature
     peak = heats.max()
-    near = np.flatnonzero(heats > peak - FAR)
+    near = np.flatnonzero(heats > peak - MAX_LOGIT_DISTANCE)
     if near.size == heats.size or not near.size:  # all tokens, or none because a logit is NaN
         return int((heats + gumbel(sampling.seed, step, np.arange(heats.size))).argmax())
     keys = heats[near] + gumbel(sampling.seed, step, near)
     # the noise that a far token needs to win, minus a margin for rounding
-    needed = min(float(keys.max()) - peak + FAR, 30.0) - 0.01
+    needed = min(float(keys.max()) - peak + MAX_LOGIT_DISTANCE, 30.0) - 0.01
     uniforms = uniform(sampling.seed, step, np.arange(heats.size))
-    lucky = np.flatnonzero((uniforms >= np.exp(-np.exp(-needed))) & (heats <= peak - FAR))
+    lucky = np.flatnonzero(
+        (uniforms >= np.exp(-np.exp(-needed))) & (heats <= peak - MAX_LOGIT_DISTANCE)
+    )
     ids = np.union1d(near, lucky)
     return int(ids[(heats[ids] + gumbel(sampling.seed, step, ids)).argmax()])
 

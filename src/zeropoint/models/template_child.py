@@ -21,19 +21,19 @@ from jinja2.runtime import LoopContext, Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Cycler, Namespace
 
-STRINGS = frozenset(
+STRING_METHODS = frozenset(
     """capitalize casefold center count endswith expandtabs find format format_map index isalnum
     isalpha isascii isdecimal isdigit isidentifier islower isnumeric isprintable isspace istitle
     isupper join ljust lower lstrip maketrans partition removeprefix removesuffix replace rfind
     rindex rjust rpartition rsplit rstrip split splitlines startswith strip swapcase title translate
     upper zfill""".split()
 )
-SEQUENCES = frozenset({"copy", "count", "index"})
-MAPPINGS = frozenset({"copy", "fromkeys", "get", "items", "keys", "values"})
-NUMBERS = frozenset({"bit_count", "bit_length", "imag", "is_integer", "real"})
-MACROS = frozenset({"arguments", "caller", "catch_kwargs", "catch_varargs", "name"})
-CYCLES = frozenset({"current", "next", "reset"})
-LOOPS = frozenset(
+SEQUENCE_METHODS = frozenset({"copy", "count", "index"})
+MAPPING_METHODS = frozenset({"copy", "fromkeys", "get", "items", "keys", "values"})
+NUMBER_ATTRIBUTES = frozenset({"bit_count", "bit_length", "imag", "is_integer", "real"})
+MACRO_ATTRIBUTES = frozenset({"arguments", "caller", "catch_kwargs", "catch_varargs", "name"})
+CYCLER_METHODS = frozenset({"current", "next", "reset"})
+LOOP_ATTRIBUTES = frozenset(
     """changed cycle depth depth0 first index index0 last length nextitem previtem revindex
     revindex0""".split()
 )
@@ -49,19 +49,19 @@ class Environment(ImmutableSandboxedEnvironment):
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
         allowed: frozenset[str] = frozenset()
         if isinstance(obj, str):
-            allowed = STRINGS
+            allowed = STRING_METHODS
         elif isinstance(obj, dict):
-            allowed = MAPPINGS
+            allowed = MAPPING_METHODS
         elif isinstance(obj, list | tuple):
-            allowed = SEQUENCES
+            allowed = SEQUENCE_METHODS
         elif isinstance(obj, LoopContext):
-            allowed = LOOPS
+            allowed = LOOP_ATTRIBUTES
         elif isinstance(obj, int | float):
-            allowed = NUMBERS
+            allowed = NUMBER_ATTRIBUTES
         elif isinstance(obj, Macro):
-            allowed = MACROS
+            allowed = MACRO_ATTRIBUTES
         elif isinstance(obj, Cycler):
-            allowed = CYCLES
+            allowed = CYCLER_METHODS
         elif isinstance(obj, Namespace):
             return not attr.startswith("_")
         elif obj is dict:

@@ -16,7 +16,7 @@ from zeropoint.models.base import ForwardHook, Mode
 if TYPE_CHECKING:
     from zeropoint.kernels._native import PackedMatrix
 
-PANEL = 16  # rows; slabs start at multiples of it
+PANEL_ROWS = 16  # rows; slabs start at multiples of it
 SLAB_BYTES = 16 << 20  # bytes that are read and packed at a time
 
 
@@ -136,7 +136,7 @@ class Weights:
         """Yield rows first … first + count − 1 in slabs of whole panels."""
         info = self.checkpoint.tensors[name]
         row_bytes = max(1, info.nbytes // info.rows)
-        step = max(1, SLAB_BYTES // row_bytes // PANEL) * PANEL
+        step = max(1, SLAB_BYTES // row_bytes // PANEL_ROWS) * PANEL_ROWS
         for start in range(first, first + count, step):
             yield self.checkpoint.read_rows(name, start, min(start + step, first + count)).data
 

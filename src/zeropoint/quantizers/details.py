@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from zeropoint import kernels
 from zeropoint.formats import F32, U8, Format
-from zeropoint.kernels.passes import BINS
+from zeropoint.kernels.passes import HISTOGRAM_BINS
 
 
 class Histogram:
@@ -22,7 +22,7 @@ class Histogram:
     """
 
     def __init__(self) -> None:
-        self.counts: NDArray[np.int64] = np.zeros(BINS, np.int64)
+        self.counts: NDArray[np.int64] = np.zeros(HISTOGRAM_BINS, np.int64)
         self.limit = 2.0**-40
 
     def add(self, values: F32, *, threads: int = 1) -> None:
@@ -31,8 +31,8 @@ class Histogram:
         if not math.isfinite(largest):
             raise ValueError("histogram: a value is not finite")
         while largest >= self.limit:
-            pairs = self.counts.reshape(BINS // 2, 2).sum(axis=1)
-            self.counts = np.pad(pairs, BINS // 4)
+            pairs = self.counts.reshape(HISTOGRAM_BINS // 2, 2).sum(axis=1)
+            self.counts = np.pad(pairs, HISTOGRAM_BINS // 4)
             self.limit *= 2
         self.counts += kernels.histogram(values, self.limit, threads=threads)
 

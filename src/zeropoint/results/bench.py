@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from zeropoint.results.schema import OMIT, UNKNOWN, Record
+from zeropoint.results.schema import OMIT, UNKNOWN_NUMBER, Record
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class ModelSpeed(Record):
     #: "zeropoint" or "llama.cpp".
     engine: str = "zeropoint"
     file_bytes: int
-    load_seconds: float = UNKNOWN
+    load_seconds: float = UNKNOWN_NUMBER
     #: Peak of the model's process.
     peak_memory_bytes: int = 0
     prompt_tokens_per_second: float | None = None

@@ -11,20 +11,20 @@ from typing import Any
 from zeropoint.results.interval import Interval, unknown
 from zeropoint.results.model_identity import InMemoryQuantization, ModelIdentity, ReferenceIdentity
 from zeropoint.results.run_checks import ROUNDING
-from zeropoint.results.schema import FLAT, OMIT, UNKNOWN, Record
+from zeropoint.results.schema import FLAT, OMIT, UNKNOWN_NUMBER, Record
 
 
 @dataclass(frozen=True)
 class KL(Interval):
     """KL(reference ‖ quant), nats per token: the mean with its interval, and quantiles. All ≥ 0."""
 
-    median: float = UNKNOWN
-    p90: float = UNKNOWN
-    p95: float = UNKNOWN
-    p99: float = UNKNOWN
-    p999: float = UNKNOWN
+    median: float = UNKNOWN_NUMBER
+    p90: float = UNKNOWN_NUMBER
+    p95: float = UNKNOWN_NUMBER
+    p99: float = UNKNOWN_NUMBER
+    p999: float = UNKNOWN_NUMBER
     #: The largest of all scored positions.
-    max: float = UNKNOWN
+    max: float = UNKNOWN_NUMBER
 
     __repr__ = Interval.__repr__
 
@@ -33,8 +33,8 @@ class KL(Interval):
 class Perplexity(Record):
     """Perplexity of both models on the text, at least 1 each."""
 
-    reference: float = UNKNOWN
-    quant: float = UNKNOWN
+    reference: float = UNKNOWN_NUMBER
+    quant: float = UNKNOWN_NUMBER
     #: quant / reference; above 1 the quantized model predicts the text less well.
     ratio: Interval = field(default_factory=unknown)
 
@@ -43,13 +43,13 @@ class Perplexity(Record):
 class ProbabilityChange(Record):
     """How the probability of the text's own token changed: quant − reference, from −1 to 1."""
 
-    mean: float = UNKNOWN
+    mean: float = UNKNOWN_NUMBER
     #: Root of the mean square, from 0 to 1.
-    rms: float = UNKNOWN
+    rms: float = UNKNOWN_NUMBER
     #: The 1 % quantile: the largest drops.
-    p1: float = UNKNOWN
+    p1: float = UNKNOWN_NUMBER
     #: The 99 % quantile: the largest gains.
-    p99: float = UNKNOWN
+    p99: float = UNKNOWN_NUMBER
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,9 @@ class Flips(Record):
     """Shares of positions at which only one model puts the text's token first, from 0 to 1."""
 
     #: Only the reference does.
-    lost: float = UNKNOWN
+    lost: float = UNKNOWN_NUMBER
     #: Only the quantized model does.
-    won: float = UNKNOWN
+    won: float = UNKNOWN_NUMBER
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Divergence(Record):
     kl: KL
     perplexity: Perplexity = field(default_factory=Perplexity)
     #: Share of positions at which both models have the same most likely token, from 0 to 1.
-    top1: float = UNKNOWN
+    top1: float = UNKNOWN_NUMBER
     top1_low: float | None = None
     top1_high: float | None = None
     delta_p: ProbabilityChange = field(default_factory=ProbabilityChange)
@@ -168,7 +168,7 @@ class MeasureResult(Divergence):
     #: Number of chunks that the noise floor was measured on; 0 without a floor.
     floor_chunks: int = 0
     #: Scored tokens per second of both passes, without loading and the noise floor.
-    tokens_per_second: float = UNKNOWN
+    tokens_per_second: float = UNKNOWN_NUMBER
     #: Peak memory of the process.
     peak_memory_bytes: int = 0
     #: Whether all chunks were measured.

@@ -7,7 +7,7 @@ from typing import Any
 from zeropoint.results.chains import ChainsResult
 from zeropoint.results.interval import Interval, unknown
 from zeropoint.results.model_identity import ModelIdentity, ReferenceIdentity
-from zeropoint.results.schema import FLAT, OMIT, UNKNOWN, Record
+from zeropoint.results.schema import FLAT, OMIT, UNKNOWN_NUMBER, Record
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ class Recovery(Record):
 class Change(Record):
     """A mean of both models' texts, and the paired difference quant − reference."""
 
-    reference: float = UNKNOWN
-    quant: float = UNKNOWN
+    reference: float = UNKNOWN_NUMBER
+    quant: float = UNKNOWN_NUMBER
     difference: Interval = field(default_factory=unknown)
 
 
@@ -87,8 +87,8 @@ class Change(Record):
 class BothSides(Record):
     """A share of both models' texts, from 0 to 1."""
 
-    reference: float = UNKNOWN
-    quant: float = UNKNOWN
+    reference: float = UNKNOWN_NUMBER
+    quant: float = UNKNOWN_NUMBER
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,7 +192,7 @@ class DriftSettings(Record):
     #: Tokens for each prompt.
     limit: int = 0
     ways: tuple[str, ...] = ()
-    temperature: float = UNKNOWN
+    temperature: float = UNKNOWN_NUMBER
     seed: int = 0
     #: Texts that were written at once.
     together: int = 0

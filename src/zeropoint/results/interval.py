@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from zeropoint.results.schema import UNKNOWN, Record
+from zeropoint.results.schema import UNKNOWN_NUMBER, Record
 
 
 @dataclass(frozen=True)
@@ -39,4 +39,4 @@ class Interval(Record):
 
 def unknown() -> Interval:
     """Return a figure that was not measured."""
-    return Interval(UNKNOWN)
+    return Interval(UNKNOWN_NUMBER)

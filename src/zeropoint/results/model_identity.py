@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from zeropoint.formats import UNQUANTIZED
-from zeropoint.results.schema import NAMED_AS, UNKNOWN, Record
+from zeropoint.results.schema import NAMED_AS, UNKNOWN_NUMBER, Record
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class ModelIdentity(Record):
     #: SHA-256 of the header and of samples of the weights.
     fingerprint: str = ""
     #: 8 · file_bytes / weights; NaN in runs of versions that did not store it.
-    bits_per_weight: float = UNKNOWN
+    bits_per_weight: float = UNKNOWN_NUMBER
 
     @property
     def quantized(self) -> bool:

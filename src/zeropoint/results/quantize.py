@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from zeropoint.results.schema import OMIT, UNKNOWN, Record
+from zeropoint.results.schema import OMIT, UNKNOWN_NUMBER, Record
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class QuantizedTensorResult(Record):
     source_bytes: int = 0
     bytes: int
     #: Σ importance · (w − ŵ)², importance 1 without an imatrix; 0 for a copy.
-    error: float = UNKNOWN
+    error: float = UNKNOWN_NUMBER
     #: The error as a share of the tensor's own power, Σ importance · w²; None for a copy.
     relative_error: float | None = None
     #: Whether there was importance for this tensor.
@@ -132,8 +132,8 @@ class QuantizeResult(Record):
     source_bytes: int
     #: Of each file of the source; None for a Hugging Face folder.
     source_sha256: tuple[str, ...] | None = field(default=None, metadata=OMIT)
-    seconds: float = UNKNOWN
-    weights_per_second: float = UNKNOWN
+    seconds: float = UNKNOWN_NUMBER
+    weights_per_second: float = UNKNOWN_NUMBER
     #: Peak of the process.
     peak_memory_bytes: int = 0
     #: Ordered rules, pattern and format, that give the same formats again; None for a folder.

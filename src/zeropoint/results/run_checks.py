@@ -17,7 +17,7 @@ FINITE = sys.float_info.max
 ROUNDING = 1e-6  # a figure that cannot be negative may be, by this much
 
 # Exceptions that wrong types and sizes of a damaged file cause in code that reads it.
-DAMAGE = (
+DAMAGE_EXCEPTIONS = (
     ArithmeticError,
     AttributeError,
     LookupError,
@@ -80,7 +80,7 @@ def _in_range(array: NDArray[Any], rule: ArrayRule) -> bool:
 def finite_number(value: object, low: float = -FINITE) -> float:
     """Return a number of a row. Raises ValueError for what is none, not finite, or too small."""
     if not isinstance(value, int | float) or isinstance(value, bool) or abs(value) > FINITE:
-        raise ValueError("no finite number")
+        raise ValueError("expected a finite number")
     if math.isnan(value) or value < low:
-        raise ValueError(f"no number from {low:g} on")
+        raise ValueError(f"expected a number of at least {low:g}")
     return float(value)

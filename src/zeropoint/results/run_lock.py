@@ -58,7 +58,7 @@ def lock_run(path: Path) -> RunLock:
             lock = _lock_of(path, descriptor, created=created)
             if names_file(real, lock.descriptor):
                 return lock
-    raise CheckpointError(path, "cannot be locked: it is removed again and again")
+    raise CheckpointError(path, "cannot be locked: another process keeps removing it")
 
 
 def _lock_of(path: Path, descriptor: int, *, created: bool) -> RunLock:

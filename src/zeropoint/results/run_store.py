@@ -31,16 +31,16 @@ from zeropoint.checkpoints.files.atomic import PartialFile, names_file
 from zeropoint.checkpoints.files.file_ops import Bytes
 from zeropoint.checkpoints.source import RUN_FILE_BYTES, read_file
 from zeropoint.errors import CheckpointError, printable
-from zeropoint.results.run_checks import DAMAGE, ArrayRules, check_arrays
+from zeropoint.results.run_checks import DAMAGE_EXCEPTIONS, ArrayRules, check_arrays
 from zeropoint.results.run_journal import JOURNAL, RunJournal
 from zeropoint.results.run_lock import RunLock, lock_run
 from zeropoint.results.schema import SCHEMA, Record
 
-AGAIN = "delete it to measure it again"
+MEASURE_AGAIN_ADVICE = "delete it to measure it again"
 # Exceptions that numpy and zipfile raise for a file that is not an archive.
 UNREADABLE = (
-    *DAMAGE, EOFError, MemoryError, OSError, RuntimeError, struct.error, zipfile.BadZipFile,
-    zlib.error,
+    *DAMAGE_EXCEPTIONS, EOFError, MemoryError, OSError, RuntimeError, struct.error,
+    zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 _PART = re.compile(r"\..+\.part")
 
@@ -142,9 +142,9 @@ class RunFolder:
         table = self.load_table(name)
         try:
             if not isinstance(table, list):
-                raise TypeError("it is no list")
+                raise TypeError("expected a list")
             return [read(row) for row in table]
-        except DAMAGE as error:
+        except DAMAGE_EXCEPTIONS as error:
             raise damaged(path, error) from None
 
     def load_record(self, name: str, kind: type[K]) -> K:
@@ -161,7 +161,7 @@ class RunFolder:
             return []
         table = self.load_table(name)
         if not isinstance(table, list):
-            raise damaged(path, "it is no list")
+            raise damaged(path, "expected a list")
         return [kind.from_json(row, path, f"[{at}]") for at, row in enumerate(table)]
 
     def save_arrays(self, name: str, arrays: Arrays) -> None:
@@ -290,7 +290,9 @@ def has_begun(path: Path) -> bool:
 
 def damaged(path: Path, reason: object) -> CheckpointError:
     """Return the error for a file of a run that is not what the run wrote."""
-    return CheckpointError(path, f"is damaged: {printable(str(reason), 120)}; {AGAIN}")
+    return CheckpointError(
+        path, f"is damaged: {printable(str(reason), 120)}; {MEASURE_AGAIN_ADVICE}"
+    )
 
 
 def _chunk(index: int) -> str:
@@ -325,5 +327,5 @@ def _read_json(path: Path) -> dict[str, object]:
     except (ValueError, RecursionError) as error:
         raise CheckpointError(path, f"is not the JSON of a run: {error}") from None
     if not isinstance(found, dict):
-        raise CheckpointError(path, "is not the JSON of a run: no object")
+        raise CheckpointError(path, "is not the JSON of a run: expected an object")
     return found

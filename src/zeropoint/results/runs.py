@@ -13,7 +13,7 @@ from zeropoint.results.drift import DriftResult
 from zeropoint.results.model_identity import ModelIdentity
 from zeropoint.results.quantize import QuantizeResult
 from zeropoint.results.run_store import RunFolder
-from zeropoint.results.schema import UNKNOWN, Record
+from zeropoint.results.schema import UNKNOWN_NUMBER, Record
 from zeropoint.results.tasks import AcrossResult, HarnessResult, TasksResult
 
 Result: TypeAlias = (
@@ -76,7 +76,7 @@ class RunSettings(Record):
     #: Tokens of a chunk.
     context: int | None = None
     #: Of sampled texts.
-    temperature: float = UNKNOWN
+    temperature: float = UNKNOWN_NUMBER
     #: Ordered rules, pattern and format, that give the same formats again.
     recipe: str | None = None
 
@@ -168,7 +168,7 @@ def read_run(path: Path) -> Run:
             path, f"is a run of {printable(verb)!r}, which has no results to show"
         )
     if not results:
-        raise CheckpointError(path, "is not finished; the same command goes on from there")
+        raise CheckpointError(path, "is not finished; run the same command again to resume it")
     if verb == "tasks" and "harness" in results:  # as early versions called it
         kind = HarnessResult
     head = read_head(path)

@@ -32,9 +32,9 @@ from zeropoint.errors import CheckpointError, printable
 from zeropoint.results.html import as_html
 
 SCHEMA = 1  # of run.json and of the results in it
-UNKNOWN = math.nan  # the default of a number that an older run does not hold
-LARGEST = 1 << 53  # an integer that every float64 holds exactly
-AGAIN = "the run is damaged or of another version"
+UNKNOWN_NUMBER = math.nan  # the default of a number that an older run does not hold
+MAX_EXACT_INTEGER = 1 << 53  # an integer that every float64 holds exactly
+DAMAGED_RUN_NOTE = "the run is damaged or of another version"
 
 R = TypeVar("R", bound="Record")
 
@@ -150,10 +150,10 @@ class _Decoder:
             elif key in data:
                 found[one.name] = self.value(kind, data[key], where)
             elif one.default is MISSING and one.default_factory is MISSING:
-                raise CheckpointError(self._path, f"{where} is missing; {AGAIN}")
+                raise CheckpointError(self._path, f"{where} is missing; {DAMAGED_RUN_NOTE}")
         record = cls(**found)
         if problem := record.problem():
-            raise CheckpointError(self._path, f"{place}: {problem}; {AGAIN}")
+            raise CheckpointError(self._path, f"{place}: {problem}; {DAMAGED_RUN_NOTE}")
         return record
 
     def _holds(self, kind: Any, data: Mapping[str, object]) -> bool:
@@ -188,12 +188,12 @@ class _Decoder:
     def _simple(self, kind: type, data: object, place: str) -> object:
         if kind is float:
             if data is None:
-                return UNKNOWN
+                return UNKNOWN_NUMBER
             if isinstance(data, float) or (type(data) is int and abs(data) <= 10**300):
                 return float(data)
             raise self._wrong(place, "a number", data)
-        if kind is int and (type(data) is not int or not 0 <= data <= LARGEST):
-            raise self._wrong(place, "an integer from 0 on", data)
+        if kind is int and (type(data) is not int or not 0 <= data <= MAX_EXACT_INTEGER):
+            raise self._wrong(place, "an integer of at least 0", data)
         if type(data) is not kind:
             raise self._wrong(place, {bool: "true or false", str: "a text"}[kind], data)
         return data
@@ -203,7 +203,7 @@ class _Decoder:
         shown_value = shown.get(type(found)) or printable(f"{found!r:.40}", 40)
         where = f"{place}: " if place else ""
         return CheckpointError(
-            self._path, f"{where}expected {wanted}, found {shown_value}; {AGAIN}"
+            self._path, f"{where}expected {wanted}, found {shown_value}; {DAMAGED_RUN_NOTE}"
         )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from zeropoint.results.chains import ChainsResult
 from zeropoint.results.interval import Interval, unknown
-from zeropoint.results.schema import OMIT, UNKNOWN, Record
+from zeropoint.results.schema import OMIT, UNKNOWN_NUMBER, Record
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class KindScore(Record):
 class AnswerTokens(Record):
     """Tokens per answer, and the paired difference from the first model's."""
 
-    mean: float = UNKNOWN
+    mean: float = UNKNOWN_NUMBER
     difference: Interval = field(default_factory=unknown)
 
 
@@ -48,7 +48,7 @@ class TaskFlips(Record):
     #: Difference of accuracy, from −1 to 1.
     difference: Interval = field(default_factory=unknown)
     #: McNemar's exact test.
-    p: float = UNKNOWN
+    p: float = UNKNOWN_NUMBER
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,7 @@ class ModelTasks(Record):
     by_kind: Mapping[str, KindScore] = field(default_factory=dict)
     tokens: AnswerTokens = field(default_factory=AnswerTokens)
     #: Share of answers that did not end by themselves.
-    cut: float = UNKNOWN
+    cut: float = UNKNOWN_NUMBER
     beside_first: TaskFlips = field(default_factory=TaskFlips)
 
 
@@ -168,7 +168,7 @@ class TextScore(Record):
     #: Difference from the first model, paired by window.
     difference: Interval = field(default_factory=unknown)
     #: Sign-flip test of that difference.
-    p: float = UNKNOWN
+    p: float = UNKNOWN_NUMBER
     #: Letters; models that share one do not differ significantly. Empty: not tested.
     group: str = ""
 

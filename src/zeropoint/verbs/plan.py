@@ -139,7 +139,9 @@ def _find_model(text: str) -> tuple[ModelSpec, str | None]:
     if colon and is_size(name):
         if format:
             raise RecipeError(no_target(format))
-        raise RecipeError(f"{text!r} names no format after its colon, as in {name}:Q4_K_M")
+        raise RecipeError(
+            f"{text!r} has no format after its colon; write for example {name}:Q4_K_M"
+        )
     if is_size(text):
         return spec_of_size(text), None
     if is_hub_id(text):

@@ -148,7 +148,7 @@ def index_cases() -> Iterator[Case]:
         "a tensor that it lacks", "has tensor 'b'", mapped(good), lambda f: _replace(f, both)
     )
     yield index_case(
-        "a tensor twice", "is there twice", b'{"weight_map":{"a":"x.safetensors","a":"y"}}'
+        "a tensor twice", "occurs twice", b'{"weight_map":{"a":"x.safetensors","a":"y"}}'
     )
     yield index_case(
         "a cut shard",
@@ -182,7 +182,7 @@ def config_cases() -> Iterator[Case]:
     yield config_case("an array", "not an object", b"[]")
     yield config_case("10^5 deep", "nested", b'{"a":' + b"[" * 10**5 + b"]" * 10**5 + b"}")
     yield config_case("not UTF-8", "not UTF-8", b'{"a":"\xff"}')
-    yield config_case("a key twice", "is there twice", b'{"a":1,"a":2}')
+    yield config_case("a key twice", "occurs twice", b'{"a":1,"a":2}')
     yield config_case("a number of 10^4 digits", "", b'{"a":' + b"1" * 10**4 + b"}")
     yield config_case("3 MiB", "limit", b'{"a":"' + b"x" * (3 << 20) + b'"}')
     yield config_case("cut", "not JSON", b'{"a":')

@@ -121,7 +121,7 @@ def key_cases() -> Iterator[Case]:
     )
     yield file_case(
         "a key twice",
-        "is there twice",
+        "occurs twice",
         head(0, 2),
         ONE,
         AT,
@@ -238,7 +238,7 @@ def table_cases() -> Iterator[Case]:
     second = tensor("b", (8,), 0, 0)
     yield file_case("out of order", "leaves a gap", table, AT, u64(32), second, rest)
     yield file_case(
-        "a name twice", "is there twice", head(2, 0), first, AT, tensor("a", (8,), 0, 32), rest
+        "a name twice", "occurs twice", head(2, 0), first, AT, tensor("a", (8,), 0, 32), rest
     )
     custom = key("general.alignment", 4, u32(64))
     yield file_case(

@@ -80,10 +80,10 @@ def entry_cases() -> Iterator[Case]:
         ("metadata's key", b'{"__metadata__":{"x":"1",', b'"x":"2"}}'),
         ("dtype", b'{"a":{"dtype":"F32",', b'"dtype":"F32"}}'),
     ):
-        yield text_case(f"twice: {name}", "is there twice", before, after)
+        yield text_case(f"twice: {name}", "occurs twice", before, after)
     yield text_case(
         "twice: a name, once escaped",
-        "is there twice",
+        "occurs twice",
         b'{"a":' + GOOD + b",",
         b'"\\u0061":' + GOOD,
     )

@@ -22,7 +22,7 @@ from zeropoint.checkpoints.files import file_ops as io
 from zeropoint.errors import CheckpointError, NotEnoughSpace, printable
 
 MAX_CLAIM_ATTEMPTS = 100  # other processes may create and remove parts meanwhile
-BUSY = "is being written by another process"
+BUSY_REASON = "is being written by another process"
 SPACE_FACTOR = 1.02  # free bytes needed per byte to write
 
 
@@ -143,7 +143,7 @@ def stale_part(target: Path) -> Iterator[Path | None]:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise CheckpointError(target, f"{part.name} is in the way and is not a regular file")
         if not io.lock(descriptor):
-            raise CheckpointError(target, BUSY)
+            raise CheckpointError(target, BUSY_REASON)
         yield part
         if names_file(part, descriptor):
             io.unlink(part)

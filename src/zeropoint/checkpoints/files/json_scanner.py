@@ -21,7 +21,7 @@ _KEY = re.compile(
 _NUMBER = re.compile(rb"(0|[1-9][0-9]{0,19})(?![0-9.eE+-])")
 _ATOM = re.compile(rb"(?:true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?)(?![\w.+-])")
 MAX_SKIPPED_VALUES = 65_536
-DEPTH = 32
+MAX_DEPTH = 32
 
 
 class JsonScanner:
@@ -105,7 +105,7 @@ class JsonScanner:
             at = self.position
             key = self._key(key_bytes, what)
             if key in seen:
-                self.fail(f"'{printable(key)}' is there twice", what, at=self._quote(at))
+                self.fail(f"'{printable(key)}' occurs twice", what, at=self._quote(at))
             if len(seen) == limit:
                 self.fail(f"there are more than {limit} keys", what, at=self._quote(at))
             seen.add(key)
@@ -139,8 +139,10 @@ class JsonScanner:
     def skip(self, what: str, depth: int = 1) -> None:
         """Step over a value of any kind."""
         self._skipped += 1
-        if self._skipped > MAX_SKIPPED_VALUES or depth > DEPTH:
-            self.fail(f"has more than {MAX_SKIPPED_VALUES} values or is deeper than {DEPTH}", what)
+        if self._skipped > MAX_SKIPPED_VALUES or depth > MAX_DEPTH:
+            self.fail(
+                f"has more than {MAX_SKIPPED_VALUES} values or is deeper than {MAX_DEPTH}", what
+            )
         found = self.next()
         if found == b"{":
             for _ in self.keys(MAX_SKIPPED_VALUES, MAX_SKIPPED_VALUES, what):

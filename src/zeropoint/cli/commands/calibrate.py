@@ -27,7 +27,9 @@ def calibrate(
     model: ModelArgument,
     output: Annotated[
         Path,
-        typer.Option("-o", "--output", metavar="FILE", help="The .gguf file to write, an imatrix."),
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="Path of the importance matrix to write (.gguf)."
+        ),
         OutputRole("file"),
     ],
     text: shared.Text = None,

@@ -97,7 +97,9 @@ def compare(
     ] = DEFAULTS.tokens,
     chat: Annotated[
         bool | None,
-        typer.Option(help="Put tasks as chat messages. Default: if the model has a chat template."),
+        typer.Option(
+            help="Format tasks as chat messages. Default: on if the model has a chat template."
+        ),
     ] = DEFAULTS.chat,
     floor_chunks: shared.FloorChunks = DEFAULTS.floor_chunks,
     threads: shared.Threads = DEFAULTS.threads,

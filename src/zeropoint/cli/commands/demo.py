@@ -100,8 +100,8 @@ def demo(
         str,
         typer.Option(
             metavar="TARGET",
-            help="What to quantize to: a preset, a format or a .recipe file. Default: a recipe for"
-            " Gemma 3 270M, or Q4_K_M for your own model.",
+            help="Format to quantize to: a preset, a format or a .recipe file. Default: a recipe"
+            " for Gemma 3 270M, or Q4_K_M for your own model.",
             autocompletion=complete_target,
         ),
         InputRole.NAMES,
@@ -109,7 +109,8 @@ def demo(
     keep: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Write the quantized file here. Default: the cache of zeropoint."
+            metavar="DIR",
+            help="Path of the quantized file to write. Default: the cache of zeropoint.",
         ),
         OutputRole("place", paths=written_paths),
     ] = None,
@@ -192,10 +193,10 @@ def quantize_demo(
 
 def fetch(out: Output, progress: ProgressStyle) -> Path:
     """Download the demo model, or find it in the cache."""
-    from zeropoint.checkpoints.hub.demo_model import SIZE, TERMS, fetch_demo_model
+    from zeropoint.checkpoints.hub.demo_model import MODEL_BYTES, TERMS, fetch_demo_model
 
     out.say(f"Gemma 3 270M. {TERMS}")
-    records = track(fetch_demo_model(), SIZE, "Downloading Gemma 3 270M, once", progress)
+    records = track(fetch_demo_model(), MODEL_BYTES, "Downloading Gemma 3 270M, once", progress)
     return next(record.path for record in records if record.path)
 
 

@@ -30,8 +30,8 @@ def doctor(
     measure: Annotated[
         bool,
         typer.Option(
-            help="Measure read bandwidth and arithmetic, which takes some seconds. Without it,"
-            " earlier measurements are shown."
+            help="Measure read bandwidth and arithmetic throughput, which takes a few seconds."
+            " Without it, earlier measurements are shown."
         ),
     ] = True,
     as_json: AsJson = False,

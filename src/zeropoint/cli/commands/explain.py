@@ -75,7 +75,7 @@ def explain(
     number = as_number(words)
     if block:
         if words and number is None:
-            raise typer.BadParameter(f"with --block, WHAT is a number, not {words!r}")
+            raise typer.BadParameter(f"with --block, WHAT must be a number, not {words!r}")
         explain_block(out, number, format, block)
     elif number is not None:
         explain_number(out, number, format)
@@ -142,7 +142,9 @@ def explain_multiply(out: Output, device: str, name: str) -> None:
     from zeropoint.plans.speed.multiply import format_of, multiplication
 
     if not device:
-        raise typer.BadParameter("say on which device: --device rtx3090; plan --all-devices lists")
+        raise typer.BadParameter(
+            "name a device, such as --device rtx3090; `zeropoint plan --all-devices` lists"
+        )
     found = multiplication(load_devices().find(device), format_of(name))
     page.show_multiplication(out, found)
     out.finish("explain", {"kind": "multiplication"} | asdict(found))

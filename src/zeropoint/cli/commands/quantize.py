@@ -37,7 +37,7 @@ def quantize(
         str,
         typer.Option(
             metavar="TARGET",
-            help="What to quantize to: a preset such as Q4_K_M, a format such as MXFP4, or a"
+            help="Format to quantize to: a preset such as Q4_K_M, a format such as MXFP4, or a"
             " .recipe file.",
             autocompletion=complete_target,
         ),
@@ -103,7 +103,7 @@ def quantize(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Folder to write the evidence to, for `report`: error, histogram and worst block"
+            help="Folder for the data of `report`: error, histogram and worst block"
             " of each tensor.",
         ),
         OutputRole("folder", unless="dry_run"),

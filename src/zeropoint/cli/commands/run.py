@@ -81,7 +81,8 @@ def run(
     chat: Annotated[
         bool | None,
         typer.Option(
-            help="Put the prompt as a chat message. Default: if the model has a chat template."
+            help="Format the prompt as a chat message. Default: on if the model has a chat"
+            " template."
         ),
     ] = DEFAULTS.chat,
     system: Annotated[

@@ -78,7 +78,9 @@ def tasks(
     ] = DEFAULTS.tokens,
     chat: Annotated[
         bool | None,
-        typer.Option(help="Put tasks as chat messages. Default: if the model has a chat template."),
+        typer.Option(
+            help="Format tasks as chat messages. Default: on if the model has a chat template."
+        ),
     ] = DEFAULTS.chat,
     batch_size: Annotated[
         int, typer.Option(min=1, help="Maximum number of answers generated at once.")

@@ -25,12 +25,14 @@ import numpy as np
 
 from zeropoint.formats.base import F32, ordered_sum
 from zeropoint.formats.encoders.group_math import U16, ScaledGroups, divide, neighbours, reciprocal
-from zeropoint.formats.encoders.group_scale import REFITS
+from zeropoint.formats.encoders.group_scale import REFIT_ROUNDS
 from zeropoint.formats.levels import IntegerLevels
 
-SHRINKS = tuple(np.float32(k) * np.float32(0.05) + np.float32(0.65) for k in range(8))
-STEPS = tuple(np.float32(step) for step in (0.12, 0.07, 0.04, 0.025, 0.012))
-AROUND = tuple((lower, upper) for lower in (-1, 0, 1) for upper in (-1, 0, 1) if lower or upper)
+RANGE_FACTORS = tuple(np.float32(k) * np.float32(0.05) + np.float32(0.65) for k in range(8))
+END_STEPS = tuple(np.float32(step) for step in (0.12, 0.07, 0.04, 0.025, 0.012))
+NEIGHBOUR_OFFSETS = tuple(
+    (lower, upper) for lower in (-1, 0, 1) for upper in (-1, 0, 1) if lower or upper
+)
 MIN_SPREAD = np.float32(2.0**-12)  # of D relative to Σ h q²; below it C / D is rounding error
 
 
@@ -94,15 +96,15 @@ class LineSearch:
         sums = LineSums.of(groups)
         zero = np.zeros_like(sums.half)
         best = BestLine(zero - np.float32(1), zero, zero, zero, zero)
-        for shrink in SHRINKS:
+        for shrink in RANGE_FACTORS:
             self.try_range(groups, sums, best, zero + shrink, zero + shrink)
-        for step in STEPS:
+        for step in END_STEPS:
             lower, upper = best.lower, best.upper
-            for down, up in AROUND:
+            for down, up in NEIGHBOUR_OFFSETS:
                 wider = np.float32(1) + np.float32(down) * step
                 higher = np.float32(1) + np.float32(up) * step
                 self.try_range(groups, sums, best, lower * wider, upper * higher)
-        for _ in range(REFITS):
+        for _ in range(REFIT_ROUNDS):
             self.try_line(groups, sums, best, (best.scale, best.minimum), (best.lower, best.upper))
         return self.store(groups, sums, best)
 

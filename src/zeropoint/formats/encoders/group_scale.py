@@ -24,7 +24,7 @@ from zeropoint.formats.encoders.group_math import U16, ScaledGroups, divide, nei
 from zeropoint.formats.levels import Levels
 
 FINE_STEPS = tuple(np.float32(step) for step in (-4, -3, -2, -1, 1, 2, 3, 4))
-REFITS = 2
+REFIT_ROUNDS = 2
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def search_scale(groups: ScaledGroups, levels: Levels, scales: ScaleCandidates) 
     step = np.float32((scales.ratio - 1) / 5)
     for fine in FINE_STEPS:
         best.improve(groups, levels, centre * (np.float32(1) + fine * step))
-    for _ in range(REFITS):
+    for _ in range(REFIT_ROUNDS):
         best.improve(groups, levels, reciprocal(best.scale))
     plain = divide(peak, np.full_like(peak, scales.ends[0]))
     return store_scale(groups, levels, best.scale, plain)

@@ -194,7 +194,7 @@ class ChainRun:
             if answers is None:
                 continue
             if [len(row) for row in answers] != [self.settings.steps] * len(chains):
-                raise damaged(path, "it has another number of answers")
+                raise damaged(path, "the number of answers differs")
             participant.results[family] = [
                 StepResults.of(chain, row) for chain, row in zip(chains, answers, strict=True)
             ]

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from zeropoint.calibration.chunks import Chunk
 from zeropoint.errors import CheckpointError
-from zeropoint.kernels.compare import TOP, Comparison
+from zeropoint.kernels.compare import TOP_TOKENS, Comparison
 from zeropoint.metrics.divergence.score_chunks import ChunkScores, Scorer, score_chunks
 from zeropoint.results.run_checks import ROUNDING, ArrayRule
 from zeropoint.results.run_store import RunFolder, damaged
@@ -63,8 +63,8 @@ def chunk_rules(vocabulary: int = 1 << 31) -> dict[str, ArrayRule]:
         "first": ArrayRule((), np.integer, 0),
         "kl": ArrayRule(("n",), np.floating, -ROUNDING),
         "nll": ArrayRule((2, "n"), np.floating, -ROUNDING),
-        "top_ids": ArrayRule(("n", 2, TOP), np.integer, -1, vocabulary - 1),
-        "top_logp": ArrayRule(("n", 2, TOP), np.floating, -np.inf, ROUNDING),
+        "top_ids": ArrayRule(("n", 2, TOP_TOKENS), np.integer, -1, vocabulary - 1),
+        "top_logp": ArrayRule(("n", 2, TOP_TOKENS), np.floating, -np.inf, ROUNDING),
         "seconds": ArrayRule((), np.floating, 0),
     }
 
@@ -91,7 +91,8 @@ def load_chunk(folder: RunFolder, index: int, chunk: Chunk, vocabulary: int) -> 
     tokens, first = arrays["tokens"].astype(np.int32), int(arrays["first"].item())
     if not np.array_equal(tokens, chunk.tokens):
         raise CheckpointError(
-            folder.chunk_path(index), "is of another text; choose another run folder (--run)"
+            folder.chunk_path(index),
+            "holds scores of another text; choose another run folder (--run)",
         )
     if first != chunk.tokens.size // 2:
         raise damaged(folder.chunk_path(index), f"its scores begin at token {first}")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from zeropoint.calibration.chunks import Chunk
 from zeropoint.errors import MeasurementError
 from zeropoint.formats import F32
-from zeropoint.kernels.compare import BLOCK, TOP, Comparing, Comparison
+from zeropoint.kernels.compare import TOP_TOKENS, VOCABULARY_BLOCK_TOKENS, Comparing, Comparison
 
 I32 = NDArray[np.int32]
 
@@ -136,7 +136,7 @@ def compare_hidden(
 
 def vocabulary_parts(vocabulary: int, positions: int) -> Iterator[range]:
     """Cut a vocabulary into whole blocks whose logits take about PART_BYTES."""
-    step = max(1, PART_BYTES // (4 * BLOCK * positions)) * BLOCK
+    step = max(1, PART_BYTES // (4 * VOCABULARY_BLOCK_TOKENS * positions)) * VOCABULARY_BLOCK_TOKENS
     for start in range(0, vocabulary, step):
         yield range(start, min(start + step, vocabulary))
 
@@ -146,7 +146,7 @@ def concatenate(parts: Iterable[Comparison]) -> Comparison:
     parts = list(parts)
     if not parts:
         none = np.zeros(0)
-        empty = np.zeros((0, 2, TOP))
+        empty = np.zeros((0, 2, TOP_TOKENS))
         return Comparison(none, none, none, empty.astype(np.int32), empty.astype(np.float32))
     return Comparison(
         *(

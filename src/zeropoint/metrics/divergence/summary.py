@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from zeropoint.metrics.divergence.score_chunks import ChunkScores
 from zeropoint.metrics.divergence.token_classes import CLASSES, token_class
-from zeropoint.metrics.divergence.verdict import WORDS, verdict
+from zeropoint.metrics.divergence.verdict import VERDICT_MEANINGS, verdict
 from zeropoint.metrics.statistics import ConfidenceInterval, clustered_rate, estimate, interval
 from zeropoint.results.divergence import (
     KL,
@@ -53,7 +53,7 @@ def summarize(
     return MeasureResult(
         **vars(whole),
         floor=floor,
-        verdict=Verdict(word, WORDS[word]),
+        verdict=Verdict(word, VERDICT_MEANINGS[word]),
         by_domain=domains,
         by_position=_by_position(chunks),
         by_class=classes,

@@ -22,7 +22,7 @@ class VerdictThresholds:
 
 THRESHOLDS = VerdictThresholds()
 
-WORDS = {
+VERDICT_MEANINGS = {
     "INDISTINGUISHABLE": "the difference is inside the noise of the reference itself",
     "SMALL, MEASURABLE": "the difference is outside the noise, and small",
     "NOTICEABLE": "the two models often choose different tokens",

@@ -8,7 +8,7 @@ from zeropoint.models.base import LanguageModel
 from zeropoint.results.bench import QuickSpeed
 
 PROMPT_TOKENS, GENERATED_TOKENS = 128, 16
-REPETITIONS = 2
+DEFAULT_REPETITIONS = 2
 
 
 def measure_speed(model: LanguageModel) -> QuickSpeed:
@@ -21,7 +21,7 @@ def measure_speed(model: LanguageModel) -> QuickSpeed:
     try:
         model.mode = "fast"
         prompts, steps = [], []
-        for _ in range(REPETITIONS):
+        for _ in range(DEFAULT_REPETITIONS):
             cache = model.cache(PROMPT_TOKENS + GENERATED_TOKENS)
             start = time.perf_counter()
             model.head(model.hidden(tokens, cache)[-1:])

@@ -24,7 +24,7 @@ class RegexTimeout(Exception):
 def check_pattern(pattern: object) -> None:
     """Raise ValueError if this is not a regular expression, or an empty one."""
     if pattern == "":
-        raise ValueError("it is empty and matches every text")
+        raise ValueError("it is empty, so it matches every text")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # syntax that a later Python reads differently

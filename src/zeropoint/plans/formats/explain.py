@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from zeropoint.plans.formats.presets import (
-    EIGHT,
     FALCON,
     FALLBACKS,
+    HAS_EIGHT_EXPERTS,
     NEED_IMPORTANCE,
     RULES,
     RULES_VERSION,
@@ -19,7 +19,7 @@ from zeropoint.plans.formats.roles import Role
 # Conditions that concern a few models; an explanation names the models, not their rules.
 PARTICULAR = {
     SENSITIVE.words: "GLM5-NEXT",
-    EIGHT.words: "models with exactly 8 experts",
+    HAS_EIGHT_EXPERTS.words: "models with exactly 8 experts",
     FALCON.words: "Falcon",
 }
 

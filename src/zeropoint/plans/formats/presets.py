@@ -85,7 +85,7 @@ def more_bits(index: int, count: int) -> bool:
     return index < eighth or index >= 7 * count // 8 or third
 
 
-EIGHT = Condition("of a model with exactly 8 experts", lambda p: p.facts.experts == 8)
+HAS_EIGHT_EXPERTS = Condition("of a model with exactly 8 experts", lambda p: p.facts.experts == 8)
 GROUPED = Condition(
     "where 4 or more query heads share one value head", lambda p: p.facts.grouping >= 4
 )
@@ -174,7 +174,7 @@ RULES = (
     _rule("LOW", _V, "Q4_K", SHARED),
     _rule("IQ2_S IQ2_M", _V, "IQ3_S"),
     _rule("LOW", _V, "Q2_K"),
-    _rule("HIGH", _V, "Q8_0", EIGHT),
+    _rule("HIGH", _V, "Q8_0", HAS_EIGHT_EXPERTS),
     _rule("Q2_K Q2_K_S IQ3_XXS IQ3_XS IQ3_S", _V, "Q4_K", GROUPED),
     _rule("Q2_K", _V, "Q3_K"),
     _rule("IQ3_XXS", _V, "IQ3_S", UNWEIGHTED),
@@ -185,21 +185,21 @@ RULES = (
     _rule("Q4_K_M Q5_K_M", _V, "Q6_K", MORE),
     _rule("Q4_K_S", _V, "Q5_K", FIRST_4),
     # Keys and queries.
-    _rule("LOW", _K, "Q4_K", EIGHT),
-    _rule("HIGH", _K, "Q8_0", EIGHT),
+    _rule("LOW", _K, "Q4_K", HAS_EIGHT_EXPERTS),
+    _rule("HIGH", _K, "Q8_0", HAS_EIGHT_EXPERTS),
     _rule("IQ3_XS", _K, "IQ3_XXS"),
     _rule("IQ3_XXS", _K, "IQ2_S"),
     _rule("IQ3_XS", _Q, "IQ3_XXS"),
     _rule("IQ3_XXS", _Q, "IQ2_S"),
     # Attention outputs.
-    _rule("LOW", _OUT, "Q5_K", EIGHT),
+    _rule("LOW", _OUT, "Q5_K", HAS_EIGHT_EXPERTS),
     _rule("IQ1_S IQ1_M", _OUT, "IQ2_XXS"),
     _rule("IQ2_S IQ2_M", _OUT, "IQ3_S"),
     _rule("Q3_K_L", _OUT, "Q4_K", FALCON),
     _rule("HIGH", _OUT, None, FALCON),
     _rule("Q2_K Q3_K_S Q3_K_M Q4_K_S Q4_K_M IQ3_XXS IQ3_XS IQ3_S IQ3_M IQ4_NL IQ4_XS",
-          _OUT, "Q5_K", EIGHT),
-    _rule("HIGH", _OUT, None, EIGHT),
+          _OUT, "Q5_K", HAS_EIGHT_EXPERTS),
+    _rule("HIGH", _OUT, None, HAS_EIGHT_EXPERTS),
     _rule("Q2_K", _OUT, "Q3_K"),
     _rule("IQ3_XXS", _OUT, "IQ3_S"),
     _rule("Q3_K_M IQ3_M", _OUT, "Q4_K"),
@@ -216,7 +216,7 @@ RULES = (
     _rule("Q3_K_M", _DOWN, None, FALCON),
     _rule("Q3_K_M", _DOWN, "Q4_K"),
     _rule("IQ3_M", _DOWN, "Q4_K", FIRST_EIGHTH),
-    _rule("IQ3_M", _DOWN, "Q4_K", EIGHT, MORE),
+    _rule("IQ3_M", _DOWN, "Q4_K", HAS_EIGHT_EXPERTS, MORE),
     _rule("Q3_K_L", _DOWN, "Q4_K", FALCON),
     _rule("Q3_K_L", _DOWN, "Q5_K"),
     _rule("Q4_K_M", _DOWN, "Q6_K", FALCON, FIRST_SIXTEENTH),

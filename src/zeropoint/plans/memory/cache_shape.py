@@ -156,7 +156,7 @@ class ShapeKeys(TypedMapping):
         if not isinstance(value, int | np.integer) or not 0 <= int(value) < MAX_COUNT:
             raise UnsupportedModel(
                 f"{printable(self.full_name(key))} is {printable(repr(value))}; it must be a whole "
-                "number from 0 on"
+                "number of at least 0"
             )
         return int(value)
 

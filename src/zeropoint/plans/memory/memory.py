@@ -120,7 +120,7 @@ def cache_format(text: str) -> Format:
     name = text.strip().upper()
     if name not in CACHE_FORMATS:
         known = ", ".join(known.lower() for known in CACHE_FORMATS)
-        raise RecipeError(f"{text!r} is not a format of the KV cache; there are {known}")
+        raise RecipeError(f"{text!r} is not a format of the KV cache; supported: {known}")
     return find_format(name)
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from zeropoint.plans.machines.device import Device
 from zeropoint.plans.memory.bytes_read import StepTraffic
 from zeropoint.plans.memory.memory import MemoryUse
-from zeropoint.plans.speed.speed import BAND, bandwidth_share, device_kind
+from zeropoint.plans.speed.speed import UNTIMED_SPEED_RATIO, bandwidth_share, device_kind
 
 SSD_SHARE = 0.6  # of the stated bandwidth, because single experts are read, not one long stream
 
@@ -99,8 +99,8 @@ def place(
         expert_layers=-(-experts_over * traffic.layers // experts) if experts else 0,
         dense_layers=-(-dense_over * traffic.layers // dense) if dense else 0,
         tokens_per_second=traffic.users / seconds,
-        low=traffic.users / seconds / math.sqrt(BAND),
-        high=traffic.users / seconds * math.sqrt(BAND),
+        low=traffic.users / seconds / math.sqrt(UNTIMED_SPEED_RATIO),
+        high=traffic.users / seconds * math.sqrt(UNTIMED_SPEED_RATIO),
         experts_met=experts_met,
         host=host.ram.name,
     )  # fmt: skip

@@ -119,7 +119,7 @@ class PlanQuestion:
     def __post_init__(self) -> None:
         if self.objective not in OBJECTIVES:
             raise RecipeError(
-                f"there is no objective {self.objective!r}; there are {', '.join(OBJECTIVES)}"
+                f"there is no objective {self.objective!r}; supported: {', '.join(OBJECTIVES)}"
             )
 
 

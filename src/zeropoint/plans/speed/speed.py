@@ -53,11 +53,13 @@ KINDS = {
     "hbm": (0.60, 30e-6, 0.20),
 }
 CPU_ELEMENT_SECONDS = 1e-9  # for one number of a norm, activation or sum
-BAND = 1.6  # highest speed divided by lowest of an estimate without any timing
-SIGMAS = 2.0  # half a band, in standard deviations
+UNTIMED_SPEED_RATIO = 1.6  # highest speed divided by lowest of an estimate without any timing
+HALF_BAND_SIGMAS = 2.0  # half a band, in standard deviations
 # Standard deviations of logarithms: what all costs share, of a single cost, of a timing.
 COMMON, OWN, NOISE = 0.12, 0.08, 0.05
-UNCERTAIN = 0.5  # of the costs that no format has: layers, elements, cache, attention
+FORMATLESS_COST_UNCERTAINTY = (
+    0.5  # of the costs that no format has: layers, elements, cache, attention
+)
 UNCERTAIN_COSTS = ("layers", "elements", "cache", "attention")
 GAUSS_NEWTON_STEPS = 12
 CACHE_SHARE = 0.8  # of the bandwidth that F16 reaches
@@ -244,7 +246,7 @@ def _prior(names: Sequence[str]) -> NDArray[np.float64]:
         covariance += np.outer(kind, kind) * COMMON**2
     for index, name in enumerate(names):
         if name in UNCERTAIN_COSTS:
-            covariance[index, index] += UNCERTAIN**2
+            covariance[index, index] += FORMATLESS_COST_UNCERTAINTY**2
     return covariance
 
 
@@ -283,9 +285,9 @@ def estimate(costs: WorkCosts, features: Features, tokens: float) -> SpeedEstima
     """Return the speed, tokens per second, of work that produces `tokens` tokens."""
     seconds, sigma = costs.predict(features)
     rate = tokens / seconds if seconds else 0.0
-    factor = min(math.exp(SIGMAS * sigma), math.sqrt(BAND))
+    factor = min(math.exp(HALF_BAND_SIGMAS * sigma), math.sqrt(UNTIMED_SPEED_RATIO))
     if costs.basis == "estimated":
-        factor = math.sqrt(BAND)
+        factor = math.sqrt(UNTIMED_SPEED_RATIO)
     return SpeedEstimate(
         tokens_per_second=rate, low=rate / factor, high=rate * factor, basis=costs.basis
     )

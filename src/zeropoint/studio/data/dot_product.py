@@ -15,7 +15,7 @@ from zeropoint.checkpoints import Checkpoint, TensorInfo
 from zeropoint.checkpoints.names import TOKEN_EMBEDDING
 from zeropoint.errors import MeasurementError
 from zeropoint.formats import F32, QuantizedTensor, find_format
-from zeropoint.kernels.traces import UNIT
+from zeropoint.kernels.traces import UNIT_COLUMNS
 from zeropoint.metrics.speed.this_machine import load_devices
 from zeropoint.plans.formats import inventory
 from zeropoint.plans.speed.multiply import multiplication
@@ -63,8 +63,8 @@ def product_of(
         stored = quantize(given, find_format(request.format), threads=1)
     found = kernels.trace(stored, inputs.x, 0, "fast")
     weights = kernels.decode(stored.format, stored.data).reshape(-1)
-    first = request.unit * UNIT
-    here = slice(first, min(first + UNIT, info.columns))
+    first = request.unit * UNIT_COLUMNS
+    here = slice(first, min(first + UNIT_COLUMNS, info.columns))
     u = request.unit
     figures: PageData = {
         "row": request.row, "unit": u, "columns": info.columns, "first": first,
@@ -103,7 +103,7 @@ def block_of(stored: QuantizedTensor, column: int) -> PageData | None:
     format = stored.format
     size, length = format.block_size, format.block_bytes
     if size == 1:
-        data = stored.data.reshape(-1)[column * length : (column + UNIT) * length]
+        data = stored.data.reshape(-1)[column * length : (column + UNIT_COLUMNS) * length]
         bits = np.arange(data.size * 8).reshape(-1, 8 * length)
         return {"first": column, "weights": len(bits), "bytes": data.astype(np.int32),
                 "owners": np.ones(data.size * 8, np.int32), "own": bits.tolist()}  # fmt: skip
@@ -118,7 +118,7 @@ def block_of(stored: QuantizedTensor, column: int) -> PageData | None:
     inside = column % size
     own = [
         [int(bit) for bit in np.flatnonzero(changed[:, c] & (owners <= 8))]
-        for c in range(inside, min(inside + UNIT, size))
+        for c in range(inside, min(inside + UNIT_COLUMNS, size))
     ]
     return {"first": index * size, "weights": size, "bytes": blocks[index].astype(np.int32),
             "owners": owners.astype(np.int32), "own": own}  # fmt: skip
@@ -193,7 +193,9 @@ def token_of(checkpoint: Checkpoint, text: str, rows: int) -> tuple[int, str]:
             if spelled in known:
                 return known.index(spelled), spelled.replace("▁", " ").replace("Ġ", " ")
     if text:
-        raise MeasurementError(f"“{text}” is no single token of this vocabulary; #123 names one")
+        raise MeasurementError(
+            f"“{text}” is not a single token of this vocabulary; #123 selects a token by its id"
+        )
     return rows // 2, known[rows // 2] if rows // 2 < len(known) else f"#{rows // 2}"
 
 

@@ -69,7 +69,7 @@ class Library:
     def __init__(self, root: Path) -> None:
         self.root = Path(os.path.realpath(root))
         if not self.root.is_dir():
-            raise CheckpointError(root, "is not a folder; --root takes one")
+            raise CheckpointError(root, "is not a folder; --root requires a folder")
         self._listing = LibraryListing(listed_at=-LISTING_SECONDS)
 
     def listing(self) -> LibraryListing:

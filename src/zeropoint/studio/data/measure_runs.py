@@ -102,7 +102,7 @@ def _pieces(run: Run) -> dict[int, str]:
     table = run.folder.load_table("pieces")
     texts = table if isinstance(table, dict) else {"": ""}
     if not all(_is_token(key) and isinstance(text, str) for key, text in texts.items()):
-        raise damaged(run.path / "pieces.json", "it is no table of tokens")
+        raise damaged(run.path / "pieces.json", "expected a table of tokens")
     return {int(key): text for key, text in texts.items()}
 
 

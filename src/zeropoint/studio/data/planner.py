@@ -131,8 +131,8 @@ class Planner:
         if request.config:
             specs.append((from_text(request.config), None))
         if not specs:
-            raise RecipeError("name a model: one of the library, a size such as 27B, or the text "
-                              "of a config.json")  # fmt: skip
+            raise RecipeError("name a model: a model of the library, a size such as 27B, or the "
+                              "text of a config.json")  # fmt: skip
         return specs, make_question(request.options, self.earlier_results(), load_devices())
 
     @staticmethod
@@ -202,8 +202,9 @@ def sized(text: str) -> tuple[ModelSpec, str | None]:
     name, colon, to = text.strip().partition(":")
     if not is_size(name):
         raise RecipeError(
-            f"{text!r} is no size; write 27B, 30B-A3B or 27B:Q4_K_M. A model on the hub is planned "
-            "for in a terminal, as the studio asks nothing of the network: zeropoint plan org/name"
+            f"{text!r} is not a size; write 27B, 30B-A3B or 27B:Q4_K_M. The studio sends no "
+            "requests to the network; plan for a model on the hub in a terminal: zeropoint plan "
+            "org/name"
         )
     if colon and not is_target(to):
         raise RecipeError(no_target(to))
@@ -220,6 +221,6 @@ def from_text(text: str) -> ModelSpec:
     try:
         config = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise CheckpointError("config.json", f"is no JSON: {error}") from None
+        raise CheckpointError("config.json", f"is not JSON: {error}") from None
     label = str(config.get("model_type") or "config") if isinstance(config, dict) else ""
     return spec_of_headers(config_headers(config, Path("config.json"), label=label[:64]))

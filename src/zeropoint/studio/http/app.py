@@ -161,7 +161,7 @@ class StudioRoutes:
     def report(self, request: Request) -> Response:
         runs = self._runs(request)
         if not runs:
-            raise HTTPException(400, "choose the runs that the report is of")
+            raise HTTPException(400, "choose the runs of the report")
         return as_html(report_page(self.library, runs))
 
     def measure(self, request: Request) -> Response:
@@ -217,7 +217,7 @@ class StudioRoutes:
         row, column = whole(query, "row", 0), whole(query, "column", 0)
         name = query.get("format") or None
         if name is not None and len(name) > 64:
-            raise HTTPException(400, "no format has such a name")
+            raise HTTPException(400, "there is no format of this name")
         return as_json(_inside(lambda: block_of(model, info, row, column, name)))
 
     def runtime_arithmetic(self, request: Request) -> Response:
@@ -240,7 +240,7 @@ class StudioRoutes:
         words = await body_of(request)
         ids = words.get("models")
         if not isinstance(ids, list) or not 1 <= len(ids) <= 2:
-            raise HTTPException(400, "models is a list of one or two ids")
+            raise HTTPException(400, "models must be a list of one or two ids")
         found = [self._find(id if isinstance(id, str) else "", "model") for id in ids]
         asked = {
             "models": [str(entry.path) for entry in found],
@@ -257,7 +257,7 @@ class StudioRoutes:
         entry, model = await run_in_threadpool(self._model, request)
         info = model.info(self._index(request, model))
         if len(info.shape) != 2:
-            raise HTTPException(400, "weights of experts are not taken out one by one")
+            raise HTTPException(400, "single weights of experts cannot be removed")
         asked = {
             "model": str(entry.path),
             "tensor": info.name,
@@ -282,7 +282,7 @@ class StudioRoutes:
         try:
             return as_line(self.jobs.start(asked).as_page_data())
         except KeyError:
-            raise HTTPException(409, "a job that is not done makes this run already") from None
+            raise HTTPException(409, "an unfinished job already writes this run") from None
 
     async def cancel_job(self, request: Request) -> Response:
         try:
@@ -306,13 +306,13 @@ class StudioRoutes:
         try:
             return self.library.find(id, "run" if kind == "run" else "model")
         except KeyError:
-            raise HTTPException(404, f"there is no {kind} of this id below the root") from None
+            raise HTTPException(404, f"there is no {kind} with this id below the root") from None
 
     @staticmethod
     def _index(request: Request, model: OpenedModel) -> int:
         index = whole(request.path_params, "tensor", 0)
         if not (index < len(model.names) and model.names[index] in model.matrices):
-            raise HTTPException(404, "there is no matrix of this number")
+            raise HTTPException(404, "there is no matrix with this index")
         return index
 
     # Errors
@@ -346,7 +346,7 @@ def whole(given: Mapping[str, str], name: str, default: int) -> int:
     if not (
         text.isascii() and text.isdigit() and len(text) <= 13 and int(text) <= MAX_ADDRESS_NUMBER
     ):
-        raise HTTPException(400, f"{name} is a whole number from 0")
+        raise HTTPException(400, f"{name} must be a whole number of at least 0")
     return int(text)
 
 
@@ -357,4 +357,4 @@ def _inside(compute: Callable[[], T]) -> T:
     except IndexError as error:
         raise HTTPException(400, str(error)) from None
     except KeyError:
-        raise HTTPException(404, "there is no matrix of this number") from None
+        raise HTTPException(404, "there is no matrix with this index") from None

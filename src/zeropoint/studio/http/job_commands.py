@@ -33,11 +33,11 @@ def command(asked: Mapping[str, Any], library: Library) -> JobCommand:
     """
     verb = text_in(asked, "verb", maximum=16)
     if verb not in FORMS:
-        raise HTTPException(400, f"verb is one of {', '.join(FORMS)}")
+        raise HTTPException(400, f"verb must be one of {', '.join(FORMS)}")
     form = FORMS[verb]
     words = [word for field in form.fields for word in _words(field, asked, library)]
     if "python" in words and CODE.option not in words:
-        raise HTTPException(400, "the built-in tasks run the code that models write: allow that, "
+        raise HTTPException(400, "the built-in tasks run code that models write; allow that, "
                             "or choose another file")  # fmt: skip
     name = _name(asked, Path(words[0]).stem[:40] + form.ending.format_map(asked))
     run = name
@@ -86,14 +86,14 @@ def _whole(field: FormField, asked: Mapping[str, Any], library: Library) -> list
 def _choice(field: FormField, asked: Mapping[str, Any], library: Library) -> list[str]:
     given = text_in(asked, field.key, minimum=1, maximum=64)
     if given not in dict(field.options):
-        raise HTTPException(400, f"{field.key} is one of {', '.join(dict(field.options))}")
+        raise HTTPException(400, f"{field.key} must be one of {', '.join(dict(field.options))}")
     return [given]
 
 
 def _levels(field: FormField, asked: Mapping[str, Any], library: Library) -> list[str]:
     given = text_in(asked, field.key, minimum=1, maximum=200)
     if not LEVEL_LIST.fullmatch(given):
-        raise HTTPException(400, "levels are bits and formats, as in 16,8,6,4,Q4_K_M")
+        raise HTTPException(400, "levels must be bits and formats, such as 16,8,6,4,Q4_K_M")
     return [given]
 
 
@@ -108,7 +108,7 @@ def _path(id: object, key: str, kind: Kind, library: Library) -> str:
         return str(library.find(id if isinstance(id, str) else "", kind).path)
     except KeyError:
         what = "file of tasks" if kind == "tasks" else kind
-        raise HTTPException(404, f"{key}: there is no {what} of this id below the root") from None
+        raise HTTPException(404, f"{key}: there is no {what} with this id below the root") from None
 
 
 def _name(asked: Mapping[str, Any], default: str) -> str:
@@ -116,7 +116,9 @@ def _name(asked: Mapping[str, Any], default: str) -> str:
         "-._"
     )
     if not RUN_NAME.fullmatch(given):
-        raise HTTPException(400, "a name has letters, digits, dots, dashes and underscores")
+        raise HTTPException(
+            400, "a name may contain letters, digits, dots, dashes and underscores only"
+        )
     return given
 
 
@@ -124,7 +126,7 @@ def _free(library: Library, name: str) -> str:
     """Return the path of a new file or folder in the root; existing ones are refused."""
     path = library.root / name
     if path.exists() or path.is_symlink():
-        raise HTTPException(409, f"{name} is there already; choose another name")
+        raise HTTPException(409, f"{name} already exists; choose another name")
     return str(path)
 
 

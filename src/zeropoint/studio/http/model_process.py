@@ -167,9 +167,9 @@ class ModelRequests:
         if name not in found:
             who = f"expert {expert} of {name}" if expert is not None else name
             raise MeasurementError(
-                f"nothing of this text reaches {who}: choose another text or row"
+                f"no token of this text reaches {who}; choose another text or row"
             )
-        message = f"what reaches {name} at “{_shown(token)}”, token {position} of the text"
+        message = f"the input of {name} at “{_shown(token)}”, token {position} of the text"
         yield {"x": found[name], "told": message}
 
     @staticmethod
@@ -224,7 +224,7 @@ def main() -> None:
                 write_record(answers, {"id": number, "record": plain(record)})
             write_record(answers, {"id": number, "end": True})
         except (ZeropointError, OSError, MemoryError) as error:
-            message = str(error) or "out of memory: the model does not fit beside what is running"
+            message = str(error) or "out of memory: the model does not fit into the free memory"
             write_record(answers, {"id": number, "error": message})
         cancelled.discard(number)
 

@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from zeropoint.checkpoints import TensorInfo
-from zeropoint.kernels.traces import UNIT
+from zeropoint.kernels.traces import UNIT_COLUMNS
 from zeropoint.studio.data.dot_product import Activations, ProductRequest, inputs_of, product_of
 from zeropoint.studio.data.library import LibraryEntry
 from zeropoint.studio.data.open_model import OpenedModel
@@ -22,10 +22,10 @@ def read_product_request(body: Mapping[str, Any], info: TensorInfo) -> ProductRe
     """Check the body of a request. Raises HTTPException(400) for invalid values."""
     kind = text_in(body, "kind", maximum=8) or "token"
     if kind not in ("token", "seed", "text"):
-        raise HTTPException(400, "kind is token, seed or text")
+        raise HTTPException(400, "kind must be token, seed or text")
     return ProductRequest(
         row=whole_in(body, "row", 0, info.rows - 1),
-        unit=whole_in(body, "unit", 0, -(-info.columns // UNIT) - 1),
+        unit=whole_in(body, "unit", 0, -(-info.columns // UNIT_COLUMNS) - 1),
         format=text_in(body, "format", maximum=64),
         kind=kind,
         token=text_in(body, "token", maximum=256),

@@ -34,7 +34,9 @@ class RecordReader:
         if self._length is None:
             (length,) = _LENGTH.unpack(await self._stream.readexactly(_LENGTH.size))
             if length > RECORD_BYTES:
-                raise UnreadableRecord(f"a length of {length} bytes, the limit is {RECORD_BYTES}")
+                raise UnreadableRecord(
+                    f"a record of {length} bytes exceeds the limit of {RECORD_BYTES}"
+                )
             self._length = length
         data = await self._stream.readexactly(self._length)
         self._length = None
@@ -51,6 +53,6 @@ def write_record(stream: BinaryIO, record: Mapping[str, Any]) -> None:
     """Write one record and flush. Raises ValueError if it is larger than RECORD_BYTES."""
     data = json.dumps(record).encode()
     if len(data) > RECORD_BYTES:
-        raise ValueError(f"a record of {len(data)} bytes is over the limit of {RECORD_BYTES}")
+        raise ValueError(f"a record of {len(data)} bytes exceeds the limit of {RECORD_BYTES}")
     stream.write(_LENGTH.pack(len(data)) + data)
     stream.flush()

@@ -38,7 +38,7 @@ def text_in(
     """Return a string field of a body. Raises HTTPException(400) for anything else."""
     found = words.get(name, "")
     if not isinstance(found, str) or not minimum <= len(found) <= maximum:
-        raise HTTPException(400, f"{name} is a text of {minimum} to {maximum} characters")
+        raise HTTPException(400, f"{name} must be a text of {minimum} to {maximum} characters")
     return found
 
 
@@ -46,9 +46,9 @@ def list_in(words: Mapping[str, Any], name: str, maximum: int) -> list[str]:
     """Return a list of distinct short strings. Raises HTTPException(400) for anything else."""
     found = words.get(name, [])
     if not isinstance(found, list) or len(found) > maximum:
-        raise HTTPException(400, f"{name} is a list of at most {maximum} texts")
+        raise HTTPException(400, f"{name} must be a list of at most {maximum} texts")
     if not all(isinstance(text, str) and 0 < len(text) <= 64 for text in found):
-        raise HTTPException(400, f"{name} is a list of texts of 1 to 64 characters")
+        raise HTTPException(400, f"{name} must be a list of texts of 1 to 64 characters")
     return list(dict.fromkeys(found))
 
 
@@ -56,7 +56,7 @@ def flag_in(words: Mapping[str, Any], name: str) -> bool:
     """Return a Boolean field of a body. Raises HTTPException(400) for anything else."""
     found = words.get(name, False)
     if not isinstance(found, bool):
-        raise HTTPException(400, f"{name} is true or false")
+        raise HTTPException(400, f"{name} must be true or false")
     return found
 
 
@@ -64,10 +64,10 @@ def number_in(words: Mapping[str, Any], name: str, low: float, high: float) -> f
     """Return a numeric field of a body. Raises HTTPException(400) for anything else."""
     found = words.get(name)
     if isinstance(found, bool) or not isinstance(found, int | float):
-        raise HTTPException(400, f"{name} is a number from {low:g} to {high:g}")
+        raise HTTPException(400, f"{name} must be a number from {low:g} to {high:g}")
     # Compared before it becomes a float: JSON's integers have no largest one, floats do.
     if not low <= found <= high:  # NaN is in no range
-        raise HTTPException(400, f"{name} is a number from {low:g} to {high:g}")
+        raise HTTPException(400, f"{name} must be a number from {low:g} to {high:g}")
     return found
 
 
@@ -75,7 +75,7 @@ def whole_in(words: Mapping[str, Any], name: str, low: int, high: int) -> int:
     """Return an integer field of a body. Raises HTTPException(400) for anything else."""
     found = number_in(words, name, low, high)
     if found != int(found):
-        raise HTTPException(400, f"{name} is a whole number")
+        raise HTTPException(400, f"{name} must be a whole number")
     return int(found)
 
 

@@ -88,7 +88,7 @@ def listen(port: int) -> socket.socket:
         opened.bind(("127.0.0.1", port))
     except OSError as error:
         opened.close()
-        reason = f"port {port} cannot be had ({error.strerror}); --port 0 takes any that is free"
+        reason = f"port {port} is not available ({error.strerror}); --port 0 selects a free port"
         raise CheckpointError("127.0.0.1", reason) from None
     return opened
 

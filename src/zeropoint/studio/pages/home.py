@@ -26,7 +26,7 @@ RUN_CHOICES = literal(
     '<button type="submit" formaction="/compare">Compare them</button> '
     '<button type="submit" formaction="/long-run">Over many steps</button></p>'
 )
-NOTHING = literal("")
+EMPTY_CELL = literal("")
 
 
 def home(library: Library) -> str:
@@ -88,7 +88,7 @@ def runs_of(runs: Sequence[LibraryEntry]) -> Html:
 def run_row(entry: LibraryEntry) -> tuple[object, ...]:
     """Return the row of a run; a damaged run is marked and cannot be selected."""
     link: object = entry.name
-    box = NOTHING
+    box = EMPTY_CELL
     verb = of = verdict = ""
     kl = None
     try:

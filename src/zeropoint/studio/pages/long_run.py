@@ -14,7 +14,7 @@ from zeropoint.studio.report.html import literal, paragraph, section
 
 TITLES = {"drifts": "Texts that begin the same", "chains": "Chains", "tasks": "Tasks"}
 
-LEAD = (
+LEAD_SENTENCE = (
     "What single-token figures miss: when the texts of a quant part from its reference's, whether "
     "losses compound, and what becomes of tasks of several steps."
 )
@@ -34,7 +34,7 @@ def long_run(library: Library, chosen: Sequence[LibraryEntry]) -> str:
     """
     offered = list(runs_of_steps(library))
     shown = list(chosen) or offered[:1]
-    top = header("long run", "Over many steps", LEAD)
+    top = header("long run", "Over many steps", LEAD_SENTENCE)
     here = sidebar(library, "/long-run")
     start, data = start_here(library, ("drift", "tasks", "compare"), "Start a run over many steps")
     if not shown:

@@ -7,7 +7,7 @@ from zeropoint.studio.data.library import Library
 from zeropoint.studio.data.page_data import PageData
 from zeropoint.studio.report.html import Html, figure, paragraph
 
-NOTE = (
+START_NOTE = (
     "They run one at a time and end with the studio. What was cancelled goes on from where it was."
 )
 NO_MODEL_NOTE = paragraph("There is no model below the root, so nothing can be started here.")
@@ -17,5 +17,5 @@ def start_here(library: Library, verbs: Sequence[str], title: str) -> tuple[Html
     """Return the form that starts these verbs, and its data for the page."""
     if not library.listing().of("model"):
         return NO_MODEL_NOTE, {}
-    drawn = figure("jobs", "f-jobs", title, NOTE)
+    drawn = figure("jobs", "f-jobs", title, START_NOTE)
     return drawn, {"forms": forms_for(library, verbs)}

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from zeropoint.errors import MeasurementError
-from zeropoint.metrics.divergence.verdict import THRESHOLDS, WORDS
+from zeropoint.metrics.divergence.verdict import THRESHOLDS, VERDICT_MEANINGS
 from zeropoint.results.divergence import LadderLevel, MeasureResult
 from zeropoint.results.interval import Interval
 from zeropoint.results.quantize import QuantizeResult
@@ -296,7 +296,7 @@ def method(runs: Sequence[Run]) -> Html:
         parts.append(drift_sections.METHOD)
     if missing:
         parts.append(paragraph(f"Not in this report: {'; '.join(missing)}."))
-    words = table(("Verdict", "Means"), WORDS.items())
+    words = table(("Verdict", "Means"), VERDICT_MEANINGS.items())
     limits = table(("Threshold", ">Value"), asdict(THRESHOLDS).items())
     saved = figure(
         "rawdata",
