@@ -142,7 +142,7 @@ def test_every_other_spelling_leads_to_a_term() -> None:
         (["0.16", "--format", "FP9"], "there is no format 'FP9'"),
         (["nan", "--format", "F16"], "NaN"),
         (["0.5", BLOCK], "0.5 is not among the 6 weights"),
-        (["Q4_K", BLOCK], "with --block, WHAT is a number"),
+        (["Q4_K", BLOCK], "with --block, WHAT must be a number"),
         (["--block=1,2,x"], "numbers separated by commas"),
         (["--block=,"], "1 to 65536 weights, not 0"),
         (["--block=1,nan"], "finite"),

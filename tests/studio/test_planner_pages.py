@@ -153,14 +153,14 @@ def test_a_described_model_and_nonsense_are_answered_in_place(visit: Any, studio
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ({"sizes": ["/etc/passwd"]}, "is no size"), ({"sizes": ["org/name"]}, "network"),
+        ({"sizes": ["/etc/passwd"]}, "is not a size"), ({"sizes": ["org/name"]}, "network"),
         ({"sizes": ["8B:/etc/passwd"]}, "not a preset"),
         ({"sizes": ["8B"], "to": ["/etc/passwd"]}, "not a preset"),
         ({"models": ["0123456789ab"]}, "has no model"), ({}, "name a model"),
         ({"sizes": ["8B"], "devices": ["rtx3091"]}, "rtx3090"),
         ({"sizes": ["8B"], "keys": "Q4_K"}, "q8_0"),
         ({"sizes": ["8B"], "objective": "best"}, "loss, speed, context"),
-        ({"config": "{"}, "no JSON"), ({"config": "[1]"}, "no object"),
+        ({"config": "{"}, "not JSON"), ({"config": "[1]"}, "a JSON object"),
         ({"config": '{"model_type": "llama", "hidden_size": 64}'}, "num_hidden_layers"),
         ({"sizes": ["8B"], "ram": "much"}, "not a size"),
         ({"sizes": ["8B"], "host": "nowhere"}, "no device"),

@@ -176,7 +176,7 @@ def test_a_cancelled_job_goes_on_and_what_is_done_stays(studio: Studio) -> None:
     long = words | {"chunks": 5000, "text": "", "name": "long"}
     first = post(studio, "/api/jobs/start", long)[1]
     twice, told = post(studio, "/api/jobs/start", long)
-    assert twice == 409 and "not done" in told["error"]
+    assert twice == 409 and "unfinished" in told["error"]
     until = time.monotonic() + 30
     while not (studio.root / "long" / "chunks" / "00000.npz").exists():
         assert time.monotonic() < until, listed(studio, first["id"])["said"]
@@ -310,7 +310,7 @@ def test_the_page_starts_watches_and_cancels(studio: Studio, browser: Any) -> No
     assert (studio.root / "mine.gguf").exists()
     page.locator('[data-control="start"]').click()
     page.wait_for_selector(".problem")
-    assert "mine.gguf is there already" in page.locator(".problem").inner_text()
+    assert "mine.gguf already exists" in page.locator(".problem").inner_text()
     context.close()
     assert bad == []
 

@@ -1,5 +1,5 @@
 // The extension module. Only this folder's C++ knows Python, and it checks every array: dtype and contiguity
-// by its type, sizes against each other. The kernels get pointers and counts that fit.
+// by its type, sizes against each other. The kernels do not check them again.
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>

@@ -186,7 +186,7 @@ FastTile Activations::fast(Layout layout) const {
 
 namespace {
 
-// Where a kernel writes a panel's outputs: directly into `out`, or into a spare buffer if the panel has fewer
+// Destination of a panel's outputs: directly into `out`, or into a spare buffer if the panel has fewer
 // than 16 rows.
 class PanelOutput {
 public:

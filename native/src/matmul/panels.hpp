@@ -1,4 +1,4 @@
-// How weights lie in memory for the products, and the kernels on them: the interface between the
+// Layout of weights in memory for the products, and the kernels on it: the interface between the
 // packing, the driver (matmul.cpp) and the variants.
 //
 // A panel is 16 rows, interleaved so that a vector's 32-bit lanes are rows and no sum ever crosses
@@ -12,8 +12,9 @@
 //
 // (and the codes of the IQ formats, which name points of grids, in bytes, 16-bit or 32-bit words of 16 rows)
 // so shifting and masking words gives four codes per lane, in the order of the activations. Formats of 3,
-// 5 and 6 bits are two planes. A block is as many units as share a header (scales), which stands first.
-// Packed panels are as large as the blocks they were made from, byte for byte (TQ1_0 apart).
+// 5 and 6 bits are two planes. A block consists of the units that share a header (scales); the header
+// comes first. Packed panels are as large as the blocks they were made from, byte for byte (TQ1_0
+// apart).
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -145,7 +146,7 @@ struct MatmulKernels {
                        std::int32_t* codes, float* scales, std::int32_t* sums);
 };
 
-// How a format's blocks become panels.
+// Conversion of a format's blocks to panels.
 struct Packing {
     const char* format;
     Layout layout;

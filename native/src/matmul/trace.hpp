@@ -15,7 +15,7 @@ struct ProductShape {
 };
 ProductShape product_shape(const PackedMatrix& weights);
 
-// Where the row's intermediate values are written; `units` of 32 columns each.
+// Destination of the row's intermediate values; `units` of 32 columns each.
 struct FastRow {
     std::uint8_t* codes;            // (units, 32)
     std::int32_t* dots;             // (units, groups)

@@ -41,7 +41,7 @@ class MachineBenchmark:
 
 
 def load_benchmark(threads: int | None = None) -> MachineBenchmark | None:
-    """Return the cached benchmark of this machine, or None if there is none that counts.
+    """Return the cached benchmark of this machine, or None if there is no valid one.
 
     `threads` defaults to the number of processors that this process may use.
     """

@@ -52,7 +52,7 @@ K = TypeVar("K", bound=Record)
 class RunFolder:
     """One run's folder. `identity` (verb, inputs, settings) says whether a run may be resumed.
 
-    Made by `start`, which locks the folder while this object lives, or by `open`, for reading.
+    Create one with `start`, which locks the folder while this object lives, or with `open`.
     """
 
     def __init__(

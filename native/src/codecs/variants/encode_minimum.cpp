@@ -8,7 +8,7 @@
 namespace zeropoint::ZEROPOINT_VARIANT {
 namespace {
 
-// How many candidates are tried; the numbers are those of `MinimumSearch` in
+// Number of candidates that are tried; the numbers are those of `MinimumSearch` in
 // src/zeropoint/formats/encoders/superblock_min.py, and a test compares them. Its `stretch` is {shrink,
 // step, steps} here, its `window` {scales, minimums} and its `near` {near_scales, near_minimums}.
 struct SearchBudget {
@@ -98,7 +98,7 @@ struct MinimumSearch {
         fitted[g] = best;
     }
 
-    // Where a group's candidates lie: around (scale, minimum), along the line that keeps the mean.
+    // Positions of a group's candidates: around (scale, minimum), along the line that keeps the mean.
     struct Centre {
         Floats scale, minimum, slope;
     };

@@ -8,7 +8,7 @@
 namespace zeropoint::ZEROPOINT_VARIANT {
 namespace {
 
-// How many candidates are tried: the fields of the same names of `ScaleSearch` in
+// Number of candidates that are tried: the fields of the same names of `ScaleSearch` in
 // src/zeropoint/formats/encoders/superblock_scale.py. A test compares the numbers with those of Python.
 struct SearchBudget {
     int below, above, stride = 1;

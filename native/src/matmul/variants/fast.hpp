@@ -9,7 +9,7 @@
 namespace zeropoint::ZEROPOINT_VARIANT {
 namespace {
 
-// How codes are multiplied: everything a layout's fast kernels depend on except its planes and headers.
+// Multiplication of codes: everything a layout's fast kernels depend on except its planes and headers.
 template <int code_bits, int scale_groups, bool corrected, bool minimum>
 struct Product {
     static constexpr int bits = code_bits, groups = scale_groups;

@@ -329,7 +329,7 @@ struct Q6_K : Shape<Layout::q6_k> {
     }
 };
 
-// The same codes, less the zero point: what the exact products multiply by the scale.
+// The same codes minus the zero point, which the exact products multiply by the scale.
 template <typename L>
 void read_signed(const std::uint8_t* block, int unit, int slice, Bytes* codes) {
     if constexpr (requires { L::read_signed; }) {

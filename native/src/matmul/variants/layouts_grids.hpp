@@ -30,7 +30,7 @@ namespace {
     *first = (Bytes)_mm512_permutex2var_epi32(a, even, b);
     *last = (Bytes)_mm512_permutex2var_epi32(a, (__m512i)((Ints)even + 1), b);
 #elif defined(__AVX2__)
-    // Rows 0 1 4 5 in one register, 2 3 6 7 in the other: a shuffle parts the halves. Loads, because
+    // Rows 0 1 4 5 in one register, 2 3 6 7 in the other: a shuffle separates the halves. Loads, because
     // gathers are slow on most processors that have no AVX-512.
     alignas(32) std::uint32_t at[lanes];
     store(at, index);

@@ -1,4 +1,4 @@
-// How blocks of 16 rows become a block of a panel: every vector has one lane per row, whatever the
+// Conversion of blocks of 16 rows to a block of a panel: every vector has one lane per row, whatever the
 // processor's width, so that a word is read from 16 rows and written as one plane.
 #pragma once
 #include <cstddef>

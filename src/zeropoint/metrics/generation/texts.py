@@ -36,7 +36,7 @@ def common_continuation(one: Sequence[int], other: Sequence[int]) -> tuple[int, 
 def answer_of(text: str, pattern: str | None = None) -> str | None:
     """Return the answer in a text: the last match of `pattern`, or without one the last number.
 
-    Of a pattern with groups it is the first group. A text without a number answers with its last
+    For a pattern with groups, it is the first group. A text without a number answers with its last
     line, without case and repeated spaces. The result is None for an empty text, and for a pattern
     that does not match or whose search times out.
 
