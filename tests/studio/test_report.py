@@ -137,7 +137,7 @@ def test_what_is_no_run_is_refused(
     tmp_path: Path, example: Example, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["report", "-o", str(tmp_path / "r.html")]) == 2
-    assert "needs at least one run" in capsys.readouterr().err
+    assert "needs a run" in capsys.readouterr().err
     assert main(["report", str(tmp_path), "-o", str(tmp_path / "r.html")]) == 2
     assert main(["report", str(example.model), "-o", str(tmp_path / "r.html")]) == 2
     unfinished = RunFolder.start(tmp_path / "half", "measure", {}, {})

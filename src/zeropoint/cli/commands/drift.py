@@ -93,7 +93,7 @@ def drift(
     chat: Annotated[
         bool | None,
         typer.Option(
-            help="Put prompts as chat messages. Default: if the model has a chat template."
+            help="Format prompts as chat messages. Default: on if the model has a chat template."
         ),
     ] = DEFAULTS.chat,
     mode: Annotated[

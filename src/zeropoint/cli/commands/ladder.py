@@ -40,7 +40,7 @@ def ladder(
         str,
         typer.Option(
             metavar="SHARE",
-            help="Which weights share a scale at a level of bits: G32 (32 weights), G128, ROW,"
+            help="Weights that share a scale at a level of bits: G32 (32 weights), G128, ROW,"
             " TENSOR, ...",
         ),
     ] = DEFAULTS.share,

@@ -64,7 +64,8 @@ def plan(
     ctx: Annotated[
         str,
         typer.Option(
-            metavar="TOKENS", help="Tokens of context of each user: a number, or 16k, 1M."
+            metavar="TOKENS",
+            help="Context length of each user in tokens: a number such as 4096, 16k or 1M.",
         ),
     ] = str(DEFAULTS.context),
     kv: Annotated[
@@ -94,7 +95,7 @@ def plan(
         ),
     ] = DEFAULTS.objective,
     batch: Annotated[
-        int, typer.Option(help="Tokens of a prompt in one forward pass (llama.cpp's -ub).")
+        int, typer.Option(help="Number of prompt tokens in one forward pass (llama.cpp's -ub).")
     ] = DEFAULTS.batch,
     full_windows: Annotated[
         bool,
