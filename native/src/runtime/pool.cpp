@@ -26,7 +26,7 @@ void pause() {
 #endif
 }
 
-// Spins until `done` returns true, for at most `spin_time`. Returns whether it did.
+// Spins until `done` returns true, for at most `spin_time`. Returns the last value of `done`.
 template <typename Condition>
 bool spin_until(const Condition& done) {
     const auto start = std::chrono::steady_clock::now();

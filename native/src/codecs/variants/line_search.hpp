@@ -16,7 +16,7 @@ public:
         Ints scale, minimum;
     };
 
-    // The stored scales and minimums; `ratio(k)` is then what weight k's code is rounded from.
+    // The stored scales and minimums; `ratio(k)` then returns the value that is rounded to weight k's code.
     Stored run() {
         sum_up();
         saved_ = splat(-1);

@@ -341,7 +341,7 @@ void read_signed(const std::uint8_t* block, int unit, int slice, Bytes* codes) {
     }
 }
 
-// Weights that are floats: (32, 16) of them per unit, in order of columns.
+// Weights that are floats: each unit has (32, 16) floats, in order of columns.
 struct F32 : Shape<Layout::f32> {
     static constexpr bool is_float = true;
     static Floats read_weights(const std::uint8_t* unit, int column, int slice) {

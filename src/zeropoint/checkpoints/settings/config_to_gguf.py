@@ -144,7 +144,7 @@ def _is_ternary(settings: Settings, method: str) -> bool:
 def _common(settings: Settings) -> Metadata:
     heads, width = settings.integer("num_attention_heads"), settings.integer("hidden_size")
     if heads < 1 or width < 1:
-        raise settings.wrong("num_attention_heads", f"{heads} heads for a width of {width}")
+        raise settings.wrong("num_attention_heads", f"{heads} heads do not fit a width of {width}")
     head_size = settings.integer_or_none("head_dim") or width // heads
     layers = settings.integer("num_hidden_layers")
     for key, size in (("num_hidden_layers", layers), ("head_dim", head_size)):

@@ -152,7 +152,9 @@ class _Config:
         else:
             kinds = [self.kind_by_period(index) for index in range(self.count)]
         if len(kinds) < self.count:
-            raise self.read.wrong("layer_types", f"{len(kinds)} kinds for {self.count} layers")
+            raise self.read.wrong(
+                "layer_types", f"it has {len(kinds)} kinds for {self.count} layers"
+            )
         if self.kind == "falcon_h1":
             kinds = ["both"] * self.count
         if self.read.get("kv_lora_rank"):
@@ -231,7 +233,7 @@ class _Config:
             raise self.read.wrong("num_attention_heads", f"{heads} heads cannot share {groups}")
         head_size = self.number("head_dim", "attention_head_dim") or self.width // heads
         if head_size < 1:
-            raise self.read.wrong("head_dim", f"{heads} heads for a width of {self.width}")
+            raise self.read.wrong("head_dim", f"{heads} heads do not fit a width of {self.width}")
         biased = self.read.get("attention_bias")
         return parts.attention(
             self.width,

@@ -50,29 +50,29 @@ LONG_RUN_VERBS = ("drift", "tasks", "across")
 
 def steps_of(runs: Sequence[Run]) -> LongRunEvidence:
     """Return the results of these runs over many steps."""
-    found = LongRunEvidence()
+    evidence = LongRunEvidence()
     followed = results_of_type(runs, DriftResult)
     for place, run in enumerate(runs):
         result = run.result
         if isinstance(result, DriftResult):
             each = MAX_SHOWN_TOKENS // len(followed)
-            found.drifts.append(_drift(run, result, str(place), each))
+            evidence.drifts.append(_drift(run, result, str(place), each))
             if result.chains:
                 names = run.quant.name, run.reference.name
-                found.chains.append(ChainsShown(str(place), run, *names, result.chains))
+                evidence.chains.append(ChainsShown(str(place), run, *names, result.chains))
         models: Sequence[ModelTasks] = ()
         if isinstance(result, AcrossResult):
-            found.chains.extend(_chains_across(run, result, place))
+            evidence.chains.extend(_chains_across(run, result, place))
             models = [one.tasks for one in _in_order(run, result) if one.tasks]
         elif isinstance(result, TasksResult):
             models = result.models
         if models:
-            found.tasks.append(_tasks(run, models, MAX_SHOWN_CHARACTERS // len(runs)))
+            evidence.tasks.append(_tasks(run, models, MAX_SHOWN_CHARACTERS // len(runs)))
         if isinstance(result, HarnessResult):
-            found.scores.append(ScoresShown(run.path.name, result.models))
-    _name(found.drifts)
-    _name(found.chains)
-    return found
+            evidence.scores.append(ScoresShown(run.path.name, result.models))
+    _name(evidence.drifts)
+    _name(evidence.chains)
+    return evidence
 
 
 def _name(shown: Sequence[DriftShown | ChainsShown]) -> None:
@@ -132,17 +132,17 @@ def _drift(run: Run, result: DriftResult, id: str, tokens: int) -> DriftShown:
     )
 
 
-def way_by_token(found: FreeRun) -> DecodingModeShown:
+def way_by_token(result: FreeRun) -> DecodingModeShown:
     """Return the curve and the figures of texts that are compared token by token."""
-    curve = found.survival
+    curve = result.survival
     at = list(range(1, len(curve.share) + 1))
     shown = SurvivalCurve(at, [*curve.share], [*curve.low], [*curve.high], [*curve.predicted])
-    return DecodingModeShown(shown, found.split, found)
+    return DecodingModeShown(shown, result.split, result)
 
 
-def _by_character(found: TextsCompared) -> DecodingModeShown:
+def _by_character(result: TextsCompared) -> DecodingModeShown:
     """Return the figures of texts that are compared by character, without KL or flips."""
-    points = found.survival_characters
+    points = result.survival_characters
     curve = SurvivalCurve(
         at=[point.characters for point in points],
         share=[point.alike.mean for point in points],
@@ -150,7 +150,7 @@ def _by_character(found: TextsCompared) -> DecodingModeShown:
         high=[point.alike.high for point in points],
         predicted=None,
     )
-    return DecodingModeShown(curve, found.split_characters, None, found.same_answer)
+    return DecodingModeShown(curve, result.split_characters, None, result.same_answer)
 
 
 def _texts(run: Run, tokens: int) -> Iterator[PageData]:

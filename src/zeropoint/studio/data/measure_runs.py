@@ -62,16 +62,16 @@ def text_of(run: Run, positions: int = MAX_SHOWN_POSITIONS) -> list[PageData]:
     Chunks of a domain are taken until `positions` scores are reached over all domains.
     """
     pieces = _pieces(run)
-    found: dict[str, PageData] = {}
+    result: dict[str, PageData] = {}
     domains = list(run.result_as(MeasureResult).by_domain) or ["text"]
     each = max(positions // len(domains), 1)
     for index in range(run.folder.chunks_done()):
         arrays: Mapping[str, Any] = read_chunk(run.folder, index)
         domain = str(arrays["domain"])
-        if domain in found:
+        if domain in result:
             continue
-        found[domain] = _cut_text(arrays, domain, each, pieces)
-    return list(found.values())
+        result[domain] = _cut_text(arrays, domain, each, pieces)
+    return list(result.values())
 
 
 def _cut_text(
@@ -144,11 +144,13 @@ def marks_of(levels: Sequence[LadderLevel]) -> list[PageData]:
     return [{key: row.get(key) for key in (*LEVEL_KEYS, *LOSS_KEYS)} for row in rows]
 
 
-def losses_of(found: MeasureResult) -> PageData:
+def losses_of(result: MeasureResult) -> PageData:
     """Return the rows of the interval plot: the whole text, its domains, and classes of tokens."""
-    groups: list[tuple[str, str, Divergence]] = [("everything", "", found)]
-    groups += [(name, "text", group) for name, group in found.by_domain.items()]
-    groups += [(f"{name} tokens", "kind of token", group) for name, group in found.by_class.items()]
+    groups: list[tuple[str, str, Divergence]] = [("everything", "", result)]
+    groups += [(name, "text", group) for name, group in result.by_domain.items()]
+    groups += [
+        (f"{name} tokens", "kind of token", group) for name, group in result.by_class.items()
+    ]
     return {
         "losses": [
             {
@@ -163,7 +165,7 @@ def losses_of(found: MeasureResult) -> PageData:
             }
             for name, title, group in groups
         ],
-        "floor": found.floor,
+        "floor": result.floor,
     }
 
 
@@ -182,7 +184,7 @@ class WorstPosition:
 def worst_of(run: Run, count: int) -> list[WorstPosition]:
     """Return the positions with the largest KL in all chunks, with the text before them."""
     pieces = _pieces(run)
-    found: list[WorstPosition] = []
+    result: list[WorstPosition] = []
     for index in range(run.folder.chunks_done()):
         arrays: Mapping[str, Any] = read_chunk(run.folder, index)
         order = np.argsort(arrays["kl"])[::-1][:count]
@@ -190,7 +192,7 @@ def worst_of(run: Run, count: int) -> list[WorstPosition]:
         for at in order:
             place = first + 1 + int(at)
             before = tokens[max(place - 12, 0) : place]
-            found.append(
+            result.append(
                 WorstPosition(
                     domain=str(arrays["domain"]),
                     context="".join(pieces.get(int(t), f"<{t}>") for t in before),
@@ -200,7 +202,7 @@ def worst_of(run: Run, count: int) -> list[WorstPosition]:
                     quant=pieces.get(int(arrays["top_ids"][at, 1, 0]), ""),
                 )
             )
-    return sorted(found, key=lambda position: -position.kl)[:count]
+    return sorted(result, key=lambda position: -position.kl)[:count]
 
 
 @dataclass(frozen=True)
@@ -217,17 +219,17 @@ class Histograms:
 class TensorEvidence:
     """One tensor of a quantize run, with its histograms if the run has them."""
 
-    found: QuantizedTensorResult
+    result: QuantizedTensorResult
     spread: Histograms | None
 
     @property
     def kind(self) -> str:
         """The tensor's kind, blk.*.attn_v."""
-        return inventory.kind_of(self.found.name)
+        return inventory.kind_of(self.result.name)
 
     def as_page_data(self) -> PageData:
         """Return the tensor as data of the figures."""
-        row, block = self.found, self.found.worst_block
+        row, block = self.result, self.result.worst_block
         data: PageData = {
             key: getattr(row, key)
             for key in ("name", "shape", "format", "source_format", "bytes", "relative_error",

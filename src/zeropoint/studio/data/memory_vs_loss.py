@@ -34,9 +34,9 @@ def series_of(runs: Iterable[Run], find: Find) -> list[PageData]:
     within: dict[tuple[object, ...], PageData] = {}
     for run in runs:
         if isinstance(run.result, AcrossResult):
-            between = [*across(run, run.result, find), *between]
+            between = [*compare_scales(run, run.result, find), *between]
         elif isinstance(run.result, TasksResult):
-            between = [*tasks(run, run.result, find), *between]
+            between = [*task_scales(run, run.result, find), *between]
         elif isinstance(run.result, MeasureResult):
             _add_measured(within, run, run.result, find)
     several = [series for series in within.values() if len(series["points"]) > 1]
@@ -48,9 +48,9 @@ def scales_of(runs: Iterable[Run]) -> list[PageData]:
     return [scale for scale in series_of(runs, lambda *_: None) if scale["between"]]
 
 
-def across(run: Run, found: AcrossResult, find: Find) -> Iterator[PageData]:
+def compare_scales(run: Run, result: AcrossResult, find: Find) -> Iterator[PageData]:
     """Yield the quality scales of one run of `compare` without --ref."""
-    rows = found.results
+    rows = result.results
     yield from _scale(run, "nats", [(row, row.text.nats_per_byte) for row in rows], find)
     asked = [(row, row.tasks.accuracy) for row in rows if row.tasks]
     yield from _scale(run, "tasks", asked, find)
@@ -59,9 +59,9 @@ def across(run: Run, found: AcrossResult, find: Find) -> Iterator[PageData]:
     yield from _scale(run, "chains", last, find)
 
 
-def tasks(run: Run, found: TasksResult, find: Find) -> Iterator[PageData]:
+def task_scales(run: Run, result: TasksResult, find: Find) -> Iterator[PageData]:
     """Yield the scale of one run of `tasks`."""
-    yield from _scale(run, "tasks", [(row, row.accuracy) for row in found.models], find)
+    yield from _scale(run, "tasks", [(row, row.accuracy) for row in result.models], find)
 
 
 TITLES = {

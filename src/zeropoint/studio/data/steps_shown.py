@@ -72,19 +72,19 @@ class DecodingModeShown:
 
     curve: SurvivalCurve
     split: MedianDivergence
-    found: FreeRun | None
+    result: FreeRun | None
     same_answer: Interval | None = None
 
     @property
     def compounding(self) -> Sequence[Compounding]:
         """Return the sums over steps; empty for models whose tokenizers differ."""
-        return self.found.compounding if self.found else ()
+        return self.result.compounding if self.result else ()
 
     def as_page_data(self) -> PageData:
         """Return the texts as data of the figures."""
-        if self.found is not None:
-            flips = self.found.flips_per_token.to_json()
-            return {**self.found.to_json(), "curve": vars(self.curve), "flips": flips}
+        if self.result is not None:
+            flips = self.result.flips_per_token.to_json()
+            return {**self.result.to_json(), "curve": vars(self.curve), "flips": flips}
         same = self.same_answer.to_json() if self.same_answer else None
         return {"curve": vars(self.curve), "split": self.split.to_json(), "same_answer": same}
 
@@ -97,13 +97,13 @@ class ChainsShown:
     run: Run
     name: str
     reference: str
-    found: ChainsResult
+    result: ChainsResult
     title: str = ""
     label: str = ""
 
     def as_page_data(self) -> PageData:
         """Return the chains as data of the figure."""
-        return {**_named(self), **self.found.to_json()}
+        return {**_named(self), **self.result.to_json()}
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The studio's side of the worker process (model_process.py), which serves one request at a time.
 
 The first request that needs a model starts it, and it keeps models loaded between requests. A
-request that nobody waits for any more is cancelled. Each answer carries the id of its request, so
+request whose client has disconnected is cancelled. Each answer carries the id of its request, so
 an answer can never reach another request. After any error of reading (the process died, or it sent
 something that is not a record) the process is killed and the next request starts a new one.
 """

@@ -13,13 +13,13 @@ def as_html(text: str, status: int = 200) -> Response:
     return Response(text.encode("utf-8", "replace"), status, media_type="text/html")
 
 
-def as_line(found: object) -> Response:
+def as_line(value: object) -> Response:
     """Return a response of one JSON line."""
-    text = json.dumps(plain(found), separators=(",", ":"), allow_nan=False) + "\n"
+    text = json.dumps(plain(value), separators=(",", ":"), allow_nan=False) + "\n"
     return Response(text, media_type="application/x-ndjson")
 
 
-def as_json(found: object, status: int = 200) -> Response:
+def as_json(value: object, status: int = 200) -> Response:
     """Return a JSON response."""
-    text = json.dumps(plain(found), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    text = json.dumps(plain(value), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return Response(text.encode("utf-8", "replace"), status, media_type="application/json")

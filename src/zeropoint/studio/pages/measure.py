@@ -66,10 +66,10 @@ def measured(library: Library, entries: Sequence[LibraryEntry], shown: int) -> s
         for i, entry in enumerate(entries)
     ]
     others = element("nav", element("ul", *switch), class_="switch", aria_label="Runs")
-    found = run.result_as(MeasureResult)
+    result = run.result_as(MeasureResult)
     lead = (
-        f"{run.quant.name} beside {run.reference.name}: KL {number(found.kl.mean, 3)} nats per "
-        f"token, the same most likely token at {percent(found.top1, 1)} of {found.tokens} "
+        f"{run.quant.name} beside {run.reference.name}: KL {number(result.kl.mean, 3)} nats per "
+        f"token, the same most likely token at {percent(result.top1, 1)} of {result.tokens} "
         "positions."
     )
     top = fragment(header("measure", entries[shown].name, lead), others)

@@ -87,7 +87,7 @@ def figures_of(steps: LongRunEvidence) -> dict[str, Html]:
 def drawn(visual: str, steps: LongRunEvidence) -> bool:
     """Return whether a figure has its data: models with different tokenizers have no KL."""
     if visual == "compounding":
-        return any(way.found for one in steps.drifts for way in one.modes.values())
+        return any(way.result for one in steps.drifts for way in one.modes.values())
     return visual != "sidebyside" or any(one.texts for one in steps.drifts)
 
 
@@ -201,10 +201,10 @@ def ends_of(words: Mapping[str, Any]) -> tuple[str, str, str]:
 def chain_tables(chains: Sequence[ChainsShown]) -> Iterator[Html]:
     """Return the tables of each quant's chains: all families by step, and one row per family."""
     for one in chains:
-        if one.found.together:
+        if one.result.together:
             caption = f"{one.title} beside {one.reference}: chains of all kinds"
-            yield wide(table(CHAIN_STEP_COLUMNS, step_rows(one.found.together), caption))
-        kinds = [kind_row(found) for found in one.found.families.values()]
+            yield wide(table(CHAIN_STEP_COLUMNS, step_rows(one.result.together), caption))
+        kinds = [kind_row(result) for result in one.result.families.values()]
         yield wide(table(CHAIN_KIND_COLUMNS, kinds, f"{one.title}: each kind, reference → quant"))
 
 
@@ -221,45 +221,45 @@ CHAIN_KIND_COLUMNS = (
 )
 
 
-def step_rows(found: ChainPair) -> Iterator[tuple[object, ...]]:
+def step_rows(result: ChainPair) -> Iterator[tuple[object, ...]]:
     """Return one table row per step."""
-    for at, step in enumerate(found.steps):
-        sides = [format_rate(side.accuracy[at]) for side in (found.reference, found.quant)]
+    for at, step in enumerate(result.steps):
+        sides = [format_rate(side.accuracy[at]) for side in (result.reference, result.quant)]
         yield at + 1, *sides, step.lost, step.won, number(step.p, 2)
 
 
-def kind_row(found: ChainFamily) -> tuple[object, ...]:
+def kind_row(result: ChainFamily) -> tuple[object, ...]:
     """Return one family of chains as a table row."""
     first, last = (
-        both(found, lambda side, at=at: side.accuracy[at].mean)  # type: ignore[misc]
+        both(result, lambda side, at=at: side.accuracy[at].mean)  # type: ignore[misc]
         for at in (0, -1)
     )
     return (
-        found.title,
-        found.level,
-        found.chains,
+        result.title,
+        result.level,
+        result.chains,
         first,
         last,
-        both(found, lambda side: side.slip.mean),
-        both(found, lambda side: side.after_slip.mean),
-        told_apart(found),
+        both(result, lambda side: side.slip.mean),
+        both(result, lambda side: side.after_slip.mean),
+        told_apart(result),
     )
 
 
-def both(found: ChainPair, of: Callable[[ChainSide], float]) -> str:
+def both(result: ChainPair, of: Callable[[ChainSide], float]) -> str:
     """Return the rates of both models as text."""
-    sides = [of(side) if side.accuracy else None for side in (found.reference, found.quant)]
+    sides = [of(side) if side.accuracy else None for side in (result.reference, result.quant)]
     return f"{percent(sides[0], 0)} → {percent(sides[1], 0)}"
 
 
-def told_apart(found: ChainPair) -> str:
+def told_apart(result: ChainPair) -> str:
     """Return the step from which the two models differ significantly, as text."""
-    if found.reference.at_floor:
+    if result.reference.at_floor:
         return "the reference is at floor"
-    step = found.distinguishable
+    step = result.distinguishable
     if step is None:
         return "not at these steps"
-    return f"from step {step} (p {number(found.steps[step - 1].p, 2)})"
+    return f"from step {step} (p {number(result.steps[step - 1].p, 2)})"
 
 
 def task_tables(runs: Sequence[TasksShown]) -> Iterator[Html]:
@@ -316,37 +316,37 @@ def _flips(run: TasksShown) -> Iterator[tuple[str, ...]]:
                 yield task.asked.id, run.models[place].name, words[outcome], *texts
 
 
-def score_table(found: ScoresShown) -> Html:
+def score_table(result: ScoresShown) -> Html:
     """Return the scores of lm-evaluation-harness, a column for each model."""
     rows = []
-    for task, values in found.models[0].results.items():
+    for task, values in result.models[0].results.items():
         for key, value in values.items():
             figure_name = key.partition(",")[0]
             if isinstance(value, float | int) and not figure_name.endswith("_stderr"):
-                scores = [one.results[task][key] for one in found.models]
+                scores = [one.results[task][key] for one in result.models]
                 rows.append((task, figure_name, *scores))
-    columns = ("Task", "Figure", *(f">{one.name}" for one in found.models))
-    return wide(table(columns, rows, f"The run {found.run}"))
+    columns = ("Task", "Figure", *(f">{one.name}" for one in result.models))
+    return wide(table(columns, rows, f"The run {result.run}"))
 
 
-def mean(found: Interval) -> str | None:
+def mean(result: Interval) -> str | None:
     """Return a mean as text of a table cell."""
-    return None if found.empty else number(found.mean, 3)
+    return None if result.empty else number(result.mean, 3)
 
 
-def format_interval(found: Interval) -> str | None:
+def format_interval(result: Interval) -> str | None:
     """Return an interval as text of a table cell."""
-    if found.empty or found.ends is None:
+    if result.empty or result.ends is None:
         return None
-    return f"{number(found.ends[0], 3)} … {number(found.ends[1], 3)}"
+    return f"{number(result.ends[0], 3)} … {number(result.ends[1], 3)}"
 
 
-def format_rate(found: Interval) -> str:
+def format_rate(result: Interval) -> str:
     """Return a percentage with its interval as text of a table cell."""
-    if found.empty or found.ends is None:
-        return percent(found.mean, 0)
-    low, high = (percent(end, 0) for end in found.ends)
-    return f"{percent(found.mean, 0)} ({low} … {high})"
+    if result.empty or result.ends is None:
+        return percent(result.mean, 0)
+    low, high = (percent(end, 0) for end in result.ends)
+    return f"{percent(result.mean, 0)} ({low} … {high})"
 
 
 def said_of_steps(steps: LongRunEvidence) -> tuple[list[str], list[tuple[str, str, str]]]:
@@ -367,8 +367,8 @@ def said_of_steps(steps: LongRunEvidence) -> tuple[list[str], list[tuple[str, st
                 label = f"compounding factor after {one.limit} tokens"
                 chips.append((mean(factor) or "–", label, "#f-compounding"))
     for chain in steps.chains:
-        if chain.found.together:
-            step = chain.found.together.distinguishable
+        if chain.result.together:
+            step = chain.result.together.distinguishable
             verdict = "not told apart" if step is None else f"told apart from step {step} on"
             sentences.append(f"{chain.title}: chains are {verdict}.")
     for run in steps.tasks:

@@ -193,25 +193,25 @@ Badges = list[tuple[str, str, str]]  # the figure, what it is, where it leads
 
 def verdict_of_measure(run: Run) -> tuple[str, Badges]:
     """Return the verdict of a measurement, and its figures."""
-    found, quant, reference = run.result_as(MeasureResult), run.quant, run.reference
-    kl, floor = found.kl, found.floor
+    result, quant, reference = run.result_as(MeasureResult), run.quant, run.reference
+    kl, floor = result.kl, result.floor
     sentence = (
-        f"{found.verdict.word}: {found.verdict.meaning}. KL {number(kl.mean, 3)} nats per token"
-        f"{bracketed_interval(kl)}, and the same most likely token at {percent(found.top1, 1)} of "
-        f"{found.tokens:,} positions."
+        f"{result.verdict.word}: {result.verdict.meaning}. KL {number(kl.mean, 3)} nats per token"
+        f"{bracketed_interval(kl)}, and the same most likely token at {percent(result.top1, 1)} of "
+        f"{result.tokens:,} positions."
     )
     if reference.quantized:
         sentence += (
             f" The reference, {reference.name}, is itself a quant: what it lost before is not seen."
         )
-    if found.worse:
-        sentence += f" Shown to lose more than the whole: {', '.join(found.worse)}."
+    if result.worse:
+        sentence += f" Shown to lose more than the whole: {', '.join(result.worse)}."
     noise = "noise floor not measured" if floor is None else f"noise floor {number(floor, 2)}"
-    ratio = number(found.perplexity.ratio.mean)
+    ratio = number(result.perplexity.ratio.mean)
     return sentence, [
         (size(quant.file_bytes), f"of {size(reference.file_bytes)}", "#what"),
         (number(kl.mean, 3), f"nats per token; {noise}", "#loss"),
-        (percent(found.top1, 1), "the same most likely token", "#text"),
+        (percent(result.top1, 1), "the same most likely token", "#text"),
         (ratio, "perplexity ∕ reference", "#loss"),
     ]
 

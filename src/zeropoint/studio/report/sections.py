@@ -24,9 +24,9 @@ def where_bytes(tensors: Sequence[TensorEvidence]) -> Html:
     """Return section 3: bytes by kind of tensor and format."""
     groups: dict[tuple[str, str], list[int]] = {}
     for tensor in tensors:
-        key = tensor.kind, tensor.found.format
-        groups.setdefault(key, []).append(tensor.found.bytes)
-    total = max(sum(tensor.found.bytes for tensor in tensors), 1)
+        key = tensor.kind, tensor.result.format
+        groups.setdefault(key, []).append(tensor.result.bytes)
+    total = max(sum(tensor.result.bytes for tensor in tensors), 1)
     sums = [(*key, len(group), sum(group)) for key, group in groups.items()]
     rows = sorted(sums, key=lambda row: -row[3])
     return section(
@@ -52,7 +52,7 @@ def where_bytes(tensors: Sequence[TensorEvidence]) -> Html:
     )
 
 
-def how_much(found: MeasureResult) -> Html:
+def how_much(result: MeasureResult) -> Html:
     """Return section 4: figures with intervals, for the text, its domains and classes."""
     rows = [
         (
@@ -68,7 +68,7 @@ def how_much(found: MeasureResult) -> Html:
             percent(group.flips.lost),
             percent(group.flips.won),
         )
-        for name, group in found.groups.items()
+        for name, group in result.groups.items()
     ]
     columns = (
         "Text",
@@ -83,13 +83,13 @@ def how_much(found: MeasureResult) -> Html:
         ">Right → wrong",
         ">Wrong → right",
     )
-    floor = found.floor
+    floor = result.floor
     noise = (
         paragraph("The noise floor was not measured.")
         if floor is None
         else paragraph(
             f"Noise floor: {number(floor, 2)} nats, the reference against itself "
-            f"({found.floor_arithmetic}). What lies below it cannot be told from nothing."
+            f"({result.floor_arithmetic}). What lies below it cannot be told from nothing."
         )
     )
     return section(
@@ -116,7 +116,7 @@ def format_interval(figure: Interval) -> str:
 
 def on_what_text(texts: Sequence[PageData], worst: Sequence[WorstPosition]) -> Html:
     """Return section 5: the text, and the positions with the largest KL divergence."""
-    shown = sum(len(found["kl"]) for found in texts)
+    shown = sum(len(result["kl"]) for result in texts)
     rows = [(w.domain, w.context, w.target, number(w.kl, 3), w.reference, w.quant) for w in worst]
     return section(
         "text",
@@ -143,8 +143,8 @@ def on_what_text(texts: Sequence[PageData], worst: Sequence[WorstPosition]) -> H
 
 def in_which_tensors(tensors: Sequence[TensorEvidence]) -> Html:
     """Return section 6: layers by kind of tensor, coloured by error or bits."""
-    encoded = [(t.found.relative_error, t.found) for t in tensors]
-    known = [(error, found) for error, found in encoded if error is not None]
+    encoded = [(t.result.relative_error, t.result) for t in tensors]
+    known = [(error, result) for error, result in encoded if error is not None]
     worst = sorted(known, key=lambda pair: -pair[0])[:30]
     return section(
         "tensors",
@@ -166,13 +166,13 @@ def in_which_tensors(tensors: Sequence[TensorEvidence]) -> Html:
                 ("Tensor", "Format", ">Relative error", ">Size", "Why this format"),
                 (
                     (
-                        found.name,
-                        found.format,
+                        result.name,
+                        result.format,
                         number(error, 3),
-                        size(found.bytes),
-                        found.reason,
+                        size(result.bytes),
+                        result.reason,
                     )
-                    for error, found in worst
+                    for error, result in worst
                 ),
             ),
         ),
@@ -181,7 +181,7 @@ def in_which_tensors(tensors: Sequence[TensorEvidence]) -> Html:
 
 def why(tensors: Sequence[TensorEvidence]) -> Html:
     """Return section 7: histograms with the codes drawn in, and the worst block in detail."""
-    opened = [(t.found.name, t.found.worst_block) for t in tensors]
+    opened = [(t.result.name, t.result.worst_block) for t in tensors]
     return section(
         "why",
         "7",
