@@ -141,8 +141,8 @@ class StudioRoutes:
             raise HTTPException(404, "this file has no matrices")
         default = model.names.index(model.default_matrix())
         query = request.query_params
-        index = whole(query, "tensor", default)
-        row, column = whole(query, "row", 0), whole(query, "column", 0)
+        index = query_integer(query, "tensor", default)
+        row, column = query_integer(query, "row", 0), query_integer(query, "column", 0)
         page = _inside(lambda: lab(self.library, entry, model, index, row, column))
         return as_html(page)
 
@@ -166,7 +166,7 @@ class StudioRoutes:
 
     def measure(self, request: Request) -> Response:
         runs = self._runs(request)
-        shown = min(whole(request.query_params, "shown", 0), max(len(runs) - 1, 0))
+        shown = min(query_integer(request.query_params, "shown", 0), max(len(runs) - 1, 0))
         return as_html(measured(self.library, runs, shown))
 
     def compare(self, request: Request) -> Response:
@@ -214,7 +214,7 @@ class StudioRoutes:
         model = self._model(request)[1]
         info = model.info(self._index(request, model))
         query = request.query_params
-        row, column = whole(query, "row", 0), whole(query, "column", 0)
+        row, column = query_integer(query, "row", 0), query_integer(query, "column", 0)
         name = query.get("format") or None
         if name is not None and len(name) > 64:
             raise HTTPException(400, "there is no format of this name")
@@ -286,7 +286,9 @@ class StudioRoutes:
 
     async def cancel_job(self, request: Request) -> Response:
         try:
-            return as_line(self.jobs.cancel(whole(request.path_params, "job", 0)).as_page_data())
+            return as_line(
+                self.jobs.cancel(query_integer(request.path_params, "job", 0)).as_page_data()
+            )
         except KeyError:
             raise HTTPException(404, "there is no such job") from None
 
@@ -310,7 +312,7 @@ class StudioRoutes:
 
     @staticmethod
     def _index(request: Request, model: OpenedModel) -> int:
-        index = whole(request.path_params, "tensor", 0)
+        index = query_integer(request.path_params, "tensor", 0)
         if not (index < len(model.names) and model.names[index] in model.matrices):
             raise HTTPException(404, "there is no matrix with this index")
         return index
@@ -338,7 +340,7 @@ class StudioRoutes:
         return as_html(refused(self.library, status, as_page_data), status)
 
 
-def whole(given: Mapping[str, str], name: str, default: int) -> int:
+def query_integer(given: Mapping[str, str], name: str, default: int) -> int:
     """Return an integer from an address. Raises HTTPException(400) for anything else."""
     text = given.get(name, "")
     if text == "":
