@@ -58,7 +58,7 @@ DEFAULTS = FeedbackOptions()
 
 
 @dataclass(frozen=True)
-class InputStatistics:
+class FeedbackInputs:
     """What feedback needs to know of the inputs of a matrix, made once for all matrices with them.
 
     `prepare` makes it from the second moments.
@@ -88,7 +88,7 @@ class RecodedRows:
     unchanged_rows: int
 
 
-def prepare(moments: F32, options: FeedbackOptions = DEFAULTS) -> InputStatistics:
+def prepare(moments: F32, options: FeedbackOptions = DEFAULTS) -> FeedbackInputs:
     """Factor the second moments of a matrix' inputs.
 
     `moments` (columns, columns) is Σ x xᵀ or any positive multiple of it. A column that is always 0
@@ -115,7 +115,7 @@ def prepare(moments: F32, options: FeedbackOptions = DEFAULTS) -> InputStatistic
                     raise FormatError("second moments are not positive definite") from None
     factor /= np.diag(factor)
     coefficients = np.triu(factor, 1).astype(np.float32)
-    return InputStatistics(damped.astype(np.float32), order, coefficients, damping)
+    return FeedbackInputs(damped.astype(np.float32), order, coefficients, damping)
 
 
 def _upper_factor(matrix: F64) -> F64:
@@ -127,7 +127,7 @@ def round_with_feedback(
     weights: F32,
     blocks: U8,
     format: Format,
-    inputs: InputStatistics,
+    inputs: FeedbackInputs,
     *,
     threads: int = 1,
     options: FeedbackOptions = DEFAULTS,
@@ -161,7 +161,7 @@ def _recode(
     blocks: U8,
     format: Format,
     codes: CodeSet,
-    inputs: InputStatistics,
+    inputs: FeedbackInputs,
     options: FeedbackOptions,
 ) -> RecodedRows:
     grid = _Grid.of(blocks, format, codes, weights.shape)
@@ -233,7 +233,7 @@ class _Grid:
         return weights.reshape(rows, columns)
 
 
-def feed_back(weights: F32, grid: _Grid, inputs: InputStatistics) -> NDArray[np.intp]:
+def feed_back(weights: F32, grid: _Grid, inputs: FeedbackInputs) -> NDArray[np.intp]:
     """Round column after column, each with the errors of those before it: (rows, columns)."""
     order, coefficients = inputs.order, inputs.coefficients
     permuted = weights[:, order]
@@ -255,7 +255,7 @@ def feed_back(weights: F32, grid: _Grid, inputs: InputStatistics) -> NDArray[np.
 
 
 def descend(
-    weights: F32, grid: _Grid, inputs: InputStatistics, chosen: NDArray[np.intp], sweeps: int
+    weights: F32, grid: _Grid, inputs: FeedbackInputs, chosen: NDArray[np.intp], sweeps: int
 ) -> NDArray[np.intp]:
     """Give each code in turn the value that minimizes the objective; returns (rows, columns).
 
