@@ -72,8 +72,10 @@ def test_the_objective_falls_for_every_format(name: str) -> None:
     decoded = find_format(name).decode_blocks(found.blocks).reshape(weights.shape)
     inputs = prepare(moments)
     rows = objective(weights - decoded, inputs.moments)
-    assert found.after == pytest.approx(float(rows.sum()), rel=1e-4)  # float32 sums of 512 terms
-    assert found.after < 0.9 * found.before
+    assert found.change.objective_after == pytest.approx(
+        float(rows.sum()), rel=1e-4
+    )  # float32 sums of 512 terms
+    assert found.change.objective_after < 0.9 * found.change.objective_before
 
 
 @pytest.mark.parametrize("name", ["Q4_0", "Q4_1", "Q2_K", "Q3_K", "IQ4_XS", "NVFP4"])
@@ -103,7 +105,7 @@ def test_a_sweep_never_raises_the_objective() -> None:
     after = [
         round_with_feedback(
             weights, start.data, find_format("Q4_0"), inputs, options=FeedbackOptions(sweeps=sweeps)
-        ).after
+        ).change.objective_after
         for sweeps in range(4)
     ]
     assert after == sorted(after, reverse=True)
@@ -118,7 +120,7 @@ def test_uncorrelated_inputs_leave_the_nearest_codes() -> None:
         weights, start.data, find_format("Q4_0"), prepare(np.eye(64, dtype=np.float32))
     )
     assert np.array_equal(found.blocks, start.data)
-    assert found.unchanged_rows == 4
+    assert found.change.unchanged_rows == 4
 
 
 def test_the_bytes_do_not_depend_on_threads() -> None:
@@ -131,7 +133,7 @@ def test_the_bytes_do_not_depend_on_threads() -> None:
         for threads in (1, 2, 5)
     ]
     assert all(np.array_equal(one.blocks, found[0].blocks) for one in found)
-    assert len({one.after for one in found}) == 1
+    assert len({one.change.objective_after for one in found}) == 1
 
 
 def test_inputs_that_are_always_zero_and_too_few_samples_are_damped() -> None:
@@ -143,7 +145,7 @@ def test_inputs_that_are_always_zero_and_too_few_samples_are_damped() -> None:
     found = round_with_feedback(
         weights, start.data, find_format("Q4_0"), prepare(inputs.T @ inputs)
     )
-    assert found.after < 0.5 * found.before
+    assert found.change.objective_after < 0.5 * found.change.objective_before
     decoded = find_format("Q4_0").decode_blocks(found.blocks)
     assert np.isfinite(decoded).all()
 
@@ -178,7 +180,7 @@ def test_rows_of_zeros_and_of_outliers_stay_finite() -> None:
         found = round_with_feedback(weights, start.data, find_format(name), prepare(moments))
         decoded = find_format(name).decode_blocks(found.blocks)
         assert np.isfinite(decoded).all(), name
-        assert found.after <= found.before, name
+        assert found.change.objective_after <= found.change.objective_before, name
 
 
 def test_no_rows_are_no_work() -> None:
@@ -186,4 +188,4 @@ def test_no_rows_are_no_work() -> None:
     found = round_with_feedback(
         empty, np.empty((0, 18), np.uint8), find_format("Q4_0"), prepare(correlated(64))
     )
-    assert found.blocks.shape == (0, 18) and found.after == 0
+    assert found.blocks.shape == (0, 18) and found.change.objective_after == 0

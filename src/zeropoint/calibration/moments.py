@@ -10,15 +10,19 @@ ffn_gate.
 """
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zeropoint.calibration.statistics import Calibration, InputStatistics
 from zeropoint.checkpoints.source import SourceFile
 from zeropoint.errors import CheckpointError
 from zeropoint.formats import F32
 from zeropoint.results.run_store import RunFolder
+
+VERB = "second moments"  # of the run folder
 
 SAME_INPUT = {
     "attn_k": "attn_q",
@@ -46,6 +50,44 @@ class MomentFolder:
         self.run = run
         self._sums: dict[str, F32] = {}  # (experts, columns, columns)
         self._rows: dict[str, NDArray[np.int64]] = {}
+
+    @classmethod
+    def open(cls, path: Path) -> "MomentFolder":
+        """Open a folder for reading. Raises CheckpointError if it holds no second moments."""
+        run = RunFolder.open(path)
+        if run.identity.get("verb") != VERB:
+            raise CheckpointError(
+                path,
+                "holds no second moments; `zeropoint calibrate MODEL -o FILE --second-moments DIR`"
+                " writes them",
+            )
+        return cls(run)
+
+    @property
+    def corpus(self) -> str:
+        """SHA-256 of the text, 64 hexadecimal digits; empty if the folder does not say."""
+        return str(self._identity("inputs").get("corpus", ""))
+
+    @property
+    def chunks(self) -> int:
+        """Number of chunks of the text that the model read."""
+        return _count(self._identity("settings").get("chunks"))
+
+    @property
+    def context(self) -> int:
+        """Number of tokens of each chunk."""
+        return _count(self._identity("settings").get("context"))
+
+    def _identity(self, key: str) -> Mapping[str, object]:
+        found = self.run.identity.get(key)
+        return found if isinstance(found, dict) else {}
+
+    def calibration(self, shapes: Mapping[str, tuple[int, ...]]) -> Calibration:
+        """Return the importance of the matrices of these shapes: the diagonals of their moments.
+
+        Each is read when it is asked for. Matrices without moments have no entry.
+        """
+        return Calibration(_Diagonals(self, shapes), self.chunks, self.context, corpus=self.corpus)
 
     def has(self, name: str) -> bool:
         """Return whether the folder already has the moments of this matrix."""
@@ -111,6 +153,37 @@ class MomentFolder:
         if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.dtype != np.float32:
             raise CheckpointError(path, "is not a square matrix of float32; delete it")
         return matrix, int(rows[expert])
+
+
+class _Diagonals(Mapping[str, InputStatistics]):
+    """Σ x² of each matrix, from the second moments of its inputs."""
+
+    def __init__(self, moments: MomentFolder, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        self._moments = moments
+        inputs = {name: input_of(name, shapes) for name in shapes}
+        self._inputs = {name: shared for name, shared in inputs.items() if moments.has(shared)}
+        self._shapes = {name: shapes[name] for name in self._inputs}
+        self._read: dict[str, InputStatistics] = {}  # by input: small, and asked for repeatedly
+
+    def __getitem__(self, name: str) -> InputStatistics:
+        shared = self._inputs[name]
+        if shared not in self._read:
+            shape = self._shapes[name]
+            experts = range(shape[0] if len(shape) == 3 else 1)
+            found = [self._moments.read(shared, expert) for expert in experts]
+            sums = np.stack([np.diag(matrix) for matrix, _ in found]).astype(np.float32)
+            self._read[shared] = InputStatistics(sums, np.array([n for _, n in found], np.int64))
+        return self._read[shared]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._shapes)
+
+    def __len__(self) -> int:
+        return len(self._shapes)
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def _file(name: str, expert: int, experts: int) -> str:

@@ -17,10 +17,12 @@ from zeropoint.errors import FormatError
 from zeropoint.formats import F32, FORMATS, U8, Format
 from zeropoint.plans import Choice
 from zeropoint.quantizers.details import DetailsCollector
+from zeropoint.quantizers.feedback_rounding import FeedbackRounding
 from zeropoint.quantizers.provenance import output_metadata, source_hash
 from zeropoint.quantizers.reading import SlabReader
 from zeropoint.quantizers.records import OutputWritten, RowsWritten, TensorWritten, WriteOptions
 from zeropoint.quantizers.slabs import Slab, cut_slabs
+from zeropoint.results.quantize import FeedbackResult
 
 DEFAULT_OPTIONS = WriteOptions()
 # Copied without a check of the values: float32 cannot hold all of them.
@@ -80,9 +82,8 @@ def write_quantized(
         ) as writer,
         SlabReader(source) as reader,
     ):
-        quantizer = TensorQuantizer(
-            reader, writer, kernels.default_threads() if threads is None else threads
-        )
+        threads = kernels.default_threads() if threads is None else threads
+        quantizer = TensorQuantizer(reader, writer, threads, options.feedback)
         for choice in plan:
             importance = None
             if calibration and choice.changes:
@@ -167,10 +168,17 @@ def writable() -> str:
 class TensorQuantizer:
     """Encodes and writes tensors, and counts the weights written."""
 
-    def __init__(self, reader: SlabReader, writer: CheckpointWriter, threads: int) -> None:
+    def __init__(
+        self,
+        reader: SlabReader,
+        writer: CheckpointWriter,
+        threads: int,
+        feedback: FeedbackRounding | None = None,
+    ) -> None:
         self.reader = reader
         self.writer = writer
         self.threads = threads
+        self.feedback = feedback
         self.done = 0  # weights
 
     def write(
@@ -183,6 +191,7 @@ class TensorQuantizer:
         encode = target.name != info.format.name
         collector = DetailsCollector(target, self.threads) if details and encode else None
         error = power = 0.0
+        change: FeedbackResult | None = None
         nbytes = 0
         for slab, rows in self.reader.slabs(info, cut_slabs(info.shape, info.format, target)):
             weights = kernels.decode(info.format, rows.data, threads=self.threads)
@@ -195,6 +204,12 @@ class TensorQuantizer:
                 if importance is not None and importance.ndim == 2:
                     row = importance[slab.expert]
                 data = self.encode(info, slab, target, weights, row)
+                if self.feedback:
+                    place = info.name, slab.start, slab.expert
+                    recoded = self.feedback.recode(place, weights, data, target, self.threads)
+                    if recoded is not None:
+                        data = recoded.blocks
+                        change = change + recoded.change if change else recoded.change
                 decoded = kernels.decode(target, data, threads=self.threads).reshape(rows.shape)
                 error += kernels.weighted_error(weights, decoded, row, threads=self.threads)
                 if collector:
@@ -211,7 +226,7 @@ class TensorQuantizer:
             name=info.name, shape=info.shape, source_format=info.format.name, format=target.name,
             source_bytes=info.nbytes, nbytes=nbytes, error=error, power=power,
             weighted=importance is not None, done=self.done,
-            details=collector.details() if collector else None,
+            details=collector.details() if collector else None, feedback=change,
         )  # fmt: skip
 
     def encode(

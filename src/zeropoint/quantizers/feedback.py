@@ -33,6 +33,7 @@ from threadpoolctl import threadpool_limits
 from zeropoint.errors import FormatError
 from zeropoint.formats import F32, U8, Format
 from zeropoint.formats.recode import CodeSet, code_set
+from zeropoint.results.quantize import FeedbackResult
 
 COLUMNS_PER_BLOCK = 128  # whose errors are applied to the columns after them in one product
 ROWS_PER_SLAB = 256  # fixed, so that the bytes do not depend on the number of threads
@@ -55,6 +56,7 @@ class FeedbackOptions:
 
 
 DEFAULTS = FeedbackOptions()
+NO_CHANGE = FeedbackResult(objective_before=0.0, objective_after=0.0, unchanged_rows=0)
 
 
 @dataclass(frozen=True)
@@ -80,12 +82,7 @@ class RecodedRows:
 
     #: (rows · blocks per row, block_bytes)
     blocks: U8
-    #: The objective Σ (w − ŵ)ᵀ H (w − ŵ) over the rows, with the codes of the encoder.
-    before: float
-    #: The same with the new codes; never larger.
-    after: float
-    #: Rows that kept the codes of the encoder, because feedback did not lower their objective.
-    unchanged_rows: int
+    change: FeedbackResult
 
 
 def prepare(moments: F32, options: FeedbackOptions = DEFAULTS) -> FeedbackInputs:
@@ -120,7 +117,7 @@ def prepare(moments: F32, options: FeedbackOptions = DEFAULTS) -> FeedbackInputs
 
 def _upper_factor(matrix: F64) -> F64:
     """Return the upper triangular R with matrix = R Rᵀ: the Cholesky factor from the far corner."""
-    return np.linalg.cholesky(matrix[::-1, ::-1])[::-1, ::-1].copy()
+    return np.linalg.cholesky(matrix[::-1, ::-1])[::-1, ::-1].astype(np.float64)
 
 
 def round_with_feedback(
@@ -148,12 +145,8 @@ def round_with_feedback(
 
     with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
         parts = list(pool.map(recode, range(0, len(weights), ROWS_PER_SLAB)))
-    return RecodedRows(
-        np.concatenate([part.blocks for part in parts]) if parts else blocks,
-        sum(part.before for part in parts),
-        sum(part.after for part in parts),
-        sum(part.unchanged_rows for part in parts),
-    )
+    change = sum((part.change for part in parts), NO_CHANGE)
+    return RecodedRows(np.concatenate([part.blocks for part in parts] or [blocks]), change)
 
 
 def _recode(
@@ -174,14 +167,18 @@ def _recode(
     worse = ~(after < before)  # NaN counts as worse
     chosen[worse] = grid.searched[worse]
     stored = codes.store(blocks, codes.codes[chosen].reshape(-1, format.block_size))
-    return RecodedRows(
-        stored, float(before.sum()), float(np.where(worse, before, after).sum()), int(worse.sum())
+    change = FeedbackResult(
+        objective_before=float(before.sum()),
+        objective_after=float(np.where(worse, before, after).sum()),
+        unchanged_rows=int(worse.sum()),
     )
+    return RecodedRows(stored, change)
 
 
 def objective(errors: F32, moments: F32) -> F64:
     """Return eᵀ H e for each row e of `errors` (rows, columns): (rows,) float64."""
-    return np.einsum("rc,rc->r", errors @ moments, errors, dtype=np.float64)
+    total: F64 = np.einsum("rc,rc->r", errors @ moments, errors, dtype=np.float64)
+    return total
 
 
 @dataclass(frozen=True)

@@ -124,6 +124,7 @@ def tensor_result(record: TensorWritten, reason: str | None = None) -> Quantized
         relative_error=record.relative_error if record.encoded else None,
         weighted=record.weighted,
         reason=reason,
+        feedback=record.feedback,
         worst_block=WorstBlock(
             row=worst.row,
             column=worst.column,

@@ -5,6 +5,8 @@
     zeropoint.version, zeropoint.recipe                 the recipe gives these formats again
     zeropoint.source.file, zeropoint.source.sha256      of each file of the source, in order
     zeropoint.imatrix.sha256
+    zeropoint.rounding, .rounding.library               of error feedback: method and settings
+    zeropoint.calibration.corpus, .calibration.tokens   the text it was calibrated on
     zeropoint.made_by                                   the verb, if it may replace the file later
 
 It has no path, host, user or time, so that the same input gives the same bytes on any machine.
@@ -51,6 +53,8 @@ def output_metadata(
     metadata = quantized_metadata(inherited, choices, options.to)
     if calibration:
         metadata |= importance_facts(calibration, options.importance_file)
+    if options.feedback:
+        metadata |= options.feedback.facts()
     architecture = str(source.metadata.get("general.architecture", ""))
     metadata["zeropoint.version"] = __version__
     metadata["zeropoint.recipe"] = str(recipe_of(choices, architecture))

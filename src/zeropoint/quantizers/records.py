@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zeropoint.quantizers.details import TensorDetails
+from zeropoint.quantizers.feedback_rounding import FeedbackRounding
+from zeropoint.results.quantize import FeedbackResult
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,7 @@ class WriteOptions:
     max_shard_bytes: int | None = None  # write several files of at most this size
     importance_file: Path | None = None  # file of the calibration, for the metadata
     made_by: str | None = None  # a verb that may replace its own outputs, for the metadata
+    feedback: FeedbackRounding | None = None  # choose codes again; None: round to nearest
     overwrite: bool = True  # replace the output if it exists; False: raise CheckpointError
 
 
@@ -42,6 +45,7 @@ class TensorWritten:
     weighted: bool  # whether there was importance for this tensor
     done: int  # weights written so far, over all tensors
     details: TensorDetails | None = None
+    feedback: FeedbackResult | None = None  # None: rounded to nearest, or copied
 
     @property
     def encoded(self) -> bool:

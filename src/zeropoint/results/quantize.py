@@ -42,6 +42,26 @@ class WorstBlock(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FeedbackResult(Record):
+    """What error feedback did to a tensor."""
+
+    #: Σ (w − ŵ)ᵀ H (w − ŵ) over the rows, with the codes of the encoder. H is the second moment of
+    #: the inputs, damped, divided by the mean of its diagonal.
+    objective_before: float
+    #: The same with the codes that feedback chose; never larger.
+    objective_after: float
+    #: Rows that keep the codes of the encoder, because feedback did not lower their objective.
+    unchanged_rows: int
+
+    def __add__(self, other: "FeedbackResult") -> "FeedbackResult":
+        return FeedbackResult(
+            objective_before=self.objective_before + other.objective_before,
+            objective_after=self.objective_after + other.objective_after,
+            unchanged_rows=self.unchanged_rows + other.unchanged_rows,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class QuantizedTensorResult(Record):
     """Result for one written tensor."""
 
@@ -59,6 +79,8 @@ class QuantizedTensorResult(Record):
     weighted: bool = False
     #: Why it got this format.
     reason: str | None = None
+    #: None if the codes are the encoder's.
+    feedback: FeedbackResult | None = field(default=None, metadata=OMIT)
     #: Only with details, as `quantize --run` collects them.
     worst_block: WorstBlock | None = field(default=None, metadata=OMIT)
 

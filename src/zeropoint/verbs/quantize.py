@@ -1,5 +1,6 @@
 """`quantize_checkpoint`: writes a model in the formats of a preset, a format or a recipe."""
 
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from zeropoint.calibration import read_imatrix
+from zeropoint.calibration.run import ChunkRead
 from zeropoint.checkpoints import Checkpoint
 from zeropoint.checkpoints.portability import find_unread_keys
 from zeropoint.errors import OutputError, UnsupportedModel
@@ -32,8 +34,19 @@ from zeropoint.results.quantize import QuantizePreview, QuantizeResult
 from zeropoint.results.run_store import RunFolder
 from zeropoint.verbs.arguments import as_list, as_path
 from zeropoint.verbs.checkpoint_input import CheckpointInput, opened
-from zeropoint.verbs.options.quantize import QuantizeOptions
+from zeropoint.verbs.options.quantize import Effort, QuantizeOptions, Rounding
 from zeropoint.verbs.records import Notice, OnRecord, StageStarted, drain
+from zeropoint.verbs.rounding import (
+    NEAREST,
+    MomentsPlanned,
+    RoundingPlan,
+    collect_moments,
+    open_moments,
+    open_rounding,
+    resumable,
+    uses_moments,
+    work_folder,
+)
 
 if TYPE_CHECKING:
     from zeropoint.calibration import Calibration
@@ -45,12 +58,15 @@ QuantizeRecord: TypeAlias = (
     | TensorWritten
     | OutputWritten
     | TensorExported
+    | MomentsPlanned
+    | ChunkRead
     | QuantizeResult
 )
 
 # Options that a Hugging Face folder, whose tensors all get one format, has no use for.
 _FILE_OPTIONS = (
-    "imatrix", "pure", "tensor_type", "output_tensor_type", "token_embedding_type",
+    "imatrix", "calibration", "text",
+    "pure", "tensor_type", "output_tensor_type", "token_embedding_type",
     "leave_output_tensor", "split_max_size", "run",
 )  # fmt: skip
 
@@ -61,6 +77,10 @@ def quantize_checkpoint(
     *,
     to: str | Recipe,
     imatrix: "str | Path | Calibration | None" = None,
+    calibration: str | Path | None = None,
+    text: str | Path | Sequence[str | Path] | None = None,
+    rounding: Rounding = "auto",
+    effort: Effort = "normal",
     threads: int | None = None,
     pure: bool = False,
     tensor_type: str | Sequence[str] | None = None,
@@ -87,6 +107,10 @@ def quantize_checkpoint(
     """
     options = QuantizeOptions(
         imatrix=imatrix,
+        calibration=calibration,
+        text=text,
+        rounding=rounding,
+        effort=effort,
         threads=threads,
         pure=pure,
         tensor_type=tensor_type,
@@ -114,10 +138,21 @@ def quantize_checkpoint_records(
         if not output.suffix:
             yield from _folder_records(source, output, to, options)
             return
-        plan = make_plan(source, to, options)
-        check_writable(source, plan.choices, plan.options)
+        rounding = NEAREST
+        work = work_folder(output)
+        if uses_moments(options):
+            if not options.calibration:
+                check_plan(make_plan(source, to, options))
+                yield from collect_moments(source, work / "moments", options)
+            rounding = open_rounding(source, open_moments(options, work), options)
+        plan = make_plan(source, to, options, rounding=rounding)
+        check_plan(plan)
         yield from plan_notices(plan)
-        yield from write_plan(plan, output, threads=options.threads, run=options.run)
+        plan = resumable(plan, work)
+        for record in write_plan(plan, output, threads=options.threads, run=options.run):
+            if isinstance(record, QuantizeResult):
+                shutil.rmtree(work, ignore_errors=True)
+            yield record
 
 
 def preview_quantization(
@@ -131,10 +166,23 @@ def preview_quantization(
         return make_plan(source, to, options or QuantizeOptions()).preview()
 
 
+def check_plan(plan: QuantizationPlan) -> None:
+    """Raise FormatError for a plan that cannot be written."""
+    check_writable(plan.source, plan.choices, plan.options)
+
+
 def make_plan(
-    source: Checkpoint, to: str | Recipe, options: QuantizeOptions, *, made_by: str | None = None
+    source: Checkpoint,
+    to: str | Recipe,
+    options: QuantizeOptions,
+    *,
+    made_by: str | None = None,
+    rounding: RoundingPlan = NEAREST,
 ) -> QuantizationPlan:
-    """Choose a format for each tensor. `made_by` names a verb that may replace its own outputs."""
+    """Choose a format for each tensor. `made_by` names a verb that may replace its own outputs.
+
+    Without an imatrix in `options`, the importance is that of `rounding`.
+    """
     imatrix = options.imatrix
     file = Path(imatrix) if isinstance(imatrix, str | Path) else None
     write_options = WriteOptions(
@@ -145,8 +193,11 @@ def make_plan(
         importance_file=file,
         overwrite=options.overwrite,
         made_by=made_by,
+        feedback=rounding.feedback,
     )
     calibration = imatrix if not isinstance(imatrix, str | Path) else read_imatrix(imatrix)
+    if calibration is None:
+        calibration = rounding.importance
     return plan_quantization(
         source,
         to,

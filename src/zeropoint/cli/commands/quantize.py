@@ -11,7 +11,8 @@ from zeropoint.cli.output import AsJson, AsProgress, Output, ProgressStyle, Quie
 from zeropoint.cli.paths import InputRole, OutputRole, Overwrite
 from zeropoint.cli.stages import follow
 from zeropoint.cli.views.quantize import show_preview, show_result
-from zeropoint.verbs.options.quantize import QuantizeOptions
+from zeropoint.formatting import format_bytes
+from zeropoint.verbs.options.quantize import Effort, QuantizeOptions, Rounding
 
 DEFAULTS = QuantizeOptions()
 
@@ -44,6 +45,40 @@ def quantize(
         InputRole.NAMES,
     ],
     imatrix: ImatrixOption = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder with second moments, as `calibrate --second-moments` writes it: for error"
+            " feedback and, without --imatrix, as importance.",
+        ),
+        InputRole.MODEL,
+    ] = None,
+    text: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Text file to collect second moments from, before quantizing; repeatable. They are"
+            " stored in OUTPUT.work until the output is complete. Instead of --calibration.",
+        ),
+        InputRole.FILE,
+    ] = None,
+    rounding: Annotated[
+        Rounding,
+        typer.Option(
+            help="nearest: each weight gets the nearest code. feedback: codes are chosen so that"
+            " the errors of a row compensate each other; without --calibration and --text a"
+            " built-in text is read first. auto: feedback for the formats that it is shown to"
+            " improve, if --calibration or --text is given, otherwise nearest."
+        ),
+    ] = DEFAULTS.rounding,
+    effort: Annotated[
+        Effort,
+        typer.Option(
+            help="How much of the calibration text is read: at most 8,192 tokens (quick), 32,768"
+            " (normal) or 131,072 (long), evenly spread over the text."
+        ),
+    ] = DEFAULTS.effort,
     threads: Threads = DEFAULTS.threads,
     dry_run: Annotated[
         bool,
@@ -126,6 +161,8 @@ def quantize(
 
     zeropoint quantize model-BF16.gguf small.gguf --to mine.recipe --imatrix model.imatrix.gguf
 
+    zeropoint quantize model-BF16.gguf better.gguf --to IQ4_NL --rounding feedback
+
     zeropoint quantize ./qwen-folder qwen-Q4_K_M.gguf --to Q4_K_M
 
     zeropoint quantize model-Q8_0.gguf ./model-folder --to BF16
@@ -133,6 +170,10 @@ def quantize(
     out = Output(as_json=as_json, quiet=quiet)
     options = QuantizeOptions(
         imatrix=imatrix,
+        calibration=calibration,
+        text=text,
+        rounding=rounding,
+        effort=effort,
         threads=threads,
         pure=pure,
         tensor_type=tensor_type,
@@ -180,11 +221,17 @@ def print_quantized(
     from zeropoint.quantizers import TensorWritten
     from zeropoint.results.quantize import QuantizeResult
     from zeropoint.verbs.quantize import quantize_checkpoint_records
+    from zeropoint.verbs.rounding import MomentsPlanned
 
     written: list[TensorWritten] = []
     for record in follow(quantize_checkpoint_records(model, output, to, options), out, style):
         if isinstance(record, TensorWritten):
             written.append(record)
+        elif isinstance(record, MomentsPlanned):
+            out.note(
+                f"the model reads {record.tokens:,} tokens; the second moments of its inputs take"
+                f" {format_bytes(record.nbytes)} in {record.folder} until the output is complete"
+            )
         elif isinstance(record, QuantizeResult):
             show_result(out, record, written, to)
             out.finish("quantize", record.to_json())

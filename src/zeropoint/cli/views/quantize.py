@@ -1,6 +1,8 @@
 """Terminal view of the result and the dry run of `quantize`."""
 
 from collections.abc import Sequence
+from math import exp, log
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from zeropoint.cli.output import Output
@@ -36,6 +38,7 @@ def show_result(
     """Print what was written; `written` is empty for a Hugging Face folder."""
     if written:
         show_kinds(out, written)
+        show_feedback(out, written)
         show_file(out, result)
         return
     out.say(
@@ -57,6 +60,21 @@ def show_kinds(out: Output, written: "Sequence[TensorWritten]") -> None:
             for k in summarize_by_kind(written)
         ),
     )  # fmt: skip
+
+
+def show_feedback(out: Output, written: "Sequence[TensorWritten]") -> None:
+    """Print what error feedback did, if any tensor got it."""
+    changes = [record.feedback for record in written if record.feedback]
+    if not changes:
+        return
+    encoded = sum(record.encoded for record in written)
+    ratios = [c.objective_after / c.objective_before for c in changes if c.objective_before > 0]
+    typical = exp(fmean(map(log, ratios))) if ratios else 1.0
+    out.say(
+        f"\nError feedback: {len(changes)} of {encoded} quantized tensors. On the calibration text,"
+        f" the squared error of their outputs is {typical:.2f} times that of rounding to nearest"
+        " (geometric mean)."
+    )
 
 
 def show_file(out: Output, result: "QuantizeResult") -> None:

@@ -3,12 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from zeropoint.verbs.options.checks import check_minimums
 
 if TYPE_CHECKING:
     from zeropoint.calibration import Calibration
+
+
+Rounding = Literal["auto", "nearest", "feedback"]
+Effort = Literal["quick", "normal", "long"]
+
+#: Maximum number of tokens of the calibration text, by effort.
+EFFORT_TOKENS = {"quick": 8192, "normal": 32768, "long": 131072}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +24,17 @@ class QuantizeOptions:
 
     #: Importance matrix, or its file; None: the errors of all columns count the same.
     imatrix: "str | Path | Calibration | None" = None
+    #: Folder with second moments of the inputs, as `calibrate --second-moments` writes it. Without
+    #: `imatrix`, their diagonals are the importance.
+    calibration: str | Path | None = None
+    #: Text files to collect second moments from, into OUTPUT.work; None: no text.
+    text: str | Path | Sequence[str | Path] | None = None
+    #: "nearest": each weight gets the nearest code. "feedback": codes are chosen with error
+    #: feedback; without `calibration` and `text` the built-in text is read. "auto": feedback for
+    #: the formats that it is shown to improve, if `calibration` or `text` is given.
+    rounding: Rounding = "auto"
+    #: How much of the text is read: at most 8k tokens (quick), 32k (normal) or 128k (long).
+    effort: Effort = "normal"
     #: Threads to encode with; None: one for each processor. The bytes do not depend on it.
     threads: int | None = None
     #: Use the preset's base format for every tensor, without its exceptions.

@@ -1,0 +1,125 @@
+"""Error feedback for the matrices of a model, with second moments from a folder."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from zeropoint.calibration.coverage import MIN_ROWS
+from zeropoint.calibration.moments import MomentFolder, input_of
+from zeropoint.checkpoints import TensorInfo
+from zeropoint.errors import CheckpointError
+from zeropoint.formats import F32, U8, Format
+from zeropoint.formats.recode import can_recode
+from zeropoint.quantizers.feedback import (
+    DEFAULTS,
+    FeedbackInputs,
+    FeedbackOptions,
+    RecodedRows,
+    prepare,
+    round_with_feedback,
+)
+from zeropoint.results.quantize import FeedbackResult
+from zeropoint.results.run_store import RunFolder
+
+# Formats for which docs/rounding.md shows less KL divergence with feedback than without.
+IMPROVED_FORMATS = ("IQ4_NL",)
+
+
+@dataclass
+class FeedbackRounding:
+    """Chooses the codes of encoded rows again, where there are second moments of their inputs."""
+
+    moments: MomentFolder
+    #: The tensors of the source by name.
+    tensors: Mapping[str, TensorInfo]
+    #: Names of the formats whose codes are chosen again; others keep the encoder's.
+    formats: Collection[str]
+    options: FeedbackOptions = DEFAULTS
+    #: Where finished rows are stored, so that an interrupted run resumes; None: nowhere.
+    state: RunFolder | None = None
+    _prepared: tuple[str, int, FeedbackInputs] | None = field(default=None, init=False)
+
+    def facts(self) -> dict[str, object]:
+        """Return what a file says about its rounding: the method, the text, and who multiplied.
+
+        Sums of float32 depend on the build of the linear algebra, so the file names it.
+        """
+        order = "largest inputs first" if self.options.ordered else "first to last"
+        return {
+            "zeropoint.rounding": (
+                f"error feedback, damping {self.options.damping:g}, sweeps {self.options.sweeps},"
+                f" columns {order}"
+            ),
+            "zeropoint.calibration.corpus": self.moments.corpus,
+            "zeropoint.calibration.tokens": str(self.moments.chunks * self.moments.context),
+            "zeropoint.rounding.library": linear_algebra(),
+        }
+
+    def applies(self, name: str, format: Format) -> bool:
+        """Return whether a tensor in this format gets feedback."""
+        return (
+            format.name in self.formats
+            and can_recode(format)
+            and name in self.tensors
+            and self.moments.has(input_of(name, self.tensors))
+        )
+
+    def recode(
+        self, place: tuple[str, int, int], weights: F32, blocks: U8, format: Format, threads: int
+    ) -> RecodedRows | None:
+        """Choose the codes of some rows again; None if their tensor or expert gets no feedback.
+
+        `place` is the tensor's name, the first row, and the expert. An expert whose inputs were
+        fewer than MIN_ROWS keeps its codes: so few say nothing of the others.
+        """
+        name, start, expert = place
+        if not self.applies(name, format):
+            return None
+        inputs = self._inputs(name, expert)
+        if inputs is None:
+            return None
+        key = f"{name}.{start}"
+        stored = self._stored(key, format.block_bytes)
+        if stored is not None:
+            return stored
+        found = round_with_feedback(
+            weights, blocks, format, inputs, threads=threads, options=self.options
+        )
+        if self.state is not None:
+            self.state.save_bytes(f"{key}.blocks", found.blocks.tobytes())
+            self.state.save_table(key, found.change.to_json())
+        return found
+
+    def _stored(self, key: str, block_bytes: int) -> RecodedRows | None:
+        """Return rows that an earlier, interrupted run finished."""
+        if self.state is None or not (self.state.path / f"{key}.json").exists():
+            return None
+        change = self.state.load_record(key, FeedbackResult)
+        blocks = np.frombuffer(self.state.load_bytes(f"{key}.blocks"), np.uint8)
+        return RecodedRows(blocks.reshape(-1, block_bytes), change)
+
+    def _inputs(self, name: str, expert: int) -> FeedbackInputs | None:
+        """Return the prepared moments of a matrix' inputs; neighbours often share them."""
+        shared = input_of(name, self.tensors)
+        if self._prepared is None or self._prepared[:2] != (shared, expert):
+            moments, rows = self.moments.read(shared, expert)
+            columns = self.tensors[name].shape[-1]
+            if moments.shape != (columns, columns):
+                raise CheckpointError(
+                    self.moments.run.path,
+                    f"holds the moments of {moments.shape[0]} inputs for {name}, which has"
+                    f" {columns} columns: they are of another model",
+                )
+            if rows < MIN_ROWS:
+                return None
+            self._prepared = shared, expert, prepare(np.array(moments), self.options)
+        return self._prepared[2]
+
+
+def linear_algebra() -> str:
+    """Return name and version of the libraries that multiply matrices here."""
+    build: Any = np.show_config(mode="dicts")
+    blas = build.get("Build Dependencies", {}).get("blas", {})
+    return f"numpy {np.__version__}, {blas.get('name', '?')} {blas.get('version', '?')}"

@@ -1,0 +1,151 @@
+"""Prepares the rounding of `quantize`: second moments from a folder, or collected from a text.
+
+What an unfinished command has done is in OUTPUT.work beside the output: the second moments, unless
+they come from a folder of the user's, and the rows that are rounded. The same command resumes
+there, and the folder is deleted when the output is complete.
+"""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from zeropoint.calibration import Calibration
+from zeropoint.calibration.chunks import Chunk, read_chunks
+from zeropoint.calibration.corpus import builtin_corpus, read_corpus
+from zeropoint.calibration.moments import VERB, MomentFolder, folder_bytes
+from zeropoint.calibration.run import CalibrationRun, ChunkRead, input_shapes
+from zeropoint.checkpoints import Checkpoint
+from zeropoint.errors import MeasurementError, NotEnoughSpace, OutputError
+from zeropoint.formats import FORMATS
+from zeropoint.formats.recode import can_recode
+from zeropoint.models import load_model
+from zeropoint.quantizers import output_metadata
+from zeropoint.quantizers.feedback_rounding import IMPROVED_FORMATS, FeedbackRounding
+from zeropoint.quantizers.quantization_plan import QuantizationPlan
+from zeropoint.results.run_store import RunFolder
+from zeropoint.verbs.options.quantize import EFFORT_TOKENS, QuantizeOptions
+from zeropoint.verbs.records import StageStarted
+
+CONTEXT = 512  # tokens of a chunk of calibration text
+
+
+@dataclass(frozen=True)
+class MomentsPlanned:
+    """Second moments will be collected from a text before anything is quantized."""
+
+    folder: Path
+    nbytes: int  # how large the folder will be
+    tokens: int  # of the text
+
+
+@dataclass(frozen=True)
+class RoundingPlan:
+    """How codes are chosen, and the importance that second moments give."""
+
+    #: None: every weight is rounded to the nearest code.
+    feedback: FeedbackRounding | None = None
+    #: The diagonals of the second moments; None without second moments.
+    importance: Calibration | None = None
+
+
+NEAREST = RoundingPlan()
+
+
+def uses_moments(options: QuantizeOptions) -> bool:
+    """Return whether a command needs second moments.
+
+    Raises OutputError for options that exclude each other.
+    """
+    if options.calibration and options.text:
+        raise OutputError("--calibration and --text both give second moments; use one of them")
+    return bool(options.calibration or options.text) or options.rounding == "feedback"
+
+
+def work_folder(output: Path) -> Path:
+    """Return the folder of what an unfinished command has done."""
+    return output.with_name(output.name + ".work")
+
+
+def open_rounding(
+    source: Checkpoint, moments: MomentFolder, options: QuantizeOptions
+) -> RoundingPlan:
+    """Return the rounding that second moments and options give."""
+    tensors = source.tensors
+    importance = moments.calibration({name: info.shape for name, info in tensors.items()})
+    if not importance.statistics:
+        raise MeasurementError(
+            f"{moments.run.path} has no second moments of any tensor of {source.path}; they are of"
+            " another model, or `calibrate` was interrupted"
+        )
+    if options.rounding == "nearest":
+        return RoundingPlan(None, importance)
+    formats: tuple[str, ...] = IMPROVED_FORMATS
+    if options.rounding == "feedback":
+        formats = tuple(name for name in FORMATS if can_recode(FORMATS[name]))
+    return RoundingPlan(FeedbackRounding(moments, tensors, formats), importance)
+
+
+def collect_moments(
+    source: Checkpoint, folder: Path, options: QuantizeOptions
+) -> Iterator[MomentsPlanned | StageStarted | ChunkRead]:
+    """Collect second moments into `folder`; an interrupted collection is resumed.
+
+    Raises NotEnoughSpace before the model reads anything, and MeasurementError for a text that is
+    missing or shorter than one chunk.
+    """
+    text = [options.text] if isinstance(options.text, str | Path) else options.text or ()
+    model = load_model(source, threads=options.threads)
+    corpus = read_corpus([Path(file) for file in text]) if text else builtin_corpus("calibrate")
+    wanted = EFFORT_TOKENS[options.effort] // CONTEXT
+    chunks = spread(read_chunks(corpus, model.tokenizer, CONTEXT), wanted)
+    needed = folder_bytes(input_shapes(model))
+    check_space(folder, needed)
+    inputs = {"model": source.path.name, "bytes": source.file_bytes, "corpus": corpus.hash}
+    settings = {"chunks": len(chunks), "context": CONTEXT}
+    moments = MomentFolder(RunFolder.start(folder, VERB, inputs, settings))
+    run = CalibrationRun(model, chunks, moments=moments)
+    if not any(run.groups):
+        return
+    yield MomentsPlanned(folder, needed, len(chunks) * CONTEXT)
+    yield StageStarted("calibrating", run.total)
+    yield from run.steps()
+
+
+def open_moments(options: QuantizeOptions, work: Path) -> MomentFolder:
+    """Open the second moments of a command: the user's folder, or what it has collected."""
+    return MomentFolder.open(Path(options.calibration) if options.calibration else work / "moments")
+
+
+def resumable(plan: QuantizationPlan, work: Path) -> QuantizationPlan:
+    """Return a plan whose error feedback stores rows in `work`, and resumes from those there.
+
+    Raises CheckpointError if `work` holds what a command with other settings has done.
+    """
+    feedback = plan.options.feedback
+    if feedback is None:
+        return plan
+    metadata = output_metadata(plan.source, plan.choices, plan.calibration, plan.options)
+    facts = {key: str(metadata[key]) for key in metadata if key.startswith(("zeropoint.", "quant"))}
+    size = {"source_bytes": plan.source.file_bytes}
+    state = RunFolder.start(work / "rounded", "rounding", size, facts)
+    options = replace(plan.options, feedback=replace(feedback, state=state))
+    return replace(plan, options=options)
+
+
+def spread(chunks: Sequence[Chunk], count: int) -> list[Chunk]:
+    """Return at most `count` chunks, evenly spaced over all of them."""
+    if len(chunks) <= count:
+        return list(chunks)
+    return [chunks[number * len(chunks) // count] for number in range(count)]
+
+
+def check_space(folder: Path, needed: int) -> None:
+    """Raise NotEnoughSpace if the disk has fewer bytes free than `folder` still needs."""
+    parent = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    present = sum(entry.stat().st_size for entry in folder.glob("*.npy"))
+    free = shutil.disk_usage(parent).free
+    if needed - present > free:
+        raise NotEnoughSpace(
+            f"{folder}: the second moments need {needed} bytes and {free} bytes are free"
+        )
