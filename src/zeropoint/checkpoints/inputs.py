@@ -8,7 +8,13 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from zeropoint.checkpoints.hub.open_model import _HUB_ID, HUB, TEXTS, WEIGHTS, _with_shards
+from zeropoint.checkpoints.hub.open_model import (
+    _HUB_ID,
+    DATA_SET_PREFIX,
+    SETTINGS_SUFFIXES,
+    WEIGHTS_SUFFIXES,
+    _with_shards,
+)
 
 
 def model_files(text: str) -> Iterator[Path]:
@@ -27,7 +33,9 @@ def model_files(text: str) -> Iterator[Path]:
         neighbours = _names_in(path.parent)
         names = {path.name, *_with_shards(path.name, neighbours)}
         if not is_model(path) or _magic(path)[:4] != b"GGUF":
-            names |= {name for name in neighbours if name.endswith((".safetensors", *TEXTS))}
+            names |= {
+                name for name in neighbours if name.endswith((".safetensors", *SETTINGS_SUFFIXES))
+            }
         yield from (path.with_name(name) for name in sorted(names))
 
 
@@ -35,8 +43,8 @@ def text_files(text: str) -> Iterator[Path]:
     """Yield the file that a path names, or the cached files of a data set (`hub:org/name:FILE`)."""
     if _exists(Path(text)):
         yield Path(text)
-    elif text.startswith(HUB):
-        yield from _cached_files(text.removeprefix(HUB), "datasets")
+    elif text.startswith(DATA_SET_PREFIX):
+        yield from _cached_files(text.removeprefix(DATA_SET_PREFIX), "datasets")
 
 
 def is_model(path: Path) -> bool:
@@ -46,7 +54,7 @@ def is_model(path: Path) -> bool:
     (True, False)
     """
     magic = _magic(path)
-    return path.name.lower().endswith(WEIGHTS) or magic[:4] == b"GGUF" or magic[8:] == b"{"
+    return path.name.lower().endswith(WEIGHTS_SUFFIXES) or magic[:4] == b"GGUF" or magic[8:] == b"{"
 
 
 def _magic(path: Path) -> bytes:

@@ -195,7 +195,7 @@ def _compare(target: OutputPath, inputs: Sequence[InputPath]) -> None:
 def _becomes_part(target: OutputPath, given: InputPath) -> bool:
     """Return whether a new file would be read as part of an input folder."""
     from zeropoint.checkpoints.folder import INDEX_FILE, SINGLE_FILE
-    from zeropoint.checkpoints.hub.open_model import WEIGHTS
+    from zeropoint.checkpoints.hub.open_model import WEIGHTS_SUFFIXES
 
     folder, name = Path(given.text), target.path.name
     if not _is_folder(given) or target.real.parent != Path(os.path.realpath(folder)):
@@ -205,7 +205,7 @@ def _becomes_part(target: OutputPath, given: InputPath) -> bool:
     named = (folder / INDEX_FILE).exists() or (
         folder / SINGLE_FILE
     ).exists()  # other weights are ignored
-    return name.endswith(SETTINGS_SUFFIXES) or (name.endswith(WEIGHTS) and not named)
+    return name.endswith(SETTINGS_SUFFIXES) or (name.endswith(WEIGHTS_SUFFIXES) and not named)
 
 
 def _named(given: InputPath) -> str:

@@ -18,7 +18,7 @@ from zeropoint.checkpoints.gguf import read_gguf
 from zeropoint.checkpoints.hub.open_model import (
     _HUB_ID,
     HUB_TIMEOUT_SECONDS,
-    WEIGHTS,
+    WEIGHTS_SUFFIXES,
     _ask,
     _find_cached,
     choose_files,
@@ -119,7 +119,7 @@ def open_remote(text: str) -> RemoteModel:
     repository, wanted = match["repository"], match["file"]
     known = _ask(repository, lambda: HfApi().model_info(repository, timeout=HUB_TIMEOUT_SECONDS))
     names = [file.rfilename for file in known.siblings or []]
-    bare = CONFIG_FILE in names and not any(name.endswith(WEIGHTS) for name in names)
+    bare = CONFIG_FILE in names and not any(name.endswith(WEIGHTS_SUFFIXES) for name in names)
     files = [] if bare and wanted is None else choose_files(repository, names, wanted)
     ggufs = [name for name in files if name.endswith(".gguf")]
     if ggufs:

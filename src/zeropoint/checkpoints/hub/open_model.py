@@ -29,12 +29,17 @@ T = TypeVar("T")
 
 _PART = r"[A-Za-z0-9][\w.-]{0,95}"
 _HUB_ID = re.compile(rf"(?P<repository>{_PART}/{_PART})(?::(?P<file>[^\0]{{1,255}}))?")
-HUB = "hub:"  # prefix of a data set's name
-WEIGHTS = (".safetensors", ".gguf")
-UNREADABLE = (".parquet", ".arrow", ".gz", ".zst", ".zip", ".bz2", ".xz")
-TEXTS = (".json", ".model", ".txt", ".jinja")  # config, tokenizers, vocabularies, chat templates
+DATA_SET_PREFIX = "hub:"  # prefix of a data set's name
+WEIGHTS_SUFFIXES = (".safetensors", ".gguf")
+UNREADABLE_SUFFIXES = (".parquet", ".arrow", ".gz", ".zst", ".zip", ".bz2", ".xz")
+SETTINGS_SUFFIXES = (
+    ".json",
+    ".model",
+    ".txt",
+    ".jinja",
+)  # config, tokenizers, vocabularies, chat templates
 HUB_TIMEOUT_SECONDS = 20.0  # for the list of files
-_FOLDER = [f"*{suffix}" for suffix in (".safetensors", *TEXTS)]
+_FOLDER = [f"*{suffix}" for suffix in (".safetensors", *SETTINGS_SUFFIXES)]
 
 
 def resolve_model(text: str) -> Path:
@@ -49,7 +54,7 @@ def resolve_model(text: str) -> Path:
     except (OSError, ValueError):  # too long, or contains NUL
         pass
     match = _HUB_ID.fullmatch(text)
-    if not match or (match["file"] is None and path.suffix in WEIGHTS):
+    if not match or (match["file"] is None and path.suffix in WEIGHTS_SUFFIXES):
         reason = "there is no such file or folder; a model on the hub is written org/name"
         raise CheckpointError(printable(text, 100), reason)
     return _download(match["repository"], match["file"])
@@ -73,14 +78,14 @@ def resolve_text(text: str) -> Path:
 
     Raises CheckpointError, one sentence, if the hub has no such file or cannot be reached.
     """
-    if not text.startswith(HUB):
+    if not text.startswith(DATA_SET_PREFIX):
         return Path(text)
-    match = _HUB_ID.fullmatch(text.removeprefix(HUB))
+    match = _HUB_ID.fullmatch(text.removeprefix(DATA_SET_PREFIX))
     if not match or not match["file"]:
         reason = "a data set's file is written hub:org/name:FILE, for example hub:org/name:test.txt"
         raise CheckpointError(printable(text, 100), reason)
     repository, name = match["repository"], match["file"]
-    if name.endswith(UNREADABLE):
+    if name.endswith(UNREADABLE_SUFFIXES):
         raise CheckpointError(
             repository, f"{printable(name)} is not a text; give a .txt or .jsonl file"
         )
@@ -113,7 +118,7 @@ def choose_files(repository: str, names: Sequence[str], wanted: str | None) -> l
     # Some repositories hold the same weights twice; the second copy has such a name.
     weights = [n for n in plain if n.endswith(".safetensors") and not n.startswith("consolidated")]
     if weights:
-        texts = [name for name in plain if name.endswith(TEXTS)]
+        texts = [name for name in plain if name.endswith(SETTINGS_SUFFIXES)]
         texts += [
             n for n in names if n.startswith(f"{TEMPLATE_DIRECTORY}/") and n.endswith(".jinja")
         ]
@@ -122,7 +127,7 @@ def choose_files(repository: str, names: Sequence[str], wanted: str | None) -> l
 
 
 def _choose_file(repository: str, names: Sequence[str], ggufs: list[str], wanted: str) -> list[str]:
-    if wanted.endswith(WEIGHTS):
+    if wanted.endswith(WEIGHTS_SUFFIXES):
         if wanted not in names:
             raise _error(repository, f"has no {printable(wanted)}", ggufs)
         return _with_shards(wanted, names)
@@ -158,7 +163,7 @@ def _download(repository: str, wanted: str | None) -> Path:
 
     cached = _find_cached(repository, wanted)
     # The only GGUF in the cache may be one of many on the hub, so the hub is asked first.
-    if cached and (cached.is_dir() or (wanted or "").endswith(WEIGHTS)):
+    if cached and (cached.is_dir() or (wanted or "").endswith(WEIGHTS_SUFFIXES)):
         return cached
     try:
         # One request; listing the files with the client takes six, over half a minute.
@@ -214,7 +219,7 @@ def _find_cached(repository: str, wanted: str | None) -> Path | None:
 
 def _model_in(folder: Path, files: Sequence[str]) -> Path:
     """Return what to open of these files."""
-    texts = [name for name in files if name.endswith(TEXTS)]
+    texts = [name for name in files if name.endswith(SETTINGS_SUFFIXES)]
     ggufs = [name for name in files if name.endswith(".gguf")]
     alone = ggufs or (files if not texts and len(files) == 1 else [])
     return folder / alone[0] if alone else folder
