@@ -7,7 +7,13 @@ from types import SimpleNamespace
 from zeropoint.checkpoints import NewTensor
 from zeropoint.formats import find_format
 from zeropoint.plans import PRESETS, RULES_VERSION, choose_formats
-from zeropoint.plans.formats.presets import FALLBACKS, HIGH, LOW, RULES, PresetRule
+from zeropoint.plans.formats.presets import (
+    FALLBACKS,
+    LOW_BIT_PRESETS,
+    OTHER_PRESETS,
+    RULES,
+    PresetRule,
+)
 from zeropoint.plans.formats.roles import NEVER
 
 HERE = Path(__file__).resolve().parent
@@ -115,8 +121,8 @@ def bits(model: ModelShape, preset: str) -> float | None:
 
 def rule_row(rule: PresetRule) -> str:
     """Return one line of the table of rules."""
-    groups = {frozenset(PRESETS): "all", frozenset(HIGH.split()): "high",
-              frozenset(LOW.split()): "low"}  # fmt: skip
+    groups = {frozenset(PRESETS): "all", frozenset(OTHER_PRESETS.split()): "high",
+              frozenset(LOW_BIT_PRESETS.split()): "low"}  # fmt: skip
     presets = groups.get(rule.presets) or " ".join(p for p in PRESETS if p in rule.presets)
     where = " and ".join(condition.words for condition in rule.conditions) or "everywhere"
     tensors = rule.role.value if rule.role else "any"
@@ -141,7 +147,7 @@ def render() -> str:
         never.append(f"- {names}: {reason}")
     introduction = INTRODUCTION.replace("NEVER_QUANTIZED", "\n".join(never))
     introduction = introduction.replace("FALLBACK_LIST", fallbacks)
-    rules = RULE_INTRODUCTION.format(low=", ".join(LOW.split()))
+    rules = RULE_INTRODUCTION.format(low=", ".join(LOW_BIT_PRESETS.split()))
     return introduction + "\n".join(lines) + "\n" + rules + "\n".join(map(rule_row, RULES)) + "\n"
 
 

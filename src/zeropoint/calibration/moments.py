@@ -65,7 +65,7 @@ class MomentFolder:
 
     @property
     def corpus(self) -> str:
-        """SHA-256 of the text, 64 hexadecimal digits; empty if the folder does not say."""
+        """SHA-256 of the text, 64 hexadecimal digits; empty if the folder does not record it."""
         return str(self._identity("inputs").get("corpus", ""))
 
     @property

@@ -110,7 +110,7 @@ class FeedbackRounding:
                 raise CheckpointError(
                     self.moments.run.path,
                     f"holds the moments of {moments.shape[0]} inputs for {name}, which has"
-                    f" {columns} columns: they are of another model",
+                    f" {columns} columns: they belong to another model",
                 )
             if rows < MIN_ROWS:
                 return None

@@ -27,8 +27,8 @@ from zeropoint.plans.formats.names import fitting, no_target, target_format
 from zeropoint.plans.formats.overrides import TensorType, first_match
 from zeropoint.plans.formats.presets import (
     FALLBACKS,
-    HIGH,
     NEED_IMPORTANCE,
+    OTHER_PRESETS,
     Preset,
     TensorPosition,
     find_preset,
@@ -47,7 +47,7 @@ from zeropoint.plans.formats.roles import (
 # Roles whose tensors are counted as they come, because rules refer to that number.
 COUNTED_ROLES = frozenset({Role.VALUES, Role.FFN_UP, Role.FFN_GATE, Role.FFN_DOWN})
 # All presets except those of one or two bits, and MXFP4_MOE.
-HIGH_PRESETS = frozenset(HIGH.split())
+HIGH_PRESETS = frozenset(OTHER_PRESETS.split())
 MAX_FALLBACK_BLOCK = 32  # weights; formats with larger blocks need an entry in FALLBACKS
 PURE_RECIPE = "the option pure (--pure) and a recipe contradict each other: remove one of them"
 MAX_LISTED = 3  # tensors named in an error

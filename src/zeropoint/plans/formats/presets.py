@@ -144,12 +144,16 @@ class PresetRule:
 def _rule(
     presets: str, role: Role | None, format: str | None, *conditions: Condition
 ) -> PresetRule:
-    names = {"ALL": " ".join(PRESETS), "LOW": LOW, "HIGH": HIGH}.get(presets, presets)
+    names = {"ALL": " ".join(PRESETS), "LOW": LOW_BIT_PRESETS, "HIGH": OTHER_PRESETS}.get(
+        presets, presets
+    )
     return PresetRule(frozenset(names.split()), role, conditions, format)
 
 
-LOW = "IQ1_S IQ1_M IQ2_XXS IQ2_XS IQ2_S IQ2_M"
-HIGH = " ".join(name for name in PRESETS if name not in (*LOW.split(), "MXFP4_MOE"))
+LOW_BIT_PRESETS = "IQ1_S IQ1_M IQ2_XXS IQ2_XS IQ2_S IQ2_M"
+OTHER_PRESETS = " ".join(
+    name for name in PRESETS if name not in (*LOW_BIT_PRESETS.split(), "MXFP4_MOE")
+)
 _V, _K, _Q = Role.VALUES, Role.KEYS, Role.QUERIES
 _OUT, _DOWN = Role.ATTENTION_OUTPUT, Role.FFN_DOWN
 _HEAD, _EMBED = Role.OUTPUT, Role.TOKEN_EMBEDDING
