@@ -41,7 +41,7 @@ class FeedbackRounding:
     state: RunFolder | None = None
     _prepared: tuple[str, int, FeedbackInputs] | None = field(default=None, init=False)
 
-    def facts(self) -> dict[str, object]:
+    def facts(self) -> dict[str, str]:
         """Return what a file says about its rounding: the method, the text, and who multiplied.
 
         Sums of float32 depend on the build of the linear algebra, so the file names it.
