@@ -153,6 +153,25 @@ def test_what_was_done_with_other_settings_is_not_used(
         zp.quantize_checkpoint(tiny, output, to="Q5_0", calibration=moments, rounding="feedback")
 
 
+def test_what_was_done_for_another_model_of_the_same_name_and_size_is_not_used(
+    text: Path, tmp_path: Path
+) -> None:
+    model, output = tmp_path / "model.gguf", tmp_path / "out.gguf"
+    options = QuantizeOptions(text=text, rounding="feedback", effort="quick")
+    write_model(model, format="BF16")
+    steps = quantize_checkpoint_records(model, output, "Q4_0", options)
+    next(steps)
+    steps.close()
+    data = bytearray(model.read_bytes())
+    data[-2:] = b"\x00\x00"  # one weight of the last tensor
+    data[len(data) // 2 : len(data) // 2 + 2] = b"\x00\x00"
+    model.write_bytes(data)
+    with pytest.raises(CheckpointError, match="fingerprint"):
+        zp.quantize_checkpoint(
+            model, output, to="Q4_0", text=text, rounding="feedback", effort="quick"
+        )
+
+
 def test_the_bytes_do_not_depend_on_threads(tiny: Path, moments: Path, tmp_path: Path) -> None:
     for threads in (1, 3):
         zp.quantize_checkpoint(

@@ -19,6 +19,7 @@ from zeropoint.checkpoints import Checkpoint
 from zeropoint.errors import MeasurementError, NotEnoughSpace, OutputError
 from zeropoint.formats import FORMATS
 from zeropoint.formats.recode import can_recode
+from zeropoint.metrics.identity import identify
 from zeropoint.models import load_model
 from zeropoint.quantizers import output_metadata
 from zeropoint.quantizers.feedback_rounding import IMPROVED_FORMATS, FeedbackRounding
@@ -101,7 +102,8 @@ def collect_moments(
     chunks = spread(read_chunks(corpus, model.tokenizer, CONTEXT), wanted)
     needed = folder_bytes(input_shapes(model))
     check_space(folder, needed)
-    inputs = {"model": source.path.name, "bytes": source.file_bytes, "corpus": corpus.hash}
+    model_id = identify(source).fingerprint
+    inputs = {"model": source.path.name, "fingerprint": model_id, "corpus": corpus.hash}
     settings = {"chunks": len(chunks), "context": CONTEXT}
     moments = MomentFolder(RunFolder.start(folder, VERB, inputs, settings))
     run = CalibrationRun(model, chunks, moments=moments)
@@ -127,8 +129,8 @@ def resumable(plan: QuantizationPlan, work: Path) -> QuantizationPlan:
         return plan
     metadata = output_metadata(plan.source, plan.choices, plan.calibration, plan.options)
     facts = {key: str(metadata[key]) for key in metadata if key.startswith(("zeropoint.", "quant"))}
-    size = {"source_bytes": plan.source.file_bytes}
-    state = RunFolder.start(work / "rounded", "rounding", size, facts)
+    inputs = {"fingerprint": identify(plan.source).fingerprint}
+    state = RunFolder.start(work / "rounded", "rounding", inputs, facts)
     options = replace(plan.options, feedback=replace(feedback, state=state))
     return replace(plan, options=options)
 
