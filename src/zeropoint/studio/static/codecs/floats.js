@@ -1,4 +1,4 @@
-// Floating-point types: what their codes mean, and rounding to a code.
+// Floating-point types: the values of their codes, and rounding to a code.
 
 import { exponentOf, rint, scaleBy } from "./bits.js";
 
@@ -40,7 +40,7 @@ export const FLOATS = Object.fromEntries(
 );
 
 /**
- * The value of a code: NaN and infinity where the code says so.
+ * The value of a code, which may be NaN or infinity.
  * @param {Pick<FloatType, "bits" | "maxCode" | "mantissaBits" | "specials" | "bias">} type
  * @param {number} code
  */
@@ -61,7 +61,7 @@ export function decodeFloat(type, code) {
 }
 
 /**
- * Round to a code: to nearest, ties to the even mantissa; beyond the largest it is the largest.
+ * Round to the nearest code, with ties to the even mantissa. Larger values become the largest one.
  * @param {FloatType} type
  * @param {number} value
  */
@@ -75,14 +75,14 @@ export function encodeFloat(type, value) {
 }
 
 /**
- * The next smaller and the next larger number that the type holds, or null at its ends.
+ * The next smaller and the next larger value of the type, or null at its ends.
  * @param {FloatType} type
  * @param {number} code
  * @returns {[number | null, number | null]}
  */
 export function neighbours(type, code) {
   const half = 2 ** (type.bits - 1);
-  // On the line of all codes, ±0 is one place: …, −2, −1, 0, 1, 2, …
+  // In the order of all codes, ±0 is one position: …, −2, −1, 0, 1, 2, …
   const place = code >= half ? half - code : code;
   const at = (/** @type {number} */ p) =>
     Math.abs(p) > type.maxCode ? null : decodeFloat(type, p < 0 ? half - p : p);
@@ -90,7 +90,7 @@ export function neighbours(type, code) {
 }
 
 /**
- * How many codes of a type mean a number of magnitude below `limit`, −0 counted.
+ * The number of codes whose value has a magnitude below `limit`, −0 included.
  * @param {FloatType} type
  * @param {number} limit
  */
@@ -99,7 +99,7 @@ export function codesWithin(type, limit) {
 }
 
 /**
- * How many numbers x with low ≤ x < high a type holds.
+ * The number of values x of a type with low ≤ x < high.
  * @param {FloatType} type
  * @param {number} low
  * @param {number} high
@@ -109,7 +109,7 @@ export function countBetween(type, low, high) {
 }
 
 /**
- * The number of values below x, counted from 0: exact, because the codes are in order.
+ * The number of values below x, relative to 0; exact, because the codes are in ascending order.
  * @param {FloatType} type
  * @param {number} x
  */

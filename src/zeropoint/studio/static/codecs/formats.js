@@ -1,6 +1,6 @@
 // Quantization formats in JavaScript, identical bit for bit to zeropoint.formats.
 //
-// A twin of Python's encoders, so that a page on a disk can quantize while a hand moves a slider.
+// The same encoders as in Python, so that a page without a server can quantize while a slider moves.
 // Tests compare the two on random weights and on every code.
 
 import { clip, cutGroups, f32 } from "./bits.js";
@@ -12,7 +12,7 @@ import { encodeNF4, IQ4_VALUES, NF4_VALUES, NONLINEAR } from "./nonlinear.js";
 import { encodeScaledFloats, encodeWithoutNegativeZero } from "./scaled_floats.js";
 import { storedScale } from "./scales.js";
 
-const LARGEST_WEIGHT = 2 ** 126; // larger ones are stored as this: nothing decodes to infinity
+const LARGEST_WEIGHT = 2 ** 126; // larger weights are stored as this one, so that nothing decodes to infinity
 
 /** @type {Record<string, (weights: Float32Array, format: GroupCodec) => EncodedGroup>} */
 const RULES = {
@@ -28,7 +28,7 @@ const RULES = {
 const SEARCHED = { ...LEGACY, ...NONLINEAR, ...MICROSCALING };
 
 /**
- * Find a format by its name; null if these pages do not know it.
+ * Find a format by its name; null if these pages do not support it.
  * @param {string} name
  * @returns {Codec | GroupCodec | null}
  */
@@ -44,14 +44,14 @@ export function findFormat(name) {
   const match = /^(.+)_(G[1-9]\d{0,8}|ROW|TENSOR)$/.exec(name);
   if (!match) return null;
   const [, kind, share] = match;
-  const size = share[0] === "G" ? Number(share.slice(1)) : 0; // 0: all of them
+  const size = share[0] === "G" ? Number(share.slice(1)) : 0; // 0: the whole row
   const rule = ruleOf(kind);
   // A zero point is one more byte.
   return rule && grouped({ name, size, ...rule }, (size ? 2 : 4) + (rule.rule === "ASYM" ? 1 : 0));
 }
 
 /**
- * The format of this name. Throws an Error for a name that these pages do not know.
+ * The format of this name. Throws an Error for a format that these pages do not support.
  * @param {string} name
  */
 export function formatOf(name) {
@@ -91,7 +91,7 @@ function floatFormat(name) {
 }
 
 /**
- * A format with one scale for each group; `overhead` are the bytes of a group beside its codes.
+ * A format with one scale for each group; `overhead` is the bytes of a group in addition to its codes.
  * @param {Omit<GroupCodec, "encode" | "stored" | "bytesFor" | "bytes">} layout
  * @param {number} overhead
  * @returns {GroupCodec}
@@ -159,7 +159,7 @@ function bytesOf(format, count) {
 
 /**
  * Mean of |error / weight| over the weights that are not 0, the mean squared error, and the squared
- * error as a share of the squared weights.
+ * error as a fraction of the squared weights.
  * @param {ArrayLike<number>} weights
  * @param {ArrayLike<number>} decoded
  */
@@ -201,7 +201,7 @@ export function withScale(format, given) {
 }
 
 /**
- * What each code of a group stands for, before the scale: [[code, value], …], ascending values.
+ * The value of each code of a group before scaling: [[code, value], …], in ascending order of values.
  * @param {Codec | GroupCodec} format
  * @param {EncodedGroup} group
  * @returns {[number, number][]}

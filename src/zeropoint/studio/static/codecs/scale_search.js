@@ -4,13 +4,13 @@ import { clip, exponentOf, f32 } from "./bits.js";
 import { decodeFloat, encodeFloat, FLOATS } from "./floats.js";
 
 /**
- * The values that codes stand for, before the scale: the nearest one, and its code.
+ * The values of codes before scaling: the nearest one, and its code.
  * @typedef {{ nearest: (r: number) => number, code: (value: number) => number }} Levels
  */
 
 /**
- * Which scales are tried. `ends`: the levels that the largest weight may become; `first`, `ratio`
- * and `count`: factors on that, with `tail` more of them at the end; `unsigned`: both signs alike.
+ * The scales to try. `ends`: the levels that the largest weight may become; `first`, `ratio`
+ * and `count`: factors on that, with `tail` more of them at the end; `unsigned`: the sign is ignored.
  * @typedef {{ levels: Levels, ends: number[], ratio: number, count: number, first: number,
  *   tail: number, unsigned?: boolean }} ScaleSearch
  */

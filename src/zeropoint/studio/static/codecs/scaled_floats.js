@@ -50,7 +50,7 @@ export function encodeWithoutNegativeZero(weights, format) {
  */
 function codeWithSpecial(r, special) {
   let code = encodeFloat(FP4, r);
-  if (code === NEGATIVE_ZERO) code = 0; // a small negative number rounds to −0, which is taken
+  if (code === NEGATIVE_ZERO) code = 0; // a small negative number rounds to −0, whose code has another meaning
   const error = Math.abs(f32(r - decodeFloat(FP4, code)));
   return Math.abs(f32(r - special)) < error ? NEGATIVE_ZERO : code;
 }

@@ -4,7 +4,7 @@ import { absmax, clip, exponentOf, f32 } from "./bits.js";
 import { decodeFloat, encodeFloat, FLOATS } from "./floats.js";
 
 /**
- * The scale that the reader set by hand, or the rule's, of a part `clip` of the range, as stored.
+ * The stored scale: set by hand, or given by the rule for a fraction `clip` of the range.
  * @param {GroupCodec} format
  * @param {number} scale
  */
@@ -28,7 +28,7 @@ export function storedScale(bytes) {
 }
 
 /**
- * The power of two under which the largest weight has the exponent `valueExponent`.
+ * The power of two that scales the largest weight to the exponent `valueExponent`.
  * @param {Float32Array} weights
  * @param {number} valueExponent
  */

@@ -1,4 +1,4 @@
-// The report: evidence of runs.
+// Entry of the report: the figures that show results of runs.
 
 import * as chainsteps from "../figures/drift/chain_steps.js";
 import * as compounding from "../figures/drift/compounding.js";

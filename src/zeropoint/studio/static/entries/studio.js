@@ -1,4 +1,4 @@
-// The pages of the studio: the figures they may have, and the table of models.
+// Entry of the studio's pages: the figures that they may contain, and the table of models.
 
 import * as chainsteps from "../figures/drift/chain_steps.js";
 import * as compounding from "../figures/drift/compounding.js";

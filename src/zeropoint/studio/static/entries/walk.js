@@ -1,4 +1,4 @@
-// The walk: nineteen figures, read from top to bottom.
+// Entry of the walk: its figures, in the order of the text.
 
 import * as blocks from "../figures/loss/blocks.js";
 import * as density from "../figures/loss/density.js";

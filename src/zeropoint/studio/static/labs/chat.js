@@ -1,4 +1,4 @@
-// Two models, the same words, the same seed: both answers as they come, a vote that does not know which is which.
+// Two models, the same prompt, the same seed: both answers as they are generated, and a blind vote.
 
 import { button, range, select, showState, toggle } from "../lib/controls.js";
 import { announce, h } from "../lib/dom.js";
@@ -214,7 +214,7 @@ function random() {
   return crypto.getRandomValues(new Uint8Array(1))[0];
 }
 
-/** How many tokens both say alike before they part. */
+/** The number of tokens before the first divergent one. */
 function together(turn) {
   const [a, b] = turn.sides.map((side) => side.ids);
   let n = 0;

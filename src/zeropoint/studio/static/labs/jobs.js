@@ -1,4 +1,4 @@
-// Start, watch, cancel and go on with what the command line does. The forms come from the server (starting.py).
+// Starts, watches, cancels and resumes jobs, which are verbs of the command line. The server sends the forms.
 
 import { button, choice, listed, select, several, toggle, withSet } from "../lib/controls.js";
 import { announce, h } from "../lib/dom.js";
@@ -53,7 +53,7 @@ export function mount(figure, data, state) {
     ),
   );
 
-  /** Ask for something, then show how it stands. */
+  /** Send a request, then show the state of the jobs. */
   async function post(address, words) {
     problem = "";
     try {
@@ -83,7 +83,7 @@ export function mount(figure, data, state) {
     }
   }
 
-  /** The controls of the form that is open. */
+  /** The controls of the open form. */
   function open(form) {
     if (drawn === form) return;
     drawn = form;
@@ -135,7 +135,7 @@ export function mount(figure, data, state) {
   watch();
 }
 
-/** The control of a field; `now()` and `hear` are its place in the page's state. */
+/** The control of a field; `now()` reads its value from the page's state, `hear` stores it. */
 function control(field, now, hear) {
   const { key, label, options } = field;
   if (field.kind === "flag") return toggle({ label, name: key, onChange: hear });
@@ -146,7 +146,7 @@ function control(field, now, hear) {
 }
 
 /**
- * A box for words or a whole number.
+ * A box for text or a whole number.
  * @param {{ key: string, label: string, kind?: string, least?: number, most?: number }} field
  * @param {(x: any) => void} hear
  */
@@ -173,7 +173,7 @@ function typed({ key, label, kind, least = 0, most = 0 }, hear) {
   });
 }
 
-/** Say when a job starts, is at a quarter, a half, three quarters, and ends. */
+/** Announce to screen readers that a job starts, is at 25, 50 or 75 %, or ends. */
 function tellChanges(jobs, said) {
   for (const job of jobs) {
     const stage = `${job.state} ${job.state === "running" ? Math.floor(4 * job.done) : ""}`;

@@ -1,4 +1,4 @@
-// Pictures of lanes: numbers side by side, each as wide as its bits, as many to a line as there is room for.
+// Pictures of lanes: numbers side by side, with widths in proportion to their bits, wrapped to the page's width.
 
 import { axisBelow, axisLeft } from "../lib/axes.js";
 import { picture, s, widthOf } from "../lib/dom.js";
@@ -8,7 +8,7 @@ import { linear } from "../lib/scales.js";
 
 const TALL = 30;
 
-/** Bits on a line: a whole unit of 32 bytes where there is room, a half or a quarter of it elsewhere. */
+/** Bits on a line: a whole unit of 32 bytes if the page is wide enough, otherwise half or a quarter of it. */
 function lineBits(plot) {
   const width = widthOf(plot);
   return width > 620 ? 256 : width > 440 ? 128 : 64;
@@ -58,7 +58,7 @@ export function lanes(
       mark.append(s("text", { x: x + w / 2, y: y + 20, "text-anchor": "middle" }, cell.text));
     }
     for (const bit of cell.bits ?? []) {
-      // of a byte: the highest on the left
+      // the highest bit of a byte is on the left
       mark.append(
         s("rect", {
           class: "bit-own",
@@ -92,7 +92,7 @@ export function lanes(
   return image;
 }
 
-/** A vector register: one lane of 32 bits for each of 16, 8 or 4 rows; ours is the first of them. */
+/** A vector register: one lane of 32 bits for each of 16, 8 or 4 rows; the row shown is the first. */
 export function register(plot, lanesOf, own) {
   const width = widthOf(plot),
     step = (width - 2) / lanesOf;
@@ -132,7 +132,7 @@ export function register(plot, lanesOf, own) {
   return image;
 }
 
-/** Numbers as bars up and down, over the lanes of 8 bits that they belong to; the largest and the chosen say theirs. */
+/** Numbers as bars above and below zero, over their 8-bit lanes; the largest and the chosen bar have labels. */
 export function bars(plot, title, values, chosen, label = (v) => format(v, 3)) {
   const width = widthOf(plot),
     height = 130,
@@ -181,7 +181,7 @@ export function bars(plot, title, values, chosen, label = (v) => format(v, 3)) {
   return image;
 }
 
-/** A total as it grows, unit after unit; the one that is shown is marked. */
+/** The running total after each unit; the unit that is shown is marked. */
 export function growing(plot, totals, unit, pick) {
   const width = widthOf(plot),
     height = 190,
@@ -218,7 +218,7 @@ export function growing(plot, totals, unit, pick) {
   return image;
 }
 
-/** Amounts of bytes, to scale. */
+/** Numbers of bytes as bars, to scale. */
 export function amounts(plot, rows) {
   const width = widthOf(plot),
     left = 4,

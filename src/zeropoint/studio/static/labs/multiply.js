@@ -9,7 +9,7 @@ import { source } from "../lib/tensor_picker.js";
 import { makeControls } from "./multiply_controls.js";
 import { kindOf, STAGES, STEPS, UNIT } from "./multiply_stages.js";
 
-const KEPT = 60; // products that were asked for
+const KEPT = 60; // products in the cache
 
 /**
  * @param {HTMLElement} figure
@@ -17,7 +17,7 @@ const KEPT = 60; // products that were asked for
  * @param {PageState} state
  */
 export function mount(figure, data, state) {
-  const found = new Map(); // what was asked → its answer, an Error, or undefined while it is computed
+  const found = new Map(); // request → its answer, an Error, or undefined while it is computed
   let told = "Reading the row …";
   const get = (t, words) => {
     const address = `/api/models/${data.id}/tensors/${t.index}/product`,
@@ -56,7 +56,7 @@ export function mount(figure, data, state) {
     if (!one && !before) return { plot: [h("p", { class: "note" }, told)], table: null };
     if (one instanceof Error)
       return { plot: [h("p", { class: "problem" }, one.message)], table: null };
-    const shown = one ?? before; // the one before stays until the next is there
+    const shown = one ?? before; // the previous product stays until the next one arrives
     before = shown;
     if (one) figure.dataset.drawn = `${spot.t.name} ${spot.row} ${spot.column} ${shown.format}`;
     const chosen = Math.min(spot.column - shown.first, shown.weights.length - 1);

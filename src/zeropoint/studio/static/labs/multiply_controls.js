@@ -1,4 +1,4 @@
-// The controls of the dot product: which row and columns, which activations, which step.
+// The controls of the dot product: the row and its columns, the activations, and the step.
 
 import { elements, tensorPicker } from "../figures/loss/histogram.js";
 import { button, choice, numbers, range, select, showState, withSet } from "../lib/controls.js";
@@ -7,7 +7,7 @@ import { kindOf, STEPS, UNIT } from "./multiply_stages.js";
 
 export function makeControls(data, state, onChange) {
   const picker = tensorPicker(data, state, "tensor", onChange);
-  const place = state.scope("weights", { row: 0, column: 0 }, onChange); // that of the Weights lab
+  const place = state.scope("weights", { row: 0, column: 0 }, onChange); // shared with the Weights lab
   const at = state.scope(
     "multiply",
     { step: 0, format: "", kind: "token", token: "", seed: 1, text: "The capital of France is" },

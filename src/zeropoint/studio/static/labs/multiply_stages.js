@@ -7,7 +7,7 @@ import { amounts, bars, growing, lanes, register } from "./lanes.js";
 
 export const UNIT = 32;
 
-const LANES = { avx512: 16, avx2: 8 }; // of 32 bits in a register; 4 elsewhere
+const LANES = { avx512: 16, avx2: 8 }; // 32-bit lanes of a register; 4 on other machines
 
 const HOW = {
   avx512:

@@ -1,7 +1,7 @@
-// Number lab: one number, bit by bit, in any type; its neighbours to scale; −0 put to use.
+// Number lab: one number, bit by bit, in any type; its neighbours to scale; other meanings of the code of −0.
 //
-// A float is sign, exponent and significand. Of the other types a code is a place in a table (for
-// integers: the integer), times a scale, which is the one that the picked piece of a row would have.
+// A float consists of sign, exponent and significand. In the other types a code is an index into a table (for
+// integers: the integer) whose value is multiplied by a scale: that of the selected piece of a row.
 
 import { FLOATS } from "../codecs/floats.js";
 import { button, numbers, range, select, toggle } from "../lib/controls.js";
@@ -140,7 +140,7 @@ function stepAt(kind, code) {
   return 2 ** (exponent - kind.bias - kind.mantissaBits);
 }
 
-/** The decimal digits; those that the type can promise are underlined. */
+/** The decimal digits; those that the type always preserves are underlined. */
 export function digits(kind, x) {
   if (!Number.isFinite(x) || x === 0) return format(x);
   const promised = Math.floor((kind.mantissaBits + 1) * Math.log10(2) - 1e-9);

@@ -1,4 +1,4 @@
-// The number lab's drawings: bits, the formula, neighbours to scale, the codes of FP4.
+// The number lab's drawings: the bits, the formula, the neighbours to scale, the codes of FP4.
 
 import { decodeFloat, FLOATS } from "../codecs/floats.js";
 import { errorsOf, formatOf, quantize } from "../codecs/formats.js";
@@ -9,7 +9,7 @@ import { value } from "../lib/table.js";
 
 const PARTS = ["sign", "exponent", "significand"];
 
-/** Enough digits to tell neighbours apart. */
+/** Enough digits to distinguish neighbouring values. */
 export function places(kind) {
   return Math.ceil((kind.mantissaBits + 1) * Math.log10(2)) + 2;
 }
@@ -138,7 +138,7 @@ export function rowsOf(kind, code) {
   ];
 }
 
-/** The neighbours on a line, to scale; the number that was asked for is the triangle. */
+/** The neighbours on a line, to scale; the triangle is the number that was entered. */
 export function line(plot, kind, code, exact) {
   const width = widthOf(plot),
     height = 98;
@@ -191,7 +191,7 @@ export function line(plot, kind, code, exact) {
   );
 }
 
-/** FP4's sixteen codes, and what the second zero could mean. */
+/** The 16 codes of FP4, and values that the second zero could stand for. */
 export function codes(piece, reuse) {
   const e2m1 = FLOATS.FP4_E2M1;
   const names = ["FP4_E2M1_G16", "FP4_E2M1_M0_PM5_G16"];

@@ -21,7 +21,7 @@ export const TABLES = {
   IQ4_NL: { bits: 4, format: "IQ4_NL", values: Array.from(IQ4_VALUES) },
 };
 
-/** A float type as this page uses types: codes to numbers, numbers to codes, neighbours. */
+/** A float type with the methods that this page needs: decoding, encoding, neighbours. */
 export function floatKind(type) {
   return {
     ...type,
@@ -31,7 +31,7 @@ export function floatKind(type) {
   };
 }
 
-/** A table times the scale that these weights would have. */
+/** A table of values times the scale that these weights would have. */
 export function tableKind(name, weights) {
   const { bits, format, values } = TABLES[name];
   const own = formatOf(format),

@@ -1,4 +1,4 @@
-// Quantizer lab: weights above, codes below, what they decode to at the bottom, joined by lines.
+// Quantizer lab: weights at the top, codes below them, decoded values at the bottom, joined by lines.
 
 import {
   errorsOf,
@@ -190,7 +190,7 @@ function makeControls(at, picker, weights) {
   };
 }
 
-/** Quantize as the controls say: by the format's rule, or with a scale set by hand. */
+/** Quantize with the settings of the controls: by the format's rule, or with a scale set by hand. */
 function encode(at, weights) {
   const name = fullName(at.get("kind"), at.get("group"));
   const plain = findFormat(name) ?? formatOf("INT4_SYM_ROW");

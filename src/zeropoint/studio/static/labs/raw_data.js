@@ -1,4 +1,4 @@
-// The results as JSON, to keep.
+// The results as a JSON file to download.
 
 import { button } from "../lib/controls.js";
 import { h } from "../lib/dom.js";

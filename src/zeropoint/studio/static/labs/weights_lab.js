@@ -1,4 +1,4 @@
-// Any tensor of the model: its histogram, the same kind in all layers, its outliers, a block opened with its codes.
+// Weights lab: the histogram of any tensor, its kind in all layers, its outliers, and a block with its codes.
 
 import { chart, edge, elements, ridge, share, tensorPicker } from "../figures/loss/histogram.js";
 import { columnsOf, stems } from "../figures/loss/stems.js";
@@ -18,7 +18,7 @@ import { source } from "../lib/tensor_picker.js";
  * @param {PageState} state
  */
 export function mount(figure, data, state) {
-  const asked = new Map(); // address → what it answered, an Error, or undefined while it is asked
+  const asked = new Map(); // address → its answer, an Error, or undefined while the request is in flight
   const get = (address) => {
     if (!asked.has(address)) {
       asked.set(address, undefined);
@@ -200,7 +200,7 @@ function readingOf(one, block) {
   ].filter(Boolean);
 }
 
-/** Where this row is multiplied. */
+/** A link to the page that shows the dot product of this row. */
 function onward(id, t, place) {
   const words = `tensor=${encodeURIComponent(t.name)}&weights.row=${place.row}&weights.column=${place.column}`;
   return h(
@@ -261,7 +261,7 @@ function outlierList(outliers, one, open) {
   );
 }
 
-/** The same kind of tensor in every layer; those that have been read so far. */
+/** The tensors of the same kind in all layers, as far as they have been read. */
 function allLayers(plot, family, one, pick) {
   const there = family.filter((t) => t && !(t instanceof Error)),
     failed = family.find((t) => t instanceof Error);

@@ -9,7 +9,7 @@ let serial = 0;
 const newId = () => `c${++serial}`;
 
 /**
- * Give an element the method that shows a value.
+ * Add the method `set`, which shows a value, to an element.
  * @template {HTMLElement} E
  * @template T
  * @param {E} element
@@ -19,7 +19,7 @@ const newId = () => `c${++serial}`;
 export const withSet = (element, set) => Object.assign(element, { set });
 
 /**
- * A slider and a number box that are one control. `toSlider` and `fromSlider` convert to and from
+ * One control that consists of a slider and a number box. `toSlider` and `fromSlider` convert to and from
  * the slider's own scale; `limit` changes the maximum.
  * @param {{ label: string, min: number, max: number, step?: number, name: string,
  *   onInput: (x: number) => void, onDone?: () => void, toSlider?: (x: number) => number,
@@ -99,7 +99,7 @@ function ungrouped(options) {
 const asOption = ([value, text]) => [String(value), String(text)];
 
 /**
- * A menu. Thousands of options become a text box that completes their names.
+ * A menu, or a text box that completes names if there are thousands of options.
  * @param {{ label: string, options: MenuOption[], name: string, onChange: (x: string) => void }} menu
  * @returns {Control<string | number>}
  */
@@ -125,7 +125,7 @@ export function select({ label, options, name, onChange }) {
 }
 
 /**
- * A box that one of many names is typed into. (A menu of ten thousand takes 0.2 seconds to open.)
+ * A text box for one of many names. (A menu of 10,000 names takes 0.2 seconds to open.)
  * @param {{ label: string, values: string[], name: string, onChange: (x: string) => void }} box
  * @returns {Control<string | number>}
  */
@@ -162,7 +162,7 @@ function completingBox({ label, values, name, onChange }) {
 }
 
 /**
- * The parts of a list that is written with commas.
+ * The items of a comma-separated list.
  * @param {string} text
  */
 export const listed = (text) =>
@@ -172,8 +172,8 @@ export const listed = (text) =>
     .filter(Boolean);
 
 /**
- * Several of a list: a menu that adds one, and a button for each that removes it again. `now()` and
- * `onChange` use commas.
+ * A choice of several items: a menu that adds one, and a button per item that removes it. `now()` and
+ * `onChange` use comma-separated texts.
  * @param {{ label: string, options: MenuOption[], name: string, now: () => string,
  *   onChange: (x: string) => void }} list
  * @returns {Control<string>}
@@ -219,7 +219,7 @@ export function several({ label, name, options, now, onChange }) {
 }
 
 /**
- * A few choices side by side.
+ * A few radio buttons side by side.
  * @param {{ label: string, options: readonly (readonly any[])[], name: string, onChange: (x: any) => void }} choices
  * @returns {Control<string | number>}
  */
@@ -280,7 +280,7 @@ export function button(label, name, onClick, more = {}) {
 }
 
 /**
- * A line to type numbers into, separated by commas or spaces.
+ * A text box for numbers, separated by commas or spaces.
  * @param {{ label: string, name: string, onChange: (list: number[]) => void }} options
  * @returns {Control<number[]>}
  */
@@ -311,7 +311,7 @@ export function numbers({ label, name, onChange }) {
 }
 
 /**
- * Show values of the state in controls, without calling their listeners.
+ * Update controls from the state, without calling their listeners.
  * @param {[Control<any>, string][]} pairs each control with its key in the state
  * @param {StateScope} state
  */

@@ -1,5 +1,5 @@
-// Elements of a page. Text enters as text only, never as HTML: names and metadata come out of
-// files that nobody vouches for.
+// Elements of a page. Text is inserted as text only, never as HTML, because names and metadata come
+// from untrusted files.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -16,7 +16,7 @@ export function h(tag, properties = {}, ...children) {
 }
 
 /**
- * An SVG element, likewise.
+ * An SVG element, with the arguments of `h`.
  * @template {keyof SVGElementTagNameMap} Tag
  * @param {Tag} tag
  * @param {Properties} [properties]
@@ -47,7 +47,7 @@ function fill(element, properties, children) {
 }
 
 /**
- * Replace what is in an element.
+ * Replace the children of an element.
  * @param {Element} element
  * @param {Child[]} children
  */
@@ -56,7 +56,7 @@ export function setChildren(element, ...children) {
 }
 
 /**
- * All nodes and texts of nested lists, without the empty ones.
+ * Flatten nested lists of nodes and texts, and drop the empty ones.
  * @param {Child[]} children
  * @returns {(Node | string)[]}
  */
@@ -69,7 +69,7 @@ function flattened(children) {
 }
 
 /**
- * An <svg> that says what it shows.
+ * An <svg> with a description for screen readers.
  * @param {number} width
  * @param {number} height
  * @param {string} title
@@ -84,7 +84,7 @@ export function picture(width, height, title, ...children) {
 }
 
 /**
- * How wide a figure may draw, in pixels: the width there is, between 300 and `max`.
+ * The width of a figure's drawing in pixels: the available width, but at least 300 and at most `max`.
  * @param {Element} element
  * @param {number} [max]
  */

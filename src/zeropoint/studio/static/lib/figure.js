@@ -1,12 +1,12 @@
-// The parts of a figure, and when it is drawn: at once near the screen, the rest when idle.
+// The parts of a figure, and when it is drawn: at once near the visible area, otherwise when the browser is idle.
 
 import { h, setChildren } from "./dom.js";
 import { table } from "./table.js";
 
 /**
- * The inside of a figure: controls, plot, numbers and, behind them, a table, all filled by `draw`.
- * A table that is the same object as before is not made again. Returns the function that draws
- * again: at once near the screen, otherwise when the browser is idle.
+ * The content of a figure: controls, plot, numbers and a collapsed table, all filled by `draw`.
+ * A table that is the same object as before is not built again. Returns the function that draws
+ * again: at once near the visible area, otherwise when the browser is idle.
  * @param {HTMLElement} figure
  * @param {Child[]} controls
  * @param {(plot: HTMLElement) => DrawnFigure} draw
@@ -33,7 +33,7 @@ export function figureParts(figure, controls, draw) {
   /** @type {DrawnFigure["table"]} */
   let filled = null;
   const fillTable = () => {
-    if (!details.open || !rows || rows === filled) return; // it may have ten thousand rows
+    if (!details.open || !rows || rows === filled) return; // a table may have 10,000 rows
     filled = rows;
     inside.replaceChildren(
       table(.../** @type {[string[], Cell[][]]} */ (typeof rows === "function" ? rows() : rows)),
@@ -93,7 +93,7 @@ addEventListener("beforeprint", () => {
 });
 
 /**
- * Put new children in place, and the focus back on the mark that had it (by data-mark).
+ * Replace the children, and restore the focus to the mark that had it (by data-mark).
  * @param {HTMLElement} parent
  * @param {Element | (Element | null)[]} children
  */
@@ -101,7 +101,7 @@ function keepFocus(parent, children) {
   const next = [children].flat().filter((child) => child !== null);
   const mark = parent.contains(document.activeElement) ? focusedMark() : undefined;
   next.forEach((child, i) => {
-    // what is the same stays where it is: its layout is known
+    // unchanged children stay in place, because their layout is already computed
     const old = parent.childNodes[i];
     if (!old) parent.append(child);
     else if (old !== child) parent.replaceChild(child, old);

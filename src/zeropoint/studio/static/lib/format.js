@@ -1,7 +1,7 @@
-// Numbers as text for people.
+// Formats numbers as text.
 
 /**
- * A number for people: so many significant digits, a real minus sign, no trailing zeros.
+ * A number as text: this many significant digits, a true minus sign (−), no trailing zeros.
  * @param {number | null | undefined} x
  * @param {number} [digits]
  */
@@ -35,7 +35,7 @@ function superscript(power) {
 }
 
 /**
- * A share as per cent.
+ * A fraction as a percentage.
  * @param {number | null | undefined} x
  * @param {number} [digits]
  */
@@ -59,7 +59,7 @@ export function inBytes(count) {
 }
 
 /**
- * A count for people: 268 M, 1.54 G.
+ * A count as short text: 268 M, 1.54 G.
  * @param {number} count
  */
 export function inCount(count) {

@@ -1,10 +1,10 @@
-// The marks of a picture: moving among them by keys, dragging them, drawing very many.
+// The marks of a picture: keyboard navigation, dragging, and fast drawing of thousands of marks.
 
 import { s } from "./dom.js";
 
 /**
- * A dense picture that is drawn once for each key and then only marked. With ten thousand marks,
- * drawing takes a second and marking a millisecond.
+ * A dense picture that is drawn once for each key; later only the chosen mark changes. With 10,000 marks,
+ * drawing takes about a second and changing the chosen mark about a millisecond.
  * @template {Element} E
  * @param {(...rest: any[]) => { element: E, mark: (chosen: any) => void }} make
  * @returns {(key: unknown, chosen: any, ...rest: any[]) => E}
@@ -23,7 +23,7 @@ export function drawnOnce(make) {
 const MAX_MARK_ELEMENTS = 2000; // more marks are drawn as a few paths
 
 /**
- * Whether so many marks are too many to be elements of their own: see `dense`.
+ * Whether there are too many marks to give each its own element: see `dense`.
  * @param {number} count
  */
 export function isDense(count) {
@@ -31,7 +31,7 @@ export function isDense(count) {
 }
 
 /**
- * Many rectangles as a few paths, one for each class, and one tab stop that moves over them:
+ * Many rectangles as a few paths, one for each class, with one tab stop that moves over them:
  * elements cost time at every change, paths only when they are drawn. `pick(i)` is called by
  * pointer and keys; `onKey(i, event)` may return another box that a key leads to.
  * @param {SVGSVGElement} image
@@ -121,7 +121,7 @@ export function roving(
   marks,
   { onFocus = () => {}, onKey = () => false, onPress = null, start = 0, rows = false } = {},
 ) {
-  // an image has nothing to press
+  // nothing in an image can be pressed
   if (marks[0] instanceof SVGElement) marks[0].ownerSVGElement?.setAttribute("role", "group");
   let stop = marks[start];
   marks.forEach((mark, i) => {
@@ -161,7 +161,7 @@ export function draggable(mark, move, done = () => {}) {
     down.preventDefault();
     mark.focus?.();
     const place = (/** @type {PointerEvent} */ event) => {
-      const current = plot?.querySelector("svg") ?? picture; // it may have been drawn again
+      const current = plot?.querySelector("svg") ?? picture; // the picture may have been drawn again
       const box = current.getBoundingClientRect();
       const units = current.viewBox.baseVal.width / (box.width || 1);
       move((event.clientX - box.left) * units, (event.clientY - box.top) * units);

@@ -1,4 +1,4 @@
-// Fills the table of models with the values that only the headers of the files contain.
+// Fills the table of models with values from the headers of the files.
 
 import { format, inCount } from "./format.js";
 import { ask } from "./server.js";
@@ -30,7 +30,7 @@ export async function fillModels() {
   }
 }
 
-/** Links to the same page of something else take along what is picked here. */
+/** Links to the same page of another model or run keep the selection of this page. */
 export function keepPlace() {
   for (const link of /** @type {NodeListOf<HTMLAnchorElement>} */ (
     document.querySelectorAll("a[data-keep]")

@@ -1,9 +1,9 @@
-// Asks the studio's server. What went wrong is said in the server's own words.
+// Requests to the studio's server. Errors carry the server's message.
 
 import { parseData } from "./start.js";
 
 /**
- * The JSON at an address, typed arrays included. Throws an Error with a sentence for people.
+ * Fetch the JSON at an address, with typed arrays. Throws an Error whose message can be shown.
  * @param {string} address
  * @returns {Promise<any>}
  */
@@ -20,7 +20,7 @@ export async function ask(address) {
 }
 
 /**
- * Ask every 0.4 seconds until the weights of a model have been read.
+ * Poll every 0.4 seconds until the weights of a model have been read.
  * @param {string} id
  * @param {(scan: { done: number, total: number, ready: boolean }) => void} each
  * @returns {Promise<any>}
@@ -94,7 +94,7 @@ export async function send(address, words) {
 }
 
 /**
- * What the studio says against a request, as an Error.
+ * The studio's reason for refusing a request, as an Error.
  * @param {Response} answer
  * @param {string} text
  */
@@ -103,7 +103,7 @@ function refusal(answer, text) {
   try {
     reason = JSON.parse(text).error ?? reason;
   } catch {
-    // plain words
+    // the answer is plain text
   }
   return new Error(reason || `The studio answered ${answer.status}.`);
 }

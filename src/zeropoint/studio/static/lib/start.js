@@ -1,4 +1,4 @@
-// Reads the page's data and lets every figure be drawn by its visual.
+// Reads the page's data and mounts the visual of every figure.
 
 import { h } from "./dom.js";
 import * as state from "./state.js";
@@ -29,8 +29,8 @@ export function parseData(text) {
 }
 
 /**
- * Mount each <figure data-visual> with the visual of that name. A figure names in data-needs what it
- * reads: without that it is left out; if it was borrowed from the example run, it says so.
+ * Mount each <figure data-visual> with the visual of that name. Its data-needs attribute lists the data
+ * that it reads. The figure is left out if data is missing, and labelled if it is from the example run.
  * @param {Record<string, Visual>} visuals
  * @param {PageData} data
  */

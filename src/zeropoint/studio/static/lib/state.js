@@ -1,6 +1,6 @@
 // State of a page, stored in its address: #section&key=value&key=value.
 //
-// A link is a session: whoever opens it sees the same. Values that equal their default are left
+// A link restores the view: everyone who opens it sees the same. Values that equal their default are left
 // out. Dragging replaces the address, a finished choice adds to the history, so that Back works.
 
 /** @type {Map<string, string>} */
@@ -24,7 +24,7 @@ function decode(text) {
   try {
     return decodeURIComponent(text);
   } catch {
-    return text; // an address that somebody cut: read as it stands
+    return text; // a truncated address: use the text without decoding it
   }
 }
 
@@ -38,8 +38,8 @@ function write(push) {
   try {
     history[push ? "pushState" : "replaceState"](null, "", address);
   } catch {
-    // Some browsers limit how often a page may do this, or forbid it on a disk: nothing is lost
-    // but the link.
+    // Some browsers limit how often a page may do this, or forbid it for local files. Then only the link
+    // is out of date.
   }
 }
 
@@ -47,7 +47,7 @@ function changed() {
   const before = new Map(values);
   read();
   if (!values.size && before.size && section) {
-    // A link inside the page was followed: the section is new, what is shown stays.
+    // A link inside the page was followed: the section changes, the rest of the state does not.
     for (const [key, value] of before) values.set(key, value);
     write(false);
     return;
@@ -77,13 +77,13 @@ read();
 addEventListener("hashchange", changed);
 addEventListener("popstate", changed);
 
-/** The section that the address names, or "". */
+/** The section in the address, or "". */
 export function currentSection() {
   return section;
 }
 
 /**
- * The part of the state that one visual owns: `defaults` says its keys and their types (number,
+ * The part of the state that one visual owns: `defaults` defines its keys and their types (number,
  * string, boolean, or an array of numbers). `onChange` runs after every change of one of them.
  * @param {string} name
  * @param {Record<string, StateValue>} defaults

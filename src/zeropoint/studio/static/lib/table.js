@@ -1,10 +1,10 @@
-// Shown numbers. Each keeps its exact value in <data value="…">, which tests and scripts read.
+// Displayed numbers. Each has its exact value in <data value="…">, which tests and scripts read.
 
 import { h } from "./dom.js";
 import { format } from "./format.js";
 
 /**
- * A shown number with its exact value and a name for tests and scripts.
+ * A displayed number with its exact value and a name for tests and scripts.
  * @param {string} name
  * @param {number | null} x
  * @param {Child} [text]
@@ -27,7 +27,7 @@ export function fact(name, shown) {
 }
 
 /**
- * A table of columns and rows; numbers are set right and keep their exact value.
+ * A table of columns and rows; numbers are right-aligned and keep their exact value.
  * @param {string[]} columns
  * @param {Cell[][]} rows
  * @param {string} [caption]

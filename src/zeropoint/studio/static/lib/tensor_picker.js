@@ -1,10 +1,10 @@
-// The reader's tensor: which one, which piece of it. One choice for the whole page.
+// The selected tensor and the piece of it that is shown, shared by all figures of the page.
 
 import { select } from "./controls.js";
 import { h } from "./dom.js";
 
 /**
- * The pieces of real rows that the page carries: [{tensor, row, column, values, what}].
+ * The pieces of real rows that the page contains: [{tensor, row, column, values, what}].
  * @param {PageData} data
  * @returns {any[]}
  */
@@ -21,7 +21,7 @@ function piecesOf(data) {
 }
 
 /**
- * A menu of the pieces; `current()` is the picked one. The key is shared by all figures.
+ * A menu of the pieces; `current()` returns the selected one. All figures share the key.
  * @param {PageData} data
  * @param {PageState} state
  * @param {() => void} onChange
@@ -47,7 +47,7 @@ export function piecePicker(data, state, onChange) {
 }
 
 /**
- * A tensor's name for narrow places.
+ * A short form of a tensor's name.
  * @param {string} name
  */
 export function shortName(name) {
@@ -55,7 +55,7 @@ export function shortName(name) {
 }
 
 /**
- * Where numbers came from, for under a figure.
+ * The source of the numbers, as a line under a figure.
  * @param {Child} text
  */
 export function source(text) {

@@ -1,10 +1,10 @@
-// The reader's text and the position in it: one choice for all figures that read it.
+// The selected text and the position in it, shared by all figures that use them.
 
 import { select } from "./controls.js";
 import { h } from "./dom.js";
 
 /**
- * A menu of the texts and the current one; `at` is the scored position, shared by all figures.
+ * A menu of the texts, and the selected text; `at` is the scored position, shared by all figures.
  * @param {PageData} data
  * @param {PageState} state
  * @param {() => void} onChange
@@ -31,7 +31,7 @@ export function textPicker(data, state, onChange) {
 }
 
 /**
- * What a token looks like in running text.
+ * A token as it appears in running text.
  * @param {PageData} text
  * @param {number} id
  * @returns {string}
@@ -41,7 +41,7 @@ export function pieceOf(text, id) {
 }
 
 /**
- * What a token looks like alone: spaces and line ends made visible.
+ * A token shown alone, with visible spaces and line ends.
  * @param {PageData} text
  * @param {number} id
  */
@@ -56,7 +56,7 @@ export function shownPiece(text, id) {
 }
 
 /**
- * The token that the text goes on with after scored position i.
+ * The token that follows scored position i in the text.
  * @param {PageData} text
  * @param {number} i
  * @returns {number}
@@ -66,7 +66,7 @@ export function targetOf(text, i) {
 }
 
 /**
- * Both top tens of position i, most likely first; null: not among the ten.
+ * The ten most likely tokens of both models at position i; null: not among that model's ten.
  * @param {PageData} text
  * @param {number} i
  * @returns {{ id: number, reference: number | null, quant: number | null }[]}
@@ -88,7 +88,7 @@ export function nextTokens(text, i) {
 }
 
 /**
- * The most likely token of each side at position i.
+ * The most likely token of each model at position i.
  * @param {PageData} text
  * @param {number} i
  * @returns {[number, number]}
@@ -97,7 +97,7 @@ export function topOf(text, i) {
   return [text.ids[i * 20], text.ids[i * 20 + 10]];
 }
 
-/** The words for the two sides, with the colours they have everywhere. */
+/** The names of the two models, in their colours. */
 export function sides() {
   return h(
     "p",

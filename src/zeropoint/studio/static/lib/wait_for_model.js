@@ -1,4 +1,4 @@
-// Waits until a model has been read, shows how far it is, and opens the page again.
+// Waits until a model has been read, shows the progress, and reloads the page.
 
 import { announce, h } from "./dom.js";
 import { percent } from "./format.js";

@@ -1,4 +1,4 @@
-// Tasks of several steps, each on the model's own answers: who is still right after how many.
+// Chains of steps, each based on the model's own answers: the share still correct after each step.
 
 import { axisBelow, axisLeft } from "../../lib/axes.js";
 import { select } from "../../lib/controls.js";

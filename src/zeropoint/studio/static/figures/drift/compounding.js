@@ -1,4 +1,4 @@
-// Whether losses add up or compound: KL along the quant's own text over what single tokens predict.
+// Whether errors compound: KL along the quant's own text, relative to the prediction from single tokens.
 
 import { axisBelow, axisLeft } from "../../lib/axes.js";
 import { choice } from "../../lib/controls.js";

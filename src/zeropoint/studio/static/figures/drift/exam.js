@@ -1,4 +1,4 @@
-// The user's own tasks, before and after: accuracy with intervals, flips both ways, every answer.
+// The user's own tasks for both models: accuracy with intervals, flips in both directions, every answer.
 
 import { axisBelow } from "../../lib/axes.js";
 import { button, choice, select } from "../../lib/controls.js";
@@ -153,7 +153,7 @@ export function mount(figure, data, state) {
   );
 }
 
-/** What the page's state picks: run, model, the tasks that are listed and which of them is shown. */
+/** The selection in the page's state: run, model, the listed tasks, and the task that is shown. */
 function chosen(runs, at) {
   const one = runs[at.get("run")] ?? runs[0];
   const place =
@@ -232,7 +232,7 @@ function chart(plot, models, chosen, pick) {
   image.append(
     ...marks,
     ...models.flatMap((one, i) => {
-      // beside the marks, which have names of their own
+      // separate from the marks, which have names for screen readers
       const y = i * step + 24,
         short = Math.floor(left / 7.5),
         name = one.name;

@@ -138,7 +138,7 @@ function visible(piece) {
     : piece.replaceAll("\n", "⏎").replaceAll("\t", "⇥").replace(/^ /, "␣") || "(nothing)";
 }
 
-/** One side's text in parts: the same, then its own, the stretch where both met again, its own. */
+/** One model's text in parts: common, different, common again for a stretch, different. */
 function cut(text, side) {
   const pieces = text.pieces ? text.pieces[side] : [...text.texts[side]];
   const part = (from, to) => pieces.slice(from, to).join("");

@@ -5,7 +5,7 @@ import { h, s } from "../../lib/dom.js";
 import { format, percent } from "../../lib/format.js";
 import { roving } from "../../lib/marks.js";
 
-/** A menu of quants ({id, label}), one choice for the whole page; not shown where there is one. */
+/** A menu of quants ({id, label}) that all figures of the page share; hidden for a single quant. */
 export function quantPicker(list, state, onChange) {
   const at = state.scope("", { quant: list[0].id }, onChange);
   const control = select({
@@ -21,7 +21,7 @@ export function quantPicker(list, state, onChange) {
 
 const WAYS = { greedy: "the best one", sampled: "sampled, same noise" };
 
-/** How tokens are chosen, one choice for the whole page; `of(one)` is what this run has of it. */
+/** The choice between greedy and sampled text, shared by the page; `of(one)` is this run's part of it. */
 export function wayPicker(list, state, onChange) {
   const ways = Object.keys(WAYS).filter((way) => list.some((one) => one.ways[way]));
   const at = state.scope("", { way: ways[0] }, onChange);
@@ -36,7 +36,7 @@ export function wayPicker(list, state, onChange) {
   return { control, of, sync: (one) => control.set(of(one)) };
 }
 
-/** Give a menu its options, [value, text], and the one that is picked. */
+/** Set the options of a menu, [value, text], and the selected one. */
 export function fill(control, options, now) {
   control
     .querySelector("select")
@@ -44,7 +44,7 @@ export function fill(control, options, now) {
   if (now !== undefined) control.set(now);
 }
 
-/** A share with its interval, in words. */
+/** A fraction with its interval, as text. */
 export function spread(one, told = (x) => percent(x, 0)) {
   if (one === null || one === undefined || one.mean === null) return "–";
   return one.low === null
@@ -52,12 +52,12 @@ export function spread(one, told = (x) => percent(x, 0)) {
     : `${told(one.mean)} (${told(one.low)} … ${told(one.high)})`;
 }
 
-/** A p-value for people. */
+/** A p-value as text. */
 export function chance(p) {
   return p < 0.0001 ? "p < 0.0001" : `p ${format(p, 2)}`;
 }
 
-/** A line down from `high` to `low`, with feet. */
+/** An interval as a vertical line from `high` to `low`, with end caps. */
 export function whisker(x, low, high) {
   return s("path", {
     class: "whisker",
@@ -65,7 +65,7 @@ export function whisker(x, low, high) {
   });
 }
 
-/** Marks that arrow keys walk along; the one in focus is the picked one. */
+/** Marks that arrow keys move along; the mark in focus is the selected one. */
 export function walkable(image, marks, start, pick) {
   image.append(...marks);
   roving(marks, { start, onFocus: (i) => i !== start && pick(i) });

@@ -1,4 +1,4 @@
-// The share of texts that are still the same after so many tokens, and what single tokens predict.
+// The share of texts that are still identical after each token, and the prediction from single tokens.
 
 import { axisBelow, axisLeft } from "../../lib/axes.js";
 import { h, picture, s, widthOf } from "../../lib/dom.js";
@@ -104,7 +104,7 @@ function plural(count, unit) {
   return `${count} ${unit}${count === 1 ? "" : "s"}`;
 }
 
-/** Where in a list of steps 1, 2, 4 … and the last one are. */
+/** The indices of 1, 2, 4 … and of the last one in a list of steps. */
 function doublings(steps) {
   return steps
     .map((_, k) => k)
@@ -168,7 +168,7 @@ function chart(plot, one, way, others, points, chosen, pick) {
     );
     const end = y(own.share[reach.length - 1]);
     if (reach.length === curve.at.length || !named) ends.push([end, other.label, ""]);
-    else words.append(s("text", { x: x(reach.at(-1)) + 6, y: end + 4, class: "on" }, other.label)); // it ends inside
+    else words.append(s("text", { x: x(reach.at(-1)) + 6, y: end + 4, class: "on" }, other.label)); // the line ends inside the plot
   }
   image.append(s("path", { class: "area second", d: `${line(curve.high)}${back}Z` }));
   if (curve.predicted) image.append(s("path", { class: "curve third", d: line(curve.predicted) }));
@@ -201,7 +201,7 @@ function chart(plot, one, way, others, points, chosen, pick) {
   return image;
 }
 
-/** Names at the ends of lines, moved apart where they would lie on each other. */
+/** Names at the ends of lines, moved apart where they would overlap. */
 function labels(ends, x) {
   let last = -Infinity;
   return ends

@@ -1,4 +1,4 @@
-// The model without one of its weights: what it then says, and how far its expectations moved.
+// The model with one weight set to 0: the text that it generates, and the KL divergence that this causes.
 
 import { button } from "../../lib/controls.js";
 import { announce, h } from "../../lib/dom.js";
@@ -19,7 +19,7 @@ export function mount(figure, data, state) {
   const picker = tensorPicker(data, state, "tensor", () => show());
   const place = state.scope("weights", { row: 0, column: 0 }, () => show());
   const at = state.scope("ablate", { prompt: PROMPT, text: "" }, () => show());
-  const done = []; // what was found, the latest first
+  const done = []; // results, the latest first
   /** @type {AbortController | null} */
   let busy = null;
   let told = "";

@@ -1,4 +1,4 @@
-// 256 real weights in blocks: what one large weight does to those that share its scale.
+// 256 real weights in blocks: the effect of one large weight on those that share its scale.
 
 import { errorsOf, findFormat, formatOf, quantize } from "../../codecs/formats.js";
 import { axisLeft } from "../../lib/axes.js";

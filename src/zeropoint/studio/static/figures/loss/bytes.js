@@ -1,4 +1,4 @@
-// Where the bytes are: layers in one row, the tensors of each below, as wide as they are large.
+// Bytes by layer and tensor: layers in one row, their tensors below, with widths in proportion to bytes.
 
 import { h, picture, s, widthOf } from "../../lib/dom.js";
 import { figureParts } from "../../lib/figure.js";
@@ -8,7 +8,7 @@ import { linear } from "../../lib/scales.js";
 import { fact, value } from "../../lib/table.js";
 import { tensorPicker } from "./histogram.js";
 
-/** The layer that a tensor belongs to, or its own kind. */
+/** The layer that a tensor belongs to, or its kind if it is outside the layers. */
 export function layerOf(name) {
   const found = /^blk\.(\d+)\./.exec(name);
   return found ? `layer ${found[1]}` : name.replace(/\.weight$/, "");
@@ -112,7 +112,7 @@ function icicle(width, tensors, total, formats, current, pick) {
       at += t.bytes;
     }
   }
-  const places = new Map(order.map((t, i) => [t.name, i])); // by name: a server may send them anew
+  const places = new Map(order.map((t, i) => [t.name, i])); // by name, because a server may send new objects
   if (isDense(order.length)) {
     const mark = dense(image, boxes, { pick: (i) => pick(order[i].name) });
     return { element: image, mark: (one) => mark(places.get(one.name) ?? -1) };

@@ -1,4 +1,4 @@
-// Where the numbers of a type lie, over where the weights of a tensor lie.
+// The density of a type's values, over the histogram of a tensor's weights.
 
 import { codesWithin, countBetween, FLOATS } from "../../codecs/floats.js";
 import { axisBelow, axisLeft } from "../../lib/axes.js";

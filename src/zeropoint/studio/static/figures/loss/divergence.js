@@ -10,7 +10,7 @@ import { fact, value } from "../../lib/table.js";
 import { source } from "../../lib/tensor_picker.js";
 import { nextTokens, pieceOf, shownPiece, sides, targetOf, textPicker } from "../../lib/text.js";
 
-const LIMITS = [0.01, 0.05, 0.2, 1]; // nats: where the next shade begins
+const LIMITS = [0.01, 0.05, 0.2, 1]; // lower ends of the shades 1 to 4, in nats per token
 
 /**
  * @param {HTMLElement} figure
@@ -19,7 +19,7 @@ const LIMITS = [0.01, 0.05, 0.2, 1]; // nats: where the next shade begins
  */
 export function mount(figure, data, state) {
   const picker = textPicker(data, state, () => show());
-  const known = new Map(); // text → its positions from the worst on, and the mean
+  const known = new Map(); // text → its positions, the worst first, and the mean
   const of = (text) => {
     if (!known.has(text)) {
       known.set(text, {
@@ -78,12 +78,12 @@ export function mount(figure, data, state) {
   });
 }
 
-/** Which shade a divergence has, 0 … 4. */
+/** The shade of a divergence, 0 … 4. */
 function shadeOf(kl) {
   return LIMITS.filter((limit) => kl >= limit).length;
 }
 
-/** The text, each token shaded by the KL of what was expected in its place. */
+/** The text, with each token shaded by the KL divergence of its predictions. */
 function shaded(plot, text, picker, rank) {
   const context = text.tokens
     .slice(Math.max(text.first - 30, 0), text.first + 1)
@@ -151,7 +151,7 @@ function shaded(plot, text, picker, rank) {
   };
 }
 
-/** Pairs of bars, one for each token that either model thinks likely. */
+/** A pair of bars for each token that at least one of the models considers likely. */
 function bars(plot, text, i, next) {
   const width = widthOf(plot),
     left = Math.min(150, width / 3),

@@ -15,7 +15,7 @@ export const NAMES = {
   neither: "wrong before and after",
 };
 
-/** What happened at each position: kept, lost, won or neither. */
+/** The outcome at each position: kept, lost, won or neither. */
 function outcomes(text) {
   return Array.from(text.kl, (_, i) => {
     const [a, b] = topOf(text, i).map((id) => id === targetOf(text, i));
@@ -32,7 +32,7 @@ export function mount(figure, data, state) {
   const picker = textPicker(data, state, () => show());
   const at = state.scope("flips", { prompt: 0 }, () => show());
   const all = data.answers ?? [];
-  const known = new Map(); // text → what happened at each of its tokens, how often, and the table of it
+  const known = new Map(); // text → the outcome at each of its tokens, the count of each outcome, and the table
   const of = (text) => {
     if (!known.has(text)) {
       const found = outcomes(text),
@@ -144,7 +144,7 @@ export function mount(figure, data, state) {
   );
 }
 
-/** One of two answers to a prompt; from where they part, it is marked. */
+/** One of two answers to a prompt, marked from the first divergent token on. */
 export function answer(name, prompt, text, other) {
   let same = 0;
   while (same < text.length && text[same] === other[same]) same += 1;

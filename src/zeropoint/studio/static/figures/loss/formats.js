@@ -1,4 +1,4 @@
-// Every format these pages know, on the same real weights: bits against error.
+// Every format that these pages support, on the same real weights: bits against error.
 
 import { errorsOf, formatOf, fullName, OFFERED, quantize } from "../../codecs/formats.js";
 import { axisBelow, axisLeft } from "../../lib/axes.js";

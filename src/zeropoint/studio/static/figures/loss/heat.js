@@ -1,4 +1,4 @@
-// Layers across, kinds of tensor down: error, bits, or size of each, in five steps with a number.
+// Heat map with a column per layer and a row per kind of tensor: error, bits or size in five shades.
 
 import { choice } from "../../lib/controls.js";
 import { h, picture, s, widthOf } from "../../lib/dom.js";
@@ -36,7 +36,7 @@ const COLOURS = {
 export function mount(figure, data, state) {
   const tensors = data.tensors.filter((t) => t.shape.length > 1);
   const picker = tensorPicker(data, state, "tensor", () => show());
-  // Without a run there are no errors, without its weights read no outliers: what is not known is not offered.
+  // Errors need a run, and outliers need the weights to have been read: only known values are offered.
   const offered = Object.keys(COLOURS).filter((key) =>
     tensors.some((t) => COLOURS[key].of(t) !== null),
   );

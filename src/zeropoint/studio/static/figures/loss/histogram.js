@@ -1,4 +1,4 @@
-// How the weights of a tensor are spread; two of them together; the same kind in every layer.
+// Histograms of weights: of one tensor, of two tensors together, or of one kind in every layer.
 
 import { axisBelow, axisLeft } from "../../lib/axes.js";
 import { choice, select, showState } from "../../lib/controls.js";
@@ -40,7 +40,7 @@ export function tensorPicker(data, state, key, onChange, { label = "Tensor", non
   };
 }
 
-/** The tensor to begin with: one with pieces of rows, or the one with the largest error. */
+/** The default tensor: one with pieces of rows, or the one with the largest error. */
 function usual(data) {
   const worst = data.tensors.reduce((a, t) =>
     (t.relative_error ?? 0) > (a.relative_error ?? 0) ? t : a,
@@ -144,7 +144,7 @@ export function edge(t, i) {
   return -t.limit + (2 * t.limit * i) / t.counts.length;
 }
 
-/** Weights of a tensor between two edges, bins cut evenly. */
+/** The number of weights between two edges; a bin that an edge cuts counts in proportion. */
 export function between(t, low, high) {
   const width = (2 * t.limit) / t.counts.length;
   return t.counts.reduce((sum, n, i) => {
@@ -178,7 +178,7 @@ export function chart(plot, one, two, at) {
     axisLeft(y, left, width - 12, { label: (v) => (per ? `${format(v, 2)} %` : inCount(v)) }),
     axisBelow(x, bottom, { n: width > 500 ? 8 : 4 }),
   );
-  image.dataset.reach = String(reach); // for who draws over it
+  image.dataset.reach = String(reach); // for code that draws over this picture
   both.forEach((t, k) =>
     t.counts.forEach(
       (n, i) =>
@@ -222,7 +222,7 @@ export function chart(plot, one, two, at) {
   return image;
 }
 
-/** The part of a histogram that holds anything. */
+/** The range of a histogram outside which all bins are empty. */
 function used(t) {
   const n = t.counts.length,
     first = t.counts.findIndex((c) => c > 0);
@@ -249,7 +249,7 @@ export function ridge(plot, family, chosen, pick) {
     const base = bottom - 6 - (family.length - 1 - i) * step;
     const bin = (2 * t.limit) / t.counts.length;
     const n = elements(t);
-    const peak = 0.45 / t.rms; // of a normal distribution with this spread, about
+    const peak = 0.45 / t.rms; // approximately the peak of a normal distribution with this RMS
     let path = `M${x(-reach)} ${base}`;
     t.counts.forEach((count, k) => {
       const middle = edge(t, k) + bin / 2;

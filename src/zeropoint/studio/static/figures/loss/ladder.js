@@ -1,4 +1,4 @@
-// The ladder: what each level of bits loses, with its interval, and the verdict on the picked one.
+// The ladder: the KL divergence of each level of bits with its interval, and the verdict on the picked level.
 
 import { axisBelow } from "../../lib/axes.js";
 import { choice } from "../../lib/controls.js";
@@ -245,7 +245,7 @@ function ticksLeft(y, left, right, up) {
   return group;
 }
 
-/** A mark whose shape says its kind: symmetric, asymmetric, or a named format. */
+/** A mark whose shape shows the kind of format: symmetric, asymmetric, or named. */
 export function symbol(kind, x, y, chosen) {
   const r = chosen ? 8 : 5.5;
   const name = `dot ${kind === "asymmetric" ? "second" : kind ? "" : "named"}`;

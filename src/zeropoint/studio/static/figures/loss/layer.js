@@ -1,4 +1,4 @@
-// A real matrix times real inputs, with its weights as they are and as a format stores them.
+// A real matrix times real inputs, with its original weights and with those that a format stores.
 
 import {
   errorsOf,

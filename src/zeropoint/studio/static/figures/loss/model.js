@@ -1,4 +1,4 @@
-// Size of the file, and its size at any number of bits per weight.
+// The size of the file, and its size at any number of bits per weight.
 
 import { range } from "../../lib/controls.js";
 import { picture, s, widthOf } from "../../lib/dom.js";

@@ -1,4 +1,4 @@
-// The heat map of a file: bits and sizes at once; how far the largest weights stand out, once they were read.
+// The heat map of a file: bits and sizes at once, and outliers as soon as the weights have been read.
 
 import { h } from "../../lib/dom.js";
 import { percent } from "../../lib/format.js";

@@ -123,7 +123,7 @@ function equation(x, w, c, sum, n) {
   return h("p", { class: "formula" }, ...parts, ` + … (${n - 3} more) = ${format(sum, 6)}`);
 }
 
-/** The largest products as bars; the picked one can be dragged. */
+/** The largest products as bars; the selected bar can be dragged. */
 function bars(plot, terms, c, pick, drag) {
   const width = widthOf(plot),
     height = 190,

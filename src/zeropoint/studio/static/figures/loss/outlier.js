@@ -1,4 +1,4 @@
-// Single weights set to zero: what the model then says. Measured, one pass of text for each.
+// Single weights set to 0, and the text that the model then generates: measured, one forward pass each.
 
 import { axisLeft } from "../../lib/axes.js";
 import { select } from "../../lib/controls.js";

@@ -1,4 +1,4 @@
-// Perplexity, one token after the other: what both models gave to the word that really came.
+// Perplexity, token by token: the probability that both models assigned to the actual next token.
 
 import { axisBelow, axisLeft } from "../../lib/axes.js";
 import { button } from "../../lib/controls.js";

@@ -1,12 +1,12 @@
-// One block: weights as stems, what is stored for them as bars across, the error between them.
+// One block: weights as stems, their decoded values as horizontal bars, the error between them.
 
 import { axisLeft } from "../../lib/axes.js";
 import { picture, s, widthOf } from "../../lib/dom.js";
 import { format } from "../../lib/format.js";
 import { linear } from "../../lib/scales.js";
 
-/** `block` has weights and decoded; `title` is for those who do not see it, `told` stands below. */
-export function stems(plot, block, title, told) {
+/** `block` has weights and decoded values; `title` is for screen readers, `caption` is shown below. */
+export function stems(plot, block, title, caption) {
   const width = widthOf(plot),
     height = 200,
     left = 58,
@@ -33,7 +33,7 @@ export function stems(plot, block, title, told) {
     s("path", { class: "stems", d: weights }),
     s("path", { class: "error", d: errors }),
     s("path", { class: "steps", d: stored }),
-    s("text", { x: left, y: height - 4 }, told),
+    s("text", { x: left, y: height - 4 }, caption),
   );
 }
 

@@ -1,4 +1,4 @@
-// Float types side by side: how far they reach, how finely they step, what they make of one number.
+// Float types side by side: their range, their resolution, and how each rounds one number.
 
 import { decodeFloat, encodeFloat, FLOATS } from "../../codecs/floats.js";
 import { axisBelow } from "../../lib/axes.js";

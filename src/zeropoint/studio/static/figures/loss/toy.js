@@ -1,4 +1,4 @@
-// A network of nine real weights: what plain rounding does to it, and what quantizing does.
+// A network of nine real weights: the effect of plain rounding, and that of quantization with a scale.
 
 import { rint } from "../../codecs/bits.js";
 import { decodeFloat, encodeFloat, FLOATS } from "../../codecs/floats.js";
@@ -22,7 +22,7 @@ const WAYS = [
   ["INT2_ASYM_ROW", "2 bits"],
 ];
 
-/** The weights as one of the ways above stores them. */
+/** The weights as one of the methods above stores them. */
 export function stored(weights, way) {
   if (way === "none") return weights;
   if (way === "whole") return weights.map(rint);

@@ -1,4 +1,4 @@
-// Does it fit? One model in one format as a bar of its parts, beside the limit of each device.
+// Whether a model fits: one format as a bar of its buffers, next to the memory limit of each device.
 
 import { axisBelow } from "../../lib/axes.js";
 import { announce, h, picture, s, widthOf } from "../../lib/dom.js";
@@ -19,7 +19,7 @@ const PARTS = [
   ["buffers", (r) => r.compute_bytes, "f2"],
 ];
 
-/** The result that is looked at: the chosen model on the chosen device, else the best. */
+/** The selected result: the chosen model on the chosen device, or the best one. */
 export function chosen(ask) {
   const { results } = ask.answer,
     model = ask.at.get("model"),
@@ -137,7 +137,7 @@ function bars(plot, own, one, places, parts, pick) {
       x: width - 12,
     }),
   );
-  const words = s("g", { class: "words" }); // beside the marks: their names for screen readers are longer
+  const words = s("g", { class: "words" }); // separate from the marks, whose names for screen readers are longer
   const marks = own.map((r, i) => {
     const y = i * step,
       place = places.get(r.device);

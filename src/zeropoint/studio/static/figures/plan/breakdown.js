@@ -1,4 +1,4 @@
-// Where the memory goes: every buffer in turn, how it is known, and what to turn.
+// Memory by buffer: the size of each, how it is known, and the setting that changes it.
 
 import { axisBelow } from "../../lib/axes.js";
 import { h, picture, s, widthOf } from "../../lib/dom.js";

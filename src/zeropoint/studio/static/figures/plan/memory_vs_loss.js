@@ -1,4 +1,4 @@
-// Bigger at fewer bits, or smaller at more: what models reach, beside the memory that they take.
+// A larger model at fewer bits, or a smaller one at more: the quality of models against their memory.
 
 import { axisBelow } from "../../lib/axes.js";
 import { choice, range, select } from "../../lib/controls.js";
@@ -19,7 +19,7 @@ const CLASSES = [
 const classOf = (bits) => (bits ? CLASSES.findIndex(([least]) => bits >= least) : 0);
 const GIB = 2 ** 30;
 
-/** Weights and a 16-bit cache of so many tokens. As metrics.across.cache_bytes. */
+/** Bytes of the weights and of a 16-bit KV cache of this many tokens. */
 export function memoryOf(point, ctx) {
   return (
     point.file_bytes +
@@ -30,7 +30,7 @@ export function memoryOf(point, ctx) {
   );
 }
 
-/** What is best within a budget: the best point, and those that cannot be told from it. */
+/** The best point within a memory budget, and those that do not differ from it significantly. */
 export function bestWithin(series, ctx, budget) {
   const inside = series.points.filter((p) => memoryOf(p, ctx) <= budget);
   if (!inside.length) return [];

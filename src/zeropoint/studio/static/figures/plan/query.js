@@ -1,7 +1,7 @@
-// The question of the pages Plan and Speed: its controls, its place in the address, its answer.
+// The request of the pages Plan and Speed: its controls, its state in the address, its answer.
 //
-// One question for all figures of a page. The server answers it with the same Python that the
-// command line runs; nothing is worked out again here. What cannot be answered is said in place.
+// All figures of a page share one request. The server answers it with the same Python code that the
+// command line runs; nothing is computed again here. An error is shown where the answer would be.
 
 import { choice, listed, range, select, several, toggle, withSet } from "../../lib/controls.js";
 import { h } from "../../lib/dom.js";
@@ -49,7 +49,7 @@ const CACHES = ["f32", "f16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"];
 /** @type {any} */
 let shared = null;
 
-/** The page's question: at (its state), controls(), answer, problem, hear(draw). */
+/** The page's request: `at` (its state), controls(), answer, problem, and hear(draw), which adds a listener. */
 export function planning(data, state, address) {
   shared ??= start(data, state, address);
   return shared;
@@ -101,7 +101,7 @@ function start(data, state, address) {
         ssd: w.ssd,
         full_windows: w.swa,
       });
-      if (mine !== turn) return; // a later question is on its way
+      if (mine !== turn) return; // a later request is in flight
       Object.assign(own, { answer: found, problem: "" });
     } catch (error) {
       if (mine !== turn) return;
@@ -119,14 +119,14 @@ function start(data, state, address) {
   return own;
 }
 
-/** What the server could not answer, where the answer would be. */
+/** The server's error, shown where the answer would be. */
 export function problemOf(ask) {
   return ask.problem
     ? h("p", { class: "problem", role: "alert" }, ask.problem)
     : h("p", { class: "note skeleton" }, "Working it out …");
 }
 
-/** The controls that both pages have; sync() shows the state in them. */
+/** The controls that both pages have; sync() updates them from the state. */
 export function questionControls(data, ask) {
   const { at, set } = ask,
     own = (name) => ({ now: () => at.get(name), onChange: set(name) });
@@ -249,7 +249,7 @@ export function questionControls(data, ask) {
     config,
     sync() {
       for (const [key, control] of Object.entries(named)) {
-        const x = at.get(key); // an answer that comes while somebody types leaves what is typed alone
+        const x = at.get(key); // an answer that arrives during typing must not replace the typed text
         if (x !== shown[key] || !control.contains(document.activeElement)) control.set(x);
         shown[key] = x;
       }
@@ -289,7 +289,7 @@ function line(label, name, ask) {
   });
 }
 
-/** Where a figure comes from, in a word or two. */
+/** The source of a number (measured, estimated, …) in a word or two. */
 export function band(found) {
   if (!found) return "–";
   const told = (x) => (x >= 1000 ? Number(x.toPrecision(3)).toLocaleString("en") : format(x, 3));
@@ -298,7 +298,7 @@ export function band(found) {
     : `${told(found.low)} … ${told(found.high)}`;
 }
 
-/** The longest context of a result, as people say it; what it was trained for is all. */
+/** The longest context of a result as text; "all" is the context that the model was trained for. */
 export function longest(r) {
   if (!r.longest_context) return "–";
   const all = r.trained_context && r.longest_context >= r.trained_context;

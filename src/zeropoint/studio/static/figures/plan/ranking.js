@@ -1,4 +1,4 @@
-// The answers, the best first; picking one opens it in the figures around.
+// The plans, the best first; picking one opens it in the other figures of the page.
 
 import { h } from "../../lib/dom.js";
 import { figureParts } from "../../lib/figure.js";

@@ -1,7 +1,7 @@
-// The roofline: what a device could do, where a format stands under it, what was timed here.
+// The roofline: the limits of a device, the estimate for a format, and times measured on this machine.
 //
-// Across: operations for each byte that is read. Up: operations a second. Under the slope memory is
-// the limit, under the flat part arithmetic is. More users share what is read: the point goes right.
+// Horizontal: operations per byte read. Vertical: operations per second. Under the slope, memory is
+// the limit; under the flat part, arithmetic is. More users share each byte read: the point moves right.
 
 import { range, select, toggle } from "../../lib/controls.js";
 import { h } from "../../lib/dom.js";
@@ -198,7 +198,7 @@ function refill(control, options, x) {
   menu.value = options.some(([id]) => id === x) ? x : options[0][0];
 }
 
-/** What really happens in the arithmetic there, by runtime and phase. */
+/** The arithmetic that each runtime uses on the device, by phase. */
 function arithmetic(found, one) {
   const kinds = found.native.join(", ");
   return h(

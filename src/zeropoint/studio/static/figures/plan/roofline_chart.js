@@ -1,4 +1,4 @@
-// The chart of the roofline: lines of what a device could do, points of what is expected.
+// The chart of the roofline: lines are the limits of a device, points are estimates.
 
 import { axisBelow } from "../../lib/axes.js";
 import { h, picture, s, widthOf } from "../../lib/dom.js";
@@ -11,7 +11,7 @@ const SHAPES = ["●", "■", "▲", "◆", "★"];
 
 export const peak = (roof) => Math.max(...roof.peaks.map(([, ops]) => ops));
 
-/** The peak of the numbers that are really multiplied; what is not stated takes the first that is. */
+/** The peak rate for the type of number that is multiplied; the first stated peak if that one is not stated. */
 export const peakOf = (roof, unit) =>
   (roof.peaks.find(([kind]) => kind === unit) ?? roof.peaks[0])[1];
 
@@ -73,7 +73,7 @@ export function chart(plot, drawn, one, pick) {
       `${shortened(drawn.names.get(roof.device), width)} (${roof.peaks.map(([unit]) => unit).join(", ")})`,
     ),
   );
-  image.append(...titles); // over all lines
+  image.append(...titles); // drawn above all lines
   for (const t of timed) {
     const px = x(t.intensity),
       up = (rate) => y(rate * t.operations),

@@ -1,4 +1,4 @@
-// Tokens per second by format, as measured; and the ceiling that memory sets.
+// Tokens per second by format: measured values, and the upper limit that memory bandwidth sets.
 
 import { axisBelow } from "../../lib/axes.js";
 import { choice, range, select } from "../../lib/controls.js";
