@@ -79,8 +79,8 @@ class MomentFolder:
         return _count(self._identity("settings").get("context"))
 
     def _identity(self, key: str) -> Mapping[str, object]:
-        found = self.run.identity.get(key)
-        return found if isinstance(found, dict) else {}
+        entry = self.run.identity.get(key)
+        return entry if isinstance(entry, dict) else {}
 
     def calibration(self, shapes: Mapping[str, tuple[int, ...]]) -> Calibration:
         """Return the importance of the matrices of these shapes: the diagonals of their moments.
@@ -170,9 +170,9 @@ class _Diagonals(Mapping[str, InputStatistics]):
         if shared not in self._read:
             shape = self._shapes[name]
             experts = range(shape[0] if len(shape) == 3 else 1)
-            found = [self._moments.read(shared, expert) for expert in experts]
-            sums = np.stack([np.diag(matrix) for matrix, _ in found]).astype(np.float32)
-            self._read[shared] = InputStatistics(sums, np.array([n for _, n in found], np.int64))
+            moments = [self._moments.read(shared, expert) for expert in experts]
+            sums = np.stack([np.diag(matrix) for matrix, _ in moments]).astype(np.float32)
+            self._read[shared] = InputStatistics(sums, np.array([n for _, n in moments], np.int64))
         return self._read[shared]
 
     def __iter__(self) -> Iterator[str]:

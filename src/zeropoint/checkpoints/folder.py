@@ -196,19 +196,19 @@ def _half(text: str) -> int | None:
     (None, 2)
     """
     pair = r"\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}"
-    for found in re.finditer(rf"\\\\|{pair}|(?P<half>\\ud[89a-f])", text, re.IGNORECASE):
-        if found["half"]:
-            return len(text[: found.start()].encode())
+    for match in re.finditer(rf"\\\\|{pair}|(?P<half>\\ud[89a-f])", text, re.IGNORECASE):
+        if match["half"]:
+            return len(text[: match.start()].encode())
     return None
 
 
 def _once(path: Path, pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found: dict[str, object] = {}
+    entries: dict[str, object] = {}
     for key, value in pairs:
-        if key in found:
+        if key in entries:
             raise CheckpointError(path, f"key '{printable(key)}' occurs twice")
-        found[key] = value
-    return found
+        entries[key] = value
+    return entries
 
 
 def _read_index(path: Path) -> dict[str, str]:

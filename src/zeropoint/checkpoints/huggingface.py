@@ -148,9 +148,9 @@ class HuggingFaceCheckpoint(Checkpoint):
 
     def _rows(self, tensor: TensorInfo, source: TensorSource, name: str, rows: Rows) -> U8:
         low, high = int(rows.min()), int(rows.max()) + 1
-        found = self.folder.read_rows(name, low, high)
+        stored = self.folder.read_rows(name, low, high)
         if source.add or source.ternary or source.as_f32:
-            weights = found.format.decode_blocks(found.data).reshape(high - low, -1)
+            weights = stored.format.decode_blocks(stored.data).reshape(high - low, -1)
             if source.ternary:
                 weights = _to_ternary(weights, self._ternary_scale(name))
             if source.columns is not None:
@@ -161,7 +161,7 @@ class HuggingFaceCheckpoint(Checkpoint):
                 _encode(weights, tensor) if kind is None else weights.astype("<f4").view(np.uint8)
             )
         else:
-            data = found.data
+            data = stored.data
         data = data.reshape(high - low, -1)
         ordered = rows.size == high - low and bool((np.diff(rows) == 1).all())
         return np.ascontiguousarray(data if ordered else data[rows - low]).reshape(-1)
@@ -185,8 +185,8 @@ class HuggingFaceCheckpoint(Checkpoint):
             original = self.folder.tensors[source.parts[0].tensor]
             rows = source.parts[0].rows
             if rows.size == original.rows and bool((rows == np.arange(rows.size)).all()):
-                found = self.folder.map(original.name)
-                return QuantizedTensor(found.format, tensor.shape, found.data)
+                stored = self.folder.map(original.name)
+                return QuantizedTensor(stored.format, tensor.shape, stored.data)
         return self.read(name)
 
 

@@ -89,9 +89,9 @@ def _check_shard(path: Path, headers: list[GgufHeader], index: int, count: int) 
     first, header = headers[0], headers[index]
     total = first.metadata.get(SPLIT_TENSORS)
     for key, wanted in ((SPLIT_COUNT, count), (SPLIT_NO, index), (SPLIT_TENSORS, total)):
-        found = _number(path, header, key, 0, 1 << 31)
-        if found != wanted:
-            reason = f"is {found} where {wanted} belongs"
+        actual = _number(path, header, key, 0, 1 << 31)
+        if actual != wanted:
+            reason = f"is {actual} where {wanted} belongs"
             raise CheckpointError(path, reason, offset=header.places[key], field=key)
     for key, value in header.metadata.items():
         if key in SPLIT_KEYS or key == ALIGNMENT_KEY or key not in first.metadata:

@@ -50,12 +50,12 @@ class SourceFile:
         """Return `count` bytes. The caller must have checked that they lie inside the file."""
         data = np.empty(count, np.uint8)
         try:
-            found = io.pread(self._descriptor, data, offset)
+            bytes_read = io.pread(self._descriptor, data, offset)
         except OSError as error:
             reason = f"cannot be read: {_reason(error)}"
             raise CheckpointError(self.path, reason, offset=offset) from None
-        if found != count:
-            self._changed(offset + found)
+        if bytes_read != count:
+            self._changed(offset + bytes_read)
         return data
 
     def view(self, offset: int, count: int) -> U8:

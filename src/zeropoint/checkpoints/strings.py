@@ -83,14 +83,14 @@ def _guess(window: bytes, at: int, max_strings: int) -> tuple[I64, int]:
             break
         append(at)
         at += 8 + window[at]
-    found = np.array(places, np.int64)
-    lengths = np.frombuffer(window, np.uint8)[found[:, None] + _BYTE_OFFSETS].view("<u8")[:, 0]
+    offsets = np.array(places, np.int64)
+    lengths = np.frombuffer(window, np.uint8)[offsets[:, None] + _BYTE_OFFSETS].view("<u8")[:, 0]
     long = np.flatnonzero(lengths > 255)
     if long.size:
-        return found[: long[0]], places[long[0]]
+        return offsets[: long[0]], places[long[0]]
     if at > len(window):
-        return found[:-1], places[-1]
-    return found, at
+        return offsets[:-1], places[-1]
+    return offsets, at
 
 
 def _even(window: bytes, at: int, max_strings: int) -> tuple[I64, int]:

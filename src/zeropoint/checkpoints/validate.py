@@ -104,11 +104,11 @@ def _check_layers(keys: _CheckedKeys, tensors: Iterable[str]) -> None:
     count = keys.count("block_count")
     if count is None:
         return
-    found = {int(match[1]) for name in tensors if (match := _LAYER.match(name))}
-    if found and max(found) >= count:
-        keys.fail("block_count", f"is {count}, but there are tensors of layer {max(found)}")
-    if len(found) < count:
-        missing = next(layer for layer in range(count) if layer not in found)
+    layers = {int(match[1]) for name in tensors if (match := _LAYER.match(name))}
+    if layers and max(layers) >= count:
+        keys.fail("block_count", f"is {count}, but there are tensors of layer {max(layers)}")
+    if len(layers) < count:
+        missing = next(layer for layer in range(count) if layer not in layers)
         keys.fail("block_count", f"is {count}, but layer {missing} has no tensors")
 
 

@@ -72,8 +72,8 @@ def describe(format: Format) -> FormatDescription:
 @singledispatch
 def equation(format: Format) -> str:
     """Return the equation of a weight, from the format's docstring."""
-    found = re.search(r"w = .+?(?=[.:](?:\s|$))", cleandoc(type(format).__doc__ or ""), re.DOTALL)
-    return " ".join(found[0].split()) if found else "w = scale · q"
+    match = re.search(r"w = .+?(?=[.:](?:\s|$))", cleandoc(type(format).__doc__ or ""), re.DOTALL)
+    return " ".join(match[0].split()) if match else "w = scale · q"
 
 
 @equation.register
@@ -175,8 +175,8 @@ def _(format: NVFP4Tensor) -> str | None:
 def layout(format: Format) -> str:
     """Return the layout of a block, from the format's docstring."""
     text = cleandoc(type(format).__doc__ or "")
-    found = re.search(r"Block \([^)]*\):\s*(.+?)(?=\n\n|\n[A-Z]|\Z)", text, re.DOTALL)
-    return " ".join(found[1].split()) if found else "one number"
+    match = re.search(r"Block \([^)]*\):\s*(.+?)(?=\n\n|\n[A-Z]|\Z)", text, re.DOTALL)
+    return " ".join(match[1].split()) if match else "one number"
 
 
 @layout.register

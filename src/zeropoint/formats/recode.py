@@ -53,8 +53,8 @@ class CodeSet:
         if self.consecutive:
             low, high = self.values[0], self.values[-1]
             with np.errstate(invalid="ignore"):
-                found = np.clip(np.nan_to_num(np.rint(values)), low, high) - low
-            index: NDArray[np.intp] = found.astype(np.intp)
+                codes = np.clip(np.nan_to_num(np.rint(values)), low, high) - low
+            index: NDArray[np.intp] = codes.astype(np.intp)
             return index
         middles = (self.values[1:] + self.values[:-1]) / 2
         return np.searchsorted(middles, values)

@@ -12,8 +12,8 @@ class Partition:
     """Finds the special tokens of certain kinds in texts."""
 
     def __init__(self, vocabulary: Vocabulary, kinds: Sequence[TokenKind]) -> None:
-        found = np.flatnonzero(np.isin(vocabulary.kinds, kinds)).tolist()
-        pairs = [(vocabulary.tokens[index], index) for index in found if vocabulary.tokens[index]]
+        ids = np.flatnonzero(np.isin(vocabulary.kinds, kinds)).tolist()
+        pairs = [(vocabulary.tokens[index], index) for index in ids if vocabulary.tokens[index]]
         # Longest first, as in llama.cpp: a token is not split by a shorter one inside it.
         self._tokens = sorted(pairs, key=lambda pair: -len(pair[0].encode()))
         self._matching = vocabulary.matching

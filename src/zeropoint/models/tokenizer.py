@@ -145,8 +145,8 @@ class Tokenizer:
     def _encode_bytes(self, text: str) -> list[int]:
         ids: list[int] = []
         for piece, _ in self._splitter.pre_tokenize_str(text):
-            found = self._cache.get(piece)
-            ids += self._remember(piece, self._merge_bytes(piece)) if found is None else found
+            cached = self._cache.get(piece)
+            ids += self._remember(piece, self._merge_bytes(piece)) if cached is None else cached
         return ids
 
     def _merge_bytes(self, piece: str) -> list[int]:
@@ -156,9 +156,9 @@ class Tokenizer:
         ranks = self._ranks
         ids: list[int] = []
         for text in merge(list(word), lambda left, right: ranks.get(f"{left} {right}")):
-            found = self._ids.get(text)
-            if found is not None:
-                ids.append(found)
+            token = self._ids.get(text)
+            if token is not None:
+                ids.append(token)
             else:  # a merge that is no token: its bytes, as far as they are tokens
                 ids += [self._ids[char] for char in text if char in self._ids]
         return ids
@@ -184,8 +184,8 @@ class Tokenizer:
         )
 
     def _byte_token(self, value: int) -> int | None:
-        found = self._ids.get(f"<0x{value:02X}>", self._ids.get(chr(value)))
-        return self.vocabulary.unknown if found is None else found
+        token = self._ids.get(f"<0x{value:02X}>", self._ids.get(chr(value)))
+        return self.vocabulary.unknown if token is None else token
 
     def _encode_pieces(self, text: str) -> list[int]:
         text = text.replace(" ", _SPACE)
@@ -193,8 +193,8 @@ class Tokenizer:
             return self._merge_pieces(text)
         ids: list[int] = []
         for piece in _cut_before_spaces(text):
-            found = self._cache.get(piece)
-            ids += self._remember(piece, self._merge_pieces(piece)) if found is None else found
+            cached = self._cache.get(piece)
+            ids += self._remember(piece, self._merge_pieces(piece)) if cached is None else cached
         return ids
 
     def _merge_pieces(self, piece: str) -> list[int]:

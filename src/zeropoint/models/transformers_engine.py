@@ -328,7 +328,7 @@ class LayerView(CacheLayerMixin):  # type: ignore[misc]
     ) -> tuple[Tensor, Tensor]:
         """Store (batch, kv_heads, n, size) states; return all that the queries may attend to."""
         stop = self.start + key_states.shape[-2]
-        found = []
+        states = []
         for sequence in range(self.batch):
             keys, values = key_states[sequence], value_states[sequence]
             self.cache.write(
@@ -338,12 +338,12 @@ class LayerView(CacheLayerMixin):  # type: ignore[misc]
                 keys.transpose(0, 1).cpu().numpy(),
                 values.transpose(0, 1).cpu().numpy(),
             )
-            found.append(self.cache.read(self.index, sequence, self._first(), stop))
+            states.append(self.cache.read(self.index, sequence, self._first(), stop))
         size = self.spec.value_size
         device = key_states.device
         return (
-            torch.from_numpy(np.stack([keys for keys, _ in found])).to(device),
-            torch.from_numpy(np.stack([values[..., :size] for _, values in found])).to(device),
+            torch.from_numpy(np.stack([keys for keys, _ in states])).to(device),
+            torch.from_numpy(np.stack([values[..., :size] for _, values in states])).to(device),
         )
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:

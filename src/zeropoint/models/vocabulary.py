@@ -105,8 +105,8 @@ def read_vocabulary(checkpoint: Checkpoint) -> Vocabulary:
     named = {f"{name}_token": ids[ours] for name, ours in GGUF_NAMES.items()}
     matching = facts.matching
     if matching is None:
-        found = np.flatnonzero(np.isin(kinds, SEARCHED)).tolist()
-        matching = matching_by_name(metadata, tokens, found)
+        searched = np.flatnonzero(np.isin(kinds, SEARCHED)).tolist()
+        matching = matching_by_name(metadata, tokens, searched)
     return Vocabulary(
         model=str(model),
         pre=stated_pre_tokenizer(metadata) or "default",

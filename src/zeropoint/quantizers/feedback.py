@@ -215,10 +215,10 @@ class _Grid:
             wanted = wanted - self.minimum[:, group]
         divided = np.divide(wanted, scale, out=np.zeros_like(wanted), where=scale != 0)
         index = self.codes.nearest(divided)
-        found = scale * self.codes.values[index]
+        values = scale * self.codes.values[index]
         if self.minimum is not None:
-            found = found + self.minimum[:, group]
-        return index, found
+            values = values + self.minimum[:, group]
+        return index, values
 
     def decoded(self, chosen: NDArray[np.intp]) -> F32:
         """Return the weights (rows, columns) that chosen codes mean."""
@@ -269,9 +269,9 @@ def descend(
             for at in range(inner.shape[1]):
                 column = block.start + at
                 wanted = rounded[:, column] + inner[:, at] / curvature[column]
-                chosen[:, column], found = grid.nearest(column, wanted)
-                step = rounded[:, column] - found
-                rounded[:, column], steps[:, at] = found, step
+                chosen[:, column], nearest = grid.nearest(column, wanted)
+                step = rounded[:, column] - nearest
+                rounded[:, column], steps[:, at] = nearest, step
                 inner[:, at + 1 :] += step[:, None] * moments[column, column + 1 : block.stop]
             gradient += steps @ moments[block]
     return chosen

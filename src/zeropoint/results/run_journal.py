@@ -37,8 +37,8 @@ class RunJournal:
         """Write down the hash of a file that is about to be written."""
         if self._hashes is None:
             self._hashes = self._begin()
-        found = _digest(data)
-        line = f"{found}  {name}\n".encode()
+        digest = _digest(data)
+        line = f"{digest}  {name}\n".encode()
         with plain_errors(self.path):
             descriptor = io.open_lock(self.path)
             try:
@@ -46,14 +46,14 @@ class RunJournal:
                 io.fsync(descriptor)
             finally:
                 os.close(descriptor)
-        self._hashes.setdefault(name, []).append(found)
+        self._hashes.setdefault(name, []).append(digest)
         self._noted.add(name)
 
     def confirms(self, name: str, data: io.Bytes) -> bool:
         """Return whether a file of this name and content was written by the run."""
-        found = _digest(data)
+        digest = _digest(data)
         for _ in range(2):  # a file may have been written since the journal was read
-            if self._hashes is not None and found in self._hashes.get(name, ()):
+            if self._hashes is not None and digest in self._hashes.get(name, ()):
                 return True
             self._hashes = _parse(self._bytes())
         return False
@@ -66,13 +66,13 @@ class RunJournal:
 
     def _last(self, name: str) -> str:
         """Return the hash of a file as it is now."""
-        found = (self._hashes or {})[name]
-        if len(found) > 1 and name not in self._noted:
+        hashes = (self._hashes or {})[name]
+        if len(hashes) > 1 and name not in self._noted:
             # A process that died had written down a file that it may not have written.
             with contextlib.suppress(CheckpointError):
                 digest = _digest(read_file(self.path.parent / name, RUN_FILE_BYTES))
-                return digest if digest in found else found[-1]
-        return found[-1]
+                return digest if digest in hashes else hashes[-1]
+        return hashes[-1]
 
     def _begin(self) -> dict[str, list[str]]:
         """Read what there is, and cut off a line that a dead process did not complete."""

@@ -110,8 +110,8 @@ class RunFolder:
     @property
     def results(self) -> Mapping[str, object]:
         """Result of the run; empty while it is not finished."""
-        found = _read_json(self.path / "run.json").get("results")
-        return found if isinstance(found, dict) else {}
+        results = _read_json(self.path / "run.json").get("results")
+        return results if isinstance(results, dict) else {}
 
     def finish(self, results: Record | Mapping[str, object]) -> None:
         """Put the results into run.json."""
@@ -238,15 +238,15 @@ class RunFolder:
 
     def _check_resumed(self, identity: Mapping[str, object]) -> None:
         """Raise CheckpointError unless the run in the folder is this one."""
-        found = self.open(self.path)
-        if found.identity != identity:
-            differing = ", ".join(_differing(found.identity, identity))
+        stored = self.open(self.path)
+        if stored.identity != identity:
+            differing = ", ".join(_differing(stored.identity, identity))
             raise CheckpointError(
                 self.path,
                 f"holds another run (its {differing} differ); choose another run folder (--run)",
             )
         version = _read_json(self.path / "run.json").get("zeropoint")
-        if version != __version__ or found._journal is None:
+        if version != __version__ or stored._journal is None:
             raise CheckpointError(
                 self.path,
                 f"was begun by {'an earlier state of ' if version == __version__ else ''}zeropoint "
@@ -323,9 +323,9 @@ def _read_bytes(path: Path) -> bytes:
 
 def _read_json(path: Path) -> dict[str, object]:
     try:
-        found = json.loads(_read_bytes(path))
+        data = json.loads(_read_bytes(path))
     except (ValueError, RecursionError) as error:
         raise CheckpointError(path, f"is not the JSON of a run: {error}") from None
-    if not isinstance(found, dict):
+    if not isinstance(data, dict):
         raise CheckpointError(path, "is not the JSON of a run: expected an object")
-    return found
+    return data

@@ -51,7 +51,7 @@ class Record:
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as JSON objects, lists, strings and numbers; NaN is null."""
-        found: dict[str, Any] = {}
+        data: dict[str, Any] = {}
         for one in fields(self):
             value = getattr(self, one.name)
             if one.metadata.get("hidden"):
@@ -59,10 +59,10 @@ class Record:
             if one.metadata.get("omit") and (value is None or value == {}):
                 continue
             if not one.metadata.get("flat"):
-                found[_key(one)] = _encoded(value)
+                data[_key(one)] = _encoded(value)
             elif value is not None:
-                found |= value.to_json()
-        return found
+                data |= value.to_json()
+        return data
 
     as_dict = to_json
 
@@ -140,18 +140,18 @@ class _Decoder:
     def record(self, cls: type[R], data: object, place: str) -> R:
         if not isinstance(data, Mapping):
             raise self._wrong(place, "an object", data)
-        hints, found = _hints(cast(Any, cls)), {}
+        hints, values = _hints(cast(Any, cls)), {}
         for one in fields(cls):
             kind, key = hints[one.name], _key(one)
             where = f"{place}.{key}" if place else key
             if one.metadata.get("flat"):
                 if self._holds(kind, data):
-                    found[one.name] = self.record(_plain(kind), data, place)
+                    values[one.name] = self.record(_plain(kind), data, place)
             elif key in data:
-                found[one.name] = self.value(kind, data[key], where)
+                values[one.name] = self.value(kind, data[key], where)
             elif one.default is MISSING and one.default_factory is MISSING:
                 raise CheckpointError(self._path, f"{where} is missing; {DAMAGED_RUN_NOTE}")
-        record = cls(**found)
+        record = cls(**values)
         if problem := record.problem():
             raise CheckpointError(self._path, f"{place}: {problem}; {DAMAGED_RUN_NOTE}")
         return record

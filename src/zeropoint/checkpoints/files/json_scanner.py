@@ -44,25 +44,25 @@ class JsonScanner:
 
     def next(self) -> bytes:
         """Step over space and return the byte that stands there, or nothing at the end."""
-        found = self._data[self.position : self.position + 1]
-        if found > b" " or not found:
-            return found
+        byte = self._data[self.position : self.position + 1]
+        if byte > b" " or not byte:
+            return byte
         self.position = self._quote(self.position)
         return self._data[self.position : self.position + 1]
 
     def take(self, byte: bytes, what: str) -> None:
         """Step over this byte."""
-        found = self.next()
-        if found != byte:
-            self.fail(f"expected '{byte.decode()}', found {_name(found)}", what)
+        actual = self.next()
+        if actual != byte:
+            self.fail(f"expected '{byte.decode()}', found {_name(actual)}", what)
         self.position += 1
 
     def string(self, limit: int, what: str) -> str:
         """Read a string of at most `limit` bytes."""
-        found = self.next()
-        match = _STRING.match(self._data, self.position) if found == b'"' else None
+        first = self.next()
+        match = _STRING.match(self._data, self.position) if first == b'"' else None
         if not match:
-            self.fail(f"expected a string, found {_name(found)}", what)
+            self.fail(f"expected a string, found {_name(first)}", what)
         if len(match[1]) > limit:
             self.fail(f"{len(match[1])} bytes are over the limit of {limit}", what)
         try:
@@ -75,25 +75,25 @@ class JsonScanner:
 
     def number(self, what: str) -> int:
         """Read a whole number from 0 on, of at most 20 digits."""
-        found = self.next()
+        first = self.next()
         match = _NUMBER.match(self._data, self.position)
         if not match:
-            self.fail(f"expected a whole number from 0 on, found {_name(found)}", what)
+            self.fail(f"expected a whole number from 0 on, found {_name(first)}", what)
         self.position = match.end()
         return int(match[1])
 
     def numbers(self, limit: int, what: str) -> tuple[int, ...]:
         """Read an array of at most `limit` numbers."""
         self.take(b"[", what)
-        found: list[int] = []
+        numbers: list[int] = []
         while self.next() != b"]":
-            if found:
+            if numbers:
                 self.take(b",", what)
-            if len(found) == limit:
+            if len(numbers) == limit:
                 self.fail(f"there are more than {limit} numbers", what)
-            found.append(self.number(what))
+            numbers.append(self.number(what))
         self.position += 1
-        return tuple(found)
+        return tuple(numbers)
 
     def keys(self, limit: int, key_bytes: int, what: str) -> Iterator[str]:
         """Step through an object: yield each key, once; the caller reads the value after it."""
@@ -143,11 +143,11 @@ class JsonScanner:
             self.fail(
                 f"has more than {MAX_SKIPPED_VALUES} values or is deeper than {MAX_DEPTH}", what
             )
-        found = self.next()
-        if found == b"{":
+        byte = self.next()
+        if byte == b"{":
             for _ in self.keys(MAX_SKIPPED_VALUES, MAX_SKIPPED_VALUES, what):
                 self.skip(what, depth + 1)
-        elif found == b"[":
+        elif byte == b"[":
             self.position += 1
             first = True
             while self.next() != b"]":
@@ -156,20 +156,20 @@ class JsonScanner:
                 first = False
                 self.skip(what, depth + 1)
             self.position += 1
-        elif found == b'"':
+        elif byte == b'"':
             self.string(len(self._data), what)
         else:
             match = _ATOM.match(self._data, self.position)
             if not match:
-                self.fail(f"expected a value, found {_name(found)}", what)
+                self.fail(f"expected a value, found {_name(byte)}", what)
             self.position = match.end()
 
     def end(self) -> None:
         """Fail unless only space is left."""
-        found = self.next()
-        if found:
-            self.fail(f"expected the end, found {_name(found)}")
+        byte = self.next()
+        if byte:
+            self.fail(f"expected the end, found {_name(byte)}")
 
 
-def _name(found: bytes) -> str:
-    return f"'{printable(found.decode('latin-1'))}'" if found else "the end"
+def _name(byte: bytes) -> str:
+    return f"'{printable(byte.decode('latin-1'))}'" if byte else "the end"

@@ -110,14 +110,14 @@ class PartialFolder:
         """Return the inodes that a dead process wrote into the lock file."""
         assert self._descriptor is not None
         buffer = bytearray(_RECORD_BYTES)
-        found = bytes(buffer[: io.pread(self._descriptor, buffer, 0)])
-        if found and not found.startswith(_MARK[: len(found)]):
+        record = bytes(buffer[: io.pread(self._descriptor, buffer, 0)])
+        if record and not record.startswith(_MARK[: len(record)]):
             os.close(self._descriptor)  # another program's file: keep it
             self._descriptor = None
             raise CheckpointError(
                 self.target, f"{self._lock_path.name} is in the way; it is not zeropoint's"
             )
-        return [int(word) for word in found[len(_MARK) :].split() if word.isdigit()]
+        return [int(word) for word in record[len(_MARK) :].split() if word.isdigit()]
 
     def _check_target(self, recorded: Collection[int]) -> None:
         entries = _entries(self.target)

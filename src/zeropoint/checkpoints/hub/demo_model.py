@@ -123,7 +123,7 @@ def _join(pieces: list[Path], target: Path) -> None:
         if digest.hexdigest() != SHA256:
             for piece in pieces:
                 piece.unlink()
-            found = digest.hexdigest()
-            raise CheckpointError(target, f"the download has SHA-256 {found}, not {SHA256}")
+            sha256 = digest.hexdigest()
+            raise CheckpointError(target, f"the download has SHA-256 {sha256}, not {SHA256}")
         part.finish()
         part.publish()

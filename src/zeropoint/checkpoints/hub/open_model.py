@@ -194,7 +194,7 @@ def _find_cached(repository: str, wanted: str | None) -> Path | None:
     from huggingface_hub import snapshot_download
 
     def cached(allowed: list[str]) -> Path:
-        found = _ask(
+        folder = _ask(
             repository,
             lambda: snapshot_download(
                 repository,
@@ -203,7 +203,7 @@ def _find_cached(repository: str, wanted: str | None) -> Path | None:
                 ignore_patterns=["consolidated*"] + ["*/*"] * (allowed is _FOLDER),
             ),
         )
-        return Path(str(found))
+        return Path(str(folder))
 
     try:
         folder = cached([])

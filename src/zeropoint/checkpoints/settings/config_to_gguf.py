@@ -133,8 +133,8 @@ def _is_ternary(settings: Settings, method: str) -> bool:
     given = settings.group("quantization_config")
     default = {"quant_method": method}
     quantization = Settings(settings.path, given, default, "quantization_config")
-    if (found := quantization.get("quant_method")) != method:
-        raise quantization.wrong("quant_method", f"{found!r} is not supported")
+    if (stated := quantization.get("quant_method")) != method:
+        raise quantization.wrong("quant_method", f"{stated!r} is not supported")
     for key in ("use_rms_norm", "modules_to_not_convert"):
         if quantization.get(key):
             raise quantization.wrong(key, "cannot be expressed in GGUF")

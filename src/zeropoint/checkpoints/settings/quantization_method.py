@@ -74,8 +74,8 @@ def _find_by_tensors(tensors: Mapping[str, TensorLike]) -> str | None:
         if all(_any_ends(tensors, ending) for ending in endings):
             return method
     eight = (t.format.name for t in tensors.values() if t.format.name.startswith("F8_"))
-    found = next(eight, None)
-    return f"weights of {found}" if found else None
+    format_name = next(eight, None)
+    return f"weights of {format_name}" if format_name else None
 
 
 def _any_ends(names: Iterable[str], ending: str) -> bool:

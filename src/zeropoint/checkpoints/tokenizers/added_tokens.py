@@ -41,24 +41,24 @@ def read_added_tokens(path: Path, data: Json, settings: Json) -> list[AddedToken
     Raises CheckpointError for a damaged one.
     """
     listed = data.get("added_tokens")
-    found = [_read(path, entry) for entry in listed] if isinstance(listed, list) else []
-    known = {token.id for token in found} | {token.content for token in found}
+    tokens = [_read(path, entry) for entry in listed] if isinstance(listed, list) else []
+    known = {token.id for token in tokens} | {token.content for token in tokens}
     more = [*_from_settings(path, settings), *_from_older_file(path, settings)]
-    found += [token for token in more if not known & {token.id, token.content}]
-    return sorted(found, key=lambda token: token.id)
+    tokens += [token for token in more if not known & {token.id, token.content}]
+    return sorted(tokens, key=lambda token: token.id)
 
 
 def _from_settings(path: Path, settings: Json) -> list[AddedToken]:
     entries = settings.get("added_tokens_decoder")
     where = path.with_name("tokenizer_config.json")
-    found = []
+    tokens = []
     for number, entry in entries.items() if isinstance(entries, dict) else ():
         if not number.isdecimal() or len(number) > 9 or not isinstance(entry, dict):
             raise CheckpointError(
                 where, "holds an entry that is not an added token", field="added_tokens_decoder"
             )
-        found.append(_read(where, {**entry, "id": int(number)}))
-    return found
+        tokens.append(_read(where, {**entry, "id": int(number)}))
+    return tokens
 
 
 def _from_older_file(path: Path, settings: Json) -> list[AddedToken]:

@@ -55,15 +55,17 @@ def chat_template_setting(metadata: Mapping[str, object]) -> object:
     named = metadata.get(NAMES_KEY)
     if not isinstance(named, StringArray | list):
         return default if isinstance(default, str) else None
-    found = {_DEFAULT: default} | {name: metadata.get(f"{TEMPLATE_KEY}.{name}") for name in named}
-    return [{"name": n, "template": text} for n, text in found.items() if isinstance(text, str)]
+    templates = {_DEFAULT: default} | {
+        name: metadata.get(f"{TEMPLATE_KEY}.{name}") for name in named
+    }
+    return [{"name": n, "template": text} for n, text in templates.items() if isinstance(text, str)]
 
 
 def _find_templates(folder: Path, settings: Mapping[str, object]) -> dict[str, str]:
     """Return every template by name; the chat's own is "default"."""
-    found = _read_files(folder)
-    if found:
-        return found
+    templates = _read_files(folder)
+    if templates:
+        return templates
     value, source = settings.get("chat_template"), "tokenizer_config.json"
     if value is None:
         source = "chat_template.json"

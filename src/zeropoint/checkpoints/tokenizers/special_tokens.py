@@ -34,13 +34,13 @@ class SpecialTokens:
 
     def as_metadata(self) -> dict[str, object]:
         """Return the `tokenizer.ggml.*` keys."""
-        found: dict[str, object] = {
+        metadata: dict[str, object] = {
             f"tokenizer.ggml.{name}_token_id": UInt32(index) for name, index in self.ids.items()
         }
         for key, value in (("add_bos_token", self.add_bos), ("add_eos_token", self.add_eos)):
             if value is not None:
-                found[f"tokenizer.ggml.{key}"] = value
-        return found
+                metadata[f"tokenizer.ggml.{key}"] = value
+        return metadata
 
 
 def read_special_tokens(
@@ -91,15 +91,15 @@ def read_names(settings: Json) -> dict[str, str]:
 
     Those of every tokenizer ("bos_token") and those of one model ("image_token").
     """
-    found: dict[str, str] = {}
+    names: dict[str, str] = {}
     more = settings.get("extra_special_tokens")
     for source in (settings, more if isinstance(more, dict) else {}):
         for name, token in source.items():
             text = token.get("content") if isinstance(token, dict) else token
             ours = name in TEMPLATE_NAMES or name.endswith("_token") or source is more
             if ours and isinstance(text, str):
-                found[name] = text
-    return found
+                names[name] = text
+    return names
 
 
 def _pairs() -> list[tuple[str, str]]:

@@ -89,9 +89,9 @@ def read_tokenizer_facts(path: Path, metadata: Mapping[str, object], tokens: int
 
 
 def _ids(path: Path, value: object, tokens: int) -> frozenset[int]:
-    found = value if isinstance(value, list | tuple) else (None,)
-    ids = frozenset(i for i in found if type(i) is int and 0 <= i < tokens)
-    if len(ids) != len(found):
+    items = value if isinstance(value, list | tuple) else (None,)
+    ids = frozenset(i for i in items if type(i) is int and 0 <= i < tokens)
+    if len(ids) != len(items):
         raise CheckpointError(
             path, "a list contains something that is not a token id", field=TOKENIZER_KEY
         )

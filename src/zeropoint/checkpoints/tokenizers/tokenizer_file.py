@@ -190,14 +190,14 @@ def merges_of_scores(tokens: list[str], scores: F32, kinds: NDArray[np.int32]) -
     [['a', 'b']]
     """
     usable = {text: i for i, text in enumerate(tokens) if kinds[i] in (1, 5)}
-    found: list[tuple[float, int, list[str]]] = []
+    scored_pairs: list[tuple[float, int, list[str]]] = []
     for text, index in usable.items():
         for cut in range(1, len(text)):
             left, right = text[:cut], text[cut:]
             if left in usable and right in usable:
-                found.append((-float(scores[index]), index, [left, right]))
-    found.sort(key=lambda item: item[:2])
-    return [pair for score, _, pair in found if math.isfinite(score)]
+                scored_pairs.append((-float(scores[index]), index, [left, right]))
+    scored_pairs.sort(key=lambda item: item[:2])
+    return [pair for score, _, pair in scored_pairs if math.isfinite(score)]
 
 
 def _adds_ends(ends: Mapping[str, str], tokens: list[str]) -> Json:

@@ -206,7 +206,7 @@ def _kinds_of(stage: object, parts: str) -> list[object]:
 
 def _merges(path: Path, model: Json) -> list[tuple[str, str]]:
     """Return the pairs in order; a file writes them as "a b" or as [a, b]."""
-    found = []
+    pairs = []
     raw = model.get("merges")
     for entry in raw if isinstance(raw, list) else []:
         pair = entry.split(" ") if isinstance(entry, str) else entry
@@ -216,8 +216,8 @@ def _merges(path: Path, model: Json) -> list[tuple[str, str]]:
             or not all(isinstance(p, str) for p in pair)
         ):
             raise CheckpointError(path, f"merge {str(entry)[:40]!r} is not a pair of tokens")
-        found.append((pair[0], pair[1]))
-    return found
+        pairs.append((pair[0], pair[1]))
+    return pairs
 
 
 def _pieces(

@@ -107,8 +107,8 @@ def role_of(name: str) -> Role:
 @lru_cache(CACHED_NAMES)
 def layer_of(name: str) -> int | None:
     """Return the number in `blk.N…`, or None for a tensor outside the layers."""
-    found = _LAYER.match(name)
-    return int(found[1]) if found else None
+    match = _LAYER.match(name)
+    return int(match[1]) if match else None
 
 
 def in_order(names: Iterable[str]) -> list[str]:
@@ -138,9 +138,9 @@ def why_never_quantized(name: str, shape: tuple[int, ...], architecture: str) ->
         return "vectors are not quantized"
     if not name.endswith("weight"):
         return "only names that end with `weight` are quantized"
-    found = _NEVER.search(name)
-    if found and found.lastindex:
-        return NEVER[found.lastindex - 1][1]
+    match = _NEVER.search(name)
+    if match and match.lastindex:
+        return NEVER[match.lastindex - 1][1]
     if architecture == "glm5-next" and any(part in name for part in NEVER_GLM5_NEXT):
         return "this matrix of GLM5-NEXT is small or sensitive"
     return None

@@ -61,7 +61,7 @@ def product_of(
     if request.format:
         given = kernels.decode(stored.format, stored.data).reshape(1, -1)
         stored = quantize(given, find_format(request.format), threads=1)
-    found = kernels.trace(stored, inputs.x, 0, "fast")
+    trace = kernels.trace(stored, inputs.x, 0, "fast")
     weights = kernels.decode(stored.format, stored.data).reshape(-1)
     first = request.unit * UNIT_COLUMNS
     here = slice(first, min(first + UNIT_COLUMNS, info.columns))
@@ -72,23 +72,23 @@ def product_of(
         "kept_as": kernels.pack(stored).format, "variant": kernels.variant(),
         "row_bytes": int(stored.data.size), "weights": weights[here], "x": inputs.x[here],
         "told": inputs.origin, "block": block_of(stored, first),
-        "totals": found.totals, "result": float(found.result),
+        "totals": trace.totals, "result": float(trace.result),
         "exact": float(weights.astype(np.float64) @ inputs.x.astype(np.float64)),
     }  # fmt: skip
-    if isinstance(found, kernels.FloatTrace):
-        return {**figures, "chains": found.chains[u][: here.stop - first]}
+    if isinstance(trace, kernels.FloatTrace):
+        return {**figures, "chains": trace.chains[u][: here.stop - first]}
     return {
         **figures,
-        "codes": found.codes[u],
-        "zero_point": found.zero_point,
-        "activation_codes": found.activation_codes[u],
-        "activation_scale": float(found.activation_scales[u]),
-        "starts": found.starts[u],
-        "dots": found.dots[u],
-        "scales": found.scales[u],
-        "minimums": None if found.minimums is None else found.minimums[u],
-        "activation_sums": None if found.activation_sums is None else found.activation_sums[u],
-        "all_dots": found.dots.reshape(-1),
+        "codes": trace.codes[u],
+        "zero_point": trace.zero_point,
+        "activation_codes": trace.activation_codes[u],
+        "activation_scale": float(trace.activation_scales[u]),
+        "starts": trace.starts[u],
+        "dots": trace.dots[u],
+        "scales": trace.scales[u],
+        "minimums": None if trace.minimums is None else trace.minimums[u],
+        "activation_sums": None if trace.activation_sums is None else trace.activation_sums[u],
+        "all_dots": trace.dots.reshape(-1),
     }
 
 
@@ -143,9 +143,9 @@ def changes(stored: QuantizedTensor, blocks: NDArray[np.uint8]) -> NDArray[np.bo
 def inputs_of(checkpoint: Checkpoint, info: TensorInfo, request: ProductRequest) -> Activations:
     """Return the input of a matrix: a token's embedding after the norm, or random values."""
     if request.kind == "token":
-        found = embedding(checkpoint, info, request.token)
-        if found is not None:
-            return found
+        activations = embedding(checkpoint, info, request.token)
+        if activations is not None:
+            return activations
     x = np.random.default_rng(request.seed).standard_normal(info.columns).astype(np.float32)
     why = "" if request.kind == "seed" else (
         ": no token's embedding is as wide as this matrix, or comes to it through a norm"

@@ -106,13 +106,13 @@ def run_names(names: Sequence[str], paths: Sequence[Path]) -> list[str]:
     >>> run_names(["a", "a", "b"], [Path("long/00-a"), Path("short/00-a"), Path("long/01-b")])
     ['long', 'short', '']
     """
-    found = []
+    suffixes = []
     for name, path in zip(names, paths, strict=True):
         like = list(dict.fromkeys(p for n, p in zip(names, paths, strict=True) if n == name))
         depth = min(len(p.parts) for p in like)
         ends = [k for k in range(1, depth + 1) if len({p.parts[-k] for p in like}) == len(like)]
-        found.append(path.parts[-ends[0]] if len(like) > 1 and ends else "")
-    return found
+        suffixes.append(path.parts[-ends[0]] if len(like) > 1 and ends else "")
+    return suffixes
 
 
 def _drift(run: Run, result: DriftResult, id: str, tokens: int) -> DriftShown:

@@ -109,10 +109,10 @@ def _of_kind(model: LanguageModel, kinds: Sequence[str]) -> str | None:
     """Return the matrix of one of these kinds in the middle layer; experts are left out."""
     matrices = model.matrices()
     for kind in kinds:
-        found = [n for n, shape in matrices.items()
+        names = [n for n, shape in matrices.items()
                  if inventory.kind_of(n) == kind and len(shape) == 2]  # fmt: skip
-        if found:
-            return found[len(found) // 2]
+        if names:
+            return names[len(names) // 2]
     return None
 
 
@@ -160,7 +160,7 @@ def places(
     known = [f for f in seen if len(matrices.get(str(f["name"]), ())) == 2
              and f["name"] != model.architecture.output]  # fmt: skip
     ranked = sorted(known, key=lambda f: -abs(f["largest"]) / (f["rms"] or 1))
-    found = []
+    weights = []
     for index, figures in enumerate(ranked[: REMOVED_WEIGHTS + REMOVED_ORDINARY_WEIGHTS]):
         name, ordinary = str(figures["name"]), index >= REMOVED_WEIGHTS
         info = checkpoint.tensors[name]
@@ -169,9 +169,9 @@ def places(
         block = checkpoint.read_rows(name, row, row + 1)
         value = float(kernels.decode(info.format, block.data).reshape(-1)[column])
         ratio = abs(value) / float(figures["rms"])
-        found.append({"tensor": name, "row": row, "column": column, "value": value,
+        weights.append({"tensor": name, "row": row, "column": column, "value": value,
                       "ratio": ratio, "ordinary": ordinary})  # fmt: skip
-    return found
+    return weights
 
 
 def without(
@@ -196,8 +196,8 @@ def without(
         written = answer(model, prompt)
     finally:
         model.replace(name, stored)
-    kl = np.concatenate([found.comparison.kl for found in measured])
-    same = np.concatenate([found.comparison.same_top for found in measured])
+    kl = np.concatenate([chunk_scores.comparison.kl for chunk_scores in measured])
+    same = np.concatenate([chunk_scores.comparison.same_top for chunk_scores in measured])
     return {"kl": float(kl.mean()), "top1": float(same.mean()), "answer": written}
 
 

@@ -54,8 +54,8 @@ class LibraryListing:
 
     def of(self, kind: Kind) -> list[LibraryEntry]:
         """Return the entries of a kind, the latest first."""
-        found = [entry for entry in self.entries.values() if entry.kind == kind]
-        return sorted(found, key=lambda entry: (-entry.changed, entry.name))
+        entries = [entry for entry in self.entries.values() if entry.kind == kind]
+        return sorted(entries, key=lambda entry: (-entry.changed, entry.name))
 
 
 def id_of(kind: Kind, name: str) -> str:

@@ -133,33 +133,33 @@ class OpenedModels:
     def open(self, path: Path) -> OpenedModel:
         """Return a model, reopened if its files have changed. Raises CheckpointError."""
         with self._lock:
-            found = self._models.get(path)
-            if found is not None and stamps(found.checkpoint) != found.stamps:
-                found = None
-            if found is None:
-                found = OpenedModel(path)
-            self._models[path] = found
+            model = self._models.get(path)
+            if model is not None and stamps(model.checkpoint) != model.stamps:
+                model = None
+            if model is None:
+                model = OpenedModel(path)
+            self._models[path] = model
             self._models.move_to_end(path)
             while len(self._models) > MAX_OPEN_MODELS:
                 self._models.popitem(last=False)
-            return found
+            return model
 
 
 def _place(name: str) -> tuple[int, ...]:
     """Return the position of a tensor: before the layers, in a layer, or after them."""
-    found = _LAYER.match(name)
-    if found:
-        return (0, int(found[1]))
+    match = _LAYER.match(name)
+    if match:
+        return (0, int(match[1]))
     return (1,) if name.startswith("output") else (-1,)
 
 
 def stamps(checkpoint: Checkpoint) -> list[tuple[int, ...]] | None:
     """Return the size and time stamps of a model's files, or None if a file is gone."""
     try:
-        found = [file.stat() for file in checkpoint.files]
+        states = [file.stat() for file in checkpoint.files]
     except OSError:
         return None
-    return [(s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns) for s in found]
+    return [(s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns) for s in states]
 
 
 def outliers(model: OpenedModel, info: TensorInfo) -> list[PageData]:
@@ -206,8 +206,11 @@ def block_of(
     given = kernels.decode(info.format, stored.data).reshape(-1)
     format, decoded = info.format, given
     if name is not None:
-        made = quantize(given.reshape(1, -1), find_format(name), threads=1)
-        format, decoded = made.format, kernels.decode(made.format, made.data).reshape(-1)
+        quantized = quantize(given.reshape(1, -1), find_format(name), threads=1)
+        format, decoded = (
+            quantized.format,
+            kernels.decode(quantized.format, quantized.data).reshape(-1),
+        )
     size = min(
         format.block_size if format.block_size > 1 else MAX_BLOCK_WEIGHTS,
         MAX_BLOCK_WEIGHTS,

@@ -151,14 +151,14 @@ class Planner:
         """Return a model of the library; its header is read again only if the file has changed."""
         key = (entry.path, entry.changed, entry.bytes)
         with self._lock:
-            found = self._subjects.get(key)
-            if found is None:
-                found = with_typed(spec_of_headers(read_headers(entry.path)), entry.name)
-                self._subjects[key] = found
+            spec = self._subjects.get(key)
+            if spec is None:
+                spec = with_typed(spec_of_headers(read_headers(entry.path)), entry.name)
+                self._subjects[key] = spec
             self._subjects.move_to_end(key)
             while len(self._subjects) > MAX_CACHED_MODELS:
                 self._subjects.popitem(last=False)
-        return found
+        return spec
 
     def shape_of(self, name: str, nbytes: int) -> ModelShape | None:
         """Return the shape of the library's file of this name and size, if there is one."""

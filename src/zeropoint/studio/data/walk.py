@@ -58,9 +58,9 @@ class Walk:
         """Read the model and the runs; missing parts come from the example run."""
         data: PageData = {"model": weights.describe_model(self.checkpoint)}
         seen = []
-        for found in weights.look(self.checkpoint):
-            seen.append(found.figures)
-            yield WalkProgress(found.done, str(found.figures["name"]))
+        for matrix in weights.look(self.checkpoint):
+            seen.append(matrix.figures)
+            yield WalkProgress(matrix.done, str(matrix.figures["name"]))
         data["tensors"] = weights.finish(self.checkpoint, seen)
         data |= from_runs(self.runs)
         if self.model is not None:
@@ -75,18 +75,18 @@ class Walk:
 
 def from_runs(runs: Sequence[Run]) -> PageData:
     """Return the parts that come from runs: the texts of the first measure run, and the ladders."""
-    found: PageData = {}
+    data: PageData = {}
     for run in runs:
-        if run.verb == "measure" and "texts" not in found:
-            found |= {"run": run.path.name, "texts": measure_runs.text_of(run, MAX_POSITIONS)}
+        if run.verb == "measure" and "texts" not in data:
+            data |= {"run": run.path.name, "texts": measure_runs.text_of(run, MAX_POSITIONS)}
     ladders = [run for run in runs if run.verb == "ladder"]
     if ladders:
         names = "the ladder run " + ", ".join(run.path.name for run in ladders)
-        found |= {
+        data |= {
             "ladder_run": names,
             "ladder": measure_runs.marks_of(measure_runs.ladder_of(ladders)),
         }
-    return found
+    return data
 
 
 def tokens_of(data: PageData, model: LanguageModel) -> list[forward_pass.I32]:

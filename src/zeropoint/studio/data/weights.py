@@ -156,8 +156,8 @@ def read_row(checkpoint: Checkpoint, info: TensorInfo, row: int, first: int = 0)
 
 def merged(counts: object, bins: int) -> list[int]:
     """Merge neighbouring counts into `bins` equal bins."""
-    found = np.asarray(counts)
-    return [int(n) for n in found.reshape(bins, -1).sum(axis=1)]
+    array = np.asarray(counts)
+    return [int(n) for n in array.reshape(bins, -1).sum(axis=1)]
 
 
 def is_run(path: Path) -> bool:

@@ -57,8 +57,8 @@ def _words(field: FormField, asked: Mapping[str, Any], library: Library) -> list
     """Return the arguments of the command line for one field of a body."""
     if field.kind == "flag":
         return [field.option] if flag_in(asked, field.key) else []
-    found = WORDS_OF_KIND[field.kind](field, asked, library)
-    return [field.option, *found] if field.option and found else found
+    words = WORDS_OF_KIND[field.kind](field, asked, library)
+    return [field.option, *words] if field.option and words else words
 
 
 def _model(field: FormField, asked: Mapping[str, Any], library: Library) -> list[str]:

@@ -156,7 +156,7 @@ def _record(line: str) -> dict[str, Any] | None:
     if not line.startswith("{"):
         return None
     try:
-        found = json.loads(line)
+        record = json.loads(line)
     except ValueError:
         return None
-    return found if isinstance(found, dict) and isinstance(found.get("done"), int) else None
+    return record if isinstance(record, dict) and isinstance(record.get("done"), int) else None

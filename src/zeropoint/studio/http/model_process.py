@@ -144,11 +144,11 @@ class ModelRequests:
         )
         place = {key: request[key] for key in ("tensor", "row", "column")}
         before = forward_pass.answer(loaded.model, request["prompt"])
-        found = forward_pass.without(
+        figures = forward_pass.without(
             loaded.checkpoint, loaded.model, place, chunks, request["prompt"]
         )
         yield {
-            **place, **found, "before": before, "prompt": request["prompt"],
+            **place, **figures, "before": before, "prompt": request["prompt"],
             "value": self._value(loaded.checkpoint, place), "positions": _scored(chunks),
         }  # fmt: skip
 
@@ -163,14 +163,14 @@ class ModelRequests:
         name, text = request["tensor"], request["text"]
         info = loaded.checkpoint.tensors[name]
         expert = request["row"] // info.shape[-2] if len(info.shape) == 3 else None
-        found, token, position = forward_pass.inputs_of(loaded.model, [name], text, expert)
-        if name not in found:
+        inputs, token, position = forward_pass.inputs_of(loaded.model, [name], text, expert)
+        if name not in inputs:
             who = f"expert {expert} of {name}" if expert is not None else name
             raise MeasurementError(
                 f"no token of this text reaches {who}; choose another text or row"
             )
         message = f"the input of {name} at “{_shown(token)}”, token {position} of the text"
-        yield {"x": found[name], "told": message}
+        yield {"x": inputs[name], "told": message}
 
     @staticmethod
     def _value(checkpoint: Checkpoint, place: Mapping[str, Any]) -> float:

@@ -24,59 +24,59 @@ async def body_of(request: Request) -> Words:
     if data.count(b"[") + data.count(b"{") > MAX_BRACKETS + data.count(b'"') // 2:
         raise HTTPException(413, "the body is nested too deeply")
     try:
-        found = json.loads(data)
+        body = json.loads(data)
     except (ValueError, RecursionError):
         raise HTTPException(400, "the body is not JSON") from None
-    if not isinstance(found, dict):
+    if not isinstance(body, dict):
         raise HTTPException(400, "the body is not a JSON object")
-    return found
+    return body
 
 
 def text_in(
     words: Mapping[str, Any], name: str, *, minimum: int = 0, maximum: int = MAX_TEXT_CHARACTERS
 ) -> str:
     """Return a string field of a body. Raises HTTPException(400) for anything else."""
-    found = words.get(name, "")
-    if not isinstance(found, str) or not minimum <= len(found) <= maximum:
+    value = words.get(name, "")
+    if not isinstance(value, str) or not minimum <= len(value) <= maximum:
         raise HTTPException(400, f"{name} must be a text of {minimum} to {maximum} characters")
-    return found
+    return value
 
 
 def list_in(words: Mapping[str, Any], name: str, maximum: int) -> list[str]:
     """Return a list of distinct short strings. Raises HTTPException(400) for anything else."""
-    found = words.get(name, [])
-    if not isinstance(found, list) or len(found) > maximum:
+    items = words.get(name, [])
+    if not isinstance(items, list) or len(items) > maximum:
         raise HTTPException(400, f"{name} must be a list of at most {maximum} texts")
-    if not all(isinstance(text, str) and 0 < len(text) <= 64 for text in found):
+    if not all(isinstance(text, str) and 0 < len(text) <= 64 for text in items):
         raise HTTPException(400, f"{name} must be a list of texts of 1 to 64 characters")
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(items))
 
 
 def flag_in(words: Mapping[str, Any], name: str) -> bool:
     """Return a Boolean field of a body. Raises HTTPException(400) for anything else."""
-    found = words.get(name, False)
-    if not isinstance(found, bool):
+    value = words.get(name, False)
+    if not isinstance(value, bool):
         raise HTTPException(400, f"{name} must be true or false")
-    return found
+    return value
 
 
 def number_in(words: Mapping[str, Any], name: str, low: float, high: float) -> float:
     """Return a numeric field of a body. Raises HTTPException(400) for anything else."""
-    found = words.get(name)
-    if isinstance(found, bool) or not isinstance(found, int | float):
+    value = words.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise HTTPException(400, f"{name} must be a number from {low:g} to {high:g}")
     # Compared before it becomes a float: JSON's integers have no largest one, floats do.
-    if not low <= found <= high:  # NaN is in no range
+    if not low <= value <= high:  # NaN is in no range
         raise HTTPException(400, f"{name} must be a number from {low:g} to {high:g}")
-    return found
+    return value
 
 
 def whole_in(words: Mapping[str, Any], name: str, low: int, high: int) -> int:
     """Return an integer field of a body. Raises HTTPException(400) for anything else."""
-    found = number_in(words, name, low, high)
-    if found != int(found):
+    number = number_in(words, name, low, high)
+    if number != int(number):
         raise HTTPException(400, f"{name} must be a whole number")
-    return int(found)
+    return int(number)
 
 
 def streamed(records: AsyncIterator[Words]) -> StreamingResponse:

@@ -58,12 +58,12 @@ def long_run(library: Library, chosen: Sequence[LibraryEntry]) -> str:
 
 def runs_of_steps(library: Library) -> list[LibraryEntry]:
     """Return the finished runs of drift, tasks and compare, the latest first."""
-    found = []
+    entries = []
     for entry in library.listing().of("run"):
         try:
             folder = RunFolder.open(entry.path)
             if folder.identity.get("verb") in LONG_RUN_VERBS and folder.results:
-                found.append(entry)
+                entries.append(entry)
         except CheckpointError:
             continue  # the first page says what is wrong with it
-    return found
+    return entries

@@ -161,10 +161,10 @@ def verdict(
     elif levels:
         lead, chips = verdict_of_ladder(levels)
     elif quantize is None:
-        found, chips = drift_sections.said_of_steps(steps) if steps else ([], [])
-        lead, *others = [sentence for sentence in (said_of_sizes(sizes), *found) if sentence] or [
-            ""
-        ]
+        sentences, chips = drift_sections.said_of_steps(steps) if steps else ([], [])
+        lead, *others = [
+            sentence for sentence in (said_of_sizes(sizes), *sentences) if sentence
+        ] or [""]
     else:
         quantized = quantize.result_as(QuantizeResult)
         lead = (

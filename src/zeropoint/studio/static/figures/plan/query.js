@@ -289,7 +289,7 @@ function line(label, name, ask) {
   });
 }
 
-/** The source of a number (measured, estimated, …) in a word or two. */
+/** An estimated speed as text: one number, or its range. */
 export function band(found) {
   if (!found) return "–";
   const told = (x) => (x >= 1000 ? Number(x.toPrecision(3)).toLocaleString("en") : format(x, 3));
