@@ -213,7 +213,7 @@ private:
     std::size_t first_activation_;
 };
 
-// Panels [first, last) with the one activation there is.
+// Panels [first, last) with a single activation.
 void multiply_one(const Product& product, const Activations& x, bool fast, std::size_t first,
                   std::size_t last) {
     const PackedMatrix& weights = *product.weights;
@@ -283,7 +283,7 @@ Job plan(const Product& product, const Activations& x, int threads) {
     job.product = &product;
     job.fast = x.mode() == Mode::fast && kernel.groups != 0;
     job.one = x.count() == 1 && kernel.vector_exact;
-    // Several tasks per thread, so that a thread that the system interrupts does not delay the product.
+    // Several tasks per thread, so that a thread that the OS has descheduled does not delay the product.
     const std::size_t even = std::max<std::size_t>(1, product.panels() / (4 * std::size_t(threads)));
     const std::size_t limit = job.one ? bytes_per_task / weights.panel_bytes() : panels_per_task;
     job.panels_per_task = std::clamp<std::size_t>(limit, 1, even);

@@ -13,8 +13,8 @@
 // (and the codes of the IQ formats, which name points of grids, in bytes, 16-bit or 32-bit words of 16 rows)
 // so shifting and masking words gives four codes per lane, in the order of the activations. Formats of 3,
 // 5 and 6 bits are two planes. A block consists of the units that share a header (scales); the header
-// comes first. Packed panels are as large as the blocks they were made from, byte for byte (TQ1_0
-// apart).
+// comes first. Packed panels have as many bytes as the blocks that they were packed from (TQ1_0
+// excepted).
 #pragma once
 #include <cstddef>
 #include <cstdint>

@@ -5,7 +5,7 @@
 
 namespace zeropoint {
 
-// Index of the first value whose magnitude is not below `limit`, or `count`. NaN is below nothing.
+// Index of the first value whose magnitude is not below `limit`, or `count`. NaN counts as not below it.
 std::size_t first_beyond(const float* values, std::size_t count, float limit, int threads);
 
 // Sum of importance · (weights − decoded)² in double. Each row is summed in 8 lanes (column modulo 8), the
@@ -25,7 +25,7 @@ Moments moments(const float* values, std::size_t count, int threads);
 
 constexpr std::size_t histogram_bins = 256;
 
-// Adds to `counts` how many values lie in each of 256 equal bins from −limit to limit, a power of two. A
+// Adds the number of values in each of 256 equal bins from −limit to limit (a power of two) to `counts`. A
 // bin holds its lower edge. Values outside count in the outermost bins. Throws std::invalid_argument,
 // before `counts` is changed, if a value is NaN or 128 / limit is not a positive finite float32.
 void histogram(const float* values, std::size_t count, double limit, std::int64_t* counts, int threads);

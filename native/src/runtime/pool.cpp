@@ -127,7 +127,7 @@ private:
 };
 
 // Never destroyed, because its threads may outlive the interpreter. A forked child has none of the threads,
-// so it creates a pool of its own.
+// so it creates its own pool.
 std::atomic<Pool*> the_pool{nullptr};
 
 Pool& pool() {

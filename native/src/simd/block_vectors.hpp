@@ -38,7 +38,7 @@ ZEROPOINT_INLINE Ints floats_to_bits(Floats values) { return (Ints)values; }
 ZEROPOINT_INLINE Floats select(Ints mask, Floats yes, Floats no) { return mask ? yes : no; }
 ZEROPOINT_INLINE Floats absolute(Floats a) { return bits_to_floats(floats_to_bits(a) & 0x7fffffff); }
 
-// a < b ? a : b and a > b ? a : b. Compilers make two instructions of the ternary.
+// a < b ? a : b and a > b ? a : b in one instruction; compilers generate two for the ternary.
 ZEROPOINT_INLINE Floats smaller(Floats a, Floats b) {
 #if defined(__AVX512F__)
     return (Floats)_mm512_min_ps((__m512)a, (__m512)b);

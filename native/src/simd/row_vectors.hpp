@@ -212,7 +212,7 @@ template <int bits, int count>
 #endif
 }
 
-// For lambdas whose variables belong in registers: one that is called keeps them in memory.
+// Forces inlining of lambdas, so that their variables stay in registers and not in memory.
 #define ZEROPOINT_INLINE __attribute__((always_inline))
 
 template <int... i>

@@ -85,7 +85,7 @@ class MomentFolder:
     def calibration(self, shapes: Mapping[str, tuple[int, ...]]) -> Calibration:
         """Return the importance of the matrices of these shapes: the diagonals of their moments.
 
-        Each is read when it is asked for. Matrices without moments have no entry.
+        Each is read on first access. Matrices without moments have no entry.
         """
         return Calibration(_Diagonals(self, shapes), self.chunks, self.context, corpus=self.corpus)
 

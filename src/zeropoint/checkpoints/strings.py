@@ -1,4 +1,4 @@
-"""Reads an array of strings: 250,000 of them in some hundredths of a second.
+"""Reads an array of strings; 250,000 strings take a few hundredths of a second.
 
 The position of each string is known only after the one before it was read, so the strings must be
 walked. Most are shorter than 256 bytes: the walk takes the first byte of each length for the whole

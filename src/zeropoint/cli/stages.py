@@ -1,4 +1,4 @@
-"""Shows the progress of a verb that has several stages, each with a bar of its own."""
+"""Shows the progress of a verb that has several stages, with one bar per stage."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias

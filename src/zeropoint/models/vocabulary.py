@@ -54,7 +54,7 @@ class Vocabulary:
     merges: Sequence[str] | None
     bos: int | None
     eos: int | None
-    add_bos: bool | None  # None: the file does not say
+    add_bos: bool | None  # None: the file has no such key
     add_eos: bool
     add_space_prefix: bool | None
     stops: frozenset[int]  # tokens that end a generation

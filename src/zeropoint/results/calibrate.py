@@ -44,7 +44,7 @@ class CalibrateResult(Record):
     tensors: int
     #: The tensors of which less than everything is known.
     coverage: tuple[TensorCoverage, ...]
-    #: Path of the folder with the second moments; None if there is none.
+    #: Path of the folder with the second moments; None if they were not stored.
     second_moments: str | None = None
     #: Number of matrices of the model, all states.
     matrices: int = field(default=0, metadata=HIDDEN)

@@ -93,5 +93,5 @@ class ChainsResult(Record):
     """Two models at chains of all families."""
 
     families: Mapping[str, ChainFamily] = field(default_factory=dict)
-    #: All families at which the reference is not at the floor; None if there is none.
+    #: All families at which the reference is not at the floor; None without such a family.
     together: ChainPair | None = None

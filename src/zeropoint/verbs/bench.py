@@ -39,7 +39,7 @@ def bench(
 ) -> BenchResult:
     """Time prompt processing and generation of a model, in tokens per second.
 
-    The model is loaded in a process of its own, also if it is open already. `BenchOptions` explains
+    The model is loaded in a separate process, even if it is already open. `BenchOptions` explains
     the options. Raises CheckpointError or UnsupportedModel for a model that cannot be run, and
     MeasurementError for a peer that is not installed or a workload without tokens.
     """

@@ -113,7 +113,7 @@ def drift_records(
 ) -> Iterator[DriftProgress | DriftResult]:
     """Do what `drift` does for several quantized models; yield the result of each when it is known.
 
-    The reference generates its texts only once. With several models, each has a folder of its own
+    The reference generates its texts only once. With several models, each has its own folder
     in the run folder. Stopping between two records is safe, and the same run continues.
     """
     if (ref is None) == (not options.to):

@@ -1,4 +1,4 @@
-// Groups of weights side by side, one per lane, as the encoders load them, and the float16 scales that they
+// Groups of weights, one per lane, as the encoders load them, and the float16 scales that the encoders
 // store. The same operations in the same order as src/zeropoint/formats/encoders/group_math.py.
 #pragma once
 #include <algorithm>

@@ -82,7 +82,7 @@ template <typename L>
         __builtin_prefetch(block + unit * unit_bytes + line + 64 * slice + 4096);
 }
 
-// One float16 scale per block, and a minimum where `minimum` says so.
+// One float16 scale per block, and a minimum if `minimum` is true.
 template <Layout layout, bool minimum = false>
 struct OneScale : Shape<layout> {
     static constexpr bool has_minimum = minimum;

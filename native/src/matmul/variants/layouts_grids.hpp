@@ -1,6 +1,6 @@
 // The layouts whose codes name points of grids: eight weights (IQ1, IQ2) or four (IQ3) at once.
 //
-// Lanes are rows here too, so each lane looks up a point of its own, and two vectors hold the two halves of
+// Lanes are rows here too, so each lane looks up its own point, and two vectors hold the two halves of
 // the points. Signs are applied to bytes. Levels of IQ1 are shifted by ±1/8: codes are 8 · level ± 1, scales an
 // eighth.
 #pragma once
@@ -111,7 +111,7 @@ template <int bias>
     return bits7 | (parity & 1) << 7;
 }
 
-// `Codes` knows read<bias>(block, unit, slice, codes).
+// `Codes` must have read<bias>(block, unit, slice, codes).
 template <typename Codes, int code_bits, int zero>
 struct Points : Codes {
     static constexpr int bits = code_bits, zero_point = zero;

@@ -11,7 +11,7 @@
 namespace zeropoint::ZEROPOINT_VARIANT {
 namespace {
 
-// The last as wide as there are registers for totals.
+// Widths of tiles; the last one uses all registers that can hold totals.
 #if defined(__AVX512VNNI__)
 constexpr int fast_widths[tile_widths] = {1, 4, 16}, widest_exact = 12;
 #elif defined(__AVX2__)

@@ -4,11 +4,11 @@
 //
 //     KL(a ‖ b) = Σ exp(a − m_a) (a − b) / E_a + (m_b + log E_b) − (m_a + log E_a)
 //
-// so that equal rows give exactly 0 and one pass with two exponentials per token suffices. The vocabulary
-// goes by in blocks of 1024 tokens; m is the largest logit up to the block's end, and where it grows the
+// so that equal rows give exactly 0 and one pass with two exponentials per token suffices. The vocabulary is
+// read in blocks of 1024 tokens; m is the largest logit up to the block's end, and when m grows the
 // sums so far are scaled by exp(old m − new m). Sums run in eight float64 lanes (token i goes to lane
 // i mod 8) that are added as a fixed tree at the end: the same bits on every instruction set, however
-// the vocabulary is cut. exp is our own: libm's would be a call per token, which alone would cost as
+// the vocabulary is cut. exp is implemented here: libm's needs a call per token, which alone would cost as
 // much as the model does for a vocabulary of 262,144.
 #include "reductions/compare.hpp"
 

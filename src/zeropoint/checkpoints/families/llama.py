@@ -51,7 +51,7 @@ def read_mixtral(family: ModelFamily, settings: Settings) -> Metadata:
 
 
 def no_entries(family: ModelFamily, keys: GgufKeys, config: Json) -> Json:
-    """Return no entries, for a type that has none of its own."""
+    """Return no entries, for a model type without entries."""
     return {}
 
 

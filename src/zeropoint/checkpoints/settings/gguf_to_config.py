@@ -1,6 +1,6 @@
 """Writes GGUF metadata as the config.json of a Hugging Face folder: the inverse of config_to_gguf.
 
-What GGUF does not say (initializer ranges, dropout) is left to transformers' defaults. A key that
+What GGUF does not store (initializer ranges, dropout) is left to transformers' defaults. A key that
 transformers has no setting for is refused by name.
 """
 

@@ -278,7 +278,7 @@ def make_chain(family: str, level: int, steps: int, seed: int) -> Chain:
 
 
 def _canonical(answer: str, kind: type) -> str | None:
-    """Return the JSON at the beginning of an answer, in canonical form; None if there is none."""
+    """Return the JSON at the beginning of an answer in canonical form, or None without JSON."""
     try:
         value, _ = json.JSONDecoder().raw_decode(answer.strip())
     except (ValueError, RecursionError):

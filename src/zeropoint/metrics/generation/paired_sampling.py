@@ -52,7 +52,7 @@ class TeacherForced:
 
 
 def sampling_for(mode: DecodingMode, temperature: float, seed: int, index: int) -> Sampling:
-    """Return the sampling of prompt `index`: from the whole distribution, with noise of its own."""
+    """Return the sampling of prompt `index`: the whole distribution, and noise for it alone."""
     return Sampling(
         top_k=0,
         top_p=1.0,

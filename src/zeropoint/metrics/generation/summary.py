@@ -104,7 +104,7 @@ def _figures(
 def survival(divergences: Sequence[int | None], limit: int) -> list[ConfidenceInterval]:
     """Return the share of texts that are identical after 1 … `limit` tokens, with Wilson's band.
 
-    `divergences` are the first divergent tokens, counted from 0; None if there is none. Identical
+    `divergences` are the first divergent tokens, counted from 0; None: identical texts. Identical
     texts that end before the limit count as identical from then on.
     """
     steps = np.array([limit if step is None else step for step in divergences])

@@ -1,6 +1,6 @@
 """Times models on this machine, compared with each other and with the machine's own peaks.
 
-Each model runs in a process of its own. The processes take turns, one repetition at a time, and
+Each model runs in a separate process. The processes take turns, one repetition at a time, and
 the read bandwidth of the machine is measured between the turns. Whatever slows the machine down
 for a while therefore slows all of them down, and cancels in their ratios.
 """

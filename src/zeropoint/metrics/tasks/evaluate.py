@@ -54,7 +54,7 @@ class Prompting:
 
     encode: Callable[[Sequence[str]], list[list[int]]]  # texts → token ids
     chat: bool  # whether `encode` makes chat messages of the texts
-    max_tokens: int = 256  # generated for an answer, where a task does not say otherwise
+    max_tokens: int = 256  # generated for an answer, unless the task sets its own limit
     batch_size: int = MAX_BATCH_SEQUENCES  # answers that are generated at once, if their caches fit
 
 

@@ -51,7 +51,7 @@ class PresetExplained:
 
 
 def explain_preset(name: str) -> PresetExplained | None:
-    """Explain the preset of this name, in any case; None if there is none."""
+    """Explain the preset with this name, in any case, or return None for an unknown name."""
     preset = find_preset(name)
     if preset is None:
         return None

@@ -258,7 +258,7 @@ FALLBACKS = {
 
 
 def find_preset(name: str) -> Preset | None:
-    """Return the preset of this name or alias, in any case; None if there is none."""
+    """Return the preset with this name or alias, in any case, or None for an unknown name."""
     name = name.upper()
     return PRESETS.get(ALIASES.get(name, name))
 

@@ -34,12 +34,12 @@ class Device:
     id: str
     name: str
     family: DeviceFamily
-    #: "gpu" (memory of its own), "unified" (memory shared with the system) or "cpu".
+    #: "gpu" (dedicated memory), "unified" (memory shared with the system) or "cpu".
     kind: str = "gpu"
     memory_bytes: int
     #: Read bandwidth of its memory, bytes per second; 0: unknown.
     bandwidth: float
-    #: Dense operations per second; None if the data sheet does not say.
+    #: Dense operations per second; None if the data sheet does not state them.
     fp16_flops: float | None = None
     int8_ops: float | None = None
     price_usd: int | None = None

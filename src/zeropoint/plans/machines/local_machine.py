@@ -11,7 +11,7 @@ from typing import Protocol
 from zeropoint.plans.machines.catalog import shipped_families
 from zeropoint.plans.machines.device import GIB, LOCAL_ID, Device, DeviceFamily
 
-UNKNOWN_MEMORY_BYTES = 8 * GIB  # assumed where the system does not say
+UNKNOWN_MEMORY_BYTES = 8 * GIB  # assumed if the system reports no memory size
 # Shares that whole models reach: of the read bandwidth, and of a single matrix product.
 BANDWIDTH_SHARE, PRODUCT_SHARE = 0.87, 0.95
 

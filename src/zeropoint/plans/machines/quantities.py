@@ -1,4 +1,4 @@
-"""Sizes and counts as people type them: `1.5GiB`, `900MB`, `16k`."""
+"""Reads sizes and counts as users type them: `1.5GiB`, `900MB`, `16k`."""
 
 import re
 from decimal import Decimal

@@ -80,7 +80,7 @@ class WindowPattern:
 
     #: One of this many consecutive layers attends to all positions; 0: every layer has a window.
     period: int
-    #: Positions of the window where the file does not say; 0: then there is no window.
+    #: Positions of the window if the file does not state them; 0: there is no window then.
     default: int = 0
     #: Whether the first layer of each period attends to all positions, instead of the last.
     first: bool = False

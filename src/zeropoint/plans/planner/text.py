@@ -32,7 +32,7 @@ def device_line(device: Device) -> str:
 
 
 def model_line(spec: ModelSpec, users: int) -> str:
-    """Describe a model in one line, and what is known of it."""
+    """Return a one-line description of a model and of its known properties."""
     shape = spec.shape
     cached = [layer for layer in shape.layers if layer.keys or layer.values]
     parts = [f"{count(spec.weights)} weights", f"{len(shape.layers)} layers"]

@@ -238,7 +238,7 @@ def device_costs(device: Device, measured: Mapping[str, float] | None = None) ->
 def _prior(names: Sequence[str]) -> NDArray[np.float64]:
     """Return the (kinds, kinds) covariance before any timing.
 
-    Every cost has a variance of its own and one that all costs of memory, or of products, share.
+    Every cost has its own variance, and one that it shares with all costs of memory or of products.
     """
     covariance = np.diag(np.full(len(names), OWN**2))
     prompt = np.array([n.startswith(("multiply", "attention", "elements")) for n in names])

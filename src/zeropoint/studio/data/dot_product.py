@@ -56,7 +56,7 @@ class Activations:
 def product_of(
     checkpoint: Checkpoint, info: TensorInfo, request: ProductRequest, inputs: Activations
 ) -> PageData:
-    """Return a row's product: one unit in full, and the totals of all. Raises FormatError."""
+    """Return a row's product: one unit in full, and the totals of all units. Raises FormatError."""
     stored = checkpoint.read_rows(info.name, request.row, request.row + 1)
     if request.format:
         given = kernels.decode(stored.format, stored.data).reshape(1, -1)
@@ -97,7 +97,7 @@ def block_of(stored: QuantizedTensor, column: int) -> PageData | None:
 
     `owners`: for each bit (of each byte the lowest first) how many weights it changes.
     `own`: for each of the 32 columns the bits that change it and at most 8 others. Both are found
-    by turning every bit over and decoding again: no layout is written down for it. Formats whose
+    by flipping every bit and decoding again, so no layout has to be described. Formats whose
     blocks are single weights are shown 32 at a time. None for blocks that are whole long rows.
     """
     format = stored.format
@@ -111,7 +111,7 @@ def block_of(stored: QuantizedTensor, column: int) -> PageData | None:
         return None
     index = column // size
     blocks = stored.data.reshape(-1, length)
-    # A scale of 0 hides what its codes change: other blocks of the row tell.
+    # A scale of 0 hides the effect of its codes, so other blocks of the row are examined.
     near = blocks[[index, *[i for i in range(len(blocks)) if i != index][:2]]]
     changed = changes(stored, near)
     owners = changed.sum(axis=1)
@@ -156,8 +156,8 @@ def inputs_of(checkpoint: Checkpoint, info: TensorInfo, request: ProductRequest)
 def embedding(checkpoint: Checkpoint, info: TensorInfo, token: str) -> Activations | None:
     """Return a token's embedding after the norm before the matrix; None if the sizes differ.
 
-    For the first layer that is what the matrix gets (Gemma's scaling of embeddings goes away in the
-    norm); for others, what it would get if nothing came between. Raises MeasurementError for a
+    For the first layer this is the input of the matrix (Gemma's scaling of embeddings cancels in the
+    norm). For other layers, it is the input without the layers before. Raises MeasurementError for a
     token that is not in the vocabulary.
     """
     table = checkpoint.tensors.get(TOKEN_EMBEDDING)

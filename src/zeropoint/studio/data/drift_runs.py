@@ -1,6 +1,6 @@
-"""Data of the page about many steps: runs of drift, tasks, and compare without --ref.
+"""Data of the page about long runs: `drift`, `tasks`, and `compare` without --ref.
 
-The texts side by side and the answers to tasks are cut to what a page can hold; a figure says how
+The texts side by side and the answers to tasks are cut to the limits of a page; a figure shows how
 many were left out.
 """
 
@@ -49,7 +49,7 @@ LONG_RUN_VERBS = ("drift", "tasks", "across")
 
 
 def steps_of(runs: Sequence[Run]) -> LongRunEvidence:
-    """Return the results of these runs over many steps."""
+    """Return the long-run results (drift, chains, tasks and scores) of these runs."""
     evidence = LongRunEvidence()
     followed = results_of_type(runs, DriftResult)
     for place, run in enumerate(runs):

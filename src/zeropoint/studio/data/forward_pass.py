@@ -1,6 +1,6 @@
 """Data of the page about a forward pass: its products, removed weights, and answers.
 
-The model runs here, once, in its exact arithmetic; what is drawn was computed by the same kernels
+The model runs once, in exact arithmetic. The figures show values that were computed by the kernels
 that `measure` uses.
 """
 
@@ -80,7 +80,7 @@ def inputs_of(
 ) -> tuple[dict[str, F32], str, int]:
     """Return these matrices' inputs at the last token of a prompt, the token, and its position.
 
-    `expert`: of matrices of many experts, whose input it is; one that gets no token is left out.
+    `expert` selects the expert of a stacked matrix; one that receives no token is left out.
     """
     tokens = np.array(model.tokenizer.encode(prompt, ends=True), np.int32)
     inputs: dict[str, F32] = {}
@@ -181,7 +181,7 @@ def without(
     chunks: Sequence[Chunk],
     prompt: str,
 ) -> PageData:
-    """Measure the model with one weight at 0 against the intact one, and generate its text."""
+    """Compare the model with one weight set to 0 with the intact model, and generate its text."""
     name = str(place["tensor"])
     stored = checkpoint.read(name)
     weights = kernels.decode(stored.format, stored.data).reshape(stored.shape).copy()

@@ -1,4 +1,4 @@
-"""The forms that start a verb: fields, what they become on the command line, and their choices."""
+"""The forms that start a verb: fields, the arguments that they become, and their choices."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -227,7 +227,7 @@ def _control(field: FormField, library: Library) -> PageData:
 
 
 def _pair(models: Sequence[LibraryEntry]) -> tuple[str, str]:
-    """Return a likely pair: the latest model, and the largest whose name starts alike."""
+    """Return the default pair: the latest model, and the largest one with the same first word."""
     family = [one for one in models if _first_word(one) == _first_word(models[0])]
     reference = max(family, key=lambda one: one.bytes, default=None)
     others = [one for one in [*family, *models] if one is not reference]

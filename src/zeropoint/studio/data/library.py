@@ -1,7 +1,7 @@
 """The files that the studio may open: models, runs and texts below one folder, each by its id.
 
-A request never names a path. It names an id, and ids come from a listing of the root: so neither
-`..` nor a link nor a device can be asked for. Links are followed only to what lies below the root.
+A request never contains a path. It contains an id, and ids come from a listing of the root, so
+`..`, links and devices cannot be requested. Links are followed only to targets below the root.
 """
 
 import hashlib
@@ -73,17 +73,17 @@ class Library:
         self._listing = LibraryListing(listed_at=-LISTING_SECONDS)
 
     def listing(self) -> LibraryListing:
-        """Return the contents of the root, as of at most a few seconds ago."""
+        """Return the contents of the root; the listing may be a few seconds old."""
         if time.monotonic() - self._listing.listed_at >= LISTING_SECONDS:
             self._listing = self._look()
         return self._listing
 
     def forget(self) -> None:
-        """Discard the cached listing, because a file was written."""
+        """Discard the cached listing; call this after a file was written."""
         self._listing.listed_at = -LISTING_SECONDS
 
     def find(self, id: str, kind: Kind) -> LibraryEntry:
-        """Return the entry with this id. Raises KeyError if it does not exist (any more)."""
+        """Return the entry with this id. Raises KeyError if no such file exists (any more)."""
         if id not in self._listing.entries:
             self._listing = self._look()
         entry = self._listing.entries[id]

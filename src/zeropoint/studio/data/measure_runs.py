@@ -1,8 +1,8 @@
 """Data of the pages about runs, read from run folders and summarized for figures.
 
-A run is told by its verb: `measure` (tokens, divergences, both top tens), `quantize` (per-tensor
-errors, histograms, worst blocks), `ladder` (a table of levels, each a run of its own), and `drift`,
-`tasks` and `across` (`compare` without --ref), which step_evidence reads.
+The verb determines the data of a run: `measure` (tokens, divergences, both top tens), `quantize` (per-tensor
+errors, histograms, worst blocks), `ladder` (a table of levels, each a separate run), and `drift`,
+`tasks` and `across` (`compare` without --ref), which drift_runs.py reads.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ HISTOGRAM_BINS = 64
 
 VERBS = ("measure", "quantize", "ladder", "drift", "tasks", "across")
 
-# Keys of a mark of the frontier: of a ladder's level, and of anything that was measured.
+# Keys of a mark in the frontier figure, for a level of a ladder or for a measured quant.
 LEVEL_KEYS = ("level", "kind", "format", "bytes", "bits_per_weight", "prompt_tokens_per_second",
             "generation_tokens_per_second")  # fmt: skip
 LOSS_KEYS = ("kl", "perplexity", "top1", "top1_low", "top1_high", "flips", "floor", "verdict",
@@ -37,7 +37,7 @@ LOSS_KEYS = ("kl", "perplexity", "top1", "top1_low", "top1_high", "flips", "floo
 def open_runs(paths: Sequence[Path]) -> list[Run]:
     """Open runs. A folder of runs (`--run` of several quants) stands for the runs in it.
 
-    Raises CheckpointError for what is none, or has no results yet.
+    Raises CheckpointError for a path that is no run, and for a run without results.
     """
     runs = []
     for path in [run for given in paths for run in _runs_in(given)]:

@@ -1,8 +1,8 @@
-"""Bigger or smaller models: the memory and the quality of each, read from runs.
+"""Larger and smaller models: the memory and the quality of each, read from runs.
 
 Between models nats per byte of the same text, tasks and chains may be compared (`compare` without
 --ref, `tasks`). KL is against a model's own reference: it ranks the formats of one model only
-(`measure`, `ladder`). Each such scale is a series of its own, and none is mixed with another.
+(`measure`, `ladder`). Each such scale is a separate series; scales are never mixed.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,9 +26,9 @@ Row = ModelCompared | ModelTasks
 def series_of(runs: Iterable[Run], find: Find) -> list[PageData]:
     """Return the quality scales of runs: those between models first, the newest run first.
 
-    A point has `name`, `line` (which model it is), `bits`, `file_bytes`, `cache` (what its layers
-    keep of a position), and `mean`, `low`, `high` of what was measured; `group`: letters, where a
-    paired test told points apart. `find` gives the shape of a file that a run says too little of.
+    A point has `name`, `line` (its model), `bits`, `file_bytes`, `cache` (what its layers
+    store per position), `mean`, `low`, `high` of the figure, and `group`: equal letters where a
+    paired test found no difference. `find` returns the shape of a file if a run lacks it.
     """
     between: list[PageData] = []
     within: dict[tuple[object, ...], PageData] = {}
@@ -106,7 +106,7 @@ def _point(row: Row, figure: Interval, run: Run, find: Find) -> PageData:
         cache = cache_per_position(shape)
         line = f"{shape.architecture}, {len(shape.layers)} layers of {shape.width}"
     if cache is None and isinstance(row, ModelCompared) and row.cache_bytes:
-        # Of a run before it told: as if without windows.
+        # A run of an older version has no shape of the cache: assume no sliding windows.
         context = max(run.result_as(AcrossResult).context, 1)
         cache = [{"layers": 1, "bytes": row.cache_bytes / context, "window": None}]
     return {

@@ -1,6 +1,6 @@
 """The open models of the studio, and the statistics of the matrices that it has read.
 
-Headers are read at once, and weights when a page needs them. Figures are kept until a file
+Headers are read immediately, and weights when a page needs them. Statistics are cached until a file
 changes. A scan of all weights runs in the background, one model at a time, and stops with the
 studio.
 """
@@ -49,7 +49,7 @@ class OpenedModel:
         self._scan: threading.Thread | None = None
 
     def info(self, index: int) -> TensorInfo:
-        """Return a matrix by its index in the file. Raises KeyError if there is none."""
+        """Return the matrix with this index in the file. Raises KeyError for other indices."""
         if not 0 <= index < len(self.names):
             raise KeyError(index)
         return self.matrices[self.names[index]]
@@ -62,7 +62,7 @@ class OpenedModel:
     def outline(self) -> list[PageData]:
         """Return the description of every tensor, with its statistics if it has been read.
 
-        Layers come in the order in which they are computed, whatever the file's.
+        Layers come in the order in which they are computed, whatever the order in the file.
         """
         rows: list[PageData] = [
             {
@@ -196,8 +196,8 @@ def block_of(
 ) -> PageData:
     """Return the block that holds a column: its weights, and their values in a format.
 
-    Without a name it is the file's own format, and weights are what it decodes to. `levels` are
-    the different values that the block stores. Raises IndexError for a place outside, FormatError
+    Without a name it is the file's own format, and `weights` are its decoded values. `levels` are
+    the distinct values that the block stores. Raises IndexError for a position outside, FormatError
     for a format that cannot hold these rows.
     """
     if not (0 <= row < info.rows and 0 <= column < info.columns):

@@ -1,7 +1,7 @@
 """Requests of the pages Plan and Speed: the verb `plan` on models of the library or on sizes.
 
-Only words that are no path get as far as the planner: a size, a format's name, a device's slug, the
-text of a config.json. Files come by id from the library, and nothing asks the network.
+Only texts that are not paths reach the planner: a size, a format's name, a device's slug, the
+text of a config.json. Files are given by their id in the library. No network request is made.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Data of the page about many steps, as objects; `as_page_data` converts them for the figures."""
+"""Data of the page about long runs, as objects; `as_page_data` converts them for the figures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -162,7 +162,7 @@ class ScoresShown:
 
 @dataclass(frozen=True)
 class LongRunEvidence:
-    """Results over many steps: drift and chains by quantized model, tasks and scores by run."""
+    """Long-run results: drift and chains by quantized model, tasks and scores by run."""
 
     drifts: list[DriftShown] = field(default_factory=list)
     chains: list[ChainsShown] = field(default_factory=list)

@@ -1,8 +1,8 @@
 """The walk: one document that takes a reader through quantization on a real model.
 
-The words are in static/entries/walk.html, the figures in static/entries/walk.js; here is its data:
-what the file holds (`weights`), what the model does (`passes`), what runs have measured
-(`evidence`). What a reader's own model and runs do not give comes from the example run, and the
+The text is in static/entries/walk.html, the figures in static/entries/walk.js, the data here:
+the contents of the file (`weights`), forward passes (`forward_pass`), and measured results
+(`measure_runs`). Data that the reader's own model and runs lack comes from the example run, and the
 page says so.
 """
 
@@ -37,7 +37,7 @@ class WalkProgress:
 class Walk:
     """The walk of a model: `data` is complete after `steps` has been drained.
 
-    `model` runs for what a file alone does not tell; `quant` answers beside it.
+    `model` runs for the figures that need a forward pass; `quant` answers the same prompts.
     """
 
     def __init__(

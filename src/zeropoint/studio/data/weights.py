@@ -1,7 +1,7 @@
-"""Data of a page about a model's file: its tensors, their histograms, parts of their rows.
+"""Data of the pages about a model file: its tensors, their histograms, parts of their rows.
 
 Every matrix is read once, slab by slab; nothing is drawn at random, so the same file gives the same
-page. What is kept is exact: float32 as the file's format decodes them.
+page. Stored weights are exact: the float32 values that the file's format decodes to.
 """
 
 import math
@@ -56,7 +56,7 @@ def describe_model(checkpoint: Checkpoint) -> PageData:
 
 
 def look(checkpoint: Checkpoint, *, threads: int | None = None) -> Iterator[TensorSeen]:
-    """Read every matrix and yield its shape, spread, largest weight and histogram."""
+    """Read every matrix and yield its shape, RMS, largest weight and histogram."""
     done = 0
     for info in matrices(checkpoint):
         done += info.elements
@@ -64,9 +64,9 @@ def look(checkpoint: Checkpoint, *, threads: int | None = None) -> Iterator[Tens
 
 
 def look_at(checkpoint: Checkpoint, info: TensorInfo, *, threads: int | None = None) -> PageData:
-    """Read one matrix: its shape, spread, largest weight and histogram.
+    """Read one matrix: its shape, RMS, largest weight and histogram.
 
-    Raises CheckpointError where a weight is NaN or infinite: such a tensor has no spread.
+    Raises CheckpointError if a weight is NaN or infinite, because the RMS is undefined then.
     """
     threads = kernels.default_threads() if threads is None else threads
     histogram = Histogram()

@@ -1,6 +1,6 @@
 """The studio's routes: HTML pages, and JSON for their figures. Only jobs write files.
 
-Parameters are checked here, once: a number outside of its range, or something that is none, is a
+Parameters are checked in this module only: a number outside its range, or any other text, is a
 400; an id that the listing does not have is a 404; a file that cannot be read is a 422 with the
 sentence that the command line would print.
 """

@@ -3,13 +3,13 @@
 Any page that a browser has open can send requests to this machine, and a host name that its owner
 points at 127.0.0.1 makes them look like its own. So a request is refused if it
 
-- does not name this server as its one Host (a rebound name does not),
-- comes from another page (Origin, Sec-Fetch-Site), or changes something without saying where from,
-- does not bring the cookie; the token in the printed address is exchanged for it,
+- does not have this server as its only Host header (a rebound name does not),
+- comes from another page (Origin, Sec-Fetch-Site), or changes something without an Origin header,
+- lacks the cookie, for which the token in the printed address is exchanged,
 - is larger than anything the studio sends.
 
-The rules hold for every path, also those that do not exist: there is no list of paths to forget one
-in. Every answer forbids scripts, styles and requests that are not the studio's own.
+The rules apply to every path, also to those that do not exist, so no path can be forgotten.
+Every response forbids scripts, styles and requests that are not the studio's own.
 """
 
 import logging
@@ -106,7 +106,7 @@ class AccessGuard:
         await self._answer(scope, receive, safe)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let the application answer, and turn whatever it raises into one sentence."""
+        """Call the application, and convert any exception to an error response of one sentence."""
         started = False
 
         async def note(message: Message) -> None:
@@ -158,7 +158,7 @@ class AccessGuard:
         )
 
     async def _exchange(self, scope: Scope, send: Send, token: str) -> None:
-        """Take the token out of the address and leave the cookie in its place."""
+        """Set the cookie and redirect to the address without the token."""
         if scope["method"] != "GET" or not same(token, self.keys.token):
             await answer(send, 403, "The token is not that of this studio; it changes each time.")
             return
@@ -219,7 +219,7 @@ def report_bug(error: Exception) -> None:
 async def answer(
     send: Send, status: int, text: str, headers: Iterable[tuple[bytes, bytes]] = ()
 ) -> None:
-    """Send a short answer in plain words."""
+    """Send a short response as plain text."""
     body = f"{text}\n".encode() if text else b""
     kind = (b"content-type", b"text/plain; charset=utf-8")
     length = (b"content-length", str(len(body)).encode())

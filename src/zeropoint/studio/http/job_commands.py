@@ -1,6 +1,6 @@
 """Verbs that pages may start; the fields of a form become the arguments of a command.
 
-No word of a body reaches the command line as it is: ids become paths of the listing, all else is a
+No text of a body reaches the command line unchecked: ids become paths of the listing, all else is a
 number in its range, one of the words that are offered, or matches a pattern that holds no slash and
 begins with no dash. What is written is new, in the root; a run of the same verb that was not
 finished goes on, if nothing in it is a link to elsewhere (the command itself refuses other inputs).
@@ -29,7 +29,7 @@ LEVEL_LIST = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.,]{0,199}", re.ASCII)
 def command(asked: Mapping[str, Any], library: Library) -> JobCommand:
     """Return the command that a request body describes.
 
-    Raises HTTPException: 400 for words that are none, 404 for ids, 409 for a name that is taken.
+    Raises HTTPException: 400 for invalid values, 404 for unknown ids, 409 for a name in use.
     """
     verb = text_in(asked, "verb", maximum=16)
     if verb not in FORMS:

@@ -1,7 +1,7 @@
-"""Jobs of the studio: verbs of the command line, each in a process of its own, one at a time.
+"""Jobs of the studio: verbs of the command line, each in a separate process, one at a time.
 
 A job is `python -m zeropoint VERB … --progress json`: what it does, writes and leaves behind when
-it is cancelled is what the same words do in a terminal, interrupted. The signal is SIGTERM, which
+it is cancelled is the same as for that command in a terminal. The signal is SIGTERM, which
 unwinds like Ctrl-C. A shell starts background processes with SIGINT ignored, and jobs inherit that.
 """
 

@@ -34,7 +34,7 @@ class ModelWorker:
     async def run(self, verb: str, words: Mapping[str, Any]) -> AsyncIterator[Record]:
         """Yield the records of a request, after those that came before it.
 
-        Raises MeasurementError with the sentence of what went wrong. Left early, it cancels.
+        Raises MeasurementError with the worker's message. Closing the iterator cancels the request.
         """
         if self._turn.locked():
             yield {"waiting": True}
@@ -77,7 +77,7 @@ class ModelWorker:
             await process.stdin.drain()
 
     async def _hear(self, process: asyncio.subprocess.Process, number: int) -> Record:
-        """Return the next answer to request `number`; if there can be none, an error answer."""
+        """Return the next answer to request `number`; an error answer if the worker has failed."""
         assert self._records is not None
         try:
             while (answer := await self._records.read()).get("id") != number:
@@ -97,7 +97,7 @@ class ModelWorker:
         await process.wait()
 
     async def _cancel(self, process: asyncio.subprocess.Process, number: int) -> None:
-        """Let the request come to its end; a process that does not is ended itself."""
+        """Cancel the request and wait for its end; kill the process if it does not end."""
         await self._send(process, {"cancel": number})
         try:
             async with asyncio.timeout(CANCEL_SECONDS):

@@ -67,7 +67,7 @@ class PlannerRoutes:
 
     @staticmethod
     async def _answered(request: Request, of: Callable[[PlanRequest], PageData]) -> Response:
-        """Answer a question of a page; that it makes no sense is an answer too, as on a stream."""
+        """Answer a request of a page; an invalid request gets an answer with the error."""
         asked = read_plan_request(await body_of(request))
         try:
             return as_line(await run_in_threadpool(of, asked))

@@ -41,7 +41,7 @@ async def product_records(
     info: TensorInfo,
     request: ProductRequest,
 ) -> AsyncIterator[PageData]:
-    """Yield the product as the last record; the records before it say what is being waited for."""
+    """Yield the product as the last record; earlier records describe the current step."""
     if request.kind == "text":
         words = {"model": str(entry.path), "tensor": info.name, "row": request.row,
                  "text": request.text}  # fmt: skip

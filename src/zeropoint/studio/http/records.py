@@ -1,6 +1,6 @@
 """Wire format of the worker's records: 4 bytes of length (big endian), then JSON.
 
-A length in front, and not a line end behind, so that a record of any permitted size is read whole
+The length comes first, so that a record of any permitted size is read whole
 and one that is too large is recognized before it is read.
 """
 

@@ -65,7 +65,7 @@ def number_in(words: Mapping[str, Any], name: str, low: float, high: float) -> f
     value = words.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise HTTPException(400, f"{name} must be a number from {low:g} to {high:g}")
-    # Compared before it becomes a float: JSON's integers have no largest one, floats do.
+    # Compared before conversion to float, because JSON integers are unbounded and floats are not.
     if not low <= value <= high:  # NaN is in no range
         raise HTTPException(400, f"{name} must be a number from {low:g} to {high:g}")
     return value

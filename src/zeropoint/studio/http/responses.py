@@ -9,7 +9,7 @@ from zeropoint.studio.data.page_data import plain
 
 def as_html(text: str, status: int = 200) -> Response:
     """Return an HTML response."""
-    # A lone surrogate can come out of a file; it is nothing that UTF-8 can say.
+    # A file may contain a lone surrogate, which UTF-8 cannot encode.
     return Response(text.encode("utf-8", "replace"), status, media_type="text/html")
 
 

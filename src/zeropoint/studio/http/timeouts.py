@@ -114,7 +114,7 @@ def make_server(
 ) -> "StudioServer":
     """Return a server of `app` behind its guard. It logs nothing: URLs may hold the token.
 
-    `ready` is called as soon as it can be asked.
+    `ready` is called as soon as the server accepts requests.
     """
     config = uvicorn.Config(
         AccessGuard(app, keys),

@@ -1,4 +1,4 @@
-"""The page of runs over many steps: texts, chains and tasks, as the report shows them."""
+"""The page of long runs: texts, chains and tasks, as the report shows them."""
 
 from collections.abc import Sequence
 
@@ -30,7 +30,7 @@ zeropoint compare MODEL.gguf OTHER.gguf --tasks python --allow-code --chains 16 
 def long_run(library: Library, chosen: Sequence[LibraryEntry]) -> str:
     """Return the page of these runs; of the latest if none is chosen.
 
-    Raises MeasurementError for a run that tells nothing over many steps.
+    Raises MeasurementError for a run without long-run results.
     """
     offered = list(runs_of_steps(library))
     shown = list(chosen) or offered[:1]

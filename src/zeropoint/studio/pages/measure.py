@@ -1,7 +1,7 @@
 """Pages of runs of measure: one run token by token, or several runs, ranked only outside the noise.
 
-Runs are told apart where a paired test over the same chunks says so (metrics.comparing);
-runs of another text, reference or settings are not ranked, and the page says why.
+Runs are ranked where a paired test over the same chunks is significant;
+runs with different texts, references or settings are not ranked, and the page shows the reason.
 """
 
 from collections.abc import Sequence

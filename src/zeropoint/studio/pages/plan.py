@@ -1,4 +1,4 @@
-"""The pages Plan, Speed and Size vs bits: what fits where, how fast, bigger or more bits."""
+"""The pages Plan, Speed and Size vs bits: memory, speed, and larger models at fewer bits."""
 
 from zeropoint.studio.data.library import Library
 from zeropoint.studio.data.memory_vs_loss import series_of

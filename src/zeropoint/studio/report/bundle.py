@@ -1,7 +1,7 @@
 """Builds whole pages: one self-contained HTML file, or a page with linked parts.
 
 A page is HTML written here, one style sheet, JSON data, and ES modules from `static/`. The studio
-serves the modules as they are; a file on a disk cannot import, so `bundle` writes them one after
+serves the modules unchanged. A local file cannot import modules, so `bundle` writes them one after
 the other into one inline script, each a function that returns what it exports:
 
     import { h } from "../lib/dom.js";   →   const { h } = lib_dom;
@@ -35,7 +35,7 @@ PAGE_START_BYTES = 512  # enough for the start of a page, whichever of both form
 _ZEROPOINT_PAGE_START = re.compile(
     r'<!doctype html>\s*<html lang="en">\s*<head>\s*<meta charset="utf-8">\s*'
     r'(<meta name="generator" content="zeropoint\b'
-    # Pages that were written before there was a generator tag.
+    # Pages of older versions, which had no generator tag.
     r"|<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
     r"script-src 'sha256-)"
 )

@@ -1,4 +1,4 @@
-"""Section 8 of a report, over many steps: text, figures and tables."""
+"""Section 8 of a report, about long runs: text, figures and tables."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -85,7 +85,7 @@ def figures_of(steps: LongRunEvidence) -> dict[str, Html]:
 
 
 def drawn(visual: str, steps: LongRunEvidence) -> bool:
-    """Return whether a figure has its data: models with different tokenizers have no KL."""
+    """Return whether a figure has its data; models with different tokenizers have no KL."""
     if visual == "compounding":
         return any(way.result for one in steps.drifts for way in one.modes.values())
     return visual != "sidebyside" or any(one.texts for one in steps.drifts)

@@ -1,6 +1,6 @@
 """The report's figures of single results, as whole pages, for notebooks.
 
-`register` gives them to `results.html`, which shows each in a frame. A result that was not kept in
+`register` passes them to `results.html`, which shows each in a frame. A result not stored in
 a run folder has no single tokens or texts, so only the figures of its summary are drawn.
 """
 
@@ -53,9 +53,9 @@ def compare_page(result: CompareResult) -> str:
 
 
 def drift_page(result: DriftResult) -> str:
-    """Return a page with the share of texts that are still the same; "" without tokens in common.
+    """Return a page with the fraction of identical texts by token; "" if the tokenizers differ.
 
-    Models whose tokens differ have no KL between them, and no figure here.
+    Models with different tokenizers have no KL divergence, so there is no figure for them.
     """
     if not result.free_run:
         return ""

@@ -1,7 +1,7 @@
-"""The report: the results of runs as one self-contained HTML file that opens from a disk.
+"""The report: the results of runs as one self-contained HTML file, which needs no server.
 
-Words and tables are written here, so that they need no script; figures are drawn by the same
-visuals as everywhere. A section whose run is missing is left out, and the method says so.
+Text and tables are written in Python, so that they need no script; figures are drawn by the same
+visuals as in the studio. A section without its run is left out, and the section "method" lists it.
 """
 
 from collections.abc import Mapping, Sequence
