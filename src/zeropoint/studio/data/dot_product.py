@@ -156,9 +156,9 @@ def inputs_of(checkpoint: Checkpoint, info: TensorInfo, request: ProductRequest)
 def embedding(checkpoint: Checkpoint, info: TensorInfo, token: str) -> Activations | None:
     """Return a token's embedding after the norm before the matrix; None if the sizes differ.
 
-    For the first layer this is the input of the matrix (Gemma's scaling of embeddings cancels in the
-    norm). For other layers, it is the input without the layers before. Raises MeasurementError for a
-    token that is not in the vocabulary.
+    For the first layer this is the input of the matrix, because the norm cancels Gemma's scaling
+    of embeddings. For other layers, it is the input without the layers before. Raises
+    MeasurementError for a token that is not in the vocabulary.
     """
     table = checkpoint.tensors.get(TOKEN_EMBEDDING)
     kind = inventory.kind_of(info.name)

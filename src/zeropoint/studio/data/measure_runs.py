@@ -1,8 +1,9 @@
 """Data of the pages about runs, read from run folders and summarized for figures.
 
-The verb determines the data of a run: `measure` (tokens, divergences, both top tens), `quantize` (per-tensor
-errors, histograms, worst blocks), `ladder` (a table of levels, each a separate run), and `drift`,
-`tasks` and `across` (`compare` without --ref), which drift_runs.py reads.
+The verb determines the data of a run: `measure` (tokens, divergences, the ten most likely tokens of
+both models), `quantize` (per-tensor errors, histograms, worst blocks), `ladder` (a table of levels,
+each a separate run), and `drift`, `tasks` and `across` (`compare` without --ref), which
+drift_runs.py reads.
 """
 
 from collections.abc import Mapping, Sequence
