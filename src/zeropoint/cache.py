@@ -35,7 +35,7 @@ def load_record(name: str) -> object:
 
 
 def save_record(name: str, record: object) -> None:
-    """Replace a JSON file in the cache atomically. A cache that cannot be written is no error."""
+    """Replace a JSON file in the cache atomically. A failure to write it is ignored."""
     target = cache_directory() / name
     with suppress(OSError):
         target.parent.mkdir(parents=True, exist_ok=True)

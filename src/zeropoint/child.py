@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 
 
 class NoAnswerError(Exception):
-    """A child process ended without an answer. The text says how it ended."""
+    """A child process ended without an answer. The message describes how it ended."""
 
     def __init__(self, reason: str, *, signal_number: int = 0, timed_out: bool = False) -> None:
         super().__init__(reason)

@@ -92,7 +92,7 @@ class RecipeError(ZeropointError):
 
 
 class UnsupportedModel(ZeropointError):
-    """An architecture, tokenizer or operation that zeropoint does not know."""
+    """An architecture, tokenizer or operation that zeropoint does not support."""
 
 
 class MeasurementError(ZeropointError):

@@ -38,7 +38,7 @@ def logits(models: Sequence[Path], tokens: Sequence[int] = TOKENS) -> np.ndarray
 
 
 def main(target: str, tokens: Sequence[int], models: Sequence[str]) -> None:
-    """Be the process."""
+    """Run as the child process."""
     import llama_cpp
 
     def evaluate(path: str) -> np.ndarray:

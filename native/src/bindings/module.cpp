@@ -1,4 +1,4 @@
-// The extension module. Only this folder's C++ knows Python, and it checks every array: dtype and contiguity
+// The extension module. Only this folder's C++ uses Python, and it checks every array: dtype and contiguity
 // by its type, sizes against each other. The kernels do not check them again.
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>

@@ -206,7 +206,7 @@ void run(BoundTransformer& transformer, Array<float, 3> x, Array<const std::int6
                           std::size_t count, std::size_t columns) {
         nb::gil_scoped_acquire acquire;
         // A view of memory that is used again afterwards: a hook that keeps the rows must copy them,
-        // and one that changes them changes what is multiplied.
+        // and a hook that changes them changes the input of the product.
         nb::ndarray<nb::numpy, float> view(const_cast<float*>(rows), {count, columns}, nb::none());
         hook(layer, role, expert, view);
     };

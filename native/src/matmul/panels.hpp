@@ -109,7 +109,7 @@ struct ExactTrace {
 };
 
 // `out` is (width, 16) with a stride of `stride` floats between activations. Totals start at zero, or at
-// what `out` holds where `resume` is set: cutting the columns into blocks changes no bit.
+// the values in `out` if `resume` is set: cutting the columns into blocks changes no bit.
 struct LayoutKernels {
     int groups;       // scales per unit: 1 or 2; 0: float weights, which have no fast product
     int zero_point;   // subtracted through FastTile::corrections; 0: none

@@ -26,7 +26,7 @@ Moments moments(const float* values, std::size_t count, int threads);
 constexpr std::size_t histogram_bins = 256;
 
 // Adds the number of values in each of 256 equal bins from −limit to limit (a power of two) to `counts`. A
-// bin holds its lower edge. Values outside count in the outermost bins. Throws std::invalid_argument,
+// bin includes its lower edge. Values outside count in the outermost bins. Throws std::invalid_argument,
 // before `counts` is changed, if a value is NaN or 128 / limit is not a positive finite float32.
 void histogram(const float* values, std::size_t count, double limit, std::int64_t* counts, int threads);
 

@@ -220,7 +220,7 @@ void LayerPass::feed_forward() {
 void Transformer::run(const Pass& pass) {
     const std::size_t rows = pass.batch * pass.count;
     expect(pass.caches.size() == layers_.size() && pass.starts.size() == pass.batch, "pass");
-    // Cosines and sines of every rotation: the angle is rounded to float32, its functions correctly.
+    // Cosines and sines of every rotation: the angle is rounded to float32, the results are correctly rounded.
     std::size_t floats = 0;
     std::vector<std::size_t> offsets;
     for (const Rotation& rotation : pass.rotations) {

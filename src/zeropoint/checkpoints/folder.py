@@ -2,7 +2,7 @@
 
 An index names files, and a name from a file is not trusted: it must be plain, and its target must
 lie in the folder (or in the `blobs` of the hub's cache that the folder is a snapshot of). What an
-index says about sizes is not used.
+index contains about sizes is not used.
 """
 
 import json
@@ -60,7 +60,7 @@ def open_index(path: Path, index: Path) -> Checkpoint:
 
 
 def _check_present(index: Path, names: list[str]) -> None:
-    """Raise CheckpointError, which says why, if files that an index names are not in the folder."""
+    """Raise CheckpointError, with the reason, if files that an index names are missing."""
     folder = index.parent
     missing = [
         name for name in names
@@ -122,7 +122,7 @@ def open_single(path: Path, file: Path) -> Checkpoint:
 
 
 def read_config(folder: Path) -> dict[str, object]:
-    """Return the folder's config.json, or nothing where there is none."""
+    """Return the folder's config.json, or an empty mapping without that file."""
     config = read_folder_json(folder, CONFIG_FILE, CONFIG_BYTES)
     if config is None:
         return {}

@@ -35,7 +35,7 @@ class ModelHeaders:
     tensors: Mapping[str, TensorLike]
     #: Contents of a config.json whose tensors have no GGUF names here; None if they have.
     config: Mapping[str, object] | None = None
-    #: Bytes of all tensors as stored; 0 if there are none beside the config.json.
+    #: Bytes of all tensors as stored; 0 for a config.json without tensors.
     weights_bytes: int = 0
     #: Bytes of all files with tensors, headers included; None if unknown.
     file_bytes: int | None = None
@@ -71,7 +71,7 @@ def headers_of(checkpoint: Checkpoint, label: str = "") -> ModelHeaders:
         try:
             converted = as_gguf(checkpoint)
             metadata, tensors = converted.metadata, converted.tensors
-        except ZeropointError:  # an unsupported family, or no tokenizer beside the tensors
+        except ZeropointError:  # an unsupported family, or no tokenizer next to the tensors
             metadata, tensors, config = {}, {}, _config_of(folder)
             source = folder / CONFIG_FILE
     return ModelHeaders(

@@ -10,7 +10,7 @@ Names, shapes and metadata are GGUF's. Most tensors are only renamed. These diff
     one-dimensional  stored as float32
     rope             scaling of Llama 3 and Phi 3 becomes a tensor of factors
 
-A `TensorSource` says which rows of which tensors a GGUF tensor consists of, so that slabs of any
+A `TensorSource` lists the rows and tensors that a GGUF tensor consists of, so that slabs of any
 tensor can be read.
 """
 
@@ -254,7 +254,7 @@ def _role(name: str) -> str:
 def _tie(folder: Checkpoint, sources: dict[str, TensorSource], *, tied: bool) -> None:
     """Leave out an output matrix that equals the embedding, which GGUF then uses.
 
-    As in transformers, an output matrix that differs is kept, whatever the configuration says, and
+    As in transformers, an output matrix that differs is kept, whatever the configuration is, and
     one of two tied matrices may be missing.
     """
     if tied and "token_embd.weight" not in sources and "output.weight" in sources:

@@ -21,7 +21,7 @@ def model_files(text: str) -> Iterator[Path]:
     """Yield the files of a model or of a run folder, given as a path or as a hub id.
 
     A folder stands for every file below it, a shard for its whole set, and a safetensors file also
-    for the weights, the config and the tokenizer beside it. A hub id stands for what the hub's
+    for the weights, the config and the tokenizer next to it. A hub id stands for what the hub's
     cache holds of that repository. A size such as 27B, or a path where nothing is, has no files.
     """
     path = Path(text)

@@ -32,7 +32,7 @@ PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 def open_checkpoint(path: Path | str) -> Checkpoint:
     """Open a GGUF file, any shard of a split one, a safetensors file, or a folder with one of them.
 
-    Only headers are read. Raises CheckpointError with one line that says what is wrong and where.
+    Only headers are read. Raises CheckpointError with one line about the problem and its place.
     Logs a warning for a byte-pair vocabulary that does not name its pre-tokenizer.
     """
     opened = _open(Path(path))
@@ -63,7 +63,7 @@ def _open(path: Path) -> Checkpoint:
 
 
 def _open_by_content(path: Path) -> Checkpoint:
-    """Open a file whose name says nothing, as those in the hub's cache."""
+    """Open a file whose name does not show its kind, such as those in the hub's cache."""
     file = SourceFile(path)
     start = file.read(0, min(file.size, 9)).tobytes()
     file.close()

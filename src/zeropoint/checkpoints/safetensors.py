@@ -150,7 +150,7 @@ def _check_size(
     offsets: tuple[int, ...],
     place: int,
 ) -> None:
-    """Fail unless the offsets are as far apart as the shape says."""
+    """Raise CheckpointError unless the distance of the offsets matches the shape."""
     if math.prod(length or 1 for length in shape) > 1 << 59:
         scanner.fail(f"{'×'.join(map(str, shape))} weights cannot be", "shape", at=place)
     try:

@@ -85,7 +85,7 @@ def _number(path: Path, header: GgufHeader, key: str, minimum: int, maximum: int
 
 
 def _check_shard(path: Path, headers: list[GgufHeader], index: int, count: int) -> None:
-    """Check that this shard says what its name says, and nothing else than the first shard."""
+    """Check that the metadata of this shard agrees with its name and with the first shard."""
     first, header = headers[0], headers[index]
     total = first.metadata.get(SPLIT_TENSORS)
     for key, wanted in ((SPLIT_COUNT, count), (SPLIT_NO, index), (SPLIT_TENSORS, total)):

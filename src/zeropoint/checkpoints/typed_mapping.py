@@ -13,7 +13,7 @@ class TypedMapping:
     """A mapping from a file whose values are checked when they are read.
 
     `source` is the file that errors name. With a `prefix`, `integer("block_count")` reads the key
-    "llama.block_count". `read` holds the keys, without the prefix, that were asked for. All
+    "llama.block_count". `read` is the set of keys, without the prefix, that have been read. All
     accessors raise CheckpointError with the full key for a value of another type.
     """
 

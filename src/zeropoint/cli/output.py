@@ -63,7 +63,7 @@ AsProgress = Annotated[
 class Output:
     """Prints what a command reports, in the form that its options ask for.
 
-    `say` and `table` print text for people, and nothing with `--json`. `finish` prints the JSON
+    `say` and `table` print text, and nothing with `--json`. `finish` prints the JSON
     object, and nothing without `--json`. A command therefore calls both and needs no condition.
     """
 
@@ -72,7 +72,7 @@ class Output:
         self.quiet = quiet
 
     def progress(self, style: ProgressStyle) -> ProgressStyle:
-        """Return how to show progress: `--quiet` turns `auto` off, and nothing that was chosen.
+        """Return the progress style: `--quiet` disables `auto`, but not a style that was chosen.
 
         >>> Output(quiet=True).progress(ProgressStyle.auto).value
         'none'

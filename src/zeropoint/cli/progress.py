@@ -67,7 +67,7 @@ R = TypeVar("R", bound=RunningEstimate)
 def track_running(
     records: Iterable[R], total: int, label: str, style: ProgressStyle
 ) -> Iterator[R]:
-    """Do what `track` does, and show the running KL divergence and its 95 % interval."""
+    """Track progress like `track`, and show the running KL divergence and its 95 % interval."""
     return track(records, total, label, style, describe=running)
 
 

@@ -1,4 +1,4 @@
-"""Run folders and reports: what the commands share that can write them beside their result."""
+"""Run folders and reports: the code of all commands that can write them with their result."""
 
 import tempfile
 from collections.abc import Iterator, Sequence

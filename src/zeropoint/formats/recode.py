@@ -71,7 +71,7 @@ def code_set(format: Format) -> CodeSet:
 
 
 def can_recode(format: Format) -> bool:
-    """Return whether `code_set` knows the format."""
+    """Return whether `code_set` supports the format."""
     return format.name in _CODE_SETS
 
 

@@ -1,7 +1,7 @@
 """Comparison of two models' logits: the divergence, two likelihoods and the most likely tokens.
 
 The kernel takes the vocabulary in parts and stores a few numbers per position, so the logits of a
-whole text are never in memory. `compare_numpy` is its twin, with the same formulas in numpy.
+whole text are never in memory. `compare_numpy` has the same formulas in numpy.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Dispatch to a compiled kernel, or to its numpy twin where there is none.
+"""Dispatch to a compiled kernel, or to its numpy version where no kernel exists.
 
 `import zeropoint` works without the compiled extension. A format without a kernel is encoded and
 decoded by its specification in `formats`, which gives the same bits but is slower.

@@ -1,7 +1,7 @@
 """Turns a conversation into the text that a model was trained to continue.
 
 The file's chat template is a program in Jinja; it runs in a child process (`template_child`), and
-only when somebody chats: inspecting, quantizing and measuring never render it.
+only for a chat: inspecting, quantizing and measuring never render it.
 """
 
 import sys
@@ -18,7 +18,7 @@ Message = Mapping[str, str]  # "role": system, user or assistant; "content"
 
 _MESSAGE_PLACEHOLDER = "(the message goes here)"
 MEGABYTES, CPU_SECONDS, SECONDS = 512, 5, 15
-# For files that have control tokens for turns, but no template that says how to use them.
+# For files that have control tokens for turns, but no template that uses them.
 _TURNS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
     ("<|im_start|>", "<|im_start|>{role}\n{content}<|im_end|>\n", "<|im_start|>assistant\n", {}),
     (
@@ -59,7 +59,7 @@ def _read_template(checkpoint: Checkpoint) -> str | None:
 def encode_chat(
     checkpoint: Checkpoint, tokenizer: Tokenizer, messages: Sequence[Message]
 ) -> list[int]:
-    """Return the tokens of a conversation, up to where the assistant speaks next.
+    """Return the tokens of a conversation, up to the start of the assistant's next message.
 
     Raises UnsupportedModel if the template fails or there is no way to chat with this file.
     """

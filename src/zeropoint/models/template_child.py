@@ -95,7 +95,7 @@ def refuse_underscore(name: Any) -> None:
 
 
 class Generation(Extension):
-    """Transformers' `{% generation %}` marks what a model said; here it only renders it."""
+    """Transformers' `{% generation %}`, which marks the model's messages; here it only renders."""
 
     tags = {"generation"}  # noqa: RUF012 (jinja2's own attribute)
 

@@ -184,7 +184,7 @@ def find_device(name: str) -> torch.device:
 def make_config(architecture: Architecture, weights: Weights) -> Any:
     """Return transformers' configuration of an architecture.
 
-    A setting that the type's class does not know becomes an attribute without effect.
+    A setting that the type's class does not define becomes an attribute without effect.
     """
     family, kind = FAMILIES[architecture.name], find_type(architecture)
     layers, first = architecture.layers, architecture.layers[0]

@@ -9,7 +9,7 @@ supported family is therefore one of three:
 - refused by name, by `check_settings`.
 
 A key may be harmless for some of its values only: those that mean "this model has no such step".
-llama.cpp's writer stores such values for every key that it knows.
+llama.cpp's writer stores such values for every key that it supports.
 """
 
 import re

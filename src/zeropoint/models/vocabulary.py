@@ -135,7 +135,7 @@ def read_vocabulary(checkpoint: Checkpoint) -> Vocabulary:
 def _follow_texts(
     kinds: NDArray[np.int32], texts: Mapping[str, int], ordinary: frozenset[str]
 ) -> None:
-    """Correct the kinds of tokens that ggml knows by their text, whatever the file says."""
+    """Correct the kinds of tokens that ggml recognizes by their text, whatever the file states."""
     marked = {
         TokenKind.CONTROL: CONTROL_TEXTS - ordinary,
         TokenKind.USER_DEFINED: (ALWAYS_TEXT | ordinary) - {"</s>"},
@@ -170,7 +170,7 @@ def _token_id(checkpoint: Checkpoint, name: str, size: int) -> int | None:
     key = f"tokenizer.ggml.{name}_token_id"
     value = checkpoint.metadata.get(key)
     if not isinstance(value, int | np.integer) or not 0 <= value < size:
-        return None  # As in llama.cpp: some files say -1, or name a token that they do not have.
+        return None  # As in llama.cpp: some files contain -1, or an id outside their vocabulary.
     return int(value)
 
 

@@ -66,7 +66,7 @@ def write_quantized(
     threads: int | None = None,
     options: WriteOptions = DEFAULT_OPTIONS,
 ) -> Iterator[RowsWritten | TensorWritten | OutputWritten]:
-    """Do what `quantize_tensors` does; yield a record per slab of rows, too, and at the end."""
+    """Run `quantize_tensors`; yield a record after each slab of rows and at the end."""
     plan = complete(source, choices)
     check_writable(source, plan, options)
     metadata = output_metadata(source, plan, calibration, options)

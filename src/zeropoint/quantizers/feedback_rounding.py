@@ -42,7 +42,7 @@ class FeedbackRounding:
     _prepared: tuple[str, int, FeedbackInputs] | None = field(default=None, init=False)
 
     def facts(self) -> dict[str, str]:
-        """Return what a file says about its rounding: the method, the text, and who multiplied.
+        """Return the keys of a file about its rounding: the method, the text, and the engine.
 
         Sums of float32 depend on the build of the linear algebra, so the file names it.
         """
@@ -72,7 +72,7 @@ class FeedbackRounding:
         """Choose the codes of some rows again; None if their tensor or expert gets no feedback.
 
         `place` is the tensor's name, the first row, and the expert. An expert whose inputs were
-        fewer than MIN_ROWS keeps its codes: so few say nothing of the others.
+        fewer than MIN_ROWS keeps its codes: so few are not representative.
         """
         name, start, expert = place
         if not self.applies(name, format):

@@ -1,6 +1,6 @@
 """Quantizes a loaded model in place, so that every format can be measured, storable or not.
 
-Tensors that are not quantized stay as they are. A format that has product kernels keeps its blocks.
+Tensors that are not quantized are unchanged. A format that has product kernels keeps its blocks.
 A format without one is decoded to float32 for the products: exact, and 4 bytes per weight.
 """
 
@@ -42,7 +42,7 @@ class InMemoryPlan:
 
     @property
     def changing(self) -> list[Choice]:
-        """The tensors that are encoded anew."""
+        """The tensors that are encoded again."""
         return [choice for choice in self.choices if choice.changes]
 
     @property
@@ -52,7 +52,7 @@ class InMemoryPlan:
 
     @property
     def elements(self) -> int:
-        """Number of weights that are encoded anew."""
+        """Number of weights that are encoded again."""
         return sum(choice.elements for choice in self.changing)
 
     @property

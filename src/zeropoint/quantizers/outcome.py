@@ -68,7 +68,7 @@ def relative_error(records: Iterable[TensorWritten]) -> float:
     """Return Σ error / Σ power over the tensors that were encoded; 0 if there are none.
 
     With an importance matrix, tensors that it does not cover are in other units than the rest. The
-    figure then compares recipes, and says little about quality.
+    figure then compares recipes, and is a weak measure of quality.
     """
     encoded = [record for record in records if record.encoded]
     power = sum(record.power for record in encoded)

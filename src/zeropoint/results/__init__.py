@@ -1,6 +1,6 @@
 """Typed results of every verb, their JSON, and the run store that keeps them.
 
-A verb returns a frozen record, as `result.kl.mean`, whose fields say their units. The same record
+A verb returns a frozen record, as `result.kl.mean`, with documented units. The same record
 is written to a run folder and read back by `read_run`, the only reader of a run.json.
 """
 

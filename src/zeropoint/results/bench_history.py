@@ -33,7 +33,7 @@ def load_bench_history() -> list[BenchResult]:
 
 
 def append_bench_history(result: BenchResult) -> None:
-    """Append a timing. A cache that cannot be written is no error."""
+    """Append a timing. A failure to write the cache is ignored."""
     record = result.to_json()
     line = json.dumps({key: record[key] for key in KEYS if key in record})
     path = cache_directory() / HISTORY_FILE

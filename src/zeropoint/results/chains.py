@@ -20,7 +20,7 @@ class ChainSide(Record):
     predicted: tuple[float, ...] = ()
     #: Share of later steps that are wrong for the (wrong) state before them.
     after_slip: Interval = field(default_factory=unknown)
-    #: Whether the model is right too rarely at the first step to tell anything of a quant.
+    #: Whether the model is right too rarely at the first step for a comparison with a quant.
     at_floor: bool = False
 
 
@@ -70,7 +70,7 @@ class _Titled(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class ChainFamily(ChainPair, _Titled):
-    """Two models at the chains of one family."""
+    """Results of two models on the chains of one family."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ class Interval(Record):
 
     #: NaN if there was nothing to take a mean of.
     mean: float
-    #: Ends of the 95 % interval, low ≤ mean ≤ high; None if too little was measured to know them.
+    #: Ends of the 95 % interval, low ≤ mean ≤ high; None if the sample is too small.
     low: float | None = None
     high: float | None = None
 

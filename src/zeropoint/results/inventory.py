@@ -124,7 +124,7 @@ class ModelInventory(Record):
     imatrix: Mapping[str, Any] | None = None
     #: Metadata of the origin of the file, by GGUF key.
     origin: Mapping[str, Any] = field(default_factory=dict)
-    #: The tensors that were asked for, in the file's order.
+    #: The requested tensors, in the file's order.
     tensors: tuple[TensorEntry, ...] = ()
 
     def __repr__(self) -> str:

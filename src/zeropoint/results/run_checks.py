@@ -78,7 +78,7 @@ def _in_range(array: NDArray[Any], rule: ArrayRule) -> bool:
 
 
 def finite_number(value: object, low: float = -FINITE) -> float:
-    """Return a number of a row. Raises ValueError for what is none, not finite, or too small."""
+    """Return a number of a row. Raises ValueError if it is no number, not finite, or too small."""
     if not isinstance(value, int | float) or isinstance(value, bool) or abs(value) > FINITE:
         raise ValueError("expected a finite number")
     if math.isnan(value) or value < low:

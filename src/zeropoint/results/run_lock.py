@@ -38,9 +38,9 @@ _held: "WeakValueDictionary[tuple[int, int], RunLock]" = WeakValueDictionary()
 
 
 def lock_run(path: Path) -> RunLock:
-    """Create the folder if there is none, and lock it.
+    """Create the folder if it does not exist, and lock it.
 
-    Raises CheckpointError if another process has locked it, or if `path` is no folder.
+    Raises CheckpointError if another process has locked it, or if `path` is not a folder.
     """
     real = Path(os.path.realpath(path))
     with plain_errors(path):

@@ -50,7 +50,7 @@ K = TypeVar("K", bound=Record)
 
 
 class RunFolder:
-    """One run's folder. `identity` (verb, inputs, settings) says whether a run may be resumed.
+    """One run's folder. `identity` (verb, inputs, settings) decides whether a run may be resumed.
 
     Create one with `start`, which locks the folder while this object lives, or with `open`.
     """
@@ -95,7 +95,7 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
-        """Open a run for reading. Raises CheckpointError if it is none, or of a later schema."""
+        """Open a run for reading. Raises CheckpointError for other folders and later schemas."""
         head = _read_json(path / "run.json")
         schema = head.get("schema")
         if schema != SCHEMA:

@@ -126,7 +126,7 @@ class Run(RunHead):
     def result_as(self, kind: type[R]) -> R:
         """Return the result. Raises CheckpointError if the run's verb has results of another kind.
 
-        For those who know the verb: `run.result_as(MeasureResult).kl.mean`.
+        Use it if the verb is known: `run.result_as(MeasureResult).kl.mean`.
         """
         if not isinstance(self.result, kind):
             raise CheckpointError(self.path / "run.json", f"is a run of {self.verb}")
@@ -136,7 +136,7 @@ class Run(RunHead):
 def read_head(path: Path) -> RunHead:
     """Read what a run is of, finished or not.
 
-    Raises CheckpointError for a folder that is no run, and for a run.json that is damaged.
+    Raises CheckpointError for a folder that is not a run, and for a run.json that is damaged.
     """
     folder = RunFolder.open(path)
     verb, head = str(folder.identity.get("verb")), path / "run.json"
@@ -157,7 +157,7 @@ def read_head(path: Path) -> RunHead:
 def read_run(path: Path) -> Run:
     """Read a finished run.
 
-    Raises CheckpointError for a folder that is no run, a run that has no results yet, a verb
+    Raises CheckpointError for a folder that is not a run, a run that has no results yet, a verb
     without typed results, and for a run.json that is damaged.
     """
     folder = RunFolder.open(path)
@@ -178,7 +178,7 @@ def read_run(path: Path) -> Run:
 def finished_runs(folders: Iterable[Path], depth: int = 4) -> list[Run]:
     """Return the finished runs in these folders and `depth` folders below, the oldest first.
 
-    What is no run, damaged or unfinished is left out.
+    Folders that are not runs, and damaged or unfinished runs, are left out.
     """
     paths = {path for folder in folders for path in _heads(folder, depth)}
     found = []

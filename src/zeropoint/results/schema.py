@@ -75,7 +75,7 @@ class Record:
         return _Decoder(path).record(cls, data, key)
 
     def problem(self) -> str:
-        """Return why a record with fields of the right types is none; empty if nothing is wrong."""
+        """Return why a record with fields of the right types is invalid; "" if it is valid."""
         return ""
 
     def rows(self) -> list[dict[str, Any]]:

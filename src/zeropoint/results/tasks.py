@@ -102,7 +102,7 @@ class Answer(Record):
 
 @dataclass(frozen=True)
 class BadTask(Record):
-    """A line of the task file that is no task."""
+    """A line of the task file that is not a task."""
 
     line: int
     reason: str

@@ -57,7 +57,7 @@ def bench(
 
 
 def bench_records(model: ModelInput, options: BenchOptions) -> Iterator[BenchRecord]:
-    """Do what `bench` does; yield records of the progress, and the result last.
+    """Run `bench`; yield progress records, and the result last.
 
     The timings are also stored in the cache directory, where `plan` calibrates its predictions.
     """

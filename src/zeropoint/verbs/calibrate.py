@@ -68,7 +68,7 @@ def calibrate(
 def calibrate_records(
     model: ModelInput, output: str | Path, options: CalibrateOptions
 ) -> Generator[CalibrateRecord, None, None]:
-    """Do what `calibrate` does; yield records of the progress, and the result last.
+    """Run `calibrate`; yield progress records, and the result last.
 
     Stopping between two records is safe, and writes nothing. After a KeyboardInterrupt the output
     holds the chunks read so far.

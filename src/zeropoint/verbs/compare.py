@@ -92,7 +92,7 @@ def compare(
 def compare_records(
     models: Sequence[ModelInput], ref: ModelInput | None, options: CompareOptions
 ) -> Iterator[CompareRecord]:
-    """Do what `compare` does; yield records of the progress, and the result last.
+    """Run `compare`; yield progress records, and the result last.
 
     Stopping between two records is safe: the same run resumes where it was stopped.
     """

@@ -111,7 +111,7 @@ def drift(
 def drift_records(
     models: Sequence[ModelInput], ref: ModelInput | None, options: DriftOptions
 ) -> Iterator[DriftProgress | DriftResult]:
-    """Do what `drift` does for several quantized models; yield the result of each when it is known.
+    """Run `drift` for several quantized models; yield the result of each when it is complete.
 
     The reference generates its texts only once. With several models, each has its own folder
     in the run folder. Stopping between two records is safe, and the same run continues.

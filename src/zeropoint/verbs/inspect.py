@@ -49,7 +49,7 @@ def inspect(
 
 
 def inspect_records(model: CheckpointInput, options: InspectOptions) -> Iterator[InspectRecord]:
-    """Do what `inspect` does, and yield a record for each matrix that is scanned."""
+    """Run `inspect`; yield a record for each matrix that is scanned, and the result last."""
     with _opened_as_far_as_possible(model) as (source, notice):
         if notice:
             yield notice

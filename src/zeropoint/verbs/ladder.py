@@ -105,7 +105,7 @@ def ladder(
 
 
 def ladder_records(model: ModelInput, options: LadderOptions) -> Iterator[LadderRecord]:
-    """Do what `ladder` does; yield records of the progress, and the result last.
+    """Run `ladder`; yield progress records, and the result last.
 
     Stopping between two records is safe: the same run resumes at the level where it was stopped.
     """

@@ -23,7 +23,7 @@ def lm_eval(
     """Run tasks of lm-evaluation-harness on every model, and return the harness's own scores.
 
     `include` is a folder with more tasks (YAML). With a run folder, a model whose scores are stored
-    there is not run again. Raises MeasurementError if the harness is not installed or does not know
+    there is not run again. Raises MeasurementError if the harness is not installed or does not have
     a task.
     """
     if find_spec("lm_eval") is None:

@@ -107,7 +107,7 @@ def measure(
 def measure_records(
     model: ModelInput, ref: ModelInput | None, options: MeasureOptions
 ) -> Iterator[MeasureRecord]:
-    """Do what `measure` does; yield records of the progress, and the result last.
+    """Run `measure`; yield progress records, and the result last.
 
     Stopping between two records is safe: the same run resumes after the last chunk.
     """

@@ -129,7 +129,7 @@ def quantize_checkpoint(
 def quantize_checkpoint_records(
     model: CheckpointInput, output: str | Path, to: str | Recipe, options: QuantizeOptions
 ) -> Iterator[QuantizeRecord]:
-    """Do what `quantize_checkpoint` does; yield records of the progress, and the result last.
+    """Run `quantize_checkpoint`; yield progress records, and the result last.
 
     Whoever stops between two records gets no output; an existing file stays as it was.
     """

@@ -57,7 +57,7 @@ class QuantizedCopy:
         return cls(plan, identify_copy(source, plan.name, plan.choices), quantization)
 
     def load(self, *, mode: Mode = "exact", threads: int | None = None) -> LoadRecords:
-        """Load the tensors that stay as they are, and quantize the others one by one."""
+        """Load the tensors that are not quantized, and quantize the others one by one."""
         source = self.plan.checkpoint
         later = {choice.name for choice in self.plan.changing}
         model = load_model(source, mode=mode, threads=threads, later=later)

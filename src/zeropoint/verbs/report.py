@@ -59,7 +59,7 @@ def report(
 def report_records(
     runs: Sequence[str | Path], output: str | Path, options: ReportOptions
 ) -> Iterator[ReportRecord]:
-    """Do what `report` does; yield records of the progress, and the result last."""
+    """Run `report`; yield progress records, and the result last."""
     names = [str(name) for name in runs]
     models = [name for name in names if options.walk and not is_run(Path(name))]
     opened = open_runs([Path(name) for name in names if name not in models])

@@ -1,6 +1,6 @@
 """Prepares the rounding of `quantize`: second moments from a folder, or collected from a text.
 
-What an unfinished command has done is in OUTPUT.work beside the output: the second moments, unless
+An unfinished command stores its work in OUTPUT.work next to the output: the second moments, unless
 they come from a folder of the user's, and the rows that are rounded. The same command resumes
 there, and the folder is deleted when the output is complete.
 """

@@ -61,7 +61,7 @@ def tasks(
 def tasks_records(
     models: Sequence[ModelInput], file: str | Path, options: TasksOptions
 ) -> Iterator[TasksRecord]:
-    """Do what `tasks` does; yield records of the progress, and the result last.
+    """Run `tasks`; yield progress records, and the result last.
 
     Stopping between two records is safe: the same run continues after the last batch of answers.
     """
@@ -141,7 +141,7 @@ def open_task_runner(model: ModelInput, options: AnswerOptions) -> TaskRunner:
 
 
 def _settings(options: TasksOptions) -> dict[str, Any]:
-    """Return the settings that tell one run from another, by their names in run.json."""
+    """Return the settings that distinguish runs, by their names in run.json."""
     return {
         "tokens": options.tokens,
         "chat": options.chat,

@@ -1,4 +1,4 @@
-// The blocks of GGUF as structs, in the order of src/zeropoint/formats, whose docstrings say what each
+// The blocks of GGUF as structs, in the order of src/zeropoint/formats, whose docstrings explain what each
 // field means. A std::uint16_t named scale, minimum, d or dmin is a float16.
 #pragma once
 #include <bit>

@@ -1,7 +1,7 @@
 """The table of model families: every fact about a family is written here once.
 
 One module per family holds its record, and the code that reads and writes the settings that only
-this family has. docs/adding-a-model.md says how to add one.
+this family has. docs/adding-a-model.md describes how to add one.
 """
 
 from collections.abc import Mapping

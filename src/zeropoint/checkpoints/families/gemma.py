@@ -35,7 +35,7 @@ def window_rule(family: ModelFamily) -> WindowRule:
 def read_shared(family: ModelFamily, settings: Settings, period: int) -> Metadata:
     """Return what Gemma 2 and 3 share: the windows and the scale of attention scores.
 
-    Of `period` layers the last one has no window, unless `layer_types` says otherwise.
+    Of `period` layers the last one has no window, unless `layer_types` is set.
     """
     count = layer_count(settings)
     flags = read_layer_types(settings, periodic_flags(count, period))

@@ -17,7 +17,7 @@ PUBLISHED_BUT_UNREAD = "published folders have it, but transformers' class does 
 
 
 def read_settings(family: ModelFamily, settings: Settings) -> Metadata:
-    """Return the window of all layers, 0 if there is none."""
+    """Return the window of all layers; 0 means no window."""
     window = settings.integer_or_none("sliding_window")
     settings.get("original_max_position_embeddings")  # for long contexts only: see `read_rope`
     keys = window_keys(window, [True] * layer_count(settings))

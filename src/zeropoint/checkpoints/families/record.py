@@ -41,7 +41,7 @@ class HuggingFaceType:
     activation_key: str = "hidden_act"
     #: transformers' default of `rope_theta`.
     rope_theta: float = 10000.0
-    #: Settings that say whether matrices have a bias, and the roles of these matrices.
+    #: Settings that determine whether matrices have a bias, and the roles of these matrices.
     biases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     #: Roles of matrices that always have a bias.
     biased_roles: tuple[str, ...] = ()
@@ -63,15 +63,15 @@ class WindowRule:
 
     #: Of so many layers, the last one attends to all positions. 0: all layers have the window.
     period: int = 0
-    #: The window in positions if the file gives none. 0: then there is no window.
+    #: The default window in positions, for a file without this key. 0: no window.
     default_positions: int = 0
-    #: Whether `attention.sliding_window_pattern` may say which layers have the window.
+    #: Whether `attention.sliding_window_pattern` may select the layers with the window.
     per_layer: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFamily:
-    """One family of decoders. The file's own keys say the rest."""
+    """One family of decoders. The keys of the file determine everything else."""
 
     #: `general.architecture` of GGUF files.
     architecture: str
@@ -88,7 +88,7 @@ class ModelFamily:
     norm_offset: float = 0.0
 
     # The computation of the layers.
-    #: "silu", "gelu_pytorch_tanh" or "relu2", unless the file's `hidden_activation` says otherwise.
+    #: "silu", "gelu_pytorch_tanh" or "relu2", unless the file's `hidden_activation` is set.
     activation: str = "silu"
     #: Embeddings are multiplied by the square root of the embedding length.
     scaled_embedding: bool = False
@@ -111,13 +111,13 @@ class ModelFamily:
     logit_softcap: float | None = None
     #: Queries may have a temperature that grows with the position.
     query_temperature: bool = False
-    #: `expert_weights_norm` may say that the weights of the chosen experts are not normalized.
+    #: `expert_weights_norm` may disable the normalization of the chosen experts' weights.
     optional_expert_norm: bool = False
 
     # Differences from llama.cpp (2026-10).
     #: Keys that zeropoint and transformers obey and llama.cpp does not read.
     unread_by_llama_cpp: frozenset[str] = frozenset()
-    #: The number of layers of the model that llama.cpp calls "70B". 0: there is none.
+    #: The number of layers of the model that llama.cpp calls "70B". 0: no such model.
     layers_of_70b: int = 0
 
     @property

@@ -152,7 +152,7 @@ def stale_part(target: Path) -> Iterator[Path | None]:
 
 
 def check_target(target: Path, sources: Sequence[Path], *, overwrite: bool = True) -> None:
-    """Refuse a target that is no regular file, or that is one of the sources under any name.
+    """Refuse a target that is not a regular file, or that is one of the sources under any name.
 
     Without `overwrite` a target that exists is refused, too. Raises CheckpointError.
     """
@@ -195,7 +195,7 @@ def check_space(directory: Path, target: Path, size: int) -> None:
 
 @contextlib.contextmanager
 def plain_errors(target: Path) -> Iterator[None]:
-    """Turn what the system says into one sentence about the output."""
+    """Convert an error of the operating system into one sentence about the output."""
     try:
         yield
     except OSError as error:

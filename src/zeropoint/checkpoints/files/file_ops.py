@@ -81,7 +81,7 @@ def open_new(path: Path) -> int:
 
 
 def open_claimed(path: Path) -> int:
-    """Open a file that somebody else created, for writing; never through a link, never waiting."""
+    """Open an existing file for writing, without following a link and without blocking."""
     _check_fault(writes=True)
     return os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
 

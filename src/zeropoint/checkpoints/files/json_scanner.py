@@ -1,7 +1,7 @@
-"""Reads JSON of a known shape directly from bytes, and knows the byte offset of everything.
+"""Reads JSON of a known shape directly from bytes, with the byte offset of every value.
 
 A general parser creates objects for everything in the file: a header of 100 MB of `[],` would need
-2 GB. This one asks for a string, a number or a brace, and fails if something else follows.
+2 GB. This one expects a string, a number or a brace, and fails if something else follows.
 """
 
 import contextlib
@@ -43,7 +43,7 @@ class JsonScanner:
         )
 
     def next(self) -> bytes:
-        """Step over space and return the byte that stands there, or nothing at the end."""
+        """Skip white space and return the next byte without consuming it; empty at the end."""
         byte = self._data[self.position : self.position + 1]
         if byte > b" " or not byte:
             return byte
@@ -51,7 +51,7 @@ class JsonScanner:
         return self._data[self.position : self.position + 1]
 
     def take(self, byte: bytes, what: str) -> None:
-        """Step over this byte."""
+        """Consume this byte. Raises CheckpointError for any other one."""
         actual = self.next()
         if actual != byte:
             self.fail(f"expected '{byte.decode()}', found {_name(actual)}", what)
@@ -137,7 +137,7 @@ class JsonScanner:
         return match.end() if match else at
 
     def skip(self, what: str, depth: int = 1) -> None:
-        """Step over a value of any kind."""
+        """Skip a value of any kind."""
         self._skipped += 1
         if self._skipped > MAX_SKIPPED_VALUES or depth > MAX_DEPTH:
             self.fail(
@@ -165,7 +165,7 @@ class JsonScanner:
             self.position = match.end()
 
     def end(self) -> None:
-        """Fail unless only space is left."""
+        """Raise CheckpointError unless only white space is left."""
         byte = self.next()
         if byte:
             self.fail(f"expected the end, found {_name(byte)}")

@@ -200,7 +200,7 @@ class PartialFolder:
 
 
 def _inode(path: Path) -> int:
-    """Return the inode of a directory; 0 if there is none of this name."""
+    """Return the inode of a directory; 0 if no directory has this name."""
     try:
         status = os.lstat(path)
     except FileNotFoundError:

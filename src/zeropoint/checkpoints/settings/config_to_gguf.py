@@ -129,7 +129,7 @@ def _rope_defaults(family: ModelFamily, kind: HuggingFaceType) -> RopeDefaults:
 
 
 def _is_ternary(settings: Settings, method: str) -> bool:
-    """Return whether `quantization_config` says that layers round their weights when they run."""
+    """Return whether, by `quantization_config`, layers round their weights when they run."""
     given = settings.group("quantization_config")
     default = {"quant_method": method}
     quantization = Settings(settings.path, given, default, "quantization_config")

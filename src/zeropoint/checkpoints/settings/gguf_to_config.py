@@ -117,7 +117,7 @@ def _check_computation(keys: GgufKeys, family: ModelFamily, config: Json) -> Non
 
 
 def _biases(keys: GgufKeys, kind: HuggingFaceType) -> Json:
-    """Return the settings that say which matrices have a bias.
+    """Return the settings that determine which matrices have a bias.
 
     Raises UnsupportedModel for a bias that transformers' class does not have.
     """

@@ -76,7 +76,7 @@ NEUTRAL_VALUES: Mapping[str, tuple[float, ...]] = dict.fromkeys(_ABSENT.split(),
     "rope.scaling.yarn_attn_factor": (1,),  # llama.cpp overwrites it; transformers has no such key
     "rope.scaling.yarn_beta_fast": (32,),  # llama.cpp's defaults; without yarn they have
     "rope.scaling.yarn_beta_slow": (1,),  # no effect
-    "rope.scaling.yarn_ext_factor": (-1, 0),  # −1: as the scaling type says
+    "rope.scaling.yarn_ext_factor": (-1, 0),  # −1: the default of the scaling type
 }
 
 # Keys that are harmless if they repeat the value of another key.

@@ -30,7 +30,7 @@ def read_chat_templates(folder: Path, settings: Mapping[str, object]) -> dict[st
     """Return the `tokenizer.chat_template*` keys of a folder; `settings` is tokenizer_config.json.
 
     Characters of a name that are neither letters nor digits become "_", as gguf-py writes them.
-    Raises CheckpointError for a file that cannot be read, or a value that is no template.
+    Raises CheckpointError for a file that cannot be read, or a value that is not a template.
     """
     keys: dict[str, object] = {}
     names: list[str] = []
@@ -50,7 +50,7 @@ def read_chat_templates(folder: Path, settings: Mapping[str, object]) -> dict[st
 
 
 def chat_template_setting(metadata: Mapping[str, object]) -> object:
-    """Return what `chat_template` in tokenizer_config.json says for these GGUF keys, or None."""
+    """Return the `chat_template` of tokenizer_config.json for these GGUF keys, or None."""
     default = metadata.get(TEMPLATE_KEY)
     named = metadata.get(NAMES_KEY)
     if not isinstance(named, StringArray | list):

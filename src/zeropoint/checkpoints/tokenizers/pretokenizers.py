@@ -31,7 +31,7 @@ class PreTokenizer:
 
     patterns: tuple[str, ...]
     whole_words: bool = False  # a piece that is a token is not merged
-    begins: bool = False  # texts begin with BOS unless the file says otherwise
+    begins: bool = False  # texts begin with BOS unless a key of the file disables it
 
 
 def _code_range(text: str) -> str:
@@ -196,6 +196,6 @@ def authors_form(pre: PreTokenizer) -> PreTokenizer:
 
 
 def stated_pre_tokenizer(metadata: Mapping[str, object]) -> str | None:
-    """Return what `tokenizer.ggml.pre` says; None if the key is missing or empty."""
+    """Return the value of `tokenizer.ggml.pre`; None if the key is missing or empty."""
     value = metadata.get("tokenizer.ggml.pre")
     return None if value is None or (isinstance(value, str) and not value) else str(value)

@@ -18,7 +18,7 @@ from zeropoint.errors import CheckpointError
 from zeropoint.formats import F32
 
 _MAX_FILE_BYTES = 64 << 20
-_ADDED = -1000.0  # score of a token that the model file does not know, as llama.cpp gives it
+_ADDED = -1000.0  # llama.cpp's score of a token that is not in the model file
 
 
 def read_scores(path: Path, tokens: Sequence[str]) -> F32:

@@ -48,7 +48,7 @@ def read_special_tokens(
 ) -> SpecialTokens:
     """Return the special tokens; `settings` is tokenizer_config.json, `data` tokenizer.json.
 
-    Raises CheckpointError for ids that are no ids, UnsupportedModel for a post-processor that adds
+    Raises CheckpointError for invalid ids, UnsupportedModel for a post-processor that adds
     what GGUF has no room for.
     """
     index_of = {text: index for index, text in enumerate(tokens)}
@@ -134,7 +134,7 @@ def _adds(
 ) -> bool | None:
     """Return whether a token is added to texts: the post-processor decides, if there is one.
 
-    As in transformers 5 and gguf-py; what tokenizer_config.json says counts without one only.
+    As in transformers 5 and gguf-py, tokenizer_config.json is used only without one.
     """
     setting = settings.get(f"add_{name}_token")
     default = (

@@ -36,7 +36,7 @@ class TokenizerFacts:
     authors_pattern: bool = False
 
     def as_metadata(self) -> dict[str, object]:
-        """Return the key, or nothing if there is nothing to say."""
+        """Return the key, or an empty mapping if all facts have their defaults."""
         data: dict[str, object] = {}
         if self.stops:
             data["stops"] = sorted(self.stops)

@@ -1,6 +1,6 @@
 """Reads a folder's tokenizer files as GGUF's `tokenizer.*` keys.
 
-tokenizer.json has the tokens, tokenizer_config.json says which of them begin and end a text, and
+tokenizer.json has the tokens, tokenizer_config.json lists those that begin and end a text, and
 tokenizer.model, if it exists, has the scores of SentencePiece's pieces. Two kinds of vocabulary are
 supported: byte pairs by rank ("gpt2") and SentencePiece's pieces by score ("llama").
 

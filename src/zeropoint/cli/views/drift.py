@@ -17,7 +17,7 @@ _MODES = {"greedy": "greedy", "sampled": "sampled, same noise"}
 
 
 def show_record(out: Output, record: object, options: "DriftOptions") -> None:
-    """Print what a record of `drift` says: the method, the model that follows, or a result."""
+    """Print a record of `drift`: the method, the next model, or a result."""
     from zeropoint.results.drift import DriftResult
     from zeropoint.verbs.drift import DriftStarted
     from zeropoint.verbs.records import ModelStarted
@@ -183,7 +183,7 @@ def _characters(out: Output, result: "TextsCompared") -> None:
 
 
 def format_mean(figure: "Interval", digits: str = ".4f") -> str:
-    """Return a mean as text, - if there is none."""
+    """Return a mean as text; "-" for an unknown one."""
     return "-" if figure.empty else f"{figure.mean:{digits}}"
 
 

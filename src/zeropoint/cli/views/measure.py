@@ -1,4 +1,4 @@
-"""Prints what `measure` reports for people: tables, the verdict, and the gates."""
+"""Prints the result of `measure` as text: tables, the verdict, and the gates."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 GIB = 2**30
 MAX_ROWS = 18
-BASIS_WORDS = {"measured here": "measured"}  # what the table says for a value of the JSON
+BASIS_WORDS = {"measured here": "measured"}  # text in the table for a value of the JSON
 
 
 def note_benchmark(out: Output) -> None:

@@ -208,7 +208,7 @@ def find_levels(
     """Find the hardest level of each family at which the reference has MIN_PILOT_ACCURACY.
 
     The last record has the levels, by family. If even the easiest level is too hard, it is level 1,
-    and the result says that the reference is at the floor.
+    and the result reports that the reference is at the floor.
     """
     levels = dict.fromkeys(families, 1)
     candidates, done = list(families), 0

@@ -19,7 +19,7 @@ from zeropoint.metrics.statistics import (
 )
 from zeropoint.results.chains import ChainPair, ChainSide, ChainStep
 
-MIN_REFERENCE_ACCURACY = 0.2  # at the first step; below it, a comparison says nothing
+MIN_REFERENCE_ACCURACY = 0.2  # at the first step; below it, a comparison is meaningless
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ class Gate:
         """Raise MeasurementError for a figure that no result of `measure` has.
 
         It can be called before anything is measured. Figures of groups and of models, such as
-        by_domain.prose.top1, pass, because only the result knows them.
+        by_domain.prose.top1, pass, because only the result contains them.
         """
         group = self.figure.lower().split(".")[0]
         known = list(_keys(MeasureResult(kl=KL(0.0, 0.0, 0.0)).to_json()))
@@ -38,8 +38,8 @@ class Gate:
     def check(self, result: MeasureResult | Mapping[str, object]) -> GateResult:
         """Return whether a result passes.
 
-        A figure may have an interval: `low` and `high` beside `mean`, or `NAME_low` and `NAME_high`
-        beside `NAME`. The end that is harder to pass decides then, and an unknown interval does not
+        A figure may have an interval: `low` and `high` with `mean`, or `NAME_low` and `NAME_high`
+        with `NAME`. The end that is harder to pass decides then, and an unknown interval does not
         pass. A figure without an interval decides by itself.
 
         >>> result = {"kl": {"mean": 0.04, "low": 0.03, "high": 0.06}}
@@ -98,7 +98,7 @@ def _unknown(figure: str, known: Sequence[str]) -> str:
 
 
 def _keys(node: Mapping[str, object], prefix: str = "") -> Iterator[str]:
-    """Yield the paths of everything in a result that is not an object itself."""
+    """Yield the paths of all values in a result that are not objects."""
     for key, value in node.items():
         if isinstance(value, Mapping):
             yield from _keys(value, f"{prefix}{key}.")

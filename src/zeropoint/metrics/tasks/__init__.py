@@ -1,1 +1,1 @@
-"""Task files: questions with known answers, asked of several models."""
+"""Task files: questions with known answers, for the evaluation of several models."""

@@ -55,7 +55,7 @@ MAX_LISTED = 3  # tensors named in an error
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """The format of one tensor in the output, and everything that a writer needs to know of it."""
+    """The format of one tensor in the output, and all facts about it that a writer needs."""
 
     name: str
     #: (…, rows, columns)

@@ -1,4 +1,4 @@
-"""A recipe: the format of each tensor, as text that people can read, compare and edit.
+"""A recipe: the format of each tensor, as text that users can read, compare and edit.
 
     # values are small and sensitive
     blk.{0..2,5}.attn_v.weight   Q6_K
@@ -16,7 +16,7 @@ matches a tensor wins. `#` starts a comment. In a pattern
 
 The format `keep` is the format of the source. A recipe must have a rule for every tensor that may
 be quantized. Vectors, norms, routers and some other tensors (see `roles`) keep the format of the
-source, whatever the recipe says.
+source, whatever the recipe states.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Devices by name: the rows of `devices.toml` beside this file, the user's own, and this machine.
+"""Devices by name: the rows of `devices.toml` in this folder, the user's own, and this machine.
 
 The user's rows have the same form and take precedence over shipped rows of the same name:
 

@@ -68,7 +68,7 @@ class Device:
 
     @property
     def margin(self) -> str:
-        """A phrase that says what the usable memory leaves out."""
+        """A phrase for the memory that is not part of the usable memory."""
         if self.kind == "unified":
             return "the share that the system allows a GPU"
         return f"{(self.memory_bytes - self.usable_bytes) / GIB:.1f} GiB reserved"

@@ -76,7 +76,7 @@ class ModelShape:
 
 @dataclass(frozen=True)
 class WindowPattern:
-    """Which layers of an architecture have a sliding window, unless a key of the file says so."""
+    """The layers of an architecture with a sliding window, for files without a key for them."""
 
     #: One of this many consecutive layers attends to all positions; 0: every layer has a window.
     period: int
@@ -88,7 +88,7 @@ class WindowPattern:
     layers: int = 0
 
 
-# As in llama.cpp, an architecture without a row caches all positions, whatever its file says. The
+# As in llama.cpp, an architecture without a row caches all positions, whatever its file states. The
 # rows of families that zeropoint runs are in the table of families.
 WINDOWS = {
     family.architecture: WindowPattern(rule.period, rule.default_positions)

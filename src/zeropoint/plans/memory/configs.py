@@ -38,7 +38,7 @@ UNGATED = frozenset({
 })  # fmt: skip
 BIASED = frozenset({"qwen2_moe", "gpt2", "gpt_oss", "phi", "opt", "starcoder2"})
 MAMBAS = frozenset({"mamba", "mamba2", "falcon_mamba"})
-# Model types whose output matrix is the token embedding, unless the config says otherwise.
+# Model types whose output matrix is the token embedding, unless the config has its own setting.
 TIED = MAMBAS | {"gpt2", "gpt_bigcode", "falcon", "mpt", "bloom", "opt", "starcoder2", "cohere",
                  "cohere2", "recurrent_gemma", "gemma3n", "gemma3n_text", "gemma4",
                  "gemma4_text"}  # fmt: skip
@@ -244,7 +244,7 @@ class _Config:
         )  # fmt: skip
 
     def is_biased(self) -> bool:
-        """Return whether queries have a bias although no setting says so."""
+        """Return whether queries have a bias although no setting enables it."""
         return bool(self.known and self.known.biased_roles) or self.kind in BIASED
 
     def latent(self) -> LayerPart:
@@ -349,7 +349,7 @@ class _Config:
         return width or 4 * self.width
 
     def number(self, *keys: str) -> int:
-        """Return the first of these settings that is a whole number; 0 if there is none."""
+        """Return the first of these settings that is a whole number; 0 if none of them is."""
         for key in keys:
             value = self.read.get(key)
             if isinstance(value, list):

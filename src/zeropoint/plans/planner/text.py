@@ -56,7 +56,7 @@ def model_line(spec: ModelSpec, users: int) -> str:
 def plan_notes(
     question: PlanQuestion, models: Sequence[ModelSpec], rows: Sequence[PlanRow]
 ) -> list[str]:
-    """Return what a reader of a plan's figures should know, one sentence each."""
+    """Return notes on the figures of a plan, one sentence each."""
     return [*_model_notes(question, models), *_row_notes(question, rows)]
 
 

@@ -58,7 +58,7 @@ class VerbForm:
     ending: str  # suffix of the default run name, after the first model's name
     see: tuple[tuple[str, str], ...] = ()  # pages that show the result, and their names
     record: str = ""  # the verb in its run.json, if it differs
-    writes: str = ""  # suffix of the file that is written beside the run
+    writes: str = ""  # suffix of the file that is written in addition to the run
     resumes: bool = True
 
 

@@ -38,7 +38,7 @@ LOSS_KEYS = ("kl", "perplexity", "top1", "top1_low", "top1_high", "flips", "floo
 def open_runs(paths: Sequence[Path]) -> list[Run]:
     """Open runs. A folder of runs (`--run` of several quants) stands for the runs in it.
 
-    Raises CheckpointError for a path that is no run, and for a run without results.
+    Raises CheckpointError for a path that is not a run, and for a run without results.
     """
     runs = []
     for path in [run for given in paths for run in _runs_in(given)]:

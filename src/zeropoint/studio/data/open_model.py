@@ -55,7 +55,7 @@ class OpenedModel:
         return self.matrices[self.names[index]]
 
     def default_matrix(self) -> str:
-        """Return the name of the matrix that a page shows first, or "" if there is none."""
+        """Return the name of the matrix that a page shows first; "" for a file without matrices."""
         names = [n for n in self.matrices if n.startswith("blk.")] or list(self.matrices) or [""]
         return names[len(names) // 2]
 

@@ -120,7 +120,7 @@ class AccessGuard:
             if not started:
                 await answer(send, error.status_code, error.detail)
         except ClientDisconnect:
-            pass  # the client left in the middle of its upload: nobody is there to answer
+            pass  # the client disconnected during its upload, so no response can be sent
         except Exception as error:  # noqa: BLE001 - one sentence on stderr, not uvicorn's traceback
             report_bug(error)
             if not started:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
 
-KEPT_OUTPUT_LINES = 200  # of what a job says, kept
+KEPT_OUTPUT_LINES = 200  # lines of a job's output in memory
 KEPT_JOBS = 50  # jobs
 
 JobState = Literal["waiting", "running", "done", "no", "failed", "cancelled"]
@@ -70,7 +70,7 @@ class JobQueue:
     """The queue of this studio's jobs, which end when the studio stops."""
 
     def __init__(self, ended: Callable[[], None] = lambda: None) -> None:
-        self._ended = ended  # is told when one may have written something
+        self._ended = ended  # called when a job may have written something
         self._jobs: dict[int, StudioJob] = {}
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None

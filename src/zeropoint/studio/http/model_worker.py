@@ -55,7 +55,7 @@ class ModelWorker:
         finally:
             if ended or process is None:
                 self._turn.release()
-            else:  # whoever cancelled us may not be made to wait
+            else:  # the caller that cancelled must not have to wait
                 self._leaving = asyncio.create_task(self._cancel(process, number))
 
     async def _started(self) -> asyncio.subprocess.Process:
@@ -72,7 +72,7 @@ class ModelWorker:
     @staticmethod
     async def _send(process: asyncio.subprocess.Process, words: Mapping[str, Any]) -> None:
         assert process.stdin is not None
-        with suppress(ConnectionError):  # it died: the answer says so
+        with suppress(ConnectionError):  # the process died: the answer reports it
             process.stdin.write(json.dumps(words).encode() + b"\n")
             await process.stdin.drain()
 

@@ -65,5 +65,5 @@ def runs_of_steps(library: Library) -> list[LibraryEntry]:
             if folder.identity.get("verb") in LONG_RUN_VERBS and folder.results:
                 entries.append(entry)
         except CheckpointError:
-            continue  # the first page says what is wrong with it
+            continue  # the home page shows the reason
     return entries

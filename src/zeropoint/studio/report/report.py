@@ -143,7 +143,7 @@ def levels_of(runs: Sequence[Run]) -> list[LadderLevel]:
     measures = [run for run in runs if run.verb == "measure"]
     if levels or len(measures) > 1:
         levels += [measure_runs.level_of(run) for run in measures]
-    known = [level for level in levels if level.bits_per_weight > 0]  # older runs do not say it
+    known = [level for level in levels if level.bits_per_weight > 0]  # older runs do not have it
     return sorted(known, key=lambda level: -level.bits_per_weight)
 
 

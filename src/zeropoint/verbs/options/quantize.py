@@ -41,9 +41,9 @@ class QuantizeOptions:
     pure: bool = False
     #: "PATTERN=FORMAT" for tensors whose name matches a regular expression; the first match counts.
     tensor_type: str | Sequence[str] | None = None
-    #: Format of the output matrix; None: as the preset or recipe says.
+    #: Format of the output matrix; None: the format in the preset or recipe.
     output_tensor_type: str | None = None
-    #: Format of the token embedding; None: as the preset or recipe says.
+    #: Format of the token embedding; None: the format in the preset or recipe.
     token_embedding_type: str | None = None
     #: Copy output.weight unchanged.
     leave_output_tensor: bool = False

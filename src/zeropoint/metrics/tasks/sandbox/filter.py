@@ -21,7 +21,7 @@ FIRST_UNIFIED_NUMBER = 424  # from here on all architectures number their calls 
 X32_BIT = 0x40000000  # set in the numbers of the x32 calls, which share x86-64's audit number
 AUDIT_NUMBERS = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
-# Each call that is allowed, with its numbers on x86-64 and on aarch64; "-" where there is none.
+# Each call that is allowed, with its numbers on x86-64 and on aarch64; "-": no such call.
 CALLS = """
     read 0 63, write 1 64, close 3 57, lseek 8 62, pread64 17 67, pwrite64 18 68, readv 19 65,
     writev 20 66, preadv 295 69, pwritev 296 70, preadv2 327 286, pwritev2 328 287,
