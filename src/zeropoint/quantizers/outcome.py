@@ -67,7 +67,7 @@ def summarize_errors(records: Iterable[TensorWritten]) -> QuantizeError:
 def relative_error(records: Iterable[TensorWritten]) -> float:
     """Return Σ error / Σ power over the tensors that were encoded; 0 if there are none.
 
-    With an importance matrix, tensors that it does not cover are in other units than the rest. The
+    With an importance matrix, tensors that it does not cover have errors in other units. The
     figure then compares recipes, and is a weak measure of quality.
     """
     encoded = [record for record in records if record.encoded]

@@ -8,7 +8,7 @@
 namespace zeropoint::ZEROPOINT_VARIANT {
 namespace {
 
-// The candidate with the smallest error so far; of equally good ones the first.
+// The candidate with the smallest error so far; the first one if several are equal.
 template <typename Groups>
 class ByteScale {
 public:

@@ -34,7 +34,7 @@ struct ExactUnit {
     }
 };
 
-// One activation with a panel. `watch` is called with the weight and the chain of multiply-adds so far for
+// Multiplies one activation with a panel. `watch` is called with the weight and the chain of multiply-adds so far for
 // each column and slice, and with the total at the end of each unit.
 template <typename L>
 ZEROPOINT_INLINE inline void vector_exact(const std::uint8_t* panel, std::size_t units, const float* x,
@@ -77,7 +77,7 @@ struct KeepExact {
     }
 };
 
-// The same, and records the intermediate values.
+// The same product, with all intermediate values recorded.
 template <typename L>
 void trace_exact(const std::uint8_t* panel, std::size_t units, const float* x, float* out,
                  const ExactTrace& to) {

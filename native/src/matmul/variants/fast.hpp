@@ -63,7 +63,7 @@ void read_codes(const std::uint8_t* block, int unit, int slice, Bytes* codes) {
         L::read_codes(block, unit, slice, codes);
 }
 
-// One activation with a panel. `watch` is called for each unit and slice with the codes, the integers, the
+// Multiplies one activation with a panel. `watch` is called for each unit and slice with the codes, the integers, the
 // scales, the minimums and the total so far.
 template <typename L>
 ZEROPOINT_INLINE inline void vector_fast(const std::uint8_t* panel, std::size_t units, const FastTile& x,
@@ -94,7 +94,7 @@ void vector_fast(const std::uint8_t* panel, std::size_t units, const FastTile& x
     vector_fast<L>(panel, units, x, out, [](auto&&...) ZEROPOINT_INLINE {});
 }
 
-// The same, and records the intermediate values.
+// The same product, with all intermediate values recorded.
 template <typename L>
 void trace_fast(const std::uint8_t* panel, std::size_t units, const FastTile& x, float* out,
                 const FastTrace& to) {

@@ -1,10 +1,10 @@
-// Blocks to panels: the planes of panels.hpp from each format's own order of codes.
+// Converts blocks to panels: from each format's own order of codes to the planes of panels.hpp.
 #include "matmul/variants/packing.hpp"
 
 namespace zeropoint::ZEROPOINT_VARIANT {
 namespace {
 
-// 4-bit codes as ggml stores 32 of them: byte i is column i and, high, column i + 16.
+// 4-bit codes as ggml stores 32 of them: the low half of byte i is column i, the high half column i + 16.
 void put_halves_of_16(Source from, std::size_t at, Target to, std::size_t plane) {
     for (int j = 0; j < 4; ++j) to.put_word(plane + 64 * j, from.word(at + 4 * j));
 }

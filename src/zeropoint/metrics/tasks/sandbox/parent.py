@@ -105,7 +105,7 @@ def _watch(process: subprocess.Popen[bytes], folder: Path, limits: Limits) -> st
     """Wait for the process. Return why it must be killed, or nothing if it ended itself.
 
     Correct code must not fail because the machine is busy. Each second that it computes therefore
-    allows BUSY_MACHINE_FACTOR more seconds, and only our own pauses count as time.
+    allows BUSY_MACHINE_FACTOR more seconds, and only the pauses of this process count as time.
     """
     waited, pause = 0.0, 0.005
     while process.poll() is None:
