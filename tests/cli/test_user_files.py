@@ -70,7 +70,7 @@ def words(verb: str, parameter: Any, path: Path, folder: Path) -> list[str]:
         "plan": ["--memory", "8GiB"],
         "demo": ["--keep", str(folder / "kept"), "--chunks", "0"],
     }.get(verb, [])
-    if (verb, parameter.name) == ("quantize", "imatrix"):
+    if (verb, parameter.name) in (("quantize", "imatrix"), ("quantize", "text")):
         more = [*more, "--to", "Q4_K"]
     if (verb, parameter.name) == ("measure", "imatrix"):
         more = [*short, *texts, "--as", "Q8_0"]

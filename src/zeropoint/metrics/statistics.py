@@ -91,7 +91,7 @@ def clustered_rate(hits: F64, trials: F64) -> ConfidenceInterval:
     covers that of the bootstrap. A rate of 0 or 1 has no standard error, so its trials count as
     independent. With fewer than two chunks that hold trials, `low` and `high` are NaN.
 
-    >>> rate = share(np.zeros(24), np.full(24, 64.0))
+    >>> rate = clustered_rate(np.zeros(24), np.full(24, 64.0))
     >>> rate.mean, rate.low, round(rate.high, 4)
     (0.0, 0.0, 0.0028)
     """

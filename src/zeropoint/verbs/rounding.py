@@ -96,8 +96,8 @@ def collect_moments(
     missing or shorter than one chunk.
     """
     text = [options.text] if isinstance(options.text, str | Path) else options.text or ()
-    model = load_model(source, threads=options.threads)
     corpus = read_corpus([Path(file) for file in text]) if text else builtin_corpus("calibrate")
+    model = load_model(source, threads=options.threads)
     wanted = EFFORT_TOKENS[options.effort] // CONTEXT
     chunks = spread(read_chunks(corpus, model.tokenizer, CONTEXT), wanted)
     needed = folder_bytes(input_shapes(model))
