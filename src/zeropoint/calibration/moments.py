@@ -33,7 +33,7 @@ SAME_INPUT = {
 
 
 def input_of(name: str, names: Mapping[str, object] | Sequence[str]) -> str:
-    """Return the matrix whose input `name` shares, which may be itself.
+    """Return the matrix whose input `name` shares; `name` if it shares none.
 
     >>> input_of("blk.3.attn_v.weight", ["blk.3.attn_q.weight", "blk.3.attn_v.weight"])
     'blk.3.attn_q.weight'

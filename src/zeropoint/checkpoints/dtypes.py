@@ -1,4 +1,4 @@
-"""The number types of safetensors as formats: those of `FORMATS` and some that only it has.
+"""The number types of safetensors as formats: those of `FORMATS` and some others.
 
 A type stands for its numbers alone, without a scale that another tensor of the file may hold.
 """

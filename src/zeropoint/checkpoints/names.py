@@ -35,7 +35,7 @@ class GgufPlace:
 
 
 def find_place(name: str, family: ModelFamily) -> GgufPlace | None:
-    """Return where a Hugging Face tensor goes, or None for one that text models do not have.
+    """Return the GGUF place of a Hugging Face tensor, or None if text models do not have it.
 
     >>> from zeropoint.checkpoints.families import FAMILIES
     >>> find_place("model.layers.3.self_attn.q_proj.bias", FAMILIES["qwen2"]).name

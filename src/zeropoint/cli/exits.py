@@ -104,7 +104,7 @@ def report(error: BaseException) -> int:
 
 
 def report_usage(error: typer.TyperException) -> int:
-    """Print what is wrong on the command line, and which help explains it."""
+    """Print the error of the command line, and the help command that explains it."""
     context = getattr(error, "ctx", None)
     help_of = f"; see `{context.command_path} --help`" if context else ""
     say(f"error: {error.format_message().rstrip('.')}{help_of}")

@@ -61,7 +61,7 @@ AsProgress = Annotated[
 
 
 class Output:
-    """Prints what a command reports, in the form that its options ask for.
+    """Prints the output of a command in the form that its options select.
 
     `say` and `table` print text, and nothing with `--json`. `finish` prints the JSON
     object, and nothing without `--json`. A command therefore calls both and needs no condition.

@@ -58,7 +58,7 @@ class Conversation:
             self.messages.append({"role": "assistant", "content": text})
 
     def _resume(self, prompt: list[int]) -> list[int]:
-        """Keep what the cache and the prompt have in common; return the rest of the prompt."""
+        """Keep the common prefix of cache and prompt; return the rest of the prompt."""
         if len(prompt) > self._cache.capacity:
             raise UnsupportedModel(
                 f"the conversation has {len(prompt)} tokens, but the context has room for "

@@ -44,7 +44,7 @@ PREDEFINED = {"tools": None, "documents": None, "add_generation_prompt": False}
 
 
 class Environment(ImmutableSandboxedEnvironment):
-    """jinja2's sandbox, with a list of what is allowed instead of one of what is not."""
+    """jinja2's sandbox, with a list of allowed operations instead of forbidden ones."""
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
         allowed: frozenset[str] = frozenset()

@@ -94,7 +94,7 @@ class QuantizationPlan:
         return reasons
 
     def warnings(self) -> list[str]:
-        """Return what a user would not expect: fallback formats, and a thin importance matrix."""
+        """Return notes for the user: fallback formats, and a thin importance matrix."""
         groups: dict[tuple[str, str, int], list[Choice]] = {}
         for choice in self.choices:
             if choice.fallback:

@@ -66,7 +66,7 @@ class BenchWork(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSpeed(Record):
-    """One model, timed. Rates are medians of the repetitions; None for what was not timed."""
+    """The timing of one model. Rates are medians of the repetitions; None if not timed."""
 
     #: The path, as it was given.
     model: str
@@ -96,7 +96,7 @@ class ModelSpeed(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class OtherSpeed(ModelSpeed):
-    """Another model, or the same file in another engine, timed in turn."""
+    """Another model, or the same file in another engine, timed in alternation."""
 
     ratio: SpeedRatio = field(default_factory=SpeedRatio)
 

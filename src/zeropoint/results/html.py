@@ -62,7 +62,7 @@ def _table(rows: Sequence[Mapping[str, object]]) -> str:
 
 
 def _shown(value: object) -> bool:
-    """Whether a value fits into a cell: lists and what is not known do not."""
+    """Whether a value fits into a table cell: lists and unknown values do not."""
     return value is not None and not isinstance(value, list | tuple | Mapping)
 
 

@@ -1,4 +1,4 @@
-"""The run folder: what a verb found, written as it goes, for report, studio and scripts to read.
+"""The run folder: results of a verb, written while it runs, for report, studio and scripts.
 
     RUN/run.json           what was run on what (schema, verb, inputs, settings), and its results
     RUN/NAME.json          tables that belong to it
@@ -221,7 +221,7 @@ class RunFolder:
             part.publish()
 
     def load_bytes(self, name: str) -> bytes:
-        """Read a file of the run. Raises CheckpointError if it is not what the run wrote."""
+        """Read a file of the run. Raises CheckpointError if it was changed after the run."""
         data = _read_bytes(self.path / name)
         while self._journal and not self._journal.confirms(name, data):
             # It may have been replaced since, in a run that is being written.
@@ -232,7 +232,7 @@ class RunFolder:
         return data
 
     def confirm(self, name: str, data: Bytes) -> None:
-        """Raise CheckpointError if this content of a file is not what the run wrote."""
+        """Raise CheckpointError if this content of a file differs from the run's."""
         if self._journal and not self._journal.confirms(name, data):
             raise damaged(self.path / name, f"its SHA-256 is not in {JOURNAL}")
 
@@ -289,7 +289,7 @@ def has_begun(path: Path) -> bool:
 
 
 def damaged(path: Path, reason: object) -> CheckpointError:
-    """Return the error for a file of a run that is not what the run wrote."""
+    """Return the error for a file that differs from the one that the run wrote."""
     return CheckpointError(
         path, f"is damaged: {printable(str(reason), 120)}; {MEASURE_AGAIN_ADVICE}"
     )
@@ -300,7 +300,7 @@ def _chunk(index: int) -> str:
 
 
 def _differing(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what is not the same of two runs, as "settings limit"."""
+    """Yield the differences of two runs as words, such as "settings limit"."""
     for key, value in wanted.items():
         other = found.get(key)
         if isinstance(value, dict) and isinstance(other, dict):

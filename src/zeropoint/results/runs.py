@@ -1,4 +1,4 @@
-"""A finished run: what was run on what, and its typed result. The only reader of a run.json."""
+"""A finished run: its verb, inputs and typed result. The only reader of a run.json."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -134,7 +134,7 @@ class Run(RunHead):
 
 
 def read_head(path: Path) -> RunHead:
-    """Read what a run is of, finished or not.
+    """Read the verb and the inputs of a run, finished or not.
 
     Raises CheckpointError for a folder that is not a run, and for a run.json that is damaged.
     """

@@ -68,7 +68,7 @@ class Record:
 
     @classmethod
     def from_json(cls, data: object, path: Path | str, key: str = "") -> Self:
-        """Read a record from JSON. `key` is where in the file `path` it stands, for errors.
+        """Read a record from JSON. `key` is its position in the file `path`, for errors.
 
         Raises CheckpointError for a key that is missing, or whose value has the wrong type.
         """
@@ -157,7 +157,7 @@ class _Decoder:
         return record
 
     def _holds(self, kind: Any, data: Mapping[str, object]) -> bool:
-        """Whether a flat record is there: one that may be None only if one of its keys is."""
+        """Whether a flat record exists: an optional one exists if one of its keys does."""
         return _plain(kind) is kind or any(_key(one) in data for one in fields(_plain(kind)))
 
     def value(self, kind: Any, data: object, place: str) -> Any:

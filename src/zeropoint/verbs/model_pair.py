@@ -24,7 +24,7 @@ class ModelPair:
         threads: int | None = None,
         same_tokens: bool = True,
     ) -> "ModelPair":
-        """Open and load both models; one that is a LoadedModel already is taken as it is.
+        """Open and load both models; a LoadedModel is used directly.
 
         Raises MeasurementError if their tokenizers differ, unless `same_tokens` is false, and
         CheckpointError or UnsupportedModel for a model that cannot be run.

@@ -214,7 +214,7 @@ def make_plan(
 
 
 def plan_notices(plan: QuantizationPlan) -> Iterator[Notice]:
-    """Yield what a user would not expect of a plan."""
+    """Yield the notes of a plan for the user."""
     if unread := find_unread_keys(plan.source.metadata):
         yield Notice(
             f"llama.cpp does not read {', '.join(unread)}: it runs another model with this file"

@@ -75,7 +75,7 @@ def open_read(path: Path) -> int:
 
 
 def open_new(path: Path) -> int:
-    """Create a file that must not exist, for writing; its mode is what the umask leaves of 0666."""
+    """Create a file that must not exist, for writing, with mode 0666 minus the umask."""
     _check_fault(writes=True)
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
 
@@ -172,7 +172,7 @@ def mkdir(path: Path) -> None:
 
 
 def rmtree(path: Path) -> None:
-    """Remove a directory and what is in it, never what a link leads to."""
+    """Remove a directory and its contents, but not the targets of links."""
     _check_fault(writes=False)
     shutil.rmtree(path)
 

@@ -132,7 +132,7 @@ class JsonScanner:
         return key
 
     def _quote(self, at: int) -> int:
-        """Return where the string begins that stands after `at` and space."""
+        """Return the start of the string that follows `at` and white space."""
         match = _SPACE.match(self._data, at)
         return match.end() if match else at
 

@@ -92,7 +92,7 @@ class PartialFolder:
         self._discard()
 
     def _claim(self) -> int:
-        """Lock the lock file, which may be one that a dead process left."""
+        """Lock the lock file, which may be a leftover of a dead process."""
         for _ in range(MAX_CLAIM_ATTEMPTS):
             descriptor = io.open_lock(self._lock_path)
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -145,7 +145,7 @@ class PartialFolder:
             )
 
     def _remove_leftover(self, recorded: Collection[int]) -> None:
-        """Remove what a dead process left under the part's name, and nothing else."""
+        """Remove the leftovers of a dead process under the part's name, and nothing else."""
         if not os.path.lexists(self.part):
             return
         if _inode(self.part) in recorded:
@@ -209,7 +209,7 @@ def _inode(path: Path) -> int:
 
 
 def _entries(target: Path) -> list[str]:
-    """Return what is in a directory; nothing if it does not exist."""
+    """Return the names in a directory; none if it does not exist."""
     try:
         return os.listdir(target)
     except FileNotFoundError:

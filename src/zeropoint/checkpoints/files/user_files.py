@@ -83,7 +83,7 @@ def _error(kind: type[ZeropointError], path: Path | str, reason: str) -> Zeropoi
 
 
 def _read(path: Path, limit: int) -> bytes:
-    """Read a file or pipe. Raises OSError, or ValueError with what is wrong."""
+    """Read a file or pipe. Raises OSError, or ValueError with the reason."""
     _check_type(os.stat(path).st_mode)  # before opening, because opening a device may have effects
     descriptor = io.open_read(path)
     try:

@@ -98,7 +98,7 @@ def is_hub_id(text: str) -> bool:
 
 
 def find_local(text: str) -> Path | None:
-    """Return where a model of the hub lies on this machine, or None."""
+    """Return the local path of a model of the hub, or None if it is not in the cache."""
     match = _HUB_ID.fullmatch(text)
     return _find_cached(match["repository"], match["file"]) if match else None
 

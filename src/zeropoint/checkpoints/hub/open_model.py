@@ -74,7 +74,7 @@ def open_model(text: str | Path, use: Use = "run") -> Checkpoint:
 
 
 def resolve_text(text: str) -> Path:
-    """Return where a text lies: `text` itself, or a data set's file, "hub:org/name:file".
+    """Return the path of a text: `text` itself, or a data set's file, "hub:org/name:file".
 
     Raises CheckpointError, one sentence, if the hub has no such file or cannot be reached.
     """

@@ -1,4 +1,4 @@
-"""Reads what a tokenizer.json does to spaces before SentencePiece's pieces are merged.
+"""Reads how a tokenizer.json treats spaces before SentencePiece's pieces are merged.
 
 GGUF can express one way: spaces are written as "▁", and `add_space_prefix` puts one before a text
 and before what follows a special token. Anything else is refused by name.
@@ -27,7 +27,7 @@ class SpaceRules:
 
 
 def read_spaces(path: Path, data: Json) -> SpaceRules:
-    """Return what the tokenizer.json at `path` does to spaces.
+    """Return how the tokenizer.json at `path` treats spaces.
 
     Raises UnsupportedModel for a normalizer or a pre-tokenizer that does anything else to a text.
     """

@@ -44,7 +44,7 @@ def show(out: Output, result: "BenchResult") -> None:
 
 
 def name_of(other: "ModelSpeed") -> str:
-    """Return what a model is called in a comparison: its engine, or the name of its file."""
+    """Return the label of a model in a comparison: its engine, or the name of its file."""
     return other.engine if other.engine != "zeropoint" else Path(other.model).name
 
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def show_result(out: Output, result: "CalibrateResult") -> None:
-    """Print what was read, and the tensors with thin or missing data."""
+    """Print the amount of text, and the tensors with thin or missing data."""
     out.say(
         f"Read         {result.chunks} chunks of {result.context} tokens   "
         f"{', '.join(result.domains)}   corpus {result.corpus[:12]}"

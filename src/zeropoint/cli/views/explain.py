@@ -112,7 +112,7 @@ def show_block(
 
 
 def show_format(out: Output, about: "FormatDescription") -> None:
-    """Print what a format is."""
+    """Print the description of a format."""
     out.say(f"{about.name}   {size_of(about)}", style="bold")
     out.say(about.summary)
     out.say()
@@ -180,7 +180,7 @@ def type_facts(type: "FloatType") -> dict[str, float]:
 
 
 def show_preset(out: Output, preset: "PresetExplained", typed: str, *, alone: bool) -> None:
-    """Print what a preset does. If it is not `alone`, a format of that name is printed above."""
+    """Print the rules of a preset. If it is not `alone`, a format of that name is printed above."""
     if not alone:
         out.say()
     base = f"{preset.base} for every matrix" if preset.base else "every tensor keeps its format"
@@ -208,7 +208,7 @@ def show_preset(out: Output, preset: "PresetExplained", typed: str, *, alone: bo
 
 
 def show_multiplication(out: Output, product: "Multiplication") -> None:
-    """Print what a device multiplies, in each runtime and phase."""
+    """Print the number types that a device multiplies, by runtime and phase."""
     out.say(f"{product.format} on {product.device}", style="bold")
     packed = f": {product.codes_per_byte:g} codes per byte" if product.codes_per_byte > 1 else ""
     out.say(f"weights    {product.bits}-bit codes{packed}; they stand for {product.kind} numbers")

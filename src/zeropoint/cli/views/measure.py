@@ -30,7 +30,7 @@ def show_text(out: Output, prepared: "TextPrepared") -> None:
 
 
 def show_pair(out: Output, pair: "PairOpened") -> None:
-    """Print what is measured against what."""
+    """Print the two models and the text of the measurement."""
     reference, quant = pair.reference, pair.quant
     proxy = " (proxy reference)" if reference.quantized else ""
     out.say(f"Reference    {reference.name}   {reference.kind}{proxy}")

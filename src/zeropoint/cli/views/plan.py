@@ -69,7 +69,7 @@ def table_row(row: "PlanRow", *, one_device: bool, cheapest: bool) -> list[objec
 
 
 def show_refusal(refusal: "Refusal") -> None:
-    """Print on stderr what the model that comes nearest lacks, and which options would help."""
+    """Print on stderr what the closest plan lacks, and which options would help."""
     from zeropoint.cli.exits import say
 
     say(f"error[plan.does-not-fit]: {refusal.what}")

@@ -35,7 +35,7 @@ def show_preview(out: Output, preview: "QuantizePreview") -> None:
 def show_result(
     out: Output, result: "QuantizeResult", written: "Sequence[TensorWritten]", to: str
 ) -> None:
-    """Print what was written; `written` is empty for a Hugging Face folder."""
+    """Print the written files; `written` is empty for a Hugging Face folder."""
     if written:
         show_kinds(out, written)
         show_feedback(out, written)

@@ -10,7 +10,7 @@ from zeropoint.plans.machines.local_machine import LocalMachine, local_machine
 
 
 def load_local_machine() -> LocalMachine:
-    """Return this machine as it was benchmarked earlier, else without speeds. Measures nothing."""
+    """Return this machine with speeds of an earlier benchmark, if any. Measures nothing."""
     return local_machine(this_machine(), benchmark_machine.load_benchmark())
 
 

@@ -49,7 +49,7 @@ ALIASES = {"Q3_K": "Q3_K_M", "Q4_K": "Q4_K_M", "Q5_K": "Q5_K_M"}
 
 @dataclass(frozen=True, kw_only=True)
 class TensorPosition:
-    """A tensor's position in the model: what the conditions of rules depend on."""
+    """A tensor's position in the model: the facts that conditions of rules depend on."""
 
     facts: ModelFacts
     name: str

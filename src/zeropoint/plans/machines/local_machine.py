@@ -1,4 +1,4 @@
-"""The local machine as a device: what it is, and its speed if it has been benchmarked.
+"""The local machine as a device: its hardware, and its speed if it has been benchmarked.
 
 The processor is described and benchmarked in `kernels`; here its figures become a device and the
 cost of work that speed estimates start from.

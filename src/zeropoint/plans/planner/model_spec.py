@@ -29,7 +29,7 @@ TYPICAL = "typical"  # only the size is known
 
 @dataclass(frozen=True)
 class ModelTensors:
-    """Metadata and tensors: what the choice of formats depends on."""
+    """Metadata and tensors, on which the choice of formats depends."""
 
     metadata: Mapping[str, object]
     tensors: Mapping[str, TensorLike]

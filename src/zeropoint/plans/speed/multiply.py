@@ -136,7 +136,7 @@ def multiplication(device: Device, format: Format) -> Multiplication:
 def find_arithmetic(
     runtime: str, family: str, format: Format, phase: str, native: tuple[str, ...]
 ) -> RuntimeArithmetic | None:
-    """Return what a runtime does with a format; None if it does not support the family."""
+    """Return how a runtime multiplies a format; None if it does not support the family."""
     kind = _row_kind(format)
     for row in _rows():
         if row["runtime"] != runtime or phase not in row.get("phases", PHASES):

@@ -1,4 +1,4 @@
-"""Roofline: the operations per second that a model reaches, against what a device could reach.
+"""Roofline: the operations per second of a model, compared with the limits of a device.
 
     intensity   =  operations / bytes read       a weight and a token are two operations
     roof        =  min(peak, intensity · bandwidth)

@@ -47,7 +47,7 @@ class ProductRequest:
 
 @dataclass(frozen=True)
 class Activations:
-    """A vector of activations, and where it comes from."""
+    """A vector of activations, and its origin."""
 
     x: F32  # (columns,) float32
     origin: str

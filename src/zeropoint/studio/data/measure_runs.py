@@ -36,7 +36,7 @@ LOSS_KEYS = ("kl", "perplexity", "top1", "top1_low", "top1_high", "flips", "floo
 
 
 def open_runs(paths: Sequence[Path]) -> list[Run]:
-    """Open runs. A folder of runs (`--run` of several quants) stands for the runs in it.
+    """Open runs. A folder of runs (`--run` of several quants) is replaced by the runs in it.
 
     Raises CheckpointError for a path that is not a run, and for a run without results.
     """

@@ -17,7 +17,7 @@ def check_minimums(options: object, **minimums: float) -> None:
 
 
 def normalize_choice(options: object, name: str, choices: Sequence[str]) -> None:
-    """Spell an option that is one of a few words as `choices` does, whatever its case.
+    """Replace an option by the member of `choices` that it names in any case.
 
     Raises MeasurementError, with a similar word, for any other word.
     """

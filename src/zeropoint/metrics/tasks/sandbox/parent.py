@@ -102,7 +102,7 @@ def run_python(solution: str, tests: str, limits: Limits | None = None) -> Sandb
 
 
 def _watch(process: subprocess.Popen[bytes], folder: Path, limits: Limits) -> str:
-    """Wait for the process. Return why it must be killed, or nothing if it ended itself.
+    """Wait for the process. Return why it must be killed, or nothing if it has exited.
 
     Correct code must not fail because the machine is busy. Each second that it computes therefore
     allows BUSY_MACHINE_FACTOR more seconds, and only the pauses of this process count as time.
@@ -157,7 +157,7 @@ def _used(folder: Path) -> int:
 
 
 def _failure(answer: bytes, nonce: str, code: int, limits: Limits) -> str:
-    """Return why code that ended itself did not pass; empty if it passed."""
+    """Return why code that exited did not pass; empty if it passed."""
     try:
         fields = json.loads(answer)
     except ValueError:
