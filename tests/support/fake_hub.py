@@ -17,7 +17,7 @@ Repositories = Mapping[str, Mapping[str, bytes]]  # "org/name" -> file -> its by
 
 
 class Hub(ThreadingHTTPServer):
-    """Serves repositories, and remembers which files were asked for in full."""
+    """Serves repositories, and records which files were requested in full."""
 
     def __init__(self, repositories: Repositories) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -31,7 +31,7 @@ class Hub(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers what the client asks to see what there is and to download it."""
+    """Handles the client's requests for listings and downloads."""
 
     protocol_version = "HTTP/1.1"
     server: Hub

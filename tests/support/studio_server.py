@@ -1,4 +1,4 @@
-"""A studio that listens on this machine, for the tests, and a client that says what it is told."""
+"""A studio that listens on this machine, for the tests, and a client that sends any request."""
 
 import socket
 import threading

@@ -68,8 +68,9 @@ def slipping(rate: float, vocab: int = 64, seed: int = 0) -> Rule:
 
 
 def two_rooms(enter: float, stay: float, side: int = 8) -> Rule:
-    """Tokens below `side` are the good room. From it the bad one is entered with probability
-    `enter`; in the bad one it is stayed with `stay`. Within a room all tokens are equal."""
+    """Tokens below `side` are the good room. The text moves from it to the bad room
+    with probability `enter`, and stays there with probability `stay`. Within a room all tokens are
+    equally likely."""
 
     rooms = [
         np.log(np.repeat([1 - bad, bad], side) / side).astype(np.float32) for bad in (enter, stay)

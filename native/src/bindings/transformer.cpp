@@ -82,7 +82,7 @@ void bind_parts(nb::module_& module) {
             nb::arg("frequencies"), nb::arg("interleaved"), nb::arg("magnitude"));
 }
 
-// Each property is write-only: Python describes a layer once and hands it to the transformer.
+// Each property is write-only: Python describes a layer once and passes it to the transformer.
 using LayerClass = nb::class_<BoundLayer>;
 
 void bind_norm(LayerClass& layer, const char* name, Floats LayerConfig::* field) {

@@ -73,7 +73,7 @@ template <typename V>
 
 [[maybe_unused]] inline Floats to_floats(Ints value) { return __builtin_convertvector(value, Floats); }
 
-// One byte, or 16 bits, of each lane's row.
+// Loads one byte, or 16 bits, of each lane's row.
 [[maybe_unused]] inline Ints bytes_to_ints(const std::uint8_t* from) {
 #if defined(__AVX512VNNI__)
     return (Ints)_mm512_maskz_cvtepu8_epi32(0xffff, _mm_loadu_si128((const __m128i*)from));
@@ -98,7 +98,7 @@ template <typename V>
 #endif
 }
 
-// Float16 of each lane's row.
+// Loads a float16 of each lane's row.
 [[maybe_unused]] inline Floats halves_to_floats(const std::uint8_t* from) {
 #if defined(__AVX512VNNI__)
     return (Floats)_mm512_maskz_cvtph_ps(0xffff, _mm256_loadu_si256((const __m256i*)from));
@@ -121,7 +121,7 @@ template <typename V>
 #endif
 }
 
-// All lanes by an operation whose order does not matter.
+// Reduces all lanes by an operation whose order does not matter.
 template <typename Operation>
 [[maybe_unused]] inline std::int32_t over_lanes(Ints value, const Operation& combine) {
     typedef std::int32_t Quarter __attribute__((vector_size(16)));

@@ -1,4 +1,4 @@
-"""Bricks for files that are wrong in one place, and the place where the reader has to say so."""
+"""Parts of files that are wrong in one place, and the place that the error must name."""
 
 import json
 import struct

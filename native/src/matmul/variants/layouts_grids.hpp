@@ -18,7 +18,7 @@ namespace {
     return shorts_to_ints(shorts + 2 * lanes * slice);
 }
 
-// Points of eight bytes: the first four of each lane's, and the last four.
+// Looks up grid points of eight bytes: the first four bytes of each lane's point, and the last four.
 [[maybe_unused]] inline void grid_lookup(const std::uint64_t* grid, Ints index, Bytes* first, Bytes* last) {
 #if defined(__AVX512VNNI__)
     const __m256i half[2] = {_mm512_maskz_extracti32x8_epi32(0xff, (__m512i)index, 0),
@@ -52,7 +52,7 @@ namespace {
 #endif
 }
 
-// Points of four bytes.
+// Looks up grid points of four bytes.
 [[maybe_unused]] inline Bytes grid_lookup(const std::uint32_t* grid, Ints index) {
 #if defined(__AVX512VNNI__)
     return (Bytes)_mm512_mask_i32gather_epi32(__m512i{}, 0xffff, (__m512i)index, grid, 4);
@@ -65,7 +65,7 @@ namespace {
 #endif
 }
 
-// Each lane's lowest byte in all its four bytes.
+// Copies the lowest byte of each lane to all four bytes of the lane.
 [[maybe_unused]] inline Bytes spread(Ints value) {
 #if defined(__AVX512VNNI__)
     const __m512i from = _mm512_set4_epi32(0x0c0c0c0c, 0x08080808, 0x04040404, 0);
@@ -80,7 +80,7 @@ namespace {
 #endif
 }
 
-// ± magnitude + bias by byte; minus where one of `bits` (one per byte) is set.
+// ± magnitude + bias per byte; the sign is minus if the byte's bit in `bits` is set.
 template <int bias>
 [[maybe_unused]] inline Bytes with_signs(Bytes magnitude, Bytes signs, std::uint32_t bits) {
     const Bytes asked = (Bytes)splat(bits);

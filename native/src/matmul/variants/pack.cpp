@@ -256,7 +256,7 @@ void pack_iq1_m(Source from, Target to) {
     }
 }
 
-// All blocks of 16 rows.
+// Packs all blocks of 16 rows.
 template <void (*pack)(Source, Target), Layout layout, std::size_t block_bytes>
 void pack_rows(const std::uint8_t* rows, std::size_t row_bytes, std::uint8_t* panel) {
     for (std::size_t at = 0; at < row_bytes; at += block_bytes, panel += layout_shape(layout).bytes)
@@ -269,7 +269,7 @@ constexpr Packing row(const char* format) {
             pack_rows<pack, layout, block_bytes>};
 }
 
-// Rows of elements: a column of the panel is 16 of them.
+// Packs rows of single elements: a column of the panel has 16 of them.
 template <typename T, Layout layout>
 constexpr Packing floats(const char* format) {
     return {format, layout, 1, sizeof(T),

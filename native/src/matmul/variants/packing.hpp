@@ -23,7 +23,7 @@ struct Source {
     const std::uint8_t* first;
     std::size_t stride;  // bytes from row to row
 
-    // Four bytes of each row, from byte `at` of its block.
+    // Loads four bytes of each row, from byte `at` of its block.
     Words word(std::size_t at) const {
         Words words;
         for (int r = 0; r < 16; ++r) {
