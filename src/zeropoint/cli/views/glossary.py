@@ -8,7 +8,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Numbers and blocks": {
         "scale": (
             "The factor from codes to weights: w = scale · q. It is shared by a group of weights "
-            "and stored beside their codes. A symmetric rule sets it so that the largest |weight| "
+            "and stored with their codes. A symmetric rule sets it so that the largest |weight| "
             "gets the largest code. A search also tries other scales, because a smaller scale "
             "serves the many small weights better than the one large weight."
         ),
@@ -25,10 +25,10 @@ SECTIONS: dict[str, dict[str, str]] = {
             "K formats it is a small integer times a float16 of the super-block."
         ),
         "symmetric": (
-            "Codes reach equally far to both sides of 0, and no zero point is stored. With 4 bits "
-            "they are −7 … 7, so one of 16 codes, −8, goes unused. An asymmetric format uses all "
-            "16 codes and the whole range between the smallest and the largest weight, and stores "
-            "a zero point or a minimum per group for that."
+            "The codes cover the same range on both sides of 0, and no zero point is stored. With "
+            "4 bits they are −7 … 7, so one of 16 codes, −8, goes unused. An asymmetric format "
+            "uses all 16 codes and the whole range between the smallest and the largest weight, "
+            "and stores a zero point or a minimum per group for that."
         ),
         "codes": (
             "The small integers that are stored for the weights, packed without gaps: two codes of "
@@ -75,7 +75,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         ),
         "M0_PM5": (
             "An FP4 format in which −0 means +5 or −5 times the scale. The sign bit of the scale, "
-            "which is otherwise unused, says which of the two. It costs no additional bits."
+            "which is otherwise unused, selects one of the two. It costs no additional bits."
         ),
     },
     "Files and formats": {
@@ -101,7 +101,7 @@ SECTIONS: dict[str, dict[str, str]] = {
             "lists the rules."
         ),
         "recipe": (
-            "A text file that says which tensor gets which format: one pattern and one format a "
+            "A text file that assigns a format to each tensor: one pattern and one format per "
             "line. The first line that matches a tensor's name decides."
         ),
         "budget": "The size that a searched recipe may reach, in bytes or in bits per weight.",
@@ -164,7 +164,8 @@ SECTIONS: dict[str, dict[str, str]] = {
         "verdict": (
             "One of INDISTINGUISHABLE, SMALL (measurable), NOTICEABLE, BROKEN and UNDECIDED. It is "
             "derived from confidence intervals by fixed rules, so it is given only if the interval "
-            "supports it. UNDECIDED means that the text is too short to tell."
+            "supports it. UNDECIDED means that the text is too short for a "
+            "verdict."
         ),
         "gate": (
             'A condition such as "kl.mean<0.05" that makes `measure` exit with status 1 unless the '
@@ -190,7 +191,8 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Many steps": {
         "drift": (
             "The divergence of two models that each continue from their own output. Metrics of "
-            "single tokens start again from the same context at every token and do not see it. "
+            "single tokens cannot detect it, because they give both models the same context at "
+            "every token. "
             "`zeropoint drift` measures it."
         ),
         "divergence step": (
