@@ -1,5 +1,6 @@
 """Arguments and options that several commands share."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +26,22 @@ ImatrixOption = Annotated[
 Threads = Annotated[
     int | None,
     typer.Option(metavar="N", min=1, help="Number of threads. Default: all processor cores."),
+]
+
+
+class Arithmetic(StrEnum):
+    """The precision of the activations that are multiplied."""
+
+    fast = "fast"
+    exact = "exact"
+
+
+Mode = Annotated[
+    Arithmetic,
+    typer.Option(
+        case_sensitive=False,
+        help="exact: float32 activations; fast: activations rounded to 8 bits.",
+    ),
 ]
 Text = Annotated[
     list[Path] | None,

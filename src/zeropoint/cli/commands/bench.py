@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from zeropoint.cli import options as shared
-from zeropoint.cli.commands.run import Arithmetic
 from zeropoint.cli.output import AsJson, AsProgress, Output, ProgressStyle, Quiet
 from zeropoint.cli.paths import InputRole, OutputRole
 from zeropoint.cli.stages import follow
@@ -60,13 +59,7 @@ def bench(
             help="Compare with another engine on the same file: llama.cpp. The engines take turns.",
         ),
     ] = DEFAULTS.peer,
-    mode: Annotated[
-        Arithmetic,
-        typer.Option(
-            case_sensitive=False,
-            help="exact: float32 activations; fast: activations rounded to 8 bits.",
-        ),
-    ] = Arithmetic(DEFAULTS.mode),
+    mode: shared.Mode = shared.Arithmetic(DEFAULTS.mode),
     threads: shared.Threads = DEFAULTS.threads,
     run: Annotated[
         Path | None,

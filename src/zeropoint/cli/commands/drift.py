@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from zeropoint.cli import options as shared
-from zeropoint.cli.commands.run import Arithmetic
 from zeropoint.cli.output import AsJson, AsProgress, Output, ProgressStyle, Quiet
 from zeropoint.cli.paths import InputRole, OutputRole
 from zeropoint.cli.run_outputs import Report, keeping, run_folder, write_report
@@ -96,13 +95,7 @@ def drift(
             help="Format prompts as chat messages. Default: on if the model has a chat template."
         ),
     ] = DEFAULTS.chat,
-    mode: Annotated[
-        Arithmetic,
-        typer.Option(
-            case_sensitive=False,
-            help="exact: float32 activations; fast: activations rounded to 8 bits.",
-        ),
-    ] = Arithmetic(DEFAULTS.mode),
+    mode: shared.Mode = shared.Arithmetic(DEFAULTS.mode),
     run: Annotated[
         Path | None,
         typer.Option(

@@ -1,7 +1,6 @@
 """`run`: generate text with one model, or with two models from the same prompt."""
 
 import sys
-from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -13,13 +12,6 @@ from zeropoint.cli.views import run as view
 from zeropoint.verbs.options.generate import GenerateOptions
 
 DEFAULTS = GenerateOptions()
-
-
-class Arithmetic(StrEnum):
-    """The precision of the activations that are multiplied."""
-
-    fast = "fast"
-    exact = "exact"
 
 
 def register(app: typer.Typer) -> None:
@@ -97,13 +89,7 @@ def run(
             " chat the model's context.",
         ),
     ] = DEFAULTS.context,
-    mode: Annotated[
-        Arithmetic,
-        typer.Option(
-            case_sensitive=False,
-            help="exact: float32 activations; fast: activations rounded to 8 bits.",
-        ),
-    ] = Arithmetic(DEFAULTS.mode),
+    mode: shared.Mode = shared.Arithmetic(DEFAULTS.mode),
     device: Annotated[
         str,
         typer.Option(

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zeropoint.cli import options as shared
-from zeropoint.cli.commands.run import Arithmetic
 from zeropoint.cli.output import AsJson, AsProgress, Output, ProgressStyle, Quiet
 from zeropoint.cli.paths import InputRole, OutputRole
 from zeropoint.cli.run_outputs import Report, keeping, run_folder, write_report
@@ -85,13 +84,7 @@ def tasks(
     batch_size: Annotated[
         int, typer.Option(min=1, help="Maximum number of answers generated at once.")
     ] = DEFAULTS.batch_size,
-    mode: Annotated[
-        Arithmetic,
-        typer.Option(
-            case_sensitive=False,
-            help="exact: float32 activations; fast: activations rounded to 8 bits.",
-        ),
-    ] = Arithmetic(DEFAULTS.mode),
+    mode: shared.Mode = shared.Arithmetic(DEFAULTS.mode),
     run: Annotated[
         Path | None,
         typer.Option(
