@@ -52,6 +52,13 @@ class MomentFolder:
         self._rows: dict[str, NDArray[np.int64]] = {}
 
     @classmethod
+    def start(
+        cls, path: Path, inputs: Mapping[str, object], settings: Mapping[str, object]
+    ) -> "MomentFolder":
+        """Begin a folder, or resume the one in `path`; `RunFolder.start` explains the errors."""
+        return cls(RunFolder.start(path, VERB, inputs, settings))
+
+    @classmethod
     def open(cls, path: Path) -> "MomentFolder":
         """Open a folder for reading. Raises CheckpointError if it holds no second moments."""
         run = RunFolder.open(path)

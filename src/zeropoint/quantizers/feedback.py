@@ -196,8 +196,6 @@ class _Grid:
         parts = format.parts(blocks)
         rows, columns = shape
         scale = parts.scale.reshape(rows, -1)
-        index = np.zeros(int(codes.codes.max() - codes.codes.min()) + 1, np.intp)
-        index[codes.codes - codes.codes.min()] = np.arange(len(codes.codes))
         # A code that only older encoders wrote, such as FP4's −0, becomes the one of equal value.
         values = parts.codes.astype(np.float32) if parts.values is None else parts.values
         searched = np.searchsorted(codes.values, values.reshape(shape))

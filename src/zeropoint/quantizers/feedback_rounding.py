@@ -11,7 +11,6 @@ from zeropoint.calibration.moments import MomentFolder, input_of
 from zeropoint.checkpoints import TensorInfo
 from zeropoint.errors import CheckpointError
 from zeropoint.formats import F32, U8, Format
-from zeropoint.formats.recode import can_recode
 from zeropoint.quantizers.feedback import (
     DEFAULTS,
     FeedbackInputs,
@@ -34,12 +33,13 @@ class FeedbackRounding:
     moments: MomentFolder
     #: The tensors of the source by name.
     tensors: Mapping[str, TensorInfo]
-    #: Names of the formats whose codes are chosen again; others keep the encoder's.
+    #: Names of the formats whose codes are chosen again; others keep the encoder's. `code_set` has
+    #: to know each of them.
     formats: Collection[str]
     options: FeedbackOptions = DEFAULTS
     #: Where finished rows are stored, so that an interrupted run resumes; None: nowhere.
     state: RunFolder | None = None
-    _prepared: tuple[str, int, FeedbackInputs] | None = field(default=None, init=False)
+    _prepared: tuple[str, int, FeedbackInputs | None] | None = field(default=None, init=False)
 
     def facts(self) -> dict[str, str]:
         """Return the keys of a file about its rounding: the method, the text, and the engine.
@@ -59,12 +59,7 @@ class FeedbackRounding:
 
     def applies(self, name: str, format: Format) -> bool:
         """Return whether a tensor in this format gets feedback."""
-        return (
-            format.name in self.formats
-            and can_recode(format)
-            and name in self.tensors
-            and self.moments.has(input_of(name, self.tensors))
-        )
+        return format.name in self.formats and self.moments.has(input_of(name, self.tensors))
 
     def recode(
         self, place: tuple[str, int, int], weights: F32, blocks: U8, format: Format, threads: int
@@ -77,13 +72,13 @@ class FeedbackRounding:
         name, start, expert = place
         if not self.applies(name, format):
             return None
-        inputs = self._inputs(name, expert)
-        if inputs is None:
-            return None
         key = f"{name}.{start}"
         stored = self._stored(key, format.block_bytes)
         if stored is not None:
             return stored
+        inputs = self._inputs(name, expert)
+        if inputs is None:
+            return None
         found = round_with_feedback(
             weights, blocks, format, inputs, threads=threads, options=self.options
         )
@@ -101,7 +96,10 @@ class FeedbackRounding:
         return RecodedRows(blocks.reshape(-1, block_bytes), change)
 
     def _inputs(self, name: str, expert: int) -> FeedbackInputs | None:
-        """Return the prepared moments of a matrix' inputs; neighbours often share them."""
+        """Return the prepared moments of a matrix' inputs; neighbours often share them.
+
+        None for an expert whose inputs were fewer than MIN_ROWS.
+        """
         shared = input_of(name, self.tensors)
         if self._prepared is None or self._prepared[:2] != (shared, expert):
             moments, rows = self.moments.read(shared, expert)
@@ -112,9 +110,9 @@ class FeedbackRounding:
                     f"holds the moments of {moments.shape[0]} inputs for {name}, which has"
                     f" {columns} columns: they belong to another model",
                 )
-            if rows < MIN_ROWS:
-                return None
-            self._prepared = shared, expert, prepare(np.array(moments), self.options)
+            enough = rows >= MIN_ROWS
+            inputs = prepare(np.asarray(moments), self.options) if enough else None
+            self._prepared = shared, expert, inputs
         return self._prepared[2]
 
 

@@ -15,7 +15,6 @@ from zeropoint.checkpoints import Checkpoint, open_model
 from zeropoint.errors import OutputError
 from zeropoint.models import LanguageModel, load_model
 from zeropoint.results.calibrate import CalibrateResult
-from zeropoint.results.run_store import RunFolder
 from zeropoint.verbs.arguments import as_paths
 from zeropoint.verbs.loaded_model import ModelInput
 from zeropoint.verbs.options.calibrate import CalibrateOptions
@@ -127,4 +126,4 @@ def _open_moments(
 ) -> MomentFolder:
     inputs = {"model": source.path.name, "corpus": corpus.hash}
     settings = {"chunks": chunks, "context": context}
-    return MomentFolder(RunFolder.start(folder, "second moments", inputs, settings))
+    return MomentFolder.start(folder, inputs, settings)

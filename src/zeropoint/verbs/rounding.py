@@ -5,7 +5,6 @@ they come from a folder of the user's, and the rows that are rounded. The same c
 there, and the folder is deleted when the output is complete.
 """
 
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,9 +12,10 @@ from pathlib import Path
 from zeropoint.calibration import Calibration
 from zeropoint.calibration.chunks import Chunk, read_chunks
 from zeropoint.calibration.corpus import builtin_corpus, read_corpus
-from zeropoint.calibration.moments import VERB, MomentFolder, folder_bytes
+from zeropoint.calibration.moments import MomentFolder, folder_bytes
 from zeropoint.calibration.run import CalibrationRun, ChunkRead, input_shapes
 from zeropoint.checkpoints import Checkpoint
+from zeropoint.checkpoints.files.atomic import free_bytes
 from zeropoint.errors import MeasurementError, NotEnoughSpace, OutputError
 from zeropoint.formats import FORMATS
 from zeropoint.formats.recode import can_recode
@@ -25,6 +25,7 @@ from zeropoint.quantizers import output_metadata
 from zeropoint.quantizers.feedback_rounding import IMPROVED_FORMATS, FeedbackRounding
 from zeropoint.quantizers.quantization_plan import QuantizationPlan
 from zeropoint.results.run_store import RunFolder
+from zeropoint.verbs.arguments import as_list
 from zeropoint.verbs.options.quantize import EFFORT_TOKENS, QuantizeOptions
 from zeropoint.verbs.records import StageStarted
 
@@ -95,8 +96,8 @@ def collect_moments(
     Raises NotEnoughSpace before the model reads anything, and MeasurementError for a text that is
     missing or shorter than one chunk.
     """
-    text = [options.text] if isinstance(options.text, str | Path) else options.text or ()
-    corpus = read_corpus([Path(file) for file in text]) if text else builtin_corpus("calibrate")
+    text = [Path(file) for file in as_list(options.text)]
+    corpus = read_corpus(text) if text else builtin_corpus("calibrate")
     model = load_model(source, threads=options.threads)
     wanted = EFFORT_TOKENS[options.effort] // CONTEXT
     chunks = spread(read_chunks(corpus, model.tokenizer, CONTEXT), wanted)
@@ -105,7 +106,7 @@ def collect_moments(
     model_id = identify(source).fingerprint
     inputs = {"model": source.path.name, "fingerprint": model_id, "corpus": corpus.hash}
     settings = {"chunks": len(chunks), "context": CONTEXT}
-    moments = MomentFolder(RunFolder.start(folder, VERB, inputs, settings))
+    moments = MomentFolder.start(folder, inputs, settings)
     run = CalibrationRun(model, chunks, moments=moments)
     if not any(run.groups):
         return
@@ -144,9 +145,8 @@ def spread(chunks: Sequence[Chunk], count: int) -> list[Chunk]:
 
 def check_space(folder: Path, needed: int) -> None:
     """Raise NotEnoughSpace if the disk has fewer bytes free than `folder` still needs."""
-    parent = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     present = sum(entry.stat().st_size for entry in folder.glob("*.npy"))
-    free = shutil.disk_usage(parent).free
+    free = free_bytes(folder)
     if needed - present > free:
         raise NotEnoughSpace(
             f"{folder}: the second moments need {needed} bytes and {free} bytes are free"

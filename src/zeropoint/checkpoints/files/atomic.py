@@ -13,6 +13,7 @@ writer's part. A part without a lock was left by a process that died; the next w
 import contextlib
 import errno
 import os
+import shutil
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -178,6 +179,12 @@ def check_target(target: Path, sources: Sequence[Path], *, overwrite: bool = Tru
             "exists; add --overwrite (in Python overwrite=True) to replace it, or choose another "
             "name",
         )
+
+
+def free_bytes(path: Path) -> int:
+    """Return the free bytes of the disk that holds `path`, or will hold it once it exists."""
+    existing = next(one for one in (path, *path.absolute().parents) if one.exists())
+    return shutil.disk_usage(existing).free
 
 
 def check_space(directory: Path, target: Path, size: int) -> None:

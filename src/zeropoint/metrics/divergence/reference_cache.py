@@ -6,13 +6,13 @@ forward pass of the reference; only its head runs again for each of them.
 """
 
 import hashlib
-import shutil
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint import kernels
+from zeropoint.checkpoints.files.atomic import free_bytes
 from zeropoint.errors import NotEnoughSpace
 from zeropoint.formats import F32
 from zeropoint.models.base import LanguageModel
@@ -89,9 +89,8 @@ def open_cache_folder(path: Path, reference: ModelIdentity, needed: int) -> RunF
     Raises NotEnoughSpace before anything is written, and CheckpointError for a folder that holds
     the cache of another reference.
     """
-    parent = next((p for p in (path, *path.absolute().parents) if p.exists()), path)
     present = sum(entry.stat().st_size for entry in path.glob("*.npz")) if path.is_dir() else 0
-    free = shutil.disk_usage(parent).free
+    free = free_bytes(path)
     if needed - present > free:
         raise NotEnoughSpace(
             f"{path}: the cache of the reference needs {needed} bytes and {free} bytes are free"
