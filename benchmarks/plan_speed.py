@@ -4,9 +4,9 @@
 
 Every GGUF file is timed once in each of --rounds rounds over all files, because the speed of a
 shared machine changes from minute to minute; timings that the log already has are skipped. The
-speed of a file is the median of its rounds. It is predicted before any timing, from all files
-except those of the same model (the same number of weights), and from the files of each single
-model. The script prints measured ÷ predicted, and how many measurements lie inside their bands.
+speed of a file is the median of its rounds. It is predicted before any timing, from the files of
+all other models (with another number of weights), and from the files of each single model. The
+script prints measured ÷ predicted, and how many measurements lie inside their bands.
 """
 
 import argparse

@@ -67,7 +67,7 @@ to a model. No file stores them. Their names are composed:
   beyond the range of the largest scale as its largest value. A weight that is not finite and a
   negative importance are errors that name the index. No encoded bytes decode to NaN or infinity.
 
-The bits per weight of `ROW` and `TENSOR` are those of the tensor above.
+The bits per weight of `ROW` and `TENSOR` depend on the shape, and hold for the tensor above.
 
 """
 

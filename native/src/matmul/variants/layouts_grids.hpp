@@ -95,7 +95,7 @@ template <int bias>
 #endif
 }
 
-// Signs of eight weights, in the low byte of each lane: those of the first four bytes and of the last four.
+// Signs of eight weights, in the low byte of each lane: first for bytes 0 to 3, then for bytes 4 to 7.
 template <int bias>
 [[maybe_unused]] inline void apply_signs(Ints signs, Bytes* codes) {
     const Bytes spread_signs = spread(signs);

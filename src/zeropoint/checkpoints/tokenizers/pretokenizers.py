@@ -2,7 +2,7 @@
 
 A pre-tokenizer is a list of patterns in Oniguruma's dialect, which `tokenizers` uses. Each one
 splits the pieces that the one before left: its matches are pieces, and so is the text between them.
-Names and meanings are llama.cpp's (2026-10). The patterns are those of the models' authors, in the
+Names and meanings are llama.cpp's (2026-10). The models' authors wrote the patterns. They have the
 form in which llama.cpp runs them, because a file must give the same tokens in every runtime.
 """
 
