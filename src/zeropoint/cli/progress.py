@@ -87,6 +87,16 @@ def seconds_left(started: float, done: int, total: int) -> float | None:
     return (time.monotonic() - started) / done * (total - done) if done else None
 
 
+def print_line(text: str) -> None:
+    """Print one line on stderr in a single write.
+
+    `print` writes the text and the end of the line separately, and Ctrl-C between the two would leave a
+    line that the next message continues.
+    """
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
 def track_as_json(records: Iterable[S], total: int, label: str) -> Iterator[S]:
     """Print one JSON object per record and line."""
     started = time.monotonic()
@@ -95,7 +105,7 @@ def track_as_json(records: Iterable[S], total: int, label: str) -> Iterator[S]:
         left = seconds_left(started, record.done, total)
         line = {"record": type(record).__name__, **fields, "step": label, "total": total,
                 "seconds_left": left}  # fmt: skip
-        print(json.dumps(plain(line)), file=sys.stderr, flush=True)
+        print_line(json.dumps(plain(line)))
         yield record
 
 
@@ -111,7 +121,7 @@ def track_plainly(
             left = seconds_left(started, record.done, total)
             rest = f", about {format_seconds(left)} left" if left and tenth < 10 else ""
             detail = f"   {describe(record)}" if describe else ""
-            print(f"{label}: {10 * tenth} %{rest}{detail}", file=sys.stderr, flush=True)
+            print_line(f"{label}: {10 * tenth} %{rest}{detail}")
         yield record
 
 
