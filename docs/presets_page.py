@@ -47,10 +47,12 @@ as a recipe that can be saved, edited and given to `--to`.
 **Presets** are those of llama.cpp and give every tensor the same format ({RULES_VERSION}). The
 tests compare them with the choices of llama.cpp for 28 model shapes. A name of both a preset and a
 format (Q4_0, Q6_K, IQ4_NL, Q4_K, …) is the preset. With `--pure`, every tensor that may be
-quantized gets the base format of the preset (the base of IQ2_S is IQ2_XS, as in llama.cpp). A
-format without a preset (NVFP4, MXFP4, INT4_SYM_G32, …) is given to every tensor that may be
-quantized, too. Formats can be chosen even where zeropoint has no encoder; `quantize` refuses such a
-format before it starts.
+quantized gets the base format of the preset. The base of a preset can have another name: as in
+llama.cpp, it is IQ2_S for the preset IQ2_M and IQ2_XS for the preset IQ2_S, so that
+`--to IQ2_M --pure` stores IQ2_S everywhere; the recipe `* IQ2_S` does the same. A format without
+a preset (NVFP4, MXFP4, INT4_SYM_G32, …) is given to every tensor that may be quantized, too.
+Formats can be chosen even where zeropoint has no encoder; `quantize` refuses such a format before
+it starts.
 
 **Recipes** are text. Each line is a rule: a pattern for GGUF tensor names, and a format. The first
 rule that matches a tensor wins.
@@ -81,8 +83,10 @@ FALLBACK_LIST
 - Q1_0, NVFP4 and groups of more than 32 weights have no fallback: an error names the tensor
 
 **An importance matrix** is required for IQ1_S, IQ1_M, IQ2_XXS, IQ2_XS, IQ2_S and IQ3_XXS, and for
-Q2_K in the preset Q2_K_S, which give noise without one. The token embedding and the output matrix
-do not need it.
+Q2_K in the preset Q2_K_S, which give noise without one. Give it with `--imatrix FILE`, which
+`zeropoint calibrate` writes, or let `quantize` collect importance from a text with `--text FILE`.
+Without either, `quantize` refuses these formats, as llama-quantize does. The token embedding and
+the output matrix do not need it.
 
 ## Bits per weight
 

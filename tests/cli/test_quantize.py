@@ -123,7 +123,8 @@ def test_what_is_for_people_says_the_same(tiny: Path, tmp_path: Path) -> None:
         (["TINY", "out.gguf", "--to", "BF16", "--imatrix", "TINY"], "not an importance matrix"),
         (["TINY", "out.gguf", "--to", "BF16", "--split-max-size", "2G"], "2GiB"),
         (["TINY", "out.gguf", "--to", "BF16", "--threads", "0"], "threads"),
-        (["TINY", "out.gguf", "--to", "IQ2_XXS"], "importance"),
+        (["TINY", "out.gguf", "--to", "IQ2_XXS"], "--imatrix FILE"),
+        (["TINY", "out.gguf", "--to", "IQ3_XXS"], "--text FILE"),
         ([".", "out.gguf", "--to", "BF16"], ""),
     ],
 )

@@ -95,6 +95,17 @@ def test_a_text_is_read_first_and_its_moments_are_deleted(
     assert [path.name for path in tmp_path.iterdir()] == ["out.gguf"]
 
 
+@pytest.mark.parametrize("rounding", ["nearest", "auto"])
+def test_a_text_gives_the_importance_that_a_preset_requires(
+    tiny: Path, text: Path, tmp_path: Path, rounding: Any
+) -> None:
+    output = tmp_path / "out.gguf"
+    assert main(["quantize", str(tiny), "--dry-run", "--to", "Q2_K_S", "--text", str(text)]) == 0
+    assert main(["quantize", str(tiny), str(output), "--to", "Q2_K_S"]) == 2
+    result = zp.quantize_checkpoint(tiny, output, to="Q2_K_S", text=text, rounding=rounding)
+    assert {row.format for row in result.tensors or () if "ffn_up" in row.name} == {"Q2_K"}
+
+
 @pytest.mark.parametrize("records", [1, 8, 20])
 def test_an_interrupted_command_resumes_to_the_same_bytes(
     tiny: Path, text: Path, tmp_path: Path, records: int

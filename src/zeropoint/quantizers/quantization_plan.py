@@ -128,13 +128,21 @@ def plan_quantization(
     calibration: Calibration | None,
     options: WriteOptions,
     rules: FormatOptions,
+    *,
+    awaits_importance: bool = False,
 ) -> QuantizationPlan:
     """Choose a format for each tensor. `to` is a preset, a format, a recipe or its file.
+
+    `awaits_importance` is whether importance will be collected before the plan is written; the
+    formats are then chosen as if it were there.
 
     Raises RecipeError for names that do not exist, shapes that nothing fits, and formats that need
     an importance matrix; FormatError for a format that no GGUF file can hold.
     """
-    choices = choose_formats(source, to, imatrix=calibration is not None, **rules)
+    awaits_importance = awaits_importance and calibration is None
+    has_importance = awaits_importance or calibration is not None
+    choices = choose_formats(source, to, imatrix=has_importance, **rules)
     check_storable(choices)
-    check_importance(choices, calibration.statistics if calibration else ())
+    if not awaits_importance:
+        check_importance(choices, calibration.statistics if calibration else ())
     return QuantizationPlan(source, choices, calibration, options)

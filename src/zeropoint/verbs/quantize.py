@@ -210,6 +210,7 @@ def make_plan(
             "token_embedding_type": options.token_embedding_type,
             "leave_output": options.leave_output_tensor,
         },
+        awaits_importance=uses_moments(options),
     )
 
 

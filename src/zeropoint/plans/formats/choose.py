@@ -359,8 +359,9 @@ def check_importance(choices: Iterable[Choice], known: Iterable[str] = ()) -> No
     if missing:
         raise RecipeError(
             f"{missing[0].format.name} without importance gives noise, and there is none for "
-            f"{_listed([choice.name for choice in missing])}; give an imatrix (--imatrix; see "
-            "`zeropoint calibrate`), or choose a format that needs none, such as Q2_K or Q3_K"
+            f"{_listed([choice.name for choice in missing])}; give it with `quantize "
+            "--imatrix FILE` (`zeropoint calibrate` makes that file) or `quantize --text FILE`, or "
+            "choose a format that needs none, such as Q2_K or Q3_K"
         )
 
 
