@@ -90,8 +90,8 @@ def seconds_left(started: float, done: int, total: int) -> float | None:
 def print_line(text: str) -> None:
     """Print one line on stderr in a single write.
 
-    `print` writes the text and the end of the line separately, and Ctrl-C between the two would leave a
-    line that the next message continues.
+    `print` writes the text and the end of the line separately, and Ctrl-C between the two would
+    leave a line that the next message continues.
     """
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
