@@ -88,7 +88,7 @@ void check_feed_forward(const LayerConfig& layer, std::size_t width) {
 Transformer::Transformer(std::size_t width, float epsilon, Floats output_norm,
                          std::vector<LayerConfig> layers)
     : width_(width), epsilon_(epsilon), output_norm_(output_norm), layers_(std::move(layers)) {
-    expect(output_norm.size() == width, "output_norm");
+    expect_size(output_norm, width, "output_norm");
     for (const LayerConfig& layer : layers_) {
         expect(layer.attn_norm.size() == width && layer.ffn_norm.size() == width, "norms");
         expect_size(layer.post_ffw_norm, width, "post_ffw_norm");
@@ -251,6 +251,7 @@ void Transformer::run(const Pass& pass) {
         const float* sines = rope < 0 ? nullptr : cosines + rows * pass.rotations[rope].pairs();
         LayerPass(layers_[i], i, width_, epsilon_, pass, buffers_).run(cosines, sines);
     }
+    if (output_norm_.empty()) return;
     for_rows(rows, pass.threads, [&](std::size_t first, std::size_t last) {
         for (std::size_t r = first; r < last; ++r)
             kernels().rms_norm(pass.x + r * width_, output_norm_.data(), epsilon_, width_,

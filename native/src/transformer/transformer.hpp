@@ -71,7 +71,7 @@ using Hook = std::function<void(std::size_t layer, const char* role, int expert,
                                 std::size_t count, std::size_t columns)>;
 
 struct Pass {
-    float* x;  // (batch · count, width): embeddings, scaled; hidden states, normed, afterwards
+    float* x;  // (batch · count, width): embeddings, scaled; hidden states afterwards
     std::size_t batch, count;
     std::span<const std::int64_t> starts;  // (batch) positions
     std::span<const Rotation> rotations;
@@ -90,7 +90,8 @@ struct LayerBuffers {
 
 class Transformer {
 public:
-    // Throws std::invalid_argument if the parts do not fit each other.
+    // With an empty output_norm, a pass ends with the residual stream of the last layer. Throws
+    // std::invalid_argument if the parts do not fit each other.
     Transformer(std::size_t width, float epsilon, Floats output_norm, std::vector<LayerConfig> layers);
 
     std::span<const LayerConfig> layers() const { return layers_; }

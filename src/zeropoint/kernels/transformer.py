@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 def make_transformer(
     width: int, epsilon: float, output_norm: F32, layers: Sequence["LayerConfig"]
 ) -> "Transformer":
-    """Return a decoder without embedding and head. Raises ZeropointError without the extension."""
+    """Return a decoder without embedding and head. An empty `output_norm` leaves the norm out.
+
+    Raises ZeropointError without the extension.
+    """
     transformer: Transformer = module().Transformer(width, epsilon, output_norm, layers)
     return transformer
 

@@ -26,7 +26,12 @@ _EXPERTS = "ffn_gate_exps ffn_up_exps ffn_down_exps".split()
 class CompiledEngine:
     """Runs passes over one set of weights. After a weight is replaced it must be made again."""
 
-    def __init__(self, architecture: Architecture, weights: Weights) -> None:
+    def __init__(
+        self, architecture: Architecture, weights: Weights, *, normed: bool = True
+    ) -> None:
+        """Describe the layers to the extension. Without `normed`, `run` returns the residual stream
+        of the last layer, and the output norm is not applied.
+        """
         self.architecture = architecture
         self.weights = weights
         self._ropes = list(dict.fromkeys(layer.rope for layer in architecture.layers if layer.rope))
@@ -34,7 +39,7 @@ class CompiledEngine:
         self._transformer = kernels.make_transformer(
             architecture.width,
             architecture.epsilon,
-            weights.vector(architecture.output_norm),
+            weights.vector(architecture.output_norm) if normed else np.empty(0, np.float32),
             [self._layer(layer) for layer in architecture.layers],
         )
 

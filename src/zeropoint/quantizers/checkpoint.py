@@ -14,19 +14,18 @@ from zeropoint.calibration import Calibration, find_importance
 from zeropoint.checkpoints import Checkpoint, CheckpointWriter, TensorInfo, create_checkpoint
 from zeropoint.checkpoints.files.file_kind import check_use
 from zeropoint.errors import FormatError
-from zeropoint.formats import F32, FORMATS, U8, Format
+from zeropoint.formats import F32, FORMATS, Format
 from zeropoint.plans import Choice
 from zeropoint.quantizers.details import DetailsCollector
+from zeropoint.quantizers.encoding import SlabEncoder
 from zeropoint.quantizers.feedback_rounding import FeedbackRounding
 from zeropoint.quantizers.provenance import output_metadata, source_hash
 from zeropoint.quantizers.reading import SlabReader
 from zeropoint.quantizers.records import OutputWritten, RowsWritten, TensorWritten, WriteOptions
-from zeropoint.quantizers.slabs import Slab, cut_slabs
+from zeropoint.quantizers.slabs import cut_slabs
 from zeropoint.results.quantize import FeedbackResult
 
 DEFAULT_OPTIONS = WriteOptions()
-# Copied without a check of the values: float32 cannot hold all of them.
-UNCHECKED_FORMATS = ("F64", "I8", "I16", "I32", "I64")
 
 
 def quantize_tensors(
@@ -178,7 +177,7 @@ class TensorQuantizer:
         self.reader = reader
         self.writer = writer
         self.threads = threads
-        self.feedback = feedback
+        self.encoder = SlabEncoder(reader.source, threads, feedback)
         self.done = 0  # weights
 
     def write(
@@ -196,20 +195,17 @@ class TensorQuantizer:
         for slab, rows in self.reader.slabs(info, cut_slabs(info.shape, info.format, target)):
             weights = kernels.decode(info.format, rows.data, threads=self.threads)
             weights = weights.reshape(rows.shape)
-            self.check_finite(info, slab, weights)
+            self.encoder.check_finite(info, slab, weights)
             data = rows.data
             if encode:
                 # (columns,) of this expert, or of all experts.
                 row = importance
                 if importance is not None and importance.ndim == 2:
                     row = importance[slab.expert]
-                data = self.encode(info, slab, target, weights, row)
-                if self.feedback:
-                    place = info.name, slab.start, slab.expert
-                    recoded = self.feedback.recode(place, weights, data, target, self.threads)
-                    if recoded is not None:
-                        data = recoded.blocks
-                        change = change + recoded.change if change else recoded.change
+                encoded = self.encoder.encode(info, slab, target, weights, row)
+                data = encoded.blocks
+                if encoded.change:
+                    change = change + encoded.change if change else encoded.change
                 decoded = kernels.decode(target, data, threads=self.threads).reshape(rows.shape)
                 error += kernels.weighted_error(weights, decoded, row, threads=self.threads)
                 if collector:
@@ -228,27 +224,3 @@ class TensorQuantizer:
             weighted=importance is not None, done=self.done,
             details=collector.details() if collector else None, feedback=change,
         )  # fmt: skip
-
-    def encode(
-        self, info: TensorInfo, slab: Slab, target: Format, weights: F32, importance: F32 | None
-    ) -> U8:
-        """Encode one slab, (rows, columns) float32; an error names the tensor."""
-        try:
-            return kernels.encode(target, weights, importance, threads=self.threads)
-        except FormatError as error:
-            place = f"{info.name}, counted from row {slab.start}"
-            raise FormatError(f"{self.reader.source.path}: {place}: {error}") from None
-
-    def check_finite(self, info: TensorInfo, slab: Slab, weights: F32) -> None:
-        """Raise FormatError that names the first weight that is NaN or infinite."""
-        if info.format.name in UNCHECKED_FORMATS:
-            return
-        first = kernels.first_not_finite(weights, threads=self.threads)
-        if first is None:
-            return
-        row, column = divmod(first, weights.shape[1])
-        raise FormatError(
-            f"{self.reader.source.path}: {info.name}: weight {slab.start * info.columns + first}"
-            f" (row {slab.start + row}, column {column}) is {weights[row, column]}; a model with"
-            " weights that are not finite is broken, so it is not written"
-        )

@@ -37,9 +37,12 @@ class FeedbackRounding:
     #: to know each of them.
     formats: Collection[str]
     options: FeedbackOptions = DEFAULTS
+    #: Whose inputs the moments are of: the 16-bit model's ("reference"), or those behind quantized
+    #: layers ("sequential").
+    inputs: str = "reference"
     #: Where finished rows are stored, so that an interrupted run resumes; None: nowhere.
     state: RunFolder | None = None
-    _prepared: tuple[str, int, FeedbackInputs | None] | None = field(default=None, init=False)
+    _prepared: tuple[str, int, FeedbackInputs] | None = field(default=None, init=False)
 
     def facts(self) -> dict[str, str]:
         """Return the keys of a file about its rounding: the method, the text, and the engine.
@@ -52,6 +55,7 @@ class FeedbackRounding:
                 f"error feedback, damping {self.options.damping:g}, sweeps {self.options.sweeps},"
                 f" columns {order}"
             ),
+            "zeropoint.calibration.inputs": self.inputs,
             "zeropoint.calibration.corpus": self.moments.corpus,
             "zeropoint.calibration.tokens": str(self.moments.chunks * self.moments.context),
             "zeropoint.rounding.library": linear_algebra(),
@@ -72,10 +76,6 @@ class FeedbackRounding:
         name, start, expert = place
         if not self.applies(name, format):
             return None
-        key = f"{name}.{start}"
-        stored = self._stored(key, format.block_bytes)
-        if stored is not None:
-            return stored
         inputs = self._inputs(name, expert)
         if inputs is None:
             return None
@@ -83,17 +83,19 @@ class FeedbackRounding:
             weights, blocks, format, inputs, threads=threads, options=self.options
         )
         if self.state is not None:
+            key = f"{name}.{start}"
             self.state.save_bytes(f"{key}.blocks", found.blocks.tobytes())
             self.state.save_table(key, found.change.to_json())
         return found
 
-    def _stored(self, key: str, block_bytes: int) -> RecodedRows | None:
-        """Return rows that an earlier, interrupted run finished."""
+    def stored(self, name: str, start: int, format: Format) -> RecodedRows | None:
+        """Return the rows of a tensor from `start` on if they were rounded before, or None."""
+        key = f"{name}.{start}"
         if self.state is None or not (self.state.path / f"{key}.json").exists():
             return None
         change = self.state.load_record(key, FeedbackResult)
         blocks = np.frombuffer(self.state.load_bytes(f"{key}.blocks"), np.uint8)
-        return RecodedRows(blocks.reshape(-1, block_bytes), change)
+        return RecodedRows(blocks.reshape(-1, format.block_bytes), change)
 
     def _inputs(self, name: str, expert: int) -> FeedbackInputs | None:
         """Return the prepared moments of a matrix' inputs; neighbours often share them.
@@ -101,8 +103,10 @@ class FeedbackRounding:
         None for an expert whose inputs were fewer than MIN_ROWS.
         """
         shared = input_of(name, self.tensors)
+        if self.moments.rows(shared)[expert] < MIN_ROWS:
+            return None
         if self._prepared is None or self._prepared[:2] != (shared, expert):
-            moments, rows = self.moments.read(shared, expert)
+            moments, _ = self.moments.read(shared, expert)
             columns = self.tensors[name].shape[-1]
             if moments.shape != (columns, columns):
                 raise CheckpointError(
@@ -110,9 +114,7 @@ class FeedbackRounding:
                     f"holds the moments of {moments.shape[0]} inputs for {name}, which has"
                     f" {columns} columns: they belong to another model",
                 )
-            enough = rows >= MIN_ROWS
-            inputs = prepare(np.asarray(moments), self.options) if enough else None
-            self._prepared = shared, expert, inputs
+            self._prepared = shared, expert, prepare(np.asarray(moments), self.options)
         return self._prepared[2]
 
 

@@ -33,7 +33,7 @@ class RunJournal:
         self._hashes: dict[str, list[str]] | None = None
         self._noted: set[str] = set()  # by this process
 
-    def note(self, name: str, data: bytes) -> None:
+    def note(self, name: str, data: io.Bytes) -> None:
         """Write down the hash of a file that is about to be written."""
         if self._hashes is None:
             self._hashes = self._begin()

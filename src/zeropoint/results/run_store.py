@@ -205,7 +205,7 @@ class RunFolder:
             done += 1
         return done
 
-    def save_bytes(self, name: str, data: bytes) -> None:
+    def save_bytes(self, name: str, data: Bytes) -> None:
         """Write a file of the run, NAME with its suffix; its hash goes into the journal first.
 
         Raises CheckpointError if the folder is in use by another process, or was replaced.

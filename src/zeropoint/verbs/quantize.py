@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from zeropoint.calibration import read_imatrix
-from zeropoint.calibration.run import ChunkRead
+from zeropoint.calibration.layer_walk import LayerProgress, LayerWalk
 from zeropoint.checkpoints import Checkpoint
 from zeropoint.checkpoints.portability import find_unread_keys
 from zeropoint.errors import OutputError, UnsupportedModel
@@ -34,7 +34,7 @@ from zeropoint.results.quantize import QuantizePreview, QuantizeResult
 from zeropoint.results.run_store import RunFolder
 from zeropoint.verbs.arguments import as_list, as_path
 from zeropoint.verbs.checkpoint_input import CheckpointInput, opened
-from zeropoint.verbs.options.quantize import Effort, QuantizeOptions, Rounding
+from zeropoint.verbs.options.quantize import Effort, Inputs, QuantizeOptions, Rounding
 from zeropoint.verbs.records import Notice, OnRecord, StageStarted, drain
 from zeropoint.verbs.rounding import (
     NEAREST,
@@ -43,7 +43,9 @@ from zeropoint.verbs.rounding import (
     collect_moments,
     open_moments,
     open_rounding,
+    open_sequential,
     resumable,
+    round_layers,
     uses_moments,
     work_folder,
 )
@@ -59,7 +61,7 @@ QuantizeRecord: TypeAlias = (
     | OutputWritten
     | TensorExported
     | MomentsPlanned
-    | ChunkRead
+    | LayerProgress
     | QuantizeResult
 )
 
@@ -80,6 +82,7 @@ def quantize_checkpoint(
     calibration: str | Path | None = None,
     text: str | Path | Sequence[str | Path] | None = None,
     rounding: Rounding = "auto",
+    inputs: Inputs = "reference",
     effort: Effort = "normal",
     threads: int | None = None,
     pure: bool = False,
@@ -110,6 +113,7 @@ def quantize_checkpoint(
         calibration=calibration,
         text=text,
         rounding=rounding,
+        inputs=inputs,
         effort=effort,
         threads=threads,
         pure=pure,
@@ -140,15 +144,22 @@ def quantize_checkpoint_records(
             return
         rounding = NEAREST
         work = work_folder(output)
-        if uses_moments(options):
+        walk: LayerWalk | None = None
+        if uses_moments(options) and options.inputs == "sequential":
+            check_plan(make_plan(source, to, options))
+            rounding, walk = open_sequential(source, work / "moments", options)
+        elif uses_moments(options):
             if not options.calibration:
                 check_plan(make_plan(source, to, options))
                 yield from collect_moments(source, work / "moments", options)
             rounding = open_rounding(source, open_moments(options, work), options)
         plan = make_plan(source, to, options, rounding=rounding)
         check_plan(plan)
-        yield from plan_notices(plan)
+        if not walk:
+            yield from plan_notices(plan)
         plan = resumable(plan, work)
+        if walk:
+            yield from round_layers(plan, walk)
         for record in write_plan(plan, output, threads=options.threads, run=options.run):
             if isinstance(record, QuantizeResult):
                 shutil.rmtree(work, ignore_errors=True)

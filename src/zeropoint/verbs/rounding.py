@@ -12,17 +12,19 @@ from pathlib import Path
 from zeropoint.calibration import Calibration
 from zeropoint.calibration.chunks import Chunk, read_chunks
 from zeropoint.calibration.corpus import builtin_corpus, read_corpus
-from zeropoint.calibration.moments import MomentFolder, folder_bytes
-from zeropoint.calibration.run import CalibrationRun, ChunkRead, input_shapes
+from zeropoint.calibration.layer_walk import LayerProgress, LayerWalk
+from zeropoint.calibration.moments import MomentFolder, folder_bytes, input_of
 from zeropoint.checkpoints import Checkpoint
 from zeropoint.checkpoints.files.atomic import free_bytes
 from zeropoint.errors import MeasurementError, NotEnoughSpace, OutputError
 from zeropoint.formats import FORMATS
 from zeropoint.formats.recode import can_recode
+from zeropoint.kernels import default_threads
 from zeropoint.metrics.identity import identify
-from zeropoint.models import load_model
+from zeropoint.models import read_architecture, read_tokenizer
 from zeropoint.quantizers import output_metadata
 from zeropoint.quantizers.feedback_rounding import IMPROVED_FORMATS, FeedbackRounding
+from zeropoint.quantizers.layer_rounding import LayerRounding
 from zeropoint.quantizers.quantization_plan import QuantizationPlan
 from zeropoint.results.run_store import RunFolder
 from zeropoint.verbs.arguments import as_list
@@ -61,7 +63,15 @@ def uses_moments(options: QuantizeOptions) -> bool:
     """
     if options.calibration and options.text:
         raise OutputError("--calibration and --text both give second moments; use one of them")
-    return bool(options.calibration or options.text) or options.rounding == "feedback"
+    if options.inputs == "sequential" and options.calibration:
+        raise OutputError(
+            "--inputs sequential collects second moments from a text while it quantizes, so it"
+            " cannot use those of --calibration; give the text itself with --text"
+        )
+    if options.inputs == "sequential" and options.rounding == "nearest":
+        raise OutputError("--inputs sequential has no effect with --rounding nearest; leave it out")
+    asked = options.rounding == "feedback" or options.inputs == "sequential"
+    return bool(options.calibration or options.text) or asked
 
 
 def work_folder(output: Path) -> Path:
@@ -82,37 +92,68 @@ def open_rounding(
         )
     if options.rounding == "nearest":
         return RoundingPlan(None, importance)
+    return RoundingPlan(_feedback(source, moments, options), importance)
+
+
+def _feedback(
+    source: Checkpoint, moments: MomentFolder, options: QuantizeOptions
+) -> FeedbackRounding:
     formats: tuple[str, ...] = IMPROVED_FORMATS
     if options.rounding == "feedback":
         formats = tuple(name for name in FORMATS if can_recode(FORMATS[name]))
-    return RoundingPlan(FeedbackRounding(moments, tensors, formats), importance)
+    return FeedbackRounding(moments, source.tensors, formats, inputs=options.inputs)
+
+
+def start_walk(source: Checkpoint, folder: Path, options: QuantizeOptions) -> LayerWalk:
+    """Read the text, and begin or resume a walk through the layers with its moments in `folder`.
+
+    Raises MeasurementError for a text that is missing or shorter than one chunk.
+    """
+    text = [Path(file) for file in as_list(options.text)]
+    corpus = read_corpus(text) if text else builtin_corpus("calibrate")
+    chunks = read_chunks(corpus, read_tokenizer(source), CONTEXT)
+    chunks = spread(chunks, EFFORT_TOKENS[options.effort] // CONTEXT)
+    fingerprint = identify(source).fingerprint
+    inputs = {"model": source.path.name, "fingerprint": fingerprint, "corpus": corpus.hash}
+    settings = {"chunks": len(chunks), "context": CONTEXT}
+    threads = options.threads or default_threads()
+    moments = MomentFolder.start(folder, inputs, settings, threads=threads)
+    return LayerWalk(source, read_architecture(source), chunks, moments, threads=threads)
 
 
 def collect_moments(
     source: Checkpoint, folder: Path, options: QuantizeOptions
-) -> Iterator[MomentsPlanned | StageStarted | ChunkRead]:
+) -> Iterator[MomentsPlanned | StageStarted | LayerProgress]:
     """Collect second moments into `folder`; an interrupted collection is resumed.
 
     Raises NotEnoughSpace before the model reads anything, and MeasurementError for a text that is
     missing or shorter than one chunk.
     """
-    text = [Path(file) for file in as_list(options.text)]
-    corpus = read_corpus(text) if text else builtin_corpus("calibrate")
-    model = load_model(source, threads=options.threads)
-    wanted = EFFORT_TOKENS[options.effort] // CONTEXT
-    chunks = spread(read_chunks(corpus, model.tokenizer, CONTEXT), wanted)
-    needed = folder_bytes(input_shapes(model))
-    check_space(folder, needed)
-    model_id = identify(source).fingerprint
-    inputs = {"model": source.path.name, "fingerprint": model_id, "corpus": corpus.hash}
-    settings = {"chunks": len(chunks), "context": CONTEXT}
-    moments = MomentFolder.start(folder, inputs, settings)
-    run = CalibrationRun(model, chunks, moments=moments)
-    if not any(run.groups):
+    walk = start_walk(source, folder, options)
+    shapes = walk.matrices()
+    if all(walk.moments.has(input_of(name, shapes)) for name in shapes):
         return
-    yield MomentsPlanned(folder, needed, len(chunks) * CONTEXT)
-    yield StageStarted("calibrating", run.total)
-    yield from run.steps()
+    needed = folder_bytes(shapes)
+    check_space(folder, needed)
+    yield MomentsPlanned(folder, needed, walk.tokens.size)
+    yield StageStarted("calibrating", walk.layers * len(walk.tokens))
+    yield from walk.collect_all()
+
+
+def open_sequential(
+    source: Checkpoint, folder: Path, options: QuantizeOptions
+) -> tuple[RoundingPlan, LayerWalk]:
+    """Return the rounding by layers, and the walk that collects the moments of each in `folder`."""
+    walk = start_walk(source, folder, options)
+    importance = walk.moments.calibration(walk.matrices(), complete=False)
+    return RoundingPlan(_feedback(source, walk.moments, options), importance), walk
+
+
+def round_layers(plan: QuantizationPlan, walk: LayerWalk) -> Iterator[StageStarted | LayerProgress]:
+    """Round all layers of a plan with sequential inputs; the rows are stored for the writer."""
+    rounding = LayerRounding(plan, walk)
+    yield StageStarted("rounding", rounding.total)
+    yield from rounding.steps()
 
 
 def open_moments(options: QuantizeOptions, work: Path) -> MomentFolder:

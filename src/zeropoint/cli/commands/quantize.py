@@ -12,7 +12,7 @@ from zeropoint.cli.paths import InputRole, OutputRole, Overwrite
 from zeropoint.cli.stages import follow
 from zeropoint.cli.views.quantize import show_preview, show_result
 from zeropoint.formatting import format_bytes
-from zeropoint.verbs.options.quantize import Effort, QuantizeOptions, Rounding
+from zeropoint.verbs.options.quantize import Effort, Inputs, QuantizeOptions, Rounding
 
 DEFAULTS = QuantizeOptions()
 
@@ -72,6 +72,15 @@ def quantize(
             " improve, if --calibration or --text is given, otherwise nearest."
         ),
     ] = DEFAULTS.rounding,
+    inputs: Annotated[
+        Inputs,
+        typer.Option(
+            help="Inputs whose second moments error feedback uses. reference: those of the 16-bit"
+            " model. sequential: those that the quantized layers before a layer produce; they are"
+            " collected layer by layer while the model is quantized, from --text or the built-in"
+            " text."
+        ),
+    ] = DEFAULTS.inputs,
     effort: Annotated[
         Effort,
         typer.Option(
@@ -173,6 +182,7 @@ def quantize(
         calibration=calibration,
         text=text,
         rounding=rounding,
+        inputs=inputs,
         effort=effort,
         threads=threads,
         pure=pure,

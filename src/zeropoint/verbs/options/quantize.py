@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 
 Rounding = Literal["auto", "nearest", "feedback"]
+Inputs = Literal["reference", "sequential"]
 Effort = Literal["quick", "normal", "long"]
 
 #: Maximum number of tokens of the calibration text, by effort.
@@ -33,6 +34,9 @@ class QuantizeOptions:
     #: feedback; without `calibration` and `text` the built-in text is read. "auto": feedback for
     #: the formats that it is shown to improve, if `calibration` or `text` is given.
     rounding: Rounding = "auto"
+    #: The inputs whose second moments feedback uses. "reference": those of the 16-bit model.
+    #: "sequential": those that the quantized layers before a layer produce, from a text.
+    inputs: Inputs = "reference"
     #: How much of the text is read: at most 8k tokens (quick), 32k (normal) or 128k (long).
     effort: Effort = "normal"
     #: Threads to encode with; None: one for each processor. The bytes do not depend on it.
