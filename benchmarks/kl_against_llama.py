@@ -1,11 +1,15 @@
 """Is a file of `zeropoint quantize` closer to its reference than llama-quantize's of equal size?
 
     LLAMA_BIN=build/bin python benchmarks/kl_against_llama.py REFERENCE IMATRIX TEXT...
-        [--presets Q2_K,Q3_K_M,Q4_K_M] [--chunks 8] [--threads 2] [--work DIR] [--log FILE.jsonl]
+        [--presets Q2_K,Q3_K_M,pure:Q2_K,blocks:mxfp4] [--rounding nearest,feedback]
+        [--calibration MOMENTS] [--chunks 8] [--threads 2] [--work DIR] [--log FILE.jsonl]
     python benchmarks/kl_against_llama.py --table FILE.jsonl
 
-Both tools quantize REFERENCE (16 bits per weight) with the same imatrix. The script ends with an
-error unless both files give every tensor the same format and the same number of bytes. The judge
+Both tools quantize REFERENCE (16 bits per weight) with the same imatrix; `feedback` reads the
+second moments in MOMENTS too, which should be of the same text. A preset of `--presets` is one
+that both tools know, `pure:PRESET` for one type in all matrices (llama-quantize --pure), or
+`blocks:TYPE` for one type in the matrices of the layers and Q8_0 in the others. The script ends
+with an error unless both files give every tensor the same format and number of bytes. The judge
 is llama-perplexity: the mean KL divergence of the next-token distributions, in nats per token,
 over the second halves of N chunks of 512 tokens of each text. The table has our mean divided by
 llama.cpp's, with a 95 % interval that is paired by chunk. LLAMA_BIN is a build of llama.cpp with
@@ -33,18 +37,42 @@ Row = dict[str, Any]
 TOOLS = ("zeropoint", "llama.cpp")
 
 
-def quantize(tool: str, words: argparse.Namespace, preset: str, output: Path) -> None:
-    """Write a quant of the reference with one of the tools."""
-    source, imatrix, threads = str(words.reference), str(words.imatrix), str(words.threads)
-    if tool == "zeropoint":
-        command = [sys.executable, "-m", "zeropoint", "quantize", source, str(output), "--quiet"]
-        command += ["--to", preset, "--imatrix", imatrix, "--threads", threads, "--overwrite"]
-    else:
-        command = [str(Path(os.environ["LLAMA_BIN"]) / "llama-quantize"), "--imatrix", imatrix]
-        command += [source, str(output), preset, threads]
+def run(command: list[str]) -> None:
+    """Run a command, and exit with the end of what it printed if it fails."""
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
         sys.exit(f"{' '.join(command)}: {done.stderr[-2000:]}")
+
+
+def quantize_theirs(words: argparse.Namespace, preset: str, output: Path) -> None:
+    """Write llama-quantize's file of a preset."""
+    kind, _, name = preset.rpartition(":")
+    chosen = {
+        "": [],
+        "pure": ["--pure"],
+        "blocks": ["--tensor-type", rf"blk\..*\.(attn|ffn)_.*={name}"],
+    }[kind]
+    command = [str(Path(os.environ["LLAMA_BIN"]) / "llama-quantize"), *chosen]
+    command += ["--imatrix", str(words.imatrix), str(words.reference), str(output)]
+    run([*command, "Q8_0" if kind == "blocks" else name, str(words.threads)])
+
+
+def quantize_ours(
+    words: argparse.Namespace, preset: str, rounding: str, theirs: Path, output: Path
+) -> None:
+    """Write our file of a preset, or with the formats of llama-quantize's file."""
+    target = preset
+    if ":" in preset:
+        recipe = output.with_suffix(".recipe")
+        rules = [f"{name} {format}" for name, (format, _) in layout(theirs).items()]
+        recipe.write_text("\n".join(rules))
+        target = str(recipe)
+    command = [sys.executable, "-m", "zeropoint", "quantize", str(words.reference), str(output)]
+    command += ["--to", target, "--imatrix", str(words.imatrix), "--rounding", rounding]
+    command += ["--threads", str(words.threads), "--overwrite", "--quiet"]
+    if rounding == "feedback":
+        command += ["--calibration", str(words.calibration)]
+    run(command)
 
 
 def layout(path: Path) -> dict[str, tuple[str, int]]:
@@ -63,28 +91,38 @@ def divergences(output: str) -> list[float]:
     return np.diff(sums, prepend=0.0).tolist()
 
 
-def measure(words: argparse.Namespace, done: set[tuple[str, str]]) -> None:
-    """Make both quants of each preset, measure them on each text, print and log the rows."""
+def measure(words: argparse.Namespace, done: set[tuple[str, str, str]]) -> None:
+    """Make the quants of each preset, measure them on each text, print and log the rows."""
     with tempfile.TemporaryDirectory(dir=words.work) as name:
         folder = Path(name)
+        ours, theirs = folder / "zeropoint.gguf", folder / "llama.cpp.gguf"
         for preset in words.presets:
-            texts = [text for text in words.texts if (preset, text.stem) not in done]
-            if not texts:
-                continue
-            quants = {tool: folder / f"{tool}.gguf" for tool in TOOLS}
-            for tool, quant in quants.items():
-                quantize(tool, words, preset, quant)
-            row = {"model": words.reference.stem, "preset": preset}
-            row["tensor_bytes"] = bytes_of_both(*quants.values())
-            for text in texts:
-                found = {tool: kl_of_chunks(words, text, quants[tool], folder) for tool in TOOLS}
-                whole = {**row, "text": text.stem, **found}
-                print(line_of(whole), flush=True)
-                if words.log:
-                    with words.log.open("a") as log:
-                        print(json.dumps(whole), file=log)
-            for quant in quants.values():
-                quant.unlink()
+            peer: dict[str, list[float]] = {}  # KL of llama.cpp's file, by text
+            for rounding in words.rounding:
+                texts = [t for t in words.texts if (preset, rounding, t.stem) not in done]
+                if not texts:
+                    continue
+                if not peer:
+                    quantize_theirs(words, preset, theirs)
+                quantize_ours(words, preset, rounding, theirs, ours)
+                row = {"model": words.reference.stem, "preset": preset, "rounding": rounding}
+                row["tensor_bytes"] = bytes_of_both(ours, theirs)
+                for text in texts:
+                    if text.stem not in peer:
+                        peer[text.stem] = kl_of_chunks(words, text, theirs, folder)
+                    chunks = kl_of_chunks(words, text, ours, folder)
+                    whole = {
+                        **row,
+                        "text": text.stem,
+                        "zeropoint": chunks,
+                        "llama.cpp": peer[text.stem],
+                    }
+                    print(line_of(whole), flush=True)
+                    if words.log:
+                        with words.log.open("a") as log:
+                            print(json.dumps(whole), file=log)
+            for quant in (ours, theirs):
+                quant.unlink(missing_ok=True)
 
 
 def bytes_of_both(ours: Path, theirs: Path) -> int:
@@ -110,10 +148,10 @@ def line_of(row: Row) -> str:
     """Return a row of the table."""
     ours, theirs = (np.array(row[tool]) for tool in TOOLS)
     ratio = estimate(ours, theirs)
-    return (
-        f"| {row['preset']} | {row['text']} | {len(ours)} | {ours.mean():.4f} | "
-        f"{theirs.mean():.4f} | {ratio.mean:.3f} ({ratio.low:.3f} … {ratio.high:.3f}) |"
-    )
+    cells = [row["preset"], row.get("rounding", "nearest"), row["text"], f"{len(ours)}"]
+    cells += [f"{ours.mean():.4f}", f"{theirs.mean():.4f}"]
+    cells += [f"{ratio.mean:.3f} ({ratio.low:.3f} … {ratio.high:.3f})"]
+    return f"| {' | '.join(cells)} |"
 
 
 def main() -> None:
@@ -123,25 +161,30 @@ def main() -> None:
     parser.add_argument("imatrix", nargs="?", type=Path)
     parser.add_argument("texts", nargs="*", type=Path)
     parser.add_argument("--presets", default="Q2_K,Q3_K_M,Q4_K_M")
+    parser.add_argument("--rounding", default="nearest")
+    parser.add_argument("--calibration", metavar="MOMENTS", type=Path)
     parser.add_argument("--chunks", type=int, default=8)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--work", metavar="DIR", help="where the temporary folder is made")
     parser.add_argument("--log", type=Path)
     parser.add_argument("--table", type=Path, metavar="FILE.jsonl")
     words = parser.parse_args()
-    words.presets = words.presets.split(",")
+    words.presets, words.rounding = words.presets.split(","), words.rounding.split(",")
     log = words.table or words.log
     rows = (
         [json.loads(line) for line in log.read_text().splitlines()] if log and log.exists() else []
     )
-    print("| Preset | Text | Chunks | KL, zeropoint | KL, llama.cpp | Ratio (95 % interval) |")
-    print("|---|---|---|---|---|---|")
+    print(
+        "| Preset | Rounding | Text | Chunks | KL, zeropoint | KL, llama.cpp "
+        "| Ratio (95 % interval) |"
+    )
+    print("|---|---|---|---|---|---|---|")
     for row in rows:
         print(line_of(row))
     if not words.table:
         if not words.texts:
             parser.error("give REFERENCE, IMATRIX and at least one TEXT")
-        measure(words, {(row["preset"], row["text"]) for row in rows})
+        measure(words, {(row["preset"], row["rounding"], row["text"]) for row in rows})
 
 
 if __name__ == "__main__":
