@@ -65,7 +65,7 @@ def test_a_variant_gives_the_bytes_of_the_baseline(variant: str) -> None:
 def test_what_holds_of_products_and_passes_holds_on_lesser_processors(variant: str) -> None:
     if kernels.variant() == variant:
         pytest.skip("this is the one that runs here")
-    names = ("test_matmul.py", "test_traces.py", "test_passes.py")
+    names = ("test_matmul.py", "test_traces.py", "test_passes.py", "test_rounding_panels.py")
     files = [str(Path(__file__).with_name(name)) for name in names]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-x", *files],

@@ -13,6 +13,7 @@ using Array = nanobind::ndarray<T, nanobind::ndim<Dimensions>, nanobind::c_conti
 void bind_compare(nanobind::module_& module);
 void bind_machine(nanobind::module_& module);
 void bind_matmul(nanobind::module_& module);
+void bind_rounding(nanobind::module_& module);
 void bind_transformer(nanobind::module_& module);
 
 }  // namespace zeropoint

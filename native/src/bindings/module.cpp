@@ -108,5 +108,6 @@ NB_MODULE(_native, module) {
     bind_compare(module);
     bind_machine(module);
     bind_matmul(module);
+    bind_rounding(module);
     bind_transformer(module);
 }

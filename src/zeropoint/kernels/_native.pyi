@@ -37,6 +37,56 @@ class Comparing:
         self, scores: NDArray[float64], ids: NDArray[int32], logp: NDArray[float32]
     ) -> None: ...
 
+class Levels:
+    def __init__(self, values: NDArray[float32], consecutive: bool) -> None: ...
+    def feed_back(
+        self,
+        target: NDArray[float32],
+        coupling: NDArray[float32],
+        scale: NDArray[float32],
+        minimum: NDArray[float32] | None,
+        weights: NDArray[float32],
+        errors: NDArray[float32],
+        chosen: NDArray[int32],
+    ) -> None: ...
+    def descend(
+        self,
+        target: NDArray[float32],
+        coupling: NDArray[float32],
+        scale: NDArray[float32],
+        minimum: NDArray[float32] | None,
+        rounded: NDArray[float32],
+        chosen: NDArray[int32],
+    ) -> None: ...
+
+class Points:
+    def __init__(self, levels: NDArray[float32], points: NDArray[uint8], signs: str) -> None: ...
+    def feed_back(
+        self,
+        target: NDArray[float32],
+        coupling: NDArray[float32],
+        scale: NDArray[float32],
+        minimum: NDArray[float32] | None,
+        metric: NDArray[float32],
+        bounds: NDArray[float32],
+        refinements: int,
+        weights: NDArray[float32],
+        errors: NDArray[float32],
+        points: NDArray[int32],
+        signs: NDArray[int32],
+    ) -> None: ...
+    def descend(
+        self,
+        target: NDArray[float32],
+        coupling: NDArray[float32],
+        scale: NDArray[float32],
+        minimum: NDArray[float32] | None,
+        bounds: NDArray[float32],
+        rounded: NDArray[float32],
+        points: NDArray[int32],
+        signs: NDArray[int32],
+    ) -> None: ...
+
 def read_seconds(words: NDArray[uint64], threads: int) -> float: ...
 def multiply_adds_per_second(seconds: float, threads: int) -> float: ...
 def moments(values: NDArray[float32], threads: int) -> tuple[float, float, int]: ...

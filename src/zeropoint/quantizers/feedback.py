@@ -14,17 +14,23 @@ The scales stay those that the encoder searched; only the codes are chosen again
 can come at any time. Columns with large H_kk come first, while most columns are left to
 compensate.
 
+A code of IQ1 to IQ3 names a point for 4 or 8 weights. There 8 columns g are rounded at once, with
+A_jg = R_jg R_gg⁻¹, and errors in them cost eᵀ D e with D = R_gg R_ggᵀ, because the columns after
+them will compensate the rest.
+
 Then sweeps of coordinate descent give each code the value that minimizes the objective while all
 others stay. A row keeps its searched codes if the objective did not fall.
 
 Sources: Frantar et al., GPTQ (arXiv 2210.17323); Chee et al., QuIP, for the form with the
-triangular factor of H itself (arXiv 2307.13304). The rows are independent, so they are worked on in
-slabs of fixed size, and the result does not depend on the number of threads.
+triangular factor of H itself (arXiv 2307.13304); Tseng et al., QuIP#, for blocks of columns
+(arXiv 2402.04396). The rows are independent, so they are worked on in slabs of fixed size, and the
+result does not depend on the number of threads.
 """
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,14 +38,19 @@ from threadpoolctl import threadpool_limits
 
 from zeropoint.errors import FormatError
 from zeropoint.formats import F32, U8, Format
-from zeropoint.formats.recode import CodeSet, code_set
+from zeropoint.formats.point_codes import SIGNED_WEIGHTS
+from zeropoint.kernels.panels import MAX_PANEL_COLUMNS, GroupMetric
+from zeropoint.quantizers.code_choice import CodeChoice, code_choice
+from zeropoint.quantizers.factor import upper_factor
 from zeropoint.results.quantize import FeedbackResult
 
-COLUMNS_PER_BLOCK = 128  # whose errors are applied to the columns after them in one product
+COLUMNS_PER_BLOCK = (
+    MAX_PANEL_COLUMNS  # whose errors are applied to the columns after them in one product
+)
 ROWS_PER_SLAB = 256  # fixed, so that the bytes do not depend on the number of threads
 MAX_DAMPING = 1.0
+MIN_SWEEP_GAIN = 1e-3  # of the objective; a sweep that lowers it by less is the last one
 
-Codes = NDArray[np.int32]
 F64 = NDArray[np.float64]
 
 
@@ -53,6 +64,8 @@ class FeedbackOptions:
     sweeps: int = 3
     #: Whether columns are rounded in the order of falling H_kk, or from first to last.
     ordered: bool = True
+    #: Columns whose errors are applied to the columns after them in one product, at most 128.
+    panel_columns: int = COLUMNS_PER_BLOCK
 
 
 DEFAULTS = FeedbackOptions()
@@ -74,6 +87,12 @@ class FeedbackInputs:
     coefficients: F32
     #: What was added to the diagonal, as a fraction of its mean.
     damping: float
+    #: Columns that are rounded together: 8 for codes that name points, otherwise 1.
+    at_once: int = 1
+    #: What errors in 8 columns cost if later columns compensate them, in `order`; None for 1.
+    compensated: GroupMetric | None = None
+    #: What they cost while all others stay, from first to last; None for 1.
+    fixed: GroupMetric | None = None
 
 
 @dataclass(frozen=True)
@@ -85,39 +104,75 @@ class RecodedRows:
     change: FeedbackResult
 
 
-def prepare(moments: F32, options: FeedbackOptions = DEFAULTS) -> FeedbackInputs:
+def prepare(
+    moments: F32,
+    options: FeedbackOptions = DEFAULTS,
+    *,
+    at_once: int = 1,
+    threads: int = 1,
+) -> FeedbackInputs:
     """Factor the second moments of a matrix' inputs.
 
     `moments` (columns, columns) is Σ x xᵀ or any positive multiple of it. A column that is always 0
-    gets no feedback and gives none. Raises FormatError for moments that are not finite, or that no
-    damping up to MAX_DAMPING makes positive definite.
+    gets no feedback and gives none. `at_once` is `columns_at_once` of the format. Raises
+    FormatError for moments that are not finite, or that no damping up to MAX_DAMPING makes positive
+    definite.
     """
     diagonal = np.diag(moments).astype(np.float64)
     if not np.isfinite(moments).all() or (diagonal < 0).any():
         raise FormatError("second moments must be finite, with a diagonal that is not negative")
     mean = float(diagonal.mean()) or 1.0
-    columns = len(diagonal)
-    order = np.argsort(-diagonal, kind="stable") if options.ordered else np.arange(columns)
+    damped = (moments / np.float32(mean)).astype(np.float32)
+    undamped = np.diag(damped).copy()
+    order = _order(diagonal, at_once, options.ordered)
     damping = options.damping
-    with threadpool_limits(1):  # more threads add in another order
-        while True:
-            damped = moments.astype(np.float64) / mean
-            damped[np.diag_indices(columns)] += damping
-            try:
-                factor = _upper_factor(damped[np.ix_(order, order)])
-                break
-            except np.linalg.LinAlgError:
-                damping *= 10
-                if damping > MAX_DAMPING:
-                    raise FormatError("second moments are not positive definite") from None
-    factor /= np.diag(factor)
-    coefficients = np.triu(factor, 1).astype(np.float32)
-    return FeedbackInputs(damped.astype(np.float32), order, coefficients, damping)
+    while True:
+        damped[np.diag_indices(len(damped))] = undamped + np.float32(damping)
+        try:
+            factor = upper_factor(damped[np.ix_(order, order)].astype(np.float64), threads)
+            break
+        except np.linalg.LinAlgError:
+            damping *= 10
+            if damping > MAX_DAMPING:
+                raise FormatError("second moments are not positive definite") from None
+    corners = np.triu(_corners(factor, at_once))
+    coefficients = _coefficients(factor, corners)
+    if at_once == 1:
+        return FeedbackInputs(damped, order, coefficients, damping)
+    compensated = GroupMetric.of((corners @ corners.swapaxes(1, 2)).astype(np.float32))
+    fixed = GroupMetric.of(_corners(damped, at_once))
+    return FeedbackInputs(damped, order, coefficients, damping, at_once, compensated, fixed)
 
 
-def _upper_factor(matrix: F64) -> F64:
-    """Return the upper triangular R with matrix = R Rᵀ: the Cholesky factor from the far corner."""
-    return np.linalg.cholesky(matrix[::-1, ::-1])[::-1, ::-1].astype(np.float64)
+def _order(diagonal: F64, at_once: int, ordered: bool) -> NDArray[np.intp]:
+    """Return the order of columns; those that are rounded together stay together."""
+    columns = np.arange(len(diagonal)).reshape(-1, at_once)
+    if not ordered:
+        return columns.reshape(-1)
+    return columns[np.argsort(-diagonal.reshape(-1, at_once).sum(axis=1), kind="stable")].reshape(
+        -1
+    )
+
+
+def _corners(matrix: NDArray[Any], size: int) -> NDArray[Any]:
+    """Return copies of the diagonal blocks, (columns / size, size, size)."""
+    groups = np.arange(len(matrix) // size)
+    return matrix.reshape(len(groups), size, len(groups), size)[groups, :, groups]
+
+
+def _coefficients(factor: F64, corners: F64) -> F32:
+    """Return R_jg R_gg⁻¹ for the rows j before each group g of columns, and 0 elsewhere."""
+    columns, size = len(factor), corners.shape[1]
+    inverses = np.linalg.inv(corners)
+    number = np.arange(columns) // size  # of the group
+    result = np.zeros(factor.shape, np.float32)
+    for panel in _panels(columns, COLUMNS_PER_BLOCK):
+        grouped = factor[: panel.stop, panel].reshape(panel.stop, -1, size).swapaxes(0, 1)
+        groups = slice(panel.start // size, panel.stop // size)
+        products = (grouped @ inverses[groups]).swapaxes(0, 1)
+        result[: panel.stop, panel] = products.reshape(panel.stop, -1)
+        result[panel, panel] *= number[panel, None] < number[None, panel]
+    return result
 
 
 def round_with_feedback(
@@ -133,15 +188,14 @@ def round_with_feedback(
 
     `weights` (rows, columns) are what `blocks` (rows · columns / block_size, block_bytes) encode in
     `format`; the scales and minimums in them stay. The bytes do not depend on `threads`. Raises
-    FormatError for a format without codes of single weights.
+    FormatError for a format without codes that can be chosen again.
     """
-    codes = code_set(format)
     per_row = weights.shape[1] // format.block_size
 
     def recode(start: int) -> RecodedRows:
         rows = slice(start, start + ROWS_PER_SLAB)
         part = blocks[start * per_row : (start + ROWS_PER_SLAB) * per_row]
-        return _recode(weights[rows], part, format, codes, inputs, options)
+        return _recode(weights[rows], part, format, inputs, options)
 
     with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
         parts = list(pool.map(recode, range(0, len(weights), ROWS_PER_SLAB)))
@@ -150,131 +204,110 @@ def round_with_feedback(
 
 
 def _recode(
-    weights: F32,
-    blocks: U8,
-    format: Format,
-    codes: CodeSet,
-    inputs: FeedbackInputs,
-    options: FeedbackOptions,
+    rows: F32, blocks: U8, format: Format, inputs: FeedbackInputs, options: FeedbackOptions
 ) -> RecodedRows:
-    grid = _Grid.of(blocks, format, codes, weights.shape)
-    searched = grid.decoded(grid.searched)
-    chosen = feed_back(weights, grid, inputs)
+    weights = np.ascontiguousarray(rows.T)
+    searched = code_choice(blocks, format, len(rows))
+    before = _objective(weights - searched.decoded(), inputs.moments)
+    choice = code_choice(blocks, format, len(rows))
+    after = feed_back(weights, choice, inputs, options)
     if options.sweeps:
-        chosen = descend(weights, grid, inputs, chosen, options.sweeps)
-    before = objective(weights - searched, inputs.moments)
-    after = objective(weights - grid.decoded(chosen), inputs.moments)
+        after = descend(weights, choice, inputs, options)
     worse = ~(after < before)  # NaN counts as worse
-    chosen[worse] = grid.searched[worse]
-    stored = codes.store(blocks, codes.codes[chosen].reshape(-1, format.block_size))
+    choice.copy_rows(searched, worse)
     change = FeedbackResult(
         objective_before=float(before.sum()),
         objective_after=float(np.where(worse, before, after).sum()),
         unchanged_rows=int(worse.sum()),
     )
-    return RecodedRows(stored, change)
+    return RecodedRows(choice.stored(), change)
 
 
 def objective(errors: F32, moments: F32) -> F64:
     """Return eᵀ H e for each row e of `errors` (rows, columns): (rows,) float64."""
-    total: F64 = np.einsum("rc,rc->r", errors @ moments, errors, dtype=np.float64)
+    return _objective(np.ascontiguousarray(errors.T), moments)
+
+
+def _objective(errors: F32, moments: F32) -> F64:
+    """Return eᵀ H e for each column e of `errors`, from the lower triangle of H."""
+    total = np.zeros(errors.shape[1])
+    for panel in _panels(len(errors), COLUMNS_PER_BLOCK):
+        below = moments[panel, : panel.start] @ errors[: panel.start]
+        total += _share(errors[panel], below, moments[panel, panel])
     return total
 
 
-@dataclass(frozen=True)
-class _Grid:
-    """The values that each weight of some rows can take: scale · value + minimum."""
-
-    scale: F32  # (rows, groups)
-    minimum: F32 | None  # (rows, groups)
-    group_size: int
-    codes: CodeSet
-    searched: NDArray[np.intp]  # (rows, columns), what the encoder chose, as indices into `codes`
-
-    @classmethod
-    def of(cls, blocks: U8, format: Format, codes: CodeSet, shape: tuple[int, ...]) -> "_Grid":
-        parts = format.parts(blocks)
-        rows, columns = shape
-        scale = parts.scale.reshape(rows, -1)
-        # A code that only older encoders wrote, such as FP4's −0, becomes the one of equal value.
-        values = parts.codes.astype(np.float32) if parts.values is None else parts.values
-        searched = np.searchsorted(codes.values, values.reshape(shape))
-        minimum = None if parts.minimum is None else parts.minimum.reshape(rows, -1)
-        return cls(scale, minimum, columns // scale.shape[1], codes, searched)
-
-    def nearest(self, column: int, wanted: F32) -> tuple[NDArray[np.intp], F32]:
-        """Return the index of the value nearest to each wanted weight of a column, and the weight.
-
-        Where the scale is 0 all codes mean the same, and the first one is returned.
-        """
-        group = column // self.group_size
-        scale = self.scale[:, group]
-        if self.minimum is not None:
-            wanted = wanted - self.minimum[:, group]
-        divided = np.divide(wanted, scale, out=np.zeros_like(wanted), where=scale != 0)
-        index = self.codes.nearest(divided)
-        values = scale * self.codes.values[index]
-        if self.minimum is not None:
-            values = values + self.minimum[:, group]
-        return index, values
-
-    def decoded(self, chosen: NDArray[np.intp]) -> F32:
-        """Return the weights (rows, columns) that chosen codes mean."""
-        rows, columns = chosen.shape
-        values = self.codes.values[chosen].reshape(rows, -1, self.group_size)
-        weights = self.scale[:, :, None] * values
-        if self.minimum is not None:
-            weights = weights + self.minimum[:, :, None]
-        return weights.reshape(rows, columns)
+def _share(errors: F32, below: F32, corner: F32) -> F64:
+    """Return what a panel adds to eᵀ H e, of which `below` is H e over the columns before it."""
+    product = 2 * below + corner @ errors
+    total: F64 = np.einsum("cr,cr->r", errors, product, dtype=np.float64)
+    return total
 
 
-def feed_back(weights: F32, grid: _Grid, inputs: FeedbackInputs) -> NDArray[np.intp]:
-    """Round column after column, each with the errors of those before it: (rows, columns)."""
+def feed_back(
+    weights: F32, choice: CodeChoice, inputs: FeedbackInputs, options: FeedbackOptions
+) -> F64:
+    """Round column after column of `weights` (columns, rows), each with the errors before it.
+
+    Returns the objective of each row, (rows,); it is computed only if no sweep will.
+    """
     order, coefficients = inputs.order, inputs.coefficients
-    permuted = weights[:, order]
-    errors = np.zeros_like(permuted)
-    chosen = np.empty(weights.shape, np.intp)
-    for block in _blocks(weights.shape[1]):
-        # Fortran order: a column is contiguous.
-        wanted = np.asfortranarray(
-            permuted[:, block] + errors[:, : block.start] @ coefficients[: block.start, block]
+    permuted = weights[order]
+    errors = np.empty_like(permuted)
+    for panel in _panels(len(order), options.panel_columns):
+        columns = order[panel]
+        target = permuted[panel] + coefficients[: panel.start, panel].T @ errors[: panel.start]
+        choice.feed_back(
+            columns,
+            choice.panel(columns, target, coefficients[panel, panel]),
+            _part(inputs.compensated, panel),
+            permuted[panel],
+            errors[panel],
         )
-        inside = coefficients[block, block]
-        for at in range(wanted.shape[1]):
-            column = order[block.start + at]
-            chosen[:, column], found = grid.nearest(column, wanted[:, at])
-            error = permuted[:, block.start + at] - found
-            errors[:, block.start + at] = error
-            wanted[:, at + 1 :] += error[:, None] * inside[at, at + 1 :]
-    return chosen
+    if options.sweeps:
+        return np.empty(0)
+    return _objective(weights - choice.decoded(), inputs.moments)
 
 
 def descend(
-    weights: F32, grid: _Grid, inputs: FeedbackInputs, chosen: NDArray[np.intp], sweeps: int
-) -> NDArray[np.intp]:
-    """Give each code in turn the value that minimizes the objective; returns (rows, columns).
+    weights: F32, choice: CodeChoice, inputs: FeedbackInputs, options: FeedbackOptions
+) -> F64:
+    """Give each code in turn the value that minimizes the objective; returns it, (rows,).
 
     With e = w − ŵ the best ŵ_k is ŵ_k + (H e)_k / H_kk, as if all other codes were final.
     """
-    moments, curvature = inputs.moments, np.diag(inputs.moments)
-    chosen = chosen.copy()
-    rounded = np.asfortranarray(grid.decoded(chosen))
-    gradient = (weights - rounded) @ moments
-    for _ in range(sweeps):
-        for block in _blocks(weights.shape[1]):
-            inner = np.asfortranarray(gradient[:, block])
-            steps = np.zeros_like(inner)
-            for at in range(inner.shape[1]):
-                column = block.start + at
-                wanted = rounded[:, column] + inner[:, at] / curvature[column]
-                chosen[:, column], nearest = grid.nearest(column, wanted)
-                step = rounded[:, column] - nearest
-                rounded[:, column], steps[:, at] = nearest, step
-                inner[:, at + 1 :] += step[:, None] * moments[column, column + 1 : block.stop]
-            gradient += steps @ moments[block]
-    return chosen
+    moments = inputs.moments
+    rounded = choice.decoded()
+    errors = weights - rounded
+    previous = np.inf
+    for _ in range(options.sweeps):
+        total = np.zeros(weights.shape[1])
+        for panel in _panels(len(weights), options.panel_columns):
+            corner = moments[panel, panel]
+            below = moments[panel, : panel.start] @ errors[: panel.start]
+            gradient = below + corner @ errors[panel]
+            gradient += moments[panel, panel.stop :] @ errors[panel.stop :]
+            columns = np.arange(panel.start, panel.stop)
+            choice.descend(
+                columns,
+                choice.panel(columns, gradient, corner),
+                _part(inputs.fixed, panel),
+                rounded[panel],
+            )
+            errors[panel] = weights[panel] - rounded[panel]
+            total += _share(errors[panel], below, corner)
+        if not previous - total.sum() > MIN_SWEEP_GAIN * total.sum():
+            break
+        previous = float(total.sum())
+    return total
 
 
-def _blocks(columns: int) -> Iterator[slice]:
-    for start in range(0, columns, COLUMNS_PER_BLOCK):
-        yield slice(start, min(start + COLUMNS_PER_BLOCK, columns))
+def _part(metric: GroupMetric | None, panel: slice) -> GroupMetric | None:
+    """Return the part of a metric for the groups of a panel."""
+    first, stop = panel.start // SIGNED_WEIGHTS, panel.stop // SIGNED_WEIGHTS
+    return metric and metric.part(slice(first, stop))
+
+
+def _panels(columns: int, size: int) -> Iterator[slice]:
+    for start in range(0, columns, size):
+        yield slice(start, min(start + size, columns))

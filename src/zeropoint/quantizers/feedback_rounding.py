@@ -11,6 +11,7 @@ from zeropoint.calibration.moments import MomentFolder, input_of
 from zeropoint.checkpoints import TensorInfo
 from zeropoint.errors import CheckpointError
 from zeropoint.formats import F32, U8, Format
+from zeropoint.quantizers.code_choice import columns_at_once
 from zeropoint.quantizers.feedback import (
     DEFAULTS,
     FeedbackInputs,
@@ -33,8 +34,8 @@ class FeedbackRounding:
     moments: MomentFolder
     #: The tensors of the source by name.
     tensors: Mapping[str, TensorInfo]
-    #: Names of the formats whose codes are chosen again; others keep the encoder's. `code_set` has
-    #: to know each of them.
+    #: Names of the formats whose codes are chosen again; others keep the encoder's. `can_choose`
+    #: has to be true for each of them.
     formats: Collection[str]
     options: FeedbackOptions = DEFAULTS
     #: Whose inputs the moments are of: the 16-bit model's ("reference"), or those behind quantized
@@ -42,7 +43,7 @@ class FeedbackRounding:
     inputs: str = "reference"
     #: Where finished rows are stored, so that an interrupted run resumes; None: nowhere.
     state: RunFolder | None = None
-    _prepared: tuple[str, int, FeedbackInputs] | None = field(default=None, init=False)
+    _prepared: tuple[tuple[str, int, int], FeedbackInputs] | None = field(default=None, init=False)
 
     def facts(self) -> dict[str, str]:
         """Return the keys of a file about its rounding: the method, the text, and the engine.
@@ -76,7 +77,7 @@ class FeedbackRounding:
         name, start, expert = place
         if not self.applies(name, format):
             return None
-        inputs = self._inputs(name, expert)
+        inputs = self._inputs(name, expert, columns_at_once(format), threads)
         if inputs is None:
             return None
         found = round_with_feedback(
@@ -97,7 +98,7 @@ class FeedbackRounding:
         blocks = np.frombuffer(self.state.load_bytes(f"{key}.blocks"), np.uint8)
         return RecodedRows(blocks.reshape(-1, format.block_bytes), change)
 
-    def _inputs(self, name: str, expert: int) -> FeedbackInputs | None:
+    def _inputs(self, name: str, expert: int, at_once: int, threads: int) -> FeedbackInputs | None:
         """Return the prepared moments of a matrix' inputs; neighbours often share them.
 
         None for an expert whose inputs were fewer than MIN_ROWS.
@@ -105,7 +106,9 @@ class FeedbackRounding:
         shared = input_of(name, self.tensors)
         if self.moments.rows(shared)[expert] < MIN_ROWS:
             return None
-        if self._prepared is None or self._prepared[:2] != (shared, expert):
+        key = shared, expert, at_once
+        if self._prepared is None or self._prepared[0] != key:
+            self._prepared = None  # frees its memory first
             moments, _ = self.moments.read(shared, expert)
             columns = self.tensors[name].shape[-1]
             if moments.shape != (columns, columns):
@@ -114,8 +117,9 @@ class FeedbackRounding:
                     f"holds the moments of {moments.shape[0]} inputs for {name}, which has"
                     f" {columns} columns: they belong to another model",
                 )
-            self._prepared = shared, expert, prepare(np.asarray(moments), self.options)
-        return self._prepared[2]
+            inputs = prepare(np.asarray(moments), self.options, at_once=at_once, threads=threads)
+            self._prepared = key, inputs
+        return self._prepared[1]
 
 
 def linear_algebra() -> str:

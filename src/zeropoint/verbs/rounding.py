@@ -18,11 +18,11 @@ from zeropoint.checkpoints import Checkpoint
 from zeropoint.checkpoints.files.atomic import free_bytes
 from zeropoint.errors import MeasurementError, NotEnoughSpace, OutputError
 from zeropoint.formats import FORMATS
-from zeropoint.formats.recode import can_recode
 from zeropoint.kernels import default_threads
 from zeropoint.metrics.identity import identify
 from zeropoint.models import read_architecture, read_tokenizer
 from zeropoint.quantizers import output_metadata
+from zeropoint.quantizers.code_choice import can_choose
 from zeropoint.quantizers.feedback_rounding import IMPROVED_FORMATS, FeedbackRounding
 from zeropoint.quantizers.layer_rounding import LayerRounding
 from zeropoint.quantizers.quantization_plan import QuantizationPlan
@@ -100,7 +100,7 @@ def _feedback(
 ) -> FeedbackRounding:
     formats: tuple[str, ...] = IMPROVED_FORMATS
     if options.rounding == "feedback":
-        formats = tuple(name for name in FORMATS if can_recode(FORMATS[name]))
+        formats = tuple(name for name in FORMATS if can_choose(FORMATS[name]))
     return FeedbackRounding(moments, source.tensors, formats, inputs=options.inputs)
 
 
