@@ -15,7 +15,7 @@ DIGEST = """
 import hashlib, json
 import numpy as np
 from zeropoint import kernels
-from zeropoint.formats import FORMATS
+from zeropoint.formats import FORMATS, QuantizedTensor
 
 digests = {"variant": kernels.variant()}
 for format in FORMATS.values():
@@ -33,6 +33,10 @@ for format in FORMATS.values():
     for name, given in (("plain", None), ("weighted", importance)):
         blocks = kernels.encode(format, weights, given, threads=2)
         digests[f"encode {format.name} {name}"] = hashlib.sha256(blocks).hexdigest()
+        stored = QuantizedTensor(FORMATS["F32"], shape, weights.view(np.uint8).reshape(-1, 4))
+        found = kernels.transcode(stored, format, given, threads=2)
+        assert found.blocks.tobytes() == blocks.tobytes()
+        digests[f"errors {format.name} {name}"] = [found.error.hex(), found.power.hex()]
 print(json.dumps(digests))
 """
 

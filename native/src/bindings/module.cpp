@@ -1,6 +1,7 @@
 // The extension module. Only this folder's C++ uses Python, and it checks every array: dtype and contiguity
 // by its type, sizes against each other. The kernels do not check them again.
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
@@ -11,6 +12,7 @@
 
 #include "bindings/bindings.hpp"
 #include "codecs/codec.hpp"
+#include "codecs/transcode.hpp"
 #include "runtime/float_mode.hpp"
 #include "runtime/pool.hpp"
 #include "reductions/scan.hpp"
@@ -67,6 +69,33 @@ void encode(const std::string& name, Array<const float, 2> weights, Importance i
     });
 }
 
+// Returns (error, power), or nothing if a weight is not below the limit.
+std::optional<std::pair<double, double>> bound_transcode(const std::string& source, const std::string& target,
+                                                         Array<const std::uint8_t, 1> stored,
+                                                         Importance importance, float limit,
+                                                         std::size_t columns, Array<std::uint8_t, 2> blocks,
+                                                         int threads) {
+    const Codec *from = find_codec(source), *to = find_codec(target);
+    if (!from || !from->decode) throw nb::value_error("no such decoder");
+    if (!to || !to->encode || !to->decode) throw nb::value_error("no such encoder");
+    const std::size_t rows = columns ? blocks.shape(0) * to->block_size / columns : 0;
+    if (columns % from->block_size || columns % to->block_size || blocks.shape(1) != to->block_bytes ||
+        blocks.shape(0) * to->block_size != rows * columns ||
+        stored.shape(0) != rows * (columns / from->block_size) * from->block_bytes ||
+        (importance && importance->shape(0) != columns))
+        throw nb::value_error("transcode: the arrays do not fit each other");
+    const Rows shape{rows, columns, importance ? importance->data() : nullptr, limit};
+    const std::uint8_t* in = stored.data();
+    std::uint8_t* out = blocks.data();
+    Transcoded found;
+    {
+        nb::gil_scoped_release release;
+        found = transcode(*from, in, *to, out, shape, threads);
+    }
+    if (!found.encoded) return std::nullopt;
+    return std::pair{found.error, found.power};
+}
+
 double bound_weighted_error(Array<const float, 2> weights, std::optional<Array<const float, 2>> decoded,
                             Importance importance, int threads) {
     const std::size_t rows = weights.shape(0), columns = weights.shape(1);
@@ -102,6 +131,9 @@ NB_MODULE(_native, module) {
                nb::arg("threads"));
     module.def("encode", &encode, nb::arg("format"), nb::arg("weights"), nb::arg("importance").none(),
                nb::arg("blocks"), nb::arg("threads"));
+    module.def("transcode", &bound_transcode, nb::arg("source"), nb::arg("target"), nb::arg("stored"),
+               nb::arg("importance").none(), nb::arg("limit"), nb::arg("columns"), nb::arg("blocks"),
+               nb::arg("threads"));
     module.def("weighted_error", &bound_weighted_error, nb::arg("weights"), nb::arg("decoded").none(),
                nb::arg("importance").none(), nb::arg("threads"));
     module.def("first_beyond", &bound_first_beyond, nb::arg("weights"), nb::arg("limit"), nb::arg("threads"));

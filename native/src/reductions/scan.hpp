@@ -43,10 +43,17 @@ struct Part {
     double sum, squares;
     std::uint32_t largest;  // bits of the largest magnitude: they order like the magnitudes
 };
+struct RowErrors {
+    double error;  // sum of importance · (weight − decoded)² of a row
+    double power;  // sum of importance · weight²
+};
 struct Passes {
     std::uint32_t (*largest)(const float* values, std::size_t count);  // bits of the largest magnitude
     double (*row_error)(const float* weights, const float* decoded, const float* importance,
                         std::size_t columns);
+    // What `row_error` returns for each row, with `decoded` and without.
+    void (*row_errors)(const float* weights, const float* decoded, const float* importance, std::size_t rows,
+                       std::size_t columns, RowErrors* result);
     Part (*part)(const float* values, std::size_t count);
     bool (*bins)(const float* values, std::size_t count, float scale, std::int32_t* bins);
 };

@@ -21,12 +21,14 @@ from zeropoint.kernels.products import (
     unpack_rows,
 )
 from zeropoint.kernels.traces import FloatTrace, IntegerTrace, trace, trace_packed
+from zeropoint.kernels.transcoded_rows import TranscodedRows, transcode
 from zeropoint.kernels.transformer import make_layer, make_linear, make_rotation, make_transformer
 
 __all__ = [
     "FloatTrace",
     "IntegerTrace",
     "Mode",
+    "TranscodedRows",
     "decode",
     "default_threads",
     "encode",
@@ -46,6 +48,7 @@ __all__ = [
     "pack_slabs",
     "trace",
     "trace_packed",
+    "transcode",
     "unpack_rows",
     "variant",
     "weighted_error",

@@ -17,6 +17,16 @@ def encode(
     blocks: NDArray[uint8],
     threads: int,
 ) -> None: ...
+def transcode(
+    source: str,
+    target: str,
+    stored: NDArray[uint8],
+    importance: NDArray[float32] | None,
+    limit: float,
+    columns: int,
+    blocks: NDArray[uint8],
+    threads: int,
+) -> tuple[float, float] | None: ...
 def weighted_error(
     weights: NDArray[float32],
     decoded: NDArray[float32] | None,

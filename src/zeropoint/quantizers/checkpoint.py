@@ -11,19 +11,17 @@ import numpy as np
 
 from zeropoint import kernels
 from zeropoint.calibration import Calibration, find_importance
-from zeropoint.checkpoints import Checkpoint, CheckpointWriter, TensorInfo, create_checkpoint
+from zeropoint.checkpoints import Checkpoint, TensorInfo, create_checkpoint
 from zeropoint.checkpoints.files.file_kind import check_use
 from zeropoint.errors import FormatError
-from zeropoint.formats import F32, FORMATS, Format
+from zeropoint.formats import F32, FORMATS
 from zeropoint.plans import Choice
-from zeropoint.quantizers.details import DetailsCollector
 from zeropoint.quantizers.encoding import SlabEncoder
-from zeropoint.quantizers.feedback_rounding import FeedbackRounding
 from zeropoint.quantizers.provenance import output_metadata, source_hash
 from zeropoint.quantizers.reading import SlabReader
 from zeropoint.quantizers.records import OutputWritten, RowsWritten, TensorWritten, WriteOptions
-from zeropoint.quantizers.slabs import cut_slabs
-from zeropoint.results.quantize import FeedbackResult
+from zeropoint.quantizers.slab_pipeline import ENCODE_AHEAD, write_slabs
+from zeropoint.quantizers.tensor_encoder import TensorEncoder
 
 DEFAULT_OPTIONS = WriteOptions()
 
@@ -82,17 +80,26 @@ def write_quantized(
         SlabReader(source) as reader,
     ):
         threads = kernels.default_threads() if threads is None else threads
-        quantizer = TensorQuantizer(reader, writer, threads, options.feedback)
-        for choice in plan:
-            importance = None
-            if calibration and choice.changes:
-                importance = find_importance(calibration, choice, tied=source.tied_output)
-            yield from quantizer.write(
-                source.tensors[choice.name], choice.format, importance, options.details
+        slab_encoder = SlabEncoder(source, threads, options.feedback)
+        encoders = (
+            TensorEncoder(
+                slab_encoder,
+                source.tensors[choice.name],
+                choice.format,
+                importance_of(choice, source, calibration),
+                options.details,
             )
+            for choice in plan
+        )
+        done = 0
+        for record in write_slabs(
+            encoders, reader, writer, encode_ahead=0 if options.feedback else ENCODE_AHEAD
+        ):
+            done = record.done
+            yield record
         hashes = reader.sha256()
         writer.restate(metadata | source_hash(hashes))
-    yield OutputWritten(writer.files, writer.file_bytes, hashes, quantizer.done)
+    yield OutputWritten(writer.files, writer.file_bytes, hashes, done)
 
 
 def complete(source: Checkpoint, choices: Iterable[Choice]) -> list[Choice]:
@@ -102,6 +109,15 @@ def complete(source: Checkpoint, choices: Iterable[Choice]) -> list[Choice]:
     if unknown:
         raise FormatError(f"{source.path} has no tensor {min(unknown)}")
     return [chosen.get(name) or copied(info) for name, info in source.tensors.items()]
+
+
+def importance_of(
+    choice: Choice, source: Checkpoint, calibration: Calibration | None
+) -> F32 | None:
+    """Return the importance of a tensor's columns; None if it is copied or has no statistics."""
+    if calibration is None or not choice.changes:
+        return None
+    return find_importance(calibration, choice, tied=source.tied_output)
 
 
 def copied(info: TensorInfo) -> Choice:
@@ -162,65 +178,3 @@ def check_storable(choices: Iterable[Choice]) -> None:
 def writable() -> str:
     """Return the names of all formats that have an encoder."""
     return ", ".join(known for known in FORMATS if kernels.has_encoder(known))
-
-
-class TensorQuantizer:
-    """Encodes and writes tensors, and counts the weights written."""
-
-    def __init__(
-        self,
-        reader: SlabReader,
-        writer: CheckpointWriter,
-        threads: int,
-        feedback: FeedbackRounding | None = None,
-    ) -> None:
-        self.reader = reader
-        self.writer = writer
-        self.threads = threads
-        self.encoder = SlabEncoder(reader.source, threads, feedback)
-        self.done = 0  # weights
-
-    def write(
-        self, info: TensorInfo, target: Format, importance: F32 | None, details: bool
-    ) -> Iterator[RowsWritten | TensorWritten]:
-        """Read, encode and write one tensor, slab by slab.
-
-        `importance` is float32, (columns,) or (experts, columns).
-        """
-        encode = target.name != info.format.name
-        collector = DetailsCollector(target, self.threads) if details and encode else None
-        error = power = 0.0
-        change: FeedbackResult | None = None
-        nbytes = 0
-        for slab, rows in self.reader.slabs(info, cut_slabs(info.shape, info.format, target)):
-            weights = kernels.decode(info.format, rows.data, threads=self.threads)
-            weights = weights.reshape(rows.shape)
-            self.encoder.check_finite(info, slab, weights)
-            data = rows.data
-            if encode:
-                # (columns,) of this expert, or of all experts.
-                row = importance
-                if importance is not None and importance.ndim == 2:
-                    row = importance[slab.expert]
-                encoded = self.encoder.encode(info, slab, target, weights, row)
-                data = encoded.blocks
-                if encoded.change:
-                    change = change + encoded.change if change else encoded.change
-                decoded = kernels.decode(target, data, threads=self.threads).reshape(rows.shape)
-                error += kernels.weighted_error(weights, decoded, row, threads=self.threads)
-                if collector:
-                    collector.add(slab.start, weights, decoded, data, row)
-                power += kernels.weighted_error(weights, None, row, threads=self.threads)
-            if data.size:  # a tensor of no bytes is written once, below
-                self.writer.write(info.name, data)
-            nbytes += data.size
-            self.done += weights.size
-            yield RowsWritten(info.name, self.done)
-        if not nbytes:
-            self.writer.write(info.name, np.empty(0, np.uint8))
-        yield TensorWritten(
-            name=info.name, shape=info.shape, source_format=info.format.name, format=target.name,
-            source_bytes=info.nbytes, nbytes=nbytes, error=error, power=power,
-            weighted=importance is not None, done=self.done,
-            details=collector.details() if collector else None, feedback=change,
-        )  # fmt: skip

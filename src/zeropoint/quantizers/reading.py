@@ -6,7 +6,6 @@ with another order, or whose tensors are converted while they are read, is read 
 """
 
 import hashlib
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
@@ -35,18 +34,9 @@ class SlabReader:
         for file in self._hashes.values():
             file.close()
 
-    def slabs(
-        self, info: TensorInfo, slabs: Iterator[Slab]
-    ) -> Iterator[tuple[Slab, QuantizedTensor]]:
-        """Yield each slab with its rows; the next is read while the caller uses this one."""
-        waiting: tuple[Slab, Future[QuantizedTensor]] | None = None
-        for slab in slabs:
-            following = (slab, self._ahead.submit(self._read, info, slab))
-            if waiting:
-                yield waiting[0], waiting[1].result()
-            waiting = following
-        if waiting:
-            yield waiting[0], waiting[1].result()
+    def start(self, info: TensorInfo, slab: Slab) -> "Future[QuantizedTensor]":
+        """Begin to read the rows of a slab; reads run one after the other, in the background."""
+        return self._ahead.submit(self._read, info, slab)
 
     def sha256(self) -> tuple[str, ...]:
         """Return the hash of each file, in order, after all slabs were read."""

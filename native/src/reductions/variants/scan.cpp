@@ -1,6 +1,7 @@
 // The inner loops of scan.hpp. Eight lanes each, so that every instruction set adds in the same order.
 #include <algorithm>
 #include <bit>
+#include <cstring>
 
 #include "reductions/scan.hpp"
 
@@ -51,6 +52,52 @@ double any_row_error(const float* weights, const float* decoded, const float* im
                       : row_error<false, false>(weights, decoded, importance, columns);
 }
 
+typedef double Doubles __attribute__((vector_size(8 * lanes)));
+typedef float Singles __attribute__((vector_size(4 * lanes)));
+
+Doubles load_doubles(const float* from) {
+    Singles values;
+    std::memcpy(&values, from, sizeof values);
+    return __builtin_convertvector(values, Doubles);
+}
+
+// Some rows at a time: the additions of one row wait for each other.
+template <std::size_t Rows, bool Importance>
+void errors_of(const float* weights, const float* decoded, const float* importance, std::size_t columns,
+               RowErrors* result) {
+    Doubles error[Rows] = {}, power[Rows] = {};
+    const std::size_t whole = columns / lanes * lanes;
+    for (std::size_t i = 0; i < whole; i += lanes) {
+        const Doubles cost = Importance ? load_doubles(importance + i) : Doubles{};
+        for (std::size_t row = 0; row < Rows; ++row) {
+            const Doubles weight = load_doubles(weights + row * columns + i);
+            const Doubles rest = weight - load_doubles(decoded + row * columns + i);
+            error[row] += Importance ? cost * (rest * rest) : rest * rest;
+            power[row] += Importance ? cost * (weight * weight) : weight * weight;
+        }
+    }
+    for (std::size_t row = 0; row < Rows; ++row) {
+        double errors[lanes], powers[lanes];
+        std::memcpy(errors, &error[row], sizeof errors);
+        std::memcpy(powers, &power[row], sizeof powers);
+        for (std::size_t i = whole; i < columns; ++i) {
+            const double weight = weights[row * columns + i], rest = weight - decoded[row * columns + i];
+            errors[i % lanes] += Importance ? double(importance[i]) * (rest * rest) : rest * rest;
+            powers[i % lanes] += Importance ? double(importance[i]) * (weight * weight) : weight * weight;
+        }
+        result[row] = {tree(errors), tree(powers)};
+    }
+}
+
+void row_errors(const float* weights, const float* decoded, const float* importance, std::size_t rows,
+                std::size_t columns, RowErrors* result) {
+    const auto pair = importance ? errors_of<2, true> : errors_of<2, false>;
+    const auto single = importance ? errors_of<1, true> : errors_of<1, false>;
+    for (std::size_t row = 0; row < rows; row += 2)
+        (row + 1 < rows ? pair : single)(weights + row * columns, decoded + row * columns, importance,
+                                         columns, result + row);
+}
+
 Part part(const float* values, std::size_t count) {
     double sum[lanes] = {}, squares[lanes] = {};
     std::uint32_t largest[lanes] = {};
@@ -79,6 +126,6 @@ bool bins(const float* values, std::size_t count, float scale, std::int32_t* res
 
 }  // namespace
 
-Passes passes() { return {largest, any_row_error, part, bins}; }
+Passes passes() { return {largest, any_row_error, row_errors, part, bins}; }
 
 }  // namespace zeropoint::ZEROPOINT_VARIANT
