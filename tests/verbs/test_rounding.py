@@ -1,6 +1,7 @@
 """`quantize --rounding feedback`: where moments come from, what the file says, and resuming."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +9,25 @@ import pytest
 
 import zeropoint as zp
 from support.tiny_models import write_model
+from zeropoint.calibration import moment_cache
+from zeropoint.calibration.layer_walk import LayerProgress
 from zeropoint.calibration.moments import MomentFolder
 from zeropoint.checkpoints import open_checkpoint
 from zeropoint.cli import main
-from zeropoint.errors import CheckpointError, MeasurementError, OutputError
+from zeropoint.errors import CheckpointError, MeasurementError, NotEnoughSpace, OutputError
 from zeropoint.quantizers import RowsWritten, TensorWritten
+from zeropoint.verbs import second_moments
 from zeropoint.verbs.options.quantize import EFFORT_TOKENS, QuantizeOptions
 from zeropoint.verbs.quantize import quantize_checkpoint_records
-from zeropoint.verbs.rounding import CONTEXT, spread, work_folder
+from zeropoint.verbs.records import Notice
+from zeropoint.verbs.rounding import work_folder
+from zeropoint.verbs.second_moments import CONTEXT, spread
+
+
+@pytest.fixture(autouse=True)
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No second moments of another test are found."""
+    monkeypatch.setattr(moment_cache, "moment_directory", lambda: tmp_path / "cache")
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +104,7 @@ def test_a_text_is_read_first_and_its_moments_are_deleted(
     )
     assert any(row.feedback for row in result.tensors or ())
     assert [type(record).__name__ for record in seen[:2]] == ["MomentsPlanned", "StageStarted"]
-    assert [path.name for path in tmp_path.iterdir()] == ["out.gguf"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "out.gguf"]
 
 
 @pytest.mark.parametrize("rounding", ["nearest", "auto"])
@@ -108,11 +120,12 @@ def test_a_text_gives_the_importance_that_a_preset_requires(
 
 @pytest.mark.parametrize("records", [1, 8, 20])
 def test_an_interrupted_command_resumes_to_the_same_bytes(
-    tiny: Path, text: Path, tmp_path: Path, records: int
+    tiny: Path, text: Path, tmp_path: Path, records: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = QuantizeOptions(text=text, rounding="feedback", effort="quick")
     whole, output = tmp_path / "whole.gguf", tmp_path / "out.gguf"
     list(quantize_checkpoint_records(tiny, whole, "Q4_K_M", options))
+    monkeypatch.setattr(moment_cache, "moment_directory", lambda: tmp_path / "another-cache")
     steps = quantize_checkpoint_records(tiny, output, "Q4_K_M", options)
     for _ in range(records):
         next(steps)
@@ -255,3 +268,46 @@ def test_no_moments_of_this_model_is_an_error(tiny: Path, moments: Path, tmp_pat
     (empty / "run.json").write_bytes((moments / "run.json").read_bytes())
     with pytest.raises((MeasurementError, OutputError), match="no second moments of any tensor"):
         zp.quantize_checkpoint(other, tmp_path / "o.gguf", to="Q4_0", calibration=empty)
+
+
+def test_a_second_command_with_the_same_text_reads_nothing(
+    tiny: Path, text: Path, tmp_path: Path
+) -> None:
+    first: list[Any] = []
+    second: list[Any] = []
+    for seen, name in ((first, "a"), (second, "b")):
+        zp.quantize_checkpoint(
+            tiny, tmp_path / f"{name}.gguf", to="IQ4_NL", text=text, progress=seen.append
+        )
+    assert any(isinstance(record, LayerProgress) for record in first)
+    assert not any(isinstance(record, LayerProgress) for record in second)
+    notices = [record.message for record in second if isinstance(record, Notice)]
+    assert any("are in the cache" in message for message in notices)
+    assert (tmp_path / "a.gguf").read_bytes() == (tmp_path / "b.gguf").read_bytes()
+
+
+def test_the_command_prints_how_long_it_takes_and_how_much_disk_it_needs(
+    tiny: Path, text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["quantize", tiny, tmp_path / "o.gguf", "--to", "IQ4_NL", "--text", text]
+    assert main([*map(str, words), "--progress", "json"]) == 0
+    err = capsys.readouterr().err
+    assert re.search(r"the model reads [\d,]+ tokens .* takes about .* and up to .*iB in ", err)
+    steps = [json.loads(line) for line in err.splitlines() if '"LayerProgress"' in line]
+    assert steps[-1]["done"] == steps[-1]["total"]
+    assert {(step["layer"], step["layers"]) for step in steps} == {(1, 2), (2, 2)}
+    assert all(step["seconds_left"] >= 0 for step in steps)
+
+
+def test_too_little_disk_is_an_error_before_the_model_reads_anything(
+    tiny: Path, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(second_moments, "free_bytes", lambda _: 10_000)
+    for inputs in ("reference", "sequential"):
+        seen: list[Any] = []
+        with pytest.raises(NotEnoughSpace, match="10000 bytes are free"):
+            zp.quantize_checkpoint(
+                tiny, tmp_path / "o.gguf", to="Q4_0", text=text, rounding="feedback",
+                inputs=inputs, progress=seen.append,
+            )  # fmt: skip
+        assert not seen

@@ -29,7 +29,7 @@ class LayerProgress:
 
     layer: int  # counted from 1
     layers: int
-    done: int  # units of work, over all layers
+    done: int  # units of work, since the command began
 
     @property
     def detail(self) -> str:
@@ -75,23 +75,33 @@ class LayerWalk:
 
         `embedding` is used instead of the token embedding of the file.
         """
-        stored = [layer for layer in range(1, self.layers + 1) if self._path(layer).exists()]
-        if stored:
-            self.layer = stored[-1]
+        self.layer = self.stored_layer()
+        if self.layer:
             self._states = self._load(self.layer)
         else:
             self._states = embed(self.checkpoint, self.architecture, self.tokens, embedding)
 
-    def collect_all(self) -> Iterator[LayerProgress]:
-        """Collect the second moments of all layers; one unit of work is a chunk in a layer.
+    def stored_layer(self) -> int:
+        """Return the layer that the stored states are before; 0 if none are stored."""
+        layers = range(self.layers, 0, -1)
+        return next((layer for layer in layers if self._path(layer).exists()), 0)
 
-        Stopping between two records is safe.
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of the states before one layer."""
+        return 4 * self.tokens.size * self.architecture.width
+
+    def collect_all(self, units: Sequence[int] | None = None) -> Iterator[LayerProgress]:
+        """Collect the second moments of all layers.
+
+        `units` are the units of work of a chunk in each layer; None: one. Stopping between two
+        records is safe.
         """
         self.start()
+        done = 0
         while self.layer < self.layers:
-            done = self.layer * len(self.tokens)
             for _ in self.collect(advance=True):
-                done += 1
+                done += units[self.layer] if units else 1
                 yield LayerProgress(self.layer + 1, self.layers, done)
             self.store()
         self.delete()

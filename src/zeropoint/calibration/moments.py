@@ -51,6 +51,7 @@ class MomentFolder:
     def __init__(self, run: RunFolder, threads: int = 1) -> None:
         self.run = run
         self.threads = threads  # to add with; the bits do not depend on it
+        self.use: object = None  # what keeps the folder from being deleted
         self._sums: dict[str, F32] = {}  # (experts, columns, columns)
         self._rows: dict[str, NDArray[np.int64]] = {}
 

@@ -11,62 +11,76 @@ it will get, and not on inputs without error. For each layer:
 The moments of a finished layer are deleted but for their diagonals, which are the importance.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from zeropoint import kernels
-from zeropoint.calibration import find_importance
 from zeropoint.calibration.layer_walk import LayerProgress, LayerWalk
 from zeropoint.formats import QuantizedTensor
 from zeropoint.plans import Choice
+from zeropoint.quantizers.checkpoint import importance_of
 from zeropoint.quantizers.encoding import SlabEncoder
 from zeropoint.quantizers.quantization_plan import QuantizationPlan
 from zeropoint.quantizers.slabs import cut_slabs
+from zeropoint.quantizers.work_estimate import LayerWork, milliseconds, rounded_tensors
 
 
 class LayerRounding:
     """Rounds the layers of a plan with sequential inputs; the rows are stored by its feedback."""
 
-    def __init__(self, plan: QuantizationPlan, walk: LayerWalk) -> None:
+    def __init__(self, plan: QuantizationPlan, walk: LayerWalk, work: Sequence[LayerWork]) -> None:
         feedback = plan.options.feedback
         assert feedback is not None and feedback.state is not None, "nowhere to store rows"
         self.plan = plan
         self.walk = walk
+        self.work = work
+        self.rounded = rounded_tensors(plan.choices, feedback.formats)
         self.encoder = SlabEncoder(plan.source, walk.threads, feedback)
         self.choices: Mapping[str, Choice] = {choice.name: choice for choice in plan.choices}
 
     @property
-    def total(self) -> int:
-        """Units of work: two passes of each chunk through each layer."""
-        return 2 * self.walk.layers * len(self.walk.tokens)
+    def nbytes(self) -> int:
+        """Bytes of the rows that are rounded."""
+        return sum(self.choices[name].nbytes for name in self.rounded)
+
+    def seconds(self) -> float:
+        """Predicted seconds of the layers that are left."""
+        left = self.work[self.walk.stored_layer() :]
+        passes = sum(2 * work.forward + work.moments for work in left)
+        rounding = sum(work.rounding_of(self.rounded) for work in left)
+        return len(self.walk.tokens) * passes + rounding
 
     def steps(self) -> Iterator[LayerProgress]:
-        """Round one layer after the other. Stopping between two records is safe."""
+        """Round one layer after the other; the units of work are predicted milliseconds.
+
+        Stopping between two records is safe.
+        """
         walk = self.walk
-        names = walk.architecture.layers
         walk.start(self._encoded(walk.architecture.embedding))
         for layer in range(walk.layer):  # a kill may have come before
             walk.reduce(layer)
-        done = 2 * walk.layer * len(walk.tokens)
+        seconds = 0.0
         while walk.layer < walk.layers:
+            work = self.work[walk.layer]
             for _ in walk.collect(advance=False):
-                yield self._progress(done)
-            done += len(walk.tokens)
+                seconds += work.forward + work.moments
+                yield self._progress(seconds)
             tensors = {}
-            for name in sorted(names[walk.layer].tensors.values()):
+            for name in sorted(walk.architecture.layers[walk.layer].tensors.values()):
                 encoded = self._encoded(name)
                 if encoded:
                     tensors[name] = encoded
-                yield self._progress(done)
+                seconds += work.rounding_of({name} & self.rounded)
+                yield self._progress(seconds)
             for _ in walk.advance(tensors):
-                done += 1
-                yield self._progress(done)
+                seconds += work.forward
+                yield self._progress(seconds)
             walk.store()
             walk.reduce(walk.layer - 1)
 
-    def _progress(self, done: int) -> LayerProgress:
-        return LayerProgress(self.walk.layer + 1, self.walk.layers, done)
+    def _progress(self, seconds: float) -> LayerProgress:
+        return LayerProgress(self.walk.layer + 1, self.walk.layers, milliseconds(seconds))
 
     def _encoded(self, name: str) -> QuantizedTensor | None:
         """Return a tensor as the output will have it; None if it is copied."""
@@ -74,9 +88,7 @@ class LayerRounding:
         if not choice.changes:
             return None
         source, info = self.plan.source, self.plan.source.tensors[name]
-        importance = None
-        if self.plan.calibration:
-            importance = find_importance(self.plan.calibration, choice, tied=source.tied_output)
+        importance = importance_of(choice, source, self.plan.calibration)
         blocks = []
         for slab in cut_slabs(info.shape, info.format, choice.format):
             rows = source.read_rows(name, slab.start, slab.stop)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from zeropoint.calibration import read_imatrix
-from zeropoint.calibration.layer_walk import LayerProgress, LayerWalk
 from zeropoint.checkpoints import Checkpoint
 from zeropoint.checkpoints.portability import find_unread_keys
 from zeropoint.errors import OutputError, UnsupportedModel
@@ -38,31 +37,21 @@ from zeropoint.verbs.options.quantize import Effort, Inputs, QuantizeOptions, Ro
 from zeropoint.verbs.records import Notice, OnRecord, StageStarted, drain
 from zeropoint.verbs.rounding import (
     NEAREST,
-    MomentsPlanned,
     RoundingPlan,
-    collect_moments,
-    open_moments,
-    open_rounding,
     open_sequential,
+    prepare_moments,
     resumable,
     round_layers,
     uses_moments,
     work_folder,
 )
+from zeropoint.verbs.second_moments import MomentRecord
 
 if TYPE_CHECKING:
     from zeropoint.calibration import Calibration
 
 QuantizeRecord: TypeAlias = (
-    Notice
-    | StageStarted
-    | RowsWritten
-    | TensorWritten
-    | OutputWritten
-    | TensorExported
-    | MomentsPlanned
-    | LayerProgress
-    | QuantizeResult
+    MomentRecord | RowsWritten | TensorWritten | OutputWritten | TensorExported | QuantizeResult
 )
 
 # Options that a Hugging Face folder, whose tensors all get one format, has no use for.
@@ -142,24 +131,19 @@ def quantize_checkpoint_records(
         if not output.suffix:
             yield from _folder_records(source, output, to, options)
             return
-        rounding = NEAREST
-        work = work_folder(output)
-        walk: LayerWalk | None = None
-        if uses_moments(options) and options.inputs == "sequential":
-            check_plan(make_plan(source, to, options))
-            rounding, walk = open_sequential(source, work / "moments", options)
-        elif uses_moments(options):
-            if not options.calibration:
-                check_plan(make_plan(source, to, options))
-                yield from collect_moments(source, work / "moments", options)
-            rounding = open_rounding(source, open_moments(options, work), options)
-        plan = make_plan(source, to, options, rounding=rounding)
+        plan, walk, work = make_plan(source, to, options), None, work_folder(output)
         check_plan(plan)
-        if not walk:
-            yield from plan_notices(plan)
+        if uses_moments(options):
+            if options.inputs == "sequential":
+                rounding, walk = open_sequential(source, work, options)
+            else:
+                rounding = yield from prepare_moments(plan, work, options)
+            plan = make_plan(source, to, options, rounding=rounding)
+            check_plan(plan)
         plan = resumable(plan, work)
         if walk:
-            yield from round_layers(plan, walk)
+            yield from round_layers(plan, walk, work, options)
+        yield from plan_notices(plan)
         for record in write_plan(plan, output, threads=options.threads, run=options.run):
             if isinstance(record, QuantizeResult):
                 shutil.rmtree(work, ignore_errors=True)

@@ -1,46 +1,41 @@
-"""Prepares the rounding of `quantize`: second moments from a folder, or collected from a text.
+"""Prepares the rounding of `quantize`: from second moments, or layer by layer with them.
 
-An unfinished command stores its work in OUTPUT.work next to the output: the second moments, unless
-they come from a folder of the user's, and the rows that are rounded. The same command resumes
-there, and the folder is deleted when the output is complete.
+An unfinished command stores its work in OUTPUT.work next to the output: second moments, unless they
+come from a folder of the user's or from the cache, and the rows that are rounded. The same command
+resumes there, and the folder is deleted when the output is complete.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zeropoint.calibration import Calibration
-from zeropoint.calibration.chunks import Chunk, read_chunks
-from zeropoint.calibration.corpus import builtin_corpus, read_corpus
-from zeropoint.calibration.layer_walk import LayerProgress, LayerWalk
-from zeropoint.calibration.moments import MomentFolder, folder_bytes, input_of
+from zeropoint.calibration.layer_walk import LayerWalk
+from zeropoint.calibration.moments import MomentFolder
 from zeropoint.checkpoints import Checkpoint
-from zeropoint.checkpoints.files.atomic import free_bytes
-from zeropoint.errors import MeasurementError, NotEnoughSpace, OutputError
+from zeropoint.errors import MeasurementError, OutputError
 from zeropoint.formats import FORMATS
-from zeropoint.kernels import default_threads
 from zeropoint.metrics.identity import identify
-from zeropoint.models import read_architecture, read_tokenizer
 from zeropoint.quantizers import output_metadata
 from zeropoint.quantizers.code_choice import can_choose
 from zeropoint.quantizers.feedback_rounding import IMPROVED_FORMATS, FeedbackRounding
 from zeropoint.quantizers.layer_rounding import LayerRounding
 from zeropoint.quantizers.quantization_plan import QuantizationPlan
+from zeropoint.quantizers.work_estimate import milliseconds, rounded_tensors
 from zeropoint.results.run_store import RunFolder
-from zeropoint.verbs.arguments import as_list
-from zeropoint.verbs.options.quantize import EFFORT_TOKENS, QuantizeOptions
+from zeropoint.verbs.options.quantize import QuantizeOptions
 from zeropoint.verbs.records import StageStarted
-
-CONTEXT = 512  # tokens of a chunk of calibration text
-
-
-@dataclass(frozen=True)
-class MomentsPlanned:
-    """Second moments will be collected from a text before anything is quantized."""
-
-    folder: Path
-    nbytes: int  # how large the folder will be
-    tokens: int  # of the text
+from zeropoint.verbs.second_moments import (
+    MomentRecord,
+    MomentsPlanned,
+    RoundingPlanned,
+    check_space,
+    predict_work,
+    read_text,
+    reference_moments,
+    sequential_bytes,
+    start_walk,
+)
 
 
 @dataclass(frozen=True)
@@ -83,8 +78,7 @@ def open_rounding(
     source: Checkpoint, moments: MomentFolder, options: QuantizeOptions
 ) -> RoundingPlan:
     """Return the rounding that second moments and options give."""
-    tensors = source.tensors
-    importance = moments.calibration({name: info.shape for name, info in tensors.items()})
+    importance = moments.calibration({name: info.shape for name, info in source.tensors.items()})
     if not importance.statistics:
         raise MeasurementError(
             f"{moments.run.path} has no second moments of any tensor of {source.path}; they are of"
@@ -98,67 +92,65 @@ def open_rounding(
 def _feedback(
     source: Checkpoint, moments: MomentFolder, options: QuantizeOptions
 ) -> FeedbackRounding:
-    formats: tuple[str, ...] = IMPROVED_FORMATS
-    if options.rounding == "feedback":
-        formats = tuple(name for name in FORMATS if can_choose(FORMATS[name]))
-    return FeedbackRounding(moments, source.tensors, formats, inputs=options.inputs)
+    return FeedbackRounding(
+        moments, source.tensors, _feedback_formats(options), inputs=options.inputs
+    )
 
 
-def start_walk(source: Checkpoint, folder: Path, options: QuantizeOptions) -> LayerWalk:
-    """Read the text, and begin or resume a walk through the layers with its moments in `folder`.
+def _feedback_formats(options: QuantizeOptions) -> tuple[str, ...]:
+    """Return the names of the formats whose codes are chosen again."""
+    if options.rounding == "nearest":
+        return ()
+    if options.rounding == "auto":
+        return IMPROVED_FORMATS
+    return tuple(name for name in FORMATS if can_choose(FORMATS[name]))
 
-    Raises MeasurementError for a text that is missing or shorter than one chunk.
+
+def prepare_moments(
+    plan: QuantizationPlan, work: Path, options: QuantizeOptions
+) -> Generator[MomentRecord, None, RoundingPlan]:
+    """Return the rounding with the second moments of the model that is not quantized.
+
+    The moments are in the user's folder, in the cache, or collected from a text. `plan` has the
+    formats of the tensors. Raises NotEnoughSpace before any work, and what `reference_moments` and
+    `open_rounding` raise.
     """
-    text = [Path(file) for file in as_list(options.text)]
-    corpus = read_corpus(text) if text else builtin_corpus("calibrate")
-    chunks = read_chunks(corpus, read_tokenizer(source), CONTEXT)
-    chunks = spread(chunks, EFFORT_TOKENS[options.effort] // CONTEXT)
-    fingerprint = identify(source).fingerprint
-    inputs = {"model": source.path.name, "fingerprint": fingerprint, "corpus": corpus.hash}
-    settings = {"chunks": len(chunks), "context": CONTEXT}
-    threads = options.threads or default_threads()
-    moments = MomentFolder.start(folder, inputs, settings, threads=threads)
-    return LayerWalk(source, read_architecture(source), chunks, moments, threads=threads)
-
-
-def collect_moments(
-    source: Checkpoint, folder: Path, options: QuantizeOptions
-) -> Iterator[MomentsPlanned | StageStarted | LayerProgress]:
-    """Collect second moments into `folder`; an interrupted collection is resumed.
-
-    Raises NotEnoughSpace before the model reads anything, and MeasurementError for a text that is
-    missing or shorter than one chunk.
-    """
-    walk = start_walk(source, folder, options)
-    shapes = walk.matrices()
-    if all(walk.moments.has(input_of(name, shapes)) for name in shapes):
-        return
-    needed = folder_bytes(shapes)
-    check_space(folder, needed)
-    yield MomentsPlanned(folder, needed, walk.tokens.size)
-    yield StageStarted("calibrating", walk.layers * len(walk.tokens))
-    yield from walk.collect_all()
+    names = rounded_tensors(plan.choices, _feedback_formats(options))
+    layers = predict_work(plan.source, options) if names else []
+    nbytes = sum(choice.nbytes for choice in plan.choices if choice.name in names)
+    planned = RoundingPlanned(work, nbytes, sum(layer.rounding_of(names) for layer in layers))
+    check_space(work / "rounded", nbytes)
+    if options.calibration:
+        moments = MomentFolder.open(Path(options.calibration))
+        yield planned
+    else:
+        moments = yield from reference_moments(plan.source, work / "moments", options, planned)
+    return open_rounding(plan.source, moments, options)
 
 
 def open_sequential(
-    source: Checkpoint, folder: Path, options: QuantizeOptions
+    source: Checkpoint, work: Path, options: QuantizeOptions
 ) -> tuple[RoundingPlan, LayerWalk]:
-    """Return the rounding by layers, and the walk that collects the moments of each in `folder`."""
-    walk = start_walk(source, folder, options)
+    """Return the rounding by layers, and the walk that collects the moments of each in `work`."""
+    walk = start_walk(source, read_text(options), work / "moments", options)
     importance = walk.moments.calibration(walk.matrices(), complete=False)
     return RoundingPlan(_feedback(source, walk.moments, options), importance), walk
 
 
-def round_layers(plan: QuantizationPlan, walk: LayerWalk) -> Iterator[StageStarted | LayerProgress]:
-    """Round all layers of a plan with sequential inputs; the rows are stored for the writer."""
-    rounding = LayerRounding(plan, walk)
-    yield StageStarted("rounding", rounding.total)
+def round_layers(
+    plan: QuantizationPlan, walk: LayerWalk, work: Path, options: QuantizeOptions
+) -> Iterator[MomentRecord]:
+    """Round all layers of a plan with sequential inputs; the rows are stored for the writer.
+
+    Raises NotEnoughSpace before any work.
+    """
+    rounding = LayerRounding(plan, walk, predict_work(plan.source, options))
+    needed = sequential_bytes(walk, rounding.nbytes)
+    check_space(work, needed)
+    seconds = rounding.seconds()
+    yield MomentsPlanned(work, needed, walk.tokens.size, seconds)
+    yield StageStarted("rounding", milliseconds(seconds))
     yield from rounding.steps()
-
-
-def open_moments(options: QuantizeOptions, work: Path) -> MomentFolder:
-    """Open the second moments of a command: the user's folder, or what it has collected."""
-    return MomentFolder.open(Path(options.calibration) if options.calibration else work / "moments")
 
 
 def resumable(plan: QuantizationPlan, work: Path) -> QuantizationPlan:
@@ -175,20 +167,3 @@ def resumable(plan: QuantizationPlan, work: Path) -> QuantizationPlan:
     state = RunFolder.start(work / "rounded", "rounding", inputs, facts)
     options = replace(plan.options, feedback=replace(feedback, state=state))
     return replace(plan, options=options)
-
-
-def spread(chunks: Sequence[Chunk], count: int) -> list[Chunk]:
-    """Return at most `count` chunks, evenly spaced over all of them."""
-    if len(chunks) <= count:
-        return list(chunks)
-    return [chunks[number * len(chunks) // count] for number in range(count)]
-
-
-def check_space(folder: Path, needed: int) -> None:
-    """Raise NotEnoughSpace if the disk has fewer bytes free than `folder` still needs."""
-    present = sum(entry.stat().st_size for entry in folder.glob("*.npy"))
-    free = free_bytes(folder)
-    if needed - present > free:
-        raise NotEnoughSpace(
-            f"{folder}: the second moments need {needed} bytes and {free} bytes are free"
-        )

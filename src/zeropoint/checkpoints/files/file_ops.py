@@ -99,14 +99,15 @@ def open_dir(path: Path) -> int:
     return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
 
 
-def lock(descriptor: int) -> bool:
+def lock(descriptor: int, *, shared: bool = False) -> bool:
     """Claim a file or directory until it is closed or this process ends.
 
-    Returns False if another process has it. Where the file system has no locks (NFS has none for
-    directories), everybody gets it.
+    Any number of processes may have a `shared` claim. Returns False if another process has it.
+    Where the file system has no locks (NFS has none for directories), everybody gets it.
     """
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError as error:

@@ -44,6 +44,7 @@ def doctor(
     them. Products with one row read each weight once, as generation does. Their matrix has 48 MiB,
     which a large cache may hold. The exit status is 1 if the compiled kernels are missing.
     """
+    from zeropoint.calibration.moment_cache import BUDGET_BYTES, cached_bytes, moment_directory
     from zeropoint.kernels.benchmark_machine import load_benchmark, measure_machine
     from zeropoint.kernels.machine import BandwidthProbe, best_buffer, measure_peaks, this_machine
     from zeropoint.plans.machines.local_machine import processor_family
@@ -63,6 +64,12 @@ def doctor(
     out.table(
         ("Optional package", "Version"), [(n, v or "not installed") for n, v in parts.items()]
     )
+    cached = cached_bytes()
+    out.say()
+    out.say(
+        f"Cache       {format_bytes(cached)} of second moments in {moment_directory()}, of at most"
+        f" {format_bytes(BUDGET_BYTES)}; deleting the folder is safe"
+    )
     for hint in hints:
         out.say(f"Hint: {hint}")
     out.finish(
@@ -73,6 +80,11 @@ def doctor(
             "parts": parts,
             "hints": hints,
             "native": list(processor_family(machine).native) if benchmark else [],
+            "cache": {
+                "second_moments": str(moment_directory()),
+                "bytes": cached,
+                "budget_bytes": BUDGET_BYTES,
+            },
             "products": [vars(rate) for rate in benchmark.rates] if benchmark else [],
         },
     )

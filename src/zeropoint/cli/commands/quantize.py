@@ -11,7 +11,7 @@ from zeropoint.cli.output import AsJson, AsProgress, Output, ProgressStyle, Quie
 from zeropoint.cli.paths import InputRole, OutputRole, Overwrite
 from zeropoint.cli.stages import follow
 from zeropoint.cli.views.quantize import show_preview, show_result
-from zeropoint.formatting import format_bytes
+from zeropoint.formatting import format_bytes, format_seconds
 from zeropoint.verbs.options.quantize import Effort, Inputs, QuantizeOptions, Rounding
 
 DEFAULTS = QuantizeOptions()
@@ -231,7 +231,7 @@ def print_quantized(
     from zeropoint.quantizers import TensorWritten
     from zeropoint.results.quantize import QuantizeResult
     from zeropoint.verbs.quantize import quantize_checkpoint_records
-    from zeropoint.verbs.rounding import MomentsPlanned
+    from zeropoint.verbs.second_moments import MomentsPlanned, RoundingPlanned
 
     written: list[TensorWritten] = []
     for record in follow(quantize_checkpoint_records(model, output, to, options), out, style):
@@ -239,7 +239,13 @@ def print_quantized(
             written.append(record)
         elif isinstance(record, MomentsPlanned):
             out.note(
-                f"the model reads {record.tokens:,} tokens; the second moments of its inputs take"
+                f"the model reads {record.tokens:,} tokens for second moments; until the output is"
+                f" complete, this takes about {format_seconds(record.seconds)} and up to"
+                f" {format_bytes(record.nbytes)} in {record.folder}"
+            )
+        elif isinstance(record, RoundingPlanned) and record.nbytes:
+            out.note(
+                f"rounding with error feedback takes about {format_seconds(record.seconds)}, and"
                 f" {format_bytes(record.nbytes)} in {record.folder} until the output is complete"
             )
         elif isinstance(record, QuantizeResult):

@@ -1,0 +1,70 @@
+"""A command with error feedback that is killed at any moment and run again writes the same file."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from support.tiny_models import write_model
+from zeropoint.verbs.rounding import work_folder
+
+KILLS = 10
+
+
+def start(model: Path, text: Path, output: Path, inputs: str) -> "subprocess.Popen[bytes]":
+    """Begin the command, with a cache next to the output."""
+    words = ["quantize", model, output, "--to", "Q4_0", "--text", text, "--rounding", "feedback"]
+    words += ["--inputs", inputs, "--threads", "1", "--progress", "none", "-q"]
+    environment = {
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "XDG_CACHE_HOME": str(output.parent / "cache"),
+    }
+    with (output.parent / "errors.txt").open("wb") as errors:
+        return subprocess.Popen(
+            [sys.executable, "-m", "zeropoint", *map(str, words)],
+            env=os.environ | environment,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("inputs", ["reference", "sequential"])
+def test_ten_kills_at_random_moments_and_the_same_command_again_give_the_same_bytes(
+    tmp_path: Path, inputs: str
+) -> None:
+    model = write_model(tmp_path / "tiny.gguf", format="BF16")
+    text = tmp_path / "words.txt"
+    text.write_text("the rain in spain 42 " * 400)
+    (tmp_path / "whole").mkdir()
+    began = time.monotonic()
+    whole = start(model, text, tmp_path / "whole" / "o.gguf", inputs)
+    assert whole.wait() == 0, (tmp_path / "whole" / "errors.txt").read_text()
+    seconds = time.monotonic() - began
+    expected = (tmp_path / "whole" / "o.gguf").read_bytes()
+    source = random.Random(inputs)
+    landed = resumed = 0
+    while landed < KILLS:
+        folder = tmp_path / f"run{source.random()}"
+        folder.mkdir()
+        output = folder / "o.gguf"
+        process = start(model, text, output, inputs)
+        try:
+            process.wait(source.uniform(0.1, 1.0) * seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            landed += process.wait() == -signal.SIGKILL
+        resumed += work_folder(output).exists()
+        if output.exists():
+            assert output.read_bytes() == expected
+            continue
+        again = start(model, text, output, inputs)
+        assert again.wait() == 0, (folder / "errors.txt").read_text()
+        assert output.read_bytes() == expected
+        assert {entry.name for entry in folder.iterdir()} <= {"o.gguf", "cache", "errors.txt"}
+    assert resumed  # some kills came after the work had begun
