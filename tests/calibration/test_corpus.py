@@ -4,37 +4,41 @@ from pathlib import Path
 
 import pytest
 
-from zeropoint.calibration.corpus import builtin_corpus, read_corpus
+from zeropoint.calibration.corpus import (
+    DEFAULT_KINDS,
+    KINDS,
+    builtin_corpus,
+    open_corpus,
+    read_corpus,
+)
 from zeropoint.errors import CheckpointError, MeasurementError
 
 
-def test_the_builtin_mix_has_four_domains_of_some_length() -> None:
-    for part in ("calibrate", "evaluate"):
-        domains = builtin_corpus(part).domains
-        assert list(domains) == ["prose", "code", "chat", "json"]
-        assert all(len(text) > 50_000 for text in domains.values())
+def test_text_files_and_built_in_text_can_be_named_together(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("one")
+    corpus = open_corpus(
+        ["builtin:code,long", tmp_path / "a.txt", "builtin:code/select"], "evaluate"
+    )
+    assert list(corpus.domains) == ["code", "long", "a", "code-select"]
+    assert corpus.domains["code-select"] == builtin_corpus("select", ["code"]).domains["code"]
+    assert len(corpus.documents["long"]) == 4
 
 
-def test_what_calibrates_never_evaluates() -> None:
-    """Hardly a line of 60 characters or more stands in both: licences, inherited texts."""
-    calibrate, evaluate = builtin_corpus("calibrate").domains, builtin_corpus("evaluate").domains
-    for name in calibrate:
-        lines = [
-            {line for line in part[name].splitlines() if len(line) >= 60}
-            for part in (calibrate, evaluate)
-        ]
-        assert len(lines[0] & lines[1]) < 0.05 * min(map(len, lines)), name
+def test_without_a_name_the_default_kinds_are_read() -> None:
+    assert open_corpus([], "calibrate").hash == builtin_corpus("calibrate").hash
+    assert list(open_corpus([], "calibrate").domains) == list(DEFAULT_KINDS)
+    assert list(open_corpus(["builtin:all/select"], "select").domains) == list(KINDS)
 
 
-def test_the_mix_is_the_same_each_time() -> None:
-    assert builtin_corpus("evaluate").hash == builtin_corpus("evaluate").hash
-    assert builtin_corpus("evaluate").hash != builtin_corpus("calibrate").hash
+@pytest.mark.parametrize("text", ["builtin:", "builtin:verse", "builtin:code/test", "builtin/"])
+def test_a_built_in_text_that_does_not_exist_is_refused_with_all_that_do(text: str) -> None:
+    with pytest.raises(MeasurementError, match=r"languages, long and all, the parts calibrate"):
+        open_corpus([text], "evaluate")
 
 
-def test_it_holds_no_address_of_this_process() -> None:
-    """A default such as <object at 0x7f…> would change the hash from run to run."""
-    for text in builtin_corpus("calibrate").domains.values():
-        assert " at 0x7" not in text
+def test_a_text_that_is_named_twice_is_refused() -> None:
+    with pytest.raises(MeasurementError, match="two texts are named 'code'"):
+        open_corpus(["builtin:code", "builtin:prose,code"], "evaluate")
 
 
 def test_files_become_domains(tmp_path: Path) -> None:

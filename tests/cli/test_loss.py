@@ -18,17 +18,17 @@ def test_demo_ends_with_the_measured_loss(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["demo", str(model), "--to", "Q8_0", "--keep", str(tmp_path / "out"), "--threads", "1"]
-    assert main([*words, "--chunks", "4"]) == 0
+    assert main([*words, "--chunks", "5"]) == 0
     said = capsys.readouterr().out
     assert "Verdict" in said and "KL mean" in said
-    for domain in ("prose", "code", "chat", "json"):
+    for domain in ("prose", "code", "dialogue", "science", "languages"):
         assert f"\n{domain}" in said
     assert said.index("Verdict") < said.index("Texts after 'The capital of France is'")
     assert f"== {model}\n" in said
-    assert main([*words, "--chunks", "4", "--json"]) == 0
+    assert main([*words, "--chunks", "5", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     loss, both = result["loss"], result["generated"]
-    assert 0 < loss["kl"]["mean"] < 0.1 and loss["tokens"] == 4 * 127
+    assert 0 < loss["kl"]["mean"] < 0.1 and loss["tokens"] == 5 * 127
     assert both["model"] == str(model) and both["vs"]["model"].endswith("tiny-Q8_0.gguf")
     assert len(both["tokens"]) == both["generated_tokens"] > 0
     assert main([*words, "--chunks", "0", "--json"]) == 0

@@ -29,7 +29,7 @@ def tracked() -> list[Path]:
     if listed.returncode:  # an unpacked archive has no git
         pytest.skip("not a git checkout")
     paths = [ROOT / line for line in listed.stdout.splitlines()]
-    return [path for path in paths if path.is_file() and path.suffix not in (".npz", ".gz")]
+    return [path for path in paths if path.is_file() and path.suffix not in (".npz", ".gz", ".xz")]
 
 
 def sources(*suffixes: str) -> list[Path]:

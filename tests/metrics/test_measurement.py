@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from support.table_models import FakeModel, random_tokens
-from zeropoint.calibration.chunks import cut_chunks
+from zeropoint.calibration.chunks import Chunk, cut_chunks
 from zeropoint.errors import MeasurementError
 from zeropoint.kernels.compare import compare_numpy
 from zeropoint.metrics.divergence import score_chunks as scoring
@@ -67,6 +67,39 @@ def test_domains_take_turns_and_are_told_apart() -> None:
     result = summarize(chunks)
     assert set(result.by_domain) == {"prose", "code"}
     assert sum(part.tokens for part in result.by_domain.values()) == result.tokens
+    assert sum(part.tokens for part in result.by_position.values()) == result.tokens
+
+
+def long_and_short() -> list[Chunk]:
+    """Two chunks of 32 tokens, then documents of 200 and 70 of which the last 12 are scored."""
+    short = cut_chunks({"t": random_tokens(64)}, 32)
+    return [*short, *(Chunk("long", random_tokens(size), scored=12) for size in (200, 70))]
+
+
+def test_a_long_document_is_scored_at_its_end() -> None:
+    models = FakeModel(), FakeModel(noise=0.3)
+    chunks = list(scoring.score_chunks(*models, long_and_short(), batch=8))
+    assert [(c.index, c.first, c.comparison.kl.size) for c in chunks] == [
+        (0, 16, 15), (1, 16, 15), (2, 187, 12), (3, 57, 12),
+    ]  # fmt: skip
+    document = chunks[2].tokens
+    expected = compare_numpy(
+        models[0].table[document[187:199]], models[1].table[document[187:199]], document[188:]
+    )
+    assert chunks[2].comparison.kl.mean() == pytest.approx(expected.kl.mean(), rel=1e-6)
+
+
+def test_a_short_document_never_scores_its_first_half() -> None:
+    assert Chunk("long", random_tokens(16), scored=12).first == 8
+
+
+def test_positions_of_long_documents_have_bins_of_their_own() -> None:
+    models = FakeModel(), FakeModel(noise=0.3)
+    result = summarize(list(scoring.score_chunks(*models, long_and_short())))
+    short = ["16-18", "19-22", "23-26", "27-30"]
+    assert [*result.by_position][:4] == short
+    assert {"57-59", "187-189", "196-198"} <= result.by_position.keys()
+    assert sum(result.by_position[name].tokens for name in short) == 30
     assert sum(part.tokens for part in result.by_position.values()) == result.tokens
 
 

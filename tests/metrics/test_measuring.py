@@ -56,7 +56,7 @@ def floor_by_softmax(path: Path, text: Path) -> float:
     """KL of the model from itself with rounded inputs, by whole rows of logits in float64."""
     model = load_model(open_model(path), threads=1)
     rounded, kl = Bfloat16Inputs(model), []
-    for chunk in read_chunks(read_corpus([text]), model.tokenizer, 32, limit=4):
+    for chunk in read_chunks(read_corpus([text]), model.checkpoint, model.tokenizer, 32, limit=4):
         states = (side.hidden(chunk.tokens[None])[0, 16:31] for side in (model, rounded))
         heads = zip((model, rounded), states, strict=True)
         exact, other = (side.head(rows).astype(np.float64) for side, rows in heads)

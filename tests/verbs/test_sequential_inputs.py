@@ -61,7 +61,7 @@ def test_the_second_layer_gets_the_inputs_behind_the_quantized_first_layer(
     steps.close()
     found = MomentFolder.open(work_folder(output) / "moments").read("blk.1.attn_q.weight")[0]
     quantized = load_model(whole, threads=1)
-    chunks = read_chunks(read_corpus([text]), quantized.tokenizer, CONTEXT)
+    chunks = read_chunks(read_corpus([text]), quantized.checkpoint, quantized.tokenizer, CONTEXT)
     expected = MomentFolder.start(tmp_path / "expected", {}, {})
     for _ in CalibrationRun(quantized, chunks, moments=expected).steps():
         pass

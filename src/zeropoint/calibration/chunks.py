@@ -1,12 +1,14 @@
 """Text as chunks of tokens, each as long as the context."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint.calibration.corpus import Corpus
+from zeropoint.calibration.dialogues import encode_dialogues
+from zeropoint.checkpoints import Checkpoint
 from zeropoint.errors import MeasurementError
 from zeropoint.models.tokenizer import Tokenizer
 
@@ -16,6 +18,9 @@ I32 = NDArray[np.int32]
 _CHARACTERS_PER_TOKEN = 12
 _SPARE_TOKENS = 256  # the cut changes only the last few tokens
 
+LONG_CONTEXT = 8192  # tokens that are read of a long document, if the model's context has room
+LONG_SCORED = 512  # positions at their end that are scored
+
 
 @dataclass(frozen=True)
 class Chunk:
@@ -23,6 +28,14 @@ class Chunk:
 
     domain: str
     tokens: I32
+    #: Number of positions at the end that are scored; None: all of the second half.
+    scored: int | None = None
+
+    @property
+    def first(self) -> int:
+        """The first position that is scored; never one of the first half."""
+        half = self.tokens.size // 2
+        return half if self.scored is None else max(half, self.tokens.size - 1 - self.scored)
 
 
 def tokenize(corpus: Corpus, tokenizer: Tokenizer, *, limit: int | None = None) -> dict[str, I32]:
@@ -45,22 +58,29 @@ def _tokens(text: str, tokenizer: Tokenizer, limit: int | None) -> I32:
 
 
 def cut_chunks(
-    texts: Mapping[str, I32], context: int, *, limit: int | None = None, bos: int | None = None
+    texts: Mapping[str, I32],
+    context: int,
+    *,
+    limit: int | None = None,
+    bos: int | None = None,
+    long: Mapping[str, Sequence[Chunk]] | None = None,
 ) -> list[Chunk]:
     """Cut each domain's tokens into chunks of `context` tokens, and interleave the domains.
 
     A remainder shorter than a chunk is dropped. `bos` replaces the first token of each chunk, as in
-    llama-perplexity. With `limit`, only the first `limit` chunks are returned: the first of each
-    domain, then the second of each, and so on. Raises MeasurementError if no text fills a chunk.
+    llama-perplexity. `long` has further domains whose chunks are cut already. With `limit`, only
+    the first `limit` chunks are returned: the first of each domain, then the second of each, and so
+    on. Raises MeasurementError if no text fills a chunk.
     """
     if context < 8:
         raise MeasurementError(
             f"a context of {context} tokens is too short to measure; use at least 8, usually 512"
         )
-    queues = []
+    queues: list[Sequence[Chunk]] = []
     for domain, tokens in texts.items():
         cut = tokens[: tokens.size // context * context].reshape(-1, context)
         queues.append([Chunk(domain, _with_bos(row, bos)) for row in cut])
+    queues += (long or {}).values()
     longest = max((len(queue) for queue in queues), default=0)
     chunks = [queue[i] for i in range(longest) for queue in queues if i < len(queue)]
     if not chunks:
@@ -73,15 +93,38 @@ def cut_chunks(
 
 
 def read_chunks(
-    corpus: Corpus, tokenizer: Tokenizer, context: int, *, limit: int | None = None
+    corpus: Corpus,
+    checkpoint: Checkpoint,
+    tokenizer: Tokenizer,
+    context: int,
+    *,
+    limit: int | None = None,
+    long_context: int | None = None,
 ) -> list[Chunk]:
     """Tokenize a corpus and cut it; the first token of each chunk is BOS if the model adds one.
 
+    Dialogues are rendered by the chat template of the checkpoint. With `long_context`, the first
+    `long_context` tokens of a long document are one chunk, of which the last LONG_SCORED positions
+    are scored; otherwise long documents are cut like any other text.
+
     Raises MeasurementError if no text fills a chunk.
     """
-    texts = tokenize(corpus, tokenizer, limit=None if limit is None else limit * context)
+    long: dict[str, list[Chunk]] = {}
+    if long_context is not None:
+        for name, documents in corpus.documents.items():
+            cut = (_tokens(text, tokenizer, long_context)[:long_context] for text in documents)
+            long[name] = [Chunk(name, tokens, LONG_SCORED) for tokens in cut]
+    plain = {name: text for name, text in corpus.domains.items() if name not in long}
+    needed = None if limit is None else limit * context
+    texts: dict[str, I32] = {}
+    for name, text in plain.items():
+        if name in corpus.dialogues:
+            ids = encode_dialogues(checkpoint, tokenizer, corpus.dialogues[name])
+            texts[name] = np.array(ids, np.int32)
+        else:
+            texts[name] = _tokens(text, tokenizer, needed)
     bos = tokenizer.vocabulary.bos if tokenizer.adds_bos else None
-    return cut_chunks(texts, context, limit=limit, bos=bos)
+    return cut_chunks(texts, context, limit=limit, bos=bos, long=long)
 
 
 def _with_bos(row: I32, bos: int | None) -> I32:

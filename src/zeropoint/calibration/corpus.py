@@ -1,39 +1,34 @@
-"""Text to calibrate and to measure on: the user's files, or a built-in mix.
+"""Text to calibrate and to measure on: the user's files, or the built-in corpora.
 
-The built-in mix is made of files that come with Python, so it needs no network and no licence:
-prose from Python's manual, code from the standard library, questions and answers made of its
-documentation, and JSON with tool calls made of its signatures. Each domain is divided in two by a
-hash of the origin of a text, so that no text is used both to calibrate and to evaluate.
+The files of the built-in corpora are in the folder `corpora`, so they are the same with every
+version of Python. docs/corpora.md has their sources and licences.
 """
 
 import hashlib
-import inspect
 import json
-import pydoc_data.topics
+import lzma
 import re
-import sys
-import sysconfig
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
+from zeropoint.calibration.dialogues import Dialogue, parse_dialogue, plain_text
 from zeropoint.checkpoints.files.user_files import TEXT_BYTES, read_user_text
 from zeropoint.checkpoints.hub.open_model import resolve_text
-from zeropoint.errors import MeasurementError
+from zeropoint.errors import MeasurementError, printable
 
-Part = Literal["calibrate", "evaluate"]
+#: calibrate: to collect statistics; select: for decisions and guards; evaluate: for figures.
+Part = Literal["calibrate", "select", "evaluate"]
+PARTS: tuple[Part, ...] = get_args(Part)
+KINDS = ("prose", "code", "dialogue", "science", "languages", "long")
+DEFAULT_KINDS = KINDS[:-1]  # a chunk of a long document costs 16 times as much as any other
 
-_DOCUMENTED = """
-argparse array ast base64 bisect calendar collections configparser contextlib copy csv datetime
-decimal difflib email.message fractions functools glob hashlib heapq html http.client io ipaddress
-itertools json logging math mimetypes os os.path pathlib pickle platform pprint queue random re
-sched shelve shlex shutil socket sqlite3 statistics string struct subprocess tarfile tempfile
-textwrap threading time timeit tokenize types unittest urllib.parse uuid zipfile
-""".split()
-
-_MAX_DOMAIN_CHARACTERS = 400_000
+BUILTIN_FORM = "builtin, builtin:KIND or builtin:KIND/PART"
+_BUILTIN = re.compile(r"builtin(?::(?P<kinds>[\w,]+))?(?:/(?P<part>\w+))?")
+_DATA = Path(__file__).with_name("corpora")
+_DOCUMENT_END = "\f"  # between two long documents
 
 
 @dataclass(frozen=True)
@@ -41,6 +36,10 @@ class Corpus:
     """Texts by domain. Two corpora are equal if their hashes are."""
 
     domains: Mapping[str, str]
+    #: Domains that the chat template of a model renders; in `domains` they are plain text.
+    dialogues: Mapping[str, Sequence[Dialogue]] = field(default_factory=dict)
+    #: Domains of long documents; in `domains` they are joined.
+    documents: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @cached_property
     def hash(self) -> str:
@@ -50,6 +49,93 @@ class Corpus:
             for part in (name.encode(errors="surrogateescape"), text.encode()):
                 digest.update(len(part).to_bytes(8, "little") + part)
         return digest.hexdigest()
+
+
+def open_corpus(texts: Sequence[str | Path], part: Part) -> Corpus:
+    """Return the corpus of the texts that a user named, or the default kinds without any.
+
+    A text is a file (see `read_corpus`), or built in: "builtin" is the kinds of DEFAULT_KINDS,
+    "builtin:code,long" those two, "builtin:all" all of KINDS. `part` is the part that is read
+    unless a text names another, as in "builtin:code/select"; the domain is then "code-select".
+
+    Raises MeasurementError for a kind, part or file that does not exist, or is named twice.
+    """
+    corpora = []
+    for text in texts or ["builtin"]:
+        built_in = parse_builtin(str(text))
+        if built_in is None:
+            corpora.append(read_corpus([Path(text)]))
+            continue
+        kinds, named = built_in
+        suffix = f"-{named}" if named not in (None, part) else ""
+        corpora.append(builtin_corpus(named or part, kinds, suffix=suffix))
+    if len(corpora) == 1:
+        return corpora[0]
+    return _join(corpora)
+
+
+def parse_builtin(text: str) -> tuple[tuple[str, ...], Part | None] | None:
+    """Return the kinds and the part of a built-in text, or None for a file.
+
+    >>> parse_builtin("builtin:code,long/select"), parse_builtin("book.txt")
+    ((('code', 'long'), 'select'), None)
+
+    Raises MeasurementError for a kind or part that does not exist.
+    """
+    if text != "builtin" and not text.startswith(("builtin:", "builtin/")):
+        return None
+    match = _BUILTIN.fullmatch(text)
+    named = (match["kinds"] or ",".join(DEFAULT_KINDS)) if match else ""
+    kinds = KINDS if named == "all" else tuple(filter(None, named.split(",")))
+    part = next((name for name in PARTS if match and name == match["part"]), None)
+    wrong_part = match is not None and match["part"] is not None and part is None
+    if not kinds or wrong_part or not set(kinds) <= set(KINDS):
+        raise MeasurementError(
+            f"{printable(text, 60)}: a built-in text is {BUILTIN_FORM}; the kinds are"
+            f" {', '.join(KINDS)} and all, the parts {', '.join(PARTS)}"
+        )
+    return kinds, part
+
+
+def is_built_in(texts: Sequence[str | Path]) -> bool:
+    """Return whether all texts that a user named are built in."""
+    return all(parse_builtin(str(text)) is not None for text in texts)
+
+
+def builtin_corpus(part: Part, kinds: Sequence[str] = DEFAULT_KINDS, *, suffix: str = "") -> Corpus:
+    """Return one part of some kinds of built-in text; `suffix` is added to the domain names."""
+    corpora = [_read_kind(kind, part, kind + suffix) for kind in dict.fromkeys(kinds)]
+    return _join(corpora)
+
+
+def _read_kind(kind: str, part: Part, name: str) -> Corpus:
+    if kind == "dialogue":
+        lines = _unpack(f"{kind}-{part}.jsonl.xz").split("\n")
+        dialogues = tuple(parse_dialogue(line) for line in lines)
+        return Corpus({name: "\n\n".join(map(plain_text, dialogues))}, dialogues={name: dialogues})
+    text = _unpack(f"{kind}-{part}.txt.xz")
+    if kind == "long":
+        documents = tuple(text.split(_DOCUMENT_END))
+        return Corpus({name: "\n\n".join(documents)}, documents={name: documents})
+    return Corpus({name: text})
+
+
+def _unpack(name: str) -> str:
+    return lzma.decompress((_DATA / name).read_bytes()).decode()
+
+
+def _join(corpora: Sequence[Corpus]) -> Corpus:
+    domains: dict[str, str] = {}
+    dialogues: dict[str, Sequence[Dialogue]] = {}
+    documents: dict[str, Sequence[str]] = {}
+    for corpus in corpora:
+        for name in corpus.domains:
+            if name in domains:
+                raise MeasurementError(f"two texts are named {printable(name)!r}; rename one")
+        domains |= corpus.domains
+        dialogues |= corpus.dialogues
+        documents |= corpus.documents
+    return Corpus(domains, dialogues, documents)
 
 
 def read_corpus(files: Sequence[Path]) -> Corpus:
@@ -86,96 +172,3 @@ def _texts_of_records(lines: str) -> str:
             return ""
         texts.append(record["text"])
     return "\n\n".join(texts)
-
-
-def builtin_corpus(part: Part) -> Corpus:
-    """Return the built-in mix, with the domains prose, code, chat and json.
-
-    It depends on the version of Python, so results include the corpus hash.
-    """
-    builders = {"prose": _prose, "code": _code, "chat": _chat, "json": _json}
-    domains = {}
-    for name, pieces in builders.items():
-        by_part: dict[Part, list[str]] = {"calibrate": [], "evaluate": []}
-        for origin, text in pieces():
-            by_part[_part_of(origin)] += text.split("\n\n")
-        known = set(by_part["calibrate"])  # Python's manuals repeat paragraphs
-        if part == "evaluate":
-            by_part[part] = [piece for piece in by_part[part] if piece not in known]
-        text = "\n\n".join(by_part[part])[:_MAX_DOMAIN_CHARACTERS]
-        domains[name] = re.sub(r" at 0x[0-9a-f]+", "", text)  # addresses vary
-    return Corpus(domains)
-
-
-def _part_of(origin: str) -> Part:
-    return "calibrate" if hashlib.sha256(origin.encode()).digest()[0] % 2 else "evaluate"
-
-
-def _prose() -> Iterator[tuple[str, str]]:
-    for name, text in sorted(pydoc_data.topics.topics.items()):
-        yield name, text.strip()
-
-
-def _code() -> Iterator[tuple[str, str]]:
-    folder = Path(sysconfig.get_paths()["stdlib"])
-    for path in sorted(folder.glob("*.py")):
-        yield path.name, path.read_text("utf-8", errors="replace")
-
-
-def _documented() -> Iterator[tuple[str, str, str, inspect.Signature | None]]:
-    """Yield module, name, documentation and signature of members of the standard library."""
-    seen = set()  # documentation of members that several modules offer
-    for module_name in _DOCUMENTED:
-        __import__(module_name)
-        module = sys.modules[module_name]
-        for name in sorted(getattr(module, "__all__", None) or vars(module)):
-            member = getattr(module, name, None)
-            text = inspect.getdoc(member)
-            if name.startswith("_") or not callable(member) or not text or len(text) < 80:
-                continue
-            if text in seen:
-                continue
-            seen.add(text)
-            try:
-                signature = inspect.signature(member)
-            except (ValueError, TypeError):
-                signature = None
-            yield module_name, name, text, signature
-
-
-_QUESTIONS = (
-    "What does {module}.{name} do?",
-    "How do I use {name} from the {module} module?",
-    "Can you explain {module}.{name} to me?",
-    "I found {name} in some code that imports {module}. What is it for?",
-)
-
-
-def _chat() -> Iterator[tuple[str, str]]:
-    for index, (module, name, text, signature) in enumerate(_documented()):
-        question = _QUESTIONS[index % len(_QUESTIONS)].format(module=module, name=name)
-        example = f"\n\nIts signature is `{name}{signature}`." if signature else ""
-        yield module, f"User: {question}\n\nAssistant: {text}{example}"
-
-
-def _json() -> Iterator[tuple[str, str]]:
-    for module, name, text, signature in _documented():
-        if signature is None:
-            continue
-        summary = text.split("\n\n")[0].replace("\n", " ")
-        parameters = {
-            key: {"type": "string", "required": value.default is inspect.Parameter.empty}
-            for key, value in signature.parameters.items()
-        }
-        tool = {"name": f"{module}.{name}", "description": summary, "parameters": parameters}
-        call = {
-            "name": f"{module}.{name}",
-            "arguments": {
-                key: None if value.default is inspect.Parameter.empty else str(value.default)[:40]
-                for key, value in signature.parameters.items()
-            },
-        }
-        yield (
-            module,
-            json.dumps(tool, indent=2) + "\n<tool_call>\n" + json.dumps(call) + "\n</tool_call>",
-        )

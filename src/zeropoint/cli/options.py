@@ -48,8 +48,10 @@ Text = Annotated[
     typer.Option(
         metavar="FILE",
         help="Text file to measure on; repeatable, and each file is a domain of its own."
-        " hub:org/name:FILE is a file of a data set on the hub. Default: a built-in mix of prose,"
-        " code, chat and JSON.",
+        " hub:org/name:FILE is a file of a data set on the hub. builtin:KIND/PART is"
+        " built-in text: KIND is prose, code, dialogue, science, languages, long or all; PART is"
+        " calibrate, select or evaluate, by default what the command does. Default: builtin, all"
+        " kinds but long.",
     ),
     InputRole.FILE,
 ]

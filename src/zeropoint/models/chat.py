@@ -1,7 +1,7 @@
 """Turns a conversation into the text that a model was trained to continue.
 
 The file's chat template is a program in Jinja; it runs in a child process (`template_child`), and
-only for a chat: inspecting, quantizing and measuring never render it.
+only for a chat or for built-in dialogues: inspecting and quantizing never render it.
 """
 
 import sys
@@ -109,14 +109,41 @@ def variables(tokenizer: Tokenizer, messages: Sequence[Message]) -> dict[str, ob
     return {**named, "messages": spoken, "add_generation_prompt": True}
 
 
+def render_messages(
+    checkpoint: Checkpoint, tokenizer: Tokenizer, conversations: Sequence[Mapping[str, object]]
+) -> list[str]:
+    """Return whole conversations as the file's template writes them, without a next message.
+
+    A conversation has `messages`, as transformers' templates take them, and may have `tools`. All
+    are rendered in one child process. Raises UnsupportedModel if there is no template, or if one
+    of them cannot be rendered.
+    """
+    source = str(checkpoint.path)
+    template = _read_template(checkpoint)
+    if template is None:
+        raise UnsupportedModel(f"{source}: has no chat template")
+    named = tokenizer.vocabulary.special_tokens
+    return render_all(template, [{**named, **values} for values in conversations], source=source)
+
+
 def render(template: str, variables: Mapping[str, object], *, source: str = "this file") -> str:
     """Render a chat template in a child process; `tools` and `documents` are none unless given.
 
     Raises UnsupportedModel if that fails.
     """
+    return render_all(template, [variables], source=source)[0]
+
+
+def render_all(
+    template: str, variables: Sequence[Mapping[str, object]], *, source: str = "this file"
+) -> list[str]:
+    """Render a chat template once for each set of variables, in one child process.
+
+    Raises UnsupportedModel if any of them fails.
+    """
     job = {
         "template": template,
-        "variables": dict(variables),
+        "variables": [dict(values) for values in variables],
         "megabytes": MEGABYTES,
         "seconds": CPU_SECONDS,
     }
@@ -126,9 +153,9 @@ def render(template: str, variables: Mapping[str, object], *, source: str = "thi
     except NoAnswerError as error:
         limit = f"it took longer than {CPU_SECONDS} s of processor time"
         raise _failed(source, limit if error.signal_number else str(error)) from None
-    if "text" not in answer:
+    if "texts" not in answer:
         raise _failed(source, str(answer.get("error")))
-    return str(answer["text"])
+    return [str(text) for text in answer["texts"]]
 
 
 def fallback(tokenizer: Tokenizer, messages: Sequence[Message], *, source: str) -> str:

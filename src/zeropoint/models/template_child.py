@@ -1,7 +1,8 @@
 """Renders one chat template in a child process with limited time and memory.
 
-Run as a script with one JSON object on stdin: {"template", "variables", "megabytes", "seconds"}. It
-prints {"text"} or {"error"}. A template is a program that came with a file. Here it can reach no
+Run as a script with one JSON object on stdin: {"template", "variables", "megabytes", "seconds"}, of
+which "variables" is a list: the template is rendered once for each of its items. It prints
+{"texts"} or {"error"}. A template is a program that came with a file. Here it can reach no
 other template, no attribute that is not listed below, and no more resources than given. The module
 imports nothing of zeropoint, which would take more time than rendering.
 """
@@ -13,7 +14,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from jinja2 import Undefined, nodes
+from jinja2 import Template, Undefined, nodes
 from jinja2.exceptions import SecurityError, TemplateError
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
@@ -132,8 +133,8 @@ def to_json(
     )
 
 
-def render(template: str, variables: dict[str, Any]) -> str:
-    """Render a template. Raises jinja2's errors, and any that the template provokes."""
+def compile_template(text: str) -> Template:
+    """Compile a template. Raises jinja2's errors."""
     environment = Environment(
         trim_blocks=True,
         lstrip_blocks=True,
@@ -146,10 +147,20 @@ def render(template: str, variables: dict[str, Any]) -> str:
     environment.globals.update({function.__name__: function for function in offered})
     environment.globals["namespace"] = Names
     environment.filters["tojson"] = to_json
+    return environment.from_string(text)
+
+
+def render(template: str, variables: dict[str, Any]) -> str:
+    """Compile and render a template. Raises jinja2's errors, and any that it provokes."""
+    return render_compiled(compile_template(template), variables)
+
+
+def render_compiled(template: Template, variables: dict[str, Any]) -> str:
+    """Render a compiled template. Raises any error that the template provokes."""
     messages = variables.get("messages")
     if isinstance(messages, list):
         variables = variables | {"messages": [with_reasoning(message) for message in messages]}
-    return environment.from_string(template).render(PREDEFINED | variables)
+    return template.render(PREDEFINED | variables)
 
 
 def with_reasoning(message: Any) -> Any:
@@ -170,7 +181,10 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (int(job["seconds"]), int(job["seconds"])))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     try:
-        answer = {"text": render(job["template"], job["variables"])}
+        template = compile_template(job["template"])
+        answer: dict[str, Any] = {
+            "texts": [render_compiled(template, one) for one in job["variables"]]
+        }
     except MemoryError:
         answer = {"error": "it needs too much memory"}
     except Exception as error:  # noqa: BLE001 (the template's own; nothing may escape)

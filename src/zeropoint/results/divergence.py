@@ -115,9 +115,9 @@ class TextRead(Record):
 
     #: SHA-256 of the whole text.
     corpus: str
-    #: Whether it is the built-in mix.
+    #: Whether it is built-in text.
     built_in: bool
-    #: Tokens of a chunk; the second half of each is scored.
+    #: Tokens of a chunk, of which the second half is scored; long documents have more.
     context: int
     chunks: int
 

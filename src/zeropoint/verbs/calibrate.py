@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from zeropoint.calibration import write_imatrix
 from zeropoint.calibration.chunks import read_chunks
-from zeropoint.calibration.corpus import Corpus, builtin_corpus, read_corpus
+from zeropoint.calibration.corpus import Corpus, open_corpus
 from zeropoint.calibration.moments import MomentFolder, folder_bytes
 from zeropoint.calibration.run import CalibrationRun, ChunkRead, datasets_of, input_shapes
 from zeropoint.checkpoints import Checkpoint, open_model
@@ -77,8 +77,8 @@ def calibrate_records(
         raise OutputError(f"{output}: the name of an importance matrix must end in .gguf")
     files = as_paths(options.text)
     source, loaded = _load(model, options.threads)
-    corpus = read_corpus(files) if files else builtin_corpus("calibrate")
-    chunks = read_chunks(corpus, loaded.tokenizer, options.context, limit=options.chunks)
+    corpus = open_corpus(files, "calibrate")
+    chunks = read_chunks(corpus, source, loaded.tokenizer, options.context, limit=options.chunks)
     moments = None
     if options.second_moments:
         shapes = input_shapes(loaded)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from zeropoint import kernels
-from zeropoint.calibration.corpus import Corpus, builtin_corpus, read_corpus
+from zeropoint.calibration.corpus import Corpus, open_corpus
 from zeropoint.metrics.chains.run import ChainRun, ChainSettings, Participant
 from zeropoint.metrics.chains.session import ChainProgress
 from zeropoint.metrics.cross_model import (
@@ -99,8 +99,7 @@ def compare_models_records(
 
 
 def _read_corpus(options: CompareOptions) -> Corpus:
-    files = as_paths(options.text)
-    return read_corpus(files) if files else builtin_corpus("evaluate")
+    return open_corpus(as_paths(options.text), "evaluate")
 
 
 def _start_run(

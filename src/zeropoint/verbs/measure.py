@@ -122,7 +122,7 @@ def measure_records(
     yield PairOpened(reference.identity, quant.identity)
     cache = None
     if options.reference_cache:
-        needed = cache_bytes(reference.model, len(text.chunks), text.context)
+        needed = cache_bytes(reference.model, text.tokens)
         yield CacheOpened(options.reference_cache, needed)
         stored = open_cache_folder(options.reference_cache, reference.identity, needed)
         cache = ReferenceCache(reference.model, stored)

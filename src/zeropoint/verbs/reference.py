@@ -22,6 +22,9 @@ class TextPrepared:
 
     text: TextRead
     domains: Sequence[str]
+    #: Chunks that are long documents, and the tokens of the longest of them.
+    documents: int = 0
+    document_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,8 @@ def prepare_text(
     files = as_paths(options.text)
     text = read_text(files, reference.model, context=options.context, chunks=options.chunks)
     read = TextRead(text.corpus, text.built_in, text.context, len(text.chunks))
-    return text, TextPrepared(read, text.domains)
+    documents = [chunk.tokens.size for chunk in text.chunks if chunk.scored is not None]
+    return text, TextPrepared(read, text.domains, len(documents), max(documents, default=0))
 
 
 def start_measure_run(

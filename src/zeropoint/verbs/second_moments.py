@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from zeropoint._version import __version__
 from zeropoint.calibration.chunks import Chunk, read_chunks
-from zeropoint.calibration.corpus import Corpus, builtin_corpus, read_corpus
+from zeropoint.calibration.corpus import Corpus, open_corpus
 from zeropoint.calibration.layer_walk import LayerProgress, LayerWalk
 from zeropoint.calibration.moment_cache import cache_moments, find_moments
 from zeropoint.calibration.moments import MomentFolder, folder_bytes
@@ -60,8 +60,7 @@ MomentRecord: TypeAlias = Notice | MomentsPlanned | RoundingPlanned | StageStart
 
 def read_text(options: QuantizeOptions) -> Corpus:
     """Return the text to calibrate on: the user's files, or the built-in one."""
-    text = [Path(file) for file in as_list(options.text)]
-    return read_corpus(text) if text else builtin_corpus("calibrate")
+    return open_corpus(as_list(options.text), "calibrate")
 
 
 def start_walk(
@@ -71,7 +70,7 @@ def start_walk(
 
     Raises MeasurementError for a text that is shorter than one chunk.
     """
-    chunks = read_chunks(corpus, read_tokenizer(source), CONTEXT)
+    chunks = read_chunks(corpus, source, read_tokenizer(source), CONTEXT)
     chunks = spread(chunks, EFFORT_TOKENS[options.effort] // CONTEXT)
     fingerprint = identify(source).fingerprint
     inputs = {"model": source.path.name, "fingerprint": fingerprint, "corpus": corpus.hash}

@@ -22,10 +22,17 @@ SHORT_COLUMNS = (">Tokens", ">KL mean", ">95 % interval", ">Floor", ">Top-1", ">
 def show_text(out: Output, prepared: "TextPrepared") -> None:
     """Print which text is measured on."""
     text = prepared.text
-    source = "built-in mix: " if text.built_in else ""
+    source = "built in: " if text.built_in else ""
+    plain = text.chunks - prepared.documents
+    sizes = [f"{plain} chunks of {text.context} tokens, the second half scored"] if plain else []
+    if prepared.documents:
+        sizes.append(
+            f"{prepared.documents} long documents of up to {prepared.document_tokens} tokens,"
+            f" scored at their ends"
+        )
     out.say(
-        f"Text         {source}{', '.join(prepared.domains)}   {text.chunks} chunks of"
-        f" {text.context} tokens, the second half scored   corpus {text.corpus[:12]}"
+        f"Text         {source}{', '.join(prepared.domains)}   {'; '.join(sizes)}"
+        f"   corpus {text.corpus[:12]}"
     )
 
 

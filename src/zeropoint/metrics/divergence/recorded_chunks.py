@@ -94,7 +94,7 @@ def load_chunk(folder: RunFolder, index: int, chunk: Chunk, vocabulary: int) -> 
             folder.chunk_path(index),
             "holds scores of another text; choose another run folder (--run)",
         )
-    if first != chunk.tokens.size // 2:
+    if first != chunk.first:
         raise damaged(folder.chunk_path(index), f"its scores begin at token {first}")
     comparison = Comparison(
         arrays["kl"].astype(np.float64),

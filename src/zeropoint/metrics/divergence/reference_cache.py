@@ -78,9 +78,9 @@ class ReferenceCache:
             self._states[key] = states
 
 
-def cache_bytes(model: LanguageModel, chunks: int, context: int) -> int:
-    """Return the size of the hidden states of so many chunks."""
-    return chunks * context * model.architecture.width * 4
+def cache_bytes(model: LanguageModel, tokens: int) -> int:
+    """Return the size of the hidden states of so many tokens."""
+    return tokens * model.architecture.width * 4
 
 
 def open_cache_folder(path: Path, reference: ModelIdentity, needed: int) -> RunFolder:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from zeropoint.calibration.chunks import Chunk, read_chunks
-from zeropoint.calibration.corpus import builtin_corpus, read_corpus
+from zeropoint.calibration.chunks import LONG_CONTEXT, Chunk, read_chunks
+from zeropoint.calibration.corpus import is_built_in, open_corpus
 from zeropoint.errors import MeasurementError
 from zeropoint.metrics.divergence.noise_floor import ARITHMETIC, measure_floor
 from zeropoint.metrics.divergence.reference_cache import (
@@ -23,7 +23,7 @@ class MeasureText:
     """The text that both models read, as chunks of tokens."""
 
     chunks: Sequence[Chunk]
-    context: int  # tokens per chunk
+    context: int  # tokens per chunk, except those of long documents
     corpus: str  # SHA-256 of the whole text
     built_in: bool
 
@@ -32,11 +32,21 @@ class MeasureText:
         """The names of the texts, in the order in which they are measured."""
         return list(dict.fromkeys(chunk.domain for chunk in self.chunks))
 
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest chunk."""
+        return max(chunk.tokens.size for chunk in self.chunks)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all chunks."""
+        return sum(chunk.tokens.size for chunk in self.chunks)
+
 
 def read_text(
     files: Sequence[Path], model: LanguageModel, *, context: int, chunks: int | None = None
 ) -> MeasureText:
-    """Read the text files, or the built-in mix if there are none, and cut them into chunks.
+    """Read the texts, or the built-in mix if there are none, and cut them into chunks.
 
     `context` is in tokens per chunk. `chunks` is the maximum number of chunks; None takes all.
     Raises MeasurementError for text that is missing, empty or shorter than one chunk, and for a
@@ -49,9 +59,12 @@ def read_text(
         )
     if chunks is not None and chunks < 1:
         raise MeasurementError("the number of chunks (--chunks) must be at least 1")
-    corpus = read_corpus(files) if files else builtin_corpus("evaluate")
-    cut = read_chunks(corpus, model.tokenizer, context, limit=chunks)
-    return MeasureText(cut, context, corpus.hash, not files)
+    corpus = open_corpus(files, "evaluate")
+    long_context = min(LONG_CONTEXT, model.context_length)
+    cut = read_chunks(
+        corpus, model.checkpoint, model.tokenizer, context, limit=chunks, long_context=long_context
+    )
+    return MeasureText(cut, context, corpus.hash, is_built_in(files))
 
 
 class ReferencePass:
@@ -78,7 +91,7 @@ class ReferencePass:
         cls, model: LanguageModel, text: MeasureText, *, floor_chunks: int
     ) -> "ReferencePass":
         """Return a pass whose states are kept in memory, up to CACHE_BUDGET_BYTES."""
-        fitting = CACHE_BUDGET_BYTES // cache_bytes(model, 1, text.context)
+        fitting = CACHE_BUDGET_BYTES // cache_bytes(model, text.longest)
         cache = ReferenceCache(model, max_chunks=max(floor_chunks, fitting))
         return cls(model, text, floor_chunks=floor_chunks, cache=cache)
 

@@ -62,10 +62,10 @@ def score_chunks(
 ) -> Iterator[ChunkScores]:
     """Run both models over the chunks and yield the scores of each chunk, in order.
 
-    The positions context / 2 … context − 2 are scored, so that every scored token has at least half
-    a context before it. `batch` chunks run through a model together; the results do not depend on
-    it. Indices start at `done`, the number of chunks that were scored earlier. Stopping between two
-    records is safe.
+    The positions `chunk.first` … context − 2 are scored, so that every scored token has at least
+    half a context before it. `batch` chunks of equal size run through a model together; the results
+    do not depend on it. Indices start at `done`, the number of chunks that were scored earlier.
+    Stopping between two records is safe.
 
     Raises MeasurementError if the sizes of the vocabularies differ, or for a logit that is not
     finite, with its chunk and position.
@@ -75,11 +75,25 @@ def score_chunks(
             f"the reference has {reference.vocab_size} tokens and the quant {quant.vocab_size}: "
             "they cannot be compared token by token"
         )
-    for start in range(0, len(chunks), batch):
-        yield from _score_batch(
-            reference, quant, chunks[start : start + batch], first_index=done + start,
-            threads=threads,
-        )  # fmt: skip
+    for group in _batches(chunks, batch):
+        yield from _score_batch(reference, quant, group, first_index=done, threads=threads)
+        done += len(group)
+
+
+def _batches(chunks: Sequence[Chunk], most: int) -> Iterator[list[Chunk]]:
+    """Yield consecutive chunks of equal size, at most `most` together; a long document alone."""
+    group: list[Chunk] = []
+    for chunk in chunks:
+        alone = chunk.scored is not None
+        if group and (alone or len(group) == most or group[0].tokens.size != chunk.tokens.size):
+            yield group
+            group = []
+        group.append(chunk)
+        if alone:
+            yield group
+            group = []
+    if group:
+        yield group
 
 
 def _score_batch(
@@ -88,10 +102,10 @@ def _score_batch(
     begin = time.perf_counter()
     tokens = np.stack([chunk.tokens for chunk in chunks])
     reference_states, quant_states = reference.hidden(tokens), quant.hidden(tokens)
-    first = tokens.shape[1] // 2
-    rows = slice(first, tokens.shape[1] - 1)
     comparisons = []
     for row, chunk in enumerate(chunks):
+        first = chunk.first
+        rows = slice(first, chunk.tokens.size - 1)
         states = reference_states[row, rows], quant_states[row, rows]
         targets = chunk.tokens[first + 1 :]
         try:
@@ -103,7 +117,7 @@ def _score_batch(
             raise MeasurementError(f"{place}: {error}") from None
     seconds = (time.perf_counter() - begin) / len(chunks)
     return [
-        ChunkScores(first_index + row, chunk.domain, chunk.tokens, first, comparison, seconds)
+        ChunkScores(first_index + row, chunk.domain, chunk.tokens, chunk.first, comparison, seconds)
         for row, (chunk, comparison) in enumerate(zip(chunks, comparisons, strict=True))
     ]
 

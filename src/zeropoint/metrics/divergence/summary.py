@@ -80,15 +80,22 @@ def _by_domain(chunks: Sequence[ChunkScores]) -> dict[str, Divergence]:
 
 
 def _by_position(chunks: Sequence[ChunkScores]) -> dict[str, Divergence]:
-    first = min(chunk.first for chunk in chunks)
-    last = max(chunk.first + chunk.comparison.kl.size for chunk in chunks)
-    edges = np.linspace(first, last, POSITION_BINS + 1).astype(int)
+    """Return the figures of POSITION_BINS bins for each range of positions that chunks score."""
     positions = [chunk.first + np.arange(chunk.comparison.kl.size) for chunk in chunks]
+    ranges = {(int(numbers[0]), int(numbers[-1]) + 1) for numbers in positions if numbers.size}
     groups = {}
-    for low, high in pairwise(edges):
-        masks = [(numbers >= low) & (numbers < high) for numbers in positions]
-        if any(mask.any() for mask in masks):
-            groups[f"{low}-{high - 1}"] = _divergence(chunks, masks)
+    for first, last in sorted(ranges):
+        edges = np.linspace(first, last, POSITION_BINS + 1).astype(int)
+        for low, high in pairwise(edges):
+            masks = [
+                (numbers >= low)
+                & (numbers < high)
+                & (numbers[0] == first)
+                & (numbers[-1] + 1 == last)
+                for numbers in positions
+            ]
+            if any(mask.any() for mask in masks):
+                groups[f"{low}-{high - 1}"] = _divergence(chunks, masks)
     return groups
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from zeropoint.calibration.chunks import tokenize
-from zeropoint.calibration.corpus import Corpus, builtin_corpus, read_corpus
+from zeropoint.calibration.corpus import Corpus, open_corpus
 from zeropoint.checkpoints.files.atomic import PartialFile, check_target
 from zeropoint.errors import CheckpointError, MeasurementError, NotEnoughSpace
 from zeropoint.formats import F32
@@ -32,7 +32,7 @@ def read_tokens(
     Several files are joined to one text. Raises MeasurementError for a text that is shorter than
     two chunks, which llama-perplexity refuses too.
     """
-    corpus = read_corpus(files) if files else builtin_corpus("evaluate")
+    corpus = open_corpus(files, "evaluate")
     whole = Corpus({"text": "".join(corpus.domains.values())})
     needed = None if chunks is None else max(chunks, 2) * context
     tokens = tokenize(whole, model.tokenizer, limit=needed)["text"]

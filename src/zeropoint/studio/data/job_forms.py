@@ -72,9 +72,16 @@ SEVERAL = FormField(
     minimum=1,
     maximum=MAX_MODELS,
 )
-TEXT = FormField(
-    "text", "Text", "text", "--text", options=(("", "built in: prose, code, chat, JSON"),)
+BUILT_IN_TEXTS = (
+    ("", "built in: prose, code, dialogue, science, languages"),
+    ("builtin:prose", "built in: prose"),
+    ("builtin:code", "built in: code"),
+    ("builtin:dialogue", "built in: dialogue"),
+    ("builtin:science", "built in: science"),
+    ("builtin:languages", "built in: languages"),
+    ("builtin:long", "built in: long documents"),
 )
+TEXT = FormField("text", "Text", "text", "--text", options=BUILT_IN_TEXTS)
 CHUNKS = FormField("chunks", "Chunks of text", "whole", "--chunks", default=20)
 REQUANTIZE = FormField(
     "requantize",

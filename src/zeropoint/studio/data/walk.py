@@ -96,8 +96,9 @@ def tokens_of(data: PageData, model: LanguageModel) -> list[forward_pass.I32]:
     from zeropoint.calibration.chunks import read_chunks
     from zeropoint.calibration.corpus import builtin_corpus
 
+    corpus = builtin_corpus("evaluate", ["prose", "code"])
     chunks = read_chunks(
-        builtin_corpus("evaluate"), model.tokenizer, ABLATION_CONTEXT_TOKENS, limit=2
+        corpus, model.checkpoint, model.tokenizer, ABLATION_CONTEXT_TOKENS, limit=2
     )
     return [chunk.tokens for chunk in chunks]
 

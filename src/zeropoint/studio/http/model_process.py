@@ -140,8 +140,9 @@ class ModelRequests:
             Corpus({"text": request["text"]}) if request["text"] else builtin_corpus("evaluate")
         )
         chunks = read_chunks(
-            corpus, loaded.model.tokenizer, ABLATION_CONTEXT_TOKENS, limit=ABLATION_CHUNKS
-        )
+            corpus, loaded.checkpoint, loaded.model.tokenizer, ABLATION_CONTEXT_TOKENS,
+            limit=ABLATION_CHUNKS,
+        )  # fmt: skip
         place = {key: request[key] for key in ("tensor", "row", "column")}
         before = forward_pass.answer(loaded.model, request["prompt"])
         figures = forward_pass.without(

@@ -11,7 +11,7 @@ from zeropoint.verbs.options.checks import check_minimums
 class CalibrateOptions:
     """Which text the model reads, and what is collected."""
 
-    #: Text files, one domain per file; None: a built-in mix of prose, code, chat and JSON.
+    #: Text files, one domain per file, or built-in text such as "builtin:code"; None: "builtin".
     text: str | Path | Sequence[str | Path] | None = None
     #: Tokens per chunk; all of them count.
     context: int = 512

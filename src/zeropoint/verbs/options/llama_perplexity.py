@@ -9,7 +9,7 @@ from pathlib import Path
 class LlamaPerplexityOptions:
     """The text, and the base file with the reference's logits."""
 
-    #: Text files, which are joined to one text; None: the built-in mix.
+    #: Text files, which are joined to one text, or built-in text; None: "builtin".
     text: str | Path | Sequence[str | Path] | None = None
     #: Tokens per chunk; the second half of each chunk is scored.
     context: int = 512

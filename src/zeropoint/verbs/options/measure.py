@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 class DivergenceOptions:
     """Options of every measurement of KL divergence: the text, and where the scores are stored."""
 
-    #: Text files, each of them one domain; None: the built-in mix.
+    #: Text files, each of them one domain, or built-in text such as "builtin:code,long" (see
+    #: `open_corpus`); None: "builtin".
     text: str | Path | Sequence[str | Path] | None = None
     #: Tokens per chunk; the second half of each chunk is scored.
     context: int = 512
