@@ -30,6 +30,11 @@ def test_the_room_map_equals_the_tree() -> None:
     assert folders == set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE))
 
 
+def test_the_tables_of_the_built_in_text_are_those_of_its_files() -> None:
+    """If this fails: python docs/corpora_page.py."""
+    assert load_function("corpora_page", "render")() == (DOCS / "corpora.md").read_text()
+
+
 def test_every_page_is_in_the_navigation() -> None:
     settings = (ROOT / "mkdocs.yml").read_text()
     listed = re.findall(r"^ +- (?:.+: )?(\S+\.(?:md|html))$", settings, re.MULTILINE)
