@@ -10,6 +10,7 @@ from zeropoint.formats import FORMATS, GGML_TYPES
 HERE = Path(__file__).parent
 NO_DECODER = {"F32", "F64", "I8", "I16", "I32", "I64"}  # in ggml's traits
 SUPER_BLOCKS = ("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_XS")
+GRIDS = ("IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S")
 ENCODED = (
     *("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K"),
     *("IQ4_NL", "IQ4_XS", "MXFP4", "NVFP4", "Q1_0", "Q2_0", "TQ1_0", "TQ2_0"),
@@ -79,9 +80,33 @@ def importance_blocks(weights: np.ndarray, importance: np.ndarray) -> dict[str, 
     return {name: FORMATS[name].encode_blocks(rows, given) for name in SUPER_BLOCKS}
 
 
+def grid_blocks(weights: np.ndarray, importance: np.ndarray) -> dict[str, np.ndarray]:
+    """Return, per format with a grid, ggml's error of each row, and our blocks of some rows.
+
+    The error is that of `encoded`, with importance. ggml requires it in most of these formats.
+    """
+    arrays = {}
+    cost = importance.astype(np.float64) * size_factors(weights)
+    rows = weights[::4].reshape(-1, 256)
+    given = np.tile(importance.reshape(-1, 256), (len(weights[::4]), 1))
+    for format in GGML_TYPES.values():
+        if format.name not in GRIDS:
+            continue
+        shape = format.block_size, format.block_bytes
+        blocks = ggml_peer.encode(format.ggml_type, weights, importance, shape)
+        back = ggml_peer.decode(format.ggml_type, blocks, 256).reshape(weights.shape)
+        error = (cost * (weights.astype(np.float64) - back) ** 2).sum(axis=1)
+        arrays[f"{format.name}/error"] = error
+        arrays[f"{format.name}/plain"] = format.encode_blocks(rows)
+        arrays[f"{format.name}/weighted"] = format.encode_blocks(rows, given)
+    return arrays
+
+
 if __name__ == "__main__":
     np.savez_compressed(HERE / "decode.npz", **decoded())
     arrays = encoded()
     np.savez_compressed(HERE / "encode.npz", **arrays)
     blocks = importance_blocks(arrays["weights"], arrays["importance"])
     np.savez_compressed(HERE / "importance_blocks.npz", **blocks)
+    grids = grid_blocks(arrays["weights"], arrays["importance"])
+    np.savez_compressed(HERE / "grid_blocks.npz", **grids)

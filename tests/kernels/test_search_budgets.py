@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from zeropoint.formats import FORMATS
 from zeropoint.formats.encoders.superblock_min import MinimumSearch
 from zeropoint.formats.encoders.superblock_scale import ScaleSearch
+from zeropoint.formats.iquants import SearchedIQuant
 from zeropoint.formats.kquants import SEARCHES
 from zeropoint.formats.nonlinear import IQ4_XS_IMPORTANCE_SEARCH, IQ4_XS_SEARCH
 
@@ -82,3 +84,20 @@ def test_the_scales_through_the_most_important_weight_are_those_of_python() -> N
 
 def test_every_native_budget_has_a_search_in_python() -> None:
     assert {name for name, _ in native_budgets()} == set(PYTHON)
+
+
+def test_the_native_budget_of_grids_is_that_of_python() -> None:
+    source = (NATIVE / "src/codecs/variants/encode_grid.cpp").read_text()
+    struct = re.search(r"struct GridBudget \{(.*?)\n\};", source, re.DOTALL)
+    assert struct is not None
+    values = re.findall(r"(\w+)(?:\[\d\])? = (\{.*?\}|[\w.]+)", struct[1])
+    native = {name: np.float32(evaluate(value)).tolist() for name, value in values}
+    searches = [format.search for format in FORMATS.values() if isinstance(format, SearchedIQuant)]
+    assert len(searches) == 5
+    for search in searches:
+        assert native == {
+            "below": search.below,
+            "above": search.above,
+            "near": search.near,
+            "nudges": np.float32(search.nudges).tolist(),
+        }

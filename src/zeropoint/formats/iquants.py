@@ -8,6 +8,7 @@
 All products are exact in float32. grids.py has the grids and signs.
 """
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -15,16 +16,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from zeropoint.formats.base import F32, U8
+from zeropoint.formats.base import F32, U8, check_weights
+from zeropoint.formats.encoders.grid_search import EncodedGridBlocks, GridSearch
 from zeropoint.formats.grids import GRIDS, even_signs
-from zeropoint.formats.kquants import product
+from zeropoint.formats.kquants import gather, joined, product
 from zeropoint.formats.parts import Parts
 from zeropoint.formats.storage import StorageFormat, fields, read, read_f16
 
 Codes = NDArray[np.int8]
 Integers = NDArray[np.unsignedinteger[Any]]
+Scales = NDArray[np.int32]
 
 IQ1_SHIFT = np.float32(0.125)  # IQ1 adds it to all levels of a point, or subtracts it
+IQ2_XXS_SEARCH = GridSearch(grid="IQ2_XXS", size=32, unit=0.125, even_signs=True)
+IQ2_XS_SEARCH = GridSearch(grid="IQ2_XS", size=16, unit=0.125, even_signs=True)
+IQ2_S_SEARCH = GridSearch(grid="IQ2_S", size=16, unit=0.125, even_signs=False)
+IQ3_XXS_SEARCH = GridSearch(grid="IQ3_XXS", size=32, unit=0.25, even_signs=True)
+IQ3_S_SEARCH = GridSearch(grid="IQ3_S", size=32, unit=1.0, even_signs=False)
 
 
 @cache
@@ -60,7 +68,25 @@ class IQuant(StorageFormat):
 
 
 @dataclass(frozen=True, kw_only=True)
-class IQ2_XXS(IQuant):
+class SearchedIQuant(IQuant):
+    """An IQ format with an encoder."""
+
+    #: The search that the encoder runs.
+    search: GridSearch
+
+    @abstractmethod
+    def pack(self, encoded: EncodedGridBlocks) -> U8:
+        """Return the bytes of n blocks with these contents, the inverse of `parts`."""
+
+    def encode_blocks(self, weights: F32, importance: F32 | None = None) -> U8:
+        check_weights(weights, importance, self.block_size)
+        if not len(weights):
+            return np.empty((0, self.block_bytes), np.uint8)
+        return self.pack(self.search(weights, importance))
+
+
+@dataclass(frozen=True, kw_only=True)
+class IQ2_XXS(SearchedIQuant):
     """Groups of 32: four grid codes of 8 bits, four sign codes of 7, a scale of 4.
 
     Block (66 bytes):  0-1 d f16 | then for each group:  0-3 grid codes | 4-7 bits 0-27 signs,
@@ -71,6 +97,7 @@ class IQ2_XXS(IQuant):
     ggml_type: int = 16
     block_bytes: int = 66
     group_size: int = 32
+    search: GridSearch = IQ2_XXS_SEARCH
 
     def parts(self, blocks: U8) -> Parts:
         groups = blocks[:, 2:].reshape(-1, 8, 8)
@@ -79,9 +106,14 @@ class IQ2_XXS(IQuant):
         scale = half_scale(read_f16(blocks, 0), words >> np.uint32(28), 0.25)
         return Parts(scale=scale, codes=points * signs_of_bits7(words).reshape(-1, 256))
 
+    def pack(self, encoded: EncodedGridBlocks) -> U8:
+        points = joined(encoded.codes.astype(np.uint8)).reshape(-1, 8, 4)
+        words = signs_and_scales(encoded).view(np.uint8).reshape(-1, 8, 4)
+        return joined(encoded.d, np.concatenate([points, words], axis=2))
+
 
 @dataclass(frozen=True, kw_only=True)
-class IQ2_XS(IQuant):
+class IQ2_XS(SearchedIQuant):
     """Groups of 16: two codes of 9 bits for the grid and 7 for the signs, and a scale of 4 bits.
 
     Block (74 bytes):  0-1 d f16 | 2-65 u16: bits 0-8 grid code, 9-15 sign code | 66-73 s, low
@@ -92,6 +124,7 @@ class IQ2_XS(IQuant):
     ggml_type: int = 17
     block_bytes: int = 74
     group_size: int = 16
+    search: GridSearch = IQ2_XS_SEARCH
 
     def parts(self, blocks: U8) -> Parts:
         words = read(blocks, 2, 66, "<u2")
@@ -99,9 +132,13 @@ class IQ2_XS(IQuant):
         scale = half_scale(read_f16(blocks, 0), nibble_pairs(blocks[:, 66:]), 0.25)
         return Parts(scale=scale, codes=codes.reshape(-1, 256))
 
+    def pack(self, encoded: EncodedGridBlocks) -> U8:
+        words = (encoded.codes | (encoded.signs & 127) << 9).astype("<u2")
+        return joined(encoded.d, words, packed_nibbles(encoded.scales))
+
 
 @dataclass(frozen=True, kw_only=True)
-class IQ2_S(IQuant):
+class IQ2_S(SearchedIQuant):
     """Groups of 16: two grid codes of 10 bits, all signs, a scale of 4 bits.
 
     Block (82 bytes):  0-1 d f16 | 2-33 low 8 bits of grid codes | 34-65 sign bits
@@ -112,6 +149,7 @@ class IQ2_S(IQuant):
     ggml_type: int = 22
     block_bytes: int = 82
     group_size: int = 16
+    search: GridSearch = IQ2_S_SEARCH
 
     def parts(self, blocks: U8) -> Parts:
         high = fields(blocks[:, 66:74], 2).swapaxes(1, 2).reshape(-1, 32).astype(np.uint16)
@@ -120,9 +158,14 @@ class IQ2_S(IQuant):
         scale = half_scale(read_f16(blocks, 0), nibble_pairs(blocks[:, 74:]), 0.25)
         return Parts(scale=scale, codes=codes.reshape(-1, 256))
 
+    def pack(self, encoded: EncodedGridBlocks) -> U8:
+        low, signs = encoded.codes.astype(np.uint8), encoded.signs.astype(np.uint8)
+        high = gather((encoded.codes >> 8).reshape(-1, 8, 4).swapaxes(1, 2), 2)
+        return joined(encoded.d, low, signs, high, packed_nibbles(encoded.scales))
+
 
 @dataclass(frozen=True, kw_only=True)
-class IQ3_XXS(IQuant):
+class IQ3_XXS(SearchedIQuant):
     """Groups of 32: eight grid codes of 8 bits for 4 weights each, four sign codes, a scale.
 
     Block (98 bytes):  0-1 d f16 | 2-65 grid codes | 66-97 u32: bits 0-27 signs, 28-31 s
@@ -132,6 +175,7 @@ class IQ3_XXS(IQuant):
     ggml_type: int = 18
     block_bytes: int = 98
     group_size: int = 32
+    search: GridSearch = IQ3_XXS_SEARCH
 
     def parts(self, blocks: U8) -> Parts:
         words = read(blocks, 66, 98, "<u4")
@@ -139,9 +183,12 @@ class IQ3_XXS(IQuant):
         scale = half_scale(read_f16(blocks, 0), words >> np.uint32(28), 0.5)
         return Parts(scale=scale, codes=points * signs_of_bits7(words).reshape(-1, 256))
 
+    def pack(self, encoded: EncodedGridBlocks) -> U8:
+        return joined(encoded.d, encoded.codes.astype(np.uint8), signs_and_scales(encoded))
+
 
 @dataclass(frozen=True, kw_only=True)
-class IQ3_S(IQuant):
+class IQ3_S(SearchedIQuant):
     """Groups of 32: eight grid codes of 9 bits for 4 weights each, all signs, a scale of 4 bits.
 
     Block (110 bytes):  0-1 d f16 | 2-65 low 8 bits of grid codes | 66-73 their ninth bits
@@ -152,6 +199,7 @@ class IQ3_S(IQuant):
     ggml_type: int = 21
     block_bytes: int = 110
     group_size: int = 32
+    search: GridSearch = IQ3_S_SEARCH
 
     def parts(self, blocks: U8) -> Parts:
         ninth = fields(blocks[:, 66:74], 1).swapaxes(1, 2).reshape(-1, 64).astype(np.uint16)
@@ -159,6 +207,11 @@ class IQ3_S(IQuant):
         codes = points * signs_of_bits(blocks[:, 74:106]).reshape(-1, 256)
         scale = odd_scale(read_f16(blocks, 0), nibble_pairs(blocks[:, 106:]))
         return Parts(scale=scale, codes=codes)
+
+    def pack(self, encoded: EncodedGridBlocks) -> U8:
+        low, signs = encoded.codes.astype(np.uint8), encoded.signs.astype(np.uint8)
+        ninth = gather((encoded.codes >> 8).reshape(-1, 8, 8).swapaxes(1, 2), 1)
+        return joined(encoded.d, low, ninth, signs, packed_nibbles(encoded.scales))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,6 +271,19 @@ class IQ1_M(IQuant):
 def nibble_pairs(data: U8) -> U8:
     """Return the nibbles of (n, m) bytes, the low one of each byte first: (n, 2 · m)."""
     return fields(data, 4).swapaxes(1, 2).reshape(len(data), -1)
+
+
+def packed_nibbles(scales: Scales) -> U8:
+    """Pack (n, m) numbers below 16 into (n, m / 2) bytes, the inverse of `nibble_pairs`."""
+    return gather(scales.reshape(len(scales), -1, 2).swapaxes(1, 2), 4)
+
+
+def signs_and_scales(encoded: EncodedGridBlocks) -> NDArray[np.uint32]:
+    """Return words with four sign codes of 7 bits and a scale of 4 bits: (n, 8)."""
+    signs = (encoded.signs & 127).astype("<u4").reshape(-1, 8, 4)
+    words = np.bitwise_or.reduce(signs << np.arange(0, 28, 7, dtype=np.uint32), axis=2)
+    packed: NDArray[np.uint32] = words | encoded.scales.astype("<u4") << np.uint32(28)
+    return packed
 
 
 def half_scale(d: F32, s: Integers, factor: float) -> F32:

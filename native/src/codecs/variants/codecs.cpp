@@ -39,11 +39,11 @@ constexpr std::array rows{
     Codec{"TQ2_0", 256, sizeof(BlockTQ2_0), decode_tq2_0, encode_tq2_0},
     Codec{"IQ1_S", 256, sizeof(BlockIQ1_S), decode_iq1_s, nullptr},
     Codec{"IQ1_M", 256, sizeof(BlockIQ1_M), decode_iq1_m, nullptr},
-    Codec{"IQ2_XXS", 256, sizeof(BlockIQ2_XXS), decode_iq2_xxs, nullptr},
-    Codec{"IQ2_XS", 256, sizeof(BlockIQ2_XS), decode_iq2_xs, nullptr},
-    Codec{"IQ2_S", 256, sizeof(BlockIQ2_S), decode_iq2_s, nullptr},
-    Codec{"IQ3_XXS", 256, sizeof(BlockIQ3_XXS), decode_iq3_xxs, nullptr},
-    Codec{"IQ3_S", 256, sizeof(BlockIQ3_S), decode_iq3_s, nullptr},
+    Codec{"IQ2_XXS", 256, sizeof(BlockIQ2_XXS), decode_iq2_xxs, encode_iq2_xxs},
+    Codec{"IQ2_XS", 256, sizeof(BlockIQ2_XS), decode_iq2_xs, encode_iq2_xs},
+    Codec{"IQ2_S", 256, sizeof(BlockIQ2_S), decode_iq2_s, encode_iq2_s},
+    Codec{"IQ3_XXS", 256, sizeof(BlockIQ3_XXS), decode_iq3_xxs, encode_iq3_xxs},
+    Codec{"IQ3_S", 256, sizeof(BlockIQ3_S), decode_iq3_s, encode_iq3_s},
 };
 
 }  // namespace
