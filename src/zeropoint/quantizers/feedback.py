@@ -60,7 +60,10 @@ class FeedbackOptions:
 
     #: Added to the diagonal of H, as a fraction of its mean; raised tenfold while H is singular.
     damping: float = 0.01
-    #: Sweeps of coordinate descent after the feedback; 0 for none.
+    #: Whether columns are rounded with feedback before the sweeps; if not, sweeps start at the
+    #: encoder's codes.
+    feed_back: bool = True
+    #: Sweeps of coordinate descent, at most; 0 for none.
     sweeps: int = 3
     #: Whether columns are rounded in the order of falling H_kk, or from first to last.
     ordered: bool = True
@@ -210,7 +213,9 @@ def _recode(
     searched = code_choice(blocks, format, len(rows))
     before = _objective(weights - searched.decoded(), inputs.moments)
     choice = code_choice(blocks, format, len(rows))
-    after = feed_back(weights, choice, inputs, options)
+    after = before
+    if options.feed_back:
+        after = feed_back(weights, choice, inputs, options)
     if options.sweeps:
         after = descend(weights, choice, inputs, options)
     worse = ~(after < before)  # NaN counts as worse
