@@ -10,7 +10,7 @@ from zeropoint.formats import FORMATS, find_format
 from zeropoint.formats.point_codes import has_points, point_set
 from zeropoint.formats.recode import code_set
 from zeropoint.kernels.rounding_numpy import search
-from zeropoint.quantizers.code_choice import can_choose, columns_at_once
+from zeropoint.quantizers.code_choice import can_choose, code_choice, columns_at_once
 from zeropoint.quantizers.factor import TILE_COLUMNS, upper_factor
 from zeropoint.quantizers.feedback import (
     COLUMNS_PER_BLOCK,
@@ -23,6 +23,7 @@ from zeropoint.quantizers.feedback import (
     round_with_feedback,
 )
 from zeropoint.quantizers.nearest import quantize
+from zeropoint.quantizers.scale_refit import refit_scales
 
 RECODED = [name for name in FORMATS if can_choose(FORMATS[name])]
 POINTS = [name for name in FORMATS if has_points(FORMATS[name])]
@@ -221,6 +222,49 @@ def test_a_sweep_never_raises_the_objective(name: str) -> None:
     ]
     assert after == sorted(after, reverse=True)
     assert after[3] < after[0]
+
+
+@pytest.mark.parametrize("name", RECODED)
+def test_a_refit_never_raises_the_objective(name: str) -> None:
+    """Judged in float64 on what the blocks decode to."""
+    weights, moments = gaussian(16, 512), correlated(512)
+    start = encoded(weights, name, np.diag(moments).copy())
+    format, inputs = find_format(name), prepared(moments, name)
+    choice = code_choice(start, format, len(weights))
+    columns = np.ascontiguousarray(weights.T)
+    judged = [objective_in_float64(columns - choice.decoded(), inputs.moments)]
+    for _ in range(2):
+        refit_scales(columns, choice, inputs.moments)
+        judged.append(objective_in_float64(columns - choice.decoded(), inputs.moments))
+    decoded = format.decode_blocks(choice.stored()).reshape(weights.shape)
+    assert np.array_equal(decoded.T, choice.decoded())
+    # float32 sums of 512 terms judge a change of the objective.
+    assert (judged[1] <= judged[0] * (1 + 1e-5)).all()
+    assert (judged[2] <= judged[1] * (1 + 1e-5)).all()
+    powers_of_two = name == "MXFP4"
+    assert powers_of_two or judged[2].sum() < 0.999 * judged[0].sum()
+
+
+def objective_in_float64(errors: np.ndarray, moments: np.ndarray) -> F64:
+    found: F64 = np.einsum("cr,cd,dr->r", errors, moments, errors, dtype=np.float64, optimize=True)
+    return found
+
+
+def test_refits_and_sweeps_lower_the_objective_further() -> None:
+    weights, moments = gaussian(16, 256), correlated(256)
+    start = encoded(weights, "Q4_0", np.diag(moments).copy())
+    inputs = prepared(moments, "Q4_0")
+    after = [
+        round_with_feedback(
+            weights, start, find_format("Q4_0"), inputs, options=FeedbackOptions(refits=refits)
+        )
+        for refits in range(3)
+    ]
+    objectives = [found.change.objective_after for found in after]
+    assert objectives[2] < objectives[1] < objectives[0]
+    decoded = find_format("Q4_0").decode_blocks(after[2].blocks).reshape(weights.shape)
+    judged = objective(weights - decoded, inputs.moments).sum()
+    assert judged == pytest.approx(objectives[2], rel=1e-4)  # float32 sums
 
 
 def test_the_factor_is_that_of_lapack_whatever_the_threads() -> None:

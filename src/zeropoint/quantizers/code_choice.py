@@ -4,14 +4,15 @@ Arrays are (columns, rows), as the kernels need them.
 """
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zeropoint.errors import FormatError
 from zeropoint.formats import F32, U8, Format
 from zeropoint.formats.point_codes import SIGNED_WEIGHTS, has_points, point_set
 from zeropoint.formats.recode import can_recode, code_set
+from zeropoint.formats.scale_codes import ScaleCodes, scale_codes
 from zeropoint.kernels.panels import ChosenPoints, GroupMetric, Panel
 from zeropoint.kernels.rounding_panels import LevelRounding, PointRounding
 
@@ -42,14 +43,22 @@ class CodeChoice(ABC):
     at_once: int
 
     def __init__(self, blocks: U8, format: Format, rows: int) -> None:
-        parts = format.parts(blocks)
-        self.blocks = blocks
+        self.format = format
         self.rows = rows
-        self.parts = parts
-        self.scale = np.ascontiguousarray(parts.scale.reshape(rows, -1).T)
-        self.minimum: F32 | None = None
-        columns = len(blocks) // rows * format.block_size
-        self.group_size = columns // len(self.scale)
+        self.scale_codes = scale_codes(format)
+        self.set_blocks(blocks)
+        self.group_size = len(blocks) // rows * format.block_size // len(self.scale)
+
+    def set_blocks(self, blocks: U8) -> None:
+        """Take the scales and minimums of other blocks; the codes stay."""
+        self.blocks = blocks
+        scale, minimum = self.read_scales(blocks)
+        self.scale = self.by_columns(scale)
+        self.minimum = None if minimum is None else self.by_columns(minimum)
+
+    def by_columns(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return values of (n, m) per block as (columns / columns per value, rows)."""
+        return np.ascontiguousarray(values.reshape(self.rows, -1).T)
 
     def panel(self, columns: Indices, target: F32, coupling: F32) -> Panel:
         """Return the panel of these columns."""
@@ -73,12 +82,33 @@ class CodeChoice(ABC):
         """Round a panel by coordinate descent; overwrites codes and the weights they mean."""
 
     @abstractmethod
-    def decoded(self) -> F32:
-        """Return the weights that the codes mean, (columns, rows)."""
+    def read_scales(self, blocks: U8) -> tuple[F32, F32 | None]:
+        """Return scale and minimum of each group, (n, groups)."""
 
     @abstractmethod
-    def copy_rows(self, other: "CodeChoice", rows: NDArray[np.bool_]) -> None:
-        """Take the codes of some rows from another choice for the same blocks."""
+    def levels(self) -> F32:
+        """Return the levels that the codes mean before the scale, (columns, rows)."""
+
+    def decoded(self) -> F32:
+        """Return the weights that the codes mean, (columns, rows)."""
+        levels = self.levels().reshape(len(self.scale), -1, self.rows)
+        weights = self.scale[:, None] * levels
+        if self.minimum is not None:
+            weights = weights + self.minimum[:, None]
+        return weights.reshape(-1, self.rows)
+
+    def direction(self, kind: ScaleCodes) -> F32:
+        """Return the part of the weights that is proportional to a kind of scale or minimum."""
+        levels = self.levels().reshape(len(self.scale), -1, self.rows)
+        own_minimum = any(one.minimum for one in self.scale_codes)
+        if self.minimum is None:
+            parts = self.scale[:, None] * levels
+        elif kind.minimum:
+            parts = np.broadcast_to(self.minimum[:, None], levels.shape)
+        else:
+            low = np.float32(0) if own_minimum else self.minimum[:, None]
+            parts = self.scale[:, None] * levels + low
+        return parts.reshape(-1, self.rows)
 
     @abstractmethod
     def stored(self) -> U8:
@@ -91,17 +121,18 @@ class LevelChoice(CodeChoice):
     at_once = 1
 
     def __init__(self, blocks: U8, format: Format, rows: int) -> None:
-        self.codes = code_set(format)
         super().__init__(blocks, format, rows)
-        if self.parts.minimum is not None:
-            self.minimum = np.ascontiguousarray(self.parts.minimum.reshape(rows, -1).T)
+        self.codes = code_set(format)
+        parts = format.parts(blocks)
         # A code that only older encoders wrote, such as FP4's −0, becomes the one of equal value.
-        values = self.parts.values
-        values = self.parts.codes.astype(np.float32) if values is None else values
-        index = np.searchsorted(self.codes.values, values.reshape(rows, -1).T)
-        self.chosen = np.ascontiguousarray(index, np.int32)
-        self.block_size = format.block_size
+        values = parts.codes.astype(np.float32) if parts.values is None else parts.values
+        index = np.searchsorted(self.codes.values, self.by_columns(values))
+        self.chosen = index.astype(np.int32)
         self._rounding = LevelRounding(self.codes)
+
+    def read_scales(self, blocks: U8) -> tuple[F32, F32 | None]:
+        parts = self.format.parts(blocks)
+        return parts.scale, parts.minimum
 
     def feed_back(
         self, columns: Indices, panel: Panel, metric: GroupMetric | None, weights: F32, errors: F32
@@ -117,20 +148,11 @@ class LevelChoice(CodeChoice):
         self._rounding.descend(panel, rounded, chosen)
         self.chosen[columns] = chosen
 
-    def decoded(self) -> F32:
-        values = self.codes.values[self.chosen].reshape(len(self.scale), -1, self.rows)
-        weights = self.scale[:, None] * values
-        if self.minimum is not None:
-            weights = weights + self.minimum[:, None]
-        return weights.reshape(-1, self.rows)
-
-    def copy_rows(self, other: CodeChoice, rows: NDArray[np.bool_]) -> None:
-        if not isinstance(other, LevelChoice):
-            raise FormatError("the rows are of another format")
-        self.chosen[:, rows] = other.chosen[:, rows]
+    def levels(self) -> F32:
+        return self.codes.values[self.chosen]
 
     def stored(self) -> U8:
-        codes = self.codes.codes[self.chosen.T].reshape(-1, self.block_size)
+        codes = self.codes.codes[self.chosen.T].reshape(-1, self.format.block_size)
         return self.codes.store(self.blocks, codes)
 
 
@@ -142,12 +164,12 @@ class PointChoice(CodeChoice):
     def __init__(self, blocks: U8, format: Format, rows: int) -> None:
         self.points = point_set(format)
         super().__init__(blocks, format, rows)
-        minimum = self.points.minimum(blocks, self.parts.scale)
-        if minimum is not None:
-            self.minimum = np.ascontiguousarray(minimum.reshape(rows, -1).T)
-        points, signs = self.points.load(blocks)
-        self.chosen = ChosenPoints(*(part.reshape(rows, -1).T.copy() for part in (points, signs)))
+        self.chosen = ChosenPoints(*map(self.by_columns, self.points.load(blocks)))
         self._rounding = PointRounding(self.points)
+
+    def read_scales(self, blocks: U8) -> tuple[F32, F32 | None]:
+        scale = self.format.parts(blocks).scale
+        return scale, self.points.minimum(blocks, scale)
 
     def _save(self, columns: Indices, chosen: ChosenPoints) -> None:
         size = self.points.size
@@ -175,21 +197,11 @@ class PointChoice(CodeChoice):
         self._rounding.descend(panel, metric.bounds, rounded, chosen)
         self._save(columns, chosen)
 
-    def decoded(self) -> F32:
+    def levels(self) -> F32:
         levels = self.points.levels[self.points.points[self.chosen.points]]  # (groups, rows, size)
         levels = levels.swapaxes(1, 2).reshape(-1, SIGNED_WEIGHTS, self.rows)
-        bits = self.chosen.signs[:, None] >> np.arange(SIGNED_WEIGHTS)[:, None] & 1
-        values = np.where(bits, -levels, levels).reshape(len(self.scale), -1, self.rows)
-        weights = self.scale[:, None] * values
-        if self.minimum is not None:
-            weights = weights + self.minimum[:, None]
-        return weights.reshape(-1, self.rows)
-
-    def copy_rows(self, other: CodeChoice, rows: NDArray[np.bool_]) -> None:
-        if not isinstance(other, PointChoice):
-            raise FormatError("the rows are of another format")
-        self.chosen.points[:, rows] = other.chosen.points[:, rows]
-        self.chosen.signs[:, rows] = other.chosen.signs[:, rows]
+        negative = self.chosen.signs[:, None] >> np.arange(SIGNED_WEIGHTS)[:, None] & 1
+        return np.where(negative, -levels, levels).reshape(-1, self.rows)
 
     def stored(self) -> U8:
         by_block = (len(self.blocks), -1)

@@ -29,7 +29,7 @@ result does not depend on the number of threads.
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,7 @@ from zeropoint.formats.point_codes import SIGNED_WEIGHTS
 from zeropoint.kernels.panels import MAX_PANEL_COLUMNS, GroupMetric
 from zeropoint.quantizers.code_choice import CodeChoice, code_choice
 from zeropoint.quantizers.factor import upper_factor
+from zeropoint.quantizers.scale_refit import refit_scales
 from zeropoint.results.quantize import FeedbackResult
 
 COLUMNS_PER_BLOCK = (
@@ -65,6 +66,8 @@ class FeedbackOptions:
     feed_back: bool = True
     #: Sweeps of coordinate descent, at most; 0 for none.
     sweeps: int = 3
+    #: How often scales and minimums are fitted to the chosen codes, each time before another sweep.
+    refits: int = 0
     #: Whether columns are rounded in the order of falling H_kk, or from first to last.
     ordered: bool = True
     #: Columns whose errors are applied to the columns after them in one product, at most 128.
@@ -210,22 +213,25 @@ def _recode(
     rows: F32, blocks: U8, format: Format, inputs: FeedbackInputs, options: FeedbackOptions
 ) -> RecodedRows:
     weights = np.ascontiguousarray(rows.T)
-    searched = code_choice(blocks, format, len(rows))
-    before = _objective(weights - searched.decoded(), inputs.moments)
     choice = code_choice(blocks, format, len(rows))
+    before = _objective(weights - choice.decoded(), inputs.moments)
     after = before
     if options.feed_back:
         after = feed_back(weights, choice, inputs, options)
     if options.sweeps:
         after = descend(weights, choice, inputs, options)
+    for _ in range(options.refits):
+        refit_scales(weights, choice, inputs.moments)
+        after = descend(weights, choice, inputs, replace(options, sweeps=1))
     worse = ~(after < before)  # NaN counts as worse
-    choice.copy_rows(searched, worse)
+    stored = choice.stored().reshape(len(rows), -1)
+    stored[worse] = blocks.reshape(len(rows), -1)[worse]
     change = FeedbackResult(
         objective_before=float(before.sum()),
         objective_after=float(np.where(worse, before, after).sum()),
         unchanged_rows=int(worse.sum()),
     )
-    return RecodedRows(choice.stored(), change)
+    return RecodedRows(stored.reshape(blocks.shape), change)
 
 
 def objective(errors: F32, moments: F32) -> F64:
