@@ -39,6 +39,27 @@ def test_demo_ends_with_the_measured_loss(
         assert side["tokens"] == other["tokens"]
 
 
+def test_measure_reads_the_kinds_that_are_named(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The context of the tiny model is 512 tokens, so that a long document is cut there."""
+    words = ["measure", str(model), "--as", "INT8_SYM_G32", "--ctx", "64", "--threads", "1"]
+    words += ["--text", "builtin:dialogue,long/select", "--text", "builtin:code", "--chunks", "3"]
+    words += ["--run", str(tmp_path / "run"), "--reference-cache", str(tmp_path / "cache")]
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert "built in: dialogue-select, code, long-select" in " ".join(said.split())
+    assert "2 chunks of 64 tokens" in said
+    assert "1 long document of up to 512 tokens, scored at the end" in " ".join(said.split())
+    assert main([*words, "--json"]) == 0  # resumes: all chunks are in the run folder
+    result = json.loads(capsys.readouterr().out)
+    tokens = {name: group["tokens"] for name, group in result["by_domain"].items()}
+    assert tokens == {"dialogue-select": 31, "code": 31, "long-select": 255}
+    assert result["text"]["built_in"] is True
+    assert main([*words[:-4], "--text", "builtin:prose/train"]) == 2
+    assert "the parts calibrate, select, evaluate" in capsys.readouterr().err
+
+
 def test_measure_prints_a_table_a_verdict_and_the_method(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -58,7 +58,8 @@ def quantize(
         list[Path] | None,
         typer.Option(
             metavar="FILE",
-            help="Text file to collect second moments from, before quantizing; repeatable. They are"
+            help="Text file, or built-in text such as builtin:code, to collect second moments from,"
+            " before quantizing; repeatable. They are"
             " stored in OUTPUT.work until the output is complete. Instead of --calibration.",
         ),
         InputRole.FILE,

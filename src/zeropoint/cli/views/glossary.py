@@ -175,6 +175,12 @@ SECTIONS: dict[str, dict[str, str]] = {
             "One model at a series of levels from 16 to 2 bits, all measured on the same text "
             "against the same reference."
         ),
+        "built-in text": (
+            "The text that commands read without --text: prose, code, dialogue, science and"
+            " languages in eight scripts, and long documents on request. Each kind has three parts"
+            " that share no text: calibrate, select (for decisions) and evaluate (for reported"
+            " figures). `--text builtin:KIND/PART` chooses one of them."
+        ),
         "reference cache": (
             "A folder with the reference's final hidden states for a text. Every further quant "
             "that is measured with it skips the layers of the reference."

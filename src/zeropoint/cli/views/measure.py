@@ -26,9 +26,10 @@ def show_text(out: Output, prepared: "TextPrepared") -> None:
     plain = text.chunks - prepared.documents
     sizes = [f"{plain} chunks of {text.context} tokens, the second half scored"] if plain else []
     if prepared.documents:
+        plural = "s" if prepared.documents > 1 else ""
         sizes.append(
-            f"{prepared.documents} long documents of up to {prepared.document_tokens} tokens,"
-            f" scored at their ends"
+            f"{prepared.documents} long document{plural} of up to {prepared.document_tokens}"
+            " tokens, scored at the end"
         )
     out.say(
         f"Text         {source}{', '.join(prepared.domains)}   {'; '.join(sizes)}"
