@@ -272,11 +272,13 @@ def formats_in(formats: Mapping[str, int]) -> str:
 
 
 METHOD = literal("""
-<p>Both models read the same tokens. Of each chunk the second half is scored, and of a long document
-its end, so that every token has at least half a context before it. KL(reference ‖ quant) is taken over the whole vocabulary in
-float64, in nats; products are exact (float32 activations). Intervals are 95&nbsp;%, by a bootstrap
-over chunks, because the tokens of a chunk belong together. A loss on this text says nothing certain
-about another text, nor about long answers, in which errors add up.</p>
+<p>Both models read the same tokens. Of each chunk the second half is scored, and of a long
+document its end, so that every token has at least half a context before it. KL(reference ‖ quant)
+is taken over the whole vocabulary in float64, in nats; products are exact (float32 activations).
+Intervals are 95&nbsp;%, by a bootstrap over chunks, because the tokens of a chunk belong together.
+A loss on this text says nothing certain about another text, nor about long answers, in which
+errors add up.
+</p>
 """)
 
 
