@@ -85,6 +85,30 @@ ZEROPOINT_INLINE Floats clamp(Floats a, float low, float high) {
 constexpr float rounder = 12582912.0f;
 ZEROPOINT_INLINE Floats round_even(Floats a) { return (a + rounder) - rounder; }
 
+// a − round_even(a).
+ZEROPOINT_INLINE Floats fraction(Floats a) {
+#if defined(__AVX512DQ__)
+    return (Floats)_mm512_maskz_reduce_ps(0xffff, (__m512)a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+#else
+    return a - round_even(a);
+#endif
+}
+
+// Whether a mask is set in all lanes.
+ZEROPOINT_INLINE bool all(Ints mask) {
+#if defined(__AVX512DQ__)
+    return _mm512_movepi32_mask((__m512i)mask) == 0xffff;
+#elif defined(__AVX2__)
+    return _mm256_movemask_ps((__m256)mask) == 0xff;
+#elif defined(__SSE2__)
+    return _mm_movemask_ps((__m128)mask) == 0xf;
+#else
+    for (int i = 0; i < lanes; ++i)
+        if (!mask[i]) return false;
+    return true;
+#endif
+}
+
 // 1 / a, and 0 where a is 0.
 ZEROPOINT_INLINE Floats inverse(Floats a) { return select(a != 0.0f, 1.0f / a, splat(0)); }
 

@@ -10,6 +10,8 @@ namespace {
 template <int Low, int High>
 struct Integers {
     static constexpr int low = Low;
+    // A ratio of smaller magnitude rounds to one of the integers without clamping.
+    static constexpr float half_width = float(High < -Low ? High : -Low) + 0.5f;
     static ZEROPOINT_INLINE Floats nearest(Floats ratio) {
         return round_even(clamp(ratio, float(Low), float(High)));
     }
@@ -20,6 +22,7 @@ struct Integers {
 
 struct Iq4 {
     static constexpr int low = iq4_levels[0];
+    static constexpr float half_width = 0;  // no ratio rounds to an integer
     static constexpr float middle(int i) { return float(iq4_levels[i] + iq4_levels[i + 1]) / 2; }
 
     static ZEROPOINT_INLINE Floats nearest(Floats ratio) {
