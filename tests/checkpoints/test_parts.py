@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from zeropoint.checkpoints import NewTensor, create_checkpoint
+from zeropoint.checkpoints.files import atomic
 from zeropoint.checkpoints.files import file_ops as io
 from zeropoint.checkpoints.files.atomic import PartialFile, part_of, write_file
 from zeropoint.errors import CheckpointError
@@ -145,3 +146,26 @@ def test_a_set_of_more_files_than_may_be_open_is_refused_at_once(tmp_path, monke
     with pytest.raises(CheckpointError, match=r"3 files.* 66 files open; make the shards larger"):
         create_checkpoint(tmp_path / "m.gguf", TENSORS, {}, max_shard_bytes=1)
     assert not content(tmp_path)
+
+
+def test_a_long_file_is_sent_to_the_device_while_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[tuple[int, int]] = []
+    begin = io.start_writeback
+
+    def recorded(descriptor: int, offset: int, count: int) -> None:
+        sent.append((offset, count))
+        begin(descriptor, offset, count)
+
+    monkeypatch.setattr(io, "start_writeback", recorded)
+    monkeypatch.setattr(atomic, "WRITEBACK_BYTES", 1000)
+    pieces = [bytes([n]) * 400 for n in range(8)]
+    with PartialFile(tmp_path / "long.bin") as part:
+        for n, piece in enumerate(pieces):
+            part.write(piece, 400 * n)
+        part.write(b"head", 0)
+        part.finish()
+        part.publish()
+    assert sent == [(0, 1200), (1200, 1200)]
+    assert (tmp_path / "long.bin").read_bytes() == b"head" + b"".join(pieces)[4:]

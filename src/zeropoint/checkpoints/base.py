@@ -88,17 +88,20 @@ class Checkpoint:
         data = self._read(tensor, 0, tensor.nbytes)
         return QuantizedTensor(tensor.format, tensor.shape, self._blocks(tensor, data))
 
-    def read_rows(self, name: str, start: int, stop: int) -> QuantizedTensor:
+    def read_rows(
+        self, name: str, start: int, stop: int, *, into: U8 | None = None
+    ) -> QuantizedTensor:
         """Return rows start … stop − 1 of a tensor as a tensor of shape (stop − start, columns).
 
         Rows are counted over all leading axes: a (experts, rows, columns) tensor has
-        experts · rows of them. Raises IndexError outside of 0 ≤ start ≤ stop ≤ rows.
+        experts · rows of them. The result may use the memory of `into`, a uint8 array of any size.
+        Raises IndexError outside of 0 ≤ start ≤ stop ≤ rows.
         """
         tensor = self._find(name)
         if not 0 <= start <= stop <= tensor.rows:
             raise IndexError(f"{name} has {tensor.rows} rows; {start}:{stop} is outside of them")
         row_bytes = tensor.nbytes // tensor.rows if tensor.rows else 0
-        data = self._read(tensor, start * row_bytes, (stop - start) * row_bytes)
+        data = self._read(tensor, start * row_bytes, (stop - start) * row_bytes, into)
         shape = (stop - start, tensor.columns)
         return QuantizedTensor(tensor.format, shape, self._blocks(tensor, data))
 
@@ -137,9 +140,9 @@ class Checkpoint:
         except KeyError:
             raise CheckpointError(self.path, f"has no tensor '{printable(name)}'") from None
 
-    def _read(self, tensor: TensorInfo, start: int, count: int) -> U8:
+    def _read(self, tensor: TensorInfo, start: int, count: int, into: U8 | None = None) -> U8:
         source = self._sources[tensor.file]
-        data = source.read(tensor.offset + start, count)
+        data = source.read(tensor.offset + start, count, into)
         source.check_unchanged()
         return data
 

@@ -129,7 +129,7 @@ class HuggingFaceCheckpoint(Checkpoint):
         nbytes = elements // format.block_size * format.block_bytes
         return TensorInfo(name, source.shape, format, nbytes, first.file, first.offset)
 
-    def _read(self, tensor: TensorInfo, start: int, count: int) -> U8:
+    def _read(self, tensor: TensorInfo, start: int, count: int, into: U8 | None = None) -> U8:
         """Return bytes start … start + count − 1, which must be whole rows."""
         source = self._made[tensor.name]
         if source.constant is not None:

@@ -46,9 +46,14 @@ class SourceFile:
             reason = "is only a Git LFS pointer; run `git lfs pull` in its folder"
             raise CheckpointError(path, reason, offset=0)
 
-    def read(self, offset: int, count: int) -> U8:
-        """Return `count` bytes. The caller must have checked that they lie inside the file."""
-        data = np.empty(count, np.uint8)
+    def read(self, offset: int, count: int, into: U8 | None = None) -> U8:
+        """Return `count` bytes, at the beginning of the array `into` if it is large enough.
+
+        The caller must have checked that they lie inside the file.
+        """
+        if into is None or into.size < count:
+            into = np.empty(count, np.uint8)
+        data = into[:count]
         try:
             bytes_read = io.pread(self._descriptor, data, offset)
         except OSError as error:

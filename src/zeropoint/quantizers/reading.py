@@ -6,9 +6,12 @@ with another order, or whose tensors are converted while they are read, is read 
 """
 
 import hashlib
+from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
+
+import numpy as np
 
 from zeropoint.checkpoints import Checkpoint, TensorInfo
 from zeropoint.checkpoints.source import SourceFile
@@ -24,6 +27,7 @@ class SlabReader:
     def __init__(self, source: Checkpoint) -> None:
         self.source = source
         self._hashes = {path: FileHash(path) for path in source.files}
+        self._free: deque[U8] = deque()  # arrays of rows that were released
         self._ahead = ThreadPoolExecutor(1, thread_name_prefix="zeropoint-read")
 
     def __enter__(self) -> Self:
@@ -38,12 +42,22 @@ class SlabReader:
         """Begin to read the rows of a slab; reads run one after the other, in the background."""
         return self._ahead.submit(self._read, info, slab)
 
+    def release(self, rows: QuantizedTensor) -> None:
+        """Let a later read use the memory of these rows, which nobody needs any more.
+
+        New memory has to be cleared by the system, which takes as long as a copy.
+        """
+        owner = rows.data.base
+        if self.source.verbatim and isinstance(owner, np.ndarray):
+            self._free.append(owner)
+
     def sha256(self) -> tuple[str, ...]:
         """Return the hash of each file, in order, after all slabs were read."""
         return tuple(self._ahead.submit(file.finish).result() for file in self._hashes.values())
 
     def _read(self, info: TensorInfo, slab: Slab) -> QuantizedTensor:
-        tensor = self.source.read_rows(info.name, slab.start, slab.stop)
+        into = self._free.popleft() if self._free else None
+        tensor = self.source.read_rows(info.name, slab.start, slab.stop, into=into)
         if self.source.verbatim:
             row_bytes = info.nbytes // info.rows if info.rows else 0
             self._hashes[info.file].take(info.offset + slab.start * row_bytes, tensor.data)

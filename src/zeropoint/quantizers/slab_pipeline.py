@@ -61,6 +61,7 @@ def write_slabs(
             # A tensor without bytes is written, too: once, and not for each of its slabs.
             if data.size or (work.last and not work.encoder.info.nbytes):
                 writer.write(name, data)
+            reader.release(work.rows.result())
             done += math.prod((work.slab.stop - work.slab.start, work.encoder.info.columns))
             yield RowsWritten(name, done)
             if work.last:

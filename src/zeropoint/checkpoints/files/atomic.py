@@ -24,6 +24,7 @@ from zeropoint.errors import CheckpointError, NotEnoughSpace, printable
 
 MAX_CLAIM_ATTEMPTS = 100  # other processes may create and remove parts meanwhile
 BUSY_REASON = "is being written by another process"
+WRITEBACK_BYTES = 1 << 24  # written before they are sent to the device, ahead of the fsync
 SPACE_FACTOR = 1.02  # free bytes needed per byte to write
 
 
@@ -42,12 +43,16 @@ class PartialFile:
         # The umask's mode is for the complete file; until then the file is private.
         self._mode = stat.S_IMODE(os.fstat(self._descriptor).st_mode)
         os.fchmod(self._descriptor, 0o600)
+        self._sent = 0  # bytes from the beginning of the file that are on their way to the device
 
     def write(self, data: io.Bytes, offset: int) -> None:
         """Write all of the data at this offset, in bytes."""
         assert self._descriptor is not None
         with plain_errors(self.target):
-            io.pwrite(self._descriptor, data, offset)
+            end = io.pwrite(self._descriptor, data, offset)
+        if end - self._sent >= WRITEBACK_BYTES:
+            io.start_writeback(self._descriptor, self._sent, end - self._sent)
+            self._sent = end
 
     def finish(self) -> None:
         """Wait until the data is on the device."""
