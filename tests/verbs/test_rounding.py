@@ -5,11 +5,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import zeropoint as zp
 from support.tiny_models import write_model
 from zeropoint.calibration import moment_cache
+from zeropoint.calibration.chunks import Chunk
 from zeropoint.calibration.layer_walk import LayerProgress
 from zeropoint.calibration.moments import MomentFolder
 from zeropoint.checkpoints import open_checkpoint
@@ -21,7 +23,7 @@ from zeropoint.verbs.options.quantize import EFFORT_TOKENS, QuantizeOptions
 from zeropoint.verbs.quantize import quantize_checkpoint_records
 from zeropoint.verbs.records import Notice
 from zeropoint.verbs.rounding import work_folder
-from zeropoint.verbs.second_moments import CONTEXT, spread
+from zeropoint.verbs.second_moments import CONTEXT, spread, spread_over_domains
 
 
 @pytest.fixture(autouse=True)
@@ -73,6 +75,8 @@ def test_the_file_says_how_it_was_rounded_and_loads_as_any_other(
     assert str(said["zeropoint.rounding"]).startswith("error feedback, damping 0.01, sweeps ")
     assert said["zeropoint.calibration.corpus"] == MomentFolder.open(moments).corpus
     assert "numpy " in str(said["zeropoint.rounding.library"])
+    assert said["zeropoint.calibration.inputs"] == "reference"
+    assert "zeropoint.calibration.effort" not in said  # of a folder it is not known
     assert len(zp.generate(output, "the rain", tokens=3).text) > 0
 
 
@@ -254,6 +258,18 @@ def test_the_json_of_the_command_has_the_objective(
 def test_chunks_are_spread_evenly_over_the_text() -> None:
     assert spread(list(range(10)), 4) == [0, 2, 5, 7]  # type: ignore[comparison-overlap,arg-type]
     assert spread(list(range(3)), 4) == [0, 1, 2]  # type: ignore[comparison-overlap,arg-type]
+
+
+def test_each_text_gets_an_equal_share_and_a_short_one_leaves_the_rest_to_others() -> None:
+    texts = {"a": 100, "b": 100, "c": 2}
+    queues = [[Chunk(name, np.full(8, i)) for i in range(n)] for name, n in texts.items()]
+    every_other = [queue[i] for i in range(100) for queue in queues if i < len(queue)]
+    chosen = spread_over_domains(every_other, 32)
+    numbers = {name: [int(c.tokens[0]) for c in chosen if c.domain == name] for name in texts}
+    assert {name: len(found) for name, found in numbers.items()} == {"a": 15, "b": 15, "c": 2}
+    assert numbers["a"] == [i * 100 // 15 for i in range(15)]
+    assert spread_over_domains(every_other, 1000) == every_other
+    assert [chunk.domain for chunk in chosen[:5]] == ["a", "b", "c", "a", "b"]
 
 
 def test_effort_is_a_whole_number_of_chunks() -> None:

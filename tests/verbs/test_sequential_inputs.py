@@ -95,6 +95,7 @@ def test_feedback_lowers_the_objective_of_every_matrix_and_the_file_names_the_in
     assert all(change.objective_after < 0.9 * change.objective_before for change in changes)
     with open_checkpoint(output) as file:
         assert file.metadata["zeropoint.calibration.inputs"] == "sequential"
+        assert file.metadata["zeropoint.calibration.effort"] == "normal"
 
 
 @pytest.mark.parametrize("records", [9, 24])

@@ -41,6 +41,8 @@ class FeedbackRounding:
     #: Whose inputs the moments are of: the 16-bit model's ("reference"), or those behind quantized
     #: layers ("sequential").
     inputs: str = "reference"
+    #: How much of the text was read, as `--effort` names it; None for moments of a folder.
+    effort: str | None = None
     #: Where finished rows are stored, so that an interrupted run resumes; None: nowhere.
     state: RunFolder | None = None
     _prepared: tuple[tuple[str, int, int], FeedbackInputs] | None = field(default=None, init=False)
@@ -51,7 +53,7 @@ class FeedbackRounding:
         Sums of float32 depend on the build of the linear algebra, so the file names it.
         """
         order = "largest inputs first" if self.options.ordered else "first to last"
-        return {
+        facts = {
             "zeropoint.rounding": (
                 f"error feedback, damping {self.options.damping:g}, sweeps {self.options.sweeps},"
                 f" columns {order}"
@@ -61,6 +63,7 @@ class FeedbackRounding:
             "zeropoint.calibration.tokens": str(self.moments.chunks * self.moments.context),
             "zeropoint.rounding.library": linear_algebra(),
         }
+        return facts | ({"zeropoint.calibration.effort": self.effort} if self.effort else {})
 
     def applies(self, name: str, format: Format) -> bool:
         """Return whether a tensor in this format gets feedback."""

@@ -6,7 +6,7 @@
     zeropoint.source.file, zeropoint.source.sha256      of each file of the source, in order
     zeropoint.imatrix.sha256
     zeropoint.rounding, .rounding.library               of error feedback: method and settings
-    zeropoint.calibration.inputs                        reference or sequential
+    zeropoint.calibration.inputs, .calibration.effort   reference or sequential; quick, normal, long
     zeropoint.calibration.corpus, .calibration.tokens   the text it was calibrated on
     zeropoint.made_by                                   the verb, if it may replace the file later
 

@@ -93,7 +93,11 @@ def _feedback(
     source: Checkpoint, moments: MomentFolder, options: QuantizeOptions
 ) -> FeedbackRounding:
     return FeedbackRounding(
-        moments, source.tensors, _feedback_formats(options), inputs=options.inputs
+        moments,
+        source.tensors,
+        _feedback_formats(options),
+        inputs=options.inputs,
+        effort=None if options.calibration else options.effort,
     )
 
 

@@ -4,6 +4,7 @@ A text is read layer by layer (see `LayerWalk`). The moments of the model that i
 into the cache, so that a second command with the same model and text reads nothing.
 """
 
+from collections import Counter
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +72,7 @@ def start_walk(
     Raises MeasurementError for a text that is shorter than one chunk.
     """
     chunks = read_chunks(corpus, source, read_tokenizer(source), CONTEXT)
-    chunks = spread(chunks, EFFORT_TOKENS[options.effort] // CONTEXT)
+    chunks = spread_over_domains(chunks, EFFORT_TOKENS[options.effort] // CONTEXT)
     fingerprint = identify(source).fingerprint
     inputs = {"model": source.path.name, "fingerprint": fingerprint, "corpus": corpus.hash}
     settings = {"chunks": len(chunks), "context": CONTEXT}
@@ -140,6 +141,20 @@ def sequential_bytes(walk: LayerWalk, rounded_bytes: int) -> int:
         for one in walk.architecture.layers
     )
     return max(map(folder_bytes, layers)) + 2 * walk.state_bytes + rounded_bytes
+
+
+def spread_over_domains(chunks: Sequence[Chunk], count: int) -> list[Chunk]:
+    """Return at most `count` chunks: as many of each domain as possible, evenly spaced over it.
+
+    The domains take turns, so that none is left out, and a short one leaves its turns to others.
+    """
+    domains: dict[str, list[Chunk]] = {}
+    for chunk in chunks:
+        domains.setdefault(chunk.domain, []).append(chunk)
+    turns = [name for turn in range(len(chunks)) for name in domains if turn < len(domains[name])]
+    shares = Counter(turns[:count])
+    picked = {name: iter(spread(domains[name], share)) for name, share in shares.items()}
+    return [next(picked[name]) for name in turns[:count]]
 
 
 def spread(chunks: Sequence[Chunk], count: int) -> list[Chunk]:
