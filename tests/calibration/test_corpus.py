@@ -16,10 +16,15 @@ from zeropoint.errors import CheckpointError, MeasurementError
 
 def test_text_files_and_built_in_text_can_be_named_together(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("one")
+    (tmp_path / "a.md").write_text("two")
+    assert list(open_corpus([tmp_path / "a.txt", tmp_path / "a.md"], "evaluate").domains) == [
+        "a",
+        "a.md",
+    ]
     corpus = open_corpus(
         ["builtin:code,long", tmp_path / "a.txt", "builtin:code/select"], "evaluate"
     )
-    assert list(corpus.domains) == ["code", "long", "a", "code-select"]
+    assert list(corpus.domains) == ["code", "long", "code-select", "a"]
     assert corpus.domains["code-select"] == builtin_corpus("select", ["code"]).domains["code"]
     assert len(corpus.documents["long"]) == 4
 

@@ -57,21 +57,20 @@ def open_corpus(texts: Sequence[str | Path], part: Part) -> Corpus:
     A text is a file (see `read_corpus`), or built in: "builtin" is the kinds of DEFAULT_KINDS,
     "builtin:code,long" those two, "builtin:all" all of KINDS. `part` is the part that is read
     unless a text names another, as in "builtin:code/select"; the domain is then "code-select".
+    Domains of built-in text come before those of files.
 
     Raises MeasurementError for a kind, part or file that does not exist, or is named twice.
     """
-    corpora = []
+    corpora, files = [], []
     for text in texts or ["builtin"]:
         built_in = parse_builtin(str(text))
         if built_in is None:
-            corpora.append(read_corpus([Path(text)]))
+            files.append(Path(text))
             continue
         kinds, named = built_in
         suffix = f"-{named}" if named not in (None, part) else ""
         corpora.append(builtin_corpus(named or part, kinds, suffix=suffix))
-    if len(corpora) == 1:
-        return corpora[0]
-    return _join(corpora)
+    return _join([*corpora, read_corpus(files)] if files else corpora)
 
 
 def parse_builtin(text: str) -> tuple[tuple[str, ...], Part | None] | None:
