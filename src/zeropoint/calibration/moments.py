@@ -199,7 +199,7 @@ class MomentFolder:
     def _save_array(self, file: str, array: F32) -> None:
         buffer = io.BytesIO()
         np.save(buffer, array, allow_pickle=False)
-        self.run.save_bytes(file, buffer.getvalue())
+        self.run.save_bytes(file, buffer.getbuffer())  # not a second copy
 
     def _load_array(self, file: str) -> F32:
         path = self.run.path / file
