@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -120,7 +121,7 @@ def test_moments_move_to_another_disk(
     place = cache_moments(folder, identity("a"))
     assert place.parent == cache and find_moments(identity("a"))
     assert [path.name for path in cache.iterdir()] == [place.name]
-    monkeypatch.setattr(moment_cache.shutil, "copytree", full)
+    monkeypatch.setattr(shutil, "copytree", full)
     second = collected(tmp_path / "b")
     assert cache_moments(second, identity("b")) == second
 
