@@ -80,7 +80,7 @@ def test_moments_that_another_process_uses_are_not_deleted(
         assert reader.stdout
         reader.stdout.readline()
         monkeypatch.setattr(moment_cache, "BUDGET_BYTES", size(place))
-        cache_moments(collected(tmp_path / "b"), identity("b"))
+        assert cache_moments(collected(tmp_path / "b"), identity("b")) == tmp_path / "b"
         assert place.exists()
         reader.communicate()
     cache_moments(collected(tmp_path / "c"), identity("c"))

@@ -47,6 +47,8 @@ def find_moments(identity: Identity) -> MomentFolder | None:
     except OSError:
         return None
     use = _Use(descriptor)
+    if not use.granted:  # another process is deleting it
+        return None
     with suppress(OSError):
         os.utime(folder)
     try:
@@ -60,8 +62,8 @@ def find_moments(identity: Identity) -> MomentFolder | None:
 def cache_moments(folder: Path, identity: Identity) -> Path:
     """Move complete moments into the cache, and return where they are.
 
-    They stay in `folder` if they are larger than the budget or the disk of the cache is too small,
-    and where the cache cannot be written.
+    They stay in `folder` if the budget or the disk of the cache has no room for them, and where the
+    cache cannot be written.
     """
     place = _place(identity)
     size = _folder_bytes(folder)
@@ -70,6 +72,8 @@ def cache_moments(folder: Path, identity: Identity) -> Path:
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         _evict(BUDGET_BYTES - size)
+        if cached_bytes() + size > BUDGET_BYTES:  # the others are in use
+            return folder
         _move(folder, place, size)
     except OSError:
         return folder
@@ -141,7 +145,7 @@ class _Use:
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
-        io.lock(descriptor, shared=True)
+        self.granted = io.lock(descriptor, shared=True)
 
     def __del__(self) -> None:
         os.close(self.descriptor)

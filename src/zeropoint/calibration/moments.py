@@ -152,13 +152,11 @@ class MomentFolder:
     def reduce(self, names: Sequence[str]) -> None:
         """Keep the diagonals of the moments of these matrices only, and delete the rest."""
         for name in names:
-            files = [
-                _file(name, expert, len(self.rows(name))) for expert in range(len(self.rows(name)))
-            ]
             if not (self.run.path / _diagonal_file(name)).exists():
                 self._save_array(_diagonal_file(name), self._diagonal(name))
-            for file in files:
-                (self.run.path / file).unlink(missing_ok=True)
+            experts = len(self.rows(name))
+            for expert in range(experts):
+                (self.run.path / _file(name, expert, experts)).unlink(missing_ok=True)
 
     def rows(self, name: str) -> list[int]:
         """Return how many input rows each matrix (expert) of a tensor was given.

@@ -59,8 +59,8 @@ def quantize(
         typer.Option(
             metavar="FILE",
             help="Text file, or built-in text such as builtin:code, to collect second moments from,"
-            " before quantizing; repeatable. They are"
-            " stored in OUTPUT.work until the output is complete. Instead of --calibration.",
+            " before quantizing; repeatable. They are cached for later commands with the same model"
+            " and text. Instead of --calibration.",
         ),
         InputRole.FILE,
     ] = None,

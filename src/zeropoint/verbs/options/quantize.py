@@ -28,7 +28,8 @@ class QuantizeOptions:
     #: Folder with second moments of the inputs, as `calibrate --second-moments` writes it. Without
     #: `imatrix`, their diagonals are the importance.
     calibration: str | Path | None = None
-    #: Text files to collect second moments from, into OUTPUT.work; None: no text.
+    #: Text files to collect second moments from, which are cached for later commands with the same
+    #: model and text; None: no text.
     text: str | Path | Sequence[str | Path] | None = None
     #: "nearest": each weight gets the nearest code. "feedback": codes are chosen with error
     #: feedback; without `calibration` and `text` the built-in text is read. "auto": feedback for
