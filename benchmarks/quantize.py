@@ -1,111 +1,197 @@
-"""Time and memory of `zeropoint quantize` compared with llama.cpp.
+"""Time, processor time and memory of `zeropoint quantize` compared with llama-quantize.
 
-    python benchmarks/quantize.py MODEL [--to Q4_K_M] [--rounds 3] [--threads 2] [--peer PYTHON]
+    LLAMA_BIN=build/bin python benchmarks/quantize.py MODEL [--imatrix FILE] [--presets Q4_K_M,…]
+        [--pairs 5] [--threads 2] [--work DIR] [--log FILE.jsonl]
+    python benchmarks/quantize.py --table FILE.jsonl
 
-Both read the same file and write the same preset, alternating, each in a process of its own. The
-result is the median of the rounds' ratios. Ours ends with fsync and hashes the source; llama.cpp's
-does neither. PYTHON is an interpreter that has llama-cpp-python.
+Both programs write the same preset from MODEL (16 bits per weight), one after the other, as whole
+processes: start, imports, and on our side also the hash of the source and the fsync, which llama-
+quantize does not have. MODEL is read once before, so that it is in the page cache. The figure is
+the median over the pairs of llama-quantize's seconds divided by ours. Seconds count only from an
+idle machine. Processor seconds, of all threads together, depend less on other programs. LLAMA_BIN
+is a build of llama.cpp with llama-quantize. Presets that need an imatrix are left out without one.
+The log gets one line of JSON for each preset; a preset that it already has is skipped.
 """
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
-FILE_TYPES = {
-    "Q4_0": 2, "Q4_1": 3, "Q8_0": 7, "Q5_0": 8, "Q5_1": 9, "Q2_K": 10, "Q3_K_S": 11, "Q3_K_M": 12,
-    "Q3_K_L": 13, "Q4_K_S": 14, "Q4_K_M": 15, "Q5_K_S": 16, "Q5_K_M": 17, "Q6_K": 18, "IQ4_NL": 25,
-    "IQ4_XS": 30, "TQ1_0": 36, "TQ2_0": 37,
-}  # fmt: skip
+K_PRESETS = (
+    *("Q2_K", "Q3_K_S", "Q3_K_M", "Q3_K_L", "Q4_K_S", "Q4_K_M", "Q5_K_S", "Q5_K_M", "Q6_K"),
+)
+IQ_PRESETS = (
+    *("IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ2_M"),
+    *("IQ3_XXS", "IQ3_XS", "IQ3_S", "IQ3_M", "IQ4_XS", "IQ4_NL"),
+)
+NEED_IMATRIX = ("IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ2_M", "IQ3_XXS")
+READ_BYTES = 1 << 24
+Row = dict[str, Any]
 
 
-def peak_bytes() -> int:
-    """Return the largest resident size of this process so far."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
-
-
-def peer_side(source: str, output: str, preset: str, threads: int) -> None:
-    """Quantize with llama.cpp and print time and memory."""
-    import llama_cpp
-
-    llama_cpp.llama_log_set(llama_cpp.llama_log_callback(lambda *_: None), None)
-    parameters = llama_cpp.llama_model_quantize_default_params()
-    parameters.nthread = threads
-    parameters.ftype = FILE_TYPES[preset]
-    parameters.allow_requantize = True
+def run(command: list[str]) -> dict[str, float]:
+    """Run a program to its end; return its seconds, processor seconds and peak memory in bytes."""
     start = time.perf_counter()
-    status = llama_cpp.llama_model_quantize(source.encode(), output.encode(), parameters)
-    seconds = time.perf_counter() - start
-    assert status == 0, status
-    print(json.dumps({"seconds": seconds, "peak_memory_bytes": peak_bytes()}))
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        seconds = time.perf_counter() - start
+        if process.returncode:
+            output.seek(0)
+            sys.exit(f"{' '.join(command)}: {output.read().decode(errors='replace')[-2000:]}")
+    return {
+        "seconds": seconds,
+        "processor_seconds": usage.ru_utime + usage.ru_stime,
+        "peak_memory_bytes": usage.ru_maxrss * 1024,
+    }
 
 
-def run(words: list[str]) -> dict[str, float]:
-    """Run a command and return the JSON object that it prints."""
-    done = subprocess.run(words, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"{' '.join(words)}: {done.stderr}")
-    result: dict[str, float] = json.loads(done.stdout)
-    return result
+def ours(words: argparse.Namespace, preset: str, output: Path) -> list[str]:
+    """Return our command."""
+    imatrix = ["--imatrix", words.imatrix] if words.imatrix else []
+    command = [sys.executable, "-m", "zeropoint", "quantize", words.model, str(output)]
+    command += ["--to", preset, "--threads", str(words.threads), "--overwrite", *imatrix]
+    return [*command, "--json", "--progress=none"]
+
+
+def theirs(words: argparse.Namespace, preset: str, output: Path) -> list[str]:
+    """Return llama-quantize's command."""
+    imatrix = ["--imatrix", words.imatrix] if words.imatrix else []
+    program = str(Path(os.environ["LLAMA_BIN"]) / "llama-quantize")
+    return [program, *imatrix, words.model, str(output), preset, str(words.threads)]
+
+
+def compare(words: argparse.Namespace, preset: str, folder: Path) -> Row:
+    """Run both programs alternately."""
+    pairs = []
+    for number in range(words.pairs):
+        outputs = folder / "ours.gguf", folder / "theirs.gguf"
+        pair = run(ours(words, preset, outputs[0])), run(theirs(words, preset, outputs[1]))
+        pairs.append(pair)
+        print(
+            f"{preset} {number + 1}/{words.pairs}: ours {pair[0]['seconds']:.1f} s,"
+            f" llama-quantize {pair[1]['seconds']:.1f} s",
+            file=sys.stderr,
+        )
+        sizes = [path.stat().st_size for path in outputs]
+        for path in outputs:
+            path.unlink()
+
+    def ratios(figure: str) -> list[float]:
+        return [b[figure] / a[figure] for a, b in pairs]
+
+    def median(side: int, figure: str) -> float:
+        return statistics.median(pair[side][figure] for pair in pairs)
+
+    return {
+        "model": Path(words.model).name,
+        "preset": preset,
+        "imatrix": bool(words.imatrix),
+        "threads": words.threads,
+        "pairs": words.pairs,
+        "seconds": median(0, "seconds"),
+        "peer_seconds": median(1, "seconds"),
+        "times_faster": statistics.median(ratios("seconds")),
+        "times_faster_range": [min(ratios("seconds")), max(ratios("seconds"))],
+        "processor_seconds": median(0, "processor_seconds"),
+        "peer_processor_seconds": median(1, "processor_seconds"),
+        "processor_ratio": statistics.median(ratios("processor_seconds")),
+        "peak_memory_bytes": max(pair[0]["peak_memory_bytes"] for pair in pairs),
+        "peer_peak_memory_bytes": max(pair[1]["peak_memory_bytes"] for pair in pairs),
+        "output_bytes": sizes[0],
+        "peer_output_bytes": sizes[1],
+    }
+
+
+def key(row: Row) -> tuple[Any, ...]:
+    """Return what identifies a comparison in the log."""
+    return row["model"], row["preset"], row["imatrix"], row["threads"]
+
+
+def table(rows: list[Row]) -> str:
+    """Return the rows as a table in Markdown, and the medians over the K presets."""
+    lines = [
+        "| Preset | Imatrix | Ours, s | llama-quantize, s | Times as fast (range) |"
+        " Processor s, ours | llama-quantize | Peak memory, MiB |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        low, high = row["times_faster_range"]
+        lines.append(
+            f"| {row['preset']} | {'yes' if row['imatrix'] else 'no'} | {row['seconds']:.1f} |"
+            f" {row['peer_seconds']:.1f} | {row['times_faster']:.2f} ({low:.2f} … {high:.2f}) |"
+            f" {row['processor_seconds']:.1f} | {row['peer_processor_seconds']:.1f} |"
+            f" {row['peak_memory_bytes'] / 2**20:.0f} |"
+        )
+    for imatrix in (False, True):
+        ratios = [
+            row["times_faster"]
+            for row in rows
+            if row["imatrix"] == imatrix and row["preset"] in K_PRESETS
+        ]
+        if ratios:
+            lines.append(
+                f"\nK presets {'with' if imatrix else 'without'} an imatrix: median"
+                f" {statistics.median(ratios):.2f}, minimum {min(ratios):.2f}"
+            )
+    return "\n".join(lines)
+
+
+def logged(path: Path | None) -> list[Row]:
+    """Return the rows of a log."""
+    if path is None or not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def read_through(model: str) -> None:
+    """Read a file once, so that it is in the page cache."""
+    with Path(model).open("rb") as file:
+        while file.read(READ_BYTES):
+            pass
 
 
 def main() -> None:
-    """Compare."""
+    """Compare, or print the table of a log."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model")
-    parser.add_argument("--to", default="Q4_K_M", choices=FILE_TYPES)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("model", nargs="?")
+    parser.add_argument("--imatrix")
+    parser.add_argument("--presets", default=",".join((*K_PRESETS, *IQ_PRESETS)))
+    parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--peer", default=sys.executable, help="a python with llama-cpp-python")
-    parser.add_argument("--peer-side", metavar="OUTPUT", help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.peer_side:
-        peer_side(asked.model, asked.peer_side, asked.to, asked.threads)
+    parser.add_argument("--work", type=Path, help="a folder for the outputs")
+    parser.add_argument("--log", type=Path)
+    parser.add_argument("--table", type=Path, metavar="LOG")
+    words = parser.parse_args()
+    if words.table:
+        print(table(logged(words.table)))
         return
-    ours, theirs = [], []
-    with tempfile.TemporaryDirectory() as folder:
-        mine, other = f"{folder}/ours.gguf", f"{folder}/theirs.gguf"
-        options = ["--to", asked.to, "--threads", str(asked.threads)]
-        zeropoint = [
-            sys.executable,
-            "-m",
-            "zeropoint",
-            "quantize",
-            asked.model,
-            mine,
-            "--overwrite",
-        ]
-        peer = [asked.peer, __file__, asked.model, "--peer-side", other]
-        for _ in range(asked.rounds):
-            ours.append(run([*zeropoint, *options, "--requantize", "--json", "--progress=none"]))
-            theirs.append(run([*peer, *options]))
-            print(
-                f"ours {ours[-1]['seconds']:.1f} s   llama.cpp {theirs[-1]['seconds']:.1f} s",
-                file=sys.stderr,
-            )
-        sizes = Path(mine).stat().st_size, Path(other).stat().st_size
-    ratios = [b["seconds"] / a["seconds"] for a, b in zip(ours, theirs, strict=True)]
-    result = {
-        "model": Path(asked.model).name,
-        "to": asked.to,
-        "threads": asked.threads,
-        "rounds": asked.rounds,
-        "seconds": statistics.median(a["seconds"] for a in ours),
-        "weights_per_second": statistics.median(a["weights_per_second"] for a in ours),
-        "peak_memory_bytes": max(a["peak_memory_bytes"] for a in ours),
-        "output_bytes": sizes[0],
-        "peer_seconds": statistics.median(b["seconds"] for b in theirs),
-        "peer_peak_memory_bytes": max(b["peak_memory_bytes"] for b in theirs),
-        "peer_output_bytes": sizes[1],
-        "times_faster": statistics.median(ratios),
-        "times_faster_range": [min(ratios), max(ratios)],
-    }
-    print(json.dumps(result, indent=2))
+    if not words.model:
+        parser.error("MODEL is missing")
+    rows = logged(words.log)
+    known = {key(row) for row in rows}
+    name = Path(words.model).name
+    with tempfile.TemporaryDirectory(dir=words.work) as folder:
+        for preset in words.presets.split(","):
+            if (name, preset, bool(words.imatrix), words.threads) in known:
+                continue
+            if preset in NEED_IMATRIX and not words.imatrix:
+                continue
+            read_through(words.model)
+            row = compare(words, preset, Path(folder))
+            rows.append(row)
+            if words.log:
+                with words.log.open("a") as log:
+                    log.write(json.dumps(row) + "\n")
+    print(table(rows))
 
 
 if __name__ == "__main__":
