@@ -145,15 +145,3 @@ def domain(limit: float) -> str:
     if limit == np.inf:
         return "only finite weights can be encoded"
     return f"the format stores magnitudes below {limit:g}"
-
-
-def ordered_sum(terms: F32) -> F32:
-    """Return the sums of (n, m) over the last axis in float32, added in index order: (n,).
-
-    The order is part of the specification. The kernels add in the same order and so give the same
-    bits; `np.sum` adds pairwise and does not.
-    """
-    total = np.zeros(terms.shape[0], np.float32)
-    for column in range(terms.shape[1]):
-        total = total + terms[:, column]
-    return total

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint.formats.base import F32, U8, check_weights
+from zeropoint.formats.encoders.arithmetic import exponent_of, power_of_two
 from zeropoint.formats.encoders.fp8_scale import search_byte_scale
-from zeropoint.formats.encoders.group_math import exponent_of, make_groups, power_of_two
+from zeropoint.formats.encoders.group_math import make_groups
 from zeropoint.formats.encoders.group_scale import ScaleCandidates, search_scale
 from zeropoint.formats.encoders.superblock_math import unless_constant
 from zeropoint.formats.encoders.superblock_scale import ScaleSearch

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from zeropoint.formats.base import F32, U8, check_weights, ordered_sum
+from zeropoint.formats.base import F32, U8, check_weights
+from zeropoint.formats.encoders.arithmetic import ordered_sum
 from zeropoint.formats.encoders.group_math import make_groups
 from zeropoint.formats.encoders.group_scale import ScaleCandidates, search_scale
 from zeropoint.formats.kquants import spread

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from zeropoint.formats.base import F32, U8
-from zeropoint.formats.encoders.group_math import ScaledGroups, reciprocal
+from zeropoint.formats.encoders.arithmetic import reciprocal
+from zeropoint.formats.encoders.group_math import ScaledGroups
 from zeropoint.formats.levels import Levels
 
 

@@ -32,16 +32,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint.formats.base import F32
-from zeropoint.formats.encoders.grid_points import I32, Codebook, codebook
-from zeropoint.formats.encoders.superblock_math import (
+from zeropoint.formats.encoders.arithmetic import (
     MAX_FLOAT16,
-    BlockFactors,
-    SearchState,
-    SuperblockGroups,
     clamp,
     inverse,
     ordered_sum,
     round_even,
+)
+from zeropoint.formats.encoders.grid_points import I32, Codebook, codebook
+from zeropoint.formats.encoders.superblock_math import (
+    BlockFactors,
+    SearchState,
+    SuperblockGroups,
     unless_constant,
 )
 

@@ -14,13 +14,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from zeropoint.formats.base import F32, ordered_sum
+from zeropoint.formats.base import F32
+from zeropoint.formats.encoders.arithmetic import (
+    I32,
+    MAX_FLOAT16,
+    exponent_of,
+    ordered_sum,
+    power_of_two,
+)
 
-I32 = NDArray[np.int32]
 U16 = NDArray[np.uint16]
-
-MAX_FLOAT16 = np.float32(65504)
-MIN_SCALE = np.float32(2.0**-120)  # in units of the scaled weights; no ratio to it overflows
 
 
 @dataclass(frozen=True)
@@ -67,28 +70,6 @@ def make_groups(weights: F32, importance: F32 | None) -> ScaledGroups:
         shrink = power_of_two(-exponent_of(np.where(largest > 0, largest, np.float32(1))))
         importance = importance * shrink[:, None]
     return ScaledGroups(scaled, importance, scaled[rows, magnitude.argmax(axis=1)], exponent)
-
-
-def exponent_of(largest: F32) -> I32:
-    """Return e with largest / 2^e in [½, 1), clamped to −125 … 126 so that 2^±e are normal."""
-    exponent = np.where(largest > 0, np.frexp(largest)[1], -125)
-    return np.clip(exponent, -125, 126).astype(np.int32)
-
-
-def power_of_two(exponent: I32) -> F32:
-    """Return 2^exponent."""
-    return np.ldexp(np.float32(1), exponent)
-
-
-def divide(dividend: F32, divisor: F32) -> F32:
-    """Return dividend / divisor, and 0 where the divisor is 0."""
-    return np.divide(dividend, divisor, out=np.zeros_like(dividend), where=divisor != 0)
-
-
-def reciprocal(scale: F32) -> F32:
-    """Return 1 / scale, and 0 for scales below 2^-120, which cannot contribute."""
-    ones, zeros = np.ones_like(scale), np.zeros_like(scale)
-    return np.divide(ones, scale, out=zeros, where=np.abs(scale) >= MIN_SCALE)
 
 
 def to_f16(values: F32) -> U16:

@@ -23,8 +23,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zeropoint.formats.base import F32, ordered_sum
-from zeropoint.formats.encoders.group_math import U16, ScaledGroups, divide, neighbours, reciprocal
+from zeropoint.formats.base import F32
+from zeropoint.formats.encoders.arithmetic import divide, ordered_sum, reciprocal
+from zeropoint.formats.encoders.group_math import U16, ScaledGroups, neighbours
 from zeropoint.formats.encoders.group_scale import REFIT_ROUNDS
 from zeropoint.formats.levels import IntegerLevels
 

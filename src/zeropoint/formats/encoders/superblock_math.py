@@ -29,15 +29,13 @@ that a weight without importance stays close to its value.
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint.formats.base import F32
+from zeropoint.formats.encoders.arithmetic import I32, MAX_FLOAT16, clamp, ordered_sum, power_below
 
-I32 = NDArray[np.int32]
-MAX_FLOAT16 = np.float32(65504)
 MIN_COST = np.float32(2**-30)  # where the largest importance of a block is from 1 to 2
 
 
@@ -125,36 +123,6 @@ def size_factor(x: F32) -> F32:
     total = ordered_sum(squares.reshape(len(x), -1))
     factor: F32 = np.sqrt((total * np.float32(2 / 256))[:, None, None] + squares)
     return factor
-
-
-def power_below(values: F32) -> F32:
-    """Return the largest power of two that does not exceed each value, within 2^-126 … 2^126."""
-    exponent = np.where(values > 0, np.frexp(values)[1] - 1, -126)
-    power: F32 = np.ldexp(np.float32(1), np.clip(exponent, -126, 126))
-    return power
-
-
-def ordered_sum(terms: F32) -> F32:
-    """Sum over the last axis in index order, in float32."""
-    total = np.zeros(terms.shape[:-1], np.float32)
-    for index in range(terms.shape[-1]):
-        total = total + terms[..., index]
-    return total
-
-
-def clamp(values: F32, low: Any, high: Any) -> F32:
-    """Clamp to low … high."""
-    return np.minimum(np.maximum(values, np.float32(low)), np.float32(high))
-
-
-def round_even(values: F32) -> F32:
-    """Round |values| < 2^22 to integers, ties to even; the result is never −0."""
-    return (values + np.float32(1.5 * 2**23)) - np.float32(1.5 * 2**23)
-
-
-def inverse(values: F32) -> F32:
-    """Return 1 / values, and 0 where they are 0."""
-    return np.where(values == 0, np.float32(0), np.float32(1) / values)
 
 
 @dataclass

@@ -9,16 +9,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from zeropoint.formats.base import F32
-from zeropoint.formats.encoders.superblock_math import (
+from zeropoint.formats.encoders.arithmetic import (
     MAX_FLOAT16,
-    BlockFactors,
-    EncodedSuperblocks,
-    SearchState,
-    SuperblockGroups,
     clamp,
     inverse,
     ordered_sum,
     round_even,
+)
+from zeropoint.formats.encoders.superblock_math import (
+    BlockFactors,
+    EncodedSuperblocks,
+    SearchState,
+    SuperblockGroups,
 )
 
 
