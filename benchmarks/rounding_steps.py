@@ -51,6 +51,7 @@ STEPS: dict[str, tuple[FeedbackOptions | None, bool]] = {
     "no sweeps": (replace(DEFAULTS, sweeps=0), True),
     "1 sweep": (replace(DEFAULTS, sweeps=1), True),
     "10 sweeps": (replace(DEFAULTS, sweeps=10), True),
+    "2 refits": (replace(DEFAULTS, refits=2), True),
     "damping 0.001": (replace(DEFAULTS, damping=0.001), True),
     "damping 0.1": (replace(DEFAULTS, damping=0.1), True),
 }

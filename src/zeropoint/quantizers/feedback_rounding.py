@@ -24,7 +24,7 @@ from zeropoint.results.quantize import FeedbackResult
 from zeropoint.results.run_store import RunFolder
 
 # Formats for which docs/rounding.md shows less KL divergence with feedback than without.
-IMPROVED_FORMATS = ("IQ4_NL", "Q4_0")
+IMPROVED_FORMATS = ("IQ4_NL", "MXFP4", "NVFP4", "Q4_0")
 
 
 @dataclass
