@@ -5,8 +5,8 @@
     python benchmarks/rounding_steps.py --table DIR --to FORMAT
 
 REFERENCE is a model of 16 bits per weight, and MOMENTS are second moments of its inputs
-(`calibrate --second-moments`). TEXT is a file that was not calibrated on, or builtin:DOMAIN for a
-domain of the built-in text; N chunks of 512 tokens are taken from all of them in turn. Each step
+(`calibrate --second-moments`). TEXT is a file that was not calibrated on, or builtin:KIND for a
+kind of built-in text; N chunks of 512 tokens are taken from all of them in turn. Each step
 of STEPS below is a quant of equal size, which is measured and deleted. `--less` adds a step with
 other moments, such as those of less text. Run folders and the reference's hidden states stay in
 the work folder, so an interrupted script resumes and a later call adds steps.
@@ -58,14 +58,14 @@ STEPS: dict[str, tuple[FeedbackOptions | None, bool]] = {
 
 
 def text_files(names: list[str], work: Path) -> list[Path]:
-    """Return the files of the texts; domains of the built-in text are written into `work`."""
+    """Return the files of the texts; built-in text is written into `work`."""
     files = []
     for name in names:
-        kind, _, domain = name.rpartition(":")
+        source, _, kind = name.rpartition(":")
         file = Path(name)
-        if kind == "builtin":
-            file = work / f"builtin-{domain}.txt"
-            file.write_text(builtin_corpus("evaluate").domains[domain])
+        if source == "builtin":
+            file = work / f"builtin-{kind}.txt"
+            file.write_text(builtin_corpus("evaluate", [kind]).domains[kind])
         files.append(file)
     return files
 
