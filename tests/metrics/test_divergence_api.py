@@ -12,7 +12,7 @@ from support.rounded_models import store_as_q8_0
 from support.tiny_models import write_model
 from zeropoint.checkpoints import open_model
 from zeropoint.cli import main
-from zeropoint.errors import MeasurementError
+from zeropoint.errors import MeasurementError, RecipeError
 from zeropoint.metrics.divergence.run import MeasureProgress
 from zeropoint.models import load_model
 from zeropoint.results import CompareResult, LadderResult, MeasureResult
@@ -127,6 +127,18 @@ def test_ladder_is_the_command(models: tuple[Path, Path], text: Path, command: C
     assert isinstance(result, LadderResult) and len(result.levels) == 4
     words = ("--levels", "16,q8_0,2", "--ctx", 32, "--chunks", 3)
     assert same(result, command("ladder", models[0], *words))
+
+
+def test_a_ladder_takes_the_importance_that_a_format_requires(
+    models: tuple[Path, Path], text: Path, tmp_path: Path
+) -> None:
+    options: dict[str, Any] = {"text": [text], "context": 32, "chunks": 2, "threads": 1}
+    imatrix = tmp_path / "imatrix.gguf"
+    zp.calibrate(models[0], imatrix, **options)
+    with pytest.raises(RecipeError, match="Q2_K without importance"):
+        zp.ladder(models[0], levels="Q2_K_S", **options)
+    result = zp.ladder(models[0], levels="Q2_K_S", imatrix=imatrix, **options)
+    assert [level.format for level in result.levels] == ["Q2_K_S"]
 
 
 def test_calls_that_do_not_fit_together_raise(models: tuple[Path, Path], text: Path) -> None:

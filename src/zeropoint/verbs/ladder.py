@@ -71,6 +71,7 @@ def ladder(
     *,
     levels: str | Sequence[str | int] = "16,8,6,5,4,3,2",
     share: str = "G32",
+    imatrix: str | Path | None = None,
     text: str | Path | Sequence[str | Path] | None = None,
     context: int = 512,
     chunks: int | None = None,
@@ -93,6 +94,7 @@ def ladder(
     options = LadderOptions(
         levels=levels,
         share=share,
+        imatrix=as_path(imatrix),
         text=text,
         context=context,
         chunks=chunks,
@@ -115,7 +117,9 @@ def ladder_records(model: ModelInput, options: LadderOptions) -> Iterator[Ladder
     source = opened(model)
     checkpoint = checkpoint_of(source)
     copies = [
-        QuantizedCopy.plan_for(checkpoint, level.format, requantize=options.requantize)
+        QuantizedCopy.plan_for(
+            checkpoint, level.format, imatrix=options.imatrix, requantize=options.requantize
+        )
         for level in formats
     ]
     reference = LoadedModel.open(source, threads=options.threads)
@@ -126,7 +130,7 @@ def ladder_records(model: ModelInput, options: LadderOptions) -> Iterator[Ladder
     reference_pass = ReferencePass.for_several(
         reference.model, text, floor_chunks=options.floor_chunks
     )
-    folder = _start_run(options.run, reference, text, formats) if options.run else None
+    folder = _start_run(options, reference, text, formats) if options.run else None
     rows: list[LadderLevel] = []
     for index, (level, copy) in enumerate(zip(formats, copies, strict=True)):
         plan = copy.plan
@@ -156,12 +160,18 @@ def ladder_records(model: ModelInput, options: LadderOptions) -> Iterator[Ladder
 
 
 def _start_run(
-    path: Path, reference: LoadedModel, text: MeasureText, formats: Sequence[LevelFormat]
+    options: LadderOptions,
+    reference: LoadedModel,
+    text: MeasureText,
+    formats: Sequence[LevelFormat],
 ) -> RunFolder:
     """Begin the run of the whole ladder; its levels are runs of their own inside of it."""
     inputs = {"reference": reference.identity.to_json(), "text": {"corpus": text.corpus}}
     settings = {"context": text.context, "formats": [level.format for level in formats]}
-    return RunFolder.start(path, "ladder", inputs, settings)
+    if options.imatrix:
+        settings["imatrix"] = options.imatrix.name
+    assert options.run
+    return RunFolder.start(options.run, "ladder", inputs, settings)
 
 
 def _measure_level(

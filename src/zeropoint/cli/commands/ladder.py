@@ -44,6 +44,7 @@ def ladder(
             " TENSOR, ...",
         ),
     ] = DEFAULTS.share,
+    imatrix: shared.ImatrixOption = DEFAULTS.imatrix,
     text: shared.Text = None,
     ctx: shared.Context = DEFAULTS.context,
     chunks: shared.Chunks = DEFAULTS.chunks,
@@ -75,12 +76,14 @@ def ladder(
     zeropoint ladder model-BF16.gguf --chunks 8
 
     zeropoint ladder model-BF16.gguf --levels 4,Q4_0,Q4_K_M,FP4_E2M1_G32 --text book.txt
+
+    zeropoint ladder model-BF16.gguf --levels IQ3_S,IQ2_M,IQ1_S --imatrix model.imatrix.gguf
     """
     out = Output(as_json=as_json, quiet=quiet)
     with run_folder(run, report) as folder, keeping(run):
         options = LadderOptions(
-            levels=levels, share=share, text=text, context=ctx, chunks=chunks, run=folder,
-            floor_chunks=floor_chunks, requantize=requantize, threads=threads,
+            levels=levels, share=share, imatrix=imatrix, text=text, context=ctx, chunks=chunks,
+            run=folder, floor_chunks=floor_chunks, requantize=requantize, threads=threads,
         )  # fmt: skip
         result = follow_ladder(out, model, options, out.progress(progress))
         view.show(out, result)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from zeropoint.verbs.options.measure import DivergenceOptions
 
@@ -14,5 +15,7 @@ class LadderOptions(DivergenceOptions):
     levels: str | Sequence[str | int] = "16,8,6,5,4,3,2"
     #: Which weights share a scale at a level of bits: G32, G128, ROW or TENSOR.
     share: str = "G32"
+    #: File with the importance to quantize with (imatrix); None: without importance.
+    imatrix: Path | None = None
     #: Whether a model that is already quantized may be quantized again.
     requantize: bool = False
