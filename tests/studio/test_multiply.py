@@ -217,7 +217,7 @@ def test_what_is_asked_is_checked(studio: Studio, example: Example) -> None:
         answer = studio.post(base, json.dumps(good | words).encode())
         assert answer.status == status, words
     for words, told in (
-        ({"format": "Q9"}, "no format"), ({"format": "IQ1_S"}, "not encoded"),
+        ({"format": "Q9"}, "no format"),
         ({"kind": "token", "token": "#99999999"}, "vocabulary"),
         ({"format": "INT4_SYM_G99999"}, "stores rows"),
     ):  # fmt: skip

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from zeropoint.formats.base import F32, U8, check_weights
 from zeropoint.formats.encoders.grid_search import EncodedGridBlocks, GridSearch
+from zeropoint.formats.encoders.shifted_grid import EncodedShiftedBlocks, ShiftedGridSearch
 from zeropoint.formats.grids import GRIDS, even_signs
 from zeropoint.formats.kquants import gather, joined, product
 from zeropoint.formats.parts import Parts
@@ -28,6 +29,8 @@ Integers = NDArray[np.unsignedinteger[Any]]
 Scales = NDArray[np.int32]
 
 IQ1_SHIFT = np.float32(0.125)  # IQ1 adds it to all levels of a point, or subtracts it
+IQ1_S_SEARCH = ShiftedGridSearch(size=32, separate_shifts=False)
+IQ1_M_SEARCH = ShiftedGridSearch(size=16, separate_shifts=True)
 IQ2_XXS_SEARCH = GridSearch(grid="IQ2_XXS", size=32, unit=0.125, even_signs=True)
 IQ2_XS_SEARCH = GridSearch(grid="IQ2_XS", size=16, unit=0.125, even_signs=True)
 IQ2_S_SEARCH = GridSearch(grid="IQ2_S", size=16, unit=0.125, even_signs=False)
@@ -62,9 +65,19 @@ def signs_of_bits7(words: NDArray[np.uint32]) -> Codes:
 
 @dataclass(frozen=True, kw_only=True)
 class IQuant(StorageFormat):
-    """Blocks of 256 weights."""
+    """Blocks of 256 weights, which a search encodes."""
 
     block_size: int = 256
+
+    def encode_blocks(self, weights: F32, importance: F32 | None = None) -> U8:
+        check_weights(weights, importance, self.block_size)
+        if not len(weights):
+            return np.empty((0, self.block_bytes), np.uint8)
+        return self.search_blocks(weights, importance)
+
+    @abstractmethod
+    def search_blocks(self, weights: F32, importance: F32 | None) -> U8:
+        """Encode (n, 256) valid weights, n > 0, into (n, block_bytes) bytes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,10 +91,7 @@ class SearchedIQuant(IQuant):
     def pack(self, encoded: EncodedGridBlocks) -> U8:
         """Return the bytes of n blocks with these contents, the inverse of `parts`."""
 
-    def encode_blocks(self, weights: F32, importance: F32 | None = None) -> U8:
-        check_weights(weights, importance, self.block_size)
-        if not len(weights):
-            return np.empty((0, self.block_bytes), np.uint8)
+    def search_blocks(self, weights: F32, importance: F32 | None) -> U8:
         return self.pack(self.search(weights, importance))
 
 
@@ -215,7 +225,22 @@ class IQ3_S(SearchedIQuant):
 
 
 @dataclass(frozen=True, kw_only=True)
-class IQ1_S(IQuant):
+class ShiftedIQuant(IQuant):
+    """A format whose points are shifted up or down."""
+
+    #: The search that the encoder runs.
+    search: ShiftedGridSearch
+
+    @abstractmethod
+    def pack(self, encoded: EncodedShiftedBlocks) -> U8:
+        """Return the bytes of n blocks with these contents, the inverse of `parts`."""
+
+    def search_blocks(self, weights: F32, importance: F32 | None) -> U8:
+        return self.pack(self.search(weights, importance))
+
+
+@dataclass(frozen=True, kw_only=True)
+class IQ1_S(ShiftedIQuant):
     """Groups of 32: four grid codes of 11 bits, a scale of 3 bits, one shift.
 
     w = scale · (level + shift), levels −1, 0, 1, shift ±⅛.
@@ -228,6 +253,7 @@ class IQ1_S(IQuant):
     ggml_type: int = 19
     block_bytes: int = 50
     group_size: int = 32
+    search: ShiftedGridSearch = IQ1_S_SEARCH
 
     def parts(self, blocks: U8) -> Parts:
         words = read(blocks, 34, 50, "<u2")  # (n, 8)
@@ -238,9 +264,15 @@ class IQ1_S(IQuant):
         scale = odd_scale(read_f16(blocks, 0), words >> np.uint16(12) & np.uint16(7))
         return Parts(scale=scale, codes=codes.reshape(-1, 256), values=values.reshape(-1, 256))
 
+    def pack(self, encoded: EncodedShiftedBlocks) -> U8:
+        words = encoded.scales << 12 | encoded.minus[:, ::4] << 15
+        for index in range(4):
+            words = words | encoded.codes[:, index::4] >> 8 << 3 * index
+        return joined(encoded.d, encoded.codes.astype(np.uint8), words.astype("<u2"))
+
 
 @dataclass(frozen=True, kw_only=True)
-class IQ1_M(IQuant):
+class IQ1_M(ShiftedIQuant):
     """Groups of 16: two grid codes of 11 bits, each with a shift, a scale of 3 bits.
 
     w = scale · (level + shift), levels −1, 0, 1, shift ±⅛.
@@ -254,6 +286,7 @@ class IQ1_M(IQuant):
     ggml_type: int = 29
     block_bytes: int = 56
     group_size: int = 16
+    search: ShiftedGridSearch = IQ1_M_SEARCH
 
     def parts(self, blocks: U8) -> Parts:
         words = read(blocks, 48, 56, "<u2")  # (n, 4)
@@ -266,6 +299,14 @@ class IQ1_M(IQuant):
         values: F32 = points.astype(np.float32) + shift[:, :, None]
         scale = odd_scale(d, s.reshape(-1, 16))
         return Parts(scale=scale, codes=points.reshape(-1, 256), values=values.reshape(-1, 256))
+
+    def pack(self, encoded: EncodedShiftedBlocks) -> U8:
+        high = packed_nibbles(encoded.codes >> 8 | encoded.minus << 3)
+        nibble = encoded.d.view(np.uint16)[:, None] >> np.arange(0, 16, 4, dtype=np.uint16)
+        words = (nibble & np.uint16(15)).astype(np.int32) << 12
+        for index in range(4):
+            words = words | encoded.scales[:, index::4] << 3 * index
+        return joined(encoded.codes.astype(np.uint8), high, words.astype("<u2"))
 
 
 def nibble_pairs(data: U8) -> U8:

@@ -19,5 +19,7 @@ Encode encode_mxfp4, encode_nvfp4;
 Encode encode_q2_k, encode_q3_k, encode_q4_k, encode_q5_k, encode_q6_k, encode_iq4_xs;
 // encode_grid.cpp
 Encode encode_iq2_xxs, encode_iq2_xs, encode_iq2_s, encode_iq3_xxs, encode_iq3_s;
+// encode_shifted_grid.cpp
+Encode encode_iq1_s, encode_iq1_m;
 
 }  // namespace zeropoint::ZEROPOINT_VARIANT

@@ -31,24 +31,24 @@ struct Codebook {
 
     constexpr Codebook(const Point (&points)[Points], const std::array<int, Levels>& values) : grid(points) {
         for (std::size_t i = 0; i < Levels; ++i) levels[i] = float(values[i]);
-        int next = 0;
-        for (int first = 0; first < halves; ++first) {
-            begin[first] = std::uint16_t(next);
-            for (std::size_t k = 0; k < Points; ++k) {
-                if (number(values, points[k]) != first) continue;
-                const int other = number(values, points[k] >> 8 * half);
-                second[next++] = std::uint8_t(other);
-                code[first * halves + other] = std::uint16_t(k);
-            }
+        std::array<std::uint16_t, halves> next{};
+        for (Point point : points) ++begin[number(values, point) + 1];
+        for (int f = 0; f < halves; ++f) {
+            next[f] = begin[f];
+            begin[f + 1] += begin[f];
         }
-        begin[halves] = std::uint16_t(next);
+        for (std::size_t k = 0; k < Points; ++k) {
+            const int first = number(values, points[k]), other = number(values, points[k] >> 8 * half);
+            second[next[first]++] = std::uint8_t(other);
+            code[first * halves + other] = std::uint16_t(k);
+        }
     }
 
     static constexpr int number(const std::array<int, Levels>& values, Point point) {
         int total = 0;
         for (int i = half - 1; i >= 0; --i) {
             int digit = 0;
-            while (values[digit] != int(point >> 8 * i & 255u)) ++digit;
+            while (values[digit] != std::int8_t(point >> 8 * i & 255u)) ++digit;
             total = total * level_count + digit;
         }
         return total;
@@ -82,11 +82,17 @@ public:
 
     // The code of the nearest point. Overwrites the costs of the second halves.
     ZEROPOINT_INLINE Ints nearest() {
+        Floats best;
+        return nearest(best);
+    }
+
+    // Likewise, and sets `best` to its cost.
+    ZEROPOINT_INLINE Ints nearest(Floats& best) {
         for (int i = 0; i < halves; ++i) {
             const Ints bits = floats_to_bits(smaller(second_[i], splat(largest_cost)));
             second_[i] = bits_to_floats((bits & ~index_bits) | i);
         }
-        Floats best = splat(__builtin_inff());
+        best = splat(__builtin_inff());
         Ints index = splat_int(0);
         each_first([&]<int F>(Floats cost) __attribute__((always_inline)) {
             const Floats total = first<F>() + cost;

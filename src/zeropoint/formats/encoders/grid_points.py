@@ -1,6 +1,6 @@
 """The nearest point of an IQ format's grid to a vector of weights.
 
-A code names a point for 4 or 8 weights at once, and the grid has 256 to 1024 of them. The cost of a
+A code names a point for 4 or 8 weights at once, and the grid has 256 to 2048 of them. The cost of a
 point is the sum of the costs of its two halves, and there are only 64 or 81 combinations of levels
 for half a point. So the costs of these are computed once for each half, and the cheapest point with
 a given first half follows from the minimum over the second halves that the grid pairs with it. All
@@ -66,7 +66,11 @@ class Codebook:
         return best
 
     def nearest(self, x: F32, cost: F32, scale: F32) -> I32:
-        """Return the code of the nearest point to each vector: (...).
+        """Return the code of the nearest point to each vector: (...)."""
+        return self.nearest_with_cost(x, cost, scale)[0]
+
+    def nearest_with_cost(self, x: F32, cost: F32, scale: F32) -> tuple[I32, F32]:
+        """Return the code of the nearest point to each vector, and its cost: (...) each.
 
         The lowest 7 bits of the cost of a second half are replaced by its number, so a minimum
         finds both. This changes a cost by less than 2^-16 of it. Of equal points, the one with the
@@ -83,7 +87,7 @@ class Codebook:
             found = self.codes[number, least.view(np.int32) & NUMBER_BITS]
             code = np.where(total < best, found, code)
             best = np.minimum(total, best)
-        return code
+        return code, best
 
 
 def added(terms: F32) -> F32:
