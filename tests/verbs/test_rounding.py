@@ -321,7 +321,7 @@ def test_too_little_disk_is_an_error_before_the_model_reads_anything(
     monkeypatch.setattr(second_moments, "free_bytes", lambda _: 10_000)
     for inputs in ("reference", "sequential"):
         seen: list[Any] = []
-        with pytest.raises(NotEnoughSpace, match="10000 bytes are free"):
+        with pytest.raises(NotEnoughSpace, match="10,000 bytes are free"):
             zp.quantize_checkpoint(
                 tiny, tmp_path / "o.gguf", to="Q4_0", text=text, rounding="feedback",
                 inputs=inputs, progress=seen.append,

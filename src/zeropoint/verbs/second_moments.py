@@ -170,5 +170,6 @@ def check_space(folder: Path, needed: int) -> None:
     free = free_bytes(folder)
     if needed - present > free:
         raise NotEnoughSpace(
-            f"{folder}: the unfinished work needs {needed} bytes and {free} bytes are free"
+            f"{folder}: the command needs {needed:,} bytes there until the output is complete, and"
+            f" {free:,} bytes are free; write the output to another disk"
         )
