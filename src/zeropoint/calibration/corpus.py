@@ -23,7 +23,7 @@ from zeropoint.errors import MeasurementError, printable
 Part = Literal["calibrate", "select", "evaluate"]
 PARTS: tuple[Part, ...] = get_args(Part)
 KINDS = ("prose", "code", "dialogue", "science", "languages", "long")
-DEFAULT_KINDS = KINDS[:-1]  # a chunk of a long document costs 16 times as much as any other
+DEFAULT_KINDS = KINDS[:-1]  # a long document has 16 times as many tokens as a chunk
 
 BUILTIN_FORM = "builtin, builtin:KIND or builtin:KIND/PART"
 _BUILTIN = re.compile(r"builtin(?::(?P<kinds>[\w,]+))?(?:/(?P<part>\w+))?")
