@@ -39,15 +39,16 @@ from zeropoint.formats import F32, FORMATS, U8, StorageFormat
 
 FORMATS_OF_BOTH = (
     *("Q8_0", "Q6_K", "Q5_1", "Q5_K", "Q5_0", "Q4_1", "Q4_K", "Q4_0", "IQ4_NL", "IQ4_XS"),
-    *("NVFP4", "MXFP4", "Q3_K", "Q2_K", "Q2_0", "TQ2_0", "TQ1_0", "Q1_0"),
+    *("NVFP4", "MXFP4", "Q3_K", "IQ3_S", "IQ3_XXS", "Q2_K", "IQ2_S", "IQ2_XS", "IQ2_XXS"),
+    *("Q2_0", "TQ2_0", "TQ1_0", "Q1_0"),
 )
 HEAD = """## Weighted error and encoding speed compared with ggml
 
 For every matrix of a model and every format that both can encode, the tables give our weighted
 squared error divided by ggml's, computed in float64 as Σ cost · (w − ŵ)². Below 1, ours is smaller.
 The cost is 1 without importance and the imatrix entry of the column with it; in the formats with
-super-blocks of 256 weights (Q2_K to Q6_K, IQ4_XS) it is multiplied by √(σ² + w²), the factor
-explained above. The median and the worst matrix are shown, of all matrices whose rows fit the
+super-blocks of 256 weights (Q2_K to Q6_K, IQ2_XXS to IQ4_XS) it is multiplied by √(σ² + w²), the
+factor explained above. The median and the worst matrix are shown, of all matrices whose rows fit the
 format's blocks. Speed is our weights per second divided by ggml's, with {threads} threads each on
 an otherwise idle machine, the median of at least {matrices} matrices ({machine}).
 
@@ -61,7 +62,11 @@ faster, because our encoder searches there too.
     python benchmarks/encode.py MODEL --imatrix IMATRIX --tensors GLOB --rounds 3 --log LOG
     python benchmarks/encode.py --table LOG
 """
-SUPER_BLOCKS = {"Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_XS"}
+SUPER_BLOCKS = {
+    *("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_XS"),
+    *("IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S"),
+}
+ONLY_WITH_IMPORTANCE = {"IQ2_XXS", "IQ2_XS"}  # ggml's encoders
 COLUMNS = "| Format | Importance | Matrices | Error, median | worst | its matrix | Speed |"
 Row = dict[str, Any]
 
@@ -161,6 +166,7 @@ def results(words: Any, done: set[tuple[Any, ...]]) -> Iterator[Row]:
                 for format in formats
                 for weighted in ((False, True) if name in importance else (False,))
                 if tensor.columns % format.block_size == 0
+                and (weighted or format.name not in ONLY_WITH_IMPORTANCE)
                 and (words.model.stem, name, format.name, weighted, words.rounds > 0) not in done
             ]
             weights = rows_of(checkpoint, tensor, words.weights) if keys else None

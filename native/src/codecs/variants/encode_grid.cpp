@@ -23,7 +23,7 @@ constexpr int sign_group = 8, sign_codes = block_weights / sign_group;
 // Number of candidates that are tried: the fields of the same names of `GridSearch` in
 // src/zeropoint/formats/encoders/grid_search.py. A test compares the numbers with those of Python.
 struct GridBudget {
-    int below = 4, above = 3;
+    int below = 4, above = 2;
     int near = 3;
     float nudges[2] = {1.03f, 1};
 };

@@ -92,7 +92,7 @@ class GridSearch:
     even_signs: bool
     #: Number of candidates m below the one of the largest weight, and from it on upwards.
     below: int = 4
-    above: int = 3
+    above: int = 2
     #: Number of candidates in each round.
     near: int = 3
     #: Factor on d in each round.
