@@ -48,9 +48,9 @@ For every matrix of a model and every format that both can encode, the tables gi
 squared error divided by ggml's, computed in float64 as Σ cost · (w − ŵ)². Below 1, ours is smaller.
 The cost is 1 without importance and the imatrix entry of the column with it; in the formats with
 super-blocks of 256 weights (Q2_K to Q6_K, IQ2_XXS to IQ4_XS) it is multiplied by √(σ² + w²), the
-factor explained above. The median and the worst matrix are shown, of all matrices whose rows fit the
-format's blocks. Speed is our weights per second divided by ggml's, with {threads} threads each on
-an otherwise idle machine, the median of at least {matrices} matrices ({machine}).
+factor explained above. The median and the worst matrix are shown, of all matrices whose rows fit
+the format's blocks. Speed is our weights per second divided by ggml's, with {threads} threads each
+on an otherwise idle machine, the median of at least {matrices} matrices ({machine}).
 
 The weights are BF16 and lie on no format's grid (made from the published quant by exact channel
 rescalings). About {weights:,} weights of each matrix are compared, in rows evenly spaced over it,
