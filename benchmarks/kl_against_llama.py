@@ -13,11 +13,13 @@ with an error unless both files give every tensor the same format and number of 
 is llama-perplexity: the mean KL divergence of the next-token distributions, in nats per token,
 over the second halves of N chunks of 512 tokens of each text. The table has our mean divided by
 llama.cpp's, with a 95 % interval that is paired by chunk. LLAMA_BIN is a build of llama.cpp with
-llama-quantize and llama-perplexity. Quants are deleted as soon as they are measured. A row that
-the log already has is skipped.
+llama-quantize and llama-perplexity. With --work, llama.cpp's quants and the reference's logits stay
+in this folder, and another run with the same reference, imatrix and number of chunks uses them. A
+row that the log already has is skipped.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -93,16 +95,17 @@ def divergences(output: str) -> list[float]:
 
 def measure(words: argparse.Namespace, done: set[tuple[str, str, str]]) -> None:
     """Make the quants of each preset, measure them on each text, print and log the rows."""
-    with tempfile.TemporaryDirectory(dir=words.work) as name:
-        folder = Path(name)
-        ours, theirs = folder / "zeropoint.gguf", folder / "llama.cpp.gguf"
+    with contextlib.ExitStack() as stack:
+        folder = words.work or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        ours = folder / "zeropoint.gguf"
         for preset in words.presets:
+            theirs = folder / f"{preset.replace(':', '-')}.llama.cpp.gguf"
             peer: dict[str, list[float]] = {}  # KL of llama.cpp's file, by text
             for rounding in words.rounding:
                 texts = [t for t in words.texts if (preset, rounding, t.stem) not in done]
                 if not texts:
                     continue
-                if not peer:
+                if not theirs.exists():
                     quantize_theirs(words, preset, theirs)
                 quantize_ours(words, preset, rounding, theirs, ours)
                 row = {"model": words.reference.stem, "preset": preset, "rounding": rounding}
@@ -110,19 +113,13 @@ def measure(words: argparse.Namespace, done: set[tuple[str, str, str]]) -> None:
                 for text in texts:
                     if text.stem not in peer:
                         peer[text.stem] = kl_of_chunks(words, text, theirs, folder)
-                    chunks = kl_of_chunks(words, text, ours, folder)
-                    whole = {
-                        **row,
-                        "text": text.stem,
-                        "zeropoint": chunks,
-                        "llama.cpp": peer[text.stem],
-                    }
+                    found = {"zeropoint": kl_of_chunks(words, text, ours, folder)}
+                    whole = {**row, "text": text.stem, **found, "llama.cpp": peer[text.stem]}
                     print(line_of(whole), flush=True)
                     if words.log:
                         with words.log.open("a") as log:
                             print(json.dumps(whole), file=log)
-            for quant in (ours, theirs):
-                quant.unlink(missing_ok=True)
+            ours.unlink(missing_ok=True)
 
 
 def bytes_of_both(ours: Path, theirs: Path) -> int:
@@ -165,7 +162,7 @@ def main() -> None:
     parser.add_argument("--calibration", metavar="MOMENTS", type=Path)
     parser.add_argument("--chunks", type=int, default=8)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--work", metavar="DIR", help="where the temporary folder is made")
+    parser.add_argument("--work", metavar="DIR", type=Path, help="existing folder for all files")
     parser.add_argument("--log", type=Path)
     parser.add_argument("--table", type=Path, metavar="FILE.jsonl")
     words = parser.parse_args()
