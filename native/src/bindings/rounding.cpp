@@ -81,10 +81,10 @@ class BoundPoints {
 public:
     BoundPoints(Array<const float, 1> levels, Array<const std::uint8_t, 2> points, const std::string& signs)
         : levels_(levels.data(), levels.data() + levels.shape(0)),
-          points_(points.data(), points.data() + points.size()),
-          count_(points.shape(0)),
-          size_(points.shape(1)),
-          signs_(signs == "even" ? Signs::even : signs == "free" ? Signs::free : Signs::fixed) {
+          points_(points.data(), points.data() + points.size()), count_(points.shape(0)),
+          size_(points.shape(1)), signs_(signs == "even"   ? Signs::even
+                                         : signs == "free" ? Signs::free
+                                                           : Signs::fixed) {
         check(!levels_.empty() && levels_.size() <= max_point_levels && count_ > 0 &&
               (size_ == 4 || size_ == point_columns));
         for (std::uint8_t level : points_) check(level < levels_.size());
@@ -102,7 +102,8 @@ public:
         nb::gil_scoped_release release;
         const FloatMode mode;
         ZEROPOINT_PICK(feed_back_points)
-        (panel, grid, get(), metric.data(), bounds.data(), refinements, weights.data(), errors.data(), chosen);
+        (panel, grid, get(), metric.data(), bounds.data(), refinements, weights.data(), errors.data(),
+         chosen);
     }
 
     void descend(Output target, Matrix coupling, Matrix scale, Minimum minimum, Array<const float, 1> bounds,

@@ -49,15 +49,15 @@ struct PointChoice {
     std::int32_t* signs;   // (columns / 8, rows): bit k is set where weight k is negative
 };
 
-#define ZEROPOINT_ROUNDING_API                                                                         \
-    void feed_back_levels(const Panel& panel, const PanelGrid& grid, const Levels& levels,             \
-                          const float* weights, float* errors, std::int32_t* chosen);                  \
-    void descend_levels(const Panel& panel, const PanelGrid& grid, const Levels& levels,               \
-                        float* rounded, std::int32_t* chosen);                                         \
-    void feed_back_points(const Panel& panel, const PanelGrid& grid, const Points& points,             \
-                          const float* metric, const float* bounds, int refinements,                   \
-                          const float* weights, float* errors, const PointChoice& chosen);             \
-    void descend_points(const Panel& panel, const PanelGrid& grid, const Points& points,               \
+#define ZEROPOINT_ROUNDING_API                                                                             \
+    void feed_back_levels(const Panel& panel, const PanelGrid& grid, const Levels& levels,                 \
+                          const float* weights, float* errors, std::int32_t* chosen);                      \
+    void descend_levels(const Panel& panel, const PanelGrid& grid, const Levels& levels, float* rounded,   \
+                        std::int32_t* chosen);                                                             \
+    void feed_back_points(const Panel& panel, const PanelGrid& grid, const Points& points,                 \
+                          const float* metric, const float* bounds, int refinements, const float* weights, \
+                          float* errors, const PointChoice& chosen);                                       \
+    void descend_points(const Panel& panel, const PanelGrid& grid, const Points& points,                   \
                         const float* bounds, float* rounded, const PointChoice& chosen);
 namespace baseline {
 ZEROPOINT_ROUNDING_API

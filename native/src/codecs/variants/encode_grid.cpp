@@ -112,8 +112,7 @@ struct GridSearch {
         for (int g = 0; g < groups; ++g) {
             state.multiple[g] = splat(0);
             state.error[g] = splat(__builtin_inff());
-            const Floats centre =
-                round_even((clamp(middle(g), 1, max_multiple) - 1.0f) * 0.5f) * 2.0f + 1.0f;
+            const Floats centre = round_even((clamp(middle(g), 1, max_multiple) - 1.0f) * 0.5f) * 2.0f + 1.0f;
             for (int k = first; k < first + count; ++k) attempt(g, state, centre + float(2 * k));
             state.total += state.error[g];
         }
@@ -253,8 +252,7 @@ void encode_iq2_xs(const Source& source, u8* blocks, std::size_t first, std::siz
             block.d = contents.d;
             for (int k = 0; k < 32; ++k)
                 block.codes[k] = u16(contents.codes[k] | (contents.signs[k] & 127) << 9);
-            for (int g = 0; g < 8; ++g)
-                block.groups[g] = contents.scale_pair(g);
+            for (int g = 0; g < 8; ++g) block.groups[g] = contents.scale_pair(g);
         });
 }
 
@@ -267,21 +265,21 @@ void encode_iq2_s(const Source& source, u8* blocks, std::size_t first, std::size
                 block.signs[k] = u8(contents.signs[k]);
                 block.high[k / 4] |= u8(contents.codes[k] >> 8 << 2 * (k % 4));
             }
-            for (int g = 0; g < 8; ++g)
-                block.groups[g] = contents.scale_pair(g);
+            for (int g = 0; g < 8; ++g) block.groups[g] = contents.scale_pair(g);
         });
 }
 
 void encode_iq3_xxs(const Source& source, u8* blocks, std::size_t first, std::size_t count) {
-    encode<BlockIQ3_XXS, book_iq3_xxs, 32, true>(
-        source, blocks, first, count, 0.25f, [](const auto& contents, BlockIQ3_XXS& block) {
-            block.d = contents.d;
-            for (int k = 0; k < 64; ++k) block.codes[k] = u8(contents.codes[k]);
-            for (int g = 0; g < 8; ++g) {
-                const u32 word = contents.signs_and_scale(g);
-                std::memcpy(block.groups + 4 * g, &word, 4);
-            }
-        });
+    encode<BlockIQ3_XXS, book_iq3_xxs, 32, true>(source, blocks, first, count, 0.25f,
+                                                 [](const auto& contents, BlockIQ3_XXS& block) {
+                                                     block.d = contents.d;
+                                                     for (int k = 0; k < 64; ++k)
+                                                         block.codes[k] = u8(contents.codes[k]);
+                                                     for (int g = 0; g < 8; ++g) {
+                                                         const u32 word = contents.signs_and_scale(g);
+                                                         std::memcpy(block.groups + 4 * g, &word, 4);
+                                                     }
+                                                 });
 }
 
 void encode_iq3_s(const Source& source, u8* blocks, std::size_t first, std::size_t count) {
@@ -293,8 +291,7 @@ void encode_iq3_s(const Source& source, u8* blocks, std::size_t first, std::size
                 block.ninth[k / 8] |= u8(contents.codes[k] >> 8 << k % 8);
             }
             for (int k = 0; k < 32; ++k) block.signs[k] = u8(contents.signs[k]);
-            for (int g = 0; g < 4; ++g)
-                block.groups[g] = contents.scale_pair(g);
+            for (int g = 0; g < 4; ++g) block.groups[g] = contents.scale_pair(g);
         });
 }
 

@@ -63,8 +63,8 @@ struct ShiftedGridSearch {
         Floats error = splat(0);
         for (int k = v * vector_size; k < (v + 1) * vector_size; ++k) {
             const Floats x = tile.weights[k];
-            const Floats rest = smaller(smaller(absolute(x - scaled[0]), absolute(x - scaled[1])),
-                                        absolute(x - scaled[2]));
+            const Floats rest =
+                smaller(smaller(absolute(x - scaled[0]), absolute(x - scaled[1])), absolute(x - scaled[2]));
             error += (rest * rest) * tile.importance[k];
         }
         return error;
@@ -96,8 +96,7 @@ struct ShiftedGridSearch {
         for (int g = 0; g < groups; ++g) {
             Floats error = splat(__builtin_inff());
             found.multiple[g] = splat(1);
-            const Floats centre =
-                round_even((clamp(middle(g), 1, max_multiple) - 1.0f) * 0.5f) * 2.0f + 1.0f;
+            const Floats centre = round_even((clamp(middle(g), 1, max_multiple) - 1.0f) * 0.5f) * 2.0f + 1.0f;
             for (int k = first; k < first + count; ++k) {
                 const Floats multiple = clamp(centre + float(2 * k), 1, max_multiple);
                 const Floats here = free_error_of_group(g, d.value * multiple);
@@ -184,13 +183,13 @@ struct ShiftedGridSearch {
         for (float slack : slacks) {
             const Factor d = round_factor(largest * (slack / max_multiple), tile);
             const Floats inverse_d = inverse(d.value);
-            keep_better(best, attempts(d, -below, below + above, [&](int g) { return plain[g] * inverse_d; }));
+            keep_better(best,
+                        attempts(d, -below, below + above, [&](int g) { return plain[g] * inverse_d; }));
         }
         Floats fit = set_points(best, points);
         const Factor d = round_factor(fit, tile);
         const Floats change = best.d.value * inverse(d.value);
-        Scales next =
-            attempts(d, -(near / 2), near, [&](int g) { return best.multiple[g] * change; });
+        Scales next = attempts(d, -(near / 2), near, [&](int g) { return best.multiple[g] * change; });
         Points others;
         const Floats other_fit = set_points(next, others);
         const Ints better = next.total < best.total;
@@ -248,32 +247,29 @@ void encode(const Source& source, u8* blocks, std::size_t first, std::size_t cou
 }  // namespace
 
 void encode_iq1_s(const Source& source, u8* blocks, std::size_t first, std::size_t count) {
-    encode<BlockIQ1_S, 32, false>(
-        source, blocks, first, count, [](const auto& contents, BlockIQ1_S& block) {
-            block.d = u16(contents.d);
-            for (int v = 0; v < vectors; ++v) block.codes[v] = u8(contents.codes[v]);
-            for (int g = 0; g < 8; ++g) {
-                u32 word = contents.scales[g] << 12 | contents.minus[4 * g] << 15;
-                for (int v = 0; v < 4; ++v) word |= contents.codes[4 * g + v] >> 8 << 3 * v;
-                block.groups[g] = u16(word);
-            }
-        });
+    encode<BlockIQ1_S, 32, false>(source, blocks, first, count, [](const auto& contents, BlockIQ1_S& block) {
+        block.d = u16(contents.d);
+        for (int v = 0; v < vectors; ++v) block.codes[v] = u8(contents.codes[v]);
+        for (int g = 0; g < 8; ++g) {
+            u32 word = contents.scales[g] << 12 | contents.minus[4 * g] << 15;
+            for (int v = 0; v < 4; ++v) word |= contents.codes[4 * g + v] >> 8 << 3 * v;
+            block.groups[g] = u16(word);
+        }
+    });
 }
 
 void encode_iq1_m(const Source& source, u8* blocks, std::size_t first, std::size_t count) {
-    encode<BlockIQ1_M, 16, true>(
-        source, blocks, first, count, [](const auto& contents, BlockIQ1_M& block) {
-            for (int v = 0; v < vectors; ++v) {
-                block.codes[v] = u8(contents.codes[v]);
-                block.high[v / 2] |=
-                    u8((contents.codes[v] >> 8 | contents.minus[v] << 3) << v % 2 * 4);
-            }
-            for (int k = 0; k < 4; ++k) {
-                u32 word = (contents.d >> 4 * k & 15) << 12;
-                for (int g = 0; g < 4; ++g) word |= contents.scales[4 * k + g] << 3 * g;
-                block.groups[k] = u16(word);
-            }
-        });
+    encode<BlockIQ1_M, 16, true>(source, blocks, first, count, [](const auto& contents, BlockIQ1_M& block) {
+        for (int v = 0; v < vectors; ++v) {
+            block.codes[v] = u8(contents.codes[v]);
+            block.high[v / 2] |= u8((contents.codes[v] >> 8 | contents.minus[v] << 3) << v % 2 * 4);
+        }
+        for (int k = 0; k < 4; ++k) {
+            u32 word = (contents.d >> 4 * k & 15) << 12;
+            for (int g = 0; g < 4; ++g) word |= contents.scales[4 * k + g] << 3 * g;
+            block.groups[k] = u16(word);
+        }
+    });
 }
 
 }  // namespace zeropoint::ZEROPOINT_VARIANT

@@ -76,7 +76,8 @@ public:
     // The cost of the nearest point.
     ZEROPOINT_INLINE Floats least() const {
         Floats best = splat(__builtin_inff());
-        each_first([&]<int F>(Floats cost) __attribute__((always_inline)) { best = smaller(first<F>() + cost, best); });
+        each_first([&]<int F>(Floats cost)
+                       __attribute__((always_inline)) { best = smaller(first<F>() + cost, best); });
         return best;
     }
 
@@ -107,8 +108,8 @@ public:
 
 private:
     // cost · (x − scaled level)² of one weight, or the sums for two.
-    ZEROPOINT_INLINE static void of_quarter(const Floats* x, const Floats* cost, const Floats (&scaled)[levels],
-                                            Floats (&costs)[parts]) {
+    ZEROPOINT_INLINE static void of_quarter(const Floats* x, const Floats* cost,
+                                            const Floats (&scaled)[levels], Floats (&costs)[parts]) {
         if constexpr (parts == levels) {
             of_weight(x[0], cost[0], scaled, costs);
         } else {

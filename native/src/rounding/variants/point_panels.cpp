@@ -16,7 +16,7 @@ constexpr std::size_t width = point_columns;
 // The choice for 8 columns of some rows.
 struct Choice {
     Floats levels[width];  // with their signs
-    Ints points[2];        // one of 8 weights, or two of 4
+    Ints points[2];  // one of 8 weights, or two of 4
     Ints signs;
 };
 
@@ -103,7 +103,8 @@ Choice search(const Points& points, const Floats* wanted, const float* weights) 
         for (std::size_t half = 0; half < halves; ++half)
             choice.points[half] = flipped == std::int32_t(half) ? turned[half].index : choice.points[half];
     }
-    for (int lane = 0; lane < lanes; ++lane) assemble<Size>(points, costs, wanted, lane, flipped[lane], choice);
+    for (int lane = 0; lane < lanes; ++lane)
+        assemble<Size>(points, costs, wanted, lane, flipped[lane], choice);
     return choice;
 }
 
@@ -134,7 +135,8 @@ struct Place {
     void save(const Points& points, const Choice& choice, const PointChoice& chosen) const {
         const std::size_t halves = width / points.size;
         for (std::size_t half = 0; half < halves; ++half)
-            store_rows(chosen.points + (group * halves + half) * panel.rows + row, choice.points[half], count);
+            store_rows(chosen.points + (group * halves + half) * panel.rows + row, choice.points[half],
+                       count);
         store_rows(chosen.signs + group * panel.rows + row, choice.signs, count);
     }
 
