@@ -2,36 +2,13 @@
 // crosses lanes, so the width does not change the bits (docs/decisions/0001-one-vector-lane-per-group.md).
 #pragma once
 #include <cstddef>
-#include <cstdint>
-#include <cstring>
 #include <utility>
 
-#if defined(__SSE2__)
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // GCC's own header (bug 105593)
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#include <immintrin.h>
-#pragma GCC diagnostic pop
-#endif
-
-#define ZEROPOINT_INLINE __attribute__((always_inline, unused)) inline
+#include "simd/vectors.hpp"
 
 namespace zeropoint {
-// Internal linkage: each variant keeps its own copy.
 namespace {
 
-#if defined(__AVX512F__)
-constexpr int lanes = 16;
-#elif defined(__AVX2__)
-constexpr int lanes = 8;
-#else
-constexpr int lanes = 4;
-#endif
-
-typedef float Floats __attribute__((vector_size(4 * lanes)));
-typedef std::int32_t Ints __attribute__((vector_size(4 * lanes)));  // also masks: 0 or -1 per lane
-
-ZEROPOINT_INLINE Floats splat(float value) { return value - Floats{}; }
 ZEROPOINT_INLINE Ints splat_int(std::int32_t value) { return value - Ints{}; }
 ZEROPOINT_INLINE Floats bits_to_floats(Ints bits) { return (Floats)bits; }
 ZEROPOINT_INLINE Ints floats_to_bits(Floats values) { return (Ints)values; }
@@ -40,7 +17,7 @@ ZEROPOINT_INLINE Floats absolute(Floats a) { return bits_to_floats(floats_to_bit
 
 // a < b ? a : b and a > b ? a : b in one instruction; compilers generate two for the ternary.
 ZEROPOINT_INLINE Floats smaller(Floats a, Floats b) {
-#if defined(__AVX512F__)
+#if defined(ZEROPOINT_AVX512)
     return (Floats)_mm512_min_ps((__m512)a, (__m512)b);
 #elif defined(__AVX2__)
     return (Floats)_mm256_min_ps((__m256)a, (__m256)b);
@@ -52,7 +29,7 @@ ZEROPOINT_INLINE Floats smaller(Floats a, Floats b) {
 }
 
 ZEROPOINT_INLINE Floats larger(Floats a, Floats b) {
-#if defined(__AVX512F__)
+#if defined(ZEROPOINT_AVX512)
     return (Floats)_mm512_max_ps((__m512)a, (__m512)b);
 #elif defined(__AVX2__)
     return (Floats)_mm256_max_ps((__m256)a, (__m256)b);
@@ -65,7 +42,7 @@ ZEROPOINT_INLINE Floats larger(Floats a, Floats b) {
 
 // Rounded correctly, as IEEE 754 requires: the same bits in every variant.
 ZEROPOINT_INLINE Floats square_root(Floats a) {
-#if defined(__AVX512F__)
+#if defined(ZEROPOINT_AVX512)
     return (Floats)_mm512_sqrt_ps((__m512)a);
 #elif defined(__AVX2__)
     return (Floats)_mm256_sqrt_ps((__m256)a);
@@ -87,7 +64,7 @@ ZEROPOINT_INLINE Floats round_even(Floats a) { return (a + rounder) - rounder; }
 
 // a − round_even(a).
 ZEROPOINT_INLINE Floats fraction(Floats a) {
-#if defined(__AVX512DQ__)
+#if defined(ZEROPOINT_AVX512)
     return (Floats)_mm512_maskz_reduce_ps(0xffff, (__m512)a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 #else
     return a - round_even(a);
@@ -96,7 +73,7 @@ ZEROPOINT_INLINE Floats fraction(Floats a) {
 
 // Whether a mask is set in all lanes.
 ZEROPOINT_INLINE bool all(Ints mask) {
-#if defined(__AVX512DQ__)
+#if defined(ZEROPOINT_AVX512)
     return _mm512_movepi32_mask((__m512i)mask) == 0xffff;
 #elif defined(__AVX2__)
     return _mm256_movemask_ps((__m256)mask) == 0xff;
@@ -112,17 +89,13 @@ ZEROPOINT_INLINE bool all(Ints mask) {
 // 1 / a, and 0 where a is 0.
 ZEROPOINT_INLINE Floats inverse(Floats a) { return select(a != 0.0f, 1.0f / a, splat(0)); }
 
-ZEROPOINT_INLINE Floats load(const float* from) {
-    Floats values;
-    std::memcpy(&values, from, sizeof values);
-    return values;
-}
+ZEROPOINT_INLINE Floats load(const float* from) { return load<Floats>(from); }
 
 // table[index] in each lane, for a table of 2, 4 or 8 entries and index < Count.
 template <int Count>
 ZEROPOINT_INLINE Floats table_lookup(const float (&table)[Count], Ints index) {
     static_assert(Count <= 8);
-#if defined(__AVX512F__)
+#if defined(ZEROPOINT_AVX512)
     return (Floats)_mm512_permutexvar_ps((__m512i)index, _mm512_maskz_loadu_ps((1 << Count) - 1, table));
 #elif defined(__AVX2__)
     float all[8] = {};
@@ -160,6 +133,18 @@ inline void transpose(Floats (&rows)[lanes]) {
         }
 }
 #endif
+
+// Rows of `Size` floats, a multiple of `lanes`, into columns: lane i of column k is weight k of row i.
+template <int Size>
+ZEROPOINT_INLINE void load_columns(const float* const (&rows)[lanes], Floats (&columns)[Size]) {
+    static_assert(Size % lanes == 0);
+    for (int k = 0; k < Size; k += lanes) {
+        Floats square[lanes];
+        for (int i = 0; i < lanes; ++i) square[i] = load(rows[i] + k);
+        transpose(square);
+        for (int i = 0; i < lanes; ++i) columns[k + i] = square[i];
+    }
+}
 
 }  // namespace
 }  // namespace zeropoint

@@ -6,25 +6,12 @@
 #include <cstring>
 #include <utility>
 
-#if defined(__AVX2__) || defined(__SSE2__)
-#include <immintrin.h>
-#endif
-
 #include "codecs/variants/half.hpp"
+#include "simd/vectors.hpp"
 
 namespace zeropoint::ZEROPOINT_VARIANT {
 namespace {
 
-#if defined(__AVX512VNNI__)
-constexpr int lanes = 16;
-#elif defined(__AVX2__)
-constexpr int lanes = 8;
-#else
-constexpr int lanes = 4;
-#endif
-
-typedef float Floats __attribute__((vector_size(4 * lanes)));
-typedef std::int32_t Ints __attribute__((vector_size(4 * lanes)));
 typedef std::uint32_t Words __attribute__((vector_size(4 * lanes)));   // the same, shifted in zeros
 typedef std::uint8_t Bytes __attribute__((vector_size(4 * lanes)));    // four to a lane
 typedef std::int16_t Shorts __attribute__((vector_size(4 * lanes)));   // two to a lane
@@ -34,35 +21,18 @@ typedef std::uint16_t LaneShorts __attribute__((vector_size(2 * lanes)));
 // (In AVX-512, masked forms that keep all lanes: GCC 12 warns of undefined sources in the others.)
 
 template <typename V>
-[[maybe_unused]] inline V load(const void* from) {
-    V value;
-    std::memcpy(&value, from, sizeof value);
-    return value;
-}
-
-template <typename V>
 [[maybe_unused]] inline void store(void* to, const V& value) {
     std::memcpy(to, &value, sizeof value);
 }
 
-[[maybe_unused]] inline Floats splat(float value) {
-#if defined(__AVX512VNNI__)
-    return (Floats)_mm512_set1_ps(value);
-#elif defined(__AVX2__)
-    return (Floats)_mm256_set1_ps(value);
-#else
-    Floats result;
-    for (int i = 0; i < lanes; ++i) result[i] = value;
-    return result;
-#endif
-}
+using zeropoint::splat;  // of a float
 [[maybe_unused]] inline Ints splat(std::int32_t value) { return Ints{} + value; }
 [[maybe_unused]] inline Words splat(std::uint32_t value) { return Words{} + value; }
 [[maybe_unused]] inline Bytes splat_bytes(std::uint8_t value) { return Bytes{} + value; }
 
 // a · b + c, rounded once where the variant has FMA.
 [[maybe_unused]] inline Floats multiply_add(Floats a, Floats b, Floats c) {
-#if defined(__AVX512VNNI__)
+#if defined(ZEROPOINT_AVX512)
     return (Floats)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
 #elif defined(__AVX2__)
     return (Floats)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
@@ -75,7 +45,7 @@ template <typename V>
 
 // Loads one byte, or 16 bits, of each lane's row.
 [[maybe_unused]] inline Ints bytes_to_ints(const std::uint8_t* from) {
-#if defined(__AVX512VNNI__)
+#if defined(ZEROPOINT_AVX512)
     return (Ints)_mm512_maskz_cvtepu8_epi32(0xffff, _mm_loadu_si128((const __m128i*)from));
 #elif defined(__AVX2__)
     return (Ints)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)from));
@@ -89,7 +59,7 @@ template <typename V>
 }
 
 [[maybe_unused]] inline Ints shorts_to_ints(const std::uint8_t* from) {
-#if defined(__AVX512VNNI__)
+#if defined(ZEROPOINT_AVX512)
     return (Ints)_mm512_maskz_cvtepu16_epi32(0xffff, _mm256_loadu_si256((const __m256i*)from));
 #elif defined(__AVX2__)
     return (Ints)_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i*)from));
@@ -100,7 +70,7 @@ template <typename V>
 
 // Loads a float16 of each lane's row.
 [[maybe_unused]] inline Floats halves_to_floats(const std::uint8_t* from) {
-#if defined(__AVX512VNNI__)
+#if defined(ZEROPOINT_AVX512)
     return (Floats)_mm512_maskz_cvtph_ps(0xffff, _mm256_loadu_si256((const __m256i*)from));
 #elif defined(__AVX2__)
     return (Floats)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)from));
@@ -114,7 +84,7 @@ template <typename V>
 
 // The low byte of each lane.
 [[maybe_unused]] inline void put_low_bytes(std::int8_t* to, Ints value) {
-#if defined(__AVX512VNNI__)
+#if defined(ZEROPOINT_AVX512)
     _mm_storeu_si128((__m128i*)to, _mm512_maskz_cvtepi32_epi8(0xffff, (__m512i)value));
 #else
     for (int i = 0; i < lanes; ++i) to[i] = std::int8_t(value[i]);
@@ -136,7 +106,7 @@ template <typename Operation>
 
 // table[i] for each byte i in 0..15; the table is repeated in every 16 bytes.
 [[maybe_unused]] inline Bytes lookup(const std::uint8_t (&table)[16], Bytes index) {
-#if defined(__AVX512VNNI__)
+#if defined(ZEROPOINT_AVX512)
     const __m512i wide = _mm512_maskz_broadcast_i32x4(0xffff, _mm_loadu_si128((const __m128i*)table));
     return (Bytes)_mm512_shuffle_epi8(wide, (__m512i)index);
 #elif defined(__AVX2__)
@@ -156,7 +126,7 @@ template <int i>
 }
 
 // Whether dot products take 8-bit codes as they are (signed) or biased by 128 (unsigned).
-#if defined(__AVX2__) && !defined(__AVX512VNNI__)
+#if defined(__AVX2__) && !defined(ZEROPOINT_AVX512)
 constexpr bool dots_signed_bytes = true;
 #else
 constexpr bool dots_signed_bytes = false;
@@ -182,7 +152,7 @@ constexpr bool dots_signed_bytes = false;
 // `bits` bounds the codes: below 2^bits, or, at 8, any byte (see dots_signed_bytes).
 template <int bits, int count>
 [[maybe_unused]] inline Ints dot(const Bytes* w, const std::int32_t* x, int stride, Ints start) {
-#if defined(__AVX512VNNI__)
+#if defined(ZEROPOINT_AVX512)
     __m512i sum = (__m512i)start;
     for (int t = 0; t < count; ++t)
         sum = _mm512_dpbusd_epi32(sum, (__m512i)w[t], _mm512_set1_epi32(x[t * stride]));
@@ -212,18 +182,17 @@ template <int bits, int count>
 #endif
 }
 
-// Forces inlining of lambdas, so that their variables stay in registers and not in memory.
-#define ZEROPOINT_INLINE __attribute__((always_inline))
+// For lambdas, which must not be declared inline: their variables stay in registers and not in memory.
+#define ZEROPOINT_INLINE_LAMBDA __attribute__((always_inline))
 
 template <int... i>
-[[maybe_unused]] ZEROPOINT_INLINE constexpr void unrolled(std::integer_sequence<int, i...>,
-                                                          const auto& body) {
+ZEROPOINT_INLINE constexpr void unrolled(std::integer_sequence<int, i...>, const auto& body) {
     (body(std::integral_constant<int, i>{}), ...);
 }
 
 // body(0), body(1), …, body(count − 1), each with its own constant.
 template <int count>
-[[maybe_unused]] ZEROPOINT_INLINE constexpr void unrolled(const auto& body) {
+ZEROPOINT_INLINE constexpr void unrolled(const auto& body) {
     unrolled(std::make_integer_sequence<int, count>{}, body);
 }
 
@@ -234,10 +203,10 @@ constexpr int dots_at_once = 4;
 // broadcast once: sums[slice · width + j] += the products of codes[t] · x[t · stride + j] of each lane.
 template <int bits, int count, int width>
 [[maybe_unused]] inline void dots(const std::uint8_t* codes, const std::int32_t* x, int stride, Ints* sums) {
-#if defined(__AVX512VNNI__)
-    unrolled<count>([&](auto t) ZEROPOINT_INLINE {
+#if defined(ZEROPOINT_AVX512)
+    unrolled<count>([&](auto t) ZEROPOINT_INLINE_LAMBDA {
         const __m512i w = _mm512_loadu_si512(codes + 64 * t);
-        unrolled<width>([&](auto j) ZEROPOINT_INLINE {
+        unrolled<width>([&](auto j) ZEROPOINT_INLINE_LAMBDA {
             sums[j] = (Ints)_mm512_dpbusd_epi32((__m512i)sums[j], w, _mm512_set1_epi32(x[t * stride + j]));
         });
     });
@@ -245,13 +214,13 @@ template <int bits, int count, int width>
     const __m256i ones = _mm256_set1_epi16(1);
     constexpr int steps = bits <= 4 ? 8 : bits == 5 ? 4 : bits == 6 ? 2 : 1;  // as in `dot`
     __m256i narrow[2 * width];
-    unrolled<count>([&](auto t) ZEROPOINT_INLINE {
+    unrolled<count>([&](auto t) ZEROPOINT_INLINE_LAMBDA {
         const __m256i w[2] = {_mm256_loadu_si256((const __m256i*)(codes + 64 * t)),
                               _mm256_loadu_si256((const __m256i*)(codes + 64 * t + 32))};
         const __m256i magnitude[2] = {_mm256_abs_epi8(w[0]), _mm256_abs_epi8(w[1])};
-        unrolled<width>([&](auto j) ZEROPOINT_INLINE {
+        unrolled<width>([&](auto j) ZEROPOINT_INLINE_LAMBDA {
             const __m256i activations = _mm256_set1_epi32(x[t * stride + j]);
-            unrolled<2>([&](auto s) ZEROPOINT_INLINE {
+            unrolled<2>([&](auto s) ZEROPOINT_INLINE_LAMBDA {
                 const __m256i product =
                     bits == 8 ? _mm256_maddubs_epi16(magnitude[s], _mm256_sign_epi8(activations, w[s]))
                               : _mm256_maddubs_epi16(w[s], activations);

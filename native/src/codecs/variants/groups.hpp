@@ -28,7 +28,7 @@ ZEROPOINT_INLINE Ints exponent_of(Floats largest) {
 }
 
 ZEROPOINT_INLINE Floats from_f16(Ints bits) {
-#if defined(__AVX512F__)
+#if defined(ZEROPOINT_AVX512)
     return (Floats)_mm512_maskz_cvtph_ps(0xffff, _mm512_maskz_cvtepi32_epi16(0xffff, (__m512i)bits));
 #elif defined(__AVX2__)
     const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32((__m256i)bits, (__m256i)bits), 8);
@@ -42,7 +42,7 @@ ZEROPOINT_INLINE Floats from_f16(Ints bits) {
 
 ZEROPOINT_INLINE Ints to_f16(Floats values) {
     values = clamp(values, -65504.0f, 65504.0f);
-#if defined(__AVX512F__)
+#if defined(ZEROPOINT_AVX512)
     return (Ints)_mm512_maskz_cvtepu16_epi32(0xffff, _mm512_maskz_cvtps_ph(0xffff, (__m512)values, 0));
 #elif defined(__AVX2__)
     return (Ints)_mm256_cvtepu16_epi32(_mm256_cvtps_ph((__m256)values, 0));
@@ -107,16 +107,6 @@ struct Groups {
     ZEROPOINT_INLINE Floats in_units(Ints bits) const { return from_f16(bits) * inverse_unit; }
 
 private:
-    static void load_columns(const float* const (&rows)[lanes], Floats (&columns)[Size]) {
-        static_assert(Size % lanes == 0);
-        for (int k = 0; k < Size; k += lanes) {
-            Floats square[lanes];
-            for (int i = 0; i < lanes; ++i) square[i] = load(rows[i] + k);
-            transpose(square);
-            for (int i = 0; i < lanes; ++i) columns[k + i] = square[i];
-        }
-    }
-
     void scale_weights() {
         Floats largest = splat(0);
         peak = weights[0];

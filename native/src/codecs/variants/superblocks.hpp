@@ -58,16 +58,6 @@ ZEROPOINT_INLINE void power_below(Floats values, Floats& power, Floats& inverse_
     inverse_power = bits_to_floats((254 - exponent) << 23);
 }
 
-// Rows of 256 floats into columns.
-ZEROPOINT_INLINE void load_columns(const float* const (&rows)[lanes], Floats (&columns)[block_weights]) {
-    for (int k = 0; k < block_weights; k += lanes) {
-        Floats square[lanes];
-        for (int i = 0; i < lanes; ++i) square[i] = load(rows[i] + k);
-        transpose(square);
-        for (int i = 0; i < lanes; ++i) columns[k + i] = square[i];
-    }
-}
-
 // Importance that is the same in every column has no effect, so it counts as none.
 [[maybe_unused]] bool is_weighted(const Source& source) {
     if (!source.importance) return false;

@@ -37,8 +37,8 @@ struct ExactUnit {
 // Multiplies one activation with a panel. `watch` is called with the weight and the chain of multiply-adds so far for
 // each column and slice, and with the total at the end of each unit.
 template <typename L>
-ZEROPOINT_INLINE inline void vector_exact(const std::uint8_t* panel, std::size_t units, const float* x,
-                                          float* out, const auto& watch) {
+ZEROPOINT_INLINE void vector_exact(const std::uint8_t* panel, std::size_t units, const float* x, float* out,
+                                   const auto& watch) {
     Floats total[slices] = {};
     for (std::size_t first = 0; first < units; first += L::units, panel += L::bytes)
         for_slices([&](int s) {
@@ -47,7 +47,7 @@ ZEROPOINT_INLINE inline void vector_exact(const std::uint8_t* panel, std::size_t
                 prefetch_ahead<L>(panel, u, s);
                 const ExactUnit<L> unit(panel, u, s);
                 Floats part;
-                unrolled<32>([&](auto column) ZEROPOINT_INLINE {
+                unrolled<32>([&](auto column) ZEROPOINT_INLINE_LAMBDA {
                     const Floats weight = unit.template weight<column>();
                     const Floats activation = splat(activations[column]);
                     part = column == 0 ? weight * activation : multiply_add(weight, activation, part);
@@ -62,7 +62,7 @@ ZEROPOINT_INLINE inline void vector_exact(const std::uint8_t* panel, std::size_t
 
 template <typename L>
 void vector_exact(const std::uint8_t* panel, std::size_t units, const float* x, float* out) {
-    vector_exact<L>(panel, units, x, out, [](auto&&...) ZEROPOINT_INLINE {});
+    vector_exact<L>(panel, units, x, out, [](auto&&...) ZEROPOINT_INLINE_LAMBDA {});
 }
 
 struct KeepExact {
@@ -91,7 +91,7 @@ void unpack_exact(const std::uint8_t* panel, std::size_t unit, std::size_t units
         for (int u = 0; u < L::units; ++u, out += 32 * 16)
             for_slices([&](int s) {
                 const ExactUnit<L> weights(block, u, s);
-                unrolled<32>([&](auto column) ZEROPOINT_INLINE {
+                unrolled<32>([&](auto column) ZEROPOINT_INLINE_LAMBDA {
                     store(out + column * 16 + s * lanes, weights.template weight<column>());
                 });
             });

@@ -66,8 +66,8 @@ void read_codes(const std::uint8_t* block, int unit, int slice, Bytes* codes) {
 // Multiplies one activation with a panel. `watch` is called for each unit and slice with the codes, the integers, the
 // scales, the minimums and the total so far.
 template <typename L>
-ZEROPOINT_INLINE inline void vector_fast(const std::uint8_t* panel, std::size_t units, const FastTile& x,
-                                         float* out, const auto& watch) {
+ZEROPOINT_INLINE void vector_fast(const std::uint8_t* panel, std::size_t units, const FastTile& x, float* out,
+                                  const auto& watch) {
     using P = ProductOf<L>;
     Floats total[slices] = {};
     for (std::size_t first = 0; first < units; first += L::units, panel += L::bytes)
@@ -91,7 +91,7 @@ ZEROPOINT_INLINE inline void vector_fast(const std::uint8_t* panel, std::size_t 
 
 template <typename L>
 void vector_fast(const std::uint8_t* panel, std::size_t units, const FastTile& x, float* out) {
-    vector_fast<L>(panel, units, x, out, [](auto&&...) ZEROPOINT_INLINE {});
+    vector_fast<L>(panel, units, x, out, [](auto&&...) ZEROPOINT_INLINE_LAMBDA {});
 }
 
 // The same product, with all intermediate values recorded.
@@ -150,20 +150,20 @@ void multiply_fast(const Unpacked& panel, std::size_t units, const FastTile& x, 
         for (int s = 0; s < slices; ++s)
             for (int j = 0; j < width; ++j) total[s][j] = load<Floats>(out + j * stride + s * lanes);
     for (std::size_t u = 0; u < units; ++u) {
-        unrolled<width / part>([&](auto i) ZEROPOINT_INLINE {
+        unrolled<width / part>([&](auto i) ZEROPOINT_INLINE_LAMBDA {
             constexpr int first = i * part;
             Ints sum[P::groups][slices * part];
             for (int g = 0; g < P::groups; ++g) {
-                unrolled<slices * part>([&](auto k) ZEROPOINT_INLINE {
+                unrolled<slices * part>([&](auto k) ZEROPOINT_INLINE_LAMBDA {
                     sum[g][k] = start_of<P, width>(x, u, g, first + k % part);
                 });
                 dots<P::bits, words, part>(panel.codes + (u * 8 + g * words) * 64,
                                            x.codes + (u * 8 + g * words) * width + first, width, sum[g]);
             }
-            unrolled<slices>([&](auto s) ZEROPOINT_INLINE {
+            unrolled<slices>([&](auto s) ZEROPOINT_INLINE_LAMBDA {
                 Floats scale[2], minimum[2];
                 load_scales<P>(panel, u, s, scale, minimum);
-                unrolled<part>([&](auto j) ZEROPOINT_INLINE {
+                unrolled<part>([&](auto j) ZEROPOINT_INLINE_LAMBDA {
                     Ints both[P::groups];
                     for (int g = 0; g < P::groups; ++g) both[g] = sum[g][s * part + j];
                     Floats& to = total[s][first + j];

@@ -20,7 +20,7 @@ namespace {
 
 // Looks up grid points of eight bytes: the first four bytes of each lane's point, and the last four.
 [[maybe_unused]] inline void grid_lookup(const std::uint64_t* grid, Ints index, Bytes* first, Bytes* last) {
-#if defined(__AVX512VNNI__)
+#if defined(ZEROPOINT_AVX512)
     const __m256i half[2] = {_mm512_maskz_extracti32x8_epi32(0xff, (__m512i)index, 0),
                              _mm512_maskz_extracti32x8_epi32(0xff, (__m512i)index, 1)};
     const __m512i none{};
@@ -54,7 +54,7 @@ namespace {
 
 // Looks up grid points of four bytes.
 [[maybe_unused]] inline Bytes grid_lookup(const std::uint32_t* grid, Ints index) {
-#if defined(__AVX512VNNI__)
+#if defined(ZEROPOINT_AVX512)
     return (Bytes)_mm512_mask_i32gather_epi32(__m512i{}, 0xffff, (__m512i)index, grid, 4);
 #else
     alignas(32) std::uint32_t at[lanes];
@@ -67,7 +67,7 @@ namespace {
 
 // Copies the lowest byte of each lane to all four bytes of the lane.
 [[maybe_unused]] inline Bytes spread(Ints value) {
-#if defined(__AVX512VNNI__)
+#if defined(ZEROPOINT_AVX512)
     const __m512i from = _mm512_set4_epi32(0x0c0c0c0c, 0x08080808, 0x04040404, 0);
     return (Bytes)_mm512_maskz_shuffle_epi8(~0ull, (__m512i)value, from);
 #elif defined(__AVX2__)
@@ -84,7 +84,7 @@ namespace {
 template <int bias>
 [[maybe_unused]] inline Bytes with_signs(Bytes magnitude, Bytes signs, std::uint32_t bits) {
     const Bytes asked = (Bytes)splat(bits);
-#if defined(__AVX512VNNI__)
+#if defined(ZEROPOINT_AVX512)
     const __mmask64 minus = _mm512_test_epi8_mask((__m512i)signs, (__m512i)asked);
     const __m512i zero = (__m512i)splat_bytes(bias);
     return (Bytes)_mm512_mask_sub_epi8((__m512i)(magnitude + splat_bytes(bias)), minus, zero,

@@ -12,7 +12,7 @@ namespace zeropoint::ZEROPOINT_VARIANT {
 namespace {
 
 // Widths of tiles; the last one uses all registers that can hold totals.
-#if defined(__AVX512VNNI__)
+#if defined(ZEROPOINT_AVX512)
 constexpr int fast_widths[tile_widths] = {1, 4, 16}, widest_exact = 12;
 #elif defined(__AVX2__)
 constexpr int fast_widths[tile_widths] = {1, 2, 4}, widest_exact = 6;
