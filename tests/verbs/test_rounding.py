@@ -2,6 +2,7 @@
 
 import json
 import re
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +219,21 @@ def test_experts_get_feedback_of_their_own_inputs(text: Path, tmp_path: Path) ->
     assert experts and all(row.feedback for row in experts)
 
 
+def test_rows_of_experts_that_few_tokens_reached_are_counted(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zeropoint.quantizers.feedback_rounding.MIN_ROWS", 10**9)
+    model = write_model(tmp_path / "moe.gguf", "llama", experts=4, format="BF16")
+    nearest = zp.quantize_checkpoint(model, tmp_path / "nearest.gguf", to="Q4_0", text=text,
+                                     rounding="nearest")  # fmt: skip
+    result = zp.quantize_checkpoint(model, tmp_path / "out.gguf", to="Q4_0", text=text,
+                                    rounding="feedback")  # fmt: skip
+    for row, same in zip(result.tensors or (), nearest.tensors or (), strict=True):
+        if row.feedback:
+            assert row.feedback.rarely_used_rows == prod(row.shape[:-1])
+            assert row.error == same.error
+
+
 def test_calibration_and_text_exclude_each_other(
     tiny: Path, moments: Path, text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -252,7 +268,12 @@ def test_the_json_of_the_command_has_the_objective(
     assert main(list(map(str, words))) == 0
     tensors = json.loads(capsys.readouterr().out)["tensors"]
     change = next(row["feedback"] for row in tensors if "feedback" in row)
-    assert set(change) == {"objective_before", "objective_after", "unchanged_rows"}
+    assert set(change) == {
+        "objective_before",
+        "objective_after",
+        "unchanged_rows",
+        "rarely_used_rows",
+    }
 
 
 def test_chunks_are_spread_evenly_over_the_text() -> None:

@@ -1,7 +1,7 @@
 """Error feedback for the matrices of a model, with second moments from a folder."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from zeropoint.formats import F32, U8, Format
 from zeropoint.quantizers.code_choice import columns_at_once
 from zeropoint.quantizers.feedback import (
     DEFAULTS,
+    NO_CHANGE,
     FeedbackInputs,
     FeedbackOptions,
     RecodedRows,
@@ -72,17 +73,18 @@ class FeedbackRounding:
     def recode(
         self, place: tuple[str, int, int], weights: F32, blocks: U8, format: Format, threads: int
     ) -> RecodedRows | None:
-        """Choose the codes of some rows again; None if their tensor or expert gets no feedback.
+        """Choose the codes of some rows again; None if their tensor gets no feedback.
 
         `place` is the tensor's name, the first row, and the expert. An expert whose inputs were
-        fewer than MIN_ROWS keeps its codes: so few are not representative.
+        fewer than MIN_ROWS keeps its codes, because so few are not representative; its rows are
+        counted.
         """
         name, start, expert = place
         if not self.applies(name, format):
             return None
         inputs = self._inputs(name, expert, columns_at_once(format), threads)
         if inputs is None:
-            return None
+            return RecodedRows(blocks, replace(NO_CHANGE, rarely_used_rows=len(weights)))
         found = round_with_feedback(
             weights, blocks, format, inputs, threads=threads, options=self.options
         )

@@ -52,12 +52,16 @@ class FeedbackResult(Record):
     objective_after: float
     #: Rows that keep the codes of the encoder, because feedback did not lower their objective.
     unchanged_rows: int
+    #: Rows of experts that keep the codes of the encoder, because too few tokens of the calibration
+    #: text reached them.
+    rarely_used_rows: int = 0
 
     def __add__(self, other: "FeedbackResult") -> "FeedbackResult":
         return FeedbackResult(
             objective_before=self.objective_before + other.objective_before,
             objective_after=self.objective_after + other.objective_after,
             unchanged_rows=self.unchanged_rows + other.unchanged_rows,
+            rarely_used_rows=self.rarely_used_rows + other.rarely_used_rows,
         )
 
 

@@ -75,6 +75,12 @@ def show_feedback(out: Output, written: "Sequence[TensorWritten]") -> None:
         f" the squared error of their outputs is {typical:.2f} times that of rounding to nearest"
         " (geometric mean)."
     )
+    rare = sum(change.rarely_used_rows for change in changes)
+    if rare:
+        out.say(
+            f"{format_count(rare)} rows of experts keep their nearest codes, because too few tokens"
+            " of the calibration text reached these experts."
+        )
 
 
 def show_file(out: Output, result: "QuantizeResult") -> None:
