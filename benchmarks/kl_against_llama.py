@@ -93,14 +93,19 @@ def divergences(output: str) -> list[float]:
     return np.diff(sums, prepend=0.0).tolist()
 
 
-def measure(words: argparse.Namespace, done: set[tuple[str, str, str]]) -> None:
-    """Make the quants of each preset, measure them on each text, print and log the rows."""
+def measure(words: argparse.Namespace, rows: list[Row]) -> None:
+    """Make the quants of each preset, measure them on each text, print and log the rows.
+
+    `rows` are those of the log.
+    """
+    done = {(row["preset"], row["rounding"], row["text"]) for row in rows}
     with contextlib.ExitStack() as stack:
         folder = words.work or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         ours = folder / "zeropoint.gguf"
         for preset in words.presets:
             theirs = folder / f"{preset.replace(':', '-')}.llama.cpp.gguf"
-            peer: dict[str, list[float]] = {}  # KL of llama.cpp's file, by text
+            # KL of llama.cpp's file, by text
+            peer = {row["text"]: row["llama.cpp"] for row in rows if row["preset"] == preset}
             for rounding in words.rounding:
                 texts = [t for t in words.texts if (preset, rounding, t.stem) not in done]
                 if not texts:
@@ -181,7 +186,7 @@ def main() -> None:
     if not words.table:
         if not words.texts:
             parser.error("give REFERENCE, IMATRIX and at least one TEXT")
-        measure(words, {(row["preset"], row["rounding"], row["text"]) for row in rows})
+        measure(words, rows)
 
 
 if __name__ == "__main__":
