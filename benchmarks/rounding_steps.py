@@ -52,8 +52,10 @@ STEPS: dict[str, tuple[FeedbackOptions | None, bool]] = {
     "1 sweep": (replace(DEFAULTS, sweeps=1), True),
     "10 sweeps": (replace(DEFAULTS, sweeps=10), True),
     "2 refits": (replace(DEFAULTS, refits=2), True),
-    "damping 0.001": (replace(DEFAULTS, damping=0.001), True),
+    "damping 0.01": (replace(DEFAULTS, damping=0.01), True),
     "damping 0.1": (replace(DEFAULTS, damping=0.1), True),
+    "no shrinkage": (replace(DEFAULTS, shrinkage=0.0), True),
+    "damping 0.01 without shrinkage": (replace(DEFAULTS, damping=0.01, shrinkage=0.0), True),
 }
 
 

@@ -72,7 +72,17 @@ def prepared(moments: np.ndarray, name: str, options: FeedbackOptions = DEFAULTS
     return prepare(moments, options, at_once=columns_at_once(find_format(name)))
 
 
-def twin(weights: F64, moments: F64, name: str, blocks: np.ndarray, damping: float) -> np.ndarray:
+def regularized(moments: np.ndarray, options: FeedbackOptions) -> F64:
+    """Return H as feedback uses it: (1 − s) · H beside the diagonal, and λ more on it."""
+    scaled = moments.astype(np.float64) / np.diag(moments).astype(np.float64).mean()
+    diagonal = np.diag(np.diag(scaled))
+    damping = options.damping * np.eye(len(scaled))
+    return (1 - options.shrinkage) * (scaled - diagonal) + diagonal + damping
+
+
+def twin(
+    weights: F64, moments: F64, name: str, blocks: np.ndarray, options: FeedbackOptions
+) -> np.ndarray:
     """Return the weights after feedback, one column after the other, all in float64.
 
     GPTQ as published, with the inverse of H: after column k the others move by its error times row
@@ -80,13 +90,12 @@ def twin(weights: F64, moments: F64, name: str, blocks: np.ndarray, damping: flo
     """
     format, codes = find_format(name), code_set(find_format(name))
     parts = format.parts(blocks)
-    rows, columns = weights.shape
+    rows = len(weights)
     scale = np.repeat(parts.scale.reshape(rows, -1).astype(np.float64), format.group_size, axis=1)
     low = np.zeros_like(scale)
     if parts.minimum is not None:
         low = np.repeat(parts.minimum.reshape(rows, -1).astype(np.float64), format.group_size, 1)
-    damped = moments / np.diag(moments).mean() + damping * np.eye(columns)
-    inverse = np.linalg.inv(damped)
+    inverse = np.linalg.inv(regularized(moments, options))
     left, found = weights.copy(), np.zeros_like(weights)
     for k in np.argsort(-np.diag(moments), kind="stable"):
         grid = scale[:, k, None] * codes.values.astype(np.float64) + low[:, k, None]
@@ -106,7 +115,7 @@ def test_the_objective_falls_for_every_format(name: str) -> None:
     columns = 512
     weights, moments = gaussian(8, columns), correlated(columns)
     start = encoded(weights, name, np.diag(moments).copy())
-    inputs = prepared(moments, name)
+    inputs = prepared(moments, name, FeedbackOptions(damping=0.01, shrinkage=0))
     found = round_with_feedback(weights, start, find_format(name), inputs)
     decoded = find_format(name).decode_blocks(found.blocks).reshape(weights.shape)
     rows = objective(weights - decoded, inputs.moments)
@@ -127,9 +136,7 @@ def test_blocks_of_columns_equal_the_unblocked_twin_in_float64(name: str) -> Non
         weights, start.data, find_format(name), prepare(moments, once), options=once
     )
     decoded = find_format(name).decode_blocks(found.blocks).reshape(weights.shape)
-    expected = twin(
-        weights.astype(np.float64), moments.astype(np.float64), name, start.data, once.damping
-    )
+    expected = twin(weights.astype(np.float64), moments.astype(np.float64), name, start.data, once)
     same_rows = np.isclose(decoded, expected, rtol=1e-5, atol=1e-6).all(axis=1)
     # A tie in float32 changes the rest of its row: 16 · 256 roundings with an error of about
     # 2⁻²⁰ of a step each meet one in fewer than 1 of 100 runs, so at most one row may differ.
@@ -147,14 +154,14 @@ def test_groups_of_columns_equal_their_twin_in_float64(name: str) -> None:
     found = round_with_feedback(weights, start, find_format(name), inputs, options=once)
     kept = found.change.unchanged_rows
     decoded = find_format(name).decode_blocks(found.blocks).reshape(weights.shape)
-    expected = point_twin(weights.astype(np.float64), moments, name, start, once.damping)
+    expected = point_twin(weights.astype(np.float64), moments, name, start, once)
     same = np.isclose(decoded, expected, rtol=1e-5, atol=1e-6).all(axis=1)
     # As above: a near tie may change the rest of a row.
     assert kept == 0 and same.sum() >= 11
 
 
 def point_twin(
-    weights: F64, moments: np.ndarray, name: str, blocks: np.ndarray, damping: float
+    weights: F64, moments: np.ndarray, name: str, blocks: np.ndarray, options: FeedbackOptions
 ) -> np.ndarray:
     """Return the weights after feedback by groups of 8 columns, from the inverse of H in float64.
 
@@ -166,8 +173,7 @@ def point_twin(
     rows, columns = weights.shape
     scale = parts.scale.reshape(rows, -1)
     low = points.minimum(blocks, parts.scale)
-    damped = moments.astype(np.float64) / np.diag(moments).mean() + damping * np.eye(columns)
-    inverse = np.linalg.inv(damped)
+    inverse = np.linalg.inv(regularized(moments, options))
     left, found = weights.copy(), np.zeros_like(weights)
     sums = np.diag(moments).astype(np.float64).reshape(-1, 8).sum(axis=1)
     for group in np.argsort(-sums, kind="stable"):

@@ -73,7 +73,9 @@ def test_the_file_says_how_it_was_rounded_and_loads_as_any_other(
     zp.quantize_checkpoint(tiny, output, to="Q4_0", calibration=moments, rounding="feedback")
     with open_checkpoint(output) as file:
         said = file.metadata
-    assert str(said["zeropoint.rounding"]).startswith("error feedback, damping 0.01, sweeps ")
+    assert str(said["zeropoint.rounding"]).startswith(
+        "error feedback, damping 0.3, shrinkage 0.3, sweeps "
+    )
     assert said["zeropoint.calibration.corpus"] == MomentFolder.open(moments).corpus
     assert "numpy " in str(said["zeropoint.rounding.library"])
     assert said["zeropoint.calibration.inputs"] == "reference"

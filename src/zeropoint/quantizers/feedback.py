@@ -7,9 +7,12 @@ What a matrix W (rows, columns) adds to the model's error on inputs x is, for ea
 Rounding to the nearest code ignores all of H but its diagonal. Error feedback (GPTQ, LDLQ) goes
 through the columns and rounds column k of
 
-    w_k + Σ_{j before k} (w_j − ŵ_j) A_jk,    A = R / diag(R),    H + λ·mean(diag H)·I = R Rᵀ
+    w_k + Σ_{j before k} (w_j − ŵ_j) A_jk,    A = R / diag(R),    H' = R Rᵀ
 
 with R upper triangular: the best guess of what the errors made so far have to be compensated with.
+H' is the regularized H: entries beside the diagonal are multiplied by 1 − s, and λ · mean(diag H)
+is added on the diagonal. Otherwise feedback relies on correlations that only the calibration text
+has, since 32,768 tokens say little about those of 8,960 inputs.
 The scales stay those that the encoder searched; only the codes are chosen again, so every column
 can come at any time. Columns with large H_kk come first, while most columns are left to
 compensate.
@@ -49,7 +52,7 @@ COLUMNS_PER_BLOCK = (
     MAX_PANEL_COLUMNS  # whose errors are applied to the columns after them in one product
 )
 ROWS_PER_SLAB = 256  # fixed, so that the bytes do not depend on the number of threads
-MAX_DAMPING = 1.0
+MAX_DAMPING = 10.0  # as a fraction of the mean of the diagonal
 MIN_SWEEP_GAIN = 1e-3  # of the objective; a sweep that lowers it by less is the last one
 
 F64 = NDArray[np.float64]
@@ -60,10 +63,13 @@ class FeedbackOptions:
     """How codes are chosen again."""
 
     #: Added to the diagonal of H, as a fraction of its mean; raised tenfold while H is singular.
-    damping: float = 0.01
+    damping: float = 0.3
     #: Whether columns are rounded with feedback before the sweeps; if not, sweeps start at the
     #: encoder's codes.
     feed_back: bool = True
+    #: Entries of H beside the diagonal are multiplied by 1 − shrinkage, because two inputs are less
+    #: correlated in other text than in the calibration text.
+    shrinkage: float = 0.3
     #: Sweeps of coordinate descent, at most; 0 for none.
     sweeps: int = 3
     #: How often scales and minimums are fitted to the chosen codes, each time before another sweep.
@@ -130,6 +136,7 @@ def prepare(
     mean = float(diagonal.mean()) or 1.0
     damped = (moments / np.float32(mean)).astype(np.float32)
     undamped = np.diag(damped).copy()
+    damped *= np.float32(1 - options.shrinkage)
     order = _order(diagonal, at_once, options.ordered)
     damping = options.damping
     while True:

@@ -56,7 +56,8 @@ class FeedbackRounding:
         order = "largest inputs first" if self.options.ordered else "first to last"
         facts = {
             "zeropoint.rounding": (
-                f"error feedback, damping {self.options.damping:g}, sweeps {self.options.sweeps},"
+                f"error feedback, damping {self.options.damping:g},"
+                f" shrinkage {self.options.shrinkage:g}, sweeps {self.options.sweeps},"
                 f" columns {order}"
             ),
             "zeropoint.calibration.inputs": self.inputs,
