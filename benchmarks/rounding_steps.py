@@ -162,6 +162,8 @@ def main() -> None:
         return
     if not words.texts:
         sys.exit("name a reference, second moments, and texts")
+    if unknown := [step for step in words.steps if step not in STEPS]:
+        sys.exit(f"unknown steps {unknown}; the steps are {', '.join(STEPS)}")
     words.work.mkdir(parents=True, exist_ok=True)
     (words.work / "texts.json").write_text(json.dumps(words.texts))
     for step in words.steps:
