@@ -44,9 +44,9 @@ from zeropoint.results.run_store import RunFolder
 STEPS: dict[str, tuple[FeedbackOptions | None, bool]] = {
     "all": (DEFAULTS, True),
     "nearest": (None, True),
-    "nearest, no importance": (None, False),
+    "nearest without importance": (None, False),
     "no importance for scales": (DEFAULTS, False),
-    "no feedback, only sweeps": (replace(DEFAULTS, feed_back=False), True),
+    "only sweeps": (replace(DEFAULTS, feed_back=False), True),
     "columns from first to last": (replace(DEFAULTS, ordered=False), True),
     "no sweeps": (replace(DEFAULTS, sweeps=0), True),
     "1 sweep": (replace(DEFAULTS, sweeps=1), True),
