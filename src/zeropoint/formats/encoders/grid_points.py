@@ -18,11 +18,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint.formats.base import F32
+from zeropoint.formats.encoders.arithmetic import clamp, round_even
 from zeropoint.formats.grids import GRIDS
 
 I32 = NDArray[np.int32]
 LARGEST_COST = np.float32(3e38)  # below infinity, whose bits with a number in them are NaN
 NUMBER_BITS = np.int32(127)  # the bits of a cost that hold the number of a half
+
+
+@dataclass(frozen=True)
+class GridVectors:
+    """Weights of n blocks and the costs of their errors: (n, groups, vectors of a group, size)."""
+
+    x: F32
+    cost: F32
+
+    @classmethod
+    def of(cls, x: F32, cost: F32 | None, size: int) -> "GridVectors":
+        """Divide weights and costs, (n, groups, weights of a group); no cost is a cost of 1."""
+        shape = (*x.shape[:2], -1, size)
+        cost = np.ones_like(x) if cost is None else cost
+        return cls(x.reshape(shape), cost.reshape(shape))
+
+    def grouped(self, terms: F32) -> F32:
+        """Return (n, groups, vectors, size) as (n, groups, weights of a group)."""
+        return terms.reshape(*terms.shape[:2], -1)
+
+
+def odd_multiple(ratio: F32, largest: int) -> F32:
+    """Return the odd number 1, 3 … `largest` next to each ratio."""
+    half = round_even((clamp(ratio, 1, largest) - np.float32(1)) * np.float32(0.5))
+    return half * np.float32(2) + np.float32(1)
 
 
 @dataclass(frozen=True)

@@ -37,9 +37,14 @@ from zeropoint.formats.encoders.arithmetic import (
     clamp,
     inverse,
     ordered_sum,
-    round_even,
 )
-from zeropoint.formats.encoders.grid_points import I32, Codebook, codebook
+from zeropoint.formats.encoders.grid_points import (
+    I32,
+    Codebook,
+    GridVectors,
+    codebook,
+    odd_multiple,
+)
 from zeropoint.formats.encoders.superblock_math import (
     BlockFactors,
     SearchState,
@@ -61,21 +66,6 @@ class EncodedGridBlocks:
     codes: I32
     #: The signs of 8 weights in a byte, lowest bit first; 1 is minus.
     signs: I32
-
-
-@dataclass(frozen=True)
-class GridVectors:
-    """Magnitudes of n blocks, negative where a weight gets the other sign, and their costs.
-
-    Both are (n, groups, vectors of a group, size of a vector).
-    """
-
-    x: F32
-    cost: F32
-
-    def flat(self, terms: F32) -> F32:
-        """Return (n, groups, vectors, size) as (n, groups, weights of a group)."""
-        return terms.reshape(*terms.shape[:2], -1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,9 +96,8 @@ class GridSearch:
         with np.errstate(all="ignore"):  # a candidate that overflows never has the lowest error
             blocks = SuperblockGroups.of(weights, importance, self.size, -reach, reach)
             x, signs = self.split_signs(blocks)
-            shape = (*x.shape[:2], -1, book.size)
-            cost = np.ones_like(x) if blocks.w is None else blocks.w
-            vectors = GridVectors(x.reshape(shape), cost.reshape(shape))
+            # Negative where a weight gets the other sign.
+            vectors = GridVectors.of(x, blocks.w, book.size)
             best = self.search(blocks, vectors, book)
             codes = self.nearest(vectors, best, book)
         scales = np.maximum(best.scale.astype(np.int32) - 1, 0) // 2
@@ -131,7 +120,7 @@ class GridSearch:
     def search(self, blocks: SuperblockGroups, vectors: GridVectors, book: Codebook) -> SearchState:
         """Return the best d and multiples of all candidates; the `scale` of a state is m."""
         unit = np.float32(self.unit)
-        highest = np.maximum(vectors.flat(vectors.x).max(axis=2), np.float32(0))
+        highest = np.maximum(vectors.grouped(vectors.x).max(axis=2), np.float32(0))
         plain = highest * (np.float32(1) / book.levels[-1])
         largest = plain.max(axis=1, keepdims=True)
         nothing = blocks.factors(np.zeros_like(largest))
@@ -139,8 +128,7 @@ class GridSearch:
 
         def attempts(d: BlockFactors, middle: F32, first: int, count: int) -> SearchState:
             state = SearchState.zero(d, nothing, np.full_like(middle, np.inf))
-            half = round_even((clamp(middle, 1, MAX_MULTIPLE) - np.float32(1)) * np.float32(0.5))
-            centre = half * np.float32(2) + np.float32(1)
+            centre = odd_multiple(middle, MAX_MULTIPLE)
             for k in range(first, first + count):
                 multiple = clamp(centre + np.float32(2 * k), 1, MAX_MULTIPLE)
                 scale = (d.value * unit) * multiple
@@ -169,8 +157,8 @@ class GridSearch:
         """
         q = book.points[self.nearest(vectors, state, book)]
         wq = vectors.cost * q
-        over = ordered_sum(state.scale * ordered_sum(vectors.flat(wq * vectors.x)))[:, None]
-        squares = ordered_sum(vectors.flat(wq * q))
+        over = ordered_sum(state.scale * ordered_sum(vectors.grouped(wq * vectors.x)))[:, None]
+        squares = ordered_sum(vectors.grouped(wq * q))
         under = ordered_sum((state.scale * state.scale) * squares)[:, None]
         fitted = (over / under) * (np.float32(1) / np.float32(self.unit))
         return np.where(over > 0, fitted, state.d.value)

@@ -41,9 +41,14 @@ from zeropoint.formats.encoders.arithmetic import (
     clamp,
     inverse,
     ordered_sum,
-    round_even,
 )
-from zeropoint.formats.encoders.grid_points import I32, Codebook, codebook
+from zeropoint.formats.encoders.grid_points import (
+    I32,
+    Codebook,
+    GridVectors,
+    codebook,
+    odd_multiple,
+)
 from zeropoint.formats.encoders.superblock_math import (
     BlockFactors,
     SuperblockGroups,
@@ -97,18 +102,6 @@ class GridPoints:
     fit: F32
 
 
-@dataclass(frozen=True)
-class ScaledVectors:
-    """Weights of n blocks and their costs: (n, groups, vectors of a group, 8)."""
-
-    x: F32
-    cost: F32
-
-    def grouped(self, terms: F32) -> F32:
-        """Return (n, groups, vectors, 8) as (n, groups, weights of a group)."""
-        return terms.reshape(*terms.shape[:2], -1)
-
-
 @dataclass(frozen=True, kw_only=True)
 class ShiftedGridSearch:
     """The encoder of one format."""
@@ -131,9 +124,7 @@ class ShiftedGridSearch:
         with np.errstate(all="ignore"):  # a candidate that overflows never has the lowest error
             importance = unless_constant(importance)
             blocks = SuperblockGroups.of(weights, importance, self.size, -reach, reach)
-            cost = np.ones_like(blocks.x) if blocks.w is None else blocks.w
-            shape = (*blocks.x.shape[:2], -1, VECTOR)
-            vectors = ScaledVectors(blocks.x.reshape(shape), cost.reshape(shape))
+            vectors = GridVectors.of(blocks.x, blocks.w, VECTOR)
             scales, points = self.search(blocks, vectors)
             d = blocks.factors(points.fit)
         flat = (len(weights), -1)
@@ -145,7 +136,7 @@ class ShiftedGridSearch:
         )
 
     def search(
-        self, blocks: SuperblockGroups, vectors: ScaledVectors
+        self, blocks: SuperblockGroups, vectors: GridVectors
     ) -> tuple[GroupScales, GridPoints]:
         """Return the best scales of all candidates, and the points under them."""
         plain = plain_scales(vectors)
@@ -174,14 +165,13 @@ class ShiftedGridSearch:
         )
 
     def attempts(
-        self, vectors: ScaledVectors, d: BlockFactors, middle: F32, first: int, end: int
+        self, vectors: GridVectors, d: BlockFactors, middle: F32, first: int, end: int
     ) -> GroupScales:
         """Return the best multiples at centre + 2 · first … centre + 2 · (end − 1), by free levels.
 
         The centre is the multiple next to `middle`, (n, groups).
         """
-        half = round_even((clamp(middle, 1, MAX_MULTIPLE) - np.float32(1)) * np.float32(0.5))
-        centre = half * np.float32(2) + np.float32(1)
+        centre = odd_multiple(middle, MAX_MULTIPLE)
         best, error = np.ones_like(middle), np.full_like(middle, np.inf)
         for k in range(first, end):
             multiple = clamp(centre + np.float32(2 * k), 1, MAX_MULTIPLE)
@@ -197,9 +187,7 @@ class ShiftedGridSearch:
             return ordered_sum(np.minimum(minus, plus))
         return np.minimum(ordered_sum(minus), ordered_sum(plus))
 
-    def nearest(
-        self, vectors: ScaledVectors, scales: GroupScales
-    ) -> tuple[GroupScales, GridPoints]:
+    def nearest(self, vectors: GridVectors, scales: GroupScales) -> tuple[GroupScales, GridPoints]:
         """Return the scales with the error of the nearest points under them, and the points."""
         scale = (scales.d.value * scales.multiple)[:, :, None]
         plus, minus = shifted_books()
@@ -229,7 +217,7 @@ def shifted_books() -> tuple[Codebook, Codebook]:
     return plus, minus
 
 
-def plain_scales(vectors: ScaledVectors) -> F32:
+def plain_scales(vectors: GridVectors) -> F32:
     """Return the mean magnitude of each group, weighted by cost · magnitude: (n, groups)."""
     magnitude = vectors.grouped(np.abs(vectors.x))
     loss = magnitude * vectors.grouped(vectors.cost)
@@ -237,7 +225,7 @@ def plain_scales(vectors: ScaledVectors) -> F32:
     return np.where(over > 0, over / under, np.float32(0))
 
 
-def free_errors(vectors: ScaledVectors, scale: F32, book: Codebook) -> F32:
+def free_errors(vectors: GridVectors, scale: F32, book: Codebook) -> F32:
     """Return the error of each vector if all weights could have any level: (n, groups, vectors)."""
     levels = scale[..., None] * book.levels
     rest = np.abs(vectors.x - levels[..., 0:1])
@@ -246,7 +234,7 @@ def free_errors(vectors: ScaledVectors, scale: F32, book: Codebook) -> F32:
     return ordered_sum((rest * rest) * vectors.cost)
 
 
-def fitted(vectors: ScaledVectors, scales: GroupScales, q: F32) -> F32:
+def fitted(vectors: GridVectors, scales: GroupScales, q: F32) -> F32:
     """Return the d that fits points q, (n, groups, vectors, 8), best by least squares: (n, 1).
 
     d = Σ m · (Σ cost x q) / Σ m² · (Σ cost q²); 0 if the d of `scales` is 0.
