@@ -96,7 +96,7 @@ def divergences(output: str) -> list[float]:
 def measure(words: argparse.Namespace, rows: list[Row]) -> None:
     """Make the quants of each preset, measure them on each text, print and log the rows.
 
-    `rows` are those of the log.
+    `rows` are what the log has already.
     """
     done = {(row["preset"], row["rounding"], row["text"]) for row in rows}
     with contextlib.ExitStack() as stack:

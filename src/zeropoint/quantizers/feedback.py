@@ -48,9 +48,8 @@ from zeropoint.quantizers.factor import upper_factor
 from zeropoint.quantizers.scale_refit import refit_scales
 from zeropoint.results.quantize import FeedbackResult
 
-COLUMNS_PER_BLOCK = (
-    MAX_PANEL_COLUMNS  # whose errors are applied to the columns after them in one product
-)
+# Columns whose errors are applied to the columns after them in one product.
+COLUMNS_PER_BLOCK = MAX_PANEL_COLUMNS
 ROWS_PER_SLAB = 256  # fixed, so that the bytes do not depend on the number of threads
 MAX_DAMPING = 10.0  # as a fraction of the mean of the diagonal
 MIN_SWEEP_GAIN = 1e-3  # of the objective; a sweep that lowers it by less is the last one

@@ -15,14 +15,13 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from zeropoint import kernels
 from zeropoint.calibration.layer_walk import LayerProgress, LayerWalk
 from zeropoint.formats import QuantizedTensor
 from zeropoint.plans import Choice
 from zeropoint.quantizers.checkpoint import importance_of
 from zeropoint.quantizers.encoding import SlabEncoder
 from zeropoint.quantizers.quantization_plan import QuantizationPlan
-from zeropoint.quantizers.slabs import cut_slabs
+from zeropoint.quantizers.tensor_encoder import TensorEncoder
 from zeropoint.quantizers.work_estimate import LayerWork, milliseconds, rounded_tensors
 
 
@@ -89,15 +88,9 @@ class LayerRounding:
             return None
         source, info = self.plan.source, self.plan.source.tensors[name]
         importance = importance_of(choice, source, self.plan.calibration)
-        blocks = []
-        for slab in cut_slabs(info.shape, info.format, choice.format):
-            rows = source.read_rows(name, slab.start, slab.stop)
-            weights = kernels.decode(info.format, rows.data, threads=self.walk.threads)
-            weights = weights.reshape(rows.shape)
-            self.encoder.check_finite(info, slab, weights)
-            row = importance
-            if importance is not None and importance.ndim == 2:
-                row = importance[slab.expert]
-            encoded = self.encoder.encode(info, slab, choice.format, weights, row)
-            blocks.append(encoded.blocks)
+        tensor = TensorEncoder(self.encoder, info, choice.format, importance)
+        blocks = [
+            tensor.encode(slab, source.read_rows(name, slab.start, slab.stop))
+            for slab in tensor.slabs()
+        ]
         return QuantizedTensor(choice.format, info.shape, np.concatenate(blocks))
