@@ -1,24 +1,19 @@
 """The encoders of IQ1: the nearest points of a shifted grid, the same bits everywhere."""
 
 from itertools import cycle
-from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from support.block_classes import BLOCKS, IMPORTANCE
+from support.grid_blocks import GOLDEN, GRID_BLOCKS, importance_of, rows_of
 from zeropoint import kernels
 from zeropoint.errors import FormatError
 from zeropoint.formats import F32, FORMATS
 from zeropoint.formats.encoders.shifted_grid import EncodedShiftedBlocks, shifted_books
 from zeropoint.formats.iquants import ShiftedIQuant, grid
 
-GOLDEN_FILES = Path(__file__).parent.parent / "golden"
-GOLDEN = np.load(GOLDEN_FILES / "encode.npz")  # its weights and importance
-GRID_BLOCKS = np.load(GOLDEN_FILES / "grid_blocks.npz")  # ggml's errors, and our blocks
-
-COLUMNS = 512
 KINDS = cycle(["none", *IMPORTANCE])
 KINDS_OF_BLOCK = {kind: (next(KINDS), next(KINDS)) for kind in BLOCKS}
 LARGEST = np.float32(65504 * 15 * 1.125)  # that the formats can represent
@@ -33,15 +28,6 @@ def searched(name: str) -> ShiftedIQuant:
 ALL = pytest.mark.parametrize(
     "format", [searched("IQ1_S"), searched("IQ1_M")], ids=lambda f: f.name
 )
-
-
-def rows_of(*kinds: str, seed: int = 2) -> F32:
-    rng = np.random.default_rng(seed)
-    return np.stack([BLOCKS[kind](rng, COLUMNS) for kind in kinds])
-
-
-def importance_of(kind: str, seed: int = 3) -> F32 | None:
-    return None if kind == "none" else IMPORTANCE[kind](np.random.default_rng(seed), COLUMNS)
 
 
 def block_errors(weights: F32, decoded: F32) -> NDArray[np.float64]:
@@ -74,20 +60,6 @@ def test_no_block_is_worse_than_zeros(format: ShiftedIQuant, kind: str) -> None:
     assert (block_errors(weights, decoded) <= bound).all()
 
 
-@ALL
-@pytest.mark.parametrize("threads", [1, 2, 3])
-def test_the_bytes_do_not_depend_on_threads_or_neighbours(
-    format: ShiftedIQuant, threads: int
-) -> None:
-    rng = np.random.default_rng(4)
-    weights = rng.standard_t(3, (90, COLUMNS)).astype(np.float32)
-    importance = rng.exponential(size=COLUMNS).astype(np.float32)
-    many = kernels.encode(format, weights, importance, threads=threads)
-    for row in (0, 43, 89):
-        alone = kernels.encode(format, weights[row : row + 1], importance)
-        np.testing.assert_array_equal(alone, many[2 * row : 2 * row + 2])
-
-
 @pytest.mark.parametrize("number", [0, 1])
 def test_the_point_is_the_nearest_of_all_points_with_this_shift(number: int) -> None:
     rng = np.random.default_rng(6)
@@ -116,36 +88,6 @@ def test_the_error_is_below_ggmls(format: ShiftedIQuant) -> None:
     error = (cost * (weights - decoded.reshape(weights.shape)) ** 2).sum(axis=1)
     theirs = GRID_BLOCKS[f"{format.name}/error"]
     assert (error.reshape(4, -1).sum(axis=1) < theirs.reshape(4, -1).sum(axis=1)).all()
-
-
-@ALL
-@pytest.mark.parametrize("kind", ["plain", "weighted"])
-def test_the_bytes_are_those_of_the_golden_file(format: ShiftedIQuant, kind: str) -> None:
-    importance = GOLDEN["importance"] if kind == "weighted" else None
-    blocks = kernels.encode(format, GOLDEN["weights"][::4], importance)
-    np.testing.assert_array_equal(blocks, GRID_BLOCKS[f"{format.name}/{kind}"])
-
-
-@ALL
-def test_importance_that_is_the_same_everywhere_is_none(format: ShiftedIQuant) -> None:
-    weights = rows_of("heavy tail", "normal")
-    without = kernels.encode(format, weights)
-    for value in (0, 1e-30, 1, 2.7):
-        importance = np.full(COLUMNS, value, np.float32)
-        np.testing.assert_array_equal(kernels.encode(format, weights, importance), without)
-
-
-@ALL
-@pytest.mark.parametrize("kind", ["none", "lognormal"])
-def test_the_unit_of_weights_and_importance_does_not_matter(
-    format: ShiftedIQuant, kind: str
-) -> None:
-    """Powers of two pass through the search, as long as float16 holds d."""
-    weights, importance = rows_of("heavy tail", "normal") * np.float32(64), importance_of(kind)
-    scaled = None if importance is None else importance * np.float32(2**40)
-    small = format.decode_blocks(kernels.encode(format, weights, importance))
-    large = format.decode_blocks(kernels.encode(format, weights * np.float32(2**9), scaled))
-    np.testing.assert_array_equal(large, small * np.float32(2**9))
 
 
 @ALL
