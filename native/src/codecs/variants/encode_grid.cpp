@@ -112,7 +112,7 @@ struct GridSearch {
         for (int g = 0; g < groups; ++g) {
             state.multiple[g] = splat(0);
             state.error[g] = splat(__builtin_inff());
-            const Floats centre = round_even((clamp(middle(g), 1, max_multiple) - 1.0f) * 0.5f) * 2.0f + 1.0f;
+            const Floats centre = odd_multiple(middle(g), max_multiple);
             for (int k = first; k < first + count; ++k) attempt(g, state, centre + float(2 * k));
             state.total += state.error[g];
         }
@@ -130,12 +130,7 @@ struct GridSearch {
     // All weights 0.
     ZEROPOINT_INLINE State zero() const {
         State state{};
-        for (int g = 0; g < groups; ++g) {
-            Floats error = splat(0);
-            for (int k = g * Size; k < (g + 1) * Size; ++k)
-                error += (tile.weights[k] * tile.weights[k]) * tile.importance[k];
-            state.total += error;
-        }
+        for (int g = 0; g < groups; ++g) state.total += error_of_zeros<Size>(tile, g * Size);
         return state;
     }
 
@@ -216,12 +211,7 @@ void encode(const Source& source, u8* blocks, std::size_t first, std::size_t cou
     static thread_local Tile tile;
     for (std::size_t i = first; i < first + count; i += lanes) {
         const std::size_t used = std::min<std::size_t>(lanes, first + count - i);
-        if (weighted) {
-            load_tile<true>(tile, source, i, used, -reach, reach);
-        } else {
-            load_tile<false>(tile, source, i, used, -reach, reach);
-            std::fill(std::begin(tile.importance), std::end(tile.importance), splat(1));
-        }
+        load_tile_with_costs(tile, source, weighted, i, used, reach);
         Search search(tile, unit);
         const typename Search::State found = search.search();
         for (std::size_t lane = 0; lane < used; ++lane) {

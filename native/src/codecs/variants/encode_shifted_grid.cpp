@@ -96,7 +96,7 @@ struct ShiftedGridSearch {
         for (int g = 0; g < groups; ++g) {
             Floats error = splat(__builtin_inff());
             found.multiple[g] = splat(1);
-            const Floats centre = round_even((clamp(middle(g), 1, max_multiple) - 1.0f) * 0.5f) * 2.0f + 1.0f;
+            const Floats centre = odd_multiple(middle(g), max_multiple);
             for (int k = first; k < first + count; ++k) {
                 const Floats multiple = clamp(centre + float(2 * k), 1, max_multiple);
                 const Floats here = free_error_of_group(g, d.value * multiple);
@@ -165,12 +165,7 @@ struct ShiftedGridSearch {
     ZEROPOINT_INLINE Scales zero() const {
         Scales none{};
         for (Floats& multiple : none.multiple) multiple = splat(1);
-        for (int g = 0; g < groups; ++g) {
-            Floats error = splat(0);
-            for (int k = g * Size; k < (g + 1) * Size; ++k)
-                error += (tile.weights[k] * tile.weights[k]) * tile.importance[k];
-            none.total += error;
-        }
+        for (int g = 0; g < groups; ++g) none.total += error_of_zeros<Size>(tile, g * Size);
         return none;
     }
 
@@ -227,12 +222,7 @@ void encode(const Source& source, u8* blocks, std::size_t first, std::size_t cou
     static thread_local Tile tile;
     for (std::size_t i = first; i < first + count; i += lanes) {
         const std::size_t used = std::min<std::size_t>(lanes, first + count - i);
-        if (weighted) {
-            load_tile<true>(tile, source, i, used, -reach, reach);
-        } else {
-            load_tile<false>(tile, source, i, used, -reach, reach);
-            std::fill(std::begin(tile.importance), std::end(tile.importance), splat(1));
-        }
+        load_tile_with_costs(tile, source, weighted, i, used, reach);
         typename Search::Points points;
         Search search(tile);
         const typename Search::Scales found = search.search(points);

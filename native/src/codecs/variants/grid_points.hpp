@@ -14,6 +14,11 @@ namespace {
 
 constexpr int power(int base, int exponent) { return exponent ? base * power(base, exponent - 1) : 1; }
 
+// The odd number 1, 3 … `largest` next to each ratio.
+ZEROPOINT_INLINE Floats odd_multiple(Floats ratio, float largest) {
+    return round_even((clamp(ratio, 1, largest) - 1.0f) * 0.5f) * 2.0f + 1.0f;
+}
+
 constexpr float largest_cost = 3e38f;  // below infinity, whose bits with an index in them are NaN
 constexpr int index_bits = 127;        // the bits of a cost that hold the number of a half
 

@@ -105,6 +105,26 @@ ZEROPOINT_INLINE void load_tile(Tile& tile, const Source& source, std::size_t fi
     }
 }
 
+// Likewise, with importance 1 if the source is not `weighted`, as `is_weighted` says.
+ZEROPOINT_INLINE void load_tile_with_costs(Tile& tile, const Source& source, bool weighted, std::size_t first,
+                                           std::size_t count, float reach) {
+    if (weighted) {
+        load_tile<true>(tile, source, first, count, -reach, reach);
+    } else {
+        load_tile<false>(tile, source, first, count, -reach, reach);
+        std::fill(std::begin(tile.importance), std::end(tile.importance), splat(1));
+    }
+}
+
+// Σ importance · weight² of `Size` weights from `first` on: their error if all are encoded as 0.
+template <int Size>
+ZEROPOINT_INLINE Floats error_of_zeros(const Tile& tile, int first) {
+    Floats error = splat(0);
+    for (int k = first; k < first + Size; ++k)
+        error += (tile.weights[k] * tile.weights[k]) * tile.importance[k];
+    return error;
+}
+
 // Writes the blocks of the first `count` lanes, four bytes of each word; the unused bytes of the last word are dropped.
 template <std::size_t Bytes, int Words>
 ZEROPOINT_INLINE void store(const Ints (&words)[Words], std::uint8_t* blocks, std::size_t count) {
