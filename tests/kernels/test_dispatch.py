@@ -1,5 +1,6 @@
 """Guarantees of the dispatcher that hold for every kernel."""
 
+import signal
 from dataclasses import dataclass
 
 import numpy as np
@@ -114,3 +115,18 @@ def test_what_cannot_be_encoded_says_so() -> None:
     format = ReadOnlyFormat(name="NEW", block_size=32, block_bytes=4, group_size=32, ggml_type=99)
     with pytest.raises(FormatError, match="NEW can be decoded but not encoded"):
         kernels.encode(format, np.ones((1, 32), np.float32))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_extension_is_loaded_arrives_afterwards(number: int) -> None:
+    """A handler that raises inside nanobind would abort the process."""
+    before = signal.signal(number, signal.default_int_handler)
+    reached = False
+    try:
+        with pytest.raises(KeyboardInterrupt), dispatch.signals_delayed():
+            signal.raise_signal(number)
+            reached = True
+        assert reached
+        assert signal.getsignal(number) is signal.default_int_handler
+    finally:
+        signal.signal(number, before)

@@ -67,9 +67,14 @@ def make_example(folder: Path, architecture: str, columns: int = 256, steps: int
     return Example(model, quant, (run, made, ladder), data, page)
 
 
+def settle(page: Any) -> None:
+    """Wait until every figure is drawn: those out of sight are drawn when the browser is idle."""
+    page.wait_for_selector("html:not([data-busy])", state="attached")
+
+
 def number(page: Any, figure: str, name: str) -> float:
     """Return the number that a figure shows under this name, exactly."""
-    page.wait_for_selector("html:not([data-busy])", state="attached")
+    settle(page)
     return float(page.locator(f'{figure} [data-name="{name}"]').first.get_attribute("value"))
 
 
@@ -78,22 +83,26 @@ def turn(page: Any, figure: str, control: str, value: object) -> None:
     found = page.locator(f'{figure} [data-control="{control}"]').first
     if found.evaluate("e => e.tagName") == "SELECT":
         found.select_option(str(value))
+        settle(page)
         return
     page.evaluate("e => { for (const d of e.querySelectorAll('details.more')) d.open = true }",
                   page.locator(figure).element_handle())  # fmt: skip
     found.fill(str(value))
     found.press("Enter")
     found.evaluate("e => e.blur()")
+    settle(page)
 
 
 def choose(page: Any, figure: str, control: str, value: object) -> None:
     """Press one of a few choices."""
     page.locator(f'{figure} [data-control="{control}={value}"]').evaluate("e => e.click()")
+    settle(page)
 
 
 def press(page: Any, figure: str, control: str) -> None:
     """Press a button."""
     page.locator(f'{figure} [data-control="{control}"]').click()
+    settle(page)
 
 
 def fits(page: Any, width: int) -> bool:
@@ -116,7 +125,7 @@ def rows(page: Any, figure: str) -> list[list[str]]:
     if box.get_attribute("open") is None:
         box.locator("summary").click()
     box.locator("table").wait_for()
-    page.wait_for_selector("html:not([data-busy])", state="attached")
+    settle(page)
     found = box.evaluate(
         "d => [...d.querySelectorAll('tbody tr')].map(r => [...r.cells].map("
         "c => c.querySelector('data')?.value ?? c.textContent))"

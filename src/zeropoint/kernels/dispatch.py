@@ -5,8 +5,12 @@ decoded by its specification in `formats`, which gives the same bits but is slow
 """
 
 import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
-from types import ModuleType
+from types import FrameType, ModuleType
 
 import numpy as np
 
@@ -15,11 +19,43 @@ from zeropoint.formats import F32, U8, Format, check_shape
 from zeropoint.formats.base import domain
 
 
+@contextmanager
+def signals_delayed() -> Iterator[None]:
+    """Deliver SIGINT and SIGTERM when the block ends.
+
+    Loading the extension runs Python code inside nanobind, which aborts the process when a signal
+    handler raises an exception there. Only the main thread runs handlers and may replace them.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    arrived: list[int] = []
+
+    def remember(number: int, _frame: FrameType | None) -> None:
+        arrived.append(number)
+
+    handlers = {
+        number: handler
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if callable(handler := signal.getsignal(number))
+    }
+    for number in handlers:
+        signal.signal(number, remember)
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number in arrived:
+            signal.raise_signal(number)
+
+
 @cache
 def native() -> ModuleType | None:
     """Return the compiled extension, or None where it was not built."""
     try:
-        from zeropoint.kernels import _native
+        with signals_delayed():
+            from zeropoint.kernels import _native
     except ImportError:
         return None
     try:
