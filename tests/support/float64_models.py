@@ -5,7 +5,8 @@ such a model is no more exact than float32 in those places. Only the angles stay
 defines them: position times frequency, rounded to float32.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,16 @@ def _wide(value: Any) -> Any:
 
 def in_double(model: Any, tokens: torch.Tensor) -> np.ndarray:
     """Return the logits (batch, n, vocabulary) of a float32 model; it is float32 afterwards."""
+    with torch.no_grad(), doubled(model):
+        logits = model(tokens, use_cache=False).logits
+    assert logits.dtype == torch.float64
+    found: np.ndarray = logits.numpy()
+    return found
+
+
+@contextmanager
+def doubled(model: Any) -> Iterator[None]:
+    """Compute in float64 with a float32 model; it is float32 afterwards."""
     rotary = model.model.rotary_emb
     single = {name: buffer.clone() for name, buffer in rotary.named_buffers()}
     forward = rotary.forward
@@ -44,15 +55,13 @@ def in_double(model: Any, tokens: torch.Tensor) -> np.ndarray:
             cosine, sine = forward(x.float(), *args, **named)
             return cosine.double(), sine.double()
 
-    with torch.no_grad():
-        model.double()
-        for name, buffer in single.items():
-            setattr(rotary, name, buffer)
-        rotary.forward = turns
+    model.double()
+    for name, buffer in single.items():
+        setattr(rotary, name, buffer)
+    rotary.forward = turns
+    try:
         with Double():
-            logits = model(tokens, use_cache=False).logits
+            yield
+    finally:
         del rotary.forward
         model.float()
-    assert logits.dtype == torch.float64
-    found: np.ndarray = logits.numpy()
-    return found

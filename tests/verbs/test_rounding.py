@@ -12,7 +12,7 @@ import pytest
 import zeropoint as zp
 from support.tiny_models import write_model
 from zeropoint.calibration import moment_cache
-from zeropoint.calibration.chunks import Chunk
+from zeropoint.calibration.chunks import Chunk, spread, spread_over_domains
 from zeropoint.calibration.layer_walk import LayerProgress
 from zeropoint.calibration.moments import MomentFolder
 from zeropoint.checkpoints import open_checkpoint
@@ -24,7 +24,7 @@ from zeropoint.verbs.options.quantize import EFFORT_TOKENS, QuantizeOptions
 from zeropoint.verbs.quantize import quantize_checkpoint_records
 from zeropoint.verbs.records import Notice
 from zeropoint.verbs.rounding import work_folder
-from zeropoint.verbs.second_moments import CONTEXT, spread, spread_over_domains
+from zeropoint.verbs.second_moments import CONTEXT
 
 
 @pytest.fixture(autouse=True)

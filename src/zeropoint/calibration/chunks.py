@@ -1,5 +1,6 @@
 """Text as chunks of tokens, each as long as the context."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -125,6 +126,27 @@ def read_chunks(
             texts[name] = _tokens(text, tokenizer, needed)
     bos = tokenizer.vocabulary.bos if tokenizer.adds_bos else None
     return cut_chunks(texts, context, limit=limit, bos=bos, long=long)
+
+
+def spread_over_domains(chunks: Sequence[Chunk], count: int) -> list[Chunk]:
+    """Return at most `count` chunks: as many of each domain as possible, evenly spaced over it.
+
+    The domains take turns, so that none is left out, and a short one leaves its turns to others.
+    """
+    domains: dict[str, list[Chunk]] = {}
+    for chunk in chunks:
+        domains.setdefault(chunk.domain, []).append(chunk)
+    turns = [name for turn in range(len(chunks)) for name in domains if turn < len(domains[name])]
+    shares = Counter(turns[:count])
+    picked = {name: iter(spread(domains[name], share)) for name, share in shares.items()}
+    return [next(picked[name]) for name in turns[:count]]
+
+
+def spread(chunks: Sequence[Chunk], count: int) -> list[Chunk]:
+    """Return at most `count` chunks, evenly spaced over all of them."""
+    if len(chunks) <= count:
+        return list(chunks)
+    return [chunks[number * len(chunks) // count] for number in range(count)]
 
 
 def _with_bos(row: I32, bos: int | None) -> I32:

@@ -1,15 +1,22 @@
 """torch modules that keep quantized weights and replace transformers' float modules."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zeropoint.formats import QuantizedTensor
+from zeropoint.formats import F32, QuantizedTensor
 from zeropoint.models.architecture import Experts
 from zeropoint.models.device import DeviceMatrix
 from zeropoint.models.weights import Weights
+
+# Called with a matrix's inputs (n, in), the gradients of its products x · Wᵀ (n, out), and the
+# places of the n rows in the batch (None: all rows in order).
+GradientHook = Callable[[F32, F32, Tensor | None], None]
+
+DECODED_WEIGHTS = 1 << 24  # weights that a backward pass decodes at a time: 64 MiB
 
 
 class BlockLinear(nn.Module):
@@ -33,13 +40,15 @@ class BlockLinear(nn.Module):
         self.weights, self.name, self.expert = weights, name, expert
         self.bias, self.scale, self.order = bias, scale, order
         self.matrix: DeviceMatrix | None = None
+        self.gradient_hook: GradientHook | None = None
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return (…, out) for x of shape (…, in)."""
+    def forward(self, x: Tensor, places: Tensor | None = None) -> Tensor:
+        """Return (…, out) for x of shape (…, in).
+
+        `places` are the numbers of x's rows in the batch, for the gradient hook.
+        """
         if self.matrix is None:
-            rows = x.reshape(-1, x.shape[-1]).numpy()
-            y = torch.from_numpy(self.weights.multiply(self.name, rows, self.expert))
-            y = y.reshape(*x.shape[:-1], -1)
+            y: Tensor = BlockProduct.apply(x, self, places)  # type: ignore[no-untyped-call]
         else:
             y = nn.functional.linear(x, self.matrix.weights())
         if self.scale != 1.0:
@@ -55,6 +64,36 @@ class BlockLinear(nn.Module):
             rows = tensor.data.reshape(tensor.shape[0], -1, tensor.format.block_bytes)
             tensor = QuantizedTensor(tensor.format, tensor.shape[1:], rows[self.expert])
         self.matrix = DeviceMatrix(tensor, device)
+
+
+class BlockProduct(torch.autograd.Function):
+    """x · Wᵀ of a `BlockLinear` by zeropoint's kernels, and its gradient g · W.
+
+    The backward pass decodes W in slabs of rows and calls the module's gradient hook. W itself has
+    no gradient.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, linear: BlockLinear, places: Tensor | None) -> Tensor:
+        """Return (…, out) for x of shape (…, in)."""
+        ctx.linear, ctx.places = linear, places
+        ctx.save_for_backward(x)
+        rows = x.detach().reshape(-1, x.shape[-1]).numpy()
+        y = torch.from_numpy(linear.weights.multiply(linear.name, rows, linear.expert))
+        return y.reshape(*x.shape[:-1], -1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        """Return the gradient of x, (…, in)."""
+        (x,), linear = ctx.saved_tensors, ctx.linear
+        g = gradients[0].detach().reshape(-1, gradients[0].shape[-1])
+        if linear.gradient_hook is not None:
+            rows = x.detach().reshape(-1, x.shape[-1]).numpy()
+            linear.gradient_hook(rows, g.numpy(), ctx.places)
+        found = torch.zeros(len(g), x.shape[-1])
+        for start, slab in linear.weights.slabs(linear.name, linear.expert, DECODED_WEIGHTS):
+            found.addmm_(g[:, start : start + len(slab)], torch.from_numpy(slab))
+        return found.reshape(x.shape), None, None
 
 
 class BlockEmbedding(nn.Module):
@@ -96,6 +135,7 @@ class BlockExperts(nn.Module):
         out = x.new_zeros(*chosen.shape, x.shape[-1])
         for index in sorted(set(chosen.reshape(-1).tolist())):
             rows, places = torch.where(chosen == index)
-            inner = self.activation(self.gate[index](x[rows])) * self.up[index](x[rows])
-            out[rows, places] = self.down[index](inner) * shares[rows, places, None]
+            given = x[rows]
+            inner = self.activation(self.gate[index](given, rows)) * self.up[index](given, rows)
+            out[rows, places] = self.down[index](inner, rows) * shares[rows, places, None]
         return out.sum(dim=1) * self.scale

@@ -97,6 +97,18 @@ class TransformersEngine:
         states: F32 = out.last_hidden_state.float().cpu().numpy()
         return states
 
+    def states(self, embeddings: Tensor) -> Tensor:
+        """Return normed states of scaled (batch, n, width) embeddings, from position 0 on.
+
+        No cache is used, and gradients can flow back to the embeddings.
+        """
+        batch, count, _ = embeddings.shape
+        self._put_frequencies(count)
+        positions = torch.arange(count)[None].expand(batch, -1)
+        out = self.module.model(inputs_embeds=embeddings, position_ids=positions, use_cache=False)
+        states: Tensor = out.last_hidden_state
+        return states
+
     def _tensors(self) -> list[tuple[str, Tensor]]:
         return [*self.module.named_parameters(), *self.module.named_buffers()]
 

@@ -112,6 +112,17 @@ class Weights:
         decoded = kernels.decode(format, flat, threads=self.threads)
         return decoded.reshape(len(unique), -1)[places]
 
+    def slabs(self, name: str, expert: int | None, weights: int) -> Iterator[tuple[int, F32]]:
+        """Yield a matrix as decoded slabs of rows with the number of their first row.
+
+        A slab has at most `weights` weights, or one row: (rows, columns) float32.
+        """
+        packed = self._matrices[name][expert or 0]
+        step = max(1, weights // packed.columns)
+        for start in range(0, packed.rows, step):
+            rows = np.arange(start, min(start + step, packed.rows))
+            yield start, kernels.unpack_rows(packed, rows, threads=self.threads)
+
     def multiply(
         self, name: str, rows: F32, expert: int | None = None, outputs: range | None = None
     ) -> F32:

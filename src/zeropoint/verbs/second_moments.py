@@ -4,14 +4,13 @@ A text is read layer by layer (see `LayerWalk`). The moments of the model that i
 into the cache, so that a second command with the same model and text reads nothing.
 """
 
-from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
 from zeropoint._version import __version__
-from zeropoint.calibration.chunks import Chunk, read_chunks
+from zeropoint.calibration.chunks import read_chunks, spread_over_domains
 from zeropoint.calibration.corpus import Corpus, open_corpus
 from zeropoint.calibration.layer_walk import LayerProgress, LayerWalk
 from zeropoint.calibration.moment_cache import cache_moments, find_moments
@@ -141,27 +140,6 @@ def sequential_bytes(walk: LayerWalk, rounded_bytes: int) -> int:
         for one in walk.architecture.layers
     )
     return max(map(folder_bytes, layers)) + 2 * walk.state_bytes + rounded_bytes
-
-
-def spread_over_domains(chunks: Sequence[Chunk], count: int) -> list[Chunk]:
-    """Return at most `count` chunks: as many of each domain as possible, evenly spaced over it.
-
-    The domains take turns, so that none is left out, and a short one leaves its turns to others.
-    """
-    domains: dict[str, list[Chunk]] = {}
-    for chunk in chunks:
-        domains.setdefault(chunk.domain, []).append(chunk)
-    turns = [name for turn in range(len(chunks)) for name in domains if turn < len(domains[name])]
-    shares = Counter(turns[:count])
-    picked = {name: iter(spread(domains[name], share)) for name, share in shares.items()}
-    return [next(picked[name]) for name in turns[:count]]
-
-
-def spread(chunks: Sequence[Chunk], count: int) -> list[Chunk]:
-    """Return at most `count` chunks, evenly spaced over all of them."""
-    if len(chunks) <= count:
-        return list(chunks)
-    return [chunks[number * len(chunks) // count] for number in range(count)]
 
 
 def check_space(folder: Path, needed: int) -> None:
