@@ -6,11 +6,13 @@
     ├── RecipeError         this recipe does not parse or does not apply (line)
     ├── UnsupportedModel    this architecture, tokenizer or operation is not known here
     ├── MeasurementError    these two models or texts cannot be compared
+    ├── InfeasibleBudget    no choice of formats is small enough (smallest possible size)
     ├── OutputError         an output would replace an input, or a file that must stay
     └── NotEnoughSpace      the disk is too small, refused before starting
 
 A message is one sentence: what, where, which rule, and what would work. The command line prints
-it on stderr and exits with 2. A bug of ours is any other exception; it exits with 70.
+it on stderr and exits with 2, or with 1 for InfeasibleBudget, which is a negative answer. A bug of
+ours is any other exception; it exits with 70.
 """
 
 from pathlib import Path
@@ -97,6 +99,25 @@ class UnsupportedModel(ZeropointError):
 
 class MeasurementError(ZeropointError):
     """Two models or texts that cannot be compared, or a figure that is not finite."""
+
+
+class InfeasibleBudget(ZeropointError):
+    """A budget that no choice of formats fits into. `smallest` is the smallest one that fits.
+
+    Both are bytes of what the budget limits: a file, the memory of a running model, or tensors.
+    """
+
+    def __init__(self, reason: str, *, smallest: int) -> None:
+        self.reason = reason
+        self.smallest = smallest
+        super().__init__(reason)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild_budget, (self.reason, self.smallest)
+
+
+def _rebuild_budget(reason: str, smallest: int) -> InfeasibleBudget:
+    return InfeasibleBudget(reason, smallest=smallest)
 
 
 class OutputError(ZeropointError):

@@ -15,7 +15,7 @@ from types import FrameType, TracebackType
 
 import typer
 
-from zeropoint.errors import ZeropointError, printable
+from zeropoint.errors import InfeasibleBudget, ZeropointError, printable
 
 MAX_MESSAGE_CHARACTERS = 299
 
@@ -93,13 +93,22 @@ def report(error: BaseException) -> int:
         case typer.TyperException():
             return report_usage(error)
         case ZeropointError():
-            say(f"error: {error}")
+            return report_input(error)
         case MemoryError():
             say("error: out of memory; `zeropoint doctor` shows what this machine has")
         case OSError():
             say(f"error: {in_words(error)}")
         case _:
             return report_bug(error)
+    return FAILED
+
+
+def report_input(error: ZeropointError) -> int:
+    """Print what is wrong with the input; no small enough file is a negative answer."""
+    if isinstance(error, InfeasibleBudget):
+        say(str(error))
+        return NO
+    say(f"error: {error}")
     return FAILED
 
 
