@@ -109,10 +109,11 @@ void Activations::prepare_exact(int threads) {
     parallel_for(tiles(false).size(), threads, [&](std::size_t index) {
         const Tile at = tiles(false)[index];
         float* to = exact_.as<float>() + at.first * columns;
-        for (int j = 0; j < at.width; ++j) {
-            const float* from = x_ + (at.first + j) * stride_;
-            for (std::size_t c = 0; c < columns; ++c) to[c * at.width + j] = from[c];
-        }
+        for (std::size_t begin = 0; begin < columns; begin += unit_columns)  // in the first-level cache
+            for (int j = 0; j < at.width; ++j) {
+                const float* from = x_ + (at.first + j) * stride_;
+                for (std::size_t c = begin; c < begin + unit_columns; ++c) to[c * at.width + j] = from[c];
+            }
     });
     has_exact_ = true;
 }
@@ -235,36 +236,53 @@ struct Range {
 };
 
 // Panels with tiles of activations, at most `rows_at_once` of these.
-void multiply_tiles(const Product& product, const Activations& x, bool fast, Range panels, Range tiles) {
+void multiply_fast(const Product& product, const Activations& x, Range panels,
+                   std::span<const Activations::Tile> tiles) {
     const PackedMatrix& weights = *product.weights;
     const LayoutKernels& kernel = kernels_of(weights.layout());
-    const std::size_t units = weights.units(), step = fast ? fast_block_units : exact_block_units;
-    const auto part = x.tiles(fast).subspan(tiles.first, tiles.last - tiles.first);
-    const std::size_t begin = part.front().first, count = part.back().first + part.back().width - begin;
-    const FastTile rounded = fast ? x.fast(weights.layout()) : FastTile{};
+    const std::size_t units = weights.units(), begin = tiles.front().first;
+    const FastTile rounded = x.fast(weights.layout());
     Unpacked codes;
-    alignas(64) float floats[exact_block_units * unit_columns * panel_rows];
-    alignas(64) float
-        spare[rows_at_once * panel_rows];  // for the last panel, the only one that can have fewer rows
-    for (std::size_t unit = 0; unit < units; unit += step) {
-        const std::size_t here = std::min(step, units - unit);
+    alignas(64) float spare[rows_at_once * panel_rows];
+    for (std::size_t unit = 0; unit < units; unit += fast_block_units) {
+        const std::size_t here = std::min(fast_block_units, units - unit);
         for (std::size_t p = panels.first; p < panels.last; ++p) {
             const PanelOutput out(product, p, spare, begin);
-            if (fast)
-                kernel.unpack_fast(product.panel(p), unit, here, codes);
-            else
-                kernel.unpack_exact(product.panel(p), unit, here, floats);
-            for (const auto& tile : part) {
-                float* to = out.at(tile.first);
+            kernel.unpack_fast(product.panel(p), unit, here, codes);
+            for (const auto& tile : tiles) {
                 const std::size_t at = tile.first * units + unit * std::size_t(tile.width);
-                if (fast)
-                    kernel.multiply_fast[tile.kind](codes, here, rounded.from(at, std::size_t(kernel.groups)),
-                                                    to, out.stride(), unit > 0);
-                else
-                    kernels().multiply_exact[tile.kind](floats, here, x.exact() + at * unit_columns, to,
-                                                        out.stride(), unit > 0);
+                kernel.multiply_fast[tile.kind](codes, here, rounded.from(at, std::size_t(kernel.groups)),
+                                                out.at(tile.first), out.stride(), unit > 0);
             }
-            if (unit + here == units) out.finish(count);
+            if (unit + here == units) out.finish(tiles.back().first + tiles.back().width - begin);
+        }
+    }
+}
+
+// The same in exact mode. Several panels share each activation, except for a last one with fewer than 16 rows,
+// whose outputs lie apart.
+void multiply_exact(const Product& product, const Activations& x, Range panels,
+                    std::span<const Activations::Tile> tiles) {
+    const PackedMatrix& weights = *product.weights;
+    const LayoutKernels& kernel = kernels_of(weights.layout());
+    const std::size_t units = weights.units(), begin = tiles.front().first;
+    const std::size_t most = std::size_t(kernels().exact_panels), whole = product.row_count() / panel_rows;
+    alignas(64) float floats[max_exact_panels * exact_block_floats];
+    alignas(64) float spare[rows_at_once * panel_rows];
+    for (std::size_t unit = 0; unit < units; unit += exact_block_units) {
+        const std::size_t here = std::min(exact_block_units, units - unit);
+        for (std::size_t p = panels.first, together; p < panels.last; p += together) {
+            together = std::min(panels.last, whole) >= p + most ? most : 1;
+            const PanelOutput out(product, p, spare, begin);
+            for (std::size_t i = 0; i < together; ++i)
+                kernel.unpack_exact(product.panel(p + i), unit, here, floats + i * exact_block_floats);
+            const auto& multiply = kernels().multiply_exact[together - 1];
+            for (const auto& tile : tiles) {
+                const std::size_t at = tile.first * units + unit * std::size_t(tile.width);
+                multiply[tile.width](floats, here, x.exact() + at * unit_columns, out.at(tile.first),
+                                     out.stride(), unit > 0);
+            }
+            if (unit + here == units) out.finish(tiles.back().first + tiles.back().width - begin);
         }
     }
 }
@@ -300,8 +318,9 @@ void run(const Job& job, const Activations& x, std::size_t task) {
     const std::size_t last = std::min(first + job.panels_per_task, job.product->panels());
     if (job.one) return multiply_one(*job.product, x, job.fast, first, last);
     const std::size_t tile = task / job.chunks * job.tiles_per_pass;
-    multiply_tiles(*job.product, x, job.fast, {first, last},
-                   {tile, std::min(tile + job.tiles_per_pass, x.tiles(job.fast).size())});
+    const auto all = x.tiles(job.fast);
+    const auto tiles = all.subspan(tile, std::min(job.tiles_per_pass, all.size() - tile));
+    (job.fast ? multiply_fast : multiply_exact)(*job.product, x, {first, last}, tiles);
 }
 
 }  // namespace

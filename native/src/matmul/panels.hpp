@@ -25,6 +25,8 @@ constexpr std::size_t panel_rows = 16;
 constexpr std::size_t unit_columns = 32;
 constexpr std::size_t fast_block_units = 16;  // units unpacked at a time in fast mode
 constexpr std::size_t exact_block_units = 8;  // and in exact mode: 16 rows of 256 float32 are 16 KiB
+constexpr std::size_t exact_block_floats = exact_block_units * unit_columns * panel_rows;
+constexpr int max_exact_panels = 2;  // exact tiles have one panel or `exact_panels`
 constexpr int tile_widths = 3;  // fast tiles of activations are 1, 4, or as many wide as registers allow
 constexpr int max_exact_width = 12;  // exact tiles have any width up to this
 
@@ -137,8 +139,8 @@ struct MatmulKernels {
     const LayoutKernels* layouts;  // by Layout
     using MultiplyExact = void (*)(const float* weights, std::size_t units, const float* x, float* out,
                                    std::size_t stride, bool resume);
-    MultiplyExact multiply_exact[max_exact_width + 1];  // by width
-    int exact_width;                                // the widest
+    MultiplyExact multiply_exact[max_exact_panels][max_exact_width + 1];  // by panels − 1 and width
+    int exact_panels, exact_width;                                      // the most
     int fast_widths[tile_widths];                   // rising
     // Rounds `width` rows of x (strided by `stride`, `columns` a multiple of 32) to a tile:
     // codes (units, 8, width), scales (units, width), sums of codes (units, 2, width).

@@ -97,31 +97,39 @@ void unpack_exact(const std::uint8_t* panel, std::size_t unit, std::size_t units
             });
 }
 
-template <int width>
+// `panels` panels, unpacked one after the other, with `width` activations. The chains of a unit fill the
+// registers; the totals stay in `out`, which is read and written once per unit, so that two panels of 16 lanes
+// can share each load of an activation.
+template <int panels, int width>
 void multiply_exact(const float* weights, std::size_t units, const float* x, float* out, std::size_t stride,
                     bool resume) {
-    Floats total[slices][width] = {};
-    if (resume)
-        for (int s = 0; s < slices; ++s)
-            for (int j = 0; j < width; ++j) total[s][j] = load<Floats>(out + j * stride + s * lanes);
+    constexpr int vectors = panels * slices;
+    const auto load_weights = [&](Floats(&weight)[vectors]) ZEROPOINT_INLINE_LAMBDA {
+        for (int v = 0; v < vectors; ++v)
+            weight[v] = load<Floats>(weights + v / slices * exact_block_floats + v % slices * lanes);
+        weights += 16;
+    };
     for (std::size_t u = 0; u < units; ++u) {
-        Floats part[slices][width];
-        for (int s = 0; s < slices; ++s)
-            for (int j = 0; j < width; ++j) part[s][j] = load<Floats>(weights + s * lanes) * splat(x[j]);
-        weights += 16, x += width;
-        for (int column = 1; column < 32; ++column, weights += 16, x += width) {
-            Floats weight[slices];
-            for (int s = 0; s < slices; ++s) weight[s] = load<Floats>(weights + s * lanes);
+        Floats part[width][vectors], weight[vectors];
+        load_weights(weight);
+        for (int j = 0; j < width; ++j)
+            for (int v = 0; v < vectors; ++v) part[j][v] = weight[v] * splat(x[j]);
+        x += width;
+        for (int column = 1; column < 32; ++column, x += width) {
+            load_weights(weight);
             for (int j = 0; j < width; ++j) {
                 const Floats activation = splat(x[j]);
-                for (int s = 0; s < slices; ++s) part[s][j] = multiply_add(weight[s], activation, part[s][j]);
+                for (int v = 0; v < vectors; ++v)
+                    part[j][v] = multiply_add(weight[v], activation, part[j][v]);
             }
         }
-        for (int s = 0; s < slices; ++s)
-            for (int j = 0; j < width; ++j) total[s][j] += part[s][j];
+        const bool begins = u == 0 && !resume;
+        for (int j = 0; j < width; ++j)
+            for (int v = 0; v < vectors; ++v) {
+                float* total = out + j * stride + v * lanes;
+                store(total, (begins ? Floats{} : load<Floats>(total)) + part[j][v]);
+            }
     }
-    for (int s = 0; s < slices; ++s)
-        for (int j = 0; j < width; ++j) store(out + j * stride + s * lanes, total[s][j]);
 }
 
 }  // namespace

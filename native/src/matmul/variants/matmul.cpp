@@ -13,11 +13,11 @@ namespace {
 
 // Widths of tiles; the last one uses all registers that can hold totals.
 #if defined(ZEROPOINT_AVX512)
-constexpr int fast_widths[tile_widths] = {1, 4, 16}, widest_exact = 12;
+constexpr int fast_widths[tile_widths] = {1, 4, 16}, widest_exact = 12, most_panels = 2;
 #elif defined(__AVX2__)
-constexpr int fast_widths[tile_widths] = {1, 2, 4}, widest_exact = 6;
+constexpr int fast_widths[tile_widths] = {1, 2, 4}, widest_exact = 6, most_panels = 1;
 #else
-constexpr int fast_widths[tile_widths] = {1, 2, 4}, widest_exact = 4;
+constexpr int fast_widths[tile_widths] = {1, 2, 4}, widest_exact = 4, most_panels = 1;
 #endif
 
 template <typename L>
@@ -78,7 +78,11 @@ constexpr MatmulKernels all_kernels() {
     MatmulKernels kernels{};
     kernels.layouts = layouts.data();
     unrolled<tile_widths>([&](auto i) { kernels.fast_widths[i] = fast_widths[i]; });
-    unrolled<widest_exact>([&](auto i) { kernels.multiply_exact[i + 1] = multiply_exact<i + 1>; });
+    unrolled<most_panels>([&](auto p) {
+        unrolled<widest_exact>(
+            [&](auto i) { kernels.multiply_exact[p][i + 1] = multiply_exact<p + 1, i + 1>; });
+    });
+    kernels.exact_panels = most_panels;
     kernels.exact_width = widest_exact;
     kernels.round_tile = round_tile;
     return kernels;
