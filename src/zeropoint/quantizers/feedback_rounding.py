@@ -25,7 +25,9 @@ from zeropoint.results.quantize import FeedbackResult
 from zeropoint.results.run_store import RunFolder
 
 # Formats for which docs/rounding.md shows less KL divergence with feedback than without.
-IMPROVED_FORMATS = ("IQ4_NL", "MXFP4", "NVFP4", "Q4_0")
+IMPROVED_FORMATS = (
+    "IQ2_S", "IQ3_S", "IQ3_XXS", "IQ4_NL", "MXFP4", "NVFP4", "Q2_K", "Q3_K", "Q4_0", "Q4_K",
+)  # fmt: skip
 
 
 @dataclass
