@@ -15,6 +15,7 @@ it on stderr and exits with 2, or with 1 for InfeasibleBudget, which is a negati
 ours is any other exception; it exits with 70.
 """
 
+from functools import partial
 from pathlib import Path
 
 MAX_MESSAGE_CHARACTERS = 290  # characters; with "error: " in front a message stays under 300
@@ -108,16 +109,11 @@ class InfeasibleBudget(ZeropointError):
     """
 
     def __init__(self, reason: str, *, smallest: int) -> None:
-        self.reason = reason
         self.smallest = smallest
         super().__init__(reason)
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild_budget, (self.reason, self.smallest)
-
-
-def _rebuild_budget(reason: str, smallest: int) -> InfeasibleBudget:
-    return InfeasibleBudget(reason, smallest=smallest)
+        return partial(type(self), smallest=self.smallest), self.args
 
 
 class OutputError(ZeropointError):

@@ -30,6 +30,7 @@ from zeropoint.calibration import Calibration, find_importance
 from zeropoint.calibration.chunks import Chunk, read_chunks, spread_over_domains
 from zeropoint.calibration.corpus import Corpus
 from zeropoint.checkpoints import Checkpoint
+from zeropoint.checkpoints.names import OUTPUT, TOKEN_EMBEDDING
 from zeropoint.errors import UnsupportedModel
 from zeropoint.models.tokenizer import read_tokenizer
 
@@ -162,7 +163,7 @@ def _samples(
     checkpoint: Checkpoint, menu: Mapping[str, Sequence[str]], tokens: NDArray[np.int64]
 ) -> dict[str, RowSample]:
     """Return the rows of each tensor that are encoded."""
-    tables = ("token_embd.weight", "output.weight")
+    tables = (TOKEN_EMBEDDING, OUTPUT)
     return {
         name: sample_rows(checkpoint.tensors[name], tokens.reshape(-1) if name in tables else None)
         for name in menu

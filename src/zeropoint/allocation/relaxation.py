@@ -1,8 +1,9 @@
 """The linear relaxation of the multiple-choice knapsack, in exact integers.
 
-If options of a group may be mixed, the least loss of all groups is a convex, piecewise linear
-function of the bytes. Its pieces are those of the lower convex hulls of the single groups, the
-steepest first. At its corners nothing is mixed: each corner is a choice.
+The relaxation allows fractions of options. The least loss is then a convex, piecewise linear
+function of the bytes. To construct it, the lower convex hull of each group's (bytes, loss) is cut
+into its line segments, and the segments of all groups are joined, the steepest first. At the points
+between two segments there are no fractions, so each of these corners is a choice.
 """
 
 import math

@@ -77,24 +77,27 @@ def sampled_errors(
     """
     info = checkpoint.tensors[name]
     weights = read_rows(checkpoint, name, rows, threads=threads)
-    matrices = rows // info.shape[-2]
-    groups = [slice(*np.searchsorted(matrices, [m, m + 1])) for m in np.unique(matrices).tolist()]
+    if importance is None or importance.ndim == 1:
+        parts = [(slice(None), importance)]
+    else:
+        experts = rows // info.shape[-2]
+        parts = [
+            (slice(*np.searchsorted(experts, [expert, expert + 1])), importance[expert])
+            for expert in np.unique(experts).tolist()
+        ]
     for format in formats:
         if format == KEEP:
             yield format, np.zeros_like(weights)
             continue
         bound = find_format(format).for_shape(info.shape)
         errors = np.empty_like(weights)
-        for group in groups if importance is not None and importance.ndim > 1 else [slice(None)]:
-            part, costs = weights[group], importance
-            if importance is not None and importance.ndim > 1:
-                costs = importance[matrices[group.start]]
+        for part, costs in parts:
             try:
-                blocks = kernels.encode(bound, part, costs, threads=threads)
+                blocks = kernels.encode(bound, weights[part], costs, threads=threads)
             except FormatError as error:
                 raise FormatError(f"{checkpoint.path}: {name}: {error}") from None
             decoded = kernels.decode(bound, blocks, threads=threads)
-            errors[group] = decoded.reshape(part.shape) - part
+            errors[part] = decoded.reshape(weights[part].shape) - weights[part]
         yield format, errors
 
 

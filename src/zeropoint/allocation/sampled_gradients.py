@@ -24,7 +24,8 @@ from zeropoint.formats import F32
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 
-Rows = tuple[F32, F32, I64]  # inputs or errors' gradients (n, …), and the sequence of each row
+# Inputs (n, columns), gradients of the sampled rows (n, rows), and the sequence of each of the n.
+Rows = tuple[F32, F32, I64]
 
 
 class SampledGradients:

@@ -52,7 +52,8 @@ class GradientVisitor(Protocol):
     def add_lookups(self, name: str, tokens: I64, gradients: F32, sequences: I64) -> None:
         """Receive n rows that were looked up in the embedding `name`.
 
-        `tokens` (n,) are their numbers, and `gradients` (n, width) those of the rows as stored.
+        `tokens` (n,) are the numbers of the rows. `gradients` (n, width) are with respect to the
+        stored rows, before they are multiplied by the embedding's scale.
         """
 
 
@@ -93,17 +94,15 @@ class GradientPass:
         batch, count = tokens.shape
         sequences = np.repeat(np.arange(first, first + batch), count)
         with self._torch_threads(), self._hooks(visitor, sequences):
-            rows = self._weights.rows(self.architecture.embedding, tokens.reshape(-1))
-            scale = self._engine.module.model.embed_tokens.scale
-            embeddings = (torch.from_numpy(rows) * scale).reshape(batch, count, -1)
-            embeddings.requires_grad_(True)
+            embedding = self._engine.module.model.embed_tokens
+            embeddings = embedding(torch.from_numpy(tokens)).requires_grad_(True)
             states = self._engine.states(embeddings)
             flat = states.detach().reshape(batch * count, -1)
             draws = np.stack([_draws(seed, first + row, count) for row in range(batch)])
             losses, gradient = self._head(flat, draws.reshape(-1), visitor, sequences)
             states.backward(gradient.reshape(states.shape))  # type: ignore[no-untyped-call]
             assert embeddings.grad is not None
-            looked_up = (embeddings.grad * scale).reshape(batch * count, -1).numpy()
+            looked_up = (embeddings.grad * embedding.scale).reshape(batch * count, -1).numpy()
             visitor.add_lookups(
                 self.architecture.embedding, tokens.reshape(-1), looked_up, sequences
             )
