@@ -65,6 +65,11 @@ def smallest_bytes(groups: Sequence[TensorGroup]) -> int:
     return sum(min(option.nbytes for option in group.options) for group in groups)
 
 
+def largest_bytes(groups: Sequence[TensorGroup]) -> int:
+    """Return the bytes of the largest choice."""
+    return sum(max(option.nbytes for option in group.options) for group in groups)
+
+
 def solve(groups: Sequence[TensorGroup], budget: int, *, max_states: int = MAX_STATES) -> Solution:
     """Return the options with the least sum of losses whose bytes are at most `budget`.
 
