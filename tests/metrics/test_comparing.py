@@ -11,7 +11,7 @@ from support.tiny_models import write_model
 from zeropoint.calibration.chunks import cut_chunks
 from zeropoint.cli import main
 from zeropoint.errors import MeasurementError, ZeropointError
-from zeropoint.metrics.divergence.ladder import largest_step, parse_levels
+from zeropoint.metrics.divergence.ladder import LADDER_PRESETS, largest_step, parse_levels
 from zeropoint.metrics.divergence.ranking import QuantScores, group_letters, rank, separable
 from zeropoint.metrics.divergence.score_chunks import score_chunks
 from zeropoint.metrics.divergence.summary import summarize
@@ -115,3 +115,47 @@ def test_ladder_and_compare_on_a_tiny_model(
     assert names == [("copy.gguf", True), ("copy.gguf", True), ("worse.gguf", False)]
     groups = [row["group"] for row in found["results"]]
     assert groups[0] == groups[1] == "a" and "a" not in groups[2]
+    assert found["inseparable"] == [["copy.gguf", "copy.gguf"]]
+
+
+def test_files_of_two_uploaders_are_named_apart_and_the_report_says_what_is_alike(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = write_model(tmp_path / "reference.gguf", format="BF16")
+    noise = np.random.default_rng(1).normal(0, 0.02, (512, 256)).astype(np.float32)
+    files = []
+    for uploader, changes in (("ann", {}), ("bob", {}), ("eve", {"blk.0.ffn_up.weight": noise})):
+        (tmp_path / uploader).mkdir()
+        files.append(str(write_model(tmp_path / uploader / "q.gguf", changes=changes)))
+    text = tmp_path / "words.txt"
+    text.write_text("the rain in spain " * 200)
+    page = tmp_path / "report.html"
+    words = ["--text", str(text), "--ctx", "32", "--chunks", "9", "--threads", "1"]
+    run = ["--run", str(tmp_path / "runs"), "--report", str(page)]
+    assert main(["compare", *files, "--ref", str(model), *words, *run]) == 0
+    alike = "ann/q.gguf, bob/q.gguf."
+    assert f"Cannot be told apart on this text (more text may): {alike}" in " ".join(
+        capsys.readouterr().out.split()
+    )
+    assert ": ann/q.gguf and bob/q.gguf.</p>" in page.read_text()
+
+
+def test_presets_are_added_to_a_ladder_and_those_that_need_importance_are_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = write_model(tmp_path / "reference.gguf", format="BF16")
+    text = tmp_path / "words.txt"
+    text.write_text("the rain in spain " * 100)
+    words = ["--text", str(text), "--ctx", "32", "--chunks", "2", "--threads", "1", "--json"]
+    assert main(["ladder", str(model), "--levels", "Q4_K_M", "--with", "presets", *words]) == 0
+    told = capsys.readouterr()
+    found = json.loads(told.out)["levels"]
+    assert "IQ3_XXS, IQ2_M need importance" in " ".join(told.err.split())
+    assert [(row["format"], row["kind"]) for row in found] == [
+        ("Q4_K_M", ""), *((name, "preset") for name in LADDER_PRESETS
+                          if name not in ("Q4_K_M", "IQ3_XXS", "IQ2_M"))]  # fmt: skip
+    written = tmp_path / "written.gguf"
+    assert main(["quantize", str(model), str(written), "--to", "Q3_K_M", "-q"]) == 0
+    level = next(row for row in found if row["format"] == "Q3_K_M")
+    assert level["file_bytes"] == written.stat().st_size
+    assert main(["ladder", str(model), "--with", "wishes", *words]) == 2

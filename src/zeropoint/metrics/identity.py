@@ -2,7 +2,8 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from zeropoint.checkpoints import Checkpoint
 from zeropoint.plans import Choice, bits_per_weight
@@ -31,6 +32,24 @@ def identify_copy(source: Checkpoint, name: str, choices: Iterable[Choice]) -> M
     size = sum(choice.nbytes for choice in choices)
     bits = bits_per_weight(size, choices)
     return ModelIdentity(f"{source.path.name} as {name}", size, dict(formats), fingerprint, bits)
+
+
+def distinct_names(paths: Sequence[Path]) -> list[str]:
+    """Return the name of each file, with as many of its folders as tell different files apart.
+
+    >>> distinct_names([Path("a/q4.gguf"), Path("b/q4.gguf"), Path("b/q8.gguf")])
+    ['a/q4.gguf', 'b/q4.gguf', 'q8.gguf']
+    """
+    whole = [path.absolute() for path in paths]
+
+    def shortest(path: Path) -> str:
+        others = {other for other in whole if other != path}
+        for count in range(1, len(path.parts)):
+            if not any(other.parts[-count:] == path.parts[-count:] for other in others):
+                return "/".join(path.parts[-count:])
+        return str(path)
+
+    return [shortest(path) for path in whole]
 
 
 def _fingerprint(checkpoint: Checkpoint) -> str:

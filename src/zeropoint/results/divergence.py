@@ -226,11 +226,13 @@ class LadderLevel(Record):
 
     #: The level as it was requested: "4 bits", or the name of a format or preset.
     level: str
-    #: "symmetric", "asymmetric", or empty for a named format.
+    #: "symmetric", "asymmetric", "preset" (of `--with presets`), or empty for a named format.
     kind: str = ""
     format: str
     #: Size of all tensors in this format.
     bytes: int
+    #: Size of the whole file, to the byte; None for a format that a file cannot store.
+    file_bytes: int | None = None
     bits_per_weight: float
     #: Tokens per second in `fast` mode; None if the format has no kernel.
     prompt_tokens_per_second: float | None = None
@@ -287,6 +289,9 @@ class CompareResult(Record):
     #: Noise floor in nats per token; None if it was not measured.
     floor: float | None = None
     results: tuple[RankedQuant, ...]
+    #: Names of the models that the test cannot separate: one list for each letter that several
+    #: models have.
+    inseparable: tuple[tuple[str, ...], ...] = ()
 
     def __repr__(self) -> str:
         return f"<CompareResult {', '.join(f'{one.name} ({one.group})' for one in self.results)}>"

@@ -1,18 +1,20 @@
 """`compare`: several quantized models against one reference, or several models by memory."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
 from zeropoint.errors import MeasurementError
-from zeropoint.metrics.divergence.ranking import QuantScores, rank
+from zeropoint.metrics.divergence.ranking import QuantScores, inseparable, rank
 from zeropoint.metrics.divergence.reference_pass import ReferencePass
 from zeropoint.metrics.divergence.run import MeasureProgress, MeasureRun
+from zeropoint.metrics.identity import distinct_names
 from zeropoint.results.divergence import CompareResult
 from zeropoint.results.tasks import AcrossResult
 from zeropoint.verbs.arguments import as_path
 from zeropoint.verbs.compare_models import ModelsRecord, compare_models_records
-from zeropoint.verbs.loaded_model import LoadedModel, ModelInput
+from zeropoint.verbs.loaded_model import LoadedModel, ModelInput, checkpoint_of, opened
 from zeropoint.verbs.model_pair import ModelPair
 from zeropoint.verbs.options.compare import CompareOptions
 from zeropoint.verbs.records import ModelStarted, Notice, OnRecord, StageStarted, drain
@@ -59,7 +61,8 @@ def compare(
     """Compare several quantized models with their reference, or several models of any kind.
 
     With `ref`, the models are ordered by their KL divergence from it, and a paired test groups
-    those that it cannot separate (CompareResult). Without it, the models need not use the same
+    those that it cannot separate (CompareResult). Files of the same name, such as those of several
+    uploaders, are named with their folder. Without it, the models need not use the same
     tokens, and are compared by memory: nats per byte of the same text, tasks, and chains
     (AcrossResult). `CompareOptions` explains the options. `progress` is called with every record.
 
@@ -115,16 +118,23 @@ def compare_records(
         reference.model, text, floor_chunks=options.floor_chunks
     )
     scored: list[QuantScores] = []
-    for index, model in enumerate(models):
-        quant = ModelPair.open(reference, model, threads=options.threads).quant
-        yield ModelStarted(quant.identity)
+    sources = [opened(model) for model in models]
+    names = distinct_names([checkpoint_of(source).path for source in sources])
+    for index, (source, name) in enumerate(zip(sources, names, strict=True)):
+        quant = ModelPair.open(reference, source, threads=options.threads).quant
+        identity = replace(quant.identity, name=name)
+        yield ModelStarted(identity)
         folder = None
         if options.run:
-            path = options.run / f"{index:02}-{Path(quant.identity.name).stem}"
-            folder = start_measure_run(path, reference.identity, quant.identity, text)
+            path = options.run / f"{index:02}-{quant.checkpoint.path.stem}"
+            folder = start_measure_run(path, reference.identity, identity, text)
         run = MeasureRun(reference_pass, quant.model, folder)
         yield StageStarted("measuring", len(text.chunks))
         result = yield from run.measure()
-        identity = quant.identity
         scored.append(QuantScores(identity.name, identity.file_bytes, run.scores, result))
-    yield CompareResult(floor=reference_pass.floor, results=tuple(rank(scored)))
+    ranked = tuple(rank(scored))
+    yield CompareResult(
+        floor=reference_pass.floor,
+        results=ranked,
+        inseparable=inseparable([one.name for one in ranked], [one.group for one in ranked]),
+    )

@@ -5,11 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from zeropoint.checkpoints import Checkpoint
+from zeropoint.errors import MeasurementError, RecipeError
 from zeropoint.metrics.divergence.ladder import (
     LevelFormat,
     largest_step,
     load_level,
+    parse_companions,
     parse_levels,
+    preset_levels,
     save_level,
 )
 from zeropoint.metrics.divergence.reference_pass import MeasureText, ReferencePass
@@ -21,7 +25,7 @@ from zeropoint.results.divergence import LadderLevel, LadderResult, MeasureResul
 from zeropoint.results.run_store import RunFolder
 from zeropoint.verbs.arguments import as_path
 from zeropoint.verbs.loaded_model import LoadedModel, ModelInput, checkpoint_of, opened
-from zeropoint.verbs.options.ladder import LadderOptions
+from zeropoint.verbs.options.ladder import DEFAULT_LEVELS, LadderOptions
 from zeropoint.verbs.quantized_copy import QuantizedCopy
 from zeropoint.verbs.records import Notice, OnRecord, StageStarted, drain
 from zeropoint.verbs.reference import (
@@ -40,7 +44,8 @@ class LevelStarted:
     index: int  # from 0
     levels: int
     format: str
-    tensor_bytes: int
+    #: Size of the file; of all tensors, if no file can store the format.
+    nbytes: int
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,14 @@ class LevelMeasured:
     """One level is measured."""
 
     level: LadderLevel
+
+
+@dataclass(frozen=True)
+class PlannedLevel:
+    """A level that is planned and not measured yet."""
+
+    level: LevelFormat
+    copy: QuantizedCopy
 
 
 LevelRecords: TypeAlias = Generator[
@@ -69,7 +82,8 @@ LadderRecord: TypeAlias = (
 def ladder(
     model: ModelInput,
     *,
-    levels: str | Sequence[str | int] = "16,8,6,5,4,3,2",
+    levels: str | Sequence[str | int] | None = None,
+    with_: str | Sequence[str] = "",
     share: str = "G32",
     imatrix: str | Path | None = None,
     text: str | Path | Sequence[str | Path] | None = None,
@@ -84,8 +98,8 @@ def ladder(
     """Measure a model in formats of fewer and fewer bits, each quantized in memory.
 
     A number of bits in `levels` stands for symmetric and asymmetric integers, whose weights share a
-    scale as `share` says. `LadderOptions` explains the options. `progress` is called with every
-    record.
+    scale as `share` says. `with_="presets"` adds llama.cpp's presets. `LadderOptions` explains the
+    options. `progress` is called with every record.
 
     Raises MeasurementError for a text that cannot be used, RecipeError for an unknown format,
     FormatError for a model that is already quantized (unless `requantize` is set), and
@@ -93,6 +107,7 @@ def ladder(
     """
     options = LadderOptions(
         levels=levels,
+        with_=with_,
         share=share,
         imatrix=as_path(imatrix),
         text=text,
@@ -111,17 +126,9 @@ def ladder_records(model: ModelInput, options: LadderOptions) -> Iterator[Ladder
 
     Stopping between two records is safe: the same run resumes at the level where it was stopped.
     """
-    levels = options.levels
-    words = levels if isinstance(levels, str) else ",".join(str(level) for level in levels)
-    formats = parse_levels(words, options.share)
     source = opened(model)
-    checkpoint = checkpoint_of(source)
-    copies = [
-        QuantizedCopy.plan_for(
-            checkpoint, level.format, imatrix=options.imatrix, requantize=options.requantize
-        )
-        for level in formats
-    ]
+    planned = yield from _plan_levels(checkpoint_of(source), options)
+    formats = [one.level for one in planned]
     reference = LoadedModel.open(source, threads=options.threads)
     yield from proxy_notices(reference.identity)
     text, prepared = prepare_text(reference, options)
@@ -132,9 +139,9 @@ def ladder_records(model: ModelInput, options: LadderOptions) -> Iterator[Ladder
     )
     folder = _start_run(options, reference, text, formats) if options.run else None
     rows: list[LadderLevel] = []
-    for index, (level, copy) in enumerate(zip(formats, copies, strict=True)):
-        plan = copy.plan
-        yield LevelStarted(index, len(formats), level.format, plan.tensor_bytes)
+    for index, one in enumerate(planned):
+        level, copy, plan = one.level, one.copy, one.copy.plan
+        yield LevelStarted(index, len(formats), level.format, copy.file_bytes or plan.tensor_bytes)
         level_folder = None
         if options.run:
             path = options.run / f"{index:02}-{level.format}"
@@ -145,6 +152,7 @@ def ladder_records(model: ModelInput, options: LadderOptions) -> Iterator[Ladder
             kind=level.kind,
             format=level.format,
             bytes=plan.tensor_bytes,
+            file_bytes=copy.file_bytes,
             bits_per_weight=plan.bits_per_weight,
             prompt_tokens_per_second=speed.prompt if speed else None,
             generation_tokens_per_second=speed.generation if speed else None,
@@ -157,6 +165,44 @@ def ladder_records(model: ModelInput, options: LadderOptions) -> Iterator[Ladder
     if folder:
         folder.finish(ladder_result)
     yield ladder_result
+
+
+def _plan_levels(
+    checkpoint: Checkpoint, options: LadderOptions
+) -> Generator[Notice, None, list[PlannedLevel]]:
+    """Plan the levels, then those of `with_`. Presets that need importance require an imatrix."""
+    companions = parse_companions(options.with_)
+    levels = options.levels
+    if levels is None:
+        levels = "" if companions else DEFAULT_LEVELS
+    words = levels if isinstance(levels, str) else ",".join(str(level) for level in levels)
+    formats = parse_levels(words, options.share) if words.strip() or not companions else []
+
+    def planned(level: LevelFormat) -> PlannedLevel:
+        copy = QuantizedCopy.plan_for(
+            checkpoint, level.format, imatrix=options.imatrix, requantize=options.requantize
+        )
+        return PlannedLevel(level, copy)
+
+    found = [planned(level) for level in formats]
+    if "presets" not in companions:
+        return found
+    missing: list[str] = []
+    for level in preset_levels():
+        if level.format in {one.level.format for one in found}:
+            continue
+        try:
+            found.append(planned(level))
+        except RecipeError:  # names are known, so what is missing is importance
+            missing.append(level.format)
+    if missing:
+        yield Notice(
+            f"the presets {', '.join(missing)} need importance and are left out; give it with"
+            " --imatrix FILE, which `zeropoint calibrate` writes"
+        )
+    if not found:
+        raise MeasurementError("no preset can be measured without importance (--imatrix)")
+    return found
 
 
 def _start_run(

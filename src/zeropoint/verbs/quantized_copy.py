@@ -7,15 +7,18 @@ from typing import TypeAlias
 
 from zeropoint.calibration import read_imatrix
 from zeropoint.checkpoints import Checkpoint
+from zeropoint.formats import FORMATS
 from zeropoint.metrics.identity import identify_copy
 from zeropoint.models import Mode, load_model
 from zeropoint.plans import Recipe
+from zeropoint.quantizers import WriteOptions
 from zeropoint.quantizers.in_memory import (
     InMemoryPlan,
     TensorReplaced,
     plan_in_memory,
     quantize_in_memory,
 )
+from zeropoint.quantizers.quantization_plan import QuantizationPlan
 from zeropoint.results.model_identity import InMemoryQuantization, ModelIdentity
 from zeropoint.verbs.loaded_model import LoadedModel
 from zeropoint.verbs.records import StageStarted
@@ -31,6 +34,8 @@ class QuantizedCopy:
     plan: InMemoryPlan
     identity: ModelIdentity
     quantization: InMemoryQuantization
+    #: Size of the file that `quantize` would write, to the byte; None if no file can hold it.
+    file_bytes: int | None = None
 
     @classmethod
     def plan_for(
@@ -54,7 +59,8 @@ class QuantizedCopy:
             bits_per_weight=plan.bits_per_weight,
             tensor_bytes=plan.tensor_bytes,
         )
-        return cls(plan, identify_copy(source, plan.name, plan.choices), quantization)
+        identity = identify_copy(source, plan.name, plan.choices)
+        return cls(plan, identity, quantization, _file_bytes(plan, to, imatrix))
 
     def load(self, *, mode: Mode = "exact", threads: int | None = None) -> LoadRecords:
         """Load the tensors that are not quantized, and quantize the others one by one."""
@@ -64,3 +70,15 @@ class QuantizedCopy:
         yield StageStarted("quantizing", self.plan.elements)
         yield from quantize_in_memory(model, self.plan)
         return LoadedModel(source, model, self.identity, self.quantization)
+
+
+def _file_bytes(plan: InMemoryPlan, to: str | Recipe, imatrix: Path | str | None) -> int | None:
+    if any(choice.format.name not in FORMATS for choice in plan.choices):
+        return None
+    options = WriteOptions(
+        to=to if isinstance(to, str) else None,
+        importance_file=Path(imatrix) if imatrix else None,
+    )
+    return QuantizationPlan(
+        plan.checkpoint, plan.choices, plan.calibration, options
+    ).predicted_bytes()

@@ -12,7 +12,7 @@ from zeropoint.cli.run_outputs import Report, keeping, run_folder, write_report
 from zeropoint.cli.stages import Views, run_verb
 from zeropoint.cli.views import ladder as view
 from zeropoint.cli.views.measure import show_reference, show_text
-from zeropoint.verbs.options.ladder import LadderOptions
+from zeropoint.verbs.options.ladder import DEFAULT_LEVELS, LadderOptions
 
 if TYPE_CHECKING:
     from zeropoint.results.divergence import LadderResult
@@ -28,14 +28,23 @@ def register(app: typer.Typer) -> None:
 def ladder(
     model: shared.ModelArgument,
     levels: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="LIST",
             help="Levels, separated by commas: numbers of bits from 16 to 2, and names of presets"
-            " and formats.",
+            f" and formats. Default: {DEFAULT_LEVELS}; none with --with.",
         ),
         InputRole.NAMES,
-    ] = str(DEFAULTS.levels),
+    ] = None,
+    with_: Annotated[
+        str,
+        typer.Option(
+            "--with",
+            metavar="LIST",
+            help="Also measure: presets (llama.cpp's presets from Q6_K to IQ2_M; those that need"
+            " importance only with --imatrix).",
+        ),
+    ] = "",
     share: Annotated[
         str,
         typer.Option(
@@ -77,13 +86,16 @@ def ladder(
 
     zeropoint ladder model-BF16.gguf --levels 4,Q4_0,Q4_K_M,FP4_E2M1_G32 --text book.txt
 
+    zeropoint ladder model-BF16.gguf --with presets --imatrix model.imatrix.gguf
+
     zeropoint ladder model-BF16.gguf --levels IQ3_S,IQ2_M,IQ1_S --imatrix model.imatrix.gguf
     """
     out = Output(as_json=as_json, quiet=quiet)
     with run_folder(run, report) as folder, keeping(run):
         options = LadderOptions(
-            levels=levels, share=share, imatrix=imatrix, text=text, context=ctx, chunks=chunks,
-            run=folder, floor_chunks=floor_chunks, requantize=requantize, threads=threads,
+            levels=levels, with_=with_, share=share, imatrix=imatrix, text=text, context=ctx,
+            chunks=chunks, run=folder, floor_chunks=floor_chunks, requantize=requantize,
+            threads=threads,
         )  # fmt: skip
         result = follow_ladder(out, model, options, out.progress(progress))
         view.show(out, result)

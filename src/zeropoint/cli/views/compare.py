@@ -59,9 +59,8 @@ def show_quants(out: Output, result: "CompareResult") -> None:
         out.say(
             f"Noise floor  {result.floor:.6f}: the reference against itself in another arithmetic"
         )
-    letters = [letter for quant in result.results for letter in set(quant.group)]
-    if len(set(letters)) < len(letters):
-        out.say("The test cannot separate quants that share a letter on this text; more text may.")
+    for names in result.inseparable:
+        out.say(f"Cannot be told apart on this text (more text may): {', '.join(names)}.")
     out.say("* No file of at most this size has a significantly smaller loss.")
 
 

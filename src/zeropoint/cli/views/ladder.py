@@ -27,7 +27,7 @@ class LevelNotes:
             if seconds and seconds > QUIET_SECONDS
             else ""
         )
-        size = format_bytes(level.tensor_bytes)
+        size = format_bytes(level.nbytes)
         out.note(f"[{level.index + 1}/{level.levels}] {level.format}, {size}{left}")
 
     def show_result(self, out: Output, measured: "LevelMeasured") -> None:
@@ -44,10 +44,10 @@ def show(out: Output, result: "LadderResult") -> None:
     """Print the table."""
     out.say()
     out.table(
-        ("Level", "Integers", "Format", ">Size", ">Bits", ">Prompt tok/s", ">Gen tok/s",
+        ("Level", "Kind", "Format", ">Size", ">Bits", ">Prompt tok/s", ">Gen tok/s",
          ">Perplexity", ">KL mean", ">95 % interval", ">Top-1", ""),
         (
-            (level.level, level.kind, level.format, format_bytes(level.bytes),
+            (level.level, level.kind, level.format, format_bytes(level.file_bytes or level.bytes),
              f"{level.bits_per_weight:.2f}", speed(level.prompt_tokens_per_second),
              speed(level.generation_tokens_per_second), perplexity(measured.perplexity.quant),
              format_nats(measured.kl.mean), format_interval(measured.kl, ".5f") or "-",

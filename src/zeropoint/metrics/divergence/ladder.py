@@ -13,6 +13,12 @@ from zeropoint.results.run_store import RunFolder
 DEFAULT_LEVELS = "16,8,6,5,4,3,2"
 DEFAULT_SHARE = "G32"
 KINDS = {"SYM": "symmetric", "ASYM": "asymmetric"}
+PRESET_KIND = "preset"
+#: The presets of `--with presets`, the largest first: the common one of each size.
+LADDER_PRESETS = (
+    "Q6_K", "Q5_K_M", "Q4_K_M", "IQ4_XS", "Q3_K_M", "IQ3_S", "IQ3_XXS", "Q2_K", "IQ2_M",
+)  # fmt: skip
+COMPANIONS = ("presets",)  # what `--with` takes
 
 
 @dataclass(frozen=True)
@@ -20,7 +26,7 @@ class LevelFormat:
     """The format of one level."""
 
     label: str  # "4 bits", or the name of a format or preset
-    kind: str  # "symmetric", "asymmetric", or empty for a named format
+    kind: str  # "symmetric", "asymmetric", "preset", or empty for a named format
     format: str  # a name that `--as` takes
 
 
@@ -57,6 +63,29 @@ def parse_levels(levels: str, share: str = DEFAULT_SHARE) -> list[LevelFormat]:
             f"the list of levels (--levels) is empty; an example is {DEFAULT_LEVELS}"
         )
     return parsed
+
+
+def parse_companions(words: str | Sequence[str]) -> list[str]:
+    """Parse what `--with` names: "presets" are those in LADDER_PRESETS.
+
+    >>> parse_companions("presets, presets")
+    ['presets']
+
+    Raises MeasurementError for any other word.
+    """
+    parts = words.split(",") if isinstance(words, str) else words
+    names = list(dict.fromkeys(filter(None, (part.strip() for part in parts))))
+    for name in names:
+        if name not in COMPANIONS:
+            raise MeasurementError(
+                f"{name!r} cannot be added to a ladder; --with takes {' and '.join(COMPANIONS)}"
+            )
+    return names
+
+
+def preset_levels() -> list[LevelFormat]:
+    """Return the levels of `--with presets`, the largest first."""
+    return [LevelFormat(name, PRESET_KIND, name) for name in LADDER_PRESETS]
 
 
 def largest_step(levels: Sequence[LevelFormat], top1: Sequence[float]) -> int | None:

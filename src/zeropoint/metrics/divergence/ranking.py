@@ -1,5 +1,6 @@
 """Ranks quantized models on the same tokens, and groups those that a test cannot separate."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -96,6 +97,19 @@ def group_letters(different: NDArray[np.bool_]) -> list[str]:
         "".join(name for name, (a, b) in zip(names, runs, strict=True) if a <= i < b)
         for i in range(count)
     ]
+
+
+def inseparable(names: Sequence[str], letters: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    """Return the names of the models that share a letter, for each letter that several have.
+
+    >>> inseparable(["x", "y", "z"], ["a", "ab", "b"])
+    (('x', 'y'), ('y', 'z'))
+    """
+    groups: dict[str, list[str]] = {}
+    for name, own in zip(names, letters, strict=True):
+        for letter in re.findall(r"\(\d+\)|.", own):
+            groups.setdefault(letter, []).append(name)
+    return tuple(tuple(group) for group in groups.values() if len(group) > 1)
 
 
 def _check_same_text(quant: QuantScores, first: QuantScores) -> None:

@@ -29,8 +29,8 @@ HISTOGRAM_BINS = 64
 VERBS = ("measure", "quantize", "ladder", "drift", "tasks", "across")
 
 # Keys of a mark in the frontier figure, for a level of a ladder or for a measured quant.
-LEVEL_KEYS = ("level", "kind", "format", "bytes", "bits_per_weight", "prompt_tokens_per_second",
-            "generation_tokens_per_second")  # fmt: skip
+LEVEL_KEYS = ("level", "kind", "format", "bytes", "file_bytes", "bits_per_weight",
+            "prompt_tokens_per_second", "generation_tokens_per_second")  # fmt: skip
 LOSS_KEYS = ("kl", "perplexity", "top1", "top1_low", "top1_high", "flips", "floor", "verdict",
            "tokens")  # fmt: skip
 
@@ -139,10 +139,19 @@ def level_of(run: Run) -> LadderLevel:
     )
 
 
-def marks_of(levels: Sequence[LadderLevel]) -> list[PageData]:
-    """Return levels as data of the frontier figure."""
+def marks_of(
+    levels: Sequence[LadderLevel], alike: Mapping[str, Sequence[str]] | None = None
+) -> list[PageData]:
+    """Return levels as data of the frontier figure.
+
+    `alike` names, for a format, those that a paired test cannot separate from it.
+    """
     rows = [level.to_json() for level in levels]
-    return [{key: row.get(key) for key in (*LEVEL_KEYS, *LOSS_KEYS)} for row in rows]
+    return [
+        {key: row.get(key) for key in (*LEVEL_KEYS, *LOSS_KEYS)}
+        | {"alike": (alike or {}).get(level.format)}
+        for level, row in zip(levels, rows, strict=True)
+    ]
 
 
 def losses_of(result: MeasureResult) -> PageData:

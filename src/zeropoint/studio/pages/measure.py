@@ -7,15 +7,12 @@ runs with different texts, references or settings are not ranked, and the page s
 from collections.abc import Sequence
 from urllib.parse import urlencode
 
-import numpy as np
-
 from zeropoint.errors import MeasurementError
-from zeropoint.metrics.divergence.ranking import group_letters, separable
-from zeropoint.metrics.divergence.recorded_chunks import read_chunk
 from zeropoint.results.divergence import MeasureResult
 from zeropoint.results.runs import Run
 from zeropoint.studio.data import measure_runs
 from zeropoint.studio.data.library import Library, LibraryEntry
+from zeropoint.studio.data.ranked_runs import alike_of, groups, why_not
 from zeropoint.studio.pages.layout import content, header, page, sidebar
 from zeropoint.studio.report.html import (
     element,
@@ -105,6 +102,7 @@ def compared(library: Library, entries: Sequence[LibraryEntry]) -> str:
     runs = [run for run, _ in order]
     letters, why = groups(runs)
     levels = [measure_runs.level_of(run) for run in runs]
+    names = [level.format for level in levels]
     drawn = [level for level in levels if level.bits_per_weight > 0]
     rows = [
         (
@@ -137,34 +135,8 @@ def compared(library: Library, entries: Sequence[LibraryEntry]) -> str:
         "compare", f"{len(runs)} quants", "What each lost, and which cannot be told apart."
     )
     data = {
-        "ladder": measure_runs.marks_of(drawn),
+        "ladder": measure_runs.marks_of(drawn, alike_of(names, letters)),
+        "ladder_across": "bytes",
         "ladder_run": ", ".join(run.path.name for run in runs),
     }
     return page("Compared", sidebar(library, "/compare"), content(body, *parts), data)
-
-
-def why_not(runs: Sequence[Run]) -> str:
-    """Return why runs cannot be ranked; "" if they can."""
-    first = runs[0]
-    for run in runs[1:]:
-        for key in ("reference", "text"):
-            if getattr(run.inputs, key) != getattr(first.inputs, key):
-                return f"Not ranked: they were measured on another {key}."
-        if run.settings.context != first.settings.context:
-            return "Not ranked: they were measured with another context."
-        if run.folder.chunks_done() != first.folder.chunks_done():
-            return "Not ranked: they were measured on a different number of chunks."
-    return ""
-
-
-def groups(runs: Sequence[Run]) -> tuple[list[str], str]:
-    """Return the letters of each run, and the reason if runs cannot be ranked."""
-    why = why_not(runs)
-    if why:
-        return [""] * len(runs), why
-    sums = [
-        np.array([read_chunk(run.folder, i)["kl"].sum(dtype=np.float64) for i in
-                  range(run.folder.chunks_done())])
-        for run in runs
-    ]  # fmt: skip
-    return group_letters(separable(sums)), ""

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from zeropoint.errors import MeasurementError
+from zeropoint.metrics.divergence.ranking import inseparable
 from zeropoint.metrics.divergence.verdict import THRESHOLDS, VERDICT_MEANINGS
 from zeropoint.results.divergence import LadderLevel, MeasureResult
 from zeropoint.results.interval import Interval
@@ -18,6 +19,7 @@ from zeropoint.studio.data import measure_runs
 from zeropoint.studio.data.drift_runs import steps_of
 from zeropoint.studio.data.memory_vs_loss import scales_of
 from zeropoint.studio.data.page_data import PageData
+from zeropoint.studio.data.ranked_runs import alike_of, groups
 from zeropoint.studio.data.steps_shown import LongRunEvidence
 from zeropoint.studio.report import drift_sections
 from zeropoint.studio.report.bundle import self_contained
@@ -48,6 +50,7 @@ from zeropoint.studio.report.sections import (
 )
 
 MAX_WORST_POSITIONS = 50  # positions in the table of the worst
+KINDS = ("symmetric", "asymmetric")  # of levels by bits, which are drawn by their bits
 SMALL_LOSS = "SMALL, MEASURABLE"
 
 
@@ -87,8 +90,11 @@ def report_of(runs: Sequence[Run]) -> tuple[str, Html, str, dict[str, Any]]:
     if steps:
         parts += [drift_sections.over_many_steps(steps)]
     if levels:
-        data |= {"ladder": measure_runs.marks_of(levels), "ladder_run": run_names(runs)}
-        parts += [frontier(levels)]
+        told, alike = cannot_be_told_apart(measures)
+        across = "bits" if any(level.kind in KINDS for level in levels) else "bytes"
+        data |= {"ladder": measure_runs.marks_of(levels, alike), "ladder_run": run_names(runs)}
+        data |= {"ladder_across": across}
+        parts += [frontier(levels, told)]
     if sizes:
         data["sizes"] = sizes
         parts += [bigger_or_smaller(sizes)]
@@ -145,6 +151,25 @@ def levels_of(runs: Sequence[Run]) -> list[LadderLevel]:
         levels += [measure_runs.level_of(run) for run in measures]
     known = [level for level in levels if level.bits_per_weight > 0]  # older runs do not have it
     return sorted(known, key=lambda level: -level.bits_per_weight)
+
+
+def cannot_be_told_apart(measures: Sequence[Run]) -> tuple[str, Mapping[str, Sequence[str]]]:
+    """Return a sentence on the quants that a paired test cannot separate, and those of each quant.
+
+    The sentence is empty for fewer than two runs. Runs without records of their chunks, and of
+    different texts, are not ranked.
+    """
+    if len(measures) < 2 or not all(run.folder.chunks_done() for run in measures):
+        return "", {}
+    letters, why = groups(measures)
+    if why:
+        return why, {}
+    names = [run.quant.name for run in measures]
+    found = [" and ".join(group) for group in inseparable(names, letters)]
+    test = "a paired test over the chunks of the text (95 %, corrected for the number of pairs)"
+    if not found:
+        return f"All can be told apart by {test}.", {}
+    return f"Cannot be told apart by {test}: {'; '.join(found)}.", alike_of(names, letters)
 
 
 def verdict(

@@ -217,14 +217,14 @@ def why(tensors: Sequence[TensorEvidence]) -> Html:
     )
 
 
-def frontier(levels: Sequence[LadderLevel]) -> Html:
-    """Return section 9: loss by file size."""
+def frontier(levels: Sequence[LadderLevel], told: str = "") -> Html:
+    """Return section 9: loss by file size; `told` is which quants cannot be told apart."""
     columns = ("Format", ">Bits per weight", ">Size", ">KL", ">95 %", ">Same token", "Verdict")
     rows = [
         (
             level.format,
             f"{level.bits_per_weight:.2f}",
-            size(level.bytes),
+            size(level.file_bytes or level.bytes),
             number(level.measured.kl.mean, 3),
             format_interval(level.measured.kl),
             percent(level.measured.top1, 1),
@@ -239,9 +239,10 @@ def frontier(levels: Sequence[LadderLevel]) -> Html:
         figure(
             "ladder",
             "f-frontier",
-            "Loss, by bits per weight",
+            "Loss, by bits per weight or size",
             "Whiskers are 95 % intervals. Pick a mark.",
         ),
+        *([paragraph(told)] if told else []),
         wide(table(columns, rows, "The levels")),
     )
 

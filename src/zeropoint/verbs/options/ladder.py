@@ -6,13 +6,19 @@ from pathlib import Path
 
 from zeropoint.verbs.options.measure import DivergenceOptions
 
+#: The levels of a ladder that names none.
+DEFAULT_LEVELS = "16,8,6,5,4,3,2"
+
 
 @dataclass(frozen=True, kw_only=True)
 class LadderOptions(DivergenceOptions):
     """Options of `ladder`."""
 
     #: Levels, as a list or separated by commas: bits from 16 to 2, names of formats and presets.
-    levels: str | Sequence[str | int] = "16,8,6,5,4,3,2"
+    #: None: 16,8,6,5,4,3,2, or no level besides those of `with_`.
+    levels: str | Sequence[str | int] | None = None
+    #: "presets" adds llama.cpp's presets of different sizes; empty: adds nothing.
+    with_: str | Sequence[str] = ""
     #: Which weights share a scale at a level of bits: G32, G128, ROW or TENSOR.
     share: str = "G32"
     #: File with the importance to quantize with (imatrix); None: without importance.

@@ -11,10 +11,13 @@ import { fact, value } from "../../lib/table.js";
 import { source } from "../../lib/tensor_picker.js";
 
 const FAMILIES = [
-  ["", "a named format", "third"],
+  ["", "a named format or file", "third"],
   ["symmetric", "symmetric integers", ""],
   ["asymmetric", "asymmetric integers", "second"],
+  ["preset", "llama.cpp's presets", "second"],
+  ["best", "recipes of the search", ""],
 ];
+const SIGNS = { "": "◆", symmetric: "●", asymmetric: "■", preset: "■", best: "●" };
 
 /**
  * @param {HTMLElement} figure
@@ -23,7 +26,9 @@ const FAMILIES = [
  */
 export function mount(figure, data, state) {
   const levels = data.ladder;
-  const at = state.scope("ladder", { level: -1, x: "bits", y: "kl" }, () => show());
+  const at = state.scope("ladder", { level: -1, x: data.ladder_across ?? "bits", y: "kl" }, () =>
+    show(),
+  );
   const x = choice({
     label: "Across",
     name: "x",
@@ -69,7 +74,10 @@ export function mount(figure, data, state) {
           value("ratio", one.perplexity.ratio.mean, format(one.perplexity.ratio.mean, 4)),
         ),
         fact("same most likely token", value("top1", one.top1, percent(one.top1))),
-        fact("size", value("bytes", one.bytes, inBytes(one.bytes))),
+        fact("size", value("bytes", bytesOf(one), inBytes(bytesOf(one)))),
+        one.alike?.length
+          ? h("p", { class: "note" }, `Cannot be told apart from ${one.alike.join(", ")}.`)
+          : null,
         legend(levels),
         source(
           `${data.ladder_run}: ${one.tokens} scored positions a level; the band is the ` +
@@ -91,7 +99,7 @@ export function mount(figure, data, state) {
         levels.map((l) => [
           l.format,
           l.bits_per_weight,
-          l.bytes,
+          bytesOf(l),
           l.kl.mean,
           l.kl.low,
           l.kl.high,
@@ -104,12 +112,15 @@ export function mount(figure, data, state) {
   });
 }
 
+/** The size of the file, or of all tensors if no file can store the format. */
+const bytesOf = (l) => l.file_bytes ?? l.bytes;
+
 function legend(levels) {
   return h(
     "p",
     { class: "legend" },
     FAMILIES.filter(([kind]) => levels.some((l) => (l.kind ?? "") === kind)).map(([kind, name]) =>
-      h("span", {}, `${{ "": "◆", symmetric: "●", asymmetric: "■" }[kind]} ${name}`),
+      h("span", {}, `${SIGNS[kind]} ${name}`),
     ),
   );
 }
@@ -141,7 +152,7 @@ function chart(plot, levels, chosen, across, up, pick) {
     left = 70,
     bottom = height - 34,
     { of, log } = READ[up];
-  const place = (l) => (across === "bits" ? l.bits_per_weight : l.bytes / 2 ** 20);
+  const place = (l) => (across === "bits" ? l.bits_per_weight : bytesOf(l) / 2 ** 20);
   const means = levels.map((l) => of(l)[0]).filter((v) => v > 0);
   const least = up === "ratio" ? 0.95 : Math.max(Math.min(...means, levels[0].floor || 1), 1e-7);
   const most = Math.max(...levels.map((l) => of(l)[2] ?? of(l)[0]), least * 2);
@@ -245,12 +256,13 @@ function ticksLeft(y, left, right, up) {
   return group;
 }
 
-/** A mark whose shape shows the kind of format: symmetric, asymmetric, or named. */
+/** A mark whose shape shows the kind of level: circle, square, or diamond for a named format. */
 export function symbol(kind, x, y, chosen) {
   const r = chosen ? 8 : 5.5;
-  const name = `dot ${kind === "asymmetric" ? "second" : kind ? "" : "named"}`;
-  if (kind === "symmetric") return s("circle", { class: name, cx: x, cy: y, r });
-  if (kind === "asymmetric")
+  const square = kind === "asymmetric" || kind === "preset";
+  const name = `dot ${square ? "second" : kind ? "" : "named"}`;
+  if (kind === "symmetric" || kind === "best") return s("circle", { class: name, cx: x, cy: y, r });
+  if (square)
     return s("rect", { class: name, x: x - r, y: y - r, width: 2 * r, height: 2 * r, rx: 2 });
   return s("path", {
     class: name,
