@@ -193,7 +193,9 @@ def _plan_levels(
             continue
         try:
             found.append(planned(level))
-        except RecipeError:  # names are known, so what is missing is importance
+        except RecipeError:
+            if options.imatrix:  # importance is not what is missing
+                raise
             missing.append(level.format)
     if missing:
         yield Notice(

@@ -99,6 +99,15 @@ def group_letters(different: NDArray[np.bool_]) -> list[str]:
     ]
 
 
+def split_letters(letters: str) -> list[str]:
+    """Return the letters of one model one by one; past the 26th they are numbers in brackets.
+
+    >>> split_letters("z(26)(27)")
+    ['z', '(26)', '(27)']
+    """
+    return re.findall(r"\(\d+\)|.", letters)
+
+
 def inseparable(names: Sequence[str], letters: Sequence[str]) -> tuple[tuple[str, ...], ...]:
     """Return the names of the models that share a letter, for each letter that several have.
 
@@ -107,7 +116,7 @@ def inseparable(names: Sequence[str], letters: Sequence[str]) -> tuple[tuple[str
     """
     groups: dict[str, list[str]] = {}
     for name, own in zip(names, letters, strict=True):
-        for letter in re.findall(r"\(\d+\)|.", own):
+        for letter in split_letters(own):
             groups.setdefault(letter, []).append(name)
     return tuple(tuple(group) for group in groups.values() if len(group) > 1)
 

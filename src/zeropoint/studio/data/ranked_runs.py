@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from zeropoint.metrics.divergence.ranking import group_letters, separable
+from zeropoint.metrics.divergence.ranking import group_letters, separable, split_letters
 from zeropoint.metrics.divergence.recorded_chunks import read_chunk
 from zeropoint.results.runs import Run
 
@@ -46,7 +46,7 @@ def alike_of(names: Sequence[str], letters: Sequence[str]) -> Mapping[str, list[
         name: [
             other
             for other, letter in zip(names, letters, strict=True)
-            if other != name and set(letter) & set(own)
+            if other != name and set(split_letters(letter)) & set(split_letters(own))
         ]
         for name, own in zip(names, letters, strict=True)
     }
