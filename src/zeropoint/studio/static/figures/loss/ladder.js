@@ -167,7 +167,7 @@ function chart(plot, levels, chosen, across, up, pick) {
     `Loss of ${levels.length} levels by ${across === "bits" ? "bits" : "size"}`,
     ticksLeft(y, left, width - 14, up),
     axisBelow(x, bottom, {
-      n: 8,
+      n: Math.min(Math.floor((width - left) / 80), 8),
       label: (v) => (across === "bits" ? format(v, 3) : `${format(v, 4)} MiB`),
     }),
   );
