@@ -52,6 +52,14 @@ OLD = {  # what each verb wrote at least, in a version without a journal
         {"model": "m.gguf", "file_bytes": 9, "threads": 1, "mode": "fast", "kernels": "avx2",
          "prompt_tokens": 8, "generated_tokens": 0},
     ),
+    "search": (
+        {"reference": SIDE},
+        {"objective": "kl", "effort": "quick", "profile": "any", "reference": SIDE, "points": [
+            {"budget_bytes": 99, "file_bytes": 98, "bits_per_weight": 4.5, "predicted": 0.2,
+             "recipe": "* Q4_K", "formats": {"blk.0.ffn_up.weight": "Q4_K"}, "evaluations": [
+                 {"change": "start", "tensor_bytes": 90, "predicted": 0.2, "loss": {"mean": 0.3}},
+             ]}]},
+    ),
 }  # fmt: skip
 
 

@@ -35,6 +35,8 @@ def address(studio: Studio, path: str, example: Example) -> str:
     kinds = ["measured"] if path in ("/measure", "/compare") else ["measured", "made"]
     if path == "/long-run":
         kinds = ["followed", "asked"]
+    if path == "/search":
+        kinds = ["searched"]
     words = "&".join(f"run={studio.id_of(name, 'run')}" for name in kinds)
     return path.replace("{model}", studio.id_of(example.quant.name)) + f"?{words}"
 

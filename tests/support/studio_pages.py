@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from support.search_runs import write_search
 from support.tiny_models import write_model
 from zeropoint.checkpoints import open_model
 from zeropoint.cli import main
@@ -53,6 +54,7 @@ def make_example(folder: Path, architecture: str, columns: int = 256, steps: int
     (folder / "tasks.jsonl").write_text("\n".join(map(json.dumps, TASKS)))
     words = ["tasks", str(model), str(quant), "--tasks", str(folder / "tasks.jsonl"), "-n", "8"]
     assert main([*words, "--run", str(folder / "asked"), *few]) == 0
+    write_search(folder / "searched", model, run)
     with open_model(model) as source, open_model(quant) as small:
         made_walk = walk.Walk(
             source,

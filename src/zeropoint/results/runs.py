@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 from zeropoint.errors import CheckpointError, printable
+from zeropoint.results.allocation import SearchResult
 from zeropoint.results.bench import BenchResult
 from zeropoint.results.divergence import LadderResult, MeasureResult
 from zeropoint.results.drift import DriftResult
@@ -25,6 +26,7 @@ Result: TypeAlias = (
     | HarnessResult
     | AcrossResult
     | BenchResult
+    | SearchResult
 )
 RESULTS: Mapping[str, type[Result]] = {
     "measure": MeasureResult,
@@ -35,6 +37,7 @@ RESULTS: Mapping[str, type[Result]] = {
     "lm-eval": HarnessResult,
     "across": AcrossResult,
     "bench": BenchResult,
+    "search": SearchResult,
 }
 R = TypeVar("R", bound=Record)
 

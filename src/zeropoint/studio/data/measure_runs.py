@@ -26,7 +26,7 @@ from zeropoint.studio.data.page_data import PageData
 MAX_SHOWN_POSITIONS = 1200  # of the texts, token by token, with both top tens
 HISTOGRAM_BINS = 64
 
-VERBS = ("measure", "quantize", "ladder", "drift", "tasks", "across")
+VERBS = ("measure", "quantize", "ladder", "drift", "tasks", "across", "search")
 
 # Keys of a mark in the frontier figure, for a level of a ladder or for a measured quant.
 LEVEL_KEYS = ("level", "kind", "format", "bytes", "file_bytes", "bits_per_weight",

@@ -45,6 +45,7 @@ from zeropoint.studio.pages.measure import compared, measured
 from zeropoint.studio.pages.model_map import model_map
 from zeropoint.studio.pages.multiply import multiply
 from zeropoint.studio.pages.report import report_page
+from zeropoint.studio.pages.search import searched
 from zeropoint.studio.pages.walk import walk_page, walk_runs
 from zeropoint.studio.pages.weights import weights_lab
 from zeropoint.studio.report.report import render_report
@@ -82,6 +83,7 @@ class StudioRoutes:
             Route("/measure", self.measure),
             Route("/compare", self.compare),
             Route("/long-run", self.long_run),
+            Route("/search", self.search),
             Route(one + "/map", self.map),
             Route(one + "/weights", self.weights),
             Route(one + "/lab", self.lab),
@@ -176,6 +178,9 @@ class StudioRoutes:
     def long_run(self, request: Request) -> Response:
         runs = self._runs(request)
         return as_html(long_run(self.library, runs))
+
+    def search(self, request: Request) -> Response:
+        return as_html(searched(self.library, self._runs(request)))
 
     def report_file(self, request: Request) -> Response:
         runs = self._runs(request)

@@ -24,7 +24,8 @@ RUN_CHOICES = literal(
     '<p class="choices"><button type="submit">Report of the chosen runs</button> '
     '<button type="submit" formaction="/measure">Token by token</button> '
     '<button type="submit" formaction="/compare">Compare them</button> '
-    '<button type="submit" formaction="/long-run">Over many steps</button></p>'
+    '<button type="submit" formaction="/long-run">Over many steps</button> '
+    '<button type="submit" formaction="/search">Recipes of a search</button></p>'
 )
 EMPTY_CELL = literal("")
 

@@ -20,6 +20,7 @@ from zeropoint.studio.data.drift_runs import steps_of
 from zeropoint.studio.data.memory_vs_loss import scales_of
 from zeropoint.studio.data.page_data import PageData
 from zeropoint.studio.data.ranked_runs import alike_of, groups
+from zeropoint.studio.data.search_runs import found_levels, points_of, recipes_as_page_data
 from zeropoint.studio.data.steps_shown import LongRunEvidence
 from zeropoint.studio.report import drift_sections
 from zeropoint.studio.report.bundle import self_contained
@@ -37,6 +38,7 @@ from zeropoint.studio.report.html import (
     size,
     table,
 )
+from zeropoint.studio.report.search_sections import said_of_search, the_search
 from zeropoint.studio.report.sections import (
     bigger_or_smaller,
     format_interval,
@@ -71,7 +73,8 @@ def report_of(runs: Sequence[Run]) -> tuple[str, Html, str, dict[str, Any]]:
     data: dict[str, Any] = {"run": runs[0].path.name, "runs": [raw(run) for run in runs]}
     data |= steps.as_page_data()
     sizes = scales_of(runs)
-    parts = [verdict(measures, quantize, levels, steps, sizes), provenance(runs)]
+    others = [said_of_sizes(sizes), said_of_search(points_of(runs))]
+    parts = [verdict(measures, quantize, levels, steps, others), provenance(runs)]
     if quantize:
         data["tensors"] = [tensor.as_page_data() for tensor in tensors]
         parts += [where_bytes(tensors)]
@@ -98,6 +101,9 @@ def report_of(runs: Sequence[Run]) -> tuple[str, Html, str, dict[str, Any]]:
     if sizes:
         data["sizes"] = sizes
         parts += [bigger_or_smaller(sizes)]
+    if found := points_of(runs):
+        data["search"] = recipes_as_page_data(runs)
+        parts += [the_search(found)]
     parts.append(method(runs))
     asked = "What was lost" if any(run.verb != "across" for run in runs) else "Side by side"
     title = f"{asked}: {name_of(runs)}"
@@ -139,13 +145,13 @@ def name_of(runs: Sequence[Run]) -> str:
 
 def run_names(runs: Sequence[Run]) -> str:
     """Return the names of the runs in the frontier figure."""
-    names = [run.path.name for run in runs if run.verb in ("ladder", "measure")]
+    names = [run.path.name for run in runs if run.verb in ("ladder", "measure", "search")]
     return f"the run{'s' if len(names) > 1 else ''} {', '.join(names)}"
 
 
 def levels_of(runs: Sequence[Run]) -> list[LadderLevel]:
     """Return the marks of the frontier: a ladder's levels, and several measured quants."""
-    levels = measure_runs.ladder_of(runs)
+    levels = measure_runs.ladder_of(runs) + found_levels(runs)
     measures = [run for run in runs if run.verb == "measure"]
     if levels or len(measures) > 1:
         levels += [measure_runs.level_of(run) for run in measures]
@@ -177,9 +183,12 @@ def verdict(
     quantize: Run | None,
     levels: Sequence[LadderLevel],
     steps: LongRunEvidence,
-    sizes: Sequence[PageData],
+    said: Sequence[str],
 ) -> Html:
-    """Return section 1: one sentence, and a few figures that link to their section."""
+    """Return section 1: one sentence, and a few figures that link to their section.
+
+    `said` are sentences on what else the runs show; "" is nothing.
+    """
     others: list[str] = []
     if measures:
         lead, chips = verdict_of_measure(measures[0])
@@ -187,9 +196,7 @@ def verdict(
         lead, chips = verdict_of_ladder(levels)
     elif quantize is None:
         sentences, chips = drift_sections.said_of_steps(steps) if steps else ([], [])
-        lead, *others = [
-            sentence for sentence in (said_of_sizes(sizes), *sentences) if sentence
-        ] or [""]
+        lead, *others = [sentence for sentence in (*said, *sentences) if sentence] or [""]
     else:
         quantized = quantize.result_as(QuantizeResult)
         lead = (
@@ -315,10 +322,11 @@ def method(runs: Sequence[Run]) -> Html:
         "ladder": "the ladder (zeropoint ladder --run)",
         "drift": "what happens over many steps (zeropoint drift --run)",
         "tasks": "the tasks you care about (zeropoint tasks --run)",
+        "search": "which tensor gets which format (zeropoint search --run)",
     }
     verbs = {run.verb for run in runs}
     missing = [text for verb, text in known.items() if verb not in verbs]
-    parts = [METHOD] if verbs & {"measure", "ladder"} else []
+    parts = [METHOD] if verbs & {"measure", "ladder", "search"} else []
     if verbs & {"drift", "tasks", "across"}:
         parts.append(drift_sections.METHOD)
     if missing:

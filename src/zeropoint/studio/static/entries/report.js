@@ -1,5 +1,7 @@
 // Entry of the report: the figures that show results of runs.
 
+import * as prediction from "../figures/allocation/prediction.js";
+import * as recipe from "../figures/allocation/recipe.js";
 import * as chainsteps from "../figures/drift/chain_steps.js";
 import * as compounding from "../figures/drift/compounding.js";
 import * as exam from "../figures/drift/exam.js";
@@ -31,6 +33,8 @@ readIsland().then((data) =>
       sizebits,
       chainsteps,
       exam,
+      prediction,
+      recipe,
     },
     data,
   ),

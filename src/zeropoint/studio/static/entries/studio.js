@@ -1,5 +1,7 @@
 // Entry of the studio's pages: the figures that they may contain, and the table of models.
 
+import * as prediction from "../figures/allocation/prediction.js";
+import * as recipe from "../figures/allocation/recipe.js";
 import * as chainsteps from "../figures/drift/chain_steps.js";
 import * as compounding from "../figures/drift/compounding.js";
 import * as exam from "../figures/drift/exam.js";
@@ -61,8 +63,10 @@ const visuals = {
   model,
   multiply,
   number,
+  prediction,
   quantizer,
   reading,
+  recipe,
   strip,
   ways,
   weightslab,

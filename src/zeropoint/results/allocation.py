@@ -1,0 +1,110 @@
+"""Results of `search`: the recipes that it found, and every evaluation that led to them.
+
+Losses are KL(reference ‖ quant) over the whole vocabulary, in nats per token.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from zeropoint.results.divergence import MeasureResult
+from zeropoint.results.interval import Interval
+from zeropoint.results.model_identity import ReferenceIdentity
+from zeropoint.results.schema import OMIT, UNKNOWN_NUMBER, Record
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluated(Record):
+    """One recipe that a search tried, with its true loss on the text for decisions."""
+
+    #: What was changed to get this recipe, in words.
+    change: str
+    #: Bytes of all tensors.
+    tensor_bytes: int
+    #: Predicted loss, with rounding to nearest.
+    predicted: float
+    #: Measured loss with its 95 % interval over chunks, with rounding to nearest. The kinds of text
+    #: are weighted.
+    loss: Interval
+    #: Mean of the 1 % of the positions of each chunk with the largest loss.
+    tail: float = UNKNOWN_NUMBER
+    #: Measured loss by kind of text.
+    by_kind: Mapping[str, float] = field(default_factory=dict)
+    #: Whether the search continued from this recipe.
+    accepted: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchPoint(Record):
+    """The best recipe for one budget."""
+
+    #: Maximum bytes of the whole file.
+    budget_bytes: int
+    #: Bytes of the whole file, to the byte.
+    file_bytes: int
+    #: 8 · file_bytes / weights.
+    bits_per_weight: float
+    #: Predicted loss, with rounding to nearest.
+    predicted: float
+    #: Ordered rules, pattern and format, that give the same formats again.
+    recipe: str
+    #: Format of each tensor that may be quantized, by its GGUF name.
+    formats: Mapping[str, str] = field(default_factory=dict)
+    #: The recipe's file; None if none was written.
+    output: str | None = field(default=None, metadata=OMIT)
+    #: Every recipe that was tried, in order; empty if the predicted losses decided alone.
+    evaluations: tuple[Evaluated, ...] = ()
+    #: The loss on the text for figures, with rounding to nearest; None if it was not measured.
+    measured: MeasureResult | None = field(default=None, metadata=OMIT)
+
+    def __repr__(self) -> str:
+        return f"<SearchPoint {self.bits_per_weight:.3f} bits per weight: {self.measured!r}>"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchText(Record):
+    """The text that one part of a search read."""
+
+    #: calibrate, select or evaluate.
+    part: str
+    #: SHA-256 of the text.
+    corpus: str
+    #: Tokens that were read.
+    tokens: int
+    kinds: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchResult(Record):
+    """The result of `search`: one recipe for each budget."""
+
+    reference: ReferenceIdentity
+    #: kl, tail or tasks.
+    objective: str
+    effort: str
+    #: any, cpu or gpu.
+    profile: str
+    texts: tuple[SearchText, ...] = ()
+    #: Weight of each kind of text that is not 1.
+    weights: Mapping[str, float] = field(default_factory=dict)
+    points: tuple[SearchPoint, ...] = ()
+    seconds: float = UNKNOWN_NUMBER
+    #: Peak of the process.
+    peak_memory_bytes: int = 0
+
+    def __repr__(self) -> str:
+        return f"<SearchResult {', '.join(map(repr, self.points))}>"
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one row for each budget."""
+        return [
+            {
+                "budget_bytes": point.budget_bytes,
+                "file_bytes": point.file_bytes,
+                "bits_per_weight": point.bits_per_weight,
+                "predicted": point.predicted,
+                "kl": point.measured.kl.mean if point.measured else UNKNOWN_NUMBER,
+                "evaluations": len(point.evaluations),
+            }
+            for point in self.points
+        ]

@@ -1,0 +1,101 @@
+"""Runs of search as data of the pages: the recipes that were found, and what led to them."""
+
+from collections.abc import Mapping, Sequence
+
+from zeropoint.errors import CheckpointError, FormatError
+from zeropoint.formats import find_format
+from zeropoint.plans.formats import inventory
+from zeropoint.plans.formats.roles import layer_of
+from zeropoint.results.allocation import Evaluated, SearchPoint, SearchResult
+from zeropoint.results.divergence import LadderLevel
+from zeropoint.results.interval import Interval
+from zeropoint.results.runs import Run, results_of_type
+from zeropoint.studio.data.page_data import PageData
+
+BEST_KIND = "best"  # of a level that a search found
+
+
+def points_of(runs: Sequence[Run]) -> list[tuple[Run, SearchPoint]]:
+    """Return the recipes that searches found, each with its run, the smallest file first."""
+    found = [(run, point) for run, result in results_of_type(runs, SearchResult)
+             for point in result.points]  # fmt: skip
+    return sorted(found, key=lambda pair: pair[1].file_bytes)
+
+
+def found_levels(runs: Sequence[Run]) -> list[LadderLevel]:
+    """Return the recipes whose loss was measured, as marks of the frontier."""
+    return [
+        LadderLevel(
+            level=name_of(point),
+            kind=BEST_KIND,
+            format=name_of(point),
+            bytes=point.file_bytes,
+            file_bytes=point.file_bytes,
+            bits_per_weight=point.bits_per_weight,
+            measured=point.measured,
+        )
+        for _, point in points_of(runs)
+        if point.measured
+    ]
+
+
+def name_of(point: SearchPoint) -> str:
+    """Return the name of a recipe in figures: the bits per weight of its file."""
+    return f"{point.bits_per_weight:.2f} bits"
+
+
+def recipes_as_page_data(runs: Sequence[Run]) -> list[PageData]:
+    """Return the recipes with their tensors and every evaluation, as data of the figures."""
+    return [
+        {
+            "run": run.path.name,
+            "name": name_of(point),
+            "file_bytes": point.file_bytes,
+            "budget_bytes": point.budget_bytes,
+            "bits_per_weight": point.bits_per_weight,
+            "predicted": point.predicted,
+            "measured": _interval(point.measured.kl) if point.measured else None,
+            "recipe": point.recipe,
+            "tensors": _tensors_in(run, point),
+            "evaluations": [_evaluation(one) for one in point.evaluations],
+        }
+        for run, point in points_of(runs)
+    ]
+
+
+def _tensors_in(run: Run, point: SearchPoint) -> list[PageData]:
+    try:
+        return tensors_of(point.formats)
+    except FormatError as error:
+        raise CheckpointError(run.path / "run.json", str(error)) from None
+
+
+def tensors_of(formats: Mapping[str, str]) -> list[PageData]:
+    """Return the tensors of a recipe in the order of the layers, those without a layer last.
+
+    Raises FormatError for an unknown format.
+    """
+    order = sorted(formats, key=lambda name: (layer_of(name) is None, layer_of(name) or 0))
+    return [
+        {
+            "name": name,
+            "kind": inventory.kind_of(name),
+            "format": formats[name],
+            "bits": find_format(formats[name]).bits_per_weight,
+        }
+        for name in order
+    ]
+
+
+def _evaluation(one: Evaluated) -> PageData:
+    return {
+        "change": one.change,
+        "predicted": one.predicted,
+        "measured": _interval(one.loss),
+        "accepted": one.accepted,
+    }
+
+
+def _interval(loss: Interval) -> PageData:
+    low, high = loss.ends or (None, None)
+    return {"mean": loss.mean, "low": low, "high": high}
