@@ -55,6 +55,7 @@ class Checkpoint:
     metadata: Mapping[str, object]  # GGUF: see `values`; a folder: its config.json
     tensors: Mapping[str, TensorInfo]  # in the order of the files
     file_bytes: int  # bytes of all files that hold tensors
+    places: Mapping[str, int]  # GGUF: byte offset of each key in the first file; a folder: empty
     verbatim = True  # a tensor's bytes are those of its file at its offset
 
     def __init__(
@@ -64,9 +65,11 @@ class Checkpoint:
         sources: Iterable[SourceFile],
         metadata: Mapping[str, object],
         tensors: Iterable[TensorInfo],
+        places: Mapping[str, int] | None = None,
     ) -> None:
         self.path = path
         self.kind = kind
+        self.places = MappingProxyType(dict(places or {}))
         self._sources = {source.path: source for source in sources}
         self.metadata = MappingProxyType(dict(metadata))
         self.tensors = MappingProxyType({tensor.name: tensor for tensor in tensors})

@@ -145,13 +145,21 @@ def _head(path: Path, metadata: Mapping[str, object], tensors: int) -> bytes:
     return b"".join(parts)
 
 
-def _describe(tensor: TensorLike, offset: int) -> bytes:
-    """Encode a tensor's entry in the table: its axes in ggml's order, the last one first."""
+def table_entry(tensor: TensorLike) -> bytes:
+    """Encode a tensor's entry in the table without its offset.
+
+    The axes are in ggml's order, the last one first.
+    """
     name = tensor.name.encode()
     axes = len(tensor.shape)
     kind = FORMATS[tensor.format.name].ggml_type
     return (
         _LENGTH_STRUCT.pack(len(name))
         + name
-        + struct.pack(f"<I{axes}QIQ", axes, *reversed(tensor.shape), kind, offset)
+        + struct.pack(f"<I{axes}QI", axes, *reversed(tensor.shape), kind)
     )
+
+
+def _describe(tensor: TensorLike, offset: int) -> bytes:
+    """Encode a tensor's entry in the table, with the offset of its data."""
+    return table_entry(tensor) + _LENGTH_STRUCT.pack(offset)

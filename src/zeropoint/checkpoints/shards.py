@@ -39,7 +39,9 @@ def open_gguf(path: Path) -> Checkpoint:
     count = header.metadata.get(SPLIT_COUNT, 1)
     if isinstance(count, int) and count == 1:  # other values are refused with the set
         check_header(path, header, header.tensors)
-        return Checkpoint(path, "gguf", [file], _without_split(header), header.tensors)
+        return Checkpoint(
+            path, "gguf", [file], _without_split(header), header.tensors, header.places
+        )
     return _open_set(path, file, header)
 
 
@@ -63,7 +65,8 @@ def _open_set(path: Path, file: SourceFile, header: GgufHeader) -> Checkpoint:
     tensors = [tensor for part in headers for tensor in part.tensors]
     _check_tensors(files[0].path, headers[0], tensors)
     check_header(files[0].path, headers[0], tensors)
-    return Checkpoint(path, "gguf", files, _without_split(headers[0]), tensors)
+    first = headers[0]
+    return Checkpoint(path, "gguf", files, _without_split(first), tensors, first.places)
 
 
 def _without_split(header: GgufHeader) -> dict[str, object]:

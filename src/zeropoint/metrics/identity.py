@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from zeropoint.checkpoints import Checkpoint
+from zeropoint.checkpoints.fixed_values import stored_later
 from zeropoint.plans import Choice, bits_per_weight
 from zeropoint.results.model_identity import ModelIdentity
 
@@ -53,14 +54,29 @@ def distinct_names(paths: Sequence[Path]) -> list[str]:
 
 
 def _fingerprint(checkpoint: Checkpoint) -> str:
-    """Return the SHA-256 over the size, the header and samples of each file."""
+    """Return the SHA-256 over the size, the header and samples of each file.
+
+    A loss that is stored later does not change it: those bytes count as zeros.
+    """
     digest = hashlib.sha256()
+    ignored = list(stored_later(checkpoint))
     for path in checkpoint.files:
         size = path.stat().st_size
         digest.update(size.to_bytes(8, "little"))
+        ranges = [(start, count) for file, start, count in ignored if file == path]
         with path.open("rb") as file:
-            digest.update(file.read(HEADER_BYTES))
+            digest.update(_without(ranges, 0, file.read(HEADER_BYTES)))
             for sample in range(SAMPLED_BLOCKS):
-                file.seek(size * sample // SAMPLED_BLOCKS)
-                digest.update(file.read(SAMPLE_BYTES))
+                place = size * sample // SAMPLED_BLOCKS
+                file.seek(place)
+                digest.update(_without(ranges, place, file.read(SAMPLE_BYTES)))
     return digest.hexdigest()
+
+
+def _without(ranges: Sequence[tuple[int, int]], place: int, data: bytes) -> bytes:
+    """Return the bytes at this offset of a file, with zeros in some (offset, length) ranges."""
+    for start, count in ranges:
+        first = min(max(start - place, 0), len(data))
+        last = min(max(start + count - place, 0), len(data))
+        data = data[:first] + bytes(last - first) + data[last:]
+    return data

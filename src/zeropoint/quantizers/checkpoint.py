@@ -13,11 +13,12 @@ from zeropoint import kernels
 from zeropoint.calibration import Calibration, find_importance
 from zeropoint.checkpoints import Checkpoint, TensorInfo, create_checkpoint
 from zeropoint.checkpoints.files.file_kind import check_use
+from zeropoint.checkpoints.tensor_digest import TensorDigest
 from zeropoint.errors import FormatError
 from zeropoint.formats import F32, FORMATS
 from zeropoint.plans import Choice
 from zeropoint.quantizers.encoding import SlabEncoder
-from zeropoint.quantizers.provenance import output_metadata, source_hash
+from zeropoint.quantizers.provenance import hashes_of, output_metadata
 from zeropoint.quantizers.reading import SlabReader
 from zeropoint.quantizers.records import OutputWritten, RowsWritten, TensorWritten, WriteOptions
 from zeropoint.quantizers.slab_pipeline import ENCODE_AHEAD, write_slabs
@@ -91,15 +92,15 @@ def write_quantized(
             )
             for choice in plan
         )
-        done = 0
+        done, digest = 0, TensorDigest()
         for record in write_slabs(
-            encoders, reader, writer, encode_ahead=0 if options.feedback else ENCODE_AHEAD
+            encoders, reader, writer, digest, encode_ahead=0 if options.feedback else ENCODE_AHEAD
         ):
             done = record.done
             yield record
-        hashes = reader.sha256()
-        writer.restate(metadata | source_hash(hashes))
-    yield OutputWritten(writer.files, writer.file_bytes, hashes, done)
+        hashes, tensors = reader.sha256(), digest.hexdigest()
+        writer.restate(metadata | hashes_of(hashes, tensors))
+    yield OutputWritten(writer.files, writer.file_bytes, hashes, tensors, done)
 
 
 def complete(source: Checkpoint, choices: Iterable[Choice]) -> list[Choice]:

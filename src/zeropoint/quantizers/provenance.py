@@ -5,10 +5,12 @@
     zeropoint.version, zeropoint.recipe                 the recipe gives these formats again
     zeropoint.source.file, zeropoint.source.sha256      of each file of the source, in order
     zeropoint.imatrix.sha256
-    zeropoint.rounding, .rounding.library               of error feedback: method and settings
+    zeropoint.rounding, .rounding.library               nearest, or error feedback and its settings
+    zeropoint.search                                    how the recipe was found: settings
     zeropoint.calibration.inputs, .calibration.effort   reference or sequential; quick, normal, long
     zeropoint.calibration.corpus, .calibration.tokens   the text it was calibrated on
     zeropoint.made_by                                   the verb, if it may replace the file later
+    zeropoint.tensors.sha256, zeropoint.kl.*            see `proof`
 
 It has no path, host, user or time, so that the same input gives the same bytes on any machine.
 """
@@ -24,6 +26,7 @@ from zeropoint.checkpoints.tokenizers.tokenizer_facts import TOKENIZER_KEY
 from zeropoint.checkpoints.values import UInt32
 from zeropoint.errors import CheckpointError, printable
 from zeropoint.plans import Choice, quantized_metadata, recipe_of
+from zeropoint.quantizers.proof import TENSORS_SHA256, unmeasured_fields
 from zeropoint.quantizers.records import WriteOptions
 
 MADE_BY = "zeropoint.made_by"
@@ -43,8 +46,8 @@ def output_metadata(
 ) -> dict[str, object]:
     """Return the metadata of an output: the source's keys, and those on its origin.
 
-    The hash of the source is all zeros; `source_hash` replaces it when the source has been read.
-    Keys that an earlier quantization wrote are left out.
+    The hashes of the source and of the tensors are all zeros; `hashes_of` replaces them when all
+    tensors are written. Keys that an earlier quantization wrote are left out.
     """
     inherited = {
         key: value
@@ -56,6 +59,10 @@ def output_metadata(
         metadata |= importance_facts(calibration, options.importance_file)
     if options.feedback:
         metadata |= options.feedback.facts()
+    elif any(choice.changes for choice in choices):
+        metadata |= nearest_facts(calibration)
+    if options.search:
+        metadata["zeropoint.search"] = options.search
     architecture = str(source.metadata.get("general.architecture", ""))
     metadata["zeropoint.version"] = __version__
     metadata["zeropoint.recipe"] = str(recipe_of(choices, architecture))
@@ -63,7 +70,8 @@ def output_metadata(
         metadata[MADE_BY] = options.made_by
     names = [printable(path.name, MAX_NAME_CHARACTERS) for path in source.files]
     metadata["zeropoint.source.file"] = names[0] if len(names) == 1 else names
-    return metadata | source_hash([UNKNOWN_SHA256] * len(names))
+    hashes = hashes_of([UNKNOWN_SHA256] * len(names), UNKNOWN_SHA256)
+    return metadata | hashes | unmeasured_fields()
 
 
 def maker_of(path: Path) -> str | None:
@@ -90,9 +98,21 @@ def importance_facts(calibration: Calibration, file: Path | None) -> dict[str, o
     return facts
 
 
-def source_hash(hashes: Sequence[str]) -> dict[str, object]:
-    """Return the metadata with the source's hash: a string for one file, a list for several."""
-    return {SOURCE_SHA256: hashes[0] if len(hashes) == 1 else list(hashes)}
+def nearest_facts(calibration: Calibration | None) -> dict[str, object]:
+    """Return the keys about rounding to the nearest code, and the text of its importance."""
+    facts: dict[str, object] = {"zeropoint.rounding": "nearest"}
+    if calibration and calibration.corpus:
+        facts["zeropoint.calibration.corpus"] = calibration.corpus
+        facts["zeropoint.calibration.tokens"] = str(calibration.tokens)
+    return facts
+
+
+def hashes_of(sources: Sequence[str], tensors: str) -> dict[str, object]:
+    """Return the keys with the hash of each file of the source, and with that of the tensors."""
+    return {
+        SOURCE_SHA256: sources[0] if len(sources) == 1 else list(sources),
+        TENSORS_SHA256: tensors,
+    }
 
 
 def base_name(path: str) -> str:

@@ -18,6 +18,7 @@ class WriteOptions:
     max_shard_bytes: int | None = None  # write several files of at most this size
     importance_file: Path | None = None  # file of the calibration, for the metadata
     made_by: str | None = None  # a verb that may replace its own outputs, for the metadata
+    search: str | None = None  # settings of the search for the recipe, for the metadata
     feedback: FeedbackRounding | None = None  # choose codes again; None: round to nearest
     overwrite: bool = True  # replace the output if it exists; False: raise CheckpointError
 
@@ -65,4 +66,5 @@ class OutputWritten:
     files: tuple[Path, ...]
     file_bytes: int
     source_sha256: tuple[str, ...]  # of each file of the source
+    tensors_sha256: str  # digest of the tensors
     done: int  # weights, all of them

@@ -1,7 +1,8 @@
 """Reads, encodes and writes tensors slab by slab; the three steps overlap.
 
 One thread reads and hashes, one encodes (the extension adds helpers), and the caller's thread
-writes. Each runs a few slabs ahead of the next, so memory does not depend on the size of the model.
+writes while another one hashes the same bytes. Each runs a few slabs ahead of the next, so memory
+does not depend on the size of the model.
 """
 
 import math
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from zeropoint.checkpoints import CheckpointWriter
+from zeropoint.checkpoints.tensor_digest import TensorDigest
 from zeropoint.formats import U8, QuantizedTensor
 from zeropoint.quantizers.reading import SlabReader
 from zeropoint.quantizers.records import RowsWritten, TensorWritten
@@ -40,17 +42,23 @@ def write_slabs(
     encoders: Iterable[TensorEncoder],
     reader: SlabReader,
     writer: CheckpointWriter,
+    digest: TensorDigest,
     *,
     encode_ahead: int = ENCODE_AHEAD,
 ) -> Iterator[RowsWritten | TensorWritten]:
     """Read, encode and write tensors in order; yield a record after each slab and each tensor.
+
+    The bytes that are written are added to `digest`.
 
     With `encode_ahead` 0 the caller's thread encodes: for error feedback, which takes minutes for a
     slab, and must stop at once when it is interrupted.
     """
     started = delayed(_start_reads(encoders, reader), READ_AHEAD)
     done = 0
-    with ThreadPoolExecutor(1, thread_name_prefix="zeropoint-encode") as pool:
+    with (
+        ThreadPoolExecutor(1, thread_name_prefix="zeropoint-encode") as pool,
+        ThreadPoolExecutor(1, thread_name_prefix="zeropoint-hash") as hasher,
+    ):
         submitted: Iterator[tuple[_SlabInWork, Callable[[], U8]]]
         if encode_ahead:
             submitted = ((work, pool.submit(work.encode).result) for work in started)
@@ -60,7 +68,9 @@ def write_slabs(
             data, name = encoded(), work.encoder.info.name
             # A tensor without bytes is written, too: once, and not for each of its slabs.
             if data.size or (work.last and not work.encoder.info.nbytes):
+                hashed = hasher.submit(digest.add, work.encoder.output, data)
                 writer.write(name, data)
+                hashed.result()  # the reader may use the memory of a copied slab again
             reader.release(work.rows.result())
             done += math.prod((work.slab.stop - work.slab.start, work.encoder.info.columns))
             yield RowsWritten(name, done)

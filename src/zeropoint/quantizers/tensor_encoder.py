@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from zeropoint import kernels
-from zeropoint.checkpoints import TensorInfo
+from zeropoint.checkpoints import NewTensor, TensorInfo
 from zeropoint.errors import FormatError
 from zeropoint.formats import F32, U8, Format, QuantizedTensor
 from zeropoint.kernels import TranscodedRows
@@ -38,6 +38,11 @@ class TensorEncoder:
     def changes(self) -> bool:
         """Whether the format changes; if not, the bytes are copied."""
         return self.target.name != self.info.format.name
+
+    @property
+    def output(self) -> NewTensor:
+        """The tensor in the target format."""
+        return NewTensor(self.info.name, self.info.shape, self.target)
 
     def slabs(self) -> list[Slab]:
         """Return the slabs of the tensor; a tensor without rows has one slab without rows."""

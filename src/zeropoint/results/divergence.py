@@ -10,6 +10,7 @@ from typing import Any
 
 from zeropoint.results.interval import Interval, unknown
 from zeropoint.results.model_identity import InMemoryQuantization, ModelIdentity, ReferenceIdentity
+from zeropoint.results.predictions import ChangedPrediction
 from zeropoint.results.run_checks import ROUNDING
 from zeropoint.results.schema import FLAT, OMIT, UNKNOWN_NUMBER, Record
 
@@ -162,6 +163,8 @@ class MeasureResult(Divergence):
     by_class: Mapping[str, Divergence] = field(default_factory=dict, metadata=OMIT)
     #: Texts and classes of token whose interval of KL lies wholly above that of the whole.
     worse: tuple[str, ...] = ()
+    #: Some of the largest changes of a prediction.
+    changed_predictions: tuple[ChangedPrediction, ...] = ()
     metrics_version: int = 1
     #: The other arithmetic of the noise floor, in words; None without a floor.
     floor_arithmetic: str | None = None

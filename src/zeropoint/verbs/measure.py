@@ -17,8 +17,10 @@ from zeropoint.metrics.divergence.reference_pass import ReferencePass
 from zeropoint.metrics.divergence.run import MeasureProgress, MeasureRun
 from zeropoint.plans import Recipe
 from zeropoint.quantizers.in_memory import TensorReplaced
+from zeropoint.quantizers.proof import check_storable, write_proof
 from zeropoint.results.divergence import MeasureResult, QuantIdentity
 from zeropoint.results.model_identity import ModelIdentity, ReferenceIdentity
+from zeropoint.results.proof import StoredLoss
 from zeropoint.verbs.arguments import as_list, as_path
 from zeropoint.verbs.loaded_model import LoadedModel, ModelInput, checkpoint_of, opened
 from zeropoint.verbs.model_pair import ModelPair
@@ -71,6 +73,7 @@ def measure(
     until: float | None = None,
     run: str | Path | None = None,
     reference_cache: str | Path | None = None,
+    store: bool = False,
     gates: str | Sequence[str] | None = None,
     threads: int | None = None,
     progress: OnRecord | None = None,
@@ -83,9 +86,12 @@ def measure(
     KL(reference ‖ quant) is over the whole vocabulary, in float64, in nats per token; intervals are
     95 %, over chunks of text.
 
+    With `store` the file of `model` gets the loss in its metadata (`quantizers.proof`), and an open
+    checkpoint of it has to be opened again.
+
     Raises MeasurementError for models or texts that cannot be compared, CheckpointError or
     UnsupportedModel for a model that cannot be run, RecipeError for an unknown format, and
-    CheckpointError if `run` holds another run.
+    CheckpointError if `run` holds another run, or if no loss can be stored in the file.
     """
     options = MeasureOptions(
         to=to,
@@ -98,6 +104,7 @@ def measure(
         until=until,
         run=as_path(run),
         reference_cache=as_path(reference_cache),
+        store=store,
         gates=gates,
         threads=threads,
     )
@@ -114,6 +121,8 @@ def measure_records(
     gates = [parse_gate(gate) for gate in as_list(options.gates)]
     for gate in gates:
         gate.check_name()
+    if options.store:
+        check_storable(checkpoint_of(model))
     started = time.perf_counter()
     pair = yield from _open_pair(model, ref, options)
     reference, quant = pair.reference, pair.quant
@@ -145,6 +154,9 @@ def measure_records(
         text=prepared.text,
         startup_seconds=startup_seconds,
     )
+    if options.store:
+        quant.checkpoint.check_unchanged()
+        write_proof(quant.checkpoint.files[0], StoredLoss.of(result))
     yield replace(result, gates=tuple(gate.check(result) for gate in gates))
 
 

@@ -80,6 +80,14 @@ def measure(
         ),
         OutputRole("folder"),
     ] = DEFAULTS.reference_cache,
+    store: Annotated[
+        bool,
+        typer.Option(
+            "--store",
+            help="Store the loss in QUANT, a file that zeropoint wrote: only the fields of its"
+            " metadata that are reserved for the loss change. `zeropoint inspect` shows them.",
+        ),
+    ] = DEFAULTS.store,
     gates: Annotated[
         list[str] | None,
         typer.Option(
@@ -134,10 +142,14 @@ def measure(
 
     zeropoint measure model-BF16.gguf --as INT4_SYM_G128 --chunks 8
 
+    zeropoint measure small.gguf --ref model-BF16.gguf --store
+
     zeropoint measure small.gguf --ref model-BF16.gguf --gate "kl.mean<0.05"
     """
     out = Output(as_json=as_json, quiet=quiet)
     if llama_compat or llama_base:
+        if store:
+            raise typer.BadParameter("--store cannot be used with --llama-compat or --llama-base")
         llama_options = LlamaPerplexityOptions(
             text=text, context=ctx, chunks=chunks, base=llama_base, overwrite=overwrite,
             threads=threads,
@@ -150,7 +162,7 @@ def measure(
         options = MeasureOptions(
             to=as_, text=text, context=ctx, chunks=chunks, floor_chunks=floor_chunks,
             imatrix=imatrix, requantize=requantize, until=until, run=folder,
-            reference_cache=reference_cache, gates=gates, threads=threads,
+            reference_cache=reference_cache, store=store, gates=gates, threads=threads,
         )  # fmt: skip
         result = follow_measure(out, model, ref, options, out.progress(progress))
         view.show(out, result)
@@ -160,6 +172,8 @@ def measure(
     out.finish("measure", result.to_json())
     if run:
         out.note(f"wrote {run}")
+    if store:
+        out.note(f"stored the loss in {model}")
     if any(not gate.passed for gate in result.gates or ()):
         raise typer.Exit(1)
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from zeropoint.metrics.divergence.changed_predictions import changed_predictions
 from zeropoint.metrics.divergence.score_chunks import ChunkScores
 from zeropoint.metrics.divergence.token_classes import CLASSES, token_class
 from zeropoint.metrics.divergence.verdict import VERDICT_MEANINGS, verdict
@@ -41,8 +42,8 @@ def summarize(
     """Summarize the chunks as a whole, and by text, by position and by class of token.
 
     `floor` is the noise floor in nats per token. `token_text` returns the text of a token; without
-    it, `by_class` is empty. `worse` names the texts and classes whose loss is significantly larger
-    than that of the whole. Divergences are in nats per token; intervals are 95 %, over chunks.
+    it, `by_class` and `changed_predictions` are empty. `worse` names the texts and classes whose
+    loss is significantly larger than that of the whole. Divergences are in nats per token; intervals are 95 %, over chunks.
     """
     everything = [np.ones(chunk.comparison.kl.size, bool) for chunk in chunks]
     whole = _divergence(chunks, everything)
@@ -58,6 +59,7 @@ def summarize(
         by_position=_by_position(chunks),
         by_class=classes,
         worse=tuple(_worse(whole, domains | classes)),
+        changed_predictions=changed_predictions(chunks, token_text) if token_text else (),
         metrics_version=METRICS_VERSION,
     )
 

@@ -49,6 +49,9 @@ class MeasureOptions(DivergenceOptions):
     until: float | None = None
     #: Folder for the reference's hidden states, so that other quantized models need no new pass.
     reference_cache: Path | None = None
+    #: Store the loss in the metadata of the quantized model's file, which zeropoint must have
+    #: written. Only fields that are reserved for it change.
+    store: bool = False
     #: Conditions such as "kl.mean<0.05" that the 95 % interval has to satisfy.
     gates: str | Sequence[str] | None = None
 
@@ -57,3 +60,8 @@ class MeasureOptions(DivergenceOptions):
         super().__post_init__()
         if self.until is not None and not self.until > 0:
             raise MeasurementError(f"until (--until) must be greater than 0, not {self.until!r}")
+        if self.store and self.to:
+            raise MeasurementError(
+                "a model that is quantized in memory has no file to store a loss in; write it with"
+                " `zeropoint quantize` first, or leave out store (--store)"
+            )
