@@ -14,6 +14,7 @@ from support.tiny_models import write_model
 from zeropoint import kernels
 from zeropoint.calibration import Calibration, InputStatistics, write_imatrix
 from zeropoint.checkpoints import NewTensor, create_checkpoint, open_checkpoint, plan_files
+from zeropoint.checkpoints.tensor_digest import tensors_sha256
 from zeropoint.errors import CheckpointError, FormatError
 from zeropoint.formats import FORMATS
 from zeropoint.plans import Choice, choose_formats, predict_size
@@ -29,6 +30,7 @@ from zeropoint.quantizers import (
 )
 from zeropoint.quantizers import slabs as slabs_module
 from zeropoint.quantizers.details import Histogram
+from zeropoint.quantizers.proof import unmeasured_fields
 
 WRITABLE = [name for name in ("BF16", "Q8_0", "Q4_K", "IQ4_NL") if kernels.has_encoder(name)]
 
@@ -104,6 +106,9 @@ def test_the_output_says_where_it_comes_from_and_nothing_else(tiny: Path, tmp_pa
             "zeropoint.recipe": "*  BF16",
             "zeropoint.source.file": "tiny.gguf",
             "zeropoint.source.sha256": sha256(tiny),
+            "zeropoint.rounding": "nearest",
+            "zeropoint.tensors.sha256": tensors_sha256(output),
+            **unmeasured_fields(),
         }
         changed = {k for k, v in source.metadata.items() if repr(output.metadata[k]) != repr(v)}
         assert changed == {"general.file_type"}
@@ -331,6 +336,7 @@ import sys
 from zeropoint.checkpoints import open_checkpoint
 from zeropoint.kernels.machine import peak_memory_bytes
 from zeropoint.plans import choose_formats
+from zeropoint.quantizers.proof import unmeasured_fields
 from zeropoint.quantizers import quantize_tensors
 before = peak_memory_bytes()
 with open_checkpoint(sys.argv[1]) as source:

@@ -14,7 +14,8 @@ ALLOWED = {
     "metrics/tasks/sandbox/child.py: make_module": "the names of a program",
     "quantizers/provenance.py: output_metadata": "metadata of a GGUF file",
     "quantizers/provenance.py: importance_facts": "metadata of a GGUF file",
-    "quantizers/provenance.py: source_hash": "metadata of a GGUF file",
+    "quantizers/provenance.py: nearest_facts": "metadata of a GGUF file",
+    "quantizers/provenance.py: hashes_of": "metadata of a GGUF file",
 }
 
 

@@ -43,7 +43,8 @@ def summarize(
 
     `floor` is the noise floor in nats per token. `token_text` returns the text of a token; without
     it, `by_class` and `changed_predictions` are empty. `worse` names the texts and classes whose
-    loss is significantly larger than that of the whole. Divergences are in nats per token; intervals are 95 %, over chunks.
+    loss is significantly larger than that of the whole. Divergences are in nats per token;
+    intervals are 95 %, over chunks.
     """
     everything = [np.ones(chunk.comparison.kl.size, bool) for chunk in chunks]
     whole = _divergence(chunks, everything)
