@@ -1,6 +1,8 @@
 """The proof in a file: its fields, the digest of its tensors, and what an interruption leaves."""
 
+import errno
 import hashlib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,11 +10,14 @@ import pytest
 
 from support.tiny_models import write_model
 from zeropoint.checkpoints import open_checkpoint
+from zeropoint.checkpoints.files import file_ops
 from zeropoint.checkpoints.gguf_layout import table_entry
 from zeropoint.errors import CheckpointError
 from zeropoint.metrics.identity import identify
-from zeropoint.quantizers.proof import read_proof, write_proof
+from zeropoint.quantizers.proof import WIDTHS, read_proof, write_proof
+from zeropoint.results.divergence import KL, MeasureResult, TextRead
 from zeropoint.results.interval import Interval
+from zeropoint.results.model_identity import ReferenceIdentity
 from zeropoint.results.predictions import ChangedPrediction
 from zeropoint.results.proof import FileProof, StoredLoss, TextLoss
 from zeropoint.verbs.quantize import quantize_checkpoint
@@ -67,16 +72,82 @@ def test_a_stored_loss_reads_back_and_moves_no_tensor(quant: Path) -> None:
     assert proof_of(quant).loss == replace(LOSS, tokens=1, examples=())
 
 
-def test_a_loss_that_was_written_in_part_counts_as_not_measured(quant: Path) -> None:
-    """The fields are one range of bytes; a crash may leave any first part of it."""
+OTHER = replace(LOSS, kl=Interval(2.0, 1.5, 2.5), tokens=99, verdict="BROKEN", examples=())
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_loss_that_was_written_in_part_counts_as_not_measured(quant: Path, stored: bool) -> None:
+    """A disk may write the sectors of the values in any order, but the check is synced later."""
+    if stored:
+        write_proof(quant, OTHER)
     old = quant.read_bytes()
     write_proof(quant, LOSS)
     new = quant.read_bytes()
     changed = [at for at, (a, b) in enumerate(zip(old, new, strict=True)) if a != b]
-    for at in changed[1 :: len(changed) // 20]:
+    check = new.index(b"zeropoint.kl.check")
+    values = [at for at in changed if at < check]
+    for at in values[1 :: len(values) // 10]:
+        for mixed in (new[:at] + old[at:], old[:at] + new[at:check] + old[check:]):
+            quant.write_bytes(mixed)
+            proof = proof_of(quant)
+            assert proof.loss is None and proof.damage, at
+    for at in changed[len(values) + 1 :]:  # the check itself in part
         quant.write_bytes(new[:at] + old[at:])
-        proof = proof_of(quant)
-        assert proof.loss is None and proof.damage, at
+        assert proof_of(quant).loss is None, at
+
+
+@pytest.mark.parametrize("call", range(1, 16))
+def test_an_error_while_a_loss_is_stored_leaves_no_wrong_loss(
+    quant: Path, call: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_proof(quant, OTHER)
+    calls: list[str] = []
+
+    def failing(name: str) -> Callable[..., object]:
+        real = getattr(file_ops, name)
+
+        def run(*arguments: object) -> object:
+            calls.append(name)
+            if len(calls) == call:
+                raise OSError(errno.EIO, "input/output error")
+            return real(*arguments)
+
+        return run
+
+    for name in ("open_claimed", "pwrite", "fsync"):
+        monkeypatch.setattr(file_ops, name, failing(name))
+    try:
+        write_proof(quant, LOSS)
+    except CheckpointError:
+        assert len(calls) == call
+    monkeypatch.undo()
+    loss = proof_of(quant).loss
+    whole = ["open_claimed", *["pwrite"] * (len(WIDTHS) - 1), "fsync", "pwrite", "fsync"]
+    assert calls == whole[: len(calls)]
+    expected = {1: OTHER, 2: OTHER, len(whole): LOSS, len(whole) + 1: LOSS}
+    assert loss == expected.get(call), call
+    if call > len(whole):
+        assert len(calls) == len(whole)
+
+
+def test_a_loss_that_was_copied_to_other_tensors_counts_as_not_measured(quant: Path) -> None:
+    write_proof(quant, LOSS)
+    data = quant.read_bytes()
+    with open_checkpoint(quant) as checkpoint:
+        digest = str(checkpoint.metadata["zeropoint.tensors.sha256"]).encode()
+    quant.write_bytes(data.replace(digest, bytes(reversed(digest))))
+    proof = proof_of(quant)
+    assert proof.loss is None and proof.damage and "other tensors" in proof.damage
+
+
+def test_examples_are_stored_only_of_built_in_text() -> None:
+    result = MeasureResult(
+        kl=KL(0.125, 0.1, 0.15), reference=ReferenceIdentity("ref.gguf"),
+        text=TextRead("ab" * 32, True, 512, 8), changed_predictions=(EXAMPLE,),
+    )  # fmt: skip
+    assert StoredLoss.of(result).examples == (EXAMPLE,)
+    own = replace(result, text=TextRead("ab" * 32, False, 512, 8))
+    assert StoredLoss.of(own).examples == ()
 
 
 def test_one_changed_weight_changes_the_digest(quant: Path) -> None:

@@ -3,8 +3,9 @@
 A value has as many bytes as its field is wide; spaces fill the rest. No other byte of the file
 changes, so that a result that is known later can be stored in a file of any size at once.
 
-All values are written by one call and then synced. Whoever stores several values that belong
-together adds one that checks the others: after a crash in between, it does not fit.
+The last value is written only after the others are on the device. Whoever stores several values
+that belong together lets the last one be a check of the others: after a crash at any moment it fits
+all of them, or it shows that they are not to be used.
 """
 
 import os
@@ -33,11 +34,12 @@ def padded(text: str, width: int) -> str:
 
 
 def replace_values(checkpoint: Checkpoint, values: Mapping[str, str]) -> None:
-    """Replace the values of these keys in the first file; each keeps its width in bytes.
+    """Replace the values of these keys in the first file, in order; each keeps its width in bytes.
 
-    The checkpoint must be opened again afterwards, because its file has changed. Raises
-    CheckpointError for a key that the file lacks, for a link, and for a file that changed since it
-    was opened or that another process is writing.
+    The file is synced before the last value is written, and after it. The checkpoint must be opened
+    again afterwards, because its file has changed. Raises CheckpointError for a key that the file
+    lacks, for a link, and for a file that changed since it was opened or that another process is
+    writing.
     """
     path = checkpoint.files[0]
     edits = [(_place(checkpoint, key), text.encode()) for key, text in values.items()]
@@ -45,8 +47,6 @@ def replace_values(checkpoint: Checkpoint, values: Mapping[str, str]) -> None:
         old = checkpoint.metadata[key]
         if not isinstance(old, str) or len(old.encode()) != len(text.encode()):
             raise CheckpointError(path, f"the field is not {len(text)} bytes wide", field=key)
-    start = min(at for at, _ in edits)
-    region = bytearray(max(at + len(data) for at, data in edits) - start)
     with plain_errors(path):
         descriptor = io.open_claimed(path)
     try:
@@ -54,10 +54,10 @@ def replace_values(checkpoint: Checkpoint, values: Mapping[str, str]) -> None:
             raise CheckpointError(path, BUSY_REASON)
         checkpoint.check_unchanged()
         with plain_errors(path):
-            io.pread(descriptor, region, start)
-            for at, data in edits:
-                region[at - start : at - start + len(data)] = data
-            io.pwrite(descriptor, region, start)
+            for number, (at, data) in enumerate(edits, 1):
+                if number == len(edits):
+                    io.fsync(descriptor)
+                io.pwrite(descriptor, data, at)
             io.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -8,11 +8,12 @@
     zeropoint.kl.verdict, .reference, .text_sha256
     zeropoint.kl.by_text         JSON: kind of text -> [mean, low, high, tokens]
     zeropoint.kl.examples        JSON: some predictions that changed
-    zeropoint.kl.check           SHA-256 of the values above, in this order
+    zeropoint.kl.check           SHA-256 of the digest of the tensors and of the values above
 
 All of them are strings of a fixed width, filled with spaces. Until a loss is stored they say "not
-measured". If `zeropoint.kl.check` does not fit, storing was interrupted or the fields were edited:
-the loss then counts as not measured. The check and the digest show damage; they prove no author.
+measured". The check is written last. If it does not fit, storing was interrupted, the fields were
+edited, or they were copied from a file with other tensors: the loss then counts as not measured.
+The check and the digest show damage; they prove no author.
 """
 
 import hashlib
@@ -27,6 +28,7 @@ from zeropoint.checkpoints.fixed_values import STORED_LATER, padded, replace_val
 from zeropoint.checkpoints.tensor_digest import tensors_sha256
 from zeropoint.errors import CheckpointError, printable
 from zeropoint.plans.formats.inventory import bounded
+from zeropoint.results.divergence import MeasureResult
 from zeropoint.results.interval import Interval
 from zeropoint.results.predictions import ChangedPrediction
 from zeropoint.results.proof import FileProof, StoredLoss, TextLoss
@@ -42,13 +44,16 @@ WIDTHS = {
 MAX_NAME_CHARACTERS = 32  # of a kind of text
 # Keys about the method, in the order in which they are shown.
 METHOD = (
+    "zeropoint.method",
     "zeropoint.rounding",
-    "zeropoint.search",
     "zeropoint.calibration.inputs",
     "zeropoint.calibration.effort",
     "zeropoint.calibration.corpus",
     "zeropoint.calibration.tokens",
     "zeropoint.imatrix.sha256",
+    "zeropoint.text.calibrate.sha256",
+    "zeropoint.text.select.sha256",
+    "zeropoint.text.evaluate.sha256",
 )
 
 
@@ -57,16 +62,21 @@ def unmeasured_fields() -> dict[str, str]:
     return {STORED_LATER + name: padded(NOT_MEASURED, width) for name, width in WIDTHS.items()}
 
 
+def store_measurement(path: Path | str, result: MeasureResult) -> None:
+    """Store the loss of a file in the file, as `write_proof` does, from the result of `measure`."""
+    write_proof(path, StoredLoss.of(result))
+
+
 def write_proof(path: Path | str, loss: StoredLoss) -> None:
     """Store a measured loss in a file that zeropoint wrote; no tensor moves and none is read.
 
-    The fields are written at once and synced; after a crash they hold a whole loss, or their check
-    shows that they do not. Raises CheckpointError for a file without the fields, for a link, and
-    for a file that another process is writing.
+    After a crash at any moment the fields hold a whole loss, or their check shows that they do not.
+    Raises CheckpointError for a file without the fields, for a link, and for a file that another
+    process is writing.
     """
     with open_checkpoint(path) as checkpoint:
         check_storable(checkpoint)
-        values = _encoded(loss)
+        values = _encoded(loss, str(checkpoint.metadata[TENSORS_SHA256]))
         replace_values(checkpoint, {STORED_LATER + name: text for name, text in values.items()})
 
 
@@ -113,18 +123,18 @@ def read_proof(checkpoint: Checkpoint, *, verify: bool = False) -> FileProof:
     values = {name: _text(checkpoint.metadata, name) for name in WIDTHS}
     if values[CHECK].strip() == NOT_MEASURED and values == _stripped_unmeasured():
         return proof
-    if values[CHECK] != _check(values):
-        return replace(proof, damage="the fields do not fit together, so the loss must be measured"
-                       " and stored again")  # fmt: skip
+    if values[CHECK] != _check(values, str(digest)):
+        reason = "the fields of the loss do not fit together, or they belong to other tensors"
+        return replace(proof, damage=reason)
     try:
         return replace(proof, loss=_decoded(values))
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError,
             CheckpointError):  # fmt: skip
-        return replace(proof, damage="the fields are not those of this version")
+        return replace(proof, damage="the fields of the loss are not those of this version")
 
 
 def _has_fields(checkpoint: Checkpoint) -> bool:
-    return all(
+    return isinstance(checkpoint.metadata.get(TENSORS_SHA256), str) and all(
         isinstance(value := checkpoint.metadata.get(STORED_LATER + name), str)
         and len(value.encode()) == width
         for name, width in WIDTHS.items()
@@ -139,14 +149,15 @@ def _stripped_unmeasured() -> dict[str, str]:
     return dict.fromkeys(WIDTHS, NOT_MEASURED)
 
 
-def _check(values: Mapping[str, str]) -> str:
-    """Return the SHA-256 of the values without their filling, one line each."""
-    lines = (f"{name} {values[name]}\n" for name in WIDTHS if name != CHECK)
+def _check(values: Mapping[str, str], tensors: str) -> str:
+    """Return the SHA-256 of the tensors' digest and the values without filling, one line each."""
+    lines = [f"tensors {tensors}\n"]
+    lines += (f"{name} {values[name]}\n" for name in WIDTHS if name != CHECK)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _encoded(loss: StoredLoss) -> dict[str, str]:
-    """Return the fields of a loss, with their filling."""
+def _encoded(loss: StoredLoss, tensors: str) -> dict[str, str]:
+    """Return the fields of a loss, with their filling; the check is the last one."""
     texts = [
         (printable(name, MAX_NAME_CHARACTERS), [*_numbers(one), one.tokens])
         for name, one in loss.by_text.items()
@@ -169,7 +180,7 @@ def _encoded(loss: StoredLoss) -> dict[str, str]:
             WIDTHS["examples"],
         ),
     }
-    values[CHECK] = _check(values)
+    values[CHECK] = _check(values, tensors)
     return {name: padded(values[name], width) for name, width in WIDTHS.items()}
 
 

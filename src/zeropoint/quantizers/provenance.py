@@ -6,7 +6,8 @@
     zeropoint.source.file, zeropoint.source.sha256      of each file of the source, in order
     zeropoint.imatrix.sha256
     zeropoint.rounding, .rounding.library               nearest, or error feedback and its settings
-    zeropoint.search                                    how the recipe was found: settings
+    zeropoint.method                                    how the recipe was found, in words
+    zeropoint.text.ROLE.sha256                          texts of a search: calibrate, select, …
     zeropoint.calibration.inputs, .calibration.effort   reference or sequential; quick, normal, long
     zeropoint.calibration.corpus, .calibration.tokens   the text it was calibrated on
     zeropoint.made_by                                   the verb, if it may replace the file later
@@ -61,8 +62,9 @@ def output_metadata(
         metadata |= options.feedback.facts()
     elif any(choice.changes for choice in choices):
         metadata |= nearest_facts(calibration)
-    if options.search:
-        metadata["zeropoint.search"] = options.search
+    if options.method:
+        metadata["zeropoint.method"] = options.method
+    metadata |= {f"zeropoint.text.{role}.sha256": text for role, text in options.texts.items()}
     architecture = str(source.metadata.get("general.architecture", ""))
     metadata["zeropoint.version"] = __version__
     metadata["zeropoint.recipe"] = str(recipe_of(choices, architecture))

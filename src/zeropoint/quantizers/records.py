@@ -1,6 +1,7 @@
 """Options of a quantization, and the records that it yields."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from zeropoint.quantizers.details import TensorDetails
@@ -18,7 +19,9 @@ class WriteOptions:
     max_shard_bytes: int | None = None  # write several files of at most this size
     importance_file: Path | None = None  # file of the calibration, for the metadata
     made_by: str | None = None  # a verb that may replace its own outputs, for the metadata
-    search: str | None = None  # settings of the search for the recipe, for the metadata
+    method: str | None = None  # how the recipe was found, in words, for the metadata
+    # SHA-256 of the texts of a search by their role: calibrate, select, evaluate; for the metadata.
+    texts: Mapping[str, str] = field(default_factory=dict)
     feedback: FeedbackRounding | None = None  # choose codes again; None: round to nearest
     overwrite: bool = True  # replace the output if it exists; False: raise CheckpointError
 

@@ -38,12 +38,16 @@ class StoredLoss(Record):
     top1: float = UNKNOWN_NUMBER
     #: The mean KL on each kind of text, by its name.
     by_text: Mapping[str, TextLoss] = field(default_factory=dict)
-    #: Some of the largest changes of a prediction.
+    #: Some of the largest changes of a prediction; none of text that is not built in.
     examples: tuple[ChangedPrediction, ...] = ()
 
     @classmethod
     def of(cls, result: MeasureResult) -> "StoredLoss":
-        """Return the part of a measurement that is stored. It must name its text and reference."""
+        """Return the part of a measurement that is stored. It must name its text and reference.
+
+        Examples are stored only of built-in text: people publish files, and their own text may be
+        private.
+        """
         assert result.text is not None and result.reference is not None
         return cls(
             kl=Interval(result.kl.mean, result.kl.low, result.kl.high),
@@ -56,7 +60,7 @@ class StoredLoss(Record):
                 name: TextLoss(group.kl.mean, group.kl.low, group.kl.high, group.tokens)
                 for name, group in result.by_domain.items()
             },
-            examples=result.changed_predictions,
+            examples=result.changed_predictions if result.text.built_in else (),
         )
 
 
@@ -68,7 +72,7 @@ class FileProof(Record):
     tensors_sha256: str | None = None
     #: Whether the tensors have that digest; None: not compared.
     verified: bool | None = None
-    #: The method, by GGUF key: rounding, text of the calibration, settings of the search.
+    #: The method, by GGUF key without "zeropoint.": how the recipe was found, rounding, texts.
     method: Mapping[str, Any] = field(default_factory=dict)
     #: Whether the file has fields for a measured loss.
     has_fields: bool = False

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
-from zeropoint.errors import MeasurementError
+from zeropoint.errors import CheckpointError, MeasurementError
 from zeropoint.metrics.divergence.gate import parse_gate
 from zeropoint.metrics.divergence.reference_cache import (
     ReferenceCache,
@@ -17,10 +17,9 @@ from zeropoint.metrics.divergence.reference_pass import ReferencePass
 from zeropoint.metrics.divergence.run import MeasureProgress, MeasureRun
 from zeropoint.plans import Recipe
 from zeropoint.quantizers.in_memory import TensorReplaced
-from zeropoint.quantizers.proof import check_storable, write_proof
+from zeropoint.quantizers.proof import check_storable, store_measurement
 from zeropoint.results.divergence import MeasureResult, QuantIdentity
 from zeropoint.results.model_identity import ModelIdentity, ReferenceIdentity
-from zeropoint.results.proof import StoredLoss
 from zeropoint.verbs.arguments import as_list, as_path
 from zeropoint.verbs.loaded_model import LoadedModel, ModelInput, checkpoint_of, opened
 from zeropoint.verbs.model_pair import ModelPair
@@ -122,7 +121,7 @@ def measure_records(
     for gate in gates:
         gate.check_name()
     if options.store:
-        check_storable(checkpoint_of(model))
+        _check_storable(model, ref)
     started = time.perf_counter()
     pair = yield from _open_pair(model, ref, options)
     reference, quant = pair.reference, pair.quant
@@ -156,8 +155,20 @@ def measure_records(
     )
     if options.store:
         quant.checkpoint.check_unchanged()
-        write_proof(quant.checkpoint.files[0], StoredLoss.of(result))
+        store_measurement(quant.checkpoint.files[0], result)
     yield replace(result, gates=tuple(gate.check(result) for gate in gates))
+
+
+def _check_storable(model: ModelInput, ref: ModelInput | None) -> None:
+    """Raise CheckpointError unless the loss can be stored in the file of `model`."""
+    quant = checkpoint_of(model)
+    check_storable(quant)
+    reference = checkpoint_of(ref) if ref is not None else quant
+    if any(quant.files[0].samefile(file) for file in reference.files):
+        raise CheckpointError(
+            quant.files[0],
+            "is the reference itself, and no loss is stored in a reference; compare two files",
+        )
 
 
 def _open_pair(model: ModelInput, ref: ModelInput | None, options: MeasureOptions) -> PairRecords:
