@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from support.tiny_models import write_model
-from zeropoint.checkpoints import open_checkpoint
 from zeropoint.cli import main
-from zeropoint.quantizers.proof import read_proof
+from zeropoint.verbs.inspect import inspect
 from zeropoint.verbs.quantize import quantize_checkpoint
 
 Store = Callable[..., tuple[int, dict[str, object], str]]
@@ -45,9 +44,8 @@ def test_the_loss_that_is_printed_is_the_loss_that_is_stored(
     unchanged = source.read_bytes()
     code, found, said = store(quant, "--ref", source)
     assert code == 0 and f"stored the loss in {quant}" in said
-    with open_checkpoint(quant) as checkpoint:
-        proof = read_proof(checkpoint, verify=True)
-    assert proof.verified and proof.loss is not None
+    proof = inspect(quant, verify=True).proof
+    assert proof and proof.verified and proof.loss is not None
     assert found["kl"]["mean"] == proof.loss.kl.mean  # type: ignore[index]
     assert found["tokens"] == proof.loss.tokens
     assert proof.loss.reference == source.name and list(proof.loss.by_text) == ["words"]
@@ -68,3 +66,38 @@ def test_a_loss_is_stored_only_in_a_file_of_its_own(
         code, _, said = store(*words)
         assert code == 2 and reason in " ".join(said.replace("│", " ").split()), said
     assert (source.read_bytes(), quant.read_bytes()) == before
+
+
+def test_inspect_shows_the_stored_loss_and_verifies_the_tensors(
+    store: Store, source: Path, quant: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["inspect", str(quant)]) == 0
+    assert "not measured; `zeropoint measure FILE" in capsys.readouterr().out
+    _, found, _ = store(quant, "--ref", source)
+    assert main(["inspect", str(quant), "--verify"]) == 0
+    said = capsys.readouterr().out
+    assert f"KL {found['kl']['mean']:.5f} nats per token (" in said  # type: ignore[index]
+    assert "rounding" in said and "nearest" in said and "verified: the tensors have" in said
+    assert main(["inspect", str(quant), "--verify", "--json"]) == 0
+    proof = json.loads(capsys.readouterr().out)["proof"]
+    assert proof["verified"] is True and proof["loss"]["kl"]["mean"] == found["kl"]["mean"]  # type: ignore[index]
+    with quant.open("r+b") as file:
+        file.seek(-65, 2)
+        last = file.read(1)
+        file.seek(-65, 2)
+        file.write(bytes([last[0] ^ 1]))
+    assert main(["inspect", str(quant), "--json"]) == 0  # without --verify no tensor is read
+    capsys.readouterr()
+    assert main(["inspect", str(quant), "--verify", "--json"]) == 1
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["proof"]["verified"] is False
+    assert "their digest differs" in printed.err
+
+
+def test_only_a_file_with_a_digest_can_be_verified(
+    source: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["inspect", str(source), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["proof"] is None
+    assert main(["inspect", str(source), "--verify"]) == 2
+    assert "states no digest of its tensors" in capsys.readouterr().err

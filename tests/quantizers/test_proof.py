@@ -20,6 +20,7 @@ from zeropoint.results.interval import Interval
 from zeropoint.results.model_identity import ReferenceIdentity
 from zeropoint.results.predictions import ChangedPrediction
 from zeropoint.results.proof import FileProof, StoredLoss, TextLoss
+from zeropoint.verbs.inspect import inspect
 from zeropoint.verbs.quantize import quantize_checkpoint
 
 EXAMPLE = ChangedPrediction(
@@ -40,14 +41,20 @@ def quant(tmp_path: Path) -> Path:
     return tmp_path / "quant.gguf"
 
 
-def proof_of(path: Path, *, verify: bool = False) -> FileProof:
+def proof_of(path: Path) -> FileProof:
     with open_checkpoint(path) as checkpoint:
-        return read_proof(checkpoint, verify=verify)
+        return read_proof(checkpoint)
+
+
+def verified(path: Path) -> bool | None:
+    proof = inspect(path, outliers=False, verify=True).proof
+    return proof and proof.verified
 
 
 def test_a_new_file_has_a_digest_and_fields_for_a_loss_that_was_not_measured(quant: Path) -> None:
-    proof = proof_of(quant, verify=True)
-    assert (proof.verified, proof.has_fields, proof.loss, proof.damage) == (True, True, None, None)
+    proof = proof_of(quant)
+    assert (proof.verified, proof.has_fields, proof.loss, proof.damage) == (None, True, None, None)
+    assert verified(quant)
     digest = hashlib.sha256()
     with open_checkpoint(quant) as checkpoint:
         for name, info in checkpoint.tensors.items():
@@ -64,8 +71,7 @@ def test_a_stored_loss_reads_back_and_moves_no_tensor(quant: Path) -> None:
     after = quant.read_bytes()
     assert after != before
     assert after[first_tensor:] == before[first_tensor:] and len(after) == len(before)
-    proof = proof_of(quant, verify=True)
-    assert proof.verified and proof.loss == LOSS
+    assert verified(quant) and proof_of(quant).loss == LOSS
     with open_checkpoint(quant) as checkpoint:
         assert identify(checkpoint) == identity  # so that a run folder still belongs to the file
     write_proof(quant, replace(LOSS, tokens=1, examples=()))
@@ -156,7 +162,7 @@ def test_one_changed_weight_changes_the_digest(quant: Path) -> None:
         info = list(checkpoint.tensors.values())[-1]
     data[info.offset + info.nbytes - 1] ^= 1
     quant.write_bytes(bytes(data))
-    assert proof_of(quant, verify=True).verified is False
+    assert verified(quant) is False
 
 
 def test_more_texts_and_examples_than_fit_are_left_out(quant: Path) -> None:
@@ -172,7 +178,7 @@ def test_files_without_fields_and_links_are_refused(quant: Path, tmp_path: Path)
     with pytest.raises(CheckpointError, match="no fields for a measured loss"):
         write_proof(tmp_path / "tiny.gguf", LOSS)
     with pytest.raises(CheckpointError, match="no digest"):
-        proof_of(tmp_path / "tiny.gguf", verify=True)
+        verified(tmp_path / "tiny.gguf")
     (tmp_path / "link.gguf").symlink_to(quant)
     before = quant.read_bytes()
     with pytest.raises(CheckpointError, match="is a link"):

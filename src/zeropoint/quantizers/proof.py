@@ -25,7 +25,6 @@ from pathlib import Path
 
 from zeropoint.checkpoints import Checkpoint, open_checkpoint
 from zeropoint.checkpoints.fixed_values import STORED_LATER, padded, replace_values
-from zeropoint.checkpoints.tensor_digest import tensors_sha256
 from zeropoint.errors import CheckpointError, printable
 from zeropoint.plans.formats.inventory import bounded
 from zeropoint.results.divergence import MeasureResult
@@ -95,22 +94,15 @@ def check_storable(checkpoint: Checkpoint) -> None:
         )
 
 
-def read_proof(checkpoint: Checkpoint, *, verify: bool = False) -> FileProof:
-    """Return what a file says about its making and its loss; `verify` reads all tensors.
+def read_proof(checkpoint: Checkpoint) -> FileProof:
+    """Return what the metadata of a file say about its making and its loss; no tensor is read.
 
-    Raises CheckpointError if `verify` is given and the file states no digest.
+    A file that zeropoint did not write has `FileProof()`.
     """
     stated = checkpoint.metadata.get(TENSORS_SHA256)
-    digest = stated if isinstance(stated, str) else None
-    if verify and digest is None:
-        raise CheckpointError(
-            checkpoint.files[0],
-            "states no digest of its tensors, so there is nothing to verify; files that `zeropoint"
-            " quantize` writes state one",
-        )
+    digest = bounded(stated) if isinstance(stated, str) else None
     proof = FileProof(
         tensors_sha256=digest,
-        verified=tensors_sha256(checkpoint) == digest if verify else None,
         method={
             key.removeprefix("zeropoint."): bounded(checkpoint.metadata[key])
             for key in METHOD

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from zeropoint.results.proof import FileProof
 from zeropoint.results.schema import FLAT, HIDDEN, Record
 
 
@@ -124,6 +125,8 @@ class ModelInventory(Record):
     imatrix: Mapping[str, Any] | None = None
     #: Metadata of the origin of the file, by GGUF key.
     origin: Mapping[str, Any] = field(default_factory=dict)
+    #: How the file was made and what it loses; None for a file that zeropoint did not write.
+    proof: FileProof | None = None
     #: The requested tensors, in the file's order.
     tensors: tuple[TensorEntry, ...] = ()
 

@@ -1,17 +1,20 @@
 """`inspect`: what a model file contains."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TypeAlias
 
 from zeropoint.checkpoints import Checkpoint, TensorInfo, open_checkpoint, open_model, resolve_model
 from zeropoint.checkpoints.files.file_kind import find_file_kind
-from zeropoint.errors import UnsupportedModel
+from zeropoint.checkpoints.tensor_digest import TensorDigest
+from zeropoint.errors import CheckpointError, UnsupportedModel
 from zeropoint.kernels import variant
 from zeropoint.plans import bits_per_weight
 from zeropoint.plans.formats import inventory
 from zeropoint.quantizers import TensorScanned, matrices, scan_outliers
+from zeropoint.quantizers.proof import read_proof
 from zeropoint.results.inventory import (
     EmbeddedRecipe,
     FileKindSummary,
@@ -19,6 +22,7 @@ from zeropoint.results.inventory import (
     ModelInventory,
     TensorEntry,
 )
+from zeropoint.results.proof import FileProof
 from zeropoint.verbs.checkpoint_input import CheckpointInput
 from zeropoint.verbs.options.inspect import InspectOptions
 from zeropoint.verbs.records import Notice, OnRecord, StageStarted, drain
@@ -28,7 +32,14 @@ SCAN_LIMIT_WEIGHTS = 2_000_000_000
 SCAN_LIMIT_WEIGHTS_NUMPY = 30_000_000  # without the compiled kernels
 
 
-InspectRecord: TypeAlias = StageStarted | Notice | TensorScanned | ModelInventory
+@dataclass(frozen=True)
+class BytesVerified:
+    """Some more bytes of the tensors are in their digest."""
+
+    done: int  # bytes so far, over all tensors
+
+
+InspectRecord: TypeAlias = StageStarted | Notice | TensorScanned | BytesVerified | ModelInventory
 
 
 def inspect(
@@ -36,15 +47,18 @@ def inspect(
     *,
     tensors: str = "",
     outliers: bool | None = None,
+    verify: bool = False,
     progress: OnRecord | None = None,
 ) -> ModelInventory:
     """Return what a model file contains: architecture, formats, recipe, origin, tensors, outliers.
 
     `model` is a GGUF file, a folder, a hub id or an open checkpoint; the options are those of
-    `InspectOptions`. `progress` is called with each record of a scan. Raises CheckpointError for a
-    file that is damaged.
+    `InspectOptions`. `progress` is called with each record of a scan. With `verify`, the
+    result's `proof.verified` is whether the tensors have the digest that the file states.
+
+    Raises CheckpointError for a file that is damaged, or has no digest to verify.
     """
-    options = InspectOptions(tensors=tensors, outliers=outliers)
+    options = InspectOptions(tensors=tensors, outliers=outliers, verify=verify)
     return drain(inspect_records(model, options), ModelInventory, progress)
 
 
@@ -53,6 +67,9 @@ def inspect_records(model: CheckpointInput, options: InspectOptions) -> Iterator
     with _opened_as_far_as_possible(model) as (source, notice):
         if notice:
             yield notice
+        proof = read_proof(source)
+        if options.verify:
+            proof = yield from _verified(source, proof)
         scans: dict[str, TensorScanned] = {}
         scanned = _is_quick_to_scan(source) if options.outliers is None else options.outliers
         if scanned:
@@ -61,7 +78,25 @@ def inspect_records(model: CheckpointInput, options: InspectOptions) -> Iterator
             for scan in scan_outliers(source):
                 scans[scan.name] = scan
                 yield scan
-        yield _inventory(source, options, scans if scanned else None)
+        inventory = _inventory(source, options, scans if scanned else None)
+        yield replace(inventory, proof=None if proof == FileProof() else proof)
+
+
+def _verified(
+    source: Checkpoint, proof: FileProof
+) -> Generator[StageStarted | BytesVerified, None, FileProof]:
+    """Read all tensors; return the proof with the outcome of the comparison of the digests."""
+    if proof.tensors_sha256 is None:
+        raise CheckpointError(
+            source.path,
+            "states no digest of its tensors, so there is nothing to verify; GGUF files that"
+            " `zeropoint quantize` writes state one",
+        )
+    yield StageStarted("verifying", sum(info.nbytes for info in source.tensors.values()))
+    digest = TensorDigest()
+    for done in digest.add_all(source):
+        yield BytesVerified(done)
+    return replace(proof, verified=digest.hexdigest() == proof.tensors_sha256)
 
 
 @contextmanager

@@ -30,24 +30,35 @@ def inspect(
             " weights (30 million without the compiled kernels)."
         ),
     ] = None,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify",
+            help="Read all tensors and compare their SHA-256 digest with the one that the file"
+            " states. Exit with status 1 if they differ.",
+        ),
+    ] = False,
     progress: AsProgress = ProgressStyle.auto,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Show what a model file contains: architecture, formats, bits per weight, outliers, origin.
+    """Show what a model file contains: architecture, formats, outliers, origin, measured loss.
 
     [bold]Examples:[/bold]
 
     zeropoint inspect model.gguf
 
     zeropoint inspect model.gguf --tensors 'blk.0.*' --no-outliers
+
+    zeropoint inspect model.gguf --verify
     """
     from zeropoint.results.inventory import ModelInventory
     from zeropoint.verbs.inspect import inspect_records
     from zeropoint.verbs.options.inspect import InspectOptions
 
     out = Output(as_json=as_json, quiet=quiet)
-    records = inspect_records(model, InspectOptions(tensors=tensors, outliers=outliers))
+    options = InspectOptions(tensors=tensors, outliers=outliers, verify=verify)
+    records = inspect_records(model, options)
     for record in follow(records, out, out.progress(progress)):
         if isinstance(record, ModelInventory):
             show_inventory(out, record)
@@ -56,3 +67,5 @@ def inspect(
             if not record.scanned:
                 out.note("The weights were not scanned for outliers; --outliers scans them.")
             out.finish("inspect", as_json_object(record))
+            if record.proof and record.proof.verified is False:
+                raise typer.Exit(1)

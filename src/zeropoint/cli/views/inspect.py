@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from zeropoint.cli.output import Output
+from zeropoint.cli.views.proof import show_proof
 from zeropoint.formatting import format_bytes, format_count
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ def show_inventory(out: Output, model: "ModelInventory") -> None:
     if facts:
         out.say()
         out.table(("Origin", ""), facts.items())
+    if model.proof:
+        show_proof(out, model.proof)
     show_outliers(out, model)
 
 
