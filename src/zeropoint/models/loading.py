@@ -44,7 +44,8 @@ def load_model(
     `engine` "compiled" runs zeropoint's own kernels. "transformers" runs transformers' modules
     with zeropoint's matrix products, as a slower reference. "torch" decodes the weights with torch
     on `device`, such as "cuda": about 1.25 bytes per weight there, and always "exact". The matrices
-    named in `later` are not read; `replace` has to supply them before the first forward pass.
+    named in `later` are not read; `replace` has to supply them before the first forward pass. The
+    head of the compiled engine needs only the output matrix.
 
     Raises UnsupportedModel or CheckpointError for a model that cannot be run.
     """
@@ -145,8 +146,12 @@ class DecoderModel:
         return out.reshape(*ids.shape, -1)
 
     def head(self, rows: F32, tokens: range | None = None) -> F32:
-        assert self._engine is not None, "matrices are missing"
-        logits = self._engine.head(np.ascontiguousarray(rows), tokens)
+        rows = np.ascontiguousarray(rows)
+        # The compiled engine's head is one product, for which the layers need not be there.
+        if self._engine is None:
+            logits = self._weights.multiply(self.architecture.output, rows, outputs=tokens)
+        else:
+            logits = self._engine.head(rows, tokens)
         if self.architecture.output_scale:
             logits = logits * self._weights.vector(self.architecture.output_scale)
         if self.architecture.output_bias:

@@ -14,7 +14,7 @@ from zeropoint import kernels
 from zeropoint.calibration import Calibration, find_importance
 from zeropoint.checkpoints import Checkpoint
 from zeropoint.errors import FormatError
-from zeropoint.formats import F32, QuantizedTensor
+from zeropoint.formats import Format, QuantizedTensor
 from zeropoint.models.base import LanguageModel
 from zeropoint.plans import Choice, Recipe, check_importance, choose_formats
 from zeropoint.quantizers.checkpoint import check_not_quantized
@@ -91,12 +91,10 @@ def quantize_in_memory(model: LanguageModel, plan: InMemoryPlan) -> Iterator[Ten
     """
     checkpoint, done = plan.checkpoint, 0
     for choice in plan.changing:
-        importance = None
-        if plan.calibration:
-            info = checkpoint.tensors[choice.name]
-            importance = find_importance(plan.calibration, info, tied=checkpoint.tied_output)
         try:
-            tensor = _encode(checkpoint, choice, importance, model.threads)
+            tensor = encode_tensor(
+                checkpoint, choice.name, choice.format, plan.calibration, model.threads
+            )
         except FormatError as error:
             raise FormatError(f"{checkpoint.path}: {choice.name}: {error}") from None
         model.replace(choice.name, tensor)
@@ -104,19 +102,26 @@ def quantize_in_memory(model: LanguageModel, plan: InMemoryPlan) -> Iterator[Ten
         yield TensorReplaced(choice.name, choice.format.name, done)
 
 
-def _encode(
-    checkpoint: Checkpoint, choice: Choice, importance: F32 | None, threads: int
+def encode_tensor(
+    checkpoint: Checkpoint, name: str, format: Format, calibration: Calibration | None, threads: int
 ) -> QuantizedTensor:
-    """Encode a tensor slab by slab, where rows can be encoded independently."""
-    info = checkpoint.tensors[choice.name]
-    slabs = len(choice.shape) == 2 and choice.format.block_size <= info.columns
+    """Encode a tensor of a checkpoint to nearest, slab by slab where its rows are independent.
+
+    Without `calibration`, or if it has no entry for the tensor, all columns count the same. Raises
+    FormatError for weights that the format cannot hold.
+    """
+    info = checkpoint.tensors[name]
+    importance = None
+    if calibration:
+        importance = find_importance(calibration, info, tied=checkpoint.tied_output)
+    slabs = len(info.shape) == 2 and format.block_size <= info.columns
     step = max(1, SLAB_WEIGHTS // info.columns) if slabs else info.rows
     parts = []
     for start in range(0, info.rows, step):
-        rows = checkpoint.read_rows(choice.name, start, min(start + step, info.rows))
+        rows = checkpoint.read_rows(name, start, min(start + step, info.rows))
         weights = kernels.decode(rows.format, rows.data, threads=threads)
-        shape = rows.shape if slabs else choice.shape
-        encoded = quantize(weights.reshape(shape), choice.format, importance, threads=threads)
+        shape = rows.shape if slabs else info.shape
+        encoded = quantize(weights.reshape(shape), format, importance, threads=threads)
         parts.append(encoded.data)
     data = parts[0] if len(parts) == 1 else np.concatenate(parts)
-    return QuantizedTensor(choice.format, choice.shape, data)
+    return QuantizedTensor(format, info.shape, data)

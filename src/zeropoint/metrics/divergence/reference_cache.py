@@ -49,7 +49,7 @@ class ReferenceCache:
 
     def hidden(self, tokens: NDArray[np.int32]) -> F32:
         """Return hidden states (sequences, context, width) for tokens (sequences, context)."""
-        keys = [hashlib.sha256(row.astype("<i4").tobytes()).hexdigest()[:32] for row in tokens]
+        keys = [_key(row) for row in tokens]
         cached = [self._load(key, tokens.shape[1]) for key in keys]
         missing = [i for i, states in enumerate(cached) if states is None]
         if missing:
@@ -58,6 +58,10 @@ class ReferenceCache:
                 self._save(keys[i], states)
                 cached[i] = states
         return np.stack([states for states in cached if states is not None])
+
+    def holds(self, tokens: NDArray[np.int32]) -> bool:
+        """Return whether the states of a sequence, (context,) tokens, are there already."""
+        return self._load(_key(tokens), tokens.size) is not None
 
     def head(self, rows: F32, tokens: range | None = None) -> F32:
         """Return the logits (n, vocabulary) of hidden states (n, width)."""
@@ -76,6 +80,10 @@ class ReferenceCache:
             self._folder.save_arrays(key, {"states": states})
         elif self._max_chunks is None or len(self._states) < self._max_chunks:
             self._states[key] = states
+
+
+def _key(tokens: NDArray[np.int32]) -> str:
+    return hashlib.sha256(tokens.astype("<i4").tobytes()).hexdigest()[:32]
 
 
 def cache_bytes(model: LanguageModel, tokens: int) -> int:
