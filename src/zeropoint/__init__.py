@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from zeropoint.verbs.plan import plan
     from zeropoint.verbs.quantize import preview_quantization, quantize_checkpoint
     from zeropoint.verbs.report import report
+    from zeropoint.verbs.search import search
     from zeropoint.verbs.tasks import tasks
 
 # Public names are imported from their room at first use, so `zeropoint --help` loads no numpy.
@@ -56,6 +57,7 @@ _ROOMS = {
     "quantize": "zeropoint.quantizers",
     "quantize_checkpoint": "zeropoint.verbs.quantize",
     "report": "zeropoint.verbs.report",
+    "search": "zeropoint.verbs.search",
     "tasks": "zeropoint.verbs.tasks",
 }
 
@@ -96,5 +98,6 @@ __all__ = [
     "quantize",
     "quantize_checkpoint",
     "report",
+    "search",
     "tasks",
 ]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from zeropoint.allocation.budget import SizeBudget
 from zeropoint.allocation.factors import CLASSES, LossModel, classes_of, fit_factors
 from zeropoint.allocation.judge import ChunkLosses
 from zeropoint.allocation.problem import Assignment, FormatOption, TensorGroup
@@ -28,6 +29,7 @@ GROUPS = [
     ))
     for name in NAMES
 ]  # fmt: skip
+SIZES = {format: int(bits * WEIGHTS / 8) for format, bits in BITS.items()}
 BUDGET = int(4.0 * WEIGHTS / 8) * len(NAMES)
 CHUNKS = 12
 
@@ -57,7 +59,14 @@ class SyntheticJudge:
 
 def refinement(budget: int = BUDGET) -> Refinement:
     weights = np.full(CHUNKS, 1 / CHUNKS)
-    return Refinement(GROUPS, LossModel(TABLE), budget, weights, speed=lambda assignment: 1.0)
+    return Refinement(
+        GROUPS, LossModel(TABLE), tensor_budget(budget), weights, speed=lambda assignment: 1.0
+    )
+
+
+def tensor_budget(limit: int) -> SizeBudget:
+    """A budget of the bytes of tensors alone."""
+    return SizeBudget(limit, lambda chosen: sum(SIZES[format] for format in chosen.values()))
 
 
 def chosen(search: Refinement, judge: SyntheticJudge, evaluations: int) -> Candidate:
@@ -99,9 +108,8 @@ def test_no_recipe_is_over_budget_and_none_is_evaluated_twice() -> None:
     assert judge.calls == len(search.candidates) <= 24
     keys = {tuple(sorted(one.assignment.items())) for one in search.candidates}
     assert len(keys) == len(search.candidates)
-    sizes = {format: int(bits * WEIGHTS / 8) for format, bits in BITS.items()}
     for one in search.candidates:
-        assert one.tensor_bytes == sum(sizes[f] for f in one.assignment.values()) <= BUDGET
+        assert one.tensor_bytes == sum(SIZES[f] for f in one.assignment.values()) <= BUDGET
     assert found in search.candidates
 
 
@@ -180,7 +188,9 @@ def test_a_factor_of_rounding_moves_bytes_to_formats_with_feedback() -> None:
     assignment = dict.fromkeys(NAMES, "Q4_K")
     assert model.predicted(assignment) == plain.predicted(assignment)
     assert model.rounding_factor(assignment) == pytest.approx(0.25)
-    search = Refinement(GROUPS, model, BUDGET, np.ones(1), speed=lambda assignment: 1.0)
+    search = Refinement(
+        GROUPS, model, tensor_budget(BUDGET), np.ones(1), speed=lambda assignment: 1.0
+    )
     formats = list(search.propose(("", np.zeros(len(CLASSES)), ())).assignment.values())
     others = list(refinement().propose(("", np.zeros(len(CLASSES)), ())).assignment.values())
     assert formats.count("Q4_K") > others.count("Q4_K")

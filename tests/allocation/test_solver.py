@@ -10,7 +10,7 @@ import pytest
 
 from zeropoint.allocation.problem import FormatOption, TensorGroup
 from zeropoint.allocation.relaxation import LossUnit
-from zeropoint.allocation.solver import FrontierPoint, frontier, smallest_bytes, solve
+from zeropoint.allocation.solver import FrontierPoint, frontier, smallest_choice, solve
 from zeropoint.cli.exits import NO, Exits
 from zeropoint.errors import InfeasibleBudget
 
@@ -60,7 +60,7 @@ def test_the_solver_equals_an_exhaustive_search(kind: str) -> None:
     random, infeasible = np.random.default_rng(15), 0
     for number in range(350):
         groups = random_groups(random, kind)
-        low = smallest_bytes(groups)
+        low = smallest_choice(groups).nbytes
         high = sum(max(option.nbytes for option in g.options) for g in groups)
         budgets = {low - 1, (low, low + 1, high - 1, high)[number % 4]}
         budgets.add(int(random.integers(low, high + 1)))
@@ -154,7 +154,7 @@ def test_with_too_few_states_the_gap_covers_the_exact_solution() -> None:
     for _ in range(20):
         groups = [group(str(n), *((int(random.integers(1, 1000)), float(random.random()))
                                   for _ in range(8))) for n in range(30)]  # fmt: skip
-        budget = smallest_bytes(groups) + 3000
+        budget = smallest_choice(groups).nbytes + 3000
         exact, limited = solve(groups, budget), solve(groups, budget, max_states=4)
         assert limited.nbytes <= budget
         assert exact.loss <= limited.loss
@@ -166,7 +166,7 @@ def test_with_too_few_states_the_gap_covers_the_exact_solution() -> None:
 def test_the_frontier_is_convex_and_no_solution_lies_below_it() -> None:
     groups = realistic(2, 64, 192, 32, 300)
     corners = frontier(groups)
-    assert corners[0].nbytes == smallest_bytes(groups)
+    assert corners[0].nbytes == smallest_choice(groups).nbytes
     assert corners[-1].loss == pytest.approx(sum(min(o.loss for o in g.options) for g in groups))
     slopes = [(a.loss - b.loss) / (b.nbytes - a.nbytes) for a, b in itertools.pairwise(corners)]
     assert all(b <= a * (1 + 1e-9) for a, b in itertools.pairwise(slopes))

@@ -23,6 +23,7 @@ VERBS: dict[str, dict[str, str]] = {
     "plan": {"ctx": "context"},
     "quantize_checkpoint": {},
     "report": {},
+    "search": {"ctx": "context"},
     "tasks": {},
 }
 # The commands, and the modules of options, that have another name than the function.

@@ -19,7 +19,7 @@ from zeropoint.cli.paths import InputRole, roles
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 NO_MODEL = {("measure", "imatrix"), ("quantize", "imatrix"), ("quantize", "calibration"),
             ("ladder", "imatrix"), ("plan", "runs"), ("studio", "root"),
-            ("tasks", "include")}  # fmt: skip
+            ("tasks", "include"), ("search", "imatrix")}  # fmt: skip
 # Use that a verb makes of a model; all others run it. A page or the studio shows weights.
 USES = {verb: verb for verb in ("inspect", "quantize", "calibrate", "plan")}
 USES |= {"report": "quantize", "studio": "quantize"}

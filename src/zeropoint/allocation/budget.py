@@ -18,7 +18,7 @@ from typing import TypeAlias
 
 from zeropoint.allocation.menu import assigned_tensors, recipe_for
 from zeropoint.allocation.problem import Assignment, TensorGroup
-from zeropoint.allocation.solver import Solution, largest_bytes, smallest_bytes, solve
+from zeropoint.allocation.solver import Solution, largest_choice, smallest_choice, solve
 from zeropoint.calibration import Calibration
 from zeropoint.checkpoints import Checkpoint
 from zeropoint.errors import InfeasibleBudget, RecipeError
@@ -50,7 +50,7 @@ class SizeBudget:
 
         Raises InfeasibleBudget, with the smallest possible size, if there is none.
         """
-        least, most = solve(groups, smallest_bytes(groups)), solve(groups, largest_bytes(groups))
+        least, most = smallest_choice(groups), largest_choice(groups)
         smallest, largest = (self._size(groups, found) for found in (least, most))
         if smallest > self.limit:
             raise InfeasibleBudget(self._refusal(smallest), smallest=smallest)

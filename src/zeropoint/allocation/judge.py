@@ -37,7 +37,7 @@ TAIL_SHARE = 0.01  # of the positions of a chunk, those with the largest KL
 class ChunkJudged:
     """One more chunk of an evaluation is scored."""
 
-    done: int  # chunks, over all evaluations so far
+    done: int  # chunks, over all evaluations of a budget so far
     detail: str
 
 
@@ -105,6 +105,10 @@ class Judge:
     def skip_evaluation(self) -> None:
         """Count an evaluation whose losses were stored, for the progress."""
         self._judged += len(self.chunks)
+
+    def start_count(self) -> None:
+        """Count the evaluations of the next budget from 0, for the progress."""
+        self._judged = 0
 
     def model(self, assignment: Assignment) -> LanguageModel:
         """Return the model with the tensors of an assignment."""

@@ -18,6 +18,7 @@ from typing import TypeAlias, TypeVar
 
 import numpy as np
 
+from zeropoint.allocation.budget import SizeBudget, assignment_of
 from zeropoint.allocation.factors import (
     CLASSES,
     F64,
@@ -29,7 +30,8 @@ from zeropoint.allocation.factors import (
 )
 from zeropoint.allocation.judge import ChunkLosses, weighted_estimate
 from zeropoint.allocation.problem import Assignment, TensorGroup
-from zeropoint.allocation.solver import smallest_bytes, solve
+from zeropoint.allocation.solver import smallest_choice, solve
+from zeropoint.errors import InfeasibleBudget
 from zeropoint.results.interval import Interval
 
 R = TypeVar("R")
@@ -72,12 +74,18 @@ class Candidate:
 class RecipeJudged:
     """One more recipe is evaluated."""
 
+    done: int  # chunks, over all evaluations so far
     change: str
     evaluation: int  # from 1
     evaluations: int
     loss: Interval
     tensor_bytes: int
     accepted: bool
+
+    @property
+    def detail(self) -> str:
+        """The figure of the recipe, for a progress bar."""
+        return f"{self.change}: KL {self.loss.mean:.5f}"
 
 
 @dataclass
@@ -86,7 +94,7 @@ class Refinement:
 
     groups: Sequence[TensorGroup]
     model: LossModel
-    budget: int  # bytes of the tensors in `groups`
+    budget: SizeBudget
     weights: F64  # of the chunks, with a sum of 1
     speed: Speed
     #: "mean" or "tail", of ChunkLosses.
@@ -96,15 +104,14 @@ class Refinement:
     best: Candidate | None = field(default=None, init=False)
 
     def propose(self, move: Move) -> Candidate:
-        """Return the recipe that is best by corrected predictions, within the budget."""
+        """Return the recipe that is best by corrected predictions, within the budget.
+
+        Raises InfeasibleBudget if no recipe with the fixed options is.
+        """
         change, factors, fixed = move
         priced = self._priced(factors, fixed)
-        solution = solve(priced, self.budget)
-        assignment = {
-            name: group.options[choice].format
-            for group, choice in zip(priced, solution.choices, strict=True)
-            for name in group.names
-        }
+        solution = self.budget.solve(priced)
+        assignment = assignment_of(priced, solution.choices)
         return Candidate(
             change, factors, fixed, assignment, solution.nbytes,
             self.model.predicted(assignment), self.speed(assignment),
@@ -115,26 +122,40 @@ class Refinement:
     ) -> Generator[R | RecipeJudged, None, Candidate]:
         """Evaluate at most `evaluations` recipes, and return the one that is decided for.
 
-        Without evaluations, the predicted losses decide.
+        Without evaluations, the predicted losses decide. Raises InfeasibleBudget, with the smallest
+        possible size, if no recipe is within the budget.
         """
         moves = self._moves()
-        move = next(moves)
+        found = self.propose(next(moves))
         if not evaluations:
-            return self.propose(move)
-        seen: dict[tuple[str, ...], bool] = {}
+            return found
+        seen: set[tuple[str, ...]] = set()
         while len(self.candidates) < evaluations:
-            found = self.propose(move)
             key = tuple(found.assignment[name] for name in sorted(found.assignment))
+            accepted = False  # a move to a recipe that was evaluated before does not help
             if key not in seen:
+                seen.add(key)
                 losses = yield from evaluate(found.assignment)
                 found = self._decide(replace(found, losses=losses))
-                seen[key] = found.accepted
+                accepted = found.accepted
                 yield self._record(found, evaluations)
-            try:
-                move = moves.send(seen[key])
-            except StopIteration:
+            following = self._next_proposal(moves, accepted)
+            if following is None:
                 break
+            found = following
         return self._choose()
+
+    def _next_proposal(
+        self, moves: Generator[Move, bool, None], accepted: bool
+    ) -> Candidate | None:
+        """Return the recipe of the next move that the budget allows; None after the last move."""
+        while True:
+            try:
+                return self.propose(moves.send(accepted))
+            except InfeasibleBudget:  # of this move's fixed options
+                accepted = False
+            except StopIteration:
+                return None
 
     def _decide(self, found: Candidate) -> Candidate:
         """Return the candidate with the decision whether it becomes the incumbent."""
@@ -153,12 +174,12 @@ class Refinement:
         """
         difference = weighted_estimate(self._losses(new) - self._losses(old), self.weights)
         if difference.high < 0 or difference.low > 0:
-            return difference.high < 0
+            return bool(difference.high < 0)
         if abs(new.tensor_bytes - old.tensor_bytes) > SIZE_TOLERANCE * old.tensor_bytes:
             return new.tensor_bytes < old.tensor_bytes
         if abs(new.seconds - old.seconds) > SPEED_TOLERANCE * old.seconds:
             return new.seconds < old.seconds
-        return difference.mean < 0
+        return bool(difference.mean < 0)
 
     def loss(self, candidate: Candidate) -> Interval:
         """Return the weighted loss of a candidate with its interval."""
@@ -182,8 +203,9 @@ class Refinement:
         return values * self.model.rounding_factor(candidate.assignment)
 
     def _record(self, found: Candidate, evaluations: int) -> RecipeJudged:
+        done = len(self.candidates) * len(self.weights)
         return RecipeJudged(
-            found.change, len(self.candidates), evaluations, self.loss(found),
+            done, found.change, len(self.candidates), evaluations, self.loss(found),
             found.tensor_bytes, found.accepted,
         )  # fmt: skip
 
@@ -246,17 +268,17 @@ class Refinement:
         """
         best = self._incumbent
         priced = self._priced(best.factors, best.fixed)
-        smallest = smallest_bytes(priced)
-        less = max(smallest, int(self.budget * (1 - SLOPE_PART)))
-        rise = solve(priced, less).loss - solve(priced, self.budget).loss
-        price = rise / max(1, self.budget - less)
+        smallest, budget = smallest_choice(priced).nbytes, best.tensor_bytes
+        less = max(smallest, int(budget * (1 - SLOPE_PART)))
+        rise = solve(priced, less).loss - solve(priced, budget).loss
+        price = rise / max(1, budget - less)
         costs: list[tuple[float, str, tuple[int, int]]] = []
         for index, group in enumerate(priced):
             held = next(o for o in group.options if o.format == best.assignment[group.names[0]])
             least = min(option.nbytes for option in group.options)
             for place in _neighbours(group, held.nbytes):
                 option = group.options[place]
-                if smallest - least + option.nbytes <= self.budget:
+                if smallest - least + option.nbytes <= budget:
                     cost = option.loss - held.loss + price * (option.nbytes - held.nbytes)
                     costs.append((cost, f"{group.names[0]} in {option.format}", (index, place)))
         return [(change, fixed) for _, change, fixed in sorted(costs)[:EXCHANGES]]

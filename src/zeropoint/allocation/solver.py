@@ -60,14 +60,24 @@ class FrontierPoint:
     loss: float
 
 
-def smallest_bytes(groups: Sequence[TensorGroup]) -> int:
-    """Return the bytes of the smallest choice."""
-    return sum(min(option.nbytes for option in group.options) for group in groups)
+def smallest_choice(groups: Sequence[TensorGroup]) -> Solution:
+    """Return the choice with the fewest bytes, and among those of a group the least loss."""
+    return _choice(groups, 1)
 
 
-def largest_bytes(groups: Sequence[TensorGroup]) -> int:
-    """Return the bytes of the largest choice."""
-    return sum(max(option.nbytes for option in group.options) for group in groups)
+def largest_choice(groups: Sequence[TensorGroup]) -> Solution:
+    """Return the choice with the most bytes, and among those of a group the least loss."""
+    return _choice(groups, -1)
+
+
+def _choice(groups: Sequence[TensorGroup], sign: int) -> Solution:
+    chosen = tuple(
+        min(range(len(group.options)), key=lambda i: (sign * options[i].nbytes, options[i].loss))
+        for group in groups
+        for options in [group.options]
+    )
+    found = [group.options[i] for group, i in zip(groups, chosen, strict=True)]
+    return Solution(chosen, sum(one.nbytes for one in found), sum(one.loss for one in found))
 
 
 def solve(groups: Sequence[TensorGroup], budget: int, *, max_states: int = MAX_STATES) -> Solution:
@@ -79,7 +89,7 @@ def solve(groups: Sequence[TensorGroup], budget: int, *, max_states: int = MAX_S
     Raises InfeasibleBudget, with the smallest possible bytes, if no choice fits, and ValueError for
     a group without options or a loss that is not finite.
     """
-    smallest = smallest_bytes(groups)
+    smallest = smallest_choice(groups).nbytes
     if smallest > budget:
         raise InfeasibleBudget(
             f"no choice of formats fits into {budget:,} bytes; the smallest one has "

@@ -25,6 +25,7 @@ from zeropoint.cli.commands import (
     quantize,
     report,
     run,
+    search,
     studio,
     tasks,
 )
@@ -66,6 +67,7 @@ inspect.register(app)
 explain.register(app)
 plan.register(app)
 quantize.register(app)
+search.register(app)
 calibrate.register(app)
 measure.register(app)
 compare.register(app)

@@ -40,7 +40,7 @@ class SearchPoint(Record):
 
     #: Maximum bytes of the whole file.
     budget_bytes: int
-    #: Bytes of the whole file, to the byte.
+    #: Bytes of the whole file, with room in its header for facts about importance and rounding.
     file_bytes: int
     #: 8 · file_bytes / weights.
     bits_per_weight: float

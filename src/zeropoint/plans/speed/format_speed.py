@@ -50,10 +50,26 @@ def slow_formats(profile: str) -> frozenset[str]:
     return frozenset(name for name in FORMATS if _slow_on_gpu(name))
 
 
+def relative_seconds(name: str, profile: str) -> float:
+    """Return the time that a weight takes in generation, over that in Q8_0.
+
+    On a GPU it is the time to read the weight. On a CPU, and for "any", it is measured; a format
+    without a measurement takes the time to read it.
+    """
+    if profile != "gpu" and name in CPU_SECONDS_PER_WEIGHT:
+        return CPU_SECONDS_PER_WEIGHT[name][0]
+    return _read_seconds(name) / _read_seconds(BASE_FORMAT)
+
+
+def _read_seconds(name: str) -> float:
+    return weight_bits(name) / bandwidth_share(name)
+
+
 def _slow_on_gpu(name: str) -> bool:
     native = shipped_families()[GPU_FAMILY].native
     ways = [find_arithmetic(RUNTIME, GPU_FAMILY, find_format(name), p, native) for p in PHASES]
     if any(way is not None and not way.unit for way in ways):
         return True
-    seconds, base = (weight_bits(n) / bandwidth_share(n) for n in (name, BASE_FORMAT))
-    return name in SHARES and name not in ("F64", "F32", "F16", "BF16") and seconds > base
+    unquantized = name in ("F64", "F32", "F16", "BF16")
+    slower = _read_seconds(name) > _read_seconds(BASE_FORMAT)
+    return name in SHARES and not unquantized and slower

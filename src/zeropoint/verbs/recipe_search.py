@@ -1,0 +1,289 @@
+"""Opens a search for a recipe: what it reads and evaluates, where it keeps its state, how long.
+
+`search` and `quantize --to best` share it.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+from zeropoint import kernels
+from zeropoint.allocation.judge import ChunkJudged
+from zeropoint.allocation.menu import Menu, make_menu
+from zeropoint.allocation.predicted_loss import SequencesRead, TensorPredicted
+from zeropoint.allocation.recipe_finder import SELECT_TOKENS, FinderSettings, RecipeFinder
+from zeropoint.allocation.refine import RecipeJudged
+from zeropoint.calibration import Calibration
+from zeropoint.calibration.chunks import read_chunks, spread_over_domains
+from zeropoint.calibration.corpus import Corpus, Part, is_built_in
+from zeropoint.calibration.text_parts import open_parts
+from zeropoint.checkpoints import Checkpoint
+from zeropoint.checkpoints.provenance import file_sha256
+from zeropoint.errors import FormatError, MeasurementError
+from zeropoint.formats import UNQUANTIZED
+from zeropoint.kernels import default_threads
+from zeropoint.metrics.divergence.reference_pass import MeasureText
+from zeropoint.metrics.identity import identify
+from zeropoint.models import read_architecture, read_tokenizer
+from zeropoint.quantizers.work_estimate import work_rates
+from zeropoint.results.allocation import SearchText
+from zeropoint.results.run_store import RunFolder
+from zeropoint.verbs.arguments import as_list
+from zeropoint.verbs.options.search import SearchOptions
+from zeropoint.verbs.records import StageStarted
+
+EVALUATE_TOKENS = 512  # of a chunk of the part evaluate, as in `measure`
+#: The number of evaluations follows from a machine of this speed (multiply-adds per second), so
+#: that it is the same on every machine.
+NOMINAL_RATE = 6e10
+MAX_EVALUATIONS = 64
+# Multiply-adds that take as long as the rest of the work, per weight: encoding sampled rows in all
+# formats of the menu, and encoding all rows in one format (Qwen2.5-Coder-1.5B, two cores).
+SAMPLED_OPERATIONS = 6000
+ENCODING_OPERATIONS = 4000
+CHANGED_PART = 0.15  # of the weights, between two evaluations
+
+
+@dataclass(frozen=True)
+class SearchAmount:
+    """How much a search reads and evaluates."""
+
+    prediction_tokens: int
+    #: Of the part select, SELECT_TOKENS tokens each.
+    select_chunks: int
+    #: Of all evaluations, on a machine with the NOMINAL_RATE.
+    evaluation_seconds: float
+    #: Of the part evaluate, EVALUATE_TOKENS tokens each.
+    evaluate_chunks: int
+
+
+AMOUNTS = {
+    "quick": SearchAmount(1280, 10, 120.0, 5),
+    "normal": SearchAmount(2560, 20, 1800.0, 20),
+    "long": SearchAmount(5120, 40, 7200.0, 80),
+}
+
+
+@dataclass(frozen=True)
+class SearchPlanned:
+    """What a search is going to do."""
+
+    tensors: int  # on the menu
+    formats: tuple[str, ...]  # of the whole menu
+    evaluations: int  # for the first budget, at most
+    seconds: float  # predicted
+
+
+@dataclass(frozen=True)
+class BudgetStarted:
+    """The search for one of several budgets begins."""
+
+    index: int  # from 0
+    budgets: int
+    limit: int  # bytes
+    subject: str  # what has the limit: the file, or the running model
+
+
+SearchProgress: TypeAlias = (
+    SearchPlanned
+    | BudgetStarted
+    | StageStarted
+    | SequencesRead
+    | TensorPredicted
+    | ChunkJudged
+    | RecipeJudged
+)
+
+
+@dataclass
+class RecipeSearch:
+    """An open search: the finder with its texts and menu."""
+
+    finder: RecipeFinder
+    amount: SearchAmount
+    folder: RunFolder
+    options: SearchOptions
+    #: The importance to encode with; None: that of the prediction's text.
+    calibration: Calibration | None
+    #: The chunks that the final loss is measured on, spread over the part evaluate.
+    evaluate_text: MeasureText = field(init=False)
+
+    def __post_init__(self) -> None:
+        source, parts = self.finder.source, self.finder.parts
+        cut = read_chunks(parts["evaluate"], source, read_tokenizer(source), EVALUATE_TOKENS)
+        chunks = spread_over_domains(cut, self.amount.evaluate_chunks)
+        self.evaluate_text = MeasureText(
+            chunks, EVALUATE_TOKENS, parts["evaluate"].hash, is_built_in(as_list(self.options.text))
+        )
+
+    def planned(self, budgets: int) -> SearchPlanned:
+        """Return what the search is going to do."""
+        menu = self.finder.menu
+        formats = dict.fromkeys(f for names in menu.encodings().values() for f in names)
+        return SearchPlanned(
+            len(menu.sources), tuple(formats), self.finder.evaluations, self.seconds(budgets)
+        )
+
+    def seconds(self, budgets: int) -> float:
+        """Predict the seconds of the search on this machine, without the final measurement."""
+        settings, source = self.finder.settings, self.finder.source
+        rate = work_rates(settings.threads).forward
+        weights = _weights(source, self.finder.menu)
+        operations = 0.0
+        if not self.finder.is_predicted:
+            operations += weights * (3 * settings.prediction_tokens + SAMPLED_OPERATIONS)
+        evaluations = settings.evaluations
+        later = -(-evaluations // 8) * (budgets - 1)
+        if evaluations:
+            text = settings.select_chunks * SELECT_TOKENS
+            each = text * _pass_weights(source, self.finder.menu)
+            changed = CHANGED_PART * weights * ENCODING_OPERATIONS
+            operations += text * weights + weights * ENCODING_OPERATIONS
+            operations += (evaluations + later) * (each + changed)
+        return operations / rate
+
+    def predict(self) -> Iterator[SearchProgress]:
+        """Predict the losses of all tensors; yield the progress in two stages."""
+        stage: type[object] | None = None
+        for record in self.finder.predict(self.calibration):
+            if type(record) is not stage:
+                reading = isinstance(record, SequencesRead)
+                label = "reading text" if reading else "predicting losses"
+                yield StageStarted(label, record.total)
+                stage = type(record)
+            yield record
+
+    def texts(self) -> tuple[SearchText, ...]:
+        """Return what was read of each part."""
+        tokens = {
+            "calibrate": self.finder.settings.prediction_tokens,
+            "select": sum(chunk.tokens.size for chunk in self.finder.chunks),
+            "evaluate": self.evaluate_text.tokens,
+        }
+        return tuple(
+            SearchText(part=part, corpus=corpus.hash, tokens=tokens[part],
+                       kinds=tuple(corpus.domains))
+            for part, corpus in self.finder.parts.items()
+        )  # fmt: skip
+
+
+def open_search(
+    source: Checkpoint,
+    options: SearchOptions,
+    path: Path,
+    *,
+    calibration: Calibration | None = None,
+    rounding: Mapping[str, float] | None = None,
+) -> RecipeSearch:
+    """Open or resume a search in the folder `path`.
+
+    `calibration` is the importance to encode with; None: it is collected. `rounding` are the
+    factors of error feedback by format. Raises MeasurementError for a text that cannot be used,
+    FormatError for a model that is already quantized, and CheckpointError if the folder holds
+    another search.
+    """
+    _check_source(source, requantize=options.requantize)
+    amount = AMOUNTS[options.effort]
+    parts = open_parts(as_list(options.text))
+    menu = make_menu(source, options.profile, importance=True, tie_fused=options.tie_fused)
+    evaluations = options.evaluations
+    if evaluations is None:
+        evaluations = _evaluations(source, menu, amount)
+    settings = FinderSettings(
+        prediction_tokens=amount.prediction_tokens,
+        select_chunks=amount.select_chunks,
+        evaluations=evaluations,
+        figure="tail" if options.objective == "tail" else "mean",
+        weights=parse_weights(as_list(options.weight)),
+        profile=options.profile,
+        rounding=rounding or {},
+        threads=options.threads or default_threads(),
+    )
+    folder = _start(path, source, parts, options, calibration)
+    finder = RecipeFinder(source, menu, parts, settings, folder)
+    return RecipeSearch(finder, amount, folder, options, calibration)
+
+
+def parse_weights(texts: list[str]) -> dict[str, float]:
+    """Return the weights of kinds of text.
+
+    >>> parse_weights(["code=2", "prose=0.5"])
+    {'code': 2.0, 'prose': 0.5}
+
+    Raises MeasurementError for any other text.
+    """
+    weights = {}
+    for text in texts:
+        kind, _, number = text.rpartition("=")
+        try:
+            value = float(number)
+        except ValueError:
+            value = -1.0
+        if not kind or not 0 <= value < float("inf"):
+            raise MeasurementError(
+                f"{text!r} is not the weight of a kind of text; write KIND=NUMBER, such as code=2"
+            )
+        weights[kind] = value
+    return weights
+
+
+def _check_source(source: Checkpoint, *, requantize: bool) -> None:
+    """Raise FormatError for a source that is already quantized."""
+    quantized = next(
+        (info for info in source.tensors.values() if info.format.name not in UNQUANTIZED), None
+    )
+    if quantized is not None and not requantize:
+        raise FormatError(
+            f"{source.path}: {quantized.name} is already quantized ({quantized.format.name}); start"
+            " from the 16-bit model, or add --requantize (in Python requantize=True)"
+        )
+
+
+def _start(
+    path: Path,
+    source: Checkpoint,
+    parts: Mapping[Part, Corpus],
+    options: SearchOptions,
+    calibration: Calibration | None,
+) -> RunFolder:
+    inputs = {
+        "reference": identify(source).fingerprint,
+        "texts": {part: corpus.hash for part, corpus in parts.items()},
+        "imatrix": file_sha256(options.imatrix) if options.imatrix else None,
+        "calibration": calibration.corpus if calibration and not options.imatrix else None,
+    }
+    settings = {
+        "effort": options.effort,
+        "profile": options.profile,
+        "objective": options.objective,
+        "weights": parse_weights(as_list(options.weight)),
+        "tie_fused": options.tie_fused,
+        "instruction_set": kernels.variant(),
+    }
+    return RunFolder.start(path, "search", inputs, settings)
+
+
+def _weights(source: Checkpoint, menu: Menu) -> int:
+    return sum(source.tensors[name].elements for name in menu.sources)
+
+
+def _pass_weights(source: Checkpoint, menu: Menu) -> int:
+    """Return the multiply-adds of a token: all matrices once, and the reference's head."""
+    architecture = read_architecture(source)
+    used = 0
+    for name in menu.sources:
+        info = source.tensors[name]
+        experts = info.shape[0] if len(info.shape) == 3 else 1
+        active = max(
+            (layer.experts.used for layer in architecture.layers if layer.experts), default=1
+        )
+        used += info.elements * (min(active, experts) if experts > 1 else 1) // experts
+    return used + source.tensors[architecture.output].elements
+
+
+def _evaluations(source: Checkpoint, menu: Menu, amount: SearchAmount) -> int:
+    """Return the number of evaluations that the effort allows for a model of this size."""
+    tokens = amount.select_chunks * SELECT_TOKENS
+    seconds = tokens * _pass_weights(source, menu) / NOMINAL_RATE
+    return min(MAX_EVALUATIONS, int(amount.evaluation_seconds / seconds))

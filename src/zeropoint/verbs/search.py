@@ -1,0 +1,245 @@
+"""`search`: which format each tensor gets, so that the loss is least within a budget."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeAlias
+
+from zeropoint.allocation.budget import SizeBudget, SizeOf, file_size_of, weights_of
+from zeropoint.allocation.menu import recipe_for
+from zeropoint.allocation.refine import Candidate, Refinement
+from zeropoint.calibration import read_imatrix
+from zeropoint.checkpoints import Checkpoint
+from zeropoint.checkpoints.files.atomic import check_target, write_file
+from zeropoint.errors import OutputError
+from zeropoint.kernels.machine import peak_memory_bytes
+from zeropoint.metrics.divergence.reference_pass import ReferencePass
+from zeropoint.metrics.divergence.run import MeasureProgress, MeasureRun
+from zeropoint.metrics.identity import identify
+from zeropoint.models import load_model
+from zeropoint.quantizers import WriteOptions
+from zeropoint.results.allocation import Evaluated, SearchPoint, SearchResult
+from zeropoint.results.divergence import MeasureResult
+from zeropoint.results.model_identity import ReferenceIdentity
+from zeropoint.verbs.arguments import as_path
+from zeropoint.verbs.budgets import NO_BUDGET, open_budgets
+from zeropoint.verbs.checkpoint_input import CheckpointInput, opened
+from zeropoint.verbs.options.quantize import Effort
+from zeropoint.verbs.options.search import Objective, Profile, SearchOptions
+from zeropoint.verbs.recipe_search import (
+    BudgetStarted,
+    RecipeSearch,
+    SearchProgress,
+    open_search,
+)
+from zeropoint.verbs.records import Notice, OnRecord, StageStarted, drain
+from zeropoint.verbs.reference import proxy_notices
+from zeropoint.verbs.rounding import work_folder
+
+SearchRecord: TypeAlias = Notice | SearchProgress | MeasureProgress | SearchResult
+#: Bytes of a file's header for facts about its importance and rounding, which a recipe leaves open.
+FACTS_BYTES = 2048
+
+
+def search(
+    model: CheckpointInput,
+    output: str | Path | None = None,
+    *,
+    bits: float | str | None = None,
+    budget: str | None = None,
+    runtime_memory: str | None = None,
+    device: str | None = None,
+    context: int = 4096,
+    profile: Profile = "any",
+    text: str | Path | Sequence[str | Path] | None = None,
+    imatrix: str | Path | None = None,
+    weight: str | Sequence[str] | None = None,
+    objective: Objective = "kl",
+    effort: Effort = "normal",
+    evaluations: int | None = None,
+    tie_fused: bool = False,
+    requantize: bool = False,
+    run: str | Path | None = None,
+    overwrite: bool = False,
+    threads: int | None = None,
+    progress: OnRecord | None = None,
+) -> SearchResult:
+    """Find the format of each tensor with which a model loses least within a budget.
+
+    `output` is the .recipe file, or with several budgets the folder for them; None writes no file.
+    `SearchOptions` explains the other options. A search that was stopped continues, and ends with
+    the same recipe.
+
+    Raises InfeasibleBudget, with the smallest possible size, for a budget that no recipe meets,
+    RecipeError for one that is not a budget, MeasurementError for a text that cannot be used,
+    FormatError for a model that is already quantized (unless `requantize`), UnsupportedModel
+    without torch or for a model that transformers does not run, and CheckpointError if `run` holds
+    another run.
+    """
+    options = SearchOptions(
+        bits=bits, budget=budget, runtime_memory=runtime_memory, device=device, context=context,
+        profile=profile, text=text, imatrix=as_path(imatrix), weight=weight, objective=objective,
+        effort=effort, evaluations=evaluations, tie_fused=tie_fused, requantize=requantize,
+        run=as_path(run), overwrite=overwrite, threads=threads,
+    )  # fmt: skip
+    return drain(search_records(model, output, options), SearchResult, progress)
+
+
+def search_records(
+    model: CheckpointInput, output: str | Path | None, options: SearchOptions
+) -> Iterator[SearchRecord]:
+    """Run `search`; yield progress records, and the result last.
+
+    Stopping between two records is safe: the same search continues from its folder.
+    """
+    started = time.perf_counter()
+    if not options.given:
+        raise OutputError(NO_BUDGET)
+    output = as_path(output)
+    with opened(model, "run") as source, _state_folder(output, options) as path:
+        # Wrong budgets are errors before anything is read.
+        budgets = open_budgets(source, options, file_size(source))
+        targets = _targets(source, output, budgets)
+        for place in filter(None, targets):
+            check_target(place, source.files, overwrite=options.overwrite)
+        yield from proxy_notices(identify(source))
+        imatrix = read_imatrix(options.imatrix) if options.imatrix else None
+        search = open_search(source, options, path, calibration=imatrix)
+        yield search.planned(len(budgets))
+        yield from search.predict()
+        points = []
+        for index, (limit, target) in enumerate(zip(budgets, targets, strict=True)):
+            yield BudgetStarted(index, len(budgets), limit.limit, limit.subject)
+            found = yield from find_recipe(search, limit)
+            measured = yield from _measure(search, found[0])
+            point = _point(search, limit, found, measured, target)
+            if target:
+                text = recipe_text(source, point, options)
+                write_file(target, text.encode(), may_replace=lambda _: options.overwrite)
+            points.append(point)
+        result = SearchResult(
+            reference=ReferenceIdentity.of(identify(source)),
+            objective=options.objective,
+            effort=options.effort,
+            profile=options.profile,
+            texts=search.texts(),
+            weights=search.finder.settings.weights,
+            points=tuple(points),
+            seconds=time.perf_counter() - started,
+            peak_memory_bytes=peak_memory_bytes(),
+        )
+        search.folder.finish(result)
+        yield result
+
+
+def file_size(source: Checkpoint) -> SizeOf:
+    """Return the function that predicts the bytes of a file, with room for facts in its header."""
+    file_bytes = file_size_of(source, None, WriteOptions())
+    return lambda assignment: file_bytes(assignment) + FACTS_BYTES
+
+
+def find_recipe(
+    search: RecipeSearch, limit: SizeBudget
+) -> Generator[SearchProgress, None, tuple[Candidate, Refinement]]:
+    """Find the recipe for one budget; yield the progress of the evaluations."""
+    evaluations = search.finder.evaluations
+    if evaluations:
+        total = evaluations * len(search.finder.chunks)
+        yield StageStarted("evaluating recipes", total)
+    return (yield from search.finder.find(limit))
+
+
+def _measure(
+    search: RecipeSearch, found: Candidate
+) -> Generator[StageStarted | MeasureProgress, None, MeasureResult]:
+    """Measure the chosen recipe, with its tensors in memory, on the part evaluate."""
+    finder = search.finder
+    reference = load_model(finder.source, threads=finder.settings.threads)
+    run = MeasureRun(
+        ReferencePass(reference, search.evaluate_text, floor_chunks=0),
+        finder.judge().model(found.assignment),
+    )
+    yield StageStarted("measuring", len(search.evaluate_text.chunks))
+    return (yield from run.measure())
+
+
+def _point(
+    search: RecipeSearch,
+    limit: SizeBudget,
+    found: tuple[Candidate, Refinement],
+    measured: MeasureResult,
+    target: Path | None,
+) -> SearchPoint:
+    chosen, refinement = found
+    source = search.finder.source
+    nbytes = file_size(source)(chosen.assignment)
+    return SearchPoint(
+        budget_bytes=limit.limit,
+        file_bytes=nbytes,
+        bits_per_weight=8 * nbytes / weights_of(source),
+        predicted=chosen.predicted,
+        recipe=str(recipe_for(source, chosen.assignment)),
+        formats=dict(chosen.assignment),
+        output=str(target) if target else None,
+        evaluations=tuple(evaluated(search, refinement, one) for one in refinement.candidates),
+        measured=measured,
+    )
+
+
+def evaluated(search: RecipeSearch, refinement: Refinement, one: Candidate) -> Evaluated:
+    """Return the result of one evaluation."""
+    assert one.losses is not None
+    kinds: dict[str, list[float]] = {}
+    for chunk, loss in zip(search.finder.chunks, one.losses.mean, strict=True):
+        kinds.setdefault(chunk.domain, []).append(float(loss))
+    return Evaluated(
+        change=one.change,
+        tensor_bytes=one.tensor_bytes,
+        predicted=one.predicted,
+        loss=refinement.loss(one),
+        tail=float(one.losses.tail.mean()),
+        by_kind={kind: sum(losses) / len(losses) for kind, losses in kinds.items()},
+        accepted=one.accepted,
+    )
+
+
+def recipe_text(source: Checkpoint, point: SearchPoint, options: SearchOptions) -> str:
+    """Return the text of a recipe file: what it is in comments, and the rules."""
+    loss = point.measured.kl if point.measured else None
+    lines = [
+        f"{source.path.name}: the least loss that was found within {point.budget_bytes:,} bytes",
+        f"at most {point.file_bytes:,} bytes, {point.bits_per_weight:.4f} bits per weight",
+        f"effort {options.effort}, {len(point.evaluations)} recipes evaluated",
+    ]
+    if loss:
+        lines.append(f"KL {loss!r} nats per token, each weight rounded to the nearest code")
+    return "".join(f"# {line}\n" for line in lines) + point.recipe.rstrip("\n") + "\n"
+
+
+def _targets(
+    source: Checkpoint, output: Path | None, budgets: Sequence[SizeBudget]
+) -> list[Path | None]:
+    """Return the file of each budget's recipe: `output`, or a name in the folder `output`."""
+    if output is None or len(budgets) == 1:
+        return [output] * len(budgets)
+    output.mkdir(exist_ok=True)
+    weights = weights_of(source)
+    name = source.path.name.removesuffix(".gguf")
+    return [output / f"{name}-{8 * one.limit / weights:.2f}-bits.recipe" for one in budgets]
+
+
+@contextmanager
+def _state_folder(output: Path | None, options: SearchOptions) -> Iterator[Path]:
+    """Yield the folder of the search's state; one of our own is deleted when it is complete."""
+    if options.run:
+        yield options.run
+    elif output is None:
+        with tempfile.TemporaryDirectory(prefix="zeropoint-") as folder:
+            yield Path(folder) / "search"
+    else:
+        work = work_folder(output)
+        yield work
+        shutil.rmtree(work, ignore_errors=True)
