@@ -40,13 +40,27 @@ def words(verb: str, parameter: Any, path: Path, folder: Path) -> list[str]:
     good, text, tasks = folder / "good.gguf", folder / "text.txt", folder / "tasks.jsonl"
     if not good.exists():
         write_model(good, columns=64)
-        text.write_text("the cat and the hat in the rain " * 40)
+        text.write_text("the cat and the hat in the rain\n" * 1000)
         tasks.write_text('{"prompt": "a", "answer": "b"}\n')
     short = ["--text", str(text), "--ctx", "16", "--chunks", "1"]
     more = {
         "run": ["-p", "the", "-n", "1"],
         "quantize": ["--to", "Q8_0", "--requantize"],
         "calibrate": [*short, "-o", str(folder / "out.gguf")],
+        "search": [
+            "-o",
+            str(folder / "out.recipe"),
+            "--overwrite",
+            "--text",
+            str(text),
+            "--bits",
+            "9",
+            "--effort",
+            "quick",
+            "--evaluations",
+            "0",
+            "--requantize",
+        ],
         "measure": short,
         "compare": short,
         "drift": ["--count", "1", "-n", "2", "--chains", "0"],

@@ -24,13 +24,14 @@ WORDS = {
     "bench": {"peer"},
     "explain": {"what", "format", "block", "device"},
     "inspect": {"tensors"},
-    "ladder": {"share"},
+    "ladder": {"share", "with_"},
     "measure": {"gates"},
     "plan": {"device", "memory", "ctx", "kv", "objective", "host", "ram"},
     "quantize": {
         "tensor_type", "output_tensor_type", "token_embedding_type", "split_max_size",
     },
     "run": {"prompt", "system", "device"},
+    "search": {"bits", "budget", "runtime_memory", "device", "weight"},
 }  # fmt: skip
 SPELLINGS = ("the same name", "./", "..", "symbolic link", "hard link")
 

@@ -63,6 +63,7 @@ def words(verb: str, parameter: Any, path: Path, folder: Path) -> list[str]:
     more = {
         "quantize": [str(folder / "out.gguf"), "--requantize"],
         "calibrate": [*short, *texts, "-o", str(folder / "out.gguf")],
+        "search": ["-o", str(folder / "out.recipe"), "--bits", "9", "--requantize"],
         "measure": [*short, *texts, *sides],
         "compare": [str(good), *short, *texts],
         "drift": ["--count", "1", "-n", "2", "--chains", "0", *sides],

@@ -44,7 +44,6 @@ def ladder(
             help="Also measure: presets (llama.cpp's presets from Q6_K to IQ2_M; those that need"
             " importance only with --imatrix).",
         ),
-        InputRole.NAMES,
     ] = "",
     share: Annotated[
         str,
