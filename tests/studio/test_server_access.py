@@ -30,6 +30,7 @@ ADDRESSES = {
     "/models/{model}/lab",
     "/models/{model}/walk",
     "/models/{model}/multiply",
+    "/models/{model}/recipe",
     "/api/multiply",
     "/api/models/{model}",
     "/api/models/{model}/scan",
@@ -40,6 +41,7 @@ ADDRESSES = {
     "/measure",
     "/compare",
     "/long-run",
+    "/search",
     "/jobs",
     "/api/jobs",
     "/plan",
@@ -52,6 +54,8 @@ ASKING = {
     "/api/chat",
     "/api/plan",
     "/api/speed",
+    "/api/models/{model}/recipe",
+    "/api/models/{model}/recipe/predict",
     "/api/models/{model}/tensors/{tensor}/ablate",
     "/api/models/{model}/tensors/{tensor}/product",
 }
@@ -102,7 +106,7 @@ def filled(studio: Studio, path: str) -> str:
     }
     for name, value in names.items():
         path = path.replace(name, value)
-    asking = ("/report", "/measure", "/compare")
+    asking = ("/report", "/measure", "/compare", "/search")
     return path + (f"?run={studio.id_of('run', 'run')}" if path.startswith(asking) else "")
 
 
@@ -136,8 +140,9 @@ def test_every_address_has_the_same_door(studio: Studio, path: str) -> None:
     path = filled(studio, path)
     host, own = ("Host", studio.host), studio.cookie
     known = studio.get(path)
-    # The only run here is none of measure, and the pages of those say so.
-    assert known.status == (422 if path.startswith(("/measure", "/compare")) else 200), known.body
+    # The only run here is none of measure or search, and the pages of those say so.
+    other = path.startswith(("/measure", "/compare", "/search"))
+    assert known.status == (422 if other else 200), known.body
     for headers in (
         [host],
         [("Host", "evil.test"), own],

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from zeropoint.plans import PRESETS
@@ -41,7 +41,7 @@ class FormField:
 
     key: str
     label: str
-    kind: Literal["model", "models", "text", "tasks", "choice", "levels", "whole", "flag"]
+    kind: Literal["model", "models", "text", "tasks", "choice", "levels", "whole", "flag", "recipe"]
     option: str = ""  # name of the option; "" for an argument
     default: str | int | bool = ""  # default; for a model, whether it is the reference
     minimum: int = 1  # minimum of numbers, and minimum number of models
@@ -60,6 +60,7 @@ class VerbForm:
     record: str = ""  # the verb in its run.json, if it differs
     writes: str = ""  # suffix of the file that is written in addition to the run
     resumes: bool = True
+    command: str = ""  # the verb of the command line, if it differs from the form's name
 
 
 MODEL = FormField("model", "Model", "model", default=False)
@@ -196,6 +197,14 @@ FORMS = {
         record="across",
     ),
 }
+FORMS["recipe"] = replace(
+    FORMS["quantize"],
+    does="Writes NAME.gguf by a recipe of the page Recipe, which is kept as NAME.recipe.",
+    fields=(MODEL, FormField("recipe", "Recipe", "recipe", "--to"), REQUANTIZE),
+    ending="-recipe",
+    command="quantize",
+)
+STARTED_ON_JOBS = tuple(form for form in FORMS if form != "recipe")  # it has a page of its own
 REPORT_LINK = ("/report?run={id}", "its report")
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from zeropoint.checkpoints import Checkpoint
 from zeropoint.errors import CheckpointError, FormatError
 from zeropoint.formats import find_format
 from zeropoint.plans.formats import inventory
@@ -9,9 +10,11 @@ from zeropoint.plans.formats.roles import layer_of
 from zeropoint.results.allocation import Evaluated, SearchPoint, SearchResult
 from zeropoint.results.divergence import LadderLevel
 from zeropoint.results.interval import Interval
-from zeropoint.results.runs import Run, results_of_type
+from zeropoint.results.runs import Run, read_head, read_run, results_of_type
+from zeropoint.studio.data.library import Library
 from zeropoint.studio.data.page_data import PageData
 
+MAX_START_CHARACTERS = 64  # of the name of a recipe to start from
 BEST_KIND = "best"  # of a level that a search found
 
 
@@ -68,6 +71,22 @@ def _tensors_in(run: Run, point: SearchPoint) -> list[PageData]:
         return tensors_of(point.formats)
     except FormatError as error:
         raise CheckpointError(run.path / "run.json", str(error)) from None
+
+
+def starts_for(library: Library, checkpoint: Checkpoint) -> dict[str, Mapping[str, str]]:
+    """Return the recipes that searches on this model found, by the run and their name."""
+    found: dict[str, Mapping[str, str]] = {}
+    for entry in library.listing().of("run"):
+        try:
+            if read_head(entry.path).verb != "search":
+                continue
+            run = read_run(entry.path)
+        except CheckpointError:
+            continue  # the home page shows the reason
+        for _, point in points_of([run]):
+            if set(point.formats) <= set(checkpoint.tensors):
+                found[f"{name_of(point)} of {entry.name}"[:MAX_START_CHARACTERS]] = point.formats
+    return found
 
 
 def tensors_of(formats: Mapping[str, str]) -> list[PageData]:

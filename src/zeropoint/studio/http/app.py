@@ -1,4 +1,6 @@
-"""The studio's routes: HTML pages, and JSON for their figures. Only jobs write files.
+"""The studio's routes: HTML pages, and JSON for their figures.
+
+Only jobs write files, and the request that starts one by a recipe, which writes the recipe.
 
 Parameters are checked in this module only: a number outside its range, or any other text, is a
 400; an id that the listing does not have is a 404; a file that cannot be read is a 422 with the
@@ -26,6 +28,7 @@ from zeropoint.studio.http.jobs import JobQueue
 from zeropoint.studio.http.model_worker import ModelWorker
 from zeropoint.studio.http.planner_routes import PlannerRoutes
 from zeropoint.studio.http.product_request import product_records, read_product_request
+from zeropoint.studio.http.recipe_routes import RecipeRoutes
 from zeropoint.studio.http.requests import (
     MAX_ANSWER_TOKENS,
     body_of,
@@ -68,6 +71,7 @@ class StudioRoutes:
         self.shelf = OpenedModels()
         self.planner = PlannerRoutes(library)
         self.worker = ModelWorker()
+        self.recipes = RecipeRoutes(library, self.worker, self._model)
         self.jobs = JobQueue(ended=library.forget)
 
     def table(self) -> list[Route]:
@@ -100,6 +104,7 @@ class StudioRoutes:
             Route("/chat", self.chat),
             Route("/api/chat", self.say, methods=["POST"]),
             *self.planner.table(),
+            *self.recipes.table(),
             Route("/jobs", self.jobs_page),
             Route("/api/jobs", self.list_jobs),
             Route("/api/jobs/start", self.start_job, methods=["POST"]),

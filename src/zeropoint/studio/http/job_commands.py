@@ -2,8 +2,9 @@
 
 No text of a body reaches the command line unchecked: ids become paths of the listing, all else is a
 number in its range, one of the words that are offered, or matches a pattern that holds no slash and
-begins with no dash. What is written is new, in the root; a run of the same verb that was not
-finished goes on, if nothing in it is a link to elsewhere (the command itself refuses other inputs).
+begins with no dash. The text of a recipe goes into a file, as the parser of recipes prints it. What
+is written is new, in the root; a run of the same verb that was not finished goes on, if nothing in
+it is a link to elsewhere (the command itself refuses other inputs).
 """
 
 import re
@@ -13,7 +14,10 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 
-from zeropoint.errors import CheckpointError
+from zeropoint.checkpoints.files.atomic import write_file
+from zeropoint.errors import CheckpointError, ZeropointError
+from zeropoint.plans import Recipe
+from zeropoint.plans.formats.presets import NEED_IMPORTANCE
 from zeropoint.results.divergence import MeasureResult
 from zeropoint.results.run_store import RunFolder, has_begun
 from zeropoint.results.runs import read_head, read_run
@@ -45,12 +49,14 @@ def command(asked: Mapping[str, Any], library: Library) -> JobCommand:
         name = name.removesuffix(form.writes)
         words.insert(1, _free(library, name + form.writes))
         run = f"{name}-made"
-    words += ["--run", _run(library, run, form.record or verb)]
+    words += ["--run", _run(library, run, form.record or form.command or verb)]
+    if verb == "recipe":
+        words[2:2] = _recipe(asked, library, name)
     again = {"verb": verb, "name": name} | {
         field.key: asked[field.key] for field in form.fields if field.key in asked
     }
     see = {to.format(id=id_of("run", run), name=run): told for to, told in (*form.see, REPORT_LINK)}
-    return JobCommand(verb, words, id_of("run", run), again, see, form.resumes)
+    return JobCommand(form.command or verb, words, id_of("run", run), again, see, form.resumes)
 
 
 def _words(field: FormField, asked: Mapping[str, Any], library: Library) -> list[str]:
@@ -97,9 +103,33 @@ def _levels(field: FormField, asked: Mapping[str, Any], library: Library) -> lis
     return [given]
 
 
+def _text(field: FormField, asked: Mapping[str, Any], library: Library) -> list[str]:
+    text_in(asked, field.key, minimum=1)
+    return []  # it goes into a file, see `_recipe`
+
+
+def _recipe(asked: Mapping[str, Any], library: Library, name: str) -> list[str]:
+    """Write the recipe of a body to NAME.recipe, and return the arguments that use it.
+
+    The name is free, or the same recipe has it. Raises HTTPException: 400 for a text that is not a
+    recipe, 409 for another file of this name.
+    """
+    try:
+        recipe = Recipe.parse(text_in(asked, "recipe"))
+    except ZeropointError as error:
+        raise HTTPException(400, f"recipe: {error}") from None
+    path, text = library.root / f"{name}.recipe", f"{recipe}\n".encode()
+    if path.is_symlink() or (path.exists() and path.read_bytes() != text):
+        raise HTTPException(409, f"{path.name} already exists; choose another name")
+    if not path.exists():
+        write_file(path, text)
+    needs_text = any(rule.format in NEED_IMPORTANCE for rule in recipe.rules)
+    return ["--to", str(path), *(["--text", "builtin"] if needs_text else [])]
+
+
 WORDS_OF_KIND: Mapping[str, Callable[[FormField, Mapping[str, Any], Library], list[str]]] = {
     "model": _model, "models": _models, "text": _file, "tasks": _file, "whole": _whole,
-    "choice": _choice, "levels": _levels,
+    "choice": _choice, "levels": _levels, "recipe": _text,
 }  # fmt: skip
 
 

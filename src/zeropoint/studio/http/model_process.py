@@ -19,6 +19,14 @@ from typing import Any
 import numpy as np
 
 from zeropoint import kernels
+from zeropoint.allocation.menu import make_menu
+from zeropoint.allocation.predicted_loss import (
+    PredictedLosses,
+    PredictionText,
+    SequencesRead,
+    TensorPredicted,
+    predict_losses,
+)
 from zeropoint.calibration.chunks import Chunk, read_chunks
 from zeropoint.calibration.corpus import Corpus, builtin_corpus
 from zeropoint.checkpoints import Checkpoint, open_model
@@ -68,7 +76,8 @@ class ModelRequests:
 
     def run(self, request: Mapping[str, Any]) -> Iterator[Record]:
         """Yield the records of the response to a request. Raises ZeropointError."""
-        verbs = {"chat": self.chat, "ablate": self.ablate, "inputs": self.inputs}
+        verbs = {"chat": self.chat, "ablate": self.ablate, "inputs": self.inputs,
+                 "predict": self.predict}  # fmt: skip
         yield from verbs[request["verb"]](request)
 
     def chat(self, request: Mapping[str, Any]) -> Iterator[Record]:
@@ -172,6 +181,24 @@ class ModelRequests:
             )
         message = f"the input of {name} at “{_shown(token)}”, token {position} of the text"
         yield {"x": inputs[name], "told": message}
+
+    def predict(self, request: Mapping[str, Any]) -> Iterator[Record]:
+        """Predict the loss of every tensor in every format that it may have.
+
+        Yields {step, done, total}, and {losses, errors} at the end.
+        """
+        with open_model(request["model"]) as checkpoint:
+            menu = make_menu(checkpoint, importance=True).encodings()
+            text = PredictionText(builtin_corpus("calibrate"))
+            threads = kernels.default_threads()
+            for step in predict_losses(checkpoint, text, menu, threads=threads):
+                match step:
+                    case SequencesRead():
+                        yield {"step": "Reading the text", "done": step.done, "total": step.total}
+                    case TensorPredicted():
+                        yield {"step": "Encoding", "done": step.done, "total": step.total}
+                    case PredictedLosses():
+                        yield {"losses": step.table, "errors": step.standard_errors}
 
     @staticmethod
     def _value(checkpoint: Checkpoint, place: Mapping[str, Any]) -> float:

@@ -42,14 +42,19 @@ def text_in(
     return value
 
 
-def list_in(words: Mapping[str, Any], name: str, maximum: int) -> list[str]:
-    """Return a list of distinct short strings. Raises HTTPException(400) for anything else."""
+def list_in(
+    words: Mapping[str, Any], name: str, maximum: int, *, distinct: bool = True
+) -> list[str]:
+    """Return a list of short strings, without repetitions unless `distinct` is false.
+
+    Raises HTTPException(400) for anything else.
+    """
     items = words.get(name, [])
     if not isinstance(items, list) or len(items) > maximum:
         raise HTTPException(400, f"{name} must be a list of at most {maximum} texts")
     if not all(isinstance(text, str) and 0 < len(text) <= 64 for text in items):
         raise HTTPException(400, f"{name} must be a list of texts of 1 to 64 characters")
-    return list(dict.fromkeys(items))
+    return list(dict.fromkeys(items)) if distinct else items
 
 
 def flag_in(words: Mapping[str, Any], name: str) -> bool:

@@ -48,7 +48,7 @@ def sidebar(library: Library, here: str, model: LibraryEntry | None = None) -> H
         base = f"/models/{model.id}"
         groups += [
             ("Look", [(f"{base}/map", "Model map"), (f"{base}/weights", "Weights lab"),
-                      (f"{base}/multiply", "Multiply")]),
+                      (f"{base}/multiply", "Multiply"), (f"{base}/recipe", "Recipe")]),
             ("Learn", [(f"{base}/lab", "Number and quantizer lab"), (f"{base}/walk", "The walk")]),
         ]  # fmt: skip
     parts = [

@@ -31,6 +31,7 @@ import * as jobs from "../labs/jobs.js";
 import * as multiply from "../labs/multiply.js";
 import * as number from "../labs/number.js";
 import * as quantizer from "../labs/quantizer.js";
+import * as recipeedit from "../labs/recipe_editor.js";
 import * as weightslab from "../labs/weights_lab.js";
 import { fillModels, keepPlace } from "../lib/model_list.js";
 import { mountAll, readIsland } from "../lib/start.js";
@@ -67,6 +68,7 @@ const visuals = {
   quantizer,
   reading,
   recipe,
+  recipeedit,
   strip,
   ways,
   weightslab,

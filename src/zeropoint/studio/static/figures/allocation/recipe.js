@@ -3,7 +3,7 @@
 import { select } from "../../lib/controls.js";
 import { h, widthOf } from "../../lib/dom.js";
 import { figureParts } from "../../lib/figure.js";
-import { format, inBytes } from "../../lib/format.js";
+import { inBytes } from "../../lib/format.js";
 import { drawnOnce } from "../../lib/marks.js";
 import { fact, value } from "../../lib/table.js";
 import { source } from "../../lib/tensor_picker.js";

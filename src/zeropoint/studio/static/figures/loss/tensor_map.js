@@ -77,7 +77,7 @@ export function tensorMap(width, tensors, { title, cellOf, current, pick }) {
   const places = new Map(order.map((t, i) => [t.name, i]));
   if (isDense(order.length)) {
     const mark = dense(image, boxes, { pick: (i) => pick(order[i].name), onKey: beside });
-    return { element: image, mark: (one) => mark(places.get(one.name) ?? -1) };
+    return { element: image, mark: (one) => mark(places.get([one].flat()[0]?.name) ?? -1) };
   }
   const marks = boxes.map(({ name, told, k, text, ...box }) =>
     s(
@@ -107,14 +107,15 @@ export function tensorMap(width, tensors, { title, cellOf, current, pick }) {
       return to !== undefined;
     },
   });
-  /** @type {SVGElement | null} */
-  let chosen = null;
+  /** @type {SVGElement[]} */
+  let chosen = [];
   return {
     element: image,
+    /** Mark a tensor, or several. */
     mark(one) {
-      chosen?.classList.remove("chosen");
-      chosen = marks[places.get(one.name) ?? -1] ?? null;
-      chosen?.classList.add("chosen");
+      for (const mark of chosen) mark.classList.remove("chosen");
+      chosen = [one].flat().map((t) => marks[places.get(t.name) ?? -1]);
+      for (const mark of chosen) mark?.classList.add("chosen");
     },
   };
 }
