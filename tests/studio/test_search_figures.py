@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from support.search_runs import write_search
-from support.studio_pages import Example, choose, number, rows, turn
-from support.studio_server import Studio
+from support.studio_pages import Example, choose, number, press, rows, turn, until
+from support.studio_server import Studio, running
+from support.tiny_models import write_model
 from zeropoint.cli import main
 from zeropoint.formats import find_format
 from zeropoint.results.allocation import SearchResult
@@ -86,3 +87,31 @@ def test_a_report_of_predictions_says_that_nothing_was_measured(
     path = tmp_path / "report.html"
     assert main(["report", str(tmp_path / "predicted"), "-o", str(path), "-q"]) == 0
     assert "The losses of these recipes were not measured." in path.read_text()
+
+
+@pytest.mark.slow
+def test_a_search_that_the_page_starts_ends_on_it_and_begins_the_page_recipe(
+    tmp_path: Path, open_studio: Any
+) -> None:
+    pytest.importorskip("transformers")
+    write_model(tmp_path / "tiny.gguf", columns=256, format="F16")
+    with running(tmp_path) as studio:
+        go = open_studio(studio)
+        page = go("/search")
+        assert "No search lies below the folder yet" in page.locator("main").inner_text()
+        turn(page, "#f-jobs", "bits", "5")
+        press(page, "#f-jobs", "start")
+        link = page.locator('#f-jobs a[href^="/search?run="]')
+        link.wait_for(timeout=120_000)
+        page = go(link.get_attribute("href"))
+        found = read_run(tmp_path / "tiny-5-bits-made").result_as(SearchResult)
+        assert number(page, "#f-recipe", "bytes") == found.points[0].file_bytes
+        page = go(page.locator("a", has_text="the recipe of tiny.gguf").get_attribute("href"))
+        turn(
+            page,
+            "#f-edit",
+            "start",
+            f"{found.points[0].bits_per_weight:.2f} bits of tiny-5-bits-made",
+        )
+        until(page, "document.querySelector('#f-edit').dataset.drawn === 'answered'")
+        assert {row[0]: row[1] for row in rows(page, "#f-edit")} == found.points[0].formats

@@ -19,6 +19,7 @@ from zeropoint.errors import (
     RecipeError,
 )
 from zeropoint.results.allocation import SearchResult
+from zeropoint.results.runs import read_run
 from zeropoint.verbs.budgets import parse_bits
 from zeropoint.verbs.options.search import SearchOptions
 from zeropoint.verbs.search import search_records
@@ -85,6 +86,12 @@ def test_a_stopped_search_continues_to_the_same_recipe(folder: Path, tmp_path: P
     assert [one.loss for one in result.points[0].evaluations] == [
         one.loss for one in whole.points[0].evaluations
     ]
+    read = read_run(tmp_path / "run")
+    assert read.subject == "dense.gguf"
+    assert read.result_as(SearchResult).points[0].formats == whole.points[0].formats
+    page = tmp_path / "report.html"
+    assert main(["report", str(tmp_path / "run"), "-o", str(page), "-q"]) == 0
+    assert whole.points[0].recipe.splitlines()[0] in page.read_text()
 
 
 def fail_if_judged(record: object) -> None:

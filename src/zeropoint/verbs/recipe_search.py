@@ -248,7 +248,7 @@ def _start(
     calibration: Calibration | None,
 ) -> RunFolder:
     inputs = {
-        "reference": identify(source).fingerprint,
+        "reference": identify(source).to_json(),
         "texts": {part: corpus.hash for part, corpus in parts.items()},
         "imatrix": file_sha256(options.imatrix) if options.imatrix else None,
         "calibration": calibration.corpus if calibration and not options.imatrix else None,

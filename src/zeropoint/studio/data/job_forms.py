@@ -24,6 +24,7 @@ SINGLE_FORMATS = (
     "MXFP4",
     "BF16",
 )
+SEARCHED_BITS = ("2", "2.5", "3", "3.5", "4", "4.5", "5", "5.5", "6")
 QUANTIZE_TARGETS = tuple(dict.fromkeys([*PRESETS, *SINGLE_FORMATS]))  # presets, then single formats
 
 
@@ -59,6 +60,7 @@ class VerbForm:
     see: tuple[tuple[str, str], ...] = ()  # pages that show the result, and their names
     record: str = ""  # the verb in its run.json, if it differs
     writes: str = ""  # suffix of the file that is written in addition to the run
+    output: str = ""  # option that names this file; "" if it is the second argument
     resumes: bool = True
     command: str = ""  # the verb of the command line, if it differs from the form's name
 
@@ -126,6 +128,34 @@ FORMS = {
         (MODEL, REFERENCE, TEXT, CHUNKS),
         "-measured",
         (("/measure?run={id}", "token by token"), ("/size", "Size vs bits")),
+    ),
+    "search": VerbForm(
+        "Finds which tensor should get which format, and writes NAME.recipe, which the page Recipe "
+        "starts from. At the beginning it says how long it will take.",
+        (
+            FormField("reference", "Model", "model", default=True),
+            FormField(
+                "bits",
+                "Bits per weight of the whole file, at most",
+                "choice",
+                "--bits",
+                "4.5",
+                options=tuple((x, x) for x in SEARCHED_BITS),
+            ),
+            FormField(
+                "effort",
+                "Effort",
+                "choice",
+                "--effort",
+                "quick",
+                options=tuple((x, x) for x in ("quick", "normal", "long")),
+            ),
+            TEXT,
+        ),
+        "-{bits}-bits",
+        (("/search?run={id}", "the recipe, and what led to it"),),
+        writes=".recipe",
+        output="-o",
     ),
     "ladder": VerbForm(
         "Quantizes the model in memory to each level: what each loses, and how fast it is.",

@@ -1,6 +1,7 @@
 """Runs of search as data of the pages: the recipes that were found, and what led to them."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from zeropoint.checkpoints import Checkpoint
 from zeropoint.errors import CheckpointError, FormatError
@@ -11,7 +12,7 @@ from zeropoint.results.allocation import Evaluated, SearchPoint, SearchResult
 from zeropoint.results.divergence import LadderLevel
 from zeropoint.results.interval import Interval
 from zeropoint.results.runs import Run, read_head, read_run, results_of_type
-from zeropoint.studio.data.library import Library
+from zeropoint.studio.data.library import Library, LibraryEntry
 from zeropoint.studio.data.page_data import PageData
 
 MAX_START_CHARACTERS = 64  # of the name of a recipe to start from
@@ -73,16 +74,20 @@ def _tensors_in(run: Run, point: SearchPoint) -> list[PageData]:
         raise CheckpointError(run.path / "run.json", str(error)) from None
 
 
+def finished_searches(library: Library) -> list[tuple[LibraryEntry, Run]]:
+    """Return the finished runs of search below the root, the latest first."""
+    found = []
+    for entry in library.listing().of("run"):
+        with suppress(CheckpointError):  # the home page shows the reason
+            if read_head(entry.path).verb == "search":
+                found.append((entry, read_run(entry.path)))
+    return found
+
+
 def starts_for(library: Library, checkpoint: Checkpoint) -> dict[str, Mapping[str, str]]:
     """Return the recipes that searches on this model found, by the run and their name."""
     found: dict[str, Mapping[str, str]] = {}
-    for entry in library.listing().of("run"):
-        try:
-            if read_head(entry.path).verb != "search":
-                continue
-            run = read_run(entry.path)
-        except CheckpointError:
-            continue  # the home page shows the reason
+    for entry, run in finished_searches(library):
         for _, point in points_of([run]):
             if set(point.formats) <= set(checkpoint.tensors):
                 found[f"{name_of(point)} of {entry.name}"[:MAX_START_CHARACTERS]] = point.formats

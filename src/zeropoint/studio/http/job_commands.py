@@ -47,7 +47,7 @@ def command(asked: Mapping[str, Any], library: Library) -> JobCommand:
     run = name
     if form.writes:
         name = name.removesuffix(form.writes)
-        words.insert(1, _free(library, name + form.writes))
+        words[1:1] = [*filter(None, [form.output]), _free(library, name + form.writes)]
         run = f"{name}-made"
     words += ["--run", _run(library, run, form.record or form.command or verb)]
     if verb == "recipe":

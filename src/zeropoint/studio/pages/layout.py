@@ -42,7 +42,7 @@ def sidebar(library: Library, here: str, model: LibraryEntry | None = None) -> H
         ("/chat", "Chat"),
         ("/jobs", "Jobs"),
     )
-    do = ("/plan", "Plan"), ("/speed", "Speed"), ("/size", "Size vs bits")
+    do = ("/plan", "Plan"), ("/speed", "Speed"), ("/size", "Size vs bits"), ("/search", "Search")
     groups = [("", [*main]), ("Do", [*do])]
     if model is not None:
         base = f"/models/{model.id}"

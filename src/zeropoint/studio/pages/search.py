@@ -6,43 +6,68 @@ from zeropoint.errors import MeasurementError
 from zeropoint.results.runs import Run
 from zeropoint.studio.data import measure_runs
 from zeropoint.studio.data.library import Library, LibraryEntry
-from zeropoint.studio.data.search_runs import found_levels, points_of, recipes_as_page_data
-from zeropoint.studio.pages.layout import content, header, page, sidebar
-from zeropoint.studio.report.html import Html, element, figure, paragraph
+from zeropoint.studio.data.search_runs import (
+    finished_searches,
+    found_levels,
+    points_of,
+    recipes_as_page_data,
+)
+from zeropoint.studio.pages.layout import content, header, page, run_chooser, sidebar
+from zeropoint.studio.pages.start_run import start_here
+from zeropoint.studio.report.html import Html, element, figure, literal, paragraph, section
 from zeropoint.studio.report.search_sections import parts_of
 
 LEAD_SENTENCE = (
     "Which format each tensor got for a budget of bytes, what that lost, and how well the loss was "
     "predicted."
 )
+FRONTIER_FIGURE = (
+    "ladder",
+    "f-frontier",
+    "Loss, by size of the file",
+    "One mark for each budget. Whiskers are 95 % intervals. Pick a mark.",
+)
+NO_RUNS_NOTE = literal(
+    "<p>No search lies below the folder yet. Start one here, or in a terminal:</p>"
+    "<pre>zeropoint search MODEL.gguf -o MODEL.recipe --bits 4.5 --run runs/search</pre>"
+)
 
 
-def searched(library: Library, entries: Sequence[LibraryEntry]) -> str:
-    """Return the page of these runs of search. Raises MeasurementError for runs of other verbs."""
-    runs = measure_runs.open_runs([entry.path for entry in entries])
+def searched(library: Library, chosen: Sequence[LibraryEntry]) -> str:
+    """Return the page of these runs of search; of the latest if none is chosen.
+
+    Raises MeasurementError for runs of other verbs.
+    """
+    offered = [entry for entry, _ in finished_searches(library)]
+    shown = list(chosen) or offered[:1]
+    runs = measure_runs.open_runs([entry.path for entry in shown])
     for run in runs:
         if run.verb != "search":
             raise MeasurementError(
                 f"{run.path.name} is a run of {run.verb}; this page shows runs of search"
             )
-    found = points_of(runs)
-    if not found:
-        raise MeasurementError("choose runs of search, with recipes in them, on the first page")
-    levels = found_levels(runs)
-    names = ", ".join(run.path.name for run in runs)
-    frontier = figure(
-        "ladder", "f-frontier", "Loss, by size of the file",
-        "One mark for each budget. Whiskers are 95 % intervals. Pick a mark.",
-    )  # fmt: skip
-    data = {
-        "search": recipes_as_page_data(runs),
-        "ladder": measure_runs.marks_of(levels),
-        "ladder_across": "bytes",
-        "ladder_run": names,
-    }
-    parts = [*([frontier] if levels else []), *parts_of(found), *edits(library, runs)]
-    body = header("search", names, LEAD_SENTENCE)
-    return page("Recipes of a search", sidebar(library, "/search"), content(body, *parts), data)
+    start, data = start_here(library, ("search",), "Start a search")
+    parts: list[Html] = []
+    if offered:
+        ids = [entry.id for entry in shown]
+        parts.append(run_chooser(offered, ids, "/search", "Runs of search"))
+    if found := points_of(runs):
+        levels = found_levels(runs)
+        data |= {
+            "search": recipes_as_page_data(runs),
+            "ladder": measure_runs.marks_of(levels),
+            "ladder_across": "bytes",
+            "ladder_run": ", ".join(run.path.name for run in runs),
+        }
+        parts += [
+            *([figure(*FRONTIER_FIGURE)] if levels else []),
+            section("recipes", "", "The recipes", *parts_of(found)),
+        ]
+        parts += edits(library, runs)
+    elif not shown:
+        parts.append(NO_RUNS_NOTE)
+    body = content(header("search", "Which tensor gets which format", LEAD_SENTENCE), *parts, start)
+    return page("Recipes of a search", sidebar(library, "/search"), body, data)
 
 
 def edits(library: Library, runs: Sequence[Run]) -> list[Html]:
