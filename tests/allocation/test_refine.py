@@ -113,6 +113,14 @@ def test_no_recipe_is_over_budget_and_none_is_evaluated_twice() -> None:
     assert found in search.candidates
 
 
+def test_of_two_exchanges_of_one_tensor_the_later_one_counts() -> None:
+    no_factors = np.zeros(len(CLASSES))
+    for last in range(len(BITS)):
+        found = refinement().propose(("", no_factors, ((0, 1), (3, 0), (0, last))))
+        assert found.assignment[NAMES[0]] == list(BITS)[last]
+        assert found.assignment[NAMES[3]] == next(iter(BITS))
+
+
 def test_the_same_losses_give_the_same_recipe() -> None:
     runs = []
     for _ in range(2):

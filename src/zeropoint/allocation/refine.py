@@ -218,9 +218,9 @@ class Refinement:
         return chosen
 
     def _priced(self, factors: Factors, fixed: Fixed) -> list[TensorGroup]:
-        """Return the groups with corrected losses; a fixed group has one option."""
-        priced = self.model.priced(self.groups, factors)
-        for group, option in fixed:
+        """Return the groups with corrected losses; a fixed group has one option, the last one."""
+        priced = list(self.model.priced(self.groups, factors))
+        for group, option in dict(fixed).items():
             priced[group] = replace(priced[group], options=(priced[group].options[option],))
         return priced
 
