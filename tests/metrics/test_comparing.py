@@ -15,6 +15,8 @@ from zeropoint.metrics.divergence.ladder import LADDER_PRESETS, largest_step, pa
 from zeropoint.metrics.divergence.ranking import QuantScores, group_letters, rank, separable
 from zeropoint.metrics.divergence.score_chunks import score_chunks
 from zeropoint.metrics.divergence.summary import summarize
+from zeropoint.results.allocation import SearchResult
+from zeropoint.results.runs import read_run
 
 
 def entry(noise: float, seed: int, nbytes: int = 100, chunks: int = 16) -> QuantScores:
@@ -159,3 +161,37 @@ def test_presets_are_added_to_a_ladder_and_those_that_need_importance_are_left_o
     level = next(row for row in found if row["format"] == "Q3_K_M")
     assert level["file_bytes"] == written.stat().st_size
     assert main(["ladder", str(model), "--with", "wishes", *words]) == 2
+
+
+@pytest.mark.slow
+def test_the_best_recipe_of_the_size_of_each_file_is_added_to_a_ladder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("transformers")
+    model, imatrix = str(tmp_path / "reference.gguf"), str(tmp_path / "importance.gguf")
+    write_model(Path(model), format="BF16")
+    text = tmp_path / "words.txt"
+    text.write_text("the rain in spain " * 100)
+    words = ["--text", str(text), "--ctx", "32", "--chunks", "2", "--threads", "1"]
+    assert main(["calibrate", model, "-o", imatrix, *words, "-q"]) == 0
+    levels = ["ladder", model, "--levels", "Q4_0,4", "--with", "best", "--imatrix", imatrix]
+    run = ["--run", str(tmp_path / "run"), "--json"]
+    capsys.readouterr()
+    assert main([*levels, *run, *words]) == 0
+    found = json.loads(capsys.readouterr().out)["levels"]
+    (best,) = (row for row in found if row["kind"] == "best")
+    file = next(row for row in found if row["format"] == "Q4_0")
+    assert 0.9 * file["file_bytes"] < best["file_bytes"] <= file["file_bytes"]
+    assert main([*levels, *run, *words]) == 0, "it resumes"
+    assert json.loads(capsys.readouterr().out)["levels"] == found
+    (searched,) = read_run(tmp_path / "run-search").result_as(SearchResult).points
+    assert best["file_bytes"] <= searched.file_bytes <= file["file_bytes"]
+
+
+def test_best_recipes_need_importance_and_files_to_compare_with(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = str(write_model(tmp_path / "reference.gguf", format="BF16"))
+    for levels, advice in (("Q4_0", "--with best encodes with importance"), ("4", "add presets")):
+        assert main(["ladder", model, "--levels", levels, "--with", "best"]) == 2
+        assert advice in " ".join(capsys.readouterr().err.split())

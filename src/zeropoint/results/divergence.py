@@ -229,7 +229,7 @@ class LadderLevel(Record):
 
     #: The level as it was requested: "4 bits", or the name of a format or preset.
     level: str
-    #: "symmetric", "asymmetric", "preset" (of `--with presets`), or empty for a named format.
+    #: "symmetric", "asymmetric", "preset" and "best" (of `--with`), or empty for a named format.
     kind: str = ""
     format: str
     #: Size of all tensors in this format.

@@ -1,6 +1,6 @@
 """`ladder`: one model in formats of fewer and fewer bits, measured against the model itself."""
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -19,11 +19,13 @@ from zeropoint.metrics.divergence.ladder import (
 from zeropoint.metrics.divergence.reference_pass import MeasureText, ReferencePass
 from zeropoint.metrics.divergence.run import MeasureProgress, MeasureRun
 from zeropoint.metrics.speed.throughput import measure_speed
+from zeropoint.plans import Recipe
 from zeropoint.quantizers.in_memory import TensorReplaced
 from zeropoint.results.bench import QuickSpeed
 from zeropoint.results.divergence import LadderLevel, LadderResult, MeasureResult
 from zeropoint.results.run_store import RunFolder
 from zeropoint.verbs.arguments import as_path
+from zeropoint.verbs.best_levels import BestLevel, find_best_levels
 from zeropoint.verbs.loaded_model import LoadedModel, ModelInput, checkpoint_of, opened
 from zeropoint.verbs.options.ladder import DEFAULT_LEVELS, LadderOptions
 from zeropoint.verbs.quantized_copy import QuantizedCopy
@@ -35,6 +37,7 @@ from zeropoint.verbs.reference import (
     proxy_notices,
     start_measure_run,
 )
+from zeropoint.verbs.search import SearchRecord
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ LevelRecords: TypeAlias = Generator[
 ]
 LadderRecord: TypeAlias = (
     Notice
+    | SearchRecord
     | TextPrepared
     | ReferenceOpened
     | LevelStarted
@@ -98,8 +102,8 @@ def ladder(
     """Measure a model in formats of fewer and fewer bits, each quantized in memory.
 
     A number of bits in `levels` stands for symmetric and asymmetric integers, whose weights share a
-    scale as `share` says. `with_="presets"` adds llama.cpp's presets. `LadderOptions` explains the
-    options. `progress` is called with every record.
+    scale as `share` says. `with_="presets,best"` adds llama.cpp's presets, and recipes of a search
+    with their sizes. `LadderOptions` explains the options. `progress` is called with every record.
 
     Raises MeasurementError for a text that cannot be used, RecipeError for an unknown format,
     FormatError for a model that is already quantized (unless `requantize` is set), and
@@ -169,7 +173,7 @@ def ladder_records(model: ModelInput, options: LadderOptions) -> Iterator[Ladder
 
 def _plan_levels(
     checkpoint: Checkpoint, options: LadderOptions
-) -> Generator[Notice, None, list[PlannedLevel]]:
+) -> Generator[Notice | SearchRecord, None, list[PlannedLevel]]:
     """Plan the levels, then those of `with_`. Presets that need importance require an imatrix."""
     companions = parse_companions(options.with_)
     levels = options.levels
@@ -177,22 +181,30 @@ def _plan_levels(
         levels = "" if companions else DEFAULT_LEVELS
     words = levels if isinstance(levels, str) else ",".join(str(level) for level in levels)
     formats = parse_levels(words, options.share) if words.strip() or not companions else []
+    found = [_planned(checkpoint, level, level.format, options) for level in formats]
+    if "presets" in companions:
+        found += yield from _plan_presets(checkpoint, {one.level.format for one in found}, options)
+    if "best" in companions:
+        sizes = [one.copy.file_bytes for one in found if one.copy.file_bytes]
+        for record in find_best_levels(checkpoint, sizes, options):
+            if isinstance(record, BestLevel):
+                found.append(_planned(checkpoint, record.level, record.recipe, options))
+            else:
+                yield record
+    return found
 
-    def planned(level: LevelFormat) -> PlannedLevel:
-        copy = QuantizedCopy.plan_for(
-            checkpoint, level.format, imatrix=options.imatrix, requantize=options.requantize
-        )
-        return PlannedLevel(level, copy)
 
-    found = [planned(level) for level in formats]
-    if "presets" not in companions:
-        return found
+def _plan_presets(
+    checkpoint: Checkpoint, known: Collection[str], options: LadderOptions
+) -> Generator[Notice, None, list[PlannedLevel]]:
+    """Plan the presets that are not known as levels, and report those that need importance."""
+    found: list[PlannedLevel] = []
     missing: list[str] = []
     for level in preset_levels():
-        if level.format in {one.level.format for one in found}:
+        if level.format in known:
             continue
         try:
-            found.append(planned(level))
+            found.append(_planned(checkpoint, level, level.format, options))
         except RecipeError:
             if options.imatrix:  # importance is not what is missing
                 raise
@@ -202,9 +214,18 @@ def _plan_levels(
             f"the presets {', '.join(missing)} need importance and are left out; give it with"
             " --imatrix FILE, which `zeropoint calibrate` writes"
         )
-    if not found:
+    if not found and not known:
         raise MeasurementError("no preset can be measured without importance (--imatrix)")
     return found
+
+
+def _planned(
+    checkpoint: Checkpoint, level: LevelFormat, to: str | Recipe, options: LadderOptions
+) -> PlannedLevel:
+    copy = QuantizedCopy.plan_for(
+        checkpoint, to, imatrix=options.imatrix, requantize=options.requantize
+    )
+    return PlannedLevel(level, copy)
 
 
 def _start_run(

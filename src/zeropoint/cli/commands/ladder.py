@@ -12,6 +12,7 @@ from zeropoint.cli.run_outputs import Report, keeping, run_folder, write_report
 from zeropoint.cli.stages import Views, run_verb
 from zeropoint.cli.views import ladder as view
 from zeropoint.cli.views.measure import show_reference, show_text
+from zeropoint.cli.views.search import show_budget, show_plan
 from zeropoint.verbs.options.ladder import DEFAULT_LEVELS, LadderOptions
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ def ladder(
             "--with",
             metavar="LIST",
             help="Also measure: presets (llama.cpp's presets from Q6_K to IQ2_M; those that need"
-            " importance only with --imatrix).",
+            " importance only with --imatrix), best (for each file among the levels, the recipe of"
+            " at most its size that a quick search on built-in text finds; needs --imatrix).",
         ),
     ] = "",
     share: Annotated[
@@ -86,7 +88,7 @@ def ladder(
 
     zeropoint ladder model-BF16.gguf --levels 4,Q4_0,Q4_K_M,FP4_E2M1_G32 --text book.txt
 
-    zeropoint ladder model-BF16.gguf --with presets --imatrix model.imatrix.gguf
+    zeropoint ladder model-BF16.gguf --with presets,best --imatrix model.imatrix.gguf
 
     zeropoint ladder model-BF16.gguf --levels IQ3_S,IQ2_M,IQ1_S --imatrix model.imatrix.gguf
     """
@@ -110,6 +112,7 @@ def follow_ladder(
     """Measure every level, and show the progress."""
     from zeropoint.results.divergence import LadderResult
     from zeropoint.verbs.ladder import LevelMeasured, LevelStarted, ladder_records
+    from zeropoint.verbs.recipe_search import BudgetStarted, SearchPlanned
     from zeropoint.verbs.reference import ReferenceOpened, TextPrepared
 
     notes = view.LevelNotes()
@@ -118,6 +121,8 @@ def follow_ladder(
         ReferenceOpened: show_reference,
         LevelStarted: notes.show_start,
         LevelMeasured: notes.show_result,
+        SearchPlanned: show_plan,
+        BudgetStarted: show_budget,
     }
     result = run_verb(ladder_records(model, options), out, progress, views)
     assert isinstance(result, LadderResult)

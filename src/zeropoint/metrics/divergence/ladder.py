@@ -14,11 +14,12 @@ DEFAULT_LEVELS = "16,8,6,5,4,3,2"
 DEFAULT_SHARE = "G32"
 KINDS = {"SYM": "symmetric", "ASYM": "asymmetric"}
 PRESET_KIND = "preset"
+BEST_KIND = "best"
 #: The presets of `--with presets`, the largest first: the common one of each size.
 LADDER_PRESETS = (
     "Q6_K", "Q5_K_M", "Q4_K_M", "IQ4_XS", "Q3_K_M", "IQ3_S", "IQ3_XXS", "Q2_K", "IQ2_M",
 )  # fmt: skip
-COMPANIONS = ("presets",)  # what `--with` takes
+COMPANIONS = ("presets", "best")  # what `--with` takes
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class LevelFormat:
     """The format of one level."""
 
     label: str  # "4 bits", or the name of a format or preset
-    kind: str  # "symmetric", "asymmetric", "preset", or empty for a named format
+    kind: str  # "symmetric", "asymmetric", "preset", "best", or empty for a named format
     format: str  # a name that `--as` takes
 
 
@@ -66,10 +67,10 @@ def parse_levels(levels: str, share: str = DEFAULT_SHARE) -> list[LevelFormat]:
 
 
 def parse_companions(words: str | Sequence[str]) -> list[str]:
-    """Parse what `--with` names: "presets" are those in LADDER_PRESETS.
+    """Parse what `--with` names: "presets" are those in LADDER_PRESETS, "best" are found recipes.
 
-    >>> parse_companions("presets, presets")
-    ['presets']
+    >>> parse_companions("presets, best, presets")
+    ['presets', 'best']
 
     Raises MeasurementError for any other word.
     """

@@ -6,6 +6,7 @@ from contextlib import suppress
 from zeropoint.checkpoints import Checkpoint
 from zeropoint.errors import CheckpointError, FormatError
 from zeropoint.formats import find_format
+from zeropoint.metrics.divergence.ladder import BEST_KIND
 from zeropoint.plans.formats import inventory
 from zeropoint.plans.formats.roles import layer_of
 from zeropoint.results.allocation import Evaluated, SearchPoint, SearchResult
@@ -16,7 +17,6 @@ from zeropoint.studio.data.library import Library, LibraryEntry
 from zeropoint.studio.data.page_data import PageData
 
 MAX_START_CHARACTERS = 64  # of the name of a recipe to start from
-BEST_KIND = "best"  # of a level that a search found
 
 
 def points_of(runs: Sequence[Run]) -> list[tuple[Run, SearchPoint]]:
