@@ -21,7 +21,7 @@ VERBS: dict[str, dict[str, str]] = {
     "ladder": {"ctx": "context"},
     "measure": {"as_": "to", "ctx": "context"},
     "plan": {"ctx": "context"},
-    "quantize_checkpoint": {},
+    "quantize_checkpoint": {"ctx": "context"},
     "report": {},
     "search": {"ctx": "context"},
     "tasks": {},

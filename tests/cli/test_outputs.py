@@ -29,6 +29,7 @@ WORDS = {
     "plan": {"device", "memory", "ctx", "kv", "objective", "host", "ram"},
     "quantize": {
         "tensor_type", "output_tensor_type", "token_embedding_type", "split_max_size",
+        "bits", "budget", "runtime_memory", "device",
     },
     "run": {"prompt", "system", "device"},
     "search": {"bits", "budget", "runtime_memory", "device", "weight"},

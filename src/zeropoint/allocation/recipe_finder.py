@@ -174,6 +174,10 @@ class RecipeFinder:
             self._judge = Judge(encoded, self.chunks, self._inner("states"), threads=threads)
         return self._judge
 
+    def release(self) -> None:
+        """Free the models in memory."""
+        self._judge = None
+
     def _inner(self, name: str) -> RunFolder:
         """Return a folder inside the run folder, which belongs to the same search."""
         return RunFolder.start(

@@ -10,6 +10,7 @@ from typing import Any
 from zeropoint.results.divergence import MeasureResult
 from zeropoint.results.interval import Interval
 from zeropoint.results.model_identity import ReferenceIdentity
+from zeropoint.results.quantize import QuantizeResult
 from zeropoint.results.schema import OMIT, UNKNOWN_NUMBER, Record
 
 
@@ -108,3 +109,45 @@ class SearchResult(Record):
             }
             for point in self.points
         ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PresetComparison(Record):
+    """The best file beside a preset of the same model, on the same text."""
+
+    preset: str
+    #: Bytes of all tensors, of the preset and of the best file.
+    preset_bytes: int
+    tensor_bytes: int
+    #: The preset's loss, with rounding to nearest and the same importance.
+    kl: Interval
+    #: The loss of the best file minus that of the preset, paired by chunks.
+    difference: Interval
+
+    @property
+    def sentence(self) -> str:
+        """The comparison in words."""
+        share = self.tensor_bytes / self.preset_bytes - 1
+        size = f"{abs(share):.1%} {'larger' if share > 0 else 'smaller'} than {self.preset}"
+        if not self.difference.known or not self.kl.mean > 0:
+            return f"This file is {size}; too little text was measured to compare their losses"
+        assert self.difference.low is not None and self.difference.high is not None
+        ratio = (self.kl.mean + self.difference.mean) / self.kl.mean
+        if self.difference.low <= 0 <= self.difference.high:
+            return (
+                f"This file is {size}; their losses cannot be told apart on this text"
+                f" ({ratio:.2f} times the KL)"
+            )
+        return f"This file is {size}, and has {ratio:.2f} times its KL"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BestResult(QuantizeResult):
+    """The result of `quantize --to best`: the file, how it was found, and what it loses."""
+
+    #: The search; its losses are with rounding to nearest.
+    search: SearchPoint
+    #: The loss of the file, on text that nothing else read.
+    measured: MeasureResult
+    #: None if the preset cannot be made from this model.
+    comparison: PresetComparison | None = field(default=None, metadata=OMIT)

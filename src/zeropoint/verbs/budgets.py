@@ -14,7 +14,7 @@ from zeropoint.checkpoints import Checkpoint
 from zeropoint.errors import RecipeError
 from zeropoint.metrics.speed.this_machine import load_devices
 from zeropoint.plans.memory.memory import PlanWorkload
-from zeropoint.verbs.options.search import BudgetOptions
+from zeropoint.verbs.options.budget import BudgetOptions
 
 BITS_STEP = Decimal("0.5")  # of a range without one
 MAX_BUDGETS = 64

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from zeropoint.calibration import read_imatrix
 from zeropoint.checkpoints import Checkpoint
@@ -33,6 +33,7 @@ from zeropoint.results.quantize import QuantizePreview, QuantizeResult
 from zeropoint.results.run_store import RunFolder
 from zeropoint.verbs.arguments import as_list, as_path
 from zeropoint.verbs.checkpoint_input import CheckpointInput, opened
+from zeropoint.verbs.options.budget import Profile
 from zeropoint.verbs.options.quantize import Effort, Inputs, QuantizeOptions, Rounding
 from zeropoint.verbs.records import Notice, OnRecord, StageStarted, drain
 from zeropoint.verbs.rounding import (
@@ -54,6 +55,10 @@ QuantizeRecord: TypeAlias = (
     MomentRecord | RowsWritten | TensorWritten | OutputWritten | TensorExported | QuantizeResult
 )
 
+NO_PREVIEW = (
+    "the formats of --to best are known after the search; `zeropoint search` writes a recipe"
+)
+BEST = "best"  # the target whose formats a search finds
 # Options that a Hugging Face folder, whose tensors all get one format, has no use for.
 _FILE_OPTIONS = (
     "imatrix", "calibration", "text",
@@ -83,14 +88,22 @@ def quantize_checkpoint(
     split_max_size: str | None = None,
     run: str | Path | None = None,
     overwrite: bool = False,
+    bits: float | str | None = None,
+    budget: str | None = None,
+    runtime_memory: str | None = None,
+    device: str | None = None,
+    context: int = 4096,
+    profile: Profile = "any",
     progress: OnRecord | None = None,
 ) -> QuantizeResult:
     """Write a model to `output` in other formats, and return its size and the error of each tensor.
 
     `model` is a GGUF file, a folder, a hub id or an open checkpoint. `output` is a .gguf file; a
     name without a suffix is a new Hugging Face folder in F32, F16 or BF16. `to` is a preset, a
-    format, a `Recipe` or a .recipe file. `QuantizeOptions` explains the other options. The output
-    appears when it is complete; its bytes do not depend on `threads`.
+    format, a `Recipe`, a .recipe file, or "best": the formats with the least loss within a limit
+    (`bits`, `budget`, `runtime_memory` or `device`), which gives a `BestResult`. `QuantizeOptions`
+    explains the other options. The output appears when it is complete; its bytes do not depend on
+    `threads`.
 
     Raises RecipeError for a name or a pattern that is wrong, FormatError for a model that is
     already quantized (unless `requantize`) or has weights that are not finite, CheckpointError for
@@ -114,6 +127,12 @@ def quantize_checkpoint(
         split_max_size=split_max_size,
         run=run,
         overwrite=overwrite,
+        bits=bits,
+        budget=budget,
+        runtime_memory=runtime_memory,
+        device=device,
+        context=context,
+        profile=profile,
     )
     records = quantize_checkpoint_records(model, output, to, options)
     return drain(records, QuantizeResult, progress)
@@ -121,13 +140,21 @@ def quantize_checkpoint(
 
 def quantize_checkpoint_records(
     model: CheckpointInput, output: str | Path, to: str | Recipe, options: QuantizeOptions
-) -> Iterator[QuantizeRecord]:
+) -> Iterator[Any]:
     """Run `quantize_checkpoint`; yield progress records, and the result last.
+
+    The records are `QuantizeRecord`, or with `to="best"` those of `best_records`.
 
     Whoever stops between two records gets no output; an existing file stays as it was.
     """
     output = Path(output)
-    with opened(model, "quantize") as source:
+    with opened(model, "run" if is_best(to) else "quantize") as source:
+        if is_best(to):
+            from zeropoint.verbs.best import best_records  # it writes its file with this module
+
+            yield from best_records(source, output, options)
+            return
+        check_no_limit(options)
         if not output.suffix:
             yield from _folder_records(source, output, to, options)
             return
@@ -158,7 +185,22 @@ def preview_quantization(
     Raises what `quantize_checkpoint` raises for names, patterns and shapes.
     """
     with opened(model, "quantize") as source:
+        if is_best(to):
+            raise OutputError(NO_PREVIEW)
+        check_no_limit(options or QuantizeOptions())
         return make_plan(source, to, options or QuantizeOptions()).preview()
+
+
+def is_best(to: str | Recipe) -> bool:
+    """Return whether the formats are to be found by a search."""
+    return isinstance(to, str) and to.lower() == BEST
+
+
+def check_no_limit(options: QuantizeOptions) -> None:
+    """Raise OutputError for a limit without a search."""
+    used = [f"--{name.replace('_', '-')}" for name in options.given]
+    if used:
+        raise OutputError(f"{' and '.join(used)} can only be used with --to {BEST}")
 
 
 def check_plan(plan: QuantizationPlan) -> None:

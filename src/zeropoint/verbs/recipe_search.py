@@ -3,16 +3,22 @@
 `search` and `quantize --to best` share it.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
 from zeropoint import kernels
+from zeropoint.allocation.budget import SizeBudget
 from zeropoint.allocation.judge import ChunkJudged
 from zeropoint.allocation.menu import Menu, make_menu
 from zeropoint.allocation.predicted_loss import SequencesRead, TensorPredicted
-from zeropoint.allocation.recipe_finder import SELECT_TOKENS, FinderSettings, RecipeFinder
+from zeropoint.allocation.recipe_finder import (
+    LATER_BUDGET_PART,
+    SELECT_TOKENS,
+    FinderSettings,
+    RecipeFinder,
+)
 from zeropoint.allocation.refine import RecipeJudged
 from zeropoint.calibration import Calibration
 from zeropoint.calibration.chunks import read_chunks, spread_over_domains
@@ -23,11 +29,15 @@ from zeropoint.checkpoints.provenance import file_sha256
 from zeropoint.errors import FormatError, MeasurementError
 from zeropoint.formats import UNQUANTIZED
 from zeropoint.kernels import default_threads
-from zeropoint.metrics.divergence.reference_pass import MeasureText
+from zeropoint.metrics.divergence.reference_pass import MeasureText, ReferencePass
+from zeropoint.metrics.divergence.run import MeasureProgress, MeasureRun
+from zeropoint.metrics.divergence.score_chunks import ChunkScores
 from zeropoint.metrics.identity import identify
-from zeropoint.models import read_architecture, read_tokenizer
+from zeropoint.models import LanguageModel, load_model, read_architecture, read_tokenizer
 from zeropoint.quantizers.work_estimate import work_rates
 from zeropoint.results.allocation import SearchText
+from zeropoint.results.divergence import MeasureResult, TextRead
+from zeropoint.results.model_identity import ReferenceIdentity
 from zeropoint.results.run_store import RunFolder
 from zeropoint.verbs.arguments import as_list
 from zeropoint.verbs.options.search import SearchOptions
@@ -108,6 +118,9 @@ class RecipeSearch:
     calibration: Calibration | None
     #: The chunks that the final loss is measured on, spread over the part evaluate.
     evaluate_text: MeasureText = field(init=False)
+    #: Of the last measurement.
+    scores: list[ChunkScores] = field(default_factory=list, init=False)
+    _reference: ReferencePass | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         source, parts = self.finder.source, self.finder.parts
@@ -121,27 +134,16 @@ class RecipeSearch:
         """Return what the search is going to do."""
         menu = self.finder.menu
         formats = dict.fromkeys(f for names in menu.encodings().values() for f in names)
-        return SearchPlanned(
-            len(menu.sources), tuple(formats), self.finder.evaluations, self.seconds(budgets)
-        )
+        seconds = predict_seconds(
+            self.finder.source, menu, self.finder.settings, budgets=budgets,
+            predicted=self.finder.is_predicted,
+        )  # fmt: skip
+        return SearchPlanned(len(menu.sources), tuple(formats), self.finder.evaluations, seconds)
 
-    def seconds(self, budgets: int) -> float:
-        """Predict the seconds of the search on this machine, without the final measurement."""
-        settings, source = self.finder.settings, self.finder.source
-        rate = work_rates(settings.threads).forward
-        weights = _weights(source, self.finder.menu)
-        operations = 0.0
-        if not self.finder.is_predicted:
-            operations += weights * (3 * settings.prediction_tokens + SAMPLED_OPERATIONS)
-        evaluations = settings.evaluations
-        later = -(-evaluations // 8) * (budgets - 1)
-        if evaluations:
-            text = settings.select_chunks * SELECT_TOKENS
-            each = text * _pass_weights(source, self.finder.menu)
-            changed = CHANGED_PART * weights * ENCODING_OPERATIONS
-            operations += text * weights + weights * ENCODING_OPERATIONS
-            operations += (evaluations + later) * (each + changed)
-        return operations / rate
+    def release(self) -> None:
+        """Free the models in memory; they are loaded again when they are needed."""
+        self.finder.release()
+        self._reference = None
 
     def predict(self) -> Iterator[SearchProgress]:
         """Predict the losses of all tensors; yield the progress in two stages."""
@@ -153,6 +155,28 @@ class RecipeSearch:
                 yield StageStarted(label, record.total)
                 stage = type(record)
             yield record
+
+    def open_reference(self) -> ReferencePass:
+        """Load the reference, to measure models against it on the part evaluate."""
+        if self._reference is None:
+            model = load_model(self.finder.source, threads=self.finder.settings.threads)
+            self._reference = ReferencePass.for_several(model, self.evaluate_text, floor_chunks=0)
+        return self._reference
+
+    def measure(
+        self, reference: ReferencePass, quant: LanguageModel, label: str = "measuring"
+    ) -> Generator[StageStarted | MeasureProgress, None, MeasureResult]:
+        """Measure a model on the part evaluate; the result names its text and reference."""
+        text = self.evaluate_text
+        yield StageStarted(label, len(text.chunks))
+        run = MeasureRun(reference, quant)
+        result = yield from run.measure()
+        self.scores = run.scores
+        return replace(
+            result,
+            text=TextRead(text.corpus, text.built_in, text.context, len(text.chunks)),
+            reference=ReferenceIdentity.of(identify(self.finder.source)),
+        )
 
     def texts(self) -> tuple[SearchText, ...]:
         """Return what was read of each part."""
@@ -184,13 +208,23 @@ def open_search(
     another search.
     """
     _check_source(source, requantize=options.requantize)
-    amount = AMOUNTS[options.effort]
     parts = open_parts(as_list(options.text))
+    menu, settings = search_settings(source, options, rounding)
+    folder = _start(path, source, parts, options, calibration)
+    finder = RecipeFinder(source, menu, parts, settings, folder)
+    return RecipeSearch(finder, AMOUNTS[options.effort], folder, options, calibration)
+
+
+def search_settings(
+    source: Checkpoint, options: SearchOptions, rounding: Mapping[str, float] | None = None
+) -> tuple[Menu, FinderSettings]:
+    """Return the formats to choose from, and how much a search reads and evaluates."""
+    amount = AMOUNTS[options.effort]
     menu = make_menu(source, options.profile, importance=True, tie_fused=options.tie_fused)
     evaluations = options.evaluations
     if evaluations is None:
         evaluations = _evaluations(source, menu, amount)
-    settings = FinderSettings(
+    return menu, FinderSettings(
         prediction_tokens=amount.prediction_tokens,
         select_chunks=amount.select_chunks,
         evaluations=evaluations,
@@ -200,9 +234,37 @@ def open_search(
         rounding=rounding or {},
         threads=options.threads or default_threads(),
     )
-    folder = _start(path, source, parts, options, calibration)
-    finder = RecipeFinder(source, menu, parts, settings, folder)
-    return RecipeSearch(finder, amount, folder, options, calibration)
+
+
+def check_feasible(limit: SizeBudget, menu: Menu) -> None:
+    """Raise InfeasibleBudget, with the smallest possible size, if no choice is within a limit."""
+    nothing = {name: dict.fromkeys(formats, 0.0) for name, formats in menu.encodings().items()}
+    limit.solve(menu.groups(nothing))
+
+
+def predict_seconds(
+    source: Checkpoint,
+    menu: Menu,
+    settings: FinderSettings,
+    *,
+    budgets: int = 1,
+    predicted: bool = False,
+) -> float:
+    """Predict the seconds of a search on this machine, without the final measurement.
+
+    `predicted` is whether the losses are predicted already.
+    """
+    weights = sum(source.tensors[name].elements for name in menu.sources)
+    operations = 0.0
+    if not predicted:
+        operations += weights * (3.0 * settings.prediction_tokens + SAMPLED_OPERATIONS)
+    if settings.evaluations:
+        text = settings.select_chunks * SELECT_TOKENS
+        each = text * pass_weights(source, menu) + CHANGED_PART * weights * ENCODING_OPERATIONS
+        later = -(-settings.evaluations // LATER_BUDGET_PART) * (budgets - 1)
+        operations += text * weights + weights * ENCODING_OPERATIONS
+        operations += (settings.evaluations + later) * each
+    return operations / work_rates(settings.threads).forward
 
 
 def parse_weights(texts: list[str]) -> dict[str, float]:
@@ -264,11 +326,7 @@ def _start(
     return RunFolder.start(path, "search", inputs, settings)
 
 
-def _weights(source: Checkpoint, menu: Menu) -> int:
-    return sum(source.tensors[name].elements for name in menu.sources)
-
-
-def _pass_weights(source: Checkpoint, menu: Menu) -> int:
+def pass_weights(source: Checkpoint, menu: Menu) -> int:
     """Return the multiply-adds of a token: all matrices once, and the reference's head."""
     architecture = read_architecture(source)
     used = 0
@@ -285,5 +343,5 @@ def _pass_weights(source: Checkpoint, menu: Menu) -> int:
 def _evaluations(source: Checkpoint, menu: Menu, amount: SearchAmount) -> int:
     """Return the number of evaluations that the effort allows for a model of this size."""
     tokens = amount.select_chunks * SELECT_TOKENS
-    seconds = tokens * _pass_weights(source, menu) / NOMINAL_RATE
+    seconds = tokens * pass_weights(source, menu) / NOMINAL_RATE
     return min(MAX_EVALUATIONS, int(amount.evaluation_seconds / seconds))

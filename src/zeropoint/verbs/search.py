@@ -16,10 +16,8 @@ from zeropoint.checkpoints import Checkpoint
 from zeropoint.checkpoints.files.atomic import check_target, write_file
 from zeropoint.errors import OutputError
 from zeropoint.kernels.machine import peak_memory_bytes
-from zeropoint.metrics.divergence.reference_pass import ReferencePass
-from zeropoint.metrics.divergence.run import MeasureProgress, MeasureRun
+from zeropoint.metrics.divergence.run import MeasureProgress
 from zeropoint.metrics.identity import identify
-from zeropoint.models import load_model
 from zeropoint.quantizers import WriteOptions
 from zeropoint.results.allocation import Evaluated, SearchPoint, SearchResult
 from zeropoint.results.divergence import MeasureResult
@@ -27,12 +25,14 @@ from zeropoint.results.model_identity import ReferenceIdentity
 from zeropoint.verbs.arguments import as_path
 from zeropoint.verbs.budgets import NO_BUDGET, open_budgets
 from zeropoint.verbs.checkpoint_input import CheckpointInput, opened
+from zeropoint.verbs.options.budget import Profile
 from zeropoint.verbs.options.quantize import Effort
-from zeropoint.verbs.options.search import Objective, Profile, SearchOptions
+from zeropoint.verbs.options.search import Objective, SearchOptions
 from zeropoint.verbs.recipe_search import (
     BudgetStarted,
     RecipeSearch,
     SearchProgress,
+    check_feasible,
     open_search,
 )
 from zeropoint.verbs.records import Notice, OnRecord, StageStarted, drain
@@ -108,13 +108,17 @@ def search_records(
         yield from proxy_notices(identify(source))
         imatrix = read_imatrix(options.imatrix) if options.imatrix else None
         search = open_search(source, options, path, calibration=imatrix)
+        for limit in budgets:
+            check_feasible(limit, search.finder.menu)
         yield search.planned(len(budgets))
         yield from search.predict()
         points = []
         for index, (limit, target) in enumerate(zip(budgets, targets, strict=True)):
             yield BudgetStarted(index, len(budgets), limit.limit, limit.subject)
             found = yield from find_recipe(search, limit)
-            measured = yield from _measure(search, found[0])
+            reference = search.open_reference()
+            quant = search.finder.judge().model(found[0].assignment)
+            measured = yield from search.measure(reference, quant)
             point = _point(search, limit, found, measured, target)
             if target:
                 text = recipe_text(source, point, options)
@@ -150,20 +154,6 @@ def find_recipe(
         total = evaluations * len(search.finder.chunks)
         yield StageStarted("evaluating recipes", total)
     return (yield from search.finder.find(limit))
-
-
-def _measure(
-    search: RecipeSearch, found: Candidate
-) -> Generator[StageStarted | MeasureProgress, None, MeasureResult]:
-    """Measure the chosen recipe, with its tensors in memory, on the part evaluate."""
-    finder = search.finder
-    reference = load_model(finder.source, threads=finder.settings.threads)
-    run = MeasureRun(
-        ReferencePass(reference, search.evaluate_text, floor_chunks=0),
-        finder.judge().model(found.assignment),
-    )
-    yield StageStarted("measuring", len(search.evaluate_text.chunks))
-    return (yield from run.measure())
 
 
 def _point(

@@ -88,15 +88,21 @@ def predict_work(source: Checkpoint, options: QuantizeOptions) -> list[LayerWork
 
 
 def reference_moments(
-    source: Checkpoint, folder: Path, options: QuantizeOptions, rounding: RoundingPlanned
+    source: Checkpoint,
+    folder: Path,
+    options: QuantizeOptions,
+    rounding: RoundingPlanned,
+    corpus: Corpus | None = None,
 ) -> Generator[MomentRecord, None, MomentFolder]:
     """Return the second moments of a model from the cache, or collect them into `folder`.
 
     Collected moments move into the cache; an interrupted collection is resumed. `rounding` is the
-    work after it. Raises NotEnoughSpace before the model reads anything, and
-    MeasurementError for a text that is missing or shorter than one chunk.
+    work after it. `corpus` is read instead of the text in `options`.
+
+    Raises NotEnoughSpace before the model reads anything, and MeasurementError for a text
+    that is missing or shorter than one chunk.
     """
-    corpus = read_text(options)
+    corpus = corpus or read_text(options)
     identity = {
         "model": [file_sha256(path) for path in source.files],
         "corpus": corpus.hash,

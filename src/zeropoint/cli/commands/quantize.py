@@ -5,11 +5,20 @@ from typing import Annotated
 
 import typer
 
+from zeropoint.cli.budget_options import (
+    Bits,
+    Budget,
+    DeviceLimit,
+    MemoryContext,
+    ProfileOption,
+    RuntimeMemory,
+)
 from zeropoint.cli.completion import complete_format, complete_target
 from zeropoint.cli.options import ImatrixOption, ModelArgument, Threads
 from zeropoint.cli.output import AsJson, AsProgress, Output, ProgressStyle, Quiet
 from zeropoint.cli.paths import InputRole, OutputRole, Overwrite
 from zeropoint.cli.stages import follow
+from zeropoint.cli.views.best import show_best, show_best_plan
 from zeropoint.cli.views.quantize import show_preview, show_result
 from zeropoint.formatting import format_bytes, format_seconds
 from zeropoint.verbs.options.quantize import Effort, Inputs, QuantizeOptions, Rounding
@@ -38,8 +47,9 @@ def quantize(
         str,
         typer.Option(
             metavar="TARGET",
-            help="Format to quantize to: a preset such as Q4_K_M, a format such as MXFP4, or a"
-            " .recipe file.",
+            help="Format to quantize to: a preset such as Q4_K_M, a format such as MXFP4, a .recipe"
+            " file, or best: the formats with the least loss within a limit (--bits, --budget or"
+            " --runtime-memory).",
             autocompletion=complete_target,
         ),
         InputRole.NAMES,
@@ -154,6 +164,12 @@ def quantize(
         OutputRole("folder", unless="dry_run"),
     ] = None,
     overwrite: Overwrite = DEFAULTS.overwrite,
+    bits: Bits = None,
+    budget: Budget = DEFAULTS.budget,
+    runtime_memory: RuntimeMemory = DEFAULTS.runtime_memory,
+    device: DeviceLimit = DEFAULTS.device,
+    ctx: MemoryContext = DEFAULTS.context,
+    profile: ProfileOption = DEFAULTS.profile,
     progress: AsProgress = ProgressStyle.auto,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -162,6 +178,9 @@ def quantize(
 
     OUTPUT appears only when it is complete: an interrupted command leaves an existing file as it
     was.
+
+    With --to best one command collects importance, searches the formats, rounds, writes, and
+    measures the file on text that nothing else read; --effort quick takes minutes.
 
     [bold]Examples:[/bold]
 
@@ -172,6 +191,8 @@ def quantize(
     zeropoint quantize model-BF16.gguf small.gguf --to mine.recipe --imatrix model.imatrix.gguf
 
     zeropoint quantize model-BF16.gguf better.gguf --to IQ4_NL --rounding feedback
+
+    zeropoint quantize model-BF16.gguf best.gguf --to best --bits 4
 
     zeropoint quantize ./qwen-folder qwen-Q4_K_M.gguf --to Q4_K_M
 
@@ -195,6 +216,12 @@ def quantize(
         split_max_size=split_max_size,
         run=run,
         overwrite=overwrite,
+        bits=bits,
+        budget=budget,
+        runtime_memory=runtime_memory,
+        device=device,
+        context=ctx,
+        profile=profile,
     )
     if dry_run:
         print_preview(out, model, to, options)
@@ -206,9 +233,19 @@ def quantize(
 
 def print_preview(out: Output, model: str, to: str, options: QuantizeOptions) -> None:
     """Print what would be written."""
+    from zeropoint.errors import OutputError
     from zeropoint.verbs.checkpoint_input import opened
-    from zeropoint.verbs.quantize import make_plan, plan_notices
+    from zeropoint.verbs.quantize import (
+        NO_PREVIEW,
+        check_no_limit,
+        is_best,
+        make_plan,
+        plan_notices,
+    )
 
+    if is_best(to):
+        raise OutputError(NO_PREVIEW)
+    check_no_limit(options)
     with opened(model, "quantize") as source:
         plan = make_plan(source, to, options)
         for notice in plan_notices(plan):
@@ -230,8 +267,11 @@ def print_quantized(
 ) -> None:
     """Write the output, and print the result."""
     from zeropoint.quantizers import TensorWritten
+    from zeropoint.results.allocation import BestResult
     from zeropoint.results.quantize import QuantizeResult
+    from zeropoint.verbs.best import BestPlanned
     from zeropoint.verbs.quantize import quantize_checkpoint_records
+    from zeropoint.verbs.recipe_search import SearchPlanned
     from zeropoint.verbs.second_moments import MomentsPlanned, RoundingPlanned
 
     written: list[TensorWritten] = []
@@ -249,6 +289,14 @@ def print_quantized(
                 f"rounding with error feedback takes about {format_seconds(record.seconds)}, and"
                 f" {format_bytes(record.nbytes)} in {record.folder} until the output is complete"
             )
+        elif isinstance(record, BestPlanned):
+            show_best_plan(out, record)
+        elif isinstance(record, SearchPlanned):
+            out.note(f"at most {record.evaluations} recipes are compared by their true loss")
+        elif isinstance(record, BestResult):
+            show_result(out, record, written, to)
+            show_best(out, record)
+            out.finish("quantize", record.to_json())
         elif isinstance(record, QuantizeResult):
             show_result(out, record, written, to)
             out.finish("quantize", record.to_json())

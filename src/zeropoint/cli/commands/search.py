@@ -7,56 +7,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zeropoint.cli import options as shared
+from zeropoint.cli.budget_options import (
+    Bits,
+    Budget,
+    DeviceLimit,
+    MemoryContext,
+    ProfileOption,
+    RuntimeMemory,
+)
 from zeropoint.cli.output import AsJson, AsProgress, Output, ProgressStyle, Quiet
 from zeropoint.cli.paths import InputRole, OutputKind, OutputRole, Overwrite
 from zeropoint.cli.run_outputs import keeping
 from zeropoint.cli.stages import Views, run_verb
 from zeropoint.cli.views import search as view
 from zeropoint.verbs.options.quantize import Effort
-from zeropoint.verbs.options.search import Objective, Profile, SearchOptions
+from zeropoint.verbs.options.search import Objective, SearchOptions
 
 if TYPE_CHECKING:
     from zeropoint.results.allocation import SearchResult
 
 DEFAULTS = SearchOptions()
 
-Bits = Annotated[
-    str | None,
-    typer.Option(
-        metavar="BITS",
-        help="Limit: bits per weight of the whole file, such as 4.5; a tied matrix counts once."
-        " For several budgets a list 2.4,3.4 or a range 2.5..5 (in steps of 0.5, or 2.5..5:0.25).",
-    ),
-]
-Budget = Annotated[
-    str | None,
-    typer.Option(metavar="SIZE", help="Limit: size of the whole file, such as 900MB or 1.5GiB."),
-]
-RuntimeMemory = Annotated[
-    str | None,
-    typer.Option(
-        metavar="SIZE",
-        help="Limit: memory of the running model, with KV cache and buffers, such as 8GiB.",
-    ),
-]
-DeviceLimit = Annotated[
-    str | None,
-    typer.Option(
-        "--device",
-        metavar="NAME",
-        help="Limit: usable memory of this device; `plan --all-devices` lists them.",
-    ),
-]
-MemoryContext = Annotated[
-    int,
-    typer.Option(min=1, help="Tokens of context, for --runtime-memory and --device."),
-]
-ProfileOption = Annotated[
-    Profile,
-    typer.Option(
-        help="Formats to choose from. any: all. cpu and gpu: without those that are slow there."
-    ),
-]
 WeightOption = Annotated[
     list[str] | None,
     typer.Option(

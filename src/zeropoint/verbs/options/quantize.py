@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from zeropoint.verbs.options.budget import BudgetOptions
 from zeropoint.verbs.options.checks import check_minimums
 
 if TYPE_CHECKING:
@@ -20,8 +21,11 @@ EFFORT_TOKENS = {"quick": 8192, "normal": 32768, "long": 131072}
 
 
 @dataclass(frozen=True, kw_only=True)
-class QuantizeOptions:
-    """How the formats are chosen, and how the output is written."""
+class QuantizeOptions(BudgetOptions):
+    """How the formats are chosen, and how the output is written.
+
+    The options of the limit and the profile are for `to="best"`.
+    """
 
     #: Importance matrix, or its file; None: the errors of all columns count the same.
     imatrix: "str | Path | Calibration | None" = None
@@ -63,4 +67,4 @@ class QuantizeOptions:
 
     def __post_init__(self) -> None:
         """Raise MeasurementError for an option that is out of range."""
-        check_minimums(self, threads=1)
+        check_minimums(self, threads=1, context=1)

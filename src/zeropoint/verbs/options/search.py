@@ -5,41 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from zeropoint.verbs.options.budget import PROFILES, BudgetOptions
 from zeropoint.verbs.options.checks import check_minimums, normalize_choice
 from zeropoint.verbs.options.quantize import Effort
 
-Profile = Literal["any", "cpu", "gpu"]
 Objective = Literal["kl", "tail"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class BudgetOptions:
-    """The limit for the size of a model. Exactly one kind of limit has to be given."""
-
-    #: Bits per weight of the whole file: a number, several ("2.4,3.4"), or a range ("2.5..5" has
-    #: steps of 0.5, "2.5..5:0.25" others).
-    bits: float | str | None = None
-    #: Size of the whole file, such as "900MB" or "1.5GiB".
-    budget: str | None = None
-    #: Memory of the running model: weights, KV cache and buffers, such as "8GiB".
-    runtime_memory: str | None = None
-    #: A device whose usable memory is the limit, as `plan --all-devices` lists them.
-    device: str | None = None
-    #: Tokens of context of the running model, for `runtime_memory` and `device`.
-    context: int = 4096
-
-    @property
-    def given(self) -> bool:
-        """Whether there is a limit."""
-        return any((self.bits, self.budget, self.runtime_memory, self.device))
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchOptions(BudgetOptions):
     """Options of `search`."""
 
-    #: Formats to choose from: "any"; "cpu" or "gpu" leave out those that are slow there.
-    profile: Profile = "any"
     #: Text files, or built-in text such as "builtin:code"; None: "builtin". Files are cut into
     #: three parts, see `open_parts`.
     text: str | Path | Sequence[str | Path] | None = None
@@ -68,6 +44,6 @@ class SearchOptions(BudgetOptions):
     def __post_init__(self) -> None:
         """Raise MeasurementError for an option that is out of range."""
         check_minimums(self, evaluations=0, threads=1, context=1)
-        normalize_choice(self, "profile", ("any", "cpu", "gpu"))
+        normalize_choice(self, "profile", PROFILES)
         normalize_choice(self, "objective", ("kl", "tail"))
         normalize_choice(self, "effort", ("quick", "normal", "long"))
