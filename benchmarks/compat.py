@@ -60,7 +60,7 @@ def why_not(model: Path, to: str, imatrix: str | None) -> str | None:
     from zeropoint.errors import ZeropointError
     from zeropoint.quantizers import check_writable
     from zeropoint.verbs.options.quantize import QuantizeOptions
-    from zeropoint.verbs.quantize import make_plan
+    from zeropoint.verbs.written_file import make_plan
 
     with open_model(model) as source:
         try:

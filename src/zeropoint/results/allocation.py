@@ -135,7 +135,7 @@ class PresetComparison(Record):
         ratio = (self.kl.mean + self.difference.mean) / self.kl.mean
         if self.difference.low <= 0 <= self.difference.high:
             return (
-                f"This file is {size}; their losses cannot be told apart on this text"
+                f"This file is {size}; the difference of their losses is within the noise"
                 f" ({ratio:.2f} times the KL)"
             )
         return f"This file is {size}, and has {ratio:.2f} times its KL"

@@ -43,7 +43,6 @@ from zeropoint.verbs.budgets import NO_BUDGET, open_budgets
 from zeropoint.verbs.options.budget import BudgetOptions
 from zeropoint.verbs.options.quantize import EFFORT_TOKENS, QuantizeOptions
 from zeropoint.verbs.options.search import SearchOptions
-from zeropoint.verbs.quantize import QuantizeRecord, check_plan, make_plan, plan_notices, write_plan
 from zeropoint.verbs.recipe_search import (
     AMOUNTS,
     EVALUATE_TOKENS,
@@ -65,6 +64,13 @@ from zeropoint.verbs.second_moments import (
     check_space,
     predict_work,
     reference_moments,
+)
+from zeropoint.verbs.written_file import (
+    QuantizeRecord,
+    check_plan,
+    make_plan,
+    plan_notices,
+    write_plan,
 )
 
 COMPARED_PRESET = "Q4_K_M"

@@ -1,44 +1,25 @@
 """`quantize_checkpoint`: writes a model in the formats of a preset, a format or a recipe."""
 
 import shutil
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from zeropoint.calibration import read_imatrix
 from zeropoint.checkpoints import Checkpoint
-from zeropoint.checkpoints.portability import find_unread_keys
 from zeropoint.errors import OutputError, UnsupportedModel
 from zeropoint.formats import Format
 from zeropoint.kernels import default_threads
 from zeropoint.kernels.machine import peak_memory_bytes
-from zeropoint.plans import Recipe, TensorType, bits_per_weight, parse_size
+from zeropoint.plans import Recipe
 from zeropoint.plans.formats.names import target_format
-from zeropoint.quantizers import (
-    OutputWritten,
-    RowsWritten,
-    TensorWritten,
-    WriteOptions,
-    check_writable,
-    save_evidence,
-    summarize_errors,
-    tensor_result,
-    write_quantized,
-)
-from zeropoint.quantizers.export import FOLDER_FORMATS, TensorExported, export_folder
-from zeropoint.quantizers.quantization_plan import QuantizationPlan, plan_quantization
+from zeropoint.quantizers.export import FOLDER_FORMATS, export_folder
 from zeropoint.results.quantize import QuantizePreview, QuantizeResult
-from zeropoint.results.run_store import RunFolder
-from zeropoint.verbs.arguments import as_list, as_path
+from zeropoint.verbs.best import best_records
 from zeropoint.verbs.checkpoint_input import CheckpointInput, opened
 from zeropoint.verbs.options.budget import Profile
 from zeropoint.verbs.options.quantize import Effort, Inputs, QuantizeOptions, Rounding
-from zeropoint.verbs.records import Notice, OnRecord, StageStarted, drain
+from zeropoint.verbs.records import OnRecord, StageStarted, drain
 from zeropoint.verbs.rounding import (
-    NEAREST,
-    RoundingPlan,
     open_sequential,
     prepare_moments,
     resumable,
@@ -46,14 +27,18 @@ from zeropoint.verbs.rounding import (
     uses_moments,
     work_folder,
 )
-from zeropoint.verbs.second_moments import MomentRecord
+from zeropoint.verbs.written_file import (
+    QuantizationClock,
+    QuantizeRecord,
+    check_plan,
+    make_plan,
+    plan_notices,
+    write_plan,
+)
 
 if TYPE_CHECKING:
     from zeropoint.calibration import Calibration
 
-QuantizeRecord: TypeAlias = (
-    MomentRecord | RowsWritten | TensorWritten | OutputWritten | TensorExported | QuantizeResult
-)
 
 NO_PREVIEW = (
     "the formats of --to best are known after the search; `zeropoint search` writes a recipe"
@@ -150,8 +135,6 @@ def quantize_checkpoint_records(
     output = Path(output)
     with opened(model, "run" if is_best(to) else "quantize") as source:
         if is_best(to):
-            from zeropoint.verbs.best import best_records  # it writes its file with this module
-
             yield from best_records(source, output, options)
             return
         check_no_limit(options)
@@ -203,150 +186,13 @@ def check_no_limit(options: QuantizeOptions) -> None:
         raise OutputError(f"{' and '.join(used)} can only be used with --to {BEST}")
 
 
-def check_plan(plan: QuantizationPlan) -> None:
-    """Raise FormatError for a plan that cannot be written."""
-    check_writable(plan.source, plan.choices, plan.options)
-
-
-def make_plan(
-    source: Checkpoint,
-    to: str | Recipe,
-    options: QuantizeOptions,
-    *,
-    made_by: str | None = None,
-    rounding: RoundingPlan = NEAREST,
-) -> QuantizationPlan:
-    """Choose a format for each tensor. `made_by` names a verb that may replace its own outputs.
-
-    Without an imatrix in `options`, the importance is that of `rounding`.
-    """
-    imatrix = options.imatrix
-    file = Path(imatrix) if isinstance(imatrix, str | Path) else None
-    write_options = WriteOptions(
-        to=to if isinstance(to, str) else None,
-        requantize=options.requantize,
-        details=options.run is not None,
-        max_shard_bytes=parse_size(options.split_max_size) if options.split_max_size else None,
-        importance_file=file,
-        overwrite=options.overwrite,
-        made_by=made_by,
-        feedback=rounding.feedback,
-    )
-    calibration = imatrix if not isinstance(imatrix, str | Path) else read_imatrix(imatrix)
-    if calibration is None:
-        calibration = rounding.importance
-    return plan_quantization(
-        source,
-        to,
-        calibration,
-        write_options,
-        {
-            "pure": options.pure,
-            "tensor_types": [TensorType.parse(text) for text in as_list(options.tensor_type)],
-            "output_tensor_type": options.output_tensor_type,
-            "token_embedding_type": options.token_embedding_type,
-            "leave_output": options.leave_output_tensor,
-        },
-        awaits_importance=uses_moments(options),
-    )
-
-
-def plan_notices(plan: QuantizationPlan) -> Iterator[Notice]:
-    """Yield the notes of a plan for the user."""
-    if unread := find_unread_keys(plan.source.metadata):
-        yield Notice(
-            f"llama.cpp does not read {', '.join(unread)}: it runs another model with this file"
-        )
-    for text in plan.warnings():
-        yield Notice(text)
-
-
-def write_plan(
-    plan: QuantizationPlan,
-    output: Path,
-    *,
-    threads: int | None = None,
-    run: str | Path | None = None,
-) -> Iterator[QuantizeRecord]:
-    """Write a plan to a file; yield records of the progress, and the result last."""
-    # Locked before the work; the run begins after it, when the hash of the source is known.
-    folder = as_path(run)
-    reserved = RunFolder.reserve(folder) if folder else None
-    clock = _Clock()
-    written: list[TensorWritten] = []
-    yield StageStarted(f"Writing {output.name}", plan.elements)
-    steps = write_quantized(
-        plan.source,
-        plan.choices,
-        output,
-        calibration=plan.calibration,
-        threads=threads,
-        options=plan.options,
-    )
-    end: OutputWritten | None = None
-    for record in steps:
-        if isinstance(record, TensorWritten):
-            written.append(record)
-        elif isinstance(record, OutputWritten):
-            end = record
-        yield record
-    assert end is not None, "writing ends with its output"
-    seconds = clock.seconds()
-    result = QuantizeResult(
-        output=tuple(str(path) for path in end.files),
-        output_bytes=end.file_bytes,
-        bits_per_weight=bits_per_weight(end.file_bytes, plan.choices),
-        source_bytes=plan.source.file_bytes,
-        source_sha256=end.source_sha256,
-        seconds=seconds,
-        weights_per_second=plan.encoded_elements / seconds,
-        peak_memory_bytes=peak_memory_bytes(),
-        recipe=plan.recipe(),
-        fallbacks=plan.fallbacks(),
-    )
-    if reserved:
-        _save(reserved.path, plan, written, result)
-    reasons = {choice.name: choice.reason for choice in plan.choices}
-    yield replace(
-        result,
-        error=summarize_errors(written),
-        tensors=tuple(tensor_result(record, reasons[record.name]) for record in written),
-    )
-
-
-class _Clock:
-    """Measures the seconds since it was made."""
-
-    def __init__(self) -> None:
-        self._start = time.perf_counter()
-
-    def seconds(self) -> float:
-        return time.perf_counter() - self._start
-
-
-def _save(
-    run: Path, plan: QuantizationPlan, written: Sequence[TensorWritten], result: QuantizeResult
-) -> None:
-    """Save the evidence in a run folder."""
-    file = plan.options.importance_file
-    inputs = {
-        "source": [path.name for path in plan.source.files],
-        "source_sha256": result.source_sha256,
-        "imatrix": file.name if file else None,
-    }
-    settings = {"to": plan.options.to, "recipe": plan.recipe()}
-    folder = RunFolder.start(run, "quantize", inputs, settings)
-    save_evidence(folder, written, plan.choices)
-    folder.finish(replace(result, output=None))
-
-
 def _folder_records(
     source: Checkpoint, folder: Path, to: str | Recipe, options: QuantizeOptions
 ) -> Iterator[QuantizeRecord]:
     """Write a Hugging Face folder; yield records of the progress, and the result last."""
     _check_folder_options(folder, options)
     elements = sum(info.elements for info in source.tensors.values())
-    clock = _Clock()
+    clock = QuantizationClock()
     steps = export_folder(
         source,
         folder,

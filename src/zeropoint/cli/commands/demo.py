@@ -174,7 +174,7 @@ def quantize_demo(
     """Quantize the model, print the result and return it."""
     from zeropoint.quantizers import TensorWritten
     from zeropoint.results.quantize import QuantizeResult
-    from zeropoint.verbs.quantize import make_plan, plan_notices, write_plan
+    from zeropoint.verbs.written_file import make_plan, plan_notices, write_plan
 
     plan = make_plan(source, to, options, made_by=VERB)
     for notice in plan_notices(plan):

@@ -235,13 +235,8 @@ def print_preview(out: Output, model: str, to: str, options: QuantizeOptions) ->
     """Print what would be written."""
     from zeropoint.errors import OutputError
     from zeropoint.verbs.checkpoint_input import opened
-    from zeropoint.verbs.quantize import (
-        NO_PREVIEW,
-        check_no_limit,
-        is_best,
-        make_plan,
-        plan_notices,
-    )
+    from zeropoint.verbs.quantize import NO_PREVIEW, check_no_limit, is_best
+    from zeropoint.verbs.written_file import make_plan, plan_notices
 
     if is_best(to):
         raise OutputError(NO_PREVIEW)
