@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from zeropoint.quantizers import dequantize, quantize
     from zeropoint.verbs.bench import bench
     from zeropoint.verbs.calibrate import calibrate
+    from zeropoint.verbs.card import card
     from zeropoint.verbs.compare import compare
     from zeropoint.verbs.drift import drift
     from zeropoint.verbs.generate import generate
@@ -41,6 +42,7 @@ _ROOMS = {
     "QuantizedTensor": "zeropoint.formats",
     "bench": "zeropoint.verbs.bench",
     "calibrate": "zeropoint.verbs.calibrate",
+    "card": "zeropoint.verbs.card",
     "choose_formats": "zeropoint.plans",
     "compare": "zeropoint.verbs.compare",
     "dequantize": "zeropoint.quantizers",
@@ -82,6 +84,7 @@ __all__ = [
     "__version__",
     "bench",
     "calibrate",
+    "card",
     "choose_formats",
     "compare",
     "dequantize",

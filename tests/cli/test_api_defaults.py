@@ -15,6 +15,7 @@ VERBS: dict[str, dict[str, str]] = {
     "bench": {},
     "compare": {"ctx": "context", "memory_ctx": "memory_context"},
     "calibrate": {"ctx": "context"},
+    "card": {},
     "drift": {"as_": "to"},
     "generate": {},
     "inspect": {},

@@ -66,6 +66,7 @@ def words(verb: str, parameter: Any, path: Path, folder: Path) -> list[str]:
         "drift": ["--count", "1", "-n", "2", "--chains", "0"],
         "tasks": ["--tasks", str(tasks)],
         "ladder": [*short, "--levels", "8"],
+        "card": ["-o", str(folder / "card")],
         "report": ["--walk", "-o", str(folder / "page.html")],
         "bench": ["-p", "4", "-n", "1", "-r", "1"],
         "plan": ["--memory", "8GiB"],

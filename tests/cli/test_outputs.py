@@ -22,6 +22,7 @@ COMMAND: Any = typer.main.get_command(app)
 # Parameters that are text and name no file. Every other text or path has a note in its annotation.
 WORDS = {
     "bench": {"peer"},
+    "card": {"base_model", "license", "quantized_by"},
     "explain": {"what", "format", "block", "device"},
     "inspect": {"tensors"},
     "ladder": {"share", "with_"},

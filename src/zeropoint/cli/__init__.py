@@ -13,6 +13,7 @@ from zeropoint._version import __version__
 from zeropoint.cli.commands import (
     bench,
     calibrate,
+    card,
     compare,
     demo,
     doctor,
@@ -75,6 +76,7 @@ drift.register(app)
 tasks.register(app)
 ladder.register(app)
 report.register(app)
+card.register(app)
 studio.register(app)
 run.register(app)
 bench.register(app)

@@ -122,6 +122,11 @@ ORIGIN = (
     "general.base_model.0.repo_url",
     "general.quantized_by",
     "general.license",
+    "general.license.name",
+    "general.license.link",
+    "general.languages",
+    "general.repo_url",
+    "general.url",
 )
 
 
