@@ -336,7 +336,6 @@ import sys
 from zeropoint.checkpoints import open_checkpoint
 from zeropoint.kernels.machine import peak_memory_bytes
 from zeropoint.plans import choose_formats
-from zeropoint.quantizers.proof import unmeasured_fields
 from zeropoint.quantizers import quantize_tensors
 before = peak_memory_bytes()
 with open_checkpoint(sys.argv[1]) as source:

@@ -85,7 +85,8 @@ def hostile() -> ModelInventory:
     texts = {f"{n} {EVIL}"[:32]: TextLoss(0.5 + n, 0.1, 9e9, 10**6) for n in range(60)}
     example = replace(EXAMPLE, text=EVIL, context=EVIL * 9, reference=EVIL, quant="語" * 80)
     loss = replace(
-        LOSS, by_text=texts, examples=(example,) * 9, reference=EVIL, verdict=EVIL[:24]
+        LOSS, by_text=texts, examples=(example,) * 9, reference="語" * 42 + EVIL,
+        verdict=EVIL[:24],
     )  # fmt: skip
     model = inventory(loss, MAX_LAYERS, ("IQ1_S", "F32", "Q4_K", "IQ4_XS", "Q6_K"))
     more = [replace(one, name=f"blk.{n % 9}.{EVIL}{n}") for n, one in enumerate(model.tensors)]

@@ -3,7 +3,6 @@
 It is one SVG without scripts, fonts or references, so that it can be shown anywhere.
 """
 
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 
 from zeropoint.formatting import format_bytes, format_count
@@ -31,6 +30,7 @@ from zeropoint.studio.report.svg_parts import (
     label,
     line,
     plain,
+    wrapped,
 )
 
 MAX_PICTURE_BYTES = 60_000
@@ -63,7 +63,7 @@ class Drawing:
         self, text: str, classes: str = "", height: float = 19, columns: int = LINE_COLUMNS
     ) -> None:
         """Add text in as many lines as it needs."""
-        for one in textwrap.wrap(text, columns, break_long_words=True):
+        for one in wrapped(text, columns):
             self.add(height, label(LEFT, self.y + height - 5, one, classes))
 
     def heading(self, text: str, note: str = "") -> None:

@@ -6,6 +6,7 @@ therefore has its own background, colours for both, and only fonts of the system
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from textwrap import wrap
 from unicodedata import east_asian_width
 
 from zeropoint.errors import printable
@@ -111,6 +112,16 @@ def fit(text: object, columns: int, *, keep_end: bool = False) -> str:
         return shown
     taken = list(_that_fit(reversed(shown) if keep_end else iter(shown), columns - 1))
     return "…" + "".join(reversed(taken)) if keep_end else "".join(taken) + "…"
+
+
+def wrapped(text: str, columns: int) -> list[str]:
+    """Return text as lines of at most `columns` columns; with a wide character, of half as many.
+
+    >>> wrapped("a few words", 6)
+    ['a few', 'words']
+    """
+    wide = any(_columns(character) > 1 for character in text)
+    return wrap(text, columns // 2 if wide else columns)
 
 
 def plain(value: float) -> str:
