@@ -196,8 +196,20 @@ def test_the_run_of_a_recipe_leaves_the_recipe_and_a_file_of_the_shown_size(
         assert job["command"].startswith(command)
         assert (tmp_path / "tiny-recipe.gguf").stat().st_size == size
         assert "Q6_K" in (tmp_path / "tiny-recipe.recipe").read_text()
+        page.locator('#f-edit [data-control="importance"]').check()
+        shows(page, '#f-edit [data-name="command"]', "tiny-recipe.recipe --text builtin")
+        turn(page, "#f-edit", "format", "IQ2_XS")
+        press(page, "#f-edit", "give")
+        shows(page, "#f-edit .output", "Some of these formats need importance")
         words = {"verb": "recipe", "model": studio.id_of("tiny.gguf"), "recipe": "* Q4_0"}
         assert post(studio, "/api/jobs/start", words | {"name": "tiny-recipe"})[0] == 409
         for wrong in ("", "not a recipe at all", "* Q99"):
             refused = post(studio, "/api/jobs/start", words | {"recipe": wrong, "name": "new"})
             assert refused[0] == 400 and not (tmp_path / "new.recipe").exists()
+        for name, more in (
+            ("asked", {"importance": True}),
+            ("needed", {"recipe": "output.weight Q6_K\n* IQ2_XS"}),
+        ):
+            job = post(studio, "/api/jobs/start", words | more | {"name": name})[1]
+            assert "--text builtin" in job["command"]
+            assert post(studio, f"/api/jobs/{job['id']}/cancel", {})[0] == 200

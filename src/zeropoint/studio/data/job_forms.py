@@ -230,7 +230,12 @@ FORMS = {
 FORMS["recipe"] = replace(
     FORMS["quantize"],
     does="Writes NAME.gguf by a recipe of the page Recipe, which is kept as NAME.recipe.",
-    fields=(MODEL, FormField("recipe", "Recipe", "recipe", "--to"), REQUANTIZE),
+    fields=(
+        MODEL,
+        FormField("recipe", "Recipe", "recipe", "--to"),
+        FormField("importance", "Read a text first, for importance", "flag", default=False),
+        REQUANTIZE,
+    ),
     ending="-recipe",
     command="quantize",
 )

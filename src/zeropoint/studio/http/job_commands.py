@@ -62,7 +62,7 @@ def command(asked: Mapping[str, Any], library: Library) -> JobCommand:
 def _words(field: FormField, asked: Mapping[str, Any], library: Library) -> list[str]:
     """Return the arguments of the command line for one field of a body."""
     if field.kind == "flag":
-        return [field.option] if flag_in(asked, field.key) else []
+        return [field.option] if flag_in(asked, field.key) and field.option else []
     words = WORDS_OF_KIND[field.kind](field, asked, library)
     return [field.option, *words] if field.option and words else words
 
@@ -123,7 +123,8 @@ def _recipe(asked: Mapping[str, Any], library: Library, name: str) -> list[str]:
         raise HTTPException(409, f"{path.name} already exists; choose another name")
     if not path.exists():
         write_file(path, text)
-    needs_text = any(rule.format in NEED_IMPORTANCE for rule in recipe.rules)
+    needed = any(rule.format in NEED_IMPORTANCE for rule in recipe.rules)
+    needs_text = needed or flag_in(asked, "importance")
     return ["--to", str(path), *(["--text", "builtin"] if needs_text else [])]
 
 

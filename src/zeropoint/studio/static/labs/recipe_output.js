@@ -9,7 +9,8 @@ import { send } from "../lib/server.js";
  * @param {() => any} now the recipe as the server answered
  */
 export function outputOf({ draft, id }, now) {
-  let requantize = false;
+  let requantize = false,
+    importance = false;
   const text = h("pre", {
       "data-name": "recipe",
       tabindex: "0",
@@ -36,6 +37,14 @@ export function outputOf({ draft, id }, now) {
     },
   });
   anyway.hidden = !draft.quantized;
+  const first = toggle({
+    label: "Read a text first: importance and error feedback lower the loss, and take time",
+    name: "importance",
+    onChange: (on) => {
+      importance = on;
+      fill();
+    },
+  });
   const start = button("Write the file", "write", () => run());
   const element = h(
     "div",
@@ -54,6 +63,7 @@ export function outputOf({ draft, id }, now) {
       "div",
       { class: "controls" },
       h("label", { class: "control" }, h("span", { class: "note" }, "Name of the file"), name),
+      first,
       anyway,
       h(
         "div",
@@ -83,6 +93,7 @@ export function outputOf({ draft, id }, now) {
         model: id,
         name: name.value,
         recipe: now().recipe,
+        importance,
         requantize,
       };
       const job = await send("/api/jobs/start", words);
@@ -108,14 +119,20 @@ export function outputOf({ draft, id }, now) {
       "--to",
       `${name.value}.recipe`,
     ];
-    if (answer.importance) words.push("--text builtin");
+    const needed = answer.importance;
+    first.hidden = needed;
+    if (needed || importance) words.push("--text builtin");
     if (requantize) words.push("--requantize");
     text.textContent = answer.recipe;
     command.textContent = words.join(" ");
-    note.textContent = answer.importance
-      ? "Some of these formats need importance, so the command reads a text first. What the file " +
-        "records about that text is not in the size above; it is less than 1 KiB."
+    const why = needed
+      ? "Some of these formats need importance, so the command reads a text first. "
       : "";
+    note.textContent =
+      needed || importance
+        ? `${why}What the file records about the text is not in the size above: less than 2 KiB.`
+        : "The size above is that of this command's file, to the byte. Its loss is larger than " +
+          "predicted, because it is encoded without importance.";
   }
   return {
     element() {
