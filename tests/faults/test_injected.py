@@ -18,6 +18,8 @@ import pytest
 from support import faults as shim_folder
 from support.faults.cases import Case, cases, content
 from support.tiny_models import write_model
+from zeropoint.checkpoints import open_checkpoint
+from zeropoint.quantizers.proof import read_proof
 
 SHIM = Path(shim_folder.__file__).with_name("shim.c")
 NAMES = ["quantize to a file", "quantize to a folder", "calibrate", "measure"]
@@ -184,3 +186,33 @@ def test_the_library_fails_the_call_that_it_is_told_to(
     assert trial.calls["pwrite"] > 10 and trial.calls["preadv"] > 10
     assert trial.fail("rename", "eio", 1) == 2 and trial.fail("rename", "eio", 2) == 0
     assert trial.fail("pwrite", "kill", 3) == -9
+
+
+STORING = [("pwrite", kind, number) for kind in ("kill", "eio") for number in (1, 5, 11)]
+STORING += [("fsync", kind, number) for kind in ("kill", "eio") for number in (1, 2)]
+STORING += [("pwrite", "short", 5)]
+
+
+@pytest.mark.parametrize(("call", "kind", "number"), STORING)
+def test_a_loss_whose_storing_fails_is_whole_or_not_measured(
+    driver: Driver, every_case: dict[str, Case], place: Path, call: str, kind: str, number: int
+) -> None:
+    """`measure --store` is the only command that changes a model file in place."""
+    measured = every_case["measure"].words
+    model, text = measured[1], measured[measured.index("--text") : measured.index("--run")]
+    output = Path(tempfile.mkdtemp(dir=place)) / "m.gguf"
+    assert driver.run(every_case["quantize to a file"].words, output)[0] == 0
+    before = output.read_bytes()
+    words = ["measure", "OUT", "--ref", model, "--floor-chunks", "0", "--store", *text]
+    status, _ = driver.run(words, output, (call, kind, number))
+    assert status in {"kill": (-9,), "short": (0,)}.get(kind, (2,))
+    with open_checkpoint(output) as checkpoint:
+        loss = read_proof(checkpoint).loss
+        first = min(info.offset for info in checkpoint.tensors.values())
+    assert output.read_bytes()[first:] == before[first:]
+    # The check is the 11th value; the sync that may fail after it is the second one.
+    assert (loss is not None) == (kind == "short" or (call, number) == ("fsync", 2))
+    assert driver.run(words, output)[0] == 0
+    with open_checkpoint(output) as checkpoint:
+        assert read_proof(checkpoint).loss is not None
+    assert [path.name for path in output.parent.iterdir()] == [output.name]
