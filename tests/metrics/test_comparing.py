@@ -180,6 +180,7 @@ def test_the_best_recipe_of_the_size_of_each_file_is_added_to_a_ladder(
     assert main([*levels, *run, *words]) == 0
     found = json.loads(capsys.readouterr().out)["levels"]
     (best,) = (row for row in found if row["kind"] == "best")
+    assert best["format"] == "best at Q4_0 size"
     file = next(row for row in found if row["format"] == "Q4_0")
     assert 0.9 * file["file_bytes"] < best["file_bytes"] <= file["file_bytes"]
     assert main([*levels, *run, *words]) == 0, "it resumes"

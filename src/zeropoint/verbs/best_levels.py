@@ -1,6 +1,6 @@
 """Levels of a ladder that a search finds: for each file, the best recipe of at most its size."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from zeropoint.allocation.budget import weights_of
@@ -25,9 +25,11 @@ class BestLevel:
 
 
 def find_best_levels(
-    checkpoint: Checkpoint, sizes: Collection[int], options: LadderOptions
+    checkpoint: Checkpoint, sizes: Mapping[str, int], options: LadderOptions
 ) -> Iterator[SearchRecord | BestLevel]:
-    """Find the best recipe for each size of a file in bytes; yield progress, and the levels last.
+    """Find the best recipe for the size of each file; yield progress, and the levels last.
+
+    `sizes` are the bytes of files by the names of their formats; of equal sizes the first counts.
 
     The search reads built-in text and not that of the ladder, has the importance of the ladder, and
     the effort "quick". Raises MeasurementError if no size or no importance is given, and
@@ -44,8 +46,12 @@ def find_best_levels(
             " --imatrix FILE, which `zeropoint calibrate` writes"
         )
     weights = weights_of(checkpoint)
+    first: dict[int, str] = {}
+    for name, size in sizes.items():
+        first.setdefault(size, name)
+    ordered = sorted(first, reverse=True)  # as a search orders its budgets
     search = SearchOptions(
-        bits=",".join(f"{8 * size / weights:.12f}" for size in sorted(set(sizes), reverse=True)),
+        bits=",".join(f"{8 * size / weights:.12f}" for size in ordered),
         imatrix=options.imatrix,
         effort="quick",
         requantize=options.requantize,
@@ -56,6 +62,6 @@ def find_best_levels(
         if not isinstance(record, SearchResult):
             yield record
             continue
-        for point in record.points:
-            name = f"{point.bits_per_weight:.2f} bits"
-            yield BestLevel(LevelFormat("best", BEST_KIND, name), Recipe.parse(point.recipe))
+        for size, point in zip(ordered, record.points, strict=True):
+            level = LevelFormat("best", BEST_KIND, f"best at {first[size]} size")
+            yield BestLevel(level, Recipe.parse(point.recipe))

@@ -185,7 +185,7 @@ def _plan_levels(
     if "presets" in companions:
         found += yield from _plan_presets(checkpoint, {one.level.format for one in found}, options)
     if "best" in companions:
-        sizes = [one.copy.file_bytes for one in found if one.copy.file_bytes]
+        sizes = {one.level.format: one.copy.file_bytes for one in found if one.copy.file_bytes}
         for record in find_best_levels(checkpoint, sizes, options):
             if isinstance(record, BestLevel):
                 found.append(_planned(checkpoint, record.level, record.recipe, options))
