@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from zeropoint.calibration.corpus import PARTS, builtin_corpus
-from zeropoint.calibration.text_parts import open_parts, split_text
+from zeropoint.calibration.text_parts import folder_parts, open_parts, split_text
 from zeropoint.errors import MeasurementError
 
 
@@ -40,3 +40,32 @@ def test_one_part_of_built_in_text_cannot_be_all_three() -> None:
 
 def test_without_a_text_the_built_in_text_is_read() -> None:
     assert open_parts([])["select"] == builtin_corpus("select")
+
+
+def test_a_folder_is_split_by_files_without_what_nobody_wrote(tmp_path: Path) -> None:
+    for number in range(60):
+        (tmp_path / f"note{number:02}.md").write_text(f"note {number}\n" * 100)
+    (tmp_path / "picture.png").write_bytes(b"\x89PNG\xff\0" * 1000)
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "log.txt").write_text("hidden\n" * 100)
+    (tmp_path / "node_modules").mkdir()
+    (tmp_path / "node_modules" / "code.js").write_text("generated\n" * 100)
+    parts = folder_parts(tmp_path)
+    found = {part: set(parts[part].split("\n")) - {""} for part in PARTS}
+    assert set.union(*found.values()) == {f"note {number}" for number in range(60)}
+    assert sum(map(len, found.values())) == 60
+    assert [len(found[part]) for part in PARTS] == pytest.approx([36, 12, 12], abs=3)
+    assert parts == folder_parts(tmp_path)
+
+
+def test_a_folder_with_few_files_is_cut_like_a_text(tmp_path: Path) -> None:
+    (tmp_path / "book.txt").write_text("".join(f"line {number}\n" for number in range(5000)))
+    assert folder_parts(tmp_path) == split_text((tmp_path / "book.txt").read_text(), "book")
+
+
+def test_a_folder_with_too_little_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("short\n")
+    with pytest.raises(MeasurementError, match="6 characters of text in 1 files"):
+        folder_parts(tmp_path)
+    with pytest.raises(MeasurementError, match="is not a folder"):
+        folder_parts(tmp_path / "missing")

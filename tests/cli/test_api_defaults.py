@@ -22,9 +22,9 @@ VERBS: dict[str, dict[str, str]] = {
     "ladder": {"ctx": "context"},
     "measure": {"as_": "to", "ctx": "context"},
     "plan": {"ctx": "context"},
-    "quantize_checkpoint": {"ctx": "context"},
+    "quantize_checkpoint": {"ctx": "context", "for_": "for_folder"},
     "report": {},
-    "search": {"ctx": "context"},
+    "search": {"ctx": "context", "for_": "for_folder"},
     "tasks": {},
 }
 # The commands, and the modules of options, that have another name than the function.

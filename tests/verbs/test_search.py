@@ -192,3 +192,23 @@ def test_the_progress_shows_each_recipe(folder: Path) -> None:
     found(folder, bits=4.5, evaluations=2, progress=seen.append)
     recipes = [one for one in seen if isinstance(one, RecipeJudged)]
     assert [one.evaluation for one in recipes] == list(range(1, len(recipes) + 1))
+
+
+def test_a_recipe_for_a_folder_loses_little_on_other_text(folder: Path, tmp_path: Path) -> None:
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    for number in range(30):
+        (notes / f"{number}.py").write_text(f"def f{number}(x):\n    return x + {number}\n" * 60)
+    (point,) = found(folder, bits=4, for_folder=notes).points
+    assert [one.change for one in point.evaluations] == [
+        f"{share}% of the loss on folder" for share in (0, 25, 50, 75, 100)
+    ]
+    chosen = [one for one in point.evaluations if one.accepted][-1]
+    general = point.evaluations[0]
+    assert general.accepted and chosen.by_kind["folder"] <= general.by_kind["folder"]
+    others = [
+        sum(loss for kind, loss in one.by_kind.items() if kind != "folder")
+        for one in (chosen, general)
+    ]
+    assert others[0] <= 1.05 * others[1]
+    assert point.measured is not None and "folder" in point.measured.by_domain

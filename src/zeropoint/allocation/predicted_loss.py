@@ -88,6 +88,8 @@ class PredictedLosses:
     #: The importance that was collected in the forward passes.
     calibration: Calibration
     tokens: int
+    #: By domain: the losses on its text alone. `table` is their weighted mean.
+    by_domain: Mapping[str, LossTable] = field(default_factory=dict)
 
 
 PredictionRecord = SequencesRead | TensorPredicted | PredictedLosses
@@ -126,6 +128,7 @@ def predict_losses(
     losses = _Losses(sequences, text.weights)
     table: dict[str, dict[str, float]] = {}
     deviations: dict[str, dict[str, float]] = {}
+    by_domain: dict[str, dict[str, dict[str, float]]] = {name: {} for name in losses.groups}
     total, done = sum(checkpoint.tensors[name].elements for name in menu), 0
     for name, formats in menu.items():
         info = checkpoint.tensors[name]
@@ -137,10 +140,12 @@ def predict_losses(
         ):
             changes = gradients.first_order_changes(name, errors, len(tokens), threads=threads)
             table[name][format], deviations[name][format] = losses.estimate(changes, sample)
+            for domain, loss in losses.by_domain(changes, sample).items():
+                by_domain[domain].setdefault(name, {})[format] = loss
         gradients.forget(name)
         done += info.elements
         yield TensorPredicted(name, done, total)
-    yield PredictedLosses(table, deviations, collected, tokens.size)
+    yield PredictedLosses(table, deviations, collected, tokens.size, by_domain)
 
 
 def open_gradient_pass(checkpoint: Checkpoint, threads: int) -> "GradientPass":
@@ -184,6 +189,11 @@ class _Losses:
         raw = {name: float(weights.get(name, 1.0)) for name in self.groups}
         self.weights = {name: weight / sum(raw.values()) for name, weight in raw.items()}
         self.lengths = np.array([chunk.tokens.size for chunk in sequences])
+
+    def by_domain(self, changes: F64, sample: RowSample) -> dict[str, float]:
+        """Return the predicted loss on each domain, from changes (sequences, rows)."""
+        parts = 0.5 * changes**2 * sample.shares / self.lengths[:, None]
+        return {name: float(parts[group].mean(axis=0).sum()) for name, group in self.groups.items()}
 
     def estimate(self, changes: F64, sample: RowSample) -> tuple[float, float]:
         """Return the predicted loss, and its standard error, from changes (sequences, rows)."""

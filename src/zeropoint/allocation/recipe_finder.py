@@ -10,12 +10,12 @@ with the same recipe. Predictions, encoded tensors and true losses serve all bud
 
 import tempfile
 from collections.abc import Generator, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from zeropoint.allocation.budget import SizeBudget
 from zeropoint.allocation.encoded_tensors import EncodedTensors
-from zeropoint.allocation.factors import NO_FACTORS, Factors, LossModel
+from zeropoint.allocation.factors import F64, NO_FACTORS, Factors, LossModel
 from zeropoint.allocation.journal import EvaluationJournal
 from zeropoint.allocation.judge import ChunkJudged, ChunkLosses, Judge, chunk_weights
 from zeropoint.allocation.menu import Menu
@@ -39,6 +39,10 @@ from zeropoint.results.run_store import RunFolder, damaged
 
 SELECT_TOKENS = 256  # of a chunk of the part select
 IMPORTANCE_FILE = "importance.gguf"
+DOMAIN = "domain "  # before the name of a domain, in the table of predicted losses
+#: Of a recipe for one domain: how much of the loss to solve for is that of the domain.
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+OTHERS_LIMIT = 1.05  # maximum loss on the other domains, over that of the recipe for them
 #: Budgets after the first one start from its corrections, and need fewer evaluations.
 LATER_BUDGET_PART = 8
 
@@ -86,6 +90,8 @@ class RecipeFinder:
         self.calibration: Calibration | None = None
         #: By tensor and format; `predict` sets it.
         self.table: LossTable = {}
+        #: The same on the text of each domain alone.
+        self.by_domain: Mapping[str, LossTable] = {}
         self.chunks = self._select_chunks()
         # Wrong names of weights are an error before anything is computed.
         self._weights = chunk_weights(self.chunks, settings.weights)
@@ -115,10 +121,13 @@ class RecipeFinder:
                 if isinstance(record, PredictedLosses):
                     if calibration is None:
                         self._save_importance(record.calibration)
-                    self._folder.save_table("predicted", record.table)
+                    tables = {"all": record.table, **_prefixed(record.by_domain)}
+                    self._folder.save_table("predicted", tables)
                 else:
                     yield record
-        self.table = self._load_table()
+        self.table = self._load_table("all")
+        domains = self.parts["calibrate"].domains
+        self.by_domain = {name: self._load_table(DOMAIN + name) for name in domains}
         self.calibration = calibration or self._load_importance()
 
     def find(
@@ -128,17 +137,56 @@ class RecipeFinder:
 
         Raises InfeasibleBudget, with the smallest possible size, if no recipe is within it.
         """
-        model = LossModel(self.table, rounding=self.settings.rounding)
-        refinement = Refinement(
-            self.menu.groups(self.table), model, budget, self._weights, self.seconds,
-            figure=self.settings.figure, start=self._factors,
-        )  # fmt: skip
+        refinement = self._refinement(budget, self.table, self._weights)
+        refinement.start = self._factors
         chosen = yield from refinement.run(self.evaluate, self.evaluations)
         if self.evaluations:
             self._factors = refinement.fitted()
         self._budgets += 1
         self.judge().start_count()
         return chosen, refinement
+
+    def find_for(
+        self, budget: SizeBudget, domain: str
+    ) -> Generator[ChunkJudged | RecipeJudged, None, tuple[Candidate, Refinement]]:
+        """Return the recipe with the least loss on one domain that loses little on the others.
+
+        For each of SHARES, the predicted losses on the domain and on the others are mixed, solved,
+        and judged. The first recipe is for the others alone. One that loses more than OTHERS_LIMIT
+        times as much on them is refused. Raises InfeasibleBudget as `find` does.
+        """
+        names = [name for name in self.by_domain if name != domain]
+        own = chunk_weights(self.chunks, dict.fromkeys(names, 0.0))
+        others = chunk_weights(self.chunks, {domain: 0.0})
+        decisions = self._refinement(budget, self.by_domain[domain], own)
+        best: Candidate | None = None
+        limit = 0.0
+        for share in SHARES:
+            weights = {name: (1 - share) / len(names) for name in names} | {domain: share}
+            proposal = self._refinement(budget, mixed(self.by_domain, weights), own)
+            change = f"{share:.0%} of the loss on {domain}"
+            found = proposal.propose((change, NO_FACTORS, ()))
+            losses = yield from self.evaluate(found.assignment)
+            found = replace(found, losses=losses)
+            elsewhere = float(losses.mean @ others)
+            limit = limit or OTHERS_LIMIT * elsewhere
+            better = best is None or decisions.loss(found).mean < decisions.loss(best).mean
+            accepted = better and elsewhere <= limit
+            found = replace(found, accepted=accepted)
+            decisions.candidates.append(found)
+            if accepted:
+                best = found
+            yield RecipeJudged(
+                len(decisions.candidates) * len(self.chunks), change, len(decisions.candidates),
+                len(SHARES), decisions.loss(found), found.tensor_bytes, accepted,
+            )  # fmt: skip
+        assert best is not None, "the first recipe is within the limit by definition"
+        return best, decisions
+
+    def _refinement(self, budget: SizeBudget, table: LossTable, weights: F64) -> Refinement:
+        model = LossModel(table, rounding=self.settings.rounding)
+        groups = self.menu.groups(table)
+        return Refinement(groups, model, budget, weights, self.seconds, figure=self.settings.figure)
 
     @property
     def evaluations(self) -> int:
@@ -189,14 +237,15 @@ class RecipeFinder:
         chunks = read_chunks(self.parts["select"], self.source, tokenizer, SELECT_TOKENS)
         return spread_over_domains(chunks, self.settings.select_chunks)
 
-    def _load_table(self) -> LossTable:
-        """Return the predicted losses of the run folder. Raises CheckpointError if damaged."""
+    def _load_table(self, key: str) -> LossTable:
+        """Return predicted losses of the run folder. Raises CheckpointError if damaged."""
         path = self._folder.path / "predicted.json"
         table = self._folder.load_table("predicted")
         try:
             assert isinstance(table, dict)
+            losses = table[key]
             return {
-                name: {format: float(table[name][format]) for format in formats}
+                name: {format: float(losses[name][format]) for format in formats}
                 for name, formats in self.menu.encodings().items()
             }
         except (*DAMAGE_EXCEPTIONS, AssertionError) as error:
@@ -211,3 +260,19 @@ class RecipeFinder:
     def _load_importance(self) -> Calibration:
         self._folder.load_bytes(IMPORTANCE_FILE)  # checks that it is not damaged
         return read_imatrix(self._folder.path / IMPORTANCE_FILE)
+
+
+def mixed(tables: Mapping[str, LossTable], weights: Mapping[str, float]) -> LossTable:
+    """Return the weighted sum of losses by domain."""
+    first = next(iter(tables.values()))
+    return {
+        tensor: {
+            format: sum(weights[name] * tables[name][tensor][format] for name in weights)
+            for format in formats
+        }
+        for tensor, formats in first.items()
+    }
+
+
+def _prefixed(tables: Mapping[str, LossTable]) -> dict[str, LossTable]:
+    return {DOMAIN + name: table for name, table in tables.items()}

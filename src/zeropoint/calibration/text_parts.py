@@ -5,20 +5,37 @@ Built-in text has these parts already. The text of a user's file is cut at two e
     calibrate   the first 60 % of the characters
     select      the next 20 %
     evaluate    the last 20 %
+
+A folder is split by files, in an order that depends on their names alone, so that similar files of
+one directory are in different parts. With few files, each is cut like a single text.
 """
 
-from collections.abc import Mapping, Sequence
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from zeropoint.calibration.corpus import PARTS, Corpus, Part, open_corpus, parse_builtin
 from zeropoint.errors import MeasurementError
 
+FOLDER = "folder"  # the domain of a folder's text
 #: The share of a text before the end of each part.
 PART_ENDS = {"calibrate": 0.6, "select": 0.8, "evaluate": 1.0}
 
+FEW_FILES = 10  # a folder with fewer is not split by files
+MAX_FILE_BYTES = 2**20  # larger files are data rather than text that people wrote
+MAX_FOLDER_CHARACTERS = 2**25
+MIN_FOLDER_CHARACTERS = 20_000
+# Names of folders with text that is generated, or of other people.
+SKIPPED_FOLDERS = frozenset(
+    {"node_modules", "__pycache__", "build", "dist", "target", "venv", "vendor", "site-packages"}
+)
 
-def open_parts(texts: Sequence[str | Path]) -> dict[Part, Corpus]:
+
+def open_parts(texts: Sequence[str | Path], folder: Path | None = None) -> dict[Part, Corpus]:
     """Return the three parts of the texts that a user named, or of the built-in text.
+
+    The text of `folder` is a domain of its own, FOLDER.
 
     A built-in text that names a part, as in "builtin:code/select", would be read in all three, so
     it is refused. Raises MeasurementError for this, for a file that is too short to be cut, and
@@ -31,7 +48,14 @@ def open_parts(texts: Sequence[str | Path]) -> dict[Part, Corpus]:
                 f"{text}: a search reads all three parts of a text, so leave out /{built_in[1]}"
             )
     built_in_names = set(open_corpus(_built_in(texts), "calibrate").domains)
-    return {part: _part_of(open_corpus(texts, part), built_in_names, part) for part in PARTS}
+    parts = {part: _part_of(open_corpus(texts, part), built_in_names, part) for part in PARTS}
+    if folder is None:
+        return parts
+    own = folder_parts(folder)
+    return {
+        part: Corpus({FOLDER: own[part], **corpus.domains}, corpus.dialogues, corpus.documents)
+        for part, corpus in parts.items()
+    }
 
 
 def _built_in(texts: Sequence[str | Path]) -> list[str]:
@@ -70,3 +94,58 @@ def split_text(text: str, name: str) -> Mapping[Part, str]:
             " more lines"
         )
     return parts
+
+
+def folder_parts(folder: Path) -> dict[Part, str]:
+    """Return the text of a folder in three parts, without hidden, binary and generated files.
+
+    Raises MeasurementError for a folder with too little text.
+    """
+    if not folder.is_dir():
+        raise MeasurementError(f"{folder} is not a folder; name one with the text to optimize for")
+    texts = dict(_texts(folder))
+    total = sum(map(len, texts.values()))
+    if total < MIN_FOLDER_CHARACTERS:
+        raise MeasurementError(
+            f"{folder} has {total:,} characters of text in {len(texts)} files; at least"
+            f" {MIN_FOLDER_CHARACTERS:,} are needed to optimize for them"
+        )
+    if len(texts) < FEW_FILES:
+        return dict(split_text("\n\n".join(texts.values()), str(folder)))
+    parts: dict[Part, list[str]] = {part: [] for part in PARTS}
+    read = 0
+    for name in sorted(texts, key=lambda name: hashlib.sha256(os.fsencode(name)).digest()):
+        middle = (read + len(texts[name]) / 2) / total
+        part = next(part for part in PARTS if middle <= PART_ENDS[part])
+        parts[part].append(texts[name])
+        read += len(texts[name])
+    if not all(parts.values()):
+        return dict(split_text("\n\n".join(texts.values()), str(folder)))
+    return {part: "\n\n".join(found) for part, found in parts.items()}
+
+
+def _texts(folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield the text files below a folder with their relative names, by name."""
+    characters = 0
+    for path in folder_files(folder):
+        try:
+            text = path.read_bytes().decode()
+        except (OSError, UnicodeDecodeError):
+            continue
+        if "\0" not in text and characters + len(text) <= MAX_FOLDER_CHARACTERS:
+            characters += len(text)
+            yield str(path.relative_to(folder)), text
+
+
+def folder_files(folder: Path) -> Iterator[Path]:
+    """Yield the files below a folder that may be text: no hidden, linked, large or empty ones."""
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(
+            name for name in folders if not name.startswith(".") and name not in SKIPPED_FOLDERS
+        )
+        for name in sorted(files):
+            path = Path(place, name)
+            if name.startswith(".") or path.is_symlink() or not path.is_file():
+                continue
+            if 0 < path.stat().st_size <= MAX_FILE_BYTES:
+                yield path

@@ -45,6 +45,7 @@ class InputRole(Enum):
     MODEL = "model"  # a model file with its shards, all files of a folder, or a hub id
     FILE = "file"  # one file
     NAMES = "names"  # names separated by commas, or a file
+    TREE = "tree"  # the text files below a folder
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,10 @@ class InputPath:
             yield from model_files(self.text)
         elif self.reads is InputRole.FILE:
             yield from text_files(self.text)
+        elif self.reads is InputRole.TREE:
+            from zeropoint.calibration.text_parts import folder_files
+
+            yield from folder_files(Path(self.text))
         else:
             for name in (self.text, *self.text.split(",")):
                 yield from text_files(name.strip())

@@ -119,7 +119,8 @@ def best_records(
         )
     limit = limits[0]
     check_feasible(limit, search_settings(source, _search_options(options))[0])
-    parts, work = open_parts(as_list(options.text)), work_folder(output)
+    parts = open_parts(as_list(options.text), options.for_folder)
+    work = work_folder(output)
     feedback = _uses_feedback(options)
     planned = _planned(source, options)
     yield BestPlanned(
@@ -222,8 +223,8 @@ def _uses_feedback(options: QuantizeOptions) -> bool:
 def _search_options(options: QuantizeOptions) -> SearchOptions:
     limits = {one.name: getattr(options, one.name) for one in fields(BudgetOptions)}
     return SearchOptions(
-        **limits, text=options.text, effort=options.effort, requantize=options.requantize,
-        threads=options.threads,
+        **limits, text=options.text, for_folder=options.for_folder, effort=options.effort,
+        requantize=options.requantize, threads=options.threads,
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from zeropoint.plans import Recipe
 from zeropoint.plans.formats.names import target_format
 from zeropoint.quantizers.export import FOLDER_FORMATS, export_folder
 from zeropoint.results.quantize import QuantizePreview, QuantizeResult
+from zeropoint.verbs.arguments import as_path
 from zeropoint.verbs.best import best_records
 from zeropoint.verbs.checkpoint_input import CheckpointInput, opened
 from zeropoint.verbs.options.budget import Profile
@@ -73,6 +74,7 @@ def quantize_checkpoint(
     split_max_size: str | None = None,
     run: str | Path | None = None,
     overwrite: bool = False,
+    for_folder: str | Path | None = None,
     bits: float | str | None = None,
     budget: str | None = None,
     runtime_memory: str | None = None,
@@ -112,6 +114,7 @@ def quantize_checkpoint(
         split_max_size=split_max_size,
         run=run,
         overwrite=overwrite,
+        for_folder=as_path(for_folder),
         bits=bits,
         budget=budget,
         runtime_memory=runtime_memory,
@@ -182,6 +185,7 @@ def is_best(to: str | Recipe) -> bool:
 def check_no_limit(options: QuantizeOptions) -> None:
     """Raise OutputError for a limit without a search."""
     used = [f"--{name.replace('_', '-')}" for name in options.given]
+    used += ["--for"] if options.for_folder else []
     if used:
         raise OutputError(f"{' and '.join(used)} can only be used with --to {BEST}")
 

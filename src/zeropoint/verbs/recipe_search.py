@@ -81,6 +81,7 @@ class SearchPlanned:
 
     tensors: int  # on the menu
     formats: tuple[str, ...]  # of the whole menu
+    effort: str
     evaluations: int  # for the first budget, at most
     seconds: float  # predicted
 
@@ -127,7 +128,10 @@ class RecipeSearch:
         cut = read_chunks(parts["evaluate"], source, read_tokenizer(source), EVALUATE_TOKENS)
         chunks = spread_over_domains(cut, self.amount.evaluate_chunks)
         self.evaluate_text = MeasureText(
-            chunks, EVALUATE_TOKENS, parts["evaluate"].hash, is_built_in(as_list(self.options.text))
+            chunks,
+            EVALUATE_TOKENS,
+            parts["evaluate"].hash,
+            is_built_in(as_list(self.options.text)) and not self.options.for_folder,
         )
 
     def planned(self, budgets: int) -> SearchPlanned:
@@ -138,7 +142,9 @@ class RecipeSearch:
             self.finder.source, menu, self.finder.settings, budgets=budgets,
             predicted=self.finder.is_predicted,
         )  # fmt: skip
-        return SearchPlanned(len(menu.sources), tuple(formats), self.finder.evaluations, seconds)
+        return SearchPlanned(
+            len(menu.sources), tuple(formats), self.options.effort, self.finder.evaluations, seconds
+        )
 
     def release(self) -> None:
         """Free the models in memory; they are loaded again when they are needed."""
@@ -208,7 +214,7 @@ def open_search(
     another search.
     """
     _check_source(source, requantize=options.requantize)
-    parts = open_parts(as_list(options.text))
+    parts = open_parts(as_list(options.text), options.for_folder)
     menu, settings = search_settings(source, options, rounding)
     folder = _start(path, source, parts, options, calibration)
     finder = RecipeFinder(source, menu, parts, settings, folder)
@@ -321,6 +327,7 @@ def _start(
         "objective": options.objective,
         "weights": parse_weights(as_list(options.weight)),
         "tie_fused": options.tie_fused,
+        "for": options.for_folder is not None,
         "instruction_set": kernels.variant(),
     }
     return RunFolder.start(path, "search", inputs, settings)

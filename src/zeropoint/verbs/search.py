@@ -10,8 +10,10 @@ from typing import TypeAlias
 
 from zeropoint.allocation.budget import SizeBudget, SizeOf, file_size_of, weights_of
 from zeropoint.allocation.menu import recipe_for
+from zeropoint.allocation.recipe_finder import SHARES
 from zeropoint.allocation.refine import Candidate, Refinement
 from zeropoint.calibration import read_imatrix
+from zeropoint.calibration.text_parts import FOLDER
 from zeropoint.checkpoints import Checkpoint
 from zeropoint.checkpoints.files.atomic import check_target, write_file
 from zeropoint.errors import OutputError
@@ -55,6 +57,7 @@ def search(
     context: int = 4096,
     profile: Profile = "any",
     text: str | Path | Sequence[str | Path] | None = None,
+    for_folder: str | Path | None = None,
     imatrix: str | Path | None = None,
     weight: str | Sequence[str] | None = None,
     objective: Objective = "kl",
@@ -81,9 +84,9 @@ def search(
     """
     options = SearchOptions(
         bits=bits, budget=budget, runtime_memory=runtime_memory, device=device, context=context,
-        profile=profile, text=text, imatrix=as_path(imatrix), weight=weight, objective=objective,
-        effort=effort, evaluations=evaluations, tie_fused=tie_fused, requantize=requantize,
-        run=as_path(run), overwrite=overwrite, threads=threads,
+        profile=profile, text=text, for_folder=as_path(for_folder), imatrix=as_path(imatrix),
+        weight=weight, objective=objective, effort=effort, evaluations=evaluations, tie_fused=tie_fused,
+        requantize=requantize, run=as_path(run), overwrite=overwrite, threads=threads,
     )  # fmt: skip
     return drain(search_records(model, output, options), SearchResult, progress)
 
@@ -149,6 +152,9 @@ def find_recipe(
     search: RecipeSearch, limit: SizeBudget
 ) -> Generator[SearchProgress, None, tuple[Candidate, Refinement]]:
     """Find the recipe for one budget; yield the progress of the evaluations."""
+    if search.options.for_folder:
+        yield StageStarted("evaluating recipes", len(SHARES) * len(search.finder.chunks))
+        return (yield from search.finder.find_for(limit, FOLDER))
     evaluations = search.finder.evaluations
     if evaluations:
         total = evaluations * len(search.finder.chunks)

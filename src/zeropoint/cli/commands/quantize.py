@@ -169,6 +169,16 @@ def quantize(
     runtime_memory: RuntimeMemory = DEFAULTS.runtime_memory,
     device: DeviceLimit = DEFAULTS.device,
     ctx: MemoryContext = DEFAULTS.context,
+    for_: Annotated[
+        Path | None,
+        typer.Option(
+            "--for",
+            metavar="FOLDER",
+            help="With --to best: optimize for the text in this folder, such as a repository or"
+            " notes. A recipe that loses over 5 % more on the other kinds of text is refused.",
+        ),
+        InputRole.TREE,
+    ] = DEFAULTS.for_folder,
     profile: ProfileOption = DEFAULTS.profile,
     progress: AsProgress = ProgressStyle.auto,
     as_json: AsJson = False,
@@ -216,6 +226,7 @@ def quantize(
         split_max_size=split_max_size,
         run=run,
         overwrite=overwrite,
+        for_folder=for_,
         bits=bits,
         budget=budget,
         runtime_memory=runtime_memory,

@@ -16,7 +16,8 @@ QUICK_SECONDS = 600.0  # a search that takes longer names the option for less
 
 def show_plan(out: Output, plan: "SearchPlanned") -> None:
     """Print what the search is going to do, and how long it takes."""
-    advice = "; --effort quick takes less" if plan.seconds > QUICK_SECONDS else ""
+    less = plan.seconds > QUICK_SECONDS and plan.effort != "quick"
+    advice = "; --effort quick takes less" if less else ""
     out.note(
         f"{plan.tensors} tensors, {len(plan.formats)} formats, at most {plan.evaluations} recipes"
         f" evaluated: about {format_seconds(plan.seconds)}{advice}"

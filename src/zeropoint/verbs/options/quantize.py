@@ -62,6 +62,8 @@ class QuantizeOptions(BudgetOptions):
     split_max_size: str | None = None
     #: Folder for the evidence: error, histogram and worst block of each tensor.
     run: str | Path | None = None
+    #: Folder whose text to optimize for, with `to="best"`: a repository, or notes.
+    for_folder: Path | None = None
     #: Replace the output if it exists.
     overwrite: bool = False
 

@@ -19,6 +19,8 @@ class SearchOptions(BudgetOptions):
     #: Text files, or built-in text such as "builtin:code"; None: "builtin". Files are cut into
     #: three parts, see `open_parts`.
     text: str | Path | Sequence[str | Path] | None = None
+    #: Folder whose text is a domain of its own, "folder"; None: no folder.
+    for_folder: Path | None = None
     #: File with the importance to encode with (imatrix); None: it is collected from the text.
     imatrix: Path | None = None
     #: "KIND=NUMBER": the weight of a kind of text in the loss; others have 1.
