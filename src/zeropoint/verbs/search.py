@@ -85,8 +85,9 @@ def search(
     options = SearchOptions(
         bits=bits, budget=budget, runtime_memory=runtime_memory, device=device, context=context,
         profile=profile, text=text, for_folder=as_path(for_folder), imatrix=as_path(imatrix),
-        weight=weight, objective=objective, effort=effort, evaluations=evaluations, tie_fused=tie_fused,
-        requantize=requantize, run=as_path(run), overwrite=overwrite, threads=threads,
+        weight=weight, objective=objective, effort=effort, evaluations=evaluations,
+        tie_fused=tie_fused, requantize=requantize, run=as_path(run), overwrite=overwrite,
+        threads=threads,
     )  # fmt: skip
     return drain(search_records(model, output, options), SearchResult, progress)
 
