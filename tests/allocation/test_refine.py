@@ -192,15 +192,16 @@ def test_factors_are_found_from_true_losses_of_different_recipes() -> None:
 
 def test_a_factor_of_rounding_moves_bytes_to_formats_with_feedback() -> None:
     model = LossModel(TABLE, rounding={"Q4_K": 0.25})
+    budget = int(4.4 * WEIGHTS / 8) * len(NAMES)
     plain = LossModel(TABLE)
     assignment = dict.fromkeys(NAMES, "Q4_K")
     assert model.predicted(assignment) == plain.predicted(assignment)
     assert model.rounding_factor(assignment) == pytest.approx(0.25)
     search = Refinement(
-        GROUPS, model, tensor_budget(BUDGET), np.ones(1), speed=lambda assignment: 1.0
+        GROUPS, model, tensor_budget(budget), np.ones(1), speed=lambda assignment: 1.0
     )
     formats = list(search.propose(("", np.zeros(len(CLASSES)), ())).assignment.values())
-    others = list(refinement().propose(("", np.zeros(len(CLASSES)), ())).assignment.values())
+    others = list(refinement(budget).propose(("", np.zeros(len(CLASSES)), ())).assignment.values())
     assert formats.count("Q4_K") > others.count("Q4_K")
 
 
