@@ -134,7 +134,8 @@ def refused(words: list[str], folder: Path, capsys: pytest.CaptureFixture[str]) 
 
 def make_input(folder: Path, reads: InputRole) -> Path:
     """A file as a parameter of this kind takes it."""
-    path = folder / {"model": "in.gguf", "file": "in.txt", "names": "in.recipe"}[reads.value]
+    path = folder / {"model": "in.gguf", "file": "in.txt", "names": "in.recipe",
+                     "tree": "in.txt"}[reads.value]  # fmt: skip
     path.write_bytes(b"GGUF" + bytes(20) if reads is InputRole.MODEL else b"* Q4_K\n")
     return path
 

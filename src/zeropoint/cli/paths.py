@@ -86,6 +86,7 @@ class InputPath:
         elif self.reads is InputRole.TREE:
             from zeropoint.calibration.text_parts import folder_files
 
+            yield from text_files(self.text)  # a file in place of a folder is an error later
             yield from folder_files(Path(self.text))
         else:
             for name in (self.text, *self.text.split(",")):
