@@ -149,5 +149,7 @@ class BestResult(QuantizeResult):
     search: SearchPoint
     #: The loss of the file, on text that nothing else read.
     measured: MeasureResult
+    #: The picture (SVG) of the file; None if it was not written.
+    picture: str | None = None
     #: None if the preset cannot be made from this model.
     comparison: PresetComparison | None = field(default=None, metadata=OMIT)

@@ -9,6 +9,7 @@
 The state of an unfinished command is in OUTPUT.work, and the same command continues there.
 """
 
+import os
 import shutil
 import time
 from collections.abc import Generator, Iterator, Mapping
@@ -23,9 +24,9 @@ from zeropoint.allocation.menu import recipe_for
 from zeropoint.allocation.problem import Assignment
 from zeropoint.calibration.corpus import Corpus, Part
 from zeropoint.calibration.text_parts import open_parts
-from zeropoint.checkpoints import Checkpoint
-from zeropoint.checkpoints.files.atomic import check_target
-from zeropoint.errors import OutputError, RecipeError, ZeropointError
+from zeropoint.checkpoints import Checkpoint, open_checkpoint
+from zeropoint.checkpoints.files.atomic import check_target, write_file
+from zeropoint.errors import CheckpointError, OutputError, RecipeError, ZeropointError
 from zeropoint.metrics.divergence.run import MeasureProgress, kl_sums
 from zeropoint.metrics.statistics import estimate
 from zeropoint.models import load_model
@@ -38,8 +39,10 @@ from zeropoint.results.allocation import BestResult, PresetComparison, SearchPoi
 from zeropoint.results.divergence import MeasureResult
 from zeropoint.results.interval import Interval
 from zeropoint.results.quantize import QuantizeResult
+from zeropoint.studio.report.card_picture import card_picture
 from zeropoint.verbs.arguments import as_list
 from zeropoint.verbs.budgets import NO_BUDGET, open_budgets
+from zeropoint.verbs.inspect import inspect
 from zeropoint.verbs.options.budget import BudgetOptions
 from zeropoint.verbs.options.quantize import EFFORT_TOKENS, QuantizeOptions
 from zeropoint.verbs.options.search import SearchOptions
@@ -145,7 +148,9 @@ def best_records(
     plan = resumable(plan, work)
     yield from plan_notices(plan)
     written: QuantizeResult | None = None
-    for record in write_plan(plan, output, threads=options.threads, run=options.run):
+    # The file appears in its place when its loss is measured and stored.
+    unfinished = work / output.name
+    for record in write_plan(plan, unfinished, threads=options.threads, run=options.run):
         if isinstance(record, QuantizeResult):
             written = record
         else:
@@ -161,12 +166,18 @@ def best_records(
         evaluations=tuple(evaluated(search, found[1], one) for one in found[1].candidates),
     )
     tensor_bytes = sum(choice.nbytes for choice in plan.choices)
-    measured = yield from _measure(search, output)
+    measured = yield from _measure(search, unfinished)
     comparison = yield from _compare(search, tensor_bytes)
     values = {one.name: getattr(written, one.name) for one in fields(QuantizeResult)}
-    result = BestResult(**values, search=point, measured=measured, comparison=comparison)
+    check_target(output, source.files, overwrite=options.overwrite)
+    os.replace(unfinished, os.path.realpath(output))
+    picture = yield from _draw(output, options)
+    values |= {"output": (str(output),), "seconds": time.perf_counter() - started}
+    result = BestResult(
+        **values, search=point, measured=measured, comparison=comparison, picture=picture
+    )
     shutil.rmtree(work, ignore_errors=True)
-    yield replace(result, seconds=time.perf_counter() - started)
+    yield result
 
 
 class _SizeOfOutput:
@@ -178,7 +189,9 @@ class _SizeOfOutput:
         self._source = search.finder.source
         self._rounding = rounding
         importance = None if rounding.feedback else search.finder.calibration
-        self._options = replace(options, imatrix=importance, text=None, rounding="nearest")
+        self._options = replace(
+            options, imatrix=importance, text=None, rounding="nearest", overwrite=True
+        )
         amount = search.amount
         self._facts = {
             "method": (
@@ -275,6 +288,24 @@ def _measure(
     result = yield from search.measure(search.open_reference(), quant)
     store_measurement(output, result)
     return result
+
+
+def _draw(output: Path, options: QuantizeOptions) -> Generator[Notice, None, str | None]:
+    """Write the picture of `card` beside the file, and return its path."""
+    target = picture_of(output)
+    with open_checkpoint(output) as written:
+        picture = card_picture(output.name, inspect(written, outliers=False))
+    try:
+        write_file(target, picture.encode(), may_replace=lambda _: options.overwrite)
+    except CheckpointError as error:
+        yield Notice(f"the file is complete, and its picture was not written: {error}")
+        return None
+    return str(target)
+
+
+def picture_of(output: Path) -> Path:
+    """Return the path of the picture of a file: best.gguf has best.svg."""
+    return output.with_suffix(".svg")
 
 
 def _compare(

@@ -36,4 +36,6 @@ def show_best(out: Output, result: "BestResult") -> None:
     )
     if result.comparison:
         out.say(result.comparison.sentence + ".")
+    if result.picture:
+        out.note(f"wrote {result.picture}: the loss, and where the bytes are")
     out.say(f"{format_seconds(result.seconds)}, {format_bytes(result.peak_memory_bytes)} of memory")
