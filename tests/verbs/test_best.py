@@ -56,6 +56,7 @@ def test_the_file_is_within_the_limit_to_the_byte_and_carries_its_loss(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["best.gguf", "best.svg"]
     assert result.picture == str(tmp_path / "best.svg") and result.output == (str(output),)
     assert (tmp_path / "best.svg").read_text().startswith("<svg")
+    assert len(repr(result)) < 300 and str(size) in repr(result)
     assert result.comparison is not None and "Q4_K_M" in result.comparison.sentence
 
 

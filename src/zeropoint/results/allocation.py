@@ -153,3 +153,9 @@ class BestResult(QuantizeResult):
     picture: str | None = None
     #: None if the preset cannot be made from this model.
     comparison: PresetComparison | None = field(default=None, metadata=OMIT)
+
+    def __repr__(self) -> str:
+        return (
+            f"<BestResult {self.output_bytes} bytes, {self.bits_per_weight:.2f} bits per weight:"
+            f" {self.measured!r}>"
+        )
