@@ -120,14 +120,6 @@ def test_bits_are_those_of_the_whole_file_rounded_down(tmp_path: Path) -> None:
                 bits_budget(checkpoint, bits, lambda _: 0)
 
 
-def test_a_proof_of_fixed_width_counts(tmp_path: Path) -> None:
-    with open_checkpoint(write_model(tmp_path / "m.gguf")) as checkpoint:
-        smallest = make_menu(checkpoint, importance=True).smallest()
-        plain = file_size_of(checkpoint, None, WriteOptions())(smallest)
-        proof = file_size_of(checkpoint, None, WriteOptions(), {"zeropoint.proof": "x" * 320})
-        assert proof(smallest) - plain in range(320, 320 + 64)
-
-
 def test_a_budget_of_memory_holds_weights_cache_and_buffers(tmp_path: Path) -> None:
     workload = PlanWorkload(context=512)
     with open_checkpoint(write_model(tmp_path / "m.gguf")) as checkpoint:

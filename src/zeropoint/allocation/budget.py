@@ -10,7 +10,7 @@ choice on. A choice counts only if its whole size is within the limit. Headers d
 of the recipe in them, so another choice may use the budget better by some hundred bytes.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import prod
@@ -92,18 +92,16 @@ def file_size_of(
     source: Checkpoint,
     calibration: Calibration | None,
     options: WriteOptions,
-    proof: Mapping[str, object] | None = None,
 ) -> SizeOf:
     """Return the function that predicts the bytes of the file that `quantize --to recipe` writes.
 
-    `proof` is metadata that is added to that of the file; its length must be final. All shards of
-    an output in several files count.
+    All shards of an output in several files count.
     """
 
     def file_bytes(assignment: Assignment) -> int:
         recipe = recipe_for(source, assignment)
         choices = choose_formats(source, recipe, imatrix=True)
-        metadata = output_metadata(source, choices, calibration, options) | dict(proof or {})
+        metadata = output_metadata(source, choices, calibration, options)
         return predict_size(choices, metadata, max_shard_bytes=options.max_shard_bytes)
 
     return file_bytes
