@@ -123,6 +123,9 @@ def test_a_budget_that_is_too_small_names_the_smallest_size_and_exits_with_1(
     assert point.file_bytes == smallest
     with pytest.raises(InfeasibleBudget):
         found(folder, budget=str(smallest - 1), evaluations=0, run=run)
+    with pytest.raises(InfeasibleBudget):
+        zp.search(folder / "dense.gguf", tmp_path / "r.recipe", bits=0.5, text=folder / "text.txt")
+    assert not list(tmp_path.glob("r.recipe*"))
     words = ["search", str(folder / "dense.gguf"), "-o", str(tmp_path / "r.recipe"), "--budget",
              str(smallest - 1), "--text", str(folder / "text.txt"), "--effort", "quick",
              "--evaluations", "0", "--run", str(run)]  # fmt: skip

@@ -36,6 +36,7 @@ from zeropoint.verbs.recipe_search import (
     SearchProgress,
     check_feasible,
     open_search,
+    search_settings,
 )
 from zeropoint.verbs.records import Notice, OnRecord, StageStarted, drain
 from zeropoint.verbs.reference import proxy_notices
@@ -111,9 +112,10 @@ def search_records(
             check_target(place, source.files, overwrite=options.overwrite)
         yield from proxy_notices(identify(source))
         imatrix = read_imatrix(options.imatrix) if options.imatrix else None
-        search = open_search(source, options, path, calibration=imatrix)
+        menu, _ = search_settings(source, options)
         for limit in budgets:
-            check_feasible(limit, search.finder.menu)
+            check_feasible(limit, menu)
+        search = open_search(source, options, path, calibration=imatrix)
         yield search.planned(len(budgets))
         yield from search.predict()
         points = []
