@@ -298,7 +298,7 @@ def print_quantized(
         elif isinstance(record, BestPlanned):
             show_best_plan(out, record)
         elif isinstance(record, SearchPlanned):
-            out.note(f"at most {record.evaluations} recipes are compared by their true loss")
+            out.note(f"recipes to compare by their true loss: at most {record.evaluations}")
         elif isinstance(record, BestResult):
             show_result(out, record, written, to)
             show_best(out, record)

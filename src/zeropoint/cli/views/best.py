@@ -26,7 +26,8 @@ def show_best_plan(out: Output, plan: "BestPlanned") -> None:
 
 def show_best(out: Output, result: "BestResult") -> None:
     """Print the formats, the measured loss with its verdict, and the comparison."""
-    out.say(f"{formats_of(result.search)}; {len(result.search.evaluations)} recipes were compared")
+    tried = len(result.search.evaluations)
+    out.say(f"{formats_of(result.search)}; recipes compared by their true loss: {tried}")
     loss = result.measured
     out.say(
         f"{loss.verdict.word}: KL {format_nats(loss.kl.mean)}"

@@ -19,8 +19,8 @@ def show_plan(out: Output, plan: "SearchPlanned") -> None:
     less = plan.seconds > QUICK_SECONDS and plan.effort != "quick"
     advice = "; --effort quick takes less" if less else ""
     out.note(
-        f"{plan.tensors} tensors, {len(plan.formats)} formats, at most {plan.evaluations} recipes"
-        f" evaluated: about {format_seconds(plan.seconds)}{advice}"
+        f"{plan.tensors} tensors, {len(plan.formats)} formats, recipes to evaluate: at most"
+        f" {plan.evaluations}; about {format_seconds(plan.seconds)}{advice}"
     )
 
 
