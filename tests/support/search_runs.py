@@ -64,3 +64,10 @@ def write_search(
     run = RunFolder.start(folder, "search", {"reference": head.to_json()}, {})
     run.finish(result)
     return result
+
+
+def write_search_text(path: Path) -> None:
+    """Write a text that is long enough for all three parts of a search."""
+    words = "the cat and the hat in the rain, and the dog on the mat by the door".split()
+    lines = (" ".join(words[at % 7 :: 1 + at % 3]) for at in range(3000))
+    path.write_text("\n".join(lines))

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import zeropoint as zp
+from support.search_runs import write_search_text
 from support.tiny_models import write_model
 from zeropoint.allocation.judge import ChunkJudged
 from zeropoint.allocation.refine import RecipeJudged
@@ -31,9 +32,7 @@ pytest.importorskip("torch")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("search")
     write_model(folder / "dense.gguf")
-    words = "the cat and the hat in the rain, and the dog on the mat by the door".split()
-    lines = (" ".join(words[at % 7 :: 1 + at % 3]) for at in range(3000))
-    (folder / "text.txt").write_text("\n".join(lines))
+    write_search_text(folder / "text.txt")
     return folder
 
 

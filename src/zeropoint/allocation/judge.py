@@ -27,7 +27,7 @@ from zeropoint.results.run_store import RunFolder
 
 F64 = NDArray[np.float64]
 
-#: Positions at the start of a chunk that are not scored: at most so many, and at most a part.
+#: Positions at the start of a chunk that are not scored, and the largest part of it (1/8).
 UNSCORED_POSITIONS = 64
 UNSCORED_PART = 8
 TAIL_SHARE = 0.01  # of the positions of a chunk, those with the largest KL

@@ -139,8 +139,9 @@ def predict_losses(
             checkpoint, name, sample.rows, formats, importance, threads=threads
         ):
             changes = gradients.first_order_changes(name, errors, len(tokens), threads=threads)
-            table[name][format], deviations[name][format] = losses.estimate(changes, sample)
-            for domain, loss in losses.by_domain(changes, sample).items():
+            parts = losses.parts(changes, sample)
+            table[name][format], deviations[name][format] = losses.estimate(parts, sample)
+            for domain, loss in losses.by_domain(parts).items():
                 by_domain[domain].setdefault(name, {})[format] = loss
         gradients.forget(name)
         done += info.elements
@@ -190,14 +191,17 @@ class _Losses:
         self.weights = {name: weight / sum(raw.values()) for name, weight in raw.items()}
         self.lengths = np.array([chunk.tokens.size for chunk in sequences])
 
-    def by_domain(self, changes: F64, sample: RowSample) -> dict[str, float]:
-        """Return the predicted loss on each domain, from changes (sequences, rows)."""
-        parts = 0.5 * changes**2 * sample.shares / self.lengths[:, None]
+    def parts(self, changes: F64, sample: RowSample) -> F64:
+        """Return what each row adds to the loss of each sequence, (sequences, rows)."""
+        parts: F64 = 0.5 * changes**2 * sample.shares / self.lengths[:, None]
+        return parts
+
+    def by_domain(self, parts: F64) -> dict[str, float]:
+        """Return the predicted loss on each domain, from `parts`."""
         return {name: float(parts[group].mean(axis=0).sum()) for name, group in self.groups.items()}
 
-    def estimate(self, changes: F64, sample: RowSample) -> tuple[float, float]:
-        """Return the predicted loss, and its standard error, from changes (sequences, rows)."""
-        parts = 0.5 * changes**2 * sample.shares / self.lengths[:, None]
+    def estimate(self, parts: F64, sample: RowSample) -> tuple[float, float]:
+        """Return the predicted loss, and its standard error, from `parts`."""
         by_row, variance = np.zeros(len(sample.rows)), 0.0
         for name, group in self.groups.items():
             here, weight = parts[group], self.weights[name]

@@ -192,7 +192,7 @@ class RecipeFinder:
     def evaluations(self) -> int:
         """The maximum number of evaluations for the next budget."""
         first = self.settings.evaluations
-        return first if not self._budgets else -(-first // LATER_BUDGET_PART)
+        return later_evaluations(first) if self._budgets else first
 
     def evaluate(self, assignment: Assignment) -> Generator[ChunkJudged, None, ChunkLosses]:
         """Return the true losses of an assignment: from the journal, or measured now."""
@@ -260,6 +260,11 @@ class RecipeFinder:
     def _load_importance(self) -> Calibration:
         self._folder.load_bytes(IMPORTANCE_FILE)  # checks that it is not damaged
         return read_imatrix(self._folder.path / IMPORTANCE_FILE)
+
+
+def later_evaluations(first: int) -> int:
+    """Return the evaluations of each budget after the first one, rounded up."""
+    return -(-first // LATER_BUDGET_PART)
 
 
 def mixed(tables: Mapping[str, LossTable], weights: Mapping[str, float]) -> LossTable:

@@ -134,7 +134,7 @@ def best_records(
     if feedback:
         rounding = yield from _rounding(source, work, options, parts)
     search = open_search(
-        source, _search_options(options), work / "search", calibration=rounding.importance,
+        source, _search_options(options), work / "search", parts, calibration=rounding.importance,
         rounding=dict.fromkeys(IMPROVED_FORMATS, FEEDBACK_FACTOR) if feedback else None,
     )  # fmt: skip
     yield search.planned(1)

@@ -14,16 +14,15 @@ from zeropoint.allocation.judge import ChunkJudged
 from zeropoint.allocation.menu import Menu, make_menu
 from zeropoint.allocation.predicted_loss import SequencesRead, TensorPredicted
 from zeropoint.allocation.recipe_finder import (
-    LATER_BUDGET_PART,
     SELECT_TOKENS,
     FinderSettings,
     RecipeFinder,
+    later_evaluations,
 )
 from zeropoint.allocation.refine import RecipeJudged
 from zeropoint.calibration import Calibration
 from zeropoint.calibration.chunks import read_chunks, spread_over_domains
 from zeropoint.calibration.corpus import Corpus, Part, is_built_in
-from zeropoint.calibration.text_parts import open_parts
 from zeropoint.checkpoints import Checkpoint
 from zeropoint.checkpoints.provenance import file_sha256
 from zeropoint.errors import FormatError, MeasurementError
@@ -202,11 +201,12 @@ def open_search(
     source: Checkpoint,
     options: SearchOptions,
     path: Path,
+    parts: Mapping[Part, Corpus],
     *,
     calibration: Calibration | None = None,
     rounding: Mapping[str, float] | None = None,
 ) -> RecipeSearch:
-    """Open or resume a search in the folder `path`.
+    """Open or resume a search of `parts`, the texts of `options`, in the folder `path`.
 
     `calibration` is the importance to encode with; None: it is collected. `rounding` are the
     factors of error feedback by format. Raises MeasurementError for a text that cannot be used,
@@ -214,7 +214,6 @@ def open_search(
     another search.
     """
     _check_source(source, requantize=options.requantize)
-    parts = open_parts(as_list(options.text), options.for_folder)
     menu, settings = search_settings(source, options, rounding)
     folder = _start(path, source, parts, options, calibration)
     finder = RecipeFinder(source, menu, parts, settings, folder)
@@ -267,7 +266,7 @@ def predict_seconds(
     if settings.evaluations:
         text = settings.select_chunks * SELECT_TOKENS
         each = text * pass_weights(source, menu) + CHANGED_PART * weights * ENCODING_OPERATIONS
-        later = -(-settings.evaluations // LATER_BUDGET_PART) * (budgets - 1)
+        later = later_evaluations(settings.evaluations) * (budgets - 1)
         operations += text * weights + weights * ENCODING_OPERATIONS
         operations += (settings.evaluations + later) * each
     return operations / work_rates(settings.threads).forward

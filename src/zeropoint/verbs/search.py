@@ -13,7 +13,7 @@ from zeropoint.allocation.menu import recipe_for
 from zeropoint.allocation.recipe_finder import SHARES
 from zeropoint.allocation.refine import Candidate, Refinement
 from zeropoint.calibration import read_imatrix
-from zeropoint.calibration.text_parts import FOLDER
+from zeropoint.calibration.text_parts import FOLDER, open_parts
 from zeropoint.checkpoints import Checkpoint
 from zeropoint.checkpoints.files.atomic import check_target, write_file
 from zeropoint.errors import OutputError
@@ -24,7 +24,7 @@ from zeropoint.quantizers import WriteOptions
 from zeropoint.results.allocation import Evaluated, SearchPoint, SearchResult
 from zeropoint.results.divergence import MeasureResult
 from zeropoint.results.model_identity import ReferenceIdentity
-from zeropoint.verbs.arguments import as_path
+from zeropoint.verbs.arguments import as_list, as_path
 from zeropoint.verbs.budgets import NO_BUDGET, open_budgets
 from zeropoint.verbs.checkpoint_input import CheckpointInput, opened
 from zeropoint.verbs.options.budget import Profile
@@ -110,12 +110,13 @@ def search_records(
         targets = _targets(source, output, budgets)
         for place in filter(None, targets):
             check_target(place, source.files, overwrite=options.overwrite)
+        parts = open_parts(as_list(options.text), options.for_folder)
         yield from proxy_notices(identify(source))
         imatrix = read_imatrix(options.imatrix) if options.imatrix else None
         menu, _ = search_settings(source, options)
         for limit in budgets:
             check_feasible(limit, menu)
-        search = open_search(source, options, path, calibration=imatrix)
+        search = open_search(source, options, path, parts, calibration=imatrix)
         yield search.planned(len(budgets))
         yield from search.predict()
         points = []

@@ -22,6 +22,7 @@ from zeropoint.plans.formats.presets import NEED_IMPORTANCE
 from zeropoint.plans.formats.roles import layer_of
 from zeropoint.quantizers import WriteOptions
 from zeropoint.studio.data.page_data import PageData
+from zeropoint.studio.data.search_runs import in_layer_order
 
 EVERY_KIND = "*"
 OWN_FORMATS = "the file's own formats"
@@ -93,12 +94,11 @@ class RecipeDraft:
         names = {format for formats in self.options.values() for format in formats}
         bits = {name: find_format(name).bits_per_weight for name in names}
         menus = list(dict.fromkeys(self.options.values()))
-        order = sorted(self.options, key=lambda name: (layer_of(name) is None, layer_of(name) or 0))
         return {
             "tensors": [
                 {"name": name, "kind": inventory.kind_of(name), "layer": layer_of(name),
                  "menu": menus.index(self.options[name]), "weights": self._elements(name)}
-                for name in order
+                for name in in_layer_order(self.options)
             ],
             "menus": menus,
             "bits": dict(sorted(bits.items(), key=lambda pair: (pair[1], pair[0]))),

@@ -1,6 +1,6 @@
 """Runs of search as data of the pages: the recipes that were found, and what led to them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 
 from zeropoint.checkpoints import Checkpoint
@@ -94,12 +94,16 @@ def starts_for(library: Library, checkpoint: Checkpoint) -> dict[str, Mapping[st
     return found
 
 
+def in_layer_order(names: Iterable[str]) -> list[str]:
+    """Return names of tensors in the order of the layers, those without a layer last."""
+    return sorted(names, key=lambda name: (layer_of(name) is None, layer_of(name) or 0))
+
+
 def tensors_of(formats: Mapping[str, str]) -> list[PageData]:
     """Return the tensors of a recipe in the order of the layers, those without a layer last.
 
     Raises FormatError for an unknown format.
     """
-    order = sorted(formats, key=lambda name: (layer_of(name) is None, layer_of(name) or 0))
     return [
         {
             "name": name,
@@ -107,7 +111,7 @@ def tensors_of(formats: Mapping[str, str]) -> list[PageData]:
             "format": formats[name],
             "bits": find_format(formats[name]).bits_per_weight,
         }
-        for name in order
+        for name in in_layer_order(formats)
     ]
 
 
