@@ -52,7 +52,8 @@ def test_every_name_of_a_role_is_read(family: ModelFamily) -> None:
 @ALL
 def test_roles_that_a_record_names_are_its_own(family: ModelFamily) -> None:
     roles = set(family.roles.values())
-    assert {"attn_norm", "attn_output", "ffn_norm", "ffn_up", "ffn_down"} <= roles
+    required = ("attn_norm", "attn_output", "ffn_norm", "ffn_up", "ffn_down")
+    assert {family.stored_name(role) for role in required} <= roles
     assert set(family.permuted_roles) <= roles
     for kind in family.huggingface:
         assert set(kind.biased_roles).union(*kind.biases.values()) <= roles

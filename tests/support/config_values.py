@@ -53,6 +53,7 @@ BASES: Mapping[str, Config] = {
     "gemma3_text": GEMMA | {"num_hidden_layers": 7, "final_logit_softcapping": 20.0},
     "phi3": {"sliding_window": 7, "original_max_position_embeddings": 256},
     "bitnet": {"hidden_act": "silu"},
+    "seed_oss": {"head_dim": 24, "attention_out_bias": True, "mlp_bias": True},
     "ernie4_5": {"head_dim": 16, "use_bias": True, "tie_word_embeddings": False},
 }
 

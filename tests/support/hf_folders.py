@@ -63,6 +63,7 @@ FAMILIES: Mapping[str, tuple[str, Mapping[str, object]]] = {
     "smollm3": ("SmolLM3", {"tie_word_embeddings": True}),
     "bitnet": ("BitNet", {"hidden_act": "silu", "tie_word_embeddings": True}),
     "ernie4_5": ("Ernie4_5", {"head_dim": 16}),
+    "seed_oss": ("SeedOss", {"head_dim": 24}),
 }
 
 

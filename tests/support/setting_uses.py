@@ -30,6 +30,7 @@ PLAIN = {
     "bitnet": "bitnet",
     "bitnet-b1.58": "bitnet relu",
     "ernie4_5": "ernie4_5",
+    "seed_oss": "seed_oss",
 }
 MIXED = {"llama": "mixtral", "qwen3moe": "qwen3 moe"}
 
@@ -177,7 +178,7 @@ THEIR_FAR = THEIR_YARN | {"original_max_position_embeddings": 1024}
 LINEAR = {"rope.scaling.type": "linear", "rope.scaling.yarn_log_multiplier": 0.0}
 FIVE = LINEAR | {"rope.scaling.factor": 5.0}
 WINDOW = {"attention.sliding_window": 5}
-WINDOWED = but("gemma", "bitnet", "bitnet-b1.58", "ernie4_5")
+WINDOWED = but("gemma", "bitnet", "bitnet-b1.58", "ernie4_5", "seed_oss")
 PATTERNED = only("qwen2", "qwen3", "smollm3", "gemma2")
 GELU = [name for name in PLAIN if name.startswith("gemma")]
 

@@ -257,7 +257,7 @@ def _find_tensors(header: ModelHeader, family: ModelFamily, index: int) -> dict[
     router = ["ffn_gate_inp"] if stacks else []
     found = {}
     for role in ["attn_norm", "ffn_norm", *family.optional_norms, *matrices, *router, *stacks]:
-        found[role] = f"blk.{index}.{role}.weight"
+        found[role] = f"blk.{index}.{family.stored_name(role)}.weight"
         header.tensor(found[role])  # raises if it is missing
     extras = [f"{role}.bias" for role in matrices]
     extras += [f"{role}.scale" for role in matrices + stacks]

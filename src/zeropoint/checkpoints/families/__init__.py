@@ -13,6 +13,7 @@ from zeropoint.checkpoints.families.llama import LLAMA, MISTRAL3
 from zeropoint.checkpoints.families.phi3 import PHI3
 from zeropoint.checkpoints.families.qwen import QWEN2, QWEN3, QWEN3MOE
 from zeropoint.checkpoints.families.record import Feature, HuggingFaceType, ModelFamily, WindowRule
+from zeropoint.checkpoints.families.seed_oss import SEED_OSS
 from zeropoint.checkpoints.families.smollm3 import SMOLLM3
 
 __all__ = [
@@ -30,7 +31,7 @@ FAMILIES: Mapping[str, ModelFamily] = {
     family.architecture: family
     for family in (
         LLAMA, MISTRAL3, SMOLLM3, QWEN2, QWEN3, QWEN3MOE, PHI3, GEMMA, GEMMA2, GEMMA3, BITNET,
-        BITNET_B158, ERNIE4_5,
+        BITNET_B158, ERNIE4_5, SEED_OSS,
     )
 }  # fmt: skip
 

@@ -81,7 +81,7 @@ QWEN2 = ModelFamily(
             read_settings=read_dense,
             write_config=write_dense,
             defaults=DEFAULTS,
-            biased_roles=("attn_q", "attn_k", "attn_v"),
+            biased_roles=roles.QKV,
         ),
     ),
     roles=roles.LLAMA,

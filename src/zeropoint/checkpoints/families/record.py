@@ -81,6 +81,9 @@ class ModelFamily:
     #: names for one role the first is written. "*" stands for the number of an expert.
     roles: Mapping[str, str]
 
+    #: Engine's role to the role that the file has for it, where the two differ.
+    stored_names: Mapping[str, str] = field(default_factory=dict)
+
     # How a GGUF file stores a folder's tensors.
     #: Roles whose rows are permuted within each head, from halves to neighbouring pairs.
     permuted_roles: tuple[str, ...] = ()
@@ -144,7 +147,12 @@ class ModelFamily:
     def optional_norms(self) -> tuple[str, ...]:
         """The roles of the norms that this family has and not every family has."""
         norms = [role for role in self.roles.values() if role.endswith("_norm")]
-        return tuple(role for role in norms if role not in ("attn_norm", "ffn_norm"))
+        required = {self.stored_name(role) for role in ("attn_norm", "ffn_norm")}
+        return tuple(role for role in norms if role not in required)
+
+    def stored_name(self, role: str) -> str:
+        """Return the role that a file has for the engine's role."""
+        return self.stored_names.get(role, role)
 
     @property
     def convertible(self) -> bool:

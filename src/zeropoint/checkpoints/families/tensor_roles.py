@@ -34,5 +34,6 @@ QK_NORMS = {"self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm"
 
 LLAMA = NORMS | ATTENTION | MLP
 
+QKV = ("attn_q", "attn_k", "attn_v")
 ATTENTION_BIASES = tuple(ATTENTION.values())
 MLP_BIASES = tuple(MLP.values())

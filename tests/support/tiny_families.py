@@ -1,0 +1,245 @@
+"""The tiny random models of every family: their configuration, and the keys of their files.
+
+The keys are written by hand from what llama.cpp's files hold (2026-10).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+
+LAYERS, VOCABULARY = 4, 272
+SMALL = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": LAYERS,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 256,
+    "rms_norm_eps": 1e-5,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "pad_token_id": 0,
+    "tie_word_embeddings": False,
+}
+
+
+@dataclass
+class Family:
+    """One family: transformers' config and the keys of its file (without "ARCHITECTURE.")."""
+
+    architecture: str
+    config: Callable[..., Any]
+    options: dict[str, Any]
+    keys: dict[str, Any] = field(default_factory=dict)
+    permuted: bool = False  # q and k rows are stored for interleaved rotary pairs
+    norm_offset: float = 0.0  # what the file adds to the weights of norms
+    factors: Callable[[Any], dict[str, np.ndarray]] = lambda config: {}
+
+
+def llama3_factors(config: Any) -> dict[str, np.ndarray]:
+    """Frequency divisors of Llama 3.1, from its configuration."""
+    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+    scaled, _ = ROPE_INIT_FUNCTIONS["llama3"](config, "cpu")
+    base = config.rope_parameters["rope_theta"]
+    size = config.head_dim
+    plain = 1.0 / base ** (torch.arange(0, size, 2).float() / size)
+    return {"rope_freqs.weight": (plain / scaled).numpy()}
+
+
+def longrope_factors(config: Any) -> dict[str, np.ndarray]:
+    """Phi-3's two sets of divisors."""
+    sets = {kind: config.rope_parameters[f"{kind}_factor"] for kind in ("short", "long")}
+    return {f"rope_factors_{kind}.weight": np.array(sets[kind], np.float32) for kind in sets}
+
+
+def rope(**more: Any) -> dict[str, Any]:
+    return {"rope_parameters": {"rope_theta": 10000.0, "rope_type": "default"} | more}
+
+
+T, WINDOW = transformers, 7
+FAMILIES = {
+    "llama": Family("llama", T.LlamaConfig, SMALL, permuted=True),
+    "llama tied": Family(
+        "llama", T.LlamaConfig, SMALL | {"tie_word_embeddings": True}, permuted=True
+    ),
+    "llama biased": Family(
+        "llama", T.LlamaConfig, SMALL | {"attention_bias": True, "mlp_bias": True}, permuted=True
+    ),
+    "llama 3.1": Family(
+        "llama",
+        T.LlamaConfig,
+        SMALL
+        | rope(
+            rope_type="llama3",
+            factor=8.0,
+            low_freq_factor=1.0,
+            high_freq_factor=4.0,
+            original_max_position_embeddings=64,
+        ),
+        permuted=True,
+        factors=llama3_factors,
+    ),
+    "llama linear": Family(
+        "llama",
+        T.LlamaConfig,
+        SMALL | rope(rope_type="linear", factor=4.0),
+        {"rope.scaling.type": "linear", "rope.scaling.factor": 4.0},
+        permuted=True,
+    ),
+    "llama yarn": Family(
+        "llama",
+        T.LlamaConfig,
+        SMALL | rope(rope_type="yarn", factor=4.0, original_max_position_embeddings=64),
+        {
+            "rope.scaling.type": "yarn",
+            "rope.scaling.factor": 4.0,
+            "rope.scaling.original_context_length": 64,
+        },
+        permuted=True,
+    ),
+    "mistral": Family(
+        "llama",
+        T.MistralConfig,
+        SMALL | {"sliding_window": WINDOW},
+        {"attention.sliding_window": WINDOW},
+        permuted=True,
+    ),
+    "mixtral": Family(
+        "llama",
+        T.MixtralConfig,
+        SMALL | {"num_local_experts": 4, "num_experts_per_tok": 2},
+        {"expert_count": 4, "expert_used_count": 2},
+        permuted=True,
+    ),
+    "mistral3": Family(
+        "mistral3",
+        T.Ministral3Config,
+        SMALL | {"head_dim": 16} | rope(
+            rope_type="yarn", factor=4.0, original_max_position_embeddings=16,
+            mscale=1.0, mscale_all_dim=0.5, llama_4_scaling_beta=0.1,
+        ),
+        {
+            "rope.scaling.type": "yarn", "rope.scaling.factor": 4.0,
+            "rope.scaling.original_context_length": 16, "rope.scaling.yarn_log_multiplier": 0.5,
+            "attention.temperature_scale": 0.1,
+        },
+        permuted=True,
+    ),
+    "qwen2": Family("qwen2", T.Qwen2Config, SMALL),
+    "qwen3": Family(
+        "qwen3",
+        T.Qwen3Config,
+        SMALL | {"head_dim": 32},
+        {"attention.key_length": 32, "attention.value_length": 32},
+    ),
+    "qwen3 moe": Family(
+        "qwen3moe",
+        T.Qwen3MoeConfig,
+        SMALL
+        | {
+            "head_dim": 32,
+            "num_experts": 6,
+            "num_experts_per_tok": 3,
+            "moe_intermediate_size": 64,
+            "norm_topk_prob": True,
+        },
+        {
+            "attention.key_length": 32,
+            "attention.value_length": 32,
+            "expert_count": 6,
+            "expert_used_count": 3,
+        },
+    ),
+    "gemma": Family(
+        "gemma",
+        T.GemmaConfig,
+        SMALL | {"head_dim": 32, "tie_word_embeddings": True},
+        {"attention.key_length": 32, "attention.value_length": 32},
+        norm_offset=1.0,
+    ),
+    "gemma2": Family(
+        "gemma2",
+        T.Gemma2Config,
+        SMALL
+        | {
+            "head_dim": 32,
+            "query_pre_attn_scalar": 32,
+            "sliding_window": WINDOW,
+            "tie_word_embeddings": True,
+        },
+        {
+            "attention.key_length": 32,
+            "attention.value_length": 32,
+            "attention.sliding_window": WINDOW,
+            "attn_logit_softcapping": 50.0,
+            "final_logit_softcapping": 30.0,
+        },
+        norm_offset=1.0,
+    ),
+    "gemma3": Family(
+        "gemma3",
+        T.Gemma3TextConfig,
+        SMALL
+        | {
+            "num_hidden_layers": 7,
+            "head_dim": 32,
+            "query_pre_attn_scalar": 32,
+            "sliding_window": WINDOW,
+            "tie_word_embeddings": True,
+            "rope_parameters": {
+                "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1e6},
+                "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
+            },
+        },
+        {
+            "attention.key_length": 32,
+            "attention.value_length": 32,
+            "attention.sliding_window": WINDOW,
+            "rope.freq_base": 1e6,
+            "rope.scaling.type": "linear",
+            "rope.scaling.factor": 8.0,
+        },
+        norm_offset=1.0,
+    ),
+    "phi3": Family(
+        "phi3",
+        T.Phi3Config,
+        SMALL | {"sliding_window": WINDOW} | rope(partial_rotary_factor=0.75),
+        {"attention.sliding_window": WINDOW, "rope.dimension_count": 12},
+    ),
+    "phi3 long": Family(
+        "phi3",
+        T.Phi3Config,
+        SMALL
+        | rope(
+            rope_type="longrope",
+            short_factor=[1.0 + 0.1 * i for i in range(8)],
+            long_factor=[2.0 + 0.5 * i for i in range(8)],
+            original_max_position_embeddings=32,
+            attention_factor=1.1,
+        )
+        | {"original_max_position_embeddings": 32},
+        {
+            "rope.scaling.type": "longrope",
+            "rope.scaling.original_context_length": 32,
+            "rope.scaling.attn_factor": 1.1,
+        },
+        factors=longrope_factors,
+    ),
+    "smollm3": Family("smollm3", T.SmolLM3Config, SMALL, permuted=True),
+    "ernie4_5": Family("ernie4_5", T.Ernie4_5Config, SMALL | {"head_dim": 16, "use_bias": True}),
+    "seed_oss": Family(
+        "seed_oss",
+        T.SeedOssConfig,
+        SMALL | {"head_dim": 32},
+        {"attention.key_length": 32, "attention.value_length": 32},
+    ),
+    "bitnet": Family("bitnet", T.BitNetConfig, SMALL | {"hidden_act": "silu"}),
+    "bitnet relu": Family("bitnet-b1.58", T.BitNetConfig, SMALL | {"hidden_act": "relu2"}),
+}  # fmt: skip
