@@ -135,9 +135,14 @@ def refused(words: list[str], folder: Path, capsys: pytest.CaptureFixture[str]) 
 def make_input(folder: Path, reads: InputRole) -> Path:
     """A file as a parameter of this kind takes it."""
     path = folder / {"model": "in.gguf", "file": "in.txt", "names": "in.recipe",
-                     "tree": "in.txt"}[reads.value]  # fmt: skip
+                     "tree": "in.txt", "after colon": "in.txt"}[reads.value]  # fmt: skip
     path.write_bytes(b"GGUF" + bytes(20) if reads is InputRole.MODEL else b"* Q4_K\n")
     return path
+
+
+def word_for(path: Path, reads: InputRole) -> str:
+    """The word that names a file to a parameter of this kind."""
+    return f"tasks:{path}" if reads is InputRole.AFTER_COLON else str(path)
 
 
 def spelled(path: Path, spelling: str) -> str:
@@ -169,7 +174,7 @@ def test_no_output_is_an_input(
     output = spelled(given, spelling)
     (tmp_path / "more").mkdir()
     other = str(make_input(tmp_path / "more", InputRole.MODEL))
-    said = refused(pair.words(output, str(given), other), tmp_path, capsys)
+    said = refused(pair.words(output, word_for(given, note), other), tmp_path, capsys)
     assert f"{label_of(pair.output)} {shown(output)} is the input" in said
     assert f"{label_of(pair.input)} {shown(given)}" in said
 
@@ -194,7 +199,7 @@ def test_no_output_folder_holds_an_input(
     given = make_input(folder, note)
     other = str(make_input(tmp_path, InputRole.MODEL))
     output = spelled(folder, spelling)
-    said = refused(pair.words(output, str(given), other), tmp_path, capsys)
+    said = refused(pair.words(output, word_for(given, note), other), tmp_path, capsys)
     assert f"{label_of(pair.output)} {shown(output)} holds the input {label_of(pair.input)}" in said
 
 

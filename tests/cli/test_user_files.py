@@ -35,7 +35,7 @@ def places() -> Iterator[tuple[str, Any]]:
         notes = roles(command)
         for parameter in command.params:
             place, note = (verb, parameter.name), notes.get(parameter.name)
-            read = note in (InputRole.FILE, InputRole.NAMES) or (
+            read = note in (InputRole.FILE, InputRole.NAMES, InputRole.AFTER_COLON) or (
                 isinstance(note, OutputRole) and note.needs
             )
             if (read and place not in NO_FILE) or place in TABLES:
@@ -49,7 +49,7 @@ def text_name(verb: str, parameter: Any) -> str:
     """A file name as this parameter takes it."""
     if roles(COMMANDS[verb])[parameter.name] is InputRole.NAMES:
         return "file.recipe"
-    return {"file": "file.jsonl", "tasks": "file.jsonl"}.get(parameter.name, "file.txt")
+    return "file.jsonl" if parameter.name in ("file", "tasks", "objective") else "file.txt"
 
 
 def words(verb: str, parameter: Any, path: Path, folder: Path) -> list[str]:
@@ -77,7 +77,8 @@ def words(verb: str, parameter: Any, path: Path, folder: Path) -> list[str]:
         more = [*short, *texts, "--as", "Q8_0"]
     if parameter.name == "llama_base":
         more = [*more, "--llama-compat"]
-    return [verb, str(good), *more, parameter.opts[0], str(path)]
+    named = f"tasks:{path}" if parameter.name == "objective" else str(path)
+    return [verb, str(good), *more, parameter.opts[0], named]
 
 
 def sparse(path: Path) -> None:

@@ -214,3 +214,44 @@ def test_a_recipe_for_a_folder_loses_little_on_other_text(folder: Path, tmp_path
     ]
     assert others[0] <= 1.05 * others[1]
     assert point.measured is not None and "folder" in point.measured.by_domain
+
+
+@pytest.mark.slow
+def test_a_recipe_for_tasks_reports_what_the_models_answer_to_held_out_ones(
+    folder: Path, tmp_path: Path
+) -> None:
+    rows = [
+        {"prompt": f"The number after {n} is", "choices": [str(n + 1), str(n - 1)], "answer": 0}
+        for n in range(300)
+    ]
+    file = tmp_path / "tasks.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows)))
+    recipe = tmp_path / "tasks.recipe"
+    result = zp.search(
+        folder / "dense.gguf", recipe, bits=4, text=folder / "text.txt", effort="quick",
+        objective=f"tasks:{file}",
+    )  # fmt: skip
+    (point,) = result.points
+    reference, quant = point.tasks
+    assert reference.tasks == quant.tasks == 60
+    assert quant.right == reference.right - len(quant.beside_first.lost) + len(
+        quant.beside_first.won
+    )
+    assert [one.change for one in point.evaluations] == [
+        f"{share}% of the loss on tasks" for share in (0, 25, 50, 75, 100)
+    ]
+    assert all("tasks" in one.by_kind for one in point.evaluations)
+    again = SearchResult.from_json(json.loads(json.dumps(result.to_json())))
+    assert again.points[0].tasks == point.tasks
+
+
+def test_a_recipe_is_for_a_folder_or_for_tasks_and_not_for_both(
+    folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(MeasurementError, match="not for both"):
+        found(folder, bits=4, objective="tasks:python", for_folder=tmp_path)
+
+
+def test_an_objective_without_a_task_file_is_refused(folder: Path) -> None:
+    with pytest.raises(MeasurementError, match="tasks:FILE"):
+        found(folder, bits=4, objective="tasks:")

@@ -70,7 +70,7 @@ def open_corpus(texts: Sequence[str | Path], part: Part) -> Corpus:
         kinds, named = built_in
         suffix = f"-{named}" if named not in (None, part) else ""
         corpora.append(builtin_corpus(named or part, kinds, suffix=suffix))
-    return _join([*corpora, read_corpus(files)] if files else corpora)
+    return join([*corpora, read_corpus(files)] if files else corpora)
 
 
 def parse_builtin(text: str) -> tuple[tuple[str, ...], Part | None] | None:
@@ -104,7 +104,7 @@ def is_built_in(texts: Sequence[str | Path]) -> bool:
 def builtin_corpus(part: Part, kinds: Sequence[str] = DEFAULT_KINDS, *, suffix: str = "") -> Corpus:
     """Return one part of some kinds of built-in text; `suffix` is added to the domain names."""
     corpora = [_read_kind(kind, part, kind + suffix) for kind in dict.fromkeys(kinds)]
-    return _join(corpora)
+    return join(corpora)
 
 
 def _read_kind(kind: str, part: Part, name: str) -> Corpus:
@@ -123,7 +123,8 @@ def _unpack(name: str) -> str:
     return lzma.decompress((_DATA / name).read_bytes()).decode()
 
 
-def _join(corpora: Sequence[Corpus]) -> Corpus:
+def join(corpora: Sequence[Corpus]) -> Corpus:
+    """Return one corpus with the domains of all. Raises MeasurementError for two of one name."""
     domains: dict[str, str] = {}
     dialogues: dict[str, Sequence[Dialogue]] = {}
     documents: dict[str, Sequence[str]] = {}

@@ -15,7 +15,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from zeropoint.calibration.corpus import PARTS, Corpus, Part, open_corpus, parse_builtin
+from zeropoint.calibration.corpus import PARTS, Corpus, Part, join, open_corpus, parse_builtin
 from zeropoint.errors import MeasurementError
 
 FOLDER = "folder"  # the domain of a folder's text
@@ -32,10 +32,12 @@ SKIPPED_FOLDERS = frozenset(
 )
 
 
-def open_parts(texts: Sequence[str | Path], folder: Path | None = None) -> dict[Part, Corpus]:
+def open_parts(
+    texts: Sequence[str | Path], own: Mapping[Part, Corpus] | None = None
+) -> dict[Part, Corpus]:
     """Return the three parts of the texts that a user named, or of the built-in text.
 
-    The text of `folder` is a domain of its own, FOLDER.
+    `own` is text that is cut into parts already; its domains come first.
 
     A built-in text that names a part, as in "builtin:code/select", would be read in all three, so
     it is refused. Raises MeasurementError for this, for a file that is too short to be cut, and
@@ -49,13 +51,15 @@ def open_parts(texts: Sequence[str | Path], folder: Path | None = None) -> dict[
             )
     built_in_names = set(open_corpus(_built_in(texts), "calibrate").domains)
     parts = {part: _part_of(open_corpus(texts, part), built_in_names, part) for part in PARTS}
-    if folder is None:
-        return parts
-    own = folder_parts(folder)
-    return {
-        part: Corpus({FOLDER: own[part], **corpus.domains}, corpus.dialogues, corpus.documents)
-        for part, corpus in parts.items()
-    }
+    return parts if own is None else {part: join([own[part], parts[part]]) for part in PARTS}
+
+
+def folder_corpora(folder: Path) -> dict[Part, Corpus]:
+    """Return the text of a folder in three parts, each with the one domain FOLDER.
+
+    Raises what `folder_parts` raises.
+    """
+    return {part: Corpus({FOLDER: text}) for part, text in folder_parts(folder).items()}
 
 
 def _built_in(texts: Sequence[str | Path]) -> list[str]:

@@ -74,3 +74,10 @@ RequantizeInMemory = Annotated[
     bool,
     typer.Option("--requantize", help="Accept a model that is already quantized."),
 ]
+AllowCode = Annotated[
+    bool,
+    typer.Option(
+        "--allow-code",
+        help="Run the code that models write for tasks with tests, in a sandboxed process.",
+    ),
+]

@@ -44,8 +44,13 @@ class InputRole(Enum):
 
     MODEL = "model"  # a model file with its shards, all files of a folder, or a hub id
     FILE = "file"  # one file
+    AFTER_COLON = "after colon"  # a word, or a word with a colon and one file
     NAMES = "names"  # names separated by commas, or a file
     TREE = "tree"  # the text files below a folder
+
+    def path_in(self, text: str) -> str:
+        """Return the path in a parameter's text, or "" if it names none."""
+        return text.partition(":")[2] if self is InputRole.AFTER_COLON else text
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,7 @@ class InputPath:
 
         if self.reads is InputRole.MODEL:
             yield from model_files(self.text)
-        elif self.reads is InputRole.FILE:
+        elif self.reads in (InputRole.FILE, InputRole.AFTER_COLON):
             yield from text_files(self.text)
         elif self.reads is InputRole.TREE:
             from zeropoint.calibration.text_parts import folder_files
@@ -146,7 +151,8 @@ def check_paths(command: Any, values: Mapping[str, Any]) -> None:
         if isinstance(note, OutputRole) and note.needs and not values.get(note.needs):
             note = InputRole.FILE
         if isinstance(note, InputRole):
-            inputs += [InputPath(label_of(parameter), text, note) for text in _texts(value)]
+            named = [note.path_in(text) for text in _texts(value)]
+            inputs += [InputPath(label_of(parameter), text, note) for text in filter(None, named)]
         elif note is not None and note.paths is not None:
             targets += [OutputPath(label_of(parameter), *one) for one in note.paths(values)]
         elif note is not None and not values.get(note.unless):

@@ -12,6 +12,7 @@ from zeropoint.results.interval import Interval
 from zeropoint.results.model_identity import ReferenceIdentity
 from zeropoint.results.quantize import QuantizeResult
 from zeropoint.results.schema import OMIT, UNKNOWN_NUMBER, Record
+from zeropoint.results.tasks import ModelTasks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +56,8 @@ class SearchPoint(Record):
     output: str | None = field(default=None, metadata=OMIT)
     #: Every recipe that was tried, in order; empty if the predicted losses decided alone.
     evaluations: tuple[Evaluated, ...] = ()
+    #: With an objective of tasks: the reference and the model at held-out tasks.
+    tasks: tuple[ModelTasks, ...] = field(default=(), metadata=OMIT)
     #: The loss on the text for figures, with rounding to nearest; None if it was not measured.
     measured: MeasureResult | None = field(default=None, metadata=OMIT)
 
@@ -80,7 +83,7 @@ class SearchResult(Record):
     """The result of `search`: one recipe for each budget."""
 
     reference: ReferenceIdentity
-    #: kl, tail or tasks.
+    #: kl, tail or tasks:FILE.
     objective: str
     effort: str
     #: any, cpu or gpu.

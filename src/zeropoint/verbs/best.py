@@ -23,7 +23,7 @@ from zeropoint.allocation.budget import weights_of
 from zeropoint.allocation.menu import recipe_for
 from zeropoint.allocation.problem import Assignment
 from zeropoint.calibration.corpus import Corpus, Part
-from zeropoint.calibration.text_parts import open_parts
+from zeropoint.calibration.text_parts import folder_corpora, open_parts
 from zeropoint.checkpoints import Checkpoint, open_checkpoint
 from zeropoint.checkpoints.files.atomic import check_target, write_file
 from zeropoint.errors import CheckpointError, OutputError, RecipeError, ZeropointError
@@ -122,7 +122,8 @@ def best_records(
         )
     limit = limits[0]
     check_feasible(limit, search_settings(source, _search_options(options))[0])
-    parts = open_parts(as_list(options.text), options.for_folder)
+    own = folder_corpora(options.for_folder) if options.for_folder else None
+    parts = open_parts(as_list(options.text), own)
     work = work_folder(output)
     feedback = _uses_feedback(options)
     planned = _planned(source, options)

@@ -40,6 +40,7 @@ from zeropoint.results.model_identity import ReferenceIdentity
 from zeropoint.results.run_store import RunFolder
 from zeropoint.verbs.arguments import as_list
 from zeropoint.verbs.options.search import SearchOptions
+from zeropoint.verbs.own_text import own_domain
 from zeropoint.verbs.records import StageStarted
 
 EVALUATE_TOKENS = 512  # of a chunk of the part evaluate, as in `measure`
@@ -130,7 +131,7 @@ class RecipeSearch:
             chunks,
             EVALUATE_TOKENS,
             parts["evaluate"].hash,
-            is_built_in(as_list(self.options.text)) and not self.options.for_folder,
+            is_built_in(as_list(self.options.text)) and not own_domain(self.options),
         )
 
     def planned(self, budgets: int) -> SearchPlanned:
@@ -326,7 +327,7 @@ def _start(
         "objective": options.objective,
         "weights": parse_weights(as_list(options.weight)),
         "tie_fused": options.tie_fused,
-        "for": options.for_folder is not None,
+        "for": own_domain(options),
         "instruction_set": kernels.variant(),
     }
     return RunFolder.start(path, "search", inputs, settings)

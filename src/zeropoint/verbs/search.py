@@ -5,6 +5,7 @@ import tempfile
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -13,13 +14,14 @@ from zeropoint.allocation.menu import recipe_for
 from zeropoint.allocation.recipe_finder import SHARES
 from zeropoint.allocation.refine import Candidate, Refinement
 from zeropoint.calibration import read_imatrix
-from zeropoint.calibration.text_parts import FOLDER, open_parts
+from zeropoint.calibration.text_parts import open_parts
 from zeropoint.checkpoints import Checkpoint
 from zeropoint.checkpoints.files.atomic import check_target, write_file
 from zeropoint.errors import OutputError
 from zeropoint.kernels.machine import peak_memory_bytes
 from zeropoint.metrics.divergence.run import MeasureProgress
 from zeropoint.metrics.identity import identify
+from zeropoint.metrics.tasks.evaluate import TaskProgress
 from zeropoint.quantizers import WriteOptions
 from zeropoint.results.allocation import Evaluated, SearchPoint, SearchResult
 from zeropoint.results.divergence import MeasureResult
@@ -29,7 +31,9 @@ from zeropoint.verbs.budgets import NO_BUDGET, open_budgets
 from zeropoint.verbs.checkpoint_input import CheckpointInput, opened
 from zeropoint.verbs.options.budget import Profile
 from zeropoint.verbs.options.quantize import Effort
-from zeropoint.verbs.options.search import Objective, SearchOptions
+from zeropoint.verbs.options.search import SearchOptions
+from zeropoint.verbs.options.tasks import AnswerOptions
+from zeropoint.verbs.own_text import TaskJudge, open_own_text, own_domain
 from zeropoint.verbs.recipe_search import (
     BudgetStarted,
     RecipeSearch,
@@ -42,7 +46,7 @@ from zeropoint.verbs.records import Notice, OnRecord, StageStarted, drain
 from zeropoint.verbs.reference import proxy_notices
 from zeropoint.verbs.rounding import work_folder
 
-SearchRecord: TypeAlias = Notice | SearchProgress | MeasureProgress | SearchResult
+SearchRecord: TypeAlias = Notice | SearchProgress | MeasureProgress | TaskProgress | SearchResult
 #: Bytes of a file's header for facts about its importance and rounding, which a recipe leaves open.
 FACTS_BYTES = 2048
 
@@ -61,7 +65,8 @@ def search(
     for_folder: str | Path | None = None,
     imatrix: str | Path | None = None,
     weight: str | Sequence[str] | None = None,
-    objective: Objective = "kl",
+    objective: str = "kl",
+    allow_code: bool = False,
     effort: Effort = "normal",
     evaluations: int | None = None,
     tie_fused: bool = False,
@@ -86,9 +91,9 @@ def search(
     options = SearchOptions(
         bits=bits, budget=budget, runtime_memory=runtime_memory, device=device, context=context,
         profile=profile, text=text, for_folder=as_path(for_folder), imatrix=as_path(imatrix),
-        weight=weight, objective=objective, effort=effort, evaluations=evaluations,
-        tie_fused=tie_fused, requantize=requantize, run=as_path(run), overwrite=overwrite,
-        threads=threads,
+        weight=weight, objective=objective, allow_code=allow_code, effort=effort,
+        evaluations=evaluations, tie_fused=tie_fused, requantize=requantize, run=as_path(run),
+        overwrite=overwrite, threads=threads,
     )  # fmt: skip
     return drain(search_records(model, output, options), SearchResult, progress)
 
@@ -110,13 +115,16 @@ def search_records(
         targets = _targets(source, output, budgets)
         for place in filter(None, targets):
             check_target(place, source.files, overwrite=options.overwrite)
-        parts = open_parts(as_list(options.text), options.for_folder)
+        own = open_own_text(options)
+        yield from own.notices if own else ()
+        parts = open_parts(as_list(options.text), own.parts if own else None)
         yield from proxy_notices(identify(source))
         imatrix = read_imatrix(options.imatrix) if options.imatrix else None
         menu, _ = search_settings(source, options)
         for limit in budgets:
             check_feasible(limit, menu)
         search = open_search(source, options, path, parts, calibration=imatrix)
+        tasks = TaskJudge(own.held_out, AnswerOptions(threads=options.threads)) if own else None
         yield search.planned(len(budgets))
         yield from search.predict()
         points = []
@@ -127,6 +135,9 @@ def search_records(
             quant = search.finder.judge().model(found[0].assignment)
             measured = yield from search.measure(reference, quant)
             point = _point(search, limit, found, measured, target)
+            if tasks and tasks.tasks:
+                answered = yield from tasks.answer(reference.model, quant)
+                point = replace(point, tasks=answered)
             if target:
                 text = recipe_text(source, point, options)
                 write_file(target, text.encode(), may_replace=lambda _: options.overwrite)
@@ -156,9 +167,10 @@ def find_recipe(
     search: RecipeSearch, limit: SizeBudget
 ) -> Generator[SearchProgress, None, tuple[Candidate, Refinement]]:
     """Find the recipe for one budget; yield the progress of the evaluations."""
-    if search.options.for_folder:
+    domain = own_domain(search.options)
+    if domain:
         yield StageStarted("evaluating recipes", len(SHARES) * len(search.finder.chunks))
-        return (yield from search.finder.find_for(limit, FOLDER))
+        return (yield from search.finder.find_for(limit, domain))
     evaluations = search.finder.evaluations
     if evaluations:
         total = evaluations * len(search.finder.chunks)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zeropoint.cli import options as shared
-from zeropoint.cli.commands.tasks import AllowCode
 from zeropoint.cli.output import AsJson, AsProgress, Output, ProgressStyle, Quiet
 from zeropoint.cli.paths import InputRole, OutputRole
 from zeropoint.cli.run_outputs import Report, keeping, run_folder, write_report
@@ -66,7 +65,7 @@ def compare(
         ),
         InputRole.FILE,
     ] = DEFAULTS.tasks,
-    allow_code: AllowCode = DEFAULTS.allow_code,
+    allow_code: shared.AllowCode = DEFAULTS.allow_code,
     chains: Annotated[
         int,
         typer.Option(

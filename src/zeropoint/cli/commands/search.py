@@ -21,7 +21,7 @@ from zeropoint.cli.run_outputs import keeping
 from zeropoint.cli.stages import Views, run_verb
 from zeropoint.cli.views import search as view
 from zeropoint.verbs.options.quantize import Effort
-from zeropoint.verbs.options.search import Objective, SearchOptions
+from zeropoint.verbs.options.search import SearchOptions
 
 if TYPE_CHECKING:
     from zeropoint.results.allocation import SearchResult
@@ -100,12 +100,16 @@ def search(
     ] = DEFAULTS.for_folder,
     weight: WeightOption = None,
     objective: Annotated[
-        Objective,
+        str,
         typer.Option(
+            metavar="kl|tail|tasks:FILE",
             help="Loss to minimize. kl: the mean KL divergence. tail: the mean of the largest 1 %"
-            " of the positions."
+            " of the positions. tasks:FILE: the mean on the questions and right answers of a task"
+            " file; some of its tasks are held out, and both models answer them.",
         ),
+        InputRole.AFTER_COLON,
     ] = DEFAULTS.objective,
+    allow_code: shared.AllowCode = DEFAULTS.allow_code,
     effort: Annotated[
         Effort, typer.Option(help="How much text is read, and how many recipes are evaluated.")
     ] = DEFAULTS.effort,
@@ -160,7 +164,8 @@ def search(
     options = SearchOptions(
         bits=bits, budget=budget, runtime_memory=runtime_memory, device=device, context=ctx,
         profile=profile, text=text, for_folder=for_, imatrix=imatrix, weight=weight,
-        objective=objective, effort=effort, evaluations=evaluations, tie_fused=tie_fused,
+        objective=objective, allow_code=allow_code, effort=effort,
+        evaluations=evaluations, tie_fused=tie_fused,
         requantize=requantize, run=run, overwrite=overwrite, threads=threads,
     )  # fmt: skip
     with keeping(run or output.with_name(output.name + ".work")):

@@ -19,14 +19,6 @@ if TYPE_CHECKING:
 
 DEFAULTS = TasksOptions()
 
-AllowCode = Annotated[
-    bool,
-    typer.Option(
-        "--allow-code",
-        help="Run the code that models write for tasks with tests, in a sandboxed process.",
-    ),
-]
-
 
 def register(app: typer.Typer) -> None:
     """Add this verb to the command line."""
@@ -68,7 +60,7 @@ def tasks(
         ),
         InputRole.MODEL,
     ] = None,
-    allow_code: AllowCode = DEFAULTS.allow_code,
+    allow_code: shared.AllowCode = DEFAULTS.allow_code,
     count: Annotated[
         int | None, typer.Option(min=1, help="Evaluate only the first N tasks. Default: all.")
     ] = DEFAULTS.count,

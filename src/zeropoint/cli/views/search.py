@@ -51,9 +51,22 @@ def show(out: Output, result: "SearchResult") -> None:
     )  # fmt: skip
     for point in result.points:
         out.say(f"{point.bits_per_weight:.3f} bits per weight: {formats_of(point)}")
+    for point in result.points:
+        if point.tasks:
+            out.say(f"{point.bits_per_weight:.3f} bits per weight: {flips_of(point)}")
     out.say(
         "KL in nats per token, each weight rounded to the nearest code; measured on text that the"
         " search did not read"
+    )
+
+
+def flips_of(point: "SearchPoint") -> str:
+    """Return in words how many held-out tasks the reference and the model answer rightly."""
+    reference, quant = point.tasks
+    flips = quant.beside_first
+    return (
+        f"of {quant.tasks} held-out tasks the model answers {quant.right} rightly, the reference"
+        f" {reference.right}: {len(flips.lost)} lost, {len(flips.won)} won (p = {flips.p:.2g})"
     )
 
 

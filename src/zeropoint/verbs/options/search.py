@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
+from zeropoint.errors import MeasurementError
 from zeropoint.verbs.options.budget import PROFILES, BudgetOptions
 from zeropoint.verbs.options.checks import check_minimums, normalize_choice
 from zeropoint.verbs.options.quantize import Effort
 
-Objective = Literal["kl", "tail"]
+TASKS_PREFIX = "tasks:"  # of an objective, before the name of a task file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +25,11 @@ class SearchOptions(BudgetOptions):
     imatrix: Path | None = None
     #: "KIND=NUMBER": the weight of a kind of text in the loss; others have 1.
     weight: str | Sequence[str] | None = None
-    #: The loss to minimize: "kl", its mean, or "tail", the mean of the largest 1 %.
-    objective: Objective = "kl"
+    #: The loss to minimize: "kl", its mean; "tail", the mean of the largest 1 %; or "tasks:FILE",
+    #: the mean on the questions and right answers of a task file.
+    objective: str = "kl"
+    #: Whether code that models write for tasks is run, in a sandboxed process.
+    allow_code: bool = False
     #: How much is read and evaluated: "quick", "normal" or "long".
     effort: Effort = "normal"
     #: Recipes to evaluate by their true loss; None: by `effort` and the size of the model.
@@ -47,5 +50,17 @@ class SearchOptions(BudgetOptions):
         """Raise MeasurementError for an option that is out of range."""
         check_minimums(self, evaluations=0, threads=1, context=1)
         normalize_choice(self, "profile", PROFILES)
-        normalize_choice(self, "objective", ("kl", "tail"))
+        if self.task_file is None:
+            normalize_choice(self, "objective", ("kl", "tail", f"{TASKS_PREFIX}FILE"))
+        elif self.for_folder:
+            raise MeasurementError(
+                "a recipe is for a folder (--for) or for tasks (--objective tasks:FILE), not for"
+                " both"
+            )
         normalize_choice(self, "effort", ("quick", "normal", "long"))
+
+    @property
+    def task_file(self) -> str | None:
+        """The task file that `objective` names; None for another objective."""
+        found = self.objective[: len(TASKS_PREFIX)].lower() == TASKS_PREFIX
+        return (self.objective[len(TASKS_PREFIX) :] or None) if found else None
