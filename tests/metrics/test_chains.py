@@ -61,6 +61,9 @@ class Memory:
     def truncate(self, length: int, sequence: int = 0) -> None:
         self.texts[sequence] = self.texts[sequence][:length]
 
+    def keep(self, position: int, sequence: int = 0) -> None:
+        """Do nothing: every position can be returned to."""
+
     def copy(self, source: int, target: int) -> None:
         self.texts[target] = self.texts[source]
 

@@ -66,9 +66,9 @@ def values_for(base: Base, name: str) -> np.ndarray:
         shape = matrix.shape[:1]
     elif name.removesuffix(".weight") in FACTORS:
         architecture = read_architecture(base.checkpoint)
-        rope = architecture.layers[0].rope
-        assert rope is not None
-        shape = (rope.dimensions // 2,)
+        attention = architecture.layers[0].attention
+        assert attention is not None and attention.rope is not None
+        shape = (attention.rope.dimensions // 2,)
     else:
         shape = (64,)
     return (1.5 + random.random(shape)).astype(np.float32)

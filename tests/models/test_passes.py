@@ -11,6 +11,7 @@ from zeropoint.checkpoints import open_checkpoint
 from zeropoint.errors import CheckpointError, MeasurementError
 from zeropoint.formats import FORMATS, find_format
 from zeropoint.models import Cache, LanguageModel, Mode, load_model, transformer
+from zeropoint.models.layer_state import KeyValueState
 from zeropoint.quantizers import dequantize, quantize
 
 ALL = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
@@ -50,10 +51,12 @@ def test_a_ring_for_windows_changes_no_bit(family: Family, tmp_path: Path) -> No
     model = loaded(tmp_path / "tiny.gguf", family)
     tokens = some_tokens(2, 100)
     cache = Cache(model.architecture, 100, sequences=2, chunk=9)
-    windowed = any(layer.window for layer in model.architecture.layers)
-    assert (min(cache.max_slots) < 100) == windowed and max(cache.slots) == 16
+    windowed = any(layer.attention.window for layer in model.architecture.layers if layer.attention)
+    states = [state for state in cache.states if isinstance(state, KeyValueState)]
+    assert (min(state.max_slots for state in states) < 100) == windowed
+    assert max(state.slots for state in states) == 16
     np.testing.assert_array_equal(model.hidden(tokens, cache), model.hidden(tokens))
-    assert cache.slots == cache.max_slots  # as many as were needed
+    assert all(state.slots == state.max_slots for state in states)  # as many as were needed
     if windowed:
         with pytest.raises(ValueError, match="last 9"):
             cache.truncate(90)

@@ -23,6 +23,9 @@ class Places:
     def truncate(self, length: int, sequence: int = 0) -> None:
         self.lengths[sequence] = length
 
+    def keep(self, position: int, sequence: int = 0) -> None:
+        """Do nothing: every position can be returned to."""
+
     def copy(self, source: int, target: int) -> None:
         self.lengths[target] = self.lengths[source]
 

@@ -85,9 +85,10 @@ void bind_parts(nb::module_& module) {
 // Each property is write-only: Python describes a layer once and passes it to the transformer.
 using LayerClass = nb::class_<BoundLayer>;
 
-void bind_norm(LayerClass& layer, const char* name, Floats LayerConfig::* field) {
-    layer.def_prop_rw(name, nullptr, [field](BoundLayer& self, const Vector& weights) {
-        self.*field = floats_of(weights);
+template <typename Select>  // the layer's Floats
+void bind_vector(LayerClass& layer, const char* name, Select select) {
+    layer.def_prop_rw(name, nullptr, [select](BoundLayer& self, const Vector& weights) {
+        select(self) = floats_of(weights);
         self.arrays.push_back(nb::cast(weights));
     });
 }
@@ -107,98 +108,127 @@ void bind_experts(LayerClass& layer, const char* name, std::vector<Linear> Exper
     });
 }
 
-template <typename Value>
-void bind_expert_setting(LayerClass& layer, const char* name, Value ExpertConfig::* field) {
-    layer.def_prop_rw(name, nullptr, [field](BoundLayer& self, Value value) { self.experts.*field = value; });
+// A setting of a part of the layer.
+template <typename Part, typename Value>
+void bind_setting(LayerClass& layer, const char* name, Part LayerConfig::* part, Value Part::* field) {
+    layer.def_prop_rw(
+        name, [part, field](const BoundLayer& self) { return self.*part.*field; },
+        [part, field](BoundLayer& self, Value value) { self.*part.*field = value; });
 }
 
-void bind_layer(nb::module_& module) {
-    LayerClass layer(module, "LayerConfig");
-    layer.def(nb::init<>())
-        .def_rw("heads", &BoundLayer::heads)
-        .def_rw("kv_heads", &BoundLayer::kv_heads)
-        .def_rw("head_size", &BoundLayer::head_size)
-        .def_rw("value_size", &BoundLayer::value_size)
-        .def_rw("window", &BoundLayer::window)
-        .def_rw("scale", &BoundLayer::scale)
-        .def_rw("softcap", &BoundLayer::softcap)
-        .def_rw("temperature_scale", &BoundLayer::temperature_scale)
-        .def_rw("temperature_length", &BoundLayer::temperature_length)
-        .def_rw("rope", &BoundLayer::rope)
-        .def_rw("activation", &BoundLayer::activation);
-    bind_norm(layer, "attn_norm", &LayerConfig::attn_norm);
-    bind_norm(layer, "attn_q_norm", &LayerConfig::attn_q_norm);
-    bind_norm(layer, "attn_k_norm", &LayerConfig::attn_k_norm);
-    bind_norm(layer, "attn_sub_norm", &LayerConfig::attn_sub_norm);
-    bind_norm(layer, "post_attention_norm", &LayerConfig::post_attention_norm);
-    bind_norm(layer, "ffn_norm", &LayerConfig::ffn_norm);
-    bind_norm(layer, "ffn_sub_norm", &LayerConfig::ffn_sub_norm);
-    bind_norm(layer, "post_ffw_norm", &LayerConfig::post_ffw_norm);
-    const auto linear = [&](const char* name, Linear LayerConfig::* field) {
-        bind_linear(layer, name, [field](BoundLayer& self) -> Linear& { return self.*field; });
+void bind_attention(LayerClass& layer) {
+    const auto setting = [&](const char* name, auto AttentionConfig::* field) {
+        bind_setting(layer, name, &LayerConfig::attention, field);
     };
-    linear("attn_qkv", &LayerConfig::attn_qkv);
-    linear("attn_q", &LayerConfig::attn_q);
-    linear("attn_k", &LayerConfig::attn_k);
-    linear("attn_v", &LayerConfig::attn_v);
-    linear("attn_output", &LayerConfig::attn_output);
-    linear("ffn_gate", &LayerConfig::ffn_gate);
-    linear("ffn_up", &LayerConfig::ffn_up);
-    linear("ffn_down", &LayerConfig::ffn_down);
+    setting("heads", &AttentionConfig::heads);
+    setting("kv_heads", &AttentionConfig::kv_heads);
+    setting("head_size", &AttentionConfig::head_size);
+    setting("value_size", &AttentionConfig::value_size);
+    setting("window", &AttentionConfig::window);
+    setting("scale", &AttentionConfig::scale);
+    setting("softcap", &AttentionConfig::softcap);
+    setting("temperature_scale", &AttentionConfig::temperature_scale);
+    setting("temperature_length", &AttentionConfig::temperature_length);
+    setting("rope", &AttentionConfig::rope);
+    const auto norm = [&](const char* name, Floats AttentionConfig::* field) {
+        bind_vector(layer, name, [field](BoundLayer& self) -> Floats& { return self.attention.*field; });
+    };
+    norm("attn_q_norm", &AttentionConfig::q_norm);
+    norm("attn_k_norm", &AttentionConfig::k_norm);
+    norm("attn_sub_norm", &AttentionConfig::sub_norm);
+    const auto linear = [&](const char* name, Linear AttentionConfig::* field) {
+        bind_linear(layer, name, [field](BoundLayer& self) -> Linear& { return self.attention.*field; });
+    };
+    linear("attn_qkv", &AttentionConfig::qkv);
+    linear("attn_q", &AttentionConfig::q);
+    linear("attn_k", &AttentionConfig::k);
+    linear("attn_v", &AttentionConfig::v);
+    linear("attn_output", &AttentionConfig::output);
+}
+
+void bind_feed_forward(LayerClass& layer) {
+    bind_vector(layer, "ffn_sub_norm", [](BoundLayer& self) -> Floats& { return self.dense.sub_norm; });
+    bind_linear(layer, "ffn_gate", [](BoundLayer& self) -> Linear& { return self.dense.gate; });
+    bind_linear(layer, "ffn_up", [](BoundLayer& self) -> Linear& { return self.dense.up; });
+    bind_linear(layer, "ffn_down", [](BoundLayer& self) -> Linear& { return self.dense.down; });
     bind_linear(layer, "ffn_gate_inp", [](BoundLayer& self) -> Linear& { return self.experts.router; });
     bind_experts(layer, "ffn_gate_exps", &ExpertConfig::gate);
     bind_experts(layer, "ffn_up_exps", &ExpertConfig::up);
     bind_experts(layer, "ffn_down_exps", &ExpertConfig::down);
-    bind_expert_setting(layer, "experts_used", &ExpertConfig::used);
-    bind_expert_setting(layer, "experts_normalize", &ExpertConfig::normalize);
-    bind_expert_setting(layer, "experts_scale", &ExpertConfig::scale);
+    bind_setting(layer, "experts_used", &LayerConfig::experts, &ExpertConfig::used);
+    bind_setting(layer, "experts_normalize", &LayerConfig::experts, &ExpertConfig::normalize);
+    bind_setting(layer, "experts_scale", &LayerConfig::experts, &ExpertConfig::scale);
 }
 
-LayerCache cache_of(const LayerConfig& layer, std::size_t batch, nb::handle keys, nb::handle values) {
-    const auto k = nb::cast<Array<float, 5>>(keys);
-    const auto v = nb::cast<Array<float, 4>>(values);
-    const std::size_t slots = k.shape(2) * key_tile;
-    const bool fits = k.shape(0) >= batch && k.shape(1) == layer.kv_heads && k.shape(2) > 0 &&
-                      k.shape(3) == layer.head_size && k.shape(4) == key_tile && v.shape(0) == k.shape(0) &&
-                      v.shape(1) == layer.kv_heads && v.shape(2) == slots && v.shape(3) >= layer.value_size &&
-                      v.shape(3) % 32 == 0;
+void bind_layer(nb::module_& module) {
+    LayerClass layer(module, "LayerConfig");
+    layer.def(nb::init<>()).def_rw("activation", &BoundLayer::activation);
+    const auto norm = [&](const char* name, Floats LayerConfig::* field) {
+        bind_vector(layer, name, [field](BoundLayer& self) -> Floats& { return self.*field; });
+    };
+    norm("attn_norm", &LayerConfig::attn_norm);
+    norm("post_attention_norm", &LayerConfig::post_attention_norm);
+    norm("ffn_norm", &LayerConfig::ffn_norm);
+    norm("post_ffw_norm", &LayerConfig::post_ffw_norm);
+    bind_attention(layer);
+    bind_feed_forward(layer);
+}
+
+void expect_cache(bool fits) {
     if (!fits) throw nb::value_error("transformer: the cache does not fit this layer");
-    return {k.data(), v.data(), slots, v.shape(3)};
+}
+
+// The keys and values of a layer, with room for positions starts … starts + count − 1.
+KeyValueCache keys_and_values(const AttentionConfig& part, Array<float, 5> keys, Array<float, 4> values,
+                              Array<const std::int64_t, 1> starts, std::size_t count) {
+    const std::size_t slots = keys.shape(2) * key_tile;
+    expect_cache(keys.shape(0) >= starts.shape(0) && keys.shape(1) == part.kv_heads && keys.shape(2) > 0 &&
+                 keys.shape(3) == part.head_size && keys.shape(4) == key_tile &&
+                 values.shape(0) == keys.shape(0) && values.shape(1) == part.kv_heads &&
+                 values.shape(2) == slots && values.shape(3) >= part.value_size && values.shape(3) % 32 == 0);
+    for (std::size_t s = 0; s < starts.shape(0); ++s) {
+        const std::size_t end = std::size_t(starts(s)) + count;
+        if (end > slots && (!part.window || part.window - 1 + count > slots))
+            throw nb::value_error("transformer: no room in the cache");
+    }
+    return {keys.data(), values.data(), slots, values.shape(3)};
 }
 
 void check_rotations(std::span<const LayerConfig> layers, const std::vector<Rotation>& rotations) {
-    for (const LayerConfig& layer : layers)
-        if (layer.rope >= 0 && (std::size_t(layer.rope) >= rotations.size() ||
-                                2 * rotations[layer.rope].pairs() > layer.head_size))
+    for (const LayerConfig& layer : layers) {
+        const AttentionConfig& part = layer.attention;
+        if (part.rope >= 0 &&
+            (std::size_t(part.rope) >= rotations.size() || 2 * rotations[part.rope].pairs() > part.head_size))
             throw nb::value_error("transformer: rotation");
+    }
 }
 
-std::vector<LayerCache> caches_of(const Transformer& transformer, const nb::list& keys,
-                                  const nb::list& values, Array<const std::int64_t, 1> starts,
-                                  std::size_t count) {
+std::vector<LayerCache> caches_of(const Transformer& transformer, const nb::list& states,
+                                  Array<const std::int64_t, 1> starts, std::size_t count) {
     const auto layers = transformer.layers();
-    std::vector<LayerCache> caches;
+    for (std::size_t s = 0; s < starts.shape(0); ++s)
+        if (starts(s) < 0) throw nb::value_error("transformer: no room in the cache");
+    std::vector<LayerCache> caches(layers.size());
     for (std::size_t i = 0; i < layers.size(); ++i) {
-        caches.push_back(cache_of(layers[i], starts.shape(0), keys[i], values[i]));
-        const std::size_t window = layers[i].window, slots = caches[i].slots;
-        for (std::size_t s = 0; s < starts.shape(0); ++s) {
-            const std::size_t end = std::size_t(starts(s)) + count;
-            if (starts(s) < 0 || (end > slots && (!window || window - 1 + count > slots)))
-                throw nb::value_error("transformer: no room in the cache");
+        const auto arrays = nb::cast<nb::list>(states[i]);
+        if (layers[i].attention) {
+            expect_cache(arrays.size() == 2);
+            caches[i] = keys_and_values(layers[i].attention, nb::cast<Array<float, 5>>(arrays[0]),
+                                        nb::cast<Array<float, 4>>(arrays[1]), starts, count);
         }
     }
     return caches;
 }
 
 void run(BoundTransformer& transformer, Array<float, 3> x, Array<const std::int64_t, 1> starts,
-         const std::vector<BoundRotation*>& rotations, nb::list keys, nb::list values,
-         const std::string& mode, int threads, nb::object hook) {
+         const std::vector<BoundRotation*>& rotations, nb::list states, const std::string& mode, int threads,
+         nb::object hook) {
     const auto layers = transformer.layers();
     if (x.shape(2) != transformer.width() || starts.shape(0) != x.shape(0) || x.shape(1) == 0 ||
-        keys.size() != layers.size() || values.size() != layers.size())
+        states.size() != layers.size())
         throw nb::value_error("transformer: the arrays do not fit each other");
     if (mode != "exact" && mode != "fast") throw nb::value_error("the mode is exact or fast");
-    const auto caches = caches_of(transformer, keys, values, starts, x.shape(1));
+    const auto caches = caches_of(transformer, states, starts, x.shape(1));
     std::vector<Rotation> turns;
     for (const BoundRotation* rotation : rotations) turns.push_back(*rotation);
     check_rotations(layers, turns);
@@ -236,6 +266,6 @@ void zeropoint::bind_transformer(nb::module_& module) {
     nb::class_<BoundTransformer>(module, "Transformer")
         .def(nb::init<std::size_t, float, const Vector&, const std::vector<BoundLayer*>&>(), nb::arg("width"),
              nb::arg("epsilon"), nb::arg("output_norm"), nb::arg("layers"))
-        .def("run", &run, nb::arg("x"), nb::arg("starts"), nb::arg("rotations"), nb::arg("keys"),
-             nb::arg("values"), nb::arg("mode"), nb::arg("threads"), nb::arg("hook").none());
+        .def("run", &run, nb::arg("x"), nb::arg("starts"), nb::arg("rotations"), nb::arg("states"),
+             nb::arg("mode"), nb::arg("threads"), nb::arg("hook").none());
 }

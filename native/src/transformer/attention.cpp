@@ -11,11 +11,46 @@ constexpr std::size_t small_attention = 1 << 17;  // multiplications below which
 
 }  // namespace
 
+void LayerPass::attention(const float* cosines, const float* sines) {
+    const AttentionConfig& part = layer_.attention;
+    project();
+    place(cosines, sines);
+    attend();
+    if (!part.sub_norm.empty()) norm(mixed_, part.sub_norm, mixed_);
+    float* out = rows_of(buffers_.out, rows_, width_);
+    multiply({{&part.output, "attn_output", out}}, mixed_, rows_, part.heads * part.value_size,
+             buffers_.activations);
+    finish_part(out, layer_.post_attention_norm);
+}
+
+// Queries, keys and values of the normed rows.
+void LayerPass::project() {
+    const AttentionConfig& part = layer_.attention;
+    const float* x = normed(layer_.attn_norm);
+    q_size_ = part.heads * part.head_size;
+    k_size_ = part.kv_heads * part.head_size;
+    v_size_ = part.kv_heads * part.value_size;
+    if (part.qkv) {
+        const std::size_t all = q_size_ + k_size_ + v_size_;
+        queries_ = rows_of(buffers_.joined, rows_, all);
+        keys_ = queries_ + q_size_, values_ = keys_ + k_size_;
+        q_pitch_ = k_pitch_ = v_pitch_ = all;
+        multiply({{&part.qkv, "attn_qkv", queries_}}, x, rows_, width_, buffers_.activations);
+        return;
+    }
+    queries_ = rows_of(buffers_.queries, rows_, q_size_), q_pitch_ = q_size_;
+    keys_ = rows_of(buffers_.keys, rows_, k_size_), k_pitch_ = k_size_;
+    values_ = rows_of(buffers_.values, rows_, v_size_), v_pitch_ = v_size_;
+    multiply({{&part.q, "attn_q", queries_}, {&part.k, "attn_k", keys_}, {&part.v, "attn_v", values_}}, x,
+             rows_, width_, buffers_.activations);
+}
+
 // Normalizes and rotates queries and keys, and writes keys and values to the cache.
 void LayerPass::place(const float* cosines, const float* sines) const {
-    const std::size_t size = layer_.head_size;
-    const std::size_t half = layer_.rope < 0 ? 0 : pass_.rotations[layer_.rope].pairs();
-    const bool interleaved = layer_.rope >= 0 && pass_.rotations[layer_.rope].interleaved;
+    const AttentionConfig& part = layer_.attention;
+    const std::size_t size = part.head_size;
+    const std::size_t half = part.rope < 0 ? 0 : pass_.rotations[part.rope].pairs();
+    const bool interleaved = part.rope >= 0 && pass_.rotations[part.rope].interleaved;
     for_rows(rows_, pass_.threads, [&](std::size_t first, std::size_t last) {
         for (std::size_t r = first; r < last; ++r) {
             const auto prepare = [&](float* head, Floats weight) {
@@ -23,31 +58,32 @@ void LayerPass::place(const float* cosines, const float* sines) const {
                 if (half) kernels().rotate(head, cosines + r * half, sines + r * half, 2 * half, interleaved);
             };
             float* queries = queries_ + r * q_pitch_;
-            for (std::size_t h = 0; h < layer_.heads; ++h) prepare(queries + h * size, layer_.attn_q_norm);
-            if (layer_.temperature_scale != 0.0) {
-                const double step = double(position(r) / layer_.temperature_length);
-                const float factor = float(1.0 + layer_.temperature_scale * std::log(1.0 + step));
-                for (std::size_t i = 0; i < layer_.heads * size; ++i) queries[i] *= factor;
+            for (std::size_t h = 0; h < part.heads; ++h) prepare(queries + h * size, part.q_norm);
+            if (part.temperature_scale != 0.0) {
+                const double step = double(position(r) / part.temperature_length);
+                const float factor = float(1.0 + part.temperature_scale * std::log(1.0 + step));
+                for (std::size_t i = 0; i < part.heads * size; ++i) queries[i] *= factor;
             }
-            for (std::size_t h = 0; h < layer_.kv_heads; ++h)
-                prepare(keys_ + r * k_pitch_ + h * size, layer_.attn_k_norm);
+            for (std::size_t h = 0; h < part.kv_heads; ++h)
+                prepare(keys_ + r * k_pitch_ + h * size, part.k_norm);
             store(r);
         }
     });
 }
 
 void LayerPass::store(std::size_t r) const {
-    const LayerCache& cache = pass_.caches[index_];
-    const std::size_t sequence = r / pass_.count, size = layer_.head_size;
+    const AttentionConfig& part = layer_.attention;
+    const KeyValueCache& cache = std::get<KeyValueCache>(pass_.caches[index_]);
+    const std::size_t sequence = r / pass_.count, size = part.head_size;
     const std::size_t slot = position(r) % cache.slots;
-    for (std::size_t h = 0; h < layer_.kv_heads; ++h) {
-        const std::size_t head = sequence * layer_.kv_heads + h;
+    for (std::size_t h = 0; h < part.kv_heads; ++h) {
+        const std::size_t head = sequence * part.kv_heads + h;
         float* keys = cache.keys + (head * cache.slots / key_tile + slot / key_tile) * size * key_tile +
                       slot % key_tile;
         const float* from = keys_ + r * k_pitch_ + h * size;
         for (std::size_t d = 0; d < size; ++d) keys[d * key_tile] = from[d];
         std::memcpy(cache.values + (head * cache.slots + slot) * cache.value_pitch,
-                    values_ + r * v_pitch_ + h * layer_.value_size, layer_.value_size * sizeof(float));
+                    values_ + r * v_pitch_ + h * part.value_size, part.value_size * sizeof(float));
     }
 }
 
@@ -57,38 +93,40 @@ std::size_t LayerPass::position(std::size_t r) const {
 
 // One task: some of the rows of queries that share a head of keys. Row i is position i / shared.
 void LayerPass::attend() {
-    const LayerCache& cache = pass_.caches[index_];
-    const std::size_t shared = layer_.heads / layer_.kv_heads;
-    const std::size_t lines = pass_.count * shared, heads = pass_.batch * layer_.kv_heads;
+    const AttentionConfig& part = layer_.attention;
+    const KeyValueCache& cache = std::get<KeyValueCache>(pass_.caches[index_]);
+    const std::size_t shared = part.heads / part.kv_heads;
+    const std::size_t lines = pass_.count * shared, heads = pass_.batch * part.kv_heads;
     const std::size_t longest = position(rows_ - 1) + 1;
-    const std::size_t seen = layer_.window ? std::min(layer_.window, longest) : longest;
-    const bool small = lines * heads * seen * layer_.head_size < small_attention;
+    const std::size_t seen = part.window ? std::min(part.window, longest) : longest;
+    const bool small = lines * heads * seen * part.head_size < small_attention;
     const int threads = small ? 1 : pass_.threads;
     std::size_t step = kernels().attend_rows;
     if (!small && heads * ((lines + step - 1) / step) < std::size_t(threads))
         step = std::max<std::size_t>(1, lines * heads / threads);
     const std::size_t chunks = (lines + step - 1) / step;
-    mixed_ = rows_of(buffers_.mixed, rows_, layer_.heads * layer_.value_size);
+    mixed_ = rows_of(buffers_.mixed, rows_, part.heads * part.value_size);
     parallel_for(heads * chunks, threads, [&](std::size_t task) {
         // Late positions see the most keys: they come first, so that threads finish together.
         const std::size_t chunk = chunks - 1 - task / heads, head = task % heads;
-        const std::size_t sequence = head / layer_.kv_heads;
-        const AttentionSpan span{cache.keys + head * cache.slots * layer_.head_size,
+        const std::size_t sequence = head / part.kv_heads;
+        const AttentionSpan span{cache.keys + head * cache.slots * part.head_size,
                                  cache.values + head * cache.slots * cache.value_pitch,
                                  cache.slots / key_tile,
-                                 layer_.head_size,
-                                 layer_.value_size,
+                                 part.head_size,
+                                 part.value_size,
                                  cache.value_pitch,
-                                 layer_.window,
-                                 layer_.scale,
-                                 layer_.softcap};
-        attend_lines(span, sequence, head % layer_.kv_heads * shared, shared, chunk * step,
+                                 part.window,
+                                 part.scale,
+                                 part.softcap};
+        attend_lines(span, sequence, head % part.kv_heads * shared, shared, chunk * step,
                      std::min(lines, (chunk + 1) * step));
     });
 }
 
 void LayerPass::attend_lines(const AttentionSpan& span, std::size_t sequence, std::size_t first_head,
                              std::size_t shared, std::size_t first, std::size_t last) const {
+    const AttentionConfig& part = layer_.attention;
     constexpr std::size_t max_rows = 64;
     const float* queries[max_rows];
     std::size_t positions[max_rows];
@@ -99,9 +137,9 @@ void LayerPass::attend_lines(const AttentionSpan& span, std::size_t sequence, st
         for (std::size_t i = 0; i < count; ++i) {
             const std::size_t row = sequence * pass_.count + (at + i) / shared;
             const std::size_t head = first_head + (at + i) % shared;
-            queries[i] = queries_ + row * q_pitch_ + head * layer_.head_size;
+            queries[i] = queries_ + row * q_pitch_ + head * part.head_size;
             positions[i] = position(row);
-            out[i] = mixed_ + (row * layer_.heads + head) * layer_.value_size;
+            out[i] = mixed_ + (row * part.heads + head) * part.value_size;
         }
         const std::size_t needed = attend_scratch(kernels(), positions[count - 1]);
         if (scratch.size() < needed) scratch.resize(needed * 2);

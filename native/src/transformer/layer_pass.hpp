@@ -52,14 +52,15 @@ private:
     void multiply(std::initializer_list<Output> outputs, const float* x, std::size_t count,
                   std::size_t columns, Activations& activations, int expert = -1) const;
     static void finish(const Linear& linear, float* out, std::size_t count);
-    void add_to_stream(const float* out) const;
-    void project();
-    void after_attention();
+    const float* normed(Floats weight);
+    void finish_part(float* out, Floats weight) const;
     void activate(const float* gates, const float* ups, std::size_t count, std::size_t size,
                   std::size_t pitch, float* inner) const;
-    void feed_forward();
+    void dense();
 
     // attention.cpp
+    void attention(const float* cosines, const float* sines);
+    void project();
     void place(const float* cosines, const float* sines) const;
     void store(std::size_t row) const;
     std::size_t position(std::size_t row) const;
@@ -70,14 +71,14 @@ private:
     // mixture.cpp
     std::vector<std::vector<Choice>> route(const float* scores) const;
     void mixture();
-    void run_expert(std::size_t expert, const std::vector<Choice>& choices, const float* normed,
-                    float* parts);
+    void run_expert(std::size_t expert, const std::vector<Choice>& choices, const float* x, float* parts);
 
     const LayerConfig& layer_;
     const std::size_t index_, width_, rows_;
     const float epsilon_;
     const Pass& pass_;
     LayerBuffers& buffers_;
+    // Of attention.
     std::size_t q_size_ = 0, k_size_ = 0, v_size_ = 0, q_pitch_ = 0, k_pitch_ = 0, v_pitch_ = 0;
     float *queries_ = nullptr, *keys_ = nullptr, *values_ = nullptr, *mixed_ = nullptr;
 };

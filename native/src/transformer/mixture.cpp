@@ -32,14 +32,13 @@ std::vector<std::vector<LayerPass::Choice>> LayerPass::route(const float* scores
 
 void LayerPass::mixture() {
     const ExpertConfig& experts = layer_.experts;
-    float* normed = rows_of(buffers_.normed, rows_, width_);
-    norm(pass_.x, layer_.ffn_norm, normed);
+    const float* x = normed(layer_.ffn_norm);
     float* scores = rows_of(buffers_.gates, rows_, experts.gate.size());
-    multiply({{&experts.router, "ffn_gate_inp", scores}}, normed, rows_, width_, buffers_.activations);
+    multiply({{&experts.router, "ffn_gate_inp", scores}}, x, rows_, width_, buffers_.activations);
     const auto chosen = route(scores);
     float* parts = rows_of(buffers_.mixed, rows_ * experts.used, width_);
     for (std::size_t e = 0; e < chosen.size(); ++e)
-        if (!chosen[e].empty()) run_expert(e, chosen[e], normed, parts);
+        if (!chosen[e].empty()) run_expert(e, chosen[e], x, parts);
     float* out = rows_of(buffers_.out, rows_, width_);
     for_rows(rows_, pass_.threads, [&](std::size_t first, std::size_t last) {
         for (std::size_t r = first; r < last; ++r)
@@ -50,17 +49,15 @@ void LayerPass::mixture() {
                 out[r * width_ + i] = sum;
             }
     });
-    if (!layer_.post_ffw_norm.empty()) norm(out, layer_.post_ffw_norm, out);
-    add_to_stream(out);
+    finish_part(out, layer_.post_ffw_norm);
 }
 
-void LayerPass::run_expert(std::size_t e, const std::vector<Choice>& choices, const float* normed,
-                           float* parts) {
+void LayerPass::run_expert(std::size_t e, const std::vector<Choice>& choices, const float* x, float* parts) {
     const ExpertConfig& experts = layer_.experts;
     const std::size_t count = choices.size(), size = experts.down[e].weights->columns();
     float* gathered = rows_of(buffers_.joined, count, width_);
     for (std::size_t i = 0; i < count; ++i)
-        std::memcpy(gathered + i * width_, normed + choices[i].row * width_, width_ * sizeof(float));
+        std::memcpy(gathered + i * width_, x + choices[i].row * width_, width_ * sizeof(float));
     float* gates = rows_of(buffers_.gates, count, size);
     float* ups = rows_of(buffers_.ups, count, size);
     float* inner = rows_of(buffers_.inner, count, size);

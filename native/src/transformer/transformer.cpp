@@ -32,28 +32,25 @@ void check_linear(const Linear& linear) {
     if (linear) expect(linear.bias.empty() || linear.bias.size() == linear.weights->rows(), "bias");
 }
 
-void check_attention(const LayerConfig& layer, std::size_t width) {
-    const std::size_t queries = layer.heads * layer.head_size, values = layer.heads * layer.value_size;
-    const std::size_t k_rows = layer.kv_heads * layer.head_size;
-    const std::size_t v_rows = layer.kv_heads * layer.value_size;
-    expect(layer.heads && layer.kv_heads && layer.heads % layer.kv_heads == 0, "heads");
-    expect(layer.head_size && layer.value_size, "head sizes");
-    expect(layer.temperature_length, "temperature length");
-    expect_size(layer.attn_q_norm, layer.head_size, "attn_q_norm");
-    expect_size(layer.attn_k_norm, layer.head_size, "attn_k_norm");
-    expect_size(layer.attn_sub_norm, values, "attn_sub_norm");
-    expect_size(layer.post_attention_norm, width, "post_attention_norm");
-    if (layer.attn_qkv) {
-        expect_shape(layer.attn_qkv, queries + k_rows + v_rows, width, "attn_qkv");
+void check_attention(const AttentionConfig& part, std::size_t width) {
+    const std::size_t queries = part.heads * part.head_size, values = part.heads * part.value_size;
+    const std::size_t k_rows = part.kv_heads * part.head_size;
+    const std::size_t v_rows = part.kv_heads * part.value_size;
+    expect(part.heads && part.kv_heads && part.heads % part.kv_heads == 0, "heads");
+    expect(part.head_size && part.value_size, "head sizes");
+    expect(part.temperature_length, "temperature length");
+    expect_size(part.q_norm, part.head_size, "attn_q_norm");
+    expect_size(part.k_norm, part.head_size, "attn_k_norm");
+    expect_size(part.sub_norm, values, "attn_sub_norm");
+    if (part.qkv) {
+        expect_shape(part.qkv, queries + k_rows + v_rows, width, "attn_qkv");
     } else {
-        expect_shape(layer.attn_q, queries, width, "attn_q");
-        expect_shape(layer.attn_k, k_rows, width, "attn_k");
-        expect_shape(layer.attn_v, v_rows, width, "attn_v");
+        expect_shape(part.q, queries, width, "attn_q");
+        expect_shape(part.k, k_rows, width, "attn_k");
+        expect_shape(part.v, v_rows, width, "attn_v");
     }
-    expect_shape(layer.attn_output, width, values, "attn_output");
-    for (const Linear* linear :
-         {&layer.attn_qkv, &layer.attn_q, &layer.attn_k, &layer.attn_v, &layer.attn_output})
-        check_linear(*linear);
+    expect_shape(part.output, width, values, "attn_output");
+    for (const Linear* linear : {&part.qkv, &part.q, &part.k, &part.v, &part.output}) check_linear(*linear);
 }
 
 void check_experts(const ExpertConfig& experts, std::size_t width) {
@@ -73,14 +70,13 @@ void check_experts(const ExpertConfig& experts, std::size_t width) {
     }
 }
 
-void check_feed_forward(const LayerConfig& layer, std::size_t width) {
-    expect(bool(layer.ffn_down), "ffn_down");
-    const std::size_t inner = layer.ffn_down.weights->columns();
-    expect_shape(layer.ffn_down, width, inner, "ffn_down");
-    if (layer.ffn_gate) expect_shape(layer.ffn_gate, inner, width, "ffn_gate");
-    expect_shape(layer.ffn_up, layer.ffn_gate ? inner : 2 * inner, width, "ffn_up");
-    expect_size(layer.ffn_sub_norm, inner, "ffn_sub_norm");
-    for (const Linear* linear : {&layer.ffn_gate, &layer.ffn_up, &layer.ffn_down}) check_linear(*linear);
+void check_dense(const DenseConfig& part, std::size_t width) {
+    const std::size_t inner = part.down.weights->columns();
+    expect_shape(part.down, width, inner, "ffn_down");
+    if (part.gate) expect_shape(part.gate, inner, width, "ffn_gate");
+    expect_shape(part.up, part.gate ? inner : 2 * inner, width, "ffn_up");
+    expect_size(part.sub_norm, inner, "ffn_sub_norm");
+    for (const Linear* linear : {&part.gate, &part.up, &part.down}) check_linear(*linear);
 }
 
 }  // namespace
@@ -90,25 +86,21 @@ Transformer::Transformer(std::size_t width, float epsilon, Floats output_norm,
     : width_(width), epsilon_(epsilon), output_norm_(output_norm), layers_(std::move(layers)) {
     expect_size(output_norm, width, "output_norm");
     for (const LayerConfig& layer : layers_) {
-        expect(layer.attn_norm.size() == width && layer.ffn_norm.size() == width, "norms");
+        for (Floats norm : {layer.attn_norm, layer.ffn_norm}) expect_size(norm, width, "norms");
+        expect_size(layer.post_attention_norm, width, "post_attention_norm");
         expect_size(layer.post_ffw_norm, width, "post_ffw_norm");
-        check_attention(layer, width);
-        if (layer.experts.router)
-            check_experts(layer.experts, width);
-        else
-            check_feed_forward(layer, width);
+        if (layer.attention) check_attention(layer.attention, width);
+        if (layer.experts) check_experts(layer.experts, width);
+        if (layer.dense) check_dense(layer.dense, width);
     }
 }
 
 void LayerPass::run(const float* cosines, const float* sines) {
-    project();
-    place(cosines, sines);
-    attend();
-    after_attention();
-    if (layer_.experts.router)
+    if (layer_.attention) attention(cosines, sines);
+    if (layer_.experts)
         mixture();
-    else
-        feed_forward();
+    else if (layer_.dense)
+        dense();
 }
 
 // Rows of x have as many elements as the norm has weights.
@@ -146,43 +138,20 @@ void LayerPass::finish(const Linear& linear, float* out, std::size_t count) {
     }
 }
 
-// Queries, keys and values of the normed rows.
-void LayerPass::project() {
-    float* normed = rows_of(buffers_.normed, rows_, width_);
-    norm(pass_.x, layer_.attn_norm, normed);
-    q_size_ = layer_.heads * layer_.head_size;
-    k_size_ = layer_.kv_heads * layer_.head_size;
-    v_size_ = layer_.kv_heads * layer_.value_size;
-    if (layer_.attn_qkv) {
-        const std::size_t all = q_size_ + k_size_ + v_size_;
-        queries_ = rows_of(buffers_.joined, rows_, all);
-        keys_ = queries_ + q_size_, values_ = keys_ + k_size_;
-        q_pitch_ = k_pitch_ = v_pitch_ = all;
-        multiply({{&layer_.attn_qkv, "attn_qkv", queries_}}, normed, rows_, width_, buffers_.activations);
-        return;
-    }
-    queries_ = rows_of(buffers_.queries, rows_, q_size_), q_pitch_ = q_size_;
-    keys_ = rows_of(buffers_.keys, rows_, k_size_), k_pitch_ = k_size_;
-    values_ = rows_of(buffers_.values, rows_, v_size_), v_pitch_ = v_size_;
-    multiply({{&layer_.attn_q, "attn_q", queries_},
-              {&layer_.attn_k, "attn_k", keys_},
-              {&layer_.attn_v, "attn_v", values_}},
-             normed, rows_, width_, buffers_.activations);
+// The rows of the stream, normed if there is such a norm.
+const float* LayerPass::normed(Floats weight) {
+    if (weight.empty()) return pass_.x;
+    float* out = rows_of(buffers_.normed, rows_, width_);
+    norm(pass_.x, weight, out);
+    return out;
 }
 
-void LayerPass::add_to_stream(const float* out) const {
+// Adds what a part of the layer computed to the stream, normed if there is such a norm.
+void LayerPass::finish_part(float* out, Floats weight) const {
+    if (!weight.empty()) norm(out, weight, out);
     for_rows(rows_, pass_.threads, [&](std::size_t first, std::size_t last) {
         for (std::size_t i = first * width_; i < last * width_; ++i) pass_.x[i] += out[i];
     });
-}
-
-void LayerPass::after_attention() {
-    const std::size_t size = layer_.heads * layer_.value_size;
-    if (!layer_.attn_sub_norm.empty()) norm(mixed_, layer_.attn_sub_norm, mixed_);
-    float* out = rows_of(buffers_.out, rows_, width_);
-    multiply({{&layer_.attn_output, "attn_output", out}}, mixed_, rows_, size, buffers_.activations);
-    if (!layer_.post_attention_norm.empty()) norm(out, layer_.post_attention_norm, out);
-    add_to_stream(out);
 }
 
 // inner = activation(gate) · up, of rows whose gates and ups are `pitch` apart.
@@ -194,27 +163,26 @@ void LayerPass::activate(const float* gates, const float* ups, std::size_t count
     });
 }
 
-void LayerPass::feed_forward() {
-    float* normed = rows_of(buffers_.normed, rows_, width_);
-    norm(pass_.x, layer_.ffn_norm, normed);
-    const std::size_t size = layer_.ffn_down.weights->columns();
+void LayerPass::dense() {
+    const DenseConfig& part = layer_.dense;
+    const float* x = normed(layer_.ffn_norm);
+    const std::size_t size = part.down.weights->columns();
     float* inner = rows_of(buffers_.inner, rows_, size);
-    if (layer_.ffn_gate) {
+    if (part.gate) {
         float* gates = rows_of(buffers_.gates, rows_, size);
         float* ups = rows_of(buffers_.ups, rows_, size);
-        multiply({{&layer_.ffn_gate, "ffn_gate", gates}, {&layer_.ffn_up, "ffn_up", ups}}, normed, rows_,
-                 width_, buffers_.activations);
+        multiply({{&part.gate, "ffn_gate", gates}, {&part.up, "ffn_up", ups}}, x, rows_, width_,
+                 buffers_.activations);
         activate(gates, ups, rows_, size, size, inner);
     } else {
         float* both = rows_of(buffers_.ups, rows_, 2 * size);
-        multiply({{&layer_.ffn_up, "ffn_up", both}}, normed, rows_, width_, buffers_.activations);
+        multiply({{&part.up, "ffn_up", both}}, x, rows_, width_, buffers_.activations);
         activate(both, both + size, rows_, size, 2 * size, inner);
     }
-    if (!layer_.ffn_sub_norm.empty()) norm(inner, layer_.ffn_sub_norm, inner);
+    if (!part.sub_norm.empty()) norm(inner, part.sub_norm, inner);
     float* out = rows_of(buffers_.out, rows_, width_);
-    multiply({{&layer_.ffn_down, "ffn_down", out}}, inner, rows_, size, buffers_.activations);
-    if (!layer_.post_ffw_norm.empty()) norm(out, layer_.post_ffw_norm, out);
-    add_to_stream(out);
+    multiply({{&part.down, "ffn_down", out}}, inner, rows_, size, buffers_.activations);
+    finish_part(out, layer_.post_ffw_norm);
 }
 
 void Transformer::run(const Pass& pass) {
@@ -245,7 +213,7 @@ void Transformer::run(const Pass& pass) {
     }
     for (std::size_t i = 0; i < layers_.size(); ++i) {
         if (pass.poll) (*pass.poll)();
-        const int rope = layers_[i].rope;
+        const int rope = layers_[i].attention.rope;
         expect(rope < int(pass.rotations.size()), "rotation");
         const float* cosines = rope < 0 ? nullptr : turns + offsets[rope];
         const float* sines = rope < 0 ? nullptr : cosines + rows * pass.rotations[rope].pairs();

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <span>
+#include <variant>
 #include <vector>
 
 #include "matmul/matmul.hpp"
@@ -24,17 +25,8 @@ struct Linear {
     explicit operator bool() const { return weights != nullptr; }
 };
 
-// A mixture of experts: each row uses the `used` experts with the largest softmax of the router.
-struct ExpertConfig {
-    Linear router;
-    std::vector<Linear> gate, up, down;  // one per expert
-    std::size_t used = 0;
-    bool normalize = true;  // divide the weights of the chosen experts by their sum
-    float scale = 1.0f;     // then multiply them by this
-};
-
-// One layer. A step whose norm or linear is empty is skipped.
-struct LayerConfig {
+// Grouped attention; a step whose norm or linear is empty is skipped.
+struct AttentionConfig {
     std::size_t heads = 0, kv_heads = 0, head_size = 0, value_size = 0;
     std::size_t window = 0;  // positions that a position attends to, itself included; 0: all before it
     float scale = 1.0f;      // of query · key
@@ -43,11 +35,34 @@ struct LayerConfig {
     double temperature_scale = 0.0;
     std::size_t temperature_length = 1;
     int rope = -1;  // index into the pass's rotations; −1: no rotary positions
-    Activation activation = Activation::silu;
-    Floats attn_norm, attn_q_norm, attn_k_norm, attn_sub_norm, post_attention_norm;
-    Floats ffn_norm, ffn_sub_norm, post_ffw_norm;
-    Linear attn_qkv, attn_q, attn_k, attn_v, attn_output;
-    Linear ffn_gate, ffn_up, ffn_down;  // without ffn_gate, ffn_up holds the gate's rows first
+    Floats q_norm, k_norm, sub_norm;
+    Linear qkv, q, k, v, output;
+    explicit operator bool() const { return bool(output); }
+};
+
+// down(sub_norm(activation(gate(x)) · up(x))); without a gate matrix, up holds the gate's rows first.
+struct DenseConfig {
+    Floats sub_norm;
+    Linear gate, up, down;
+    explicit operator bool() const { return bool(down); }
+};
+
+// A mixture of experts: each row uses the `used` experts with the largest softmax of the router.
+struct ExpertConfig {
+    Linear router;
+    std::vector<Linear> gate, up, down;  // one per expert
+    std::size_t used = 0;
+    bool normalize = true;  // divide the weights of the chosen experts by their sum
+    float scale = 1.0f;     // then multiply them by this
+    explicit operator bool() const { return bool(router); }
+};
+
+// One layer: at most one kind of mixer, and at most one kind of feed-forward part. An empty norm is skipped.
+struct LayerConfig {
+    Floats attn_norm, post_attention_norm, ffn_norm, post_ffw_norm;
+    AttentionConfig attention;
+    Activation activation = Activation::silu;  // of the feed-forward part
+    DenseConfig dense;
     ExpertConfig experts;
 };
 
@@ -59,12 +74,13 @@ struct Rotation {
     std::size_t pairs() const { return frequencies.size(); }
 };
 
-// A layer's cache, all sequences after one another (see models/cache.py).
-struct LayerCache {
+// A layer's state, all sequences after one another (see models/layer_state.py).
+struct KeyValueCache {
     float* keys;
     float* values;
     std::size_t slots, value_pitch;
 };
+using LayerCache = std::variant<std::monostate, KeyValueCache>;
 
 // Called with the inputs of each matrix: layer, role as in GGUF ("attn_q"), expert or −1, rows.
 using Hook = std::function<void(std::size_t layer, const char* role, int expert, const float* rows,

@@ -180,8 +180,9 @@ def text_scores(
 def kv_cache_kinds(architecture: Architecture) -> list[CacheKind]:
     """Return the layers of a model by the size and the window of their key-value cache."""
     kinds = Counter(
-        (2 * layer.kv_heads * (layer.head_size + layer.value_size), layer.window)
-        for layer in architecture.layers
+        (2 * part.kv_heads * (part.head_size + part.value_size), part.window)
+        for part in (layer.attention for layer in architecture.layers)
+        if part
     )
     return [
         CacheKind(layers=count, bytes=size, window=window)

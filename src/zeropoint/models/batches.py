@@ -168,8 +168,9 @@ def read_batch(
     cache = model.cache(capacity, sequences=len(texts))
     _process_prefixes(model, texts, shared, cache)
     tokens = np.zeros((len(texts), width), np.int64)
-    for row, text, prefix in zip(tokens, texts, shared, strict=True):
+    for place, (row, text, prefix) in enumerate(zip(tokens, texts, shared, strict=True)):
         row[: len(text) - prefix] = text[prefix:]
+        cache.keep(len(text), place)
     states = model.hidden(tokens, cache)
     for place, text in enumerate(texts):
         cache.truncate(len(text), place)  # padding never affected the text's own states

@@ -7,20 +7,15 @@ from numpy.typing import NDArray
 
 from zeropoint import kernels
 from zeropoint.formats import F32
-from zeropoint.models.architecture import Architecture, Experts, LayerSpec
+from zeropoint.models.architecture import Architecture, LayerSpec
 from zeropoint.models.cache import Cache
+from zeropoint.models.feed_forward import Experts
+from zeropoint.models.mixers import Attention
 from zeropoint.models.rope import Rope
 from zeropoint.models.weights import Weights
 
 if TYPE_CHECKING:
     from zeropoint.kernels._native import LayerConfig, Linear, Rotation
-
-_NORMS = (
-    "attn_norm attn_q_norm attn_k_norm attn_sub_norm post_attention_norm ffn_norm ffn_sub_norm "
-    "post_ffw_norm"
-).split()
-_LINEARS = "attn_qkv attn_q attn_k attn_v attn_output ffn_gate ffn_up ffn_down ffn_gate_inp".split()
-_EXPERTS = "ffn_gate_exps ffn_up_exps ffn_down_exps".split()
 
 
 class CompiledEngine:
@@ -34,7 +29,8 @@ class CompiledEngine:
         """
         self.architecture = architecture
         self.weights = weights
-        self._ropes = list(dict.fromkeys(layer.rope for layer in architecture.layers if layer.rope))
+        ropes = (layer.attention.rope for layer in architecture.layers if layer.attention)
+        self._ropes = list(dict.fromkeys(rope for rope in ropes if rope))
         self._rotations: dict[int, list[Rotation]] = {}
         self._transformer = kernels.make_transformer(
             architecture.width,
@@ -54,8 +50,7 @@ class CompiledEngine:
             x,
             np.ascontiguousarray(starts, np.int64),
             self._rotations_for(cache.capacity),
-            cache.keys,
-            cache.values,
+            [state.arrays for state in cache.states],
             self.weights.mode,
             self.weights.threads,
             self._call_hook if self.weights.hooks else None,
@@ -79,32 +74,33 @@ class CompiledEngine:
             hook(rows, None if expert < 0 else expert)
 
     def _layer(self, layer: LayerSpec) -> "LayerConfig":
-        config = kernels.make_layer(layer.activation)
-        config.heads, config.kv_heads = layer.heads, layer.kv_heads
-        config.head_size, config.value_size = layer.head_size, layer.value_size
-        config.window = layer.window or 0
-        config.scale = layer.scale
-        config.softcap = layer.softcap or 0.0
-        config.rope = self._ropes.index(layer.rope) if layer.rope else -1
-        if layer.temperature:
-            config.temperature_scale = layer.temperature.scale
-            config.temperature_length = layer.temperature.length
-        for role in _NORMS:
-            if layer.has(role):
-                setattr(config, role, self.weights.vector(layer.tensors[role]))
-        for role in _LINEARS:
-            if layer.has(role):
-                setattr(config, role, self._linears(layer, role)[0])
+        config = kernels.make_layer(layer.feed_forward.activation if layer.feed_forward else "silu")
+        if layer.attention:
+            self._set_attention(config, layer.attention)
         if layer.experts:
-            self._set_experts(config, layer, layer.experts)
+            _set_experts(config, layer.experts)
+        shapes = self.weights.checkpoint.tensors
+        for role, name in layer.tensors.items():
+            if role.endswith((".bias", ".scale")):
+                continue  # parts of their matrix
+            if name not in self.weights.matrices():
+                setattr(config, role, self.weights.vector(name))
+            elif len(shapes[name].shape) == 2:
+                setattr(config, role, self._linears(layer, role)[0])
+            else:
+                setattr(config, role, self._linears(layer, role))
         return config
 
-    def _set_experts(self, config: "LayerConfig", layer: LayerSpec, experts: Experts) -> None:
-        config.experts_used = experts.used
-        config.experts_normalize = experts.normalize
-        config.experts_scale = experts.scale
-        for role in _EXPERTS:
-            setattr(config, role, self._linears(layer, role))
+    def _set_attention(self, config: "LayerConfig", attention: Attention) -> None:
+        config.heads, config.kv_heads = attention.heads, attention.kv_heads
+        config.head_size, config.value_size = attention.head_size, attention.value_size
+        config.window = attention.window or 0
+        config.scale = attention.scale
+        config.softcap = attention.softcap or 0.0
+        config.rope = self._ropes.index(attention.rope) if attention.rope else -1
+        if attention.temperature:
+            config.temperature_scale = attention.temperature.scale
+            config.temperature_length = attention.temperature.length
 
     def _linears(self, layer: LayerSpec, role: str) -> "list[Linear]":
         """Return a matrix with its bias and scale, or one for each expert."""
@@ -118,6 +114,12 @@ class CompiledEngine:
 
     def _optional(self, layer: LayerSpec, role: str) -> F32 | None:
         return self.weights.vector(layer.tensors[role]) if layer.has(role) else None
+
+
+def _set_experts(config: "LayerConfig", experts: Experts) -> None:
+    config.experts_used = experts.used
+    config.experts_normalize = experts.normalize
+    config.experts_scale = experts.scale
 
 
 def _rotation(rope: Rope, context: int) -> "Rotation":

@@ -64,9 +64,6 @@ class Conversation:
                 f"the conversation has {len(prompt)} tokens, but the context has room for "
                 f"{self._cache.capacity}"
             )
-        common = common_prefix_length(self._tokens, prompt[:-1])
-        if not self._cache.can_truncate(common):
-            common = 0
-            self._cache.clear()
+        common = self._cache.last_cut(common_prefix_length(self._tokens, prompt[:-1]))
         self._cache.truncate(common)
         return prompt[common:]

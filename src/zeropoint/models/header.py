@@ -1,7 +1,5 @@
 """The header of a model's file: its typed keys, and the shapes of its tensors."""
 
-from collections.abc import Mapping
-
 from zeropoint.checkpoints import Checkpoint, TensorInfo
 from zeropoint.checkpoints.typed_mapping import TypedMapping
 from zeropoint.errors import CheckpointError
@@ -43,14 +41,9 @@ class ModelHeader(TypedMapping):
                 field=name,
             )
 
-    def inner_size(self, tensors: Mapping[str, str], layer: int) -> int:
-        """Return the inner size of a layer's feed-forward part.
+    def cap(self, key: str, default: float | None) -> float | None:
+        """Return a soft cap, or None for no cap, which 0 in the file means too.
 
-        The file's key has priority over the columns of the layer's last matrix.
+        A `default` of None means that the family has no such cap; the key is then not read.
         """
-        has_experts = "ffn_down_exps" in tensors
-        name = tensors["ffn_down_exps" if has_experts else "ffn_down"]
-        size = self.integer("feed_forward_length", 0, layer=layer)
-        if has_experts:
-            size = self.integer("expert_feed_forward_length", size)
-        return size or int(self.tensor(name).shape[-1])
+        return None if default is None else self.number(key, default) or None

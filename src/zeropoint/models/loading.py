@@ -140,9 +140,12 @@ class DecoderModel:
         starts = cache.lengths[:batch].copy()
         cache.grow(range(batch), count)
         out = np.empty((batch, count, self.architecture.width), np.float32)
-        for at in range(0, count, cache.chunk):
-            part = rows[:, at : at + cache.chunk]
-            out[:, at : at + cache.chunk] = self._forward(part, cache, starts + at)
+        at = 0
+        while at < count:
+            end = at + cache.next_stop(starts + at, min(cache.chunk, count - at))
+            out[:, at:end] = self._forward(rows[:, at:end], cache, starts + at)
+            cache.stopped(starts + end)
+            at = end
         return out.reshape(*ids.shape, -1)
 
     def head(self, rows: F32, tokens: range | None = None) -> F32:

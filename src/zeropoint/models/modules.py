@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from zeropoint.formats import F32, QuantizedTensor
-from zeropoint.models.architecture import Experts
 from zeropoint.models.device import DeviceMatrix
+from zeropoint.models.feed_forward import Experts
 from zeropoint.models.weights import Weights
 
 # Called with a matrix's inputs (n, in), the gradients of its products x · Wᵀ (n, out), and the

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from math import ceil, floor, log, pi
 
 import numpy as np
+from numpy.typing import NDArray
 
 from zeropoint.checkpoints.families import ModelFamily
 from zeropoint.errors import printable
@@ -180,3 +181,29 @@ def _yarn_magnitude(header: ModelHeader, factor: float) -> float:
         raise header.wrong("rope.scaling.yarn_ext_factor", "only 1 is implemented")
     growth = max(0.1 * log(factor), 0.0)
     return (growth + 1.0) / (multiplier * growth + 1.0)
+
+
+def cosines_and_sines(rope: Rope, positions: NDArray[np.int64], context: int) -> tuple[F32, F32]:
+    """Return cosines and sines (n, dimensions / 2); the angle is rounded to float32 first."""
+    angles = positions.astype(np.float32)[:, None] * rope.inverse_frequencies(context)
+    wide = angles.astype(np.float64)
+    magnitude = np.float32(rope.magnitude)
+    return (
+        np.cos(wide).astype(np.float32) * magnitude,
+        np.sin(wide).astype(np.float32) * magnitude,
+    )
+
+
+def rotate(rope: Rope, heads: F32, cosines: F32, sines: F32) -> F32:
+    """Rotate the pairs of (n, heads, size): (a, b) becomes (a·cos − b·sin, b·cos + a·sin)."""
+    size = rope.dimensions
+    out = heads.copy()
+    if rope.interleaved:
+        first, second = (..., slice(0, size, 2)), (..., slice(1, size, 2))
+    else:
+        first, second = (..., slice(0, size // 2)), (..., slice(size // 2, size))
+    a, b = heads[first], heads[second]
+    cosine, sine = cosines[:, None], sines[:, None]
+    out[first] = a * cosine - b * sine
+    out[second] = b * cosine + a * sine
+    return out

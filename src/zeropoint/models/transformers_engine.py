@@ -5,27 +5,22 @@ keep the blocks, the norms and frequencies of the file, and a view of its cache.
 table runs, also on CUDA devices. It is slower than the compiled engine.
 """
 
-from typing import Any
-
 import numpy as np
 import torch
 import transformers
 from torch import Tensor, nn
 from transformers.activations import ACT2FN
-from transformers.cache_utils import Cache as TransformersCache
-from transformers.cache_utils import CacheLayerMixin
 
-from zeropoint.checkpoints.families import FAMILIES, Feature, HuggingFaceType
-from zeropoint.checkpoints.families.windows import layer_type
+from zeropoint.checkpoints.families import FAMILIES
 from zeropoint.checkpoints.names import find_place
 from zeropoint.errors import UnsupportedModel
 from zeropoint.formats import F32
 from zeropoint.models.architecture import Architecture, LayerSpec
 from zeropoint.models.cache import Cache
 from zeropoint.models.modules import BlockEmbedding, BlockExperts, BlockLinear
+from zeropoint.models.transformers_cache import CacheView
+from zeropoint.models.transformers_config import ACTIVATIONS, check_shape, make_config
 from zeropoint.models.weights import Weights
-
-_ACTIVATIONS = {"silu": "silu", "gelu": "gelu_pytorch_tanh", "relu2": "relu2"}
 
 
 class TransformersEngine:
@@ -42,7 +37,7 @@ class TransformersEngine:
         self.family = FAMILIES[architecture.name]
         self.weights = weights
         self.device = find_device(device or "cpu")
-        _check_shape(architecture, weights)
+        check_shape(architecture, weights)
         config = make_config(architecture, weights)
         config._experts_implementation = "eager"
         with torch.device("meta"):
@@ -127,9 +122,10 @@ class TransformersEngine:
                     place = find_place(f"{at}.{name}.weight", self.family)
                     role = place.name.split(".")[2] if place else name
                     self._set(f"{at}.{name}", self._linear(layer, role))
-            self.module.get_submodule(f"{at}.self_attn").scaling = layer.scale
+            if layer.attention:
+                self.module.get_submodule(f"{at}.self_attn").scaling = layer.attention.scale
             if layer.experts:
-                activation = ACT2FN[_ACTIVATIONS[layer.activation]]
+                activation = ACT2FN[ACTIVATIONS[layer.experts.activation]]
                 experts = BlockExperts(
                     lambda role, expert, layer=layer: self._linear(layer, role, expert),  # type: ignore[misc]
                     layer.experts,
@@ -140,8 +136,10 @@ class TransformersEngine:
     def _linear(self, layer: LayerSpec, role: str, expert: int | None = None) -> BlockLinear:
         bias, scale = layer.tensors.get(f"{role}.bias"), layer.tensors.get(f"{role}.scale")
         order = None
-        if role in self.family.permuted_roles and layer.rope:
-            order = unpermute_rope_rows(layer, layer.heads if role == "attn_q" else layer.kv_heads)
+        attention = layer.attention
+        if attention and attention.rope and role in self.family.permuted_roles:
+            heads = attention.heads if role == "attn_q" else attention.kv_heads
+            order = unpermute_rope_rows(attention.head_size, attention.rope.dimensions, heads)
         return BlockLinear(
             self.weights,
             layer.tensors[role],
@@ -169,14 +167,15 @@ class TransformersEngine:
         rotary = self.module.model.rotary_emb
         types = getattr(self.module.config, "layer_types", None)
         for index, layer in enumerate(self.architecture.layers):
-            if layer.rope is None:
+            rope = layer.attention.rope if layer.attention else None
+            if rope is None:
                 continue
             kind = types[index] if types else ""
             prefix = f"{kind}_" if hasattr(rotary, f"{kind}_inv_freq") else ""
-            frequencies = torch.from_numpy(layer.rope.inverse_frequencies(context)).to(self.device)
+            frequencies = torch.from_numpy(rope.inverse_frequencies(context)).to(self.device)
             setattr(rotary, f"{prefix}inv_freq", frequencies)
             setattr(rotary, f"{prefix}original_inv_freq", frequencies)
-            setattr(rotary, f"{prefix}attention_scaling", layer.rope.magnitude)
+            setattr(rotary, f"{prefix}attention_scaling", rope.magnitude)
 
     def _set(self, name: str, value: nn.Module | nn.Parameter) -> None:
         parent, _, leaf = name.rpartition(".")
@@ -193,182 +192,13 @@ def find_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def make_config(architecture: Architecture, weights: Weights) -> Any:
-    """Return transformers' configuration of an architecture.
-
-    A setting that the type's class does not define becomes an attribute without effect.
-    """
-    family, kind = FAMILIES[architecture.name], find_type(architecture)
-    layers, first = architecture.layers, architecture.layers[0]
-    tensors = weights.checkpoint.tensors
-    inner = tensors[first.tensors.get("ffn_down_exps") or first.tensors["ffn_down"]].shape[-1]
-    window = next((layer.window for layer in layers if layer.window), None)
-    options: dict[str, Any] = {
-        "vocab_size": architecture.vocab_size,
-        "hidden_size": architecture.width,
-        "intermediate_size": inner,
-        "num_hidden_layers": len(layers),
-        "num_attention_heads": first.heads,
-        "num_key_value_heads": first.kv_heads,
-        "head_dim": first.head_size,
-        "max_position_embeddings": architecture.context_length,
-        "rms_norm_eps": architecture.epsilon,
-        "tie_word_embeddings": False,
-        "pad_token_id": None,
-        "bos_token_id": None,
-        "eos_token_id": None,
-        kind.activation_key: _ACTIVATIONS[first.activation],
-        "query_pre_attn_scalar": round(first.scale**-2),
-        "attn_logit_softcapping": first.softcap,
-        "final_logit_softcapping": architecture.logit_softcap,
-        "sliding_window": window,
-        "use_sliding_window": window is not None,
-        "rope_parameters": _rope_parameters(architecture),
-    }
-    if family.windows and family.windows.per_layer:
-        options["layer_types"] = _layer_types(architecture)
-    if family.rope_skip_period:
-        options["no_rope_layers"] = [int(layer.rope is not None) for layer in layers]
-    if first.experts:
-        experts = first.experts
-        options |= {"num_local_experts": experts.count, "num_experts_per_tok": experts.used}
-        options |= {"num_experts": experts.count, "norm_topk_prob": experts.normalize}
-        options |= {"moe_intermediate_size": inner}
-    return getattr(transformers, kind.config_class)(**options)
-
-
-def find_type(architecture: Architecture) -> HuggingFaceType:
-    """Return the Hugging Face type whose classes compute what this architecture computes."""
-    layers = architecture.layers
-    present: dict[Feature, bool] = {
-        "experts": layers[0].experts is not None,
-        "window": any(layer.window for layer in layers),
-        "temperature": layers[0].temperature is not None,
-    }
-    features = frozenset(feature for feature, is_present in present.items() if is_present)
-    return FAMILIES[architecture.name].type_for(features)
-
-
-def _layer_types(architecture: Architecture) -> list[str]:
-    return [layer_type(windowed=layer.window is not None) for layer in architecture.layers]
-
-
-def _rope_parameters(architecture: Architecture) -> dict[str, Any]:
-    """Return rotary parameters; `_put_frequencies` replaces the frequencies that they give."""
-    first = architecture.layers[0]
-    rope: dict[str, Any] = {"rope_type": "default", "rope_theta": 10000.0}
-    if first.temperature:
-        rope |= {
-            "llama_4_scaling_beta": first.temperature.scale,
-            "original_max_position_embeddings": first.temperature.length,
-        }
-    if first.rope and first.rope.dimensions != first.head_size:
-        rope["partial_rotary_factor"] = first.rope.dimensions / first.head_size
-    if FAMILIES[architecture.name].window_rope_base is None:
-        return rope
-    return {kind: dict(rope) for kind in set(_layer_types(architecture))}
-
-
-def _check_shape(architecture: Architecture, weights: Weights) -> None:
-    """Raise UnsupportedModel for what zeropoint's layers can have and transformers' cannot."""
-
-    def shape(layer: LayerSpec) -> tuple[object, ...]:
-        inner = layer.tensors.get("ffn_down_exps") or layer.tensors["ffn_down"]
-        rows = weights.checkpoint.tensors[inner].shape
-        return layer.heads, layer.kv_heads, layer.head_size, rows, layer.scale, layer.experts
-
-    def refuse(what: str) -> None:
-        path = weights.checkpoint.path
-        raise UnsupportedModel(f"{path}: transformers' {architecture.name} has no {what}")
-
-    ropes = {layer.rope for layer in architecture.layers if layer.rope}
-    family = FAMILIES[architecture.name]
-    if len(ropes) > 1 and family.window_rope_base is None:
-        refuse("layers with rotary positions of their own")
-    for layer in architecture.layers:
-        if layer.has("attn_qkv") != family.fused_qkv:
-            refuse(
-                "matrix attn_qkv" if layer.has("attn_qkv") else "matrices attn_q, attn_k, attn_v"
-            )
-        if layer.value_size != layer.head_size:
-            refuse(f"values of {layer.value_size} beside keys of {layer.head_size}")
-        if shape(layer) != shape(architecture.layers[0]):
-            refuse("layers of several shapes")
-        if layer.temperature and layer.experts:
-            refuse("temperature of queries in a mixture of experts")
-
-
-def unpermute_rope_rows(layer: LayerSpec, heads: int) -> Tensor:
+def unpermute_rope_rows(head_size: int, dimensions: int, heads: int) -> Tensor:
     """Return the file's row for each row of transformers' matrix: (heads · head_size,) int64.
 
     In the file the two rows of a rotary pair are neighbours; in transformers they are half a head
     apart.
     """
-    assert layer.rope is not None
-    head = torch.arange(layer.head_size)
-    halves = head[: layer.rope.dimensions].view(-1, 2).T.reshape(-1)
-    head = torch.cat([halves, head[layer.rope.dimensions :]])
-    return (torch.arange(heads)[:, None] * layer.head_size + head).reshape(-1)
-
-
-class CacheView(TransformersCache):  # type: ignore[misc]
-    """A zeropoint cache with transformers' interface; the caller advances the lengths."""
-
-    def __init__(self, architecture: Architecture, cache: Cache, batch: int, start: int) -> None:
-        layers = [
-            LayerView(layer, cache, index, batch, start)
-            for index, layer in enumerate(architecture.layers)
-        ]
-        super().__init__(layers=layers)
-
-
-class LayerView(CacheLayerMixin):  # type: ignore[misc]
-    """One layer of a `CacheView`."""
-
-    def __init__(self, layer: LayerSpec, cache: Cache, index: int, batch: int, start: int) -> None:
-        super().__init__()
-        self.spec, self.cache, self.index = layer, cache, index
-        self.batch, self.start = batch, start
-        self.is_sliding = layer.window is not None
-        self.is_initialized = True
-
-    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        """Do nothing: the memory is allocated already."""
-
-    def update(
-        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
-    ) -> tuple[Tensor, Tensor]:
-        """Store (batch, kv_heads, n, size) states; return all that the queries may attend to."""
-        stop = self.start + key_states.shape[-2]
-        states = []
-        for sequence in range(self.batch):
-            keys, values = key_states[sequence], value_states[sequence]
-            self.cache.write(
-                self.index,
-                sequence,
-                self.start,
-                keys.transpose(0, 1).cpu().numpy(),
-                values.transpose(0, 1).cpu().numpy(),
-            )
-            states.append(self.cache.read(self.index, sequence, self._first(), stop))
-        size = self.spec.value_size
-        device = key_states.device
-        return (
-            torch.from_numpy(np.stack([keys for keys, _ in states])).to(device),
-            torch.from_numpy(np.stack([values[..., :size] for _, values in states])).to(device),
-        )
-
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        """Return the number of visible positions and the first one."""
-        return self.start + query_length - self._first(), self._first()
-
-    def get_seq_length(self) -> int:
-        """Return the number of positions before this pass."""
-        return self.start
-
-    def get_max_length(self) -> int:
-        """Return the capacity of the cache in positions."""
-        return self.cache.capacity
-
-    def _first(self) -> int:
-        return 0 if self.spec.window is None else max(0, self.start - self.spec.window + 1)
+    head = torch.arange(head_size)
+    halves = head[:dimensions].view(-1, 2).T.reshape(-1)
+    head = torch.cat([halves, head[dimensions:]])
+    return (torch.arange(heads)[:, None] * head_size + head).reshape(-1)

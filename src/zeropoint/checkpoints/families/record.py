@@ -144,11 +144,11 @@ class ModelFamily:
         return "ffn_gate_inp" in self.roles.values()
 
     @property
-    def optional_norms(self) -> tuple[str, ...]:
-        """The roles of the norms that this family has and not every family has."""
-        norms = [role for role in self.roles.values() if role.endswith("_norm")]
-        required = {self.stored_name(role) for role in ("attn_norm", "ffn_norm")}
-        return tuple(role for role in norms if role not in required)
+    def norms(self) -> frozenset[str]:
+        """The engine's roles of the norms that this family has."""
+        engine = {stored: role for role, stored in self.stored_names.items()}
+        norms = (role for role in self.roles.values() if role.endswith("_norm"))
+        return frozenset(engine.get(role, role) for role in norms)
 
     def stored_name(self, role: str) -> str:
         """Return the role that a file has for the engine's role."""

@@ -56,8 +56,9 @@ def _layer_tensors(
 def _attention(model: Architecture, prompt: int) -> int:
     """Count the multiplications of queries with keys and of scores with values."""
     total = 0
-    for layer in model.layers:
-        window = min(layer.window or prompt, prompt)
-        seen = window * (window + 1) // 2 + (prompt - window) * window
-        total += seen * layer.heads * (layer.head_size + layer.value_size)
+    for part in (layer.attention for layer in model.layers):
+        if part:
+            window = min(part.window or prompt, prompt)
+            seen = window * (window + 1) // 2 + (prompt - window) * window
+            total += seen * part.heads * (part.head_size + part.value_size)
     return total

@@ -1,0 +1,34 @@
+"""The kinds of mixers: the part of a layer in which positions influence each other.
+
+Each kind has one module: a frozen dataclass that describes it, its reader from a GGUF header, and
+its step in numpy, which is the specification of the compiled one.
+"""
+
+from typing import Protocol
+
+from zeropoint.formats import F32
+from zeropoint.models.layer_state import LayerState, StateShape
+from zeropoint.models.layer_steps import LayerSteps, PassRows
+from zeropoint.models.layer_tensors import Has, LayerTensors, Shapes
+from zeropoint.models.mixers.attention import Attention, read_attention
+
+__all__ = ["Attention", "Mixer", "read_mixer"]
+
+
+class Mixer(Protocol):
+    """One kind of mixer."""
+
+    @property
+    def state(self) -> StateShape:
+        """The shape of what it keeps of earlier positions."""
+
+    def shapes(self, width: int, has: Has) -> Shapes:
+        """Return the required shape of each tensor that the layer may have, by role."""
+
+    def mix(self, steps: LayerSteps, x: F32, state: LayerState, rows: PassRows) -> F32:
+        """Return what it computes from normed rows x (n, width): (n, width). `state` advances."""
+
+
+def read_mixer(tensors: LayerTensors) -> Mixer:
+    """Return the mixer of a layer; its tensors are taken."""
+    return read_attention(tensors)

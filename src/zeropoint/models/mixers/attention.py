@@ -1,0 +1,189 @@
+"""Grouped-query attention with rotary positions.
+
+    q, k, v = split(x · Wᵀ),  q and k normed per head and rotated
+    y_p = Σ_j softmax_j(cap(scale · q_p · k_j)) v_j    over the positions j ≤ p that p can see
+
+Several heads of queries share one head of keys and values (arXiv:2305.13245).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zeropoint.checkpoints.families import WindowRule
+from zeropoint.checkpoints.typed_mapping import is_array
+from zeropoint.formats import F32
+from zeropoint.models.header import ModelHeader
+from zeropoint.models.layer_state import KeyValueShape, KeyValueState, LayerState
+from zeropoint.models.layer_steps import LayerSteps, PassRows, softmax
+from zeropoint.models.layer_tensors import Has, LayerTensors, Shapes, with_extras
+from zeropoint.models.rope import Rope, read_rope, rotate
+
+MAX_WINDOW = 1 << 30  # positions; larger windows are cut to it, no context is so long
+
+
+@dataclass(frozen=True, kw_only=True)
+class Temperature:
+    """A factor on the query at position p: 1 + scale · ln(1 + ⌊p / length⌋).
+
+    Ministral 3 uses it to keep attention sharp far beyond the context of its training.
+    """
+
+    scale: float
+    length: int  # positions
+
+    def factors(self, positions: NDArray[np.int64]) -> F32:
+        """Return the factor of each position: float32, computed in float64."""
+        steps = np.log(1.0 + positions // self.length)
+        factors: F32 = (1.0 + self.scale * steps).astype(np.float32)
+        return factors
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attention:
+    """The numbers of one layer's attention."""
+
+    heads: int
+    kv_heads: int  # each key and value head serves heads / kv_heads query heads
+    head_size: int
+    value_size: int
+    scale: float  # of q · k
+    softcap: float | None  # scores become softcap · tanh(score / softcap)
+    window: int | None  # positions that a query attends to, itself included; None: all
+    rope: Rope | None  # None: no rotary positions
+    temperature: Temperature | None  # of queries, after rotation
+
+    @property
+    def state(self) -> KeyValueShape:
+        """The shape of its keys and values."""
+        return KeyValueShape(
+            kv_heads=self.kv_heads,
+            head_size=self.head_size,
+            value_size=self.value_size,
+            window=self.window,
+        )
+
+    def shapes(self, width: int, has: Has) -> Shapes:
+        """Return the required shape of each tensor that the layer may have, by role."""
+        queries, values = self.heads * self.head_size, self.heads * self.value_size
+        k_rows, v_rows = self.kv_heads * self.head_size, self.kv_heads * self.value_size
+        matrices: Shapes = {
+            "attn_q": (queries, width),
+            "attn_k": (k_rows, width),
+            "attn_v": (v_rows, width),
+            "attn_qkv": (queries + k_rows + v_rows, width),
+            "attn_output": (width, values),
+        }
+        return with_extras(matrices) | {
+            "attn_q_norm": (self.head_size,),
+            "attn_k_norm": (self.head_size,),
+            "attn_sub_norm": (values,),
+        }
+
+    def mix(self, steps: LayerSteps, x: F32, state: LayerState, rows: PassRows) -> F32:
+        """Return what attention computes from normed rows x (n, width): (n, width)."""
+        assert isinstance(state, KeyValueState)
+        q, k, v = self._project(steps, x)
+        if self.rope:
+            q, k = (rotate(self.rope, part, *rows.cosines_and_sines(self.rope)) for part in (q, k))
+        if self.temperature:
+            q = q * self.temperature.factors(rows.positions)[:, None, None]
+        mixed = np.empty((len(x), self.heads * self.value_size), np.float32)
+        for sequence, start in enumerate(rows.starts.tolist()):
+            own = rows.of(sequence)
+            state.write(sequence, start, k[own], v[own])
+            mixed[own] = self._attend(state, sequence, start, q[own])
+        return steps.linear("attn_output", steps.norm("attn_sub_norm", mixed))
+
+    def _project(self, steps: LayerSteps, x: F32) -> tuple[F32, F32, F32]:
+        """Return queries (n, heads, size), keys and values (n, kv_heads, size) of the rows of x."""
+        n = len(x)
+        if steps.has("attn_qkv"):
+            queries, keys = self.heads * self.head_size, self.kv_heads * self.head_size
+            joined = steps.linear("attn_qkv", x)
+            q, k, v = np.split(joined, [queries, queries + keys], axis=1)
+        else:
+            q, k, v = (steps.linear(role, x) for role in ("attn_q", "attn_k", "attn_v"))
+        q = q.reshape(n, self.heads, self.head_size)
+        k = k.reshape(n, self.kv_heads, self.head_size)
+        q, k = steps.norm("attn_q_norm", q), steps.norm("attn_k_norm", k)
+        return q, k, v.reshape(n, self.kv_heads, self.value_size)
+
+    def _attend(self, state: KeyValueState, sequence: int, start: int, queries: F32) -> F32:
+        """Return (n, heads · value_size) of queries (n, heads, head_size) from `start` on."""
+        count = len(queries)
+        first = 0 if self.window is None else max(0, start - self.window + 1)
+        keys, values = state.read(sequence, first, start + count)
+        values = values[..., : self.value_size]
+        shared = self.heads // self.kv_heads
+        grouped = queries.reshape(count, self.kv_heads, shared, -1).transpose(1, 2, 0, 3)
+        scores = grouped @ keys.swapaxes(1, 2)[:, None] * np.float32(self.scale)
+        if self.softcap is not None:
+            cap = np.float32(self.softcap)
+            scores = np.tanh(scores / cap) * cap
+        distance = (start + np.arange(count))[:, None] - np.arange(first, start + count)
+        hidden = distance < 0
+        if self.window is not None:
+            hidden |= distance >= self.window
+        scores = np.where(hidden, np.float32(-np.inf), scores)
+        mixed = softmax(scores) @ values[:, None]  # (kv_heads, shared, n, value_size)
+        return mixed.transpose(2, 0, 1, 3).reshape(count, -1)
+
+
+def read_attention(tensors: LayerTensors) -> Attention:
+    """Return the attention of a layer; its tensors are taken.
+
+    Raises CheckpointError for a missing key or tensor, and for heads that do not fit each other.
+    """
+    header, family, index = tensors.header, tensors.family, tensors.index
+    heads = header.integer("attention.head_count", layer=index)
+    kv_heads = header.integer("attention.head_count_kv", heads, layer=index)
+    if heads < 1 or kv_heads < 1 or heads % kv_heads:
+        raise header.wrong(
+            "attention.head_count_kv",
+            f"{kv_heads} key and value heads do not divide {heads} query heads",
+        )
+    width = header.integer("embedding_length")
+    head_size = header.integer("attention.key_length", width // heads, minimum=1)
+    window = _read_window(header, family.windows, index) if family.windows else None
+    by_width = header.integer("block_count") == family.width_scaled_layers
+    scale = (width // heads if by_width else head_size) ** -0.5
+    rope = None
+    if not family.is_ropeless(index):
+        rope = read_rope(header, family, head_size, windowed=window is not None)
+    tensors.norms("attn_q_norm", "attn_k_norm", "attn_sub_norm")
+    tensors.matrices(*(["attn_qkv"] if tensors.has("attn_qkv") else ["attn_q", "attn_k", "attn_v"]))
+    tensors.matrices("attn_output")
+    return Attention(
+        heads=heads,
+        kv_heads=kv_heads,
+        head_size=head_size,
+        value_size=header.integer("attention.value_length", head_size, minimum=1),
+        scale=header.number("attention.scale", 0.0) or scale,
+        softcap=header.cap("attn_logit_softcapping", family.attention_softcap),
+        window=window,
+        rope=rope,
+        temperature=_read_temperature(header) if family.query_temperature else None,
+    )
+
+
+def _read_temperature(header: ModelHeader) -> Temperature | None:
+    scale = header.number("attention.temperature_scale", 0.0)
+    length = header.integer("rope.scaling.original_context_length", 0)
+    length = length or header.integer("context_length", minimum=1)
+    return Temperature(scale=scale, length=length) if scale else None
+
+
+def _read_window(header: ModelHeader, rule: WindowRule, index: int) -> int | None:
+    """Return how many positions layer `index` attends to, or None for all."""
+    window = header.integer("attention.sliding_window", rule.default_positions)
+    key, period = "attention.sliding_window_pattern", rule.period
+    if rule.per_layer:
+        pattern = header.get(key)
+        if pattern is not None and is_array(pattern):
+            windowed = header.flag(key, layer=index)
+            return min(window, MAX_WINDOW) if window and windowed else None
+        period = header.integer(key, period)
+    windowed = period == 0 or index % period < period - 1
+    return min(window, MAX_WINDOW) if window and windowed else None

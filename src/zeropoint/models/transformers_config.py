@@ -1,0 +1,124 @@
+"""transformers' configuration of an architecture, for the engine that runs its modules."""
+
+from typing import Any
+
+import transformers
+
+from zeropoint.checkpoints.families import FAMILIES, Feature, HuggingFaceType, ModelFamily
+from zeropoint.checkpoints.families.windows import layer_type
+from zeropoint.errors import UnsupportedModel
+from zeropoint.models.architecture import Architecture, LayerSpec
+from zeropoint.models.feed_forward import Experts
+from zeropoint.models.weights import Weights
+
+ACTIVATIONS = {"silu": "silu", "gelu": "gelu_pytorch_tanh", "relu2": "relu2"}
+
+
+def make_config(architecture: Architecture, weights: Weights) -> Any:
+    """Return transformers' configuration of an architecture.
+
+    A setting that the type's class does not define becomes an attribute without effect.
+    """
+    family, kind = FAMILIES[architecture.name], find_type(architecture)
+    layers, part = architecture.layers, architecture.layers[0].feed_forward
+    attentions = [layer.attention for layer in layers if layer.attention]
+    first = attentions[0]
+    assert part is not None
+    window = next((layer.window for layer in attentions if layer.window), None)
+    options: dict[str, Any] = {
+        "vocab_size": architecture.vocab_size,
+        "hidden_size": architecture.width,
+        "intermediate_size": part.inner,
+        "num_hidden_layers": len(layers),
+        "num_attention_heads": first.heads,
+        "num_key_value_heads": first.kv_heads,
+        "head_dim": first.head_size,
+        "max_position_embeddings": architecture.context_length,
+        "rms_norm_eps": architecture.epsilon,
+        "tie_word_embeddings": False,
+        "pad_token_id": None,
+        "bos_token_id": None,
+        "eos_token_id": None,
+        kind.activation_key: ACTIVATIONS[part.activation],
+        "query_pre_attn_scalar": round(first.scale**-2),
+        "attn_logit_softcapping": first.softcap,
+        "final_logit_softcapping": architecture.logit_softcap,
+        "sliding_window": window,
+        "use_sliding_window": window is not None,
+        "rope_parameters": _rope_parameters(architecture),
+    }
+    if family.windows and family.windows.per_layer:
+        options["layer_types"] = _layer_types(architecture)
+    if family.rope_skip_period:
+        options["no_rope_layers"] = [int(layer.rope is not None) for layer in attentions]
+    if isinstance(part, Experts):
+        options |= {"num_local_experts": part.count, "num_experts_per_tok": part.used}
+        options |= {"num_experts": part.count, "norm_topk_prob": part.normalize}
+        options |= {"moe_intermediate_size": part.inner}
+    return getattr(transformers, kind.config_class)(**options)
+
+
+def find_type(architecture: Architecture) -> HuggingFaceType:
+    """Return the Hugging Face type whose classes compute what this architecture computes."""
+    layers = architecture.layers
+    attentions = [layer.attention for layer in layers if layer.attention]
+    present: dict[Feature, bool] = {
+        "experts": layers[0].experts is not None,
+        "window": any(layer.window for layer in attentions),
+        "temperature": any(layer.temperature for layer in attentions),
+    }
+    features = frozenset(feature for feature, is_present in present.items() if is_present)
+    return FAMILIES[architecture.name].type_for(features)
+
+
+def _layer_types(architecture: Architecture) -> list[str]:
+    attentions = (layer.attention for layer in architecture.layers)
+    return [layer_type(windowed=bool(part and part.window)) for part in attentions]
+
+
+def _rope_parameters(architecture: Architecture) -> dict[str, Any]:
+    """Return rotary parameters; `_put_frequencies` replaces the frequencies that they give."""
+    first = next(layer.attention for layer in architecture.layers if layer.attention)
+    rope: dict[str, Any] = {"rope_type": "default", "rope_theta": 10000.0}
+    if first.temperature:
+        rope |= {
+            "llama_4_scaling_beta": first.temperature.scale,
+            "original_max_position_embeddings": first.temperature.length,
+        }
+    if first.rope and first.rope.dimensions != first.head_size:
+        rope["partial_rotary_factor"] = first.rope.dimensions / first.head_size
+    if FAMILIES[architecture.name].window_rope_base is None:
+        return rope
+    return {kind: dict(rope) for kind in set(_layer_types(architecture))}
+
+
+def check_shape(architecture: Architecture, weights: Weights) -> None:
+    """Raise UnsupportedModel for what zeropoint's layers can have and transformers' cannot."""
+    family = FAMILIES[architecture.name]
+    attentions = [layer.attention for layer in architecture.layers if layer.attention]
+    ropes = {part.rope for part in attentions if part.rope}
+    wrong = ""
+    if len(ropes) > 1 and family.window_rope_base is None:
+        wrong = "layers with rotary positions of their own"
+    shapes = {(part.heads, part.kv_heads, part.head_size, part.scale) for part in attentions}
+    if len(shapes) > 1 or len({layer.feed_forward for layer in architecture.layers}) > 1:
+        wrong = "layers of several shapes"
+    for layer in architecture.layers:
+        wrong = wrong or _missing(family, layer)
+    if wrong:
+        path = weights.checkpoint.path
+        raise UnsupportedModel(f"{path}: transformers' {architecture.name} has no {wrong}")
+
+
+def _missing(family: ModelFamily, layer: LayerSpec) -> str:
+    """Return what of a layer's attention transformers' class does not have, or ""."""
+    part = layer.attention
+    if part is None:
+        return ""
+    if layer.has("attn_qkv") != family.fused_qkv:
+        return "matrices attn_q, attn_k, attn_v" if family.fused_qkv else "matrix attn_qkv"
+    if part.value_size != part.head_size:
+        return f"values of {part.value_size} beside keys of {part.head_size}"
+    if part.temperature and layer.experts:
+        return "temperature of queries in a mixture of experts"
+    return ""
