@@ -14,7 +14,6 @@ NAMES = {*FAMILIES, *HUGGINGFACE_TYPES, "mistral", "qwen", "phi", "smollm"}
 EXCEPTIONS = {
     "checkpoints/merging.py": ({"llama"}, "a value of tokenizer.ggml.model"),
     "checkpoints/tokenizers/token_rules.py": ({"phi3"}, "part of general.name, as llama.cpp"),
-    "plans/memory/configs.py": ({"phi"}, "Phi-1 and 2, which are planned and not run"),
 }
 
 

@@ -11,11 +11,13 @@ from zeropoint.errors import CheckpointError, RecipeError
 from zeropoint.metrics.speed import this_machine
 from zeropoint.plans.formats.names import no_target
 from zeropoint.plans.machines.device import LOCAL_ID, Device
+from zeropoint.plans.memory.named_models import find_named, similar_names
 from zeropoint.plans.memory.typical import is_size
 from zeropoint.plans.planner.model_spec import (
     ModelSpec,
     is_target,
     spec_of_headers,
+    spec_of_named,
     spec_of_size,
     with_typed,
 )
@@ -66,8 +68,9 @@ def plan(
 ) -> PlanResult:
     """Return what fits on which device, with which context, how fast, and what would help.
 
-    A model is a file, a folder, a config.json, a hub id (only its headers are read) or a size such
-    as "27B"; a file or size may name a format too, "27B:Q4_K_M". It may also be an open Checkpoint
+    A model is a file, a folder, a config.json, a hub id (only its headers are read), the name of a
+    well-known model such as "Qwen3.5-27B" or a size such as "27B"; all but a hub id may name a
+    format too, "27B:Q4_K_M". It may also be an open Checkpoint
     or a `ModelSpec`. A device is a name such as "rtx3090"; "local", or none at all, is this
     machine, which is benchmarked the first time it is needed. `PlanOptions` explains the options.
 
@@ -96,7 +99,7 @@ def plan_models(
 ) -> PlanResult:
     """Return the plan for some models, as `plan` does."""
     if not models:
-        raise RecipeError("name a model: a file, a hub id, or a size such as 27B")
+        raise RecipeError("name a model: a file, a hub id, Qwen3.5-27B, or a size such as 27B")
     once = {str(m) if isinstance(m, str | Path) else id(m): m for m in models}
     specs = [describe_model(model) for model in once.values()]  # before anything is measured
     local = this_machine.load_local_machine()
@@ -134,9 +137,10 @@ def _find_model(text: str) -> tuple[ModelSpec, str | None]:
     if text and Path(text).exists():
         return spec_of_headers(read_headers(Path(text))), None
     name, colon, format = text.rpartition(":")
-    if colon and name and is_target(format) and (is_size(name) or Path(name).exists()):
+    without_network = is_size(name) or find_named(name) is not None
+    if colon and name and is_target(format) and (without_network or Path(name).exists()):
         return _find_model(name)[0], format
-    if colon and is_size(name):
+    if colon and without_network:
         if format:
             raise RecipeError(no_target(format))
         raise RecipeError(
@@ -144,11 +148,16 @@ def _find_model(text: str) -> tuple[ModelSpec, str | None]:
         )
     if is_size(text):
         return spec_of_size(text), None
+    if named := find_named(text):
+        return spec_of_named(named), None
     if is_hub_id(text):
         return spec_of_headers(read_hub_headers(text)), None
+    similar = ", ".join(similar_names(text))
     raise CheckpointError(
         text,
-        "is not a file, a folder, a size such as 27B or the name of a model on the hub (org/name)",
+        "is not a file, a folder, a size such as 27B, the name of a well-known model such as "
+        "Qwen3.5-27B or that of a model on the hub (org/name)"
+        + (f"; similar names: {similar}" if similar else ""),
     )
 
 

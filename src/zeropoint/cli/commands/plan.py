@@ -23,8 +23,9 @@ def plan(
         list[str] | None,
         typer.Argument(
             metavar="MODEL",
-            help="A GGUF file, a model folder, a config.json, a hub id (only its headers are read)"
-            " or a size: 27B, 30B-A3B, 1T. A colon adds a format: 27B:Q4_K_M.",
+            help="A GGUF file, a model folder, a config.json, a hub id (only its headers are read),"
+            " the name of a well-known model, such as Qwen3.5-27B, or a size: 27B, 30B-A3B, 1T."
+            " A colon adds a format: 27B:Q4_K_M.",
         ),
         InputRole.MODEL,
     ] = None,
@@ -146,6 +147,8 @@ def plan(
     [bold]Examples:[/bold]
 
     zeropoint plan model-Q4_K_M.gguf --ctx 32k --kv q8_0
+
+    zeropoint plan Qwen3.5-27B gpt-oss-20b --device rtx3090 --ctx 32k
 
     zeropoint plan 27B 14B 8B --device rtx3060-12gb --ctx 16k
 

@@ -5,7 +5,7 @@ function returns one part of a layer: its cache (`LayerCache`) and its matrices 
 that presets choose formats for them as for a file.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from zeropoint.checkpoints import NewTensor
@@ -16,7 +16,7 @@ from zeropoint.plans.memory.cache_shape import LayerCache, ModelShape
 Roles = dict[str, tuple[int, ...]]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class DescribedModel:
     """A model without a file: names, shapes and formats of its tensors, and its dimensions."""
 
@@ -112,22 +112,26 @@ def latent_attention(width: int, heads: int, sizes: LatentSizes) -> LayerPart:
 
 
 def delta_net(
-    width: int, key_heads: int, value_heads: int, sizes: tuple[int, int, int]
+    width: int, heads: tuple[int, int], sizes: tuple[int, int, int], *, joint_gates: bool
 ) -> LayerPart:
-    """Return a gated delta net (Qwen 3 Next, 3.5); `sizes` are those of key, value and kernel.
+    """Return a gated delta net (Qwen 3 Next, 3.5).
 
-    Its state is the last kernel − 1 inputs, and a (key, value) matrix for each value head.
+    `heads` are the numbers of key and value heads, `sizes` those of a key, a value and the kernel.
+    Its state is the last kernel − 1 inputs, and a (key, value) matrix for each value head. With
+    `joint_gates` the matrices of its two gates are one (Qwen 3 Next).
     """
-    key, value, kernel = sizes
+    (key_heads, value_heads), (key, value, kernel) = heads, sizes
     keys, values = key_heads * key, value_heads * value
     mixed = 2 * keys + values
+    gates: Roles = {"ssm_beta": (value_heads, width), "ssm_alpha": (value_heads, width)}
+    if joint_gates:
+        gates = {"ssm_ba": (2 * value_heads, width)}
     return LayerPart(
         LayerCache(state=(kernel - 1) * mixed + value_heads * key * value),
         {
             "attn_qkv": (mixed, width), "attn_gate": (values, width),
-            "ssm_conv1d": (mixed, kernel), "ssm_ba": (2 * value_heads, width),
-            "ssm_a": (value_heads,), "ssm_dt.bias": (value_heads,), "ssm_norm": (value,),
-            "ssm_out": (width, values),
+            "ssm_conv1d": (mixed, kernel), **gates, "ssm_a": (value_heads,),
+            "ssm_dt.bias": (value_heads,), "ssm_norm": (value,), "ssm_out": (width, values),
         },
     )  # fmt: skip
 
@@ -153,8 +157,8 @@ def mamba(width: int, inner: int, state: int, kernel: int, *, groups: int, heads
         mixed = inner + 2 * groups * state
         roles: Roles = {
             "ssm_in": (inner + mixed + heads, width), "ssm_conv1d": (mixed, kernel),
-            "ssm_a": (heads, 1), "ssm_d": (heads, 1), "ssm_norm": (inner,),
-            "ssm_out": (width, inner),
+            "ssm_conv1d.bias": (mixed,), "ssm_dt.bias": (heads,), "ssm_a": (heads, 1),
+            "ssm_d": (heads, 1), "ssm_norm": (groups, inner // groups), "ssm_out": (width, inner),
         }  # fmt: skip
     else:
         mixed, rank = inner, -(-width // 16)
@@ -195,15 +199,45 @@ def dense(width: int, inner: int, *, gated: bool = True) -> Roles:
     return {"ffn_gate": (inner, width)} | roles if gated else roles
 
 
-def experts(width: int, inner: int, count: int, *, shared: int = 0, gated: bool = True) -> Roles:
-    """Return a mixture of experts; `shared` is the width of the expert that every token uses."""
+def experts(
+    width: int, inner: int, count: int, *, shared: int = 0, gated: bool = True, latent: int = 0
+) -> Roles:
+    """Return a mixture of experts; `shared` is the width of the expert that every token uses.
+
+    With `latent`, the other experts compute in so many elements, to which one matrix leads and from
+    which another one comes back (Nemotron 3).
+    """
     roles: Roles = {"ffn_gate_inp": (count, width)}
-    stacked = dense(width, inner, gated=gated)
+    if latent:
+        roles |= {"ffn_latent_down": (latent, width), "ffn_latent_up": (width, latent)}
+    stacked = dense(latent or width, inner, gated=gated)
     roles |= {f"{role}_exps": (count, *shape) for role, shape in stacked.items()}
     if shared:
         own = dense(width, shared, gated=gated)
         roles |= {f"{role}_shexp": shape for role, shape in own.items()}
     return roles
+
+
+def mixture_beside(width: int, count: int) -> Roles:
+    """Return the vectors of a mixture that is added to a dense part (Gemma 4)."""
+    norms = ("pre_ffw_norm_2", "post_ffw_norm_1", "post_ffw_norm_2", "ffn_gate_inp.scale")
+    roles: Roles = {role: (width,) for role in norms}
+    return roles | {"ffn_down_exps.scale": (count,)}
+
+
+def without_cache(part: LayerPart) -> LayerPart:
+    """Return an attention that uses the keys and values of an earlier layer."""
+    own = ("attn_k", "attn_v", "attn_k.bias", "attn_v.bias")
+    roles = {role: shape for role, shape in part.roles.items() if role not in own}
+    return LayerPart(replace(part.cache, keys=0, values=0), roles)
+
+
+def with_fused_qkv(part: LayerPart) -> LayerPart:
+    """Return an attention with the matrices of queries, keys and values in one."""
+    own = ("attn_q", "attn_k", "attn_v")
+    rows = sum(part.roles[role][0] for role in own)
+    others = {role: shape for role, shape in part.roles.items() if role not in own}
+    return LayerPart(part.cache, {"attn_qkv": (rows, part.roles["attn_q"][1]), **others})
 
 
 def both(first: LayerPart, second: LayerPart) -> LayerPart:
@@ -213,9 +247,19 @@ def both(first: LayerPart, second: LayerPart) -> LayerPart:
 
 
 def assemble(
-    shape: ModelShape, layers: Iterable[Roles], *, tied: bool, format: str = "BF16"
+    shape: ModelShape,
+    layers: Iterable[Roles],
+    *,
+    tied: bool,
+    norms: tuple[str, ...] = ("attn_norm", "ffn_norm"),
+    others: Roles | None = None,
+    experts: str = "BF16",
 ) -> DescribedModel:
-    """Return the model of these layers, with its matrices in `format` and its vectors in F32."""
+    """Return the model of these layers, with its matrices in BF16 and its vectors in F32.
+
+    Every layer has the `norms`. `others` are tensors that belong to no layer. The matrices of
+    experts are in the format `experts`.
+    """
     head = shape.layers[0]
     groups = max((layer.keys // layer.head_size for layer in shape.layers if layer.head_size),
                  default=0)  # fmt: skip
@@ -230,26 +274,24 @@ def assemble(
         f"{name}.expert_count": shape.experts,
         f"{name}.expert_used_count": shape.experts_used,
     }
-    tensors = {t.name: t for t in _tensors(shape, layers, tied=tied, format=format)}
-    return DescribedModel(shape=shape, metadata=metadata, tensors=tensors)
-
-
-def _tensors(
-    shape: ModelShape, layers: Iterable[Roles], *, tied: bool, format: str
-) -> Iterator[NewTensor]:
-    vectors, matrices = find_format("F32"), find_format(format)
-
-    def tensor(role: str, size: tuple[int, ...]) -> NewTensor:
-        small = len(size) == 1 or "conv" in role or "gate_inp" in role
-        name = role if role.endswith(".bias") else f"{role}.weight"
-        return NewTensor(name, size, vectors if small else matrices)
-
-    yield tensor("token_embd", (shape.vocabulary, shape.width))
-    for index, roles in enumerate(layers):
-        yield tensor(f"blk.{index}.attn_norm", (shape.width,))
-        yield tensor(f"blk.{index}.ffn_norm", (shape.width,))
-        for role, size in roles.items():
-            yield tensor(f"blk.{index}.{role}", size)
-    yield tensor("output_norm", (shape.width,))
+    roles: Roles = {"token_embd": (shape.vocabulary, shape.width)} | (others or {})
+    for index, own in enumerate(layers):
+        layer: Roles = {norm: (shape.width,) for norm in norms} | own
+        roles |= {f"blk.{index}.{role}": size for role, size in layer.items()}
+    roles["output_norm"] = (shape.width,)
     if not tied:
-        yield tensor("output", (shape.vocabulary, shape.width))
+        roles["output"] = (shape.vocabulary, shape.width)
+    tensors = [new_tensor(role, size, experts) for role, size in roles.items()]
+    return DescribedModel(shape, metadata, {tensor.name: tensor for tensor in tensors})
+
+
+#: Parts of the names of matrices that a converter stores in F32.
+F32_MATRICES = ("conv", "gate_inp", "ssm_a", "ssm_d", "ssm_norm", ".bias")
+
+
+def new_tensor(role: str, size: tuple[int, ...], experts: str) -> NewTensor:
+    """Return a tensor of this role in the format in which a converter stores it."""
+    name = role if role.endswith((".bias", ".scale")) else f"{role}.weight"
+    small = len(size) == 1 or any(part in role for part in F32_MATRICES)
+    format = "F32" if small else experts if "_exps" in role else "BF16"
+    return NewTensor(name, size, find_format(format))

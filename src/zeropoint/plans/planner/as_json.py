@@ -6,7 +6,7 @@ from typing import Any
 from zeropoint.plans.machines.device import Device
 from zeropoint.plans.memory.memory import compute_buffers
 from zeropoint.plans.planner.advice import Refusal
-from zeropoint.plans.planner.model_spec import ModelSpec
+from zeropoint.plans.planner.model_spec import DESCRIBED, ModelSpec
 from zeropoint.plans.planner.ranking import PlanQuestion, PlanRow
 from zeropoint.plans.planner.text import plan_notes
 from zeropoint.plans.speed.speed import SpeedEstimate
@@ -51,6 +51,7 @@ def model_record(spec: ModelSpec) -> dict[str, Any]:
     shape = spec.shape
     return {
         "label": spec.label, "name": shape.name, "basis": spec.basis,
+        "origin": spec.origin if spec.basis == DESCRIBED else None,
         "weights": spec.weights, "width": shape.width, "vocabulary": shape.vocabulary,
         "feed_forward": shape.feed_forward, "experts": shape.experts,
         "experts_used": shape.experts_used, "context": shape.context,

@@ -1,6 +1,7 @@
 """A model as `plan` sees it: its shape, and its tensors with their formats, but no weights.
 
-It comes from the headers of a file or repository, from a config.json, or from a size such as 27B.
+It comes from the headers of a file or repository, from a config.json, from the table of well-known
+models, or from a size such as 27B.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,6 +20,7 @@ from zeropoint.plans.formats.names import target_format
 from zeropoint.plans.formats.presets import find_preset
 from zeropoint.plans.memory.cache_shape import ModelShape, read_shape, weights_bytes
 from zeropoint.plans.memory.configs import read_config
+from zeropoint.plans.memory.named_models import NamedModel
 from zeropoint.plans.memory.typical import typical_model
 
 # Sources of the sizes of a model's weights; values in the JSON of `plan`.
@@ -49,6 +51,8 @@ class ModelSpec:
     source: CheckpointLike
     #: EXACT, DESCRIBED or TYPICAL.
     basis: str
+    #: The origin of the shape of a DESCRIBED model.
+    origin: str = "its config.json"
     #: Number of weights.
     weights: int
     #: Bytes of all tensors.
@@ -106,6 +110,21 @@ def spec_of_headers(headers: ModelHeaders) -> ModelSpec:
         weights_bytes=headers.weights_bytes or weights_bytes(source.tensors.values()),
         file_bytes=headers.file_bytes,
         path=headers.path,
+    )
+
+
+def spec_of_named(model: NamedModel) -> ModelSpec:
+    """Return a well-known model, from the settings of its published config.json."""
+    name = model.names[0]
+    described = read_config(Path(name), model.config, name=name)
+    return ModelSpec(
+        label=name,
+        shape=described.shape,
+        source=described,
+        basis=DESCRIBED,
+        origin=model.source,
+        weights=_count(described.tensors),
+        weights_bytes=weights_bytes(described.tensors.values()),
     )
 
 

@@ -48,7 +48,7 @@ def model_line(spec: ModelSpec, users: int) -> str:
             parts.append(f"{read:.0f} read for {users} users")
     if shape.context:
         parts.append(f"trained for {tokens(shape.context)} tokens")
-    source = "; from its config.json" if spec.basis == DESCRIBED else ""
+    source = f"; from {spec.origin}" if spec.basis == DESCRIBED else ""
     name = shape.name if spec.basis == TYPICAL else spec.label
     return f"{name}: {', '.join(parts)}{source}"
 
