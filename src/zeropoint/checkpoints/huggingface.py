@@ -72,7 +72,7 @@ def as_gguf(folder: Checkpoint) -> "HuggingFaceCheckpoint":
     config = read_config(path)
     if not config:
         raise CheckpointError(path, "has no config.json, which a model folder needs")
-    configuration = read_configuration(path / CONFIG_FILE, config)
+    configuration = read_configuration(path / CONFIG_FILE, config, folder.tensors)
     sources = find_sources(folder, configuration)
     rows = sources["token_embd.weight"].shape[0]
     if configuration.vocab_size != rows:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 from zeropoint.checkpoints import Checkpoint
 from zeropoint.checkpoints.families import FAMILIES, ModelFamily
+from zeropoint.checkpoints.families.nearest import unsupported
 from zeropoint.checkpoints.typed_mapping import is_array
 from zeropoint.errors import CheckpointError, UnsupportedModel
 from zeropoint.models.feed_forward import Experts, FeedForward, read_feed_forward
@@ -101,10 +102,8 @@ def read_architecture(checkpoint: Checkpoint) -> Architecture:
     header = ModelHeader(checkpoint)
     family = FAMILIES.get(header.architecture)
     if family is None:
-        raise UnsupportedModel(
-            f"{checkpoint.path}: architecture {header.architecture!r} is not supported; "
-            f"supported: {', '.join(FAMILIES)}"
-        )
+        sentence = unsupported(f"architecture {header.architecture}", checkpoint.tensors)
+        raise UnsupportedModel(f"{checkpoint.path}: {sentence}")
     width = header.integer("embedding_length", minimum=1)
     blocks = header.integer("block_count", minimum=1)
     drafts = header.integer("nextn_predict_layers", 0)  # the last layers: multi-token prediction

@@ -6,7 +6,7 @@ class for the type, except for sizes, which must be given. Every setting is used
 harmless, or listed in `Configuration.ignored` (see `settings`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from zeropoint.checkpoints.families import (
     ModelFamily,
     families_of,
 )
+from zeropoint.checkpoints.families.nearest import unsupported
 from zeropoint.checkpoints.settings.rope_to_gguf import RopeDefaults, read_rope
 from zeropoint.checkpoints.settings.settings import Config, Settings, check_all_read
 from zeropoint.checkpoints.values import Float32, UInt32
@@ -49,20 +50,19 @@ class Configuration:
     ignored: tuple[str, ...]
 
 
-def read_configuration(path: Path, config: Config) -> Configuration:
+def read_configuration(path: Path, config: Config, tensors: Iterable[str] = ()) -> Configuration:
     """Return the architecture, metadata and computed tensors of a folder's config.json.
 
+    The names of the folder's tensors are compared with those of families if the type is unknown.
     Raises UnsupportedModel for an unknown `model_type`, CheckpointError for a key that is missing,
     nonsensical, or has a value that GGUF cannot express.
     """
     text, outside = _text_part(config)
     kind = HUGGINGFACE_TYPES.get(str(text.get("model_type")))
     if kind is None or kind.read_settings is None:
-        name = printable(repr(text.get("model_type")))
-        supported = ", ".join(key for key, other in HUGGINGFACE_TYPES.items() if other.convertible)
-        raise UnsupportedModel(
-            f"{path}: model_type {name} is not supported; supported: {supported}"
-        )
+        supported = (key for key, other in HUGGINGFACE_TYPES.items() if other.convertible)
+        sentence = unsupported(f"model_type {text.get('model_type')}", tensors, supported)
+        raise UnsupportedModel(f"{path}: {sentence}")
     settings = Settings(path, text, kind.defaults)
     family = _find_family(settings, kind)
     ternary = bool(kind.ternary_method) and _is_ternary(settings, kind.ternary_method)

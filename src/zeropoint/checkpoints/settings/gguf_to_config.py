@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from zeropoint.checkpoints.families import FAMILIES, Feature, HuggingFaceType, ModelFamily
+from zeropoint.checkpoints.families.nearest import unsupported
 from zeropoint.checkpoints.settings.gguf_keys import GgufKeys
 from zeropoint.checkpoints.settings.rope_to_config import rope_parameters
 from zeropoint.checkpoints.tokenizers.tokenizer_facts import read_tokenizer_facts
@@ -64,11 +65,8 @@ def find_convertible(architecture: str) -> ModelFamily:
     """Return the family of an architecture. Raises UnsupportedModel if it has no folders."""
     family = FAMILIES.get(architecture)
     if family is None or not family.convertible:
-        possible = ", ".join(name for name, other in FAMILIES.items() if other.convertible)
-        raise UnsupportedModel(
-            f"{architecture!r} files cannot be written as a Hugging Face folder; "
-            f"supported: {possible}"
-        )
+        sentence = unsupported(f"architecture {architecture}")
+        raise UnsupportedModel(f"cannot be written as a Hugging Face folder: {sentence}")
     return family
 
 
