@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from zeropoint.checkpoints.base import Checkpoint, TensorInfo
 from zeropoint.checkpoints.files.file_kind import check_use
 from zeropoint.checkpoints.folder import CONFIG_FILE, read_config
+from zeropoint.checkpoints.modalities import is_image_or_audio, text_part_note
 from zeropoint.checkpoints.names import find_place
 from zeropoint.checkpoints.settings.config_to_gguf import Configuration, read_configuration
 from zeropoint.checkpoints.settings.pooling_files import read_pooling
@@ -86,6 +87,8 @@ def as_gguf(folder: Checkpoint) -> "HuggingFaceCheckpoint":
     metadata |= read_vocabulary_files(path, rows, name=str(metadata["general.name"]))
     metadata |= read_pooling(path, configuration.family.architecture)
     _warn(path / CONFIG_FILE, configuration)
+    if note := text_part_note(path, folder.tensors):
+        LOG.warning("%s", note)
     return HuggingFaceCheckpoint(folder, metadata, sources)
 
 
@@ -240,10 +243,10 @@ def find_sources(folder: Checkpoint, configuration: Configuration) -> dict[str, 
 
 
 def _is_left_out(name: str) -> bool:
-    """Return whether a tensor is not part of the text model: vision, buffers."""
+    """Return whether a tensor is not part of the language model: images, audio, buffers."""
     if name.endswith(("rotary_emb.inv_freq", "masked_bias", "attn.bias")):
         return True
-    return any(part in name for part in ("vision_tower", "vision_model", "multi_modal_projector"))
+    return is_image_or_audio(name)
 
 
 def _role(name: str) -> str:

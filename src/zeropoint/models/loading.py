@@ -1,5 +1,6 @@
 """Loads a language model from a file, a folder, the hub or an open checkpoint."""
 
+import logging
 from collections.abc import Container, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 from zeropoint import kernels
 from zeropoint.checkpoints import Checkpoint, open_model
 from zeropoint.checkpoints.files.file_kind import check_use
+from zeropoint.checkpoints.modalities import text_part_note
 from zeropoint.errors import MeasurementError, UnsupportedModel
 from zeropoint.formats import F32, QuantizedTensor
 from zeropoint.models.architecture import Architecture, read_architecture, tensor_names
@@ -22,6 +24,7 @@ from zeropoint.models.weights import Weights
 if TYPE_CHECKING:
     from zeropoint.models.transformers_engine import TransformersEngine
 
+LOG = logging.getLogger("zeropoint")
 Engine = Literal["compiled", "transformers", "torch"]
 CHUNK_POSITIONS = 512  # processed together by each layer
 
@@ -56,6 +59,8 @@ def load_model(
         raise UnsupportedModel(f"the {engine} engine runs on the processor, not on {device}")
     check_use(checkpoint.path, checkpoint, "calibrate")  # the use that needs the least
     loaded = DecoderModel(checkpoint, mode=mode, threads=threads or kernels.default_threads())
+    if note := text_part_note(checkpoint.path, checkpoint.tensors):
+        LOG.warning("%s", note)
     loaded.load(engine, device, later)
     return loaded
 

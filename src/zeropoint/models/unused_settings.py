@@ -16,6 +16,7 @@ import re
 from collections.abc import Collection, Mapping
 from itertools import islice
 
+from zeropoint.checkpoints.modalities import is_image_or_audio
 from zeropoint.checkpoints.settings.harmless_keys import has_value_of, is_harmless_key
 from zeropoint.checkpoints.typed_mapping import is_array
 from zeropoint.errors import UnsupportedModel, printable
@@ -33,7 +34,6 @@ HARMLESS_TENSORS: Mapping[str, str] = {
     r"(blk\.\d+\.\w+|output)\.input_scale": "it scales 8-bit inputs; ours are not rounded by it",
     r"blk\.\d+\.attn_rot_embd(\.weight)?": "old files store what rope.freq_base gives",
     r"blk\.\d+\.nextn\..*": "the draft head of multi-token prediction; logits do not use it",
-    r"(v|a|mm)\..*": "the encoder and projector of images or audio; text does not pass through it",
 }
 _HARMLESS_TENSOR = re.compile("|".join(HARMLESS_TENSORS))
 _LAYER = re.compile(r"blk\.(\d+)\.", re.ASCII)
@@ -71,11 +71,14 @@ def is_harmless(header: ModelHeader, key: str, value: object) -> bool:
 
 
 def is_harmless_tensor(name: str, drafts: range) -> bool:
-    """Return whether logits do not depend on a tensor that has no place in the layers."""
+    """Return whether logits do not depend on a tensor that has no place in the layers.
+
+    Text does not pass through the encoders and projectors of images and audio.
+    """
     layer = _LAYER.match(name)
     if layer and int(layer[1]) in drafts:
         return True
-    return _HARMLESS_TENSOR.fullmatch(name) is not None
+    return _HARMLESS_TENSOR.fullmatch(name) is not None or is_image_or_audio(name)
 
 
 def _shown(value: object) -> str:

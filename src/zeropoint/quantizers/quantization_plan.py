@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from zeropoint.calibration import Calibration, coverage
 from zeropoint.checkpoints import Checkpoint
+from zeropoint.checkpoints.files.file_kind import find_file_kind
 from zeropoint.kernels import has_encoder
 from zeropoint.plans import (
     Choice,
@@ -16,7 +18,7 @@ from zeropoint.plans import (
     recipe_of,
 )
 from zeropoint.plans.formats.choose import FormatOptions
-from zeropoint.quantizers.checkpoint import check_storable
+from zeropoint.quantizers.checkpoint import check_storable, complete
 from zeropoint.quantizers.provenance import output_metadata
 from zeropoint.quantizers.records import WriteOptions
 from zeropoint.results.quantize import Fallback, PlannedTensor, QuantizePreview
@@ -105,6 +107,11 @@ class QuantizationPlan:
             f" weights are not a multiple of {group[0].wanted.block_size}"
             for (wanted, format, row), group in groups.items()
         ]
+        if copies_all(self.source) and not any(choice.changes for choice in self.choices):
+            texts.append(
+                f"{self.source.path.name} is a projector of images or audio (mmproj), so its"
+                " tensors are copied as they are"
+            )
         return texts + self._coverage_warnings()
 
     def _coverage_warnings(self) -> list[str]:
@@ -122,6 +129,11 @@ class QuantizationPlan:
         ]
 
 
+def copies_all(source: Checkpoint) -> bool:
+    """Return whether `quantize` copies the tensors of a file, because it is no language model."""
+    return find_file_kind(source).name == "mmproj"
+
+
 def plan_quantization(
     source: Checkpoint,
     to: str | Recipe,
@@ -136,11 +148,16 @@ def plan_quantization(
     `awaits_importance` is whether importance will be collected before the plan is written; the
     formats are then chosen as if it were there.
 
+    A projector of images or audio is copied as it is, unless `to` is a recipe.
+
     Raises RecipeError for names that do not exist, shapes that nothing fits, and formats that need
     an importance matrix; FormatError for a format that no GGUF file can hold.
     """
     awaits_importance = awaits_importance and calibration is None
     has_importance = awaits_importance or calibration is not None
+    named = not isinstance(to, Recipe) and Path(to).suffix != ".recipe"
+    if named and copies_all(source):
+        return QuantizationPlan(source, complete(source, ()), calibration, options)
     choices = choose_formats(source, to, imatrix=has_importance, **rules)
     check_storable(choices)
     if not awaits_importance:
