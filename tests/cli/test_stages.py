@@ -2,14 +2,29 @@
 
 import json
 import logging
+import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
+import zeropoint as zp
+from support.tiny_models import write_model
+from zeropoint.cli import main
 from zeropoint.cli.output import Output, ProgressStyle
 from zeropoint.cli.stages import follow
+from zeropoint.metrics.divergence.run import MeasureProgress, MeasureRun
 from zeropoint.verbs.records import Notice, StageStarted, drain
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("models")
+    reference = write_model(folder / "a.gguf")
+    zp.quantize_checkpoint(reference, folder / "b.gguf", to="Q4_0")
+    return reference, folder / "b.gguf"
 
 
 @dataclass(frozen=True)
@@ -57,3 +72,43 @@ def test_the_library_returns_the_result_and_passes_on_the_rest(
 
 def _again() -> Iterator[object]:
     yield from RECORDS
+
+
+def test_a_pipe_sees_how_much_there_is_to_do_and_then_the_time_left(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zeropoint.cli.progress.FIRST_LINE_SECONDS", 0.05)
+
+    def slowly() -> Iterator[object]:
+        yield StageStarted("measuring", 40, "chunks", 3.0)
+        time.sleep(0.3)  # the first chunk
+        yield Counted(1)
+        yield Counted(2)
+
+    list(follow(slowly(), Output(), ProgressStyle.plain))
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "measuring: 0 of 40 chunks, about 2 min 0 s left"
+    assert re.fullmatch(r"measuring: 1 of 40 chunks, about \d+ s left   half of it", second)
+
+
+def test_an_interrupt_prints_the_figures_so_far(
+    models: tuple[Path, Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    reference, quant = models
+    words = ["measure", str(quant), "--ref", str(reference), "--ctx", "32", "--chunks", "9"]
+    text = tmp_path / "words.txt"
+    text.write_text("to be or not to be, that is the question\n" * 60)
+
+    def interrupted(run: MeasureRun) -> MeasureProgress:
+        if len(run.scores) > 4:
+            raise KeyboardInterrupt
+        return progress(run)
+
+    progress = MeasureRun._progress
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MeasureRun, "_progress", interrupted)
+        assert main([*words, "--text", str(text), "--run", str(tmp_path / "run")]) == 130
+    stopped, where, _ = capsys.readouterr().err.splitlines()[-3:]
+    figures = r"KL \d\.\d+ nats per token \(\d\.\d+ … \d\.\d+, 95 % interval\)"
+    assert re.fullmatch(rf"measuring stopped after 4 of 9 chunks: {figures}", stopped)
+    assert where == f"{tmp_path / 'run'} holds the finished work; the same command resumes it"

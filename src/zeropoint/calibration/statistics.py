@@ -22,6 +22,7 @@ The coverage report counts all of them (see `coverage`).
 """
 
 import hashlib
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,6 +54,7 @@ DATASETS, CHUNKS, CHUNK_TOKENS = (
     "imatrix.chunk_size",
 )
 CORPUS = "zeropoint.corpus"  # hash of the text; llama.cpp ignores the key
+PLANNED = "zeropoint.planned_chunks"  # only in a file of a calibration that was interrupted
 LEGACY_CHUNK_TOKENS = 512  # llama.cpp assumes it for files that do not state it
 MAX_COUNT = 2**53
 
@@ -115,6 +117,7 @@ class Calibration:
     chunk_tokens: int
     datasets: tuple[str, ...] = ()  # names of the texts, as in the file
     corpus: str = ""  # SHA-256 of the texts; "" if unknown
+    planned: int | None = None  # chunks, if the calibration was interrupted before it read them all
     hessians: Mapping[str, F32] = field(default_factory=dict)  # (columns, columns): mean of x xᵀ
 
     @property
@@ -165,12 +168,20 @@ def read_imatrix(path: Path | str) -> Calibration:
             "; this is a model, not an importance matrix" if TOKEN_EMBEDDING in
             checkpoint.tensors else "")  # fmt: skip
         raise CheckpointError(path, reason, field=DATASETS)
+    chunks, planned = _number(checkpoint, CHUNKS), None
+    if PLANNED in metadata:
+        planned = _number(checkpoint, PLANNED)
+        logging.getLogger(__name__).warning(
+            "%s: holds %d of %d chunks, because the calibration was interrupted; calibrate again"
+            " for the importance of the whole text", path, chunks, planned,
+        )  # fmt: skip
     return Calibration(
         statistics=FileStatistics(checkpoint),
-        chunks=_number(checkpoint, CHUNKS),
+        chunks=chunks,
         chunk_tokens=_number(checkpoint, CHUNK_TOKENS),
         datasets=tuple(datasets),
         corpus=str(metadata.get(CORPUS, "")),
+        planned=planned,
     )
 
 
@@ -223,12 +234,14 @@ def write_imatrix(
     *,
     sources: Sequence[Path] = (),
     overwrite: bool = True,
+    planned: int | None = None,
 ) -> None:
     """Write a calibration byte for byte as llama.cpp's `llama-imatrix` does.
 
-    If `corpus` is known, there is one key more. The name must end in .gguf. The file appears when
-    it is complete. Raises CheckpointError if the path is one of `sources` under any name, or exists
-    and `overwrite` is false; NotEnoughSpace before anything is written.
+    If `corpus` is known, there is one key more, and another one for a calibration that was
+    interrupted before it read all `planned` chunks. The name must end in .gguf. The file appears
+    when it is complete. Raises CheckpointError if the path is one of `sources` under any name, or
+    exists and `overwrite` is false; NotEnoughSpace before anything is written.
     """
     metadata: dict[str, object] = {
         "general.type": "imatrix",
@@ -238,6 +251,8 @@ def write_imatrix(
     }
     if calibration.corpus:
         metadata[CORPUS] = calibration.corpus
+    if planned is not None:
+        metadata[PLANNED] = np.uint32(planned)
     names = sorted(calibration.statistics, key=str.encode)
     tensors: list[NewTensor] = []
     for name in names:

@@ -2,11 +2,14 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 
 from zeropoint.cli.paths import InputRole
+from zeropoint.verbs.options.checks import ALL
+
+MAX_COUNT = 2**31 - 1
 
 MODEL_FORMS = (
     "a GGUF file (of a split model the first), a Hugging Face folder, or a hub id org/name"
@@ -61,9 +64,33 @@ Context = Annotated[
         min=8, help="Number of tokens per chunk. The second half of each chunk is scored."
     ),
 ]
-Chunks = Annotated[
-    int | None, typer.Option(min=1, help="Maximum number of chunks. Default: all of the text.")
-]
+
+
+def parse_count(word: str) -> int | Literal["all"]:
+    """Return a number of at least 1, or "all". Raises BadParameter for any other word."""
+    if word == ALL:
+        return ALL
+    if not word.isascii() or not word.isdigit() or not 1 <= int(word) <= MAX_COUNT:
+        raise typer.BadParameter(f"{word!r} is not a number from 1 to {MAX_COUNT}, or all")
+    return int(word)
+
+
+def count_option(unit: str, least: int = 8) -> Any:
+    """Return the option for a count that is chosen by time if it is not given."""
+    counts = ", ".join(str(count) for count in (8, 16, 32, 64, 128) if count >= least)
+    return typer.Option(
+        metavar="N|all",
+        parser=parse_count,
+        help=f"Maximum number of {unit}, or all. Default: {counts} or all, as many as take about"
+        " two minutes at the speed of the first one.",
+    )
+
+
+# Typer has no unions: the type is that of `parse_count`, or None.
+Chunks = Annotated[Any, count_option("chunks")]
+CalibrationChunks = Annotated[Any, count_option("chunks", least=32)]
+PromptCount = Annotated[Any, count_option("prompts, evenly spread over the file")]
+TaskCount = Annotated[Any, count_option("tasks, the first ones of the file")]
 FloorChunks = Annotated[
     int,
     typer.Option(

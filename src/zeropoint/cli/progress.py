@@ -3,14 +3,18 @@
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from zeropoint.cli.output import ProgressStyle, console, plain
 from zeropoint.formatting import format_seconds
 
-QUIET_SECONDS = 2.0  # plain progress prints nothing before
+QUIET_SECONDS = 2.0  # plain progress prints no line per tenth before
+FIRST_LINE_SECONDS = 1.0  # plain progress prints how much there is to do, if it takes longer
 
 
 class CountedRecord(Protocol):
@@ -25,17 +29,36 @@ class CountedRecord(Protocol):
 S = TypeVar("S", bound=CountedRecord)
 
 
+@dataclass(frozen=True)
+class Work:
+    """Work whose progress is shown."""
+
+    label: str
+    total: int
+    unit: str = ""  # of `total`, in the plural; empty if a number of units would mean nothing
+    seconds: float | None = None  # that one unit is expected to take, if that is known
+
+    def amount(self, done: int) -> str:
+        """Return how much is done: "3 of 32 chunks", or an empty text without a unit."""
+        return f"{done} of {self.total} {self.unit}" if self.unit else ""
+
+
 def track(
     records: Iterable[S],
     total: int,
     label: str,
     style: ProgressStyle,
     describe: Callable[[S], str] | None = None,
+    *,
+    unit: str = "",
+    seconds: float | None = None,
 ) -> Iterator[S]:
     """Yield `records`, and show on stderr how much of `total` is done.
 
     `label` names the work. `describe` returns text to show with a record, such as a running figure.
+    `unit` names what is counted, in the plural. `seconds` is what one unit is expected to take.
     """
+    work = Work(label, total, unit, seconds)
     if style is ProgressStyle.auto:
         screen = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         style = ProgressStyle.auto if screen else ProgressStyle.plain
@@ -45,41 +68,9 @@ def track(
         case ProgressStyle.json:
             yield from track_as_json(records, total, label)
         case ProgressStyle.plain:
-            yield from track_plainly(records, total, label, describe)
+            yield from track_plainly(records, work, describe)
         case _:
-            yield from track_as_bar(records, total, label, describe)
-
-
-class RunningEstimate(CountedRecord, Protocol):
-    """A record that carries the estimate of the KL divergence so far."""
-
-    @property
-    def kl(self) -> float: ...
-    @property
-    def half_width(self) -> float | None: ...
-    @property
-    def tokens(self) -> int: ...
-
-
-R = TypeVar("R", bound=RunningEstimate)
-
-
-def track_running(
-    records: Iterable[R], total: int, label: str, style: ProgressStyle
-) -> Iterator[R]:
-    """Track progress like `track`, and show the running KL divergence and its 95 % interval."""
-    return track(records, total, label, style, describe=running)
-
-
-def running(record: Any) -> str:
-    """Return the running KL divergence (nats per token) and its interval as text.
-
-    >>> from types import SimpleNamespace as Record
-    >>> running(Record(kl=0.031, half_width=0.002, tokens=6912))
-    'KL 0.03100 ± 0.00200, 6912 tokens'
-    """
-    width = "" if record.half_width is None else f" ± {record.half_width:.5f}"
-    return f"KL {record.kl:.5f}{width}, {record.tokens} tokens"
+            yield from track_as_bar(records, work, describe)
 
 
 def seconds_left(started: float, done: int, total: int) -> float | None:
@@ -110,41 +101,85 @@ def track_as_json(records: Iterable[S], total: int, label: str) -> Iterator[S]:
 
 
 def track_plainly(
-    records: Iterable[S], total: int, label: str, describe: Callable[[S], str] | None
+    records: Iterable[S], work: Work, describe: Callable[[S], str] | None
 ) -> Iterator[S]:
-    """Print one line per tenth of the work, if the work takes longer than QUIET_SECONDS."""
-    started, shown = time.monotonic(), 0
-    for record in records:
-        tenth = 10 * record.done // max(total, 1)
-        if tenth > shown and time.monotonic() - started >= QUIET_SECONDS:
-            shown = tenth
-            left = seconds_left(started, record.done, total)
-            rest = f", about {format_seconds(left)} left" if left and tenth < 10 else ""
-            detail = f"   {describe(record)}" if describe else ""
-            print_line(f"{label}: {10 * tenth} %{rest}{detail}")
-        yield record
+    """Print how much there is to do, the time left as soon as it is known, and then every tenth.
+
+    Work of less than FIRST_LINE_SECONDS prints nothing.
+    """
+    started, shown, timed = time.monotonic(), 0, False
+    with first_line(work) as cancel:
+        for record in records:
+            if record.done:
+                cancel()
+            elapsed = time.monotonic() - started
+            tenth = 10 * record.done // max(work.total, 1)
+            amount = work.amount(record.done)
+            place = ""
+            if tenth > shown and elapsed >= QUIET_SECONDS:
+                place = f"{10 * tenth} %" + (f" ({amount})" if amount else "")
+                shown, timed = tenth, True
+            elif record.done and not timed and elapsed >= FIRST_LINE_SECONDS:
+                place, timed = amount or "0 %", True
+            if place:
+                left = seconds_left(started, record.done, work.total)
+                rest = f", about {format_seconds(left)} left" if left and tenth < 10 else ""
+                detail = f"   {describe(record)}" if describe else ""
+                print_line(f"{work.label}: {place}{rest}{detail}")
+            yield record
+
+
+@contextmanager
+def first_line(work: Work) -> Iterator[Callable[[], None]]:
+    """Print how much work there is, if no record arrives within FIRST_LINE_SECONDS.
+
+    The block calls what this returns when the first record has arrived.
+    """
+    amount = f" {work.amount(0) or '0 %'}"
+    expected = ""
+    if work.seconds is not None:
+        expected = f", about {format_seconds(work.seconds * work.total)} left"
+    timer = threading.Timer(FIRST_LINE_SECONDS, print_line, [f"{work.label}:{amount}{expected}"])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield timer.cancel
+    finally:
+        timer.cancel()
 
 
 def track_as_bar(
-    records: Iterable[S], total: int, label: str, describe: Callable[[S], str] | None
+    records: Iterable[S], work: Work, describe: Callable[[S], str] | None
 ) -> Iterator[S]:
     """Draw one bar, which is removed when the work is done."""
     from rich import progress as bars
 
     bar = bars.Progress(
         bars.TextColumn("{task.description}", markup=False),
-        bars.BarColumn(bar_width=30),
-        bars.TaskProgressColumn(),
+        bars.BarColumn(bar_width=20),
+        bars.TextColumn("{task.fields[amount]}", markup=False),
         bars.TextColumn("{task.fields[left]}", markup=False),
         console=console(sys.stderr),
         transient=True,
     )
     started = time.monotonic()
+    expected = None if work.seconds is None else work.seconds * work.total
     with bar:
-        task = bar.add_task(label, total=total, left="")
+        first = f"about {format_seconds(expected)} left" if expected else ""
+        task = bar.add_task(
+            work.label, total=work.total, left=first, amount=work.amount(0) or "0 %"
+        )
         for record in records:
-            left = seconds_left(started, record.done, total)
-            rest = f"about {format_seconds(left)} left" if left else ""
+            left = seconds_left(started, record.done, work.total)
+            rest = (
+                f"about {format_seconds(left)} left" if left else first if not record.done else ""
+            )
             detail = f"{describe(record)}   " if describe else ""
-            bar.update(task, completed=record.done, left=detail + rest)
+            percent = f"{100 * record.done // max(work.total, 1)} %"
+            bar.update(
+                task,
+                completed=record.done,
+                amount=work.amount(record.done) or percent,
+                left=detail + rest,
+            )
             yield record

@@ -36,12 +36,14 @@ def run_folder(run: Path | None, report: Path | None) -> Iterator[Path | None]:
 
 @contextmanager
 def keeping(run: Path | None) -> Iterator[None]:
-    """Print, if the user interrupts a command with a run folder, that it can be resumed."""
+    """Print, if the user interrupts a command, where the work is kept, or how to keep it."""
     try:
         yield
     except KeyboardInterrupt:
         if run:
             typer.echo(f"{run} holds the finished work; the same command resumes it", err=True)
+        else:
+            typer.echo("nothing is stored; with --run DIR, an interrupted run resumes", err=True)
         raise
 
 

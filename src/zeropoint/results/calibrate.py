@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from zeropoint.results.schema import HIDDEN, Record
+from zeropoint.results.chosen_count import ChosenCount
+from zeropoint.results.schema import HIDDEN, OMIT, Record
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class CalibrateResult(Record):
     coverage: tuple[TensorCoverage, ...]
     #: Path of the folder with the second moments; None if they were not stored.
     second_moments: str | None = None
+    #: The number of chunks, if it was chosen by the time of the first one.
+    chosen_count: ChosenCount | None = field(default=None, metadata=OMIT)
     #: Number of matrices of the model, all states.
     matrices: int = field(default=0, metadata=HIDDEN)
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from zeropoint.results.chosen_count import ChosenCount
 from zeropoint.results.interval import Interval, unknown
 from zeropoint.results.model_identity import InMemoryQuantization, ModelIdentity, ReferenceIdentity
 from zeropoint.results.predictions import ChangedPrediction
@@ -71,6 +72,8 @@ class Verdict(Record):
     word: str = ""
     #: Meaning of the word, as a clause.
     meaning: str = ""
+    #: The rule that decided, as a clause with the figures that it compared.
+    reason: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,6 +186,8 @@ class MeasureResult(Divergence):
     #: Seconds that loading both models took.
     startup_seconds: float | None = field(default=None, metadata=OMIT)
     gates: tuple[GateResult, ...] | None = field(default=None, metadata=OMIT)
+    #: The number of chunks, if it was chosen by the time of the first one.
+    chosen_count: ChosenCount | None = field(default=None, metadata=OMIT)
 
     def __repr__(self) -> str:
         return (
@@ -194,7 +199,13 @@ class MeasureResult(Divergence):
     def figures(self) -> "MeasureResult":
         """The same without the models, the text and the gates, as a run folder keeps it."""
         return replace(
-            self, reference=None, quant=None, text=None, startup_seconds=None, gates=None
+            self,
+            reference=None,
+            quant=None,
+            text=None,
+            startup_seconds=None,
+            gates=None,
+            chosen_count=None,
         )
 
     @property
@@ -255,6 +266,8 @@ class LadderResult(Record):
     #: Index of the level whose top-1 agreement drops most from the one above it; None if none does.
     largest_step: int | None = None
     levels: tuple[LadderLevel, ...]
+    #: The number of chunks, if it was chosen by the time of the first one.
+    chosen_count: ChosenCount | None = field(default=None, metadata=OMIT)
 
     def __repr__(self) -> str:
         return f"<LadderResult {', '.join(level.format for level in self.levels)}>"
@@ -295,6 +308,8 @@ class CompareResult(Record):
     #: Names of the models that the test cannot separate: one list for each letter that several
     #: models have.
     inseparable: tuple[tuple[str, ...], ...] = ()
+    #: The number of chunks, if it was chosen by the time of the first one.
+    chosen_count: ChosenCount | None = field(default=None, metadata=OMIT)
 
     def __repr__(self) -> str:
         return f"<CompareResult {', '.join(f'{one.name} ({one.group})' for one in self.results)}>"

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from zeropoint.results.chains import ChainsResult
+from zeropoint.results.chosen_count import ChosenCount
 from zeropoint.results.interval import Interval, unknown
 from zeropoint.results.model_identity import ModelIdentity, ReferenceIdentity
 from zeropoint.results.schema import FLAT, OMIT, UNKNOWN_NUMBER, Record
@@ -228,6 +229,9 @@ class DriftResult(Record):
     #: By way, "greedy" and "sampled"; empty for models whose tokens differ.
     free_run: Mapping[str, FreeRun] = field(default_factory=dict, metadata=OMIT)
     chains: ChainsResult | None = field(default=None, metadata=OMIT)
+    #: The number of prompts, and of chains of each kind, if it was chosen by time.
+    chosen_prompts: ChosenCount | None = field(default=None, metadata=OMIT)
+    chosen_chains: ChosenCount | None = field(default=None, metadata=OMIT)
 
     def problem(self) -> str:
         """Texts were compared in one of two ways."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from zeropoint.results.chains import ChainsResult
+from zeropoint.results.chosen_count import ChosenCount
 from zeropoint.results.interval import Interval, unknown
 from zeropoint.results.schema import OMIT, UNKNOWN_NUMBER, Record
 
@@ -49,6 +50,11 @@ class TaskFlips(Record):
     difference: Interval = field(default_factory=unknown)
     #: McNemar's exact test.
     p: float = UNKNOWN_NUMBER
+    #: Share of tasks that get another answer, and of those that only the first model gets right.
+    changed: Interval = field(default_factory=unknown)
+    lost_share: Interval = field(default_factory=unknown)
+    #: Both in one sentence, of 100 answers; empty for the first model.
+    consequence: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +123,8 @@ class TasksResult(Record):
     #: Tasks that run code, which was not allowed.
     left_out: tuple[str, ...] = ()
     models: tuple[ModelTasks, ...]
+    #: The number of tasks, if it was chosen by the time of the first ones.
+    chosen_count: ChosenCount | None = field(default=None, metadata=OMIT)
 
     def problem(self) -> str:
         """Some model took the tasks."""
@@ -205,6 +213,8 @@ class AcrossResult(Record):
     #: None if no tasks were asked.
     bad_lines: tuple[BadTask, ...] | None = field(default=None, metadata=OMIT)
     left_out: tuple[str, ...] | None = field(default=None, metadata=OMIT)
+    #: The number of windows of text, if it was chosen by the time of the first ones.
+    chosen_count: ChosenCount | None = field(default=None, metadata=OMIT)
 
     def __repr__(self) -> str:
         return f"<AcrossResult {', '.join(one.name for one in self.results)}>"

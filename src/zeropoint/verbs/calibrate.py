@@ -15,9 +15,17 @@ from zeropoint.checkpoints import Checkpoint, open_model
 from zeropoint.errors import OutputError
 from zeropoint.models import LanguageModel, load_model
 from zeropoint.results.calibrate import CalibrateResult
-from zeropoint.verbs.arguments import as_paths
+from zeropoint.verbs.arguments import as_path, as_paths
+from zeropoint.verbs.default_count import (
+    MIN_CALIBRATION_CHUNKS,
+    CountChoice,
+    CountChosen,
+    FirstTimed,
+    timed,
+)
 from zeropoint.verbs.loaded_model import ModelInput
 from zeropoint.verbs.options.calibrate import CalibrateOptions
+from zeropoint.verbs.options.checks import Count
 from zeropoint.verbs.records import OnRecord, StageStarted, drain
 
 
@@ -29,7 +37,9 @@ class MomentsStarted:
     nbytes: int  # how large the folder will be
 
 
-CalibrateRecord: TypeAlias = MomentsStarted | StageStarted | ChunkRead | CalibrateResult
+CalibrateRecord: TypeAlias = (
+    FirstTimed | CountChosen | MomentsStarted | StageStarted | ChunkRead | CalibrateResult
+)
 
 
 def calibrate(
@@ -38,7 +48,7 @@ def calibrate(
     *,
     text: str | Path | Sequence[str | Path] | None = None,
     context: int = 512,
-    chunks: int | None = None,
+    chunks: Count = None,
     second_moments: str | Path | None = None,
     overwrite: bool = False,
     threads: int | None = None,
@@ -69,8 +79,8 @@ def calibrate_records(
 ) -> Generator[CalibrateRecord, None, None]:
     """Run `calibrate`; yield progress records, and the result last.
 
-    Stopping between two records is safe, and writes nothing. After a KeyboardInterrupt the output
-    holds the chunks read so far.
+    Stopping between two records is safe, and writes nothing. After a KeyboardInterrupt the chunks
+    read so far are in `partial_path(output)`, and the output does not exist.
     """
     output = Path(output)
     if output.suffix != ".gguf":
@@ -78,26 +88,37 @@ def calibrate_records(
     files = as_paths(options.text)
     source, loaded = _load(model, options.threads)
     corpus = open_corpus(files, "calibrate")
-    chunks = read_chunks(corpus, source, loaded.tokenizer, options.context, limit=options.chunks)
+    folder = as_path(options.second_moments)
+    choice = CountChoice("chunks", options.chunks, folder, minimum=MIN_CALIBRATION_CHUNKS)
+    chunks = read_chunks(corpus, source, loaded.tokenizer, options.context, limit=choice.limit)
+    available, seconds = len(chunks), None
+    if choice.needs_time(available):
+        yield FirstTimed(choice.unit, available)
+        _, seconds = timed(partial(loaded.hidden, chunks[0].tokens))
+    chosen = choice.choose(available, seconds)
+    if chosen:
+        chunks = chunks[: chosen.chosen.count]
+        yield chosen
     moments = None
-    if options.second_moments:
+    if folder:
         shapes = input_shapes(loaded)
-        folder = Path(options.second_moments)
         yield MomentsStarted(folder, folder_bytes(shapes))
         moments = _open_moments(folder, source, corpus, len(chunks), options.context)
+        if chosen:
+            chosen.chosen.save(moments.run)
     run = CalibrationRun(loaded, chunks, moments=moments)
     datasets = datasets_of(files, corpus.domains)
     sources = [*source.files, *files]
-    write = partial(write_imatrix, output, sources=sources, overwrite=options.overwrite)
-    yield StageStarted("reading", run.total)
+    write = partial(write_imatrix, sources=sources)
+    yield StageStarted("reading", run.total, "chunks", seconds)
     try:
         yield from run.steps()
     except KeyboardInterrupt:
         if run.read:
-            write(run.calibration(datasets, ""))
+            write(partial_path(output), run.calibration(datasets, ""), planned=len(chunks))
         raise
     calibration = run.calibration(datasets, corpus.hash)
-    write(calibration)
+    write(output, calibration, overwrite=options.overwrite)
     coverage = run.coverage(source, calibration)
     yield CalibrateResult(
         output=str(output),
@@ -110,7 +131,17 @@ def calibrate_records(
         coverage=coverage.gaps,
         second_moments=str(options.second_moments) if options.second_moments else None,
         matrices=len(coverage.tensors),
+        chosen_count=chosen.chosen if chosen else None,
     )
+
+
+def partial_path(output: Path) -> Path:
+    """Return where an interrupted calibration is kept.
+
+    >>> str(partial_path(Path("model.imatrix.gguf")))
+    'model.imatrix.partial.gguf'
+    """
+    return output.with_suffix(f".partial{output.suffix}")
 
 
 def _load(model: ModelInput, threads: int | None) -> tuple[Checkpoint, LanguageModel]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
+from zeropoint.checkpoints import Checkpoint
 from zeropoint.errors import MeasurementError
 from zeropoint.metrics.divergence.ranking import QuantScores, inseparable, rank
 from zeropoint.metrics.divergence.reference_pass import ReferencePass
@@ -14,8 +15,10 @@ from zeropoint.results.divergence import CompareResult
 from zeropoint.results.tasks import AcrossResult
 from zeropoint.verbs.arguments import as_path
 from zeropoint.verbs.compare_models import ModelsRecord, compare_models_records
+from zeropoint.verbs.default_count import CountChosen, FirstTimed
 from zeropoint.verbs.loaded_model import LoadedModel, ModelInput, checkpoint_of, opened
 from zeropoint.verbs.model_pair import ModelPair
+from zeropoint.verbs.options.checks import Count
 from zeropoint.verbs.options.compare import CompareOptions
 from zeropoint.verbs.records import ModelStarted, Notice, OnRecord, StageStarted, drain
 from zeropoint.verbs.reference import (
@@ -29,6 +32,8 @@ from zeropoint.verbs.reference import (
 CompareRecord: TypeAlias = (
     Notice
     | TextPrepared
+    | FirstTimed
+    | CountChosen
     | ReferenceOpened
     | ModelStarted
     | StageStarted
@@ -44,7 +49,7 @@ def compare(
     *,
     text: str | Path | Sequence[str | Path] | None = None,
     context: int = 512,
-    chunks: int | None = None,
+    chunks: Count = None,
     floor_chunks: int = 4,
     tasks: str = "",
     allow_code: bool = False,
@@ -111,30 +116,45 @@ def compare_records(
         )
     reference = LoadedModel.open(ref, threads=options.threads)
     yield from proxy_notices(reference.identity)
-    text, prepared = prepare_text(reference, options)
-    yield prepared
     yield ReferenceOpened(reference.identity)
+    sources = [opened(model) for model in models]
+    folders = _run_folders(options.run, [checkpoint_of(source) for source in sources])
+    quant = ModelPair.open(reference, sources[0], threads=options.threads).quant
+    prepared = yield from prepare_text(
+        reference, quant.model, options, folders[0], models=len(sources)
+    )
+    text, first = prepared.text, prepared.first
     reference_pass = ReferencePass.for_several(
         reference.model, text, floor_chunks=options.floor_chunks
     )
     scored: list[QuantScores] = []
-    sources = [opened(model) for model in models]
     names = distinct_names([checkpoint_of(source).path for source in sources])
     for index, (source, name) in enumerate(zip(sources, names, strict=True)):
-        quant = ModelPair.open(reference, source, threads=options.threads).quant
+        if index:
+            quant = ModelPair.open(reference, source, threads=options.threads).quant
         identity = replace(quant.identity, name=name)
         yield ModelStarted(identity)
         folder = None
-        if options.run:
-            path = options.run / f"{index:02}-{quant.checkpoint.path.stem}"
+        path = folders[index]
+        if path:
             folder = start_measure_run(path, reference.identity, identity, text)
-        run = MeasureRun(reference_pass, quant.model, folder)
-        yield StageStarted("measuring", len(text.chunks))
+        if prepared.chosen:
+            prepared.chosen.save(folder)
+        run = MeasureRun(reference_pass, quant.model, folder, first=None if index else first)
+        yield StageStarted("measuring", len(text.chunks), "chunks", prepared.seconds)
         result = yield from run.measure()
         scored.append(QuantScores(identity.name, identity.file_bytes, run.scores, result))
     ranked = tuple(rank(scored))
     yield CompareResult(
         floor=reference_pass.floor,
         results=ranked,
+        chosen_count=prepared.chosen,
         inseparable=inseparable([one.name for one in ranked], [one.group for one in ranked]),
     )
+
+
+def _run_folders(run: Path | None, quants: Sequence[Checkpoint]) -> list[Path | None]:
+    """Return the run folder of each quantized model; None without `run`."""
+    return [
+        run / f"{index:02}-{quant.path.stem}" if run else None for index, quant in enumerate(quants)
+    ]

@@ -23,6 +23,7 @@ from zeropoint.results.chains import ChainsResult
 from zeropoint.results.run_store import RunFolder
 from zeropoint.results.tasks import AcrossResult, ModelTasks
 from zeropoint.verbs.arguments import as_paths
+from zeropoint.verbs.default_count import CountChoice, CountChosen, FirstTimed, timed
 from zeropoint.verbs.loaded_model import ModelInput
 from zeropoint.verbs.options.compare import CompareOptions
 from zeropoint.verbs.options.tasks import AnswerOptions
@@ -40,6 +41,8 @@ class WindowsPrepared:
 
 ModelsRecord: TypeAlias = (
     Notice
+    | FirstTimed
+    | CountChosen
     | WindowsPrepared
     | ModelStarted
     | StageStarted
@@ -55,7 +58,8 @@ def compare_models_records(
 ) -> Iterator[ModelsRecord]:
     """Compare models that need not use the same tokens; yield records, and the result last."""
     corpus = _read_corpus(options)
-    windows = cut_windows(corpus, limit=options.chunks)
+    choice = CountChoice("windows", options.chunks, options.run)
+    windows = cut_windows(corpus, limit=choice.limit)
     selection = None
     if options.tasks:
         selection = select_tasks(options.tasks, allow_code=options.allow_code)
@@ -63,13 +67,23 @@ def compare_models_records(
     tasks = selection.tasks if selection else []
     answering = AnswerOptions(tokens=options.tokens, chat=options.chat, threads=options.threads)
     runners = [open_task_runner(model, answering) for model in models]
+    available, seconds = len(windows), None
+    if choice.needs_time(available):
+        yield FirstTimed(choice.unit, available)
+        seconds = sum(_time_window(runner, windows[0]) for runner in runners)
+    chosen = choice.choose(available, seconds)
+    if chosen:
+        windows = windows[: chosen.chosen.count]
+        yield chosen
     folder = _start_run(options, runners, corpus, windows, tasks) if options.run else None
+    if chosen:
+        chosen.chosen.save(folder)
     yield WindowsPrepared(len(windows), sum(window.nbytes for window in windows))
     for runner in runners:
         yield ModelStarted(runner.identity)
     nats: list[list[float]] = []
     for index, runner in enumerate(runners):
-        yield StageStarted(f"scoring the text, {runner.identity.name}", len(windows))
+        yield StageStarted(f"scoring the text, {runner.identity.name}", len(windows), "windows")
         nats.append([])
         yield from score_windows(runner.model, windows, nats[index], folder, index)
     task_scores = yield from _answer(runners, tasks, folder)
@@ -91,11 +105,17 @@ def compare_models_records(
         results=tuple(sorted(rows, key=lambda row: row.memory_bytes)),
         bad_lines=selection.bad_lines if selection else None,
         left_out=selection.left_out if selection else None,
+        chosen_count=chosen.chosen if chosen else None,
     )
     if folder:
         folder.save_table("tasks", [vars(task) for task in tasks])
         folder.finish(result)
     yield result
+
+
+def _time_window(runner: TaskRunner, window: ScoringWindow) -> float:
+    """Return the seconds that a model takes for one window."""
+    return timed(lambda: list(score_windows(runner.model, [window], [])))[1]
 
 
 def _read_corpus(options: CompareOptions) -> Corpus:
@@ -131,7 +151,7 @@ def _answer(
     if not tasks:
         return []
     for index, runner in enumerate(runners):
-        yield StageStarted(f"answering, {runner.identity.name}", len(tasks))
+        yield StageStarted(f"answering, {runner.identity.name}", len(tasks), "tasks")
         yield from runner.run(tasks, folder, index)
     return task_results(runners, tasks)
 
@@ -145,6 +165,6 @@ def _run_chains(
     participants = [Participant(runner.identity.name, runner.model) for runner in runners]
     settings = ChainSettings(options.chains, options.steps, level=options.level)
     chaining = ChainRun(settings, participants, folder=folder)
-    yield StageStarted("chains", chaining.total)
+    yield StageStarted("chains", chaining.total, "answers")
     yield from chaining.run()
     return [chaining.results(index) for index in range(len(participants))]

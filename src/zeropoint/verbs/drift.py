@@ -1,7 +1,7 @@
 """`drift`: how the texts of a quantized model diverge from its reference's over many steps."""
 
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -19,6 +19,7 @@ from zeropoint.metrics.generation.prompts import (
     encode_prompts,
     read_prompts,
     split_by_length,
+    spread_prompts,
 )
 from zeropoint.metrics.generation.run import (
     PromptContinuation,
@@ -42,8 +43,11 @@ from zeropoint.results.drift import (
 from zeropoint.results.model_identity import ModelIdentity, ReferenceIdentity
 from zeropoint.results.run_store import RunFolder
 from zeropoint.verbs.arguments import as_path
+from zeropoint.verbs.default_count import MIN_COUNT, CountChosen, FirstTimed, timed
+from zeropoint.verbs.drift_choice import TIMED_TOKENS, DriftChoice
 from zeropoint.verbs.loaded_model import LoadedModel, ModelInput, checkpoint_of
 from zeropoint.verbs.model_pair import ModelPair
+from zeropoint.verbs.options.checks import Count
 from zeropoint.verbs.options.drift import DriftOptions
 from zeropoint.verbs.quantized_copy import QuantizedCopy
 from zeropoint.verbs.records import ModelStarted, Notice, OnRecord, StageStarted, drain
@@ -59,6 +63,8 @@ class DriftStarted:
 
 DriftProgress: TypeAlias = (
     Notice
+    | FirstTimed
+    | CountChosen
     | DriftStarted
     | ModelStarted
     | StageStarted
@@ -75,7 +81,7 @@ def drift(
     to: str | Recipe = "",
     requantize: bool = False,
     prompts: Path | str | None = None,
-    count: int | None = None,
+    count: Count = None,
     tokens: int = 64,
     decoding: Literal["both", "greedy", "sampled"] = "both",
     temperature: float = 1.0,
@@ -83,7 +89,7 @@ def drift(
     batch_size: int = 48,
     chat: bool | None = None,
     mode: Literal["exact", "fast"] = "exact",
-    chains: int = 16,
+    chains: int | None = None,
     steps: int = 8,
     level: int | None = None,
     run: str | Path | None = None,
@@ -120,12 +126,15 @@ def drift_records(
         raise MeasurementError("drift needs either a reference model or a format to quantize to")
     if options.to and len(models) > 1:
         raise MeasurementError("only one model can be quantized in memory")
-    comparison = DriftComparison(options, ref if ref is not None else models[0])
-    yield from comparison.start()
-    for place, model in enumerate(models):
-        folder = options.run
-        if folder and len(models) > 1:
-            folder = folder / f"{place:02}-{_stem(model)}"
+    folders = [
+        options.run / f"{place:02}-{_stem(model)}"
+        if options.run and len(models) > 1
+        else options.run
+        for place, model in enumerate(models)
+    ]
+    comparison = DriftComparison(options, ref if ref is not None else models[0], folders[0])
+    yield from comparison.start(len(models))
+    for model, folder in zip(models, folders, strict=True):
         yield (yield from comparison.follow(model, folder))
 
 
@@ -169,10 +178,13 @@ class DriftParticipant:
 class DriftComparison:
     """One reference and its prompts, for several quantized models."""
 
-    def __init__(self, options: DriftOptions, reference: ModelInput) -> None:
+    def __init__(
+        self, options: DriftOptions, reference: ModelInput, run: Path | None = None
+    ) -> None:
         self.options = options
-        self.prompts: Sequence[Prompt] = read_prompts(
-            Path(options.prompts) if options.prompts else None, count=options.count
+        self.choice = DriftChoice(options, run)
+        self.prompts: list[Prompt] = read_prompts(
+            Path(options.prompts) if options.prompts else None, count=self.choice.prompts.limit
         )
         loaded = LoadedModel.open(reference, mode=options.mode, threads=options.threads)
         self.reference = DriftParticipant.of(loaded)
@@ -186,11 +198,29 @@ class DriftComparison:
             batch_size=options.batch_size,
         )
 
-    def start(self) -> Iterator[DriftProgress]:
-        """Leave out the prompts that do not fit the reference's context."""
+    def start(self, models: int = 1) -> Iterator[DriftProgress]:
+        """Leave out the prompts that do not fit the reference's context, and choose how many.
+
+        `models` is the number of quantized models.
+        """
         self.prompts, self.too_long = self.reference.fitting(self.prompts, self.options.chat)
         yield from _too_long_notices(self.reference, self.too_long)
+        seconds = None
+        if self.choice.needs_time(len(self.prompts)):
+            yield FirstTimed("prompts", len(self.prompts))
+            seconds = self._time_token()
+        yield from self.choice.choose(len(self.prompts), seconds, 1 + models)
+        self.prompts = spread_prompts(self.prompts, self.choice.prompt_count)
         yield DriftStarted(self.reference.loaded.identity, len(self.prompts))
+
+    def _time_token(self) -> float:
+        """Return the seconds that the reference takes for a token, in a batch of some prompts."""
+        prompts = spread_prompts(self.prompts, MIN_COUNT)
+        ids = self.reference.encode(prompts, self.options.chat)
+        few = replace(self.settings, max_tokens=min(TIMED_TOKENS, self.settings.max_tokens))
+        model = self.reference.loaded.model
+        _, seconds = timed(lambda: list(continue_prompts(model, ids, few, {})))
+        return seconds / (len(prompts) * few.max_tokens)
 
     def follow(
         self, model: ModelInput, path: Path | None
@@ -203,6 +233,7 @@ class DriftComparison:
         if path:
             identities = pair.reference.identity, pair.quant.identity
             folder = start_run(path, *identities, self.prompts, settings.to_json())
+            self.choice.save(folder)
         yield ModelStarted(pair.quant.identity)
         prompts, too_long = quant.fitting(self.prompts, self.options.chat)
         yield from _too_long_notices(quant, too_long)
@@ -215,7 +246,7 @@ class DriftComparison:
             texts = yield from self._compare_texts(quant, prompts, folder)
         else:
             free_run = yield from self._free_run(quant, prompts, folder)
-        chains = (yield from self._run_chains(quant, folder)) if self.options.chains else None
+        chains = (yield from self._run_chains(quant, folder)) if self.choice.chain_count else None
         result = DriftResult(
             reference=ReferenceIdentity.of(pair.reference.identity),
             quant=pair.quant.identity,
@@ -225,6 +256,8 @@ class DriftComparison:
             texts=texts,
             free_run=free_run,
             chains=chains,
+            chosen_prompts=self.choice.chosen_prompts,
+            chosen_chains=self.choice.chosen_chains,
         )
         if folder:
             folder.finish(result)
@@ -241,7 +274,7 @@ class DriftComparison:
             together=settings.batch_size,
             chat=options.chat,
             mode=options.mode,
-            chains=(options.chains, options.steps, options.level),
+            chains=(self.choice.chain_count, options.steps, options.level),
         )
 
     def _load(self, model: ModelInput) -> Generator[DriftProgress, None, LoadedModel]:
@@ -268,7 +301,7 @@ class DriftComparison:
             self.settings,
             folder,
         )
-        yield StageStarted("generating", generation.total)
+        yield StageStarted("generating", generation.total, "tokens")
         yield from generation.run()
         return free_run_results(generation, prompts, model.tokenizer, folder)
 
@@ -281,7 +314,7 @@ class DriftComparison:
             texts: dict[int, PromptContinuation] = load_texts(folder, place) if folder else {}
             saved = len(texts)
             ids = participant.encode(prompts, self.options.chat)
-            yield StageStarted("generating", len(prompts) * self.settings.max_tokens)
+            yield StageStarted("generating", len(prompts) * self.settings.max_tokens, "tokens")
             for record in continue_prompts(participant.loaded.model, ids, self.settings, texts):
                 if folder and record.pairs > saved:
                     save_texts(folder, place, texts)
@@ -296,11 +329,14 @@ class DriftComparison:
         """Run the chains that either model has not answered, and compare the models."""
         options = self.options
         settings = ChainSettings(
-            options.chains, options.steps, level=options.level, batch_size=options.batch_size
+            self.choice.chain_count,
+            options.steps,
+            level=options.level,
+            batch_size=options.batch_size,
         )
         participants = self.reference.chains, quant.chains
         run = ChainRun(settings, participants, self.levels, folder)
-        yield StageStarted("chains", run.total)
+        yield StageStarted("chains", run.total, "answers")
         yield from run.run()
         return run.results()
 

@@ -26,7 +26,9 @@ from zeropoint.results.divergence import LadderLevel, LadderResult, MeasureResul
 from zeropoint.results.run_store import RunFolder
 from zeropoint.verbs.arguments import as_path
 from zeropoint.verbs.best_levels import BestLevel, find_best_levels
+from zeropoint.verbs.default_count import CountChosen, FirstTimed
 from zeropoint.verbs.loaded_model import LoadedModel, ModelInput, checkpoint_of, opened
+from zeropoint.verbs.options.checks import Count
 from zeropoint.verbs.options.ladder import DEFAULT_LEVELS, LadderOptions
 from zeropoint.verbs.quantized_copy import QuantizedCopy
 from zeropoint.verbs.records import Notice, OnRecord, StageStarted, drain
@@ -73,6 +75,8 @@ LadderRecord: TypeAlias = (
     Notice
     | SearchRecord
     | TextPrepared
+    | FirstTimed
+    | CountChosen
     | ReferenceOpened
     | LevelStarted
     | StageStarted
@@ -92,7 +96,7 @@ def ladder(
     imatrix: str | Path | None = None,
     text: str | Path | Sequence[str | Path] | None = None,
     context: int = 512,
-    chunks: int | None = None,
+    chunks: Count = None,
     floor_chunks: int = 4,
     requantize: bool = False,
     run: str | Path | None = None,
@@ -135,13 +139,17 @@ def ladder_records(model: ModelInput, options: LadderOptions) -> Iterator[Ladder
     formats = [one.level for one in planned]
     reference = LoadedModel.open(source, threads=options.threads)
     yield from proxy_notices(reference.identity)
-    text, prepared = prepare_text(reference, options)
-    yield prepared
     yield ReferenceOpened(reference.identity)
+    prepared = yield from prepare_text(
+        reference, reference.model, options, options.run, models=len(planned)
+    )
+    text = prepared.text
     reference_pass = ReferencePass.for_several(
         reference.model, text, floor_chunks=options.floor_chunks
     )
     folder = _start_run(options, reference, text, formats) if options.run else None
+    if prepared.chosen:
+        prepared.chosen.save(folder)
     rows: list[LadderLevel] = []
     for index, one in enumerate(planned):
         level, copy, plan = one.level, one.copy, one.copy.plan
@@ -165,7 +173,12 @@ def ladder_records(model: ModelInput, options: LadderOptions) -> Iterator[Ladder
         rows.append(row)
         yield LevelMeasured(row)
     step = largest_step(formats, [row.measured.top1 for row in rows])
-    ladder_result = LadderResult(floor=reference_pass.floor, largest_step=step, levels=tuple(rows))
+    ladder_result = LadderResult(
+        floor=reference_pass.floor,
+        largest_step=step,
+        levels=tuple(rows),
+        chosen_count=prepared.chosen,
+    )
     if folder:
         folder.finish(ladder_result)
     yield ladder_result
@@ -259,7 +272,7 @@ def _measure_level(
         return stored
     quant = yield from copy.load(threads=options.threads)
     run = MeasureRun(reference, quant.model, folder)
-    yield StageStarted("measuring", len(reference.text.chunks))
+    yield StageStarted("measuring", len(reference.text.chunks), "chunks")
     result = yield from run.measure()
     speed = measure_speed(quant.model) if copy.plan.has_kernels else None
     if folder:

@@ -73,7 +73,7 @@ def llama_perplexity_records(
         raise MeasurementError("give a reference, or a base file of llama-perplexity to read")
     check_scored(chunks * scored_positions(context))  # before a base file is written
     scores: list[TokenScores] = []
-    yield StageStarted("measuring", chunks)
+    yield StageStarted("measuring", chunks, "chunks")
     for chunk_scores in steps:
         scores.append(chunk_scores)
         yield LlamaProgress(len(scores))

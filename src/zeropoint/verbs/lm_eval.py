@@ -10,6 +10,7 @@ from zeropoint.metrics.identity import identify
 from zeropoint.results.run_store import RunFolder
 from zeropoint.results.tasks import HarnessResult, HarnessScores
 from zeropoint.verbs.loaded_model import LoadedModel, ModelInput, checkpoint_of
+from zeropoint.verbs.options.checks import ALL
 from zeropoint.verbs.options.tasks import TasksOptions
 
 
@@ -32,6 +33,7 @@ def lm_eval(
         )
     from zeropoint.metrics.peers.lm_eval import evaluate
 
+    limit = None if options.count == ALL else options.count
     identities = [identify(checkpoint_of(model)) for model in models]
     folder = None
     if options.run:
@@ -40,7 +42,7 @@ def lm_eval(
             "harness": list(names),
             "include": None if include is None else str(include),
         }
-        settings = {"limit": options.count, "tokens": options.tokens, "mode": options.mode}
+        settings = {"limit": limit, "tokens": options.tokens, "mode": options.mode}
         folder = RunFolder.start(options.run, "lm-eval", inputs, settings)
     scores: list[HarnessScores] = []
     for place, (model, identity) in enumerate(zip(models, identities, strict=True)):
@@ -50,7 +52,7 @@ def lm_eval(
         else:
             loaded = LoadedModel.open(model, mode=options.mode, threads=options.threads)
             results = evaluate(
-                loaded.model, names, include=include, limit=options.count, tokens=options.tokens
+                loaded.model, names, include=include, limit=limit, tokens=options.tokens
             )
             if folder:
                 folder.save_table(table, results)

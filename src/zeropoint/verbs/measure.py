@@ -21,8 +21,10 @@ from zeropoint.quantizers.proof import check_storable, store_measurement
 from zeropoint.results.divergence import MeasureResult, QuantIdentity
 from zeropoint.results.model_identity import ModelIdentity, ReferenceIdentity
 from zeropoint.verbs.arguments import as_list, as_path
+from zeropoint.verbs.default_count import CountChosen, FirstTimed
 from zeropoint.verbs.loaded_model import LoadedModel, ModelInput, checkpoint_of, opened
 from zeropoint.verbs.model_pair import ModelPair
+from zeropoint.verbs.options.checks import Count
 from zeropoint.verbs.options.measure import MeasureOptions
 from zeropoint.verbs.quantized_copy import QuantizedCopy
 from zeropoint.verbs.records import Notice, OnRecord, StageStarted, drain
@@ -52,6 +54,8 @@ MeasureRecord: TypeAlias = (
     | TensorReplaced
     | TextPrepared
     | PairOpened
+    | FirstTimed
+    | CountChosen
     | CacheOpened
     | MeasureProgress
     | MeasureResult
@@ -65,7 +69,7 @@ def measure(
     to: str | Recipe = "",
     text: str | Path | Sequence[str | Path] | None = None,
     context: int = 512,
-    chunks: int | None = None,
+    chunks: Count = None,
     floor_chunks: int = 4,
     imatrix: str | Path | None = None,
     requantize: bool = False,
@@ -125,9 +129,9 @@ def measure_records(
     started = time.perf_counter()
     pair = yield from _open_pair(model, ref, options)
     reference, quant = pair.reference, pair.quant
-    text, prepared = prepare_text(reference, options)
-    yield prepared
     yield PairOpened(reference.identity, quant.identity)
+    prepared = yield from prepare_text(reference, quant.model, options, options.run)
+    text = prepared.text
     cache = None
     if options.reference_cache:
         needed = cache_bytes(reference.model, text.tokens)
@@ -139,18 +143,21 @@ def measure_records(
         folder = start_measure_run(
             options.run, reference.identity, quant.identity, text, quant.quantization
         )
+        if prepared.chosen:
+            prepared.chosen.save(folder)
     reference_pass = ReferencePass(
         reference.model, text, floor_chunks=options.floor_chunks, cache=cache
     )
-    run = MeasureRun(reference_pass, quant.model, folder)
+    run = MeasureRun(reference_pass, quant.model, folder, first=prepared.first)
     startup_seconds = time.perf_counter() - started
-    yield StageStarted("measuring", len(text.chunks))
+    yield StageStarted("measuring", len(text.chunks), "chunks", prepared.seconds)
     measured = yield from run.measure(until=options.until)
     result = replace(
         measured,
         reference=ReferenceIdentity.of(reference.identity),
         quant=QuantIdentity.of(quant.identity, quant.quantization),
-        text=prepared.text,
+        text=prepared.record.text,
+        chosen_count=prepared.chosen,
         startup_seconds=startup_seconds,
     )
     if options.store:

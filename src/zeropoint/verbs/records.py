@@ -18,6 +18,8 @@ class StageStarted:
 
     label: str  # what is being done, such as "generating"
     total: int  # units of work, the same as those of `done`
+    unit: str = ""  # its name in the plural, such as "chunks"; empty for bytes and weights
+    seconds: float | None = None  # that one unit is expected to take, if that is known
 
 
 @dataclass(frozen=True)

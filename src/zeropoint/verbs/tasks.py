@@ -1,7 +1,8 @@
 """`tasks`: several models answer the same tasks; the first model is the baseline."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -15,13 +16,17 @@ from zeropoint.metrics.tasks.task_file import Task, read_tasks
 from zeropoint.models import has_template
 from zeropoint.results.tasks import BadTask, TasksResult
 from zeropoint.verbs.arguments import as_path
+from zeropoint.verbs.default_count import MIN_COUNT, CountChoice, CountChosen, FirstTimed
 from zeropoint.verbs.loaded_model import LoadedModel, ModelInput
+from zeropoint.verbs.options.checks import Count
 from zeropoint.verbs.options.tasks import AnswerOptions, TasksOptions
 from zeropoint.verbs.records import ModelStarted, Notice, OnRecord, StageStarted, drain
 
 MAX_NAMED_LINES = 8  # lines of a task file that get a warning of their own
 
-TasksRecord = Notice | ModelStarted | StageStarted | TaskProgress | TasksResult
+TasksRecord = (
+    Notice | FirstTimed | CountChosen | ModelStarted | StageStarted | TaskProgress | TasksResult
+)
 
 
 def tasks(
@@ -29,7 +34,7 @@ def tasks(
     file: str | Path,
     *,
     allow_code: bool = False,
-    count: int | None = None,
+    count: Count = None,
     tokens: int = 256,
     chat: bool | None = None,
     batch_size: int = 48,
@@ -67,27 +72,55 @@ def tasks_records(
     """
     if not models:
         raise MeasurementError("there is no model to evaluate; name at least one")
-    selection = select_tasks(file, allow_code=options.allow_code, count=options.count)
+    choice = CountChoice("tasks", options.count, options.run)
+    selection = select_tasks(file, allow_code=options.allow_code, count=choice.limit)
     yield from selection.notices()
     runners = [open_task_runner(model, options) for model in models]
+    available, seconds = len(selection.tasks), None
+    if choice.needs_time(available):
+        yield FirstTimed(choice.unit, available)
+        seconds = len(runners) * (yield from _time_tasks(runners[0], selection.tasks))
+    chosen = choice.choose(available, seconds)
+    if chosen:
+        selection = replace(selection, tasks=selection.tasks[: chosen.chosen.count])
+        yield chosen
     folder = None
     if options.run:
         identities = [runner.identity for runner in runners]
         folder = start_run(options.run, identities, selection.tasks, _settings(options))
+        if chosen:
+            chosen.chosen.save(folder)
     for place, runner in enumerate(runners):
         yield ModelStarted(runner.identity)
-        yield StageStarted("answering", len(selection.tasks))
+        yield StageStarted("answering", len(selection.tasks), "tasks")
         yield from runner.run(selection.tasks, folder, place)
     result = TasksResult(
         tasks=len(selection.tasks),
         bad_lines=selection.bad_lines,
         left_out=selection.left_out,
         models=tuple(task_results(runners, selection.tasks)),
+        chosen_count=chosen.chosen if chosen else None,
     )
     if folder:
         folder.save_table("tasks", [vars(task) for task in selection.tasks])
         folder.finish(result)
     yield result
+
+
+def _time_tasks(
+    runner: TaskRunner, tasks: Sequence[Task]
+) -> Generator[StageStarted | TaskProgress, None, float]:
+    """Let a model answer the first tasks, and return the seconds that one of them took.
+
+    The answers are kept: in exact arithmetic they do not depend on the batch.
+    """
+    first = tasks[:MIN_COUNT]
+    started = time.perf_counter()
+    yield StageStarted("answering the first tasks", len(first), "tasks")
+    yield from runner.run(first)
+    if runner.model.mode != "exact":
+        runner.answers.clear()
+    return (time.perf_counter() - started) / len(first)
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from zeropoint.cli import options as shared
 from zeropoint.cli.options import ModelArgument
 from zeropoint.cli.output import AsJson, AsProgress, Output, ProgressStyle, Quiet
 from zeropoint.cli.paths import OutputRole, Overwrite
-from zeropoint.cli.stages import follow
+from zeropoint.cli.stages import follow, show
 from zeropoint.cli.views.calibrate import show_result
+from zeropoint.cli.views.default_count import count_views
 from zeropoint.formatting import format_bytes
 from zeropoint.verbs.options.calibrate import CalibrateOptions
 
@@ -36,7 +37,7 @@ def calibrate(
     ctx: Annotated[
         int, typer.Option(min=8, help="Number of tokens per chunk. All of them count.")
     ] = DEFAULTS.context,
-    chunks: shared.Chunks = DEFAULTS.chunks,
+    chunks: shared.CalibrationChunks = DEFAULTS.chunks,
     second_moments: Annotated[
         Path | None,
         typer.Option(
@@ -55,7 +56,8 @@ def calibrate(
     """Collect the importance of each input column while the reference reads a text (an imatrix).
 
     The file has llama.cpp's GGUF layout, so llama-quantize accepts it too. Ctrl-C writes the
-    chunks that were read so far.
+    chunks that were read so far to FILE with .partial before .gguf; `quantize` takes that file with
+    a warning.
 
     [bold]Example:[/bold]
 
@@ -63,7 +65,7 @@ def calibrate(
     """
     from zeropoint.calibration.run import ChunkRead
     from zeropoint.results.calibrate import CalibrateResult
-    from zeropoint.verbs.calibrate import MomentsStarted, calibrate_records
+    from zeropoint.verbs.calibrate import MomentsStarted, calibrate_records, partial_path
 
     out = Output(as_json=as_json, quiet=quiet)
     options = CalibrateOptions(
@@ -76,8 +78,10 @@ def calibrate(
     )
     records = calibrate_records(model, output, options)
     last: ChunkRead | None = None
+    views = count_views()
     try:
         for record in follow(records, out, out.progress(progress)):
+            show(out, record, views)
             if isinstance(record, MomentsStarted):
                 out.note(f"second moments take {format_bytes(record.nbytes)} in {record.folder}")
             elif isinstance(record, ChunkRead):
@@ -90,5 +94,9 @@ def calibrate(
         with contextlib.suppress(KeyboardInterrupt):
             records.throw(KeyboardInterrupt())  # writes, unless it was interrupted itself
         if last is not None:
-            typer.echo(f"{output} holds the first {last.chunks} chunks", err=True)
+            typer.echo(
+                f"{partial_path(output)} holds the first {last.chunks} chunks; {output} was not"
+                " written",
+                err=True,
+            )
         raise

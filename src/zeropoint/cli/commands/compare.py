@@ -11,6 +11,7 @@ from zeropoint.cli.paths import InputRole, OutputRole
 from zeropoint.cli.run_outputs import Report, keeping, run_folder, write_report
 from zeropoint.cli.stages import Views, run_verb
 from zeropoint.cli.views import compare as view
+from zeropoint.cli.views.default_count import count_views
 from zeropoint.cli.views.measure import show_reference, show_text
 from zeropoint.verbs.options.compare import CompareOptions
 
@@ -157,6 +158,7 @@ def follow_compare(
 
     models_view = view.ModelViews()
     views: Views = {
+        **count_views(),
         TextPrepared: show_text,
         WindowsPrepared: view.show_windows,
         ReferenceOpened: show_reference,

@@ -10,8 +10,9 @@ from zeropoint.cli import options as shared
 from zeropoint.cli.output import AsJson, AsProgress, Output, ProgressStyle, Quiet
 from zeropoint.cli.paths import InputRole, OutputRole
 from zeropoint.cli.run_outputs import Report, keeping, run_folder, write_report
-from zeropoint.cli.stages import follow
+from zeropoint.cli.stages import follow, show
 from zeropoint.cli.views import drift as view
+from zeropoint.cli.views.default_count import count_views
 from zeropoint.verbs.options.drift import DriftOptions
 
 DEFAULTS = DriftOptions()
@@ -63,10 +64,7 @@ def drift(
         ),
         InputRole.FILE,
     ] = DEFAULTS.prompts,  # type: ignore[assignment]
-    count: Annotated[
-        int | None,
-        typer.Option(min=1, help="Number of prompts, evenly spread over the file. Default: all."),
-    ] = DEFAULTS.count,
+    count: shared.PromptCount = DEFAULTS.count,
     tokens: Annotated[
         int,
         typer.Option(
@@ -106,10 +104,11 @@ def drift(
     ] = DEFAULTS.run,
     report: Report = None,
     chains: Annotated[
-        int,
+        int | None,
         typer.Option(
             min=0,
-            help="Number of chains (problems of several steps) of each kind. 0 disables chains.",
+            help="Number of chains (problems of several steps) of each kind. 0 disables chains."
+            " Default: 16, 8 or 4 if they take about a minute, and otherwise 0.",
         ),
     ] = DEFAULTS.chains,
     steps: Annotated[
@@ -167,7 +166,9 @@ def drift(
             chat=chat, mode=mode.value, chains=chains, steps=steps, level=level, run=folder,
             threads=threads,
         )  # fmt: skip
+        views = count_views()
         for record in follow(drift_records(quants, ref, options), out, out.progress(progress)):
+            show(out, record, views)
             view.show_record(out, record, options)
             if isinstance(record, DriftResult):
                 results.append(record.to_json())

@@ -11,6 +11,7 @@ from zeropoint.cli.paths import InputRole, OutputRole
 from zeropoint.cli.run_outputs import Report, keeping, run_folder, write_report
 from zeropoint.cli.stages import Views, run_verb
 from zeropoint.cli.views import ladder as view
+from zeropoint.cli.views.default_count import count_views
 from zeropoint.cli.views.measure import show_reference, show_text
 from zeropoint.cli.views.search import show_budget, show_plan
 from zeropoint.verbs.options.ladder import DEFAULT_LEVELS, LadderOptions
@@ -117,6 +118,7 @@ def follow_ladder(
 
     notes = view.LevelNotes()
     views: Views = {
+        **count_views(),
         TextPrepared: show_text,
         ReferenceOpened: show_reference,
         LevelStarted: notes.show_start,

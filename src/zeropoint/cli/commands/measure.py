@@ -12,6 +12,8 @@ from zeropoint.cli.run_outputs import Report, keeping, run_folder, write_report
 from zeropoint.cli.stages import Views, run_verb
 from zeropoint.cli.views import llama_perplexity as llama_view
 from zeropoint.cli.views import measure as view
+from zeropoint.cli.views.default_count import count_views
+from zeropoint.verbs.options.checks import ALL
 from zeropoint.verbs.options.llama_perplexity import LlamaPerplexityOptions
 from zeropoint.verbs.options.measure import MeasureOptions
 
@@ -151,7 +153,8 @@ def measure(
         if store:
             raise typer.BadParameter("--store cannot be used with --llama-compat or --llama-base")
         llama_options = LlamaPerplexityOptions(
-            text=text, context=ctx, chunks=chunks, base=llama_base, overwrite=overwrite,
+            text=text, context=ctx, chunks=None if chunks == ALL else chunks, base=llama_base,
+            overwrite=overwrite,
             threads=threads,
         )  # fmt: skip
         measure_as_llama(out, model, ref, llama_options, out.progress(progress))
@@ -187,6 +190,7 @@ def follow_measure(
     from zeropoint.verbs.reference import TextPrepared
 
     views: Views = {
+        **count_views(),
         TextPrepared: view.show_text,
         PairOpened: view.show_pair,
         CacheOpened: view.show_cache,

@@ -9,8 +9,9 @@ from zeropoint.cli import options as shared
 from zeropoint.cli.output import AsJson, AsProgress, Output, ProgressStyle, Quiet
 from zeropoint.cli.paths import InputRole, OutputRole
 from zeropoint.cli.run_outputs import Report, keeping, run_folder, write_report
-from zeropoint.cli.stages import follow
+from zeropoint.cli.stages import follow, show
 from zeropoint.cli.views import tasks as view
+from zeropoint.cli.views.default_count import count_views
 from zeropoint.formatting import format_bytes
 from zeropoint.verbs.options.tasks import TasksOptions
 
@@ -61,9 +62,7 @@ def tasks(
         InputRole.MODEL,
     ] = None,
     allow_code: shared.AllowCode = DEFAULTS.allow_code,
-    count: Annotated[
-        int | None, typer.Option(min=1, help="Evaluate only the first N tasks. Default: all.")
-    ] = DEFAULTS.count,
+    count: shared.TaskCount = DEFAULTS.count,
     tokens: Annotated[
         int, typer.Option("-n", "--tokens", min=1, help="Maximum number of tokens per answer.")
     ] = DEFAULTS.tokens,
@@ -146,7 +145,9 @@ def evaluate(
     from zeropoint.verbs.tasks import tasks_records
 
     record: object = None
+    views = count_views()
     for record in follow(tasks_records(models, file, options), out, out.progress(progress)):
+        show(out, record, views)
         if isinstance(record, ModelStarted):
             out.note(f"{record.model.name}: {format_bytes(record.model.file_bytes)}")
     assert isinstance(record, TasksResult)

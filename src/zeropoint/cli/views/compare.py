@@ -4,7 +4,12 @@ from typing import TYPE_CHECKING
 
 from zeropoint.cli.output import Output
 from zeropoint.cli.views import drift as figures
-from zeropoint.cli.views.measure import format_interval, format_nats
+from zeropoint.cli.views.measure import (
+    UNKNOWN_CONSEQUENCE,
+    VERDICT_STYLES,
+    format_interval,
+    format_nats,
+)
 from zeropoint.formatting import format_bytes
 
 if TYPE_CHECKING:
@@ -40,7 +45,17 @@ def show_windows(out: Output, prepared: "WindowsPrepared") -> None:
 
 
 def show_quants(out: Output, result: "CompareResult") -> None:
-    """Print quantized models against their reference, the smallest loss first."""
+    """Print the verdicts, then the quantized models as a table, the smallest loss first."""
+    out.say()
+    for quant in result.results:
+        word = quant.measured.verdict.word
+        style = VERDICT_STYLES.get(word, "bold")
+        out.say(
+            f"Verdict      {quant.name}: {word}, {quant.measured.verdict.meaning}.", style=style
+        )
+    for names in result.inseparable:
+        out.say(f"             Cannot be told apart (more text may): {', '.join(names)}.")
+    out.say(f"             {UNKNOWN_CONSEQUENCE}")
     out.say()
     out.table(
         ("Quant", ">Size", ">KL mean", ">95 % interval", ">99 %", ">Top-1", ">PPL ratio", "Group",
@@ -59,13 +74,17 @@ def show_quants(out: Output, result: "CompareResult") -> None:
         out.say(
             f"Noise floor  {result.floor:.6f}: the reference against itself in another arithmetic"
         )
-    for names in result.inseparable:
-        out.say(f"Cannot be told apart on this text (more text may): {', '.join(names)}.")
     out.say("* No file of at most this size has a significantly smaller loss.")
 
 
 def show_models(out: Output, result: "AcrossResult", first: str) -> None:
     """Print models of any kind, the smallest memory first; `first` is the name of the baseline."""
+    out.say()
+    for model in result.results:
+        if model.name != first:
+            out.say(f"Verdict      {model.name} compared with {first}: {_differences(model)}")
+    if all(model.tasks is None for model in result.results):
+        out.say(f"             {UNKNOWN_CONSEQUENCE}")
     out.say()
     out.table(
         ("Model", ">Memory", ">Nats per byte", ">95 % interval", "Group", ">Tasks",
@@ -78,9 +97,6 @@ def show_models(out: Output, result: "AcrossResult", first: str) -> None:
         ),
     )  # fmt: skip
     out.say()
-    for model in result.results:
-        if model.name != first:
-            out.say(f"{model.name} compared with {first}: {_differences(model)}")
     out.say(
         f"Memory is the file and a 16-bit key-value cache of {result.context} tokens. The test"
         " cannot separate models that share a letter on this text."
@@ -95,6 +111,7 @@ def _differences(model: "ModelCompared") -> str:
             f"tasks {figures.spread(flips.difference, '+.0%')}, {len(flips.lost)} lost and"
             f" {len(flips.won)} won, p {flips.p:.2g}"
         )
+        parts.append(flips.consequence.rstrip("."))
     if model.chains and model.chains.together:
         last = model.chains.together.steps[-1]
         parts.append(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from zeropoint.cli.output import Output
+from zeropoint.cli.views.measure import UNKNOWN_CONSEQUENCE
 from zeropoint.formatting import format_bytes
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ def show(out: Output, result: "DriftResult") -> None:
     """Print all figures of one quantized model."""
     out.say()
     out.say(f"Quant        {result.quant.name if result.quant else ''}", style="bold")
+    out.say(f"Verdict      {verdict_sentence(result)}", style="bold")
+    out.say(f"             {UNKNOWN_CONSEQUENCE}")
     if result.free_run:
         _survival(out, result.free_run)
         _compounding(out, result.free_run)
@@ -53,6 +56,32 @@ def show(out: Output, result: "DriftResult") -> None:
         _characters(out, result.texts)
     if result.chains:
         _chains(out, result.chains)
+
+
+def verdict_sentence(result: "DriftResult") -> str:
+    """Return when the texts diverge, whether they reach the same answer, and what chains show."""
+    sentences = []
+    for mode, run in result.free_run.items():
+        same = run.recovery.same_answer
+        answers = (
+            ""
+            if same is None or not run.recovery.parted
+            else (f"; {format_rate(same)} of those that diverge reach the same answer")
+        )
+        sentences.append(
+            f"{run.recovery.parted} of {run.prompts} texts diverge ({_MODES[mode]}){answers}."
+        )
+    if result.texts:
+        same = result.texts.same_answer
+        sentences.append(
+            f"{format_rate(same)} of {result.texts.prompts} texts reach the same answer."
+        )
+    chains = result.chains.together if result.chains else None
+    if chains:
+        step = chains.distinguishable
+        found = "no significant difference" if step is None else f"a difference from step {step} on"
+        sentences.append(f"Chains of {len(chains.steps)} steps show {found}.")
+    return " ".join(sentences)
 
 
 def _survival(out: Output, modes: "Mapping[str, FreeRun]") -> None:

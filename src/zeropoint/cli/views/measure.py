@@ -1,4 +1,4 @@
-"""Prints the result of `measure` as text: tables, the verdict, and the gates."""
+"""Prints the result of `measure` as text: the verdict, tables, and the gates."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -16,6 +16,15 @@ COLUMNS = (
     ">Tokens", ">KL mean", ">95 % interval", ">Floor", ">Median", ">99 %", ">99.9 %", ">Max",
     ">Top-1", ">PPL ratio",
 )  # fmt: skip
+# Colours carry the meaning on a terminal; the word carries it everywhere.
+VERDICT_STYLES = {
+    "INDISTINGUISHABLE": "bold green", "SMALL, MEASURABLE": "bold green",
+    "NOTICEABLE": "bold yellow", "UNDECIDED": "bold yellow", "BROKEN": "bold red",
+}  # fmt: skip
+UNKNOWN_CONSEQUENCE = (
+    "How many answers change is unknown, because no tasks were run"
+    " (`zeropoint tasks REFERENCE QUANT --tasks FILE` counts them)."
+)
 SHORT_COLUMNS = (">Tokens", ">KL mean", ">95 % interval", ">Floor", ">Top-1", ">PPL ratio")
 
 
@@ -59,8 +68,10 @@ def show_cache(out: Output, cache: "CacheOpened") -> None:
 
 
 def show(out: Output, result: "MeasureResult") -> None:
-    """Print all figures of a measurement, and the verdict."""
+    """Print the verdict, and all figures of a measurement."""
     floor = result.floor
+    out.say()
+    show_verdict(out, result)
     out.say()
     out.table(("", *COLUMNS), [row("all", result, floor)])
     tables: tuple[tuple[str, Mapping[str, Divergence]], ...] = (
@@ -76,7 +87,6 @@ def show(out: Output, result: "MeasureResult") -> None:
             )
     out.say()
     show_figures(out, result)
-    out.say(verdict_sentence(result), style="bold")
     if result.startup_seconds is not None:
         out.say(
             f"Speed        {result.tokens_per_second:.1f} scored tokens per second, both passes;"
@@ -106,13 +116,13 @@ def show_figures(out: Output, result: "MeasureResult") -> None:
 
 
 def show_short(out: Output, result: "MeasureResult") -> None:
-    """Print only the figures of each domain, and the verdict."""
+    """Print the verdict, and only the figures of each domain."""
+    show_verdict(out, result)
+    out.say()
     groups: dict[str, Divergence] = {"all": result, **result.by_domain}
     columns = [COLUMNS.index(name) + 1 for name in SHORT_COLUMNS]
     rows = (row(name, group, result.floor) for name, group in groups.items())
     out.table(("Text", *SHORT_COLUMNS), ((line[0], *(line[at] for at in columns)) for line in rows))
-    out.say()
-    out.say(verdict_sentence(result), style="bold")
 
 
 def show_gates(out: Output, gates: "Sequence[GateResult]") -> None:
@@ -154,6 +164,14 @@ def format_interval(figure: "Interval", digits: str, before: str = "", after: st
         return ""
     low, high = figure.ends
     return f"{before}{low:{digits}} … {high:{digits}}{after}"
+
+
+def show_verdict(out: Output, result: "MeasureResult") -> None:
+    """Print the verdict, the rule that decided it, and its practical consequence."""
+    out.say(verdict_sentence(result), style=VERDICT_STYLES.get(result.verdict.word, "bold"))
+    if result.verdict.reason:
+        out.say(f"             Reason: {result.verdict.reason}.")
+    out.say(f"             {UNKNOWN_CONSEQUENCE}")
 
 
 def verdict_sentence(result: "MeasureResult") -> str:

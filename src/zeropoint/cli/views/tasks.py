@@ -11,11 +11,16 @@ if TYPE_CHECKING:
     from zeropoint.results.tasks import HarnessResult, ModelTasks, TaskFlips
 
 MAX_NAMED_FLIPS = 8
+SIGNIFICANCE_LEVEL = 0.05  # of McNemar's exact test
 
 
 def show(out: Output, models: "Sequence[ModelTasks]") -> None:
-    """Print a table with one row per model, and the tasks that were lost or won."""
+    """Print the consequence for each model, a table, and the tasks that were lost or won."""
     out.say()
+    for model in models[1:]:
+        out.say(verdict_sentence(model), style=verdict_style(model.beside_first))
+    if len(models) > 1:
+        out.say()
     out.table(
         ("Model", ">Size", ">Right", ">95 % interval", ">Lost", ">Won", ">Difference", ">p",
          ">Tokens per answer", ">Cut"),
@@ -49,6 +54,23 @@ def show(out: Output, models: "Sequence[ModelTasks]") -> None:
             f"Lost: tasks that only {models[0].name} answers correctly; won: tasks that it does "
             "not. p: McNemar's exact test"
         )
+
+
+def verdict_sentence(model: "ModelTasks") -> str:
+    """Return whether a model lost tasks significantly, and the practical consequence."""
+    flips = model.beside_first
+    if flips.p > SIGNIFICANCE_LEVEL:
+        word = "NO SIGNIFICANT DIFFERENCE"
+    else:
+        word = "WORSE" if len(flips.lost) > len(flips.won) else "BETTER"
+    return f"Verdict      {model.name}: {word} (p {flips.p:.2g}). {flips.consequence}"
+
+
+def verdict_style(flips: "TaskFlips") -> str:
+    """Return the colour of a verdict: red if significantly more tasks are lost than won."""
+    if flips.p > SIGNIFICANCE_LEVEL:
+        return "bold"
+    return "bold red" if len(flips.lost) > len(flips.won) else "bold green"
 
 
 def _flips(flips: "TaskFlips") -> tuple[str, str, str, str]:

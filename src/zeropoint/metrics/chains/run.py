@@ -11,6 +11,7 @@ from zeropoint.metrics.chains.session import (
     ChainProgress,
     StepResults,
     bos_of,
+    chain_characters,
     few_shot_prefix,
     find_levels,
     run_chains,
@@ -38,6 +39,25 @@ class ChainSettings:
     families: tuple[str, ...] = ALL_FAMILIES
     level: int | None = None  # from 1 to 4; None: the hardest that the reference can do
     batch_size: int = MAX_BATCH_SEQUENCES  # chains that are run at once, if their caches fit
+
+
+def estimate_tokens(settings: ChainSettings) -> float:
+    """Return about how many tokens a reference and one more model generate, pilots included.
+
+    A token of a prompt counts half, since prompts are processed many tokens at a time. A token has
+    about two characters.
+    """
+    level = settings.level or EXPECTED_PILOT_LEVELS
+    tokens = 0.0
+    for family in settings.families:
+        chain = make_chain(family, level, settings.steps, 0)
+        prompt = len(few_shot_prefix(family, level)) / 4
+        answers = chain_characters(chain, settings.steps) / 2
+        tokens += 2 * settings.count * (prompt + answers)
+        if settings.level is None:
+            pilot = chain_characters(chain, PILOT_STEPS) / 2
+            tokens += EXPECTED_PILOT_LEVELS * PILOTS * (prompt + pilot)
+    return tokens
 
 
 @dataclass

@@ -147,9 +147,7 @@ class ChainDialogue:
 
     def characters(self) -> int:
         """Return the length of a correct dialogue in characters, about two for each token."""
-        states = [self.chain.start, *self.chain.truths(self.steps)]
-        questions = sum(len(self.chain.ask(step, states[step])) for step in range(self.steps))
-        return questions + sum(len(self.chain.write(state)) + 1 for state in states[1:])
+        return chain_characters(self.chain, self.steps)
 
     def choose(self, logits: F32) -> int | None:
         """Return the next token, given logits (vocabulary,); None after the last answer."""
@@ -182,6 +180,13 @@ class ChainDialogue:
         answer = line.decode("utf-8", "replace")
         self.answers.append(answer)
         self.states.append(self.chain.read(answer))
+
+
+def chain_characters(chain: Chain, steps: int) -> int:
+    """Return the length of a correct dialogue of so many steps, in characters."""
+    states = [chain.start, *chain.truths(steps)]
+    questions = sum(len(chain.ask(step, states[step])) for step in range(steps))
+    return questions + sum(len(chain.write(state)) + 1 for state in states[1:])
 
 
 def few_shot_prefix(family: str, level: int) -> str:

@@ -1,6 +1,7 @@
 """Keeps the scores of each chunk in the run folder, so that a stopped measurement can resume."""
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,20 +19,24 @@ def score_recorded_chunks(
     chunks: Sequence[Chunk],
     folder: RunFolder | None,
     *,
+    first: ChunkScores | None = None,
     batch: int = 1,
     threads: int = 1,
 ) -> Iterator[ChunkScores]:
     """Yield the scores of each chunk: those that the run folder holds first, then new ones.
 
-    `models` are the reference and the quantized model. New scores are in the folder before they are
-    yielded. Scores that were read are identical, bit for bit, to those that would be computed.
+    `models` are the reference and the quantized model; `first` has the scores of the first chunk if
+    they are known already. New scores are in the folder before they are yielded. Scores that were
+    read are identical, bit for bit, to those that would be computed.
     """
     recorded = min(folder.chunks_done(), len(chunks)) if folder else 0
     for index in range(recorded):
         assert folder is not None
         yield load_chunk(folder, index, chunks[index], models[0].vocab_size)
-    remaining = chunks[recorded:]
-    for scores in score_chunks(*models, remaining, done=recorded, batch=batch, threads=threads):
+    known = [first] if first and not recorded else []
+    done = recorded + len(known)
+    new = score_chunks(*models, chunks[done:], done=done, batch=batch, threads=threads)
+    for scores in chain(known, new):
         if folder:
             save_chunk(folder, scores)
         yield scores

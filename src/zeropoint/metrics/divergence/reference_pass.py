@@ -1,7 +1,7 @@
 """A reference on one text, prepared once for all the quantized models that are measured with it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zeropoint.calibration.chunks import LONG_CONTEXT, Chunk, read_chunks
@@ -31,6 +31,10 @@ class MeasureText:
     def domains(self) -> list[str]:
         """The names of the texts, in the order in which they are measured."""
         return list(dict.fromkeys(chunk.domain for chunk in self.chunks))
+
+    def head(self, count: int) -> "MeasureText":
+        """Return the same text with only its first `count` chunks."""
+        return replace(self, chunks=self.chunks[:count])
 
     @property
     def longest(self) -> int:

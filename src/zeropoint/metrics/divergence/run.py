@@ -30,6 +30,14 @@ class MeasureProgress:
     tokens_per_second: float
 
     @property
+    def summary(self) -> str:
+        """The figure so far with its interval, for a measurement that is interrupted."""
+        if self.half_width is None:
+            return f"KL {self.kl:.5f} nats per token; the interval needs more than one chunk"
+        low, high = max(self.kl - self.half_width, 0.0), self.kl + self.half_width
+        return f"KL {self.kl:.5f} nats per token ({low:.5f} … {high:.5f}, 95 % interval)"
+
+    @property
     def detail(self) -> str:
         """The running figure, for a progress bar."""
         width = "" if self.half_width is None else f" ± {self.half_width:.5f}"
@@ -44,11 +52,17 @@ class MeasureRun:
     """
 
     def __init__(
-        self, reference: ReferencePass, quant: LanguageModel, folder: RunFolder | None = None
+        self,
+        reference: ReferencePass,
+        quant: LanguageModel,
+        folder: RunFolder | None = None,
+        *,
+        first: ChunkScores | None = None,
     ) -> None:
         self.reference = reference
         self.quant = quant
         self.folder = folder
+        self._first = first  # the scores of the first chunk, if they are known already
         self.scores: list[ChunkScores] = []
 
     def measure(
@@ -68,7 +82,12 @@ class MeasureRun:
         batch = max(1, BATCH_POSITIONS // text.context)
         self.scores = []
         chunks = score_recorded_chunks(
-            models, text.chunks, self.folder, batch=batch, threads=self.quant.threads
+            models,
+            text.chunks,
+            self.folder,
+            first=self._first,
+            batch=batch,
+            threads=self.quant.threads,
         )
         try:
             for scores in chunks:

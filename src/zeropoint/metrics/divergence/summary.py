@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from zeropoint.metrics.divergence.changed_predictions import changed_predictions
 from zeropoint.metrics.divergence.score_chunks import ChunkScores
 from zeropoint.metrics.divergence.token_classes import CLASSES, token_class
-from zeropoint.metrics.divergence.verdict import VERDICT_MEANINGS, verdict
+from zeropoint.metrics.divergence.verdict import VERDICT_MEANINGS, verdict, verdict_reason
 from zeropoint.metrics.statistics import ConfidenceInterval, clustered_rate, estimate, interval
 from zeropoint.results.divergence import (
     KL,
@@ -49,13 +49,14 @@ def summarize(
     everything = [np.ones(chunk.comparison.kl.size, bool) for chunk in chunks]
     whole = _divergence(chunks, everything)
     intervals = _intervals(chunks, everything)
-    word = verdict(intervals.kl, floor or 0.0, intervals.top1, intervals.perplexity_ratio)
+    figures = intervals.kl, floor or 0.0, intervals.top1, intervals.perplexity_ratio
+    word = verdict(*figures)
     domains = _by_domain(chunks)
     classes = {} if token_text is None else _by_class(chunks, token_text)
     return MeasureResult(
         **vars(whole),
         floor=floor,
-        verdict=Verdict(word, VERDICT_MEANINGS[word]),
+        verdict=Verdict(word, VERDICT_MEANINGS[word], verdict_reason(*figures)),
         by_domain=domains,
         by_position=_by_position(chunks),
         by_class=classes,

@@ -62,3 +62,43 @@ def verdict(
     if kl.low > floor:
         return "SMALL, MEASURABLE"
     return "INDISTINGUISHABLE" if kl.high <= limits.undecided * floor else "UNDECIDED"
+
+
+def verdict_reason(
+    kl: ConfidenceInterval,
+    floor: float,
+    top1: ConfidenceInterval,
+    perplexity_ratio: ConfidenceInterval,
+) -> str:
+    """Return which of the rules of `verdict` decided, as a clause with the figures it compared."""
+    limits = THRESHOLDS
+    if kl.mean == 0:
+        return "both models predict exactly the same"
+    if kl.high <= floor:
+        return (
+            f"the interval of the KL ends at {kl.high:.2g}, within the noise floor of {floor:.2g}"
+        )
+    if kl.low != kl.low:
+        return "one chunk of text gives no interval"
+    for top1_limit, ratio_limit in (
+        (limits.broken_top1, limits.broken_perplexity),
+        (limits.noticeable_top1, limits.noticeable_perplexity),
+    ):
+        if top1.high < top1_limit:
+            return (
+                "the most likely token is the same at no more than"
+                f" {top1.high:.1%} of positions (upper end), and the limit is {top1_limit:.0%}"
+            )
+        if perplexity_ratio.low > ratio_limit:
+            return (
+                f"the perplexity is at least {perplexity_ratio.low:.3g} times the reference's"
+                f" (lower end), and the limit is {ratio_limit:g}"
+            )
+    if kl.low > floor:
+        return (
+            f"the interval of the KL begins at {kl.low:.2g}, above the noise floor of {floor:.2g}"
+        )
+    ends = f"the interval of the KL, {kl.low:.2g} to {kl.high:.2g}, contains the noise floor"
+    if kl.high <= limits.undecided * floor:
+        return ends
+    return f"{ends} of {floor:.2g} and ends at more than {limits.undecided:g} times it"

@@ -21,6 +21,7 @@ from zeropoint.metrics.generation.paired_sampling import (
     score_teacher_forced,
     states_along,
 )
+from zeropoint.metrics.statistics import wilson
 from zeropoint.models import MAX_BATCH_SEQUENCES, CompletedText, fitting_batch_size, in_batches
 from zeropoint.models.sequences import common_prefix_length
 from zeropoint.results.run_checks import ROUNDING, ArrayRule
@@ -65,6 +66,18 @@ class FreeRunProgress:
 
     done: int  # tokens, of the maximum that both models may generate
     pairs: int  # complete pairs
+    diverged: int | None = None  # how many of them diverge; None if they are not compared yet
+
+    @property
+    def summary(self) -> str:
+        """The share of texts that diverge, for a generation that is interrupted."""
+        if self.diverged is None or not self.pairs:
+            return f"{self.pairs} texts are complete"
+        rate = wilson(self.diverged, self.pairs)
+        return (
+            f"{self.diverged} of {self.pairs} pairs of texts diverge"
+            f" ({rate.low:.0%} … {rate.high:.0%}, 95 % interval)"
+        )
 
 
 @dataclass
@@ -148,7 +161,11 @@ class PairedGeneration:
                 if self._folder:
                     for number in range(start, len(self.pairs)):
                         save_pair(self._folder, number, self.pairs[number])
-            yield FreeRunProgress(2 * len(self.pairs) * self.settings.max_tokens, len(self.pairs))
+            yield self._progress(2 * len(self.pairs) * self.settings.max_tokens)
+
+    def _progress(self, done: int) -> FreeRunProgress:
+        diverged = sum(pair.divergence_step is not None for pair in self.pairs)
+        return FreeRunProgress(done, len(self.pairs), diverged)
 
     def _batch(self, keys: list[TextKey]) -> Iterator[FreeRunProgress]:
         """Generate and score one batch; append its pairs in order."""
@@ -181,7 +198,7 @@ class PairedGeneration:
                 texts.append(record)
             else:
                 done += len(keys)
-                yield FreeRunProgress(done, len(self.pairs))
+                yield self._progress(done)
         texts.sort(key=lambda text: text.index)
 
     def _score(

@@ -44,9 +44,14 @@ def read_prompts(path: Path | None = None, *, count: int | None = None) -> list[
         prompts = [Prompt(line.strip(), line=number) for number, line in lines]
     if not prompts:
         raise MeasurementError(f"{source}: the file has no prompts")
-    if count is not None and count < len(prompts):
-        prompts = [prompts[len(prompts) * place // count] for place in range(count)]
-    return prompts
+    return spread_prompts(prompts, count)
+
+
+def spread_prompts(prompts: list[Prompt], count: int | None) -> list[Prompt]:
+    """Return at most `count` prompts, evenly spread over the list; None: all of them."""
+    if count is None or count >= len(prompts):
+        return prompts
+    return [prompts[len(prompts) * place // count] for place in range(count)]
 
 
 def _parse(line: str, where: str) -> Prompt:

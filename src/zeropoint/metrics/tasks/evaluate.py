@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from zeropoint.formats import F32
+from zeropoint.metrics.statistics import wilson
 from zeropoint.metrics.tasks import user_regex
 from zeropoint.metrics.tasks.likelihood import (
     ContinuationScore,
@@ -46,6 +47,12 @@ class TaskProgress:
     def detail(self) -> str:
         """The running score, as progress shows it."""
         return f"{self.right} right"
+
+    @property
+    def summary(self) -> str:
+        """The score so far with its interval, for tasks that are interrupted."""
+        rate = wilson(self.right, self.done)
+        return f"{self.detail}, {rate.low:.0%} … {rate.high:.0%} (95 % interval)"
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from zeropoint import kernels
 from zeropoint.errors import MeasurementError
 from zeropoint.metrics.cross_model import size_of
 from zeropoint.metrics.statistics import estimate, interval, mcnemar, paired_share, wilson
+from zeropoint.metrics.tasks.consequence import describe_consequence
 from zeropoint.metrics.tasks.evaluate import (
     Prompting,
     TaskProgress,
@@ -138,6 +139,9 @@ def _summarize(runner: TaskRunner, baseline: TaskRunner, tasks: Sequence[Task]) 
     pairs = list(zip(tasks, baseline_right, right, strict=True))
     lost = [task.id for task, before, after in pairs if before > after]
     won = [task.id for task, before, after in pairs if before < after]
+    answers = zip(_texts(runner, tasks), _texts(baseline, tasks), strict=True)
+    changed = interval(wilson(sum(one != other for one, other in answers), len(tasks)))
+    lost_share = interval(wilson(len(lost), len(tasks)))
     token_difference = estimate(tokens - baseline_tokens, np.ones(len(tasks)))
     return ModelTasks(
         name=runner.identity.name,
@@ -155,8 +159,16 @@ def _summarize(runner: TaskRunner, baseline: TaskRunner, tasks: Sequence[Task]) 
             won=tuple(won),
             difference=interval(paired_share(len(lost), len(won), len(tasks))),
             p=mcnemar(len(lost), len(won)),
+            changed=changed,
+            lost_share=lost_share,
+            consequence="" if runner is baseline else describe_consequence(changed, lost_share),
         ),
     )
+
+
+def _texts(runner: TaskRunner, tasks: Sequence[Task]) -> list[str]:
+    """Return the text of each answer, or the choice, in the order of the tasks."""
+    return [runner.answers[task.id].text for task in tasks]
 
 
 def _values(

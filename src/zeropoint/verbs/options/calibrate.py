@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from zeropoint.verbs.options.checks import check_minimums
+from zeropoint.verbs.options.checks import Count, check_minimums
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,8 +15,9 @@ class CalibrateOptions:
     text: str | Path | Sequence[str | Path] | None = None
     #: Tokens per chunk; all of them count.
     context: int = 512
-    #: Maximum number of chunks; None: all of the text.
-    chunks: int | None = None
+    #: Maximum number of chunks, or "all"; None: 32, 64, 128 or all, as many as take about two
+    #: minutes at the speed of the first one.
+    chunks: Count = None
     #: Folder for the second moments Σ x xᵀ of each input; None: they are not collected.
     second_moments: str | Path | None = None
     #: Replace the output if it exists.

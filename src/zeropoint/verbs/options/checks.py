@@ -2,15 +2,26 @@
 
 from collections.abc import Sequence
 from difflib import get_close_matches
+from typing import Final, Literal, TypeAlias
 
 from zeropoint.errors import MeasurementError
 
+ALL: Final = "all"
+#: A number of chunks or tasks, "all", or None: chosen so that the verb takes about two minutes.
+Count: TypeAlias = int | Literal["all"] | None
+
 
 def check_minimums(options: object, **minimums: float) -> None:
-    """Raise MeasurementError for an option below its minimum. An option that is None passes."""
+    """Raise MeasurementError for an option below its minimum. None and "all" pass."""
     for name, minimum in minimums.items():
         value = getattr(options, name)
-        if value is not None and not value >= minimum:
+        if value is None or value == ALL:
+            continue
+        if isinstance(value, str):
+            raise MeasurementError(
+                f"{option_name(name)} must be a number or {ALL!r}, not {value!r}"
+            )
+        if not value >= minimum:
             raise MeasurementError(
                 f"{option_name(name)} must be at least {minimum:g}, not {value!r}"
             )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from zeropoint.verbs.options.checks import MODES, check_minimums, normalize_choice
+from zeropoint.verbs.options.checks import MODES, Count, check_minimums, normalize_choice
 
 if TYPE_CHECKING:
     from zeropoint.plans import Recipe
@@ -20,8 +20,9 @@ class DriftOptions:
     requantize: bool = False
     #: File of prompts, one per line or .jsonl; None: the built-in prompts.
     prompts: Path | str | None = None
-    #: Number of prompts, evenly spread over the file; None: all.
-    count: int | None = None
+    #: Number of prompts, evenly spread over the file, or "all"; None: 8, 16, 32, 64, 128 or all, as
+    #: many as take about a minute (two without chains) at the speed of the first ones.
+    count: Count = None
     #: Maximum number of tokens generated for each prompt.
     tokens: int = 64
     #: Generate with greedy decoding, sample with common noise, or do both.
@@ -36,8 +37,8 @@ class DriftOptions:
     chat: bool | None = None
     #: "exact": float32 activations; "fast": activations rounded to 8 bits.
     mode: Literal["exact", "fast"] = "exact"
-    #: Chains of each family; 0: none.
-    chains: int = 16
+    #: Chains of each family; 0: none. None: 16, 8 or 4 if they take about a minute, and else none.
+    chains: int | None = None
     #: Steps of each chain.
     steps: int = 8
     #: Difficulty of the chains, 1 to 4; None: the hardest that the reference can do.

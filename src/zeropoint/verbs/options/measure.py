@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zeropoint.errors import MeasurementError
-from zeropoint.verbs.options.checks import check_minimums
+from zeropoint.verbs.options.checks import Count, check_minimums
 
 if TYPE_CHECKING:
     from zeropoint.plans import Recipe
@@ -21,8 +21,9 @@ class DivergenceOptions:
     text: str | Path | Sequence[str | Path] | None = None
     #: Tokens per chunk; the second half of each chunk is scored.
     context: int = 512
-    #: Maximum number of chunks; None: all of the text.
-    chunks: int | None = None
+    #: Maximum number of chunks, or "all"; None: 8, 16, 32, 64, 128 or all, as many as take about
+    #: two minutes at the speed of the first one.
+    chunks: Count = None
     #: Chunks that the noise floor is measured on; 0: no noise floor.
     floor_chunks: int = 4
     #: The run folder, which stores the scores of every position; an interrupted run resumes there.

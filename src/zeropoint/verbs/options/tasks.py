@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from zeropoint.verbs.options.checks import MODES, check_minimums, normalize_choice
+from zeropoint.verbs.options.checks import MODES, Count, check_minimums, normalize_choice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +34,9 @@ class TasksOptions(AnswerOptions):
 
     #: Whether code that the models write is run, in a sandboxed process.
     allow_code: bool = False
-    #: Only the first `count` tasks; None: all.
-    count: int | None = None
+    #: Only the first `count` tasks, or "all"; None: 8, 16, 32, 64, 128 or all, as many as take
+    #: about two minutes at the speed of the first ones.
+    count: Count = None
     #: The run folder, which stores all answers; an interrupted run continues from it.
     run: Path | None = None
 

@@ -1,0 +1,40 @@
+"""Prints how many chunks, windows, prompts or tasks a command takes."""
+
+from typing import TYPE_CHECKING
+
+from zeropoint.cli.output import Output
+from zeropoint.cli.stages import Views
+from zeropoint.formatting import format_seconds
+
+if TYPE_CHECKING:
+    from zeropoint.verbs.default_count import CountChosen, FirstTimed
+
+OPTIONS = {"prompts": "--count", "tasks": "--count"}  # by unit; of all other units: --chunks
+
+
+def count_views() -> Views:
+    """Return the views of the records of `verbs.default_count`."""
+    from zeropoint.verbs.default_count import CountChosen, FirstTimed
+
+    return {FirstTimed: show_timing, CountChosen: show_count}
+
+
+def show_timing(out: Output, timing: "FirstTimed") -> None:
+    """Print that the first one is timed, and what the count will be chosen from."""
+    out.note(f"timing the first of {timing.available} {timing.unit}, to choose how many to take")
+
+
+def show_count(out: Output, choice: "CountChosen") -> None:
+    """Print the count, why it was chosen, and which option changes it."""
+    chosen = choice.chosen
+    option = OPTIONS.get(chosen.unit, "--chunks")
+    if choice.seconds is None:
+        reason = ", as in the run that is resumed"
+        if chosen.count == chosen.available:
+            reason = ""
+    else:
+        took = format_seconds(chosen.count * choice.seconds)
+        reason = f": about {took} at the speed of the first one"
+    rest = "" if chosen.count == chosen.available else f"; {option} all takes all of them"
+    title = chosen.unit.capitalize()
+    out.say(f"{title:<12} {chosen.count} of {chosen.available}{reason}{rest}")
