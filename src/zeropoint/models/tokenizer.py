@@ -21,7 +21,7 @@ from zeropoint.checkpoints.tokenizers.pretokenizers import (
     PreTokenizer,
     authors_form,
 )
-from zeropoint.errors import CheckpointError, UnsupportedModel
+from zeropoint.errors import CheckpointError, UnsupportedModel, needs_packages
 from zeropoint.models.partition import Partition
 from zeropoint.models.vocabulary import SEARCHED, TokenKind, Vocabulary, read_vocabulary
 
@@ -260,9 +260,13 @@ def read_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
 
 
 def make_splitter(pre: PreTokenizer) -> "Splitter":
-    """Return the `tokenizers` object that cuts text by these patterns."""
-    from tokenizers import Regex
-    from tokenizers.pre_tokenizers import Sequence, Split
+    """Return the `tokenizers` object that cuts text by these patterns.
+
+    Raises MissingPackage without `tokenizers`.
+    """
+    with needs_packages("reading text"):
+        from tokenizers import Regex
+        from tokenizers.pre_tokenizers import Sequence, Split
 
     return Sequence([Split(Regex(pattern), "isolated") for pattern in pre.patterns])
 

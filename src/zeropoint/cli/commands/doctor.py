@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from zeropoint.kernels.machine import Machine, Peaks
 
 OPTIONAL_PACKAGES = {  # package: what requires it
-    "torch": "run, measure and calibrate models",
-    "transformers": "run, measure and calibrate models",
     "tokenizers": "run, measure and calibrate models",
-    "safetensors": "write models that transformers and vLLM load",
+    "jinja2": "chat with models",
+    "torch": "search for recipes",
+    "transformers": "search for recipes",
+    "uvicorn": "open the studio",
 }
 
 

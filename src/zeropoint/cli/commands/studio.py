@@ -8,6 +8,7 @@ import typer
 from zeropoint.cli.options import MODEL_FORMS
 from zeropoint.cli.output import AsJson, Output, Quiet
 from zeropoint.cli.paths import InputRole
+from zeropoint.errors import needs_packages
 
 
 def register(app: typer.Typer) -> None:
@@ -58,13 +59,10 @@ def studio(
     zeropoint studio --root ~/models --port 8642 --no-open
     """
     out = Output(as_json=as_json, quiet=quiet)
-    try:
+    with needs_packages("the studio"):
         from zeropoint.studio.data.library import Library
         from zeropoint.studio.http.app import StudioRoutes
         from zeropoint.studio.http.timeouts import listen, make_server, new_keys, serve
-    except ImportError as error:
-        missing = f'studio requires {error.name}: pip install "zeropoint[studio]"'
-        raise typer.BadParameter(missing) from None
     path = "/"
     if model is not None:
         from zeropoint.checkpoints import open_model, resolve_model

@@ -1,0 +1,79 @@
+"""Without an optional package, a command that needs it names the extra; the others work."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.search_runs import write_search_text
+from support.tiny_models import write_model
+from zeropoint.checkpoints.tokenizers.pretokenizers import PRE_TOKENIZERS
+from zeropoint.errors import MissingPackage
+from zeropoint.models.tokenizer import make_splitter
+
+# Runs the command line with some packages hidden.
+PROGRAM = """
+import sys
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in sys.argv[1].split(","):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Hidden())
+from zeropoint.cli import main
+sys.exit(main(sys.argv[2:]))
+"""
+TORCH = "torch,transformers,safetensors"
+
+
+def run(hidden: str, folder: Path, *words: object) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, hidden, *map(str, words)],
+        cwd=folder, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("packages")
+    write_search_text(folder / "text.txt")
+    return write_model(folder / "tiny.gguf", columns=64)
+
+
+def test_a_model_is_quantized_and_measured_without_torch(model: Path, tmp_path: Path) -> None:
+    small, text = tmp_path / "small.gguf", model.with_name("text.txt")
+    assert run(TORCH, tmp_path, "quantize", model, small, "--to", "Q8_0")[0] == 0
+    words = ["--text", text, "--ctx", "16", "--chunks", "2", "--json"]
+    status, said = run(TORCH, tmp_path, "measure", small, "--ref", model, *words)
+    assert status == 0, said
+
+
+@pytest.mark.parametrize(
+    ("hidden", "words", "package", "extra"),
+    [
+        (
+            TORCH,
+            ["search", "MODEL", "-o", "x.recipe", "--bits", "9", "--text", "TEXT"],
+            "torch",
+            "torch",
+        ),
+        ("starlette", ["studio", "--no-open"], "starlette", "studio"),
+    ],
+)
+def test_a_missing_package_is_one_sentence_with_the_extra(
+    model: Path, tmp_path: Path, hidden: str, words: list[str], package: str, extra: str
+) -> None:
+    places = {"MODEL": str(model), "TEXT": str(model.with_name("text.txt"))}
+    status, said = run(hidden, tmp_path, *(places.get(word, word) for word in words))
+    assert status == 2, said
+    errors = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert f"needs the package {package}, which is not installed" in errors[0]
+    assert f'pip install "zeropoint[{extra}]"' in errors[0]
+
+
+def test_patterns_of_a_tokenizer_need_the_extra_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    with pytest.raises(MissingPackage, match=r"zeropoint\[models\]"):
+        make_splitter(PRE_TOKENIZERS["qwen2"])
