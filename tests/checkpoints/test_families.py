@@ -55,6 +55,7 @@ def test_roles_that_a_record_names_are_its_own(family: ModelFamily) -> None:
     required = ("attn_norm", "attn_output", "ffn_norm", "ffn_up", "ffn_down")
     assert {family.stored_name(role) for role in required} <= roles
     assert set(family.permuted_roles) <= roles
+    roles |= {name.split(".")[0] for name in family.parameters.values()}
     for kind in family.huggingface:
         assert set(kind.biased_roles).union(*kind.biases.values()) <= roles
     assert not family.permuted_roles or family.interleaved_rope

@@ -66,8 +66,8 @@ def values_for(base: Base, name: str) -> np.ndarray:
         shape = matrix.shape[:1]
     elif name.removesuffix(".weight") in FACTORS:
         architecture = read_architecture(base.checkpoint)
-        attention = architecture.layers[0].attention
-        assert attention is not None and attention.rope is not None
+        attention = next(layer.attention for layer in architecture.layers if layer.attention)
+        assert attention.rope is not None
         shape = (attention.rope.dimensions // 2,)
     else:
         shape = (64,)

@@ -38,6 +38,15 @@ COMMON: Config = {
 WINDOWS: Config = {"use_sliding_window": True, "sliding_window": 7, "max_window_layers": 2}
 EXPERTS: Config = {"num_experts_per_tok": 2, "head_dim": 16}
 GEMMA: Config = {"head_dim": 32, "query_pre_attn_scalar": 24, "sliding_window": 7}
+QWEN35: Config = {
+    "head_dim": 32,
+    "linear_key_head_dim": 16,
+    "linear_value_head_dim": 16,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+    "tie_word_embeddings": False,
+    "attention_bias": True,
+}
 # Settings of each family beyond COMMON, so that as many settings as possible have an effect.
 BASES: Mapping[str, Config] = {
     "llama": {"attention_bias": True, "mlp_bias": True},
@@ -54,6 +63,7 @@ BASES: Mapping[str, Config] = {
     "phi3": {"sliding_window": 7, "original_max_position_embeddings": 256},
     "bitnet": {"hidden_act": "silu"},
     "seed_oss": {"head_dim": 24, "attention_out_bias": True, "mlp_bias": True},
+    "qwen3_5_text": QWEN35,
     "ernie4_5": {"head_dim": 16, "use_bias": True, "tie_word_embeddings": False},
 }
 
@@ -79,7 +89,14 @@ SPECIAL: Mapping[str, list[Any]] = {
         ["sliding_attention"] * 4,
         ["full_attention", "sliding_attention", "sliding_attention", "full_attention"],
         ["chunked_attention"] * 4,
+        ["full_attention", "linear_attention"] * 2,
     ],
+    "linear_conv_kernel_dim": [2, 5],
+    "linear_key_head_dim": [8],
+    "linear_value_head_dim": [8],
+    "linear_num_key_heads": [1, 4],
+    "linear_num_value_heads": [2, 6],
+    "full_attention_interval": [2, 1],
     "sliding_window": [5, None, 300],
     "max_window_layers": [0, 3, 9],
     "sliding_window_pattern": [2, 1, 6],

@@ -69,7 +69,7 @@ def write_gguf(
     with torch.no_grad():
         for name, weight in model.named_parameters():
             for target, array, back in pieces(family, config, name, weight):
-                matrix = array.ndim > 1 and "ffn_gate_inp" not in target
+                matrix = array.ndim > 1 and not re.search("ffn_gate_inp|conv1d", target)
                 kind = FORMATS[next(formats) if matrix else "F32"]
                 blocks = encode(np.ascontiguousarray(array), kind)
                 rounded = kernels.decode(kind, blocks).reshape(array.shape)
@@ -127,14 +127,37 @@ def pieces(
     place = find_place(name, RECORDS[family.architecture])
     assert place is not None, name
     target = place.name
+    if "linear_attn" in name and "linear_attn.norm" not in name:
+        return delta_net_pieces(config, target, weight)
     if family.permuted and re.search(r"attn_[qk]\.", target):
         heads = config.num_attention_heads if "attn_q" in target else config.num_key_value_heads
         order = interleaved(heads, weight.shape[0])
         return [(target, weight[order].numpy(), partial(weight.index_copy_, 0, order))]
-    if family.norm_offset and "norm" in target:
+    if family.norm_offset and "norm" in target and "ssm_norm" not in target:
         raised = weight.numpy() + np.float32(family.norm_offset)
         return [(target, raised, lambda value: weight.copy_(value - family.norm_offset))]
     return [(target, weight.numpy(), weight.copy_)]
+
+
+def delta_net_pieces(
+    config: Any, target: str, weight: torch.Tensor
+) -> list[tuple[str, np.ndarray, Back]]:
+    """The GGUF tensors of a parameter of a delta net: Qwen 3.5 tiles the heads of values."""
+    groups, heads = config.linear_num_key_heads, config.linear_num_value_heads
+    role, flat = target.split(".")[2], weight.squeeze()
+    rows = flat.shape[1 if role == "ssm_out" else 0]
+    mixed = role in ("attn_qkv", "ssm_conv1d")
+    before = 2 * groups * config.linear_key_head_dim if mixed else 0
+    own = torch.arange(before, rows).view(groups, heads // groups, -1)
+    order = torch.cat([torch.arange(before), own.transpose(0, 1).reshape(-1)])
+    if role == "ssm_out":
+        return [(target, weight[:, order].numpy(), partial(weight.index_copy_, 1, order))]
+    if role == "ssm_a":
+        values = -torch.exp(weight[order])
+        return [
+            (target, values.numpy(), lambda value: weight.index_copy_(0, order, (-value).log()))
+        ]
+    return [(target, flat[order].numpy(), partial(flat.index_copy_, 0, order))]
 
 
 def interleaved(heads: int, rows: int) -> torch.Tensor:
@@ -160,6 +183,15 @@ def metadata(family: Family, config: Any) -> dict[str, Any]:
     }
     if getattr(config, "moe_intermediate_size", None):
         keys["expert_feed_forward_length"] = config.moe_intermediate_size
+    if hasattr(config, "linear_num_value_heads"):
+        heads, size = config.linear_num_value_heads, config.linear_value_head_dim
+        keys |= {
+            "ssm.conv_kernel": config.linear_conv_kernel_dim,
+            "ssm.state_size": config.linear_key_head_dim,
+            "ssm.group_count": config.linear_num_key_heads,
+            "ssm.time_step_rank": heads,
+            "ssm.inner_size": heads * size,
+        }
     if name != "gemma3":
         keys["rope.freq_base"] = config.rope_parameters["rope_theta"]
     keys |= family.keys

@@ -32,6 +32,14 @@ _LLAMA3_ROPE = {
     "original_max_position_embeddings": 64,
 }
 
+DELTA_NET = {
+    "linear_conv_kernel_dim": 4,
+    "linear_key_head_dim": 16,
+    "linear_value_head_dim": 16,
+    "linear_num_key_heads": 2,
+    "layer_types": ["linear_attention"] * 2 + ["full_attention", "linear_attention"],
+}
+
 FAMILIES: Mapping[str, tuple[str, Mapping[str, object]]] = {
     "llama2": ("Llama", {"tie_word_embeddings": False}),
     "llama3": ("Llama", {"rope_parameters": _LLAMA3_ROPE, "tie_word_embeddings": True}),
@@ -64,6 +72,10 @@ FAMILIES: Mapping[str, tuple[str, Mapping[str, object]]] = {
     "bitnet": ("BitNet", {"hidden_act": "silu", "tie_word_embeddings": True}),
     "ernie4_5": ("Ernie4_5", {"head_dim": 16}),
     "seed_oss": ("SeedOss", {"head_dim": 24}),
+    "qwen35": (
+        "Qwen3_5Text",
+        DELTA_NET | {"head_dim": 32, "linear_num_value_heads": 8, "tie_word_embeddings": False},
+    ),
 }
 
 
@@ -74,17 +86,15 @@ def make_folder(name: str, folder: Path, *, seed: int = 0, tokenizer: str = "byt
 
     kind, changes = FAMILIES[name]
     config_class = getattr(transformers, f"{kind}Config")
-    if kind == "Gemma3Text":
-        model_class = transformers.Gemma3ForCausalLM
-    else:
-        model_class = getattr(transformers, f"{kind}ForCausalLM")
+    model_class = getattr(transformers, f"{kind.removesuffix('Text')}ForCausalLM")
     config = config_class(**{**_COMMON, **changes})
     torch.manual_seed(seed)
     model = model_class(config).float()
     with torch.no_grad():
         for key, parameter in model.named_parameters():
             if parameter.ndim == 1:
-                center = 0.0 if "gemma" in name or key.endswith("bias") else 1.0
+                zero = "gemma" in name or "qwen35" in name or key.endswith("bias")
+                center = 0.0 if zero and "linear_attn.norm" not in key else 1.0
                 parameter.copy_(center + 0.2 * torch.randn_like(parameter))
             else:
                 parameter.copy_(torch.randn_like(parameter) * 1.5 / parameter.shape[-1] ** 0.5)

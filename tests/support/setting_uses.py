@@ -31,6 +31,7 @@ PLAIN = {
     "bitnet-b1.58": "bitnet relu",
     "ernie4_5": "ernie4_5",
     "seed_oss": "seed_oss",
+    "qwen35": "qwen35",
 }
 MIXED = {"llama": "mixtral", "qwen3moe": "qwen3 moe"}
 
@@ -101,7 +102,8 @@ def without_last_layer(model: Any) -> None:
 
 def scaled(model: Any) -> None:
     for layer in model.model.layers:
-        layer.self_attn.scaling = 0.5
+        if hasattr(layer, "self_attn"):
+            layer.self_attn.scaling = 0.5
 
 
 def longer(model: Any) -> None:
@@ -178,7 +180,7 @@ THEIR_FAR = THEIR_YARN | {"original_max_position_embeddings": 1024}
 LINEAR = {"rope.scaling.type": "linear", "rope.scaling.yarn_log_multiplier": 0.0}
 FIVE = LINEAR | {"rope.scaling.factor": 5.0}
 WINDOW = {"attention.sliding_window": 5}
-WINDOWED = but("gemma", "bitnet", "bitnet-b1.58", "ernie4_5", "seed_oss")
+WINDOWED = but("gemma", "bitnet", "bitnet-b1.58", "ernie4_5", "seed_oss", "qwen35")
 PATTERNED = only("qwen2", "qwen3", "smollm3", "gemma2")
 GELU = [name for name in PLAIN if name.startswith("gemma")]
 
@@ -203,7 +205,8 @@ USES = (
         "final_logit_softcapping", 3.0, configured(final_logit_softcapping=3.0),
         only("gemma2", "gemma3"),
     ),
-    Use("hidden_activation", "gelu_pytorch_tanh", activated("gelu_pytorch_tanh"), but(*GELU)),
+    Use("hidden_activation", "gelu_pytorch_tanh", activated("gelu_pytorch_tanh"),
+        but(*GELU, "qwen35")),
     Use("hidden_activation", "silu", activated("silu"), only(*GELU)),
     Use("rope.freq_base", 500.0, turned(rope_theta=500.0)),
     Use("rope.freq_base_swa", 500.0, changed(second_base), only("gemma2"),
@@ -244,8 +247,15 @@ USES = (
 STRUCTURE = frozenset(
     """attention.head_count attention.head_count_kv attention.key_length attention.value_length
     block_count embedding_length expert_count expert_feed_forward_length
-    feed_forward_length rope.dimension_count""".split()
+    feed_forward_length rope.dimension_count attention.recurrent_layers ssm.conv_kernel
+    ssm.group_count ssm.inner_size ssm.state_size ssm.time_step_rank""".split()
 )
+
+# Keys that an architecture reads, but that have no effect beside another key or for text.
+WITHOUT_EFFECT: Mapping[str, tuple[str, ...]] = {
+    "qwen3moe": ("feed_forward_length",),  # of layers without experts
+    "qwen35": ("full_attention_interval", "rope.dimension_sections"),
+}
 
 # The keys that are taken with any value, stated once more.
 HARMLESS = frozenset(

@@ -63,6 +63,13 @@ def rope(**more: Any) -> dict[str, Any]:
 
 
 T, WINDOW = transformers, 7
+LINEAR, FULL = "linear_attention", "full_attention"
+DELTA_NET = {
+    "linear_conv_kernel_dim": 4,
+    "linear_key_head_dim": 24,
+    "linear_value_head_dim": 24,
+    "linear_num_key_heads": 2,
+}
 FAMILIES = {
     "llama": Family("llama", T.LlamaConfig, SMALL, permuted=True),
     "llama tied": Family(
@@ -239,6 +246,22 @@ FAMILIES = {
         T.SeedOssConfig,
         SMALL | {"head_dim": 32},
         {"attention.key_length": 32, "attention.value_length": 32},
+    ),
+    "qwen35": Family(
+        "qwen35",
+        T.Qwen3_5TextConfig,
+        SMALL
+        | DELTA_NET
+        | {"head_dim": 32, "linear_num_value_heads": 8, "rms_norm_eps": 1e-6}
+        | {"layer_types": [LINEAR, FULL, LINEAR, LINEAR]}
+        | rope(partial_rotary_factor=0.25, mrope_section=[2, 1, 1], mrope_interleaved=True),
+        {
+            "attention.key_length": 32, "attention.value_length": 32, "rope.dimension_count": 8,
+            "rope.dimension_sections": np.array([2, 1, 1, 0], np.int32),
+            "full_attention_interval": 4,
+            "attention.recurrent_layers": np.array([True, False, True, True]),
+        },
+        norm_offset=1.0,
     ),
     "bitnet": Family("bitnet", T.BitNetConfig, SMALL | {"hidden_act": "silu"}),
     "bitnet relu": Family("bitnet-b1.58", T.BitNetConfig, SMALL | {"hidden_act": "relu2"}),

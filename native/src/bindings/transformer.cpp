@@ -60,7 +60,8 @@ void bind_parts(nb::module_& module) {
     nb::enum_<Activation>(module, "Activation")
         .value("silu", Activation::silu)
         .value("gelu", Activation::gelu)
-        .value("relu2", Activation::relu2);
+        .value("relu2", Activation::relu2)
+        .value("sigmoid", Activation::sigmoid);
     nb::class_<BoundLinear>(module, "Linear")
         .def(
             "__init__",
@@ -130,6 +131,7 @@ void bind_attention(LayerClass& layer) {
     setting("temperature_scale", &AttentionConfig::temperature_scale);
     setting("temperature_length", &AttentionConfig::temperature_length);
     setting("rope", &AttentionConfig::rope);
+    setting("gated", &AttentionConfig::gated);
     const auto norm = [&](const char* name, Floats AttentionConfig::* field) {
         bind_vector(layer, name, [field](BoundLayer& self) -> Floats& { return self.attention.*field; });
     };
@@ -139,11 +141,39 @@ void bind_attention(LayerClass& layer) {
     const auto linear = [&](const char* name, Linear AttentionConfig::* field) {
         bind_linear(layer, name, [field](BoundLayer& self) -> Linear& { return self.attention.*field; });
     };
-    linear("attn_qkv", &AttentionConfig::qkv);
+    bind_linear(layer, "attn_qkv", [](BoundLayer& self) -> Linear& {
+        return self.delta_net.size ? self.delta_net.qkv : self.attention.qkv;
+    });
     linear("attn_q", &AttentionConfig::q);
     linear("attn_k", &AttentionConfig::k);
     linear("attn_v", &AttentionConfig::v);
     linear("attn_output", &AttentionConfig::output);
+}
+
+void bind_delta_net(LayerClass& layer) {
+    const auto setting = [&](const char* name, auto DeltaNetConfig::* field) {
+        bind_setting(layer, name, &LayerConfig::delta_net, field);
+    };
+    setting("delta_key_heads", &DeltaNetConfig::key_heads);
+    setting("delta_value_heads", &DeltaNetConfig::value_heads);
+    setting("delta_size", &DeltaNetConfig::size);
+    setting("delta_kernel", &DeltaNetConfig::kernel);
+    setting("delta_tiled", &DeltaNetConfig::tiled);
+    const auto vector = [&](const char* name, Floats DeltaNetConfig::* field) {
+        bind_vector(layer, name, [field](BoundLayer& self) -> Floats& { return self.delta_net.*field; });
+    };
+    vector("ssm_conv1d", &DeltaNetConfig::convolution);
+    vector("ssm_a", &DeltaNetConfig::decay);
+    vector("ssm_dt", &DeltaNetConfig::shift);
+    vector("ssm_norm", &DeltaNetConfig::norm);
+    const auto linear = [&](const char* name, Linear DeltaNetConfig::* field) {
+        bind_linear(layer, name, [field](BoundLayer& self) -> Linear& { return self.delta_net.*field; });
+    };
+    linear("attn_gate", &DeltaNetConfig::gate);
+    linear("ssm_alpha", &DeltaNetConfig::alpha);
+    linear("ssm_beta", &DeltaNetConfig::beta);
+    linear("ssm_ba", &DeltaNetConfig::both);
+    linear("ssm_out", &DeltaNetConfig::output);
 }
 
 void bind_feed_forward(LayerClass& layer) {
@@ -171,6 +201,7 @@ void bind_layer(nb::module_& module) {
     norm("ffn_norm", &LayerConfig::ffn_norm);
     norm("post_ffw_norm", &LayerConfig::post_ffw_norm);
     bind_attention(layer);
+    bind_delta_net(layer);
     bind_feed_forward(layer);
 }
 
@@ -192,6 +223,21 @@ KeyValueCache keys_and_values(const AttentionConfig& part, Array<float, 5> keys,
             throw nb::value_error("transformer: no room in the cache");
     }
     return {keys.data(), values.data(), slots, values.shape(3)};
+}
+
+// The arrays (sequences, …) of a recurrent layer, with so many floats for each sequence.
+RecurrentCache recurrent_arrays(const nb::list& arrays, std::size_t batch, std::size_t convolution,
+                                std::size_t states) {
+    const std::size_t sizes[2] = {convolution, states};
+    float* found[2] = {};
+    expect_cache(arrays.size() == (states ? 2 : 1));
+    for (std::size_t i = 0; i < arrays.size(); ++i) {
+        const auto array = nb::cast<nb::ndarray<float, nb::c_contig, nb::device::cpu>>(arrays[i]);
+        expect_cache(array.ndim() > 0 && array.shape(0) >= batch &&
+                     array.size() == array.shape(0) * sizes[i]);
+        found[i] = array.data();
+    }
+    return {found[0], found[1]};
 }
 
 void check_rotations(std::span<const LayerConfig> layers, const std::vector<Rotation>& rotations) {
@@ -216,6 +262,9 @@ std::vector<LayerCache> caches_of(const Transformer& transformer, const nb::list
             caches[i] = keys_and_values(layers[i].attention, nb::cast<Array<float, 5>>(arrays[0]),
                                         nb::cast<Array<float, 4>>(arrays[1]), starts, count);
         }
+        if (const DeltaNetConfig& part = layers[i].delta_net)
+            caches[i] = recurrent_arrays(arrays, starts.shape(0), (part.kernel - 1) * part.channels(),
+                                         part.value_heads * part.size * part.pitch());
     }
     return caches;
 }

@@ -16,6 +16,7 @@ void LayerPass::attention(const float* cosines, const float* sines) {
     project();
     place(cosines, sines);
     attend();
+    if (part.gated) gate_mixed();
     if (!part.sub_norm.empty()) norm(mixed_, part.sub_norm, mixed_);
     float* out = rows_of(buffers_.out, rows_, width_);
     multiply({{&part.output, "attn_output", out}}, mixed_, rows_, part.heads * part.value_size,
@@ -27,7 +28,8 @@ void LayerPass::attention(const float* cosines, const float* sines) {
 void LayerPass::project() {
     const AttentionConfig& part = layer_.attention;
     const float* x = normed(layer_.attn_norm);
-    q_size_ = part.heads * part.head_size;
+    head_pitch_ = part.gated ? 2 * part.head_size : part.head_size;
+    q_size_ = part.heads * head_pitch_;
     k_size_ = part.kv_heads * part.head_size;
     v_size_ = part.kv_heads * part.value_size;
     if (part.qkv) {
@@ -58,11 +60,12 @@ void LayerPass::place(const float* cosines, const float* sines) const {
                 if (half) kernels().rotate(head, cosines + r * half, sines + r * half, 2 * half, interleaved);
             };
             float* queries = queries_ + r * q_pitch_;
-            for (std::size_t h = 0; h < part.heads; ++h) prepare(queries + h * size, part.q_norm);
+            for (std::size_t h = 0; h < part.heads; ++h) prepare(queries + h * head_pitch_, part.q_norm);
             if (part.temperature_scale != 0.0) {
                 const double step = double(position(r) / part.temperature_length);
                 const float factor = float(1.0 + part.temperature_scale * std::log(1.0 + step));
-                for (std::size_t i = 0; i < part.heads * size; ++i) queries[i] *= factor;
+                for (std::size_t h = 0; h < part.heads; ++h)
+                    for (std::size_t i = 0; i < size; ++i) queries[h * head_pitch_ + i] *= factor;
             }
             for (std::size_t h = 0; h < part.kv_heads; ++h)
                 prepare(keys_ + r * k_pitch_ + h * size, part.k_norm);
@@ -137,7 +140,7 @@ void LayerPass::attend_lines(const AttentionSpan& span, std::size_t sequence, st
         for (std::size_t i = 0; i < count; ++i) {
             const std::size_t row = sequence * pass_.count + (at + i) / shared;
             const std::size_t head = first_head + (at + i) % shared;
-            queries[i] = queries_ + row * q_pitch_ + head * part.head_size;
+            queries[i] = queries_ + row * q_pitch_ + head * head_pitch_;
             positions[i] = position(row);
             out[i] = mixed_ + (row * part.heads + head) * part.value_size;
         }
@@ -145,6 +148,20 @@ void LayerPass::attend_lines(const AttentionSpan& span, std::size_t sequence, st
         if (scratch.size() < needed) scratch.resize(needed * 2);
         kernels().attend(span, queries, positions, out, count, scratch.data());
     }
+}
+
+// The rows of a head's gate follow those of its query.
+void LayerPass::gate_mixed() const {
+    const AttentionConfig& part = layer_.attention;
+    const std::size_t size = part.head_size;
+    for_rows(rows_, pass_.threads, [&](std::size_t first, std::size_t last) {
+        for (std::size_t r = first; r < last; ++r)
+            for (std::size_t h = 0; h < part.heads; ++h) {
+                float* mixed = mixed_ + (r * part.heads + h) * size;
+                kernels().gate(Activation::sigmoid, queries_ + r * q_pitch_ + h * head_pitch_ + size, mixed,
+                               size, mixed);
+            }
+    });
 }
 
 }  // namespace zeropoint

@@ -65,8 +65,19 @@ private:
     void store(std::size_t row) const;
     std::size_t position(std::size_t row) const;
     void attend();
+    void gate_mixed() const;
     void attend_lines(const AttentionSpan& span, std::size_t sequence, std::size_t first_head,
                       std::size_t shared, std::size_t first, std::size_t last) const;
+
+    // delta_net.cpp
+    void delta_net();
+    void gate_rates(const float* x, float* rates, float* decays) const;
+    void prepare_heads(float* qkv) const;
+    void advance_states(const float* qkv, const float* rates, const float* decays, float* out) const;
+
+    // convolution.cpp
+    void convolve(const float* inputs, Floats weights, std::size_t kernel, std::size_t channels,
+                  float* out) const;
 
     // mixture.cpp
     std::vector<std::vector<Choice>> route(const float* scores) const;
@@ -79,7 +90,8 @@ private:
     const Pass& pass_;
     LayerBuffers& buffers_;
     // Of attention.
-    std::size_t q_size_ = 0, k_size_ = 0, v_size_ = 0, q_pitch_ = 0, k_pitch_ = 0, v_pitch_ = 0;
+    std::size_t q_size_ = 0, k_size_ = 0, v_size_ = 0, q_pitch_ = 0, k_pitch_ = 0, v_pitch_ = 0,
+                head_pitch_ = 0;
     float *queries_ = nullptr, *keys_ = nullptr, *values_ = nullptr, *mixed_ = nullptr;
 };
 

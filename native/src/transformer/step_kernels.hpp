@@ -11,7 +11,7 @@ namespace zeropoint {
 
 constexpr std::size_t key_tile = 16;  // positions side by side in the cache of keys
 
-enum class Activation : int { silu, gelu, relu2 };
+enum class Activation : int { silu, gelu, relu2, sigmoid };
 
 // One head's keys and values of one sequence, and the window of positions that a query can see.
 struct AttentionSpan {
@@ -20,6 +20,16 @@ struct AttentionSpan {
     std::size_t tiles, head_size, value_size, value_pitch;
     std::size_t window;  // positions that a query sees, itself included; 0: all before it
     float scale, softcap;  // softcap 0: none
+};
+
+// Positions of one head of a delta net, for some columns of its state. Each pointer is the first position's;
+// the next position's is a stride of floats away.
+struct DeltaSpan {
+    float* state;  // (size, pitch), of which `columns` are used
+    std::size_t size, pitch, columns, count;
+    const float *queries, *keys, *values, *rates, *decays;
+    float* out;
+    std::size_t stride, gate_stride, out_stride;  // of queries, keys and values; rates and decays; out
 };
 
 struct StepKernels {
@@ -37,6 +47,13 @@ struct StepKernels {
     void (*attend)(const AttentionSpan& span, const float* const* queries, const std::size_t* positions,
                    float* const* out, std::size_t rows, float* scratch);
     std::size_t attend_rows;
+    // x = x · factor / √(Σ x² + epsilon)
+    void (*unit_length)(float* x, float epsilon, float factor, std::size_t size);
+    // out = Σ_t weights[t · size + i] · inputs[t][i] over `kernel` positions
+    void (*convolve)(const float* const* inputs, const float* weights, std::size_t kernel, std::size_t size,
+                     float* out);
+    // For each position: known = decay · Sᵀ k; S = decay · S + k ⊗ rate · (v − known); out = Sᵀ q.
+    void (*delta_rule)(const DeltaSpan& span);
 };
 
 // Floats of scratch that `attend` needs for queries up to `position`.

@@ -39,18 +39,40 @@ void check_attention(const AttentionConfig& part, std::size_t width) {
     expect(part.heads && part.kv_heads && part.heads % part.kv_heads == 0, "heads");
     expect(part.head_size && part.value_size, "head sizes");
     expect(part.temperature_length, "temperature length");
+    expect(!part.gated || (!part.qkv && part.head_size == part.value_size), "gated");
     expect_size(part.q_norm, part.head_size, "attn_q_norm");
     expect_size(part.k_norm, part.head_size, "attn_k_norm");
     expect_size(part.sub_norm, values, "attn_sub_norm");
     if (part.qkv) {
         expect_shape(part.qkv, queries + k_rows + v_rows, width, "attn_qkv");
     } else {
-        expect_shape(part.q, queries, width, "attn_q");
+        expect_shape(part.q, part.gated ? 2 * queries : queries, width, "attn_q");
         expect_shape(part.k, k_rows, width, "attn_k");
         expect_shape(part.v, v_rows, width, "attn_v");
     }
     expect_shape(part.output, width, values, "attn_output");
     for (const Linear* linear : {&part.qkv, &part.q, &part.k, &part.v, &part.output}) check_linear(*linear);
+}
+
+void check_delta_net(const DeltaNetConfig& part, std::size_t width) {
+    const std::size_t values = part.value_heads * part.size;
+    expect(part.key_heads && part.value_heads && part.value_heads % part.key_heads == 0, "heads");
+    expect(part.size && part.kernel > 1, "sizes");
+    expect_shape(part.qkv, part.channels(), width, "attn_qkv");
+    expect_shape(part.gate, values, width, "attn_gate");
+    expect_shape(part.output, width, values, "ssm_out");
+    if (part.both) {
+        expect_shape(part.both, 2 * part.value_heads, width, "ssm_ba");
+    } else {
+        expect_shape(part.alpha, part.value_heads, width, "ssm_alpha");
+        expect_shape(part.beta, part.value_heads, width, "ssm_beta");
+    }
+    expect(part.convolution.size() == part.kernel * part.channels(), "ssm_conv1d");
+    expect(part.decay.size() == part.value_heads, "ssm_a");
+    expect(part.shift.size() == part.value_heads, "ssm_dt");
+    expect(part.norm.size() == part.size, "ssm_norm");
+    for (const Linear* linear : {&part.qkv, &part.gate, &part.output, &part.alpha, &part.beta, &part.both})
+        check_linear(*linear);
 }
 
 void check_experts(const ExpertConfig& experts, std::size_t width) {
@@ -90,6 +112,8 @@ Transformer::Transformer(std::size_t width, float epsilon, Floats output_norm,
         expect_size(layer.post_attention_norm, width, "post_attention_norm");
         expect_size(layer.post_ffw_norm, width, "post_ffw_norm");
         if (layer.attention) check_attention(layer.attention, width);
+        if (layer.delta_net) check_delta_net(layer.delta_net, width);
+        expect(!layer.attention || !layer.delta_net, "two mixers");
         if (layer.experts) check_experts(layer.experts, width);
         if (layer.dense) check_dense(layer.dense, width);
     }
@@ -97,6 +121,7 @@ Transformer::Transformer(std::size_t width, float epsilon, Floats output_norm,
 
 void LayerPass::run(const float* cosines, const float* sines) {
     if (layer_.attention) attention(cosines, sines);
+    if (layer_.delta_net) delta_net();
     if (layer_.experts)
         mixture();
     else if (layer_.dense)

@@ -34,10 +34,24 @@ struct AttentionConfig {
     // Queries of position p are multiplied by 1 + temperature_scale · ln(1 + ⌊p / temperature_length⌋).
     double temperature_scale = 0.0;
     std::size_t temperature_length = 1;
-    int rope = -1;  // index into the pass's rotations; −1: no rotary positions
+    int rope = -1;       // index into the pass's rotations; −1: no rotary positions
+    bool gated = false;  // behind the rows of each head's query lie those of its gate
     Floats q_norm, k_norm, sub_norm;
     Linear qkv, q, k, v, output;
     explicit operator bool() const { return bool(output); }
+};
+
+// A gated delta net; see src/zeropoint/models/mixers/delta_net.py.
+struct DeltaNetConfig {
+    std::size_t key_heads = 0, value_heads = 0, size = 0, kernel = 0;
+    bool tiled = false;  // value head h uses key head h % key_heads; otherwise neighbours share one
+    Floats convolution;  // (kernel, channels)
+    Floats decay, shift, norm;  // a, dt (value_heads) and the norm of a head (size)
+    Linear qkv, gate, output;
+    Linear alpha, beta, both;  // both: β and α of each head of keys side by side
+    std::size_t channels() const { return (2 * key_heads + value_heads) * size; }
+    std::size_t pitch() const { return (size + 31) / 32 * 32; }
+    explicit operator bool() const { return bool(qkv); }
 };
 
 // down(sub_norm(activation(gate(x)) · up(x))); without a gate matrix, up holds the gate's rows first.
@@ -53,7 +67,7 @@ struct ExpertConfig {
     std::vector<Linear> gate, up, down;  // one per expert
     std::size_t used = 0;
     bool normalize = true;  // divide the weights of the chosen experts by their sum
-    float scale = 1.0f;     // then multiply them by this
+    float scale = 1.0f;  // then multiply them by this
     explicit operator bool() const { return bool(router); }
 };
 
@@ -61,6 +75,7 @@ struct ExpertConfig {
 struct LayerConfig {
     Floats attn_norm, post_attention_norm, ffn_norm, post_ffw_norm;
     AttentionConfig attention;
+    DeltaNetConfig delta_net;
     Activation activation = Activation::silu;  // of the feed-forward part
     DenseConfig dense;
     ExpertConfig experts;
@@ -68,9 +83,9 @@ struct LayerConfig {
 
 // One kind of rotary positions.
 struct Rotation {
-    Floats frequencies;   // radians per position of each pair of elements
-    bool interleaved;     // pairs are (2i, 2i + 1); otherwise (i, i + number of pairs)
-    float magnitude;      // queries and keys are also multiplied by this
+    Floats frequencies;  // radians per position of each pair of elements
+    bool interleaved;  // pairs are (2i, 2i + 1); otherwise (i, i + number of pairs)
+    float magnitude;  // queries and keys are also multiplied by this
     std::size_t pairs() const { return frequencies.size(); }
 };
 
@@ -80,7 +95,11 @@ struct KeyValueCache {
     float* values;
     std::size_t slots, value_pitch;
 };
-using LayerCache = std::variant<std::monostate, KeyValueCache>;
+struct RecurrentCache {
+    float* convolution;  // (kernel − 1, channels) of each sequence: the last inputs
+    float* states;  // of each sequence; null if the mixer is a convolution only
+};
+using LayerCache = std::variant<std::monostate, KeyValueCache, RecurrentCache>;
 
 // Called with the inputs of each matrix: layer, role as in GGUF ("attn_q"), expert or −1, rows.
 using Hook = std::function<void(std::size_t layer, const char* role, int expert, const float* rows,
@@ -94,14 +113,14 @@ struct Pass {
     std::span<const LayerCache> caches;  // one per layer
     Mode mode;
     int threads;
-    const Hook* hook;                   // or null
+    const Hook* hook;  // or null
     const std::function<void()>* poll;  // called before each layer, may throw to stop; or null
 };
 
 // Memory of the running pass, kept between passes.
 struct LayerBuffers {
     Activations activations, expert_activations;
-    Buffer normed, queries, keys, values, joined, mixed, gates, ups, inner, out;
+    Buffer normed, queries, keys, values, joined, mixed, gates, ups, inner, rates, out;
 };
 
 class Transformer {

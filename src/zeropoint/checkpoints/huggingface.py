@@ -16,50 +16,34 @@ tensor can be read.
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from zeropoint.checkpoints.base import Checkpoint, TensorInfo
 from zeropoint.checkpoints.files.file_kind import check_use
 from zeropoint.checkpoints.folder import CONFIG_FILE, read_config
 from zeropoint.checkpoints.modalities import is_image_or_audio, text_part_note
-from zeropoint.checkpoints.names import find_place
+from zeropoint.checkpoints.names import find_place, is_matrix
 from zeropoint.checkpoints.settings.config_to_gguf import Configuration, read_configuration
 from zeropoint.checkpoints.settings.pooling_files import read_pooling
+from zeropoint.checkpoints.stored_changes import (
+    apply_change,
+    change_of,
+    keys_of,
+    negative_exponential,
+    split_joined,
+)
+from zeropoint.checkpoints.tensor_sources import Rows, SourceRows, TensorSource, renamed
 from zeropoint.checkpoints.tokenizers.vocabulary_files import read_vocabulary_files
 from zeropoint.errors import CheckpointError, UnsupportedModel, printable
 from zeropoint.formats import F32, FORMATS, U8, QuantizedTensor
 
 LOG = logging.getLogger("zeropoint")
-Rows = NDArray[np.int64]
 _COMPARED_WEIGHTS = 1 << 22  # compared at a time
 NAME_CHARACTERS = (
     255  # maximum of general.name; bytes of a folder name that are not UTF-8 are escaped
 )
-
-
-@dataclass(frozen=True)
-class SourceRows:
-    """Rows of one tensor of the folder, in order."""
-
-    tensor: str
-    rows: Rows
-
-
-@dataclass
-class TensorSource:
-    """How a GGUF tensor is made: rows of the folder's tensors and changes to them."""
-
-    shape: tuple[int, ...]
-    parts: list[SourceRows] = field(default_factory=list)
-    constant: F32 | None = None  # the values of a computed tensor
-    columns: Rows | None = None  # the order of elements of a one-dimensional tensor
-    add: float = 0.0
-    ternary: bool = False
-    as_f32: bool = False
 
 
 def as_gguf(folder: Checkpoint) -> "HuggingFaceCheckpoint":
@@ -152,12 +136,14 @@ class HuggingFaceCheckpoint(Checkpoint):
     def _rows(self, tensor: TensorInfo, source: TensorSource, name: str, rows: Rows) -> U8:
         low, high = int(rows.min()), int(rows.max()) + 1
         stored = self.folder.read_rows(name, low, high)
-        if source.add or source.ternary or source.as_f32:
+        if source.add or source.ternary or source.as_f32 or source.columns is not None:
             weights = stored.format.decode_blocks(stored.data).reshape(high - low, -1)
             if source.ternary:
                 weights = _to_ternary(weights, self._ternary_scale(name))
             if source.columns is not None:
                 weights = weights[:, source.columns]
+            if source.negative_exponential:
+                weights = negative_exponential(weights)
             weights = weights + np.float32(source.add)
             kind = np.float32 if source.as_f32 else None
             data = (
@@ -184,6 +170,7 @@ class HuggingFaceCheckpoint(Checkpoint):
         tensor = self._find(name)
         source = self._made[name]
         plain = source.constant is None and not (source.add or source.ternary or source.as_f32)
+        plain = plain and source.columns is None
         if plain and len(source.parts) == 1:
             original = self.folder.tensors[source.parts[0].tensor]
             rows = source.parts[0].rows
@@ -234,7 +221,7 @@ def find_sources(folder: Checkpoint, configuration: Configuration) -> dict[str, 
         elif place.fused:
             _split_fused(sources, place.name, name, info)
         else:
-            sources[place.name] = _plain(name, info)
+            sources[place.name] = renamed(name, info)
     for stack, members in experts.items():
         sources[stack] = _stack(folder, stack, members)
     _tie(folder, sources, tied=configuration.tied)
@@ -292,12 +279,6 @@ def _are_equal(folder: Checkpoint, first: SourceRows, second: SourceRows) -> boo
     return True
 
 
-def _plain(name: str, info: TensorInfo) -> TensorSource:
-    return TensorSource(
-        info.shape, [SourceRows(name, np.arange(info.rows))], as_f32=len(info.shape) == 1
-    )
-
-
 def _stack(folder: Checkpoint, stack: str, members: Mapping[int, str]) -> TensorSource:
     missing = [index for index in range(max(members) + 1) if index not in members]
     if missing:
@@ -321,14 +302,16 @@ def _split_fused(sources: dict[str, TensorSource], gate: str, name: str, info: T
 
 def _adapt(sources: dict[str, TensorSource], configuration: Configuration) -> None:
     """Apply what differs by family to sources that are otherwise only renamed."""
-    family = configuration.family
+    family, keys = configuration.family, keys_of(configuration.metadata)
+    split_joined(sources, family)
     for name, source in sources.items():
         role = _role(name)
         if role in family.permuted_roles:
             heads = configuration.heads if role == "attn_q" else configuration.kv_heads
             _permute(name, source, heads)
-        if "norm" in role:
-            source.add = family.norm_offset
+        source.add = family.norm_shift(role)
+        apply_change(name, source, change_of(family, role), keys)
+        source.as_f32 |= not is_matrix(name, source.shape)
         matrix = role.startswith(("attn_", "ffn_")) and "norm" not in role
         source.ternary = configuration.ternary and matrix
 

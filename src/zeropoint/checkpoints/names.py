@@ -19,6 +19,8 @@ _WHOLE = {
 _LAYER = re.compile(r"layers\.(\d+)\.(.+?)(\.weight|\.bias)?")
 _EXPERT = re.compile(r"(.+\.experts\.)(\d+)(\.\w+)")
 _FUSED = re.compile(r"(?:mlp|block_sparse_moe)\.experts\.(gate_up_proj|down_proj)")
+# Tensors of two axes that multiply element by element.
+_ELEMENTWISE = re.compile(r"blk\.\d+\.(ssm_conv1d|shortconv\.conv|ssm_a|ssm_d|ssm_norm)(\.weight)?")
 _PREFIXES = ("model.language_model.", "language_model.model.", "language_model.", "model.")
 
 
@@ -48,6 +50,8 @@ def find_place(name: str, family: ModelFamily) -> GgufPlace | None:
     if not layer:
         return None
     index, role, suffix = layer[1], layer[2], layer[3] or ".weight"
+    if role + (layer[3] or "") in family.parameters:
+        return GgufPlace(f"blk.{index}.{family.parameters[role + (layer[3] or '')]}")
     if family.has_experts and (fused := _FUSED.fullmatch(role)):
         gate_up = fused[1] == "gate_up_proj"
         stack = f"blk.{index}.ffn_{'gate' if gate_up else 'down'}_exps.weight"
@@ -79,6 +83,10 @@ def huggingface_name(name: str, family: ModelFamily) -> str | None:
     for theirs, ours in _WHOLE.items():
         if name == ours:
             return theirs if theirs.startswith("lm_head") else f"model.{theirs}"
+    if block := re.fullmatch(r"blk\.(\d+)\.(.+)", name):
+        for theirs, ours in family.parameters.items():
+            if ours == block[2]:
+                return f"model.layers.{block[1]}.{theirs}"
     match = re.fullmatch(r"blk\.(\d+)\.(\w+)(\.weight|\.bias)", name)
     if not match:
         return None
@@ -86,3 +94,11 @@ def huggingface_name(name: str, family: ModelFamily) -> str | None:
         if ours == match[2]:
             return f"model.layers.{match[1]}.{theirs}{match[3]}"
     return None
+
+
+def is_matrix(name: str, shape: tuple[int, ...]) -> bool:
+    """Return whether a GGUF tensor is a matrix, or a stack of them, that multiplies inputs.
+
+    The others, also those of two axes, multiply element by element.
+    """
+    return len(shape) > 1 and not _ELEMENTWISE.fullmatch(name)

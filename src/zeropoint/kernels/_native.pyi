@@ -173,6 +173,12 @@ class LayerConfig:
     temperature_scale: float
     temperature_length: int
     rope: int  # index into the rotations of `Transformer.run`; -1: none
+    gated: bool
+    delta_key_heads: int
+    delta_value_heads: int
+    delta_size: int  # set before attn_qkv
+    delta_kernel: int
+    delta_tiled: bool
     activation: Activation
     # What follows can only be set. A norm or a matrix that is not set is a step that is skipped.
     attn_norm: NDArray[float32]
@@ -188,6 +194,15 @@ class LayerConfig:
     attn_k: Linear
     attn_v: Linear
     attn_output: Linear
+    attn_gate: Linear
+    ssm_conv1d: NDArray[float32]  # (kernel · channels)
+    ssm_a: NDArray[float32]
+    ssm_dt: NDArray[float32]
+    ssm_norm: NDArray[float32]
+    ssm_alpha: Linear
+    ssm_beta: Linear
+    ssm_ba: Linear
+    ssm_out: Linear
     ffn_gate: Linear
     ffn_up: Linear
     ffn_down: Linear

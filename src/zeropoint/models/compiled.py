@@ -10,12 +10,14 @@ from zeropoint.formats import F32
 from zeropoint.models.architecture import Architecture, LayerSpec
 from zeropoint.models.cache import Cache
 from zeropoint.models.feed_forward import Experts
-from zeropoint.models.mixers import Attention
+from zeropoint.models.mixers import Attention, DeltaNet
 from zeropoint.models.rope import Rope
 from zeropoint.models.weights import Weights
 
 if TYPE_CHECKING:
     from zeropoint.kernels._native import LayerConfig, Linear, Rotation
+
+_TRANSPOSED = ("ssm_conv1d",)  # (channels, kernel) in the file; the kernel takes whole rows
 
 
 class CompiledEngine:
@@ -77,6 +79,8 @@ class CompiledEngine:
         config = kernels.make_layer(layer.feed_forward.activation if layer.feed_forward else "silu")
         if layer.attention:
             self._set_attention(config, layer.attention)
+        if isinstance(layer.mixer, DeltaNet):
+            _set_delta_net(config, layer.mixer)
         if layer.experts:
             _set_experts(config, layer.experts)
         shapes = self.weights.checkpoint.tensors
@@ -84,7 +88,9 @@ class CompiledEngine:
             if role.endswith((".bias", ".scale")):
                 continue  # parts of their matrix
             if name not in self.weights.matrices():
-                setattr(config, role, self.weights.vector(name))
+                values = self.weights.vector(name)
+                rows = values.T if role in _TRANSPOSED else values
+                setattr(config, role, np.ascontiguousarray(rows).reshape(-1))
             elif len(shapes[name].shape) == 2:
                 setattr(config, role, self._linears(layer, role)[0])
             else:
@@ -97,6 +103,7 @@ class CompiledEngine:
         config.window = attention.window or 0
         config.scale = attention.scale
         config.softcap = attention.softcap or 0.0
+        config.gated = attention.gated
         config.rope = self._ropes.index(attention.rope) if attention.rope else -1
         if attention.temperature:
             config.temperature_scale = attention.temperature.scale
@@ -114,6 +121,12 @@ class CompiledEngine:
 
     def _optional(self, layer: LayerSpec, role: str) -> F32 | None:
         return self.weights.vector(layer.tensors[role]) if layer.has(role) else None
+
+
+def _set_delta_net(config: "LayerConfig", part: DeltaNet) -> None:
+    config.delta_key_heads, config.delta_value_heads = part.key_heads, part.value_heads
+    config.delta_size, config.delta_kernel = part.size, part.kernel
+    config.delta_tiled = part.tiled
 
 
 def _set_experts(config: "LayerConfig", experts: Experts) -> None:

@@ -90,6 +90,12 @@ def softmax(scores: F32) -> F32:
     return shares
 
 
+def sigmoid(x: F32) -> F32:
+    """Return 1 / (1 + e^-x)."""
+    with np.errstate(over="ignore"):  # 1 / infinity
+        return np.divide(np.float32(1.0), np.float32(1.0) + np.exp(-x), dtype=np.float32)
+
+
 def activate(kind: str, x: F32) -> F32:
     """Return silu, gelu (the tanh form) or relu2 (squared ReLU) of x."""
     if kind == "silu":

@@ -30,6 +30,11 @@ class LayerTensors:
             self.names[role] = self._name(role)
             self.header.tensor(self.names[role])  # raises if it is missing
 
+    def vector(self, role: str, stored: str) -> None:
+        """Take a tensor that the file stores as `stored`, without ".weight"."""
+        self.names[role] = f"blk.{self.index}.{stored}"
+        self.header.tensor(self.names[role])  # raises if it is missing
+
     def norms(self, *roles: str) -> None:
         """Take those of these norms that the family has."""
         self.weights(*(role for role in roles if role in self.family.norms))

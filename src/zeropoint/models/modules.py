@@ -22,8 +22,8 @@ DECODED_WEIGHTS = 1 << 24  # weights that a backward pass decodes at a time: 64 
 class BlockLinear(nn.Module):
     """y = scale · (x · Wᵀ) + bias, where W is named by its GGUF name.
 
-    `order` puts the outputs into transformers' order. Without a `matrix`, zeropoint's kernels
-    multiply on the CPU; with one, torch does.
+    `order` puts the outputs into transformers' order, `columns` the inputs into the file's.
+    Without a `matrix`, zeropoint's kernels multiply on the CPU; with one, torch does.
     """
 
     def __init__(
@@ -38,7 +38,9 @@ class BlockLinear(nn.Module):
     ) -> None:
         super().__init__()
         self.weights, self.name, self.expert = weights, name, expert
-        self.bias, self.scale, self.order = bias, scale, order
+        self.bias, self.scale = bias, scale
+        self.order = order
+        self.columns: Tensor | None = None
         self.matrix: DeviceMatrix | None = None
         self.gradient_hook: GradientHook | None = None
 
@@ -47,6 +49,8 @@ class BlockLinear(nn.Module):
 
         `places` are the numbers of x's rows in the batch, for the gradient hook.
         """
+        if self.columns is not None:
+            x = x[..., self.columns]
         if self.matrix is None:
             y: Tensor = BlockProduct.apply(x, self, places)  # type: ignore[no-untyped-call]
         else:
@@ -64,6 +68,18 @@ class BlockLinear(nn.Module):
             rows = tensor.data.reshape(tensor.shape[0], -1, tensor.format.block_bytes)
             tensor = QuantizedTensor(tensor.format, tensor.shape[1:], rows[self.expert])
         self.matrix = DeviceMatrix(tensor, device)
+
+
+class JoinedLinear(nn.Module):
+    """Several matrices that transformers holds as one; `order` is that of its outputs."""
+
+    def __init__(self, parts: list[BlockLinear], order: Tensor) -> None:
+        super().__init__()
+        self.parts, self.order = nn.ModuleList(parts), order
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (…, out) for x of shape (…, in)."""
+        return torch.cat([part(x) for part in self.parts], dim=-1)[..., self.order]
 
 
 class BlockProduct(torch.autograd.Function):

@@ -82,6 +82,8 @@ def read_rope(header: ModelHeader, family: ModelFamily, head_size: int, *, windo
 
 
 def _read_dimensions(header: ModelHeader, family: ModelFamily, head_size: int) -> int:
+    if family.rope_sections:
+        header.get("rope.dimension_sections")  # a token of text has the same position in all
     dimensions = header.integer("rope.dimension_count", head_size)
     if not 0 < dimensions <= head_size or dimensions % 2:
         raise header.wrong(

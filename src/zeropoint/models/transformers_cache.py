@@ -6,24 +6,63 @@ import numpy as np
 import torch
 from torch import Tensor
 from transformers.cache_utils import Cache as TransformersCache
-from transformers.cache_utils import CacheLayerMixin
+from transformers.cache_utils import CacheLayerMixin, LinearAttentionLayer
 
 from zeropoint.models.architecture import Architecture
 from zeropoint.models.cache import Cache
-from zeropoint.models.layer_state import KeyValueState
-from zeropoint.models.mixers import Attention
+from zeropoint.models.layer_state import KeyValueState, RecurrentState
+from zeropoint.models.mixers import Attention, DeltaNet
 
 
 class CacheView(TransformersCache):  # type: ignore[misc]
     """A zeropoint cache with transformers' interface; the caller advances the lengths."""
 
     def __init__(self, architecture: Architecture, cache: Cache, batch: int, start: int) -> None:
-        layers = [
-            LayerView(layer.attention, state, cache.capacity, batch, start)
-            for layer, state in zip(architecture.layers, cache.states, strict=True)
-            if layer.attention and isinstance(state, KeyValueState)
-        ]
+        layers: list[LayerView | RecurrentView] = []
+        for layer, state in zip(architecture.layers, cache.states, strict=True):
+            if layer.attention and isinstance(state, KeyValueState):
+                layers.append(LayerView(layer.attention, state, cache.capacity, batch, start))
+            elif isinstance(layer.mixer, DeltaNet) and isinstance(state, RecurrentState):
+                layers.append(RecurrentView(layer.mixer, state, batch, start))
         super().__init__(layers=layers)
+
+
+class RecurrentView(LinearAttentionLayer):  # type: ignore[misc]
+    """One recurrent layer of a `CacheView`: its states are read before and written after a pass.
+
+    transformers keeps one position more of the convolution's inputs than it needs, and its heads
+    of values in another order.
+    """
+
+    def __init__(self, mixer: DeltaNet, state: RecurrentState, batch: int, start: int) -> None:
+        super().__init__()
+        self.spec, self.state, self.batch = mixer, state, batch
+        shared = mixer.value_heads // mixer.key_heads
+        heads = np.arange(mixer.value_heads)
+        self.heads = heads.reshape(shared, -1).T.reshape(-1) if mixer.tiled else heads
+        values = self.heads[:, None] * mixer.size + np.arange(mixer.size)
+        before = 2 * mixer.key_heads * mixer.size
+        self.channels = np.concatenate([np.arange(before), before + values.reshape(-1)])
+        if start:
+            last, matrices = (array[:batch] for array in state.arrays)
+            padded = np.pad(last[..., self.channels], ((0, 0), (1, 0), (0, 0)))
+            self.lazy_initialization(torch.from_numpy(padded.swapaxes(1, 2).copy()))
+            self.conv_states[0].copy_(torch.from_numpy(padded.swapaxes(1, 2).copy()))
+            own = torch.from_numpy(matrices[:, self.heads, :, : mixer.size].copy())
+            self.lazy_initialization(recurrent_states=own)
+            self.recurrent_states[0].copy_(own)
+            self.has_previous_state[0] = True
+
+    def update_recurrent_state(
+        self, recurrent_states: Tensor, state_idx: int = 0, **kwargs: Any
+    ) -> Tensor:
+        """Store the states after the pass, and the inputs of the convolution."""
+        found: Tensor = super().update_recurrent_state(recurrent_states, state_idx)
+        last, matrices = (array[: self.batch] for array in self.state.arrays)
+        seen = self.conv_states[0][..., 1:].swapaxes(1, 2)
+        last[..., self.channels] = seen.cpu().numpy()
+        matrices[:, self.heads, :, : self.spec.size] = found.cpu().numpy()
+        return found
 
 
 class LayerView(CacheLayerMixin):  # type: ignore[misc]

@@ -6,6 +6,7 @@ import transformers
 
 from zeropoint.checkpoints.families import FAMILIES, Feature, HuggingFaceType, ModelFamily
 from zeropoint.checkpoints.families.windows import layer_type
+from zeropoint.checkpoints.settings.gguf_keys import GgufKeys
 from zeropoint.errors import UnsupportedModel
 from zeropoint.models.architecture import Architecture, LayerSpec
 from zeropoint.models.feed_forward import Experts
@@ -55,6 +56,9 @@ def make_config(architecture: Architecture, weights: Weights) -> Any:
         options |= {"num_local_experts": part.count, "num_experts_per_tok": part.used}
         options |= {"num_experts": part.count, "norm_topk_prob": part.normalize}
         options |= {"moe_intermediate_size": part.inner}
+    if family.recurrent_mixer and kind.write_config:
+        metadata, tensors = weights.checkpoint.metadata, weights.checkpoint.tensors
+        options |= kind.write_config(family, GgufKeys(metadata, tensors), options)
     return getattr(transformers, kind.config_class)(**options)
 
 

@@ -5,6 +5,8 @@ keep the blocks, the norms and frequencies of the file, and a view of its cache.
 table runs, also on CUDA devices. It is slower than the compiled engine.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import transformers
@@ -12,12 +14,13 @@ from torch import Tensor, nn
 from transformers.activations import ACT2FN
 
 from zeropoint.checkpoints.families import FAMILIES
-from zeropoint.checkpoints.names import find_place
+from zeropoint.checkpoints.names import find_place, is_matrix
+from zeropoint.checkpoints.stored_changes import change_of, keys_of, restore
 from zeropoint.errors import UnsupportedModel
 from zeropoint.formats import F32
 from zeropoint.models.architecture import Architecture, LayerSpec
 from zeropoint.models.cache import Cache
-from zeropoint.models.modules import BlockEmbedding, BlockExperts, BlockLinear
+from zeropoint.models.modules import BlockEmbedding, BlockExperts, BlockLinear, JoinedLinear
 from zeropoint.models.transformers_cache import CacheView
 from zeropoint.models.transformers_config import ACTIVATIONS, check_shape, make_config
 from zeropoint.models.weights import Weights
@@ -36,6 +39,7 @@ class TransformersEngine:
         self.architecture = architecture
         self.family = FAMILIES[architecture.name]
         self.weights = weights
+        self._keys = keys_of(weights.checkpoint.metadata)
         self.device = find_device(device or "cpu")
         check_shape(architecture, weights)
         config = make_config(architecture, weights)
@@ -121,7 +125,9 @@ class TransformersEngine:
                 if isinstance(module, nn.Linear):
                     place = find_place(f"{at}.{name}.weight", self.family)
                     role = place.name.split(".")[2] if place else name
-                    self._set(f"{at}.{name}", self._linear(layer, role))
+                    parts = self.family.joined.get(role)
+                    linear = self._joined(layer, parts) if parts else self._linear(layer, role)
+                    self._set(f"{at}.{name}", linear)
             if layer.attention:
                 self.module.get_submodule(f"{at}.self_attn").scaling = layer.attention.scale
             if layer.experts:
@@ -133,14 +139,20 @@ class TransformersEngine:
                 )
                 self._set(f"{at}.mlp.experts", experts)
 
-    def _linear(self, layer: LayerSpec, role: str, expert: int | None = None) -> BlockLinear:
+    def _linear(
+        self, layer: LayerSpec, role: str, expert: int | None = None, *, joined: bool = False
+    ) -> BlockLinear:
         bias, scale = layer.tensors.get(f"{role}.bias"), layer.tensors.get(f"{role}.scale")
         order = None
         attention = layer.attention
         if attention and attention.rope and role in self.family.permuted_roles:
             heads = attention.heads if role == "attn_q" else attention.kv_heads
             order = unpermute_rope_rows(attention.head_size, attention.rope.dimensions, heads)
-        return BlockLinear(
+        change = change_of(self.family, role)
+        info = self.weights.checkpoint.tensors[layer.tensors[role]]
+        if change.rows and not joined and not attention:
+            order = torch.from_numpy(np.argsort(change.rows(self._keys, info.shape[0])))
+        linear = BlockLinear(
             self.weights,
             layer.tensors[role],
             expert=expert,
@@ -148,15 +160,30 @@ class TransformersEngine:
             scale=1.0 if scale is None else float(self.weights.vector(scale)[expert or 0]),
             order=order,
         )
+        if change.columns:
+            linear.columns = torch.from_numpy(change.columns(self._keys, info.columns))
+        return linear
+
+    def _joined(self, layer: LayerSpec, roles: Sequence[str]) -> JoinedLinear:
+        """Return the parts of a matrix that transformers holds as one."""
+        parts = [self._linear(layer, role, joined=True) for role in roles]
+        sizes = [self.weights.checkpoint.tensors[layer.tensors[role]].shape[0] for role in roles]
+        rows = [
+            self.family.changes[role].rows(self._keys, size)  # type: ignore[misc]
+            for role, size in zip(roles, sizes, strict=True)
+        ]
+        return JoinedLinear(parts, torch.from_numpy(np.argsort(np.concatenate(rows))))
 
     def _put_vectors(self) -> None:
-        offset = np.float32(self.family.norm_offset)
         for name, parameter in list(self.module.named_parameters()):
             place = find_place(name, self.family)
             if not parameter.is_meta or place is None:
                 continue
-            if parameter.ndim == 1:
-                values = self.weights.vector(place.name) - offset
+            role = place.name.split(".")[2] if place.name.startswith("blk.") else place.name
+            if not is_matrix(place.name, self.weights.checkpoint.tensors[place.name].shape):
+                stored = self.weights.vector(place.name) - np.float32(self.family.norm_shift(role))
+                values = restore(change_of(self.family, role), stored, self._keys)
+                values = values.reshape(parameter.shape)
             else:  # a router
                 rows = self.weights.checkpoint.tensors[place.name].shape[0]
                 values = self.weights.rows(place.name, np.arange(rows))

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from zeropoint import kernels
 from zeropoint.checkpoints import Checkpoint
+from zeropoint.checkpoints.names import is_matrix
 from zeropoint.errors import CheckpointError
 from zeropoint.formats import F32, FORMATS, U8, QuantizedTensor
 from zeropoint.models.base import ForwardHook, Mode
@@ -33,14 +34,14 @@ class Weights:
         self._tables: dict[str, QuantizedTensor] = {}  # replaced embeddings
 
     def load(self, names: Iterable[str], *, pack: bool = True, later: Container[str] = ()) -> None:
-        """Read these tensors: those with one axis as vectors, the others as packed matrices.
+        """Read these tensors: matrices are packed, the others become float32.
 
         Without `pack`, matrices are not read. Matrices among `later` are not read either; `replace`
         supplies them.
         """
         for name in names:
             info = self.checkpoint.tensors[name]
-            if len(info.shape) == 1:
+            if not is_matrix(name, info.shape):
                 self._vectors[name] = self._finite(name, decode(self.checkpoint.read(name)))
             elif pack:
                 self._matrices[name] = [] if name in later else self._read_matrices(name)
@@ -77,7 +78,7 @@ class Weights:
             self._tables[name] = tensor
 
     def vector(self, name: str) -> F32:
-        """Return a tensor of one axis: (n,) float32."""
+        """Return a tensor that is no matrix, usually of one axis: float32."""
         return self._vectors[name]
 
     def matrices(self) -> dict[str, tuple[int, ...]]:

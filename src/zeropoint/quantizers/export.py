@@ -13,13 +13,22 @@ import numpy as np
 
 from zeropoint import kernels
 from zeropoint.checkpoints import Checkpoint, NewTensor, TensorInfo, create_checkpoint, write_file
+from zeropoint.checkpoints.families import StoredChange
 from zeropoint.checkpoints.files.partial_folder import PartialFolder
 from zeropoint.checkpoints.huggingface import interleaved_rows
-from zeropoint.checkpoints.names import TOKEN_EMBEDDING, huggingface_name
+from zeropoint.checkpoints.names import TOKEN_EMBEDDING, huggingface_name, is_matrix
 from zeropoint.checkpoints.settings.gguf_to_config import find_convertible, make_config
+from zeropoint.checkpoints.stored_changes import (
+    NO_CHANGE,
+    change_of,
+    folder_shape,
+    keys_of,
+    restore,
+)
 from zeropoint.checkpoints.tokenizers.tokenizer_file import make_tokenizer
 from zeropoint.errors import UnsupportedModel, printable
 from zeropoint.formats import F32, Format
+from zeropoint.quantizers.export_rows import ordered_rows
 from zeropoint.quantizers.nearest import dequantize, quantize
 
 WEIGHTS = "model.safetensors"
@@ -46,6 +55,8 @@ class _Target:
     first: int
     heads: int  # whose rows are permuted; 0: the rows keep their order
     shift: float  # added to each weight
+    change: StoredChange = NO_CHANGE
+    parts: tuple[TensorInfo, ...] = ()  # of a matrix that the file stores in parts
 
 
 def export_folder(
@@ -114,16 +125,25 @@ def _targets(source: Checkpoint) -> list[_Target]:
     for name, info in source.tensors.items():
         if name.startswith("rope_"):
             continue  # config.json holds the rotary factors
-        theirs = huggingface_name(name, family)
-        if theirs is None:
+        role = name.split(".")[2] if name.startswith("blk.") else name
+        whole = next((one for one, parts in family.joined.items() if role in parts), role)
+        parts = tuple(name.replace(role, part) for part in family.joined.get(whole, ()))
+        if parts and name != parts[0]:
+            continue  # the first part brings the others
+        theirs = huggingface_name(name.replace(role, whole), family)
+        if theirs is None or not source.tensors.keys() >= set(parts):
             raise UnsupportedModel(
                 f"transformers has no tensor for {name} of a {family.architecture} model"
             )
-        role = name.split(".")[2] if name.startswith("blk.") else name
         heads = _permuted_heads(source, info, role) if role in family.permuted_roles else 0
-        shift = -family.norm_offset if "norm" in role else 0.0
+        shift = -family.norm_shift(role)
+        change = change_of(family, role)
         if not role.endswith("_exps"):
-            targets.append(_Target(theirs, info, info.shape, 0, heads, shift))
+            stored = tuple(source.tensors[part] for part in parts) or (info,)
+            rows = sum(part.rows for part in stored)
+            shape = (rows, *info.shape[1:]) if parts else folder_shape(change, info.shape)
+            target = _Target(theirs, info, shape, 0, heads, shift, change, stored)
+            targets.append(target)
             continue
         if len(info.shape) != 3:
             raise UnsupportedModel(
@@ -174,6 +194,9 @@ def _slabs(source: Checkpoint, target: _Target, threads: int) -> Iterator[F32]:
     """Yield the rows of a target in order, as float32 slabs; nothing if it has no weights."""
     if 0 in target.shape:
         return
+    if target.change != NO_CHANGE:
+        yield from _changed_slabs(source, target, threads)
+        return
     columns = target.source.columns
     if len(target.shape) == 1:
         vector = dequantize(source.read(target.source.name), threads=threads).reshape(-1)
@@ -192,3 +215,27 @@ def _slabs(source: Checkpoint, target: _Target, threads: int) -> Iterator[F32]:
             back = np.argsort(interleaved_rows(stop - start, (stop - start) // size))
             weights = weights[back]
         yield np.ascontiguousarray(weights + np.float32(target.shift))
+
+
+def _changed_slabs(source: Checkpoint, target: _Target, threads: int) -> Iterator[F32]:
+    """Yield the rows of a target whose rows, columns or values the file changes."""
+    keys, change, info = keys_of(source.metadata), target.change, target.source
+    family = find_convertible(str(source.metadata.get("general.architecture")))
+    try:
+        if not is_matrix(info.name, info.shape):
+            whole = dequantize(source.read(info.name), threads=threads).reshape(info.shape)
+            yield np.ascontiguousarray(restore(change, whole, keys))
+            return
+        rows = np.arange(info.rows)
+        if change.rows is not None:
+            orders = [change_of(family, part.name.split(".")[2]).rows for part in target.parts]
+            sizes = [part.rows for part in target.parts]
+            found = [one(keys, n) for one, n in zip(orders, sizes, strict=True) if one]
+            rows = np.argsort(np.concatenate(found))
+        columns = change.columns and np.argsort(change.columns(keys, info.columns))
+    except (ValueError, KeyError, TypeError) as error:
+        raise UnsupportedModel(
+            f"{source.path}: {info.name} has shape {info.shape}, which the heads of the file's keys"
+            " do not fit"
+        ) from error
+    yield from ordered_rows(source, target.parts, rows, columns, threads)

@@ -63,6 +63,7 @@ inline Floats activate(Activation activation, Floats x) {
             const Floats inner = 0.7978845608028654f * multiply_add(0.044715f * x * x, x, x);
             return x * sigmoid(inner + inner);
         }
+        case Activation::sigmoid: return sigmoid(x);
         default: {
             const Floats positive = at_least(x, 0.0f);
             return positive * positive;
@@ -92,7 +93,8 @@ float fold(const Floats (&sum)[parts]) {
     return all[0];
 }
 
-void rms_norm(const float* x, const float* weight, float epsilon, std::size_t size, float* out) {
+// Σ x² over a row.
+float squares(const float* x, std::size_t size) {
     Floats sum[parts] = {};
     std::size_t i = 0;
     for (; i + 16 <= size; i += 16)
@@ -106,7 +108,11 @@ void rms_norm(const float* x, const float* weight, float epsilon, std::size_t si
         const Floats value = load<Floats>(tail + p * lanes);
         sum[p] = multiply_add(value, value, sum[p]);
     }
-    const float inverse = 1.0f / std::sqrt(fold(sum) / float(size) + epsilon);
+    return fold(sum);
+}
+
+void rms_norm(const float* x, const float* weight, float epsilon, std::size_t size, float* out) {
+    const float inverse = 1.0f / std::sqrt(squares(x, size) / float(size) + epsilon);
     for_each_vector(size, [&](std::size_t at, std::size_t count) {
         const Floats value = load_some(x + at, count) * inverse * load_some(weight + at, count);
         std::memcpy(out + at, &value, count * sizeof(float));
@@ -252,7 +258,74 @@ void attend(const AttentionSpan& span, const float* const* queries, const std::s
     run.template operator()<1>();
 }
 
-constexpr StepKernels steps = {rms_norm, rotate, gate, softcap, attend, block};
+// ---- delta nets ----
+
+void unit_length(float* x, float epsilon, float factor, std::size_t size) {
+    const float inverse = factor / std::sqrt(squares(x, size) + epsilon);
+    for_each_vector(size, [&](std::size_t at, std::size_t count) {
+        const Floats value = load_some(x + at, count) * inverse;
+        std::memcpy(x + at, &value, count * sizeof(float));
+    });
+}
+
+void convolve(const float* const* inputs, const float* weights, std::size_t kernel, std::size_t size,
+              float* out) {
+    for_each_vector(size, [&](std::size_t at, std::size_t count) {
+        Floats sum{};
+        for (std::size_t t = 0; t < kernel; ++t)
+            sum = multiply_add(load_some(weights + t * size + at, count), load_some(inputs[t] + at, count),
+                               sum);
+        std::memcpy(out + at, &sum, count * sizeof(float));
+    });
+}
+
+constexpr int wide = 32 / lanes;  // vectors in 32 columns of a state
+
+// 32 columns stay in the first cache for all positions. Even and odd rows of the state are summed apart, so that
+// enough additions are under way.
+void delta_columns(const DeltaSpan& span, std::size_t column, std::size_t count) {
+    float* state = span.state + column;
+    const float *q = span.queries, *k = span.keys, *v = span.values + column;
+    float* out = span.out + column;
+    for (std::size_t p = 0; p < span.count; ++p) {
+        const float decay = span.decays[p * span.gate_stride], rate = span.rates[p * span.gate_stride];
+        Floats even[wide] = {}, odd[wide] = {};
+        const auto sum = [&](const float* factors, std::size_t i, Floats(&to)[wide]) {
+            for (int c = 0; c < wide; ++c)
+                to[c] =
+                    multiply_add(splat(factors[i]), load<Floats>(state + i * span.pitch + c * lanes), to[c]);
+        };
+        std::size_t i = 0;
+        for (; i + 2 <= span.size; i += 2) sum(k, i, even), sum(k, i + 1, odd);
+        if (i < span.size) sum(k, i, even);
+        alignas(64) float line[32] = {};
+        std::memcpy(line, v, count * sizeof(float));
+        Floats change[wide], first[wide] = {}, second[wide] = {};
+        for (int c = 0; c < wide; ++c)
+            change[c] = (load<Floats>(line + c * lanes) - (even[c] + odd[c]) * decay) * rate;
+        const auto step = [&](std::size_t at, Floats(&to)[wide]) {
+            for (int c = 0; c < wide; ++c) {
+                float* place = state + at * span.pitch + c * lanes;
+                const Floats next = multiply_add(splat(k[at]), change[c], load<Floats>(place) * decay);
+                store(place, next);
+                to[c] = multiply_add(splat(q[at]), next, to[c]);
+            }
+        };
+        for (i = 0; i + 2 <= span.size; i += 2) step(i, first), step(i + 1, second);
+        if (i < span.size) step(i, first);
+        for (int c = 0; c < wide; ++c) store(line + c * lanes, first[c] + second[c]);
+        std::memcpy(out, line, count * sizeof(float));
+        q += span.stride, k += span.stride, v += span.stride, out += span.out_stride;
+    }
+}
+
+void delta_rule(const DeltaSpan& span) {
+    for (std::size_t column = 0; column < span.columns; column += 32)
+        delta_columns(span, column, std::min<std::size_t>(32, span.columns - column));
+}
+
+constexpr StepKernels steps = {rms_norm, rotate,      gate,     softcap,   attend,
+                               block,    unit_length, convolve, delta_rule};
 
 }  // namespace
 

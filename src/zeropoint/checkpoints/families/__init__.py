@@ -12,7 +12,14 @@ from zeropoint.checkpoints.families.gemma import GEMMA, GEMMA2, GEMMA3
 from zeropoint.checkpoints.families.llama import LLAMA, MISTRAL3
 from zeropoint.checkpoints.families.phi3 import PHI3
 from zeropoint.checkpoints.families.qwen import QWEN2, QWEN3, QWEN3MOE
-from zeropoint.checkpoints.families.record import Feature, HuggingFaceType, ModelFamily, WindowRule
+from zeropoint.checkpoints.families.qwen3_5 import QWEN35
+from zeropoint.checkpoints.families.record import (
+    Feature,
+    HuggingFaceType,
+    ModelFamily,
+    StoredChange,
+    WindowRule,
+)
 from zeropoint.checkpoints.families.seed_oss import SEED_OSS
 from zeropoint.checkpoints.families.smollm3 import SMOLLM3
 
@@ -22,6 +29,7 @@ __all__ = [
     "Feature",
     "HuggingFaceType",
     "ModelFamily",
+    "StoredChange",
     "WindowRule",
     "families_of",
 ]
@@ -31,7 +39,7 @@ FAMILIES: Mapping[str, ModelFamily] = {
     family.architecture: family
     for family in (
         LLAMA, MISTRAL3, SMOLLM3, QWEN2, QWEN3, QWEN3MOE, PHI3, GEMMA, GEMMA2, GEMMA3, BITNET,
-        BITNET_B158, ERNIE4_5, SEED_OSS,
+        BITNET_B158, ERNIE4_5, SEED_OSS, QWEN35,
     )
 }  # fmt: skip
 

@@ -9,6 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from zeropoint.checkpoints.settings.gguf_keys import GgufKeys
 from zeropoint.checkpoints.settings.settings import Settings
 
@@ -69,6 +72,23 @@ class WindowRule:
     per_layer: bool = False
 
 
+# From the file's keys (without the architecture) and a number of rows or columns: the folder's row
+# or column for each of the file's.
+Order = Callable[[Mapping[str, object], int], NDArray[np.int64]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredChange:
+    """How a file stores a tensor of a folder, where it is more than another name."""
+
+    rows: Order | None = None
+    columns: Order | None = None
+    #: The file holds −e^x.
+    negative_exponential: bool = False
+    #: The axis of length 1 that only the folder's tensor has.
+    unit_axis: int | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelFamily:
     """One family of decoders. The keys of the file determine everything else."""
@@ -81,14 +101,23 @@ class ModelFamily:
     #: names for one role the first is written. "*" stands for the number of an expert.
     roles: Mapping[str, str]
 
+    #: Names of a layer's parameters that have no ".weight" or ".bias" in a folder, to their names
+    #: in a file: "self_attn.sinks" to "attn_sinks.weight".
+    parameters: Mapping[str, str] = field(default_factory=dict)
     #: Engine's role to the role that the file has for it, where the two differ.
     stored_names: Mapping[str, str] = field(default_factory=dict)
 
     # How a GGUF file stores a folder's tensors.
+    #: Roles whose rows, columns, values or axes differ.
+    changes: Mapping[str, StoredChange] = field(default_factory=dict)
+    #: Roles in `roles` that stand for one matrix of a folder, to the roles of its parts in a file.
+    joined: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     #: Roles whose rows are permuted within each head, from halves to neighbouring pairs.
     permuted_roles: tuple[str, ...] = ()
     #: Constant that GGUF files add to the weights of norms (transformers multiplies by 1 + weight).
     norm_offset: float = 0.0
+    #: Norms that are stored as they are, whatever the offset of the others.
+    plain_norms: frozenset[str] = frozenset()
 
     # The computation of the layers.
     #: "silu", "gelu_pytorch_tanh" or "relu2", unless the file's `hidden_activation` is set.
@@ -99,6 +128,9 @@ class ModelFamily:
     interleaved_rope: bool = False
     #: `rope.dimension_count` may be less than the head size; the other elements stay unrotated.
     partial_rope: bool = False
+    #: The default of `rope.dimension_sections`, which cut the pairs of a head into those that
+    #: rotate by time, height and width; of text all three are equal. (): there is no such key.
+    rope_sections: tuple[int, ...] = ()
     #: In each group of so many layers the last one has no rotary positions. 0: all layers have.
     rope_skip_period: int = 0
     #: Base of the rotary frequencies in windowed layers, if the file gives none. None: no own base.
@@ -112,6 +144,12 @@ class ModelFamily:
     #: None: the family has no such cap, and the key is refused.
     attention_softcap: float | None = None
     logit_softcap: float | None = None
+    #: The recurrent mixer of the layers that have no attention. None: all layers have attention.
+    recurrent_mixer: Literal["delta_net"] | None = None
+    #: Value head h of a delta net uses key head h % key heads; otherwise neighbours share one.
+    tiled_values: bool = False
+    #: Attention has an output gate, whose rows are part of the matrix `attn_q`.
+    gated_attention: bool = False
     #: Queries may have a temperature that grows with the position.
     query_temperature: bool = False
     #: `expert_weights_norm` may disable the normalization of the chosen experts' weights.
@@ -130,8 +168,8 @@ class ModelFamily:
 
     @property
     def fused_qkv(self) -> bool:
-        """Whether folders have queries, keys and values in one matrix."""
-        return "attn_qkv" in self.roles.values()
+        """Whether folders have queries, keys and values of attention in one matrix."""
+        return "attn_qkv" in self.roles.values() and "attn_q" not in self.roles.values()
 
     @property
     def fused_gate(self) -> bool:
@@ -153,6 +191,10 @@ class ModelFamily:
     def stored_name(self, role: str) -> str:
         """Return the role that a file has for the engine's role."""
         return self.stored_names.get(role, role)
+
+    def norm_shift(self, role: str) -> float:
+        """Return what GGUF files add to a tensor of this role."""
+        return self.norm_offset if "norm" in role and role not in self.plain_norms else 0.0
 
     @property
     def convertible(self) -> bool:

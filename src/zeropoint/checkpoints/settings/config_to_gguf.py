@@ -125,7 +125,9 @@ def _find_family(settings: Settings, kind: HuggingFaceType) -> ModelFamily:
 
 
 def _rope_defaults(family: ModelFamily, kind: HuggingFaceType) -> RopeDefaults:
-    return RopeDefaults(kind.rope_theta, family.window_rope_base, family.partial_rope)
+    return RopeDefaults(
+        kind.rope_theta, family.window_rope_base, family.partial_rope, family.rope_sections
+    )
 
 
 def _is_ternary(settings: Settings, method: str) -> bool:

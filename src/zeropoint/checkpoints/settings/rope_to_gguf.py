@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from zeropoint.checkpoints.settings.settings import Settings
 from zeropoint.checkpoints.values import Float32, UInt32
@@ -25,6 +26,7 @@ from zeropoint.errors import printable
 Metadata = dict[str, object]
 Constants = dict[str, list[float]]
 
+MAX_SECTION = 1 << 15  # pairs
 FULL, SLIDING = "full_attention", "sliding_attention"
 
 
@@ -34,7 +36,8 @@ class RopeDefaults:
 
     theta: float = 10000.0
     sliding_theta: float | None = None  # Gemma 3: the base of windowed layers
-    partial: bool = False  # Phi-3: only the first part of a head may be rotated
+    partial: bool = False  # only the first part of a head may be rotated
+    sections: tuple[int, ...] = ()  # Qwen 3.5: pairs by time, height and width, and the rest
 
 
 @dataclass(frozen=True)
@@ -55,9 +58,10 @@ def read_rope(settings: Settings, defaults: RopeDefaults, head_size: int) -> Rop
         return _read_gemma3(settings, defaults)
     rope = _flat(settings, defaults.theta)
     kind = _kind(rope)
-    if defaults.partial and kind in ("su", "yarn"):
+    only_longrope = defaults.partial and not defaults.sections  # Phi-3
+    if only_longrope and kind in ("su", "yarn"):
         kind = "longrope"  # older Phi-3 folders use these names
-    types = ("default", "longrope") if defaults.partial else tuple(_TYPES)
+    types = ("default", "longrope") if only_longrope else tuple(_TYPES)
     if kind not in types:
         shown, known = printable(repr(kind)), ", ".join(types)
         raise rope.wrong("rope_type", f"GGUF cannot express {shown}; supported: {known}")
@@ -68,9 +72,25 @@ def read_rope(settings: Settings, defaults: RopeDefaults, head_size: int) -> Rop
         size = int(head_size * partial)
         found["rope.dimension_count"] = UInt32(size)
     elif partial != 1.0:
-        raise rope.wrong("partial_rotary_factor", f"is {partial:g}; only phi3 folders may have one")
+        raise rope.wrong(
+            "partial_rotary_factor", f"is {partial:g}; this family rotates whole heads"
+        )
+    if defaults.sections:
+        found["rope.dimension_sections"] = _sections(rope, defaults.sections)
     keys, constants = _TYPES[kind](settings, rope, size)
     return RopeKeys(found | keys, constants, (rope,))
+
+
+def _sections(rope: Settings, default: tuple[int, ...]) -> NDArray[np.int32]:
+    """Return how many pairs rotate by time, height, width, and none of them; text needs none."""
+    given, count = rope.get("mrope_section"), len(default)
+    rope.get("mrope_interleaved")  # of text all positions are equal, whatever their order
+    found = list(default) if given is None else given
+    if not isinstance(found, list) or not all(isinstance(part, int) for part in found):
+        raise rope.wrong("mrope_section", "expected a list of whole numbers")
+    if len(found) > count or not all(0 <= part <= MAX_SECTION for part in found):
+        raise rope.wrong("mrope_section", f"expected up to {count} numbers of pairs")
+    return np.array(found + [0] * (count - len(found)), np.int32)
 
 
 def _flat(settings: Settings, theta: float) -> Settings:

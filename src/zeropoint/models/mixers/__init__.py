@@ -11,8 +11,9 @@ from zeropoint.models.layer_state import LayerState, StateShape
 from zeropoint.models.layer_steps import LayerSteps, PassRows
 from zeropoint.models.layer_tensors import Has, LayerTensors, Shapes
 from zeropoint.models.mixers.attention import Attention, read_attention
+from zeropoint.models.mixers.delta_net import DeltaNet, is_delta_net, read_delta_net
 
-__all__ = ["Attention", "Mixer", "read_mixer"]
+__all__ = ["Attention", "DeltaNet", "Mixer", "read_mixer"]
 
 
 class Mixer(Protocol):
@@ -31,4 +32,6 @@ class Mixer(Protocol):
 
 def read_mixer(tensors: LayerTensors) -> Mixer:
     """Return the mixer of a layer; its tensors are taken."""
+    if tensors.family.recurrent_mixer == "delta_net" and is_delta_net(tensors):
+        return read_delta_net(tensors)
     return read_attention(tensors)

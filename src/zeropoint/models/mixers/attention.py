@@ -3,6 +3,7 @@
     q, k, v = split(x · Wᵀ),  q and k normed per head and rotated
     y_p = Σ_j softmax_j(cap(scale · q_p · k_j)) v_j    over the positions j ≤ p that p can see
 
+Gated attention multiplies y by the sigmoid of further rows of the query matrix (arXiv:2505.06708).
 Several heads of queries share one head of keys and values (arXiv:2305.13245).
 """
 
@@ -16,7 +17,7 @@ from zeropoint.checkpoints.typed_mapping import is_array
 from zeropoint.formats import F32
 from zeropoint.models.header import ModelHeader
 from zeropoint.models.layer_state import KeyValueShape, KeyValueState, LayerState
-from zeropoint.models.layer_steps import LayerSteps, PassRows, softmax
+from zeropoint.models.layer_steps import LayerSteps, PassRows, sigmoid, softmax
 from zeropoint.models.layer_tensors import Has, LayerTensors, Shapes, with_extras
 from zeropoint.models.rope import Rope, read_rope, rotate
 
@@ -53,6 +54,7 @@ class Attention:
     window: int | None  # positions that a query attends to, itself included; None: all
     rope: Rope | None  # None: no rotary positions
     temperature: Temperature | None  # of queries, after rotation
+    gated: bool  # behind the rows of each head's query lie those of its gate
 
     @property
     def state(self) -> KeyValueShape:
@@ -69,7 +71,7 @@ class Attention:
         queries, values = self.heads * self.head_size, self.heads * self.value_size
         k_rows, v_rows = self.kv_heads * self.head_size, self.kv_heads * self.value_size
         matrices: Shapes = {
-            "attn_q": (queries, width),
+            "attn_q": (2 * queries if self.gated else queries, width),
             "attn_k": (k_rows, width),
             "attn_v": (v_rows, width),
             "attn_qkv": (queries + k_rows + v_rows, width),
@@ -84,7 +86,7 @@ class Attention:
     def mix(self, steps: LayerSteps, x: F32, state: LayerState, rows: PassRows) -> F32:
         """Return what attention computes from normed rows x (n, width): (n, width)."""
         assert isinstance(state, KeyValueState)
-        q, k, v = self._project(steps, x)
+        q, k, v, gate = self._project(steps, x)
         if self.rope:
             q, k = (rotate(self.rope, part, *rows.cosines_and_sines(self.rope)) for part in (q, k))
         if self.temperature:
@@ -94,10 +96,12 @@ class Attention:
             own = rows.of(sequence)
             state.write(sequence, start, k[own], v[own])
             mixed[own] = self._attend(state, sequence, start, q[own])
+        if gate is not None:
+            mixed *= sigmoid(gate.reshape(mixed.shape))
         return steps.linear("attn_output", steps.norm("attn_sub_norm", mixed))
 
-    def _project(self, steps: LayerSteps, x: F32) -> tuple[F32, F32, F32]:
-        """Return queries (n, heads, size), keys and values (n, kv_heads, size) of the rows of x."""
+    def _project(self, steps: LayerSteps, x: F32) -> tuple[F32, F32, F32, F32 | None]:
+        """Return queries (n, heads, size), keys and values (n, kv_heads, size), and the gate."""
         n = len(x)
         if steps.has("attn_qkv"):
             queries, keys = self.heads * self.head_size, self.kv_heads * self.head_size
@@ -105,10 +109,12 @@ class Attention:
             q, k, v = np.split(joined, [queries, queries + keys], axis=1)
         else:
             q, k, v = (steps.linear(role, x) for role in ("attn_q", "attn_k", "attn_v"))
-        q = q.reshape(n, self.heads, self.head_size)
+        q, gate = q.reshape(n, self.heads, -1), None
+        if self.gated:
+            q, gate = np.split(q, 2, axis=2)
         k = k.reshape(n, self.kv_heads, self.head_size)
         q, k = steps.norm("attn_q_norm", q), steps.norm("attn_k_norm", k)
-        return q, k, v.reshape(n, self.kv_heads, self.value_size)
+        return q, k, v.reshape(n, self.kv_heads, self.value_size), gate
 
     def _attend(self, state: KeyValueState, sequence: int, start: int, queries: F32) -> F32:
         """Return (n, heads · value_size) of queries (n, heads, head_size) from `start` on."""
@@ -152,19 +158,26 @@ def read_attention(tensors: LayerTensors) -> Attention:
     rope = None
     if not family.is_ropeless(index):
         rope = read_rope(header, family, head_size, windowed=window is not None)
+    value_size = header.integer("attention.value_length", head_size, minimum=1)
+    if family.gated_attention and value_size != head_size:
+        raise header.wrong(
+            "attention.value_length", f"is {value_size}; the gate of a head has {head_size} rows"
+        )
     tensors.norms("attn_q_norm", "attn_k_norm", "attn_sub_norm")
-    tensors.matrices(*(["attn_qkv"] if tensors.has("attn_qkv") else ["attn_q", "attn_k", "attn_v"]))
+    fused = tensors.has("attn_qkv") and not family.gated_attention
+    tensors.matrices(*(["attn_qkv"] if fused else ["attn_q", "attn_k", "attn_v"]))
     tensors.matrices("attn_output")
     return Attention(
         heads=heads,
         kv_heads=kv_heads,
         head_size=head_size,
-        value_size=header.integer("attention.value_length", head_size, minimum=1),
+        value_size=value_size,
         scale=header.number("attention.scale", 0.0) or scale,
         softcap=header.cap("attn_logit_softcapping", family.attention_softcap),
         window=window,
         rope=rope,
         temperature=_read_temperature(header) if family.query_temperature else None,
+        gated=family.gated_attention,
     )
 
 
