@@ -68,7 +68,8 @@ def test_classes_of_transformers_exist_and_have_the_settings(family: ModelFamily
         config = getattr(transformers, kind.config_class)
         assert hasattr(transformers, kind.model_class)
         known = {item.name for item in fields(config)} | set(config.attribute_map)
-        assert kind.activation_key in known
+        assert not kind.activation_key or kind.activation_key in known
+        assert kind.epsilon_key in known
         assert set(kind.biases) <= known
 
 

@@ -2,6 +2,7 @@
 
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,12 +54,17 @@ NOT_WEIGHTS = {"F64", "I8", "I16", "I32", "I64"}
 FORMATS_OF_WEIGHTS = [name for name in FORMATS if name not in NOT_WEIGHTS]
 
 
-def widened(family: Family) -> dict[str, int]:
+def widened(family: Family) -> dict[str, Any]:
     """Options for rows of 256, heads of the size they had, and a matrix for every format."""
     wide = {"hidden_size": 256, "intermediate_size": 256, "moe_intermediate_size": 256}
     wide |= {"linear_key_head_dim": 32, "linear_value_head_dim": 32}
     wide["num_attention_heads"] = 256 // family.options.get("head_dim", 16)
     wide["num_hidden_layers"] = 7 if family.architecture == "phi3" else 4  # of 4 or 7 matrices
+    if family.architecture == "lfm2":  # of 5 or 7 matrices
+        wide |= {
+            "num_hidden_layers": 6,
+            "layer_types": family.options["layer_types"] + 2 * ["conv"],
+        }
     return {key: value for key, value in wide.items() if key in family.options}
 
 

@@ -64,6 +64,12 @@ BASES: Mapping[str, Config] = {
     "bitnet": {"hidden_act": "silu"},
     "seed_oss": {"head_dim": 24, "attention_out_bias": True, "mlp_bias": True},
     "qwen3_5_text": QWEN35,
+    "lfm2": {
+        "layer_types": ["conv", "full_attention", "conv", "conv"],
+        "block_multiple_of": 16,
+        "block_ffn_dim_multiplier": 1.5,
+        "tie_word_embeddings": False,
+    },
     "ernie4_5": {"head_dim": 16, "use_bias": True, "tie_word_embeddings": False},
 }
 
@@ -90,7 +96,14 @@ SPECIAL: Mapping[str, list[Any]] = {
         ["full_attention", "sliding_attention", "sliding_attention", "full_attention"],
         ["chunked_attention"] * 4,
         ["full_attention", "linear_attention"] * 2,
+        ["conv", "full_attention"] * 2,
     ],
+    "full_attn_idxs": [[0, 2], []],
+    "conv_L_cache": [2, 5],
+    "block_ffn_dim_multiplier": [0.7, None],
+    "block_multiple_of": [32],
+    "block_auto_adjust_ff_dim": [False],
+    "norm_eps": [0.3],
     "linear_conv_kernel_dim": [2, 5],
     "linear_key_head_dim": [8],
     "linear_value_head_dim": [8],

@@ -69,7 +69,9 @@ def write_gguf(
     with torch.no_grad():
         for name, weight in model.named_parameters():
             for target, array, back in pieces(family, config, name, weight):
-                matrix = array.ndim > 1 and not re.search("ffn_gate_inp|conv1d", target)
+                matrix = array.ndim > 1 and not re.search(
+                    "ffn_gate_inp|conv1d|shortconv.conv", target
+                )
                 kind = FORMATS[next(formats) if matrix else "F32"]
                 blocks = encode(np.ascontiguousarray(array), kind)
                 rounded = kernels.decode(kind, blocks).reshape(array.shape)
@@ -127,6 +129,8 @@ def pieces(
     place = find_place(name, RECORDS[family.architecture])
     assert place is not None, name
     target = place.name
+    if name.endswith("conv.conv.weight"):
+        return [(target, weight.squeeze(1).numpy(), weight.squeeze(1).copy_)]
     if "linear_attn" in name and "linear_attn.norm" not in name:
         return delta_net_pieces(config, target, weight)
     if family.permuted and re.search(r"attn_[qk]\.", target):
@@ -192,6 +196,9 @@ def metadata(family: Family, config: Any) -> dict[str, Any]:
             "ssm.time_step_rank": heads,
             "ssm.inner_size": heads * size,
         }
+    if "conv" in (kinds := getattr(config, "layer_types", None) or ()):
+        heads = [0 if kind == "conv" else config.num_key_value_heads for kind in kinds]
+        keys["attention.head_count_kv"] = np.array(heads, np.int32)
     if name != "gemma3":
         keys["rope.freq_base"] = config.rope_parameters["rope_theta"]
     keys |= family.keys

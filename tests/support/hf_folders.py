@@ -76,6 +76,10 @@ FAMILIES: Mapping[str, tuple[str, Mapping[str, object]]] = {
         "Qwen3_5Text",
         DELTA_NET | {"head_dim": 32, "linear_num_value_heads": 8, "tie_word_embeddings": False},
     ),
+    "lfm2": (
+        "Lfm2",
+        {"layer_types": ["conv", "conv", "full_attention", "conv"], "block_multiple_of": 32},
+    ),
 }
 
 

@@ -32,6 +32,7 @@ PLAIN = {
     "ernie4_5": "ernie4_5",
     "seed_oss": "seed_oss",
     "qwen35": "qwen35",
+    "lfm2": "lfm2",
 }
 MIXED = {"llama": "mixtral", "qwen3moe": "qwen3 moe"}
 

@@ -263,6 +263,14 @@ FAMILIES = {
         },
         norm_offset=1.0,
     ),
+    "lfm2": Family(
+        "lfm2",
+        T.Lfm2Config,
+        SMALL
+        | {"layer_types": ["conv", FULL, "conv", "conv"], "conv_L_cache": 3, "norm_eps": 1e-5}
+        | {"block_auto_adjust_ff_dim": False},
+        {"shortconv.l_cache": 3},
+    ),
     "bitnet": Family("bitnet", T.BitNetConfig, SMALL | {"hidden_act": "silu"}),
     "bitnet relu": Family("bitnet-b1.58", T.BitNetConfig, SMALL | {"hidden_act": "relu2"}),
 }  # fmt: skip

@@ -176,6 +176,14 @@ void bind_delta_net(LayerClass& layer) {
     linear("ssm_out", &DeltaNetConfig::output);
 }
 
+void bind_short_convolution(LayerClass& layer) {
+    const auto part = [](BoundLayer& self) -> ShortConvolutionConfig& { return self.short_convolution; };
+    bind_setting(layer, "shortconv_kernel", &LayerConfig::short_convolution, &ShortConvolutionConfig::kernel);
+    bind_vector(layer, "shortconv_conv", [part](BoundLayer& self) -> Floats& { return part(self).weights; });
+    bind_linear(layer, "shortconv_in_proj", [part](BoundLayer& self) -> Linear& { return part(self).in; });
+    bind_linear(layer, "shortconv_out_proj", [part](BoundLayer& self) -> Linear& { return part(self).out; });
+}
+
 void bind_feed_forward(LayerClass& layer) {
     bind_vector(layer, "ffn_sub_norm", [](BoundLayer& self) -> Floats& { return self.dense.sub_norm; });
     bind_linear(layer, "ffn_gate", [](BoundLayer& self) -> Linear& { return self.dense.gate; });
@@ -202,6 +210,7 @@ void bind_layer(nb::module_& module) {
     norm("post_ffw_norm", &LayerConfig::post_ffw_norm);
     bind_attention(layer);
     bind_delta_net(layer);
+    bind_short_convolution(layer);
     bind_feed_forward(layer);
 }
 
@@ -265,6 +274,8 @@ std::vector<LayerCache> caches_of(const Transformer& transformer, const nb::list
         if (const DeltaNetConfig& part = layers[i].delta_net)
             caches[i] = recurrent_arrays(arrays, starts.shape(0), (part.kernel - 1) * part.channels(),
                                          part.value_heads * part.size * part.pitch());
+        if (const ShortConvolutionConfig& part = layers[i].short_convolution)
+            caches[i] = recurrent_arrays(arrays, starts.shape(0), (part.kernel - 1) * transformer.width(), 0);
     }
     return caches;
 }

@@ -75,6 +75,9 @@ private:
     void prepare_heads(float* qkv) const;
     void advance_states(const float* qkv, const float* rates, const float* decays, float* out) const;
 
+    // short_convolution.cpp
+    void short_convolution();
+
     // convolution.cpp
     void convolve(const float* inputs, Floats weights, std::size_t kernel, std::size_t channels,
                   float* out) const;

@@ -75,6 +75,12 @@ void check_delta_net(const DeltaNetConfig& part, std::size_t width) {
         check_linear(*linear);
 }
 
+void check_short_convolution(const ShortConvolutionConfig& part, std::size_t width) {
+    expect(part.kernel > 1 && part.weights.size() == part.kernel * width, "shortconv.conv");
+    expect_shape(part.in, 3 * width, width, "shortconv.in_proj");
+    expect_shape(part.out, width, width, "shortconv.out_proj");
+}
+
 void check_experts(const ExpertConfig& experts, std::size_t width) {
     const std::size_t count = experts.gate.size();
     expect_shape(experts.router, count, width, "ffn_gate_inp");
@@ -113,7 +119,8 @@ Transformer::Transformer(std::size_t width, float epsilon, Floats output_norm,
         expect_size(layer.post_ffw_norm, width, "post_ffw_norm");
         if (layer.attention) check_attention(layer.attention, width);
         if (layer.delta_net) check_delta_net(layer.delta_net, width);
-        expect(!layer.attention || !layer.delta_net, "two mixers");
+        if (layer.short_convolution) check_short_convolution(layer.short_convolution, width);
+        expect(bool(layer.attention) + bool(layer.delta_net) + bool(layer.short_convolution) < 2, "two mixers");
         if (layer.experts) check_experts(layer.experts, width);
         if (layer.dense) check_dense(layer.dense, width);
     }
@@ -122,6 +129,7 @@ Transformer::Transformer(std::size_t width, float epsilon, Floats output_norm,
 void LayerPass::run(const float* cosines, const float* sines) {
     if (layer_.attention) attention(cosines, sines);
     if (layer_.delta_net) delta_net();
+    if (layer_.short_convolution) short_convolution();
     if (layer_.experts)
         mixture();
     else if (layer_.dense)

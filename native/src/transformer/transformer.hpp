@@ -54,6 +54,14 @@ struct DeltaNetConfig {
     explicit operator bool() const { return bool(qkv); }
 };
 
+// A convolution between two gates; see src/zeropoint/models/mixers/short_convolution.py.
+struct ShortConvolutionConfig {
+    std::size_t kernel = 0;
+    Floats weights;  // (kernel, width)
+    Linear in, out;
+    explicit operator bool() const { return bool(in); }
+};
+
 // down(sub_norm(activation(gate(x)) · up(x))); without a gate matrix, up holds the gate's rows first.
 struct DenseConfig {
     Floats sub_norm;
@@ -76,6 +84,7 @@ struct LayerConfig {
     Floats attn_norm, post_attention_norm, ffn_norm, post_ffw_norm;
     AttentionConfig attention;
     DeltaNetConfig delta_net;
+    ShortConvolutionConfig short_convolution;
     Activation activation = Activation::silu;  // of the feed-forward part
     DenseConfig dense;
     ExpertConfig experts;

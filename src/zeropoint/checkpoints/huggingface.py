@@ -24,7 +24,7 @@ from zeropoint.checkpoints.base import Checkpoint, TensorInfo
 from zeropoint.checkpoints.files.file_kind import check_use
 from zeropoint.checkpoints.folder import CONFIG_FILE, read_config
 from zeropoint.checkpoints.modalities import is_image_or_audio, text_part_note
-from zeropoint.checkpoints.names import find_place, is_matrix
+from zeropoint.checkpoints.names import find_place, is_matrix, role_of
 from zeropoint.checkpoints.settings.config_to_gguf import Configuration, read_configuration
 from zeropoint.checkpoints.settings.pooling_files import read_pooling
 from zeropoint.checkpoints.stored_changes import (
@@ -238,7 +238,7 @@ def _is_left_out(name: str) -> bool:
 
 def _role(name: str) -> str:
     """Return a GGUF tensor's role in its layer: "attn_q" of "blk.0.attn_q.bias"."""
-    return name.split(".")[2] if name.startswith("blk.") else name
+    return role_of(name)
 
 
 def _tie(folder: Checkpoint, sources: dict[str, TensorSource], *, tied: bool) -> None:

@@ -21,6 +21,7 @@ _EXPERT = re.compile(r"(.+\.experts\.)(\d+)(\.\w+)")
 _FUSED = re.compile(r"(?:mlp|block_sparse_moe)\.experts\.(gate_up_proj|down_proj)")
 # Tensors of two axes that multiply element by element.
 _ELEMENTWISE = re.compile(r"blk\.\d+\.(ssm_conv1d|shortconv\.conv|ssm_a|ssm_d|ssm_norm)(\.weight)?")
+_ROLE = re.compile(r"blk\.\d+\.(.+?)(?:\.weight|\.bias|\.scale)?")
 _PREFIXES = ("model.language_model.", "language_model.model.", "language_model.", "model.")
 
 
@@ -44,8 +45,9 @@ def find_place(name: str, family: ModelFamily) -> GgufPlace | None:
     'blk.3.attn_q.bias'
     """
     short = bare_name(name)
-    if short in _WHOLE:
-        return GgufPlace(_WHOLE[short])
+    whole = {**_WHOLE, **family.whole_names}
+    if short in whole:
+        return GgufPlace(whole[short])
     layer = _LAYER.fullmatch(short)
     if not layer:
         return None
@@ -80,20 +82,30 @@ def huggingface_name(name: str, family: ModelFamily) -> str | None:
     >>> huggingface_name("blk.3.attn_q.bias", FAMILIES["qwen2"])
     'model.layers.3.self_attn.q_proj.bias'
     """
-    for theirs, ours in _WHOLE.items():
+    for theirs, ours in {**_WHOLE, **family.whole_names}.items():
         if name == ours:
             return theirs if theirs.startswith("lm_head") else f"model.{theirs}"
     if block := re.fullmatch(r"blk\.(\d+)\.(.+)", name):
         for theirs, ours in family.parameters.items():
             if ours == block[2]:
                 return f"model.layers.{block[1]}.{theirs}"
-    match = re.fullmatch(r"blk\.(\d+)\.(\w+)(\.weight|\.bias)", name)
+    match = re.fullmatch(r"blk\.(\d+)\.(.+?)(\.weight|\.bias)", name)
     if not match:
         return None
     for theirs, ours in family.roles.items():
         if ours == match[2]:
             return f"model.layers.{match[1]}.{theirs}{match[3]}"
     return None
+
+
+def role_of(name: str) -> str:
+    """Return a GGUF tensor's role in its layer; a tensor outside of layers is its own.
+
+    >>> role_of("blk.0.attn_q.bias"), role_of("blk.3.shortconv.conv.weight")
+    ('attn_q', 'shortconv.conv')
+    """
+    match = _ROLE.fullmatch(name)
+    return match[1] if match else name
 
 
 def is_matrix(name: str, shape: tuple[int, ...]) -> bool:

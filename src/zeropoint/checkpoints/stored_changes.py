@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint.checkpoints.families import ModelFamily, StoredChange
+from zeropoint.checkpoints.names import role_of
 from zeropoint.checkpoints.tensor_sources import SourceRows, TensorSource
 from zeropoint.errors import UnsupportedModel
 from zeropoint.formats import F32
@@ -59,7 +60,7 @@ def folder_shape(change: StoredChange, shape: tuple[int, ...]) -> tuple[int, ...
 def split_joined(sources: dict[str, TensorSource], family: ModelFamily) -> None:
     """Replace each matrix that a file stores in parts by sources of all its rows for each part."""
     for name, source in list(sources.items()):
-        role = name.split(".")[2] if name.startswith("blk.") else name
+        role = role_of(name)
         if role in family.joined:
             del sources[name]
             for part in family.joined[role]:

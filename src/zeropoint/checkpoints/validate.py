@@ -79,14 +79,18 @@ class _CheckedKeys:
         return int(value)
 
     def each(self, key: str, layers: int) -> list[int]:
-        """Return one whole number per layer, or a single one for all layers."""
+        """Return one whole number per layer, or a single one for all layers.
+
+        In a list, 0 means that the layer has no attention.
+        """
         value = self.get(key)
         if not isinstance(value, np.ndarray | list):
             single = self.count(key)
             return [] if single is None else [single]
         if len(value) < layers:
             self.fail(key, f"has {len(value)} values, and there are {layers} layers")
-        return [count for item in value[:layers] if (count := self.count(key, item)) is not None]
+        counts = (self.count(key, item, minimum=0) for item in value[:layers])
+        return [count for count in counts if count is not None]
 
     def number(self, key: str) -> float | None:
         """Return a finite number of at least 0."""
@@ -123,12 +127,12 @@ def _check_heads(keys: _CheckedKeys, columns: int) -> None:
     for key in ("attention.key_length", "attention.value_length"):
         if (keys.count(key) or 0) > HEAD_SIZE:
             keys.fail(key, f"is {keys.get(key)}; heads have at most {HEAD_SIZE}")
-    odd = next((count for count in heads if columns % count), None)
+    odd = next((count for count in heads if count and columns % count), None)
     if size is None and odd is not None:
         keys.fail("attention.head_count", f"is {odd}, which does not divide the width {columns}")
     for layer in range(max(len(heads), len(shared)) if heads and shared else 0):
         count, pairs = heads[layer % len(heads)], shared[layer % len(shared)]
-        if count % pairs:
+        if pairs and count % pairs:
             keys.fail("attention.head_count_kv", f"is {pairs}, which does not divide {count}")
 
 

@@ -179,6 +179,7 @@ class LayerConfig:
     delta_size: int  # set before attn_qkv
     delta_kernel: int
     delta_tiled: bool
+    shortconv_kernel: int
     activation: Activation
     # What follows can only be set. A norm or a matrix that is not set is a step that is skipped.
     attn_norm: NDArray[float32]
@@ -203,6 +204,9 @@ class LayerConfig:
     ssm_beta: Linear
     ssm_ba: Linear
     ssm_out: Linear
+    shortconv_conv: NDArray[float32]  # (kernel · width)
+    shortconv_in_proj: Linear
+    shortconv_out_proj: Linear
     ffn_gate: Linear
     ffn_up: Linear
     ffn_down: Linear

@@ -82,9 +82,9 @@ class Architecture:
     output: str  # name of the output matrix: token_embd.weight if it is tied
     output_scale: str | None  # name of a tensor of one value that multiplies the logits
     output_bias: str | None  # name of a tensor (vocabulary) that is then added
+    output_norm: str  # name of the norm before the output matrix
 
     embedding = "token_embd.weight"
-    output_norm = "output_norm.weight"
 
     @property
     def tied(self) -> bool:
@@ -125,6 +125,7 @@ def read_architecture(checkpoint: Checkpoint) -> Architecture:
         output=header.optional("output.weight") or "token_embd.weight",
         output_scale=header.optional("output.scale"),
         output_bias=header.optional("output.bias"),
+        output_norm=family.output_norm,
     )
     _check_vocabulary(header, architecture)
     _check_shapes(header, architecture)

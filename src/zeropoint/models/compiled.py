@@ -10,14 +10,17 @@ from zeropoint.formats import F32
 from zeropoint.models.architecture import Architecture, LayerSpec
 from zeropoint.models.cache import Cache
 from zeropoint.models.feed_forward import Experts
-from zeropoint.models.mixers import Attention, DeltaNet
+from zeropoint.models.mixers import Attention, DeltaNet, ShortConvolution
 from zeropoint.models.rope import Rope
 from zeropoint.models.weights import Weights
 
 if TYPE_CHECKING:
     from zeropoint.kernels._native import LayerConfig, Linear, Rotation
 
-_TRANSPOSED = ("ssm_conv1d",)  # (channels, kernel) in the file; the kernel takes whole rows
+_TRANSPOSED = (
+    "ssm_conv1d",
+    "shortconv.conv",
+)  # (channels, kernel) in the file; the kernel takes whole rows
 
 
 class CompiledEngine:
@@ -81,20 +84,23 @@ class CompiledEngine:
             self._set_attention(config, layer.attention)
         if isinstance(layer.mixer, DeltaNet):
             _set_delta_net(config, layer.mixer)
+        if isinstance(layer.mixer, ShortConvolution):
+            config.shortconv_kernel = layer.mixer.kernel
         if layer.experts:
             _set_experts(config, layer.experts)
         shapes = self.weights.checkpoint.tensors
         for role, name in layer.tensors.items():
             if role.endswith((".bias", ".scale")):
                 continue  # parts of their matrix
+            attribute = role.replace(".", "_")
             if name not in self.weights.matrices():
                 values = self.weights.vector(name)
                 rows = values.T if role in _TRANSPOSED else values
-                setattr(config, role, np.ascontiguousarray(rows).reshape(-1))
+                setattr(config, attribute, np.ascontiguousarray(rows).reshape(-1))
             elif len(shapes[name].shape) == 2:
-                setattr(config, role, self._linears(layer, role)[0])
+                setattr(config, attribute, self._linears(layer, role)[0])
             else:
-                setattr(config, role, self._linears(layer, role))
+                setattr(config, attribute, self._linears(layer, role))
         return config
 
     def _set_attention(self, config: "LayerConfig", attention: Attention) -> None:

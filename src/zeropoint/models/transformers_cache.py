@@ -11,20 +11,28 @@ from transformers.cache_utils import CacheLayerMixin, LinearAttentionLayer
 from zeropoint.models.architecture import Architecture
 from zeropoint.models.cache import Cache
 from zeropoint.models.layer_state import KeyValueState, RecurrentState
-from zeropoint.models.mixers import Attention, DeltaNet
+from zeropoint.models.mixers import Attention, DeltaNet, ShortConvolution
 
 
 class CacheView(TransformersCache):  # type: ignore[misc]
     """A zeropoint cache with transformers' interface; the caller advances the lengths."""
 
     def __init__(self, architecture: Architecture, cache: Cache, batch: int, start: int) -> None:
-        layers: list[LayerView | RecurrentView] = []
+        layers: list[LayerView | RecurrentView | ConvolutionView] = []
         for layer, state in zip(architecture.layers, cache.states, strict=True):
             if layer.attention and isinstance(state, KeyValueState):
                 layers.append(LayerView(layer.attention, state, cache.capacity, batch, start))
             elif isinstance(layer.mixer, DeltaNet) and isinstance(state, RecurrentState):
                 layers.append(RecurrentView(layer.mixer, state, batch, start))
+            elif isinstance(layer.mixer, ShortConvolution) and isinstance(state, RecurrentState):
+                layers.append(ConvolutionView(state, batch, start))
         super().__init__(layers=layers)
+
+    def store(self) -> None:
+        """Store what the layers hold after a pass and have not stored yet."""
+        for layer in self.layers:
+            if isinstance(layer, ConvolutionView):
+                layer.store()
 
 
 class RecurrentView(LinearAttentionLayer):  # type: ignore[misc]
@@ -63,6 +71,23 @@ class RecurrentView(LinearAttentionLayer):  # type: ignore[misc]
         last[..., self.channels] = seen.cpu().numpy()
         matrices[:, self.heads, :, : self.spec.size] = found.cpu().numpy()
         return found
+
+
+class ConvolutionView(LinearAttentionLayer):  # type: ignore[misc]
+    """One layer of a `CacheView` whose state are the inputs of a short convolution."""
+
+    def __init__(self, state: RecurrentState, batch: int, start: int) -> None:
+        super().__init__()
+        (self.last,) = (array[:batch] for array in state.arrays)
+        if start:  # transformers keeps one position more than it needs
+            padded = np.pad(self.last, ((0, 0), (1, 0), (0, 0))).swapaxes(1, 2).copy()
+            self.lazy_initialization(torch.from_numpy(padded))
+            self.conv_states[0].copy_(torch.from_numpy(padded))
+            self.has_previous_state[0] = True
+
+    def store(self) -> None:
+        """Store the last inputs after a pass, which may have changed them in place."""
+        self.last[:] = self.conv_states[0][..., 1:].swapaxes(1, 2).cpu().numpy()
 
 
 class LayerView(CacheLayerMixin):  # type: ignore[misc]

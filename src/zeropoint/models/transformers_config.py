@@ -40,7 +40,6 @@ def make_config(architecture: Architecture, weights: Weights) -> Any:
         "pad_token_id": None,
         "bos_token_id": None,
         "eos_token_id": None,
-        kind.activation_key: ACTIVATIONS[part.activation],
         "query_pre_attn_scalar": round(first.scale**-2),
         "attn_logit_softcapping": first.softcap,
         "final_logit_softcapping": architecture.logit_softcap,
@@ -48,6 +47,8 @@ def make_config(architecture: Architecture, weights: Weights) -> Any:
         "use_sliding_window": window is not None,
         "rope_parameters": _rope_parameters(architecture),
     }
+    if kind.activation_key:
+        options[kind.activation_key] = ACTIVATIONS[part.activation]
     if family.windows and family.windows.per_layer:
         options["layer_types"] = _layer_types(architecture)
     if family.rope_skip_period:

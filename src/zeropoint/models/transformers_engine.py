@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers.activations import ACT2FN
 
 from zeropoint.checkpoints.families import FAMILIES
-from zeropoint.checkpoints.names import find_place, is_matrix
+from zeropoint.checkpoints.names import find_place, is_matrix, role_of
 from zeropoint.checkpoints.stored_changes import change_of, keys_of, restore
 from zeropoint.errors import UnsupportedModel
 from zeropoint.formats import F32
@@ -93,6 +93,7 @@ class TransformersEngine:
                 past_key_values=view,
                 use_cache=True,
             )
+        view.store()
         states: F32 = out.last_hidden_state.float().cpu().numpy()
         return states
 
@@ -124,7 +125,7 @@ class TransformersEngine:
             for name, module in list(self.module.get_submodule(at).named_modules()):
                 if isinstance(module, nn.Linear):
                     place = find_place(f"{at}.{name}.weight", self.family)
-                    role = place.name.split(".")[2] if place else name
+                    role = role_of(place.name) if place else name
                     parts = self.family.joined.get(role)
                     linear = self._joined(layer, parts) if parts else self._linear(layer, role)
                     self._set(f"{at}.{name}", linear)
@@ -179,7 +180,7 @@ class TransformersEngine:
             place = find_place(name, self.family)
             if not parameter.is_meta or place is None:
                 continue
-            role = place.name.split(".")[2] if place.name.startswith("blk.") else place.name
+            role = role_of(place.name)
             if not is_matrix(place.name, self.weights.checkpoint.tensors[place.name].shape):
                 stored = self.weights.vector(place.name) - np.float32(self.family.norm_shift(role))
                 values = restore(change_of(self.family, role), stored, self._keys)

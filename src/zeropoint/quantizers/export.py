@@ -16,7 +16,7 @@ from zeropoint.checkpoints import Checkpoint, NewTensor, TensorInfo, create_chec
 from zeropoint.checkpoints.families import StoredChange
 from zeropoint.checkpoints.files.partial_folder import PartialFolder
 from zeropoint.checkpoints.huggingface import interleaved_rows
-from zeropoint.checkpoints.names import TOKEN_EMBEDDING, huggingface_name, is_matrix
+from zeropoint.checkpoints.names import TOKEN_EMBEDDING, huggingface_name, is_matrix, role_of
 from zeropoint.checkpoints.settings.gguf_to_config import find_convertible, make_config
 from zeropoint.checkpoints.stored_changes import (
     NO_CHANGE,
@@ -125,7 +125,7 @@ def _targets(source: Checkpoint) -> list[_Target]:
     for name, info in source.tensors.items():
         if name.startswith("rope_"):
             continue  # config.json holds the rotary factors
-        role = name.split(".")[2] if name.startswith("blk.") else name
+        role = role_of(name)
         whole = next((one for one, parts in family.joined.items() if role in parts), role)
         parts = tuple(name.replace(role, part) for part in family.joined.get(whole, ()))
         if parts and name != parts[0]:
@@ -228,7 +228,7 @@ def _changed_slabs(source: Checkpoint, target: _Target, threads: int) -> Iterato
             return
         rows = np.arange(info.rows)
         if change.rows is not None:
-            orders = [change_of(family, part.name.split(".")[2]).rows for part in target.parts]
+            orders = [change_of(family, role_of(part.name)).rows for part in target.parts]
             sizes = [part.rows for part in target.parts]
             found = [one(keys, n) for one, n in zip(orders, sizes, strict=True) if one]
             rows = np.argsort(np.concatenate(found))

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from zeropoint.checkpoints.families.bitnet import BITNET, BITNET_B158
 from zeropoint.checkpoints.families.ernie4_5 import ERNIE4_5
 from zeropoint.checkpoints.families.gemma import GEMMA, GEMMA2, GEMMA3
+from zeropoint.checkpoints.families.lfm2 import LFM2
 from zeropoint.checkpoints.families.llama import LLAMA, MISTRAL3
 from zeropoint.checkpoints.families.phi3 import PHI3
 from zeropoint.checkpoints.families.qwen import QWEN2, QWEN3, QWEN3MOE
@@ -39,7 +40,7 @@ FAMILIES: Mapping[str, ModelFamily] = {
     family.architecture: family
     for family in (
         LLAMA, MISTRAL3, SMOLLM3, QWEN2, QWEN3, QWEN3MOE, PHI3, GEMMA, GEMMA2, GEMMA3, BITNET,
-        BITNET_B158, ERNIE4_5, SEED_OSS, QWEN35,
+        BITNET_B158, ERNIE4_5, SEED_OSS, QWEN35, LFM2,
     )
 }  # fmt: skip
 

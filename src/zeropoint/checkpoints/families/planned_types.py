@@ -41,6 +41,8 @@ class PlannedType:
     #: Queries, keys and values are one matrix, and so are gate and up.
     fused_qkv: bool = False
     fused_gate: bool = False
+    #: The last norm's name without ".weight".
+    output_norm: str = "output_norm"
     #: Roles of the norms of the width that every layer has.
     layer_norms: tuple[str, ...] = ("attn_norm", "ffn_norm")
     #: Roles of the other norms.
@@ -72,6 +74,7 @@ _GEMMA4 = PlannedType(
 )
 _GEMMA3N = PlannedType(architecture="gemma3n", tied=True)
 _COHERE = PlannedType(tied=True)
+_LFM2 = PlannedType(architecture="lfm2", tied=True, norms=_QK, output_norm="token_embd_norm")
 _OLMO = PlannedType(architecture="olmo2", layer_norms=_AFTER, norms=_QK, wide_norms=True)
 
 PLANNED_TYPES: Mapping[str, PlannedType] = {
@@ -112,10 +115,8 @@ PLANNED_TYPES: Mapping[str, PlannedType] = {
     "granitemoehybrid": PlannedType(architecture="granitehybrid"),
     "kimi_k2": _DEEPSEEK,
     "kimi_linear": PlannedType(architecture="kimi-linear"),
-    "lfm2": PlannedType(architecture="lfm2", tied=True, norms=_QK),
-    "lfm2_moe": PlannedType(
-        architecture="lfm2moe", tied=True, norms=_QK, extras=frozenset({"selection bias"})
-    ),
+    "lfm2": _LFM2,
+    "lfm2_moe": replace(_LFM2, architecture="lfm2moe", extras=frozenset({"selection bias"})),
     "llama4": PlannedType(architecture="llama4", shared_experts=1),
     "llama4_text": PlannedType(architecture="llama4", shared_experts=1),
     "mamba": PlannedType(layers="mamba", tied=True),

@@ -40,8 +40,10 @@ class HuggingFaceType:
     write_config: Callable[["ModelFamily", GgufKeys, Json], Json] | None = None
     #: The defaults of transformers' configuration class that config.json may rely on.
     defaults: Mapping[str, object] = field(default_factory=dict)
-    #: The setting that names the activation function.
+    #: The setting that names the activation function. "": there is none.
     activation_key: str = "hidden_act"
+    #: The setting of the epsilon of norms.
+    epsilon_key: str = "rms_norm_eps"
     #: transformers' default of `rope_theta`.
     rope_theta: float = 10000.0
     #: Settings that determine whether matrices have a bias, and the roles of these matrices.
@@ -101,6 +103,8 @@ class ModelFamily:
     #: names for one role the first is written. "*" stands for the number of an expert.
     roles: Mapping[str, str]
 
+    #: Names of a folder's tensors outside of layers to those of a file, beyond `names.WHOLE`.
+    whole_names: Mapping[str, str] = field(default_factory=dict)
     #: Names of a layer's parameters that have no ".weight" or ".bias" in a folder, to their names
     #: in a file: "self_attn.sinks" to "attn_sinks.weight".
     parameters: Mapping[str, str] = field(default_factory=dict)
@@ -145,7 +149,7 @@ class ModelFamily:
     attention_softcap: float | None = None
     logit_softcap: float | None = None
     #: The recurrent mixer of the layers that have no attention. None: all layers have attention.
-    recurrent_mixer: Literal["delta_net"] | None = None
+    recurrent_mixer: Literal["delta_net", "short_convolution"] | None = None
     #: Value head h of a delta net uses key head h % key heads; otherwise neighbours share one.
     tiled_values: bool = False
     #: Attention has an output gate, whose rows are part of the matrix `attn_q`.
@@ -180,6 +184,12 @@ class ModelFamily:
     def has_experts(self) -> bool:
         """Whether the layers of a model may be mixtures of experts."""
         return "ffn_gate_inp" in self.roles.values()
+
+    @property
+    def output_norm(self) -> str:
+        """The name of the last norm in a file."""
+        names = (name for name in self.whole_names.values() if name.endswith("_norm.weight"))
+        return next(names, "output_norm.weight")
 
     @property
     def norms(self) -> frozenset[str]:

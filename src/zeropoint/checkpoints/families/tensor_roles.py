@@ -4,6 +4,8 @@ A role is a tensor's name without the layer's number and ".weight" or ".bias". "
 number of an expert.
 """
 
+from zeropoint.checkpoints.families.record import StoredChange
+
 ATTENTION = {
     "self_attn.q_proj": "attn_q",
     "self_attn.k_proj": "attn_k",
@@ -35,5 +37,8 @@ QK_NORMS = {"self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm"
 LLAMA = NORMS | ATTENTION | MLP
 
 QKV = ("attn_q", "attn_k", "attn_v")
+#: A convolution of each channel: (channels, 1, kernel) in folders, (channels, kernel) in files.
+UNIT_CONVOLUTION = {"shortconv.conv": StoredChange(unit_axis=1)}
+
 ATTENTION_BIASES = tuple(ATTENTION.values())
 MLP_BIASES = tuple(MLP.values())

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from zeropoint.checkpoints.families import (
     HUGGINGFACE_TYPES,
     HuggingFaceType,
@@ -66,7 +68,7 @@ def read_configuration(path: Path, config: Config, tensors: Iterable[str] = ()) 
     settings = Settings(path, text, kind.defaults)
     family = _find_family(settings, kind)
     ternary = bool(kind.ternary_method) and _is_ternary(settings, kind.ternary_method)
-    values = _common(settings) | kind.read_settings(family, settings)
+    values = _common(settings, kind) | kind.read_settings(family, settings)
     head_size = values["attention.key_length"]
     assert isinstance(head_size, int)
     rope = read_rope(settings, _rope_defaults(family, kind), head_size)
@@ -84,7 +86,7 @@ def read_configuration(path: Path, config: Config, tensors: Iterable[str] = ()) 
         metadata=metadata,
         constants=rope.constants,
         heads=settings.integer("num_attention_heads"),
-        kv_heads=int(values["attention.head_count_kv"]),  # type: ignore[call-overload]
+        kv_heads=int(np.max(values["attention.head_count_kv"])),  # type: ignore[call-overload]
         vocab_size=settings.integer("vocab_size"),
         tied=bool(kind.defaults.get("tie_word_embeddings") if tied is None else tied),
         biased=frozenset(biased),
@@ -143,7 +145,7 @@ def _is_ternary(settings: Settings, method: str) -> bool:
     return bool(given)
 
 
-def _common(settings: Settings) -> Metadata:
+def _common(settings: Settings, kind: HuggingFaceType) -> Metadata:
     heads, width = settings.integer("num_attention_heads"), settings.integer("hidden_size")
     if heads < 1 or width < 1:
         raise settings.wrong("num_attention_heads", f"{heads} heads do not fit a width of {width}")
@@ -162,7 +164,7 @@ def _common(settings: Settings) -> Metadata:
         "feed_forward_length": UInt32(settings.integer("intermediate_size")),
         "attention.head_count": UInt32(heads),
         "attention.head_count_kv": UInt32(kv_heads),
-        "attention.layer_norm_rms_epsilon": Float32(settings.number("rms_norm_eps")),
+        "attention.layer_norm_rms_epsilon": Float32(settings.number(kind.epsilon_key)),
         "attention.key_length": UInt32(head_size),
         "attention.value_length": UInt32(head_size),
         "vocab_size": UInt32(settings.integer("vocab_size")),

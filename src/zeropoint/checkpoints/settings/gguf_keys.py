@@ -23,6 +23,13 @@ class GgufKeys(TypedMapping):
         value = super().number(key, default, above=above)
         return float(np.format_float_positional(np.float32(value), unique=True))
 
+    def largest(self, key: str, default: int | None = None) -> int:
+        """Return a whole number; of an array with one for each layer the largest."""
+        value = self.get(key)
+        if is_array(value):
+            return max((self.integer(key, layer=at) for at in range(len(value))), default=0)  # type: ignore[arg-type]
+        return self.integer(key, default)
+
     def flags(self, key: str, count: int, default_period: int) -> list[bool]:
         """Return one flag for each of `count` layers.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from zeropoint.checkpoints.families import FAMILIES, Feature, HuggingFaceType, ModelFamily
 from zeropoint.checkpoints.families.nearest import unsupported
+from zeropoint.checkpoints.names import role_of
 from zeropoint.checkpoints.settings.gguf_keys import GgufKeys
 from zeropoint.checkpoints.settings.rope_to_config import rope_parameters
 from zeropoint.checkpoints.tokenizers.tokenizer_facts import read_tokenizer_facts
@@ -37,18 +38,19 @@ def make_config(metadata: Metadata, tensors: Iterable[str], rope_factors: Mappin
     width = keys.integer("embedding_length")
     config: Json = {
         "hidden_size": width,
-        "intermediate_size": keys.integer("feed_forward_length"),
+        "intermediate_size": keys.largest("feed_forward_length"),
         "num_hidden_layers": keys.integer("block_count"),
         "num_attention_heads": heads,
-        "num_key_value_heads": keys.integer("attention.head_count_kv", heads),
+        "num_key_value_heads": keys.largest("attention.head_count_kv", heads),
         "head_dim": keys.integer("attention.key_length", width // heads),
         "max_position_embeddings": keys.integer("context_length"),
-        "rms_norm_eps": keys.number("attention.layer_norm_rms_epsilon"),
+        kind.epsilon_key: keys.number("attention.layer_norm_rms_epsilon"),
         "vocab_size": vocab_size,
         "tie_word_embeddings": "output.weight" not in keys.tensors,
-        kind.activation_key: family.activation,
         "torch_dtype": dtype,
     }
+    if kind.activation_key:
+        config[kind.activation_key] = family.activation
     rotated = _rotated_elements(keys, family, config)
     config["rope_parameters"] = rope_parameters(keys, rope_factors, rotated)
     bos = metadata.get("tokenizer.ggml.bos_token_id")
@@ -119,7 +121,7 @@ def _biases(keys: GgufKeys, kind: HuggingFaceType) -> Json:
 
     Raises UnsupportedModel for a bias that transformers' class does not have.
     """
-    present = {name.split(".")[2] for name in keys.tensors if _BIAS.fullmatch(name)}
+    present = {role_of(name) for name in keys.tensors if _BIAS.fullmatch(name)}
     flags = {key: bool(present & set(roles)) for key, roles in kind.biases.items()}
     allowed = set(kind.biased_roles).union(*(kind.biases[key] for key in flags if flags[key]))
     for role in sorted(present - allowed):

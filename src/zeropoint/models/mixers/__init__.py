@@ -12,8 +12,13 @@ from zeropoint.models.layer_steps import LayerSteps, PassRows
 from zeropoint.models.layer_tensors import Has, LayerTensors, Shapes
 from zeropoint.models.mixers.attention import Attention, read_attention
 from zeropoint.models.mixers.delta_net import DeltaNet, is_delta_net, read_delta_net
+from zeropoint.models.mixers.short_convolution import (
+    ShortConvolution,
+    is_short_convolution,
+    read_short_convolution,
+)
 
-__all__ = ["Attention", "DeltaNet", "Mixer", "read_mixer"]
+__all__ = ["Attention", "DeltaNet", "Mixer", "ShortConvolution", "read_mixer"]
 
 
 class Mixer(Protocol):
@@ -34,4 +39,6 @@ def read_mixer(tensors: LayerTensors) -> Mixer:
     """Return the mixer of a layer; its tensors are taken."""
     if tensors.family.recurrent_mixer == "delta_net" and is_delta_net(tensors):
         return read_delta_net(tensors)
+    if tensors.family.recurrent_mixer == "short_convolution" and is_short_convolution(tensors):
+        return read_short_convolution(tensors)
     return read_attention(tensors)

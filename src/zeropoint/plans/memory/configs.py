@@ -81,7 +81,7 @@ class _LayerReader:
             rows,
             tied=values.tied,
             norms=self.type.layer_norms,
-            others=self.other_tensors(),
+            others=self.other_tensors() | {self.type.output_norm: (self.width,)},
             experts=self.expert_format(),
         )
 

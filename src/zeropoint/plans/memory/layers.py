@@ -257,8 +257,8 @@ def assemble(
 ) -> DescribedModel:
     """Return the model of these layers, with its matrices in BF16 and its vectors in F32.
 
-    Every layer has the `norms`. `others` are tensors that belong to no layer. The matrices of
-    experts are in the format `experts`.
+    Every layer has the `norms`. `others` are tensors that belong to no layer, beside the matrices
+    of tokens; by default the output norm. The matrices of experts are in the format `experts`.
     """
     head = shape.layers[0]
     groups = max((layer.keys // layer.head_size for layer in shape.layers if layer.head_size),
@@ -274,11 +274,11 @@ def assemble(
         f"{name}.expert_count": shape.experts,
         f"{name}.expert_used_count": shape.experts_used,
     }
-    roles: Roles = {"token_embd": (shape.vocabulary, shape.width)} | (others or {})
+    others = others or {"output_norm": (shape.width,)}
+    roles: Roles = {"token_embd": (shape.vocabulary, shape.width)} | others
     for index, own in enumerate(layers):
         layer: Roles = {norm: (shape.width,) for norm in norms} | own
         roles |= {f"blk.{index}.{role}": size for role, size in layer.items()}
-    roles["output_norm"] = (shape.width,)
     if not tied:
         roles["output"] = (shape.vocabulary, shape.width)
     tensors = [new_tensor(role, size, experts) for role, size in roles.items()]
