@@ -68,7 +68,7 @@ def test_a_pipe_gets_no_escape_codes() -> None:
 def test_a_reader_that_leaves_early_is_no_error() -> None:
     command = f"{sys.executable} -m zeropoint --help | head -c 1"
     done = subprocess.run(
-        ["bash", "-c", command + "; echo ${PIPESTATUS[0]}"],
+        ["bash", "-c", command + '; echo " ${PIPESTATUS[0]}"'],
         capture_output=True,
         text=True,
         timeout=60,

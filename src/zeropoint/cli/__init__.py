@@ -32,12 +32,13 @@ from zeropoint.cli.commands import (
 )
 from zeropoint.cli.exits import Exits
 from zeropoint.cli.output import show_warnings
-from zeropoint.cli.verb import Verb
+from zeropoint.cli.verb import Program, Verb
 
 COMPLETION_VARIABLE = "_ZEROPOINT_COMPLETE"  # set by the shell's completion script
 
 app = typer.Typer(
     name="zeropoint",
+    cls=Program,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )

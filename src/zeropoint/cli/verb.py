@@ -1,11 +1,12 @@
-"""The class of every command: it checks numbers and paths before the command runs."""
+"""The classes of all commands: they print help, and check parameters before a command runs."""
 
 import math
 from typing import Any
 
 from typer import BadParameter, Context
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
+from zeropoint.cli.help import command_list, help_of
 from zeropoint.cli.paths import check_paths
 from zeropoint.cli.renamed_options import with_current_names
 
@@ -29,11 +30,23 @@ class Verb(TyperCommand):
         """Parse the words of a command line; options may have their old names."""
         return super().parse_args(ctx, with_current_names(self.name or "", args))
 
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help in one column."""
+        formatter.write(help_of(self, self.get_usage(ctx)) + "\n")
+
     def invoke(self, ctx: Any) -> Any:
         """Check the parameters, then call the command. Raises BadParameter or OutputError."""
         check_numbers(ctx)
         check_paths(self, ctx.params)
         return super().invoke(ctx)
+
+
+class Program(TyperGroup):
+    """All commands."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the list of commands."""
+        formatter.write(command_list(self, ctx, self.get_usage(ctx)) + "\n")
 
 
 def check_numbers(ctx: Context) -> None:

@@ -17,6 +17,7 @@ from zeropoint.cli.completion import complete_format, complete_target
 from zeropoint.cli.options import ImatrixOption, ModelArgument, Threads
 from zeropoint.cli.output import AsJson, AsProgress, Output, ProgressStyle, Quiet
 from zeropoint.cli.paths import InputRole, OutputRole, Overwrite
+from zeropoint.cli.quantize_outputs import outputs_of, targets_of, written_paths
 from zeropoint.cli.stages import follow
 from zeropoint.cli.views.best import show_best, show_best_plan
 from zeropoint.cli.views.quantize import show_preview, show_result
@@ -37,19 +38,20 @@ def quantize(
         Path | None,
         typer.Argument(
             metavar="OUTPUT",
-            help="The .gguf file to write. A name without a suffix writes a Hugging Face folder in"
-            " F32, F16 or BF16. Not needed with --dry-run.",
+            help="The .gguf file to write. {type} in the name is replaced by the target. A name"
+            " without a suffix writes a Hugging Face folder in F32, F16 or BF16. Not needed with"
+            " --dry-run.",
         ),
-        OutputRole("model", unless="dry_run"),
+        OutputRole("model", paths=written_paths),
     ] = None,
     *,
     to: Annotated[
         str,
         typer.Option(
-            metavar="TARGET",
+            metavar="TARGET,...",
             help="Format to quantize to: a preset such as Q4_K_M, a format such as MXFP4, a .recipe"
             " file, or best: the formats with the least loss within a limit (--bits, --budget or"
-            " --runtime-memory).",
+            " --runtime-memory). Several targets, separated by commas, write one file each.",
             autocompletion=complete_target,
         ),
         InputRole.NAMES,
@@ -198,6 +200,8 @@ def quantize(
 
     zeropoint quantize model-BF16.gguf --to Q4_K_M --dry-run
 
+    zeropoint quantize model-BF16.gguf "model-{type}.gguf" --to Q4_K_M,Q5_K_M,Q6_K
+
     zeropoint quantize model-BF16.gguf small.gguf --to mine.recipe --imatrix model.imatrix.gguf
 
     zeropoint quantize model-BF16.gguf better.gguf --to IQ4_NL --rounding feedback
@@ -234,16 +238,23 @@ def quantize(
         context=ctx,
         profile=profile,
     )
+    targets = targets_of(to)
+    results: list[dict[str, object]] = []
     if dry_run:
-        print_preview(out, model, to, options)
+        results += [print_preview(out, model, target, options) for target in targets]
     elif output is None:
         raise typer.BadParameter("name the file to write, or add --dry-run", param_hint="OUTPUT")
+    elif run and len(targets) > 1:
+        raise typer.BadParameter("--run stores the data of one output; give one target with it")
     else:
-        print_quantized(out, model, output, to, options, out.progress(progress))
+        for target, path in zip(targets, outputs_of(output, targets), strict=True):
+            style = out.progress(progress)
+            results.append(print_quantized(out, model, path, target, options, style))
+    out.finish("quantize", results[0] if len(results) == 1 else {"results": results})
 
 
-def print_preview(out: Output, model: str, to: str, options: QuantizeOptions) -> None:
-    """Print what would be written."""
+def print_preview(out: Output, model: str, to: str, options: QuantizeOptions) -> dict[str, object]:
+    """Print what would be written, and return it for `--json`."""
     from zeropoint.errors import OutputError
     from zeropoint.verbs.checkpoint_input import opened
     from zeropoint.verbs.quantize import NO_PREVIEW, check_no_limit, is_best
@@ -260,7 +271,7 @@ def print_preview(out: Output, model: str, to: str, options: QuantizeOptions) ->
         show_preview(out, preview)
         for reason in plan.obstacles():
             out.warn(reason)
-        out.finish("quantize", preview.to_json())
+        return preview.to_json()
 
 
 def print_quantized(
@@ -270,8 +281,8 @@ def print_quantized(
     to: str,
     options: QuantizeOptions,
     style: ProgressStyle,
-) -> None:
-    """Write the output, and print the result."""
+) -> dict[str, object]:
+    """Write the output, print the result, and return it for `--json`."""
     from zeropoint.quantizers import TensorWritten
     from zeropoint.results.allocation import BestResult
     from zeropoint.results.quantize import QuantizeResult
@@ -281,6 +292,7 @@ def print_quantized(
     from zeropoint.verbs.second_moments import MomentsPlanned, RoundingPlanned
 
     written: list[TensorWritten] = []
+    result: QuantizeResult | None = None
     for record in follow(quantize_checkpoint_records(model, output, to, options), out, style):
         if isinstance(record, TensorWritten):
             written.append(record)
@@ -302,7 +314,9 @@ def print_quantized(
         elif isinstance(record, BestResult):
             show_result(out, record, written, to)
             show_best(out, record)
-            out.finish("quantize", record.to_json())
+            result = record
         elif isinstance(record, QuantizeResult):
             show_result(out, record, written, to)
-            out.finish("quantize", record.to_json())
+            result = record
+    assert result is not None
+    return result.to_json()

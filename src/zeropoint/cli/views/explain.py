@@ -188,8 +188,15 @@ def show_preset(out: Output, preset: "PresetExplained", typed: str, *, alone: bo
     name = f"{preset.name} is a preset" if alone else f"--to {typed} is the preset {preset.name}"
     out.say(f"{name}: {base}{colon}", style="bold")
     out.table(
-        ("Format", "Tensors", "Where"),
-        [(rule.format, rule.tensors, rule.where or "always") for rule in preset.deviations],
+        ("Format", "Tensors", "When"),
+        [
+            (
+                rule.format,
+                rule.tensors,
+                rule.where.replace("whose rows", "if their rows") or "always",
+            )
+            for rule in preset.deviations
+        ],
     )
     if preset.deviations:
         out.say(
