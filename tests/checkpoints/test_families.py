@@ -28,6 +28,11 @@ CONVERTIBLE = {name: kind for name, kind in HUGGINGFACE_TYPES.items() if kind.co
 TOKENIZER = {"tokenizer.ggml.tokens": [str(index) for index in range(hf_folders.VOCABULARY)]}
 
 
+def first_stack(name: str) -> str:
+    """The stack of the gate, where a folder joins gate and up."""
+    return name.replace("ffn_gate_up_exps", "ffn_gate_exps")
+
+
 @ALL
 def test_names_of_tensors_survive_the_way_there_and_back(family: ModelFamily) -> None:
     whole = ["token_embd.weight", "output_norm.weight", "output.weight"]
@@ -36,8 +41,8 @@ def test_names_of_tensors_survive_the_way_there_and_back(family: ModelFamily) ->
         theirs = huggingface_name(name, family)
         assert theirs is not None
         place = find_place(theirs.replace("*", "7"), family)
-        assert place is not None and place.name == name
-        assert place.expert == (7 if "_exps" in name else None)
+        assert place is not None and place.name == first_stack(name)
+        assert place.expert == (7 if "*" in theirs else None)
     assert huggingface_name("blk.2.ssm_a.weight", family) is None
     assert find_place("model.layers.2.mamba.in_proj.weight", family) is None
 
@@ -46,16 +51,28 @@ def test_names_of_tensors_survive_the_way_there_and_back(family: ModelFamily) ->
 def test_every_name_of_a_role_is_read(family: ModelFamily) -> None:
     for theirs, ours in family.roles.items():
         place = find_place(f"model.layers.0.{theirs}.bias".replace("*", "3"), family)
-        assert place is not None and place.name == f"blk.0.{ours}.bias"
+        assert place is not None and place.name == first_stack(f"blk.0.{ours}.bias")
+    for theirs, ours in family.parameters.items():
+        place = find_place(f"model.layers.0.{theirs}", family)
+        assert place is not None and place.name == f"blk.0.{ours}"
 
 
 @ALL
 def test_roles_that_a_record_names_are_its_own(family: ModelFamily) -> None:
     roles = set(family.roles.values())
-    required = ("attn_norm", "attn_output", "ffn_norm", "ffn_up", "ffn_down")
-    assert {family.stored_name(role) for role in required} <= roles
+    required = [
+        {"attn_output"},
+        {"attn_norm", "post_attention_norm"},
+        {"ffn_norm", "post_ffw_norm"},
+    ]
+    if not family.alternating_experts:
+        required += [{"ffn_up", "ffn_up_exps", "ffn_gate_up_exps"}, {"ffn_down", "ffn_down_exps"}]
+    for some in required:
+        assert {family.stored_name(role) for role in some} & roles, some
     assert set(family.permuted_roles) <= roles
     roles |= {name.split(".")[0] for name in family.parameters.values()}
+    if family.alternating_experts:
+        roles |= {"ffn_gate_exps", "ffn_up_exps", "ffn_down_exps"}
     for kind in family.huggingface:
         assert set(kind.biased_roles).union(*kind.biases.values()) <= roles
     assert not family.permuted_roles or family.interleaved_rope

@@ -43,6 +43,7 @@ def make(config: Any, width: int = WIDTH) -> Any:
 
 def test_parts_that_fit_are_taken() -> None:
     make(layer())
+    make(layer(**experts()))
 
 
 def unfit() -> list[tuple[str, dict[str, Any]]]:
@@ -50,14 +51,36 @@ def unfit() -> list[tuple[str, dict[str, Any]]]:
     return [
         ("heads", {"kv_heads": 3}),
         ("norms", {"attn_norm": np.ones(WIDTH + 1, np.float32)}),
-        ("attn_q_norm", {"attn_q_norm": np.ones(WIDTH, np.float32)}),
+        ("attn_q_norm", {"attn_q_norm": np.ones(HEADS * SIZE + 1, np.float32)}),
+        ("attn_k_norm", {"attn_k_norm": np.ones(SIZE - 1, np.float32)}),
+        ("attn_sinks", {"attn_sinks": np.ones(HEADS + 1, np.float32)}),
         ("post_ffw_norm", {"post_ffw_norm": np.ones(SIZE, np.float32)}),
         ("ffn_sub_norm", {"ffn_sub_norm": np.ones(WIDTH, np.float32)}),
         ("attn_v", {"attn_v": linear(SIZE, WIDTH)}),
         ("bias", {"attn_q": linear(HEADS * SIZE, WIDTH, bias=3)}),
         ("ffn_up", {"ffn_up": linear(WIDTH, WIDTH)}),
-        ("ffn_gate_inp", {"ffn_gate_inp": linear(4, WIDTH), "experts_used": 2}),
+        ("ffn_gate_inp", experts() | {"ffn_gate_inp": linear(3, WIDTH)}),
+        ("experts used", experts(used=5)),
+        ("experts used", experts(used=0)),
+        ("groups of experts", experts(groups=3)),
+        ("groups used", experts(groups=2, used_groups=3)),
+        ("groups of one", experts(groups=4)),
+        ("experts of the groups", experts(used=3, groups=2)),
+        ("exp_probs_b", experts() | {"selection_bias": np.ones(3, np.float32)}),
+        ("ffn_up", experts() | {"ffn_down_shexp": linear(WIDTH, INNER)}),
+        ("ffn_gate_inp_shexp", experts() | {"ffn_gate_inp_shexp": np.ones(3, np.float32)}),
     ]
+
+
+def experts(used: int = 2, **settings: Any) -> dict[str, Any]:
+    """The parts of a mixture of four experts."""
+    return {
+        "ffn_gate_inp": linear(4, WIDTH),
+        "ffn_gate_exps": [linear(INNER, WIDTH)] * 4,
+        "ffn_up_exps": [linear(INNER, WIDTH)] * 4,
+        "ffn_down_exps": [linear(WIDTH, INNER)] * 4,
+        "routing": kernels.make_routing("softmax", used=used, **settings),
+    }
 
 
 def test_parts_that_do_not_fit_are_refused() -> None:

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from support.families import FAMILIES, random_model, write_gguf
 from support.tiny_models import vocabulary_size, write_model
 from zeropoint.checkpoints import open_checkpoint
 from zeropoint.errors import ZeropointError
@@ -46,6 +48,41 @@ def test_odd_metadata_is_followed_or_refused(architecture: str, tmp_path: Path) 
                 refused += 1
                 assert str(error).isprintable(), (key, value)
     assert refused > 3 * len(keys)
+
+
+# Keys of mixtures and multipliers, whether a family reads them or not.
+PARTS = """attention.scale attention.sliding_window attention.sliding_window_pattern embedding_scale
+    expert_count expert_feed_forward_length expert_gating_func expert_group_count
+    expert_group_used_count expert_shared_count expert_shared_feed_forward_length expert_used_count
+    expert_weights_norm expert_weights_scale interleave_moe_layer_step leading_dense_block_count
+    logit_scale residual_scale rope.freq_base_swa rope.scaling.factor rope.scaling.finetuned
+    rope.scaling.original_context_length rope.scaling.type""".split()
+DEFAULT = "gpt-oss yarn"
+OTHERS = ("olmo3", "granite", "granitemoe")
+
+
+@pytest.mark.parametrize(
+    "name", [DEFAULT, *(pytest.param(other, marks=pytest.mark.slow) for other in OTHERS)]
+)
+def test_odd_keys_of_a_family_are_followed_or_refused(name: str, tmp_path: Path) -> None:
+    family = FAMILIES[name]
+    with torch.no_grad():
+        path = write_gguf(tmp_path / "tiny.gguf", family, random_model(family))
+    checkpoint = open_checkpoint(path)
+    facts, prefix = dict(checkpoint.metadata), f"{family.architecture}."
+    keys = {key for key in facts if key.startswith(prefix)} | {prefix + key for key in PARTS}
+    refused = 0
+    for key in sorted(keys):
+        for value in ODD:
+            checkpoint.metadata = {name: facts[name] for name in facts if name != key}
+            if value is not None:
+                checkpoint.metadata[key] = value
+            try:
+                list(generate(load_model(checkpoint, threads=1), [1, 2, 3, 4], limit=2))
+            except ZeropointError as error:
+                refused += 1
+                assert str(error).isprintable(), (key, value)
+    assert refused > 6 * len(keys)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

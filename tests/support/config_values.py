@@ -47,6 +47,12 @@ QWEN35: Config = {
     "tie_word_embeddings": False,
     "attention_bias": True,
 }
+MULTIPLIERS: Config = {
+    "embedding_multiplier": 6.0,
+    "residual_multiplier": 0.3,
+    "attention_multiplier": 0.2,
+    "logits_scaling": 3.0,
+}
 # Settings of each family beyond COMMON, so that as many settings as possible have an effect.
 BASES: Mapping[str, Config] = {
     "llama": {"attention_bias": True, "mlp_bias": True},
@@ -62,6 +68,14 @@ BASES: Mapping[str, Config] = {
     "gemma3_text": GEMMA | {"num_hidden_layers": 7, "final_logit_softcapping": 20.0},
     "phi3": {"sliding_window": 7, "original_max_position_embeddings": 256},
     "bitnet": {"hidden_act": "silu"},
+    "olmo2": {"attention_bias": True},
+    "olmo3": {"sliding_window": 7, "num_hidden_layers": 5, "attention_bias": True},
+    "granite": MULTIPLIERS | {"attention_bias": True, "mlp_bias": True},
+    "granitemoe": MULTIPLIERS
+    | {"num_local_experts": 4, "num_experts_per_tok": 2, "attention_bias": True},
+    "gpt_oss": EXPERTS
+    | {"num_local_experts": 4, "sliding_window": 7, "rope_scaling": None}
+    | {"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0}},
     "seed_oss": {"head_dim": 24, "attention_out_bias": True, "mlp_bias": True},
     "qwen3_5_text": QWEN35,
     "lfm2": {
@@ -209,7 +223,7 @@ ALIASES: Mapping[str, set[str]] = {
     "use_sliding_window": {"layer_types", "sliding_window"},
     "num_attention_heads": {"num_key_value_heads", "heads"},
     "hidden_size": {"head_dim"},
-    "rope_type (yarn": {"long_factor"},  # what Phi-3 calls longrope
+    "rope_type (yarn": {"long_factor", "truncate"},  # what Phi-3 calls longrope
     "partial_rotary_factor (longrope": {"long_factor"},  # Phi-3: the list is as long as the part
 }
 
@@ -272,6 +286,8 @@ def rope_cases(family: str) -> Iterator[Case]:
     names = sorted({*RopeParameters.__annotations__, "type"} - {"rope_type"})
     for kind in kinds:
         rope = {"rope_type": kind, "rope_theta": 8000.0} | ROPE[kind]
+        if kind == "yarn" and family == "gpt_oss":
+            rope["truncate"] = False
         if kind == "longrope":
             size = base(family).get("head_dim", 16) // 2
             rope["short_factor"] = [1.0 + 0.2 * index for index in range(size)]
@@ -303,7 +319,7 @@ def is_read(case: Case) -> bool:
 
 def _placed(family: str, key: str, value: object, rope: Config) -> Iterator[Case]:
     start = base(family)
-    if family != "gemma3_text":
+    if family not in ("gemma3_text", "olmo3"):
         yield Case(family, key, value, start | {"rope_parameters": rope})
         if "rope_type" in key:  # what users add to a folder by hand, in the older form too
             plain = {"rope_type": "default", "rope_theta": 10000.0}

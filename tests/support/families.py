@@ -21,7 +21,7 @@ from support.tiny_families import FAMILIES, LAYERS, SMALL, VOCABULARY, Family, T
 from zeropoint import kernels
 from zeropoint.checkpoints import NewTensor, create_checkpoint
 from zeropoint.checkpoints.families import FAMILIES as RECORDS
-from zeropoint.checkpoints.names import find_place
+from zeropoint.checkpoints.names import GgufPlace, find_place
 from zeropoint.errors import FormatError
 from zeropoint.formats import FORMATS, Format
 from zeropoint.quantizers import quantize
@@ -69,9 +69,8 @@ def write_gguf(
     with torch.no_grad():
         for name, weight in model.named_parameters():
             for target, array, back in pieces(family, config, name, weight):
-                matrix = array.ndim > 1 and not re.search(
-                    "ffn_gate_inp|conv1d|shortconv.conv", target
-                )
+                others = r"ffn_gate_inp|conv1d|shortconv.conv|bias$"
+                matrix = array.ndim > 1 and not re.search(others, target)
                 kind = FORMATS[next(formats) if matrix else "F32"]
                 blocks = encode(np.ascontiguousarray(array), kind)
                 rounded = kernels.decode(kind, blocks).reshape(array.shape)
@@ -118,6 +117,10 @@ def pieces(
     family: Family, config: Any, name: str, weight: torch.Tensor
 ) -> list[tuple[str, np.ndarray, Back]]:
     """The GGUF tensors that one parameter becomes."""
+    place = find_place(name, RECORDS[family.architecture])
+    assert place is not None, name
+    if place.alternating:
+        return alternating_pieces(place, weight)
     if name.endswith("experts.gate_up_proj"):
         layer = re.search(r"\d+", name)[0]  # type: ignore[index]
         half = weight.shape[1] // 2
@@ -126,8 +129,6 @@ def pieces(
             (f"blk.{layer}.ffn_gate_exps.weight", gate.numpy(), gate.copy_),
             (f"blk.{layer}.ffn_up_exps.weight", up.numpy(), up.copy_),
         ]
-    place = find_place(name, RECORDS[family.architecture])
-    assert place is not None, name
     target = place.name
     if name.endswith("conv.conv.weight"):
         return [(target, weight.squeeze(1).numpy(), weight.squeeze(1).copy_)]
@@ -162,6 +163,18 @@ def delta_net_pieces(
             (target, values.numpy(), lambda value: weight.index_copy_(0, order, (-value).log()))
         ]
     return [(target, flat[order].numpy(), partial(flat.index_copy_, 0, order))]
+
+
+def alternating_pieces(
+    place: GgufPlace, weight: torch.Tensor
+) -> list[tuple[str, np.ndarray, Back]]:
+    """The stacks of gpt-oss: gate and up are the even and odd outputs."""
+    outputs = weight if weight.ndim == 2 else weight.transpose(1, 2)
+    if not place.fused:
+        return [(place.name, outputs.numpy(), outputs.copy_)]
+    gate, up = (outputs[:, start::2] for start in (0, 1))
+    other = place.name.replace("gate", "up")
+    return [(place.name, gate.numpy(), gate.copy_), (other, up.numpy(), up.copy_)]
 
 
 def interleaved(heads: int, rows: int) -> torch.Tensor:
@@ -199,7 +212,9 @@ def metadata(family: Family, config: Any) -> dict[str, Any]:
     if "conv" in (kinds := getattr(config, "layer_types", None) or ()):
         heads = [0 if kind == "conv" else config.num_key_value_heads for kind in kinds]
         keys["attention.head_count_kv"] = np.array(heads, np.int32)
-    if name != "gemma3":
+    if RECORDS[name].alternating_experts:
+        keys["expert_feed_forward_length"] = config.intermediate_size
+    if "rope_theta" in config.rope_parameters:
         keys["rope.freq_base"] = config.rope_parameters["rope_theta"]
     keys |= family.keys
     return {"general.architecture": name} | {f"{name}.{key}": value for key, value in keys.items()}

@@ -71,6 +71,36 @@ FAMILIES: Mapping[str, tuple[str, Mapping[str, object]]] = {
     "smollm3": ("SmolLM3", {"tie_word_embeddings": True}),
     "bitnet": ("BitNet", {"hidden_act": "silu", "tie_word_embeddings": True}),
     "ernie4_5": ("Ernie4_5", {"head_dim": 16}),
+    "olmo2": ("Olmo2", {"num_key_value_heads": 2}),
+    "olmo3": ("Olmo3", {"sliding_window": 32, "num_hidden_layers": 5}),
+    "granite": (
+        "Granite",
+        {
+            "embedding_multiplier": 6.0,
+            "residual_multiplier": 0.3,
+            "attention_multiplier": 0.2,
+            "logits_scaling": 3.0,
+        },
+    ),
+    "granitemoe": (
+        "GraniteMoe",
+        {
+            "num_local_experts": 5,
+            "num_experts_per_tok": 2,
+            "residual_multiplier": 0.4,
+            "tie_word_embeddings": True,
+        },
+    ),
+    "gpt-oss": (
+        "GptOss",
+        {
+            "head_dim": 16,
+            "num_local_experts": 5,
+            "num_experts_per_tok": 2,
+            "sliding_window": 32,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
+        },
+    ),
     "seed_oss": ("SeedOss", {"head_dim": 24}),
     "qwen35": (
         "Qwen3_5Text",

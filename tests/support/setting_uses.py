@@ -33,8 +33,17 @@ PLAIN = {
     "seed_oss": "seed_oss",
     "qwen35": "qwen35",
     "lfm2": "lfm2",
+    "olmo2": "olmo2",
+    "granite": "granite",
+    "granitemoe": "granitemoe",
+    "gpt-oss": "gpt-oss",
 }
-MIXED = {"llama": "mixtral", "qwen3moe": "qwen3 moe"}
+MIXED = {
+    "llama": "mixtral",
+    "qwen3moe": "qwen3 moe",
+    "granitemoe": "granitemoe",
+    "gpt-oss": "gpt-oss",
+}
 
 Answer = Callable[[Family], Any]  # the transformers model that a file with the key must equal
 
@@ -61,6 +70,8 @@ def turned(**rope: Any) -> Answer:
 
     def answer(family: Family) -> Any:
         found = parameters(family, rope)
+        if family.architecture == "gpt-oss":
+            found["truncate"] = False
         if family.architecture != "phi3" or found["rope_type"] == "default":
             return random_model(family, rope_parameters=found)
         return changed(partial(borrow, found))(family)  # their Phi-3 knows longrope only
@@ -115,7 +126,8 @@ def longer(model: Any) -> None:
 
 def stronger_experts(model: Any) -> None:
     for layer in model.model.layers:
-        layer.mlp.experts.register_forward_hook(lambda module, inputs, out: out * 2.5)
+        part = layer.mlp if hasattr(layer, "mlp") else layer.block_sparse_moe
+        part.experts.register_forward_hook(lambda module, inputs, out: out * 2.5)
 
 
 def second_base(model: Any) -> None:
@@ -138,12 +150,26 @@ def windowed(family: Family) -> Any:
     """Layers see five positions: all of them, or those that are windowed anyway."""
     if family.architecture == "llama":
         return random_model(replace(family, config=T.MistralConfig), sliding_window=5)
+    if family.architecture == "olmo2":
+        return olmo3(family)
     kinds: dict[str, Any] = {}
     if family.architecture in ("qwen2", "qwen3", "smollm3"):
         kinds["layer_types"] = ["sliding_attention"] * LAYERS
     if family.architecture.startswith("gemma"):
         return random_model(family, sliding_window=5)
     return random_model(family, sliding_window=5, use_sliding_window=True, **kinds)
+
+
+def olmo3(family: Family, local: float = 10000.0, **options: Any) -> Any:
+    """OLMo 3: what OLMo 2 with windows is. Windowed layers may have a base of their own."""
+    bases = {"full_attention": 10000.0, "sliding_attention": local}
+    sets = {kind: {"rope_type": "default", "rope_theta": base} for kind, base in bases.items()}
+    made = replace(family, config=T.Olmo3Config)
+    return random_model(made, rope_parameters=sets, **{"sliding_window": 5} | options)
+
+
+def without_rotation(model: Any) -> None:
+    model.model.rotary_emb.inv_freq.zero_()
 
 
 def patterned(*windows: bool) -> Answer:
@@ -153,6 +179,8 @@ def patterned(*windows: bool) -> Answer:
         layers = family.options["num_hidden_layers"]
         kinds = ["sliding" if windows[i % len(windows)] else "full" for i in range(layers)]
         types = [f"{kind}_attention" for kind in kinds]
+        if family.architecture == "olmo2":
+            return olmo3(family, layer_types=types)
         return random_model(family, sliding_window=5, use_sliding_window=True, layer_types=types)
 
     return answer
@@ -181,8 +209,11 @@ THEIR_FAR = THEIR_YARN | {"original_max_position_embeddings": 1024}
 LINEAR = {"rope.scaling.type": "linear", "rope.scaling.yarn_log_multiplier": 0.0}
 FIVE = LINEAR | {"rope.scaling.factor": 5.0}
 WINDOW = {"attention.sliding_window": 5}
-WINDOWED = but("gemma", "bitnet", "bitnet-b1.58", "ernie4_5", "seed_oss", "qwen35")
-PATTERNED = only("qwen2", "qwen3", "smollm3", "gemma2")
+WINDOWED = but(
+    "gemma", "bitnet", "bitnet-b1.58", "ernie4_5", "seed_oss", "qwen35", "granite", "granitemoe",
+)  # fmt: skip
+PATTERNED = only("qwen2", "qwen3", "smollm3", "gemma2", "olmo2", "gpt-oss")
+GRANITE = only("granite", "granitemoe")
 GELU = [name for name in PLAIN if name.startswith("gemma")]
 
 USES = (
@@ -206,8 +237,10 @@ USES = (
         "final_logit_softcapping", 3.0, configured(final_logit_softcapping=3.0),
         only("gemma2", "gemma3"),
     ),
-    Use("hidden_activation", "gelu_pytorch_tanh", activated("gelu_pytorch_tanh"),
-        but(*GELU, "qwen35")),
+    Use(
+        "hidden_activation", "gelu_pytorch_tanh", activated("gelu_pytorch_tanh"),
+        but(*GELU, "qwen35", "gpt-oss"),
+    ),
     Use("hidden_activation", "silu", activated("silu"), only(*GELU)),
     Use("rope.freq_base", 500.0, turned(rope_theta=500.0)),
     Use("rope.freq_base_swa", 500.0, changed(second_base), only("gemma2"),
@@ -218,6 +251,16 @@ USES = (
             "sliding_attention": {"rope_type": "default", "rope_theta": 500.0}}),
         only("gemma3"),
     ),
+    Use(
+        "rope.freq_base_swa", 500.0, lambda family: olmo3(family, 500.0), only("olmo2"), WINDOW,
+    ),
+    Use(
+        "rope.scaling.finetuned", False, changed(without_rotation), only("granite"),
+        engines=("compiled",),
+    ),
+    Use("embedding_scale", 2.5, configured(embedding_multiplier=2.5), GRANITE),
+    Use("residual_scale", 0.6, configured(residual_multiplier=0.6), GRANITE),
+    Use("logit_scale", 2.5, configured(logits_scaling=2.5), GRANITE),
     Use("rope.dimension_count", 8, turned(partial_rotary_factor=0.5), only("phi3")),
     Use("rope.scaling.type", "none", turned(rope_type="default"), PLAIN, FIVE),
     Use("rope.scaling.factor", 5.0, turned(rope_type="linear", factor=5.0), PLAIN, LINEAR),

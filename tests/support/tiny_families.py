@@ -70,6 +70,31 @@ DELTA_NET = {
     "linear_value_head_dim": 24,
     "linear_num_key_heads": 2,
 }
+GPT_OSS = SMALL | {
+    "head_dim": 32,
+    "num_local_experts": 5,
+    "num_experts_per_tok": 2,
+    "sliding_window": WINDOW,
+}
+GPT_OSS_KEYS = {
+    "attention.key_length": 32,
+    "attention.value_length": 32,
+    "attention.sliding_window": WINDOW,
+    "expert_count": 5,
+    "expert_used_count": 2,
+}
+MULTIPLIERS = {
+    "embedding_multiplier": 3.0,
+    "residual_multiplier": 0.4,
+    "attention_multiplier": 0.3,
+    "logits_scaling": 1.7,
+}
+MULTIPLIER_KEYS = {
+    "embedding_scale": 3.0,
+    "residual_scale": 0.4,
+    "attention.scale": 0.3,
+    "logit_scale": 1.7,
+}
 FAMILIES = {
     "llama": Family("llama", T.LlamaConfig, SMALL, permuted=True),
     "llama tied": Family(
@@ -241,6 +266,59 @@ FAMILIES = {
     ),
     "smollm3": Family("smollm3", T.SmolLM3Config, SMALL, permuted=True),
     "ernie4_5": Family("ernie4_5", T.Ernie4_5Config, SMALL | {"head_dim": 16, "use_bias": True}),
+    "olmo2": Family("olmo2", T.Olmo2Config, SMALL),
+    "olmo3": Family(
+        "olmo2",
+        T.Olmo3Config,
+        SMALL
+        | {
+            "num_hidden_layers": 5,
+            "sliding_window": WINDOW,
+            "rope_parameters": {
+                "full_attention": {
+                    "rope_type": "yarn",
+                    "factor": 4.0,
+                    "rope_theta": 10000.0,
+                    "original_max_position_embeddings": 64,
+                },
+                "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
+            },
+        },
+        {
+            "attention.sliding_window": WINDOW,
+            "rope.freq_base": 10000.0,
+            "rope.scaling.type": "yarn",
+            "rope.scaling.factor": 4.0,
+            "rope.scaling.original_context_length": 64,
+        },
+    ),
+    "granite": Family(
+        "granite",
+        T.GraniteConfig,
+        SMALL | MULTIPLIERS | {"mlp_bias": True},
+        MULTIPLIER_KEYS,
+        permuted=True,
+    ),
+    "granitemoe": Family(
+        "granitemoe",
+        T.GraniteMoeConfig,
+        SMALL | MULTIPLIERS | {"num_local_experts": 5, "num_experts_per_tok": 2},
+        MULTIPLIER_KEYS | {"expert_count": 5, "expert_used_count": 2},
+        permuted=True,
+    ),
+    "gpt-oss": Family("gpt-oss", T.GptOssConfig, GPT_OSS | rope(), GPT_OSS_KEYS),
+    "gpt-oss yarn": Family(
+        "gpt-oss",
+        T.GptOssConfig,
+        GPT_OSS
+        | rope(rope_type="yarn", factor=4.0, original_max_position_embeddings=64, truncate=False),
+        GPT_OSS_KEYS
+        | {
+            "rope.scaling.type": "yarn",
+            "rope.scaling.factor": 4.0,
+            "rope.scaling.original_context_length": 64,
+        },
+    ),
     "seed_oss": Family(
         "seed_oss",
         T.SeedOssConfig,

@@ -61,7 +61,12 @@ void bind_parts(nb::module_& module) {
         .value("silu", Activation::silu)
         .value("gelu", Activation::gelu)
         .value("relu2", Activation::relu2)
-        .value("sigmoid", Activation::sigmoid);
+        .value("sigmoid", Activation::sigmoid)
+        .value("clamped_swiglu", Activation::clamped_swiglu);
+    nb::enum_<Gating>(module, "Gating")
+        .value("softmax", Gating::softmax)
+        .value("sigmoid", Gating::sigmoid)
+        .value("softmax_chosen", Gating::softmax_chosen);
     nb::class_<BoundLinear>(module, "Linear")
         .def(
             "__init__",
@@ -81,6 +86,19 @@ void bind_parts(nb::module_& module) {
                     BoundRotation{{floats_of(frequencies), interleaved, magnitude}, nb::cast(frequencies)};
             },
             nb::arg("frequencies"), nb::arg("interleaved"), nb::arg("magnitude"));
+}
+
+void bind_routing(nb::module_& module) {
+    nb::class_<Routing>(module, "Routing")
+        .def(nb::init<>())
+        .def_rw("gating", &Routing::gating)
+        .def_rw("used", &Routing::used)
+        .def_rw("groups", &Routing::groups)
+        .def_rw("used_groups", &Routing::used_groups)
+        .def_rw("normalize", &Routing::normalize)
+        .def_rw("epsilon", &Routing::epsilon)
+        .def_rw("scale", &Routing::scale)
+        .def_rw("weights_inputs", &Routing::weights_inputs);
 }
 
 // Each property is write-only: Python describes a layer once and passes it to the transformer.
@@ -138,6 +156,7 @@ void bind_attention(LayerClass& layer) {
     norm("attn_q_norm", &AttentionConfig::q_norm);
     norm("attn_k_norm", &AttentionConfig::k_norm);
     norm("attn_sub_norm", &AttentionConfig::sub_norm);
+    norm("attn_sinks", &AttentionConfig::sinks);
     const auto linear = [&](const char* name, Linear AttentionConfig::* field) {
         bind_linear(layer, name, [field](BoundLayer& self) -> Linear& { return self.attention.*field; });
     };
@@ -193,14 +212,26 @@ void bind_feed_forward(LayerClass& layer) {
     bind_experts(layer, "ffn_gate_exps", &ExpertConfig::gate);
     bind_experts(layer, "ffn_up_exps", &ExpertConfig::up);
     bind_experts(layer, "ffn_down_exps", &ExpertConfig::down);
-    bind_setting(layer, "experts_used", &LayerConfig::experts, &ExpertConfig::used);
-    bind_setting(layer, "experts_normalize", &LayerConfig::experts, &ExpertConfig::normalize);
-    bind_setting(layer, "experts_scale", &LayerConfig::experts, &ExpertConfig::scale);
+    const auto shared = [&](const char* name, Linear DenseConfig::* field) {
+        bind_linear(layer, name,
+                    [field](BoundLayer& self) -> Linear& { return self.experts.shared.*field; });
+    };
+    shared("ffn_gate_shexp", &DenseConfig::gate);
+    shared("ffn_up_shexp", &DenseConfig::up);
+    shared("ffn_down_shexp", &DenseConfig::down);
+    const auto vector = [&](const char* name, Floats ExpertConfig::* field) {
+        bind_vector(layer, name, [field](BoundLayer& self) -> Floats& { return self.experts.*field; });
+    };
+    vector("selection_bias", &ExpertConfig::selection_bias);
+    vector("ffn_gate_inp_shexp", &ExpertConfig::shared_gate);
+    bind_setting(layer, "routing", &LayerConfig::experts, &ExpertConfig::routing);
 }
 
 void bind_layer(nb::module_& module) {
     LayerClass layer(module, "LayerConfig");
-    layer.def(nb::init<>()).def_rw("activation", &BoundLayer::activation);
+    layer.def(nb::init<>())
+        .def_rw("activation", &BoundLayer::activation)
+        .def_rw("residual_scale", &BoundLayer::residual_scale);
     const auto norm = [&](const char* name, Floats LayerConfig::* field) {
         bind_vector(layer, name, [field](BoundLayer& self) -> Floats& { return self.*field; });
     };
@@ -322,6 +353,7 @@ void run(BoundTransformer& transformer, Array<float, 3> x, Array<const std::int6
 
 void zeropoint::bind_transformer(nb::module_& module) {
     bind_parts(module);
+    bind_routing(module);
     bind_layer(module);
     nb::class_<BoundTransformer>(module, "Transformer")
         .def(nb::init<std::size_t, float, const Vector&, const std::vector<BoundLayer*>&>(), nb::arg("width"),

@@ -56,10 +56,16 @@ void LayerPass::place(const float* cosines, const float* sines) const {
     for_rows(rows_, pass_.threads, [&](std::size_t first, std::size_t last) {
         for (std::size_t r = first; r < last; ++r) {
             const auto prepare = [&](float* head, Floats weight) {
-                if (!weight.empty()) kernels().rms_norm(head, weight.data(), epsilon_, size, head);
+                if (weight.size() == size) kernels().rms_norm(head, weight.data(), epsilon_, size, head);
                 if (half) kernels().rotate(head, cosines + r * half, sines + r * half, 2 * half, interleaved);
             };
-            float* queries = queries_ + r * q_pitch_;
+            float *queries = queries_ + r * q_pitch_, *keys = keys_ + r * k_pitch_;
+            const auto normalize_all = [&](float* heads, Floats weight) {
+                if (weight.size() > size)
+                    kernels().rms_norm(heads, weight.data(), epsilon_, weight.size(), heads);
+            };
+            normalize_all(queries, part.q_norm);
+            normalize_all(keys, part.k_norm);
             for (std::size_t h = 0; h < part.heads; ++h) prepare(queries + h * head_pitch_, part.q_norm);
             if (part.temperature_scale != 0.0) {
                 const double step = double(position(r) / part.temperature_length);
@@ -68,7 +74,7 @@ void LayerPass::place(const float* cosines, const float* sines) const {
                     for (std::size_t i = 0; i < size; ++i) queries[h * head_pitch_ + i] *= factor;
             }
             for (std::size_t h = 0; h < part.kv_heads; ++h)
-                prepare(keys_ + r * k_pitch_ + h * size, part.k_norm);
+                prepare(keys + h * size, part.k_norm);
             store(r);
         }
     });
@@ -134,6 +140,7 @@ void LayerPass::attend_lines(const AttentionSpan& span, std::size_t sequence, st
     const float* queries[max_rows];
     std::size_t positions[max_rows];
     float* out[max_rows];
+    float sinks[max_rows];
     static thread_local std::vector<float> scratch;
     for (std::size_t at = first; at < last; at += max_rows) {
         const std::size_t count = std::min(max_rows, last - at);
@@ -142,11 +149,13 @@ void LayerPass::attend_lines(const AttentionSpan& span, std::size_t sequence, st
             const std::size_t head = first_head + (at + i) % shared;
             queries[i] = queries_ + row * q_pitch_ + head * head_pitch_;
             positions[i] = position(row);
+            if (!part.sinks.empty()) sinks[i] = part.sinks[head];
             out[i] = mixed_ + (row * part.heads + head) * part.value_size;
         }
         const std::size_t needed = attend_scratch(kernels(), positions[count - 1]);
         if (scratch.size() < needed) scratch.resize(needed * 2);
-        kernels().attend(span, queries, positions, out, count, scratch.data());
+        kernels().attend(span, queries, positions, part.sinks.empty() ? nullptr : sinks, out, count,
+                         scratch.data());
     }
 }
 

@@ -54,9 +54,9 @@ private:
     static void finish(const Linear& linear, float* out, std::size_t count);
     const float* normed(Floats weight);
     void finish_part(float* out, Floats weight) const;
+    float* dense(const DenseConfig& part, const char* const (&roles)[3], const float* x);
     void activate(const float* gates, const float* ups, std::size_t count, std::size_t size,
                   std::size_t pitch, float* inner) const;
-    void dense();
 
     // attention.cpp
     void attention(const float* cosines, const float* sines);
@@ -84,6 +84,7 @@ private:
 
     // mixture.cpp
     std::vector<std::vector<Choice>> route(const float* scores) const;
+    void add_shared(const float* x, float* out);
     void mixture();
     void run_expert(std::size_t expert, const std::vector<Choice>& choices, const float* x, float* parts);
 

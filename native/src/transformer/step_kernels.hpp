@@ -11,7 +11,7 @@ namespace zeropoint {
 
 constexpr std::size_t key_tile = 16;  // positions side by side in the cache of keys
 
-enum class Activation : int { silu, gelu, relu2, sigmoid };
+enum class Activation : int { silu, gelu, relu2, sigmoid, clamped_swiglu };
 
 // One head's keys and values of one sequence, and the window of positions that a query can see.
 struct AttentionSpan {
@@ -38,14 +38,15 @@ struct StepKernels {
     // Rotates the first `dimensions` elements; cosines and sines have dimensions / 2 elements.
     void (*rotate)(float* head, const float* cosines, const float* sines, std::size_t dimensions,
                    bool interleaved);
-    // out = activation(gate) · up
+    // out = activation(gate) · up; for the clamped SwiGLU see models/layer_steps.py
     void (*gate)(Activation activation, const float* gate, const float* up, std::size_t size, float* out);
     // x = cap · tanh(x / cap)
     void (*softcap)(float* x, float cap, std::size_t size);
     // Rows of queries of one key head, at most `attend_rows`: row i is at queries[i], its position is
-    // positions[i] (not falling), its result goes to out[i]. `scratch` holds attend_scratch floats.
+    // positions[i] (not falling), its result goes to out[i]. sinks[i] is one more score of the softmax; `sinks`
+    // may be null. `scratch` holds attend_scratch floats.
     void (*attend)(const AttentionSpan& span, const float* const* queries, const std::size_t* positions,
-                   float* const* out, std::size_t rows, float* scratch);
+                   const float* sinks, float* const* out, std::size_t rows, float* scratch);
     std::size_t attend_rows;
     // x = x · factor / √(Σ x² + epsilon)
     void (*unit_length)(float* x, float epsilon, float factor, std::size_t size);

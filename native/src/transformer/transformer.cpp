@@ -40,8 +40,10 @@ void check_attention(const AttentionConfig& part, std::size_t width) {
     expect(part.head_size && part.value_size, "head sizes");
     expect(part.temperature_length, "temperature length");
     expect(!part.gated || (!part.qkv && part.head_size == part.value_size), "gated");
-    expect_size(part.q_norm, part.head_size, "attn_q_norm");
-    expect_size(part.k_norm, part.head_size, "attn_k_norm");
+    const bool whole = !part.gated;  // a norm of all heads needs the heads side by side
+    if (!whole || part.q_norm.size() != queries) expect_size(part.q_norm, part.head_size, "attn_q_norm");
+    if (part.k_norm.size() != k_rows) expect_size(part.k_norm, part.head_size, "attn_k_norm");
+    expect_size(part.sinks, part.heads, "attn_sinks");
     expect_size(part.sub_norm, values, "attn_sub_norm");
     if (part.qkv) {
         expect_shape(part.qkv, queries + k_rows + v_rows, width, "attn_qkv");
@@ -81,11 +83,28 @@ void check_short_convolution(const ShortConvolutionConfig& part, std::size_t wid
     expect_shape(part.out, width, width, "shortconv.out_proj");
 }
 
+void check_dense(const DenseConfig& part, std::size_t width) {
+    const std::size_t inner = part.down.weights->columns();
+    expect_shape(part.down, width, inner, "ffn_down");
+    if (part.gate) expect_shape(part.gate, inner, width, "ffn_gate");
+    expect_shape(part.up, part.gate ? inner : 2 * inner, width, "ffn_up");
+    expect_size(part.sub_norm, inner, "ffn_sub_norm");
+    for (const Linear* linear : {&part.gate, &part.up, &part.down}) check_linear(*linear);
+}
+
 void check_experts(const ExpertConfig& experts, std::size_t width) {
     const std::size_t count = experts.gate.size();
     expect_shape(experts.router, count, width, "ffn_gate_inp");
     check_linear(experts.router);
-    expect(experts.used && experts.used <= count, "experts used");
+    const Routing& routing = experts.routing;
+    expect(routing.used && routing.used <= count, "experts used");
+    expect(routing.groups && count % routing.groups == 0, "groups of experts");
+    expect(routing.used_groups && routing.used_groups <= routing.groups, "groups used");
+    expect(routing.groups == 1 || count >= 2 * routing.groups, "groups of one expert");
+    expect(routing.used <= routing.used_groups * (count / routing.groups), "experts of the groups");
+    expect_size(experts.selection_bias, count, "exp_probs_b");
+    expect_size(experts.shared_gate, width, "ffn_gate_inp_shexp");
+    if (experts.shared) check_dense(experts.shared, width);
     expect(experts.up.size() == count && experts.down.size() == count, "experts");
     for (std::size_t e = 0; e < count; ++e) {
         expect(bool(experts.down[e]), "ffn_down_exps");
@@ -96,15 +115,6 @@ void check_experts(const ExpertConfig& experts, std::size_t width) {
         for (const Linear* linear : {&experts.gate[e], &experts.up[e], &experts.down[e]})
             check_linear(*linear);
     }
-}
-
-void check_dense(const DenseConfig& part, std::size_t width) {
-    const std::size_t inner = part.down.weights->columns();
-    expect_shape(part.down, width, inner, "ffn_down");
-    if (part.gate) expect_shape(part.gate, inner, width, "ffn_gate");
-    expect_shape(part.up, part.gate ? inner : 2 * inner, width, "ffn_up");
-    expect_size(part.sub_norm, inner, "ffn_sub_norm");
-    for (const Linear* linear : {&part.gate, &part.up, &part.down}) check_linear(*linear);
 }
 
 }  // namespace
@@ -133,7 +143,8 @@ void LayerPass::run(const float* cosines, const float* sines) {
     if (layer_.experts)
         mixture();
     else if (layer_.dense)
-        dense();
+        finish_part(dense(layer_.dense, {"ffn_gate", "ffn_up", "ffn_down"}, normed(layer_.ffn_norm)),
+                    layer_.post_ffw_norm);
 }
 
 // Rows of x have as many elements as the norm has weights.
@@ -182,8 +193,9 @@ const float* LayerPass::normed(Floats weight) {
 // Adds what a part of the layer computed to the stream, normed if there is such a norm.
 void LayerPass::finish_part(float* out, Floats weight) const {
     if (!weight.empty()) norm(out, weight, out);
+    const float scale = layer_.residual_scale;
     for_rows(rows_, pass_.threads, [&](std::size_t first, std::size_t last) {
-        for (std::size_t i = first * width_; i < last * width_; ++i) pass_.x[i] += out[i];
+        for (std::size_t i = first * width_; i < last * width_; ++i) pass_.x[i] += scale * out[i];
     });
 }
 
@@ -196,26 +208,25 @@ void LayerPass::activate(const float* gates, const float* ups, std::size_t count
     });
 }
 
-void LayerPass::dense() {
-    const DenseConfig& part = layer_.dense;
-    const float* x = normed(layer_.ffn_norm);
+// What a dense part computes from rows x (rows, width), in memory of the pass.
+float* LayerPass::dense(const DenseConfig& part, const char* const (&roles)[3], const float* x) {
     const std::size_t size = part.down.weights->columns();
     float* inner = rows_of(buffers_.inner, rows_, size);
     if (part.gate) {
         float* gates = rows_of(buffers_.gates, rows_, size);
         float* ups = rows_of(buffers_.ups, rows_, size);
-        multiply({{&part.gate, "ffn_gate", gates}, {&part.up, "ffn_up", ups}}, x, rows_, width_,
+        multiply({{&part.gate, roles[0], gates}, {&part.up, roles[1], ups}}, x, rows_, width_,
                  buffers_.activations);
         activate(gates, ups, rows_, size, size, inner);
     } else {
         float* both = rows_of(buffers_.ups, rows_, 2 * size);
-        multiply({{&part.up, "ffn_up", both}}, x, rows_, width_, buffers_.activations);
+        multiply({{&part.up, roles[1], both}}, x, rows_, width_, buffers_.activations);
         activate(both, both + size, rows_, size, 2 * size, inner);
     }
     if (!part.sub_norm.empty()) norm(inner, part.sub_norm, inner);
     float* out = rows_of(buffers_.out, rows_, width_);
-    multiply({{&part.down, "ffn_down", out}}, inner, rows_, size, buffers_.activations);
-    finish_part(out, layer_.post_ffw_norm);
+    multiply({{&part.down, roles[2], out}}, inner, rows_, size, buffers_.activations);
+    return out;
 }
 
 void Transformer::run(const Pass& pass) {

@@ -36,7 +36,8 @@ struct AttentionConfig {
     std::size_t temperature_length = 1;
     int rope = -1;       // index into the pass's rotations; −1: no rotary positions
     bool gated = false;  // behind the rows of each head's query lie those of its gate
-    Floats q_norm, k_norm, sub_norm;
+    Floats q_norm, k_norm, sub_norm;  // the first two of a head, or of all heads together
+    Floats sinks;                     // (heads) further scores of the softmax, or empty
     Linear qkv, q, k, v, output;
     explicit operator bool() const { return bool(output); }
 };
@@ -69,19 +70,33 @@ struct DenseConfig {
     explicit operator bool() const { return bool(down); }
 };
 
-// A mixture of experts: each row uses the `used` experts with the largest softmax of the router.
+enum class Gating : int { softmax, sigmoid, softmax_chosen };
+
+// How experts are chosen and weighted: see models/routing.py.
+struct Routing {
+    Gating gating = Gating::softmax;
+    std::size_t used = 0, groups = 1, used_groups = 1;
+    bool normalize = true;        // divide the weights of the chosen experts by their sum + epsilon
+    float epsilon = 0.0f;
+    float scale = 1.0f;           // then multiply them by this
+    bool weights_inputs = false;  // the weight multiplies the input of the expert, not its output
+};
+
+// A mixture of experts, and an expert that all rows share.
 struct ExpertConfig {
     Linear router;
+    Floats selection_bias;               // (experts), added to scores for the choice only, or empty
     std::vector<Linear> gate, up, down;  // one per expert
-    std::size_t used = 0;
-    bool normalize = true;  // divide the weights of the chosen experts by their sum
-    float scale = 1.0f;  // then multiply them by this
+    Routing routing;
+    DenseConfig shared;   // or empty
+    Floats shared_gate;  // (width): the shared expert is multiplied by sigmoid(x · shared_gate); or empty
     explicit operator bool() const { return bool(router); }
 };
 
 // One layer: at most one kind of mixer, and at most one kind of feed-forward part. An empty norm is skipped.
 struct LayerConfig {
     Floats attn_norm, post_attention_norm, ffn_norm, post_ffw_norm;
+    float residual_scale = 1.0f;  // of what a part adds to the stream
     AttentionConfig attention;
     DeltaNetConfig delta_net;
     ShortConvolutionConfig short_convolution;

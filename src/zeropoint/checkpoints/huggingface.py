@@ -4,7 +4,8 @@ Names, shapes and metadata are GGUF's. Most tensors are only renamed. These diff
 
     permuted rows    q and k of Llama: GGUF rotates neighbouring elements of a head
     norm offset      Gemma's norms hold weight + 1, the factor that they multiply by
-    experts          one tensor per expert becomes a stack; a fused gate and up are split
+    experts          one tensor per expert becomes a stack; a fused gate and up are split; blocks
+                     of MXFP4 are copied (see `expert_stacks`)
     ternary          BitNet's weights are rounded to −1, 0, 1 times their mean magnitude
     output           left out if it is a copy of the embedding; GGUF ties the two by its absence
     one-dimensional  stored as float32
@@ -21,10 +22,16 @@ from pathlib import Path
 import numpy as np
 
 from zeropoint.checkpoints.base import Checkpoint, TensorInfo
+from zeropoint.checkpoints.expert_stacks import (
+    add_alternating,
+    add_packed,
+    split_fused,
+    stack_experts,
+)
 from zeropoint.checkpoints.files.file_kind import check_use
 from zeropoint.checkpoints.folder import CONFIG_FILE, read_config
 from zeropoint.checkpoints.modalities import is_image_or_audio, text_part_note
-from zeropoint.checkpoints.names import find_place, is_matrix, role_of
+from zeropoint.checkpoints.names import GgufPlace, find_place, is_matrix, role_of
 from zeropoint.checkpoints.settings.config_to_gguf import Configuration, read_configuration
 from zeropoint.checkpoints.settings.pooling_files import read_pooling
 from zeropoint.checkpoints.stored_changes import (
@@ -34,7 +41,7 @@ from zeropoint.checkpoints.stored_changes import (
     negative_exponential,
     split_joined,
 )
-from zeropoint.checkpoints.tensor_sources import Rows, SourceRows, TensorSource, renamed
+from zeropoint.checkpoints.tensor_sources import Rows, SourceRows, StoredRows, TensorSource, renamed
 from zeropoint.checkpoints.tokenizers.vocabulary_files import read_vocabulary_files
 from zeropoint.errors import CheckpointError, UnsupportedModel, printable
 from zeropoint.formats import F32, FORMATS, U8, QuantizedTensor
@@ -111,7 +118,7 @@ class HuggingFaceCheckpoint(Checkpoint):
             return TensorInfo(name, source.shape, FORMATS["F32"], 4 * source.constant.size,
                               self.folder.path, 0)  # fmt: skip
         first = self.folder.tensors[source.parts[0].tensor]
-        format = FORMATS["F32"] if source.as_f32 else first.format
+        format = FORMATS["F32"] if source.as_f32 else source.format or first.format
         elements = int(np.prod(source.shape, dtype=np.int64))
         nbytes = elements // format.block_size * format.block_bytes
         return TensorInfo(name, source.shape, format, nbytes, first.file, first.offset)
@@ -129,13 +136,15 @@ class HuggingFaceCheckpoint(Checkpoint):
         for part in source.parts:
             low, high = max(first - at, 0), min(stop - at, part.rows.size)
             if low < high:
-                pieces.append(self._rows(tensor, source, part.tensor, part.rows[low:high]))
+                rows = SourceRows(part.tensor, part.rows[low:high], part.reader)
+                pieces.append(self._rows(tensor, source, rows))
             at += part.rows.size
         return np.concatenate(pieces) if pieces else np.empty(0, np.uint8)
 
-    def _rows(self, tensor: TensorInfo, source: TensorSource, name: str, rows: Rows) -> U8:
+    def _rows(self, tensor: TensorInfo, source: TensorSource, part: SourceRows) -> U8:
+        name, rows = part.tensor, part.rows
         low, high = int(rows.min()), int(rows.max()) + 1
-        stored = self.folder.read_rows(name, low, high)
+        stored = part.reader.read(self.folder, name, low, high)
         if source.add or source.ternary or source.as_f32 or source.columns is not None:
             weights = stored.format.decode_blocks(stored.data).reshape(high - low, -1)
             if source.ternary:
@@ -147,7 +156,9 @@ class HuggingFaceCheckpoint(Checkpoint):
             weights = weights + np.float32(source.add)
             kind = np.float32 if source.as_f32 else None
             data = (
-                _encode(weights, tensor) if kind is None else weights.astype("<f4").view(np.uint8)
+                _encode(weights, tensor)
+                if kind is None
+                else np.ascontiguousarray(weights, "<f4").view(np.uint8)
             )
         else:
             data = stored.data
@@ -171,7 +182,7 @@ class HuggingFaceCheckpoint(Checkpoint):
         source = self._made[name]
         plain = source.constant is None and not (source.add or source.ternary or source.as_f32)
         plain = plain and source.columns is None
-        if plain and len(source.parts) == 1:
+        if plain and len(source.parts) == 1 and source.parts[0].reader == StoredRows():
             original = self.folder.tensors[source.parts[0].tensor]
             rows = source.parts[0].rows
             if rows.size == original.rows and bool((rows == np.arange(rows.size)).all()):
@@ -207,26 +218,38 @@ def find_sources(folder: Checkpoint, configuration: Configuration) -> dict[str, 
                 f"{folder.path}: tensor {name!r} has no place in a {family.architecture} file; "
                 "the folder may hold adapters or a quantized model"
             )
-        if info.format.name not in ("F32", "F16", "BF16"):
-            raise UnsupportedModel(
-                f"{folder.path}: tensor {name!r} is {info.format.name}; only folders of F32, F16 "
-                "and BF16 weights are read"
-            )
-        if place.name.endswith(".bias") and _role(place.name) not in configuration.biased:
-            reason = "transformers ignores this bias because config.json says there is none"
-            key = " (attention_bias, mlp_bias)" if place.name.startswith("blk.") else ""
-            raise CheckpointError(folder.path, f"{reason}{key}", field=name)
+        if place.packed:
+            if name.endswith("_blocks"):
+                add_packed(sources, folder, place, info)
+            continue
+        _check_tensor(folder, configuration, place, info)
         if place.expert is not None:
             experts.setdefault(place.name, {})[place.expert] = name
+        elif place.alternating:
+            add_alternating(sources, place, info)
         elif place.fused:
-            _split_fused(sources, place.name, name, info)
+            split_fused(sources, place.name, name, info)
         else:
             sources[place.name] = renamed(name, info)
     for stack, members in experts.items():
-        sources[stack] = _stack(folder, stack, members)
+        sources[stack] = stack_experts(folder, stack, members)
     _tie(folder, sources, tied=configuration.tied)
     _adapt(sources, configuration)
     return dict(sorted(sources.items(), key=lambda item: _order(item[0])))
+
+
+def _check_tensor(
+    folder: Checkpoint, configuration: Configuration, place: GgufPlace, info: TensorInfo
+) -> None:
+    if info.format.name not in ("F32", "F16", "BF16"):
+        raise UnsupportedModel(
+            f"{folder.path}: tensor {info.name!r} is {info.format.name}; only folders of F32, F16 "
+            "and BF16 weights are read"
+        )
+    if place.name.endswith(".bias") and role_of(place.name) not in configuration.biased:
+        reason = "transformers ignores this bias because config.json says there is none"
+        key = " (attention_bias, mlp_bias)" if place.name.startswith("blk.") else ""
+        raise CheckpointError(folder.path, f"{reason}{key}", field=info.name)
 
 
 def _is_left_out(name: str) -> bool:
@@ -277,27 +300,6 @@ def _are_equal(folder: Checkpoint, first: SourceRows, second: SourceRows) -> boo
         if not np.array_equal(weights, others):
             return False
     return True
-
-
-def _stack(folder: Checkpoint, stack: str, members: Mapping[int, str]) -> TensorSource:
-    missing = [index for index in range(max(members) + 1) if index not in members]
-    if missing:
-        raise CheckpointError(folder.path, f"expert {missing[0]} of {stack} is missing")
-    infos = [folder.tensors[members[index]] for index in range(len(members))]
-    if len({info.shape for info in infos}) > 1:
-        raise CheckpointError(folder.path, f"the experts of {stack} have different shapes")
-    parts = [SourceRows(info.name, np.arange(info.rows)) for info in infos]
-    return TensorSource((len(infos), *infos[0].shape), parts)
-
-
-def _split_fused(sources: dict[str, TensorSource], gate: str, name: str, info: TensorInfo) -> None:
-    """Split (experts, 2 · inner, width) into the stacks of gate and up."""
-    experts, both, width = info.shape
-    inner = both // 2
-    starts = np.arange(experts)[:, None] * both
-    for offset, target in ((0, gate), (inner, gate.replace("ffn_gate_exps", "ffn_up_exps"))):
-        rows = (starts + offset + np.arange(inner)).reshape(-1)
-        sources[target] = TensorSource((experts, inner, width), [SourceRows(name, rows)])
 
 
 def _adapt(sources: dict[str, TensorSource], configuration: Configuration) -> None:

@@ -11,6 +11,7 @@ from zeropoint.checkpoints.families import ModelFamily
 
 TOKEN_EMBEDDING = "token_embd.weight"
 OUTPUT = "output.weight"  # without it the token embedding is the output matrix too
+JOINED_STACKS = "ffn_gate_up_exps"
 _WHOLE = {
     "embed_tokens.weight": TOKEN_EMBEDDING,
     "norm.weight": "output_norm.weight",
@@ -22,6 +23,7 @@ _FUSED = re.compile(r"(?:mlp|block_sparse_moe)\.experts\.(gate_up_proj|down_proj
 # Tensors of two axes that multiply element by element.
 _ELEMENTWISE = re.compile(r"blk\.\d+\.(ssm_conv1d|shortconv\.conv|ssm_a|ssm_d|ssm_norm)(\.weight)?")
 _ROLE = re.compile(r"blk\.\d+\.(.+?)(?:\.weight|\.bias|\.scale)?")
+_ALTERNATING = re.compile(r"mlp\.experts\.(gate_up_proj|down_proj)(_bias|_blocks|_scales)?")
 _PREFIXES = ("model.language_model.", "language_model.model.", "language_model.", "model.")
 
 
@@ -35,6 +37,16 @@ class GgufPlace:
     expert: int | None = None
     #: It holds the gate rows of all experts and then their up rows; `name` is the gate's stack.
     fused: bool = False
+    #: It is a whole stack in the order of `expert_stacks`. If it is `fused`, gate and up alternate.
+    alternating: bool = False
+    #: It holds codes or scales of MXFP4.
+    packed: bool = False
+
+    def alternating_stacks(self) -> list[tuple[str, int, int]]:
+        """Return the GGUF stacks of an alternating tensor: name, step and first of its rows."""
+        if not self.fused:
+            return [(self.name, 1, 0)]
+        return [(self.name, 2, 0), (self.name.replace("ffn_gate_exps", "ffn_up_exps"), 2, 1)]
 
 
 def find_place(name: str, family: ModelFamily) -> GgufPlace | None:
@@ -54,6 +66,8 @@ def find_place(name: str, family: ModelFamily) -> GgufPlace | None:
     index, role, suffix = layer[1], layer[2], layer[3] or ".weight"
     if role + (layer[3] or "") in family.parameters:
         return GgufPlace(f"blk.{index}.{family.parameters[role + (layer[3] or '')]}")
+    if family.alternating_experts and (alternating := _ALTERNATING.fullmatch(role)):
+        return _alternating_place(index, alternating[1], alternating[2] or "")
     if family.has_experts and (fused := _FUSED.fullmatch(role)):
         gate_up = fused[1] == "gate_up_proj"
         stack = f"blk.{index}.ffn_{'gate' if gate_up else 'down'}_exps.weight"
@@ -62,7 +76,16 @@ def find_place(name: str, family: ModelFamily) -> GgufPlace | None:
     if match := _EXPERT.fullmatch(role):
         role, expert = f"{match[1]}*{match[3]}", int(match[2])
     target = family.roles.get(role)
+    if target == JOINED_STACKS:
+        return GgufPlace(f"blk.{index}.ffn_gate_exps{suffix}", fused=True)
     return GgufPlace(f"blk.{index}.{target}{suffix}", expert) if target else None
+
+
+def _alternating_place(index: str, matrix: str, kind: str) -> GgufPlace:
+    stack, suffix = "gate" if matrix == "gate_up_proj" else "down", kind.replace("_", ".")
+    target = f"blk.{index}.ffn_{stack}_exps{suffix if kind == '_bias' else '.weight'}"
+    packed = kind in ("_blocks", "_scales")
+    return GgufPlace(target, fused=stack == "gate", alternating=True, packed=packed)
 
 
 def bare_name(name: str) -> str:
@@ -111,6 +134,6 @@ def role_of(name: str) -> str:
 def is_matrix(name: str, shape: tuple[int, ...]) -> bool:
     """Return whether a GGUF tensor is a matrix, or a stack of them, that multiplies inputs.
 
-    The others, also those of two axes, multiply element by element.
+    The others, also those of two axes, are biases or multiply element by element.
     """
-    return len(shape) > 1 and not _ELEMENTWISE.fullmatch(name)
+    return len(shape) > 1 and not (name.endswith(".bias") or _ELEMENTWISE.fullmatch(name))

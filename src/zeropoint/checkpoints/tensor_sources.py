@@ -1,14 +1,31 @@
 """How the tensors of a GGUF file are made from those of a Hugging Face folder."""
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zeropoint.checkpoints.base import TensorInfo
-from zeropoint.formats import F32
+from zeropoint.checkpoints.base import Checkpoint, TensorInfo
+from zeropoint.formats import F32, Format, QuantizedTensor
 
 Rows = NDArray[np.int64]
+
+
+class RowReader(Protocol):
+    """Reads rows (over all leading axes of GGUF's order) of one tensor of a folder."""
+
+    def read(self, folder: Checkpoint, name: str, low: int, high: int) -> QuantizedTensor:
+        """Return the rows low … high − 1 as a tensor of shape (high − low, columns)."""
+
+
+@dataclass(frozen=True)
+class StoredRows:
+    """The rows are stored as they are."""
+
+    def read(self, folder: Checkpoint, name: str, low: int, high: int) -> QuantizedTensor:
+        """Return the rows low … high − 1 as a tensor of shape (high − low, columns)."""
+        return folder.read_rows(name, low, high)
 
 
 @dataclass(frozen=True)
@@ -17,6 +34,7 @@ class SourceRows:
 
     tensor: str
     rows: Rows
+    reader: RowReader = StoredRows()
 
 
 @dataclass
@@ -31,6 +49,7 @@ class TensorSource:
     add: float = 0.0
     ternary: bool = False
     as_f32: bool = False
+    format: Format | None = None  # None: that of the first part
 
 
 def renamed(name: str, info: TensorInfo) -> TensorSource:

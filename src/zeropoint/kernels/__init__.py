@@ -22,7 +22,13 @@ from zeropoint.kernels.products import (
 )
 from zeropoint.kernels.traces import FloatTrace, IntegerTrace, trace, trace_packed
 from zeropoint.kernels.transcoded_rows import TranscodedRows, transcode
-from zeropoint.kernels.transformer import make_layer, make_linear, make_rotation, make_transformer
+from zeropoint.kernels.transformer import (
+    make_layer,
+    make_linear,
+    make_rotation,
+    make_routing,
+    make_transformer,
+)
 
 __all__ = [
     "FloatTrace",
@@ -40,6 +46,7 @@ __all__ = [
     "make_layer",
     "make_linear",
     "make_rotation",
+    "make_routing",
     "make_transformer",
     "matmul",
     "matmul_many",

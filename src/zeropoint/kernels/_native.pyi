@@ -151,6 +151,7 @@ class Activation:
     silu: Activation
     gelu: Activation
     relu2: Activation
+    clamped_swiglu: Activation
 
 class Linear:
     def __init__(
@@ -161,6 +162,21 @@ class Rotation:
     def __init__(
         self, frequencies: NDArray[float32], interleaved: bool, magnitude: float
     ) -> None: ...
+
+class Gating:
+    softmax: Gating
+    sigmoid: Gating
+    softmax_chosen: Gating
+
+class Routing:
+    gating: Gating
+    used: int
+    groups: int
+    used_groups: int
+    normalize: bool
+    epsilon: float
+    scale: float
+    weights_inputs: bool
 
 class LayerConfig:
     heads: int
@@ -181,11 +197,13 @@ class LayerConfig:
     delta_tiled: bool
     shortconv_kernel: int
     activation: Activation
+    residual_scale: float
     # What follows can only be set. A norm or a matrix that is not set is a step that is skipped.
     attn_norm: NDArray[float32]
     attn_q_norm: NDArray[float32]
     attn_k_norm: NDArray[float32]
     attn_sub_norm: NDArray[float32]
+    attn_sinks: NDArray[float32]
     post_attention_norm: NDArray[float32]
     ffn_norm: NDArray[float32]
     ffn_sub_norm: NDArray[float32]
@@ -214,9 +232,12 @@ class LayerConfig:
     ffn_gate_exps: Sequence[Linear]
     ffn_up_exps: Sequence[Linear]
     ffn_down_exps: Sequence[Linear]
-    experts_used: int
-    experts_normalize: bool
-    experts_scale: float
+    ffn_gate_shexp: Linear
+    ffn_up_shexp: Linear
+    ffn_down_shexp: Linear
+    ffn_gate_inp_shexp: NDArray[float32]
+    selection_bias: NDArray[float32]
+    routing: Routing
 
 class Transformer:
     def __init__(

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         Linear,
         PackedMatrix,
         Rotation,
+        Routing,
         Transformer,
     )
 
@@ -27,8 +28,18 @@ def make_transformer(
     return transformer
 
 
+def make_routing(gating: str, **settings: float | bool) -> "Routing":
+    """Return how experts are chosen; settings are the fields of `models.routing.Routing`."""
+    native = module()
+    routing: Routing = native.Routing()
+    routing.gating = getattr(native.Gating, gating)
+    for name, value in settings.items():
+        setattr(routing, name, value)
+    return routing
+
+
 def make_layer(activation: str) -> "LayerConfig":
-    """Return a layer without tensors; `activation` is silu, gelu or relu2."""
+    """Return a layer without tensors; `activation` is one of `models.layer_steps.ACTIVATIONS`."""
     native = module()
     layer: LayerConfig = native.LayerConfig()
     layer.activation = getattr(native.Activation, activation)

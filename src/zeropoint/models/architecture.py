@@ -2,8 +2,8 @@
 
 A layer has two parts, a mixer and a feed-forward part; either may be absent:
 
-    h = x + post_attention_norm(mixer(attn_norm(x)))
-    x = h + post_ffw_norm(feed_forward(ffn_norm(h)))
+    h = x + scale · post_attention_norm(mixer(attn_norm(x)))
+    x = h + scale · post_ffw_norm(feed_forward(ffn_norm(h)))
 
 A norm that the layer does not have is left out. The kinds of mixers are in `mixers`, those of
 feed-forward parts in `feed_forward`. `LayerSpec.tensors` names the tensors by role (see
@@ -29,6 +29,7 @@ from zeropoint.models.mixers import Attention, Mixer, read_mixer
 from zeropoint.models.rope import FACTORS
 from zeropoint.models.unused_settings import check_settings
 
+MIN_MULTIPLIER = 1e-6
 NORMS = ("attn_norm", "post_attention_norm", "ffn_norm", "post_ffw_norm")
 
 
@@ -38,6 +39,7 @@ class LayerSpec:
 
     mixer: Mixer | None
     feed_forward: FeedForward | None
+    residual_scale: float
     tensors: Mapping[str, str] = field(hash=False)
 
     def has(self, role: str) -> bool:
@@ -77,6 +79,7 @@ class Architecture:
     width: int  # of the residual stream: embedding_length
     epsilon: float  # of every RMS norm
     embedding_scale: float
+    logit_scale: float  # multiplies the logits before their soft cap
     logit_softcap: float | None
     layers: tuple[LayerSpec, ...]
     output: str  # name of the output matrix: token_embd.weight if it is tied
@@ -119,7 +122,8 @@ def read_architecture(checkpoint: Checkpoint) -> Architecture:
         vocab_size=embedding.shape[0],
         width=width,
         epsilon=header.number("attention.layer_norm_rms_epsilon", above=0),
-        embedding_scale=width**0.5 if family.scaled_embedding else 1.0,
+        embedding_scale=_read_embedding_scale(header, family),
+        logit_scale=1.0 / _read_scale(header, family, "logit_scale"),
         logit_softcap=header.cap("final_logit_softcapping", family.logit_softcap),
         layers=tuple(_read_layer(header, family, index) for index in range(blocks - drafts)),
         output=header.optional("output.weight") or "token_embd.weight",
@@ -141,11 +145,31 @@ def tensor_names(architecture: Architecture) -> set[str]:
     return whole | layers | {name for name in optional if name}
 
 
+def _read_scale(header: ModelHeader, family: ModelFamily, key: str) -> float:
+    """Return a multiplier of a family that has some; as in llama.cpp, 0 means 1."""
+    value = header.number(key, 0.0) if family.multipliers else 0.0
+    if value and not MIN_MULTIPLIER <= abs(value) <= 1 / MIN_MULTIPLIER:
+        limits = f"from {MIN_MULTIPLIER:g} to {1 / MIN_MULTIPLIER:g}"
+        raise header.wrong(key, f"is {value:g}; it must be 0 or have a magnitude {limits}")
+    return value or 1.0
+
+
+def _read_embedding_scale(header: ModelHeader, family: ModelFamily) -> float:
+    if family.scaled_embedding:
+        return float(header.integer("embedding_length") ** 0.5)
+    return _read_scale(header, family, "embedding_scale")
+
+
 def _read_layer(header: ModelHeader, family: ModelFamily, index: int) -> LayerSpec:
     tensors = LayerTensors(header, family, index)
     tensors.norms(*NORMS)
     mixer, feed_forward = read_mixer(tensors), read_feed_forward(tensors)
-    return LayerSpec(mixer=mixer, feed_forward=feed_forward, tensors=tensors.names)
+    return LayerSpec(
+        mixer=mixer,
+        feed_forward=feed_forward,
+        residual_scale=_read_scale(header, family, "residual_scale"),
+        tensors=tensors.names,
+    )
 
 
 def _check_vocabulary(header: ModelHeader, architecture: Architecture) -> None:

@@ -9,13 +9,14 @@ from zeropoint import kernels
 from zeropoint.formats import F32
 from zeropoint.models.architecture import Architecture, LayerSpec
 from zeropoint.models.cache import Cache
-from zeropoint.models.feed_forward import Experts
 from zeropoint.models.mixers import Attention, DeltaNet, ShortConvolution
 from zeropoint.models.rope import Rope
+from zeropoint.models.routing import Routing
 from zeropoint.models.weights import Weights
 
 if TYPE_CHECKING:
     from zeropoint.kernels._native import LayerConfig, Linear, Rotation
+    from zeropoint.kernels._native import Routing as NativeRouting
 
 _TRANSPOSED = (
     "ssm_conv1d",
@@ -87,9 +88,12 @@ class CompiledEngine:
         if isinstance(layer.mixer, ShortConvolution):
             config.shortconv_kernel = layer.mixer.kernel
         if layer.experts:
-            _set_experts(config, layer.experts)
+            config.routing = _routing(layer.experts.routing)
+        config.residual_scale = layer.residual_scale
         shapes = self.weights.checkpoint.tensors
         for role, name in layer.tensors.items():
+            if role == "exp_probs_b.bias":
+                config.selection_bias = self.weights.vector(name)
             if role.endswith((".bias", ".scale")):
                 continue  # parts of their matrix
             attribute = role.replace(".", "_")
@@ -121,8 +125,10 @@ class CompiledEngine:
         bias = self._optional(layer, f"{role}.bias")
         scale = self._optional(layer, f"{role}.scale")
         scales = [1.0] * len(packed) if scale is None else scale.tolist()
+        biases = [bias] * len(packed) if bias is None or bias.ndim == 1 else list(bias)
         return [
-            kernels.make_linear(matrix, bias, scales[index]) for index, matrix in enumerate(packed)
+            kernels.make_linear(matrix, biases[index], scales[index])
+            for index, matrix in enumerate(packed)
         ]
 
     def _optional(self, layer: LayerSpec, role: str) -> F32 | None:
@@ -135,10 +141,17 @@ def _set_delta_net(config: "LayerConfig", part: DeltaNet) -> None:
     config.delta_tiled = part.tiled
 
 
-def _set_experts(config: "LayerConfig", experts: Experts) -> None:
-    config.experts_used = experts.used
-    config.experts_normalize = experts.normalize
-    config.experts_scale = experts.scale
+def _routing(routing: Routing) -> "NativeRouting":
+    return kernels.make_routing(
+        routing.gating,
+        used=routing.used,
+        groups=routing.groups,
+        used_groups=routing.used_groups,
+        normalize=routing.normalize,
+        epsilon=routing.epsilon,
+        scale=routing.scale,
+        weights_inputs=routing.weights_inputs,
+    )
 
 
 def _rotation(rope: Rope, context: int) -> "Rotation":

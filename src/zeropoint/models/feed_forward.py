@@ -1,22 +1,29 @@
 """The feed-forward part of a layer: a dense one, or a mixture of experts.
 
 dense      ffn_down(ffn_sub_norm(activation(ffn_gate(x)) * ffn_up(x)))
-mixture    Σ_e share_e(x) · expert_e(x) over the experts that the router ffn_gate_inp chooses
+mixture    Σ_e share_e(x) · expert_e(x) over the experts that the router ffn_gate_inp chooses,
+           and an expert that all rows share
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from zeropoint.checkpoints.families import ExpertRule, Gating, ModelFamily
 from zeropoint.errors import UnsupportedModel
 from zeropoint.formats import F32
-from zeropoint.models.layer_steps import LayerSteps, activate, softmax
+from zeropoint.models.header import ModelHeader
+from zeropoint.models.layer_steps import ACTIVATIONS, CLAMPED, LayerSteps, activate, sigmoid
 from zeropoint.models.layer_tensors import Has, LayerTensors, Shapes, with_extras
+from zeropoint.models.routing import Routing
 
 DENSE = ("ffn_gate", "ffn_up", "ffn_down")
 STACKS = ("ffn_gate_exps", "ffn_up_exps", "ffn_down_exps")
+SHARED = ("ffn_gate_shexp", "ffn_up_shexp", "ffn_down_shexp")
+# Values of expert_gating_func.
+GATINGS: Mapping[int, Gating] = {1: "softmax", 2: "sigmoid", 3: "softmax_chosen"}
 
 
 class FeedForward(Protocol):
@@ -24,7 +31,7 @@ class FeedForward(Protocol):
 
     @property
     def activation(self) -> str:
-        """The activation: silu, gelu (the tanh form) or relu2 (squared ReLU)."""
+        """The activation: see `layer_steps.activate`."""
 
     @property
     def inner(self) -> int:
@@ -62,20 +69,28 @@ class Dense:
         gate = steps.linear("ffn_gate", x) if steps.has("ffn_gate") else None
         if gate is None:
             gate, up = np.split(up, 2, axis=1)
-        inner = activate(self.activation, gate) * up
+        inner = activate(self.activation, gate, up)
         return steps.linear("ffn_down", steps.norm("ffn_sub_norm", inner))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Experts:
-    """A mixture of experts: the `used` best of `count`, weighted by the softmax of a router."""
+    """A mixture of experts, of which each row uses some, and an expert that all rows share."""
 
     activation: str
     inner: int  # columns of each expert's ffn_down_exps
-    count: int
-    used: int
-    normalize: bool  # divide the weights of the chosen experts by their sum
-    scale: float  # then multiply them by this
+    routing: Routing
+    shared: int  # columns of the shared expert's ffn_down_shexp; 0: there is none
+
+    @property
+    def count(self) -> int:
+        """The number of experts, without the shared one."""
+        return self.routing.count
+
+    @property
+    def used(self) -> int:
+        """The number of experts that a row uses, without the shared one."""
+        return self.routing.used
 
     def shapes(self, width: int, has: Has) -> Shapes:
         """Return the required shape of each tensor that the layer may have, by role."""
@@ -84,32 +99,46 @@ class Experts:
             "ffn_up_exps": (self.count, self.inner, width),
             "ffn_down_exps": (self.count, width, self.inner),
         }
-        return with_extras(stacks, biased=False) | {"ffn_gate_inp": (self.count, width)}
+        shared: Shapes = {
+            "ffn_gate_shexp": (self.shared, width),
+            "ffn_up_shexp": (self.shared, width),
+            "ffn_down_shexp": (width, self.shared),
+        }
+        router: Shapes = {
+            "ffn_gate_inp": (self.count, width),
+            "ffn_gate_inp.bias": (self.count,),
+            "exp_probs_b.bias": (self.count,),
+            "ffn_gate_inp_shexp": (width,),
+        }
+        return with_extras(stacks) | with_extras(shared, biased=False) | router
 
     def apply(self, steps: LayerSteps, x: F32) -> F32:
         """Return what it computes from normed rows x: (n, width) gives (n, width)."""
-        chosen, share = self.route(steps.linear("ffn_gate_inp", x))
+        bias = steps.vector("exp_probs_b.bias") if steps.has("exp_probs_b.bias") else None
+        chosen, share = self.routing.choose(steps.linear("ffn_gate_inp", x), bias)
         out = np.zeros((len(x), self.used, x.shape[1]), np.float32)
         for expert in np.unique(chosen).tolist():
             rows, places = np.nonzero(chosen == expert)
-            gate = steps.linear("ffn_gate_exps", x[rows], expert)
-            up = steps.linear("ffn_up_exps", x[rows], expert)
-            inner = activate(self.activation, gate) * up
+            own = share[rows, places, None]
+            given = x[rows] * own if self.routing.weights_inputs else x[rows]
+            gate = steps.linear("ffn_gate_exps", given, expert)
+            up = steps.linear("ffn_up_exps", given, expert)
+            inner = activate(self.activation, gate, up)
             down = steps.linear("ffn_down_exps", inner, expert)
-            out[rows, places] = down * share[rows, places, None]
+            out[rows, places] = down if self.routing.weights_inputs else down * own
         total = out[:, 0]
         for place in range(1, self.used):  # in the order of choice, independent of the batch
             total = total + out[:, place]
-        return total
+        return total + self._share(steps, x) if self.shared else total
 
-    def route(self, scores: F32) -> tuple[NDArray[np.int64], F32]:
-        """Return the experts of each row (n, used), best first, and their weights."""
-        probabilities = softmax(scores)
-        chosen = np.argsort(-probabilities, axis=1, kind="stable")[:, : self.used]
-        share = np.take_along_axis(probabilities, chosen, axis=1)
-        if self.normalize:
-            share = share / share.sum(axis=1, keepdims=True)
-        return chosen, share * np.float32(self.scale)
+    def _share(self, steps: LayerSteps, x: F32) -> F32:
+        """Return what the shared expert adds: (n, width)."""
+        gate, up = steps.linear("ffn_gate_shexp", x), steps.linear("ffn_up_shexp", x)
+        out = steps.linear("ffn_down_shexp", activate(self.activation, gate, up))
+        if steps.has("ffn_gate_inp_shexp"):
+            scores = (x * steps.vector("ffn_gate_inp_shexp")).sum(axis=1, keepdims=True)
+            out = out * sigmoid(scores)
+        return out
 
 
 def read_feed_forward(tensors: LayerTensors) -> FeedForward:
@@ -118,31 +147,104 @@ def read_feed_forward(tensors: LayerTensors) -> FeedForward:
     Raises UnsupportedModel for an activation, and CheckpointError for a missing tensor.
     """
     dense = DENSE[1:] if tensors.family.fused_gate else DENSE
-    whole = all(map(tensors.has, dense))
-    if tensors.family.has_experts and tensors.has("ffn_gate_inp") and not whole:
+    if is_mixture(tensors, all(map(tensors.has, dense))):
         return _read_experts(tensors)
     tensors.norms("ffn_sub_norm")
     tensors.matrices(*dense)
     return Dense(activation=_read_activation(tensors), inner=_read_inner(tensors, "ffn_down"))
 
 
+def is_mixture(tensors: LayerTensors, has_dense: bool) -> bool:
+    """Return whether a layer has experts: by its tensors, or by the keys that say which layers do.
+
+    A file of a family with such keys must have the tensors that they demand.
+    """
+    header, family, index = tensors.header, tensors.family, tensors.index
+    if not family.has_experts:
+        return False
+    if not family.experts.some_layers_dense:
+        return tensors.has("ffn_gate_inp") and not has_dense
+    leading = header.integer("leading_dense_block_count", 0)
+    step = header.integer("interleave_moe_layer_step", 0) or 1
+    return index >= leading and (index + 1) % step == 0
+
+
 def _read_experts(tensors: LayerTensors) -> Experts:
-    header, family = tensors.header, tensors.family
+    header, rule = tensors.header, tensors.family.experts
     tensors.weights("ffn_gate_inp")
-    tensors.matrices(*STACKS, biased=False)
+    if rule.biased:
+        tensors.take("ffn_gate_inp.bias")
+    if rule.selection_bias:
+        tensors.take("exp_probs_b.bias")
+    tensors.matrices(*STACKS, biased=rule.biased)
+    inner = _read_inner(tensors, "ffn_down_exps")
+    return Experts(
+        activation=_read_activation(tensors),
+        inner=inner,
+        routing=_read_routing(header, tensors.family),
+        shared=_read_shared(tensors, inner) if rule.shared else 0,
+    )
+
+
+def _read_shared(tensors: LayerTensors, inner: int) -> int:
+    """Return the inner size of the shared expert, whose tensors are taken; 0: there is none."""
+    header = tensors.header
+    count = header.integer("expert_shared_count", int(tensors.has("ffn_down_shexp")))
+    size = header.integer("expert_shared_feed_forward_length", 0) or count * inner
+    if size == 0:
+        return 0
+    tensors.matrices(*SHARED, biased=False)
+    if "ffn_gate_inp_shexp" in tensors.family.roles.values():
+        tensors.weights("ffn_gate_inp_shexp")
+    return size
+
+
+def _read_routing(header: ModelHeader, family: ModelFamily) -> Routing:
+    rule = family.experts
     count, used = header.integer("expert_count"), header.integer("expert_used_count")
     if not 0 < used <= count:
         raise header.wrong(
             "expert_used_count", f"is {used}; it must be from 1 to expert_count, {count}"
         )
-    return Experts(
-        activation=_read_activation(tensors),
-        inner=_read_inner(tensors, "ffn_down_exps"),
+    groups, used_groups = _read_groups(header, count, used) if rule.grouped else (1, 1)
+    normalize = rule.normalize
+    if family.optional_expert_norm:
+        normalize = header.flag("expert_weights_norm", normalize)
+    return Routing(
         count=count,
         used=used,
-        normalize=not family.optional_expert_norm or header.flag("expert_weights_norm", True),
+        gating=_read_gating(header, rule),
+        groups=groups,
+        used_groups=used_groups,
+        normalize=normalize,
+        epsilon=rule.epsilon,
         scale=header.number("expert_weights_scale", 0.0) or 1.0,
+        weights_inputs=rule.weights_inputs,
     )
+
+
+def _read_groups(header: ModelHeader, count: int, used: int) -> tuple[int, int]:
+    """Return the number of groups of experts, and the number of them that a row uses."""
+    groups = header.integer("expert_group_count", 0) or 1
+    used_groups = header.integer("expert_group_used_count", 0) or 1
+    if groups > 1 and (count % groups or count < 2 * groups):
+        raise header.wrong(
+            "expert_group_count", f"is {groups}; {count} experts are not groups of two or more"
+        )
+    if used_groups > groups or used > used_groups * (count // groups):
+        reason = f"is {used_groups} of {groups} groups; {used} experts of them are used"
+        raise header.wrong("expert_group_used_count", reason)
+    return groups, used_groups
+
+
+def _read_gating(header: ModelHeader, rule: ExpertRule) -> Gating:
+    number = header.integer("expert_gating_func", 0) if rule.optional_gating else 0
+    if number == 0:
+        return rule.gating
+    if number not in GATINGS:
+        known = ", ".join(f"{key}: {name}" for key, name in GATINGS.items())
+        raise header.wrong("expert_gating_func", f"is {number}; supported: {known}")
+    return GATINGS[number]
 
 
 def _read_inner(tensors: LayerTensors, role: str) -> int:
@@ -155,11 +257,13 @@ def _read_inner(tensors: LayerTensors, role: str) -> int:
 
 
 def _read_activation(tensors: LayerTensors) -> str:
+    if tensors.family.activation == CLAMPED:
+        return CLAMPED  # the only one of its family
     name = tensors.header.text("hidden_activation", tensors.family.activation)
     name = {"gelu_pytorch_tanh": "gelu"}.get(name, name)
-    if name not in ("silu", "gelu", "relu2"):
+    if name not in ACTIVATIONS:
         raise UnsupportedModel(
             f"{tensors.header.checkpoint.path}: activation {name!r} is not supported; "
-            "supported: silu, gelu, relu2"
+            f"supported: {', '.join(ACTIVATIONS)}"
         )
     return name

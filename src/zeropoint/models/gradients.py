@@ -142,6 +142,7 @@ class GradientPass:
             logits = logits * torch.from_numpy(weights.vector(architecture.output_scale))
         if architecture.output_bias:
             logits = logits + torch.from_numpy(weights.vector(architecture.output_bias))
+        logits = logits * architecture.logit_scale
         cap = architecture.logit_softcap
         return logits if cap is None else torch.tanh(logits / cap) * cap
 

@@ -64,7 +64,13 @@ class LayerSteps:
 
     def norm(self, role: str, x: F32) -> F32:
         """Return the RMS norm of x over its last axis, or x if the layer has no such norm."""
-        return rms_norm(x, self.vector(role), self.epsilon) if self.has(role) else x
+        if not self.has(role):
+            return x
+        weight = self.vector(role)
+        if x.shape[-1] == weight.size:
+            return rms_norm(x, weight, self.epsilon)
+        rows = x.reshape(len(x), weight.size)  # all heads together
+        return rms_norm(rows, weight, self.epsilon).reshape(x.shape)
 
     def linear(self, role: str, x: F32, expert: int | None = None) -> F32:
         """Return scale · (x · Wᵀ) + bias: (n, in) gives (n, out)."""
@@ -72,7 +78,8 @@ class LayerSteps:
         if self.has(f"{role}.scale"):
             y = y * self.vector(f"{role}.scale")[expert or 0]
         if self.has(f"{role}.bias"):
-            y = y + self.vector(f"{role}.bias")
+            bias = self.vector(f"{role}.bias")
+            y = y + (bias if expert is None else bias[expert])
         return y
 
 
@@ -83,10 +90,17 @@ def rms_norm(x: F32, weight: F32, epsilon: float) -> F32:
     return np.multiply(x * inverse, weight, dtype=np.float32)
 
 
-def softmax(scores: F32) -> F32:
-    """Return exp(s − max) / Σ exp(s − max), over the last axis."""
-    raised = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    shares: F32 = raised / raised.sum(axis=-1, keepdims=True)
+def softmax(scores: F32, sinks: F32 | None = None) -> F32:
+    """Return exp(s − max) / Σ exp(s − max), over the last axis.
+
+    `sinks` (broadcast against scores, with a last axis of 1) are further scores that take a share.
+    """
+    top = scores.max(axis=-1, keepdims=True)
+    top = top if sinks is None else np.maximum(top, sinks)
+    raised = np.exp(scores - top)
+    total = raised.sum(axis=-1, keepdims=True)
+    total = total if sinks is None else total + np.exp(sinks - top)
+    shares: F32 = raised / total
     return shares
 
 
@@ -96,8 +110,25 @@ def sigmoid(x: F32) -> F32:
         return np.divide(np.float32(1.0), np.float32(1.0) + np.exp(-x), dtype=np.float32)
 
 
-def activate(kind: str, x: F32) -> F32:
-    """Return silu, gelu (the tanh form) or relu2 (squared ReLU) of x."""
+ACTIVATIONS, CLAMPED = ("silu", "gelu", "relu2"), "clamped_swiglu"
+SWIGLU_GAIN, SWIGLU_LIMIT = np.float32(1.702), np.float32(7.0)  # of gpt-oss
+
+
+def activate(kind: str, gate: F32, up: F32) -> F32:
+    """Return the inner values of a feed-forward part from its gate and its up rows.
+
+    silu, gelu (the tanh form), relu2 (squared ReLU)    f(gate) · up
+    clamped_swiglu, g = min(gate, 7)                    g · sigmoid(1.702 g) · (1 + clip(up, -7, 7))
+    """
+    if kind == CLAMPED:
+        gate = np.minimum(gate, SWIGLU_LIMIT)
+        up = np.clip(up, -SWIGLU_LIMIT, SWIGLU_LIMIT)
+        clamped: F32 = gate * sigmoid(SWIGLU_GAIN * gate) * (up + np.float32(1.0))
+        return clamped
+    return _activated(kind, gate) * up
+
+
+def _activated(kind: str, x: F32) -> F32:
     if kind == "silu":
         with np.errstate(over="ignore"):  # exp(−x) = inf: x · 0
             return np.divide(x, np.float32(1.0) + np.exp(-x), dtype=np.float32)

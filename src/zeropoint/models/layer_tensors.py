@@ -35,6 +35,12 @@ class LayerTensors:
         self.names[role] = f"blk.{self.index}.{stored}"
         self.header.tensor(self.names[role])  # raises if it is missing
 
+    def take(self, role: str) -> None:
+        """Take a tensor whose role has an ending (".bias") if the file has it."""
+        name = f"blk.{self.index}.{role}"
+        if name in self.header.checkpoint.tensors:
+            self.names[role] = name
+
     def norms(self, *roles: str) -> None:
         """Take those of these norms that the family has."""
         self.weights(*(role for role in roles if role in self.family.norms))

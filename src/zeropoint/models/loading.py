@@ -165,6 +165,8 @@ class DecoderModel:
         if self.architecture.output_bias:
             bias = self._weights.vector(self.architecture.output_bias)
             logits = logits + (bias if tokens is None else bias[tokens.start : tokens.stop])
+        if self.architecture.logit_scale != 1.0:
+            logits = logits * np.float32(self.architecture.logit_scale)
         cap = self.architecture.logit_softcap
         if cap is not None:
             with np.errstate(over="ignore"):  # tanh(infinity) = 1

@@ -134,10 +134,10 @@ class BlockExperts(nn.Module):
         self,
         linear: Callable[[str, int], BlockLinear],
         experts: Experts,
-        activation: Callable[[Tensor], Tensor],
+        activation: Callable[[Tensor, Tensor], Tensor],
     ) -> None:
         super().__init__()
-        self.activation, self.scale = activation, experts.scale
+        self.activation, self.scale = activation, experts.routing.scale
         parts = {
             role: nn.ModuleList([linear(role, index) for index in range(experts.count)])
             for role in ("ffn_gate_exps", "ffn_up_exps", "ffn_down_exps")
@@ -152,6 +152,7 @@ class BlockExperts(nn.Module):
         for index in sorted(set(chosen.reshape(-1).tolist())):
             rows, places = torch.where(chosen == index)
             given = x[rows]
-            inner = self.activation(self.gate[index](given, rows)) * self.up[index](given, rows)
+            inner = self.activation(self.gate[index](given, rows), self.up[index](given, rows))
             out[rows, places] = self.down[index](inner, rows) * shares[rows, places, None]
-        return out.sum(dim=1) * self.scale
+        total: Tensor = out.sum(dim=1) * self.scale
+        return total

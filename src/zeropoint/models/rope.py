@@ -19,6 +19,7 @@ from zeropoint.models.header import ModelHeader
 _FREQS, _LONG, _SHORT = (
     f"rope_{name}.weight" for name in ("freqs", "factors_long", "factors_short")
 )
+MIN_FACTOR = 1e-6  # of the scaling of positions; its inverse is the maximum
 FACTORS = frozenset({_FREQS, _LONG, _SHORT})  # tensors that divide frequencies
 
 
@@ -46,7 +47,8 @@ def read_rope(header: ModelHeader, family: ModelFamily, head_size: int, *, windo
     sets have no type. Scaling of positions (linear, yarn) applies in addition to the divisors.
     Raises CheckpointError for values that contradict each other.
     """
-    own = windowed and family.window_rope_base is not None
+    plain = family.plain_window_rope
+    own = windowed and (plain or family.window_rope_base is not None)
     dimensions = _read_dimensions(header, family, head_size)
     base = _read_base(header, family, windowed)
     kind = header.text("rope.scaling.type", "linear")
@@ -59,15 +61,17 @@ def read_rope(header: ModelHeader, family: ModelFamily, head_size: int, *, windo
     original = original or header.integer("context_length")
     factor = header.number("rope.scaling.factor", 0.0) or header.number("rope.scale_linear", 0.0)
     factor = 1.0 if own or kind == "none" else factor or 1.0
-    if factor < 1e-6:
-        raise header.wrong("rope.scaling.factor", f"is {factor:g}; it must be at least 1e-6")
+    if not MIN_FACTOR <= factor <= 1 / MIN_FACTOR:
+        limits = f"from {MIN_FACTOR:g} to {1 / MIN_FACTOR:g}"
+        raise header.wrong("rope.scaling.factor", f"is {factor:g}; it must be {limits}")
     magnitude = header.number("rope.scaling.attn_factor", 1.0)
+    magnitude = 1.0 if windowed and plain else magnitude
     if kind == "yarn":
         magnitude *= _yarn_magnitude(header, factor)
 
     def frequencies(powers: F32) -> F32:
         if kind == "yarn":
-            return _yarn(header, powers, base, factor, original)
+            return _yarn(header, family, powers, base, factor, original)
         return np.float32(1.0) / powers / np.float32(factor)
 
     short, long = _divided(header, dimensions, base, frequencies, own=own, both=kind == "longrope")
@@ -101,7 +105,7 @@ def _read_dimensions(header: ModelHeader, family: ModelFamily, head_size: int) -
 def _read_base(header: ModelHeader, family: ModelFamily, windowed: bool) -> float:
     base = header.number("rope.freq_base", 10000.0, above=1)
     default_window = family.windows.default_positions if family.windows else 0
-    if not default_window and family.window_rope_base is None:
+    if not (default_window or family.window_rope_base or family.plain_window_rope):
         return base
     windows = header.number("rope.freq_base_swa", family.window_rope_base or base, above=1)
     return windows if windowed else base
@@ -152,7 +156,14 @@ def _factors(header: ModelHeader, name: str, size: int) -> F32:
     return factors.astype(np.float32)
 
 
-def _yarn(header: ModelHeader, powers: F32, base: float, factor: float, original: int) -> F32:
+def _yarn(
+    header: ModelHeader,
+    family: ModelFamily,
+    powers: F32,
+    base: float,
+    factor: float,
+    original: int,
+) -> F32:
     """Interpolate slow pairs, keep fast ones, mix those between (arXiv:2309.00071, section 3.2)."""
     dimensions = 2 * powers.size
 
@@ -163,8 +174,10 @@ def _yarn(header: ModelHeader, powers: F32, base: float, factor: float, original
     beta_slow = header.number("rope.scaling.yarn_beta_slow", 1.0, above=0)
     if factor == 1.0:
         return np.float32(1.0) / powers
-    low = max(floor(dimension_of(beta_fast)), 0)
-    high = min(ceil(dimension_of(beta_slow)), dimensions - 1)
+    first, last = dimension_of(beta_fast), dimension_of(beta_slow)
+    if family.yarn_truncates:
+        first, last = floor(first), ceil(last)
+    low, high = max(first, 0), min(last, dimensions - 1)
     ramp = (np.arange(powers.size, dtype=np.float32) - np.float32(low)) / np.float32(
         max(high - low, 0.001)
     )

@@ -28,9 +28,9 @@ def run(
         steps = LayerSteps(weights, layer.tensors, architecture.epsilon)
         if layer.mixer:
             mixed = layer.mixer.mix(steps, steps.norm("attn_norm", x), state, rows)
-            x = x + steps.norm("post_attention_norm", mixed)
+            x = x + steps.norm("post_attention_norm", mixed) * np.float32(layer.residual_scale)
         if layer.feed_forward:
             out = layer.feed_forward.apply(steps, steps.norm("ffn_norm", x))
-            x = x + steps.norm("post_ffw_norm", out)
+            x = x + steps.norm("post_ffw_norm", out) * np.float32(layer.residual_scale)
     x = rms_norm(x, weights.vector(architecture.output_norm), architecture.epsilon)
     return x.reshape(embeddings.shape)

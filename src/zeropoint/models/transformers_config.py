@@ -21,15 +21,17 @@ def make_config(architecture: Architecture, weights: Weights) -> Any:
     A setting that the type's class does not define becomes an attribute without effect.
     """
     family, kind = FAMILIES[architecture.name], find_type(architecture)
-    layers, part = architecture.layers, architecture.layers[0].feed_forward
+    layers = architecture.layers
+    parts = [layer.feed_forward for layer in layers if layer.feed_forward]
+    dense = next((part for part in parts if not isinstance(part, Experts)), parts[0])
+    experts = next((part for part in parts if isinstance(part, Experts)), None)
     attentions = [layer.attention for layer in layers if layer.attention]
     first = attentions[0]
-    assert part is not None
     window = next((layer.window for layer in attentions if layer.window), None)
     options: dict[str, Any] = {
         "vocab_size": architecture.vocab_size,
         "hidden_size": architecture.width,
-        "intermediate_size": part.inner,
+        "intermediate_size": dense.inner,
         "num_hidden_layers": len(layers),
         "num_attention_heads": first.heads,
         "num_key_value_heads": first.kv_heads,
@@ -40,6 +42,10 @@ def make_config(architecture: Architecture, weights: Weights) -> Any:
         "pad_token_id": None,
         "bos_token_id": None,
         "eos_token_id": None,
+        "embedding_multiplier": 1.0,  # the engine has multiplied
+        "logits_scaling": 1.0,
+        "attention_multiplier": first.scale,
+        "residual_multiplier": layers[0].residual_scale,
         "query_pre_attn_scalar": round(first.scale**-2),
         "attn_logit_softcapping": first.softcap,
         "final_logit_softcapping": architecture.logit_softcap,
@@ -47,20 +53,36 @@ def make_config(architecture: Architecture, weights: Weights) -> Any:
         "use_sliding_window": window is not None,
         "rope_parameters": _rope_parameters(architecture),
     }
-    if kind.activation_key:
-        options[kind.activation_key] = ACTIVATIONS[part.activation]
     if family.windows and family.windows.per_layer:
         options["layer_types"] = _layer_types(architecture)
     if family.rope_skip_period:
         options["no_rope_layers"] = [int(layer.rope is not None) for layer in attentions]
-    if isinstance(part, Experts):
-        options |= {"num_local_experts": part.count, "num_experts_per_tok": part.used}
-        options |= {"num_experts": part.count, "norm_topk_prob": part.normalize}
-        options |= {"moe_intermediate_size": part.inner}
+    if kind.activation_key:
+        options[kind.activation_key] = ACTIVATIONS[dense.activation]
+    if experts:
+        options |= _expert_options(experts, layers)
     if family.recurrent_mixer and kind.write_config:
         metadata, tensors = weights.checkpoint.metadata, weights.checkpoint.tensors
         options |= kind.write_config(family, GgufKeys(metadata, tensors), options)
     return getattr(transformers, kind.config_class)(**options)
+
+
+def _expert_options(experts: Experts, layers: tuple[LayerSpec, ...]) -> dict[str, Any]:
+    """Return the settings of a mixture by all names that transformers' types have for them."""
+    routing, shared = experts.routing, experts.shared // experts.inner
+    leading = next(index for index, layer in enumerate(layers) if layer.experts)
+    settings: dict[str, Any] = {
+        "num_local_experts num_experts moe_num_experts n_routed_experts": routing.count,
+        "num_experts_per_tok moe_k": routing.used,
+        "n_shared_experts moe_num_shared_experts": shared,
+        "first_k_dense_replace moe_layer_start_index": leading,
+        "moe_intermediate_size": experts.inner,
+        "norm_topk_prob": routing.normalize,
+        "n_group": routing.groups,
+        "topk_group": routing.used_groups,
+        "routed_scaling_factor": 1.0,  # `BlockExperts` multiplies
+    }
+    return {name: value for names, value in settings.items() for name in names.split()}
 
 
 def find_type(architecture: Architecture) -> HuggingFaceType:
@@ -68,7 +90,7 @@ def find_type(architecture: Architecture) -> HuggingFaceType:
     layers = architecture.layers
     attentions = [layer.attention for layer in layers if layer.attention]
     present: dict[Feature, bool] = {
-        "experts": layers[0].experts is not None,
+        "experts": any(layer.experts for layer in layers),
         "window": any(layer.window for layer in attentions),
         "temperature": any(layer.temperature for layer in attentions),
     }
@@ -84,15 +106,16 @@ def _layer_types(architecture: Architecture) -> list[str]:
 def _rope_parameters(architecture: Architecture) -> dict[str, Any]:
     """Return rotary parameters; `_put_frequencies` replaces the frequencies that they give."""
     first = next(layer.attention for layer in architecture.layers if layer.attention)
+    family = FAMILIES[architecture.name]
     rope: dict[str, Any] = {"rope_type": "default", "rope_theta": 10000.0}
     if first.temperature:
         rope |= {
             "llama_4_scaling_beta": first.temperature.scale,
             "original_max_position_embeddings": first.temperature.length,
         }
-    if first.rope and first.rope.dimensions != first.head_size:
+    if first.rope and family.partial_rope:
         rope["partial_rotary_factor"] = first.rope.dimensions / first.head_size
-    if FAMILIES[architecture.name].window_rope_base is None:
+    if not find_type(architecture).rope_types_of_full_layers:
         return rope
     return {kind: dict(rope) for kind in set(_layer_types(architecture))}
 
@@ -103,10 +126,12 @@ def check_shape(architecture: Architecture, weights: Weights) -> None:
     attentions = [layer.attention for layer in architecture.layers if layer.attention]
     ropes = {part.rope for part in attentions if part.rope}
     wrong = ""
-    if len(ropes) > 1 and family.window_rope_base is None:
+    if len(ropes) > 1 and not find_type(architecture).rope_types_of_full_layers:
         wrong = "layers with rotary positions of their own"
     shapes = {(part.heads, part.kv_heads, part.head_size, part.scale) for part in attentions}
-    if len(shapes) > 1 or len({layer.feed_forward for layer in architecture.layers}) > 1:
+    parts = {layer.feed_forward for layer in architecture.layers}
+    kinds = {type(part) for part in parts} if family.experts.some_layers_dense else {None}
+    if len(shapes) > 1 or len(parts) > len(kinds):
         wrong = "layers of several shapes"
     for layer in architecture.layers:
         wrong = wrong or _missing(family, layer)
@@ -122,6 +147,8 @@ def _missing(family: ModelFamily, layer: LayerSpec) -> str:
         return ""
     if layer.has("attn_qkv") != family.fused_qkv:
         return "matrices attn_q, attn_k, attn_v" if family.fused_qkv else "matrix attn_qkv"
+    if part.rope is None and not family.rope_skip_period:
+        return "layers without rotary positions"
     if part.value_size != part.head_size:
         return f"values of {part.value_size} beside keys of {part.head_size}"
     if part.temperature and layer.experts:

@@ -5,7 +5,7 @@ keep the blocks, the norms and frequencies of the file, and a view of its cache.
 table runs, also on CUDA devices. It is slower than the compiled engine.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from zeropoint.errors import UnsupportedModel
 from zeropoint.formats import F32
 from zeropoint.models.architecture import Architecture, LayerSpec
 from zeropoint.models.cache import Cache
+from zeropoint.models.layer_steps import CLAMPED
 from zeropoint.models.modules import BlockEmbedding, BlockExperts, BlockLinear, JoinedLinear
 from zeropoint.models.transformers_cache import CacheView
 from zeropoint.models.transformers_config import ACTIVATIONS, check_shape, make_config
@@ -132,13 +133,14 @@ class TransformersEngine:
             if layer.attention:
                 self.module.get_submodule(f"{at}.self_attn").scaling = layer.attention.scale
             if layer.experts:
-                activation = ACT2FN[ACTIVATIONS[layer.experts.activation]]
                 experts = BlockExperts(
                     lambda role, expert, layer=layer: self._linear(layer, role, expert),  # type: ignore[misc]
                     layer.experts,
-                    activation,
+                    _activation(layer.experts.activation),
                 )
-                self._set(f"{at}.mlp.experts", experts)
+                names = (name for name, _ in self.module.get_submodule(at).named_modules())
+                own = next(name for name in names if name.rpartition(".")[2] == "experts")
+                self._set(f"{at}.{own}", experts)
 
     def _linear(
         self, layer: LayerSpec, role: str, expert: int | None = None, *, joined: bool = False
@@ -157,7 +159,7 @@ class TransformersEngine:
             self.weights,
             layer.tensors[role],
             expert=expert,
-            bias=None if bias is None else torch.from_numpy(self.weights.vector(bias)),
+            bias=None if bias is None else torch.from_numpy(self._bias(bias, expert)),
             scale=1.0 if scale is None else float(self.weights.vector(scale)[expert or 0]),
             order=order,
         )
@@ -175,8 +177,14 @@ class TransformersEngine:
         ]
         return JoinedLinear(parts, torch.from_numpy(np.argsort(np.concatenate(rows))))
 
+    def _bias(self, name: str, expert: int | None) -> F32:
+        """Return a bias (n,); of a stack that of one expert."""
+        bias = self.weights.vector(name)
+        found: F32 = bias if expert is None else bias[expert]
+        return found
+
     def _put_vectors(self) -> None:
-        for name, parameter in list(self.module.named_parameters()):
+        for name, parameter in self._tensors():
             place = find_place(name, self.family)
             if not parameter.is_meta or place is None:
                 continue
@@ -188,7 +196,9 @@ class TransformersEngine:
             else:  # a router
                 rows = self.weights.checkpoint.tensors[place.name].shape[0]
                 values = self.weights.rows(place.name, np.arange(rows))
-            self._set(name, nn.Parameter(torch.from_numpy(values.copy()), requires_grad=False))
+            value = torch.from_numpy(values.copy())
+            is_parameter = isinstance(parameter, nn.Parameter)
+            self._set(name, nn.Parameter(value, requires_grad=False) if is_parameter else value)
 
     def _put_frequencies(self, context: int) -> None:
         """Set the rotary buffers, by layer type where the family has two kinds."""
@@ -205,9 +215,22 @@ class TransformersEngine:
             setattr(rotary, f"{prefix}original_inv_freq", frequencies)
             setattr(rotary, f"{prefix}attention_scaling", rope.magnitude)
 
-    def _set(self, name: str, value: nn.Module | nn.Parameter) -> None:
+    def _set(self, name: str, value: nn.Module | Tensor) -> None:
         parent, _, leaf = name.rpartition(".")
         setattr(self.module.get_submodule(parent) if parent else self.module, leaf, value)
+
+
+def _activation(kind: str) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return what computes an expert's inner values from its gate and its up: see `activate`."""
+    if kind == CLAMPED:
+        return _clamped_swiglu
+    function = ACT2FN[ACTIVATIONS[kind]]
+    return lambda gate, up: function(gate) * up
+
+
+def _clamped_swiglu(gate: Tensor, up: Tensor) -> Tensor:
+    gate, up = gate.clamp(max=7.0), up.clamp(-7.0, 7.0)
+    return gate * torch.sigmoid(1.702 * gate) * (up + 1)
 
 
 def find_device(name: str) -> torch.device:

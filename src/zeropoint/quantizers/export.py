@@ -29,6 +29,7 @@ from zeropoint.checkpoints.tokenizers.tokenizer_file import make_tokenizer
 from zeropoint.errors import UnsupportedModel, printable
 from zeropoint.formats import F32, Format
 from zeropoint.quantizers.export_rows import ordered_rows
+from zeropoint.quantizers.export_stacks import FolderStack, find_stacks, packed_config
 from zeropoint.quantizers.nearest import dequantize, quantize
 
 WEIGHTS = "model.safetensors"
@@ -73,16 +74,20 @@ def export_folder(
             f"a Hugging Face folder is written in {', '.join(FOLDER_FORMATS)}, not in"
             f" {format.name}; write a .gguf file for that"
         )
-    targets = _targets(source)
-    files = _files(source, format)
+    family = find_convertible(str(source.metadata.get("general.architecture")))
+    stacks = find_stacks(source, family)
+    targets = _targets(source, stacks)
+    packed = packed_config(stacks.values(), family.huggingface[0].packed_method)
+    files = _files(source, format, packed)
     with PartialFolder(folder, {*files, WEIGHTS}, overwrite=overwrite) as output:
         for name, text in files.items():
             write_file(output.part / name, text.encode())
-        yield from _write_tensors(source, targets, output.part / WEIGHTS, format, threads)
+        path = output.part / WEIGHTS
+        yield from _write_tensors(source, targets, list(stacks.values()), path, format, threads)
         output.publish()
 
 
-def _files(source: Checkpoint, format: Format) -> dict[str, str]:
+def _files(source: Checkpoint, format: Format, more: dict[str, object]) -> dict[str, str]:
     factors = {
         name: dequantize(source.read(name), threads=1).reshape(-1).tolist()
         for name in source.tensors
@@ -99,7 +104,7 @@ def _files(source: Checkpoint, format: Format) -> dict[str, str]:
     config = make_config(source.metadata, source.tensors, factors, rows, _DTYPES[format.name])
     tokenizer, settings = make_tokenizer(source.metadata)
     return {
-        "config.json": _config_text(source, config),
+        "config.json": _config_text(source, config | more),
         "tokenizer.json": json.dumps(tokenizer, ensure_ascii=False),
         "tokenizer_config.json": json.dumps(settings, indent=2, ensure_ascii=False),
     }
@@ -118,13 +123,15 @@ def _config_text(source: Checkpoint, config: Mapping[str, object]) -> str:
     return json.dumps(config, indent=2)
 
 
-def _targets(source: Checkpoint) -> list[_Target]:
-    """Return the tensors of the folder, in the order of the file's."""
+def _targets(source: Checkpoint, stacks: Mapping[str, FolderStack]) -> list[_Target]:
+    """Return the tensors of the folder beside `stacks`, in the order of the file's."""
     family = find_convertible(str(source.metadata.get("general.architecture")))
     targets: list[_Target] = []
     for name, info in source.tensors.items():
         if name.startswith("rope_"):
             continue  # config.json holds the rotary factors
+        if name in stacks or name.replace("ffn_up_exps", "ffn_gate_exps") in stacks:
+            continue
         role = role_of(name)
         whole = next((one for one, parts in family.joined.items() if role in parts), role)
         parts = tuple(name.replace(role, part) for part in family.joined.get(whole, ()))
@@ -138,7 +145,7 @@ def _targets(source: Checkpoint) -> list[_Target]:
         heads = _permuted_heads(source, info, role) if role in family.permuted_roles else 0
         shift = -family.norm_shift(role)
         change = change_of(family, role)
-        if not role.endswith("_exps"):
+        if not role.endswith("_exps") or "*" not in theirs:
             stored = tuple(source.tensors[part] for part in parts) or (info,)
             rows = sum(part.rows for part in stored)
             shape = (rows, *info.shape[1:]) if parts else folder_shape(change, info.shape)
@@ -176,9 +183,15 @@ def _permuted_heads(source: Checkpoint, info: TensorInfo, role: str) -> int:
 
 
 def _write_tensors(
-    source: Checkpoint, targets: list[_Target], path: Path, format: Format, threads: int
+    source: Checkpoint,
+    targets: list[_Target],
+    stacks: list[FolderStack],
+    path: Path,
+    format: Format,
+    threads: int,
 ) -> Iterator[TensorExported]:
     new = [NewTensor(target.name, target.shape, format) for target in targets]
+    new += [tensor for stack in stacks for tensor in stack.tensors(format)]
     done = 0
     with create_checkpoint(path, new, {"format": "pt"}, sources=source.files) as writer:
         for target in targets:
@@ -188,6 +201,11 @@ def _write_tensors(
             if 0 in target.shape:
                 writer.write(target.name, np.empty(0, np.uint8))
             yield TensorExported(target.name, done)
+        for stack in stacks:
+            for name, data in stack.slabs(source, format, threads):
+                writer.write(name, data)
+            done += sum(tensor.elements for tensor in stack.sources)
+            yield TensorExported(stack.name, done)
 
 
 def _slabs(source: Checkpoint, target: _Target, threads: int) -> Iterator[F32]:

@@ -129,6 +129,15 @@ void rotate(float* head, const float* cosines, const float* sines, std::size_t d
 }
 
 void gate(Activation activation, const float* gates, const float* up, std::size_t size, float* out) {
+    if (activation == Activation::clamped_swiglu) {
+        for_each_vector(size, [&](std::size_t at, std::size_t count) {
+            const Floats x = at_most(load_some(gates + at, count), 7.0f);
+            const Floats y = at_most(at_least(load_some(up + at, count), -7.0f), 7.0f);
+            const Floats value = x * sigmoid(1.702f * x) * (y + 1.0f);
+            std::memcpy(out + at, &value, count * sizeof(float));
+        });
+        return;
+    }
     for_each_vector(size, [&](std::size_t at, std::size_t count) {
         const Floats value = activate(activation, load_some(gates + at, count)) * load_some(up + at, count);
         std::memcpy(out + at, &value, count * sizeof(float));
@@ -184,8 +193,8 @@ void score(const AttentionSpan& span, const float* const* queries, const std::si
     }
 }
 
-// Scores to e^(score − largest); returns their sum.
-float raise(float* scores, std::size_t count) {
+// Scores to e^(score − largest); returns their sum. A sink is one more score; it may be null.
+float raise(float* scores, std::size_t count, const float* sink) {
     Floats largest = splat(-INFINITY);
     for (std::size_t i = 0; i < count; i += lanes) {
         const Floats value = load<Floats>(scores + i);
@@ -193,6 +202,7 @@ float raise(float* scores, std::size_t count) {
     }
     float top = largest[0];
     for (int i = 1; i < lanes; ++i) top = std::max(top, float(largest[i]));
+    if (sink) top = std::max(top, *sink);
     Floats sum[parts] = {};
     for (std::size_t i = 0; i < count; i += 16)
         for (int p = 0; p < parts; ++p) {
@@ -200,7 +210,8 @@ float raise(float* scores, std::size_t count) {
             store(scores + i + p * lanes, value);
             sum[p] += value;
         }
-    return fold(sum);
+    const float total = fold(sum);
+    return sink ? total + exponential(splat(*sink - top))[0] : total;
 }
 
 // Sums of values weighted by the raised scores: 2 vectors of columns of `rows` rows at a time.
@@ -234,23 +245,24 @@ void mix(const AttentionSpan& span, Tiles tiles, const float* raised, std::size_
 
 template <int rows>
 void attend_block(const AttentionSpan& span, const float* const* queries, const std::size_t* positions,
-                  float* const* out, float* scratch) {
+                  const float* sinks, float* const* out, float* scratch) {
     const std::size_t earliest =
         span.window && positions[0] + 1 > span.window ? positions[0] + 1 - span.window : 0;
     const Tiles tiles{earliest / key_tile, positions[rows - 1] / key_tile + 1};
     const std::size_t pitch = (tiles.last - tiles.first) * key_tile;
     score<rows>(span, queries, positions, tiles, scratch, pitch);
     float sums[rows];
-    for (int r = 0; r < rows; ++r) sums[r] = raise(scratch + r * pitch, pitch);
+    for (int r = 0; r < rows; ++r) sums[r] = raise(scratch + r * pitch, pitch, sinks ? sinks + r : nullptr);
     mix<rows>(span, tiles, scratch, pitch, sums, out);
 }
 
 void attend(const AttentionSpan& span, const float* const* queries, const std::size_t* positions,
-            float* const* out, std::size_t rows, float* scratch) {
+            const float* sinks, float* const* out, std::size_t rows, float* scratch) {
     std::size_t done = 0;
     const auto run = [&]<int count>() {
         for (; done + count <= rows; done += count)
-            attend_block<count>(span, queries + done, positions + done, out + done, scratch);
+            attend_block<count>(span, queries + done, positions + done, sinks ? sinks + done : nullptr, out + done,
+                                scratch);
     };
     run.template operator()<block>();
     run.template operator()<4>();

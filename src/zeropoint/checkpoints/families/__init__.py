@@ -9,13 +9,18 @@ from collections.abc import Mapping
 from zeropoint.checkpoints.families.bitnet import BITNET, BITNET_B158
 from zeropoint.checkpoints.families.ernie4_5 import ERNIE4_5
 from zeropoint.checkpoints.families.gemma import GEMMA, GEMMA2, GEMMA3
+from zeropoint.checkpoints.families.gpt_oss import GPT_OSS
+from zeropoint.checkpoints.families.granite import GRANITE, GRANITEMOE
 from zeropoint.checkpoints.families.lfm2 import LFM2
 from zeropoint.checkpoints.families.llama import LLAMA, MISTRAL3
+from zeropoint.checkpoints.families.olmo import OLMO2
 from zeropoint.checkpoints.families.phi3 import PHI3
 from zeropoint.checkpoints.families.qwen import QWEN2, QWEN3, QWEN3MOE
 from zeropoint.checkpoints.families.qwen3_5 import QWEN35
 from zeropoint.checkpoints.families.record import (
+    ExpertRule,
     Feature,
+    Gating,
     HuggingFaceType,
     ModelFamily,
     StoredChange,
@@ -27,7 +32,9 @@ from zeropoint.checkpoints.families.smollm3 import SMOLLM3
 __all__ = [
     "FAMILIES",
     "HUGGINGFACE_TYPES",
+    "ExpertRule",
     "Feature",
+    "Gating",
     "HuggingFaceType",
     "ModelFamily",
     "StoredChange",
@@ -40,7 +47,7 @@ FAMILIES: Mapping[str, ModelFamily] = {
     family.architecture: family
     for family in (
         LLAMA, MISTRAL3, SMOLLM3, QWEN2, QWEN3, QWEN3MOE, PHI3, GEMMA, GEMMA2, GEMMA3, BITNET,
-        BITNET_B158, ERNIE4_5, SEED_OSS, QWEN35, LFM2,
+        BITNET_B158, ERNIE4_5, SEED_OSS, QWEN35, LFM2, OLMO2, GRANITE, GRANITEMOE, GPT_OSS,
     )
 }  # fmt: skip
 

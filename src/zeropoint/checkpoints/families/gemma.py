@@ -16,6 +16,7 @@ from zeropoint.checkpoints.families.windows import (
     read_layer_types,
     read_windows,
     window_keys,
+    window_rule,
 )
 from zeropoint.checkpoints.settings.gguf_keys import GgufKeys
 from zeropoint.checkpoints.settings.settings import Settings
@@ -24,12 +25,6 @@ from zeropoint.checkpoints.values import Float32
 GELU = "gelu_pytorch_tanh"
 ATTENTION_CAP, LOGIT_CAP = "attn_logit_softcapping", "final_logit_softcapping"
 UNUSED_ACTIVATION = {"hidden_act": "transformers reads hidden_activation instead"}
-
-
-def window_rule(family: ModelFamily) -> WindowRule:
-    """Return the rule of a family that always has one."""
-    assert family.windows is not None
-    return family.windows
 
 
 def read_shared(family: ModelFamily, settings: Settings, period: int) -> Metadata:
@@ -183,6 +178,7 @@ GEMMA3 = ModelFamily(
             activation_key="hidden_activation",
             rope_theta=1e6,
             biases={"attention_bias": roles.ATTENTION_BIASES},
+            rope_types_of_full_layers=("default", "linear"),
             harmless=UNUSED_ACTIVATION
             | {ATTENTION_CAP: "transformers' forward pass does not apply it for this type"},
         ),

@@ -17,6 +17,7 @@ from zeropoint.checkpoints.settings.settings import Settings
 
 Metadata = dict[str, object]
 Json = dict[str, object]
+Gating = Literal["softmax", "sigmoid", "softmax_chosen"]
 Feature = Literal["experts", "window", "temperature"]
 
 
@@ -40,7 +41,7 @@ class HuggingFaceType:
     write_config: Callable[["ModelFamily", GgufKeys, Json], Json] | None = None
     #: The defaults of transformers' configuration class that config.json may rely on.
     defaults: Mapping[str, object] = field(default_factory=dict)
-    #: The setting that names the activation function. "": there is none.
+    #: The setting that names the activation function. "": the type has only one.
     activation_key: str = "hidden_act"
     #: The setting of the epsilon of norms.
     epsilon_key: str = "rms_norm_eps"
@@ -53,6 +54,11 @@ class HuggingFaceType:
     #: The `quant_method` of folders whose layers round their 16-bit weights to three levels when
     #: they run. "": there are no such folders.
     ternary_method: str = ""
+    #: The `quant_method` of folders whose weights have a format of GGUF. "": there is none.
+    packed_method: str = ""
+    #: Types of rotary scaling of layers without a window, in folders with such parameters for each
+    #: kind of layer; windowed layers have the default type. (): one set for all layers.
+    rope_types_of_full_layers: tuple[str, ...] = ()
     #: Settings without effect on the logits of this type, and why (beyond `settings.HARMLESS`).
     harmless: Mapping[str, str] = field(default_factory=dict)
 
@@ -92,6 +98,31 @@ class StoredChange:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExpertRule:
+    """How the mixtures of experts of a family differ from Mixtral's; see `models.routing`."""
+
+    #: The scores of the router.
+    gating: Gating = "softmax"
+    #: `expert_gating_func` may select another.
+    optional_gating: bool = False
+    #: The router and each expert's matrices may have a bias.
+    biased: bool = False
+    #: A bias `exp_probs_b` takes part in the choice of experts.
+    selection_bias: bool = False
+    #: Experts may lie in groups (`expert_group_count`), of which a row uses some.
+    grouped: bool = False
+    #: Whether the weights of the chosen experts are divided by their sum plus `epsilon`.
+    normalize: bool = True
+    epsilon: float = 0.0
+    #: The weight of an expert multiplies its input.
+    weights_inputs: bool = False
+    #: There may be an expert that all rows share.
+    shared: bool = False
+    #: `leading_dense_block_count` and `interleave_moe_layer_step` say which layers have no experts.
+    some_layers_dense: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelFamily:
     """One family of decoders. The keys of the file determine everything else."""
 
@@ -116,6 +147,9 @@ class ModelFamily:
     changes: Mapping[str, StoredChange] = field(default_factory=dict)
     #: Roles in `roles` that stand for one matrix of a folder, to the roles of its parts in a file.
     joined: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    #: Folders hold stacks of experts as (experts, in, out), in which gate and up alternate, or as
+    #: MXFP4 (see `checkpoints.expert_stacks`).
+    alternating_experts: bool = False
     #: Roles whose rows are permuted within each head, from halves to neighbouring pairs.
     permuted_roles: tuple[str, ...] = ()
     #: Constant that GGUF files add to the weights of norms (transformers multiplies by 1 + weight).
@@ -135,10 +169,20 @@ class ModelFamily:
     #: The default of `rope.dimension_sections`, which cut the pairs of a head into those that
     #: rotate by time, height and width; of text all three are equal. (): there is no such key.
     rope_sections: tuple[int, ...] = ()
+    #: YaRN rounds the range of pairs that it mixes to whole pairs.
+    yarn_truncates: bool = True
     #: In each group of so many layers the last one has no rotary positions. 0: all layers have.
     rope_skip_period: int = 0
     #: Base of the rotary frequencies in windowed layers, if the file gives none. None: no own base.
     window_rope_base: float | None = None
+    #: Windowed layers do not scale rotary positions, and may have a base of their own.
+    plain_window_rope: bool = False
+    #: `rope.scaling.finetuned` = false means that no layer has rotary positions.
+    rope_switch: bool = False
+    #: The norms of queries and of keys are over all heads together.
+    norms_of_all_heads: bool = False
+    #: The embeddings, what is added to the residual stream, and the logits have a scale.
+    multipliers: bool = False
     #: The sliding windows; None: no layer has one.
     windows: WindowRule | None = None
     #: Models of exactly so many layers scale attention scores by (embedding length / heads)^-1/2;
@@ -154,8 +198,12 @@ class ModelFamily:
     tiled_values: bool = False
     #: Attention has an output gate, whose rows are part of the matrix `attn_q`.
     gated_attention: bool = False
+    #: Each head has a score `attn_sinks` that takes a share of attention.
+    attention_sinks: bool = False
     #: Queries may have a temperature that grows with the position.
     query_temperature: bool = False
+    #: How experts are chosen.
+    experts: ExpertRule = ExpertRule()
     #: `expert_weights_norm` may disable the normalization of the chosen experts' weights.
     optional_expert_norm: bool = False
 
@@ -178,7 +226,7 @@ class ModelFamily:
     @property
     def fused_gate(self) -> bool:
         """Whether the gate is the first half of the matrix `ffn_up`."""
-        return "ffn_gate" not in self.roles.values()
+        return "ffn_up" in self.roles.values() and "ffn_gate" not in self.roles.values()
 
     @property
     def has_experts(self) -> bool:

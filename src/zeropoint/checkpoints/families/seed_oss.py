@@ -22,7 +22,7 @@ SEED_OSS = ModelFamily(
             harmless={"residual_dropout": "only training uses it"},
         ),
     ),
-    roles=roles.LLAMA | {"post_attention_layernorm": "post_attention_norm"},
+    roles=roles.RENAMED_NORMS | roles.ATTENTION | roles.MLP,
     stored_names={"ffn_norm": "post_attention_norm"},
     unread_by_llama_cpp=frozenset({"attention.scale", "rope.scaling.yarn_beta_fast"}),
 )

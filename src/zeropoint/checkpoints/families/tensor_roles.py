@@ -1,7 +1,8 @@
 """Hugging Face's names of a layer's tensors and GGUF's, in the sets that families combine.
 
 A role is a tensor's name without the layer's number and ".weight" or ".bias". "*" stands for the
-number of an expert.
+number of an expert. "ffn_gate_up_exps" stands for two stacks of a file, ffn_gate_exps and
+ffn_up_exps, whose rows a folder joins for each expert.
 """
 
 from zeropoint.checkpoints.families.record import StoredChange
@@ -26,10 +27,19 @@ EXPERTS = {
     "mlp.experts.*.down_proj": "ffn_down_exps",
 }
 NORMS = {"input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm"}
+# Files of newer families call the norm before the feed-forward part post_attention_norm.
+RENAMED_NORMS = {
+    "input_layernorm": "attn_norm",
+    "post_attention_layernorm": "post_attention_norm",
+}
 NORMS_AROUND = {  # one norm before and one after attention and feed-forward part
     "input_layernorm": "attn_norm",
     "post_attention_layernorm": "post_attention_norm",
     "pre_feedforward_layernorm": "ffn_norm",
+    "post_feedforward_layernorm": "post_ffw_norm",
+}
+NORMS_AFTER = {
+    "post_attention_layernorm": "post_attention_norm",
     "post_feedforward_layernorm": "post_ffw_norm",
 }
 QK_NORMS = {"self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm"}

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from zeropoint.checkpoints.families.record import Json, Metadata, WindowRule
+from zeropoint.checkpoints.families.record import Json, Metadata, ModelFamily, WindowRule
 from zeropoint.checkpoints.settings.gguf_keys import GgufKeys
 from zeropoint.checkpoints.settings.settings import Settings
 from zeropoint.checkpoints.values import UInt32
@@ -25,6 +25,12 @@ def layer_type(*, windowed: bool) -> str:
 def periodic_flags(count: int, period: int) -> list[bool]:
     """Return one flag for each of `count` layers: each `period`-th is false; 0: none is."""
     return [period == 0 or (index + 1) % period != 0 for index in range(count)]
+
+
+def window_rule(family: ModelFamily) -> WindowRule:
+    """Return the rule of a family that always has one."""
+    assert family.windows is not None
+    return family.windows
 
 
 # From config.json to GGUF.

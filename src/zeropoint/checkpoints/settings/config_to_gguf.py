@@ -68,11 +68,15 @@ def read_configuration(path: Path, config: Config, tensors: Iterable[str] = ()) 
     settings = Settings(path, text, kind.defaults)
     family = _find_family(settings, kind)
     ternary = bool(kind.ternary_method) and _is_ternary(settings, kind.ternary_method)
+    if kind.packed_method:
+        _check_packed(settings, kind.packed_method)
     values = _common(settings, kind) | kind.read_settings(family, settings)
     head_size = values["attention.key_length"]
     assert isinstance(head_size, int)
     rope = read_rope(settings, _rope_defaults(family, kind), head_size)
     values |= rope.metadata
+    if "attention.sliding_window" not in values:
+        values.pop("rope.freq_base_swa", None)  # there is no windowed layer
     biased = set(kind.biased_roles)
     for key, roles in kind.biases.items():
         biased |= set(roles) if settings.flag(key) else set()
@@ -116,6 +120,8 @@ def _find_family(settings: Settings, kind: HuggingFaceType) -> ModelFamily:
     Raises CheckpointError for an activation that no family of this type has.
     """
     candidates, key = families_of(kind), kind.activation_key
+    if not key:
+        return candidates[0]
     activation = settings.get(key) or candidates[0].activation
     activation = "silu" if activation == "swish" else activation
     for family in candidates:
@@ -127,8 +133,15 @@ def _find_family(settings: Settings, kind: HuggingFaceType) -> ModelFamily:
 
 
 def _rope_defaults(family: ModelFamily, kind: HuggingFaceType) -> RopeDefaults:
+    sliding = kind.rope_theta if family.window_rope_base is None else family.window_rope_base
     return RopeDefaults(
-        kind.rope_theta, family.window_rope_base, family.partial_rope, family.rope_sections
+        theta=kind.rope_theta,
+        sliding_theta=sliding,
+        partial=family.partial_rope,
+        sections=family.rope_sections,
+        yarn_truncates=family.yarn_truncates,
+        full_types=kind.rope_types_of_full_layers,
+        same_base=family.plain_window_rope,
     )
 
 
@@ -143,6 +156,14 @@ def _is_ternary(settings: Settings, method: str) -> bool:
         if quantization.get(key):
             raise quantization.wrong(key, "cannot be expressed in GGUF")
     return bool(given)
+
+
+def _check_packed(settings: Settings, method: str) -> None:
+    """Raise CheckpointError if `quantization_config` names another method than `method`."""
+    given = settings.group("quantization_config")
+    quantization = Settings(settings.path, given, {"quant_method": method}, "quantization_config")
+    if (stated := quantization.get("quant_method")) != method:
+        raise quantization.wrong("quant_method", f"{stated!r} is not supported")
 
 
 def _common(settings: Settings, kind: HuggingFaceType) -> Metadata:

@@ -112,7 +112,8 @@ def _check_computation(keys: GgufKeys, family: ModelFamily, config: Json) -> Non
         raise keys.unsupported("expert_weights_scale")
     default = float(config["head_dim"]) ** -0.5  # type: ignore[arg-type]
     scale = keys.number("attention.scale", 0.0) or default
-    if "query_pre_attn_scalar" not in config and abs(scale / default - 1) > 1e-6:
+    expressed = {"query_pre_attn_scalar", "attention_multiplier"} & config.keys()
+    if not expressed and abs(scale / default - 1) > 1e-6:
         raise keys.unsupported("attention.scale")
 
 

@@ -32,7 +32,7 @@ def find_quantization(
     """Return the method in words ("gptq, 4 bits"), or None for weights that are not quantized.
 
     BitNet's own folders hold 16-bit weights that the layers round when they run; these count as
-    not quantized.
+    not quantized. So do folders whose blocks a GGUF file can hold (`packed_method`).
     """
     parts = [config, *(v for k, v in config.items() if k == "text_config")]
     declared = [
@@ -46,7 +46,8 @@ def find_quantization(
         plain = all(tensor.format.name in PLAIN for tensor in tensors.values())
         kind = HUGGINGFACE_TYPES.get(str(config.get("model_type")))
         ternary = kind.ternary_method if kind and plain else ""
-        return None if ternary and method.startswith(ternary) else method
+        readable = {name for name in (ternary, kind.packed_method if kind else "") if name}
+        return None if method.startswith(tuple(readable)) else method
     return _find_by_tensors(tensors)
 
 

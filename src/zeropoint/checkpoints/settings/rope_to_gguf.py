@@ -35,9 +35,12 @@ class RopeDefaults:
     """The defaults of transformers' class for settings that a config.json does not have."""
 
     theta: float = 10000.0
-    sliding_theta: float | None = None  # Gemma 3: the base of windowed layers
+    sliding_theta: float = 10000.0  # the base of windowed layers, if there are `full_types`
+    same_base: bool = False  # a file without a base of windowed layers means that of the others
+    full_types: tuple[str, ...] = ()  # of layers without a window; (): one set for all layers
     partial: bool = False  # only the first part of a head may be rotated
     sections: tuple[int, ...] = ()  # Qwen 3.5: pairs by time, height and width, and the rest
+    yarn_truncates: bool = True  # the only value of yarn's `truncate` that a file can express
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,8 @@ def read_rope(settings: Settings, defaults: RopeDefaults, head_size: int) -> Rop
 
     Raises CheckpointError for an entry that is missing or wrong, or that GGUF cannot express.
     """
-    if defaults.sliding_theta is not None:
-        return _read_gemma3(settings, defaults)
+    if defaults.full_types:
+        return _read_both(settings, defaults, head_size)
     rope = _flat(settings, defaults.theta)
     kind = _kind(rope)
     only_longrope = defaults.partial and not defaults.sections  # Phi-3
@@ -75,6 +78,9 @@ def read_rope(settings: Settings, defaults: RopeDefaults, head_size: int) -> Rop
         raise rope.wrong(
             "partial_rotary_factor", f"is {partial:g}; this family rotates whole heads"
         )
+    if kind == "yarn" and _truncates(rope) != defaults.yarn_truncates:
+        only = str(defaults.yarn_truncates).lower()
+        raise rope.wrong("truncate", f"files of this family can only express {only}")
     if defaults.sections:
         found["rope.dimension_sections"] = _sections(rope, defaults.sections)
     keys, constants = _TYPES[kind](settings, rope, size)
@@ -130,36 +136,42 @@ def _partial(settings: Settings, rope: Settings) -> float:
     return partial
 
 
-def _read_gemma3(settings: Settings, defaults: RopeDefaults) -> RopeKeys:
+def _read_both(settings: Settings, defaults: RopeDefaults, head_size: int) -> RopeKeys:
+    """Return the keys of folders with parameters for each kind of layer (Gemma 3, OLMo 3)."""
     parameters = settings.group("rope_parameters")
     outer = Settings(settings.path, parameters, {}, "rope_parameters")
     sets = []
+    local_key = "" if defaults.same_base else "rope_local_base_freq"
     for kind, key, theta in (
         (FULL, "rope_theta", defaults.theta),
-        (SLIDING, "rope_local_base_freq", defaults.sliding_theta),
+        (SLIDING, local_key, defaults.sliding_theta),
     ):
-        top = settings.get(key)
+        top = settings.get(key) if key else None
         base = {"rope_theta": theta if top is None else top}
         own = dict(outer.group(kind)) or {"rope_type": "default"}
         if kind == FULL:
             own |= settings.group("rope_scaling")
         sets.append(Settings(settings.path, own, base, f"rope_parameters.{kind}"))
     full, sliding = sets
-    kind = _kind(full)
-    if kind not in ("default", "linear"):
-        raise full.wrong("rope_type", f"{kind!r} cannot be expressed in gemma3 files")
+    kind, types = _kind(full), defaults.full_types
+    if kind not in types:
+        shown, known = printable(repr(kind)), ", ".join(types)
+        raise full.wrong("rope_type", f"files of this family cannot express {shown}; only {known}")
     if _kind(sliding) != "default":
         raise sliding.wrong(
-            "rope_type", "gemma3 files cannot scale the positions of windowed layers"
+            "rope_type", "files of this family cannot scale the positions of windowed layers"
         )
     for rope in sets:
         if _partial(settings, rope) != 1.0:
-            raise rope.wrong("partial_rotary_factor", "gemma3 files rotate whole heads")
+            raise rope.wrong("partial_rotary_factor", "files of this family rotate whole heads")
+    if kind == "yarn" and not _truncates(full):
+        raise full.wrong("truncate", "transformers does not read it in this place")
     found: Metadata = {"rope.freq_base": Float32(full.positive("rope_theta"))}
     local = sliding.positive("rope_theta")
-    if local != defaults.sliding_theta:
+    assumed = full.positive("rope_theta") if defaults.same_base else defaults.sliding_theta
+    if local != assumed:
         found["rope.freq_base_swa"] = Float32(local)
-    keys, _ = _TYPES[kind](settings, full, 0)
+    keys, _ = _TYPES[kind](settings, full, head_size)
     return RopeKeys(found | keys, {}, (outer, full, sliding))
 
 
@@ -188,8 +200,6 @@ def _yarn(settings: Settings, rope: Settings, size: int) -> tuple[Metadata, Cons
         factor = settings.integer("max_position_embeddings") / original
     if factor < 1:
         raise rope.wrong("factor", f"is {factor:g}; it must be at least 1")
-    if rope.get("truncate") not in (None, True):
-        raise rope.wrong("truncate", "GGUF can only express true")
     fast = rope.positive("beta_fast") if rope.get("beta_fast") else 32.0
     slow = rope.positive("beta_slow") if rope.get("beta_slow") else 1.0
     if _reversed(rope, size, original, fast, slow):
@@ -230,6 +240,10 @@ def _yarn_magnitude(rope: Settings, factor: float) -> float:
     return yarn_magnitude(factor)
 
 
+def _truncates(rope: Settings) -> bool:
+    return rope.get("truncate") is None or rope.flag("truncate")
+
+
 def _reversed(rope: Settings, size: int, original: int, fast: float, slow: float) -> bool:
     """Return whether the range between the betas is empty; there, programs differ."""
     base = rope.positive("rope_theta")
@@ -239,7 +253,10 @@ def _reversed(rope: Settings, size: int, original: int, fast: float, slow: float
     def pair_of(rotations: float) -> float:
         return size * math.log(original / (rotations * 2 * math.pi)) / (2 * math.log(base))
 
-    return max(math.floor(pair_of(fast)), 0) > min(math.ceil(pair_of(slow)), size - 1)
+    low, high = pair_of(fast), pair_of(slow)
+    if _truncates(rope):
+        low, high = math.floor(low), math.ceil(high)
+    return max(low, 0) > min(high, size - 1)
 
 
 def _llama3(settings: Settings, rope: Settings, size: int) -> tuple[Metadata, Constants]:

@@ -4,6 +4,7 @@
     y_p = Σ_j softmax_j(cap(scale · q_p · k_j)) v_j    over the positions j ≤ p that p can see
 
 Gated attention multiplies y by the sigmoid of further rows of the query matrix (arXiv:2505.06708).
+A sink is one more score of each head in the softmax, whose share is dropped (arXiv:2309.17453).
 Several heads of queries share one head of keys and values (arXiv:2305.13245).
 """
 
@@ -55,6 +56,7 @@ class Attention:
     rope: Rope | None  # None: no rotary positions
     temperature: Temperature | None  # of queries, after rotation
     gated: bool  # behind the rows of each head's query lie those of its gate
+    norms_of_all_heads: bool  # of queries and of keys; otherwise each head has a norm
 
     @property
     def state(self) -> KeyValueShape:
@@ -78,8 +80,9 @@ class Attention:
             "attn_output": (width, values),
         }
         return with_extras(matrices) | {
-            "attn_q_norm": (self.head_size,),
-            "attn_k_norm": (self.head_size,),
+            "attn_q_norm": (self.head_size * (self.heads if self.norms_of_all_heads else 1),),
+            "attn_k_norm": (self.head_size * (self.kv_heads if self.norms_of_all_heads else 1),),
+            "attn_sinks": (self.heads,),
             "attn_sub_norm": (values,),
         }
 
@@ -91,11 +94,12 @@ class Attention:
             q, k = (rotate(self.rope, part, *rows.cosines_and_sines(self.rope)) for part in (q, k))
         if self.temperature:
             q = q * self.temperature.factors(rows.positions)[:, None, None]
+        sinks = steps.vector("attn_sinks") if steps.has("attn_sinks") else None
         mixed = np.empty((len(x), self.heads * self.value_size), np.float32)
         for sequence, start in enumerate(rows.starts.tolist()):
             own = rows.of(sequence)
             state.write(sequence, start, k[own], v[own])
-            mixed[own] = self._attend(state, sequence, start, q[own])
+            mixed[own] = self._attend(state, sequence, start, q[own], sinks)
         if gate is not None:
             mixed *= sigmoid(gate.reshape(mixed.shape))
         return steps.linear("attn_output", steps.norm("attn_sub_norm", mixed))
@@ -116,7 +120,9 @@ class Attention:
         q, k = steps.norm("attn_q_norm", q), steps.norm("attn_k_norm", k)
         return q, k, v.reshape(n, self.kv_heads, self.value_size), gate
 
-    def _attend(self, state: KeyValueState, sequence: int, start: int, queries: F32) -> F32:
+    def _attend(
+        self, state: KeyValueState, sequence: int, start: int, queries: F32, sinks: F32 | None
+    ) -> F32:
         """Return (n, heads · value_size) of queries (n, heads, head_size) from `start` on."""
         count = len(queries)
         first = 0 if self.window is None else max(0, start - self.window + 1)
@@ -133,7 +139,9 @@ class Attention:
         if self.window is not None:
             hidden |= distance >= self.window
         scores = np.where(hidden, np.float32(-np.inf), scores)
-        mixed = softmax(scores) @ values[:, None]  # (kv_heads, shared, n, value_size)
+        if sinks is not None:
+            sinks = sinks.reshape(self.kv_heads, shared, 1, 1)
+        mixed = softmax(scores, sinks) @ values[:, None]  # (kv_heads, shared, n, value_size)
         return mixed.transpose(2, 0, 1, 3).reshape(count, -1)
 
 
@@ -158,6 +166,8 @@ def read_attention(tensors: LayerTensors) -> Attention:
     rope = None
     if not family.is_ropeless(index):
         rope = read_rope(header, family, head_size, windowed=window is not None)
+    if family.rope_switch and not header.flag("rope.scaling.finetuned", True):
+        rope = None
     value_size = header.integer("attention.value_length", head_size, minimum=1)
     if family.gated_attention and value_size != head_size:
         raise header.wrong(
@@ -167,6 +177,8 @@ def read_attention(tensors: LayerTensors) -> Attention:
     fused = tensors.has("attn_qkv") and not family.gated_attention
     tensors.matrices(*(["attn_qkv"] if fused else ["attn_q", "attn_k", "attn_v"]))
     tensors.matrices("attn_output")
+    if family.attention_sinks:
+        tensors.weights("attn_sinks")
     return Attention(
         heads=heads,
         kv_heads=kv_heads,
@@ -178,6 +190,7 @@ def read_attention(tensors: LayerTensors) -> Attention:
         rope=rope,
         temperature=_read_temperature(header) if family.query_temperature else None,
         gated=family.gated_attention,
+        norms_of_all_heads=family.norms_of_all_heads,
     )
 
 

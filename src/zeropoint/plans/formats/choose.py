@@ -142,6 +142,8 @@ class FormatChooser:
     ) -> None:
         self.tensors = checkpoint.tensors
         self.facts = ModelFacts.of(checkpoint.metadata, self.tensors)
+        # The blocks of a folder are copied when it becomes a file of 16 or 32 bits.
+        self.packed = getattr(checkpoint, "kind", "") == "safetensors"
         self.imatrix = imatrix
         self.options = options
         self.types = [
@@ -196,6 +198,8 @@ class FormatChooser:
         if self.output_type and role is Role.OUTPUT:
             return self.output_type, "--output-tensor-type names it", True
         if self.base and self.base.name in UNQUANTIZED:
+            if self.packed and tensor.format.name not in UNQUANTIZED:
+                return tensor.format, f"the folder has {tensor.format.name} blocks", False
             unused = "; --tensor-type applies only with quantized formats" if named else ""
             return self.base, f"{self.base.name} for every matrix{unused}", False
         if named:
