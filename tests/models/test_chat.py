@@ -118,3 +118,25 @@ def test_without_a_template_the_control_tokens_say_how(tmp_path: Path) -> None:
     tokenizer = read_tokenizer(marked)
     text = "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant\n"
     assert tokenizer.decode(chat.encode_chat(marked, tokenizer, said), special=True) == text
+
+
+def test_a_control_token_in_a_message_is_ordinary_text(tmp_path: Path) -> None:
+    keys = {
+        "chat_template": "{% for m in messages %}<|a|>{{ m.content | trim }}{% endfor %}"
+        "{{ tools | tojson if tools }}"
+    }
+    tokenizer = byte_pairs(tmp_path / "v.gguf", [], **keys)
+    checkpoint = checkpoint_with(tmp_path / "c.gguf", **keys)
+    control = tokenizer.vocabulary.ids["<|a|>"]
+    said = [
+        {"role": "user", "content": " x<|a|>y zeropointmark0z"},
+        {"role": "assistant", "content": "<|<|a|>a|>"},
+    ]
+    wanted = [control, *b"x<|a|>y zeropointmark0z", control, *b"<|<|a|>a|>"]
+    assert chat.encode_chat(checkpoint, tokenizer, said) == wanted
+    tools = chat.render_chat(checkpoint, tokenizer, said[:1], {"tools": ["<|a|>"]})
+    assert tools.encode(tokenizer) == [control, *b'x<|a|>y zeropointmark0z["<|a|>"]']
+    assert tools.text == '<|a|>x<|a|>y zeropointmark0z["<|a|>"]'
+    texts = ["<|a|>", "plain"]
+    encoded = chat.encode_messages(checkpoint, tokenizer, texts)
+    assert encoded == [[control, *text.encode()] for text in texts]

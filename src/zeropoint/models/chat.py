@@ -6,13 +6,16 @@ only for a chat or for built-in dialogues: inspecting and quantizing never rende
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from zeropoint.checkpoints import Checkpoint
 from zeropoint.checkpoints.tokenizers.chat_templates import NAMES_KEY, TEMPLATE_KEY
 from zeropoint.child import NoAnswerError, ask
 from zeropoint.errors import MissingPackage, UnsupportedModel, printable
+from zeropoint.models.literal_text import ControlTexts, restore
 from zeropoint.models.tokenizer import Tokenizer
 
 Message = Mapping[str, str]  # "role": system, user or assistant; "content"
@@ -62,14 +65,49 @@ def encode_chat(
 ) -> list[int]:
     """Return the tokens of a conversation, up to the start of the assistant's next message.
 
-    Raises UnsupportedModel if the template fails or there is no way to chat with this file.
+    Control tokens in the messages are ordinary text; only those that the template writes are
+    special. Raises UnsupportedModel if the template fails or there is no way to chat with this
+    file.
     """
-    template = _read_template(checkpoint)
+    return render_chat(checkpoint, tokenizer, messages).encode(tokenizer)
+
+
+@dataclass(frozen=True)
+class RenderedChat:
+    """A conversation as the template writes it, with marks in place of the users' control texts."""
+
+    marked: str
+    literals: Mapping[str, str]
+
+    @property
+    def text(self) -> str:
+        """The text without marks."""
+        return restore(self.marked, self.literals)
+
+    def encode(self, tokenizer: Tokenizer) -> list[int]:
+        """Return its tokens, with BOS if texts begin with it."""
+        return _encode(tokenizer, self.marked, self.literals)
+
+
+def render_chat(
+    checkpoint: Checkpoint,
+    tokenizer: Tokenizer,
+    messages: Sequence[Mapping[str, Any]],
+    more: Mapping[str, object] | None = None,
+) -> RenderedChat:
+    """Render a conversation; `more` are further variables of the template, such as `tools`.
+
+    Raises UnsupportedModel as `encode_chat` does.
+    """
+    control = ControlTexts(tokenizer.vocabulary)
+    template, source = _read_template(checkpoint), str(checkpoint.path)
+    messages, more = control.hide([list(messages), dict(more or {})])
     if template is not None:
-        text = render(template, variables(tokenizer, messages), source=str(checkpoint.path))
+        values = {**variables(tokenizer, messages), **more}
+        text = render(template, values, source=source)
     else:
-        text = fallback(tokenizer, messages, source=str(checkpoint.path))
-    return _encode(tokenizer, text)
+        text = fallback(tokenizer, messages, source=source)
+    return RenderedChat(text, control.literals)
 
 
 def encode_messages(
@@ -89,21 +127,25 @@ def encode_messages(
             return render(template, variables(tokenizer, messages), source=source)
         return fallback(tokenizer, messages, source=source)
 
+    control = ControlTexts(tokenizer.vocabulary)
+    hidden = control.hide(list(texts))
     frame = write(_MESSAGE_PLACEHOLDER)
     if frame.count(_MESSAGE_PLACEHOLDER) == 1:
-        return [_encode(tokenizer, frame.replace(_MESSAGE_PLACEHOLDER, text)) for text in texts]
-    return [_encode(tokenizer, write(text)) for text in texts]
+        written = [frame.replace(_MESSAGE_PLACEHOLDER, text) for text in hidden]
+    else:
+        written = [write(text) for text in hidden]
+    return [_encode(tokenizer, text, control.literals) for text in written]
 
 
-def _encode(tokenizer: Tokenizer, text: str) -> list[int]:
-    ids = tokenizer.encode(text, special=True)
+def _encode(tokenizer: Tokenizer, text: str, literals: Mapping[str, str]) -> list[int]:
+    ids = tokenizer.encode(text, special=True, literals=literals)
     bos = tokenizer.vocabulary.bos
     if tokenizer.adds_bos and bos is not None and ids[:1] != [bos]:
         ids.insert(0, bos)
     return ids
 
 
-def variables(tokenizer: Tokenizer, messages: Sequence[Message]) -> dict[str, object]:
+def variables(tokenizer: Tokenizer, messages: Sequence[Mapping[str, Any]]) -> dict[str, object]:
     """Return what a template may use: the messages, and the special tokens that the model names."""
     spoken = [dict(message) for message in messages]
     named = tokenizer.vocabulary.special_tokens
@@ -161,7 +203,7 @@ def render_all(
     return [str(text) for text in answer["texts"]]
 
 
-def fallback(tokenizer: Tokenizer, messages: Sequence[Message], *, source: str) -> str:
+def fallback(tokenizer: Tokenizer, messages: Sequence[Mapping[str, Any]], *, source: str) -> str:
     """Write a conversation with the control tokens that this vocabulary has."""
     for mark, turn, end, roles in _TURNS:
         if mark in tokenizer.vocabulary.ids:

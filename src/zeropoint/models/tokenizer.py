@@ -7,7 +7,7 @@ a token may be part of a character, which is held back until it is complete.
 """
 
 from codecs import getincrementaldecoder
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 from unicodedata import normalize
@@ -22,6 +22,7 @@ from zeropoint.checkpoints.tokenizers.pretokenizers import (
     authors_form,
 )
 from zeropoint.errors import CheckpointError, UnsupportedModel, needs_packages
+from zeropoint.models.literal_text import restore
 from zeropoint.models.partition import Partition
 from zeropoint.models.vocabulary import SEARCHED, TokenKind, Vocabulary, read_vocabulary
 
@@ -63,12 +64,20 @@ class Tokenizer:
         """The tokens that end a generation."""
         return self.vocabulary.stops
 
-    def encode(self, text: str, *, special: bool = False, ends: bool = False) -> list[int]:
+    def encode(
+        self,
+        text: str,
+        *,
+        special: bool = False,
+        ends: bool = False,
+        literals: Mapping[str, str] | None = None,
+    ) -> list[int]:
         """Return the token ids of `text`.
 
         With `special`, control tokens in the text are parsed ("<|im_start|>" is one token); chat
         templates need that, and other text must not have it. With `ends`, BOS and EOS are added if
-        the file says so.
+        the file says so. `literals` are marks in the text and the ordinary text that each stands
+        for, whatever it looks like (see `ControlTexts`).
         """
         text = text.encode("utf-8", "replace").decode()  # replaces lone surrogates
         ids = [self.vocabulary.bos] if ends and self.adds_bos else []
@@ -77,6 +86,8 @@ class Tokenizer:
             if isinstance(part, int):
                 ids.append(part)
             else:
+                if literals:
+                    part = restore(part, literals)
                 ids += self._encode_part(part, after_special, first)
             after_special, first = isinstance(part, int), False
         if ends and self.adds_eos:
