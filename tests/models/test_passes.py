@@ -47,6 +47,24 @@ def test_threads_batch_and_chunks_change_no_bit(family: Family, mode: Mode, tmp_
 
 
 @ALL
+@MODES
+def test_caches_extended_together_are_what_each_would_be_alone(
+    family: Family, mode: Mode, tmp_path: Path
+) -> None:
+    model = loaded(tmp_path / "m.gguf", family, mode)
+    prompts = [some_tokens(length) for length in (5, 9, 2)]
+    alone, together = ([model.cache(16) for _ in prompts] for _ in range(2))
+    for prompt, one, other in zip(prompts, alone, together, strict=True):
+        model.hidden(prompt, one)
+        model.hidden(prompt, other)
+    for tokens in some_tokens(3, 3):
+        states = model.extend(tokens.tolist(), together)
+        wanted = [model.hidden([one], cache)[0] for one, cache in zip(tokens, alone, strict=True)]
+        assert states.tobytes() == np.stack(wanted).tobytes()
+    assert [int(cache.lengths[0]) for cache in together] == [8, 12, 5]
+
+
+@ALL
 def test_a_ring_for_windows_changes_no_bit(family: Family, tmp_path: Path) -> None:
     model = loaded(tmp_path / "tiny.gguf", family)
     tokens = some_tokens(2, 100)

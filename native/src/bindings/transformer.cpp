@@ -249,33 +249,35 @@ void expect_cache(bool fits) {
     if (!fits) throw nb::value_error("transformer: the cache does not fit this layer");
 }
 
-// The keys and values of a layer, with room for positions starts … starts + count − 1.
-KeyValueCache keys_and_values(const AttentionConfig& part, Array<float, 5> keys, Array<float, 4> values,
-                              Array<const std::int64_t, 1> starts, std::size_t count) {
+// The keys and values of a layer for the sequence `row`, with room for the positions up to `end`.
+KeyValueCache keys_and_values(const AttentionConfig& part, const nb::list& arrays, std::size_t row,
+                              std::size_t end, std::size_t count) {
+    expect_cache(arrays.size() == 2);
+    const auto keys = nb::cast<Array<float, 5>>(arrays[0]);
+    const auto values = nb::cast<Array<float, 4>>(arrays[1]);
     const std::size_t slots = keys.shape(2) * key_tile;
-    expect_cache(keys.shape(0) >= starts.shape(0) && keys.shape(1) == part.kv_heads && keys.shape(2) > 0 &&
+    expect_cache(keys.shape(0) > row && keys.shape(1) == part.kv_heads && keys.shape(2) > 0 &&
                  keys.shape(3) == part.head_size && keys.shape(4) == key_tile &&
                  values.shape(0) == keys.shape(0) && values.shape(1) == part.kv_heads &&
                  values.shape(2) == slots && values.shape(3) >= part.value_size && values.shape(3) % 32 == 0);
-    for (std::size_t s = 0; s < starts.shape(0); ++s) {
-        const std::size_t end = std::size_t(starts(s)) + count;
-        if (end > slots && (!part.window || part.window - 1 + count > slots))
-            throw nb::value_error("transformer: no room in the cache");
-    }
-    return {keys.data(), values.data(), slots, values.shape(3)};
+    if (end > slots && (!part.window || part.window - 1 + count > slots))
+        throw nb::value_error("transformer: no room in the cache");
+    const std::size_t places = row * part.kv_heads * slots;
+    return {keys.data() + places * part.head_size, values.data() + places * values.shape(3), slots,
+            values.shape(3)};
 }
 
-// The arrays (sequences, …) of a recurrent layer, with so many floats for each sequence.
-RecurrentCache recurrent_arrays(const nb::list& arrays, std::size_t batch, std::size_t convolution,
+// The arrays (sequences, …) of a recurrent layer for the sequence `row`, with so many floats each.
+RecurrentCache recurrent_arrays(const nb::list& arrays, std::size_t row, std::size_t convolution,
                                 std::size_t states) {
     const std::size_t sizes[2] = {convolution, states};
     float* found[2] = {};
     expect_cache(arrays.size() == (states ? 2 : 1));
     for (std::size_t i = 0; i < arrays.size(); ++i) {
         const auto array = nb::cast<nb::ndarray<float, nb::c_contig, nb::device::cpu>>(arrays[i]);
-        expect_cache(array.ndim() > 0 && array.shape(0) >= batch &&
+        expect_cache(array.ndim() > 0 && array.shape(0) > row &&
                      array.size() == array.shape(0) * sizes[i]);
-        found[i] = array.data();
+        found[i] = array.data() + row * sizes[i];
     }
     return {found[0], found[1]};
 }
@@ -289,24 +291,30 @@ void check_rotations(std::span<const LayerConfig> layers, const std::vector<Rota
     }
 }
 
+// Sequence i of the pass is row i of the only item of `states`, or row 0 of item i.
 std::vector<LayerCache> caches_of(const Transformer& transformer, const nb::list& states,
                                   Array<const std::int64_t, 1> starts, std::size_t count) {
     const auto layers = transformer.layers();
-    for (std::size_t s = 0; s < starts.shape(0); ++s)
+    const std::size_t batch = starts.shape(0);
+    if (states.size() != 1 && states.size() != batch)
+        throw nb::value_error("transformer: the arrays do not fit each other");
+    std::vector<LayerCache> caches(layers.size() * batch);
+    for (std::size_t s = 0; s < batch; ++s) {
         if (starts(s) < 0) throw nb::value_error("transformer: no room in the cache");
-    std::vector<LayerCache> caches(layers.size());
-    for (std::size_t i = 0; i < layers.size(); ++i) {
-        const auto arrays = nb::cast<nb::list>(states[i]);
-        if (layers[i].attention) {
-            expect_cache(arrays.size() == 2);
-            caches[i] = keys_and_values(layers[i].attention, nb::cast<Array<float, 5>>(arrays[0]),
-                                        nb::cast<Array<float, 4>>(arrays[1]), starts, count);
-        }
-        if (const DeltaNetConfig& part = layers[i].delta_net)
-            caches[i] = recurrent_arrays(arrays, starts.shape(0), (part.kernel - 1) * part.channels(),
+        const bool one = states.size() == 1;
+        const auto all = nb::cast<nb::list>(states[one ? 0 : s]);
+        if (all.size() != layers.size()) throw nb::value_error("transformer: the arrays do not fit each other");
+        const std::size_t row = one ? s : 0, end = std::size_t(starts(s)) + count;
+        for (std::size_t i = 0; i < layers.size(); ++i) {
+            const auto arrays = nb::cast<nb::list>(all[i]);
+            LayerCache& cache = caches[i * batch + s];
+            if (layers[i].attention) cache = keys_and_values(layers[i].attention, arrays, row, end, count);
+            if (const DeltaNetConfig& part = layers[i].delta_net)
+                cache = recurrent_arrays(arrays, row, (part.kernel - 1) * part.channels(),
                                          part.value_heads * part.size * part.pitch());
-        if (const ShortConvolutionConfig& part = layers[i].short_convolution)
-            caches[i] = recurrent_arrays(arrays, starts.shape(0), (part.kernel - 1) * transformer.width(), 0);
+            if (const ShortConvolutionConfig& part = layers[i].short_convolution)
+                cache = recurrent_arrays(arrays, row, (part.kernel - 1) * transformer.width(), 0);
+        }
     }
     return caches;
 }
@@ -315,8 +323,7 @@ void run(BoundTransformer& transformer, Array<float, 3> x, Array<const std::int6
          const std::vector<BoundRotation*>& rotations, nb::list states, const std::string& mode, int threads,
          nb::object hook) {
     const auto layers = transformer.layers();
-    if (x.shape(2) != transformer.width() || starts.shape(0) != x.shape(0) || x.shape(1) == 0 ||
-        states.size() != layers.size())
+    if (x.shape(2) != transformer.width() || starts.shape(0) != x.shape(0) || x.shape(1) == 0)
         throw nb::value_error("transformer: the arrays do not fit each other");
     if (mode != "exact" && mode != "fast") throw nb::value_error("the mode is exact or fast");
     const auto caches = caches_of(transformer, states, starts, x.shape(1));

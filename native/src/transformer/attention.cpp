@@ -82,16 +82,14 @@ void LayerPass::place(const float* cosines, const float* sines) const {
 
 void LayerPass::store(std::size_t r) const {
     const AttentionConfig& part = layer_.attention;
-    const KeyValueCache& cache = std::get<KeyValueCache>(pass_.caches[index_]);
-    const std::size_t sequence = r / pass_.count, size = part.head_size;
-    const std::size_t slot = position(r) % cache.slots;
+    const KeyValueCache& cache = cache_of<KeyValueCache>(r / pass_.count);
+    const std::size_t size = part.head_size, slot = position(r) % cache.slots;
     for (std::size_t h = 0; h < part.kv_heads; ++h) {
-        const std::size_t head = sequence * part.kv_heads + h;
-        float* keys = cache.keys + (head * cache.slots / key_tile + slot / key_tile) * size * key_tile +
+        float* keys = cache.keys + (h * cache.slots / key_tile + slot / key_tile) * size * key_tile +
                       slot % key_tile;
         const float* from = keys_ + r * k_pitch_ + h * size;
         for (std::size_t d = 0; d < size; ++d) keys[d * key_tile] = from[d];
-        std::memcpy(cache.values + (head * cache.slots + slot) * cache.value_pitch,
+        std::memcpy(cache.values + (h * cache.slots + slot) * cache.value_pitch,
                     values_ + r * v_pitch_ + h * part.value_size, part.value_size * sizeof(float));
     }
 }
@@ -103,7 +101,6 @@ std::size_t LayerPass::position(std::size_t r) const {
 // One task: some of the rows of queries that share a head of keys. Row i is position i / shared.
 void LayerPass::attend() {
     const AttentionConfig& part = layer_.attention;
-    const KeyValueCache& cache = std::get<KeyValueCache>(pass_.caches[index_]);
     const std::size_t shared = part.heads / part.kv_heads;
     const std::size_t lines = pass_.count * shared, heads = pass_.batch * part.kv_heads;
     const std::size_t longest = position(rows_ - 1) + 1;
@@ -118,9 +115,10 @@ void LayerPass::attend() {
     parallel_for(heads * chunks, threads, [&](std::size_t task) {
         // Late positions see the most keys: they come first, so that threads finish together.
         const std::size_t chunk = chunks - 1 - task / heads, head = task % heads;
-        const std::size_t sequence = head / part.kv_heads;
-        const AttentionSpan span{cache.keys + head * cache.slots * part.head_size,
-                                 cache.values + head * cache.slots * cache.value_pitch,
+        const std::size_t sequence = head / part.kv_heads, h = head % part.kv_heads;
+        const KeyValueCache& cache = cache_of<KeyValueCache>(sequence);
+        const AttentionSpan span{cache.keys + h * cache.slots * part.head_size,
+                                 cache.values + h * cache.slots * cache.value_pitch,
                                  cache.slots / key_tile,
                                  part.head_size,
                                  part.value_size,
@@ -128,7 +126,7 @@ void LayerPass::attend() {
                                  part.window,
                                  part.scale,
                                  part.softcap};
-        attend_lines(span, sequence, head % part.kv_heads * shared, shared, chunk * step,
+        attend_lines(span, sequence, h * shared, shared, chunk * step,
                      std::min(lines, (chunk + 1) * step));
     });
 }

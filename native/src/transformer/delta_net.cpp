@@ -88,12 +88,11 @@ void LayerPass::advance_states(const float* qkv, const float* rates, const float
     const std::size_t size = part.size, pitch = part.pitch(), heads = part.value_heads;
     const std::size_t channels = part.channels(), shared = heads / part.key_heads;
     const std::size_t blocks = (size + task_columns - 1) / task_columns;
-    float* states = std::get<RecurrentCache>(pass_.caches[index_]).states;
     parallel_for(pass_.batch * heads * blocks, pass_.threads, [&](std::size_t task) {
         const std::size_t column = task % blocks * task_columns, head = task / blocks;
         const std::size_t sequence = head / heads, h = head % heads, row = sequence * pass_.count;
         const std::size_t source = part.tiled ? h % part.key_heads : h / shared;
-        float* state = states + head * size * pitch + column;
+        float* state = cache_of<RecurrentCache>(sequence).states + h * size * pitch + column;
         if (pass_.starts[sequence] == 0)
             for (std::size_t i = 0; i < size; ++i) std::fill_n(state + i * pitch, task_columns, 0.0f);
         const float* from = qkv + row * channels;

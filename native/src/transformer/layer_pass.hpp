@@ -37,6 +37,12 @@ public:
     void run(const float* cosines, const float* sines);
 
 private:
+    // The state of this layer for one sequence of the pass.
+    template <typename Cache>
+    const Cache& cache_of(std::size_t sequence) const {
+        return std::get<Cache>(pass_.caches[index_ * pass_.batch + sequence]);
+    }
+
     struct Output {
         const Linear* linear;
         const char* role;

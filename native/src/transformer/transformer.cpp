@@ -231,7 +231,7 @@ float* LayerPass::dense(const DenseConfig& part, const char* const (&roles)[3], 
 
 void Transformer::run(const Pass& pass) {
     const std::size_t rows = pass.batch * pass.count;
-    expect(pass.caches.size() == layers_.size() && pass.starts.size() == pass.batch, "pass");
+    expect(pass.caches.size() == layers_.size() * pass.batch && pass.starts.size() == pass.batch, "pass");
     // Cosines and sines of every rotation: the angle is rounded to float32, the results are correctly rounded.
     std::size_t floats = 0;
     std::vector<std::size_t> offsets;

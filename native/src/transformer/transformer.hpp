@@ -113,15 +113,15 @@ struct Rotation {
     std::size_t pairs() const { return frequencies.size(); }
 };
 
-// A layer's state, all sequences after one another (see models/layer_state.py).
+// A layer's state of one sequence (see models/layer_state.py).
 struct KeyValueCache {
     float* keys;
     float* values;
     std::size_t slots, value_pitch;
 };
 struct RecurrentCache {
-    float* convolution;  // (kernel − 1, channels) of each sequence: the last inputs
-    float* states;  // of each sequence; null if the mixer is a convolution only
+    float* convolution;  // (kernel − 1, channels): the last inputs
+    float* states;  // null if the mixer is a convolution only
 };
 using LayerCache = std::variant<std::monostate, KeyValueCache, RecurrentCache>;
 
@@ -134,7 +134,7 @@ struct Pass {
     std::size_t batch, count;
     std::span<const std::int64_t> starts;  // (batch) positions
     std::span<const Rotation> rotations;
-    std::span<const LayerCache> caches;  // one per layer
+    std::span<const LayerCache> caches;  // (layers, batch)
     Mode mode;
     int threads;
     const Hook* hook;  // or null

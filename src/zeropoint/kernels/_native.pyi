@@ -252,7 +252,7 @@ class Transformer:
         x: NDArray[float32],
         starts: NDArray[int64],
         rotations: Sequence[Rotation],
-        states: list[list[NDArray[float32]]],
+        states: list[list[list[NDArray[float32]]]],
         mode: str,
         threads: int,
         hook: Callable[[int, str, int, NDArray[float32]], object] | None,

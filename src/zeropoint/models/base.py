@@ -1,6 +1,6 @@
 """The interface of a language model: logits and hidden states for tokens, and its tokenizer."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, Protocol
 
 import numpy as np
@@ -48,6 +48,12 @@ class LanguageModel(Protocol):
         (batch, n) tokens are `batch` sequences and give (batch, n, width). With a cache, row i
         continues sequence i of the cache and is appended to it. Raises MeasurementError for token
         ids outside the vocabulary and for a full cache.
+        """
+
+    def extend(self, tokens: Sequence[int], caches: Sequence[Cache]) -> F32:
+        """Append tokens[i] to caches[i] in one pass; return the hidden states (n, width) float32.
+
+        Each cache has one sequence, of any length; all have the same capacity. Raises as `hidden`.
         """
 
     def head(self, rows: F32, tokens: range | None = None) -> F32:

@@ -1,5 +1,6 @@
 """The compiled engine: the same layers as `transformer.py`, each pass one native call."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,12 +52,19 @@ class CompiledEngine:
         Sequence i begins at position starts[i]. The cache must have room; it is filled but its
         lengths are not changed.
         """
+        return self.run_each(embeddings, [cache], starts)
+
+    def run_each(self, embeddings: F32, caches: Sequence[Cache], starts: NDArray[np.int64]) -> F32:
+        """As `run`, but sequence i is the only sequence of caches[i], if there are several.
+
+        All caches have the same capacity.
+        """
         x = embeddings * np.float32(self.architecture.embedding_scale)
         self._transformer.run(
             x,
             np.ascontiguousarray(starts, np.int64),
-            self._rotations_for(cache.capacity),
-            [state.arrays for state in cache.states],
+            self._rotations_for(caches[0].capacity),
+            [[state.arrays for state in cache.states] for cache in caches],
             self.weights.mode,
             self.weights.threads,
             self._call_hook if self.weights.hooks else None,

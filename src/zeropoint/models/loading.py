@@ -153,6 +153,21 @@ class DecoderModel:
             at = end
         return out.reshape(*ids.shape, -1)
 
+    def extend(self, tokens: Sequence[int], caches: Sequence[Cache]) -> F32:
+        ids = np.asarray(tokens).reshape(-1, 1)
+        self._check(ids)
+        starts = np.array([int(cache.lengths[0]) for cache in caches])
+        for cache in caches:
+            cache.grow([0], 1)
+        if isinstance(self._engine, CompiledEngine):
+            states = self._engine.run_each(self._embed(ids), caches, starts)
+        else:
+            rows = zip(ids[:, None], caches, starts[:, None], strict=True)
+            states = np.concatenate([self._forward(*row) for row in rows])
+        for cache, start in zip(caches, starts, strict=True):
+            cache.stopped(np.array([start + 1]))
+        return states[:, 0]
+
     def head(self, rows: F32, tokens: range | None = None) -> F32:
         rows = np.ascontiguousarray(rows)
         # The compiled engine's head is one product, for which the layers need not be there.
@@ -193,10 +208,12 @@ class DecoderModel:
             self._weights.hooks[name] = hook
 
     def _forward(self, ids: np.ndarray, cache: Cache, starts: np.ndarray) -> F32:
-        embedded = self._weights.rows(self.architecture.embedding, ids.reshape(-1))
-        embedded = embedded.reshape(*ids.shape, -1)
         assert self._engine is not None, "matrices are missing"
-        return self._engine.run(embedded, cache, starts)
+        return self._engine.run(self._embed(ids), cache, starts)
+
+    def _embed(self, ids: np.ndarray) -> F32:
+        embedded = self._weights.rows(self.architecture.embedding, ids.reshape(-1))
+        return embedded.reshape(*ids.shape, -1)
 
     def _check(self, ids: np.ndarray) -> None:
         low, high = int(ids.min()), int(ids.max())
