@@ -8,6 +8,7 @@ import pytest
 
 from zeropoint.cli import main
 from zeropoint.cli.views.glossary import SPELLINGS, TERMS, find_term
+from zeropoint.plans.formats.names import no_target
 
 BLOCK = "--block=-0.89,0.16,0.08,-0.13,0.16,-0.54"
 
@@ -163,3 +164,32 @@ def test_it_needs_neither_torch_nor_the_compiled_kernels() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("word", "term"),
+    [
+        ("offset", "zero point"), ("midpoint", "midpoint"), ("Blackwell", "GPU generation"),
+        ("KV cache", "KV cache"), ("vram", "VRAM"), ("MoE", "mixture of experts"),
+        ("k-quants", "super-block"), ("importance matrix", "importance"),
+        ("prefill", "prompt processing"),
+    ],
+)  # fmt: skip
+def test_the_words_of_newcomers_are_known(
+    word: str, term: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["explain", *word.split(), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["term"] == term
+
+
+def test_a_product_needs_no_group(capsys: pytest.CaptureFixture[str]) -> None:
+    texts = []
+    for name in ("FP8_E4M3", "FP8_E4M3_ROW", "fp8"):
+        assert main(["explain", "multiply", "--device", "rtx5090", "--format", name]) == 0
+        texts.append(capsys.readouterr().out)
+    assert texts[0] == texts[1] == texts[2]
+
+
+@pytest.mark.parametrize("word", ["INT4", "4bit", "fp4", "q4", "4"])
+def test_a_number_of_bits_as_target_names_files_of_that_size(word: str) -> None:
+    assert "about 4 bits use Q4_K_M, IQ4_XS or Q4_0" in no_target(word)

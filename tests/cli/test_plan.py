@@ -170,6 +170,26 @@ def test_the_cheapest_card_that_runs_it_comes_first(capsys):
     assert listed == sorted(listed) and all(row["fits"] for row in found["results"])
 
 
+def test_a_price_of_ones_own_replaces_that_of_the_table(capsys):
+    words = ("27B:Q4_K_M", "--cheapest", "--price", "RTX3090=500")
+    _, found = plan(capsys, *words)
+    assert found["results"][0]["device"] == "rtx3090"
+    (card,) = [one for one in found["devices"] if one["id"] == "rtx3090"]
+    assert (card["price_usd"], card["gib_per_dollar"]) == (500, 24 / 500)
+    assert main(["plan", *words]) == DONE
+    assert "$500 (yours)     0.0480" in capsys.readouterr().out
+    for wrong in ("rtx3090", "rtx3090=cheap", "rtx3090=0"):
+        assert main(["plan", "27B", "--cheapest", "--price", wrong]) == 2
+        assert "must be NAME=DOLLARS" in capsys.readouterr().err
+    assert main(["plan", "27B", "--price", "rtx309=500"]) == 2
+
+
+def test_a_column_without_values_is_not_printed(capsys):
+    assert main(["plan", "8B", "--device", "rtx3090"]) == DONE
+    text = capsys.readouterr().out
+    assert "Loss" not in text and "No loss is known" in text
+
+
 def test_all_devices_are_ranked_and_listed(capsys):
     _, found = plan(capsys, "27B:Q4_K_M", "--all-devices", "--objective", "speed")
     rates = [row["tokens_per_second"] for row in found["results"] if row["fits"]]

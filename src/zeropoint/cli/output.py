@@ -96,9 +96,14 @@ class Output:
         console(sys.stderr).print("warning: " + printable(text), style="yellow")
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-        """Print a table on stdout; a column whose name begins with ">" is aligned to the right."""
+        """Print a table on stdout.
+
+        A column whose name begins with ">" is aligned to the right. One with "?" is left out on a
+        terminal that is too narrow for the table, from right to left.
+        """
         if self.as_json:
             return
+        columns, rows = fitting_columns(columns, list(rows), terminal_width())
         from rich.table import Table
         from rich.text import Text
 
@@ -127,6 +132,33 @@ class Output:
             for piece in json_pieces({**head, **result, **warned}):
                 print(piece, end="")
             print()
+
+
+def terminal_width() -> int | None:
+    """Return the width of the terminal that stdout is; None for a pipe or a file."""
+    return console(sys.stdout).width if sys.stdout.isatty() else None
+
+
+def fitting_columns(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], width: int | None
+) -> tuple[list[str], list[list[object]]]:
+    """Return a table without the optional columns that do not fit into `width` characters.
+
+    >>> fitting_columns(["Name", ">?Median", ">?Max"], [["all", 1.5, 2.5]], 12)
+    (['Name', '>Median'], [['all', 1.5]])
+    """
+    widths = [
+        2 + max([len(name.lstrip(">?")), *(len(str(row[at])) for row in rows)])
+        for at, name in enumerate(columns)
+    ]
+    kept = list(range(len(columns)))
+    for at in reversed(range(len(columns))):
+        optional = columns[at].lstrip(">").startswith("?")
+        if width is not None and optional and sum(widths[i] for i in kept) - 2 > width:
+            kept.remove(at)
+    return [columns[at].replace("?", "", 1) for at in kept], [
+        [row[at] for at in kept] for row in rows
+    ]
 
 
 def json_pieces(result: Mapping[str, object]) -> Iterator[str]:

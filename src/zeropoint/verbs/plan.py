@@ -52,6 +52,7 @@ def plan(
     bandwidth: float | None = DEFAULTS.bandwidth,
     all_devices: bool = DEFAULTS.all_devices,
     cheapest: bool = DEFAULTS.cheapest,
+    price: str | Sequence[str] | None = DEFAULTS.price,
     context: str | int = DEFAULTS.context,
     kv: str = DEFAULTS.kv,
     users: int = DEFAULTS.users,
@@ -85,8 +86,9 @@ def plan(
     """
     options = PlanOptions(
         device=device, memory=memory, bandwidth=bandwidth, all_devices=all_devices,
-        cheapest=cheapest, context=context, kv=kv, users=users, to=to, objective=objective,
-        batch=batch, full_windows=full_windows, flash=flash, host=host, ram=ram, ssd=ssd, runs=runs,
+        cheapest=cheapest, price=price, context=context, kv=kv, users=users, to=to,
+        objective=objective, batch=batch, full_windows=full_windows, flash=flash, host=host,
+        ram=ram, ssd=ssd, runs=runs,
     )  # fmt: skip
     return plan_models(models, options, progress=progress)
 

@@ -185,7 +185,7 @@ def suggest(words: str) -> str:
 
     names = {name.lower(): name for name in (*FORMATS, *PRESETS, *plain_examples())}
     names |= {term: term for term in (*TERMS, *SPELLINGS)}
-    found = get_close_matches(words.lower(), names, n=3)
+    found = get_close_matches(words.lower(), names, n=3, cutoff=0.7)
     if found:
         return "did you mean " + " or ".join(names[name] for name in found) + "?"
     return f"terms are {', '.join(TERMS)}"

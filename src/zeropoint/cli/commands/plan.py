@@ -60,8 +60,20 @@ def plan(
     ] = DEFAULTS.all_devices,
     cheapest: Annotated[
         bool,
-        typer.Option("--cheapest", help="Rank the devices on which the model fits by their price."),
+        typer.Option(
+            "--cheapest",
+            help="Rank the devices on which the model fits by their price, with the memory per"
+            " dollar.",
+        ),
     ] = DEFAULTS.cheapest,
+    price: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=USD",
+            help="Price of a device in US dollars, such as rtx3090=900, instead of the price at its"
+            " launch. Repeatable.",
+        ),
+    ] = None,
     ctx: Annotated[
         str,
         typer.Option(
@@ -154,6 +166,8 @@ def plan(
 
     zeropoint plan org/name --all-devices
 
+    zeropoint plan 27B:Q4_K_M --cheapest --price rtx3090=900
+
     zeropoint plan 1T --device rtx5090 --host epyc-12ch-1152gb --to Q4_K_M
     """
     out = Output(as_json=as_json, quiet=quiet)
@@ -166,12 +180,12 @@ def plan(
 
     options = PlanOptions(
         device=device, memory=memory, bandwidth=bandwidth,
-        all_devices=all_devices, cheapest=cheapest, context=ctx, kv=kv, users=users,
+        all_devices=all_devices, cheapest=cheapest, price=price, context=ctx, kv=kv, users=users,
         to=to, objective=objective, batch=batch, full_windows=full_windows,
         flash=flash, host=host, ram=ram, ssd=ssd, runs=runs,
     )  # fmt: skip
     result = plan_models(models, options, progress=lambda started: view.note_benchmark(out))
-    view.show(out, result, cheapest=cheapest)
+    view.show(out, result, cheapest=cheapest or bool(price))
     out.finish("plan", result.to_json())
     if result.refusal:
         view.show_refusal(result.refusal)

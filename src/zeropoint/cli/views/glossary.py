@@ -4,6 +4,8 @@
 docs/glossary.md. Terms are defined here and nowhere else.
 """
 
+from zeropoint.cli.views.glossary_spellings import SPELLINGS as SPELLINGS
+
 SECTIONS: dict[str, dict[str, str]] = {
     "Numbers and blocks": {
         "scale": (
@@ -65,6 +67,12 @@ SECTIONS: dict[str, dict[str, str]] = {
             "Each weight goes to the nearest value that can be stored; a tie goes to the even "
             "code. Inside the range of the codes, the error is at most half a step."
         ),
+        "midpoint": (
+            "The value halfway between two neighbouring codes, in units of weight. A weight on one "
+            "side of it gets the lower code, on the other side the higher one. The middle of the "
+            "whole range is something else: asymmetric formats move it with a zero point or a "
+            "minimum."
+        ),
         "microscaling": (
             "Small blocks whose scale is one byte. An MX block has 32 weights and a power of two "
             "(E8M0). NVFP4 has 16 weights, a scale in FP8 E4M3, and one float32 for the tensor."
@@ -79,6 +87,24 @@ SECTIONS: dict[str, dict[str, str]] = {
         ),
     },
     "Files and formats": {
+        "quantization": (
+            "Storing the weights of a model with fewer bits, as small integers or floats and the "
+            "scales that turn them back. The file gets smaller and generation faster; how much "
+            "worse the predictions get is what `measure` measures."
+        ),
+        "weight": (
+            "One number of a model, also called a parameter. A 7B model has 7 billion of them, "
+            "almost all in matrices that are multiplied with the activations."
+        ),
+        "GGUF": (
+            "The file format of llama.cpp and the tools built on it: metadata, tokenizer and "
+            "tensors in one file. `zeropoint inspect FILE` shows what a file holds."
+        ),
+        "I-quants": (
+            "Formats whose codes select rows of a fixed table, such as IQ2_XXS and IQ3_S, or "
+            "values of a table, such as IQ4_NL. They usually have less error than K formats of the "
+            "same size, need importance (imatrix) below 3 bits, and are slower on processors."
+        ),
         "reference": (
             "The model that a quant is compared with, usually the 16-bit file that it was made "
             "from. If the reference is itself quantized, losses are relative to it."
@@ -93,7 +119,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "plain format": (
             "A textbook format without a file layout, such as INT4_SYM_G128 or NF4_G64. Its name "
             "states the type of number, the rule and the weights that share a scale. Plain formats "
-            "are evaluated in memory (`measure MODEL --to INT4_SYM_G128`) and cannot be written."
+            "are evaluated in memory (`measure MODEL --as INT4_SYM_G128`) and cannot be written."
         ),
         "preset": (
             "A name that stands for a format and its exceptions: Q4_K_M is Q4_K, with Q6_K for the "
@@ -126,7 +152,8 @@ SECTIONS: dict[str, dict[str, str]] = {
         ),
         "heal": (
             "Reduce the loss of a quant without adding a byte, by training scales and codes so "
-            "that its distributions come closer to the reference's."
+            "that its distributions come closer to the reference's. zeropoint has no command for "
+            "it yet; `quantize --rounding feedback` is the nearest one."
         ),
     },
     "Measuring": {
@@ -217,6 +244,39 @@ SECTIONS: dict[str, dict[str, str]] = {
         ),
     },
     "Running and speed": {
+        "token": (
+            "A piece of text that a model reads or generates at a time: a word, a part of one, or "
+            "a character. English has about 1.3 tokens for each word."
+        ),
+        "logits": (
+            "The scores that a model gives to every token of its vocabulary for the next position. "
+            "Softmax turns them into probabilities, which `measure` compares."
+        ),
+        "activations": (
+            "The numbers that a model computes for a text, as opposed to its weights. Every matrix "
+            "multiplies its weights with activations."
+        ),
+        "context": (
+            "The tokens that a model sees when it predicts the next one, and their maximum number. "
+            "A longer context needs a larger KV cache."
+        ),
+        "mixture of experts": (
+            "A model whose feed-forward layers consist of several experts, of which each token "
+            "uses a few. All experts need memory, and only those that are used take time: 30B-A3B "
+            "has 30 billion weights and multiplies 3 billion for each token."
+        ),
+        "VRAM": (
+            "The memory of a graphics card. Weights, KV cache and buffers have to fit for full "
+            "speed; what does not fit is computed by the processor. `zeropoint plan MODEL --device "
+            "NAME` counts it."
+        ),
+        "GPU generation": (
+            "It decides which numbers the matrix units multiply directly. NVIDIA Ampere (RTX 30): "
+            "16-bit floats and INT8. Ada (RTX 40) and Hopper (H100): also FP8. Blackwell (RTX 50, "
+            "B200): also FP4, as in NVFP4 and MXFP4. Other formats are converted first, and still "
+            "save memory. `zeropoint explain multiply --device rtx5090 --format NVFP4` shows a "
+            "device."
+        ),
         "exact mode": (
             "Arithmetic with float32 activations. The results are identical bit for bit for every "
             "number of threads, batch size and chunk size. `measure`, `calibrate` and `drift` use "
@@ -249,39 +309,6 @@ SECTIONS: dict[str, dict[str, str]] = {
 }
 
 TERMS = {term: text for section in SECTIONS.values() for term, text in section.items()}
-
-SPELLINGS = {
-    "zp": "zero point",
-    "zeropoint": "zero point",
-    "asymmetric": "symmetric",
-    "code": "codes",
-    "blocks": "block",
-    "superblock": "super-block",
-    "bpw": "bits per weight",
-    "outliers": "outlier",
-    "imatrix": "importance",
-    "ppl": "perplexity",
-    "kl": "kl divergence",
-    "kld": "kl divergence",
-    "top1": "top-1",
-    "flips": "flip",
-    "presets": "preset",
-    "formats": "format",
-    "recipes": "recipe",
-    "interval": "confidence interval",
-    "floor": "noise floor",
-    "verdicts": "verdict",
-    "mx": "microscaling",
-    "e8m0": "microscaling",
-    "-0": "negative zero",
-    "−0": "negative zero",
-    "m0": "negative zero",
-    "m0_pm5": "M0_PM5",
-    "exact": "exact mode",
-    "fast": "fast mode",
-    "kv cache": "KV cache",
-    "kv": "KV cache",
-}
 
 
 def find_term(word: str) -> tuple[str, str] | None:

@@ -80,7 +80,9 @@ def show_outliers(out: Output, model: "ModelInventory") -> None:
 
 def headline(outline: "ModelOutline", elements: int) -> str:
     """Return the model's name and main figures in one line."""
-    heads = f"{outline.heads}/{outline.key_value_heads} heads" if outline.heads else None
+    heads = None
+    if outline.heads:
+        heads = f"{outline.heads} query and {outline.key_value_heads} KV heads"
     experts = f"{outline.experts} experts, {outline.experts_used} used" if outline.experts else None
     parts = [
         outline.name or "a model without a name",

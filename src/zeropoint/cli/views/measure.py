@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from zeropoint.verbs.reference import ReferenceOpened, TextPrepared
 
 COLUMNS = (
-    ">Tokens", ">KL mean", ">95 % interval", ">Floor", ">Median", ">99 %", ">99.9 %", ">Max",
-    ">Top-1", ">PPL ratio",
+    ">?Tokens", ">KL mean", ">95 % interval", ">?Floor", ">?Median", ">?99 %", ">?99.9 %",
+    ">?Max", ">Top-1", ">PPL ratio",
 )  # fmt: skip
 # Colours carry the meaning on a terminal; the word carries it everywhere.
 VERDICT_STYLES = {
@@ -25,7 +25,7 @@ UNKNOWN_CONSEQUENCE = (
     "How many answers change is unknown, because no tasks were run"
     " (`zeropoint tasks REFERENCE QUANT --tasks FILE` counts them)."
 )
-SHORT_COLUMNS = (">Tokens", ">KL mean", ">95 % interval", ">Floor", ">Top-1", ">PPL ratio")
+SHORT_COLUMNS = (">?Tokens", ">KL mean", ">95 % interval", ">?Floor", ">Top-1", ">PPL ratio")
 
 
 def show_text(out: Output, prepared: "TextPrepared") -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from zeropoint.cli.output import Output
 
 if TYPE_CHECKING:
+    from zeropoint.plans.machines.device import Device
     from zeropoint.plans.planner.advice import Refusal
     from zeropoint.plans.planner.planning import PlanResult
     from zeropoint.plans.planner.ranking import PlanRow
@@ -21,7 +22,7 @@ def note_benchmark(out: Output) -> None:
 
 def show(out: Output, plan: "PlanResult", *, cheapest: bool) -> None:
     """Print the ranked table, with lines above it for a single device and for each model."""
-    from zeropoint.plans.planner.text import device_line, model_line
+    from zeropoint.plans.planner.text import device_line, model_line, quality
 
     rows, workload = plan.results, plan.question.workload
     if out.as_json or not rows:
@@ -36,12 +37,22 @@ def show(out: Output, plan: "PlanResult", *, cheapest: bool) -> None:
         out.say(model_line(spec, workload.users))
     out.say()
     head = ("Model",) if one_device else ("Device", "Model")
-    price = (">Price",) if cheapest else ()
+    price = (">Price", ">GiB per $") if cheapest else ()
+    shown = rows[:MAX_ROWS]
+    loss = ("Loss",) if any(map(quality, shown)) else ()
     out.table(
-        (*head, ">Bits/weight", "Loss", ">Weights", ">+ KV", ">+ compute", ">= GiB", "",
-         ">Longest context", ">Prompt t/s", ">Generation t/s", "Speed is", *price),
-        (table_row(row, one_device=one_device, cheapest=cheapest) for row in rows[:MAX_ROWS]),
+        (*head, ">Bits/weight", *loss, ">?Weights", ">?+ KV", ">?+ compute", ">= GiB", "",
+         ">?Longest context", ">?Prompt t/s", ">Generation t/s", "?Speed is", *price),
+        (
+            table_row(row, one_device=one_device, cheapest=cheapest, with_loss=bool(loss))
+            for row in shown
+        ),
     )  # fmt: skip
+    if not loss:
+        out.say(
+            "No loss is known: of a model, more bits come first. `zeropoint measure --run` or"
+            " `compare --run` measures it."
+        )
     if len(rows) > MAX_ROWS:
         out.say(f"… and {len(rows) - MAX_ROWS} more; --json prints all of them")
     if plan.notes:
@@ -50,7 +61,7 @@ def show(out: Output, plan: "PlanResult", *, cheapest: bool) -> None:
         out.say(line)
 
 
-def table_row(row: "PlanRow", *, one_device: bool, cheapest: bool) -> list[object]:
+def table_row(row: "PlanRow", *, one_device: bool, cheapest: bool, with_loss: bool) -> list[object]:
     """Return the cells of one row."""
     from zeropoint.plans.planner.text import band, gib, longest, placement_words, quality
 
@@ -59,13 +70,21 @@ def table_row(row: "PlanRow", *, one_device: bool, cheapest: bool) -> list[objec
     offloaded = placement_words(placement) if placement else "does not fit"
     speed = placement or row.generation
     basis = speed.basis if speed else ""
-    price = [f"${row.device.price_usd} ({row.device.price_date})"] if cheapest else []
+    price = price_words(row.device) if cheapest else ()
+    loss = [quality(row)] if with_loss else []
     return [
-        *head, f"{row.bits_per_weight:.2f}", quality(row),
+        *head, f"{row.bits_per_weight:.2f}", *loss,
         gib(memory.weights_bytes), gib(memory.kv_bytes), gib(memory.compute_bytes),
         gib(memory.total_bytes), "fits" if row.fits else offloaded, longest(row),
         band(row.prompt), band(speed), BASIS_WORDS.get(basis, basis), *price,
     ]  # fmt: skip
+
+
+def price_words(device: "Device") -> tuple[str, str]:
+    """Return the price of a device, and its memory for each dollar."""
+    if device.gib_per_dollar is None:
+        return "", ""
+    return f"${device.price_usd} ({device.price_date or 'yours'})", f"{device.gib_per_dollar:.4f}"
 
 
 def show_refusal(refusal: "Refusal") -> None:

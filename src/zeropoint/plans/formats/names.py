@@ -1,10 +1,18 @@
 """Names of formats in any case, with similar names in the error for an unknown one."""
 
+import re
+
 from zeropoint.errors import FormatError, RecipeError
 from zeropoint.formats import FORMATS, Format, find_format
 from zeropoint.formats.names import suggestion
 from zeropoint.plans.formats.presets import ALIASES, PRESETS
 
+# What people write for a number of bits, and the presets and formats of files of that size.
+_BITS = re.compile(r"(?:u?int|fp|q|w|iq)?[-_ ]?([234568])(?:[-_ ]?bits?)?", re.IGNORECASE)
+_FILES_BY_BITS = {
+    "2": "Q2_K or IQ2_M", "3": "Q3_K_M or IQ3_M", "4": "Q4_K_M, IQ4_XS or Q4_0",
+    "5": "Q5_K_M", "6": "Q6_K", "8": "Q8_0",
+}  # fmt: skip
 # Storage formats of tables and counts, which hold no weights.
 NOT_FOR_WEIGHTS = frozenset({"I8", "I16", "I32", "I64", "F64"})
 
@@ -36,6 +44,10 @@ def _advice(name: str) -> str:
 
 def no_target(name: str) -> str:
     """Return the error message for a `--to` that is not a preset, format or recipe."""
+    bits = _BITS.fullmatch(name)
+    if bits:
+        files = _FILES_BY_BITS[bits[1]]
+        return f"{name!r} is not a preset or format; for a file of about {bits[1]} bits use {files}"
     formats = [format for format in FORMATS if format not in (*PRESETS, *NOT_FOR_WEIGHTS)]
     close = suggestion(name, [*PRESETS, *ALIASES, *formats])
     return f"{name!r} is not a preset, a format or the path of a .recipe file; {close}"

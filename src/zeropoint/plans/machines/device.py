@@ -43,6 +43,7 @@ class Device:
     fp16_flops: float | None = None
     int8_ops: float | None = None
     price_usd: int | None = None
+    #: Year and month of that price; None without a price, and for a price that the user gave.
     price_date: str | None = None
     source: str = ""
     #: Whether the bandwidth was measured rather than taken from a data sheet.
@@ -50,6 +51,11 @@ class Device:
     hbm: bool = False
     #: Usable memory where the row states it, bytes.
     stated_bytes: int | None = None
+
+    @property
+    def gib_per_dollar(self) -> float | None:
+        """Memory for each US dollar of its price, in GiB; None without a price."""
+        return self.memory_bytes / GIB / self.price_usd if self.price_usd else None
 
     @property
     def usable_bytes(self) -> int:

@@ -42,7 +42,8 @@ def device_record(device: Device) -> dict[str, Any]:
         "native": list(device.family.native), "memory_bytes": device.memory_bytes,
         "usable_bytes": device.usable_bytes, "bandwidth_bytes_per_second": device.bandwidth,
         "fp16_flops": device.fp16_flops, "int8_ops": device.int8_ops,
-        "price_usd": device.price_usd, "price_date": device.price_date, "source": device.source,
+        "price_usd": device.price_usd, "price_date": device.price_date,
+        "gib_per_dollar": device.gib_per_dollar, "source": device.source,
     }  # fmt: skip
 
 

@@ -25,6 +25,8 @@ class PlanOptions:
     all_devices: bool = False
     #: Plan for every device with a price, the cheapest first.
     cheapest: bool = False
+    #: Prices in US dollars that replace those of the table: "rtx3090=900".
+    price: str | Sequence[str] | None = None
     #: Tokens of context of each user: "16k" or a number.
     context: str | int = "4k"
     #: Format of the KV cache: "q8_0", or "q8_0/q4_0" for keys and values.

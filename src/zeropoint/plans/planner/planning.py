@@ -30,6 +30,7 @@ from zeropoint.results.html import as_html
 from zeropoint.results.schema import data_frame
 
 GB = 10**9
+MAX_PRICE_USD = 10**9
 MAX_SSD_GBS = 1000  # GB/s; more is a typing error
 
 
@@ -155,6 +156,33 @@ def make_question(
 
 def choose_devices(options: PlanOptions, catalog: DeviceCatalog) -> list[Device]:
     """Return the devices to plan for. Raises RecipeError for unknown names or bad values."""
+    prices = parse_prices(options.price, catalog)
+    devices = _choose(options, catalog)
+    return [
+        replace(device, price_usd=prices[device.id], price_date=None)
+        if device.id in prices
+        else device
+        for device in devices
+    ]
+
+
+def parse_prices(price: str | Sequence[str] | None, catalog: DeviceCatalog) -> dict[str, int]:
+    """Return the price of each device that "NAME=DOLLARS" gives, by its id.
+
+    Raises RecipeError for an unknown device or a price that is not a whole number of dollars.
+    """
+    prices = {}
+    for text in split_names([price] if isinstance(price, str) else price or ()):
+        name, _, dollars = text.partition("=")
+        if not dollars.isdecimal() or not 0 < int(dollars) <= MAX_PRICE_USD:
+            raise RecipeError(
+                f"the price {text!r} (--price) must be NAME=DOLLARS, such as rtx3090=900"
+            )
+        prices[catalog.find(name).id] = int(dollars)
+    return prices
+
+
+def _choose(options: PlanOptions, catalog: DeviceCatalog) -> list[Device]:
     if options.all_devices or options.cheapest:
         return list(catalog.devices.values())
     devices = [

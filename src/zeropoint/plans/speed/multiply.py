@@ -13,6 +13,7 @@ from importlib.resources import files
 
 from zeropoint.errors import RecipeError
 from zeropoint.formats import FORMATS, Format
+from zeropoint.formats.names import plain_format
 from zeropoint.plans.formats.names import target_format
 from zeropoint.plans.machines.device import Device
 
@@ -168,8 +169,20 @@ def _row_kind(format: Format) -> str:
 
 
 def format_of(name: str) -> Format:
-    """Return a format by its name, or the default one of a kind of number: fp8, int4, …"""
-    return target_format(DEFAULT_FORMATS.get(name.strip().lower(), name))
+    """Return a format by its name, or the default one of a kind of number: fp8, int4, …
+
+    Which weights share a scale does not matter for a product, so the name may leave it out.
+
+    >>> format_of("fp8_e4m3").name, format_of("fp8").name
+    ('FP8_E4M3_ROW', 'FP8_E4M3_ROW')
+
+    Raises RecipeError, with similar names, for an unknown name.
+    """
+    named = name.strip().upper()
+    whole = f"{named}_ROW"
+    if plain_format(whole) is not None:
+        named = whole
+    return target_format(DEFAULT_FORMATS.get(name.strip().lower(), named))
 
 
 @lru_cache(1)
