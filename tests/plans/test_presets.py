@@ -52,7 +52,23 @@ def test_every_preset_chooses_as_llama_cpp_does(title, outline, compact) -> None
             with pytest.raises(RecipeError, match="the format has no fallback"):
                 choose_formats(source, preset, imatrix=bool(plus))
         else:
-            assert compact(choose_formats(source, preset, imatrix=bool(plus))) == answer, key
+            choices = choose_formats(source, preset, imatrix=bool(plus), small_drafts=True)
+            assert compact(choices) == answer, key
+
+
+@pytest.mark.parametrize("preset", ["Q2_K", "Q4_K_M", "Q8_0", "IQ3_S"])
+def test_a_draft_head_gets_at_least_8_bits_by_default(outline, preset: str) -> None:
+    source = outline("glm4-moe-nextn")  # layer 46 is one
+    choices = choose_formats(source, preset)
+    small = {choice.name: choice for choice in choose_formats(source, preset, small_drafts=True)}
+    for choice in choices:
+        if choice.name.startswith("blk.46.") and choice.changes:
+            bits = 8 * choice.format.block_bytes / choice.format.block_size
+            assert bits >= 8.5, choice
+        else:
+            assert choice.format == small[choice.name].format
+    named = choose_formats(source, preset, tensor_types=[("blk.46", "Q4_0")])
+    assert any(choice.format.name == "Q4_0" for choice in named)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +84,8 @@ def test_every_option_means_what_it_means_in_llama_cpp(case, outline, compact) -
         preset = "COPY"
     if not options.pop("quantize_output_tensor", True):
         options["leave_output"] = True
-    assert compact(choose_formats(outline(title), preset, imatrix=imatrix, **options)) == answer
+    choices = choose_formats(outline(title), preset, imatrix=imatrix, small_drafts=True, **options)
+    assert compact(choices) == answer
 
 
 @pytest.mark.slow

@@ -54,6 +54,7 @@ class CalibrationRun:
         self.model = model
         self.chunks = chunks
         self.moments = moments
+        self.draft = model.draft_head  # reads each chunk too, so that its matrices are observed
         self.shapes = input_shapes(model)
         self.sums: dict[str, F64] = {}
         self.counts: dict[str, NDArray[np.int64]] = {}
@@ -80,6 +81,8 @@ class CalibrationRun:
             try:
                 for index, chunk in enumerate(self.chunks):
                     states = self.model.hidden(chunk.tokens)
+                    if self.draft:
+                        self.draft.hidden(states[:-1], chunk.tokens[1:])
                     if number == 0:
                         self._add(OUTPUT, states, None)
                         self._check(index, chunk)

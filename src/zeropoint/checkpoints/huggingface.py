@@ -31,7 +31,7 @@ from zeropoint.checkpoints.expert_stacks import (
 from zeropoint.checkpoints.files.file_kind import check_use
 from zeropoint.checkpoints.folder import CONFIG_FILE, read_config
 from zeropoint.checkpoints.modalities import is_image_or_audio, text_part_note
-from zeropoint.checkpoints.names import GgufPlace, find_place, is_matrix, role_of
+from zeropoint.checkpoints.names import GgufPlace, find_place, is_matrix, layer_name, role_of
 from zeropoint.checkpoints.settings.config_to_gguf import Configuration, read_configuration
 from zeropoint.checkpoints.settings.pooling_files import read_pooling
 from zeropoint.checkpoints.stored_changes import (
@@ -43,6 +43,7 @@ from zeropoint.checkpoints.stored_changes import (
 )
 from zeropoint.checkpoints.tensor_sources import Rows, SourceRows, StoredRows, TensorSource, renamed
 from zeropoint.checkpoints.tokenizers.vocabulary_files import read_vocabulary_files
+from zeropoint.checkpoints.values import UInt32
 from zeropoint.errors import CheckpointError, UnsupportedModel, printable
 from zeropoint.formats import F32, FORMATS, U8, QuantizedTensor
 
@@ -71,7 +72,7 @@ def as_gguf(folder: Checkpoint) -> "HuggingFaceCheckpoint":
         reason = f"vocab_size is {configuration.vocab_size}, but the embedding has {rows} rows"
         raise CheckpointError(path / CONFIG_FILE, reason)
     add_constants(sources, configuration.constants)
-    metadata = dict(configuration.metadata)
+    metadata = dict(configuration.metadata) | _draft_keys(configuration, sources)
     metadata["general.name"] = printable(
         str(config.get("_name_or_path") or path.resolve().name), NAME_CHARACTERS
     )
@@ -81,6 +82,26 @@ def as_gguf(folder: Checkpoint) -> "HuggingFaceCheckpoint":
     if note := text_part_note(path, folder.tensors):
         LOG.warning("%s", note)
     return HuggingFaceCheckpoint(folder, metadata, sources)
+
+
+def _draft_keys(
+    configuration: Configuration, sources: Mapping[str, TensorSource]
+) -> dict[str, object]:
+    """Return the keys that change with the layers of a draft head, which only tensors tell."""
+    name, layers = configuration.family.architecture, configuration.layers
+    numbers = {int(source.split(".")[1]) for source in sources if source.startswith("blk.")}
+    drafts = max(numbers, default=layers) + 1 - layers
+    if drafts < 1 or not configuration.family.draft_prefix:
+        return {}
+    keys: dict[str, object] = {
+        f"{name}.block_count": UInt32(layers + drafts),
+        f"{name}.nextn_predict_layers": UInt32(drafts),
+    }
+    key = f"{name}.attention.recurrent_layers"
+    flags = configuration.metadata.get(key)
+    if isinstance(flags, np.ndarray):  # a draft layer has attention
+        keys[key] = np.concatenate([flags, np.zeros(drafts, np.bool_)])
+    return keys
 
 
 def _warn(path: Path, configuration: Configuration) -> None:
@@ -212,7 +233,7 @@ def find_sources(folder: Checkpoint, configuration: Configuration) -> dict[str, 
     for name, info in folder.tensors.items():
         if _is_left_out(name):
             continue
-        place = find_place(name, family)
+        place = find_place(layer_name(name, family, configuration.layers), family)
         if place is None:
             raise UnsupportedModel(
                 f"{folder.path}: tensor {name!r} has no place in a {family.architecture} file; "
@@ -259,11 +280,6 @@ def _is_left_out(name: str) -> bool:
     return is_image_or_audio(name)
 
 
-def _role(name: str) -> str:
-    """Return a GGUF tensor's role in its layer: "attn_q" of "blk.0.attn_q.bias"."""
-    return role_of(name)
-
-
 def _tie(folder: Checkpoint, sources: dict[str, TensorSource], *, tied: bool) -> None:
     """Leave out an output matrix that equals the embedding, which GGUF then uses.
 
@@ -307,7 +323,7 @@ def _adapt(sources: dict[str, TensorSource], configuration: Configuration) -> No
     family, keys = configuration.family, keys_of(configuration.metadata)
     split_joined(sources, family)
     for name, source in sources.items():
-        role = _role(name)
+        role = role_of(name)
         if role in family.permuted_roles:
             heads = configuration.heads if role == "attn_q" else configuration.kv_heads
             _permute(name, source, heads)

@@ -24,6 +24,13 @@ _FUSED = re.compile(r"(?:mlp|block_sparse_moe)\.experts\.(gate_up_proj|down_proj
 _ELEMENTWISE = re.compile(r"blk\.\d+\.(ssm_conv1d|shortconv\.conv|ssm_a|ssm_d|ssm_norm)(\.weight)?")
 _ROLE = re.compile(r"blk\.\d+\.(.+?)(?:\.weight|\.bias|\.scale)?")
 _ALTERNATING = re.compile(r"mlp\.experts\.(gate_up_proj|down_proj)(_bias|_blocks|_scales)?")
+# Of the draft head, beside its layers: a folder's name to that of a tensor of a layer.
+_DRAFT = {
+    "fc": "eh_proj",
+    "pre_fc_norm_embedding": "enorm",
+    "pre_fc_norm_hidden": "hnorm",
+    "norm": "shared_head.norm",
+}
 _PREFIXES = ("model.language_model.", "language_model.model.", "language_model.", "model.")
 
 
@@ -137,3 +144,35 @@ def is_matrix(name: str, shape: tuple[int, ...]) -> bool:
     The others, also those of two axes, are biases or multiply element by element.
     """
     return len(shape) > 1 and not (name.endswith(".bias") or _ELEMENTWISE.fullmatch(name))
+
+
+def layer_name(name: str, family: ModelFamily, layers: int) -> str:
+    """Return the name of a folder's tensor with draft layers counted after the `layers` others.
+
+    >>> from zeropoint.checkpoints.families import FAMILIES
+    >>> layer_name("mtp.fc.weight", FAMILIES["qwen35"], 24)
+    'model.layers.24.eh_proj.weight'
+    """
+    short, prefix = name.removeprefix("model."), family.draft_prefix
+    if not prefix or not short.startswith(prefix):
+        return name
+    short = short.removeprefix(prefix)
+    if layer := _LAYER.fullmatch(short):
+        return f"model.layers.{layers + int(layer[1])}.{layer[2]}{layer[3] or ''}"
+    role, _, suffix = short.rpartition(".")
+    return f"model.layers.{layers}.{_DRAFT.get(role, role)}.{suffix}"
+
+
+def draft_name(name: str, family: ModelFamily, layers: int) -> str:
+    """Return the folder's name of a tensor: the inverse of `layer_name`.
+
+    >>> from zeropoint.checkpoints.families import FAMILIES
+    >>> draft_name("model.layers.24.eh_proj.weight", FAMILIES["qwen35"], 24)
+    'mtp.fc.weight'
+    """
+    layer = _LAYER.fullmatch(name.removeprefix("model."))
+    if not family.draft_prefix or not layer or int(layer[1]) < layers:
+        return name
+    theirs = {role: their for their, role in _DRAFT.items()}.get(layer[2])
+    own = f"layers.{int(layer[1]) - layers}.{layer[2]}"
+    return f"{family.draft_prefix}{theirs or own}{layer[3] or ''}"

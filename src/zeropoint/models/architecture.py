@@ -24,7 +24,7 @@ from zeropoint.errors import CheckpointError, UnsupportedModel
 from zeropoint.models.feed_forward import Experts, FeedForward, read_feed_forward
 from zeropoint.models.header import ModelHeader
 from zeropoint.models.layer_state import RecurrentShape, StateShape
-from zeropoint.models.layer_tensors import LayerTensors, Shapes
+from zeropoint.models.layer_tensors import LayerTensors, Shapes, with_extras
 from zeropoint.models.mixers import Attention, Mixer, read_mixer
 from zeropoint.models.rope import FACTORS
 from zeropoint.models.unused_settings import check_settings
@@ -70,6 +70,25 @@ class LayerSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DraftSpec:
+    """A layer for multi-token prediction, and the names of its own tensors by role."""
+
+    layer: LayerSpec
+    tensors: Mapping[str, str] = field(hash=False)
+
+    def shapes(self, width: int, vocabulary: int) -> Shapes:
+        """Return the required shape of each tensor that it may have beside its layer's."""
+        table = (vocabulary, width)
+        return with_extras({"nextn.eh_proj": (width, 2 * width)}) | {
+            "nextn.enorm": (width,),
+            "nextn.hnorm": (width,),
+            "nextn.shared_head_norm": (width,),
+            "nextn.embed_tokens": table,
+            "nextn.shared_head_head": table,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
 class Architecture:
     """A decoder from token ids to logits."""
 
@@ -86,6 +105,7 @@ class Architecture:
     output_scale: str | None  # name of a tensor of one value that multiplies the logits
     output_bias: str | None  # name of a tensor (vocabulary) that is then added
     output_norm: str  # name of the norm before the output matrix
+    draft: DraftSpec | None  # a head that guesses the token after the next
 
     embedding = "token_embd.weight"
 
@@ -130,6 +150,7 @@ def read_architecture(checkpoint: Checkpoint) -> Architecture:
         output_scale=header.optional("output.scale"),
         output_bias=header.optional("output.bias"),
         output_norm=family.output_norm,
+        draft=_read_draft(header, family, blocks - drafts) if drafts else None,
     )
     _check_vocabulary(header, architecture)
     _check_shapes(header, architecture)
@@ -172,6 +193,19 @@ def _read_layer(header: ModelHeader, family: ModelFamily, index: int) -> LayerSp
     )
 
 
+def _read_draft(header: ModelHeader, family: ModelFamily, index: int) -> DraftSpec | None:
+    """Return the first layer for multi-token prediction, or None if it is not one that runs."""
+    tensors = LayerTensors(header, family, index)
+    if not family.draft_prefix or not tensors.has("nextn.eh_proj"):
+        return None
+    tensors.matrices("nextn.eh_proj")
+    tensors.weights("nextn.enorm", "nextn.hnorm")
+    for role in ("nextn.shared_head_norm", "nextn.embed_tokens", "nextn.shared_head_head"):
+        if tensors.has(role):
+            tensors.weights(role)
+    return DraftSpec(layer=_read_layer(header, family, index), tensors=tensors.names)
+
+
 def _check_vocabulary(header: ModelHeader, architecture: Architecture) -> None:
     tokens = header.checkpoint.metadata.get("tokenizer.ggml.tokens")
     if is_array(tokens) and len(tokens) != architecture.vocab_size:  # type: ignore[arg-type]
@@ -193,7 +227,12 @@ def _check_shapes(header: ModelHeader, architecture: Architecture) -> None:
         header.expect(architecture.output_scale, (1,))
     if architecture.output_bias:
         header.expect(architecture.output_bias, (architecture.vocab_size,))
-    for layer in architecture.layers:
-        for role, shape in layer.shapes(width).items():
-            if layer.has(role):
-                header.expect(layer.tensors[role], shape)
+    draft = architecture.draft
+    layers = [*architecture.layers, *([draft.layer] if draft else [])]
+    parts = [(layer.tensors, layer.shapes(width)) for layer in layers]
+    if draft:
+        parts.append((draft.tensors, draft.shapes(width, architecture.vocab_size)))
+    for tensors, shapes in parts:
+        for role, shape in shapes.items():
+            if role in tensors:
+                header.expect(tensors[role], shape)

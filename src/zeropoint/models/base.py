@@ -19,6 +19,19 @@ Mode = Literal["exact", "fast"]  # float32 or 8-bit activations
 ForwardHook = Callable[[F32, int | None], None]
 
 
+class DraftPart(Protocol):
+    """The part of a `DraftHead` that callers need."""
+
+    def cache(self, capacity: int, *, sequences: int = 1) -> Cache:
+        """Return an empty cache for contexts of up to `capacity` positions."""
+
+    def hidden(self, states: F32, tokens: Tokens, cache: Cache | None = None) -> F32:
+        """Return states (n, width) from which `head` guesses the tokens after `tokens` (n,)."""
+
+    def logits(self, states: F32, tokens: Tokens, cache: Cache | None = None) -> F32:
+        """Return the logits (n, vocab) of the tokens after `tokens`."""
+
+
 class LanguageModel(Protocol):
     """A decoder and its tokenizer. `logits(tokens)` is `head(hidden(tokens))`."""
 
@@ -67,6 +80,13 @@ class LanguageModel(Protocol):
 
     def cache(self, capacity: int, *, sequences: int = 1) -> Cache:
         """Return an empty cache for contexts of up to `capacity` positions."""
+
+    @property
+    def draft_head(self) -> DraftPart | None:
+        """The head that guesses the token after the next, if the model has one that runs.
+
+        It is made on first access, and its matrices are among `matrices` from then on.
+        """
 
     def matrices(self) -> Mapping[str, tuple[int, ...]]:
         """Return the shapes of all weight matrices by GGUF name; experts are stacked."""

@@ -18,6 +18,7 @@ from zeropoint.models.architecture import Architecture, read_architecture, tenso
 from zeropoint.models.base import ForwardHook, LanguageModel, Mode, Tokens
 from zeropoint.models.cache import Cache
 from zeropoint.models.compiled import CompiledEngine
+from zeropoint.models.draft import DraftHead
 from zeropoint.models.tokenizer import Tokenizer, read_tokenizer
 from zeropoint.models.weights import Weights
 
@@ -193,11 +194,19 @@ class DecoderModel:
         flat = self.head(states.reshape(-1, states.shape[-1]))
         return flat.reshape(*states.shape[:-1], -1)
 
+    @cached_property
+    def draft_head(self) -> DraftHead | None:
+        draft, output = self.architecture.draft, self.architecture.output
+        if draft is None or self._engine is None or output not in self._weights.names():
+            return None
+        return DraftHead(self.architecture, draft, self._weights, self.head)
+
     def matrices(self) -> Mapping[str, tuple[int, ...]]:
         return self._weights.matrices()
 
     def replace(self, name: str, tensor: QuantizedTensor) -> None:
         self._weights.replace(name, tensor)
+        self.__dict__.pop("draft_head", None)  # made again with the new weights
         # transformers' modules fetch the weights for each product.
         if self._engine is None or self._how[0] != "transformers":
             self._engine = self._make_engine()

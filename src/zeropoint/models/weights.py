@@ -46,6 +46,10 @@ class Weights:
             elif pack:
                 self._matrices[name] = [] if name in later else self._read_matrices(name)
 
+    def names(self) -> set[str]:
+        """Return the names of the tensors that have been read or supplied."""
+        return {*self._matrices, *self._vectors}
+
     @property
     def complete(self) -> bool:
         """Whether all matrices have been read or supplied."""

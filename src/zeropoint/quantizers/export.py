@@ -16,7 +16,14 @@ from zeropoint.checkpoints import Checkpoint, NewTensor, TensorInfo, create_chec
 from zeropoint.checkpoints.families import StoredChange
 from zeropoint.checkpoints.files.partial_folder import PartialFolder
 from zeropoint.checkpoints.huggingface import interleaved_rows
-from zeropoint.checkpoints.names import TOKEN_EMBEDDING, huggingface_name, is_matrix, role_of
+from zeropoint.checkpoints.names import (
+    TOKEN_EMBEDDING,
+    draft_name,
+    huggingface_name,
+    is_matrix,
+    role_of,
+)
+from zeropoint.checkpoints.settings.gguf_keys import GgufKeys
 from zeropoint.checkpoints.settings.gguf_to_config import find_convertible, make_config
 from zeropoint.checkpoints.stored_changes import (
     NO_CHANGE,
@@ -126,6 +133,8 @@ def _config_text(source: Checkpoint, config: Mapping[str, object]) -> str:
 def _targets(source: Checkpoint, stacks: Mapping[str, FolderStack]) -> list[_Target]:
     """Return the tensors of the folder beside `stacks`, in the order of the file's."""
     family = find_convertible(str(source.metadata.get("general.architecture")))
+    keys = GgufKeys(source.metadata, source.tensors)
+    layers = keys.integer("block_count", 0) - keys.integer("nextn_predict_layers", 0)
     targets: list[_Target] = []
     for name, info in source.tensors.items():
         if name.startswith("rope_"):
@@ -138,6 +147,7 @@ def _targets(source: Checkpoint, stacks: Mapping[str, FolderStack]) -> list[_Tar
         if parts and name != parts[0]:
             continue  # the first part brings the others
         theirs = huggingface_name(name.replace(role, whole), family)
+        theirs = theirs and draft_name(theirs, family, layers)
         if theirs is None or not source.tensors.keys() >= set(parts):
             raise UnsupportedModel(
                 f"transformers has no tensor for {name} of a {family.architecture} model"

@@ -23,6 +23,10 @@ DEFAULTS = {
     "linear_num_value_heads": 32,
     "partial_rotary_factor": 0.25,
 }
+DRAFT_SETTINGS = {
+    "mtp_num_hidden_layers": "the layers of the draft head are counted by their tensors",
+    "mtp_use_dedicated_embeddings": "an embedding of the draft head would be a tensor of its own",
+}
 DELTA_NET = ROLES | {
     "linear_attn.in_proj_qkv": "attn_qkv",
     "linear_attn.in_proj_z": "attn_gate",
@@ -67,14 +71,16 @@ QWEN35 = ModelFamily(
             defaults={**DEFAULTS, "num_key_value_heads": 4},
             biases={"attention_bias": roles.ATTENTION_BIASES},
             biased_roles=("ssm_dt",),
+            harmless=DRAFT_SETTINGS,
         ),
     ),
-    roles=NORMS | roles.ATTENTION | roles.QK_NORMS | roles.MLP | DELTA_NET,
+    roles=NORMS | roles.ATTENTION | roles.QK_NORMS | roles.MLP | DELTA_NET | roles.DRAFT,
     parameters=PARAMETERS,
     stored_names={"ffn_norm": "post_attention_norm"},
     changes=TILED_CHANGES,
     norm_offset=1.0,
     plain_norms=frozenset({"ssm_norm"}),
+    draft_prefix="mtp.",
     recurrent_mixer="delta_net",
     tiled_values=True,
     gated_attention=True,

@@ -192,6 +192,9 @@ class ModelFamily:
     #: None: the family has no such cap, and the key is refused.
     attention_softcap: float | None = None
     logit_softcap: float | None = None
+    #: What names of the layer for multi-token prediction begin with in a folder; the layer runs as
+    #: a draft head. "": such layers do not run, and folders have none.
+    draft_prefix: str = ""
     #: The recurrent mixer of the layers that have no attention. None: all layers have attention.
     recurrent_mixer: Literal["delta_net", "short_convolution"] | None = None
     #: Value head h of a delta net uses key head h % key heads; otherwise neighbours share one.

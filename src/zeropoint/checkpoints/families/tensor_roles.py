@@ -44,6 +44,13 @@ NORMS_AFTER = {
 }
 QK_NORMS = {"self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm"}
 
+DRAFT = {  # of the layer for multi-token prediction, by its place among the layers
+    "eh_proj": "nextn.eh_proj",
+    "enorm": "nextn.enorm",
+    "hnorm": "nextn.hnorm",
+    "shared_head.norm": "nextn.shared_head_norm",
+}
+
 LLAMA = NORMS | ATTENTION | MLP
 
 QKV = ("attn_q", "attn_k", "attn_v")

@@ -41,6 +41,7 @@ class Configuration:
     constants: Mapping[str, list[float]]
     heads: int
     kv_heads: int
+    layers: int
     vocab_size: int
     #: `tie_word_embeddings`; the folder's tensors may still differ.
     tied: bool
@@ -91,6 +92,7 @@ def read_configuration(path: Path, config: Config, tensors: Iterable[str] = ()) 
         constants=rope.constants,
         heads=settings.integer("num_attention_heads"),
         kv_heads=int(np.max(values["attention.head_count_kv"])),  # type: ignore[call-overload]
+        layers=settings.integer("num_hidden_layers"),
         vocab_size=settings.integer("vocab_size"),
         tied=bool(kind.defaults.get("tie_word_embeddings") if tied is None else tied),
         biased=frozenset(biased),

@@ -36,10 +36,11 @@ def make_config(metadata: Metadata, tensors: Iterable[str], rope_factors: Mappin
     assert kind.write_config is not None  # all types of a convertible family have it
     heads = keys.integer("attention.head_count")
     width = keys.integer("embedding_length")
+    drafts = keys.integer("nextn_predict_layers", 0) if family.draft_prefix else 0
     config: Json = {
         "hidden_size": width,
         "intermediate_size": keys.largest("feed_forward_length"),
-        "num_hidden_layers": keys.integer("block_count"),
+        "num_hidden_layers": keys.integer("block_count") - drafts,
         "num_attention_heads": heads,
         "num_key_value_heads": keys.largest("attention.head_count_kv", heads),
         "head_dim": keys.integer("attention.key_length", width // heads),
@@ -57,6 +58,7 @@ def make_config(metadata: Metadata, tensors: Iterable[str], rope_factors: Mappin
     config["bos_token_id"] = int(bos) if isinstance(bos, int) else None
     config["eos_token_id"] = _end_tokens(metadata, vocab_size)
     config |= {"model_type": kind.model_types[0], "architectures": [kind.model_class]}
+    config |= {"mtp_num_hidden_layers": drafts} if drafts else {}
     config |= kind.write_config(family, keys, config)
     _check_computation(keys, family, config)
     keys.check_all_read()

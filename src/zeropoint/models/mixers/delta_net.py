@@ -140,7 +140,8 @@ def is_delta_net(tensors: LayerTensors) -> bool:
     every = header.integer("full_attention_interval", 4, minimum=1)
     if header.get(key) is not None:
         return header.flag(key, layer=tensors.index)
-    return (tensors.index + 1) % every != 0
+    layers = header.integer("block_count") - header.integer("nextn_predict_layers", 0)
+    return tensors.index < layers and (tensors.index + 1) % every != 0
 
 
 def read_delta_net(tensors: LayerTensors) -> DeltaNet:

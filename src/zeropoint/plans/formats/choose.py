@@ -50,6 +50,7 @@ COUNTED_ROLES = frozenset({Role.VALUES, Role.FFN_UP, Role.FFN_GATE, Role.FFN_DOW
 HIGH_PRESETS = frozenset(OTHER_PRESETS.split())
 MAX_FALLBACK_BLOCK = 32  # weights; formats with larger blocks need an entry in FALLBACKS
 PURE_RECIPE = "the option pure (--pure) and a recipe contradict each other: remove one of them"
+DRAFT_FORMAT = "Q8_0"  # the smallest that layers for multi-token prediction get by default
 MAX_LISTED = 3  # tensors named in an error
 
 
@@ -107,6 +108,9 @@ class FormatOptions(TypedDict, total=False):
     token_embedding_type: str | None
     #: Keep the source's format of output.weight.
     leave_output: bool
+    #: Give layers for multi-token prediction the format that llama-quantize gives them, even if it
+    #: is smaller than Q8_0. llama-quantize has no such option.
+    small_drafts: bool
 
 
 def choose_formats(
@@ -212,8 +216,23 @@ class FormatChooser:
             return (*self._by_recipe(self.recipe, tensor), False)
         assert self.base is not None
         if self.preset and not pure:
-            return (*self._by_preset(self.preset, self.base, tensor), False)
-        return self.base, f"{self.base.name} for every quantizable tensor", False
+            found = self._by_preset(self.preset, self.base, tensor)
+        else:
+            found = self.base, f"{self.base.name} for every quantizable tensor"
+        return (*self._kept_draft(tensor, *found), False)
+
+    def _kept_draft(self, tensor: TensorLike, wanted: Format, reason: str) -> tuple[Format, str]:
+        """Return Q8_0 instead of a smaller format for the layers of a draft head.
+
+        What smaller formats cost in wrong guesses has not been measured. llama-quantize has no such
+        rule.
+        """
+        layer, least = layer_of(tensor.name), find_format(DRAFT_FORMAT)
+        if layer not in self.facts.drafts or self.options.get("small_drafts"):
+            return wanted, reason
+        if wanted.block_bytes * least.block_size >= least.block_bytes * wanted.block_size:
+            return wanted, reason
+        return least, f"layer {layer} is a draft head (multi-token prediction): {least.name}"
 
     def _by_recipe(self, recipe: Recipe, tensor: TensorLike) -> tuple[Format, str]:
         rule = recipe.rule_for(tensor.name)

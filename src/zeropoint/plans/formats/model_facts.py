@@ -42,6 +42,8 @@ class ModelFacts:
     architecture: str
     #: All layers, those for multi-token prediction included.
     layers: int
+    #: The layers for multi-token prediction.
+    drafts: range
     #: Query heads per key-value head in layer 0; 0 if it has none.
     grouping: int
     experts: int
@@ -75,7 +77,9 @@ class ModelFacts:
         if architecture == "nanbeige" and (loops := number("num_loops", 1)) > 1:
             layers = (layers - predicting) * loops
         return cls(
-            architecture=architecture, layers=layers, seventy_b=seventy_b, experts=experts,
+            architecture=architecture, layers=layers,
+            seventy_b=seventy_b, experts=experts,
+            drafts=range(number("block_count", counted))[-predicting:] if predicting else range(0),
             grouping=heads // kv_heads if kv_heads else 0, tied=OUTPUT not in names,
         )  # fmt: skip
 

@@ -291,7 +291,8 @@ F32_MATRICES = ("conv", "gate_inp", "ssm_a", "ssm_d", "ssm_norm", ".bias")
 
 def new_tensor(role: str, size: tuple[int, ...], experts: str) -> NewTensor:
     """Return a tensor of this role in the format in which a converter stores it."""
-    name = role if role.endswith((".bias", ".scale")) else f"{role}.weight"
+    bare = role.endswith((".bias", ".scale", ".ssm_a", ".ssm_d"))
+    name = role if bare else f"{role}.weight"
     small = len(size) == 1 or any(part in role for part in F32_MATRICES)
     format = "F32" if small else experts if "_exps" in role else "BF16"
     return NewTensor(name, size, find_format(format))
