@@ -1,6 +1,7 @@
 """The run folder: results of a verb, written while it runs, for report, studio and scripts.
 
-    RUN/run.json           what was run on what (schema, verb, inputs, settings), and its results
+    RUN/run.json           what was run on what, when and where (schema, verb, inputs, settings,
+                           origin), and its results
     RUN/NAME.json          tables that belong to it
     RUN/NAME.npz           arrays that belong to it
     RUN/chunks/00017.npz   the arrays of one step, there as soon as the step is done
@@ -34,6 +35,7 @@ from zeropoint.errors import CheckpointError, printable
 from zeropoint.results.run_checks import DAMAGE_EXCEPTIONS, ArrayRules, check_arrays
 from zeropoint.results.run_journal import JOURNAL, RunJournal
 from zeropoint.results.run_lock import RunLock, lock_run
+from zeropoint.results.run_origin import RunOrigin, origin_now
 from zeropoint.results.schema import SCHEMA, Record
 
 MEASURE_AGAIN_ADVICE = "delete it to measure it again"
@@ -60,6 +62,7 @@ class RunFolder:
     ) -> None:
         self.path = path
         self.identity = identity
+        self.origin = RunOrigin()  # empty for a run of an earlier version
         self._lock = lock
         self._journal: RunJournal | None = RunJournal(path)
 
@@ -77,9 +80,10 @@ class RunFolder:
         run.identity = identity
         if not has_begun(path):
             (path / "chunks").mkdir(exist_ok=True)
+            run.origin = origin_now()
             run._write_head({})
             return run
-        run._check_resumed(identity)
+        run.origin = run._check_resumed(identity)
         return run
 
     @classmethod
@@ -103,6 +107,8 @@ class RunFolder:
                 path / "run.json", f"schema {schema!r}; this version reads {SCHEMA}"
             )
         run = cls(path, {key: head.get(key) for key in ("verb", "inputs", "settings")})
+        if "origin" in head:
+            run.origin = RunOrigin.from_json(head["origin"], path / "run.json", "origin")
         if "journal" not in head:  # of a version that kept no hashes
             run._journal = None
         return run
@@ -236,8 +242,8 @@ class RunFolder:
         if self._journal and not self._journal.confirms(name, data):
             raise damaged(self.path / name, f"its SHA-256 is not in {JOURNAL}")
 
-    def _check_resumed(self, identity: Mapping[str, object]) -> None:
-        """Raise CheckpointError unless the run in the folder is this one."""
+    def _check_resumed(self, identity: Mapping[str, object]) -> RunOrigin:
+        """Return the origin of the run in the folder; raise CheckpointError unless it is this."""
         stored = self.open(self.path)
         if stored.identity != identity:
             differing = ", ".join(_differing(stored.identity, identity))
@@ -260,11 +266,14 @@ class RunFolder:
                 self.path / "run.json",
                 f"is damaged: its SHA-256 is not in {JOURNAL}; choose another run folder (--run)",
             )
+        return stored.origin
 
     def _write_head(self, results: Mapping[str, object]) -> None:
         head: dict[str, object] = {"schema": SCHEMA, "zeropoint": __version__}
         if self._journal:
             head["journal"] = JOURNAL
+        if self.origin.date:
+            head["origin"] = self.origin.to_json()
         head |= {**self.identity, "results": results}
         self.save_bytes("run.json", json.dumps(head, indent=1).encode())
 
