@@ -35,7 +35,10 @@ def load_record(name: str) -> object:
 
 
 def save_record(name: str, record: object) -> None:
-    """Replace a JSON file in the cache atomically. A failure to write it is ignored."""
+    """Replace a JSON file in the cache atomically. A failure to write it is ignored.
+
+    Only its owner can read the file: temporary files have mode 0600.
+    """
     target = cache_directory() / name
     with suppress(OSError):
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Numbers of bytes, weights and seconds as text with a unit, for terminals and pages."""
+"""Numbers, of bytes, weights and seconds with a unit, as text for terminals and pages."""
 
 
 def format_bytes(count: float) -> str:
@@ -27,6 +27,21 @@ def format_count(count: float) -> str:
         if count >= size:
             return f"{count / size:.3g} {unit}"
     return f"{count:.0f}"
+
+
+def format_number(value: float | None, digits: int = 4) -> str:
+    """Return a number with `digits` significant digits; "–" for None and NaN.
+
+    >>> format_number(1234.5678), format_number(0.000012345), format_number(0.0)
+    ('1235', '1.234 × 10⁻⁵', '0')
+    """
+    if value is None or value != value:
+        return "–"
+    mantissa, _, power = f"{value:.{digits}g}".partition("e")
+    return f"{mantissa} × 10{str(int(power)).translate(SUPERSCRIPTS)}" if power else mantissa
+
+
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def format_seconds(seconds: float) -> str:

@@ -19,7 +19,8 @@ PAGES = sorted(
     if "GET" in (route.methods or ()) and not route.path.startswith(NOT_PAGES)
 )
 ALIKE = {"f-ways"}  # a figure of formats and devices, whatever the model
-LISTS = ("/", "/chat", "/jobs")  # of files, and forms: they draw nothing of a model
+# Lists of files, links and forms: they draw nothing of a model.
+LISTS = ("/", "/chat", "/jobs", "/learn", "/models/{model}")
 STILL = """() => document.documentElement.dataset.ready !== undefined
   && document.documentElement.dataset.busy === undefined
   && !document.querySelector("figure[data-visual=reading]")

@@ -50,7 +50,7 @@ def test_builders_escape_what_they_are_given() -> None:
         element("p", EVIL, title=EVIL),
         table((EVIL,), [(EVIL,)], EVIL),
         figure("bytes", "f", EVIL, EVIL, scope=EVIL),
-        section("x", EVIL, EVIL, element("p", EVIL)),
+        section("x", EVIL, element("p", EVIL)),
     ]
     for html in shown:
         assert isinstance(html, Html)

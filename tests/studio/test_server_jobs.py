@@ -323,12 +323,12 @@ def test_a_page_without_runs_starts_one_and_leads_to_it(
     with running(tmp_path) as empty:
         page = open_studio(empty)("/long-run")
         page.set_default_timeout(60_000)
-        assert "Start one here" in page.locator("main").inner_text()
+        assert "Start a comparison" in page.locator("main").inner_text()
         for key, value in (("prompts", "2"), ("length", "4"), ("chains", "0")):
             page.locator(f'[data-control="{key}"]').fill(value)
             page.locator(f'[data-control="{key}"]').press("Enter")
         page.locator('[data-control="start"]').click()
-        page.locator('[data-state="done"] a', has_text="Long run").click()
+        page.locator('[data-state="done"] a', has_text="long texts").click()
         page.wait_for_selector("html[data-ready] #f-survival", state="attached")
         assert "2 prompts" in page.locator("#f-survival").inner_text()
         page.evaluate("document.querySelector('[data-control=\"verb=tasks\"]').click()")

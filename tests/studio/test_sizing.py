@@ -123,8 +123,8 @@ def test_a_report_of_several_models_says_which_is_best_and_draws_them(
     assert main(["report", str(tmp_path / "compared"), "-o", str(path), "-q"]) == 0
     told = path.read_text()
     assert "<h1>Side by side: " in told
-    assert "Best of 6 models by nats per byte of the same text: large-Q8_0.gguf, not to be told " \
-        "from large-Q4_K_M.gguf." in told  # fmt: skip
+    assert "Best of 6 models by nats per byte of the same text: large-Q8_0.gguf, not " \
+        "significantly different from large-Q4_K_M.gguf." in told  # fmt: skip
     plain = new_page(path, java_script_enabled=False)
     cells = plain.locator("#size tbody tr").first.inner_text()
     assert cells.split()[0] == "large-Q8_0.gguf" and "0.842" in cells

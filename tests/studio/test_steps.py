@@ -292,7 +292,8 @@ def test_the_long_run_page_shows_the_chosen_runs(
     studio: Studio, folder: Path, open_studio: Any
 ) -> None:
     page = open_studio(studio)("/long-run")
-    assert page.locator(".rail a[aria-current]").inner_text() == "Long run"
+    assert page.locator(".rail a[aria-current]").inner_text() == "Compare"
+    assert page.locator(".tabs a[aria-current]").inner_text() == "Long texts and tasks"
     assert page.locator(".pick input:checked").count() == 1  # the latest
     for box in page.locator(".pick input").all():
         box.check()
@@ -315,7 +316,7 @@ def test_the_first_page_offers_runs_of_many_steps(studio: Studio, open_studio: A
     page = open_studio(studio)("/")
     box = page.locator(f'input[value="{studio.id_of("tasks", "run")}"]')
     box.check()
-    page.locator("button", has_text="Over many steps").click()
+    page.locator("button", has_text="Long texts and tasks").click()
     page.wait_for_selector("html[data-ready]", state="attached")
     shown = [figure.get_attribute("id") for figure in page.locator("figure").all()]
     assert shown == ["f-tasks", "f-jobs"]

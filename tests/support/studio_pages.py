@@ -83,12 +83,12 @@ def number(page: Any, figure: str, name: str) -> float:
 def turn(page: Any, figure: str, control: str, value: object) -> None:
     """Type into a number or text box, or choose from a menu, of a figure."""
     found = page.locator(f'{figure} [data-control="{control}"]').first
+    page.evaluate("e => { for (const d of e.querySelectorAll('details.more')) d.open = true }",
+                  page.locator(figure).element_handle())  # fmt: skip
     if found.evaluate("e => e.tagName") == "SELECT":
         found.select_option(str(value))
         settle(page)
         return
-    page.evaluate("e => { for (const d of e.querySelectorAll('details.more')) d.open = true }",
-                  page.locator(figure).element_handle())  # fmt: skip
     found.fill(str(value))
     found.press("Enter")
     found.evaluate("e => e.blur()")

@@ -34,23 +34,37 @@ def studio(
         InputRole.MODEL,
     ] = None,
     port: Annotated[
-        int,
+        int | None,
         typer.Option(
-            min=0, max=65535, metavar="N", help="Port to listen on. 0 chooses a free one."
+            min=0,
+            max=65535,
+            metavar="N",
+            help="Port to listen on. 0 chooses a free one. Default: the port of the last time for"
+            " this folder, or a free one.",
+            show_default=False,
         ),
-    ] = 0,
+    ] = None,
+    new_key: Annotated[
+        bool,
+        typer.Option(
+            "--new-key",
+            help="Replace the access key of this folder. Links and browsers with the old key are"
+            " then rejected.",
+        ),
+    ] = False,
     open_browser: Annotated[
         bool, typer.Option("--open/--no-open", help="Open the page in the web browser.")
     ] = True,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Explore models and runs in the browser: weights, products, labs, reports, chat, jobs.
+    """Make models smaller, measure, compare and chat with them in the browser.
 
-    The server listens on localhost only. The printed link contains an access token that changes
-    with every start, and requests without it are rejected. Only files below --root are read, and
-    none is changed; jobs that you start there write new files, or resume unfinished runs. Ctrl-C
-    stops the server and its jobs.
+    The server listens on localhost only. The printed link contains an access key, and requests
+    without it are rejected. Port and key of a folder stay the same, so bookmarks remain valid. They
+    are kept in the cache directory, readable only by you; --new-key replaces the key. Only files
+    below --root are read, and none is changed. Jobs that you start in the studio write new files,
+    or resume unfinished runs. Ctrl-C stops the server and its jobs; the list of jobs is kept.
 
     [bold]Examples:[/bold]
 
@@ -62,7 +76,9 @@ def studio(
     with needs_packages("the studio"):
         from zeropoint.studio.data.library import Library
         from zeropoint.studio.http.app import StudioRoutes
-        from zeropoint.studio.http.timeouts import listen, make_server, new_keys, serve
+        from zeropoint.studio.http.job_list import JobList
+        from zeropoint.studio.http.kept_keys import open_studio, record_of
+        from zeropoint.studio.http.timeouts import make_server, serve
     path = "/"
     if model is not None:
         from zeropoint.checkpoints import open_model, resolve_model
@@ -70,11 +86,11 @@ def studio(
         file = resolve_model(model)
         open_model(file, "quantize").close()  # raises if its weights cannot be shown
         library = Library(root or folder_of(file))
-        path = f"/models/{library.id_of(file)}/map"
+        path = f"/models/{library.id_of(file)}"
     else:
         library = Library(root or Path())
-    opened = listen(port)
-    keys = new_keys(opened)
+    opened, keys = open_studio(library.root, port, new_key=new_key)
+    jobs = JobList(record_of(library.root, "jobs"))
     link = f"http://{keys.hosts[0]}{path}?token={keys.token}"
 
     def ready() -> None:
@@ -86,7 +102,7 @@ def studio(
 
             webbrowser.open(link)
 
-    serve(make_server(StudioRoutes(library).app(), keys, ready=ready), opened)
+    serve(make_server(StudioRoutes(library, jobs).app(), keys, ready=ready), opened)
 
 
 def folder_of(model: Path) -> Path:

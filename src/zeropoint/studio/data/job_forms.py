@@ -1,31 +1,26 @@
 """The forms that start a verb: fields, the arguments that they become, and their choices."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from zeropoint.kernels import has_encoder
 from zeropoint.plans import PRESETS
 from zeropoint.studio.data.library import Kind, Library, LibraryEntry
+from zeropoint.studio.data.model_pairs import LibraryPair, header_of, pair_of
 from zeropoint.studio.data.page_data import PageData
 
 MAX_MODELS = 8  # of one command
 MAX_OFFERED_FILES = 500  # texts, or task files, that are offered
 
-SINGLE_FORMATS = (
-    "Q4_0",
-    "Q4_1",
-    "Q5_0",
-    "Q5_1",
-    "Q8_0",
-    "Q6_K",
-    "IQ4_NL",
-    "IQ4_XS",
-    "MXFP4",
-    "BF16",
-)
+# The usual choices first, then every other preset and format that can be written.
+USUAL_TARGETS = ("Q4_K_M", "Q5_K_M", "Q6_K", "Q8_0", "Q3_K_M", "IQ4_XS", "IQ3_M", "IQ2_M", "BF16")
+SINGLE_FORMATS = ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "IQ4_NL", "MXFP4")
 SEARCHED_BITS = ("2", "2.5", "3", "3.5", "4", "4.5", "5", "5.5", "6")
-QUANTIZE_TARGETS = tuple(dict.fromkeys([*PRESETS, *SINGLE_FORMATS]))  # presets, then single formats
+WRITTEN_PRESETS = (
+    name for name, preset in PRESETS.items() if preset.base and has_encoder(preset.base)
+)
+QUANTIZE_TARGETS = tuple(dict.fromkeys([*USUAL_TARGETS, *WRITTEN_PRESETS, *SINGLE_FORMATS]))
 
 
 KIND_OF_FIELD: Mapping[str, Kind] = {
@@ -54,6 +49,8 @@ class FormField:
 class VerbForm:
     """Form that a page shows before it starts a verb."""
 
+    title: str  # of its tab
+    action: str  # of the button that starts it
     does: str
     fields: tuple[FormField, ...]
     ending: str  # suffix of the default run name, after the first model's name
@@ -66,39 +63,38 @@ class VerbForm:
 
 
 MODEL = FormField("model", "Model", "model", default=False)
-QUANT = FormField("model", "Quant", "model", default=False)
-REFERENCE = FormField("reference", "Its reference", "model", "--ref", default=True)
+QUANT = FormField("model", "Quantized model", "model", default=False)
+REFERENCE = FormField("reference", "Reference", "model", "--ref", default=True)
 SEVERAL = FormField(
     "models",
-    "Models, the first is what the others are put beside",
+    "Models; the others are compared with the first",
     "models",
     minimum=1,
     maximum=MAX_MODELS,
 )
 BUILT_IN_TEXTS = (
-    ("", "built in: prose, code, dialogue, science, languages"),
-    ("builtin:prose", "built in: prose"),
-    ("builtin:code", "built in: code"),
-    ("builtin:dialogue", "built in: dialogue"),
-    ("builtin:science", "built in: science"),
-    ("builtin:languages", "built in: languages"),
-    ("builtin:long", "built in: long documents"),
+    ("", "Built in: prose, code, dialogue, science, languages"),
+    ("builtin:prose", "Built in: prose"),
+    ("builtin:code", "Built in: code"),
+    ("builtin:dialogue", "Built in: dialogue"),
+    ("builtin:science", "Built in: science"),
+    ("builtin:languages", "Built in: languages"),
+    ("builtin:long", "Built in: long documents"),
 )
 TEXT = FormField("text", "Text", "text", "--text", options=BUILT_IN_TEXTS)
 CHUNKS = FormField("chunks", "Chunks of text", "whole", "--chunks", default=20)
 REQUANTIZE = FormField(
     "requantize",
-    "The model is quantized already: do it anyway",
+    "Allow a model that is already quantized",
     "flag",
     "--requantize",
     default=False,
 )
-PYTHON = ("python", "built in: 56 small Python problems")
+PYTHON = ("python", "Built in: 56 small Python problems")
 CODE = FormField(
     "allow_code",
-    "Run the Python that models write, for tasks with tests: in a process "
-    "that can write nowhere but in a folder of its own, read only Python and /usr, and "
-    "reach no network",
+    "Run the Python code that models write, for tasks with tests. The process can write only to "
+    "its own folder, read only Python and /usr, and has no network",
     "flag",
     "--allow-code",
     default=False,
@@ -106,12 +102,14 @@ CODE = FormField(
 
 FORMS = {
     "quantize": VerbForm(
-        "Writes NAME.gguf, and what became of each tensor.",
+        "Make smaller",
+        "Write the smaller file",
+        "Writes a quantized copy of the model as NAME.gguf, with the error of each tensor.",
         (
             MODEL,
             FormField(
                 "to",
-                "To",
+                "Size and format",
                 "choice",
                 "--to",
                 "Q4_K_M",
@@ -124,19 +122,25 @@ FORMS = {
         resumes=False,
     ),
     "measure": VerbForm(
-        "Perplexity, KL and flips of a quant beside its reference, on chunks of 512 tokens.",
+        "Measure the loss",
+        "Measure",
+        "Runs both models on a text, and reports how far their next-token predictions are apart: "
+        "KL divergence, perplexity, flips and a verdict. 20 chunks of 512 tokens give a first "
+        "answer; more chunks narrow the interval.",
         (MODEL, REFERENCE, TEXT, CHUNKS),
         "-measured",
-        (("/measure?run={id}", "token by token"), ("/size", "Size vs bits")),
+        (("/measure?run={id}", "token by token"),),
     ),
     "search": VerbForm(
-        "Finds which tensor should get which format, and writes NAME.recipe, which the page Recipe "
-        "starts from. At the beginning it says how long it will take.",
+        "Search a recipe",
+        "Search",
+        "Finds which tensor should get which format for a given size, and writes NAME.recipe. It "
+        "reports at the start how long it will take.",
         (
             FormField("reference", "Model", "model", default=True),
             FormField(
                 "bits",
-                "Bits per weight of the whole file, at most",
+                "Maximum bits per weight of the whole file",
                 "choice",
                 "--bits",
                 "4.5",
@@ -153,12 +157,14 @@ FORMS = {
             TEXT,
         ),
         "-{bits}-bits",
-        (("/search?run={id}", "the recipe, and what led to it"),),
+        (("/search?run={id}", "the recipe and its frontier"),),
         writes=".recipe",
         output="-o",
     ),
     "ladder": VerbForm(
-        "Quantizes the model in memory to each level: what each loses, and how fast it is.",
+        "Try several sizes",
+        "Try them",
+        "Quantizes the model in memory to each level, and measures the loss and the speed of each.",
         (
             MODEL,
             FormField("levels", "Levels", "levels", "--levels", "16,8,6,4,3,2"),
@@ -169,52 +175,58 @@ FORMS = {
         "-ladder",
     ),
     "drift": VerbForm(
-        "Both models continue the same prompts with the same noise, then work through tasks of "
-        "several steps on their own answers. As set here: about two minutes for 0.5 B weights on "
-        "two free cores.",
+        "Long texts",
+        "Compare long texts",
+        "Both models continue the same prompts with the same random numbers, then work through "
+        "problems of several steps. The defaults take about two minutes for 0.5 B weights on two "
+        "free cores.",
         (
             QUANT,
             REFERENCE,
-            FormField("prompts", "Prompts, of 48", "whole", "--count", 12, maximum=48),
+            FormField("prompts", "Prompts (at most 48)", "whole", "--count", 12, maximum=48),
             FormField(
-                "length", "Tokens that each is continued by", "whole", "--tokens", 32, maximum=2048
+                "length", "Tokens generated for each prompt", "whole", "--tokens", 32, maximum=2048
             ),
             FormField(
-                "chains", "Chains of each of 6 kinds (0: none)", "whole", "--chains", 2, 0, 256
+                "chains", "Chains of each of 6 kinds (0 for none)", "whole", "--chains", 2, 0, 256
             ),
         ),
         "-drift",
-        (("/long-run?run={id}", "Long run"),),
+        (("/long-run?run={id}", "long texts and tasks"),),
     ),
     "tasks": VerbForm(
-        "The models do the same tasks: what was lost, what was won, and whether that means "
-        "anything. As set here: about a minute for two of 0.5 B weights on two free cores.",
+        "Tasks",
+        "Run the tasks",
+        "All models answer the same tasks. Reports which answers became wrong or right, and "
+        "whether the difference is significant. The defaults take about a minute for two models "
+        "of 0.5 B weights on two free cores.",
         (
             SEVERAL,
             FormField("tasks", "Tasks", "tasks", "--tasks", "python", options=(PYTHON,)),
             CODE,
-            FormField("count", "At most so many tasks", "whole", "--count", 20),
+            FormField("count", "Maximum number of tasks", "whole", "--count", 20),
             FormField(
-                "answer", "Tokens of an answer, at most", "whole", "--tokens", 128, maximum=4096
+                "answer", "Maximum tokens of an answer", "whole", "--tokens", 128, maximum=4096
             ),
         ),
         "-tasks",
-        (("/long-run?run={id}", "Long run"),),
+        (("/long-run?run={id}", "long texts and tasks"),),
     ),
     "compare": VerbForm(
-        "Models of any kind by memory: nats per byte of the same text, and tasks and chains if "
-        "you like. As set here: about two minutes for two of 0.5 B weights on two free cores.",
+        "Compare different models",
+        "Compare",
+        "Compares models of any kind and size on the same text, by nats per byte, and on tasks and "
+        "chains if you choose them. The defaults take about two minutes for two models of 0.5 B "
+        "weights on two free cores.",
         (
             FormField("models", SEVERAL.label, "models", minimum=2, maximum=MAX_MODELS),
             TEXT,
             CHUNKS,
-            FormField(
-                "extra_tasks", "Tasks besides", "tasks", "--tasks", options=(("", "none"), PYTHON)
-            ),
+            FormField("extra_tasks", "Tasks", "tasks", "--tasks", options=(("", "none"), PYTHON)),
             CODE,
             FormField(
                 "extra_chains",
-                "Chains of each of 6 kinds (0: none)",
+                "Chains of each of 6 kinds (0 for none)",
                 "whole",
                 "--chains",
                 0,
@@ -223,49 +235,78 @@ FORMS = {
             ),
         ),
         "-compared",
-        (("/size#size.series=nats:{name}", "Size vs bits"),),
+        (("/size#size.series=nats:{name}", "model comparison"),),
         record="across",
     ),
 }
 FORMS["recipe"] = replace(
     FORMS["quantize"],
-    does="Writes NAME.gguf by a recipe of the page Recipe, which is kept as NAME.recipe.",
+    title="Write by a recipe",
+    action="Write the file",
+    does="Writes NAME.gguf by this recipe, which is kept as NAME.recipe.",
     fields=(
         MODEL,
         FormField("recipe", "Recipe", "recipe", "--to"),
-        FormField("importance", "Read a text first, for importance", "flag", default=False),
+        FormField("importance", "Collect importance from a text first", "flag", default=False),
         REQUANTIZE,
     ),
     ending="-recipe",
     command="quantize",
 )
 STARTED_ON_JOBS = tuple(form for form in FORMS if form != "recipe")  # it has a page of its own
-REPORT_LINK = ("/report?run={id}", "its report")
+REPORT_LINK = ("/report?run={id}", "report")
+QUANTIZED_ADVICE = (
+    "This model is already quantized, and quantizing it again loses twice. If you have the 16-bit "
+    "original, start from that; otherwise allow it below."
+)
+NO_PAIR_ADVICE = (
+    "No two models in this folder have the same architecture and shape. Make a model smaller "
+    "first; its original is then the reference."
+)
 
 
-def forms_for(library: Library, verbs: Sequence[str]) -> list[PageData]:
-    """Return the forms of these verbs, with the library's files as choices."""
+def forms_for(
+    library: Library, verbs: Sequence[str], one: LibraryEntry | None = None
+) -> list[PageData]:
+    """Return the forms of these verbs, with the library's files as choices.
+
+    The forms begin with `one` model, if it is given, and with a pair of the same architecture and
+    shape if the verb compares models.
+    """
+    models = library.listing().of("model")
+    pair = pair_of(models, one)
+    first = one or (pair.reference if pair else models[0] if models else None)
     return [
         {
             "verb": verb,
+            "title": FORMS[verb].title,
             "does": FORMS[verb].does,
-            "fields": [_control(field, library) for field in FORMS[verb].fields],
+            "action": FORMS[verb].action,
+            "fields": [_control(field, library, pair, first) for field in FORMS[verb].fields],
+            "advice": _advice(FORMS[verb], pair, first),
         }
         for verb in verbs
     ]
 
 
-def _control(field: FormField, library: Library) -> PageData:
+def _advice(form: VerbForm, pair: LibraryPair | None, first: LibraryEntry | None) -> str:
+    """Return what to know before the form is sent as it begins; "" if nothing."""
+    if REFERENCE in form.fields and not pair:
+        return NO_PAIR_ADVICE
+    header = header_of(first) if first and REQUANTIZE in form.fields else None
+    return QUANTIZED_ADVICE if header and header.quantized else ""
+
+
+def _control(
+    field: FormField, library: Library, pair: LibraryPair | None, first: LibraryEntry | None
+) -> PageData:
     """Return a field as the page data that draws it."""
     kind, default, options = KIND_OF_FIELD.get(field.kind), field.default, [*field.options]
     if kind:
         entries = library.listing().of(kind)[: None if kind == "model" else MAX_OFFERED_FILES]
         options += [(entry.id, entry.name) for entry in entries]
     if kind == "model":
-        reference, quant = _pair(library.listing().of("model"))
-        default = (
-            f"{reference},{quant}" if field.kind == "models" else reference if default else quant
-        )
+        default = _default_models(field, pair, first)
     return {
         "key": field.key,
         "label": field.label,
@@ -277,17 +318,12 @@ def _control(field: FormField, library: Library) -> PageData:
     }
 
 
-def _pair(models: Sequence[LibraryEntry]) -> tuple[str, str]:
-    """Return the default pair: the latest model, and the largest one with the same first word."""
-    family = [one for one in models if _first_word(one) == _first_word(models[0])]
-    reference = max(family, key=lambda one: one.bytes, default=None)
-    others = [one for one in [*family, *models] if one is not reference]
-    if reference is None or not others:
-        return ("", "") if reference is None else (reference.id, reference.id)
-    if len(family) == 1:
-        return others[0].id, reference.id
-    return reference.id, others[0].id
-
-
-def _first_word(model: LibraryEntry) -> str:
-    return re.split(r"[-_.]", model.path.name, maxsplit=1)[0].lower()
+def _default_models(field: FormField, pair: LibraryPair | None, first: LibraryEntry | None) -> str:
+    """Return the id of the model that a field begins with, or the ids, separated by commas."""
+    if first is None:
+        return ""
+    if field.kind == "models":
+        return f"{pair.reference.id},{pair.quant.id}" if pair else first.id
+    if field.default:
+        return pair.reference.id if pair else first.id
+    return pair.quant.id if pair and field == QUANT else first.id

@@ -25,6 +25,7 @@ from zeropoint.studio.data.page_data import PageData
 
 MAX_SHOWN_POSITIONS = 1200  # of the texts, token by token, with both top tens
 HISTOGRAM_BINS = 64
+FEW_TOKENS = 30  # of a text or class; its figures are grey below that
 
 VERBS = ("measure", "quantize", "ladder", "drift", "tasks", "across", "search")
 
@@ -167,6 +168,7 @@ def losses_of(result: MeasureResult) -> PageData:
                 "name": name,
                 "group": title,
                 "tokens": group.tokens,
+                "few": group.tokens < FEW_TOKENS,
                 "kl": group.kl.to_json(),
                 "top1": group.top1,
                 "top1_low": group.top1_low,

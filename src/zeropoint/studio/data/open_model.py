@@ -78,7 +78,7 @@ class OpenedModel:
             }
             for index, info in enumerate(self.checkpoint.tensors.values())
         ]  # fmt: skip
-        return sorted(rows, key=lambda row: _place(row["name"]))
+        return sorted(rows, key=lambda row: layer_order(row["name"]))
 
     def look_at(self, info: TensorInfo) -> PageData:
         """Return the statistics of one matrix, which is read if necessary."""
@@ -145,7 +145,7 @@ class OpenedModels:
             return model
 
 
-def _place(name: str) -> tuple[int, ...]:
+def layer_order(name: str) -> tuple[int, ...]:
     """Return the position of a tensor: before the layers, in a layer, or after them."""
     match = _LAYER.match(name)
     if match:

@@ -7,7 +7,7 @@ Parameters are checked in this module only: a number outside its range, or any o
 sentence that the command line would print.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TypeVar
 
 from starlette.applications import Starlette
@@ -23,8 +23,8 @@ from zeropoint.studio.data.dot_product import runtime_arithmetic
 from zeropoint.studio.data.library import Library, LibraryEntry
 from zeropoint.studio.data.open_model import OpenedModel, OpenedModels, block_of, outliers
 from zeropoint.studio.http.guard import BUG_MESSAGE
-from zeropoint.studio.http.job_commands import command
-from zeropoint.studio.http.jobs import JobQueue
+from zeropoint.studio.http.job_list import JobList
+from zeropoint.studio.http.job_routes import JobRoutes
 from zeropoint.studio.http.model_worker import ModelWorker
 from zeropoint.studio.http.planner_routes import PlannerRoutes
 from zeropoint.studio.http.product_request import product_records, read_product_request
@@ -32,19 +32,22 @@ from zeropoint.studio.http.recipe_routes import RecipeRoutes
 from zeropoint.studio.http.requests import (
     MAX_ANSWER_TOKENS,
     body_of,
+    history_in,
     number_in,
+    query_integer,
     streamed,
     text_in,
     whole_in,
 )
-from zeropoint.studio.http.responses import as_html, as_json, as_line
+from zeropoint.studio.http.responses import as_html, as_json
 from zeropoint.studio.pages.chat import chat
 from zeropoint.studio.pages.home import home
-from zeropoint.studio.pages.jobs import jobs_page
 from zeropoint.studio.pages.lab import lab
 from zeropoint.studio.pages.layout import refused
+from zeropoint.studio.pages.learn import learn
 from zeropoint.studio.pages.long_run import long_run
-from zeropoint.studio.pages.measure import compared, measured
+from zeropoint.studio.pages.measure import choose_measured, compared, measured
+from zeropoint.studio.pages.model import make_page, measure_page, overview
 from zeropoint.studio.pages.model_map import model_map
 from zeropoint.studio.pages.multiply import multiply
 from zeropoint.studio.pages.report import report_page
@@ -55,7 +58,6 @@ from zeropoint.studio.report.report import render_report
 from zeropoint.studio.static_files import static_files
 
 MAX_REPORT_RUNS = 32  # in one report
-MAX_ADDRESS_NUMBER = 2**40  # of any number in an address
 
 T = TypeVar("T")
 
@@ -64,15 +66,15 @@ STATIC_MEDIA_TYPES = {"js": "text/javascript; charset=utf-8", "css": "text/css; 
 
 
 class StudioRoutes:
-    """Request handlers for one library."""
+    """Request handlers for one library. `jobs` is where its list of jobs is kept, if it is."""
 
-    def __init__(self, library: Library) -> None:
+    def __init__(self, library: Library, jobs: JobList | None = None) -> None:
         self.library = library
         self.shelf = OpenedModels()
         self.planner = PlannerRoutes(library)
         self.worker = ModelWorker()
         self.recipes = RecipeRoutes(library, self.worker, self._model)
-        self.jobs = JobQueue(ended=library.forget)
+        self.jobs = JobRoutes(library, jobs)
 
     def table(self) -> list[Route]:
         """Return every route of the studio."""
@@ -88,6 +90,10 @@ class StudioRoutes:
             Route("/compare", self.compare),
             Route("/long-run", self.long_run),
             Route("/search", self.search),
+            Route("/learn", self.learn),
+            Route(one, self.overview),
+            Route(one + "/make", self.make),
+            Route(one + "/measure", self.measure_model),
             Route(one + "/map", self.map),
             Route(one + "/weights", self.weights),
             Route(one + "/lab", self.lab),
@@ -105,10 +111,7 @@ class StudioRoutes:
             Route("/api/chat", self.say, methods=["POST"]),
             *self.planner.table(),
             *self.recipes.table(),
-            Route("/jobs", self.jobs_page),
-            Route("/api/jobs", self.list_jobs),
-            Route("/api/jobs/start", self.start_job, methods=["POST"]),
-            Route("/api/jobs/{job}/cancel", self.cancel_job, methods=["POST"]),
+            *self.jobs.table(),
         ]
 
     def app(self) -> Starlette:
@@ -133,6 +136,18 @@ class StudioRoutes:
         if name not in STATIC_FILES:
             raise HTTPException(404, "there is no such file")
         return Response(STATIC_FILES[name], media_type=STATIC_MEDIA_TYPES[name.rpartition(".")[2]])
+
+    def learn(self, request: Request) -> Response:
+        return as_html(learn(self.library))
+
+    def overview(self, request: Request) -> Response:
+        return as_html(overview(self.library, *self._model(request)))
+
+    def make(self, request: Request) -> Response:
+        return as_html(make_page(self.library, self._model(request)[0]))
+
+    def measure_model(self, request: Request) -> Response:
+        return as_html(measure_page(self.library, self._model(request)[0]))
 
     def map(self, request: Request) -> Response:
         entry, model = self._model(request)
@@ -168,17 +183,19 @@ class StudioRoutes:
     def report(self, request: Request) -> Response:
         runs = self._runs(request)
         if not runs:
-            raise HTTPException(400, "choose the runs of the report")
+            raise HTTPException(400, "Select the runs of the report on Home.")
         return as_html(report_page(self.library, runs))
 
     def measure(self, request: Request) -> Response:
         runs = self._runs(request)
+        if not runs:
+            return as_html(choose_measured(self.library))
         shown = min(query_integer(request.query_params, "shown", 0), max(len(runs) - 1, 0))
         return as_html(measured(self.library, runs, shown))
 
     def compare(self, request: Request) -> Response:
         runs = self._runs(request)
-        return as_html(compared(self.library, runs))
+        return as_html(compared(self.library, runs) if runs else choose_measured(self.library))
 
     def long_run(self, request: Request) -> Response:
         runs = self._runs(request)
@@ -256,6 +273,7 @@ class StudioRoutes:
             "models": [str(entry.path) for entry in found],
             "talk": text_in(words, "talk", maximum=64),
             "text": text_in(words, "text", minimum=1),
+            "history": history_in(words, len(ids)),
             "tokens": whole_in(words, "tokens", 1, MAX_ANSWER_TOKENS),
             "seed": whole_in(words, "seed", 0, 2**32 - 1),
             "temperature": number_in(words, "temperature", 0, 5),
@@ -278,30 +296,6 @@ class StudioRoutes:
         }
         return streamed(self.worker.run("ablate", asked))
 
-    # Jobs
-
-    def jobs_page(self, request: Request) -> Response:
-        return as_html(jobs_page(self.library))
-
-    def list_jobs(self, request: Request) -> Response:
-        return as_json([job.as_page_data() for job in self.jobs.listed()])
-
-    async def start_job(self, request: Request) -> Response:
-        body = await body_of(request)
-        asked = await run_in_threadpool(command, body, self.library)
-        try:
-            return as_line(self.jobs.start(asked).as_page_data())
-        except KeyError:
-            raise HTTPException(409, "an unfinished job already writes this run") from None
-
-    async def cancel_job(self, request: Request) -> Response:
-        try:
-            return as_line(
-                self.jobs.cancel(query_integer(request.path_params, "job", 0)).as_page_data()
-            )
-        except KeyError:
-            raise HTTPException(404, "there is no such job") from None
-
     # Objects that an address names
 
     def _model(self, request: Request) -> tuple[LibraryEntry, OpenedModel]:
@@ -318,7 +312,11 @@ class StudioRoutes:
         try:
             return self.library.find(id, "run" if kind == "run" else "model")
         except KeyError:
-            raise HTTPException(404, f"there is no {kind} with this id below the root") from None
+            message = (
+                f"This {kind} is no longer in the folder {self.library.root.name}; it was moved, "
+                "renamed or deleted."
+            )
+            raise HTTPException(404, message) from None
 
     @staticmethod
     def _index(request: Request, model: OpenedModel) -> int:
@@ -348,18 +346,6 @@ class StudioRoutes:
         if request.url.path.startswith("/static/"):
             return Response(as_page_data, status, media_type="text/plain")
         return as_html(refused(self.library, status, as_page_data), status)
-
-
-def query_integer(given: Mapping[str, str], name: str, default: int) -> int:
-    """Return an integer from an address. Raises HTTPException(400) for anything else."""
-    text = given.get(name, "")
-    if text == "":
-        return default
-    if not (
-        text.isascii() and text.isdigit() and len(text) <= 13 and int(text) <= MAX_ADDRESS_NUMBER
-    ):
-        raise HTTPException(400, f"{name} must be a whole number of at least 0")
-    return int(text)
 
 
 def _inside(compute: Callable[[], T]) -> T:

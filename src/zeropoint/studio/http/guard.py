@@ -23,13 +23,16 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from zeropoint.studio.http.locked_page import LOCKED_PAGE, LOCKED_STYLE_HASH
+
 MAX_BODY_BYTES = 2 << 20
 MAX_HEADER_BYTES = 16 << 10
 MAX_HEADERS = 100
 COOKIE_SECONDS = 7 * 24 * 3600
 
 CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    f"default-src 'none'; script-src 'self'; style-src 'self' '{LOCKED_STYLE_HASH}'; "
+    "img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 SECURITY_HEADERS = (
@@ -62,6 +65,11 @@ class AccessKeys:
         return f"zeropoint-{self.port}"
 
 
+NO_KEY = "This browser has no key for this studio. Open the link that `zeropoint studio` prints."
+WRONG_KEY = (
+    "The key in this address is not the key of this studio. Open the link that `zeropoint studio` "
+    "prints; it changes only with --new-key."
+)
 BUG_MESSAGE = (
     "This request failed because of a bug in zeropoint, not because of your file. Please report it "
     "with what ZEROPOINT_DEBUG=1 adds to the output of `zeropoint studio`."
@@ -101,7 +109,7 @@ class AccessGuard:
             await self._exchange(scope, safe, token)
             return
         if not self._has_cookie(scope):
-            await answer(safe, 403, "Open the link that `zeropoint studio` has printed.")
+            await locked(safe, scope, NO_KEY)
             return
         await self._answer(scope, receive, safe)
 
@@ -160,7 +168,7 @@ class AccessGuard:
     async def _exchange(self, scope: Scope, send: Send, token: str) -> None:
         """Set the cookie and redirect to the address without the token."""
         if scope["method"] != "GET" or not same(token, self.keys.token):
-            await answer(send, 403, "The token is not that of this studio; it changes each time.")
+            await locked(send, scope, WRONG_KEY)
             return
         pairs = parse_qsl(scope["query_string"].decode("latin-1"))
         rest = urlencode([(key, value) for key, value in pairs if key != "token"])
@@ -171,6 +179,15 @@ class AccessGuard:
         )
         to = path + (f"?{rest}" if rest else "")
         await answer(send, 303, "", ((b"location", to.encode()), (b"set-cookie", cookie.encode())))
+
+
+async def locked(send: Send, scope: Scope, reason: str) -> None:
+    """Refuse a request without the key: as a page for a browser, otherwise as one sentence."""
+    wanted = b",".join(value for key, value in scope["headers"] if key == b"accept")
+    if scope["method"] == "GET" and b"text/html" in wanted:
+        await answer(send, 403, LOCKED_PAGE, kind=b"text/html; charset=utf-8")
+    else:
+        await answer(send, 403, reason)
 
 
 def same(given: str, known: str) -> bool:
@@ -217,13 +234,21 @@ def report_bug(error: Exception) -> None:
 
 
 async def answer(
-    send: Send, status: int, text: str, headers: Iterable[tuple[bytes, bytes]] = ()
+    send: Send,
+    status: int,
+    text: str,
+    headers: Iterable[tuple[bytes, bytes]] = (),
+    *,
+    kind: bytes = b"text/plain; charset=utf-8",
 ) -> None:
-    """Send a short response as plain text."""
+    """Send a short response, by default as plain text."""
     body = f"{text}\n".encode() if text else b""
-    kind = (b"content-type", b"text/plain; charset=utf-8")
     length = (b"content-length", str(len(body)).encode())
     await send(
-        {"type": "http.response.start", "status": status, "headers": [kind, length, *headers]}
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [(b"content-type", kind), length, *headers],
+        }
     )
     await send({"type": "http.response.body", "body": body})

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 
 from zeropoint.checkpoints.files.atomic import write_file
 from zeropoint.errors import CheckpointError, ZeropointError
-from zeropoint.plans import Recipe
+from zeropoint.plans import PRESETS, Recipe
 from zeropoint.plans.formats.presets import NEED_IMPORTANCE
 from zeropoint.results.divergence import MeasureResult
 from zeropoint.results.run_store import RunFolder, has_begun
@@ -49,14 +49,25 @@ def command(asked: Mapping[str, Any], library: Library) -> JobCommand:
         name = name.removesuffix(form.writes)
         words[1:1] = [*filter(None, [form.output]), _free(library, name + form.writes)]
         run = f"{name}-made"
-    words += ["--run", _run(library, run, form.record or form.command or verb)]
+    folder = _run(library, run, form.record or form.command or verb)
+    words += ["--run", folder]
+    if verb == "quantize" and _needs_importance(asked["to"]):
+        words += ["--text", "builtin"]
     if verb == "recipe":
         words[2:2] = _recipe(asked, library, name)
     again = {"verb": verb, "name": name} | {
         field.key: asked[field.key] for field in form.fields if field.key in asked
     }
     see = {to.format(id=id_of("run", run), name=run): told for to, told in (*form.see, REPORT_LINK)}
-    return JobCommand(form.command or verb, words, id_of("run", run), again, see, form.resumes)
+    return JobCommand(
+        form.command or verb, words, id_of("run", run), again, see, form.resumes,
+        title=form.title, folder=folder,
+    )  # fmt: skip
+
+
+def _needs_importance(target: str) -> bool:
+    """Return whether a preset or format gives noise without an importance matrix."""
+    return (PRESETS[target].base if target in PRESETS else target) in NEED_IMPORTANCE
 
 
 def _words(field: FormField, asked: Mapping[str, Any], library: Library) -> list[str]:

@@ -3,6 +3,7 @@
 A job is `python -m zeropoint VERB … --progress json`: what it does, writes and leaves behind when
 it is cancelled is the same as for that command in a terminal. The signal is SIGTERM, which
 unwinds like Ctrl-C. A shell starts background processes with SIGINT ignored, and jobs inherit that.
+The list of jobs is kept (job_list.py), so that it survives a restart of the studio.
 """
 
 import atexit
@@ -17,10 +18,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
 
+from zeropoint.studio.data.run_summary import summarize
+
+SHOWN_OUTPUT_LINES = 12  # last lines of a job's output
 KEPT_OUTPUT_LINES = 200  # lines of a job's output in memory
 KEPT_JOBS = 50  # jobs
 
-JobState = Literal["waiting", "running", "done", "no", "failed", "cancelled"]
+# "interrupted": the studio was closed before the end of the job.
+JobState = Literal["waiting", "running", "done", "no", "failed", "cancelled", "interrupted"]
 STATES_BY_EXIT_STATUS: Mapping[int, JobState] = {0: "done", 1: "no", 130: "cancelled"}
 
 
@@ -34,6 +39,8 @@ class JobCommand:
     asked: Mapping[str, Any] = field(default_factory=dict)  # what makes the same command again
     see: Mapping[str, str] = field(default_factory=dict)  # addresses of what it found, their names
     resumes: bool = True  # the same words go on from where they were
+    title: str = ""  # of its form
+    folder: str = ""  # the run folder
 
 
 @dataclass
@@ -51,6 +58,17 @@ class StudioJob:
     output_lines: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT_OUTPUT_LINES))
     process: "subprocess.Popen[str] | None" = None
     unwanted: bool = False
+    result: Mapping[str, Any] = field(default_factory=dict)  # verdict and finding of its run
+
+    @property
+    def error(self) -> str:
+        """Return why the job failed, in the words of the command line; "" if it did not fail."""
+        if self.state != "failed":
+            return ""
+        lines = [line.strip() for line in self.output_lines if line.strip()]
+        told = [line for line in lines if line.startswith("error:")] or lines[-1:]
+        reason = told[-1].removeprefix("error:").strip() if told else "The command gave no reason."
+        return reason[:1].upper() + reason[1:]
 
     def as_page_data(self) -> dict[str, Any]:
         """Return the job as data of the pages."""
@@ -58,7 +76,9 @@ class StudioJob:
         return {
             "id": self.id, "verb": one.verb, "run": one.run, "state": self.state,
             "step": self.step, "done": self.done, "seconds_left": self.seconds_left,
-            "said": list(self.output_lines)[-12:],
+            "said": list(self.output_lines)[-SHOWN_OUTPUT_LINES:], "error": self.error,
+            "title": one.title, "result": self.result, "folder": one.folder,
+            "cancelling": self.unwanted and self.state == "running",
             "command": " ".join(["zeropoint", one.verb, *(Path(w).name if "/" in w else w
                                                           for w in one.words)]),
             "asked": one.asked, "see": one.see, "resumes": one.resumes,
@@ -67,11 +87,23 @@ class StudioJob:
 
 
 class JobQueue:
-    """The queue of this studio's jobs, which end when the studio stops."""
+    """The queue of this studio's jobs, which end when the studio stops.
 
-    def __init__(self, ended: Callable[[], None] = lambda: None) -> None:
+    `earlier` are the jobs of the studio's last time, and `keep` is called with all jobs when one
+    changes its state.
+    """
+
+    def __init__(
+        self,
+        ended: Callable[[], None] = lambda: None,
+        *,
+        earlier: Sequence[StudioJob] = (),
+        keep: Callable[[Sequence[StudioJob]], None] = lambda jobs: None,
+    ) -> None:
         self._ended = ended  # called when a job may have written something
-        self._jobs: dict[int, StudioJob] = {}
+        self._keep = keep
+        self._closing = False
+        self._jobs: dict[int, StudioJob] = {job.id: job for job in earlier}
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
@@ -89,6 +121,7 @@ class JobQueue:
                 self._thread.start()
                 atexit.register(self.end)
             self._changed.notify()
+        self._keep(self.listed())
         return job
 
     def listed(self) -> list[StudioJob]:
@@ -101,20 +134,26 @@ class JobQueue:
         with self._changed:
             job.unwanted = True
             if job.state == "waiting":
-                job.state, job.ended = "cancelled", time.time()
+                job.state = "interrupted" if self._closing else "cancelled"
+                job.ended = time.time()
             elif job.process is not None and job.state == "running":
                 job.process.terminate()
+        self._keep(self.listed())
         return job
 
     def end(self) -> None:
         """Interrupt the running job, and wait briefly for its end."""
+        self._closing = True
         for job in self.listed():
+            if job.ended is not None:
+                continue
             self.cancel(job.id)
             if job.process is not None and job.process.poll() is None:
                 try:
                     job.process.wait(10)
                 except subprocess.TimeoutExpired:
                     job.process.kill()
+        self._keep(self.listed())
 
     def _work(self) -> None:
         while True:
@@ -128,6 +167,7 @@ class JobQueue:
                     stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                     text=True, errors="replace", start_new_session=True,
                 )  # fmt: skip
+            self._keep(self.listed())
             assert job.process.stdout is not None
             self._follow(job, job.process.stdout)
             code = job.process.wait()
@@ -135,9 +175,13 @@ class JobQueue:
             with self._changed:
                 job.state = STATES_BY_EXIT_STATUS.get(code, "failed")
                 if job.unwanted and job.state != "done":
-                    job.state = "cancelled"  # interrupted before it could say so, it says 1
+                    # interrupted before it could say so, it says 1
+                    job.state = "interrupted" if self._closing else "cancelled"
+                if job.state in ("done", "no"):
+                    job.result = summarize(Path(job.command.folder)).as_page_data()
                 job.done, job.ended = (1.0 if job.state == "done" else job.done), time.time()
                 job.seconds_left = None
+            self._keep(self.listed())
 
     @staticmethod
     def _follow(job: StudioJob, lines: IO[str]) -> None:

@@ -107,7 +107,8 @@ class ModelRequests:
         limit, text = request["tokens"], request["text"]
         if has_template(loaded.checkpoint):
             steps = self._talk(loaded, request, side).say(text, limit=limit, sampling=sampling)
-        else:  # a model that was not taught to talk goes on with the words
+        else:  # a base model continues the text
+            yield {"template": False}
             words = loaded.model.tokenizer.encode(text, ends=True)
             steps = generate(loaded.model, words, limit=limit, sampling=sampling)
         for step in steps:
@@ -124,12 +125,17 @@ class ModelRequests:
                     }
 
     def _talk(self, loaded: ModelInMemory, request: Mapping[str, Any], side: int) -> Conversation:
-        """Return the conversation that a page continues; another model starts a new one."""
+        """Return the conversation that a page continues, or a new one with the page's history."""
         key = f"{request['talk']} {side} {loaded.checkpoint.path} {loaded.stamps}"
         talk = self._talks.pop(key, None)
         if talk is None:
             room = min(loaded.model.context_length, MAX_CONVERSATION_TOKENS)
             talk = Conversation(loaded.checkpoint, loaded.model, context=room)
+            for message, *answers in request["history"]:
+                talk.messages += [
+                    {"role": "user", "content": message},
+                    {"role": "assistant", "content": answers[side]},
+                ]
         self._talks[key] = talk
         while len(self._talks) > MAX_CONVERSATIONS:
             self._talks.popitem(last=False)

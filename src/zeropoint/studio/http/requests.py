@@ -14,6 +14,8 @@ from zeropoint.studio.data.page_data import plain
 MAX_BRACKETS = 64  # brackets in a body; ours have two
 MAX_TEXT_CHARACTERS = 100_000  # characters of a prompt or a text
 MAX_ANSWER_TOKENS = 2048
+MAX_ADDRESS_NUMBER = 2**40  # of any number in an address
+MAX_TURNS = 500  # turns of a conversation
 
 Words = dict[str, Any]
 
@@ -57,6 +59,21 @@ def list_in(
     return list(dict.fromkeys(items)) if distinct else items
 
 
+def history_in(words: Mapping[str, Any], sides: int) -> list[list[str]]:
+    """Return the earlier turns of a conversation: a message and the answer of each side.
+
+    Raises HTTPException(400) for anything else.
+    """
+    turns = words.get("history", [])
+    if not isinstance(turns, list) or len(turns) > MAX_TURNS:
+        raise HTTPException(400, f"history must be a list of at most {MAX_TURNS} turns")
+    for turn in turns:
+        texts = isinstance(turn, list) and all(isinstance(text, str) for text in turn)
+        if not texts or len(turn) != 1 + sides:
+            raise HTTPException(400, f"a turn of history must have {1 + sides} texts")
+    return turns
+
+
 def flag_in(words: Mapping[str, Any], name: str) -> bool:
     """Return a Boolean field of a body. Raises HTTPException(400) for anything else."""
     value = words.get(name, False)
@@ -82,6 +99,18 @@ def whole_in(words: Mapping[str, Any], name: str, low: int, high: int) -> int:
     if number != int(number):
         raise HTTPException(400, f"{name} must be a whole number")
     return int(number)
+
+
+def query_integer(given: Mapping[str, str], name: str, default: int) -> int:
+    """Return an integer from an address. Raises HTTPException(400) for anything else."""
+    text = given.get(name, "")
+    if text == "":
+        return default
+    if not (
+        text.isascii() and text.isdigit() and len(text) <= 13 and int(text) <= MAX_ADDRESS_NUMBER
+    ):
+        raise HTTPException(400, f"{name} must be a whole number of at least 0")
+    return int(text)
 
 
 def streamed(records: AsyncIterator[Words]) -> StreamingResponse:

@@ -1,120 +1,158 @@
-"""The first page: the models and the runs below the root."""
+"""Home: one box for a path, the next step, and the latest models and runs of the open folder."""
 
-import time
 from collections.abc import Sequence
 
-from zeropoint.errors import CheckpointError
-from zeropoint.results.divergence import MeasureResult
-from zeropoint.results.runs import read_head, read_run
-from zeropoint.studio.data import measure_runs
-from zeropoint.studio.data.library import Library, LibraryEntry
+from zeropoint.studio.data.library import Library, LibraryEntry, LibraryListing
+from zeropoint.studio.data.model_pairs import LibraryPair, pair_of
+from zeropoint.studio.data.run_summary import RunSummary, summarize
 from zeropoint.studio.pages.layout import content, header, page, sidebar
-from zeropoint.studio.report.html import Html, element, literal, number, section, size, table, wide
+from zeropoint.studio.pages.lists import NO_MODELS_NOTE, outermost, run_row, when
+from zeropoint.studio.report.html import (
+    Html,
+    element,
+    figure,
+    fragment,
+    literal,
+    names_broken,
+    paragraph,
+    section,
+    size,
+    table,
+    wide,
+)
 
-NO_MODELS_NOTE = literal(
-    "<p>No model here: put a .gguf file or a folder with config.json and .safetensors "
-    "below it, or start <code>zeropoint studio MODEL</code>.</p>"
+SHOWN_RUNS = 100  # latest runs, which are read for the table
+CUT_NOTE = literal(
+    "<p>The folder has more files than the studio lists. Start it with a narrower --root.</p>"
 )
 NO_RUNS_NOTE = literal(
-    "<p>No run here: <code>--run DIR</code> of measure, quantize, ladder, drift and tasks "
-    "keeps one.</p>"
+    '<div class="empty"><p>Nothing was measured yet. A run of measure, quantize or another job '
+    "appears here.</p></div>"
 )
-CUT_NOTE = literal("<p>There are more files than were looked at: choose a narrower --root.</p>")
 RUN_CHOICES = literal(
-    '<p class="choices"><button type="submit">Report of the chosen runs</button> '
-    '<button type="submit" formaction="/measure">Token by token</button> '
-    '<button type="submit" formaction="/compare">Compare them</button> '
-    '<button type="submit" formaction="/long-run">Over many steps</button> '
-    '<button type="submit" formaction="/search">Recipes of a search</button></p>'
+    '<p class="choices"><button type="submit">Report of the selected runs</button> '
+    '<button type="submit" formaction="/compare">Compare the selected runs</button> '
+    '<button type="submit" formaction="/long-run">Long texts and tasks</button></p>'
 )
-EMPTY_CELL = literal("")
 
 
 def home(library: Library) -> str:
-    """Return the first page: the models and the runs below the root."""
+    """Return the first page: what to do next, and the models and runs of the open folder."""
     listing = library.listing()
     models, runs = listing.of("model"), listing.of("run")
-    body = header("studio", "Models and runs", "What lies below the folder that was opened.")
-    parts = [models_of(models), runs_of(runs)]
+    shown = [(run, summarize(run.path)) for run in outermost(runs)[:SHOWN_RUNS]]
+    parts = [figure("pathbox", "f-path", "Open a model or a run", PATH_NOTE)]
+    if models:
+        parts.append(next_step(models, shown))
+    parts += [models_of(models), runs_of(shown)]
     if listing.cut:
         parts.append(CUT_NOTE)
-    return page("Models and runs", sidebar(library, "/"), content(body, *parts))
-
-
-def models_of(models: Sequence[LibraryEntry]) -> Html:
-    """Return the table of models; scripts fill in the values of the headers."""
-    if not models:
-        return section(
-            "models",
-            "",
-            "Models",
-            NO_MODELS_NOTE,
-        )
-    rows = [
-        (
-            element("a", model.name, href=f"/models/{model.id}/map"),
-            later(model, "architecture"),
-            later(model, "parameters"),
-            size(model.bytes),
-            later(model, "bits_per_weight"),
-            when(model.changed),
-        )
-        for model in models
-    ]
-    columns = ("File", "Architecture", ">Parameters", ">Size", ">Bits per weight", "Changed")
-    return section("models", "", "Models", wide(table(columns, rows)))
-
-
-def runs_of(runs: Sequence[LibraryEntry]) -> Html:
-    """Return the table of runs, with check boxes that select the runs of a report."""
-    if not runs:
-        return section(
-            "runs",
-            "",
-            "Runs",
-            NO_RUNS_NOTE,
-        )
-    rows = [run_row(run) for run in runs]
-    columns = ("In the report", "Folder", "Verb", "Of", ">KL, nats per token", "Verdict", "Changed")
-    return section(
-        "runs",
-        "",
-        "Runs",
-        element(
-            "form", table(columns, rows), RUN_CHOICES, class_="wide", method="get", action="/report"
-        ),
+    body = header("", "Home", "Make a model smaller, and see what that costs.")
+    return page(
+        "Home", sidebar(library, "/"), content(body, *parts), path_box_data(listing, library)
     )
 
 
-def run_row(entry: LibraryEntry) -> tuple[object, ...]:
-    """Return the row of a run; a damaged run is marked and cannot be selected."""
-    link: object = entry.name
-    box = EMPTY_CELL
-    verb = of = verdict = ""
-    kl = None
-    try:
-        head = read_head(entry.path)
-        verb, of = head.verb, head.subject
-        if not head.folder.results:
-            verdict = "not finished"
-        elif verb in measure_runs.VERBS:
-            result = read_run(entry.path).result
-            box = element(
-                "input", type="checkbox", name="run", value=entry.id, aria_label=entry.name
-            )
-            link = element("a", entry.name, href=f"/report?run={entry.id}")
-            if isinstance(result, MeasureResult):
-                kl, verdict = number(result.kl.mean, 3), result.verdict.word
-    except CheckpointError as error:
-        verdict = str(error)
-    return box, link, verb, of, kl or "", verdict, when(entry.changed)
+PATH_NOTE = "Type a part of a name, or paste a path. Enter opens the first match."
+
+
+def path_box_data(listing: LibraryListing, library: Library) -> dict[str, object]:
+    """Return the entries that the path box offers: the browser searches them, no path is sent."""
+    kinds = (("model", "/models/{}"), ("run", "/report?run={}"))
+    entries = [
+        {"kind": kind, "name": entry.name, "href": address.format(entry.id)}
+        for kind, address in kinds
+        for entry in listing.of(kind)  # type: ignore[arg-type]
+    ]
+    return {"root": str(library.root), "entries": entries}
+
+
+def next_step(
+    models: Sequence[LibraryEntry], runs: Sequence[tuple[LibraryEntry, RunSummary]]
+) -> Html:
+    """Return the card with the next step, which has the only filled button of the page."""
+    told, label, address = _next_step(models, pair_of(models), runs)
+    button = element("a", label, href=address, class_="primary")
+    return element("section", element("h2", "Next step"), paragraph(told), element(
+        "p", button, class_="choices"), class_="next", id="next")  # fmt: skip
+
+
+def _next_step(
+    models: Sequence[LibraryEntry],
+    pair: LibraryPair | None,
+    runs: Sequence[tuple[LibraryEntry, RunSummary]],
+) -> tuple[str, str, str]:
+    """Return what to do next, the label of its button, and the address that it opens."""
+    if pair is None:
+        name = models[0].path.name
+        return (
+            f"Write a smaller copy of {name}. Q4_K_M is a good first choice.",
+            "Make it smaller",
+            f"/models/{models[0].id}/make",
+        )
+    quant, reference = pair.quant, pair.reference
+    measured = [run for run, one in runs if one.kl is not None and one.subject == quant.path.name]
+    if not measured:
+        return (
+            f"{quant.path.name} is {quant.bytes / max(reference.bytes, 1):.0%} of the size of "
+            f"{reference.path.name}. Measure what that cost.",
+            "Measure the loss",
+            f"/models/{quant.id}/measure",
+        )
+    return (
+        f"The loss of {quant.path.name} has been measured. Talk to it and to its reference side by "
+        "side.",
+        "Chat with both",
+        f"/chat#chat.reference={reference.id}&chat.quant={quant.id}",
+    )
+
+
+def models_of(models: Sequence[LibraryEntry]) -> Html:
+    """Return the table of models; scripts fill in the values of headers that are not read yet."""
+    if not models:
+        return section("models", "Models", NO_MODELS_NOTE)
+    columns = ("Model", ">Size", ">Bits per weight", "Changed", "")
+    rows = [
+        (
+            fragment(
+                element("a", names_broken(model.name), href=f"/models/{model.id}", class_="name"),
+                element("small", later(model, "architecture"), ", ", later(model, "parameters"),
+                        " parameters"),
+            ),
+            size(model.bytes),
+            later(model, "bits_per_weight"),
+            when(model.changed),
+            actions_of(model),
+        )
+        for model in models
+    ]  # fmt: skip
+    return section("models", "Models", wide(table(columns, rows, cards=True)))
+
+
+def actions_of(model: LibraryEntry) -> Html:
+    """Return links to the actions of a model."""
+    base = f"/models/{model.id}"
+    links = (
+        (f"{base}/make", "Make smaller"),
+        (f"{base}/measure", "Measure"),
+        (f"/chat#chat.quant={model.id}", "Chat"),
+        (f"/plan#plan.models={model.id}", "Plan"),
+    )
+    return element("span", *(element("a", words, href=to) for to, words in links), class_="links")
+
+
+def runs_of(runs: Sequence[tuple[LibraryEntry, RunSummary]]) -> Html:
+    """Return the table of runs, with check boxes that select the runs of a report."""
+    if not runs:
+        return section("runs", "Runs", NO_RUNS_NOTE)
+    columns = ("", "Run", "Verb", "Of", ">KL", "Result", "Changed")
+    shown = table(columns, [run_row(*run) for run in runs], cards=True)
+    form = element(
+        "form", shown, RUN_CHOICES, class_="wide", method="get", action="/report", id="run-form"
+    )
+    return section("runs", "Runs", form)
 
 
 def later(model: LibraryEntry, key: str) -> Html:
     """Return a cell that scripts fill with a value of the model's header."""
-    return element("span", "…", data_model=model.id, data_key=key)
-
-
-def when(seconds: float) -> str:
-    """Return a time in the format of the tables."""
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
+    return element("span", "…", data_model=model.id, data_key=key, class_="later")

@@ -8,7 +8,7 @@ from zeropoint.studio.pages.start_run import start_here
 
 def jobs_page(library: Library) -> str:
     """Return the page that starts, follows and cancels verbs of the command line."""
-    lead = "Each is a command, run on its own, one at a time. What it writes is new, in the folder."
-    drawn, data = start_here(library, STARTED_ON_JOBS, "Commands of this studio")
-    body = content(header("jobs", "Start a command, and watch it", lead), drawn)
+    lead = "Commands that run on this machine, one at a time. They write new files only."
+    drawn, data = start_here(library, STARTED_ON_JOBS, "Start a job")
+    body = content(header("", "Jobs", lead), drawn)
     return page("Jobs", sidebar(library, "/jobs"), body, data)

@@ -3,20 +3,20 @@
 from zeropoint.studio.data import weights
 from zeropoint.studio.data.library import Library, LibraryEntry
 from zeropoint.studio.data.open_model import OpenedModel
-from zeropoint.studio.pages.layout import content, header, page, sidebar
+from zeropoint.studio.pages.layout import content, model_header, page, sidebar
 from zeropoint.studio.report.html import Html, element, figure
 
 LAB_FIGURES = (
     ("quantizer", "f-quantizer", "Quantizer lab: weights, their codes, and what comes back",
-     "Drag a weight, or the white handle that is the scale. Under “more to turn”, type your own."),
+     "Drag a weight, or the white handle that is the scale. “More options” takes your own values."),
     ("number", "f-number", "Number lab: one number, bit by bit",
      "Type a number, press bits, change the type."),
     ("blocks", "f-blocks", "256 weights of a row, in blocks",
-     "Change the block, grow an outlier, or take the largest weight away."),
-    ("density", "f-density", "Where the numbers of a type lie, over the weights of the tensor", ""),
+     "Change the block size, enlarge an outlier, or remove the largest weight."),
+    ("density", "f-density", "Where the values of a type lie, over the weights of the tensor", ""),
     ("strip", "f-strip", "One number in every float type", ""),
-    ("formats", "f-formats", "Every format that these pages know, on the same weights",
-     "Left is smaller, down is closer."),
+    ("formats", "f-formats", "Every format, on the same weights",
+     "Left is smaller, down is more accurate."),
 )  # fmt: skip
 
 
@@ -37,7 +37,7 @@ def lab(
     others = [p for p in weights.pieces(model.checkpoint, seen)
               if (p["row"], p["column"]) != (row, start)]  # fmt: skip
     tensor = {**seen, "counts": list(seen["counts"]), "pieces": [chosen, *others]}
-    title = header("labs", entry.name, "Bits, scales and codes, on numbers of this model.")
+    title = model_header(entry, "Labs", "Bits, scales and codes, on weights of this model.")
     figures = [figure(*words) for words in LAB_FIGURES]
     return page(
         f"Labs on {entry.name}",

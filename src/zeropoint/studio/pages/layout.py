@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from zeropoint.studio.data.library import Library, LibraryEntry
 from zeropoint.studio.data.page_data import pack
 from zeropoint.studio.report.bundle import served_page
-from zeropoint.studio.report.html import Html, element, fragment, literal, paragraph
+from zeropoint.studio.report.html import Html, element, fragment, literal, names_broken
 
 # Formats in which a block can be opened: those of files, and plain integers and tables.
 BLOCK_FORMATS = (
@@ -19,8 +19,8 @@ BLOCK_FORMATS = (
 
 
 FOOTER = literal(
-    "<footer><p>This page is served by zeropoint on this machine, to this browser alone. It reads "
-    "files below the folder on the left and sends nothing anywhere.</p></footer>"
+    "<footer><p>Served by zeropoint on this machine, to this browser only. It reads the files of "
+    "the open folder, and sends nothing to any other machine.</p></footer>"
 )
 
 
@@ -34,55 +34,99 @@ def content(top: Html, *main: Html) -> Html:
     return fragment(top, element("main", *main), FOOTER)
 
 
+MAIN_PAGES = (
+    ("/", "Home"),
+    ("/compare", "Compare"),
+    ("/plan", "Plan"),
+    ("/chat", "Chat"),
+    ("/jobs", "Jobs"),
+    ("/learn", "Learn"),
+)
+# Pages that belong to one page of the sidebar are tabs of it.
+COMPARE_TABS = (
+    ("/compare", "Quantized versions"),
+    ("/long-run", "Long texts and tasks"),
+    ("/size", "Different models"),
+    ("/search", "Recipes"),
+)
+PLAN_TABS = (("/plan", "What fits"), ("/speed", "Speed"))
+AREAS = {address: "/compare" for address, _ in COMPARE_TABS} | {
+    "/measure": "/compare", "/report": "/compare", "/speed": "/plan"
+}  # fmt: skip
+MODEL_PAGES = (
+    ("", "Overview"),
+    ("/make", "Make smaller"),
+    ("/measure", "Measure"),
+    ("/recipe", "Recipe"),
+    ("/map", "Map"),
+    ("/weights", "Weights"),
+    ("/multiply", "Multiply"),
+    ("/lab", "Labs"),
+    ("/walk", "Walk"),
+)
+
+
 def sidebar(library: Library, here: str, model: LibraryEntry | None = None) -> Html:
-    """Return the sidebar: links to the home page and to the pages of the open model."""
-    main = (
-        ("/", "Models and runs"),
-        ("/long-run", "Long run"),
-        ("/chat", "Chat"),
-        ("/jobs", "Jobs"),
-    )
-    do = ("/plan", "Plan"), ("/speed", "Speed"), ("/size", "Size vs bits"), ("/search", "Search")
-    groups = [("", [*main]), ("Do", [*do])]
+    """Return the sidebar: links to the main pages and to the pages of the open model."""
+    links = [link_in_list(to, words, _current(to, here)) for to, words in MAIN_PAGES]
+    parts = [element("ul", *links)]
     if model is not None:
         base = f"/models/{model.id}"
-        groups += [
-            ("Look", [(f"{base}/map", "Model map"), (f"{base}/weights", "Weights lab"),
-                      (f"{base}/multiply", "Multiply"), (f"{base}/recipe", "Recipe")]),
-            ("Learn", [(f"{base}/lab", "Number and quantizer lab"), (f"{base}/walk", "The walk")]),
-        ]  # fmt: skip
-    parts = [
-        element("p", "zeropoint", class_="brand"),
-        element("p", library.root, class_="root", title="the folder that is shown"),
-    ]
-    if model:
-        parts.append(element("p", model.name, class_="model"))
-    for name, links in groups:
-        if name:
-            parts.append(paragraph(name))
-        parts.append(element("ul", *(link_in_list(to, words, to == here) for to, words in links)))
+        own = [(f"{base}{to}", words) for to, words in MODEL_PAGES]
+        parts += [
+            element("p", names_broken(model.name), class_="model"),
+            element("ul", *(link_in_list(to, words, _current(to, here)) for to, words in own)),
+        ]
+    parts.append(
+        element("p", names_broken(str(library.root)), class_="root", title="the open folder")
+    )
     skip = element("a", "Skip to the page", class_="skip", href="#content")
-    return fragment(skip, element("nav", *parts, class_="rail", aria_label="Studio"))
+    brand = element("a", "zeropoint", class_="brand", href="/")
+    menu = element(
+        "button", "Menu", class_="menu", type="button", aria_expanded="false", aria_controls="menu"
+    )
+    listed = element("div", *parts, id="menu")
+    return fragment(skip, element("nav", brand, menu, listed, class_="rail", aria_label="Studio"))
 
 
-def link_in_list(to: str, words: str, current: bool) -> Html:
-    """Return a link of the sidebar."""
-    return element("li", element("a", words, href=to, aria_current="page" if current else None))
+def _current(to: str, here: str) -> str | None:
+    """Return how a link of the sidebar is marked: as the page, as the area of it, or not."""
+    if to == here:
+        return "page"
+    return "true" if to == AREAS.get(here) else None
+
+
+def link_in_list(to: str, words: str, current: str | None) -> Html:
+    """Return a link of the sidebar, or a tab."""
+    return element("li", element("a", words, href=to, aria_current=current))
+
+
+def tabs(pages: Sequence[tuple[str, str]], here: str, label: str) -> Html:
+    """Return links to the pages that share one entry of the sidebar."""
+    links = [link_in_list(to, words, "page" if to == here else None) for to, words in pages]
+    return element("nav", element("ul", *links), class_="tabs", aria_label=label)
 
 
 NEEDS_SCRIPTS = literal("<noscript><p>Pages of the studio need scripts.</p></noscript>")
 
 
-def header(kicker: str, title: object, lead: str) -> Html:
-    """Return the header of a page: its title and its purpose."""
+def header(kicker: object, title: object, lead: object, *more: Html) -> Html:
+    """Return the header of a page: where it belongs, its title, its purpose, and its tabs."""
     return element(
         "header",
-        element("p", kicker, class_="kicker"),
+        *([element("p", kicker, class_="kicker")] if kicker else []),
         element("h1", title),
         element("p", lead, class_="lead"),
         NEEDS_SCRIPTS,
+        *more,
         class_="top",
     )
+
+
+def model_header(entry: LibraryEntry, title: str, lead: str) -> Html:
+    """Return the header of a page about one model, which links to the model's overview."""
+    model = element("a", names_broken(entry.name), href=f"/models/{entry.id}")
+    return header(model, title, lead)
 
 
 def run_chooser(
@@ -100,7 +144,7 @@ def run_chooser(
     return element(
         "form",
         element("fieldset", element("legend", legend), *boxes),
-        element("button", "Show them", type="submit"),
+        element("button", "Show these runs", type="submit"),
         class_="pick",
         method="get",
         action=action,
@@ -111,4 +155,5 @@ def run_chooser(
 def refused(library: Library, status: int, message: str) -> str:
     """Return the page of an error, with the message of the command line."""
     title = "This could not be shown" if status != 404 else "Not here"
-    return page("Not shown", sidebar(library, ""), content(header("studio", title, message)))
+    home = element("p", element("a", "Go to Home", href="/", class_="primary"), class_="choices")
+    return page("Not shown", sidebar(library, ""), content(header("", title, message), home))

@@ -5,7 +5,7 @@ from typing import Any
 from zeropoint.studio.data import weights
 from zeropoint.studio.data.library import Library, LibraryEntry
 from zeropoint.studio.data.open_model import OpenedModel
-from zeropoint.studio.pages.layout import content, header, page, sidebar
+from zeropoint.studio.pages.layout import content, model_header, page, sidebar
 from zeropoint.studio.report.html import Html, figure, paragraph, section, table, wide
 
 
@@ -20,12 +20,10 @@ def model_map(library: Library, entry: LibraryEntry, model: OpenedModel) -> str:
                "By bits, by size and, once the weights have been read, by how far the largest "
                "stands out."),
         figure("model", "f-model", "The size of this model, at any number of bits",
-               "Turn the bits, or pretend that the model were larger."),
+               "Change the number of bits, or of parameters."),
         metadata_section(model.checkpoint.metadata),
     ]  # fmt: skip
-    body = header(
-        "model map", entry.name, "What is in the file: tensors by layer, format and bytes."
-    )
+    body = model_header(entry, "Map", "What is in the file: tensors by layer, format and bytes.")
     return page(
         f"Map of {entry.name}",
         sidebar(library, f"/models/{entry.id}/map", entry),
@@ -37,9 +35,8 @@ def model_map(library: Library, entry: LibraryEntry, model: OpenedModel) -> str:
 def metadata_section(metadata: Any) -> Html:
     """Return the metadata of the file, which is not verified."""
     rows = [(key, shortly(value)) for key, value in metadata.items()]
-    return section(
-        "metadata", "", "What the file says",
-        paragraph("Written by whoever made the file; nothing here has been checked."),
+    return section("metadata", "Metadata",
+        paragraph("Written by the maker of the file, and not checked."),
         wide(table(("Key", "Value"), rows)),
     )  # fmt: skip
 

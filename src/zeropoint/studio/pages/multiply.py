@@ -4,7 +4,7 @@ from zeropoint.metrics.speed.this_machine import load_devices
 from zeropoint.plans.planner.as_json import device_record
 from zeropoint.studio.data.library import Library, LibraryEntry
 from zeropoint.studio.data.open_model import OpenedModel
-from zeropoint.studio.pages.layout import BLOCK_FORMATS, content, header, page, sidebar
+from zeropoint.studio.pages.layout import BLOCK_FORMATS, content, model_header, page, sidebar
 from zeropoint.studio.report.html import figure, paragraph
 
 
@@ -36,15 +36,15 @@ def multiply(library: Library, entry: LibraryEntry, model: OpenedModel) -> str:
             figure(
                 "ways",
                 "f-ways",
-                "And on other machines?",
+                "The same on other machines",
                 "What a runtime does with this format, generating text or reading a prompt: a few "
-                "kinds of numbers are multiplied natively, all others become one of those first.",
+                "types of numbers are multiplied natively; all others are converted first.",
             ),
         ]
     )
     return page(
         f"Multiply: {entry.name}",
         sidebar(library, f"/models/{entry.id}/multiply", entry),
-        content(header("multiply", entry.name, lead), *drawn),
+        content(model_header(entry, "Multiply", lead), *drawn),
         data,
     )

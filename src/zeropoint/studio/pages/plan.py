@@ -3,7 +3,15 @@
 from zeropoint.studio.data.library import Library
 from zeropoint.studio.data.memory_vs_loss import series_of
 from zeropoint.studio.data.planner import Planner
-from zeropoint.studio.pages.layout import content, header, page, sidebar
+from zeropoint.studio.pages.layout import (
+    COMPARE_TABS,
+    PLAN_TABS,
+    content,
+    header,
+    page,
+    sidebar,
+    tabs,
+)
 from zeropoint.studio.pages.start_run import start_here
 from zeropoint.studio.report.html import element, figure, literal, paragraph
 
@@ -17,8 +25,8 @@ DEFAULT_DEVICES = (
 OWN_DEVICES = "~/.config/zeropoint/devices.toml"  # rows that a person adds
 
 NOT_MEASURED_NOTE = literal(
-    "<p>This machine was not measured yet, so its speeds are not told: <code>zeropoint doctor"
-    "</code> measures it, some seconds, and every <code>zeropoint bench</code> makes them better."
+    "<p>The speeds of this machine are unknown until it is measured. <code>zeropoint doctor</code> "
+    "measures it in a few seconds, and every <code>zeropoint bench</code> improves the estimate."
     "</p>"
 )
 
@@ -27,16 +35,16 @@ PLAN_FIGURES = (
         "planbars",
         "f-plan",
         "What fits where",
-        "Each bar is what the model needs, the line is what the device lets it have. Pick a "
-        "device.",
+        "Each bar is the memory that the model needs; the line is the limit of the device. Pick "
+        "a device.",
     ),
     (
         "planparts",
         "f-parts",
-        "Where the memory goes, how that is known, and what to turn",
-        "Of the answer that is picked.",
+        "Where the memory goes, and what to change",
+        "For the selected answer.",
     ),
-    ("planranks", "f-answers", "The answers, the best first", "What fits comes first."),
+    ("planranks", "f-answers", "All answers, best first", "What fits comes first."),
 )
 
 
@@ -44,8 +52,8 @@ SPEED_FIGURES = (
     (
         "roofline",
         "f-roof",
-        "How fast it is, and how far that is from what the device could do",
-        "Lines: what a device could do. Points: what is expected. Turn the batch, pick a point.",
+        "Speed, beside the limits of the device",
+        "Lines: what a device could do. Points: what is expected. Change the batch, pick a point.",
     ),
 )
 
@@ -53,49 +61,48 @@ SPEED_FIGURES = (
 def plan_page(library: Library, planner: Planner) -> str:
     """Return the page Plan."""
     lead = "Weights, cache and buffers beside the limits of the machines that could run them."
-    return _page(
-        library, planner, "/plan", ("plan", "What fits on which machine", lead), PLAN_FIGURES
-    )
+    return _page(library, planner, "/plan", ("", "What fits on which machine", lead), PLAN_FIGURES)
 
 
 def speed_page(library: Library, planner: Planner) -> str:
     """Return the page Speed."""
     lead = "What limits a model on a device: bytes that are read, or numbers that are multiplied."
-    return _page(
-        library, planner, "/speed", ("speed", "What limits the speed", lead), SPEED_FIGURES
-    )
+    return _page(library, planner, "/speed", ("", "What limits the speed", lead), SPEED_FIGURES)
 
 
 def size_page(library: Library, planner: Planner) -> str:
     """Return the page Size vs bits."""
     series = series_of(planner.earlier_results().runs, planner.shape_of)
-    lead = "A larger model at fewer bits, or a smaller one at more: by what was measured."
+    lead = "A larger model at fewer bits, or a smaller one at more bits: as measured."
     drawn = (
         figure(
             "sizebits",
             "f-size",
-            "What models reach, by the memory that they take",
-            "One line for each size of model, marks by bits. The ring is what is best in the "
+            "Quality of models by their memory",
+            "One line for each size of model, marks by bits. The ring marks the best model in the "
             "budget.",
         )
         if series
         else NO_RUNS_NOTE
     )
     verbs = ("compare", "tasks", "measure")
-    start, data = start_here(library, verbs, "Start a run that compares models")
-    heading = header("size vs bits", "Bigger, or more bits?", lead)
-    body = content(heading, drawn, start)
-    return page("Size vs bits", sidebar(library, "/size"), body, {"sizes": series} | data)
+    start, data = start_here(library, verbs, "Compare models")
+    heading = header(
+        "", "A larger model, or more bits?", lead, tabs(COMPARE_TABS, "/size", "Compare")
+    )
+    body = content(heading, drawn, start, SCALES_NOTE)
+    return page("Different models", sidebar(library, "/size"), body, {"sizes": series} | data)
 
 
 NO_RUNS_NOTE = literal(
-    "<p>No run here says yet how models compare. Start one below, or in a terminal, in a folder "
-    "below the root:</p><pre>zeropoint compare A.gguf B.gguf --text book.txt --tasks python "
-    "--allow-code --run DIR\nzeropoint tasks A.gguf B.gguf --tasks mine.jsonl --run DIR</pre>"
-    "<p>Nats per byte of the same text, tasks and chains may be compared between models. Formats "
-    "of one model are compared by KL, of two runs or more of the same reference and text:</p>"
-    "<pre>zeropoint measure QUANT.gguf --ref REFERENCE.gguf --run DIR</pre>"
-    "<p>KL is against a model's own reference: it never ranks one model against another.</p>"
+    '<div class="empty"><p>No run compares models yet. Start one below: it takes models of any '
+    "size and architecture.</p></div>"
+)
+SCALES_NOTE = literal(
+    "<p>Models may be compared by nats per byte of the same text, by tasks and by chains: "
+    "<code>zeropoint compare A.gguf B.gguf --run DIR</code> in a terminal does the same. KL, which "
+    "<code>zeropoint measure</code> reports, is the divergence from a model's own reference. It "
+    "ranks the quantized versions of one model, and never ranks one model against another.</p>"
 )
 
 
@@ -111,8 +118,8 @@ def _page(
     if not offered["measured"]:
         parts.insert(0, NOT_MEASURED_NOTE)
     own = element("code", OWN_DEVICES)
-    parts.append(paragraph("Devices are rows of data; yours go into ", own, "."))
-    body = content(header(*head), *parts)
+    parts.append(paragraph("To add a device of your own, describe it in ", own, "."))
+    body = content(header(*head, tabs(PLAN_TABS, address, "Plan")), *parts)
     return page(
         head[1], sidebar(library, address), body, offered | {"usual": list(DEFAULT_DEVICES)}
     )

@@ -4,7 +4,7 @@ from zeropoint.formats import UNQUANTIZED
 from zeropoint.studio.data.library import Library, LibraryEntry
 from zeropoint.studio.data.open_model import OpenedModel
 from zeropoint.studio.data.recipe_edits import RecipeDraft
-from zeropoint.studio.pages.layout import content, header, page, sidebar
+from zeropoint.studio.pages.layout import content, model_header, page, sidebar
 from zeropoint.studio.report.html import element, figure, paragraph
 
 DEFAULT_START = "Q4_K_M"
@@ -37,7 +37,7 @@ def recipe_page(
         element("code", "zeropoint measure"),
         " measures the loss of a file.",
     )
-    body = header("recipe", entry.name, LEAD_SENTENCE)
+    body = model_header(entry, "Recipe", LEAD_SENTENCE)
     parts = [drawn, method] if offered["tensors"] else [NO_TENSORS_NOTE]
     here = sidebar(library, f"/models/{entry.id}/recipe", entry)
     return page(f"Recipe of {entry.name}", here, content(body, *parts), data)

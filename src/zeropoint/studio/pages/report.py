@@ -9,10 +9,13 @@ from zeropoint.studio.pages.layout import page, sidebar
 from zeropoint.studio.report.html import element, fragment, without_skip_link
 from zeropoint.studio.report.report import report_of
 
+HASHED_BYTES = 2 << 30  # of a file; larger ones are hashed for the file that is saved
+
 
 def report_page(library: Library, runs: Sequence[LibraryEntry]) -> str:
     """Return the report of these runs, inside the studio. Raises CheckpointError for a bad one."""
-    title, body, entry, data = report_of(measure_runs.open_runs([run.path for run in runs]))
+    opened = measure_runs.open_runs([run.path for run in runs])
+    title, body, entry, data = report_of(opened, hashed_bytes=HASHED_BYTES)
     save = "/report/file?" + urlencode([("run", run.id) for run in runs])
     saving = element(
         "nav",

@@ -12,9 +12,17 @@ from zeropoint.studio.data.search_runs import (
     points_of,
     recipes_as_page_data,
 )
-from zeropoint.studio.pages.layout import content, header, page, run_chooser, sidebar
+from zeropoint.studio.pages.layout import (
+    COMPARE_TABS,
+    content,
+    header,
+    page,
+    run_chooser,
+    sidebar,
+    tabs,
+)
 from zeropoint.studio.pages.start_run import start_here
-from zeropoint.studio.report.html import Html, element, figure, literal, paragraph, section
+from zeropoint.studio.report.html import Html, element, figure, paragraph, section
 from zeropoint.studio.report.search_sections import parts_of
 
 LEAD_SENTENCE = (
@@ -26,10 +34,6 @@ FRONTIER_FIGURE = (
     "f-frontier",
     "Loss, by size of the file",
     "One mark for each budget. Whiskers are 95 % intervals. Pick a mark.",
-)
-NO_RUNS_NOTE = literal(
-    "<p>No search lies below the folder yet. Start one here, or in a terminal:</p>"
-    "<pre>zeropoint search MODEL.gguf -o MODEL.recipe --bits 4.5 --run runs/search</pre>"
 )
 
 
@@ -61,12 +65,14 @@ def searched(library: Library, chosen: Sequence[LibraryEntry]) -> str:
         }
         parts += [
             *([figure(*FRONTIER_FIGURE)] if levels else []),
-            section("recipes", "", "The recipes", *parts_of(found)),
+            section("recipes", "The recipes", *parts_of(found)),
         ]
         parts += edits(library, runs)
-    elif not shown:
-        parts.append(NO_RUNS_NOTE)
-    body = content(header("search", "Which tensor gets which format", LEAD_SENTENCE), *parts, start)
+    body = content(
+        header("", "Recipes", LEAD_SENTENCE, tabs(COMPARE_TABS, "/search", "Compare")),
+        *parts,
+        start,
+    )
     return page("Recipes of a search", sidebar(library, "/search"), body, data)
 
 

@@ -9,7 +9,7 @@ from zeropoint.studio.data.open_model import OpenedModel
 from zeropoint.studio.data.page_data import PageData
 from zeropoint.studio.pages.layout import (
     content,
-    header,
+    model_header,
     page,
     run_chooser,
     sidebar,
@@ -32,7 +32,7 @@ def walk_page(
     """Return the walk on this model and these runs, or a page that waits for its weights."""
     here = sidebar(library, f"/models/{entry.id}/walk", entry)
     if not model.scan():
-        body = header("the walk", entry.name, "Every weight of the model is being read, once.")
+        body = model_header(entry, "The walk", "Every weight of the model is being read, once.")
         wait = figure(
             "reading", "f-reading", "Reading the model", "The walk opens when it is done."
         )

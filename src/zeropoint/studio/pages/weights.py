@@ -3,7 +3,7 @@
 from zeropoint.studio.data import weights
 from zeropoint.studio.data.library import Library, LibraryEntry
 from zeropoint.studio.data.open_model import OpenedModel
-from zeropoint.studio.pages.layout import BLOCK_FORMATS, content, header, page, sidebar
+from zeropoint.studio.pages.layout import BLOCK_FORMATS, content, model_header, page, sidebar
 from zeropoint.studio.report.html import figure, paragraph
 
 FIGURES = (
@@ -12,13 +12,13 @@ FIGURES = (
         "f-weights",
         "The weights of a tensor",
         "Pick a tensor, then a row and a column to open the block there. The ticks are the values "
-        "that this block stores. Every weight of the tensor is read when you pick it.",
+        "that this block can store.",
     ),
     (
         "ablate",
         "f-ablate",
         "The model without this weight",
-        "Takes the weight of the row and column chosen above out of the model, and asks again.",
+        "Sets the weight in the row and column chosen above to 0, and measures the model again.",
     ),
 )
 NO_MATRICES_NOTE = paragraph("This file has no matrices.")
@@ -32,9 +32,8 @@ def weights_lab(library: Library, entry: LibraryEntry, model: OpenedModel) -> st
             row["pieces"] = []  # the pickers of figures begin with a tensor that has them
     data = {"id": entry.id, "model": weights.describe_model(model.checkpoint),
             "tensors": matrices, "formats": BLOCK_FORMATS}  # fmt: skip
-    body = header(
-        "weights lab", entry.name, "How the weights are spread, and what codes do to them."
-    )
+    lead = "How the weights are distributed, and how codes approximate them."
+    body = model_header(entry, "Weights", lead)
     drawn = [figure(*words) for words in FIGURES] if matrices else [NO_MATRICES_NOTE]
     return page(
         f"Weights of {entry.name}",

@@ -26,6 +26,7 @@ from zeropoint.studio.data.page_data import pack
 from zeropoint.studio.report.html import Html
 from zeropoint.studio.static_files import static_text
 
+ESSAYS = ("walk", "notebook")  # entries of pages that are read, not worked with
 GENERATOR = '<meta name="generator" content="zeropoint">\n'
 
 _IMPORT = re.compile(
@@ -95,7 +96,7 @@ def constant_of(module: str) -> str:
 
 def self_contained(title: str, body: Html, entry: str, data: object) -> str:
     """Return a page as one file that contains its style sheets, scripts and `data`."""
-    style, script = static_text("entries/app.css"), bundle(f"entries/{entry}")
+    style, script = style_of(entry), bundle(f"entries/{entry}")
     policy = (
         f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
         "img-src data:; base-uri 'none'; form-action 'none'"
@@ -105,10 +106,17 @@ def self_contained(title: str, body: Html, entry: str, data: object) -> str:
         f'{GENERATOR}<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
-        f"<title>{escape(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n{body}\n"
+        f"<title>{escape(title)}</title>\n<style>{style}</style>\n</head>\n"
+        f'<body class="{"" if entry in ESSAYS else "tool"}">\n{body}\n'
         f'<script type="application/gzip" id="data">{pack(data)}</script>\n'
         f'<script type="module">{script}</script>\n</body>\n</html>\n'
     )
+
+
+def style_of(entry: str) -> str:
+    """Return the style sheet of a page in one file: essays have no tool's visual system."""
+    names = ("app",) if entry in ESSAYS else ("app", "tool")
+    return "\n".join(static_text(f"entries/{name}.css") for name in names)
 
 
 def served_page(title: str, sidebar: Html, body: Html, packed: str, entry: str) -> str:
@@ -119,10 +127,12 @@ def served_page(title: str, sidebar: Html, body: Html, packed: str, entry: str) 
         '<meta name="color-scheme" content="light dark">\n'
         f"<title>{escape(title)} · zeropoint</title>\n"
         '<link rel="stylesheet" href="/static/entries/app.css">\n'
+        '<link rel="stylesheet" href="/static/entries/tool.css">\n'
         '<link rel="stylesheet" href="/static/entries/studio.css">\n'
         '<link rel="icon" href="data:,">\n'
-        f'</head>\n<body class="studio">\n{sidebar}\n<div id="content">{body}</div>\n'
+        f'</head>\n<body class="tool studio">\n{sidebar}\n<div id="content">{body}</div>\n'
         f'<script type="application/gzip" id="data">{packed}</script>\n'
+        '<script type="module" src="/static/entries/menu.js"></script>\n'
         f'<script type="module" src="/static/entries/{entry}.js"></script>\n</body>\n</html>\n'
     )
 

@@ -39,7 +39,7 @@ FIGURES = {
         (
             "survival",
             "f-survival",
-            "Texts that are still the same",
+            "Texts that are still identical",
             "Both models continue the same prompts with the same randomness. Arrow keys move "
             "along.",
         ),
@@ -92,11 +92,11 @@ def drawn(visual: str, steps: LongRunEvidence) -> bool:
 
 
 def over_many_steps(steps: LongRunEvidence) -> Html:
-    """Return section 8: the texts, chains and tasks of the runs."""
+    """Return the section of the texts, chains and tasks of the runs."""
     places = figures_of(steps)
     parts: list[Html] = []
     if steps.drifts:
-        parts += [element("h3", "Texts that begin the same"), INTRODUCTION, places["drifts"]]
+        parts += [element("h3", "Texts of the same prompts"), INTRODUCTION, places["drifts"]]
         for one in steps.drifts:
             caption = f"{one.title} beside {one.reference}: texts and losses as they grow"
             parts += [wide(table(SURVIVAL_COLUMNS, survival_rows(one), caption))]
@@ -108,7 +108,7 @@ def over_many_steps(steps: LongRunEvidence) -> Html:
     if steps.scores:
         parts += [element("h3", "Tasks of lm-evaluation-harness"), *map(score_table, steps.scores)]
     title = "Over many steps" if steps.drifts or steps.chains else "On tasks"
-    return section("steps", "8", title, *parts)
+    return section("steps", title, *parts)
 
 
 INTRODUCTION = literal("""
@@ -359,9 +359,11 @@ def said_of_steps(steps: LongRunEvidence) -> tuple[list[str], list[tuple[str, st
             continue
         split = way.split.median
         when = f"by {one.unit} {split}" if split else f"later than {one.limit} {one.unit}s"
-        sentences.append(f"{one.title}: half of the {name} texts have parted {when}.")
+        sentences.append(f"{one.title}: half of the {name} texts have diverged {when}.")
         if len(steps.drifts) == 1:
-            chips.append((when.removeprefix("by "), "half of the texts have parted", "#f-survival"))
+            chips.append(
+                (when.removeprefix("by "), "half of the texts have diverged", "#f-survival")
+            )
             if way.compounding:
                 factor = way.compounding[-1].factor
                 label = f"compounding factor after {one.limit} tokens"

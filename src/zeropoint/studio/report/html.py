@@ -6,11 +6,13 @@ so (tests/studio/test_html_safety.py), and the type checker refuses plain text w
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from html import escape
 
-from zeropoint.formatting import format_bytes
+from zeropoint.formatting import format_bytes, format_number
 from zeropoint.studio.static_files import static_text
+
+number = format_number
 
 
 class Html(str):
@@ -78,13 +80,15 @@ def text(value: object) -> Html:
     return Html(escape(str(value)))
 
 
-def number(value: float | None, digits: int = 4) -> str:
-    """Return a number as text with `digits` significant digits.
+def names_broken(name: str) -> Html:
+    """Return a file name that a line may break after its separators, and nowhere else.
 
-    >>> number(1234.5678), number(0.000012345), number(0.0), number(float("nan"))
-    ('1235', '1.234e-05', '0', '–')
+    A format's name, such as Q4_K_M, stays in one piece.
+
+    >>> names_broken("runs/my_model-Q4_K_M.gguf")
+    'runs/<wbr>my_<wbr>model-Q4_K_M.gguf'
     """
-    return "–" if value is None or value != value else f"{value:.{digits}g}"
+    return Html(re.sub(r"(/|_(?=[A-Za-z]{4}))", r"\1<wbr>", escape(name)))
 
 
 def percent(value: float | None, digits: int = 2) -> str:
@@ -101,25 +105,46 @@ def size(count: float) -> str:
     return format_bytes(count)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "") -> Html:
-    """Return a table; a column whose name begins with ">" is right-aligned."""
+def table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    caption: str = "",
+    *,
+    cards: bool = False,
+    quiet: Collection[int] = (),
+) -> Html:
+    """Return a table; a column whose name begins with ">" is right-aligned.
+
+    With `cards`, every row becomes a card on a narrow screen, where cells show their column's name.
+    The rows with the indices `quiet` are grey.
+    """
     right = [name.startswith(">") for name in columns]
+    names = [name.removeprefix(">") for name in columns]
     head = "".join(
-        f'<th scope="col"{_right(r)}>{escape(name.removeprefix(">"))}</th>'
-        for name, r in zip(columns, right, strict=True)
+        f'<th scope="col"{_right(r)}>{escape(name) or UNNAMED_COLUMN}</th>'
+        for name, r in zip(names, right, strict=True)
     )
+    labels = [f' data-label="{escape(name)}"' if cards else "" for name in names]
     body = "".join(
-        "<tr>"
-        + "".join(f"<td{_right(r)}>{text(c)}</td>" for c, r in zip(row, right, strict=True))
+        f"<tr{QUIET_ROW if index in quiet else ''}>"
+        + "".join(
+            f"<td{_right(r)}{label}>{text(c)}</td>"
+            for c, r, label in zip(row, right, labels, strict=True)
+        )
         + "</tr>\n"
-        for row in rows
+        for index, row in enumerate(rows)
     )
     caption_html = f"<caption>{escape(caption)}</caption>" if caption else ""
     name = escape(caption or "Table")
+    kind = ' class="cards"' if cards else ""
     return Html(
         f'<div class="tablewrap" tabindex="0" role="group" aria-label="{name}">'
-        f"<table>{caption_html}<thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>"
+        f"<table{kind}>{caption_html}<thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>"
     )
+
+
+QUIET_ROW = ' class="few"'
+UNNAMED_COLUMN = '<span class="unseen">select, or act</span>'
 
 
 def _right(right: bool) -> str:
@@ -141,13 +166,23 @@ def figure(visual: str, name: str, caption: str, note: str = "", **data: str) ->
     )
 
 
-def section(name: str, index: str, title: str, *parts: Html) -> Html:
+def verdict_chip(word: str) -> Html:
+    """Return the verdict's word with its colour."""
+    return element("span", word, class_="chip", data_verdict=word.split(",")[0].lower())
+
+
+def section(name: str, title: str, *parts: Html) -> Html:
     """Return a section with its heading."""
-    return Html(
-        f'<section id="{name}"><h2><span class="n">{escape(index)}</span>{escape(title)}</h2>\n'
-        + "\n".join(parts)
-        + "</section>\n"
-    )
+    heading = f'<section id="{name}"><h2>{escape(title)}</h2>\n'
+    return Html(heading + "\n".join(parts) + "</section>\n")
+
+
+def numbered(sections: Sequence[Html]) -> list[Html]:
+    """Return sections with numbers in their headings, in the order in which they appear."""
+    return [
+        Html(one.replace("<h2>", f'<h2><span class="n">{number}</span>', 1))
+        for number, one in enumerate(sections, 1)
+    ]
 
 
 def folded(summary: str, *parts: Html) -> Html:

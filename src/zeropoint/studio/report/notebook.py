@@ -77,7 +77,7 @@ def drift_page(result: DriftResult) -> str:
         "left_out": 0,
     }
     places = fragment(
-        figure("survival", "f-survival", "Texts that are still the same"),
+        figure("survival", "f-survival", "Texts that are still identical"),
         figure("compounding", "f-compounding", "Whether errors compound"),
     )
     return _page("Drift", places, {"drifts": [drift]})

@@ -4,7 +4,7 @@ Text and tables are written in Python, so that they need no script; figures are 
 visuals as in the studio. A section without its run is left out, and the section "method" lists it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -14,10 +14,12 @@ from zeropoint.metrics.divergence.verdict import THRESHOLDS, VERDICT_MEANINGS
 from zeropoint.results.divergence import LadderLevel, MeasureResult
 from zeropoint.results.interval import Interval
 from zeropoint.results.quantize import QuantizeResult
+from zeropoint.results.run_origin import origin_now
 from zeropoint.results.runs import Run
 from zeropoint.studio.data import measure_runs
 from zeropoint.studio.data.drift_runs import steps_of
 from zeropoint.studio.data.memory_vs_loss import scales_of
+from zeropoint.studio.data.open_model import layer_order
 from zeropoint.studio.data.page_data import PageData
 from zeropoint.studio.data.ranked_runs import alike_of, groups
 from zeropoint.studio.data.search_runs import found_levels, points_of, recipes_as_page_data
@@ -27,17 +29,20 @@ from zeropoint.studio.report.bundle import self_contained
 from zeropoint.studio.report.html import (
     Html,
     element,
-    facts,
     figure,
     fragment,
     literal,
+    names_broken,
     number,
+    numbered,
     paragraph,
     percent,
     section,
     size,
     table,
+    verdict_chip,
 )
+from zeropoint.studio.report.provenance import made_by, provenance
 from zeropoint.studio.report.search_sections import said_of_search, the_search
 from zeropoint.studio.report.sections import (
     bigger_or_smaller,
@@ -61,20 +66,26 @@ def render_report(runs: Sequence[Run]) -> str:
     return self_contained(*report_of(runs))
 
 
-def report_of(runs: Sequence[Run]) -> tuple[str, Html, str, dict[str, Any]]:
-    """Return the report's title, body, entry and data. Raises MeasurementError for no runs."""
+def report_of(
+    runs: Sequence[Run], *, hashed_bytes: int | None = None
+) -> tuple[str, Html, str, dict[str, Any]]:
+    """Return the report's title, body, entry and data. Raises MeasurementError for no runs.
+
+    Files of more than `hashed_bytes` are not read for their hash.
+    """
     if not runs:
         raise MeasurementError("a report needs a run: the run folder (--run) of measure, drift "
                                "or another verb")  # fmt: skip
     measures = [run for run in runs if run.verb == "measure"]
     quantize = next((run for run in runs if run.verb == "quantize"), None)
     tensors = measure_runs.tensors_of(quantize) if quantize else []
+    tensors.sort(key=lambda tensor: layer_order(tensor.result.name))
     levels, steps = levels_of(runs), steps_of(runs)
     data: dict[str, Any] = {"run": runs[0].path.name, "runs": [raw(run) for run in runs]}
     data |= steps.as_page_data()
     sizes = scales_of(runs)
     others = [said_of_sizes(sizes), said_of_search(points_of(runs))]
-    parts = [verdict(measures, quantize, levels, steps, others), provenance(runs)]
+    parts = [verdict(measures, quantize, levels, steps, others), provenance(runs, hashed_bytes)]
     if quantize:
         data["tensors"] = [tensor.as_page_data() for tensor in tensors]
         parts += [where_bytes(tensors)]
@@ -105,9 +116,8 @@ def report_of(runs: Sequence[Run]) -> tuple[str, Html, str, dict[str, Any]]:
         data["search"] = recipes_as_page_data(runs)
         parts += [the_search(found)]
     parts.append(method(runs))
-    asked = "What was lost" if any(run.verb != "across" for run in runs) else "Side by side"
-    title = f"{asked}: {name_of(runs)}"
-    body = fragment(head(title), element("main", *parts), FOOTER)
+    title = f"{subject_of({run.verb for run in runs})}: {name_of(runs)}"
+    body = fragment(head(title, runs), element("main", *numbered(parts)), FOOTER)
     return title, body, "report", data
 
 
@@ -117,14 +127,33 @@ NEEDS_NO_SCRIPTS = literal(
 )
 
 
-def head(title: str) -> Html:
-    """Return the header of the page."""
+def subject_of(verbs: Collection[str]) -> str:
+    """Return what a report of runs of these verbs is about."""
+    if verbs == {"quantize"}:
+        return "How it was made"
+    if verbs == {"search"}:
+        return "Recipes found"
+    return "Side by side" if verbs == {"across"} else "What was lost"
+
+
+def head(title: str, runs: Sequence[Run]) -> Html:
+    """Return the header of the page: its title, and when, where and how it was made."""
+    about, _, name = title.partition(": ")
+    now = origin_now()
     return fragment(
         element("a", "Skip to the verdict", class_="skip", href="#verdict"),
         element(
             "header",
             element("p", "zeropoint · report", class_="kicker"),
-            element("h1", title),
+            element("h1", f"{about}: ", element("span", names_broken(name), class_="file")),
+            element(
+                "p",
+                f"Written {now.date} by zeropoint {now.version} on {now.machine}",
+                *([", with ", element("code", now.command)] if now.command else []),
+                ".",
+                class_="made",
+            ),
+            *(made for run in runs if (made := made_by(run))),
             NEEDS_NO_SCRIPTS,
             class_="top",
         ),
@@ -132,8 +161,8 @@ def head(title: str) -> Html:
 
 
 FOOTER = literal(
-    "<footer><p>Made by zeropoint. This report is one file: it asks nothing of any server, and "
-    "keeps what you chose in its address.</p></footer>"
+    "<footer><p>Made by zeropoint. This report is one file. It sends no request to any server, and "
+    "keeps your choices in its address.</p></footer>"
 )
 
 
@@ -185,13 +214,15 @@ def verdict(
     steps: LongRunEvidence,
     said: Sequence[str],
 ) -> Html:
-    """Return section 1: one sentence, and a few figures that link to their section.
+    """Return the verdict: one sentence, and a few figures that link to their section.
 
     `said` are sentences on what else the runs show; "" is nothing.
     """
     others: list[str] = []
+    word = literal("")
     if measures:
         lead, chips = verdict_of_measure(measures[0])
+        word = verdict_chip(measures[0].result_as(MeasureResult).verdict.word)
     elif levels:
         lead, chips = verdict_of_ladder(levels)
     elif quantize is None:
@@ -201,17 +232,17 @@ def verdict(
         quantized = quantize.result_as(QuantizeResult)
         lead = (
             f"{size(quantized.output_bytes)}, {number(quantized.bits_per_weight, 3)} bits per "
-            f"weight, of {size(quantized.source_bytes)}. What that lost was not measured yet: "
-            "zeropoint measure."
+            f"weight, from {size(quantized.source_bytes)}. The loss has not been measured; "
+            "zeropoint measure does that."
         )
         chips = []
-    parts = [paragraph(lead)]
+    parts = [paragraph(word, lead)]
     if others:
         parts.append(element("ul", *(element("li", sentence) for sentence in others)))
     shown = [element("div", *parts, class_="verdict")]
     if chips:
         shown.append(element("ul", *map(badge, chips), class_="chips wide"))
-    return section("verdict", "1", "Verdict", *shown)
+    return section("verdict", "Verdict", *shown)
 
 
 def badge(parts: tuple[str, str, str]) -> Html:
@@ -228,16 +259,17 @@ def verdict_of_measure(run: Run) -> tuple[str, Badges]:
     result, quant, reference = run.result_as(MeasureResult), run.quant, run.reference
     kl, floor = result.kl, result.floor
     sentence = (
-        f"{result.verdict.word}: {result.verdict.meaning}. KL {number(kl.mean, 3)} nats per token"
+        f"{result.verdict.meaning[:1].upper()}{result.verdict.meaning[1:]}. "
+        f"KL {number(kl.mean, 3)} nats per token"
         f"{bracketed_interval(kl)}, and the same most likely token at {percent(result.top1, 1)} of "
         f"{result.tokens:,} positions."
     )
     if reference.quantized:
         sentence += (
-            f" The reference, {reference.name}, is itself a quant: what it lost before is not seen."
+            f" The reference, {reference.name}, is itself quantized: its own loss is not included."
         )
     if result.worse:
-        sentence += f" Shown to lose more than the whole: {', '.join(result.worse)}."
+        sentence += f" The loss is significantly larger on {', '.join(result.worse)}."
     noise = "noise floor not measured" if floor is None else f"noise floor {number(floor, 2)}"
     ratio = number(result.perplexity.ratio.mean)
     return sentence, [
@@ -270,39 +302,6 @@ def bracketed_interval(figure: Interval) -> str:
     return f" (95 %: {format_interval(figure)})" if figure.known else ""
 
 
-def provenance(runs: Sequence[Run]) -> Html:
-    """Return section 2: the verb, the models and the texts of each run, with hashes."""
-    parts: list[Html] = []
-    for run in runs:
-        pairs: list[tuple[str, object]] = [("Run", f"{run.path.name} ({run.verb})")]
-        inputs = run.inputs
-        named = [("Reference", inputs.reference), ("Quant", inputs.quant)]
-        for label, side in [*named, *(("Model", side) for side in inputs.models)]:
-            if side:
-                text = f"{side.name}: {size(side.file_bytes)}, {formats_in(side.formats)}; "
-                pairs.append((label, text + side.fingerprint[:16]))
-        for label, value in (
-            ("Made from", ", ".join(inputs.source)),
-            ("SHA-256 of the source", ", ".join(inputs.source_sha256)),
-            ("Importance", inputs.imatrix),
-            ("Text, its hash", inputs.text.corpus if inputs.text else None),
-            ("Prompts, their hash", inputs.prompts),
-            ("Tasks, their hash", inputs.tasks),
-        ):
-            if value:
-                pairs.append((label, value))
-        parts.append(facts(pairs))
-        if recipe := run.settings.recipe:
-            parts.append(element("pre", recipe))
-    return section("what", "2", "What this is", *parts)
-
-
-def formats_in(formats: Mapping[str, int]) -> str:
-    """Return each format with its number of matrices."""
-    order = sorted(formats, key=lambda name: (-formats[name], name))
-    return ", ".join(f"{formats[name]} × {name}" for name in order)
-
-
 METHOD = literal("""
 <p>Both models read the same tokens. Of each chunk the second half is scored, and of a long
 document its end, so that every token has at least half a context before it. KL(reference ‖ quant)
@@ -315,7 +314,7 @@ errors add up.
 
 
 def method(runs: Sequence[Run]) -> Html:
-    """Return section 12: the method, its limits, and the raw results."""
+    """Return the section of the method, with its limits and the raw results."""
     known = {
         "measure": "what was lost on text (zeropoint measure --run)",
         "quantize": "what happened to each tensor (zeropoint quantize --run)",
@@ -339,7 +338,7 @@ def method(runs: Sequence[Run]) -> Html:
         "The results as they were written",
         "Everything that this page shows, as JSON.",
     )
-    return section("method", "12", "Method, limits, raw results", *parts, words, limits, saved)
+    return section("method", "Method, limits, raw results", *parts, words, limits, saved)
 
 
 def raw(run: Run) -> PageData:

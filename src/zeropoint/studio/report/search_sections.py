@@ -39,8 +39,8 @@ COLUMNS = (
 
 
 def the_search(found: Found) -> Html:
-    """Return section 11: the recipes that searches found, and how well losses were predicted."""
-    return section("search", "11", "The search", *parts_of(found))
+    """Return the section of the recipes that searches found, and how well losses were predicted."""
+    return section("search", "The search", *parts_of(found))
 
 
 def parts_of(found: Found) -> list[Html]:

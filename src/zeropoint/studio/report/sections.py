@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 from zeropoint.results.divergence import LadderLevel, MeasureResult
 from zeropoint.results.interval import Interval
-from zeropoint.studio.data.measure_runs import TensorEvidence, WorstPosition
+from zeropoint.studio.data.measure_runs import FEW_TOKENS, TensorEvidence, WorstPosition
 from zeropoint.studio.data.page_data import PageData
 from zeropoint.studio.report.html import (
     Html,
     figure,
     folded,
+    literal,
     number,
     paragraph,
     percent,
@@ -19,9 +20,13 @@ from zeropoint.studio.report.html import (
     wide,
 )
 
+FEW_NOTE = literal(
+    "<p>Grey rows have fewer than 30 tokens. Their figures say little, whatever the interval.</p>"
+)
+
 
 def where_bytes(tensors: Sequence[TensorEvidence]) -> Html:
-    """Return section 3: bytes by kind of tensor and format."""
+    """Return the section of bytes by kind of tensor and format."""
     groups: dict[tuple[str, str], list[int]] = {}
     for tensor in tensors:
         key = tensor.kind, tensor.result.format
@@ -31,7 +36,6 @@ def where_bytes(tensors: Sequence[TensorEvidence]) -> Html:
     rows = sorted(sums, key=lambda row: -row[3])
     return section(
         "bytes",
-        "3",
         "Where the bytes went",
         figure(
             "bytes",
@@ -53,7 +57,7 @@ def where_bytes(tensors: Sequence[TensorEvidence]) -> Html:
 
 
 def how_much(result: MeasureResult) -> Html:
-    """Return section 4: figures with intervals, for the text, its domains and classes."""
+    """Return the section of figures with intervals, for the text, its domains and classes."""
     rows = [
         (
             name,
@@ -70,6 +74,7 @@ def how_much(result: MeasureResult) -> Html:
         )
         for name, group in result.groups.items()
     ]
+    few = [i for i, group in enumerate(result.groups.values()) if group.tokens < FEW_TOKENS]
     columns = (
         "Text",
         ">Tokens",
@@ -89,21 +94,21 @@ def how_much(result: MeasureResult) -> Html:
         if floor is None
         else paragraph(
             f"Noise floor: {number(floor, 2)} nats, the reference against itself "
-            f"({result.floor_arithmetic}). What lies below it cannot be told from nothing."
+            f"({result.floor_arithmetic}). A loss below it cannot be distinguished from none."
         )
     )
     return section(
         "loss",
-        "4",
         "How much was lost",
         figure(
             "intervals",
             "f-loss",
             "Loss by text and by kind of token, with 95 % intervals",
-            "In the band nothing can be told apart from the noise of the reference itself.",
+            "In the band a loss cannot be distinguished from the noise of the reference itself.",
         ),
         noise,
-        wide(table(columns, rows, "Everything that was measured")),
+        wide(table(columns, rows, "Everything that was measured", quiet=few)),
+        *([FEW_NOTE] if few else []),
     )
 
 
@@ -115,12 +120,11 @@ def format_interval(figure: Interval) -> str:
 
 
 def on_what_text(texts: Sequence[PageData], worst: Sequence[WorstPosition]) -> Html:
-    """Return section 5: the text, and the positions with the largest KL divergence."""
+    """Return the section of the text, and the positions with the largest KL divergence."""
     shown = sum(len(result["kl"]) for result in texts)
     rows = [(w.domain, w.context, w.target, number(w.kl, 3), w.reference, w.quant) for w in worst]
     return section(
         "text",
-        "5",
         "On what text",
         paragraph(
             f"{shown} positions of the text, token by token. Pick one to see what both models "
@@ -130,29 +134,36 @@ def on_what_text(texts: Sequence[PageData], worst: Sequence[WorstPosition]) -> H
             "divergence",
             "f-text",
             "The text, shaded by what was lost",
-            "Arrow keys move from token to token, n and p from bad to less bad.",
+            "Arrow keys move from token to token; n and p move to the next worse or better token.",
         ),
         folded(
             f"The {len(rows)} worst of all positions",
             table(
-                ("Text", "After", "Came", ">KL, nats", "Reference expected", "Quant expected"), rows
+                (
+                    "Text",
+                    "Context",
+                    "Next token",
+                    ">KL, nats",
+                    "Reference expected",
+                    "Quant expected",
+                ),
+                rows,
             ),
         ),
     )
 
 
 def in_which_tensors(tensors: Sequence[TensorEvidence]) -> Html:
-    """Return section 6: layers by kind of tensor, coloured by error or bits."""
+    """Return the section of layers by kind of tensor, coloured by error or bits."""
     encoded = [(t.result.relative_error, t.result) for t in tensors]
     known = [(error, result) for error, result in encoded if error is not None]
     worst = sorted(known, key=lambda pair: -pair[0])[:30]
     return section(
         "tensors",
-        "6",
         "In which tensors",
         paragraph(
-            "The error of the weights themselves. It explains and does not judge: what a model "
-            "says is measured above."
+            "The error of the weights themselves. It explains a loss, and does not measure it: the "
+            "loss of the model is above."
         ),
         figure(
             "heat",
@@ -180,15 +191,14 @@ def in_which_tensors(tensors: Sequence[TensorEvidence]) -> Html:
 
 
 def why(tensors: Sequence[TensorEvidence]) -> Html:
-    """Return section 7: histograms with the codes drawn in, and the worst block in detail."""
+    """Return the section of histograms with the codes drawn in, and the worst block in detail."""
     opened = [(t.result.name, t.result.worst_block) for t in tensors]
     return section(
         "why",
-        "7",
         "Why",
         paragraph(
-            "How the weights of a tensor are spread, how far off they are stored, and the block "
-            "where the error is largest."
+            "How the weights of a tensor are distributed, how large their errors are, and the "
+            "block with the largest error."
         ),
         figure(
             "spread",
@@ -218,7 +228,7 @@ def why(tensors: Sequence[TensorEvidence]) -> Html:
 
 
 def frontier(levels: Sequence[LadderLevel], told: str = "") -> Html:
-    """Return section 9: loss by file size; `told` is which quants cannot be told apart."""
+    """Return the section of loss by file size; `told` is which quants cannot be told apart."""
     columns = ("Format", ">Bits per weight", ">Size", ">KL", ">95 %", ">Same token", "Verdict")
     rows = [
         (
@@ -234,7 +244,6 @@ def frontier(levels: Sequence[LadderLevel], told: str = "") -> Html:
     ]
     return section(
         "frontier",
-        "9",
         "The frontier",
         figure(
             "ladder",
@@ -248,7 +257,7 @@ def frontier(levels: Sequence[LadderLevel], told: str = "") -> Html:
 
 
 def bigger_or_smaller(scales: Sequence[PageData]) -> Html:
-    """Return section 10: models by memory, on quality scales that compare models."""
+    """Return the section of models by memory, on quality scales that compare models."""
     parts: list[Html] = []
     for scale in scales:
         share = scale["metric"] != "nats"
@@ -269,18 +278,17 @@ def bigger_or_smaller(scales: Sequence[PageData]) -> Html:
         parts.append(wide(table(columns, rows, f"{scale['title']} ({scale['run']})")))
     return section(
         "size",
-        "10",
         "Bigger, or more bits",
         paragraph(
-            "All of these models did the same, so they may be compared with each other; KL, which "
-            "is against a model's own reference, may not. Models that share a letter cannot be "
-            "told apart."
+            "All of these models were evaluated on the same, so they may be compared with each "
+            "other. KL is measured against a model's own reference, so it does not compare models. "
+            "Models that share a letter do not differ significantly."
         ),
         figure(
             "sizebits",
             "f-size",
-            "What models reach, by the memory that they take",
-            "One line for each size of model, marks by bits. The ring is what is best in the "
+            "Quality of models by their memory",
+            "One line for each size of model, marks by bits. The ring marks the best model in the "
             "budget.",
         ),
         *parts,
@@ -295,5 +303,5 @@ def said_of_sizes(scales: Sequence[PageData]) -> str:
     order = sorted(scale["points"], key=lambda p: p["mean"] if scale["less"] else -p["mean"])
     best = order[0]
     alike = [p["name"] for p in order[1:] if set(p["group"]) & set(best["group"])]
-    ties = f", not to be told from {', '.join(alike)}" if alike else ""
+    ties = f", not significantly different from {', '.join(alike)}" if alike else ""
     return f"Best of {len(order)} models by {scale['title']}: {best['name']}{ties}."

@@ -15,27 +15,25 @@ import * as ladder from "../figures/loss/ladder.js";
 import * as spread from "../figures/loss/spread.js";
 import * as sizebits from "../figures/plan/memory_vs_loss.js";
 import * as rawdata from "../labs/raw_data.js";
-import { mountAll, readIsland } from "../lib/start.js";
+import { mountAll, unpackIsland } from "../lib/start.js";
 
-readIsland().then((data) =>
-  mountAll(
-    {
-      bytes,
-      intervals,
-      divergence,
-      heat,
-      spread,
-      ladder,
-      rawdata,
-      survival,
-      compounding,
-      sidebyside,
-      sizebits,
-      chainsteps,
-      exam,
-      prediction,
-      recipe,
-    },
-    data,
-  ),
+mountAll(
+  {
+    bytes,
+    intervals,
+    divergence,
+    heat,
+    spread,
+    ladder,
+    rawdata,
+    survival,
+    compounding,
+    sidebyside,
+    sizebits,
+    chainsteps,
+    exam,
+    prediction,
+    recipe,
+  },
+  unpackIsland(),
 );

@@ -30,6 +30,7 @@ import * as chat from "../labs/chat.js";
 import * as jobs from "../labs/jobs.js";
 import * as multiply from "../labs/multiply.js";
 import * as number from "../labs/number.js";
+import * as pathbox from "../labs/path_box.js";
 import * as quantizer from "../labs/quantizer.js";
 import * as recipeedit from "../labs/recipe_editor.js";
 import * as weightslab from "../labs/weights_lab.js";
@@ -64,6 +65,7 @@ const visuals = {
   model,
   multiply,
   number,
+  pathbox,
   prediction,
   quantizer,
   reading,

@@ -1,11 +1,15 @@
-// Two models, the same prompt, the same seed: both answers as they are generated, and a blind vote.
+// The chat page: one message, two models, the same seed. Both answers appear as they are generated.
 
 import { button, range, select, showState, toggle } from "../lib/controls.js";
 import { announce, h } from "../lib/dom.js";
 import { figureParts } from "../lib/figure.js";
-import { format, percent } from "../lib/format.js";
 import { tell } from "../lib/server.js";
-import { fact, value } from "../lib/table.js";
+import { drawTurn, readingOf } from "./chat_drawing.js";
+import { historyOf, keepChat, keptChats, newChat } from "./chat_store.js";
+
+const SAVE_MILLISECONDS = 1000; // between two saves of an answer that is being written
+const EMPTY_NOTE =
+  "Both models answer the same message with the same seed. Words that differ are marked.";
 
 /**
  * @param {HTMLElement} figure
@@ -13,56 +17,54 @@ import { fact, value } from "../lib/table.js";
  * @param {PageState} state
  */
 export function mount(figure, data, state) {
-  const first = data.models[0].id,
-    second = data.models[1]?.id ?? first;
+  const known = new Map(data.models.map((m) => [m.id, m.name]));
+  const usual = { reference: data.pair[0], quant: data.pair[1] };
   const at = state.scope(
     "chat",
-    {
-      reference: first,
-      quant: second,
-      seed: 0,
-      tokens: 128,
-      temperature: 0.8,
-      blind: false,
-      text: "",
+    { ...usual, seed: 0, tokens: 256, temperature: 0.8, blind: false },
+    () => {
+      if (chat.reference !== model("reference") || chat.quant !== model("quant")) {
+        begin(latestOf(model("reference"), model("quant")));
+      }
+      show();
     },
-    () => show(),
   );
-  /** @type {{ id: string, turns: any[], flip: boolean, busy: AbortController | null, problem: string }} */
-  const talk = { id: newId(), turns: [], flip: false, busy: null, problem: "" };
-  talk.flip = at.get("blind") && random() % 2 === 1;
-  const votes = { reference: 0, quant: 0, same: 0 };
-  const known = new Set(data.models.map((m) => m.id));
-  const model = (key) => (known.has(at.get(key)) ? at.get(key) : first);
-  const again = () => {
-    talk.busy?.abort();
-    Object.assign(talk, {
-      id: newId(),
-      turns: [],
-      problem: "",
-      busy: null,
-      flip: at.get("blind") && random() % 2 === 1,
-    });
-    show();
-  };
+  const model = (key) => (known.has(at.get(key)) ? at.get(key) : usual[key]);
+  let chat = latestOf(model("reference"), model("quant")),
+    problem = "",
+    /** @type {AbortController | null} */
+    busy = null,
+    saved = 0;
 
-  const options = data.models.map((m) => [m.id, m.name]);
-  const change = (changes) => {
-    at.set(changes, { push: true });
-    again();
-  };
-  const reference = select({
-    label: "Reference",
-    name: "reference",
-    options,
-    onChange: (x) => change({ reference: x }),
+  /** The latest kept conversation of two models, or a new one. */
+  function latestOf(reference, quant) {
+    const kept = keptChats().find((one) => one.reference === reference && one.quant === quant);
+    for (const turn of kept?.turns ?? []) {
+      if (!turn.done) Object.assign(turn, { done: true, told: "Stopped." });
+    }
+    return kept ?? newChat(reference, quant, at.get("blind"));
+  }
+
+  function begin(next) {
+    busy?.abort();
+    busy = null;
+    keepChat(chat);
+    chat = next;
+    problem = "";
+  }
+
+  const change = (changes) => at.set(changes, { push: true });
+  const options = [...known];
+  const menu = (label, name) =>
+    select({ label, name, options, onChange: (x) => change({ [name]: x }) });
+  const reference = menu("Reference", "reference"),
+    quant = menu("Quantized model", "quant");
+  const fresh = button("New chat", "again", () => {
+    begin(newChat(model("reference"), model("quant"), at.get("blind")));
+    show();
+    box.focus();
   });
-  const quant = select({
-    label: "Quant",
-    name: "quant",
-    options,
-    onChange: (x) => change({ quant: x }),
-  });
+  const earlier = h("span", { class: "control" });
   const number = (label, name, min, max, step) =>
     range({
       label,
@@ -74,92 +76,126 @@ export function mount(figure, data, state) {
       onDone: () => at.set({}, { push: true }),
     });
   const seed = number("Seed", "seed", 0, 9999, 1),
-    tokens = number("Tokens at most", "tokens", 1, 1024, 1);
-  const temperature = number("Temperature", "temperature", 0, 2, 0.05);
-  const blind = toggle({ label: "blind", name: "blind", onChange: (x) => change({ blind: x }) });
+    tokens = number("Maximum tokens of an answer", "tokens", 1, 1024, 1),
+    temperature = number("Temperature", "temperature", 0, 2, 0.05);
+  const blind = toggle({
+    label: "Hide which model is which until I vote",
+    name: "blind",
+    onChange: (x) => {
+      begin(newChat(model("reference"), model("quant"), x));
+      change({ blind: x });
+    },
+  });
+  const settings = h(
+    "details",
+    { class: "more" },
+    h("summary", {}, "Settings"),
+    h("div", { class: "controls" }, seed, tokens, temperature, blind),
+  );
   const box = h("textarea", {
-    rows: "3",
-    "aria-label": "What to say to both",
+    rows: "1",
+    "aria-label": "Message to both models",
+    placeholder: "Message to both models",
     "data-control": "text",
     maxlength: "100000",
   });
-  box.addEventListener("change", () => at.set({ text: box.value.slice(0, 2000) }, { push: true }));
+  box.addEventListener("input", grow);
   box.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) say();
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    say();
   });
-  const send = button("Say it to both", "say", () => say()),
-    stop = button("Stop", "stop", () => talk.busy?.abort());
-  const fresh = button("Begin anew", "again", again);
-  const asking = h(
-    "div",
-    { class: "control wide" },
-    box,
-    h("div", { class: "control buttons" }, send, stop, fresh),
-  );
+  const send = button("Send", "say", () => (busy ? busy.abort() : say()), { class: "primary" });
+  const composer = h("div", { class: "composer" }, box, send);
+
+  /** Make the box as high as its text. */
+  function grow() {
+    box.style.height = "auto";
+    box.style.height = `${Math.min(box.scrollHeight + 2, 200)}px`;
+  }
 
   async function say() {
-    const text = box.value;
-    if (!text || talk.busy) return;
-    at.set({ text: text.slice(0, 2000) }, { push: true });
-    const turn = {
-      text,
-      sides: [emptyAnswer(), emptyAnswer()],
-      vote: "",
-      told: "",
-    };
+    const text = box.value.trim();
+    if (!text || busy) return;
+    const history = historyOf(chat),
+      own = new AbortController(),
+      talk = chat;
+    /** @type {import("./chat_store.js").Turn} */
+    const turn = { text, sides: [emptyAnswer(), emptyAnswer()], vote: "", told: "" };
     talk.turns.push(turn);
-    talk.problem = "";
-    const own = new AbortController();
-    talk.busy = own;
-    show();
+    problem = "";
+    busy = own;
+    box.value = "";
+    grow();
+    save(talk, true);
+    show(true);
     try {
       await tell(
         "/api/chat",
         {
-          models: [model("reference"), model("quant")],
+          models: [talk.reference, talk.quant],
           talk: talk.id,
           text,
+          history,
           seed: at.get("seed"),
           tokens: at.get("tokens"),
           temperature: at.get("temperature"),
         },
         (record) => {
-          turn.told = record.waiting
-            ? "Another request is being computed …"
-            : record.loading && !at.get("blind")
-              ? `Loading ${record.loading} …`
-              : record.loading
-                ? "Loading …"
-                : record.read
-                  ? `Reading: ${record.read} of ${record.of} tokens`
-                  : "";
-          const side = turn.sides[record.side];
-          if (side && record.text !== undefined) side.text += record.text;
-          if (side && record.id !== undefined) side.ids.push(record.id);
-          if (side && record.finished) side.finished = record.finished;
-          show();
+          hear(turn, record, at.get("blind"));
+          save(talk, false);
+          if (talk === chat) show();
         },
         own.signal,
       );
-      announce("Both have answered.");
+      announce("Both models have answered.");
     } catch (error) {
-      talk.problem = error.message;
+      problem = error.message;
     }
-    turn.told = own.signal.aborted ? "stopped" : "";
+    turn.told = own.signal.aborted ? "Stopped." : "";
     turn.done = true;
-    if (talk.busy === own) talk.busy = null;
+    if (busy === own) busy = null;
+    save(talk, true);
     show();
   }
 
+  /** Keep the conversation, at most once in a second unless it must be now. */
+  function save(talk, now) {
+    if (!now && Date.now() - saved < SAVE_MILLISECONDS) return;
+    saved = Date.now();
+    keepChat(talk);
+  }
+  addEventListener("pagehide", () => keepChat(chat));
+
   const vote = (turn, which) => {
     turn.vote = which;
-    votes[which] += 1;
+    keepChat(chat);
     announce(which === "same" ? "No difference" : `You chose the ${which}`);
     show();
   };
-  const show = figureParts(
+
+  /** The menu of conversations that were kept, if there are others. */
+  function showEarlier() {
+    const others = keptChats().filter((one) => one.id !== chat.id && known.has(one.reference));
+    if (!others.length || earlier.contains(document.activeElement)) return;
+    const list = select({
+      label: "Earlier chats",
+      name: "earlier",
+      options: [["", "choose …"], ...others.map((one) => [one.id, titleOf(one)])],
+      onChange: (id) => {
+        const found = others.find((one) => one.id === id);
+        if (!found) return;
+        begin(found);
+        change({ reference: found.reference, quant: found.quant });
+        show(true);
+      },
+    });
+    earlier.replaceChildren(list);
+  }
+
+  const draw = figureParts(
     figure,
-    [reference, quant, seed, tokens, temperature, blind, asking],
+    [reference, quant, h("div", { class: "control buttons" }, fresh), earlier, settings],
     () => {
       showState(
         [
@@ -172,25 +208,31 @@ export function mount(figure, data, state) {
       );
       reference.set(model("reference"));
       quant.set(model("quant"));
-      if (document.activeElement !== box && !box.value) box.value = at.get("text");
-      send.disabled = Boolean(talk.busy);
-      stop.disabled = !talk.busy;
-      figure.dataset.busy = talk.busy ? "yes" : "no";
+      showEarlier();
+      send.textContent = busy ? "Stop" : "Send";
+      figure.dataset.busy = busy ? "yes" : "no";
+      const hidden = at.get("blind");
+      const names = [known.get(chat.reference) ?? "reference", known.get(chat.quant) ?? "quant"];
+      const votes = { reference: 0, quant: 0, same: 0, "": 0 };
+      for (const turn of chat.turns) votes[turn.vote] += 1;
       return {
         plot: [
-          ...talk.turns.map((turn) => drawn(turn, talk, at.get("blind"), vote)),
-          talk.problem ? h("p", { class: "problem" }, talk.problem) : null,
+          chat.turns.length ? null : h("p", { class: "note" }, EMPTY_NOTE),
+          ...chat.turns.map((turn) =>
+            drawTurn(turn, { names, flip: chat.flip, blind: hidden }, (x) => vote(turn, x)),
+          ),
+          problem ? h("p", { class: "problem", role: "alert" }, problem) : null,
         ].filter(Boolean),
-        reading: readingOf(talk.turns.at(-1), votes),
+        reading: readingOf(chat.turns.at(-1), votes),
         table: [
-          ["turn", "said", "side", "answer", "tokens", "ended"],
-          talk.turns.flatMap((turn, i) =>
-            hidden(turn, at)
+          ["turn", "message", "model", "answer", "tokens", "ended"],
+          chat.turns.flatMap((turn, i) =>
+            hidden && !turn.vote
               ? []
               : turn.sides.map((side, k) => [
                   i + 1,
                   turn.text,
-                  ["reference", "quant"][k],
+                  names[k],
                   side.text,
                   side.ids.length,
                   side.finished ?? "–",
@@ -200,102 +242,44 @@ export function mount(figure, data, state) {
       };
     },
   );
+  const plot = /** @type {HTMLElement} */ (figure.querySelector(".plot"));
+  for (const [name, text] of [
+    ["tabindex", "0"],
+    ["role", "log"],
+    ["aria-label", "Conversation"],
+  ]) {
+    plot.setAttribute(name, text);
+  }
+  plot.after(composer);
+  box.focus({ preventScroll: true });
+
+  /** Draw, and stay at the end of the conversation if the reader is there. */
+  function show(toEnd = false) {
+    const end = toEnd || plot.scrollHeight - plot.scrollTop - plot.clientHeight < 60;
+    draw();
+    if (end) plot.scrollTop = plot.scrollHeight;
+  }
 }
 
-function hidden(turn, at) {
-  return at.get("blind") && !turn.vote;
+/** Put a record of the answer into the turn. */
+function hear(turn, record, blind) {
+  if (record.waiting) turn.told = "Another request is being computed …";
+  else if (record.loading) turn.told = blind ? "Loading …" : `Loading ${record.loading} …`;
+  else if (record.read) turn.told = `Reading the message: ${record.read} of ${record.of} tokens`;
+  else turn.told = "";
+  const side = turn.sides[record.side];
+  if (!side) return;
+  if (record.template === false) side.plain = true;
+  if (record.text !== undefined) side.text += record.text;
+  if (record.id !== undefined) side.ids.push(record.id);
+  if (record.finished) side.finished = record.finished;
 }
 
-function newId() {
-  return crypto.randomUUID();
+/** The first words of a conversation. */
+function titleOf(chat) {
+  const text = chat.turns[0]?.text ?? "";
+  return text.length > 48 ? `${text.slice(0, 47)}…` : text;
 }
 
-function random() {
-  return crypto.getRandomValues(new Uint8Array(1))[0];
-}
-
-/** The number of tokens before the first divergent one. */
-function together(turn) {
-  const [a, b] = turn.sides.map((side) => side.ids);
-  let n = 0;
-  while (n < Math.min(a.length, b.length) && a[n] === b[n]) n++;
-  return n;
-}
-
-function readingOf(turn, votes) {
-  const cast = votes.reference + votes.quant + votes.same;
-  const alike = turn && together(turn);
-  return [
-    turn ? fact("tokens alike at the start", value("together", alike, format(alike))) : null,
-    turn
-      ? fact(
-          "tokens, reference and quant",
-          value(
-            "tokens",
-            turn.sides[0].ids.length,
-            turn.sides.map((s) => s.ids.length).join(" and "),
-          ),
-        )
-      : null,
-    ...(cast
-      ? [
-          fact("votes", value("votes", cast)),
-          fact(
-            "for the reference",
-            value("for-reference", votes.reference / cast, percent(votes.reference / cast, 0)),
-          ),
-          fact(
-            "for the quant",
-            value("for-quant", votes.quant / cast, percent(votes.quant / cast, 0)),
-          ),
-        ]
-      : []),
-  ].filter(Boolean);
-}
-
-function drawn(turn, talk, blind, vote) {
-  const secret = blind && !turn.vote,
-    order = talk.flip ? [1, 0] : [0, 1];
-  const names = order.map((side, k) =>
-    secret ? "AB"[k] : `${blind ? `${"AB"[k]}: ` : ""}${["reference", "quant"][side]}`,
-  );
-  const texts = order.map((side) => turn.sides[side].text);
-  let common = 0;
-  while (
-    common < Math.min(texts[0].length, texts[1].length) &&
-    texts[0][common] === texts[1][common]
-  )
-    common++;
-  const columns = order.map((side, k) =>
-    h(
-      "div",
-      { "data-side": secret ? "AB"[k] : ["reference", "quant"][side] },
-      h("h2", {}, names[k]),
-      texts[k].slice(0, common),
-      k === 1 || secret ? h("mark", {}, texts[k].slice(common)) : texts[k].slice(common),
-    ),
-  );
-  const ask =
-    secret && turn.done && !turn.told
-      ? h(
-          "div",
-          { class: "control buttons", role: "group", "aria-label": "Your vote" },
-          h("span", {}, "Which is better?"),
-          order.map((side, k) =>
-            button("AB"[k], `vote-${"AB"[k]}`, () => vote(turn, ["reference", "quant"][side])),
-          ),
-          button("no difference", "vote-same", () => vote(turn, "same")),
-        )
-      : null;
-  return h(
-    "div",
-    { class: "turn" },
-    h("blockquote", {}, turn.text),
-    h("div", { class: "answers" }, columns),
-    turn.told ? h("p", { class: "note" }, turn.told) : null,
-    ask,
-  );
-}
-
-/** @returns {{ text: string, ids: number[], finished?: string }} */
+/** @returns {import("./chat_store.js").Answer} */
 const emptyAnswer = () => ({ text: "", ids: [] });

@@ -3,15 +3,17 @@
 import { button, choice, listed, select, several, toggle, withSet } from "../lib/controls.js";
 import { announce, h } from "../lib/dom.js";
 import { figureParts } from "../lib/figure.js";
-import { format, percent } from "../lib/format.js";
+import { percent } from "../lib/format.js";
 import { ask, send } from "../lib/server.js";
 
 const ENDED = {
-  done: "done",
-  no: "done: the answer is no",
-  failed: "failed",
-  cancelled: "cancelled",
+  done: "Done",
+  no: "Done: the answer is no",
+  failed: "Failed",
+  cancelled: "Cancelled",
+  interrupted: "Interrupted: the studio was closed",
 };
+const RESUMABLE = ["cancelled", "interrupted"];
 
 /**
  * @param {HTMLElement} figure
@@ -23,9 +25,16 @@ export function mount(figure, data, state) {
     fields = forms.flatMap((form) => form.fields);
   const at = state.scope(
     "jobs",
-    { verb: forms[0].verb, name: "", ...Object.fromEntries(fields.map((f) => [f.key, f.usual])) },
+    {
+      verb: forms[0].verb,
+      name: "",
+      ...Object.fromEntries(fields.map((f) => [f.key, isModels(f) ? "" : f.usual])),
+    },
     () => show(),
   );
+  /** The value of a field; models that were not chosen are those that the form begins with. */
+  const chosenValue = (field) =>
+    isModels(field) && at.get(field.key) === "" ? field.usual : at.get(field.key);
   const set = (key) => (x) => at.set({ [key]: x }, { push: true });
   const current = () => forms.find((form) => form.verb === at.get("verb")) ?? forms[0];
   let jobs = [],
@@ -35,22 +44,26 @@ export function mount(figure, data, state) {
   const said = new Map(),
     box = h("div", { class: "form" });
   const verb = choice({
-    label: "What",
+    label: "Job",
     name: "verb",
-    options: forms.map((form) => [form.verb, form.verb]),
+    options: forms.map((form) => [form.verb, form.title]),
     onChange: set("verb"),
   });
-  const start = button("Start", "start", () =>
-    post("/api/jobs/start", () =>
-      Object.fromEntries([
-        ["verb", current().verb],
-        ["name", at.get("name")],
-        ...current().fields.map(({ key, kind }) => [
-          key,
-          kind === "models" ? listed(at.get(key)) : at.get(key),
+  const start = button(
+    "Start",
+    "start",
+    () =>
+      post("/api/jobs/start", () =>
+        Object.fromEntries([
+          ["verb", current().verb],
+          ["name", at.get("name")],
+          ...current().fields.map((field) => [
+            field.key,
+            field.kind === "models" ? listed(chosenValue(field)) : chosenValue(field),
+          ]),
         ]),
-      ]),
-    ),
+      ),
+    { class: "primary" },
   );
 
   /** Send a request, then show the state of the jobs. */
@@ -90,18 +103,30 @@ export function mount(figure, data, state) {
     controls = Object.fromEntries([
       ...form.fields.map((field) => [
         field.key,
-        control(field, () => at.get(field.key), set(field.key)),
+        control(field, () => chosenValue(field), set(field.key)),
       ]),
       [
         "name",
-        typed({ key: "name", label: "Name of what it writes (empty: by the model)" }, set("name")),
+        typed(
+          { key: "name", label: "Name of the result (empty: from the model's name)" },
+          set("name"),
+        ),
       ],
     ]);
-    box.replaceChildren(h("p", { class: "note does" }, form.does), ...Object.values(controls));
+    start.textContent = form.action;
+    box.replaceChildren(
+      h("p", { class: "note does" }, form.does),
+      form.advice ? h("p", { class: "note does advice" }, form.advice) : "",
+      ...Object.values(controls),
+    );
   }
 
   const act = {
-    cancel: (job) => post(`/api/jobs/${job.id}/cancel`, () => ({})),
+    cancel: (job) => {
+      job.cancelling = true; // shown at once, before the server has answered
+      show();
+      post(`/api/jobs/${job.id}/cancel`, () => ({}));
+    },
     again: (job) => post("/api/jobs/start", () => job.asked),
   };
   const show = figureParts(
@@ -111,7 +136,8 @@ export function mount(figure, data, state) {
       const form = current();
       verb.set(form.verb);
       open(form);
-      for (const [key, control] of Object.entries(controls)) control.set(at.get(key));
+      controls.name.set(at.get("name"));
+      for (const field of form.fields) controls[field.key].set(chosenValue(field));
       return {
         plot: [
           problem ? h("p", { class: "problem", role: "alert" }, problem) : null,
@@ -123,7 +149,7 @@ export function mount(figure, data, state) {
               figure.querySelector(`[data-job="${job.id}"] details`)?.hasAttribute("open"),
             ),
           ),
-          jobs.length ? null : h("p", { class: "note" }, "Nothing was started yet."),
+          jobs.length ? null : h("p", { class: "note" }, "No job has been started yet."),
         ].filter(Boolean),
         table: [
           ["job", "command", "state", "done", "seconds"],
@@ -184,45 +210,89 @@ function tellChanges(jobs, said) {
   }
 }
 
+/** Whether a field chooses models. */
+function isModels({ kind }) {
+  return kind === "model" || kind === "models";
+}
+
+/** A duration as text: 34 s, 5 min 20 s, 1 h 12 min. */
+function duration(seconds) {
+  const whole = Math.max(Math.round(seconds), 0);
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+}
+
+/** What a job is doing, or how it ended. */
+function stateOf(job) {
+  if (job.state === "waiting") return "Waiting for the job before it";
+  if (job.state !== "running") {
+    const took = job.seconds === null ? "" : ` ${job.state === "done" ? "in" : "after"} `;
+    return `${ENDED[job.state]}${took && `${took}${duration(job.seconds)}`}`;
+  }
+  const elapsed = duration(job.seconds ?? 0);
+  if (job.cancelling) return `Cancelling … (${elapsed})`;
+  if (!job.done) return `${job.step || "Starting"} … (${elapsed})`;
+  if (job.done >= 1) return `${job.step}: finishing … (${elapsed})`;
+  const left = job.seconds_left > 1 ? `, about ${duration(job.seconds_left)} left` : "";
+  return `${job.step ? `${job.step}: ` : ""}${percent(job.done, 0)}, ${elapsed} so far${left}`;
+}
+
 function card(job, jobs, act, wasOpen) {
-  const open = job.state === "running" || job.state === "waiting";
-  const left =
-    job.seconds_left > 1 ? `, about ${format(Math.ceil(job.seconds_left), 3)} s left` : "";
-  const told =
-    ENDED[job.state] ??
-    (job.state === "waiting"
-      ? "waits for the one before it"
-      : `${job.step ? `${job.step}: ` : ""}${percent(job.done, 0)}${left}`);
-  const broken = job.state === "cancelled" || job.state === "failed",
+  const open = job.state === "running" || job.state === "waiting",
+    broken = job.state === "failed" || RESUMABLE.includes(job.state),
     later = jobs.some((one) => one.id > job.id && one.run === job.run);
-  const links = Object.entries(job.state === "done" ? job.see : {});
+  const begun = job.seconds !== null,
+    again = !begun
+      ? "Start"
+      : job.resumes && RESUMABLE.includes(job.state)
+        ? "Resume"
+        : "Start again";
+  const result = job.result ?? {};
   return h(
     "div",
     { class: "job", "data-job": job.id, "data-state": job.state },
-    h("p", {}, h("code", {}, job.command)),
     h(
       "p",
-      {},
-      broken ? null : h("progress", { max: "1", value: job.done, "aria-label": `job ${job.id}` }),
-      ` ${told}`,
-      open
+      { class: "job-head" },
+      h("b", {}, job.title ?? job.verb),
+      result.verdict
+        ? h(
+            "span",
+            { class: "chip", "data-verdict": result.verdict.split(",")[0].toLowerCase() },
+            result.verdict,
+          )
+        : null,
+      h("span", { class: "note", "data-name": "state" }, stateOf(job)),
+    ),
+    open
+      ? h("progress", {
+          max: "1",
+          value: job.done > 0 && job.done < 1 ? job.done : null,
+          "aria-label": `job ${job.id}`,
+        })
+      : null,
+    result.finding ? h("p", { class: "finding" }, result.finding) : null,
+    job.error ? h("p", { class: "problem" }, job.error) : null,
+    h("p", { class: "command" }, h("code", {}, job.command)),
+    h(
+      "p",
+      { class: "choices" },
+      open && !job.cancelling
         ? button("Cancel", "cancel", () => act.cancel(job), { "data-mark": `cancel${job.id}` })
         : null,
       broken && !later
-        ? button(
-            job.resumes && job.state === "cancelled" ? "Go on" : "Start again",
-            "again",
-            () => act.again(job),
-            { "data-mark": `again${job.id}` },
-          )
+        ? button(again, "again", () => act.again(job), { "data-mark": `again${job.id}` })
         : null,
-      links.map(([to, name], i) => [i ? " · " : " ", h("a", { href: to }, name)]),
+      Object.entries(job.state === "done" ? job.see : {}).map(([to, name]) =>
+        h("a", { href: to }, name),
+      ),
     ),
     job.said.length
       ? h(
           "details",
-          { open: wasOpen ?? job.state === "failed" },
-          h("summary", {}, "What it said"),
+          { open: wasOpen },
+          h("summary", {}, "Output"),
           h("pre", {}, job.said.join("\n")),
         )
       : null,

@@ -22,7 +22,7 @@ export function makeControls(data, state, onChange) {
   const row = box("Row", "row", (x) => place.set({ row: x }, { push: true }));
   const column = box("Column", "column", (x) => place.set({ column: x }, { push: true }));
   const unit = range({
-    label: "Unit of 32 columns",
+    label: "Group of 32 columns",
     min: 0,
     max: 1,
     step: 1,
@@ -31,13 +31,13 @@ export function makeControls(data, state, onChange) {
     onDone: () => place.set({}, { push: true }),
   });
   const codes = select({
-    label: "In the format",
+    label: "Format",
     name: "format",
-    options: [["", "that it has in the file"], ...data.formats.map((name) => [name, name])],
+    options: [["", "as in the file"], ...data.formats.map((name) => [name, name])],
     onChange: (x) => put({ format: x }),
   });
   const kind = choice({
-    label: "Multiplied with",
+    label: "Activations",
     name: "kind",
     options: [
       ["token", "a token’s embedding"],
@@ -86,14 +86,15 @@ export function makeControls(data, state, onChange) {
   return {
     elements: [
       picker.control,
-      row,
-      column,
-      unit,
-      codes,
       kind,
       token,
       text,
-      seed,
+      h(
+        "details",
+        { class: "more" },
+        h("summary", {}, "More options"),
+        h("div", { class: "controls" }, row, column, unit, codes, seed),
+      ),
       h("div", { class: "control buttons full" }, back, next, jumps),
     ],
     spot,

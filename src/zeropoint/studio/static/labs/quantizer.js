@@ -166,7 +166,7 @@ function makeControls(at, picker, weights) {
   const more = h(
     "details",
     { class: "more" },
-    h("summary", {}, "More to turn"),
+    h("summary", {}, "More options"),
     h("div", { class: "controls" }, list, count, clip, outlier, scale, zero, reset),
   );
   return {

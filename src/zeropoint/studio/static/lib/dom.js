@@ -88,7 +88,7 @@ export function picture(width, height, title, ...children) {
  * @param {Element} element
  * @param {number} [max]
  */
-export function widthOf(element, max = 860) {
+export function widthOf(element, max = 980) {
   return Math.round(Math.max(300, Math.min(max, element.clientWidth || max)));
 }
 

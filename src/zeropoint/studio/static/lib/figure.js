@@ -1,6 +1,7 @@
 // The parts of a figure, and when it is drawn: at once near the visible area, otherwise when the browser is idle.
 
 import { h, setChildren } from "./dom.js";
+import { moveMarks } from "./motion.js";
 import { table } from "./table.js";
 
 /**
@@ -49,12 +50,14 @@ export function figureParts(figure, controls, draw) {
   };
   let width = 0,
     near = true;
-  new ResizeObserver(() => {
+  const fit = () => {
     if (figure.clientWidth !== width) {
       width = figure.clientWidth;
       now();
     }
-  }).observe(figure);
+  };
+  new ResizeObserver(fit).observe(figure);
+  fitting.push(fit);
   new IntersectionObserver(
     ([entry]) => {
       near = entry.isIntersecting;
@@ -64,6 +67,8 @@ export function figureParts(figure, controls, draw) {
   return () => (near || figure.contains(document.activeElement) ? now() : later(now));
 }
 
+/** Draws a figure again if its width has changed. @type {(() => void)[]} */
+const fitting = [];
 /** @type {Set<() => void>} */
 const waiting = new Set();
 
@@ -89,6 +94,7 @@ function drawWaiting() {
 }
 
 addEventListener("beforeprint", () => {
+  for (const fit of fitting) fit();
   while (waiting.size) drawWaiting();
 });
 
@@ -104,7 +110,10 @@ function keepFocus(parent, children) {
     // unchanged children stay in place, because their layout is already computed
     const old = parent.childNodes[i];
     if (!old) parent.append(child);
-    else if (old !== child) parent.replaceChild(child, old);
+    else if (old !== child) {
+      parent.replaceChild(child, old);
+      if (old instanceof SVGElement && child instanceof SVGElement) moveMarks(old, child);
+    }
   });
   while (parent.childNodes.length > next.length) parent.lastChild?.remove();
   if (mark && focusedMark() !== mark) {

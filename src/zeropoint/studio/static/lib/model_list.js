@@ -1,13 +1,13 @@
 // Fills the table of models with values from the headers of the files.
 
-import { format, inCount } from "./format.js";
+import { inCount } from "./format.js";
 import { ask } from "./server.js";
 
 /** @type {Record<string, (x: any) => string>} */
 const FORMATTERS = {
   architecture: String,
   parameters: inCount,
-  bits_per_weight: (x) => format(x, 4),
+  bits_per_weight: (x) => x.toFixed(2),
 };
 
 export async function fillModels() {
@@ -22,6 +22,7 @@ export async function fillModels() {
         const key = cell.dataset.key ?? "";
         const x = found[key];
         cell.textContent = x === null || x === undefined ? "–" : FORMATTERS[key](x);
+        cell.classList.remove("later");
       }
     } catch (error) {
       for (const cell of own) cell.textContent = "–";

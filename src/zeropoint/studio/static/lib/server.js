@@ -13,7 +13,7 @@ export async function ask(address) {
     answer = await fetch(address, { credentials: "same-origin" });
     text = await answer.text();
   } catch {
-    throw new Error("The studio does not answer. Was it ended in its terminal?");
+    throw new Error("The studio does not answer. Was it closed in its terminal?");
   }
   if (answer.ok) return parseData(text);
   throw refusal(answer, text);
@@ -53,7 +53,7 @@ export async function tell(address, words, onRecord, signal) {
     });
   } catch (error) {
     if (isAbort(error)) return;
-    throw new Error("The studio does not answer. Was it ended in its terminal?");
+    throw new Error("The studio does not answer. Was it closed in its terminal?");
   }
   if (!answer.ok || !answer.body) {
     throw refusal(answer, await answer.text());
@@ -66,7 +66,7 @@ export async function tell(address, words, onRecord, signal) {
       part = await reader.read();
     } catch (error) {
       if (isAbort(error)) return;
-      throw new Error("The answer broke off: the studio has ended, or was started anew.");
+      throw new Error("The answer was cut off: the studio was closed or restarted.");
     }
     if (part.done) break;
     const lines = (rest + part.value).split("\n");

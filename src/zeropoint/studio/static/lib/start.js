@@ -1,18 +1,26 @@
 // Reads the page's data and mounts the visual of every figure.
 
 import { h } from "./dom.js";
+import { gunzip } from "./gunzip.js";
 import * as state from "./state.js";
 
 /**
  * Unpack the page's data block: base64, gzip, JSON, typed arrays.
- * @returns {Promise<PageData>}
+ * @returns {PageData}
  */
-export async function readIsland() {
+export function unpackIsland() {
   const packed = Uint8Array.from(atob(document.getElementById("data")?.textContent ?? ""), (c) =>
     c.charCodeAt(0),
   );
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return parseData(await new Response(stream).text());
+  return parseData(new TextDecoder().decode(gunzip(packed)));
+}
+
+/**
+ * As `unpackIsland`, for pages that do not draw before they have loaded.
+ * @returns {Promise<PageData>}
+ */
+export async function readIsland() {
+  return unpackIsland();
 }
 
 /**

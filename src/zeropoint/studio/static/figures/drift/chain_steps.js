@@ -95,7 +95,7 @@ function verdict(found) {
   if (found.reference.at_floor)
     return "The reference is at the floor here: this tells nothing about the quant.";
   if (found.distinguishable === null)
-    return "Not told apart at any of these steps (exact McNemar, all steps together at 5 %).";
+    return "No significant difference at any of these steps (exact McNemar, all steps together at 5 %).";
   return `Told apart from step ${found.distinguishable} on: ${chance(found.steps[found.distinguishable - 1].p)}.`;
 }
 
@@ -120,7 +120,7 @@ function chart(plot, found, step, pick) {
     const from = x(found.distinguishable - 0.5);
     image.append(
       s("rect", { class: "ground", x: from, y: 12, width: right - from, height: bottom - 12 }),
-      s("text", { x: from + 6, y: 25, class: "on" }, "told apart"),
+      s("text", { x: from + 6, y: 25, class: "on" }, "significant"),
     );
   }
   const place = (i, side) => x(i + 1) + (side ? 6 : -6);

@@ -178,7 +178,7 @@ function verdict({ difference, lost, won, p }) {
   if (lost.length + won.length === 0) return "Every task has the same outcome.";
   return p < 0.05
     ? `Shown to answer ${difference.mean < 0 ? "fewer" : "more"} tasks rightly.`
-    : "Not told apart by these tasks: as many flips by chance alone would be no surprise.";
+    : "No significant difference on these tasks: this many flips can happen by chance.";
 }
 
 /** Accuracy of each model with its interval. */

@@ -73,7 +73,7 @@ export function mount(figure, data, state) {
         ],
         reading: [
           fact(
-            "parts at",
+            "diverges at",
             value(
               "split",
               text.split,
@@ -124,7 +124,7 @@ export function mount(figure, data, state) {
 function titleOf(text, unit) {
   const line = text.prompt.replaceAll("\n", " ");
   return `${line.length > 48 ? `${line.slice(0, 47)}…` : line} · ${
-    text.split === null ? "never parts" : `parts at ${unit} ${text.split + 1}`
+    text.split === null ? "never diverges" : `diverges at ${unit} ${text.split + 1}`
   }`;
 }
 

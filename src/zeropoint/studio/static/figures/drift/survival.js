@@ -56,7 +56,7 @@ export function mount(figure, data, state) {
         ),
         predicted,
         fact(
-          "half have parted by",
+          "half have diverged by",
           value(
             "median",
             split.median,

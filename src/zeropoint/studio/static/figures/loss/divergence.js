@@ -61,7 +61,7 @@ export function mount(figure, data, state) {
         fact("KL here", value("kl", kl, `${format(kl, 4)} nats`)),
         fact(`mean of these ${text.kl.length}`, value("mean", mean, `${format(mean, 4)} nats`)),
         fact(
-          "in reality came",
+          "next token in the text",
           value("target", targetOf(text, i), shownPiece(text, targetOf(text, i))),
         ),
         sides(),

@@ -14,18 +14,21 @@ const COLOURS = {
     name: "error ∕ weights",
     of: (t) => (t.relative_error === null ? null : Math.sqrt(t.relative_error)),
     told: (v) => percent(v, 2),
+    short: (v) => (100 * v).toFixed(1),
   },
   outliers: {
     name: "largest ∕ σ",
     of: (t) => (t.rms ? Math.abs(t.largest) / t.rms : null),
     told: (v) => format(v, 3),
+    short: (v) => String(Math.round(v)),
   },
   bits: {
     name: "bits per weight",
     of: (t) => (8 * t.bytes) / t.shape.reduce((a, n) => a * n, 1),
     told: (v) => format(v, 3),
+    short: (v) => v.toFixed(1),
   },
-  bytes: { name: "size", of: (t) => t.bytes, told: inBytes },
+  bytes: { name: "size", of: (t) => t.bytes, told: inBytes, short: () => "" },
 };
 
 /**
@@ -66,7 +69,9 @@ export function mount(figure, data, state) {
       title: `${how.name} of every tensor, layers across`,
       cellOf(t) {
         const v = how.of(t);
-        return v === null ? { k: 0, told: "copied" } : { k: shade(v), told: how.told(v) };
+        return v === null
+          ? { k: 0, told: "copied" }
+          : { k: shade(v), text: how.short(v), told: how.told(v) };
       },
       current: () => picker.current(),
       pick: picker.set,

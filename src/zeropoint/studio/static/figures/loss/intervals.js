@@ -109,9 +109,9 @@ function chart(plot, rows, how, one, floor, pick) {
       "g",
       {
         role: "button",
-        class: r === one ? "chosen" : "",
+        class: [r === one ? "chosen" : "", r.few ? "few" : ""].join(" ").trim(),
         "data-mark": `r${i}`,
-        "aria-label": `${r.name}: ${told}`,
+        "aria-label": `${r.name}: ${told}${r.few ? `, of only ${r.tokens} tokens` : ""}`,
         onclick: () => pick(i),
       },
       s("rect", { x: 0, y: y - 15, width, height: 30, class: "hit" }),

@@ -76,7 +76,7 @@ export function mount(figure, data, state) {
         fact("same most likely token", value("top1", one.top1, percent(one.top1))),
         fact("size", value("bytes", bytesOf(one), inBytes(bytesOf(one)))),
         one.alike?.length
-          ? h("p", { class: "note" }, `Cannot be told apart from ${one.alike.join(", ")}.`)
+          ? h("p", { class: "note" }, `Not significantly different from ${one.alike.join(", ")}.`)
           : null,
         legend(levels),
         source(

@@ -53,7 +53,7 @@ export function mount(figure, data, state) {
           r.fits ? ": fits" : `: lacks ${inBytes(r.total_bytes - r.usable_bytes)}`,
         ),
         waterfall(plot, r, parts),
-        h("p", { class: "sub" }, r.fits ? "What would make room" : "What to turn"),
+        h("p", { class: "sub" }, r.fits ? "What would free memory" : "What to change"),
         turn.length
           ? h(
               "ul",

@@ -98,7 +98,7 @@ export function mount(figure, data, state) {
         h(
           "p",
           { class: "source" },
-          `${way ? `From ${way.source}. ` : ""}${all.note} The same as `,
+          `${way ? `From ${way.source}. ` : ""}${all.note.replace(/([^.])$/, "$1.")} The same as `,
           h("code", {}, `zeropoint explain multiply --device ${where} --format ${name}`),
         ),
       ],

@@ -124,7 +124,7 @@ export function mount(figure, data, state) {
               ? "Nothing fits into this budget."
               : best.length === 1
                 ? `Best within ${format(limit / GIB, 3)} GiB: ${names}`
-                : `Best within ${format(limit / GIB, 3)} GiB, not to be told apart: ${names}`,
+                : `Best within ${format(limit / GIB, 3)} GiB, not significantly different: ${names}`,
           ),
           best.length > 1
             ? series.points.some((p) => p.group)

@@ -143,7 +143,7 @@ export function questionControls(data, ask) {
     ...own("devices"),
   });
   const sizes = line("Other sizes: 27B, 30B-A3B, 14B:Q4_K_M", "sizes", ask);
-  const to = line("Formats (empty: all that make sense)", "to", ask);
+  const to = line("Formats (empty: the usual ones)", "to", ask);
   const config = h("textarea", {
     rows: "3",
     "data-control": "config",
@@ -153,7 +153,7 @@ export function questionControls(data, ask) {
   });
   config.addEventListener("change", () => set("config")(config.value.trim()));
   const ctx = range({
-    label: "Context, tokens of each user",
+    label: "Context of each user, tokens",
     name: "ctx",
     min: 512,
     max: 2 ** 20,
@@ -164,7 +164,7 @@ export function questionControls(data, ask) {
     onDone: () => at.set({}, { push: true }),
   });
   const users = range({
-    label: "Users at once",
+    label: "Concurrent users",
     name: "users",
     min: 1,
     max: 256,
@@ -176,16 +176,16 @@ export function questionControls(data, ask) {
   });
   const cache = (name, label) =>
     select({ label, name, options: CACHES.map((k) => [k, k]), onChange: set(name) });
-  const keys = cache("keys", "Keys of the cache in"),
-    values = cache("values", "Values in");
+  const keys = cache("keys", "KV cache, keys"),
+    values = cache("values", "KV cache, values");
   const objective = choice({
-    label: "Best at",
+    label: "Rank by",
     name: "objective",
     options: data.objectives.map((o) => [o, o]),
     onChange: set("objective"),
   });
   const host = select({
-    label: "Around a card that is too small",
+    label: "Host for a graphics card that is too small",
     name: "host",
     options: data.devices
       .filter((d) => d.kind === "cpu" && d.id !== "here")
@@ -193,7 +193,7 @@ export function questionControls(data, ask) {
     onChange: set("host"),
   });
   const ssd = range({
-    label: "Its SSD reads, GB/s",
+    label: "SSD read speed, GB/s",
     name: "ssd",
     min: 0.1,
     max: 30,
@@ -201,16 +201,16 @@ export function questionControls(data, ask) {
     onInput: (x) => at.set({ ssd: x }),
     onDone: () => at.set({}, { push: true }),
   });
-  const ram = line("Its memory, if another: 256GiB", "ram", ask);
+  const ram = line("Memory of the host, if different: 256GiB", "ram", ask);
   const swa = toggle({
-    label: "Windows keep everything (--swa-full)",
+    label: "Sliding windows keep all tokens (--swa-full)",
     name: "swa",
     onChange: set("swa"),
   });
   const more = h(
     "details",
     { class: "more" },
-    h("summary", {}, "More to turn"),
+    h("summary", {}, "More options"),
     h(
       "div",
       { class: "controls" },
@@ -222,7 +222,7 @@ export function questionControls(data, ask) {
       h(
         "div",
         { class: "control wide" },
-        h("span", { class: "note" }, "A model that is only described"),
+        h("span", { class: "note" }, "A model described by its config.json"),
         config,
       ),
     ),
