@@ -106,7 +106,7 @@ def make_model(config: Mapping[str, Any]) -> Any:
     made = kind.from_dict(json.loads(json.dumps(config)))
     made._experts_implementation = "eager"
     model = transformers.AutoModelForCausalLM.from_config(made, attn_implementation="eager").float()
-    centre = 0.0 if config["model_type"].startswith(("gemma", "qwen3_5")) else 1.0
+    centre = 0.0 if config["model_type"].startswith(("gemma", "qwen3_5", "qwen3_next")) else 1.0
     with torch.no_grad():
         for name, weight in model.named_parameters():
             generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))

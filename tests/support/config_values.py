@@ -53,6 +53,12 @@ MULTIPLIERS: Config = {
     "attention_multiplier": 0.2,
     "logits_scaling": 3.0,
 }
+QWEN35_EXPERTS: Config = {
+    "num_experts": 4,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 64,
+    "shared_expert_intermediate_size": 96,
+}
 # Settings of each family beyond COMMON, so that as many settings as possible have an effect.
 BASES: Mapping[str, Config] = {
     "llama": {"attention_bias": True, "mlp_bias": True},
@@ -78,6 +84,8 @@ BASES: Mapping[str, Config] = {
     | {"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0}},
     "seed_oss": {"head_dim": 24, "attention_out_bias": True, "mlp_bias": True},
     "qwen3_5_text": QWEN35,
+    "qwen3_5_moe_text": QWEN35 | QWEN35_EXPERTS,
+    "qwen3_next": QWEN35 | QWEN35_EXPERTS,
     "lfm2": {
         "layer_types": ["conv", "full_attention", "conv", "conv"],
         "block_multiple_of": 16,
@@ -101,6 +109,7 @@ SPECIAL: Mapping[str, list[Any]] = {
     "num_local_experts": [5],
     "num_experts_per_tok": [3],
     "moe_intermediate_size": [32],
+    "shared_expert_intermediate_size": [32],
     "rms_norm_eps": [0.3],
     "hidden_act": ["gelu", "gelu_pytorch_tanh", "relu", "relu2", "swish", "silu"],
     "hidden_activation": ["gelu", "silu", "gelu_pytorch_tanh"],

@@ -130,10 +130,12 @@ def pieces(
             (f"blk.{layer}.ffn_up_exps.weight", up.numpy(), up.copy_),
         ]
     target = place.name
+    if name.endswith("shared_expert_gate.weight"):
+        return [(target, weight.squeeze(0).numpy(), weight.squeeze(0).copy_)]
     if name.endswith("conv.conv.weight"):
         return [(target, weight.squeeze(1).numpy(), weight.squeeze(1).copy_)]
     if "linear_attn" in name and "linear_attn.norm" not in name:
-        return delta_net_pieces(config, target, weight)
+        return delta_net_pieces(config, target, weight, tiled="qwen35" in family.architecture)
     if family.permuted and re.search(r"attn_[qk]\.", target):
         heads = config.num_attention_heads if "attn_q" in target else config.num_key_value_heads
         order = interleaved(heads, weight.shape[0])
@@ -145,16 +147,27 @@ def pieces(
 
 
 def delta_net_pieces(
-    config: Any, target: str, weight: torch.Tensor
+    config: Any, target: str, weight: torch.Tensor, *, tiled: bool
 ) -> list[tuple[str, np.ndarray, Back]]:
     """The GGUF tensors of a parameter of a delta net: Qwen 3.5 tiles the heads of values."""
     groups, heads = config.linear_num_key_heads, config.linear_num_value_heads
     role, flat = target.split(".")[2], weight.squeeze()
+    if role == "attn_qkvz":  # of each head of keys: its query, key, values and gates
+        size = config.linear_key_head_dim
+        places = np.arange(len(flat)).reshape(groups, -1)
+        cuts = [size, 2 * size, 2 * size + heads // groups * size]
+        parts = [part.reshape(-1) for part in np.split(places, cuts, axis=1)]
+        qkv, z = torch.from_numpy(np.concatenate(parts[:3])), torch.from_numpy(parts[3])
+        return [
+            (target.replace(role, name), flat[order].numpy(), partial(flat.index_copy_, 0, order))
+            for name, order in (("attn_qkv", qkv), ("attn_gate", z))
+        ]
     rows = flat.shape[1 if role == "ssm_out" else 0]
     mixed = role in ("attn_qkv", "ssm_conv1d")
     before = 2 * groups * config.linear_key_head_dim if mixed else 0
     own = torch.arange(before, rows).view(groups, heads // groups, -1)
     order = torch.cat([torch.arange(before), own.transpose(0, 1).reshape(-1)])
+    order = order if tiled else torch.arange(rows)
     if role == "ssm_out":
         return [(target, weight[:, order].numpy(), partial(weight.index_copy_, 1, order))]
     if role == "ssm_a":
@@ -200,6 +213,8 @@ def metadata(family: Family, config: Any) -> dict[str, Any]:
     }
     if getattr(config, "moe_intermediate_size", None):
         keys["expert_feed_forward_length"] = config.moe_intermediate_size
+    if getattr(config, "shared_expert_intermediate_size", None):
+        keys["expert_shared_feed_forward_length"] = config.shared_expert_intermediate_size
     if hasattr(config, "linear_num_value_heads"):
         heads, size = config.linear_num_value_heads, config.linear_value_head_dim
         keys |= {

@@ -37,7 +37,16 @@ DELTA_NET = {
     "linear_key_head_dim": 16,
     "linear_value_head_dim": 16,
     "linear_num_key_heads": 2,
+    "linear_num_value_heads": 8,
+    "head_dim": 32,
     "layer_types": ["linear_attention"] * 2 + ["full_attention", "linear_attention"],
+}
+
+DELTA_EXPERTS = {
+    "num_experts": 4,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 64,
+    "shared_expert_intermediate_size": 96,
 }
 
 FAMILIES: Mapping[str, tuple[str, Mapping[str, object]]] = {
@@ -104,8 +113,10 @@ FAMILIES: Mapping[str, tuple[str, Mapping[str, object]]] = {
     "seed_oss": ("SeedOss", {"head_dim": 24}),
     "qwen35": (
         "Qwen3_5Text",
-        DELTA_NET | {"head_dim": 32, "linear_num_value_heads": 8, "tie_word_embeddings": False},
+        DELTA_NET | {"tie_word_embeddings": False},
     ),
+    "qwen35moe": ("Qwen3_5MoeText", DELTA_NET | DELTA_EXPERTS),
+    "qwen3next": ("Qwen3Next", DELTA_NET | DELTA_EXPERTS),
     "lfm2": (
         "Lfm2",
         {"layer_types": ["conv", "conv", "full_attention", "conv"], "block_multiple_of": 32},
@@ -127,7 +138,7 @@ def make_folder(name: str, folder: Path, *, seed: int = 0, tokenizer: str = "byt
     with torch.no_grad():
         for key, parameter in model.named_parameters():
             if parameter.ndim == 1:
-                zero = "gemma" in name or "qwen35" in name or key.endswith("bias")
+                zero = name.startswith(("gemma", "qwen35", "qwen3next")) or key.endswith("bias")
                 center = 0.0 if zero and "linear_attn.norm" not in key else 1.0
                 parameter.copy_(center + 0.2 * torch.randn_like(parameter))
             else:

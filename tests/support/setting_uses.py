@@ -32,6 +32,8 @@ PLAIN = {
     "ernie4_5": "ernie4_5",
     "seed_oss": "seed_oss",
     "qwen35": "qwen35",
+    "qwen35moe": "qwen35 moe",
+    "qwen3next": "qwen3 next",
     "lfm2": "lfm2",
     "olmo2": "olmo2",
     "granite": "granite",
@@ -209,8 +211,9 @@ THEIR_FAR = THEIR_YARN | {"original_max_position_embeddings": 1024}
 LINEAR = {"rope.scaling.type": "linear", "rope.scaling.yarn_log_multiplier": 0.0}
 FIVE = LINEAR | {"rope.scaling.factor": 5.0}
 WINDOW = {"attention.sliding_window": 5}
+HYBRID = ("qwen35", "qwen35moe", "qwen3next")
 WINDOWED = but(
-    "gemma", "bitnet", "bitnet-b1.58", "ernie4_5", "seed_oss", "qwen35", "granite", "granitemoe",
+    "gemma", "bitnet", "bitnet-b1.58", "ernie4_5", "seed_oss", *HYBRID, "granite", "granitemoe",
 )  # fmt: skip
 PATTERNED = only("qwen2", "qwen3", "smollm3", "gemma2", "olmo2", "gpt-oss")
 GRANITE = only("granite", "granitemoe")
@@ -239,7 +242,7 @@ USES = (
     ),
     Use(
         "hidden_activation", "gelu_pytorch_tanh", activated("gelu_pytorch_tanh"),
-        but(*GELU, "qwen35", "gpt-oss"),
+        but(*GELU, *HYBRID, "gpt-oss"),
     ),
     Use("hidden_activation", "silu", activated("silu"), only(*GELU)),
     Use("rope.freq_base", 500.0, turned(rope_theta=500.0)),
@@ -299,6 +302,8 @@ STRUCTURE = frozenset(
 WITHOUT_EFFECT: Mapping[str, tuple[str, ...]] = {
     "qwen3moe": ("feed_forward_length",),  # of layers without experts
     "qwen35": ("full_attention_interval", "rope.dimension_sections"),
+    "qwen35moe": ("full_attention_interval", "rope.dimension_sections", "feed_forward_length"),
+    "qwen3next": ("full_attention_interval", "feed_forward_length"),
 }
 
 # The keys that are taken with any value, stated once more.

@@ -64,11 +64,28 @@ def rope(**more: Any) -> dict[str, Any]:
 
 T, WINDOW = transformers, 7
 LINEAR, FULL = "linear_attention", "full_attention"
-DELTA_NET = {
+HYBRID = {
+    "head_dim": 32,
     "linear_conv_kernel_dim": 4,
     "linear_key_head_dim": 24,
     "linear_value_head_dim": 24,
     "linear_num_key_heads": 2,
+    "linear_num_value_heads": 8,
+    "rms_norm_eps": 1e-6,
+    "layer_types": [LINEAR, FULL, LINEAR, LINEAR],
+}
+HYBRID_EXPERTS = {
+    "num_experts": 6,
+    "num_experts_per_tok": 3,
+    "moe_intermediate_size": 64,
+    "shared_expert_intermediate_size": 96,
+}
+HYBRID_KEYS = {
+    "attention.key_length": 32,
+    "attention.value_length": 32,
+    "rope.dimension_count": 8,
+    "full_attention_interval": 4,
+    "attention.recurrent_layers": np.array([True, False, True, True]),
 }
 GPT_OSS = SMALL | {
     "head_dim": 32,
@@ -328,17 +345,24 @@ FAMILIES = {
     "qwen35": Family(
         "qwen35",
         T.Qwen3_5TextConfig,
-        SMALL
-        | DELTA_NET
-        | {"head_dim": 32, "linear_num_value_heads": 8, "rms_norm_eps": 1e-6}
-        | {"layer_types": [LINEAR, FULL, LINEAR, LINEAR]}
-        | rope(partial_rotary_factor=0.25, mrope_section=[2, 1, 1], mrope_interleaved=True),
-        {
-            "attention.key_length": 32, "attention.value_length": 32, "rope.dimension_count": 8,
-            "rope.dimension_sections": np.array([2, 1, 1, 0], np.int32),
-            "full_attention_interval": 4,
-            "attention.recurrent_layers": np.array([True, False, True, True]),
-        },
+        SMALL | HYBRID | rope(partial_rotary_factor=0.25, mrope_section=[2, 1, 1]),
+        HYBRID_KEYS | {"rope.dimension_sections": np.array([2, 1, 1, 0], np.int32)},
+        norm_offset=1.0,
+    ),
+    "qwen35 moe": Family(
+        "qwen35moe",
+        T.Qwen3_5MoeTextConfig,
+        SMALL | HYBRID | HYBRID_EXPERTS
+        | rope(partial_rotary_factor=0.25, mrope_section=[2, 1, 1]),
+        HYBRID_KEYS | {"rope.dimension_sections": np.array([2, 1, 1, 0], np.int32)}
+        | {"expert_count": 6, "expert_used_count": 3},
+        norm_offset=1.0,
+    ),
+    "qwen3 next": Family(
+        "qwen3next",
+        T.Qwen3NextConfig,
+        SMALL | HYBRID | HYBRID_EXPERTS | rope(partial_rotary_factor=0.25),
+        HYBRID_KEYS | {"expert_count": 6, "expert_used_count": 3},
         norm_offset=1.0,
     ),
     "lfm2": Family(

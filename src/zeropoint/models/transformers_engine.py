@@ -127,6 +127,9 @@ class TransformersEngine:
                 if isinstance(module, nn.Linear):
                     place = find_place(f"{at}.{name}.weight", self.family)
                     role = role_of(place.name) if place else name
+                    stored = layer.tensors.get(role)
+                    if stored and len(self.weights.checkpoint.tensors[stored].shape) == 1:
+                        continue  # a matrix of one row, which `_put_vectors` sets
                     parts = self.family.joined.get(role)
                     linear = self._joined(layer, parts) if parts else self._linear(layer, role)
                     self._set(f"{at}.{name}", linear)

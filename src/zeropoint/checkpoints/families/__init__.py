@@ -17,6 +17,7 @@ from zeropoint.checkpoints.families.olmo import OLMO2
 from zeropoint.checkpoints.families.phi3 import PHI3
 from zeropoint.checkpoints.families.qwen import QWEN2, QWEN3, QWEN3MOE
 from zeropoint.checkpoints.families.qwen3_5 import QWEN35
+from zeropoint.checkpoints.families.qwen3_next import QWEN3NEXT, QWEN35MOE
 from zeropoint.checkpoints.families.record import (
     ExpertRule,
     Feature,
@@ -47,7 +48,8 @@ FAMILIES: Mapping[str, ModelFamily] = {
     family.architecture: family
     for family in (
         LLAMA, MISTRAL3, SMOLLM3, QWEN2, QWEN3, QWEN3MOE, PHI3, GEMMA, GEMMA2, GEMMA3, BITNET,
-        BITNET_B158, ERNIE4_5, SEED_OSS, QWEN35, LFM2, OLMO2, GRANITE, GRANITEMOE, GPT_OSS,
+        BITNET_B158, ERNIE4_5, SEED_OSS, QWEN35, QWEN35MOE, QWEN3NEXT, LFM2, OLMO2, GRANITE,
+        GRANITEMOE, GPT_OSS,
     )
 }  # fmt: skip
 

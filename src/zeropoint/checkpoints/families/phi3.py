@@ -55,6 +55,7 @@ PHI3 = ModelFamily(
     ),
     roles=roles.NORMS | roles.FUSED_ATTENTION | roles.FUSED_MLP,
     partial_rope=True,
+    longrope_only=True,
     windows=WindowRule(),
     unread_by_llama_cpp=frozenset({"attention.sliding_window"}),
 )

@@ -63,6 +63,12 @@ class HuggingFaceType:
     harmless: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def default_inner(self) -> int | None:
+        """The default of `intermediate_size`; None: folders must have it."""
+        default = self.defaults.get("intermediate_size")
+        return default if isinstance(default, int) else None
+
+    @property
     def convertible(self) -> bool:
         """Whether folders of this type can be read and written."""
         return self.read_settings is not None
@@ -166,6 +172,8 @@ class ModelFamily:
     interleaved_rope: bool = False
     #: `rope.dimension_count` may be less than the head size; the other elements stay unrotated.
     partial_rope: bool = False
+    #: Folders with scaled rotary positions have longrope, by any of its older names.
+    longrope_only: bool = False
     #: The default of `rope.dimension_sections`, which cut the pairs of a head into those that
     #: rotate by time, height and width; of text all three are equal. (): there is no such key.
     rope_sections: tuple[int, ...] = ()
@@ -230,6 +238,11 @@ class ModelFamily:
     def fused_gate(self) -> bool:
         """Whether the gate is the first half of the matrix `ffn_up`."""
         return "ffn_up" in self.roles.values() and "ffn_gate" not in self.roles.values()
+
+    @property
+    def has_dense(self) -> bool:
+        """Whether some layers may have no experts."""
+        return "ffn_up" in self.roles.values()
 
     @property
     def has_experts(self) -> bool:

@@ -140,6 +140,7 @@ def _rope_defaults(family: ModelFamily, kind: HuggingFaceType) -> RopeDefaults:
         theta=kind.rope_theta,
         sliding_theta=sliding,
         partial=family.partial_rope,
+        longrope_only=family.longrope_only,
         sections=family.rope_sections,
         yarn_truncates=family.yarn_truncates,
         full_types=kind.rope_types_of_full_layers,
@@ -180,11 +181,12 @@ def _common(settings: Settings, kind: HuggingFaceType) -> Metadata:
                 key, f"{size} is more than the supported {MAX_LAYERS_OR_HEAD_SIZE}"
             )
     kv_heads = settings.integer_or_none("num_key_value_heads") or heads
-    return {
+    inner = settings.integer("intermediate_size")
+    needed = inner or kind.default_inner is None  # otherwise all layers may have experts
+    found: Metadata = {
         "block_count": UInt32(layers),
         "context_length": UInt32(settings.integer("max_position_embeddings")),
         "embedding_length": UInt32(width),
-        "feed_forward_length": UInt32(settings.integer("intermediate_size")),
         "attention.head_count": UInt32(heads),
         "attention.head_count_kv": UInt32(kv_heads),
         "attention.layer_norm_rms_epsilon": Float32(settings.number(kind.epsilon_key)),
@@ -192,3 +194,4 @@ def _common(settings: Settings, kind: HuggingFaceType) -> Metadata:
         "attention.value_length": UInt32(head_size),
         "vocab_size": UInt32(settings.integer("vocab_size")),
     }
+    return found | ({"feed_forward_length": UInt32(inner)} if needed else {})

@@ -39,7 +39,6 @@ def make_config(metadata: Metadata, tensors: Iterable[str], rope_factors: Mappin
     drafts = keys.integer("nextn_predict_layers", 0) if family.draft_prefix else 0
     config: Json = {
         "hidden_size": width,
-        "intermediate_size": keys.largest("feed_forward_length"),
         "num_hidden_layers": keys.integer("block_count") - drafts,
         "num_attention_heads": heads,
         "num_key_value_heads": keys.largest("attention.head_count_kv", heads),
@@ -50,6 +49,8 @@ def make_config(metadata: Metadata, tensors: Iterable[str], rope_factors: Mappin
         "tie_word_embeddings": "output.weight" not in keys.tensors,
         "torch_dtype": dtype,
     }
+    inner = keys.largest("feed_forward_length", kind.default_inner)
+    config |= {"intermediate_size": inner} if inner else {}
     if kind.activation_key:
         config[kind.activation_key] = family.activation
     rotated = _rotated_elements(keys, family, config)

@@ -39,6 +39,7 @@ class RopeDefaults:
     same_base: bool = False  # a file without a base of windowed layers means that of the others
     full_types: tuple[str, ...] = ()  # of layers without a window; (): one set for all layers
     partial: bool = False  # only the first part of a head may be rotated
+    longrope_only: bool = False  # Phi-3
     sections: tuple[int, ...] = ()  # Qwen 3.5: pairs by time, height and width, and the rest
     yarn_truncates: bool = True  # the only value of yarn's `truncate` that a file can express
 
@@ -61,10 +62,9 @@ def read_rope(settings: Settings, defaults: RopeDefaults, head_size: int) -> Rop
         return _read_both(settings, defaults, head_size)
     rope = _flat(settings, defaults.theta)
     kind = _kind(rope)
-    only_longrope = defaults.partial and not defaults.sections  # Phi-3
-    if only_longrope and kind in ("su", "yarn"):
+    if defaults.longrope_only and kind in ("su", "yarn"):
         kind = "longrope"  # older Phi-3 folders use these names
-    types = ("default", "longrope") if only_longrope else tuple(_TYPES)
+    types = ("default", "longrope") if defaults.longrope_only else tuple(_TYPES)
     if kind not in types:
         shown, known = printable(repr(kind)), ", ".join(types)
         raise rope.wrong("rope_type", f"GGUF cannot express {shown}; supported: {known}")
