@@ -110,6 +110,7 @@ EXTRAS = {
     "lm_eval": "lm-eval",
     "starlette": "studio",
     "uvicorn": "studio",
+    "llguidance": "grammar",
 }
 
 

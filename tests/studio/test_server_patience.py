@@ -14,7 +14,8 @@ import pytest
 
 from support.studio_server import Studio, parsed, read_all, running
 from support.tiny_models import write_model
-from zeropoint.studio.http.timeouts import MAX_CONNECTIONS, TimeoutProtocol
+from zeropoint.server.http.connections import TimeoutProtocol
+from zeropoint.studio.http.timeouts import MAX_CONNECTIONS
 
 
 class Hasty(TimeoutProtocol):

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from zeropoint.server.http.connections import TimeoutProtocol
 from zeropoint.studio.data.library import Library
 from zeropoint.studio.http.app import StudioRoutes
 from zeropoint.studio.http.guard import AccessKeys
-from zeropoint.studio.http.timeouts import TimeoutProtocol, listen, make_server, new_keys
+from zeropoint.studio.http.timeouts import listen, make_server, new_keys
 
 Pairs = Sequence[tuple[str, str]]
 

@@ -27,6 +27,7 @@ from zeropoint.cli.commands import (
     report,
     run,
     search,
+    serve,
     studio,
     tasks,
 )
@@ -80,6 +81,7 @@ report.register(app)
 card.register(app)
 studio.register(app)
 run.register(app)
+serve.register(app)
 bench.register(app)
 doctor.register(app)
 for registered in app.registered_commands:  # set in one place, so that no command lacks it

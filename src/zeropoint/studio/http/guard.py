@@ -16,13 +16,13 @@ import logging
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from hmac import compare_digest
 from urllib.parse import parse_qsl, quote, urlencode
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from zeropoint.server.http.connections import same, values
 from zeropoint.studio.http.locked_page import LOCKED_PAGE, LOCKED_STYLE_HASH
 
 MAX_BODY_BYTES = 2 << 20
@@ -188,16 +188,6 @@ async def locked(send: Send, scope: Scope, reason: str) -> None:
         await answer(send, 403, LOCKED_PAGE, kind=b"text/html; charset=utf-8")
     else:
         await answer(send, 403, reason)
-
-
-def same(given: str, known: str) -> bool:
-    """Return whether two secrets are equal, in constant time."""
-    return compare_digest(given.encode("utf-8", "replace"), known.encode())
-
-
-def values(scope: Scope, name: bytes) -> list[str]:
-    """Return all values of a header, which may occur more than once."""
-    return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
 
 
 def secured(send: Send) -> Send:

@@ -1,0 +1,150 @@
+"""Continuous batching: which texts take part in each pass of the model.
+
+A step decodes one token of every text whose prompt is complete, in one pass, and then processes a
+chunk of one waiting prompt. While others decode the chunk is small, so that they do not have to
+wait; waiting prompts take turns.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+
+from zeropoint.models import LanguageModel
+from zeropoint.server.engine.prefix_caches import PrefixCaches
+from zeropoint.server.engine.text import Event, GrowingReply, TextWork
+
+CHUNK_BESIDE_DECODING_TOKENS = 48  # prompt tokens between two decoding steps of other texts
+CHUNK_ALONE_TOKENS = 512  # prompt tokens between two looks at the inbox
+
+
+@dataclass
+class EngineCounts:
+    """Totals since the engine started; the names are those of the metrics."""
+
+    prompt_tokens_total: int = 0
+    prompt_seconds_total: float = 0.0
+    cached_tokens_total: int = 0
+    tokens_predicted_total: int = 0
+    tokens_predicted_seconds_total: float = 0.0
+    n_decode_total: int = 0
+    busy_slots_total: int = 0
+    requests_total: int = 0
+    requests_cancelled_total: int = 0
+
+
+class Scheduler:
+    """The slots of an engine, the work that waits for one, and the caches that none uses."""
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        *,
+        slots: int,
+        capacity: int,
+        cache_budget_bytes: int,
+        clock: Callable[[], float] = perf_counter,
+    ) -> None:
+        self.model = model
+        self.slots: list[GrowingReply | None] = [None] * slots
+        self.waiting: deque[TextWork] = deque()
+        self.caches = PrefixCaches(lambda: model.cache(capacity), cache_budget_bytes)
+        self.counts = EngineCounts()
+        self._clock = clock
+        self._turn = 0  # of the prompts that wait for their next chunk
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is anything to compute."""
+        return bool(self.waiting) or any(self.slots)
+
+    def add(self, work: TextWork) -> None:
+        """Queue a piece of work."""
+        self.waiting.append(work)
+        self.counts.requests_total += 1
+
+    def cancel(self, id: int) -> None:
+        """Drop the work `id`, wherever it is; its slot is free at once."""
+        kept = deque(work for work in self.waiting if work.id != id)
+        self.counts.requests_cancelled_total += len(self.waiting) - len(kept)
+        self.waiting = kept
+        for slot, reply in enumerate(self.slots):
+            if reply and reply.work.id == id:
+                self.counts.requests_cancelled_total += 1
+                self._release(slot)
+
+    def step(self) -> list[Event]:
+        """Run one decoding step and one chunk of a prompt; return what they produced."""
+        self._admit()
+        events = self._decode()
+        self._admit()
+        return events + self._process_prompt()
+
+    def _admit(self) -> None:
+        for slot, reply in enumerate(self.slots):
+            if reply is None and self.waiting:
+                work = self.waiting.popleft()
+                cache, cached = self.caches.take(work.prompt, reuse=work.reuse)
+                # A recurrent layer can return to where the prompt ends.
+                cache.keep(len(work.prompt) - 1)
+                self.counts.cached_tokens_total += cached
+                tokenizer = self.model.tokenizer
+                self.slots[slot] = GrowingReply(work, cache, cached, tokenizer)
+
+    def _decode(self) -> list[Event]:
+        active = [(slot, reply) for slot, reply in enumerate(self.slots) if reply and reply.tokens]
+        if not active:
+            return []
+        started = self._clock()
+        states = self.model.extend(
+            [reply.tokens[-1] for _, reply in active], [reply.cache for _, reply in active]
+        )
+        logits = self.model.head(states)
+        events: list[Event] = []
+        for (slot, reply), row in zip(active, logits, strict=True):
+            events += self._advance(slot, reply, row)
+        self.counts.n_decode_total += 1
+        self.counts.busy_slots_total += len(active)
+        self.counts.tokens_predicted_seconds_total += self._clock() - started
+        return events
+
+    def _process_prompt(self) -> list[Event]:
+        reading = [slot for slot, reply in enumerate(self.slots) if reply and not reply.tokens]
+        if not reading:
+            return []
+        slot = min(reading, key=lambda slot: (slot - self._turn) % len(self.slots))
+        self._turn = slot + 1
+        reply = self.slots[slot]
+        assert reply is not None
+        alone = not any(reply.tokens for reply in self.slots if reply)
+        size = CHUNK_ALONE_TOKENS if alone else CHUNK_BESIDE_DECODING_TOKENS
+        started = self._clock()
+        remaining = reply.remaining
+        chunk = remaining[:size]
+        state = self.model.hidden(chunk, reply.cache)[-1]
+        self.counts.prompt_tokens_total += len(chunk)
+        if len(chunk) < len(remaining):
+            self.counts.prompt_seconds_total += self._clock() - started
+            done = len(reply.work.prompt) - len(remaining) + len(chunk)
+            return [{"id": reply.work.id, "type": "progress", "done": done}]
+        logits = self.model.head(np.ascontiguousarray(state[None]))[0]
+        self.counts.prompt_seconds_total += self._clock() - started
+        reply.begin()
+        return self._advance(slot, reply, logits)
+
+    def _advance(self, slot: int, reply: GrowingReply, logits: np.ndarray) -> list[Event]:
+        before = len(reply.tokens)
+        events = reply.add(logits)
+        self.counts.tokens_predicted_total += len(reply.tokens) - before
+        if reply.reason:
+            self._release(slot)
+        return events
+
+    def _release(self, slot: int) -> None:
+        reply = self.slots[slot]
+        assert reply is not None
+        self.slots[slot] = None
+        if reply.work.reuse and reply.reason != "error":
+            self.caches.give_back(reply.cache, reply.processed)

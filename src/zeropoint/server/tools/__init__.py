@@ -1,0 +1,1 @@
+"""Reads reasoning and tool calls in generated text, one parser for each written form."""
