@@ -71,7 +71,7 @@ def _open_by_content(path: Path) -> Checkpoint:
         return open_gguf(path)
     if start[8:] == b"{":
         return open_safetensors(path)
-    reason = "is neither GGUF nor safetensors"
+    reason = "is not a model file: it is neither GGUF nor safetensors"
     if path.suffix in PICKLES:
         reason += "; pickles can run code and are not read: convert it to safetensors"
     raise CheckpointError(path, reason, offset=0, field="magic")

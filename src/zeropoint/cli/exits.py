@@ -155,8 +155,11 @@ def say(text: str) -> None:
 
     A longer message is cut in the middle: its beginning names the file, and its end the reason.
     """
+    text = printable(text, MAX_MESSAGE_CHARACTERS)
+    if text.startswith(("error", "bug")) and sys.stderr.isatty() and not os.environ.get("NO_COLOR"):
+        text = typer.style(text, fg="red")
     with contextlib.suppress(BrokenPipeError):
-        print(printable(text, MAX_MESSAGE_CHARACTERS), file=sys.stderr, flush=True)
+        print(text, file=sys.stderr, flush=True)
 
 
 def silence_stdout() -> None:

@@ -9,6 +9,7 @@ the code of weight 0, and `minimum` the weight of code 0. A block is the smalles
 decodes alone. A group is a set of weights that share one scale.
 """
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -98,7 +99,12 @@ class QuantizedTensor:
 
     def __repr__(self) -> str:
         """Return one line, without the data."""
-        return f"<QuantizedTensor {self.format.name} {self.shape}: {self.nbytes} bytes>"
+        size = " × ".join(map(str, self.shape))
+        bits = 8 * self.nbytes / max(math.prod(self.shape), 1)
+        return (
+            f"<QuantizedTensor {self.format.name}, {size}, {self.nbytes:,} bytes,"
+            f" {bits:.4g} bits per weight>"
+        )
 
     @property
     def nbytes(self) -> int:

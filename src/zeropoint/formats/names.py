@@ -79,6 +79,9 @@ def suggestion(name: str, known: Iterable[str]) -> str:
         if plain_format(f"{core}_ROW"):
             works = ", ".join(f"{core}_{share}" for share in SHARES)
             return f"add which weights share a scale: {works}, or any other group size"
+        if plain_format(f"{core}_SYM_ROW"):
+            works = ", ".join(f"{core}_{rule}_G32" for rule in ("SYM", "ASYM"))
+            return f"add the rule and which weights share a scale, such as {works}"
     names = dict.fromkeys(known)
     if similar := get_close_matches(upper, names, n=4, cutoff=0.5):
         return f"similar names: {', '.join(similar)}"

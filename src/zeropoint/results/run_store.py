@@ -100,6 +100,11 @@ class RunFolder:
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
         """Open a run for reading. Raises CheckpointError for other folders and later schemas."""
+        if not (path / "run.json").exists():
+            raise CheckpointError(
+                path,
+                "is not a run folder; `measure --run DIR` and other commands make one",
+            )
         head = _read_json(path / "run.json")
         schema = head.get("schema")
         if schema != SCHEMA:

@@ -27,7 +27,7 @@ from zeropoint.calibration.text_parts import folder_corpora, open_parts
 from zeropoint.checkpoints import Checkpoint, open_checkpoint
 from zeropoint.checkpoints.files.atomic import check_target, write_file
 from zeropoint.errors import CheckpointError, OutputError, RecipeError, ZeropointError
-from zeropoint.metrics.divergence.run import MeasureProgress, kl_sums
+from zeropoint.metrics.divergence.run import FloorStarted, MeasureProgress, kl_sums
 from zeropoint.metrics.statistics import estimate
 from zeropoint.models import load_model
 from zeropoint.quantizers.feedback_rounding import IMPROVED_FORMATS
@@ -100,7 +100,8 @@ class BestPlanned:
 
 
 BestRecord: TypeAlias = (
-    BestPlanned | QuantizeRecord | SearchProgress | MomentRecord | MeasureProgress | TensorReplaced
+    BestPlanned | QuantizeRecord | SearchProgress | MomentRecord | MeasureProgress | FloorStarted
+    | TensorReplaced
     | BestResult
 )  # fmt: skip
 
@@ -283,7 +284,7 @@ def _rounding(
 
 def _measure(
     search: RecipeSearch, output: Path
-) -> Generator[StageStarted | MeasureProgress, None, MeasureResult]:
+) -> Generator[StageStarted | MeasureProgress | FloorStarted, None, MeasureResult]:
     """Measure the file, and store the loss in it."""
     quant = load_model(output, threads=search.finder.settings.threads)
     result = yield from search.measure(search.open_reference(), quant)
@@ -312,7 +313,9 @@ def picture_of(output: Path) -> Path:
 def _compare(
     search: RecipeSearch, tensor_bytes: int
 ) -> Generator[
-    StageStarted | MeasureProgress | TensorReplaced | Notice, None, PresetComparison | None
+    StageStarted | MeasureProgress | FloorStarted | TensorReplaced | Notice,
+    None,
+    PresetComparison | None,
 ]:
     """Measure the preset in memory on the text of the last measurement, which is the file's.
 

@@ -8,10 +8,11 @@ from typing import TypeAlias
 from zeropoint.checkpoints import Checkpoint
 from zeropoint.errors import MeasurementError
 from zeropoint.metrics.divergence.ranking import QuantScores, inseparable, rank
-from zeropoint.metrics.divergence.reference_pass import ReferencePass
-from zeropoint.metrics.divergence.run import MeasureProgress, MeasureRun
+from zeropoint.metrics.divergence.reference_pass import MeasureText, ReferencePass
+from zeropoint.metrics.divergence.run import FloorStarted, MeasureProgress, MeasureRun
 from zeropoint.metrics.identity import distinct_names
 from zeropoint.results.divergence import CompareResult
+from zeropoint.results.run_store import RunFolder
 from zeropoint.results.tasks import AcrossResult
 from zeropoint.verbs.arguments import as_path
 from zeropoint.verbs.compare_models import ModelsRecord, compare_models_records
@@ -38,6 +39,7 @@ CompareRecord: TypeAlias = (
     | ModelStarted
     | StageStarted
     | MeasureProgress
+    | FloorStarted
     | CompareResult
     | ModelsRecord
 )
@@ -119,27 +121,28 @@ def compare_records(
     yield ReferenceOpened(reference.identity)
     sources = [opened(model) for model in models]
     folders = _run_folders(options.run, [checkpoint_of(source) for source in sources])
+    names = distinct_names([checkpoint_of(source).path for source in sources])
     quant = ModelPair.open(reference, sources[0], threads=options.threads).quant
+
+    def start(path: Path, text: MeasureText) -> RunFolder:
+        identity = replace(quant.identity, name=names[folders.index(path)])
+        return start_measure_run(path, reference.identity, identity, text)
+
     prepared = yield from prepare_text(
-        reference, quant.model, options, folders[0], models=len(sources)
+        reference, quant.model, options, folders[0], start, models=len(sources)
     )
     text, first = prepared.text, prepared.first
     reference_pass = ReferencePass.for_several(
         reference.model, text, floor_chunks=options.floor_chunks
     )
     scored: list[QuantScores] = []
-    names = distinct_names([checkpoint_of(source).path for source in sources])
     for index, (source, name) in enumerate(zip(sources, names, strict=True)):
         if index:
             quant = ModelPair.open(reference, source, threads=options.threads).quant
         identity = replace(quant.identity, name=name)
         yield ModelStarted(identity)
-        folder = None
         path = folders[index]
-        if path:
-            folder = start_measure_run(path, reference.identity, identity, text)
-        if prepared.chosen:
-            prepared.chosen.save(folder)
+        folder = start(path, text) if path and index else prepared.folder
         run = MeasureRun(reference_pass, quant.model, folder, first=None if index else first)
         yield StageStarted("measuring", len(text.chunks), "chunks", prepared.seconds)
         result = yield from run.measure()

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -17,7 +18,7 @@ from zeropoint.metrics.divergence.ladder import (
     save_level,
 )
 from zeropoint.metrics.divergence.reference_pass import MeasureText, ReferencePass
-from zeropoint.metrics.divergence.run import MeasureProgress, MeasureRun
+from zeropoint.metrics.divergence.run import FloorStarted, MeasureProgress, MeasureRun
 from zeropoint.metrics.speed.throughput import measure_speed
 from zeropoint.plans import Recipe
 from zeropoint.quantizers.in_memory import TensorReplaced
@@ -69,7 +70,9 @@ class PlannedLevel:
 
 
 LevelRecords: TypeAlias = Generator[
-    StageStarted | TensorReplaced | MeasureProgress, None, tuple[MeasureResult, QuickSpeed | None]
+    StageStarted | TensorReplaced | MeasureProgress | FloorStarted,
+    None,
+    tuple[MeasureResult, QuickSpeed | None],
 ]
 LadderRecord: TypeAlias = (
     Notice
@@ -82,6 +85,7 @@ LadderRecord: TypeAlias = (
     | StageStarted
     | TensorReplaced
     | MeasureProgress
+    | FloorStarted
     | LevelMeasured
     | LadderResult
 )
@@ -141,15 +145,17 @@ def ladder_records(model: ModelInput, options: LadderOptions) -> Iterator[Ladder
     yield from proxy_notices(reference.identity)
     yield ReferenceOpened(reference.identity)
     prepared = yield from prepare_text(
-        reference, reference.model, options, options.run, models=len(planned)
+        reference,
+        reference.model,
+        options,
+        options.run,
+        partial(_start_run, options, reference, formats),
+        models=len(planned),
     )
     text = prepared.text
     reference_pass = ReferencePass.for_several(
         reference.model, text, floor_chunks=options.floor_chunks
     )
-    folder = _start_run(options, reference, text, formats) if options.run else None
-    if prepared.chosen:
-        prepared.chosen.save(folder)
     rows: list[LadderLevel] = []
     for index, one in enumerate(planned):
         level, copy, plan = one.level, one.copy, one.copy.plan
@@ -179,8 +185,8 @@ def ladder_records(model: ModelInput, options: LadderOptions) -> Iterator[Ladder
         levels=tuple(rows),
         chosen_count=prepared.chosen,
     )
-    if folder:
-        folder.finish(ladder_result)
+    if prepared.folder:
+        prepared.folder.finish(ladder_result)
     yield ladder_result
 
 
@@ -244,16 +250,16 @@ def _planned(
 def _start_run(
     options: LadderOptions,
     reference: LoadedModel,
-    text: MeasureText,
     formats: Sequence[LevelFormat],
+    path: Path,
+    text: MeasureText,
 ) -> RunFolder:
     """Begin the run of the whole ladder; its levels are runs of their own inside of it."""
     inputs = {"reference": reference.identity.to_json(), "text": {"corpus": text.corpus}}
     settings = {"context": text.context, "formats": [level.format for level in formats]}
     if options.imatrix:
         settings["imatrix"] = options.imatrix.name
-    assert options.run
-    return RunFolder.start(options.run, "ladder", inputs, settings)
+    return RunFolder.start(path, "ladder", inputs, settings)
 
 
 def _measure_level(

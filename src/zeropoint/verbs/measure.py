@@ -13,13 +13,14 @@ from zeropoint.metrics.divergence.reference_cache import (
     cache_bytes,
     open_cache_folder,
 )
-from zeropoint.metrics.divergence.reference_pass import ReferencePass
-from zeropoint.metrics.divergence.run import MeasureProgress, MeasureRun
+from zeropoint.metrics.divergence.reference_pass import MeasureText, ReferencePass
+from zeropoint.metrics.divergence.run import FloorStarted, MeasureProgress, MeasureRun
 from zeropoint.plans import Recipe
 from zeropoint.quantizers.in_memory import TensorReplaced
 from zeropoint.quantizers.proof import check_storable, store_measurement
 from zeropoint.results.divergence import MeasureResult, QuantIdentity
 from zeropoint.results.model_identity import ModelIdentity, ReferenceIdentity
+from zeropoint.results.run_store import RunFolder
 from zeropoint.verbs.arguments import as_list, as_path
 from zeropoint.verbs.default_count import CountChosen, FirstTimed
 from zeropoint.verbs.loaded_model import LoadedModel, ModelInput, checkpoint_of, opened
@@ -57,6 +58,7 @@ MeasureRecord: TypeAlias = (
     | FirstTimed
     | CountChosen
     | CacheOpened
+    | FloorStarted
     | MeasureProgress
     | MeasureResult
 )
@@ -130,7 +132,12 @@ def measure_records(
     pair = yield from _open_pair(model, ref, options)
     reference, quant = pair.reference, pair.quant
     yield PairOpened(reference.identity, quant.identity)
-    prepared = yield from prepare_text(reference, quant.model, options, options.run)
+
+    def start(path: Path, text: MeasureText) -> RunFolder:
+        sides = reference.identity, quant.identity
+        return start_measure_run(path, *sides, text, quant.quantization)
+
+    prepared = yield from prepare_text(reference, quant.model, options, options.run, start)
     text = prepared.text
     cache = None
     if options.reference_cache:
@@ -138,17 +145,10 @@ def measure_records(
         yield CacheOpened(options.reference_cache, needed)
         stored = open_cache_folder(options.reference_cache, reference.identity, needed)
         cache = ReferenceCache(reference.model, stored)
-    folder = None
-    if options.run:
-        folder = start_measure_run(
-            options.run, reference.identity, quant.identity, text, quant.quantization
-        )
-        if prepared.chosen:
-            prepared.chosen.save(folder)
     reference_pass = ReferencePass(
         reference.model, text, floor_chunks=options.floor_chunks, cache=cache
     )
-    run = MeasureRun(reference_pass, quant.model, folder, first=prepared.first)
+    run = MeasureRun(reference_pass, quant.model, prepared.folder, first=prepared.first)
     startup_seconds = time.perf_counter() - started
     yield StageStarted("measuring", len(text.chunks), "chunks", prepared.seconds)
     measured = yield from run.measure(until=options.until)

@@ -29,7 +29,7 @@ from zeropoint.errors import FormatError, MeasurementError
 from zeropoint.formats import UNQUANTIZED
 from zeropoint.kernels import default_threads
 from zeropoint.metrics.divergence.reference_pass import MeasureText, ReferencePass
-from zeropoint.metrics.divergence.run import MeasureProgress, MeasureRun
+from zeropoint.metrics.divergence.run import FloorStarted, MeasureProgress, MeasureRun
 from zeropoint.metrics.divergence.score_chunks import ChunkScores
 from zeropoint.metrics.identity import identify
 from zeropoint.models import LanguageModel, load_model, read_architecture, read_tokenizer
@@ -171,7 +171,7 @@ class RecipeSearch:
 
     def measure(
         self, reference: ReferencePass, quant: LanguageModel, label: str = "measuring"
-    ) -> Generator[StageStarted | MeasureProgress, None, MeasureResult]:
+    ) -> Generator[StageStarted | MeasureProgress | FloorStarted, None, MeasureResult]:
         """Measure a model on the part evaluate; the result names its text and reference."""
         text = self.evaluate_text
         yield StageStarted(label, len(text.chunks))

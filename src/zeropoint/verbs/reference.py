@@ -1,6 +1,6 @@
 """Opens a reference and its text, for the verbs that measure quantized models against it."""
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -56,6 +56,7 @@ class PreparedText:
     record: TextPrepared
     choice: CountChosen | None  # None: an option gave the number of chunks
     first: ChunkScores | None  # the scores of the first chunk, if it was timed
+    folder: RunFolder | None  # the run that stores the number of chunks
 
     @property
     def seconds(self) -> float | None:
@@ -76,17 +77,20 @@ def prepare_text(
     quant: LanguageModel,
     options: DivergenceOptions,
     run: Path | None,
+    start: Callable[[Path, MeasureText], RunFolder],
     models: int = 1,
 ) -> TextRecords:
     """Read and cut the text, choose the number of chunks, and yield and return what was prepared.
 
-    `run` is the folder that stores the number. `models` says how many quantized models are measured
-    on the text; the time of the first chunk with `quant` stands for all of them.
+    `run` is the folder that stores the number, and `start` begins or resumes the run in it, before
+    anything is timed. `models` says how many quantized models are measured on the text; the time of
+    the first chunk with `quant` stands for all of them.
     """
     choice = CountChoice("chunks", options.chunks, run)
     text = read_text(
         as_paths(options.text), reference.model, context=options.context, chunks=choice.limit
     )
+    folder = start(run, text) if run else None
     available, first, seconds = len(text.chunks), None, None
     if choice.needs_time(available):
         yield FirstTimed(choice.unit, available)
@@ -98,13 +102,14 @@ def prepare_text(
     chosen = choice.choose(available, seconds)
     if chosen:
         text = text.head(chosen.chosen.count)
+        chosen.chosen.save(folder)
     read = TextRead(text.corpus, text.built_in, text.context, len(text.chunks))
     documents = [chunk.tokens.size for chunk in text.chunks if chunk.scored is not None]
     record = TextPrepared(read, text.domains, len(documents), max(documents, default=0))
     yield record
     if chosen:
         yield chosen
-    return PreparedText(text, record, chosen, first)
+    return PreparedText(text, record, chosen, first, folder)
 
 
 def start_measure_run(

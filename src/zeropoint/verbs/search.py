@@ -19,7 +19,7 @@ from zeropoint.checkpoints import Checkpoint
 from zeropoint.checkpoints.files.atomic import check_target, write_file
 from zeropoint.errors import OutputError
 from zeropoint.kernels.machine import peak_memory_bytes
-from zeropoint.metrics.divergence.run import MeasureProgress
+from zeropoint.metrics.divergence.run import FloorStarted, MeasureProgress
 from zeropoint.metrics.identity import identify
 from zeropoint.metrics.tasks.evaluate import TaskProgress
 from zeropoint.quantizers import WriteOptions
@@ -46,7 +46,9 @@ from zeropoint.verbs.records import Notice, OnRecord, StageStarted, drain
 from zeropoint.verbs.reference import proxy_notices
 from zeropoint.verbs.rounding import work_folder
 
-SearchRecord: TypeAlias = Notice | SearchProgress | MeasureProgress | TaskProgress | SearchResult
+SearchRecord: TypeAlias = (
+    Notice | SearchProgress | MeasureProgress | FloorStarted | TaskProgress | SearchResult
+)
 #: Bytes of a file's header for facts about its importance and rounding, which a recipe leaves open.
 FACTS_BYTES = 2048
 

@@ -21,6 +21,8 @@ OPTIONAL_PACKAGES = {  # package: what requires it
     "uvicorn": "open the studio",
 }
 
+EXAMPLE_MODEL = "8B:Q4_K_M"  # whose speed is predicted
+
 
 def register(app: typer.Typer) -> None:
     """Add this verb to the command line."""
@@ -62,6 +64,8 @@ def doctor(
     hints = advice(machine.instruction_set, machine.features, parts)
     show(out, machine, peaks)
     show_products(out, benchmark)
+    if benchmark:
+        show_meaning(out)
     out.table(
         ("Optional package", "Version"), [(n, v or "not installed") for n, v in parts.items()]
     )
@@ -130,6 +134,22 @@ def show_products(out: Output, benchmark: "MachineBenchmark | None") -> None:
             for r in benchmark.rates
         ],
     )  # fmt: skip
+    out.say()
+
+
+def show_meaning(out: Output) -> None:
+    """Print what the figures mean for a model of a common size."""
+    from zeropoint.plans.planner.text import band
+    from zeropoint.verbs.options.plan import PlanOptions
+    from zeropoint.verbs.plan import plan_models
+
+    (row,) = plan_models([EXAMPLE_MODEL], PlanOptions(device="local", runs=[])).results
+    out.say(
+        "The read bandwidth limits generation, and multiply-adds limit prompt processing. For"
+        f" example, {EXAMPLE_MODEL} would process about {band(row.prompt)} tokens per second of a"
+        f" prompt and generate about {band(row.placement or row.generation)};"
+        " `zeropoint plan MODEL` predicts others."
+    )
     out.say()
 
 

@@ -128,6 +128,8 @@ def run(
     result = view.generate_and_show(out, models, text, options)
     for _, speed in view.describe_speeds(result):
         out.note(speed)
+    if remark := view.describe_loop(result):
+        out.note(remark)
     out.finish("run", result.to_json())
 
 

@@ -32,6 +32,8 @@ def show(out: Output, result: "BenchResult") -> None:
         ("  memory bandwidth", [bandwidth(side) for side in sides]),
     ]
     out.table(("", *headers), ((name, *cells) for name, cells in rows))
+    for line in beyond_peaks(sides):
+        out.say(line)
     for other in others:
         ratios = (("prompt", other.ratio.prompt), ("generation", other.ratio.generation))
         parts = [
@@ -41,6 +43,21 @@ def show(out: Output, result: "BenchResult") -> None:
         ]
         out.say()
         out.say(f"Speed relative to {name_of(other)}: {', '.join(parts)}")
+
+
+def beyond_peaks(sides: "list[ModelSpeed]") -> list[str]:
+    """Return why a model is faster than a measured peak of the machine, where one is."""
+    lines = []
+    if any((side.flops_fraction or 0) > 1 for side in sides):
+        lines.append(
+            "More than 100 % of the operations: the peak is of float32 multiply-adds, and products"
+            " of 8-bit numbers are faster."
+        )
+    if any((side.bandwidth_fraction or 0) > 1 for side in sides):
+        lines.append(
+            "More than 100 % of the bandwidth: some of the weights stay in the processor's cache."
+        )
+    return lines
 
 
 def name_of(other: "ModelSpeed") -> str:

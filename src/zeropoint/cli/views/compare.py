@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from zeropoint.verbs.records import ModelStarted
 
 
+FEW_WINDOWS = 8  # with fewer, an interval says little
+
+
 class ModelViews:
     """Prints models of any kind; the first one that is evaluated is the baseline."""
 
@@ -97,6 +100,9 @@ def show_models(out: Output, result: "AcrossResult", first: str) -> None:
         ),
     )  # fmt: skip
     out.say()
+    windows = result.results[0].text.windows
+    if windows < FEW_WINDOWS:
+        out.say(f"The intervals are wide because only {windows} windows of text were scored.")
     out.say(
         f"Memory is the file and a 16-bit key-value cache of {result.context} tokens. The test"
         " cannot separate models that share a letter on this text."

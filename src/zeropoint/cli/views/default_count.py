@@ -7,6 +7,7 @@ from zeropoint.cli.stages import Views
 from zeropoint.formatting import format_seconds
 
 if TYPE_CHECKING:
+    from zeropoint.metrics.divergence.run import FloorStarted
     from zeropoint.verbs.default_count import CountChosen, FirstTimed
 
 OPTIONS = {"prompts": "--count", "tasks": "--count"}  # by unit; of all other units: --chunks
@@ -14,9 +15,15 @@ OPTIONS = {"prompts": "--count", "tasks": "--count"}  # by unit; of all other un
 
 def count_views() -> Views:
     """Return the views of the records of `verbs.default_count`."""
+    from zeropoint.metrics.divergence.run import FloorStarted
     from zeropoint.verbs.default_count import CountChosen, FirstTimed
 
-    return {FirstTimed: show_timing, CountChosen: show_count}
+    return {FirstTimed: show_timing, CountChosen: show_count, FloorStarted: show_floor}
+
+
+def show_floor(out: Output, floor: "FloorStarted") -> None:
+    """Print that the noise floor is measured, which no progress is shown for."""
+    out.note(f"measuring the noise floor of the reference on {floor.chunks} chunks")
 
 
 def show_timing(out: Output, timing: "FirstTimed") -> None:

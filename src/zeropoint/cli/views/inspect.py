@@ -19,7 +19,12 @@ MAX_TENSOR_ROWS = 20_000  # in the table of tensors
 
 def show_inventory(out: Output, model: "ModelInventory") -> None:
     """Print the model's figures, formats, recipe, origin and outliers."""
-    out.say(headline(model.model, model.elements), style="bold")
+    if model.kind.name == "imatrix":
+        out.say(
+            f"Importance matrix (imatrix), {format_count(model.elements)} numbers", style="bold"
+        )
+    else:
+        out.say(headline(model.model, model.elements), style="bold")
     if model.kind.name != "model":
         out.say(f"This file or folder is {model.kind.described}; {model.kind.advice}.")
     tensors = sum(share.tensors for share in model.formats)

@@ -112,6 +112,18 @@ def describe_difference(result: "GenerateResult") -> str:
     return f"First difference at token {step + 1}: {' / '.join(parts)}"
 
 
+def describe_loop(result: "GenerateResult") -> str:
+    """Return a remark if the text ends in a repetition; an empty text otherwise."""
+    from zeropoint.metrics.generation.texts import ends_in_loop
+
+    if not ends_in_loop(result.tokens):
+        return ""
+    return (
+        "The text ends in a repetition. Base models, which have no chat template, often do this:"
+        " use an instruct model, --repeat-penalty 1.1, or a smaller -n."
+    )
+
+
 def describe_speeds(result: "GenerateResult") -> list[tuple[str, str]]:
     """Return the name of each model, and its speed in one line."""
     texts = [result, result.comparison.vs] if result.comparison else [result]

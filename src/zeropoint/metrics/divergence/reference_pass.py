@@ -109,6 +109,16 @@ class ReferencePass:
         """The other arithmetic of the noise floor, in words; None without a floor."""
         return None if self.floor is None else ARITHMETIC
 
+    @property
+    def planned_floor_chunks(self) -> int:
+        """Number of chunks that the noise floor is to be measured on."""
+        return len(self._floor_chunks)
+
+    def needs_floor(self, folder: RunFolder | None = None) -> bool:
+        """Return whether the noise floor is wanted, and neither known nor in the run folder."""
+        planned = self.planned_floor_chunks
+        return bool(planned) and self.floor is None and _recorded_floor(folder, planned) is None
+
     def adopt_floor(self, floor: float | None) -> None:
         """Take over the noise floor of an earlier measurement, unless it is known already."""
         if self.floor is None:

@@ -44,6 +44,13 @@ class MeasureProgress:
         return f"KL {self.kl:.5f}{width}, {self.tokens} tokens"
 
 
+@dataclass(frozen=True)
+class FloorStarted:
+    """All chunks are scored, and the noise floor is measured."""
+
+    chunks: int
+
+
 class MeasureRun:
     """A quantized model against its reference on the same chunks.
 
@@ -67,10 +74,11 @@ class MeasureRun:
 
     def measure(
         self, *, until: float | None = None
-    ) -> Generator[MeasureProgress, None, MeasureResult]:
+    ) -> Generator[MeasureProgress | FloorStarted, None, MeasureResult]:
         """Score the chunks one by one, measure the noise floor, and return the result.
 
-        `result = yield from run.measure()` yields the progress after each chunk.
+        `result = yield from run.measure()` yields the progress after each chunk, and a record
+        before the noise floor is measured.
 
         With `until`, stop when the 95 % interval of the mean KL has at most this half-width (nats
         per token), but not before MIN_CHUNKS_TO_STOP chunks. Stopping between two records is safe:
@@ -95,6 +103,8 @@ class MeasureRun:
                 yield self._progress()
                 if until is not None and self._is_narrow(until):
                     break
+            if self.reference.needs_floor(self.folder):
+                yield FloorStarted(self.reference.planned_floor_chunks)
             self.reference.measure_floor(self.folder)
         except (KeyboardInterrupt, GeneratorExit):  # stopped by the user, or by the caller
             if self.folder and self.scores:

@@ -83,7 +83,10 @@ def _read_file(name: str) -> tuple[Path, bytes]:
     if not os.path.lexists(path):
         if name not in BUILT_IN:
             built_in = ", ".join(BUILT_IN)
-            raise MeasurementError(f"{name}: no such file; built-in task files: {built_in}")
+            raise MeasurementError(
+                f"{name}: no such file; built-in task files: {built_in}. Each line of a task file"
+                ' is an object such as {"prompt": "2 + 2 =", "answer": "4"}'
+            )
         path = BUILT_IN[name]
     data = read_user_bytes(path, LIST_BYTES, MeasurementError)
     if data.startswith(UTF16_MARKS):

@@ -112,6 +112,10 @@ def text(value: object) -> str | None:
 
 # Keys about the origin of a file; those that zeropoint writes come first.
 ORIGIN = (
+    "imatrix.chunk_count",
+    "imatrix.chunk_size",
+    "imatrix.datasets",
+    "zeropoint.planned_chunks",
     "zeropoint.source.file",
     "zeropoint.source.sha256",
     "zeropoint.version",
