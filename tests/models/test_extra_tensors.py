@@ -67,8 +67,7 @@ def values_for(base: Base, name: str) -> np.ndarray:
     elif name.removesuffix(".weight") in FACTORS:
         architecture = read_architecture(base.checkpoint)
         attention = next(layer.attention for layer in architecture.layers if layer.attention)
-        assert attention.rope is not None
-        shape = (attention.rope.dimensions // 2,)
+        shape = (attention.rope.dimensions // 2 if attention.rope else 64,)
     else:
         shape = (64,)
     return (1.5 + random.random(shape)).astype(np.float32)
@@ -248,6 +247,8 @@ def test_divisors_decide_over_the_type_of_scaling(bases: Bases, family: str, kin
     """Both sets together; the long one is that of contexts beyond the original one."""
     base = bases(family)
     if kind != "linear" and family not in ("phi3", "qwen3"):
+        return
+    if FAMILIES[family].architecture == "nemotron_h":  # without rotary positions
         return
     names = FACTORS[1:]
     tensors = {f"{name}.weight": values_for(base, f"{name}.weight") for name in names}

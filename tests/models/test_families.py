@@ -66,6 +66,12 @@ def widened(family: Family) -> dict[str, Any]:
             "num_hidden_layers": 6,
             "layer_types": family.options["layer_types"] + 2 * ["conv"],
         }
+    if family.architecture == "nemotron_h":  # of 2 or 4 matrices
+        wide |= {
+            "layers_block_type": 4 * ["linear_attention", "full_attention"] + 2 * ["mlp"],
+            "mamba_num_heads": 8,
+            "mamba_head_dim": 32,
+        }
     return {key: value for key, value in wide.items() if key in family.options}
 
 

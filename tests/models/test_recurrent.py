@@ -8,9 +8,11 @@ from zeropoint.checkpoints import open_checkpoint
 from zeropoint.models import Cache, LanguageModel, load_model, read_batch
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
-    family = FAMILIES["qwen35"]
+@pytest.fixture(scope="module", params=["qwen35", "lfm2", "nemotron_h"])
+def model(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> LanguageModel:
+    family = FAMILIES[request.param]
     path = tmp_path_factory.mktemp("recurrent") / "tiny.gguf"
     write_gguf(path, family, random_model(family), "Q8_0")
     return load_model(open_checkpoint(path), threads=1)

@@ -92,12 +92,26 @@ BASES: Mapping[str, Config] = {
         "block_ffn_dim_multiplier": 1.5,
         "tie_word_embeddings": False,
     },
+    "nemotron_h": {
+        "layers_block_type": ["linear_attention", "mlp", "full_attention", "linear_attention"],
+        "mamba_num_heads": 4,
+        "mamba_head_dim": 24,
+        "n_groups": 2,
+        "ssm_state_size": 11,
+        "head_dim": 32,
+        "mlp_bias": True,
+        "attention_bias": True,
+        "time_step_min": 1e-9,
+    },
     "ernie4_5": {"head_dim": 16, "use_bias": True, "tie_word_embeddings": False},
 }
 
 # Other legal values of settings whose type does not suggest any.
 SPECIAL: Mapping[str, list[Any]] = {
     "hidden_size": [128],
+    "time_step_limit": [[0.0, 0.5]],
+    "moe_latent_size": [24],
+    "mtp_layers_block_type": [["moe", "full_attention"]],
     "intermediate_size": [64],
     "num_hidden_layers": [3],
     "num_attention_heads": [8],
@@ -255,7 +269,7 @@ def settings(family: str) -> dict[str, object]:
     found = class_fields(family)
     found |= GenerationConfig._get_default_generation_params()
     found |= {key: found.get(key) for key in LEGACY}
-    found.pop("rope_parameters")
+    found.pop("rope_parameters", None)
     return found
 
 

@@ -69,7 +69,7 @@ def write_gguf(
     with torch.no_grad():
         for name, weight in model.named_parameters():
             for target, array, back in pieces(family, config, name, weight):
-                others = r"ffn_gate_inp|conv1d|shortconv.conv|bias$"
+                others = r"ffn_gate_inp|conv1d|shortconv.conv|bias$|ssm_[ad]$|ssm_norm"
                 matrix = array.ndim > 1 and not re.search(others, target)
                 kind = FORMATS[next(formats) if matrix else "F32"]
                 blocks = encode(np.ascontiguousarray(array), kind)
@@ -134,6 +134,8 @@ def pieces(
         return [(target, weight.squeeze(0).numpy(), weight.squeeze(0).copy_)]
     if name.endswith("conv.conv.weight"):
         return [(target, weight.squeeze(1).numpy(), weight.squeeze(1).copy_)]
+    if role := re.search(r"mixer\.(A_log|D|norm|conv1d)\b", name):
+        return mamba2_pieces(config, role[1], target, weight)
     if "linear_attn" in name and "linear_attn.norm" not in name:
         return delta_net_pieces(config, target, weight, tiled="qwen35" in family.architecture)
     if family.permuted and re.search(r"attn_[qk]\.", target):
@@ -190,6 +192,25 @@ def alternating_pieces(
     return [(place.name, gate.numpy(), gate.copy_), (other, up.numpy(), up.copy_)]
 
 
+def mamba2_pieces(
+    config: Any, role: str, target: str, weight: torch.Tensor
+) -> list[tuple[str, np.ndarray, Back]]:
+    """The GGUF tensor of a parameter of Mamba-2 that files hold in another form."""
+    if role == "A_log":
+        return [
+            (
+                target,
+                -torch.exp(weight)[:, None].numpy(),
+                lambda value: weight.copy_((-value[:, 0]).log()),
+            )
+        ]
+    if role == "conv1d":
+        flat = weight.squeeze()
+    else:
+        flat = weight.view(config.n_groups if role == "norm" else len(weight), -1)
+    return [(target, flat.numpy(), flat.copy_)]
+
+
 def interleaved(heads: int, rows: int) -> torch.Tensor:
     """Return the row permutation that makes the pairs (i, i + size/2) of each head neighbours."""
     size = rows // heads
@@ -208,10 +229,10 @@ def metadata(family: Family, config: Any) -> dict[str, Any]:
         "feed_forward_length": config.intermediate_size,
         "attention.head_count": config.num_attention_heads,
         "attention.head_count_kv": config.num_key_value_heads,
-        "attention.layer_norm_rms_epsilon": config.rms_norm_eps,
+        "attention.layer_norm_rms_epsilon": getattr(config, "rms_norm_eps", 0.0),
         "rope.dimension_count": head,
     }
-    if getattr(config, "moe_intermediate_size", None):
+    if getattr(config, "moe_intermediate_size", None) and name != "nemotron_h":
         keys["expert_feed_forward_length"] = config.moe_intermediate_size
     if getattr(config, "shared_expert_intermediate_size", None):
         keys["expert_shared_feed_forward_length"] = config.shared_expert_intermediate_size
@@ -224,12 +245,27 @@ def metadata(family: Family, config: Any) -> dict[str, Any]:
             "ssm.time_step_rank": heads,
             "ssm.inner_size": heads * size,
         }
+    if hasattr(config, "mamba_num_heads"):
+        heads = config.mamba_num_heads
+        keys |= {
+            "ssm.conv_kernel": config.conv_kernel,
+            "ssm.state_size": config.ssm_state_size,
+            "ssm.group_count": config.n_groups,
+            "ssm.time_step_rank": heads,
+            "ssm.inner_size": heads * config.mamba_head_dim,
+        }
     if "conv" in (kinds := getattr(config, "layer_types", None) or ()):
         heads = [0 if kind == "conv" else config.num_key_value_heads for kind in kinds]
         keys["attention.head_count_kv"] = np.array(heads, np.int32)
     if RECORDS[name].alternating_experts:
         keys["expert_feed_forward_length"] = config.intermediate_size
-    if "rope_theta" in config.rope_parameters:
+    if blocks := getattr(config, "layers_block_type", None):
+        full = [kind == "full_attention" for kind in blocks]
+        mlp = [kind == "mlp" for kind in blocks]
+        keys["attention.head_count_kv"] = np.array(full, np.int32) * config.num_key_value_heads
+        keys["feed_forward_length"] = np.array(mlp, np.int32) * config.intermediate_size
+        del keys["attention.layer_norm_rms_epsilon"], keys["rope.dimension_count"]
+    elif "rope_theta" in config.rope_parameters:
         keys["rope.freq_base"] = config.rope_parameters["rope_theta"]
     keys |= family.keys
     return {"general.architecture": name} | {f"{name}.{key}": value for key, value in keys.items()}

@@ -46,7 +46,7 @@ def in_double(model: Any, tokens: torch.Tensor) -> np.ndarray:
 @contextmanager
 def doubled(model: Any) -> Iterator[None]:
     """Compute in float64 with a float32 model; it is float32 afterwards."""
-    rotary = model.model.rotary_emb
+    rotary: Any = getattr(model.model, "rotary_emb", None) or torch.nn.Identity()
     single = {name: buffer.clone() for name, buffer in rotary.named_buffers()}
     forward = rotary.forward
 

@@ -121,6 +121,12 @@ FAMILIES: Mapping[str, tuple[str, Mapping[str, object]]] = {
         "Lfm2",
         {"layer_types": ["conv", "conv", "full_attention", "conv"], "block_multiple_of": 32},
     ),
+    "nemotron_h": (
+        "NemotronH",
+        {"layers_block_type": ["linear_attention", "mlp", "full_attention", "linear_attention"]}
+        | {"mamba_num_heads": 8, "mamba_head_dim": 32, "n_groups": 2, "ssm_state_size": 16}
+        | {"head_dim": 32, "time_step_min": 1e-9},
+    ),
 }
 
 

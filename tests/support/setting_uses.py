@@ -35,6 +35,7 @@ PLAIN = {
     "qwen35moe": "qwen35 moe",
     "qwen3next": "qwen3 next",
     "lfm2": "lfm2",
+    "nemotron_h": "nemotron_h",
     "olmo2": "olmo2",
     "granite": "granite",
     "granitemoe": "granitemoe",
@@ -116,8 +117,9 @@ def without_last_layer(model: Any) -> None:
 
 def scaled(model: Any) -> None:
     for layer in model.model.layers:
-        if hasattr(layer, "self_attn"):
-            layer.self_attn.scaling = 0.5
+        for name in ("self_attn", "mixer"):
+            if hasattr(layer, name):
+                getattr(layer, name).scaling = 0.5
 
 
 def longer(model: Any) -> None:
@@ -189,7 +191,9 @@ def patterned(*windows: bool) -> Answer:
 
 
 def activated(name: str) -> Answer:
-    return lambda family: random_model(family, hidden_act=name, hidden_activation=name)
+    return lambda family: random_model(
+        family, hidden_act=name, hidden_activation=name, mlp_hidden_act=name
+    )
 
 
 def only(*names: str) -> dict[str, str]:
@@ -214,14 +218,18 @@ WINDOW = {"attention.sliding_window": 5}
 HYBRID = ("qwen35", "qwen35moe", "qwen3next")
 WINDOWED = but(
     "gemma", "bitnet", "bitnet-b1.58", "ernie4_5", "seed_oss", *HYBRID, "granite", "granitemoe",
+    "lfm2", "nemotron_h",
 )  # fmt: skip
 PATTERNED = only("qwen2", "qwen3", "smollm3", "gemma2", "olmo2", "gpt-oss")
 GRANITE = only("granite", "granitemoe")
+ROTATED = but("nemotron_h")
+EPSILONS = dict.fromkeys(("rms_norm_eps", "norm_eps", "layer_norm_epsilon"), 0.25)
 GELU = [name for name in PLAIN if name.startswith("gemma")]
 
 USES = (
     Use("nextn_predict_layers", 1, changed(without_last_layer)),
-    Use("attention.layer_norm_rms_epsilon", 0.25, configured(rms_norm_eps=0.25)),
+    Use("attention.layer_norm_rms_epsilon", 0.25, configured(**EPSILONS)),
+    Use("attention.layer_norm_epsilon", 0.25, configured(**EPSILONS), only("nemotron_h")),
     Use("attention.scale", 0.5, changed(scaled)),
     Use("attention.sliding_window", 5, windowed, WINDOWED),
     Use("attention.sliding_window_pattern", 3, patterned(True, True, False), PATTERNED, WINDOW),
@@ -242,10 +250,10 @@ USES = (
     ),
     Use(
         "hidden_activation", "gelu_pytorch_tanh", activated("gelu_pytorch_tanh"),
-        but(*GELU, *HYBRID, "gpt-oss"),
+        but(*GELU, *HYBRID, "gpt-oss", "lfm2"),
     ),
     Use("hidden_activation", "silu", activated("silu"), only(*GELU)),
-    Use("rope.freq_base", 500.0, turned(rope_theta=500.0)),
+    Use("rope.freq_base", 500.0, turned(rope_theta=500.0), ROTATED),
     Use("rope.freq_base_swa", 500.0, changed(second_base), only("gemma2"),
         engines=("compiled",)),
     Use(
@@ -265,22 +273,22 @@ USES = (
     Use("residual_scale", 0.6, configured(residual_multiplier=0.6), GRANITE),
     Use("logit_scale", 2.5, configured(logits_scaling=2.5), GRANITE),
     Use("rope.dimension_count", 8, turned(partial_rotary_factor=0.5), only("phi3")),
-    Use("rope.scaling.type", "none", turned(rope_type="default"), PLAIN, FIVE),
-    Use("rope.scaling.factor", 5.0, turned(rope_type="linear", factor=5.0), PLAIN, LINEAR),
+    Use("rope.scaling.type", "none", turned(rope_type="default"), ROTATED, FIVE),
+    Use("rope.scaling.factor", 5.0, turned(rope_type="linear", factor=5.0), ROTATED, LINEAR),
     Use(
-        "rope.scale_linear", 5.0, turned(rope_type="linear", factor=5.0), PLAIN,
+        "rope.scale_linear", 5.0, turned(rope_type="linear", factor=5.0), ROTATED,
         LINEAR | {"rope.scaling.factor": 0.0},
     ),
-    Use("rope.scaling.attn_factor", 1.3, changed(longer)),
+    Use("rope.scaling.attn_factor", 1.3, changed(longer), ROTATED),
     Use(
         "rope.scaling.original_context_length", 8,
-        turned(**THEIR_YARN | {"original_max_position_embeddings": 8}), PLAIN, YARN,
+        turned(**THEIR_YARN | {"original_max_position_embeddings": 8}), ROTATED, YARN,
     ),
-    Use("rope.scaling.yarn_beta_fast", 4.0, turned(**THEIR_FAR, beta_fast=4.0), PLAIN, FAR),
-    Use("rope.scaling.yarn_beta_slow", 0.0625, turned(**THEIR_FAR, beta_slow=0.0625), PLAIN, FAR),
+    Use("rope.scaling.yarn_beta_fast", 4.0, turned(**THEIR_FAR, beta_fast=4.0), ROTATED, FAR),
+    Use("rope.scaling.yarn_beta_slow", 0.0625, turned(**THEIR_FAR, beta_slow=0.0625), ROTATED, FAR),
     Use(
         "rope.scaling.yarn_log_multiplier", 0.75,
-        turned(**THEIR_YARN, mscale=1.0, mscale_all_dim=0.75), PLAIN, YARN,
+        turned(**THEIR_YARN, mscale=1.0, mscale_all_dim=0.75), ROTATED, YARN,
     ),
     Use(
         "attention.temperature_scale", 0.75, turned(llama_4_scaling_beta=0.75), only("mistral3"),
@@ -301,6 +309,7 @@ STRUCTURE = frozenset(
 # Keys that an architecture reads, but that have no effect beside another key or for text.
 WITHOUT_EFFECT: Mapping[str, tuple[str, ...]] = {
     "qwen3moe": ("feed_forward_length",),  # of layers without experts
+    "nemotron_h": ("rope.dimension_count", "rope.freq_base"),
     "qwen35": ("full_attention_interval", "rope.dimension_sections"),
     "qwen35moe": ("full_attention_interval", "rope.dimension_sections", "feed_forward_length"),
     "qwen3next": ("full_attention_interval", "feed_forward_length"),

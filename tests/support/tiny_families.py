@@ -373,6 +373,16 @@ FAMILIES = {
         | {"block_auto_adjust_ff_dim": False},
         {"shortconv.l_cache": 3},
     ),
+    "nemotron_h": Family(
+        "nemotron_h",
+        T.NemotronHConfig,
+        SMALL
+        | {"layers_block_type": [LINEAR, "mlp", FULL, LINEAR], "head_dim": 32}
+        | {"mamba_num_heads": 4, "mamba_head_dim": 24, "n_groups": 2, "ssm_state_size": 11}
+        | {"conv_kernel": 4, "time_step_min": 1e-9, "layer_norm_epsilon": 1e-5},
+        {"attention.key_length": 32, "attention.value_length": 32}
+        | {"attention.layer_norm_epsilon": 1e-5},
+    ),
     "bitnet": Family("bitnet", T.BitNetConfig, SMALL | {"hidden_act": "silu"}),
     "bitnet relu": Family("bitnet-b1.58", T.BitNetConfig, SMALL | {"hidden_act": "relu2"}),
 }  # fmt: skip

@@ -178,13 +178,15 @@ void bind_delta_net(LayerClass& layer) {
     setting("delta_size", &DeltaNetConfig::size);
     setting("delta_kernel", &DeltaNetConfig::kernel);
     setting("delta_tiled", &DeltaNetConfig::tiled);
-    const auto vector = [&](const char* name, Floats DeltaNetConfig::* field) {
-        bind_vector(layer, name, [field](BoundLayer& self) -> Floats& { return self.delta_net.*field; });
+    const auto shared = [&](const char* name, Floats DeltaNetConfig::* field, Floats Mamba2Config::* other) {
+        bind_vector(layer, name, [field, other](BoundLayer& self) -> Floats& {
+            return self.mamba2.size ? self.mamba2.*other : self.delta_net.*field;
+        });
     };
-    vector("ssm_conv1d", &DeltaNetConfig::convolution);
-    vector("ssm_a", &DeltaNetConfig::decay);
-    vector("ssm_dt", &DeltaNetConfig::shift);
-    vector("ssm_norm", &DeltaNetConfig::norm);
+    shared("ssm_conv1d", &DeltaNetConfig::convolution, &Mamba2Config::convolution);
+    shared("ssm_a", &DeltaNetConfig::decay, &Mamba2Config::decay);
+    shared("ssm_dt", &DeltaNetConfig::shift, &Mamba2Config::time);
+    shared("ssm_norm", &DeltaNetConfig::norm, &Mamba2Config::norm);
     const auto linear = [&](const char* name, Linear DeltaNetConfig::* field) {
         bind_linear(layer, name, [field](BoundLayer& self) -> Linear& { return self.delta_net.*field; });
     };
@@ -192,7 +194,23 @@ void bind_delta_net(LayerClass& layer) {
     linear("ssm_alpha", &DeltaNetConfig::alpha);
     linear("ssm_beta", &DeltaNetConfig::beta);
     linear("ssm_ba", &DeltaNetConfig::both);
-    linear("ssm_out", &DeltaNetConfig::output);
+    bind_linear(layer, "ssm_out", [](BoundLayer& self) -> Linear& {
+        return self.mamba2.size ? self.mamba2.out : self.delta_net.output;
+    });
+}
+
+void bind_mamba2(LayerClass& layer) {
+    const auto setting = [&](const char* name, auto Mamba2Config::* field) {
+        bind_setting(layer, name, &LayerConfig::mamba2, field);
+    };
+    setting("mamba_heads", &Mamba2Config::heads);
+    setting("mamba_size", &Mamba2Config::size);
+    setting("mamba_groups", &Mamba2Config::groups);
+    setting("mamba_state_size", &Mamba2Config::state_size);
+    setting("mamba_kernel", &Mamba2Config::kernel);
+    bind_vector(layer, "ssm_conv1d_bias", [](BoundLayer& self) -> Floats& { return self.mamba2.shift; });
+    bind_vector(layer, "ssm_d", [](BoundLayer& self) -> Floats& { return self.mamba2.direct; });
+    bind_linear(layer, "ssm_in", [](BoundLayer& self) -> Linear& { return self.mamba2.in; });
 }
 
 void bind_short_convolution(LayerClass& layer) {
@@ -242,6 +260,7 @@ void bind_layer(nb::module_& module) {
     bind_attention(layer);
     bind_delta_net(layer);
     bind_short_convolution(layer);
+    bind_mamba2(layer);
     bind_feed_forward(layer);
 }
 
@@ -311,7 +330,10 @@ std::vector<LayerCache> caches_of(const Transformer& transformer, const nb::list
             if (layers[i].attention) cache = keys_and_values(layers[i].attention, arrays, row, end, count);
             if (const DeltaNetConfig& part = layers[i].delta_net)
                 cache = recurrent_arrays(arrays, row, (part.kernel - 1) * part.channels(),
-                                         part.value_heads * part.size * part.pitch());
+                                         part.value_heads * part.size * state_pitch(part.size));
+            if (const Mamba2Config& part = layers[i].mamba2)
+                cache = recurrent_arrays(arrays, row, (part.kernel - 1) * part.channels(),
+                                         part.heads * part.state_size * state_pitch(part.size));
             if (const ShortConvolutionConfig& part = layers[i].short_convolution)
                 cache = recurrent_arrays(arrays, row, (part.kernel - 1) * transformer.width(), 0);
         }

@@ -1,6 +1,5 @@
 // Gated delta nets: src/zeropoint/models/mixers/delta_net.py is the twin in numpy.
 #include <cmath>
-#include <cstring>
 
 #include "transformer/layer_pass.hpp"
 
@@ -8,11 +7,8 @@ namespace zeropoint {
 namespace {
 
 constexpr float length_epsilon = 1e-6f;
-constexpr std::size_t task_columns = 32;  // of a head's state
 
 float sigmoid(float x) { return 1.0f / (1.0f + std::exp(-x)); }
-
-float softplus(float x) { return x > 20.0f ? x : std::log1p(std::exp(x)); }
 
 }  // namespace
 
@@ -31,7 +27,10 @@ void LayerPass::delta_net() {
     convolve(inputs, part.convolution, part.kernel, channels, qkv);
     prepare_heads(qkv);
     mixed_ = rows_of(buffers_.mixed, rows_, values);
-    advance_states(qkv, rates, decays, mixed_);
+    advance_states({.heads = part.value_heads, .groups = part.key_heads, .rows = part.size, .columns = part.size,
+                    .stride = channels, .tiled = part.tiled, .corrects = true},
+                   qkv, qkv + part.key_heads * part.size, qkv + 2 * part.key_heads * part.size, rates, decays,
+                   mixed_);
     for_rows(rows_, pass_.threads, [&](std::size_t first, std::size_t last) {
         for (std::size_t h = first * part.value_heads; h < last * part.value_heads; ++h) {
             float *head = mixed_ + h * part.size, *gate = gates + h * part.size;
@@ -79,28 +78,6 @@ void LayerPass::prepare_heads(float* qkv) const {
                 kernels().unit_length(row + h * part.size, length_epsilon, h < part.key_heads ? scale : 1.0f,
                                       part.size);
         }
-    });
-}
-
-// One task: all positions of a sequence, for some columns of one head's state.
-void LayerPass::advance_states(const float* qkv, const float* rates, const float* decays, float* out) const {
-    const DeltaNetConfig& part = layer_.delta_net;
-    const std::size_t size = part.size, pitch = part.pitch(), heads = part.value_heads;
-    const std::size_t channels = part.channels(), shared = heads / part.key_heads;
-    const std::size_t blocks = (size + task_columns - 1) / task_columns;
-    parallel_for(pass_.batch * heads * blocks, pass_.threads, [&](std::size_t task) {
-        const std::size_t column = task % blocks * task_columns, head = task / blocks;
-        const std::size_t sequence = head / heads, h = head % heads, row = sequence * pass_.count;
-        const std::size_t source = part.tiled ? h % part.key_heads : h / shared;
-        float* state = cache_of<RecurrentCache>(sequence).states + h * size * pitch + column;
-        if (pass_.starts[sequence] == 0)
-            for (std::size_t i = 0; i < size; ++i) std::fill_n(state + i * pitch, task_columns, 0.0f);
-        const float* from = qkv + row * channels;
-        kernels().delta_rule({state, size, pitch, std::min(task_columns, size - column), pass_.count,
-                              from + source * size, from + (part.key_heads + source) * size,
-                              from + (2 * part.key_heads + h) * size + column, rates + row * heads + h,
-                              decays + row * heads + h, out + (row * heads + h) * size + column, channels,
-                              heads, heads * size});
     });
 }
 

@@ -1,6 +1,7 @@
 // The steps of one layer in one pass; private to the transformer's sources.
 #pragma once
 #include <algorithm>
+#include <cmath>
 #include <initializer_list>
 #include <vector>
 
@@ -27,6 +28,8 @@ inline float* rows_of(Buffer& buffer, std::size_t rows, std::size_t columns) {
     return buffer.as<float>();
 }
 
+inline float softplus(float x) { return x > 20.0f ? x : std::log1p(std::exp(x)); }
+
 class LayerPass {
 public:
     LayerPass(const LayerConfig& layer, std::size_t index, std::size_t width, float epsilon, const Pass& pass,
@@ -51,6 +54,14 @@ private:
     struct Choice {
         std::size_t row, place;  // which of the row's experts this one is
         float share;
+    };
+
+    struct HeadStates {
+        std::size_t heads, groups;  // the heads of a group share queries and keys
+        std::size_t rows, columns;  // of a head's state
+        std::size_t stride;
+        bool tiled;  // head h belongs to group h % groups; otherwise neighbours share one
+        bool corrects;
     };
 
     // transformer.cpp
@@ -79,7 +90,15 @@ private:
     void delta_net();
     void gate_rates(const float* x, float* rates, float* decays) const;
     void prepare_heads(float* qkv) const;
-    void advance_states(const float* qkv, const float* rates, const float* decays, float* out) const;
+
+    // head_states.cpp
+    void advance_states(const HeadStates& part, const float* queries, const float* keys, const float* values,
+                        const float* rates, const float* decays, float* out) const;
+
+    // mamba2.cpp
+    void mamba2();
+    void split_joined(const float* joined, float* inputs, float* times, float* decays) const;
+    void gate_groups(const float* joined, const float* line) const;
 
     // short_convolution.cpp
     void short_convolution();

@@ -22,7 +22,7 @@ struct AttentionSpan {
     float scale, softcap;  // softcap 0: none
 };
 
-// Positions of one head of a delta net, for some columns of its state. Each pointer is the first position's;
+// Positions of one head with a state, for some columns of it. Each pointer is the first position's;
 // the next position's is a stride of floats away.
 struct DeltaSpan {
     float* state;  // (size, pitch), of which `columns` are used
@@ -30,6 +30,7 @@ struct DeltaSpan {
     const float *queries, *keys, *values, *rates, *decays;
     float* out;
     std::size_t stride, gate_stride, out_stride;  // of queries, keys and values; rates and decays; out
+    bool corrects;  // a delta net; otherwise nothing is known, as in Mamba-2
 };
 
 struct StepKernels {
@@ -53,7 +54,7 @@ struct StepKernels {
     // out = Σ_t weights[t · size + i] · inputs[t][i] over `kernel` positions
     void (*convolve)(const float* const* inputs, const float* weights, std::size_t kernel, std::size_t size,
                      float* out);
-    // For each position: known = decay · Sᵀ k; S = decay · S + k ⊗ rate · (v − known); out = Sᵀ q.
+    // For each position: known = decay · Sᵀ k, or 0; S = decay · S + k ⊗ rate · (v − known); out = Sᵀ q.
     void (*delta_rule)(const DeltaSpan& span);
 };
 

@@ -77,6 +77,18 @@ void check_delta_net(const DeltaNetConfig& part, std::size_t width) {
         check_linear(*linear);
 }
 
+void check_mamba2(const Mamba2Config& part, std::size_t width) {
+    expect(part.heads && part.groups && part.heads % part.groups == 0, "heads");
+    expect(part.size && part.state_size && part.kernel > 1, "sizes");
+    expect_shape(part.in, part.joined(), width, "ssm_in");
+    expect_shape(part.out, width, part.inner(), "ssm_out");
+    expect(part.convolution.size() == part.kernel * part.channels(), "ssm_conv1d");
+    expect_size(part.shift, part.channels(), "ssm_conv1d.bias");
+    for (Floats values : {part.decay, part.direct, part.time}) expect(values.size() == part.heads, "ssm_a");
+    expect(part.norm.size() == part.inner(), "ssm_norm");
+    for (const Linear* linear : {&part.in, &part.out}) check_linear(*linear);
+}
+
 void check_short_convolution(const ShortConvolutionConfig& part, std::size_t width) {
     expect(part.kernel > 1 && part.weights.size() == part.kernel * width, "shortconv.conv");
     expect_shape(part.in, 3 * width, width, "shortconv.in_proj");
@@ -87,7 +99,8 @@ void check_dense(const DenseConfig& part, std::size_t width) {
     const std::size_t inner = part.down.weights->columns();
     expect_shape(part.down, width, inner, "ffn_down");
     if (part.gate) expect_shape(part.gate, inner, width, "ffn_gate");
-    expect_shape(part.up, part.gate ? inner : 2 * inner, width, "ffn_up");
+    const bool halves = !part.gate && part.up && part.up.weights->rows() != inner;
+    expect_shape(part.up, halves ? 2 * inner : inner, width, "ffn_up");
     expect_size(part.sub_norm, inner, "ffn_sub_norm");
     for (const Linear* linear : {&part.gate, &part.up, &part.down}) check_linear(*linear);
 }
@@ -130,7 +143,9 @@ Transformer::Transformer(std::size_t width, float epsilon, Floats output_norm,
         if (layer.attention) check_attention(layer.attention, width);
         if (layer.delta_net) check_delta_net(layer.delta_net, width);
         if (layer.short_convolution) check_short_convolution(layer.short_convolution, width);
-        expect(bool(layer.attention) + bool(layer.delta_net) + bool(layer.short_convolution) < 2, "two mixers");
+        if (layer.mamba2) check_mamba2(layer.mamba2, width);
+        expect(bool(layer.attention) + bool(layer.delta_net) + bool(layer.short_convolution) + bool(layer.mamba2) < 2,
+               "two mixers");
         if (layer.experts) check_experts(layer.experts, width);
         if (layer.dense) check_dense(layer.dense, width);
     }
@@ -140,6 +155,7 @@ void LayerPass::run(const float* cosines, const float* sines) {
     if (layer_.attention) attention(cosines, sines);
     if (layer_.delta_net) delta_net();
     if (layer_.short_convolution) short_convolution();
+    if (layer_.mamba2) mamba2();
     if (layer_.experts)
         mixture();
     else if (layer_.dense)
@@ -218,6 +234,14 @@ float* LayerPass::dense(const DenseConfig& part, const char* const (&roles)[3], 
         multiply({{&part.gate, roles[0], gates}, {&part.up, roles[1], ups}}, x, rows_, width_,
                  buffers_.activations);
         activate(gates, ups, rows_, size, size, inner);
+    } else if (part.up.weights->rows() == size) {
+        float* ups = rows_of(buffers_.ups, rows_, size);
+        multiply({{&part.up, roles[1], ups}}, x, rows_, width_, buffers_.activations);
+        const std::vector<float> ones(size, 1.0f);
+        for_rows(rows_, pass_.threads, [&](std::size_t first, std::size_t last) {
+            for (std::size_t r = first; r < last; ++r)
+                kernels().gate(layer_.activation, ups + r * size, ones.data(), size, inner + r * size);
+        });
     } else {
         float* both = rows_of(buffers_.ups, rows_, 2 * size);
         multiply({{&part.up, roles[1], both}}, x, rows_, width_, buffers_.activations);

@@ -42,6 +42,9 @@ struct AttentionConfig {
     explicit operator bool() const { return bool(output); }
 };
 
+// Floats between the rows of a state with rows of `size`.
+constexpr std::size_t state_pitch(std::size_t size) { return (size + 31) / 32 * 32; }
+
 // A gated delta net; see src/zeropoint/models/mixers/delta_net.py.
 struct DeltaNetConfig {
     std::size_t key_heads = 0, value_heads = 0, size = 0, kernel = 0;
@@ -51,8 +54,19 @@ struct DeltaNetConfig {
     Linear qkv, gate, output;
     Linear alpha, beta, both;  // both: β and α of each head of keys side by side
     std::size_t channels() const { return (2 * key_heads + value_heads) * size; }
-    std::size_t pitch() const { return (size + 31) / 32 * 32; }
     explicit operator bool() const { return bool(qkv); }
+};
+
+// Mamba-2; see src/zeropoint/models/mixers/mamba2.py.
+struct Mamba2Config {
+    std::size_t heads = 0, size = 0, groups = 0, state_size = 0, kernel = 0;
+    Floats convolution, shift;  // (kernel, channels) and a bias (channels), or empty
+    Floats decay, direct, time, norm;  // a, D, dt (heads) and the norms of all groups (inner)
+    Linear in, out;
+    std::size_t inner() const { return heads * size; }
+    std::size_t channels() const { return inner() + 2 * groups * state_size; }
+    std::size_t joined() const { return inner() + channels() + heads; }
+    explicit operator bool() const { return bool(in); }
 };
 
 // A convolution between two gates; see src/zeropoint/models/mixers/short_convolution.py.
@@ -63,7 +77,8 @@ struct ShortConvolutionConfig {
     explicit operator bool() const { return bool(in); }
 };
 
-// down(sub_norm(activation(gate(x)) · up(x))); without a gate matrix, up holds the gate's rows first.
+// down(sub_norm(activation(gate(x)) · up(x))); without a gate matrix, up holds the gate's rows first,
+// or is activated itself if it has as many rows as down has columns.
 struct DenseConfig {
     Floats sub_norm;
     Linear gate, up, down;
@@ -100,6 +115,7 @@ struct LayerConfig {
     AttentionConfig attention;
     DeltaNetConfig delta_net;
     ShortConvolutionConfig short_convolution;
+    Mamba2Config mamba2;
     Activation activation = Activation::silu;  // of the feed-forward part
     DenseConfig dense;
     ExpertConfig experts;

@@ -31,7 +31,8 @@ _DRAFT = {
     "pre_fc_norm_hidden": "hnorm",
     "norm": "shared_head.norm",
 }
-_PREFIXES = ("model.language_model.", "language_model.model.", "language_model.", "model.")
+_PREFIXES = ("model.language_model.", "language_model.model.", "language_model.", "model.",
+             "backbone.")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def huggingface_name(name: str, family: ModelFamily) -> str | None:
     >>> huggingface_name("blk.3.attn_q.bias", FAMILIES["qwen2"])
     'model.layers.3.self_attn.q_proj.bias'
     """
-    for theirs, ours in {**_WHOLE, **family.whole_names}.items():
+    for theirs, ours in {**family.whole_names, **_WHOLE}.items():
         if name == ours:
             return theirs if theirs.startswith("lm_head") else f"model.{theirs}"
     if block := re.fullmatch(r"blk\.(\d+)\.(.+)", name):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,8 @@ def restore(change: StoredChange, values: F32, keys: Mapping[str, object]) -> ND
     """Return a whole tensor of a file as the folder holds it, without the axes of length 1."""
     if change.negative_exponential:
         values = negative_logarithm(values)
+    if change.rows_of_vector is not None:
+        values = values.reshape(-1)
     if change.rows is not None:
         values = values[np.argsort(change.rows(keys, len(values)))]
     if change.columns is not None:
@@ -52,7 +55,9 @@ def restore(change: StoredChange, values: F32, keys: Mapping[str, object]) -> ND
 
 def folder_shape(change: StoredChange, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the shape in a folder of a tensor that has `shape` in a file."""
-    if change.unit_axis is None:
+    if change.rows_of_vector is not None:
+        return (prod(shape),)
+    if change.unit_axis is None or len(shape) == 1:
         return shape
     return (*shape[: change.unit_axis], 1, *shape[change.unit_axis :])
 
@@ -67,11 +72,18 @@ def split_joined(sources: dict[str, TensorSource], family: ModelFamily) -> None:
                 sources[name.replace(role, part)] = replace(source)
 
 
+def _as_rows(shape: tuple[int, ...], rows: int) -> tuple[int, ...]:
+    (size,) = shape
+    if size % rows:
+        raise ValueError(f"{rows} rows do not divide {size}")
+    return (rows, size // rows)
+
+
 def apply_change(
     name: str, source: TensorSource, change: StoredChange, keys: Mapping[str, object]
 ) -> None:
     """Change a source that is otherwise only renamed. Raises UnsupportedModel for another shape."""
-    if change.unit_axis is not None:
+    if change.unit_axis is not None and not name.endswith(".bias"):
         shape = list(source.shape)
         if change.unit_axis >= len(shape) or shape.pop(change.unit_axis) != 1:
             raise UnsupportedModel(f"{name} has shape {source.shape} in the folder")
@@ -79,6 +91,8 @@ def apply_change(
     source.negative_exponential = change.negative_exponential
     part = source.parts[0]
     try:
+        if change.rows_of_vector is not None:
+            source.shape = _as_rows(source.shape, change.rows_of_vector(keys))
         if change.rows is not None and len(source.shape) == 1:
             source.columns = change.rows(keys, source.shape[0])
         elif change.rows is not None:
@@ -87,7 +101,7 @@ def apply_change(
             source.shape = (rows.size, *source.shape[1:])
         if change.columns is not None:
             source.columns = change.columns(keys, source.shape[-1])
-    except (ValueError, IndexError) as error:
+    except (ValueError, IndexError, ZeroDivisionError) as error:
         raise UnsupportedModel(
             f"{name} has shape {source.shape} in the folder, which the heads of config.json do not"
             " fit"

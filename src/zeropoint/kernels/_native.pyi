@@ -196,6 +196,11 @@ class LayerConfig:
     delta_kernel: int
     delta_tiled: bool
     shortconv_kernel: int
+    mamba_heads: int
+    mamba_size: int  # set before ssm_conv1d
+    mamba_groups: int
+    mamba_state_size: int
+    mamba_kernel: int
     activation: Activation
     residual_scale: float
     # What follows can only be set. A norm or a matrix that is not set is a step that is skipped.
@@ -222,6 +227,9 @@ class LayerConfig:
     ssm_beta: Linear
     ssm_ba: Linear
     ssm_out: Linear
+    ssm_conv1d_bias: NDArray[float32]
+    ssm_d: NDArray[float32]
+    ssm_in: Linear
     shortconv_conv: NDArray[float32]  # (kernel · width)
     shortconv_in_proj: Linear
     shortconv_out_proj: Linear

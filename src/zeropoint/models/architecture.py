@@ -141,7 +141,7 @@ def read_architecture(checkpoint: Checkpoint) -> Architecture:
         context_length=header.integer("context_length", minimum=1),
         vocab_size=embedding.shape[0],
         width=width,
-        epsilon=header.number("attention.layer_norm_rms_epsilon", above=0),
+        epsilon=_read_epsilon(header, family),
         embedding_scale=_read_embedding_scale(header, family),
         logit_scale=1.0 / _read_scale(header, family, "logit_scale"),
         logit_softcap=header.cap("final_logit_softcapping", family.logit_softcap),
@@ -183,6 +183,8 @@ def _read_embedding_scale(header: ModelHeader, family: ModelFamily) -> float:
 
 def _read_layer(header: ModelHeader, family: ModelFamily, index: int) -> LayerSpec:
     tensors = LayerTensors(header, family, index)
+    if family.single_parts:
+        return _read_part(tensors)
     tensors.norms(*NORMS)
     mixer, feed_forward = read_mixer(tensors), read_feed_forward(tensors)
     return LayerSpec(
@@ -204,6 +206,26 @@ def _read_draft(header: ModelHeader, family: ModelFamily, index: int) -> DraftSp
         if tensors.has(role):
             tensors.weights(role)
     return DraftSpec(layer=_read_layer(header, family, index), tensors=tensors.names)
+
+
+def _read_part(tensors: LayerTensors) -> LayerSpec:
+    """Return a layer of one part, whose norm is `attn_norm` in the file."""
+    mixer, feed_forward = None, None
+    tensors.weights("attn_norm")
+    if tensors.header.integer("feed_forward_length", layer=tensors.index):
+        feed_forward = read_feed_forward(tensors)
+        tensors.names["ffn_norm"] = tensors.names.pop("attn_norm")
+    else:
+        mixer = read_mixer(tensors)
+    return LayerSpec(
+        mixer=mixer, feed_forward=feed_forward, residual_scale=1.0, tensors=tensors.names
+    )
+
+
+def _read_epsilon(header: ModelHeader, family: ModelFamily) -> float:
+    *others, last = family.epsilon_keys
+    key = next((key for key in others if header.get(key) is not None), last)
+    return header.number(key, above=0)
 
 
 def _check_vocabulary(header: ModelHeader, architecture: Architecture) -> None:

@@ -10,7 +10,7 @@ from zeropoint import kernels
 from zeropoint.formats import F32
 from zeropoint.models.architecture import Architecture, LayerSpec
 from zeropoint.models.cache import Cache
-from zeropoint.models.mixers import Attention, DeltaNet, ShortConvolution
+from zeropoint.models.mixers import Attention, DeltaNet, Mamba2, Mixer, ShortConvolution
 from zeropoint.models.rope import Rope
 from zeropoint.models.routing import Routing
 from zeropoint.models.weights import Weights
@@ -89,12 +89,8 @@ class CompiledEngine:
 
     def _layer(self, layer: LayerSpec) -> "LayerConfig":
         config = kernels.make_layer(layer.feed_forward.activation if layer.feed_forward else "silu")
-        if layer.attention:
-            self._set_attention(config, layer.attention)
-        if isinstance(layer.mixer, DeltaNet):
-            _set_delta_net(config, layer.mixer)
-        if isinstance(layer.mixer, ShortConvolution):
-            config.shortconv_kernel = layer.mixer.kernel
+        if layer.mixer:
+            self._set_mixer(config, layer.mixer)
         if layer.experts:
             config.routing = _routing(layer.experts.routing)
         config.residual_scale = layer.residual_scale
@@ -102,7 +98,7 @@ class CompiledEngine:
         for role, name in layer.tensors.items():
             if role == "exp_probs_b.bias":
                 config.selection_bias = self.weights.vector(name)
-            if role.endswith((".bias", ".scale")):
+            if role.endswith((".bias", ".scale")) and role != "ssm_conv1d.bias":
                 continue  # parts of their matrix
             attribute = role.replace(".", "_")
             if name not in self.weights.matrices():
@@ -114,6 +110,16 @@ class CompiledEngine:
             else:
                 setattr(config, attribute, self._linears(layer, role))
         return config
+
+    def _set_mixer(self, config: "LayerConfig", mixer: Mixer) -> None:
+        if isinstance(mixer, Attention):
+            self._set_attention(config, mixer)
+        if isinstance(mixer, DeltaNet):
+            _set_delta_net(config, mixer)
+        if isinstance(mixer, ShortConvolution):
+            config.shortconv_kernel = mixer.kernel
+        if isinstance(mixer, Mamba2):
+            _set_mamba2(config, mixer)
 
     def _set_attention(self, config: "LayerConfig", attention: Attention) -> None:
         config.heads, config.kv_heads = attention.heads, attention.kv_heads
@@ -147,6 +153,12 @@ def _set_delta_net(config: "LayerConfig", part: DeltaNet) -> None:
     config.delta_key_heads, config.delta_value_heads = part.key_heads, part.value_heads
     config.delta_size, config.delta_kernel = part.size, part.kernel
     config.delta_tiled = part.tiled
+
+
+def _set_mamba2(config: "LayerConfig", part: Mamba2) -> None:
+    config.mamba_heads, config.mamba_size = part.heads, part.size
+    config.mamba_groups, config.mamba_state_size = part.groups, part.state_size
+    config.mamba_kernel = part.kernel
 
 
 def _routing(routing: Routing) -> "NativeRouting":

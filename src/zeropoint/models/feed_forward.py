@@ -1,6 +1,6 @@
 """The feed-forward part of a layer: a dense one, or a mixture of experts.
 
-dense      ffn_down(ffn_sub_norm(activation(ffn_gate(x)) * ffn_up(x)))
+dense      ffn_down(ffn_sub_norm(activation(ffn_gate(x)) * ffn_up(x))); some have no gate
 mixture    Σ_e share_e(x) · expert_e(x) over the experts that the router ffn_gate_inp chooses,
            and an expert that all rows share
 """
@@ -50,15 +50,17 @@ class Dense:
 
     activation: str
     inner: int  # columns of ffn_down
+    gated: bool = True  # otherwise ffn_down(activation(ffn_up(x)))
 
     def shapes(self, width: int, has: Has) -> Shapes:
         """Return the required shape of each tensor that the layer may have, by role.
 
-        Without a matrix ffn_gate, the gate's rows are the first half of ffn_up.
+        If there is a gate but no matrix ffn_gate, its rows are the first half of ffn_up.
         """
+        halves = 1 if has("ffn_gate") or not self.gated else 2
         matrices: Shapes = {
             "ffn_gate": (self.inner, width),
-            "ffn_up": (self.inner if has("ffn_gate") else 2 * self.inner, width),
+            "ffn_up": (halves * self.inner, width),
             "ffn_down": (width, self.inner),
         }
         return with_extras(matrices) | {"ffn_sub_norm": (self.inner,)}
@@ -66,10 +68,12 @@ class Dense:
     def apply(self, steps: LayerSteps, x: F32) -> F32:
         """Return what it computes from normed rows x: (n, width) gives (n, width)."""
         up = steps.linear("ffn_up", x)
-        gate = steps.linear("ffn_gate", x) if steps.has("ffn_gate") else None
-        if gate is None:
-            gate, up = np.split(up, 2, axis=1)
-        inner = activate(self.activation, gate, up)
+        if not self.gated:
+            inner = activate(self.activation, up, np.ones_like(up))
+        else:
+            fused = not steps.has("ffn_gate")
+            gate, up = np.split(up, 2, axis=1) if fused else (steps.linear("ffn_gate", x), up)
+            inner = activate(self.activation, gate, up)
         return steps.linear("ffn_down", steps.norm("ffn_sub_norm", inner))
 
 
@@ -146,12 +150,14 @@ def read_feed_forward(tensors: LayerTensors) -> FeedForward:
 
     Raises UnsupportedModel for an activation, and CheckpointError for a missing tensor.
     """
-    dense = DENSE[1:] if tensors.family.fused_gate else DENSE
+    family = tensors.family
+    dense = DENSE[1:] if family.fused_gate or not family.gated else DENSE
     if is_mixture(tensors, all(map(tensors.has, dense))):
         return _read_experts(tensors)
     tensors.norms("ffn_sub_norm")
     tensors.matrices(*dense)
-    return Dense(activation=_read_activation(tensors), inner=_read_inner(tensors, "ffn_down"))
+    activation, inner = _read_activation(tensors), _read_inner(tensors, "ffn_down")
+    return Dense(activation=activation, inner=inner, gated=family.gated)
 
 
 def is_mixture(tensors: LayerTensors, has_dense: bool) -> bool:

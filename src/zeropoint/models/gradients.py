@@ -94,7 +94,7 @@ class GradientPass:
         batch, count = tokens.shape
         sequences = np.repeat(np.arange(first, first + batch), count)
         with self._torch_threads(), self._hooks(visitor, sequences):
-            embedding = self._engine.module.model.embed_tokens
+            embedding = self._engine.module.get_input_embeddings()
             embeddings = embedding(torch.from_numpy(tokens)).requires_grad_(True)
             states = self._engine.states(embeddings)
             flat = states.detach().reshape(batch * count, -1)

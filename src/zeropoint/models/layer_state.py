@@ -24,6 +24,7 @@ from zeropoint.formats import F32
 TILE_POSITIONS = 16  # positions
 FIRST_SLOTS = 128  # positions that are allocated at first
 VALUE_PITCH = 32  # the length of a row of values is a multiple of it
+STATE_PITCH = 32  # and that of a row of a head's recurrent state
 MAX_CHECKPOINTS = 4  # of each sequence; the oldest is dropped
 
 

@@ -110,6 +110,12 @@ def sigmoid(x: F32) -> F32:
         return np.divide(np.float32(1.0), np.float32(1.0) + np.exp(-x), dtype=np.float32)
 
 
+def softplus(x: F32) -> F32:
+    """Return ln(1 + e^x)."""
+    found: F32 = np.where(x > 20, x, np.log1p(np.exp(np.minimum(x, np.float32(20.0)))))
+    return found
+
+
 ACTIVATIONS, CLAMPED = ("silu", "gelu", "relu2"), "clamped_swiglu"
 SWIGLU_GAIN, SWIGLU_LIMIT = np.float32(1.702), np.float32(7.0)  # of gpt-oss
 

@@ -11,14 +11,14 @@ from transformers.cache_utils import CacheLayerMixin, LinearAttentionLayer
 from zeropoint.models.architecture import Architecture
 from zeropoint.models.cache import Cache
 from zeropoint.models.layer_state import KeyValueState, RecurrentState
-from zeropoint.models.mixers import Attention, DeltaNet, ShortConvolution
+from zeropoint.models.mixers import Attention, DeltaNet, Mamba2, ShortConvolution
 
 
 class CacheView(TransformersCache):  # type: ignore[misc]
     """A zeropoint cache with transformers' interface; the caller advances the lengths."""
 
     def __init__(self, architecture: Architecture, cache: Cache, batch: int, start: int) -> None:
-        layers: list[LayerView | RecurrentView | ConvolutionView] = []
+        layers: list[CacheLayerMixin | LinearAttentionLayer] = []
         for layer, state in zip(architecture.layers, cache.states, strict=True):
             if layer.attention and isinstance(state, KeyValueState):
                 layers.append(LayerView(layer.attention, state, cache.capacity, batch, start))
@@ -26,6 +26,10 @@ class CacheView(TransformersCache):  # type: ignore[misc]
                 layers.append(RecurrentView(layer.mixer, state, batch, start))
             elif isinstance(layer.mixer, ShortConvolution) and isinstance(state, RecurrentState):
                 layers.append(ConvolutionView(state, batch, start))
+            elif isinstance(layer.mixer, Mamba2) and isinstance(state, RecurrentState):
+                layers.append(MambaView(layer.mixer, state, batch, start))
+            else:  # a feed-forward part, which asks for nothing
+                layers.append(LinearAttentionLayer())
         super().__init__(layers=layers)
 
     def store(self) -> None:
@@ -78,7 +82,7 @@ class ConvolutionView(LinearAttentionLayer):  # type: ignore[misc]
 
     def __init__(self, state: RecurrentState, batch: int, start: int) -> None:
         super().__init__()
-        (self.last,) = (array[:batch] for array in state.arrays)
+        self.last = state.arrays[0][:batch]
         if start:  # transformers keeps one position more than it needs
             padded = np.pad(self.last, ((0, 0), (1, 0), (0, 0))).swapaxes(1, 2).copy()
             self.lazy_initialization(torch.from_numpy(padded))
@@ -88,6 +92,23 @@ class ConvolutionView(LinearAttentionLayer):  # type: ignore[misc]
     def store(self) -> None:
         """Store the last inputs after a pass, which may have changed them in place."""
         self.last[:] = self.conv_states[0][..., 1:].swapaxes(1, 2).cpu().numpy()
+
+
+class MambaView(ConvolutionView):
+    """One layer of a `CacheView` with Mamba-2, whose states transformers holds transposed."""
+
+    def __init__(self, mixer: Mamba2, state: RecurrentState, batch: int, start: int) -> None:
+        super().__init__(state, batch, start)
+        self.matrices = state.arrays[1][:batch, ..., : mixer.size]
+        if start:
+            own = torch.from_numpy(self.matrices.swapaxes(-1, -2).copy())
+            self.lazy_initialization(recurrent_states=own)
+            self.recurrent_states[0].copy_(own)
+
+    def store(self) -> None:
+        """Store the last inputs and the states after a pass."""
+        super().store()
+        self.matrices[:] = self.recurrent_states[0].swapaxes(-1, -2).cpu().numpy()
 
 
 class LayerView(CacheLayerMixin):  # type: ignore[misc]

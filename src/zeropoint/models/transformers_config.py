@@ -37,7 +37,7 @@ def make_config(architecture: Architecture, weights: Weights) -> Any:
         "num_key_value_heads": first.kv_heads,
         "head_dim": first.head_size,
         "max_position_embeddings": architecture.context_length,
-        "rms_norm_eps": architecture.epsilon,
+        kind.epsilon_key: architecture.epsilon,
         "tie_word_embeddings": False,
         "pad_token_id": None,
         "bos_token_id": None,
@@ -129,7 +129,7 @@ def check_shape(architecture: Architecture, weights: Weights) -> None:
     if len(ropes) > 1 and not find_type(architecture).rope_types_of_full_layers:
         wrong = "layers with rotary positions of their own"
     shapes = {(part.heads, part.kv_heads, part.head_size, part.scale) for part in attentions}
-    parts = {layer.feed_forward for layer in architecture.layers}
+    parts = {layer.feed_forward for layer in architecture.layers if layer.feed_forward}
     kinds = {type(part) for part in parts} if family.experts.some_layers_dense else {None}
     if len(shapes) > 1 or len(parts) > len(kinds):
         wrong = "layers of several shapes"

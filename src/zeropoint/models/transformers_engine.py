@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers.activations import ACT2FN
 
 from zeropoint.checkpoints.families import FAMILIES
-from zeropoint.checkpoints.names import find_place, is_matrix, role_of
+from zeropoint.checkpoints.names import find_place, huggingface_name, is_matrix, role_of
 from zeropoint.checkpoints.stored_changes import change_of, keys_of, restore
 from zeropoint.errors import UnsupportedModel
 from zeropoint.formats import F32
@@ -83,7 +83,7 @@ class TransformersEngine:
             raise UnsupportedModel("the transformers engine needs sequences of equal length")
         batch, count, _ = embeddings.shape
         self._put_frequencies(cache.capacity)
-        x = torch.from_numpy(embeddings) * self.module.model.embed_tokens.scale
+        x = torch.from_numpy(embeddings) * self.module.get_input_embeddings().scale
         start = int(starts[0])
         view = CacheView(self.architecture, cache, batch, start)
         positions = torch.arange(start, start + count)[None].expand(batch, -1)
@@ -115,7 +115,7 @@ class TransformersEngine:
 
     def _put_linears(self) -> None:
         self._set(
-            "model.embed_tokens",
+            str(huggingface_name(self.architecture.embedding, self.family)).removesuffix(".weight"),
             BlockEmbedding(
                 self.weights, self.architecture.embedding, self.architecture.embedding_scale
             ),
@@ -134,7 +134,9 @@ class TransformersEngine:
                     linear = self._joined(layer, parts) if parts else self._linear(layer, role)
                     self._set(f"{at}.{name}", linear)
             if layer.attention:
-                self.module.get_submodule(f"{at}.self_attn").scaling = layer.attention.scale
+                output = str(huggingface_name(layer.tensors["attn_output"], self.family))
+                part = self.module.get_submodule(output.rsplit(".", 2)[0])
+                part.scaling = layer.attention.scale
             if layer.experts:
                 experts = BlockExperts(
                     lambda role, expert, layer=layer: self._linear(layer, role, expert),  # type: ignore[misc]
@@ -205,7 +207,7 @@ class TransformersEngine:
 
     def _put_frequencies(self, context: int) -> None:
         """Set the rotary buffers, by layer type where the family has two kinds."""
-        rotary = self.module.model.rotary_emb
+        rotary = getattr(self.module.model, "rotary_emb", None)
         types = getattr(self.module.config, "layer_types", None)
         for index, layer in enumerate(self.architecture.layers):
             rope = layer.attention.rope if layer.attention else None

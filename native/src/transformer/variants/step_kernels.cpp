@@ -308,8 +308,9 @@ void delta_columns(const DeltaSpan& span, std::size_t column, std::size_t count)
                     multiply_add(splat(factors[i]), load<Floats>(state + i * span.pitch + c * lanes), to[c]);
         };
         std::size_t i = 0;
-        for (; i + 2 <= span.size; i += 2) sum(k, i, even), sum(k, i + 1, odd);
-        if (i < span.size) sum(k, i, even);
+        const std::size_t known = span.corrects ? span.size : 0;
+        for (; i + 2 <= known; i += 2) sum(k, i, even), sum(k, i + 1, odd);
+        if (i < known) sum(k, i, even);
         alignas(64) float line[32] = {};
         std::memcpy(line, v, count * sizeof(float));
         Floats change[wide], first[wide] = {}, second[wide] = {};

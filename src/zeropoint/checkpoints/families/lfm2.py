@@ -63,7 +63,7 @@ def read_mixers(settings: Settings) -> Metadata:
 
 def write_mixers(keys: GgufKeys) -> Json:
     """Return the entries of config.json for the mixers."""
-    count = keys.integer("block_count")
+    count = keys.integer("block_count") - keys.integer("nextn_predict_layers", 0)
     heads = [keys.integer("attention.head_count_kv", layer=index) for index in range(count)]
     return {
         "conv_L_cache": keys.integer("shortconv.l_cache"),

@@ -43,6 +43,8 @@ class HuggingFaceType:
     defaults: Mapping[str, object] = field(default_factory=dict)
     #: The setting that names the activation function. "": the type has only one.
     activation_key: str = "hidden_act"
+    #: Settings with an item for each layer, which may stand in place of `num_hidden_layers`.
+    layer_lists: tuple[str, ...] = ()
     #: The setting of the epsilon of norms.
     epsilon_key: str = "rms_norm_eps"
     #: transformers' default of `rope_theta`.
@@ -99,8 +101,10 @@ class StoredChange:
     columns: Order | None = None
     #: The file holds −e^x.
     negative_exponential: bool = False
-    #: The axis of length 1 that only the folder's tensor has.
+    #: The axis of length 1 that only the folder's tensor has; a bias has none.
     unit_axis: int | None = None
+    #: The file's rows of a tensor that the folder holds as one, from the file's keys.
+    rows_of_vector: Callable[[Mapping[str, object]], int] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +168,8 @@ class ModelFamily:
     plain_norms: frozenset[str] = frozenset()
 
     # The computation of the layers.
+    #: Keys of the epsilon of norms: the first one that a file has is read, the last one is written.
+    epsilon_keys: tuple[str, ...] = ("attention.layer_norm_rms_epsilon",)
     #: "silu", "gelu_pytorch_tanh" or "relu2", unless the file's `hidden_activation` is set.
     activation: str = "silu"
     #: Embeddings are multiplied by the square root of the embedding length.
@@ -204,9 +210,13 @@ class ModelFamily:
     #: a draft head. "": such layers do not run, and folders have none.
     draft_prefix: str = ""
     #: The recurrent mixer of the layers that have no attention. None: all layers have attention.
-    recurrent_mixer: Literal["delta_net", "short_convolution"] | None = None
+    recurrent_mixer: Literal["delta_net", "mamba2", "short_convolution"] | None = None
     #: Value head h of a delta net uses key head h % key heads; otherwise neighbours share one.
     tiled_values: bool = False
+    #: A layer is one part behind the norm `attn_norm`: a feed-forward part, or else a mixer.
+    single_parts: bool = False
+    #: Feed-forward parts multiply by an activated gate.
+    gated: bool = True
     #: Attention has an output gate, whose rows are part of the matrix `attn_q`.
     gated_attention: bool = False
     #: Each head has a score `attn_sinks` that takes a share of attention.
@@ -230,6 +240,11 @@ class ModelFamily:
         return None if "attention.sliding_window" in self.unread_by_llama_cpp else self.windows
 
     @property
+    def rotates(self) -> bool:
+        """Whether some layers have rotary positions."""
+        return self.rope_skip_period != 1
+
+    @property
     def fused_qkv(self) -> bool:
         """Whether folders have queries, keys and values of attention in one matrix."""
         return "attn_qkv" in self.roles.values() and "attn_q" not in self.roles.values()
@@ -237,7 +252,8 @@ class ModelFamily:
     @property
     def fused_gate(self) -> bool:
         """Whether the gate is the first half of the matrix `ffn_up`."""
-        return "ffn_up" in self.roles.values() and "ffn_gate" not in self.roles.values()
+        roles = self.roles.values()
+        return self.gated and "ffn_up" in roles and "ffn_gate" not in roles
 
     @property
     def has_dense(self) -> bool:

@@ -71,11 +71,11 @@ def read_configuration(path: Path, config: Config, tensors: Iterable[str] = ()) 
     ternary = bool(kind.ternary_method) and _is_ternary(settings, kind.ternary_method)
     if kind.packed_method:
         _check_packed(settings, kind.packed_method)
-    values = _common(settings, kind) | kind.read_settings(family, settings)
+    values = _common(settings, family, kind) | kind.read_settings(family, settings)
     head_size = values["attention.key_length"]
     assert isinstance(head_size, int)
     rope = read_rope(settings, _rope_defaults(family, kind), head_size)
-    values |= rope.metadata
+    values |= rope.metadata if family.rotates else {}
     if "attention.sliding_window" not in values:
         values.pop("rope.freq_base_swa", None)  # there is no windowed layer
     biased = set(kind.biased_roles)
@@ -92,7 +92,7 @@ def read_configuration(path: Path, config: Config, tensors: Iterable[str] = ()) 
         constants=rope.constants,
         heads=settings.integer("num_attention_heads"),
         kv_heads=int(np.max(values["attention.head_count_kv"])),  # type: ignore[call-overload]
-        layers=settings.integer("num_hidden_layers"),
+        layers=_layer_count(settings, kind),
         vocab_size=settings.integer("vocab_size"),
         tied=bool(kind.defaults.get("tie_word_embeddings") if tied is None else tied),
         biased=frozenset(biased),
@@ -169,12 +169,20 @@ def _check_packed(settings: Settings, method: str) -> None:
         raise quantization.wrong("quant_method", f"{stated!r} is not supported")
 
 
-def _common(settings: Settings, kind: HuggingFaceType) -> Metadata:
+def _layer_count(settings: Settings, kind: HuggingFaceType) -> int:
+    if settings.get("num_hidden_layers") is None:
+        for key in kind.layer_lists:
+            if isinstance(given := settings.get(key), list | str):
+                return len(given)
+    return settings.integer("num_hidden_layers")
+
+
+def _common(settings: Settings, family: ModelFamily, kind: HuggingFaceType) -> Metadata:
     heads, width = settings.integer("num_attention_heads"), settings.integer("hidden_size")
     if heads < 1 or width < 1:
         raise settings.wrong("num_attention_heads", f"{heads} heads do not fit a width of {width}")
     head_size = settings.integer_or_none("head_dim") or width // heads
-    layers = settings.integer("num_hidden_layers")
+    layers = _layer_count(settings, kind)
     for key, size in (("num_hidden_layers", layers), ("head_dim", head_size)):
         if size > MAX_LAYERS_OR_HEAD_SIZE:
             raise settings.wrong(
@@ -189,7 +197,7 @@ def _common(settings: Settings, kind: HuggingFaceType) -> Metadata:
         "embedding_length": UInt32(width),
         "attention.head_count": UInt32(heads),
         "attention.head_count_kv": UInt32(kv_heads),
-        "attention.layer_norm_rms_epsilon": Float32(settings.number(kind.epsilon_key)),
+        family.epsilon_keys[-1]: Float32(settings.number(kind.epsilon_key)),
         "attention.key_length": UInt32(head_size),
         "attention.value_length": UInt32(head_size),
         "vocab_size": UInt32(settings.integer("vocab_size")),

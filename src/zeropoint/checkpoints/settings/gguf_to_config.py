@@ -44,7 +44,7 @@ def make_config(metadata: Metadata, tensors: Iterable[str], rope_factors: Mappin
         "num_key_value_heads": keys.largest("attention.head_count_kv", heads),
         "head_dim": keys.integer("attention.key_length", width // heads),
         "max_position_embeddings": keys.integer("context_length"),
-        kind.epsilon_key: keys.number("attention.layer_norm_rms_epsilon"),
+        kind.epsilon_key: _epsilon(keys, family),
         "vocab_size": vocab_size,
         "tie_word_embeddings": "output.weight" not in keys.tensors,
         "torch_dtype": dtype,
@@ -54,7 +54,9 @@ def make_config(metadata: Metadata, tensors: Iterable[str], rope_factors: Mappin
     if kind.activation_key:
         config[kind.activation_key] = family.activation
     rotated = _rotated_elements(keys, family, config)
-    config["rope_parameters"] = rope_parameters(keys, rope_factors, rotated)
+    rope = rope_parameters(keys, rope_factors, rotated)
+    if family.rotates:
+        config["rope_parameters"] = rope
     bos = metadata.get("tokenizer.ggml.bos_token_id")
     config["bos_token_id"] = int(bos) if isinstance(bos, int) else None
     config["eos_token_id"] = _end_tokens(metadata, vocab_size)
@@ -64,6 +66,11 @@ def make_config(metadata: Metadata, tensors: Iterable[str], rope_factors: Mappin
     _check_computation(keys, family, config)
     keys.check_all_read()
     return config | _biases(keys, kind)
+
+
+def _epsilon(keys: GgufKeys, family: ModelFamily) -> float:
+    *others, last = family.epsilon_keys
+    return keys.number(next((key for key in others if keys.get(key) is not None), last))
 
 
 def find_convertible(architecture: str) -> ModelFamily:

@@ -12,13 +12,10 @@ from zeropoint.models.layer_steps import LayerSteps, PassRows
 from zeropoint.models.layer_tensors import Has, LayerTensors, Shapes
 from zeropoint.models.mixers.attention import Attention, read_attention
 from zeropoint.models.mixers.delta_net import DeltaNet, is_delta_net, read_delta_net
-from zeropoint.models.mixers.short_convolution import (
-    ShortConvolution,
-    is_short_convolution,
-    read_short_convolution,
-)
+from zeropoint.models.mixers.mamba2 import Mamba2, read_mamba2
+from zeropoint.models.mixers.short_convolution import ShortConvolution, read_short_convolution
 
-__all__ = ["Attention", "DeltaNet", "Mixer", "ShortConvolution", "read_mixer"]
+__all__ = ["Attention", "DeltaNet", "Mamba2", "Mixer", "ShortConvolution", "read_mixer"]
 
 
 class Mixer(Protocol):
@@ -37,8 +34,9 @@ class Mixer(Protocol):
 
 def read_mixer(tensors: LayerTensors) -> Mixer:
     """Return the mixer of a layer; its tensors are taken."""
-    if tensors.family.recurrent_mixer == "delta_net" and is_delta_net(tensors):
-        return read_delta_net(tensors)
-    if tensors.family.recurrent_mixer == "short_convolution" and is_short_convolution(tensors):
-        return read_short_convolution(tensors)
+    kind = tensors.family.recurrent_mixer
+    if kind == "delta_net":
+        return read_delta_net(tensors) if is_delta_net(tensors) else read_attention(tensors)
+    if kind and tensors.header.integer("attention.head_count_kv", layer=tensors.index) == 0:
+        return read_mamba2(tensors) if kind == "mamba2" else read_short_convolution(tensors)
     return read_attention(tensors)

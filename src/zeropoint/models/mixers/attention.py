@@ -166,6 +166,8 @@ def read_attention(tensors: LayerTensors) -> Attention:
     rope = None
     if not family.is_ropeless(index):
         rope = read_rope(header, family, head_size, windowed=window is not None)
+    for key in () if family.rotates else ("rope.dimension_count", "rope.freq_base"):
+        header.get(key)  # llama.cpp's converter writes them for all families
     if family.rope_switch and not header.flag("rope.scaling.finetuned", True):
         rope = None
     value_size = header.integer("attention.value_length", head_size, minimum=1)

@@ -16,8 +16,8 @@ from typing import cast
 import numpy as np
 
 from zeropoint.formats import F32
-from zeropoint.models.layer_state import LayerState, RecurrentShape, RecurrentState
-from zeropoint.models.layer_steps import LayerSteps, PassRows, sigmoid
+from zeropoint.models.layer_state import STATE_PITCH, LayerState, RecurrentShape, RecurrentState
+from zeropoint.models.layer_steps import LayerSteps, PassRows, sigmoid, softplus
 from zeropoint.models.layer_tensors import Has, LayerTensors, Shapes, with_extras
 from zeropoint.models.mixers.convolution import convolve
 
@@ -26,7 +26,6 @@ SIZES = tuple(
     f"ssm.{name}"
     for name in ("conv_kernel", "group_count", "inner_size", "state_size", "time_step_rank")
 )
-STATE_PITCH = 32  # the length of a row of a state is a multiple of it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,8 +107,8 @@ class DeltaNet:
         else:
             beta, alpha = steps.linear("ssm_beta", x), steps.linear("ssm_alpha", x)
         alpha = alpha + steps.vector("ssm_dt")
-        softplus = np.where(alpha > 20, alpha, np.log1p(np.exp(np.minimum(alpha, 20))))
-        return sigmoid(beta), np.exp(softplus * steps.vector("ssm_a"), dtype=np.float32)
+        decays = np.exp(softplus(alpha) * steps.vector("ssm_a"), dtype=np.float32)
+        return sigmoid(beta), decays
 
     def _advance(self, qkv: F32, rates: F32, decays: F32, matrices: F32, out: F32) -> None:
         """Take the positions of qkv (n, channels) one after another; `out` gets y."""

@@ -54,17 +54,14 @@ class ShortConvolution:
         return steps.linear("shortconv.out_proj", after * mixed)
 
 
-def is_short_convolution(tensors: LayerTensors) -> bool:
-    """Return whether a layer is a convolution: it has no heads of keys."""
-    return tensors.header.integer("attention.head_count_kv", layer=tensors.index) == 0
-
-
 def read_short_convolution(tensors: LayerTensors) -> ShortConvolution:
     """Return the short convolution of a layer; its tensors are taken.
 
     Raises CheckpointError for a missing key or tensor.
     """
     header = tensors.header
+    if header.text("hidden_activation", "silu") != "silu":
+        raise header.wrong("hidden_activation", "models with short convolutions have silu only")
     tensors.matrices("shortconv.in_proj", "shortconv.out_proj", biased=False)
     tensors.weights("shortconv.conv")
     return ShortConvolution(

@@ -209,7 +209,7 @@ class _LayerReader:
         dense = parts.dense(self.width, inner, gated=gated)
         if self.type.fused_gate:
             dense = {"ffn_up": (2 * inner, self.width), "ffn_down": (self.width, inner)}
-        if letter != "E" and not values.has_experts(index):
+        if letter == "-" or (letter != "E" and not values.has_experts(index)):
             return dense
         shared = self.number("shared_expert_intermediate_size", "shared_intermediate_size",
                              "moe_shared_expert_intermediate_size")  # fmt: skip

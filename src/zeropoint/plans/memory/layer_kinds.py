@@ -15,7 +15,10 @@ LAYER_KINDS = {
 # Kind of a layer's mixer, by its letter in `hybrid_override_pattern`.
 PATTERN_KINDS = {"M": "mamba", "*": "full", "-": "none", "E": "none"}
 # Such letters by the names of layers with a single part.
-LETTERS = {"mamba": "M", "attention": "*", "mlp": "-", "moe": "E"}
+LETTERS = {
+    "mamba": "M", "linear_attention": "M", "attention": "*", "full_attention": "*", "mlp": "-",
+    "moe": "E",
+}  # fmt: skip
 
 
 def single_parts(values: ConfigValues) -> str:
