@@ -15,14 +15,11 @@ from zeropoint.models.tokenizer import make_splitter
 # Runs the command line with some packages hidden.
 PROGRAM = """
 import sys
-class Hidden:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in sys.argv[1].split(","):
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-sys.meta_path.insert(0, Hidden())
+sys.modules |= dict.fromkeys(sys.argv[1].split(","))
 from zeropoint.cli import main
 sys.exit(main(sys.argv[2:]))
 """
+SEARCH = ["search", "MODEL", "-o", "x.recipe", "--bits", "9", "--effort", "quick", "--text", "TEXT"]
 TORCH = "torch,transformers,safetensors"
 
 
@@ -49,15 +46,21 @@ def test_a_model_is_quantized_and_measured_without_torch(model: Path, tmp_path: 
     assert status == 0, said
 
 
+def test_a_search_without_torch_says_that_its_predictions_are_less_good(
+    model: Path, tmp_path: Path
+) -> None:
+    places = {"MODEL": str(model), "TEXT": str(model.with_name("text.txt"))}
+    words = [places.get(word, word) for word in SEARCH]
+    status, said = run(TORCH, tmp_path, *words, "--evaluations", "0")
+    assert status == 0, said
+    assert "torch is not installed, so losses are predicted from the errors of outputs" in said
+    assert (tmp_path / "x.recipe").exists()
+
+
 @pytest.mark.parametrize(
     ("hidden", "words", "package", "extra"),
     [
-        (
-            TORCH,
-            ["search", "MODEL", "-o", "x.recipe", "--bits", "9", "--text", "TEXT"],
-            "torch",
-            "torch",
-        ),
+        (TORCH, [*SEARCH, "--prediction", "gradients"], "torch", "torch"),
         ("starlette", ["studio", "--no-open"], "starlette", "studio"),
     ],
 )

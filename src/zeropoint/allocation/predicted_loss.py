@@ -163,6 +163,13 @@ def choose_sequences(checkpoint: Checkpoint, text: PredictionText) -> list[Chunk
     return spread_over_domains(chunks, max(1, text.tokens // text.sequence_tokens))
 
 
+def domain_weights(sequences: Sequence[Chunk], weights: Mapping[str, float]) -> dict[str, float]:
+    """Return the weight of each domain of the sequences, with a sum of 1; unlisted ones count 1."""
+    domains = dict.fromkeys(sequence.domain for sequence in sequences)
+    raw = {name: float(weights.get(name, 1.0)) for name in domains}
+    return {name: weight / sum(raw.values()) for name, weight in raw.items()}
+
+
 def _samples(
     checkpoint: Checkpoint, menu: Mapping[str, Sequence[str]], tokens: NDArray[np.int64]
 ) -> dict[str, RowSample]:
@@ -183,8 +190,7 @@ class _Losses:
             name: np.array([domain == name for domain in domains])
             for name in dict.fromkeys(domains)
         }
-        raw = {name: float(weights.get(name, 1.0)) for name in self.groups}
-        self.weights = {name: weight / sum(raw.values()) for name, weight in raw.items()}
+        self.weights = domain_weights(sequences, weights)
         self.lengths = np.array([chunk.tokens.size for chunk in sequences])
 
     def parts(self, changes: F64, sample: RowSample) -> F64:

@@ -19,6 +19,7 @@ from zeropoint.allocation.factors import F64, NO_FACTORS, Factors, LossModel
 from zeropoint.allocation.journal import EvaluationJournal
 from zeropoint.allocation.judge import ChunkJudged, ChunkLosses, Judge, chunk_weights
 from zeropoint.allocation.menu import Menu
+from zeropoint.allocation.output_errors import predict_from_outputs
 from zeropoint.allocation.predicted_loss import (
     PredictedLosses,
     PredictionText,
@@ -38,6 +39,8 @@ from zeropoint.results.run_checks import DAMAGE_EXCEPTIONS
 from zeropoint.results.run_store import RunFolder, damaged
 
 SELECT_TOKENS = 256  # of a chunk of the part select
+#: By backward passes, which need torch, and by forward passes alone.
+PREDICTIONS = {"gradients": predict_losses, "outputs": predict_from_outputs}
 IMPORTANCE_FILE = "importance.gguf"
 DOMAIN = "domain "  # before the name of a domain, in the table of predicted losses
 #: Of a recipe for one domain: how much of the loss to solve for is that of the domain.
@@ -54,6 +57,8 @@ class FinderSettings:
     prediction_tokens: int
     #: Chunks of SELECT_TOKENS tokens that an evaluation reads.
     select_chunks: int
+    #: How losses are predicted, one of PREDICTIONS.
+    prediction: str = "gradients"
     #: Recipes that are evaluated for the first budget; 0: predictions decide alone.
     evaluations: int
     #: "mean" or "tail" of the loss.
@@ -113,7 +118,8 @@ class RecipeFinder:
                 self.parts["calibrate"], self.settings.prediction_tokens,
                 weights=self.settings.weights,
             )  # fmt: skip
-            records = predict_losses(
+            predict = PREDICTIONS[self.settings.prediction]
+            records = predict(
                 self.source, text, self.menu.encodings(),
                 threads=self.settings.threads, calibration=calibration,
             )  # fmt: skip

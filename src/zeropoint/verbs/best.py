@@ -55,6 +55,7 @@ from zeropoint.verbs.recipe_search import (
     open_search,
     pass_weights,
     predict_seconds,
+    prediction_notices,
     search_settings,
 )
 from zeropoint.verbs.records import Notice, StageStarted
@@ -127,6 +128,7 @@ def best_records(
     parts = open_parts(as_list(options.text), own)
     work = work_folder(output)
     feedback = _uses_feedback(options)
+    yield from prediction_notices(_search_options(options))
     planned = _planned(source, options)
     yield BestPlanned(
         limit.limit, limit.subject, feedback, options.effort, planned[options.effort],
@@ -198,8 +200,8 @@ class _SizeOfOutput:
         self._facts = {
             "method": (
                 f"search, effort {options.effort}: losses predicted from"
-                f" {amount.prediction_tokens} tokens, up to {search.finder.evaluations} recipes"
-                " evaluated"
+                f" {search.finder.settings.prediction} of {amount.prediction_tokens} tokens, up to"
+                f" {search.finder.evaluations} recipes evaluated"
             ),
             "texts": {part: corpus.hash for part, corpus in search.finder.parts.items()},
         }

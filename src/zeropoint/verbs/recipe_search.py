@@ -41,7 +41,7 @@ from zeropoint.results.run_store import RunFolder
 from zeropoint.verbs.arguments import as_list
 from zeropoint.verbs.options.search import SearchOptions
 from zeropoint.verbs.own_text import own_domain
-from zeropoint.verbs.records import StageStarted
+from zeropoint.verbs.records import Notice, StageStarted
 
 EVALUATE_TOKENS = 512  # of a chunk of the part evaluate, as in `measure`
 #: The number of evaluations follows from a machine of this speed (multiply-adds per second), so
@@ -232,6 +232,7 @@ def search_settings(
         evaluations = _evaluations(source, menu, amount)
     return menu, FinderSettings(
         prediction_tokens=amount.prediction_tokens,
+        prediction=options.prediction_used,
         select_chunks=amount.select_chunks,
         evaluations=evaluations,
         figure="tail" if options.objective == "tail" else "mean",
@@ -240,6 +241,15 @@ def search_settings(
         rounding=rounding or {},
         threads=options.threads or default_threads(),
     )
+
+
+def prediction_notices(options: SearchOptions) -> Iterator[Notice]:
+    """Yield a notice if losses are predicted in the second best way because torch is missing."""
+    if options.prediction == "auto" and options.prediction_used == "outputs":
+        yield Notice(
+            "torch is not installed, so losses are predicted from the errors of outputs, which"
+            ' ranks tensors less well; pip install "zeropoint[torch]" adds gradients'
+        )
 
 
 def check_feasible(limit: SizeBudget, menu: Menu) -> None:
@@ -263,7 +273,8 @@ def predict_seconds(
     weights = sum(source.tensors[name].elements for name in menu.sources)
     operations = 0.0
     if not predicted:
-        operations += weights * (3.0 * settings.prediction_tokens + SAMPLED_OPERATIONS)
+        passes = 3.0 if settings.prediction == "gradients" else 1.0
+        operations += weights * (passes * settings.prediction_tokens + SAMPLED_OPERATIONS)
     if settings.evaluations:
         text = settings.select_chunks * SELECT_TOKENS
         each = text * pass_weights(source, menu) + CHANGED_PART * weights * ENCODING_OPERATIONS
@@ -325,6 +336,7 @@ def _start(
         "effort": options.effort,
         "profile": options.profile,
         "objective": options.objective,
+        "prediction": options.prediction_used,
         "weights": parse_weights(as_list(options.weight)),
         "tie_fused": options.tie_fused,
         "for": own_domain(options),

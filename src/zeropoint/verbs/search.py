@@ -31,7 +31,7 @@ from zeropoint.verbs.budgets import NO_BUDGET, open_budgets
 from zeropoint.verbs.checkpoint_input import CheckpointInput, opened
 from zeropoint.verbs.options.budget import Profile
 from zeropoint.verbs.options.quantize import Effort
-from zeropoint.verbs.options.search import SearchOptions
+from zeropoint.verbs.options.search import Prediction, SearchOptions
 from zeropoint.verbs.options.tasks import AnswerOptions
 from zeropoint.verbs.own_text import TaskJudge, open_own_text, own_domain
 from zeropoint.verbs.recipe_search import (
@@ -40,6 +40,7 @@ from zeropoint.verbs.recipe_search import (
     SearchProgress,
     check_feasible,
     open_search,
+    prediction_notices,
     search_settings,
 )
 from zeropoint.verbs.records import Notice, OnRecord, StageStarted, drain
@@ -69,6 +70,7 @@ def search(
     weight: str | Sequence[str] | None = None,
     objective: str = "kl",
     allow_code: bool = False,
+    prediction: Prediction = "auto",
     effort: Effort = "normal",
     evaluations: int | None = None,
     tie_fused: bool = False,
@@ -93,9 +95,9 @@ def search(
     options = SearchOptions(
         bits=bits, budget=budget, runtime_memory=runtime_memory, device=device, context=context,
         profile=profile, text=text, for_folder=as_path(for_folder), imatrix=as_path(imatrix),
-        weight=weight, objective=objective, allow_code=allow_code, effort=effort,
-        evaluations=evaluations, tie_fused=tie_fused, requantize=requantize, run=as_path(run),
-        overwrite=overwrite, threads=threads,
+        weight=weight, objective=objective, allow_code=allow_code, prediction=prediction,
+        effort=effort, evaluations=evaluations, tie_fused=tie_fused, requantize=requantize,
+        run=as_path(run), overwrite=overwrite, threads=threads,
     )  # fmt: skip
     return drain(search_records(model, output, options), SearchResult, progress)
 
@@ -121,6 +123,7 @@ def search_records(
         yield from own.notices if own else ()
         parts = open_parts(as_list(options.text), own.parts if own else None)
         yield from proxy_notices(identify(source))
+        yield from prediction_notices(options)
         imatrix = read_imatrix(options.imatrix) if options.imatrix else None
         menu, _ = search_settings(source, options)
         for limit in budgets:

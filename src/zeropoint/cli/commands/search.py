@@ -21,7 +21,7 @@ from zeropoint.cli.run_outputs import keeping
 from zeropoint.cli.stages import Views, run_verb
 from zeropoint.cli.views import search as view
 from zeropoint.verbs.options.quantize import Effort
-from zeropoint.verbs.options.search import SearchOptions
+from zeropoint.verbs.options.search import Prediction, SearchOptions
 
 if TYPE_CHECKING:
     from zeropoint.results.allocation import SearchResult
@@ -110,6 +110,14 @@ def search(
         InputRole.AFTER_COLON,
     ] = DEFAULTS.objective,
     allow_code: shared.AllowCode = DEFAULTS.allow_code,
+    prediction: Annotated[
+        Prediction,
+        typer.Option(
+            help="How losses are predicted. gradients: from a backward pass, which needs the extra"
+            " torch. outputs: from the errors of the matrices' outputs, which ranks tensors less"
+            " well. auto: gradients if torch is installed."
+        ),
+    ] = DEFAULTS.prediction,
     effort: Annotated[
         Effort, typer.Option(help="How much text is read, and how many recipes are evaluated.")
     ] = DEFAULTS.effort,
@@ -164,9 +172,9 @@ def search(
     options = SearchOptions(
         bits=bits, budget=budget, runtime_memory=runtime_memory, device=device, context=ctx,
         profile=profile, text=text, for_folder=for_, imatrix=imatrix, weight=weight,
-        objective=objective, allow_code=allow_code, effort=effort,
-        evaluations=evaluations, tie_fused=tie_fused,
-        requantize=requantize, run=run, overwrite=overwrite, threads=threads,
+        objective=objective, allow_code=allow_code, prediction=prediction,
+        effort=effort, evaluations=evaluations, tie_fused=tie_fused, requantize=requantize, run=run,
+        overwrite=overwrite, threads=threads,
     )  # fmt: skip
     with keeping(run or output.with_name(output.name + ".work")):
         result = follow_search(out, model, output, options, out.progress(progress))

@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal, get_args
 
 from zeropoint.errors import MeasurementError
 from zeropoint.verbs.options.budget import PROFILES, BudgetOptions
 from zeropoint.verbs.options.checks import check_minimums, normalize_choice
 from zeropoint.verbs.options.quantize import Effort
 
+Prediction = Literal["auto", "gradients", "outputs"]
 TASKS_PREFIX = "tasks:"  # of an objective, before the name of a task file
 
 
@@ -32,6 +35,9 @@ class SearchOptions(BudgetOptions):
     allow_code: bool = False
     #: How much is read and evaluated: "quick", "normal" or "long".
     effort: Effort = "normal"
+    #: How losses are predicted: "gradients" (needs torch), "outputs" of forward passes, or "auto",
+    #: gradients if torch is installed.
+    prediction: Prediction = "auto"
     #: Recipes to evaluate by their true loss; None: by `effort` and the size of the model.
     evaluations: int | None = None
     #: One format for matrices that runtimes multiply as one: queries, keys and values; gate and up.
@@ -57,6 +63,7 @@ class SearchOptions(BudgetOptions):
                 "a recipe is for a folder (--for) or for tasks (--objective tasks:FILE), not for"
                 " both"
             )
+        normalize_choice(self, "prediction", get_args(Prediction))
         normalize_choice(self, "effort", ("quick", "normal", "long"))
 
     @property
@@ -64,3 +71,11 @@ class SearchOptions(BudgetOptions):
         """The task file that `objective` names; None for another objective."""
         found = self.objective[: len(TASKS_PREFIX)].lower() == TASKS_PREFIX
         return (self.objective[len(TASKS_PREFIX) :] or None) if found else None
+
+    @property
+    def prediction_used(self) -> str:
+        """How losses are predicted here: "gradients" or "outputs"."""
+        if self.prediction != "auto":
+            return self.prediction
+        installed = all(find_spec(name) for name in ("torch", "transformers"))
+        return "gradients" if installed else "outputs"
