@@ -57,12 +57,12 @@ PARTS = """attention.scale attention.sliding_window attention.sliding_window_pat
     expert_weights_norm expert_weights_scale interleave_moe_layer_step leading_dense_block_count
     logit_scale residual_scale rope.freq_base_swa rope.scaling.factor rope.scaling.finetuned
     rope.scaling.original_context_length rope.scaling.type""".split()
-DEFAULT = "gpt-oss yarn"
-OTHERS = ("olmo3", "granite", "granitemoe")
+DEFAULT = ("gpt-oss yarn", "qwen35")
+OTHERS = ("olmo3", "granite", "granitemoe", "qwen35 moe", "qwen3 next")
 
 
 @pytest.mark.parametrize(
-    "name", [DEFAULT, *(pytest.param(other, marks=pytest.mark.slow) for other in OTHERS)]
+    "name", [*DEFAULT, *(pytest.param(other, marks=pytest.mark.slow) for other in OTHERS)]
 )
 def test_odd_keys_of_a_family_are_followed_or_refused(name: str, tmp_path: Path) -> None:
     family = FAMILIES[name]

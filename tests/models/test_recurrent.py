@@ -1,11 +1,26 @@
 """Models with recurrent layers: cutting back needs a position that was kept."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from support import hf_folders
 from support.families import FAMILIES, VOCABULARY, random_model, write_gguf
-from zeropoint.checkpoints import open_checkpoint
-from zeropoint.models import Cache, LanguageModel, load_model, read_batch
+from zeropoint.checkpoints import open_checkpoint, open_model
+from zeropoint.models import (
+    Cache,
+    Conversation,
+    LanguageModel,
+    PromptRead,
+    Sampling,
+    Token,
+    generate,
+    load_model,
+    read_batch,
+)
+from zeropoint.plans import choose_formats
+from zeropoint.quantizers import quantize_tensors
 
 
 @pytest.fixture(scope="module", params=["qwen35", "lfm2", "nemotron_h"])
@@ -90,3 +105,34 @@ def test_the_bytes_of_a_state_do_not_grow(model: LanguageModel) -> None:
     assert layer.attention is None and state.max_bytes == other.max_bytes
     assert state.max_bytes == sum(array.nbytes for array in state.arrays)
     assert large.max_bytes > small.max_bytes  # of the layers of attention
+
+
+def test_a_conversation_goes_on_from_the_end_of_the_last_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The template writes the start of an answer, and leaves it out of earlier answers."""
+    folder = hf_folders.make_folder("qwen35", tmp_path / "model")
+    with open_model(folder) as source:
+        list(quantize_tensors(source, choose_formats(source, "F32"), tmp_path / "model.gguf"))
+    model = load_model(open_checkpoint(tmp_path / "model.gguf"), threads=1)
+
+    def encode(_: object, tokenizer: object, messages: list[dict[str, str]]) -> list[int]:
+        text = "".join(f"<{message['role']}>{message['content']}" for message in messages)
+        last = messages[-1]["role"] == "user"
+        return model.tokenizer.encode(text + ("<assistant>(thinks)" if last else ""))
+
+    monkeypatch.setattr("zeropoint.models.conversation.encode_chat", encode)
+    talk = Conversation(model.checkpoint, model, context=200)
+    sampling = Sampling(temperature=0.0)
+    list(talk.say("the cat and the rat", limit=6, sampling=sampling))
+    second = list(talk.say("the dog", limit=6, sampling=sampling))
+    prompt = encode(None, None, talk.messages[:3])
+    again = list(generate(model, prompt, limit=6, sampling=sampling))
+    assert tokens_of(second) == tokens_of(again)
+    read = next(record for record in second if isinstance(record, PromptRead))
+    reused = len(prompt) - read.total
+    assert reused >= len(model.tokenizer.encode("<user>the cat and the rat"))
+
+
+def tokens_of(records: list[object]) -> list[int]:
+    return [record.id for record in records if isinstance(record, Token)]

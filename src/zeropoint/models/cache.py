@@ -44,7 +44,7 @@ class Cache:
             if passing:
                 state = shared.setdefault(tuple(array.shape for array in state.arrays), state)
             self.states.append(state)
-        self._recurrent = any(
+        self.recurrent = any(  # whether cutting back needs `keep`
             isinstance(state, RecurrentState) and state.arrays for state in self.states
         )
 
@@ -78,7 +78,7 @@ class Cache:
         The position is the sequence's length, or a later one that a pass will reach. Of recurrent
         layers the last few such positions are kept; other layers need nothing.
         """
-        if not self._recurrent:
+        if not self.recurrent:
             return
         if position == self.lengths[sequence]:
             self._save(position, sequence)

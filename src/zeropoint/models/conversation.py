@@ -40,6 +40,7 @@ class Conversation:
         try:
             prompt = encode_chat(self._checkpoint, self._model.tokenizer, self.messages)
             fresh = self._resume(prompt)
+            self._keep_end(prompt)
         except UnsupportedModel:
             self.messages.pop()
             raise
@@ -67,3 +68,15 @@ class Conversation:
         common = self._cache.last_cut(common_prefix_length(self._tokens, prompt[:-1]))
         self._cache.truncate(common)
         return prompt[common:]
+
+    def _keep_end(self, prompt: list[int]) -> None:
+        """Make the end of the last message a position to which the cache can be cut back.
+
+        What follows it in the prompt may not be in the next one: the start of the answer, which
+        templates write in another way when they leave out its reasoning.
+        """
+        if not self._cache.recurrent:
+            return
+        answered = [*self.messages, {"role": "assistant", "content": "."}]
+        later = encode_chat(self._checkpoint, self._model.tokenizer, answered)
+        self._cache.keep(common_prefix_length(prompt, later))
