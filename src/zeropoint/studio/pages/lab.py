@@ -6,16 +6,17 @@ from zeropoint.studio.data.open_model import OpenedModel
 from zeropoint.studio.pages.layout import content, model_header, page, sidebar
 from zeropoint.studio.report.html import Html, element, figure
 
+# In the order in which to read them: from one number to whole formats.
 LAB_FIGURES = (
-    ("quantizer", "f-quantizer", "Quantizer lab: weights, their codes, and what comes back",
-     "Drag a weight, or the white handle that is the scale. “More options” takes your own values."),
-    ("number", "f-number", "Number lab: one number, bit by bit",
+    ("number", "f-number", "1. One number, bit by bit",
      "Type a number, press bits, change the type."),
-    ("blocks", "f-blocks", "256 weights of a row, in blocks",
+    ("strip", "f-strip", "2. The same number in every float type", ""),
+    ("density", "f-density", "3. The values of a type, over the weights of the tensor", ""),
+    ("quantizer", "f-quantizer", "4. Weights, their codes, and the decoded values",
+     "Drag a weight, or the white handle that is the scale. “More options” takes your own values."),
+    ("blocks", "f-blocks", "5. 256 weights of a row, in blocks",
      "Change the block size, enlarge an outlier, or remove the largest weight."),
-    ("density", "f-density", "Where the values of a type lie, over the weights of the tensor", ""),
-    ("strip", "f-strip", "One number in every float type", ""),
-    ("formats", "f-formats", "Every format, on the same weights",
+    ("formats", "f-formats", "6. Every format, on the same weights",
      "Left is smaller, down is more accurate."),
 )  # fmt: skip
 
@@ -37,7 +38,9 @@ def lab(
     others = [p for p in weights.pieces(model.checkpoint, seen)
               if (p["row"], p["column"]) != (row, start)]  # fmt: skip
     tensor = {**seen, "counts": list(seen["counts"]), "pieces": [chosen, *others]}
-    title = model_header(entry, "Labs", "Bits, scales and codes, on weights of this model.")
+    title = model_header(
+        entry, "Labs", "Six steps from one number to whole formats, on weights of this model."
+    )
     figures = [figure(*words) for words in LAB_FIGURES]
     return page(
         f"Labs on {entry.name}",

@@ -49,6 +49,7 @@ export function mount(figure, data, state) {
     options: forms.map((form) => [form.verb, form.title]),
     onChange: set("verb"),
   });
+  verb.hidden = forms.length === 1;
   const start = button(
     "Start",
     "start",

@@ -68,7 +68,7 @@ export function mount(figure, data, state) {
           ),
         ),
         split.never
-          ? fact("never part", value("never", split.never.mean, spread(split.never)))
+          ? fact("never diverge", value("never", split.never.mean, spread(split.never)))
           : null,
         found.flips
           ? fact(

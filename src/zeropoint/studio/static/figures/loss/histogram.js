@@ -212,7 +212,7 @@ export function chart(plot, one, two, at) {
       "text",
       {
         x: x(one.largest),
-        y: bottom - 32,
+        y: 16, // above the bars, which are low at the ends
         class: "strong",
         "text-anchor": one.largest > 0 ? "end" : "start",
       },

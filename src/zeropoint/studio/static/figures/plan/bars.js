@@ -80,7 +80,7 @@ export function mount(figure, data, state) {
           ),
           fact("longest context that fits", value("longest", one.longest_context, longest(one))),
           fact("memory is", value("basis", null, one.basis.memory)),
-          ...ask.answer.notes.map((note) => h("p", { class: "note" }, note)),
+          notesOf(ask.answer.notes),
         ],
         table: [
           [
@@ -220,6 +220,22 @@ function bars(plot, own, one, places, parts, pick) {
   image.append(...marks, words);
   roving(marks, { start: Math.max(own.indexOf(one), 0), rows: true, onPress: (i) => pick(own[i]) });
   return image;
+}
+
+/** The notes of an answer, folded if there are many. */
+function notesOf(notes) {
+  const list = h(
+    "ul",
+    { class: "notes" },
+    notes.map((note) => h("li", {}, note)),
+  );
+  if (notes.length < 3) return list;
+  return h(
+    "details",
+    { class: "more" },
+    h("summary", {}, `${notes.length} notes on this answer`),
+    list,
+  );
 }
 
 const shorter = (name, width) => (width < 500 && name.length > 30 ? `${name.slice(0, 29)}…` : name);

@@ -79,11 +79,11 @@ export function mount(figure, data, state) {
           ),
         ),
         fact(
-          `writes, tokens/s (${r.basis.speed ?? "not known"})`,
+          `generation, tokens/s (${r.basis.speed ?? "not known"})`,
           value("speed", r.tokens_per_second, band(r.split ?? r.generation)),
         ),
         fact(
-          `reads, tokens/s (${r.prompt?.basis ?? "not known"})`,
+          `prompt processing, tokens/s (${r.prompt?.basis ?? "not known"})`,
           value("prompt", r.prompt?.tokens_per_second ?? null, band(r.prompt)),
         ),
         r.repacked_bytes
