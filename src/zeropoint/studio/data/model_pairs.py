@@ -15,7 +15,7 @@ from zeropoint.plans import bits_per_weight
 from zeropoint.plans.formats import inventory
 from zeropoint.studio.data.library import LibraryEntry
 
-MAX_HEADERS = 12  # latest models whose headers are read for a page
+MAX_HEADERS = 8  # latest models whose headers are read for a page
 MAX_KNOWN_HEADERS = 500
 
 
@@ -44,12 +44,22 @@ _HEADERS: dict[tuple[str, int, float], LibraryHeader | None] = {}
 
 def header_of(entry: LibraryEntry) -> LibraryHeader | None:
     """Return the header of a model; None for a file that cannot be read."""
-    key = (str(entry.path), entry.bytes, entry.changed)
+    key = _key(entry)
     if key not in _HEADERS:
         if len(_HEADERS) >= MAX_KNOWN_HEADERS:
             _HEADERS.clear()
         _HEADERS[key] = _read(entry)
     return _HEADERS[key]
+
+
+def known_header(entry: LibraryEntry) -> LibraryHeader | None:
+    """Return the header of a model if it has been read."""
+    return _HEADERS.get(_key(entry))
+
+
+def _key(entry: LibraryEntry) -> tuple[str, int, float]:
+    """Return what names a model and the state of its files."""
+    return (str(entry.path), entry.bytes, entry.changed)
 
 
 def _read(entry: LibraryEntry) -> LibraryHeader | None:

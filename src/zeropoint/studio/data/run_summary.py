@@ -52,7 +52,7 @@ def summarize(path: Path) -> RunSummary:
         verdict = result.verdict.word if isinstance(result, MeasureResult) else ""
         kl = result.kl.mean if isinstance(result, MeasureResult) else None
         return RunSummary(verb, subject, reference, verdict, _finding(result), kl, finished=True)
-    except CheckpointError as error:
+    except (CheckpointError, OSError) as error:
         return RunSummary(verb, subject, problem=str(error))
 
 

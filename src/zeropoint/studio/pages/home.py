@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 
-from zeropoint.studio.data.library import Library, LibraryEntry, LibraryListing
-from zeropoint.studio.data.model_pairs import LibraryPair, pair_of
+from zeropoint.formatting import format_count
+from zeropoint.studio.data.library import Kind, Library, LibraryEntry, LibraryListing
+from zeropoint.studio.data.model_pairs import LibraryPair, known_header, pair_of
+from zeropoint.studio.data.page_data import PageData
 from zeropoint.studio.data.run_summary import RunSummary, summarize
 from zeropoint.studio.pages.layout import content, header, page, sidebar
 from zeropoint.studio.pages.lists import NO_MODELS_NOTE, outermost, run_row, when
@@ -56,13 +58,13 @@ def home(library: Library) -> str:
 PATH_NOTE = "Type a part of a name, or paste a path. Enter opens the first match."
 
 
-def path_box_data(listing: LibraryListing, library: Library) -> dict[str, object]:
+def path_box_data(listing: LibraryListing, library: Library) -> PageData:
     """Return the entries that the path box offers: the browser searches them, no path is sent."""
-    kinds = (("model", "/models/{}"), ("run", "/report?run={}"))
+    addresses: dict[Kind, str] = {"model": "/models/{}", "run": "/report?run={}"}
     entries = [
         {"kind": kind, "name": entry.name, "href": address.format(entry.id)}
-        for kind, address in kinds
-        for entry in listing.of(kind)  # type: ignore[arg-type]
+        for kind, address in addresses.items()
+        for entry in listing.of(kind)
     ]
     return {"root": str(library.root), "entries": entries}
 
@@ -154,5 +156,12 @@ def runs_of(runs: Sequence[tuple[LibraryEntry, RunSummary]]) -> Html:
 
 
 def later(model: LibraryEntry, key: str) -> Html:
-    """Return a cell that scripts fill with a value of the model's header."""
+    """Return a value of the model's header, or a cell that scripts fill with it."""
+    if header := known_header(model):
+        shown = {
+            "architecture": header.architecture or "–",
+            "parameters": format_count(header.parameters),
+            "bits_per_weight": f"{header.bits_per_weight:.2f}",
+        }
+        return element("span", shown[key], data_key=key)
     return element("span", "…", data_model=model.id, data_key=key, class_="later")
