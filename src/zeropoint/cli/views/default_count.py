@@ -35,6 +35,10 @@ def show_count(out: Output, choice: "CountChosen") -> None:
     """Print the count, why it was chosen, and which option changes it."""
     chosen = choice.chosen
     option = OPTIONS.get(chosen.unit, "--chunks")
+    title = chosen.unit.capitalize()
+    if chosen.unit == "chains":
+        out.say(f"{title:<12} {chain_words(choice)}")
+        return
     if choice.seconds is None:
         reason = ", as in the run that is resumed"
         if chosen.count == chosen.available:
@@ -43,5 +47,17 @@ def show_count(out: Output, choice: "CountChosen") -> None:
         took = format_seconds(chosen.count * choice.seconds)
         reason = f": about {took} at the speed of the first one"
     rest = "" if chosen.count == chosen.available else f"; {option} all takes all of them"
-    title = chosen.unit.capitalize()
     out.say(f"{title:<12} {chosen.count} of {chosen.available}{reason}{rest}")
+
+
+def chain_words(choice: "CountChosen") -> str:
+    """Return how many chains of each kind are run, and how long all of them would take."""
+    chosen, seconds = choice.chosen, choice.seconds
+    took = "" if seconds is None else format_seconds(chosen.available * seconds)
+    if chosen.count == 0:
+        return (
+            f"none{f': {chosen.available} of each kind take about {took}' if took else ''};"
+            f" --chains {chosen.available} runs them"
+        )
+    rest = f"; --chains {chosen.available} takes about {took}" if took else ""
+    return f"{chosen.count} of each kind{rest if chosen.count < chosen.available else ''}"
