@@ -18,6 +18,11 @@ from zeropoint.server.http.completions import CompletionAnswer, read_completion
 from zeropoint.server.http.engine_client import EngineClient, GenerationStream
 from zeropoint.server.http.errors import ApiError, bad
 from zeropoint.server.http.fields import Fields, parse_body, token_ids
+from zeropoint.server.http.messages import (
+    MessagesAnswer,
+    event_line,
+    read_messages_request,
+)
 from zeropoint.server.http.metrics import metrics_text
 from zeropoint.server.http.native import NativeAnswer, read_infill, read_native
 from zeropoint.server.http.streams import answer_once, answer_stream
@@ -60,6 +65,8 @@ class ApiRoutes:
         }
         posts: dict[str, Handler] = {
             "chat/completions": self.chat,
+            "messages": self.messages,
+            "messages/count_tokens": self.count_tokens,
             "completions": self.completions,
             "completion": self.completion,
             "infill": self.infill,
@@ -150,6 +157,23 @@ class ApiRoutes:
         if wanted.stream:
             return await answer_stream(request, generation, answer.chunks)
         return await answer_once(request, generation, answer.collect, answer.body)
+
+    async def messages(self, request: Request) -> Response:
+        """Answer a conversation in Anthropic's form."""
+        wanted = read_messages_request(parse_body(await request.body()), self.facts)
+        answer = MessagesAnswer(wanted, str(self.facts["chat_template"]))
+        generation = self.client.generate([wanted.work])
+        if wanted.stream:
+            return await answer_stream(
+                request, generation, answer.chunks, done=False, line=event_line
+            )
+        return await answer_once(request, generation, answer.collect, answer.body)
+
+    async def count_tokens(self, request: Request) -> Response:
+        """Count the tokens of a conversation in Anthropic's form."""
+        values = {"max_tokens": 1, **parse_body(await request.body())}
+        prompt = read_messages_request(values, self.facts).work["prompt"]
+        return JSONResponse({"input_tokens": await self.client.call("count", prompt=prompt)})
 
     async def completions(self, request: Request) -> Response:
         """Continue one or more prompts."""

@@ -32,15 +32,15 @@ class ChatAnswer:
         self._template = template
         self._id = new_id("chatcmpl")
         self._created = int(time.time())
-        self._choices = [_Choice() for _ in range(request.choices)]
+        self.choices = [ChatChoice() for _ in range(request.choices)]
 
     def collect(self, index: int, event: Event) -> None:
         """Take an event of an answer that is sent whole."""
-        self._deltas(index, event)
+        self.deltas(index, event)
 
     def body(self) -> dict[str, Any]:
         """Return the `chat.completion` object."""
-        ends = [choice.end for choice in self._choices]
+        ends = [choice.end for choice in self.choices]
         return {
             **self._frame("chat.completion"),
             "choices": [
@@ -50,7 +50,7 @@ class ChatAnswer:
                     "logprobs": {"content": choice.logprobs} if self.request.logprobs else None,
                     "finish_reason": choice.reason,
                 }
-                for index, choice in enumerate(self._choices)
+                for index, choice in enumerate(self.choices)
             ],
             "usage": usage_of(ends),
             "timings": timings_of(ends[0]),
@@ -58,7 +58,7 @@ class ChatAnswer:
 
     def chunks(self, index: int, event: Event) -> list[dict[str, Any]]:
         """Return the `chat.completion.chunk` objects of an event."""
-        choice, chunks = self._choices[index], []
+        choice, chunks = self.choices[index], []
         if event["type"] == "begin":
             # An empty string and not null: some clients concatenate without looking.
             chunks.append(self._chunk(index, {"role": "assistant", "content": ""}))
@@ -67,7 +67,7 @@ class ChatAnswer:
             chunks.append({**self._frame("chat.completion.chunk"), "choices": [],
                            "prompt_progress": progress})  # fmt: skip
         reported = len(choice.logprobs)
-        deltas = self._deltas(index, event)
+        deltas = self.deltas(index, event)
         new = choice.logprobs[reported:]
         for delta in deltas or ([{}] if new else []):
             chunk = self._chunk(index, delta)
@@ -77,14 +77,14 @@ class ChatAnswer:
             chunks.append(chunk)
         if event["type"] == "end":
             chunks.append(self._chunk(index, {}, choice.reason))
-            if all(one.end for one in self._choices):
+            if all(one.end for one in self.choices):
                 chunks += self._last()
         return chunks
 
     def _last(self) -> list[dict[str, Any]]:
         if not self.request.include_usage:
             return []
-        ends = [choice.end for choice in self._choices]
+        ends = [choice.end for choice in self.choices]
         return [
             {
                 **self._frame("chat.completion.chunk"),
@@ -94,9 +94,9 @@ class ChatAnswer:
             }
         ]
 
-    def _deltas(self, index: int, event: Event) -> list[dict[str, Any]]:
+    def deltas(self, index: int, event: Event) -> list[dict[str, Any]]:
         """Update a choice by an event, and return what it adds to the message."""
-        choice = self._choices[index]
+        choice = self.choices[index]
         match event["type"]:
             case "begin":
                 choice.reader = make_reader(
@@ -149,7 +149,7 @@ class ChatAnswer:
         return {**self._frame("chat.completion.chunk"), "choices": [choice]}
 
 
-class _Choice:
+class ChatChoice:
     """One answer of several to the same messages."""
 
     def __init__(self) -> None:
@@ -161,11 +161,13 @@ class _Choice:
         self.reason = "stop"
 
     def add(self, pieces: list[Piece]) -> list[dict[str, Any]]:
+        """Add pieces to the message; return them as deltas."""
         for piece in pieces:
             self.texts[piece.kind] += piece.text
         return [{_DELTA[piece.kind]: piece.text} for piece in pieces]
 
     def message(self) -> dict[str, Any]:
+        """Return the whole message."""
         content: str | None = self.texts["content"]
         if self.calls and not content:
             content = None

@@ -69,12 +69,15 @@ async def answer_stream(
     chunks: Chunks,
     *,
     done: bool = True,
+    line: Callable[[Chunk], str] | None = None,
 ) -> Response:
     """Stream the chunks that `chunks` makes of each event, and `[DONE]` at the end.
 
     The headers are sent after the engine has accepted the prompt, so that a request that it refuses
-    gets a plain error. A later error is a chunk with `error`, which ends the stream.
+    gets a plain error. A later error is a chunk with `error`, which ends the stream. `line` writes
+    a chunk as text; None writes only its data.
     """
+    write = line or data_line
     events = generation.events(idle_seconds=PING_SECONDS)
 
     async def first() -> tuple[int, Mapping[str, Any]]:
@@ -92,11 +95,11 @@ async def answer_stream(
     async def lines() -> AsyncIterator[str]:
         try:
             for chunk in chunks(*begun):
-                yield data_line(chunk)
-            async for line in _lines(events, chunks):
-                yield line
+                yield write(chunk)
+            async for text in _lines(events, chunks, write):
+                yield text
         except ApiError as error:
-            yield data_line(error.body())
+            yield write(error.body())
             return
         finally:
             generation.cancel()
@@ -109,14 +112,16 @@ async def answer_stream(
 
 
 async def _lines(
-    events: AsyncIterator[tuple[int, Mapping[str, Any]]], chunks: Chunks
+    events: AsyncIterator[tuple[int, Mapping[str, Any]]],
+    chunks: Chunks,
+    write: Callable[[Chunk], str],
 ) -> AsyncIterator[str]:
     async for index, event in events:
         if event["type"] == "idle":
             yield ": waiting\n\n"
             continue
         for chunk in chunks(index, event):
-            yield data_line(chunk)
+            yield write(chunk)
 
 
 def data_line(value: Chunk) -> str:

@@ -1,0 +1,261 @@
+"""The engine: the same text alone, beside others, and after a cached prefix or a cancellation."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from support.families import FAMILIES, random_model, write_gguf
+from support.tiny_models import write_model
+from zeropoint.checkpoints import open_checkpoint
+from zeropoint.models import Finished, LanguageModel, Sampling, Token, generate, load_model
+from zeropoint.server.engine.generation_defaults import sampling_defaults
+from zeropoint.server.engine.prefix_caches import MAX_LOST_TOKENS, PrefixCaches
+from zeropoint.server.engine.scheduler import CHUNK_BESIDE_DECODING_TOKENS, Scheduler
+from zeropoint.server.engine.text import TextWork
+from zeropoint.server.engine.token_choice import ChoiceRules, log_probabilities
+
+CAPACITY = 512
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
+    path = write_model(tmp_path_factory.mktemp("server") / "tiny.gguf")
+    return load_model(open_checkpoint(path), threads=1)
+
+
+def engine(model: LanguageModel, slots: int = 3, **options: Any) -> Scheduler:
+    options = {"capacity": CAPACITY, "cache_budget_bytes": 1 << 30, **options}
+    return Scheduler(model, slots=slots, **options)
+
+
+def work(id: int, prompt: list[int], limit: int = 12, seed: int = 0, **more: Any) -> TextWork:
+    rules = ChoiceRules(sampling=Sampling(seed=seed, temperature=1.0))
+    return TextWork(id=id, prompt=prompt, limit=limit, **{"rules": rules, **more})
+
+
+def some_prompt(length: int, seed: int) -> list[int]:
+    return np.random.default_rng(seed).integers(3, 250, length).tolist()
+
+
+def run(scheduler: Scheduler, steps: int = 10_000) -> dict[int, dict[str, Any]]:
+    """Work until nothing is left; return the end of each text, with its `text`."""
+    texts: Counter[int] = Counter()
+    joined: dict[int, str] = {}
+    ends: dict[int, dict[str, Any]] = {}
+    for _ in range(steps):
+        if not scheduler.busy:
+            break
+        for event in scheduler.step():
+            if event["type"] == "text":
+                texts[event["id"]] += 1
+                joined[event["id"]] = joined.get(event["id"], "") + event["text"]
+            elif event["type"] == "end":
+                ends[event["id"]] = {**event, "text": joined.get(event["id"], "")}
+    return ends
+
+
+def alone(model: LanguageModel, prompt: list[int], limit: int, seed: int) -> list[int]:
+    records = list(
+        generate(
+            model, prompt, limit=limit, sampling=Sampling(seed=seed, temperature=1.0),
+            stops=frozenset(), cache=model.cache(CAPACITY),
+        )
+    )  # fmt: skip
+    assert isinstance(records[-1], Finished)
+    return [record.id for record in records if isinstance(record, Token)]
+
+
+def test_in_exact_mode_a_seed_gives_the_same_text_whatever_runs_beside_it(
+    model: LanguageModel,
+) -> None:
+    """Seven texts in three slots, of prompts that differ in length, some with a common prefix."""
+    shared = some_prompt(150, seed=9)
+    prompts = [
+        some_prompt(5, 1), shared + some_prompt(7, 2), some_prompt(120, 3), [17],
+        shared + some_prompt(40, 4), shared, some_prompt(33, 5),
+    ]  # fmt: skip
+    scheduler = engine(model)
+    for at, prompt in enumerate(prompts):
+        scheduler.add(work(at, prompt, limit=5 + 3 * at, seed=at))
+    ends = run(scheduler)
+    for at, prompt in enumerate(prompts):
+        assert ends[at]["ids"] == alone(model, prompt, 5 + 3 * at, at), at
+    assert max(end["cached_tokens"] for end in ends.values()) >= 140
+    assert not any(scheduler.slots)
+
+
+@pytest.mark.parametrize("name", ["gemma3", "qwen35", "lfm2", "mixtral"])
+def test_the_same_holds_for_windows_recurrent_states_and_experts(
+    name: str, model: LanguageModel, tmp_path: Path
+) -> None:
+    write_gguf(tmp_path / "m.gguf", FAMILIES[name], random_model(FAMILIES[name]), "Q8_0")
+    tokenizer = model.tokenizer  # the tiny families have none
+    model = load_model(open_checkpoint(tmp_path / "m.gguf"), threads=1)
+    vars(model)["tokenizer"] = tokenizer
+    model_capacity = min(model.context_length, 96)
+    first = np.random.default_rng(3).integers(3, 40, 30).tolist()
+    scheduler = engine(model, slots=2, capacity=model_capacity)
+    prompts = [first, first[:12], [*first, 5, 6, 7], first]
+    for at, prompt in enumerate(prompts):
+        if at == 3:
+            ends = run(scheduler)
+        scheduler.add(work(at, prompt, limit=6, seed=1))
+    ends |= run(scheduler)
+    for at, prompt in enumerate(prompts):
+        cache = model.cache(model_capacity)
+        records = generate(
+            model, prompt, limit=6, sampling=Sampling(seed=1, temperature=1.0), cache=cache,
+            stops=frozenset(),
+        )  # fmt: skip
+        wanted = [record.id for record in records if isinstance(record, Token)]
+        assert ends[at]["ids"] == wanted, at
+    assert ends[3]["cached_tokens"] == len(first) - 1
+
+
+def test_prompts_are_read_in_small_chunks_while_others_decode(model: LanguageModel) -> None:
+    scheduler = engine(model)
+    scheduler.add(work(1, [5, 6], limit=40))
+    scheduler.step()
+    scheduler.add(work(2, some_prompt(200, 1), limit=1))
+    done, tokens = [], 0
+    while scheduler.busy and len(done) < 4:
+        before = scheduler.counts.tokens_predicted_total
+        done += [event["done"] for event in scheduler.step() if event["type"] == "progress"]
+        tokens += scheduler.counts.tokens_predicted_total > before
+    assert done == [CHUNK_BESIDE_DECODING_TOKENS * at for at in (1, 2, 3, 4)]
+    assert tokens >= 4, "the other text has grown in every step"
+
+
+def test_waiting_prompts_take_turns(model: LanguageModel) -> None:
+    scheduler = engine(model)
+    scheduler.add(work(1, [5, 6], limit=60))
+    scheduler.step()
+    scheduler.add(work(2, some_prompt(300, 1), limit=1))
+    scheduler.add(work(3, some_prompt(300, 2), limit=1))
+    ids = [
+        event["id"]
+        for _ in range(6)
+        for event in scheduler.step()
+        if event["type"] == "progress"
+    ]  # fmt: skip
+    assert sorted(ids[:2]) == [2, 3] and ids[:2] == ids[2:4] == ids[4:]
+
+
+def test_cancelling_frees_the_slot_and_leaves_a_cache_that_is_right(model: LanguageModel) -> None:
+    scheduler = engine(model, slots=1)
+    prompt = some_prompt(100, 7)
+    for id in (1, 2, 3):
+        scheduler.add(work(id, prompt, seed=id))
+    for _ in range(4):
+        scheduler.step()
+    scheduler.cancel(1)
+    scheduler.cancel(3)
+    assert scheduler.slots == [None] and len(scheduler.waiting) == 1
+    ends = run(scheduler)
+    assert list(ends) == [2]
+    assert ends[2]["ids"] == alone(model, prompt, 12, 2)
+    assert ends[2]["cached_tokens"] == 99
+    assert scheduler.counts.requests_cancelled_total == 2
+
+
+def test_texts_end_at_limits_stop_tokens_stop_strings_and_the_context(model: LanguageModel) -> None:
+    ids = alone(model, [5, 6, 7], 12, 0)
+    tokenizer = model.tokenizer
+    text = tokenizer.stream()
+    shown = "".join(text.push(one) for one in ids)
+    scheduler = engine(model)
+    scheduler.add(work(1, [5, 6, 7]))
+    scheduler.add(work(2, [5, 6, 7], stop_ids=frozenset({ids[4]})))
+    scheduler.add(work(3, [5, 6, 7], stops=[shown[3:5]]))
+    scheduler.add(work(4, some_prompt(CAPACITY - 4, 1), limit=50))
+    scheduler.add(work(5, [5, 6, 7], limit=0))
+    ends = run(scheduler)
+    assert (ends[1]["reason"], ends[1]["tokens"]) == ("limit", 12)
+    first = ids.index(ids[4])
+    assert (ends[2]["reason"], ends[2]["ids"]) == ("stop", ids[:first])
+    assert (ends[3]["reason"], ends[3]["stop"]) == ("word", shown[3:5])
+    assert ends[3]["text"] == shown[: shown.find(shown[3:5])]
+    assert (ends[4]["reason"], ends[4]["tokens"]) == ("context", 5)
+    assert (ends[5]["reason"], ends[5]["tokens"]) == ("limit", 0)
+
+
+def test_reports_of_tokens_are_those_of_the_text(model: LanguageModel) -> None:
+    scheduler = engine(model)
+    scheduler.add(work(1, [5, 6, 7], top=2))
+    reports: list[dict[str, Any]] = []
+    text = ""
+    while scheduler.busy:
+        for event in scheduler.step():
+            if event["type"] == "text":
+                reports += event["tokens"]
+                text += event["text"]
+    joined = b"".join(bytes(report["bytes"]) for report in reports)
+    assert joined.decode("utf-8", "replace") == text
+    logits = model.logits([5, 6, 7])[-1].astype(np.float64)
+    wanted = logits - logits.max() - np.log(np.exp(logits - logits.max()).sum())
+    assert reports[0]["logprob"] == pytest.approx(wanted[reports[0]["id"]], abs=1e-12)
+    assert [one["id"] for one in reports[0]["top"]] == np.argsort(-wanted)[:2].tolist()
+
+
+def test_biases_penalties_and_masks_change_the_logits_in_order() -> None:
+    logits = np.array([1.0, 2.0, 3.0, 4.0], np.float32)
+    rules = ChoiceRules(logit_bias={0: 5.0, 9: 1.0}, presence_penalty=0.5, frequency_penalty=0.25)
+    mask = np.array([True, True, True, False])
+    changed = rules.change(logits, Counter({1: 2, 3: 1}), mask)
+    assert changed.tolist() == [6.0, 1.0, 3.0, -np.inf]
+    assert logits.tolist() == [1.0, 2.0, 3.0, 4.0]
+    assert ChoiceRules().change(logits, Counter({1: 2}), None) is logits
+
+
+def test_log_probabilities_are_numbers_even_for_impossible_tokens(model: LanguageModel) -> None:
+    logits = np.full(8, -np.inf, np.float32)
+    logits[3] = 0.0
+    entry = log_probabilities(logits, 5, 0, model.tokenizer)
+    assert entry["logprob"] == -9999.0 and entry["top"] == []
+
+
+def test_the_cache_with_the_longest_common_prefix_is_taken(model: LanguageModel) -> None:
+    caches = PrefixCaches(lambda: model.cache(CAPACITY), 1 << 30)
+
+    def put(tokens: list[int]) -> None:
+        cache = model.cache(CAPACITY)
+        model.hidden(tokens, cache)
+        caches.give_back(cache, tokens)
+
+    base = some_prompt(20, 1)
+    put(base + some_prompt(5, 2))
+    put(base + some_prompt(8, 3))
+    cache, cached = caches.take(base + some_prompt(8, 3)[:4] + [9])
+    assert (cached, int(cache.lengths[0]), len(caches)) == (24, 24, 1)
+    assert caches.take([*base[:4], 8, 8, 8, 8, 8, 8])[1] == 0, "too short to be worth it"
+    assert caches.take(base, reuse=False)[1] == 0
+    long = some_prompt(30 + MAX_LOST_TOKENS, 4)
+    put(long)
+    before = len(caches)
+    cache, cached = caches.take([*long[:20], 7])
+    assert (cached, len(caches)) == (20, before), "the long cache stays, a copy is used"
+    assert caches.take([*long, 7])[1] == len(long)
+
+
+def test_idle_caches_keep_to_their_budget(model: LanguageModel) -> None:
+    size = sum(array.nbytes for state in model.cache(CAPACITY).states for array in state.arrays)
+    caches = PrefixCaches(lambda: model.cache(CAPACITY), 2 * size)
+    for seed in range(4):
+        caches.give_back(model.cache(CAPACITY), some_prompt(20, seed))
+    assert len(caches) == 2 and caches.bytes <= 2 * size
+    assert caches._idle[0].tokens == some_prompt(20, 2), "the oldest were dropped"
+
+
+def test_a_file_says_how_its_tokens_are_sampled() -> None:
+    keys: dict[str, Any] = {
+        "general.sampling.temp": np.float32(0.6), "general.sampling.top_k": 20,
+        "general.sampling.top_p": -3.0, "general.sampling.min_p": "x",
+        "general.sampling.penalty_repeat": 1.05,
+    }  # fmt: skip
+    found = sampling_defaults(keys)
+    assert (found.temperature, found.top_k, found.repeat_penalty) == (0.6, 20, 1.05)
+    assert (found.top_p, found.min_p) == (Sampling().top_p, Sampling().min_p)
+    assert sampling_defaults({}) == Sampling()
