@@ -61,7 +61,7 @@ def widened(family: Family) -> dict[str, Any]:
     wide |= {"linear_key_head_dim": 32, "linear_value_head_dim": 32}
     wide["num_attention_heads"] = 256 // family.options.get("head_dim", 16)
     wide["num_hidden_layers"] = 7 if family.architecture == "phi3" else 4  # of 4 or 7 matrices
-    if family.architecture == "lfm2":  # of 5 or 7 matrices
+    if family.architecture.startswith("lfm2"):  # of 5 or 7 matrices
         wide |= {
             "num_hidden_layers": 6,
             "layer_types": family.options["layer_types"] + 2 * ["conv"],

@@ -92,6 +92,14 @@ BASES: Mapping[str, Config] = {
         "block_ffn_dim_multiplier": 1.5,
         "tie_word_embeddings": False,
     },
+    "lfm2_moe": {
+        "layer_types": ["conv", "full_attention", "conv", "conv"],
+        "num_dense_layers": 1,
+        "num_experts": 5,
+        "num_experts_per_tok": 2,
+        "moe_intermediate_size": 64,
+        "tie_word_embeddings": False,
+    },
     "nemotron_h": {
         "layers_block_type": ["linear_attention", "mlp", "full_attention", "linear_attention"],
         "mamba_num_heads": 4,

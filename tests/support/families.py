@@ -38,9 +38,11 @@ def random_model(family: Family, seed: int = 0, **options: Any) -> Any:
     config._experts_implementation = "eager"  # the grouped product has no float64
     torch.manual_seed(seed)
     model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager")
+    if hasattr(model.model, "pos_emb"):  # another name for the same
+        model.model.rotary_emb = model.model.pos_emb
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for name, weight in model.named_parameters():
+        for name, weight in stored_tensors(model):
             noise = torch.randn(weight.shape, generator=generator)
             if weight.ndim == 1 and "norm" in name:
                 centre = 1.0 if "norm" in name and not family.norm_offset else 0.0
@@ -50,6 +52,13 @@ def random_model(family: Family, seed: int = 0, **options: Any) -> Any:
             else:
                 weight.copy_(noise * (1.5 / weight.shape[-1] ** 0.5))
     return model.eval()
+
+
+def stored_tensors(model: Any) -> list[tuple[str, torch.Tensor]]:
+    """The parameters, and the buffers that files hold: biases of the choice of experts."""
+    ends = ("correction_bias", "expert_bias")
+    buffers = [pair for pair in model.named_buffers() if pair[0].endswith(ends)]
+    return [*model.named_parameters(), *buffers]
 
 
 def write_gguf(
@@ -67,7 +76,7 @@ def write_gguf(
     config = model.config
     stored: dict[str, tuple[Format, np.ndarray, np.ndarray]] = {}
     with torch.no_grad():
-        for name, weight in model.named_parameters():
+        for name, weight in stored_tensors(model):
             for target, array, back in pieces(family, config, name, weight):
                 others = r"ffn_gate_inp|conv1d|shortconv.conv|bias$|ssm_[ad]$|ssm_norm"
                 matrix = array.ndim > 1 and not re.search(others, target)

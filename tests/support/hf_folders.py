@@ -121,6 +121,11 @@ FAMILIES: Mapping[str, tuple[str, Mapping[str, object]]] = {
         "Lfm2",
         {"layer_types": ["conv", "conv", "full_attention", "conv"], "block_multiple_of": 32},
     ),
+    "lfm2moe": (
+        "Lfm2Moe",
+        {"layer_types": ["conv", "conv", "full_attention", "conv"], "num_dense_layers": 2}
+        | {"num_experts": 5, "num_experts_per_tok": 2, "moe_intermediate_size": 64},
+    ),
     "nemotron_h": (
         "NemotronH",
         {"layers_block_type": ["linear_attention", "mlp", "full_attention", "linear_attention"]}

@@ -35,6 +35,7 @@ PLAIN = {
     "qwen35moe": "qwen35 moe",
     "qwen3next": "qwen3 next",
     "lfm2": "lfm2",
+    "lfm2moe": "lfm2moe",
     "nemotron_h": "nemotron_h",
     "olmo2": "olmo2",
     "granite": "granite",
@@ -46,6 +47,7 @@ MIXED = {
     "qwen3moe": "qwen3 moe",
     "granitemoe": "granitemoe",
     "gpt-oss": "gpt-oss",
+    "lfm2moe": "lfm2moe",
 }
 
 Answer = Callable[[Family], Any]  # the transformers model that a file with the key must equal
@@ -130,8 +132,25 @@ def longer(model: Any) -> None:
 
 def stronger_experts(model: Any) -> None:
     for layer in model.model.layers:
-        part = layer.mlp if hasattr(layer, "mlp") else layer.block_sparse_moe
-        part.experts.register_forward_hook(lambda module, inputs, out: out * 2.5)
+        names = ("mlp", "block_sparse_moe", "feed_forward")
+        part = next(getattr(layer, name) for name in names if hasattr(layer, name))
+        if hasattr(part, "experts"):
+            part.experts.register_forward_hook(lambda module, inputs, out: out * 2.5)
+
+
+def softmax_scores_of_lfm2(model: Any) -> None:
+    """Routers with the softmax of all experts instead of the sigmoid of each."""
+
+    def route(module: Any, inputs: Any, out: Any) -> Any:
+        rows, bias = inputs
+        scores = torch.softmax(torch.nn.functional.linear(rows, module.weight), dim=-1)
+        chosen = (scores + bias).topk(module.top_k, dim=-1)[1]
+        shares = scores.gather(-1, chosen)
+        return out[0], shares / (shares.sum(dim=-1, keepdim=True) + 1e-6), chosen
+
+    for layer in model.model.layers:
+        if hasattr(layer.feed_forward, "gate"):
+            layer.feed_forward.gate.register_forward_hook(route)
 
 
 def second_base(model: Any) -> None:
@@ -218,7 +237,7 @@ WINDOW = {"attention.sliding_window": 5}
 HYBRID = ("qwen35", "qwen35moe", "qwen3next")
 WINDOWED = but(
     "gemma", "bitnet", "bitnet-b1.58", "ernie4_5", "seed_oss", *HYBRID, "granite", "granitemoe",
-    "lfm2", "nemotron_h",
+    "lfm2", "lfm2moe", "nemotron_h",
 )  # fmt: skip
 PATTERNED = only("qwen2", "qwen3", "smollm3", "gemma2", "olmo2", "gpt-oss")
 GRANITE = only("granite", "granitemoe")
@@ -250,7 +269,7 @@ USES = (
     ),
     Use(
         "hidden_activation", "gelu_pytorch_tanh", activated("gelu_pytorch_tanh"),
-        but(*GELU, *HYBRID, "gpt-oss", "lfm2"),
+        but(*GELU, *HYBRID, "gpt-oss", "lfm2", "lfm2moe"),
     ),
     Use("hidden_activation", "silu", activated("silu"), only(*GELU)),
     Use("rope.freq_base", 500.0, turned(rope_theta=500.0), ROTATED),
@@ -295,6 +314,10 @@ USES = (
     ),
     Use("expert_used_count", 1, configured(num_experts_per_tok=1), MIXED),
     Use("expert_weights_norm", False, configured(norm_topk_prob=False), {"qwen3moe": "qwen3 moe"}),
+    Use(
+        "expert_gating_func", 1, changed(softmax_scores_of_lfm2), only("lfm2moe"),
+        engines=("compiled",),
+    ),
     Use("expert_weights_scale", 2.5, changed(stronger_experts), MIXED),
 )  # fmt: skip
 
@@ -303,7 +326,8 @@ STRUCTURE = frozenset(
     """attention.head_count attention.head_count_kv attention.key_length attention.value_length
     block_count embedding_length expert_count expert_feed_forward_length
     feed_forward_length rope.dimension_count attention.recurrent_layers ssm.conv_kernel
-    ssm.group_count ssm.inner_size ssm.state_size ssm.time_step_rank""".split()
+    ssm.group_count ssm.inner_size ssm.state_size ssm.time_step_rank
+    leading_dense_block_count interleave_moe_layer_step""".split()
 )
 
 # Keys that an architecture reads, but that have no effect beside another key or for text.

@@ -373,6 +373,16 @@ FAMILIES = {
         | {"block_auto_adjust_ff_dim": False},
         {"shortconv.l_cache": 3},
     ),
+    "lfm2moe": Family(
+        "lfm2moe",
+        T.Lfm2MoeConfig,
+        SMALL
+        | {"layer_types": ["conv", FULL, "conv", "conv"], "conv_L_cache": 3, "norm_eps": 1e-5}
+        | {"num_dense_layers": 1, "num_experts": 5, "num_experts_per_tok": 2}
+        | {"moe_intermediate_size": 64},
+        {"shortconv.l_cache": 3, "leading_dense_block_count": 1, "expert_count": 5}
+        | {"expert_used_count": 2, "expert_gating_func": 2},
+    ),
     "nemotron_h": Family(
         "nemotron_h",
         T.NemotronHConfig,

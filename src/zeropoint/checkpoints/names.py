@@ -19,7 +19,7 @@ _WHOLE = {
 }
 _LAYER = re.compile(r"layers\.(\d+)\.(.+?)(\.weight|\.bias)?")
 _EXPERT = re.compile(r"(.+\.experts\.)(\d+)(\.\w+)")
-_FUSED = re.compile(r"(?:mlp|block_sparse_moe)\.experts\.(gate_up_proj|down_proj)")
+_FUSED = re.compile(r"(?:mlp|block_sparse_moe|feed_forward)\.experts\.(gate_up_proj|down_proj)")
 # Tensors of two axes that multiply element by element.
 _ELEMENTWISE = re.compile(r"blk\.\d+\.(ssm_conv1d|shortconv\.conv|ssm_a|ssm_d|ssm_norm)(\.weight)?")
 _ROLE = re.compile(r"blk\.\d+\.(.+?)(?:\.weight|\.bias|\.scale)?")

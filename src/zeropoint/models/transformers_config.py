@@ -142,7 +142,9 @@ def check_shape(architecture: Architecture, weights: Weights) -> None:
 
 def _missing(family: ModelFamily, layer: LayerSpec) -> str:
     """Return what of a layer's attention transformers' class does not have, or ""."""
-    part = layer.attention
+    part, experts = layer.attention, layer.experts
+    if experts and experts.routing.gating != family.experts.gating:
+        return f"experts that are chosen by {experts.routing.gating}"
     if part is None:
         return ""
     if layer.has("attn_qkv") != family.fused_qkv:

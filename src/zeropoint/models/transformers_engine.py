@@ -207,7 +207,8 @@ class TransformersEngine:
 
     def _put_frequencies(self, context: int) -> None:
         """Set the rotary buffers, by layer type where the family has two kinds."""
-        rotary = getattr(self.module.model, "rotary_emb", None)
+        parts = dict(self.module.model.named_children())
+        rotary = parts.get("rotary_emb") or parts.get("pos_emb")  # none in some families
         types = getattr(self.module.config, "layer_types", None)
         for index, layer in enumerate(self.architecture.layers):
             rope = layer.attention.rope if layer.attention else None

@@ -11,7 +11,7 @@ from zeropoint.checkpoints.families.ernie4_5 import ERNIE4_5
 from zeropoint.checkpoints.families.gemma import GEMMA, GEMMA2, GEMMA3
 from zeropoint.checkpoints.families.gpt_oss import GPT_OSS
 from zeropoint.checkpoints.families.granite import GRANITE, GRANITEMOE
-from zeropoint.checkpoints.families.lfm2 import LFM2
+from zeropoint.checkpoints.families.lfm2 import LFM2, LFM2MOE
 from zeropoint.checkpoints.families.llama import LLAMA, MISTRAL3
 from zeropoint.checkpoints.families.nemotron_h import NEMOTRON_H
 from zeropoint.checkpoints.families.olmo import OLMO2
@@ -50,7 +50,7 @@ FAMILIES: Mapping[str, ModelFamily] = {
     for family in (
         LLAMA, MISTRAL3, SMOLLM3, QWEN2, QWEN3, QWEN3MOE, PHI3, GEMMA, GEMMA2, GEMMA3, BITNET,
         BITNET_B158, ERNIE4_5, SEED_OSS, QWEN35, QWEN35MOE, QWEN3NEXT, LFM2, OLMO2, GRANITE,
-        GRANITEMOE, GPT_OSS, NEMOTRON_H,
+        GRANITEMOE, GPT_OSS, NEMOTRON_H, LFM2MOE,
     )
 }  # fmt: skip
 

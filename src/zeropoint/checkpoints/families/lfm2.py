@@ -1,9 +1,15 @@
-"""LFM2: short convolutions beside attention."""
+"""LFM2: short convolutions beside attention; dense, and mixtures of experts."""
 
 import numpy as np
 
 from zeropoint.checkpoints.families import tensor_roles as roles
-from zeropoint.checkpoints.families.record import HuggingFaceType, Json, Metadata, ModelFamily
+from zeropoint.checkpoints.families.record import (
+    ExpertRule,
+    HuggingFaceType,
+    Json,
+    Metadata,
+    ModelFamily,
+)
 from zeropoint.checkpoints.settings.gguf_keys import GgufKeys
 from zeropoint.checkpoints.settings.settings import Settings
 from zeropoint.checkpoints.values import UInt32
@@ -91,6 +97,43 @@ def write_config(family: ModelFamily, keys: GgufKeys, config: Json) -> Json:
     return write_mixers(keys) | {"block_auto_adjust_ff_dim": False}
 
 
+SIGMOID = 2  # of expert_gating_func
+EXPERTS = {
+    "feed_forward.gate": "ffn_gate_inp",
+    "feed_forward.experts.*.w1": "ffn_gate_exps",
+    "feed_forward.experts.*.w3": "ffn_up_exps",
+    "feed_forward.experts.*.w2": "ffn_down_exps",
+}
+
+
+def read_experts(family: ModelFamily, settings: Settings) -> Metadata:
+    """Return the mixers, and the experts."""
+    for key, value in (("norm_topk_prob", True), ("routed_scaling_factor", 1.0)):
+        if (given := settings.get(key)) not in (None, value):
+            raise settings.wrong(key, f"is {given}; {family.architecture} files mean {value}")
+    return read_mixers(settings) | {
+        "leading_dense_block_count": UInt32(settings.integer("num_dense_layers")),
+        "expert_count": UInt32(settings.integer("num_experts", minimum=1)),
+        "expert_used_count": UInt32(settings.integer("num_experts_per_tok")),
+        "expert_feed_forward_length": UInt32(settings.integer("moe_intermediate_size")),
+        "expert_gating_func": UInt32(SIGMOID),
+    }
+
+
+def write_experts(family: ModelFamily, keys: GgufKeys, config: Json) -> Json:
+    """Return the mixers, and the experts."""
+    if keys.integer("expert_gating_func", SIGMOID) not in (0, SIGMOID):
+        raise keys.unsupported("expert_gating_func")
+    if keys.integer("interleave_moe_layer_step", 1) not in (0, 1):
+        raise keys.unsupported("interleave_moe_layer_step")
+    return write_mixers(keys) | {
+        "num_dense_layers": keys.integer("leading_dense_block_count", 0),
+        "num_experts": keys.integer("expert_count"),
+        "num_experts_per_tok": keys.integer("expert_used_count"),
+        "moe_intermediate_size": keys.integer("expert_feed_forward_length"),
+    }
+
+
 LFM2 = ModelFamily(
     architecture="lfm2",
     huggingface=(
@@ -124,4 +167,44 @@ LFM2 = ModelFamily(
     whole_names={"embedding_norm.weight": "token_embd_norm.weight"},
     changes=roles.UNIT_CONVOLUTION,
     recurrent_mixer="short_convolution",
+)
+LFM2MOE = ModelFamily(
+    architecture="lfm2moe",
+    huggingface=(
+        HuggingFaceType(
+            model_types=("lfm2_moe",),
+            model_class="Lfm2MoeForCausalLM",
+            config_class="Lfm2MoeConfig",
+            read_settings=read_experts,
+            write_config=write_experts,
+            defaults=DEFAULTS
+            | {
+                "intermediate_size": 7168,
+                "moe_intermediate_size": 1792,
+                "num_dense_layers": 2,
+                "num_experts": 32,
+                "num_experts_per_tok": 4,
+                "use_expert_bias": True,
+            },
+            activation_key="",
+            epsilon_key="norm_eps",
+            rope_theta=1000000.0,
+            biases={"use_expert_bias": ("exp_probs_b",)},
+            harmless={
+                "tie_embedding": "the tensors say whether the output matrix is the embedding"
+            },
+        ),
+    ),
+    roles=MIXERS | MLP | EXPERTS,
+    parameters={"feed_forward.expert_bias": "exp_probs_b.bias"},
+    whole_names=LFM2.whole_names,
+    changes=LFM2.changes,
+    recurrent_mixer=LFM2.recurrent_mixer,
+    experts=ExpertRule(
+        gating="sigmoid",
+        optional_gating=True,
+        selection_bias=True,
+        epsilon=1e-6,
+        some_layers_dense=True,
+    ),
 )
