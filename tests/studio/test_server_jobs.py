@@ -309,8 +309,8 @@ def test_the_page_starts_watches_and_cancels(studio: Studio, browser: Any) -> No
     page.wait_for_selector('[data-state="done"]:has-text("mine.gguf") a[href^="/report"]')
     assert (studio.root / "mine.gguf").exists()
     page.locator('[data-control="start"]').click()
-    page.wait_for_selector(".problem")
-    assert "mine.gguf already exists" in page.locator(".problem").inner_text()
+    page.wait_for_selector('.problem[role="alert"]')
+    assert "mine.gguf already exists" in page.locator('.problem[role="alert"]').inner_text()
     context.close()
     assert bad == []
 

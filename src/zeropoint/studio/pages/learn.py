@@ -21,7 +21,7 @@ TERMS = literal(
 NO_MODEL_NOTE = literal(
     '<div class="empty"><p>The explanations use the weights of a real model, and this folder has '
     "none. Start the studio with one:</p>"
-    "<pre>zeropoint studio Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF</pre></div>"
+    "<pre>zeropoint studio Qwen/Qwen2.5-Coder-0.5B-Instruct</pre></div>"
 )
 MAX_MODELS = 20  # that lessons are offered for
 

@@ -12,7 +12,7 @@ NO_MODELS_NOTE = literal(
     '<div class="empty"><p>This folder has no models yet. Put a .gguf file into it, or a folder '
     "with config.json and .safetensors files. Or start the studio with a model of the Hugging Face "
     "hub, which is downloaded once:</p>"
-    "<pre>zeropoint studio Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF</pre></div>"
+    "<pre>zeropoint studio Qwen/Qwen2.5-Coder-0.5B-Instruct</pre></div>"
 )
 
 

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from zeropoint.studio.data.job_forms import forms_for
 from zeropoint.studio.data.library import Library, LibraryEntry
 from zeropoint.studio.data.page_data import PageData
-from zeropoint.studio.report.html import Html, figure, paragraph
+from zeropoint.studio.pages.lists import NO_MODELS_NOTE
+from zeropoint.studio.report.html import Html, figure
 
 START_NOTE = (
     "Jobs run one at a time. A cancelled job can be resumed, and the list stays when the studio "
     "restarts."
 )
-NO_MODEL_NOTE = paragraph("There is no model in this folder, so nothing can be started here.")
 
 
 def start_here(
@@ -19,6 +19,6 @@ def start_here(
 ) -> tuple[Html, PageData]:
     """Return the form that starts these verbs, with one model preselected, and its page data."""
     if not library.listing().of("model"):
-        return NO_MODEL_NOTE, {}
+        return NO_MODELS_NOTE, {}
     drawn = figure("jobs", "f-jobs", title, START_NOTE)
     return drawn, {"forms": forms_for(library, verbs, one)}
