@@ -17,6 +17,7 @@ import typer
 
 MAX_WIDTH = 100  # longer lines are hard to read
 INDENT = "    "
+_BRACES = re.compile("[{}]")
 _MARKUP = re.compile(r"\[/?bold\]")
 
 
@@ -61,7 +62,7 @@ def _styled(text: str, colour: bool, **style: Any) -> str:
 
 
 def _lines(command: Any, usage: str, width: int, colour: bool) -> Iterator[str]:
-    yield from _wrapped(usage.replace("{", "").replace("}", ""), width)
+    yield from _wrapped(_BRACES.sub("", usage).replace("......", "..."), width)
     after_example = False
     for paragraph in paragraphs(command.help or ""):
         is_example = paragraph.startswith("zeropoint ")

@@ -8,7 +8,9 @@ import json
 import logging
 import math
 import os
+import re
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, ClassVar, TextIO
@@ -19,6 +21,9 @@ from zeropoint._version import __version__
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+LABEL_CHARACTERS = 13  # at the beginning of a line, such as "Noise floor  "
+_LABEL = re.compile(r"(?=.{13}\S)(?: {13}|[A-Z][a-z][a-zA-Z ]+  )")
 
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print the result as one JSON object on stdout.")
@@ -84,7 +89,8 @@ class Output:
     def say(self, text: str = "", *, style: str = "") -> None:
         """Print a line of text on stdout; nothing with `--json`."""
         if not self.as_json:
-            console(sys.stdout).print(printable(text), style=style or None)
+            shown = hanging(printable(text), terminal_width())
+            console(sys.stdout).print(shown, style=style or None)
 
     def note(self, text: str) -> None:
         """Print a remark or a next step on stderr; nothing with `--quiet`."""
@@ -132,6 +138,29 @@ class Output:
             for piece in json_pieces({**head, **result, **warned}):
                 print(piece, end="")
             print()
+
+
+def hanging(text: str, width: int | None) -> str:
+    """Return a text whose long lines continue below their text, not below their label.
+
+    A label, such as "Verdict", takes the first LABEL_CHARACTERS characters of a line.
+
+    >>> print(hanging("Verdict      the text that follows the label", 30))
+    Verdict      the text that
+                 follows the label
+    """
+    lines = []
+    for line in text.split("\n"):
+        labelled = _LABEL.match(line) is not None
+        if width is None or not labelled or len(line) <= width or width < 2 * LABEL_CHARACTERS:
+            lines.append(line)
+            continue
+        label, rest = line[:LABEL_CHARACTERS], line[LABEL_CHARACTERS:]
+        lines += textwrap.wrap(
+            rest, width, initial_indent=label, subsequent_indent=" " * LABEL_CHARACTERS,
+            break_on_hyphens=False,
+        )  # fmt: skip
+    return "\n".join(lines)
 
 
 def terminal_width() -> int | None:

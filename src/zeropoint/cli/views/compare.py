@@ -61,8 +61,8 @@ def show_quants(out: Output, result: "CompareResult") -> None:
     out.say(f"             {UNKNOWN_CONSEQUENCE}")
     out.say()
     out.table(
-        ("Quant", ">Size", ">KL mean", ">95 % interval", ">99 %", ">Top-1", ">PPL ratio", "Group",
-         "Frontier"),
+        ("Quant", ">Size", ">KL mean", ">95 % interval", ">?99 %", ">?Top-1", ">?PPL ratio",
+         "Group", "Frontier"),
         (
             (quant.name, format_bytes(quant.bytes), format_nats(measured.kl.mean),
              format_interval(measured.kl, ".5f") or "-", format_nats(measured.kl.p99),

@@ -23,7 +23,8 @@ def count_views() -> Views:
 
 def show_floor(out: Output, floor: "FloorStarted") -> None:
     """Print that the noise floor is measured, which no progress is shown for."""
-    out.note(f"measuring the noise floor of the reference on {floor.chunks} chunks")
+    plural = "s" if floor.chunks > 1 else ""
+    out.note(f"measuring the noise floor of the reference on {floor.chunks} chunk{plural}")
 
 
 def show_timing(out: Output, timing: "FirstTimed") -> None:

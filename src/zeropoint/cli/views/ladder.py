@@ -44,8 +44,8 @@ def show(out: Output, result: "LadderResult") -> None:
     """Print the table."""
     out.say()
     out.table(
-        ("Level", "Kind", "Format", ">Size", ">Bits", ">Prompt tok/s", ">Gen tok/s",
-         ">Perplexity", ">KL mean", ">95 % interval", ">Top-1", ""),
+        ("Level", "?Kind", "Format", ">Size", ">?Bits", ">?Prompt tok/s", ">?Gen tok/s",
+         ">?Perplexity", ">KL mean", ">95 % interval", ">Top-1", ""),
         (
             (level.level, level.kind, level.format, format_bytes(level.file_bytes or level.bytes),
              f"{level.bits_per_weight:.2f}", speed(level.prompt_tokens_per_second),

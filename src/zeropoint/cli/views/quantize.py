@@ -86,7 +86,7 @@ def show_kinds(out: Output, written: "Sequence[TensorWritten]") -> None:
     from zeropoint.quantizers import summarize_by_kind
 
     out.table(
-        ("Kind", ">Tensors", "From", "To", ">Size before", ">after", ">Relative error"),
+        ("Kind", ">?Tensors", "From", "To", ">?Size before", ">after", ">Relative error"),
         (
             (k.kind, k.tensors, k.source_format, k.format, format_bytes(k.source_bytes),
              format_bytes(k.nbytes), as_error(k.relative_error))

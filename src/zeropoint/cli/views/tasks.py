@@ -23,7 +23,7 @@ def show(out: Output, models: "Sequence[ModelTasks]") -> None:
         out.say()
     out.table(
         ("Model", ">Size", ">Right", ">95 % interval", ">Lost", ">Won", ">Difference", ">p",
-         ">Tokens per answer", ">Cut"),
+         ">?Tokens per answer", ">?Cut"),
         (
             (model.name, format_bytes(model.file_bytes), f"{model.right} of {model.tasks}",
              " … ".join(f"{end:.0%}" for end in model.accuracy.ends or ()),
