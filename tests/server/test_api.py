@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import time
 from typing import Any
@@ -91,7 +92,7 @@ def test_log_probabilities_join_to_the_text(server: ApiServer) -> None:
 
 
 def test_calls_and_reasoning_are_separated() -> None:
-    template = "<think></think><tool_call>"
+    template = "tools <think></think><tool_call>"
     reply = ["<think>hm", "m</think>", 'Ok <tool_call>{"name": "f", "arg', 'uments": {"a": 1}}']
     tools = [{"type": "function", "function": {"name": "f"}}]
     with api_server(facts={"chat_template": template}) as server:
@@ -205,6 +206,18 @@ def test_a_client_that_disconnects_frees_its_slot(server: ApiServer, stream: boo
         until(lambda: server.busy_slots() == 0)
         assert time.monotonic() - started < 5
     assert server.client.running == 0
+
+
+def test_a_hundred_random_disconnects_leave_no_slot_busy(server: ApiServer) -> None:
+    draw = random.Random(5)
+    for _ in range(25):
+        slow = {**script(pieces=["x"] * 200, wait=0.002), "stream": draw.random() < 0.5}
+        opened = [server.open(CHAT, slow) for _ in range(4)]
+        for one in opened:
+            time.sleep(draw.random() * 0.01)
+            one.close()
+    until(lambda: server.client.running == 0 and server.busy_slots() == 0)
+    assert server.post(CHAT, script(pieces=["x"]))[0] == 200
 
 
 def test_a_full_queue_is_answered_with_503_and_a_time_to_wait() -> None:

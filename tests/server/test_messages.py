@@ -10,7 +10,12 @@ from support.api_server import ApiServer, api_server
 from zeropoint.server.http.errors import ApiError
 from zeropoint.server.http.messages import read_messages_request
 
-FACTS = {"name": "m.gguf", "slots": 4, "chat_template": "<tool_call></think>", "infill": False}
+FACTS = {
+    "name": "m.gguf",
+    "slots": 4,
+    "chat_template": "tools <tool_call></think>",
+    "infill": False,
+}
 TOOL = {"name": "f", "description": "d", "input_schema": {"type": "object"}}
 REPLY = ["<think>hm</think>", "Ok ", '<tool_call>{"name": "f", "arguments": {"a": 1}}</tool_call>']
 

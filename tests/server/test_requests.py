@@ -10,7 +10,7 @@ from zeropoint.server.http.errors import ApiError
 from zeropoint.server.http.fields import parse_body
 from zeropoint.server.http.native import read_infill, read_native
 
-FACTS = {"name": "m.gguf", "slots": 4, "chat_template": "<tool_call>", "infill": True}
+FACTS = {"name": "m.gguf", "slots": 4, "chat_template": "tools <tool_call>", "infill": True}
 USER = [{"role": "user", "content": "hi"}]
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
 
@@ -137,6 +137,16 @@ def test_a_required_tool_becomes_a_grammar_in_the_form_of_the_model() -> None:
     wanted = read_chat({"messages": USER, "tools": [TOOL], "tool_choice": "required"}, FACTS)
     lark = wanted.work["grammar"]["lark"]
     assert '"<tool_call>\\n" call "\\n</tool_call>"' in lark and '{"const": "f"}' in lark
+
+
+def test_a_template_without_tools_gets_them_in_the_system_message() -> None:
+    facts = {**FACTS, "chat_template": "{{ messages }}"}
+    for before in ([], [{"role": "system", "content": "Be brief."}]):
+        wanted = read_chat({"messages": [*before, *USER], "tools": [TOOL]}, facts)
+        first, last = wanted.work["prompt"]["messages"]
+        assert first["role"] == "system" and '{"name": "f"' in first["content"]
+        assert first["content"].startswith("Be brief." if before else "You can call")
+        assert last == USER[0]
 
 
 def test_completions_take_every_form_of_a_prompt() -> None:

@@ -71,17 +71,19 @@ class Tokenizer:
         special: bool = False,
         ends: bool = False,
         literals: Mapping[str, str] | None = None,
+        continues: bool = False,
     ) -> list[int]:
         """Return the token ids of `text`.
 
         With `special`, control tokens in the text are parsed ("<|im_start|>" is one token); chat
         templates need that, and other text must not have it. With `ends`, BOS and EOS are added if
         the file says so. `literals` are marks in the text and the ordinary text that each stands
-        for, whatever it looks like (see `ControlTexts`).
+        for, whatever it looks like (see `ControlTexts`). A text that `continues` another one gets
+        no space in front.
         """
         text = text.encode("utf-8", "replace").decode()  # replaces lone surrogates
         ids = [self.vocabulary.bos] if ends and self.adds_bos else []
-        after_special = first = True
+        after_special = first = not continues
         for part in (self._special if special else self._user_defined).cut(text):
             if isinstance(part, int):
                 ids.append(part)

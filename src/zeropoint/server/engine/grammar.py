@@ -38,7 +38,7 @@ class _VocabularyBytes:
         self._tokenizer = tokenizer
 
     def __call__(self, text: bytes) -> list[int]:
-        return self._tokenizer.encode(text.decode("utf-8", "replace"))
+        return self._tokenizer.encode(text.decode("utf-8", "replace"), continues=True)
 
 
 class GrammarCompiler:

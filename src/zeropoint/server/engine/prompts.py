@@ -83,6 +83,7 @@ class PromptReader:
             top=request.get("top"),
             special=request.get("special", False),
             reuse=request.get("reuse", True),
+            milliseconds=request.get("milliseconds"),
             mask=self._mask(request.get("grammar")),
         )
         return work, text[-200:]
@@ -94,7 +95,8 @@ class PromptReader:
             case "chat":
                 rendered = self.chat(prompt)
                 ids = rendered.encode(tokenizer)
-                return ids + tokenizer.encode(prompt.get("begun", "")), rendered.text
+                begun = tokenizer.encode(prompt.get("begun", ""), continues=True)
+                return ids + begun, rendered.text
             case "text":
                 return self._plain(prompt["text"]), ""
             case "tokens":
@@ -164,7 +166,7 @@ class PromptReader:
         before = [marks["fim_pre"], *encode(prefix)]
         after = [marks["fim_suf"], *encode(prompt["suffix"])]
         parts = [*after, *before] if prompt.get("suffix_first") else [*before, *after]
-        return [*ids, *parts, marks["fim_mid"], *encode(prompt.get("begun", ""))]
+        return [*ids, *parts, marks["fim_mid"], *encode(prompt.get("begun", ""), continues=True)]
 
     def _infill_tokens(self) -> dict[str, int] | None:
         metadata, found = self.model.checkpoint.metadata, {}

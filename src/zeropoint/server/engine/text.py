@@ -44,6 +44,7 @@ class TextWork:
     top: int | None = None  # most likely tokens to report with each token; None: no report
     special: bool = False  # show control tokens
     reuse: bool = True  # continue a cache, and keep the cache
+    milliseconds: int | None = None  # of generation, after which the text ends; None: no limit
     mask: TokenMask | None = None
 
 
@@ -110,11 +111,15 @@ class GrowingReply:
             return [*events, *self._end("word", stop)]
         if work.mask and work.mask.complete:
             return [*events, *self._end("stop")]
-        if len(self.tokens) >= work.limit:
+        if len(self.tokens) >= work.limit or self._is_late():
             return [*events, *self._end("limit")]
         if int(self.cache.lengths[0]) >= self.cache.capacity:
             return [*events, *self._end("context")]
         return events
+
+    def _is_late(self) -> bool:
+        limit = self.work.milliseconds
+        return bool(limit) and 1000 * (perf_counter() - self._read_at) >= (limit or 0)
 
     def _show(self, text: str, *, last: bool = False) -> list[Event]:
         self._shown_bytes += len(text.encode())

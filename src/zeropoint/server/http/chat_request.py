@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from zeropoint.server.http.errors import ApiError, bad, unsupported
@@ -27,9 +27,7 @@ class ChatRequest:
     logprobs: bool = False
     tools: dict[str, Mapping[str, Any]] | None = None  # None: calls are not read
     split_reasoning: bool = True
-    timings: bool = False
     progress: bool = False
-    extra: dict[str, Any] = field(default_factory=dict)
 
 
 def read_chat(values: Mapping[str, Any], facts: Mapping[str, Any]) -> ChatRequest:
@@ -55,6 +53,8 @@ def read_chat(values: Mapping[str, Any], facts: Mapping[str, Any]) -> ChatReques
     forced = _forced(fields, tools, template)
     if tools and fields.values.get("tool_choice") != "none":
         variables["tools"] = fields.values["tools"]
+        if "tools" not in template:
+            messages = describe_tools(messages, fields.values["tools"])
     else:
         tools = None
     grammar = read_format(fields)
@@ -80,7 +80,6 @@ def read_chat(values: Mapping[str, Any], facts: Mapping[str, Any]) -> ChatReques
         logprobs=logprobs,
         tools=tools,
         split_reasoning=fields.text("reasoning_format") != "none",
-        timings=fields.boolean("timings_per_token"),
         progress=fields.boolean("return_progress"),
     )
 
@@ -221,6 +220,19 @@ def _forced(
     ]
     schema = one_of[0] if len(one_of) == 1 else {"anyOf": one_of}
     return {"lark": form_of(template).forced(schema)}
+
+
+def describe_tools(messages: list[dict[str, Any]], tools: list[Any]) -> list[dict[str, Any]]:
+    """Return messages whose system message describes tools, for templates that do not."""
+    listed = json.dumps([tool["function"] for tool in tools], ensure_ascii=False)
+    text = (
+        "You can call a function by answering with nothing but one JSON object:"
+        f' {{"name": NAME, "arguments": OBJECT}}. The functions are: {listed}'
+    )
+    if messages[0]["role"] == "system":
+        first = {**messages[0], "content": f"{messages[0]['content']}\n\n{text}"}
+        return [first, *messages[1:]]
+    return [{"role": "system", "content": text}, *messages]
 
 
 def _arguments(schema: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -49,6 +49,7 @@ def read_settings(fields: Fields) -> dict[str, Any]:
         "stop": fields.texts("stop", MAX_STOPS),
         "reuse": fields.boolean("cache_prompt", True),
         "ignore_eos": fields.boolean("ignore_eos"),
+        "milliseconds": fields.integer("t_max_predict_ms", 0),
     }
 
 
