@@ -82,6 +82,11 @@ BASES: Mapping[str, Config] = {
     "gpt_oss": EXPERTS
     | {"num_local_experts": 4, "sliding_window": 7, "rope_scaling": None}
     | {"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0}},
+    "ernie4_5_moe": {"head_dim": 16, "moe_num_experts": 4, "moe_k": 2, "moe_intermediate_size": 64}
+    | {"tie_word_embeddings": False},
+    "glm4_moe": EXPERTS
+    | {"n_routed_experts": 6, "moe_intermediate_size": 64, "attention_bias": True}
+    | {"n_group": 3, "topk_group": 2, "use_qk_norm": True},
     "seed_oss": {"head_dim": 24, "attention_out_bias": True, "mlp_bias": True},
     "qwen3_5_text": QWEN35,
     "qwen3_5_moe_text": QWEN35 | QWEN35_EXPERTS,
@@ -132,6 +137,13 @@ SPECIAL: Mapping[str, list[Any]] = {
     "num_experts_per_tok": [3],
     "moe_intermediate_size": [32],
     "shared_expert_intermediate_size": [32],
+    "num_nextn_predict_layers": [2],
+    "num_mtp_layers": [2],
+    "n_routed_experts": [9],
+    "moe_num_experts": [5],
+    "moe_k": [3],
+    "n_group": [1],
+    "topk_group": [1],
     "rms_norm_eps": [0.3],
     "hidden_act": ["gelu", "gelu_pytorch_tanh", "relu", "relu2", "swish", "silu"],
     "hidden_activation": ["gelu", "silu", "gelu_pytorch_tanh"],
@@ -252,6 +264,7 @@ class Case:
 ALIASES: Mapping[str, set[str]] = {
     "num_hidden_layers": {"layer_types", "no_rope_layers"},
     "use_sliding_window": {"layer_types", "sliding_window"},
+    "linear_key_head_dim": {"linear_value_head_dim"},
     "num_attention_heads": {"num_key_value_heads", "heads"},
     "hidden_size": {"head_dim"},
     "rope_type (yarn": {"long_factor", "truncate"},  # what Phi-3 calls longrope

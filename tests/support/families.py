@@ -141,6 +141,8 @@ def pieces(
     target = place.name
     if name.endswith("shared_expert_gate.weight"):
         return [(target, weight.squeeze(0).numpy(), weight.squeeze(0).copy_)]
+    if name.endswith("correction_bias"):
+        return [(target, weight.view(-1).numpy(), weight.view(-1).copy_)]
     if name.endswith("conv.conv.weight"):
         return [(target, weight.squeeze(1).numpy(), weight.squeeze(1).copy_)]
     if role := re.search(r"mixer\.(A_log|D|norm|conv1d)\b", name):

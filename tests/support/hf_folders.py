@@ -110,6 +110,28 @@ FAMILIES: Mapping[str, tuple[str, Mapping[str, object]]] = {
             "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
         },
     ),
+    "ernie4_5moe": (
+        "Ernie4_5_Moe",
+        {
+            "moe_num_experts": 5,
+            "moe_k": 2,
+            "moe_intermediate_size": 64,
+            "moe_num_shared_experts": 2,
+            "tie_word_embeddings": False,
+        },
+    ),
+    "glm4moe": (
+        "Glm4Moe",
+        {
+            "head_dim": 24,
+            "n_routed_experts": 6,
+            "num_experts_per_tok": 2,
+            "moe_intermediate_size": 64,
+            "first_k_dense_replace": 2,
+            "routed_scaling_factor": 1.5,
+            "use_qk_norm": True,
+        },
+    ),
     "seed_oss": ("SeedOss", {"head_dim": 24}),
     "qwen35": (
         "Qwen3_5Text",

@@ -41,6 +41,8 @@ PLAIN = {
     "granite": "granite",
     "granitemoe": "granitemoe",
     "gpt-oss": "gpt-oss",
+    "ernie4_5-moe": "ernie4_5 moe",
+    "glm4moe": "glm4moe",
 }
 MIXED = {
     "llama": "mixtral",
@@ -48,6 +50,8 @@ MIXED = {
     "granitemoe": "granitemoe",
     "gpt-oss": "gpt-oss",
     "lfm2moe": "lfm2moe",
+    "ernie4_5-moe": "ernie4_5 moe",
+    "glm4moe": "glm4moe",
 }
 
 Answer = Callable[[Family], Any]  # the transformers model that a file with the key must equal
@@ -153,6 +157,26 @@ def softmax_scores_of_lfm2(model: Any) -> None:
             layer.feed_forward.gate.register_forward_hook(route)
 
 
+def softmax_scores(model: Any) -> None:
+    """Routers with the softmax of all experts instead of the sigmoid of each."""
+
+    def route(module: Any, inputs: Any, out: Any) -> Any:
+        rows = inputs[0].reshape(-1, module.hidden_dim)
+        scores = torch.softmax(torch.nn.functional.linear(rows, module.weight), dim=-1)
+        groups = (scores + module.e_score_correction_bias).view(len(rows), module.num_group, -1)
+        best = groups.topk(2, dim=-1)[0].sum(dim=-1).topk(module.topk_group, dim=-1)[1]
+        hidden = torch.ones(len(rows), module.num_group, dtype=torch.bool).scatter(1, best, False)
+        ranked = groups.masked_fill(hidden[:, :, None], -torch.inf).flatten(1)
+        chosen = ranked.topk(module.top_k, dim=-1)[1]
+        shares = scores.gather(1, chosen)
+        shares = shares / (shares.sum(dim=-1, keepdim=True) + 1e-20)
+        return out[0], shares * module.routed_scaling_factor, chosen
+
+    for layer in model.model.layers:
+        if hasattr(layer.mlp, "gate"):
+            layer.mlp.gate.register_forward_hook(route)
+
+
 def second_base(model: Any) -> None:
     """Windowed layers turn with a base of their own, which Gemma 2 in transformers cannot have."""
     size = model.config.head_dim
@@ -237,7 +261,7 @@ WINDOW = {"attention.sliding_window": 5}
 HYBRID = ("qwen35", "qwen35moe", "qwen3next")
 WINDOWED = but(
     "gemma", "bitnet", "bitnet-b1.58", "ernie4_5", "seed_oss", *HYBRID, "granite", "granitemoe",
-    "lfm2", "lfm2moe", "nemotron_h",
+    "lfm2", "lfm2moe", "nemotron_h", "ernie4_5-moe", "glm4moe",
 )  # fmt: skip
 PATTERNED = only("qwen2", "qwen3", "smollm3", "gemma2", "olmo2", "gpt-oss")
 GRANITE = only("granite", "granitemoe")
@@ -313,11 +337,17 @@ USES = (
         "attention.temperature_scale", 0.75, turned(llama_4_scaling_beta=0.75), only("mistral3"),
     ),
     Use("expert_used_count", 1, configured(num_experts_per_tok=1), MIXED),
-    Use("expert_weights_norm", False, configured(norm_topk_prob=False), {"qwen3moe": "qwen3 moe"}),
+    Use(
+        "expert_weights_norm", False, configured(norm_topk_prob=False),
+        {"qwen3moe": "qwen3 moe", "glm4moe": "glm4moe"},
+    ),
     Use(
         "expert_gating_func", 1, changed(softmax_scores_of_lfm2), only("lfm2moe"),
         engines=("compiled",),
     ),
+    Use("expert_group_used_count", 1, configured(topk_group=1), only("glm4moe")),
+    Use("expert_group_count", 2, configured(n_group=2), only("glm4moe")),
+    Use("expert_gating_func", 1, changed(softmax_scores), only("glm4moe"), engines=("compiled",)),
     Use("expert_weights_scale", 2.5, changed(stronger_experts), MIXED),
 )  # fmt: skip
 
@@ -325,9 +355,10 @@ USES = (
 STRUCTURE = frozenset(
     """attention.head_count attention.head_count_kv attention.key_length attention.value_length
     block_count embedding_length expert_count expert_feed_forward_length
-    feed_forward_length rope.dimension_count attention.recurrent_layers ssm.conv_kernel
-    ssm.group_count ssm.inner_size ssm.state_size ssm.time_step_rank
-    leading_dense_block_count interleave_moe_layer_step""".split()
+    expert_shared_count expert_shared_feed_forward_length feed_forward_length
+    interleave_moe_layer_step leading_dense_block_count rope.dimension_count
+    attention.recurrent_layers ssm.conv_kernel
+    ssm.group_count ssm.inner_size ssm.state_size ssm.time_step_rank""".split()
 )
 
 # Keys that an architecture reads, but that have no effect beside another key or for text.

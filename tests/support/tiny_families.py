@@ -3,66 +3,23 @@
 The keys are written by hand from what llama.cpp's files hold (2026-10).
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
-
 import numpy as np
-import torch
-import transformers
 
-LAYERS, VOCABULARY = 4, 272
-SMALL = {
-    "vocab_size": VOCABULARY,
-    "hidden_size": 64,
-    "intermediate_size": 96,
-    "num_hidden_layers": LAYERS,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 256,
-    "rms_norm_eps": 1e-5,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-    "pad_token_id": 0,
-    "tie_word_embeddings": False,
-}
+from support.tiny_family import (
+    LAYERS,
+    SMALL,
+    VOCABULARY,
+    WINDOW,
+    Family,
+    T,
+    llama3_factors,
+    longrope_factors,
+    rope,
+)
+from support.tiny_mixtures import MIXTURES, MULTIPLIER_KEYS, MULTIPLIERS
 
+__all__ = ["FAMILIES", "LAYERS", "SMALL", "VOCABULARY", "Family", "T"]
 
-@dataclass
-class Family:
-    """One family: transformers' config and the keys of its file (without "ARCHITECTURE.")."""
-
-    architecture: str
-    config: Callable[..., Any]
-    options: dict[str, Any]
-    keys: dict[str, Any] = field(default_factory=dict)
-    permuted: bool = False  # q and k rows are stored for interleaved rotary pairs
-    norm_offset: float = 0.0  # what the file adds to the weights of norms
-    factors: Callable[[Any], dict[str, np.ndarray]] = lambda config: {}
-
-
-def llama3_factors(config: Any) -> dict[str, np.ndarray]:
-    """Frequency divisors of Llama 3.1, from its configuration."""
-    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
-
-    scaled, _ = ROPE_INIT_FUNCTIONS["llama3"](config, "cpu")
-    base = config.rope_parameters["rope_theta"]
-    size = config.head_dim
-    plain = 1.0 / base ** (torch.arange(0, size, 2).float() / size)
-    return {"rope_freqs.weight": (plain / scaled).numpy()}
-
-
-def longrope_factors(config: Any) -> dict[str, np.ndarray]:
-    """Phi-3's two sets of divisors."""
-    sets = {kind: config.rope_parameters[f"{kind}_factor"] for kind in ("short", "long")}
-    return {f"rope_factors_{kind}.weight": np.array(sets[kind], np.float32) for kind in sets}
-
-
-def rope(**more: Any) -> dict[str, Any]:
-    return {"rope_parameters": {"rope_theta": 10000.0, "rope_type": "default"} | more}
-
-
-T, WINDOW = transformers, 7
 LINEAR, FULL = "linear_attention", "full_attention"
 HYBRID = {
     "head_dim": 32,
@@ -86,31 +43,6 @@ HYBRID_KEYS = {
     "rope.dimension_count": 8,
     "full_attention_interval": 4,
     "attention.recurrent_layers": np.array([True, False, True, True]),
-}
-GPT_OSS = SMALL | {
-    "head_dim": 32,
-    "num_local_experts": 5,
-    "num_experts_per_tok": 2,
-    "sliding_window": WINDOW,
-}
-GPT_OSS_KEYS = {
-    "attention.key_length": 32,
-    "attention.value_length": 32,
-    "attention.sliding_window": WINDOW,
-    "expert_count": 5,
-    "expert_used_count": 2,
-}
-MULTIPLIERS = {
-    "embedding_multiplier": 3.0,
-    "residual_multiplier": 0.4,
-    "attention_multiplier": 0.3,
-    "logits_scaling": 1.7,
-}
-MULTIPLIER_KEYS = {
-    "embedding_scale": 3.0,
-    "residual_scale": 0.4,
-    "attention.scale": 0.3,
-    "logit_scale": 1.7,
 }
 FAMILIES = {
     "llama": Family("llama", T.LlamaConfig, SMALL, permuted=True),
@@ -316,26 +248,6 @@ FAMILIES = {
         MULTIPLIER_KEYS,
         permuted=True,
     ),
-    "granitemoe": Family(
-        "granitemoe",
-        T.GraniteMoeConfig,
-        SMALL | MULTIPLIERS | {"num_local_experts": 5, "num_experts_per_tok": 2},
-        MULTIPLIER_KEYS | {"expert_count": 5, "expert_used_count": 2},
-        permuted=True,
-    ),
-    "gpt-oss": Family("gpt-oss", T.GptOssConfig, GPT_OSS | rope(), GPT_OSS_KEYS),
-    "gpt-oss yarn": Family(
-        "gpt-oss",
-        T.GptOssConfig,
-        GPT_OSS
-        | rope(rope_type="yarn", factor=4.0, original_max_position_embeddings=64, truncate=False),
-        GPT_OSS_KEYS
-        | {
-            "rope.scaling.type": "yarn",
-            "rope.scaling.factor": 4.0,
-            "rope.scaling.original_context_length": 64,
-        },
-    ),
     "seed_oss": Family(
         "seed_oss",
         T.SeedOssConfig,
@@ -396,3 +308,4 @@ FAMILIES = {
     "bitnet": Family("bitnet", T.BitNetConfig, SMALL | {"hidden_act": "silu"}),
     "bitnet relu": Family("bitnet-b1.58", T.BitNetConfig, SMALL | {"hidden_act": "relu2"}),
 }  # fmt: skip
+FAMILIES |= MIXTURES

@@ -57,7 +57,8 @@ def folder_shape(change: StoredChange, shape: tuple[int, ...]) -> tuple[int, ...
     """Return the shape in a folder of a tensor that has `shape` in a file."""
     if change.rows_of_vector is not None:
         return (prod(shape),)
-    if change.unit_axis is None or len(shape) == 1:
+    # The bias of a convolution has one axis in both; a vector may be a row of the folder.
+    if change.unit_axis is None or (len(shape) == 1 and change.unit_axis > 0):
         return shape
     return (*shape[: change.unit_axis], 1, *shape[change.unit_axis :])
 
@@ -83,7 +84,7 @@ def apply_change(
     name: str, source: TensorSource, change: StoredChange, keys: Mapping[str, object]
 ) -> None:
     """Change a source that is otherwise only renamed. Raises UnsupportedModel for another shape."""
-    if change.unit_axis is not None and not name.endswith(".bias"):
+    if change.unit_axis is not None and len(source.shape) > 1:
         shape = list(source.shape)
         if change.unit_axis >= len(shape) or shape.pop(change.unit_axis) != 1:
             raise UnsupportedModel(f"{name} has shape {source.shape} in the folder")

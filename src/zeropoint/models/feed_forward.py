@@ -114,7 +114,7 @@ class Experts:
             "exp_probs_b.bias": (self.count,),
             "ffn_gate_inp_shexp": (width,),
         }
-        return with_extras(stacks) | with_extras(shared, biased=False) | router
+        return with_extras(stacks | shared) | router
 
     def apply(self, steps: LayerSteps, x: F32) -> F32:
         """Return what it computes from normed rows x: (n, width) gives (n, width)."""
@@ -199,7 +199,7 @@ def _read_shared(tensors: LayerTensors, inner: int) -> int:
     size = header.integer("expert_shared_feed_forward_length", 0) or count * inner
     if size == 0:
         return 0
-    tensors.matrices(*SHARED, biased=False)
+    tensors.matrices(*SHARED)
     if "ffn_gate_inp_shexp" in tensors.family.roles.values():
         tensors.weights("ffn_gate_inp_shexp")
     return size

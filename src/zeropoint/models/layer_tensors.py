@@ -43,7 +43,10 @@ class LayerTensors:
 
     def norms(self, *roles: str) -> None:
         """Take those of these norms that the family has."""
-        self.weights(*(role for role in roles if role in self.family.norms))
+        family = self.family
+        for role in roles:
+            if role in family.norms and (role not in family.optional_norms or self.has(role)):
+                self.weights(role)
 
     def matrices(self, *roles: str, biased: bool = True) -> None:
         """Take these matrices, each with the scale and, if `biased`, the bias that it may have."""

@@ -82,6 +82,7 @@ def _expert_options(experts: Experts, layers: tuple[LayerSpec, ...]) -> dict[str
         "topk_group": routing.used_groups,
         "routed_scaling_factor": 1.0,  # `BlockExperts` multiplies
     }
+    settings["use_qk_norm"] = layers[0].has("attn_q_norm")
     return {name: value for names, value in settings.items() for name in names.split()}
 
 

@@ -195,6 +195,10 @@ class ModelFamily:
     rope_switch: bool = False
     #: The norms of queries and of keys are over all heads together.
     norms_of_all_heads: bool = False
+    #: Norms that only some models of the family have.
+    optional_norms: frozenset[str] = frozenset()
+    #: Folders may have layers of multi-token prediction behind the others; files count them.
+    draft_layers: bool = False
     #: The embeddings, what is added to the residual stream, and the logits have a scale.
     multipliers: bool = False
     #: The sliding windows; None: no layer has one.

@@ -6,6 +6,7 @@ class for the type, except for sizes, which must be given. Every setting is used
 harmless, or listed in `Configuration.ignored` (see `settings`).
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from zeropoint.errors import UnsupportedModel, printable
 
 Metadata = dict[str, object]
 
+_LAYER = re.compile(r"(?:model\.)?(?:language_model\.)?layers\.(\d{1,6})\.", re.ASCII)
 MAX_LAYERS_OR_HEAD_SIZE = 1 << 16  # lists of that length are made
 
 
@@ -72,6 +74,9 @@ def read_configuration(path: Path, config: Config, tensors: Iterable[str] = ()) 
     if kind.packed_method:
         _check_packed(settings, kind.packed_method)
     values = _common(settings, family, kind) | kind.read_settings(family, settings)
+    if family.draft_layers and (drafts := _draft_layers(tensors, int(values["block_count"]))):  # type: ignore[call-overload]
+        values["block_count"] = UInt32(int(values["block_count"]) + drafts)  # type: ignore[call-overload]
+        values["nextn_predict_layers"] = UInt32(drafts)
     head_size = values["attention.key_length"]
     assert isinstance(head_size, int)
     rope = read_rope(settings, _rope_defaults(family, kind), head_size)
@@ -159,6 +164,12 @@ def _is_ternary(settings: Settings, method: str) -> bool:
         if quantization.get(key):
             raise quantization.wrong(key, "cannot be expressed in GGUF")
     return bool(given)
+
+
+def _draft_layers(tensors: Iterable[str], layers: int) -> int:
+    """Return how many layers a folder has behind the first `layers` ones."""
+    numbers = {int(match[1]) for name in tensors if (match := _LAYER.match(name))}
+    return len([number for number in numbers if number >= layers])
 
 
 def _check_packed(settings: Settings, method: str) -> None:

@@ -118,7 +118,8 @@ def _check_computation(keys: GgufKeys, family: ModelFamily, config: Json) -> Non
     """Raise UnsupportedModel for a computation that transformers' class does not have."""
     if keys.text("hidden_activation", family.activation) != family.activation:
         raise keys.unsupported("hidden_activation")
-    if keys.number("expert_weights_scale", 0.0) not in (0.0, 1.0):
+    scaled = keys.number("expert_weights_scale", 0.0) not in (0.0, 1.0)
+    if scaled and "routed_scaling_factor" not in config:
         raise keys.unsupported("expert_weights_scale")
     default = float(config["head_dim"]) ** -0.5  # type: ignore[arg-type]
     scale = keys.number("attention.scale", 0.0) or default

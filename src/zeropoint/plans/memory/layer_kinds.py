@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from zeropoint.checkpoints.families import HUGGINGFACE_TYPES, families_of
 from zeropoint.plans.memory.cache_shape import WINDOWS
 from zeropoint.plans.memory.config_values import ConfigValues
 
@@ -78,9 +79,18 @@ def _kind_by_period(values: ConfigValues, index: int) -> str:
         if isinstance(chosen, list):
             return "full" if index in chosen else other
     rule = WINDOWS.get(values.architecture)
-    unused = read.get("use_sliding_window") is False
+    unused = read.get("use_sliding_window") is False or _has_no_windows(read.get("model_type"))
     if rule is None or unused or (rule.layers and rule.layers != values.count):
         return "full"
     period = values.number("sliding_window_pattern", "_sliding_window_pattern") or rule.period
     global_layer = 0 if rule.first else period - 1
     return "window" if period == 0 or index % period != global_layer else "full"
+
+
+def _has_no_windows(model_type: object) -> bool:
+    """Return whether a type has no windows, unlike another one of its family (OLMo 2 and 3)."""
+    kind = HUGGINGFACE_TYPES.get(str(model_type))
+    if kind is None or "window" in kind.needs:
+        return False
+    types = [other for family in families_of(kind) for other in family.huggingface]
+    return any("window" in other.needs for other in types)
