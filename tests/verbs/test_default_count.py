@@ -114,6 +114,15 @@ def test_every_verb_reports_the_count_that_it_chose(
     assert calibrated["chosen_count"]["count"] == calibrated["chunks"] == 32
 
 
+@pytest.mark.usefixtures("slow")
+def test_a_width_of_the_interval_is_reached_whatever_the_time(
+    models: tuple[Path, Path], text: Path
+) -> None:
+    options: dict[str, Any] = {"text": [text], "context": 16, "threads": 1}
+    result = zp.measure(models[1], models[0], until=1e-9, **options)
+    assert result.chunks > ALL_CHUNKS and result.chosen_count is None
+
+
 def test_all_chunks_are_measured_if_that_is_said(models: tuple[Path, Path], text: Path) -> None:
     reference, quant = models
     options: dict[str, Any] = {"text": [text], "context": 16, "threads": 1}

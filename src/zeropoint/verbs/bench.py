@@ -78,7 +78,7 @@ def bench_records(model: ModelInput, options: BenchOptions) -> Iterator[BenchRec
             for entry in timing.contestants
         ]  # fmt: skip
         folder = RunFolder.start(options.run, "bench", {"models": models}, asdict(workload))
-    yield StageStarted("timing", timing.total)
+    yield StageStarted("timing", timing.total, "repetitions")
     yield from timing.run()
     work = bench_work(describe_model(path)[0], workload.prompt, workload.generate)
     result = replace(timing.results(), work=work)

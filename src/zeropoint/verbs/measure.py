@@ -25,7 +25,7 @@ from zeropoint.verbs.arguments import as_list, as_path
 from zeropoint.verbs.default_count import CountChosen, FirstTimed
 from zeropoint.verbs.loaded_model import LoadedModel, ModelInput, checkpoint_of, opened
 from zeropoint.verbs.model_pair import ModelPair
-from zeropoint.verbs.options.checks import Count
+from zeropoint.verbs.options.checks import ALL, Count
 from zeropoint.verbs.options.measure import MeasureOptions
 from zeropoint.verbs.quantized_copy import QuantizedCopy
 from zeropoint.verbs.records import Notice, OnRecord, StageStarted, drain
@@ -123,6 +123,8 @@ def measure_records(
 
     Stopping between two records is safe: the same run resumes after the last chunk.
     """
+    if options.until is not None and options.chunks is None:
+        options = replace(options, chunks=ALL)  # the width of the interval decides, not the time
     gates = [parse_gate(gate) for gate in as_list(options.gates)]
     for gate in gates:
         gate.check_name()

@@ -60,7 +60,8 @@ def measure(
         typer.Option(
             metavar="NATS",
             help="Stop when the 95 % interval of the mean KL has this half-width, in nats per"
-            " token. Default: measure all chunks.",
+            " token. Without --chunks, all of the text may then be read. Default: the number of"
+            " chunks decides.",
         ),
     ] = DEFAULTS.until,
     run: Annotated[
@@ -106,7 +107,8 @@ def measure(
         bool,
         typer.Option(
             "--llama-compat",
-            help="Use the protocol of llama-perplexity, and print its tables under its names.",
+            help="Use the protocol of llama-perplexity, and print its tables under its names."
+            " Without --chunks, all of the text is read.",
         ),
     ] = False,
     llama_base: Annotated[

@@ -50,7 +50,8 @@ def tasks(
         typer.Option(
             "--lm-eval",
             metavar="NAME,...",
-            help="Run these tasks of lm-evaluation-harness instead of a file.",
+            help="Run these tasks of lm-evaluation-harness instead of a file. Without --count, all"
+            " of their questions are asked.",
         ),
         InputRole.NAMES,
     ] = "",

@@ -46,7 +46,8 @@ class MeasureOptions(DivergenceOptions):
     imatrix: Path | None = None
     #: Whether a model that is already quantized may be quantized again.
     requantize: bool = False
-    #: Stop when the 95 % interval of the mean KL has this half-width, in nats per token.
+    #: Stop when the 95 % interval of the mean KL has this half-width, in nats per token. Without
+    #: `chunks`, all of the text may then be read.
     until: float | None = None
     #: Folder for the reference's hidden states, so that other quantized models need no new pass.
     reference_cache: Path | None = None
