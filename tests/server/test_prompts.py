@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,12 @@ import numpy as np
 import pytest
 
 from support.tiny_models import write_model
+from support.vocabularies import byte_pairs
 from zeropoint.checkpoints import open_checkpoint
-from zeropoint.errors import MissingPackage
+from zeropoint.errors import MeasurementError, MissingPackage
 from zeropoint.models import load_model
+from zeropoint.server.engine import memory
+from zeropoint.server.engine.infill_tokens import read_infill_tokens
 from zeropoint.server.engine.prompts import PromptReader, RefusedPrompt
 from zeropoint.server.engine.scheduler import Scheduler
 
@@ -90,6 +94,35 @@ def test_a_gap_is_written_in_the_order_of_its_tokens(reader: PromptReader) -> No
         assert ids[-len(encode("th", continues=True)) - 1] == 12
     finally:
         reader.infill_tokens = None
+
+
+def test_tokens_for_gaps_are_found_by_key_and_by_text(tmp_path: Path) -> None:
+    tokenizer = byte_pairs(tmp_path / "v.gguf", [])
+    names = {"<|fim_prefix|>": 7, "<|fim_suffix|>": 8, "<|fim_middle|>": 9, "<|file_sep|>": 10}
+    vocabulary = replace(tokenizer.vocabulary, ids=names)
+    by_text = {"fim_pre": 7, "fim_suf": 8, "fim_mid": 9, "fim_sep": 10}
+    assert read_infill_tokens({}, vocabulary) == by_text
+    key = {"tokenizer.ggml.fim_pre_token_id": 20}
+    assert read_infill_tokens(key, vocabulary) == {**by_text, "fim_pre": 20}
+    outside = {"tokenizer.ggml.fim_pre_token_id": 10**6}
+    assert read_infill_tokens(outside, vocabulary) == by_text
+    assert read_infill_tokens(key, tokenizer.vocabulary) is None
+
+
+def test_the_context_fits_the_memory(reader: PromptReader, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = reader.model
+    full = model.cache(model.context_length).max_bytes
+    free = int(full * 2 / memory.MEMORY_SHARE) + 8
+    monkeypatch.setattr(memory, "MIN_CONTEXT_TOKENS", 16)
+    monkeypatch.setattr(memory, "free_bytes", lambda: free)
+    assert memory.fit_context(model, 2, None) == model.context_length
+    assert memory.fit_context(model, 4, None) == model.context_length // 2
+    assert memory.fit_context(model, 2, None, reserved_bytes=free // 2) == model.context_length // 2
+    assert memory.fit_context(model, 2, model.context_length) == model.context_length
+    with pytest.raises(MeasurementError, match="--parallel"):
+        memory.fit_context(model, 5, model.context_length)
+    with pytest.raises(MeasurementError, match="more than the model's"):
+        memory.fit_context(model, 1, model.context_length + 1)
 
 
 def test_without_llguidance_a_schema_is_refused_with_the_line_for_pip(

@@ -11,14 +11,16 @@ MEMORY_SHARE = 0.8  # of the free memory, for the caches of all slots
 GIB = 2**30
 
 
-def fit_context(model: LanguageModel, slots: int, context: int | None) -> int:
+def fit_context(
+    model: LanguageModel, slots: int, context: int | None, reserved_bytes: int = 0
+) -> int:
     """Return how many tokens a slot's context has.
 
     None selects the model's context, at most DEFAULT_CONTEXT_TOKENS, halved until the full caches
-    of all slots fit into the free memory. Raises MeasurementError if a stated context does not fit,
-    or is more than the model's.
+    of all slots fit into the free memory, without `reserved_bytes` for those of finished texts.
+    Raises MeasurementError if a stated context does not fit, or is more than the model's.
     """
-    free = free_bytes()
+    free = max(free_bytes() - reserved_bytes, 0)
     if context is not None:
         if context > model.context_length:
             raise MeasurementError(
@@ -28,8 +30,8 @@ def fit_context(model: LanguageModel, slots: int, context: int | None) -> int:
         if needed > MEMORY_SHARE * free:
             raise MeasurementError(
                 f"{slots} slots with {context} tokens of context need {needed / GIB:.1f} GiB of"
-                f" caches, and {free / GIB:.1f} GiB of memory are free; choose a smaller --ctx or"
-                " --parallel"
+                f" caches, and {free / GIB:.1f} GiB of memory are free; choose a smaller --ctx,"
+                " --parallel or --cache"
             )
         return context
     context = min(model.context_length, DEFAULT_CONTEXT_TOKENS)

@@ -169,10 +169,9 @@ def start(options: Mapping[str, Any]) -> tuple[EngineLoop, Record]:
     checkpoint = open_model(options["model"])
     model = load_model(checkpoint, mode=options["mode"], threads=options["threads"])
     slots = int(options["parallel"])
-    capacity = fit_context(model, slots, options["context"])
-    scheduler = Scheduler(
-        model, slots=slots, capacity=capacity, cache_budget_bytes=int(options["cache_bytes"])
-    )
+    budget = int(options["cache_bytes"])
+    capacity = fit_context(model, slots, options["context"], budget)
+    scheduler = Scheduler(model, slots=slots, capacity=capacity, cache_budget_bytes=budget)
     reader = PromptReader(model, capacity)
     facts = describe_model(model, Path(options["model"]).name)
     ready = {

@@ -9,11 +9,11 @@ from zeropoint.models import LanguageModel, Sampling
 from zeropoint.models.chat import RenderedChat, render_chat
 from zeropoint.server.engine.generation_defaults import sampling_defaults
 from zeropoint.server.engine.grammar import GrammarCompiler, GrammarError
+from zeropoint.server.engine.infill_tokens import read_infill_tokens
 from zeropoint.server.engine.text import Event, TextWork, failure
 from zeropoint.server.engine.token_choice import ChoiceRules
 
 _SAMPLING = {field.name for field in fields(Sampling)}
-_INFILL = ("fim_pre", "fim_suf", "fim_mid", "fim_rep", "fim_sep")
 
 
 class RefusedPrompt(UnsupportedModel):
@@ -36,7 +36,8 @@ class PromptReader:
         self.capacity = capacity
         self.defaults = sampling_defaults(model.checkpoint.metadata)
         self._grammars = GrammarCompiler(model.tokenizer, model.vocab_size)
-        self.infill_tokens = self._infill_tokens()
+        vocabulary = model.tokenizer.vocabulary
+        self.infill_tokens = read_infill_tokens(model.checkpoint.metadata, vocabulary)
 
     def work(self, request: Mapping[str, Any]) -> tuple[TextWork, str]:
         """Return the work of a request, and the end of its prompt as text.
@@ -167,16 +168,6 @@ class PromptReader:
         after = [marks["fim_suf"], *encode(prompt["suffix"])]
         parts = [*after, *before] if prompt.get("suffix_first") else [*before, *after]
         return [*ids, *parts, marks["fim_mid"], *encode(prompt.get("begun", ""), continues=True)]
-
-    def _infill_tokens(self) -> dict[str, int] | None:
-        metadata, found = self.model.checkpoint.metadata, {}
-        for name in _INFILL:
-            value = metadata.get(f"tokenizer.ggml.{name}_token_id")
-            if value is not None and not isinstance(value, str | float):
-                token = int(value)  # type: ignore[call-overload]
-                if 0 <= token < self.model.vocab_size:
-                    found[name] = token
-        return found if {"fim_pre", "fim_suf", "fim_mid"} <= set(found) else None
 
     def _mask(self, grammar: Mapping[str, Any] | None) -> Any:
         if grammar is None:

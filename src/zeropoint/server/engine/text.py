@@ -92,7 +92,8 @@ class GrowingReply:
             return self._end("limit")
         mask = work.mask.allowed() if work.mask else None
         sampling = work.rules.sampling
-        recent = [*work.prompt, *self.tokens][-sampling.repeat_window :]
+        window = sampling.repeat_window
+        recent = [*work.prompt[-window:], *self.tokens][-window:]
         changed = work.rules.change(logits, self._counts, mask)
         token = choose(changed, sampling, len(self.tokens), recent)
         if token in work.stop_ids:

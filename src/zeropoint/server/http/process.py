@@ -67,7 +67,7 @@ def host_names(host: str, port: int, allowed: Sequence[str]) -> frozenset[str]:
     """
     names = {name if _has_port(name) else f"{name}:{port}" for name in allowed}
     names |= {name for name in allowed if not _has_port(name)}
-    if is_loopback(host):
+    if names or is_loopback(host):
         names |= {f"{name}:{port}" for name in ("localhost", "127.0.0.1", "[::1]")}
     return frozenset(name.lower() for name in names)
 
