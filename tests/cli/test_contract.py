@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, TextIO
 
 import pytest
 
@@ -162,3 +163,25 @@ def test_a_verb_loads_no_more_than_it_needs(words: list[str], absent: list[str])
     )
     assert "loaded" not in done.stderr
     assert done.returncode == 0
+
+
+def test_a_narrow_terminal_loses_whole_columns_and_no_characters(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from zeropoint.cli import output
+
+    digits = "0123456789" * 6
+    columns = ("Name", ">KL", ">?Median", ">?Max")
+    monkeypatch.setattr(output, "terminal_width", lambda: 30)
+    Output().table(columns, [("all", "0.123456", "0.123456", "0.123456")])
+    assert capsys.readouterr().out.splitlines()[0].split() == ["Name", "KL", "Median"]
+    wide = output.console
+
+    def narrow(stream: TextIO) -> Any:
+        screen = wide(stream)
+        screen.width = 30
+        return screen
+
+    monkeypatch.setattr(output, "console", narrow)
+    Output().table(("Origin", ""), [("sha256", digits)])
+    assert digits in "".join(capsys.readouterr().out.split()).replace("sha256", "")

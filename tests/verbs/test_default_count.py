@@ -115,6 +115,30 @@ def test_every_verb_reports_the_count_that_it_chose(
 
 
 @pytest.mark.usefixtures("slow")
+def test_runs_of_drift_and_tasks_resume_with_their_counts(
+    models: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts, tasks = tmp_path / "prompts.txt", tmp_path / "tasks.jsonl"
+    long = "to be or not to be " * 200  # more than the context: left out before the count applies
+    prompts.write_text("\n".join([long, *(f"number {number}" for number in range(12))]))
+    tasks.write_text("\n".join(json.dumps({"prompt": f"{n} +", "answer": "2"}) for n in range(12)))
+    reference, quant = models
+
+    def run() -> tuple[object, object]:
+        options: dict[str, Any] = {"tokens": 2, "threads": 1}
+        return (
+            zp.drift(quant, reference, prompts=prompts, run=tmp_path / "drift", **options),
+            zp.tasks([reference, quant], tasks, run=tmp_path / "tasks", **options),
+        )
+
+    first = run()
+    monkeypatch.setattr(default_count, "DEFAULT_SECONDS", 1e9)
+    monkeypatch.setattr("zeropoint.verbs.drift_choice.DEFAULT_SECONDS", 1e9)
+    assert run() == first
+    assert first[0].prompts == first[1].tasks == 8  # type: ignore[attr-defined]
+
+
+@pytest.mark.usefixtures("slow")
 def test_a_width_of_the_interval_is_reached_whatever_the_time(
     models: tuple[Path, Path], text: Path
 ) -> None:

@@ -117,7 +117,10 @@ class Output:
         for name in columns:
             right = name.startswith(">")
             grid.add_column(
-                Text(name.removeprefix(">")), justify="right" if right else "left", no_wrap=right
+                Text(name.removeprefix(">")),
+                justify="right" if right else "left",
+                no_wrap=right,
+                overflow="fold",  # nothing of a name or a hash is lost
             )
         for row in rows:
             grid.add_row(*(Text(printable(cell)) for cell in row))

@@ -183,8 +183,11 @@ class DriftComparison:
     ) -> None:
         self.options = options
         self.choice = DriftChoice(options, run)
+        # A count that is chosen applies to the prompts that fit, so all of them are read.
+        asked = self.choice.prompts
         self.prompts: list[Prompt] = read_prompts(
-            Path(options.prompts) if options.prompts else None, count=self.choice.prompts.limit
+            Path(options.prompts) if options.prompts else None,
+            count=None if asked.stored else asked.limit,
         )
         loaded = LoadedModel.open(reference, mode=options.mode, threads=options.threads)
         self.reference = DriftParticipant.of(loaded)
