@@ -84,13 +84,16 @@ def read_delta_net(settings: Settings) -> Metadata:
         settings.integer("linear_num_value_heads", minimum=1),
     )
     groups = settings.integer("linear_num_key_heads", minimum=1)
-    if settings.integer("linear_value_head_dim") != size:
+    values = settings.integer("linear_value_head_dim")
+    if values != size:
         raise settings.wrong(
-            "linear_value_head_dim", f"GGUF has one size of a head, and keys have {size}"
+            "linear_value_head_dim",
+            f"is {values}, but linear_key_head_dim is {size}; GGUF has one size of a head",
         )
     if heads % groups:
         raise settings.wrong(
-            "linear_num_value_heads", f"{groups} heads of keys do not divide {heads} of values"
+            "linear_num_value_heads",
+            f"is {heads}; it must be a multiple of linear_num_key_heads, {groups}",
         )
     return {
         "ssm.conv_kernel": UInt32(settings.integer("linear_conv_kernel_dim", minimum=2)),

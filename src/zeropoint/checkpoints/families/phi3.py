@@ -1,6 +1,7 @@
 """Phi-3: fused matrices, and rotary positions for part of a head."""
 
 from zeropoint.checkpoints.families import tensor_roles as roles
+from zeropoint.checkpoints.families.partial_rope import partial_rope
 from zeropoint.checkpoints.families.record import (
     HuggingFaceType,
     Json,
@@ -26,11 +27,7 @@ def read_settings(family: ModelFamily, settings: Settings) -> Metadata:
 
 def write_config(family: ModelFamily, keys: GgufKeys, config: Json) -> Json:
     """Return the window, and rotary parameters for the part of a head that is rotated."""
-    rope = dict(config["rope_parameters"])  # type: ignore[call-overload]
-    size = keys.integer("attention.key_length", int(config["head_dim"]))  # type: ignore[call-overload]
-    rotated = keys.integer("rope.dimension_count", size)
-    part = rotated / size  # transformers multiplies by it and rounds down
-    rope["partial_rotary_factor"] = part if int(part * size) == rotated else (rotated + 0.5) / size
+    rope = partial_rope(keys, config)
     context = config["max_position_embeddings"]
     return {
         "rope_parameters": rope,

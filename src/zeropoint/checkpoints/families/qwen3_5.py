@@ -10,6 +10,7 @@ from zeropoint.checkpoints.families.delta_net import (
     read_delta_net,
     write_delta_net,
 )
+from zeropoint.checkpoints.families.partial_rope import partial_rope
 from zeropoint.checkpoints.families.record import HuggingFaceType, Json, Metadata, ModelFamily
 from zeropoint.checkpoints.settings.gguf_keys import GgufKeys
 from zeropoint.checkpoints.settings.settings import Settings
@@ -43,17 +44,12 @@ def read_settings(family: ModelFamily, settings: Settings) -> Metadata:
 
 def write_config(family: ModelFamily, keys: GgufKeys, config: Json) -> Json:
     """Return the delta nets, and the part of a head that is rotated."""
-    return write_delta_net(keys) | {"rope_parameters": partial_rope(keys, config)}
+    return write_delta_net(keys) | {"rope_parameters": rotary_parameters(keys, config)}
 
 
-def partial_rope(keys: GgufKeys, config: Json) -> Json:
+def rotary_parameters(keys: GgufKeys, config: Json) -> Json:
     """Return the rotary parameters with the part of a head that is rotated, and its sections."""
-    rope: Json = dict(config["rope_parameters"])  # type: ignore[call-overload]
-    size = keys.integer("attention.key_length", int(config["head_dim"]))  # type: ignore[call-overload]
-    rotated = keys.integer("rope.dimension_count", size)
-    part = rotated / size  # transformers multiplies by it and rounds down
-    rope["partial_rotary_factor"] = part if int(part * size) == rotated else (rotated + 0.5) / size
-    sections = keys.get("rope.dimension_sections")
+    rope, sections = partial_rope(keys, config), keys.get("rope.dimension_sections")
     if isinstance(sections, np.ndarray):
         rope |= {"mrope_section": sections.tolist()[:3], "mrope_interleaved": True}
     return rope

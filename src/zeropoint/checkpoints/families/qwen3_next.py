@@ -16,7 +16,7 @@ from zeropoint.checkpoints.families.qwen3_5 import (
     DRAFT_SETTINGS,
     NORMS,
     QWEN35,
-    partial_rope,
+    rotary_parameters,
 )
 from zeropoint.checkpoints.families.record import (
     ExpertRule,
@@ -55,7 +55,7 @@ def read_experts(family: ModelFamily, settings: Settings) -> Metadata:
 def write_experts(family: ModelFamily, keys: GgufKeys, config: Json) -> Json:
     """Return the delta nets, the experts, and the part of a head that is rotated."""
     experts = {name: keys.integer(key) for key, name in EXPERT_KEYS.items()}
-    return write_delta_net(keys) | {"rope_parameters": partial_rope(keys, config)} | experts
+    return write_delta_net(keys) | {"rope_parameters": rotary_parameters(keys, config)} | experts
 
 
 def read_next(family: ModelFamily, settings: Settings) -> Metadata:

@@ -312,7 +312,8 @@ def _longrope(settings: Settings, rope: Settings, size: int) -> tuple[Metadata, 
             raise rope.wrong(f"{kind}_factor", "expected a list of positive numbers")
         if len(factors) != size // 2:
             raise rope.wrong(
-                f"{kind}_factor", f"has {len(factors)} numbers; {size // 2} are needed"
+                f"{kind}_factor",
+                f"has {len(factors)} numbers; rope_type longrope needs {size // 2}",
             )
         constants[f"rope_factors_{kind}.weight"] = [float(f) for f in factors]
     found: Metadata = {
