@@ -11,6 +11,7 @@ from support.families import FAMILIES, random_model, write_gguf
 from support.tiny_models import write_model
 from zeropoint.checkpoints import open_checkpoint
 from zeropoint.models import Finished, LanguageModel, Sampling, Token, generate, load_model
+from zeropoint.models.ngram_draft import NgramDraft
 from zeropoint.server.engine.generation_defaults import sampling_defaults
 from zeropoint.server.engine.prefix_caches import MAX_LOST_TOKENS, PrefixCaches
 from zeropoint.server.engine.scheduler import CHUNK_BESIDE_DECODING_TOKENS, Scheduler
@@ -113,6 +114,60 @@ def test_the_same_holds_for_windows_recurrent_states_and_experts(
         wanted = [record.id for record in records if isinstance(record, Token)]
         assert ends[at]["ids"] == wanted, at
     assert ends[3]["cached_tokens"] == len(first) - 1
+
+
+@pytest.mark.parametrize("mode", ["exact", "fast"])
+def test_guessing_never_changes_a_text(mode: Any, model: LanguageModel) -> None:
+    """A low temperature makes a random model repeat itself, so that many guesses are right."""
+    model.mode = mode
+    ends: list[dict[int, dict[str, Any]]] = []
+    for drafts in (False, True):
+        scheduler = engine(model, slots=1, drafts=drafts, cache_budget_bytes=0)
+        for at, temperature in enumerate((0.0, 0.05, 0.3, 1.0)):
+            sampling = Sampling(seed=at, temperature=temperature)
+            rules = ChoiceRules(sampling=sampling, frequency_penalty=0.01 * at)
+            scheduler.add(work(at, [5, 6, 7] * 4, limit=60, rules=rules))
+        rules = ChoiceRules(sampling=Sampling(temperature=0.0))
+        scheduler.add(work(4, [8, 9] * ((CAPACITY - 40) // 2), limit=100, top=0, rules=rules))
+        if drafts:
+            ids = ends[0][0]["ids"]
+            stop = frozenset({ids[40]})
+            scheduler.add(work(5, [5, 6, 7] * 4, limit=60, rules=rules, stop_ids=stop))
+        ends.append(run(scheduler))
+    model.mode = "exact"
+    assert 0 < scheduler.counts.tokens_accepted_total < scheduler.counts.tokens_drafted_total
+    for at in range(5):
+        for key in ("ids", "text", "reason"):
+            assert ends[0][at][key] == ends[1][at][key], (at, key)
+    assert ends[1][4]["reason"] == "context"
+    assert ends[1][5]["ids"] == ids[: ids.index(ids[40])]
+
+
+def test_guessing_leaves_a_cache_that_is_right(model: LanguageModel) -> None:
+    scheduler = engine(model, slots=1, drafts=True)
+    rules = ChoiceRules(sampling=Sampling(temperature=0.0))
+    scheduler.add(work(1, [5, 6, 7] * 4, limit=60, rules=rules))
+    ids = run(scheduler)[1]["ids"]
+    assert scheduler.counts.tokens_drafted_total
+    prompt = [*[5, 6, 7] * 4, *ids, 11]
+    scheduler.add(work(2, prompt, limit=8, seed=3))
+    end = run(scheduler)[2]
+    assert end["cached_tokens"] >= 60 and end["ids"] == alone(model, prompt, 8, 3)
+
+
+def test_wrong_guesses_become_shorter_and_rarer() -> None:
+    draft = NgramDraft([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 1, 2, 3])
+    assert draft.propose(100) == [4, 5, 6, 7] and draft.propose(2) == [4, 5]
+    draft.report(4, 4)
+    assert len(draft.propose(100)) == 8
+    draft.report(8, 0)
+    assert draft.propose(100) == []
+    draft.extend([7, 1, 2, 3])
+    assert draft.propose(100) == [7, 1, 2, 3], "the last occurrence counts"
+    draft.report(4, 0)
+    draft.extend([7, 1, 2, 3])
+    assert draft.propose(100) == [], "the pause has doubled"
+    assert NgramDraft([1, 2]).propose(8) == [] and NgramDraft([1, 2, 3]).propose(8) == []
 
 
 def test_prompts_are_read_in_small_chunks_while_others_decode(model: LanguageModel) -> None:

@@ -92,7 +92,7 @@ def answer(request: dict[str, Any]) -> None:
             names = (
                 "prompt_tokens_total prompt_seconds_total cached_tokens_total n_decode_total"
                 " tokens_predicted_total tokens_predicted_seconds_total busy_slots_total"
-                " requests_total"
+                " requests_total tokens_drafted_total tokens_accepted_total"
             ).split()
             counts = dict.fromkeys(names, 1) | {"requests_cancelled_total": len(CANCELLED)}
             value = {"counts": counts, "waiting": 0, "idle_caches": 0, "idle_cache_bytes": 0}

@@ -171,7 +171,13 @@ def start(options: Mapping[str, Any]) -> tuple[EngineLoop, Record]:
     slots = int(options["parallel"])
     budget = int(options["cache_bytes"])
     capacity = fit_context(model, slots, options["context"], budget)
-    scheduler = Scheduler(model, slots=slots, capacity=capacity, cache_budget_bytes=budget)
+    scheduler = Scheduler(
+        model,
+        slots=slots,
+        capacity=capacity,
+        cache_budget_bytes=budget,
+        drafts=options.get("draft") == "ngram",
+    )
     reader = PromptReader(model, capacity)
     facts = describe_model(model, Path(options["model"]).name)
     ready = {

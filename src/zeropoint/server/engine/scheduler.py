@@ -30,6 +30,8 @@ class EngineCounts:
     tokens_predicted_total: int = 0
     tokens_predicted_seconds_total: float = 0.0
     n_decode_total: int = 0
+    tokens_drafted_total: int = 0
+    tokens_accepted_total: int = 0
     busy_slots_total: int = 0
     requests_total: int = 0
     requests_cancelled_total: int = 0
@@ -45,9 +47,12 @@ class Scheduler:
         slots: int,
         capacity: int,
         cache_budget_bytes: int,
+        drafts: bool = False,
         clock: Callable[[], float] = perf_counter,
     ) -> None:
+        """`drafts` lets a text that is alone guess several tokens at a time (`NgramDraft`)."""
         self.model = model
+        self._drafts = drafts
         self.slots: list[GrowingReply | None] = [None] * slots
         self.waiting: deque[TextWork] = deque()
         self.caches = PrefixCaches(lambda: model.cache(capacity), cache_budget_bytes)
@@ -98,16 +103,49 @@ class Scheduler:
         if not active:
             return []
         started = self._clock()
-        states = self.model.extend(
-            [reply.tokens[-1] for _, reply in active], [reply.cache for _, reply in active]
-        )
-        logits = self.model.head(states)
         events: list[Event] = []
-        for (slot, reply), row in zip(active, logits, strict=True):
-            events += self._advance(slot, reply, row)
+        draft = self._guess(active[0][1]) if len(active) == 1 else []
+        if draft:
+            events = self._verify(*active[0], draft)
+        else:
+            states = self.model.extend(
+                [reply.tokens[-1] for _, reply in active], [reply.cache for _, reply in active]
+            )
+            logits = self.model.head(states)
+            for (slot, reply), row in zip(active, logits, strict=True):
+                events += self._advance(slot, reply, row)
         self.counts.n_decode_total += 1
         self.counts.busy_slots_total += len(active)
         self.counts.tokens_predicted_seconds_total += self._clock() - started
+        return events
+
+    def _guess(self, reply: GrowingReply) -> list[int]:
+        cache = reply.cache
+        if not self._drafts or cache.recurrent:
+            return []
+        room = cache.capacity - int(cache.lengths[0]) - 2
+        return reply.draft.propose(min(room, reply.work.limit - len(reply.tokens) - 1))
+
+    def _verify(self, slot: int, reply: GrowingReply, draft: list[int]) -> list[Event]:
+        """Choose tokens at all positions of a guess, as long as they are the guessed ones."""
+        start = int(reply.cache.lengths[0])
+        states = self.model.hidden([reply.tokens[-1], *draft], reply.cache)
+        logits = self.model.head(np.ascontiguousarray(states))
+        before = len(reply.tokens)
+        events: list[Event] = []
+        accepted = 0
+        for row, guessed in zip(logits, [*draft, None], strict=True):
+            events += reply.add(row)
+            if reply.reason or reply.tokens[-1] != guessed:
+                break
+            accepted += 1
+        reply.cache.truncate(start + 1 + accepted)
+        reply.draft.report(len(draft), accepted)
+        self.counts.tokens_drafted_total += len(draft)
+        self.counts.tokens_accepted_total += accepted
+        self.counts.tokens_predicted_total += len(reply.tokens) - before
+        if reply.reason:
+            self._release(slot)
         return events
 
     def _process_prompt(self) -> list[Event]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from zeropoint.formats import F32
 from zeropoint.models import Cache, Tokenizer, choose
+from zeropoint.models.ngram_draft import NgramDraft
 from zeropoint.server.engine.stop_strings import StopStrings
 from zeropoint.server.engine.token_choice import ChoiceRules, log_probabilities
 
@@ -57,6 +58,7 @@ class GrowingReply:
         self.cached = cached
         self.tokens: list[int] = []
         self.reason = ""  # why it ended; empty while it grows
+        self._draft: NgramDraft | None = None
         self._tokenizer = tokenizer
         self._counts: Counter[int] = Counter()
         self._stream = tokenizer.stream(special=work.special)
@@ -76,6 +78,15 @@ class GrowingReply:
     def processed(self) -> list[int]:
         """The tokens whose states the cache holds."""
         return [*self.work.prompt, *self.tokens][: int(self.cache.lengths[0])]
+
+    @property
+    def draft(self) -> NgramDraft:
+        """What guesses the next tokens; it knows the prompt and what was generated since."""
+        known = len(self.work.prompt) + len(self.tokens)
+        if self._draft is None:
+            self._draft = NgramDraft([*self.work.prompt, *self.tokens])
+        self._draft.extend(self.tokens[len(self.tokens) - (known - len(self._draft)) :])
+        return self._draft
 
     def begin(self) -> None:
         """Note that the prompt has been processed."""
