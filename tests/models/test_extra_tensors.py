@@ -80,7 +80,7 @@ def is_used(base: Base, name: str) -> bool:
     matrix = base.checkpoint.tensors.get(f"{name.rpartition('.')[0]}.weight")
     axes = 0 if matrix is None or "ffn_gate_inp" in name else len(matrix.shape)
     if not name.startswith("blk."):
-        return name == "rope_freqs.weight"
+        return name == "rope_freqs.weight" and RECORDS[base.name].rotates
     return (axes == 2 and name.endswith((".bias", ".scale"))) or (
         axes == 3 and name.endswith(".scale")
     )
@@ -182,7 +182,8 @@ def give(base: Base, model: Any, name: str, value: np.ndarray) -> None:
         setattr(rotary, kind, getattr(rotary, kind) / tensor)
     elif name.endswith("_exps.scale"):
         layer = model.model.layers[LAYER]
-        experts = (layer.mlp if hasattr(layer, "mlp") else layer.block_sparse_moe).experts
+        parts = ("mlp", "block_sparse_moe", "feed_forward")
+        experts = next(getattr(layer, name) for name in parts if hasattr(layer, name)).experts
         half, joined = experts.gate_up_proj.shape[1] // 2, experts.gate_up_proj
         alternating = RECORDS[base.name].alternating_experts
         part = {

@@ -154,7 +154,8 @@ def read_architecture(checkpoint: Checkpoint) -> Architecture:
     )
     _check_vocabulary(header, architecture)
     _check_shapes(header, architecture)
-    check_settings(header, tensor_names(architecture) | FACTORS, range(blocks - drafts, blocks))
+    factors = FACTORS if family.rotates else frozenset()
+    check_settings(header, tensor_names(architecture) | factors, range(blocks - drafts, blocks))
     return architecture
 
 

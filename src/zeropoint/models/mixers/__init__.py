@@ -32,9 +32,19 @@ class Mixer(Protocol):
         """Return what it computes from normed rows x (n, width): (n, width). `state` advances."""
 
 
+_SSM = tuple(
+    f"ssm.{name}"
+    for name in ("conv_kernel", "group_count", "inner_size", "state_size", "time_step_rank")
+)
+#: The keys of each recurrent mixer's sizes.
+SIZES = {"delta_net": _SSM, "mamba2": _SSM, "short_convolution": ("shortconv.l_cache",)}
+
+
 def read_mixer(tensors: LayerTensors) -> Mixer:
     """Return the mixer of a layer; its tensors are taken."""
     kind = tensors.family.recurrent_mixer
+    for key in SIZES.get(kind or "", ()):  # stand in files whose layers are all attention, too
+        tensors.header.get(key)
     if kind == "delta_net":
         return read_delta_net(tensors) if is_delta_net(tensors) else read_attention(tensors)
     if kind and tensors.header.integer("attention.head_count_kv", layer=tensors.index) == 0:

@@ -22,10 +22,6 @@ from zeropoint.models.layer_tensors import Has, LayerTensors, Shapes, with_extra
 from zeropoint.models.mixers.convolution import convolve
 
 LENGTH_EPSILON = np.float32(1e-6)  # added to squared lengths, whatever the epsilon of the norms
-SIZES = tuple(
-    f"ssm.{name}"
-    for name in ("conv_kernel", "group_count", "inner_size", "state_size", "time_step_rank")
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,8 +130,6 @@ def _length(heads: F32) -> F32:
 def is_delta_net(tensors: LayerTensors) -> bool:
     """Return whether a layer is a delta net: by a list of flags, or all but each n-th layer."""
     header, key = tensors.header, "attention.recurrent_layers"
-    for name in SIZES:  # stand in files whose layers are all attention, too
-        header.get(name)
     every = header.integer("full_attention_interval", 4, minimum=1)
     if header.get(key) is not None:
         return header.flag(key, layer=tensors.index)
