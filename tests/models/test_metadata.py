@@ -58,7 +58,15 @@ PARTS = """attention.scale attention.sliding_window attention.sliding_window_pat
     logit_scale residual_scale rope.freq_base_swa rope.scaling.factor rope.scaling.finetuned
     rope.scaling.original_context_length rope.scaling.type""".split()
 DEFAULT = ("gpt-oss yarn", "qwen35")
-OTHERS = ("olmo3", "granite", "granitemoe", "qwen35 moe", "qwen3 next")
+OTHERS = (
+    "olmo3",
+    "granite",
+    "granitemoe",
+    "qwen35 moe",
+    "qwen3 next",
+    "ernie4_5 moe",
+    "glm4moe",
+)
 
 
 @pytest.mark.parametrize(

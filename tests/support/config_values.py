@@ -333,7 +333,8 @@ def rope_cases(family: str) -> Iterator[Case]:
         if kind == "yarn" and family == "gpt_oss":
             rope["truncate"] = False
         if kind == "longrope":
-            size = base(family).get("head_dim", 16) // 2
+            rotated = 0.5 if family == "glm4_moe" else 1.0  # the default part of a head
+            size = int(base(family).get("head_dim", 16) * rotated) // 2
             rope["short_factor"] = [1.0 + 0.2 * index for index in range(size)]
             rope["long_factor"] = [2.0 + 0.5 * index for index in range(size)]
         placed = list(_placed(family, f"rope_type ({kind})", kind, rope))
