@@ -231,8 +231,7 @@ void bind_feed_forward(LayerClass& layer) {
     bind_experts(layer, "ffn_up_exps", &ExpertConfig::up);
     bind_experts(layer, "ffn_down_exps", &ExpertConfig::down);
     const auto shared = [&](const char* name, Linear DenseConfig::* field) {
-        bind_linear(layer, name,
-                    [field](BoundLayer& self) -> Linear& { return self.experts.shared.*field; });
+        bind_linear(layer, name, [field](BoundLayer& self) -> Linear& { return self.experts.shared.*field; });
     };
     shared("ffn_gate_shexp", &DenseConfig::gate);
     shared("ffn_up_shexp", &DenseConfig::up);
@@ -294,8 +293,7 @@ RecurrentCache recurrent_arrays(const nb::list& arrays, std::size_t row, std::si
     expect_cache(arrays.size() == (states ? 2 : 1));
     for (std::size_t i = 0; i < arrays.size(); ++i) {
         const auto array = nb::cast<nb::ndarray<float, nb::c_contig, nb::device::cpu>>(arrays[i]);
-        expect_cache(array.ndim() > 0 && array.shape(0) > row &&
-                     array.size() == array.shape(0) * sizes[i]);
+        expect_cache(array.ndim() > 0 && array.shape(0) > row && array.size() == array.shape(0) * sizes[i]);
         found[i] = array.data() + row * sizes[i];
     }
     return {found[0], found[1]};
@@ -322,7 +320,8 @@ std::vector<LayerCache> caches_of(const Transformer& transformer, const nb::list
         if (starts(s) < 0) throw nb::value_error("transformer: no room in the cache");
         const bool one = states.size() == 1;
         const auto all = nb::cast<nb::list>(states[one ? 0 : s]);
-        if (all.size() != layers.size()) throw nb::value_error("transformer: the arrays do not fit each other");
+        if (all.size() != layers.size())
+            throw nb::value_error("transformer: the arrays do not fit each other");
         const std::size_t row = one ? s : 0, end = std::size_t(starts(s)) + count;
         for (std::size_t i = 0; i < layers.size(); ++i) {
             const auto arrays = nb::cast<nb::list>(all[i]);

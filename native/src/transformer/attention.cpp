@@ -73,8 +73,7 @@ void LayerPass::place(const float* cosines, const float* sines) const {
                 for (std::size_t h = 0; h < part.heads; ++h)
                     for (std::size_t i = 0; i < size; ++i) queries[h * head_pitch_ + i] *= factor;
             }
-            for (std::size_t h = 0; h < part.kv_heads; ++h)
-                prepare(keys + h * size, part.k_norm);
+            for (std::size_t h = 0; h < part.kv_heads; ++h) prepare(keys + h * size, part.k_norm);
             store(r);
         }
     });
@@ -85,8 +84,8 @@ void LayerPass::store(std::size_t r) const {
     const KeyValueCache& cache = cache_of<KeyValueCache>(r / pass_.count);
     const std::size_t size = part.head_size, slot = position(r) % cache.slots;
     for (std::size_t h = 0; h < part.kv_heads; ++h) {
-        float* keys = cache.keys + (h * cache.slots / key_tile + slot / key_tile) * size * key_tile +
-                      slot % key_tile;
+        float* keys =
+            cache.keys + (h * cache.slots / key_tile + slot / key_tile) * size * key_tile + slot % key_tile;
         const float* from = keys_ + r * k_pitch_ + h * size;
         for (std::size_t d = 0; d < size; ++d) keys[d * key_tile] = from[d];
         std::memcpy(cache.values + (h * cache.slots + slot) * cache.value_pitch,
@@ -126,8 +125,7 @@ void LayerPass::attend() {
                                  part.window,
                                  part.scale,
                                  part.softcap};
-        attend_lines(span, sequence, h * shared, shared, chunk * step,
-                     std::min(lines, (chunk + 1) * step));
+        attend_lines(span, sequence, h * shared, shared, chunk * step, std::min(lines, (chunk + 1) * step));
     });
 }
 

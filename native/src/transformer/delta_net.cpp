@@ -27,8 +27,13 @@ void LayerPass::delta_net() {
     convolve(inputs, part.convolution, part.kernel, channels, qkv);
     prepare_heads(qkv);
     mixed_ = rows_of(buffers_.mixed, rows_, values);
-    advance_states({.heads = part.value_heads, .groups = part.key_heads, .rows = part.size, .columns = part.size,
-                    .stride = channels, .tiled = part.tiled, .corrects = true},
+    advance_states({.heads = part.value_heads,
+                    .groups = part.key_heads,
+                    .rows = part.size,
+                    .columns = part.size,
+                    .stride = channels,
+                    .tiled = part.tiled,
+                    .corrects = true},
                    qkv, qkv + part.key_heads * part.size, qkv + 2 * part.key_heads * part.size, rates, decays,
                    mixed_);
     for_rows(rows_, pass_.threads, [&](std::size_t first, std::size_t last) {

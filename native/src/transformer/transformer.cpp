@@ -144,7 +144,9 @@ Transformer::Transformer(std::size_t width, float epsilon, Floats output_norm,
         if (layer.delta_net) check_delta_net(layer.delta_net, width);
         if (layer.short_convolution) check_short_convolution(layer.short_convolution, width);
         if (layer.mamba2) check_mamba2(layer.mamba2, width);
-        expect(bool(layer.attention) + bool(layer.delta_net) + bool(layer.short_convolution) + bool(layer.mamba2) < 2,
+        expect(bool(layer.attention) + bool(layer.delta_net) + bool(layer.short_convolution) +
+                       bool(layer.mamba2) <
+                   2,
                "two mixers");
         if (layer.experts) check_experts(layer.experts, width);
         if (layer.dense) check_dense(layer.dense, width);

@@ -166,8 +166,13 @@ class PromptReader:
             prefix = "".join(f"{file['text']}\n" for file in extra) + prefix
         before = [marks["fim_pre"], *encode(prefix)]
         after = [marks["fim_suf"], *encode(prompt["suffix"])]
-        parts = [*after, *before] if prompt.get("suffix_first") else [*before, *after]
-        return [*ids, *parts, marks["fim_mid"], *encode(prompt.get("begun", ""), continues=True)]
+        return [
+            *ids,
+            *before,
+            *after,
+            marks["fim_mid"],
+            *encode(prompt.get("begun", ""), continues=True),
+        ]
 
     def _mask(self, grammar: Mapping[str, Any] | None) -> Any:
         if grammar is None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from zeropoint.server.http.errors import ApiError, bad, unsupported
+from zeropoint.server.http.errors import bad, unsupported
 from zeropoint.server.http.fields import Fields
 from zeropoint.server.http.settings import MAX_TOP_TOKENS, read_format, read_settings
 from zeropoint.server.tools.forms import form_of
@@ -237,6 +237,3 @@ def describe_tools(messages: list[dict[str, Any]], tools: list[Any]) -> list[dic
 
 def _arguments(schema: Mapping[str, Any]) -> Mapping[str, Any]:
     return schema if schema else {"type": "object"}
-
-
-__all__ = ["ApiError", "ChatRequest", "read_chat", "read_messages"]

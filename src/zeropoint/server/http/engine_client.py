@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from zeropoint.server.http.errors import ApiError, busy, engine_error
+from zeropoint.server.http.errors import busy, engine_error
 from zeropoint.server.records import LENGTH, Record, pack, unpack_length
 
 RESTART_SECONDS = 60.0  # an engine that crashes again within this time stays down
@@ -237,6 +237,3 @@ class GenerationStream:
         """Cancel what has not ended."""
         left, self._open = list(self._open), set()
         self._client.forget(left)
-
-
-__all__ = ["ApiError", "EngineClient", "GenerationStream"]

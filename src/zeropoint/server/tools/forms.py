@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from zeropoint.server.tools.calls import ToolCall, Tools, call_of, calls_of, read_object
+from zeropoint.server.tools.calls import ToolCall, Tools, calls_of, read_object
 
 Parsed = tuple[str, list[ToolCall]] | None
 
@@ -238,6 +238,3 @@ def form_of(template: str) -> ToolForm:
     if "<|python_tag|>" in template or '"parameters": ' in template:
         return BareJson()
     return PlainJson()
-
-
-__all__ = ["ToolForm", "call_of", "form_of", "parse_plain"]
