@@ -7,12 +7,14 @@ from typing import Annotated
 
 import typer
 
+from zeropoint.checkpoints.files.user_files import read_user_text
 from zeropoint.cli import options as shared
 from zeropoint.cli.output import AsJson, Output, Quiet
 from zeropoint.cli.paths import InputRole
 from zeropoint.errors import MeasurementError, needs_packages
 
 KEY_VARIABLE = "ZEROPOINT_API_KEY"
+KEY_BYTES = 1 << 20  # maximum of a file of keys
 MIB = 1 << 20
 
 
@@ -212,11 +214,7 @@ def read_keys(key: str | None, file: Path | None) -> tuple[str, ...]:
     """
     keys = [key or "", os.environ.get(KEY_VARIABLE, "")]
     if file is not None:
-        try:
-            lines = file.read_text().splitlines()
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not text"
-            raise MeasurementError(f"{file}: the API keys cannot be read: {reason}") from None
+        lines = read_user_text(file, KEY_BYTES, MeasurementError).splitlines()
         found = [line.strip() for line in lines if line.strip()]
         if not found:
             raise MeasurementError(f"{file}: has no API key; write one key in each line")
