@@ -62,6 +62,7 @@ def test_a_search_without_torch_says_that_its_predictions_are_less_good(
     [
         (TORCH, [*SEARCH, "--prediction", "gradients"], "torch", "torch"),
         ("starlette", ["studio", "--no-open"], "starlette", "studio"),
+        ("starlette", ["serve", "MODEL"], "starlette", "serve"),
     ],
 )
 def test_a_missing_package_is_one_sentence_with_the_extra(

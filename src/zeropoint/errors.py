@@ -117,9 +117,9 @@ EXTRAS = {
 class MissingPackage(UnsupportedModel):
     """An optional package is not installed."""
 
-    def __init__(self, purpose: str, package: str) -> None:
+    def __init__(self, purpose: str, package: str, extra: str | None = None) -> None:
         package = package.partition(".")[0]
-        extra = EXTRAS.get(package, "all")
+        extra = extra or EXTRAS.get(package, "all")
         super().__init__(
             f"{purpose} needs the package {package}, which is not installed:"
             f' pip install "zeropoint[{extra}]"'
@@ -127,14 +127,17 @@ class MissingPackage(UnsupportedModel):
 
 
 @contextmanager
-def needs_packages(purpose: str) -> Iterator[None]:
-    """Raise MissingPackage where an import of an optional package fails inside."""
+def needs_packages(purpose: str, extra: str | None = None) -> Iterator[None]:
+    """Raise MissingPackage where an import of an optional package fails inside.
+
+    `extra` is the extra to name; None: that of the package in EXTRAS.
+    """
     try:
         yield
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in EXTRAS:
             raise
-        raise MissingPackage(purpose, error.name or "") from None
+        raise MissingPackage(purpose, error.name or "", extra) from None
 
 
 class MeasurementError(ZeropointError):

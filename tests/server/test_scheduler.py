@@ -116,6 +116,32 @@ def test_the_same_holds_for_windows_recurrent_states_and_experts(
     assert ends[3]["cached_tokens"] == len(first) - 1
 
 
+def test_several_answers_to_one_prompt_process_it_once(model: LanguageModel) -> None:
+    scheduler = engine(model, slots=4)
+    prompt = some_prompt(200, 3)
+    for id in range(4):
+        scheduler.add(work(id, prompt, limit=10 + id, seed=id))
+    ends = run(scheduler)
+    for id in range(4):
+        assert ends[id]["ids"] == alone(model, prompt, 10 + id, id)
+    assert scheduler.counts.prompt_tokens_total == 200 + 3
+    assert sorted(end["cached_tokens"] for end in ends.values()) == [0, 199, 199, 199]
+
+
+def test_a_prompt_that_begins_like_a_running_text_copies_its_cache(model: LanguageModel) -> None:
+    scheduler = engine(model, slots=2)
+    shared = some_prompt(60, 3)
+    first, second = shared + some_prompt(5, 4), shared + some_prompt(9, 5)
+    scheduler.add(work(1, first, limit=30, seed=1))
+    for _ in range(4):
+        scheduler.step()
+    scheduler.add(work(2, second, limit=5, seed=2))
+    ends = run(scheduler)
+    assert ends[2]["cached_tokens"] == 60
+    assert ends[1]["ids"] == alone(model, first, 30, 1)
+    assert ends[2]["ids"] == alone(model, second, 5, 2)
+
+
 @pytest.mark.parametrize("mode", ["exact", "fast"])
 def test_guessing_never_changes_a_text(mode: Any, model: LanguageModel) -> None:
     """A low temperature makes a random model repeat itself, so that many guesses are right."""

@@ -151,7 +151,7 @@ def serve(
     '{"messages": [{"role": "user", "content": "Hello"}]}'
     """
     out = Output(as_json=as_json, quiet=quiet)
-    with needs_packages("the server"):
+    with needs_packages("the server", "serve"):
         from zeropoint.server.http.api_guard import AccessRules
         from zeropoint.server.http.app import RouteOptions
         from zeropoint.server.http.engine_client import EngineClient

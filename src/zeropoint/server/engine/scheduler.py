@@ -13,7 +13,7 @@ from time import perf_counter
 import numpy as np
 
 from zeropoint.models import LanguageModel
-from zeropoint.server.engine.prefix_caches import PrefixCaches
+from zeropoint.server.engine.prefix_caches import FilledCache, PrefixCaches
 from zeropoint.server.engine.text import Event, GrowingReply, TextWork
 
 CHUNK_BESIDE_DECODING_TOKENS = 48  # prompt tokens between two decoding steps of other texts
@@ -89,14 +89,30 @@ class Scheduler:
 
     def _admit(self) -> None:
         for slot, reply in enumerate(self.slots):
-            if reply is None and self.waiting:
-                work = self.waiting.popleft()
-                cache, cached = self.caches.take(work.prompt, reuse=work.reuse)
+            if reply is None and (work := self._next_work()):
+                running = [
+                    FilledCache(one.processed, one.cache)
+                    for one in self.slots
+                    if one and one.tokens and one.work.reuse
+                ]
+                cache, cached = self.caches.take(work.prompt, reuse=work.reuse, running=running)
                 # A recurrent layer can return to where the prompt ends.
                 cache.keep(len(work.prompt) - 1)
                 self.counts.cached_tokens_total += cached
                 tokenizer = self.model.tokenizer
                 self.slots[slot] = GrowingReply(work, cache, cached, tokenizer)
+
+    def _next_work(self) -> TextWork | None:
+        """Take the first work that waits, unless its prompt is being processed in another slot.
+
+        Several answers to one prompt process it once: the others copy the first one's cache.
+        """
+        reading = [reply.work.prompt for reply in self.slots if reply and not reply.tokens]
+        for at, work in enumerate(self.waiting):
+            if not (work.reuse and work.prompt in reading):
+                del self.waiting[at]
+                return work
+        return None
 
     def _decode(self) -> list[Event]:
         active = [(slot, reply) for slot, reply in enumerate(self.slots) if reply and reply.tokens]
