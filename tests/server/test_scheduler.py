@@ -10,6 +10,7 @@ import pytest
 from support.families import FAMILIES, random_model, write_gguf
 from support.tiny_models import write_model
 from zeropoint.checkpoints import open_checkpoint
+from zeropoint.errors import UnsupportedModel
 from zeropoint.models import Finished, LanguageModel, Sampling, Token, generate, load_model
 from zeropoint.models.ngram_draft import NgramDraft
 from zeropoint.server.engine.generation_defaults import sampling_defaults
@@ -114,6 +115,39 @@ def test_the_same_holds_for_windows_recurrent_states_and_experts(
         wanted = [record.id for record in records if isinstance(record, Token)]
         assert ends[at]["ids"] == wanted, at
     assert ends[3]["cached_tokens"] == len(first) - 1
+
+
+class FailingMask:
+    """Allows one token, then nothing, or fails."""
+
+    complete = False
+
+    def __init__(self, size: int, *, fails: bool) -> None:
+        self._size, self._fails, self._accepted = size, fails, 0
+
+    def allowed(self) -> np.ndarray:
+        if self._accepted and self._fails:
+            raise UnsupportedModel("too complex")
+        mask = np.zeros(self._size, bool)
+        mask[262] = not self._accepted
+        return mask
+
+    def accept(self, token: int) -> None:
+        self._accepted += 1
+
+
+def test_a_grammar_that_ends_or_fails_does_so_for_its_text_only(model: LanguageModel) -> None:
+    scheduler = engine(model)
+    for id, fails in ((1, False), (2, True)):
+        scheduler.add(work(id, [5, 6, 7], mask=FailingMask(model.vocab_size, fails=fails)))
+    scheduler.add(work(3, [5, 6, 7]))
+    events = []
+    while scheduler.busy:
+        events += scheduler.step()
+    ends = {event["id"]: event for event in events if event["type"] in ("end", "error")}
+    assert (ends[1]["reason"], ends[1]["ids"]) == ("stop", [262])
+    assert ends[2]["status"] == 500 and "too complex" in ends[2]["message"]
+    assert ends[3]["ids"] == alone(model, [5, 6, 7], 12, 0)
 
 
 def test_several_answers_to_one_prompt_process_it_once(model: LanguageModel) -> None:

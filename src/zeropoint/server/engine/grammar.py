@@ -89,7 +89,12 @@ class GrammarMask:
         self._size = size
 
     def allowed(self) -> NDArray[np.bool_]:
-        """Return (vocabulary,) booleans: the tokens that may come next."""
+        """Return (vocabulary,) booleans: the tokens that may come next.
+
+        Raises GrammarError if the grammar has become too complex.
+        """
+        if self._matcher.is_error():
+            raise GrammarError(_first_line(self._matcher.get_error()))
         bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
         mask = np.zeros(self._size, bool)
         found = np.unpackbits(bits, bitorder="little")[: self._size]

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from zeropoint.errors import UnsupportedModel
 from zeropoint.formats import F32
 from zeropoint.models import Cache, Tokenizer, choose
 from zeropoint.models.ngram_draft import NgramDraft
@@ -22,7 +23,7 @@ class TokenMask(Protocol):
     """A grammar that says which tokens may come next."""
 
     def allowed(self) -> NDArray[np.bool_]:
-        """Return (vocabulary,) booleans."""
+        """Return (vocabulary,) booleans. Raises UnsupportedModel if the grammar has failed."""
 
     def accept(self, token: int) -> None:
         """Advance by a token."""
@@ -96,19 +97,26 @@ class GrowingReply:
         """Choose the next token from (vocabulary,) logits; return what there is to report."""
         work = self.work
         if not np.isfinite(logits.max()):
-            self.reason = "error"
-            message = "the model's logits are not finite: its weights or its metadata are damaged"
-            return [failure(work.id, 500, "server_error", message)]
+            return self._fail(
+                "the model's logits are not finite: its weights or its metadata are damaged"
+            )
         if len(self.tokens) >= work.limit:
             return self._end("limit")
-        mask = work.mask.allowed() if work.mask else None
-        sampling = work.rules.sampling
-        window = sampling.repeat_window
+        try:
+            mask = work.mask.allowed() if work.mask else None
+        except UnsupportedModel as error:
+            return self._fail(f"the grammar cannot be continued: {error}")
+        if mask is not None and not mask.any():
+            return self._end("stop")
+        window = work.rules.sampling.repeat_window
         recent = [*work.prompt[-window:], *self.tokens][-window:]
         changed = work.rules.change(logits, self._counts, mask)
-        token = choose(changed, sampling, len(self.tokens), recent)
-        if token in work.stop_ids:
-            return self._end("stop")
+        token = choose(changed, work.rules.sampling, len(self.tokens), recent)
+        return self._end("stop") if token in work.stop_ids else self._append(token, logits)
+
+    def _append(self, token: int, logits: F32) -> list[Event]:
+        """Add a token to the text, and end it where it has to end."""
+        work = self.work
         self.tokens.append(token)
         self._counts[token] += 1
         if work.mask:
@@ -128,6 +136,10 @@ class GrowingReply:
         if int(self.cache.lengths[0]) >= self.cache.capacity:
             return [*events, *self._end("context")]
         return events
+
+    def _fail(self, message: str) -> list[Event]:
+        self.reason = "error"
+        return [failure(self.work.id, 500, "server_error", message)]
 
     def _is_late(self) -> bool:
         limit = self.work.milliseconds
