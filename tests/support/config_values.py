@@ -87,6 +87,8 @@ BASES: Mapping[str, Config] = {
     "glm4_moe": EXPERTS
     | {"n_routed_experts": 6, "moe_intermediate_size": 64, "attention_bias": True}
     | {"n_group": 3, "topk_group": 2, "use_qk_norm": True},
+    "ministral3": {"head_dim": 24, "sliding_window": 7}
+    | {"rope_parameters": hf_folders.MINISTRAL3_ROPE},
     "seed_oss": {"head_dim": 24, "attention_out_bias": True, "mlp_bias": True},
     "qwen3_5_text": QWEN35,
     "qwen3_5_moe_text": QWEN35 | QWEN35_EXPERTS,
@@ -332,6 +334,8 @@ def rope_cases(family: str) -> Iterator[Case]:
         rope = {"rope_type": kind, "rope_theta": 8000.0} | ROPE[kind]
         if kind == "yarn" and family == "gpt_oss":
             rope["truncate"] = False
+        if family == "ministral3":
+            rope["llama_4_scaling_beta"] = 0.4
         if kind == "longrope":
             rotated = 0.5 if family == "glm4_moe" else 1.0  # the default part of a head
             size = int(base(family).get("head_dim", 16) * rotated) // 2

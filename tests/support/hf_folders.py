@@ -31,6 +31,17 @@ _LLAMA3_ROPE = {
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 64,
 }
+# The length of the temperature's steps is shorter than the tests' sequences.
+MINISTRAL3_ROPE = {
+    "rope_type": "yarn",
+    "rope_theta": 10000.0,
+    "factor": 4.0,
+    "original_max_position_embeddings": 16,
+    "beta_fast": 24.0,
+    "mscale": 1.0,
+    "mscale_all_dim": 0.5,
+    "llama_4_scaling_beta": 0.4,
+}
 
 DELTA_NET = {
     "linear_conv_kernel_dim": 4,
@@ -133,6 +144,7 @@ FAMILIES: Mapping[str, tuple[str, Mapping[str, object]]] = {
         },
     ),
     "seed_oss": ("SeedOss", {"head_dim": 24}),
+    "ministral3": ("Ministral3", {"head_dim": 24, "rope_parameters": MINISTRAL3_ROPE}),
     "qwen35": (
         "Qwen3_5Text",
         DELTA_NET | {"tie_word_embeddings": False},

@@ -15,6 +15,7 @@ from zeropoint.checkpoints.families.windows import (
     window_keys,
 )
 from zeropoint.checkpoints.settings.gguf_keys import GgufKeys
+from zeropoint.checkpoints.settings.rope_to_gguf import TEMPERATURE
 from zeropoint.checkpoints.settings.settings import Settings
 from zeropoint.checkpoints.values import UInt32
 
@@ -60,6 +61,22 @@ def write_mistral(family: ModelFamily, keys: GgufKeys, config: Json) -> Json:
     return {"sliding_window": single_window(keys)}
 
 
+def write_ministral3(family: ModelFamily, keys: GgufKeys, config: Json) -> Json:
+    """Return the window, and the rotary parameters with the temperature of queries.
+
+    Raises UnsupportedModel for experts, and for scalings other than YaRN: transformers takes the
+    length of the temperature's steps from YaRN's entries.
+    """
+    rope = config["rope_parameters"]
+    assert isinstance(rope, dict)
+    if keys.integer("expert_count", 0):
+        raise keys.unsupported("expert_count")
+    if rope["rope_type"] != "yarn":
+        raise keys.unsupported("rope.scaling.type")
+    scale = keys.number("attention.temperature_scale")
+    return write_mistral(family, keys, config) | {"rope_parameters": rope | {TEMPERATURE: scale}}
+
+
 def write_mixtral(family: ModelFamily, keys: GgufKeys, config: Json) -> Json:
     """Return the window and the experts."""
     return {
@@ -90,6 +107,29 @@ MISTRAL = HuggingFaceType(
     write_config=write_mistral,
     defaults={"num_key_value_heads": 8, "sliding_window": 4096},
 )
+MINISTRAL3 = HuggingFaceType(
+    model_types=("ministral3",),
+    model_class="Ministral3ForCausalLM",
+    config_class="Ministral3Config",
+    needs=frozenset({"temperature"}),
+    read_settings=read_mistral,
+    write_config=write_ministral3,
+    defaults={
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+        "max_position_embeddings": 262144,
+        "rms_norm_eps": 1e-5,
+        "rope_parameters": {
+            "rope_type": "yarn",
+            "rope_theta": 1e6,
+            "factor": 16.0,
+            "original_max_position_embeddings": 16384,
+            "mscale": 1.0,
+            "mscale_all_dim": 1.0,
+            TEMPERATURE: 0.1,
+        },
+    },
+)
 LLAMA_TYPE = HuggingFaceType(
     model_types=("llama",),
     model_class="LlamaForCausalLM",
@@ -111,25 +151,7 @@ LLAMA = ModelFamily(
 )
 MISTRAL3 = ModelFamily(
     architecture="mistral3",
-    huggingface=(
-        HuggingFaceType(
-            model_types=("ministral3",),
-            model_class="Ministral3ForCausalLM",
-            config_class="Ministral3Config",
-            needs=frozenset({"temperature"}),
-        ),
-        HuggingFaceType(
-            model_types=("mixtral",),
-            model_class="MixtralForCausalLM",
-            config_class="MixtralConfig",
-            needs=frozenset({"experts"}),
-        ),
-        HuggingFaceType(
-            model_types=("mistral",),
-            model_class="MistralForCausalLM",
-            config_class="MistralConfig",
-        ),
-    ),
+    huggingface=(MINISTRAL3, MIXTRAL, MISTRAL, LLAMA_TYPE),
     roles=roles.LLAMA | MIXTRAL_EXPERTS | roles.EXPERTS,
     permuted_roles=("attn_q", "attn_k"),
     interleaved_rope=True,

@@ -147,6 +147,7 @@ def _rope_defaults(family: ModelFamily, kind: HuggingFaceType) -> RopeDefaults:
         partial=family.partial_rope,
         longrope_only=family.longrope_only,
         sections=family.rope_sections,
+        temperature=family.query_temperature,
         yarn_truncates=family.yarn_truncates,
         full_types=kind.rope_types_of_full_layers,
         same_base=family.plain_window_rope,

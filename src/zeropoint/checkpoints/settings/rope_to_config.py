@@ -75,7 +75,9 @@ def _yarn(keys: GgufKeys, factor: float, magnitude: float) -> Json:
         "factor": factor,
         "original_max_position_embeddings": original,
     }
-    if magnitude != 1.0 or multiplier:
+    if magnitude == 1.0 and multiplier > 0:
+        rope |= {"mscale": 1.0, "mscale_all_dim": multiplier}
+    elif magnitude != 1.0 or multiplier:
         default_magnitude = yarn_magnitude(factor) / yarn_magnitude(factor, multiplier)
         rope["attention_factor"] = magnitude * default_magnitude
     for key, default in (("beta_fast", 32.0), ("beta_slow", 1.0)):

@@ -27,6 +27,7 @@ Metadata = dict[str, object]
 Constants = dict[str, list[float]]
 
 MAX_SECTION = 1 << 15  # pairs
+TEMPERATURE = "llama_4_scaling_beta"
 FULL, SLIDING = "full_attention", "sliding_attention"
 
 
@@ -41,6 +42,7 @@ class RopeDefaults:
     partial: bool = False  # only the first part of a head may be rotated
     longrope_only: bool = False  # Phi-3
     sections: tuple[int, ...] = ()  # Qwen 3.5: pairs by time, height and width, and the rest
+    temperature: bool = False  # Ministral 3: yarn, whose steps of positions sharpen the queries
     yarn_truncates: bool = True  # the only value of yarn's `truncate` that a file can express
 
 
@@ -65,6 +67,7 @@ def read_rope(settings: Settings, defaults: RopeDefaults, head_size: int) -> Rop
     if defaults.longrope_only and kind in ("su", "yarn"):
         kind = "longrope"  # older Phi-3 folders use these names
     types = ("default", "longrope") if defaults.longrope_only else tuple(_TYPES)
+    types = ("yarn",) if defaults.temperature else types
     if kind not in types:
         shown, known = printable(repr(kind)), ", ".join(types)
         raise rope.wrong("rope_type", f"GGUF cannot express {shown}; supported: {known}")
@@ -84,6 +87,10 @@ def read_rope(settings: Settings, defaults: RopeDefaults, head_size: int) -> Rop
     if defaults.sections:
         found["rope.dimension_sections"] = _sections(rope, defaults.sections)
     keys, constants = _TYPES[kind](settings, rope, size)
+    if defaults.temperature:
+        keys |= _temperature(rope)
+        if "rope.scaling.yarn_log_multiplier" in keys:
+            keys.pop("rope.scaling.attn_factor", None)
     return RopeKeys(found | keys, constants, (rope,))
 
 
@@ -219,6 +226,18 @@ def _yarn(settings: Settings, rope: Settings, size: int) -> tuple[Metadata, Cons
         found["rope.scaling.yarn_beta_fast"] = Float32(fast)
         found["rope.scaling.yarn_beta_slow"] = Float32(slow)
     return found, {}
+
+
+def _temperature(rope: Settings) -> Metadata:
+    """Return the keys of queries with a temperature, and of mscale as files of the family have it.
+
+    Such a file means an `mscale` of 1; `rope.scaling.attn_factor` expresses any other.
+    """
+    rope.get("max_position_embeddings")  # a copy of the model's, which transformers ignores
+    found: Metadata = {"attention.temperature_scale": Float32(rope.number(TEMPERATURE))}
+    if rope.get("mscale") == 1 and rope.get("mscale_all_dim") and not rope.get("attention_factor"):
+        found["rope.scaling.yarn_log_multiplier"] = Float32(rope.positive("mscale_all_dim"))
+    return found
 
 
 def yarn_magnitude(factor: float, scale: float = 1.0) -> float:
