@@ -241,6 +241,11 @@ ENTRIES: Mapping[str, list[Any]] = {
     "mrope_section": [[2, 3, 3]],
     "type": ["linear", "yarn", "su"],
 }
+# What a family needs beside.
+OWN_ENTRIES: Mapping[tuple[str, str], Config] = {
+    ("gpt_oss", "yarn"): {"truncate": False},
+    ("ministral3", "yarn"): {"llama_4_scaling_beta": 0.4},
+}
 
 
 @dataclass(frozen=True)
@@ -332,10 +337,7 @@ def rope_cases(family: str) -> Iterator[Case]:
     names = sorted({*RopeParameters.__annotations__, "type"} - {"rope_type"})
     for kind in kinds:
         rope = {"rope_type": kind, "rope_theta": 8000.0} | ROPE[kind]
-        if kind == "yarn" and family == "gpt_oss":
-            rope["truncate"] = False
-        if family == "ministral3":
-            rope["llama_4_scaling_beta"] = 0.4
+        rope |= OWN_ENTRIES.get((family, kind), {})
         if kind == "longrope":
             rotated = 0.5 if family == "glm4_moe" else 1.0  # the default part of a head
             size = int(base(family).get("head_dim", 16) * rotated) // 2
