@@ -27,12 +27,13 @@ WORDS = {
     "inspect": {"tensors"},
     "ladder": {"share", "with_"},
     "measure": {"gates"},
-    "plan": {"device", "memory", "ctx", "kv", "objective", "host", "ram"},
+    "plan": {"device", "memory", "ctx", "kv", "objective", "host", "ram", "price"},
     "quantize": {
         "tensor_type", "output_tensor_type", "token_embedding_type", "split_max_size",
         "bits", "budget", "runtime_memory", "device",
     },
     "run": {"prompt", "system", "device"},
+    "serve": {"host", "api_key", "allow_host", "allow_origin"},
     "search": {"bits", "budget", "runtime_memory", "device", "weight"},
 }  # fmt: skip
 SPELLINGS = ("the same name", "./", "..", "symbolic link", "hard link")

@@ -66,6 +66,8 @@ BROKEN = {
     "no norm": (without("output_norm.weight"), CheckpointError, "output_norm.weight.*missing"),
     "no down": (without("blk.2.ffn_down.weight"), CheckpointError, "blk.2.ffn_down.*missing"),
     "no keys": (without("blk.0.attn_k.weight"), CheckpointError, "blk.0.attn_k.weight.*missing"),
+    "no heads in one layer": (
+        with_fact("llama.attention.head_count", [4, 0, 4, 4]), CheckpointError, "do not divide 0"),
     "heads that cannot share": (
         with_fact("llama.attention.head_count_kv", 3), CheckpointError, "does not divide 4"),
     "another number of heads": (

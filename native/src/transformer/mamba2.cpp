@@ -27,8 +27,13 @@ void LayerPass::mamba2() {
     });
     mixed_ = rows_of(buffers_.mixed, rows_, inner);
     const float* keys = line + inner;
-    advance_states({.heads = part.heads, .groups = part.groups, .rows = part.state_size, .columns = part.size,
-                    .stride = channels, .tiled = false, .corrects = false},
+    advance_states({.heads = part.heads,
+                    .groups = part.groups,
+                    .rows = part.state_size,
+                    .columns = part.size,
+                    .stride = channels,
+                    .tiled = false,
+                    .corrects = false},
                    keys + part.groups * part.state_size, keys, line, times, decays, mixed_);
     gate_groups(joined, line);
     float* out = rows_of(buffers_.out, rows_, width_);

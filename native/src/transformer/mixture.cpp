@@ -74,7 +74,8 @@ std::vector<std::vector<LayerPass::Choice>> LayerPass::route(const float* logits
     for (std::size_t r = 0; r < rows_; ++r, logits += count) {
         rate(routing.gating, logits, count, scores.data());
         ranked = scores;
-        for (std::size_t e = 0; e < experts.selection_bias.size(); ++e) ranked[e] += experts.selection_bias[e];
+        for (std::size_t e = 0; e < experts.selection_bias.size(); ++e)
+            ranked[e] += experts.selection_bias[e];
         if (routing.groups > 1) hide_groups(routing, ranked);
         sort_falling(ranked.data(), count, order);
         for (std::size_t i = 0; i < routing.used; ++i) shares[i] = scores[order[i]];
@@ -116,7 +117,8 @@ void LayerPass::mixture() {
             for (std::size_t i = 0; i < width_; ++i) {
                 const float* part = parts + r * experts.routing.used * width_ + i;
                 float sum = part[0];  // in the order of choice, whatever the batch
-                for (std::size_t place = 1; place < experts.routing.used; ++place) sum += part[place * width_];
+                for (std::size_t place = 1; place < experts.routing.used; ++place)
+                    sum += part[place * width_];
                 out[r * width_ + i] = sum;
             }
     });

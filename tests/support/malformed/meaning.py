@@ -98,7 +98,6 @@ def meaning_cases() -> Iterator[Case]:
     yield case("heads that do not divide the width", "divide the width", heads, number(3))
     yield case("2^32 - 1 heads", "divide the width", heads, number(2**32 - 1))
     yield case("heads of too few layers", "there are 2 layers", heads, numbers(INT32, 4))
-    yield case("no heads in one layer", "at least 1", heads, numbers(INT32, 4, 0))
     yield case("minus one head", "at least 1", heads, (INT32, u32(-1)))
     yield case("no key-value heads", "at least 1", shared, number(0))
     yield case("key-value heads that do not divide", "divide 4", shared, number(3))

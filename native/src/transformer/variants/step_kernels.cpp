@@ -261,8 +261,8 @@ void attend(const AttentionSpan& span, const float* const* queries, const std::s
     std::size_t done = 0;
     const auto run = [&]<int count>() {
         for (; done + count <= rows; done += count)
-            attend_block<count>(span, queries + done, positions + done, sinks ? sinks + done : nullptr, out + done,
-                                scratch);
+            attend_block<count>(span, queries + done, positions + done, sinks ? sinks + done : nullptr,
+                                out + done, scratch);
     };
     run.template operator()<block>();
     run.template operator()<4>();

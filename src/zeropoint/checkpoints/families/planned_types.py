@@ -64,7 +64,7 @@ _QK = ("attn_q_norm", "attn_k_norm")
 _AFTER = ("post_attention_norm", "post_ffw_norm")
 _UNGATED = PlannedType(gated=False)
 _DEEPSEEK = PlannedType(architecture="deepseek2", extras=frozenset({"selection bias"}))
-_BEFORE_BOTH = ("attn_norm", "post_attention_norm")  # Qwen 3.5's and gpt-oss's names of them
+_BEFORE_BOTH = ("attn_norm", "post_attention_norm")  # as Qwen 3.5, gpt-oss and GLM name them
 _DELTA = PlannedType(architecture="qwen35", layer_norms=_BEFORE_BOTH, norms=_QK)
 _DELTA_EXPERTS = replace(
     _DELTA, architecture="qwen35moe", extras=frozenset({"shared expert's gate"})
@@ -98,6 +98,7 @@ PLANNED_TYPES: Mapping[str, PlannedType] = {
     "gemma4_text": _GEMMA4,
     "glm4_moe": PlannedType(
         architecture="glm4moe",
+        layer_norms=_BEFORE_BOTH,
         norms=_QK,
         norms_setting="use_qk_norm",
         extras=frozenset({"selection bias"}),
