@@ -9,10 +9,11 @@ embedding. --list prints them with their sizes and ends, so that the list is the
 is measured. All have the same imatrix. The judge is llama-perplexity: mean KL divergence in nats
 per token over the second halves of N chunks of 512 tokens of each text, from all logits.
 
-The peer's best at our size is the lower envelope of its candidates: the logarithm of KL is
-interpolated between the neighbours on it, chunk by chunk, and is that of the nearest one outside of
-them. The ratio is ours divided by that, with a 95 % interval that is paired by chunk. With --work,
-llama-quantize's files and the reference's logits stay in this folder.
+The peer's best at our size is on the lower convex hull of its candidates, in bytes and the
+logarithm of mean KL: this logarithm is interpolated between the neighbours on it, chunk by chunk,
+and is that of the nearest one outside of them. The ratio is ours divided by that, with a 95 %
+interval that is paired by chunk. With --work, llama-quantize's files and the reference's logits
+stay in this folder.
 """
 
 import argparse
@@ -81,11 +82,14 @@ def make(words: argparse.Namespace, candidate: Candidate, folder: Path) -> Path:
 
 
 def envelope(points: list[tuple[int, F64]], size: int) -> F64:
-    """Return the KL of each chunk at a size, on the lower envelope of (bytes, mean KL)."""
+    """Return the KL of each chunk at a size, on the lower convex hull of (bytes, log mean KL)."""
     best: list[tuple[int, F64]] = []
-    for nbytes, losses in sorted(points, key=lambda point: (point[0], point[1].mean())):
-        if not best or losses.mean() < best[-1][1].mean():
-            best.append((nbytes, losses))
+    for point in sorted(points, key=lambda point: (point[0], point[1].mean())):
+        if best and point[1].mean() >= best[-1][1].mean():
+            continue
+        while len(best) > 1 and _slope(best[-2], point) <= _slope(best[-2], best[-1]):
+            best.pop()
+        best.append(point)
     below = [point for point in best if point[0] <= size]
     above = [point for point in best if point[0] > size]
     if not below or not above:
@@ -94,6 +98,11 @@ def envelope(points: list[tuple[int, F64]], size: int) -> F64:
     share = (size - low) / (high - low)
     blend: F64 = np.exp((1 - share) * np.log(first) + share * np.log(second))
     return blend
+
+
+def _slope(first: tuple[int, F64], last: tuple[int, F64]) -> float:
+    """Return the change of the logarithm of the mean KL per byte."""
+    return float(np.log(last[1].mean() / first[1].mean())) / (last[0] - first[0])
 
 
 def main() -> None:

@@ -37,7 +37,7 @@ LEFT, GAP = 64, 44
 PLOT_WIDTH = (WIDTH - LEFT - 24 - 2 * GAP) / 3
 RADIUS = 4  # of a point
 NAME_WIDTH, NAME_HEIGHT = 70, 14
-BITS = (2.2, 5.4)  # of the horizontal axis
+BITS = (1.9, 5.9)  # of the horizontal axis
 KL = (0.008, 2.5)  # of the vertical axis, logarithmic
 TICKS = (0.01, 0.03, 0.1, 0.3, 1.0)
 
@@ -94,16 +94,16 @@ def plot(text: str, points: list[Point], left: float, named: bool) -> Html:
 
 
 def _names(points: list[Point], place: Callable[[float], float]) -> list[Html]:
-    """Return the names of points, those that would cover the one before on the other side."""
+    """Return the names of points, those that would cover another on the left."""
     parts: list[Html] = []
-    before, right = (-100.0, -100.0), True
+    placed: list[tuple[float, float]] = []  # of names on the right
     for point in points:
         x, y = place(point.bits), height_of(point.mean)
-        near = x - before[0] < NAME_WIDTH and abs(y - before[1]) < NAME_HEIGHT
-        right = not right if near else point.bits < BITS[1] - 0.6
-        side = "" if right else " end"
-        parts.append(label(x + (7 if right else -7), y + 4, point.name, f"soft small{side}"))
-        before = (x, y)
+        left = any(x - at < NAME_WIDTH and abs(y - up) < NAME_HEIGHT for at, up in placed)
+        if not left:
+            placed.append((x, y))
+        side, end = (-7, " end") if left else (7, "")
+        parts.append(label(x + side, y + 4, point.name, f"soft small{end}"))
     return parts
 
 
@@ -140,7 +140,7 @@ def main() -> None:
         label(LEFT, 32, title, "title"),
         label(LEFT, 54, AXES, "soft"),
         element("circle", cx=WIDTH - 268, cy=28, r=RADIUS, class_="mark"),
-        label(WIDTH - 258, 32, "zeropoint, --to best"),
+        label(WIDTH - 258, 32, "zeropoint, search"),
         element("circle", cx=WIDTH - 118, cy=28, r=RADIUS, class_="theirs"),
         label(WIDTH - 108, 32, "llama-quantize"),
         *(plot(text, found, LEFT + at * (PLOT_WIDTH + GAP), at == 0)
