@@ -136,7 +136,7 @@ def test_files_of_two_uploaders_are_named_apart_and_the_report_says_what_is_alik
     run = ["--run", str(tmp_path / "runs"), "--report", str(page)]
     assert main(["compare", *files, "--ref", str(model), *words, *run]) == 0
     alike = "ann/q.gguf, bob/q.gguf."
-    assert f"Cannot be told apart on this text (more text may): {alike}" in " ".join(
+    assert f"Cannot be told apart (more text may): {alike}" in " ".join(
         capsys.readouterr().out.split()
     )
     assert ": ann/q.gguf and bob/q.gguf.</p>" in page.read_text()

@@ -12,6 +12,7 @@ ROOT = Path(zeropoint.__file__).parent
 ALLOWED = {
     "metrics/peers/lm_eval.py: evaluate": "lm-evaluation-harness's own results",
     "metrics/tasks/sandbox/child.py: make_module": "the names of a program",
+    "quantizers/export_stacks.py: packed_config": "entries of a config.json",
     "quantizers/provenance.py: output_metadata": "metadata of a GGUF file",
     "quantizers/provenance.py: importance_facts": "metadata of a GGUF file",
     "quantizers/provenance.py: nearest_facts": "metadata of a GGUF file",

@@ -249,7 +249,7 @@ def test_a_folder_without_moments_is_an_error(
 ) -> None:
     words = [tiny, tmp_path / "o.gguf", "--to", "Q4_0", "--calibration", tiny.parent]
     assert main(["quantize", *map(str, words)]) == 2
-    assert "run.json" in capsys.readouterr().err
+    assert "is not a run folder" in capsys.readouterr().err
     assert not (tmp_path / "o.gguf").exists()
 
 

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from zeropoint.checkpoints.files.user_files import read_user_text
 from zeropoint.cli import options as shared
 from zeropoint.cli.output import AsJson, Output, Quiet
 from zeropoint.cli.paths import InputRole
@@ -212,6 +211,8 @@ def read_keys(key: str | None, file: Path | None) -> tuple[str, ...]:
 
     Raises MeasurementError for a file that cannot be read or has no key.
     """
+    from zeropoint.checkpoints.files.user_files import read_user_text
+
     keys = [key or "", os.environ.get(KEY_VARIABLE, "")]
     if file is not None:
         lines = read_user_text(file, KEY_BYTES, MeasurementError).splitlines()
