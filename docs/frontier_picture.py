@@ -38,8 +38,8 @@ PLOT_WIDTH = (WIDTH - LEFT - 24 - 2 * GAP) / 3
 RADIUS = 4  # of a point
 NAME_WIDTH, NAME_HEIGHT = 70, 14
 BITS = (1.9, 5.9)  # of the horizontal axis
-KL = (0.008, 2.5)  # of the vertical axis, logarithmic
-TICKS = (0.01, 0.03, 0.1, 0.3, 1.0)
+KL = (0.008, 4.0)  # of the vertical axis, logarithmic
+TICKS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 
 
 @dataclass(frozen=True)
