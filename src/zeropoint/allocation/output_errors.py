@@ -31,9 +31,10 @@ from zeropoint.allocation.predicted_loss import (
     TensorPredicted,
     choose_sequences,
     domain_weights,
+    sample_tensor,
 )
-from zeropoint.allocation.sampled_errors import RowSample, read_rows, sample_rows, sampled_errors
-from zeropoint.calibration import Calibration, InputStatistics, find_importance
+from zeropoint.allocation.sampled_errors import RowSample, read_rows, sampled_errors
+from zeropoint.calibration import Calibration, InputSquares, find_importance
 from zeropoint.calibration.chunks import Chunk
 from zeropoint.calibration.run import input_shapes
 from zeropoint.checkpoints import Checkpoint
@@ -91,7 +92,7 @@ def predict_from_outputs(
     for name, formats in menu.items():
         info = checkpoint.tensors[name]
         importance = find_importance(calibration or collected, info, tied=checkpoint.tied_output)
-        sample = sample_rows(info, tokens if name in (TOKEN_EMBEDDING, OUTPUT) else None)
+        sample = sample_tensor(checkpoint, name, tokens)
         rows = read_rows(checkpoint, name, sample.rows, threads=threads)
         table[name] = {}
         for format, errors in sampled_errors(
@@ -111,9 +112,7 @@ class InputSums:
     """Σ x² of the inputs of every matrix by domain, and the states before the output matrix."""
 
     model: LanguageModel
-    #: By tensor: (experts or 1, columns) float64, Σ_t x_tj², and the number of its tokens.
-    sums: dict[str, F64] = field(default_factory=dict)
-    counts: dict[str, I64] = field(default_factory=dict)
+    squares: InputSquares = field(default_factory=InputSquares)
     #: By domain and tensor: (experts or 1, columns) float64, Σ_t x_tj² / |W x_t|².
     relative: dict[str, dict[str, F64]] = field(default_factory=dict)
     tokens: dict[str, int] = field(default_factory=dict)  # by domain
@@ -131,7 +130,8 @@ class InputSums:
         finally:
             for name in shapes:
                 self.model.set_hook(name, None)
-        self._add_squares(OUTPUT, np.square(states, dtype=np.float64), 0, (1, states.shape[-1]))
+        self.squares.begin(OUTPUT, 1, states.shape[-1])
+        self.squares.add(OUTPUT, states, 0)
         tokens = sequence.tokens.astype(np.int64)
         self.tokens[sequence.domain] = self.tokens.get(sequence.domain, 0) + len(tokens)
         self.states.setdefault(sequence.domain, []).append((tokens, states))
@@ -140,20 +140,16 @@ class InputSums:
         shape = self.model.matrices()[name]
         size = (shape[0] if len(shape) == 3 else 1, shape[-1])
         own = self.relative.setdefault(domain, {}).setdefault(name, np.zeros(size))
+        self.squares.begin(name, *size)
 
         def add(inputs: F32, expert: int | None) -> None:
+            self.squares.add(name, inputs, expert or 0)
             squares = np.square(inputs, dtype=np.float64)
-            self._add_squares(name, squares, expert or 0, size)
             rows = self._norm_rows(name, expert or 0)
             norms = np.square(inputs @ rows.T, dtype=np.float64).mean(axis=1) * shape[-2]
             own[expert or 0] += (squares[norms > 0] / norms[norms > 0, None]).sum(axis=0)
 
         return add
-
-    def _add_squares(self, name: str, squares: F64, expert: int, size: tuple[int, ...]) -> None:
-        counts = self.counts.setdefault(name, np.zeros(size[0], np.int64))
-        self.sums.setdefault(name, np.zeros(size))[expert] += squares.sum(axis=0)
-        counts[expert] += len(squares)
 
     def _norm_rows(self, name: str, expert: int) -> F32:
         """Return a sample of the rows of a matrix, for the norms of its outputs."""
@@ -166,11 +162,8 @@ class InputSums:
 
     def calibration(self, sequences: Sequence[Chunk], corpus: str) -> Calibration:
         """Return the importance of all domains together."""
-        statistics = {
-            name: InputStatistics(self.sums[name].astype(np.float32), counts)
-            for name, counts in self.counts.items()
-        }
-        return Calibration(statistics, len(sequences), sequences[0].tokens.size, corpus=corpus)
+        size = sequences[0].tokens.size
+        return Calibration(self.squares.statistics(), len(sequences), size, corpus=corpus)
 
     def loss(self, domain: str, name: str, sample: RowSample, rows: F32, errors: F32) -> float:
         """Return the predicted loss on a domain of errors (n, columns) of sampled rows."""

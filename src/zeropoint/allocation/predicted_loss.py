@@ -116,9 +116,8 @@ def predict_losses(
     model = open_gradient_pass(checkpoint, threads)
     sequences = choose_sequences(checkpoint, text)
     tokens = np.stack([chunk.tokens for chunk in sequences]).astype(np.int64)
-    gradients = SampledGradients(
-        checkpoint.tensors, _samples(checkpoint, menu, tokens), model.architecture.output
-    )
+    samples = {name: sample_tensor(checkpoint, name, tokens) for name in menu}
+    gradients = SampledGradients(checkpoint.tensors, samples, model.architecture.output)
     step = max(1, BATCH_TOKENS // text.sequence_tokens)
     for at in range(0, len(tokens), step):
         model.run(tokens[at : at + step], gradients, seed=text.seed, first=at)
@@ -170,15 +169,10 @@ def domain_weights(sequences: Sequence[Chunk], weights: Mapping[str, float]) -> 
     return {name: weight / sum(raw.values()) for name, weight in raw.items()}
 
 
-def _samples(
-    checkpoint: Checkpoint, menu: Mapping[str, Sequence[str]], tokens: NDArray[np.int64]
-) -> dict[str, RowSample]:
-    """Return the rows of each tensor that are encoded."""
-    tables = (TOKEN_EMBEDDING, OUTPUT)
-    return {
-        name: sample_rows(checkpoint.tensors[name], tokens.reshape(-1) if name in tables else None)
-        for name in menu
-    }
+def sample_tensor(checkpoint: Checkpoint, name: str, tokens: NDArray[np.integer]) -> RowSample:
+    """Return the rows of a tensor that are encoded; of a table, those of all tokens are."""
+    certain = tokens.reshape(-1).astype(np.int64) if name in (TOKEN_EMBEDDING, OUTPUT) else None
+    return sample_rows(checkpoint.tensors[name], certain)
 
 
 class _Losses:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from zeropoint.allocation.sampled_errors import RowSample
-from zeropoint.calibration import Calibration, InputStatistics
+from zeropoint.calibration import Calibration, InputSquares
 from zeropoint.checkpoints import TensorInfo
 from zeropoint.checkpoints.names import OUTPUT
 from zeropoint.formats import F32
@@ -40,8 +40,7 @@ class SampledGradients:
         self.output = output
         self._products: dict[str, dict[int, list[Rows]]] = {}
         self._lookups: dict[str, list[tuple[I64, F32, I64]]] = {}
-        self._sums: dict[str, F64] = {}
-        self._counts: dict[str, I64] = {}
+        self._squares = InputSquares()
 
     def add_products(
         self, name: str, expert: int | None, inputs: F32, gradients: F32, sequences: I64
@@ -87,19 +86,10 @@ class SampledGradients:
 
     def calibration(self, chunks: int, chunk_tokens: int, corpus: str) -> Calibration:
         """Return the importance of the inputs that were collected, under GGUF names."""
-        statistics = {
-            name: InputStatistics(sums.astype(np.float32), self._counts[name])
-            for name, sums in self._sums.items()
-        }
-        return Calibration(statistics, chunks, chunk_tokens, corpus=corpus)
+        return Calibration(self._squares.statistics(), chunks, chunk_tokens, corpus=corpus)
 
     def _add_squares(self, name: str, matrix: int, inputs: F32) -> None:
         name = OUTPUT if name == self.output else name
-        if name not in self._sums:
-            shape = self.tensors[self.output if name == OUTPUT else name].shape
-            experts = shape[0] if len(shape) > 2 else 1
-            self._sums[name] = np.zeros((experts, shape[-1]))
-            self._counts[name] = np.zeros(experts, np.int64)
-        wide = inputs.astype(np.float64)
-        self._sums[name][matrix] += np.einsum("ij,ij->j", wide, wide)
-        self._counts[name][matrix] += len(inputs)
+        shape = self.tensors[self.output if name == OUTPUT else name].shape
+        self._squares.begin(name, shape[0] if len(shape) > 2 else 1, shape[-1])
+        self._squares.add(name, inputs, matrix)

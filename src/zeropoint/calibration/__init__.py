@@ -11,6 +11,7 @@ from zeropoint.calibration.coverage import (
 )
 from zeropoint.calibration.statistics import (
     Calibration,
+    InputSquares,
     InputStatistics,
     merge,
     read_imatrix,
@@ -20,6 +21,7 @@ from zeropoint.calibration.statistics import (
 __all__ = [
     "Calibration",
     "Coverage",
+    "InputSquares",
     "InputStatistics",
     "coverage",
     "find_importance",

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from zeropoint.calibration.chunks import Chunk
 from zeropoint.calibration.coverage import Coverage, coverage
 from zeropoint.calibration.moments import MomentFolder
-from zeropoint.calibration.statistics import Calibration, InputStatistics
+from zeropoint.calibration.statistics import Calibration, InputSquares
 from zeropoint.checkpoints import Checkpoint
 from zeropoint.checkpoints.names import OUTPUT
 from zeropoint.errors import MeasurementError, printable
@@ -56,8 +56,7 @@ class CalibrationRun:
         self.moments = moments
         self.draft = model.draft_head  # reads each chunk too, so that its matrices are observed
         self.shapes = input_shapes(model)
-        self.sums: dict[str, F64] = {}
-        self.counts: dict[str, NDArray[np.int64]] = {}
+        self.squares = InputSquares()
         self.read = 0  # chunks of the first pass
         self.groups: list[list[str]] = [[]]
         if moments:
@@ -84,7 +83,7 @@ class CalibrationRun:
                     if self.draft:
                         self.draft.hidden(states[:-1], chunk.tokens[1:])
                     if number == 0:
-                        self._add(OUTPUT, states, None)
+                        self.squares.add(OUTPUT, states, 0)
                         self._check(index, chunk)
                         self.read = index + 1
                     done += 1
@@ -102,12 +101,8 @@ class CalibrationRun:
         """
         if not self.read:
             raise MeasurementError("there is no importance before the first chunk is read")
-        statistics = {
-            name: InputStatistics(self.sums[name].astype(np.float32), self.counts[name])
-            for name in self.sums
-        }
         size = int(self.chunks[0].tokens.size)
-        return Calibration(statistics, self.read, size, tuple(datasets), corpus)
+        return Calibration(self.squares.statistics(), self.read, size, tuple(datasets), corpus)
 
     def coverage(self, checkpoint: Checkpoint, calibration: Calibration) -> Coverage:
         """Return how much of the model a calibration covers."""
@@ -119,11 +114,11 @@ class CalibrationRun:
 
     def _begin(self) -> None:
         self.read = 0
+        self.squares = InputSquares()
         width = self.model.architecture.width
         for name, shape in {**self.shapes, OUTPUT: (width, width)}.items():
             experts = shape[0] if len(shape) == 3 else 1
-            self.sums[name] = np.zeros((experts, shape[-1]))
-            self.counts[name] = np.zeros(experts, np.int64)
+            self.squares.begin(name, experts, shape[-1])
 
     def _set_hooks(self, group: Sequence[str], *, squares: bool) -> None:
         if self.moments:
@@ -133,13 +128,8 @@ class CalibrationRun:
             if squares or moments:
                 self.model.set_hook(name, InputHook(self, name, squares, moments))
 
-    def _add(self, name: str, rows: F32, expert: int | None) -> None:
-        wide = rows.astype(np.float64)
-        self.sums[name][expert or 0] += np.einsum("ij,ij->j", wide, wide)
-        self.counts[name][expert or 0] += len(rows)
-
     def _check(self, index: int, chunk: Chunk) -> None:
-        for name, sums in self.sums.items():
+        for name, sums in self.squares.sums.items():
             if not np.isfinite(sums).all():
                 raise MeasurementError(
                     f"chunk {index} ({chunk.domain}): an input of {name} is not finite; the "
@@ -159,7 +149,7 @@ class InputHook:
     def __call__(self, rows: F32, expert: int | None) -> None:
         """Add input rows, (n, columns) float32."""
         if self.squares:
-            self.run._add(self.name, rows, expert)
+            self.run.squares.add(self.name, rows, expert or 0)
         if self.moments:
             self.moments.add(self.name, rows, expert)
 

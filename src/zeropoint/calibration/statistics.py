@@ -45,6 +45,7 @@ from zeropoint.checkpoints.source import SourceFile
 from zeropoint.errors import CheckpointError, MeasurementError, printable
 from zeropoint.formats import F32, FORMATS
 
+F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 
 SUMS, COUNTS = ".in_sum2", ".counts"
@@ -84,6 +85,32 @@ class InputStatistics:
         mean = np.divide(self.sums, counts, out=np.ones_like(self.sums), where=counts > 0)
         mean = ones_for_nothing(mean)
         return mean[0] if len(mean) == 1 else mean
+
+
+class InputSquares:
+    """Σ x² and the number of the inputs of tensors, while they are collected."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, F64] = {}  # by tensor: (matrices, columns)
+        self._counts: dict[str, I64] = {}
+
+    def begin(self, name: str, matrices: int, columns: int) -> None:
+        """Start with nothing for a tensor, unless it is known already."""
+        self.sums.setdefault(name, np.zeros((matrices, columns)))
+        self._counts.setdefault(name, np.zeros(matrices, np.int64))
+
+    def add(self, name: str, rows: F32, matrix: int) -> None:
+        """Add the inputs (n, columns) of one matrix of a tensor; they are summed in float64."""
+        wide = rows.astype(np.float64)
+        self.sums[name][matrix] += np.einsum("ij,ij->j", wide, wide)
+        self._counts[name][matrix] += len(rows)
+
+    def statistics(self) -> dict[str, InputStatistics]:
+        """Return the sums so far, by tensor."""
+        return {
+            name: InputStatistics(sums.astype(np.float32), self._counts[name])
+            for name, sums in self.sums.items()
+        }
 
 
 def ones_for_nothing(importance: F32) -> F32:

@@ -23,7 +23,6 @@ from zeropoint.allocation.budget import weights_of
 from zeropoint.allocation.menu import recipe_for
 from zeropoint.allocation.problem import Assignment
 from zeropoint.calibration.corpus import Corpus, Part
-from zeropoint.calibration.text_parts import folder_corpora, open_parts
 from zeropoint.checkpoints import Checkpoint, open_checkpoint
 from zeropoint.checkpoints.files.atomic import check_target, write_file
 from zeropoint.errors import CheckpointError, OutputError, RecipeError, ZeropointError
@@ -40,12 +39,12 @@ from zeropoint.results.divergence import MeasureResult
 from zeropoint.results.interval import Interval
 from zeropoint.results.quantize import QuantizeResult
 from zeropoint.studio.report.card_picture import card_picture
-from zeropoint.verbs.arguments import as_list
 from zeropoint.verbs.budgets import NO_BUDGET, open_budgets
 from zeropoint.verbs.inspect import inspect
 from zeropoint.verbs.options.budget import BudgetOptions
 from zeropoint.verbs.options.quantize import EFFORT_TOKENS, QuantizeOptions
 from zeropoint.verbs.options.search import SearchOptions
+from zeropoint.verbs.own_text import open_texts
 from zeropoint.verbs.recipe_search import (
     AMOUNTS,
     EVALUATE_TOKENS,
@@ -124,8 +123,7 @@ def best_records(
         )
     limit = limits[0]
     check_feasible(limit, search_settings(source, _search_options(options))[0])
-    own = folder_corpora(options.for_folder) if options.for_folder else None
-    parts = open_parts(as_list(options.text), own)
+    parts = open_texts(_search_options(options))[1]
     work = work_folder(output)
     feedback = _uses_feedback(options)
     yield from prediction_notices(_search_options(options))

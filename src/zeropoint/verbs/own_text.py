@@ -4,7 +4,7 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 
 from zeropoint.calibration.corpus import Corpus, Part
-from zeropoint.calibration.text_parts import FOLDER, folder_corpora
+from zeropoint.calibration.text_parts import FOLDER, folder_corpora, open_parts
 from zeropoint.metrics.tasks.evaluate import TaskProgress
 from zeropoint.metrics.tasks.run import TaskRunner, task_results
 from zeropoint.metrics.tasks.sandbox.parent import run_python
@@ -12,6 +12,7 @@ from zeropoint.metrics.tasks.task_file import Task, read_tasks
 from zeropoint.metrics.tasks.task_text import TASKS, split_tasks, task_corpora
 from zeropoint.models import LanguageModel
 from zeropoint.results.tasks import ModelTasks
+from zeropoint.verbs.arguments import as_list
 from zeropoint.verbs.options.search import SearchOptions
 from zeropoint.verbs.options.tasks import AnswerOptions
 from zeropoint.verbs.records import Notice, StageStarted
@@ -33,6 +34,15 @@ def own_domain(options: SearchOptions) -> str | None:
     if options.for_folder:
         return FOLDER
     return TASKS if options.task_file else None
+
+
+def open_texts(options: SearchOptions) -> tuple[OwnText | None, dict[Part, Corpus]]:
+    """Return the user's own text, and with it the three parts of all texts of a search.
+
+    Raises what `open_own_text` and `open_parts` raise.
+    """
+    own = open_own_text(options)
+    return own, open_parts(as_list(options.text), own.parts if own else None)
 
 
 def open_own_text(options: SearchOptions) -> OwnText | None:

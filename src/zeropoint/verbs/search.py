@@ -14,7 +14,6 @@ from zeropoint.allocation.menu import recipe_for
 from zeropoint.allocation.recipe_finder import SHARES
 from zeropoint.allocation.refine import Candidate, Refinement
 from zeropoint.calibration import read_imatrix
-from zeropoint.calibration.text_parts import open_parts
 from zeropoint.checkpoints import Checkpoint
 from zeropoint.checkpoints.files.atomic import check_target, write_file
 from zeropoint.errors import OutputError
@@ -26,14 +25,14 @@ from zeropoint.quantizers import WriteOptions
 from zeropoint.results.allocation import Evaluated, SearchPoint, SearchResult
 from zeropoint.results.divergence import MeasureResult
 from zeropoint.results.model_identity import ReferenceIdentity
-from zeropoint.verbs.arguments import as_list, as_path
+from zeropoint.verbs.arguments import as_path
 from zeropoint.verbs.budgets import NO_BUDGET, open_budgets
 from zeropoint.verbs.checkpoint_input import CheckpointInput, opened
 from zeropoint.verbs.options.budget import Profile
 from zeropoint.verbs.options.quantize import Effort
 from zeropoint.verbs.options.search import Prediction, SearchOptions
 from zeropoint.verbs.options.tasks import AnswerOptions
-from zeropoint.verbs.own_text import TaskJudge, open_own_text, own_domain
+from zeropoint.verbs.own_text import TaskJudge, open_texts, own_domain
 from zeropoint.verbs.recipe_search import (
     BudgetStarted,
     RecipeSearch,
@@ -119,9 +118,8 @@ def search_records(
         targets = _targets(source, output, budgets)
         for place in filter(None, targets):
             check_target(place, source.files, overwrite=options.overwrite)
-        own = open_own_text(options)
+        own, parts = open_texts(options)
         yield from own.notices if own else ()
-        parts = open_parts(as_list(options.text), own.parts if own else None)
         yield from proxy_notices(identify(source))
         yield from prediction_notices(options)
         imatrix = read_imatrix(options.imatrix) if options.imatrix else None
