@@ -18,17 +18,21 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from zeropoint.server.http.connections import same, values
 from zeropoint.server.http.errors import ApiError
+from zeropoint.server.http.request_limits import (
+    BodyTooLong,
+    declares_large_body,
+    has_large_headers,
+    limited,
+)
 from zeropoint.server.http.streams import ClientGone
 
 MAX_BODY_BYTES = 16 << 20
-MAX_HEADER_BYTES = 16 << 10
-MAX_HEADERS = 100
+TOO_LONG = f"a body may have {MAX_BODY_BYTES} bytes"
 PUBLIC_PATHS = frozenset({"/health", "/v1/health", "/models", "/v1/models"})
 LOG = logging.getLogger("zeropoint.server")
 RESPONSE_HEADERS = (
@@ -50,13 +54,6 @@ class AccessRules:
     hosts: frozenset[str] = frozenset()  # values of the Host header; none: any
     origins: frozenset[str] = frozenset()  # pages, as "https://example.org"
     keys: tuple[str, ...] = ()  # none: no key is needed
-
-
-class BodyTooLong(HTTPException):
-    """A body exceeds its limit. Starlette turns it into a response."""
-
-    def __init__(self) -> None:
-        super().__init__(413, f"a body may have {MAX_BODY_BYTES} bytes")
 
 
 class ApiGuard:
@@ -81,7 +78,7 @@ class ApiGuard:
                 await answer_json(answer.send, 204, None)
                 return
             self.check_key(scope)
-            await self.app(scope, _limited(receive), answer.send)
+            await self.app(scope, limited(receive, MAX_BODY_BYTES, TOO_LONG), answer.send)
         except ApiError as error:
             await answer.fail(error)
         except BodyTooLong as error:
@@ -94,9 +91,7 @@ class ApiGuard:
 
     def check(self, scope: Scope) -> None:
         """Raise ApiError for a request that its headers do not permit."""
-        headers = scope["headers"]
-        size = sum(len(key) + len(value) for key, value in headers)
-        if len(headers) > MAX_HEADERS or size > MAX_HEADER_BYTES:
+        if has_large_headers(scope):
             raise ApiError(431, "the headers are too large")
         hosts = values(scope, b"host")
         if len(hosts) != 1 or (self.rules.hosts and hosts[0].lower() not in self.rules.hosts):
@@ -111,9 +106,8 @@ class ApiGuard:
             )
         if not origins and any(site not in ("same-origin", "none") for site in sites):
             raise ApiError(403, "requests from web pages are refused")
-        lengths = values(scope, b"content-length")
-        if any(not one.isdigit() or int(one[:20]) > MAX_BODY_BYTES for one in lengths):
-            raise ApiError(413, f"a body may have {MAX_BODY_BYTES} bytes")
+        if declares_large_body(scope, MAX_BODY_BYTES):
+            raise ApiError(413, TOO_LONG)
         kinds = [one.partition(";")[0].strip().lower() for one in values(scope, b"content-type")]
         if scope["method"] == "POST" and kinds != ["application/json"]:
             raise ApiError(415, "the Content-Type of a request must be application/json")
@@ -159,20 +153,6 @@ def _cors(origin: str) -> list[tuple[bytes, bytes]]:
         (b"access-control-max-age", b"600"),
         (b"vary", b"Origin"),
     ]
-
-
-def _limited(receive: Receive) -> Receive:
-    received = 0
-
-    async def read() -> Message:
-        nonlocal received
-        message = await receive()
-        received += len(message.get("body", b""))
-        if received > MAX_BODY_BYTES:
-            raise BodyTooLong
-        return message
-
-    return read
 
 
 def report_failure(error: Exception) -> None:

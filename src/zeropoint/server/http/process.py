@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import uvicorn
 
 from zeropoint.errors import MeasurementError, UnsupportedModel
-from zeropoint.server.http.api_guard import MAX_HEADER_BYTES, AccessRules, ApiGuard
+from zeropoint.server.http.api_guard import AccessRules, ApiGuard
 from zeropoint.server.http.app import ApiRoutes, RouteOptions
 from zeropoint.server.http.connections import TimeoutProtocol
 from zeropoint.server.http.engine_client import EngineClient
+from zeropoint.server.http.request_limits import MAX_HEADER_BYTES
 
 KEEP_ALIVE_SECONDS = 75  # longer than clients keep connections in their pools
 SPARE_CONNECTIONS = 64  # besides those of texts: health checks, metrics, idle ones

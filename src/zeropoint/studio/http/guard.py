@@ -18,16 +18,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, quote, urlencode
 
-from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from zeropoint.server.http.connections import same, values
+from zeropoint.server.http.request_limits import (
+    BodyTooLong,
+    declares_large_body,
+    has_large_headers,
+    limited,
+)
 from zeropoint.studio.http.locked_page import LOCKED_PAGE, LOCKED_STYLE_HASH
 
 MAX_BODY_BYTES = 2 << 20
-MAX_HEADER_BYTES = 16 << 10
-MAX_HEADERS = 100
+TOO_LONG = f"A body may have {MAX_BODY_BYTES} bytes."
 COOKIE_SECONDS = 7 * 24 * 3600
 
 CONTENT_SECURITY_POLICY = (
@@ -77,13 +81,6 @@ BUG_MESSAGE = (
 LOG = logging.getLogger("zeropoint.studio")
 
 
-class BodyTooLarge(HTTPException):
-    """A request body exceeds its limit. Starlette turns it into a response."""
-
-    def __init__(self) -> None:
-        super().__init__(413, f"A body may have {MAX_BODY_BYTES} bytes.")
-
-
 class AccessGuard:
     """The ASGI middleware that every request passes before it reaches the application."""
 
@@ -123,8 +120,8 @@ class AccessGuard:
             await send(message)
 
         try:
-            await self.app(scope, limited(receive), note)
-        except BodyTooLarge as error:
+            await self.app(scope, limited(receive, MAX_BODY_BYTES, TOO_LONG), note)
+        except BodyTooLong as error:
             if not started:
                 await answer(send, error.status_code, error.detail)
         except ClientDisconnect:
@@ -136,11 +133,7 @@ class AccessGuard:
 
     def refusal(self, scope: Scope) -> tuple[int, str] | None:
         """Return status and reason if the headers of a request do not permit it; otherwise None."""
-        headers = scope["headers"]
-        if (
-            len(headers) > MAX_HEADERS
-            or sum(len(k) + len(v) for k, v in headers) > MAX_HEADER_BYTES
-        ):
+        if has_large_headers(scope):
             return 431, "The headers are too large."
         hosts = values(scope, b"host")
         if len(hosts) != 1 or hosts[0] not in self.keys.hosts:
@@ -152,9 +145,8 @@ class AccessGuard:
             return 403, "The request comes from another page."
         if scope["method"] not in ("GET", "HEAD") and not origins:
             return 403, "A request that changes something says where it comes from (Origin)."
-        lengths = values(scope, b"content-length")
-        if any(not length.isdigit() or int(length[:20]) > MAX_BODY_BYTES for length in lengths):
-            return 413, f"A body may have {MAX_BODY_BYTES} bytes."
+        if declares_large_body(scope, MAX_BODY_BYTES):
+            return 413, TOO_LONG
         return None
 
     def _has_cookie(self, scope: Scope) -> bool:
@@ -200,21 +192,6 @@ def secured(send: Send) -> Send:
         await send(message)
 
     return sent
-
-
-def limited(receive: Receive) -> Receive:
-    """Return `receive`, wrapped to raise BodyTooLarge if a body exceeds the limit."""
-    received = 0
-
-    async def read() -> Message:
-        nonlocal received
-        message = await receive()
-        received += len(message.get("body", b""))
-        if received > MAX_BODY_BYTES:
-            raise BodyTooLarge
-        return message
-
-    return read
 
 
 def report_bug(error: Exception) -> None:

@@ -14,7 +14,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from zeropoint.errors import CheckpointError
 from zeropoint.server.http.connections import TimeoutProtocol
-from zeropoint.studio.http.guard import MAX_HEADER_BYTES, AccessGuard, AccessKeys
+from zeropoint.server.http.request_limits import MAX_HEADER_BYTES
+from zeropoint.studio.http.guard import AccessGuard, AccessKeys
 
 MAX_CONNECTIONS = 64  # connections
 
