@@ -1,6 +1,6 @@
 """Which tensors of a multimodal model are its parts for images and audio.
 
-zeropoint uses the language model of such a file or folder, and says so in one line.
+zeropoint uses the language model of such a file or folder, and prints one line about it.
 """
 
 import re

@@ -138,7 +138,8 @@ def serve(
     Clients need the base URL that is printed, http://127.0.0.1:8080/v1 by default, and any API key.
     Several requests are generated together. Only programs on this machine can connect, unless
     --host and a key are given. In [bold]--mode exact[/bold] the same seed gives the same text,
-    whatever runs beside it. Ctrl-C finishes running requests and stops the server.
+    whatever other requests run at the same time. Ctrl-C finishes running requests and stops the
+    server.
 
     [bold]Examples:[/bold]
 
