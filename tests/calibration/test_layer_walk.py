@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from support.families import random_model, write_gguf
+from support.tiny_families import FAMILIES
 from support.tiny_models import write_model
 from zeropoint.calibration.chunks import Chunk
 from zeropoint.calibration.layer_walk import LayerWalk
@@ -43,9 +45,25 @@ def test_the_moments_of_a_walk_are_those_of_whole_passes_bit_for_bit(
     architecture: str, experts: int, chunks: list[Chunk], tmp_path: Path
 ) -> None:
     model = write_model(tmp_path / "m.gguf", architecture, experts=experts, format="BF16")
+    check_moments(model, chunks, tmp_path)
+
+
+def test_layers_that_share_keys_and_values_and_have_inputs_of_their_own_run_one_at_a_time(
+    chunks: list[Chunk], tmp_path: Path
+) -> None:
+    family = FAMILIES["gemma4"]
+    model = write_gguf(tmp_path / "m.gguf", family, random_model(family))
+    check_moments(model, chunks, tmp_path)
+
+
+def check_moments(model: Path, chunks: list[Chunk], tmp_path: Path) -> None:
     whole = MomentFolder.start(tmp_path / "whole", {}, {})
     for _ in CalibrationRun(load_model(model, threads=1), chunks, moments=whole).steps():
         pass
+    steps = walk_through(model, tmp_path / "walk", chunks, threads=2).collect_all()
+    for _ in range(3 * len(chunks) + 1):
+        next(steps, None)
+    steps.close()  # and resume in the fourth layer, or after the end
     walk = walk_through(model, tmp_path / "walk", chunks, threads=2)
     for _ in walk.collect_all():
         pass

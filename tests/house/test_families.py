@@ -12,7 +12,7 @@ TABLE = SOURCE / "checkpoints/families"
 NAMES = {*FAMILIES, *HUGGINGFACE_TYPES, "mistral", "qwen", "phi", "smollm"}
 # The same words with another meaning: file -> the literals, and why they may stand there.
 EXCEPTIONS = {
-    "checkpoints/merging.py": ({"llama"}, "a value of tokenizer.ggml.model"),
+    "checkpoints/merging.py": ({"llama", "gemma4"}, "values of tokenizer.ggml.model"),
     "checkpoints/tokenizers/pretokenizers.py": ({"qwen35"}, "a value of tokenizer.ggml.pre"),
     "plans/memory/cache_shape.py": ({"lfm2"}, "a window that only llama.cpp implements"),
     "checkpoints/tokenizers/token_rules.py": ({"phi3"}, "part of general.name, as llama.cpp"),

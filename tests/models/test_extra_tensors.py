@@ -183,7 +183,7 @@ def give(base: Base, model: Any, name: str, value: np.ndarray) -> None:
         added(model.lm_head, tensor)
     elif name in (f"{factor}.weight" for factor in FACTORS):
         rotary = model.model.rotary_emb
-        kind = "full_attention_inv_freq" if base.name == "gemma3" else "inv_freq"
+        kind = "full_attention_inv_freq" if base.name in ("gemma3", "gemma4") else "inv_freq"
         setattr(rotary, kind, getattr(rotary, kind) / tensor)
     elif name.endswith("_exps.scale"):
         layer = model.model.layers[LAYER]
@@ -259,7 +259,7 @@ def test_divisors_decide_over_the_type_of_scaling(bases: Bases, family: str, kin
     base = bases(family)
     if kind != "linear" and family not in ("phi3", "qwen3"):
         return
-    if FAMILIES[family].architecture == "nemotron_h":  # without rotary positions
+    if FAMILIES[family].architecture in ("nemotron_h", "gemma4"):  # without such divisors
         return
     names = FACTORS[1:]
     tensors = {f"{name}.weight": values_for(base, f"{name}.weight") for name in names}

@@ -57,7 +57,7 @@ FORMATS_OF_WEIGHTS = [name for name in FORMATS if name not in NOT_WEIGHTS]
 def widened(family: Family) -> dict[str, Any]:
     """Options for rows of 256, heads of the size they had, and a matrix for every format."""
     wide = {"hidden_size": 256, "intermediate_size": 256, "moe_intermediate_size": 256}
-    wide |= {"shared_expert_intermediate_size": 256}
+    wide |= {"shared_expert_intermediate_size": 256, "hidden_size_per_layer_input": 256}
     wide |= {"linear_key_head_dim": 32, "linear_value_head_dim": 32}
     wide["num_attention_heads"] = 256 // family.options.get("head_dim", 16)
     wide["num_hidden_layers"] = 7 if family.architecture == "phi3" else 4  # of 4 or 7 matrices
@@ -72,7 +72,7 @@ def widened(family: Family) -> dict[str, Any]:
             "mamba_num_heads": 8,
             "mamba_head_dim": 32,
         }
-    return {key: value for key, value in wide.items() if key in family.options}
+    return {key: value for key, value in wide.items() if family.options.get(key)}
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -66,6 +66,8 @@ OTHERS = (
     "qwen3 next",
     "ernie4_5 moe",
     "glm4moe",
+    "gemma4",
+    "gemma4 equal",
 )
 
 

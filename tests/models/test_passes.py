@@ -93,7 +93,9 @@ def test_the_compiled_transformer_is_its_twin_in_numpy(family: Family, tmp_path:
     weights = model._weights  # type: ignore[attr-defined]
     embedded = weights.rows("token_embd.weight", tokens.reshape(-1)).reshape(2, COUNT, -1)
     cache = Cache(model.architecture, COUNT, sequences=2, chunk=COUNT)
-    twin = transformer.run(model.architecture, weights, embedded, cache, np.zeros(2, np.int64))
+    looked_up = model._look_up(tokens)  # type: ignore[attr-defined]
+    starts = np.zeros(2, np.int64)
+    twin = transformer.run(model.architecture, weights, embedded, cache, starts, looked_up)
     # States are of size 1, and both are some 1e-6 from what float64 would give.
     assert np.abs(model.hidden(tokens) - twin).max() < 3e-5
 
@@ -118,7 +120,9 @@ def test_every_matrix_can_be_watched(family: Family, tmp_path: Path) -> None:
     weights = model._weights  # type: ignore[attr-defined]
     embedded = weights.rows("token_embd.weight", tokens)[None]
     cache = Cache(model.architecture, COUNT, chunk=COUNT)
-    transformer.run(model.architecture, weights, embedded, cache, np.zeros(1, np.int64))
+    looked_up = model._look_up(tokens[None])  # type: ignore[attr-defined]
+    starts = np.zeros(1, np.int64)
+    transformer.run(model.architecture, weights, embedded, cache, starts, looked_up)
     for name, twin in sums.items():
         assert np.abs(compiled[name] - twin).max() < 1e-4 * np.abs(twin).max()
         model.set_hook(name, None)

@@ -64,6 +64,10 @@ def check_use(bases: Bases, use: Use, architecture: str) -> None:
     assert_equal_to(base, checkpoint, use.answer(base.family), use.engines)
 
 
+# It decides on the size of heads too.
+BY_LAYER = {("gemma4", "attention.sliding_window_pattern")}
+
+
 def check_other(base: Base, key: str, value: object) -> str:
     """A key of the architecture that no `Use` is about: "refused" or "harmless"."""
     full = f"{base.name}.{key}"
@@ -73,7 +77,11 @@ def check_other(base: Base, key: str, value: object) -> str:
         checkpoint = base.write({full: value})
         logits = base.run(checkpoint)
     except ZeropointError as error:
-        shapes = ("blk.", "token_embd", "rope.dimension_count") if key in STRUCTURE else ()
+        shapes = (
+            ("blk.", "token_embd", "rope.dimension_count", "shared_kv_layers")
+            if key in STRUCTURE or (base.name, key) in BY_LAYER
+            else ()
+        )
         assert any(name in str(error) for name in (full, *shapes)), str(error)
         assert key not in HARMLESS or value is not VALUES[0], str(error)
         return "refused"

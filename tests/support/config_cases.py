@@ -28,6 +28,7 @@ from zeropoint.quantizers import WriteOptions, quantize_tensors
 from zeropoint.quantizers.export import export_folder
 
 TOKENS = np.random.default_rng(7).integers(3, hf_folders.VOCABULARY, 40)
+OFFSET_NORMS = ("gemma2", "gemma3", "qwen3_5", "qwen3_next")  # 1 + weight multiplies
 LIMIT = 2e-3  # of a logit; settings that are dropped move logits by 0.1 and more
 
 
@@ -106,7 +107,7 @@ def make_model(config: Mapping[str, Any]) -> Any:
     made = kind.from_dict(json.loads(json.dumps(config)))
     made._experts_implementation = "eager"
     model = transformers.AutoModelForCausalLM.from_config(made, attn_implementation="eager").float()
-    centre = 0.0 if config["model_type"].startswith(("gemma", "qwen3_5", "qwen3_next")) else 1.0
+    centre = 0.0 if config["model_type"].startswith(OFFSET_NORMS) else 1.0
     with torch.no_grad():
         for name, weight in model.named_parameters():
             generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))

@@ -72,6 +72,15 @@ BASES: Mapping[str, Config] = {
     | {"use_sliding_window": True, "sliding_window": 7},
     "gemma2": GEMMA,
     "gemma3_text": GEMMA | {"num_hidden_layers": 7, "final_logit_softcapping": 20.0},
+    "gemma4_text": {
+        "head_dim": 32,
+        "global_head_dim": 16,
+        "sliding_window": 7,
+        "layer_types": ["sliding_attention", "full_attention"] * 2,
+        "vocab_size_per_layer_input": hf_folders.VOCABULARY,
+        "final_logit_softcapping": 20.0,
+    }
+    | {"hidden_size_per_layer_input": 24, "num_kv_shared_layers": 2, "use_double_wide_mlp": True},
     "phi3": {"sliding_window": 7, "original_max_position_embeddings": 256},
     "bitnet": {"hidden_act": "silu"},
     "olmo2": {"attention_bias": True},
@@ -126,6 +135,7 @@ SPECIAL: Mapping[str, list[Any]] = {
     "hidden_size": [128],
     "time_step_limit": [[0.0, 0.5]],
     "moe_latent_size": [24],
+    "top_k_experts": [2],
     "mtp_layers_block_type": [["moe", "full_attention"]],
     "intermediate_size": [64],
     "num_hidden_layers": [3],
@@ -281,6 +291,7 @@ ALIASES: Mapping[str, set[str]] = {
 
 def base(family: str) -> Config:
     """Return the config.json of a family that cases change."""
+    family = {"gemma3": "gemma3_text", "gemma4": "gemma4_text"}.get(family, family)
     return COMMON | dict(BASES[family]) | {"model_type": family, "rope_theta": 10000.0}
 
 
@@ -370,7 +381,7 @@ def is_read(case: Case) -> bool:
 
 def _placed(family: str, key: str, value: object, rope: Config) -> Iterator[Case]:
     start = base(family)
-    if family not in ("gemma3_text", "olmo3"):
+    if family not in ("gemma3_text", "gemma4_text", "olmo3"):
         yield Case(family, key, value, start | {"rope_parameters": rope})
         if "rope_type" in key:  # what users add to a folder by hand, in the older form too
             plain = {"rope_type": "default", "rope_theta": 10000.0}
@@ -384,5 +395,6 @@ def _placed(family: str, key: str, value: object, rope: Config) -> Iterator[Case
     for full, sliding in places:
         sets = {"full_attention": full, "sliding_attention": sliding}
         yield Case(family, key, value, start | {"rope_parameters": sets})
-    yield Case(family, key, value, start | {"rope_scaling": rope})
-    yield Case(family, key, value, start | {"rope_parameters": rope})
+    if family != "gemma4_text":  # it needs both sets
+        yield Case(family, key, value, start | {"rope_scaling": rope})
+        yield Case(family, key, value, start | {"rope_parameters": rope})

@@ -44,7 +44,9 @@ def random_model(family: Family, seed: int = 0, **options: Any) -> Any:
     with torch.no_grad():
         for name, weight in stored_tensors(model):
             noise = torch.randn(weight.shape, generator=generator)
-            if weight.ndim == 1 and "norm" in name:
+            if name.endswith("layer_scalar"):
+                weight.copy_(0.8 + 0.1 * noise)
+            elif weight.ndim == 1 and "norm" in name:
                 centre = 1.0 if "norm" in name and not family.norm_offset else 0.0
                 weight.copy_(centre + 0.2 * noise)
             elif weight.ndim == 1:
@@ -56,7 +58,7 @@ def random_model(family: Family, seed: int = 0, **options: Any) -> Any:
 
 def stored_tensors(model: Any) -> list[tuple[str, torch.Tensor]]:
     """The parameters, and the buffers that files hold: biases of the choice of experts."""
-    ends = ("correction_bias", "expert_bias")
+    ends = ("correction_bias", "expert_bias", "layer_scalar")
     buffers = [pair for pair in model.named_buffers() if pair[0].endswith(ends)]
     return [*model.named_parameters(), *buffers]
 
@@ -232,6 +234,7 @@ def interleaved(heads: int, rows: int) -> torch.Tensor:
 def metadata(family: Family, config: Any) -> dict[str, Any]:
     """The keys that the file of such a model has."""
     name = family.architecture
+    config.allow_global_per_layer_attribute_access = True  # heads of two sizes
     head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     keys = {
         "context_length": config.max_position_embeddings,
@@ -268,6 +271,7 @@ def metadata(family: Family, config: Any) -> dict[str, Any]:
     if "conv" in (kinds := getattr(config, "layer_types", None) or ()):
         heads = [0 if kind == "conv" else config.num_key_value_heads for kind in kinds]
         keys["attention.head_count_kv"] = np.array(heads, np.int32)
+    keys |= gemma4_keys(config)
     if RECORDS[name].alternating_experts:
         keys["expert_feed_forward_length"] = config.intermediate_size
     if blocks := getattr(config, "layers_block_type", None):
@@ -280,6 +284,18 @@ def metadata(family: Family, config: Any) -> dict[str, Any]:
         keys["rope.freq_base"] = config.rope_parameters["rope_theta"]
     keys |= family.keys
     return {"general.architecture": name} | {f"{name}.{key}": value for key, value in keys.items()}
+
+
+def gemma4_keys(config: Any) -> dict[str, Any]:
+    """The keys of inputs of layers and of wider feed-forward parts of layers that share caches."""
+    keys: dict[str, Any] = {}
+    if (size := getattr(config, "hidden_size_per_layer_input", None)) is not None:
+        keys["embedding_length_per_layer_input"] = size
+    if getattr(config, "use_double_wide_mlp", False):
+        own = config.num_hidden_layers - config.num_kv_shared_layers
+        sharing = np.arange(config.num_hidden_layers) >= own
+        keys["feed_forward_length"] = (config.intermediate_size * (1 + sharing)).astype(np.int32)
+    return keys
 
 
 def transformers_logits(model: Any, tokens: np.ndarray, dtype: torch.dtype) -> np.ndarray:

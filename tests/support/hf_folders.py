@@ -60,6 +60,17 @@ DELTA_EXPERTS = {
     "shared_expert_intermediate_size": 96,
 }
 
+_GEMMA4 = {
+    "head_dim": 16,
+    "global_head_dim": 32,
+    "sliding_window": 32,
+    "num_hidden_layers": 6,
+    "layer_types": ["sliding_attention", "sliding_attention", "full_attention"] * 2,
+    "vocab_size_per_layer_input": VOCABULARY,
+    "tie_word_embeddings": True,
+}
+_GEMMA4_SHARED = {"num_kv_shared_layers": 3, "use_double_wide_mlp": True}
+
 FAMILIES: Mapping[str, tuple[str, Mapping[str, object]]] = {
     "llama2": ("Llama", {"tie_word_embeddings": False}),
     "llama3": ("Llama", {"rope_parameters": _LLAMA3_ROPE, "tie_word_embeddings": True}),
@@ -86,6 +97,13 @@ FAMILIES: Mapping[str, tuple[str, Mapping[str, object]]] = {
             "sliding_window": 32,
             "num_hidden_layers": 7,
         },
+    ),
+    "gemma4": ("Gemma4Text", _GEMMA4 | {"hidden_size_per_layer_input": 32} | _GEMMA4_SHARED),
+    "gemma4 equal": (
+        "Gemma4Text",
+        _GEMMA4
+        | {"hidden_size_per_layer_input": 0, "attention_k_eq_v": True}
+        | {"num_global_key_value_heads": 1},
     ),
     "phi3": ("Phi3", {"sliding_window": None, "original_max_position_embeddings": CONTEXT}),
     "smollm3": ("SmolLM3", {"tie_word_embeddings": True}),
@@ -183,7 +201,9 @@ def make_folder(name: str, folder: Path, *, seed: int = 0, tokenizer: str = "byt
     with torch.no_grad():
         for key, parameter in model.named_parameters():
             if parameter.ndim == 1:
-                zero = name.startswith(("gemma", "qwen35", "qwen3next")) or key.endswith("bias")
+                zero = name.startswith(("gemma2", "gemma3", "qwen35", "qwen3next")) or key.endswith(
+                    "bias"
+                )
                 center = 0.0 if zero and "linear_attn.norm" not in key else 1.0
                 parameter.copy_(center + 0.2 * torch.randn_like(parameter))
             else:

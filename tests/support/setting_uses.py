@@ -43,6 +43,7 @@ PLAIN = {
     "gpt-oss": "gpt-oss",
     "ernie4_5-moe": "ernie4_5 moe",
     "glm4moe": "glm4moe",
+    "gemma4": "gemma4",
 }
 MIXED = {
     "llama": "mixtral",
@@ -266,14 +267,15 @@ WINDOWED = but(
 PATTERNED = only("qwen2", "qwen3", "smollm3", "gemma2", "olmo2", "gpt-oss")
 GRANITE = only("granite", "granitemoe")
 ROTATED = but("nemotron_h")
+SCALED = but("nemotron_h", "gemma4")
 EPSILONS = dict.fromkeys(("rms_norm_eps", "norm_eps", "layer_norm_epsilon"), 0.25)
 GELU = [name for name in PLAIN if name.startswith("gemma")]
 
 USES = (
-    Use("nextn_predict_layers", 1, changed(without_last_layer)),
+    Use("nextn_predict_layers", 1, changed(without_last_layer), but("gemma4")),
     Use("attention.layer_norm_rms_epsilon", 0.25, configured(**EPSILONS)),
     Use("attention.layer_norm_epsilon", 0.25, configured(**EPSILONS), only("nemotron_h")),
-    Use("attention.scale", 0.5, changed(scaled)),
+    Use("attention.scale", 0.5, changed(scaled), but("gemma4")),
     Use("attention.sliding_window", 5, windowed, WINDOWED),
     Use("attention.sliding_window_pattern", 3, patterned(True, True, False), PATTERNED, WINDOW),
     Use(
@@ -289,7 +291,7 @@ USES = (
     ),
     Use(
         "final_logit_softcapping", 3.0, configured(final_logit_softcapping=3.0),
-        only("gemma2", "gemma3"),
+        only("gemma2", "gemma3", "gemma4"),
     ),
     Use(
         "hidden_activation", "gelu_pytorch_tanh", activated("gelu_pytorch_tanh"),
@@ -303,7 +305,7 @@ USES = (
         "rope.freq_base_swa", 500.0,
         lambda family: random_model(family, rope_parameters=family.options["rope_parameters"] | {
             "sliding_attention": {"rope_type": "default", "rope_theta": 500.0}}),
-        only("gemma3"),
+        only("gemma3", "gemma4"),
     ),
     Use(
         "rope.freq_base_swa", 500.0, lambda family: olmo3(family, 500.0), only("olmo2"), WINDOW,
@@ -316,22 +318,22 @@ USES = (
     Use("residual_scale", 0.6, configured(residual_multiplier=0.6), GRANITE),
     Use("logit_scale", 2.5, configured(logits_scaling=2.5), GRANITE),
     Use("rope.dimension_count", 8, turned(partial_rotary_factor=0.5), only("phi3")),
-    Use("rope.scaling.type", "none", turned(rope_type="default"), ROTATED, FIVE),
-    Use("rope.scaling.factor", 5.0, turned(rope_type="linear", factor=5.0), ROTATED, LINEAR),
+    Use("rope.scaling.type", "none", turned(rope_type="default"), SCALED, FIVE),
+    Use("rope.scaling.factor", 5.0, turned(rope_type="linear", factor=5.0), SCALED, LINEAR),
     Use(
-        "rope.scale_linear", 5.0, turned(rope_type="linear", factor=5.0), ROTATED,
+        "rope.scale_linear", 5.0, turned(rope_type="linear", factor=5.0), SCALED,
         LINEAR | {"rope.scaling.factor": 0.0},
     ),
-    Use("rope.scaling.attn_factor", 1.3, changed(longer), ROTATED),
+    Use("rope.scaling.attn_factor", 1.3, changed(longer), SCALED),
     Use(
         "rope.scaling.original_context_length", 8,
-        turned(**THEIR_YARN | {"original_max_position_embeddings": 8}), ROTATED, YARN,
+        turned(**THEIR_YARN | {"original_max_position_embeddings": 8}), SCALED, YARN,
     ),
-    Use("rope.scaling.yarn_beta_fast", 4.0, turned(**THEIR_FAR, beta_fast=4.0), ROTATED, FAR),
-    Use("rope.scaling.yarn_beta_slow", 0.0625, turned(**THEIR_FAR, beta_slow=0.0625), ROTATED, FAR),
+    Use("rope.scaling.yarn_beta_fast", 4.0, turned(**THEIR_FAR, beta_fast=4.0), SCALED, FAR),
+    Use("rope.scaling.yarn_beta_slow", 0.0625, turned(**THEIR_FAR, beta_slow=0.0625), SCALED, FAR),
     Use(
         "rope.scaling.yarn_log_multiplier", 0.75,
-        turned(**THEIR_YARN, mscale=1.0, mscale_all_dim=0.75), ROTATED, YARN,
+        turned(**THEIR_YARN, mscale=1.0, mscale_all_dim=0.75), SCALED, YARN,
     ),
     Use(
         "attention.temperature_scale", 0.75, turned(llama_4_scaling_beta=0.75), only("mistral3"),
@@ -357,6 +359,8 @@ STRUCTURE = frozenset(
     block_count embedding_length expert_count expert_feed_forward_length
     expert_shared_count expert_shared_feed_forward_length feed_forward_length
     interleave_moe_layer_step leading_dense_block_count rope.dimension_count
+    attention.key_length_swa attention.value_length_swa rope.dimension_count_swa
+    attention.shared_kv_layers embedding_length_per_layer_input
     attention.recurrent_layers ssm.conv_kernel
     ssm.group_count ssm.inner_size ssm.state_size ssm.time_step_rank""".split()
 )

@@ -12,6 +12,7 @@ from support.tiny_family import (
     WINDOW,
     Family,
     T,
+    first_pairs,
     llama3_factors,
     longrope_factors,
     rope,
@@ -43,6 +44,33 @@ HYBRID_KEYS = {
     "rope.dimension_count": 8,
     "full_attention_interval": 4,
     "attention.recurrent_layers": np.array([True, False, True, True]),
+}
+GEMMA4 = SMALL | {
+    "num_hidden_layers": 4,
+    "head_dim": 16,
+    "global_head_dim": 32,
+    "layer_types": ["sliding_attention", "full_attention"] * 2,
+    "sliding_window": WINDOW,
+    "tie_word_embeddings": True,
+    "rope_parameters": {
+        "full_attention": {
+            "rope_type": "proportional",
+            "partial_rotary_factor": 0.25,
+            "rope_theta": 1e6,
+        },
+        "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
+    },
+}
+GEMMA4_KEYS = {
+    "attention.key_length": 32,
+    "attention.value_length": 32,
+    "attention.key_length_swa": 16,
+    "attention.value_length_swa": 16,
+    "rope.dimension_count": 32,
+    "rope.dimension_count_swa": 16,
+    "rope.freq_base": 1e6,
+    "attention.sliding_window": WINDOW,
+    "attention.sliding_window_pattern": np.array([True, False] * 2),
 }
 FAMILIES = {
     "llama": Family("llama", T.LlamaConfig, SMALL, permuted=True),
@@ -187,6 +215,41 @@ FAMILIES = {
             "rope.scaling.factor": 8.0,
         },
         norm_offset=1.0,
+    ),
+    "gemma4": Family(
+        "gemma4",
+        T.Gemma4TextConfig,
+        GEMMA4
+        | {
+            "hidden_size_per_layer_input": 32,
+            "vocab_size_per_layer_input": VOCABULARY,
+            "num_kv_shared_layers": 2,
+            "use_double_wide_mlp": True,
+            "final_logit_softcapping": 20.0,
+        },
+        GEMMA4_KEYS
+        | {
+            "attention.shared_kv_layers": 2,
+            "final_logit_softcapping": 20.0,
+        },
+        factors=first_pairs,
+    ),
+    "gemma4 equal": Family(  # values are keys in layers without a window
+        "gemma4",
+        T.Gemma4TextConfig,
+        GEMMA4
+        | {
+            "hidden_size_per_layer_input": 0,
+            "attention_k_eq_v": True,
+            "tie_word_embeddings": False,
+            "num_global_key_value_heads": 1,
+        },
+        GEMMA4_KEYS
+        | {
+            "attention.head_count_kv": np.array([2, 1, 2, 1], np.int32),
+            "final_logit_softcapping": 0.0,  # without the key it would be 30
+        },
+        factors=first_pairs,
     ),
     "phi3": Family(
         "phi3",

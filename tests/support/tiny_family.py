@@ -49,6 +49,13 @@ def llama3_factors(config: Any) -> dict[str, np.ndarray]:
     return {"rope_freqs.weight": (plain / scaled).numpy()}
 
 
+def first_pairs(config: Any) -> dict[str, np.ndarray]:
+    """Divisors of Gemma 4: pairs behind the first quarter do not rotate."""
+    half = config.per_layer_config["full_attention"].head_dim // 2
+    divisors = np.where(np.arange(half) < half // 4, 1.0, 1e30)
+    return {"rope_freqs.weight": divisors.astype(np.float32)}
+
+
 def longrope_factors(config: Any) -> dict[str, np.ndarray]:
     """Phi-3's two sets of divisors."""
     sets = {kind: config.rope_parameters[f"{kind}_factor"] for kind in ("short", "long")}

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 ROWS = 1024
 SPACE = "▁"
@@ -186,6 +186,19 @@ PIECE_FAMILIES: Mapping[str, tuple[list[str], Json]] = {
             "post_processor": ends([("<s>", 1)]),
         },
     ),
+    "gemma4": (
+        ["<|turn>", "<turn|>", "<|tool_call>", "<tool_call|>", "<|tool_response>"],
+        {
+            "normalizer": _REPLACE,
+            "pre_tokenizer": {
+                "type": "Split",
+                "pattern": {"String": " "},
+                "behavior": "MergedWithPrevious",
+                "invert": False,
+            },
+            "post_processor": ends([("<s>", 1)]),
+        },
+    ),
     "phi3": (
         ["<|endoftext|>", "<|assistant|>", "<|user|>", "<|end|>"],
         {
@@ -248,13 +261,18 @@ def _piece_tokenizer(family: str, texts: Sequence[str]) -> tuple[Json, Json]:
     special, more = PIECE_FAMILIES[family]
     trained = Tokenizer(models.BPE())
     trained.normalizer = normalizers.Replace(" ", SPACE)
-    trained.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
+    spaces = pre_tokenizers.Metaspace(prepend_scheme="never")
+    lines = pre_tokenizers.Split(Regex(r"\n+"), "isolated")
+    steps = [lines, spaces] if family == "gemma4" else [spaces]
+    trained.pre_tokenizer = pre_tokenizers.Sequence(steps)
     trainer = trainers.BpeTrainer(vocab_size=500, min_frequency=2, show_progress=False)
     trained.train_from_iterator([text for text in texts for _ in range(2)], trainer)
     words = sorted(trained.get_vocab(), key=trained.get_vocab().__getitem__)
     runs = [SPACE * count for count in range(2, 17)]
-    head = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
-    pieces = list(dict.fromkeys([*runs, *words])) if family == "gemma" else words
+    end = "<eos>" if family == "gemma4" else "</s>"  # whose vocabulary has "</s>" as text
+    head = ["<unk>", "<s>", end, *(f"<0x{byte:02X}>" for byte in range(256))]
+    gemma = family in ("gemma", "gemma4")
+    pieces = list(dict.fromkeys([*runs, *words])) if gemma else words
     tokens = [*head, *pieces, *special]
     data = json.loads(Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True)).to_str()) | more
     data["model"] |= {
@@ -270,13 +288,13 @@ def _piece_tokenizer(family: str, texts: Sequence[str]) -> tuple[Json, Json]:
         data["added_tokens"][2]["rstrip"] = True
     if family == "gemma":
         data["added_tokens"] += [token(tokens.index(run), run, special=False) for run in runs]
-    steps: list[Json] = [{"type": "Replace", "pattern": {"String": SPACE}, "content": " "}]
-    steps += [{"type": "ByteFallback"}, {"type": "Fuse"}]
+    decoders: list[Json] = [{"type": "Replace", "pattern": {"String": SPACE}, "content": " "}]
+    decoders += [{"type": "ByteFallback"}, {"type": "Fuse"}]
     data["decoder"] = {
         "type": "Sequence",
-        "decoders": steps if family == "gemma" else [*steps, _STRIP],
+        "decoders": decoders if gemma else [*decoders, _STRIP],
     }
-    names: Json = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    names: Json = {"bos_token": "<s>", "eos_token": end, "unk_token": "<unk>"}
     return data, names
 
 

@@ -149,6 +149,8 @@ void bind_attention(LayerClass& layer) {
     setting("temperature_scale", &AttentionConfig::temperature_scale);
     setting("temperature_length", &AttentionConfig::temperature_length);
     setting("rope", &AttentionConfig::rope);
+    setting("normed_values", &AttentionConfig::normed_values);
+    setting("shares", &AttentionConfig::shares);
     setting("gated", &AttentionConfig::gated);
     const auto norm = [&](const char* name, Floats AttentionConfig::* field) {
         bind_vector(layer, name, [field](BoundLayer& self) -> Floats& { return self.attention.*field; });
@@ -248,6 +250,7 @@ void bind_layer(nb::module_& module) {
     LayerClass layer(module, "LayerConfig");
     layer.def(nb::init<>())
         .def_rw("activation", &BoundLayer::activation)
+        .def_rw("output_scale", &BoundLayer::output_scale)
         .def_rw("residual_scale", &BoundLayer::residual_scale);
     const auto norm = [&](const char* name, Floats LayerConfig::* field) {
         bind_vector(layer, name, [field](BoundLayer& self) -> Floats& { return self.*field; });
@@ -256,6 +259,9 @@ void bind_layer(nb::module_& module) {
     norm("post_attention_norm", &LayerConfig::post_attention_norm);
     norm("ffn_norm", &LayerConfig::ffn_norm);
     norm("post_ffw_norm", &LayerConfig::post_ffw_norm);
+    bind_linear(layer, "inp_gate", [](BoundLayer& self) -> Linear& { return self.input.gate; });
+    bind_linear(layer, "proj", [](BoundLayer& self) -> Linear& { return self.input.projection; });
+    bind_vector(layer, "post_norm", [](BoundLayer& self) -> Floats& { return self.input.norm; });
     bind_attention(layer);
     bind_delta_net(layer);
     bind_short_convolution(layer);
@@ -341,8 +347,8 @@ std::vector<LayerCache> caches_of(const Transformer& transformer, const nb::list
 }
 
 void run(BoundTransformer& transformer, Array<float, 3> x, Array<const std::int64_t, 1> starts,
-         const std::vector<BoundRotation*>& rotations, nb::list states, const std::string& mode, int threads,
-         nb::object hook) {
+         const std::vector<BoundRotation*>& rotations, nb::list states, const Vector& inputs,
+         const std::string& mode, int threads, nb::object hook) {
     const auto layers = transformer.layers();
     if (x.shape(2) != transformer.width() || starts.shape(0) != x.shape(0) || x.shape(1) == 0)
         throw nb::value_error("transformer: the arrays do not fit each other");
@@ -369,6 +375,7 @@ void run(BoundTransformer& transformer, Array<float, 3> x, Array<const std::int6
                     {starts.data(), starts.shape(0)},
                     turns,
                     caches,
+                    floats_of(inputs),
                     mode == "exact" ? Mode::exact : Mode::fast,
                     threads,
                     hook.is_none() ? nullptr : &call,
@@ -387,5 +394,5 @@ void zeropoint::bind_transformer(nb::module_& module) {
         .def(nb::init<std::size_t, float, const Vector&, const std::vector<BoundLayer*>&>(), nb::arg("width"),
              nb::arg("epsilon"), nb::arg("output_norm"), nb::arg("layers"))
         .def("run", &run, nb::arg("x"), nb::arg("starts"), nb::arg("rotations"), nb::arg("states"),
-             nb::arg("mode"), nb::arg("threads"), nb::arg("hook").none());
+             nb::arg("inputs"), nb::arg("mode"), nb::arg("threads"), nb::arg("hook").none());
 }

@@ -41,10 +41,15 @@ void LayerPass::project() {
         return;
     }
     queries_ = rows_of(buffers_.queries, rows_, q_size_), q_pitch_ = q_size_;
+    if (part.shares) {
+        multiply({{&part.q, "attn_q", queries_}}, x, rows_, width_, buffers_.activations);
+        return;
+    }
     keys_ = rows_of(buffers_.keys, rows_, k_size_), k_pitch_ = k_size_;
     values_ = rows_of(buffers_.values, rows_, v_size_), v_pitch_ = v_size_;
     multiply({{&part.q, "attn_q", queries_}, {&part.k, "attn_k", keys_}, {&part.v, "attn_v", values_}}, x,
              rows_, width_, buffers_.activations);
+    if (!part.v) std::copy(keys_, keys_ + rows_ * k_size_, values_);
 }
 
 // Normalizes and rotates queries and keys, and writes keys and values to the cache.
@@ -53,6 +58,7 @@ void LayerPass::place(const float* cosines, const float* sines) const {
     const std::size_t size = part.head_size;
     const std::size_t half = part.rope < 0 ? 0 : pass_.rotations[part.rope].pairs();
     const bool interleaved = part.rope >= 0 && pass_.rotations[part.rope].interleaved;
+    const std::vector<float> ones(part.normed_values ? size : 0, 1.0f);
     for_rows(rows_, pass_.threads, [&](std::size_t first, std::size_t last) {
         for (std::size_t r = first; r < last; ++r) {
             const auto prepare = [&](float* head, Floats weight) {
@@ -65,7 +71,7 @@ void LayerPass::place(const float* cosines, const float* sines) const {
                     kernels().rms_norm(heads, weight.data(), epsilon_, weight.size(), heads);
             };
             normalize_all(queries, part.q_norm);
-            normalize_all(keys, part.k_norm);
+            if (!part.shares) normalize_all(keys, part.k_norm);
             for (std::size_t h = 0; h < part.heads; ++h) prepare(queries + h * head_pitch_, part.q_norm);
             if (part.temperature_scale != 0.0) {
                 const double step = double(position(r) / part.temperature_length);
@@ -73,7 +79,12 @@ void LayerPass::place(const float* cosines, const float* sines) const {
                 for (std::size_t h = 0; h < part.heads; ++h)
                     for (std::size_t i = 0; i < size; ++i) queries[h * head_pitch_ + i] *= factor;
             }
-            for (std::size_t h = 0; h < part.kv_heads; ++h) prepare(keys + h * size, part.k_norm);
+            if (part.shares) continue;
+            for (std::size_t h = 0; h < part.kv_heads; ++h) {
+                float* value = values_ + r * v_pitch_ + h * size;
+                if (part.normed_values) kernels().rms_norm(value, ones.data(), epsilon_, size, value);
+                prepare(keys + h * size, part.k_norm);
+            }
             store(r);
         }
     });

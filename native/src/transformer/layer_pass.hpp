@@ -70,6 +70,7 @@ private:
                   std::size_t columns, Activations& activations, int expert = -1) const;
     static void finish(const Linear& linear, float* out, std::size_t count);
     const float* normed(Floats weight);
+    void add_input();
     void finish_part(float* out, Floats weight) const;
     float* dense(const DenseConfig& part, const char* const (&roles)[3], const float* x);
     void activate(const float* gates, const float* ups, std::size_t count, std::size_t size,

@@ -45,12 +45,16 @@ void check_attention(const AttentionConfig& part, std::size_t width) {
     if (part.k_norm.size() != k_rows) expect_size(part.k_norm, part.head_size, "attn_k_norm");
     expect_size(part.sinks, part.heads, "attn_sinks");
     expect_size(part.sub_norm, values, "attn_sub_norm");
-    if (part.qkv) {
+    expect(!part.normed_values || part.head_size == part.value_size, "normed values");
+    if (part.shares) {
+        expect(!part.gated && !part.qkv && !part.k && !part.v, "shared keys and values");
+        expect_shape(part.q, queries, width, "attn_q");
+    } else if (part.qkv) {
         expect_shape(part.qkv, queries + k_rows + v_rows, width, "attn_qkv");
     } else {
         expect_shape(part.q, part.gated ? 2 * queries : queries, width, "attn_q");
         expect_shape(part.k, k_rows, width, "attn_k");
-        expect_shape(part.v, v_rows, width, "attn_v");
+        if (part.v || !part.normed_values) expect_shape(part.v, v_rows, width, "attn_v");
     }
     expect_shape(part.output, width, values, "attn_output");
     for (const Linear* linear : {&part.qkv, &part.q, &part.k, &part.v, &part.output}) check_linear(*linear);
@@ -150,6 +154,11 @@ Transformer::Transformer(std::size_t width, float epsilon, Floats output_norm,
                "two mixers");
         if (layer.experts) check_experts(layer.experts, width);
         if (layer.dense) check_dense(layer.dense, width);
+        if (layer.input) {
+            expect_shape(layer.input.gate, layer.input.size(), width, "inp_gate");
+            expect_shape(layer.input.projection, width, layer.input.size(), "proj");
+            expect_size(layer.input.norm, width, "post_norm");
+        }
     }
 }
 
@@ -163,6 +172,27 @@ void LayerPass::run(const float* cosines, const float* sines) {
     else if (layer_.dense)
         finish_part(dense(layer_.dense, {"ffn_gate", "ffn_up", "ffn_down"}, normed(layer_.ffn_norm)),
                     layer_.post_ffw_norm);
+    if (layer_.input) add_input();
+    if (layer_.output_scale != 1.0f)
+        for_rows(rows_, pass_.threads, [&](std::size_t first, std::size_t last) {
+            for (std::size_t i = first * width_; i < last * width_; ++i) pass_.x[i] *= layer_.output_scale;
+        });
+}
+
+// Adds what the layer's own input gives, as far as the stream opens its gate.
+void LayerPass::add_input() {
+    const LayerInputConfig& part = layer_.input;
+    const std::size_t size = part.size();
+    float* gates = rows_of(buffers_.gates, rows_, size);
+    float* inner = rows_of(buffers_.inner, rows_, size);
+    float* out = rows_of(buffers_.out, rows_, width_);
+    multiply({{&part.gate, "inp_gate", gates}}, pass_.x, rows_, width_, buffers_.activations);
+    activate(gates, pass_.inputs.data() + index_ * rows_ * size, rows_, size, size, inner);
+    multiply({{&part.projection, "proj", out}}, inner, rows_, size, buffers_.activations);
+    if (!part.norm.empty()) norm(out, part.norm, out);
+    for_rows(rows_, pass_.threads, [&](std::size_t first, std::size_t last) {
+        for (std::size_t i = first * width_; i < last * width_; ++i) pass_.x[i] += out[i];
+    });
 }
 
 // Rows of x have as many elements as the norm has weights.
@@ -258,6 +288,8 @@ float* LayerPass::dense(const DenseConfig& part, const char* const (&roles)[3], 
 void Transformer::run(const Pass& pass) {
     const std::size_t rows = pass.batch * pass.count;
     expect(pass.caches.size() == layers_.size() * pass.batch && pass.starts.size() == pass.batch, "pass");
+    for (const LayerConfig& layer : layers_)
+        if (layer.input) expect(pass.inputs.size() == layers_.size() * rows * layer.input.size(), "inputs");
     // Cosines and sines of every rotation: the angle is rounded to float32, the results are correctly rounded.
     std::size_t floats = 0;
     std::vector<std::size_t> offsets;

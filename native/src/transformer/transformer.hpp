@@ -35,6 +35,8 @@ struct AttentionConfig {
     double temperature_scale = 0.0;
     std::size_t temperature_length = 1;
     int rope = -1;       // index into the pass's rotations; −1: no rotary positions
+    bool normed_values = false;  // values have a norm without weights; without v they are the keys
+    bool shares = false;  // keys and values are those that an earlier layer has written
     bool gated = false;  // behind the rows of each head's query lie those of its gate
     Floats q_norm, k_norm, sub_norm;  // the first two of a head, or of all heads together
     Floats sinks;                     // (heads) further scores of the softmax, or empty
@@ -108,6 +110,14 @@ struct ExpertConfig {
     explicit operator bool() const { return bool(router); }
 };
 
+// x + norm(projection(activation(gate(x)) · input)); see src/zeropoint/models/layer_inputs.py.
+struct LayerInputConfig {
+    Linear gate, projection;
+    Floats norm;
+    std::size_t size() const { return gate.weights->rows(); }
+    explicit operator bool() const { return bool(gate); }
+};
+
 // One layer: at most one kind of mixer, and at most one kind of feed-forward part. An empty norm is skipped.
 struct LayerConfig {
     Floats attn_norm, post_attention_norm, ffn_norm, post_ffw_norm;
@@ -119,6 +129,8 @@ struct LayerConfig {
     Activation activation = Activation::silu;  // of the feed-forward part
     DenseConfig dense;
     ExpertConfig experts;
+    LayerInputConfig input;
+    float output_scale = 1.0f;  // of the stream after the layer
 };
 
 // One kind of rotary positions.
@@ -151,6 +163,7 @@ struct Pass {
     std::span<const std::int64_t> starts;  // (batch) positions
     std::span<const Rotation> rotations;
     std::span<const LayerCache> caches;  // (layers, batch)
+    Floats inputs;                       // (layers, batch · count, size) of layers with inputs, or empty
     Mode mode;
     int threads;
     const Hook* hook;  // or null

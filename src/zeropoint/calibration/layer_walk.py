@@ -1,6 +1,8 @@
 """Carries the hidden states of a whole text from layer to layer.
 
-    RUN/states.LAYER.f32    (chunks, context, width) float32: the states before layer LAYER
+    RUN/states.LAYER.f32    (chunks, context, row width) float32: the rows before layer LAYER
+
+A row is a hidden state, and what later layers need of earlier ones (see `models.layer_runner`).
 
 Only one layer's weights are in memory, and the moments of one layer's inputs. The states before the
 next layer are stored when a layer is finished, so an interrupted walk resumes at the layer that it
@@ -20,7 +22,7 @@ from zeropoint.checkpoints import Checkpoint
 from zeropoint.errors import CheckpointError, MeasurementError
 from zeropoint.formats import F32, QuantizedTensor
 from zeropoint.models.architecture import Architecture
-from zeropoint.models.layer_runner import LayerRunner, embed
+from zeropoint.models.layer_runner import LayerRunner, embed, row_width
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class LayerWalk:
         self.threads = threads
         self.layer = 0  # the layer that the states are before
         self._states: F32 | None = None
+        self._outside: dict[str, QuantizedTensor] = {}  # replaced tensors outside of layers
 
     @property
     def layers(self) -> int:
@@ -76,10 +79,13 @@ class LayerWalk:
         `embedding` is used instead of the token embedding of the file.
         """
         self.layer = self.stored_layer()
+        self._outside = {self.architecture.embedding: embedding} if embedding else {}
         if self.layer:
             self._states = self._load(self.layer)
         else:
-            self._states = embed(self.checkpoint, self.architecture, self.tokens, embedding)
+            states = embed(self.checkpoint, self.architecture, self.tokens, embedding)
+            self._states = np.zeros((*self.tokens.shape, row_width(self.architecture)), np.float32)
+            self._states[:, :, : self.architecture.width] = states
 
     def stored_layer(self) -> int:
         """Return the layer that the stored states are before; 0 if none are stored."""
@@ -89,7 +95,7 @@ class LayerWalk:
     @property
     def state_bytes(self) -> int:
         """Bytes of the states before one layer."""
-        return 4 * self.tokens.size * self.architecture.width
+        return 4 * self.tokens.size * row_width(self.architecture)
 
     def collect_all(self, units: Sequence[int] | None = None) -> Iterator[LayerProgress]:
         """Collect the second moments of all layers.
@@ -111,7 +117,7 @@ class LayerWalk:
 
         With `advance`, the states are those after the layer then.
         """
-        runner = LayerRunner(self.checkpoint, self.architecture, self.layer, threads=self.threads)
+        runner = self._runner()
         shapes = runner.matrices()
         groups = self.moments.groups(shapes, MAX_MOMENT_BYTES)
         for group in groups:
@@ -127,10 +133,7 @@ class LayerWalk:
 
     def advance(self, replaced: Mapping[str, QuantizedTensor]) -> Iterator[None]:
         """Run the layer with other tensors; yield after each chunk."""
-        runner = LayerRunner(
-            self.checkpoint, self.architecture, self.layer, threads=self.threads, replaced=replaced
-        )
-        yield from self._pass(runner, keep=True)
+        yield from self._pass(self._runner(replaced), keep=True)
 
     def store(self) -> None:
         """Go to the next layer: store the states before it, and delete the older ones."""
@@ -155,13 +158,22 @@ class LayerWalk:
 
     @property
     def states(self) -> F32:
-        """The states before the layer, (chunks, context, width) float32."""
+        """The rows before the layer, (chunks, context, row width) float32."""
         assert self._states is not None, "the walk has not started"
         return self._states
 
+    def _runner(self, replaced: Mapping[str, QuantizedTensor] | None = None) -> LayerRunner:
+        return LayerRunner(
+            self.checkpoint,
+            self.architecture,
+            self.layer,
+            threads=self.threads,
+            replaced={**self._outside, **(replaced or {})},
+        )
+
     def _pass(self, runner: LayerRunner, *, keep: bool) -> Iterator[None]:
         for index in range(len(self.tokens)):
-            after = runner.run(self.states[index])
+            after = runner.run(self.states[index], self.tokens[index])
             if keep:
                 self.states[index] = after
             yield
@@ -173,7 +185,7 @@ class LayerWalk:
         path = self._path(layer)
         data = np.fromfile(path, np.float32)
         self.moments.run.confirm(path.name, data.data)
-        shape = (*self.tokens.shape, self.architecture.width)
+        shape = (*self.tokens.shape, row_width(self.architecture))
         if data.size != np.prod(shape):
             raise CheckpointError(path, "does not belong to this text; delete it")
         return data.reshape(shape)

@@ -2,9 +2,10 @@
 
 Byte-pair vocabularies rank the pairs that were merged in training: the lowest rank is merged first.
 SentencePiece vocabularies score the tokens: the pair whose union has the highest score is merged
-first. Of equals the leftmost is merged. These are the two algorithms of llama.cpp (2026-10), which
-define a file's token ids. The `tokenizers` library differs for equal scores and for characters that
-are not tokens themselves.
+first. Some vocabularies of such pieces rank the pairs instead, and merge within lines. Of equals
+the leftmost is merged. These are the algorithms of llama.cpp (2026-10), which define a file's token
+ids. The `tokenizers` library differs for equal scores and for characters that are not tokens
+themselves.
 """
 
 from collections.abc import Callable
@@ -15,7 +16,7 @@ Priority = Callable[
 ]  # of merging two neighbours; the lowest is merged first
 
 # Values of tokenizer.ggml.model; llama.cpp calls the kinds after the first models that had them.
-BYTE_PAIRS, SENTENCEPIECE = "gpt2", "llama"
+BYTE_PAIRS, SENTENCEPIECE, RANKED_PIECES = "gpt2", "llama", "gemma4"
 
 
 def merge(symbols: list[str], priority: Priority) -> list[str]:

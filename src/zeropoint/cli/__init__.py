@@ -31,7 +31,7 @@ from zeropoint.cli.commands import (
     studio,
     tasks,
 )
-from zeropoint.cli.exits import Exits, end_at_once_when_signaled
+from zeropoint.cli.exits import Exits
 from zeropoint.cli.output import show_warnings
 from zeropoint.cli.verb import Program, Verb
 
@@ -99,8 +99,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
         with command.make_context("zeropoint", words) as context:
             command.invoke(context)
-    if arguments is None:  # the process ends now
-        end_at_once_when_signaled()
     return exits.code
 
 

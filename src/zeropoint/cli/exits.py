@@ -31,22 +31,6 @@ def raise_terminated(_number: int, _frame: FrameType | None) -> None:
     raise Terminated
 
 
-def end_at_once(_number: int, _frame: FrameType | None) -> None:
-    """End the process without a traceback, as the handler of a signal after a command's end."""
-    os._exit(INTERRUPTED)
-
-
-def end_at_once_when_signaled() -> None:
-    """Let a signal that arrives while Python shuts down end the process without a traceback.
-
-    An exception that a handler raises there has nobody to catch it: Python prints it, and goes on.
-    By then the outputs are complete and the status is known, so nothing is left to clean up.
-    """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(ValueError):  # only the main thread may set a handler
-            signal.signal(number, end_at_once)
-
-
 class Exits:
     """Catches every exception that ends its block, prints one sentence, and holds the exit status.
 

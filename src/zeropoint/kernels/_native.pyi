@@ -189,6 +189,8 @@ class LayerConfig:
     temperature_scale: float
     temperature_length: int
     rope: int  # index into the rotations of `Transformer.run`; -1: none
+    normed_values: bool
+    shares: bool
     gated: bool
     delta_key_heads: int
     delta_value_heads: int
@@ -202,6 +204,7 @@ class LayerConfig:
     mamba_state_size: int
     mamba_kernel: int
     activation: Activation
+    output_scale: float  # of the stream after the layer
     residual_scale: float
     # What follows can only be set. A norm or a matrix that is not set is a step that is skipped.
     attn_norm: NDArray[float32]
@@ -213,6 +216,9 @@ class LayerConfig:
     ffn_norm: NDArray[float32]
     ffn_sub_norm: NDArray[float32]
     post_ffw_norm: NDArray[float32]
+    inp_gate: Linear
+    proj: Linear
+    post_norm: NDArray[float32]
     attn_qkv: Linear
     attn_q: Linear
     attn_k: Linear
@@ -261,6 +267,7 @@ class Transformer:
         starts: NDArray[int64],
         rotations: Sequence[Rotation],
         states: list[list[list[NDArray[float32]]]],
+        inputs: NDArray[float32],  # flat (layers, rows, size) of layers with inputs, or empty
         mode: str,
         threads: int,
         hook: Callable[[int, str, int, NDArray[float32]], object] | None,

@@ -5,6 +5,7 @@ A layer has two parts, a mixer and a feed-forward part; either may be absent:
     h = x + scale · post_attention_norm(mixer(attn_norm(x)))
     x = h + scale · post_ffw_norm(feed_forward(ffn_norm(h)))
 
+Behind them some layers take an input of their own (see `layer_inputs`), and some scale the stream.
 A norm that the layer does not have is left out. The kinds of mixers are in `mixers`, those of
 feed-forward parts in `feed_forward`. `LayerSpec.tensors` names the tensors by role (see
 `layer_tensors`).
@@ -23,10 +24,11 @@ from zeropoint.checkpoints.typed_mapping import is_array
 from zeropoint.errors import CheckpointError, UnsupportedModel
 from zeropoint.models.feed_forward import Experts, FeedForward, read_feed_forward
 from zeropoint.models.header import ModelHeader
+from zeropoint.models.layer_inputs import NORM, PROJECTION, TABLE, LayerInputs, read_layer_inputs
 from zeropoint.models.layer_state import RecurrentShape, StateShape
 from zeropoint.models.layer_tensors import LayerTensors, Shapes, with_extras
 from zeropoint.models.mixers import Attention, Mixer, read_mixer
-from zeropoint.models.rope import FACTORS
+from zeropoint.models.rope import factors_of
 from zeropoint.models.unused_settings import check_settings
 
 MIN_MULTIPLIER = 1e-6
@@ -40,6 +42,7 @@ class LayerSpec:
     mixer: Mixer | None
     feed_forward: FeedForward | None
     residual_scale: float
+    input_size: int = 0  # of the layer's own input (see `layer_inputs`); 0: it has none
     tensors: Mapping[str, str] = field(hash=False)
 
     def has(self, role: str) -> bool:
@@ -57,6 +60,11 @@ class LayerSpec:
         return self.feed_forward if isinstance(self.feed_forward, Experts) else None
 
     @property
+    def source(self) -> int | None:
+        """The number of the layer whose keys and values this one uses; None: its own."""
+        return self.attention.source if self.attention else None
+
+    @property
     def state(self) -> StateShape:
         """The shape of what the layer keeps of earlier positions."""
         return self.mixer.state if self.mixer else RecurrentShape(shapes=())
@@ -64,6 +72,10 @@ class LayerSpec:
     def shapes(self, width: int) -> Shapes:
         """Return the required shape of each tensor that the layer may have, by role."""
         shapes: Shapes = dict.fromkeys(NORMS, (width,))
+        shapes |= with_extras(
+            {"inp_gate": (self.input_size, width), "proj": (width, self.input_size)}
+        )
+        shapes |= {"post_norm": (width,), "layer_output_scale": (1,)}
         for part in (self.mixer, self.feed_forward):
             shapes |= part.shapes(width, self.has) if part else {}
         return shapes
@@ -105,6 +117,7 @@ class Architecture:
     output_scale: str | None  # name of a tensor of one value that multiplies the logits
     output_bias: str | None  # name of a tensor (vocabulary) that is then added
     output_norm: str  # name of the norm before the output matrix
+    inputs: LayerInputs | None  # that layers take beside the stream
     draft: DraftSpec | None  # a head that guesses the token after the next
 
     embedding = "token_embd.weight"
@@ -135,6 +148,9 @@ def read_architecture(checkpoint: Checkpoint) -> Architecture:
             "nextn_predict_layers",
             f"is {drafts}, but the model has {blocks} layers and must keep at least one",
         )
+    if drafts and family.shared_caches:
+        reason = "layers for multi-token prediction of this family are not implemented"
+        raise header.wrong("nextn_predict_layers", f"is {drafts}; {reason}")
     embedding = header.tensor("token_embd.weight")
     architecture = Architecture(
         name=header.architecture,
@@ -150,21 +166,32 @@ def read_architecture(checkpoint: Checkpoint) -> Architecture:
         output_scale=header.optional("output.scale"),
         output_bias=header.optional("output.bias"),
         output_norm=family.output_norm,
+        inputs=read_layer_inputs(header, blocks) if family.layer_inputs else None,
         draft=_read_draft(header, family, blocks - drafts) if drafts else None,
     )
     _check_vocabulary(header, architecture)
     _check_shapes(header, architecture)
-    factors = FACTORS if family.rotates else frozenset()
-    check_settings(header, tensor_names(architecture) | factors, range(blocks - drafts, blocks))
+    factors = factors_of(family)
+    used = tensor_names(architecture) | factors | unread_tensors(architecture)
+    check_settings(header, used, range(blocks - drafts, blocks))
     return architecture
 
 
 def tensor_names(architecture: Architecture) -> set[str]:
     """Return the names of the tensors that a forward pass uses, without the rotary factors."""
     whole = {architecture.embedding, architecture.output, architecture.output_norm}
-    optional = (architecture.output_scale, architecture.output_bias)
+    optional = [architecture.output_scale, architecture.output_bias]
+    optional += [TABLE, PROJECTION, NORM] if architecture.inputs else []
     layers = {name for layer in architecture.layers for name in layer.tensors.values()}
     return whole | layers | {name for name in optional if name}
+
+
+def unread_tensors(architecture: Architecture) -> set[str]:
+    """Return the names of tensors that files have for layers that use another layer's cache."""
+    roles = ("attn_k", "attn_v", "attn_k_norm")
+    layers = enumerate(architecture.layers)
+    sharing = [index for index, layer in layers if layer.source is not None]
+    return {f"blk.{index}.{role}.weight" for index in sharing for role in roles}
 
 
 def _read_scale(header: ModelHeader, family: ModelFamily, key: str) -> float:
@@ -188,10 +215,17 @@ def _read_layer(header: ModelHeader, family: ModelFamily, index: int) -> LayerSp
         return _read_part(tensors)
     tensors.norms(*NORMS)
     mixer, feed_forward = read_mixer(tensors), read_feed_forward(tensors)
+    inputs = read_layer_inputs(header, 1) if family.layer_inputs else None
+    if inputs:
+        tensors.matrices("inp_gate", "proj")
+        tensors.weights("post_norm")
+    if family.layer_scales and tensors.has("layer_output_scale"):
+        tensors.weights("layer_output_scale")
     return LayerSpec(
         mixer=mixer,
         feed_forward=feed_forward,
         residual_scale=_read_scale(header, family, "residual_scale"),
+        input_size=inputs.size if inputs else 0,
         tensors=tensors.names,
     )
 
@@ -250,6 +284,9 @@ def _check_shapes(header: ModelHeader, architecture: Architecture) -> None:
         header.expect(architecture.output_scale, (1,))
     if architecture.output_bias:
         header.expect(architecture.output_bias, (architecture.vocab_size,))
+    if architecture.inputs:
+        for name, shape in architecture.inputs.shapes(width, architecture.vocab_size).items():
+            header.expect(name, shape)
     draft = architecture.draft
     layers = [*architecture.layers, *([draft.layer] if draft else [])]
     parts = [(layer.tensors, layer.shapes(width)) for layer in layers]

@@ -39,9 +39,13 @@ class Cache:
         self._wanted: list[set[int]] = [set() for _ in range(sequences)]  # to save when reached
         room = StateRoom(sequences=sequences, capacity=capacity, chunk=self.chunk, passing=passing)
         shared: dict[tuple[tuple[int, ...], ...], LayerState] = {}
-        for layer in architecture.layers:
+        sources = {layer.source for layer in architecture.layers}  # whose states others read later
+        for index, layer in enumerate(architecture.layers):
+            if layer.source is not None and layer.source < index:
+                self.states.append(self.states[layer.source])
+                continue
             state = layer.state.make(room)
-            if passing:
+            if passing and index not in sources:
                 state = shared.setdefault(tuple(array.shape for array in state.arrays), state)
             self.states.append(state)
         self.recurrent = any(  # whether cutting back needs `keep`
@@ -56,7 +60,7 @@ class Cache:
     @property
     def max_bytes(self) -> int:
         """Bytes of all states when every sequence is full, without what `keep` saves."""
-        return sum(state.max_bytes for state in self.states)
+        return sum({id(state): state.max_bytes for state in self.states}.values())
 
     def grow(self, sequences: Sequence[int], count: int) -> None:
         """Reserve `count` more positions in these sequences, and advance their lengths.

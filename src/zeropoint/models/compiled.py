@@ -13,6 +13,7 @@ from zeropoint.models.cache import Cache
 from zeropoint.models.mixers import Attention, DeltaNet, Mamba2, Mixer, ShortConvolution
 from zeropoint.models.rope import Rope
 from zeropoint.models.routing import Routing
+from zeropoint.models.transformer import project_inputs
 from zeropoint.models.weights import Weights
 
 if TYPE_CHECKING:
@@ -46,30 +47,56 @@ class CompiledEngine:
             [self._layer(layer) for layer in architecture.layers],
         )
 
-    def run(self, embeddings: F32, cache: Cache, starts: NDArray[np.int64]) -> F32:
+    def run(
+        self,
+        embeddings: F32,
+        cache: Cache,
+        starts: NDArray[np.int64],
+        looked_up: F32 | None = None,
+    ) -> F32:
         """Return the normed hidden states of (batch, n, width) embeddings.
 
         Sequence i begins at position starts[i]. The cache must have room; it is filled but its
-        lengths are not changed.
+        lengths are not changed. `looked_up` (batch, n, …) are the rows of the table of
+        `layer_inputs`.
         """
-        return self.run_each(embeddings, [cache], starts)
+        return self.run_each(embeddings, [cache], starts, looked_up)
 
-    def run_each(self, embeddings: F32, caches: Sequence[Cache], starts: NDArray[np.int64]) -> F32:
+    def run_each(
+        self,
+        embeddings: F32,
+        caches: Sequence[Cache],
+        starts: NDArray[np.int64],
+        looked_up: F32 | None = None,
+    ) -> F32:
         """As `run`, but sequence i is the only sequence of caches[i], if there are several.
 
         All caches have the same capacity.
         """
         x = embeddings * np.float32(self.architecture.embedding_scale)
+        flat = x.reshape(-1, x.shape[-1])
+        self.run_scaled(
+            x, caches, starts, project_inputs(self.architecture, self.weights, flat, looked_up)
+        )
+        return x
+
+    def run_scaled(
+        self, x: F32, caches: Sequence[Cache], starts: NDArray[np.int64], inputs: F32
+    ) -> None:
+        """As `run_each`, with scaled embeddings `x`, which become the result.
+
+        `inputs` (layers, batch · n, size) are those of `layer_inputs`.
+        """
         self._transformer.run(
             x,
             np.ascontiguousarray(starts, np.int64),
             self._rotations_for(caches[0].capacity),
             [[state.arrays for state in cache.states] for cache in caches],
+            inputs.reshape(-1),
             self.weights.mode,
             self.weights.threads,
             self._call_hook if self.weights.hooks else None,
         )
-        return x
 
     def head(self, rows: F32, tokens: range | None = None) -> F32:
         """Return (n, vocab) logits of (n, width) states, or those of `tokens`, before any cap."""
@@ -94,12 +121,16 @@ class CompiledEngine:
         if layer.experts:
             config.routing = _routing(layer.experts.routing)
         config.residual_scale = layer.residual_scale
+        if layer.has("layer_output_scale"):
+            config.output_scale = float(self.weights.vector(layer.tensors["layer_output_scale"])[0])
         shapes = self.weights.checkpoint.tensors
         for role, name in layer.tensors.items():
             if role == "exp_probs_b.bias":
                 config.selection_bias = self.weights.vector(name)
             if role.endswith((".bias", ".scale")) and role != "ssm_conv1d.bias":
                 continue  # parts of their matrix
+            if role == "layer_output_scale":
+                continue  # a number
             attribute = role.replace(".", "_")
             if name not in self.weights.matrices():
                 values = self.weights.vector(name)
@@ -127,6 +158,7 @@ class CompiledEngine:
         config.window = attention.window or 0
         config.scale = attention.scale
         config.softcap = attention.softcap or 0.0
+        config.normed_values, config.shares = attention.normed_values, attention.source is not None
         config.gated = attention.gated
         config.rope = self._ropes.index(attention.rope) if attention.rope else -1
         if attention.temperature:

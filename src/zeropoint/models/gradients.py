@@ -28,6 +28,7 @@ from zeropoint.checkpoints import Checkpoint
 from zeropoint.errors import MeasurementError
 from zeropoint.formats import F32
 from zeropoint.models.architecture import read_architecture, tensor_names
+from zeropoint.models.layer_inputs import TABLE
 from zeropoint.models.modules import BlockLinear
 from zeropoint.models.transformers_engine import TransformersEngine
 from zeropoint.models.weights import Weights
@@ -68,7 +69,7 @@ class GradientPass:
         self.architecture = read_architecture(checkpoint)
         self.threads = threads
         self._weights = Weights(checkpoint, mode="exact", threads=threads)
-        names = tensor_names(self.architecture)
+        names = tensor_names(self.architecture) - {TABLE}
         self._weights.load(
             sorted(names if self.architecture.tied else names - {self.architecture.embedding})
         )
@@ -96,7 +97,7 @@ class GradientPass:
         with self._torch_threads(), self._hooks(visitor, sequences):
             embedding = self._engine.module.get_input_embeddings()
             embeddings = embedding(torch.from_numpy(tokens)).requires_grad_(True)
-            states = self._engine.states(embeddings)
+            states = self._engine.states(embeddings, self._look_up(tokens))
             flat = states.detach().reshape(batch * count, -1)
             draws = np.stack([_draws(seed, first + row, count) for row in range(batch)])
             losses, gradient = self._head(flat, draws.reshape(-1), visitor, sequences)
@@ -108,6 +109,11 @@ class GradientPass:
             )
         totals: NDArray[np.float64] = losses.reshape(batch, count).sum(axis=1)
         return totals
+
+    def _look_up(self, tokens: I64) -> F32 | None:
+        if self.architecture.inputs is None:
+            return None
+        return self._weights.rows(TABLE, tokens.reshape(-1)).reshape(*tokens.shape, -1)
 
     def _head(
         self, states: Tensor, draws: NDArray[np.float64], visitor: GradientVisitor, sequences: I64

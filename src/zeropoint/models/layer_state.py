@@ -94,6 +94,8 @@ class KeyValueState:
 
     def __init__(self, shape: KeyValueShape, room: StateRoom) -> None:
         capacity, self.chunk = room.capacity, room.chunk
+        self.kv_heads, self.head_size = shape.kv_heads, shape.head_size
+        self.value_size = shape.value_size
         ring = capacity if shape.window is None else shape.window - 1 + room.chunk
         self.max_slots = _tiles(min(capacity, ring)) * TILE_POSITIONS
         self.whole = self.max_slots >= capacity

@@ -44,8 +44,10 @@ class TensorProducts(Protocol):
     def vector(self, name: str) -> F32:
         """Return a tensor of one axis: (n,) float32."""
 
-    def multiply(self, name: str, rows: F32, expert: int | None = None) -> F32:
-        """Return rows · Wᵀ: (n, in) float32 gives (n, out)."""
+    def multiply(
+        self, name: str, rows: F32, expert: int | None = None, outputs: range | None = None
+    ) -> F32:
+        """Return rows · Wᵀ: (n, in) float32 gives (n, out), or the range `outputs` of it."""
 
 
 class LayerSteps:

@@ -19,6 +19,7 @@ from zeropoint.models.base import ForwardHook, LanguageModel, Mode, Tokens
 from zeropoint.models.cache import Cache
 from zeropoint.models.compiled import CompiledEngine
 from zeropoint.models.draft import DraftHead
+from zeropoint.models.layer_inputs import TABLE
 from zeropoint.models.tokenizer import Tokenizer, read_tokenizer
 from zeropoint.models.weights import Weights
 
@@ -161,7 +162,8 @@ class DecoderModel:
         for cache in caches:
             cache.grow([0], 1)
         if isinstance(self._engine, CompiledEngine):
-            states = self._engine.run_each(self._embed(ids), caches, starts)
+            looked_up = self._look_up(ids)
+            states = self._engine.run_each(self._embed(ids), caches, starts, looked_up)
         else:
             rows = zip(ids[:, None], caches, starts[:, None], strict=True)
             states = np.concatenate([self._forward(*row) for row in rows])
@@ -218,11 +220,17 @@ class DecoderModel:
 
     def _forward(self, ids: np.ndarray, cache: Cache, starts: np.ndarray) -> F32:
         assert self._engine is not None, "matrices are missing"
-        return self._engine.run(self._embed(ids), cache, starts)
+        return self._engine.run(self._embed(ids), cache, starts, self._look_up(ids))
 
     def _embed(self, ids: np.ndarray) -> F32:
         embedded = self._weights.rows(self.architecture.embedding, ids.reshape(-1))
         return embedded.reshape(*ids.shape, -1)
+
+    def _look_up(self, ids: np.ndarray) -> F32 | None:
+        """Return the rows (…, layers · size) of the table of the layers' own inputs, if any."""
+        if self.architecture.inputs is None:
+            return None
+        return self._weights.rows(TABLE, ids.reshape(-1)).reshape(*ids.shape, -1)
 
     def _check(self, ids: np.ndarray) -> None:
         low, high = int(ids.min()), int(ids.max())
@@ -234,6 +242,6 @@ class DecoderModel:
 
 
 def _names(architecture: Architecture) -> list[str]:
-    """Return the tensors that stay in memory: all but an untied embedding."""
-    names = tensor_names(architecture)
+    """Return the tensors that stay in memory: all but tables that only tokens select from."""
+    names = tensor_names(architecture) - {TABLE}
     return sorted(names if architecture.tied else names - {architecture.embedding})

@@ -49,8 +49,19 @@ def read_rope(header: ModelHeader, family: ModelFamily, head_size: int, *, windo
     """
     plain = family.plain_window_rope
     own = windowed and (plain or family.window_rope_base is not None)
-    dimensions = _read_dimensions(header, family, head_size)
+    dimensions = _read_dimensions(header, family, head_size, windowed=windowed)
     base = _read_base(header, family, windowed)
+    if family.window_sizes:  # the file's divisors are all that scales positions
+        powers = _powers(base, dimensions)
+        divisors = np.float32(1.0) if own else _factors(header, _FREQS, powers.size)
+        return Rope(
+            dimensions=dimensions,
+            interleaved=family.interleaved_rope,
+            frequencies=tuple((np.float32(1.0) / powers / divisors).tolist()),
+            long_frequencies=None,
+            original_context=0,
+            magnitude=1.0,
+        )
     kind = header.text("rope.scaling.type", "linear")
     if kind not in ("none", "linear", "yarn", "longrope"):
         raise header.wrong(
@@ -85,18 +96,21 @@ def read_rope(header: ModelHeader, family: ModelFamily, head_size: int, *, windo
     )
 
 
-def _read_dimensions(header: ModelHeader, family: ModelFamily, head_size: int) -> int:
+def _read_dimensions(
+    header: ModelHeader, family: ModelFamily, head_size: int, *, windowed: bool
+) -> int:
     if family.rope_sections:
         header.get("rope.dimension_sections")  # a token of text has the same position in all
-    dimensions = header.integer("rope.dimension_count", head_size)
+    key = f"rope.dimension_count{'_swa' if windowed and family.window_sizes else ''}"
+    dimensions = header.integer(key, head_size)
     if not 0 < dimensions <= head_size or dimensions % 2:
         raise header.wrong(
-            "rope.dimension_count",
+            key,
             f"is {dimensions}; it must be even and from 2 to the head size, {head_size}",
         )
     if dimensions != head_size and not family.partial_rope:
         raise header.wrong(
-            "rope.dimension_count",
+            key,
             f"is {dimensions}; {header.architecture} files rotate whole heads of {head_size}",
         )
     return dimensions
@@ -143,6 +157,13 @@ def _powers(base: float, dimensions: int) -> F32:
     """Return base^(2i / dimensions), correctly rounded to float32 (torch's power nearly is)."""
     exponents = np.arange(0, dimensions, 2).astype(np.float32) / np.float32(dimensions)
     return np.power(np.float64(base), exponents.astype(np.float64)).astype(np.float32)
+
+
+def factors_of(family: ModelFamily) -> frozenset[str]:
+    """Return the names of the tensors of divisors that files of a family may have."""
+    if not family.rotates:
+        return frozenset()
+    return frozenset({_FREQS}) if family.window_sizes else FACTORS
 
 
 def _factors(header: ModelHeader, name: str, size: int) -> F32:

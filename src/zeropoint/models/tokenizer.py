@@ -6,6 +6,7 @@ Plain text never becomes a control token; chat text (`special=True`) does. Decod
 a token may be part of a character, which is held back until it is complete.
 """
 
+import re
 from codecs import getincrementaldecoder
 from collections.abc import Iterable, Mapping
 from functools import cached_property
@@ -15,7 +16,7 @@ from unicodedata import normalize
 import numpy as np
 
 from zeropoint.checkpoints import Checkpoint
-from zeropoint.checkpoints.merging import BYTE_PAIRS, SENTENCEPIECE, merge
+from zeropoint.checkpoints.merging import BYTE_PAIRS, RANKED_PIECES, SENTENCEPIECE, Priority, merge
 from zeropoint.checkpoints.tokenizers.pretokenizers import (
     PRE_TOKENIZERS,
     PreTokenizer,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 _CACHED_PIECES = 1 << 16
 _SPACE = "▁"  # SentencePiece's character for a space
+_LINES = re.compile(r"[^\n]+|\n+")
 
 
 class Tokenizer:
@@ -43,6 +45,8 @@ class Tokenizer:
         self._cache: dict[str, list[int]] = {}
         if vocabulary.model == BYTE_PAIRS:
             self._begin_bytes()
+        elif vocabulary.model == RANKED_PIECES:
+            self._begin_ranked_pieces()
         else:
             self._begin_pieces()
         self._special = Partition(vocabulary, SEARCHED)
@@ -51,7 +55,8 @@ class Tokenizer:
     @property
     def adds_bos(self) -> bool:
         """Return whether texts begin with BOS."""
-        said = self.vocabulary.add_bos
+        always = self.vocabulary.model == RANKED_PIECES  # as llama.cpp, whatever the file says
+        said = True if always else self.vocabulary.add_bos
         return (self._begins if said is None else said) and self.vocabulary.bos is not None
 
     @property
@@ -121,9 +126,9 @@ class Tokenizer:
             return bytes([int(text[3:5], 16)])
         if kind != TokenKind.NORMAL:
             return b""
-        if self.vocabulary.model == SENTENCEPIECE:
-            return text.replace(_SPACE, " ").encode()
-        return b"".join(self._byte_of.get(c, c.encode()) for c in text)
+        if self.vocabulary.model == BYTE_PAIRS:
+            return b"".join(self._byte_of.get(c, c.encode()) for c in text)
+        return text.replace(_SPACE, " ").encode()
 
     def stream(self, *, special: bool = False) -> "TextStream":
         """Return a decoder that takes tokens one by one."""
@@ -139,15 +144,10 @@ class Tokenizer:
                 f"{self._source}: pre-tokenizer {vocabulary.pre!r} is not supported; "
                 f"supported: {', '.join(sorted(PRE_TOKENIZERS))}"
             )
-        if vocabulary.merges is None:
-            raise CheckpointError(
-                self._source, "this key is missing", field="tokenizer.ggml.merges"
-            )
         self._pre = authors_form(pre) if vocabulary.authors_pattern else pre
         self._prefixed = False
         self._begins = pre.begins
-        merges = list(vocabulary.merges)
-        self._ranks = dict(zip(reversed(merges), range(len(merges) - 1, -1, -1), strict=True))
+        self._ranks = self._read_ranks()
         self._char_of = _byte_characters()
         self._byte_of = {char: bytes([value]) for value, char in enumerate(self._char_of)}
 
@@ -176,7 +176,16 @@ class Tokenizer:
                 ids += [self._ids[char] for char in text if char in self._ids]
         return ids
 
-    # SentencePiece: merges by score.
+    def _read_ranks(self) -> dict[str, int]:
+        """Return the rank of each pair "left right"; of equal pairs the first one's."""
+        if self.vocabulary.merges is None:
+            raise CheckpointError(
+                self._source, "this key is missing", field="tokenizer.ggml.merges"
+            )
+        merges = list(self.vocabulary.merges)
+        return dict(zip(reversed(merges), range(len(merges) - 1, -1, -1), strict=True))
+
+    # Pieces, in which "▁" stands for a space: merges by score, or by rank within a line.
 
     def _begin_pieces(self) -> None:
         vocabulary = self.vocabulary
@@ -186,7 +195,6 @@ class Tokenizer:
             )
         self._prefixed = vocabulary.add_space_prefix is not False
         self._begins = True
-        self._scores = vocabulary.scores.tolist()
         self._fallback = [self._byte_token(value) for value in range(256)]
         # If no token has a space after another character, words can be encoded one by one.
         joined = np.flatnonzero(
@@ -195,6 +203,21 @@ class Tokenizer:
         self._cuttable = not any(
             _SPACE in vocabulary.tokens[index].lstrip(_SPACE) for index in joined
         )
+        known, scores = self._ids, vocabulary.scores.tolist()
+
+        def priority(left: str, right: str) -> float | None:
+            index = known.get(left + right)
+            return None if index is None else -scores[index]
+
+        self._priority: Priority = priority
+
+    def _begin_ranked_pieces(self) -> None:
+        self._prefixed = False
+        self._begins = True
+        ranks = self._read_ranks()
+        self._fallback = [self._ids.get(f"<0x{value:02X}>") for value in range(256)]
+        self._cuttable = not any(_SPACE in pair.replace(" ", "").lstrip(_SPACE) for pair in ranks)
+        self._priority = lambda left, right: ranks.get(f"{left} {right}")
 
     def _byte_token(self, value: int) -> int | None:
         token = self._ids.get(f"<0x{value:02X}>", self._ids.get(chr(value)))
@@ -202,6 +225,15 @@ class Tokenizer:
 
     def _encode_pieces(self, text: str) -> list[int]:
         text = text.replace(" ", _SPACE)
+        if self.vocabulary.model == SENTENCEPIECE:
+            return self._encode_line(text)
+        ids: list[int] = []
+        for line in _LINES.findall(text):
+            breaks = self._ids.get(line) if line[0] == "\n" else None
+            ids += self._encode_line(line) if breaks is None else [breaks]
+        return ids
+
+    def _encode_line(self, text: str) -> list[int]:
         if not self._cuttable:
             return self._merge_pieces(text)
         ids: list[int] = []
@@ -211,15 +243,9 @@ class Tokenizer:
         return ids
 
     def _merge_pieces(self, piece: str) -> list[int]:
-        known, scores = self._ids, self._scores
-
-        def priority(left: str, right: str) -> float | None:
-            index = known.get(left + right)
-            return None if index is None else -scores[index]
-
         ids: list[int] = []
-        for text in merge(list(piece), priority):
-            index = known.get(text)
+        for text in merge(list(piece), self._priority):
+            index = self._ids.get(text)
             if index is not None:
                 ids.append(index)
                 continue

@@ -61,7 +61,7 @@ def make_config(architecture: Architecture, weights: Weights) -> Any:
         options[kind.activation_key] = ACTIVATIONS[dense.activation]
     if experts:
         options |= _expert_options(experts, layers)
-    if family.recurrent_mixer and kind.write_config:
+    if (family.recurrent_mixer or family.window_sizes) and kind.write_config:
         metadata, tensors = weights.checkpoint.metadata, weights.checkpoint.tensors
         options |= kind.write_config(family, GgufKeys(metadata, tensors), options)
     return getattr(transformers, kind.config_class)(**options)
@@ -132,7 +132,8 @@ def check_shape(architecture: Architecture, weights: Weights) -> None:
     shapes = {(part.heads, part.kv_heads, part.head_size, part.scale) for part in attentions}
     parts = {layer.feed_forward for layer in architecture.layers if layer.feed_forward}
     kinds = {type(part) for part in parts} if family.experts.some_layers_dense else {None}
-    if len(shapes) > 1 or len(parts) > len(kinds):
+    varied = family.window_sizes  # `write_config` refuses what the type cannot express
+    if not varied and (len(shapes) > 1 or len(parts) > len(kinds)):
         wrong = "layers of several shapes"
     for layer in architecture.layers:
         wrong = wrong or _missing(family, layer)

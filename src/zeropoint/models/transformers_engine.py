@@ -20,6 +20,7 @@ from zeropoint.errors import UnsupportedModel
 from zeropoint.formats import F32
 from zeropoint.models.architecture import Architecture, LayerSpec
 from zeropoint.models.cache import Cache
+from zeropoint.models.layer_inputs import PROJECTION, TABLE
 from zeropoint.models.layer_steps import CLAMPED
 from zeropoint.models.modules import BlockEmbedding, BlockExperts, BlockLinear, JoinedLinear
 from zeropoint.models.transformers_cache import CacheView
@@ -75,9 +76,13 @@ class TransformersEngine:
             found: F32 = self.module.lm_head(torch.from_numpy(rows).to(self.device)).cpu().numpy()
         return found
 
-    def run(self, embeddings: F32, cache: Cache, starts: np.ndarray) -> F32:
+    def run(
+        self, embeddings: F32, cache: Cache, starts: np.ndarray, looked_up: F32 | None = None
+    ) -> F32:
         """Return normed states of (batch, n, width) embeddings; all sequences start at one
         position.
+
+        `looked_up` (batch, n, …) are the rows of the table of `layer_inputs`.
         """
         if len(set(starts.tolist())) != 1:
             raise UnsupportedModel("the transformers engine needs sequences of equal length")
@@ -93,12 +98,21 @@ class TransformersEngine:
                 position_ids=positions.to(self.device),
                 past_key_values=view,
                 use_cache=True,
+                **self._inputs(looked_up),
             )
         view.store()
         states: F32 = out.last_hidden_state.float().cpu().numpy()
         return states
 
-    def states(self, embeddings: Tensor) -> Tensor:
+    def _inputs(self, looked_up: F32 | None) -> dict[str, Tensor]:
+        """Return transformers' argument for the layers' own inputs, if there are any."""
+        inputs = self.architecture.inputs
+        if inputs is None or looked_up is None:
+            return {}
+        rows = torch.from_numpy(looked_up).reshape(*looked_up.shape[:2], inputs.layers, inputs.size)
+        return {"per_layer_inputs": (rows * inputs.scale).to(self.device)}
+
+    def states(self, embeddings: Tensor, looked_up: F32 | None = None) -> Tensor:
         """Return normed states of scaled (batch, n, width) embeddings, from position 0 on.
 
         No cache is used, and gradients can flow back to the embeddings.
@@ -106,7 +120,12 @@ class TransformersEngine:
         batch, count, _ = embeddings.shape
         self._put_frequencies(count)
         positions = torch.arange(count)[None].expand(batch, -1)
-        out = self.module.model(inputs_embeds=embeddings, position_ids=positions, use_cache=False)
+        out = self.module.model(
+            inputs_embeds=embeddings,
+            position_ids=positions,
+            use_cache=False,
+            **self._inputs(looked_up),
+        )
         states: Tensor = out.last_hidden_state
         return states
 
@@ -121,6 +140,14 @@ class TransformersEngine:
             ),
         )
         self._set("lm_head", BlockLinear(self.weights, self.architecture.output))
+        if self.architecture.inputs:
+            table = BlockEmbedding(self.weights, TABLE, self.architecture.inputs.scale)
+            for name, module in (
+                (TABLE, table),
+                (PROJECTION, BlockLinear(self.weights, PROJECTION)),
+            ):
+                theirs = str(huggingface_name(name, self.family))
+                self._set(theirs.removesuffix(".weight"), module)
         for index, layer in enumerate(self.architecture.layers):
             at = f"model.layers.{index}"
             for name, module in list(self.module.get_submodule(at).named_modules()):

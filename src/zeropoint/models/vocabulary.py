@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zeropoint.checkpoints import Checkpoint
-from zeropoint.checkpoints.merging import BYTE_PAIRS, SENTENCEPIECE
+from zeropoint.checkpoints.merging import BYTE_PAIRS, RANKED_PIECES, SENTENCEPIECE
 from zeropoint.checkpoints.tokenizers.pretokenizers import stated_pre_tokenizer
 from zeropoint.checkpoints.tokenizers.special_tokens import GGUF_NAMES
 from zeropoint.checkpoints.tokenizers.token_rules import (
@@ -45,7 +45,7 @@ SEARCHED = (TokenKind.USER_DEFINED, TokenKind.CONTROL, TokenKind.UNKNOWN)
 class Vocabulary:
     """The `tokenizer.ggml.*` keys of a file, checked."""
 
-    model: str  # BYTE_PAIRS or SENTENCEPIECE
+    model: str  # BYTE_PAIRS, SENTENCEPIECE or RANKED_PIECES
     pre: str
     tokens: list[str]
     ids: dict[str, int]  # by text; of two tokens with the same text the last one
@@ -82,9 +82,11 @@ def read_vocabulary(checkpoint: Checkpoint) -> Vocabulary:
     """Return a file's vocabulary, checked. Raises CheckpointError or UnsupportedModel."""
     metadata = checkpoint.metadata
     model = metadata.get("tokenizer.ggml.model")
-    if not isinstance(model, str) or model not in (BYTE_PAIRS, SENTENCEPIECE):
+    supported = (BYTE_PAIRS, SENTENCEPIECE, RANKED_PIECES)
+    if not isinstance(model, str) or model not in supported:
         raise UnsupportedModel(
-            f"{checkpoint.path}: tokenizer {model!r} is not supported; supported: gpt2, llama"
+            f"{checkpoint.path}: tokenizer {model!r} is not supported; "
+            f"supported: {', '.join(supported)}"
         )
     tokens = _strings(checkpoint, "tokenizer.ggml.tokens")
     if tokens is None:

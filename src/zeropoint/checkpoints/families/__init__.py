@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from zeropoint.checkpoints.families.bitnet import BITNET, BITNET_B158
 from zeropoint.checkpoints.families.ernie4_5 import ERNIE4_5, ERNIE4_5_MOE
 from zeropoint.checkpoints.families.gemma import GEMMA, GEMMA2, GEMMA3
+from zeropoint.checkpoints.families.gemma4 import GEMMA4
 from zeropoint.checkpoints.families.glm4_moe import GLM4MOE
 from zeropoint.checkpoints.families.gpt_oss import GPT_OSS
 from zeropoint.checkpoints.families.granite import GRANITE, GRANITEMOE
@@ -51,7 +52,7 @@ FAMILIES: Mapping[str, ModelFamily] = {
     for family in (
         LLAMA, MISTRAL3, SMOLLM3, QWEN2, QWEN3, QWEN3MOE, PHI3, GEMMA, GEMMA2, GEMMA3, BITNET,
         BITNET_B158, ERNIE4_5, SEED_OSS, QWEN35, QWEN35MOE, QWEN3NEXT, LFM2, OLMO2, GRANITE,
-        GRANITEMOE, GPT_OSS, NEMOTRON_H, LFM2MOE, ERNIE4_5_MOE, GLM4MOE,
+        GRANITEMOE, GPT_OSS, NEMOTRON_H, LFM2MOE, ERNIE4_5_MOE, GLM4MOE, GEMMA4,
     )
 }  # fmt: skip
 

@@ -227,6 +227,18 @@ class ModelFamily:
     attention_sinks: bool = False
     #: Queries may have a temperature that grows with the position.
     query_temperature: bool = False
+    #: Attention scores are not scaled.
+    unscaled: bool = False
+    #: Values have a norm without weights; in layers without `attn_v` they are the keys.
+    normed_values: bool = False
+    #: Windowed layers have heads of another size (`attention.key_length_swa`).
+    window_sizes: bool = False
+    #: The last layers may use the keys and values of earlier ones (`attention.shared_kv_layers`).
+    shared_caches: bool = False
+    #: Layers may take inputs of their own, per-layer embeddings; see `models.layer_inputs`.
+    layer_inputs: bool = False
+    #: Layers may scale the stream behind them (`layer_output_scale`).
+    layer_scales: bool = False
     #: How experts are chosen.
     experts: ExpertRule = ExpertRule()
     #: `expert_weights_norm` may disable the normalization of the chosen experts' weights.

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from zeropoint.checkpoints.settings.gguf_keys import GgufKeys
-from zeropoint.checkpoints.settings.rope_to_gguf import llama3_factors, yarn_magnitude
+from zeropoint.checkpoints.settings.rope_to_gguf import STANDSTILL, llama3_factors, yarn_magnitude
 
 Json = dict[str, object]
 Factors = Mapping[str, list[float]]
@@ -44,7 +44,7 @@ def rope_parameters(keys: GgufKeys, factors: Factors, size: int) -> Json:
         return rope | {"rope_type": "linear", "factor": scale}
     divisors = factors.get(_FREQS, [scale if scaled else 1.0] * (size // 2))
     if magnitude != 1.0 or (_FREQS in factors and set(divisors) != {1.0}):
-        known = _llama3(rope, divisors) if magnitude == 1.0 else None
+        known = _proportional(divisors) or _llama3(rope, divisors) if magnitude == 1.0 else None
         context = keys.integer("context_length")
         return rope | (known or _longrope(divisors, divisors, context, magnitude))
     return rope
@@ -84,6 +84,20 @@ def _yarn(keys: GgufKeys, factor: float, magnitude: float) -> Json:
         if (beta := keys.number(f"rope.scaling.yarn_{key}", default)) != default:
             rope[key] = beta
     return rope
+
+
+def _proportional(divisors: list[float]) -> Json | None:
+    """Return the parameters of divisors that stop all pairs behind the first ones, if they do."""
+    rotated = [divisor for divisor in divisors if divisor < STANDSTILL / 2]
+    if len(rotated) == len(divisors) or divisors[: len(rotated)] != rotated:
+        return None
+    if len(set(rotated)) > 1:
+        return None
+    partial = len(rotated) / len(divisors)
+    if int(partial * 2 * len(divisors) // 2) != len(rotated):
+        partial = (len(rotated) + 0.25) / len(divisors)
+    scaled: Json = {"factor": rotated[0]} if rotated and rotated[0] != 1.0 else {}
+    return {"rope_type": "proportional", "partial_rotary_factor": partial} | scaled
 
 
 def _llama3(rope: Json, factors: list[float]) -> Json | None:

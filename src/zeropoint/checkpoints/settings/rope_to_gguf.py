@@ -9,6 +9,7 @@ type needs:
     linear    factor
     yarn      factor, beta_fast, beta_slow, and attention_factor or mscale and mscale_all_dim
     llama3    factor, low_freq_factor, high_freq_factor; GGUF stores a tensor of divisors
+    proportional  partial_rotary_factor, factor; a tensor of divisors (Gemma 4)
     longrope  long_factor, short_factor, and attention_factor or factor; two tensors of divisors
 """
 
@@ -27,6 +28,7 @@ Metadata = dict[str, object]
 Constants = dict[str, list[float]]
 
 MAX_SECTION = 1 << 15  # pairs
+STANDSTILL = 1e30  # divides a frequency so that its pair does not rotate in any context
 TEMPERATURE = "llama_4_scaling_beta"
 FULL, SLIDING = "full_attention", "sliding_attention"
 
@@ -156,7 +158,7 @@ def _read_both(settings: Settings, defaults: RopeDefaults, head_size: int) -> Ro
         top = settings.get(key) if key else None
         base = {"rope_theta": theta if top is None else top}
         own = dict(outer.group(kind)) or {"rope_type": "default"}
-        if kind == FULL:
+        if kind == FULL and "proportional" not in defaults.full_types:  # its class ignores it
             own |= settings.group("rope_scaling")
         sets.append(Settings(settings.path, own, base, f"rope_parameters.{kind}"))
     full, sliding = sets
@@ -169,7 +171,7 @@ def _read_both(settings: Settings, defaults: RopeDefaults, head_size: int) -> Ro
             "rope_type", "files of this family cannot scale the positions of windowed layers"
         )
     for rope in sets:
-        if _partial(settings, rope) != 1.0:
+        if _partial(settings, rope) != 1.0 and _kind(rope) != "proportional":
             raise rope.wrong("partial_rotary_factor", "files of this family rotate whole heads")
     if kind == "yarn" and not _truncates(full):
         raise full.wrong("truncate", "transformers does not read it in this place")
@@ -178,8 +180,9 @@ def _read_both(settings: Settings, defaults: RopeDefaults, head_size: int) -> Ro
     assumed = full.positive("rope_theta") if defaults.same_base else defaults.sliding_theta
     if local != assumed:
         found["rope.freq_base_swa"] = Float32(local)
-    keys, _ = _TYPES[kind](settings, full, head_size)
-    return RopeKeys(found | keys, {}, (outer, full, sliding))
+    read = _proportional if "proportional" in types else _TYPES[kind]
+    keys, constants = read(settings, full, head_size)
+    return RopeKeys(found | keys, constants, (outer, full, sliding))
 
 
 def _original(settings: Settings, rope: Settings) -> int:
@@ -310,6 +313,15 @@ def llama3_factors(
             smooth = (original / wavelength - low) / (high - low)
             found.append(1 / ((1 - smooth) / factor + smooth))
     return found
+
+
+def _proportional(settings: Settings, rope: Settings, size: int) -> tuple[Metadata, Constants]:
+    """Rotate the first pairs only; the divisor of the others is so large that they stand still."""
+    if _kind(rope) == "default":
+        return {}, {"rope_freqs.weight": [1.0] * (size // 2)}
+    rotated = int(_partial(settings, rope) * size // 2)
+    factor = rope.positive_or_none("factor") or 1.0
+    return {}, {"rope_freqs.weight": [factor] * rotated + [STANDSTILL] * (size // 2 - rotated)}
 
 
 def _longrope(settings: Settings, rope: Settings, size: int) -> tuple[Metadata, Constants]:

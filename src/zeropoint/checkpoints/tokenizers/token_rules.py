@@ -26,6 +26,12 @@ CONTROL_TEXTS = STOP_TEXTS | frozenset(
 ALWAYS_TEXT = frozenset("<|channel|> <|message|> <|start|> <|constrain|>".split())
 """Tokens of gpt-oss that are shown, and found in any text, whatever the file calls them."""
 
+SHOWN_TEXTS = frozenset(
+    """<|channel> <channel|> <|tool_call> <tool_call|> <|tool_response> <tool_response|>
+    <|"|>""".split()
+)
+"""Special tokens of Gemma 4 that files call text, so that they are shown."""
+
 _LOOKS_SPECIAL = frozenset("<pad> <mask> <2mass> [@BOS@]".split())
 _MASK_FIRST = ("jina-v2-de", "jina-v2-es", "jina-v2-code")
 _MASK_FIRST_FAMILIES = ("nomic-bert-moe", "jina-bert-v3")
@@ -47,9 +53,14 @@ def ordinary_in(texts: Collection[str]) -> frozenset[str]:
     calls = "<|call|>" in texts or "<|calls|>" in texts
     if calls and ("<|return|>" in texts or "<|flush|>" in texts):
         ordinary.add("<|end|>")
-    if "<|tool_response>" in texts:
+    if has_ranked_pieces(texts):
         ordinary.add("</s>")
     return frozenset(ordinary)
+
+
+def has_ranked_pieces(texts: Collection[str]) -> bool:
+    """Return whether a folder's pieces are merged by rank in a file: those of Gemma 4."""
+    return "<|tool_response>" in texts
 
 
 def looks_special(text: str) -> bool:

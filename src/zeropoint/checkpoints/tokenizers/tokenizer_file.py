@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from zeropoint.checkpoints.merging import BYTE_PAIRS, SENTENCEPIECE
+from zeropoint.checkpoints.merging import BYTE_PAIRS, RANKED_PIECES, SENTENCEPIECE
 from zeropoint.checkpoints.tokenizers.chat_templates import chat_template_setting
 from zeropoint.checkpoints.tokenizers.piece_rules import SPACE
 from zeropoint.checkpoints.tokenizers.pretokenizers import (
@@ -19,7 +19,7 @@ from zeropoint.checkpoints.tokenizers.pretokenizers import (
     stated_pre_tokenizer,
 )
 from zeropoint.checkpoints.tokenizers.special_tokens import GGUF_NAMES
-from zeropoint.checkpoints.tokenizers.token_rules import matching_by_name
+from zeropoint.checkpoints.tokenizers.token_rules import SHOWN_TEXTS, matching_by_name
 from zeropoint.checkpoints.tokenizers.tokenizer_facts import TokenizerFacts, read_tokenizer_facts
 from zeropoint.errors import CheckpointError, UnsupportedModel
 from zeropoint.formats import F32
@@ -42,12 +42,17 @@ def make_tokenizer(metadata: Metadata) -> tuple[Json, Json]:
     if model == BYTE_PAIRS:
         data = _byte_level(metadata, tokens, facts)
     elif model == SENTENCEPIECE:
-        data = _pieces(metadata, tokens, kinds)
+        scores = metadata.get("tokenizer.ggml.scores", np.zeros(len(tokens)))
+        merges = merges_of_scores(tokens, np.asarray(scores, np.float32), kinds)
+        data = _pieces(metadata, tokens, kinds, merges)
+    elif model == RANKED_PIECES:
+        data = _pieces(metadata, tokens, kinds, _stated_merges(metadata))
     else:
         raise UnsupportedModel(
             f"a vocabulary of kind {model!r} cannot be written as tokenizer.json"
         )
     special = np.flatnonzero(np.isin(kinds, (CONTROL, USER_DEFINED, UNKNOWN))).tolist()
+    shown = SHOWN_TEXTS if model == RANKED_PIECES else ()
     matching = facts.matching or matching_by_name(metadata, tokens, special)
     data["added_tokens"] = [
         {
@@ -57,7 +62,7 @@ def make_tokenizer(metadata: Metadata) -> tuple[Json, Json]:
             "lstrip": index in matching.lstrip,
             "rstrip": index in matching.rstrip,
             "normalized": False,
-            "special": bool(kinds[index] != USER_DEFINED),
+            "special": bool(kinds[index] != USER_DEFINED) or tokens[index] in shown,
         }
         for index in special
     ]
@@ -147,7 +152,7 @@ def _byte_level(metadata: Metadata, tokens: list[str], facts: TokenizerFacts) ->
             "byte_fallback": False,
             "ignore_merges": pre.whole_words,
             "vocab": {text: index for index, text in enumerate(tokens)},
-            "merges": [m.split(" ") for m in _sequence(metadata, "tokenizer.ggml.merges")],
+            "merges": _stated_merges(metadata),
         }
     )
     data["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [*splits, byte_level]}
@@ -155,8 +160,13 @@ def _byte_level(metadata: Metadata, tokens: list[str], facts: TokenizerFacts) ->
     return data
 
 
-def _pieces(metadata: Metadata, tokens: list[str], kinds: NDArray[np.int32]) -> Json:
-    scores = np.asarray(metadata.get("tokenizer.ggml.scores", np.zeros(len(tokens))), np.float32)
+def _stated_merges(metadata: Metadata) -> list[list[str]]:
+    return [pair.split(" ") for pair in _sequence(metadata, "tokenizer.ggml.merges")]
+
+
+def _pieces(
+    metadata: Metadata, tokens: list[str], kinds: NDArray[np.int32], merges: list[list[str]]
+) -> Json:
     unknown = next((tokens[i] for i in np.flatnonzero(kinds == UNKNOWN).tolist()), None)
     data = _frame(
         {
@@ -165,7 +175,7 @@ def _pieces(metadata: Metadata, tokens: list[str], kinds: NDArray[np.int32]) -> 
             "byte_fallback": True,
             "ignore_merges": False,
             "vocab": {text: index for index, text in enumerate(tokens)},
-            "merges": merges_of_scores(tokens, scores, kinds),
+            "merges": merges,
         }
     )
     steps: list[Json] = [{"type": "Replace", "pattern": {"String": " "}, "content": "▁"}]

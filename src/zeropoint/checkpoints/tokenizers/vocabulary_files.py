@@ -1,8 +1,9 @@
 """Reads a folder's tokenizer files as GGUF's `tokenizer.*` keys.
 
 tokenizer.json has the tokens, tokenizer_config.json lists those that begin and end a text, and
-tokenizer.model, if it exists, has the scores of SentencePiece's pieces. Two kinds of vocabulary are
-supported: byte pairs by rank ("gpt2") and SentencePiece's pieces by score ("llama").
+tokenizer.model, if it exists, has the scores of SentencePiece's pieces. Three kinds of vocabulary
+are supported: byte pairs by rank, SentencePiece's pieces by score, and pieces by rank (see
+`merging`).
 
 These settings are not read because they change no id: `clean_up_tokenization_spaces` and
 `decoder` (they affect displayed text), `truncation`, `padding`, `model_max_length` and the sides
@@ -19,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from zeropoint.checkpoints.folder import find_in_folder, read_folder_json
-from zeropoint.checkpoints.merging import BYTE_PAIRS, SENTENCEPIECE
+from zeropoint.checkpoints.merging import BYTE_PAIRS, RANKED_PIECES, SENTENCEPIECE
 from zeropoint.checkpoints.tokenizers.added_tokens import AddedToken, matching_of, read_added_tokens
 from zeropoint.checkpoints.tokenizers.chat_templates import read_chat_templates
 from zeropoint.checkpoints.tokenizers.piece_rules import (
@@ -34,7 +35,12 @@ from zeropoint.checkpoints.tokenizers.pretokenizer_names import (
 )
 from zeropoint.checkpoints.tokenizers.sentencepiece import read_scores
 from zeropoint.checkpoints.tokenizers.special_tokens import read_names, read_special_tokens
-from zeropoint.checkpoints.tokenizers.token_rules import CONTROL_TEXTS, matching_by_name
+from zeropoint.checkpoints.tokenizers.token_rules import (
+    CONTROL_TEXTS,
+    SHOWN_TEXTS,
+    has_ranked_pieces,
+    matching_by_name,
+)
 from zeropoint.checkpoints.tokenizers.tokenizer_facts import TokenizerFacts
 from zeropoint.checkpoints.values import StringArray
 from zeropoint.errors import CheckpointError, UnsupportedModel, printable
@@ -236,6 +242,8 @@ def _pieces(
             kinds[index] = UNKNOWN
     normal = [text for text, kind in zip(tokens, kinds, strict=True) if kind == NORMAL]
     check_pieces(path, model, spaces, normal)
+    if has_ranked_pieces(tokens):
+        return _ranked_pieces(path, tokens, kinds, merges, spaces)
     sentencepiece = find_in_folder(path.parent, "tokenizer.model")
     if sentencepiece is not None:
         scores = read_scores(sentencepiece, tokens)
@@ -246,6 +254,32 @@ def _pieces(
         "tokenizer.ggml.pre": "default",
         "tokenizer.ggml.scores": scores,
         "tokenizer.ggml.add_space_prefix": spaces.prefix is not None,
+    }
+
+
+def _ranked_pieces(
+    path: Path,
+    tokens: Sequence[str],
+    kinds: list[int],
+    merges: Sequence[tuple[str, str]],
+    spaces: SpaceRules,
+) -> dict[str, object]:
+    """Return the keys of pieces that are merged by rank, and mark the tokens that are shown."""
+    for index, text in enumerate(tokens):
+        if kinds[index] == CONTROL and text in SHOWN_TEXTS - CONTROL_TEXTS:
+            kinds[index] = USER_DEFINED
+    mixed = next((text for text in map("".join, merges) if "\n" in text and text.strip("\n")), None)
+    if spaces.prefix is not None or mixed is not None:
+        reason = (
+            "a space in front of a text" if spaces.prefix else f"token {mixed!r}, with a line break"
+        )
+        raise UnsupportedModel(f"{path}: {reason} has no place in a GGUF of this vocabulary")
+    return {
+        "tokenizer.ggml.model": RANKED_PIECES,
+        "tokenizer.ggml.scores": np.full(len(tokens), -1000.0, np.float32),
+        "tokenizer.ggml.merges": StringArray.of([" ".join(pair) for pair in merges]),
+        "tokenizer.ggml.add_space_prefix": False,
+        "tokenizer.ggml.add_bos_token": True,
     }
 
 

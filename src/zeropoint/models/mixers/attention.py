@@ -18,10 +18,15 @@ from zeropoint.checkpoints.typed_mapping import is_array
 from zeropoint.formats import F32
 from zeropoint.models.header import ModelHeader
 from zeropoint.models.layer_state import KeyValueShape, KeyValueState, LayerState
-from zeropoint.models.layer_steps import LayerSteps, PassRows, sigmoid, softmax
+from zeropoint.models.layer_steps import LayerSteps, PassRows, rms_norm, sigmoid, softmax
 from zeropoint.models.layer_tensors import Has, LayerTensors, Shapes, with_extras
 from zeropoint.models.rope import Rope, read_rope, rotate
 
+OWN_SIZES = tuple(
+    f"{key}{own}"
+    for key in ("attention.key_length", "attention.value_length", "rope.dimension_count")
+    for own in ("", "_swa")
+)
 MAX_WINDOW = 1 << 30  # positions; larger windows are cut to it, no context is so long
 
 
@@ -55,6 +60,8 @@ class Attention:
     window: int | None  # positions that a query attends to, itself included; None: all
     rope: Rope | None  # None: no rotary positions
     temperature: Temperature | None  # of queries, after rotation
+    normed_values: bool  # values have a norm without weights; without attn_v they are the keys
+    source: int | None  # the layer whose keys and values it uses; None: its own
     gated: bool  # behind the rows of each head's query lie those of its gate
     norms_of_all_heads: bool  # of queries and of keys; otherwise each head has a norm
 
@@ -91,14 +98,17 @@ class Attention:
         assert isinstance(state, KeyValueState)
         q, k, v, gate = self._project(steps, x)
         if self.rope:
-            q, k = (rotate(self.rope, part, *rows.cosines_and_sines(self.rope)) for part in (q, k))
+            q = rotate(self.rope, q, *rows.cosines_and_sines(self.rope))
         if self.temperature:
             q = q * self.temperature.factors(rows.positions)[:, None, None]
         sinks = steps.vector("attn_sinks") if steps.has("attn_sinks") else None
+        if self.rope and self.source is None:
+            k = rotate(self.rope, k, *rows.cosines_and_sines(self.rope))
         mixed = np.empty((len(x), self.heads * self.value_size), np.float32)
         for sequence, start in enumerate(rows.starts.tolist()):
             own = rows.of(sequence)
-            state.write(sequence, start, k[own], v[own])
+            if self.source is None:
+                state.write(sequence, start, k[own], v[own])
             mixed[own] = self._attend(state, sequence, start, q[own], sinks)
         if gate is not None:
             mixed *= sigmoid(gate.reshape(mixed.shape))
@@ -107,18 +117,25 @@ class Attention:
     def _project(self, steps: LayerSteps, x: F32) -> tuple[F32, F32, F32, F32 | None]:
         """Return queries (n, heads, size), keys and values (n, kv_heads, size), and the gate."""
         n = len(x)
+        if self.source is not None:
+            q = steps.norm("attn_q_norm", steps.linear("attn_q", x).reshape(n, self.heads, -1))
+            return q, q[:, :0], q[:, :0], None
         if steps.has("attn_qkv"):
             queries, keys = self.heads * self.head_size, self.kv_heads * self.head_size
             joined = steps.linear("attn_qkv", x)
             q, k, v = np.split(joined, [queries, queries + keys], axis=1)
         else:
-            q, k, v = (steps.linear(role, x) for role in ("attn_q", "attn_k", "attn_v"))
+            q, k = steps.linear("attn_q", x), steps.linear("attn_k", x)
+            v = steps.linear("attn_v", x) if steps.has("attn_v") else k
         q, gate = q.reshape(n, self.heads, -1), None
         if self.gated:
             q, gate = np.split(q, 2, axis=2)
         k = k.reshape(n, self.kv_heads, self.head_size)
         q, k = steps.norm("attn_q_norm", q), steps.norm("attn_k_norm", k)
-        return q, k, v.reshape(n, self.kv_heads, self.value_size), gate
+        v = v.reshape(n, self.kv_heads, self.value_size)
+        if self.normed_values:
+            v = rms_norm(v, np.ones(self.value_size, np.float32), steps.epsilon)
+        return q, k, v, gate
 
     def _attend(
         self, state: KeyValueState, sequence: int, start: int, queries: F32, sinks: F32 | None
@@ -159,8 +176,13 @@ def read_attention(tensors: LayerTensors) -> Attention:
             f"{kv_heads} key and value heads do not divide {heads} query heads",
         )
     width = header.integer("embedding_length")
-    head_size = header.integer("attention.key_length", width // heads, minimum=1)
     window = _read_window(header, family.windows, index) if family.windows else None
+    for key in (
+        OWN_SIZES if family.window_sizes else ()
+    ):  # files of layers of one kind have them, too
+        header.get(key)
+    own = "_swa" if family.window_sizes and window else ""
+    head_size = header.integer(f"attention.key_length{own}", width // heads, minimum=1)
     by_width = header.integer("block_count") == family.width_scaled_layers
     scale = (width // heads if by_width else head_size) ** -0.5
     rope = None
@@ -170,15 +192,13 @@ def read_attention(tensors: LayerTensors) -> Attention:
         header.get(key)  # llama.cpp's converter writes them for all families
     if family.rope_switch and not header.flag("rope.scaling.finetuned", True):
         rope = None
-    value_size = header.integer("attention.value_length", head_size, minimum=1)
+    value_size = header.integer(f"attention.value_length{own}", head_size, minimum=1)
     if family.gated_attention and value_size != head_size:
         raise header.wrong(
             "attention.value_length", f"is {value_size}; the gate of a head has {head_size} rows"
         )
-    tensors.norms("attn_q_norm", "attn_k_norm", "attn_sub_norm")
-    fused = tensors.has("attn_qkv") and not family.gated_attention
-    tensors.matrices(*(["attn_qkv"] if fused else ["attn_q", "attn_k", "attn_v"]))
-    tensors.matrices("attn_output")
+    source = _read_source(tensors, windowed=window is not None) if family.shared_caches else None
+    _take_projections(tensors, shares=source is not None)
     if family.attention_sinks:
         tensors.weights("attn_sinks")
     return Attention(
@@ -186,13 +206,49 @@ def read_attention(tensors: LayerTensors) -> Attention:
         kv_heads=kv_heads,
         head_size=head_size,
         value_size=value_size,
-        scale=header.number("attention.scale", 0.0) or scale,
+        scale=1.0 if family.unscaled else header.number("attention.scale", 0.0) or scale,
         softcap=header.cap("attn_logit_softcapping", family.attention_softcap),
         window=window,
         rope=rope,
         temperature=_read_temperature(header) if family.query_temperature else None,
+        normed_values=family.normed_values,
+        source=source,
         gated=family.gated_attention,
         norms_of_all_heads=family.norms_of_all_heads,
+    )
+
+
+def _take_projections(tensors: LayerTensors, *, shares: bool) -> None:
+    """Take the matrices and norms; a layer that `shares` another's cache has only the queries'."""
+    family = tensors.family
+    tensors.norms("attn_q_norm", *([] if shares else ["attn_k_norm"]), "attn_sub_norm")
+    if shares:
+        tensors.matrices("attn_q")
+    elif tensors.has("attn_qkv") and not family.gated_attention:
+        tensors.matrices("attn_qkv")
+    else:
+        equal = family.normed_values and not tensors.has("attn_v")
+        tensors.matrices("attn_q", "attn_k", *([] if equal else ["attn_v"]))
+    tensors.matrices("attn_output")
+
+
+def _read_source(tensors: LayerTensors, *, windowed: bool) -> int | None:
+    """Return the layer whose keys and values this one uses: the last of its kind with its own."""
+    header, family = tensors.header, tensors.family
+    assert family.windows is not None
+    count = header.integer("block_count")
+    shared = header.integer("attention.shared_kv_layers", 0)
+    if shared >= count:
+        raise header.wrong("attention.shared_kv_layers", f"is {shared} of {count} layers")
+    if tensors.index < count - shared:
+        return None
+    for index in range(count - shared - 1, -1, -1):
+        if (_read_window(header, family.windows, index) is not None) == windowed:
+            return index
+    kind = "with" if windowed else "without"
+    raise header.wrong(
+        "attention.shared_kv_layers",
+        f"is {shared}, but no layer {kind} a window has keys and values of its own",
     )
 
 

@@ -103,7 +103,6 @@ WINDOWS = {
     "exaone-moe": WindowPattern(4, 128),
     "exaone4": WindowPattern(4, 4096, layers=64),
     "gemma3n": WindowPattern(5),
-    "gemma4": WindowPattern(6),
     "granite-swa": WindowPattern(0),
     "laguna": WindowPattern(4, first=True),
     "lfm2": WindowPattern(0),

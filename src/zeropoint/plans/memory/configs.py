@@ -153,6 +153,11 @@ class _LayerReader:
         if not windowed:
             groups = self.number("num_global_key_value_heads") or groups
             size = self.number("global_head_dim") or size
+        own = self.read.group("per_layer_config").get(str(index))
+        if isinstance(own, Mapping):
+            layer = Settings(self.values.path, own, {}, f"per_layer_config.{index}")
+            groups = layer.integer("num_key_value_heads", groups)
+            size = layer.integer("head_dim", size)
         if count < 1:
             self.positive("num_attention_heads")  # raises
         if groups > count or count % groups:
@@ -256,7 +261,9 @@ class _LayerReader:
         }
         if not kinds & {"llama3", "proportional", "longrope"}:
             return {}
-        size = self.heads(0, windowed=False).size
+        kinds_of_layers = layer_kinds(self.values)
+        full = next((at for at, kind in enumerate(kinds_of_layers) if kind == "full"), 0)
+        size = self.heads(full, windowed=False).size
         if "longrope" not in kinds:
             return {"rope_freqs": (size // 2,)}
         rotated = int(size * (self.read.positive_or_none("partial_rotary_factor") or 1.0))
