@@ -12,7 +12,7 @@ import pytest
 from support.tiny_models import write_model
 from zeropoint.cli import main
 from zeropoint.cli.output import Output, ProgressStyle
-from zeropoint.cli.progress import track
+from zeropoint.cli.progress import Pace, track
 
 
 def zeropoint(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -126,6 +126,21 @@ def test_json_progress_is_one_object_per_record(capsys: pytest.CaptureFixture[st
     assert lines[1]["seconds_left"] == 0
     assert {line["total"] for line in lines} == {10}
     assert {line["step"] for line in lines} == {"work"}
+
+
+def test_the_time_left_does_not_count_what_is_prepared_before_the_first_unit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("zeropoint.cli.progress.time.monotonic", lambda: now)
+    pace = Pace()
+    assert pace.seconds_left(0, 10) is None
+    now = 62.0  # a minute of preparation, and one unit of 2 s
+    assert pace.seconds_left(1, 10) == 9 * 62.0
+    now = 64.0
+    assert pace.seconds_left(2, 10) == 8 * 2.0
+    now = 66.0
+    assert pace.seconds_left(3, 10) == 7 * 2.0
 
 
 @pytest.mark.parametrize("style", list(ProgressStyle))

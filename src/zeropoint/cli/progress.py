@@ -73,9 +73,31 @@ def track(
             yield from track_as_bar(records, work, describe)
 
 
-def seconds_left(started: float, done: int, total: int) -> float | None:
-    """Return the seconds left at the average speed so far; None before the first unit is done."""
-    return (time.monotonic() - started) / done * (total - done) if done else None
+class Pace:
+    """The time that work takes, from the moments at which its units ended.
+
+    The first units also wait for what is prepared once, such as a model that is read. So the time
+    of a unit is the average of those after the first, as soon as there are any.
+    """
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+        self._first: tuple[int, float] | None = None  # units done at the first record, and when
+
+    def elapsed(self) -> float:
+        """Return the seconds since the work began."""
+        return time.monotonic() - self._started
+
+    def seconds_left(self, done: int, total: int) -> float | None:
+        """Return the seconds left when `done` of `total` units are done; None before the first."""
+        if not done:
+            return None
+        now = time.monotonic()
+        self._first = self._first or (done, now)
+        units, moment = self._first
+        if done == units:
+            units, moment = 0, self._started
+        return (now - moment) / (done - units) * (total - done)
 
 
 def print_line(text: str) -> None:
@@ -90,10 +112,10 @@ def print_line(text: str) -> None:
 
 def track_as_json(records: Iterable[S], total: int, label: str) -> Iterator[S]:
     """Print one JSON object per record and line."""
-    started = time.monotonic()
+    pace = Pace()
     for record in records:
         fields: dict[str, Any] = vars(record)  # a frozen dataclass without slots
-        left = seconds_left(started, record.done, total)
+        left = pace.seconds_left(record.done, total)
         line = {"record": type(record).__name__, **fields, "step": label, "total": total,
                 "seconds_left": left}  # fmt: skip
         print_line(json.dumps(plain(line)))
@@ -107,12 +129,12 @@ def track_plainly(
 
     Work of less than FIRST_LINE_SECONDS prints nothing.
     """
-    started, shown, timed = time.monotonic(), 0, False
+    pace, shown, timed = Pace(), 0, False
     with first_line(work) as cancel:
         for record in records:
             if record.done:
                 cancel()
-            elapsed = time.monotonic() - started
+            elapsed, left = pace.elapsed(), pace.seconds_left(record.done, work.total)
             tenth = 10 * record.done // max(work.total, 1)
             amount = work.amount(record.done)
             place = ""
@@ -122,7 +144,6 @@ def track_plainly(
             elif record.done and not timed and elapsed >= FIRST_LINE_SECONDS:
                 place, timed = amount or "0 %", True
             if place:
-                left = seconds_left(started, record.done, work.total)
                 rest = f", about {format_seconds(left)} left" if left and tenth < 10 else ""
                 detail = f"   {describe(record)}" if describe else ""
                 print_line(f"{work.label}: {place}{rest}{detail}")
@@ -162,7 +183,7 @@ def track_as_bar(
         console=console(sys.stderr),
         transient=True,
     )
-    started = time.monotonic()
+    pace = Pace()
     expected = None if work.seconds is None else work.seconds * work.total
     with bar:
         first = f"about {format_seconds(expected)} left" if expected else ""
@@ -170,7 +191,7 @@ def track_as_bar(
             work.label, total=work.total, left=first, amount=work.amount(0) or "0 %"
         )
         for record in records:
-            left = seconds_left(started, record.done, work.total)
+            left = pace.seconds_left(record.done, work.total)
             rest = (
                 f"about {format_seconds(left)} left" if left else first if not record.done else ""
             )

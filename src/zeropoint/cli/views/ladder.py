@@ -1,10 +1,9 @@
 """Prints what `ladder` reports: one row per level."""
 
-import time
 from typing import TYPE_CHECKING
 
 from zeropoint.cli.output import Output
-from zeropoint.cli.progress import QUIET_SECONDS, seconds_left
+from zeropoint.cli.progress import QUIET_SECONDS, Pace
 from zeropoint.cli.views.measure import format_interval, format_nats
 from zeropoint.formatting import format_bytes, format_seconds
 
@@ -17,11 +16,11 @@ class LevelNotes:
     """Prints a note before and after each level, with the time that the remaining levels take."""
 
     def __init__(self) -> None:
-        self._started = time.monotonic()
+        self._pace = Pace()
 
     def show_start(self, out: Output, level: "LevelStarted") -> None:
         """Print which level begins."""
-        seconds = seconds_left(self._started, level.index, level.levels)
+        seconds = self._pace.seconds_left(level.index, level.levels)
         left = (
             f"   about {format_seconds(seconds)} left"
             if seconds and seconds > QUIET_SECONDS
