@@ -226,3 +226,48 @@ def test_neither_torch_nor_transformers_is_imported(tiny: Path) -> None:
         check=True,
     )
     assert done.stdout.splitlines()[-1] == ""
+
+
+def test_guesses_are_counted_and_proved_to_change_nothing(
+    tiny: Path, tmp_path: Path, here: Callable[..., str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    smaller = write_model(tmp_path / "smaller.gguf", format="Q2_K")
+    words = (tiny, "-p", "the cat the cat the cat", "-n", "30", "--seed", "4", "--top-k", "0")
+    plain = json.loads(here(*words, "--json"))
+    assert plain["drafts"] is None and plain["proof"] is None
+    for draft in ("ngram", smaller):
+        found = json.loads(here(*words, "--draft", draft, "--prove", "--json"))
+        assert found["tokens"] == plain["tokens"]
+        assert found["drafts"]["draft"] == str(draft)
+        assert 0 <= found["drafts"]["accepted_tokens"] <= found["drafts"]["guessed_tokens"]
+        proof = found["proof"]
+        assert proof["sha256_with_guesses"] == proof["sha256_without_guesses"]
+    assert found["drafts"]["guessed_tokens"] > 0
+    assert main(["run", *map(str, words), "--draft", "ngram", "--prove"]) == 0
+    said = capfd.readouterr().err
+    assert "guessed tokens were right" in said and "without guesses: the same tokens" in said
+
+
+def test_a_text_that_guesses_changed_is_status_1(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    hashes = iter("ab")
+    monkeypatch.setattr("zeropoint.verbs.generate.hash_of_tokens", lambda _: next(hashes))
+    words = ["run", str(tiny), "-p", "the", "-n", "3", "--draft", "ngram", "--prove"]
+    assert main(words) == 1
+    assert "OTHER TOKENS" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--prove"], "add --draft ngram or a model"),
+        (["--draft", "no-such-draft"], "no-such-draft"),
+    ],
+)
+def test_a_draft_that_cannot_be_is_one_sentence(
+    tiny: Path, words: list[str], says: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", str(tiny), "-p", "the", *words]) == 2
+    said = capfd.readouterr().err
+    assert says in said and said.count("\n") == 1

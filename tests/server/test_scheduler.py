@@ -13,6 +13,7 @@ from zeropoint.checkpoints import open_checkpoint
 from zeropoint.errors import UnsupportedModel
 from zeropoint.models import Finished, LanguageModel, Sampling, Token, generate, load_model
 from zeropoint.models.ngram_draft import NgramDraft
+from zeropoint.models.speculation import NGRAM_DRAFT, draft_maker
 from zeropoint.server.engine.generation_defaults import sampling_defaults
 from zeropoint.server.engine.prefix_caches import MAX_LOST_TOKENS, PrefixCaches
 from zeropoint.server.engine.scheduler import CHUNK_BESIDE_DECODING_TOKENS, Scheduler
@@ -176,12 +177,21 @@ def test_a_prompt_that_begins_like_a_running_text_copies_its_cache(model: Langua
     assert ends[2]["ids"] == alone(model, second, 5, 2)
 
 
+@pytest.fixture(scope="module")
+def smaller(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The same model in fewer bits."""
+    return str(write_model(tmp_path_factory.mktemp("draft") / "tiny.gguf", format="Q2_K"))
+
+
+@pytest.mark.parametrize("by_model", [False, True])
 @pytest.mark.parametrize("mode", ["exact", "fast"])
-def test_guessing_never_changes_a_text(mode: Any, model: LanguageModel) -> None:
+def test_guessing_never_changes_a_text(
+    mode: Any, by_model: bool, model: LanguageModel, smaller: str
+) -> None:
     """A low temperature makes a random model repeat itself, so that many guesses are right."""
     model.mode = mode
     ends: list[dict[int, dict[str, Any]]] = []
-    for drafts in (False, True):
+    for drafts in (None, draft_maker(smaller if by_model else NGRAM_DRAFT, model)):
         scheduler = engine(model, slots=1, drafts=drafts, cache_budget_bytes=0)
         for at, temperature in enumerate((0.0, 0.05, 0.3, 1.0)):
             sampling = Sampling(seed=at, temperature=temperature)
@@ -204,7 +214,7 @@ def test_guessing_never_changes_a_text(mode: Any, model: LanguageModel) -> None:
 
 
 def test_guessing_leaves_a_cache_that_is_right(model: LanguageModel) -> None:
-    scheduler = engine(model, slots=1, drafts=True)
+    scheduler = engine(model, slots=1, drafts=draft_maker(NGRAM_DRAFT, model))
     rules = ChoiceRules(sampling=Sampling(temperature=0.0))
     scheduler.add(work(1, [5, 6, 7] * 4, limit=60, rules=rules))
     ids = run(scheduler)[1]["ids"]

@@ -54,8 +54,9 @@ def new_conversation(generator: "TextGenerator", options: "GenerateOptions") -> 
     from zeropoint.models import Conversation
 
     return Conversation(
-        generator.checkpoint, generator.model, system=options.system, context=options.context
-    )
+        generator.checkpoint, generator.model, system=options.system, context=options.context,
+        drafts=generator.drafts,
+    )  # fmt: skip
 
 
 def answer(

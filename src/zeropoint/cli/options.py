@@ -101,6 +101,16 @@ RequantizeInMemory = Annotated[
     bool,
     typer.Option("--requantize", help="Accept a model that is already quantized."),
 ]
+Draft = Annotated[
+    str,
+    typer.Option(
+        metavar="off|ngram|MODEL",
+        help="Guess several tokens at a time and check them in one pass; the text stays the same."
+        " ngram: what followed the same words before. MODEL: a smaller model of the same family."
+        " off: no guesses.",
+    ),
+    InputRole.MODEL,
+]
 AllowCode = Annotated[
     bool,
     typer.Option(

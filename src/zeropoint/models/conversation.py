@@ -9,6 +9,7 @@ from zeropoint.models.chat import encode_chat
 from zeropoint.models.generation import Finished, PromptRead, Token, generate, room_for
 from zeropoint.models.sampling import Sampling
 from zeropoint.models.sequences import common_prefix_length
+from zeropoint.models.speculation import DraftedModel, DraftMaker
 
 
 class Conversation:
@@ -21,7 +22,10 @@ class Conversation:
         *,
         system: str | None = None,
         context: int | None = None,
+        drafts: DraftMaker | None = None,
     ) -> None:
+        """`drafts` makes what guesses the tokens of each answer (`draft_maker`)."""
+        self._drafts = drafts
         self.messages = [{"role": "system", "content": system}] if system else []
         self._checkpoint = checkpoint
         self._model = model
@@ -44,16 +48,18 @@ class Conversation:
         except UnsupportedModel:
             self.messages.pop()
             raise
+        draft = self._drafts and self._drafts(prompt, sampling, self._cache.capacity)
+        drafted = DraftedModel(self._model, draft)
         answer: list[int] = []
         try:
             for record in generate(
-                self._model, fresh, limit=limit, sampling=sampling, cache=self._cache
+                drafted, fresh, limit=limit, sampling=sampling, cache=self._cache
             ):
                 if isinstance(record, Token):
                     answer.append(record.id)
                 yield record
         finally:
-            # The last generated token has not gone through the model yet.
+            # The last generated token may not have gone through the model yet.
             self._tokens = (prompt + answer)[: int(self._cache.lengths[0])]
             text = self._model.tokenizer.decode(answer)
             self.messages.append({"role": "assistant", "content": text})

@@ -10,7 +10,9 @@ import numpy as np
 from zeropoint.errors import UnsupportedModel
 from zeropoint.models.base import LanguageModel
 from zeropoint.models.cache import Cache
+from zeropoint.models.lookahead import Lookahead
 from zeropoint.models.sampling import GREEDY, Sampling, choose
+from zeropoint.models.speculation import DraftCounts, DraftedModel
 
 CHUNK_TOKENS = 512  # prompt tokens that are processed between two records
 
@@ -42,10 +44,11 @@ class Finished:
     prompt_seconds: float
     tokens: int
     seconds: float
+    drafts: DraftCounts | None = None  # None without a draft
 
 
 def generate(
-    model: LanguageModel,
+    model: LanguageModel | DraftedModel,
     prompt: Sequence[int],
     *,
     limit: int,
@@ -59,6 +62,7 @@ def generate(
     generation; None means the tokenizer's. Raises UnsupportedModel if the prompt is empty or does
     not fit the model's context, or if the logits are not finite.
     """
+    model, draft = (model.model, model.draft) if isinstance(model, DraftedModel) else (model, None)
     cache = room_for(model, len(prompt), limit) if cache is None else cache
     room = cache.capacity - int(cache.lengths[0])
     if not len(prompt):
@@ -77,31 +81,36 @@ def generate(
     stops = model.tokenizer.stops if stops is None else stops
     stream = model.tokenizer.stream()
     recent = list(prompt[-sampling.repeat_window :])
-    logits = model.head(state[None])[0]
+    ahead = Lookahead(model, cache, draft, state)
     read = perf_counter()
     count = 0
     reason: Literal["stop", "length", "context"] = "length"
-    while count < limit:
-        if not np.isfinite(logits.max()):
-            raise UnsupportedModel(
-                f"the model's logits are not finite after {int(cache.lengths[0])} tokens: "
-                "its weights or its metadata are damaged"
-            )
-        chosen = choose(logits, sampling, count, recent)
-        if chosen in stops:
-            reason = "stop"
-            break
-        yield Token(chosen, stream.push(chosen), count)
-        count += 1
-        recent.append(chosen)
-        if count == limit:
-            break
-        if cache.lengths[0] >= cache.capacity:
-            reason = "context"
-            break
-        logits = model.logits([chosen], cache)[0]
+    try:
+        while count < limit:
+            logits = ahead.logits(limit - count)
+            if logits is None:
+                reason = "context"
+                break
+            if not np.isfinite(logits.max()):
+                raise UnsupportedModel(
+                    f"the model's logits are not finite after {int(cache.lengths[0])} tokens: "
+                    "its weights or its metadata are damaged"
+                )
+            chosen = choose(logits, sampling, count, recent)
+            if chosen in stops:
+                reason = "stop"
+                break
+            ahead.chosen(chosen)
+            yield Token(chosen, stream.push(chosen), count)
+            count += 1
+            recent.append(chosen)
+    finally:
+        ahead.close()
     seconds = perf_counter() - read
-    yield Finished(reason, stream.finish(), len(prompt), read - started, count, seconds)
+    counts = ahead.counts if draft else None
+    yield Finished(
+        reason, stream.finish(), len(prompt), read - started, count, seconds, drafts=counts
+    )
 
 
 def room_for(model: LanguageModel, prompt: int, limit: int, context: int | None = None) -> Cache:

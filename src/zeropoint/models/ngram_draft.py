@@ -49,8 +49,10 @@ class NgramDraft:
             return []
         return self._tokens[place : place + max(min(self._length, limit), 0)]
 
-    def report(self, proposed: int, accepted: int) -> None:
-        """Adapt to how many of the proposed tokens were right."""
+    def report(self, proposed: int, accepted: int, seconds: float = 0.0) -> None:
+        """Adapt to how many of the proposed tokens were right; guesses of n-grams take no time."""
+        if not proposed:
+            return
         if accepted == proposed:
             self._length = min(2 * self._length, MAX_DRAFT_TOKENS)
             self._pause = FIRST_PAUSE_TOKENS

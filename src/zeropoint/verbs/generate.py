@@ -1,11 +1,14 @@
 """`generate`: text from one model, or from two models with the same prompt and seed."""
 
+import hashlib
 import resource
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Literal
+
+import numpy as np
 
 from zeropoint.checkpoints import Checkpoint
 from zeropoint.errors import MeasurementError
@@ -21,7 +24,10 @@ from zeropoint.models import (
     room_for,
 )
 from zeropoint.models import generate as generate_tokens
+from zeropoint.models.speculation import DraftedModel, draft_maker
 from zeropoint.results.generate import (
+    DraftProof,
+    DraftUse,
     GeneratedText,
     GenerateResult,
     GenerationComparison,
@@ -50,8 +56,15 @@ class TextFinished:
     text: GeneratedText
 
 
+@dataclass(frozen=True)
+class TokenRepeated:
+    """This many tokens were generated again, without guesses."""
+
+    done: int
+
+
 TextRecord = StageStarted | PromptRead | TextPiece | TextFinished
-GenerateRecord = TextRecord | GenerateResult
+GenerateRecord = TextRecord | TokenRepeated | GenerateResult
 
 
 def generate(
@@ -72,6 +85,8 @@ def generate(
     context: int | None = None,
     mode: Literal["exact", "fast"] = "fast",
     device: str = "cpu",
+    draft: str = "off",
+    prove: bool = False,
     threads: int | None = None,
     progress: OnRecord | None = None,
 ) -> GenerateResult:
@@ -95,6 +110,8 @@ def generate(
         context=context,
         mode=mode,
         device=device,
+        draft=draft,
+        prove=prove,
         threads=threads,
     )
     models = [model] if versus is None else [model, versus]
@@ -119,19 +136,21 @@ class TextGenerator:
             )
         self.model = model
         self.model.mode = options.mode
+        self.drafts = draft_maker(options.draft, model)
 
     def records(self, prompt: str, place: int = 0) -> Iterator[TextRecord]:
         """Generate a text; the last record is the whole text."""
         ids = self._encode(prompt)
         limit = self.options.tokens
         cache = room_for(self.model, len(ids), limit, self.options.context)
+        draft = self.drafts and self.drafts(ids, self.sampling, cache.capacity)
         is_long = len(ids) > LONG_PROMPT_TOKENS
         if is_long:
             yield StageStarted("processing the prompt", len(ids))
         tokens: list[int] = []
         text = ""
         for record in generate_tokens(
-            self.model, ids, limit=limit, sampling=self.sampling, cache=cache
+            DraftedModel(self.model, draft), ids, limit=limit, sampling=self.sampling, cache=cache
         ):
             if isinstance(record, PromptRead):
                 if is_long:
@@ -143,6 +162,24 @@ class TextGenerator:
                 tokens.append(record.id)
             else:
                 yield TextFinished(place, self._text(text, tokens, record))
+
+    def repeat(self, prompt: str, tokens: Sequence[int]) -> Iterator[TokenRepeated | DraftProof]:
+        """Generate a text again, without guesses, and compare its tokens with these."""
+        again: list[int] = []
+        ids = self._encode(prompt)
+        cache = room_for(self.model, len(ids), self.options.tokens, self.options.context)
+        for record in generate_tokens(
+            self.model, ids, limit=self.options.tokens, sampling=self.sampling, cache=cache
+        ):
+            if isinstance(record, Token):
+                again.append(record.id)
+                yield TokenRepeated(len(again))
+            elif isinstance(record, Finished):
+                yield DraftProof(
+                    sha256_with_guesses=hash_of_tokens(tokens),
+                    sha256_without_guesses=hash_of_tokens(again),
+                    tokens_per_second_without_guesses=speed_of(record).generation_tokens_per_second,
+                )
 
     def _encode(self, prompt: str) -> list[int]:
         """Return the tokens of a chat message, or of the beginning of a text."""
@@ -158,9 +195,26 @@ class TextGenerator:
         return ids
 
     def _text(self, text: str, tokens: list[int], finished: Finished) -> GeneratedText:
+        counts, drafts = finished.drafts, None
+        if counts:
+            drafts = DraftUse(
+                draft=self.options.draft,
+                passes=counts.passes,
+                guessed_tokens=counts.proposed,
+                accepted_tokens=counts.accepted,
+            )
         return GeneratedText(
-            model=self.name, text=text, tokens=tuple(tokens), speed=speed_of(finished)
+            model=self.name,
+            text=text,
+            tokens=tuple(tokens),
+            speed=speed_of(finished),
+            drafts=drafts,
         )
+
+
+def hash_of_tokens(tokens: Sequence[int]) -> str:
+    """Return the SHA-256 of token ids as little-endian 32-bit integers."""
+    return hashlib.sha256(np.asarray(tokens, "<i4").tobytes()).hexdigest()
 
 
 def sampling_of(options: GenerateOptions) -> Sampling:
@@ -212,11 +266,20 @@ def generate_records(
     if len(texts) > 1:
         difference = first_difference(texts[0].tokens, texts[1].tokens)
         comparison = GenerationComparison(vs=texts[1], first_difference=difference)
+    proof: DraftProof | None = None
+    if options.prove:
+        yield StageStarted("again without guesses", len(texts[0].tokens), unit="tokens")
+        for step in generators[0].repeat(prompt, texts[0].tokens):
+            if isinstance(step, DraftProof):
+                proof = step
+            else:
+                yield step
     yield GenerateResult(
         **vars(texts[0]),
         seed=options.seed,
         peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         comparison=comparison,
+        proof=proof,
     )
 
 

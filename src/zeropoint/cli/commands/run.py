@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from zeropoint.cli import options as shared
+from zeropoint.cli.exits import NO
 from zeropoint.cli.output import AsJson, Output, Quiet
 from zeropoint.cli.paths import InputRole
 from zeropoint.cli.views import run as view
@@ -98,6 +99,15 @@ def run(
             " and multiplies.",
         ),
     ] = DEFAULTS.device,
+    draft: shared.Draft = DEFAULTS.draft,
+    prove: Annotated[
+        bool,
+        typer.Option(
+            "--prove",
+            help="Generate the text again without the guesses of --draft, and print the hashes of"
+            " both. Exit status 1 if they differ.",
+        ),
+    ] = DEFAULTS.prove,
     threads: shared.Threads = DEFAULTS.threads,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -116,7 +126,8 @@ def run(
     options = GenerateOptions(
         tokens=tokens, greedy=greedy, temperature=temperature, top_k=top_k, top_p=top_p,
         min_p=min_p, repeat_penalty=repeat_penalty, seed=seed, chat=chat, system=system,
-        context=context, mode=mode.value, device=device, threads=threads,
+        context=context, mode=mode.value, device=device, draft=draft, prove=prove,
+        threads=threads,
     )  # fmt: skip
     sampling_of(options)  # a number out of range is an error before the model is loaded
     out = Output(as_json=as_json, quiet=quiet)
@@ -128,9 +139,13 @@ def run(
     result = view.generate_and_show(out, models, text, options)
     for _, speed in view.describe_speeds(result):
         out.note(speed)
+    for line in view.describe_drafts(result):
+        out.note(line)
     if remark := view.describe_loop(result):
         out.note(remark)
     out.finish("run", result.to_json())
+    if result.proof and not result.proof.same:
+        raise typer.Exit(NO)
 
 
 def read_prompt() -> str:

@@ -1,7 +1,6 @@
 """`serve`: an HTTP server with the APIs that editors and agents use."""
 
 import os
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -15,13 +14,6 @@ from zeropoint.errors import MeasurementError, needs_packages
 KEY_VARIABLE = "ZEROPOINT_API_KEY"
 KEY_BYTES = 1 << 20  # maximum of a file of keys
 MIB = 1 << 20
-
-
-class Draft(StrEnum):
-    """How the next tokens are guessed before they are generated."""
-
-    off = "off"
-    ngram = "ngram"
 
 
 def register(app: typer.Typer) -> None:
@@ -112,14 +104,7 @@ def serve(
     slots: Annotated[
         bool, typer.Option("--slots", help="Offer /slots: what each slot is doing.")
     ] = False,
-    draft: Annotated[
-        Draft,
-        typer.Option(
-            case_sensitive=False,
-            help="ngram: while one text is generated alone, guess several tokens at a time from"
-            " what followed the same words before. The text stays the same. off: no guesses.",
-        ),
-    ] = Draft.off,
+    draft: shared.Draft = "off",
     drain: Annotated[
         int,
         typer.Option(
@@ -181,7 +166,7 @@ def serve(
             "threads": threads,
             "parallel": parallel,
             "context": context,
-            "draft": draft.value,
+            "draft": draft,
             "cache_bytes": default_cache_mib() * MIB if cache is None else cache * MIB,
         },
         queue_limit=queue,

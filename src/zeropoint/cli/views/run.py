@@ -124,6 +124,25 @@ def describe_loop(result: "GenerateResult") -> str:
     )
 
 
+def describe_drafts(result: "GenerateResult") -> list[str]:
+    """Return how many guesses were right, and whether the text is the same without them."""
+    lines = []
+    if drafts := result.drafts:
+        tokens = len(result.tokens)
+        lines.append(
+            f"{drafts.accepted_tokens} of {drafts.guessed_tokens} guessed tokens were right; "
+            f"{tokens} tokens took {drafts.passes} passes"
+        )
+    if (proof := result.proof) and result.speed:
+        verdict = "the same tokens" if proof.same else "OTHER TOKENS"
+        lines.append(
+            f"without guesses: {verdict} (SHA-256 {proof.sha256_without_guesses[:16]}, with guesses"
+            f" {proof.sha256_with_guesses[:16]}), {proof.tokens_per_second_without_guesses:.1f}"
+            " tokens/s"
+        )
+    return lines
+
+
 def describe_speeds(result: "GenerateResult") -> list[tuple[str, str]]:
     """Return the name of each model, and its speed in one line."""
     texts = [result, result.comparison.vs] if result.comparison else [result]

@@ -24,6 +24,7 @@ from zeropoint.checkpoints import open_model
 from zeropoint.child import take_stdout
 from zeropoint.errors import MissingPackage, ZeropointError
 from zeropoint.models import LanguageModel, load_model
+from zeropoint.models.speculation import draft_maker
 from zeropoint.server.engine.memory import fit_context
 from zeropoint.server.engine.model_facts import describe_model
 from zeropoint.server.engine.prompts import PromptReader, RefusedPrompt
@@ -168,6 +169,7 @@ def start(options: Mapping[str, Any]) -> tuple[EngineLoop, Record]:
     """Load the model; return the engine and what it reports when it is ready."""
     checkpoint = open_model(options["model"])
     model = load_model(checkpoint, mode=options["mode"], threads=options["threads"])
+    drafts = draft_maker(options["draft"], model)  # first, for it takes memory too
     slots = int(options["parallel"])
     budget = int(options["cache_bytes"])
     capacity = fit_context(model, slots, options["context"], budget)
@@ -176,7 +178,7 @@ def start(options: Mapping[str, Any]) -> tuple[EngineLoop, Record]:
         slots=slots,
         capacity=capacity,
         cache_budget_bytes=budget,
-        drafts=options.get("draft") == "ngram",
+        drafts=drafts,
     )
     reader = PromptReader(model, capacity)
     facts = describe_model(model, Path(options["model"]).name)

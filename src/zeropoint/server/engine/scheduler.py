@@ -13,6 +13,7 @@ from time import perf_counter
 import numpy as np
 
 from zeropoint.models import LanguageModel
+from zeropoint.models.speculation import DraftMaker
 from zeropoint.server.engine.prefix_caches import FilledCache, PrefixCaches
 from zeropoint.server.engine.text import Event, GrowingReply, TextWork
 
@@ -47,10 +48,10 @@ class Scheduler:
         slots: int,
         capacity: int,
         cache_budget_bytes: int,
-        drafts: bool = False,
+        drafts: DraftMaker | None = None,
         clock: Callable[[], float] = perf_counter,
     ) -> None:
-        """`drafts` lets a text that is alone guess several tokens at a time (`NgramDraft`)."""
+        """`drafts` makes what guesses several tokens at a time, for a text that is alone."""
         self.model = model
         self._drafts = drafts
         self.slots: list[GrowingReply | None] = [None] * slots
@@ -120,9 +121,8 @@ class Scheduler:
             return []
         started = self._clock()
         events: list[Event] = []
-        draft = self._guess(active[0][1]) if len(active) == 1 else []
-        if draft:
-            events = self._verify(*active[0], draft)
+        if self._drafts and len(active) == 1 and not active[0][1].cache.recurrent:
+            events = self._extend_alone(*active[0], self._drafts)
         else:
             states = self.model.extend(
                 [reply.tokens[-1] for _, reply in active], [reply.cache for _, reply in active]
@@ -135,29 +135,27 @@ class Scheduler:
         self.counts.tokens_predicted_seconds_total += self._clock() - started
         return events
 
-    def _guess(self, reply: GrowingReply) -> list[int]:
-        cache = reply.cache
-        if not self._drafts or cache.recurrent:
-            return []
-        room = cache.capacity - int(cache.lengths[0]) - 2
-        return reply.draft.propose(min(room, reply.work.limit - len(reply.tokens) - 1))
-
-    def _verify(self, slot: int, reply: GrowingReply, draft: list[int]) -> list[Event]:
+    def _extend_alone(self, slot: int, reply: GrowingReply, drafts: DraftMaker) -> list[Event]:
         """Choose tokens at all positions of a guess, as long as they are the guessed ones."""
-        start = int(reply.cache.lengths[0])
-        states = self.model.hidden([reply.tokens[-1], *draft], reply.cache)
+        draft, cache = reply.draft(drafts), reply.cache
+        start = int(cache.lengths[0])
+        room = cache.capacity - start - 2
+        guess = draft.propose(min(room, reply.work.limit - len(reply.tokens) - 1))
+        begun = self._clock()
+        states = self.model.hidden([reply.tokens[-1], *guess], cache)
         logits = self.model.head(np.ascontiguousarray(states))
+        seconds = self._clock() - begun
         before = len(reply.tokens)
         events: list[Event] = []
         accepted = 0
-        for row, guessed in zip(logits, [*draft, None], strict=True):
+        for row, guessed in zip(logits, [*guess, None], strict=True):
             events += reply.add(row)
             if reply.reason or reply.tokens[-1] != guessed:
                 break
             accepted += 1
-        reply.cache.truncate(start + 1 + accepted)
-        reply.draft.report(len(draft), accepted)
-        self.counts.tokens_drafted_total += len(draft)
+        cache.truncate(start + 1 + accepted)
+        draft.report(len(guess), accepted, seconds)
+        self.counts.tokens_drafted_total += len(guess)
         self.counts.tokens_accepted_total += accepted
         self.counts.tokens_predicted_total += len(reply.tokens) - before
         if reply.reason:

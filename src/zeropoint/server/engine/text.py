@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from zeropoint.errors import UnsupportedModel
 from zeropoint.formats import F32
 from zeropoint.models import Cache, Tokenizer, choose
-from zeropoint.models.ngram_draft import NgramDraft
+from zeropoint.models.speculation import DraftMaker, TokenDraft
 from zeropoint.server.engine.stop_strings import StopStrings
 from zeropoint.server.engine.token_choice import ChoiceRules, log_probabilities
 
@@ -59,7 +59,7 @@ class GrowingReply:
         self.cached = cached
         self.tokens: list[int] = []
         self.reason = ""  # why it ended; empty while it grows
-        self._draft: NgramDraft | None = None
+        self._draft: TokenDraft | None = None
         self._tokenizer = tokenizer
         self._counts: Counter[int] = Counter()
         self._stream = tokenizer.stream(special=work.special)
@@ -80,13 +80,13 @@ class GrowingReply:
         """The tokens whose states the cache holds."""
         return [*self.work.prompt, *self.tokens][: int(self.cache.lengths[0])]
 
-    @property
-    def draft(self) -> NgramDraft:
-        """What guesses the next tokens; it knows the prompt and what was generated since."""
-        known = len(self.work.prompt) + len(self.tokens)
+    def draft(self, make: DraftMaker) -> TokenDraft:
+        """Return what guesses the next tokens; it knows the prompt and what was generated since."""
         if self._draft is None:
-            self._draft = NgramDraft([*self.work.prompt, *self.tokens])
-        self._draft.extend(self.tokens[len(self.tokens) - (known - len(self._draft)) :])
+            sampling = self.work.rules.sampling
+            self._draft = make(self.work.prompt, sampling, self.cache.capacity)
+        known = len(self._draft) - len(self.work.prompt)
+        self._draft.extend(self.tokens[known:])
         return self._draft
 
     def begin(self) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from zeropoint.errors import MeasurementError
 from zeropoint.verbs.options.checks import MODES, check_minimums, normalize_choice
 
 
@@ -36,6 +37,11 @@ class GenerateOptions:
     mode: Literal["exact", "fast"] = "fast"
     #: "cpu", or a device of torch such as "cuda" or "cuda:1".
     device: str = "cpu"
+    #: What guesses several tokens at a time, which never changes the text: "off", "ngram" (what
+    #: followed the same words before), or a smaller model with the same tokens.
+    draft: str = "off"
+    #: Whether the text is generated again without guesses, to compare the tokens.
+    prove: bool = False
     #: Threads to compute with; None: one for each processor.
     threads: int | None = None
 
@@ -43,3 +49,7 @@ class GenerateOptions:
         """Raise MeasurementError for an option that is out of range."""
         check_minimums(self, tokens=1, temperature=0, top_k=0, seed=0, context=1, threads=1)
         normalize_choice(self, "mode", MODES)
+        if self.prove and self.draft == "off":
+            raise MeasurementError(
+                "--prove compares a text with and without guesses; add --draft ngram or a model"
+            )
