@@ -111,6 +111,8 @@ EXTRAS = {
     "starlette": "studio",
     "uvicorn": "studio",
     "llguidance": "grammar",
+    "pygls": "lsp",
+    "lsprotocol": "lsp",
 }
 
 

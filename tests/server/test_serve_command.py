@@ -109,9 +109,10 @@ def test_the_command_serves_until_it_is_told_to_stop(path: Path) -> None:
             process.kill()
 
 
-def test_the_http_process_imports_neither_numpy_nor_torch() -> None:
+def test_the_processes_before_the_engine_import_neither_numpy_nor_torch() -> None:
     code = (
         "import sys, zeropoint.server.http.process, zeropoint.server.http.app;"
+        "import zeropoint.server.lsp.process;"
         "print(sorted({'numpy', 'torch', 'tokenizers'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -104,6 +104,14 @@ def serve(
     slots: Annotated[
         bool, typer.Option("--slots", help="Offer /slots: what each slot is doing.")
     ] = False,
+    lsp: Annotated[
+        bool,
+        typer.Option(
+            "--lsp",
+            help="Be a language server instead: an editor starts this command and gets inline"
+            " completions on stdin and stdout (LSP 3.18). The options of HTTP have no effect.",
+        ),
+    ] = False,
     draft: shared.Draft = "off",
     drain: Annotated[
         int,
@@ -132,9 +140,25 @@ def serve(
 
     zeropoint serve model.gguf --port 9000 --parallel 8 --ctx 16384 --metrics
 
+    zeropoint serve qwen2.5-coder-0.5b-Q4_K_M.gguf --lsp --ctx 4096
+
     curl http://127.0.0.1:8080/v1/chat/completions -H "Content-Type: application/json" -d
     '{"messages": [{"role": "user", "content": "Hello"}]}'
     """
+    engine = {
+        "model": model,
+        "mode": mode.value,
+        "threads": threads,
+        "parallel": parallel,
+        "context": context,
+        "draft": draft,
+        "cache_bytes": default_cache_mib() * MIB if cache is None else cache * MIB,
+    }
+    if lsp:
+        with needs_packages("the language server", "lsp"):
+            from zeropoint.server.lsp.process import serve_editor
+        serve_editor(engine)
+        return
     out = Output(as_json=as_json, quiet=quiet)
     with needs_packages("the server", "serve"):
         from zeropoint.server.http.api_guard import AccessRules
@@ -159,18 +183,7 @@ def serve(
         origins=frozenset(allow_origin or ()),
         keys=keys,
     )
-    client = EngineClient(
-        {
-            "model": model,
-            "mode": mode.value,
-            "threads": threads,
-            "parallel": parallel,
-            "context": context,
-            "draft": draft,
-            "cache_bytes": default_cache_mib() * MIB if cache is None else cache * MIB,
-        },
-        queue_limit=queue,
-    )
+    client = EngineClient(engine, queue_limit=queue)
     shown = f"[{host}]" if ":" in host else host
     url = f"http://{shown}:{port}/v1"
 

@@ -1,0 +1,1 @@
+"""The language server: inline completions for editors, over stdin and stdout."""
