@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from support.studio_pages import BOUND, MEASURE
 from zeropoint.studio.report.bundle import self_contained
 
 MARKS = 10_000
-BOUND = 50.0  # ms
 LAYERS = 100
 
 
@@ -63,15 +63,6 @@ FIGURES = {
     "perplexity": {"token": NEXT.format("forward")},
     "flips": {"flip": NEXT.format("next-flip")},
 }
-MEASURE = """(change) => {
-  const run = eval(change), figure = document.querySelector("figure"), took = [];
-  for (let i = 0; i < 9; i++) {
-    const start = performance.now();
-    run();
-    figure.getBoundingClientRect();
-    took.push(performance.now() - start);
-  }
-  return took; }"""
 
 
 def page_of(visual: str, folder: Path) -> Path:

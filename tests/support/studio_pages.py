@@ -20,6 +20,18 @@ TASKS = [
     {"id": "any", "prompt": "the rain", "regex": "."},
 ]
 
+BOUND = 50.0  # ms, what a hand feels
+# How long one change takes to be drawn, layout included, in ms, nine times.
+MEASURE = """(change) => {
+  const run = eval(change), figure = document.querySelector("figure"), took = [];
+  for (let i = 0; i < 9; i++) {
+    const start = performance.now();
+    run();
+    figure.getBoundingClientRect();
+    took.push(performance.now() - start);
+  }
+  return took; }"""
+
 
 @dataclass(frozen=True)
 class Example:

@@ -61,8 +61,12 @@ MAX_REPORT_RUNS = 32  # in one report
 
 T = TypeVar("T")
 
-STATIC_FILES = static_files((".js", ".css"))
-STATIC_MEDIA_TYPES = {"js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8"}
+STATIC_FILES = static_files((".js", ".css", ".safetensors"))
+STATIC_MEDIA_TYPES = {
+    "js": "text/javascript; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "safetensors": "application/octet-stream",
+}
 
 
 class StudioRoutes:

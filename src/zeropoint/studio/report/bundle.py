@@ -19,6 +19,7 @@ import base64
 import hashlib
 import posixpath
 import re
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from zeropoint.studio.report.html import Html
 from zeropoint.studio.static_files import static_text
 
 ESSAYS = ("walk", "notebook")  # entries of pages that are read, not worked with
+NO_FILES: Mapping[str, bytes] = {}
 GENERATOR = '<meta name="generator" content="zeropoint">\n'
 
 _IMPORT = re.compile(
@@ -40,7 +42,7 @@ _ZEROPOINT_PAGE_START = re.compile(
     r"|<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
     r"script-src 'sha256-)"
 )
-_EXPORT = re.compile(r"^export (?=(?:async )?(?:function|const|class) (\w+))", re.MULTILINE)
+_EXPORT = re.compile(r"^export (?=(?:async )?(?:function\*?|const|class) (\w+))", re.MULTILINE)
 
 
 def bundle(entry: str) -> str:
@@ -94,8 +96,13 @@ def constant_of(module: str) -> str:
     return f"{module.replace('/', '_')}_module"
 
 
-def self_contained(title: str, body: Html, entry: str, data: object) -> str:
-    """Return a page as one file that contains its style sheets, scripts and `data`."""
+def self_contained(
+    title: str, body: Html, entry: str, data: object, files: Mapping[str, bytes] = NO_FILES
+) -> str:
+    """Return a page as one file that contains its style sheets, scripts, `data` and `files`.
+
+    Each of the files is in a block that no browser runs, with its key as id, in base64.
+    """
     style, script = style_of(entry), bundle(f"entries/{entry}")
     policy = (
         f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
@@ -109,7 +116,12 @@ def self_contained(title: str, body: Html, entry: str, data: object) -> str:
         f"<title>{escape(title)}</title>\n<style>{style}</style>\n</head>\n"
         f'<body class="{"" if entry in ESSAYS else "tool"}">\n{body}\n'
         f'<script type="application/gzip" id="data">{pack(data)}</script>\n'
-        f'<script type="module">{script}</script>\n</body>\n</html>\n'
+        + "".join(
+            f'<script type="application/octet-stream" id="{escape(name)}">'
+            f"{base64.b64encode(content).decode()}</script>\n"
+            for name, content in files.items()
+        )
+        + f'<script type="module">{script}</script>\n</body>\n</html>\n'
     )
 
 

@@ -15,6 +15,8 @@ import * as perplexity from "../figures/loss/perplexity.js";
 import * as strip from "../figures/loss/strip.js";
 import * as toy from "../figures/loss/toy.js";
 import * as speed from "../figures/plan/speed.js";
+import * as answer from "../figures/stories/answer.js";
+import * as stammer from "../figures/stories/stammer.js";
 import * as number from "../labs/number.js";
 import * as quantizer from "../labs/quantizer.js";
 import { mountAll, readIsland } from "../lib/start.js";
@@ -22,6 +24,7 @@ import { mountAll, readIsland } from "../lib/start.js";
 readIsland().then((data) =>
   mountAll(
     {
+      stammer,
       model,
       neuron,
       number,
@@ -39,6 +42,7 @@ readIsland().then((data) =>
       speed,
       ladder,
       formats,
+      answer,
     },
     data,
   ),

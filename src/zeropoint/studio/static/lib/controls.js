@@ -280,6 +280,20 @@ export function button(label, name, onClick, more = {}) {
 }
 
 /**
+ * Controls that are folded away where a page is read, and in sight where it is worked with.
+ * @param {HTMLElement[]} controls
+ */
+export function moreOptions(...controls) {
+  if (document.body.classList.contains("tool")) return controls;
+  return h(
+    "details",
+    { class: "more" },
+    h("summary", {}, "More options"),
+    h("div", { class: "controls" }, controls),
+  );
+}
+
+/**
  * A text box for numbers, separated by commas or spaces.
  * @param {{ label: string, name: string, onChange: (list: number[]) => void }} options
  * @returns {Control<number[]>}

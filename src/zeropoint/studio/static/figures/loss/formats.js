@@ -2,7 +2,7 @@
 
 import { errorsOf, formatOf, fullName, OFFERED, quantize } from "../../codecs/formats.js";
 import { axisBelow, axisLeft } from "../../lib/axes.js";
-import { choice } from "../../lib/controls.js";
+import { choice, moreOptions } from "../../lib/controls.js";
 import { h, picture, s, widthOf } from "../../lib/dom.js";
 import { figureParts } from "../../lib/figure.js";
 import { format, percent } from "../../lib/format.js";
@@ -33,7 +33,7 @@ export function mount(figure, data, state) {
     onChange: (x) => at.set({ group: Number(x) }, { push: true }),
   });
   const pick = (kind) => at.set({ format: kind }, { push: true });
-  const show = figureParts(figure, [picker.control, group], (plot) => {
+  const show = figureParts(figure, [group, moreOptions(picker.control)], (plot) => {
     const weights = picker
       .current()
       .values.slice(0, Math.floor(picker.current().values.length / 32) * 32);

@@ -1,6 +1,6 @@
 // The size of the file, and its size at any number of bits per weight.
 
-import { range } from "../../lib/controls.js";
+import { moreOptions, range } from "../../lib/controls.js";
 import { picture, s, widthOf } from "../../lib/dom.js";
 import { figureParts } from "../../lib/figure.js";
 import { format, inBytes, inCount } from "../../lib/format.js";
@@ -37,7 +37,7 @@ export function mount(figure, data, state) {
     onInput: (x) => at.set({ parameters: Math.round(x) }),
     onDone: () => at.set({}, { push: true }),
   });
-  const show = figureParts(figure, [bits, parameters], (plot) => {
+  const show = figureParts(figure, [bits, moreOptions(parameters)], (plot) => {
     const count = at.get("parameters"),
       own = count === model.parameters;
     bits.set(at.get("bits"));

@@ -1,6 +1,6 @@
 // One output of one real matrix: inputs × weights, added up. Any input can be changed.
 
-import { button, range, select } from "../../lib/controls.js";
+import { button, moreOptions, range, select } from "../../lib/controls.js";
 import { h, picture, s, widthOf } from "../../lib/dom.js";
 import { figureParts } from "../../lib/figure.js";
 import { format } from "../../lib/format.js";
@@ -62,47 +62,51 @@ export function mount(figure, data, state) {
     onDone: () => at.set({}, { push: true }),
   });
   const reset = button("as it was", "reset", () => at.set({ input: NaN }, { push: true }));
-  const show = figureParts(figure, [menu, rowMenu, columnBox, inputBox, reset], (plot) => {
-    const p = product(),
-      r = row(),
-      c = column(),
-      x = inputs(),
-      n = p.columns;
-    const w = p.weights.subarray(r * n, (r + 1) * n);
-    const terms = Array.from(x, (v, j) => v * w[j]);
-    const sum = terms.reduce((a, t) => a + t, 0);
-    const was = Array.from(p.inputs, (v, j) => v * w[j]).reduce((a, t) => a + t, 0);
-    menu.set(String(data.products.indexOf(p)));
-    rowMenu.limit(p.rows.length - 1);
-    columnBox.limit(n - 1);
-    rowMenu.set(r);
-    columnBox.set(c);
-    inputBox.set(x[c]);
-    return {
-      plot: [
-        equation(x, w, c, sum, n),
-        bars(
-          plot,
-          terms,
-          c,
-          (j) => at.set({ column: j, input: NaN }),
-          (v) => at.set({ column: c, input: Number((w[c] ? v / w[c] : 0).toPrecision(4)) }),
-        ),
-      ],
-      reading: [
-        fact("input", value("x", x[c])),
-        fact("parameter", value("w", w[c])),
-        fact("their product", value("term", terms[c])),
-        fact(`sum of all ${n} products`, value("output", sum, format(sum, 6))),
-        sum !== was ? fact("before you changed it", value("was", was, format(was, 6))) : null,
-        source(
-          `row ${p.rows[r]} of ${p.tensor} (${p.shape.join(" × ")}, ${p.format}); the inputs are what ` +
-            `reached this matrix when the model read “${p.token}” at position ${p.position} of “${p.text}”`,
-        ),
-      ].filter(Boolean),
-      table: [["column", "input", "weight", "product"], terms.map((t, j) => [j, x[j], w[j], t])],
-    };
-  });
+  const show = figureParts(
+    figure,
+    [inputBox, moreOptions(menu, rowMenu, columnBox, reset)],
+    (plot) => {
+      const p = product(),
+        r = row(),
+        c = column(),
+        x = inputs(),
+        n = p.columns;
+      const w = p.weights.subarray(r * n, (r + 1) * n);
+      const terms = Array.from(x, (v, j) => v * w[j]);
+      const sum = terms.reduce((a, t) => a + t, 0);
+      const was = Array.from(p.inputs, (v, j) => v * w[j]).reduce((a, t) => a + t, 0);
+      menu.set(String(data.products.indexOf(p)));
+      rowMenu.limit(p.rows.length - 1);
+      columnBox.limit(n - 1);
+      rowMenu.set(r);
+      columnBox.set(c);
+      inputBox.set(x[c]);
+      return {
+        plot: [
+          equation(x, w, c, sum, n),
+          bars(
+            plot,
+            terms,
+            c,
+            (j) => at.set({ column: j, input: NaN }),
+            (v) => at.set({ column: c, input: Number((w[c] ? v / w[c] : 0).toPrecision(4)) }),
+          ),
+        ],
+        reading: [
+          fact("input", value("x", x[c])),
+          fact("parameter", value("w", w[c])),
+          fact("their product", value("term", terms[c])),
+          fact(`sum of all ${n} products`, value("output", sum, format(sum, 6))),
+          sum !== was ? fact("before you changed it", value("was", was, format(was, 6))) : null,
+          source(
+            `row ${p.rows[r]} of ${p.tensor} (${p.shape.join(" × ")}, ${p.format}); the inputs are what ` +
+              `reached this matrix when the model read “${p.token}” at position ${p.position} of “${p.text}”`,
+          ),
+        ].filter(Boolean),
+        table: [["column", "input", "weight", "product"], terms.map((t, j) => [j, x[j], w[j], t])],
+      };
+    },
+  );
 }
 
 function strongest(p, r) {

@@ -2,7 +2,7 @@
 
 import { decodeFloat, encodeFloat, FLOATS } from "../../codecs/floats.js";
 import { axisBelow } from "../../lib/axes.js";
-import { numbers } from "../../lib/controls.js";
+import { moreOptions, numbers } from "../../lib/controls.js";
 import { picture, s, widthOf } from "../../lib/dom.js";
 import { figureParts } from "../../lib/figure.js";
 import { format, percent } from "../../lib/format.js";
@@ -24,7 +24,7 @@ export function mount(figure, data, state) {
     onChange: ([x]) => at.set({ value: x }, { push: true }),
   });
   box.classList.remove("wide");
-  const show = figureParts(figure, [box, picker.control], (plot) => {
+  const show = figureParts(figure, [box, moreOptions(picker.control)], (plot) => {
     const typed = at.get("value"),
       x = Number.isNaN(typed) ? picker.current().values[0] : typed;
     box.set([x]);

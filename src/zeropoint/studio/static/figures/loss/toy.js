@@ -4,7 +4,7 @@ import { rint } from "../../codecs/bits.js";
 import { decodeFloat, encodeFloat, FLOATS } from "../../codecs/floats.js";
 import { formatOf, quantize } from "../../codecs/formats.js";
 import { axisBelow, axisLeft } from "../../lib/axes.js";
-import { choice, range } from "../../lib/controls.js";
+import { choice, moreOptions, range } from "../../lib/controls.js";
 import { h, picture, s, widthOf } from "../../lib/dom.js";
 import { figureParts } from "../../lib/figure.js";
 import { format, percent } from "../../lib/format.js";
@@ -63,7 +63,7 @@ export function mount(figure, data, state) {
     onInput: (x) => at.set({ x }),
     onDone: () => at.set({}, { push: true }),
   });
-  const show = figureParts(figure, [way, input, picker.control], (plot) => {
+  const show = figureParts(figure, [way, moreOptions(input, picker.control)], (plot) => {
     const weights = picker.current().values.slice(0, 3 * HIDDEN),
       x = at.get("x");
     const changed = stored(weights, at.get("way"));

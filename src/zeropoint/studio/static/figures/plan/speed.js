@@ -1,7 +1,7 @@
 // Tokens per second by format: measured values, and the upper limit that memory bandwidth sets.
 
 import { axisBelow } from "../../lib/axes.js";
-import { choice, range, select } from "../../lib/controls.js";
+import { choice, moreOptions, range, select } from "../../lib/controls.js";
 import { picture, s, widthOf } from "../../lib/dom.js";
 import { figureParts } from "../../lib/figure.js";
 import { format, inBytes } from "../../lib/format.js";
@@ -43,7 +43,7 @@ export function mount(figure, data, state) {
     onInput: (x) => at.set({ bandwidth: x }),
     onDone: () => at.set({}, { push: true }),
   });
-  const show = figureParts(figure, [what, level, bandwidth], (plot) => {
+  const show = figureParts(figure, [level, moreOptions(what, bandwidth)], (plot) => {
     const writing = at.get("what") === "generation",
       key = `${at.get("what")}_tokens_per_second`;
     const chosen = levels[at.get("level")] ?? levels.at(-1),
