@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "bindings/bindings.hpp"
+#include "bindings/states.hpp"
 #include "transformer/transformer.hpp"
 
 namespace nb = nanobind;
@@ -63,6 +64,11 @@ void bind_parts(nb::module_& module) {
         .value("relu2", Activation::relu2)
         .value("sigmoid", Activation::sigmoid)
         .value("clamped_swiglu", Activation::clamped_swiglu);
+    nb::enum_<CacheType>(module, "CacheType")
+        .value("f32", CacheType::f32)
+        .value("f16", CacheType::f16)
+        .value("q8_0", CacheType::q8_0)
+        .value("q4_0", CacheType::q4_0);
     nb::enum_<Gating>(module, "Gating")
         .value("softmax", Gating::softmax)
         .value("sigmoid", Gating::sigmoid)
@@ -151,6 +157,10 @@ void bind_attention(LayerClass& layer) {
     setting("rope", &AttentionConfig::rope);
     setting("normed_values", &AttentionConfig::normed_values);
     setting("shares", &AttentionConfig::shares);
+    setting("key_type", &AttentionConfig::key_type);
+    setting("value_type", &AttentionConfig::value_type);
+    setting("key_rotation", &AttentionConfig::key_rotation);
+    setting("value_rotation", &AttentionConfig::value_rotation);
     setting("gated", &AttentionConfig::gated);
     const auto norm = [&](const char* name, Floats AttentionConfig::* field) {
         bind_vector(layer, name, [field](BoundLayer& self) -> Floats& { return self.attention.*field; });
@@ -269,42 +279,6 @@ void bind_layer(nb::module_& module) {
     bind_feed_forward(layer);
 }
 
-void expect_cache(bool fits) {
-    if (!fits) throw nb::value_error("transformer: the cache does not fit this layer");
-}
-
-// The keys and values of a layer for the sequence `row`, with room for the positions up to `end`.
-KeyValueCache keys_and_values(const AttentionConfig& part, const nb::list& arrays, std::size_t row,
-                              std::size_t end, std::size_t count) {
-    expect_cache(arrays.size() == 2);
-    const auto keys = nb::cast<Array<float, 5>>(arrays[0]);
-    const auto values = nb::cast<Array<float, 4>>(arrays[1]);
-    const std::size_t slots = keys.shape(2) * key_tile;
-    expect_cache(keys.shape(0) > row && keys.shape(1) == part.kv_heads && keys.shape(2) > 0 &&
-                 keys.shape(3) == part.head_size && keys.shape(4) == key_tile &&
-                 values.shape(0) == keys.shape(0) && values.shape(1) == part.kv_heads &&
-                 values.shape(2) == slots && values.shape(3) >= part.value_size && values.shape(3) % 32 == 0);
-    if (end > slots && (!part.window || part.window - 1 + count > slots))
-        throw nb::value_error("transformer: no room in the cache");
-    const std::size_t places = row * part.kv_heads * slots;
-    return {keys.data() + places * part.head_size, values.data() + places * values.shape(3), slots,
-            values.shape(3)};
-}
-
-// The arrays (sequences, …) of a recurrent layer for the sequence `row`, with so many floats each.
-RecurrentCache recurrent_arrays(const nb::list& arrays, std::size_t row, std::size_t convolution,
-                                std::size_t states) {
-    const std::size_t sizes[2] = {convolution, states};
-    float* found[2] = {};
-    expect_cache(arrays.size() == (states ? 2 : 1));
-    for (std::size_t i = 0; i < arrays.size(); ++i) {
-        const auto array = nb::cast<nb::ndarray<float, nb::c_contig, nb::device::cpu>>(arrays[i]);
-        expect_cache(array.ndim() > 0 && array.shape(0) > row && array.size() == array.shape(0) * sizes[i]);
-        found[i] = array.data() + row * sizes[i];
-    }
-    return {found[0], found[1]};
-}
-
 void check_rotations(std::span<const LayerConfig> layers, const std::vector<Rotation>& rotations) {
     for (const LayerConfig& layer : layers) {
         const AttentionConfig& part = layer.attention;
@@ -312,38 +286,6 @@ void check_rotations(std::span<const LayerConfig> layers, const std::vector<Rota
             (std::size_t(part.rope) >= rotations.size() || 2 * rotations[part.rope].pairs() > part.head_size))
             throw nb::value_error("transformer: rotation");
     }
-}
-
-// Sequence i of the pass is row i of the only item of `states`, or row 0 of item i.
-std::vector<LayerCache> caches_of(const Transformer& transformer, const nb::list& states,
-                                  Array<const std::int64_t, 1> starts, std::size_t count) {
-    const auto layers = transformer.layers();
-    const std::size_t batch = starts.shape(0);
-    if (states.size() != 1 && states.size() != batch)
-        throw nb::value_error("transformer: the arrays do not fit each other");
-    std::vector<LayerCache> caches(layers.size() * batch);
-    for (std::size_t s = 0; s < batch; ++s) {
-        if (starts(s) < 0) throw nb::value_error("transformer: no room in the cache");
-        const bool one = states.size() == 1;
-        const auto all = nb::cast<nb::list>(states[one ? 0 : s]);
-        if (all.size() != layers.size())
-            throw nb::value_error("transformer: the arrays do not fit each other");
-        const std::size_t row = one ? s : 0, end = std::size_t(starts(s)) + count;
-        for (std::size_t i = 0; i < layers.size(); ++i) {
-            const auto arrays = nb::cast<nb::list>(all[i]);
-            LayerCache& cache = caches[i * batch + s];
-            if (layers[i].attention) cache = keys_and_values(layers[i].attention, arrays, row, end, count);
-            if (const DeltaNetConfig& part = layers[i].delta_net)
-                cache = recurrent_arrays(arrays, row, (part.kernel - 1) * part.channels(),
-                                         part.value_heads * part.size * state_pitch(part.size));
-            if (const Mamba2Config& part = layers[i].mamba2)
-                cache = recurrent_arrays(arrays, row, (part.kernel - 1) * part.channels(),
-                                         part.heads * part.state_size * state_pitch(part.size));
-            if (const ShortConvolutionConfig& part = layers[i].short_convolution)
-                cache = recurrent_arrays(arrays, row, (part.kernel - 1) * transformer.width(), 0);
-        }
-    }
-    return caches;
 }
 
 void run(BoundTransformer& transformer, Array<float, 3> x, Array<const std::int64_t, 1> starts,

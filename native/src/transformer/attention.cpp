@@ -16,6 +16,7 @@ void LayerPass::attention(const float* cosines, const float* sines) {
     project();
     place(cosines, sines);
     attend();
+    if (part.value_rotation) rotate_mixed();
     if (part.gated) gate_mixed();
     if (!part.sub_norm.empty()) norm(mixed_, part.sub_norm, mixed_);
     float* out = rows_of(buffers_.out, rows_, width_);
@@ -79,12 +80,17 @@ void LayerPass::place(const float* cosines, const float* sines) const {
                 for (std::size_t h = 0; h < part.heads; ++h)
                     for (std::size_t i = 0; i < size; ++i) queries[h * head_pitch_ + i] *= factor;
             }
+            if (part.key_rotation)
+                for (std::size_t h = 0; h < part.heads; ++h)
+                    kernels().hadamard(queries + h * head_pitch_, size, part.key_rotation);
             if (part.shares) continue;
             for (std::size_t h = 0; h < part.kv_heads; ++h) {
                 float* value = values_ + r * v_pitch_ + h * size;
                 if (part.normed_values) kernels().rms_norm(value, ones.data(), epsilon_, size, value);
                 prepare(keys + h * size, part.k_norm);
             }
+            if (part.key_rotation) kernels().hadamard(keys, k_size_, part.key_rotation);
+            if (part.value_rotation) kernels().hadamard(values_ + r * v_pitch_, v_size_, part.value_rotation);
             store(r);
         }
     });
@@ -93,15 +99,23 @@ void LayerPass::place(const float* cosines, const float* sines) const {
 void LayerPass::store(std::size_t r) const {
     const AttentionConfig& part = layer_.attention;
     const KeyValueCache& cache = cache_of<KeyValueCache>(r / pass_.count);
-    const std::size_t size = part.head_size, slot = position(r) % cache.slots;
+    const std::size_t slot = position(r) % cache.slots;
     for (std::size_t h = 0; h < part.kv_heads; ++h) {
-        float* keys =
-            cache.keys + (h * cache.slots / key_tile + slot / key_tile) * size * key_tile + slot % key_tile;
-        const float* from = keys_ + r * k_pitch_ + h * size;
-        for (std::size_t d = 0; d < size; ++d) keys[d * key_tile] = from[d];
-        std::memcpy(cache.values + (h * cache.slots + slot) * cache.value_pitch,
-                    values_ + r * v_pitch_ + h * part.value_size, part.value_size * sizeof(float));
+        const std::size_t first = h * cache.slots;
+        kernels().store_row({part.key_type, part.value_type, keys_ + r * k_pitch_ + h * part.head_size,
+                             values_ + r * v_pitch_ + h * part.value_size, part.head_size, part.value_size,
+                             cache.keys + (first + slot) / key_tile * cache.key_tile_bytes, slot % key_tile,
+                             cache.values + (first + slot) * cache.value_row_bytes});
     }
+}
+
+// Values were stored in another basis; its rotation is its own inverse.
+void LayerPass::rotate_mixed() const {
+    const AttentionConfig& part = layer_.attention;
+    const std::size_t size = part.heads * part.value_size;
+    for_rows(rows_, pass_.threads, [&](std::size_t first, std::size_t last) {
+        kernels().hadamard(mixed_ + first * size, (last - first) * size, part.value_rotation);
+    });
 }
 
 std::size_t LayerPass::position(std::size_t r) const {
@@ -127,12 +141,15 @@ void LayerPass::attend() {
         const std::size_t chunk = chunks - 1 - task / heads, head = task % heads;
         const std::size_t sequence = head / part.kv_heads, h = head % part.kv_heads;
         const KeyValueCache& cache = cache_of<KeyValueCache>(sequence);
-        const AttentionSpan span{cache.keys + h * cache.slots * part.head_size,
-                                 cache.values + h * cache.slots * cache.value_pitch,
+        const AttentionSpan span{cache.keys + h * cache.slots / key_tile * cache.key_tile_bytes,
+                                 cache.values + h * cache.slots * cache.value_row_bytes,
+                                 part.key_type,
+                                 part.value_type,
                                  cache.slots / key_tile,
                                  part.head_size,
                                  part.value_size,
-                                 cache.value_pitch,
+                                 cache.key_tile_bytes,
+                                 cache.value_row_bytes,
                                  part.window,
                                  part.scale,
                                  part.softcap};
@@ -159,7 +176,7 @@ void LayerPass::attend_lines(const AttentionSpan& span, std::size_t sequence, st
             if (!part.sinks.empty()) sinks[i] = part.sinks[head];
             out[i] = mixed_ + (row * part.heads + head) * part.value_size;
         }
-        const std::size_t needed = attend_scratch(kernels(), positions[count - 1]);
+        const std::size_t needed = attend_scratch(kernels(), positions[count - 1], part.head_size);
         if (scratch.size() < needed) scratch.resize(needed * 2);
         kernels().attend(span, queries, positions, part.sinks.empty() ? nullptr : sinks, out, count,
                          scratch.data());

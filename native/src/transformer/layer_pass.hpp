@@ -84,6 +84,7 @@ private:
     std::size_t position(std::size_t row) const;
     void attend();
     void gate_mixed() const;
+    void rotate_mixed() const;
     void attend_lines(const AttentionSpan& span, std::size_t sequence, std::size_t first_head,
                       std::size_t shared, std::size_t first, std::size_t last) const;
 

@@ -10,16 +10,31 @@
 namespace zeropoint {
 
 constexpr std::size_t key_tile = 16;  // positions side by side in the cache of keys
+constexpr std::size_t decoded_columns = 32;  // of values that are decoded at a time, at most
+
+// How keys or values are stored: see models/cached_rows.py.
+enum class CacheType : int { f32, f16, q8_0, q4_0 };
 
 enum class Activation : int { silu, gelu, relu2, sigmoid, clamped_swiglu };
 
 // One head's keys and values of one sequence, and the window of positions that a query can see.
 struct AttentionSpan {
-    const float* keys;    // (tiles, head_size, key_tile); position p is in slot p % (tiles · key_tile)
-    const float* values;  // (tiles · key_tile, value_pitch)
-    std::size_t tiles, head_size, value_size, value_pitch;
+    const std::byte* keys;    // (tiles, key_tile_bytes); position p is in slot p % (tiles · key_tile)
+    const std::byte* values;  // (tiles · key_tile, value_row_bytes)
+    CacheType key_type, value_type;
+    std::size_t tiles, head_size, value_size, key_tile_bytes, value_row_bytes;
     std::size_t window;  // positions that a query sees, itself included; 0: all before it
     float scale, softcap;  // softcap 0: none
+};
+
+// One position's key and value of one head, and their places in the cache.
+struct CachedRow {
+    CacheType key_type, value_type;
+    const float *key, *value;
+    std::size_t key_size, value_size;
+    std::byte* key_tile;
+    std::size_t lane;  // of the tile
+    std::byte* value_row;
 };
 
 // Positions of one head with a state, for some columns of it. Each pointer is the first position's;
@@ -49,6 +64,9 @@ struct StepKernels {
     void (*attend)(const AttentionSpan& span, const float* const* queries, const std::size_t* positions,
                    const float* sinks, float* const* out, std::size_t rows, float* scratch);
     std::size_t attend_rows;
+    void (*store_row)(const CachedRow& row);
+    // x = H x / √size for each `size` of the `count` values, in which H is the Walsh-Hadamard matrix.
+    void (*hadamard)(float* x, std::size_t count, std::size_t size);
     // x = x · factor / √(Σ x² + epsilon)
     void (*unit_length)(float* x, float epsilon, float factor, std::size_t size);
     // out = Σ_t weights[t · size + i] · inputs[t][i] over `kernel` positions
@@ -58,9 +76,9 @@ struct StepKernels {
     void (*delta_rule)(const DeltaSpan& span);
 };
 
-// Floats of scratch that `attend` needs for queries up to `position`.
-inline std::size_t attend_scratch(const StepKernels& steps, std::size_t position) {
-    return steps.attend_rows * (position / key_tile + 1) * key_tile;
+// Floats of scratch that `attend` needs for queries up to `position`: scores, and decoded keys and values.
+inline std::size_t attend_scratch(const StepKernels& steps, std::size_t position, std::size_t head_size) {
+    return (steps.attend_rows * (position / key_tile + 1) + head_size + decoded_columns) * key_tile;
 }
 
 namespace baseline {

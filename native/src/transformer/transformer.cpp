@@ -45,6 +45,13 @@ void check_attention(const AttentionConfig& part, std::size_t width) {
     if (part.k_norm.size() != k_rows) expect_size(part.k_norm, part.head_size, "attn_k_norm");
     expect_size(part.sinks, part.heads, "attn_sinks");
     expect_size(part.sub_norm, values, "attn_sub_norm");
+    const auto is_block = [](CacheType type) { return type == CacheType::q8_0 || type == CacheType::q4_0; };
+    expect(!is_block(part.key_type) || part.head_size % 32 == 0, "blocks of keys");
+    expect(!is_block(part.value_type) || part.value_size % 32 == 0, "blocks of values");
+    for (const std::size_t size : {part.key_rotation, part.value_rotation})
+        expect((size & (size - 1)) == 0, "rotation");
+    if (part.key_rotation) expect(part.head_size % part.key_rotation == 0, "rotation of keys");
+    if (part.value_rotation) expect(part.value_size % part.value_rotation == 0, "rotation of values");
     expect(!part.normed_values || part.head_size == part.value_size, "normed values");
     if (part.shares) {
         expect(!part.gated && !part.qkv && !part.k && !part.v, "shared keys and values");

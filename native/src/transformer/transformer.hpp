@@ -37,6 +37,8 @@ struct AttentionConfig {
     int rope = -1;       // index into the pass's rotations; −1: no rotary positions
     bool normed_values = false;  // values have a norm without weights; without v they are the keys
     bool shares = false;  // keys and values are those that an earlier layer has written
+    CacheType key_type = CacheType::f32, value_type = CacheType::f32;  // in the cache
+    std::size_t key_rotation = 0, value_rotation = 0;  // sizes of Hadamard matrices; 0: none
     bool gated = false;  // behind the rows of each head's query lie those of its gate
     Floats q_norm, k_norm, sub_norm;  // the first two of a head, or of all heads together
     Floats sinks;                     // (heads) further scores of the softmax, or empty
@@ -143,9 +145,9 @@ struct Rotation {
 
 // A layer's state of one sequence (see models/layer_state.py).
 struct KeyValueCache {
-    float* keys;
-    float* values;
-    std::size_t slots, value_pitch;
+    std::byte* keys;    // (kv_heads, slots / key_tile, key_tile_bytes)
+    std::byte* values;  // (kv_heads, slots, value_row_bytes)
+    std::size_t slots, key_tile_bytes, value_row_bytes;
 };
 struct RecurrentCache {
     float* convolution;  // (kernel − 1, channels): the last inputs

@@ -26,6 +26,23 @@ ImatrixOption = Annotated[
     ),
     InputRole.MODEL,
 ]
+KvCache = Annotated[
+    str,
+    typer.Option(
+        "--kv",
+        metavar="TYPE",
+        help="How keys and values are stored in the KV cache: f32 (exact), f16, q8_0 or q4_0, or"
+        " K/V such as q8_0/q4_0.",
+    ),
+]
+KvRotation = Annotated[
+    bool,
+    typer.Option(
+        "--kv-rotation/--no-kv-rotation",
+        help="Rotate keys and values by a Hadamard matrix before they are stored as q8_0 or q4_0,"
+        " as llama.cpp does. Other types are never rotated.",
+    ),
+]
 Threads = Annotated[
     int | None,
     typer.Option(metavar="N", min=1, help="Number of threads. Default: all processor cores."),

@@ -23,6 +23,7 @@ from zeropoint.kernels.products import (
 from zeropoint.kernels.traces import FloatTrace, IntegerTrace, trace, trace_packed
 from zeropoint.kernels.transcoded_rows import TranscodedRows, transcode
 from zeropoint.kernels.transformer import (
+    cache_type,
     make_layer,
     make_linear,
     make_rotation,
@@ -35,6 +36,7 @@ __all__ = [
     "IntegerTrace",
     "Mode",
     "TranscodedRows",
+    "cache_type",
     "decode",
     "default_threads",
     "encode",

@@ -1,5 +1,6 @@
 # The compiled extension: see native/src/bindings. Arrays are C-contiguous.
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from numpy import float32, float64, int8, int32, int64, uint8, uint64
 from numpy.typing import NDArray
@@ -147,6 +148,12 @@ def matmul(
     threads: int,
 ) -> None: ...
 
+class CacheType:
+    f32: CacheType
+    f16: CacheType
+    q8_0: CacheType
+    q4_0: CacheType
+
 class Activation:
     silu: Activation
     gelu: Activation
@@ -191,6 +198,10 @@ class LayerConfig:
     rope: int  # index into the rotations of `Transformer.run`; -1: none
     normed_values: bool
     shares: bool
+    key_type: CacheType
+    value_type: CacheType
+    key_rotation: int
+    value_rotation: int
     gated: bool
     delta_key_heads: int
     delta_value_heads: int
@@ -266,7 +277,7 @@ class Transformer:
         x: NDArray[float32],
         starts: NDArray[int64],
         rotations: Sequence[Rotation],
-        states: list[list[list[NDArray[float32]]]],
+        states: list[list[list[NDArray[Any]]]],
         inputs: NDArray[float32],  # flat (layers, rows, size) of layers with inputs, or empty
         mode: str,
         threads: int,

@@ -8,6 +8,7 @@ from zeropoint.kernels.products import module
 
 if TYPE_CHECKING:
     from zeropoint.kernels._native import (
+        CacheType,
         LayerConfig,
         Linear,
         PackedMatrix,
@@ -44,6 +45,12 @@ def make_layer(activation: str) -> "LayerConfig":
     layer: LayerConfig = native.LayerConfig()
     layer.activation = getattr(native.Activation, activation)
     return layer
+
+
+def cache_type(name: str) -> "CacheType":
+    """Return how keys or values are stored: one of `models.cached_rows.CACHE_TYPES`."""
+    found: CacheType = getattr(module().CacheType, name.lower())
+    return found
 
 
 def make_linear(weights: "PackedMatrix", bias: F32 | None, scale: float) -> "Linear":

@@ -13,6 +13,7 @@ from zeropoint.models.batches import (
     read_batch,
 )
 from zeropoint.models.cache import Cache
+from zeropoint.models.cached_rows import CacheTypes
 from zeropoint.models.chat import encode_chat, encode_messages, has_template
 from zeropoint.models.conversation import Conversation
 from zeropoint.models.generation import Finished, PromptRead, Token, generate, room_for
@@ -27,6 +28,7 @@ __all__ = [
     "Batch",
     "BatchStep",
     "Cache",
+    "CacheTypes",
     "CompletedText",
     "Conversation",
     "Finished",

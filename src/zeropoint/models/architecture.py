@@ -15,13 +15,14 @@ what transformers computes (the window of Mistral and Phi-3), transformers is fo
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from zeropoint.checkpoints import Checkpoint
 from zeropoint.checkpoints.families import FAMILIES, ModelFamily
 from zeropoint.checkpoints.families.nearest import unsupported
 from zeropoint.checkpoints.typed_mapping import is_array
 from zeropoint.errors import CheckpointError, UnsupportedModel
+from zeropoint.models.cached_rows import CacheTypes
 from zeropoint.models.feed_forward import Experts, FeedForward, read_feed_forward
 from zeropoint.models.header import ModelHeader
 from zeropoint.models.layer_inputs import NORM, PROJECTION, TABLE, LayerInputs, read_layer_inputs
@@ -175,6 +176,23 @@ def read_architecture(checkpoint: Checkpoint) -> Architecture:
     used = tensor_names(architecture) | factors | unread_tensors(architecture)
     check_settings(header, used, range(blocks - drafts, blocks))
     return architecture
+
+
+def with_cache_types(architecture: Architecture, types: CacheTypes) -> Architecture:
+    """Return a model whose layers store keys and values in these types.
+
+    Raises UnsupportedModel for heads that are no whole number of blocks.
+    """
+    layers = [_with_cache_types(layer, types) for layer in architecture.layers]
+    return replace(architecture, layers=tuple(layers))
+
+
+def _with_cache_types(layer: LayerSpec, types: CacheTypes) -> LayerSpec:
+    part = layer.attention
+    if part is None:
+        return layer
+    keys, values = types.of_keys(part.head_size), types.of_values(part.value_size)
+    return replace(layer, mixer=replace(part, keys=keys, values=values))
 
 
 def tensor_names(architecture: Architecture) -> set[str]:

@@ -10,6 +10,7 @@ from zeropoint.checkpoints import Checkpoint
 from zeropoint.formats import F32, QuantizedTensor
 from zeropoint.models.architecture import Architecture
 from zeropoint.models.cache import Cache
+from zeropoint.models.cached_rows import CacheTypes
 from zeropoint.models.tokenizer import Tokenizer
 
 Tokens = NDArray[np.integer] | list[int]
@@ -80,6 +81,14 @@ class LanguageModel(Protocol):
 
     def cache(self, capacity: int, *, sequences: int = 1) -> Cache:
         """Return an empty cache for contexts of up to `capacity` positions."""
+
+    def with_cache_types(self, types: CacheTypes) -> "LanguageModel":
+        """Return the same model, with the same weights in memory, that stores keys and values so.
+
+        Weights and hooks that are set on one of the two are those of the other too. Raises
+        UnsupportedModel for heads that are no whole number of blocks, and for an engine other than
+        the compiled one.
+        """
 
     @property
     def draft_head(self) -> DraftPart | None:

@@ -159,6 +159,10 @@ class CompiledEngine:
         config.scale = attention.scale
         config.softcap = attention.softcap or 0.0
         config.normed_values, config.shares = attention.normed_values, attention.source is not None
+        config.key_type = kernels.cache_type(attention.keys.type)
+        config.value_type = kernels.cache_type(attention.values.type)
+        config.key_rotation = attention.keys.rotation
+        config.value_rotation = attention.values.rotation
         config.gated = attention.gated
         config.rope = self._ropes.index(attention.rope) if attention.rope else -1
         if attention.temperature:

@@ -9,6 +9,9 @@ costs no memory until it is used.
     values   (sequences, kv_heads, slots, pitch)              float32, pitch ≥ value_size
     position p of a sequence is in slot p % slots
 
+Both may be stored in fewer bits (see `cached_rows`): as float16 in the same shapes, or as uint8
+with the bytes of a row of blocks in the place of its values.
+
 `RecurrentState` holds arrays of a fixed size that every position changes. A pass that starts at
 position 0 ignores what they held before.
 """
@@ -20,6 +23,7 @@ from typing import Protocol
 import numpy as np
 
 from zeropoint.formats import F32
+from zeropoint.models.cached_rows import EXACT_ROWS, CachedRows
 
 TILE_POSITIONS = 16  # positions
 FIRST_SLOTS = 128  # positions that are allocated at first
@@ -42,7 +46,7 @@ class LayerState(Protocol):
     """The state of one layer for every sequence of a cache."""
 
     @property
-    def arrays(self) -> list[F32]:
+    def arrays(self) -> list[np.ndarray]:
         """The memory, as the compiled engine takes it; the first axis is the sequence."""
 
     @property
@@ -83,6 +87,8 @@ class KeyValueShape:
     head_size: int
     value_size: int
     window: int | None  # positions that a query attends to, itself included; None: all
+    keys: CachedRows = EXACT_ROWS
+    values: CachedRows = EXACT_ROWS
 
     def make(self, room: StateRoom) -> "KeyValueState":
         """Return the state with its first slots."""
@@ -104,11 +110,15 @@ class KeyValueState:
             first = min(first, _tiles(room.chunk) * TILE_POSITIONS, FIRST_SLOTS)
         pitch = -(-shape.value_size // VALUE_PITCH) * VALUE_PITCH
         lead = (room.sequences, shape.kv_heads)
+        self.stored = (shape.keys, shape.values)
         # Zeros, because unused lanes must not hold NaN.
-        self.keys: F32 = np.zeros(
-            (*lead, first // TILE_POSITIONS, shape.head_size, TILE_POSITIONS), np.float32
+        self.keys: np.ndarray = np.zeros(
+            (*lead, first // TILE_POSITIONS, shape.keys.elements(shape.head_size), TILE_POSITIONS),
+            shape.keys.dtype,
         )
-        self.values: F32 = np.zeros((*lead, first, pitch), np.float32)
+        self.values: np.ndarray = np.zeros(
+            (*lead, first, shape.values.elements(pitch)), shape.values.dtype
+        )
 
     @property
     def slots(self) -> int:
@@ -116,13 +126,13 @@ class KeyValueState:
         return int(self.values.shape[2])
 
     @property
-    def arrays(self) -> list[F32]:
-        return [self.keys, self.values]
+    def arrays(self) -> list[np.ndarray]:
+        return [_bits(self.keys), _bits(self.values)]
 
     @property
     def max_bytes(self) -> int:
-        sequences, kv_heads, _, pitch = self.values.shape
-        return int(4 * sequences * self.max_slots * kv_heads * (self.keys.shape[3] + pitch))
+        used = self.keys.nbytes + self.values.nbytes
+        return used // self.slots * self.max_slots
 
     def grow(self, needed: int) -> None:
         if self.slots < min(needed, self.max_slots):
@@ -134,16 +144,16 @@ class KeyValueState:
     def write(self, sequence: int, start: int, keys: F32, values: F32) -> None:
         """Store keys (n, kv_heads, head_size) and values of positions start … start + n − 1."""
         slots = np.arange(start, start + len(keys)) % self.slots
-        self.keys[sequence][:, slots // TILE_POSITIONS, :, slots % TILE_POSITIONS] = keys
-        self.values[sequence][:, slots, : values.shape[-1]] = values.swapaxes(0, 1)
+        rows = [rows.encode(part) for rows, part in zip(self.stored, (keys, values), strict=True)]
+        _write_keys(self.keys[sequence], self.stored[0], slots, rows[0])
+        self.values[sequence][:, slots, : rows[1].shape[-1]] = rows[1].swapaxes(0, 1)
 
     def read(self, sequence: int, start: int, stop: int) -> tuple[F32, F32]:
         """Return keys (kv_heads, n, head_size) and values of positions start … stop − 1."""
         slots = np.arange(start, stop) % self.slots
-        tiles, lanes = slots // TILE_POSITIONS, slots % TILE_POSITIONS
-        return self.keys[sequence][:, tiles, :, lanes].swapaxes(0, 1), self.values[sequence][
-            :, slots
-        ]
+        keys = _read_keys(self.keys[sequence], self.stored[0], slots)
+        values = self.values[sequence][:, slots]
+        return self.stored[0].decode(keys), self.stored[1].decode(values)
 
     def obstacle(self, length: int, current: int, sequence: int) -> str:
         if self.whole or length == 0 or current - length <= self.chunk:
@@ -181,14 +191,14 @@ class RecurrentState:
     """The arrays of a recurrent layer, and copies of them at positions to which it can return."""
 
     def __init__(self, shape: RecurrentShape, room: StateRoom) -> None:
-        self._arrays: list[F32] = [
+        self._arrays: list[np.ndarray] = [
             np.zeros((room.sequences, *one), np.float32) for one in shape.shapes
         ]
-        self._saved: list[dict[int, list[F32]]] = [{} for _ in range(room.sequences)]
+        self._saved: list[dict[int, list[np.ndarray]]] = [{} for _ in range(room.sequences)]
         self._max_bytes = 4 * room.sequences * sum(map(prod, shape.shapes))
 
     @property
-    def arrays(self) -> list[F32]:
+    def arrays(self) -> list[np.ndarray]:
         return self._arrays
 
     @property
@@ -230,8 +240,47 @@ def _tiles(positions: int) -> int:
     return -(-positions // TILE_POSITIONS)
 
 
-def _longer(array: F32, slots: int) -> F32:
+def _bits(array: np.ndarray) -> np.ndarray:
+    """Return an array as the compiled engine takes it: float16 as its bits."""
+    return array.view(np.uint16) if array.dtype == np.float16 else array
+
+
+def _write_keys(tiles: np.ndarray, stored: CachedRows, slots: np.ndarray, rows: np.ndarray) -> None:
+    """Write rows (n, kv_heads, elements) into tiles (kv_heads, tiles, elements, 16)."""
+    places, lanes = slots // TILE_POSITIONS, slots % TILE_POSITIONS
+    if not stored.block_bytes:
+        tiles[:, places, :, lanes] = rows
+        return
+    scales, codes = _parts(tiles, stored)
+    blocks = rows.reshape(*rows.shape[:-1], -1, stored.block_bytes)
+    scales[:, places, :, lanes] = blocks[..., :2]
+    codes[:, places, :, :, lanes] = blocks[..., 2:]
+
+
+def _read_keys(tiles: np.ndarray, stored: CachedRows, slots: np.ndarray) -> np.ndarray:
+    """Return rows (kv_heads, n, elements) of tiles."""
+    places, lanes = slots // TILE_POSITIONS, slots % TILE_POSITIONS
+    if not stored.block_bytes:
+        return tiles[:, places, :, lanes].swapaxes(0, 1)
+    scales, codes = _parts(tiles, stored)
+    blocks = np.concatenate(
+        [scales[:, places, :, lanes], codes[:, places, :, :, lanes]], axis=-1
+    ).swapaxes(0, 1)
+    return blocks.reshape(*blocks.shape[:2], -1)
+
+
+def _parts(tiles: np.ndarray, stored: CachedRows) -> tuple[np.ndarray, np.ndarray]:
+    """Return views of the scales (kv_heads, tiles, blocks, 16, 2) and of the codes (…, bytes, 16)
+    of tiles of blocks.
+    """
+    blocks = tiles.reshape(*tiles.shape[:2], -1, stored.block_bytes * TILE_POSITIONS)
+    scales, codes = np.split(blocks, [2 * TILE_POSITIONS], axis=-1)
+    lead = blocks.shape[:3]
+    return scales.reshape(*lead, TILE_POSITIONS, 2), codes.reshape(*lead, -1, TILE_POSITIONS)
+
+
+def _longer(array: np.ndarray, slots: int) -> np.ndarray:
     """Return a longer copy of an array of slots, or of tiles; the new ones are zero."""
-    longer = np.zeros((*array.shape[:2], slots, *array.shape[3:]), np.float32)
+    longer = np.zeros((*array.shape[:2], slots, *array.shape[3:]), array.dtype)
     longer[:, :, : array.shape[2]] = array
     return longer

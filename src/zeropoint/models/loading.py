@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Container, Mapping, Sequence
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -14,9 +15,15 @@ from zeropoint.checkpoints.files.file_kind import check_use
 from zeropoint.checkpoints.modalities import text_part_note
 from zeropoint.errors import MeasurementError, UnsupportedModel, needs_packages
 from zeropoint.formats import F32, QuantizedTensor
-from zeropoint.models.architecture import Architecture, read_architecture, tensor_names
+from zeropoint.models.architecture import (
+    Architecture,
+    read_architecture,
+    tensor_names,
+    with_cache_types,
+)
 from zeropoint.models.base import ForwardHook, LanguageModel, Mode, Tokens
 from zeropoint.models.cache import Cache
+from zeropoint.models.cached_rows import CacheTypes
 from zeropoint.models.compiled import CompiledEngine
 from zeropoint.models.draft import DraftHead
 from zeropoint.models.layer_inputs import TABLE
@@ -106,6 +113,15 @@ class DecoderModel:
             from zeropoint.models.transformers_engine import TransformersEngine
         moved = device if engine == "torch" else None
         return TransformersEngine(self.architecture, self._weights, moved)
+
+    def with_cache_types(self, types: CacheTypes) -> "DecoderModel":
+        if self._how[0] != "compiled":
+            raise UnsupportedModel(f"the {self._how[0]} engine stores keys and values as F32 only")
+        other = copy(self)
+        other.__dict__.pop("draft_head", None)
+        other.architecture = with_cache_types(self.architecture, types)
+        other._engine = other._make_engine()
+        return other
 
     @property
     def mode(self) -> Mode:

@@ -110,6 +110,8 @@ class BenchResult(ModelSpeed):
     threads: int
     #: "fast" (activations in 8 bits) or "exact" (float32).
     mode: str
+    #: How keys and values were stored, such as "q8_0/q4_0".
+    kv_cache: str = "f32"
     #: Name of the instruction set of the kernels.
     kernels: str
     #: Tokens of the prompt; 0: not timed.

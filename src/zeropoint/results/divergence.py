@@ -183,6 +183,8 @@ class MeasureResult(Divergence):
     reference: ReferenceIdentity | None = field(default=None, metadata=OMIT)
     quant: QuantIdentity | None = field(default=None, metadata=OMIT)
     text: TextRead | None = field(default=None, metadata=OMIT)
+    #: How the quantized model stored keys and values, such as "q8_0/q4_0"; None: as F32.
+    kv_cache: str | None = field(default=None, metadata=OMIT)
     #: Seconds that loading both models took.
     startup_seconds: float | None = field(default=None, metadata=OMIT)
     gates: tuple[GateResult, ...] | None = field(default=None, metadata=OMIT)
@@ -203,6 +205,7 @@ class MeasureResult(Divergence):
             reference=None,
             quant=None,
             text=None,
+            kv_cache=None,
             startup_seconds=None,
             gates=None,
             chosen_count=None,

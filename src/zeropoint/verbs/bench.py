@@ -11,6 +11,7 @@ from zeropoint.metrics.speed.bench import (
     RepetitionTimed,
     workload_of,
 )
+from zeropoint.models import CacheTypes
 from zeropoint.plans.speed.earlier_results import bench_work
 from zeropoint.results.bench import BenchResult
 from zeropoint.results.bench_history import append_bench_history
@@ -32,6 +33,8 @@ def bench(
     repetitions: int = 3,
     versus: str | Path | None = None,
     peer: str | None = None,
+    kv: str = "f32",
+    kv_rotation: bool = True,
     mode: Literal["exact", "fast"] = "fast",
     threads: int | None = None,
     run: str | Path | None = None,
@@ -49,6 +52,8 @@ def bench(
         repetitions=repetitions,
         versus=versus,
         peer=peer,
+        kv=kv,
+        kv_rotation=kv_rotation,
         mode=mode,
         threads=threads,
         run=as_path(run),
@@ -62,6 +67,7 @@ def bench_records(model: ModelInput, options: BenchOptions) -> Iterator[BenchRec
     The timings are also stored in the cache directory, where `plan` calibrates its predictions.
     """
     path = model if isinstance(model, str | Path) else checkpoint_of(model).path
+    CacheTypes.parse(options.kv)  # a wrong name is an error before anything is loaded
     workload = workload_of(
         prompt=options.prompt_tokens,
         generate=options.tokens,
@@ -69,6 +75,7 @@ def bench_records(model: ModelInput, options: BenchOptions) -> Iterator[BenchRec
         threads=options.threads,
         mode=options.mode,
     )
+    workload = replace(workload, kv=options.kv, kv_rotation=options.kv_rotation)
     timing = BenchRun(path, workload, versus=options.versus, peer=options.peer)
     folder = None
     if options.run:
@@ -82,7 +89,8 @@ def bench_records(model: ModelInput, options: BenchOptions) -> Iterator[BenchRec
     yield from timing.run()
     work = bench_work(describe_model(path)[0], workload.prompt, workload.generate)
     result = replace(timing.results(), work=work)
-    append_bench_history(result)
+    if result.kv_cache == "f32":  # what `plan` predicts
+        append_bench_history(result)
     if folder:
         folder.finish(result)
     yield result

@@ -33,7 +33,7 @@ from zeropoint.results.generate import (
     GenerationComparison,
     GenerationSpeed,
 )
-from zeropoint.verbs.loaded_model import ModelInput, checkpoint_of
+from zeropoint.verbs.loaded_model import ModelInput, checkpoint_of, with_kv_cache
 from zeropoint.verbs.options.generate import GenerateOptions
 from zeropoint.verbs.records import OnRecord, StageStarted, drain
 
@@ -83,6 +83,8 @@ def generate(
     chat: bool | None = None,
     system: str | None = None,
     context: int | None = None,
+    kv: str = "f32",
+    kv_rotation: bool = True,
     mode: Literal["exact", "fast"] = "fast",
     device: str = "cpu",
     draft: str = "off",
@@ -108,6 +110,8 @@ def generate(
         chat=chat,
         system=system,
         context=context,
+        kv=kv,
+        kv_rotation=kv_rotation,
         mode=mode,
         device=device,
         draft=draft,
@@ -134,9 +138,9 @@ class TextGenerator:
                 engine="compiled" if options.device == "cpu" else "torch",
                 device=options.device,
             )
-        self.model = model
+        self.model = with_kv_cache(model, options.kv, rotated=options.kv_rotation)
         self.model.mode = options.mode
-        self.drafts = draft_maker(options.draft, model)
+        self.drafts = draft_maker(options.draft, self.model)
 
     def records(self, prompt: str, place: int = 0) -> Iterator[TextRecord]:
         """Generate a text; the last record is the whole text."""

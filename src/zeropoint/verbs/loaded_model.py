@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from zeropoint.checkpoints import Checkpoint, open_model
 from zeropoint.metrics.identity import identify
-from zeropoint.models import LanguageModel, Mode, load_model
+from zeropoint.models import CacheTypes, LanguageModel, Mode, load_model
 from zeropoint.results.model_identity import InMemoryQuantization, ModelIdentity
 
 #: A file, a folder, an org/name of the hub, an open checkpoint, or a model that is loaded already.
@@ -35,6 +35,16 @@ class LoadedModel:
             model = load_model(checkpoint, mode=mode, threads=threads)
         model.mode = mode
         return cls(checkpoint, model, identify(checkpoint))
+
+
+def with_kv_cache(model: LanguageModel, kv: str, *, rotated: bool) -> LanguageModel:
+    """Return a model that stores keys and values as `kv` says, with the same weights in memory.
+
+    Raises UnsupportedModel for another name than those of `CacheTypes.parse`, and for a model whose
+    keys or values cannot be stored so.
+    """
+    types = CacheTypes.parse(kv, rotated=rotated)
+    return model if types.exact else model.with_cache_types(types)
 
 
 def opened(model: ModelInput) -> Checkpoint | LanguageModel:

@@ -15,6 +15,7 @@ from zeropoint.metrics.divergence.reference_cache import (
 )
 from zeropoint.metrics.divergence.reference_pass import MeasureText, ReferencePass
 from zeropoint.metrics.divergence.run import FloorStarted, MeasureProgress, MeasureRun
+from zeropoint.models import CacheTypes
 from zeropoint.plans import Recipe
 from zeropoint.quantizers.in_memory import TensorReplaced
 from zeropoint.quantizers.proof import check_storable, store_measurement
@@ -23,7 +24,13 @@ from zeropoint.results.model_identity import ModelIdentity, ReferenceIdentity
 from zeropoint.results.run_store import RunFolder
 from zeropoint.verbs.arguments import as_list, as_path
 from zeropoint.verbs.default_count import CountChosen, FirstTimed
-from zeropoint.verbs.loaded_model import LoadedModel, ModelInput, checkpoint_of, opened
+from zeropoint.verbs.loaded_model import (
+    LoadedModel,
+    ModelInput,
+    checkpoint_of,
+    opened,
+    with_kv_cache,
+)
 from zeropoint.verbs.model_pair import ModelPair
 from zeropoint.verbs.options.checks import ALL, Count
 from zeropoint.verbs.options.measure import MeasureOptions
@@ -38,6 +45,8 @@ class PairOpened:
 
     reference: ModelIdentity
     quant: ModelIdentity
+    #: How the quantized model stores keys and values.
+    kv_cache: str
 
 
 @dataclass(frozen=True)
@@ -75,6 +84,8 @@ def measure(
     floor_chunks: int = 4,
     imatrix: str | Path | None = None,
     requantize: bool = False,
+    kv: str = "f32",
+    kv_rotation: bool = True,
     until: float | None = None,
     run: str | Path | None = None,
     reference_cache: str | Path | None = None,
@@ -86,7 +97,9 @@ def measure(
     """Measure how much a quantized model diverges from its reference, on the same tokens.
 
     Give either `ref`, the model that it was made from, or `to`, a format that `model` is quantized
-    to in memory. `MeasureOptions` explains the options. `progress` is called with every record.
+    to in memory. With `kv` neither is needed: then `model` is compared with itself, and only its KV
+    cache is stored in fewer bits. `MeasureOptions` explains the options. `progress` is called with
+    every record.
 
     KL(reference ‖ quant) is over the whole vocabulary, in float64, in nats per token; intervals are
     95 %, over chunks of text.
@@ -106,6 +119,8 @@ def measure(
         floor_chunks=floor_chunks,
         imatrix=as_path(imatrix),
         requantize=requantize,
+        kv=kv,
+        kv_rotation=kv_rotation,
         until=until,
         run=as_path(run),
         reference_cache=as_path(reference_cache),
@@ -133,11 +148,12 @@ def measure_records(
     started = time.perf_counter()
     pair = yield from _open_pair(model, ref, options)
     reference, quant = pair.reference, pair.quant
-    yield PairOpened(reference.identity, quant.identity)
+    types = CacheTypes.parse(options.kv, rotated=options.kv_rotation)
+    yield PairOpened(reference.identity, quant.identity, types.name)
 
     def start(path: Path, text: MeasureText) -> RunFolder:
         sides = reference.identity, quant.identity
-        return start_measure_run(path, *sides, text, quant.quantization)
+        return start_measure_run(path, *sides, text, quant.quantization, types)
 
     prepared = yield from prepare_text(reference, quant.model, options, options.run, start)
     text = prepared.text
@@ -159,6 +175,7 @@ def measure_records(
         reference=ReferenceIdentity.of(reference.identity),
         quant=QuantIdentity.of(quant.identity, quant.quantization),
         text=prepared.record.text,
+        kv_cache=None if types.exact else types.name,
         chosen_count=prepared.chosen,
         startup_seconds=startup_seconds,
     )
@@ -181,6 +198,18 @@ def _check_storable(model: ModelInput, ref: ModelInput | None) -> None:
 
 
 def _open_pair(model: ModelInput, ref: ModelInput | None, options: MeasureOptions) -> PairRecords:
+    pair = yield from _open_weights(model, ref, options)
+    quant = with_kv_cache(pair.quant.model, options.kv, rotated=options.kv_rotation)
+    return replace(pair, quant=replace(pair.quant, model=quant))
+
+
+def _open_weights(
+    model: ModelInput, ref: ModelInput | None, options: MeasureOptions
+) -> PairRecords:
+    exact = CacheTypes.parse(options.kv).exact
+    if ref is None and not options.to and not exact:
+        loaded = LoadedModel.open(model, threads=options.threads)
+        return ModelPair(loaded, loaded)
     if (ref is None) == (not options.to):
         raise MeasurementError("give either a reference, or a format to quantize the model to")
     if ref is not None:

@@ -9,7 +9,7 @@ from zeropoint import kernels
 from zeropoint.metrics.divergence.reference_pass import MeasureText, read_text
 from zeropoint.metrics.divergence.score_chunks import ChunkScores, score_chunks
 from zeropoint.metrics.divergence.summary import METRICS_VERSION
-from zeropoint.models import LanguageModel
+from zeropoint.models import CacheTypes, LanguageModel
 from zeropoint.results.chosen_count import ChosenCount
 from zeropoint.results.divergence import TextRead
 from zeropoint.results.model_identity import InMemoryQuantization, ModelIdentity
@@ -19,6 +19,8 @@ from zeropoint.verbs.default_count import CountChoice, CountChosen, FirstTimed
 from zeropoint.verbs.loaded_model import LoadedModel
 from zeropoint.verbs.options.measure import DivergenceOptions
 from zeropoint.verbs.records import Notice
+
+EXACT_CACHE = CacheTypes()
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,7 @@ def start_measure_run(
     quant: ModelIdentity,
     text: MeasureText,
     quantization: InMemoryQuantization | None = None,
+    cache: CacheTypes = EXACT_CACHE,
 ) -> RunFolder:
     """Begin the run of one measurement in `path`, or resume it if it is the same measurement.
 
@@ -133,5 +136,6 @@ def start_measure_run(
         "metrics_version": METRICS_VERSION,
         "instruction_set": kernels.variant(),
         **(quantization.to_json() if quantization else {}),
+        **({} if cache.exact else {"kv_cache": cache.name}),
     }
     return RunFolder.start(path, "measure", inputs, settings)

@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "simd/row_vectors.hpp"
+#include "transformer/variants/cached_rows.hpp"
 
 namespace zeropoint::ZEROPOINT_VARIANT {
 namespace {
@@ -164,9 +165,9 @@ struct Tiles {
 // Scores of `rows` rows with tiles [first, last) into scratch (rows, tiles · 16); −inf where not seen.
 template <int rows>
 void score(const AttentionSpan& span, const float* const* queries, const std::size_t* positions, Tiles tiles,
-           float* scores, std::size_t pitch) {
+           float* scores, std::size_t pitch, float* room) {
     for (std::size_t t = tiles.first; t < tiles.last; ++t, scores += key_tile) {
-        const float* keys = span.keys + t % span.tiles * span.head_size * key_tile;
+        const float* keys = decoded_keys(span, t % span.tiles, room);
         Floats sum[rows][parts] = {};
         for (std::size_t d = 0; d < span.head_size; ++d)
             for (int p = 0; p < parts; ++p) {
@@ -217,14 +218,14 @@ float raise(float* scores, std::size_t count, const float* sink) {
 // Sums of values weighted by the raised scores: 2 vectors of columns of `rows` rows at a time.
 template <int rows>
 void mix(const AttentionSpan& span, Tiles tiles, const float* raised, std::size_t pitch, const float* sums,
-         float* const* out) {
-    constexpr std::size_t wide = 2 * lanes;
+         float* const* out, float* room) {
+    constexpr std::size_t wide = value_columns;
     for (std::size_t column = 0; column < span.value_size; column += wide) {
         Floats sum[rows][2] = {};
         for (std::size_t t = tiles.first; t < tiles.last; ++t) {
-            const float* values = span.values + t % span.tiles * key_tile * span.value_pitch + column;
-            const float* weights = raised + (t - tiles.first) * key_tile;
-            for (std::size_t k = 0; k < key_tile; ++k, values += span.value_pitch) {
+            const auto [from, value_pitch] = decoded_values(span, t % span.tiles, column, room);
+            const float *values = from, *weights = raised + (t - tiles.first) * key_tile;
+            for (std::size_t k = 0; k < key_tile; ++k, values += value_pitch) {
                 const Floats first = load<Floats>(values), second = load<Floats>(values + lanes);
                 for (int r = 0; r < rows; ++r) {
                     const Floats weight = splat(weights[r * pitch + k]);
@@ -250,10 +251,11 @@ void attend_block(const AttentionSpan& span, const float* const* queries, const 
         span.window && positions[0] + 1 > span.window ? positions[0] + 1 - span.window : 0;
     const Tiles tiles{earliest / key_tile, positions[rows - 1] / key_tile + 1};
     const std::size_t pitch = (tiles.last - tiles.first) * key_tile;
-    score<rows>(span, queries, positions, tiles, scratch, pitch);
+    float* keys = scratch + rows * pitch;
+    score<rows>(span, queries, positions, tiles, scratch, pitch, keys);
     float sums[rows];
     for (int r = 0; r < rows; ++r) sums[r] = raise(scratch + r * pitch, pitch, sinks ? sinks + r : nullptr);
-    mix<rows>(span, tiles, scratch, pitch, sums, out);
+    mix<rows>(span, tiles, scratch, pitch, sums, out, keys + span.head_size * key_tile);
 }
 
 void attend(const AttentionSpan& span, const float* const* queries, const std::size_t* positions,
@@ -337,8 +339,8 @@ void delta_rule(const DeltaSpan& span) {
         delta_columns(span, column, std::min<std::size_t>(32, span.columns - column));
 }
 
-constexpr StepKernels steps = {rms_norm, rotate,      gate,     softcap,   attend,
-                               block,    unit_length, convolve, delta_rule};
+constexpr StepKernels steps = {rms_norm,  rotate,   gate,        softcap,  attend,    block,
+                               store_row, hadamard, unit_length, convolve, delta_rule};
 
 }  // namespace
 

@@ -59,6 +59,8 @@ def bench(
             help="Compare with another engine on the same file: llama.cpp. The engines take turns.",
         ),
     ] = DEFAULTS.peer,
+    kv: shared.KvCache = DEFAULTS.kv,
+    kv_rotation: shared.KvRotation = DEFAULTS.kv_rotation,
     mode: shared.Mode = shared.Arithmetic(DEFAULTS.mode),
     threads: shared.Threads = DEFAULTS.threads,
     run: Annotated[
@@ -93,7 +95,7 @@ def bench(
     out = Output(as_json=as_json, quiet=quiet)
     options = BenchOptions(
         prompt_tokens=prompt_tokens, tokens=tokens, repetitions=repetitions, versus=versus,
-        peer=peer, mode=mode.value, threads=threads, run=run,
+        peer=peer, kv=kv, kv_rotation=kv_rotation, mode=mode.value, threads=threads, run=run,
     )  # fmt: skip
     *_, result = follow(bench_records(model, options), out, out.progress(progress))
     assert isinstance(result, BenchResult)

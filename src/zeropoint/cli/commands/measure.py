@@ -52,6 +52,8 @@ def measure(
         ),
         InputRole.NAMES,
     ] = "",
+    kv: shared.KvCache = DEFAULTS.kv,
+    kv_rotation: shared.KvRotation = DEFAULTS.kv_rotation,
     text: shared.Text = None,
     ctx: shared.Context = DEFAULTS.context,
     chunks: shared.Chunks = DEFAULTS.chunks,
@@ -140,11 +142,16 @@ def measure(
     95 % interval over chunks of text, and with the noise floor of the reference. Ctrl-C stops the
     measurement; with --run, the same command resumes it.
 
+    With --kv, QUANT stores keys and values in this type, and the reference stores them as F32.
+    Without --ref and --as, QUANT is the reference too: only the loss of its cache is measured.
+
     [bold]Examples:[/bold]
 
     zeropoint measure small.gguf --ref model-BF16.gguf --text book.txt --chunks 32
 
     zeropoint measure model-BF16.gguf --as INT4_SYM_G128 --chunks 8
+
+    zeropoint measure model.gguf --kv q8_0 --ctx 8192 --chunks 4
 
     zeropoint measure small.gguf --ref model-BF16.gguf --store
 
@@ -152,6 +159,8 @@ def measure(
     """
     out = Output(as_json=as_json, quiet=quiet)
     if llama_compat or llama_base:
+        if kv.lower() != DEFAULTS.kv:
+            raise typer.BadParameter("--kv cannot be used with --llama-compat or --llama-base")
         if store:
             raise typer.BadParameter("--store cannot be used with --llama-compat or --llama-base")
         llama_options = LlamaPerplexityOptions(
@@ -161,12 +170,13 @@ def measure(
         )  # fmt: skip
         measure_as_llama(out, model, ref, llama_options, out.progress(progress))
         return
-    if (ref is None) == (not as_):
-        raise typer.BadParameter("give either --ref MODEL or --as WHAT")
+    if (ref is not None and as_) or (ref is None and not as_ and kv.lower() == DEFAULTS.kv):
+        raise typer.BadParameter("give either --ref MODEL or --as WHAT, or --kv TYPE without both")
     with run_folder(run, report) as folder, keeping(run):
         options = MeasureOptions(
             to=as_, text=text, context=ctx, chunks=chunks, floor_chunks=floor_chunks,
-            imatrix=imatrix, requantize=requantize, until=until, run=folder,
+            imatrix=imatrix, requantize=requantize, kv=kv, kv_rotation=kv_rotation, until=until,
+            run=folder,
             reference_cache=reference_cache, store=store, gates=gates, threads=threads,
         )  # fmt: skip
         result = follow_measure(out, model, ref, options, out.progress(progress))

@@ -90,6 +90,8 @@ def run(
             " chat the model's context.",
         ),
     ] = DEFAULTS.context,
+    kv: shared.KvCache = DEFAULTS.kv,
+    kv_rotation: shared.KvRotation = DEFAULTS.kv_rotation,
     mode: shared.Mode = shared.Arithmetic(DEFAULTS.mode),
     device: Annotated[
         str,
@@ -126,7 +128,8 @@ def run(
     options = GenerateOptions(
         tokens=tokens, greedy=greedy, temperature=temperature, top_k=top_k, top_p=top_p,
         min_p=min_p, repeat_penalty=repeat_penalty, seed=seed, chat=chat, system=system,
-        context=context, mode=mode.value, device=device, draft=draft, prove=prove,
+        context=context, kv=kv, kv_rotation=kv_rotation, mode=mode.value, device=device,
+        draft=draft, prove=prove,
         threads=threads,
     )  # fmt: skip
     sampling_of(options)  # a number out of range is an error before the model is loaded

@@ -121,6 +121,8 @@ def serve(
             help="Time for running requests after Ctrl-C or SIGTERM; then they are cancelled.",
         ),
     ] = 10,
+    kv: shared.KvCache = "f32",
+    kv_rotation: shared.KvRotation = True,
     mode: shared.Mode = shared.Arithmetic("fast"),
     threads: shared.Threads = None,
     as_json: AsJson = False,
@@ -148,6 +150,8 @@ def serve(
     engine = {
         "model": model,
         "mode": mode.value,
+        "kv": kv,
+        "kv_rotation": kv_rotation,
         "threads": threads,
         "parallel": parallel,
         "context": context,

@@ -52,6 +52,8 @@ def show_pair(out: Output, pair: "PairOpened") -> None:
     proxy = " (proxy reference)" if reference.quantized else ""
     out.say(f"Reference    {reference.name}   {reference.kind}{proxy}")
     out.say(f"Quant        {quant.name}   {quant.kind}   {format_bytes(quant.file_bytes)}")
+    if pair.kv_cache != "f32":
+        out.say(f"KV cache     f32 in the reference, {pair.kv_cache} in the quant")
     out.say("             KL(reference ‖ quant), nats per token, teacher-forced")
 
 

@@ -25,6 +25,7 @@ from zeropoint.kernels.machine import (
 )
 from zeropoint.metrics.speed.cost import ModelCost, cost_of
 from zeropoint.models.base import Mode
+from zeropoint.models.cached_rows import CacheTypes
 from zeropoint.results.bench import (
     BenchResult,
     MachinePeaks,
@@ -47,6 +48,8 @@ class BenchWorkload:
     repetitions: int = 3
     threads: int = 1
     mode: Mode = "fast"  # of our own engine
+    kv: str = "f32"  # types of the KV cache; with "f32" a peer uses its own default
+    kv_rotation: bool = True
 
 
 @dataclass(frozen=True)
@@ -159,6 +162,7 @@ class BenchRun:
             peer=others.get("peer"),
             threads=self.workload.threads,
             mode=self.workload.mode,
+            kv_cache=CacheTypes.parse(self.workload.kv, rotated=self.workload.kv_rotation).name,
             kernels=variant(),
             prompt_tokens=self.workload.prompt,
             generated_tokens=self.workload.generate,

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, Protocol, TextIO
 from zeropoint.child import take_stdout
 from zeropoint.errors import MeasurementError, ZeropointError
 
+GGML_TYPES = {"F32": 0, "F16": 1, "Q4_0": 2, "Q8_0": 8}
 WARM_UP_PROMPT, WARM_UP_STEPS = 32, 2  # tokens processed before anything is timed
 
 
@@ -36,10 +37,12 @@ class Zeropoint:
 
     def __init__(self, job: dict[str, Any]) -> None:
         from zeropoint.checkpoints import open_model
-        from zeropoint.models import load_model
+        from zeropoint.models import CacheTypes, load_model
 
         checkpoint = open_model(job["model"])
-        self._model = load_model(checkpoint, mode=job["mode"], threads=job["threads"])
+        model = load_model(checkpoint, mode=job["mode"], threads=job["threads"])
+        types = CacheTypes.parse(job["kv"], rotated=job["kv_rotation"])
+        self._model = model if types.exact else model.with_cache_types(types)
         self.vocab_size = self._model.vocab_size
         self._cache = self._model.cache(job["prompt"] + job["generate"] + WARM_UP_PROMPT)
 
@@ -48,6 +51,14 @@ class Zeropoint:
 
     def process(self, tokens: Sequence[int]) -> None:
         self._model.head(self._model.hidden(list(tokens), self._cache)[-1:])
+
+
+def _llama_cache(kv: str) -> dict[str, int]:
+    """Return llama-cpp-python's options for these types of the KV cache; none for "f32"."""
+    if kv.lower() == "f32":
+        return {}
+    keys, _, values = kv.upper().partition("/")
+    return {"type_k": GGML_TYPES[keys], "type_v": GGML_TYPES[values or keys]}
 
 
 class LlamaCpp:
@@ -64,6 +75,7 @@ class LlamaCpp:
                 n_threads=job["threads"],
                 n_threads_batch=job["threads"],
                 verbose=False,
+                **_llama_cache(job["kv"]),
             )
         except (ImportError, OSError, ValueError, RuntimeError) as error:
             raise MeasurementError(f"llama.cpp cannot load this model: {error}") from None

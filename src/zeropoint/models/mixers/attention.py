@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from zeropoint.checkpoints.families import WindowRule
 from zeropoint.checkpoints.typed_mapping import is_array
 from zeropoint.formats import F32
+from zeropoint.models.cached_rows import EXACT_ROWS, CachedRows
 from zeropoint.models.header import ModelHeader
 from zeropoint.models.layer_state import KeyValueShape, KeyValueState, LayerState
 from zeropoint.models.layer_steps import LayerSteps, PassRows, rms_norm, sigmoid, softmax
@@ -64,6 +65,8 @@ class Attention:
     source: int | None  # the layer whose keys and values it uses; None: its own
     gated: bool  # behind the rows of each head's query lie those of its gate
     norms_of_all_heads: bool  # of queries and of keys; otherwise each head has a norm
+    keys: CachedRows = EXACT_ROWS  # how they are stored
+    values: CachedRows = EXACT_ROWS
 
     @property
     def state(self) -> KeyValueShape:
@@ -73,6 +76,8 @@ class Attention:
             head_size=self.head_size,
             value_size=self.value_size,
             window=self.window,
+            keys=self.keys,
+            values=self.values,
         )
 
     def shapes(self, width: int, has: Has) -> Shapes:
@@ -104,12 +109,14 @@ class Attention:
         sinks = steps.vector("attn_sinks") if steps.has("attn_sinks") else None
         if self.rope and self.source is None:
             k = rotate(self.rope, k, *rows.cosines_and_sines(self.rope))
+        q, k, v = self.keys.rotate(q), self.keys.rotate(k), self.values.rotate(v)
         mixed = np.empty((len(x), self.heads * self.value_size), np.float32)
         for sequence, start in enumerate(rows.starts.tolist()):
             own = rows.of(sequence)
             if self.source is None:
                 state.write(sequence, start, k[own], v[own])
             mixed[own] = self._attend(state, sequence, start, q[own], sinks)
+        mixed = self.values.rotate(mixed)  # back
         if gate is not None:
             mixed *= sigmoid(gate.reshape(mixed.shape))
         return steps.linear("attn_output", steps.norm("attn_sub_norm", mixed))

@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 from zeropoint.checkpoints import open_model
 from zeropoint.child import take_stdout
 from zeropoint.errors import MissingPackage, ZeropointError
-from zeropoint.models import LanguageModel, load_model
+from zeropoint.models import CacheTypes, LanguageModel, load_model
 from zeropoint.models.speculation import draft_maker
 from zeropoint.server.engine.memory import fit_context
 from zeropoint.server.engine.model_facts import describe_model
@@ -168,7 +168,9 @@ class EngineLoop:
 def start(options: Mapping[str, Any]) -> tuple[EngineLoop, Record]:
     """Load the model; return the engine and what it reports when it is ready."""
     checkpoint = open_model(options["model"])
+    types = CacheTypes.parse(options.get("kv", "f32"), rotated=options.get("kv_rotation", True))
     model = load_model(checkpoint, mode=options["mode"], threads=options["threads"])
+    model = model if types.exact else model.with_cache_types(types)
     drafts = draft_maker(options["draft"], model)  # first, for it takes memory too
     slots = int(options["parallel"])
     budget = int(options["cache_bytes"])

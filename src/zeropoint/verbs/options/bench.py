@@ -21,6 +21,11 @@ class BenchOptions:
     versus: str | Path | None = None
     #: Another engine for the same file: "llama.cpp".
     peer: str | None = None
+    #: How keys and values are stored: "f32" (exact), "f16", "q8_0", "q4_0", or "K/V" such as
+    #: "q8_0/q4_0".
+    kv: str = "f32"
+    #: Whether blocks of 8 and 4 bits hold rotated keys and values, as in llama.cpp.
+    kv_rotation: bool = True
     #: "fast": activations rounded to 8 bits; "exact": float32 activations.
     mode: Literal["exact", "fast"] = "fast"
     #: Threads to compute with; None: one for each processor.

@@ -33,6 +33,11 @@ class GenerateOptions:
     system: str | None = None
     #: Maximum number of positions in the KV cache; None: the prompt and `tokens`.
     context: int | None = None
+    #: How keys and values are stored: "f32" (exact), "f16", "q8_0", "q4_0", or "K/V" such as
+    #: "q8_0/q4_0".
+    kv: str = "f32"
+    #: Whether blocks of 8 and 4 bits hold rotated keys and values, as in llama.cpp.
+    kv_rotation: bool = True
     #: "fast": activations rounded to 8 bits; "exact": float32 activations.
     mode: Literal["exact", "fast"] = "fast"
     #: "cpu", or a device of torch such as "cuda" or "cuda:1".

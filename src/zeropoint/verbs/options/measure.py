@@ -46,6 +46,12 @@ class MeasureOptions(DivergenceOptions):
     imatrix: Path | None = None
     #: Whether a model that is already quantized may be quantized again.
     requantize: bool = False
+    #: How the quantized model stores keys and values: "f32" (exact), "f16", "q8_0", "q4_0", or
+    #: "K/V" such as "q8_0/q4_0"; the reference stores them as F32. Unless it is "f32", `ref` and
+    #: `to` may both be absent, and only the loss of the cache is measured.
+    kv: str = "f32"
+    #: Whether blocks of 8 and 4 bits hold rotated keys and values, as in llama.cpp.
+    kv_rotation: bool = True
     #: Stop when the 95 % interval of the mean KL has this half-width, in nats per token. Without
     #: `chunks`, all of the text may then be read.
     until: float | None = None
@@ -62,6 +68,11 @@ class MeasureOptions(DivergenceOptions):
         super().__post_init__()
         if self.until is not None and not self.until > 0:
             raise MeasurementError(f"until (--until) must be greater than 0, not {self.until!r}")
+        if self.store and self.kv.lower() != "f32":
+            raise MeasurementError(
+                "the loss that a file stores is that of its weights; leave out kv (--kv) or store"
+                " (--store)"
+            )
         if self.store and self.to:
             raise MeasurementError(
                 "a model that is quantized in memory has no file to store a loss in; write it with"
