@@ -14,9 +14,10 @@ An ingredient can be left out, to show what it is for.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from zeropoint.errors import FormatError
+from zeropoint.formats import FORMATS
 from zeropoint.formats.floats import E2M1, E2M3, E3M2, E4M3
 from zeropoint.training.products import (
     BF16_RECIPE,
@@ -54,6 +55,20 @@ class TrainableFormat:
     sub_norms: bool = False
     #: Factor on the learning rate of bfloat16.
     rate: float = 1.0
+    #: Share of the steps with weight decay.
+    decayed: float = 1.0
+    #: What was left out.
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The name, and what was left out."""
+        return " without ".join((self.name, *self.left_out))
+
+    def fits(self, shape: tuple[int, ...], tokens: int) -> bool:
+        """Return whether a matrix (out, in) can be trained with batches of `tokens` and stored."""
+        whole = shape[-1] % FORMATS[self.stored].block_size == 0
+        return whole and self.recipe.fits(shape, tokens)
 
 
 def _mxfp8(left_out: frozenset[str]) -> TrainableFormat:
@@ -100,7 +115,7 @@ def _ternary(left_out: frozenset[str]) -> TrainableFormat:
         LowBitProduct(BFloat16Rounding(), TernaryRounding()),
         HIGH_PRECISION,
     )
-    return TrainableFormat("TERNARY", recipe, stored="TQ2_0", sub_norms=True, rate=2.0)
+    return TrainableFormat("TERNARY", recipe, stored="TQ2_0", sub_norms=True, rate=2.0, decayed=0.5)
 
 
 def _bf16(left_out: frozenset[str]) -> TrainableFormat:
@@ -129,7 +144,7 @@ def trainable_format(name: str, left_out: frozenset[str] = frozenset()) -> Train
             f"{name} cannot be trained: it has no recipe for gradients; formats that have one:"
             f" {', '.join(TRAINABLE_FORMATS)}"
         )
-    format = make(left_out)
+    format = replace(make(left_out), left_out=tuple(sorted(left_out)))
     unknown = sorted(left_out - set(format.ingredients))
     if unknown:
         has = ", ".join(format.ingredients) or "none"

@@ -237,8 +237,8 @@ def rotate(x: Tensor, signs: Tensor) -> Tensor:
     matrix = x.new_ones(1, 1)
     while len(matrix) < size:
         matrix = torch.cat([torch.cat([matrix, matrix], 1), torch.cat([matrix, -matrix], 1)])
-    mixed = _grouped(x, size) @ (signs[:, None] * matrix * size**-0.5)
-    return mixed.flatten(-2)
+    mixed: Tensor = _grouped(x, size) @ (signs[:, None] * matrix * size**-0.5)
+    return mixed.reshape(x.shape)
 
 
 def random_signs(size: int, draws: Generator) -> Tensor:

@@ -11,7 +11,7 @@ numbers. Its results are the same bits with the same number of threads.
 
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +25,7 @@ from zeropoint.models.trainable import MatrixProduct, TrainableModel
 from zeropoint.training.products import BF16_RECIPE, LowBitLinear, TrainingRecipe, bfloat16_products
 from zeropoint.training.recipes import TrainableFormat
 from zeropoint.training.rounding import Blocks
-from zeropoint.training.text import TrainingTokens
+from zeropoint.training.text import MAX_WINDOWS, TrainingTokens
 
 Arrays = Mapping[str, NDArray[np.generic]]
 
@@ -34,7 +34,7 @@ DECAY = 0.1
 MAX_GRADIENT_NORM = 1.0
 WARM_UP = 0.02
 LAST_RATE = 0.1
-EVALUATED_WINDOWS = 8  # together
+EVALUATED_WINDOWS = 4  # together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +46,6 @@ class TrainingPlan:
     windows: int
     #: The highest rate in bfloat16.
     rate: float
-    #: Share of the steps with weight decay.
-    decayed: float = 1.0
 
     def rate_at(self, step: int) -> float:
         """Return the rate of a step as a share of the highest."""
@@ -85,7 +83,7 @@ class Trainer:
         """
         rows = torch.from_numpy(self.tokens.batch(self.seed, self.step, self.plan.windows))
         rate = self.plan.rate_at(self.step) * self.plan.rate * self.format.rate
-        decays = self.step < self.plan.decayed * self.plan.steps
+        decays = self.step < self.format.decayed * self.plan.steps
         for group in self._optimizer.param_groups:
             group["lr"] = rate
             group["weight_decay"] = DECAY if group["decays"] and decays else 0.0
@@ -105,20 +103,34 @@ class Trainer:
         return found
 
     def evaluate(
-        self, format: TrainableFormat | None = None, *, as_stored: bool = False
+        self,
+        format: TrainableFormat | None = None,
+        *,
+        as_stored: bool = False,
+        windows: int | None = None,
     ) -> NDArray[np.float64]:
-        """Return the loss of each held-out window, in nats per token.
+        """Return the loss of each held-out window, or of some of them, in nats per token.
 
         The forward products are rounded as in training, or by the recipe of another `format`. With
         `as_stored`, weights are those that are written, and inputs are not rounded.
         """
+        every = len(self.tokens.held_out) // min(windows or MAX_WINDOWS, len(self.tokens.held_out))
+        held_out = self.tokens.held_out[::every][:windows]
+        products = nullcontext() if as_stored else bfloat16_products()
         found = []
-        with torch.no_grad(), self._evaluation(format or self.format, as_stored):
-            for at in range(0, len(self.tokens.held_out), EVALUATED_WINDOWS):
-                rows = torch.from_numpy(self.tokens.held_out[at : at + EVALUATED_WINDOWS])
+        with torch.no_grad(), self._evaluation(format or self.format, as_stored), products:
+            for at in range(0, len(held_out), EVALUATED_WINDOWS):
+                rows = torch.from_numpy(held_out[at : at + EVALUATED_WINDOWS])
                 losses = _loss(self.model.logits(rows[:, :-1]), rows[:, 1:])
                 found.append(losses.double().mean(dim=1).numpy())
         return np.concatenate(found)
+
+    def backward(self, format: TrainableFormat) -> None:
+        """Run the next batch forward and backward with another format's recipe; change nothing."""
+        rows = torch.from_numpy(self.tokens.batch(self.seed, self.step, self.plan.windows))
+        with self._evaluation(format, False), bfloat16_products():
+            _loss(self.model.logits(rows[:, :-1]), rows[:, 1:]).mean().backward()  # type: ignore[no-untyped-call]
+        self._optimizer.zero_grad()
 
     def low_bit_names(self) -> list[str]:
         """Return the names of the matrices that are trained in the format."""
@@ -182,17 +194,27 @@ class Trainer:
         tokens = self.plan.windows * self.tokens.context
         parameter = self.model.parameters[name]
         used = block < self._blocks - self._active.high_precision_blocks
-        fits = self._active.recipe.fits(tuple(parameter.shape), tokens)
+        fits = self._active.fits(tuple(parameter.shape), tokens)
         return self._active.recipe if used and fits else BF16_RECIPE
 
     @contextmanager
     def _evaluation(self, format: TrainableFormat, as_stored: bool) -> Iterator[None]:
         before = self._active, self._as_stored
+        tables = [
+            parameter
+            for name, parameter in self.model.parameters.items()
+            if as_stored and parameter.ndim > 1 and name not in self._names
+        ]
+        exact = [table.data for table in tables]
         self._active, self._as_stored = format, as_stored
+        for table in tables:  # the embedding and the output matrix
+            table.data = table.data.half().float()
         try:
             yield
         finally:
             self._active, self._as_stored = before
+            for table, values in zip(tables, exact, strict=True):
+                table.data = values
 
 
 def stored_weights(recipe: TrainingRecipe, weight: Tensor) -> Tensor:
