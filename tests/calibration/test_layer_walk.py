@@ -48,10 +48,11 @@ def test_the_moments_of_a_walk_are_those_of_whole_passes_bit_for_bit(
     check_moments(model, chunks, tmp_path)
 
 
-def test_layers_that_share_keys_and_values_and_have_inputs_of_their_own_run_one_at_a_time(
-    chunks: list[Chunk], tmp_path: Path
+@pytest.mark.parametrize("name", ["gemma4", "gemma4 moe"])
+def test_layers_that_share_keys_and_values_or_have_inputs_of_their_own_run_one_at_a_time(
+    name: str, chunks: list[Chunk], tmp_path: Path
 ) -> None:
-    family = FAMILIES["gemma4"]
+    family = FAMILIES[name]
     model = write_gguf(tmp_path / "m.gguf", family, random_model(family))
     check_moments(model, chunks, tmp_path)
 

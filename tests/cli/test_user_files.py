@@ -78,8 +78,7 @@ def words(verb: str, parameter: Any, path: Path, folder: Path) -> list[str]:
     if parameter.name == "llama_base":
         more = [*more, "--llama-compat"]
     named = f"tasks:{path}" if parameter.name == "objective" else str(path)
-    first = folder / "trained.gguf" if verb == "train" else good
-    return [verb, str(first), *more, parameter.opts[0], named]
+    return [verb, str(good), *more, parameter.opts[0], named]
 
 
 def sparse(path: Path) -> None:

@@ -27,7 +27,8 @@ pytestmark = pytest.mark.peer
 RUN = ("llama", "llama tied", "llama biased", "llama 3.1", "llama linear", "llama yarn", "mixtral",
        "qwen2", "qwen3", "qwen3 moe", "gemma2", "gemma3", "phi3 long", "smollm3", "olmo2", "olmo3",
        "granitemoe", "gpt-oss", "qwen35", "qwen35 moe",
-       "qwen3 next", "gemma4", "gemma4 equal")  # fmt: skip
+       "qwen3 next", "gemma4", "gemma4 equal",
+       "gemma4 moe")  # fmt: skip
 COUNT = 60
 MORE = [
     "'s 't 'Re 'LL ’s", "it''s ''quoted''", "…—–‘’“”", "C:\\path\\to", "$100,000.00 100% #1 @me",

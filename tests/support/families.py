@@ -46,6 +46,8 @@ def random_model(family: Family, seed: int = 0, **options: Any) -> Any:
             noise = torch.randn(weight.shape, generator=generator)
             if name.endswith("layer_scalar"):
                 weight.copy_(0.8 + 0.1 * noise)
+            elif "router" in name and weight.ndim == 1:
+                weight.copy_(1.0 + 0.2 * noise)
             elif weight.ndim == 1 and "norm" in name:
                 centre = 1.0 if "norm" in name and not family.norm_offset else 0.0
                 weight.copy_(centre + 0.2 * noise)
@@ -132,7 +134,7 @@ def pieces(
     assert place is not None, name
     if place.alternating:
         return alternating_pieces(place, weight)
-    if name.endswith("experts.gate_up_proj"):
+    if name.endswith("experts.gate_up_proj") and place.fused:
         layer = re.search(r"\d+", name)[0]  # type: ignore[index]
         half = weight.shape[1] // 2
         gate, up = weight[:, :half], weight[:, half:]
@@ -291,6 +293,8 @@ def gemma4_keys(config: Any) -> dict[str, Any]:
     keys: dict[str, Any] = {}
     if (size := getattr(config, "hidden_size_per_layer_input", None)) is not None:
         keys["embedding_length_per_layer_input"] = size
+    if getattr(config, "top_k_experts", None):
+        keys |= {"expert_count": config.num_experts, "expert_used_count": config.top_k_experts}
     if getattr(config, "use_double_wide_mlp", False):
         own = config.num_hidden_layers - config.num_kv_shared_layers
         sharing = np.arange(config.num_hidden_layers) >= own

@@ -105,6 +105,12 @@ FAMILIES: Mapping[str, tuple[str, Mapping[str, object]]] = {
         | {"hidden_size_per_layer_input": 0, "attention_k_eq_v": True}
         | {"num_global_key_value_heads": 1},
     ),
+    "gemma4 moe": (
+        "Gemma4Text",
+        _GEMMA4
+        | {"hidden_size_per_layer_input": 0, "enable_moe_block": True, "num_experts": 5}
+        | {"top_k_experts": 2, "moe_intermediate_size": 32},
+    ),
     "phi3": ("Phi3", {"sliding_window": None, "original_max_position_embeddings": CONTEXT}),
     "smollm3": ("SmolLM3", {"tie_word_embeddings": True}),
     "bitnet": ("BitNet", {"hidden_act": "silu", "tie_word_embeddings": True}),

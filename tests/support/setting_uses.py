@@ -53,6 +53,7 @@ MIXED = {
     "lfm2moe": "lfm2moe",
     "ernie4_5-moe": "ernie4_5 moe",
     "glm4moe": "glm4moe",
+    "gemma4": "gemma4 moe",
 }
 
 Answer = Callable[[Family], Any]  # the transformers model that a file with the key must equal
@@ -338,7 +339,7 @@ USES = (
     Use(
         "attention.temperature_scale", 0.75, turned(llama_4_scaling_beta=0.75), only("mistral3"),
     ),
-    Use("expert_used_count", 1, configured(num_experts_per_tok=1), MIXED),
+    Use("expert_used_count", 1, configured(num_experts_per_tok=1, top_k_experts=1), MIXED),
     Use(
         "expert_weights_norm", False, configured(norm_topk_prob=False),
         {"qwen3moe": "qwen3 moe", "glm4moe": "glm4moe"},

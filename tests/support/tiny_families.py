@@ -251,6 +251,21 @@ FAMILIES = {
         },
         factors=first_pairs,
     ),
+    "gemma4 moe": Family(
+        "gemma4",
+        T.Gemma4TextConfig,
+        GEMMA4
+        | {
+            "hidden_size_per_layer_input": 0,
+            "enable_moe_block": True,
+            "num_experts": 5,
+            "top_k_experts": 2,
+            "moe_intermediate_size": 96,
+            "final_logit_softcapping": 20.0,
+        },
+        GEMMA4_KEYS | {"final_logit_softcapping": 20.0},
+        factors=first_pairs,
+    ),
     "phi3": Family(
         "phi3",
         T.Phi3Config,

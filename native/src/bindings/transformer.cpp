@@ -240,6 +240,7 @@ void bind_feed_forward(LayerClass& layer) {
     bind_linear(layer, "ffn_down", [](BoundLayer& self) -> Linear& { return self.dense.down; });
     bind_linear(layer, "ffn_gate_inp", [](BoundLayer& self) -> Linear& { return self.experts.router; });
     bind_experts(layer, "ffn_gate_exps", &ExpertConfig::gate);
+    bind_experts(layer, "ffn_gate_up_exps", &ExpertConfig::gate);
     bind_experts(layer, "ffn_up_exps", &ExpertConfig::up);
     bind_experts(layer, "ffn_down_exps", &ExpertConfig::down);
     const auto shared = [&](const char* name, Linear DenseConfig::* field) {
@@ -252,6 +253,10 @@ void bind_feed_forward(LayerClass& layer) {
         bind_vector(layer, name, [field](BoundLayer& self) -> Floats& { return self.experts.*field; });
     };
     vector("selection_bias", &ExpertConfig::selection_bias);
+    vector("router_norm", &ExpertConfig::router_norm);
+    vector("post_ffw_norm_1", &ExpertConfig::dense_norm);
+    vector("pre_ffw_norm_2", &ExpertConfig::norm);
+    vector("post_ffw_norm_2", &ExpertConfig::post_norm);
     vector("ffn_gate_inp_shexp", &ExpertConfig::shared_gate);
     bind_setting(layer, "routing", &LayerConfig::experts, &ExpertConfig::routing);
 }

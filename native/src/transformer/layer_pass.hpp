@@ -112,6 +112,7 @@ private:
     // mixture.cpp
     std::vector<std::vector<Choice>> route(const float* scores) const;
     void add_shared(const float* x, float* out);
+    void add_dense(float* out);
     void mixture();
     void run_expert(std::size_t expert, const std::vector<Choice>& choices, const float* x, float* parts);
 

@@ -102,12 +102,25 @@ void LayerPass::add_shared(const float* x, float* out) {
     });
 }
 
+// Norms what the experts have computed, and adds what the dense part beside them computes.
+void LayerPass::add_dense(float* out) {
+    const ExpertConfig& experts = layer_.experts;
+    if (!experts.post_norm.empty()) norm(out, experts.post_norm, out);
+    float* own = dense(layer_.dense, {"ffn_gate", "ffn_up", "ffn_down"}, normed(layer_.ffn_norm));
+    if (!experts.dense_norm.empty()) norm(own, experts.dense_norm, own);
+    for_rows(rows_, pass_.threads, [&](std::size_t first, std::size_t last) {
+        for (std::size_t i = first * width_; i < last * width_; ++i) out[i] = own[i] + out[i];
+    });
+}
+
 void LayerPass::mixture() {
     const ExpertConfig& experts = layer_.experts;
-    const float* x = normed(layer_.ffn_norm);
+    const bool beside = bool(layer_.dense);
     float* scores = rows_of(buffers_.gates, rows_, experts.gate.size());
-    multiply({{&experts.router, "ffn_gate_inp", scores}}, x, rows_, width_, buffers_.activations);
+    const float* given = normed(beside ? experts.router_norm : layer_.ffn_norm);
+    multiply({{&experts.router, "ffn_gate_inp", scores}}, given, rows_, width_, buffers_.activations);
     const auto chosen = route(scores);
+    const float* x = beside ? normed(experts.norm) : given;
     float* parts = rows_of(buffers_.mixed, rows_ * experts.routing.used, width_);
     for (std::size_t e = 0; e < chosen.size(); ++e)
         if (!chosen[e].empty()) run_expert(e, chosen[e], x, parts);
@@ -123,6 +136,7 @@ void LayerPass::mixture() {
             }
     });
     if (experts.shared) add_shared(x, out);
+    if (beside) add_dense(out);
     finish_part(out, layer_.post_ffw_norm);
 }
 
@@ -136,12 +150,19 @@ void LayerPass::run_expert(std::size_t e, const std::vector<Choice>& choices, co
         const float* row = x + choices[i].row * width_;
         for (std::size_t c = 0; c < width_; ++c) gathered[i * width_ + c] = row[c] * share;
     }
-    float* gates = rows_of(buffers_.gates, count, size);
-    float* ups = rows_of(buffers_.ups, count, size);
     float* inner = rows_of(buffers_.inner, count, size);
-    multiply({{&experts.gate[e], "ffn_gate_exps", gates}, {&experts.up[e], "ffn_up_exps", ups}}, gathered,
-             count, width_, buffers_.expert_activations, int(e));
-    activate(gates, ups, count, size, size, inner);
+    if (experts.up.empty()) {
+        float* both = rows_of(buffers_.ups, count, 2 * size);
+        multiply({{&experts.gate[e], "ffn_gate_up_exps", both}}, gathered, count, width_,
+                 buffers_.expert_activations, int(e));
+        activate(both, both + size, count, size, 2 * size, inner);
+    } else {
+        float* gates = rows_of(buffers_.gates, count, size);
+        float* ups = rows_of(buffers_.ups, count, size);
+        multiply({{&experts.gate[e], "ffn_gate_exps", gates}, {&experts.up[e], "ffn_up_exps", ups}}, gathered,
+                 count, width_, buffers_.expert_activations, int(e));
+        activate(gates, ups, count, size, size, inner);
+    }
     multiply({{&experts.down[e], "ffn_down_exps", gathered}}, inner, count, size, buffers_.expert_activations,
              int(e));
     for (std::size_t i = 0; i < count; ++i) {

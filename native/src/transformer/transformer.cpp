@@ -129,15 +129,18 @@ void check_experts(const ExpertConfig& experts, std::size_t width) {
     expect_size(experts.selection_bias, count, "exp_probs_b");
     expect_size(experts.shared_gate, width, "ffn_gate_inp_shexp");
     if (experts.shared) check_dense(experts.shared, width);
-    expect(experts.up.size() == count && experts.down.size() == count, "experts");
+    for (Floats norm : {experts.router_norm, experts.dense_norm, experts.norm, experts.post_norm})
+        expect_size(norm, width, "norms beside experts");
+    const bool joined = experts.up.empty();
+    expect((joined || experts.up.size() == count) && experts.down.size() == count, "experts");
     for (std::size_t e = 0; e < count; ++e) {
         expect(bool(experts.down[e]), "ffn_down_exps");
         const std::size_t inner = experts.down[e].weights->columns();
-        expect_shape(experts.gate[e], inner, width, "ffn_gate_exps");
-        expect_shape(experts.up[e], inner, width, "ffn_up_exps");
+        expect_shape(experts.gate[e], joined ? 2 * inner : inner, width, "ffn_gate_exps");
+        if (!joined) expect_shape(experts.up[e], inner, width, "ffn_up_exps");
         expect_shape(experts.down[e], width, inner, "ffn_down_exps");
-        for (const Linear* linear : {&experts.gate[e], &experts.up[e], &experts.down[e]})
-            check_linear(*linear);
+        check_linear(experts.gate[e]), check_linear(experts.down[e]);
+        if (!joined) check_linear(experts.up[e]);
     }
 }
 

@@ -105,7 +105,10 @@ struct Routing {
 struct ExpertConfig {
     Linear router;
     Floats selection_bias;               // (experts), added to scores for the choice only, or empty
-    std::vector<Linear> gate, up, down;  // one per expert
+    std::vector<Linear> gate, up, down;  // one per expert; without up, the rows of gate are those of both
+    // Beside a dense part: the norms of what the router, the dense part (behind it) and the experts (before and
+    // behind them) get.
+    Floats router_norm, dense_norm, norm, post_norm;
     Routing routing;
     DenseConfig shared;   // or empty
     Floats shared_gate;  // (width): the shared expert is multiplied by sigmoid(x · shared_gate); or empty

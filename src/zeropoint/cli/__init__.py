@@ -30,7 +30,6 @@ from zeropoint.cli.commands import (
     serve,
     studio,
     tasks,
-    train,
 )
 from zeropoint.cli.exits import Exits
 from zeropoint.cli.output import show_warnings
@@ -72,7 +71,6 @@ explain.register(app)
 plan.register(app)
 quantize.register(app)
 search.register(app)
-train.register(app)
 calibrate.register(app)
 measure.register(app)
 compare.register(app)

@@ -255,6 +255,11 @@ class LayerConfig:
     ffn_down: Linear
     ffn_gate_inp: Linear
     ffn_gate_exps: Sequence[Linear]
+    ffn_gate_up_exps: Sequence[Linear]  # of both, instead of the other two
+    router_norm: NDArray[float32]  # and the norms of experts beside a dense part
+    post_ffw_norm_1: NDArray[float32]
+    pre_ffw_norm_2: NDArray[float32]
+    post_ffw_norm_2: NDArray[float32]
     ffn_up_exps: Sequence[Linear]
     ffn_down_exps: Sequence[Linear]
     ffn_gate_shexp: Linear

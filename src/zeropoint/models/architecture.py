@@ -23,7 +23,7 @@ from zeropoint.checkpoints.families.nearest import unsupported
 from zeropoint.checkpoints.typed_mapping import is_array
 from zeropoint.errors import CheckpointError, UnsupportedModel
 from zeropoint.models.cached_rows import CacheTypes
-from zeropoint.models.feed_forward import Experts, FeedForward, read_feed_forward
+from zeropoint.models.feed_forward import Experts, FeedForward, experts_of, read_feed_forward
 from zeropoint.models.header import ModelHeader
 from zeropoint.models.layer_inputs import NORM, PROJECTION, TABLE, LayerInputs, read_layer_inputs
 from zeropoint.models.layer_state import RecurrentShape, StateShape
@@ -58,7 +58,7 @@ class LayerSpec:
     @property
     def experts(self) -> Experts | None:
         """The feed-forward part, if it is a mixture of experts."""
-        return self.feed_forward if isinstance(self.feed_forward, Experts) else None
+        return experts_of(self.feed_forward)
 
     @property
     def source(self) -> int | None:

@@ -10,6 +10,7 @@ from zeropoint import kernels
 from zeropoint.formats import F32
 from zeropoint.models.architecture import Architecture, LayerSpec
 from zeropoint.models.cache import Cache
+from zeropoint.models.feed_forward import ROUTER_NORM
 from zeropoint.models.mixers import Attention, DeltaNet, Mamba2, Mixer, ShortConvolution
 from zeropoint.models.rope import Rope
 from zeropoint.models.routing import Routing
@@ -133,14 +134,19 @@ class CompiledEngine:
                 continue  # a number
             attribute = role.replace(".", "_")
             if name not in self.weights.matrices():
-                values = self.weights.vector(name)
-                rows = values.T if role in _TRANSPOSED else values
-                setattr(config, attribute, np.ascontiguousarray(rows).reshape(-1))
+                setattr(config, attribute, self._elements(role, name))
             elif len(shapes[name].shape) == 2:
                 setattr(config, attribute, self._linears(layer, role)[0])
             else:
                 setattr(config, attribute, self._linears(layer, role))
         return config
+
+    def _elements(self, role: str, name: str) -> F32:
+        """Return the elements (n,) of a tensor that is no matrix, in the kernels' order."""
+        values = self.weights.vector(name)
+        if role == ROUTER_NORM:
+            values = values * np.float32(self.architecture.width**-0.5)
+        return np.ascontiguousarray(values.T if role in _TRANSPOSED else values).reshape(-1)
 
     def _set_mixer(self, config: "LayerConfig", mixer: Mixer) -> None:
         if isinstance(mixer, Attention):

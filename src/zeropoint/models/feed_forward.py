@@ -3,6 +3,10 @@
 dense      ffn_down(ffn_sub_norm(activation(ffn_gate(x)) * ffn_up(x))); some have no gate
 mixture    Σ_e share_e(x) · expert_e(x) over the experts that the router ffn_gate_inp chooses,
            and an expert that all rows share
+both       post_ffw_norm_1(dense(ffn_norm(s))) + post_ffw_norm_2(mixture(pre_ffw_norm_2(s))) of the
+           residual stream s, which the router gets with a norm of its own
+
+x is ffn_norm(s), if the layer has such a norm.
 """
 
 from collections.abc import Mapping
@@ -15,12 +19,22 @@ from zeropoint.checkpoints.families import ExpertRule, Gating, ModelFamily
 from zeropoint.errors import UnsupportedModel
 from zeropoint.formats import F32
 from zeropoint.models.header import ModelHeader
-from zeropoint.models.layer_steps import ACTIVATIONS, CLAMPED, LayerSteps, activate, sigmoid
+from zeropoint.models.layer_steps import (
+    ACTIVATIONS,
+    CLAMPED,
+    LayerSteps,
+    activate,
+    rms_norm,
+    sigmoid,
+)
 from zeropoint.models.layer_tensors import Has, LayerTensors, Shapes, with_extras
 from zeropoint.models.routing import Routing
 
 DENSE = ("ffn_gate", "ffn_up", "ffn_down")
 STACKS = ("ffn_gate_exps", "ffn_up_exps", "ffn_down_exps")
+JOINED = "ffn_gate_up_exps"
+BESIDE = ("post_ffw_norm_1", "pre_ffw_norm_2", "post_ffw_norm_2")
+ROUTER_NORM = "router_norm"
 SHARED = ("ffn_gate_shexp", "ffn_up_shexp", "ffn_down_shexp")
 # Values of expert_gating_func.
 GATINGS: Mapping[int, Gating] = {1: "softmax", 2: "sigmoid", 3: "softmax_chosen"}
@@ -40,8 +54,8 @@ class FeedForward(Protocol):
     def shapes(self, width: int, has: Has) -> Shapes:
         """Return the required shape of each tensor that the layer may have, by role."""
 
-    def apply(self, steps: LayerSteps, x: F32) -> F32:
-        """Return what it computes from normed rows x: (n, width) gives (n, width)."""
+    def apply(self, steps: LayerSteps, stream: F32) -> F32:
+        """Return what it computes from rows of the residual stream: (n, width) gives (n, width)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +79,9 @@ class Dense:
         }
         return with_extras(matrices) | {"ffn_sub_norm": (self.inner,)}
 
-    def apply(self, steps: LayerSteps, x: F32) -> F32:
-        """Return what it computes from normed rows x: (n, width) gives (n, width)."""
+    def apply(self, steps: LayerSteps, stream: F32) -> F32:
+        """Return what it computes from rows of the residual stream: (n, width) gives (n, width)."""
+        x = steps.norm("ffn_norm", stream)
         up = steps.linear("ffn_up", x)
         if not self.gated:
             inner = activate(self.activation, up, np.ones_like(up))
@@ -85,6 +100,7 @@ class Experts:
     inner: int  # columns of each expert's ffn_down_exps
     routing: Routing
     shared: int  # columns of the shared expert's ffn_down_shexp; 0: there is none
+    joined: bool = False  # the rows of ffn_gate_up_exps are those of an expert's gate and up
 
     @property
     def count(self) -> int:
@@ -102,6 +118,7 @@ class Experts:
             "ffn_gate_exps": (self.count, self.inner, width),
             "ffn_up_exps": (self.count, self.inner, width),
             "ffn_down_exps": (self.count, width, self.inner),
+            "ffn_gate_up_exps": (self.count, 2 * self.inner, width),
         }
         shared: Shapes = {
             "ffn_gate_shexp": (self.shared, width),
@@ -116,17 +133,25 @@ class Experts:
         }
         return with_extras(stacks | shared) | router
 
-    def apply(self, steps: LayerSteps, x: F32) -> F32:
-        """Return what it computes from normed rows x: (n, width) gives (n, width)."""
+    def apply(self, steps: LayerSteps, stream: F32) -> F32:
+        """Return what it computes from rows of the residual stream: (n, width) gives (n, width)."""
+        x = steps.norm("ffn_norm", stream)
+        return self.mix(steps, x, x)
+
+    def mix(self, steps: LayerSteps, x: F32, routed: F32) -> F32:
+        """Return what the experts compute from normed rows x, chosen by the rows `routed`."""
         bias = steps.vector("exp_probs_b.bias") if steps.has("exp_probs_b.bias") else None
-        chosen, share = self.routing.choose(steps.linear("ffn_gate_inp", x), bias)
+        chosen, share = self.routing.choose(steps.linear("ffn_gate_inp", routed), bias)
         out = np.zeros((len(x), self.used, x.shape[1]), np.float32)
         for expert in np.unique(chosen).tolist():
             rows, places = np.nonzero(chosen == expert)
             own = share[rows, places, None]
             given = x[rows] * own if self.routing.weights_inputs else x[rows]
-            gate = steps.linear("ffn_gate_exps", given, expert)
-            up = steps.linear("ffn_up_exps", given, expert)
+            if self.joined:
+                gate, up = np.split(steps.linear("ffn_gate_up_exps", given, expert), 2, axis=1)
+            else:
+                gate = steps.linear("ffn_gate_exps", given, expert)
+                up = steps.linear("ffn_up_exps", given, expert)
             inner = activate(self.activation, gate, up)
             down = steps.linear("ffn_down_exps", inner, expert)
             out[rows, places] = down if self.routing.weights_inputs else down * own
@@ -145,6 +170,44 @@ class Experts:
         return out
 
 
+@dataclass(frozen=True, kw_only=True)
+class SideBySide:
+    """A dense part and a mixture of experts, both of the residual stream (Gemma 4)."""
+
+    dense: Dense
+    experts: Experts
+
+    @property
+    def activation(self) -> str:
+        """The activation of both."""
+        return self.dense.activation
+
+    @property
+    def inner(self) -> int:
+        """The columns of the dense part's last matrix."""
+        return self.dense.inner
+
+    def shapes(self, width: int, has: Has) -> Shapes:
+        """Return the required shape of each tensor that the layer may have, by role."""
+        norms: Shapes = dict.fromkeys((*BESIDE, ROUTER_NORM), (width,))
+        return self.dense.shapes(width, has) | self.experts.shapes(width, has) | norms
+
+    def apply(self, steps: LayerSteps, stream: F32) -> F32:
+        """Return what it computes from rows of the residual stream: (n, width) gives (n, width)."""
+        width = np.float32(stream.shape[1] ** -0.5)
+        routed = rms_norm(stream, steps.vector(ROUTER_NORM) * width, steps.epsilon)
+        mixed = self.experts.mix(steps, steps.norm("pre_ffw_norm_2", stream), routed)
+        dense = steps.norm("post_ffw_norm_1", self.dense.apply(steps, stream))
+        return dense + steps.norm("post_ffw_norm_2", mixed)
+
+
+def experts_of(part: FeedForward | None) -> Experts | None:
+    """Return the mixture of experts of a feed-forward part, if it has one."""
+    if isinstance(part, SideBySide):
+        return part.experts
+    return part if isinstance(part, Experts) else None
+
+
 def read_feed_forward(tensors: LayerTensors) -> FeedForward:
     """Return the feed-forward part of a layer; its tensors are taken.
 
@@ -152,12 +215,20 @@ def read_feed_forward(tensors: LayerTensors) -> FeedForward:
     """
     family = tensors.family
     dense = DENSE[1:] if family.fused_gate or not family.gated else DENSE
+    if family.experts.beside_dense and tensors.has("ffn_gate_inp"):
+        tensors.weights(*BESIDE)
+        tensors.vector(ROUTER_NORM, "ffn_gate_inp.scale")
+        return SideBySide(dense=_read_dense(tensors, dense), experts=_read_experts(tensors))
     if is_mixture(tensors, all(map(tensors.has, dense))):
         return _read_experts(tensors)
+    return _read_dense(tensors, dense)
+
+
+def _read_dense(tensors: LayerTensors, roles: tuple[str, ...]) -> Dense:
     tensors.norms("ffn_sub_norm")
-    tensors.matrices(*dense)
+    tensors.matrices(*roles)
     activation, inner = _read_activation(tensors), _read_inner(tensors, "ffn_down")
-    return Dense(activation=activation, inner=inner, gated=family.gated)
+    return Dense(activation=activation, inner=inner, gated=tensors.family.gated)
 
 
 def is_mixture(tensors: LayerTensors, has_dense: bool) -> bool:
@@ -182,13 +253,15 @@ def _read_experts(tensors: LayerTensors) -> Experts:
         tensors.take("ffn_gate_inp.bias")
     if rule.selection_bias:
         tensors.take("exp_probs_b.bias")
-    tensors.matrices(*STACKS, biased=rule.biased)
+    joined = rule.beside_dense and tensors.has(JOINED)
+    tensors.matrices(*((JOINED, STACKS[2]) if joined else STACKS), biased=rule.biased)
     inner = _read_inner(tensors, "ffn_down_exps")
     return Experts(
         activation=_read_activation(tensors),
         inner=inner,
         routing=_read_routing(header, tensors.family),
         shared=_read_shared(tensors, inner) if rule.shared else 0,
+        joined=joined,
     )
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from zeropoint.formats import F32, QuantizedTensor
 from zeropoint.models.device import DeviceMatrix
-from zeropoint.models.feed_forward import Experts
+from zeropoint.models.feed_forward import JOINED, STACKS, Experts
 from zeropoint.models.weights import Weights
 
 # Called with a matrix's inputs (n, in), the gradients of its products x · Wᵀ (n, out), and the
@@ -138,11 +138,14 @@ class BlockExperts(nn.Module):
     ) -> None:
         super().__init__()
         self.activation, self.scale = activation, experts.routing.scale
-        parts = {
-            role: nn.ModuleList([linear(role, index) for index in range(experts.count)])
-            for role in ("ffn_gate_exps", "ffn_up_exps", "ffn_down_exps")
-        }
-        self.gate, self.up, self.down = parts.values()
+        gates = (JOINED,) if experts.joined else STACKS[:2]
+        self.gates, self.down = (
+            nn.ModuleList(
+                nn.ModuleList([linear(role, index) for role in roles])
+                for index in range(experts.count)
+            )
+            for roles in (gates, STACKS[2:])
+        )
 
     def forward(self, x: Tensor, chosen: Tensor, shares: Tensor) -> Tensor:
         """Return the weighted sum (n, width) over the experts `chosen` (n, used) of each row of
@@ -152,7 +155,8 @@ class BlockExperts(nn.Module):
         for index in sorted(set(chosen.reshape(-1).tolist())):
             rows, places = torch.where(chosen == index)
             given = x[rows]
-            inner = self.activation(self.gate[index](given, rows), self.up[index](given, rows))
-            out[rows, places] = self.down[index](inner, rows) * shares[rows, places, None]
+            both = torch.cat([matrix(given, rows) for matrix in self.gates[index]], dim=-1)
+            inner = self.activation(*both.chunk(2, dim=-1))
+            out[rows, places] = self.down[index][0](inner, rows) * shares[rows, places, None]
         total: Tensor = out.sum(dim=1) * self.scale
         return total

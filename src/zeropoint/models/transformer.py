@@ -36,7 +36,7 @@ def run(
             mixed = layer.mixer.mix(steps, steps.norm("attn_norm", x), state, rows)
             x = x + steps.norm("post_attention_norm", mixed) * np.float32(layer.residual_scale)
         if layer.feed_forward:
-            out = layer.feed_forward.apply(steps, steps.norm("ffn_norm", x))
+            out = layer.feed_forward.apply(steps, x)
             x = x + steps.norm("post_ffw_norm", out) * np.float32(layer.residual_scale)
         if layer.input_size and layer.feed_forward:
             opened = activate(

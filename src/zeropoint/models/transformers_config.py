@@ -24,7 +24,7 @@ def make_config(architecture: Architecture, weights: Weights) -> Any:
     layers = architecture.layers
     parts = [layer.feed_forward for layer in layers if layer.feed_forward]
     dense = next((part for part in parts if not isinstance(part, Experts)), parts[0])
-    experts = next((part for part in parts if isinstance(part, Experts)), None)
+    experts = next((layer.experts for layer in layers if layer.experts), None)
     attentions = [layer.attention for layer in layers if layer.attention]
     first = attentions[0]
     window = next((layer.window for layer in attentions if layer.window), None)
@@ -73,7 +73,7 @@ def _expert_options(experts: Experts, layers: tuple[LayerSpec, ...]) -> dict[str
     leading = next(index for index, layer in enumerate(layers) if layer.experts)
     settings: dict[str, Any] = {
         "num_local_experts num_experts moe_num_experts n_routed_experts": routing.count,
-        "num_experts_per_tok moe_k": routing.used,
+        "num_experts_per_tok moe_k top_k_experts": routing.used,
         "n_shared_experts moe_num_shared_experts": shared,
         "first_k_dense_replace moe_layer_start_index": leading,
         "moe_intermediate_size": experts.inner,

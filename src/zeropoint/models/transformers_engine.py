@@ -129,18 +129,6 @@ class TransformersEngine:
         states: Tensor = out.last_hidden_state
         return states
 
-    def logits(self, states: Tensor) -> Tensor:
-        """Return (…, vocabulary) logits of normed states (…, width); gradients can flow back."""
-        architecture = self.architecture
-        logits: Tensor = self.module.lm_head(states)
-        if architecture.output_scale:
-            logits = logits * torch.from_numpy(self.weights.vector(architecture.output_scale))
-        if architecture.output_bias:
-            logits = logits + torch.from_numpy(self.weights.vector(architecture.output_bias))
-        logits = logits * architecture.logit_scale
-        cap = architecture.logit_softcap
-        return logits if cap is None else torch.tanh(logits / cap) * cap
-
     def _tensors(self) -> list[tuple[str, Tensor]]:
         return [*self.module.named_parameters(), *self.module.named_buffers()]
 
@@ -190,6 +178,8 @@ class TransformersEngine:
         self, layer: LayerSpec, role: str, expert: int | None = None, *, joined: bool = False
     ) -> BlockLinear:
         bias, scale = layer.tensors.get(f"{role}.bias"), layer.tensors.get(f"{role}.scale")
+        if f"{role}.scale" in self.family.parameters.values():  # transformers' module has it
+            scale = None
         order = None
         attention = layer.attention
         if attention and attention.rope and role in self.family.permuted_roles:

@@ -16,7 +16,6 @@ from zeropoint.results.quantize import QuantizeResult
 from zeropoint.results.run_store import RunFolder
 from zeropoint.results.schema import UNKNOWN_NUMBER, Record
 from zeropoint.results.tasks import AcrossResult, HarnessResult, TasksResult
-from zeropoint.results.train import TrainResult
 
 Result: TypeAlias = (
     MeasureResult
@@ -28,7 +27,6 @@ Result: TypeAlias = (
     | AcrossResult
     | BenchResult
     | SearchResult
-    | TrainResult
 )
 RESULTS: Mapping[str, type[Result]] = {
     "measure": MeasureResult,
@@ -40,7 +38,6 @@ RESULTS: Mapping[str, type[Result]] = {
     "across": AcrossResult,
     "bench": BenchResult,
     "search": SearchResult,
-    "train": TrainResult,
 }
 R = TypeVar("R", bound=Record)
 

@@ -1,4 +1,4 @@
-"""Gemma 4 (the dense text models): heads of two sizes, shared caches and per-layer embeddings."""
+"""Gemma 4: heads of two sizes, shared caches, per-layer embeddings, experts beside a dense part."""
 
 from collections.abc import Callable, Mapping
 
@@ -7,6 +7,7 @@ import numpy as np
 from zeropoint.checkpoints.families import tensor_roles as roles
 from zeropoint.checkpoints.families.gemma import GELU, LOGIT_CAP, UNUSED_ACTIVATION
 from zeropoint.checkpoints.families.record import (
+    ExpertRule,
     HuggingFaceType,
     Json,
     Metadata,
@@ -27,7 +28,7 @@ from zeropoint.checkpoints.settings.settings import Settings
 from zeropoint.checkpoints.values import Float32, UInt32
 
 FULL_HEAD, FULL_HEADS = "global_head_dim", "num_global_key_value_heads"
-MIXTURE = "only mixtures use it, and they are refused"
+MIXTURE = "only mixtures use it"
 
 
 def read_gemma4(family: ModelFamily, settings: Settings) -> Metadata:
@@ -62,13 +63,19 @@ def read_gemma4(family: ModelFamily, settings: Settings) -> Metadata:
     if settings.flag("use_double_wide_mlp") and shared:
         wide = [inner * (2 if index >= count - shared else 1) for index in range(count)]
         keys["feed_forward_length"] = np.array(wide, np.int32)
+    if settings.flag("enable_moe_block"):
+        keys |= {
+            "expert_count": UInt32(settings.integer("num_experts", minimum=1)),
+            "expert_used_count": UInt32(settings.integer("top_k_experts", minimum=1)),
+            "expert_feed_forward_length": UInt32(
+                settings.integer("moe_intermediate_size", minimum=1)
+            ),
+        }
     keys[LOGIT_CAP] = Float32(settings.positive_or_none(LOGIT_CAP) or 0.0)
     return keys
 
 
 def _check_refused(settings: Settings) -> None:
-    if settings.flag("enable_moe_block"):
-        raise settings.wrong("enable_moe_block", "mixtures of experts of this family do not run")
     if settings.flag("attention_bias"):
         raise settings.wrong("attention_bias", "files of this family cannot express biases")
     if settings.get("use_bidirectional_attention") not in (None, False, "vision"):
@@ -144,11 +151,27 @@ def write_gemma4(family: ModelFamily, keys: GgufKeys, config: Json) -> Json:
         "use_double_wide_mlp": inner[False] != inner[True],
         "hidden_size_per_layer_input": keys.integer("embedding_length_per_layer_input", 0),
         "vocab_size_per_layer_input": config["vocab_size"],
-        "enable_moe_block": False,
+        **_write_experts(keys),
         "sliding_window": window or keys.integer("context_length"),
         "layer_types": layer_types(flags),
         LOGIT_CAP: keys.number(LOGIT_CAP, family.logit_softcap) or None,
         "rope_parameters": _both_ropes(family, keys, config),
+    }
+
+
+def _write_experts(keys: GgufKeys) -> Json:
+    if not (count := keys.integer("expert_count", 0)):
+        return {"enable_moe_block": False}
+    if not all(
+        f"blk.{layer}.ffn_gate_up_exps.weight" in keys.tensors
+        for layer in range(keys.integer("block_count"))
+    ):
+        raise keys.unsupported("expert_count")
+    return {
+        "enable_moe_block": True,
+        "num_experts": count,
+        "top_k_experts": keys.integer("expert_used_count"),
+        "moe_intermediate_size": keys.integer("expert_feed_forward_length"),
     }
 
 
@@ -227,6 +250,10 @@ GEMMA4 = ModelFamily(
         "per_layer_input_gate": "inp_gate",
         "per_layer_projection": "proj",
         "post_per_layer_input_norm": "post_norm",
+        "router.proj": "ffn_gate_inp",
+        "post_feedforward_layernorm_1": "post_ffw_norm_1",
+        "pre_feedforward_layernorm_2": "pre_ffw_norm_2",
+        "post_feedforward_layernorm_2": "post_ffw_norm_2",
     },
     whole_names={
         "norm.weight": "output_norm.weight",
@@ -234,7 +261,13 @@ GEMMA4 = ModelFamily(
         "per_layer_model_projection.weight": "per_layer_model_proj.weight",
         "per_layer_projection_norm.weight": "per_layer_proj_norm.weight",
     },
-    parameters={"layer_scalar": "layer_output_scale.weight"},
+    parameters={
+        "layer_scalar": "layer_output_scale.weight",
+        "router.scale": "ffn_gate_inp.scale",
+        "router.per_expert_scale": "ffn_down_exps.scale",
+        "experts.gate_up_proj": "ffn_gate_up_exps.weight",
+        "experts.down_proj": "ffn_down_exps.weight",
+    },
     activation=GELU,
     scaled_embedding=True,
     window_rope_base=10000.0,
@@ -246,4 +279,5 @@ GEMMA4 = ModelFamily(
     shared_caches=True,
     layer_inputs=True,
     layer_scales=True,
+    experts=ExpertRule(beside_dense=True),
 )

@@ -128,6 +128,8 @@ class ExpertRule:
     weights_inputs: bool = False
     #: There may be an expert that all rows share.
     shared: bool = False
+    #: Experts lie beside a dense part, each with norms of its own; see `models.feed_forward`.
+    beside_dense: bool = False
     #: `leading_dense_block_count` and `interleave_moe_layer_step` say which layers have no experts.
     some_layers_dense: bool = False
 
