@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from zeropoint.verbs.report import report
     from zeropoint.verbs.search import search
     from zeropoint.verbs.tasks import tasks
+    from zeropoint.verbs.train import train
 
 # Public names are imported from their room at first use, so `zeropoint --help` loads no numpy.
 _ROOMS = {
@@ -61,6 +62,7 @@ _ROOMS = {
     "report": "zeropoint.verbs.report",
     "search": "zeropoint.verbs.search",
     "tasks": "zeropoint.verbs.tasks",
+    "train": "zeropoint.verbs.train",
 }
 
 
@@ -103,4 +105,5 @@ __all__ = [
     "report",
     "search",
     "tasks",
+    "train",
 ]

@@ -26,6 +26,7 @@ VERBS: dict[str, dict[str, str]] = {
     "report": {},
     "search": {"ctx": "context", "for_": "for_folder"},
     "tasks": {},
+    "train": {"ctx": "context"},
 }
 # The commands, and the modules of options, that have another name than the function.
 COMMANDS = {"generate": "run", "quantize_checkpoint": "quantize"}

@@ -72,10 +72,16 @@ def words(verb: str, parameter: Any, path: Path, folder: Path) -> list[str]:
         "plan": ["--memory", "8GiB"],
         "demo": ["--keep", str(folder / "kept"), "--chunks", "1"],
         "studio": ["--no-open"],
+        "train": [
+            *("--text", str(text), "--tokens", "1", "--ctx", "32", "--overwrite"),
+            *("--format", "BF16", "--against", "none"),
+        ],
     }.get(verb, [])
     option = parameter.param_type_name == "option"
     first = [str(good)] if option else [str(path)]
-    output = [str(folder / "out.gguf")] if verb == "quantize" else []
+    output = [str(folder / "out.gguf")] if verb in ("quantize", "train") else []
+    if verb == "train":  # a model is an option
+        first = []
     named = [parameter.opts[0], str(path)] if option else []
     names = {each.name for each in COMMANDS[verb].params}
     if "ref" in names and not option:

@@ -35,6 +35,7 @@ WORDS = {
     "run": {"prompt", "system", "device"},
     "serve": {"host", "api_key", "allow_host", "allow_origin"},
     "search": {"bits", "budget", "runtime_memory", "device", "weight"},
+    "train": {"format", "against"},
 }  # fmt: skip
 SPELLINGS = ("the same name", "./", "..", "symbolic link", "hard link")
 

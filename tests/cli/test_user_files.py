@@ -78,7 +78,8 @@ def words(verb: str, parameter: Any, path: Path, folder: Path) -> list[str]:
     if parameter.name == "llama_base":
         more = [*more, "--llama-compat"]
     named = f"tasks:{path}" if parameter.name == "objective" else str(path)
-    return [verb, str(good), *more, parameter.opts[0], named]
+    first = folder / "trained.gguf" if verb == "train" else good
+    return [verb, str(first), *more, parameter.opts[0], named]
 
 
 def sparse(path: Path) -> None:

@@ -60,6 +60,13 @@ OLD = {  # what each verb wrote at least, in a version without a journal
                  {"change": "start", "tensor_bytes": 90, "predicted": 0.2, "loss": {"mean": 0.3}},
              ]}]},
     ),
+    "train": (
+        {"text": {"corpus": "0" * 64}},
+        {"parameters": 9, "tokens": 1024, "seeds": 1, "formats": [
+            {"format": "NVFP4", "loss": {"mean": 2.0}, "gap": {"mean": 0.1}, "curves": [
+                {"seed": 0, "tokens": [512, 1024], "training": [3.0, 2.0], "held_out": [3.1, 2.1]},
+            ]}]},
+    ),
 }  # fmt: skip
 
 

@@ -30,6 +30,7 @@ from zeropoint.cli.commands import (
     serve,
     studio,
     tasks,
+    train,
 )
 from zeropoint.cli.exits import Exits
 from zeropoint.cli.output import show_warnings
@@ -71,6 +72,7 @@ explain.register(app)
 plan.register(app)
 quantize.register(app)
 search.register(app)
+train.register(app)
 calibrate.register(app)
 measure.register(app)
 compare.register(app)

@@ -125,7 +125,7 @@ class GradientPass:
             part = slice(at, at + step)
             leaf = states[part].clone().requires_grad_(True)
             with self._hooks(visitor, sequences[part]):
-                logits = self._logits(leaf)
+                logits = self._engine.logits(leaf)
                 labels = _draw_labels(logits.detach().numpy(), draws[part])
                 loss = torch.nn.functional.cross_entropy(
                     logits, torch.from_numpy(labels), reduction="none"
@@ -140,17 +140,6 @@ class GradientPass:
             losses.append(loss.detach().double().numpy())
             gradients.append(leaf.grad)
         return np.concatenate(losses), torch.cat(gradients)
-
-    def _logits(self, states: Tensor) -> Tensor:
-        architecture, weights = self.architecture, self._weights
-        logits: Tensor = self._engine.module.lm_head(states)
-        if architecture.output_scale:
-            logits = logits * torch.from_numpy(weights.vector(architecture.output_scale))
-        if architecture.output_bias:
-            logits = logits + torch.from_numpy(weights.vector(architecture.output_bias))
-        logits = logits * architecture.logit_scale
-        cap = architecture.logit_softcap
-        return logits if cap is None else torch.tanh(logits / cap) * cap
 
     @contextmanager
     def _torch_threads(self) -> Iterator[None]:

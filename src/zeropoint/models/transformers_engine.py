@@ -129,6 +129,18 @@ class TransformersEngine:
         states: Tensor = out.last_hidden_state
         return states
 
+    def logits(self, states: Tensor) -> Tensor:
+        """Return (…, vocabulary) logits of normed states (…, width); gradients can flow back."""
+        architecture = self.architecture
+        logits: Tensor = self.module.lm_head(states)
+        if architecture.output_scale:
+            logits = logits * torch.from_numpy(self.weights.vector(architecture.output_scale))
+        if architecture.output_bias:
+            logits = logits + torch.from_numpy(self.weights.vector(architecture.output_bias))
+        logits = logits * architecture.logit_scale
+        cap = architecture.logit_softcap
+        return logits if cap is None else torch.tanh(logits / cap) * cap
+
     def _tensors(self) -> list[tuple[str, Tensor]]:
         return [*self.module.named_parameters(), *self.module.named_buffers()]
 

@@ -16,6 +16,7 @@ from zeropoint.results.quantize import QuantizeResult
 from zeropoint.results.run_store import RunFolder
 from zeropoint.results.schema import UNKNOWN_NUMBER, Record
 from zeropoint.results.tasks import AcrossResult, HarnessResult, TasksResult
+from zeropoint.results.train import TrainResult
 
 Result: TypeAlias = (
     MeasureResult
@@ -27,6 +28,7 @@ Result: TypeAlias = (
     | AcrossResult
     | BenchResult
     | SearchResult
+    | TrainResult
 )
 RESULTS: Mapping[str, type[Result]] = {
     "measure": MeasureResult,
@@ -38,6 +40,7 @@ RESULTS: Mapping[str, type[Result]] = {
     "across": AcrossResult,
     "bench": BenchResult,
     "search": SearchResult,
+    "train": TrainResult,
 }
 R = TypeVar("R", bound=Record)
 

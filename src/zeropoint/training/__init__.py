@@ -1,0 +1,1 @@
+"""Trains small models in low bits: products in MX, NVFP4 and ternary formats, with gradients."""
