@@ -109,6 +109,7 @@ def train_records(output: str | Path, options: TrainOptions) -> Iterator[TrainRe
     began = time.perf_counter()
     output = Path(output)
     targets = options.targets(output)
+    parts = _read_text(options)  # before torch, which takes seconds to import
     with needs_packages("training"):
         from zeropoint.training.experiment import Experiment
         from zeropoint.training.trainer import TrainingPlan
@@ -117,7 +118,6 @@ def train_records(output: str | Path, options: TrainOptions) -> Iterator[TrainRe
         output.mkdir(exist_ok=True)
     for target in targets.values():
         check_target(target, (), overwrite=options.overwrite)
-    parts = _read_text(options)
     path = options.run or work_folder(output)
     with _start_folder(path, options, parts) as folder, _torch_threads(options):
         starts = _starts(folder, options, formats, parts)
