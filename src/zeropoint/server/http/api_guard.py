@@ -108,8 +108,10 @@ class ApiGuard:
             raise ApiError(403, "requests from web pages are refused")
         if declares_large_body(scope, MAX_BODY_BYTES):
             raise ApiError(413, TOO_LONG)
+        lengths = values(scope, b"content-length")
+        empty = not values(scope, b"transfer-encoding") and lengths in ([], ["0"])
         kinds = [one.partition(";")[0].strip().lower() for one in values(scope, b"content-type")]
-        if scope["method"] == "POST" and kinds != ["application/json"]:
+        if scope["method"] == "POST" and kinds != ["application/json"] and (kinds or not empty):
             raise ApiError(415, "the Content-Type of a request must be application/json")
 
     def check_key(self, scope: Scope) -> None:

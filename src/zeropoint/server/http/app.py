@@ -25,6 +25,7 @@ from zeropoint.server.http.messages import (
 )
 from zeropoint.server.http.metrics import metrics_text
 from zeropoint.server.http.native import NativeAnswer, read_infill, read_native
+from zeropoint.server.http.openapi import describe_api
 from zeropoint.server.http.streams import answer_once, answer_stream
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -60,6 +61,7 @@ class ApiRoutes:
             "models": self.models,
             "models/{id:path}": self.model,
             "props": self.props,
+            "openapi.json": self.description,
             "metrics": self.metrics,
             "slots": self.slots,
         }
@@ -134,6 +136,10 @@ class ApiRoutes:
                 "build_info": f"zeropoint {__version__}",
             }
         )
+
+    async def description(self, request: Request) -> Response:
+        """Describe every endpoint, as OpenAPI."""
+        return JSONResponse(describe_api(int(self.facts["slots"])))
 
     async def metrics(self, request: Request) -> Response:
         """Answer with the counters in Prometheus's text format."""
@@ -268,4 +274,5 @@ async def _answer_error(request: Request, error: ApiError) -> Response:
 async def _answer_status(request: Request, error: HTTPException) -> Response:
     messages = {404: "there is no such endpoint", 405: "this endpoint has another method"}
     message = messages.get(error.status_code, error.detail)
-    return JSONResponse(ApiError(error.status_code, message).body(), error.status_code)
+    body = ApiError(error.status_code, message).body()
+    return JSONResponse(body, error.status_code, headers=error.headers)
