@@ -71,6 +71,11 @@ def test_a_wrong_method_names_the_right_one(server: ApiServer) -> None:
         assert json.loads(data)["error"]["code"] == 405
 
 
+def test_clients_do_not_repeat_what_is_not_supported(server: ApiServer) -> None:
+    status, headers, _ = server.request("POST", "/v1/embeddings", {})
+    assert (status, headers["x-should-retry"]) == (501, "false")
+
+
 def test_every_status_of_an_answer_is_described(server: ApiServer) -> None:
     seen = {
         server.post("/v1/completions", {})[0], server.get("/nothing")[0],

@@ -36,7 +36,9 @@ class ApiError(Exception):
         self.message = message
         self.type = type or TYPES.get(status, "server_error")
         self.param = param
-        self.headers = dict(headers or {})
+        # OpenAI's clients repeat a request after every status from 500 on, unless this says no.
+        final = {"x-should-retry": "false"} if status == 501 else {}
+        self.headers = {**final, **(headers or {})}
         self.more = dict(more or {})
 
     def body(self) -> dict[str, Any]:
