@@ -9,12 +9,16 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from support import hf_folders
+from support.tiny_models import write_model
 from zeropoint.calibration.chunks import Chunk
 from zeropoint.calibration.run import CalibrationRun
 from zeropoint.checkpoints import open_checkpoint, open_model
-from zeropoint.errors import MeasurementError
+from zeropoint.errors import MeasurementError, UnsupportedModel
 from zeropoint.formats import FORMATS
-from zeropoint.models import LanguageModel, load_model
+from zeropoint.models import Finished, LanguageModel, Sampling, Token, generate, load_model
+from zeropoint.models.head_draft import HeadDraft
+from zeropoint.models.ngram_draft import NgramDraft
+from zeropoint.models.speculation import DraftedModel, draft_maker
 from zeropoint.plans import choose_formats
 from zeropoint.quantizers import quantize_tensors
 from zeropoint.quantizers.export import export_folder
@@ -165,3 +169,57 @@ def test_every_matrix_of_a_draft_head_is_calibrated(model: LanguageModel) -> Non
     matrices = {name for name in layers if len(model.checkpoint.tensors[name].shape) > 1}
     assert matrices <= found.keys()
     assert all(found[name].sums.min() > 0 for name in matrices)
+
+
+@pytest.mark.parametrize("sampling", [Sampling(temperature=0.0), Sampling(temperature=1.0)])
+def test_a_text_is_the_same_with_guesses_of_the_head(
+    model: LanguageModel, sampling: Sampling
+) -> None:
+    make = draft_maker("mtp", model)
+    assert make is not None
+    for length in (1, 520):  # 520: the head reads the states of two passes
+        prompt = some_tokens(length).tolist()
+        texts = []
+        for draft in (None, make(prompt, sampling, 600)):
+            records = list(
+                generate(
+                    DraftedModel(model, draft), prompt, limit=30, sampling=sampling,
+                    cache=model.cache(600), stops=frozenset(),
+                )
+            )  # fmt: skip
+            texts.append([record.id for record in records if isinstance(record, Token)])
+        assert texts[0] == texts[1]
+        assert isinstance(records[-1], Finished) and records[-1].drafts is not None
+        assert records[-1].drafts.proposed > 0
+
+
+def test_the_first_guess_is_that_of_the_head(model: LanguageModel) -> None:
+    tokens, head = some_tokens(30), model.draft_head
+    assert head is not None
+    draft = HeadDraft(model, tokens[:20].tolist(), Sampling(temperature=0.0), 100)
+    states = model.hidden(tokens)
+    draft.observe(0, states[:12])
+    draft.observe(12, states[12:20])
+    draft.extend(tokens[20:21].tolist())
+    draft.report(0, 0, 1.0)  # a pass without a guess comes first
+    first, second = draft.propose(2)
+    cache = head.cache(100)
+    drafted = head.hidden(states[:20], tokens[1:21], cache)
+    assert first == int(head.project(drafted[-1:]).argmax())
+    assert second == int(head.logits(drafted[-1:], [first], cache).argmax())
+    # Both were wrong: the states that follow replace what the head made of its guesses.
+    draft.extend(tokens[21:25].tolist())
+    draft.observe(18, states[18:24])  # the first two have been read already
+    (again,) = draft.propose(1)
+    assert again == int(head.logits(states[:24], tokens[1:25])[-1].argmax())
+
+
+def test_a_model_without_a_draft_head_says_what_works(tmp_path: Path) -> None:
+    other = load_model(write_model(tmp_path / "tiny.gguf"), threads=1)
+    with pytest.raises(UnsupportedModel, match="guess with ngram"):
+        draft_maker("mtp", other)
+    assert isinstance(draft_maker("auto", other)([1, 2], Sampling(), 10), NgramDraft)
+
+
+def test_auto_is_the_head_where_there_is_one(model: LanguageModel) -> None:
+    assert isinstance(draft_maker("auto", model)([1, 2], Sampling(), 10), HeadDraft)

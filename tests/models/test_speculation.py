@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from support import hf_folders
 from support.tiny_models import write_model
 from zeropoint.errors import UnsupportedModel
 from zeropoint.models import (
@@ -20,9 +21,10 @@ from zeropoint.models import (
 )
 from zeropoint.models.draft_length import FIRST_PAUSE_TOKENS, MAX_LENGTH, DraftLength
 from zeropoint.models.model_draft import check_draft_model
+from zeropoint.models.ngram_draft import NgramDraft
 from zeropoint.models.speculation import DraftedModel, TokenDraft, draft_maker
 
-PROMPT = [1, 262, 270, 280, 265, 262, 270, 280]
+PROMPT = [1, 62, 70, 80, 65, 62, 70, 80]
 HOT = Sampling(temperature=1.0, seed=3)
 
 
@@ -31,6 +33,15 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """A model, and the same one in fewer bits."""
     folder = tmp_path_factory.mktemp("drafts")
     return [write_model(folder / f"{format}.gguf", format=format) for format in ("F16", "Q2_K")]
+
+
+@pytest.fixture(scope="module", params=["qwen35", "lfm2", "gemma3"])
+def any_model(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> LanguageModel:
+    """Layers of attention beside recurrent ones, short convolutions, and windows."""
+    folder = tmp_path_factory.mktemp(request.param) / "model"
+    return load_model(hf_folders.make_folder(request.param, folder), threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +66,9 @@ class Wild:
     def propose(self, limit: int) -> list[int]:
         count = min(int(self._random.integers(0, 6)), limit)
         return self._random.integers(0, self._vocabulary, count).tolist()
+
+    def observe(self, start: int, states: np.ndarray) -> None:
+        assert start + len(states) <= len(self.tokens)
 
     def report(self, proposed: int, accepted: int, seconds: float) -> None:
         assert accepted <= proposed and seconds > 0
@@ -93,10 +107,11 @@ def text_of(
 
 
 @pytest.mark.parametrize("sampling", [Sampling(temperature=0.0), HOT])
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_any_guess_leaves_the_text_as_it_is(
-    model: LanguageModel, sampling: Sampling, seed: int
+    any_model: LanguageModel, sampling: Sampling, seed: int
 ) -> None:
+    model = any_model
     plain, _, _ = text_of(model, sampling)
     for draft in (Wild(PROMPT, model.vocab_size, seed), Knowing(PROMPT, plain, seed)):
         drafted, end, held = text_of(model, sampling, draft)
@@ -109,14 +124,18 @@ def test_any_guess_leaves_the_text_as_it_is(
 
 
 @pytest.mark.parametrize("capacity", [len(PROMPT) + 1, len(PROMPT) + 7])
-def test_the_context_ends_the_text_at_the_same_token(model: LanguageModel, capacity: int) -> None:
+def test_the_context_ends_the_text_at_the_same_token(
+    any_model: LanguageModel, capacity: int
+) -> None:
+    model = any_model
     plain, end, _ = text_of(model, HOT, capacity=capacity)
     drafted, drafted_end, held = text_of(model, HOT, Knowing(PROMPT, plain, 0), capacity)
     assert (drafted, drafted_end.reason) == (plain, end.reason) and end.reason == "context"
     assert held == capacity
 
 
-def test_a_stopped_iteration_leaves_no_guess_in_the_cache(model: LanguageModel) -> None:
+def test_a_stopped_iteration_leaves_no_guess_in_the_cache(any_model: LanguageModel) -> None:
+    model = any_model
     plain, _, _ = text_of(model, HOT)
     for stopped_after in range(1, 8):
         cache = model.cache(99)
@@ -226,3 +245,18 @@ def test_the_predicted_speedup_is_that_of_the_times() -> None:
     simulate(length, *case)
     best = max(speed([n], *case) for n in range(MAX_LENGTH + 1))
     assert abs(length.predicted_speedup() / best - 1) < 0.15
+
+
+def test_wrong_guesses_become_shorter_and_rarer() -> None:
+    draft = NgramDraft([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 1, 2, 3])
+    assert draft.propose(100) == [4, 5, 6, 7] and draft.propose(2) == [4, 5]
+    draft.report(4, 4)
+    assert len(draft.propose(100)) == 8
+    draft.report(8, 0)
+    assert draft.propose(100) == []
+    draft.extend([7, 1, 2, 3])
+    assert draft.propose(100) == [7, 1, 2, 3], "the last occurrence counts"
+    draft.report(4, 0)
+    draft.extend([7, 1, 2, 3])
+    assert draft.propose(100) == [], "the pause has doubled"
+    assert NgramDraft([1, 2]).propose(8) == [] and NgramDraft([1, 2, 3]).propose(8) == []

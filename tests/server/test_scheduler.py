@@ -8,67 +8,21 @@ import numpy as np
 import pytest
 
 from support.families import FAMILIES, random_model, write_gguf
+from support.scheduled_texts import CAPACITY, alone, engine, run, some_prompt, work
 from support.tiny_models import write_model
 from zeropoint.checkpoints import open_checkpoint
 from zeropoint.errors import UnsupportedModel
-from zeropoint.models import Finished, LanguageModel, Sampling, Token, generate, load_model
-from zeropoint.models.ngram_draft import NgramDraft
-from zeropoint.models.speculation import NGRAM_DRAFT, draft_maker
+from zeropoint.models import LanguageModel, Sampling, Token, generate, load_model
 from zeropoint.server.engine.generation_defaults import sampling_defaults
 from zeropoint.server.engine.prefix_caches import MAX_LOST_TOKENS, PrefixCaches
-from zeropoint.server.engine.scheduler import CHUNK_BESIDE_DECODING_TOKENS, Scheduler
-from zeropoint.server.engine.text import TextWork
+from zeropoint.server.engine.scheduler import CHUNK_BESIDE_DECODING_TOKENS
 from zeropoint.server.engine.token_choice import ChoiceRules, log_probabilities
-
-CAPACITY = 512
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
     path = write_model(tmp_path_factory.mktemp("server") / "tiny.gguf")
     return load_model(open_checkpoint(path), threads=1)
-
-
-def engine(model: LanguageModel, slots: int = 3, **options: Any) -> Scheduler:
-    options = {"capacity": CAPACITY, "cache_budget_bytes": 1 << 30, **options}
-    return Scheduler(model, slots=slots, **options)
-
-
-def work(id: int, prompt: list[int], limit: int = 12, seed: int = 0, **more: Any) -> TextWork:
-    rules = ChoiceRules(sampling=Sampling(seed=seed, temperature=1.0))
-    return TextWork(id=id, prompt=prompt, limit=limit, **{"rules": rules, **more})
-
-
-def some_prompt(length: int, seed: int) -> list[int]:
-    return np.random.default_rng(seed).integers(3, 250, length).tolist()
-
-
-def run(scheduler: Scheduler, steps: int = 10_000) -> dict[int, dict[str, Any]]:
-    """Work until nothing is left; return the end of each text, with its `text`."""
-    texts: Counter[int] = Counter()
-    joined: dict[int, str] = {}
-    ends: dict[int, dict[str, Any]] = {}
-    for _ in range(steps):
-        if not scheduler.busy:
-            break
-        for event in scheduler.step():
-            if event["type"] == "text":
-                texts[event["id"]] += 1
-                joined[event["id"]] = joined.get(event["id"], "") + event["text"]
-            elif event["type"] == "end":
-                ends[event["id"]] = {**event, "text": joined.get(event["id"], "")}
-    return ends
-
-
-def alone(model: LanguageModel, prompt: list[int], limit: int, seed: int) -> list[int]:
-    records = list(
-        generate(
-            model, prompt, limit=limit, sampling=Sampling(seed=seed, temperature=1.0),
-            stops=frozenset(), cache=model.cache(CAPACITY),
-        )
-    )  # fmt: skip
-    assert isinstance(records[-1], Finished)
-    return [record.id for record in records if isinstance(record, Token)]
 
 
 def test_in_exact_mode_a_seed_gives_the_same_text_whatever_runs_beside_it(
@@ -175,69 +129,6 @@ def test_a_prompt_that_begins_like_a_running_text_copies_its_cache(model: Langua
     assert ends[2]["cached_tokens"] == 60
     assert ends[1]["ids"] == alone(model, first, 30, 1)
     assert ends[2]["ids"] == alone(model, second, 5, 2)
-
-
-@pytest.fixture(scope="module")
-def smaller(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The same model in fewer bits."""
-    return str(write_model(tmp_path_factory.mktemp("draft") / "tiny.gguf", format="Q2_K"))
-
-
-@pytest.mark.parametrize("by_model", [False, True])
-@pytest.mark.parametrize("mode", ["exact", "fast"])
-def test_guessing_never_changes_a_text(
-    mode: Any, by_model: bool, model: LanguageModel, smaller: str
-) -> None:
-    """A low temperature makes a random model repeat itself, so that many guesses are right."""
-    model.mode = mode
-    ends: list[dict[int, dict[str, Any]]] = []
-    for drafts in (None, draft_maker(smaller if by_model else NGRAM_DRAFT, model)):
-        scheduler = engine(model, slots=1, drafts=drafts, cache_budget_bytes=0)
-        for at, temperature in enumerate((0.0, 0.05, 0.3, 1.0)):
-            sampling = Sampling(seed=at, temperature=temperature)
-            rules = ChoiceRules(sampling=sampling, frequency_penalty=0.01 * at)
-            scheduler.add(work(at, [5, 6, 7] * 4, limit=60, rules=rules))
-        rules = ChoiceRules(sampling=Sampling(temperature=0.0))
-        scheduler.add(work(4, [8, 9] * ((CAPACITY - 40) // 2), limit=100, top=0, rules=rules))
-        if drafts:
-            ids = ends[0][0]["ids"]
-            stop = frozenset({ids[40]})
-            scheduler.add(work(5, [5, 6, 7] * 4, limit=60, rules=rules, stop_ids=stop))
-        ends.append(run(scheduler))
-    model.mode = "exact"
-    assert 0 < scheduler.counts.tokens_accepted_total < scheduler.counts.tokens_drafted_total
-    for at in range(5):
-        for key in ("ids", "text", "reason"):
-            assert ends[0][at][key] == ends[1][at][key], (at, key)
-    assert ends[1][4]["reason"] == "context"
-    assert ends[1][5]["ids"] == ids[: ids.index(ids[40])]
-
-
-def test_guessing_leaves_a_cache_that_is_right(model: LanguageModel) -> None:
-    scheduler = engine(model, slots=1, drafts=draft_maker(NGRAM_DRAFT, model))
-    rules = ChoiceRules(sampling=Sampling(temperature=0.0))
-    scheduler.add(work(1, [5, 6, 7] * 4, limit=60, rules=rules))
-    ids = run(scheduler)[1]["ids"]
-    assert scheduler.counts.tokens_drafted_total
-    prompt = [*[5, 6, 7] * 4, *ids, 11]
-    scheduler.add(work(2, prompt, limit=8, seed=3))
-    end = run(scheduler)[2]
-    assert end["cached_tokens"] >= 60 and end["ids"] == alone(model, prompt, 8, 3)
-
-
-def test_wrong_guesses_become_shorter_and_rarer() -> None:
-    draft = NgramDraft([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 1, 2, 3])
-    assert draft.propose(100) == [4, 5, 6, 7] and draft.propose(2) == [4, 5]
-    draft.report(4, 4)
-    assert len(draft.propose(100)) == 8
-    draft.report(8, 0)
-    assert draft.propose(100) == []
-    draft.extend([7, 1, 2, 3])
-    assert draft.propose(100) == [7, 1, 2, 3], "the last occurrence counts"
-    draft.report(4, 0)
-    draft.extend([7, 1, 2, 3])
-    assert draft.propose(100) == [], "the pause has doubled"
-    assert NgramDraft([1, 2]).propose(8) == [] and NgramDraft([1, 2, 3]).propose(8) == []
 
 
 def test_prompts_are_read_in_small_chunks_while_others_decode(model: LanguageModel) -> None:

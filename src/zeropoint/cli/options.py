@@ -121,10 +121,11 @@ RequantizeInMemory = Annotated[
 Draft = Annotated[
     str,
     typer.Option(
-        metavar="off|ngram|MODEL",
+        metavar="off|ngram|mtp|auto|MODEL",
         help="Guess several tokens at a time and check them in one pass; the text stays the same."
-        " ngram: what followed the same words before. MODEL: a smaller model of the same family."
-        " off: no guesses.",
+        " ngram: what followed the same words before. mtp: the model's own layer for multi-token"
+        " prediction. auto: mtp if there is one, otherwise ngram. MODEL: a smaller model of the"
+        " same family. off: no guesses.",
     ),
     InputRole.MODEL,
 ]

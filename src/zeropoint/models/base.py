@@ -27,7 +27,10 @@ class DraftPart(Protocol):
         """Return an empty cache for contexts of up to `capacity` positions."""
 
     def hidden(self, states: F32, tokens: Tokens, cache: Cache | None = None) -> F32:
-        """Return states (n, width) from which `head` guesses the tokens after `tokens` (n,)."""
+        """Return states (n, width) from which `project` guesses the tokens after `tokens` (n,)."""
+
+    def project(self, drafted: F32) -> F32:
+        """Return the logits (n, vocab) of states that `hidden` has returned."""
 
     def logits(self, states: F32, tokens: Tokens, cache: Cache | None = None) -> F32:
         """Return the logits (n, vocab) of the tokens after `tokens`."""

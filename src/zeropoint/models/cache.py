@@ -14,7 +14,7 @@ class Cache:
     """The layers' states for up to `capacity` positions of each of `sequences` sequences.
 
     Layers of attention can be cut back to earlier positions, those with a window by `chunk`
-    positions. Recurrent layers return only to positions that `keep` has named.
+    positions. Recurrent layers return only to positions that `keep` or `mark` has named.
     """
 
     def __init__(
@@ -88,6 +88,11 @@ class Cache:
             self._save(position, sequence)
         elif position > self.lengths[sequence]:
             self._wanted[sequence].add(position)
+
+    def mark(self, sequence: int = 0) -> None:
+        """Make it possible to cut the sequence back to its length now, until the next mark."""
+        for state in self.states:
+            state.mark(int(self.lengths[sequence]), sequence)
 
     def next_stop(self, starts: NDArray[np.int64], count: int) -> int:
         """Return how many of the next `count` positions to append before `stopped` is called."""

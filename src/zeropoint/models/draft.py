@@ -77,7 +77,10 @@ class DraftHead:
 
     def logits(self, states: F32, tokens: Tokens, cache: Cache | None = None) -> F32:
         """Return the logits (n, vocab) of the tokens after `tokens`; see `hidden`."""
-        drafted = self.hidden(states, tokens, cache)
+        return self.project(self.hidden(states, tokens, cache))
+
+    def project(self, drafted: F32) -> F32:
+        """Return the logits (n, vocab) of states that `hidden` has returned."""
         if self._steps.has("nextn.shared_head_head"):
             return self._steps.linear("nextn.shared_head_head", drafted)
         return self._head(drafted)

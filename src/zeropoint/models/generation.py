@@ -76,7 +76,11 @@ def generate(
     started = perf_counter()
     state = np.empty((0,), np.float32)
     for at in range(0, len(prompt), CHUNK_TOKENS):
-        state = model.hidden(list(prompt[at : at + CHUNK_TOKENS]), cache)[-1]
+        begun = int(cache.lengths[0])
+        states = model.hidden(list(prompt[at : at + CHUNK_TOKENS]), cache)
+        if draft:
+            draft.observe(begun, states)
+        state = states[-1]
         yield PromptRead(min(at + CHUNK_TOKENS, len(prompt)), len(prompt))
     stops = model.tokenizer.stops if stops is None else stops
     stream = model.tokenizer.stream()

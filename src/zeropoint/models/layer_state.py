@@ -68,6 +68,9 @@ class LayerState(Protocol):
     def save(self, length: int, sequence: int) -> None:
         """Keep what is needed to cut the sequence, which now has `length` positions, back here."""
 
+    def mark(self, length: int, sequence: int) -> None:
+        """As `save`, until the next mark; what `save` has kept stays."""
+
     def clear(self) -> None:
         """Discard what belongs to the positions of all sequences."""
 
@@ -172,6 +175,9 @@ class KeyValueState:
     def save(self, length: int, sequence: int) -> None:
         """Do nothing: the positions before `length` stay."""
 
+    def mark(self, length: int, sequence: int) -> None:
+        """Do nothing, as `save`."""
+
     def clear(self) -> None:
         """Do nothing: slots are written before they are read."""
 
@@ -195,6 +201,7 @@ class RecurrentState:
             np.zeros((room.sequences, *one), np.float32) for one in shape.shapes
         ]
         self._saved: list[dict[int, list[np.ndarray]]] = [{} for _ in range(room.sequences)]
+        self._marked: list[dict[int, list[np.ndarray]]] = [{} for _ in range(room.sequences)]
         self._max_bytes = 4 * room.sequences * sum(map(prod, shape.shapes))
 
     @property
@@ -209,21 +216,27 @@ class RecurrentState:
         """Do nothing: the size does not depend on the positions."""
 
     def obstacle(self, length: int, current: int, sequence: int) -> str:
-        if not self._arrays or length in (0, current, *self._saved[sequence]):
+        kept = self._kept(sequence)
+        if not self._arrays or length in (0, current, *kept):
             return ""
-        places = ", ".join(map(str, [0, *self._saved[sequence]]))
+        places = ", ".join(map(str, [0, *kept]))
         return f"a recurrent layer can be cut back to the positions {places} only"
 
     def truncate(self, length: int, sequence: int) -> None:
-        saved = self._saved[sequence]
-        for array, kept in zip(self._arrays, saved.get(length, ()), strict=False):
-            array[sequence] = kept
-        self._saved[sequence] = {at: kept for at, kept in saved.items() if at <= length}
+        kept = self._kept(sequence)
+        for array, state in zip(self._arrays, kept.get(length, ()), strict=False):
+            array[sequence] = state
+        for places in (self._saved, self._marked):
+            places[sequence] = {at: kept for at, kept in places[sequence].items() if at <= length}
+
+    def _kept(self, sequence: int) -> dict[int, list[np.ndarray]]:
+        return self._marked[sequence] | self._saved[sequence]
 
     def copy(self, source: int, target: int, length: int) -> None:
         for array in self._arrays:
             array[target] = array[source]
         self._saved[target] = dict(self._saved[source])
+        self._marked[target] = {}
 
     def save(self, length: int, sequence: int) -> None:
         saved = self._saved[sequence]
@@ -231,9 +244,13 @@ class RecurrentState:
         if len(saved) > MAX_CHECKPOINTS:
             del saved[min(saved)]
 
+    def mark(self, length: int, sequence: int) -> None:
+        copies = self._saved[sequence].get(length) or [one[sequence].copy() for one in self._arrays]
+        self._marked[sequence] = {length: copies}
+
     def clear(self) -> None:
-        for saved in self._saved:
-            saved.clear()
+        for kept in (*self._saved, *self._marked):
+            kept.clear()
 
 
 def _tiles(positions: int) -> int:

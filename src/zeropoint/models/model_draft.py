@@ -49,6 +49,9 @@ class ModelDraft:
         """Append tokens to the text."""
         self._tokens.extend(tokens)
 
+    def observe(self, start: int, states: F32) -> None:
+        """Do nothing: the guesses need no states of the model."""
+
     def propose(self, limit: int) -> list[int]:
         """Return up to `limit` tokens that may come next, or none."""
         room = self._cache.capacity - len(self._tokens)

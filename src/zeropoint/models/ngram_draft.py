@@ -7,6 +7,8 @@ the guessed one, so it never changes a text (Saxena, "Prompt lookup decoding", 2
 
 from collections.abc import Sequence
 
+from zeropoint.formats import F32
+
 NGRAM_TOKENS = 3  # the last tokens that must have occurred before
 FIRST_DRAFT_TOKENS = 4
 MAX_DRAFT_TOKENS = 8
@@ -35,6 +37,9 @@ class NgramDraft:
             if len(self._tokens) >= NGRAM_TOKENS:
                 self._followers[tuple(self._tokens[-NGRAM_TOKENS:])] = len(self._tokens)
             self._tokens.append(token)
+
+    def observe(self, start: int, states: F32) -> None:
+        """Do nothing: the guesses need no states of the model."""
 
     def propose(self, limit: int) -> list[int]:
         """Return up to `limit` tokens that may come next, or none.

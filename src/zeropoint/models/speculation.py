@@ -7,16 +7,17 @@ the text, at any temperature.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from zeropoint.formats import F32
 from zeropoint.models.base import LanguageModel
+from zeropoint.models.head_draft import HeadDraft, draft_head_of
 from zeropoint.models.loading import load_model
 from zeropoint.models.model_draft import ModelDraft, check_draft_model
 from zeropoint.models.ngram_draft import NgramDraft
 from zeropoint.models.sampling import Sampling
-
-NO_DRAFT, NGRAM_DRAFT = "off", "ngram"  # what may be named instead of a model
 
 
 class TokenDraft(Protocol):
@@ -27,6 +28,9 @@ class TokenDraft(Protocol):
 
     def extend(self, tokens: Sequence[int]) -> None:
         """Append tokens to the text."""
+
+    def observe(self, start: int, states: F32) -> None:
+        """Take the model's normed states (n, width) of the text's positions from `start` on."""
 
     def propose(self, limit: int) -> list[int]:
         """Return up to `limit` tokens that may come next, or none."""
@@ -65,14 +69,22 @@ class DraftCounts:
 def draft_maker(draft: str | Path, model: LanguageModel) -> DraftMaker | None:
     """Return what makes the drafts of a model's texts; None for "off".
 
-    `draft` is "off", "ngram", or a smaller model with the same tokens: a file, folder or hub id. It
-    runs in the mode of `model`, with as many threads. Raises UnsupportedModel for a model with
-    other tokens, and CheckpointError for one that cannot be read.
+    `draft` is "off"; "ngram"; "mtp", the model's own layer for multi-token prediction; "auto",
+    which is mtp if the model has such a layer and otherwise ngram; or a smaller model with the same
+    tokens: a file, folder or hub id. It runs in the mode of `model`, with as many threads. Raises
+    UnsupportedModel for a model without such a layer, or with other tokens, and CheckpointError for
+    one that cannot be read.
     """
-    if draft == NO_DRAFT:
-        return None
-    if draft == NGRAM_DRAFT:
-        return lambda prompt, _sampling, _capacity: NgramDraft(prompt)
+    if draft == "auto":
+        draft = "mtp" if model.draft_head else "ngram"
+    match draft:
+        case "off":
+            return None
+        case "ngram":
+            return lambda prompt, _sampling, _capacity: NgramDraft(prompt)
+        case "mtp":
+            draft_head_of(model)
+            return partial(HeadDraft, model)
     small = load_model(draft, mode=model.mode, threads=model.threads)
     check_draft_model(model, small)
 

@@ -12,6 +12,7 @@ from time import perf_counter
 
 import numpy as np
 
+from zeropoint.formats import F32
 from zeropoint.models import LanguageModel
 from zeropoint.models.speculation import DraftMaker
 from zeropoint.server.engine.prefix_caches import FilledCache, PrefixCaches
@@ -121,12 +122,17 @@ class Scheduler:
             return []
         started = self._clock()
         events: list[Event] = []
-        if self._drafts and len(active) == 1 and not active[0][1].cache.recurrent:
+        if self._drafts and len(active) == 1:
             events = self._extend_alone(*active[0], self._drafts)
         else:
+            for _, reply in active:
+                reply.flush()
+            starts = [int(reply.cache.lengths[0]) for _, reply in active]
             states = self.model.extend(
                 [reply.tokens[-1] for _, reply in active], [reply.cache for _, reply in active]
             )
+            for (_, reply), start, state in zip(active, starts, states, strict=True):
+                self._observe(reply, start, state[None])
             logits = self.model.head(states)
             for (slot, reply), row in zip(active, logits, strict=True):
                 events += self._advance(slot, reply, row)
@@ -137,14 +143,10 @@ class Scheduler:
 
     def _extend_alone(self, slot: int, reply: GrowingReply, drafts: DraftMaker) -> list[Event]:
         """Choose tokens at all positions of a guess, as long as they are the guessed ones."""
-        draft, cache = reply.draft(drafts), reply.cache
-        start = int(cache.lengths[0])
-        room = cache.capacity - start - 2
-        guess = draft.propose(min(room, reply.work.limit - len(reply.tokens) - 1))
-        begun = self._clock()
-        states = self.model.hidden([reply.tokens[-1], *guess], cache)
-        logits = self.model.head(np.ascontiguousarray(states))
-        seconds = self._clock() - begun
+        passes = reply.passes(self.model, drafts)
+        room = reply.cache.capacity - int(reply.cache.lengths[0]) - 2
+        most = min(room, reply.work.limit - len(reply.tokens) - 1)
+        logits, guess = passes.run(reply.tokens[-1], most)
         before = len(reply.tokens)
         events: list[Event] = []
         accepted = 0
@@ -153,8 +155,7 @@ class Scheduler:
             if reply.reason or reply.tokens[-1] != guessed:
                 break
             accepted += 1
-        cache.truncate(start + 1 + accepted)
-        draft.report(len(guess), accepted, seconds)
+        passes.accept(accepted)
         self.counts.tokens_drafted_total += len(guess)
         self.counts.tokens_accepted_total += accepted
         self.counts.tokens_predicted_total += len(reply.tokens) - before
@@ -175,16 +176,22 @@ class Scheduler:
         started = self._clock()
         remaining = reply.remaining
         chunk = remaining[:size]
-        state = self.model.hidden(chunk, reply.cache)[-1]
+        states = self.model.hidden(chunk, reply.cache)
+        self._observe(reply, int(reply.cache.lengths[0]) - len(chunk), states)
         self.counts.prompt_tokens_total += len(chunk)
         if len(chunk) < len(remaining):
             self.counts.prompt_seconds_total += self._clock() - started
             done = len(reply.work.prompt) - len(remaining) + len(chunk)
             return [{"id": reply.work.id, "type": "progress", "done": done}]
-        logits = self.model.head(np.ascontiguousarray(state[None]))[0]
+        logits = self.model.head(np.ascontiguousarray(states[-1:]))[0]
         self.counts.prompt_seconds_total += self._clock() - started
         reply.begin()
         return self._advance(slot, reply, logits)
+
+    def _observe(self, reply: GrowingReply, start: int, states: F32) -> None:
+        """Show the draft of a text the model's states, which a draft head reads."""
+        if self._drafts:
+            reply.draft(self._drafts).observe(start, states)
 
     def _advance(self, slot: int, reply: GrowingReply, logits: np.ndarray) -> list[Event]:
         before = len(reply.tokens)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from zeropoint.errors import UnsupportedModel
 from zeropoint.formats import F32
-from zeropoint.models import Cache, Tokenizer, choose
+from zeropoint.models import Cache, LanguageModel, Tokenizer, choose
+from zeropoint.models.guessed_passes import GuessedPasses
 from zeropoint.models.speculation import DraftMaker, TokenDraft
 from zeropoint.server.engine.stop_strings import StopStrings
 from zeropoint.server.engine.token_choice import ChoiceRules, log_probabilities
@@ -59,6 +60,7 @@ class GrowingReply:
         self.cached = cached
         self.tokens: list[int] = []
         self.reason = ""  # why it ended; empty while it grows
+        self._passes: GuessedPasses | None = None
         self._draft: TokenDraft | None = None
         self._tokenizer = tokenizer
         self._counts: Counter[int] = Counter()
@@ -88,6 +90,18 @@ class GrowingReply:
         known = len(self._draft) - len(self.work.prompt)
         self._draft.extend(self.tokens[known:])
         return self._draft
+
+    def passes(self, model: LanguageModel, make: DraftMaker) -> GuessedPasses:
+        """Return the passes over the text and what its draft guesses."""
+        draft = self.draft(make)
+        if self._passes is None:
+            self._passes = GuessedPasses(model, self.cache, draft)
+        return self._passes
+
+    def flush(self) -> None:
+        """Bring the cache up to the last token but one, for passes without a guess."""
+        if self._passes:
+            self._passes.flush()
 
     def begin(self) -> None:
         """Note that the prompt has been processed."""

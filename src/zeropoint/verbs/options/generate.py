@@ -42,8 +42,9 @@ class GenerateOptions:
     mode: Literal["exact", "fast"] = "fast"
     #: "cpu", or a device of torch such as "cuda" or "cuda:1".
     device: str = "cpu"
-    #: What guesses several tokens at a time, which never changes the text: "off", "ngram" (what
-    #: followed the same words before), or a smaller model with the same tokens.
+    #: What guesses several tokens at a time, which never changes the text: "off"; "ngram", what
+    #: followed the same words before; "mtp", the model's own layer for multi-token prediction;
+    #: "auto", mtp if there is one and otherwise ngram; or a smaller model with the same tokens.
     draft: str = "off"
     #: Whether the text is generated again without guesses, to compare the tokens.
     prove: bool = False
