@@ -1,6 +1,6 @@
 """Train the small language model of the walk, and write it to the page's static files.
 
-    OMP_NUM_THREADS=1 python docs/walk/train_stories.py [--steps 2200] [--output FILE]
+    OMP_NUM_THREADS=1 python docs/walk/train_stories.py [--steps 1000] [--output FILE]
 
 The model has Llama's architecture: 3 layers of width 192, 6 heads of 32, one token per word of
 stories.py, and 1.2 million parameters. Every number is fixed by a seed. The output is a safetensors
@@ -116,7 +116,7 @@ def save(model: LlamaForCausalLM, words: list[str], path: Path) -> None:
 def main() -> None:
     """Train and save."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=2200)
+    parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--output", type=Path, default=OUTPUT)
     chosen = parser.parse_args()
     torch.manual_seed(TRAINING_SEED)

@@ -65,6 +65,7 @@ def test_figure_2_shows_an_input_changes_the_sum(page: Any, example: Example) ->
 
 
 def test_figure_3_shows_bits_of_the_golden_number(page: Any) -> None:
+    turn(page, "#f3", "type", "F32")
     turn(page, "#f3", "number", "-48.92364502")
     told = explain_value(-48.92364502, FLOAT32)
     shown = "".join(page.locator("#f3 .bit").all_inner_texts())

@@ -28,15 +28,10 @@ def test_at_16_bits_it_writes_stories_and_has_lost_nothing(page: Any) -> None:
     assert number(page, "#stammer", "kl") == 0
     assert number(page, "#stammer", "same") == 1
     for _ in range(5):
-        press_more(page)
+        press(page, "#stammer", "write")
     text = page.locator("#stammer .story").inner_text()
     assert len(text.split()) > 100
     assert odd_words(page) < 0.03 * len(text.split())
-
-
-def press_more(page: Any) -> None:
-    page.locator("#stammer details.more").evaluate("e => { e.open = true; }")
-    press(page, "#stammer", "write")
 
 
 def test_fewer_bits_lose_more_and_2_bits_stammer(page: Any) -> None:
@@ -49,14 +44,13 @@ def test_fewer_bits_lose_more_and_2_bits_stammer(page: Any) -> None:
     assert losses[0] < 0.01 and losses[-1] > 0.5
     before = odd_words(page)
     for _ in range(3):
-        press_more(page)
+        press(page, "#stammer", "write")
     assert odd_words(page) > before + 10
     assert page.locator("#stammer .story .where").all_inner_texts()[-1] == "2 bits"
 
 
 def test_a_zero_point_and_smaller_blocks_lose_less_at_3_bits(page: Any) -> None:
     turn(page, "#stammer", "bits", 3)
-    page.locator("#stammer details.more").evaluate("e => { e.open = true; }")
     until(page, COMPUTED)
     symmetric = number(page, "#stammer", "kl")
     choose(page, "#stammer", "rule", "asym")

@@ -95,8 +95,7 @@ def number(page: Any, figure: str, name: str) -> float:
 def turn(page: Any, figure: str, control: str, value: object) -> None:
     """Type into a number or text box, or choose from a menu, of a figure."""
     found = page.locator(f'{figure} [data-control="{control}"]').first
-    page.evaluate("e => { for (const d of e.querySelectorAll('details.more')) d.open = true }",
-                  page.locator(figure).element_handle())  # fmt: skip
+    unfold(page, figure)
     if found.evaluate("e => e.tagName") == "SELECT":
         found.select_option(str(value))
         settle(page)
@@ -107,6 +106,11 @@ def turn(page: Any, figure: str, control: str, value: object) -> None:
     settle(page)
 
 
+def unfold(page: Any, figure: str) -> None:
+    """Open the options of a figure that are folded away."""
+    page.locator(f"{figure} details.more").evaluate_all("all => all.forEach(e => e.open = true)")
+
+
 def choose(page: Any, figure: str, control: str, value: object) -> None:
     """Press one of a few choices."""
     page.locator(f'{figure} [data-control="{control}={value}"]').evaluate("e => e.click()")
@@ -114,7 +118,8 @@ def choose(page: Any, figure: str, control: str, value: object) -> None:
 
 
 def press(page: Any, figure: str, control: str) -> None:
-    """Press a button."""
+    """Press a button, also one that is folded away."""
+    unfold(page, figure)
     page.locator(f'{figure} [data-control="{control}"]').click()
     settle(page)
 

@@ -24,10 +24,16 @@ from html import escape
 from pathlib import Path
 
 from zeropoint.studio.data.page_data import pack
-from zeropoint.studio.report.html import Html
+from zeropoint.studio.report.html import Html, literal
 from zeropoint.studio.static_files import static_text
 
 ESSAYS = ("walk", "notebook")  # entries of pages that are read, not worked with
+ICON = (  # four bits, one of them set
+    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 4 4'%3E"
+    "%3Cpath fill='%230060a8' d='M0 0h4v4H0z'/%3E"
+    "%3Cpath fill='%23fff' d='M1 1h2v2H1z'/%3E%3C/svg%3E"
+)
+NO_HEAD = literal("")
 NO_FILES: Mapping[str, bytes] = {}
 GENERATOR = '<meta name="generator" content="zeropoint">\n'
 
@@ -97,11 +103,18 @@ def constant_of(module: str) -> str:
 
 
 def self_contained(
-    title: str, body: Html, entry: str, data: object, files: Mapping[str, bytes] = NO_FILES
+    title: str,
+    body: Html,
+    entry: str,
+    data: object,
+    *,
+    files: Mapping[str, bytes] = NO_FILES,
+    head: Html = NO_HEAD,
 ) -> str:
     """Return a page as one file that contains its style sheets, scripts, `data` and `files`.
 
-    Each of the files is in a block that no browser runs, with its key as id, in base64.
+    `head` are further elements of the page's head. Each of the files is in base64 in a block that
+    no browser runs, with its key as id.
     """
     style, script = style_of(entry), bundle(f"entries/{entry}")
     policy = (
@@ -113,8 +126,9 @@ def self_contained(
         f'{GENERATOR}<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
+        f'<link rel="icon" href="{ICON}">\n{head}'
         f"<title>{escape(title)}</title>\n<style>{style}</style>\n</head>\n"
-        f'<body class="{"" if entry in ESSAYS else "tool"}">\n{body}\n'
+        f'<body class="{"essay" if entry in ESSAYS else "tool"}">\n{body}\n'
         f'<script type="application/gzip" id="data">{pack(data)}</script>\n'
         + "".join(
             f'<script type="application/octet-stream" id="{escape(name)}">'

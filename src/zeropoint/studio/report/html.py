@@ -31,6 +31,12 @@ def static_html(name: str) -> Html:
     return Html(static_text(name))
 
 
+def figures_of(body: Html) -> dict[str, Html]:
+    """Return the figures of a page by their ids, in the order of the page."""
+    found = re.finditer(r'<figure [^>]*id="([\w-]+)".*?</figure>', body, re.DOTALL)
+    return {match[1]: Html(match[0]) for match in found}
+
+
 def without_skip_link(body: Html) -> Html:
     """Return the body of a page without its own skip link: the page around it has one."""
     return Html(re.sub('<a class="skip"[^>]*>[^<]*</a>', "", body))

@@ -1,6 +1,7 @@
 // Entry of the walk: its figures, in the order of the text.
 
 import * as blocks from "../figures/loss/blocks.js";
+import * as cancel from "../figures/loss/cancel.js";
 import * as density from "../figures/loss/density.js";
 import * as divergence from "../figures/loss/divergence.js";
 import * as flips from "../figures/loss/flips.js";
@@ -33,6 +34,7 @@ readIsland().then((data) =>
       histogram,
       toy,
       quantizer,
+      cancel,
       layer,
       blocks,
       outlier,

@@ -4,7 +4,7 @@
 // integers: the integer) whose value is multiplied by a scale: that of the selected piece of a row.
 
 import { FLOATS } from "../codecs/floats.js";
-import { button, numbers, range, select, toggle } from "../lib/controls.js";
+import { button, moreOptions, numbers, range, select, toggle } from "../lib/controls.js";
 import { announce, h } from "../lib/dom.js";
 import { figureParts } from "../lib/figure.js";
 import { format } from "../lib/format.js";
@@ -22,7 +22,12 @@ export function mount(figure, data, state) {
   const picker = piecePicker(data, state, () => show());
   const at = state.scope(
     figure.dataset.scope ?? "number",
-    { type: figure.dataset.type ?? "F32", value: NaN, code: -1, reuse: false },
+    {
+      type: figure.dataset.type ?? "F32",
+      value: Number(figure.dataset.value ?? NaN),
+      code: -1,
+      reuse: false,
+    },
     () => show(),
   );
   const type = () =>
@@ -57,7 +62,7 @@ export function mount(figure, data, state) {
   const box = numbers({ label: "Number", name: "number", onChange: ([x]) => setValue(x, true) });
   box.classList.remove("wide");
   const slider = range({
-    label: "Magnitude, 2 to the",
+    label: "Magnitude, as a power of 2",
     min: -30,
     max: 30,
     step: 0.01,
@@ -73,20 +78,19 @@ export function mount(figure, data, state) {
     const next = type().beside(code())[side];
     if (next !== null) setCode(type().encode(next));
   };
-  const controls = [
-    typeMenu,
-    box,
-    slider,
-    picker.control,
-    h(
-      "div",
-      { class: "control buttons" },
-      button("− next below", "below", () => step(0)),
-      button("+ next above", "above", () => step(1)),
-      button("a weight of the tensor", "reset", () => setValue(NaN, true)),
-    ),
-    reuse,
-  ];
+  const steps = h(
+    "div",
+    { class: "control buttons" },
+    button("− next below", "below", () => step(0)),
+    button("+ next above", "above", () => step(1)),
+  );
+  const own = button("a weight of the tensor", "reset", () => setValue(NaN, true));
+  /** @type {HTMLElement[]} */
+  const first = figure.dataset.scope === "next" ? [steps] : [typeMenu, reuse];
+  const rest = [typeMenu, box, slider, steps, own, picker.control].filter(
+    (x) => !first.includes(x),
+  );
+  const controls = [...first, moreOptions(...rest)];
 
   const show = figureParts(figure, controls, (plot) => {
     const kind = type(),

@@ -15,7 +15,7 @@ import { h } from "../lib/dom.js";
 import { figureParts } from "../lib/figure.js";
 import { format, percent } from "../lib/format.js";
 import { fact, value } from "../lib/table.js";
-import { piecePicker } from "../lib/tensor_picker.js";
+import { piecePicker, source } from "../lib/tensor_picker.js";
 import { draw, largest } from "./quantizer_drawing.js";
 
 /**
@@ -31,6 +31,7 @@ export function mount(figure, data, state) {
     group: Number(set.group ?? 0),
     count: 16,
     weights: [NaN],
+    lean: Number(set.lean ?? 0),
     scale: 0,
     zero: NaN,
     clip: 1,
@@ -39,9 +40,14 @@ export function mount(figure, data, state) {
   const at = state.scope(set.scope ?? "quantizer", usual, () => show());
   const weights = () => {
     const own = at.get("weights");
+    const typed = !Number.isNaN(own[0]);
     const found = Float32Array.from(
-      Number.isNaN(own[0]) ? picker.current().values.slice(0, at.get("count")) : own.slice(0, 64),
+      typed ? own.slice(0, 64) : picker.current().values.slice(0, at.get("count")),
     );
+    if (at.get("lean") && !typed) {
+      const push = at.get("lean") * Math.max(...Array.from(found, Math.abs));
+      for (let i = 0; i < found.length; i++) found[i] += push;
+    }
     if (at.get("outlier")) found[Math.floor(found.length / 2)] = at.get("outlier") * largest(found);
     return found;
   };
@@ -69,7 +75,12 @@ export function mount(figure, data, state) {
           : fact("zero point", value("zero", group.zeroPoint, format(group.zeroPoint))),
         fact("mean |error ∕ weight|", value("relative", errors.relative, percent(errors.relative))),
         fact("mean squared error", value("squared", errors.squared)),
-        fact("bits per weight", value("bits", found.bitsPerWeight, format(found.bitsPerWeight, 4))),
+        otherRule(at, w),
+        fact(
+          "bits per weight, with the scale",
+          value("bits", found.bitsPerWeight, format(found.bitsPerWeight, 4)),
+        ),
+        Number.isNaN(at.get("weights")[0]) ? fromPiece(picker.current(), w.length, at) : null,
         h(
           "p",
           { class: "note" },
@@ -91,6 +102,26 @@ export function mount(figure, data, state) {
       ],
     };
   });
+}
+
+/** The mean squared error of the same weights without a zero point, or with one. */
+function otherRule(at, w) {
+  const [, bits, rule] = /^INT(\d)_(A?SYM)$/.exec(at.get("kind")) ?? [];
+  if (!rule) return null;
+  const other = rule === "SYM" ? "ASYM" : "SYM";
+  const made = findFormat(fullName(`INT${bits}_${other}`, at.get("group")));
+  const { squared } = errorsOf(w, quantize(made ?? formatOf("INT4_SYM_ROW"), w).decoded);
+  const name = other === "SYM" ? "the same without a zero point" : "the same with a zero point";
+  return fact(name, value("squared-other", squared));
+}
+
+function fromPiece(piece, count, at) {
+  const pushed = at.get("lean")
+    ? `, all pushed to one side by ${format(at.get("lean"), 2)} times the largest`
+    : "";
+  return source(
+    `the first ${count} weights of this piece: row ${piece.row} of ${piece.tensor}${pushed}`,
+  );
 }
 
 function makeControls(at, picker, weights) {
@@ -163,14 +194,29 @@ function makeControls(at, picker, weights) {
   const reset = button("By the rule again", "reset", () =>
     at.set({ scale: 0, zero: NaN, clip: 1, outlier: 0, weights: [NaN] }, { push: true }),
   );
+  const lean = range({
+    label: "Push the weights to one side, times the largest",
+    min: 0,
+    max: 1,
+    step: 0.05,
+    name: "lean",
+    onInput: (x) => at.set({ lean: x, weights: [NaN] }),
+  });
+  const tool = document.body.classList.contains("tool");
+  const main = at.get("lean") ? [lean] : tool ? [kind, size, picker.control] : [kind];
+  const rest = [kind, size, picker.control, list, count, lean, clip, outlier, scale, zero, reset];
   const more = h(
     "details",
     { class: "more" },
     h("summary", {}, "More options"),
-    h("div", { class: "controls" }, list, count, clip, outlier, scale, zero, reset),
+    h(
+      "div",
+      { class: "controls" },
+      rest.filter((control) => !main.includes(control)),
+    ),
   );
   return {
-    elements: [kind, size, picker.control, more],
+    elements: [...main, more],
     sync() {
       const made = encode(at, weights()),
         first = made.found.groups[0];
@@ -181,6 +227,7 @@ function makeControls(at, picker, weights) {
       list.set(Array.from(weights()));
       count.set(weights().length);
       clip.set(at.get("clip"));
+      lean.set(at.get("lean"));
       outlier.set(at.get("outlier"));
       scale.set([first.scale]);
       zero.set([first.zeroPoint ?? 0]);

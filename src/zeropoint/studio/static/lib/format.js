@@ -27,8 +27,11 @@ function trim(text) {
   return text.includes(".") ? text.replace(/\.?0+$/, "") : text;
 }
 
-/** @param {number} power */
-function superscript(power) {
+/**
+ * A whole number as superscript.
+ * @param {number} power
+ */
+export function superscript(power) {
   return String(power)
     .replace("-", "⁻")
     .replace(/\d/g, (digit) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[Number(digit)]);

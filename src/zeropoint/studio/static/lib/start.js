@@ -37,6 +37,26 @@ export function parseData(text) {
 }
 
 /**
+ * Put a link to a figure into its caption. The link opens at the figure, in its present state, and is
+ * copied where the browser allows it.
+ * @param {HTMLElement} figure
+ */
+function linkTo(figure) {
+  const link = h("a", { class: "link-here", href: `#${figure.id}` }, "Link to this figure");
+  link.addEventListener("click", () =>
+    setTimeout(() =>
+      navigator.clipboard?.writeText(location.href).then(
+        () => {
+          link.textContent = "Link copied";
+        },
+        () => {}, // the address shows it anyway
+      ),
+    ),
+  );
+  figure.querySelector("figcaption")?.append(link);
+}
+
+/**
  * Mount each <figure data-visual> with the visual of that name. Its data-needs attribute lists the data
  * that it reads. The figure is left out if data is missing, and labelled if it is from the example run.
  * @param {Record<string, Visual>} visuals
@@ -60,6 +80,7 @@ export function mountAll(visuals, data) {
         ),
       );
     }
+    if (document.body.classList.contains("essay") && figure.closest("section")) linkTo(figure);
     visuals[figure.dataset.visual ?? ""].mount(figure, data, state);
     figure.dataset.ready = "";
   }

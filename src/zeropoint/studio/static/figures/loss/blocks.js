@@ -2,7 +2,7 @@
 
 import { errorsOf, findFormat, formatOf, quantize } from "../../codecs/formats.js";
 import { axisLeft } from "../../lib/axes.js";
-import { button, choice, range, showState } from "../../lib/controls.js";
+import { button, choice, moreOptions, range, showState } from "../../lib/controls.js";
 import { h, picture, s, widthOf } from "../../lib/dom.js";
 import { figureParts } from "../../lib/figure.js";
 import { format, percent } from "../../lib/format.js";
@@ -29,7 +29,7 @@ export function mount(figure, data, state) {
       [32, "32"],
       [64, "64"],
       [128, "128"],
-      [256, "256"],
+      [256, "all 256"],
     ],
     onChange: (x) => at.set({ size: Number(x) }, { push: true }),
   });
@@ -66,12 +66,14 @@ export function mount(figure, data, state) {
   const show = figureParts(
     figure,
     [
-      picker.control,
       size,
-      bits,
-      sign,
-      outlier,
-      h("div", { class: "control buttons" }, remove, reset),
+      moreOptions(
+        outlier,
+        h("div", { class: "control buttons" }, remove, reset),
+        bits,
+        sign,
+        picker.control,
+      ),
     ],
     (plot) => {
       const weights = row(picker.current().values, at);
@@ -102,10 +104,14 @@ export function mount(figure, data, state) {
         ],
         reading: [
           fact(
+            "mean squared error, one scale for all",
+            value("squared-whole", errorsOf(weights, whole(weights, at).decoded).squared),
+          ),
+          fact(
             "mean |error ∕ weight|",
             value("relative", errors.relative, percent(errors.relative)),
           ),
-          fact("mean squared error", value("squared", errors.squared)),
+          fact("in these blocks", value("squared", errors.squared)),
           fact(
             "worst block",
             value(
@@ -227,4 +233,9 @@ function chart(plot, weights, found, perBlock, drag) {
   image.append(mark);
   image.setAttribute("role", "group");
   return image;
+}
+
+/** The weights with one scale for all of them. */
+function whole(weights, at) {
+  return quantize(formatOf(`INT${at.get("bits")}_${at.get("sign")}_ROW`), weights);
 }

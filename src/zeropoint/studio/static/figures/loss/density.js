@@ -2,7 +2,7 @@
 
 import { codesWithin, countBetween, FLOATS } from "../../codecs/floats.js";
 import { axisBelow, axisLeft } from "../../lib/axes.js";
-import { choice, range, select } from "../../lib/controls.js";
+import { choice, moreOptions, range, select } from "../../lib/controls.js";
 import { h, picture, s, widthOf } from "../../lib/dom.js";
 import { figureParts } from "../../lib/figure.js";
 import { format, inCount, percent } from "../../lib/format.js";
@@ -70,50 +70,59 @@ export function mount(figure, data, state) {
     ],
     onChange: (x) => at.set({ unit: x }, { push: true }),
   });
-  const show = figureParts(figure, [type, picker.control, reach, within, y, unit], (plot) => {
-    const kind = FLOATS[at.get("type")] ?? FLOATS.F32,
-      tensor = picker.current();
-    const a = at.get("reach");
-    type.set(kind.name);
-    picker.sync();
-    reach.set(a);
-    within.set(at.get("within"));
-    y.set(at.get("y"));
-    unit.set(at.get("unit"));
-    const edges = Array.from({ length: BINS + 1 }, (_, i) => -a + (2 * a * i) / BINS);
-    const counts = edges.slice(0, -1).map((low, i) => countBetween(kind, low, edges[i + 1]));
-    const all = 2 * (kind.maxCode + 1);
-    const inside = codesWithin(kind, at.get("within"));
-    return {
-      plot: [chart(plot, kind, tensor, edges, counts, at, all)],
-      reading: [
-        fact(
-          `codes of ${kind.name} with |x| < ${format(at.get("within"), 4)}`,
-          value("within", inside, inside.toLocaleString("en")),
-        ),
-        fact("of all its finite codes", value("share", inside / all, percent(inside / all))),
-        fact("all finite codes", value("codes", all, all.toLocaleString("en"))),
-        fact("largest |weight| of the tensor", value("largest", Math.abs(tensor.largest))),
-        h(
-          "p",
-          { class: "legend" },
-          h("span", {}, h("i", { class: "swatch reference" }), `numbers of ${kind.name}`),
-          h(
-            "span",
-            {},
-            h("i", { class: "swatch quant" }),
-            `weights of ${tensor.name} (${inCount(
-              tensor.shape.reduce((p, n) => p * n, 1),
-            )}), to their own height`,
+  const show = figureParts(
+    figure,
+    [type, moreOptions(picker.control, reach, within, y, unit)],
+    (plot) => {
+      const kind = FLOATS[at.get("type")] ?? FLOATS.F32,
+        tensor = picker.current();
+      const a = at.get("reach");
+      type.set(kind.name);
+      picker.sync();
+      reach.set(a);
+      within.set(at.get("within"));
+      y.set(at.get("y"));
+      unit.set(at.get("unit"));
+      const edges = Array.from({ length: BINS + 1 }, (_, i) => -a + (2 * a * i) / BINS);
+      const counts = edges.slice(0, -1).map((low, i) => countBetween(kind, low, edges[i + 1]));
+      const all = 2 * (kind.maxCode + 1);
+      const inside = codesWithin(kind, at.get("within"));
+      return {
+        plot: [chart(plot, kind, tensor, edges, counts, at, all)],
+        reading: [
+          fact(
+            `codes of ${kind.name} with |x| < ${format(at.get("within"), 4)}`,
+            value("within", inside, inside.toLocaleString("en")),
           ),
-        ),
-      ],
-      table: [
-        ["from", "to", "numbers of the type", "weights of the tensor, about"],
-        counts.map((n, i) => [edges[i], edges[i + 1], n, between(tensor, edges[i], edges[i + 1])]),
-      ],
-    };
-  });
+          fact("of all its finite codes", value("share", inside / all, percent(inside / all))),
+          fact("all finite codes", value("codes", all, all.toLocaleString("en"))),
+          fact("largest |weight| of the tensor", value("largest", Math.abs(tensor.largest))),
+          h(
+            "p",
+            { class: "legend" },
+            h("span", {}, h("i", { class: "swatch reference" }), `numbers of ${kind.name}`),
+            h(
+              "span",
+              {},
+              h("i", { class: "swatch quant" }),
+              `weights of ${tensor.name} (${inCount(
+                tensor.shape.reduce((p, n) => p * n, 1),
+              )}), to their own height`,
+            ),
+          ),
+        ],
+        table: [
+          ["from", "to", "numbers of the type", "weights of the tensor, about"],
+          counts.map((n, i) => [
+            edges[i],
+            edges[i + 1],
+            n,
+            between(tensor, edges[i], edges[i + 1]),
+          ]),
+        ],
+      };
+    },
+  );
 }
 
 function chart(plot, kind, tensor, edges, counts, at, all) {

@@ -1,6 +1,6 @@
 // Both models' next-token distributions at one position, and the KL divergence between them.
 
-import { button } from "../../lib/controls.js";
+import { button, moreOptions } from "../../lib/controls.js";
 import { announce, h, picture, s, widthOf } from "../../lib/dom.js";
 import { figureParts } from "../../lib/figure.js";
 import { format, percent } from "../../lib/format.js";
@@ -35,7 +35,6 @@ export function mount(figure, data, state) {
     picker.go(order[Math.min(Math.max(to, 0), order.length - 1)], true);
   };
   const controls = [
-    picker.control,
     h(
       "div",
       { class: "control buttons" },
@@ -45,6 +44,7 @@ export function mount(figure, data, state) {
       button("next worst (n)", "next-worst", () => rank(1)),
       button("previous worst (p)", "previous-worst", () => rank(-1)),
     ),
+    moreOptions(picker.control),
   ];
   const marked = drawnOnce((...parts) => shaded(...parts, picker, rank));
   const show = figureParts(figure, controls, (plot) => {
@@ -155,7 +155,7 @@ function shaded(plot, text, picker, rank) {
 function bars(plot, text, i, next) {
   const width = widthOf(plot),
     left = Math.min(150, width / 3),
-    step = 27;
+    step = 32;
   const x = linear(
     [0, Math.max(...next.flatMap((t) => [t.reference ?? 0, t.quant ?? 0]), 1e-6)],
     [left, width - 62],
@@ -180,7 +180,7 @@ function bars(plot, text, i, next) {
       [t.quant, "second"],
     ].forEach(([p, name], side) => {
       if (p === null) {
-        image.append(s("text", { x: left + 4, y: y + 10 + side * 11 }, "not among its ten"));
+        image.append(s("text", { x: left + 4, y: y + 10 + side * 14 }, "not among its ten"));
         return;
       }
       image.append(
@@ -188,11 +188,11 @@ function bars(plot, text, i, next) {
           class: `bar ${name}`,
           x: left,
           width: Math.max(x(p) - left, 1),
-          y: y + side * 11,
-          height: 10,
+          y: y + side * 14,
+          height: 12,
           rx: 2,
         }),
-        s("text", { x: x(p) + 5, y: y + 10 + side * 11 }, percent(p, p < 0.001 ? 2 : 1)),
+        s("text", { x: x(p) + 5, y: y + 10 + side * 14 }, percent(p, p < 0.001 ? 2 : 1)),
       );
     });
   });

@@ -1,6 +1,6 @@
 // The text as an exam: at each token, was the model's first choice right, and did that change?
 
-import { button, select } from "../../lib/controls.js";
+import { button, moreOptions, select } from "../../lib/controls.js";
 import { h, picture, s, widthOf } from "../../lib/dom.js";
 import { figureParts } from "../../lib/figure.js";
 import { percent } from "../../lib/format.js";
@@ -68,7 +68,7 @@ export function mount(figure, data, state) {
   });
   const show = figureParts(
     figure,
-    [picker.control, next, ...(all.length ? [menu] : [])],
+    all.length ? [menu, moreOptions(picker.control, next)] : [picker.control, next],
     (plot) => {
       const text = picker.current(),
         { found, counts, table } = of(text),
@@ -76,6 +76,7 @@ export function mount(figure, data, state) {
         i = picker.position();
       const count = (name) => counts[name];
       const one = all[at.get("prompt")] ?? all[0];
+      const names = one?.models ?? ["reference", "quant"];
       picker.sync();
       menu.set(String(at.get("prompt")));
       const [a, b] = topOf(text, i);
@@ -96,19 +97,19 @@ export function mount(figure, data, state) {
             "At this position: “…",
             before.join(""),
             "” → the reference says ",
-            h("code", {}, shownPiece(text, a)),
-            ", the quant ",
-            h("code", {}, shownPiece(text, b)),
-            ", the text ",
-            h("code", {}, shownPiece(text, targetOf(text, i))),
+            quoted(text, a),
+            "; the quant says ",
+            quoted(text, b),
+            "; the text has ",
+            quoted(text, targetOf(text, i)),
             `: ${NAMES[found[i]]}.`,
           ),
           one
             ? h(
                 "div",
                 { class: "answers" },
-                answer("reference", one.prompt, one.reference, one.quant),
-                answer("quant", one.prompt, one.quant, one.reference),
+                answer(names[0], one.prompt, one.reference, one.quant),
+                answer(names[1], one.prompt, one.quant, one.reference),
               )
             : null,
         ].filter(Boolean),
@@ -134,7 +135,7 @@ export function mount(figure, data, state) {
           source(
             `the run ${data.run}, ${n} tokens of ${text.domain}` +
               (one
-                ? "; the answers are what both models wrote, always taking the most likely token"
+                ? `; the answers are what ${names.join(" and ")} wrote, always taking the most likely token`
                 : ""),
           ),
         ],
@@ -176,4 +177,9 @@ export function bar(plot, counts, n) {
     x += w;
   }
   return image;
+}
+
+/** A token in quotation marks, its spaces visible. */
+function quoted(text, id) {
+  return h("code", {}, `“${shownPiece(text, id)}”`);
 }

@@ -1,7 +1,7 @@
 // Histograms of weights: of one tensor, of two tensors together, or of one kind in every layer.
 
 import { axisBelow, axisLeft } from "../../lib/axes.js";
-import { choice, select, showState } from "../../lib/controls.js";
+import { choice, moreOptions, select, showState } from "../../lib/controls.js";
 import { picture, s, widthOf } from "../../lib/dom.js";
 import { figureParts } from "../../lib/figure.js";
 import { format, inCount, percent } from "../../lib/format.js";
@@ -87,53 +87,57 @@ export function mount(figure, data, state) {
     ],
     onChange: (x) => at.set({ view: x }, { push: true }),
   });
-  const show = figureParts(figure, [picker.control, other.control, view, y, unit], (plot) => {
-    const one = picker.current(),
-      two = other.current();
-    for (const part of [picker, other]) part.sync();
-    showState(
-      [
-        [y, "y"],
-        [unit, "unit"],
-        [view, "view"],
-      ],
-      at,
-    );
-    const layers = at.get("view") === "layers";
-    for (const control of [other.control, y, unit]) control.hidden = layers;
-    const family = data.tensors.filter((t) => t.kind === one.kind);
-    const ratio = Math.abs(one.largest) / one.rms;
-    return {
-      plot: [layers ? ridge(plot, family, one, picker.set) : chart(plot, one, two, at)],
-      reading: [
-        fact("weights", value("count", elements(one), inCount(elements(one)))),
-        fact("root mean square", value("rms", one.rms)),
-        fact("largest", value("largest", one.largest)),
-        fact("largest ∕ root mean square", value("ratio", ratio, format(ratio, 3))),
-        fact(
-          "within 3 × rms",
-          value("within", share(one, 3 * one.rms), percent(share(one, 3 * one.rms), 2)),
-        ),
-        source(
-          `every weight of ${one.name}; the largest stands in row ${one.row}, column ${one.column}`,
-        ),
-      ],
-      table: layers
-        ? [
-            ["tensor", "root mean square", "largest", "ratio"],
-            family.map((t) => [t.name, t.rms, t.largest, Math.abs(t.largest) / t.rms]),
-          ]
-        : [
-            ["from", "to", "weights", ...(two ? ["beside"] : [])],
-            one.counts.map((n, i) => [
-              edge(one, i),
-              edge(one, i + 1),
-              n,
-              ...(two ? [between(two, edge(one, i), edge(one, i + 1))] : []),
-            ]),
-          ],
-    };
-  });
+  const show = figureParts(
+    figure,
+    [picker.control, moreOptions(other.control, view, y, unit)],
+    (plot) => {
+      const one = picker.current(),
+        two = other.current();
+      for (const part of [picker, other]) part.sync();
+      showState(
+        [
+          [y, "y"],
+          [unit, "unit"],
+          [view, "view"],
+        ],
+        at,
+      );
+      const layers = at.get("view") === "layers";
+      for (const control of [other.control, y, unit]) control.hidden = layers;
+      const family = data.tensors.filter((t) => t.kind === one.kind);
+      const ratio = Math.abs(one.largest) / one.rms;
+      return {
+        plot: [layers ? ridge(plot, family, one, picker.set) : chart(plot, one, two, at)],
+        reading: [
+          fact("weights", value("count", elements(one), inCount(elements(one)))),
+          fact("root mean square", value("rms", one.rms)),
+          fact("largest", value("largest", one.largest)),
+          fact("largest ∕ root mean square", value("ratio", ratio, format(ratio, 3))),
+          fact(
+            "within 3 × rms",
+            value("within", share(one, 3 * one.rms), percent(share(one, 3 * one.rms), 2)),
+          ),
+          source(
+            `every weight of ${one.name}; the largest stands in row ${one.row}, column ${one.column}`,
+          ),
+        ],
+        table: layers
+          ? [
+              ["tensor", "root mean square", "largest", "ratio"],
+              family.map((t) => [t.name, t.rms, t.largest, Math.abs(t.largest) / t.rms]),
+            ]
+          : [
+              ["from", "to", "weights", ...(two ? ["beside"] : [])],
+              one.counts.map((n, i) => [
+                edge(one, i),
+                edge(one, i + 1),
+                n,
+                ...(two ? [between(two, edge(one, i), edge(one, i + 1))] : []),
+              ]),
+            ],
+      };
+    },
+  );
 }
 
 export function elements(t) {

@@ -1,7 +1,7 @@
 // The ladder: the KL divergence of each level of bits with its interval, and the verdict on the picked level.
 
 import { axisBelow } from "../../lib/axes.js";
-import { choice } from "../../lib/controls.js";
+import { choice, moreOptions } from "../../lib/controls.js";
 import { h, picture, s, widthOf } from "../../lib/dom.js";
 import { figureParts } from "../../lib/figure.js";
 import { format, inBytes, percent } from "../../lib/format.js";
@@ -49,7 +49,7 @@ export function mount(figure, data, state) {
     onChange: (v) => at.set({ y: v }, { push: true }),
   });
   const pick = (i) => at.set({ level: i }, { push: true });
-  const show = figureParts(figure, [x, y], (plot) => {
+  const show = figureParts(figure, [y, moreOptions(x)], (plot) => {
     const usual = levels.findIndex((l) => l.bits_per_weight < 5);
     const i = levels[at.get("level")] ? at.get("level") : Math.max(usual, 0),
       one = levels[i];

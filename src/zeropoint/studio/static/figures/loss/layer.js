@@ -9,7 +9,7 @@ import {
   quantize,
 } from "../../codecs/formats.js";
 import { axisLeft } from "../../lib/axes.js";
-import { choice, select } from "../../lib/controls.js";
+import { choice, moreOptions, select } from "../../lib/controls.js";
 import { h, picture, s, widthOf } from "../../lib/dom.js";
 import { figureParts } from "../../lib/figure.js";
 import { format, percent } from "../../lib/format.js";
@@ -47,7 +47,7 @@ export function mount(figure, data, state) {
     ],
     onChange: (x) => at.set({ group: Number(x) }, { push: true }),
   });
-  const show = figureParts(figure, [menu, kind, group], (plot) => {
+  const show = figureParts(figure, [kind, moreOptions(menu, group)], (plot) => {
     const p = data.products[at.get("product")] ?? data.products[0],
       n = p.columns;
     const form = findFormat(fullName(at.get("kind"), at.get("group"))) ?? formatOf("INT4_SYM_G32");

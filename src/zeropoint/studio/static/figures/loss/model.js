@@ -8,6 +8,8 @@ import { linear } from "../../lib/scales.js";
 import { fact, value } from "../../lib/table.js";
 import { source } from "../../lib/tensor_picker.js";
 
+const MACHINES = [8, 16, 64]; // GB of memory of common machines
+
 /**
  * @param {HTMLElement} figure
  * @param {PageData} data
@@ -78,7 +80,15 @@ function bars(plot, rows) {
   const width = widthOf(plot),
     left = 108;
   const x = linear([0, rows[0][2]], [left, width - 84]);
-  const image = picture(width, rows.length * 34 + 8, "Size by bits per weight");
+  const image = picture(width, rows.length * 34 + 12, "Size by bits per weight");
+  for (const memory of MACHINES) {
+    const place = x(memory * 1e9);
+    if (place > width - 84) continue;
+    image.append(
+      s("line", { class: "band-line", x1: place, x2: place, y1: 0, y2: rows.length * 34 + 4 }),
+      s("text", { x: place + 4, y: rows.length * 34 + 4 }, `${memory} GB of memory`),
+    );
+  }
   rows.forEach(([name, _b, bytes], i) => {
     const chosen = name === "your choice",
       y = i * 34 + 6;

@@ -170,7 +170,7 @@ function bars(plot, terms, c, pick, drag) {
           "text-anchor": "middle",
           class: j === c ? "strong" : "",
         },
-        step > 26 || j === c ? String(j) : "",
+        j === c ? `input ${j}` : "",
       ),
     );
     return mark;

@@ -11,6 +11,8 @@ import { fact, value } from "../../lib/table.js";
 import { shortName, source } from "../../lib/tensor_picker.js";
 import { answer } from "./flips.js";
 
+const SUPER_KL = 1; // nats: the text falls apart
+
 /**
  * @param {HTMLElement} figure
  * @param {PageData} data
@@ -18,7 +20,8 @@ import { answer } from "./flips.js";
  */
 export function mount(figure, data, state) {
   const list = data.ablations.weights;
-  const at = state.scope("ablation", { weight: 0 }, () => show());
+  const at = state.scope("ablation", { weight: -1 }, () => show());
+  const largest = list.reduce((best, a, i) => (a.kl > list[best].kl ? i : best), 0);
   const pick = (i) => at.set({ weight: i }, { push: true });
   const menu = select({
     label: "Weight set to zero",
@@ -30,11 +33,15 @@ export function mount(figure, data, state) {
     onChange: (i) => pick(Number(i)),
   });
   const show = figureParts(figure, [menu], (plot) => {
-    const i = Math.min(Math.max(at.get("weight"), 0), list.length - 1),
+    const i = list[at.get("weight")] ? at.get("weight") : largest,
       one = list[i];
     menu.set(String(i));
     return {
-      plot: [chart(plot, list, i, pick), answers(data.ablations, one)],
+      plot: [
+        h("p", { class: "card" }, outcome(list[largest])),
+        chart(plot, list, i, pick),
+        answers(data.ablations, one),
+      ],
       reading: [
         fact("KL without this one weight", value("kl", one.kl, `${format(one.kl, 3)} nats`)),
         fact("same most likely token", value("top1", one.top1, percent(one.top1))),
@@ -50,6 +57,14 @@ export function mount(figure, data, state) {
       ],
     };
   });
+}
+
+/** Whether any of the weights is a super weight, as a sentence. */
+function outcome(worst) {
+  const kept = `without it the model still chooses the same word ${percent(worst.top1)} of the time`;
+  return worst.kl >= SUPER_KL
+    ? `This model has a super weight: one weight less, and KL is ${format(worst.kl, 3)} nats.`
+    : `None of these is a super weight. The one that matters most is ${shortName(worst.tensor)} [${worst.row}, ${worst.column}]: ${kept}.`;
 }
 
 function chart(plot, list, chosen, pick) {

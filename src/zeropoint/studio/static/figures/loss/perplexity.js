@@ -1,7 +1,7 @@
 // Perplexity, token by token: the probability that both models assigned to the actual next token.
 
 import { axisBelow, axisLeft } from "../../lib/axes.js";
-import { button } from "../../lib/controls.js";
+import { button, moreOptions } from "../../lib/controls.js";
 import { h, picture, s, widthOf } from "../../lib/dom.js";
 import { figureParts } from "../../lib/figure.js";
 import { percent } from "../../lib/format.js";
@@ -59,7 +59,7 @@ export function mount(figure, data, state) {
   const drawn = drawnOnce(chart);
   const show = figureParts(
     figure,
-    [picker.control, h("div", { class: "control buttons" }, back, on, worst)],
+    [h("div", { class: "control buttons" }, back, on, worst), moreOptions(picker.control)],
     (plot) => {
       const text = picker.current(),
         i = picker.position();

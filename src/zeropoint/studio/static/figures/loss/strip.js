@@ -5,7 +5,7 @@ import { axisBelow } from "../../lib/axes.js";
 import { moreOptions, numbers } from "../../lib/controls.js";
 import { picture, s, widthOf } from "../../lib/dom.js";
 import { figureParts } from "../../lib/figure.js";
-import { format, percent } from "../../lib/format.js";
+import { format, percent, superscript } from "../../lib/format.js";
 import { linear } from "../../lib/scales.js";
 import { fact, value } from "../../lib/table.js";
 import { piecePicker } from "../../lib/tensor_picker.js";
@@ -41,7 +41,9 @@ export function mount(figure, data, state) {
           value(
             `stored-${type.name}`,
             stored,
-            `${format(stored, 5)} (${error ? percent(error, error < 0.001 ? 4 : 1) : "exact"})`,
+            stored || !x
+              ? `${format(stored, 5)} (${error ? percent(error, error < 0.001 ? 4 : 1) : "exact"})`
+              : "0 (below its smallest number)",
           ),
         ),
       ),
@@ -88,7 +90,7 @@ function chart(plot, rows, number) {
     width,
     height,
     "Range of float types, as powers of two, with their bits of precision",
-    axisBelow(x, bottom, { n: 6, label: (p) => (p ? `2^${format(p)}` : "1") }),
+    axisBelow(x, bottom, { n: 6, label: (p) => (p ? `2${superscript(p)}` : "1") }),
   );
   rows.forEach(({ type }, i) => {
     const y = i * step + 10,
@@ -117,11 +119,12 @@ function chart(plot, rows, number) {
       s(
         "text",
         {
-          x: outside ? ends[0] - 6 : ends[2] + 6,
+          x: outside ? ends[2] - 8 : ends[2] + 6,
           y: y + 13,
           "text-anchor": outside ? "end" : "start",
+          class: outside ? "on-fill" : "",
         },
-        outside && ends[0] - left < 120 ? "" : label,
+        label,
       ),
     );
   });

@@ -9,6 +9,8 @@ import { linear } from "../../lib/scales.js";
 import { fact, value } from "../../lib/table.js";
 import { source } from "../../lib/tensor_picker.js";
 
+const MAX_CEILING = 4; // times the fastest bar; higher ceilings stand at the edge
+
 /**
  * @param {HTMLElement} figure
  * @param {PageData} data
@@ -16,7 +18,10 @@ import { source } from "../../lib/tensor_picker.js";
  */
 export function mount(figure, data, state) {
   const levels = data.ladder.filter((l) => l.generation_tokens_per_second);
-  const at = state.scope("speed", { what: "generation", bandwidth: 50, level: -1 }, () => show());
+  const reached =
+    Math.round((levels[0]?.generation_tokens_per_second * levels[0]?.bytes) / 1e8) / 10;
+  const usual = { what: "generation", bandwidth: reached || 50, level: -1 };
+  const at = state.scope("speed", usual, () => show());
   const what = choice({
     label: "Speed of",
     name: "what",
@@ -34,11 +39,11 @@ export function mount(figure, data, state) {
   });
   const bandwidth = range({
     label: "Memory bandwidth, GB/s",
-    min: 5,
+    min: 0.01,
     max: 8000,
     name: "bandwidth",
     toSlider: Math.log10,
-    fromSlider: (x) => Math.round(10 ** x),
+    fromSlider: (x) => Number((10 ** x).toPrecision(3)),
     sliderStep: 0.01,
     onInput: (x) => at.set({ bandwidth: x }),
     onDone: () => at.set({}, { push: true }),
@@ -71,13 +76,13 @@ export function mount(figure, data, state) {
         ),
         writing
           ? fact(
-              "ceiling at this bandwidth",
+              `ceiling at ${format(at.get("bandwidth"), 3)} GB/s`,
               value("ceiling", ceiling(chosen), `${format(ceiling(chosen), 4)} tokens/s`),
             )
           : null,
         source(
           `${data.ladder_run}, on the machine it ran on. To write a token, every weight is read once: no ` +
-            "machine writes faster than bandwidth ∕ bytes",
+            `machine writes faster than bandwidth ∕ bytes. ${first.format} reached ${format(reached, 3)} GB/s`,
         ),
       ].filter(Boolean),
       table: [
@@ -98,7 +103,10 @@ function bars(plot, levels, key, chosen, ceiling) {
   const width = widthOf(plot),
     left = Math.min(150, width / 2.6),
     step = 30;
-  const x = linear([0, Math.max(...levels.map((l) => l[key])) * 1.02], [left, width - 100]);
+  const fastest = Math.max(...levels.map((l) => l[key]));
+  const highest = ceiling ? Math.max(...levels.map(ceiling)) : 0;
+  const end = Math.max(fastest, Math.min(highest, MAX_CEILING * fastest)) * 1.02;
+  const x = linear([0, end], [left, width - 120]);
   const bottom = levels.length * step + 4;
   const image = picture(
     width,
@@ -122,13 +130,18 @@ function bars(plot, levels, key, chosen, ceiling) {
         height: 20,
         rx: 3,
       }),
-      s("text", { x: x(l[key]) + 6, y: y + 15 }, `${format(l[key], 3)} · ${inBytes(l.bytes)}`),
+      s(
+        "text",
+        {
+          x: Math.max(x(l[key]), ceiling ? Math.min(x(ceiling(l)), width - 120) : 0) + 6,
+          y: y + 15,
+        },
+        `${format(l[key], 3)} · ${inBytes(l.bytes)}`,
+      ),
     );
-    if (ceiling && ceiling(l) < x.from(width)) {
-      image.append(
-        s("line", { class: "needle", x1: x(ceiling(l)), x2: x(ceiling(l)), y1: y - 3, y2: y + 23 }),
-      );
-    }
+    if (!ceiling) return;
+    const place = Math.min(x(ceiling(l)), width - 2);
+    image.append(s("line", { class: "needle", x1: place, x2: place, y1: y - 3, y2: y + 23 }));
   });
   return image;
 }
