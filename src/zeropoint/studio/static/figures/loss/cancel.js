@@ -50,7 +50,7 @@ export function mount(figure, data, state) {
     return {
       plot: [chart(plot, sums)],
       reading: [
-        fact("one weight is off by", value("single", sums.single, percent(sums.single))),
+        fact("a weight is off by, on average", value("single", sums.single, percent(sums.single))),
         fact("errors added", value("terms", count)),
         fact("had they all one sign", value("aligned", sums.aligned.at(-1) ?? 0)),
         fact("as they are", value("together", sums.together.at(-1) ?? 0)),
