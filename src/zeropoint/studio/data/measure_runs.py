@@ -27,7 +27,7 @@ MAX_SHOWN_POSITIONS = 1200  # of the texts, token by token, with both top tens
 HISTOGRAM_BINS = 64
 FEW_TOKENS = 30  # of a text or class; its figures are grey below that
 
-VERBS = ("measure", "quantize", "ladder", "drift", "tasks", "across", "search")
+VERBS = ("measure", "quantize", "ladder", "drift", "tasks", "across", "search", "train")
 
 # Keys of a mark in the frontier figure, for a level of a ladder or for a measured quant.
 LEVEL_KEYS = ("level", "kind", "format", "bytes", "file_bytes", "bits_per_weight",

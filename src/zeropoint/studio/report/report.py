@@ -24,6 +24,7 @@ from zeropoint.studio.data.page_data import PageData
 from zeropoint.studio.data.ranked_runs import alike_of, groups
 from zeropoint.studio.data.search_runs import found_levels, points_of, recipes_as_page_data
 from zeropoint.studio.data.steps_shown import LongRunEvidence
+from zeropoint.studio.data.training_runs import curves_as_page_data, trained_in
 from zeropoint.studio.report import drift_sections
 from zeropoint.studio.report.bundle import self_contained
 from zeropoint.studio.report.html import (
@@ -55,6 +56,7 @@ from zeropoint.studio.report.sections import (
     where_bytes,
     why,
 )
+from zeropoint.studio.report.training_sections import said_of_training, the_training
 
 MAX_WORST_POSITIONS = 50  # positions in the table of the worst
 KINDS = ("symmetric", "asymmetric")  # of levels by bits, which are drawn by their bits
@@ -84,7 +86,11 @@ def report_of(
     data: dict[str, Any] = {"run": runs[0].path.name, "runs": [raw(run) for run in runs]}
     data |= steps.as_page_data()
     sizes = scales_of(runs)
-    others = [said_of_sizes(sizes), said_of_search(points_of(runs))]
+    others = [
+        said_of_sizes(sizes),
+        said_of_search(points_of(runs)),
+        said_of_training(trained_in(runs)),
+    ]
     parts = [verdict(measures, quantize, levels, steps, others), provenance(runs, hashed_bytes)]
     if quantize:
         data["tensors"] = [tensor.as_page_data() for tensor in tensors]
@@ -112,13 +118,26 @@ def report_of(
     if sizes:
         data["sizes"] = sizes
         parts += [bigger_or_smaller(sizes)]
-    if found := points_of(runs):
-        data["search"] = recipes_as_page_data(runs)
-        parts += [the_search(found)]
+    parts += made_models(runs, data)
     parts.append(method(runs))
     title = f"{subject_of({run.verb for run in runs})}: {name_of(runs)}"
     body = fragment(head(title, runs), element("main", *numbered(parts)), FOOTER)
     return title, body, "report", data
+
+
+def made_models(runs: Sequence[Run], data: PageData) -> list[Html]:
+    """Return the sections of recipes that were found and of models that were trained.
+
+    Their data are added to `data`.
+    """
+    parts = []
+    if found := points_of(runs):
+        data["search"] = recipes_as_page_data(runs)
+        parts += [the_search(found)]
+    if trained := trained_in(runs):
+        data["training"] = curves_as_page_data(runs)
+        parts += [the_training(trained)]
+    return parts
 
 
 NEEDS_NO_SCRIPTS = literal(
@@ -133,6 +152,8 @@ def subject_of(verbs: Collection[str]) -> str:
         return "How it was made"
     if verbs == {"search"}:
         return "Recipes found"
+    if verbs == {"train"}:
+        return "How it was trained"
     return "Side by side" if verbs == {"across"} else "What was lost"
 
 
@@ -322,6 +343,7 @@ def method(runs: Sequence[Run]) -> Html:
         "drift": "what happens over many steps (zeropoint drift --run)",
         "tasks": "the tasks you care about (zeropoint tasks --run)",
         "search": "which tensor gets which format (zeropoint search --run)",
+        "train": "how a model was trained in low bits (zeropoint train --run)",
     }
     verbs = {run.verb for run in runs}
     missing = [text for verb, text in known.items() if verb not in verbs]

@@ -14,6 +14,7 @@ import * as intervals from "../figures/loss/intervals.js";
 import * as ladder from "../figures/loss/ladder.js";
 import * as spread from "../figures/loss/spread.js";
 import * as sizebits from "../figures/plan/memory_vs_loss.js";
+import * as curves from "../figures/training/curves.js";
 import * as rawdata from "../labs/raw_data.js";
 import { mountAll, unpackIsland } from "../lib/start.js";
 
@@ -34,6 +35,7 @@ mountAll(
     exam,
     prediction,
     recipe,
+    curves,
   },
   unpackIsland(),
 );

@@ -1,0 +1,43 @@
+"""The report of a training run: what its formats cost, and the curve of the mean over seeds."""
+
+import json
+from pathlib import Path
+
+from support.javascript import run_in_node
+from zeropoint.studio.data.measure_runs import open_runs
+from zeropoint.studio.report.report import render_report
+
+SUMMARY = "(modules, curves) => modules.summary(curves)"
+
+
+def curve(seed: int, *losses: float) -> dict[str, object]:
+    tokens = [1024 * (i + 1) for i in range(len(losses))]
+    return {"seed": seed, "tokens": tokens, "training": list(losses), "held_out": list(losses)}
+
+
+def test_a_curve_is_the_mean_over_seeds_as_far_as_all_have_come() -> None:
+    found = run_in_node(
+        ["figures/training/curves.js"], SUMMARY, [curve(0, 4.0, 3.0, 2.0), curve(1, 5.0, 3.5)]
+    )
+    assert found == [
+        {"tokens": 1024, "mean": 4.5, "low": 4.0, "high": 5.0},
+        {"tokens": 2048, "mean": 3.25, "low": 3.0, "high": 3.5},
+    ]
+
+
+def test_the_report_says_what_each_format_costs(tmp_path: Path) -> None:
+    formats = [
+        {"format": "BF16", "loss": {"mean": 4.0}, "curves": [curve(0, 5.0, 4.0)]},
+        {
+            "format": "NVFP4", "loss": {"mean": 4.25}, "curves": [curve(0, 5.5, 4.25)],
+            "gap": {"mean": 0.25, "low": 0.125, "high": 0.375}, "rounded_baseline": 4.5,
+        },
+    ]  # fmt: skip
+    histogram = {"format": "NVFP4", "edges": [-6, 0, 6], "counts": [1, 2], "lost": 0.25}
+    results = {"tokens": 2048, "baseline": "BF16", "formats": formats, "histogram": histogram}
+    head = {"schema": 1, "verb": "train", "inputs": {}, "settings": {}, "results": results}
+    (tmp_path / "run.json").write_text(json.dumps(head))
+    page = render_report(open_runs([tmp_path]))
+    assert "above that of BF16, in nats per token: NVFP4 0.25." in page
+    assert "0.125 … 0.375" in page and "nearest rounding would set 25.0% to 0" in page
+    assert 'data-visual="curves"' in page
