@@ -1,6 +1,7 @@
 """The engine: the same text alone, beside others, and after a cached prefix or a cancellation."""
 
 from collections import Counter
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,7 @@ def test_a_prompt_that_begins_like_a_running_text_copies_its_cache(model: Langua
 
 
 def test_prompts_are_read_in_small_chunks_while_others_decode(model: LanguageModel) -> None:
-    scheduler = engine(model)
+    scheduler = engine(model, clock=lambda: 0.0)
     scheduler.add(work(1, [5, 6], limit=40))
     scheduler.step()
     scheduler.add(work(2, some_prompt(200, 1), limit=1))
@@ -145,8 +146,22 @@ def test_prompts_are_read_in_small_chunks_while_others_decode(model: LanguageMod
     assert tokens >= 4, "the other text has grown in every step"
 
 
+def test_a_chunk_takes_no_longer_than_others_may_wait(model: LanguageModel) -> None:
+    """Each look at the clock is 0.1 s after the one before: the first two tokens take that long."""
+    ticks = count()
+    scheduler = engine(model, clock=lambda: next(ticks) / 10)
+    scheduler.add(work(1, [5, 6], limit=40))
+    scheduler.step()
+    scheduler.add(work(2, some_prompt(200, 1), limit=1))
+    done: list[int] = []
+    while len(done) < 3:
+        done += [event["done"] for event in scheduler.step() if event["type"] == "progress"]
+    tokens = [2, 10, 30]  # 0.5 s at 20, 60, 140 tokens per second are 10, 30, 70 tokens
+    assert done == [tokens[1], sum(tokens[1:]), sum(tokens[1:]) + CHUNK_BESIDE_DECODING_TOKENS]
+
+
 def test_waiting_prompts_take_turns(model: LanguageModel) -> None:
-    scheduler = engine(model)
+    scheduler = engine(model, clock=lambda: 0.0)
     scheduler.add(work(1, [5, 6], limit=60))
     scheduler.step()
     scheduler.add(work(2, some_prompt(300, 1), limit=1))

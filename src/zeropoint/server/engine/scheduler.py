@@ -18,7 +18,9 @@ from zeropoint.models.speculation import DraftMaker
 from zeropoint.server.engine.prefix_caches import FilledCache, PrefixCaches
 from zeropoint.server.engine.text import Event, GrowingReply, TextWork
 
-CHUNK_BESIDE_DECODING_TOKENS = 48  # prompt tokens between two decoding steps of other texts
+CHUNK_BESIDE_DECODING_TOKENS = 48  # prompt tokens between two decoding steps of other texts,
+PAUSE_SECONDS = 0.5  # or as many as take this long
+MIN_CHUNK_TOKENS = 8
 CHUNK_ALONE_TOKENS = 512  # prompt tokens between two looks at the inbox
 
 
@@ -172,7 +174,7 @@ class Scheduler:
         reply = self.slots[slot]
         assert reply is not None
         alone = not any(reply.tokens for reply in self.slots if reply)
-        size = CHUNK_ALONE_TOKENS if alone else CHUNK_BESIDE_DECODING_TOKENS
+        size = CHUNK_ALONE_TOKENS if alone else self._chunk_beside_decoding()
         started = self._clock()
         remaining = reply.remaining
         chunk = remaining[:size]
@@ -187,6 +189,14 @@ class Scheduler:
         self.counts.prompt_seconds_total += self._clock() - started
         reply.begin()
         return self._advance(slot, reply, logits)
+
+    def _chunk_beside_decoding(self) -> int:
+        """Return how many prompt tokens other texts wait for, at the average speed so far."""
+        counts = self.counts
+        if not counts.prompt_seconds_total:
+            return CHUNK_BESIDE_DECODING_TOKENS
+        tokens = PAUSE_SECONDS * counts.prompt_tokens_total / counts.prompt_seconds_total
+        return min(max(int(tokens), MIN_CHUNK_TOKENS), CHUNK_BESIDE_DECODING_TOKENS)
 
     def _observe(self, reply: GrowingReply, start: int, states: F32) -> None:
         """Show the draft of a text the model's states, which a draft head reads."""
