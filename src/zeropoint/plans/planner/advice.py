@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from zeropoint.errors import ZeropointError
 from zeropoint.plans.machines.device import GIB
+from zeropoint.plans.memory.cache_losses import CACHE_LOSSES
 from zeropoint.plans.memory.memory import PlanWorkload, memory_use
 from zeropoint.plans.memory.offload import Placement
 from zeropoint.plans.planner.model_spec import in_format
@@ -89,7 +90,7 @@ def longer_contexts(row: PlanRow, question: PlanQuestion) -> Iterator[str]:
     workload, trained = question.workload, row.spec.shape.context
     if trained and row.longest >= trained:
         return
-    for name in ("Q8_0", "Q4_0"):
+    for name, loss in CACHE_LOSSES.items():
         if name in (workload.keys, workload.values):
             return
         try:
@@ -98,21 +99,21 @@ def longer_contexts(row: PlanRow, question: PlanQuestion) -> Iterator[str]:
         except ZeropointError:  # a row of the cache is not a whole number of blocks
             continue
         if longest > row.longest:
-            yield f"--kv {name.lower()}: up to {longest} tokens instead of {row.longest}"
+            longer = f"up to {longest} tokens instead of {row.longest}"
+            yield f"--kv {name.lower()}: {longer}{loss.warning}"
 
 
 def _smaller_cache(row: PlanRow, workload: PlanWorkload) -> Iterator[str]:
     now = row.memory.kv_bytes
     missing = row.memory.total_bytes - row.device.usable_bytes
-    for name in ("Q8_0", "Q4_0"):
+    for name, loss in CACHE_LOSSES.items():
         smaller = replace(workload, keys=name, values=name)
         try:
             kv = memory_use(row.spec.shape, (), smaller).kv_bytes
         except ZeropointError:  # a row of the cache is not a whole number of blocks
             continue
         if now - kv > MIN_SHARE * max(now, missing):
-            warning = "" if name == "Q8_0" else ", and costs accuracy: measure it"
-            yield f"--kv {name.lower()} saves {gib(now - kv)}{warning}"
+            yield f"--kv {name.lower()} saves {gib(now - kv)}{loss.warning}"
             if now - kv >= missing:
                 return
 
