@@ -17,7 +17,7 @@ def curve(seed: int, *losses: float) -> dict[str, object]:
 
 def test_a_curve_is_the_mean_over_seeds_as_far_as_all_have_come() -> None:
     found = run_in_node(
-        ["figures/training/curves.js"], SUMMARY, [curve(0, 4.0, 3.0, 2.0), curve(1, 5.0, 3.5)]
+        ["figures/training/seeds.js"], SUMMARY, [curve(0, 4.0, 3.0, 2.0), curve(1, 5.0, 3.5)]
     )
     assert found == [
         {"tokens": 1024, "mean": 4.5, "low": 4.0, "high": 5.0},

@@ -8,6 +8,7 @@ import { format } from "../../lib/format.js";
 import { linear } from "../../lib/scales.js";
 import { fact, value } from "../../lib/table.js";
 import { source } from "../../lib/tensor_picker.js";
+import { summary } from "./seeds.js";
 
 /**
  * @param {HTMLElement} figure
@@ -75,20 +76,6 @@ export function mount(figure, data, state) {
           ),
         ),
       ],
-    };
-  });
-}
-
-/** Mean, lowest and highest loss over the seeds, as far as all of them have come. */
-export function summary(curves) {
-  const length = Math.min(...curves.map((curve) => curve.tokens.length));
-  return curves[0].tokens.slice(0, length).map((tokens, i) => {
-    const losses = curves.map((curve) => curve.held_out[i]);
-    return {
-      tokens,
-      mean: losses.reduce((sum, loss) => sum + loss, 0) / losses.length,
-      low: Math.min(...losses),
-      high: Math.max(...losses),
     };
   });
 }
