@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from zeropoint.verbs.compare import compare
     from zeropoint.verbs.drift import drift
     from zeropoint.verbs.generate import generate
+    from zeropoint.verbs.heal import heal
     from zeropoint.verbs.inspect import inspect
     from zeropoint.verbs.ladder import ladder
     from zeropoint.verbs.measure import measure
@@ -50,6 +51,7 @@ _ROOMS = {
     "drift": "zeropoint.verbs.drift",
     "find_format": "zeropoint.formats",
     "generate": "zeropoint.verbs.generate",
+    "heal": "zeropoint.verbs.heal",
     "inspect": "zeropoint.verbs.inspect",
     "ladder": "zeropoint.verbs.ladder",
     "measure": "zeropoint.verbs.measure",
@@ -93,6 +95,7 @@ __all__ = [
     "drift",
     "find_format",
     "generate",
+    "heal",
     "inspect",
     "ladder",
     "load_model",

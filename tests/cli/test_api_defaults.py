@@ -18,6 +18,7 @@ VERBS: dict[str, dict[str, str]] = {
     "card": {},
     "drift": {"as_": "to"},
     "generate": {},
+    "heal": {"ctx": "context"},
     "inspect": {},
     "ladder": {"ctx": "context"},
     "measure": {"as_": "to", "ctx": "context"},

@@ -23,6 +23,7 @@ NO_MODEL = {("measure", "imatrix"), ("quantize", "imatrix"), ("quantize", "calib
 # Use that a verb makes of a model; all others run it. A page or the studio shows weights.
 USES = {verb: verb for verb in ("inspect", "quantize", "calibrate", "plan")}
 USES |= {"report": "quantize", "studio": "quantize"}
+USES |= {"heal": "heal"}  # of two models that belong together: no single file is enough
 
 
 def places() -> Iterator[tuple[str, Any]]:
@@ -61,6 +62,7 @@ def words(verb: str, parameter: Any, path: Path, folder: Path) -> list[str]:
             "0",
             "--requantize",
         ],
+        "heal": ["--text", str(text)],
         "measure": short,
         "compare": short,
         "drift": ["--count", "1", "-n", "2", "--chains", "0"],
@@ -79,7 +81,7 @@ def words(verb: str, parameter: Any, path: Path, folder: Path) -> list[str]:
     }.get(verb, [])
     option = parameter.param_type_name == "option"
     first = [str(good)] if option else [str(path)]
-    output = [str(folder / "out.gguf")] if verb in ("quantize", "train") else []
+    output = [str(folder / "out.gguf")] if verb in ("quantize", "train", "heal") else []
     if verb == "train":  # a model is an option
         first = []
     named = [parameter.opts[0], str(path)] if option else []

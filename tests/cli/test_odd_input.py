@@ -22,10 +22,10 @@ TEXT = "the rain in spain 42 return x [ 0 ] + 1 ; " * 60
 ARGUMENTS = {  # one word for each positional argument, so that parsing reaches the options
     "inspect": 1, "explain": 1, "plan": 1, "quantize": 2, "calibrate": 1, "measure": 1,
     "compare": 2, "drift": 1, "tasks": 1, "ladder": 1, "report": 1, "studio": 1, "run": 1,
-    "bench": 1, "search": 1, "serve": 1, "train": 1,
+    "bench": 1, "search": 1, "serve": 1, "train": 1, "heal": 2,
 }  # fmt: skip
 REQUIRED = {"calibrate": ["-o", "x.gguf"], "quantize": ["--to", "Q8_0"],
-            "search": ["-o", "x.recipe"]}  # fmt: skip
+            "search": ["-o", "x.recipe"], "heal": ["--ref", "x.gguf"]}  # fmt: skip
 
 
 def numeric_options() -> Iterator[tuple[str, str, bool]]:

@@ -24,6 +24,7 @@ WORDS = {
     "bench": {"peer"},
     "card": {"base_model", "license", "quantized_by"},
     "explain": {"what", "format", "block", "device"},
+    "heal": {"tokens", "stages", "device"},
     "inspect": {"tensors"},
     "ladder": {"share", "with_"},
     "measure": {"gates"},

@@ -64,6 +64,7 @@ def words(verb: str, parameter: Any, path: Path, folder: Path) -> list[str]:
         "quantize": [str(folder / "out.gguf"), "--requantize"],
         "calibrate": [*short, *texts, "-o", str(folder / "out.gguf")],
         "search": ["-o", str(folder / "out.recipe"), "--bits", "9", "--requantize"],
+        "heal": [str(folder / "out.gguf"), "--ref", str(folder / "reference.gguf")],
         "measure": [*short, *texts, *sides],
         "compare": [str(good), *short, *texts],
         "drift": ["--count", "1", "-n", "2", "--chains", "0", *sides],

@@ -19,6 +19,7 @@ from zeropoint.cli.commands import (
     doctor,
     drift,
     explain,
+    heal,
     inspect,
     ladder,
     measure,
@@ -72,6 +73,7 @@ explain.register(app)
 plan.register(app)
 quantize.register(app)
 search.register(app)
+heal.register(app)
 train.register(app)
 calibrate.register(app)
 measure.register(app)

@@ -68,11 +68,28 @@ class ScaleCodes:
 
     def nearest(self, factors: NDArray[np.floating[Any]]) -> Integers:
         """Return the codes with the nearest factors; of two as near ones, the smaller factor."""
-        codes, middles = self._ascending
+        codes, middles = self.ascending
         return codes[np.searchsorted(middles, factors)]
 
+    def load_factors(self, blocks: U8) -> F32:
+        """Return the factors of (n, block_bytes) blocks: (n, codes per block) float32."""
+        return self.factors[self.load(blocks)]
+
+    def project(self, factors: F32) -> F32:
+        """Return the nearest factors that can be stored, of any shape."""
+        return self.factors[self.nearest(factors)]
+
+    def store_factors(self, blocks: U8, factors: F32) -> U8:
+        """Return blocks with other factors (n, codes per block), which must be storable.
+
+        A code whose factor stays keeps its bits, also where several codes have the same factor.
+        """
+        codes = self.load(blocks)
+        stays = self.factors[codes] == factors
+        return self.store(blocks, np.where(stays, codes, self.nearest(factors)))
+
     @cached_property
-    def _ascending(self) -> tuple[Integers, F32]:
+    def ascending(self) -> tuple[Integers, F32]:
         """The usable codes by their factors, and the middles between these."""
         codes = np.argsort(self.factors, kind="stable")[: np.isfinite(self.factors).sum()]
         ascending = self.factors[codes]

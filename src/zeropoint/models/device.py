@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zeropoint import kernels
-from zeropoint.formats import F32, QuantizedTensor
+from zeropoint.formats import F32, U8, QuantizedTensor
 from zeropoint.formats.parts import Parts
 from zeropoint.formats.storage import StorageFormat
 
@@ -31,17 +31,10 @@ class DeviceMatrix:
             self.codes = whole.to(device, _FLOATS.get(format.name, torch.float32))
             self.scale = self.minimum = None
             return
-        step = _SLAB_WEIGHTS // format.block_size
-        found = [
-            take_apart(format.parts(blocks[at : at + step])) for at in range(0, len(blocks), step)
-        ]
-        codes, scales, minimums = zip(*found, strict=True)
-        self.codes = torch.from_numpy(np.concatenate(codes)).to(device)
-        self.scale = torch.from_numpy(np.concatenate(scales)).to(device)
-        if minimums[0] is not None:
-            self.minimum = torch.from_numpy(np.concatenate(minimums)).to(device)
-        else:
-            self.minimum = None
+        codes, scales, minimums = split_blocks(format, blocks)
+        self.codes = torch.from_numpy(codes).to(device)
+        self.scale = torch.from_numpy(scales).to(device)
+        self.minimum = None if minimums is None else torch.from_numpy(minimums).to(device)
 
     @property
     def nbytes(self) -> int:
@@ -57,6 +50,19 @@ class DeviceMatrix:
         if self.minimum is not None:
             weights = weights + self.minimum[..., None]
         return weights.view(self.shape)
+
+    def multiply(self, x: Tensor) -> Tensor:
+        """Return x · Wᵀ (…, rows) of x (…, columns)."""
+        return torch.nn.functional.linear(x, self.weights())
+
+
+def split_blocks(format: StorageFormat, blocks: U8) -> tuple[NDArray[np.int8], F32, F32 | None]:
+    """Return `take_apart` of (n, block_bytes) blocks, in slabs that bound the memory."""
+    step = _SLAB_WEIGHTS // format.block_size
+    found = [take_apart(format.parts(blocks[at : at + step])) for at in range(0, len(blocks), step)]
+    codes, scales, minimums = zip(*found, strict=True)
+    least = None if minimums[0] is None else np.concatenate(minimums)
+    return np.concatenate(codes), np.concatenate(scales), least
 
 
 def take_apart(parts: Parts) -> tuple[NDArray[np.int8], F32, F32 | None]:

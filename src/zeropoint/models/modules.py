@@ -1,7 +1,7 @@
 """torch modules that keep quantized weights and replace transformers' float modules."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -17,6 +17,13 @@ from zeropoint.models.weights import Weights
 GradientHook = Callable[[F32, F32, Tensor | None], None]
 
 DECODED_WEIGHTS = 1 << 24  # weights that a backward pass decodes at a time: 64 MiB
+
+
+class Multiplier(Protocol):
+    """What multiplies by a matrix in place of zeropoint's kernels."""
+
+    def multiply(self, x: Tensor) -> Tensor:
+        """Return x · Wᵀ (…, rows) of x (…, columns)."""
 
 
 class BlockLinear(nn.Module):
@@ -41,7 +48,7 @@ class BlockLinear(nn.Module):
         self.bias, self.scale = bias, scale
         self.order = order
         self.columns: Tensor | None = None
-        self.matrix: DeviceMatrix | None = None
+        self.matrix: Multiplier | None = None
         self.gradient_hook: GradientHook | None = None
 
     def forward(self, x: Tensor, places: Tensor | None = None) -> Tensor:
@@ -54,20 +61,25 @@ class BlockLinear(nn.Module):
         if self.matrix is None:
             y: Tensor = BlockProduct.apply(x, self, places)  # type: ignore[no-untyped-call]
         else:
-            y = nn.functional.linear(x, self.matrix.weights())
+            y = self.matrix.multiply(x)
         if self.scale != 1.0:
             y = y * self.scale
         if self.bias is not None:
             y = y + self.bias.to(y.device)
         return y if self.order is None else y[..., self.order]
 
-    def move(self, device: torch.device) -> None:
-        """Store the matrix on a device; torch multiplies it from then on."""
+    def stored(self) -> QuantizedTensor:
+        """Return the matrix as the file stores it; of a stack that of one expert."""
         tensor = self.weights.tensor(self.name)
-        if self.expert is not None:
-            rows = tensor.data.reshape(tensor.shape[0], -1, tensor.format.block_bytes)
-            tensor = QuantizedTensor(tensor.format, tensor.shape[1:], rows[self.expert])
-        self.matrix = DeviceMatrix(tensor, device)
+        if self.expert is None:
+            return tensor
+        rows = tensor.data.reshape(tensor.shape[0], -1, tensor.format.block_bytes)
+        return QuantizedTensor(tensor.format, tensor.shape[1:], rows[self.expert])
+
+
+def store_on_device(linear: BlockLinear, device: torch.device) -> DeviceMatrix:
+    """Return a linear's matrix on a device, where torch multiplies it."""
+    return DeviceMatrix(linear.stored(), device)
 
 
 class JoinedLinear(nn.Module):

@@ -15,17 +15,27 @@ from transformers.activations import ACT2FN
 
 from zeropoint.checkpoints.families import FAMILIES
 from zeropoint.checkpoints.names import find_place, huggingface_name, is_matrix, role_of
-from zeropoint.checkpoints.stored_changes import change_of, keys_of, restore
+from zeropoint.checkpoints.stored_changes import NO_CHANGE, change_of, keys_of, restore
 from zeropoint.errors import UnsupportedModel
 from zeropoint.formats import F32
 from zeropoint.models.architecture import Architecture, LayerSpec
 from zeropoint.models.cache import Cache
 from zeropoint.models.layer_inputs import PROJECTION, TABLE
 from zeropoint.models.layer_steps import CLAMPED
-from zeropoint.models.modules import BlockEmbedding, BlockExperts, BlockLinear, JoinedLinear
+from zeropoint.models.modules import (
+    BlockEmbedding,
+    BlockExperts,
+    BlockLinear,
+    JoinedLinear,
+    Multiplier,
+    store_on_device,
+)
 from zeropoint.models.transformers_cache import CacheView
 from zeropoint.models.transformers_config import ACTIVATIONS, check_shape, make_config
 from zeropoint.models.weights import Weights
+
+#: Makes what multiplies by a matrix on a device; None for a matrix that is never multiplied.
+StoreMatrix = Callable[[BlockLinear, torch.device], Multiplier | None]
 
 
 class TransformersEngine:
@@ -36,8 +46,13 @@ class TransformersEngine:
     """
 
     def __init__(
-        self, architecture: Architecture, weights: Weights, device: str | None = None
+        self,
+        architecture: Architecture,
+        weights: Weights,
+        device: str | None = None,
+        store: StoreMatrix | None = None,
     ) -> None:
+        """`store` makes what multiplies in place of a `DeviceMatrix`; it needs a device."""
         self.architecture = architecture
         self.family = FAMILIES[architecture.name]
         self.weights = weights
@@ -62,9 +77,12 @@ class TransformersEngine:
             )
         self.module.to(self.device)
         if device is not None:
-            for part in self.module.modules():
-                if isinstance(part, BlockLinear):
-                    part.move(self.device)
+            for part in self.linears():
+                part.matrix = (store or store_on_device)(part, self.device)
+
+    def linears(self) -> list[BlockLinear]:
+        """Return the modules that multiply by a matrix of the file."""
+        return [part for part in self.module.modules() if isinstance(part, BlockLinear)]
 
     def head(self, rows: F32, tokens: range | None = None) -> F32:
         """Return (n, vocab) logits of (n, width) states, or those of `tokens`, before any cap."""
@@ -119,7 +137,7 @@ class TransformersEngine:
         """
         batch, count, _ = embeddings.shape
         self._put_frequencies(count)
-        positions = torch.arange(count)[None].expand(batch, -1)
+        positions = torch.arange(count, device=embeddings.device)[None].expand(batch, -1)
         out = self.module.model(
             inputs_embeds=embeddings,
             position_ids=positions,
@@ -131,15 +149,20 @@ class TransformersEngine:
 
     def logits(self, states: Tensor) -> Tensor:
         """Return (…, vocabulary) logits of normed states (…, width); gradients can flow back."""
-        architecture = self.architecture
-        logits: Tensor = self.module.lm_head(states)
-        if architecture.output_scale:
-            logits = logits * torch.from_numpy(self.weights.vector(architecture.output_scale))
-        if architecture.output_bias:
-            logits = logits + torch.from_numpy(self.weights.vector(architecture.output_bias))
-        logits = logits * architecture.logit_scale
-        cap = architecture.logit_softcap
-        return logits if cap is None else torch.tanh(logits / cap) * cap
+        return finish_logits(self.architecture, self.weights, self.module.lm_head(states))
+
+    def norms(self) -> dict[str, tuple[nn.Parameter, float]]:
+        """Return the gains of the norms by GGUF name, and what the file adds to each of them.
+
+        A gain that the file stores in another order or form is left out.
+        """
+        found: dict[str, tuple[nn.Parameter, float]] = {}
+        for name, parameter in self.module.named_parameters():
+            place = find_place(name, self.family)
+            role = role_of(place.name) if place else ""
+            if place and "norm" in role and change_of(self.family, role) == NO_CHANGE:
+                found[place.name] = parameter, self.family.norm_shift(role)
+        return found
 
     def _tensors(self) -> list[tuple[str, Tensor]]:
         return [*self.module.named_parameters(), *self.module.named_buffers()]
@@ -265,6 +288,20 @@ class TransformersEngine:
     def _set(self, name: str, value: nn.Module | Tensor) -> None:
         parent, _, leaf = name.rpartition(".")
         setattr(self.module.get_submodule(parent) if parent else self.module, leaf, value)
+
+
+def finish_logits(architecture: Architecture, weights: Weights, products: Tensor) -> Tensor:
+    """Return the logits of the products (…, vocab) of normed states with the output matrix."""
+    logits = products
+    if architecture.output_scale:
+        scale = torch.from_numpy(weights.vector(architecture.output_scale))
+        logits = logits * scale.to(logits.device)
+    if architecture.output_bias:
+        bias = torch.from_numpy(weights.vector(architecture.output_bias))
+        logits = logits + bias.to(logits.device)
+    logits = logits * architecture.logit_scale
+    cap = architecture.logit_softcap
+    return logits if cap is None else torch.tanh(logits / cap) * cap
 
 
 def _activation(kind: str) -> Callable[[Tensor, Tensor], Tensor]:
