@@ -41,3 +41,17 @@ def test_the_report_says_what_each_format_costs(tmp_path: Path) -> None:
     assert "above that of BF16, in nats per token: NVFP4 0.25." in page
     assert "0.125 … 0.375" in page and "nearest rounding would set 25.0% to 0" in page
     assert 'data-visual="curves"' in page
+
+
+SUMS = """(modules, gradients) => gradients.map((gradient) => {
+  const sums = modules.runningSums(gradient, 1000, 7);
+  return [sums.exact[1000], sums.nearest[1000], sums.drawn[1000]];
+})"""
+
+
+def test_stochastic_rounding_keeps_on_average_what_nearest_rounding_loses() -> None:
+    found = run_in_node(["figures/training/rounded_sums.js"], SUMS, [0.0, 0.2, 0.5, 0.6, 1.5, 2.0])
+    assert [nearest for _, nearest, _ in found] == [0, 0, 0, 1000, 2000, 2000]
+    for exact, _, drawn in found:
+        assert abs(drawn - exact) <= 4 * 0.5 * 1000**0.5  # four deviations of a sum of 1,000 draws
+    assert found[0][2] == 0 and found[-1][2] == 2000

@@ -18,6 +18,7 @@ import * as toy from "../figures/loss/toy.js";
 import * as speed from "../figures/plan/speed.js";
 import * as answer from "../figures/stories/answer.js";
 import * as stammer from "../figures/stories/stammer.js";
+import * as vanishing from "../figures/training/vanishing.js";
 import * as number from "../labs/number.js";
 import * as quantizer from "../labs/quantizer.js";
 import { mountAll, readIsland } from "../lib/start.js";
@@ -44,6 +45,7 @@ readIsland().then((data) =>
       speed,
       ladder,
       formats,
+      vanishing,
       answer,
     },
     data,
