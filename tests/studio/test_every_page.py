@@ -18,7 +18,9 @@ PAGES = sorted(
     for route in StudioRoutes(Library(Path())).table()
     if "GET" in (route.methods or ()) and not route.path.startswith(NOT_PAGES)
 )
-ALIKE = {"f-ways"}  # a figure of formats and devices, whatever the model
+# Figures that are the same whatever the model: formats and devices, the walk's own small model, and
+# the neighbours of 1.0, with which the walk's fourth figure begins.
+ALIKE = {"f-ways", "stammer", "answer", "f4"}
 # Lists of files, links and forms: they draw nothing of a model.
 LISTS = ("/", "/chat", "/jobs", "/learn", "/models/{model}")
 STILL = """() => document.documentElement.dataset.ready !== undefined

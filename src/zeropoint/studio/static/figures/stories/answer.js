@@ -119,7 +119,9 @@ function drawn(words, levels, guess) {
       h(
         "p",
         { class: "card" },
-        done ? resolution(levels, guess) : `Writing at ${BITS[levels.length]} bits …`,
+        done
+          ? resolution(levels, guess)
+          : `It writes at ${BITS[levels.length]} bits when it is in sight.`,
       ),
       h("ol", { class: "levels" }, rows),
     ],

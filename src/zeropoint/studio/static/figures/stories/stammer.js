@@ -187,6 +187,12 @@ class Stammer {
         fact("same likeliest word", found ? value("same", found.same, percent(found.same)) : "…"),
         h(
           "p",
+          { class: "legend" },
+          h("span", {}, h("i", { class: "swatch reference" }), "with 16 bits"),
+          h("span", {}, h("i", { class: "swatch quant" }), "with the bits that you left"),
+        ),
+        h(
+          "p",
           { class: "note" },
           h("span", { class: "tok odd" }, "Marked"),
           " words are ones that the 16-bit model would have written less than once in a hundred times. " +
