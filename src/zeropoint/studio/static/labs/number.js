@@ -84,7 +84,9 @@ export function mount(figure, data, state) {
     button("− next below", "below", () => step(0)),
     button("+ next above", "above", () => step(1)),
   );
-  const own = button("a weight of the tensor", "reset", () => setValue(NaN, true));
+  const own = button("a weight of the tensor", "reset", () =>
+    setValue(largestOf(picker.current().values), true),
+  );
   /** @type {HTMLElement[]} */
   const first = figure.dataset.scope === "next" ? [steps] : [typeMenu, reuse];
   const rest = [typeMenu, box, slider, steps, own, picker.control].filter(
