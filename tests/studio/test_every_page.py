@@ -19,8 +19,8 @@ PAGES = sorted(
     if "GET" in (route.methods or ()) and not route.path.startswith(NOT_PAGES)
 )
 # Figures that are the same whatever the model: formats and devices, the walk's own small model, and
-# the neighbours of 1.0, with which the walk's fourth figure begins.
-ALIKE = {"f-ways", "stammer", "answer", "f4"}
+# the neighbours of 1.0, with which the fourth figure begins, and a gradient that training adds.
+ALIKE = {"f-ways", "stammer", "answer", "f4", "f20"}
 # Lists of files, links and forms: they draw nothing of a model.
 LISTS = ("/", "/chat", "/jobs", "/learn", "/models/{model}")
 STILL = """() => document.documentElement.dataset.ready !== undefined

@@ -18,7 +18,7 @@ def test_the_page_in_docs_is_what_the_code_writes() -> None:
 
 def test_the_page_in_docs_opens_and_is_turned(new_page: Any) -> None:
     page = new_page(DOCS / "walk.html")
-    assert page.locator("figure[data-ready]").count() == 22
+    assert page.locator("figure[data-ready]").count() == 23
     assert page.locator(".borrowed").count() == 0
     turn(page, "#f1", "bits", 2)
     assert number(page, "#f1", "bytes") == number(page, "#f1", "parameters") / 4

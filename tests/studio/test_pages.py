@@ -36,7 +36,7 @@ def test_an_address_that_somebody_broke_opens_the_page(example: Example, new_pag
         "at=9e9&neuron.product=-3&blocks.size=0&symmetric.kind=No&speed.level=1e9&ladder.level=-7"
     )
     page = new_page(example.walk, broken)
-    assert page.locator("figure[data-ready]").count() == 22
+    assert page.locator("figure[data-ready]").count() == 23
     for index in range(1, 20):
         assert page.locator(f"#f{index} .plot > *").count() > 0, index
 
@@ -48,7 +48,7 @@ def test_every_figure_of_the_walk_is_drawn_and_has_its_table(
     made: Example = request.getfixturevalue(which)
     page = new_page(made.walk)
     figures = page.locator("figure[data-visual]")
-    assert figures.count() == 22
+    assert figures.count() == 23
     for index in range(1, 20):
         assert page.locator(f"#f{index} .plot > *").count() > 0, index
         assert len(rows(page, f"#f{index}")) > 1, index
