@@ -40,8 +40,8 @@ def check_pair(quant: Checkpoint, reference: Checkpoint) -> None:
 def check_text(reference: LanguageModel, chunk: Chunk, states: np.ndarray) -> None:
     """Raise MeasurementError if the reference cannot predict a window of text at all.
 
-    Such text, like words in random order, teaches the quant nothing about what the reference
-    knows. `states` (context, width) are the reference's hidden states.
+    Such text teaches the quant nothing about what the reference knows. `states` (context, width)
+    are the reference's hidden states.
     """
     places = np.arange(chunk.first, chunk.tokens.size - 1, SCORED_STRIDE)
     logits = reference.head(states[places]).astype(np.float64)
