@@ -21,20 +21,20 @@ from zeropoint.cli.paths import InputRole, OutputRole, label_of, roles
 COMMAND: Any = typer.main.get_command(app)
 # Parameters that are text and name no file. Every other text or path has a note in its annotation.
 WORDS = {
-    "bench": {"peer"},
+    "bench": {"peer", "kv"},
     "card": {"base_model", "license", "quantized_by"},
     "explain": {"what", "format", "block", "device"},
     "heal": {"tokens", "stages", "device"},
     "inspect": {"tensors"},
     "ladder": {"share", "with_"},
-    "measure": {"gates"},
+    "measure": {"gates", "kv"},
     "plan": {"device", "memory", "ctx", "kv", "objective", "host", "ram", "price"},
     "quantize": {
         "tensor_type", "output_tensor_type", "token_embedding_type", "split_max_size",
         "bits", "budget", "runtime_memory", "device",
     },
-    "run": {"prompt", "system", "device"},
-    "serve": {"host", "api_key", "allow_host", "allow_origin"},
+    "run": {"prompt", "system", "device", "kv"},
+    "serve": {"host", "api_key", "allow_host", "allow_origin", "kv"},
     "search": {"bits", "budget", "runtime_memory", "device", "weight"},
     "train": {"format", "against"},
 }  # fmt: skip
