@@ -72,6 +72,7 @@ class HealingJob:
             pass
         for _ in self._fill(self._guard, 1):
             pass
+        self.healing.time_step()  # the first one is slower: torch prepares its products
         step, window = self.healing.time_step()
         evaluations = self.healing.evaluations
         left = self.windows - len(self._train.states) - len(self._guard.states)
