@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from zeropoint.calibration.chunks import Chunk
 from zeropoint.checkpoints import Checkpoint, TensorInfo
 from zeropoint.checkpoints.names import is_matrix
 from zeropoint.errors import MeasurementError
+from zeropoint.formats import F32
 from zeropoint.formats.rescale import can_rescale
 from zeropoint.metrics.divergence.compatibility import check_comparable
 from zeropoint.metrics.identity import identify
@@ -17,6 +19,9 @@ from zeropoint.models.tokenizer import read_tokenizer
 
 MAX_HEALED_BITS = 8.0  # per weight; above, the loss is at the noise of the arithmetic
 MAX_PERPLEXITY = 1000.0  # of the reference on text to train on
+SUSPECT_PERPLEXITY = 50.0  # above, the order of the words must help the reference
+MIN_ORDER_NATS = 0.3  # that shuffling the words of a text must cost per token
+MIN_WORDS = 40  # of a window, for a shuffle to mean anything
 SCORED_STRIDE = 4  # of the positions of a window, every fourth is scored
 
 
@@ -37,22 +42,43 @@ def check_pair(quant: Checkpoint, reference: Checkpoint) -> None:
     check_comparable(read_tokenizer(reference), read_tokenizer(quant))
 
 
-def check_text(reference: LanguageModel, chunk: Chunk, states: np.ndarray) -> None:
-    """Raise MeasurementError if the reference cannot predict a window of text at all.
+def check_text(reference: LanguageModel, chunk: Chunk, states: F32) -> None:
+    """Raise MeasurementError if the reference cannot predict a window of text.
 
-    Such text teaches the quant nothing about what the reference knows. `states` (context, width)
-    are the reference's hidden states.
+    Such text teaches the quant nothing about what the reference knows: its perplexity is above
+    MAX_PERPLEXITY, or it is high and stays as it is when the words are shuffled. `states` (context,
+    width) are the reference's hidden states.
     """
-    places = np.arange(chunk.first, chunk.tokens.size - 1, SCORED_STRIDE)
+    loss = _loss(reference, chunk.tokens, states, chunk.first)
+    if loss > np.log(MAX_PERPLEXITY):
+        raise MeasurementError(
+            f"the reference's perplexity on {chunk.domain} is {np.exp(loss):,.0f}, so this is no"
+            f" text that it knows (at most {MAX_PERPLEXITY:,.0f}); give other text (--text)"
+        )
+    if loss < np.log(SUSPECT_PERPLEXITY):
+        return
+    words = reference.tokenizer.decode(chunk.tokens.tolist()).split(" ")
+    if len(words) < MIN_WORDS:
+        return
+    order = np.random.default_rng(0).permutation(len(words))
+    ids = reference.tokenizer.encode(" ".join(words[at] for at in order))[: chunk.tokens.size]
+    tokens = np.asarray(ids, np.int32)
+    shuffled = _loss(reference, tokens, reference.hidden(tokens), min(chunk.first, len(ids) // 2))
+    if shuffled - loss < MIN_ORDER_NATS:
+        raise MeasurementError(
+            f"the reference's perplexity on {chunk.domain} is {np.exp(loss):,.0f}, and"
+            f" {np.exp(shuffled):,.0f} after its words are shuffled, so their order says nothing;"
+            " give other text (--text)"
+        )
+
+
+def _loss(reference: LanguageModel, tokens: NDArray[np.int32], states: F32, first: int) -> float:
+    """Return the mean loss in nats of every SCORED_STRIDE-th token after the position `first`."""
+    places = np.arange(first, tokens.size - 1, SCORED_STRIDE)
     logits = reference.head(states[places]).astype(np.float64)
     top = logits.max(axis=1)
     sums = top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
-    losses = sums - logits[np.arange(len(places)), chunk.tokens[places + 1]]
-    if losses.mean() > np.log(MAX_PERPLEXITY):
-        raise MeasurementError(
-            f"the reference's perplexity on {chunk.domain} is {np.exp(losses.mean()):,.0f}, so this"
-            f" is no text that it knows (at most {MAX_PERPLEXITY:,.0f}); give other text (--text)"
-        )
+    return float(np.mean(sums - logits[np.arange(len(places)), tokens[places + 1]]))
 
 
 def _check_formats(quant: Checkpoint) -> None:
