@@ -65,7 +65,7 @@ RecurrentCache recurrent_arrays(const nb::list& arrays, std::size_t row, std::si
 }  // namespace
 
 std::vector<LayerCache> zeropoint::caches_of(const Transformer& transformer, const nb::list& states,
-                                  Array<const std::int64_t, 1> starts, std::size_t count) {
+                                             Array<const std::int64_t, 1> starts, std::size_t count) {
     const auto layers = transformer.layers();
     const std::size_t batch = starts.shape(0);
     if (states.size() != 1 && states.size() != batch)

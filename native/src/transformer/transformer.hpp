@@ -110,7 +110,7 @@ struct ExpertConfig {
     // behind them) get.
     Floats router_norm, dense_norm, norm, post_norm;
     Routing routing;
-    DenseConfig shared;   // or empty
+    DenseConfig shared;  // or empty
     Floats shared_gate;  // (width): the shared expert is multiplied by sigmoid(x · shared_gate); or empty
     explicit operator bool() const { return bool(router); }
 };
@@ -148,7 +148,7 @@ struct Rotation {
 
 // A layer's state of one sequence (see models/layer_state.py).
 struct KeyValueCache {
-    std::byte* keys;    // (kv_heads, slots / key_tile, key_tile_bytes)
+    std::byte* keys;  // (kv_heads, slots / key_tile, key_tile_bytes)
     std::byte* values;  // (kv_heads, slots, value_row_bytes)
     std::size_t slots, key_tile_bytes, value_row_bytes;
 };
@@ -168,7 +168,7 @@ struct Pass {
     std::span<const std::int64_t> starts;  // (batch) positions
     std::span<const Rotation> rotations;
     std::span<const LayerCache> caches;  // (layers, batch)
-    Floats inputs;                       // (layers, batch · count, size) of layers with inputs, or empty
+    Floats inputs;  // (layers, batch · count, size) of layers with inputs, or empty
     Mode mode;
     int threads;
     const Hook* hook;  // or null

@@ -110,7 +110,8 @@ inline const float* decoded_keys(const AttentionSpan& span, std::size_t tile, fl
     const std::byte* from = span.keys + tile * span.key_tile_bytes;
     if (span.key_type == CacheType::f32) return reinterpret_cast<const float*>(from);
     if (span.key_type == CacheType::f16) {
-        for (std::size_t i = 0; i < span.head_size * key_tile; i += lanes) store(room + i, halves(from + 2 * i));
+        for (std::size_t i = 0; i < span.head_size * key_tile; i += lanes)
+            store(room + i, halves(from + 2 * i));
         return room;
     }
     const std::size_t bytes = code_bytes(span.key_type);
@@ -139,7 +140,8 @@ struct ValueRows {
 };
 
 // `value_columns` columns from `column` on of the values of a tile: the cache's own, or decoded into `room`.
-inline ValueRows decoded_values(const AttentionSpan& span, std::size_t tile, std::size_t column, float* room) {
+inline ValueRows decoded_values(const AttentionSpan& span, std::size_t tile, std::size_t column,
+                                float* room) {
     const std::byte* from = span.values + tile * key_tile * span.value_row_bytes;
     if (span.value_type == CacheType::f32)
         return {reinterpret_cast<const float*>(from) + column, span.value_row_bytes / sizeof(float)};
@@ -161,7 +163,9 @@ inline ValueRows decoded_values(const AttentionSpan& span, std::size_t tile, std
             if (span.value_type == CacheType::q8_0)
                 code = signed_codes(block + 2 + at);
             else
-                code = ((at < rounded_block / 2 ? codes_of(block + 2 + low) & 15 : codes_of(block + 2 + low) >> 4)) - 8;
+                code = ((at < rounded_block / 2 ? codes_of(block + 2 + low) & 15
+                                                : codes_of(block + 2 + low) >> 4)) -
+                       8;
             store(to + i, to_floats(code) * scale);
         }
     }
