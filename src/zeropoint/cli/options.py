@@ -26,15 +26,11 @@ ImatrixOption = Annotated[
     ),
     InputRole.MODEL,
 ]
-KvCache = Annotated[
-    str,
-    typer.Option(
-        "--kv",
-        metavar="TYPE",
-        help="How keys and values are stored in the KV cache: f32 (exact), f16, q8_0 or q4_0, or"
-        " K/V such as q8_0/q4_0.",
-    ),
-]
+KV_HELP = (
+    "How keys and values are stored in the KV cache: f32 (exact), f16, q8_0 or q4_0, or K/V such as"
+    " q8_0/q4_0."
+)
+KvCache = Annotated[str, typer.Option("--kv", metavar="TYPE", help=KV_HELP)]
 KvRotation = Annotated[
     bool,
     typer.Option(

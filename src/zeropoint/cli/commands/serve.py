@@ -121,7 +121,13 @@ def serve(
             help="Time for running requests after Ctrl-C or SIGTERM; then they are cancelled.",
         ),
     ] = 10,
-    kv: shared.KvCache = "f32",
+    kv: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TYPE",
+            help=f"{shared.KV_HELP} Default: f16, or f32 with --mode exact.",
+        ),
+    ] = None,
     kv_rotation: shared.KvRotation = True,
     mode: shared.Mode = shared.Arithmetic("fast"),
     threads: shared.Threads = None,
@@ -150,7 +156,7 @@ def serve(
     engine = {
         "model": model,
         "mode": mode.value,
-        "kv": kv,
+        "kv": kv or ("f32" if mode is shared.Arithmetic.exact else "f16"),
         "kv_rotation": kv_rotation,
         "threads": threads,
         "parallel": parallel,

@@ -171,7 +171,7 @@ def start(options: Mapping[str, Any]) -> tuple[EngineLoop, Record]:
     types = CacheTypes.parse(options.get("kv", "f32"), rotated=options.get("kv_rotation", True))
     model = load_model(checkpoint, mode=options["mode"], threads=options["threads"])
     model = model if types.exact else model.with_cache_types(types)
-    drafts = draft_maker(options["draft"], model)  # first, for it takes memory too
+    drafts = draft_maker(options.get("draft", "off"), model)  # first, for it takes memory too
     slots = int(options["parallel"])
     budget = int(options["cache_bytes"])
     capacity = fit_context(model, slots, options["context"], budget)
