@@ -34,8 +34,8 @@ TOKENS = np.random.default_rng(0).integers(3, 260, 45)
 def model(tmp_path_factory: pytest.TempPathFactory) -> DecoderModel:
     """A model with heads of 64 values: windows of 11 positions, and some layers without."""
     family = FAMILIES["gemma3"]
-    wide = replace(family, options=family.options | {"head_dim": 64})
-    wide.keys |= {"attention.key_length": 64, "attention.value_length": 64}
+    keys = family.keys | {"attention.key_length": 64, "attention.value_length": 64}
+    wide = replace(family, options=family.options | {"head_dim": 64}, keys=keys)
     path = write_gguf(tmp_path_factory.mktemp("cache") / "m.gguf", wide, random_model(wide))
     loaded = load_model(open_checkpoint(path), threads=1)
     assert isinstance(loaded, DecoderModel)

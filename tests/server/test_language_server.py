@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +157,8 @@ def session(
         assert server is not None
         return await asyncio.wait_for(server.wait(), SECONDS)
 
-    return asyncio.run(asyncio.wait_for(run(), SECONDS))
+    with ThreadPoolExecutor(1) as threads:  # this one may have a loop already: a browser's
+        return threads.submit(asyncio.run, asyncio.wait_for(run(), SECONDS)).result()
 
 
 def scripted(**options: Any) -> list[str]:

@@ -244,7 +244,7 @@ def mean_interval(values: Sequence[float] | NDArray[np.float64]) -> Interval:
     """Return a mean and its 95 % interval by Student's t; the interval of one value is unknown.
 
     >>> mean_interval([1.0, 2.0, 3.0])
-    2 (-0.4841 … 4.484)
+    2 (-0.4843 … 4.484)
     """
     found = np.asarray(values, np.float64)
     if not found.size:

@@ -64,6 +64,8 @@ def read_gemma4(family: ModelFamily, settings: Settings) -> Metadata:
         wide = [inner * (2 if index >= count - shared else 1) for index in range(count)]
         keys["feed_forward_length"] = np.array(wide, np.int32)
     if settings.flag("enable_moe_block"):
+        if settings.integer_or_none("num_experts") is None:
+            raise settings.wrong("enable_moe_block", "is true, but num_experts is missing")
         keys |= {
             "expert_count": UInt32(settings.integer("num_experts", minimum=1)),
             "expert_used_count": UInt32(settings.integer("top_k_experts", minimum=1)),

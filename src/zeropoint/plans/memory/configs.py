@@ -226,6 +226,10 @@ class _LayerReader:
         )  # fmt: skip
         if self.read.get("enable_moe_block") is True:  # Gemma 4: beside a dense part
             roles |= dense | parts.mixture_beside(self.width, values.experts)
+            joined = (values.experts, 2 * values.expert_inner(), self.width)
+            apart = ("ffn_gate_exps", "ffn_up_exps")
+            roles = {role: shape for role, shape in roles.items() if role not in apart}
+            roles["ffn_gate_up_exps"] = joined
         return roles
 
     def per_layer_input(self) -> Roles:
