@@ -31,7 +31,8 @@ demo: $(DEMO_VENV)/installed  ## the main job, end to end, on Gemma 3 270M
 	$(DEMO_VENV)/bin/zeropoint demo
 
 # Files of tests are spread over all processors, each file whole: fixtures of a module are made once.
-PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+# More threads of OpenMP in each of these processes would wait for one another.
+PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 FAST := not slow and not peer and not browser
 
 check: $(VENV)/installed lint check-js  ## lint, types, import contracts, JavaScript, and every fast test without a browser

@@ -102,5 +102,7 @@ def test_the_layer_keeps_its_arrays_alive() -> None:
     x = np.ones((1, 1, WIDTH), np.float32)
     keys = np.zeros((1, HEADS, 1, SIZE, 16), np.float32)
     values = np.zeros((1, HEADS, 16, 32), np.float32)
-    transformer.run(x, np.zeros(1, np.int64), [], [[[keys, values]]], np.empty(0, np.float32), "exact", 1, None)
+    transformer.run(
+        x, np.zeros(1, np.int64), [], [[[keys, values]]], np.empty(0, np.float32), "exact", 1, None
+    )
     np.testing.assert_allclose(x, 1.0, rtol=1e-4)  # all products are 0: only the output norm acts

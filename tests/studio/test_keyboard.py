@@ -72,7 +72,7 @@ def test_a_model_is_found_measured_and_compared(own: Studio, go: Callable[[str],
     page.keyboard.press("ControlOrMeta+a")
     page.keyboard.type("2")
     follow(page, "Measure")
-    page.locator('.job[data-state="done"]').wait_for(timeout=60_000)
+    page.locator('.job[data-state="done"]', has_text="nats per token").wait_for(timeout=60_000)
     card = page.locator(".job").first.inner_text()
     assert "KL" in card and "nats per token" in card and "Done in" in card
     assert page.locator(".job .chip").inner_text() in (
