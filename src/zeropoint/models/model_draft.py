@@ -1,9 +1,4 @@
-"""Guesses the next tokens of a text with a smaller model of the same vocabulary.
-
-The guesses are sampled with the same seed and step as the text: the noise of a token depends on
-these and the token alone, so the two models choose the same token wherever their logits are close,
-also at high temperatures.
-"""
+"""Guesses the next tokens of a text with a smaller model of the same vocabulary."""
 
 from collections.abc import Sequence
 from time import perf_counter
@@ -11,13 +6,13 @@ from time import perf_counter
 from zeropoint.errors import UnsupportedModel
 from zeropoint.formats import F32
 from zeropoint.models.base import LanguageModel
-from zeropoint.models.draft_length import DraftLength
-from zeropoint.models.sampling import Sampling, choose
+from zeropoint.models.sampled_draft import SampledDraft
+from zeropoint.models.sampling import Sampling
 from zeropoint.models.sequences import common_prefix_length
 
 
-class ModelDraft:
-    """A small model's own context of one text, and how many tokens it pays to guess."""
+class ModelDraft(SampledDraft):
+    """A small model's own context of one text."""
 
     def __init__(
         self,
@@ -32,22 +27,12 @@ class ModelDraft:
 
         `vocabulary` is the number of tokens that the large model knows.
         """
-        self.length = DraftLength()
+        super().__init__(prompt, sampling)
         self._model = model
         self._vocabulary = min(vocabulary, model.vocab_size)  # tokens that both models know
-        self._sampling = sampling
-        self._prompt_tokens = len(prompt)
-        self._tokens = list(prompt)
-        self._read: list[int] = []  # the tokens in the cache
+        self._read: list[int] = []  # the tokens in the cache: of the text, and then guesses
+        self._agreed = 0  # of these, how many are known to be of the text
         self._cache = model.cache(min(capacity, model.context_length))
-
-    def __len__(self) -> int:
-        """Return the number of tokens of the text."""
-        return len(self._tokens)
-
-    def extend(self, tokens: Sequence[int]) -> None:
-        """Append tokens to the text."""
-        self._tokens.extend(tokens)
 
     def observe(self, start: int, states: F32) -> None:
         """Do nothing: the guesses need no states of the model."""
@@ -56,33 +41,29 @@ class ModelDraft:
         """Return up to `limit` tokens that may come next, or none."""
         room = self._cache.capacity - len(self._tokens)
         count = min(self.length.choose(), limit, room)
-        if count <= 0 or max(self._tokens) >= self._vocabulary:
+        if count <= 0 or max(self._tokens[self._agreed :]) >= self._vocabulary:
             return []
         logits = self._read_text()
         started = perf_counter()  # what is read after a pause costs once, not per guess
-        guesses: list[int] = []
-        window = self._sampling.repeat_window
-        for at in range(count):
-            if at:
-                logits = self._model.logits([guesses[-1]], self._cache)[0]
-                self._read.append(guesses[-1])
-            step = len(self._tokens) - self._prompt_tokens + at
-            recent = [*self._tokens[-window:], *guesses][-window:]
-            guesses.append(choose(logits[: self._vocabulary], self._sampling, step, recent))
+        guesses = self._guess(count, logits, self._logits_after)
         self.length.guessed(count, (perf_counter() - started) * count / max(count - 1, 1))
         return guesses
 
-    def report(self, proposed: int, accepted: int, seconds: float) -> None:
-        """Adapt to a pass of the large model over a guess of `proposed` tokens, or of none."""
-        self.length.report(proposed, accepted, seconds)
-
     def _read_text(self) -> F32:
         """Bring the cache up to the text; return the logits after its last token."""
-        kept = self._cache.last_cut(common_prefix_length(self._read, self._tokens[:-1]))
+        new, last = self._read[self._agreed :], self._tokens[self._agreed : -1]
+        kept = self._cache.last_cut(self._agreed + common_prefix_length(new, last))
         self._cache.truncate(kept)
         states = self._model.hidden(self._tokens[kept:], self._cache)
-        self._read = list(self._tokens)
-        logits: F32 = self._model.head(states[-1:])[0]
+        self._read, self._agreed = list(self._tokens), len(self._tokens) - 1
+        return self._logits(states)
+
+    def _logits_after(self, guess: int) -> F32:
+        self._read.append(guess)
+        return self._logits(self._model.hidden([guess], self._cache))
+
+    def _logits(self, states: F32) -> F32:
+        logits: F32 = self._model.head(states[-1:])[0, : self._vocabulary]
         return logits
 
 
