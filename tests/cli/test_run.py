@@ -106,7 +106,6 @@ def test_ctrl_c_ends_it_with_130_and_what_was_said_stays(
             signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(view, "write", write)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a test of `serve` replaces it
     assert main(["run", str(tiny), "-p", "the cat", "-n", "50", "--greedy"]) == 130
     heard = capfd.readouterr()
     assert heard.out == "".join(said[:2]) + "\n"

@@ -23,8 +23,8 @@ from zeropoint.verbs import second_moments
 from zeropoint.verbs.options.quantize import EFFORT_TOKENS, QuantizeOptions
 from zeropoint.verbs.quantize import quantize_checkpoint_records
 from zeropoint.verbs.records import Notice
-from zeropoint.verbs.rounding import work_folder
 from zeropoint.verbs.second_moments import CONTEXT
+from zeropoint.verbs.work_folder import work_folder
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ import pytest
 
 from support.tiny_models import write_model
 from zeropoint.quantizers.work_estimate import RECORD_FILE
-from zeropoint.verbs.rounding import work_folder
+from zeropoint.verbs.work_folder import work_folder
 
 KILLS = 10
 

@@ -18,8 +18,8 @@ from zeropoint.cli import main
 from zeropoint.models import load_model
 from zeropoint.verbs.options.quantize import QuantizeOptions
 from zeropoint.verbs.quantize import quantize_checkpoint_records
-from zeropoint.verbs.rounding import work_folder
 from zeropoint.verbs.second_moments import CONTEXT
+from zeropoint.verbs.work_folder import work_folder
 
 
 @pytest.fixture(scope="module")

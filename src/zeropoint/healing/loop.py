@@ -28,6 +28,7 @@ from zeropoint.healing.records import (
 from zeropoint.healing.stages import SHARES, stage_latents, stage_names
 from zeropoint.healing.windows import Windows, batch_of
 from zeropoint.models.student import OutputHead
+from zeropoint.models.torch_threads import torch_threads
 
 Arrays = Mapping[str, NDArray[np.generic]]
 WARM_UP_STEPS = 4
@@ -274,14 +275,13 @@ class Healing:
     def _products(self, *, exact: bool) -> Iterator[None]:
         """Round the operands of products to bfloat16, where the processor is fast at that."""
         matmul = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
-        before = matmul.fp32_precision, torch.get_num_threads()
+        before = matmul.fp32_precision
         matmul.fp32_precision = "bf16" if self.settings.fast_products and not exact else "ieee"
-        torch.set_num_threads(self.settings.threads)
         try:
-            yield
+            with torch_threads(self.settings.threads):
+                yield
         finally:
-            matmul.fp32_precision = before[0]
-            torch.set_num_threads(before[1])
+            matmul.fp32_precision = before
 
 
 def _joined(tensors: Sequence[Tensor]) -> NDArray[np.float32]:

@@ -11,6 +11,7 @@ from zeropoint.checkpoints.names import is_matrix
 from zeropoint.errors import MeasurementError
 from zeropoint.formats import F32
 from zeropoint.formats.rescale import can_rescale
+from zeropoint.kernels.compare import compare_logits
 from zeropoint.metrics.divergence.compatibility import check_comparable
 from zeropoint.metrics.identity import identify
 from zeropoint.models.architecture import Architecture, read_architecture
@@ -75,10 +76,8 @@ def check_text(reference: LanguageModel, chunk: Chunk, states: F32) -> None:
 def _loss(reference: LanguageModel, tokens: NDArray[np.int32], states: F32, first: int) -> float:
     """Return the mean loss in nats of every SCORED_STRIDE-th token after the position `first`."""
     places = np.arange(first, tokens.size - 1, SCORED_STRIDE)
-    logits = reference.head(states[places]).astype(np.float64)
-    top = logits.max(axis=1)
-    sums = top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
-    return float(np.mean(sums - logits[np.arange(len(places)), tokens[places + 1]]))
+    logits = reference.head(states[places])
+    return float(compare_logits(logits, logits, tokens[places + 1]).nll_reference.mean())
 
 
 def _check_formats(quant: Checkpoint) -> None:

@@ -30,6 +30,7 @@ from zeropoint.formats import F32
 from zeropoint.models.architecture import read_architecture, tensor_names
 from zeropoint.models.layer_inputs import TABLE
 from zeropoint.models.modules import BlockLinear
+from zeropoint.models.torch_threads import torch_threads
 from zeropoint.models.transformers_engine import TransformersEngine
 from zeropoint.models.weights import Weights
 
@@ -94,10 +95,11 @@ class GradientPass:
         """
         batch, count = tokens.shape
         sequences = np.repeat(np.arange(first, first + batch), count)
-        with self._torch_threads(), self._hooks(visitor, sequences):
+        with torch_threads(self.threads), self._hooks(visitor, sequences):
             embedding = self._engine.module.get_input_embeddings()
             embeddings = embedding(torch.from_numpy(tokens)).requires_grad_(True)
-            states = self._engine.states(embeddings, self._look_up(tokens))
+            looked_up = self._weights.look_up(self.architecture.inputs, tokens)
+            states = self._engine.states(embeddings, looked_up)
             flat = states.detach().reshape(batch * count, -1)
             draws = np.stack([_draws(seed, first + row, count) for row in range(batch)])
             losses, gradient = self._head(flat, draws.reshape(-1), visitor, sequences)
@@ -109,11 +111,6 @@ class GradientPass:
             )
         totals: NDArray[np.float64] = losses.reshape(batch, count).sum(axis=1)
         return totals
-
-    def _look_up(self, tokens: I64) -> F32 | None:
-        if self.architecture.inputs is None:
-            return None
-        return self._weights.rows(TABLE, tokens.reshape(-1)).reshape(*tokens.shape, -1)
 
     def _head(
         self, states: Tensor, draws: NDArray[np.float64], visitor: GradientVisitor, sequences: I64
@@ -140,15 +137,6 @@ class GradientPass:
             losses.append(loss.detach().double().numpy())
             gradients.append(leaf.grad)
         return np.concatenate(losses), torch.cat(gradients)
-
-    @contextmanager
-    def _torch_threads(self) -> Iterator[None]:
-        before = torch.get_num_threads()
-        torch.set_num_threads(self.threads)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
 
     @contextmanager
     def _hooks(self, visitor: GradientVisitor, sequences: I64) -> Iterator[None]:

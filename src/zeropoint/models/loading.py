@@ -243,10 +243,7 @@ class DecoderModel:
         return embedded.reshape(*ids.shape, -1)
 
     def _look_up(self, ids: np.ndarray) -> F32 | None:
-        """Return the rows (…, layers · size) of the table of the layers' own inputs, if any."""
-        if self.architecture.inputs is None:
-            return None
-        return self._weights.rows(TABLE, ids.reshape(-1)).reshape(*ids.shape, -1)
+        return self._weights.look_up(self.architecture.inputs, ids)
 
     def _check(self, ids: np.ndarray) -> None:
         low, high = int(ids.min()), int(ids.max())

@@ -77,8 +77,6 @@ class StudentModel:
         """
         embedding = self._engine.module.get_input_embeddings()
         embeddings = embedding(torch.from_numpy(tokens).to(self.device))
-        looked_up = None
-        if self.architecture.inputs is not None:
-            looked_up = self._weights.rows(TABLE, tokens.reshape(-1)).reshape(*tokens.shape, -1)
+        looked_up = self._weights.look_up(self.architecture.inputs, tokens)
         embeddings.requires_grad_(torch.is_grad_enabled())
         return self._engine.states(embeddings, looked_up)

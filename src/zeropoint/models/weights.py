@@ -13,6 +13,7 @@ from zeropoint.checkpoints.names import is_matrix
 from zeropoint.errors import CheckpointError
 from zeropoint.formats import F32, FORMATS, U8, QuantizedTensor
 from zeropoint.models.base import ForwardHook, Mode
+from zeropoint.models.layer_inputs import TABLE, LayerInputs
 
 if TYPE_CHECKING:
     from zeropoint.kernels._native import PackedMatrix
@@ -96,6 +97,15 @@ class Weights:
     def tensor(self, name: str) -> QuantizedTensor:
         """Return a tensor as it is stored in the file, or the table that replaced it."""
         return self._tables.get(name) or self.checkpoint.read(name)
+
+    def look_up(self, inputs: LayerInputs | None, tokens: NDArray[np.integer]) -> F32 | None:
+        """Return the rows (…, layers · size) of the table of layers' own inputs, if there are any.
+
+        `tokens` may have any shape.
+        """
+        if inputs is None:
+            return None
+        return self.rows(TABLE, tokens.reshape(-1)).reshape(*tokens.shape, -1)
 
     def rows(self, name: str, indices: NDArray[np.integer]) -> F32:
         """Return decoded rows of a matrix: (n,) indices give (n, columns) float32.

@@ -58,7 +58,7 @@ from zeropoint.verbs.recipe_search import (
     search_settings,
 )
 from zeropoint.verbs.records import Notice, StageStarted
-from zeropoint.verbs.rounding import NEAREST, RoundingPlan, open_rounding, resumable, work_folder
+from zeropoint.verbs.rounding import NEAREST, RoundingPlan, open_rounding, resumable
 from zeropoint.verbs.search import evaluated, file_size, find_recipe
 from zeropoint.verbs.second_moments import (
     CONTEXT,
@@ -68,6 +68,7 @@ from zeropoint.verbs.second_moments import (
     predict_work,
     reference_moments,
 )
+from zeropoint.verbs.work_folder import work_folder
 from zeropoint.verbs.written_file import (
     QuantizeRecord,
     check_plan,

@@ -9,10 +9,8 @@ The state of an unfinished command is in OUTPUT.work, and the same command conti
 """
 
 import json
-import shutil
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -51,7 +49,7 @@ from zeropoint.verbs.options.heal import HealOptions
 from zeropoint.verbs.options.quantize import Effort
 from zeropoint.verbs.records import Notice, OnRecord, StageStarted, drain
 from zeropoint.verbs.reference import proxy_notices
-from zeropoint.verbs.rounding import work_folder
+from zeropoint.verbs.work_folder import state_folder
 
 if TYPE_CHECKING:
     from zeropoint.healing.job import HealingJob
@@ -127,7 +125,7 @@ def heal_records(
         yield plan
         if dry_run:
             return
-        with _state_folder(target, options) as path:
+        with state_folder(options.run, target) as path:
             folder = _start(path, file, source, texts, options)
             yield StageStarted("reading the text", job.windows, "windows", job.read_seconds)
             yield from job.read()
@@ -312,14 +310,3 @@ def _history(
     history = json.loads(arrays["history"].tobytes())
     stages = [HealStage.from_json(one, path) for one in history["stages"]]
     return stages, [GuardPoint.from_json(one, path) for one in history["curve"]]
-
-
-@contextmanager
-def _state_folder(output: Path, options: HealOptions) -> Iterator[Path]:
-    """Yield the folder of the state; one of our own is deleted when the healing is complete."""
-    if options.run:
-        yield options.run
-        return
-    work = work_folder(output)
-    yield work
-    shutil.rmtree(work, ignore_errors=True)

@@ -26,8 +26,8 @@ from zeropoint.verbs.rounding import (
     resumable,
     round_layers,
     uses_moments,
-    work_folder,
 )
+from zeropoint.verbs.work_folder import work_folder
 from zeropoint.verbs.written_file import (
     QuantizationClock,
     QuantizeRecord,

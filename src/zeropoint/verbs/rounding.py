@@ -69,11 +69,6 @@ def uses_moments(options: QuantizeOptions) -> bool:
     return bool(options.calibration or options.text) or asked
 
 
-def work_folder(output: Path) -> Path:
-    """Return the folder of what an unfinished command has done."""
-    return output.with_name(output.name + ".work")
-
-
 def open_rounding(
     source: Checkpoint, moments: MomentFolder, options: QuantizeOptions
 ) -> RoundingPlan:

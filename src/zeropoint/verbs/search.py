@@ -1,6 +1,5 @@
 """`search`: which format each tensor gets, so that the loss is least within a budget."""
 
-import shutil
 import tempfile
 import time
 from collections.abc import Generator, Iterator, Sequence
@@ -44,7 +43,7 @@ from zeropoint.verbs.recipe_search import (
 )
 from zeropoint.verbs.records import Notice, OnRecord, StageStarted, drain
 from zeropoint.verbs.reference import proxy_notices
-from zeropoint.verbs.rounding import work_folder
+from zeropoint.verbs.work_folder import state_folder
 
 SearchRecord: TypeAlias = (
     Notice | SearchProgress | MeasureProgress | FloorStarted | TaskProgress | SearchResult
@@ -249,12 +248,9 @@ def _targets(
 @contextmanager
 def _state_folder(output: Path | None, options: SearchOptions) -> Iterator[Path]:
     """Yield the folder of the search's state; one of our own is deleted when it is complete."""
-    if options.run:
-        yield options.run
-    elif output is None:
-        with tempfile.TemporaryDirectory(prefix="zeropoint-") as folder:
-            yield Path(folder) / "search"
-    else:
-        work = work_folder(output)
-        yield work
-        shutil.rmtree(work, ignore_errors=True)
+    if output or options.run:
+        with state_folder(options.run, output or Path()) as folder:
+            yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="zeropoint-") as temporary:
+        yield Path(temporary) / "search"

@@ -1,9 +1,7 @@
 """`train`: trains a small model in low bits, beside the same model in bfloat16."""
 
-import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -28,7 +26,7 @@ from zeropoint.training.text import (
 from zeropoint.verbs.arguments import as_list, as_path
 from zeropoint.verbs.options.train import DEFAULT_RATE, DEFAULT_TUNING_RATE, TrainOptions
 from zeropoint.verbs.records import Notice, OnRecord, StageStarted, drain
-from zeropoint.verbs.rounding import work_folder
+from zeropoint.verbs.work_folder import state_folder
 
 if TYPE_CHECKING:
     from zeropoint.training.experiment import Experiment, StepTrained
@@ -111,6 +109,7 @@ def train_records(output: str | Path, options: TrainOptions) -> Iterator[TrainRe
     targets = options.targets(output)
     parts = _read_text(options)  # before torch, which takes seconds to import
     with needs_packages("training"):
+        from zeropoint.models.torch_threads import torch_threads
         from zeropoint.training.experiment import Experiment
         from zeropoint.training.trainer import TrainingPlan
     formats = _formats(options)
@@ -118,8 +117,11 @@ def train_records(output: str | Path, options: TrainOptions) -> Iterator[TrainRe
         output.mkdir(exist_ok=True)
     for target in targets.values():
         check_target(target, (), overwrite=options.overwrite)
-    path = options.run or work_folder(output)
-    with _start_folder(path, options, parts) as folder, _torch_threads(options):
+    with (
+        state_folder(options.run, output) as path,
+        torch_threads(options.threads or default_threads()),
+    ):
+        folder = _start_folder(path, options, parts)
         starts = _starts(folder, options, formats, parts)
         yield from starts.notices(formats)
         steps = max(1, round(options.tokens / (WINDOWS * options.context)))
@@ -159,8 +161,6 @@ def train_records(output: str | Path, options: TrainOptions) -> Iterator[TrainRe
         )
         folder.finish(result)
         yield result
-    if not options.run:
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def _formats(options: TrainOptions) -> "tuple[TrainableFormat, ...]":
@@ -189,8 +189,7 @@ def _rate(options: TrainOptions) -> float:
     return DEFAULT_TUNING_RATE if options.model else DEFAULT_RATE
 
 
-@contextmanager
-def _start_folder(path: Path, options: TrainOptions, parts: TextParts) -> Iterator[RunFolder]:
+def _start_folder(path: Path, options: TrainOptions, parts: TextParts) -> RunFolder:
     """Begin or resume the run. Raises CheckpointError if the folder holds another run."""
     inputs: dict[str, object] = {"text": {"corpus": parts.hash}}
     if options.model:
@@ -201,19 +200,7 @@ def _start_folder(path: Path, options: TrainOptions, parts: TextParts) -> Iterat
         "tokens": options.tokens, "seeds": options.seeds, "context": options.context,
         "rate": _rate(options), "threads": options.threads or default_threads(),
     }  # fmt: skip
-    yield RunFolder.start(path, "train", inputs, settings)
-
-
-@contextmanager
-def _torch_threads(options: TrainOptions) -> Iterator[None]:
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(options.threads or default_threads())
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    return RunFolder.start(path, "train", inputs, settings)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from zeropoint.cli import options as shared
+from zeropoint.cli.exits import NO
 from zeropoint.cli.output import AsJson, AsProgress, Output, ProgressStyle, Quiet
 from zeropoint.cli.paths import InputRole, OutputRole, Overwrite
 from zeropoint.cli.run_outputs import keeping
@@ -112,6 +113,7 @@ def heal(
     """
     from zeropoint.results.heal import HealPlan, HealResult
     from zeropoint.verbs.heal import heal_records
+    from zeropoint.verbs.work_folder import work_folder
 
     out = Output(as_json=as_json, quiet=quiet)
     options = HealOptions(
@@ -125,10 +127,10 @@ def heal(
         assert isinstance(plan, HealPlan)
         out.finish("heal", plan.to_json())
         return
-    with keeping(run or output.with_name(output.name + ".work")):
+    with keeping(run or work_folder(output)):
         result = run_verb(records, out, out.progress(progress), views)
     assert isinstance(result, HealResult)
     view.show(out, result)
     out.finish("heal", result.to_json())
     if result.output is None:
-        raise typer.Exit(1)
+        raise typer.Exit(NO)

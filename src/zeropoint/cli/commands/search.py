@@ -168,6 +168,8 @@ def search(
 
     zeropoint search model-BF16.gguf -o laptop.recipe --runtime-memory 8GiB --ctx 8192
     """
+    from zeropoint.verbs.work_folder import work_folder
+
     out = Output(as_json=as_json, quiet=quiet)
     options = SearchOptions(
         bits=bits, budget=budget, runtime_memory=runtime_memory, device=device, context=ctx,
@@ -176,7 +178,7 @@ def search(
         effort=effort, evaluations=evaluations, tie_fused=tie_fused, requantize=requantize, run=run,
         overwrite=overwrite, threads=threads,
     )  # fmt: skip
-    with keeping(run or output.with_name(output.name + ".work")):
+    with keeping(run or work_folder(output)):
         result = follow_search(out, model, output, options, out.progress(progress))
     view.show(out, result)
     out.finish("search", result.to_json())

@@ -134,6 +134,7 @@ def train(
     """
     from zeropoint.results.train import TrainResult
     from zeropoint.verbs.train import ModelWritten, TrainPlanned, train_records
+    from zeropoint.verbs.work_folder import work_folder
 
     out = Output(as_json=as_json, quiet=quiet)
     options = TrainOptions(
@@ -142,7 +143,7 @@ def train(
         demo=demo, run=run, overwrite=overwrite, threads=threads,
     )  # fmt: skip
     views: Views = {TrainPlanned: view.show_plan, ModelWritten: view.show_written}
-    with keeping(run or output.with_name(output.name + ".work")):
+    with keeping(run or work_folder(output)):
         result = run_verb(train_records(output, options), out, out.progress(progress), views)
     assert isinstance(result, TrainResult)
     view.show_result(out, result)

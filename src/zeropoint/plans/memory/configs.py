@@ -216,6 +216,9 @@ class _LayerReader:
             dense = {"ffn_up": (2 * inner, self.width), "ffn_down": (self.width, inner)}
         if letter == "-" or (letter != "E" and not values.has_experts(index)):
             return dense
+        if self.read.get("enable_moe_block") is True:  # Gemma 4
+            beside = parts.mixture_beside(self.width, values.expert_inner(), values.experts)
+            return dense | beside
         shared = self.number("shared_expert_intermediate_size", "shared_intermediate_size",
                              "moe_shared_expert_intermediate_size")  # fmt: skip
         count = self.number("n_shared_experts", "num_shared_experts", "moe_num_shared_experts")
@@ -224,12 +227,6 @@ class _LayerReader:
             self.width, values.expert_inner(), values.experts, shared=shared, gated=gated,
             latent=self.number("moe_latent_size"),
         )  # fmt: skip
-        if self.read.get("enable_moe_block") is True:  # Gemma 4: beside a dense part
-            roles |= dense | parts.mixture_beside(self.width, values.experts)
-            joined = (values.experts, 2 * values.expert_inner(), self.width)
-            apart = ("ffn_gate_exps", "ffn_up_exps")
-            roles = {role: shape for role, shape in roles.items() if role not in apart}
-            roles["ffn_gate_up_exps"] = joined
         return roles
 
     def per_layer_input(self) -> Roles:

@@ -218,11 +218,16 @@ def experts(
     return roles
 
 
-def mixture_beside(width: int, count: int) -> Roles:
-    """Return the vectors of a mixture that is added to a dense part (Gemma 4)."""
+def mixture_beside(width: int, inner: int, count: int) -> Roles:
+    """Return a mixture that is added to a dense part (Gemma 4): gate and up are one stack."""
     norms = ("pre_ffw_norm_2", "post_ffw_norm_1", "post_ffw_norm_2", "ffn_gate_inp.scale")
     roles: Roles = {role: (width,) for role in norms}
-    return roles | {"ffn_down_exps.scale": (count,)}
+    return roles | {
+        "ffn_gate_inp": (count, width),
+        "ffn_gate_up_exps": (count, 2 * inner, width),
+        "ffn_down_exps": (count, width, inner),
+        "ffn_down_exps.scale": (count,),
+    }
 
 
 def without_cache(part: LayerPart) -> LayerPart:

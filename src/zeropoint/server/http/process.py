@@ -124,11 +124,16 @@ def serve(
 
     Raises UnsupportedModel with the engine's reason if it cannot start.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # uvicorn sends the signal again when it has finished; the exit status is 0 then.
-        signal.signal(number, lambda *_: None)
-    with suppress(KeyboardInterrupt):
-        asyncio.run(_serve(client, opened, options, connections, ready))
+    # uvicorn sends the signal again when it has finished; the exit status is 0 then.
+    before = {
+        number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        with suppress(KeyboardInterrupt):
+            asyncio.run(_serve(client, opened, options, connections, ready))
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
     if client.failure and not client.facts:
         raise UnsupportedModel(client.failure)
 
