@@ -91,7 +91,7 @@ class HealingJob:
         self._reference = None
 
     def blocks(self) -> Mapping[str, U8]:
-        """Return the blocks of the tensors that differ from those of the file, by name."""
+        """Return the blocks of the tensors that training has changed, by name."""
         return {
             name: blocks
             for name, blocks in self._model.blocks().items()

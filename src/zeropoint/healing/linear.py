@@ -46,7 +46,7 @@ class RescaledMatrix:
         ]
 
     def weights(self) -> Tensor:
-        """Return the (rows, columns) float32 weights: those of the blocks that `pack` returns."""
+        """Return the (rows, columns) float32 weights that the blocks of `pack` decode to."""
         scale, minimum = self._product(minimum=False), self._product(minimum=True)
         assert scale is not None
         weights = self.codes * scale[..., None]

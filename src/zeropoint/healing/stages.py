@@ -19,7 +19,7 @@ from zeropoint.healing.model import HealedModel
 from zeropoint.healing.records import Rates
 
 STAGES = ("gain", "factors", "scales", "norms")
-#: Steps of a stage over those of the others.
+#: How the steps are divided among the stages.
 SHARES = {"gain": 1, "factors": 4, "scales": 4, "norms": 2}
 RELATIVE_LIMIT = 0.49  # of α: no number changes its sign or becomes 0
 

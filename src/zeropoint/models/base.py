@@ -86,9 +86,9 @@ class LanguageModel(Protocol):
         """Return an empty cache for contexts of up to `capacity` positions."""
 
     def with_cache_types(self, types: CacheTypes) -> "LanguageModel":
-        """Return the same model, with the same weights in memory, that stores keys and values so.
+        """Return the same model with a cache that stores keys and values in these types.
 
-        Weights and hooks that are set on one of the two are those of the other too. Raises
+        The two share their weights and hooks: what is set on one holds for the other. Raises
         UnsupportedModel for heads that are no whole number of blocks, and for an engine other than
         the compiled one.
         """

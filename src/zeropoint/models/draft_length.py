@@ -1,4 +1,4 @@
-"""How many tokens it pays to guess at a time: a balance of time, from what was measured.
+"""How many tokens to guess at a time, from the measured times and acceptance.
 
 A pass over a guess of n tokens yields the guessed tokens up to the first wrong one, and one token
 more. If each is right with the probability a, independently, that makes
@@ -65,7 +65,7 @@ class DraftLength:
 
     def choose(self) -> int:
         """Return how many tokens to guess now."""
-        if self._silent or not self._passes.weight:  # the first pass tells what one token takes
+        if self._silent or not self._passes.weight:  # the first pass is timed without a guess
             return 0
         if self._judged < FIRST_LENGTH:
             return FIRST_LENGTH
